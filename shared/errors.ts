@@ -1,0 +1,58 @@
+/**
+ * The catalogue of errors. Every error that leaves this package on purpose is a {@link FleetError} with a code from
+ * here; callers decide by `code`, never by message text. `docs/errors.md` documents each code (a test holds it to this).
+ */
+export const ERROR_CODES = {
+  INVALID_SETTINGS: 'A setting is missing or has a value that cannot be used.',
+  INVALID_DEFINITION: 'defineTask or defineHandler was given something that is not a valid definition.',
+  INVALID_TASK_MODULE: 'A module named in TASK_MODULES cannot be loaded or does not export task handlers.',
+  INVALID_INPUT: "The input does not match the task's schema, or is not JSON.",
+  INPUT_TOO_LARGE: "The input's JSON is longer than the limit.",
+  INVALID_OUTPUT: "The handler returned something that does not match the task's output schema, or is not JSON.",
+  INVALID_ID: 'A task id breaks the rule for ids.',
+  INVALID_ITEM: 'An item breaks the rule for items.',
+  INVALID_OPTION: 'An option of a call has a value that cannot be used.',
+  UNKNOWN_TASK: 'No definition of that name is known here.',
+  TASK_NOT_FOUND: 'No task has that id, or it is no longer kept.',
+  TASK_FAILED: 'The task ended as failed.',
+  TASK_CANCELLED: 'The task was stopped before it finished.',
+  WAIT_TIMEOUT: 'The wait was longer than its limit. The task itself goes on.',
+  CLOSED: 'The producer or worker has been closed.',
+  REDIS_UNAVAILABLE: 'Redis cannot be reached, or did not answer in time.',
+  REDIS_SERVER_MISSING: 'No redis-server was found on this machine and none could be installed.',
+  REDIS_SERVER_FAILED: 'The embedded redis-server did not start.',
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+export interface FleetErrorOptions {
+  cause?: unknown;
+  /** Machine-readable facts about the error: field names, limits, ids. JSON values only. */
+  details?: Readonly<Record<string, unknown>>;
+}
+
+/** An error with a stable `code`. Its message says what was expected, what came and what is allowed. */
+export class FleetError extends Error {
+  readonly code: ErrorCode;
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, message: string, options: FleetErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'FleetError';
+    this.code = code;
+    this.details = options.details ?? {};
+  }
+}
+
+/** True for an error of ours, of any copy of this package, with one of the given codes (any code if none is given). */
+export function isFleetError(error: unknown, ...codes: ErrorCode[]): error is FleetError {
+  if (!(error instanceof Error) || !('code' in error)) return false;
+  const code = error.code as ErrorCode;
+  return Object.hasOwn(ERROR_CODES, code) && (codes.length === 0 || codes.includes(code));
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && !error.message) return error.errors.map(messageOf).join('; ');
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,105 @@
+import { FleetError } from './errors.js';
+
+/**
+ * All names in Redis, built in this one place. `p` is REDIS_KEY_PREFIX. The names under `p:tasks` (without `queues`,
+ * `live` and `events`) are open-webui's, so both can read and stop each other's tasks. docs/redis-keys.md describes each.
+ */
+export interface Keys {
+  readonly prefix: string;
+  /** BullMQ's own prefix. Never `p` itself: BullMQ's clean-up of a queue deletes what it does not know below it. */
+  readonly bull: string;
+  /** Hash: live task id → item, `''` for none. */
+  readonly tasks: string;
+  /** Hash: live task id → queue. An id in `tasks` that is not here belongs to somebody else. */
+  readonly taskQueues: string;
+  /** Sorted set: live task id, scored by enqueue time in ms. */
+  readonly live: string;
+  /** Channel: stop commands. */
+  readonly commands: string;
+  /** Set: every queue that ever had a task or a worker. */
+  readonly queues: string;
+  /** Sorted set: worker id, scored by its last heartbeat in ms. */
+  readonly workers: string;
+  /** Set: the item's live task ids. */
+  item(item: string): string;
+  /** Stream: what the task emitted, its progress and its changes of state. */
+  events(id: string): string;
+  /** Hash: one worker's last heartbeat. */
+  worker(id: string): string;
+  /** Start of the keys of a queue's jobs; a job's hash is this plus its id. */
+  jobs(queue: string): string;
+}
+
+export function createKeys(prefix: string): Keys {
+  const bull = `${prefix}:bull`;
+  return {
+    prefix,
+    bull,
+    tasks: `${prefix}:tasks`,
+    taskQueues: `${prefix}:tasks:queues`,
+    live: `${prefix}:tasks:live`,
+    commands: `${prefix}:tasks:commands`,
+    queues: `${prefix}:queues`,
+    workers: `${prefix}:workers`,
+    item: (item) => `${prefix}:tasks:item:${item}`,
+    events: (id) => `${prefix}:tasks:events:${id}`,
+    worker: (id) => `${prefix}:workers:${id}`,
+    jobs: (queue) => `${bull}:${queue}:`,
+  };
+}
+
+/** Keys that a BullMQ queue keeps beside its jobs: a job with such an id would overwrite one and break the queue. */
+export const RESERVED_IDS: ReadonlySet<string> = new Set([
+  ...['active', 'wait', 'waiting', 'waiting-children', 'paused', 'id', 'delayed', 'prioritized', 'priority'],
+  ...['stalled-check', 'completed', 'failed', 'stalled', 'repeat', 'limiter', 'meta', 'events', 'pc', 'marker', 'de', 'metrics'],
+]);
+
+export const MAX_ID_LENGTH = 128;
+export const MAX_ITEM_LENGTH = 256;
+const ID = /^[A-Za-z0-9][A-Za-z0-9._~@=+-]*$/;
+const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/i;
+// eslint-disable-next-line no-control-regex -- control characters are what it looks for
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+
+/** What is wrong with a task id, or null. */
+export function problemOfId(id: unknown): string | null {
+  if (typeof id !== 'string') return `expected a string, got ${id === null ? 'null' : typeof id}`;
+  if (id.length === 0 || id.length > MAX_ID_LENGTH) return `expected 1 to ${MAX_ID_LENGTH} characters, got ${id.length}`;
+  if (!ID.test(id)) return `expected letters, digits and . _ ~ @ = + - only, beginning with a letter or digit, got ${quote(id)}`;
+  if (/^\d+$/.test(id)) return `expected something that is not a whole number, got ${quote(id)}`;
+  if (RESERVED_IDS.has(id)) return `${quote(id)} is the name of one of a queue's own keys`;
+  return null;
+}
+
+/** What is wrong with an item, or null. */
+export function problemOfItem(item: unknown): string | null {
+  if (typeof item !== 'string') return `expected a string, got ${item === null ? 'null' : typeof item}`;
+  if (item.length === 0 || item.length > MAX_ITEM_LENGTH) return `expected 1 to ${MAX_ITEM_LENGTH} characters, got ${item.length}`;
+  if (CONTROL.test(item)) return `expected no control characters, got ${quote(item)}`;
+  if (!item.isWellFormed()) return `expected well-formed Unicode, got ${quote(item)}`;
+  return null;
+}
+
+/** @throws FleetError `INVALID_ID` */
+export function checkId(id: unknown): string {
+  const problem = problemOfId(id);
+  if (problem !== null) throw new FleetError('INVALID_ID', `Bad task id: ${problem}.`, { details: { field: 'id' } });
+  return id as string;
+}
+
+/** @throws FleetError `INVALID_ITEM` */
+export function checkItem(item: unknown): string {
+  const problem = problemOfItem(item);
+  if (problem !== null) throw new FleetError('INVALID_ITEM', `Bad item: ${problem}.`, { details: { field: 'item' } });
+  return item as string;
+}
+
+/** True for a name that a task or a queue may have. */
+export function isName(name: unknown): name is string {
+  return typeof name === 'string' && NAME.test(name);
+}
+
+/** At most 60 characters of something foreign, escaped, for a message. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+}

@@ -1,0 +1,30 @@
+import { type DestinationStream, type Logger, pino } from 'pino';
+import { PinoPretty } from 'pino-pretty';
+import type { Component, Settings } from './settings.js';
+
+export type { Logger } from 'pino';
+
+export interface LoggerOptions {
+  readonly settings: Pick<Settings, 'logLevel' | 'logLevels'>;
+  /** Pretty lines for people instead of JSON lines. Default: false. */
+  readonly pretty?: boolean;
+  /** Where lines go. Default: standard error, so that standard output holds data only. */
+  readonly destination?: DestinationStream;
+}
+
+/** Makes the logger of a component; each has the level that its own variable or GLOBAL_LOG_LEVEL says. */
+export type LoggerFactory = (component: Component) => Logger;
+
+export function createLoggerFactory({ settings, pretty = false, destination }: LoggerOptions): LoggerFactory {
+  const stream =
+    destination ?? (pretty ? PinoPretty({ destination: 2, sync: true, ignore: 'pid,hostname' }) : pino.destination({ dest: 2, sync: true }));
+  const root = pino(
+    {
+      level: 'trace',
+      base: null,
+      redact: { paths: ['input', '*.input', 'password', '*.password', 'apiKey', '*.apiKey', 'headers.authorization'], censor: '***' },
+    },
+    stream,
+  );
+  return (component) => root.child({ component }, { level: settings.logLevels[component] });
+}

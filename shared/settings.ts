@@ -1,0 +1,234 @@
+import { availableParallelism } from 'node:os';
+import { z } from 'zod';
+import { FleetError } from './errors.js';
+
+/** The parts of the fleet that log, each with a level of its own: `WORKER_LOG_LEVEL=debug`. */
+export const COMPONENTS = ['cli', 'dashboard', 'producer', 'redis', 'stop', 'task', 'worker'] as const;
+export type Component = (typeof COMPONENTS)[number];
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+interface Setting<Value> {
+  /** The environment variable. */
+  readonly env: string;
+  readonly schema: z.ZodType<Value>;
+  /** What a good value is; completes the sentence "expected …". */
+  readonly expected: string;
+  readonly fallback: Value;
+  readonly about: string;
+  /** A secret is never repeated in a message. */
+  readonly secret?: true;
+}
+
+function integer(env: string, fallback: number, min: number, max: number, about: string): Setting<number> {
+  return {
+    env,
+    fallback,
+    about,
+    expected: `a whole number from ${min} to ${max}`,
+    schema: z.union([z.number(), z.string().regex(/^\d+$/).transform(Number)]).pipe(z.int().min(min).max(max)),
+  };
+}
+
+/** Seconds in the environment, as open-webui has them; milliseconds in {@link Settings}. */
+function seconds(env: string, fallbackMs: number, min: number, max: number, about: string): Setting<number> {
+  return {
+    env,
+    fallback: fallbackMs,
+    about,
+    expected: `seconds, a number from ${min} to ${max}`,
+    schema: z
+      .union([z.number(), z.string().regex(/^\d+(\.\d+)?$/).transform((text) => Number(text) * 1_000)])
+      .pipe(z.number().min(min * 1_000).max(max * 1_000)),
+  };
+}
+
+function list(env: string, separator: RegExp, expected: string, about: string, item: z.ZodType<string, string>, secret?: true) {
+  const setting: Setting<readonly string[]> = {
+    env,
+    expected,
+    about,
+    fallback: [],
+    schema: z
+      .union([z.array(z.string()), z.string().transform((text) => text.split(separator).map((part) => part.trim()))])
+      .transform((parts) => parts.filter((part) => part !== ''))
+      .pipe(z.array(item)),
+    ...(secret ? { secret } : {}),
+  };
+  return setting;
+}
+
+function flag(env: string, fallback: boolean, about: string): Setting<boolean> {
+  const words = { true: true, 1: true, yes: true, on: true, false: false, 0: false, no: false, off: false } as const;
+  return {
+    env,
+    fallback,
+    about,
+    expected: 'true or false',
+    schema: z.union([
+      z.boolean(),
+      z
+        .string()
+        .toLowerCase()
+        .refine((word) => Object.hasOwn(words, word))
+        .transform((word) => words[word as keyof typeof words]),
+    ]),
+  };
+}
+
+const levelSchema = z.string().toLowerCase().pipe(z.enum(LOG_LEVELS));
+const httpUrl = z.url({ protocol: /^https?$/ });
+
+const redisUrl: Setting<string | null> = {
+  env: 'REDIS_URL',
+  fallback: null,
+  about: 'Where Redis is. Without it the fleet starts a redis-server of its own.',
+  expected: 'a URL such as redis://user:password@host:6379/0 (redis: or rediss:)',
+  schema: z.union([z.null(), z.url({ protocol: /^rediss?$/ })]),
+  secret: true,
+};
+
+const keyPrefix: Setting<string> = {
+  env: 'REDIS_KEY_PREFIX',
+  fallback: 'taskfleet',
+  about: 'The first part of every Redis key. Fleets with different prefixes share a Redis without meeting.',
+  expected: 'up to 64 letters, digits or . _ - { }',
+  schema: z.string().regex(/^[A-Za-z0-9._{}-]{1,64}$/),
+};
+
+const documentRoot: Setting<string> = {
+  env: 'DOCUMENT_ROOT',
+  fallback: '.',
+  about: 'The only folder below which `document.index` may read.',
+  expected: 'a path',
+  schema: z.string().min(1),
+};
+
+const logLevel: Setting<LogLevel> = {
+  env: 'GLOBAL_LOG_LEVEL',
+  fallback: 'info',
+  about: 'Log level of every component without one of its own (`WORKER_LOG_LEVEL`, `STOP_LOG_LEVEL`, …).',
+  expected: `one of ${LOG_LEVELS.join(', ')}`,
+  schema: levelSchema,
+};
+
+/** Every setting but the log level of each component. The README's table is made from this. */
+export const SETTINGS = {
+  redisUrl,
+  keyPrefix,
+  connectTimeoutMs: seconds('REDIS_SOCKET_CONNECT_TIMEOUT', 3_000, 0.05, 600, 'Seconds to wait for a connection to Redis.'),
+  keepAlive: flag('REDIS_SOCKET_KEEPALIVE', true, 'TCP keep-alive on connections to Redis.'),
+  healthCheckMs: seconds('REDIS_HEALTH_CHECK_INTERVAL', 5_000, 0.1, 600, 'Seconds between PINGs on a subscribed connection.'),
+  reconnectDelayMs: integer('REDIS_RECONNECT_DELAY', 100, 1, 60_000, 'First delay before a reconnect in ms; it doubles up to 2 s.'),
+  redisPort: integer('EMBEDDED_REDIS_PORT', 6399, 1, 65_535, "The embedded redis-server's port on loopback; a free one if it is taken."),
+  concurrency: integer('WORKER_CONCURRENCY', 10, 1, 1_000, 'Tasks that one worker process runs at once, for each queue.'),
+  threads: integer('THREAD_POOL_SIZE', availableParallelism(), 1, 256, 'Threads of one worker process for isolated handlers.'),
+  taskModules: list('TASK_MODULES', /[,;]/, 'module paths separated by commas', "Modules with a service's own task handlers.", z.string()),
+  stopGraceMs: integer('STOP_GRACE_MS', 5_000, 0, 3_600_000, 'What a handler gets between the abort and the escalation, in ms.'),
+  stopPollMs: integer('STOP_POLL_INTERVAL_MS', 2_000, 50, 3_600_000, 'How often a worker re-reads the stops of what it runs, in ms.'),
+  shutdownTimeoutMs: integer('SHUTDOWN_TIMEOUT_MS', 30_000, 0, 3_600_000, 'How long running tasks may go on after SIGTERM, in ms.'),
+  lockMs: integer('LOCK_DURATION_MS', 15_000, 1_000, 3_600_000, "How long a silent worker keeps a task's lock, in ms."),
+  stalledCheckMs: integer('STALLED_CHECK_INTERVAL_MS', 5_000, 500, 3_600_000, 'How often workers look for tasks whose lock is gone, in ms.'),
+  heartbeatMs: integer('HEARTBEAT_INTERVAL_MS', 5_000, 100, 600_000, 'How often a worker says that it is alive, in ms.'),
+  maxInputBytes: integer('MAX_INPUT_BYTES', 1_048_576, 1_024, 67_108_864, "The longest input of a task, as JSON in bytes."),
+  openaiBaseUrls: list(
+    'OPENAI_API_BASE_URLS',
+    /;/,
+    'http(s) URLs separated by semicolons',
+    'OpenAI-compatible servers for `chat.completion`, for example `https://host/v1`.',
+    httpUrl,
+  ),
+  openaiKeys: list('OPENAI_API_KEYS', /;/, 'keys separated by semicolons', 'The API key of each base URL, in the same order.', z.string(), true),
+  documentRoot,
+  logLevel,
+} as const;
+
+type Table = typeof SETTINGS;
+export type Settings = {
+  readonly [Name in keyof Table]: Table[Name] extends Setting<infer Value> ? Value : never;
+} & { readonly logLevels: Readonly<Record<Component, LogLevel>> };
+
+/** Topologies that are refused rather than ignored. */
+const NOT_YET = ['REDIS_CLUSTER', 'REDIS_SENTINEL_HOSTS'] as const;
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Reads all settings from environment variables. An empty variable counts as absent.
+ * @throws FleetError `INVALID_SETTINGS`, with every problem in one message: the variable, what was expected, what came.
+ */
+export function loadSettings(env: Environment): Settings {
+  const given: Partial<Record<keyof Table, unknown>> = {};
+  for (const [name, setting] of entries()) if (env[setting.env]) given[name] = env[setting.env];
+  const levels: Partial<Record<Component, string>> = {};
+  for (const component of COMPONENTS) {
+    const level = env[levelVariable(component)];
+    if (level) levels[component] = level;
+  }
+  const problems = NOT_YET.filter((name) => env[name] && env[name] !== 'false').map(
+    (name) => `${name}: this version connects to a single Redis only; unset it`,
+  );
+  return check(given, levels, problems);
+}
+
+/** Settings for code that embeds the fleet: any of them by name, the rest by default. Units are those of {@link Settings}. */
+export type SettingsInput = { readonly [Name in keyof Table]?: Settings[Name] | undefined } & {
+  readonly logLevels?: Readonly<Partial<Record<Component, LogLevel>>> | undefined;
+};
+
+/** @throws FleetError `INVALID_SETTINGS` */
+export function resolveSettings(input: SettingsInput): Settings {
+  const { logLevels, ...given } = input;
+  return check(given, logLevels ?? {}, []);
+}
+
+function check(
+  given: Partial<Record<keyof Table, unknown>>,
+  levels: Readonly<Partial<Record<Component, unknown>>>,
+  problems: string[],
+): Settings {
+  const values: Record<string, unknown> = {};
+  const read = (setting: Setting<unknown>, env: string, value: unknown): unknown => {
+    if (value === undefined) return setting.fallback;
+    const parsed = setting.schema.safeParse(value);
+    if (parsed.success) return Array.isArray(parsed.data) ? Object.freeze(parsed.data) : parsed.data;
+    problems.push(`${env}: expected ${setting.expected}, got ${setting.secret ? 'something else (not shown)' : JSON.stringify(value)}`);
+    return setting.fallback;
+  };
+  for (const [name, setting] of entries()) values[name] = read(setting, setting.env, given[name]);
+  const global = values['logLevel'];
+  values['logLevels'] = Object.freeze(
+    Object.fromEntries(
+      COMPONENTS.map((component) => [component, read({ ...logLevel, fallback: global }, levelVariable(component), levels[component])]),
+    ),
+  );
+  const settings = values as unknown as Settings;
+  if (settings.openaiKeys.length > settings.openaiBaseUrls.length) {
+    problems.push(`OPENAI_API_KEYS: expected at most one key for each of OPENAI_API_BASE_URLS (${settings.openaiBaseUrls.length}), got ${settings.openaiKeys.length}`);
+  }
+  if (settings.stalledCheckMs > settings.lockMs) {
+    problems.push(`STALLED_CHECK_INTERVAL_MS: expected at most LOCK_DURATION_MS (${settings.lockMs}), got ${settings.stalledCheckMs}`);
+  }
+  if (problems.length > 0) {
+    throw new FleetError('INVALID_SETTINGS', `Bad settings:\n${problems.map((problem) => `  ${problem}`).join('\n')}`, {
+      details: { problems },
+    });
+  }
+  return Object.freeze(settings);
+}
+
+function entries(): [keyof Table, Setting<unknown>][] {
+  return Object.entries(SETTINGS) as [keyof Table, Setting<unknown>][];
+}
+
+export function levelVariable(component: Component): string {
+  return `${component.toUpperCase()}_LOG_LEVEL`;
+}
+
+/** A Redis URL that may be shown: the password is replaced. */
+export function redactUrl(url: string): string {
+  const parsed = new URL(url);
+  if (parsed.password) parsed.password = '***';
+  return parsed.toString();
+}

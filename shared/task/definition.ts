@@ -1,0 +1,127 @@
+import { z } from 'zod';
+import { FleetError } from '../errors.js';
+import { isName } from '../keys.js';
+
+/** How a failed attempt is followed by another. */
+export interface RetryPolicy {
+  /** Attempts in all, the first included. Default 1 (no retry), 1 to 100. */
+  readonly attempts: number;
+  readonly backoff: {
+    /** `fixed` waits `delayMs` each time, `exponential` doubles it after each attempt. Default `exponential`. */
+    readonly type: 'fixed' | 'exponential';
+    /** Default 1,000 ms. */
+    readonly delayMs: number;
+    /** Share of the delay that is random, 0 to 1. Default 0.2. */
+    readonly jitter: number;
+  };
+}
+
+/** How long ended tasks are kept: whichever limit is reached first. */
+export interface Retention {
+  readonly ageMs: number;
+  readonly count: number;
+}
+
+/**
+ * What producers and workers agree on: the name, the queue, the shape of input and output, and what happens on failure.
+ * Producers need only this; the worker adds a handler.
+ */
+export interface TaskDefinition<Input = unknown, Output = unknown, Parsed = Input> {
+  readonly name: string;
+  readonly queue: string;
+  /** Takes what callers enqueue (`Input`, stored as given) and makes what handlers get (`Parsed`: with defaults filled in). */
+  readonly input: z.ZodType<Parsed, Input>;
+  /** Null if the output is not checked. It is always JSON. */
+  readonly output: z.ZodType<Output> | null;
+  readonly retry: RetryPolicy;
+  /** Longest run of one attempt in ms, null for no limit. */
+  readonly timeoutMs: number | null;
+  /** Whether a timed-out attempt may be retried. Default false. */
+  readonly retryOnTimeout: boolean;
+  readonly retention: { readonly completed: Retention; readonly failed: Retention };
+}
+
+/** A definition of any input and output, for lists and maps of them. */
+// oxlint-disable-next-line typescript/no-explicit-any -- the only type to which every definition can be assigned
+export type AnyDefinition = TaskDefinition<any, any, any>;
+
+export interface TaskOptions<Input, Output, Parsed = Input> {
+  /** Unique in the fleet: letters, digits and `. _ -`, at most 64. By convention `noun.verb`. */
+  readonly name: string;
+  /** Default: the name up to its first dot, so that tasks of one noun share workers and order. */
+  readonly queue?: string;
+  readonly input: z.ZodType<Parsed, Input>;
+  readonly output?: z.ZodType<Output>;
+  readonly retry?: { readonly attempts?: number; readonly backoff?: Partial<RetryPolicy['backoff']> };
+  readonly timeoutMs?: number;
+  readonly retryOnTimeout?: boolean;
+  /** Default: completed 1 hour or 1,000 tasks, failed and cancelled 7 days or 5,000 tasks. */
+  readonly retention?: { readonly completed?: Partial<Retention>; readonly failed?: Partial<Retention> };
+}
+
+const HOUR_MS = 3_600_000;
+const retentionSchema = (fallback: Retention) =>
+  z
+    .strictObject({ ageMs: z.int().min(1_000).default(fallback.ageMs), count: z.int().min(0).default(fallback.count) })
+    .prefault({});
+
+const optionsSchema = z.strictObject({
+  name: z.string().refine(isName, 'expected letters, digits and . _ - (at most 64)'),
+  queue: z.string().refine(isName, 'expected letters, digits and . _ - (at most 64)').optional(),
+  input: z.custom<z.ZodType>(isSchema, 'expected a zod schema'),
+  output: z.custom<z.ZodType>(isSchema, 'expected a zod schema').optional(),
+  retry: z
+    .strictObject({
+      attempts: z.int().min(1).max(100).default(1),
+      backoff: z
+        .strictObject({
+          type: z.enum(['fixed', 'exponential']).default('exponential'),
+          delayMs: z.int().min(0).max(24 * HOUR_MS).default(1_000),
+          jitter: z.number().min(0).max(1).default(0.2),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+  timeoutMs: z.int().min(1).optional(),
+  retryOnTimeout: z.boolean().default(false),
+  retention: z
+    .strictObject({
+      completed: retentionSchema({ ageMs: HOUR_MS, count: 1_000 }),
+      failed: retentionSchema({ ageMs: 7 * 24 * HOUR_MS, count: 5_000 }),
+    })
+    .prefault({}),
+});
+
+function isSchema(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'safeParse' in value && typeof value.safeParse === 'function';
+}
+
+/**
+ * Defines a task.
+ * @throws FleetError `INVALID_DEFINITION`, naming each field that is wrong.
+ */
+export function defineTask<Input, Output = unknown, Parsed = Input>(
+  options: TaskOptions<Input, Output, Parsed>,
+): TaskDefinition<Input, Output, Parsed> {
+  const parsed = optionsSchema.safeParse(options);
+  if (!parsed.success) {
+    const name = typeof options?.name === 'string' ? ` "${options.name.slice(0, 64)}"` : '';
+    throw new FleetError('INVALID_DEFINITION', `Bad task definition${name}: ${issuesOf(parsed.error)}.`);
+  }
+  const { queue, output, timeoutMs, ...rest } = parsed.data;
+  return Object.freeze({
+    ...rest,
+    queue: queue ?? (rest.name.split('.')[0] as string),
+    input: options.input,
+    output: options.output ?? null,
+    timeoutMs: timeoutMs ?? null,
+  });
+}
+
+/** The problems of a failed parse in one line: `messages.0.role: Invalid option: …; model: Required`. */
+export function issuesOf(error: z.ZodError): string {
+  return error.issues
+    .slice(0, 10)
+    .map((issue) => (issue.path.length > 0 ? `${issue.path.join('.')}: ${issue.message}` : issue.message))
+    .join('; ');
+}
