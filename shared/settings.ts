@@ -44,7 +44,7 @@ function seconds(env: string, fallbackMs: number, min: number, max: number, abou
   };
 }
 
-function list(env: string, separator: RegExp, expected: string, about: string, item: z.ZodType<string, string>, secret?: true) {
+function list(env: string, separator: RegExp, expected: string, about: string, item: z.ZodType<string, string>) {
   const setting: Setting<readonly string[]> = {
     env,
     expected,
@@ -54,7 +54,6 @@ function list(env: string, separator: RegExp, expected: string, about: string, i
       .union([z.array(z.string()), z.string().transform((text) => text.split(separator).map((part) => part.trim()))])
       .transform((parts) => parts.filter((part) => part !== ''))
       .pipe(z.array(item)),
-    ...(secret ? { secret } : {}),
   };
   return setting;
 }
@@ -95,6 +94,19 @@ const keyPrefix: Setting<string> = {
   about: 'The first part of every Redis key. Fleets with different prefixes share a Redis without meeting.',
   expected: 'up to 64 letters, digits or . _ - { }',
   schema: z.string().regex(/^[A-Za-z0-9._{}-]{1,64}$/),
+};
+
+/** Keys belong to base URLs by their place, so an empty one keeps its place. */
+const openaiKeys: Setting<readonly string[]> = {
+  env: 'OPENAI_API_KEYS',
+  fallback: [],
+  about: 'The API key of each base URL, in the same order; an empty one for a server that wants none.',
+  expected: 'keys separated by semicolons',
+  schema: z
+    .union([z.array(z.string()), z.string().transform((text) => text.split(';'))])
+    .transform((keys) => keys.map((key) => key.trim()))
+    .transform((keys) => keys.slice(0, keys.findLastIndex((key) => key !== '') + 1)),
+  secret: true,
 };
 
 const documentRoot: Setting<string> = {
@@ -139,7 +151,7 @@ export const SETTINGS = {
     'OpenAI-compatible servers for `chat.completion`, for example `https://host/v1`.',
     httpUrl,
   ),
-  openaiKeys: list('OPENAI_API_KEYS', /;/, 'keys separated by semicolons', 'The API key of each base URL, in the same order.', z.string(), true),
+  openaiKeys,
   documentRoot,
   logLevel,
 } as const;

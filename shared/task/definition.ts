@@ -55,7 +55,7 @@ export interface TaskOptions<Input, Output, Parsed = Input> {
   readonly retry?: { readonly attempts?: number; readonly backoff?: Partial<RetryPolicy['backoff']> };
   readonly timeoutMs?: number;
   readonly retryOnTimeout?: boolean;
-  /** Default: completed 1 hour or 1,000 tasks, failed and cancelled 7 days or 5,000 tasks. */
+  /** Default: completed 1 hour or 10,000 tasks, failed and cancelled 7 days or 10,000 tasks. */
   readonly retention?: { readonly completed?: Partial<Retention>; readonly failed?: Partial<Retention> };
 }
 
@@ -86,8 +86,8 @@ const optionsSchema = z.strictObject({
   retryOnTimeout: z.boolean().default(false),
   retention: z
     .strictObject({
-      completed: retentionSchema({ ageMs: HOUR_MS, count: 1_000 }),
-      failed: retentionSchema({ ageMs: 7 * 24 * HOUR_MS, count: 5_000 }),
+      completed: retentionSchema({ ageMs: HOUR_MS, count: 10_000 }),
+      failed: retentionSchema({ ageMs: 7 * 24 * HOUR_MS, count: 10_000 }),
     })
     .prefault({}),
 });

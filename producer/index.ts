@@ -1,0 +1,12 @@
+export { Producer, type ProducerConfig, type EventOptions, createProducer } from './producer.js';
+export type { EnqueuedTask } from './enqueue.js';
+export type { EnqueueOptions } from './prepare.js';
+export type { ListOptions, TaskPage } from './list.js';
+export type { StopOptions, StopItemOptions } from './stop.js';
+export type { WaitOptions } from './watch.js';
+export { type StopReceipt, receiptToJson } from '../shared/stop/receipt.js';
+export { type StopRecord, type StopWay } from '../shared/stop/record.js';
+export { TaskCancelled } from '../shared/stop/task-cancelled.js';
+export type { TaskEvent } from '../shared/task/event-stream.js';
+export { TASK_STATES, type TaskState, isTerminal } from '../shared/task/state.js';
+export { type TaskView, taskToJson } from '../shared/task/view.js';

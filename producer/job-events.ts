@@ -1,0 +1,65 @@
+import type { Keys } from '../shared/keys.js';
+import type { StreamHub } from './stream-hub.js';
+
+/** What BullMQ wrote to a queue's event stream about one job: `active`, `completed`, `failed`, `delayed`, `removed` …, with its fields. */
+export type JobListener = (event: string, fields: Readonly<Record<string, string>>) => void;
+
+interface Feed {
+  readonly listeners: Map<string, Set<JobListener>>;
+  readonly followed: Promise<() => void>;
+}
+
+/** Hands out the events of single jobs; one reader for each queue, for as long as somebody listens to one of its jobs. */
+export class JobEvents {
+  readonly #hub: StreamHub;
+  readonly #keys: Keys;
+  readonly #feeds = new Map<string, Feed>();
+
+  constructor(hub: StreamHub, keys: Keys) {
+    this.#hub = hub;
+    this.#keys = keys;
+  }
+
+  /** Resolves, when events from now on will be heard, with how to end it. */
+  async listen(queue: string, id: string, listener: JobListener): Promise<() => void> {
+    const feed = this.#feeds.get(queue) ?? this.#open(queue);
+    const listeners = feed.listeners.get(id) ?? new Set();
+    feed.listeners.set(id, listeners.add(listener));
+    const end = (): void => {
+      listeners.delete(listener);
+      if (listeners.size === 0) feed.listeners.delete(id);
+      if (feed.listeners.size === 0 && this.#feeds.get(queue) === feed) this.#close(queue, feed);
+    };
+    try {
+      await feed.followed;
+    } catch (error) {
+      end();
+      throw error;
+    }
+    return end;
+  }
+
+  #open(queue: string): Feed {
+    const listeners = new Map<string, Set<JobListener>>();
+    const followed = this.#hub.follow(`${this.#keys.jobs(queue)}events`, (entries) => {
+      for (const { fields } of entries) {
+        const entry = toRecord(fields);
+        for (const listener of listeners.get(entry['jobId'] ?? '') ?? []) listener(entry['event'] ?? '', entry);
+      }
+    });
+    const feed = { listeners, followed };
+    this.#feeds.set(queue, feed);
+    return feed;
+  }
+
+  #close(queue: string, feed: Feed): void {
+    this.#feeds.delete(queue);
+    feed.followed.then((unfollow) => unfollow(), () => undefined);
+  }
+}
+
+function toRecord(fields: readonly string[]): Record<string, string> {
+  const record: Record<string, string> = {};
+  for (let i = 0; i + 1 < fields.length; i += 2) record[fields[i] as string] = fields[i + 1] as string;
+  return record;
+}

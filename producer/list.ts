@@ -1,0 +1,152 @@
+import { FleetError } from '../shared/errors.js';
+import { checkItem, quote } from '../shared/keys.js';
+import type { Keys } from '../shared/keys.js';
+import type { Position, Registry } from '../shared/registry/registry.js';
+import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
+import { TASK_STATES, type TaskState, isTerminal } from '../shared/task/state.js';
+import { type TaskReader, foreignTask } from '../shared/task/task-reader.js';
+import type { TaskView } from '../shared/task/view.js';
+
+export interface ListOptions {
+  /** Only tasks of this item. */
+  readonly item?: string | undefined;
+  /** Only tasks in this state. Default: all live tasks. Ended ones are listed only by their state, for as long as they are kept. */
+  readonly state?: TaskState | undefined;
+  readonly name?: string | undefined;
+  /** The `next` of the page before. */
+  readonly after?: string | undefined;
+  /** 1 to 1,000. Default 100. */
+  readonly limit?: number | undefined;
+}
+
+export interface TaskPage {
+  /** Live tasks newest first, ended ones by their end, newest first. */
+  readonly tasks: TaskView[];
+  /** Pass it as `after` for the next page; null on the last. */
+  readonly next: string | null;
+}
+
+/** A source of ids in the order of the list, read in pages. */
+type Source = (after: Position | null, limit: number) => Promise<(Position & { queue?: string })[]>;
+
+const DEFAULT_LIMIT = 100;
+const MAX_LIMIT = 1_000;
+/** Ids read for one page at the most: a rare state in a large fleet gives a short page with a `next`, not a long wait. */
+const MAX_SCANNED = 20_000;
+
+export class TaskList {
+  readonly #redis: ScriptedRedis;
+  readonly #reader: TaskReader;
+  readonly #registry: Registry;
+  readonly #keys: Keys;
+
+  constructor(redis: ScriptedRedis, reader: TaskReader, registry: Registry, keys: Keys) {
+    this.#redis = redis;
+    this.#reader = reader;
+    this.#registry = registry;
+    this.#keys = keys;
+  }
+
+  /** @throws FleetError `INVALID_OPTION`, `INVALID_ITEM` */
+  async page(options: ListOptions): Promise<TaskPage> {
+    const limit = checkLimit(options.limit);
+    if (options.state !== undefined && !TASK_STATES.includes(options.state)) {
+      throw new FleetError('INVALID_OPTION', `Bad state: expected one of ${TASK_STATES.join(', ')}, got ${quote(String(options.state))}.`);
+    }
+    if (options.item !== undefined) checkItem(options.item);
+    let after = options.after === undefined ? null : parseCursor(options.after);
+    const source = await this.#source(options);
+    const tasks: TaskView[] = [];
+    for (let scanned = 0; scanned < MAX_SCANNED; ) {
+      const positions = await source(after, limit);
+      scanned += positions.length;
+      const found = await this.#read(positions);
+      for (const position of positions) {
+        after = position;
+        const task = found.get(position.id);
+        if (!task || !matches(task, options)) continue;
+        tasks.push(task);
+        if (tasks.length === limit) return { tasks, next: formatCursor(position) };
+      }
+      if (positions.length < limit) return { tasks: await this.#withForeign(tasks, options, limit), next: null };
+    }
+    return { tasks, next: after && formatCursor(after) };
+  }
+
+  async #source({ item, state }: ListOptions): Promise<Source> {
+    if (state !== undefined && isTerminal(state)) return this.#ended(state);
+    if (item !== undefined) return this.#ofItem(item);
+    return (after, limit) => this.#registry.page(after, limit);
+  }
+
+  async #ofItem(item: string): Promise<Source> {
+    const ids = await this.#registry.idsOf(item);
+    const scores = ids.length > 0 ? await this.#redis.zmscore(this.#keys.live, ...ids) : [];
+    const all = ids
+      .map((id, index) => ({ id, at: Number(scores[index] ?? 0) }))
+      .filter(({ at }) => at > 0)
+      .sort(newestFirst);
+    return (after, limit) => Promise.resolve(all.filter((one) => after === null || newestFirst(after, one) < 0).slice(0, limit));
+  }
+
+  /** Ended tasks of all queues, merged by their end. */
+  async #ended(state: TaskState): Promise<Source> {
+    const place = state === 'completed' ? 'completed' : 'failed';
+    const queues = await this.#registry.queueNames();
+    return async (after, limit) => {
+      const parts = await Promise.all(
+        queues.map(async (queue) => {
+          const key = this.#keys.jobs(queue) + place;
+          const skip = after === null ? 0 : (await this.#redis.zrangebyscore(key, after.at, after.at)).filter((id) => id >= after.id).length;
+          const flat = await this.#redis.zrange(key, after === null ? '+inf' : String(after.at), '-inf', 'BYSCORE', 'REV', 'LIMIT', skip, limit, 'WITHSCORES');
+          return flat.flatMap((id, index) => (index % 2 === 0 ? [{ id, at: Number(flat[index + 1]), queue }] : []));
+        }),
+      );
+      return parts.flat().sort(newestFirst).slice(0, limit);
+    };
+  }
+
+  async #read(positions: readonly (Position & { queue?: string })[]): Promise<Map<string, TaskView>> {
+    const tasks = new Map<string, TaskView>();
+    for (const queue of new Set(positions.map((position) => position.queue))) {
+      const ids = positions.filter((position) => position.queue === queue).map(({ id }) => id);
+      if (queue !== undefined) await this.#reader.readOn(queue, ids, tasks);
+      else for (const [id, task] of await this.#reader.read(ids)) tasks.set(id, task);
+    }
+    return tasks;
+  }
+
+  /** Tasks of other programs have no time: they come last, on the last page. */
+  async #withForeign(tasks: TaskView[], options: ListOptions, limit: number): Promise<TaskView[]> {
+    if (options.state !== undefined && options.state !== 'running') return tasks;
+    const foreign = (await this.#registry.foreign()).map(({ id, item }) => foreignTask(id, item));
+    const wanted = foreign.filter((task) => matches(task, options) && (options.item === undefined || task.item === options.item));
+    return [...tasks, ...wanted].slice(0, Math.max(limit, tasks.length));
+  }
+}
+
+function matches(task: TaskView, { item, state, name }: ListOptions): boolean {
+  if (item !== undefined && task.item !== item) return false;
+  if (name !== undefined && task.name !== name) return false;
+  return state === undefined ? !isTerminal(task.state) : task.state === state;
+}
+
+function newestFirst(a: Position, b: Position): number {
+  return b.at - a.at || (a.id < b.id ? 1 : a.id > b.id ? -1 : 0);
+}
+
+function formatCursor({ at, id }: Position): string {
+  return `${at}-${id}`;
+}
+
+function parseCursor(cursor: string): Position {
+  const match = /^(\d{1,16})-(.{1,128})$/.exec(cursor);
+  if (!match) throw new FleetError('INVALID_OPTION', `Bad after: expected the \`next\` of a page, got ${quote(cursor)}.`);
+  return { at: Number(match[1]), id: match[2] as string };
+}
+
+function checkLimit(limit: number | undefined): number {
+  if (limit === undefined) return DEFAULT_LIMIT;
+  if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_LIMIT) return limit;
+  throw new FleetError('INVALID_OPTION', `Bad limit: expected a whole number from 1 to ${MAX_LIMIT}, got ${limit}.`);
+}

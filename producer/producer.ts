@@ -1,0 +1,206 @@
+import { FleetError } from '../shared/errors.js';
+import { checkId, checkItem } from '../shared/keys.js';
+import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
+import { asUnavailable, connect, ready } from '../shared/redis/connect.js';
+import { type Settings, type SettingsInput, resolveSettings } from '../shared/settings.js';
+import { type StopReceipt, receiptOf } from '../shared/stop/receipt.js';
+import { TaskCancelled } from '../shared/stop/task-cancelled.js';
+import { type Store, openStore } from '../shared/store.js';
+import type { AnyDefinition, TaskDefinition } from '../shared/task/definition.js';
+import type { TaskEvent } from '../shared/task/event-stream.js';
+import type { TaskView } from '../shared/task/view.js';
+import { type EnqueuedTask, Enqueuer } from './enqueue.js';
+import { JobEvents } from './job-events.js';
+import { type ListOptions, TaskList, type TaskPage } from './list.js';
+import { type EnqueueOptions, prepareTask } from './prepare.js';
+import { type StopItemOptions, type StopOptions, TaskStop } from './stop.js';
+import { StreamHub } from './stream-hub.js';
+import { type WaitOptions, Watch } from './watch.js';
+
+/** Settings by name; `redisUrl` is required. The rest has the defaults of the README's table. */
+export interface ProducerConfig extends SettingsInput {
+  readonly redisUrl: string;
+  /** Default: JSON lines on standard error. */
+  readonly loggers?: LoggerFactory;
+}
+
+export interface EventOptions {
+  /** The id of the last event that was seen. Default: from the start of what is kept. */
+  readonly after?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** After a lost connection, how long a call waits for the reconnect that is under way. */
+const RECONNECT_WAIT_MS = 1_000;
+const ENQUEUE_AT_ONCE = 1_000;
+
+/**
+ * What a service embeds: enqueue, stop, list, wait and follow. One connection for commands, a second one once somebody
+ * waits or follows. While Redis is away every call fails within a second or so with `REDIS_UNAVAILABLE`.
+ */
+export class Producer {
+  readonly #settings: Settings;
+  readonly #store: Store;
+  readonly #hub: StreamHub;
+  readonly #enqueuer: Enqueuer;
+  readonly #watch: Watch;
+  readonly #list: TaskList;
+  readonly #stop: TaskStop;
+  #connecting: Promise<void> | null = null;
+  #wasReady = false;
+  #closing: Promise<void> | null = null;
+
+  constructor({ loggers: given, ...input }: ProducerConfig) {
+    const settings = { ...resolveSettings(input), redisUrl: checkUrl(input.redisUrl) };
+    const loggers = given ?? createLoggerFactory({ settings });
+    const store = openStore({ settings, policy: 'fail-fast', loggers, name: 'taskfleet:producer' });
+    const { redis, keys, queues, reader, registry, stopper } = store;
+    const follow = () => connect({ settings, policy: 'wait', logger: loggers('redis'), name: 'taskfleet:producer:follow' });
+    this.#settings = settings;
+    this.#store = store;
+    this.#hub = new StreamHub(redis, follow, loggers('producer'));
+    this.#enqueuer = new Enqueuer(redis, queues, reader, keys);
+    this.#watch = new Watch({ redis, reader, hub: this.#hub, jobEvents: new JobEvents(this.#hub, keys), keys });
+    this.#list = new TaskList(redis, reader, registry, keys);
+    this.#stop = new TaskStop(stopper, reader, registry, this.#watch);
+  }
+
+  /**
+   * Adds a task.
+   * @throws FleetError `INVALID_INPUT` (naming the field), `INPUT_TOO_LARGE`, `INVALID_ID`, `INVALID_ITEM`,
+   *   `INVALID_OPTION`, `REDIS_UNAVAILABLE`
+   */
+  enqueue<Input, Output>(definition: TaskDefinition<Input, Output, unknown>, input: Input, options: EnqueueOptions = {}): Promise<EnqueuedTask<Output>> {
+    return this.#call(() => this.#enqueuer.enqueue(prepareTask(definition as AnyDefinition, input, options, this.#settings.maxInputBytes)) as Promise<EnqueuedTask<Output>>);
+  }
+
+  /** Adds many tasks of one definition. All are checked first: if one is bad, none is added. */
+  enqueueMany<Input, Output>(
+    definition: TaskDefinition<Input, Output, unknown>,
+    tasks: Iterable<{ readonly input: Input } & EnqueueOptions>,
+  ): Promise<EnqueuedTask<Output>[]> {
+    return this.#call(async () => {
+      const prepared = [...tasks].map(({ input, ...options }) => prepareTask(definition as AnyDefinition, input, options, this.#settings.maxInputBytes));
+      const added: EnqueuedTask[] = [];
+      for (let from = 0; from < prepared.length; from += ENQUEUE_AT_ONCE) {
+        added.push(...(await Promise.all(prepared.slice(from, from + ENQUEUE_AT_ONCE).map((task) => this.#enqueuer.enqueue(task)))));
+      }
+      return added as EnqueuedTask<Output>[];
+    });
+  }
+
+  /** A task, live or ended and still kept; null if there is none. */
+  get<Output = unknown>(task: string | EnqueuedTask<Output>): Promise<TaskView<Output> | null> {
+    return this.#call(async () => {
+      const id = checkId(idOf(task));
+      return ((await this.#store.reader.read([id])).get(id) as TaskView<Output> | undefined) ?? null;
+    });
+  }
+
+  /** A page of tasks: by default of live ones, newest first. */
+  list(options: ListOptions = {}): Promise<TaskPage> {
+    return this.#call(() => this.#list.page(options));
+  }
+
+  /** Whether an item has tasks that have not ended. */
+  hasActiveTasks(item: string): Promise<boolean> {
+    return this.#call(() => this.#store.registry.hasActive(checkItem(item)));
+  }
+
+  /**
+   * Stops a task, or several, wherever they are. The stop is durable once this resolves. What was waiting is cancelled
+   * by then; for what is running give `waitMs`, or the receipt says `requested`.
+   */
+  stop(id: string | EnqueuedTask, options?: StopOptions): Promise<StopReceipt>;
+  stop(ids: readonly (string | EnqueuedTask)[], options?: StopOptions): Promise<StopReceipt[]>;
+  stop(task: string | EnqueuedTask | readonly (string | EnqueuedTask)[], options: StopOptions = {}): Promise<StopReceipt | StopReceipt[]> {
+    return this.#call(async () => {
+      const many = Array.isArray(task);
+      const ids = (many ? task : [task]).map((one: string | EnqueuedTask) => idOf(one));
+      const receipts = await this.#stop.stop(ids, options);
+      return many ? receipts : (receipts[0] as StopReceipt);
+    });
+  }
+
+  /** Stops every live task of an item; with `dryRun`, says which they are. */
+  stopItem(item: string, options: StopItemOptions = {}): Promise<StopReceipt[]> {
+    return this.#call(() => this.#stop.stopItem(item, options));
+  }
+
+  /**
+   * The result of a task, once it has one.
+   * @throws TaskCancelled with the receipt, if it was stopped; FleetError `TASK_FAILED`, `TASK_NOT_FOUND`,
+   *   `WAIT_TIMEOUT`; the signal's reason
+   */
+  result<Output = unknown>(task: string | EnqueuedTask<Output>, options: WaitOptions = {}): Promise<Output> {
+    return this.#call(async () => {
+      const id = checkId(idOf(task));
+      const end = await this.#watch.untilEnded(id, options);
+      switch (end.state) {
+        case 'completed':
+          return end.result as Output;
+        case 'cancelled':
+          throw new TaskCancelled(receiptOf(id, end));
+        case 'failed':
+          throw new FleetError('TASK_FAILED', `Task ${id} failed: ${end.error ?? 'no reason was kept'}`, { details: { id, attempt: end.attempt } });
+        default:
+          throw new FleetError('WAIT_TIMEOUT', `Task ${id} is still ${end.state} after ${options.timeoutMs} ms.`, { details: { id, state: end.state } });
+      }
+    });
+  }
+
+  /** Follows a task until it ends: see {@link Watch.events}. @throws FleetError `TASK_NOT_FOUND`; the signal's reason */
+  async *events(task: string | EnqueuedTask, { after, signal }: EventOptions = {}): AsyncGenerator<TaskEvent, void, undefined> {
+    const id = checkId(idOf(task));
+    await this.#ready();
+    yield* this.#watch.events(id, { after: after ?? null, ...(signal && { signal }) });
+  }
+
+  /** Resolves when Redis answers. @throws FleetError `REDIS_UNAVAILABLE` */
+  async ping(): Promise<void> {
+    await this.#call(() => this.#store.redis.ping());
+  }
+
+  /** Lets what was enqueued go out, then closes the connections. Tasks go on. May be called again. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      await this.#hub.close();
+      await this.#store.close();
+    })();
+    return this.#closing;
+  }
+
+  async #call<Value>(work: () => Promise<Value>): Promise<Value> {
+    try {
+      if (this.#store.redis.status !== 'ready' || this.#closing) await this.#ready();
+      return await work();
+    } catch (error) {
+      throw asUnavailable(this.#store.redis, error);
+    }
+  }
+
+  async #ready(): Promise<void> {
+    if (this.#closing) throw new FleetError('CLOSED', 'This producer is closed.');
+    // One wait for all calls: a thousand of them must not cost a thousand listeners.
+    const patience = this.#wasReady ? Math.min(RECONNECT_WAIT_MS, this.#settings.connectTimeoutMs) : this.#settings.connectTimeoutMs;
+    this.#connecting ??= ready(this.#store.redis, patience).finally(() => {
+      this.#connecting = null;
+    });
+    await this.#connecting;
+    this.#wasReady = true;
+  }
+}
+
+/** @throws FleetError `INVALID_SETTINGS` */
+export function createProducer(config: ProducerConfig): Producer {
+  return new Producer(config);
+}
+
+function idOf(task: string | EnqueuedTask): string {
+  return typeof task === 'object' && task !== null ? task.id : task;
+}
+
+function checkUrl(url: string | undefined): string {
+  if (url) return url;
+  throw new FleetError('INVALID_SETTINGS', 'createProducer: expected redisUrl, for example redis://127.0.0.1:6379.');
+}

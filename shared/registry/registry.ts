@@ -1,0 +1,87 @@
+import type { Redis } from 'ioredis';
+import type { Keys } from '../keys.js';
+
+/** A live task as the registry has it. */
+export interface Entry {
+  readonly id: string;
+  readonly item: string | null;
+  /** Null for a foreign task: one that is not on our queues. */
+  readonly queue: string | null;
+}
+
+/** A place in the list of live tasks: everything at it and after it has been seen. */
+export interface Position {
+  readonly at: number;
+  readonly id: string;
+}
+
+/** Reads the registry of live tasks. Writing is the business of MergedWrites. */
+export class Registry {
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+
+  constructor(redis: Redis, keys: Keys) {
+    this.#redis = redis;
+    this.#keys = keys;
+  }
+
+  /** Item and queue of each id in one round trip; null for an id that is not live. */
+  async find(ids: readonly string[]): Promise<(Entry | null)[]> {
+    if (ids.length === 0) return [];
+    const [items, queues] = await Promise.all([
+      this.#redis.hmget(this.#keys.tasks, ...ids),
+      this.#redis.hmget(this.#keys.taskQueues, ...ids),
+    ]);
+    return ids.map((id, index) => {
+      const item = items[index] ?? null;
+      const queue = queues[index] ?? null;
+      return item === null && queue === null ? null : { id, item: item || null, queue };
+    });
+  }
+
+  /** The live tasks of an item. */
+  idsOf(item: string): Promise<string[]> {
+    return this.#redis.smembers(this.#keys.item(item));
+  }
+
+  async hasActive(item: string): Promise<boolean> {
+    return (await this.#redis.scard(this.#keys.item(item))) > 0;
+  }
+
+  count(): Promise<number> {
+    return this.#redis.hlen(this.#keys.tasks);
+  }
+
+  /** Up to `limit` live tasks of ours, newest first, after a position. */
+  async page(after: Position | null, limit: number): Promise<Position[]> {
+    // Tasks of one millisecond share a score: those of the position's own millisecond that were seen are skipped.
+    const skip = after === null ? 0 : await this.#countSeen(after);
+    const from = after === null ? '+inf' : String(after.at);
+    const flat = await this.#redis.zrange(this.#keys.live, from, '-inf', 'BYSCORE', 'REV', 'LIMIT', skip, limit, 'WITHSCORES');
+    const page: Position[] = [];
+    for (let i = 0; i < flat.length; i += 2) page.push({ id: flat[i] as string, at: Number(flat[i + 1]) });
+    return page;
+  }
+
+  /** How many tasks of the position's millisecond come at it or before it, in the order of a page. */
+  async #countSeen({ at, id }: Position): Promise<number> {
+    const same = await this.#redis.zrangebyscore(this.#keys.live, at, at);
+    return same.filter((other) => other >= id).length;
+  }
+
+  /** Live ids of other programs. Costs the size of the registry, but only where there are any. */
+  async foreign(): Promise<Entry[]> {
+    const [all, ours] = await Promise.all([this.#redis.hlen(this.#keys.tasks), this.#redis.hlen(this.#keys.taskQueues)]);
+    if (all <= ours) return [];
+    const [tasks, queues] = await Promise.all([this.#redis.hgetall(this.#keys.tasks), this.#redis.hkeys(this.#keys.taskQueues)]);
+    const known = new Set(queues);
+    return Object.entries(tasks)
+      .filter(([id]) => !known.has(id))
+      .map(([id, item]) => ({ id, item: item || null, queue: null }));
+  }
+
+  /** Every queue that ever had a task or a worker. */
+  async queueNames(): Promise<string[]> {
+    return (await this.#redis.smembers(this.#keys.queues)).sort();
+  }
+}

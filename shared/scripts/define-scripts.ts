@@ -1,0 +1,31 @@
+import { readFileSync } from 'node:fs';
+import type { ChainableCommander, Redis } from 'ioredis';
+
+/** What `recordStop` found: see the script's header. */
+export type RecordedStop = [
+  what: 'missing' | 'completed' | 'failed' | 'active' | 'taken' | 'left' | 'ignored',
+  stop: string,
+];
+
+type Arguments = (string | number)[];
+
+/** A connection that knows our scripts. Each takes its keys, then its arguments, as the script's header lists them. */
+export type ScriptedRedis = Redis & {
+  readTasks(...keysAndArguments: Arguments): Promise<((string | null)[] | null)[]>;
+  recordStop(...keysAndArguments: Arguments): Promise<RecordedStop[]>;
+};
+export type ScriptedPipeline = ChainableCommander & {
+  recordStop(...keysAndArguments: Arguments): ScriptedPipeline;
+};
+
+/** The number in a file's name is how many keys the script takes. */
+const SCRIPTS = { readTasks: 6, recordStop: 7 } as const;
+
+/** Teaches a connection our scripts; it sends the text of each once and its hash from then on. */
+export function defineScripts(redis: Redis): ScriptedRedis {
+  for (const [name, numberOfKeys] of Object.entries(SCRIPTS)) {
+    const lua = readFileSync(new URL(`./${name}-${numberOfKeys}.lua`, import.meta.url), 'utf8');
+    redis.defineCommand(name, { numberOfKeys, lua });
+  }
+  return redis as ScriptedRedis;
+}

@@ -1,0 +1,71 @@
+import { messageOf } from '../errors.js';
+import { quote } from '../keys.js';
+
+/**
+ * A stop command on the channel `p:tasks:commands`. open-webui's form is `{"action":"stop","task_id":"…"}`; the other
+ * fields are ours. `recorded_at` says that the stop is already in Redis (ms since the epoch); without it, whoever hears
+ * the command records it first.
+ */
+export interface StopCommand {
+  readonly ids: readonly string[];
+  readonly reason: string | null;
+  readonly by: string | null;
+  readonly recordedAt: number | null;
+}
+
+export type ParsedCommand = { readonly kind: 'stop'; readonly command: StopCommand } | { readonly kind: 'bad'; readonly problem: string };
+
+/** Longest message that is looked at, in characters; a stop of a thousand ids has about 130,000 at most. */
+export const MAX_COMMAND_LENGTH = 262_144;
+/** Ids in one message. */
+export const MAX_COMMAND_IDS = 1_000;
+const MAX_TEXT_LENGTH = 500;
+
+export function formatCommands(ids: readonly string[], stop: Omit<StopCommand, 'ids'>): string[] {
+  const rest = {
+    ...(stop.reason === null ? {} : { reason: stop.reason }),
+    ...(stop.by === null ? {} : { by: stop.by }),
+    ...(stop.recordedAt === null ? {} : { recorded_at: stop.recordedAt }),
+  };
+  const messages: string[] = [];
+  for (let from = 0; from < ids.length; from += MAX_COMMAND_IDS) {
+    const some = ids.slice(from, from + MAX_COMMAND_IDS);
+    messages.push(JSON.stringify({ action: 'stop', task_id: some[0], ...(some.length > 1 ? { task_ids: some } : {}), ...rest }));
+  }
+  return messages;
+}
+
+/** Reads a message that anybody may have sent. Never throws; the problem says what was expected and what came. */
+export function parseCommand(message: string): ParsedCommand {
+  if (message.length > MAX_COMMAND_LENGTH) return bad(`longer than ${MAX_COMMAND_LENGTH} characters (${message.length})`);
+  let body: unknown;
+  try {
+    body = JSON.parse(message);
+  } catch (error) {
+    return bad(`not JSON: ${messageOf(error)}`);
+  }
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return bad('expected a JSON object');
+  const { action, task_id: one, task_ids: many, reason, by, recorded_at: recordedAt } = body as Record<string, unknown>;
+  if (action === undefined) return bad('no action');
+  if (action !== 'stop') return bad(`unsupported action ${typeof action === 'string' ? quote(action) : typeof action}`);
+  const ids = many ?? (one === undefined ? undefined : [one]);
+  if (!Array.isArray(ids) || ids.length === 0 || ids.length > MAX_COMMAND_IDS || !ids.every(isText)) {
+    return bad('expected task_id, a string, or task_ids, an array of strings');
+  }
+  return {
+    kind: 'stop',
+    command: { ids, reason: textOrNull(reason), by: textOrNull(by), recordedAt: typeof recordedAt === 'number' ? recordedAt : null },
+  };
+}
+
+function bad(problem: string): ParsedCommand {
+  return { kind: 'bad', problem };
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.length > 0 && value.length <= MAX_TEXT_LENGTH;
+}
+
+function textOrNull(value: unknown): string | null {
+  return isText(value) ? value : null;
+}

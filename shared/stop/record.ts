@@ -1,0 +1,35 @@
+/** How a stop reached its task: it never ran · the handler heeded the signal · its thread was ended · it was given up · its dead owner was fenced off. */
+export const STOP_WAYS = ['queue', 'signal', 'kill', 'abandon', 'fence'] as const;
+export type StopWay = (typeof STOP_WAYS)[number];
+
+/** A stop as it is kept with the task. */
+export interface StopRecord {
+  readonly reason: string | null;
+  readonly by: string | null;
+  /** When it was recorded. */
+  readonly at: Date;
+  /** Null until the stop is settled. */
+  readonly via: StopWay | null;
+}
+
+/** The job's field `stop`. */
+export function formatStop(stop: { reason: string | null; by: string | null; at: number }): string {
+  return JSON.stringify({ reason: stop.reason, by: stop.by, at: stop.at });
+}
+
+/** Reads the job's fields `stop` and `stop_via`. Tolerates what it does not understand: a stop is a stop. */
+export function parseStop(stop: string | null | undefined, via: string | null | undefined): StopRecord | null {
+  if (!stop) return null;
+  let body: Record<string, unknown> = {};
+  try {
+    body = (JSON.parse(stop) ?? {}) as Record<string, unknown>;
+  } catch {
+    // Somebody wrote the field by hand: who and why are unknown, but the stop stands.
+  }
+  return {
+    reason: typeof body['reason'] === 'string' ? body['reason'] : null,
+    by: typeof body['by'] === 'string' ? body['by'] : null,
+    at: new Date(typeof body['at'] === 'number' ? body['at'] : 0),
+    via: STOP_WAYS.find((way) => way === via) ?? null,
+  };
+}

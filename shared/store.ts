@@ -1,0 +1,42 @@
+import { type Keys, createKeys } from './keys.js';
+import type { LoggerFactory } from './logger.js';
+import { type ConnectionPolicy, connect } from './redis/connect.js';
+import { Registry } from './registry/registry.js';
+import { type ScriptedRedis, defineScripts } from './scripts/define-scripts.js';
+import type { Settings } from './settings.js';
+import { Stopper } from './stop/stopper.js';
+import { Queues } from './task/queues.js';
+import { TaskReader } from './task/task-reader.js';
+
+/** Settings of something that talks to Redis. */
+export type ConnectedSettings = Settings & { readonly redisUrl: string };
+
+/** Everything that producers and workers share over one connection for commands. */
+export interface Store {
+  readonly redis: ScriptedRedis;
+  readonly keys: Keys;
+  readonly queues: Queues;
+  readonly registry: Registry;
+  readonly reader: TaskReader;
+  readonly stopper: Stopper;
+  /** Closes the queues and the connection. Does not wait for a Redis that is away. */
+  close(): Promise<void>;
+}
+
+/** Opens the connection and builds what works over it. Connecting goes on in the background. */
+export function openStore(options: { settings: ConnectedSettings; policy: ConnectionPolicy; loggers: LoggerFactory; name: string }): Store {
+  const { settings, policy, loggers, name } = options;
+  const logger = loggers('redis');
+  const redis = defineScripts(connect({ settings, policy, logger, name }));
+  const keys = createKeys(settings.keyPrefix);
+  const queues = new Queues(redis, keys, logger);
+  const registry = new Registry(redis, keys);
+  const reader = new TaskReader(redis, queues, registry, keys);
+  const stopper = new Stopper({ redis, queues, reader, keys, lockMs: settings.lockMs, logger: loggers('stop') });
+  const close = async (): Promise<void> => {
+    await queues.close();
+    if (redis.status === 'ready') await redis.quit().catch(() => undefined);
+    redis.disconnect();
+  };
+  return { redis, keys, queues, registry, reader, stopper, close };
+}

@@ -1,0 +1,61 @@
+import type { ChainableCommander } from 'ioredis';
+import { type TaskState, TASK_STATES, isTerminal } from './state.js';
+
+/**
+ * A task's stream, `p:tasks:events:<id>`. It comes to life with the first progress or chunk, so that a task that has
+ * nothing to say costs nothing; from then on changes of state are in it too. Entry: `type` (state, progress, chunk) and
+ * `data`, JSON.
+ */
+export type TaskEvent =
+  | { readonly type: 'state'; readonly id: string | null; readonly state: TaskState }
+  | { readonly type: 'progress'; readonly id: string; readonly progress: unknown }
+  | { readonly type: 'chunk'; readonly id: string; readonly chunk: unknown };
+
+/** About how many entries of a task are kept; older ones go. */
+const KEPT_ENTRIES = 10_000;
+/** How long a stream stays readable after the end of its task. */
+const KEPT_AFTER_END_MS = 3_600_000;
+/** After this time without a word, the stream of a task that never ended goes too. */
+const KEPT_WHILE_LIVE_MS = 7 * 24 * 3_600_000;
+
+export interface StreamWrite {
+  readonly type: 'state' | 'progress' | 'chunk';
+  /** JSON text. */
+  readonly data: string;
+}
+
+/** Adds entries to a task's stream, and makes the stream if it is not there. */
+export function writeEvents(pipeline: ChainableCommander, key: string, events: readonly StreamWrite[]): void {
+  for (const { type, data } of events) pipeline.xadd(key, 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', type, 'data', data);
+  pipeline.pexpire(key, KEPT_WHILE_LIVE_MS);
+}
+
+/** Adds a change of state to a task's stream, if the task has one. */
+export function writeState(pipeline: ChainableCommander, key: string, state: TaskState): void {
+  pipeline.xadd(key, 'NOMKSTREAM', 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', 'state', 'data', JSON.stringify(state));
+  if (isTerminal(state)) pipeline.pexpire(key, KEPT_AFTER_END_MS);
+}
+
+/** Reads an entry; null for one that is not of ours. */
+export function parseEvent(id: string, fields: readonly string[]): TaskEvent | null {
+  const entry: Record<string, string | undefined> = {};
+  for (let i = 0; i + 1 < fields.length; i += 2) entry[fields[i] as string] = fields[i + 1];
+  let data: unknown;
+  try {
+    data = JSON.parse(entry['data'] ?? '');
+  } catch {
+    return null;
+  }
+  switch (entry['type']) {
+    case 'chunk':
+      return { type: 'chunk', id, chunk: data };
+    case 'progress':
+      return { type: 'progress', id, progress: data };
+    case 'state': {
+      const state = TASK_STATES.find((known) => known === data);
+      return state === undefined ? null : { type: 'state', id, state };
+    }
+    default:
+      return null;
+  }
+}

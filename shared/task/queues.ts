@@ -1,0 +1,44 @@
+import { Queue, type RedisQueueBackend } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Keys } from '../keys.js';
+import type { Logger } from '../logger.js';
+
+/** The BullMQ queues of the fleet over one connection, each made when it is first needed. */
+export class Queues {
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #logger: Logger;
+  readonly #queues = new Map<string, Queue>();
+
+  constructor(redis: Redis, keys: Keys, logger: Logger) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#logger = logger;
+  }
+
+  get(name: string): Queue {
+    let queue = this.#queues.get(name);
+    if (!queue) {
+      // The caller's connection decides how to wait, so BullMQ must not wait for it to be ready.
+      queue = new Queue(name, { connection: this.#redis, prefix: this.#keys.bull, skipVersionCheck: true, skipWaitingForReady: true });
+      queue.on('error', (error) => this.#logger.debug({ queue: name, error: error.message }, 'Queue error'));
+      this.#queues.set(name, queue);
+    }
+    return queue;
+  }
+
+  backend(name: string): RedisQueueBackend {
+    return this.get(name).getBackend();
+  }
+
+  /** The keys of a queue in the order of our scripts' headers. */
+  scriptKeys(name: string, ...names: string[]): string[] {
+    const prefix = this.#keys.jobs(name);
+    return names.map((key) => prefix + key);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
+    this.#queues.clear();
+  }
+}

@@ -1,0 +1,82 @@
+import type { Keys } from '../keys.js';
+import type { Registry } from '../registry/registry.js';
+import type { ScriptedRedis } from '../scripts/define-scripts.js';
+import type { Queues } from './queues.js';
+import { type TaskView, readTasks } from './view.js';
+
+/** Where tasks are: on which queue, or registered by another program. Ids that are nowhere are in neither. */
+export interface Located {
+  readonly byQueue: Map<string, string[]>;
+  /** Id → item. */
+  readonly foreign: Map<string, string | null>;
+}
+
+/** Finds and reads tasks by id, live or ended. */
+export class TaskReader {
+  readonly #redis: ScriptedRedis;
+  readonly #queues: Queues;
+  readonly #registry: Registry;
+  readonly #keys: Keys;
+
+  constructor(redis: ScriptedRedis, queues: Queues, registry: Registry, keys: Keys) {
+    this.#redis = redis;
+    this.#queues = queues;
+    this.#registry = registry;
+    this.#keys = keys;
+  }
+
+  /** One round trip for live tasks; two more if some are not live, which may have ended and are looked for on every queue. */
+  async locate(ids: readonly string[]): Promise<Located> {
+    const located: Located = { byQueue: new Map(), foreign: new Map() };
+    const rest: string[] = [];
+    const entries = await this.#registry.find(ids);
+    entries.forEach((entry, index) => {
+      const id = ids[index] as string;
+      if (entry?.queue) push(located.byQueue, entry.queue, id);
+      else if (entry) located.foreign.set(id, entry.item);
+      else rest.push(id);
+    });
+    if (rest.length > 0) await this.#locateEnded(rest, located.byQueue);
+    return located;
+  }
+
+  async #locateEnded(ids: readonly string[], byQueue: Map<string, string[]>): Promise<void> {
+    const names = await this.#registry.queueNames();
+    if (names.length === 0) return;
+    const pipeline = this.#redis.pipeline();
+    for (const name of names) for (const id of ids) pipeline.hexists(this.#keys.jobs(name) + id, 'name');
+    const replies = (await pipeline.exec()) ?? [];
+    ids.forEach((id, place) => {
+      const queue = names.find((_, index) => replies[index * ids.length + place]?.[1] === 1);
+      if (queue !== undefined) push(byQueue, queue, id);
+    });
+  }
+
+  /** The tasks that exist, by id. */
+  async read(ids: readonly string[]): Promise<Map<string, TaskView>> {
+    const { byQueue, foreign } = await this.locate(ids);
+    const tasks = new Map<string, TaskView>();
+    for (const [id, item] of foreign) tasks.set(id, foreignTask(id, item));
+    await Promise.all([...byQueue].map(([queue, some]) => this.readOn(queue, some, tasks)));
+    return tasks;
+  }
+
+  /** Reads tasks of a known queue into `tasks`. */
+  async readOn(queue: string, ids: readonly string[], tasks: Map<string, TaskView>): Promise<void> {
+    for (const task of await readTasks(this.#redis, this.#queues, this.#keys, queue, ids)) if (task) tasks.set(task.id, task);
+  }
+}
+
+/** What is known of a task that another program registered and runs. */
+export function foreignTask(id: string, item: string | null): TaskView {
+  return {
+    ...{ id, item, name: null, queue: null, state: 'running', attempt: 1, progress: null, result: null, error: null, stop: null },
+    ...{ enqueuedAt: null, startedAt: null, finishedAt: null, worker: null },
+  };
+}
+
+function push(map: Map<string, string[]>, key: string, id: string): void {
+  const ids = map.get(key);
+  if (ids) ids.push(id);
+  else map.set(key, [id]);
+}

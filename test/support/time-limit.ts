@@ -1,0 +1,26 @@
+/**
+ * Loaded before each test file by test/run.ts: ends the file's process if one of its tests takes too long, and says which.
+ * A test's own `timeout` is gentler, as its hooks still run; this is for the tests that have none. (Node's own default,
+ * `--test-timeout`, applies to whole files on Node 20.)
+ */
+import { afterEach, beforeEach } from 'node:test';
+import { isMainThread } from 'node:worker_threads';
+
+const LIMIT_MS = 120_000;
+
+// Threads, and processes that a test forks, are started with the same options and load this too.
+if (isMainThread && process.argv[1]?.endsWith('.test.ts')) {
+  // Kept from tests that mock the timers.
+  const { setTimeout, clearTimeout } = globalThis;
+  const timers = new WeakMap<object, NodeJS.Timeout>();
+
+  beforeEach((context) => {
+    const timer = setTimeout(() => {
+      console.error(`The test "${context.name}" did not end within ${LIMIT_MS / 1_000} s.`);
+      // Not a signal: exit handlers are what ends the processes that a test has started.
+      process.exit(1);
+    }, LIMIT_MS);
+    timers.set(context, timer.unref());
+  });
+  afterEach((context) => clearTimeout(timers.get(context)));
+}

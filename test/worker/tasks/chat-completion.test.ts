@@ -1,0 +1,304 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, it, type TestContext } from 'node:test';
+import { UnrecoverableError } from 'bullmq';
+import { startOpenAiServer } from '../../../cli/demo/openai-server.js';
+import { resolveSettings } from '../../../shared/settings.js';
+import { StopRequested } from '../../../shared/stop/cause.js';
+import { chatCompletion } from '../../../shared/task/builtin.js';
+import { type ChatCompletionOptions, chatCompletionHandler } from '../../../worker/tasks/chat-completion.js';
+import { deferred } from '../../support/deferred.js';
+import { createFakeContext, type FakeContextOptions, runHandler } from '../../support/task-context.js';
+
+const KEY = 'sk-test-not-a-real-key';
+const PROMPT = { model: 'demo-small', messages: [{ role: 'user' as const, content: 'Tell me about queues and workers' }] };
+
+interface Asked extends FakeContextOptions, ChatCompletionOptions {
+  readonly keys?: readonly string[];
+  readonly input?: object;
+}
+
+function ask(urls: readonly string[], { keys = [], input = {}, idleTimeoutMs, ...options }: Asked = {}) {
+  const settings = resolveSettings({ openaiBaseUrls: urls, openaiKeys: keys });
+  const fake = createFakeContext(chatCompletion, { ...PROMPT, ...input }, options);
+  const handler = chatCompletionHandler(settings, idleTimeoutMs === undefined ? {} : { idleTimeoutMs });
+  return { fake, output: runHandler(chatCompletion, handler, fake) };
+}
+
+/** A server that answers as it likes, gone after the test. */
+async function upstream(t: TestContext, listener: RequestListener): Promise<string> {
+  const server = createServer(listener).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+}
+
+/** A listener that streams the given text in one write, and then ends or (if `cut`) breaks the connection. */
+function streaming(text: string | Uint8Array, { cut = false } = {}): RequestListener {
+  return (_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write(text, () => (cut ? response.destroy() : response.end()));
+  };
+}
+
+const event = (json: unknown) => `data: ${JSON.stringify(json)}\n\n`;
+const delta = (content: string) => event({ choices: [{ index: 0, delta: { content } }] });
+const FINISH = event({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] });
+const DONE = 'data: [DONE]\n\n';
+
+/** Rejects with a plain Error, which may be retried, or with one that may not. */
+async function assertFails(output: Promise<unknown>, retried: boolean, message: RegExp): Promise<void> {
+  await assert.rejects(output, (error: Error) => {
+    assert.match(error.message, message);
+    assert.equal(error instanceof UnrecoverableError, !retried, error.message);
+    assert.ok(!`${error.message}${String(error.cause)}`.includes(KEY), 'the key is in the message');
+    return true;
+  });
+}
+
+describe('chat.completion', () => {
+  it('emits each delta as a string and returns the whole', async (t) => {
+    const server = await startOpenAiServer({ tokensPerSecond: 10_000 });
+    t.after(() => server.stop());
+    const { fake, output } = ask([server.url], { input: { max_tokens: 30, temperature: 0.5, stop: ['END'] } });
+    const { content, ...rest } = await output;
+    assert.deepEqual(fake.emitted.length, 30);
+    assert.equal(fake.emitted.join(''), content);
+    assert.match(content, /queues|workers/);
+    assert.deepEqual(rest, {
+      model: 'demo-small',
+      finish_reason: 'length',
+      chunks: 30,
+      usage: { prompt_tokens: 6, completion_tokens: 30, total_tokens: 36 },
+    });
+    assert.equal(server.closedEarly(), 0);
+    assert.deepEqual(server.requests.map(({ method, path, body }) => ({ method, path, body })), [
+      {
+        method: 'POST',
+        path: '/v1/chat/completions',
+        body: { ...PROMPT, max_tokens: 30, temperature: 0.5, stop: ['END'], stream: true, stream_options: { include_usage: true } },
+      },
+    ]);
+  });
+
+  it('sends the key of the chosen server, and none to a server without one', async (t) => {
+    const [first, second] = await Promise.all([
+      startOpenAiServer({ apiKey: KEY, tokensPerSecond: Infinity }),
+      startOpenAiServer({ tokensPerSecond: Infinity }),
+    ]);
+    t.after(() => Promise.all([first.stop(), second.stop()]));
+    const urls = [`${first.url}/`, second.url];
+    await ask(urls, { keys: [KEY] }).output;
+    await ask(urls, { keys: [KEY], input: { base_url_index: 1 } }).output;
+    assert.deepEqual(first.requests.map(({ path, authorization }) => [path, authorization]), [['/v1/chat/completions', `Bearer ${KEY}`]]);
+    assert.deepEqual(second.requests.map(({ authorization }) => authorization), [null]);
+  });
+
+  it('on an abort closes the connection to the server and throws the reason', async (t) => {
+    const closed = deferred<boolean>();
+    const server = await startOpenAiServer({ tokensPerSecond: 1_000, onStreamClosed: closed.resolve });
+    t.after(() => server.stop());
+    const reason = new StopRequested('changed my mind', 'a test');
+    const { fake, output } = ask([server.url], {
+      input: { max_tokens: 100_000 },
+      onEmit: () => fake.emitted.length === 3 && fake.abort(reason),
+    });
+    await assert.rejects(output, (error) => error === reason);
+    assert.equal(await closed.promise, true);
+    assert.deepEqual([server.connections(), server.closedEarly()], [0, 1]);
+    assert.ok(fake.emitted.length >= 3);
+  });
+
+  it('throws the reason of an abort that comes before the answer, or before the request', async (t) => {
+    const reason = new StopRequested();
+    const asked = deferred();
+    const gone = deferred();
+    let requests = 0;
+    const url = await upstream(t, (request: IncomingMessage) => {
+      requests += 1;
+      request.socket.once('close', () => gone.resolve());
+      asked.resolve();
+    });
+    const { fake, output } = ask([url]);
+    await asked.promise;
+    fake.abort(reason);
+    await assert.rejects(output, (error) => error === reason);
+    await gone.promise;
+    const late = createFakeContext(chatCompletion, PROMPT);
+    late.abort(reason);
+    const handler = chatCompletionHandler(resolveSettings({ openaiBaseUrls: [url] }));
+    await assert.rejects(runHandler(chatCompletion, handler, late), (error) => error === reason);
+    assert.equal(requests, 1);
+  });
+
+  for (const status of [408, 429, 500, 503]) {
+    it(`may be retried after ${status}`, async (t) => {
+      const url = await upstream(t, (_, response) => response.writeHead(status).end('try later'));
+      await assertFails(ask([url]).output, true, new RegExp(`^${url} answered ${status}: try later$`));
+    });
+  }
+
+  for (const status of [307, 400, 401, 404, 422]) {
+    it(`is not retried after ${status}`, async (t) => {
+      const url = await upstream(t, (_, response) => response.writeHead(status, { location: '/elsewhere' }).end());
+      await assertFails(ask([url]).output, false, new RegExp(`^${url} answered ${status}$`));
+    });
+  }
+
+  it('quotes at most 500 characters of a refusal, and never the key', async (t) => {
+    const url = await upstream(t, (_, response) => response.writeHead(401).end(`bad key ${KEY}: ${'x'.repeat(100_000)}`));
+    const { output } = ask([url], { keys: [KEY] });
+    await assertFails(output, false, /answered 401: bad key \*\*\*: x+$/);
+    await output.catch((error: Error) => assert.equal(error.message.split('401: ')[1]?.length, 500));
+  });
+
+  it('closes the connection of a refusal that does not end', async (t) => {
+    const closed = deferred();
+    const url = await upstream(t, (_, response) => {
+      response.writeHead(500).write('y'.repeat(50_000));
+      response.once('close', () => closed.resolve());
+    });
+    await assertFails(ask([url]).output, true, /answered 500: y{500}$/);
+    await closed.promise;
+  });
+
+  it('may be retried when the server cannot be reached', async () => {
+    const server = await startOpenAiServer();
+    await server.stop();
+    await server.stop();
+    await assertFails(ask([server.url], { keys: [KEY] }).output, true, /^Cannot reach http:\/\/127\.0\.0\.1:\d+\/v1: .*ECONNREFUSED/);
+  });
+
+  const broken: [string, RequestListener, RegExp][] = [
+    ['a chunk is not JSON', streaming(`${delta('a')}data: {"choices": [${KEY}\n\n${DONE}`), /sent a chunk that is not JSON: \{"choices": \[\*\*\*$/],
+    ['a chunk is not a chunk', streaming(`${delta('a')}data: [1]\n\n${DONE}`), /sent something that is not a chunk: \[1\]$/],
+    ['the stream reports an error', streaming(`${delta('a')}${event({ error: { message: `overloaded ${KEY}`, code: 529 } })}`), /reported an error in the stream: overloaded \*\*\*$/],
+    ['an error event comes', streaming(`${delta('a')}event: error\n${event({ error: 'busy' })}`), /reported an error in the stream: "busy"$/],
+    ['the stream ends too early', streaming(delta('a')), /ended the stream before the completion was complete$/],
+    ['the connection breaks', streaming(delta('a'), { cut: true }), /^The stream from .* broke off: /],
+  ];
+  for (const [what, listener, message] of broken) {
+    it(`may be retried when ${what}`, async (t) => {
+      const { fake, output } = ask([await upstream(t, listener)], { keys: [KEY] });
+      await assertFails(output, true, message);
+      assert.deepEqual(fake.emitted, ['a']);
+    });
+  }
+
+  it('names the content type of an answer that is no stream', async (t) => {
+    const url = await upstream(t, (_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<p>Hello</p>'));
+    await assertFails(ask([url]).output, true, /\(expected text\/event-stream, got text\/html\)$/);
+  });
+
+  it('refuses an event without end', async (t) => {
+    const url = await upstream(t, streaming(`data: ${'x'.repeat(5 * 1_048_576)}`));
+    await assertFails(ask([url]).output, true, /sent an event of more than 4194304 characters$/);
+  });
+
+  it('gives up on a server that has gone silent', async (t) => {
+    const closed = deferred();
+    const url = await upstream(t, (_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write(delta('a'));
+      response.once('close', () => closed.resolve());
+    });
+    await assertFails(ask([url], { idleTimeoutMs: 400 }).output, true, /sent nothing for 400 ms$/);
+    await closed.promise;
+    const mute = await upstream(t, () => undefined);
+    await assertFails(ask([mute], { idleTimeoutMs: 30 }).output, true, /sent nothing for 30 ms$/);
+  });
+
+  it('has patience with a server that is slow but not silent', async (t) => {
+    const url = await upstream(t, (_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      let left = 5;
+      const timer = setInterval(() => {
+        left -= 1;
+        if (left > 0) return response.write(': thinking\n\n');
+        clearInterval(timer);
+        return response.end(`${delta('a')}${DONE}`);
+      }, 250);
+    });
+    assert.equal((await ask([url], { idleTimeoutMs: 1_000 }).output).content, 'a');
+  });
+
+  it('is complete after a finish_reason, even without [DONE]', async (t) => {
+    const usage = event({ choices: [], usage: { total_tokens: 2 } });
+    const url = await upstream(t, streaming(`${delta('a')}${FINISH}${usage}`));
+    const output = await ask([url]).output;
+    assert.deepEqual(output, { content: 'a', model: 'demo-small', finish_reason: 'stop', chunks: 1, usage: { total_tokens: 2 } });
+  });
+
+  it('does not wait for a server that keeps the connection open after [DONE]', async (t) => {
+    const closed = deferred();
+    const url = await upstream(t, (_, response) => {
+      response.writeHead(200).write(`${delta('a')}${DONE}${delta('b')}`);
+      response.once('close', () => closed.resolve());
+    });
+    const { finish_reason: finish, content } = await ask([url]).output;
+    assert.deepEqual([content, finish], ['a', null]);
+    await closed.promise;
+  });
+
+  it('understands CRLF, comments, empty events and a character split between two reads', async (t) => {
+    const text = Buffer.from(`: ping\r\n\r\ndata:\r\n\r\n${delta('für ')}${delta('Zürich')}${FINISH}${DONE}`.replaceAll(/\r?\n/g, '\r\n'));
+    const half = text.lastIndexOf('ü') + 1;
+    const answered = deferred<ServerResponse>();
+    const url = await upstream(t, (_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write(text.subarray(0, half));
+      answered.resolve(response);
+    });
+    // The rest comes once the first part has surely been read.
+    const onEmit = () => void answered.promise.then((response) => response.end(text.subarray(half)));
+    const { fake, output } = ask([url], { onEmit });
+    assert.equal((await output).content, 'für Zürich');
+    assert.deepEqual(fake.emitted, ['für ', 'Zürich']);
+  });
+
+  it('understands a stream that comes byte by byte', async (t) => {
+    const text = Buffer.from(`${delta('naïve ')}${delta('東京')}${DONE}`.replaceAll('\n', '\r\n'));
+    const url = await upstream(t, (_, response) => {
+      response.socket?.setNoDelay(true);
+      const next = (at: number): void => {
+        if (at === text.length) response.end();
+        else response.write(text.subarray(at, at + 1), () => setImmediate(next, at + 1));
+      };
+      next(0);
+    });
+    assert.equal((await ask([url]).output).content, 'naïve 東京');
+  });
+
+  it('keeps the query of a base URL and shows it to nobody', async (t) => {
+    const asked: string[] = [];
+    const url = await upstream(t, (request, response) => {
+      asked.push(request.url ?? '');
+      response.writeHead(500).end();
+    });
+    await assertFails(ask([`${url}/?api-version=${KEY}`]).output, true, /\/v1\/ answered 500$/);
+    assert.deepEqual(asked, [`/v1/chat/completions?api-version=${KEY}`]);
+  });
+
+  it('says for good that there is no such server, or no way to use it', async () => {
+    await assertFails(ask([]).output, false, /^No server to ask: OPENAI_API_BASE_URLS is not set$/);
+    await assertFails(
+      ask(['http://127.0.0.1:1/v1'], { input: { base_url_index: 1 } }).output,
+      false,
+      /^No server with base_url_index 1: OPENAI_API_BASE_URLS has 1, numbered from 0$/,
+    );
+    await assertFails(ask([`http://me:${KEY}@127.0.0.1:1/v1`]).output, false, /has a user name or password/);
+    await assertFails(ask(['http://127.0.0.1:1/v1'], { keys: [`${KEY}\n${KEY}`] }).output, false, /characters that a header cannot have$/);
+  });
+
+  it('refuses an input that wants to choose the server or the key', () => {
+    for (const field of ['base_url', 'api_key', 'stream', 'n']) {
+      assert.equal(chatCompletion.input.safeParse({ ...PROMPT, [field]: 'x' }).success, false, field);
+    }
+    for (const bad of [{ messages: [] }, { model: '' }, { base_url_index: -1 }, { messages: [{ role: 'root', content: '' }] }]) {
+      assert.equal(chatCompletion.input.safeParse({ ...PROMPT, ...bad }).success, false, JSON.stringify(bad));
+    }
+  });
+});

@@ -1,0 +1,76 @@
+import { hostname } from 'node:os';
+import type { Logger } from '../shared/logger.js';
+import { Service } from '../shared/service.js';
+import type { Store } from '../shared/store.js';
+
+/** What a worker says of itself. */
+export interface WorkerStatus {
+  readonly pid: number;
+  readonly queues: readonly string[];
+  readonly slots: number;
+  readonly running: readonly string[];
+  readonly zombies: number;
+  readonly draining: boolean;
+  readonly subscribed: boolean;
+}
+
+/** Beats after which a silent worker's hash is gone. */
+const BEATS_KEPT = 3;
+/** Workers that were silent for this long leave the list. */
+const FORGET_AFTER_MS = 3_600_000;
+
+/** Says at every HEARTBEAT_INTERVAL_MS that this worker is alive and what it does. */
+export class Heartbeat extends Service {
+  readonly #workerId: string;
+  readonly #store: Store;
+  readonly #intervalMs: number;
+  readonly #status: () => WorkerStatus;
+  readonly #logger: Logger;
+  readonly #startedAt = Date.now();
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(options: { workerId: string; store: Store; intervalMs: number; status: () => WorkerStatus; logger: Logger }) {
+    super();
+    this.#workerId = options.workerId;
+    this.#store = options.store;
+    this.#intervalMs = options.intervalMs;
+    this.#status = options.status;
+    this.#logger = options.logger;
+  }
+
+  protected override onStart(): Promise<void> {
+    this.#timer = setInterval(() => void this.beat(), this.#intervalMs);
+    void this.beat();
+    return Promise.resolve();
+  }
+
+  /** The worker leaves the list at once, if Redis is there to hear it. */
+  protected override async onStop(): Promise<void> {
+    if (this.#timer) clearInterval(this.#timer);
+    const { redis, keys } = this.#store;
+    if (redis.status !== 'ready') return;
+    await redis.pipeline().zrem(keys.workers, this.#workerId).del(keys.worker(this.#workerId)).exec();
+  }
+
+  async beat(): Promise<void> {
+    const { redis, keys } = this.#store;
+    // While Redis is away beats would pile up and all be sent later.
+    if (redis.status !== 'ready' || this.stopping) return;
+    const now = Date.now();
+    const { pid, queues, slots, running, zombies, draining, subscribed } = this.#status();
+    const fields = {
+      ...{ host: hostname(), pid, slots, zombies, started_at: this.#startedAt, beat_at: now },
+      ...{ queues: JSON.stringify(queues), running: JSON.stringify(running), draining: Number(draining), subscribed: Number(subscribed) },
+    };
+    const key = keys.worker(this.#workerId);
+    try {
+      const pipeline = redis.pipeline();
+      pipeline.zadd(keys.workers, now, this.#workerId).zremrangebyscore(keys.workers, 0, now - FORGET_AFTER_MS);
+      pipeline.hset(key, fields).pexpire(key, this.#intervalMs * BEATS_KEPT);
+      pipeline.sadd(keys.queues, ...queues);
+      await pipeline.exec();
+    } catch (error) {
+      this.#logger.debug({ error }, 'Heartbeat not sent');
+    }
+  }
+}

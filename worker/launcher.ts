@@ -1,0 +1,138 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger, LoggerFactory } from '../shared/logger.js';
+import { messageOf } from '../shared/errors.js';
+import { Service } from '../shared/service.js';
+import { ShuttingDown } from '../shared/stop/cause.js';
+import { type ConnectedSettings, type Store, openStore } from '../shared/store.js';
+import { ActiveRuns } from './active-runs.js';
+import { Heartbeat, type WorkerStatus } from './heartbeat.js';
+import { QueueWorker } from './queue-worker.js';
+import { RegistryWriter } from './registry-writer.js';
+import { SHUTDOWN_GRACE_MS, TaskRunner } from './run-task.js';
+import { StopListener } from './stop-listener.js';
+import type { LoadedHandler } from './task-modules.js';
+import { Threads } from './threads.js';
+
+export interface LauncherOptions {
+  readonly workerId: string;
+  readonly pid: number;
+  readonly settings: ConnectedSettings;
+  readonly handlers: ReadonlyMap<string, LoadedHandler>;
+  readonly loggers: LoggerFactory;
+}
+
+/** What handlers get, beyond their own grace, to have their hand-back written. */
+const HAND_BACK_MS = 500;
+/** What closing connections may take. A Redis that is away must not keep the process. */
+const CLOSE_MS = 1_000;
+
+/**
+ * One worker: creates and owns everything that runs in it. See docs/architecture.md for who creates whom.
+ *
+ * Starting does not wait for Redis: connections are made, and made again, in the background. Stopping is one deadline
+ * and three steps: fetch nothing more, let running tasks end, hand back the rest.
+ */
+export class Launcher extends Service {
+  readonly #options: LauncherOptions;
+  readonly #logger: Logger;
+  readonly #store: Store;
+  readonly #runs = new ActiveRuns();
+  readonly #writer: RegistryWriter;
+  readonly #threads: Threads;
+  readonly #listener: StopListener;
+  readonly #runner: TaskRunner;
+  readonly #heartbeat: Heartbeat;
+  readonly #slots: ReadonlyMap<string, number>;
+  #workers: QueueWorker[] = [];
+
+  constructor(options: LauncherOptions) {
+    super();
+    const { settings, handlers, loggers, workerId } = options;
+    const logger = loggers('worker');
+    const store = openStore({ settings, policy: 'wait', loggers, name: 'taskfleet:worker' });
+    this.#options = options;
+    this.#logger = logger;
+    this.#store = store;
+    this.#writer = new RegistryWriter(store, logger);
+    this.#threads = new Threads(settings, logger);
+    this.#listener = new StopListener({ settings, store, runs: this.#runs, logger: loggers('stop') });
+    const { recentlyStopped } = this.#listener;
+    this.#runner = new TaskRunner({ handlers, settings, store, runs: this.#runs, writer: this.#writer, threads: this.#threads, loggers, recentlyStopped });
+    this.#heartbeat = new Heartbeat({ workerId, store, intervalMs: settings.heartbeatMs, status: () => this.status(), logger });
+    this.#slots = slotsByQueue(handlers.values(), settings.concurrency, settings.threads);
+  }
+
+  status(): WorkerStatus {
+    return {
+      pid: this.#options.pid,
+      queues: [...this.#slots.keys()],
+      slots: [...this.#slots.values()].reduce((sum, slots) => sum + slots, 0),
+      running: this.#runs.ids(),
+      zombies: this.#runs.zombies,
+      draining: this.stopping,
+      subscribed: this.#listener.subscribed,
+    };
+  }
+
+  /** Resolves when the worker is connected to Redis and takes tasks. */
+  async ready(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.waitUntilReady()));
+  }
+
+  protected override async onStart(): Promise<void> {
+    const { settings, workerId } = this.#options;
+    const shared = { settings, workerId, store: this.#store, runner: this.#runner, runs: this.#runs, writer: this.#writer, logger: this.#logger };
+    await this.#listener.start();
+    this.#workers = [...this.#slots].map(([queue, slots]) => new QueueWorker({ ...shared, queue, slots }));
+    for (const worker of this.#workers) {
+      worker.run().catch((error: unknown) => this.#logger.error({ queue: worker.name, error: messageOf(error) }, 'Queue worker ended'));
+    }
+    await this.#heartbeat.start();
+  }
+
+  protected override async onStop(): Promise<void> {
+    const { shutdownTimeoutMs } = this.#options.settings;
+    this.#runner.drain();
+    this.#logger.info({ running: this.#runs.size, upToMs: shutdownTimeoutMs }, 'Shutting down: nothing more is fetched');
+    for (const worker of this.#workers) void worker.pause(true);
+    void this.#heartbeat.beat();
+    if (!(await this.#runs.idle(shutdownTimeoutMs))) await this.#handBack();
+    await this.#within(CLOSE_MS, 'queue workers', Promise.all(this.#workers.map((worker) => worker.close())));
+    await this.#within(CLOSE_MS, 'registry', this.#writer.flush());
+    await this.#within(CLOSE_MS, 'connections', this.#closeConnections());
+  }
+
+  /** The time is up: what still runs goes back to the queue. */
+  async #handBack(): Promise<void> {
+    const left = this.#runs.all();
+    this.#logger.warn({ tasks: left.map(({ id }) => id) }, 'Still running at the deadline: handing back to the queue');
+    for (const run of left) run.abort(new ShuttingDown());
+    if (await this.#runs.idle(SHUTDOWN_GRACE_MS + HAND_BACK_MS)) return;
+    this.#logger.error({ tasks: this.#runs.ids() }, 'Could not hand back: these run again when their lock has run out');
+  }
+
+  async #closeConnections(): Promise<void> {
+    await this.#heartbeat.stop();
+    await this.#listener.stop();
+    await this.#threads.close();
+    await this.#store.close();
+  }
+
+  async #within(ms: number, what: string, closing: Promise<unknown>): Promise<void> {
+    const timer = new AbortController();
+    const timeout = delay(ms, 'late' as const, { signal: timer.signal, ref: false }).catch(() => 'done' as const);
+    const first = await Promise.race([closing.then(() => 'done' as const, (error: unknown) => error), timeout]);
+    timer.abort();
+    if (first === 'late') this.#logger.warn({ what }, 'Closing took too long; leaving it');
+    else if (first !== 'done') this.#logger.warn({ what, error: messageOf(first) }, 'Closing failed');
+  }
+}
+
+/** Slots of each queue. Where all tasks are isolated, more slots than threads would hold tasks that only wait. */
+function slotsByQueue(handlers: Iterable<LoadedHandler>, concurrency: number, threads: number): Map<string, number> {
+  const onlyIsolated = new Map<string, boolean>();
+  for (const { definition, alwaysIsolated } of handlers) {
+    onlyIsolated.set(definition.queue, alwaysIsolated && (onlyIsolated.get(definition.queue) ?? true));
+  }
+  return new Map([...onlyIsolated].map(([queue, only]) => [queue, only ? Math.min(concurrency, threads) : concurrency]));
+}

@@ -1,0 +1,95 @@
+import { type Job, type JobJson, Worker } from 'bullmq';
+import type { Logger } from '../shared/logger.js';
+import { isConnectionError } from '../shared/redis/connect.js';
+import type { ConnectedSettings, Store } from '../shared/store.js';
+import { LockLost } from '../shared/stop/cause.js';
+import { taskOptions } from '../shared/task/job-options.js';
+import { isTerminal } from '../shared/task/state.js';
+import type { ActiveRuns } from './active-runs.js';
+import { FleetJob } from './fleet-job.js';
+import type { RegistryWriter } from './registry-writer.js';
+import type { TaskRunner } from './run-task.js';
+
+export interface QueueWorkerOptions {
+  readonly queue: string;
+  readonly slots: number;
+  readonly workerId: string;
+  readonly settings: ConnectedSettings;
+  readonly store: Store;
+  readonly runner: TaskRunner;
+  readonly runs: ActiveRuns;
+  readonly writer: RegistryWriter;
+  readonly logger: Logger;
+}
+
+/** A stalled task is never failed for having stalled: it did nothing wrong. */
+const MAX_STALLED_COUNT = 1_000_000;
+
+/** BullMQ's worker for one queue, with our jobs, and the registry kept in step with what it settles. */
+export class QueueWorker extends Worker {
+  readonly #store: Store;
+  readonly #writer: RegistryWriter;
+  readonly #logger: Logger;
+
+  constructor({ queue, slots, workerId, settings, store, runner, runs, writer, logger }: QueueWorkerOptions) {
+    super(queue, (job, token) => runner.run(job as FleetJob, token as string), {
+      connection: store.redis,
+      prefix: store.keys.bull,
+      name: workerId,
+      concurrency: slots,
+      lockDuration: settings.lockMs,
+      stalledInterval: settings.stalledCheckMs,
+      maxStalledCount: MAX_STALLED_COUNT,
+      runRetryDelay: 1_000,
+      autorun: false,
+    });
+    this.#store = store;
+    this.#writer = writer;
+    this.#logger = logger;
+    this.on('completed', (job) => this.#ended(job as FleetJob, 'completed'));
+    this.on('failed', (job) => job && this.#failed(job as FleetJob));
+    this.on('lockRenewalFailed', (ids) => ids.forEach((id) => runs.get(id)?.abort(new LockLost())));
+    this.on('stalled', (id) => logger.warn({ id, queue }, 'Task stalled: its worker is gone or hangs; it will run again'));
+    this.on('error', (error) => logger.debug({ queue, error: error.message }, 'Queue worker error'));
+  }
+
+  protected override createJob(data: JobJson, id: string): Job {
+    return FleetJob.fromJSON(this, data, id);
+  }
+
+  protected override async handleFailed(...args: Parameters<Worker['handleFailed']>): ReturnType<Worker['handleFailed']> {
+    try {
+      return await super.handleFailed(...args);
+    } catch (error) {
+      // Everything that could be done for this job failed. If Redis answered, our lock is gone: perhaps an earlier try
+      // was carried out and only its answer was lost.
+      if (!isConnectionError(error)) void this.#resolveUnknown(args[1]);
+      throw error;
+    }
+  }
+
+  #ended(job: FleetJob, state: 'completed' | 'failed' | 'cancelled'): void {
+    const id = job.id as string;
+    this.#writer.remove(id, taskOptions(job.opts).item ?? '');
+    if (job.run?.spoke) this.#writer.state(id, state);
+  }
+
+  #failed(job: FleetJob): void {
+    if (job.finishedOn !== undefined) return this.#ended(job, job.run?.stop || job.deferredFailure ? 'cancelled' : 'failed');
+    const id = job.id as string;
+    if (job.run?.spoke) this.#writer.state(id, 'retrying');
+    // A stop may have come after the handler failed and before the job went back: nobody is left to hear it.
+    this.#store.stopper.settleIfStopped(this.name, id).catch((error: unknown) => this.#logger.warn({ id, error }, 'Could not check for a stop after a failed attempt'));
+  }
+
+  async #resolveUnknown(job: Job): Promise<void> {
+    const id = job.id as string;
+    try {
+      const task = (await this.#store.reader.read([id])).get(id);
+      if (!task || isTerminal(task.state)) this.#writer.remove(id, taskOptions(job.opts).item ?? '');
+      this.#logger.warn({ id, state: task?.state ?? 'removed' }, 'The lock was gone when the task ended here');
+    } catch (error) {
+      this.#logger.warn({ id, error }, 'The outcome of a task is unknown');
+    }
+  }
+}

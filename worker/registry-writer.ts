@@ -1,0 +1,61 @@
+import type { Logger } from '../shared/logger.js';
+import { MergedWrites, type Registration } from '../shared/registry/merged-writes.js';
+import type { Store } from '../shared/store.js';
+import { writeState } from '../shared/task/event-stream.js';
+import type { TaskState } from '../shared/task/state.js';
+
+/** A worker's writes to the registry, gathered over one turn of the event loop: many tasks' ends cost a few commands. */
+export class RegistryWriter {
+  readonly #store: Store;
+  readonly #logger: Logger;
+  readonly #writes: MergedWrites;
+  #states: [id: string, state: TaskState][] = [];
+  #scheduled = false;
+  #sending: Promise<unknown> = Promise.resolve();
+
+  constructor(store: Store, logger: Logger) {
+    this.#store = store;
+    this.#logger = logger;
+    this.#writes = new MergedWrites(store.keys);
+  }
+
+  /** For a task that a plain BullMQ queue added. */
+  add(registration: Registration): void {
+    this.#writes.add(registration);
+    this.#schedule();
+  }
+
+  /** For a task that is over, certainly. */
+  remove(id: string, item: string): void {
+    this.#writes.remove(id, item);
+    this.#schedule();
+  }
+
+  /** Adds a change of state to the task's events. */
+  state(id: string, state: TaskState): void {
+    this.#states.push([id, state]);
+    this.#schedule();
+  }
+
+  /** Resolves when everything so far is written. */
+  async flush(): Promise<void> {
+    this.#send();
+    await this.#sending;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#send());
+  }
+
+  #send(): void {
+    this.#scheduled = false;
+    const pipeline = this.#store.redis.pipeline();
+    this.#writes.flushInto(pipeline);
+    for (const [id, state] of this.#states) writeState(pipeline, this.#store.keys.events(id), state);
+    this.#states = [];
+    if (pipeline.length === 0) return;
+    this.#sending = pipeline.exec().catch((error: unknown) => this.#logger.warn({ error }, 'Registry not updated; the entries of ended tasks stay'));
+  }
+}

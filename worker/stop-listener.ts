@@ -1,0 +1,151 @@
+import type { Redis } from 'ioredis';
+import type { Logger } from '../shared/logger.js';
+import { connect } from '../shared/redis/connect.js';
+import { Service } from '../shared/service.js';
+import { type StopCommand, parseCommand } from '../shared/stop/command.js';
+import { parseStop } from '../shared/stop/record.js';
+import type { ConnectedSettings, Store } from '../shared/store.js';
+import type { ActiveRuns } from './active-runs.js';
+
+export interface StopListenerOptions {
+  readonly settings: ConnectedSettings;
+  readonly store: Store;
+  readonly runs: ActiveRuns;
+  readonly logger: Logger;
+}
+
+/** How long a stop of a task that was not running here is remembered: it may have been fetched and not yet tracked. */
+const REMEMBER_MS = 10_000;
+const MAX_REMEMBERED = 100_000;
+
+/**
+ * Hears stop commands and aborts the runs that they name. A message only makes a stop fast. What makes it certain is
+ * its record with the job, which is read again for all runs at every (re)subscription and every STOP_POLL_INTERVAL_MS.
+ */
+export class StopListener extends Service {
+  readonly #options: StopListenerOptions;
+  readonly #recent = new Map<string, number>();
+  #subscriber: Redis | null = null;
+  #poll: NodeJS.Timeout | null = null;
+  #ping: NodeJS.Timeout | null = null;
+  #reading = false;
+  #subscribed = false;
+
+  constructor(options: StopListenerOptions) {
+    super();
+    this.#options = options;
+  }
+
+  get subscribed(): boolean {
+    return this.#subscribed;
+  }
+
+  /** Whether a stop of this task was heard of while it was not running here. */
+  readonly recentlyStopped = (id: string): boolean => this.#recent.size > 0 && this.#recent.has(id);
+
+  protected override onStart(): Promise<void> {
+    const { settings, logger } = this.#options;
+    const subscriber = connect({ settings, policy: 'wait', logger, name: 'taskfleet:worker:stop', lazy: true });
+    this.#subscriber = subscriber;
+    subscriber.on('message', (_channel: string, message: string) => this.#hear(message));
+    subscriber.on('ready', () => void this.#subscribe(subscriber));
+    subscriber.on('close', () => {
+      this.#subscribed = false;
+    });
+    subscriber.connect().catch(() => undefined); // it goes on trying, and says so by its events
+    this.#poll = setInterval(() => void this.readStops(), settings.stopPollMs);
+    // A subscriber is silent by nature: only a PING tells a quiet connection from a dead one.
+    this.#ping = setInterval(() => {
+      if (subscriber.status === 'ready') subscriber.ping().catch(() => undefined);
+    }, settings.healthCheckMs);
+    return Promise.resolve();
+  }
+
+  protected override onStop(): Promise<void> {
+    if (this.#poll) clearInterval(this.#poll);
+    if (this.#ping) clearInterval(this.#ping);
+    this.#subscriber?.disconnect();
+    return Promise.resolve();
+  }
+
+  async #subscribe(subscriber: Redis): Promise<void> {
+    try {
+      await subscriber.subscribe(this.#options.store.keys.commands);
+      this.#subscribed = true;
+      this.#options.logger.debug('Listening for stop commands');
+      await this.readStops();
+    } catch (error) {
+      this.#options.logger.warn({ error }, 'Could not subscribe to stop commands; stops are found by polling');
+    }
+  }
+
+  /** Reads the recorded stops of everything that runs here, in one pipeline. */
+  async readStops(): Promise<void> {
+    this.#forget();
+    const runs = this.#options.runs.all();
+    if (this.#reading || runs.length === 0) return;
+    this.#reading = true;
+    try {
+      const { redis, keys } = this.#options.store;
+      const pipeline = redis.pipeline();
+      for (const run of runs) pipeline.hget(keys.jobs(run.queue) + run.id, 'stop');
+      const replies = (await pipeline.exec()) ?? [];
+      runs.forEach((run, index) => {
+        const stop = parseStop(replies[index]?.[1] as string | null, null);
+        if (stop) run.requestStop({ reason: stop.reason, by: stop.by, recordedAt: stop.at.getTime() });
+      });
+    } catch (error) {
+      this.#options.logger.warn({ error }, 'Could not read the stops of running tasks');
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  /** A throw in here would end the process: the message may come from anybody. */
+  #hear(message: string): void {
+    const { logger } = this.#options;
+    try {
+      const parsed = parseCommand(message);
+      if (parsed.kind === 'bad') logger.error({ problem: parsed.problem }, 'Unsupported message on the stop channel');
+      else this.#stop(parsed.command);
+    } catch (error) {
+      logger.error({ error }, 'A stop command could not be carried out');
+    }
+  }
+
+  #stop(command: StopCommand): void {
+    const { runs, store, logger } = this.#options;
+    const { ids, reason, by, recordedAt } = command;
+    const until = Date.now() + REMEMBER_MS;
+    for (const id of ids) {
+      const run = runs.get(id);
+      if (run) run.requestStop({ reason, by, recordedAt });
+      else this.#remember(id, until);
+    }
+    if (recordedAt !== null) return;
+    // Sent by open-webui or by hand: nobody wrote the intent. All workers do; the first one's stands.
+    store.stopper.request(ids, { reason, by, fromCommand: true }).then(
+      (results) => {
+        const unknown = [...results].filter(([, result]) => result === 'not_found').length;
+        if (unknown > 0) logger.debug({ unknown }, 'A stop command named tasks that do not exist');
+      },
+      (error: unknown) => logger.error({ error }, 'A stop command could not be recorded'),
+    );
+  }
+
+  #remember(id: string, until: number): void {
+    this.#recent.delete(id); // so that the map stays in the order of time
+    this.#recent.set(id, until);
+    if (this.#recent.size <= MAX_REMEMBERED) return;
+    const [oldest] = this.#recent.keys();
+    if (oldest !== undefined) this.#recent.delete(oldest);
+  }
+
+  #forget(): void {
+    const now = Date.now();
+    for (const [id, until] of this.#recent) {
+      if (until > now) break;
+      this.#recent.delete(id);
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
+import { type StreamWrite, writeEvents } from '../shared/task/event-stream.js';
+
+/** How long chunks gather before they go out. Short enough that text still seems to flow. */
+const CHUNK_DELAY_MS = 10;
+/** Progress that comes faster than this replaces what is waiting. */
+const PROGRESS_INTERVAL_MS = 100;
+/** Chunks of one batch; more go out at once. */
+const MAX_BATCH = 256;
+
+/** What one run says: chunks and progress, batched into the task's stream. Silent once it is closed. */
+export class TaskOutput {
+  readonly #redis: ScriptedRedis;
+  readonly #key: string;
+  readonly #saveProgress: (progress: object | number) => Promise<unknown>;
+  readonly #onError: (error: unknown) => void;
+  #chunks: StreamWrite[] = [];
+  #progress: { value: object | number } | null = null;
+  #progressAt = -Infinity;
+  #chunkTimer: NodeJS.Timeout | null = null;
+  #progressTimer: NodeJS.Timeout | null = null;
+  #used = false;
+  #closed = false;
+
+  /** `saveProgress` keeps the newest progress with the job, where Bull Board shows it. */
+  constructor(redis: ScriptedRedis, key: string, saveProgress: (progress: object | number) => Promise<unknown>, onError: (error: unknown) => void) {
+    this.#redis = redis;
+    this.#key = key;
+    this.#saveProgress = saveProgress;
+    this.#onError = onError;
+  }
+
+  /** Whether the task has a stream by now. */
+  get used(): boolean {
+    return this.#used;
+  }
+
+  emit(chunk: unknown): void {
+    if (this.#closed) return;
+    this.#chunks.push({ type: 'chunk', data: JSON.stringify(chunk ?? null) });
+    if (this.#chunks.length >= MAX_BATCH) this.#sendChunks();
+    else this.#chunkTimer ??= setTimeout(() => this.#sendChunks(), CHUNK_DELAY_MS);
+  }
+
+  progress(value: object | number): void {
+    if (this.#closed) return;
+    this.#progress = { value };
+    const wait = this.#progressAt + PROGRESS_INTERVAL_MS - performance.now();
+    this.#progressTimer ??= setTimeout(() => this.#sendProgress(), Math.max(CHUNK_DELAY_MS, wait));
+  }
+
+  /**
+   * Sends what is waiting and takes nothing more: whatever a given-up handler says later is not heard. The connection
+   * keeps the order, so all of it is in Redis before whatever is sent next.
+   */
+  close(): void {
+    if (this.#closed) return;
+    this.#sendChunks();
+    this.#sendProgress();
+    this.#closed = true;
+  }
+
+  #sendChunks(): void {
+    if (this.#chunkTimer) clearTimeout(this.#chunkTimer);
+    this.#chunkTimer = null;
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    if (chunks.length > 0) this.#send(chunks);
+  }
+
+  #sendProgress(): void {
+    if (this.#progressTimer) clearTimeout(this.#progressTimer);
+    this.#progressTimer = null;
+    if (this.#progress === null) return;
+    const { value } = this.#progress;
+    this.#progress = null;
+    this.#progressAt = performance.now();
+    this.#saveProgress(value).catch(this.#onError);
+    this.#send([{ type: 'progress', data: JSON.stringify(value) }]);
+  }
+
+  #send(events: StreamWrite[]): void {
+    if (!this.#used) events.unshift({ type: 'state', data: '"running"' });
+    this.#used = true;
+    const pipeline = this.#redis.pipeline();
+    writeEvents(pipeline, this.#key, events);
+    pipeline.exec().catch(this.#onError);
+  }
+}

@@ -1,0 +1,62 @@
+import { UnrecoverableError } from 'bullmq';
+import type { Settings } from '../../shared/settings.js';
+
+/** Characters of an upstream's own words that an error message may have. */
+export const MAX_EXCERPT = 500;
+
+/** One of the OpenAI-compatible servers of OPENAI_API_BASE_URLS. */
+export interface OpenAiUpstream {
+  /** The base URL as messages may show it: without query, which may hold a key. */
+  readonly label: string;
+  /** The URL of an endpoint: `endpoint('chat/completions')`. The base URL's query is kept. */
+  endpoint(path: string): URL;
+  /** With `authorization` if a key is set for this server. */
+  readonly headers: Headers;
+  /** Something that this server said, fit for a message: at most {@link MAX_EXCERPT} characters, without the key. */
+  excerpt(text: string): string;
+}
+
+/**
+ * The server at an index of OPENAI_API_BASE_URLS, with the key at the same index of OPENAI_API_KEYS.
+ * @throws UnrecoverableError if there is no such server, or its URL or key cannot be used: a retry would not change it.
+ */
+export function upstreamAt(settings: Pick<Settings, 'openaiBaseUrls' | 'openaiKeys'>, index: number): OpenAiUpstream {
+  const base = settings.openaiBaseUrls[index];
+  if (base === undefined) throw new UnrecoverableError(describeMissing(settings.openaiBaseUrls.length, index));
+  const url = new URL(base);
+  const label = `${url.origin}${url.pathname}`;
+  if (url.username !== '' || url.password !== '') {
+    throw new UnrecoverableError(`OPENAI_API_BASE_URLS: ${label} has a user name or password; set OPENAI_API_KEYS instead`);
+  }
+  const key = settings.openaiKeys[index];
+  return {
+    label,
+    headers: headersWith(key, label),
+    endpoint(path) {
+      const endpoint = new URL(url);
+      endpoint.pathname = `${url.pathname.replace(/\/+$/, '')}/${path}`;
+      return endpoint;
+    },
+    excerpt(text) {
+      const safe = key === undefined ? text : text.replaceAll(key, '***');
+      return safe.trim().slice(0, MAX_EXCERPT).toWellFormed();
+    },
+  };
+}
+
+function describeMissing(servers: number, index: number): string {
+  if (servers === 0) return 'No server to ask: OPENAI_API_BASE_URLS is not set';
+  return `No server with base_url_index ${index}: OPENAI_API_BASE_URLS has ${servers}, numbered from 0`;
+}
+
+function headersWith(key: string | undefined, label: string): Headers {
+  const headers = new Headers({ 'content-type': 'application/json' });
+  if (key === undefined) return headers;
+  try {
+    headers.set('authorization', `Bearer ${key}`);
+  } catch {
+    // Without the cause: its message has the key.
+    throw new UnrecoverableError(`OPENAI_API_KEYS: the key for ${label} has characters that a header cannot have`);
+  }
+  return headers;
+}

@@ -1,0 +1,67 @@
+import { hostname } from 'node:os';
+import { uuidv7 } from 'uuidv7';
+import { FleetError } from '../shared/errors.js';
+import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
+import { type Settings, type SettingsInput, resolveSettings } from '../shared/settings.js';
+import type { TaskHandler } from '../shared/task/handler.js';
+import type { WorkerStatus } from './heartbeat.js';
+import { Launcher } from './launcher.js';
+import { type LoadedHandler, loadTaskModules } from './task-modules.js';
+
+/** Settings by name; `redisUrl` is required. The rest has the defaults of the README's table. */
+export interface WorkerConfig extends SettingsInput {
+  readonly redisUrl: string;
+  /** Paths of `taskModules` are relative to this folder. Default: '.', the folder that the process was started in. */
+  readonly cwd?: string;
+  /**
+   * Handlers of the program's own, beside those of `taskModules`. These run in the worker's own thread: an isolated
+   * handler must come from a module, where its thread finds it.
+   */
+  readonly handlers?: readonly TaskHandler[];
+  /** Shown in heartbeats. Default: the pid of this process is not known, 0. */
+  readonly pid?: number;
+  /** Default: JSON lines on standard error. */
+  readonly loggers?: LoggerFactory;
+}
+
+/** A worker of the fleet. */
+export interface FleetWorker {
+  readonly id: string;
+  /** Takes up work. Does not wait for Redis: see `ready`. */
+  start(): Promise<void>;
+  /** Resolves when it is connected and takes tasks. */
+  ready(): Promise<void>;
+  /** Fetches nothing more, lets running tasks end until SHUTDOWN_TIMEOUT_MS, hands back the rest. */
+  stop(): Promise<void>;
+  status(): WorkerStatus;
+}
+
+/**
+ * Makes a worker with the built-in tasks, those of `taskModules` and those given.
+ * @throws FleetError `INVALID_SETTINGS`, `INVALID_TASK_MODULE`
+ */
+export async function createWorker({ loggers: givenLoggers, handlers: given = [], cwd = '.', pid = 0, ...input }: WorkerConfig): Promise<FleetWorker> {
+  const settings: Settings = resolveSettings(input);
+  if (!settings.redisUrl) throw new FleetError('INVALID_SETTINGS', 'createWorker: expected redisUrl, for example redis://127.0.0.1:6379.');
+  const loggers = givenLoggers ?? createLoggerFactory({ settings });
+  const handlers = new Map(await loadTaskModules(settings, cwd));
+  for (const handler of given) addInline(handlers, handler);
+  const workerId = `${hostname()}-${pid}-${uuidv7().slice(-8)}`;
+  const launcher = new Launcher({ workerId, pid, settings: { ...settings, redisUrl: settings.redisUrl }, handlers, loggers });
+  return {
+    id: workerId,
+    start: () => launcher.start(),
+    ready: () => launcher.ready(),
+    stop: () => launcher.stop(),
+    status: () => launcher.status(),
+  };
+}
+
+function addInline(handlers: Map<string, LoadedHandler>, handler: TaskHandler): void {
+  const { name } = handler.definition;
+  if (handlers.has(name)) throw new FleetError('INVALID_DEFINITION', `The task ${name} has two handlers.`, { details: { task: name } });
+  if (handler.alwaysIsolated) {
+    throw new FleetError('INVALID_DEFINITION', `The handler of ${name} is isolated: name its module in taskModules, so that a thread can load it.`);
+  }
+  handlers.set(name, { ...handler, isolated: () => false, source: { moduleUrl: '', name } });
+}
