@@ -90,7 +90,7 @@ export class Enqueuer {
   }
 
   #add({ definition, data, item, delay, priority }: PreparedTask, id: string, nonce?: string): Promise<void> {
-    const opts = { ...jobOptions(definition), jobId: id, item, ...(delay > 0 && { delay }), ...(priority > 0 && { priority }), ...(nonce && { nonce }) };
+    const opts = { ...jobOptions(definition), item, ...(delay > 0 && { delay }), ...(priority > 0 && { priority }), ...(nonce && { nonce }) };
     const job = { id, name: definition.name, data, opts, timestamp: Date.now() } as unknown as JobJson;
     return new Promise((resolve, reject) => {
       if (this.#pending.push({ queue: definition.queue, item, job, resolve, reject }) === 1) setImmediate(() => this.#flush());

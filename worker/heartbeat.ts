@@ -40,6 +40,7 @@ export class Heartbeat extends Service {
 
   protected override onStart(): Promise<void> {
     this.#timer = setInterval(() => void this.beat(), this.#intervalMs);
+    this.#store.redis.on('ready', () => void this.beat());
     void this.beat();
     return Promise.resolve();
   }

@@ -55,7 +55,7 @@ export class Launcher extends Service {
     this.#store = store;
     this.#writer = new RegistryWriter(store, logger);
     this.#threads = new Threads(settings, logger);
-    this.#listener = new StopListener({ settings, store, runs: this.#runs, logger: loggers('stop') });
+    this.#listener = new StopListener({ settings, store, runs: this.#runs, logger: loggers('stop'), onSubscribed: () => void this.#heartbeat.beat() });
     const { recentlyStopped } = this.#listener;
     this.#runner = new TaskRunner({ handlers, settings, store, runs: this.#runs, writer: this.#writer, threads: this.#threads, loggers, recentlyStopped });
     this.#heartbeat = new Heartbeat({ workerId, store, intervalMs: settings.heartbeatMs, status: () => this.status(), logger });
@@ -74,9 +74,10 @@ export class Launcher extends Service {
     };
   }
 
-  /** Resolves when the worker is connected to Redis and takes tasks. */
+  /** Resolves when the worker is connected to Redis, takes tasks and is in the list of workers. */
   async ready(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.waitUntilReady()));
+    await this.#heartbeat.beat();
   }
 
   protected override async onStart(): Promise<void> {

@@ -4,13 +4,17 @@ import type { Store } from '../shared/store.js';
 import { writeState } from '../shared/task/event-stream.js';
 import type { TaskState } from '../shared/task/state.js';
 
-/** A worker's writes to the registry, gathered over one turn of the event loop: many tasks' ends cost a few commands. */
+/** Least time between two writes. A busy worker's ends gather meanwhile; the first one after a pause goes out at once. */
+const INTERVAL_MS = 2;
+
+/** A worker's writes to the registry, gathered so that the ends of many tasks cost a few commands. */
 export class RegistryWriter {
   readonly #store: Store;
   readonly #logger: Logger;
   readonly #writes: MergedWrites;
   #states: [id: string, state: TaskState][] = [];
   #scheduled = false;
+  #sentAt = -Infinity;
   #sending: Promise<unknown> = Promise.resolve();
 
   constructor(store: Store, logger: Logger) {
@@ -46,16 +50,18 @@ export class RegistryWriter {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => this.#send());
+    if (performance.now() - this.#sentAt >= INTERVAL_MS) setImmediate(this.#send);
+    else setTimeout(this.#send, INTERVAL_MS);
   }
 
-  #send(): void {
+  readonly #send = (): void => {
     this.#scheduled = false;
+    this.#sentAt = performance.now();
     const pipeline = this.#store.redis.pipeline();
     this.#writes.flushInto(pipeline);
     for (const [id, state] of this.#states) writeState(pipeline, this.#store.keys.events(id), state);
     this.#states = [];
     if (pipeline.length === 0) return;
     this.#sending = pipeline.exec().catch((error: unknown) => this.#logger.warn({ error }, 'Registry not updated; the entries of ended tasks stay'));
-  }
+  };
 }

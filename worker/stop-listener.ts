@@ -12,6 +12,8 @@ export interface StopListenerOptions {
   readonly store: Store;
   readonly runs: ActiveRuns;
   readonly logger: Logger;
+  /** Called at every (re)subscription. */
+  readonly onSubscribed: () => void;
 }
 
 /** How long a stop of a task that was not running here is remembered: it may have been fetched and not yet tracked. */
@@ -73,6 +75,7 @@ export class StopListener extends Service {
       await subscriber.subscribe(this.#options.store.keys.commands);
       this.#subscribed = true;
       this.#options.logger.debug('Listening for stop commands');
+      this.#options.onSubscribed();
       await this.readStops();
     } catch (error) {
       this.#options.logger.warn({ error }, 'Could not subscribe to stop commands; stops are found by polling');

@@ -47,8 +47,9 @@ export class MergedWrites {
   flushInto(pipeline: ChainableCommander): number {
     const before = pipeline.length;
     if (this.#tasks.length > 0) {
-      pipeline.hset(this.#keys.tasks, ...this.#tasks);
+      // The queue first: an id without one is a foreign task.
       pipeline.hset(this.#keys.taskQueues, ...this.#queues);
+      pipeline.hset(this.#keys.tasks, ...this.#tasks);
       pipeline.zadd(this.#keys.live, ...this.#live);
       for (const [item, ids] of this.#itemsAdded) pipeline.sadd(this.#keys.item(item), ...ids);
       this.#tasks = [];

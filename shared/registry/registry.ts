@@ -28,13 +28,13 @@ export class Registry {
   /** Item and queue of each id in one round trip; null for an id that is not live. */
   async find(ids: readonly string[]): Promise<(Entry | null)[]> {
     if (ids.length === 0) return [];
-    const [items, queues] = await Promise.all([
-      this.#redis.hmget(this.#keys.tasks, ...ids),
-      this.#redis.hmget(this.#keys.taskQueues, ...ids),
-    ]);
+    // Read at one moment. Writers set the queue before the item and delete it after: so no moment shows a task of ours
+    // without its queue, like a foreign one.
+    const replies = await this.#redis.multi().hmget(this.#keys.tasks, ...ids).hmget(this.#keys.taskQueues, ...ids).exec();
+    const [items, queues] = repliesOf<(string | null)[]>(replies);
     return ids.map((id, index) => {
-      const item = items[index] ?? null;
-      const queue = queues[index] ?? null;
+      const item = items?.[index] ?? null;
+      const queue = queues?.[index] ?? null;
       return item === null && queue === null ? null : { id, item: item || null, queue };
     });
   }
@@ -73,7 +73,8 @@ export class Registry {
   async foreign(): Promise<Entry[]> {
     const [all, ours] = await Promise.all([this.#redis.hlen(this.#keys.tasks), this.#redis.hlen(this.#keys.taskQueues)]);
     if (all <= ours) return [];
-    const [tasks, queues] = await Promise.all([this.#redis.hgetall(this.#keys.tasks), this.#redis.hkeys(this.#keys.taskQueues)]);
+    const replies = await this.#redis.multi().hgetall(this.#keys.tasks).hkeys(this.#keys.taskQueues).exec();
+    const [tasks, queues] = repliesOf<unknown>(replies) as [Record<string, string>, string[]];
     const known = new Set(queues);
     return Object.entries(tasks)
       .filter(([id]) => !known.has(id))
@@ -84,4 +85,12 @@ export class Registry {
   async queueNames(): Promise<string[]> {
     return (await this.#redis.smembers(this.#keys.queues)).sort();
   }
+}
+
+/** The replies of a transaction, in order. Throws the first error among them. */
+function repliesOf<Reply>(replies: [error: Error | null, reply: unknown][] | null): Reply[] {
+  return (replies ?? []).map(([error, reply]) => {
+    if (error) throw error;
+    return reply as Reply;
+  });
 }

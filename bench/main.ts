@@ -1,0 +1,86 @@
+/**
+ * `npm run bench [-- --tasks N --rounds N]`: what the fleet costs beside bare BullMQ and bare Redis, each pair measured
+ * in turns in one run, on a redis-server of its own. These machines are noisy: read the ratios.
+ */
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { startTestRedis } from '../test/support/redis.js';
+import { runMix } from './emptiness.js';
+import { measureStops } from './stop-latency.js';
+import { type Throughput, measureBullMq, measureFleet } from './throughput.js';
+
+const { values } = parseArgs({
+  options: {
+    tasks: { type: 'string', default: '20000' },
+    rounds: { type: 'string', default: '7' },
+    stops: { type: 'string', default: '500' },
+    help: { type: 'boolean', default: false },
+  },
+});
+if (values.help) {
+  console.log('npm run bench [-- --tasks 20000] [--rounds 7] [--stops 500]');
+  process.exit(0);
+}
+const load = { tasks: Number(values.tasks), inFlight: 500, concurrency: 64 };
+const rounds = Number(values.rounds);
+
+const redis = await startTestRedis();
+const client = redis.client();
+try {
+  console.log(`Node ${process.version}, ${cpus().length} cores, Redis on loopback; ${load.tasks} tasks, ${rounds} rounds after one to warm up\n`);
+  await throughput();
+  await stops();
+  await mix();
+} finally {
+  await redis.stop();
+}
+
+async function throughput(): Promise<void> {
+  const bare: Throughput[] = [];
+  const fleet: Throughput[] = [];
+  for (let round = 0; round <= rounds; round += 1) {
+    // Each goes first every other time; the first round warms both up and does not count.
+    for (const side of round % 2 === 0 ? [bare, fleet] : [fleet, bare]) {
+      await client.flushall();
+      const measured = await (side === bare ? measureBullMq : measureFleet)(redis.url, load);
+      if (round > 0) side.push(measured);
+    }
+  }
+  console.log('jobs/s                      bare BullMQ      fleet   ratio of medians   median of ratios');
+  for (const [name, phase] of [[`enqueue, ${load.inFlight} in flight`, 'enqueue'], [`process, concurrency ${load.concurrency}`, 'process']] as const) {
+    const [a, b] = [bare.map((one) => one[phase]), fleet.map((one) => one[phase])];
+    const ratios = b.map((value, index) => value / (a[index] as number));
+    const columns = [round(median(a)), round(median(b)), (median(b) / median(a)).toFixed(2), median(ratios).toFixed(2)];
+    console.log(name.padEnd(27) + [columns[0]?.padStart(12), columns[1]?.padStart(11), columns[2]?.padStart(19), columns[3]?.padStart(19)].join(''));
+  }
+}
+
+async function stops(): Promise<void> {
+  await client.flushall();
+  const { hop, abort, receipt } = await measureStops(redis.url, Number(values.stops));
+  console.log(`\nms, ${hop.length} rounds                        p50      p99`);
+  for (const [name, all] of [['bare pub/sub hop', hop], ['stop → abort, other process', abort], ['stop → receipt: cancelled', receipt]] as const) {
+    console.log(name.padEnd(30) + quantile(all, 0.5).toFixed(2).padStart(10) + quantile(all, 0.99).toFixed(2).padStart(9));
+  }
+  console.log(`stop → abort is ${(quantile(abort, 0.5) / quantile(hop, 0.5)).toFixed(1)} hops at p50`);
+}
+
+async function mix(): Promise<void> {
+  await client.flushall();
+  const { completed, failed, cancelled, left } = await runMix(redis.url, client, load.tasks);
+  console.log(`\n${load.tasks} tasks mixed: ${completed} completed, ${failed} failed, ${cancelled} cancelled; left in the registry: ${left.join(', ') || 'nothing'}`);
+  if (left.length > 0 || completed + failed + cancelled !== load.tasks) process.exitCode = 1;
+}
+
+function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
+}
+
+function quantile(values: readonly number[], q: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN;
+}
+
+function round(value: number): string {
+  return String(Math.round(value));
+}

@@ -1,0 +1,92 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { Redis } from 'ioredis';
+import { defineTask } from 'taskfleet';
+import { type Producer, createProducer } from 'taskfleet/producer';
+import { z } from 'zod';
+
+export const HOP_CHANNEL = 'bench:hop';
+export const waitForStop = defineTask({ name: 'bench.wait-for-stop', queue: 'bench', input: z.object({}) });
+
+/** What the other process saw, in ms of the monotonic clock. */
+export interface Seen {
+  readonly what: 'ready' | 'started' | 'aborted' | 'heard';
+  readonly id: string;
+  readonly at: number;
+}
+
+/** Milliseconds, one for each round. */
+export interface StopLatency {
+  /** PUBLISH in one process to the message in the other. */
+  readonly hop: number[];
+  /** `producer.stop` called in one process to the abort in the other. */
+  readonly abort: number[];
+  /** The same to the receipt that says `cancelled`. */
+  readonly receipt: number[];
+}
+
+/** Stops tasks in another process, one at a time, each beside a bare pub/sub hop to the same process. */
+export async function measureStops(redisUrl: string, rounds: number): Promise<StopLatency> {
+  const child = fork(new URL('./stop-worker.ts', import.meta.url), [redisUrl], { execArgv: ['--import', 'tsx'] });
+  const seen = new Sightings(child);
+  const publisher = new Redis(redisUrl, { protocol: 2 });
+  const producer = createProducer({ redisUrl });
+  const latency: StopLatency = { hop: [], abort: [], receipt: [] };
+  try {
+    await seen.wait('ready', '');
+    for (let round = 0; round < rounds; round += 1) {
+      latency.hop.push(await hop(publisher, seen, String(round)));
+      const stop = await stopOne(producer, seen);
+      latency.abort.push(stop.abort);
+      latency.receipt.push(stop.receipt);
+    }
+    return latency;
+  } finally {
+    await producer.close();
+    publisher.disconnect();
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.disconnect();
+    await gone;
+  }
+}
+
+async function hop(publisher: Redis, seen: Sightings, id: string): Promise<number> {
+  const start = now();
+  await publisher.publish(HOP_CHANNEL, id);
+  return (await seen.wait('heard', id)) - start;
+}
+
+async function stopOne(producer: Producer, seen: Sightings): Promise<{ abort: number; receipt: number }> {
+  const { id } = await producer.enqueue(waitForStop, {});
+  await seen.wait('started', id);
+  const start = now();
+  const receipt = await producer.stop(id, { waitMs: 5_000 });
+  const end = now();
+  if (receipt.outcome !== 'cancelled') throw new Error(`a stop was not settled: ${receipt.outcome}`);
+  return { abort: (await seen.wait('aborted', id)) - start, receipt: end - start };
+}
+
+function now(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+/** What the child has reported, for whoever waits for it. */
+class Sightings {
+  readonly #seen = new Map<string, number>();
+  readonly #waiting = new Map<string, (at: number) => void>();
+
+  constructor(child: ChildProcess) {
+    child.on('message', (message) => {
+      const { what, id, at } = message as Seen;
+      const key = `${what} ${id}`;
+      const waiting = this.#waiting.get(key);
+      if (waiting) waiting(at);
+      else this.#seen.set(key, at);
+    });
+  }
+
+  wait(what: Seen['what'], id: string): Promise<number> {
+    const key = `${what} ${id}`;
+    const at = this.#seen.get(key);
+    return at === undefined ? new Promise((resolve) => this.#waiting.set(key, resolve)) : Promise.resolve(at);
+  }
+}

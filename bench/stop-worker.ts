@@ -1,0 +1,35 @@
+/**
+ * The other process of the stop bench: runs tasks that wait for their abort, and hears bare messages. Tells its parent
+ * the time of each on the machine's monotonic clock, which both processes share.
+ */
+import { Redis } from 'ioredis';
+import { createWorker, defineHandler } from 'taskfleet/worker';
+import { HOP_CHANNEL, type Seen, waitForStop } from './stop-latency.js';
+
+const redisUrl = process.argv[2] as string;
+const tell = (seen: Seen): void => void process.send?.(seen);
+const now = (): number => Number(process.hrtime.bigint()) / 1e6;
+
+const handler = defineHandler(waitForStop, ({ id, signal }) => {
+  tell({ what: 'started', id, at: now() });
+  return new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => {
+      tell({ what: 'aborted', id, at: now() });
+      reject(signal.reason as Error);
+    });
+  });
+});
+
+const worker = await createWorker({ redisUrl, concurrency: 100, handlers: [handler], logLevel: 'warn', pid: process.pid });
+await worker.start();
+await worker.ready();
+
+const subscriber = new Redis(redisUrl, { protocol: 2 });
+subscriber.on('message', (_channel, id) => tell({ what: 'heard', id, at: now() }));
+await subscriber.subscribe(HOP_CHANNEL);
+tell({ what: 'ready', id: '', at: now() });
+
+process.on('disconnect', () => {
+  subscriber.disconnect();
+  void worker.stop();
+});

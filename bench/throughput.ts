@@ -1,0 +1,97 @@
+import { type JobsOptions, Queue, Worker } from 'bullmq';
+import { Redis } from 'ioredis';
+import { defineTask } from 'taskfleet';
+import { createProducer } from 'taskfleet/producer';
+import { createWorker, defineHandler } from 'taskfleet/worker';
+import { z } from 'zod';
+
+export interface Load {
+  readonly tasks: number;
+  /** Enqueues that are under way at once. */
+  readonly inFlight: number;
+  readonly concurrency: number;
+}
+
+/** Tasks a second. */
+export interface Throughput {
+  readonly enqueue: number;
+  readonly process: number;
+}
+
+const noop = defineTask({ name: 'bench.noop', input: z.object({ n: z.number() }) });
+/** Both sides keep the same ended jobs and allow the same attempts. */
+const options: JobsOptions = {
+  attempts: 1,
+  removeOnComplete: { age: 3_600, count: 10_000 },
+  removeOnFail: { age: 7 * 24 * 3_600, count: 10_000 },
+  stackTraceLimit: 3,
+};
+
+/** Bare BullMQ: its queue and its worker, with nothing around them. */
+export async function measureBullMq(redisUrl: string, load: Load): Promise<Throughput> {
+  const connection = new Redis(redisUrl, { maxRetriesPerRequest: null, protocol: 2 });
+  const queue = new Queue('bench', { connection, prefix: 'bare:bull' });
+  await queue.waitUntilReady();
+  const enqueue = await rate(load.tasks, () => keepInFlight(load, (n) => queue.add('bench.noop', { n }, options)));
+  const span = new Span(load.tasks);
+  const worker = new Worker('bench', () => Promise.resolve(span.count()), { connection, prefix: 'bare:bull', concurrency: load.concurrency });
+  const process = await span.rate;
+  await worker.close();
+  await queue.close();
+  connection.disconnect();
+  return { enqueue, process };
+}
+
+/** The fleet: producer, registry and worker. Throws if the registry is not empty in the end. */
+export async function measureFleet(redisUrl: string, load: Load): Promise<Throughput> {
+  const producer = createProducer({ redisUrl, keyPrefix: 'fleet' });
+  await producer.ping();
+  const enqueue = await rate(load.tasks, () => keepInFlight(load, (n) => producer.enqueue(noop, { n })));
+  const span = new Span(load.tasks);
+  const handlers = [defineHandler(noop, () => Promise.resolve(span.count()))];
+  const worker = await createWorker({ redisUrl, keyPrefix: 'fleet', concurrency: load.concurrency, handlers, logLevel: 'warn' });
+  await worker.start();
+  const process = await span.rate;
+  await worker.stop();
+  const { tasks } = await producer.list({ limit: 1 });
+  await producer.close();
+  if (tasks.length > 0) throw new Error('the registry is not empty after the run');
+  return { enqueue, process };
+}
+
+async function rate(tasks: number, work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return (tasks * 1_000) / (performance.now() - start);
+}
+
+async function keepInFlight({ tasks, inFlight }: Load, add: (n: number) => Promise<unknown>): Promise<void> {
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < tasks) await add(next++);
+  };
+  await Promise.all(Array.from({ length: inFlight }, lane));
+}
+
+/** From the first handler's call to the last one's: what it takes to connect is not throughput. */
+class Span {
+  readonly rate: Promise<number>;
+  readonly #tasks: number;
+  #seen = 0;
+  #start = 0;
+  #finish: (rate: number) => void = () => undefined;
+
+  constructor(tasks: number) {
+    this.#tasks = tasks;
+    this.rate = new Promise((resolve) => {
+      this.#finish = resolve;
+    });
+  }
+
+  count(): null {
+    this.#seen += 1;
+    if (this.#seen === 1) this.#start = performance.now();
+    if (this.#seen === this.#tasks) this.#finish((this.#tasks * 1_000) / (performance.now() - this.#start));
+    return null;
+  }
+}
