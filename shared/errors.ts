@@ -8,7 +8,7 @@ export const ERROR_CODES = {
   INVALID_TASK_MODULE: 'A module named in TASK_MODULES cannot be loaded or does not export task handlers.',
   INVALID_INPUT: "The input does not match the task's schema, or is not JSON.",
   INPUT_TOO_LARGE: "The input's JSON is longer than the limit.",
-  INVALID_OUTPUT: "The handler returned something that does not match the task's output schema, or is not JSON.",
+  INVALID_OUTPUT: "The handler returned something that does not match the task's output schema.",
   INVALID_ID: 'A task id breaks the rule for ids.',
   INVALID_ITEM: 'An item breaks the rule for items.',
   INVALID_OPTION: 'An option of a call has a value that cannot be used.',
