@@ -1,0 +1,1 @@
+export { type Dashboard, type DashboardConfig, createDashboard } from './dashboard.js';
