@@ -36,23 +36,32 @@ try {
 }
 
 async function throughput(): Promise<void> {
-  const bare: Throughput[] = [];
-  const fleet: Throughput[] = [];
+  const sides = [
+    { name: 'bare BullMQ', measure: () => measureBullMq(redis.url, load, { uuids: false }), measured: [] as Throughput[] },
+    { name: 'bare, our ids', measure: () => measureBullMq(redis.url, load, { uuids: true }), measured: [] as Throughput[] },
+    { name: 'fleet', measure: () => measureFleet(redis.url, load), measured: [] as Throughput[] },
+  ] as const;
   for (let round = 0; round <= rounds; round += 1) {
-    // Each goes first every other time; the first round warms both up and does not count.
-    for (const side of round % 2 === 0 ? [bare, fleet] : [fleet, bare]) {
+    // Another one begins each time; the first round warms all up and does not count.
+    for (let turn = 0; turn < sides.length; turn += 1) {
+      const side = sides[(round + turn) % sides.length] as (typeof sides)[number];
       await client.flushall();
-      const measured = await (side === bare ? measureBullMq : measureFleet)(redis.url, load);
-      if (round > 0) side.push(measured);
+      const measured = await side.measure();
+      if (round > 0) side.measured.push(measured);
     }
   }
-  console.log('jobs/s                      bare BullMQ      fleet   ratio of medians   median of ratios');
+  console.log(`${'median jobs/s'.padEnd(26)}${sides.map(({ name }) => name.padStart(15)).join('')}${'ratio to bare'.padStart(16)}${'to our ids'.padStart(13)}`);
   for (const [name, phase] of [[`enqueue, ${load.inFlight} in flight`, 'enqueue'], [`process, concurrency ${load.concurrency}`, 'process']] as const) {
-    const [a, b] = [bare.map((one) => one[phase]), fleet.map((one) => one[phase])];
-    const ratios = b.map((value, index) => value / (a[index] as number));
-    const columns = [round(median(a)), round(median(b)), (median(b) / median(a)).toFixed(2), median(ratios).toFixed(2)];
-    console.log(name.padEnd(27) + [columns[0]?.padStart(12), columns[1]?.padStart(11), columns[2]?.padStart(19), columns[3]?.padStart(19)].join(''));
+    const rates = sides.map(({ measured }) => measured.map((one) => one[phase]));
+    const [bare = [], ours = [], fleet = []] = rates;
+    const columns = rates.map((all) => String(Math.round(median(all))).padStart(15)).join('');
+    console.log(`${name.padEnd(26)}${columns}${pairedRatio(fleet, bare).padStart(16)}${pairedRatio(fleet, ours).padStart(13)}`);
   }
+}
+
+/** The median over the rounds of what one side did beside the other in the same round. */
+function pairedRatio(rates: readonly number[], beside: readonly number[]): string {
+  return median(rates.map((rate, round) => rate / (beside[round] as number))).toFixed(2);
 }
 
 async function stops(): Promise<void> {
@@ -79,8 +88,4 @@ function median(values: readonly number[]): number {
 function quantile(values: readonly number[], q: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN;
-}
-
-function round(value: number): string {
-  return String(Math.round(value));
 }

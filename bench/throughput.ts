@@ -3,6 +3,7 @@ import { Redis } from 'ioredis';
 import { defineTask } from 'taskfleet';
 import { createProducer } from 'taskfleet/producer';
 import { createWorker, defineHandler } from 'taskfleet/worker';
+import { uuidv7 } from 'uuidv7';
 import { z } from 'zod';
 
 export interface Load {
@@ -27,14 +28,18 @@ const options: JobsOptions = {
   stackTraceLimit: 3,
 };
 
-/** Bare BullMQ: its queue and its worker, with nothing around them. */
-export async function measureBullMq(redisUrl: string, load: Load): Promise<Throughput> {
+/**
+ * Bare BullMQ: its queue and its worker, with nothing around them. By default as it comes, its ids counted up; or with
+ * UUIDv7 ids and a named worker, as the fleet has them: longer ids cost at every step.
+ */
+export async function measureBullMq(redisUrl: string, load: Load, { uuids }: { uuids: boolean }): Promise<Throughput> {
   const connection = new Redis(redisUrl, { maxRetriesPerRequest: null, protocol: 2 });
   const queue = new Queue('bench', { connection, prefix: 'bare:bull' });
   await queue.waitUntilReady();
-  const enqueue = await rate(load.tasks, () => keepInFlight(load, (n) => queue.add('bench.noop', { n }, options)));
+  const enqueue = await rate(load.tasks, () => keepInFlight(load, (n) => queue.add('bench.noop', { n }, uuids ? { ...options, jobId: uuidv7() } : options)));
   const span = new Span(load.tasks);
-  const worker = new Worker('bench', () => Promise.resolve(span.count()), { connection, prefix: 'bare:bull', concurrency: load.concurrency });
+  const workerOptions = { connection, prefix: 'bare:bull', concurrency: load.concurrency, ...(uuids && { name: 'host-12345-0a1b2c3d' }) };
+  const worker = new Worker('bench', () => Promise.resolve(span.count()), workerOptions);
   const process = await span.rate;
   await worker.close();
   await queue.close();
