@@ -9,7 +9,7 @@ import { runMix } from './emptiness.js';
 import { measureStops } from './stop-latency.js';
 import { type Throughput, measureBullMq, measureFleet } from './throughput.js';
 
-const { values } = parseArgs({
+const { values: chosen } = parseArgs({
   options: {
     tasks: { type: 'string', default: '20000' },
     rounds: { type: 'string', default: '7' },
@@ -17,12 +17,12 @@ const { values } = parseArgs({
     help: { type: 'boolean', default: false },
   },
 });
-if (values.help) {
+if (chosen.help) {
   console.log('npm run bench [-- --tasks 20000] [--rounds 7] [--stops 500]');
   process.exit(0);
 }
-const load = { tasks: Number(values.tasks), inFlight: 500, concurrency: 64 };
-const rounds = Number(values.rounds);
+const load = { tasks: Number(chosen.tasks), inFlight: 500, concurrency: 64 };
+const rounds = Number(chosen.rounds);
 
 const redis = await startTestRedis();
 const client = redis.client();
@@ -66,7 +66,7 @@ function pairedRatio(rates: readonly number[], beside: readonly number[]): strin
 
 async function stops(): Promise<void> {
   await client.flushall();
-  const { hop, abort, receipt } = await measureStops(redis.url, Number(values.stops));
+  const { hop, abort, receipt } = await measureStops(redis.url, Number(chosen.stops));
   console.log(`\nms, ${hop.length} rounds                        p50      p99`);
   for (const [name, all] of [['bare pub/sub hop', hop], ['stop → abort, other process', abort], ['stop → receipt: cancelled', receipt]] as const) {
     console.log(name.padEnd(30) + quantile(all, 0.5).toFixed(2).padStart(10) + quantile(all, 0.99).toFixed(2).padStart(9));

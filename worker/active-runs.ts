@@ -3,35 +3,54 @@ import type { Run } from './run.js';
 
 /** What this process is running, and what it has given up and is still waiting for. */
 export class ActiveRuns {
-  readonly #runs = new Map<string, Run>();
+  /** By queue, then by id: jobs that plain BullMQ queues number have the same ids on every queue. */
+  readonly #runs = new Map<string, Map<string, Run>>();
   readonly #zombies = new Set<Run>();
+  #size = 0;
   #onIdle: (() => void) | null = null;
 
   /** A task that stalled may come back to the same worker: the run that lost it ends. */
   track(run: Run): void {
-    this.#runs.get(run.id)?.abort(new LockLost());
-    this.#runs.set(run.id, run);
+    let ofQueue = this.#runs.get(run.queue);
+    if (!ofQueue) this.#runs.set(run.queue, (ofQueue = new Map()));
+    const loser = ofQueue.get(run.id);
+    if (!loser) this.#size += 1;
+    ofQueue.set(run.id, run);
+    loser?.abort(new LockLost());
   }
 
   untrack(run: Run): void {
-    if (this.#runs.get(run.id) === run) this.#runs.delete(run.id);
-    if (this.#runs.size === 0) this.#onIdle?.();
+    const ofQueue = this.#runs.get(run.queue);
+    if (ofQueue?.get(run.id) !== run) return;
+    ofQueue.delete(run.id);
+    this.#size -= 1;
+    if (this.#size === 0) this.#onIdle?.();
   }
 
-  get(id: string): Run | undefined {
-    return this.#runs.get(id);
+  get(queue: string, id: string): Run | undefined {
+    return this.#runs.get(queue)?.get(id);
+  }
+
+  /** The runs with this id, on whichever queue. */
+  find(id: string): Run[] {
+    const found: Run[] = [];
+    for (const ofQueue of this.#runs.values()) {
+      const run = ofQueue.get(id);
+      if (run) found.push(run);
+    }
+    return found;
   }
 
   all(): Run[] {
-    return [...this.#runs.values()];
+    return [...this.#runs.values()].flatMap((ofQueue) => [...ofQueue.values()]);
   }
 
   ids(): string[] {
-    return [...this.#runs.keys()];
+    return this.all().map(({ id }) => id);
   }
 
   get size(): number {
-    return this.#runs.size;
+    return this.#size;
   }
 
   /** Handlers that were given up and have not returned. They hold no slot and no lock. */
@@ -49,9 +68,9 @@ export class ActiveRuns {
     handler.then(end, end);
   }
 
-  /** Resolves true when nothing runs, false after `timeoutMs`. */
+  /** Resolves true when nothing runs, false after `timeoutMs`. For one who waits at a time. */
   idle(timeoutMs: number): Promise<boolean> {
-    if (this.#runs.size === 0) return Promise.resolve(true);
+    if (this.#size === 0) return Promise.resolve(true);
     return new Promise((resolve) => {
       const finish = (idle: boolean): void => {
         clearTimeout(timer);

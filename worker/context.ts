@@ -35,12 +35,13 @@ export class RunContext<Input> implements TaskContext<Input> {
     return this.#log;
   }
 
-  progress(value: number | Readonly<Record<string, unknown>>): void {
-    this.#output().progress(checkProgress(value));
+  // Handlers take what they need from their context, `({ input, emit }) => …`: these work on their own.
+  get progress(): TaskContext['progress'] {
+    return (value) => this.#output().progress(checkProgress(value));
   }
 
-  emit(chunk: unknown): void {
-    this.#output().emit(chunk);
+  get emit(): TaskContext['emit'] {
+    return (chunk) => this.#output().emit(chunk);
   }
 }
 

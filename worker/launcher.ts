@@ -49,7 +49,7 @@ export class Launcher extends Service {
     super();
     const { settings, handlers, loggers, workerId } = options;
     const logger = loggers('worker');
-    const store = openStore({ settings, policy: 'wait', loggers, name: 'taskfleet:worker' });
+    const store = openStore({ settings, policy: 'wait', loggers, name: 'taskfleet:worker', lazy: true });
     this.#options = options;
     this.#logger = logger;
     this.#store = store;
@@ -83,6 +83,7 @@ export class Launcher extends Service {
   protected override async onStart(): Promise<void> {
     const { settings, workerId } = this.#options;
     const shared = { settings, workerId, store: this.#store, runner: this.#runner, runs: this.#runs, writer: this.#writer, logger: this.#logger };
+    this.#store.redis.connect().catch(() => undefined); // it goes on trying, and says so by its events
     await this.#listener.start();
     this.#workers = [...this.#slots].map(([queue, slots]) => new QueueWorker({ ...shared, queue, slots }));
     for (const worker of this.#workers) {
@@ -98,7 +99,8 @@ export class Launcher extends Service {
     for (const worker of this.#workers) void worker.pause(true);
     void this.#heartbeat.beat();
     if (!(await this.#runs.idle(shutdownTimeoutMs))) await this.#handBack();
-    await this.#within(CLOSE_MS, 'queue workers', Promise.all(this.#workers.map((worker) => worker.close())));
+    const closed = await this.#within(CLOSE_MS, 'queue workers', Promise.all(this.#workers.map((worker) => worker.close())));
+    if (!closed) await Promise.all(this.#workers.map((worker) => worker.letGo()));
     await this.#within(CLOSE_MS, 'registry', this.#writer.flush());
     await this.#within(CLOSE_MS, 'connections', this.#closeConnections());
   }
@@ -119,13 +121,15 @@ export class Launcher extends Service {
     await this.#store.close();
   }
 
-  async #within(ms: number, what: string, closing: Promise<unknown>): Promise<void> {
+  /** Resolves with whether it was closed in time. */
+  async #within(ms: number, what: string, closing: Promise<unknown>): Promise<boolean> {
     const timer = new AbortController();
     const timeout = delay(ms, 'late' as const, { signal: timer.signal, ref: false }).catch(() => 'done' as const);
     const first = await Promise.race([closing.then(() => 'done' as const, (error: unknown) => error), timeout]);
     timer.abort();
     if (first === 'late') this.#logger.warn({ what }, 'Closing took too long; leaving it');
     else if (first !== 'done') this.#logger.warn({ what, error: messageOf(first) }, 'Closing failed');
+    return first === 'done';
   }
 }
 

@@ -93,6 +93,8 @@ function listen({ loggers, supervised = false }: RunWorkerOptions): EndRequests 
   const second = new Promise<number>((resolve) => (endAtOnce = resolve));
   let signals = 0;
   const onSignal = (signal: EndSignal): void => {
+    // A terminal that is closed sends it more than once; it is not in a hurry.
+    if (signal === 'SIGHUP' && signals > 0) return;
     const code = 128 + SIGNAL_NUMBERS[signal];
     signals += 1;
     if (signals === 1) end({ why: signal, code: 0 });

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { UnrecoverableError } from 'bullmq';
 import type { AbortCause } from '../shared/stop/cause.js';
 
@@ -41,5 +42,5 @@ export function decideOutcome(cause: AbortCause | null, end: HandlerEnd, retryOn
 
 function asError(thrown: unknown): Error {
   if (thrown instanceof Error) return thrown;
-  return new Error(typeof thrown === 'string' ? thrown : `the handler threw ${JSON.stringify(thrown) ?? String(thrown)}`);
+  return new Error(typeof thrown === 'string' ? thrown : `the handler threw ${inspect(thrown, { breakLength: Infinity })}`);
 }

@@ -1,4 +1,5 @@
 import { type Job, type JobJson, Worker } from 'bullmq';
+import { messageOf } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import { isConnectionError } from '../shared/redis/connect.js';
 import type { ConnectedSettings, Store } from '../shared/store.js';
@@ -28,6 +29,7 @@ const MAX_STALLED_COUNT = 1_000_000;
 /** BullMQ's worker for one queue, with our jobs, and the registry kept in step with what it settles. */
 export class QueueWorker extends Worker {
   readonly #store: Store;
+  readonly #runs: ActiveRuns;
   readonly #writer: RegistryWriter;
   readonly #logger: Logger;
 
@@ -44,17 +46,37 @@ export class QueueWorker extends Worker {
       autorun: false,
     });
     this.#store = store;
+    this.#runs = runs;
     this.#writer = writer;
     this.#logger = logger;
     this.on('completed', (job) => this.#ended(job as FleetJob, 'completed'));
     this.on('failed', (job) => job && this.#failed(job as FleetJob));
-    this.on('lockRenewalFailed', (ids) => ids.forEach((id) => runs.get(id)?.abort(new LockLost())));
+    this.on('lockRenewalFailed', (ids) => ids.forEach((id) => runs.get(queue, id)?.abort(new LockLost())));
     this.on('stalled', (id) => logger.warn({ id, queue }, 'Task stalled: its worker is gone or hangs; it will run again'));
     this.on('error', (error) => logger.debug({ queue, error: error.message }, 'Queue worker error'));
   }
 
   protected override createJob(data: JobJson, id: string): Job {
-    return FleetJob.fromJSON(this, data, id);
+    try {
+      return FleetJob.fromJSON(this, data, id);
+    } catch (error) {
+      // Thrown from here it would leave the job active and without an owner, again after every stalled check.
+      const deferredFailure = `The job's data is not JSON: ${messageOf(error)}`;
+      return FleetJob.fromJSON(this, { ...data, data: 'null', deferredFailure }, id);
+    }
+  }
+
+  /**
+   * BullMQ tracks the locks that it renews by job id. A job that stalled and came back to this worker would lose its
+   * renewals with the end of its first run, stall again, and so on for ever.
+   */
+  override async processJob(...[job, token, fetchNext]: Parameters<Worker['processJob']>): ReturnType<Worker['processJob']> {
+    try {
+      return await super.processJob(job, token, fetchNext);
+    } finally {
+      const run = this.#runs.get(this.name, job.id as string);
+      if (run && run.token !== token) this.lockManager.trackJob(run.id, run.token, run.startedAt);
+    }
   }
 
   protected override async handleFailed(...args: Parameters<Worker['handleFailed']>): ReturnType<Worker['handleFailed']> {
@@ -66,6 +88,12 @@ export class QueueWorker extends Worker {
       if (!isConnectionError(error)) void this.#resolveUnknown(args[1]);
       throw error;
     }
+  }
+
+  /** For a `close` that waits for a Redis that is away: lets go of what would keep the process alive. */
+  async letGo(): Promise<void> {
+    await this.lockManager.close();
+    await this.getBackend().close(true);
   }
 
   #ended(job: FleetJob, state: 'completed' | 'failed' | 'cancelled'): void {

@@ -62,6 +62,13 @@ export class RegistryWriter {
     for (const [id, state] of this.#states) writeState(pipeline, this.#store.keys.events(id), state);
     this.#states = [];
     if (pipeline.length === 0) return;
-    this.#sending = pipeline.exec().catch((error: unknown) => this.#logger.warn({ error }, 'Registry not updated; the entries of ended tasks stay'));
+    this.#sending = pipeline.exec().then(
+      (replies) => this.#warn(replies?.find(([error]) => error !== null)?.[0]),
+      (error: unknown) => this.#warn(error),
+    );
   };
+
+  #warn(error: unknown): void {
+    if (error) this.#logger.warn({ error }, 'Registry not updated; the entries of ended tasks stay');
+  }
 }

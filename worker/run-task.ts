@@ -10,6 +10,7 @@ import { taskOptions } from '../shared/task/job-options.js';
 import type { ActiveRuns } from './active-runs.js';
 import { RunContext } from './context.js';
 import { type FleetJob, Stopped } from './fleet-job.js';
+import { Grace } from './grace.js';
 import { type HandlerEnd, type Outcome, decideOutcome } from './outcome.js';
 import type { RegistryWriter } from './registry-writer.js';
 import { Run } from './run.js';
@@ -52,20 +53,19 @@ export class TaskRunner {
 
   /** BullMQ's processor: resolves with the result, or throws what makes BullMQ do what the outcome says. */
   async run(job: FleetJob, token: string): Promise<unknown> {
-    const run = this.#begin(job);
+    const run = this.#begin(job, token);
     try {
-      const outcome = await this.#attempt(run, job);
-      run.output?.close();
+      const outcome = await this.#attempt(run, job).finally(() => run.end());
       return await this.#conclude(run, job, token, outcome);
     } finally {
       this.#options.runs.untrack(run);
     }
   }
 
-  #begin(job: FleetJob): Run {
+  #begin(job: FleetJob, token: string): Run {
     const { item } = taskOptions(job.opts);
     const id = job.id as string;
-    const run = new Run(id, job.queueName, job.name, item ?? '');
+    const run = new Run({ id, queue: job.queueName, name: job.name, item: item ?? '', token });
     job.run = run;
     // Our producer registers first; a job without our mark was added by a plain BullMQ queue.
     if (item === undefined) this.#options.writer.add({ id, item: '', queue: run.queue, at: job.timestamp });
@@ -85,15 +85,9 @@ export class TaskRunner {
       return { kind: 'fail', error: new UnrecoverableError(`Bad input for ${run.name}: ${issuesOf(input.error)}`) };
     }
     const context = new RunContext(run, job.attemptsMade + 1, input.data, () => this.#outputOf(run, job), this.#taskLogger);
-    const { timeoutMs, retryOnTimeout } = handler.definition;
-    const timer = timeoutMs === null ? null : setTimeout(() => run.abort(new TimedOut(timeoutMs)), timeoutMs);
-    try {
-      const isolated = handler.isolated(input.data);
-      const end = await (isolated ? this.#inThread(run, handler, context) : this.#inProcess(run, handler, context));
-      return this.#checkOutput(handler, decideOutcome(run.cause, end, retryOnTimeout));
-    } finally {
-      if (timer) clearTimeout(timer);
-    }
+    const isolated = handler.isolated(input.data);
+    const end = await (isolated ? this.#inThread(run, handler, context) : this.#inProcess(run, handler, context));
+    return this.#checkOutput(handler, decideOutcome(run.cause, end, handler.definition.retryOnTimeout));
   }
 
   /** A stop was heard of before this run was tracked; whether it is meant for this run, its record says. */
@@ -108,9 +102,15 @@ export class TaskRunner {
   /** The handler in this thread. If it does not end within grace of an abort, it is given up: its slot is free, and it may do what it likes. */
   #inProcess(run: Run, handler: LoadedHandler, context: RunContext<unknown>): Promise<HandlerEnd> {
     return new Promise((resolve) => {
-      let grace: NodeJS.Timeout | null = null;
+      const grace = new Grace(() => {
+        if (run.stop) run.via = 'abandon';
+        this.#abandon(run, handled);
+        finish({ kind: 'abandoned' });
+      });
+      const timeout = this.#startTimeout(run, handler);
       const finish = (end: HandlerEnd): void => {
-        if (grace) clearTimeout(grace);
+        if (timeout) clearTimeout(timeout);
+        grace.cancel();
         resolve(end);
       };
       const handled = callHandler(handler, context);
@@ -118,13 +118,7 @@ export class TaskRunner {
         (value) => finish({ kind: 'returned', value }),
         (error: unknown) => finish({ kind: 'threw', error }),
       );
-      run.onAbort((cause) => {
-        grace ??= setTimeout(() => {
-          if (run.stop) run.via = 'abandon';
-          this.#abandon(run, handled);
-          finish({ kind: 'abandoned' });
-        }, this.#graceMs(cause));
-      });
+      run.onAbort((cause) => grace.limit(this.#graceMs(cause)));
     });
   }
 
@@ -138,23 +132,37 @@ export class TaskRunner {
 
   /** The handler in a thread of its own. If it does not end within grace of an abort, the thread does. */
   async #inThread(run: Run, handler: LoadedHandler, context: RunContext<unknown>): Promise<HandlerEnd> {
-    const thread = this.#options.threads.run(handler.source, context);
-    let grace: NodeJS.Timeout | null = null;
+    let timeout: NodeJS.Timeout | null = null;
+    const thread = this.#options.threads.run(handler.source, context, () => {
+      if (!run.ended) timeout = this.#startTimeout(run, handler);
+    });
+    const grace = new Grace(() => {
+      if (run.stop) run.via = 'kill';
+      this.#logger.warn({ id: run.id, name: run.name, cause: run.cause?.kind }, 'Isolated handler ignored its signal; its thread is ended');
+      thread.kill();
+    });
     run.onAbort((cause) => {
-      thread.abort(cause);
-      grace ??= setTimeout(() => {
-        if (run.stop) run.via = 'kill';
-        this.#logger.warn({ id: run.id, name: run.name, cause: run.cause?.kind }, 'Isolated handler ignored its signal; its thread is ended');
-        thread.kill();
-      }, this.#graceMs(cause));
+      if (thread.started) {
+        thread.abort(cause);
+        return grace.limit(this.#graceMs(cause));
+      }
+      // It waits for a free thread: there is nobody to be patient with.
+      if (run.stop) run.via = 'queue';
+      thread.kill();
     });
     try {
       return { kind: 'returned', value: await thread.result };
     } catch (error) {
       return { kind: 'threw', error };
     } finally {
-      if (grace) clearTimeout(grace);
+      if (timeout) clearTimeout(timeout);
+      grace.cancel();
     }
+  }
+
+  /** From the moment at which the handler begins. */
+  #startTimeout(run: Run, { definition: { timeoutMs } }: LoadedHandler): NodeJS.Timeout | null {
+    return timeoutMs === null ? null : setTimeout(() => run.abort(new TimedOut(timeoutMs)), timeoutMs);
   }
 
   #graceMs(cause: AbortCause): number {
@@ -170,7 +178,7 @@ export class TaskRunner {
     return { kind: 'fail', error };
   }
 
-  async #conclude(run: Run, job: FleetJob, token: string, outcome: Outcome): Promise<unknown> {
+  #conclude(run: Run, job: FleetJob, token: string, outcome: Outcome): unknown {
     switch (outcome.kind) {
       case 'complete':
         return outcome.value;
@@ -179,13 +187,20 @@ export class TaskRunner {
       case 'cancel':
         throw new Stopped(run);
       case 'hand-back':
-        await job.moveToWait(token);
-        this.#logger.info({ id: run.id, name: run.name }, 'Handed back to the queue');
-        throw new WaitingError();
+        return this.#handBack(run, job, token);
       case 'drop':
         this.#logger.warn({ id: run.id, name: run.name }, 'Lost its lock; the result is dropped');
         throw new WaitingError();
     }
+  }
+
+  async #handBack({ id, name, queue }: Run, job: FleetJob, token: string): Promise<never> {
+    await job.moveToWait(token);
+    this.#logger.info({ id, name }, 'Handed back to the queue');
+    // A stop may have come in the last moment, and no worker may come for the task for a long time.
+    const settling = this.#options.store.stopper.settleIfStopped(queue, id);
+    await settling.catch((error: unknown) => this.#logger.warn({ id, error }, 'Could not check for a stop after handing back'));
+    throw new WaitingError();
   }
 
   #outputOf(run: Run, job: FleetJob): TaskOutput {

@@ -13,13 +13,16 @@ export interface RunStop {
  * One attempt at a task in this process, from pick-up until it is settled. Holds the abort and its cause.
  *
  * The first cause aborts the signal. A stop that comes after another cause replaces it, for a stopped task must not come
- * back; nothing replaces a lost lock, for then the task is no longer ours to settle.
+ * back; nothing replaces a lost lock, for then the task is no longer ours to settle. Once the handler has ended, or was
+ * given up, nothing reaches the run any more.
  */
 export class Run {
   readonly id: string;
   readonly queue: string;
   readonly name: string;
   readonly item: string;
+  /** What its lock holds. */
+  readonly token: string;
   readonly startedAt = Date.now();
   /** How a stop reached this run, if one did. */
   via: StopWay = 'signal';
@@ -29,17 +32,24 @@ export class Run {
   #stop: RunStop | null = null;
   #controller: AbortController | null = null;
   #onAbort: ((cause: AbortCause) => void) | null = null;
+  #ended = false;
 
-  constructor(id: string, queue: string, name: string, item: string) {
+  constructor({ id, queue, name, item, token }: { id: string; queue: string; name: string; item: string; token: string }) {
     this.id = id;
     this.queue = queue;
     this.name = name;
     this.item = item;
+    this.token = token;
   }
 
   /** Whether the task has a stream of events by now. */
   get spoke(): boolean {
     return this.output?.used ?? false;
+  }
+
+  /** Whether the handler has ended or was given up: how the task ends is decided. */
+  get ended(): boolean {
+    return this.#ended;
   }
 
   get cause(): AbortCause | null {
@@ -57,23 +67,40 @@ export class Run {
     return this.#controller.signal;
   }
 
-  /** Calls the listener when the run is aborted, at once if it is already. One listener. */
+  /**
+   * Calls the listener at each abort, also at one that does not become the cause: it may shorten the handler's grace.
+   * At once if the run is aborted already. One listener.
+   */
   onAbort(listener: (cause: AbortCause) => void): void {
     this.#onAbort = listener;
     if (this.#cause) listener(this.#cause);
   }
 
   requestStop(stop: RunStop): void {
+    if (this.#ended) return;
     if (this.#stop === null || (this.#stop.recordedAt === null && stop.recordedAt !== null)) this.#stop = stop;
     this.abort(new StopRequested(this.#stop.reason, this.#stop.by));
   }
 
   abort(cause: AbortCause): void {
-    const current = this.#cause?.kind;
-    if (current === 'lock-lost' || current === cause.kind) return;
-    if (current !== undefined && cause.kind !== 'stop' && cause.kind !== 'lock-lost') return;
-    this.#cause = cause;
-    this.#controller?.abort(cause);
+    if (this.#ended) return;
+    if (replaces(cause, this.#cause)) {
+      this.#cause = cause;
+      this.#controller?.abort(cause);
+    }
     this.#onAbort?.(cause);
   }
+
+  /** The handler is through. What it said goes out, and nothing more is heard of it. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.output?.close();
+  }
+}
+
+function replaces(cause: AbortCause, current: AbortCause | null): boolean {
+  if (current === null) return true;
+  if (current.kind === 'lock-lost' || current.kind === cause.kind) return false;
+  return cause.kind === 'stop' || cause.kind === 'lock-lost';
 }

@@ -31,6 +31,7 @@ export class StopListener extends Service {
   #poll: NodeJS.Timeout | null = null;
   #ping: NodeJS.Timeout | null = null;
   #reading = false;
+  #readAgain = false;
   #subscribed = false;
 
   constructor(options: StopListenerOptions) {
@@ -78,16 +79,27 @@ export class StopListener extends Service {
       this.#options.onSubscribed();
       await this.readStops();
     } catch (error) {
+      if (this.stopping) return;
       this.#options.logger.warn({ error }, 'Could not subscribe to stop commands; stops are found by polling');
     }
   }
 
-  /** Reads the recorded stops of everything that runs here, in one pipeline. */
+  /** Reads the recorded stops of everything that runs here, in one pipeline. Called while it reads, it reads again. */
   async readStops(): Promise<void> {
+    this.#readAgain = true;
+    if (this.#reading) return;
+    this.#reading = true;
+    while (this.#readAgain) {
+      this.#readAgain = false;
+      await this.#readOnce();
+    }
+    this.#reading = false;
+  }
+
+  async #readOnce(): Promise<void> {
     this.#forget();
     const runs = this.#options.runs.all();
-    if (this.#reading || runs.length === 0) return;
-    this.#reading = true;
+    if (runs.length === 0) return;
     try {
       const { redis, keys } = this.#options.store;
       const pipeline = redis.pipeline();
@@ -99,8 +111,6 @@ export class StopListener extends Service {
       });
     } catch (error) {
       this.#options.logger.warn({ error }, 'Could not read the stops of running tasks');
-    } finally {
-      this.#reading = false;
     }
   }
 
@@ -121,9 +131,11 @@ export class StopListener extends Service {
     const { ids, reason, by, recordedAt } = command;
     const until = Date.now() + REMEMBER_MS;
     for (const id of ids) {
-      const run = runs.get(id);
-      if (run) run.requestStop({ reason, by, recordedAt });
-      else this.#remember(id, until);
+      const [run, ...others] = runs.find(id);
+      if (!run) this.#remember(id, until);
+      else if (others.length === 0) run.requestStop({ reason, by, recordedAt });
+      // Which of them is meant is in the record alone, once it is written.
+      else if (recordedAt !== null) void this.readStops();
     }
     if (recordedAt !== null) return;
     // Sent by open-webui or by hand: nobody wrote the intent. All workers do; the first one's stands.

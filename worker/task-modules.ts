@@ -1,6 +1,7 @@
 import { isAbsolute, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { FleetError, messageOf } from '../shared/errors.js';
+import { isName } from '../shared/keys.js';
 import type { Settings } from '../shared/settings.js';
 import type { TaskHandler, TaskModule } from '../shared/task/handler.js';
 import type { HandlerSource } from './thread-messages.js';
@@ -61,8 +62,10 @@ function moduleUrl(path: string, cwd: string): string {
   return pathToFileURL(isAbsolute(path) ? path : resolve(cwd, path)).href;
 }
 
+/** By shape, not by class: the module may have its own copy of this package. */
 function isHandler(value: unknown): value is TaskHandler {
-  return typeof value === 'object' && value !== null && 'definition' in value && 'handle' in value && typeof value.handle === 'function';
+  const { definition, handle, isolated } = (value ?? {}) as Partial<TaskHandler>;
+  return typeof handle === 'function' && typeof isolated === 'function' && isName(definition?.name) && typeof definition.input?.safeParse === 'function';
 }
 
 function invalid(url: string, problem: string, cause?: unknown): FleetError {

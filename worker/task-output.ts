@@ -15,7 +15,8 @@ export class TaskOutput {
   readonly #saveProgress: (progress: object | number) => Promise<unknown>;
   readonly #onError: (error: unknown) => void;
   #chunks: StreamWrite[] = [];
-  #progress: { value: object | number } | null = null;
+  /** As JSON: a handler may go on changing the object. */
+  #progress: string | null = null;
   #progressAt = -Infinity;
   #chunkTimer: NodeJS.Timeout | null = null;
   #progressTimer: NodeJS.Timeout | null = null;
@@ -35,16 +36,18 @@ export class TaskOutput {
     return this.#used;
   }
 
+  /** @throws TypeError for what JSON cannot hold: a circle, a BigInt */
   emit(chunk: unknown): void {
     if (this.#closed) return;
-    this.#chunks.push({ type: 'chunk', data: JSON.stringify(chunk ?? null) });
+    this.#chunks.push({ type: 'chunk', data: toJson(chunk) });
     if (this.#chunks.length >= MAX_BATCH) this.#sendChunks();
     else this.#chunkTimer ??= setTimeout(() => this.#sendChunks(), CHUNK_DELAY_MS);
   }
 
+  /** @throws TypeError for what JSON cannot hold */
   progress(value: object | number): void {
     if (this.#closed) return;
-    this.#progress = { value };
+    this.#progress = toJson(value);
     const wait = this.#progressAt + PROGRESS_INTERVAL_MS - performance.now();
     this.#progressTimer ??= setTimeout(() => this.#sendProgress(), Math.max(CHUNK_DELAY_MS, wait));
   }
@@ -72,11 +75,11 @@ export class TaskOutput {
     if (this.#progressTimer) clearTimeout(this.#progressTimer);
     this.#progressTimer = null;
     if (this.#progress === null) return;
-    const { value } = this.#progress;
+    const data = this.#progress;
     this.#progress = null;
     this.#progressAt = performance.now();
-    this.#saveProgress(value).catch(this.#onError);
-    this.#send([{ type: 'progress', data: JSON.stringify(value) }]);
+    this.#saveProgress(JSON.parse(data) as object | number).catch(this.#onError);
+    this.#send([{ type: 'progress', data }]);
   }
 
   #send(events: StreamWrite[]): void {
@@ -86,4 +89,10 @@ export class TaskOutput {
     writeEvents(pipeline, this.#key, events);
     pipeline.exec().catch(this.#onError);
   }
+}
+
+/** What a handler says, as JSON. What JSON leaves out (undefined, a function, a symbol) is null. */
+export function toJson(value: unknown): string {
+  const json: string | undefined = JSON.stringify(value);
+  return json ?? 'null';
 }

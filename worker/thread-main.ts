@@ -1,10 +1,12 @@
 import type { MessagePort } from 'node:worker_threads';
 import { pino } from 'pino';
 import { messageOf } from '../shared/errors.js';
+import type { LogLevel } from '../shared/settings.js';
 import { type AbortCause, LockLost, ShuttingDown, StopRequested, TimedOut } from '../shared/stop/cause.js';
 import type { TaskContext } from '../shared/task/handler.js';
 import { checkProgress } from './context.js';
 import { loadTaskModule } from './task-modules.js';
+import { toJson } from './task-output.js';
 import type { AbortMessage, ThreadMessage, ThreadResult, ThreadRun } from './thread-messages.js';
 
 /** Runs one isolated handler in this thread; piscina calls it. The context is the same as in the main thread. */
@@ -16,8 +18,9 @@ export default async function runInThread(run: ThreadRun): Promise<ThreadResult>
     const handler = (await loadTaskModule(moduleUrl, run.settings)).find(({ definition }) => definition.name === name);
     if (!handler) throw new Error(`${moduleUrl} has no handler for ${name} in this thread`);
     // As JSON, like every result, so that a thread hands over nothing that a task in the main thread could not.
-    const value = JSON.stringify(await handler.handle(contextOf(run, controller.signal))) as string | undefined;
-    return { ok: true, value: value === undefined ? null : (JSON.parse(value) as unknown) };
+    post(port, { type: 'started' });
+    const value = toJson(await handler.handle(contextOf(run, controller.signal)));
+    return { ok: true, value: JSON.parse(value) as unknown };
   } catch (error) {
     const { name: kind, stack } = error instanceof Error ? error : new Error(messageOf(error));
     return { ok: false, error: { name: kind, message: messageOf(error), stack } };
@@ -26,14 +29,17 @@ export default async function runInThread(run: ThreadRun): Promise<ThreadResult>
   }
 }
 
+function post(port: MessagePort, message: ThreadMessage): void {
+  port.postMessage(message);
+}
+
 function contextOf({ id, name, item, attempt, input, port }: ThreadRun, signal: AbortSignal): TaskContext {
-  const post = (message: ThreadMessage): void => port.postMessage(message);
   return {
     ...{ id, name, item, attempt, input, signal },
     log: portLogger(port),
-    progress: (value) => post({ type: 'progress', value: checkProgress(value) }),
+    progress: (value) => post(port, { type: 'progress', value: JSON.parse(toJson(checkProgress(value))) as number | object }),
     // As JSON for the same reason as the result: what cannot be cloned is not a chunk.
-    emit: (chunk) => post({ type: 'emit', chunk: JSON.parse(JSON.stringify(chunk ?? null)) as unknown }),
+    emit: (chunk) => post(port, { type: 'emit', chunk: JSON.parse(toJson(chunk)) as unknown }),
   };
 }
 
@@ -41,7 +47,7 @@ function contextOf({ id, name, item, attempt, input, port }: ThreadRun, signal: 
 function portLogger(port: MessagePort): pino.Logger {
   const write = (line: string): void => {
     const { level, msg, time: _time, ...fields } = JSON.parse(line) as Record<string, unknown>;
-    port.postMessage({ type: 'log', level, fields, message: typeof msg === 'string' ? msg : '' });
+    post(port, { type: 'log', level: level as LogLevel, fields, message: typeof msg === 'string' ? msg : '' });
   };
   return pino({ base: null, level: 'trace', formatters: { level: (level) => ({ level }) } }, { write });
 }

@@ -27,6 +27,8 @@ export interface AbortMessage {
 
 /** Thread → main thread, while the handler runs. */
 export type ThreadMessage =
+  /** First: until then the run waited for a free thread, and for its module to be loaded there. */
+  | { readonly type: 'started' }
   | { readonly type: 'progress'; readonly value: number | object }
   | { readonly type: 'emit'; readonly chunk: unknown }
   | { readonly type: 'log'; readonly level: LogLevel; readonly fields: Readonly<Record<string, unknown>>; readonly message: string };

@@ -13,42 +13,92 @@ const THREAD_MAIN = new URL(`./thread-main${import.meta.url.endsWith('.ts') ? '.
 /** An isolated handler at work. */
 export interface ThreadHandle {
   readonly result: Promise<unknown>;
+  /** Whether the handler has been called; before that it waits for a free thread that has loaded its module. */
+  readonly started: boolean;
   /** Passes the abort on to the handler's signal. A thread that never looks up does not notice. */
   abort(cause: AbortCause): void;
   /** Ends the thread, whatever it does; `result` rejects. */
   kill(): void;
 }
 
-/** The threads of this process. Made with the first isolated task. */
+/**
+ * The threads of this process. Made with the first isolated task.
+ *
+ * Piscina never gets more runs than it may have threads: what waits in its own queue when a thread is ended stays there
+ * until the next run comes, which may be never (5.3).
+ */
 export class Threads {
   readonly #settings: Settings;
   readonly #logger: Logger;
   #pool: Piscina<ThreadRun, ThreadResult> | null = null;
+  #busy = 0;
+  /** Begins each run that waits for a free thread. In the order in which they came. */
+  readonly #waiting = new Set<() => void>();
 
   constructor(settings: Settings, logger: Logger) {
     this.#settings = settings;
     this.#logger = logger;
   }
 
-  run(source: HandlerSource, context: TaskContext): ThreadHandle {
-    this.#pool ??= this.#createPool();
+  /** Calls `onStarted` when a thread calls the handler. */
+  run(source: HandlerSource, context: TaskContext, onStarted: () => void): ThreadHandle {
+    const pool = (this.#pool ??= this.#createPool());
     const { port1: near, port2: far } = new MessageChannel();
     const killer = new AbortController();
-    near.on('message', (message: ThreadMessage) => this.#receive(message, context));
+    let started = false;
+    near.on('message', (message: ThreadMessage) => {
+      if (message.type !== 'started') return this.#receive(message, context);
+      started = true;
+      onStarted();
+    });
     const closed = once(near, 'close');
     const { id, item, attempt, input } = context;
     const run: ThreadRun = { ...source, settings: this.#settings, id, item, attempt, input, port: far };
     // The thread closes its end last, after everything that it said; the result may overtake that on its way here.
-    const result = this.#pool
-      .run(run, { transferList: [far], signal: killer.signal })
+    const result = this.#inTurn(killer.signal, () => pool.run(run, { transferList: [far], signal: killer.signal }))
       .then((ended) => closed.then(() => valueOf(ended)))
       .finally(() => near.close());
-    return { result, abort: (cause) => near.postMessage(abortMessage(cause)), kill: () => killer.abort() };
+    return {
+      result,
+      get started() {
+        return started;
+      },
+      abort: (cause) => near.postMessage(abortMessage(cause)),
+      kill: () => killer.abort(),
+    };
   }
 
   /** Ends all threads at once. */
   async close(): Promise<void> {
     await this.#pool?.destroy();
+  }
+
+  /** Calls `begin` when a thread is free. Rejects if it is aborted before. */
+  async #inTurn<Value>(signal: AbortSignal, begin: () => Promise<Value>): Promise<Value> {
+    if (this.#busy < this.#settings.threads) this.#busy += 1;
+    else await this.#freeThread(signal);
+    try {
+      return await begin();
+    } finally {
+      this.#busy -= 1;
+      const [next] = this.#waiting;
+      next?.();
+    }
+  }
+
+  /** Resolves with a thread's place taken. */
+  #freeThread(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const next = (): void => {
+        this.#waiting.delete(next);
+        this.#busy += 1;
+        resolve();
+      };
+      this.#waiting.add(next);
+      signal.addEventListener('abort', () => {
+        if (this.#waiting.delete(next)) reject(signal.reason as Error);
+      });
+    });
   }
 
   #createPool(): Piscina<ThreadRun, ThreadResult> {
@@ -65,7 +115,7 @@ export class Threads {
     return pool;
   }
 
-  #receive(message: ThreadMessage, context: TaskContext): void {
+  #receive(message: Exclude<ThreadMessage, { type: 'started' }>, context: TaskContext): void {
     try {
       if (message.type === 'progress') context.progress(message.value as number);
       else if (message.type === 'emit') context.emit(message.chunk);

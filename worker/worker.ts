@@ -63,5 +63,12 @@ function addInline(handlers: Map<string, LoadedHandler>, handler: TaskHandler): 
   if (handler.alwaysIsolated) {
     throw new FleetError('INVALID_DEFINITION', `The handler of ${name} is isolated: name its module in taskModules, so that a thread can load it.`);
   }
-  handlers.set(name, { ...handler, isolated: () => false, source: { moduleUrl: '', name } });
+  handlers.set(name, { ...handler, isolated: (input) => refuseThread(handler, input), source: { moduleUrl: '', name } });
+}
+
+/** Run in this thread after all, it could hold up every other task of the process, and no stop would reach it. */
+function refuseThread(handler: TaskHandler, input: unknown): false {
+  if (!handler.isolated(input)) return false;
+  const { name } = handler.definition;
+  throw new FleetError('INVALID_DEFINITION', `${name} is isolated for this input: name its module in taskModules, so that a thread can load it.`);
 }

@@ -1,0 +1,12 @@
+const UNITS = [
+  { letter: 'd', ms: 86_400_000 },
+  { letter: 'h', ms: 3_600_000 },
+  { letter: 'm', ms: 60_000 },
+  { letter: 's', ms: 1_000 },
+] as const;
+
+/** How long ago something was, in its largest whole unit: `0s`, `45s`, `12m`, `3h`, `5d`. Clocks that disagree give `0s`. */
+export function formatAge(ms: number): string {
+  const unit = UNITS.find((one) => ms >= one.ms);
+  return unit ? `${Math.floor(ms / unit.ms)}${unit.letter}` : '0s';
+}

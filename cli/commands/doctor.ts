@@ -1,0 +1,78 @@
+import type { Command } from 'commander';
+import { createKeys } from '../../shared/keys.js';
+import { createLoggerFactory } from '../../shared/logger.js';
+import { connect, ready } from '../../shared/redis/connect.js';
+import { redactUrl } from '../../shared/settings.js';
+import type { ConnectedSettings } from '../../shared/store.js';
+import { clientSettings, withProducer } from '../connection.js';
+import { checkCanary } from '../doctor/canary.js';
+import type { Check } from '../doctor/check.js';
+import { type FleetReport, checkFleet } from '../doctor/fleet-checks.js';
+import { checkRedis } from '../doctor/redis-checks.js';
+import type { GlobalOptions } from '../global-options.js';
+import { printData, printJson } from '../output.js';
+import { interruptible } from '../signals.js';
+
+interface DoctorFlags extends GlobalOptions {
+  readonly canary?: true;
+}
+
+const EXAMPLES = `
+Examples:
+  taskfleet doctor
+  taskfleet doctor --canary
+  taskfleet doctor -o json | jq '.checks[] | select(.level != "ok")'
+
+Exit codes: 0 all ok or warnings only, 1 something fails, 69 Redis cannot be reached.`;
+
+const UNHEALTHY = 1;
+
+export function addDoctor(program: Command): void {
+  program
+    .command('doctor')
+    .description('look at Redis and the fleet: what is wrong, and what to do about it')
+    .option('--canary', 'also send a task through the fleet and stop it, and time both')
+    .addHelpText('after', EXAMPLES)
+    .action(async (_flags: unknown, command: Command) => {
+      process.exitCode = await examine(command.optsWithGlobals<DoctorFlags>());
+    });
+}
+
+async function examine(flags: DoctorFlags): Promise<number> {
+  const json = flags.output === 'json';
+  const settings = await clientSettings(flags);
+  if (!json) printData(`Redis at ${redactUrl(settings.redisUrl)}, keys ${settings.keyPrefix}:*`);
+  const { checks, workers } = await look(settings);
+  if (!json) checks.forEach(print);
+  const canary = flags.canary ? await withProducer(flags, ({ producer }) => interruptible(canaryGone, (signal) => checkCanary(producer, signal))) : [];
+  if (!json) canary.forEach(print);
+  const all = [...checks, ...canary];
+  const failed = all.some(({ level }) => level === 'fail');
+  if (json) printJson({ ok: !failed, checks: all, workers: workers.map(workerToJson) });
+  return failed ? UNHEALTHY : 0;
+}
+
+function canaryGone(): string {
+  return 'Interrupted; the canary is stopped.';
+}
+
+async function look(settings: ConnectedSettings): Promise<FleetReport> {
+  const logger = createLoggerFactory({ settings, pretty: process.stderr.isTTY })('cli');
+  const redis = connect({ settings, policy: 'fail-fast', logger, name: 'taskfleet:doctor' });
+  try {
+    await ready(redis, settings.connectTimeoutMs);
+    const checks = await checkRedis(redis);
+    const fleet = await checkFleet(redis, createKeys(settings.keyPrefix));
+    return { checks: [...checks, ...fleet.checks], workers: fleet.workers };
+  } finally {
+    redis.disconnect();
+  }
+}
+
+function print({ name, level, message, advice }: Check): void {
+  printData(`${level.padEnd(5)} ${name.padEnd(13)} ${message}${advice === null ? '' : `\n${' '.repeat(6)}→ ${advice}`}`);
+}
+
+function workerToJson({ beatAgeMs, ...worker }: FleetReport['workers'][number]): Record<string, unknown> {
+  return { ...worker, beat_age_ms: beatAgeMs };
+}

@@ -1,0 +1,103 @@
+import type { Command } from 'commander';
+import { type EnqueuedTask, type Producer, type TaskView, isTerminal, taskToJson } from '../../producer/index.js';
+import { FleetError, isFleetError } from '../../shared/errors.js';
+import type { Settings } from '../../shared/settings.js';
+import type { AnyDefinition } from '../../shared/task/definition.js';
+import { loadTaskModules } from '../../worker/task-modules.js';
+import { withProducer } from '../connection.js';
+import { EXIT, exitCodeOfState } from '../exit-codes.js';
+import type { GlobalOptions } from '../global-options.js';
+import { wholeNumber } from '../number-option.js';
+import { printData, printJson, say } from '../output.js';
+import { interruptible } from '../signals.js';
+import { readInput } from '../task-input.js';
+import { taskDetails, taskLine } from '../task-text.js';
+
+interface EnqueueFlags extends GlobalOptions {
+  readonly input: string;
+  readonly item?: string;
+  readonly id?: string;
+  readonly delay?: number;
+  readonly priority?: number;
+  readonly wait?: true;
+}
+
+const EXAMPLES = `
+Examples:
+  taskfleet task enqueue fleet.canary --input '{"run_ms":3000}' --wait
+  taskfleet task enqueue chat.completion --item chat-7 --input @question.json
+  jq -n '{path:"docs"}' | taskfleet task enqueue document.index --input - -o json
+
+Exit codes with --wait: 0 completed, 1 failed, 4 cancelled.`;
+
+export function addTaskEnqueue(task: Command): void {
+  task
+    .command('enqueue')
+    .description('add a task: a built-in one, or one of TASK_MODULES')
+    .argument('<name>', 'name of the task, for example fleet.canary')
+    .option('--input <json>', "the task's input: JSON, @file, or - for standard input", '{}')
+    .option('--item <item>', 'what the task belongs to: a chat, a document, a user')
+    .option('--id <id>', 'id of the task; the same id twice is one task (default: a new UUIDv7)')
+    .option('--delay <ms>', 'start no sooner than this, in ms', wholeNumber(0, 315_360_000_000))
+    .option('--priority <n>', '1 is first, 2097151 last; 0 comes before all', wholeNumber(0, 2_097_151))
+    .option('--wait', 'wait for the end of the task, and print it then')
+    .addHelpText('after', EXAMPLES)
+    .action(async (name: string, _flags: unknown, command: Command) => {
+      process.exitCode = await enqueueTask(name, command.optsWithGlobals<EnqueueFlags>());
+    });
+}
+
+async function enqueueTask(name: string, flags: EnqueueFlags): Promise<number> {
+  const input = await readInput(flags.input);
+  return withProducer(flags, async ({ producer, settings }) => {
+    const definition = await findDefinition(name, settings);
+    const { item, id, delay, priority } = flags;
+    const enqueued = await producer.enqueue(definition, input, { item, id, delay, priority });
+    const task = (await producer.get(enqueued.id)) ?? viewOf(enqueued);
+    if (enqueued.duplicate) say(`There is a task ${enqueued.id} already (${task.state}); nothing was added.`);
+    if (flags.wait) return printEnd(await untilEnded(producer, task, flags), flags);
+    if (flags.output === 'json') printJson(taskToJson(task));
+    else printData(taskLine(task));
+    return EXIT.DONE;
+  });
+}
+
+/** @throws FleetError `UNKNOWN_TASK`, with the names that are known; `INVALID_TASK_MODULE` */
+async function findDefinition(name: string, settings: Settings): Promise<AnyDefinition> {
+  const handlers = await loadTaskModules(settings, process.cwd());
+  const handler = handlers.get(name);
+  if (handler) return handler.definition;
+  const known = [...handlers.keys()].sort();
+  const message = `Unknown task ${JSON.stringify(name)}. Known: ${known.join(', ')}. Set TASK_MODULES to the modules that define others.`;
+  throw new FleetError('UNKNOWN_TASK', message, { details: { name, known } });
+}
+
+function untilEnded(producer: Producer, task: TaskView, { output }: GlobalOptions): Promise<TaskView> {
+  const goesOn = (): string => `Not waiting any longer; task ${task.id} goes on. Stop it with: taskfleet task stop ${task.id}`;
+  return interruptible(goesOn, async (signal) => {
+    if (output === 'text') say(`Task ${task.id} is ${task.state}. Waiting for its end…`);
+    try {
+      const result = await producer.result(task.id, { signal });
+      // A task that is not kept after its end is known by its result alone.
+      return (await producer.get(task.id)) ?? { ...task, state: 'completed', result, finishedAt: new Date() };
+    } catch (error) {
+      if (!isFleetError(error, 'TASK_FAILED', 'TASK_CANCELLED')) throw error;
+      const state = error.code === 'TASK_FAILED' ? 'failed' : 'cancelled';
+      return (await producer.get(task.id)) ?? { ...task, state, error: error.message, finishedAt: new Date() };
+    }
+  });
+}
+
+function printEnd(task: TaskView, { output }: GlobalOptions): number {
+  if (output === 'json') printJson(taskToJson(task));
+  else for (const line of taskDetails(task, Date.now())) printData(line);
+  return isTerminal(task.state) ? exitCodeOfState(task.state) : EXIT.INTERNAL;
+}
+
+/** A task that had ended, and was no longer kept, before it could be read. */
+function viewOf({ id, name, queue, item }: EnqueuedTask): TaskView {
+  return {
+    ...{ id, name, queue, item, state: 'queued', attempt: 0, progress: null, result: null, error: null, stop: null },
+    ...{ enqueuedAt: new Date(), startedAt: null, finishedAt: null, worker: null },
+  };
+}

@@ -1,0 +1,44 @@
+import { type Command, Option } from 'commander';
+import { TASK_STATES, type TaskState, taskToJson } from '../../producer/index.js';
+import { withProducer } from '../connection.js';
+import type { GlobalOptions } from '../global-options.js';
+import { wholeNumber } from '../number-option.js';
+import { outputWidth, printData, printJson, say } from '../output.js';
+import { taskTable } from '../task-text.js';
+
+interface ListFlags extends GlobalOptions {
+  readonly item?: string;
+  readonly state?: TaskState;
+  readonly name?: string;
+  readonly limit: number;
+  readonly after?: string;
+}
+
+const EXAMPLES = `
+Examples:
+  taskfleet task list                        all live tasks, newest first
+  taskfleet task list --item chat-7
+  taskfleet task list --state failed --limit 20
+  taskfleet task list -o json | jq -r '.[].id'`;
+
+export function addTaskList(task: Command): void {
+  task
+    .command('list')
+    .description('list tasks: live ones, or those in one state')
+    .option('--item <item>', 'only tasks of this item')
+    .addOption(new Option('--state <state>', 'only tasks in this state; ended ones are listed only by theirs').choices(TASK_STATES))
+    .option('--name <name>', 'only tasks of this name')
+    .option('--limit <n>', 'how many at the most', wholeNumber(1, 1_000), 100)
+    .option('--after <cursor>', 'go on after a page: the cursor that it ended with')
+    .addHelpText('after', EXAMPLES)
+    .action((_flags: unknown, command: Command) => listTasks(command.optsWithGlobals<ListFlags>()));
+}
+
+async function listTasks(flags: ListFlags): Promise<void> {
+  const { item, state, name, limit, after } = flags;
+  const page = await withProducer(flags, ({ producer }) => producer.list({ item, state, name, limit, after }));
+  if (flags.output === 'json') printJson(page.tasks.map(taskToJson));
+  else if (page.tasks.length > 0) for (const line of taskTable(page.tasks, Date.now(), outputWidth())) printData(line);
+  else if (page.next === null) say(state ? `No tasks are ${state}.` : 'No live tasks. (Ended ones are listed by their state: --state completed)');
+  if (page.next !== null) say(`There is more: --after ${page.next}`);
+}

@@ -1,0 +1,30 @@
+import type { Command } from 'commander';
+import { taskToJson } from '../../producer/index.js';
+import { FleetError } from '../../shared/errors.js';
+import { withProducer } from '../connection.js';
+import type { GlobalOptions } from '../global-options.js';
+import { printData, printJson } from '../output.js';
+import { taskDetails } from '../task-text.js';
+
+const EXAMPLES = `
+Examples:
+  taskfleet task show 01981f6e-8f6b-7a41-b1c5-1d1f0a3c9f10
+  taskfleet task show my-task -o json | jq .result
+
+Exit code 3 if there is no such task.`;
+
+export function addTaskShow(task: Command): void {
+  task
+    .command('show')
+    .description('show a task, live or ended')
+    .argument('<id>', 'id of the task')
+    .addHelpText('after', EXAMPLES)
+    .action((id: string, _flags: unknown, command: Command) => showTask(id, command.optsWithGlobals<GlobalOptions>()));
+}
+
+async function showTask(id: string, globals: GlobalOptions): Promise<void> {
+  const task = await withProducer(globals, ({ producer }) => producer.get(id));
+  if (task === null) throw new FleetError('TASK_NOT_FOUND', `No task ${id}: it never was, or it is no longer kept.`);
+  if (globals.output === 'json') printJson(taskToJson(task));
+  else for (const line of taskDetails(task, Date.now())) printData(line);
+}

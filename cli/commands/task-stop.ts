@@ -1,0 +1,100 @@
+import { userInfo } from 'node:os';
+import type { Command } from 'commander';
+import { type Producer, type StopReceipt, receiptToJson } from '../../producer/index.js';
+import { formatMs } from '../../shared/duration.js';
+import { receiptOf } from '../../shared/stop/receipt.js';
+import { usageError } from '../cli-error.js';
+import { withProducer } from '../connection.js';
+import { EXIT } from '../exit-codes.js';
+import type { GlobalOptions } from '../global-options.js';
+import { wholeNumber } from '../number-option.js';
+import { printData, printJson, say } from '../output.js';
+import { interruptible, orAborted } from '../signals.js';
+
+interface StopFlags extends GlobalOptions {
+  readonly item?: string;
+  readonly reason?: string;
+  readonly by?: string;
+  readonly wait: number;
+  readonly dryRun?: true;
+}
+
+const EXAMPLES = `
+Examples:
+  taskfleet task stop 01981f6e-8f6b-7a41-b1c5-1d1f0a3c9f10
+  taskfleet task stop --item chat-7 --reason 'user closed the chat'
+  taskfleet task stop --item chat-7 --dry-run
+  taskfleet task stop task-1 task-2 --wait 0 -o json
+
+A stop is durable once it is recorded: it holds even if the wait was too short. Exit code 3 if a task was not found.`;
+
+/** Longer than the grace that a handler has by default, so that the answer says how even a deaf one ended. */
+const DEFAULT_WAIT_MS = 10_000;
+
+export function addTaskStop(task: Command): void {
+  task
+    .command('stop')
+    .description('stop tasks wherever they are: waiting, delayed or running')
+    .argument('[ids...]', 'ids of the tasks')
+    .option('--item <item>', 'stop all live tasks of this item instead')
+    .option('--reason <text>', 'why; kept with the task')
+    .option('--by <who>', 'who; kept with the task (default: your user name)')
+    .option('--wait <ms>', 'how long to wait for the end of running tasks, in ms', wholeNumber(0, 3_600_000), DEFAULT_WAIT_MS)
+    .option('--dry-run', 'say what would be stopped, and stop nothing')
+    .addHelpText('after', EXAMPLES)
+    .action(async (ids: string[], _flags: unknown, command: Command) => {
+      process.exitCode = await stopTasks(ids, command.optsWithGlobals<StopFlags>());
+    });
+}
+
+async function stopTasks(ids: readonly string[], flags: StopFlags): Promise<number> {
+  if (ids.length > 0 === (flags.item !== undefined)) throw usageError('Expected ids of tasks or --item, one of the two.');
+  const goesOn = (): string => 'Not waiting any longer. The stop is recorded and holds; see: taskfleet task list --state stopping';
+  const receipts = await withProducer(flags, ({ producer }) =>
+    interruptible(goesOn, (signal) => orAborted(stopOrLook(producer, ids, flags), signal)),
+  );
+  if (flags.output === 'json') printJson(receipts.map(receiptToJson));
+  else printReceipts(receipts, flags);
+  return receipts.some(({ outcome }) => outcome === 'not_found') ? EXIT.NOT_FOUND : EXIT.DONE;
+}
+
+async function stopOrLook(producer: Producer, ids: readonly string[], { item, reason, by, wait, dryRun }: StopFlags): Promise<StopReceipt[]> {
+  const options = { reason, by: by ?? userName(), waitMs: wait };
+  if (item !== undefined) return producer.stopItem(item, { ...options, dryRun });
+  if (!dryRun) return producer.stop(ids, options);
+  return Promise.all(ids.map(async (id) => receiptOf(id, await producer.get(id))));
+}
+
+function printReceipts(receipts: readonly StopReceipt[], { item, wait, dryRun }: StopFlags): void {
+  for (const receipt of receipts) printData(`${receipt.id}  ${dryRun ? dryText(receipt) : receiptText(receipt)}`);
+  if (receipts.length === 0) say(`Item ${item} has no live tasks.`);
+  const open = dryRun || wait === 0 ? 0 : receipts.filter(({ outcome }) => outcome === 'requested').length;
+  if (open > 0) say(`${open} not settled within ${formatMs(wait)}. The stop is recorded and holds: it lands as soon as a worker sees it.`);
+}
+
+function dryText({ outcome, endedAs }: StopReceipt): string {
+  if (outcome === 'requested') return 'would be stopped';
+  return outcome === 'not_found' ? 'not found' : `has ended (${endedAs})`;
+}
+
+function receiptText({ outcome, endedAs, via, latencyMs }: StopReceipt): string {
+  switch (outcome) {
+    case 'cancelled':
+      return `cancelled${via ? ` via ${via}` : ''}${latencyMs === null ? '' : ` in ${formatMs(latencyMs)}`}`;
+    case 'requested':
+      return 'stop requested';
+    case 'finished':
+      return `had ended before${endedAs ? ` (${endedAs})` : ''}`;
+    case 'not_found':
+      return 'not found';
+  }
+}
+
+/** A container may run under an id that has no name. */
+function userName(): string | undefined {
+  try {
+    return userInfo().username;
+  } catch {
+    return undefined;
+  }
+}

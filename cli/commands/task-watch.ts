@@ -1,0 +1,69 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import type { Producer } from '../../producer/index.js';
+import { isTerminal } from '../../producer/index.js';
+import { withProducer } from '../connection.js';
+import { EXIT, exitCodeOfState } from '../exit-codes.js';
+import type { GlobalOptions } from '../global-options.js';
+import { say } from '../output.js';
+import { interruptible } from '../signals.js';
+import { JsonOutput, PlainOutput, TerminalOutput, type WatchOutput } from '../watch-output.js';
+
+interface WatchFlags extends GlobalOptions {
+  readonly after?: string;
+}
+
+const EXAMPLES = `
+Examples:
+  taskfleet task watch 01981f6e-8f6b-7a41-b1c5-1d1f0a3c9f10
+  taskfleet task watch my-task | tee output.txt
+  taskfleet task watch my-task -o json --after 1753000000000-0
+
+Shows what is kept of a task's events from the start, then what comes, until the task ends. With -o json each event is a
+line with its id, from which --after goes on. Ctrl+C ends the watching, not the task.
+Exit codes: 0 completed, 1 failed, 3 not found, 4 cancelled.`;
+
+export function addTaskWatch(task: Command): void {
+  task
+    .command('watch')
+    .description('follow a task live: progress, output, final state')
+    .argument('<id>', 'id of the task')
+    .option('--after <event>', 'leave out what came up to the event with this id', eventId)
+    .addHelpText('after', EXAMPLES)
+    .action(async (id: string, _flags: unknown, command: Command) => {
+      process.exitCode = await watchTask(id, command.optsWithGlobals<WatchFlags>());
+    });
+}
+
+function eventId(text: string): string {
+  if (/^\d{1,16}-\d{1,16}$/.test(text)) return text;
+  throw new InvalidArgumentError('Expected the id of an event, such as 1753000000000-0.');
+}
+
+async function watchTask(id: string, flags: WatchFlags): Promise<number> {
+  const output = outputFor(flags);
+  const goesOn = (): string => `Stopped watching; task ${id} goes on. Stop it with: taskfleet task stop ${id}`;
+  try {
+    return await withProducer(flags, ({ producer }) =>
+      interruptible(goesOn, (signal) => follow(producer, id, output, { after: flags.after, signal })),
+    );
+  } finally {
+    output.close();
+  }
+}
+
+function outputFor({ output }: GlobalOptions): WatchOutput {
+  if (output === 'json') return new JsonOutput();
+  return process.stdout.isTTY && process.stderr.isTTY ? new TerminalOutput() : new PlainOutput();
+}
+
+async function follow(producer: Producer, id: string, output: WatchOutput, options: { after: string | undefined; signal: AbortSignal }): Promise<number> {
+  for await (const event of producer.events(id, options)) {
+    output.event(event);
+    if (event.type !== 'state' || !isTerminal(event.state)) continue;
+    output.end(await producer.get(id));
+    return exitCodeOfState(event.state);
+  }
+  output.end(null);
+  say(`Task ${id} is over. How it ended is not known: it was not kept.`);
+  return EXIT.DONE;
+}

@@ -1,0 +1,54 @@
+import { type ErrorCode, isFleetError } from '../shared/errors.js';
+import type { TerminalState } from '../shared/task/state.js';
+
+/** The exit codes of the `taskfleet` command. From 64 on they are those of sysexits.h. */
+export const EXIT = {
+  DONE: 0,
+  TASK_FAILED: 1,
+  USAGE: 2,
+  NOT_FOUND: 3,
+  CANCELLED: 4,
+  REDIS_UNREACHABLE: 69,
+  INTERNAL: 70,
+  CONFIG: 78,
+  /** Ended by Ctrl+C, as shells have it: 128 and the signal's number. */
+  INTERRUPTED: 130,
+} as const;
+
+const BY_ERROR: Readonly<Record<ErrorCode, number>> = {
+  INVALID_SETTINGS: EXIT.CONFIG,
+  INVALID_DEFINITION: EXIT.CONFIG,
+  INVALID_TASK_MODULE: EXIT.CONFIG,
+  REDIS_SERVER_MISSING: EXIT.CONFIG,
+  INVALID_INPUT: EXIT.USAGE,
+  INPUT_TOO_LARGE: EXIT.USAGE,
+  INVALID_ID: EXIT.USAGE,
+  INVALID_ITEM: EXIT.USAGE,
+  INVALID_OPTION: EXIT.USAGE,
+  UNKNOWN_TASK: EXIT.USAGE,
+  TASK_NOT_FOUND: EXIT.NOT_FOUND,
+  INVALID_OUTPUT: EXIT.TASK_FAILED,
+  TASK_FAILED: EXIT.TASK_FAILED,
+  TASK_CANCELLED: EXIT.CANCELLED,
+  WAIT_TIMEOUT: EXIT.INTERNAL,
+  CLOSED: EXIT.INTERNAL,
+  REDIS_UNAVAILABLE: EXIT.REDIS_UNREACHABLE,
+  REDIS_SERVER_FAILED: EXIT.REDIS_UNREACHABLE,
+};
+
+/** The exit code for an error that ends a command. */
+export function exitCodeOf(error: unknown): number {
+  return isFleetError(error) ? BY_ERROR[error.code] : EXIT.INTERNAL;
+}
+
+/** The exit code for the end of the task that a command waited for. */
+export function exitCodeOfState(state: TerminalState): number {
+  switch (state) {
+    case 'completed':
+      return EXIT.DONE;
+    case 'failed':
+      return EXIT.TASK_FAILED;
+    case 'cancelled':
+      return EXIT.CANCELLED;
+  }
+}

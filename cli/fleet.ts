@@ -1,0 +1,124 @@
+import type { LoggerFactory } from '../shared/logger.js';
+import { connect, ready } from '../shared/redis/connect.js';
+import { startEmbeddedRedis } from '../shared/redis/embedded.js';
+import type { Environment, Settings } from '../shared/settings.js';
+import { type WorkerOutput, WorkerProcess } from './worker-process.js';
+
+export interface FleetOptions {
+  readonly settings: Settings;
+  /** The environment that `settings` were read from. The workers get it, with REDIS_URL set to the Redis in use. */
+  readonly env: Environment;
+  /** How many worker processes. */
+  readonly workers: number;
+  /** The embedded Redis's data folder, for when `settings` has no `redisUrl`. */
+  readonly redisDir: string;
+  /** Gets the lines that a person should see: an installation, a worker that is started again. */
+  readonly say: (line: string) => void;
+  readonly loggers: LoggerFactory;
+  /** What becomes of the workers' standard output and error. Default: `inherit`. */
+  readonly workerOutput?: WorkerOutput;
+}
+
+/** A Redis and worker processes on this machine. */
+export interface Fleet {
+  readonly redisUrl: string;
+  /** True if stopping the fleet stops its Redis. */
+  readonly ownsRedis: boolean;
+  /** The worker processes as they are now: `index` from 1; `pid` null while one waits to be started again; `id` null until it takes tasks. */
+  workers(): { index: number; pid: number | null; id: string | null }[];
+  /**
+   * Resolves when all workers are connected and take tasks.
+   * @throws FleetError with the code of what keeps a worker from running (`INVALID_TASK_MODULE` …); `CLOSED` if the fleet is stopped before
+   */
+  ready(): Promise<void>;
+  /** SIGTERM to the workers, SIGKILL to those that still run 5 s after SHUTDOWN_TIMEOUT_MS, then the owned Redis. May be called again. */
+  stop(): Promise<void>;
+  /** SIGKILL to the workers, then the owned Redis, which still ends cleanly. Also cuts a `stop` short. May be called again. */
+  killNow(): Promise<void>;
+}
+
+/** What a worker gets beyond its own shutdown timeout: for handing tasks back and closing connections. */
+const SHUTDOWN_MARGIN_MS = 5_000;
+
+/**
+ * Starts a fleet: an embedded Redis unless there is a URL of one, and the workers. Resolves when the processes exist; see
+ * `ready`. A start that fails is undone. Workers notice when this process is gone, and shut down gracefully.
+ * @throws FleetError `REDIS_UNAVAILABLE`, `REDIS_SERVER_MISSING`, `REDIS_SERVER_FAILED`
+ */
+export async function startFleet(options: FleetOptions): Promise<Fleet> {
+  const fleet = new LocalFleet(options, await openRedis(options));
+  try {
+    await fleet.start();
+  } catch (error) {
+    await fleet.killNow();
+    throw error;
+  }
+  return fleet;
+}
+
+interface FleetRedis {
+  readonly url: string;
+  readonly owned: boolean;
+  stop(): Promise<void>;
+}
+
+async function openRedis({ settings, env, redisDir, say, loggers }: FleetOptions): Promise<FleetRedis> {
+  const { redisUrl } = settings;
+  if (redisUrl === null) {
+    return startEmbeddedRedis({ dir: redisDir, preferredPort: settings.redisPort, path: env['PATH'] ?? '', say, logger: loggers('redis') });
+  }
+  const redis = connect({ settings: { ...settings, redisUrl }, policy: 'fail-fast', logger: loggers('redis'), name: 'taskfleet:up' });
+  try {
+    await ready(redis, settings.connectTimeoutMs);
+  } finally {
+    redis.disconnect();
+  }
+  return { url: redisUrl, owned: false, stop: () => Promise.resolve() };
+}
+
+class LocalFleet implements Fleet {
+  readonly redisUrl: string;
+  readonly ownsRedis: boolean;
+  readonly #redis: FleetRedis;
+  readonly #workers: readonly WorkerProcess[];
+  readonly #stopTimeoutMs: number;
+  #stopping: Promise<void> | null = null;
+  #killing: Promise<void> | null = null;
+
+  constructor({ settings, env, workers, say, workerOutput = 'inherit' }: FleetOptions, redis: FleetRedis) {
+    this.redisUrl = redis.url;
+    this.ownsRedis = redis.owned;
+    this.#redis = redis;
+    this.#stopTimeoutMs = settings.shutdownTimeoutMs + SHUTDOWN_MARGIN_MS;
+    const shared = { env: { ...env, REDIS_URL: redis.url }, output: workerOutput, say };
+    this.#workers = Array.from({ length: workers }, (_, place) => new WorkerProcess({ ...shared, index: place + 1 }));
+  }
+
+  async start(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.start()));
+  }
+
+  workers(): { index: number; pid: number | null; id: string | null }[] {
+    return this.#workers.map(({ index, pid, id }) => ({ index, pid, id }));
+  }
+
+  async ready(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.ready()));
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#end((worker) => worker.stop(this.#stopTimeoutMs));
+    return this.#stopping;
+  }
+
+  killNow(): Promise<void> {
+    this.#killing ??= this.#end((worker) => worker.kill());
+    return this.#killing;
+  }
+
+  async #end(endWorker: (worker: WorkerProcess) => Promise<void>): Promise<void> {
+    await Promise.all(this.#workers.map(endWorker));
+    // Last: what the workers hand back has to find it.
+    await this.#redis.stop();
+  }
+}

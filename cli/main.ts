@@ -1,0 +1,42 @@
+#!/usr/bin/env node
+import { CommanderError } from 'commander';
+import { describeError, usageError } from './cli-error.js';
+import { EXIT } from './exit-codes.js';
+import type { GlobalOptions } from './global-options.js';
+import { say } from './output.js';
+import { createProgram } from './program.js';
+
+surviveClosedOutput();
+const program = createProgram();
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}
+// What is written is out first. Then the end, whatever a task module that was loaded may keep open.
+await new Promise((resolve) => process.stdout.write('', resolve));
+process.exit();
+
+/** Says what went wrong, in the one place for it. Returns the exit code. */
+function report(error: unknown): number {
+  const shown = error instanceof CommanderError ? fromCommander(error) : error;
+  if (typeof shown === 'number') return shown;
+  const debug = /^(?:debug|trace)$/i.test(process.env['GLOBAL_LOG_LEVEL'] ?? '');
+  const { exitCode, text } = describeError(shown, { json: program.opts<GlobalOptions>().output === 'json', debug });
+  say(text);
+  return exitCode;
+}
+
+/** Help and version are no errors, and have been printed; nor is there more to say where help was all that could be said. */
+function fromCommander({ code, exitCode, message }: CommanderError): Error | number {
+  if (exitCode === 0) return EXIT.DONE;
+  return code === 'commander.help' ? EXIT.USAGE : usageError(message.replace(/^error: /, ''));
+}
+
+/** The reader of a pipe may leave before the end (`| head`), and a terminal may be closed under a fleet that shuts down. */
+function surviveClosedOutput(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === 'EPIPE' ? EXIT.DONE : EXIT.INTERNAL);
+  });
+  process.stderr.on('error', () => undefined);
+}

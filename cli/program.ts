@@ -1,0 +1,40 @@
+import { createRequire } from 'node:module';
+import { Command } from 'commander';
+import { addDoctor } from './commands/doctor.js';
+import { addTask } from './commands/task.js';
+import { addUp } from './commands/up.js';
+import { addWorker } from './commands/worker.js';
+import { addGlobalOptions } from './global-options.js';
+
+const EXAMPLES = `
+Examples:
+  taskfleet up                                 a fleet on this machine, with a Redis of its own
+  taskfleet task enqueue fleet.canary --input '{"run_ms":5000}' --wait
+  taskfleet task list
+  taskfleet doctor --canary
+
+Exit codes: 0 done, 1 the task failed, 2 usage, 3 not found, 4 cancelled, 69 Redis unreachable, 78 bad configuration.
+Data goes to standard output; logs, notices and errors to standard error.`;
+
+/** The command with all of its subcommands. Parsing throws a CommanderError where commander would end the process. */
+export function createProgram(): Command {
+  const program = new Command('taskfleet');
+  program
+    .description('A fleet of BullMQ workers with a stop that always lands.')
+    .version(version(), '--version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand(false)
+    .configureHelp({ showGlobalOptions: true })
+    // Errors are reported in one place, main.ts.
+    .configureOutput({ outputError: () => undefined })
+    .exitOverride()
+    .addHelpText('after', EXAMPLES);
+  addGlobalOptions(program);
+  for (const add of [addUp, addWorker, addTask, addDoctor]) add(program);
+  return program;
+}
+
+function version(): string {
+  const manifest = createRequire(import.meta.url)('taskfleet/package.json') as { readonly version: string };
+  return manifest.version;
+}

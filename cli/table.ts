@@ -1,0 +1,54 @@
+export interface Column {
+  readonly header: string;
+  /** May be cut if the table is wider than the terminal. Default false. */
+  readonly flexible?: boolean;
+}
+
+const GAP = '  ';
+const NARROWEST = 8;
+const WIDE = /\p{Emoji_Presentation}|\p{Script=Han}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Script=Hangul}|[\uff01-\uff60]/u;
+const segmenter = new Intl.Segmenter();
+
+/** Lines of aligned columns, the header first. Flexible columns, the widest first, give way until a line fits into `width`. */
+export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[], width: number): string[] {
+  const widths = columns.map(({ header }, place) => Math.max(...[header, ...rows.map((row) => row[place] ?? '')].map(textWidth)));
+  fit(widths, columns, width);
+  return [columns.map(({ header }) => header), ...rows].map((cells) => {
+    const line = cells.map((cell, place) => pad(cut(cell, widths[place] as number), widths[place] as number)).join(GAP);
+    return cut(line.trimEnd(), width);
+  });
+}
+
+function fit(widths: number[], columns: readonly Column[], width: number): void {
+  const total = (): number => widths.reduce((sum, one) => sum + one, GAP.length * (widths.length - 1));
+  while (total() > width) {
+    const flexible = widths.map((one, place) => (columns[place]?.flexible && one > NARROWEST ? one : 0));
+    const widest = Math.max(...flexible);
+    if (widest === 0) return;
+    widths[flexible.indexOf(widest)] = widest - 1;
+  }
+}
+
+/** How many columns of a terminal a text takes. */
+export function textWidth(text: string): number {
+  let width = 0;
+  for (const { segment } of segmenter.segment(text)) width += WIDE.test(segment) ? 2 : 1;
+  return width;
+}
+
+function pad(text: string, width: number): string {
+  return text + ' '.repeat(Math.max(0, width - textWidth(text)));
+}
+
+/** The text, or its beginning and `…`. */
+export function cut(text: string, width: number): string {
+  if (textWidth(text) <= width) return text;
+  let kept = '';
+  let left = width - 1;
+  for (const { segment } of segmenter.segment(text)) {
+    left -= textWidth(segment);
+    if (left < 0) break;
+    kept += segment;
+  }
+  return `${kept}…`;
+}

@@ -1,0 +1,79 @@
+import type { TaskView } from '../producer/index.js';
+import { formatMs } from '../shared/duration.js';
+import { formatAge } from './age.js';
+import { oneLine } from './output.js';
+import { progressText } from './progress.js';
+import { renderTable } from './table.js';
+
+const COLUMNS = [
+  { header: 'ID' },
+  { header: 'NAME', flexible: true },
+  { header: 'STATE' },
+  { header: 'PROGRESS', flexible: true },
+  { header: 'AGE' },
+  { header: 'ITEM', flexible: true },
+] as const;
+
+/** Tasks as lines of a table. */
+export function taskTable(tasks: readonly TaskView[], now: number, width: number): string[] {
+  const rows = tasks.map((task) => [
+    task.id,
+    task.name ?? '(foreign)',
+    task.state + (task.attempt > 1 ? ` (attempt ${task.attempt})` : ''),
+    progressText(task.progress),
+    task.enqueuedAt ? formatAge(now - task.enqueuedAt.getTime()) : '-',
+    task.item === null ? '-' : oneLine(task.item),
+  ]);
+  return renderTable(COLUMNS, rows, width);
+}
+
+/** A task in one line: id, name, state, item. */
+export function taskLine({ id, name, state, item }: TaskView): string {
+  return [id, name ?? '(foreign)', state, ...(item === null ? [] : [`item ${oneLine(item)}`])].join('  ');
+}
+
+/** Everything about a task, a line for each thing that is known. */
+export function taskDetails(task: TaskView, now: number): string[] {
+  const { enqueuedAt, startedAt, finishedAt, stop } = task;
+  const facts: [label: string, text: string | null][] = [
+    ['id', task.id],
+    ['name', task.name ?? '(foreign: another program runs it)'],
+    ['state', task.state],
+    ['item', task.item],
+    ['queue', task.queue],
+    ['attempt', task.queue === null ? null : String(task.attempt)],
+    ['progress', progressText(task.progress) === '-' ? null : progressText(task.progress)],
+    ['result', task.result === null ? null : JSON.stringify(task.result)],
+    ['error', task.error],
+    ['stop', stop && stopText(stop)],
+    ['enqueued', enqueuedAt && `${enqueuedAt.toISOString()} (${formatAge(now - enqueuedAt.getTime())} ago)`],
+    ['started', startedAt && `${startedAt.toISOString()}${lasted(', after', enqueuedAt, startedAt)}`],
+    ['finished', finishedAt && `${finishedAt.toISOString()}${lasted(', ran', startedAt, finishedAt)}`],
+    ['worker', task.worker],
+  ];
+  return facts.flatMap(([label, text]) => (text ? [`${label.padEnd(10)}${oneLine(text)}`] : []));
+}
+
+/** How a task ended, in one line for the person who has watched it. */
+export function endText(task: TaskView): string {
+  const time = lasted(' after', task.startedAt, task.finishedAt);
+  switch (task.state) {
+    case 'completed':
+      return `✓ completed${time}`;
+    case 'failed':
+      return `✗ failed${time}: ${oneLine(task.error ?? 'no reason was kept')}`;
+    case 'cancelled':
+      return `■ cancelled${time}${task.stop ? `: ${stopText(task.stop)}` : ''}`;
+    default:
+      return task.state;
+  }
+}
+
+function stopText({ by, via, reason }: NonNullable<TaskView['stop']>): string {
+  const parts = [...(by === null ? [] : [`by ${by}`]), ...(via === null ? [] : [`via ${via}`]), ...(reason === null ? [] : [`reason: ${reason}`])];
+  return parts.length === 0 ? 'requested' : oneLine(parts.join(', '));
+}
+
+function lasted(words: string, from: Date | null, to: Date | null): string {
+  return from && to ? `${words} ${formatMs(Math.max(0, to.getTime() - from.getTime()))}` : '';
+}

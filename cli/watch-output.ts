@@ -1,0 +1,130 @@
+import type { TaskEvent, TaskView } from '../producer/index.js';
+import { oneLine, printData, printable, say } from './output.js';
+import { ProgressBar, progressText } from './progress.js';
+import { endText } from './task-text.js';
+
+/** Shows what happens to a task. */
+export interface WatchOutput {
+  event(event: TaskEvent): void;
+  /** The task has ended like this; null if it is gone without a word. */
+  end(task: TaskView | null): void;
+  /** Leaves the terminal in order; also after an error. */
+  close(): void;
+}
+
+/** One JSON line for each event. */
+export class JsonOutput implements WatchOutput {
+  event(event: TaskEvent): void {
+    printData(JSON.stringify(event));
+  }
+
+  end(): void {}
+
+  close(): void {}
+}
+
+/** The task's text as it comes. Whatever else there is to say begins on a line of its own. */
+class TextStream {
+  #open = false;
+
+  constructor(readonly write: (text: string) => void) {}
+
+  get inLine(): boolean {
+    return this.#open;
+  }
+
+  /** A string is text, and continues the one before; any other chunk is a line of JSON. */
+  chunk(chunk: unknown): void {
+    if (typeof chunk !== 'string') return this.line(JSON.stringify(chunk));
+    if (chunk === '') return;
+    this.write(chunk);
+    this.#open = !chunk.endsWith('\n');
+  }
+
+  line(line: string): void {
+    this.endLine();
+    this.write(`${line}\n`);
+  }
+
+  endLine(): void {
+    if (this.#open) this.write('\n');
+    this.#open = false;
+  }
+}
+
+/** For pipes and files: `state running`, `progress 40`, and the task's output in between. */
+export class PlainOutput implements WatchOutput {
+  readonly #text = new TextStream((text) => process.stdout.write(text));
+
+  event(event: TaskEvent): void {
+    switch (event.type) {
+      case 'state':
+        return this.#text.line(`state ${event.state}`);
+      case 'progress':
+        return this.#text.line(`progress ${JSON.stringify(event.progress)}`);
+      case 'chunk':
+        return this.#text.chunk(event.chunk);
+    }
+  }
+
+  end(task: TaskView | null): void {
+    this.#text.endLine();
+    if (task?.error) say(endText(task));
+  }
+
+  close(): void {
+    this.#text.endLine();
+  }
+}
+
+/** For a terminal: the task's output, a progress bar below it whenever no line is open, and how it ended. */
+export class TerminalOutput implements WatchOutput {
+  readonly #text = new TextStream((text) => process.stdout.write(printable(text)));
+  readonly #bar = new ProgressBar(process.stderr);
+  #started = false;
+
+  event(event: TaskEvent): void {
+    switch (event.type) {
+      case 'state':
+        return this.#state(event.state);
+      case 'progress':
+        return this.#progress(event.progress);
+      case 'chunk':
+        this.#bar.hide();
+        this.#text.chunk(event.chunk);
+        if (!this.#text.inLine) this.#bar.show();
+        return;
+    }
+  }
+
+  /** The end has a line of its own; the first `running` says nothing that the output does not. */
+  #state(state: string): void {
+    if (state === 'completed' || state === 'failed' || state === 'cancelled') return;
+    const again = state === 'running' && this.#started;
+    this.#started ||= state === 'running';
+    this.#notice(again ? '· running again' : `· ${state}`);
+  }
+
+  #progress(progress: unknown): void {
+    if (typeof progress === 'object' && progress !== null && progressText(progress).startsWith('{')) {
+      this.#notice(`· ${oneLine(progressText(progress))}`);
+    } else if (!this.#text.inLine) {
+      this.#bar.update(progress);
+    }
+  }
+
+  #notice(line: string): void {
+    this.close();
+    say(line);
+  }
+
+  end(task: TaskView | null): void {
+    this.close();
+    if (task) say(endText(task));
+  }
+
+  close(): void {
+    this.#bar.hide();
+    this.#text.endLine();
+  }
+}

@@ -1,0 +1,173 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { extname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { ERROR_CODES, type ErrorCode, FleetError, messageOf } from '../shared/errors.js';
+import { formatMs } from '../shared/duration.js';
+import type { Environment } from '../shared/settings.js';
+import type { WorkerMessage } from '../worker/main.js';
+import { EXIT } from './exit-codes.js';
+
+/** `inherit`: the parent's own streams; or a function that gets each line of each worker, which is counted from 1. */
+export type WorkerOutput = 'inherit' | ((workerIndex: number, line: string) => void);
+
+export interface WorkerProcessOptions {
+  /** Counted from 1. */
+  readonly index: number;
+  readonly env: Environment;
+  readonly output: WorkerOutput;
+  /** Gets the lines that a person should see. */
+  readonly say: (line: string) => void;
+}
+
+/** The command itself, compiled or (in tests) not: this file's neighbour with the same ending. */
+const COMMAND = join(import.meta.dirname, `main${extname(import.meta.filename)}`);
+const FIRST_RESTART_MS = 500;
+const LONGEST_RESTART_MS = 30_000;
+/** A worker that lived for this long starts again with the first delay. */
+const STABLE_MS = 60_000;
+
+/**
+ * One `taskfleet worker` process of a fleet. When it ends and nobody asked it to, it is started again, after 0.5 s at
+ * first and twice as long each further time, up to 30 s. Only a worker that says at its very first start that it cannot
+ * run (bad settings, a bad task module) is left alone: starting it again would not help.
+ */
+export class WorkerProcess {
+  readonly index: number;
+  readonly #options: WorkerProcessOptions;
+  readonly #ready: Promise<void>;
+  #resolveReady: () => void = () => undefined;
+  #rejectReady: (error: Error) => void = () => undefined;
+  #wasReady = false;
+  #child: ChildProcess | null = null;
+  #id: string | null = null;
+  #startedAt = 0;
+  #delayMs = FIRST_RESTART_MS;
+  #restart: NodeJS.Timeout | null = null;
+  #stopping = false;
+
+  constructor(options: WorkerProcessOptions) {
+    this.index = options.index;
+    this.#options = options;
+    this.#ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve;
+      this.#rejectReady = reject;
+    });
+    // Not everybody waits for it.
+    this.#ready.catch(() => undefined);
+  }
+
+  /** Null while it waits for its next start. */
+  get pid(): number | null {
+    return this.#child?.pid ?? null;
+  }
+
+  /** The worker's id in the fleet, once it takes tasks. */
+  get id(): string | null {
+    return this.#id;
+  }
+
+  /** Resolves when the process exists. */
+  async start(): Promise<void> {
+    await once(this.#launch(), 'spawn');
+  }
+
+  /**
+   * Resolves when the worker took tasks for the first time.
+   * @throws FleetError with the code of whatever keeps it from running; `CLOSED` if it was stopped before it was ready
+   */
+  ready(): Promise<void> {
+    return this.#ready;
+  }
+
+  /** SIGTERM, and SIGKILL after `timeoutMs`. Resolves when the process is gone. May be called again. */
+  async stop(timeoutMs: number): Promise<void> {
+    this.#leave();
+    const child = this.#child;
+    if (child === null) return;
+    const exit = once(child, 'exit');
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => {
+      this.#options.say(`${this.#name(child)} did not end within ${formatMs(timeoutMs)}: killing it.`);
+      child.kill('SIGKILL');
+    }, timeoutMs);
+    await exit;
+    clearTimeout(timer);
+  }
+
+  /** SIGKILL. Resolves when the process is gone. */
+  async kill(): Promise<void> {
+    this.#leave();
+    const child = this.#child;
+    if (child === null) return;
+    const exit = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exit;
+  }
+
+  #leave(): void {
+    this.#stopping = true;
+    if (this.#restart !== null) clearTimeout(this.#restart);
+    this.#rejectReady(new FleetError('CLOSED', `Worker ${this.index} was stopped before it took tasks.`));
+  }
+
+  #launch(): ChildProcess {
+    const { env, output } = this.#options;
+    const stream = output === 'inherit' ? 'inherit' : 'pipe';
+    const child = fork(COMMAND, ['worker', '--supervised'], { env: { ...env }, stdio: ['ignore', stream, stream, 'ipc'] });
+    this.#child = child;
+    this.#startedAt = performance.now();
+    if (output !== 'inherit') for (const lines of [child.stdout, child.stderr]) this.#read(lines, output);
+    child.on('message', (message) => this.#hear(message as WorkerMessage));
+    child.once('exit', (code, signal) => this.#ended(child, signal ?? `exit code ${code}`, code));
+    // Without a pid there will be no exit; with one, it is the failure of a signal or message to a process that is gone.
+    child.on('error', (error) => child.pid === undefined && this.#ended(child, messageOf(error), null));
+    return child;
+  }
+
+  #read(stream: Readable | null, output: (workerIndex: number, line: string) => void): void {
+    if (stream !== null) createInterface({ input: stream, crlfDelay: Infinity }).on('line', (line) => output(this.index, line));
+  }
+
+  #hear(message: WorkerMessage): void {
+    switch (message.type) {
+      case 'ready':
+        this.#id = message.id;
+        if (this.#wasReady) this.#options.say(`Worker ${this.index} takes tasks again: pid ${this.pid}.`);
+        this.#wasReady = true;
+        this.#resolveReady();
+        break;
+      case 'failed':
+        if (!this.#wasReady) this.#rejectReady(errorOf(message));
+        else this.#options.say(`Worker ${this.index} cannot start: ${message.message}`);
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #ended(child: ChildProcess, how: string, code: number | null): void {
+    this.#child = null;
+    this.#id = null;
+    if (this.#stopping) return;
+    if (code === EXIT.CONFIG && !this.#wasReady) {
+      this.#rejectReady(new FleetError('INVALID_SETTINGS', `${this.#name(child)} cannot run with these settings.`));
+      return;
+    }
+    if (performance.now() - this.#startedAt >= STABLE_MS) this.#delayMs = FIRST_RESTART_MS;
+    const delayMs = this.#delayMs;
+    this.#delayMs = Math.min(2 * delayMs, LONGEST_RESTART_MS);
+    this.#options.say(`${this.#name(child)} ended unexpectedly (${how}); starting it again in ${formatMs(delayMs)}.`);
+    this.#restart = setTimeout(() => this.#launch(), delayMs);
+  }
+
+  #name(child: ChildProcess): string {
+    return `Worker ${this.index} (pid ${child.pid ?? 'none'})`;
+  }
+}
+
+function errorOf({ code, message }: { readonly code: string | null; readonly message: string }): Error {
+  const known = code !== null && Object.hasOwn(ERROR_CODES, code);
+  return known ? new FleetError(code as ErrorCode, message) : new Error(message);
+}

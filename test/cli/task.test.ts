@@ -1,0 +1,299 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { type EnqueueOptions, type Producer, createProducer } from '../../producer/index.js';
+import { fleetCanary } from '../../shared/task/builtin.js';
+import { defineTask } from '../../shared/task/definition.js';
+import { COMMAND, type CommandResult, runCommand, startCommand } from '../support/command.js';
+import type { NodeProcess } from '../support/processes.js';
+import { type TestRedis, startTestRedis } from '../support/redis.js';
+
+const TASK_FIELDS = [
+  ...['id', 'name', 'queue', 'item', 'state', 'attempt', 'progress', 'result', 'error', 'stop', 'worker'],
+  ...['enqueued_at', 'started_at', 'finished_at'],
+];
+const RECEIPT_FIELDS = ['id', 'outcome', 'ended_as', 'via', 'reason', 'by', 'requested_at', 'settled_at', 'latency_ms'];
+const LONG = '{"run_ms":60000}';
+const HOUR_MS = 3_600_000;
+
+describe('taskfleet task', () => {
+  let folder: string;
+  let redis: TestRedis;
+  let worker: NodeProcess;
+  let producer: Producer;
+  let env: Record<string, string>;
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'taskfleet-cli-'));
+    redis = await startTestRedis();
+    env = { REDIS_URL: redis.url, TASK_MODULES: fileURLToPath(new URL('tasks.mjs', import.meta.url)) };
+    producer = createProducer({ redisUrl: redis.url });
+    worker = startCommand(['worker'], { env, cwd: folder });
+    await worker.waitForLine(/Worker takes tasks/);
+  });
+  after(async () => {
+    await worker.stop();
+    await producer.close();
+    await redis.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  function task(...args: string[]): Promise<CommandResult> {
+    return runCommand(['task', ...args], { env, cwd: folder });
+  }
+
+  function start(...args: string[]): NodeProcess {
+    return startCommand(['task', ...args], { env, cwd: folder });
+  }
+
+  /** Adds a task of tasks.mjs, not through the command. */
+  async function add(name: string, id: string, options: EnqueueOptions = {}, attempts = 1): Promise<void> {
+    const definition = defineTask({ name, input: z.strictObject({}), retry: { attempts, backoff: { delayMs: 0 } } });
+    await producer.enqueue(definition, {}, { ...options, id });
+  }
+
+  async function untilRunning(id: string): Promise<void> {
+    for await (const event of producer.events(id)) if (event.type === 'state' && event.state === 'running') return;
+  }
+
+  /** Adds one, and waits for its end. */
+  async function run(name: string, id: string, attempts = 1): Promise<void> {
+    await add(name, id, {}, attempts);
+    await producer.result(id).catch(() => undefined);
+  }
+
+  describe('enqueue', () => {
+    it('prints the task in a line that begins with its id', async () => {
+      const { code, stdout } = await task('enqueue', 'fleet.canary', '--input', '{"run_ms":0}', '--id', 'line', '--item', 'a chat');
+      assert.equal(code, 0);
+      assert.match(stdout, /^line {2}fleet\.canary {2}\w+ {2}item a chat$/);
+    });
+
+    it('prints the task as JSON, whichever side -o stands on', async () => {
+      const runs = await Promise.all([
+        runCommand(['-o', 'json', 'task', 'enqueue', 'fleet.canary', '--delay', '3600000'], { env }),
+        task('enqueue', 'fleet.canary', '--delay', '3600000', '--output=json'),
+      ]);
+      for (const { code, stdout } of runs) {
+        const json = JSON.parse(stdout) as Record<string, unknown>;
+        assert.equal(code, 0);
+        assert.deepEqual(Object.keys(json), TASK_FIELDS);
+        assert.deepEqual([json['name'], json['state']], ['fleet.canary', 'scheduled']);
+      }
+    });
+
+    it('waits for the end, and its exit code says which it was', async () => {
+      const [completed, failed] = await Promise.all([
+        task('enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait', '-o', 'json'),
+        task('enqueue', 'test.fail', '--wait'),
+      ]);
+      assert.deepEqual([completed.code, failed.code], [0, 1]);
+      const json = JSON.parse(completed.stdout) as { state: string; result: { mode: string } };
+      assert.deepEqual([json.state, json.result.mode], ['completed', 'cooperative']);
+      assert.match(failed.stdout, /^error {5}this never works not even on the second line$/m);
+    });
+
+    it('waits for a task that is stopped, with exit code 4', async () => {
+      const waiting = start('enqueue', 'fleet.canary', '--input', LONG, '--id', 'stopped', '--wait');
+      await waiting.waitForLine(/Waiting for its end/);
+      await producer.stop('stopped');
+      assert.equal((await waiting.exit).code, 4);
+      assert.match(waiting.stdout.text, /^state {5}cancelled$/m);
+    });
+
+    it('on Ctrl+C stops waiting, and says that the task goes on', async () => {
+      const waiting = start('enqueue', 'fleet.canary', '--input', LONG, '--id', 'left', '--wait');
+      await waiting.waitForLine(/Waiting for its end/);
+      waiting.kill('SIGINT');
+      assert.equal((await waiting.exit).code, 130);
+      assert.match(waiting.stderr.text, /task left goes on\. Stop it with: taskfleet task stop left/);
+      assert.equal((await producer.stop('left', { waitMs: 10_000 })).outcome, 'cancelled');
+    });
+
+    it('takes the input from a file and from standard input', async () => {
+      const file = join(folder, 'input.json');
+      await writeFile(file, '\uFEFF{"run_ms":2}');
+      assert.equal((await task('enqueue', 'fleet.canary', '--input', `@${file}`)).code, 0);
+      const args = [COMMAND, 'task', 'enqueue', 'fleet.canary', '--input', '-'];
+      const options = { env: { ...process.env, ...env }, cwd: folder, encoding: 'utf8' } as const;
+      assert.equal(spawnSync(process.execPath, args, { ...options, input: '{"run_ms":3}' }).status, 0);
+      const bad = spawnSync(process.execPath, args, { ...options, input: '{"run_ms":' });
+      assert.equal(bad.status, 2);
+      assert.match(bad.stderr, /standard input is not JSON/);
+    });
+
+    it('says what is wrong with an input, exit code 2', async () => {
+      const cases = {
+        '{"run_ms":': /--input is not JSON: .*Got "\{\\"run_ms\\":"/,
+        '': /--input is not JSON: .*Got nothing/,
+        '@missing.json': /"missing\.json": there is no such file/,
+        '{"run_ms":"soon"}': /Bad input for fleet\.canary: run_ms: /,
+      };
+      const runs = await Promise.all(Object.keys(cases).map((input) => task('enqueue', 'fleet.canary', '--input', input)));
+      Object.values(cases).forEach((pattern, index) => {
+        assert.match(runs[index]?.stderr ?? '', pattern);
+        assert.equal(runs[index]?.code, 2);
+        assert.equal(runs[index]?.stdout, '');
+      });
+    });
+
+    it('says which tasks there are if it does not know one, exit code 2', async () => {
+      const { code, stderr } = await task('enqueue', 'no.such', '-o', 'json');
+      assert.equal(code, 2);
+      const { error } = JSON.parse(stderr) as { error: { code: string; message: string } };
+      assert.equal(error.code, 'UNKNOWN_TASK');
+      for (const name of ['chat.completion', 'document.index', 'fleet.canary', 'test.talk']) assert.ok(error.message.includes(name), name);
+    });
+
+    it('says so if there is a task with that id already', async () => {
+      await producer.enqueue(fleetCanary, {}, { id: 'twice', delay: HOUR_MS });
+      const { code, stderr } = await task('enqueue', 'fleet.canary', '--id', 'twice');
+      assert.equal(code, 0);
+      assert.match(stderr, /There is a task twice already \(scheduled\)/);
+    });
+  });
+
+  describe('list and show', () => {
+    before(() => Promise.all(['one', 'two', 'three'].map((id) => producer.enqueue(fleetCanary, {}, { id, item: 'list', delay: HOUR_MS }))));
+
+    it('lists an item in a table', async () => {
+      const { code, stdout } = await task('list', '--item', 'list');
+      const [header, ...rows] = stdout.split('\n');
+      assert.equal(code, 0);
+      assert.match(header ?? '', /^ID +NAME +STATE +PROGRESS +AGE +ITEM$/);
+      assert.deepEqual(new Set(rows.map((row) => row.split(/\s{2,}/)[0])), new Set(['one', 'two', 'three']));
+      assert.ok(rows.every((row) => row.indexOf('fleet.canary') === header?.indexOf('NAME')), stdout);
+    });
+
+    it('goes page by page, and says where the next begins', async () => {
+      const first = await task('list', '--item', 'list', '--limit', '2', '-o', 'json');
+      assert.equal((JSON.parse(first.stdout) as unknown[]).length, 2);
+      const cursor = /There is more: --after (?<cursor>\S+)/.exec(first.stderr)?.groups?.['cursor'] ?? '';
+      const second = await task('list', '--item', 'list', '--limit', '2', '--after', cursor, '-o', 'json');
+      const tasks = JSON.parse(second.stdout) as Record<string, unknown>[];
+      assert.deepEqual([tasks.length, Object.keys(tasks[0] ?? {}), second.stderr], [1, TASK_FIELDS, '']);
+    });
+
+    it('lists by state and by name', async () => {
+      const [scheduled, completed] = await Promise.all([
+        task('list', '--state', 'scheduled', '--name', 'test.talk', '-o', 'json'),
+        task('list', '--state', 'completed', '-o', 'json'),
+      ]);
+      assert.equal(scheduled.stdout, '[]');
+      assert.ok((JSON.parse(completed.stdout) as { state: string }[]).every(({ state }) => state === 'completed'));
+    });
+
+    it('shows a task to a person and to a program', async () => {
+      const [text, json] = await Promise.all([task('show', 'one'), task('show', 'one', '-o', 'json')]);
+      assert.match(text.stdout, /^id {8}one\nname {6}fleet\.canary\nstate {5}scheduled\nitem {6}list$/m);
+      assert.deepEqual(Object.keys(JSON.parse(json.stdout) as object), TASK_FIELDS);
+    });
+
+    it('has exit code 3 for a task that is not there', async () => {
+      const { code, stdout, stderr } = await task('show', 'missing');
+      assert.deepEqual([code, stdout], [3, '']);
+      assert.match(stderr, /^taskfleet: No task missing: /);
+    });
+  });
+
+  describe('stop', () => {
+    it('stops an item: first says what it would stop, then prints receipts', async () => {
+      await add('test.talk', 'talk-1', { item: 'room' });
+      await add('test.talk', 'talk-2', { item: 'room', delay: HOUR_MS });
+      await untilRunning('talk-1');
+      const dry = await task('stop', '--item', 'room', '--dry-run');
+      assert.deepEqual(new Set(dry.stdout.split('\n')), new Set(['talk-1  would be stopped', 'talk-2  would be stopped']));
+      const { code, stdout } = await task('stop', '--item', 'room', '--reason', 'closed', '--by', 'me', '-o', 'json');
+      const receipts = JSON.parse(stdout) as Record<string, unknown>[];
+      assert.equal(code, 0);
+      assert.deepEqual(receipts.map((receipt) => Object.keys(receipt)), [RECEIPT_FIELDS, RECEIPT_FIELDS]);
+      assert.deepEqual(Object.fromEntries(receipts.map(({ id, outcome, via, reason, by }) => [id, [outcome, via, reason, by]])), {
+        'talk-1': ['cancelled', 'signal', 'closed', 'me'],
+        'talk-2': ['cancelled', 'queue', 'closed', 'me'],
+      });
+    });
+
+    it('does not wait with --wait 0, and has exit code 3 if one was not found', async () => {
+      await add('test.talk', 'talk-3');
+      const { code, stdout } = await task('stop', 'talk-3', 'nobody', '--wait', '0');
+      assert.equal(code, 3);
+      assert.match(stdout, /^talk-3 {2}(?:stop requested|cancelled.*)\nnobody {2}not found$/);
+    });
+
+    it('wants ids or an item, exit code 2', async () => {
+      assert.equal((await task('stop', 'one', '--item', 'list')).code, 2);
+    });
+  });
+
+  describe('watch', () => {
+    it('in a pipe prints states, progress and output as lines; a stop ends it with exit code 4', async () => {
+      await add('test.talk', 'watched');
+      const watch = start('watch', 'watched');
+      await watch.waitForLine(/^waiting$/);
+      await producer.stop('watched', { by: 'me', reason: 'enough' });
+      assert.equal((await watch.exit).code, 4);
+      const lines = watch.stdout.lines.filter((line) => line !== 'state stopping');
+      assert.deepEqual(lines, ['state running', 'progress 40', 'Hello, world', '{"n":1}', 'waiting', 'state cancelled']);
+      assert.match(watch.stderr.text, /cancelled after .*: by me, via signal, reason: enough/);
+    });
+
+    it('replays a finished task, and from any event on, as JSON lines', async () => {
+      const { stdout } = await task('watch', 'watched', '-o', 'json');
+      const events = stdout.split('\n').map((line) => JSON.parse(line) as { type: string; id: string | null; state?: string; chunk?: unknown });
+      assert.deepEqual(events.filter(({ type }) => type === 'chunk').map(({ chunk }) => chunk), ['Hello, ', 'world', { n: 1 }, 'waiting\n']);
+      assert.equal(events.at(-1)?.state, 'cancelled');
+      const third = events.findIndex(({ chunk }) => typeof chunk === 'object');
+      const rest = await task('watch', 'watched', '-o', 'json', '--after', events[third]?.id ?? '');
+      assert.equal(rest.stdout, stdout.split('\n').slice(third + 1).join('\n'));
+    });
+
+    it('begins a new line when a retry begins', async () => {
+      await run('test.flaky', 'flaky', 2);
+      const { code, stdout } = await task('watch', 'flaky');
+      assert.equal(code, 0);
+      const lines = stdout.split('\n').filter((line) => line !== 'state retrying');
+      assert.deepEqual(lines, ['state running', 'attempt 1', 'state running', 'attempt 2', 'state completed']);
+    });
+
+    it('has the exit codes of the task', async () => {
+      await run('test.fail', 'broken');
+      const [failed, missing] = await Promise.all([task('watch', 'broken'), task('watch', 'missing')]);
+      assert.deepEqual([failed.code, missing.code], [1, 3]);
+      assert.match(failed.stderr, /failed.*: this never works/);
+    });
+
+    it('on Ctrl+C stops watching, and says that the task goes on', async () => {
+      await add('test.talk', 'still');
+      const watch = start('watch', 'still');
+      await watch.waitForLine(/^waiting$/);
+      watch.kill('SIGINT');
+      assert.equal((await watch.exit).code, 130);
+      assert.match(watch.stderr.text, /task still goes on\. Stop it with: taskfleet task stop still/);
+      assert.equal((await producer.stop('still', { waitMs: 10_000 })).outcome, 'cancelled');
+    });
+
+    it('ends quietly when nobody reads its output any more', async () => {
+      await add('test.chatter', 'chatter');
+      const script = `"$0" "$1" task watch chatter | head -n 2; echo "\${PIPESTATUS[0]}"`;
+      const { stdout, stderr } = spawnSync('bash', ['-c', script, process.execPath, COMMAND], { env: { ...process.env, ...env }, encoding: 'utf8' });
+      assert.deepEqual([stdout, stderr], ['state running\nblah\n0\n', '']);
+      await producer.stop('chatter');
+    });
+
+    it('on a terminal shows a bar, and ends with how the task ended', async (t) => {
+      if (spawnSync('script', ['--version']).status !== 0) return t.skip('no script(1) to make a terminal');
+      await producer.enqueue(fleetCanary, { run_ms: 1_500 }, { id: 'bar' });
+      const terminal = spawnSync('script', ['-qec', `"${process.execPath}" "${COMMAND}" task watch bar`, '/dev/null'], {
+        ...{ env: { ...process.env, ...env }, encoding: 'utf8', input: '' },
+      });
+      assert.equal(terminal.status, 0);
+      assert.match(terminal.stdout, /░/);
+      assert.match(terminal.stdout, /✓ completed after 1\.\d s/);
+    });
+  });
+});

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { createProducer } from '../../producer/index.js';
+import { identifyProcess } from '../../shared/redis/process-identity.js';
+import { fleetCanary } from '../../shared/task/builtin.js';
+import { COMMAND, runCommand, startCommand } from '../support/command.js';
+import type { NodeProcess } from '../support/processes.js';
+import { forget, reapAtExit } from '../support/reaper.js';
+import { type TestRedis, startTestRedis } from '../support/redis.js';
+
+let folder: string;
+
+beforeEach(async () => {
+  folder = await realpath(await mkdtemp(join(tmpdir(), 'taskfleet-up-')));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** The ids of processes that have not ended. */
+async function alive(pids: readonly number[]): Promise<number[]> {
+  const found = await Promise.all(pids.map((pid) => identifyProcess(pid)));
+  return found.flatMap((identity) => identity?.pid ?? []);
+}
+
+async function workerPid(up: NodeProcess, index: number): Promise<number> {
+  const line = await up.waitForLine(new RegExp(`^Worker ${index} {2}pid (?<pid>\\d+)$`), { stream: 'stderr' });
+  return Number(line.groups?.['pid']);
+}
+
+describe('taskfleet up, with a Redis of its own', () => {
+  let started: number[];
+
+  beforeEach(() => {
+    started = [];
+  });
+  afterEach(async () => {
+    for (const pid of await alive(started)) process.kill(pid, 'SIGKILL');
+  });
+
+  /** Starts it, waits until it is ready, and notes the pids of its Redis and of its worker. */
+  async function startUp(): Promise<{ up: NodeProcess; redis: number; worker: number }> {
+    const up = startCommand(['up', '--workers', '1'], { cwd: folder });
+    await up.waitForLine(/^Ready after /);
+    const { pid: redis } = JSON.parse(await readFile(join(folder, '.taskfleet/redis/server.json'), 'utf8')) as { pid: number };
+    reapAtExit(redis);
+    const worker = await workerPid(up, 1);
+    started.push(redis, worker);
+    return { up, redis, worker };
+  }
+
+  it('runs what is enqueued, and keeps what waits over a restart', async () => {
+    const first = await startUp();
+    const [canary, survivor] = await Promise.all([
+      runCommand(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'], { cwd: folder }),
+      runCommand(['task', 'enqueue', 'fleet.canary', '--id', 'survivor', '--delay', '3600000'], { cwd: folder }),
+    ]);
+    assert.deepEqual([canary.code, survivor.code], [0, 0]);
+    first.up.kill('SIGTERM');
+    assert.deepEqual(await first.up.exit, { code: 0, signal: null });
+    assert.deepEqual(await alive([first.redis, first.worker]), []);
+    forget(first.redis);
+    assert.equal(first.up.stdout.text, '');
+
+    const second = await startUp();
+    const { code, stdout } = await runCommand(['task', 'show', 'survivor'], { cwd: folder });
+    assert.deepEqual([code, /^state {5}scheduled$/m.test(stdout)], [0, true]);
+    await second.up.stop();
+    assert.deepEqual(await alive([second.redis, second.worker]), []);
+    forget(second.redis);
+  });
+
+  it('starts a worker again that was killed; a second signal ends everything at once', async () => {
+    const { up, redis, worker } = await startUp();
+    process.kill(worker, 'SIGKILL');
+    await up.waitForLine(new RegExp(`^Worker 1 \\(pid ${worker}\\) ended unexpectedly \\(SIGKILL\\); starting it again in 500 ms\\.$`));
+    const line = await up.waitForLine(/^Worker 1 takes tasks again: pid (?<pid>\d+)\.$/);
+    const successor = Number(line.groups?.['pid']);
+    started.push(successor);
+
+    const watch = startCommand(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":60000}', '--wait'], { cwd: folder });
+    await watch.waitForLine(/is running\. Waiting/);
+    up.kill('SIGINT');
+    await up.waitForLine(/^SIGINT: stopping/);
+    await up.waitForLine(/Shutting down: nothing more/);
+    up.kill('SIGINT');
+    assert.deepEqual(await up.exit, { code: 130, signal: null });
+    assert.deepEqual(await alive([redis, successor]), []);
+    forget(redis);
+    watch.kill('SIGKILL');
+    await watch.exit;
+  });
+});
+
+describe('taskfleet up, with REDIS_URL', () => {
+  let redis: TestRedis;
+
+  beforeEach(async () => {
+    redis = await startTestRedis();
+  });
+  afterEach(() => redis.stop());
+
+  it('has exit code 78, and leaves nothing behind, if its workers cannot run', async () => {
+    const up = startCommand(['up'], { cwd: folder, env: { REDIS_URL: redis.url, TASK_MODULES: './missing.js' } });
+    const workers = [await workerPid(up, 1), await workerPid(up, 2)];
+    assert.deepEqual(await up.exit, { code: 78, signal: null });
+    assert.deepEqual(up.stderr.lines.filter((line) => /^taskfleet: Task module .*missing\.js/.test(line)).length, 1);
+    assert.deepEqual(await alive(workers), []);
+  });
+
+  it('is outlived by its workers, if it is killed, only until their tasks have ended', async () => {
+    const producer = createProducer({ redisUrl: redis.url });
+    const env = { PATH: process.env['PATH'] ?? '', REDIS_URL: redis.url };
+    const up = spawn(process.execPath, [COMMAND, 'up', '--workers', '1'], { cwd: folder, env, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
+    reapAtExit(-(up.pid as number));
+    const lines: string[] = [];
+    // Ends when the last of them has ended: they all write to it.
+    for await (const line of createInterface({ input: up.stderr })) {
+      lines.push(line);
+      if (!line.startsWith('Ready after')) continue;
+      await producer.enqueue(fleetCanary, { run_ms: 500 }, { id: 'last' });
+      for await (const event of producer.events('last')) if (event.type === 'state' && event.state === 'running') break;
+      const exit = once(up, 'exit');
+      up.kill('SIGKILL');
+      await exit;
+    }
+    forget(-(up.pid as number));
+    assert.match(lines.join('\n'), /the process that started it is gone/);
+    assert.equal((await producer.get('last'))?.state, 'completed');
+    await producer.close();
+  });
+});

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import type { Command } from 'commander';
+import { createProgram } from '../../cli/program.js';
+import { type CommandResult, runCommand } from '../support/command.js';
+
+const NOBODY = 'redis://user:secret@127.0.0.1:1';
+
+describe('taskfleet, without a Redis', () => {
+  let folder: string;
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'taskfleet-usage-'));
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  function taskfleet(args: string, env: Record<string, string> = {}): Promise<CommandResult> {
+    return runCommand(args.split(' ').filter((arg) => arg !== ''), { cwd: folder, env });
+  }
+
+  it('has help with examples for every command', () => {
+    const commands = leavesOf(createProgram());
+    assert.deepEqual(commands.map((command) => command.name()), ['up', 'worker', 'enqueue', 'list', 'show', 'stop', 'watch', 'doctor']);
+    for (const command of commands) {
+      let help = '';
+      command.configureOutput({ writeOut: (text) => (help += text) });
+      command.outputHelp();
+      assert.match(help, /^Examples:\n {2}/m, command.name());
+      assert.match(help, /^Global Options:[^]*--output[^]*--redis[^]*--prefix/m, command.name());
+    }
+  });
+
+  it('prints help and version on standard output, exit code 0', async () => {
+    const [help, version] = await Promise.all([taskfleet('task stop --help'), taskfleet('--version')]);
+    assert.match(help.stdout, /^Usage: taskfleet task stop \[options\] \[ids\.\.\.\]/);
+    assert.match(version.stdout, /^\d+\.\d+\.\d+$/);
+    assert.deepEqual([help, version].map(({ code, stderr }) => [code, stderr]), [[0, ''], [0, '']]);
+  });
+
+  it('has exit code 2 for what it does not understand, and says why on standard error', async () => {
+    const cases = {
+      '': /^Usage: taskfleet/,
+      tsk: /^taskfleet: unknown command 'tsk'\n\(Did you mean task\?\)$/,
+      'task show': /^taskfleet: missing required argument 'id'$/,
+      'task list --limit 0': /'0' is invalid\. Expected a whole number from 1 to 1000\.$/,
+      'task stop': /^taskfleet: Expected ids of tasks or --item, one of the two\.$/,
+      'task watch a --after 7': /Expected the id of an event, such as 1753000000000-0\.$/,
+      'task list --redis nonsense': /^taskfleet: Bad --redis: expected a URL such as /,
+    };
+    const runs = await Promise.all(Object.keys(cases).map((args) => taskfleet(args)));
+    Object.values(cases).forEach((pattern, index) => {
+      assert.match(runs[index]?.stderr ?? '', pattern);
+      assert.deepEqual([runs[index]?.code, runs[index]?.stdout], [2, '']);
+    });
+  });
+
+  it('has exit code 69 if there is no Redis, and says what to do', async () => {
+    const [none, silent, doctor] = await Promise.all([
+      taskfleet('task list'),
+      taskfleet(`task list -o json --redis ${NOBODY}`),
+      taskfleet('doctor', { REDIS_URL: NOBODY }),
+    ]);
+    assert.deepEqual([none.code, silent.code, doctor.code], [69, 69, 69]);
+    assert.match(none.stderr, /^taskfleet: No Redis: .* Set REDIS_URL, or start one with: taskfleet up$/);
+    assert.deepEqual(JSON.parse(silent.stderr), {
+      error: { code: 'REDIS_UNAVAILABLE', message: 'Redis at 127.0.0.1:1 cannot be reached: connect ECONNREFUSED 127.0.0.1:1' },
+    });
+    assert.ok(!(doctor.stdout + doctor.stderr).includes('secret'));
+  });
+
+  it('has exit code 78 for bad settings, with all problems', async () => {
+    const { code, stderr } = await taskfleet('task list', { WORKER_CONCURRENCY: 'many', STOP_GRACE_MS: '-1' });
+    assert.equal(code, 78);
+    assert.match(stderr, /^taskfleet: Bad settings:\n {2}WORKER_CONCURRENCY: .*got "many"\n {2}STOP_GRACE_MS: .*got "-1"$/m);
+  });
+
+  it('shows where an error comes from if GLOBAL_LOG_LEVEL is debug', async () => {
+    const { code, stderr } = await taskfleet('task list', { GLOBAL_LOG_LEVEL: 'debug' });
+    assert.equal(code, 69);
+    assert.match(stderr, /^ {4}at /m);
+  });
+});
+
+function leavesOf(command: Command): Command[] {
+  return command.commands.length === 0 ? [command] : command.commands.flatMap(leavesOf);
+}

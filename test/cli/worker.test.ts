@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { type Producer, createProducer } from '../../producer/index.js';
+import { findRunningEmbeddedRedis } from '../../shared/redis/embedded.js';
+import { fleetCanary } from '../../shared/task/builtin.js';
+import { defineTask } from '../../shared/task/definition.js';
+import { runCommand, startCommand } from '../support/command.js';
+import type { NodeProcess } from '../support/processes.js';
+import { type TestRedis, startTestRedis } from '../support/redis.js';
+
+describe('taskfleet worker', () => {
+  let folder: string;
+  let redis: TestRedis;
+  let producer: Producer;
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'taskfleet-worker-'));
+    redis = await startTestRedis();
+    producer = createProducer({ redisUrl: redis.url });
+  });
+  after(async () => {
+    await producer.close();
+    await redis.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  async function startWorker(env: Record<string, string>): Promise<NodeProcess> {
+    const worker = startCommand(['worker'], { cwd: folder, env });
+    await worker.waitForLine(/Worker takes tasks/);
+    return worker;
+  }
+
+  async function enqueueRunning(id: string): Promise<void> {
+    await producer.enqueue(fleetCanary, { run_ms: 60_000, mode: 'deaf' }, { id });
+    for await (const event of producer.events(id)) if (event.type === 'state' && event.state === 'running') return;
+  }
+
+  it('logs JSON lines on standard error only, and ends in peace upon SIGTERM', async () => {
+    const worker = await startWorker({ REDIS_URL: redis.url });
+    assert.deepEqual(await worker.stop(), { code: 0, signal: null });
+    assert.equal(worker.stdout.text, '');
+    for (const line of worker.stderr.lines) assert.equal((JSON.parse(line) as { component: string }).component, 'worker', line);
+  });
+
+  it('waits for its tasks upon SIGINT, and does not upon a second one', async () => {
+    const worker = await startWorker({ REDIS_URL: redis.url });
+    await enqueueRunning('deaf');
+    worker.kill('SIGINT');
+    await worker.waitForLine(/Shutting down/);
+    worker.kill('SIGINT');
+    assert.deepEqual(await worker.exit, { code: 130, signal: null });
+    await producer.stop('deaf');
+  });
+
+  it('ends by itself, with exit code 70, after an exception that nobody caught', async () => {
+    const worker = await startWorker({ REDIS_URL: redis.url, TASK_MODULES: fileURLToPath(new URL('tasks.mjs', import.meta.url)) });
+    await producer.enqueue(defineTask({ name: 'test.crash', input: z.strictObject({}) }), {}, { id: 'crash' });
+    assert.deepEqual(await worker.exit, { code: 70, signal: null });
+    assert.match(worker.stderr.text, /thrown into the void/);
+    assert.equal((await producer.get('crash'))?.state, 'completed');
+  });
+
+  it('has exit code 78 for a task module that it cannot load', async () => {
+    const { code, stderr } = await runCommand(['worker'], { cwd: folder, env: { REDIS_URL: redis.url, TASK_MODULES: './missing.js' } });
+    assert.equal(code, 78);
+    assert.match(stderr, /^taskfleet: Task module file:.*missing\.js: /m);
+  });
+
+  it('without REDIS_URL starts the Redis of its folder, and stops it at the end', async () => {
+    const worker = await startWorker({});
+    const dir = join(folder, '.taskfleet/redis');
+    assert.notEqual(await findRunningEmbeddedRedis(dir), null);
+    const { code, stdout } = await runCommand(['task', 'list', '-o', 'json'], { cwd: folder });
+    assert.deepEqual([code, stdout], [0, '[]']);
+    assert.deepEqual(await worker.stop(), { code: 0, signal: null });
+    assert.equal(await findRunningEmbeddedRedis(dir), null);
+  });
+});

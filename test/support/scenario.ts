@@ -1,0 +1,26 @@
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { defineTask } from '../../shared/task/definition.js';
+import { startCommand } from './command.js';
+import type { NodeProcess } from './processes.js';
+import type { TestRedis } from './redis.js';
+
+const kept = { count: 1_000_000 };
+
+/** What the workers of the scenarios run beside the built-in tasks; its handler is in scenario-tasks.mjs. */
+export const scenarioTask = defineTask({
+  name: 'scenario.task',
+  input: z.object({ ms: z.number().default(0), deaf: z.boolean().default(false), fails: z.boolean().default(false) }).transform((input) => input),
+  retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 20, jitter: 0 } },
+  retention: { completed: kept, failed: kept },
+});
+
+const MODULE = fileURLToPath(new URL('./scenario-tasks.mjs', import.meta.url));
+
+/** A real worker process that takes tasks when this resolves. */
+export async function startWorker(redis: TestRedis, keyPrefix: string, env: Readonly<Record<string, string>> = {}): Promise<NodeProcess> {
+  const settings = { REDIS_URL: redis.url, REDIS_KEY_PREFIX: keyPrefix, TASK_MODULES: MODULE, STOP_GRACE_MS: '200', SHUTDOWN_TIMEOUT_MS: '0', WORKER_LOG_LEVEL: 'debug' };
+  const worker = startCommand(['worker'], { env: { ...settings, ...env } });
+  await worker.waitForLine(/Worker takes tasks/);
+  return worker;
+}
