@@ -1,4 +1,4 @@
-# One image for every process of the fleet; the command says which: `docker run … taskfleet dashboard`.
+# One image for every process of the fleet; the command says which: `docker run … taskfleet worker`.
 
 FROM node:20-bookworm-slim AS dependencies
 WORKDIR /app
