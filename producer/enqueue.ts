@@ -48,6 +48,8 @@ export class Enqueuer {
     this.#queues = queues;
     this.#reader = reader;
     this.#keys = keys;
+    // A Redis that was restarted may have lost what it knew.
+    redis.on('close', () => this.#knownQueues.clear());
   }
 
   /** @throws FleetError `REDIS_UNAVAILABLE`. If the connection broke in the middle, the task may have been added. */
@@ -66,15 +68,19 @@ export class Enqueuer {
   /** Adds a task under an id of the caller's, which another producer may be adding at this very moment. */
   async #addOnce(task: PreparedTask, id: string): Promise<EnqueuedTask> {
     const nonce = uuidv7();
-    await this.#add(task, id, nonce);
     const { queue } = task.definition;
-    const [options = null, finishedOn = null] = await this.#redis.hmget(this.#keys.jobs(queue) + id, 'opts', 'finishedOn');
-    const stored = parseOptions(options);
-    const ended = options === null || finishedOn !== null;
-    const duplicate = options !== null && stored.nonce !== nonce;
-    const item = duplicate ? (stored.item ?? '') : task.item;
-    if (ended || item !== task.item) await this.#correct(id, queue, task.item, ended ? null : item);
-    return enqueued(task, id, item, duplicate);
+    await this.#add(task, id, nonce);
+    for (let registered = task.item; ; ) {
+      const [options = null, finishedOn = null] = await this.#redis.hmget(this.#keys.jobs(queue) + id, 'opts', 'finishedOn');
+      const stored = parseOptions(options);
+      const ended = options === null || finishedOn !== null;
+      const duplicate = options !== null && stored.nonce !== nonce;
+      const item = duplicate ? (stored.item ?? '') : task.item;
+      if (ended || item !== registered) await this.#correct(id, queue, registered, ended ? null : item);
+      if (ended || item === registered) return enqueued(task, id, item, duplicate);
+      // It may have ended before the correction, and been removed from the registry by the worker: so look again.
+      registered = item;
+    }
   }
 
   /** What we registered is not so: another enqueue made the task (then `actual` is its item), or it is over (null). */
@@ -101,7 +107,7 @@ export class Enqueuer {
     const pending = this.#pending;
     this.#pending = [];
     // Not awaited before the jobs go out: the connection keeps the order.
-    const registered = this.#register(pending);
+    const registered = this.#register(pending).then(() => null, (error: unknown) => error);
     for (let from = 0; from < pending.length; from += PIPELINE_SIZE) {
       void this.#send(pending.slice(from, from + PIPELINE_SIZE), registered);
     }
@@ -110,43 +116,55 @@ export class Enqueuer {
   async #register(pending: readonly Pending[]): Promise<void> {
     const writes = new MergedWrites(this.#keys);
     const pipeline = this.#redis.pipeline();
+    const newQueues = new Set<string>();
     for (const { job, item, queue } of pending) {
       writes.add({ id: job.id, item, queue, at: job.timestamp });
-      if (!this.#knownQueues.has(queue)) pipeline.sadd(this.#keys.queues, queue);
-      this.#knownQueues.add(queue);
+      if (!this.#knownQueues.has(queue)) newQueues.add(queue);
     }
+    for (const queue of newQueues) pipeline.sadd(this.#keys.queues, queue);
     writes.flushInto(pipeline);
     const failed = (await pipeline.exec())?.find(([error]) => error !== null);
     if (failed) throw failed[0] as Error;
+    for (const queue of newQueues) this.#knownQueues.add(queue);
   }
 
-  async #send(pending: readonly Pending[], registered: Promise<void>): Promise<void> {
+  /** `registered` resolves with the error of the registration, null for none. */
+  async #send(pending: readonly Pending[], registered: Promise<unknown>): Promise<void> {
+    const [replies, unregistered] = await Promise.all([this.#addJobs(pending), registered]);
+    const failed: { task: Pending; error: unknown; refused: boolean }[] = [];
+    pending.forEach((task, index) => {
+      const refusal = replies[index]?.[0] ?? null;
+      const error = refusal ?? unregistered;
+      if (error === null) task.resolve();
+      else failed.push({ task, error, refused: refusal instanceof Error && refusal.name === 'ReplyError' });
+    });
+    if (failed.length === 0) return;
+    await this.#unregister(failed.flatMap(({ task, refused }) => (refused ? [task] : [])));
+    for (const { task, error } of failed) task.reject(asUnavailable(this.#redis, error));
+  }
+
+  /** Never rejects: what fails for all of them is the reply to each. */
+  async #addJobs(pending: readonly Pending[]): Promise<[error: unknown, reply?: unknown][]> {
     try {
       // A queue that is new teaches the connection its scripts, and a pipeline knows only those that were there before it.
       for (const { queue } of pending) this.#queues.get(queue);
       const pipeline = createIORedisClient(this.#redis).pipeline();
       const transaction = pipeline as unknown as Transaction;
       await Promise.all(pending.map(({ queue, job }) => this.#queues.backend(queue).addJobToTransaction(transaction, job, job.id)));
-      const [replies] = await Promise.all([pipeline.exec(), registered]);
-      const refused = pending.filter((task, index) => {
-        const error = replies?.[index]?.[0] ?? null;
-        if (error === null) task.resolve();
-        else task.reject(asUnavailable(this.#redis, error));
-        return error instanceof Error && error.name === 'ReplyError';
-      });
-      if (refused.length > 0) await this.#unregister(refused);
+      return (await pipeline.exec()) ?? [];
     } catch (error) {
-      for (const { reject } of pending) reject(asUnavailable(this.#redis, error));
+      return pending.map(() => [error]);
     }
   }
 
   /** Redis refused to add these jobs, for want of memory for example: they do not exist. */
   async #unregister(refused: readonly Pending[]): Promise<void> {
+    if (refused.length === 0) return;
     const writes = new MergedWrites(this.#keys);
     for (const { job, item } of refused) writes.remove(job.id, item);
     const pipeline = this.#redis.pipeline();
     writes.flushInto(pipeline);
-    await pipeline.exec();
+    await pipeline.exec().catch(() => undefined); // the callers get the refusal; an entry that stays is the reconciler's
   }
 }
 

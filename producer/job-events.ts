@@ -1,8 +1,17 @@
+import type { Redis } from 'ioredis';
 import type { Keys } from '../shared/keys.js';
 import type { StreamHub } from './stream-hub.js';
 
 /** What BullMQ wrote to a queue's event stream about one job: `active`, `completed`, `failed`, `delayed`, `removed` …, with its fields. */
 export type JobListener = (event: string, fields: Readonly<Record<string, string>>) => void;
+
+export interface JobEnd {
+  readonly event: 'completed' | 'failed';
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+/** As many events as BullMQ keeps of a queue, about. */
+const SEARCHED = 10_000;
 
 interface Feed {
   readonly listeners: Map<string, Set<JobListener>>;
@@ -11,11 +20,13 @@ interface Feed {
 
 /** Hands out the events of single jobs; one reader for each queue, for as long as somebody listens to one of its jobs. */
 export class JobEvents {
+  readonly #redis: Redis;
   readonly #hub: StreamHub;
   readonly #keys: Keys;
   readonly #feeds = new Map<string, Feed>();
 
-  constructor(hub: StreamHub, keys: Keys) {
+  constructor(redis: Redis, hub: StreamHub, keys: Keys) {
+    this.#redis = redis;
     this.#hub = hub;
     this.#keys = keys;
   }
@@ -37,6 +48,19 @@ export class JobEvents {
       throw error;
     }
     return end;
+  }
+
+  /**
+   * How a job ended that is not kept, as the script that removed it wrote; null if it never ended or that is no longer
+   * among the queue's events.
+   */
+  async endOf(queue: string, id: string): Promise<JobEnd | null> {
+    for (const [, fields] of await this.#redis.xrevrange(`${this.#keys.jobs(queue)}events`, '+', '-', 'COUNT', SEARCHED)) {
+      const entry = toRecord(fields);
+      const { event, jobId } = entry;
+      if (jobId === id && (event === 'completed' || event === 'failed')) return { event, fields: entry };
+    }
+    return null;
   }
 
   #open(queue: string): Feed {

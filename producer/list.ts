@@ -33,6 +33,8 @@ const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
 /** Ids read for one page at the most: a rare state in a large fleet gives a short page with a `next`, not a long wait. */
 const MAX_SCANNED = 20_000;
+/** The time of tasks of other programs, in a position: before all of ours. */
+const FOREIGN_AT = 0;
 
 export class TaskList {
   readonly #redis: ScriptedRedis;
@@ -55,8 +57,9 @@ export class TaskList {
     }
     if (options.item !== undefined) checkItem(options.item);
     let after = options.after === undefined ? null : parseCursor(options.after);
-    const source = await this.#source(options);
     const tasks: TaskView[] = [];
+    if (after?.at === FOREIGN_AT) return this.#withForeign(tasks, after, options, limit);
+    const source = await this.#source(options);
     for (let scanned = 0; scanned < MAX_SCANNED; ) {
       const positions = await source(after, limit);
       scanned += positions.length;
@@ -68,7 +71,7 @@ export class TaskList {
         tasks.push(task);
         if (tasks.length === limit) return { tasks, next: formatCursor(position) };
       }
-      if (positions.length < limit) return { tasks: await this.#withForeign(tasks, options, limit), next: null };
+      if (positions.length < limit) return this.#withForeign(tasks, null, options, limit);
     }
     return { tasks, next: after && formatCursor(after) };
   }
@@ -116,12 +119,16 @@ export class TaskList {
     return tasks;
   }
 
-  /** Tasks of other programs have no time: they come last, on the last page. */
-  async #withForeign(tasks: TaskView[], options: ListOptions, limit: number): Promise<TaskView[]> {
-    if (options.state !== undefined && options.state !== 'running') return tasks;
-    const foreign = (await this.#registry.foreign()).map(({ id, item }) => foreignTask(id, item));
-    const wanted = foreign.filter((task) => matches(task, options) && (options.item === undefined || task.item === options.item));
-    return [...tasks, ...wanted].slice(0, Math.max(limit, tasks.length));
+  /** Completes the last page of ours with tasks of other programs. These have no time: they come last. */
+  async #withForeign(tasks: TaskView[], after: Position | null, options: ListOptions, limit: number): Promise<TaskPage> {
+    if (options.state !== undefined && options.state !== 'running') return { tasks, next: null };
+    const rest = (await this.#registry.foreign())
+      .map(({ id, item }) => ({ id, at: FOREIGN_AT, task: foreignTask(id, item) }))
+      .filter((one) => matches(one.task, options) && (after === null || newestFirst(after, one) < 0))
+      .sort(newestFirst);
+    const page = rest.slice(0, limit - tasks.length);
+    const last = page.length < rest.length ? page.at(-1) : undefined;
+    return { tasks: [...tasks, ...page.map(({ task }) => task)], next: last ? formatCursor(last) : null };
   }
 }
 
@@ -140,8 +147,8 @@ function formatCursor({ at, id }: Position): string {
 }
 
 function parseCursor(cursor: string): Position {
-  const match = /^(\d{1,16})-(.{1,128})$/.exec(cursor);
-  if (!match) throw new FleetError('INVALID_OPTION', `Bad after: expected the \`next\` of a page, got ${quote(cursor)}.`);
+  const match = /^(\d{1,16})-([^]+)$/.exec(String(cursor));
+  if (!match) throw new FleetError('INVALID_OPTION', `Bad after: expected the \`next\` of a page, got ${quote(String(cursor))}.`);
   return { at: Number(match[1]), id: match[2] as string };
 }
 

@@ -45,7 +45,7 @@ export function prepareTask(definition: AnyDefinition, input: unknown, options: 
 }
 
 function checkInput(definition: AnyDefinition, input: unknown, maxBytes: number): string {
-  const parsed = definition.input.safeParse(input);
+  const parsed = parse(definition, input);
   if (!parsed.success) {
     throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: ${issuesOf(parsed.error)}.`, {
       details: { task: definition.name, fields: parsed.error.issues.map((issue) => issue.path.join('.')) },
@@ -60,6 +60,15 @@ function checkInput(definition: AnyDefinition, input: unknown, maxBytes: number)
     });
   }
   return data;
+}
+
+function parse(definition: AnyDefinition, input: unknown): ReturnType<AnyDefinition['input']['safeParse']> {
+  try {
+    return definition.input.safeParse(input);
+  } catch (error) {
+    // A check of the schema's own threw, or is asynchronous.
+    throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: its schema failed (${messageOf(error)}).`, { cause: error });
+  }
 }
 
 function toJson(definition: AnyDefinition, input: unknown): string {

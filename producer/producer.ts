@@ -1,7 +1,7 @@
-import { FleetError } from '../shared/errors.js';
-import { checkId, checkItem } from '../shared/keys.js';
+import { FleetError, isFleetError } from '../shared/errors.js';
+import { checkItem, checkKnownId } from '../shared/keys.js';
 import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
-import { asUnavailable, connect, ready } from '../shared/redis/connect.js';
+import { asUnavailable, connect, isConnectionError, ready } from '../shared/redis/connect.js';
 import { type Settings, type SettingsInput, resolveSettings } from '../shared/settings.js';
 import { type StopReceipt, receiptOf } from '../shared/stop/receipt.js';
 import { TaskCancelled } from '../shared/stop/task-cancelled.js';
@@ -48,6 +48,9 @@ export class Producer {
   readonly #stop: TaskStop;
   #connecting: Promise<void> | null = null;
   #wasReady = false;
+  /** Calls that are under way, and who waits for their end. */
+  #calls = 0;
+  #onIdle: (() => void) | null = null;
   #closing: Promise<void> | null = null;
 
   constructor({ loggers: given, ...input }: ProducerConfig) {
@@ -55,12 +58,13 @@ export class Producer {
     const loggers = given ?? createLoggerFactory({ settings });
     const store = openStore({ settings, policy: 'fail-fast', loggers, name: 'taskfleet:producer' });
     const { redis, keys, queues, reader, registry, stopper } = store;
-    const follow = () => connect({ settings, policy: 'wait', logger: loggers('redis'), name: 'taskfleet:producer:follow' });
+    // The hub reads again by itself, from where it was.
+    const follow = () => connect({ settings, policy: 'wait', logger: loggers('redis'), name: 'taskfleet:producer:follow', resend: false });
     this.#settings = settings;
     this.#store = store;
     this.#hub = new StreamHub(redis, follow, loggers('producer'));
     this.#enqueuer = new Enqueuer(redis, queues, reader, keys);
-    this.#watch = new Watch({ redis, reader, hub: this.#hub, jobEvents: new JobEvents(this.#hub, keys), keys });
+    this.#watch = new Watch({ redis, reader, hub: this.#hub, jobEvents: new JobEvents(redis, this.#hub, keys), keys, reconnected: () => this.#ready() });
     this.#list = new TaskList(redis, reader, registry, keys);
     this.#stop = new TaskStop(stopper, reader, registry, this.#watch);
   }
@@ -92,7 +96,7 @@ export class Producer {
   /** A task, live or ended and still kept; null if there is none. */
   get<Output = unknown>(task: string | EnqueuedTask<Output>): Promise<TaskView<Output> | null> {
     return this.#call(async () => {
-      const id = checkId(idOf(task));
+      const id = checkKnownId(idOf(task));
       return ((await this.#store.reader.read([id])).get(id) as TaskView<Output> | undefined) ?? null;
     });
   }
@@ -116,7 +120,7 @@ export class Producer {
   stop(task: string | EnqueuedTask | readonly (string | EnqueuedTask)[], options: StopOptions = {}): Promise<StopReceipt | StopReceipt[]> {
     return this.#call(async () => {
       const many = Array.isArray(task);
-      const ids = (many ? task : [task]).map((one: string | EnqueuedTask) => idOf(one));
+      const ids = (many ? task : [task]).map((one: string | EnqueuedTask) => checkKnownId(idOf(one)));
       const receipts = await this.#stop.stop(ids, options);
       return many ? receipts : (receipts[0] as StopReceipt);
     });
@@ -134,7 +138,7 @@ export class Producer {
    */
   result<Output = unknown>(task: string | EnqueuedTask<Output>, options: WaitOptions = {}): Promise<Output> {
     return this.#call(async () => {
-      const id = checkId(idOf(task));
+      const id = checkKnownId(idOf(task));
       const end = await this.#watch.untilEnded(id, options);
       switch (end.state) {
         case 'completed':
@@ -151,9 +155,13 @@ export class Producer {
 
   /** Follows a task until it ends: see {@link Watch.events}. @throws FleetError `TASK_NOT_FOUND`; the signal's reason */
   async *events(task: string | EnqueuedTask, { after, signal }: EventOptions = {}): AsyncGenerator<TaskEvent, void, undefined> {
-    const id = checkId(idOf(task));
-    await this.#ready();
-    yield* this.#watch.events(id, { after: after ?? null, ...(signal && { signal }) });
+    const id = checkKnownId(idOf(task));
+    try {
+      await this.#ready();
+      yield* this.#watch.events(id, { after: after ?? null, ...(signal && { signal }) });
+    } catch (error) {
+      throw this.#explain(error);
+    }
   }
 
   /** Resolves when Redis answers. @throws FleetError `REDIS_UNAVAILABLE` */
@@ -161,22 +169,36 @@ export class Producer {
     await this.#call(() => this.#store.redis.ping());
   }
 
-  /** Lets what was enqueued go out, then closes the connections. Tasks go on. May be called again. */
+  /** Lets what was enqueued go out and ends the waits with `CLOSED`, then closes the connections. Tasks go on. May be called again. */
   close(): Promise<void> {
-    this.#closing ??= (async () => {
-      await this.#hub.close();
-      await this.#store.close();
-    })();
+    this.#closing ??= this.#close();
     return this.#closing;
   }
 
+  async #close(): Promise<void> {
+    this.#watch.close();
+    if (this.#store.redis.status === 'ready' && this.#calls > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+    await this.#hub.close();
+    await this.#store.close();
+  }
+
   async #call<Value>(work: () => Promise<Value>): Promise<Value> {
+    this.#calls += 1;
     try {
       if (this.#store.redis.status !== 'ready' || this.#closing) await this.#ready();
+      this.#wasReady = true;
       return await work();
     } catch (error) {
-      throw asUnavailable(this.#store.redis, error);
+      throw this.#explain(error);
+    } finally {
+      this.#calls -= 1;
+      if (this.#calls === 0) this.#onIdle?.();
     }
+  }
+
+  #explain(error: unknown): unknown {
+    if (this.#closing && (isConnectionError(error) || isFleetError(error, 'REDIS_UNAVAILABLE'))) return new FleetError('CLOSED', 'This producer was closed.', { cause: error });
+    return asUnavailable(this.#store.redis, error);
   }
 
   async #ready(): Promise<void> {
@@ -187,7 +209,6 @@ export class Producer {
       this.#connecting = null;
     });
     await this.#connecting;
-    this.#wasReady = true;
   }
 }
 

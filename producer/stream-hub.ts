@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Logger } from '../shared/logger.js';
+import { hangUp } from '../shared/redis/connect.js';
 
 export interface StreamEntry {
   readonly id: string;
@@ -17,6 +18,7 @@ interface Stream {
 const BLOCK_MS = 5_000;
 const READ_AT_ONCE = 1_000;
 const RETRY_MS = 5;
+const RETRY_AFTER_ERROR_MS = 100;
 
 /**
  * Follows any number of Redis streams over one connection, with one blocking read at a time. After a lost connection it
@@ -61,7 +63,7 @@ export class StreamHub {
   async close(): Promise<void> {
     this.#closed = true;
     this.#streams.clear();
-    this.#blocking?.disconnect();
+    if (this.#blocking) hangUp(this.#blocking);
     await this.#loop;
   }
 
@@ -88,10 +90,12 @@ export class StreamHub {
         const read = await redis.xread('COUNT', READ_AT_ONCE, 'BLOCK', BLOCK_MS, 'STREAMS', ...keys, ...ids);
         for (const [key, entries] of read ?? []) this.#deliver(key, entries);
       } catch (error) {
-        if (!this.#closed) this.#logger.debug({ error }, 'Reading streams failed, trying again');
+        if (this.#closed) break;
+        this.#logger.debug({ error }, 'Reading streams failed, trying again');
+        await setTimeout(RETRY_AFTER_ERROR_MS);
       }
     }
-    redis.disconnect();
+    hangUp(redis);
     this.#reading = new Set();
     this.#blocking = null;
     this.#clientId = null;

@@ -1,5 +1,7 @@
+import { setTimeout } from 'node:timers/promises';
 import { FleetError } from '../shared/errors.js';
-import type { Keys } from '../shared/keys.js';
+import { type Keys, quote } from '../shared/keys.js';
+import { isConnectionError } from '../shared/redis/connect.js';
 import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
 import { type TaskEvent, parseEvent } from '../shared/task/event-stream.js';
 import { type TaskState, isTerminal } from '../shared/task/state.js';
@@ -17,26 +19,47 @@ export interface WaitOptions {
 
 /** Should a notification be lost, the state is read again after this time. */
 const RECHECK_MS = 2_000;
+const RETRY_MS = 10;
 
-/** Waits for tasks and follows them, by notification. */
+export interface WatchOptions {
+  readonly redis: ScriptedRedis;
+  readonly reader: TaskReader;
+  readonly hub: StreamHub;
+  readonly jobEvents: JobEvents;
+  readonly keys: Keys;
+  /** Resolves when the connection is there again; rejects when that takes too long. */
+  readonly reconnected: () => Promise<void>;
+}
+
+/** Waits for tasks and follows them, by notification. A connection that is lost for a moment ends no wait. */
 export class Watch {
   readonly #redis: ScriptedRedis;
   readonly #reader: TaskReader;
   readonly #hub: StreamHub;
   readonly #jobEvents: JobEvents;
   readonly #keys: Keys;
+  readonly #reconnected: () => Promise<void>;
+  readonly #waiting = new Set<Notice>();
+  #closed = false;
 
-  constructor(options: { redis: ScriptedRedis; reader: TaskReader; hub: StreamHub; jobEvents: JobEvents; keys: Keys }) {
+  constructor(options: WatchOptions) {
     this.#redis = options.redis;
     this.#reader = options.reader;
     this.#hub = options.hub;
     this.#jobEvents = options.jobEvents;
     this.#keys = options.keys;
+    this.#reconnected = options.reconnected;
+  }
+
+  /** Ends every wait with `CLOSED`. */
+  close(): void {
+    this.#closed = true;
+    for (const notice of this.#waiting) notice.raise();
   }
 
   /** The task, or `TASK_NOT_FOUND`. */
   async get(id: string): Promise<TaskView> {
-    const task = (await this.#reader.read([id])).get(id);
+    const task = await this.#read(id);
     if (!task) throw new FleetError('TASK_NOT_FOUND', `No task ${id}: it never was, or it is no longer kept.`, { details: { id } });
     return task;
   }
@@ -46,24 +69,22 @@ export class Watch {
    * send no notifications: they are looked at every two seconds, and are over when they are gone.
    */
   async untilEnded(id: string, { timeoutMs = Infinity, signal }: WaitOptions): Promise<TaskView> {
+    checkTimeout(timeoutMs);
     const deadline = performance.now() + timeoutMs;
     let task = await this.get(id);
     if (isTerminal(task.state) || timeoutMs <= 0) return task;
     const notice = new Notice();
-    const last = { event: '', fields: {} as Readonly<Record<string, string>> };
-    const end = task.queue === null ? null : await this.#jobEvents.listen(task.queue, id, (event, fields) => {
-      if (event !== 'completed' && event !== 'failed' && event !== 'removed') return;
-      Object.assign(last, { event, fields });
-      notice.raise();
+    const end = task.queue === null ? null : await this.#jobEvents.listen(task.queue, id, (event) => {
+      if (event === 'completed' || event === 'failed' || event === 'removed') notice.raise();
     });
     try {
       for (;;) {
-        const now = (await this.#reader.read([id])).get(id);
-        if (!now) return ended(task, last.event, last.fields);
+        const now = await this.#read(id);
+        if (!now) return await this.#gone(task);
         task = now;
         const left = deadline - performance.now();
         if (isTerminal(task.state) || left <= 0) return task;
-        await notice.wait(Math.min(left, RECHECK_MS), signal);
+        await this.#wait(notice, Math.min(left, RECHECK_MS), signal);
       }
     } finally {
       end?.();
@@ -75,17 +96,18 @@ export class Watch {
    * terminal state. `after` is the id of the last event that was seen; without it, everything that is kept is repeated.
    */
   async *events(id: string, { after = null, signal }: { after?: string | null; signal?: AbortSignal }): AsyncGenerator<TaskEvent, void, undefined> {
+    if (after !== null) checkEventId(after);
     const first = await this.get(id);
     const notice = new Notice();
     const arrived: StreamEntry[] = [];
-    const ends = await Promise.all([
-      this.#hub.follow(this.#keys.events(id), (entries) => {
+    const ends: (() => void)[] = [];
+    try {
+      const onEntries = (entries: readonly StreamEntry[]): void => {
         arrived.push(...entries);
         notice.raise();
-      }),
-      first.queue === null ? () => undefined : this.#jobEvents.listen(first.queue, id, () => notice.raise()),
-    ]);
-    try {
+      };
+      ends.push(await this.#hub.follow(this.#keys.events(id), onEntries));
+      if (first.queue !== null) ends.push(await this.#jobEvents.listen(first.queue, id, () => notice.raise()));
       yield* this.#follow(first, after ?? '0-0', arrived, notice, signal);
     } finally {
       for (const end of ends) end();
@@ -96,13 +118,13 @@ export class Watch {
     const { id } = task;
     let seen = after;
     let state: TaskState | null = null;
-    let current: TaskView | null = task;
+    let current = task;
     if (!isTerminal(task.state)) yield { type: 'state', id: null, state: (state = task.state) };
     arrived.unshift(...(await this.#history(id, after)));
     for (;;) {
       // The state is read before the stream: all that a finished task had to say is in the stream by then.
-      current = (await this.#reader.read([id])).get(id) ?? null;
-      const over = current === null || isTerminal(current.state);
+      current = (await this.#read(id)) ?? (await this.#gone(current));
+      const over = isTerminal(current.state);
       if (over) arrived.push(...(await this.#history(id, seen)));
       for (const entry of arrived.splice(0)) {
         if (compareStreamIds(entry.id, seen) <= 0) continue;
@@ -112,24 +134,65 @@ export class Watch {
         if (event.type === 'state') state = event.state;
         yield event;
       }
-      if (current === null) return;
       if (current.state !== state) yield { type: 'state', id: null, state: (state = current.state) };
       if (over) return;
-      await notice.wait(RECHECK_MS, signal);
+      await this.#wait(notice, RECHECK_MS, signal);
     }
   }
 
   async #history(id: string, after: string): Promise<StreamEntry[]> {
-    const entries = await this.#redis.xrange(this.#keys.events(id), `(${after}`, '+');
+    const entries = await this.#retried(() => this.#redis.xrange(this.#keys.events(id), `(${after}`, '+'));
     return entries.map(([entryId, fields]) => ({ id: entryId, fields }));
+  }
+
+  /** The task as it is now; null if it is gone. */
+  async #read(id: string): Promise<TaskView | null> {
+    return (await this.#retried(() => this.#reader.read([id]))).get(id) ?? null;
+  }
+
+  /** A task that was there before and is not any more: it has ended and is not kept. Its queue's events say how. */
+  async #gone(task: TaskView): Promise<TaskView> {
+    const { id, queue } = task;
+    const finishedAt = new Date();
+    if (queue === null) return { ...task, state: 'completed', finishedAt };
+    const end = await this.#retried(() => this.#jobEvents.endOf(queue, id));
+    if (!end) throw new FleetError('TASK_NOT_FOUND', `Task ${id} was removed before it ended.`, { details: { id } });
+    const { event, fields } = end;
+    if (event === 'completed') return { ...task, state: 'completed', result: JSON.parse(fields['returnvalue'] ?? 'null'), error: null, finishedAt };
+    return { ...task, state: task.stop ? 'cancelled' : 'failed', error: fields['failedReason'] ?? null, finishedAt };
+  }
+
+  /** Reads again after a lost connection has come back. */
+  async #retried<Value>(read: () => Promise<Value>): Promise<Value> {
+    for (;;) {
+      try {
+        return await read();
+      } catch (error) {
+        if (this.#closed || !isConnectionError(error)) throw error;
+        // The loss may not have been noticed yet: without a pause, this loop would keep it from being noticed.
+        await setTimeout(RETRY_MS);
+        await this.#reconnected();
+      }
+    }
+  }
+
+  async #wait(notice: Notice, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    this.#waiting.add(notice);
+    try {
+      if (!this.#closed) await notice.wait(timeoutMs, signal);
+    } finally {
+      this.#waiting.delete(notice);
+    }
+    if (this.#closed) throw new FleetError('CLOSED', 'This producer was closed during the wait.');
   }
 }
 
-/** A task that ended and was no longer kept when we came to read it: the notification says how it ended. */
-function ended(task: TaskView, event: string, fields: Readonly<Record<string, string>>): TaskView {
-  const finishedAt = new Date();
-  if (event === 'completed') return { ...task, state: 'completed', result: JSON.parse(fields['returnvalue'] ?? 'null'), error: null, finishedAt };
-  if (event === 'failed') return { ...task, state: task.stop ? 'cancelled' : 'failed', error: fields['failedReason'] ?? null, finishedAt };
-  if (task.queue === null) return { ...task, state: 'completed', finishedAt };
-  throw new FleetError('TASK_NOT_FOUND', `Task ${task.id} was removed before it ended.`, { details: { id: task.id } });
+function checkTimeout(timeoutMs: unknown): void {
+  if (typeof timeoutMs === 'number' && timeoutMs >= 0) return;
+  throw new FleetError('INVALID_OPTION', `Bad timeoutMs: expected ms, a number from 0, got ${quote(String(timeoutMs))}.`, { details: { field: 'timeoutMs' } });
+}
+
+function checkEventId(after: unknown): void {
+  if (typeof after === 'string' && /^\d{1,16}(-\d{1,16})?$/.test(after)) return;
+  throw new FleetError('INVALID_OPTION', `Bad after: expected the id of an event, got ${quote(String(after))}.`, { details: { field: 'after' } });
 }

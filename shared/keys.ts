@@ -57,6 +57,7 @@ export const RESERVED_IDS: ReadonlySet<string> = new Set([
 export const MAX_ID_LENGTH = 128;
 export const MAX_ITEM_LENGTH = 256;
 const ID = /^[A-Za-z0-9][A-Za-z0-9._~@=+-]*$/;
+const BULLMQ_ID = /^\d{1,20}$/;
 const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/i;
 // eslint-disable-next-line no-control-regex -- control characters are what it looks for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
@@ -85,6 +86,14 @@ export function checkId(id: unknown): string {
   const problem = problemOfId(id);
   if (problem !== null) throw new FleetError('INVALID_ID', `Bad task id: ${problem}.`, { details: { field: 'id' } });
   return id as string;
+}
+
+/**
+ * The id of a task to look for: an id of ours, or a whole number, as BullMQ gives to what a plain queue adds.
+ * @throws FleetError `INVALID_ID`
+ */
+export function checkKnownId(id: unknown): string {
+  return typeof id === 'string' && BULLMQ_ID.test(id) ? id : checkId(id);
 }
 
 /** @throws FleetError `INVALID_ITEM` */

@@ -15,6 +15,8 @@ interface Setting<Value> {
   readonly schema: z.ZodType<Value>;
   /** What a good value is; completes the sentence "expected …". */
   readonly expected: string;
+  /** The same for code that embeds the fleet, where its unit is another. */
+  readonly expectedInCode?: string;
   readonly fallback: Value;
   readonly about: string;
   /** A secret is never repeated in a message. */
@@ -38,6 +40,7 @@ function seconds(env: string, fallbackMs: number, min: number, max: number, abou
     fallback: fallbackMs,
     about,
     expected: `seconds, a number from ${min} to ${max}`,
+    expectedInCode: `milliseconds, a number from ${min * 1_000} to ${max * 1_000}`,
     schema: z
       .union([z.number(), z.string().regex(/^\d+(\.\d+)?$/).transform((text) => Number(text) * 1_000)])
       .pipe(z.number().min(min * 1_000).max(max * 1_000)),
@@ -49,7 +52,7 @@ function list(env: string, separator: RegExp, expected: string, about: string, i
     env,
     expected,
     about,
-    fallback: [],
+    fallback: Object.freeze([]),
     schema: z
       .union([z.array(z.string()), z.string().transform((text) => text.split(separator).map((part) => part.trim()))])
       .transform((parts) => parts.filter((part) => part !== ''))
@@ -58,8 +61,9 @@ function list(env: string, separator: RegExp, expected: string, about: string, i
   return setting;
 }
 
+const FLAG_WORDS = { true: true, 1: true, yes: true, on: true, false: false, 0: false, no: false, off: false } as const;
+
 function flag(env: string, fallback: boolean, about: string): Setting<boolean> {
-  const words = { true: true, 1: true, yes: true, on: true, false: false, 0: false, no: false, off: false } as const;
   return {
     env,
     fallback,
@@ -70,8 +74,8 @@ function flag(env: string, fallback: boolean, about: string): Setting<boolean> {
       z
         .string()
         .toLowerCase()
-        .refine((word) => Object.hasOwn(words, word))
-        .transform((word) => words[word as keyof typeof words]),
+        .refine((word) => Object.hasOwn(FLAG_WORDS, word))
+        .transform((word) => FLAG_WORDS[word as keyof typeof FLAG_WORDS]),
     ]),
   };
 }
@@ -99,7 +103,7 @@ const keyPrefix: Setting<string> = {
 /** Keys belong to base URLs by their place, so an empty one keeps its place. */
 const openaiKeys: Setting<readonly string[]> = {
   env: 'OPENAI_API_KEYS',
-  fallback: [],
+  fallback: Object.freeze([]),
   about: 'The API key of each base URL, in the same order; an empty one for a server that wants none.',
   expected: 'keys separated by semicolons',
   schema: z
@@ -178,10 +182,16 @@ export function loadSettings(env: Environment): Settings {
     const level = env[levelVariable(component)];
     if (level) levels[component] = level;
   }
-  const problems = NOT_YET.filter((name) => env[name] && env[name] !== 'false').map(
+  const problems = NOT_YET.filter((name) => env[name] && !isOff(env[name])).map(
     (name) => `${name}: this version connects to a single Redis only; unset it`,
   );
-  return check(given, levels, problems);
+  return check(given, levels, { problems, inCode: false });
+}
+
+/** `REDIS_CLUSTER=False` is how open-webui's own documentation writes it. */
+function isOff(word: string): boolean {
+  const lower = word.toLowerCase();
+  return Object.hasOwn(FLAG_WORDS, lower) && !FLAG_WORDS[lower as keyof typeof FLAG_WORDS];
 }
 
 /** Settings for code that embeds the fleet: any of them by name, the rest by default. Units are those of {@link Settings}. */
@@ -192,20 +202,21 @@ export type SettingsInput = { readonly [Name in keyof Table]?: Settings[Name] | 
 /** @throws FleetError `INVALID_SETTINGS` */
 export function resolveSettings(input: SettingsInput): Settings {
   const { logLevels, ...given } = input;
-  return check(given, logLevels ?? {}, []);
+  return check(given, logLevels ?? {}, { problems: [], inCode: true });
 }
 
 function check(
   given: Partial<Record<keyof Table, unknown>>,
   levels: Readonly<Partial<Record<Component, unknown>>>,
-  problems: string[],
+  { problems, inCode }: { problems: string[]; inCode: boolean },
 ): Settings {
   const values: Record<string, unknown> = {};
   const read = (setting: Setting<unknown>, env: string, value: unknown): unknown => {
     if (value === undefined) return setting.fallback;
     const parsed = setting.schema.safeParse(value);
     if (parsed.success) return Array.isArray(parsed.data) ? Object.freeze(parsed.data) : parsed.data;
-    problems.push(`${env}: expected ${setting.expected}, got ${setting.secret ? 'something else (not shown)' : JSON.stringify(value)}`);
+    const expected = (inCode ? setting.expectedInCode : undefined) ?? setting.expected;
+    problems.push(`${env}: expected ${expected}, got ${setting.secret ? 'something else (not shown)' : JSON.stringify(value)}`);
     return setting.fallback;
   };
   for (const [name, setting] of entries()) values[name] = read(setting, setting.env, given[name]);
@@ -242,5 +253,6 @@ export function levelVariable(component: Component): string {
 export function redactUrl(url: string): string {
   const parsed = new URL(url);
   if (parsed.password) parsed.password = '***';
+  if (parsed.searchParams.has('password')) parsed.searchParams.set('password', '***'); // ioredis takes options from the query
   return parsed.toString();
 }

@@ -1,6 +1,6 @@
 import { type Keys, createKeys } from './keys.js';
 import type { LoggerFactory } from './logger.js';
-import { type ConnectionPolicy, connect } from './redis/connect.js';
+import { type ConnectionPolicy, connect, hangUp } from './redis/connect.js';
 import { Registry } from './registry/registry.js';
 import { type ScriptedRedis, defineScripts } from './scripts/define-scripts.js';
 import type { Settings } from './settings.js';
@@ -23,11 +23,20 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** Opens the connection and builds what works over it. Connecting goes on in the background. */
-export function openStore(options: { settings: ConnectedSettings; policy: ConnectionPolicy; loggers: LoggerFactory; name: string }): Store {
-  const { settings, policy, loggers, name } = options;
+export interface StoreOptions {
+  readonly settings: ConnectedSettings;
+  readonly policy: ConnectionPolicy;
+  readonly loggers: LoggerFactory;
+  /** Shown by CLIENT LIST. */
+  readonly name: string;
+  /** Leave connecting to the caller. Default false: it begins at once, in the background. */
+  readonly lazy?: boolean;
+}
+
+/** Opens the connection and builds what works over it. */
+export function openStore({ settings, policy, loggers, name, lazy = false }: StoreOptions): Store {
   const logger = loggers('redis');
-  const redis = defineScripts(connect({ settings, policy, logger, name }));
+  const redis = defineScripts(connect({ settings, policy, logger, name, lazy }));
   const keys = createKeys(settings.keyPrefix);
   const queues = new Queues(redis, keys, logger);
   const registry = new Registry(redis, keys);
@@ -36,7 +45,7 @@ export function openStore(options: { settings: ConnectedSettings; policy: Connec
   const close = async (): Promise<void> => {
     await queues.close();
     if (redis.status === 'ready') await redis.quit().catch(() => undefined);
-    redis.disconnect();
+    hangUp(redis);
   };
   return { redis, keys, queues, registry, reader, stopper, close };
 }

@@ -18,25 +18,31 @@ export interface ConnectOptions {
   readonly name: string;
   /** Connect with the first command. Default false. */
   readonly lazy?: boolean;
+  /** Send a command again that had no answer when the connection was lost. Default true; else it fails. */
+  readonly resend?: boolean;
 }
 
 const LONGEST_RECONNECT_DELAY_MS = 2_000;
+const DISCONNECT_TIMEOUT_MS = 100;
 /** A connection that owes an answer for longer is dead. Longer than BullMQ's longest blocking read, 10 s. */
 const WAITING_SOCKET_TIMEOUT_MS = 15_000;
 const FAST_SOCKET_TIMEOUT_MS = 5_000;
 
 /** Opens a connection. It reconnects for ever; losing and regaining Redis is logged once each. */
-export function connect({ settings, policy, logger, name, lazy = false }: ConnectOptions): Redis {
+export function connect({ settings, policy, logger, name, lazy = false, resend = true }: ConnectOptions): Redis {
   const waits = policy === 'wait';
   const options = {
     lazyConnect: lazy,
     connectionName: name,
     connectTimeout: settings.connectTimeoutMs,
+    // ioredis sets this timer, 2 s by default, also for a stream that has closed already: it would keep the process.
+    disconnectTimeout: DISCONNECT_TIMEOUT_MS,
     keepAlive: settings.keepAlive ? 30_000 : 0,
     // RESP2: the shape of a reply does not depend on the server's version.
     protocol: 2 as const,
     enableOfflineQueue: waits,
-    maxRetriesPerRequest: waits ? null : 1,
+    // With 0, not with autoResendUnfulfilledCommands: that leaves the promise of such a command open for ever.
+    maxRetriesPerRequest: resend ? (waits ? null : 1) : 0,
     socketTimeout: waits ? WAITING_SOCKET_TIMEOUT_MS : FAST_SOCKET_TIMEOUT_MS,
     retryStrategy: (times) => Math.min(settings.reconnectDelayMs * 2 ** Math.min(times - 1, 16), LONGEST_RECONNECT_DELAY_MS),
     // After a failover the old master answers READONLY: reconnect, and send the command again.
@@ -65,6 +71,7 @@ function logConnection(redis: Redis, logger: Logger, url: string): void {
  */
 export async function ready(redis: Redis, timeoutMs: number): Promise<void> {
   if (redis.status === 'ready') return;
+  if (redis.status === 'end') throw unavailable(redis, new Error('the connection was closed'));
   if (redis.status === 'wait') redis.connect().catch(() => undefined); // its error arrives as an event
   await new Promise<void>((resolve, reject) => {
     let last: Error | undefined;
@@ -84,6 +91,14 @@ export async function ready(redis: Redis, timeoutMs: number): Promise<void> {
   });
 }
 
+/** Closes a connection for good. Commands without an answer fail. */
+export function hangUp(redis: Redis): void {
+  const betweenAttempts = redis.status === 'reconnecting';
+  redis.disconnect();
+  // In this state ioredis only forgets its next attempt, and would leave the promises of these commands open for ever.
+  if (betweenAttempts) redis['flushQueue'](new Error(CONNECTION_CLOSED_TEXT));
+}
+
 /** What is thrown to callers when Redis cannot be reached. */
 export function unavailable(redis: Redis, cause: unknown): FleetError {
   const { host, port } = redis.options;
@@ -99,9 +114,10 @@ export function asUnavailable(redis: Redis, error: unknown): unknown {
   return isConnectionError(error) ? unavailable(redis, error) : error;
 }
 
+const CONNECTION_CLOSED_TEXT = 'Connection is closed.';
 /** ioredis gives most of these neither a class nor a code; `test/shared/connect.test.ts` holds the texts to its version. */
 const CONNECTION_ERROR_TEXTS = [
-  'Connection is closed.',
+  CONNECTION_CLOSED_TEXT,
   "Stream isn't writeable and enableOfflineQueue options is false",
   'Command timed out',
   'Command aborted due to connection close',

@@ -1,4 +1,5 @@
 import type { ChainableCommander } from 'ioredis';
+import { chunks } from '../chunks.js';
 import type { Keys } from '../keys.js';
 
 export interface Registration {
@@ -9,6 +10,9 @@ export interface Registration {
   /** When it was enqueued, in ms. */
   readonly at: number;
 }
+
+/** Words of one command, field and value each one. Even, so that pairs stay together. */
+const WORDS_AT_ONCE = 20_000;
 
 /**
  * Writes to the registry, gathered and written as a few commands of many fields each: what costs is the command, not
@@ -48,20 +52,26 @@ export class MergedWrites {
     const before = pipeline.length;
     if (this.#tasks.length > 0) {
       // The queue first: an id without one is a foreign task.
-      pipeline.hset(this.#keys.taskQueues, ...this.#queues);
-      pipeline.hset(this.#keys.tasks, ...this.#tasks);
-      pipeline.zadd(this.#keys.live, ...this.#live);
-      for (const [item, ids] of this.#itemsAdded) pipeline.sadd(this.#keys.item(item), ...ids);
+      for (const words of chunks(this.#queues, WORDS_AT_ONCE)) pipeline.hset(this.#keys.taskQueues, ...words);
+      for (const words of chunks(this.#tasks, WORDS_AT_ONCE)) pipeline.hset(this.#keys.tasks, ...words);
+      for (const words of chunks(this.#live, WORDS_AT_ONCE)) pipeline.zadd(this.#keys.live, ...words);
+      for (const [item, ids] of this.#itemsAdded) {
+        for (const words of chunks(ids, WORDS_AT_ONCE)) pipeline.sadd(this.#keys.item(item), ...words);
+      }
       this.#tasks = [];
       this.#queues = [];
       this.#live = [];
       if (this.#itemsAdded.size > 0) this.#itemsAdded = new Map();
     }
     if (this.#removed.length > 0) {
-      pipeline.hdel(this.#keys.tasks, ...this.#removed);
-      pipeline.hdel(this.#keys.taskQueues, ...this.#removed);
-      pipeline.zrem(this.#keys.live, ...this.#removed);
-      for (const [item, ids] of this.#itemsRemoved) pipeline.srem(this.#keys.item(item), ...ids);
+      for (const words of chunks(this.#removed, WORDS_AT_ONCE)) {
+        pipeline.hdel(this.#keys.tasks, ...words);
+        pipeline.hdel(this.#keys.taskQueues, ...words);
+        pipeline.zrem(this.#keys.live, ...words);
+      }
+      for (const [item, ids] of this.#itemsRemoved) {
+        for (const words of chunks(ids, WORDS_AT_ONCE)) pipeline.srem(this.#keys.item(item), ...words);
+      }
       this.#removed = [];
       if (this.#itemsRemoved.size > 0) this.#itemsRemoved = new Map();
     }

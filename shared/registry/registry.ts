@@ -1,5 +1,6 @@
-import type { Redis } from 'ioredis';
+import { chunks } from '../chunks.js';
 import type { Keys } from '../keys.js';
+import type { ScriptedRedis } from '../scripts/define-scripts.js';
 
 /** A live task as the registry has it. */
 export interface Entry {
@@ -15,12 +16,15 @@ export interface Position {
   readonly id: string;
 }
 
+/** Ids of one script: it holds up Redis. */
+const IDS_AT_ONCE = 1_000;
+
 /** Reads the registry of live tasks. Writing is the business of MergedWrites. */
 export class Registry {
-  readonly #redis: Redis;
+  readonly #redis: ScriptedRedis;
   readonly #keys: Keys;
 
-  constructor(redis: Redis, keys: Keys) {
+  constructor(redis: ScriptedRedis, keys: Keys) {
     this.#redis = redis;
     this.#keys = keys;
   }
@@ -28,13 +32,13 @@ export class Registry {
   /** Item and queue of each id in one round trip; null for an id that is not live. */
   async find(ids: readonly string[]): Promise<(Entry | null)[]> {
     if (ids.length === 0) return [];
+    if (ids.length > IDS_AT_ONCE) return (await Promise.all(chunks(ids, IDS_AT_ONCE).map((some) => this.find(some)))).flat();
     // Read at one moment. Writers set the queue before the item and delete it after: so no moment shows a task of ours
     // without its queue, like a foreign one.
-    const replies = await this.#redis.multi().hmget(this.#keys.tasks, ...ids).hmget(this.#keys.taskQueues, ...ids).exec();
-    const [items, queues] = repliesOf<(string | null)[]>(replies);
+    const [items, queues] = await this.#redis.findTasks(this.#keys.tasks, this.#keys.taskQueues, ...ids);
     return ids.map((id, index) => {
-      const item = items?.[index] ?? null;
-      const queue = queues?.[index] ?? null;
+      const item = items[index] ?? null;
+      const queue = queues[index] ?? null;
       return item === null && queue === null ? null : { id, item: item || null, queue };
     });
   }
@@ -73,24 +77,12 @@ export class Registry {
   async foreign(): Promise<Entry[]> {
     const [all, ours] = await Promise.all([this.#redis.hlen(this.#keys.tasks), this.#redis.hlen(this.#keys.taskQueues)]);
     if (all <= ours) return [];
-    const replies = await this.#redis.multi().hgetall(this.#keys.tasks).hkeys(this.#keys.taskQueues).exec();
-    const [tasks, queues] = repliesOf<unknown>(replies) as [Record<string, string>, string[]];
-    const known = new Set(queues);
-    return Object.entries(tasks)
-      .filter(([id]) => !known.has(id))
-      .map(([id, item]) => ({ id, item: item || null, queue: null }));
+    const flat = await this.#redis.foreignTasks(this.#keys.tasks, this.#keys.taskQueues);
+    return flat.flatMap((id, index) => (index % 2 === 0 ? [{ id, item: flat[index + 1] || null, queue: null }] : []));
   }
 
   /** Every queue that ever had a task or a worker. */
   async queueNames(): Promise<string[]> {
     return (await this.#redis.smembers(this.#keys.queues)).sort();
   }
-}
-
-/** The replies of a transaction, in order. Throws the first error among them. */
-function repliesOf<Reply>(replies: [error: Error | null, reply: unknown][] | null): Reply[] {
-  return (replies ?? []).map(([error, reply]) => {
-    if (error) throw error;
-    return reply as Reply;
-  });
 }

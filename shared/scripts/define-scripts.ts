@@ -11,6 +11,8 @@ type Arguments = (string | number)[];
 
 /** A connection that knows our scripts. Each takes its keys, then its arguments, as the script's header lists them. */
 export type ScriptedRedis = Redis & {
+  findTasks(...keysAndArguments: Arguments): Promise<[items: (string | null)[], queues: (string | null)[]]>;
+  foreignTasks(...keysAndArguments: Arguments): Promise<string[]>;
   readTasks(...keysAndArguments: Arguments): Promise<((string | null)[] | null)[]>;
   recordStop(...keysAndArguments: Arguments): Promise<RecordedStop[]>;
 };
@@ -19,7 +21,7 @@ export type ScriptedPipeline = ChainableCommander & {
 };
 
 /** The number in a file's name is how many keys the script takes. */
-const SCRIPTS = { readTasks: 6, recordStop: 7 } as const;
+const SCRIPTS = { findTasks: 2, foreignTasks: 2, readTasks: 6, recordStop: 7 } as const;
 
 /** Teaches a connection our scripts; it sends the text of each once and its hash from then on. */
 export function defineScripts(redis: Redis): ScriptedRedis {

@@ -25,7 +25,7 @@ end
 
 local tasks = {}
 for i = 3, #ARGV do
-  local values = redis.call('HMGET', ARGV[1] .. ARGV[i], 'name', unpack(fields))
+  local values = redis.call('HMGET', ARGV[1] .. ARGV[i], 'timestamp', unpack(fields)) -- only jobs have one, schedulers do not
   if values[1] then
     values[1] = place(ARGV[i])
     tasks[i - 2] = values

@@ -29,7 +29,7 @@ end
 
 local function record(id)
   local job = ARGV[1] .. id
-  local known = redis.call('HMGET', job, 'name', 'stop')
+  local known = redis.call('HMGET', job, 'timestamp', 'stop') -- a scheduler's record has a name too, but no timestamp
   if not known[1] then return { 'missing', '' } end
   if redis.call('ZSCORE', KEYS[1], id) then return { 'completed', '' } end
   if redis.call('ZSCORE', KEYS[2], id) then return { 'failed', known[2] or '' } end

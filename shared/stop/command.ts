@@ -20,6 +20,8 @@ export const MAX_COMMAND_LENGTH = 262_144;
 /** Ids in one message. */
 export const MAX_COMMAND_IDS = 1_000;
 const MAX_TEXT_LENGTH = 500;
+/** Length of the ids in one message of ours; the rest is for the first id once more, the reason and the name. */
+const MAX_IDS_LENGTH = MAX_COMMAND_LENGTH / 2;
 
 export function formatCommands(ids: readonly string[], stop: Omit<StopCommand, 'ids'>): string[] {
   const rest = {
@@ -27,12 +29,25 @@ export function formatCommands(ids: readonly string[], stop: Omit<StopCommand, '
     ...(stop.by === null ? {} : { by: stop.by }),
     ...(stop.recordedAt === null ? {} : { recorded_at: stop.recordedAt }),
   };
-  const messages: string[] = [];
-  for (let from = 0; from < ids.length; from += MAX_COMMAND_IDS) {
-    const some = ids.slice(from, from + MAX_COMMAND_IDS);
-    messages.push(JSON.stringify({ action: 'stop', task_id: some[0], ...(some.length > 1 ? { task_ids: some } : {}), ...rest }));
+  return groupIds(ids).map((some) => JSON.stringify({ action: 'stop', task_id: some[0], ...(some.length > 1 ? { task_ids: some } : {}), ...rest }));
+}
+
+/** Ids for one message each: as many as it may name, and as long as it may be. Ids of other programs may be long. */
+function groupIds(ids: readonly string[]): string[][] {
+  const groups: string[][] = [];
+  let length = Infinity;
+  for (const id of ids) {
+    const group = groups.at(-1);
+    const added = JSON.stringify(id).length + 1;
+    if (group && group.length < MAX_COMMAND_IDS && length + added <= MAX_IDS_LENGTH) {
+      group.push(id);
+      length += added;
+    } else {
+      groups.push([id]);
+      length = added;
+    }
   }
-  return messages;
+  return groups;
 }
 
 /** Reads a message that anybody may have sent. Never throws; the problem says what was expected and what came. */

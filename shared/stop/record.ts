@@ -26,10 +26,11 @@ export function parseStop(stop: string | null | undefined, via: string | null | 
   } catch {
     // Somebody wrote the field by hand: who and why are unknown, but the stop stands.
   }
+  const at = new Date(typeof body['at'] === 'number' ? body['at'] : 0);
   return {
     reason: typeof body['reason'] === 'string' ? body['reason'] : null,
     by: typeof body['by'] === 'string' ? body['by'] : null,
-    at: new Date(typeof body['at'] === 'number' ? body['at'] : 0),
+    at: Number.isNaN(at.getTime()) ? new Date(0) : at,
     via: STOP_WAYS.find((way) => way === via) ?? null,
   };
 }

@@ -1,5 +1,6 @@
 import { UnrecoverableError } from 'bullmq';
 import { uuidv7 } from 'uuidv7';
+import { chunks } from '../chunks.js';
 import { messageOf } from '../errors.js';
 import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
@@ -29,6 +30,8 @@ interface Found {
   readonly recorded: RecordedStop;
 }
 
+/** Tasks of one script: it holds up Redis. */
+const RECORD_AT_ONCE = 1_000;
 /** Jobs of one stop that are searched for in a wait list; the search costs the list's length for each. */
 const MAX_SEARCHES = 200;
 const STOP_KEYS = ['completed', 'failed', 'delayed', 'prioritized', 'wait', 'active', 'waiting-children'];
@@ -68,16 +71,16 @@ export class Stopper {
     const token = `stop:${uuidv7()}`;
     // One pipeline: the intents first, then the message, so that whoever hears it finds its intent.
     const pipeline = this.#redis.pipeline() as ScriptedPipeline;
-    const groups = [...byQueue];
-    for (const [queue, some] of groups) this.#addRecord(pipeline, queue, some, formatStop(stop), describeStop(reason, by), token);
+    const groups = [...byQueue].flatMap(([queue, all]) => chunks(all, RECORD_AT_ONCE).map((some, index) => ({ queue, some, searches: index === 0 ? MAX_SEARCHES : 0 })));
+    for (const group of groups) this.#addRecord(pipeline, group, { stop: formatStop(stop), text: describeStop(reason, by), token });
     const passOn = fromCommand ? [] : [...foreign.keys()];
     for (const message of formatCommands(passOn, { reason, by, recordedAt: null })) pipeline.publish(this.#keys.commands, message);
-    const live = groups.flatMap(([, some]) => some);
+    const live = groups.flatMap(({ some }) => some);
     for (const message of formatCommands(live, { reason, by, recordedAt: at })) pipeline.publish(this.#keys.commands, message);
     if (pipeline.length === 0) return results;
     const replies = (await pipeline.exec()) ?? [];
 
-    const found = groups.flatMap(([queue, some], index): Found[] => {
+    const found = groups.flatMap(({ queue, some }, index): Found[] => {
       const [error, recorded] = replies[index] ?? [new Error('no reply')];
       if (error) throw error;
       return (recorded as RecordedStop[]).map((entry, place) => ({ id: some[place] as string, queue, recorded: entry }));
@@ -96,7 +99,7 @@ export class Stopper {
   async settleIfStopped(queue: string, id: string): Promise<boolean> {
     const token = `stop:${uuidv7()}`;
     const pipeline = this.#redis.pipeline() as ScriptedPipeline;
-    this.#addRecord(pipeline, queue, [id], '', describeStop(null, null), token);
+    this.#addRecord(pipeline, { queue, some: [id], searches: MAX_SEARCHES }, { stop: '', text: describeStop(null, null), token });
     const [[error, rows] = [new Error('no reply')]] = (await pipeline.exec()) ?? [];
     if (error) throw error;
     const recorded = (rows as RecordedStop[])[0];
@@ -104,9 +107,13 @@ export class Stopper {
     return (await this.#settle([{ id, queue, recorded }], token)).length > 0;
   }
 
-  #addRecord(pipeline: ScriptedPipeline, queue: string, ids: string[], stop: string, text: string, token: string): void {
+  #addRecord(
+    pipeline: ScriptedPipeline,
+    { queue, some, searches }: { queue: string; some: string[]; searches: number },
+    { stop, text, token }: { stop: string; text: string; token: string },
+  ): void {
     const keys = this.#queues.scriptKeys(queue, ...STOP_KEYS);
-    pipeline.recordStop(...keys, this.#keys.jobs(queue), stop, text, token, this.#lockMs, MAX_SEARCHES, ...ids);
+    pipeline.recordStop(...keys, this.#keys.jobs(queue), stop, text, token, this.#lockMs, searches, ...some);
   }
 
   /** Tells those who follow a task's events, if it has any yet. */

@@ -53,6 +53,7 @@ export interface TaskOptions<Input, Output, Parsed = Input> {
   readonly input: z.ZodType<Parsed, Input>;
   readonly output?: z.ZodType<Output>;
   readonly retry?: { readonly attempts?: number; readonly backoff?: Partial<RetryPolicy['backoff']> };
+  /** Longest run of one attempt in ms, 1 to 2,147,483,647 (24 days). Default: no limit. */
   readonly timeoutMs?: number;
   readonly retryOnTimeout?: boolean;
   /** Default: completed 1 hour or 10,000 tasks, failed and cancelled 7 days or 10,000 tasks. */
@@ -60,6 +61,8 @@ export interface TaskOptions<Input, Output, Parsed = Input> {
 }
 
 const HOUR_MS = 3_600_000;
+/** A longer timer of Node's fires at once. */
+const LONGEST_TIMER_MS = 2_147_483_647;
 const retentionSchema = (fallback: Retention) =>
   z
     .strictObject({ ageMs: z.int().min(1_000).default(fallback.ageMs), count: z.int().min(0).default(fallback.count) })
@@ -82,7 +85,7 @@ const optionsSchema = z.strictObject({
         .prefault({}),
     })
     .prefault({}),
-  timeoutMs: z.int().min(1).optional(),
+  timeoutMs: z.int().min(1).max(LONGEST_TIMER_MS).optional(),
   retryOnTimeout: z.boolean().default(false),
   retention: z
     .strictObject({

@@ -23,9 +23,9 @@ export interface TaskContext<Input = unknown> {
    * Says how far the task is: a percentage from 0 to 100, or any JSON object (`{ done, total }` is shown as a bar).
    * Cheap to call often: what comes faster than it can be written replaces what is waiting.
    */
-  progress(value: number | Readonly<Record<string, Json>>): void;
+  readonly progress: (value: number | Readonly<Record<string, Json>>) => void;
   /** Adds a chunk to the task's output. Batched; kept in order; stays readable after a stop. */
-  emit(chunk: Json): void;
+  readonly emit: (chunk: Json) => void;
 }
 
 /** A worker's part of a task. What it returns is the task's result, and must be JSON. */

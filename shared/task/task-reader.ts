@@ -1,4 +1,5 @@
 import type { Keys } from '../keys.js';
+import { isConnectionError } from '../redis/connect.js';
 import type { Registry } from '../registry/registry.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import type { Queues } from './queues.js';
@@ -44,8 +45,12 @@ export class TaskReader {
     const names = await this.#registry.queueNames();
     if (names.length === 0) return;
     const pipeline = this.#redis.pipeline();
-    for (const name of names) for (const id of ids) pipeline.hexists(this.#keys.jobs(name) + id, 'name');
+    // What is a job has a timestamp. A scheduler's record looks much like one.
+    for (const name of names) for (const id of ids) pipeline.hexists(this.#keys.jobs(name) + id, 'timestamp');
     const replies = (await pipeline.exec()) ?? [];
+    // An id may be the name of a key of another type, for which Redis answers an error; without an answer nothing is known.
+    const unanswered = replies.find(([error]) => isConnectionError(error));
+    if (unanswered) throw unanswered[0] as Error;
     ids.forEach((id, place) => {
       const queue = names.find((_, index) => replies[index * ids.length + place]?.[1] === 1);
       if (queue !== undefined) push(byQueue, queue, id);

@@ -1,3 +1,4 @@
+import { chunks } from '../chunks.js';
 import type { Keys } from '../keys.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { type StopRecord, parseStop } from '../stop/record.js';
@@ -61,12 +62,10 @@ const READ_AT_ONCE = 500;
 
 /** Reads tasks of one queue, in one round trip for each 500. The result has the order of `ids`; null where there is none. */
 export async function readTasks(redis: ScriptedRedis, queues: Queues, keys: Keys, queue: string, ids: readonly string[]): Promise<(TaskView | null)[]> {
-  const calls: Promise<(TaskView | null)[]>[] = [];
-  for (let from = 0; from < ids.length; from += READ_AT_ONCE) {
-    const some = ids.slice(from, from + READ_AT_ONCE);
-    const rows = redis.readTasks(...queues.scriptKeys(queue, ...READ_KEYS), keys.jobs(queue), FIELDS.join(' '), ...some);
-    calls.push(rows.then((all) => all.map((row, index) => row && viewOf(some[index] as string, queue, row))));
-  }
+  const calls = chunks(ids, READ_AT_ONCE).map(async (some) => {
+    const rows = await redis.readTasks(...queues.scriptKeys(queue, ...READ_KEYS), keys.jobs(queue), FIELDS.join(' '), ...some);
+    return rows.map((row, index) => row && viewOf(some[index] as string, queue, row));
+  });
   return (await Promise.all(calls)).flat();
 }
 

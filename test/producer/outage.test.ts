@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { after, test } from 'node:test';
+import { z } from 'zod';
+import type { Producer } from '../../producer/index.js';
+import { isFleetError } from '../../shared/errors.js';
+import { createKeys } from '../../shared/keys.js';
+import { defineTask } from '../../shared/task/definition.js';
+import { defineHandler } from '../../shared/task/handler.js';
+import { deferred } from '../support/deferred.js';
+import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+
+const fleet = await TestFleet.start({ appendonly: 'yes', extraArgs: ['--appendfsync', 'always'] });
+const { redis } = fleet;
+after(() => fleet.stop());
+
+const note = defineTask({ name: 'note.take', input: z.object({}) });
+const WHEN_AWAY_MS = 2_000;
+
+/** Every call of a producer. */
+const CALLS: Record<string, (producer: Producer) => Promise<unknown>> = {
+  enqueue: (producer) => producer.enqueue(note, {}),
+  'enqueue with an id': (producer) => producer.enqueue(note, {}, { id: 'mine' }),
+  enqueueMany: (producer) => producer.enqueueMany(note, [{ input: {} }, { input: {} }]),
+  get: (producer) => producer.get('a'),
+  list: (producer) => producer.list(),
+  hasActiveTasks: (producer) => producer.hasActiveTasks('a'),
+  stop: (producer) => producer.stop('a'),
+  stopItem: (producer) => producer.stopItem('a'),
+  result: (producer) => producer.result('a'),
+  events: (producer) => producer.events('a').next(),
+  ping: (producer) => producer.ping(),
+};
+
+async function closedPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function assertUnavailable(call: Promise<unknown>, port: number, name: string): Promise<void> {
+  const started = performance.now();
+  await assert.rejects(call, (error) => {
+    assert.ok(isFleetError(error, 'REDIS_UNAVAILABLE'), `${name}: ${String(error)}`);
+    assert.match(error.message, new RegExp(`^Redis at 127\\.0\\.0\\.1:${port} cannot be reached: `), name);
+    return true;
+  });
+  assert.ok(performance.now() - started < WHEN_AWAY_MS, `${name} took ${performance.now() - started} ms`);
+}
+
+test('where no Redis ever was, every call says so, with host and port, when the connection time is over', async () => {
+  const port = await closedPort();
+  const producer = fleet.producer({ redisUrl: `redis://127.0.0.1:${port}`, connectTimeoutMs: 200 });
+  await Promise.all(Object.entries(CALLS).map(([name, call]) => assertUnavailable(call(producer), port, name)));
+});
+
+test('when Redis goes away, every call fails within two seconds; when it is back, every call works again', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const producer = fleet.producer({ keyPrefix, reconnectDelayMs: 20 });
+  const task = await producer.enqueue(note, {}, { item: 'a' });
+  await redis.kill();
+  for (const [name, call] of Object.entries(CALLS).slice(0, 3)) await assertUnavailable(call(producer), redis.port, name);
+  await Promise.all(Object.entries(CALLS).map(([name, call]) => assertUnavailable(call(producer), redis.port, name)));
+  await redis.restart();
+
+  await reconnected(producer);
+  assert.equal((await producer.get(task))?.state, 'queued', 'nothing is lost');
+  assert.deepEqual((await producer.list()).tasks.map(({ id }) => id), [task.id], 'and nothing was added by what failed');
+  const added = await producer.enqueueMany(note, [{ input: {} }, { input: {}, id: 'mine' }]);
+  const receipts = await producer.stop([task, ...added]);
+  assert.ok(receipts.every(({ outcome }) => outcome === 'cancelled'), 'scripts are known to the new server');
+  assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
+});
+
+test('a Redis that came back without its data learns everything again', async () => {
+  const own = await TestFleet.start();
+  const keyPrefix = own.newPrefix();
+  const producer = own.producer({ keyPrefix, reconnectDelayMs: 20 });
+  await producer.enqueue(note, {});
+  await own.redis.kill();
+  await own.redis.restart();
+  await reconnected(producer);
+  const task = await producer.enqueue(note, {});
+  assert.deepEqual(await own.client.smembers(createKeys(keyPrefix).queues), ['note']);
+  await producer.stop(task);
+  assert.equal((await producer.get(task))?.state, 'cancelled', 'an ended task is found on its queue');
+  await own.stop();
+});
+
+test('scripts that somebody flushed are sent again', async () => {
+  const producer = fleet.producer();
+  const task = await producer.enqueue(note, {});
+  await producer.stop(await producer.enqueue(note, {}));
+  await fleet.client.script('FLUSH');
+  const other = await producer.enqueue(note, {});
+  await fleet.client.script('FLUSH');
+  assert.equal((await producer.get(task))?.state, 'queued');
+  await fleet.client.script('FLUSH');
+  const receipts = await producer.stop([task, other]);
+  assert.deepEqual(receipts.map(({ outcome }) => outcome), ['cancelled', 'cancelled']);
+});
+
+test('waits and events go on over a lost connection, and miss nothing', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const producer = fleet.producer({ keyPrefix, reconnectDelayMs: 20 });
+  const started = deferred();
+  const half = deferred();
+  const handler = defineHandler(note, async ({ emit }) => {
+    for (let n = 0; n < 20; n += 1) emit(n);
+    started.resolve();
+    await half.promise;
+    for (let n = 20; n < 40; n += 1) emit(n);
+    return 'done';
+  });
+  await fleet.worker(keyPrefix, [handler], { reconnectDelayMs: 20 });
+  const task = await producer.enqueue(note, {});
+  const result = producer.result(task);
+  const heard = deferred();
+  const chunks: unknown[] = [];
+  const events = (async () => {
+    for await (const event of producer.events(task)) {
+      if (event.type === 'chunk' && chunks.push(event.chunk) === 20) heard.resolve();
+    }
+  })();
+  await heard.promise;
+  await killClients('taskfleet:producer');
+  half.resolve();
+  assert.equal(await result, 'done');
+  await events;
+  assert.deepEqual(chunks, Array.from({ length: 40 }, (_, n) => n));
+});
+
+test('a connection that is killed while thousands are enqueued rejects some at the most, and all others are there', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const producer = fleet.producer({ keyPrefix, reconnectDelayMs: 20 });
+  await producer.ping();
+  const enqueues = Array.from({ length: 3_000 }, () => producer.enqueue(note, {}));
+  const settled = Promise.allSettled(enqueues);
+  await enqueues[0];
+  await killClients('taskfleet:producer');
+  const results = await settled;
+  const ids = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value.id] : []));
+  for (const result of results) if (result.status === 'rejected') assert.ok(isFleetError(result.reason, 'REDIS_UNAVAILABLE'), String(result.reason));
+  await reconnected(producer);
+  const waiting = new Set(await fleet.client.lrange(`${createKeys(keyPrefix).jobs('note')}wait`, 0, -1));
+  assert.ok(ids.length > 0 && ids.every((id) => waiting.has(id)));
+});
+
+/** Kills the connections of one name, and of names that begin with it. */
+async function killClients(name: string): Promise<void> {
+  const list = (await fleet.client.client('LIST')) as string;
+  const ids = list.split('\n').filter((line) => line.includes(` name=${name}`)).map((line) => /^id=(\d+)/.exec(line)?.[1] as string);
+  await Promise.all(ids.map((id) => fleet.client.client('KILL', 'ID', id)));
+}
+
+/** Resolves when the producer has found Redis again. */
+async function reconnected(producer: Producer): Promise<void> {
+  for (;;) {
+    try {
+      return await producer.ping();
+    } catch (error) {
+      assert.ok(isFleetError(error, 'REDIS_UNAVAILABLE'));
+    }
+  }
+}

@@ -1,0 +1,234 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, test } from 'node:test';
+import { Queue, Worker } from 'bullmq';
+import { z } from 'zod';
+import type { Producer, StopReceipt } from '../../producer/index.js';
+import { isFleetError } from '../../shared/errors.js';
+import { createKeys } from '../../shared/keys.js';
+import { defineTask } from '../../shared/task/definition.js';
+import { defineHandler } from '../../shared/task/handler.js';
+import { deferred } from '../support/deferred.js';
+import { startSlowProxy } from '../support/slow-proxy.js';
+import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+
+const fleet = await TestFleet.start();
+after(() => fleet.stop());
+
+const note = defineTask({ name: 'note.take', input: z.object({}), retry: { attempts: 5, backoff: { delayMs: 60_000 } } });
+const LONG = { delay: 3_600_000 };
+
+/** A producer, and a task that has failed once and waits for its retry. */
+async function retrying(options: { item?: string } = {}) {
+  const keyPrefix = fleet.newPrefix();
+  const producer = fleet.producer({ keyPrefix });
+  const task = await producer.enqueue(note, {}, options);
+  const connection = fleet.redis.client();
+  const worker = new Worker('note', () => Promise.reject(new Error('no')), { connection, prefix: createKeys(keyPrefix).bull });
+  await once(worker, 'failed');
+  await worker.close();
+  assert.equal((await producer.get(task))?.state, 'retrying');
+  return { keyPrefix, producer, task };
+}
+
+function assertCancelledInQueue(receipt: StopReceipt, id: string): void {
+  const { requestedAt, settledAt, latencyMs, ...rest } = receipt;
+  assert.deepEqual(rest, { id, outcome: 'cancelled', endedAs: 'cancelled', via: 'queue', reason: 'enough', by: 'alice' });
+  assert.ok(requestedAt && settledAt && latencyMs !== null && latencyMs >= 0 && latencyMs < 1_000);
+}
+
+async function assertNeverRuns(producer: Producer, keyPrefix: string): Promise<void> {
+  const probe = await producer.enqueue(note, {});
+  const ran: string[] = [];
+  await fleet.worker(keyPrefix, [defineHandler(note, ({ id }) => ran.push(id))]);
+  await producer.result(probe);
+  assert.deepEqual(ran, [probe.id]);
+}
+
+for (const [what, options] of [['a waiting', {}], ['a delayed', LONG], ['a prioritized', { priority: 3 }]] as const) {
+  test(`${what} task is cancelled on the spot, without any worker, and never runs`, async () => {
+    const keyPrefix = fleet.newPrefix();
+    const producer = fleet.producer({ keyPrefix });
+    const task = await producer.enqueue(note, {}, { ...options, item: 'chat-1' });
+    assertCancelledInQueue(await producer.stop(task, { reason: 'enough', by: 'alice' }), task.id);
+    const view = await producer.get(task);
+    assert.deepEqual([view?.state, view?.attempt, view?.startedAt, view?.error], ['cancelled', 0, null, 'Stopped by alice: enough']);
+    assert.deepEqual([view?.stop?.via, view?.stop?.reason, view?.stop?.by], ['queue', 'enough', 'alice']);
+    assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
+    await assertNeverRuns(producer, keyPrefix);
+  });
+}
+
+test('a task that waits for its retry is cancelled on the spot; the attempt that it had counts', async () => {
+  const { keyPrefix, producer, task } = await retrying({ item: 'chat-1' });
+  assertCancelledInQueue(await producer.stop(task, { reason: 'enough', by: 'alice' }), task.id);
+  const view = await producer.get(task);
+  assert.deepEqual([view?.state, view?.attempt], ['cancelled', 1]);
+  assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
+  await assertNeverRuns(producer, keyPrefix);
+});
+
+test('a task that nobody knows is not found', async () => {
+  const receipt = await fleet.producer().stop('nobody', { reason: 'enough' });
+  assert.deepEqual(receipt, { id: 'nobody', outcome: 'not_found', endedAs: null, via: null, reason: null, by: null, requestedAt: null, settledAt: null, latencyMs: null });
+});
+
+test('a task that has ended by itself is finished, and the receipt says how', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const producer = fleet.producer({ keyPrefix });
+  const fails = defineTask({ name: 'fail.ing', input: z.object({}) });
+  await fleet.worker(keyPrefix, [defineHandler(note, () => 'ok'), defineHandler(fails, () => Promise.reject(new Error('no')))]);
+  const tasks = [await producer.enqueue(note, {}), await producer.enqueue(fails, {})];
+  await Promise.allSettled(tasks.map((task) => producer.result(task)));
+  const receipts = await producer.stop(tasks, { reason: 'late' });
+  assert.deepEqual(receipts.map(({ outcome, endedAs, reason, latencyMs }) => [outcome, endedAs, reason, latencyMs]), [['finished', 'completed', null, null], ['finished', 'failed', null, null]]);
+  assert.equal((await producer.get(tasks[0]!))?.state, 'completed');
+});
+
+test('a second stop gets the record of the first', async () => {
+  const producer = fleet.producer();
+  const task = await producer.enqueue(note, {});
+  const first = await producer.stop(task, { reason: 'first', by: 'alice' });
+  const second = await producer.stop(task, { reason: 'second', by: 'bob' });
+  assert.deepEqual(second, first);
+});
+
+test('two stops at once of one task are one stop', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const producers = [fleet.producer({ keyPrefix }), fleet.producer({ keyPrefix })];
+  await Promise.all(producers.map((producer) => producer.ping()));
+  for (let round = 0; round < 20; round += 1) {
+    const task = await producers[0]!.enqueue(note, {});
+    const receipts = await Promise.all(producers.map((producer, n) => producer.stop(task, { reason: `from ${n}`, waitMs: 5_000 })));
+    assert.deepEqual(receipts.map(({ outcome }) => outcome), ['cancelled', 'cancelled']);
+    assert.equal(receipts[0]?.reason, receipts[1]?.reason);
+  }
+  assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
+});
+
+test('a running task is requested at once, and cancelled within the wait', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const producer = fleet.producer({ keyPrefix });
+  const started = deferred();
+  const handler = defineHandler(note, ({ signal }) => {
+    started.resolve();
+    return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+  });
+  const task = await producer.enqueue(note, {});
+  await fleet.worker(keyPrefix, [handler]);
+  await started.promise;
+  const receipt = await producer.stop(task, { by: 'alice', waitMs: 5_000 });
+  assert.deepEqual([receipt.outcome, receipt.via, receipt.by, receipt.reason], ['cancelled', 'signal', 'alice', null]);
+  assert.deepEqual([(await producer.get(task))?.attempt, (await producer.get(task))?.state], [1, 'cancelled']);
+});
+
+test('a stop that is not settled within the wait says requested, and the task is stopping', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const producer = fleet.producer({ keyPrefix });
+  const task = await producer.enqueue(note, {});
+  const connection = fleet.redis.client();
+  const worker = new Worker('note', null, { connection, prefix: createKeys(keyPrefix).bull });
+  await worker.getNextJob('token');
+  const receipt = await producer.stop(task, { reason: 'enough', waitMs: 50 });
+  assert.deepEqual([receipt.outcome, receipt.via, receipt.settledAt, receipt.latencyMs, receipt.reason], ['requested', null, null, null, 'enough']);
+  assert.ok(receipt.requestedAt);
+  assert.equal((await producer.get(task))?.state, 'stopping');
+  await worker.close();
+});
+
+test('a job that a plain BullMQ queue added under a number is found and stopped', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const keys = createKeys(keyPrefix);
+  const producer = fleet.producer({ keyPrefix });
+  await producer.enqueue(note, {}); // makes the queue known
+  const queue = new Queue('note', { connection: fleet.redis.client(), prefix: keys.bull });
+  const { id } = await queue.add('note.take', {});
+  assert.equal((await producer.get(id as string))?.state, 'queued');
+  assert.equal((await producer.stop(id as string)).outcome, 'cancelled');
+  await queue.close();
+});
+
+test('many ids get one receipt each, in their order, also those given twice', async () => {
+  const producer = fleet.producer();
+  const [a, b] = [await producer.enqueue(note, {}), await producer.enqueue(note, {}, LONG)];
+  const receipts = await producer.stop([b, 'nobody', a.id, b.id]);
+  assert.deepEqual(receipts.map(({ id, outcome }) => [id, outcome]), [[b.id, 'cancelled'], ['nobody', 'not_found'], [a.id, 'cancelled'], [b.id, 'cancelled']]);
+  assert.deepEqual(await producer.stop([]), []);
+});
+
+test('a thousand ids take no more round trips than ten', async () => {
+  const oneWayMs = 25;
+  const far = await startSlowProxy(fleet.redis.port, oneWayMs);
+  const timeOf = async (count: number): Promise<number> => {
+    const producer = fleet.producer({ redisUrl: far.url, connectTimeoutMs: 10_000 });
+    const tasks = await producer.enqueueMany(note, Array.from({ length: count }, () => ({ input: {}, ...LONG })));
+    const started = performance.now();
+    const receipts = await producer.stop(tasks);
+    assert.ok(receipts.every(({ outcome }) => outcome === 'cancelled'));
+    return performance.now() - started;
+  };
+  const [few, many] = [await timeOf(10), await timeOf(1_000)];
+  assert.ok(few < 2 * oneWayMs * 15, `ten took ${few} ms`);
+  // What is left is the work of a thousand; in turn they would take at least this:
+  assert.ok(many - few < 2 * oneWayMs * 1_000 * 0.1, `a thousand took ${many} ms, ten ${few} ms`);
+  far.close();
+});
+
+test('of more waiting tasks than may be searched for, all have their stop recorded, and none ever runs', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const producer = fleet.producer({ keyPrefix });
+  const tasks = await producer.enqueueMany(note, Array.from({ length: 1_500 }, () => ({ input: {}, item: 'all' })));
+  const receipts = await producer.stopItem('all', { reason: 'enough' });
+  const outcomes = new Set(receipts.map(({ outcome }) => outcome));
+  assert.deepEqual([...outcomes].toSorted(), ['cancelled', 'requested']);
+  assert.ok(receipts.every(({ reason }) => reason === 'enough'));
+  await assertNeverRuns(producer, keyPrefix);
+  const settled = await producer.stop(tasks, { waitMs: 10_000 });
+  assert.ok(settled.every(({ outcome, via }) => outcome === 'cancelled' && via === 'queue'));
+});
+
+test('all live tasks of an item are stopped, and those of others are not', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const producer = fleet.producer({ keyPrefix });
+  const mine = [await producer.enqueue(note, {}, { item: 'a' }), await producer.enqueue(note, {}, { item: 'a', ...LONG })];
+  const other = await producer.enqueue(note, {}, { item: 'b' });
+  const receipts = await producer.stopItem('a', { reason: 'closed' });
+  assert.deepEqual(new Set(receipts.map(({ id }) => id)), new Set(mine.map(({ id }) => id)));
+  assert.ok(receipts.every(({ outcome, reason }) => outcome === 'cancelled' && reason === 'closed'));
+  assert.equal((await producer.get(other))?.state, 'queued');
+  assert.deepEqual(await producer.stopItem('a'), []);
+});
+
+test('a dry run names the tasks of an item and stops none', async () => {
+  const producer = fleet.producer();
+  const tasks = [await producer.enqueue(note, {}, { item: 'a' }), await producer.enqueue(note, {}, { item: 'a', ...LONG })];
+  const receipts = await producer.stopItem('a', { dryRun: true });
+  assert.deepEqual(receipts.map(({ id }) => id).toSorted(), tasks.map(({ id }) => id).toSorted());
+  assert.ok(receipts.every(({ requestedAt, reason }) => requestedAt === null && reason === null));
+  for (const task of tasks) assert.match((await producer.get(task))?.state ?? '', /^(queued|scheduled)$/);
+});
+
+test('the stop of a foreign task is passed on as open-webui would send it', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const keys = createKeys(keyPrefix);
+  const producer = fleet.producer({ keyPrefix });
+  await fleet.client.multi().hset(keys.tasks, 'theirs', 'chat-1').sadd(keys.item('chat-1'), 'theirs').exec();
+  const subscriber = fleet.redis.client();
+  await subscriber.subscribe(keys.commands);
+  const heard = once(subscriber, 'message');
+  const [receipt] = await producer.stopItem('chat-1');
+  assert.deepEqual(await heard, [keys.commands, '{"action":"stop","task_id":"theirs"}']);
+  assert.deepEqual([receipt?.id, receipt?.outcome], ['theirs', 'requested']);
+  assert.equal(await fleet.client.hget(keys.tasks, 'theirs'), 'chat-1', 'its owner removes it');
+});
+
+test('a wrong option of a stop is named, and nothing is stopped', async () => {
+  const producer = fleet.producer();
+  const task = await producer.enqueue(note, {});
+  await assert.rejects(producer.stop(task, { reason: 'x'.repeat(501) }), (error) => isFleetError(error, 'INVALID_OPTION') && /Bad reason: .*500 characters, got 501/.test(error.message));
+  await assert.rejects(producer.stop(task, { by: 7 as unknown as string }), (error) => isFleetError(error, 'INVALID_OPTION') && /Bad by/.test(error.message));
+  await assert.rejects(producer.stop(task, { waitMs: -1 }), (error) => isFleetError(error, 'INVALID_OPTION') && /Bad waitMs/.test(error.message));
+  for (const id of ['active', 'a:b', '', undefined, 7]) await assert.rejects(producer.stop([task, id as string]), (error) => isFleetError(error, 'INVALID_ID'), String(id));
+  await assert.rejects(producer.stopItem('a\n'), (error) => isFleetError(error, 'INVALID_ITEM'));
+  assert.equal((await producer.get(task))?.state, 'queued');
+});

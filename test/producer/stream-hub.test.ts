@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, test } from 'node:test';
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { JobEvents } from '../../producer/job-events.js';
+import { StreamHub, compareStreamIds } from '../../producer/stream-hub.js';
+import { Watch } from '../../producer/watch.js';
+import { createLoggerFactory } from '../../shared/logger.js';
+import { connect } from '../../shared/redis/connect.js';
+import { resolveSettings } from '../../shared/settings.js';
+import { defineTask } from '../../shared/task/definition.js';
+import { type Deferred, deferred } from '../support/deferred.js';
+import { TestFleet } from '../support/test-fleet.js';
+
+const fleet = await TestFleet.start();
+const { client } = fleet;
+const hubs: StreamHub[] = [];
+after(async () => {
+  for (const hub of hubs) await hub.close();
+  await fleet.stop();
+});
+
+/** A hub, and the connections that it opens. */
+function open() {
+  const settings = { ...resolveSettings({ redisUrl: fleet.redis.url, logLevel: 'silent' }), redisUrl: fleet.redis.url };
+  const logger = createLoggerFactory({ settings })('producer');
+  const connections: Redis[] = [];
+  const hub = new StreamHub(fleet.redis.client(), () => {
+    const connection = connect({ settings, policy: 'wait', logger, name: 'hub', resend: false });
+    connections.push(connection);
+    return connection;
+  }, logger);
+  hubs.push(hub);
+  return { hub, connections };
+}
+
+/** Collects what is added to a stream, and says when so much has come. */
+async function follow(hub: StreamHub, key: string) {
+  const seen: string[] = [];
+  let waiting: { count: number; done: Deferred<void> } | null = null;
+  const end = await hub.follow(key, (entries) => {
+    for (const { fields } of entries) seen.push(fields[1] as string);
+    if (waiting && seen.length >= waiting.count) waiting.done.resolve();
+  });
+  const until = async (count: number): Promise<string[]> => {
+    waiting = { count, done: deferred() };
+    if (seen.length >= count) waiting.done.resolve();
+    await waiting.done.promise;
+    return seen;
+  };
+  return { end, until, seen };
+}
+
+const add = (key: string, value: string | number): Promise<unknown> => client.xadd(key, '*', 'v', value);
+const numbers = (count: number): string[] => Array.from({ length: count }, (_, n) => `${n}`);
+
+test('what is added after the following has begun is heard, and nothing from before', async () => {
+  const { hub } = open();
+  const key = fleet.newPrefix();
+  await add(key, 'before');
+  const { until } = await follow(hub, key);
+  await add(key, 'after');
+  assert.deepEqual(await until(1), ['after']);
+});
+
+test('two followers of one stream hear the same, and one that leaves hears nothing more', async () => {
+  const { hub } = open();
+  const key = fleet.newPrefix();
+  const [a, b] = [await follow(hub, key), await follow(hub, key)];
+  await add(key, 1);
+  assert.deepEqual([await a.until(1), await b.until(1)], [['1'], ['1']]);
+  b.end();
+  await add(key, 2);
+  assert.deepEqual([await a.until(2), b.seen], [['1', '2'], ['1']]);
+});
+
+test('any number of streams are followed over one connection, each heard at once', { timeout: 4_000 }, async () => {
+  // A read that waits is five seconds long: so each new stream must have ended the one before.
+  const { hub, connections } = open();
+  for (const key of Array.from({ length: 30 }, () => fleet.newPrefix())) {
+    const { until } = await follow(hub, key);
+    await add(key, 'x');
+    await until(1);
+  }
+  assert.equal(connections.length, 1);
+});
+
+test('a killed connection loses nothing and repeats nothing', async () => {
+  const { hub, connections } = open();
+  const key = fleet.newPrefix();
+  const { until } = await follow(hub, key);
+  for (let n = 0; n < 200; n += 1) {
+    await add(key, n);
+    if (n % 50 === 25) await killBlocked();
+  }
+  assert.deepEqual(await until(200), numbers(200));
+  assert.equal(connections.length, 1);
+});
+
+test('a restart of Redis that keeps its data loses nothing either', async () => {
+  const own = await TestFleet.start({ appendonly: 'yes', extraArgs: ['--appendfsync', 'always'] });
+  const settings = { ...resolveSettings({ redisUrl: own.redis.url, logLevel: 'silent', reconnectDelayMs: 20 }), redisUrl: own.redis.url };
+  const logger = createLoggerFactory({ settings })('producer');
+  const hub = new StreamHub(own.client, () => connect({ settings, policy: 'wait', logger, name: 'hub', resend: false }), logger);
+  const { until } = await follow(hub, 'stream');
+  await own.client.xadd('stream', '*', 'v', 'before');
+  await until(1);
+  await own.redis.kill();
+  await own.redis.restart();
+  await own.client.xadd('stream', '*', 'v', 'after');
+  assert.deepEqual(await until(2), ['before', 'after']);
+  await hub.close();
+  await own.stop();
+});
+
+test('a stream that is followed right after a lost connection is heard at once', { timeout: 3_000 }, async () => {
+  const { hub, connections } = open();
+  const first = fleet.newPrefix();
+  const { until } = await follow(hub, first);
+  await add(first, 'x');
+  await until(1);
+  const back = once(connections[0] as Redis, 'ready');
+  await killBlocked();
+  await back;
+  const key = fleet.newPrefix();
+  const second = await follow(hub, key);
+  await add(key, 'y');
+  assert.deepEqual(await second.until(1), ['y']);
+});
+
+test('the connection goes when nobody follows any more, and comes back for the next', async () => {
+  const { hub, connections } = open();
+  const key = fleet.newPrefix();
+  const { until, end } = await follow(hub, key);
+  await add(key, 'x');
+  await until(1);
+  end();
+  const closed = once(connections[0] as Redis, 'end');
+  await add(key, 'ends the read that waits');
+  await closed;
+  const again = await follow(hub, key);
+  await add(key, 'y');
+  assert.deepEqual(await again.until(1), ['y']);
+  assert.equal(connections.length, 2);
+});
+
+test('a follower of events that leaves early takes its listeners with it', async () => {
+  const store = fleet.store();
+  const { hub, connections } = open();
+  const watch = new Watch({ ...store, hub, jobEvents: new JobEvents(store.redis, hub, store.keys), reconnected: () => Promise.resolve() });
+  const producer = fleet.producer({ keyPrefix: store.keys.prefix });
+  const { id } = await producer.enqueue(defineTask({ name: 'a', input: z.object({}) }), {});
+  const events = watch.events(id, {});
+  await events.next();
+  await events.return();
+  const closed = once(connections[0] as Redis, 'end');
+  await add(store.keys.events(id), 'ends the read that waits');
+  await closed;
+});
+
+test('a hub that is closed ends its connection, also during a read, and may be closed again', async () => {
+  const { hub, connections } = open();
+  const key = fleet.newPrefix();
+  const { until, seen } = await follow(hub, key);
+  await add(key, 'x');
+  await until(1);
+  await Promise.all([hub.close(), hub.close()]);
+  assert.equal(connections[0]?.status, 'end');
+  await add(key, 'y');
+  assert.deepEqual(seen, ['x']);
+  await open().hub.close();
+});
+
+test('ids of a stream are ordered by time and then by number', () => {
+  const ids = ['0-0', '5-0', '5-1', '5-9', '5-10', '10-0', '1700000000000-0'];
+  assert.deepEqual(ids.toReversed().toSorted(compareStreamIds), ids);
+  assert.equal(compareStreamIds('5', '5-0'), 0);
+});
+
+/** Kills the connections that read and block. */
+async function killBlocked(): Promise<void> {
+  const list = (await client.client('LIST')) as string;
+  const ids = list.split('\n').filter((line) => line.includes(' name=hub ')).map((line) => /^id=(\d+)/.exec(line)?.[1] as string);
+  for (const id of ids) await client.client('KILL', 'ID', id).catch(() => undefined);
+}

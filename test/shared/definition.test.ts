@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { z } from 'zod';
+import { isFleetError, messageOf } from '../../shared/errors.js';
+import { BUILTIN_DEFINITIONS } from '../../shared/task/builtin.js';
+import { type TaskOptions, defineTask } from '../../shared/task/definition.js';
+import { defineHandler } from '../../shared/task/handler.js';
+import { jobOptions } from '../../shared/task/job-options.js';
+import { TASK_STATES, isTerminal, taskState } from '../../shared/task/state.js';
+
+const input = z.object({ n: z.number() });
+
+function problemOf(options: unknown): string {
+  try {
+    defineTask(options as TaskOptions<unknown, unknown>);
+  } catch (error) {
+    assert.ok(isFleetError(error, 'INVALID_DEFINITION'), String(error));
+    return messageOf(error);
+  }
+  throw new assert.AssertionError({ message: 'the definition was accepted' });
+}
+
+test('a definition needs a name and an input; the rest has defaults', () => {
+  const { input: _input, ...rest } = defineTask({ name: 'report.build', input });
+  assert.deepEqual(rest, {
+    name: 'report.build',
+    queue: 'report',
+    output: null,
+    retry: { attempts: 1, backoff: { type: 'exponential', delayMs: 1_000, jitter: 0.2 } },
+    timeoutMs: null,
+    retryOnTimeout: false,
+    retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 604_800_000, count: 10_000 } },
+  });
+});
+
+test('a part that is given leaves the defaults of the others', () => {
+  const task = defineTask({ name: 'a', queue: 'other', input, retry: { attempts: 4, backoff: { jitter: 0 } }, retention: { failed: { count: 5 } } });
+  assert.equal(task.queue, 'other');
+  assert.deepEqual(task.retry, { attempts: 4, backoff: { type: 'exponential', delayMs: 1_000, jitter: 0 } });
+  assert.deepEqual(task.retention.failed, { ageMs: 604_800_000, count: 5 });
+  assert.equal(task.retention.completed.count, 10_000);
+});
+
+test('a definition keeps the very schemas that it was given, and is frozen', () => {
+  const output = z.string();
+  const task = defineTask({ name: 'a', input, output });
+  assert.equal(task.input, input);
+  assert.equal(task.output, output);
+  assert.ok(Object.isFrozen(task));
+});
+
+test('the wrong field is named, all of them in one message', () => {
+  assert.match(problemOf({ name: 'a:b', input }), /^Bad task definition "a:b": name: expected letters, digits/);
+  assert.match(problemOf({ name: 'a' }), /input: expected a zod schema/);
+  assert.match(problemOf({ name: 'a', input: 'string' }), /input: expected a zod schema/);
+  assert.match(problemOf({ name: 'a', input, output: {} }), /output: expected a zod schema/);
+  assert.match(problemOf({ name: 'a', input, queue: 'x y' }), /queue: expected letters/);
+  assert.match(problemOf({ name: 'a', input, retry: { attempts: 0 } }), /retry\.attempts: /);
+  assert.match(problemOf({ name: 'a', input, retry: { backoff: { type: 'linear' } } }), /retry\.backoff\.type: /);
+  assert.match(problemOf({ name: 'a', input, retention: { completed: { ageMs: 1 } } }), /retention\.completed\.ageMs: /);
+  assert.match(problemOf({ name: 'a', input, timeout: 5 }), /"timeout"/, 'a misspelt option is not ignored');
+  assert.match(problemOf({ name: 7, input, timeoutMs: 0 }), /^Bad task definition: name: .*; timeoutMs: /);
+  for (const nothing of [undefined, null, 'a', []]) assert.match(problemOf(nothing), /^Bad task definition: /);
+});
+
+test('a handler needs a definition and a function', () => {
+  const task = defineTask({ name: 'a.b', input });
+  assert.throws(() => defineHandler({} as typeof task, () => null), (error) => isFleetError(error, 'INVALID_DEFINITION'));
+  assert.throws(() => defineHandler(undefined as unknown as typeof task, () => null), (error) => isFleetError(error, 'INVALID_DEFINITION'));
+  assert.throws(() => defineHandler(task, 'run' as unknown as () => null), /defineHandler\("a\.b"\): expected a function/);
+});
+
+test('a handler is isolated never, always or as its input says', () => {
+  const task = defineTask({ name: 'a', input });
+  assert.deepEqual([defineHandler(task, () => null).isolated({}), defineHandler(task, () => null).alwaysIsolated], [false, false]);
+  assert.deepEqual([defineHandler(task, () => null, { isolate: true }).isolated({}), defineHandler(task, () => null, { isolate: true }).alwaysIsolated], [true, true]);
+  const byInput = defineHandler(task, () => null, { isolate: ({ n }) => n > 1 });
+  assert.deepEqual([byInput.isolated({ n: 1 }), byInput.isolated({ n: 2 }), byInput.alwaysIsolated], [false, true, false]);
+});
+
+test("every job of a definition has the same options object, in BullMQ's units", () => {
+  const task = defineTask({ name: 'a', input, retry: { attempts: 3, backoff: { type: 'fixed', delayMs: 50, jitter: 0 } }, retention: { completed: { ageMs: 1_500, count: 0 } } });
+  const options = jobOptions(task);
+  assert.equal(jobOptions(task), options);
+  assert.equal(options.attempts, 3);
+  assert.deepEqual(options.backoff, { type: 'fixed', delay: 50, jitter: 0 });
+  assert.deepEqual(options.removeOnComplete, { age: 2, count: 0 });
+  assert.equal(jobOptions(defineTask({ name: 'b', input })).backoff, undefined);
+});
+
+test('the built-in tasks have names and queues of their own', () => {
+  assert.deepEqual(BUILTIN_DEFINITIONS.map(({ name, queue }) => [name, queue]), [['chat.completion', 'chat'], ['document.index', 'documents'], ['fleet.canary', 'fleet']]);
+});
+
+test('the state follows from the place of the job, a recorded stop and the attempts that failed', () => {
+  const table = [
+    ['completed', false, 0, 'completed'], ['completed', true, 0, 'completed'],
+    ['failed', false, 1, 'failed'], ['failed', true, 1, 'cancelled'],
+    ['active', false, 0, 'running'], ['active', true, 0, 'stopping'], ['active', false, 2, 'running'],
+    ['delayed', false, 0, 'scheduled'], ['delayed', false, 1, 'retrying'], ['delayed', true, 0, 'stopping'],
+    ['waiting', false, 0, 'queued'], ['waiting', false, 1, 'retrying'], ['waiting', true, 1, 'stopping'],
+  ] as const;
+  for (const [place, stopped, attempts, state] of table) assert.equal(taskState(place, stopped, attempts), state, `${place} ${stopped} ${attempts}`);
+  assert.deepEqual(TASK_STATES.filter(isTerminal), ['completed', 'failed', 'cancelled']);
+});

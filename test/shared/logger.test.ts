@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { FleetError } from '../../shared/errors.js';
+import { createLoggerFactory } from '../../shared/logger.js';
+import { type SettingsInput, resolveSettings } from '../../shared/settings.js';
+import { spawnNode } from '../support/processes.js';
+
+function loggersInto(input: SettingsInput) {
+  const text: string[] = [];
+  const loggers = createLoggerFactory({ settings: resolveSettings(input), destination: { write: (line) => void text.push(line) } });
+  return { loggers, text, lines: () => text.map((line) => JSON.parse(line) as Record<string, unknown>) };
+}
+
+test('each component logs from its own level on', () => {
+  const { loggers, lines } = loggersInto({ logLevel: 'warn', logLevels: { stop: 'debug', task: 'silent' } });
+  loggers('worker').info('too quiet');
+  loggers('worker').warn('heard');
+  loggers('stop').debug('heard too');
+  loggers('task').fatal('never');
+  assert.deepEqual(lines().map(({ component, msg }) => [component, msg]), [['worker', 'heard'], ['stop', 'heard too']]);
+});
+
+test('inputs, passwords and keys are not logged', () => {
+  const { loggers, text } = loggersInto({ logLevel: 'trace' });
+  const secret = 'hunter2';
+  loggers('worker').info({ input: secret, password: secret, apiKey: secret }, 'flat');
+  loggers('worker').info({ job: { input: { prompt: secret } }, redis: { password: secret }, upstream: { apiKey: secret } }, 'nested');
+  loggers('worker').info({ headers: { authorization: `Bearer ${secret}` } }, 'headers');
+  assert.equal(text.length, 3);
+  assert.doesNotMatch(text.join(''), /hunter2/);
+});
+
+test('a logged error has its message, code and stack, and nothing else that hangs on it', () => {
+  const { loggers, lines, text } = loggersInto({});
+  const refused = Object.assign(new Error('NOAUTH'), { command: { name: 'auth', args: ['hunter2'] } });
+  loggers('stop').error({ error: new FleetError('REDIS_UNAVAILABLE', 'Redis is away', { cause: refused }) }, 'Failed');
+  loggers('stop').error({ error: refused }, 'Failed');
+  loggers('stop').error({ error: 'only text' }, 'Failed');
+  const errors = lines().map(({ error }) => error as Record<string, unknown>);
+  assert.equal(errors[0]?.['message'], 'Redis is away');
+  assert.equal(errors[0]?.['code'], 'REDIS_UNAVAILABLE');
+  assert.match(String(errors[0]?.['stack']), /logger\.test/);
+  assert.equal(errors[1]?.['message'], 'NOAUTH');
+  assert.equal(errors[2], 'only text');
+  assert.doesNotMatch(text.join(''), /hunter2/);
+});
+
+test('lines go to standard error, and standard output stays for data', async () => {
+  const root = join(import.meta.dirname, '../..');
+  const program = `
+    import { createLoggerFactory } from ${JSON.stringify(join(root, 'shared/logger.ts'))};
+    import { resolveSettings } from ${JSON.stringify(join(root, 'shared/settings.ts'))};
+    for (const pretty of [false, true]) createLoggerFactory({ settings: resolveSettings({}), pretty })('cli').info('hello ' + pretty);
+  `;
+  const child = spawnNode(['--import', 'tsx', '--input-type=module', '-e', program], { cwd: root });
+  const { code } = await child.exit;
+  assert.equal(code, 0, child.stderr.text);
+  assert.deepEqual(child.stdout.lines, []);
+  assert.equal(child.stderr.lines.length, 2);
+  assert.match(child.stderr.lines[0] ?? '', /"msg":"hello false"/);
+  assert.match(child.stderr.lines[1] ?? '', /INFO.*hello true/);
+});

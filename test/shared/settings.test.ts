@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import { FleetError, isFleetError } from '../../shared/errors.js';
+import { COMPONENTS, LOG_LEVELS, SETTINGS, levelVariable, loadSettings, redactUrl, resolveSettings } from '../../shared/settings.js';
+
+function problemsOf(load: () => unknown): string[] {
+  try {
+    load();
+  } catch (error) {
+    assert.ok(isFleetError(error, 'INVALID_SETTINGS'), String(error));
+    const { problems } = error.details as { problems: string[] };
+    for (const problem of problems) assert.ok(error.message.includes(problem), 'every problem is in the message');
+    return problems;
+  }
+  return [];
+}
+
+test('every setting has a default that passes its own check', () => {
+  const settings = loadSettings({});
+  assert.deepEqual({ ...resolveSettings({ ...settings }) }, { ...settings });
+  for (const [name, { fallback }] of Object.entries(SETTINGS)) assert.deepEqual(settings[name as keyof typeof SETTINGS], fallback);
+});
+
+test('an empty variable counts as absent', () => {
+  const empty = Object.fromEntries(Object.values(SETTINGS).map(({ env }) => [env, '']));
+  assert.deepEqual(loadSettings({ ...empty, WORKER_LOG_LEVEL: '', REDIS_CLUSTER: '' }), loadSettings({}));
+});
+
+test('all problems are reported in one message, each with the variable, what was expected and what came', () => {
+  const problems = problemsOf(() =>
+    loadSettings({
+      REDIS_KEY_PREFIX: 'a b',
+      WORKER_CONCURRENCY: '0',
+      STOP_GRACE_MS: '-1',
+      REDIS_SOCKET_CONNECT_TIMEOUT: 'soon',
+      REDIS_SOCKET_KEEPALIVE: 'perhaps',
+      OPENAI_API_BASE_URLS: 'https://a.example/v1;ftp://b.example',
+      GLOBAL_LOG_LEVEL: 'loud',
+      WORKER_LOG_LEVEL: 'verbose',
+    }),
+  );
+  assert.deepEqual(problems.toSorted(), [
+    `GLOBAL_LOG_LEVEL: expected one of ${LOG_LEVELS.join(', ')}, got "loud"`,
+    'OPENAI_API_BASE_URLS: expected http(s) URLs separated by semicolons, got "https://a.example/v1;ftp://b.example"',
+    'REDIS_KEY_PREFIX: expected up to 64 letters, digits or . _ - { }, got "a b"',
+    'REDIS_SOCKET_CONNECT_TIMEOUT: expected seconds, a number from 0.05 to 600, got "soon"',
+    'REDIS_SOCKET_KEEPALIVE: expected true or false, got "perhaps"',
+    'STOP_GRACE_MS: expected a whole number from 0 to 3600000, got "-1"',
+    'WORKER_CONCURRENCY: expected a whole number from 1 to 1000, got "0"',
+    `WORKER_LOG_LEVEL: expected one of ${LOG_LEVELS.join(', ')}, got "verbose"`,
+  ]);
+});
+
+test('a secret is not shown when it is wrong', () => {
+  const [problem, ...others] = problemsOf(() => loadSettings({ REDIS_URL: 'http://user:hunter2@host' }));
+  assert.deepEqual(others, []);
+  assert.match(problem ?? '', /^REDIS_URL: expected a URL such as redis:\/\/.* got something else \(not shown\)$/);
+  const keys = problemsOf(() => loadSettings({ OPENAI_API_KEYS: 'sk-hunter2' }));
+  assert.equal(keys.length, 1);
+  assert.doesNotMatch(keys[0] ?? '', /hunter2/);
+});
+
+test('no value of any variable makes it throw anything but INVALID_SETTINGS, and no secret gets into the message', () => {
+  const names = [...Object.values(SETTINGS).map(({ env }) => env), ...COMPONENTS.map(levelVariable), 'REDIS_CLUSTER', 'REDIS_SENTINEL_HOSTS'];
+  const environments = fc.dictionary(fc.constantFrom(...names), fc.string({ unit: 'binary' }), { noNullPrototype: true });
+  fc.assert(
+    fc.property(environments, (env) => {
+      const secret = 'x-hunter2-x';
+      try {
+        const settings = loadSettings({ ...env, REDIS_URL: secret });
+        assert.fail(`accepted ${settings.redisUrl}`);
+      } catch (error) {
+        assert.ok(error instanceof FleetError && error.code === 'INVALID_SETTINGS', String(error));
+        assert.doesNotMatch(error.message, /hunter2/);
+      }
+    }),
+  );
+});
+
+test('settings are frozen, and so are their lists and levels', () => {
+  const settings = loadSettings({ TASK_MODULES: './a.js', OPENAI_API_BASE_URLS: 'http://a.example', OPENAI_API_KEYS: 'k' });
+  for (const value of [settings, settings.taskModules, settings.openaiBaseUrls, settings.openaiKeys, settings.logLevels]) assert.ok(Object.isFrozen(value));
+  assert.ok(Object.isFrozen(loadSettings({}).taskModules), 'an empty list too');
+});
+
+test('a list that the caller gave stays the caller\'s', () => {
+  const mine = ['./a.js'];
+  resolveSettings({ taskModules: mine });
+  mine.push('./b.js');
+  assert.equal(mine.length, 2);
+});
+
+test('seconds in the environment are milliseconds in the settings', () => {
+  const settings = loadSettings({ REDIS_SOCKET_CONNECT_TIMEOUT: '1.5', REDIS_HEALTH_CHECK_INTERVAL: '7' });
+  assert.equal(settings.connectTimeoutMs, 1_500);
+  assert.equal(settings.healthCheckMs, 7_000);
+  assert.equal(resolveSettings({ connectTimeoutMs: 1_500 }).connectTimeoutMs, 1_500);
+});
+
+test('a wrong duration in code is reported in the unit that code uses', () => {
+  const [problem] = problemsOf(() => resolveSettings({ connectTimeoutMs: 10 }));
+  assert.match(problem ?? '', /50 to 600000/);
+  assert.match(problem ?? '', /got 10$/);
+});
+
+test('a key of OPENAI_API_KEYS keeps its place, also behind an empty one', () => {
+  const env = { OPENAI_API_BASE_URLS: 'http://a.example;http://b.example;http://c.example' };
+  assert.deepEqual(loadSettings({ ...env, OPENAI_API_KEYS: ';k2' }).openaiKeys, ['', 'k2']);
+  assert.deepEqual(loadSettings({ ...env, OPENAI_API_KEYS: 'k1; ;k3' }).openaiKeys, ['k1', '', 'k3']);
+  assert.deepEqual(loadSettings({ ...env, OPENAI_API_KEYS: ';;' }).openaiKeys, []);
+});
+
+test('more keys than base URLs are refused', () => {
+  const [problem] = problemsOf(() => loadSettings({ OPENAI_API_BASE_URLS: 'http://a.example', OPENAI_API_KEYS: 'k1;k2' }));
+  assert.equal(problem, 'OPENAI_API_KEYS: expected at most one key for each of OPENAI_API_BASE_URLS (1), got 2');
+});
+
+test('lists are split, trimmed and rid of empty parts', () => {
+  assert.deepEqual(loadSettings({ TASK_MODULES: ' ./a.js, ./b.js ;,./c.js ' }).taskModules, ['./a.js', './b.js', './c.js']);
+  assert.deepEqual(loadSettings({ OPENAI_API_BASE_URLS: 'http://a.example/v1; http://b.example/v1;' }).openaiBaseUrls, ['http://a.example/v1', 'http://b.example/v1']);
+});
+
+test('each component has the global log level unless it has one of its own', () => {
+  const { logLevel, logLevels } = loadSettings({ GLOBAL_LOG_LEVEL: 'WARN', STOP_LOG_LEVEL: 'debug' });
+  assert.equal(logLevel, 'warn');
+  assert.deepEqual(logLevels, { ...Object.fromEntries(COMPONENTS.map((component) => [component, 'warn'])), stop: 'debug' });
+  assert.equal(resolveSettings({ logLevels: { task: 'trace' } }).logLevels.task, 'trace');
+});
+
+test('flags are words of open-webui and of people', () => {
+  for (const word of ['true', 'True', '1', 'yes', 'ON']) assert.equal(loadSettings({ REDIS_SOCKET_KEEPALIVE: word }).keepAlive, true, word);
+  for (const word of ['false', 'False', '0', 'no', 'off']) assert.equal(loadSettings({ REDIS_SOCKET_KEEPALIVE: word }).keepAlive, false, word);
+  for (const word of ['constructor', '__proto__', 'tru']) assert.equal(problemsOf(() => loadSettings({ REDIS_SOCKET_KEEPALIVE: word })).length, 1, word);
+});
+
+test('cluster and sentinel are refused, not ignored', () => {
+  const problems = problemsOf(() => loadSettings({ REDIS_CLUSTER: 'true', REDIS_SENTINEL_HOSTS: 'a,b' }));
+  assert.deepEqual(problems.map((problem) => problem.split(':')[0]), ['REDIS_CLUSTER', 'REDIS_SENTINEL_HOSTS']);
+});
+
+test('a cluster that is switched off as open-webui writes it is no problem', () => {
+  for (const off of ['false', 'False', '0', 'no', '']) assert.deepEqual(problemsOf(() => loadSettings({ REDIS_CLUSTER: off })), [], off);
+});
+
+test('a lock shorter than the check for stalled tasks is refused', () => {
+  const [problem] = problemsOf(() => loadSettings({ LOCK_DURATION_MS: '2000', STALLED_CHECK_INTERVAL_MS: '3000' }));
+  assert.equal(problem, 'STALLED_CHECK_INTERVAL_MS: expected at most LOCK_DURATION_MS (2000), got 3000');
+});
+
+test('a URL is shown without its password', () => {
+  assert.equal(redactUrl('redis://user:hunter2@host:6379/0'), 'redis://user:***@host:6379/0');
+  assert.equal(redactUrl('redis://host:6379'), 'redis://host:6379');
+  assert.doesNotMatch(redactUrl('redis://host:6379/0?password=hunter2'), /hunter2/);
+});
