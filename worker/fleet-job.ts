@@ -20,9 +20,10 @@ export class FleetJob extends Job {
   override async moveToFailed(error: Error, token: string, fetchNext = false): ReturnType<Job['moveToFailed']> {
     if (!(error instanceof Stopped)) return super.moveToFailed(error, token, fetchNext);
     const { stop, via } = error.run;
-    // The stop's fields are written by the script that ends the job: no moment shows it failed and not cancelled.
-    const heardOnly = stop !== null && stop.recordedAt === null ? { stop: formatStop({ ...stop, at: Date.now() }) } : {};
-    const fields = { failedReason: error.message, stacktrace: '[]', stop_via: via, ...heardOnly };
+    // The stop's fields are written by the script that ends the job: no moment shows it failed and not cancelled. Also
+    // the record, for whoever says in a message that there is one may be wrong.
+    const record = stop && { stop: formatStop({ ...stop, at: stop.recordedAt ?? Date.now() }) };
+    const fields = { failedReason: error.message, stacktrace: '[]', stop_via: via, ...record };
     const { result, finishedOn } = await this.backend.moveToFailed(this, error.message, this.opts.removeOnFail ?? false, token, fetchNext, fields);
     this.failedReason = error.message;
     this.finishedOn = Number(finishedOn);

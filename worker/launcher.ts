@@ -23,8 +23,10 @@ export interface LauncherOptions {
 
 /** What handlers get, beyond their own grace, to have their hand-back written. */
 const HAND_BACK_MS = 500;
-/** What closing connections may take. A Redis that is away must not keep the process. */
-const CLOSE_MS = 1_000;
+/** What closing may take in all. A Redis that is away or hangs must not keep the process. */
+const CLOSE_MS = 2_000;
+/** What each part gets although the time is up: enough for one that has nothing to wait for. */
+const LEAST_CLOSE_MS = 50;
 
 /**
  * One worker: creates and owns everything that runs in it. See docs/architecture.md for who creates whom.
@@ -99,10 +101,7 @@ export class Launcher extends Service {
     for (const worker of this.#workers) void worker.pause(true);
     void this.#heartbeat.beat();
     if (!(await this.#runs.idle(shutdownTimeoutMs))) await this.#handBack();
-    const closed = await this.#within(CLOSE_MS, 'queue workers', Promise.all(this.#workers.map((worker) => worker.close())));
-    if (!closed) await Promise.all(this.#workers.map((worker) => worker.letGo()));
-    await this.#within(CLOSE_MS, 'registry', this.#writer.flush());
-    await this.#within(CLOSE_MS, 'connections', this.#closeConnections());
+    await this.#close();
   }
 
   /** The time is up: what still runs goes back to the queue. */
@@ -114,15 +113,21 @@ export class Launcher extends Service {
     this.#logger.error({ tasks: this.#runs.ids() }, 'Could not hand back: these run again when their lock has run out');
   }
 
-  async #closeConnections(): Promise<void> {
-    await this.#heartbeat.stop();
+  async #close(): Promise<void> {
+    const closeBy = performance.now() + CLOSE_MS;
+    const closed = await this.#closeBy(closeBy, 'queue workers', Promise.all(this.#workers.map((worker) => worker.close())));
+    if (!closed) await Promise.all(this.#workers.map((worker) => worker.letGo()));
+    // First what does not need Redis: what comes after something that hangs would come too late.
     await this.#listener.stop();
-    await this.#threads.close();
-    await this.#store.close();
+    await this.#closeBy(closeBy, 'threads', this.#threads.close());
+    await this.#closeBy(closeBy, 'registry', this.#writer.flush());
+    await this.#closeBy(closeBy, 'heartbeat', this.#heartbeat.stop());
+    await this.#closeBy(closeBy, 'connection', this.#store.close());
   }
 
   /** Resolves with whether it was closed in time. */
-  async #within(ms: number, what: string, closing: Promise<unknown>): Promise<boolean> {
+  async #closeBy(deadline: number, what: string, closing: Promise<unknown>): Promise<boolean> {
+    const ms = Math.max(LEAST_CLOSE_MS, deadline - performance.now());
     const timer = new AbortController();
     const timeout = delay(ms, 'late' as const, { signal: timer.signal, ref: false }).catch(() => 'done' as const);
     const first = await Promise.race([closing.then(() => 'done' as const, (error: unknown) => error), timeout]);

@@ -5,7 +5,7 @@ import type { TaskOutput } from './task-output.js';
 export interface RunStop {
   readonly reason: string | null;
   readonly by: string | null;
-  /** When it was recorded, in ms; null if it is only heard of, and the run's end must record it. */
+  /** When it was recorded, in ms; null if it is only heard of. */
   readonly recordedAt: number | null;
 }
 

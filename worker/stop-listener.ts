@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Logger } from '../shared/logger.js';
-import { connect } from '../shared/redis/connect.js';
+import { connect, hangUp } from '../shared/redis/connect.js';
 import { Service } from '../shared/service.js';
 import { type StopCommand, parseCommand } from '../shared/stop/command.js';
 import { parseStop } from '../shared/stop/record.js';
@@ -67,7 +67,8 @@ export class StopListener extends Service {
   protected override onStop(): Promise<void> {
     if (this.#poll) clearInterval(this.#poll);
     if (this.#ping) clearInterval(this.#ping);
-    this.#subscriber?.disconnect();
+    if (this.#subscriber) hangUp(this.#subscriber);
+    this.#subscribed = false;
     return Promise.resolve();
   }
 

@@ -70,6 +70,7 @@ export class Threads {
 
   /** Ends all threads at once. */
   async close(): Promise<void> {
+    this.#waiting.clear();
     await this.#pool?.destroy();
   }
 

@@ -1,0 +1,222 @@
+/** What this fleet builds on, in the version of BullMQ that it pins. A new version of BullMQ has to pass this first. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { Job, type JobJson, Queue, UnrecoverableError, WaitingError, Worker, type WorkerOptions } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { RESERVED_IDS } from '../../shared/keys.js';
+import { deferred } from '../support/deferred.js';
+import { type TestRedis, startTestRedis } from '../support/redis.js';
+import { until } from '../support/until.js';
+
+describe('BullMQ', () => {
+  let redis: TestRedis;
+  let client: Redis;
+  let name: string;
+  let queue: Queue;
+  let open: { close: () => Promise<void> }[];
+
+  before(async () => {
+    redis = await startTestRedis();
+    client = redis.client();
+  });
+  beforeEach(() => {
+    name = `q${randomUUID().slice(0, 8)}`;
+    queue = new Queue(name, { connection: { port: redis.port } });
+    open = [queue];
+  });
+  afterEach(async () => {
+    for (const one of open.toReversed()) await one.close();
+  });
+  after(() => redis.stop());
+
+  function newWorker(processor: (job: Job, token?: string) => Promise<unknown>, options: Partial<WorkerOptions> = {}, Class: typeof Worker = Worker): Worker {
+    const worker = new Class(name, processor, { connection: { port: redis.port, maxRetriesPerRequest: null }, ...options });
+    worker.on('error', () => undefined);
+    open.push(worker);
+    return worker;
+  }
+
+  const hash = (id: string) => `bull:${name}:${id}`;
+  const defer = (id: string) => client.hset(hash(id), 'defa', 'Stopped');
+
+  const places = {
+    waiting: () => queue.add('job', {}, { jobId: 'one', attempts: 5 }),
+    prioritized: () => queue.add('job', {}, { jobId: 'one', attempts: 5, priority: 3 }),
+    'delayed and then promoted': async () => {
+      const job = await queue.add('job', {}, { jobId: 'one', attempts: 5, delay: 60_000 });
+      await defer('one');
+      await job.promote();
+    },
+  };
+  for (const [place, put] of Object.entries(places)) {
+    it(`fails a job with a deferred failure that is ${place}, with its text and without calling the processor`, async () => {
+      await put();
+      await defer('one');
+      let calls = 0;
+      const worker = newWorker(() => Promise.resolve((calls += 1)));
+      const [job, error] = (await once(worker, 'failed')) as [Job, Error];
+      assert.deepEqual([job.id, error.message, calls, await queue.getJobState('one')], ['one', 'Stopped', 0, 'failed']);
+      assert.equal(await client.hexists(hash('one'), 'defa'), 0);
+    });
+  }
+
+  it('fails a job that got its deferred failure while it ran, instead of retrying it', async () => {
+    await queue.add('job', {}, { jobId: 'one', attempts: 5, backoff: { type: 'fixed', delay: 20 } });
+    let calls = 0;
+    const worker = newWorker(async () => {
+      calls += 1;
+      await defer('one');
+      throw new Error('first attempt');
+    });
+    await once(worker, 'failed');
+    const [job, error] = (await once(worker, 'failed')) as [Job, Error];
+    assert.deepEqual([calls, error.message, job.attemptsMade, await queue.getJobState('one')], [1, 'Stopped', 2, 'failed']);
+  });
+
+  it('completes a job in spite of a deferred failure that came while it ran', async () => {
+    await queue.add('job', {}, { jobId: 'one' });
+    const worker = newWorker(async () => defer('one'));
+    await once(worker, 'completed');
+    assert.equal(await queue.getJobState('one'), 'completed');
+  });
+
+  it('keeps options and fields that it does not know, over a retry', async () => {
+    await queue.add('job', {}, { jobId: 'one', attempts: 2, item: 'chat-1' } as never);
+    await client.hset(hash('one'), 'stop', '{"by":"x"}');
+    const worker = newWorker((job) => (job.attemptsMade === 0 ? Promise.reject(new Error('again')) : Promise.resolve((job.opts as { item?: string }).item)));
+    const [job] = (await once(worker, 'completed')) as [Job];
+    assert.equal(job.returnvalue, 'chat-1');
+    assert.equal(await client.hget(hash('one'), 'stop'), '{"by":"x"}');
+  });
+
+  it('does not count an attempt that was moved back to wait, and puts the job before the others', async () => {
+    await queue.add('job', {}, { jobId: 'one', attempts: 2 });
+    const made: number[] = [];
+    const order: string[] = [];
+    const worker = newWorker(async (job, token) => {
+      order.push(job.id as string);
+      if (job.id !== 'one') return;
+      made.push(job.attemptsMade);
+      if (made.length > 1) return;
+      await queue.add('job', {}, { jobId: 'two' });
+      await job.moveToWait(token);
+      throw new WaitingError();
+    });
+    for (let ended = 0; ended < 2; ended += 1) await once(worker, 'completed');
+    assert.deepEqual([made, order], [[0, 0], ['one', 'one', 'two']]);
+    assert.equal((await queue.getJob('one'))?.attemptsMade, 1);
+  });
+
+  it('lets whoever has the lock fail an active job, and refuses its former owner', async () => {
+    await queue.add('job', {}, { jobId: 'one', attempts: 5 });
+    const begun = deferred();
+    const goOn = deferred();
+    const worker = newWorker(async () => {
+      begun.resolve();
+      await goOn.promise;
+      return 'of the former owner';
+    });
+    await begun.promise;
+    const token = randomUUID();
+    await client.set(`${hash('one')}:lock`, token, 'PX', 30_000);
+    const job = (await queue.getJob('one')) as Job;
+    await job.moveToFailed(new UnrecoverableError('of the new owner'), token, false);
+    const refused = once(worker, 'error') as Promise<[Error]>;
+    goOn.resolve();
+    assert.match((await refused)[0].message, /lock/i);
+    const settled = (await queue.getJob('one')) as Job;
+    assert.deepEqual([await settled.getState(), settled.failedReason, settled.returnvalue], ['failed', 'of the new owner', null]);
+  });
+
+  it('writes more fields with the end of a job, in the same script', async () => {
+    await queue.add('job', {}, { jobId: 'one' });
+    const worker = newWorker(async (job, token) => {
+      const fields = { failedReason: 'Stopped', stacktrace: '[]', stop_via: 'signal' };
+      await worker.getBackend().moveToFailed(job, 'Stopped', false, token as string, false, fields);
+      throw new WaitingError();
+    });
+    await until(() => queue.getJobState('one'), (state) => state === 'failed');
+    assert.deepEqual(await client.hmget(hash('one'), 'failedReason', 'stop_via'), ['Stopped', 'signal']);
+  });
+
+  it('uses what a subclass overrides: createJob, handleFailed, processJob', async () => {
+    const used: string[] = [];
+    class OurJob extends Job {}
+    class OurWorker extends Worker {
+      protected override createJob(data: JobJson, id: string): Job {
+        used.push('createJob');
+        return OurJob.fromJSON(this, data, id);
+      }
+
+      protected override handleFailed(...args: Parameters<Worker['handleFailed']>): ReturnType<Worker['handleFailed']> {
+        used.push('handleFailed');
+        return super.handleFailed(...args);
+      }
+
+      override processJob(...args: Parameters<Worker['processJob']>): ReturnType<Worker['processJob']> {
+        used.push('processJob');
+        return super.processJob(...args);
+      }
+    }
+    const worker = newWorker((job) => Promise.reject(new Error(job.constructor.name)), { autorun: false }, OurWorker);
+    const failed = once(worker, 'failed') as Promise<[Job, Error]>;
+    await queue.add('job', {}, { jobId: 'one' });
+    void worker.run();
+    const [job, error] = await failed;
+    assert.ok(job instanceof OurJob);
+    assert.equal(error.message, 'OurJob');
+    assert.deepEqual(used, ['createJob', 'processJob', 'handleFailed']);
+  });
+
+  it('renews locks by what its lock manager tracks under the id of a job', async () => {
+    const tracked: string[] = [];
+    const ended = deferred();
+    class OurWorker extends Worker {
+      override async processJob(...args: Parameters<Worker['processJob']>): ReturnType<Worker['processJob']> {
+        const next = await super.processJob(...args);
+        assert.equal(this.lockManager.getActiveJobCount(), 0);
+        this.lockManager.trackJob('other', 'token', Date.now());
+        tracked.push(...this.lockManager.getTrackedJobIds());
+        this.lockManager.untrackJob('other');
+        ended.resolve();
+        return next;
+      }
+    }
+    const worker = newWorker(() => Promise.resolve(), { autorun: false }, OurWorker);
+    await queue.add('job', {}, { jobId: 'one' });
+    void worker.run();
+    await ended.promise;
+    assert.deepEqual(tracked, ['other']);
+  });
+
+  it('keeps beside its jobs no key whose name a task may have', async () => {
+    // Every part of BullMQ that keeps something: all kinds of jobs, a scheduler, a limit, metrics, a deduplication.
+    await queue.setGlobalConcurrency(5);
+    await queue.add('job', {}, { jobId: 'j-1' });
+    await queue.add('job', {}, { jobId: 'j-2', delay: 60_000 });
+    await queue.add('job', {}, { jobId: 'j-3', priority: 1 });
+    await queue.add('job', {}, { jobId: 'j-4', deduplication: { id: 'same', ttl: 60_000 } });
+    await queue.upsertJobScheduler('every', { every: 60_000 });
+    const worker = newWorker((job) => (job.id === 'j-1' ? Promise.reject(new Error('failed')) : Promise.resolve()), {
+      metrics: { maxDataPoints: 5 },
+      limiter: { max: 100, duration: 60_000 },
+    });
+    await once(worker, 'drained');
+    await queue.pause();
+    const prefix = `bull:${name}:`;
+    const parts = new Set((await client.keys(`${prefix}*`)).map((key) => key.slice(prefix.length).split(':')[0] as string));
+    const own = [...parts].filter((part) => !part.startsWith('j-'));
+    assert.ok(own.length >= 8, own.join(' '));
+    assert.deepEqual(own.filter((part) => !RESERVED_IDS.has(part)), []);
+    // And all that it says it could keep.
+    assert.deepEqual(Object.keys(queue.keys).filter((key) => key !== '' && !RESERVED_IDS.has(key)), []);
+  });
+
+  it('counts the job ids that it makes itself from 1, which no task id of ours is', async () => {
+    const job = await queue.add('job', {});
+    assert.equal(job.id, '1');
+    assert.equal(await client.get(`bull:${name}:id`), '1');
+  });
+});

@@ -1,0 +1,86 @@
+/**
+ * What open-webui's own code may rely on: the keys and the channel of its `backend/open_webui/tasks.py`, which this does
+ * with bare Redis commands, as an open-webui process would.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { Producer } from '../../producer/index.js';
+import { fleetCanary } from '../../shared/task/builtin.js';
+import type { FleetWorker } from '../../worker/index.js';
+import { TestFleet } from '../support/test-fleet.js';
+import { until } from '../support/until.js';
+
+const keyPrefix = 'open-webui';
+
+describe('Under the prefix open-webui', () => {
+  let fleet: TestFleet;
+  let producer: Producer;
+  let worker: FleetWorker;
+
+  before(async () => {
+    fleet = await TestFleet.start();
+    producer = fleet.producer({ keyPrefix });
+    worker = await fleet.worker(keyPrefix, [], { stopGraceMs: 5_000 });
+  });
+  after(() => fleet.stop());
+
+  async function runningCanary(item: string): Promise<string> {
+    const { id } = await producer.enqueue(fleetCanary, { run_ms: 60_000 }, { item });
+    await until(() => worker.status().running, (ids) => ids.includes(id));
+    return id;
+  }
+
+  it('a task of an item is listed, and a stop published by hand cancels it within a second, at its first of five attempts', async () => {
+    const id = await runningCanary('chat-1');
+    assert.equal(await fleet.client.hget('open-webui:tasks', id), 'chat-1');
+    assert.deepEqual(await fleet.client.smembers('open-webui:tasks:item:chat-1'), [id]);
+
+    const publishedAt = performance.now();
+    await fleet.client.publish('open-webui:tasks:commands', JSON.stringify({ action: 'stop', task_id: id }));
+    await assert.rejects(producer.result(id), { code: 'TASK_CANCELLED' });
+    const ms = performance.now() - publishedAt;
+    assert.ok(ms < 1_000, `cancelled after ${Math.round(ms)} ms`);
+
+    const view = await producer.get(id);
+    assert.deepEqual([view?.state, view?.attempt, view?.stop?.via, view?.stop?.reason], ['cancelled', 1, 'signal', null]);
+    assert.equal(JSON.parse((await fleet.client.hget(`open-webui:bull:fleet:${id}`, 'opts')) ?? '').attempts, 5);
+    await until(() => fleet.client.exists('open-webui:tasks', 'open-webui:tasks:item:chat-1'), (keys) => keys === 0);
+  });
+
+  it('a task without an item is listed with an empty one, as open-webui does it', async () => {
+    const { id } = await producer.enqueue(fleetCanary, { run_ms: 60_000 });
+    assert.equal(await fleet.client.hget('open-webui:tasks', id), '');
+    await producer.stop(id, { waitMs: 10_000 });
+  });
+
+  it('the tasks of an item are those of its set, and stopping each of them as open-webui does empties it', async () => {
+    const ids = [await runningCanary('chat-2'), await runningCanary('chat-2'), (await producer.enqueue(fleetCanary, {}, { item: 'chat-2', delay: 60_000 })).id];
+    const members = await fleet.client.smembers('open-webui:tasks:item:chat-2');
+    assert.deepEqual(members.toSorted(), ids.toSorted());
+    for (const id of members) await fleet.client.publish('open-webui:tasks:commands', JSON.stringify({ action: 'stop', task_id: id }));
+    await until(() => fleet.client.scard('open-webui:tasks:item:chat-2'), (left) => left === 0);
+    for (const id of ids) assert.equal((await producer.get(id))?.state, 'cancelled');
+  });
+
+  it('a task that open-webui registered is listed, is stopped by its own command, and is left to its owner', async () => {
+    // What tasks.py writes for a task of its own.
+    await fleet.client.multi().hset('open-webui:tasks', 'owui-task', 'chat-3').sadd('open-webui:tasks:item:chat-3', 'owui-task').exec();
+    const subscriber = fleet.redis.client();
+    const heard: string[] = [];
+    await subscriber.subscribe('open-webui:tasks:commands');
+    subscriber.on('message', (_channel: string, message: string) => heard.push(message));
+
+    assert.deepEqual((await producer.list()).tasks.map(({ id, item, queue }) => [id, item, queue]), [['owui-task', 'chat-3', null]]);
+    const [receipt] = await producer.stopItem('chat-3');
+    assert.equal(receipt?.outcome, 'requested');
+    await until(() => heard, ({ length }) => length > 0);
+    assert.deepEqual(heard.map((message) => JSON.parse(message) as unknown), [{ action: 'stop', task_id: 'owui-task' }]);
+    assert.equal(await fleet.client.hget('open-webui:tasks', 'owui-task'), 'chat-3');
+
+    // Its owner ends it and takes it off the list.
+    const stopped = producer.stop('owui-task', { waitMs: 10_000 });
+    await fleet.client.multi().hdel('open-webui:tasks', 'owui-task').srem('open-webui:tasks:item:chat-3', 'owui-task').exec();
+    assert.notEqual((await stopped).outcome, 'cancelled');
+    subscriber.disconnect();
+  });
+});

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { RegistryWriter } from '../../worker/registry-writer.js';
+import { LogLines } from '../support/log-lines.js';
+import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { until } from '../support/until.js';
+
+describe('The registry writer', () => {
+  let fleet: TestFleet;
+
+  before(async () => {
+    fleet = await TestFleet.start();
+  });
+  after(() => fleet.stop());
+
+  async function setUp() {
+    const keyPrefix = fleet.newPrefix();
+    const store = fleet.store({ keyPrefix });
+    await store.redis.ping();
+    const log = new LogLines();
+    return { keyPrefix, store, log, writer: new RegistryWriter(store, log.loggers('worker')) };
+  }
+
+  it('registers and removes, and leaves nothing', async () => {
+    const { keyPrefix, writer } = await setUp();
+    writer.add({ id: 'one', item: 'chat-1', queue: 'q', at: 5 });
+    writer.add({ id: 'two', item: '', queue: 'q', at: 6 });
+    await writer.flush();
+    assert.deepEqual(await fleet.registrySize(keyPrefix), { tasks: 2, queues: 2, live: 2, items: 1 });
+    writer.remove('one', 'chat-1');
+    writer.remove('two', '');
+    writer.remove('one', 'chat-1');
+    await writer.flush();
+    assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
+  });
+
+  it('writes the ends of many tasks with a few commands', async () => {
+    const { keyPrefix, writer } = await setUp();
+    await fleet.client.config('RESETSTAT');
+    for (let index = 0; index < 1_000; index += 1) writer.add({ id: `t${index}`, item: `chat-${index % 2}`, queue: 'q', at: index });
+    for (let index = 0; index < 1_000; index += 1) writer.remove(`t${index}`, `chat-${index % 2}`);
+    await writer.flush();
+    const { hset, zadd, sadd, hdel, zrem, srem } = await fleet.commandCounts();
+    assert.deepEqual({ hset, zadd, sadd, hdel, zrem, srem }, { hset: 2, zadd: 1, sadd: 2, hdel: 2, zrem: 1, srem: 2 });
+    assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
+  });
+
+  it('writes by itself, soon, and adds a state to a stream that there is', async () => {
+    const { store, keyPrefix, writer } = await setUp();
+    await fleet.client.xadd(`${keyPrefix}:tasks:events:one`, '*', 'type', 'chunk', 'data', '1');
+    const other = fleet.redis.client();
+    const read = other.xread('BLOCK', 10_000, 'STREAMS', `${keyPrefix}:tasks:events:one`, '$');
+    // The blocking read must wait before what it waits for is written.
+    await until(() => fleet.client.client('LIST') as Promise<string>, (clients) => clients.includes('cmd=xread'));
+    writer.state('one', 'completed');
+    writer.state('unheard-of', 'completed');
+    const [stream] = (await read) ?? [];
+    assert.deepEqual(stream?.[1].map(([, fields]) => fields), [['type', 'state', 'data', '"completed"']]);
+    await writer.flush();
+    assert.ok((await fleet.client.pttl(`${keyPrefix}:tasks:events:one`)) > 3_000_000);
+    assert.equal(await store.redis.exists(`${keyPrefix}:tasks:events:unheard-of`), 0);
+  });
+
+  it('warns when Redis refuses', async () => {
+    const { keyPrefix, log, writer } = await setUp();
+    await fleet.client.set(`${keyPrefix}:tasks`, 'not a hash');
+    writer.remove('one', '');
+    await writer.flush();
+    assert.match(JSON.stringify(log.find(/Registry not updated/)[0]), /WRONGTYPE/);
+  });
+});

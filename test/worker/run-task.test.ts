@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, describe, it } from 'node:test';
+import { UnrecoverableError, Worker } from 'bullmq';
+import { z } from 'zod';
+import type { Producer, TaskView } from '../../producer/index.js';
+import { TimedOut } from '../../shared/stop/cause.js';
+import { fleetCanary } from '../../shared/task/builtin.js';
+import { type FleetWorker, createWorker, defineHandler, defineTask } from '../../worker/index.js';
+import { LogLines } from '../support/log-lines.js';
+import { ScriptedTask } from '../support/scripted-task.js';
+import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { until } from '../support/until.js';
+
+describe('A worker', () => {
+  let fleet: TestFleet;
+  let prefix: string;
+  let producer: Producer;
+  let worker: FleetWorker;
+  let log: LogLines;
+
+  before(async () => {
+    fleet = await TestFleet.start();
+  });
+  after(() => fleet.stop());
+
+  async function setUp(handlers: Parameters<TestFleet['worker']>[1], config: Parameters<TestFleet['worker']>[2] = {}) {
+    prefix = fleet.newPrefix();
+    producer = fleet.producer({ keyPrefix: prefix });
+    log = new LogLines();
+    worker = await fleet.worker(prefix, handlers, { loggers: log.loggers, ...config });
+  }
+
+  /** The task once it has ended, in whichever way. */
+  async function ended(id: string): Promise<TaskView> {
+    await producer.result(id).catch(() => undefined);
+    return (await producer.get(id)) as TaskView;
+  }
+
+  it('tries a failing task as often as its definition says, after its backoff', async () => {
+    const task = new ScriptedTask('try.again', { retry: { attempts: 3, backoff: { type: 'fixed', delayMs: 60, jitter: 0 } } });
+    await setUp([task.handler]);
+    const { id } = await producer.enqueue(task.definition, {});
+    const times: number[] = [];
+    for (let index = 0; index < 3; index += 1) {
+      const call = await task.call(index);
+      times.push(performance.now());
+      assert.equal(call.context.attempt, index + 1);
+      call.throws(new Error(`attempt ${index + 1}`));
+    }
+    const view = await ended(id);
+    assert.deepEqual([view.state, view.attempt, view.error], ['failed', 3, 'attempt 3']);
+    assert.ok((times[1] ?? 0) - (times[0] ?? 0) >= 55 && (times[2] ?? 0) - (times[1] ?? 0) >= 55, times.join(' '));
+    await worker.stop();
+    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+  });
+
+  it('keeps a task registered until its last attempt has ended', async () => {
+    const task = new ScriptedTask('try.listed', { retry: { attempts: 2, backoff: { delayMs: 0 } } });
+    await setUp([task.handler]);
+    const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
+    (await task.call()).throws(new Error('once'));
+    const call = await task.call(1);
+    assert.equal(await fleet.client.hget(`${prefix}:tasks`, id), 'chat-1');
+    call.returns();
+    assert.equal((await ended(id)).state, 'completed');
+  });
+
+  it('does not retry what can never succeed: an UnrecoverableError, a bad input', async () => {
+    const task = new ScriptedTask('try.once', { input: z.object({ n: z.number() }), retry: { attempts: 5, backoff: { delayMs: 0 } } });
+    await setUp([task.handler]);
+    const { id } = await producer.enqueue(task.definition, { n: 1 });
+    (await task.call()).throws(new UnrecoverableError('no use'));
+    const view = await ended(id);
+    assert.deepEqual([view.state, view.attempt, view.error], ['failed', 1, 'no use']);
+
+    const store = fleet.store({ keyPrefix: prefix });
+    await store.queues.get('try').add('try.once', { n: 'one' }, { jobId: 'bad-input', attempts: 5 });
+    const bad = await ended('bad-input');
+    assert.equal(bad.state, 'failed');
+    assert.match(bad.error ?? '', /^Bad input for try\.once: n: /);
+    assert.equal(task.calls.length, 1);
+  });
+
+  it('aborts what runs longer than its definition allows, and fails it for good', async () => {
+    const task = new ScriptedTask('time.out', { timeoutMs: 30, retry: { attempts: 5, backoff: { delayMs: 0 } } });
+    await setUp([task.handler]);
+    const { id } = await producer.enqueue(task.definition, {});
+    const call = await task.call();
+    const cause = await call.aborted;
+    assert.ok(cause instanceof TimedOut && cause.timeoutMs === 30);
+    call.throws(cause);
+    const view = await ended(id);
+    assert.deepEqual([view.state, view.attempt, view.error], ['failed', 1, 'Timed out after 30 ms']);
+  });
+
+  it('retries after a timeout if the definition says so, and gives up a deaf handler', async () => {
+    const task = new ScriptedTask('time.retry', { timeoutMs: 30, retryOnTimeout: true, retry: { attempts: 2, backoff: { delayMs: 0 } } });
+    await setUp([task.handler], { stopGraceMs: 10 });
+    const { id } = await producer.enqueue(task.definition, {});
+    (await task.call(1)).returns('second time');
+    const view = await ended(id);
+    assert.deepEqual([view.state, view.attempt, view.result], ['completed', 2, 'second time']);
+    assert.equal(worker.status().zombies, 1);
+    task.calls[0]?.returns();
+  });
+
+  it('runs a task of the longest timeout there is', async () => {
+    const task = new ScriptedTask('time.long', { timeoutMs: 2_147_483_647 });
+    await setUp([task.handler]);
+    const { id } = await producer.enqueue(task.definition, {});
+    const call = await task.call();
+    const other = await producer.enqueue(fleetCanary, { run_ms: 5 });
+    await producer.result(other);
+    assert.equal(call.context.signal.aborted, false);
+    call.returns();
+    assert.equal((await ended(id)).state, 'completed');
+    assert.throws(() => defineTask({ name: 'time.longer', input: z.unknown(), timeoutMs: 2_147_483_648 }), { code: 'INVALID_DEFINITION' });
+  });
+
+  it('fails a task whose output does not match its schema, or is not JSON', async () => {
+    const output = z.object({ n: z.number() });
+    const results = { 'out.bad': { n: 'one' }, 'out.none': undefined, 'out.good': { n: 1 } } as const;
+    const tasks = Object.entries(results).map(([name, result]) => {
+      const definition = defineTask({ name, input: z.unknown(), output });
+      return { definition, handler: defineHandler(definition, () => result as { n: number }) };
+    });
+    const circle: Record<string, unknown> = {};
+    circle['self'] = circle;
+    const notJson = defineTask({ name: 'out.circle', input: z.unknown() });
+    await setUp([...tasks.map(({ handler }) => handler), defineHandler(notJson, () => circle)]);
+    const views = [];
+    for (const { definition } of [...tasks, { definition: notJson }]) views.push(await ended((await producer.enqueue(definition, {})).id));
+    assert.deepEqual(views.map(({ state }) => state), ['failed', 'failed', 'completed', 'failed']);
+    assert.match(views[0]?.error ?? '', /^Bad output of out\.bad: n: /);
+    assert.match(views[1]?.error ?? '', /^Bad output of out\.none: /);
+    assert.match(views[3]?.error ?? '', /circular/i);
+    await worker.stop();
+    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+  });
+
+  it('says that a task returned nothing with null', async () => {
+    const task = new ScriptedTask('out.nothing');
+    await setUp([task.handler]);
+    const { id } = await producer.enqueue(task.definition, {});
+    (await task.call()).returns(undefined);
+    assert.equal(await producer.result(id), null);
+  });
+
+  it('fails a task that it does not know, naming those that it does; another worker may try', async () => {
+    const known = new ScriptedTask('mix.known');
+    await setUp([known.handler]);
+    const unknown = defineTask({ name: 'mix.unknown', input: z.unknown() });
+    const view = await ended((await producer.enqueue(unknown, {})).id);
+    assert.equal(view.state, 'failed');
+    assert.match(view.error ?? '', /^No handler for mix\.unknown on this worker; it has .*mix\.known/);
+  });
+
+  it('runs a job that a plain BullMQ queue added, which is registered meanwhile', async () => {
+    const task = new ScriptedTask('plain.job', { input: z.object({ n: z.number().default(4) }) });
+    await setUp([task.handler]);
+    const store = fleet.store({ keyPrefix: prefix });
+    const job = await store.queues.get('plain').add('plain.job', {});
+    const call = await task.call();
+    assert.deepEqual(call.context.input, { n: 4 });
+    assert.equal(call.context.item, null);
+    // The registration goes out on the connection that later tells of the end; it is asked for on another.
+    const registered = async () => fleet.client.hget(`${prefix}:tasks`, job.id as string);
+    assert.equal(await until(registered, (item) => item !== null), '');
+    assert.equal(await fleet.client.hget(`${prefix}:tasks:queues`, job.id as string), 'plain');
+    assert.deepEqual((await producer.list()).tasks.map(({ id }) => id), [job.id]);
+    call.returns(5);
+    await worker.stop();
+    assert.equal((await store.queues.get('plain').getJob(job.id as string))?.returnvalue, 5);
+    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+  });
+
+  it('fails at once, and only once, a job whose data somebody broke', async () => {
+    const task = new ScriptedTask('broken.data');
+    await setUp([task.handler]);
+    await worker.stop();
+    const { id } = await producer.enqueue(task.definition, {});
+    await fleet.client.hset(`${prefix}:bull:broken:${id}`, 'data', '{"n":');
+    const other = await fleet.worker(prefix, [task.handler]);
+    const view = await ended(id);
+    assert.equal(view.state, 'failed');
+    assert.match(view.error ?? '', /data is not JSON/);
+    await other.stop();
+    assert.deepEqual([task.calls.length, await fleet.registrySize(prefix)], [0, EMPTY_REGISTRY]);
+  });
+
+  it('is not alone in honouring a stop: a BullMQ worker that knows nothing of it fails the job without running it', async () => {
+    prefix = fleet.newPrefix();
+    const store = fleet.store({ keyPrefix: prefix });
+    const job = await store.queues.get('plain').add('plain.stop', {}, { attempts: 5, delay: 60_000, jobId: 'stopped' });
+    await fleet.client.hset(`${prefix}:bull:plain:${job.id}`, 'stop', '{"reason":null,"by":null,"at":1}', 'defa', 'Stopped');
+    let calls = 0;
+    const plain = new Worker('plain', () => Promise.resolve((calls += 1)), { connection: { port: fleet.redis.port }, prefix: `${prefix}:bull` });
+    const failed = once(plain, 'failed');
+    await job.promote();
+    const [, error] = (await failed) as [unknown, Error];
+    await plain.close();
+    assert.deepEqual([calls, error.message], [0, 'Stopped']);
+    await store.redis.sadd(store.keys.queues, 'plain');
+    assert.equal((await store.reader.read(['stopped'])).get('stopped')?.state, 'cancelled');
+  });
+
+  it('refuses handlers that would need a thread and come without a module', async () => {
+    const definition = defineTask({ name: 'thread.less', input: z.object({ thread: z.boolean() }) });
+    const always = defineHandler(definition, () => 1, { isolate: true });
+    await assert.rejects(createWorker({ redisUrl: fleet.redis.url, handlers: [always], logLevel: 'silent' }), { code: 'INVALID_DEFINITION', message: /taskModules/ });
+    let calls = 0;
+    const sometimes = defineHandler(definition, () => (calls += 1), { isolate: ({ thread }) => thread });
+    await setUp([sometimes]);
+    const refused = await ended((await producer.enqueue(definition, { thread: true })).id);
+    assert.equal(refused.state, 'failed');
+    assert.match(refused.error ?? '', /taskModules/);
+    assert.equal(await producer.result(await producer.enqueue(definition, { thread: false })), 1);
+  });
+
+  it('refuses two handlers of one task, and settings that cannot be', async () => {
+    const task = new ScriptedTask('fleet.canary');
+    const config = { redisUrl: fleet.redis.url, logLevel: 'silent' } as const;
+    await assert.rejects(createWorker({ ...config, handlers: [task.handler] }), { code: 'INVALID_DEFINITION' });
+    await assert.rejects(createWorker({ ...config, concurrency: 0 }), { code: 'INVALID_SETTINGS', message: /WORKER_CONCURRENCY/ });
+    await assert.rejects(createWorker({ ...config, redisUrl: '' }), { code: 'INVALID_SETTINGS' });
+  });
+});

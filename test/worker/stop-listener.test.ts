@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { type Producer, type TaskView, taskToJson } from '../../producer/index.js';
+import { StopRequested } from '../../shared/stop/cause.js';
+import { LogLines } from '../support/log-lines.js';
+import { ScriptedTask } from '../support/scripted-task.js';
+import { TestFleet } from '../support/test-fleet.js';
+
+const WAIT = { waitMs: 10_000 };
+const NO_POLL = { stopPollMs: 3_600_000 };
+
+describe('The stop listener', () => {
+  let fleet: TestFleet;
+  let prefix: string;
+  let producer: Producer;
+  let log: LogLines;
+  let task: ScriptedTask;
+
+  before(async () => {
+    fleet = await TestFleet.start();
+  });
+  after(() => fleet.stop());
+
+  async function setUp(config: Parameters<TestFleet['worker']>[2] = {}) {
+    prefix = fleet.newPrefix();
+    producer = fleet.producer({ keyPrefix: prefix });
+    log = new LogLines();
+    task = new ScriptedTask('listen.task', { retry: { attempts: 5 } });
+    const worker = await fleet.worker(prefix, [task.handler], { ...NO_POLL, loggers: log.loggers, ...config });
+    await log.waitFor(/Listening for stop commands/);
+    return worker;
+  }
+
+  const channel = () => `${prefix}:tasks:commands`;
+  const publish = (message: string | Buffer) => fleet.client.publish(channel(), message);
+
+  async function runOne(options: Parameters<Producer['enqueue']>[2] = {}) {
+    const { id } = await producer.enqueue(task.definition, {}, options);
+    const call = await task.call(task.calls.length);
+    void call.aborted.then((cause) => call.throws(cause));
+    return { id, call };
+  }
+
+  const cancelled = (id: string) => assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
+
+  it('survives whatever is published, logs what it cannot use, and stops the next task all the same', async () => {
+    await setUp();
+    const bad = {
+      'not JSON': ['', '{', 'stop', 'undefined', '{"action":"stop","task_id":"x"} trailing', '\u0000'],
+      'expected a JSON object': ['null', '5', '"stop"', '[]', '[{"action":"stop","task_id":"x"}]'],
+      'no action': ['{}', '{"task_id":"x"}'],
+      'unsupported action': ['{"action":"pause","task_id":"x"}', '{"action":5}', '{"action":null}', '{"action":{"stop":1}}', '{"action":"STOP","task_id":"x"}'],
+      'expected task_id': [
+        ...['{"action":"stop"}', '{"action":"stop","task_id":5}', '{"action":"stop","task_id":null}', '{"action":"stop","task_id":""}'],
+        ...['{"action":"stop","task_id":["x"]}', '{"action":"stop","task_ids":"x"}', '{"action":"stop","task_ids":[]}', '{"action":"stop","task_ids":["x",7]}'],
+        JSON.stringify({ action: 'stop', task_ids: Array(1_001).fill('x') }),
+        JSON.stringify({ action: 'stop', task_id: 'x'.repeat(501) }),
+      ],
+      'longer than': [JSON.stringify({ action: 'stop', task_id: 'x'.repeat(1_048_576) })],
+    };
+    for (const messages of Object.values(bad)) for (const message of messages) await publish(message);
+    await publish(randomBytes(1_000));
+    await publish(Buffer.from([0xff, 0xfe, 0x00]));
+    const { id } = await runOne();
+    await publish(JSON.stringify({ action: 'stop', task_id: id }));
+    await cancelled(id);
+    const problems = log.find(/Unsupported message/).map(({ problem }) => String(problem));
+    const expected = Object.entries(bad).flatMap(([problem, messages]) => messages.map(() => problem));
+    assert.equal(problems.length, expected.length + 2);
+    expected.forEach((problem, index) => assert.ok(problems[index]?.startsWith(problem), `${problems[index]} instead of ${problem}`));
+    assert.ok(problems.every((problem) => problem.length < 300), 'a message is not repeated in the log');
+  });
+
+  it('takes no notice of ids that nobody has, and of fields that it does not know', async () => {
+    await setUp();
+    await publish('{"action":"stop","task_id":"nobody","by":7,"reason":{"a":1},"recorded_at":"yesterday","more":true}');
+    await publish(JSON.stringify({ action: 'stop', task_id: '__proto__' }));
+    await publish(JSON.stringify({ action: 'stop', task_id: 'a:b', recorded_at: 1 }));
+    const { id } = await runOne();
+    await publish(JSON.stringify({ action: 'stop', task_id: id, reason: 5, by: '' }));
+    await cancelled(id);
+    const stop = (await producer.get(id))?.stop;
+    assert.deepEqual([stop?.reason, stop?.by], [null, null]);
+    assert.deepEqual(log.lines.filter(({ level }) => level >= 50), []);
+  });
+
+  it('takes for a stop one whose message wrongly says that it is recorded', async () => {
+    await setUp();
+    const { id } = await runOne();
+    await publish(JSON.stringify({ action: 'stop', task_id: id, reason: 'trust me', by: 'mallory', recorded_at: 1e300 }));
+    await cancelled(id);
+    const { state, stop, error } = (await producer.get(id)) ?? {};
+    assert.deepEqual([state, stop?.reason, stop?.via, error], ['cancelled', 'trust me', 'signal', 'Stopped by mallory: trust me']);
+    assert.ok(taskToJson((await producer.get(id)) as TaskView));
+  });
+
+  it('stops many tasks that one message names', async () => {
+    await setUp({ concurrency: 3 });
+    const tasks = [await runOne(), await runOne(), await runOne()];
+    await publish(JSON.stringify({ action: 'stop', task_id: tasks[0]?.id, task_ids: tasks.map(({ id }) => id), reason: 'all of them' }));
+    for (const { id } of tasks) await cancelled(id);
+    assert.equal((await producer.get(tasks[2]?.id ?? ''))?.stop?.reason, 'all of them');
+  });
+
+  it('stops by a command as open-webui sends it what runs, what waits and what is delayed, with several workers listening', async () => {
+    await setUp({ concurrency: 1 });
+    await fleet.worker(prefix, [], NO_POLL);
+    await fleet.worker(prefix, [], NO_POLL);
+    const running = await runOne({ item: 'chat-1' });
+    const queued = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
+    const delayed = await producer.enqueue(task.definition, {}, { item: 'chat-1', delay: 60_000 });
+    for (const id of [delayed.id, queued.id, running.id]) await publish(JSON.stringify({ action: 'stop', task_id: id }));
+    for (const id of [delayed.id, queued.id, running.id]) await cancelled(id);
+    assert.equal(task.calls.length, 1);
+    const views = await Promise.all([running.id, queued.id, delayed.id].map((id) => producer.get(id)));
+    assert.deepEqual(views.map((view) => [view?.state, view?.stop?.via, view?.attempt]), [['cancelled', 'signal', 1], ['cancelled', 'queue', 0], ['cancelled', 'queue', 0]]);
+  });
+
+  it('sends nothing round for a task of another program', async () => {
+    await setUp();
+    await fleet.worker(prefix, [], NO_POLL);
+    await fleet.client.hset(`${prefix}:tasks`, 'foreign-1', 'chat-1');
+    const heard: string[] = [];
+    const subscriber = fleet.redis.client();
+    await subscriber.subscribe(channel());
+    subscriber.on('message', (_channel: string, message: string) => heard.push(message));
+    const command = JSON.stringify({ action: 'stop', task_id: 'foreign-1' });
+    await publish(command);
+    // A later stop of a task of ours has gone the whole way round, so what the first one led to has as well.
+    const { id } = await runOne();
+    await producer.stop(id, WAIT);
+    await publish('marker');
+    await log.waitFor(/Unsupported message/);
+    assert.deepEqual(heard.filter((message) => message.includes('foreign-1')), [command]);
+    assert.equal(await fleet.client.hexists(`${prefix}:tasks`, 'foreign-1'), 1);
+    subscriber.disconnect();
+  });
+
+  it('stops only the one that is meant of two jobs that plain queues gave the same number', async () => {
+    prefix = fleet.newPrefix();
+    const [one, other] = [new ScriptedTask('one.task'), new ScriptedTask('other.task')];
+    const worker = await fleet.worker(prefix, [one.handler, other.handler], NO_POLL);
+    const store = fleet.store({ keyPrefix: prefix });
+    const jobs = [await store.queues.get('one').add('one.task', {}), await store.queues.get('other').add('other.task', {})];
+    assert.deepEqual(jobs.map(({ id }) => id), ['1', '1']);
+    const [call, otherCall] = [await one.call(), await other.call()];
+    assert.deepEqual([worker.status().running, call.context.signal.aborted], [['1', '1'], false]);
+    // What a stop of the second one leaves: its record and the message.
+    await fleet.client.hset(`${prefix}:bull:other:1`, 'stop', JSON.stringify({ reason: 'this one', by: null, at: 1 }), 'defa', 'Stopped');
+    await publish(JSON.stringify({ action: 'stop', task_id: '1', recorded_at: 1 }));
+    otherCall.throws(await otherCall.aborted);
+    assert.equal(call.context.signal.aborted, false);
+    call.returns();
+    await worker.stop();
+    assert.deepEqual(await Promise.all(['one', 'other'].map((queue) => store.queues.get(queue).getJobState('1'))), ['completed', 'failed']);
+  });
+
+  it('subscribes again by itself when its connection is cut, however often, and hears what is said then', async () => {
+    const worker = await setUp();
+    for (let round = 1; round <= 5; round += 1) {
+      const { id } = await runOne();
+      const back = (async () => {
+        while (log.find(/Listening for stop commands/).length <= round) await log.nextLine();
+      })();
+      await fleet.client.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+      await back;
+      assert.equal(worker.status().subscribed, true);
+      await publish(JSON.stringify({ action: 'stop', task_id: id }));
+      await cancelled(id);
+    }
+  });
+
+  it('finds at once, when Redis is back after a restart, what was recorded meanwhile', async () => {
+    const own = await TestFleet.start({ appendonly: 'yes' });
+    try {
+      log = new LogLines();
+      task = new ScriptedTask('listen.task');
+      prefix = own.newPrefix();
+      producer = own.producer({ keyPrefix: prefix });
+      const worker = await own.worker(prefix, [task.handler], { ...NO_POLL, loggers: log.loggers });
+      const { id } = await producer.enqueue(task.definition, {});
+      const call = await task.call();
+      await own.client.config('SET', 'appendfsync', 'always');
+      await own.client.hset(`${prefix}:bull:listen:${id}`, 'stop', JSON.stringify({ reason: 'unheard', by: null, at: 1 }), 'defa', 'Stopped');
+      await own.redis.kill();
+      await log.waitFor(/connection lost/);
+      await own.redis.restart();
+      const cause = await call.aborted;
+      assert.ok(cause instanceof StopRequested && cause.reason === 'unheard');
+      call.throws(cause);
+      await cancelled(id);
+      assert.equal(worker.status().subscribed, true);
+      // And what is said from now on is heard.
+      const { id: next } = await producer.enqueue(task.definition, {});
+      const second = await task.call(1);
+      void second.aborted.then((reason) => second.throws(reason));
+      assert.equal((await producer.stop(next, WAIT)).outcome, 'cancelled');
+    } finally {
+      await own.stop();
+    }
+  });
+});

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { isFleetError } from '../../shared/errors.js';
+import { resolveSettings } from '../../shared/settings.js';
+import { createWorker } from '../../worker/index.js';
+import { loadTaskModules } from '../../worker/task-modules.js';
+
+const API = new URL('../../worker/index.ts', import.meta.url).href;
+const ZOD = import.meta.resolve('zod');
+const HEAD = `import { defineHandler, defineTask } from '${API}'; import { z } from '${ZOD}';\n`;
+const task = (name: string) => `defineHandler(defineTask({ name: '${name}', input: z.unknown() }), () => 1)`;
+
+describe('TASK_MODULES', () => {
+  let cwd: string;
+
+  before(async () => {
+    cwd = await mkdtemp(join(tmpdir(), 'taskfleet-modules-'));
+  });
+  after(() => rm(cwd, { recursive: true }));
+
+  let count = 0;
+  async function moduleOf(source: string): Promise<string> {
+    const name = `module-${(count += 1)}.mjs`;
+    await writeFile(join(cwd, name), source);
+    return name;
+  }
+  const load = (...taskModules: string[]) => loadTaskModules(resolveSettings({ taskModules }), cwd);
+
+  it('gives the built-in tasks when there are none', async () => {
+    assert.deepEqual([...(await load()).keys()], ['chat.completion', 'document.index', 'fleet.canary']);
+  });
+
+  it('adds the handlers of a module: an array, or what a function makes of the settings', async () => {
+    const list = await moduleOf(`${HEAD} export default [${task('a.one')}, ${task('a.two')}];`);
+    const made = await moduleOf(`${HEAD} export default (settings) => [${task('b.one')}].slice(settings.concurrency === 10 ? 0 : 1);`);
+    const handlers = await load(list, made);
+    assert.deepEqual([...handlers.keys()].slice(3), ['a.one', 'a.two', 'b.one']);
+    const { source } = handlers.get('b.one') ?? {};
+    assert.equal(source?.name, 'b.one');
+    assert.ok(source?.moduleUrl.startsWith('file:///') && source.moduleUrl.endsWith(made));
+  });
+
+  it('takes an absolute path and a URL too', async () => {
+    const name = await moduleOf(`${HEAD} export default [${task('c.one')}];`);
+    assert.ok((await load(join(cwd, name))).has('c.one'));
+    assert.ok((await load(`file://${join(cwd, name)}`)).has('c.one'));
+  });
+
+  const bad: Record<string, [source: string | null, message: RegExp]> = {
+    'that is not there': [null, /Cannot find|ERR_MODULE_NOT_FOUND|no such file/i],
+    'with a syntax error': ['export default [', /Unexpected|Expected|Syntax/i],
+    'that throws': [`throw new Error('no database');`, /no database/],
+    'that throws what is no error': [`throw 'a text';`, /a text/],
+    'whose function throws': [`export default () => { throw new Error('no key'); };`, /its default export threw: no key/],
+    'that imports what is not there': [`import 'no-such-package-anywhere';`, /no-such-package-anywhere/],
+    'without a default export': [`export const handlers = [];`, /expected as its default export an array/],
+    'that exports nothing to run': [`export default [];`, /it exports no handlers/],
+    'that exports something else': [`export default 5;`, /expected as its default export an array/],
+    'that exports null': [`export default null;`, /expected as its default export an array/],
+    'that exports a promise': [`export default async () => [];`, /expected as its default export an array/],
+    'that exports a bare function in the list': [`export default [() => 1];`, /expected as its default export an array/],
+    'that exports a handler without a definition': [`export default [{ handle: () => 1, isolated: () => false }];`, /expected as its default export an array/],
+    'that exports a handler made by hand': [`${HEAD} export default [{ definition: { name: 'x', input: {} }, handle: () => 1 }];`, /expected as its default export an array/],
+    'that defines a task of ours again': [`${HEAD} export default [${task('fleet.canary')}];`, /the task fleet\.canary is defined in .* already/],
+    'that defines a task twice': [`${HEAD} export default [${task('d.one')}, ${task('d.one')}];`, /the task d\.one is defined in .* already/],
+    'with a bad definition': [`${HEAD} export default [${task('bad name!')}];`, /Bad task definition/],
+  };
+  for (const [what, [source, message]] of Object.entries(bad)) {
+    it(`refuses a module ${what}, and names it`, async () => {
+      const name = source === null ? 'no-such-module.mjs' : await moduleOf(source);
+      await assert.rejects(load(name), (error) => {
+        assert.ok(isFleetError(error, 'INVALID_TASK_MODULE'), String(error));
+        assert.match(error.message, message);
+        assert.ok(error.message.startsWith('Task module file:///') && error.message.includes(name), error.message);
+        assert.match(String(error.details['module']), new RegExp(`${name}$`));
+        return true;
+      });
+    });
+  }
+
+  it('is read before the worker connects to anything', async () => {
+    const config = { redisUrl: 'redis://127.0.0.1:1', logLevel: 'silent', cwd, taskModules: ['no-such-module.mjs'] } as const;
+    await assert.rejects(createWorker(config), { code: 'INVALID_TASK_MODULE' });
+  });
+});
