@@ -35,13 +35,18 @@ export class RunContext<Input> implements TaskContext<Input> {
     return this.#log;
   }
 
-  // Handlers take what they need from their context, `({ input, emit }) => …`: these work on their own.
+  // Handlers take what they need from their context, `({ input, emit }) => …`: these work on their own. A run that has
+  // ended is not heard: asked for its output now, it could get a new one.
   get progress(): TaskContext['progress'] {
-    return (value) => this.#output().progress(checkProgress(value));
+    return (value) => {
+      if (!this.#run.ended) this.#output().progress(checkProgress(value));
+    };
   }
 
   get emit(): TaskContext['emit'] {
-    return (chunk) => this.#output().emit(chunk);
+    return (chunk) => {
+      if (!this.#run.ended) this.#output().emit(chunk);
+    };
   }
 }
 

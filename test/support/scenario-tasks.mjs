@@ -6,8 +6,10 @@ import { defineHandler, defineTask } from '../../dist/worker/index.js';
 /** Waits for `ms`, heeding its signal or not, and then returns or throws. The same in scenario.ts. */
 const task = defineTask({
   name: 'scenario.task',
-  input: z.object({ ms: z.number(), deaf: z.boolean(), fails: z.boolean() }),
+  input: z.object({ ms: z.number().default(0), deaf: z.boolean().default(false), fails: z.boolean().default(false) }),
 });
+/** Says one word and burns CPU for ever. */
+const spin = defineTask({ name: 'scenario.spin', input: z.object({}) });
 
 export default [
   defineHandler(task, async ({ input, signal, attempt, log }) => {
@@ -16,4 +18,12 @@ export default [
     if (input.fails) throw new Error(`attempt ${attempt} failed`);
     return attempt;
   }),
+  defineHandler(
+    spin,
+    ({ emit }) => {
+      emit('spinning');
+      for (;;);
+    },
+    { isolate: true },
+  ),
 ];

@@ -7,13 +7,15 @@ import type { TestRedis } from './redis.js';
 
 const kept = { count: 1_000_000 };
 
-/** What the workers of the scenarios run beside the built-in tasks; its handler is in scenario-tasks.mjs. */
+/** What the workers of the scenarios run beside the built-in tasks; the handlers are in scenario-tasks.mjs. */
 export const scenarioTask = defineTask({
   name: 'scenario.task',
-  input: z.object({ ms: z.number().default(0), deaf: z.boolean().default(false), fails: z.boolean().default(false) }).transform((input) => input),
+  input: z.object({ ms: z.number().default(0), deaf: z.boolean().default(false), fails: z.boolean().default(false) }),
   retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 20, jitter: 0 } },
   retention: { completed: kept, failed: kept },
 });
+
+export const scenarioSpin = defineTask({ name: 'scenario.spin', input: z.object({}) });
 
 const MODULE = fileURLToPath(new URL('./scenario-tasks.mjs', import.meta.url));
 

@@ -55,7 +55,7 @@ export class TestFleet {
   }
 
   async stop(): Promise<void> {
-    for (const close of this.#opened.reverse()) await close();
+    for (const close of this.#opened.toReversed()) await close();
     await this.redis.stop();
   }
 

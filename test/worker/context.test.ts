@@ -121,6 +121,17 @@ describe("A handler's context", () => {
     assert.deepEqual(types, ['running', 'chunk', 'progress', 'failed']);
   });
 
+  it('has functions that work on their own', async () => {
+    const task = new ScriptedTask('context.destructured');
+    const { id, call } = await runOne(task);
+    const { emit, progress } = call.context;
+    emit('alone');
+    progress(50);
+    call.returns();
+    await producer.result(id);
+    assert.deepEqual((await eventsOf(id)).map(({ type }) => type), ['state', 'chunk', 'progress', 'state']);
+  });
+
   it('logs with the task, its name and the attempt, at the level of the component task', async () => {
     const task = new ScriptedTask('context.log');
     const { id, call } = await runOne(task);

@@ -12,7 +12,7 @@ import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 const WAIT = { waitMs: 10_000 };
 // eslint-disable-next-line typescript/unbound-method -- called with its worker
 const { processJob } = QueueWorker.prototype;
-/** So often as never: what a test sees came by message, not by polling. */
+/** Never, in effect: what a test sees came by message, not by polling. */
 const NO_POLL = { stopPollMs: 3_600_000 };
 
 describe('A stop', () => {
