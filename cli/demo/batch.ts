@@ -19,6 +19,8 @@ export interface BatchTask {
 export const STOPPED_CHAT = 'chat-novel';
 /** The item of which every task is stopped. */
 export const STOPPED_ITEM = 'report';
+/** Of that item, the one that burns its CPU. */
+export const SPINNING = 'report-spin';
 /**
  * Tasks that each worker runs at once, for each queue. The canaries take all slots of two workers, so that the last two
  * of `report` still wait when the item is stopped.

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Producer } from '../../producer/index.js';
-import { type BatchTask, STOPPED_CHAT, STOPPED_ITEM } from './batch.js';
+import { type BatchTask, SPINNING, STOPPED_CHAT, STOPPED_ITEM } from './batch.js';
 import { Board } from './board.js';
 import type { Screen } from './screen.js';
 import type { TaskRow } from './task-row.js';
@@ -52,7 +52,9 @@ async function stopSome(producer: Producer, board: Board, screen: Screen, signal
   screen.tell(screen.paint('yellow', `Stopping ${STOPPED_CHAT} in the middle of its stream, after ${chat.pieces} words …`));
   board.keep([await producer.stop(STOPPED_CHAT, { reason: 'heard enough', by: BY, waitMs: STOP_WAIT_MS })]);
 
-  await delay(PAUSE_MS, undefined, { signal });
+  // One of the item is to be found burning its CPU: it has said so by then.
+  const spinning = board.row(SPINNING);
+  await Promise.all([delay(PAUSE_MS, undefined, { signal }), board.until(() => spinning.share !== null || spinning.ended, signal)]);
   const live = board.rows.filter((row) => row.task.item === STOPPED_ITEM && !row.ended);
   screen.tell(screen.paint('yellow', `Stopping all of the item "${STOPPED_ITEM}": ${live.length} tasks that run, wait or are due in an hour …`));
   board.keep(await producer.stopItem(STOPPED_ITEM, { reason: 'no longer wanted', by: BY, waitMs: STOP_WAIT_MS }));

@@ -7,7 +7,7 @@ const PROGRESS_MS = 200;
 
 /**
  * The handler of `fleet.canary`: three ways to pass `run_ms`, of which only `cooperative` ends when it is asked to.
- * `cooperative` and `deaf` report progress; `spin` does nothing but burn its thread.
+ * `cooperative` and `deaf` report progress; `spin` says once that it has begun, and then does nothing but burn its thread.
  */
 export const fleetCanaryHandler = defineHandler(
   fleetCanary,
@@ -23,6 +23,7 @@ export const fleetCanaryHandler = defineHandler(
         await pass(context, elapsed);
         break;
       case 'spin':
+        context.progress(0);
         while (elapsed() < runMs);
         break;
       default:
