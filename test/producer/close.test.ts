@@ -64,8 +64,9 @@ test('a wait, a follower and a call without a connection end with CLOSED', async
   await Promise.all(closed);
 });
 
-test('closing does not wait for a Redis that is away', { timeout: 5_000 }, async () => {
+test('closing does not wait for a Redis that is away', { timeout: 5_000 }, async (context) => {
   const own = await TestFleet.start();
+  context.after(() => own.stop());
   const producer = own.producer();
   const task = await producer.enqueue(note, {});
   const waiting = producer.result(task).catch((error: unknown) => error);
@@ -73,7 +74,6 @@ test('closing does not wait for a Redis that is away', { timeout: 5_000 }, async
   await own.redis.kill();
   await producer.close();
   assert.ok(isFleetError(await waiting));
-  await own.redis.stop();
 });
 
 test('a producer that was never used can be closed', async () => {

@@ -155,8 +155,9 @@ test('tasks without a priority come first, then the lowest number, then the olde
   assert.deepEqual(order, ['none', 'a', 'b1', 'b2', 'z']);
 });
 
-test('when Redis has no memory left, enqueue says so and leaves nothing in the registry', async () => {
+test('when Redis has no memory left, enqueue says so and leaves nothing in the registry', async (context) => {
   const full = await TestFleet.start({ extraArgs: ['--maxmemory', '8mb', '--maxmemory-policy', 'noeviction'] });
+  context.after(() => full.stop());
   const keyPrefix = full.newPrefix();
   const producer = full.producer({ keyPrefix });
   const input = { text: 'x'.repeat(100_000) };
@@ -180,5 +181,4 @@ test('when Redis has no memory left, enqueue says so and leaves nothing in the r
   const ended = await producer.stop([...added, 'mine']);
   assert.ok(ended.every(({ outcome }) => outcome === 'cancelled'));
   assert.deepEqual(await full.registrySize(keyPrefix), EMPTY_REGISTRY);
-  await full.stop();
 });

@@ -98,11 +98,15 @@ test('a killed connection loses nothing and repeats nothing', async () => {
   assert.equal(connections.length, 1);
 });
 
-test('a restart of Redis that keeps its data loses nothing either', async () => {
+test('a restart of Redis that keeps its data loses nothing either', async (context) => {
   const own = await TestFleet.start({ appendonly: 'yes', extraArgs: ['--appendfsync', 'always'] });
   const settings = { ...resolveSettings({ redisUrl: own.redis.url, logLevel: 'silent', reconnectDelayMs: 20 }), redisUrl: own.redis.url };
   const logger = createLoggerFactory({ settings })('producer');
   const hub = new StreamHub(own.client, () => connect({ settings, policy: 'wait', logger, name: 'hub', resend: false }), logger);
+  context.after(async () => {
+    await hub.close();
+    await own.stop();
+  });
   const { until } = await follow(hub, 'stream');
   await own.client.xadd('stream', '*', 'v', 'before');
   await until(1);
@@ -110,8 +114,6 @@ test('a restart of Redis that keeps its data loses nothing either', async () => 
   await own.redis.restart();
   await own.client.xadd('stream', '*', 'v', 'after');
   assert.deepEqual(await until(2), ['before', 'after']);
-  await hub.close();
-  await own.stop();
 });
 
 test('a stream that is followed right after a lost connection is heard at once', { timeout: 3_000 }, async () => {

@@ -193,8 +193,9 @@ test('a server that stops answering in the middle is a connection error', async 
   await redis.restart();
 });
 
-test('a connection that is not made in time is a connection error', async () => {
+test('a connection that is not made in time is a connection error', async (context) => {
   const full = await startTestRedis({ extraArgs: ['--tcp-backlog', '1'] });
+  context.after(() => full.stop());
   process.kill(full.pid, 'SIGSTOP');
   // It accepts none of these: once the queue of those that wait is full, the next one gets no answer.
   const attempts = Array.from({ length: 6 }, () => new Redis(full.url, { connectTimeout: 100, retryStrategy: () => null }));
@@ -202,7 +203,6 @@ test('a connection that is not made in time is a connection error', async () => 
   assert.equal(errors[0].message, 'connect ETIMEDOUT');
   assert.ok(isConnectionError(errors[0]));
   for (const attempt of attempts) attempt.on('error', () => undefined).disconnect();
-  await full.stop();
 });
 
 test('what Redis itself answered passes as it is', async () => {

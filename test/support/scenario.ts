@@ -19,6 +19,11 @@ export const scenarioSpin = defineTask({ name: 'scenario.spin', input: z.object(
 
 const MODULE = fileURLToPath(new URL('./scenario-tasks.mjs', import.meta.url));
 
+/** Resolves when the handler of this scenario task is at work, in one of these processes. */
+export async function handlerBegins(workers: readonly NodeProcess[], id: string): Promise<void> {
+  await Promise.any(workers.map((worker) => worker.waitForLine(new RegExp(`"${id}".*begins, attempt`))));
+}
+
 /** A real worker process that takes tasks when this resolves. */
 export async function startWorker(redis: TestRedis, keyPrefix: string, env: Readonly<Record<string, string>> = {}): Promise<NodeProcess> {
   const settings = { REDIS_URL: redis.url, REDIS_KEY_PREFIX: keyPrefix, TASK_MODULES: MODULE, STOP_GRACE_MS: '200', SHUTDOWN_TIMEOUT_MS: '0', WORKER_LOG_LEVEL: 'debug' };
