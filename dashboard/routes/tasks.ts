@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
 import type { ListOptions, Producer, StopReceipt, TaskPage } from '../../producer/index.js';
 import { type ErrorCode, FleetError } from '../../shared/errors.js';
-import { checkId, checkItem } from '../../shared/keys.js';
+import { checkItem, checkKnownId } from '../../shared/keys.js';
 import { reachRedis } from '../reach-redis.js';
 import { sendJson } from '../send-json.js';
 
@@ -37,7 +37,7 @@ export function taskRoutes(producer: Producer): Router {
 
 function stopTask(producer: Producer): RequestHandler<{ task_id: string }> {
   return async ({ params }, res) => {
-    const id = idOf(params.task_id);
+    const id = checkKnownId(params.task_id);
     await reachRedis(producer);
     const { outcome } = await producer.stop(id, { by: BY });
     if (outcome === 'not_found') sendJson(res, { detail: `Task with ID ${id} not found.` }, { status: 404 });
@@ -82,11 +82,6 @@ async function* idsAsJson(producer: Producer, field: string, options: ListOption
     if (page.next === null) break;
   }
   yield ']}';
-}
-
-/** Whole numbers are refused for new tasks only: jobs that a plain BullMQ queue added have them, and can be stopped. */
-function idOf(id: string): string {
-  return /^\d{1,20}$/.test(id) ? id : checkId(id);
 }
 
 /** Express splits what a wildcard matched at its slashes, and decodes the parts. */
