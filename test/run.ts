@@ -44,7 +44,7 @@ function findFiles(): string[] {
 
 async function runFiles(): Promise<void> {
   // The files' processes get this process's own options; `--import tsx`, with which it was started, is one of them.
-  process.execArgv.push('--import', new URL('./support/time-limit.ts', import.meta.url).href);
+  process.execArgv.push('--import', new URL('./support/time-limit.mjs', import.meta.url).href);
   // Without this, the files' processes would outlive a runner that is asked to end.
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());

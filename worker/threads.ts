@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { UnrecoverableError } from 'bullmq';
 import { Piscina } from 'piscina';
+import { messageOf } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { Settings } from '../shared/settings.js';
 import { type AbortCause, StopRequested, TimedOut } from '../shared/stop/cause.js';
@@ -32,6 +33,8 @@ export class Threads {
   readonly #logger: Logger;
   #pool: Piscina<ThreadRun, ThreadResult> | null = null;
   #busy = 0;
+  /** Fails each run that was given to the pool and whose handler has not been called yet. */
+  readonly #starting = new Set<(error: Error) => void>();
   /** Begins each run that waits for a free thread. In the order in which they came. */
   readonly #waiting = new Set<() => void>();
 
@@ -45,19 +48,31 @@ export class Threads {
     const pool = (this.#pool ??= this.#createPool());
     const { port1: near, port2: far } = new MessageChannel();
     const killer = new AbortController();
+    const failStart = (error: Error): void => killer.abort(error);
     let started = false;
     near.on('message', (message: ThreadMessage) => {
       if (message.type !== 'started') return this.#receive(message, context);
       started = true;
+      this.#starting.delete(failStart);
       onStarted();
     });
     const closed = once(near, 'close');
     const { id, item, attempt, input } = context;
     const run: ThreadRun = { ...source, settings: this.#settings, id, item, attempt, input, port: far };
     // The thread closes its end last, after everything that it said; the result may overtake that on its way here.
-    const result = this.#inTurn(killer.signal, () => pool.run(run, { transferList: [far], signal: killer.signal }))
+    const begin = (): Promise<ThreadResult> => {
+      this.#starting.add(failStart);
+      return pool.run(run, { transferList: [far], signal: killer.signal });
+    };
+    const result = this.#inTurn(killer.signal, begin)
       .then((ended) => closed.then(() => valueOf(ended)))
-      .finally(() => near.close());
+      .catch((error: unknown) => {
+        throw killer.signal.aborted ? killer.signal.reason : error;
+      })
+      .finally(() => {
+        this.#starting.delete(failStart);
+        near.close();
+      });
     return {
       result,
       get started() {
@@ -111,8 +126,12 @@ export class Threads {
       // Piscina's default puts an idle thread to sleep before its port is closed and what was said on it is sent.
       atomics: 'disabled',
     });
-    // A thread that breaks outside of a run; without a listener it would end the process.
-    pool.on('error', (error) => this.#logger.error({ error }, 'A thread failed'));
+    // A thread that breaks outside of a run; without a listener it would end the process. If it could not even start,
+    // the run that it was for would wait for ever.
+    pool.on('error', (error) => {
+      this.#logger.error({ error }, 'A thread failed');
+      for (const failStart of this.#starting) failStart(new Error(`No thread could be started: ${messageOf(error)}`));
+    });
     return pool;
   }
 

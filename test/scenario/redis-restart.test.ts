@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
 import type { NodeProcess } from '../support/processes.js';
-import { scenarioTask, startWorker } from '../support/scenario.js';
+import { handlerBegins, scenarioTask, startWorker } from '../support/scenario.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
@@ -46,7 +46,7 @@ describe('When Redis is killed and started again while two workers run tasks', (
 
     for (let round = 0; round < 4; round += 1) {
       const { id } = await producer.enqueue(scenarioTask, { ms: 600_000 });
-      await until(() => producer.get(id), (task) => task?.state === 'running');
+      await handlerBegins(workers, id);
       const receipt = await producer.stop(id, { waitMs: 10_000 });
       assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'signal']);
       assert.ok((receipt.latencyMs ?? Infinity) < 1_000, `${receipt.latencyMs} ms`);

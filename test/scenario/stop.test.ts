@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
 import { fleetCanary } from '../../shared/task/builtin.js';
 import type { NodeProcess } from '../support/processes.js';
-import { scenarioSpin, scenarioTask, startWorker } from '../support/scenario.js';
+import { handlerBegins, scenarioSpin, scenarioTask, startWorker } from '../support/scenario.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
@@ -40,13 +40,13 @@ describe('A stop from one process', () => {
       assert.deepEqual([task?.state, task?.error, task?.attempt], ['cancelled', 'Stopped by a test: enough', 1]);
       assert.ok(workers.some(({ pid }) => task?.worker?.startsWith(`${hostname()}-${pid}-`)), String(task?.worker));
     }
-    assert.equal(await producer.hasActiveTasks('chat-1'), false);
+    await until(() => producer.hasActiveTasks('chat-1'), (active) => !active);
   });
 
   it('holds for a task that fails on its own upon the abort, and leaves its neighbours alone', async () => {
     const stopped = await producer.enqueue(scenarioTask, { ms: 600_000 }, { item: 'chat-2' });
     const others = await producer.enqueueMany(scenarioTask, [200, 200, 200].map((ms) => ({ input: { ms } })));
-    await until(() => producer.get(stopped), (task) => task?.state === 'running');
+    await handlerBegins(workers, stopped.id);
     const [receipt] = await producer.stopItem('chat-2', { waitMs: 10_000 });
     assert.deepEqual([receipt?.outcome, receipt?.via], ['cancelled', 'signal']);
     for (const other of others) assert.equal(await producer.result(other), 1);

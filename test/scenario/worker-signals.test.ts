@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
-import { scenarioTask, startWorker } from '../support/scenario.js';
+import type { NodeProcess } from '../support/processes.js';
+import { handlerBegins, scenarioTask, startWorker } from '../support/scenario.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
-import { until } from '../support/until.js';
 
 describe('SIGTERM to a worker process', () => {
   let fleet: TestFleet;
@@ -21,15 +21,15 @@ describe('SIGTERM to a worker process', () => {
     return startWorker(fleet.redis, keyPrefix, env);
   }
 
-  async function running(input: { ms: number; deaf?: boolean }): Promise<string> {
+  async function running(worker: NodeProcess, input: { ms: number; deaf?: boolean }): Promise<string> {
     const { id } = await producer.enqueue(scenarioTask, input, { item: 'chat-1' });
-    await until(() => producer.get(id), (task) => task?.state === 'running');
+    await handlerBegins([worker], id);
     return id;
   }
 
   it('lets tasks end that do so in time, hands the others to another worker, and ends with code 0', async () => {
     const worker = await setUp({ SHUTDOWN_TIMEOUT_MS: '1500' });
-    const [soon, heeding, deaf] = [await running({ ms: 700 }), await running({ ms: 4_000 }), await running({ ms: 4_000, deaf: true })];
+    const [soon, heeding, deaf] = [await running(worker, { ms: 700 }), await running(worker, { ms: 4_000 }), await running(worker, { ms: 4_000, deaf: true })];
     worker.kill('SIGTERM');
     await worker.waitForLine(/nothing more is fetched/);
     const waiting = await producer.enqueue(scenarioTask, { ms: 0 });
@@ -50,7 +50,7 @@ describe('SIGTERM to a worker process', () => {
 
   it('twice ends it without waiting', async () => {
     const worker = await setUp({ SHUTDOWN_TIMEOUT_MS: '600000' });
-    await running({ ms: 600_000, deaf: true });
+    await running(worker, { ms: 600_000, deaf: true });
     worker.kill('SIGTERM');
     await worker.waitForLine(/nothing more is fetched/);
     worker.kill('SIGTERM');

@@ -8,6 +8,7 @@ import { deferred } from '../support/deferred.js';
 import { LogLines } from '../support/log-lines.js';
 import { ScriptedTask } from '../support/scripted-task.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { until } from '../support/until.js';
 
 const WAIT = { waitMs: 10_000 };
 // eslint-disable-next-line typescript/unbound-method -- called with its worker
@@ -270,7 +271,7 @@ describe('A stop', () => {
     const receipts = await producer.stopItem('chat-9', WAIT);
     assert.deepEqual(receipts.map(({ outcome }) => outcome), Array(8).fill('cancelled'));
     assert.equal(receipts.filter(({ via }) => via === 'signal').length, 5);
-    assert.equal(await producer.hasActiveTasks('chat-9'), false);
+    await until(() => producer.hasActiveTasks('chat-9'), (active) => !active);
     await producer.result(other);
   });
 });

@@ -8,7 +8,9 @@ import { z } from 'zod';
 import type { Producer, TaskEvent } from '../../producer/index.js';
 import { fleetCanary } from '../../shared/task/builtin.js';
 import { type FleetWorker, type WorkerConfig, defineTask } from '../../worker/index.js';
+import { COMMAND } from '../support/command.js';
 import { LogLines } from '../support/log-lines.js';
+import { spawnNode } from '../support/processes.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
@@ -191,6 +193,18 @@ describe('An isolated handler', () => {
     assert.deepEqual([view?.state, view?.attempt], ['queued', 0]);
     await producer.stop(id);
     assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+  });
+
+  it('fails when no thread can be started, instead of waiting for ever', async () => {
+    const preload = join(folder, 'preload.mjs');
+    await writeFile(preload, `import { isMainThread } from 'node:worker_threads'; if (!isMainThread) throw new Error('no room');`);
+    const env = { REDIS_URL: fleet.redis.url, REDIS_KEY_PREFIX: prefix, TASK_MODULES: join(folder, 'tasks.mjs'), THREAD_POOL_SIZE: '1' };
+    const child = spawnNode(['--import', preload, COMMAND, 'worker'], { env });
+    for (let round = 0; round < 2; round += 1) {
+      const view = await ended(await enqueue('thread.context'));
+      assert.deepEqual([view?.state, view?.error], ['failed', 'No thread could be started: no room']);
+    }
+    await child.stop();
   });
 
   it('is the canary that spins', async (t) => {

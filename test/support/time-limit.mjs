@@ -2,17 +2,19 @@
  * Loaded before each test file by test/run.ts: ends the file's process if one of its tests takes too long, and says which.
  * A test's own `timeout` is gentler, as its hooks still run; this is for the tests that have none. (Node's own default,
  * `--test-timeout`, applies to whole files on Node 20.)
+ *
+ * Not TypeScript: threads are started with the same options and load this too, and there is no loader for it there.
  */
 import { afterEach, beforeEach } from 'node:test';
 import { isMainThread } from 'node:worker_threads';
 
 const LIMIT_MS = 120_000;
 
-// Threads, and processes that a test forks, are started with the same options and load this too.
+// Processes that a test forks load this as well.
 if (isMainThread && process.argv[1]?.endsWith('.test.ts')) {
   // Kept from tests that mock the timers.
   const { setTimeout, clearTimeout } = globalThis;
-  const timers = new WeakMap<object, NodeJS.Timeout>();
+  const timers = new WeakMap();
 
   beforeEach((context) => {
     const timer = setTimeout(() => {
