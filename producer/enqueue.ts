@@ -115,16 +115,13 @@ export class Enqueuer {
 
   async #register(pending: readonly Pending[]): Promise<void> {
     const writes = new MergedWrites(this.#keys);
-    const pipeline = this.#redis.pipeline();
     const newQueues = new Set<string>();
     for (const { job, item, queue } of pending) {
       writes.add({ id: job.id, item, queue, at: job.timestamp });
       if (!this.#knownQueues.has(queue)) newQueues.add(queue);
     }
-    for (const queue of newQueues) pipeline.sadd(this.#keys.queues, queue);
-    writes.flushInto(pipeline);
-    const failed = (await pipeline.exec())?.find(([error]) => error !== null);
-    if (failed) throw failed[0] as Error;
+    const known = [...newQueues].map((queue) => this.#redis.sadd(this.#keys.queues, queue));
+    await Promise.all([...known, ...writes.flushInto(this.#redis)]);
     for (const queue of newQueues) this.#knownQueues.add(queue);
   }
 

@@ -1,7 +1,9 @@
+import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Logger } from '../shared/logger.js';
 import { hangUp } from '../shared/redis/connect.js';
+import { Notice } from './notice.js';
 
 export interface StreamEntry {
   readonly id: string;
@@ -19,6 +21,8 @@ const BLOCK_MS = 5_000;
 const READ_AT_ONCE = 1_000;
 const RETRY_MS = 5;
 const RETRY_AFTER_ERROR_MS = 100;
+/** How long the connection stays when nothing is followed: the next one will probably come soon. */
+const LINGER_MS = 10_000;
 
 /**
  * Follows any number of Redis streams over one connection, with one blocking read at a time. After a lost connection it
@@ -29,6 +33,7 @@ export class StreamHub {
   readonly #connect: () => Redis;
   readonly #logger: Logger;
   readonly #streams = new Map<string, Stream>();
+  readonly #followed = new Notice();
   #reading: ReadonlySet<string> = new Set();
   #blocking: Redis | null = null;
   #clientId: number | null = null;
@@ -52,6 +57,7 @@ export class StreamHub {
     }
     const followed = stream;
     followed.listeners.add(listener);
+    this.#followed.raise();
     this.#loop ??= this.#run();
     void this.#include(key);
     return () => {
@@ -63,6 +69,7 @@ export class StreamHub {
   async close(): Promise<void> {
     this.#closed = true;
     this.#streams.clear();
+    this.#followed.raise();
     if (this.#blocking) hangUp(this.#blocking);
     await this.#loop;
   }
@@ -79,28 +86,42 @@ export class StreamHub {
     const redis = this.#connect();
     this.#blocking = redis;
     redis.on('close', () => {
-      this.#clientId = null;
+      if (this.#blocking === redis) this.#clientId = null;
     });
-    while (!this.#closed && this.#streams.size > 0) {
+    while (await this.#wanted()) {
       try {
-        this.#clientId ??= await redis.client('ID');
-        const keys = [...this.#streams.keys()];
-        this.#reading = new Set(keys);
-        const ids = keys.map((key) => this.#streams.get(key)?.lastId ?? '0-0');
-        const read = await redis.xread('COUNT', READ_AT_ONCE, 'BLOCK', BLOCK_MS, 'STREAMS', ...keys, ...ids);
-        for (const [key, entries] of read ?? []) this.#deliver(key, entries);
+        await this.#read(redis);
       } catch (error) {
         if (this.#closed) break;
         this.#logger.debug({ error }, 'Reading streams failed, trying again');
         await setTimeout(RETRY_AFTER_ERROR_MS);
       }
     }
-    hangUp(redis);
-    this.#reading = new Set();
     this.#blocking = null;
     this.#clientId = null;
     this.#loop = null;
-    if (!this.#closed && this.#streams.size > 0) this.#loop = this.#run();
+    const ended = redis.status === 'ready' ? once(redis, 'end') : null;
+    hangUp(redis);
+    await ended;
+  }
+
+  /** Whether there is something to follow, now or soon. */
+  async #wanted(): Promise<boolean> {
+    while (!this.#closed && this.#streams.size === 0) {
+      this.#reading = new Set();
+      if (!(await this.#followed.wait(LINGER_MS))) return this.#streams.size > 0;
+    }
+    return !this.#closed;
+  }
+
+  async #read(redis: Redis): Promise<void> {
+    this.#clientId ??= await redis.client('ID');
+    const keys = [...this.#streams.keys()];
+    this.#reading = new Set(keys);
+    const ids = keys.map((key) => this.#streams.get(key)?.lastId ?? '0-0');
+    if (keys.length === 0) return;
+    const read = await redis.xread('COUNT', READ_AT_ONCE, 'BLOCK', BLOCK_MS, 'STREAMS', ...keys, ...ids);
+    for (const [key, entries] of read ?? []) this.#deliver(key, entries);
   }
 
   #deliver(key: string, raw: readonly [id: string, fields: string[]][]): void {

@@ -57,18 +57,14 @@ export class RegistryWriter {
   readonly #send = (): void => {
     this.#scheduled = false;
     this.#sentAt = performance.now();
-    const pipeline = this.#store.redis.pipeline();
-    this.#writes.flushInto(pipeline);
-    for (const [id, state] of this.#states) writeState(pipeline, this.#store.keys.events(id), state);
+    const { redis, keys } = this.#store;
+    const sent = this.#writes.flushInto(redis);
+    for (const [id, state] of this.#states) sent.push(...writeState(redis, keys.events(id), state));
     this.#states = [];
-    if (pipeline.length === 0) return;
-    this.#sending = pipeline.exec().then(
-      (replies) => this.#warn(replies?.find(([error]) => error !== null)?.[0]),
-      (error: unknown) => this.#warn(error),
-    );
+    if (sent.length > 0) this.#sending = Promise.all(sent).catch((error: unknown) => this.#warn(error));
   };
 
   #warn(error: unknown): void {
-    if (error) this.#logger.warn({ error }, 'Registry not updated; the entries of ended tasks stay');
+    this.#logger.warn({ error }, 'Registry not updated; the entries of ended tasks stay');
   }
 }

@@ -55,9 +55,11 @@ export class TaskRunner {
   async run(job: FleetJob, token: string): Promise<unknown> {
     const run = this.#begin(job, token);
     try {
-      const outcome = await this.#attempt(run, job).finally(() => run.end());
+      const outcome = await this.#attempt(run, job);
+      run.end();
       return await this.#conclude(run, job, token, outcome);
     } finally {
+      run.end();
       this.#options.runs.untrack(run);
     }
   }
@@ -102,23 +104,27 @@ export class TaskRunner {
   /** The handler in this thread. If it does not end within grace of an abort, it is given up: its slot is free, and it may do what it likes. */
   #inProcess(run: Run, handler: LoadedHandler, context: RunContext<unknown>): Promise<HandlerEnd> {
     return new Promise((resolve) => {
-      const grace = new Grace(() => {
-        if (run.stop) run.via = 'abandon';
-        this.#abandon(run, handled);
-        finish({ kind: 'abandoned' });
-      });
+      let grace: Grace | null = null;
       const timeout = this.#startTimeout(run, handler);
       const finish = (end: HandlerEnd): void => {
         if (timeout) clearTimeout(timeout);
-        grace.cancel();
+        grace?.cancel();
         resolve(end);
+      };
+      const giveUp = (): void => {
+        if (run.stop) run.via = 'abandon';
+        this.#abandon(run, handled);
+        finish({ kind: 'abandoned' });
       };
       const handled = callHandler(handler, context);
       handled.then(
         (value) => finish({ kind: 'returned', value }),
         (error: unknown) => finish({ kind: 'threw', error }),
       );
-      run.onAbort((cause) => grace.limit(this.#graceMs(cause)));
+      run.onAbort((cause) => {
+        grace ??= new Grace(giveUp);
+        grace.limit(this.#graceMs(cause));
+      });
     });
   }
 

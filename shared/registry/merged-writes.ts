@@ -1,4 +1,3 @@
-import type { ChainableCommander } from 'ioredis';
 import { chunks } from '../chunks.js';
 import type { Keys } from '../keys.js';
 
@@ -9,6 +8,21 @@ export interface Registration {
   readonly queue: string;
   /** When it was enqueued, in ms. */
   readonly at: number;
+}
+
+type Words = (string | number)[];
+
+/**
+ * What takes the writes: a pipeline, or a connection. A pipeline saves writes to the socket; but each one is a new object
+ * that ioredis gives every script of its connection, BullMQ's too, which costs as much as ten commands.
+ */
+export interface RegistryCommands {
+  hset(key: string, ...fieldsAndValues: Words): unknown;
+  hdel(key: string, ...fields: string[]): unknown;
+  zadd(key: string, ...scoresAndMembers: Words): unknown;
+  zrem(key: string, ...members: string[]): unknown;
+  sadd(key: string, ...members: string[]): unknown;
+  srem(key: string, ...members: string[]): unknown;
 }
 
 /** Words of one command, field and value each one. Even, so that pairs stay together. */
@@ -24,8 +38,8 @@ export class MergedWrites {
   #queues: string[] = [];
   #live: (string | number)[] = [];
   #removed: string[] = [];
-  #itemsAdded = new Map<string, string[]>();
-  #itemsRemoved = new Map<string, string[]>();
+  readonly #itemsAdded = new Map<string, string[]>();
+  readonly #itemsRemoved = new Map<string, string[]>();
 
   constructor(keys: Keys) {
     this.#keys = keys;
@@ -43,39 +57,42 @@ export class MergedWrites {
     if (item !== '') append(this.#itemsRemoved, item, id);
   }
 
-  get empty(): boolean {
-    return this.#tasks.length === 0 && this.#removed.length === 0;
+  /** Hands over the gathered writes, registrations first, and forgets them. Returns what each command returned. */
+  flushInto(commands: RegistryCommands): unknown[] {
+    return [...this.#flushAdded(commands), ...this.#flushRemoved(commands)];
   }
 
-  /** Adds the gathered writes to a pipeline, registrations first, and forgets them. Returns how many commands it added. */
-  flushInto(pipeline: ChainableCommander): number {
-    const before = pipeline.length;
-    if (this.#tasks.length > 0) {
-      // The queue first: an id without one is a foreign task.
-      for (const words of chunks(this.#queues, WORDS_AT_ONCE)) pipeline.hset(this.#keys.taskQueues, ...words);
-      for (const words of chunks(this.#tasks, WORDS_AT_ONCE)) pipeline.hset(this.#keys.tasks, ...words);
-      for (const words of chunks(this.#live, WORDS_AT_ONCE)) pipeline.zadd(this.#keys.live, ...words);
-      for (const [item, ids] of this.#itemsAdded) {
-        for (const words of chunks(ids, WORDS_AT_ONCE)) pipeline.sadd(this.#keys.item(item), ...words);
-      }
-      this.#tasks = [];
-      this.#queues = [];
-      this.#live = [];
-      if (this.#itemsAdded.size > 0) this.#itemsAdded = new Map();
+  #flushAdded(commands: RegistryCommands): unknown[] {
+    if (this.#tasks.length === 0) return [];
+    const sent: unknown[] = [];
+    // The queue first: an id without one is a foreign task.
+    for (const words of chunks(this.#queues, WORDS_AT_ONCE)) sent.push(commands.hset(this.#keys.taskQueues, ...words));
+    for (const words of chunks(this.#tasks, WORDS_AT_ONCE)) sent.push(commands.hset(this.#keys.tasks, ...words));
+    for (const words of chunks(this.#live, WORDS_AT_ONCE)) sent.push(commands.zadd(this.#keys.live, ...words));
+    for (const [item, ids] of this.#itemsAdded) {
+      for (const words of chunks(ids, WORDS_AT_ONCE)) sent.push(commands.sadd(this.#keys.item(item), ...words));
     }
-    if (this.#removed.length > 0) {
-      for (const words of chunks(this.#removed, WORDS_AT_ONCE)) {
-        pipeline.hdel(this.#keys.tasks, ...words);
-        pipeline.hdel(this.#keys.taskQueues, ...words);
-        pipeline.zrem(this.#keys.live, ...words);
-      }
-      for (const [item, ids] of this.#itemsRemoved) {
-        for (const words of chunks(ids, WORDS_AT_ONCE)) pipeline.srem(this.#keys.item(item), ...words);
-      }
-      this.#removed = [];
-      if (this.#itemsRemoved.size > 0) this.#itemsRemoved = new Map();
+    this.#tasks = [];
+    this.#queues = [];
+    this.#live = [];
+    this.#itemsAdded.clear();
+    return sent;
+  }
+
+  #flushRemoved(commands: RegistryCommands): unknown[] {
+    if (this.#removed.length === 0) return [];
+    const sent: unknown[] = [];
+    for (const words of chunks(this.#removed, WORDS_AT_ONCE)) {
+      sent.push(commands.hdel(this.#keys.tasks, ...words));
+      sent.push(commands.hdel(this.#keys.taskQueues, ...words));
+      sent.push(commands.zrem(this.#keys.live, ...words));
     }
-    return pipeline.length - before;
+    for (const [item, ids] of this.#itemsRemoved) {
+      for (const words of chunks(ids, WORDS_AT_ONCE)) sent.push(commands.srem(this.#keys.item(item), ...words));
+    }
+    this.#removed = [];
+    this.#itemsRemoved.clear();
+    return sent;
   }
 }
 

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { ChainableCommander, Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 
 /** What `recordStop` found: see the script's header. */
 export type RecordedStop = [
@@ -15,9 +15,6 @@ export type ScriptedRedis = Redis & {
   foreignTasks(...keysAndArguments: Arguments): Promise<string[]>;
   readTasks(...keysAndArguments: Arguments): Promise<((string | null)[] | null)[]>;
   recordStop(...keysAndArguments: Arguments): Promise<RecordedStop[]>;
-};
-export type ScriptedPipeline = ChainableCommander & {
-  recordStop(...keysAndArguments: Arguments): ScriptedPipeline;
 };
 
 /** The number in a file's name is how many keys the script takes. */

@@ -5,7 +5,7 @@ import { messageOf } from '../errors.js';
 import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
 import { MergedWrites } from '../registry/merged-writes.js';
-import type { RecordedStop, ScriptedPipeline, ScriptedRedis } from '../scripts/define-scripts.js';
+import type { RecordedStop, ScriptedRedis } from '../scripts/define-scripts.js';
 import type { Queues } from '../task/queues.js';
 import { writeState } from '../task/event-stream.js';
 import type { TaskReader } from '../task/task-reader.js';
@@ -69,25 +69,21 @@ export class Stopper {
     const at = Date.now();
     const stop = { reason, by, at };
     const token = `stop:${uuidv7()}`;
-    // One pipeline: the intents first, then the message, so that whoever hears it finds its intent.
-    const pipeline = this.#redis.pipeline() as ScriptedPipeline;
     const groups = [...byQueue].flatMap(([queue, all]) => chunks(all, RECORD_AT_ONCE).map((some, index) => ({ queue, some, searches: index === 0 ? MAX_SEARCHES : 0 })));
-    for (const group of groups) this.#addRecord(pipeline, group, { stop: formatStop(stop), text: describeStop(reason, by), token });
-    const passOn = fromCommand ? [] : [...foreign.keys()];
-    for (const message of formatCommands(passOn, { reason, by, recordedAt: null })) pipeline.publish(this.#keys.commands, message);
     const live = groups.flatMap(({ some }) => some);
-    for (const message of formatCommands(live, { reason, by, recordedAt: at })) pipeline.publish(this.#keys.commands, message);
-    if (pipeline.length === 0) return results;
-    const replies = (await pipeline.exec()) ?? [];
+    const passOn = fromCommand ? [] : [...foreign.keys()];
+    // All at once, the intents first: the connection keeps the order, so whoever hears the message finds its intent.
+    const recording = groups.map((group) => this.#record(group, { stop: formatStop(stop), text: describeStop(reason, by), token }));
+    const messages = [...formatCommands(passOn, { reason, by, recordedAt: null }), ...formatCommands(live, { reason, by, recordedAt: at })];
+    const publishing = messages.map((message) => this.#redis.publish(this.#keys.commands, message));
+    const [recorded] = await Promise.all([Promise.all(recording), Promise.all(publishing)]);
 
-    const found = groups.flatMap(({ queue, some }, index): Found[] => {
-      const [error, recorded] = replies[index] ?? [new Error('no reply')];
-      if (error) throw error;
-      return (recorded as RecordedStop[]).map((entry, place) => ({ id: some[place] as string, queue, recorded: entry }));
-    });
-    for (const { id, recorded } of found) results.set(id, resultOf(recorded));
-    await this.#announce(found);
-    const settled = await this.#settle(found.filter(({ recorded }) => recorded[0] === 'taken'), token);
+    const found = groups.flatMap(({ queue, some }, index): Found[] =>
+      (recorded[index] ?? []).map((entry, place) => ({ id: some[place] as string, queue, recorded: entry })),
+    );
+    for (const one of found) results.set(one.id, resultOf(one.recorded));
+    const taken = found.filter((one) => one.recorded[0] === 'taken');
+    const [settled] = await Promise.all([this.#settle(taken, token), this.#announce(found)]);
     for (const id of settled) results.set(id, 'settled');
     return results;
   }
@@ -98,22 +94,17 @@ export class Stopper {
    */
   async settleIfStopped(queue: string, id: string): Promise<boolean> {
     const token = `stop:${uuidv7()}`;
-    const pipeline = this.#redis.pipeline() as ScriptedPipeline;
-    this.#addRecord(pipeline, { queue, some: [id], searches: MAX_SEARCHES }, { stop: '', text: describeStop(null, null), token });
-    const [[error, rows] = [new Error('no reply')]] = (await pipeline.exec()) ?? [];
-    if (error) throw error;
-    const recorded = (rows as RecordedStop[])[0];
+    const [recorded] = await this.#record({ queue, some: [id], searches: MAX_SEARCHES }, { stop: '', text: describeStop(null, null), token });
     if (recorded?.[0] !== 'taken') return false;
     return (await this.#settle([{ id, queue, recorded }], token)).length > 0;
   }
 
-  #addRecord(
-    pipeline: ScriptedPipeline,
+  #record(
     { queue, some, searches }: { queue: string; some: string[]; searches: number },
     { stop, text, token }: { stop: string; text: string; token: string },
-  ): void {
+  ): Promise<RecordedStop[]> {
     const keys = this.#queues.scriptKeys(queue, ...STOP_KEYS);
-    pipeline.recordStop(...keys, this.#keys.jobs(queue), stop, text, token, this.#lockMs, searches, ...some);
+    return this.#redis.recordStop(...keys, this.#keys.jobs(queue), stop, text, token, this.#lockMs, searches, ...some);
   }
 
   /** Tells those who follow a task's events, if it has any yet. */

@@ -30,10 +30,16 @@ export function writeEvents(pipeline: ChainableCommander, key: string, events: r
   pipeline.pexpire(key, KEPT_WHILE_LIVE_MS);
 }
 
-/** Adds a change of state to a task's stream, if the task has one. */
-export function writeState(pipeline: ChainableCommander, key: string, state: TaskState): void {
-  pipeline.xadd(key, 'NOMKSTREAM', 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', 'state', 'data', JSON.stringify(state));
-  if (isTerminal(state)) pipeline.pexpire(key, KEPT_AFTER_END_MS);
+/** Takes a change of state: a pipeline, or a connection. */
+export interface StreamCommands {
+  xadd(key: string, ...words: (string | number)[]): unknown;
+  pexpire(key: string, ms: number): unknown;
+}
+
+/** Adds a change of state to a task's stream, if the task has one. Returns what the commands returned. */
+export function writeState(commands: StreamCommands, key: string, state: TaskState): unknown[] {
+  const added = commands.xadd(key, 'NOMKSTREAM', 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', 'state', 'data', JSON.stringify(state));
+  return isTerminal(state) ? [added, commands.pexpire(key, KEPT_AFTER_END_MS)] : [added];
 }
 
 /** Reads an entry; null for one that is not of ours. */

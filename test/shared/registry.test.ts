@@ -45,7 +45,7 @@ test('many registrations are one command for each key, whatever their number', a
   writes.add({ id: 'c', item: 'chat-1', queue: 'docs', at: 2 });
   const watch = await fleet.monitor();
   const pipeline = client.pipeline();
-  assert.equal(writes.flushInto(pipeline), 4);
+  assert.equal(writes.flushInto(pipeline).length, 4);
   await pipeline.exec();
   assert.deepEqual(await watch.stop(), [
     ['hset', `${p}:tasks:queues`, 'a', 'chat', 'b', 'chat', 'c', 'docs'],
@@ -61,12 +61,10 @@ test('many removals are one command for each key too, after the registrations', 
   writes.remove('a', 'chat-1');
   writes.remove('b', '');
   writes.add({ id: 'a', item: 'chat-1', queue: 'chat', at: 1 });
-  assert.equal(writes.empty, false);
   const watch = await fleet.monitor();
   const pipeline = client.pipeline();
-  assert.equal(writes.flushInto(pipeline), 8);
-  assert.equal(writes.empty, true);
-  assert.equal(writes.flushInto(pipeline), 0);
+  assert.equal(writes.flushInto(pipeline).length, 8);
+  assert.equal(writes.flushInto(pipeline).length, 0);
   await pipeline.exec();
   assert.deepEqual((await watch.stop()).slice(4), [
     ['hdel', `${p}:tasks`, 'a', 'b'],
