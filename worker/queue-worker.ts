@@ -68,15 +68,16 @@ export class QueueWorker extends Worker {
 
   /**
    * BullMQ tracks the locks that it renews by job id. A job that stalled and came back to this worker would lose its
-   * renewals with the end of its first run, stall again, and so on for ever.
+   * renewals with the end of its first run, stall again, and so on for ever. A run that has ended is no longer among the
+   * active ones when it is untracked here; one that still is took its place.
    */
-  override async processJob(...[job, token, fetchNext]: Parameters<Worker['processJob']>): ReturnType<Worker['processJob']> {
-    try {
-      return await super.processJob(job, token, fetchNext);
-    } finally {
-      const run = this.#runs.get(this.name, job.id as string);
-      if (run && run.token !== token) this.lockManager.trackJob(run.id, run.token, run.startedAt);
-    }
+  protected override createLockManager(): void {
+    super.createLockManager();
+    const { lockManager } = this;
+    const untrack = lockManager.untrackJob.bind(lockManager);
+    lockManager.untrackJob = (id) => {
+      if (!this.#runs.get(this.name, id)) untrack(id);
+    };
   }
 
   protected override async handleFailed(...args: Parameters<Worker['handleFailed']>): ReturnType<Worker['handleFailed']> {
