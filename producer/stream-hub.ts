@@ -32,6 +32,7 @@ export class StreamHub {
   readonly #commands: Redis;
   readonly #connect: () => Redis;
   readonly #logger: Logger;
+  readonly #lingerMs: number;
   readonly #streams = new Map<string, Stream>();
   readonly #followed = new Notice();
   #reading: ReadonlySet<string> = new Set();
@@ -40,8 +41,12 @@ export class StreamHub {
   #loop: Promise<void> | null = null;
   #closed = false;
 
-  /** `commands` is for short commands; `connect` opens the connection that blocks, when it is first needed. */
-  constructor(commands: Redis, connect: () => Redis, logger: Logger) {
+  /**
+   * `commands` is for short commands; `connect` opens the connection that blocks, when it is first needed. It stays for
+   * `lingerMs` (default 10,000) when nothing is followed any more.
+   */
+  constructor(commands: Redis, connect: () => Redis, logger: Logger, { lingerMs = LINGER_MS } = {}) {
+    this.#lingerMs = lingerMs;
     this.#commands = commands;
     this.#connect = connect;
     this.#logger = logger;
@@ -109,7 +114,7 @@ export class StreamHub {
   async #wanted(): Promise<boolean> {
     while (!this.#closed && this.#streams.size === 0) {
       this.#reading = new Set();
-      if (!(await this.#followed.wait(LINGER_MS))) return this.#streams.size > 0;
+      if (!(await this.#followed.wait(this.#lingerMs))) return this.#streams.size > 0;
     }
     return !this.#closed;
   }

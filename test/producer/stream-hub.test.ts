@@ -22,7 +22,7 @@ after(async () => {
 });
 
 /** A hub, and the connections that it opens. */
-function open() {
+function open(options: { lingerMs?: number } = {}) {
   const settings = { ...resolveSettings({ redisUrl: fleet.redis.url, logLevel: 'silent' }), redisUrl: fleet.redis.url };
   const logger = createLoggerFactory({ settings })('producer');
   const connections: Redis[] = [];
@@ -30,7 +30,7 @@ function open() {
     const connection = connect({ settings, policy: 'wait', logger, name: 'hub', resend: false });
     connections.push(connection);
     return connection;
-  }, logger);
+  }, logger, options);
   hubs.push(hub);
   return { hub, connections };
 }
@@ -131,8 +131,8 @@ test('a stream that is followed right after a lost connection is heard at once',
   assert.deepEqual(await second.until(1), ['y']);
 });
 
-test('the connection goes when nobody follows any more, and comes back for the next', async () => {
-  const { hub, connections } = open();
+test('the connection goes a while after the last follower, and comes back for the next', async () => {
+  const { hub, connections } = open({ lingerMs: 20 });
   const key = fleet.newPrefix();
   const { until, end } = await follow(hub, key);
   await add(key, 'x');
@@ -145,6 +145,17 @@ test('the connection goes when nobody follows any more, and comes back for the n
   await add(key, 'y');
   assert.deepEqual(await again.until(1), ['y']);
   assert.equal(connections.length, 2);
+});
+
+test('the connection stays for one who follows soon after the last', async () => {
+  const { hub, connections } = open();
+  for (const key of [fleet.newPrefix(), fleet.newPrefix()]) {
+    const { until, end } = await follow(hub, key);
+    await add(key, 'x');
+    await until(1);
+    end();
+  }
+  assert.equal(connections.length, 1);
 });
 
 test('a follower of events that leaves early takes its listeners with it', async () => {

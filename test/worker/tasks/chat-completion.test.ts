@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { describe, it, type TestContext } from 'node:test';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { describe, it } from 'node:test';
 import { UnrecoverableError } from 'bullmq';
 import { startOpenAiServer } from '../../../cli/demo/openai-server.js';
 import { resolveSettings } from '../../../shared/settings.js';
@@ -11,6 +9,7 @@ import { chatCompletion } from '../../../shared/task/builtin.js';
 import { type ChatCompletionOptions, chatCompletionHandler } from '../../../worker/tasks/chat-completion.js';
 import { deferred } from '../../support/deferred.js';
 import { createFakeContext, type FakeContextOptions, runHandler } from '../../support/task-context.js';
+import { DONE, FINISH, delta, event, streaming, upstream } from '../../support/upstream.js';
 
 const KEY = 'sk-test-not-a-real-key';
 const PROMPT = { model: 'demo-small', messages: [{ role: 'user' as const, content: 'Tell me about queues and workers' }] };
@@ -26,30 +25,6 @@ function ask(urls: readonly string[], { keys = [], input = {}, idleTimeoutMs, ..
   const handler = chatCompletionHandler(settings, idleTimeoutMs === undefined ? {} : { idleTimeoutMs });
   return { fake, output: runHandler(chatCompletion, handler, fake) };
 }
-
-/** A server that answers as it likes, gone after the test. */
-async function upstream(t: TestContext, listener: RequestListener): Promise<string> {
-  const server = createServer(listener).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
-}
-
-/** A listener that streams the given text in one write, and then ends or (if `cut`) breaks the connection. */
-function streaming(text: string | Uint8Array, { cut = false } = {}): RequestListener {
-  return (_, response) => {
-    response.writeHead(200, { 'content-type': 'text/event-stream' });
-    response.write(text, () => (cut ? response.destroy() : response.end()));
-  };
-}
-
-const event = (json: unknown) => `data: ${JSON.stringify(json)}\n\n`;
-const delta = (content: string) => event({ choices: [{ index: 0, delta: { content } }] });
-const FINISH = event({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] });
-const DONE = 'data: [DONE]\n\n';
 
 /** Rejects with a plain Error, which may be retried, or with one that may not. */
 async function assertFails(output: Promise<unknown>, retried: boolean, message: RegExp): Promise<void> {
