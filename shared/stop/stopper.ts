@@ -74,9 +74,9 @@ export class Stopper {
     const passOn = fromCommand ? [] : [...foreign.keys()];
     // All at once, the intents first: the connection keeps the order, so whoever hears the message finds its intent.
     const recording = groups.map((group) => this.#record(group, { stop: formatStop(stop), text: describeStop(reason, by), token }));
-    const messages = [...formatCommands(passOn, { reason, by, recordedAt: null }), ...formatCommands(live, { reason, by, recordedAt: at })];
-    const publishing = messages.map((message) => this.#redis.publish(this.#keys.commands, message));
-    const [recorded] = await Promise.all([Promise.all(recording), Promise.all(publishing)]);
+    const passing = formatCommands(passOn, { reason, by, recordedAt: null }).map((message) => this.#redis.publish(this.#keys.commands, message));
+    const announcing = formatCommands(live, { reason, by, recordedAt: at }).map((message) => this.#publish(message));
+    const [recorded] = await Promise.all([Promise.all(recording), ...passing, ...announcing]);
 
     const found = groups.flatMap(({ queue, some }, index): Found[] =>
       (recorded[index] ?? []).map((entry, place) => ({ id: some[place] as string, queue, recorded: entry })),
@@ -105,6 +105,15 @@ export class Stopper {
   ): Promise<RecordedStop[]> {
     const keys = this.#queues.scriptKeys(queue, ...STOP_KEYS);
     return this.#redis.recordStop(...keys, this.#keys.jobs(queue), stop, text, token, this.#lockMs, searches, ...some);
+  }
+
+  /** The message of a recorded stop makes it fast, no more: without it, the worker finds the record at its next poll. */
+  async #publish(message: string): Promise<void> {
+    try {
+      await this.#redis.publish(this.#keys.commands, message);
+    } catch (error) {
+      this.#logger.warn({ error }, 'A stop is recorded, but its message was not sent');
+    }
   }
 
   /** Tells those who follow a task's events, if it has any yet. */
