@@ -99,7 +99,7 @@ export class QueueWorker extends Worker {
 
   #ended(job: FleetJob, state: 'completed' | 'failed' | 'cancelled'): void {
     const id = job.id as string;
-    this.#writer.remove(id, taskOptions(job.opts).item ?? '');
+    this.#writer.remove(id, taskOptions(job.opts).item ?? '', { atOnce: state === 'cancelled' });
     if (job.run?.spoke) this.#writer.state(id, state);
   }
 

@@ -5,7 +5,7 @@ import { writeState } from '../shared/task/event-stream.js';
 import type { TaskState } from '../shared/task/state.js';
 
 /** Least time between two writes. A busy worker's ends gather meanwhile; the first one after a pause goes out at once. */
-const INTERVAL_MS = 2;
+const INTERVAL_MS = 10;
 
 /** A worker's writes to the registry, gathered so that the ends of many tasks cost a few commands. */
 export class RegistryWriter {
@@ -29,10 +29,11 @@ export class RegistryWriter {
     this.#schedule();
   }
 
-  /** For a task that is over, certainly. */
-  remove(id: string, item: string): void {
+  /** For a task that is over, certainly. `atOnce` for one whose end somebody waits for: it takes along what has gathered. */
+  remove(id: string, item: string, { atOnce = false } = {}): void {
     this.#writes.remove(id, item);
-    this.#schedule();
+    if (atOnce) setImmediate(this.#send);
+    else this.#schedule();
   }
 
   /** Adds a change of state to the task's events. */
