@@ -53,7 +53,8 @@ export class QueueWorker extends Worker {
     this.on('failed', (job) => job && this.#failed(job as FleetJob));
     this.on('lockRenewalFailed', (ids) => ids.forEach((id) => runs.get(queue, id)?.abort(new LockLost())));
     this.on('stalled', (id) => logger.warn({ id, queue }, 'Task stalled: its worker is gone or hangs; it will run again'));
-    this.on('error', (error) => logger.debug({ queue, error: error.message }, 'Queue worker error'));
+    // A lost connection is logged where it is made, once; everything else should be seen.
+    this.on('error', (error) => logger[isConnectionError(error) ? 'debug' : 'warn']({ queue, error: error.message }, 'Queue worker error'));
   }
 
   protected override createJob(data: JobJson, id: string): Job {

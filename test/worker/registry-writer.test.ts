@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { RegistryWriter } from '../../worker/registry-writer.js';
 import { LogLines } from '../support/log-lines.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
@@ -43,6 +44,16 @@ describe('The registry writer', () => {
     const { hset, zadd, sadd, hdel, zrem, srem } = await fleet.commandCounts();
     assert.deepEqual({ hset, zadd, sadd, hdel, zrem, srem }, { hset: 2, zadd: 1, sadd: 2, hdel: 2, zrem: 1, srem: 2 });
     assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
+  });
+
+  it('writes the end of a stopped task at once, however lately it has written', async () => {
+    const { keyPrefix, store, writer } = await setUp();
+    writer.add({ id: 'one', item: '', queue: 'q', at: 5 });
+    await writer.flush();
+    writer.remove('one', '', { atOnce: true });
+    await setImmediate();
+    // On the writer's own connection: what it has sent by now comes first.
+    assert.equal(await store.redis.hexists(`${keyPrefix}:tasks`, 'one'), 0);
   });
 
   it('writes by itself, soon, and adds a state to a stream that there is', async () => {
