@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { identifyProcess } from '../../shared/redis/process-identity.js';
 import type { Environment } from '../../shared/settings.js';
 import type { Fleet } from '../fleet.js';
 import { EXIT } from '../exit-codes.js';
@@ -98,8 +99,10 @@ export class Demo {
     for (const pid of pids) if (pid !== null) this.#pids.add(pid);
   }
 
-  #farewell(code: number): number {
-    const left = [...this.#pids].filter(isRunning);
+  async #farewell(code: number): Promise<number> {
+    // One that has ended and was not yet reaped is gone, although a signal could still be sent to it.
+    const found = await Promise.all([...this.#pids].map(identifyProcess));
+    const left = found.flatMap((one) => (one === null ? [] : [one.pid]));
     if (left.length > 0) this.#say(this.#paint('red', `Not as it should be: still running: ${left.join(', ')}`));
     else this.#say(`All ${this.#pids.size} processes have ended and the temporary folder is gone.`);
     return left.length > 0 ? EXIT.TASK_FAILED : code;
@@ -131,13 +134,4 @@ async function openStreams(openAi: OpenAiServer): Promise<number> {
   const deadline = performance.now() + STREAMS_WAIT_MS;
   while (openAi.connections() > 0 && performance.now() < deadline) await delay(POLL_MS);
   return openAi.connections();
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

@@ -42,7 +42,7 @@ describe('A mixed load', () => {
       stops.push(producer.stopItem('chat-7', { by: 'a test', waitMs: 30_000 }));
     }
     const receipts = (await Promise.all(stops)).flat();
-    await until(() => fleet.registrySize(keyPrefix), ({ tasks }) => tasks === 0);
+    await until(() => fleet.registrySize(keyPrefix), ({ tasks, queues, live, items }) => tasks + queues + live + items === 0);
     assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
 
     const views = new Map((await Promise.all(ids.map((id) => producer.get(id)))).map((task) => [task?.id, task]));
