@@ -36,7 +36,7 @@ describe('When Redis is killed and started again while two workers run tasks', (
       states.push((await producer.get(id))?.state);
     }
     assert.deepEqual(states, added.map((_, index) => (index % 5 === 0 ? 'failed' : 'completed')));
-    await until(() => fleet.registrySize(keyPrefix), ({ tasks, items }) => tasks + items === 0);
+    await until(() => fleet.registrySize(keyPrefix), ({ tasks, queues, live, items }) => tasks + queues + live + items === 0);
     assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
 
     const stream = await fleet.client.xrange(`${keyPrefix}:bull:scenario:events`, '-', '+');

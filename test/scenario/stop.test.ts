@@ -50,7 +50,7 @@ describe('A stop from one process', () => {
     const [receipt] = await producer.stopItem('chat-2', { waitMs: 10_000 });
     assert.deepEqual([receipt?.outcome, receipt?.via], ['cancelled', 'signal']);
     for (const other of others) assert.equal(await producer.result(other), 1);
-    await until(() => fleet.registrySize(keyPrefix), ({ tasks }) => tasks === 0);
+    await until(() => fleet.registrySize(keyPrefix), ({ tasks, queues, live, items }) => tasks + queues + live + items === 0);
     assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
   });
 
