@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { after, test } from 'node:test';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
@@ -11,6 +10,7 @@ import { connect } from '../../shared/redis/connect.js';
 import { resolveSettings } from '../../shared/settings.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { type Deferred, deferred } from '../support/deferred.js';
+import { eventOf } from '../support/event.js';
 import { TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
@@ -122,7 +122,7 @@ test('a stream that is followed right after a lost connection is heard at once',
   const { until } = await follow(hub, first);
   await add(first, 'x');
   await until(1);
-  const back = once(connections[0] as Redis, 'ready');
+  const back = eventOf(connections[0] as Redis, 'ready');
   await killBlocked();
   await back;
   const key = fleet.newPrefix();
@@ -138,7 +138,7 @@ test('the connection goes a while after the last follower, and comes back for th
   await add(key, 'x');
   await until(1);
   end();
-  const closed = once(connections[0] as Redis, 'end');
+  const closed = eventOf(connections[0] as Redis, 'end');
   await add(key, 'ends the read that waits');
   await closed;
   const again = await follow(hub, key);
@@ -167,7 +167,7 @@ test('a follower of events that leaves early takes its listeners with it', async
   const events = watch.events(id, {});
   await events.next();
   await events.return();
-  const closed = once(connections[0] as Redis, 'end');
+  const closed = eventOf(connections[0] as Redis, 'end');
   await add(store.keys.events(id), 'ends the read that waits');
   await closed;
 });

@@ -7,6 +7,7 @@ import { FleetError, isFleetError } from '../../shared/errors.js';
 import { createLoggerFactory } from '../../shared/logger.js';
 import { type ConnectionPolicy, asUnavailable, connect, hangUp, isConnectionError, ready } from '../../shared/redis/connect.js';
 import { type SettingsInput, resolveSettings } from '../../shared/settings.js';
+import { eventOf } from '../support/event.js';
 import { startTestRedis } from '../support/redis.js';
 
 const redis = await startTestRedis();
@@ -90,7 +91,7 @@ test('a closed connection is refused at once, not after the timeout', async () =
   const connection = open('fail-fast');
   await ready(connection, 2_000);
   connection.disconnect();
-  await once(connection, 'end');
+  await eventOf(connection, 'end');
   const started = performance.now();
   const error = await errorOf(ready(connection, 5_000));
   assert.ok(isFleetError(error, 'REDIS_UNAVAILABLE'));
@@ -129,7 +130,7 @@ test('a command in flight is sent again when the connection comes back', async (
   const id = await connection.client('ID');
   const popped = connection.blpop('later', 0);
   await admin.client('KILL', 'ID', id);
-  await once(connection, 'ready');
+  await eventOf(connection, 'ready');
   await admin.rpush('later', 'x');
   assert.deepEqual(await popped, ['later', 'x']);
 });
@@ -160,7 +161,7 @@ test('a connection that is closed between two attempts to reconnect fails what w
   const connection = open('wait', { reconnectDelayMs: 60_000 });
   await ready(connection, 2_000);
   const blocked = errorOf(connection.blpop('nothing', 0));
-  const lost = once(connection, 'reconnecting');
+  const lost = eventOf(connection, 'reconnecting');
   await redis.kill();
   await lost;
   hangUp(connection);
@@ -225,7 +226,7 @@ test('an error of ours and one of anybody else pass as they are', () => {
 test('a waiting connection carries out after a restart what was asked for while Redis was away', async () => {
   const connection = open('wait');
   await ready(connection, 2_000);
-  const closed = once(connection, 'close');
+  const closed = eventOf(connection, 'close');
   await redis.kill();
   await closed;
   const waiting = connection.set('asked', 'while away');
@@ -239,13 +240,13 @@ test('losing and regaining Redis is logged once each', async () => {
   const connection = open('wait', {}, lines);
   await ready(connection, 2_000);
   const refused = async () => {
-    const [error] = (await once(connection, 'error')) as [Error];
+    const [error] = (await eventOf(connection, 'error')) as [Error];
     return error;
   };
   const several = (async () => [await refused(), await refused(), await refused()])();
   await redis.kill();
   await several;
-  const again = once(connection, 'ready');
+  const again = eventOf(connection, 'ready');
   await redis.restart();
   await again;
   const messages = lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
