@@ -14,14 +14,20 @@ export interface Keys {
   readonly taskQueues: string;
   /** Sorted set: live task id, scored by enqueue time in ms. */
   readonly live: string;
+  /** Hash: task id → stop as JSON; for tasks that were stopped between their registration and their job's arrival. */
+  readonly earlyStops: string;
   /** Channel: stop commands. */
   readonly commands: string;
   /** Set: every queue that ever had a task or a worker. */
   readonly queues: string;
   /** Sorted set: worker id, scored by its last heartbeat in ms. */
   readonly workers: string;
+  /** Hash: how far the last run of the reconciler came, when, and what it did. */
+  readonly reconcile: string;
   /** Set: the item's live task ids. */
   item(item: string): string;
+  /** Set: live tasks that the handler of this one enqueued. */
+  children(id: string): string;
   /** Stream: what the task emitted, its progress and its changes of state. */
   events(id: string): string;
   /** Hash: one worker's last heartbeat. */
@@ -38,9 +44,12 @@ export function createKeys(prefix: string): Keys {
     tasks: `${prefix}:tasks`,
     taskQueues: `${prefix}:tasks:queues`,
     live: `${prefix}:tasks:live`,
+    earlyStops: `${prefix}:tasks:stops`,
     commands: `${prefix}:tasks:commands`,
     queues: `${prefix}:queues`,
     workers: `${prefix}:workers`,
+    reconcile: `${prefix}:reconcile`,
+    children: (id) => `${prefix}:tasks:children:${id}`,
     item: (item) => `${prefix}:tasks:item:${item}`,
     events: (id) => `${prefix}:tasks:events:${id}`,
     worker: (id) => `${prefix}:workers:${id}`,

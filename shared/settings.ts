@@ -147,6 +147,8 @@ export const SETTINGS = {
   lockMs: integer('LOCK_DURATION_MS', 15_000, 1_000, 3_600_000, "How long a silent worker keeps a task's lock, in ms."),
   stalledCheckMs: integer('STALLED_CHECK_INTERVAL_MS', 5_000, 500, 3_600_000, 'How often workers look for tasks whose lock is gone, in ms.'),
   heartbeatMs: integer('HEARTBEAT_INTERVAL_MS', 5_000, 100, 600_000, 'How often a worker says that it is alive, in ms.'),
+  reconcileMs: integer('RECONCILE_INTERVAL_MS', 10_000, 200, 3_600_000, 'How often the fleet compares its registry with its queues, in ms.'),
+  enqueueGraceMs: integer('ENQUEUE_GRACE_MS', 60_000, 1_000, 3_600_000, 'How long a registered task may be without its job before it counts as lost, in ms.'),
   maxInputBytes: integer('MAX_INPUT_BYTES', 1_048_576, 1_024, 67_108_864, "The longest input of a task, as JSON in bytes."),
   openaiBaseUrls: list(
     'OPENAI_API_BASE_URLS',
