@@ -1,6 +1,8 @@
-import { FleetError, messageOf } from '../shared/errors.js';
-import { checkId, checkItem } from '../shared/keys.js';
-import { type AnyDefinition, issuesOf } from '../shared/task/definition.js';
+import { FleetError } from '../shared/errors.js';
+import { checkId, checkItem, quote } from '../shared/keys.js';
+import type { AnyDefinition } from '../shared/task/definition.js';
+import type { ChildOptions, ParentTask } from '../shared/task/handler.js';
+import { checkInput } from '../shared/task/input.js';
 
 export interface EnqueueOptions {
   /** What the task belongs to: a chat, a document, a user. 1 to 256 characters, no control characters. */
@@ -11,7 +13,17 @@ export interface EnqueueOptions {
   readonly delay?: number | undefined;
   /** 1 is first, 2,097,151 last; 0, the default, comes before all of them. */
   readonly priority?: number | undefined;
+  /** Start no attempt later than this: a task that nobody has come to by then fails. Default: the definition's, if it has one. */
+  readonly deadline?: Date | undefined;
+  /**
+   * What to do if the item has live tasks. `stop-previous`: add this one and stop those. `reject`: add nothing and fail
+   * with `ITEM_BUSY`. Of several that are enqueued at once, one is the last, or the only one. Needs an `item`.
+   * Default: they live side by side.
+   */
+  readonly onBusy?: OnBusy | undefined;
 }
+
+export type OnBusy = 'stop-previous' | 'reject';
 
 /** A task that has passed every check and is not yet written. */
 export interface PreparedTask {
@@ -24,6 +36,10 @@ export interface PreparedTask {
   readonly id: string | null;
   readonly delay: number;
   readonly priority: number;
+  /** In ms since the epoch; null for none. */
+  readonly deadline: number | null;
+  readonly onBusy: OnBusy | null;
+  readonly parent: ParentTask | null;
 }
 
 const MAX_DELAY_MS = 10 * 365 * 24 * 3_600_000;
@@ -34,51 +50,44 @@ const MAX_PRIORITY = 2_097_151;
  * @throws FleetError `INVALID_INPUT`, `INPUT_TOO_LARGE`, `INVALID_ID`, `INVALID_ITEM` or `INVALID_OPTION`
  */
 export function prepareTask(definition: AnyDefinition, input: unknown, options: EnqueueOptions, maxInputBytes: number): PreparedTask {
+  const delay = checkWhole('delay', options.delay, MAX_DELAY_MS);
   return {
     definition,
     data: checkInput(definition, input, maxInputBytes),
     item: options.item === undefined ? '' : checkItem(options.item),
     id: options.id === undefined ? null : checkId(options.id),
-    delay: checkWhole('delay', options.delay, MAX_DELAY_MS),
+    delay,
     priority: checkWhole('priority', options.priority, MAX_PRIORITY),
+    deadline: checkDeadline(options.deadline, delay, definition.deadlineMs),
+    onBusy: options.onBusy === undefined ? null : checkOnBusy(options),
+    parent: null,
   };
 }
 
-function checkInput(definition: AnyDefinition, input: unknown, maxBytes: number): string {
-  const parsed = parse(definition, input);
-  if (!parsed.success) {
-    throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: ${issuesOf(parsed.error)}.`, {
-      details: { task: definition.name, fields: parsed.error.issues.map((issue) => issue.path.join('.')) },
-    });
-  }
-  const data = toJson(definition, input);
-  // A UTF-16 unit takes at most three bytes, so most inputs need not be measured.
-  if (data.length * 3 > maxBytes && Buffer.byteLength(data) > maxBytes) {
-    const bytes = Buffer.byteLength(data);
-    throw new FleetError('INPUT_TOO_LARGE', `Input for ${definition.name} is ${bytes} bytes of JSON; at most ${maxBytes} are allowed.`, {
-      details: { task: definition.name, bytes, limit: maxBytes },
-    });
-  }
-  return data;
+/** A task that a handler enqueues. @throws as {@link prepareTask} */
+export function prepareChild(parent: ParentTask, definition: AnyDefinition, input: unknown, options: ChildOptions, maxInputBytes: number): PreparedTask {
+  const { id, delay, priority, deadline } = options;
+  return { ...prepareTask(definition, input, { id, delay, priority, deadline }, maxInputBytes), item: parent.item, parent };
 }
 
-function parse(definition: AnyDefinition, input: unknown): ReturnType<AnyDefinition['input']['safeParse']> {
-  try {
-    return definition.input.safeParse(input);
-  } catch (error) {
-    // A check of the schema's own threw, or is asynchronous.
-    throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: its schema failed (${messageOf(error)}).`, { cause: error });
-  }
+function checkDeadline(deadline: unknown, delay: number, deadlineMs: number | null): number | null {
+  const startsAt = Date.now() + delay;
+  if (deadline === undefined) return deadlineMs === null ? null : startsAt + deadlineMs;
+  if (!(deadline instanceof Date) || Number.isNaN(deadline.getTime())) throw badOption('deadline', 'a Date', deadline);
+  if (deadline.getTime() >= startsAt) return deadline.getTime();
+  const soonest = delay > 0 ? 'the end of the delay' : 'now';
+  throw new FleetError('INVALID_OPTION', `Bad deadline: ${deadline.toISOString()} is before ${soonest}, so the task could never start.`, { details: { field: 'deadline' } });
 }
 
-function toJson(definition: AnyDefinition, input: unknown): string {
-  try {
-    const data: string | undefined = JSON.stringify(input);
-    if (data !== undefined) return data;
-  } catch (error) {
-    throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: not JSON (${messageOf(error)}).`, { cause: error });
-  }
-  throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: expected something that JSON can hold, got ${typeof input}.`);
+function checkOnBusy({ onBusy, item }: EnqueueOptions): OnBusy {
+  if (onBusy !== 'stop-previous' && onBusy !== 'reject') throw badOption('onBusy', "'stop-previous' or 'reject'", onBusy);
+  if (item === undefined) throw new FleetError('INVALID_OPTION', 'Bad onBusy: it is about the tasks of an item, so it needs one.', { details: { field: 'onBusy' } });
+  return onBusy;
+}
+
+function badOption(field: string, expected: string, got: unknown): FleetError {
+  const shown = typeof got === 'string' ? quote(got) : got instanceof Date ? 'an invalid Date' : typeof got;
+  return new FleetError('INVALID_OPTION', `Bad ${field}: expected ${expected}, got ${shown}.`, { details: { field } });
 }
 
 /** A whole number from 0 to `max`; 0 if it is not given. */

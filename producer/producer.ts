@@ -7,13 +7,16 @@ import { type StopReceipt, receiptOf } from '../shared/stop/receipt.js';
 import { TaskCancelled } from '../shared/stop/task-cancelled.js';
 import { type Store, openStore } from '../shared/store.js';
 import type { AnyDefinition, TaskDefinition } from '../shared/task/definition.js';
+import type { StepHook } from '../shared/step-hook.js';
+import type { ChildEnqueuer, ChildOptions, ChildTask, ParentTask } from '../shared/task/handler.js';
 import type { TaskEvent } from '../shared/task/event-stream.js';
 import type { TaskView } from '../shared/task/view.js';
 import { type EnqueuedTask, Enqueuer } from './enqueue.js';
 import { JobEvents } from './job-events.js';
 import { type ListOptions, TaskList, type TaskPage } from './list.js';
-import { type EnqueueOptions, prepareTask } from './prepare.js';
+import { type EnqueueOptions, prepareChild, prepareTask } from './prepare.js';
 import { type StopItemOptions, type StopOptions, TaskStop } from './stop.js';
+import { Settlement } from './settlement.js';
 import { StreamHub } from './stream-hub.js';
 import { type WaitOptions, Watch } from './watch.js';
 
@@ -22,6 +25,8 @@ export interface ProducerConfig extends SettingsInput {
   readonly redisUrl: string;
   /** Default: JSON lines on standard error. */
   readonly loggers?: LoggerFactory;
+  /** For tests: holds what is done here between two steps. */
+  readonly onStep?: StepHook | undefined;
 }
 
 export interface EventOptions {
@@ -38,13 +43,14 @@ const ENQUEUE_AT_ONCE = 1_000;
  * What a service embeds: enqueue, stop, list, wait and follow. One connection for commands, a second one once somebody
  * waits or follows. While Redis is away every call fails within a second or so with `REDIS_UNAVAILABLE`.
  */
-export class Producer {
+export class Producer implements ChildEnqueuer {
   readonly #settings: Settings;
   readonly #store: Store;
   readonly #hub: StreamHub;
   readonly #enqueuer: Enqueuer;
   readonly #watch: Watch;
   readonly #list: TaskList;
+  readonly #settlement: Settlement;
   readonly #stop: TaskStop;
   #connecting: Promise<void> | null = null;
   #wasReady = false;
@@ -53,29 +59,36 @@ export class Producer {
   #onIdle: (() => void) | null = null;
   #closing: Promise<void> | null = null;
 
-  constructor({ loggers: given, ...input }: ProducerConfig) {
+  constructor({ loggers: given, onStep, ...input }: ProducerConfig) {
     const settings = { ...resolveSettings(input), redisUrl: checkUrl(input.redisUrl) };
     const loggers = given ?? createLoggerFactory({ settings });
-    const store = openStore({ settings, policy: 'fail-fast', loggers, name: 'taskfleet:producer' });
-    const { redis, keys, queues, reader, registry, stopper } = store;
+    const store = openStore({ settings, policy: 'fail-fast', loggers, name: 'taskfleet:producer', onStep });
+    const { redis, keys, reader, registry } = store;
     // The hub reads again by itself, from where it was.
     const follow = () => connect({ settings, policy: 'wait', logger: loggers('redis'), name: 'taskfleet:producer:follow', resend: false });
     this.#settings = settings;
     this.#store = store;
     this.#hub = new StreamHub(redis, follow, loggers('producer'));
-    this.#enqueuer = new Enqueuer(redis, queues, reader, keys);
-    this.#watch = new Watch({ redis, reader, hub: this.#hub, jobEvents: new JobEvents(redis, this.#hub, keys), keys, reconnected: () => this.#ready() });
+    this.#enqueuer = new Enqueuer(store, settings.enqueueGraceMs, onStep);
+    const jobEvents = new JobEvents(redis, this.#hub, keys);
+    this.#watch = new Watch({ redis, reader, hub: this.#hub, jobEvents, keys, reconnected: () => this.#ready() });
     this.#list = new TaskList(redis, reader, registry, keys);
-    this.#stop = new TaskStop(stopper, reader, registry, this.#watch);
+    this.#settlement = new Settlement(store, jobEvents, () => this.#ready());
+    this.#stop = new TaskStop(store, this.#watch, this.#settlement);
   }
 
   /**
    * Adds a task.
    * @throws FleetError `INVALID_INPUT` (naming the field), `INPUT_TOO_LARGE`, `INVALID_ID`, `INVALID_ITEM`,
-   *   `INVALID_OPTION`, `REDIS_UNAVAILABLE`
+   *   `INVALID_OPTION`, `ITEM_BUSY`, `REDIS_UNAVAILABLE`
    */
   enqueue<Input, Output>(definition: TaskDefinition<Input, Output, unknown>, input: Input, options: EnqueueOptions = {}): Promise<EnqueuedTask<Output>> {
     return this.#call(() => this.#enqueuer.enqueue(prepareTask(definition as AnyDefinition, input, options, this.#settings.maxInputBytes)) as Promise<EnqueuedTask<Output>>);
+  }
+
+  /** Adds a task that belongs to another one: what a worker calls for `context.enqueue`. @throws as `enqueue`; StopRequested if the parent was stopped */
+  enqueueChild(parent: ParentTask, definition: AnyDefinition, input: unknown, options: ChildOptions): Promise<ChildTask> {
+    return this.#call(() => this.#enqueuer.enqueue(prepareChild(parent, definition, input, options, this.#settings.maxInputBytes)));
   }
 
   /** Adds many tasks of one definition. All are checked first: if one is bad, none is added. */
@@ -177,6 +190,7 @@ export class Producer {
 
   async #close(): Promise<void> {
     this.#watch.close();
+    this.#settlement.close();
     if (this.#store.redis.status === 'ready' && this.#calls > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
     await this.#hub.close();
     await this.#store.close();

@@ -1,12 +1,10 @@
 import { FleetError, isFleetError } from '../shared/errors.js';
 import { checkItem } from '../shared/keys.js';
-import type { Registry } from '../shared/registry/registry.js';
-import { type StopReceipt, receiptOf } from '../shared/stop/receipt.js';
-import { type StopRecord } from '../shared/stop/record.js';
-import type { StopResult, Stopper } from '../shared/stop/stopper.js';
-import type { TaskReader } from '../shared/task/task-reader.js';
-import type { TaskView } from '../shared/task/view.js';
+import type { StopAnswer } from '../shared/stop/answer.js';
+import { type StopReceipt, receiptOf, receiptOfAnswer } from '../shared/stop/receipt.js';
+import type { Store } from '../shared/store.js';
 import { checkWhole } from './prepare.js';
+import type { OpenStop, Settlement } from './settlement.js';
 import type { Watch } from './watch.js';
 
 export interface StopOptions {
@@ -28,69 +26,72 @@ const MAX_TEXT_LENGTH = 500;
 
 /** Stops tasks and waits for their end. */
 export class TaskStop {
-  readonly #stopper: Stopper;
-  readonly #reader: TaskReader;
-  readonly #registry: Registry;
+  readonly #store: Store;
   readonly #watch: Watch;
+  readonly #settlement: Settlement;
 
-  constructor(stopper: Stopper, reader: TaskReader, registry: Registry, watch: Watch) {
-    this.#stopper = stopper;
-    this.#reader = reader;
-    this.#registry = registry;
+  constructor(store: Store, watch: Watch, settlement: Settlement) {
+    this.#store = store;
     this.#watch = watch;
+    this.#settlement = settlement;
   }
 
   /** One receipt for each id, in their order. */
   async stop(ids: readonly string[], options: StopOptions): Promise<StopReceipt[]> {
-    const { reason, by } = options;
-    const waitMs = checkWhole('waitMs', options.waitMs, MAX_WAIT_MS);
-    const deadline = performance.now() + waitMs;
-    const requestedAt = new Date();
-    const results = await this.#stopper.request(ids, { reason: checkText('reason', reason), by: checkText('by', by) });
-    const open = [...results].flatMap(([id, result]) => (waitMs > 0 && isOpen(result) ? [id] : []));
-    const waited = new Map(await Promise.all(open.map(async (id) => [id, await this.#untilEnded(id, deadline)] as const)));
-    const tasks = await this.#reader.read([...results.keys()]);
-    const asked: StopRecord = { reason: reason ?? null, by: by ?? null, at: requestedAt, via: null };
-    return ids.map((id) => receiptFor(id, results.get(id) ?? 'not_found', tasks.get(id) ?? waited.get(id) ?? null, asked));
+    const asked = checkOptions(options);
+    const answers = await this.#store.stopper.request(ids, asked);
+    const receipts = await this.#receipts(new Map(ids.map((id) => [id, answers.get(id) as StopAnswer])), asked);
+    return ids.map((id) => receipts.get(id) as StopReceipt);
   }
 
+  /** One receipt for each task of the item that was live, and for what their handlers had enqueued. */
   async stopItem(item: string, options: StopItemOptions): Promise<StopReceipt[]> {
-    const ids = await this.#registry.idsOf(checkItem(item));
-    if (!options.dryRun) return this.stop(ids, options);
-    const tasks = await this.#reader.read(ids);
+    const asked = checkOptions(options);
+    if (options.dryRun) return this.#dryRun(checkItem(item));
+    const answers = await this.#store.stopper.requestItem(checkItem(item), asked);
+    return [...(await this.#receipts(answers, asked)).values()];
+  }
+
+  async #dryRun(item: string): Promise<StopReceipt[]> {
+    const ids = await this.#store.registry.idsOf(item);
+    const tasks = await this.#store.reader.read(ids);
     return ids.flatMap((id) => (tasks.has(id) ? [receiptOf(id, tasks.get(id) ?? null)] : []));
   }
 
-  /** The task at its end or at the deadline; null if it is gone. */
-  async #untilEnded(id: string, deadline: number): Promise<TaskView | null> {
-    try {
-      return await this.#watch.untilEnded(id, { timeoutMs: Math.max(0, deadline - performance.now()) });
-    } catch (error) {
-      if (isFleetError(error, 'TASK_NOT_FOUND')) return null;
-      throw error;
+  async #receipts(answers: ReadonlyMap<string, StopAnswer>, asked: Asked): Promise<Map<string, StopReceipt>> {
+    const open: OpenStop[] = [];
+    const foreign: string[] = [];
+    for (const [id, answer] of answers) {
+      if (answer.kind === 'recorded') open.push({ id, queue: answer.queue, stop: answer.stop });
+      else if (answer.kind === 'foreign') foreign.push(id);
     }
+    const { waitMs, deadline } = asked;
+    const settling = waitMs > 0 ? this.#settlement.untilSettled(open, deadline) : new Map<string, StopReceipt>();
+    const [settled] = await Promise.all([settling, ...(waitMs > 0 ? foreign.map((id) => this.#untilGone(id, deadline)) : [])]);
+    return new Map([...answers].map(([id, answer]) => [id, settled.get(id) ?? receiptOfAnswer(id, answer, asked)]));
+  }
+
+  /** Waits for a task of another program to leave the registry. What became of it, only that program knows. */
+  async #untilGone(id: string, deadline: number): Promise<void> {
+    const timeoutMs = Math.max(0, deadline - performance.now());
+    await this.#watch.untilEnded(id, { timeoutMs }).catch((error: unknown) => {
+      if (!isFleetError(error, 'TASK_NOT_FOUND')) throw error;
+    });
   }
 }
 
-function isOpen(result: StopResult): boolean {
-  return result === 'recorded' || result === 'foreign';
+interface Asked {
+  readonly reason: string | null;
+  readonly by: string | null;
+  readonly at: Date;
+  readonly waitMs: number;
+  /** Of performance.now. */
+  readonly deadline: number;
 }
 
-function receiptFor(id: string, result: StopResult, task: TaskView | null, asked: StopRecord): StopReceipt {
-  // Without a task to look at (it is not kept, or belongs to another program) the result of the request is all there is.
-  if (task !== null && task.queue !== null) return receiptOf(id, task);
-  const known = { ...receiptOf(id, null), reason: asked.reason, by: asked.by, requestedAt: asked.at };
-  switch (result) {
-    case 'settled':
-      return { ...known, outcome: 'cancelled', endedAs: 'cancelled', via: 'queue', settledAt: asked.at, latencyMs: 0 };
-    case 'recorded':
-    case 'foreign':
-      return { ...known, outcome: 'requested' };
-    case 'finished':
-      return { ...known, outcome: 'finished' };
-    case 'not_found':
-      return receiptOf(id, null);
-  }
+function checkOptions({ reason, by, waitMs: wait }: StopOptions): Asked {
+  const waitMs = checkWhole('waitMs', wait, MAX_WAIT_MS);
+  return { reason: checkText('reason', reason), by: checkText('by', by), at: new Date(), waitMs, deadline: performance.now() + waitMs };
 }
 
 function checkText(name: string, text: string | undefined): string | null {

@@ -4,6 +4,8 @@ import { type ConnectionPolicy, connect, hangUp } from './redis/connect.js';
 import { Registry } from './registry/registry.js';
 import { type ScriptedRedis, defineScripts } from './scripts/define-scripts.js';
 import type { Settings } from './settings.js';
+import type { StepHook } from './step-hook.js';
+import { EarlyStops } from './stop/early-stops.js';
 import { Stopper } from './stop/stopper.js';
 import { Queues } from './task/queues.js';
 import { TaskReader } from './task/task-reader.js';
@@ -19,6 +21,7 @@ export interface Store {
   readonly registry: Registry;
   readonly reader: TaskReader;
   readonly stopper: Stopper;
+  readonly earlyStops: EarlyStops;
   /** Closes the queues and the connection. Does not wait for a Redis that is away. */
   close(): Promise<void>;
 }
@@ -29,23 +32,25 @@ export interface StoreOptions {
   readonly loggers: LoggerFactory;
   /** Shown by CLIENT LIST. */
   readonly name: string;
+  readonly onStep?: StepHook | undefined;
   /** Leave connecting to the caller. Default false: it begins at once, in the background. */
   readonly lazy?: boolean;
 }
 
 /** Opens the connection and builds what works over it. */
-export function openStore({ settings, policy, loggers, name, lazy = false }: StoreOptions): Store {
+export function openStore({ settings, policy, loggers, name, onStep, lazy = false }: StoreOptions): Store {
   const logger = loggers('redis');
   const redis = defineScripts(connect({ settings, policy, logger, name, lazy }));
   const keys = createKeys(settings.keyPrefix);
   const queues = new Queues(redis, keys, logger);
   const registry = new Registry(redis, keys);
   const reader = new TaskReader(redis, queues, registry, keys);
-  const stopper = new Stopper({ redis, queues, reader, keys, lockMs: settings.lockMs, logger: loggers('stop') });
+  const earlyStops = new EarlyStops(redis, keys);
+  const stopper = new Stopper({ earlyStops, redis, queues, registry, reader, keys, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
   const close = async (): Promise<void> => {
     await queues.close();
     if (redis.status === 'ready') await redis.quit().catch(() => undefined);
     hangUp(redis);
   };
-  return { redis, keys, queues, registry, reader, stopper, close };
+  return { redis, keys, queues, registry, reader, stopper, earlyStops, close };
 }

@@ -1,7 +1,19 @@
+import { FleetError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
-import type { TaskContext } from '../shared/task/handler.js';
+import type { AnyDefinition } from '../shared/task/definition.js';
+import type { ChildEnqueuer, EnqueueChild, TaskContext } from '../shared/task/handler.js';
 import type { Run } from './run.js';
 import type { TaskOutput } from './task-output.js';
+
+export interface RunContextOptions<Input> {
+  readonly run: Run;
+  readonly attempt: number;
+  readonly input: Input;
+  /** Makes the output when it is first needed. */
+  readonly output: () => TaskOutput;
+  readonly producer: ChildEnqueuer | null;
+  readonly logger: Logger;
+}
 
 /** The context of a handler in this thread. Logger, signal and output are made when they are first used. */
 export class RunContext<Input> implements TaskContext<Input> {
@@ -12,10 +24,11 @@ export class RunContext<Input> implements TaskContext<Input> {
   readonly input: Input;
   readonly #run: Run;
   readonly #output: () => TaskOutput;
+  readonly #producer: ChildEnqueuer | null;
   readonly #logger: Logger;
   #log: Logger | null = null;
 
-  constructor(run: Run, attempt: number, input: Input, output: () => TaskOutput, logger: Logger) {
+  constructor({ run, attempt, input, output, producer, logger }: RunContextOptions<Input>) {
     this.id = run.id;
     this.name = run.name;
     this.item = run.item || null;
@@ -23,6 +36,7 @@ export class RunContext<Input> implements TaskContext<Input> {
     this.input = input;
     this.#run = run;
     this.#output = output;
+    this.#producer = producer;
     this.#logger = logger;
   }
 
@@ -46,6 +60,17 @@ export class RunContext<Input> implements TaskContext<Input> {
   get emit(): TaskContext['emit'] {
     return (chunk) => {
       if (!this.#run.ended) this.#output().emit(chunk);
+    };
+  }
+
+  get enqueue(): EnqueueChild {
+    return async (definition, input, options = {}) => {
+      const run = this.#run;
+      if (run.ended) throw new FleetError('CLOSED', 'context.enqueue: this run has ended.');
+      run.checkLock();
+      if (run.cause) throw run.cause;
+      if (this.#producer === null) throw new FleetError('NO_PRODUCER', 'context.enqueue: this worker was given no producer; start it with createWorker({ …, producer }).');
+      return this.#producer.enqueueChild(run, definition as AnyDefinition, input, options);
     };
   }
 }

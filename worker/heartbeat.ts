@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import type { Logger } from '../shared/logger.js';
 import { Service } from '../shared/service.js';
 import type { Store } from '../shared/store.js';
+import type { StopLatencySummary } from './stop-latency.js';
 
 /** What a worker says of itself. */
 export interface WorkerStatus {
@@ -12,6 +13,8 @@ export interface WorkerStatus {
   readonly zombies: number;
   readonly draining: boolean;
   readonly subscribed: boolean;
+  /** Of the tasks that ran here and were stopped. */
+  readonly stopLatency: StopLatencySummary;
 }
 
 /** Beats after which a silent worker's hash is gone. */
@@ -58,10 +61,11 @@ export class Heartbeat extends Service {
     // While Redis is away beats would pile up and all be sent later.
     if (redis.status !== 'ready' || this.stopping) return;
     const now = Date.now();
-    const { pid, queues, slots, running, zombies, draining, subscribed } = this.#status();
+    const { pid, queues, slots, running, zombies, draining, subscribed, stopLatency } = this.#status();
     const fields = {
       ...{ host: hostname(), pid, slots, zombies, started_at: this.#startedAt, beat_at: now },
       ...{ queues: JSON.stringify(queues), running: JSON.stringify(running), draining: Number(draining), subscribed: Number(subscribed) },
+      ...{ stops: stopLatency.count, stop_p50_ms: stopLatency.p50Ms ?? '', stop_p99_ms: stopLatency.p99Ms ?? '', stop_max_ms: stopLatency.maxMs ?? '' },
     };
     const key = keys.worker(this.#workerId);
     try {

@@ -3,12 +3,16 @@ import type { Logger, LoggerFactory } from '../shared/logger.js';
 import { messageOf } from '../shared/errors.js';
 import { Service } from '../shared/service.js';
 import { ShuttingDown } from '../shared/stop/cause.js';
+import type { StepHook } from '../shared/step-hook.js';
 import { type ConnectedSettings, type Store, openStore } from '../shared/store.js';
+import type { ChildEnqueuer } from '../shared/task/handler.js';
 import { ActiveRuns } from './active-runs.js';
 import { Heartbeat, type WorkerStatus } from './heartbeat.js';
+import { SHUTDOWN_GRACE_MS } from './ladder.js';
 import { QueueWorker } from './queue-worker.js';
 import { RegistryWriter } from './registry-writer.js';
-import { SHUTDOWN_GRACE_MS, TaskRunner } from './run-task.js';
+import { TaskRunner } from './run-task.js';
+import { StopLatency } from './stop-latency.js';
 import { StopListener } from './stop-listener.js';
 import type { LoadedHandler } from './task-modules.js';
 import { Threads } from './threads.js';
@@ -19,6 +23,8 @@ export interface LauncherOptions {
   readonly settings: ConnectedSettings;
   readonly handlers: ReadonlyMap<string, LoadedHandler>;
   readonly loggers: LoggerFactory;
+  readonly producer: ChildEnqueuer | null;
+  readonly onStep?: StepHook | undefined;
 }
 
 /** What handlers get, beyond their own grace, to have their hand-back written. */
@@ -39,6 +45,7 @@ export class Launcher extends Service {
   readonly #logger: Logger;
   readonly #store: Store;
   readonly #runs = new ActiveRuns();
+  readonly #stopLatency = new StopLatency();
   readonly #writer: RegistryWriter;
   readonly #threads: Threads;
   readonly #listener: StopListener;
@@ -49,9 +56,9 @@ export class Launcher extends Service {
 
   constructor(options: LauncherOptions) {
     super();
-    const { settings, handlers, loggers, workerId } = options;
+    const { settings, handlers, loggers, workerId, producer, onStep } = options;
     const logger = loggers('worker');
-    const store = openStore({ settings, policy: 'wait', loggers, name: 'taskfleet:worker', lazy: true });
+    const store = openStore({ settings, policy: 'wait', loggers, name: 'taskfleet:worker', lazy: true, onStep });
     this.#options = options;
     this.#logger = logger;
     this.#store = store;
@@ -59,7 +66,7 @@ export class Launcher extends Service {
     this.#threads = new Threads(settings, logger);
     this.#listener = new StopListener({ settings, store, runs: this.#runs, logger: loggers('stop'), onSubscribed: () => void this.#heartbeat.beat() });
     const { recentlyStopped } = this.#listener;
-    this.#runner = new TaskRunner({ handlers, settings, store, runs: this.#runs, writer: this.#writer, threads: this.#threads, loggers, recentlyStopped });
+    this.#runner = new TaskRunner({ handlers, settings, store, runs: this.#runs, writer: this.#writer, threads: this.#threads, loggers, recentlyStopped, producer, onStep });
     this.#heartbeat = new Heartbeat({ workerId, store, intervalMs: settings.heartbeatMs, status: () => this.status(), logger });
     this.#slots = slotsByQueue(handlers.values(), settings.concurrency, settings.threads);
   }
@@ -73,6 +80,7 @@ export class Launcher extends Service {
       zombies: this.#runs.zombies,
       draining: this.stopping,
       subscribed: this.#listener.subscribed,
+      stopLatency: this.#stopLatency.summary(),
     };
   }
 
@@ -84,7 +92,7 @@ export class Launcher extends Service {
 
   protected override async onStart(): Promise<void> {
     const { settings, workerId } = this.#options;
-    const shared = { settings, workerId, store: this.#store, runner: this.#runner, runs: this.#runs, writer: this.#writer, logger: this.#logger };
+    const shared = { settings, workerId, store: this.#store, runner: this.#runner, runs: this.#runs, writer: this.#writer, stopLatency: this.#stopLatency, logger: this.#logger };
     this.#store.redis.connect().catch(() => undefined); // it goes on trying, and says so by its events
     await this.#listener.start();
     this.#workers = [...this.#slots].map(([queue, slots]) => new QueueWorker({ ...shared, queue, slots }));

@@ -4,12 +4,13 @@ import type { Logger } from '../shared/logger.js';
 import { isConnectionError } from '../shared/redis/connect.js';
 import type { ConnectedSettings, Store } from '../shared/store.js';
 import { LockLost } from '../shared/stop/cause.js';
-import { taskOptions } from '../shared/task/job-options.js';
+import { membershipsOf, taskOptions } from '../shared/task/job-options.js';
 import { isTerminal } from '../shared/task/state.js';
 import type { ActiveRuns } from './active-runs.js';
 import { FleetJob } from './fleet-job.js';
 import type { RegistryWriter } from './registry-writer.js';
 import type { TaskRunner } from './run-task.js';
+import type { StopLatency } from './stop-latency.js';
 
 export interface QueueWorkerOptions {
   readonly queue: string;
@@ -20,6 +21,7 @@ export interface QueueWorkerOptions {
   readonly runner: TaskRunner;
   readonly runs: ActiveRuns;
   readonly writer: RegistryWriter;
+  readonly stopLatency: StopLatency;
   readonly logger: Logger;
 }
 
@@ -31,9 +33,10 @@ export class QueueWorker extends Worker {
   readonly #store: Store;
   readonly #runs: ActiveRuns;
   readonly #writer: RegistryWriter;
+  readonly #stopLatency: StopLatency;
   readonly #logger: Logger;
 
-  constructor({ queue, slots, workerId, settings, store, runner, runs, writer, logger }: QueueWorkerOptions) {
+  constructor({ queue, slots, workerId, settings, store, runner, runs, writer, stopLatency, logger }: QueueWorkerOptions) {
     super(queue, (job, token) => runner.run(job as FleetJob, token as string), {
       connection: store.redis,
       prefix: store.keys.bull,
@@ -48,6 +51,7 @@ export class QueueWorker extends Worker {
     this.#store = store;
     this.#runs = runs;
     this.#writer = writer;
+    this.#stopLatency = stopLatency;
     this.#logger = logger;
     this.on('completed', (job) => this.#ended(job as FleetJob, 'completed'));
     this.on('failed', (job) => job && this.#failed(job as FleetJob));
@@ -79,6 +83,16 @@ export class QueueWorker extends Worker {
     lockManager.untrackJob = (id) => {
       if (!this.#runs.get(this.name, id)) untrack(id);
     };
+    // A lock holds from when its renewal was sent: the answer may be read much later, after a process was frozen.
+    const manager = lockManager as unknown as { extendLocks(ids: string[]): Promise<void> };
+    const extend = manager.extendLocks.bind(manager);
+    manager.extendLocks = async (ids) => {
+      const sentAt = performance.now();
+      const renewed = ({ jobIds }: { jobIds: string[] }): void => jobIds.forEach((id) => this.#runs.get(this.name, id)?.lockRenewed(sentAt));
+      this.once('locksRenewed', renewed);
+      await extend(ids);
+      this.off('locksRenewed', renewed);
+    };
   }
 
   protected override async handleFailed(...args: Parameters<Worker['handleFailed']>): ReturnType<Worker['handleFailed']> {
@@ -100,8 +114,16 @@ export class QueueWorker extends Worker {
 
   #ended(job: FleetJob, state: 'completed' | 'failed' | 'cancelled'): void {
     const id = job.id as string;
-    this.#writer.remove(id, taskOptions(job.opts).item ?? '', { atOnce: state === 'cancelled' });
+    this.#writer.remove(id, membershipsOf(taskOptions(job.opts)), { atOnce: state === 'cancelled' });
     if (job.run?.spoke) this.#writer.state(id, state);
+    if (state === 'cancelled') this.#measureStop(job);
+  }
+
+  /** Only of what ran here: what a worker settles for others says nothing of how fast it is. */
+  #measureStop({ run, finishedOn }: FleetJob): void {
+    const recordedAt = run?.stop?.recordedAt ?? null;
+    // 0 stands for a record that somebody wrote by hand and without a time.
+    if (recordedAt !== null && recordedAt > 0 && finishedOn !== undefined) this.#stopLatency.record(finishedOn - recordedAt);
   }
 
   #failed(job: FleetJob): void {
@@ -116,7 +138,7 @@ export class QueueWorker extends Worker {
     const id = job.id as string;
     try {
       const task = (await this.#store.reader.read([id])).get(id);
-      if (!task || isTerminal(task.state)) this.#writer.remove(id, taskOptions(job.opts).item ?? '');
+      if (!task || isTerminal(task.state)) this.#writer.remove(id, membershipsOf(taskOptions(job.opts)));
       this.#logger.warn({ id, state: task?.state ?? 'removed' }, 'The lock was gone when the task ended here');
     } catch (error) {
       this.#logger.warn({ id, error }, 'The outcome of a task is unknown');

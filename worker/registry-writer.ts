@@ -1,5 +1,5 @@
 import type { Logger } from '../shared/logger.js';
-import { MergedWrites, type Registration } from '../shared/registry/merged-writes.js';
+import { type Memberships, MergedWrites, type Registration } from '../shared/registry/merged-writes.js';
 import type { Store } from '../shared/store.js';
 import { writeState } from '../shared/task/event-stream.js';
 import type { TaskState } from '../shared/task/state.js';
@@ -30,8 +30,8 @@ export class RegistryWriter {
   }
 
   /** For a task that is over, certainly. `atOnce` for one whose end somebody waits for: it takes along what has gathered. */
-  remove(id: string, item: string, { atOnce = false } = {}): void {
-    this.#writes.remove(id, item);
+  remove(id: string, memberships: Memberships, { atOnce = false } = {}): void {
+    this.#writes.remove(id, memberships);
     if (atOnce) setImmediate(this.#send);
     else this.#schedule();
   }

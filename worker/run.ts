@@ -1,4 +1,4 @@
-import { AbortCause, StopRequested } from '../shared/stop/cause.js';
+import { AbortCause, LockLost, StopRequested } from '../shared/stop/cause.js';
 import type { StopWay } from '../shared/stop/record.js';
 import type { TaskOutput } from './task-output.js';
 
@@ -7,6 +7,20 @@ export interface RunStop {
   readonly by: string | null;
   /** When it was recorded, in ms; null if it is only heard of. */
   readonly recordedAt: number | null;
+}
+
+export interface RunOptions {
+  readonly id: string;
+  readonly queue: string;
+  readonly name: string;
+  /** `''` for none. */
+  readonly item: string;
+  /** What its lock holds. */
+  readonly token: string;
+  /** How long its lock holds from `lockedAt`, and from each renewal, in ms. */
+  readonly lockMs: number;
+  /** When the worker asked for the lock, in ms since the epoch. */
+  readonly lockedAt: number;
 }
 
 /**
@@ -24,6 +38,9 @@ export class Run {
   /** What its lock holds. */
   readonly token: string;
   readonly startedAt = Date.now();
+  readonly #lockMs: number;
+  /** Of performance.now. */
+  #lockedUntil: number;
   /** How a stop reached this run, if one did. */
   via: StopWay = 'signal';
   /** Made when the handler first says something. */
@@ -34,12 +51,28 @@ export class Run {
   #onAbort: ((cause: AbortCause) => void) | null = null;
   #ended = false;
 
-  constructor({ id, queue, name, item, token }: { id: string; queue: string; name: string; item: string; token: string }) {
+  constructor({ id, queue, name, item, token, lockMs, lockedAt }: RunOptions) {
     this.id = id;
     this.queue = queue;
     this.name = name;
     this.item = item;
     this.token = token;
+    this.#lockMs = lockMs;
+    this.#lockedUntil = performance.now() + lockMs - Math.max(0, Date.now() - lockedAt);
+  }
+
+  /** Its lock was renewed by what was sent at that time of performance.now. */
+  lockRenewed(sentAt: number): void {
+    this.#lockedUntil = sentAt + this.#lockMs;
+  }
+
+  /**
+   * Whether the task is still ours. A process that was frozen, or whose event loop was, may go on with a task for a
+   * while that another worker has: before it learns of that from Redis, its own clock says that the lock ran out.
+   */
+  checkLock(): boolean {
+    if (performance.now() > this.#lockedUntil) this.abort(new LockLost());
+    return this.#cause?.kind !== 'lock-lost';
   }
 
   /** Whether the task has a stream of events by now. */
@@ -58,6 +91,11 @@ export class Run {
 
   get stop(): RunStop | null {
     return this.#stop;
+  }
+
+  /** For the time after the end of the handler, when `requestStop` is not heard any more. */
+  set stop(stop: RunStop) {
+    this.#stop = stop;
   }
 
   /** Made when a handler first asks for it: most tasks of a busy fleet never do. */

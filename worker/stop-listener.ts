@@ -85,7 +85,7 @@ export class StopListener extends Service {
     }
   }
 
-  /** Reads the recorded stops of everything that runs here, in one pipeline. Called while it reads, it reads again. */
+  /** Reads the recorded stops of everything that runs here, in one round trip. Called while it reads, it reads again. */
   async readStops(): Promise<void> {
     this.#readAgain = true;
     if (this.#reading) return;
@@ -102,12 +102,11 @@ export class StopListener extends Service {
     const runs = this.#options.runs.all();
     if (runs.length === 0) return;
     try {
-      const { redis, keys } = this.#options.store;
-      const pipeline = redis.pipeline();
-      for (const run of runs) pipeline.hget(keys.jobs(run.queue) + run.id, 'stop');
-      const replies = (await pipeline.exec()) ?? [];
+      const { redis, keys, earlyStops } = this.#options.store;
+      const recorded = Promise.all(runs.map((run) => redis.hget(keys.jobs(run.queue) + run.id, 'stop')));
+      const [stops, early] = await Promise.all([recorded, earlyStops.find(runs.map(({ id }) => id))]);
       runs.forEach((run, index) => {
-        const stop = parseStop(replies[index]?.[1] as string | null, null);
+        const stop = parseStop(stops[index], null) ?? early.get(run.id);
         if (stop) run.requestStop({ reason: stop.reason, by: stop.by, recordedAt: stop.at.getTime() });
       });
     } catch (error) {
@@ -129,7 +128,7 @@ export class StopListener extends Service {
 
   #stop(command: StopCommand): void {
     const { runs, store, logger } = this.#options;
-    const { ids, reason, by, recordedAt } = command;
+    const { ids, reason, by, recordedAt, announced } = command;
     const until = Date.now() + REMEMBER_MS;
     for (const id of ids) {
       const [run, ...others] = runs.find(id);
@@ -138,11 +137,11 @@ export class StopListener extends Service {
       // Which of them is meant is in the record alone, once it is written.
       else if (recordedAt !== null) void this.readStops();
     }
-    if (recordedAt !== null) return;
+    if (recordedAt !== null || announced) return;
     // Sent by open-webui or by hand: nobody wrote the intent. All workers do; the first one's stands.
     store.stopper.request(ids, { reason, by, fromCommand: true }).then(
-      (results) => {
-        const unknown = [...results].filter(([, result]) => result === 'not_found').length;
+      (answers) => {
+        const unknown = [...answers].filter(([, { kind }]) => kind === 'not_found').length;
         if (unknown > 0) logger.debug({ unknown }, 'A stop command named tasks that do not exist');
       },
       (error: unknown) => logger.error({ error }, 'A stop command could not be recorded'),

@@ -13,6 +13,7 @@ export class TaskOutput {
   readonly #redis: ScriptedRedis;
   readonly #key: string;
   readonly #saveProgress: (progress: object | number) => Promise<unknown>;
+  readonly #mayWrite: () => boolean;
   readonly #onError: (error: unknown) => void;
   #chunks: StreamWrite[] = [];
   /** As JSON: a handler may go on changing the object. */
@@ -23,11 +24,21 @@ export class TaskOutput {
   #used = false;
   #closed = false;
 
-  /** `saveProgress` keeps the newest progress with the job, where Bull Board shows it. */
-  constructor(redis: ScriptedRedis, key: string, saveProgress: (progress: object | number) => Promise<unknown>, onError: (error: unknown) => void) {
+  /**
+   * `saveProgress` keeps the newest progress with the job, where Bull Board shows it. `mayWrite` is asked before each
+   * write; what it refuses is dropped.
+   */
+  constructor(
+    redis: ScriptedRedis,
+    key: string,
+    saveProgress: (progress: object | number) => Promise<unknown>,
+    mayWrite: () => boolean,
+    onError: (error: unknown) => void,
+  ) {
     this.#redis = redis;
     this.#key = key;
     this.#saveProgress = saveProgress;
+    this.#mayWrite = mayWrite;
     this.#onError = onError;
   }
 
@@ -68,7 +79,7 @@ export class TaskOutput {
     this.#chunkTimer = null;
     const chunks = this.#chunks;
     this.#chunks = [];
-    if (chunks.length > 0) this.#send(chunks);
+    if (chunks.length > 0 && this.#mayWrite()) this.#send(chunks);
   }
 
   #sendProgress(): void {
@@ -77,6 +88,7 @@ export class TaskOutput {
     if (this.#progress === null) return;
     const data = this.#progress;
     this.#progress = null;
+    if (!this.#mayWrite()) return;
     this.#progressAt = performance.now();
     this.#saveProgress(JSON.parse(data) as object | number).catch(this.#onError);
     this.#send([{ type: 'progress', data }]);

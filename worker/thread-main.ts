@@ -2,24 +2,29 @@ import type { MessagePort } from 'node:worker_threads';
 import { pino } from 'pino';
 import { messageOf } from '../shared/errors.js';
 import type { LogLevel } from '../shared/settings.js';
-import { type AbortCause, LockLost, ShuttingDown, StopRequested, TimedOut } from '../shared/stop/cause.js';
 import type { TaskContext } from '../shared/task/handler.js';
+import { causeOf } from './cause-parts.js';
 import { checkProgress } from './context.js';
 import { loadTaskModule } from './task-modules.js';
 import { toJson } from './task-output.js';
-import type { AbortMessage, ThreadMessage, ThreadResult, ThreadRun } from './thread-messages.js';
+import { ThreadEnqueuer } from './thread-enqueue.js';
+import type { MainMessage, ThreadMessage, ThreadResult, ThreadRun } from './thread-messages.js';
 
 /** Runs one isolated handler in this thread; piscina calls it. The context is the same as in the main thread. */
 export default async function runInThread(run: ThreadRun): Promise<ThreadResult> {
   const { port, name, moduleUrl } = run;
   const controller = new AbortController();
-  port.on('message', (message: AbortMessage) => controller.abort(causeOf(message)));
+  const enqueuer = new ThreadEnqueuer(port, run.settings.maxInputBytes);
+  port.on('message', (message: MainMessage) => {
+    if (message.type === 'abort') controller.abort(causeOf(message.cause));
+    else enqueuer.receive(message);
+  });
   try {
     const handler = (await loadTaskModule(moduleUrl, run.settings)).find(({ definition }) => definition.name === name);
     if (!handler) throw new Error(`${moduleUrl} has no handler for ${name} in this thread`);
     // As JSON, like every result, so that a thread hands over nothing that a task in the main thread could not.
     post(port, { type: 'started' });
-    const value = toJson(await handler.handle(contextOf(run, controller.signal)));
+    const value = toJson(await handler.handle(contextOf(run, controller.signal, enqueuer)));
     return { ok: true, value: JSON.parse(value) as unknown };
   } catch (error) {
     const { name: kind, stack } = error instanceof Error ? error : new Error(messageOf(error));
@@ -33,9 +38,9 @@ function post(port: MessagePort, message: ThreadMessage): void {
   port.postMessage(message);
 }
 
-function contextOf({ id, name, item, attempt, input, port }: ThreadRun, signal: AbortSignal): TaskContext {
+function contextOf({ id, name, item, attempt, input, port }: ThreadRun, signal: AbortSignal, { enqueue }: ThreadEnqueuer): TaskContext {
   return {
-    ...{ id, name, item, attempt, input, signal },
+    ...{ id, name, item, attempt, input, signal, enqueue },
     log: portLogger(port),
     progress: (value) => post(port, { type: 'progress', value: JSON.parse(toJson(checkProgress(value))) as number | object }),
     // As JSON for the same reason as the result: what cannot be cloned is not a chunk.
@@ -50,17 +55,4 @@ function portLogger(port: MessagePort): pino.Logger {
     post(port, { type: 'log', level: level as LogLevel, fields, message: typeof msg === 'string' ? msg : '' });
   };
   return pino({ base: null, level: 'trace', formatters: { level: (level) => ({ level }) } }, { write });
-}
-
-function causeOf({ kind, reason, by, timeoutMs }: AbortMessage): AbortCause {
-  switch (kind) {
-    case 'stop':
-      return new StopRequested(reason, by);
-    case 'timeout':
-      return new TimedOut(timeoutMs);
-    case 'shutdown':
-      return new ShuttingDown();
-    case 'lock-lost':
-      return new LockLost();
-  }
 }

@@ -1,5 +1,8 @@
 import type { MessagePort } from 'node:worker_threads';
+import type { ErrorCode } from '../shared/errors.js';
 import type { LogLevel, Settings } from '../shared/settings.js';
+import type { AnyDefinition } from '../shared/task/definition.js';
+import type { ChildOptions, ChildTask } from '../shared/task/handler.js';
 
 /** Where a thread finds a handler: a task module, and the name of a task in it. */
 export interface HandlerSource {
@@ -17,8 +20,11 @@ export interface ThreadRun extends HandlerSource {
   readonly port: MessagePort;
 }
 
-/** Main thread → thread. An abort cause crosses as its parts. */
-export interface AbortMessage {
+/** Main thread → thread, while the handler runs. */
+export type MainMessage = { readonly type: 'abort'; readonly cause: CauseParts } | ({ readonly type: 'enqueued'; readonly call: number } & EnqueueResult);
+
+/** An abort cause crosses as its parts. */
+export interface CauseParts {
   readonly kind: 'stop' | 'timeout' | 'shutdown' | 'lock-lost';
   readonly reason: string | null;
   readonly by: string | null;
@@ -31,7 +37,15 @@ export type ThreadMessage =
   | { readonly type: 'started' }
   | { readonly type: 'progress'; readonly value: number | object }
   | { readonly type: 'emit'; readonly chunk: unknown }
+  | { readonly type: 'enqueue'; readonly call: number; readonly definition: PortableDefinition; readonly input: unknown; readonly options: ChildOptions }
   | { readonly type: 'log'; readonly level: LogLevel; readonly fields: Readonly<Record<string, unknown>>; readonly message: string };
+
+/** A definition without its schemas: these cannot cross, and the thread has checked the input by then. */
+export type PortableDefinition = Omit<AnyDefinition, 'input' | 'output'>;
+
+export type EnqueueResult =
+  | { readonly ok: true; readonly task: ChildTask }
+  | { readonly ok: false; readonly error: { readonly code: ErrorCode | null; readonly message: string; readonly details: Readonly<Record<string, unknown>>; readonly cause: CauseParts | null } };
 
 /** How the handler ended. Errors cross as their parts, for a copy of an Error loses its class. */
 export type ThreadResult =

@@ -4,9 +4,11 @@ import { Piscina } from 'piscina';
 import { messageOf } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { Settings } from '../shared/settings.js';
-import { type AbortCause, StopRequested, TimedOut } from '../shared/stop/cause.js';
+import type { AbortCause } from '../shared/stop/cause.js';
 import type { TaskContext } from '../shared/task/handler.js';
-import type { HandlerSource, AbortMessage, ThreadMessage, ThreadResult, ThreadRun } from './thread-messages.js';
+import { partsOf } from './cause-parts.js';
+import { enqueueForThread } from './thread-enqueue.js';
+import type { HandlerSource, MainMessage, ThreadMessage, ThreadResult, ThreadRun } from './thread-messages.js';
 
 /** This file's neighbour, with this file's ending: compiled, or as source where a loader runs it. */
 const THREAD_MAIN = new URL(`./thread-main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
@@ -18,8 +20,8 @@ export interface ThreadHandle {
   readonly started: boolean;
   /** Passes the abort on to the handler's signal. A thread that never looks up does not notice. */
   abort(cause: AbortCause): void;
-  /** Ends the thread, whatever it does; `result` rejects. */
-  kill(): void;
+  /** Ends the thread, whatever it does; `result` rejects, with the reason if one is given. */
+  kill(reason?: Error): void;
 }
 
 /**
@@ -51,6 +53,10 @@ export class Threads {
     const failStart = (error: Error): void => killer.abort(error);
     let started = false;
     near.on('message', (message: ThreadMessage) => {
+      if (message.type === 'enqueue') {
+        void enqueueForThread(context, message).then((result) => near.postMessage({ type: 'enqueued', call: message.call, ...result } satisfies MainMessage));
+        return;
+      }
       if (message.type !== 'started') return this.#receive(message, context);
       started = true;
       this.#starting.delete(failStart);
@@ -78,8 +84,8 @@ export class Threads {
       get started() {
         return started;
       },
-      abort: (cause) => near.postMessage(abortMessage(cause)),
-      kill: () => killer.abort(),
+      abort: (cause) => near.postMessage({ type: 'abort', cause: partsOf(cause) } satisfies MainMessage),
+      kill: (reason) => killer.abort(reason),
     };
   }
 
@@ -135,7 +141,7 @@ export class Threads {
     return pool;
   }
 
-  #receive(message: Exclude<ThreadMessage, { type: 'started' }>, context: TaskContext): void {
+  #receive(message: Exclude<ThreadMessage, { type: 'started' | 'enqueue' }>, context: TaskContext): void {
     try {
       if (message.type === 'progress') context.progress(message.value as number);
       else if (message.type === 'emit') context.emit(message.chunk);
@@ -154,13 +160,4 @@ function valueOf(result: ThreadResult): unknown {
   error.name = name;
   if (stack !== undefined) error.stack = stack;
   throw error;
-}
-
-function abortMessage(cause: AbortCause): AbortMessage {
-  return {
-    kind: cause.kind,
-    reason: cause instanceof StopRequested ? cause.reason : null,
-    by: cause instanceof StopRequested ? cause.by : null,
-    timeoutMs: cause instanceof TimedOut ? cause.timeoutMs : 0,
-  };
 }

@@ -3,7 +3,8 @@ import { uuidv7 } from 'uuidv7';
 import { FleetError } from '../shared/errors.js';
 import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
 import { type Settings, type SettingsInput, resolveSettings } from '../shared/settings.js';
-import type { TaskHandler } from '../shared/task/handler.js';
+import type { StepHook } from '../shared/step-hook.js';
+import type { ChildEnqueuer, TaskHandler } from '../shared/task/handler.js';
 import type { WorkerStatus } from './heartbeat.js';
 import { Launcher } from './launcher.js';
 import { type LoadedHandler, loadTaskModules } from './task-modules.js';
@@ -20,6 +21,10 @@ export interface WorkerConfig extends SettingsInput {
   readonly handlers?: readonly TaskHandler[];
   /** Shown in heartbeats. Default: the pid of this process is not known, 0. */
   readonly pid?: number;
+  /** What handlers enqueue with (`context.enqueue`): one from `createProducer`. Default: none, and `context.enqueue` rejects. */
+  readonly producer?: ChildEnqueuer | undefined;
+  /** For tests: holds what is done here between two steps. */
+  readonly onStep?: StepHook | undefined;
   /** Default: JSON lines on standard error. */
   readonly loggers?: LoggerFactory;
 }
@@ -40,14 +45,14 @@ export interface FleetWorker {
  * Makes a worker with the built-in tasks, those of `taskModules` and those given.
  * @throws FleetError `INVALID_SETTINGS`, `INVALID_TASK_MODULE`
  */
-export async function createWorker({ loggers: givenLoggers, handlers: given = [], cwd = '.', pid = 0, ...input }: WorkerConfig): Promise<FleetWorker> {
+export async function createWorker({ loggers: givenLoggers, handlers: given = [], cwd = '.', pid = 0, producer, onStep, ...input }: WorkerConfig): Promise<FleetWorker> {
   const settings: Settings = resolveSettings(input);
   if (!settings.redisUrl) throw new FleetError('INVALID_SETTINGS', 'createWorker: expected redisUrl, for example redis://127.0.0.1:6379.');
   const loggers = givenLoggers ?? createLoggerFactory({ settings });
   const handlers = new Map(await loadTaskModules(settings, cwd));
   for (const handler of given) addInline(handlers, handler);
   const workerId = `${hostname()}-${pid}-${uuidv7().slice(-8)}`;
-  const launcher = new Launcher({ workerId, pid, settings: { ...settings, redisUrl: settings.redisUrl }, handlers, loggers });
+  const launcher = new Launcher({ workerId, pid, settings: { ...settings, redisUrl: settings.redisUrl }, handlers, loggers, producer: producer ?? null, onStep });
   return {
     id: workerId,
     start: () => launcher.start(),

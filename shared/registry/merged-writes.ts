@@ -1,10 +1,16 @@
 import { chunks } from '../chunks.js';
 import type { Keys } from '../keys.js';
 
-export interface Registration {
-  readonly id: string;
+/** Where a task is listed beside the registry itself. */
+export interface Memberships {
   /** `''` for none. */
   readonly item: string;
+  /** The id of the task whose handler enqueued it. Default: none. */
+  readonly parent?: string | undefined;
+}
+
+export interface Registration extends Memberships {
+  readonly id: string;
   readonly queue: string;
   /** When it was enqueued, in ms. */
   readonly at: number;
@@ -23,14 +29,20 @@ export interface RegistryCommands {
   zrem(key: string, ...members: string[]): unknown;
   sadd(key: string, ...members: string[]): unknown;
   srem(key: string, ...members: string[]): unknown;
+  pexpire(key: string, ms: number): unknown;
 }
 
 /** Words of one command, field and value each one. Even, so that pairs stay together. */
 const WORDS_AT_ONCE = 20_000;
+/** The list of a task's children goes by itself, should one of them leave it by a crash. */
+const CHILDREN_KEPT_MS = 24 * 3_600_000;
 
 /**
  * Writes to the registry, gathered and written as a few commands of many fields each: what costs is the command, not
  * the field. All of them may be repeated without harm.
+ *
+ * A task's queue is written first and deleted last. So an id without a queue is another program's at every moment, and
+ * whatever a crash leaves half written or half deleted still has its queue, which is where the reconciler looks.
  */
 export class MergedWrites {
   readonly #keys: Keys;
@@ -38,23 +50,29 @@ export class MergedWrites {
   #queues: string[] = [];
   #live: (string | number)[] = [];
   #removed: string[] = [];
-  readonly #itemsAdded = new Map<string, string[]>();
-  readonly #itemsRemoved = new Map<string, string[]>();
+  /** By key: the sets of items and of children. */
+  readonly #joined = new Map<string, string[]>();
+  readonly #left = new Map<string, string[]>();
+  #parents: string[] = [];
 
   constructor(keys: Keys) {
     this.#keys = keys;
   }
 
-  add({ id, item, queue, at }: Registration): void {
+  add({ id, item, parent, queue, at }: Registration): void {
     this.#tasks.push(id, item);
     this.#queues.push(id, queue);
     this.#live.push(at, id);
-    if (item !== '') append(this.#itemsAdded, item, id);
+    if (item !== '') append(this.#joined, this.#keys.item(item), id);
+    if (!parent) return;
+    append(this.#joined, this.#keys.children(parent), id);
+    this.#parents.push(parent);
   }
 
-  remove(id: string, item: string): void {
+  remove(id: string, { item, parent }: Memberships): void {
     this.#removed.push(id);
-    if (item !== '') append(this.#itemsRemoved, item, id);
+    if (item !== '') append(this.#left, this.#keys.item(item), id);
+    if (parent) append(this.#left, this.#keys.children(parent), id);
   }
 
   /** Hands over the gathered writes, registrations first, and forgets them. Returns what each command returned. */
@@ -65,33 +83,30 @@ export class MergedWrites {
   #flushAdded(commands: RegistryCommands): unknown[] {
     if (this.#tasks.length === 0) return [];
     const sent: unknown[] = [];
-    // The queue first: an id without one is a foreign task.
     for (const words of chunks(this.#queues, WORDS_AT_ONCE)) sent.push(commands.hset(this.#keys.taskQueues, ...words));
     for (const words of chunks(this.#tasks, WORDS_AT_ONCE)) sent.push(commands.hset(this.#keys.tasks, ...words));
     for (const words of chunks(this.#live, WORDS_AT_ONCE)) sent.push(commands.zadd(this.#keys.live, ...words));
-    for (const [item, ids] of this.#itemsAdded) {
-      for (const words of chunks(ids, WORDS_AT_ONCE)) sent.push(commands.sadd(this.#keys.item(item), ...words));
-    }
+    for (const [key, ids] of this.#joined) for (const words of chunks(ids, WORDS_AT_ONCE)) sent.push(commands.sadd(key, ...words));
+    for (const parent of this.#parents) sent.push(commands.pexpire(this.#keys.children(parent), CHILDREN_KEPT_MS));
     this.#tasks = [];
     this.#queues = [];
     this.#live = [];
-    this.#itemsAdded.clear();
+    this.#parents = [];
+    this.#joined.clear();
     return sent;
   }
 
   #flushRemoved(commands: RegistryCommands): unknown[] {
     if (this.#removed.length === 0) return [];
     const sent: unknown[] = [];
+    for (const [key, ids] of this.#left) for (const words of chunks(ids, WORDS_AT_ONCE)) sent.push(commands.srem(key, ...words));
     for (const words of chunks(this.#removed, WORDS_AT_ONCE)) {
+      sent.push(commands.zrem(this.#keys.live, ...words));
       sent.push(commands.hdel(this.#keys.tasks, ...words));
       sent.push(commands.hdel(this.#keys.taskQueues, ...words));
-      sent.push(commands.zrem(this.#keys.live, ...words));
-    }
-    for (const [item, ids] of this.#itemsRemoved) {
-      for (const words of chunks(ids, WORDS_AT_ONCE)) sent.push(commands.srem(this.#keys.item(item), ...words));
     }
     this.#removed = [];
-    this.#itemsRemoved.clear();
+    this.#left.clear();
     return sent;
   }
 }

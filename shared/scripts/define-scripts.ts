@@ -3,22 +3,26 @@ import type { Redis } from 'ioredis';
 
 /** What `recordStop` found: see the script's header. */
 export type RecordedStop = [
-  what: 'missing' | 'completed' | 'failed' | 'active' | 'taken' | 'left' | 'ignored',
+  what: 'missing' | 'completed' | 'failed' | 'active' | 'taken' | 'fenced' | 'left' | 'ignored',
   stop: string,
+  ...more: (string | null)[],
 ];
 
 type Arguments = (string | number)[];
 
 /** A connection that knows our scripts. Each takes its keys, then its arguments, as the script's header lists them. */
 export type ScriptedRedis = Redis & {
+  claimItem(...keysAndArguments: Arguments): Promise<string[]>;
+  dropEntries(...keysAndArguments: Arguments): Promise<string[]>;
   findTasks(...keysAndArguments: Arguments): Promise<[items: (string | null)[], queues: (string | null)[]]>;
   foreignTasks(...keysAndArguments: Arguments): Promise<string[]>;
+  markParent(key: string): Promise<0 | 1>;
   readTasks(...keysAndArguments: Arguments): Promise<((string | null)[] | null)[]>;
   recordStop(...keysAndArguments: Arguments): Promise<RecordedStop[]>;
 };
 
 /** The number in a file's name is how many keys the script takes. */
-const SCRIPTS = { findTasks: 2, foreignTasks: 2, readTasks: 6, recordStop: 7 } as const;
+const SCRIPTS = { claimItem: 4, dropEntries: 3, markParent: 1, findTasks: 2, foreignTasks: 2, readTasks: 6, recordStop: 7 } as const;
 
 /** Teaches a connection our scripts; it sends the text of each once and its hash from then on. */
 export function defineScripts(redis: Redis): ScriptedRedis {

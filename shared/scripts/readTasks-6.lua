@@ -13,13 +13,25 @@
 local fields = {}
 for field in string.gmatch(ARGV[2], '%S+') do fields[#fields + 1] = field end
 
+-- Up to this many ids a search of the active list for each is cheaper than reading the list.
+local FEW = 8
+local running = nil
+local function isActive(id)
+  if #ARGV - 2 <= FEW then return redis.call('LPOS', KEYS[5], id) ~= false end
+  if not running then
+    running = {}
+    for _, active in ipairs(redis.call('LRANGE', KEYS[5], 0, -1)) do running[active] = true end
+  end
+  return running[id] == true
+end
+
 local function place(id)
   if redis.call('ZSCORE', KEYS[1], id) then return 'completed' end
   if redis.call('ZSCORE', KEYS[2], id) then return 'failed' end
   if redis.call('ZSCORE', KEYS[3], id) then return 'delayed' end
   if redis.call('ZSCORE', KEYS[4], id) then return 'waiting' end
   if redis.call('ZSCORE', KEYS[6], id) then return 'waiting' end
-  if redis.call('LPOS', KEYS[5], id) then return 'active' end
+  if isActive(id) then return 'active' end
   return 'waiting'
 end
 

@@ -4,13 +4,14 @@ import { quote } from '../keys.js';
 /**
  * A stop command on the channel `p:tasks:commands`. open-webui's form is `{"action":"stop","task_id":"…"}`; the other
  * fields are ours. `recorded_at` says that the stop is already in Redis (ms since the epoch); without it, whoever hears
- * the command records it first.
+ * the command records it first, unless it is `announced`: then whoever sent it is about to.
  */
 export interface StopCommand {
   readonly ids: readonly string[];
   readonly reason: string | null;
   readonly by: string | null;
   readonly recordedAt: number | null;
+  readonly announced: boolean;
 }
 
 export type ParsedCommand = { readonly kind: 'stop'; readonly command: StopCommand } | { readonly kind: 'bad'; readonly problem: string };
@@ -28,6 +29,7 @@ export function formatCommands(ids: readonly string[], stop: Omit<StopCommand, '
     ...(stop.reason === null ? {} : { reason: stop.reason }),
     ...(stop.by === null ? {} : { by: stop.by }),
     ...(stop.recordedAt === null ? {} : { recorded_at: stop.recordedAt }),
+    ...(stop.announced ? { announced: true } : {}),
   };
   return groupIds(ids).map((some) => JSON.stringify({ action: 'stop', task_id: some[0], ...(some.length > 1 ? { task_ids: some } : {}), ...rest }));
 }
@@ -60,7 +62,7 @@ export function parseCommand(message: string): ParsedCommand {
     return bad(`not JSON: ${messageOf(error)}`);
   }
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return bad('expected a JSON object');
-  const { action, task_id: one, task_ids: many, reason, by, recorded_at: recordedAt } = body as Record<string, unknown>;
+  const { action, task_id: one, task_ids: many, reason, by, recorded_at: recordedAt, announced } = body as Record<string, unknown>;
   if (action === undefined) return bad('no action');
   if (action !== 'stop') return bad(`unsupported action ${typeof action === 'string' ? quote(action) : typeof action}`);
   const ids = many ?? (one === undefined ? undefined : [one]);
@@ -69,7 +71,13 @@ export function parseCommand(message: string): ParsedCommand {
   }
   return {
     kind: 'stop',
-    command: { ids, reason: textOrNull(reason), by: textOrNull(by), recordedAt: typeof recordedAt === 'number' ? recordedAt : null },
+    command: {
+      ids,
+      reason: textOrNull(reason),
+      by: textOrNull(by),
+      recordedAt: typeof recordedAt === 'number' ? recordedAt : null,
+      announced: announced === true,
+    },
   };
 }
 

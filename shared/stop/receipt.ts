@@ -1,6 +1,7 @@
 import { type TerminalState, isTerminal } from '../task/state.js';
 import type { TaskView } from '../task/view.js';
-import type { StopWay } from './record.js';
+import type { StopAnswer } from './answer.js';
+import type { StopRecord, StopWay } from './record.js';
 
 /**
  * The answer to a stop.
@@ -37,21 +38,42 @@ export function receiptToJson(receipt: StopReceipt): Record<string, unknown> {
   };
 }
 
-/** The receipt for a task as it is now; `task` is null if there is none. */
-export function receiptOf(id: string, task: TaskView | null): StopReceipt {
-  const stop = task?.stop ?? null;
-  const ended = task && isTerminal(task.state) ? task.state : null;
-  const cancelled = ended === 'cancelled';
-  const settledAt = cancelled ? (task?.finishedAt ?? null) : null;
+type Facts = Pick<StopReceipt, 'id' | 'outcome'> & { endedAs?: TerminalState | null; stop?: Partial<StopRecord> | null; settledAt?: Date | null };
+
+/** A receipt from what is known; the rest is null. */
+export function createReceipt({ id, outcome, endedAs = null, stop = null, settledAt = null }: Facts): StopReceipt {
+  const at = stop?.at ?? null;
   return {
-    id,
-    outcome: task === null ? 'not_found' : cancelled ? 'cancelled' : ended ? 'finished' : 'requested',
-    endedAs: ended,
-    via: cancelled ? (stop?.via ?? null) : null,
+    ...{ id, outcome, endedAs, settledAt },
+    via: outcome === 'cancelled' ? (stop?.via ?? null) : null,
     reason: stop?.reason ?? null,
     by: stop?.by ?? null,
-    requestedAt: stop?.at ?? null,
-    settledAt,
-    latencyMs: settledAt && stop ? Math.max(0, settledAt.getTime() - stop.at.getTime()) : null,
+    requestedAt: at,
+    latencyMs: settledAt && at ? Math.max(0, settledAt.getTime() - at.getTime()) : null,
   };
+}
+
+/** The receipt for a task as it is now; `task` is null if there is none. */
+export function receiptOf(id: string, task: TaskView | null): StopReceipt {
+  if (task === null) return createReceipt({ id, outcome: 'not_found' });
+  const { state, stop } = task;
+  if (!isTerminal(state)) return createReceipt({ id, outcome: 'requested', stop });
+  if (state === 'cancelled') return createReceipt({ id, outcome: 'cancelled', endedAs: state, stop, settledAt: task.finishedAt });
+  return createReceipt({ id, outcome: 'finished', endedAs: state, stop });
+}
+
+/** The receipt from the first answer to a stop, `asked`. */
+export function receiptOfAnswer(id: string, answer: StopAnswer, asked: Omit<StopRecord, 'via'>): StopReceipt {
+  switch (answer.kind) {
+    case 'cancelled':
+      return createReceipt({ id, outcome: 'cancelled', endedAs: 'cancelled', stop: answer.stop, settledAt: answer.settledAt });
+    case 'recorded':
+      return createReceipt({ id, outcome: 'requested', stop: answer.stop });
+    case 'ended':
+      return createReceipt({ id, outcome: 'finished', endedAs: answer.as });
+    case 'foreign':
+      return createReceipt({ id, outcome: 'requested', stop: asked });
+    case 'not_found':
+      return createReceipt({ id, outcome: 'not_found' });
+  }
 }

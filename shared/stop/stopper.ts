@@ -1,21 +1,22 @@
-import { UnrecoverableError } from 'bullmq';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { uuidv7 } from 'uuidv7';
 import { chunks } from '../chunks.js';
 import { messageOf } from '../errors.js';
 import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
-import { MergedWrites } from '../registry/merged-writes.js';
+import { deadWorkers } from '../registry/dead-workers.js';
+import type { Registry } from '../registry/registry.js';
 import type { RecordedStop, ScriptedRedis } from '../scripts/define-scripts.js';
+import type { StepHook } from '../step-hook.js';
 import type { Queues } from '../task/queues.js';
 import { writeState } from '../task/event-stream.js';
 import type { TaskReader } from '../task/task-reader.js';
-import type { TaskJobOptions } from '../task/view.js';
+import { type StopAnswer, answerOf } from './answer.js';
 import { describeStop } from './cause.js';
 import { formatCommands } from './command.js';
-import { formatStop, parseStop } from './record.js';
-
-/** What became of a stop in the first moment. `settled`: it was waiting and is cancelled; `recorded`: its owner will settle it. */
-export type StopResult = 'settled' | 'recorded' | 'foreign' | 'finished' | 'not_found';
+import type { EarlyStops } from './early-stops.js';
+import { formatStop } from './record.js';
+import { type HeldJob, Settler } from './settler.js';
 
 export interface StopRequest {
   readonly reason: string | null;
@@ -24,154 +25,244 @@ export interface StopRequest {
   readonly fromCommand?: boolean;
 }
 
+export interface StopperOptions {
+  readonly redis: ScriptedRedis;
+  readonly queues: Queues;
+  readonly registry: Registry;
+  readonly earlyStops: EarlyStops;
+  readonly reader: TaskReader;
+  readonly keys: Keys;
+  readonly lockMs: number;
+  readonly logger: Logger;
+  readonly onStep?: StepHook | undefined;
+}
+
+interface Recording {
+  readonly stop: string;
+  readonly text: string;
+  readonly token: string;
+  readonly dead: readonly string[];
+}
+
+/** A task that the script has looked at. */
 interface Found {
   readonly id: string;
   readonly queue: string;
   readonly recorded: RecordedStop;
 }
 
+interface RoundResult {
+  readonly answer: StopAnswer;
+  /** Whether its handler has enqueued others. */
+  readonly kids: boolean;
+}
+
+const NOT_FOUND: RoundResult = { answer: { kind: 'not_found' }, kids: false };
 /** Tasks of one script: it holds up Redis. */
 const RECORD_AT_ONCE = 1_000;
-/** Jobs of one stop that are searched for in a wait list; the search costs the list's length for each. */
-const MAX_SEARCHES = 200;
-const STOP_KEYS = ['completed', 'failed', 'delayed', 'prioritized', 'wait', 'active', 'waiting-children'];
+/** Tasks of one round: what a script takes must be settled before its lock runs out. */
+const ROUND = 10_000;
+/** A stop of so few tasks is announced before it is recorded. */
+const ANNOUNCED = 16;
+/** After a message that no worker heard, the tasks are looked at again. */
+const UNHEARD_RECHECK_MS = 250;
 
 /**
- * Steps 1 to 3 of the stop protocol, for producers and for workers that hear a command nobody recorded: look up, write
- * the intent, publish. What nobody runs is settled on the spot. A constant number of round trips for any number of ids.
+ * Steps 1 to 3 and 7 of the stop protocol, for producers, for workers that hear a command nobody recorded, and for the
+ * reconciler: look up, write the intent, publish; settle what nobody runs. The number of round trips does not depend on
+ * the number of tasks, up to 10,000. docs/stop-protocol.md has the whole.
  */
 export class Stopper {
-  readonly #redis: ScriptedRedis;
-  readonly #queues: Queues;
-  readonly #reader: TaskReader;
-  readonly #keys: Keys;
-  readonly #lockMs: number;
-  readonly #logger: Logger;
+  readonly #options: StopperOptions;
+  readonly #settler: Settler;
 
-  constructor(options: { redis: ScriptedRedis; queues: Queues; reader: TaskReader; keys: Keys; lockMs: number; logger: Logger }) {
-    this.#redis = options.redis;
-    this.#queues = options.queues;
-    this.#reader = options.reader;
-    this.#keys = options.keys;
-    this.#lockMs = options.lockMs;
-    this.#logger = options.logger;
+  constructor(options: StopperOptions) {
+    this.#options = options;
+    this.#settler = new Settler(options);
   }
 
   /**
-   * Stops the tasks. The map has every id that was given, once. The command for a foreign task is published as it is,
-   * unless the request came from such a command: then it would go round for ever.
+   * Stops tasks, and what their handlers have enqueued. The map has every id that was given, then those of children.
+   * The command for a foreign task is published as it is, unless the request came from such a command: then it would go
+   * round for ever.
    */
-  async request(ids: readonly string[], { reason, by, fromCommand = false }: StopRequest): Promise<Map<string, StopResult>> {
-    const results = new Map<string, StopResult>(ids.map((id) => [id, 'not_found']));
-    const { byQueue, foreign } = await this.#reader.locate([...results.keys()]);
-    for (const id of foreign.keys()) results.set(id, 'foreign');
+  request(ids: readonly string[], request: StopRequest): Promise<Map<string, StopAnswer>> {
+    return this.#stop(ids, request, (answer) => answer.kind === 'recorded');
+  }
 
-    const at = Date.now();
-    const stop = { reason, by, at };
-    const token = `stop:${uuidv7()}`;
-    const groups = [...byQueue].flatMap(([queue, all]) => chunks(all, RECORD_AT_ONCE).map((some, index) => ({ queue, some, searches: index === 0 ? MAX_SEARCHES : 0 })));
-    const live = groups.flatMap(({ some }) => some);
-    const passOn = fromCommand ? [] : [...foreign.keys()];
+  /**
+   * Stops the live tasks of an item. A task that ended meanwhile may have enqueued a child after the item was read: it
+   * counts with its children.
+   */
+  async requestItem(item: string, request: StopRequest): Promise<Map<string, StopAnswer>> {
+    const { redis, keys, registry } = this.#options;
+    const answers = await this.#stop(await registry.idsOf(item), request, () => true);
+    // Entries that a crash left behind would keep the item busy for ever.
+    const gone = [...answers].flatMap(([id, { kind }]) => (kind === 'not_found' ? [id] : []));
+    if (gone.length > 0) await redis.srem(keys.item(item), ...gone);
+    for (const id of gone) answers.delete(id);
+    return answers;
+  }
+
+  /**
+   * Takes another look at tasks whose stop is recorded: what went back to its queue, or whose owner has died, is settled
+   * here. Does nothing to a task without a stop.
+   */
+  async recheck(ids: readonly string[]): Promise<Map<string, StopAnswer>> {
+    const { redis, keys, reader } = this.#options;
+    const [{ byQueue }, dead] = await Promise.all([reader.locate(ids), deadWorkers(redis, keys)]);
+    const found = await this.#settleStopped(byQueue, dead);
+    return new Map(found);
+  }
+
+  /** The same for one task, whose owner has just put it back for another attempt. */
+  async settleIfStopped(queue: string, id: string): Promise<boolean> {
+    const [first] = await this.#settleStopped(new Map([[queue, [id]]]), []);
+    return first?.[1].kind === 'cancelled';
+  }
+
+  async #settleStopped(byQueue: ReadonlyMap<string, string[]>, dead: readonly string[]): Promise<[string, StopAnswer][]> {
+    const recording = { stop: '', text: describeStop(null, null), token: newToken(), dead };
+    const found = await Promise.all(groupsOf(byQueue).map(({ queue, some }) => this.#record(queue, some, recording)));
+    return [...(await this.#settle(found.flat(), recording.token))];
+  }
+
+  async #stop(ids: readonly string[], request: StopRequest, follows: (answer: StopAnswer) => boolean): Promise<Map<string, StopAnswer>> {
+    const { reason, by, fromCommand = false } = request;
+    const stop = { reason, by, at: Date.now() };
+    const announced = !fromCommand && ids.length <= ANNOUNCED;
+    if (announced) void this.#publish(formatCommands(ids, { reason, by, recordedAt: null, announced: true }));
+    const answers = new Map<string, StopAnswer>();
+    // Each round stops the children of the one before. A child that is enqueued later than this finds its parent's stop.
+    for (let open = [...new Set(ids)]; open.length > 0; ) {
+      const parents: string[] = [];
+      for (const some of chunks(open, ROUND)) {
+        const passOn = !fromCommand && !(announced && answers.size === 0);
+        for (const [id, { answer, kids }] of await this.#stopRound(some, stop, passOn)) {
+          answers.set(id, answer);
+          if (kids && follows(answer)) parents.push(id);
+        }
+      }
+      open = (await this.#childrenOf(parents)).filter((id) => !answers.has(id));
+    }
+    return answers;
+  }
+
+  /** `passOn`: whether foreign tasks are to be told. */
+  async #stopRound(ids: readonly string[], stop: { reason: string | null; by: string | null; at: number }, passOn: boolean): Promise<Map<string, RoundResult>> {
+    const { reader } = this.#options;
+    const { reason, by } = stop;
+    const results = new Map<string, RoundResult>(ids.map((id) => [id, NOT_FOUND]));
+    const { byQueue, foreign } = await reader.locate(ids);
+    for (const id of foreign.keys()) results.set(id, { answer: { kind: 'foreign' }, kids: false });
+    if (passOn && foreign.size > 0) await this.#tell(formatCommands([...foreign.keys()], { reason, by, recordedAt: null, announced: false }));
+
+    const recording = { stop: formatStop(stop), text: describeStop(reason, by), token: newToken(), dead: [] };
+    const groups = groupsOf(byQueue);
     // All at once, the intents first: the connection keeps the order, so whoever hears the message finds its intent.
-    const recording = groups.map((group) => this.#record(group, { stop: formatStop(stop), text: describeStop(reason, by), token }));
-    const passing = formatCommands(passOn, { reason, by, recordedAt: null }).map((message) => this.#redis.publish(this.#keys.commands, message));
-    const announcing = formatCommands(live, { reason, by, recordedAt: at }).map((message) => this.#publish(message));
-    const [recorded] = await Promise.all([Promise.all(recording), ...passing, ...announcing]);
-
-    const found = groups.flatMap(({ queue, some }, index): Found[] =>
-      (recorded[index] ?? []).map((entry, place) => ({ id: some[place] as string, queue, recorded: entry })),
-    );
-    for (const one of found) results.set(one.id, resultOf(one.recorded));
-    const taken = found.filter((one) => one.recorded[0] === 'taken');
-    const [settled] = await Promise.all([this.#settle(taken, token), this.#announce(found)]);
-    for (const id of settled) results.set(id, 'settled');
+    const recorded = groups.map(({ queue, some }) => this.#record(queue, some, recording));
+    const located = groups.flatMap(({ some }) => some);
+    const { onStep } = this.#options;
+    if (onStep) await Promise.all(recorded).then(() => Promise.all(located.map((id) => onStep('stop:recorded', id))));
+    const publishing = this.#publish(formatCommands(located, { reason, by, recordedAt: stop.at, announced: false }));
+    const found = await this.#recordEarly((await Promise.all(recorded)).flat(), recording);
+    this.#announceState(found);
+    const answers = await this.#settle(found, recording.token);
+    for (const { id, recorded: [, , kids] } of found) results.set(id, { answer: answers.get(id) as StopAnswer, kids: kids === '1' });
+    const unheard = (await publishing) === 0;
+    const running = found.flatMap(({ id, recorded: [what] }) => (what === 'active' ? [id] : []));
+    if (unheard && running.length > 0) void this.#recheckUnheard(running);
     return results;
   }
 
-  /**
-   * Settles a task whose stop was recorded while its owner was putting it back for another attempt. Does nothing to a
-   * task without a stop.
-   */
-  async settleIfStopped(queue: string, id: string): Promise<boolean> {
-    const token = `stop:${uuidv7()}`;
-    const [recorded] = await this.#record({ queue, some: [id], searches: MAX_SEARCHES }, { stop: '', text: describeStop(null, null), token });
-    if (recorded?.[0] !== 'taken') return false;
-    return (await this.#settle([{ id, queue, recorded }], token)).length > 0;
+  async #record(queue: string, ids: readonly string[], { stop, text, token, dead }: Recording): Promise<Found[]> {
+    const { redis, queues, keys, lockMs } = this.#options;
+    const recorded = await redis.recordStop(...queues.stopKeys(queue), keys.jobs(queue), stop, text, token, lockMs, JSON.stringify(dead), ...ids);
+    return ids.map((id, index) => ({ id, queue, recorded: recorded[index] as RecordedStop }));
   }
 
-  #record(
-    { queue, some, searches }: { queue: string; some: string[]; searches: number },
-    { stop, text, token }: { stop: string; text: string; token: string },
-  ): Promise<RecordedStop[]> {
-    const keys = this.#queues.scriptKeys(queue, ...STOP_KEYS);
-    return this.#redis.recordStop(...keys, this.#keys.jobs(queue), stop, text, token, this.#lockMs, searches, ...some);
+  /** Jobs that are missing may be on their way: see {@link EarlyStops}. */
+  async #recordEarly(found: Found[], recording: Recording): Promise<Found[]> {
+    const missing = found.filter(({ recorded: [what] }) => what === 'missing');
+    if (missing.length === 0) return found;
+    const entries = await this.#options.registry.find(missing.map(({ id }) => id));
+    const coming = missing.filter((_, index) => entries[index]?.queue);
+    const ids = coming.map(({ id }) => id);
+    if (ids.length === 0) return found;
+    await this.#options.earlyStops.leave(ids, recording.stop);
+    const again = new Map<string, Found>();
+    for (const { id, queue } of coming) for (const one of await this.#record(queue, [id], recording)) again.set(id, one);
+    await this.#options.earlyStops.clear(ids.filter((id) => again.get(id)?.recorded[0] !== 'missing'));
+    return found.map((one) => {
+      const now = again.get(one.id);
+      if (!now) return one;
+      return now.recorded[0] === 'missing' ? { ...now, recorded: ['left', recording.stop, null, null, null] } : now;
+    });
   }
 
-  /** The message of a recorded stop makes it fast, no more: without it, the worker finds the record at its next poll. */
-  async #publish(message: string): Promise<void> {
-    try {
-      await this.#redis.publish(this.#keys.commands, message);
-    } catch (error) {
-      this.#logger.warn({ error }, 'A stop is recorded, but its message was not sent');
+  /** Settles what is held, and says what became of each. */
+  async #settle(found: readonly Found[], token: string): Promise<Map<string, StopAnswer>> {
+    const answers = new Map(found.map(({ id, queue, recorded }) => [id, answerOf(queue, recorded)]));
+    const held = found.flatMap(({ id, queue, recorded: [what, , , , options] }): HeldJob[] => {
+      const answer = answers.get(id);
+      if ((what !== 'taken' && what !== 'fenced') || answer?.kind !== 'recorded') return [];
+      return [{ id, queue, stop: answer.stop, via: what === 'taken' ? 'queue' : 'fence', options: options ?? '{}' }];
+    });
+    const settled = await this.#settler.settle(held, token);
+    for (const { id, stop, via } of held) {
+      const settledAt = settled.get(id);
+      if (settledAt) answers.set(id, { kind: 'cancelled', stop: { ...stop, via }, settledAt });
     }
+    return answers;
+  }
+
+  async #childrenOf(parents: readonly string[]): Promise<string[]> {
+    const { redis, keys } = this.#options;
+    return [...new Set((await Promise.all(parents.map((id) => redis.smembers(keys.children(id))))).flat())];
   }
 
   /** Tells those who follow a task's events, if it has any yet. */
-  async #announce(found: readonly Found[]): Promise<void> {
-    const running = found.filter(({ recorded }) => recorded[0] === 'active' || recorded[0] === 'left');
-    if (running.length === 0) return;
-    const pipeline = this.#redis.pipeline();
-    for (const { id } of running) writeState(pipeline, this.#keys.events(id), 'stopping');
-    await pipeline.exec();
+  #announceState(found: readonly Found[]): void {
+    const { redis, keys, logger } = this.#options;
+    for (const { id, recorded: [what] } of found) {
+      if (what !== 'active' && what !== 'left') continue;
+      Promise.all(writeState(redis, keys.events(id), 'stopping')).catch((error: unknown) => logger.debug({ id, error }, 'A stop was not written to the events of its task'));
+    }
   }
 
-  /** Fails the jobs that we hold, through BullMQ's own script, so that its events, flows and retention hold. Returns whose end is certain. */
-  async #settle(taken: readonly Found[], token: string): Promise<string[]> {
-    if (taken.length === 0) return [];
-    const writes = new MergedWrites(this.#keys);
-    const pipeline = this.#redis.pipeline();
-    const outcomes = await Promise.allSettled(
-      taken.map(async (found) => {
-        const item = await this.#fail(found, token);
-        writes.remove(found.id, item);
-        writeState(pipeline, this.#keys.events(found.id), 'cancelled');
-      }),
-    );
-    writes.flushInto(pipeline);
-    await pipeline.exec();
-    outcomes.forEach((outcome, index) => {
-      if (outcome.status === 'fulfilled') return;
-      // The intent stands: the stalled check puts the job back, and its deferred failure ends it.
-      this.#logger.warn({ id: taken[index]?.id, error: messageOf(outcome.reason) }, 'Stop recorded, but not settled at once');
-    });
-    return taken.filter((_, index) => outcomes[index]?.status === 'fulfilled').map(({ id }) => id);
+  /** Publishes what nothing else carries. Rejects if it cannot. */
+  async #tell(messages: readonly string[]): Promise<number> {
+    const { redis, keys } = this.#options;
+    const heard = await Promise.all(messages.map((message) => redis.publish(keys.commands, message)));
+    return heard.reduce((sum, some) => sum + some, 0);
   }
 
-  /** Returns the item of the task. */
-  async #fail({ id, queue, recorded }: Found, token: string): Promise<string> {
-    const job = await this.#queues.get(queue).getJob(id);
-    if (!job) throw new Error('the job was removed');
-    const stop = parseStop(recorded[1], null);
-    const failure = new UnrecoverableError(describeStop(stop?.reason ?? null, stop?.by ?? null));
-    const fields = { failedReason: failure.message, stacktrace: '[]', stop_via: 'queue' };
-    await this.#queues.backend(queue).moveToFailed(job, failure.message, job.opts.removeOnFail ?? false, token, false, fields);
-    return (job.opts as TaskJobOptions).item ?? '';
+  /** The message of a recorded stop makes it fast, no more: without it, the worker finds the record at its next poll. Returns how many heard it; null if it was not sent. */
+  async #publish(messages: readonly string[]): Promise<number | null> {
+    try {
+      return await this.#tell(messages);
+    } catch (error) {
+      this.#options.logger.warn({ error: messageOf(error) }, 'The message of a stop was not sent; its record holds');
+      return null;
+    }
+  }
+
+  /** Nobody is subscribed, or nobody is alive. Does not keep the process. */
+  async #recheckUnheard(ids: readonly string[]): Promise<void> {
+    try {
+      await sleep(UNHEARD_RECHECK_MS, undefined, { ref: false });
+      const open = [...(await this.recheck(ids))].filter(([, { kind }]) => kind === 'recorded').map(([id]) => id);
+      if (open.length > 0) await this.#tell(formatCommands(open, { reason: null, by: null, recordedAt: Date.now(), announced: false }));
+    } catch (error) {
+      this.#options.logger.debug({ error: messageOf(error) }, 'Could not look again at a stop that no worker heard');
+    }
   }
 }
 
-function resultOf([what, stop]: RecordedStop): StopResult {
-  switch (what) {
-    case 'taken': // until it is settled
-    case 'active':
-    case 'left':
-      return 'recorded';
-    case 'completed':
-    case 'failed':
-      return 'finished';
-    case 'missing':
-    case 'ignored':
-      return 'not_found';
-    default:
-      throw new Error(`recordStop answered ${String(what satisfies never)} ${String(stop)}`);
-  }
+function groupsOf(byQueue: ReadonlyMap<string, string[]>): { queue: string; some: string[] }[] {
+  return [...byQueue].flatMap(([queue, all]) => chunks(all, RECORD_AT_ONCE).map((some) => ({ queue, some })));
+}
+
+function newToken(): string {
+  return `stop:${uuidv7()}`;
 }

@@ -38,6 +38,8 @@ export interface TaskDefinition<Input = unknown, Output = unknown, Parsed = Inpu
   readonly timeoutMs: number | null;
   /** Whether a timed-out attempt may be retried. Default false. */
   readonly retryOnTimeout: boolean;
+  /** No attempt starts later than this, in ms from when the task may first start; null for no limit. */
+  readonly deadlineMs: number | null;
   readonly retention: { readonly completed: Retention; readonly failed: Retention };
 }
 
@@ -56,6 +58,11 @@ export interface TaskOptions<Input, Output, Parsed = Input> {
   /** Longest run of one attempt in ms, 1 to 2,147,483,647 (24 days). Default: no limit. */
   readonly timeoutMs?: number;
   readonly retryOnTimeout?: boolean;
+  /**
+   * Do not start an attempt later than this, in ms from the enqueue or, with a delay, from its end. A task that nobody
+   * has come to by then fails. 1 to ten years. Default: no limit.
+   */
+  readonly deadlineMs?: number;
   /** Default: completed 1 hour or 10,000 tasks, failed and cancelled 7 days or 10,000 tasks. */
   readonly retention?: { readonly completed?: Partial<Retention>; readonly failed?: Partial<Retention> };
 }
@@ -87,6 +94,7 @@ const optionsSchema = z.strictObject({
     .prefault({}),
   timeoutMs: z.int().min(1).max(LONGEST_TIMER_MS).optional(),
   retryOnTimeout: z.boolean().default(false),
+  deadlineMs: z.int().min(1).max(10 * 365 * 24 * HOUR_MS).optional(),
   retention: z
     .strictObject({
       completed: retentionSchema({ ageMs: HOUR_MS, count: 10_000 }),
@@ -111,13 +119,14 @@ export function defineTask<Input, Output = unknown, Parsed = Input>(
     const name = typeof options?.name === 'string' ? ` "${options.name.slice(0, 64)}"` : '';
     throw new FleetError('INVALID_DEFINITION', `Bad task definition${name}: ${issuesOf(parsed.error)}.`);
   }
-  const { queue, output, timeoutMs, ...rest } = parsed.data;
+  const { queue, output, timeoutMs, deadlineMs, ...rest } = parsed.data;
   return Object.freeze({
     ...rest,
     queue: queue ?? (rest.name.split('.')[0] as string),
     input: options.input,
     output: options.output ?? null,
     timeoutMs: timeoutMs ?? null,
+    deadlineMs: deadlineMs ?? null,
   });
 }
 

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { FleetError } from '../errors.js';
 import type { Settings } from '../settings.js';
 import type { AnyDefinition, TaskDefinition } from './definition.js';
+import type { JobAddress } from './view.js';
 
 /** Anything that JSON can hold. What is not (functions, dates …) is converted as `JSON.stringify` does. */
 export type Json = unknown;
@@ -26,6 +27,47 @@ export interface TaskContext<Input = unknown> {
   readonly progress: (value: number | Readonly<Record<string, Json>>) => void;
   /** Adds a chunk to the task's output. Batched; kept in order; stays readable after a stop. */
   readonly emit: (chunk: Json) => void;
+  /**
+   * Enqueues a task that belongs to this one: it has the same item, and a stop of this task or of the item stops it too,
+   * also one that comes in the same instant. Rejects with the abort's cause once this task was aborted, and as the
+   * producer's `enqueue` does. An attempt that is retried enqueues again: give an `id` to make that harmless.
+   */
+  readonly enqueue: EnqueueChild;
+}
+
+/** What may be said of a task that a handler enqueues; as in the producer's `enqueue`. */
+export interface ChildOptions {
+  readonly id?: string | undefined;
+  readonly delay?: number | undefined;
+  readonly priority?: number | undefined;
+  readonly deadline?: Date | undefined;
+}
+
+export type EnqueueChild = <Input, Output>(
+  definition: TaskDefinition<Input, Output, unknown>,
+  input: Input,
+  options?: ChildOptions,
+) => Promise<ChildTask>;
+
+/** A task that a handler enqueued. */
+export interface ChildTask {
+  readonly id: string;
+  readonly name: string;
+  readonly queue: string;
+  readonly item: string | null;
+  /** True if a task with this id existed already, and nothing was added. */
+  readonly duplicate: boolean;
+}
+
+/** The task whose handler enqueues. */
+export interface ParentTask extends JobAddress {
+  /** `''` for none. */
+  readonly item: string;
+}
+
+/** What a worker needs of a producer, so that its handlers can enqueue. */
+export interface ChildEnqueuer {
+  enqueueChild(parent: ParentTask, definition: AnyDefinition, input: unknown, options: ChildOptions): Promise<ChildTask>;
 }
 
 /** A worker's part of a task. What it returns is the task's result, and must be JSON. */

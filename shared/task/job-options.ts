@@ -1,4 +1,5 @@
 import type { JobsOptions } from 'bullmq';
+import type { Memberships } from '../registry/merged-writes.js';
 import type { AnyDefinition, Retention } from './definition.js';
 import type { TaskJobOptions } from './view.js';
 
@@ -28,4 +29,9 @@ function keepJobs({ ageMs, count }: Retention): { age: number; count: number } {
 /** Our part of a job's options; empty for a job that was not enqueued by us. */
 export function taskOptions(options: JobsOptions): TaskJobOptions {
   return options as TaskJobOptions;
+}
+
+/** Where the registry lists a task, by its job's options. */
+export function membershipsOf({ item = '', childOf }: TaskJobOptions): Memberships {
+  return { item, parent: childOf?.id };
 }

@@ -37,6 +37,11 @@ export class Queues {
     return names.map((key) => prefix + key);
   }
 
+  /** The keys of `recordStop`. */
+  stopKeys(name: string): string[] {
+    return this.scriptKeys(name, 'completed', 'failed', 'delayed', 'prioritized', 'wait', 'active', 'waiting-children');
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
     this.#queues.clear();

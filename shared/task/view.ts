@@ -54,6 +54,16 @@ export interface TaskJobOptions {
   readonly item?: string;
   /** Tells two enqueues of one id apart: the one whose nonce was stored made the task. */
   readonly nonce?: string;
+  /** The task whose handler enqueued this one. */
+  readonly childOf?: JobAddress;
+  /** No attempt starts after this time, in ms since the epoch. */
+  readonly deadline?: number;
+}
+
+/** Where a job is. */
+export interface JobAddress {
+  readonly queue: string;
+  readonly id: string;
 }
 
 const FIELDS = ['name', 'opts', 'timestamp', 'progress', 'returnvalue', 'failedReason', 'atm', 'processedOn', 'finishedOn', 'stop', 'stop_via', 'pb'] as const;

@@ -74,7 +74,7 @@ describe('Under the prefix open-webui', () => {
     const [receipt] = await producer.stopItem('chat-3');
     assert.equal(receipt?.outcome, 'requested');
     await until(() => heard, ({ length }) => length > 0);
-    assert.deepEqual(heard.map((message) => JSON.parse(message) as unknown), [{ action: 'stop', task_id: 'owui-task' }]);
+    assert.deepEqual(heard.map((message) => JSON.parse(message) as unknown), [{ action: 'stop', task_id: 'owui-task', announced: true }]);
     assert.equal(await fleet.client.hget('open-webui:tasks', 'owui-task'), 'chat-3');
 
     // Its owner ends it and takes it off the list.

@@ -25,8 +25,8 @@ test('the same id twice is one task, and the second answer tells about the first
   const producer = fleet.producer({ keyPrefix });
   const first = await producer.enqueue(note, { n: 1 }, { id: 'once', item: 'a' });
   const second = await producer.enqueue(note, { n: 2 }, { id: 'once', item: 'b' });
-  assert.deepEqual(first, { id: 'once', name: 'note.take', queue: 'note', item: 'a', duplicate: false });
-  assert.deepEqual(second, { ...first, duplicate: true });
+  assert.deepEqual(first, { id: 'once', name: 'note.take', queue: 'note', item: 'a', duplicate: false, superseded: [] });
+  assert.deepEqual(second, { ...first, duplicate: true, superseded: [] });
   assert.equal(await fleet.client.llen(`${createKeys(keyPrefix).jobs('note')}wait`), 1);
   assert.deepEqual(await registered(keyPrefix), { items: { once: 'a' }, sets: { a: ['once'] } });
 });
@@ -34,7 +34,7 @@ test('the same id twice is one task, and the second answer tells about the first
 test('the same id for another task on another queue is still the first', async () => {
   const producer = fleet.producer();
   await producer.enqueue(note, { n: 1 }, { id: 'once' });
-  assert.deepEqual(await producer.enqueue(brief, { n: 1 }, { id: 'once' }), { id: 'once', name: 'note.take', queue: 'note', item: null, duplicate: true });
+  assert.deepEqual(await producer.enqueue(brief, { n: 1 }, { id: 'once' }), { id: 'once', name: 'note.take', queue: 'note', item: null, duplicate: true, superseded: [] });
 });
 
 test('twenty at once from two producers, each with an item of its own, are one task with one of the items', async () => {

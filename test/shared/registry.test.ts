@@ -58,8 +58,8 @@ test('many registrations are one command for each key, whatever their number', a
 test('many removals are one command for each key too, after the registrations', async () => {
   const { prefix: p, keys } = open();
   const writes = new MergedWrites(keys);
-  writes.remove('a', 'chat-1');
-  writes.remove('b', '');
+  writes.remove('a', { item: 'chat-1' });
+  writes.remove('b', { item: '' });
   writes.add({ id: 'a', item: 'chat-1', queue: 'chat', at: 1 });
   const watch = await fleet.monitor();
   const pipeline = client.pipeline();
@@ -67,10 +67,10 @@ test('many removals are one command for each key too, after the registrations', 
   assert.equal(writes.flushInto(pipeline).length, 0);
   await pipeline.exec();
   assert.deepEqual((await watch.stop()).slice(4), [
+    ['srem', `${p}:tasks:item:chat-1`, 'a'],
+    ['zrem', `${p}:tasks:live`, 'a', 'b'],
     ['hdel', `${p}:tasks`, 'a', 'b'],
     ['hdel', `${p}:tasks:queues`, 'a', 'b'],
-    ['zrem', `${p}:tasks:live`, 'a', 'b'],
-    ['srem', `${p}:tasks:item:chat-1`, 'a'],
   ]);
   assert.deepEqual(await fleet.registrySize(p), EMPTY_REGISTRY);
 });
@@ -82,7 +82,7 @@ test('as many registrations as anybody may enqueue at once can be written and re
   assert.equal((await fleet.registrySize(prefix)).tasks, ids.length);
   const found = await registry.find(ids);
   assert.ok(found.every((entry) => entry?.queue === 'q'));
-  await write((writes) => ids.forEach((id) => writes.remove(id, 'big')));
+  await write((writes) => ids.forEach((id) => writes.remove(id, { item: 'big' })));
   assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
 });
 
@@ -92,8 +92,8 @@ test('writing twice what was written changes nothing', async () => {
   await add(task);
   await add(task);
   assert.deepEqual(await registry.find(['a']), [{ id: 'a', item: 'chat-1', queue: 'chat' }]);
-  await write((writes) => writes.remove('a', 'chat-1'));
-  await write((writes) => writes.remove('a', 'chat-1'));
+  await write((writes) => writes.remove('a', { item: 'chat-1' }));
+  await write((writes) => writes.remove('a', { item: 'chat-1' }));
   assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
 });
 
@@ -124,7 +124,7 @@ test("an item's ids are those that are live", async () => {
   const { add, write, registry } = open();
   await add({ id: 'a', item: 'x', queue: 'q', at: 1 }, { id: 'b', item: 'x', queue: 'q', at: 2 }, { id: 'c', item: 'y', queue: 'q', at: 3 });
   assert.deepEqual((await registry.idsOf('x')).toSorted(), ['a', 'b']);
-  await write((writes) => writes.remove('a', 'x'));
+  await write((writes) => writes.remove('a', { item: 'x' }));
   assert.deepEqual(await registry.idsOf('x'), ['b']);
   assert.deepEqual([await registry.hasActive('x'), await registry.hasActive('z')], [true, false]);
 });
@@ -150,7 +150,7 @@ test('tasks that come and go between two pages make nobody else appear twice or 
       const { add, write, registry } = open();
       await add(...tasks);
       const first = await registry.page(null, seen + 1);
-      await write((writes) => ended.forEach((id) => writes.remove(id, '')));
+      await write((writes) => ended.forEach((id) => writes.remove(id, { item: '' })));
       await add({ id: 'new', item: '', queue: 'q', at: 9 });
       const rest = await registry.page(first.at(-1) as Position, 1_000);
       const all = [...first, ...rest].map(({ id }) => id);

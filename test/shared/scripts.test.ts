@@ -7,7 +7,6 @@ import type { RecordedStop } from '../../shared/scripts/define-scripts.js';
 import { TestFleet } from '../support/test-fleet.js';
 
 const SCRIPTS = join(import.meta.dirname, '../../shared/scripts');
-const STOP_KEYS = ['completed', 'failed', 'delayed', 'prioritized', 'wait', 'active', 'waiting-children'];
 const READ_KEYS = ['completed', 'failed', 'delayed', 'prioritized', 'active', 'waiting-children'];
 const TOKEN = 'of-the-worker';
 
@@ -34,11 +33,13 @@ async function open() {
     return job;
   };
   const job = (id: string): Promise<Record<string, string>> => client.hgetall(keys.jobs('q') + id);
-  const record = (ids: string[], { stop = '{"at":1}', searches = 100 } = {}): Promise<RecordedStop[]> =>
-    redis.recordStop(...store.queues.scriptKeys('q', ...STOP_KEYS), keys.jobs('q'), stop, 'Stopped', 'of-the-stopper', 30_000, searches, ...ids);
+  const recordAll = (ids: string[], { stop = '{"at":1}', dead = [] as string[] } = {}): Promise<RecordedStop[]> =>
+    redis.recordStop(...store.queues.stopKeys('q'), keys.jobs('q'), stop, 'Stopped', 'of-the-stopper', 30_000, JSON.stringify(dead), ...ids);
+  /** What each is and its stop, without the rest. */
+  const record = async (...args: Parameters<typeof recordAll>): Promise<string[][]> => (await recordAll(...args)).map(([what, stop]) => [what, stop]);
   const read = (ids: string[], fields = 'name'): Promise<((string | null)[] | null)[]> =>
     redis.readTasks(...store.queues.scriptKeys('q', ...READ_KEYS), keys.jobs('q'), fields, ...ids);
-  return { keys, bull, queue, add, pick, job, record, read };
+  return { keys, bull, queue, add, pick, job, record, recordAll, read };
 }
 
 async function everyPlace() {
@@ -130,23 +131,89 @@ test('the first stop stays: a later one does not replace its reason', async () =
 });
 
 test('without a stop of its own, recordStop takes only what was stopped before', async () => {
-  const { add, record, job } = await open();
-  await add('stopped');
+  const { add, pick, record, job, queue } = await open();
+  await add('stopped', { attempts: 2 });
   await add('not-stopped');
-  await record(['stopped'], { searches: 0 });
+  const running = await pick();
+  await record(['stopped']);
+  await running.moveToFailed(new Error('an attempt'), TOKEN, false);
+  assert.equal((await queue.getJobCounts('waiting'))['waiting'], 2);
   assert.deepEqual(await record(['stopped', 'not-stopped', 'nobody'], { stop: '' }), [['taken', '{"at":1}'], ['ignored', ''], ['missing', '']]);
   assert.equal((await job('not-stopped'))['defa'], undefined);
 });
 
-test('recordStop searches the wait list as often as it may, and leaves the rest with its stop recorded', async () => {
-  const { add, record, job, queue } = await open();
-  for (const id of ['w1', 'w2', 'w3']) await add(id);
+test('of many that wait, recordStop takes each, and the others keep their order', async () => {
+  const { keys, add, record } = await open();
+  const ids = Array.from({ length: 40 }, (_, index) => `w${index}`);
+  for (const id of ids) await add(id);
+  const stopped = ids.filter((_, index) => index % 3 === 0);
+  assert.deepEqual(new Set((await record([...stopped, 'nobody'])).map(([what]) => what)), new Set(['taken', 'missing']));
+  const waiting = await client.lrange(`${keys.jobs('q')}wait`, 0, -1);
+  assert.deepEqual(waiting.toReversed(), ids.filter((id) => !stopped.includes(id)));
+  assert.deepEqual((await client.lrange(`${keys.jobs('q')}active`, 0, -1)).toSorted(), stopped.toSorted());
+});
+
+test('in a very long wait list recordStop searches for 200, and leaves the rest with its stop recorded', async () => {
+  const { keys, add, record, job } = await open();
+  const others = Array.from({ length: 50_000 }, (_, index) => `o${index}`);
+  for (let times = 0; times < 2; times += 1) await client.rpush(`${keys.jobs('q')}wait`, ...others);
+  const ids = Array.from({ length: 201 }, (_, index) => `w${index}`);
+  for (const id of ids) await add(id);
   await add('d', { delay: 60_000 });
   await add('p', { priority: 1 });
-  const found = await record(['w1', 'w2', 'w3', 'd', 'p'], { searches: 1 });
-  assert.deepEqual(found.map(([what]) => what), ['taken', 'left', 'left', 'taken', 'taken']);
-  assert.equal((await job('w2'))['defa'], 'Stopped');
-  assert.deepEqual(await queue.getJobCounts('waiting', 'delayed', 'prioritized'), { waiting: 2, delayed: 0, prioritized: 0 });
+  const found = (await record([...ids, 'd', 'p'])).map(([what]) => what);
+  assert.deepEqual(found, [...ids.slice(1).map(() => 'taken'), 'left', 'taken', 'taken']);
+  assert.equal((await job('w200'))['defa'], 'Stopped');
+});
+
+for (const others of [0, 20]) {
+  test(`an active job whose lock is gone is fenced off, looked for with ${others} others`, async () => {
+    const { keys, add, pick, recordAll } = await open();
+    await add('a', { attempts: 3 });
+    const job = await pick();
+    const ids = ['a', ...Array.from({ length: others }, (_, index) => `nobody${index}`)];
+    assert.equal((await recordAll(ids))[0]?.[0], 'active');
+    await client.del(`${keys.jobs('q')}a:lock`);
+    const [what, stop, kids, finishedOn, options] = (await recordAll(ids, { stop: '' }))[0] as RecordedStop;
+    assert.deepEqual([what, stop, finishedOn, kids], ['fenced', '{"at":1}', null, null]);
+    assert.equal((JSON.parse(options as string) as JobsOptions).attempts, 3);
+    assert.equal(await client.get(`${keys.jobs('q')}a:lock`), 'of-the-stopper');
+    await assert.rejects(job.moveToCompleted('late', TOKEN, false), /lock/i);
+  });
+}
+
+test('an active job of a dead worker is fenced off although its lock still holds', async () => {
+  const { keys, add, pick, record } = await open();
+  await add('a');
+  await pick();
+  await client.hset(`${keys.jobs('q')}a`, 'pb', 'host-1');
+  assert.deepEqual(await record(['a'], { dead: ['host-2'] }), [['active', '{"at":1}']]);
+  assert.deepEqual(await record(['a'], { dead: ['host-2', 'host-1'] }), [['fenced', '{"at":1}']]);
+});
+
+test('what a stop took, whose caller died, is taken again once that lock has run out', async () => {
+  const { keys, add, record } = await open();
+  await add('a');
+  assert.deepEqual(await record(['a']), [['taken', '{"at":1}']]);
+  assert.deepEqual(await record(['a']), [['active', '{"at":1}']]);
+  await client.del(`${keys.jobs('q')}a:lock`);
+  assert.deepEqual(await record(['a']), [['taken', '{"at":1}']]);
+});
+
+test('a task without a stop is not fenced off', async () => {
+  const { keys, add, pick, record } = await open();
+  await add('a');
+  await pick();
+  await client.del(`${keys.jobs('q')}a:lock`);
+  assert.deepEqual(await record(['a'], { stop: '' }), [['ignored', '']]);
+  assert.equal(await client.exists(`${keys.jobs('q')}a:lock`), 0);
+});
+
+test('recordStop says when a job ended, how its stop was settled, and whether it has children', async () => {
+  const { keys, job, recordAll } = await everyPlace();
+  await client.hset(`${keys.jobs('q')}is-failed`, { stop: '{"at":3}', stop_via: 'kill', kids: '1' });
+  const { finishedOn } = await job('is-failed');
+  assert.deepEqual(await recordAll(['is-failed']), [['failed', '{"at":3}', '1', finishedOn, 'kill']]);
 });
 
 test('a job that waits in a paused queue is taken as well', async () => {

@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import { MAX_COMMAND_IDS, MAX_COMMAND_LENGTH, formatCommands, parseCommand } from '../../shared/stop/command.js';
 import { formatStop, parseStop } from '../../shared/stop/record.js';
 
-const NOTHING = { reason: null, by: null, recordedAt: null };
+const NOTHING = { reason: null, by: null, recordedAt: null, announced: false };
 
 function problemOf(message: string): string {
   const parsed = parseCommand(message);
@@ -23,7 +23,7 @@ test("a stop of one task without more to say is formatted in open-webui's form",
 
 test('what is formatted is read back as it was', () => {
   const texts = fc.option(fc.string({ minLength: 1, maxLength: 500 }), { nil: null });
-  const stops = fc.record({ reason: texts, by: texts, recordedAt: fc.option(fc.nat(), { nil: null }) });
+  const stops = fc.record({ reason: texts, by: texts, recordedAt: fc.option(fc.nat(), { nil: null }), announced: fc.boolean() });
   const idLists = fc.array(fc.string({ minLength: 1, maxLength: 128 }), { maxLength: 50 });
   fc.assert(
     fc.property(idLists, stops, (ids, stop) => {
@@ -35,7 +35,7 @@ test('what is formatted is read back as it was', () => {
 
 test('many ids make several messages, each short enough to be read, that name every id once', () => {
   const ids = Array.from({ length: 2 * MAX_COMMAND_IDS + 1 }, (_, n) => String(n).padStart(128, 'a'));
-  const messages = formatCommands(ids, { reason: '\u0001'.repeat(500), by: '\u0001'.repeat(500), recordedAt: Date.now() });
+  const messages = formatCommands(ids, { reason: '\u0001'.repeat(500), by: '\u0001'.repeat(500), recordedAt: Date.now(), announced: false });
   assert.equal(messages.length, 3);
   for (const message of messages) assert.ok(message.length <= MAX_COMMAND_LENGTH);
   const read = messages.map(parseCommand).flatMap((parsed) => (parsed.kind === 'stop' ? parsed.command.ids : []));

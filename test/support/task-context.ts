@@ -49,6 +49,7 @@ export function createFakeContext<Input, Output, Parsed>(
         emitted.push(chunk);
         onEmit?.(chunk);
       },
+      enqueue: () => Promise.reject(new Error('this context has no worker to enqueue with')),
     },
   };
 }

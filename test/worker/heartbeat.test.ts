@@ -9,7 +9,11 @@ import { ScriptedTask } from '../support/scripted-task.js';
 import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
-const STATUS: WorkerStatus = { pid: 7, queues: ['a', 'b'], slots: 20, running: ['one'], zombies: 1, draining: false, subscribed: true };
+const STATUS: WorkerStatus = {
+  ...{ pid: 7, queues: ['a', 'b'], slots: 20, running: ['one'], zombies: 1, draining: false, subscribed: true },
+  stopLatency: { count: 5, p50Ms: 3, p99Ms: 40, maxMs: 70 },
+};
+const LATENCY_FIELDS = ['stops', 'stop_p50_ms', 'stop_p99_ms', 'stop_max_ms'] as const;
 const logger = createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) })('worker');
 
 describe('A heartbeat', () => {
@@ -36,6 +40,7 @@ describe('A heartbeat', () => {
     const { started_at: startedAt, beat_at: beatAt, ...fields } = await store.redis.hgetall(store.keys.worker('w1'));
     assert.deepEqual(fields, {
       ...{ host: hostname(), pid: '7', slots: '20', zombies: '1', queues: '["a","b"]', running: '["one"]', draining: '0', subscribed: '1' },
+      ...{ stops: '5', stop_p50_ms: '3', stop_p99_ms: '40', stop_max_ms: '70' },
     });
     assert.equal(Number(beatAt), score);
     assert.ok(Number(startedAt) <= score);
@@ -86,6 +91,73 @@ describe('A heartbeat', () => {
     call.returns();
     await stopped;
     assert.deepEqual([await fleet.client.exists(key), await fleet.client.zcard(`${prefix}:workers`)], [0, 0]);
+  });
+
+  it('leaves the latencies empty until there is one, and 0 ms is one', async () => {
+    let stopLatency: WorkerStatus['stopLatency'] = { count: 0, p50Ms: null, p99Ms: null, maxMs: null };
+    const heartbeat = await newHeartbeat(60_000, () => ({ ...STATUS, stopLatency }));
+    await heartbeat.beat();
+    assert.deepEqual(await store.redis.hmget(store.keys.worker('w1'), ...LATENCY_FIELDS), ['0', '', '', '']);
+    stopLatency = { count: 1, p50Ms: 0, p99Ms: 0, maxMs: 0 };
+    await heartbeat.beat();
+    assert.deepEqual(await store.redis.hmget(store.keys.worker('w1'), ...LATENCY_FIELDS), ['1', '0', '0', '0']);
+  });
+
+  it('tells how long its stops took, which is what their receipts say', async () => {
+    const prefix = fleet.newPrefix();
+    const task = new ScriptedTask('beat.stopped');
+    const worker = await fleet.worker(prefix, [task.handler], { heartbeatMs: 100, stopGraceMs: 50 });
+    const producer = fleet.producer({ keyPrefix: prefix });
+    const deaf = await producer.enqueue(task.definition, {});
+    await task.call(0);
+    const given = (await producer.stop(deaf.id, { waitMs: 10_000 })).latencyMs ?? 0;
+    assert.ok(given >= 45, `given up after ${given} ms`);
+    const heeding = await producer.enqueue(task.definition, {});
+    const call = await task.call(1);
+    // A message may come before the record, and a stop that is settled before its record has nothing to be timed from.
+    const recorded = (): Promise<unknown> => until(() => fleet.client.hget(`${prefix}:bull:beat:${heeding.id}`, 'stop'), (stop) => stop !== null);
+    void call.aborted.then((cause) => recorded().then(() => call.throws(cause)));
+    const heeded = (await producer.stop(heeding.id, { waitMs: 10_000 })).latencyMs ?? 0;
+    const [quick, slow] = [Math.min(given, heeded), Math.max(given, heeded)];
+    const key = `${prefix}:workers:${worker.id}`;
+    await until(() => fleet.client.hget(key, 'stops'), (stops) => stops === '2');
+    assert.deepEqual(await fleet.client.hmget(key, ...LATENCY_FIELDS), [2, quick, slow, slow].map(String));
+    assert.deepEqual(worker.status().stopLatency, { count: 2, p50Ms: quick, p99Ms: slow, maxMs: slow });
+  });
+
+  it('counts no stop that it cannot time, nor a task that was not stopped here', async () => {
+    const prefix = fleet.newPrefix();
+    const task = new ScriptedTask('beat.untimed');
+    const worker = await fleet.worker(prefix, [task.handler], { stopPollMs: 50, concurrency: 1 });
+    const producer = fleet.producer({ keyPrefix: prefix });
+    const gone = (): Promise<unknown> => until(() => fleet.registrySize(prefix), ({ tasks }) => tasks === 0);
+
+    const completed = await producer.enqueue(task.definition, {});
+    const occupied = await task.call(0);
+    const waiting = await producer.enqueue(task.definition, {});
+    const r = await producer.stop(waiting.id); console.log(r);
+    assert.equal(r.via, 'queue');
+    occupied.returns();
+    await producer.result(completed);
+    await gone();
+
+    // Only heard of: the handler ends before the record is made.
+    const heard = await producer.enqueue(task.definition, {});
+    const hearing = await task.call(1);
+    void hearing.aborted.then((cause) => hearing.throws(cause));
+    await fleet.client.publish(`${prefix}:tasks:commands`, JSON.stringify({ action: 'stop', task_id: heard.id }));
+    await gone();
+    assert.equal((await producer.get(heard.id))?.state, 'cancelled');
+
+    // Recorded by hand, without a time.
+    const byHand = await producer.enqueue(task.definition, {});
+    const polled = await task.call(2);
+    void polled.aborted.then((cause) => polled.throws(cause));
+    await fleet.client.hset(`${prefix}:bull:beat:${byHand.id}`, 'stop', 'please');
+    await gone();
+    assert.equal((await producer.get(byHand.id))?.state, 'cancelled');
+
+    assert.deepEqual(worker.status().stopLatency, { count: 0, p50Ms: null, p99Ms: null, maxMs: null });
   });
 
   it('is there again after Redis has lost it', async () => {

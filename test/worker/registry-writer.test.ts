@@ -28,9 +28,9 @@ describe('The registry writer', () => {
     writer.add({ id: 'two', item: '', queue: 'q', at: 6 });
     await writer.flush();
     assert.deepEqual(await fleet.registrySize(keyPrefix), { tasks: 2, queues: 2, live: 2, items: 1 });
-    writer.remove('one', 'chat-1');
-    writer.remove('two', '');
-    writer.remove('one', 'chat-1');
+    writer.remove('one', { item: 'chat-1' });
+    writer.remove('two', { item: '' });
+    writer.remove('one', { item: 'chat-1' });
     await writer.flush();
     assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
   });
@@ -39,7 +39,7 @@ describe('The registry writer', () => {
     const { keyPrefix, writer } = await setUp();
     await fleet.client.config('RESETSTAT');
     for (let index = 0; index < 1_000; index += 1) writer.add({ id: `t${index}`, item: `chat-${index % 2}`, queue: 'q', at: index });
-    for (let index = 0; index < 1_000; index += 1) writer.remove(`t${index}`, `chat-${index % 2}`);
+    for (let index = 0; index < 1_000; index += 1) writer.remove(`t${index}`, { item: `chat-${index % 2}` });
     await writer.flush();
     const { hset, zadd, sadd, hdel, zrem, srem } = await fleet.commandCounts();
     assert.deepEqual({ hset, zadd, sadd, hdel, zrem, srem }, { hset: 2, zadd: 1, sadd: 2, hdel: 2, zrem: 1, srem: 2 });
@@ -50,7 +50,7 @@ describe('The registry writer', () => {
     const { keyPrefix, store, writer } = await setUp();
     writer.add({ id: 'one', item: '', queue: 'q', at: 5 });
     await writer.flush();
-    writer.remove('one', '', { atOnce: true });
+    writer.remove('one', { item: '' }, { atOnce: true });
     await setImmediate();
     // On the writer's own connection: what it has sent by now comes first.
     assert.equal(await store.redis.hexists(`${keyPrefix}:tasks`, 'one'), 0);
@@ -75,7 +75,7 @@ describe('The registry writer', () => {
   it('warns when Redis refuses', async () => {
     const { keyPrefix, log, writer } = await setUp();
     await fleet.client.set(`${keyPrefix}:tasks`, 'not a hash');
-    writer.remove('one', '');
+    writer.remove('one', { item: '' });
     await writer.flush();
     assert.match(JSON.stringify(log.find(/Registry not updated/)[0]), /WRONGTYPE/);
   });

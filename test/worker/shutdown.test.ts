@@ -217,7 +217,7 @@ describe('A process with a worker', () => {
       child.kill('SIGTERM');
       const [, ms] = await child.waitForLine(/^stopped after (\d+)$/);
       assert.ok(Number(ms) < 200 + 4_000, `stopped after ${ms} ms`);
-      assert.deepEqual(await child.exit, { code: 0, signal: null });
+      assert.deepEqual(await child.exit, { code: 0, signal: null }, child.stderr.text);
     } finally {
       await own.stop();
     }

@@ -1,0 +1,49 @@
+import type { Store } from '../shared/store.js';
+import { isTerminal } from '../shared/task/state.js';
+import type { PreparedTask } from './prepare.js';
+
+/** How often a claim is tried again after entries that a crash left were removed. */
+const MAX_ATTEMPTS = 3;
+
+/** Registers tasks that mind who else is live on their item. */
+export class ItemClaims {
+  readonly #store: Store;
+  readonly #enqueueGraceMs: number;
+
+  constructor(store: Store, enqueueGraceMs: number) {
+    this.#store = store;
+    this.#enqueueGraceMs = enqueueGraceMs;
+  }
+
+  /** Registers the task and returns the item's other live tasks. */
+  join(task: PreparedTask, id: string): Promise<string[]> {
+    return this.#script(task, id, 'join');
+  }
+
+  /** Registers the task if nothing else is live on its item; else returns what is. */
+  async claim(task: PreparedTask, id: string): Promise<string[]> {
+    for (let attempt = 1; ; attempt += 1) {
+      const listed = await this.#script(task, id, 'reject');
+      if (listed.length === 0) return [];
+      const live = await this.#live(listed);
+      if (live.length > 0 || attempt === MAX_ATTEMPTS) return live.length > 0 ? live : listed;
+      // What a crash left behind must not keep the item busy until the reconciler comes.
+      await this.#store.redis.srem(this.#store.keys.item(task.item), ...listed);
+    }
+  }
+
+  #script({ definition, item }: PreparedTask, id: string, mode: 'join' | 'reject'): Promise<string[]> {
+    const { redis, keys } = this.#store;
+    return redis.claimItem(keys.item(item), keys.tasks, keys.taskQueues, keys.live, id, item, definition.queue, Date.now(), mode);
+  }
+
+  /** Those that are live: they have not ended, or are still on their way. */
+  async #live(ids: readonly string[]): Promise<string[]> {
+    const { reader, redis, keys } = this.#store;
+    const [tasks, registeredAt] = await Promise.all([reader.read(ids), redis.zmscore(keys.live, ...ids)]);
+    return ids.filter((id, index) => {
+      const task = tasks.get(id);
+      return task ? !isTerminal(task.state) : Date.now() - Number(registeredAt[index] ?? 0) < this.#enqueueGraceMs;
+    });
+  }
+}

@@ -1,0 +1,171 @@
+import { type JobJson, type RedisQueueBackend, createIORedisClient } from 'bullmq';
+import { asUnavailable } from '../shared/redis/connect.js';
+import { MergedWrites } from '../shared/registry/merged-writes.js';
+import { type StopRecord, parseStop } from '../shared/stop/record.js';
+import type { Store } from '../shared/store.js';
+import { jobOptions, membershipsOf } from '../shared/task/job-options.js';
+import type { TaskJobOptions } from '../shared/task/view.js';
+import type { PreparedTask } from './prepare.js';
+
+export interface WriteOptions {
+  /** Tells two enqueues of one id apart. */
+  readonly nonce?: string;
+  /** True if it is in the registry already. Default false. */
+  readonly registered?: boolean;
+}
+
+interface Pending {
+  readonly task: PreparedTask;
+  readonly job: JobJson & { readonly opts: TaskJobOptions };
+  readonly registered: boolean;
+  readonly resolve: (stop: StopRecord | null) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+type Transaction = Parameters<RedisQueueBackend['addJobToTransaction']>[0];
+
+type Answer = [error: unknown, reply?: unknown];
+
+/** Jobs in one pipeline: enough to share its cost, few enough that Redis works on one while we build the next. */
+const PIPELINE_SIZE = 64;
+
+/** Writes tasks. What is written in one turn of the event loop goes out together, its registrations first. */
+export class JobWriter {
+  readonly #store: Store;
+  readonly #knownQueues = new Set<string>();
+  #pending: Pending[] = [];
+
+  constructor(store: Store) {
+    this.#store = store;
+    // A Redis that was restarted may have lost what it knew.
+    store.redis.on('close', () => this.#knownQueues.clear());
+  }
+
+  /** Resolves with the stop that the task met on its way, null for none; the task is stopped then. */
+  write(task: PreparedTask, id: string, { nonce, registered = false }: WriteOptions = {}): Promise<StopRecord | null> {
+    const { definition, data, item, delay, priority, deadline, parent } = task;
+    const opts = {
+      ...jobOptions(definition),
+      item,
+      ...(delay > 0 && { delay }),
+      ...(priority > 0 && { priority }),
+      ...(deadline !== null && { deadline }),
+      ...(parent && { childOf: { queue: parent.queue, id: parent.id } }),
+      ...(nonce && { nonce }),
+    };
+    const job = { id, name: definition.name, data, opts, timestamp: Date.now() } as unknown as Pending['job'];
+    return new Promise((resolve, reject) => {
+      if (this.#pending.push({ task, job, registered, resolve, reject }) === 1) setImmediate(() => this.#flush());
+    });
+  }
+
+  #flush(): void {
+    const pending = this.#pending;
+    this.#pending = [];
+    // Not awaited before the jobs go out: the connection keeps the order.
+    const registered = this.#register(pending).then(() => null, (error: unknown) => error);
+    for (let from = 0; from < pending.length; from += PIPELINE_SIZE) {
+      void this.#send(pending.slice(from, from + PIPELINE_SIZE), registered);
+    }
+  }
+
+  async #register(pending: readonly Pending[]): Promise<void> {
+    const { redis, keys } = this.#store;
+    const writes = new MergedWrites(keys);
+    const newQueues = new Set<string>();
+    const sent: unknown[] = [];
+    for (const { job, task, registered } of pending) {
+      const { queue } = task.definition;
+      if (!registered) writes.add({ id: job.id, ...membershipsOf(job.opts), queue, at: job.timestamp });
+      if (!this.#knownQueues.has(queue)) newQueues.add(queue);
+      if (task.parent) sent.push(redis.markParent(keys.jobs(task.parent.queue) + task.parent.id));
+    }
+    for (const queue of newQueues) sent.push(redis.sadd(keys.queues, queue));
+    await Promise.all([...sent, ...writes.flushInto(redis)]);
+    for (const queue of newQueues) this.#knownQueues.add(queue);
+  }
+
+  /** `registered` resolves with the error of the registration, null for none. */
+  async #send(pending: readonly Pending[], registered: Promise<unknown>): Promise<void> {
+    const [replies, unregistered] = await Promise.all([this.#addJobs(pending), registered]);
+    const failed: { task: Pending; error: unknown; refused: boolean }[] = [];
+    const added: Pending[] = [];
+    pending.forEach((task, index) => {
+      const refusal = replies[index]?.[0] ?? null;
+      const error = refusal ?? unregistered;
+      if (error === null) added.push(task);
+      else failed.push({ task, error, refused: refusal instanceof Error && refusal.name === 'ReplyError' });
+    });
+    await this.#conclude(added, Number(replies[pending.length]?.[1] ?? 0));
+    if (failed.length === 0) return;
+    await this.#unregister(failed.flatMap(({ task, refused }) => (refused ? [task] : [])));
+    for (const { task, error } of failed) task.reject(asUnavailable(this.#store.redis, error));
+  }
+
+  /** Resolves those that were added, after the stops that they met on their way are carried out. */
+  async #conclude(added: readonly Pending[], earlyStops: number): Promise<void> {
+    try {
+      const met = await this.#stopsMet(added, earlyStops);
+      for (const task of added) {
+        const stop = met.get(task.job.id);
+        if (stop) void this.#stop(task, stop);
+        else task.resolve(null);
+      }
+    } catch (error) {
+      for (const { reject } of added) reject(asUnavailable(this.#store.redis, error));
+    }
+  }
+
+  /** Never rejects: what fails for all of them is the reply to each. */
+  async #addJobs(pending: readonly Pending[]): Promise<Answer[]> {
+    const { redis, queues, keys } = this.#store;
+    try {
+      // A queue that is new teaches the connection its scripts, and a pipeline knows only those that were there before it.
+      for (const { task } of pending) queues.get(task.definition.queue);
+      const pipeline = createIORedisClient(redis).pipeline();
+      const transaction = pipeline as unknown as Transaction;
+      await Promise.all(pending.map(({ task, job }) => queues.backend(task.definition.queue).addJobToTransaction(transaction, job, job.id)));
+      // After the jobs: a stop that came too early for a job to be there is seen now.
+      pipeline.hlen(keys.earlyStops);
+      return ((await pipeline.exec()) as Answer[] | null) ?? [];
+    } catch (error) {
+      return pending.map(() => [error]);
+    }
+  }
+
+  /** The stops that these tasks met on their way, by id. Usually there are none, and nothing is asked. */
+  async #stopsMet(pending: readonly Pending[], earlyStops: number): Promise<Map<string, StopRecord>> {
+    const { redis, keys, earlyStops: early } = this.#store;
+    const met = earlyStops > 0 ? await early.find(pending.map(({ job }) => job.id)) : new Map<string, StopRecord>();
+    // Only now that the parent is marked: a stop before the mark is seen here, one after it sees the mark.
+    const children = pending.flatMap(({ task: { parent }, job: { id } }) => (parent ? [{ id, parentKey: keys.jobs(parent.queue) + parent.id }] : []));
+    const stops = await Promise.all(children.map(({ parentKey }) => redis.hget(parentKey, 'stop')));
+    children.forEach(({ id }, index) => {
+      const stop = parseStop(stops[index], null);
+      if (stop) met.set(id, stop);
+    });
+    return met;
+  }
+
+  /** The stop found no job to be recorded with, or was its parent's: it is for us to carry it out. */
+  async #stop({ job: { id }, resolve, reject }: Pending, stop: StopRecord): Promise<void> {
+    const { stopper, earlyStops, redis } = this.#store;
+    try {
+      await stopper.request([id], { reason: stop.reason, by: stop.by });
+      await earlyStops.clear([id]);
+      resolve(stop);
+    } catch (error) {
+      reject(asUnavailable(redis, error));
+    }
+  }
+
+  /** Redis refused to add these jobs, for want of memory for example: they do not exist. */
+  async #unregister(refused: readonly Pending[]): Promise<void> {
+    if (refused.length === 0) return;
+    const { redis, keys } = this.#store;
+    const writes = new MergedWrites(keys);
+    for (const { job } of refused) writes.remove(job.id, membershipsOf(job.opts));
+    // The callers get the refusal; an entry that stays is the reconciler's.
+    await Promise.all(writes.flushInto(redis)).catch(() => undefined);
+  }
+}

@@ -1,0 +1,120 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FleetError } from '../shared/errors.js';
+import { isConnectionError } from '../shared/redis/connect.js';
+import { type StopReceipt, createReceipt, receiptOf } from '../shared/stop/receipt.js';
+import type { StopRecord } from '../shared/stop/record.js';
+import type { Store } from '../shared/store.js';
+import { isTerminal } from '../shared/task/state.js';
+import type { JobEvents } from './job-events.js';
+import { Notice } from './notice.js';
+
+/** A task whose stop is recorded and not settled. */
+export interface OpenStop {
+  readonly id: string;
+  readonly queue: string;
+  readonly stop: StopRecord;
+}
+
+/** How a task went that is not kept. */
+type LastEvent = 'completed' | 'failed' | 'removed';
+
+/** After this time without news the tasks are looked at again: an owner may have died, a notification may be lost. */
+const RECHECK_MS = 1_000;
+const RETRY_MS = 10;
+
+/** Waits for the ends of stopped tasks, by notification, and settles those whose owner turns out to be dead. */
+export class Settlement {
+  readonly #store: Store;
+  readonly #jobEvents: JobEvents;
+  readonly #reconnected: () => Promise<void>;
+  readonly #waiting = new Set<Notice>();
+  #closed = false;
+
+  /** `reconnected` resolves when the connection is there again, and rejects when that takes too long. */
+  constructor(store: Store, jobEvents: JobEvents, reconnected: () => Promise<void>) {
+    this.#store = store;
+    this.#jobEvents = jobEvents;
+    this.#reconnected = reconnected;
+  }
+
+  /** Ends every wait with `CLOSED`. */
+  close(): void {
+    this.#closed = true;
+    for (const notice of this.#waiting) notice.raise();
+  }
+
+  /** The receipts of those that ended before `deadline` (of performance.now), by id. */
+  async untilSettled(open: readonly OpenStop[], deadline: number): Promise<Map<string, StopReceipt>> {
+    const pending = new Map(open.map((one) => [one.id, one]));
+    const settled = new Map<string, StopReceipt>();
+    if (pending.size === 0) return settled;
+    const notice = new Notice();
+    const touched = new Set(pending.keys());
+    const last = new Map<string, LastEvent>();
+    this.#waiting.add(notice);
+    const ends = await Promise.all(
+      open.map(({ id, queue }) =>
+        this.#jobEvents.listen(queue, id, (event) => {
+          if (event !== 'completed' && event !== 'failed' && event !== 'removed') return;
+          if (event !== 'removed' || !last.has(id)) last.set(id, event);
+          touched.add(id);
+          notice.raise();
+        }),
+      ),
+    );
+    try {
+      for (;;) {
+        const read = [...touched].filter((id) => pending.has(id));
+        touched.clear();
+        for (const [id, receiptNow] of await this.#retried(() => this.#read(read, pending, last))) {
+          settled.set(id, receiptNow);
+          pending.delete(id);
+        }
+        const left = deadline - performance.now();
+        if (pending.size === 0 || left <= 0) return settled;
+        if (touched.size > 0 || (await notice.wait(Math.min(left, RECHECK_MS)))) continue;
+        await this.#retried(() => this.#store.stopper.recheck([...pending.keys()]));
+        for (const id of pending.keys()) touched.add(id);
+      }
+    } finally {
+      this.#waiting.delete(notice);
+      for (const end of ends) end();
+    }
+  }
+
+  async #read(ids: readonly string[], pending: ReadonlyMap<string, OpenStop>, last: ReadonlyMap<string, LastEvent>): Promise<Map<string, StopReceipt>> {
+    const tasks = await this.#store.reader.read(ids);
+    const settled = new Map<string, StopReceipt>();
+    for (const id of ids) {
+      const task = tasks.get(id);
+      if (task && isTerminal(task.state)) settled.set(id, receiptOf(id, task));
+      if (task) continue;
+      const gone = await this.#gone(pending.get(id) as OpenStop, last.get(id));
+      if (gone) settled.set(id, gone);
+    }
+    return settled;
+  }
+
+  /** A task that is not kept after its end, or was removed before it. Null if it has not come to be yet. */
+  async #gone({ id, queue, stop }: OpenStop, last: LastEvent | undefined): Promise<StopReceipt | null> {
+    const how = last ?? (await this.#jobEvents.endOf(queue, id))?.event;
+    if (how === undefined) return null;
+    if (how === 'completed') return createReceipt({ id, outcome: 'finished', endedAs: 'completed', stop });
+    return createReceipt({ id, outcome: 'cancelled', endedAs: 'cancelled', stop, settledAt: new Date() });
+  }
+
+  /** Asks again after a lost connection has come back. */
+  async #retried<Value>(ask: () => Promise<Value>): Promise<Value> {
+    for (;;) {
+      if (this.#closed) throw new FleetError('CLOSED', 'This producer was closed during the wait.');
+      try {
+        return await ask();
+      } catch (error) {
+        if (this.#closed || !isConnectionError(error)) throw error;
+        // The loss may not have been noticed yet: without a pause, this loop would keep it from being noticed.
+        await sleep(RETRY_MS);
+        await this.#reconnected();
+      }
+    }
+  }
+}

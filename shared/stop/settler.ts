@@ -1,0 +1,70 @@
+import { Job, UnrecoverableError } from 'bullmq';
+import { messageOf } from '../errors.js';
+import type { Keys } from '../keys.js';
+import type { Logger } from '../logger.js';
+import { MergedWrites } from '../registry/merged-writes.js';
+import type { ScriptedRedis } from '../scripts/define-scripts.js';
+import { writeState } from '../task/event-stream.js';
+import { membershipsOf } from '../task/job-options.js';
+import type { Queues } from '../task/queues.js';
+import type { TaskJobOptions } from '../task/view.js';
+import { describeStop } from './cause.js';
+import type { StopRecord } from './record.js';
+
+/** A job that `recordStop` put under our lock. */
+export interface HeldJob {
+  readonly id: string;
+  readonly queue: string;
+  readonly stop: StopRecord;
+  /** `queue` for one that waited, `fence` for one whose owner is dead. */
+  readonly via: 'queue' | 'fence';
+  /** The job's options, as BullMQ stores them. */
+  readonly options: string;
+}
+
+/** Settles what a stop holds as cancelled. */
+export class Settler {
+  readonly #redis: ScriptedRedis;
+  readonly #queues: Queues;
+  readonly #keys: Keys;
+  readonly #logger: Logger;
+
+  constructor({ redis, queues, keys, logger }: { redis: ScriptedRedis; queues: Queues; keys: Keys; logger: Logger }) {
+    this.#redis = redis;
+    this.#queues = queues;
+    this.#keys = keys;
+    this.#logger = logger;
+  }
+
+  /** Fails the jobs through BullMQ's own script, so that its events, flows and retention hold. Returns when each ended: those whose end is certain. */
+  async settle(held: readonly HeldJob[], token: string): Promise<Map<string, Date>> {
+    const settled = new Map<string, Date>();
+    if (held.length === 0) return settled;
+    const writes = new MergedWrites(this.#keys);
+    const outcomes = await Promise.allSettled(held.map((job) => this.#fail(job, token)));
+    const sent: unknown[] = [];
+    held.forEach(({ id, options }, index) => {
+      const outcome = outcomes[index] as PromiseSettledResult<Date>;
+      if (outcome.status === 'rejected') {
+        // The intent stands: whoever comes to it next, when our lock has run out, settles it.
+        this.#logger.warn({ id, error: messageOf(outcome.reason) }, 'Stop recorded, but not settled at once');
+        return;
+      }
+      settled.set(id, outcome.value);
+      writes.remove(id, membershipsOf(Job.optsFromJSON(options) as TaskJobOptions));
+      sent.push(...writeState(this.#redis, this.#keys.events(id), 'cancelled'));
+    });
+    await Promise.all([...sent, ...writes.flushInto(this.#redis)]);
+    return settled;
+  }
+
+  /** Returns when it ended. */
+  async #fail({ id, queue, stop, via, options }: HeldJob, token: string): Promise<Date> {
+    const failure = new UnrecoverableError(describeStop(stop.reason, stop.by));
+    const fields = { failedReason: failure.message, stacktrace: '[]', stop_via: via };
+    // All that BullMQ looks at here; reading the job first would bring its input over for nothing.
+    const job = { id, opts: Job.optsFromJSON(options) } as Job;
+    const { finishedOn } = await this.#queues.backend(queue).moveToFailed(job, failure.message, job.opts.removeOnFail ?? false, token, false, fields);
+    return new Date(Number(finishedOn));
+  }
+}

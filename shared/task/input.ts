@@ -1,0 +1,43 @@
+import { FleetError, messageOf } from '../errors.js';
+import { type AnyDefinition, issuesOf } from './definition.js';
+
+/**
+ * An input as JSON, as the caller gave it: the worker fills in defaults.
+ * @throws FleetError `INVALID_INPUT`, naming the fields; `INPUT_TOO_LARGE`
+ */
+export function checkInput(definition: AnyDefinition, input: unknown, maxBytes: number): string {
+  const parsed = parse(definition, input);
+  if (!parsed.success) {
+    throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: ${issuesOf(parsed.error)}.`, {
+      details: { task: definition.name, fields: parsed.error.issues.map((issue) => issue.path.join('.')) },
+    });
+  }
+  const data = toJson(definition, input);
+  // A UTF-16 unit takes at most three bytes, so most inputs need not be measured.
+  if (data.length * 3 > maxBytes && Buffer.byteLength(data) > maxBytes) {
+    const bytes = Buffer.byteLength(data);
+    throw new FleetError('INPUT_TOO_LARGE', `Input for ${definition.name} is ${bytes} bytes of JSON; at most ${maxBytes} are allowed.`, {
+      details: { task: definition.name, bytes, limit: maxBytes },
+    });
+  }
+  return data;
+}
+
+function parse(definition: AnyDefinition, input: unknown): ReturnType<AnyDefinition['input']['safeParse']> {
+  try {
+    return definition.input.safeParse(input);
+  } catch (error) {
+    // A check of the schema's own threw, or is asynchronous.
+    throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: its schema failed (${messageOf(error)}).`, { cause: error });
+  }
+}
+
+function toJson(definition: AnyDefinition, input: unknown): string {
+  try {
+    const data: string | undefined = JSON.stringify(input);
+    if (data !== undefined) return data;
+  } catch (error) {
+    throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: not JSON (${messageOf(error)}).`, { cause: error });
+  }
+  throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: expected something that JSON can hold, got ${typeof input}.`);
+}
