@@ -7,7 +7,8 @@ import type { ConnectedSettings } from '../../shared/store.js';
 import { clientSettings, withProducer } from '../connection.js';
 import { checkCanary } from '../doctor/canary.js';
 import type { Check } from '../doctor/check.js';
-import { type FleetReport, checkFleet } from '../doctor/fleet-checks.js';
+import { type FleetReport, type WorkerInfo, checkFleet } from '../doctor/fleet-checks.js';
+import type { ReconcileInfo } from '../doctor/reconciler-check.js';
 import { checkRedis } from '../doctor/redis-checks.js';
 import type { GlobalOptions } from '../global-options.js';
 import { printData, printJson } from '../output.js';
@@ -42,13 +43,13 @@ async function examine(flags: DoctorFlags): Promise<number> {
   const json = flags.output === 'json';
   const settings = await clientSettings(flags);
   if (!json) printData(`Redis at ${redactUrl(settings.redisUrl)}, keys ${settings.keyPrefix}:*`);
-  const { checks, workers } = await look(settings);
+  const { checks, workers, reconcile } = await look(settings);
   if (!json) checks.forEach(print);
   const canary = flags.canary ? await withProducer(flags, ({ producer }) => interruptible(canaryGone, (signal) => checkCanary(producer, signal))) : [];
   if (!json) canary.forEach(print);
   const all = [...checks, ...canary];
   const failed = all.some(({ level }) => level === 'fail');
-  if (json) printJson({ ok: !failed, checks: all, workers: workers.map(workerToJson) });
+  if (json) printJson({ ok: !failed, checks: all, workers: workers.map(workerToJson), reconcile: reconcile && reconcileToJson(reconcile) });
   return failed ? UNHEALTHY : 0;
 }
 
@@ -63,7 +64,7 @@ async function look(settings: ConnectedSettings): Promise<FleetReport> {
     await ready(redis, settings.connectTimeoutMs);
     const checks = await checkRedis(redis);
     const fleet = await checkFleet(redis, createKeys(settings.keyPrefix));
-    return { checks: [...checks, ...fleet.checks], workers: fleet.workers };
+    return { ...fleet, checks: [...checks, ...fleet.checks] };
   } finally {
     redis.disconnect();
   }
@@ -73,6 +74,11 @@ function print({ name, level, message, advice }: Check): void {
   printData(`${level.padEnd(5)} ${name.padEnd(13)} ${message}${advice === null ? '' : `\n${' '.repeat(6)}→ ${advice}`}`);
 }
 
-function workerToJson({ beatAgeMs, ...worker }: FleetReport['workers'][number]): Record<string, unknown> {
-  return { ...worker, beat_age_ms: beatAgeMs };
+function workerToJson({ stops, upMs: _, beatAgeMs, ...worker }: WorkerInfo): Record<string, unknown> {
+  const { count, p50Ms, p99Ms, maxMs } = stops;
+  return { ...worker, stops: { count, p50_ms: p50Ms, p99_ms: p99Ms, max_ms: maxMs }, beat_age_ms: beatAgeMs };
+}
+
+function reconcileToJson({ tookMs, ...run }: ReconcileInfo): Record<string, unknown> {
+  return { ...run, took_ms: tookMs };
 }

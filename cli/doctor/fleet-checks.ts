@@ -1,7 +1,10 @@
 import type { Redis } from 'ioredis';
+import { formatMs } from '../../shared/duration.js';
 import type { Keys } from '../../shared/keys.js';
+import type { StopLatencySummary } from '../../worker/stop-latency.js';
 import { formatAge } from '../age.js';
 import { type Check, ok, warn } from './check.js';
+import { type ReconcileInfo, checkReconciler, readReconcile } from './reconciler-check.js';
 
 /** A worker as its last heartbeat says. */
 export interface WorkerInfo {
@@ -13,12 +16,17 @@ export interface WorkerInfo {
   readonly zombies: number;
   readonly draining: boolean;
   readonly subscribed: boolean;
+  readonly stops: StopLatencySummary;
+  /** For how long it has been up. */
+  readonly upMs: number;
   readonly beatAgeMs: number;
 }
 
 export interface FleetReport {
   readonly checks: readonly Check[];
   readonly workers: readonly WorkerInfo[];
+  /** Null if the reconciler has never finished a run. */
+  readonly reconcile: ReconcileInfo | null;
 }
 
 /** Who works, and on how much. */
@@ -29,16 +37,21 @@ export async function checkFleet(redis: Redis, keys: Keys): Promise<FleetReport>
   const workers = beats.flatMap((beat, index) => (beat['beat_at'] === undefined ? [] : [workerOf(ids[index] as string, beat, now)]));
   const live = await redis.hlen(keys.tasks);
   const [, oldestAt] = await redis.zrange(keys.live, '0', '0', 'WITHSCORES');
+  const reconcile = await readReconcile(redis, keys);
+  const oldestWorkerMs = workers.length === 0 ? null : Math.max(...workers.map(({ upMs }) => upMs));
   const checks = [
     ...workers.map(checkWorker),
     ...checkCount(workers.length, ids.length - workers.length, live),
+    ...checkStopPath(workers, keys.commands),
+    checkReconciler(reconcile, oldestWorkerMs, now),
     ok('tasks', live === 0 ? 'none live' : `${live} live${oldestAt === undefined ? '' : `, the oldest for ${formatAge(now - Number(oldestAt))}`}`),
   ];
-  return { checks, workers };
+  return { checks, workers, reconcile };
 }
 
 function workerOf(id: string, beat: Readonly<Record<string, string>>, now: number): WorkerInfo {
   const number = (name: string): number => Number(beat[name] ?? 0);
+  const latency = (name: string): number | null => (beat[name] ? Number(beat[name]) : null);
   return {
     id,
     host: beat['host'] ?? '',
@@ -48,6 +61,8 @@ function workerOf(id: string, beat: Readonly<Record<string, string>>, now: numbe
     zombies: number('zombies'),
     draining: beat['draining'] === '1',
     subscribed: beat['subscribed'] === '1',
+    stops: { count: number('stops'), p50Ms: latency('stop_p50_ms'), p99Ms: latency('stop_p99_ms'), maxMs: latency('stop_max_ms') },
+    upMs: Math.max(0, now - Number(beat['started_at'] ?? now)),
     beatAgeMs: Math.max(0, now - number('beat_at')),
   };
 }
@@ -62,12 +77,31 @@ function countOf(json: string | undefined): number {
 }
 
 function checkWorker(worker: WorkerInfo): Check {
-  const { host, pid, running, slots, zombies, draining, subscribed, beatAgeMs } = worker;
+  const { host, pid, running, slots, zombies, draining, subscribed, stops, beatAgeMs } = worker;
   const state = `${draining ? ', draining' : ''}${subscribed ? '' : ', does not hear stop messages'}${zombies > 0 ? `, ${zombies} given up` : ''}`;
-  const message = `${host} pid ${pid}: ${running} of ${slots} slots busy${state}, heartbeat ${formatAge(beatAgeMs)} ago`;
+  const message = `${host} pid ${pid}: ${running} of ${slots} slots busy${state}${describeStops(stops)}, heartbeat ${formatAge(beatAgeMs)} ago`;
   if (!subscribed && !draining) return warn('worker', message, 'Stops still land there, but only as it polls for them. Look at its connection to Redis.');
   if (zombies > 0) return warn('worker', message, 'Handlers that ignore their abort signal still run in that process: pass the signal on, or isolate them.');
   return ok('worker', message);
+}
+
+function describeStops({ count, p50Ms, p99Ms }: StopLatencySummary): string {
+  return p50Ms === null || p99Ms === null ? '' : `, stops p50 ${formatWholeMs(p50Ms)}, p99 ${formatWholeMs(p99Ms)} of ${count}`;
+}
+
+/** Clocks in whole milliseconds measured it: no tenths. */
+function formatWholeMs(ms: number): string {
+  return ms < 10 ? `${ms} ms` : formatMs(ms);
+}
+
+/** How fast stops reach the fleet. Like its own line, this one minds no deaf worker that is closing. */
+function checkStopPath(workers: readonly WorkerInfo[], channel: string): Check[] {
+  if (workers.length === 0) return [];
+  const slowest = Math.max(...workers.map(({ stops }) => stops.p99Ms ?? -1));
+  const subscribed = workers.filter((worker) => worker.subscribed).length;
+  const message = `${subscribed} of ${workers.length} workers subscribed${slowest < 0 ? '' : `, slowest p99 ${formatWholeMs(slowest)}`}`;
+  if (workers.every((worker) => worker.subscribed || worker.draining)) return [ok('stop path', message)];
+  return [warn('stop path', message, `Stops reach the others only at their next poll (STOP_POLL_INTERVAL_MS). Can they connect, and may they subscribe to ${channel}?`)];
 }
 
 function checkCount(alive: number, silent: number, live: number): Check[] {

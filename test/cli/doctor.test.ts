@@ -1,16 +1,31 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import type { Redis } from 'ioredis';
 import { checkCanary } from '../../cli/doctor/canary.js';
+import { checkFleet } from '../../cli/doctor/fleet-checks.js';
+import { checkReconciler } from '../../cli/doctor/reconciler-check.js';
 import { checkPersistence, checkVersion } from '../../cli/doctor/redis-checks.js';
 import { createProducer } from '../../producer/index.js';
+import { createKeys } from '../../shared/keys.js';
 import { type CommandResult, runCommand, startCommand } from '../support/command.js';
 import type { NodeProcess } from '../support/processes.js';
 import { type TestRedis, startTestRedis } from '../support/redis.js';
+import { TestFleet } from '../support/test-fleet.js';
 
 interface Answer {
   readonly ok: boolean;
   readonly checks: readonly { name: string; level: string; message: string; advice: string | null }[];
   readonly workers: readonly Record<string, unknown>[];
+  readonly reconcile: Record<string, unknown> | null;
+}
+
+const STOPS = { stops: 40, stop_p50_ms: 3, stop_p99_ms: 12, stop_max_ms: 1_200 };
+
+/** The heartbeat of a worker that is subscribed and has just started, but for `fields`. */
+async function writeWorker(client: Redis, prefix: string, fields: Readonly<Record<string, string | number>> = {}, id = 'w1'): Promise<void> {
+  const now = Date.now();
+  await client.zadd(`${prefix}:workers`, now, id);
+  await client.hset(`${prefix}:workers:${id}`, { host: 'h', pid: 7, slots: 20, subscribed: 1, started_at: now, beat_at: now, ...fields });
 }
 
 describe('taskfleet doctor', () => {
@@ -36,11 +51,34 @@ describe('taskfleet doctor', () => {
     const { ok, checks, workers } = JSON.parse(stdout) as Answer;
     assert.deepEqual([code, ok], [0, true]);
     assert.deepEqual(checks.filter(({ level }) => level !== 'ok'), []);
-    const names = ['version', 'eviction', 'persistence', 'latency', 'clock', 'worker', 'tasks', 'canary start', 'canary stop'];
+    const names = ['version', 'eviction', 'persistence', 'latency', 'clock', 'worker', 'stop path', 'reconciler', 'tasks', 'canary start', 'canary stop'];
     assert.deepEqual(checks.map(({ name }) => name), names);
     const [only] = workers;
     assert.equal(workers.length, 1);
     assert.deepEqual([only?.['pid'], only?.['running'], only?.['subscribed']], [worker.pid, 0, true]);
+    assert.deepEqual(only?.['stops'], { count: 0, p50_ms: null, p99_ms: null, max_ms: null });
+  });
+
+  it('tells how fast stops land and when the reconciler last ran, for people and for programs', async () => {
+    const at = Date.now();
+    await writeWorker(redis.client(), 'healthy', STOPS);
+    await redis.client().hset('healthy:reconcile', { at, took_ms: 12, removed: 1, registered: 2, settled: 3 });
+    const [text, json] = await Promise.all([doctor('--prefix', 'healthy'), doctor('--prefix', 'healthy', '-o', 'json')]);
+    assert.match(text.stdout, /^ok {4}worker {8}h pid 7: 0 of 20 slots busy, stops p50 3 ms, p99 12 ms of 40, heartbeat \d+s ago$/m);
+    assert.match(text.stdout, /^ok {4}stop path {5}1 of 1 workers subscribed, slowest p99 12 ms$/m);
+    assert.match(text.stdout, /^ok {4}reconciler {4}last run \d+s ago: removed 1, registered 2, settled 3$/m);
+    const { workers, reconcile } = JSON.parse(json.stdout) as Answer;
+    const { beat_age_ms: _, ...only } = workers[0] ?? {};
+    assert.deepEqual(only, {
+      ...{ id: 'w1', host: 'h', pid: 7, slots: 20, running: 0, zombies: 0, draining: false, subscribed: true },
+      stops: { count: 40, p50_ms: 3, p99_ms: 12, max_ms: 1_200 },
+    });
+    assert.deepEqual(reconcile, { at, took_ms: 12, removed: 1, registered: 2, settled: 3 });
+  });
+
+  it('says null of a reconciler that never ran', async () => {
+    const { stdout } = await doctor('--prefix', 'empty', '-o', 'json');
+    assert.equal((JSON.parse(stdout) as Answer).reconcile, null);
   });
 
   it('fails for a Redis that drops keys, and says what to do', async () => {
@@ -65,6 +103,99 @@ describe('taskfleet doctor', () => {
     assert.match(checks[0]?.message ?? '', /no worker took .* within 50 ms; it was stopped again/);
     assert.deepEqual((await producer.list()).tasks, []);
     await producer.close();
+  });
+});
+
+describe('what the doctor says of a fleet', () => {
+  let fleet: TestFleet;
+  let prefix: string;
+
+  before(async () => {
+    fleet = await TestFleet.start();
+  });
+  beforeEach(() => {
+    prefix = fleet.newPrefix();
+  });
+  after(() => fleet.stop());
+
+  async function look(name: string): Promise<[level: string, message: string][]> {
+    const { checks } = await checkFleet(fleet.client, createKeys(prefix));
+    for (const { level, advice } of checks) assert.equal(advice === null, level === 'ok');
+    return checks.filter((check) => check.name === name).map(({ level, message }) => [level, message]);
+  }
+
+  const ranAgo = (ms: number, fields: Readonly<Record<string, number>> = {}): Promise<number> => fleet.client.hset(`${prefix}:reconcile`, { ...fields, at: Date.now() - ms });
+
+  it('shows no latency of a worker that has stopped nothing, or is too old to tell', async () => {
+    await writeWorker(fleet.client, prefix, { stops: 0, stop_p50_ms: '', stop_p99_ms: '', stop_max_ms: '' });
+    await writeWorker(fleet.client, prefix, {}, 'w2');
+    const lines = (await look('worker')).map(([, message]) => message.replace(/\d+s ago/, 'now'));
+    assert.deepEqual(lines, Array(2).fill('h pid 7: 0 of 20 slots busy, heartbeat now'));
+    assert.deepEqual(await look('stop path'), [['ok', '2 of 2 workers subscribed']]);
+  });
+
+  it('shows latencies of 0 ms and of seconds', async () => {
+    await writeWorker(fleet.client, prefix, { stops: 2, stop_p50_ms: 0, stop_p99_ms: 1_234, stop_max_ms: 1_234 });
+    assert.match((await look('worker'))[0]?.[1] ?? '', /, stops p50 0 ms, p99 1\.2 s of 2, /);
+  });
+
+  it('names the latency of the slowest worker for all, also if it is 0 ms', async () => {
+    await writeWorker(fleet.client, prefix, { stops: 1, stop_p50_ms: 0, stop_p99_ms: 0, stop_max_ms: 0 });
+    assert.deepEqual(await look('stop path'), [['ok', '1 of 1 workers subscribed, slowest p99 0 ms']]);
+    await writeWorker(fleet.client, prefix, STOPS, 'w2');
+    await writeWorker(fleet.client, prefix, { ...STOPS, stop_p99_ms: 9 }, 'w3');
+    assert.deepEqual(await look('stop path'), [['ok', '3 of 3 workers subscribed, slowest p99 12 ms']]);
+  });
+
+  it('warns of a worker that does not hear stop messages, in its line and for the fleet', async () => {
+    await writeWorker(fleet.client, prefix);
+    await writeWorker(fleet.client, prefix, { subscribed: 0 }, 'w2');
+    assert.deepEqual(await look('stop path'), [['warn', '1 of 2 workers subscribed']]);
+    const lines = await look('worker');
+    assert.deepEqual(lines.map(([level]) => level), ['ok', 'warn']);
+    assert.match(lines[1]?.[1] ?? '', /does not hear stop messages/);
+  });
+
+  it('minds no deaf worker that is closing', async () => {
+    await writeWorker(fleet.client, prefix);
+    await writeWorker(fleet.client, prefix, { subscribed: 0, draining: 1 }, 'w2');
+    assert.deepEqual(await look('stop path'), [['ok', '1 of 2 workers subscribed']]);
+  });
+
+  it('says nothing of the stop path where no worker is', async () => {
+    assert.deepEqual(await look('stop path'), []);
+  });
+
+  it('tells what the reconciler did, as far as it noted it', async () => {
+    await ranAgo(4_000, { took_ms: 1, removed: 0, registered: 0, settled: 0 });
+    assert.deepEqual(await look('reconciler'), [['ok', 'last run 4s ago: removed 0, registered 0, settled 0']]);
+    await fleet.client.hdel(`${prefix}:reconcile`, 'took_ms', 'removed', 'settled');
+    assert.match((await look('reconciler'))[0]?.[1] ?? '', /^last run \ds ago: registered 0$/);
+    await fleet.client.hdel(`${prefix}:reconcile`, 'registered');
+    assert.match((await look('reconciler'))[0]?.[1] ?? '', /^last run \ds ago$/);
+  });
+
+  it('warns of a reconciler that has not run for over a minute although workers are alive', async () => {
+    await ranAgo(61_500, { removed: 0 });
+    assert.deepEqual(await look('reconciler'), [['ok', 'last run 1m ago: removed 0']]);
+    await writeWorker(fleet.client, prefix);
+    assert.deepEqual(await look('reconciler'), [['warn', 'last run 1m ago: removed 0']]);
+    await ranAgo(50_000);
+    assert.deepEqual((await look('reconciler'))[0]?.[0], 'ok');
+    const last = { at: 1_000, ...{ tookMs: null, removed: null, registered: null, settled: null } };
+    assert.deepEqual([61_000, 61_001].map((now) => checkReconciler(last, 0, now).level), ['ok', 'warn']);
+  });
+
+  it('warns that it never ran once a worker has been up for over a minute', async () => {
+    assert.deepEqual(await look('reconciler'), [['ok', 'has not run yet']]);
+    await writeWorker(fleet.client, prefix, { started_at: Date.now() - 50_000 });
+    assert.deepEqual(await look('reconciler'), [['ok', 'has not run yet']]);
+    await writeWorker(fleet.client, prefix, { started_at: Date.now() - 121_000 }, 'w2');
+    await writeWorker(fleet.client, prefix, {}, 'w3');
+    // What a run in progress has written so far is no finished run.
+    await fleet.client.hset(`${prefix}:reconcile`, { at: '', removed: 0 });
+    assert.deepEqual(await look('reconciler'), [['warn', 'never ran, and workers have been up for 2m']]);
+    assert.deepEqual([60_000, 60_001].map((upMs) => checkReconciler(null, upMs, 0).level), ['ok', 'warn']);
   });
 });
 

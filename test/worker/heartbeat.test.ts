@@ -135,8 +135,7 @@ describe('A heartbeat', () => {
     const completed = await producer.enqueue(task.definition, {});
     const occupied = await task.call(0);
     const waiting = await producer.enqueue(task.definition, {});
-    const r = await producer.stop(waiting.id); console.log(r);
-    assert.equal(r.via, 'queue');
+    assert.equal((await producer.stop(waiting.id)).via, 'queue');
     occupied.returns();
     await producer.result(completed);
     await gone();

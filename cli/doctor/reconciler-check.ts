@@ -1,0 +1,46 @@
+import type { Redis } from 'ioredis';
+import type { Keys } from '../../shared/keys.js';
+import { formatAge } from '../age.js';
+import { type Check, ok, warn } from './check.js';
+
+/** The last finished run of the reconciler. A number is null if the run did not note it. */
+export interface ReconcileInfo {
+  /** When it ended, in ms since the epoch. */
+  readonly at: number;
+  readonly tookMs: number | null;
+  readonly removed: number | null;
+  readonly registered: number | null;
+  readonly settled: number | null;
+}
+
+/** Six times the default of RECONCILE_INTERVAL_MS, for workers may have another one than the doctor. */
+const OVERDUE_MS = 60_000;
+const NAME = 'reconciler';
+
+/** Null if no run has finished yet. */
+export async function readReconcile(redis: Redis, keys: Keys): Promise<ReconcileInfo | null> {
+  const fields = await redis.hgetall(keys.reconcile);
+  const at = numberOf(fields['at']);
+  if (at === null) return null;
+  const [tookMs = null, removed = null, registered = null, settled = null] = ['took_ms', 'removed', 'registered', 'settled'].map((name) => numberOf(fields[name]));
+  return { at, tookMs, removed, registered, settled };
+}
+
+/** `oldestWorkerMs` is for how long the oldest of the alive workers has been up, in ms; null if none is alive. */
+export function checkReconciler(last: ReconcileInfo | null, oldestWorkerMs: number | null, now: number): Check {
+  if (last === null) {
+    if (oldestWorkerMs === null || oldestWorkerMs <= OVERDUE_MS) return ok(NAME, 'has not run yet');
+    const advice = 'Workers run it by turns, every RECONCILE_INTERVAL_MS. Look at their logs, and whether they are of a version that has it.';
+    return warn(NAME, `never ran, and workers have been up for ${formatAge(oldestWorkerMs)}`, advice);
+  }
+  const { at, removed, registered, settled } = last;
+  const did = Object.entries({ removed, registered, settled }).flatMap(([what, count]) => (count === null ? [] : [`${what} ${count}`]));
+  const message = `last run ${formatAge(now - at)} ago${did.length === 0 ? '' : `: ${did.join(', ')}`}`;
+  if (oldestWorkerMs === null || now - at <= OVERDUE_MS) return ok(NAME, message);
+  return warn(NAME, message, "What a dead process left behind stays listed until it runs again. Look at the workers' logs, and at their RECONCILE_INTERVAL_MS.");
+}
+
+function numberOf(text: string | undefined): number | null {
+  const number = text === undefined || text === '' ? Number.NaN : Number(text);
+  return Number.isFinite(number) ? number : null;
+}
