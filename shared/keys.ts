@@ -66,7 +66,8 @@ export const RESERVED_IDS: ReadonlySet<string> = new Set([
 export const MAX_ID_LENGTH = 128;
 export const MAX_ITEM_LENGTH = 256;
 const ID = /^[A-Za-z0-9][A-Za-z0-9._~@=+-]*$/;
-const BULLMQ_ID = /^\d{1,20}$/;
+/** What BullMQ itself names: the jobs of a plain queue, and those of a scheduler. */
+const BULLMQ_ID = /^(\d{1,20}|repeat:[a-z0-9][a-z0-9._-]{0,63}:\d{1,16})$/i;
 const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/i;
 // eslint-disable-next-line no-control-regex -- control characters are what it looks for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
@@ -98,7 +99,8 @@ export function checkId(id: unknown): string {
 }
 
 /**
- * The id of a task to look for: an id of ours, or a whole number, as BullMQ gives to what a plain queue adds.
+ * The id of a task to look for: an id of ours, or one that BullMQ gives: a whole number to what a plain queue adds,
+ * `repeat:<schedule>:<ms>` to what a schedule does.
  * @throws FleetError `INVALID_ID`
  */
 export function checkKnownId(id: unknown): string {

@@ -5,13 +5,17 @@ import { Service } from '../shared/service.js';
 import { ShuttingDown } from '../shared/stop/cause.js';
 import type { StepHook } from '../shared/step-hook.js';
 import { type ConnectedSettings, type Store, openStore } from '../shared/store.js';
+import { MAINTENANCE_QUEUE } from '../shared/task/builtin.js';
 import type { ChildEnqueuer } from '../shared/task/handler.js';
 import { ActiveRuns } from './active-runs.js';
 import { Heartbeat, type WorkerStatus } from './heartbeat.js';
 import { SHUTDOWN_GRACE_MS } from './ladder.js';
+import { withMaintenance } from './maintenance.js';
 import { QueueWorker } from './queue-worker.js';
 import { RegistryWriter } from './registry-writer.js';
 import { TaskRunner } from './run-task.js';
+import { scheduleTable } from './schedule-table.js';
+import { Schedules } from './schedules.js';
 import { StopLatency } from './stop-latency.js';
 import { StopListener } from './stop-listener.js';
 import type { LoadedHandler } from './task-modules.js';
@@ -31,6 +35,8 @@ export interface LauncherOptions {
 const HAND_BACK_MS = 500;
 /** What closing may take in all. A Redis that is away or hangs must not keep the process. */
 const CLOSE_MS = 2_000;
+/** Of what the fleet does for itself: enough that something slow does not hold up the rest. */
+const MAINTENANCE_SLOTS = 4;
 /** What each part gets although the time is up: enough for one that has nothing to wait for. */
 const LEAST_CLOSE_MS = 50;
 
@@ -51,17 +57,20 @@ export class Launcher extends Service {
   readonly #listener: StopListener;
   readonly #runner: TaskRunner;
   readonly #heartbeat: Heartbeat;
+  readonly #schedules: Schedules;
   readonly #slots: ReadonlyMap<string, number>;
   #workers: QueueWorker[] = [];
 
   constructor(options: LauncherOptions) {
     super();
-    const { settings, handlers, loggers, workerId, producer, onStep } = options;
+    const { settings, loggers, workerId, producer, onStep } = options;
     const logger = loggers('worker');
     const store = openStore({ settings, policy: 'wait', loggers, name: 'taskfleet:worker', lazy: true, onStep });
     this.#options = options;
     this.#logger = logger;
     this.#store = store;
+    const handlers = withMaintenance(options.handlers, store, settings, logger);
+    this.#schedules = new Schedules({ store, table: scheduleTable(settings), logger });
     this.#writer = new RegistryWriter(store, logger);
     this.#threads = new Threads(settings, logger);
     this.#listener = new StopListener({ settings, store, runs: this.#runs, logger: loggers('stop'), onSubscribed: () => void this.#heartbeat.beat() });
@@ -71,12 +80,14 @@ export class Launcher extends Service {
     this.#slots = slotsByQueue(handlers.values(), settings.concurrency, settings.threads);
   }
 
+  /** Of what users enqueue: the queue of what the fleet does for itself is left out. */
   status(): WorkerStatus {
+    const slots = [...this.#slots].filter(([queue]) => queue !== MAINTENANCE_QUEUE);
     return {
       pid: this.#options.pid,
-      queues: [...this.#slots.keys()],
-      slots: [...this.#slots.values()].reduce((sum, slots) => sum + slots, 0),
-      running: this.#runs.ids(),
+      queues: slots.map(([queue]) => queue),
+      slots: slots.reduce((sum, [, some]) => sum + some, 0),
+      running: this.#runs.all().flatMap(({ id, queue }) => (queue === MAINTENANCE_QUEUE ? [] : [id])),
       zombies: this.#runs.zombies,
       draining: this.stopping,
       subscribed: this.#listener.subscribed,
@@ -100,6 +111,7 @@ export class Launcher extends Service {
       worker.run().catch((error: unknown) => this.#logger.error({ queue: worker.name, error: messageOf(error) }, 'Queue worker ended'));
     }
     await this.#heartbeat.start();
+    await this.#schedules.start();
   }
 
   protected override async onStop(): Promise<void> {
@@ -128,6 +140,7 @@ export class Launcher extends Service {
     // First what does not need Redis: what comes after something that hangs would come too late.
     await this.#listener.stop();
     await this.#closeBy(closeBy, 'threads', this.#threads.close());
+    await this.#closeBy(closeBy, 'schedules', this.#schedules.stop());
     await this.#closeBy(closeBy, 'registry', this.#writer.flush());
     await this.#closeBy(closeBy, 'heartbeat', this.#heartbeat.stop());
     await this.#closeBy(closeBy, 'connection', this.#store.close());
@@ -152,5 +165,9 @@ function slotsByQueue(handlers: Iterable<LoadedHandler>, concurrency: number, th
   for (const { definition, alwaysIsolated } of handlers) {
     onlyIsolated.set(definition.queue, alwaysIsolated && (onlyIsolated.get(definition.queue) ?? true));
   }
-  return new Map([...onlyIsolated].map(([queue, only]) => [queue, only ? Math.min(concurrency, threads) : concurrency]));
+  const slots = (queue: string, only: boolean): number => {
+    if (queue === MAINTENANCE_QUEUE) return Math.min(concurrency, MAINTENANCE_SLOTS);
+    return only ? Math.min(concurrency, threads) : concurrency;
+  };
+  return new Map([...onlyIsolated].map(([queue, only]) => [queue, slots(queue, only)]));
 }

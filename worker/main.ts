@@ -1,6 +1,7 @@
 import { messageOf } from '../shared/errors.js';
 import type { Logger, LoggerFactory } from '../shared/logger.js';
 import type { ConnectedSettings } from '../shared/store.js';
+import type { ChildEnqueuer } from '../shared/task/handler.js';
 import { type FleetWorker, createWorker } from './worker.js';
 
 /** What a supervised worker process tells the process that started it, over IPC. */
@@ -17,6 +18,8 @@ export interface RunWorkerOptions {
    * IPC when it takes tasks, and shuts down when its parent is gone.
    */
   readonly supervised?: boolean;
+  /** What handlers enqueue with (`context.enqueue`). Default: none. */
+  readonly producer?: ChildEnqueuer;
   /** Called last, also upon a second signal: for what is this worker's own, such as an embedded Redis. */
   readonly release?: () => Promise<void>;
 }
@@ -65,9 +68,9 @@ export function tellParent(message: WorkerMessage): Promise<void> {
   });
 }
 
-async function work({ settings, loggers, supervised = false }: RunWorkerOptions, asked: Promise<End>): Promise<number> {
+async function work({ settings, loggers, producer, supervised = false }: RunWorkerOptions, asked: Promise<End>): Promise<number> {
   const logger = loggers('worker');
-  const worker = await createWorker({ ...settings, pid: process.pid, cwd: process.cwd(), loggers });
+  const worker = await createWorker({ ...settings, pid: process.pid, cwd: process.cwd(), producer, loggers });
   await worker.start();
   announce(worker, logger, supervised).catch((error: unknown) => logger.debug({ error }, 'Asked to end before it was ready'));
   const { why, code } = await asked;

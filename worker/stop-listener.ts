@@ -129,11 +129,11 @@ export class StopListener extends Service {
   #stop(command: StopCommand): void {
     const { runs, store, logger } = this.#options;
     const { ids, reason, by, recordedAt, announced } = command;
-    const until = Date.now() + REMEMBER_MS;
+    const now = Date.now();
     for (const id of ids) {
       const [run, ...others] = runs.find(id);
-      if (!run) this.#remember(id, until);
-      else if (others.length === 0) run.requestStop({ reason, by, recordedAt });
+      if (!run) this.#remember(id, now + REMEMBER_MS);
+      else if (others.length === 0) run.requestStop({ reason, by, recordedAt: announced ? now : recordedAt });
       // Which of them is meant is in the record alone, once it is written.
       else if (recordedAt !== null) void this.readStops();
     }

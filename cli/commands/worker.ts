@@ -4,6 +4,7 @@ import { type LoggerFactory, createLoggerFactory } from '../../shared/logger.js'
 import { type EmbeddedRedis, startEmbeddedRedis } from '../../shared/redis/embedded.js';
 import { type Environment, type Settings, loadSettings, redactUrl } from '../../shared/settings.js';
 import { runWorker, tellParent } from '../../worker/main.js';
+import { ChildProducer } from '../child-producer.js';
 import { REDIS_DIR } from '../connection.js';
 import { exitCodeOf } from '../exit-codes.js';
 import { type GlobalOptions, environmentOf } from '../global-options.js';
@@ -49,12 +50,17 @@ async function runInThisProcess(flags: WorkerFlags): Promise<number> {
   const loggers = createLoggerFactory({ settings, pretty: process.stderr.isTTY });
   const embedded = settings.redisUrl === null ? await startRedis(settings, env, loggers) : null;
   const redisUrl = embedded?.url ?? (settings.redisUrl as string);
+  const producer = new ChildProducer({ ...settings, redisUrl, loggers });
   loggers('worker').info({ pid: process.pid, redis: redactUrl(redisUrl) }, 'Worker starts');
   return runWorker({
     settings: { ...settings, redisUrl },
     loggers,
     supervised: flags.supervised === true,
-    ...(embedded && { release: () => embedded.stop() }),
+    producer,
+    release: async () => {
+      await producer.close();
+      await embedded?.stop();
+    },
   });
 }
 

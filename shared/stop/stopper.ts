@@ -111,20 +111,20 @@ export class Stopper {
   async recheck(ids: readonly string[]): Promise<Map<string, StopAnswer>> {
     const { redis, keys, reader } = this.#options;
     const [{ byQueue }, dead] = await Promise.all([reader.locate(ids), deadWorkers(redis, keys)]);
-    const found = await this.#settleStopped(byQueue, dead);
-    return new Map(found);
+    return this.settleStopped(byQueue, dead);
   }
 
   /** The same for one task, whose owner has just put it back for another attempt. */
   async settleIfStopped(queue: string, id: string): Promise<boolean> {
-    const [first] = await this.#settleStopped(new Map([[queue, [id]]]), []);
-    return first?.[1].kind === 'cancelled';
+    const answers = await this.settleStopped(new Map([[queue, [id]]]), []);
+    return answers.get(id)?.kind === 'cancelled';
   }
 
-  async #settleStopped(byQueue: ReadonlyMap<string, string[]>, dead: readonly string[]): Promise<[string, StopAnswer][]> {
+  /** The same for tasks of known queues. `dead` are the ids of dead workers. */
+  async settleStopped(byQueue: ReadonlyMap<string, string[]>, dead: readonly string[]): Promise<Map<string, StopAnswer>> {
     const recording = { stop: '', text: describeStop(null, null), token: newToken(), dead };
     const found = await Promise.all(groupsOf(byQueue).map(({ queue, some }) => this.#record(queue, some, recording)));
-    return [...(await this.#settle(found.flat(), recording.token))];
+    return this.#settle(found.flat(), recording.token);
   }
 
   async #stop(ids: readonly string[], request: StopRequest, follows: (answer: StopAnswer) => boolean): Promise<Map<string, StopAnswer>> {

@@ -37,6 +37,11 @@ export class Queues {
     return names.map((key) => prefix + key);
   }
 
+  /** The keys of `readTasks`. */
+  readKeys(name: string): string[] {
+    return this.scriptKeys(name, 'completed', 'failed', 'delayed', 'prioritized', 'active', 'waiting-children');
+  }
+
   /** The keys of `recordStop`. */
   stopKeys(name: string): string[] {
     return this.scriptKeys(name, 'completed', 'failed', 'delayed', 'prioritized', 'wait', 'active', 'waiting-children');

@@ -67,13 +67,12 @@ export interface JobAddress {
 }
 
 const FIELDS = ['name', 'opts', 'timestamp', 'progress', 'returnvalue', 'failedReason', 'atm', 'processedOn', 'finishedOn', 'stop', 'stop_via', 'pb'] as const;
-const READ_KEYS = ['completed', 'failed', 'delayed', 'prioritized', 'active', 'waiting-children'];
 const READ_AT_ONCE = 500;
 
 /** Reads tasks of one queue, in one round trip for each 500. The result has the order of `ids`; null where there is none. */
 export async function readTasks(redis: ScriptedRedis, queues: Queues, keys: Keys, queue: string, ids: readonly string[]): Promise<(TaskView | null)[]> {
   const calls = chunks(ids, READ_AT_ONCE).map(async (some) => {
-    const rows = await redis.readTasks(...queues.scriptKeys(queue, ...READ_KEYS), keys.jobs(queue), FIELDS.join(' '), ...some);
+    const rows = await redis.readTasks(...queues.readKeys(queue), keys.jobs(queue), FIELDS.join(' '), ...some);
     return rows.map((row, index) => row && viewOf(some[index] as string, queue, row));
   });
   return (await Promise.all(calls)).flat();

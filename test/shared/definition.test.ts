@@ -28,6 +28,7 @@ test('a definition needs a name and an input; the rest has defaults', () => {
     output: null,
     retry: { attempts: 1, backoff: { type: 'exponential', delayMs: 1_000, jitter: 0.2 } },
     timeoutMs: null,
+    deadlineMs: null,
     retryOnTimeout: false,
     retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 604_800_000, count: 10_000 } },
   });
@@ -89,7 +90,7 @@ test("every job of a definition has the same options object, in BullMQ's units",
 });
 
 test('the built-in tasks have names and queues of their own', () => {
-  assert.deepEqual(BUILTIN_DEFINITIONS.map(({ name, queue }) => [name, queue]), [['chat.completion', 'chat'], ['document.index', 'documents'], ['fleet.canary', 'fleet']]);
+  assert.deepEqual(BUILTIN_DEFINITIONS.map(({ name, queue }) => [name, queue]), [['chat.completion', 'chat'], ['document.index', 'documents'], ['fleet.canary', 'fleet'], ['registry.reconcile', 'maintenance']]);
 });
 
 test('the state follows from the place of the job, a recorded stop and the attempts that failed', () => {

@@ -1,0 +1,169 @@
+import { MergedWrites } from '../../shared/registry/merged-writes.js';
+import { type StopRecord, parseStop } from '../../shared/stop/record.js';
+import type { Store } from '../../shared/store.js';
+import { membershipsOf } from '../../shared/task/job-options.js';
+import type { JobPlace } from '../../shared/task/state.js';
+import { type TaskJobOptions, parseOptions } from '../../shared/task/view.js';
+
+/** What the registry says of a task of ours. */
+interface Entry {
+  readonly id: string;
+  readonly queue: string;
+  /** Null where it is missing: the entry is not whole. */
+  readonly item: string | null;
+  /** As Redis has it, to tell whether the task was registered anew; null where it is missing. */
+  readonly score: string | null;
+}
+
+interface FoundJob {
+  readonly place: JobPlace;
+  readonly options: TaskJobOptions;
+  /** When it was enqueued, in ms. */
+  readonly timestamp: number;
+  readonly stopped: boolean;
+}
+
+/** The same with the job, if there is one. */
+type Compared = Entry & (FoundJob | { readonly place: null; readonly options: TaskJobOptions; readonly timestamp: 0; readonly stopped: false });
+
+export interface EntryCounts {
+  young: number;
+  removed: number;
+  registered: number;
+  inherited: number;
+}
+
+/**
+ * How old an entry must be before it counts as left behind by a task that has ended: whoever retries a task registers it
+ * first.
+ */
+const OVER_GRACE_MS = 5_000;
+
+/** Compares entries of the registry with their jobs. */
+export class EntryCheck {
+  readonly #store: Store;
+  readonly #graceMs: number;
+
+  /** `graceMs`: how long an entry may be without a job. */
+  constructor(store: Store, graceMs: number) {
+    this.#store = store;
+    this.#graceMs = graceMs;
+  }
+
+  /** `listed`: id → queue. */
+  async check(listed: ReadonlyMap<string, string>): Promise<EntryCounts> {
+    const entries = await this.#compare(listed);
+    const now = Date.now();
+    const gone = entries.filter(({ place }) => place === null);
+    const live = entries.filter(({ place }) => place !== null && !isOver(place));
+    // An entry of unknown age begins to age now.
+    const ageless = gone.filter(({ score }) => score === null);
+    const old = gone.filter(({ score }) => score !== null && now - Number(score) >= this.#graceMs);
+    const over = entries.filter(({ place, score }) => place !== null && isOver(place) && now - Number(score ?? 0) >= OVER_GRACE_MS);
+    await this.#age(ageless, now);
+    const removed = await this.#drop([...old, ...over]);
+    const registered = await this.#complete(live);
+    const inherited = await this.#inheritStops(live);
+    return { young: gone.length - old.length, removed, registered, inherited };
+  }
+
+  /** Registers live tasks that are not in the registry. Returns how many. */
+  async register(missing: ReadonlyMap<string, string>): Promise<number> {
+    const found = await this.#readJobs(missing);
+    const live = [...found].flatMap(([id, job]) => {
+      const ours = job.options.item !== undefined || job.place === 'active';
+      return ours && !isOver(job.place) ? [{ id, queue: missing.get(id) as string, item: null, score: null, ...job }] : [];
+    });
+    return this.#add(live);
+  }
+
+  async #compare(listed: ReadonlyMap<string, string>): Promise<Compared[]> {
+    const { redis, keys } = this.#store;
+    const ids = [...listed.keys()];
+    const [jobs, items, scores] = await Promise.all([this.#readJobs(listed), redis.hmget(keys.tasks, ...ids), redis.zmscore(keys.live, ...ids)]);
+    return ids.map((id, index) => {
+      const entry = { id, queue: listed.get(id) as string, item: items[index] ?? null, score: scores[index] ?? null };
+      return { ...entry, ...(jobs.get(id) ?? NO_JOB) };
+    });
+  }
+
+  async #readJobs(listed: ReadonlyMap<string, string>): Promise<Map<string, FoundJob>> {
+    const { redis, queues, keys } = this.#store;
+    const jobs = new Map<string, FoundJob>();
+    const calls = [...groupByQueue(listed)].map(async ([queue, ids]) => {
+      const rows = await redis.readTasks(...queues.readKeys(queue), keys.jobs(queue), 'opts timestamp stop', ...ids);
+      rows.forEach((row, index) => {
+        if (!row) return;
+        const [place, options = null, timestamp, stop] = row;
+        jobs.set(ids[index] as string, { place: place as JobPlace, options: parseOptions(options), timestamp: Number(timestamp), stopped: Boolean(stop) });
+      });
+    });
+    await Promise.all(calls);
+    return jobs;
+  }
+
+  async #age(entries: readonly Compared[], now: number): Promise<void> {
+    const { redis, keys } = this.#store;
+    if (entries.length > 0) await redis.zadd(keys.live, 'NX', ...entries.flatMap(({ id }) => [now, id]));
+  }
+
+  async #drop(entries: readonly Compared[]): Promise<number> {
+    if (entries.length === 0) return 0;
+    const { redis, keys } = this.#store;
+    const words = entries.flatMap(({ id, item, score }) => [id, item ?? '', score ?? '']);
+    const dropped = new Set(await redis.dropEntries(keys.tasks, keys.taskQueues, keys.live, keys.item(''), ...words));
+    const children = entries.filter(({ id, options }) => options.childOf && dropped.has(id));
+    await Promise.all(children.map(({ id, options }) => redis.srem(keys.children(options.childOf?.id ?? ''), id)));
+    return dropped.size;
+  }
+
+  /** Puts right what is listed in part, or under another item than its own. */
+  async #complete(live: readonly Compared[]): Promise<number> {
+    const { redis, keys } = this.#store;
+    const members = await Promise.all(live.map(({ id, options: { item } }) => (item ? redis.sismember(keys.item(item), id) : Promise.resolve(1))));
+    const wrong = live.filter(({ item, score, options }, index) => item !== (options.item ?? '') || score === null || members[index] === 0);
+    const elsewhere = wrong.filter(({ item, options }) => item && item !== options.item);
+    await Promise.all(elsewhere.map(({ id, item }) => redis.srem(keys.item(item ?? ''), id)));
+    return this.#add(wrong);
+  }
+
+  async #add(live: readonly Compared[]): Promise<number> {
+    if (live.length === 0) return 0;
+    const { redis, keys } = this.#store;
+    const writes = new MergedWrites(keys);
+    for (const { id, queue, options, score, timestamp } of live) writes.add({ id, queue, ...membershipsOf(options), at: Number(score ?? timestamp) });
+    await Promise.all(writes.flushInto(redis));
+    // Some may have ended since they were looked at, and their workers have removed them from the registry before.
+    const again = await this.#compare(new Map(live.map(({ id, queue }) => [id, queue])));
+    return live.length - (await this.#drop(again.filter(({ place }) => place === null || isOver(place))));
+  }
+
+  /** A child whose parent was stopped is stopped by whoever enqueues it, if that lives to. */
+  async #inheritStops(live: readonly Compared[]): Promise<number> {
+    const { redis, keys, stopper } = this.#store;
+    const children = live.flatMap(({ id, stopped, options: { childOf } }) => (childOf && !stopped ? [{ id, parentKey: keys.jobs(childOf.queue) + childOf.id }] : []));
+    const stops = await Promise.all(children.map(({ parentKey }) => redis.hget(parentKey, 'stop')));
+    const orphans = children.flatMap(({ id }, index): { id: string; stop: StopRecord }[] => {
+      const stop = parseStop(stops[index], null);
+      return stop ? [{ id, stop }] : [];
+    });
+    await Promise.all(orphans.map(({ id, stop }) => stopper.request([id], { reason: stop.reason, by: stop.by })));
+    return orphans.length;
+  }
+}
+
+const NO_JOB = { place: null, options: {}, timestamp: 0, stopped: false } as const;
+
+function isOver(place: JobPlace): boolean {
+  return place === 'completed' || place === 'failed';
+}
+
+function groupByQueue(listed: ReadonlyMap<string, string>): Map<string, string[]> {
+  const groups = new Map<string, string[]>();
+  for (const [id, queue] of listed) {
+    const ids = groups.get(queue);
+    if (ids) ids.push(id);
+    else groups.set(queue, [id]);
+  }
+  return groups;
+}

@@ -1,0 +1,152 @@
+import type { Logger } from '../../shared/logger.js';
+import { deadWorkers } from '../../shared/registry/dead-workers.js';
+import { parseStop } from '../../shared/stop/record.js';
+import type { Store } from '../../shared/store.js';
+import type { RegistryReconcileOutput } from '../../shared/task/builtin.js';
+import { EntryCheck } from './entries.js';
+import { JobLists, type JobPosition } from './job-lists.js';
+
+export interface ReconcilerOptions {
+  readonly store: Store;
+  /** How long an entry of the registry may be without a job, in ms. */
+  readonly graceMs: number;
+  readonly logger: Logger;
+  /** Entries, and jobs, that one run looks at. Default 20,000 each. */
+  readonly limit?: number;
+}
+
+/** How far a run came. */
+interface Cursors {
+  /** Of HSCAN. */
+  readonly entries: string;
+  readonly jobs: JobPosition | null;
+}
+
+type Counts = { -readonly [Name in keyof RegistryReconcileOutput]: RegistryReconcileOutput[Name] };
+
+const DEFAULT_LIMIT = 20_000;
+const PAGE = 500;
+const MAX_EARLY_STOPS = 1_000;
+
+/**
+ * Compares the registry with the queues, page by page, and repairs what crashes left: see docs/stop-protocol.md. Every
+ * repair may be made twice, so two runs at once do no harm, nor does one that is stopped in the middle.
+ */
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #check: EntryCheck;
+  readonly #lists: JobLists;
+  readonly #limit: number;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+    this.#check = new EntryCheck(options.store, options.graceMs);
+    this.#lists = new JobLists(options.store);
+    this.#limit = options.limit ?? DEFAULT_LIMIT;
+  }
+
+  /** Goes on where the last run left off. @throws the signal's reason; what was done by then is kept. */
+  async run(signal?: AbortSignal): Promise<RegistryReconcileOutput> {
+    const startedAt = performance.now();
+    const counts: Counts = { entries: 0, young: 0, removed: 0, jobs: 0, registered: 0, settled: 0, inherited: 0, early: 0, complete: false, took_ms: 0 };
+    let cursors = await this.#load();
+    try {
+      await this.#carryOutEarlyStops(counts);
+      cursors = { ...cursors, jobs: await this.#walkJobs(cursors.jobs, counts, signal) };
+      cursors = { ...cursors, entries: await this.#walkEntries(cursors.entries, counts, signal) };
+    } catch (error) {
+      await this.#saveCursors(cursors).catch(() => undefined); // the next run begins where the last one did
+      throw error;
+    }
+    counts.complete = cursors.entries === '0' && cursors.jobs === null;
+    counts.took_ms = Math.round(performance.now() - startedAt);
+    await Promise.all([this.#saveCursors(cursors), this.#saveCounts(counts)]);
+    const { removed, registered, settled, inherited, early } = counts;
+    if (removed + registered + settled + inherited + early > 0) this.#options.logger.info(counts, 'Repaired the registry');
+    return counts;
+  }
+
+  /** Entries without a job go, those of ended jobs too; what is listed in part is completed. */
+  async #walkEntries(from: string, counts: Counts, signal: AbortSignal | undefined): Promise<string> {
+    const { redis, keys } = this.#options.store;
+    let cursor = from;
+    do {
+      signal?.throwIfAborted();
+      const [next, flat] = await redis.hscan(keys.taskQueues, cursor, 'COUNT', PAGE);
+      const listed = new Map(flat.flatMap((id, index) => (index % 2 === 0 ? [[id, flat[index + 1] as string] as const] : [])));
+      if (listed.size > 0) {
+        const { young, removed, registered, inherited } = await this.#check.check(listed);
+        counts.entries += listed.size;
+        counts.young += young;
+        counts.removed += removed;
+        counts.registered += registered;
+        counts.inherited += inherited;
+      }
+      cursor = next;
+    } while (cursor !== '0' && counts.entries < this.#limit);
+    return cursor;
+  }
+
+  /** Jobs that are not in the registry are registered again; recorded stops of dead owners are settled. */
+  async #walkJobs(from: JobPosition | null, counts: Counts, signal: AbortSignal | undefined): Promise<JobPosition | null> {
+    const { redis, keys, stopper } = this.#options.store;
+    const dead = await deadWorkers(redis, keys);
+    let position = from;
+    do {
+      signal?.throwIfAborted();
+      const { queue, ids, next } = await this.#lists.page(position, PAGE);
+      if (ids.length > 0) {
+        counts.jobs += ids.length;
+        const answers = await stopper.settleStopped(new Map([[queue, ids]]), dead);
+        counts.settled += [...answers.values()].filter(({ kind }) => kind === 'cancelled').length;
+        counts.registered += await this.#registerMissing(queue, ids);
+      }
+      position = next;
+    } while (position !== null && counts.jobs < this.#limit);
+    return position;
+  }
+
+  async #registerMissing(queue: string, ids: readonly string[]): Promise<number> {
+    const { redis, keys } = this.#options.store;
+    const listed = await redis.hmget(keys.taskQueues, ...ids);
+    // What a schedule adds is registered while it runs, by its worker, if it is to be seen at all.
+    const missing = ids.filter((id, index) => listed[index] === null && !id.startsWith('repeat:'));
+    return missing.length === 0 ? 0 : this.#check.register(new Map(missing.map((id) => [id, queue])));
+  }
+
+  /** A task that was stopped before its job was there, by someone whose counterpart did not live to see it. */
+  async #carryOutEarlyStops(counts: Counts): Promise<void> {
+    const { earlyStops, registry, reader, stopper, redis, keys } = this.#options.store;
+    const ids = await earlyStops.ids(MAX_EARLY_STOPS);
+    if (ids.length === 0) return;
+    const [entries, tasks, stops] = await Promise.all([registry.find(ids), reader.read(ids), redis.hmget(keys.earlyStops, ...ids)]);
+    const done: string[] = [];
+    for (const [index, id] of ids.entries()) {
+      const stop = parseStop(stops[index], null);
+      const arrived = tasks.has(id);
+      if (arrived && stop) {
+        await stopper.request([id], { reason: stop.reason, by: stop.by });
+        counts.early += 1;
+      }
+      // Registered and without a job: it may still be on its way.
+      if (arrived || !entries[index]) done.push(id);
+    }
+    await earlyStops.clear(done);
+  }
+
+  async #load(): Promise<Cursors> {
+    const { redis, keys } = this.#options.store;
+    const [entries, jobs] = await redis.hmget(keys.reconcile, 'entries_cursor', 'jobs_cursor');
+    return { entries: /^\d+$/.test(entries ?? '') ? (entries as string) : '0', jobs: this.#lists.parse(jobs ?? null) };
+  }
+
+  async #saveCursors({ entries, jobs }: Cursors): Promise<void> {
+    const { redis, keys } = this.#options.store;
+    await redis.hset(keys.reconcile, { entries_cursor: entries, jobs_cursor: this.#lists.format(jobs) });
+  }
+
+  async #saveCounts({ complete, ...numbers }: Counts): Promise<void> {
+    const { redis, keys } = this.#options.store;
+    await redis.hset(keys.reconcile, { at: Date.now(), ...numbers, complete: Number(complete) });
+  }
+}
