@@ -6,6 +6,8 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { startTestRedis } from '../test/support/redis.js';
 import { runMix } from './emptiness.js';
+import { stopInTurn, stopQueued, stopRunning } from './item-stops.js';
+import { weighTasks } from './memory.js';
 import { measureStops } from './stop-latency.js';
 import { type Throughput, measureBullMq, measureFleet } from './throughput.js';
 
@@ -30,6 +32,8 @@ try {
   console.log(`Node ${process.version}, ${cpus().length} cores, Redis on loopback; ${load.tasks} tasks, ${rounds} rounds after one to warm up\n`);
   await throughput();
   await stops();
+  await items();
+  await memory();
   await mix();
 } finally {
   await redis.stop();
@@ -65,13 +69,35 @@ function pairedRatio(rates: readonly number[], beside: readonly number[]): strin
 }
 
 async function stops(): Promise<void> {
-  await client.flushall();
-  const { hop, abort, receipt } = await measureStops(redis.url, Number(chosen.stops));
-  console.log(`\nms, ${hop.length} rounds                        p50      p99`);
-  for (const [name, all] of [['bare pub/sub hop', hop], ['stop → abort, other process', abort], ['stop → receipt: cancelled', receipt]] as const) {
-    console.log(name.padEnd(30) + quantile(all, 0.5).toFixed(2).padStart(10) + quantile(all, 0.99).toFixed(2).padStart(9));
+  for (const workers of [1, 10, 50]) {
+    await client.flushall();
+    const { hop, abort, receipt } = await measureStops(redis.url, { rounds: Number(chosen.stops), workers });
+    console.log(`\n${`ms, ${hop.length} rounds, ${workers} subscribed`.padEnd(30)}       p50      p99`);
+    for (const [name, all] of [['bare pub/sub hop', hop], ['stop → abort, other process', abort], ['stop → receipt: cancelled', receipt]] as const) {
+      console.log(name.padEnd(30) + quantile(all, 0.5).toFixed(2).padStart(10) + quantile(all, 0.99).toFixed(2).padStart(9));
+    }
+    console.log(`stop → abort is ${(quantile(abort, 0.5) / quantile(hop, 0.5)).toFixed(1)} hops at p50`);
   }
-  console.log(`stop → abort is ${(quantile(abort, 0.5) / quantile(hop, 0.5)).toFixed(1)} hops at p50`);
+}
+
+async function items(): Promise<void> {
+  await client.flushall();
+  const running = await stopRunning(redis.url, 1_000);
+  await client.flushall();
+  const queued = await stopQueued(redis.url, 10_000);
+  await client.flushall();
+  const inTurn = await stopInTurn(redis.url, 1_000);
+  console.log(`\n${'ms, an item of'.padEnd(36)}${'stopItem'.padStart(10)}${'all settled'.padStart(13)}`);
+  for (const [name, { call, settled }] of [['1,000 running tasks', running], ['10,000 queued tasks', queued]] as const) {
+    console.log(name.padEnd(36) + call.toFixed(0).padStart(10) + settled.toFixed(0).padStart(13));
+  }
+  console.log(`1,000 in turn, four round trips each${inTurn.toFixed(0).padStart(10)}: ${(inTurn / running.call).toFixed(1)} times the call for 1,000 running`);
+}
+
+async function memory(): Promise<void> {
+  await client.flushall();
+  const { total, registry } = await weighTasks(redis.url, client, 100_000);
+  console.log(`\n100,000 live tasks: ${total.toFixed(0)} bytes each in Redis, ${registry.toFixed(0)} of them in the registry`);
 }
 
 async function mix(): Promise<void> {

@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { Redis } from 'ioredis';
 import { defineTask } from 'taskfleet';
 import { type Producer, createProducer } from 'taskfleet/producer';
@@ -24,9 +25,14 @@ export interface StopLatency {
   readonly receipt: number[];
 }
 
-/** Stops tasks in another process, one at a time, each beside a bare pub/sub hop to the same process. */
-export async function measureStops(redisUrl: string, rounds: number): Promise<StopLatency> {
-  const child = fork(new URL('./stop-worker.ts', import.meta.url), [redisUrl], { execArgv: ['--import', 'tsx'] });
+/**
+ * Stops tasks in another process, one at a time, each beside a bare pub/sub hop to the same process. `workers` are
+ * subscribed in all; the others are in a process of their own.
+ */
+export async function measureStops(redisUrl: string, { rounds, workers }: { rounds: number; workers: number }): Promise<StopLatency> {
+  const child = start('./stop-worker.ts', [redisUrl]);
+  const crowd = workers > 1 ? start('./stop-crowd.ts', [redisUrl, String(workers - 1)]) : null;
+  if (crowd) await once(crowd, 'message');
   const seen = new Sightings(child);
   const publisher = new Redis(redisUrl, { protocol: 2 });
   const producer = createProducer({ redisUrl });
@@ -43,10 +49,18 @@ export async function measureStops(redisUrl: string, rounds: number): Promise<St
   } finally {
     await producer.close();
     publisher.disconnect();
-    const gone = new Promise((resolve) => child.once('exit', resolve));
-    child.disconnect();
-    await gone;
+    await Promise.all([child, crowd].map((one) => one && end(one)));
   }
+}
+
+function start(file: string, args: readonly string[]): ChildProcess {
+  return fork(new URL(file, import.meta.url), args, { execArgv: ['--import', 'tsx'] });
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  const gone = once(child, 'exit');
+  child.disconnect();
+  await gone;
 }
 
 async function hop(publisher: Redis, seen: Sightings, id: string): Promise<number> {

@@ -20,7 +20,8 @@ const handler = defineHandler(waitForStop, ({ id, signal }) => {
   });
 });
 
-const worker = await createWorker({ redisUrl, concurrency: 100, handlers: [handler], logLevel: 'warn', pid: process.pid });
+const concurrency = Number(process.argv[3] ?? 100);
+const worker = await createWorker({ redisUrl, concurrency, handlers: [handler], logLevel: 'warn', pid: process.pid });
 await worker.start();
 await worker.ready();
 

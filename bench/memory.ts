@@ -1,0 +1,36 @@
+import type { Redis } from 'ioredis';
+import { defineTask } from 'taskfleet';
+import { createProducer } from 'taskfleet/producer';
+import { z } from 'zod';
+
+const kept = defineTask({ name: 'bench.kept', queue: 'bench', input: z.object({ n: z.number() }) });
+const BATCH = 10_000;
+const ITEMS = 1_000;
+
+/** Bytes of Redis memory for each live task. */
+export interface TaskMemory {
+  /** All of it: BullMQ's job and our registry. */
+  readonly total: number;
+  /** What goes when the registry's keys are deleted. */
+  readonly registry: number;
+}
+
+/** Enqueues tasks on a thousand items and weighs them. */
+export async function weighTasks(redisUrl: string, redis: Redis, tasks: number): Promise<TaskMemory> {
+  const producer = createProducer({ redisUrl, keyPrefix: 'weigh' });
+  await producer.ping();
+  const before = await usedMemory(redis);
+  for (let from = 0; from < tasks; from += BATCH) {
+    await producer.enqueueMany(kept, Array.from({ length: BATCH }, (_, index) => ({ input: { n: from + index }, item: `chat-${index % ITEMS}` })));
+  }
+  const full = await usedMemory(redis);
+  const items = await redis.keys('weigh:tasks:item:*');
+  await redis.del('weigh:tasks', 'weigh:tasks:queues', 'weigh:tasks:live', ...items);
+  const without = await usedMemory(redis);
+  await producer.close();
+  return { total: (full - before) / tasks, registry: (full - without) / tasks };
+}
+
+async function usedMemory(redis: Redis): Promise<number> {
+  return Number(/used_memory_dataset:(\d+)/.exec(await redis.info('memory'))?.[1]);
+}
