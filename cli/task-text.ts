@@ -1,5 +1,6 @@
-import type { TaskView } from '../producer/index.js';
+import type { StopReceipt, TaskView } from '../producer/index.js';
 import { formatMs } from '../shared/duration.js';
+import { receiptOf } from '../shared/stop/receipt.js';
 import { formatAge } from './age.js';
 import { oneLine } from './output.js';
 import { progressText } from './progress.js';
@@ -63,10 +64,16 @@ export function endText(task: TaskView): string {
     case 'failed':
       return `✗ failed${time}: ${oneLine(task.error ?? 'no reason was kept')}`;
     case 'cancelled':
-      return `■ cancelled${time}${task.stop ? `: ${stopText(task.stop)}` : ''}`;
+      return cancelledText(receiptOf(task.id, task));
     default:
       return task.state;
   }
+}
+
+/** `■ cancelled by alice: too slow (via signal, 12 ms)`. */
+export function cancelledText({ by, reason, via, latencyMs }: StopReceipt): string {
+  const how = [...(via === null ? [] : [`via ${via}`]), ...(latencyMs === null ? [] : [formatMs(latencyMs)])];
+  return oneLine(`■ cancelled${by === null ? '' : ` by ${by}`}${reason === null ? '' : `: ${reason}`}${how.length === 0 ? '' : ` (${how.join(', ')})`}`);
 }
 
 function stopText({ by, via, reason }: NonNullable<TaskView['stop']>): string {

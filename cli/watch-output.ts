@@ -1,13 +1,13 @@
-import type { TaskEvent, TaskView } from '../producer/index.js';
+import { type StopReceipt, type TaskEvent, type TaskView, receiptToJson } from '../producer/index.js';
 import { oneLine, printData, printable, say } from './output.js';
 import { ProgressBar, progressText } from './progress.js';
-import { endText } from './task-text.js';
+import { cancelledText, endText } from './task-text.js';
 
 /** Shows what happens to a task. */
 export interface WatchOutput {
   event(event: TaskEvent): void;
-  /** The task has ended like this; null if it is gone without a word. */
-  end(task: TaskView | null): void;
+  /** The task has ended like this; null if it is gone. `receipt` if it was cancelled, gone or not. */
+  end(task: TaskView | null, receipt: StopReceipt | null): void;
   /** Leaves the terminal in order; also after an error. */
   close(): void;
 }
@@ -15,7 +15,8 @@ export interface WatchOutput {
 /** One JSON line for each event. */
 export class JsonOutput implements WatchOutput {
   event(event: TaskEvent): void {
-    printData(JSON.stringify(event));
+    const { receipt = null } = event.type === 'state' ? event : {};
+    printData(JSON.stringify(receipt === null ? event : { ...event, receipt: receiptToJson(receipt) }));
   }
 
   end(): void {}
@@ -67,9 +68,10 @@ export class PlainOutput implements WatchOutput {
     }
   }
 
-  end(task: TaskView | null): void {
+  end(task: TaskView | null, receipt: StopReceipt | null): void {
     this.#text.endLine();
-    if (task?.error) say(endText(task));
+    if (receipt) say(cancelledText(receipt));
+    else if (task?.error) say(endText(task));
   }
 
   close(): void {
@@ -118,9 +120,10 @@ export class TerminalOutput implements WatchOutput {
     say(line);
   }
 
-  end(task: TaskView | null): void {
+  end(task: TaskView | null, receipt: StopReceipt | null): void {
     this.close();
-    if (task) say(endText(task));
+    if (receipt) say(cancelledText(receipt));
+    else if (task) say(endText(task));
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 export { Producer, type ProducerConfig, type EventOptions, createProducer } from './producer.js';
 export type { EnqueuedTask } from './enqueue.js';
-export type { EnqueueOptions } from './prepare.js';
+export type { EnqueueOptions, OnBusy } from './prepare.js';
 export type { ListOptions, TaskPage } from './list.js';
 export type { StopOptions, StopItemOptions } from './stop.js';
 export type { WaitOptions } from './watch.js';

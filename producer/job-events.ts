@@ -2,12 +2,34 @@ import type { Redis } from 'ioredis';
 import type { Keys } from '../shared/keys.js';
 import type { StreamHub } from './stream-hub.js';
 
-/** What BullMQ wrote to a queue's event stream about one job: `active`, `completed`, `failed`, `delayed`, `removed` …, with its fields. */
+/**
+ * What BullMQ wrote to a queue's event stream about one job: `active`, `completed`, `failed`, `delayed`, `removed` …, with
+ * its fields. `cleaned`, when jobs were removed without a word about each, is for all jobs of the queue.
+ */
 export type JobListener = (event: string, fields: Readonly<Record<string, string>>) => void;
 
 export interface JobEnd {
   readonly event: 'completed' | 'failed';
   readonly fields: Readonly<Record<string, string>>;
+}
+
+/**
+ * What an event says about the end of its job's last run: the end; null if there was none by then, as for a job that was
+ * retried; undefined if it says nothing about that.
+ */
+export function endSaidBy(event: string, fields: Readonly<Record<string, string>>): JobEnd | null | undefined {
+  switch (event) {
+    case 'completed':
+    case 'failed':
+      return { event, fields };
+    case 'added':
+    case 'waiting':
+    case 'delayed':
+    case 'active':
+      return null;
+    default:
+      return undefined;
+  }
 }
 
 /** As many events as BullMQ keeps of a queue, about. */
@@ -51,14 +73,14 @@ export class JobEvents {
   }
 
   /**
-   * How a job ended that is not kept, as the script that removed it wrote; null if it never ended or that is no longer
-   * among the queue's events.
+   * How a job ended that is not kept, as the script that removed it wrote; null if its last run never ended, or that is no
+   * longer among the queue's events.
    */
   async endOf(queue: string, id: string): Promise<JobEnd | null> {
     for (const [, fields] of await this.#redis.xrevrange(`${this.#keys.jobs(queue)}events`, '+', '-', 'COUNT', SEARCHED)) {
       const entry = toRecord(fields);
-      const { event, jobId } = entry;
-      if (jobId === id && (event === 'completed' || event === 'failed')) return { event, fields: entry };
+      const end = entry['jobId'] === id ? endSaidBy(entry['event'] ?? '', entry) : undefined;
+      if (end !== undefined) return end;
     }
     return null;
   }
@@ -68,7 +90,9 @@ export class JobEvents {
     const followed = this.#hub.follow(`${this.#keys.jobs(queue)}events`, (entries) => {
       for (const { fields } of entries) {
         const entry = toRecord(fields);
-        for (const listener of listeners.get(entry['jobId'] ?? '') ?? []) listener(entry['event'] ?? '', entry);
+        const event = entry['event'] ?? '';
+        const concerned = event === 'cleaned' ? [...listeners.values()].flatMap((some) => [...some]) : (listeners.get(entry['jobId'] ?? '') ?? []);
+        for (const listener of concerned) listener(event, entry);
       }
     });
     const feed = { listeners, followed };

@@ -3,8 +3,7 @@ import { checkItem, checkKnownId } from '../shared/keys.js';
 import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
 import { asUnavailable, connect, isConnectionError, ready } from '../shared/redis/connect.js';
 import { type Settings, type SettingsInput, resolveSettings } from '../shared/settings.js';
-import { type StopReceipt, receiptOf } from '../shared/stop/receipt.js';
-import { TaskCancelled } from '../shared/stop/task-cancelled.js';
+import type { StopReceipt } from '../shared/stop/receipt.js';
 import { type Store, openStore } from '../shared/store.js';
 import type { AnyDefinition, TaskDefinition } from '../shared/task/definition.js';
 import type { StepHook } from '../shared/step-hook.js';
@@ -15,6 +14,7 @@ import { type EnqueuedTask, Enqueuer } from './enqueue.js';
 import { JobEvents } from './job-events.js';
 import { type ListOptions, TaskList, type TaskPage } from './list.js';
 import { type EnqueueOptions, prepareChild, prepareTask } from './prepare.js';
+import { TaskRetry } from './retry.js';
 import { type StopItemOptions, type StopOptions, TaskStop } from './stop.js';
 import { Settlement } from './settlement.js';
 import { StreamHub } from './stream-hub.js';
@@ -52,6 +52,7 @@ export class Producer implements ChildEnqueuer {
   readonly #list: TaskList;
   readonly #settlement: Settlement;
   readonly #stop: TaskStop;
+  readonly #retry: TaskRetry;
   #connecting: Promise<void> | null = null;
   #wasReady = false;
   /** Calls that are under way, and who waits for their end. */
@@ -75,6 +76,7 @@ export class Producer implements ChildEnqueuer {
     this.#list = new TaskList(redis, reader, registry, keys);
     this.#settlement = new Settlement(store, jobEvents, () => this.#ready());
     this.#stop = new TaskStop(store, this.#watch, this.#settlement);
+    this.#retry = new TaskRetry(store);
   }
 
   /**
@@ -145,25 +147,42 @@ export class Producer implements ChildEnqueuer {
   }
 
   /**
+   * Brings back a task that failed or was cancelled, or several: each gets a new run with all its attempts, and forgets
+   * its stop. If one cannot be retried, none is. Returns the tasks as they are then.
+   * @throws FleetError `TASK_NOT_FOUND`, `TASK_NOT_RETRYABLE`
+   */
+  retry(id: string | EnqueuedTask): Promise<TaskView>;
+  retry(ids: readonly (string | EnqueuedTask)[]): Promise<TaskView[]>;
+  retry(task: string | EnqueuedTask | readonly (string | EnqueuedTask)[]): Promise<TaskView | TaskView[]> {
+    return this.#call(async () => {
+      const many = Array.isArray(task);
+      const ids = (many ? task : [task]).map((one: string | EnqueuedTask) => checkKnownId(idOf(one)));
+      const tasks = await this.#retry.retry(ids);
+      return many ? tasks : (tasks[0] as TaskView);
+    });
+  }
+
+  /**
    * The result of a task, once it has one.
-   * @throws TaskCancelled with the receipt, if it was stopped; FleetError `TASK_FAILED`, `TASK_NOT_FOUND`,
-   *   `WAIT_TIMEOUT`; the signal's reason
+   * @throws TaskCancelled with the receipt, if it was stopped or removed before it ended; FleetError `TASK_FAILED`,
+   *   `TASK_NOT_FOUND`, `WAIT_TIMEOUT`; the signal's reason
    */
   result<Output = unknown>(task: string | EnqueuedTask<Output>, options: WaitOptions = {}): Promise<Output> {
     return this.#call(async () => {
       const id = checkKnownId(idOf(task));
-      const end = await this.#watch.untilEnded(id, options);
-      switch (end.state) {
-        case 'completed':
-          return end.result as Output;
-        case 'cancelled':
-          throw new TaskCancelled(receiptOf(id, end));
-        case 'failed':
-          throw new FleetError('TASK_FAILED', `Task ${id} failed: ${end.error ?? 'no reason was kept'}`, { details: { id, attempt: end.attempt } });
-        default:
-          throw new FleetError('WAIT_TIMEOUT', `Task ${id} is still ${end.state} after ${options.timeoutMs} ms.`, { details: { id, state: end.state } });
-      }
+      const end = await this.#watch.untilFinished(id, options);
+      if (end.state === 'completed') return end.result as Output;
+      throw new FleetError('TASK_FAILED', `Task ${id} failed: ${end.error ?? 'no reason was kept'}`, { details: { id, attempt: end.attempt } });
     });
+  }
+
+  /**
+   * A task, completed or failed, once it is so.
+   * @throws TaskCancelled with the receipt, if it was stopped or removed before it ended; FleetError `TASK_NOT_FOUND`,
+   *   `WAIT_TIMEOUT`; the signal's reason
+   */
+  waitUntilFinished<Output = unknown>(task: string | EnqueuedTask<Output>, options: WaitOptions = {}): Promise<TaskView<Output>> {
+    return this.#call(() => this.#watch.untilFinished(checkKnownId(idOf(task)), options) as Promise<TaskView<Output>>);
   }
 
   /** Follows a task until it ends: see {@link Watch.events}. @throws FleetError `TASK_NOT_FOUND`; the signal's reason */

@@ -3,11 +3,13 @@ import { FleetError } from '../shared/errors.js';
 import { type Keys, quote } from '../shared/keys.js';
 import { isConnectionError } from '../shared/redis/connect.js';
 import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
+import { type StopReceipt, receiptOf } from '../shared/stop/receipt.js';
+import { TaskCancelled } from '../shared/stop/task-cancelled.js';
 import { type TaskEvent, parseEvent } from '../shared/task/event-stream.js';
 import { type TaskState, isTerminal } from '../shared/task/state.js';
 import type { TaskReader } from '../shared/task/task-reader.js';
 import type { TaskView } from '../shared/task/view.js';
-import type { JobEvents } from './job-events.js';
+import { type JobEnd, type JobEvents, type JobListener, endSaidBy } from './job-events.js';
 import { Notice } from './notice.js';
 import { type StreamEntry, type StreamHub, compareStreamIds } from './stream-hub.js';
 
@@ -17,9 +19,15 @@ export interface WaitOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Should a notification be lost, the state is read again after this time. */
+/** Should a notification be lost, or none be sent, the state is read again after this time. */
 const RECHECK_MS = 2_000;
 const RETRY_MS = 10;
+const REMOVED = 'The task was removed before it ended';
+
+/** What is known of a job's end from the events that came while it was listened to. */
+interface Heard {
+  end: JobEnd | null;
+}
 
 export interface WatchOptions {
   readonly redis: ScriptedRedis;
@@ -29,6 +37,8 @@ export interface WatchOptions {
   readonly keys: Keys;
   /** Resolves when the connection is there again; rejects when that takes too long. */
   readonly reconnected: () => Promise<void>;
+  /** After this time in ms the state is read again, should a notification be lost. Default 2,000. */
+  readonly recheckMs?: number | undefined;
 }
 
 /** Waits for tasks and follows them, by notification. A connection that is lost for a moment ends no wait. */
@@ -39,6 +49,7 @@ export class Watch {
   readonly #jobEvents: JobEvents;
   readonly #keys: Keys;
   readonly #reconnected: () => Promise<void>;
+  readonly #recheckMs: number;
   readonly #waiting = new Set<Notice>();
   #closed = false;
 
@@ -49,6 +60,7 @@ export class Watch {
     this.#jobEvents = options.jobEvents;
     this.#keys = options.keys;
     this.#reconnected = options.reconnected;
+    this.#recheckMs = options.recheckMs ?? RECHECK_MS;
   }
 
   /** Ends every wait with `CLOSED`. */
@@ -65,8 +77,21 @@ export class Watch {
   }
 
   /**
-   * Resolves with the task when it is in a terminal state, or with its last state when the time is over. Foreign tasks
-   * send no notifications: they are looked at every two seconds, and are over when they are gone.
+   * The task once it has completed or failed.
+   * @throws TaskCancelled with the receipt, if it was stopped, or removed before it ended; FleetError `TASK_NOT_FOUND`,
+   *   `WAIT_TIMEOUT`, `INVALID_OPTION`, `CLOSED`; the signal's reason
+   */
+  async untilFinished(id: string, options: WaitOptions): Promise<TaskView> {
+    const end = await this.untilEnded(id, options);
+    if (end.state === 'cancelled') throw new TaskCancelled(receiptOfEnd(end));
+    if (isTerminal(end.state)) return end;
+    throw new FleetError('WAIT_TIMEOUT', `Task ${id} is still ${end.state} after ${options.timeoutMs} ms.`, { details: { id, state: end.state } });
+  }
+
+  /**
+   * Resolves with the task when it is in a terminal state, or with its last state when the time is over. A task that is
+   * removed before it ended is cancelled. Foreign tasks send no notifications: they are looked at every two seconds, and
+   * are over when they are gone.
    */
   async untilEnded(id: string, { timeoutMs = Infinity, signal }: WaitOptions): Promise<TaskView> {
     checkTimeout(timeoutMs);
@@ -74,17 +99,19 @@ export class Watch {
     let task = await this.get(id);
     if (isTerminal(task.state) || timeoutMs <= 0) return task;
     const notice = new Notice();
-    const end = task.queue === null ? null : await this.#jobEvents.listen(task.queue, id, (event) => {
-      if (event === 'completed' || event === 'failed' || event === 'removed') notice.raise();
+    const heard: Heard = { end: null };
+    const end = task.queue === null ? null : await this.#jobEvents.listen(task.queue, id, (event, fields) => {
+      hear(heard, event, fields);
+      if (heard.end !== null || event === 'removed' || event === 'cleaned') notice.raise();
     });
     try {
       for (;;) {
         const now = await this.#read(id);
-        if (!now) return await this.#gone(task);
+        if (!now) return await this.#gone(task, heard);
         task = now;
         const left = deadline - performance.now();
         if (isTerminal(task.state) || left <= 0) return task;
-        await this.#wait(notice, Math.min(left, RECHECK_MS), signal);
+        await this.#wait(notice, Math.min(left, this.#recheckMs), signal);
       }
     } finally {
       end?.();
@@ -93,12 +120,13 @@ export class Watch {
 
   /**
    * What happens to a task: first its state now, then progress, chunks and changes of state as they come, last its
-   * terminal state. `after` is the id of the last event that was seen; without it, everything that is kept is repeated.
+   * terminal state; that of a cancelled task has the receipt. `after` is the id of the last event that was seen; without it, everything that is kept is repeated.
    */
   async *events(id: string, { after = null, signal }: { after?: string | null; signal?: AbortSignal }): AsyncGenerator<TaskEvent, void, undefined> {
     if (after !== null) checkEventId(after);
     const first = await this.get(id);
     const notice = new Notice();
+    const heard: Heard = { end: null };
     const arrived: StreamEntry[] = [];
     const ends: (() => void)[] = [];
     try {
@@ -107,14 +135,23 @@ export class Watch {
         notice.raise();
       };
       ends.push(await this.#hub.follow(this.#keys.events(id), onEntries));
-      if (first.queue !== null) ends.push(await this.#jobEvents.listen(first.queue, id, () => notice.raise()));
-      yield* this.#follow(first, after ?? '0-0', arrived, notice, signal);
+      const onEvent: JobListener = (event, fields) => {
+        hear(heard, event, fields);
+        notice.raise();
+      };
+      if (first.queue !== null) ends.push(await this.#jobEvents.listen(first.queue, id, onEvent));
+      yield* this.#follow(first, after ?? '0-0', { arrived, heard, notice }, signal);
     } finally {
       for (const end of ends) end();
     }
   }
 
-  async *#follow(task: TaskView, after: string, arrived: StreamEntry[], notice: Notice, signal?: AbortSignal): AsyncGenerator<TaskEvent, void, undefined> {
+  async *#follow(
+    task: TaskView,
+    after: string,
+    { arrived, heard, notice }: { arrived: StreamEntry[]; heard: Heard; notice: Notice },
+    signal?: AbortSignal,
+  ): AsyncGenerator<TaskEvent, void, undefined> {
     const { id } = task;
     let seen = after;
     let state: TaskState | null = null;
@@ -123,7 +160,7 @@ export class Watch {
     arrived.unshift(...(await this.#history(id, after)));
     for (;;) {
       // The state is read before the stream: all that a finished task had to say is in the stream by then.
-      current = (await this.#read(id)) ?? (await this.#gone(current));
+      current = (await this.#read(id)) ?? (await this.#gone(current, heard));
       const over = isTerminal(current.state);
       if (over) arrived.push(...(await this.#history(id, seen)));
       for (const entry of arrived.splice(0)) {
@@ -134,9 +171,12 @@ export class Watch {
         if (event.type === 'state') state = event.state;
         yield event;
       }
-      if (current.state !== state) yield { type: 'state', id: null, state: (state = current.state) };
+      if (current.state !== state) {
+        state = current.state;
+        yield { type: 'state', id: null, state, ...(state === 'cancelled' && { receipt: receiptOfEnd(current) }) };
+      }
       if (over) return;
-      await this.#wait(notice, RECHECK_MS, signal);
+      await this.#wait(notice, this.#recheckMs, signal);
     }
   }
 
@@ -150,13 +190,14 @@ export class Watch {
     return (await this.#retried(() => this.#reader.read([id]))).get(id) ?? null;
   }
 
-  /** A task that was there before and is not any more: it has ended and is not kept. Its queue's events say how. */
-  async #gone(task: TaskView): Promise<TaskView> {
+  /** A task that was there before and is not any more. Either it has ended and is not kept: then its queue's events say how. Or somebody removed it. */
+  async #gone(task: TaskView, heard: Heard): Promise<TaskView> {
     const { id, queue } = task;
     const finishedAt = new Date();
     if (queue === null) return { ...task, state: 'completed', finishedAt };
-    const end = await this.#retried(() => this.#jobEvents.endOf(queue, id));
-    if (!end) throw new FleetError('TASK_NOT_FOUND', `Task ${id} was removed before it ended.`, { details: { id } });
+    // A busy queue may have had thousands of events since, and keeps only so many.
+    const end = heard.end ?? (await this.#retried(() => this.#jobEvents.endOf(queue, id)));
+    if (!end) return { ...task, state: 'cancelled', error: REMOVED, finishedAt };
     const { event, fields } = end;
     if (event === 'completed') return { ...task, state: 'completed', result: JSON.parse(fields['returnvalue'] ?? 'null'), error: null, finishedAt };
     return { ...task, state: task.stop ? 'cancelled' : 'failed', error: fields['failedReason'] ?? null, finishedAt };
@@ -185,6 +226,17 @@ export class Watch {
     }
     if (this.#closed) throw new FleetError('CLOSED', 'This producer was closed during the wait.');
   }
+}
+
+function hear(heard: Heard, event: string, fields: Readonly<Record<string, string>>): void {
+  const end = endSaidBy(event, fields);
+  if (end !== undefined) heard.end = end;
+}
+
+/** The receipt of a task that is cancelled; for one that was removed without a stop, the reason is that. */
+function receiptOfEnd(task: TaskView): StopReceipt {
+  const receipt = receiptOf(task.id, task);
+  return task.stop ? receipt : { ...receipt, reason: task.error };
 }
 
 function checkTimeout(timeoutMs: unknown): void {

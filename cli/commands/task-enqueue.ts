@@ -1,7 +1,8 @@
-import type { Command } from 'commander';
-import { type EnqueuedTask, type Producer, type TaskView, isTerminal, taskToJson } from '../../producer/index.js';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type EnqueuedTask, type OnBusy, type Producer, type TaskView, isTerminal, taskToJson } from '../../producer/index.js';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import type { Settings } from '../../shared/settings.js';
+import { BUILTIN_DEFINITIONS } from '../../shared/task/builtin.js';
 import type { AnyDefinition } from '../../shared/task/definition.js';
 import { loadTaskModules } from '../../worker/task-modules.js';
 import { withProducer } from '../connection.js';
@@ -19,13 +20,15 @@ interface EnqueueFlags extends GlobalOptions {
   readonly id?: string;
   readonly delay?: number;
   readonly priority?: number;
+  readonly deadline?: Date;
+  readonly onBusy?: OnBusy;
   readonly wait?: true;
 }
 
 const EXAMPLES = `
 Examples:
   taskfleet task enqueue fleet.canary --input '{"run_ms":3000}' --wait
-  taskfleet task enqueue chat.completion --item chat-7 --input @question.json
+  taskfleet task enqueue chat.completion --item chat-7 --input @question.json --on-busy stop-previous
   jq -n '{path:"docs"}' | taskfleet task enqueue document.index --input - -o json
 
 Exit codes with --wait: 0 completed, 1 failed, 4 cancelled.`;
@@ -40,6 +43,8 @@ export function addTaskEnqueue(task: Command): void {
     .option('--id <id>', 'id of the task; the same id twice is one task (default: a new UUIDv7)')
     .option('--delay <ms>', 'start no sooner than this, in ms', wholeNumber(0, 315_360_000_000))
     .option('--priority <n>', '1 is first, 2097151 last; 0 comes before all', wholeNumber(0, 2_097_151))
+    .option('--deadline <time>', 'start no later than this: ISO 8601, such as 2030-01-31T12:00:00Z', time)
+    .addOption(new Option('--on-busy <what>', 'if the item has live tasks: stop them, or add nothing and fail').choices(['stop-previous', 'reject']))
     .option('--wait', 'wait for the end of the task, and print it then')
     .addHelpText('after', EXAMPLES)
     .action(async (name: string, _flags: unknown, command: Command) => {
@@ -51,10 +56,11 @@ async function enqueueTask(name: string, flags: EnqueueFlags): Promise<number> {
   const input = await readInput(flags.input);
   return withProducer(flags, async ({ producer, settings }) => {
     const definition = await findDefinition(name, settings);
-    const { item, id, delay, priority } = flags;
-    const enqueued = await producer.enqueue(definition, input, { item, id, delay, priority });
+    const { item, id, delay, priority, deadline, onBusy } = flags;
+    const enqueued = await producer.enqueue(definition, input, { item, id, delay, priority, deadline, onBusy });
     const task = (await producer.get(enqueued.id)) ?? viewOf(enqueued);
     if (enqueued.duplicate) say(`There is a task ${enqueued.id} already (${task.state}); nothing was added.`);
+    if (enqueued.superseded.length > 0) say(`Stopped in its favour: ${enqueued.superseded.join(', ')}`);
     if (flags.wait) return printEnd(await untilEnded(producer, task, flags), flags);
     if (flags.output === 'json') printJson(taskToJson(task));
     else printData(taskLine(task));
@@ -62,12 +68,19 @@ async function enqueueTask(name: string, flags: EnqueueFlags): Promise<number> {
   });
 }
 
+function time(text: string): Date {
+  const parsed = new Date(text);
+  if (Number.isNaN(parsed.getTime())) throw new InvalidArgumentError('Expected a time as ISO 8601, such as 2030-01-31T12:00:00Z.');
+  return parsed;
+}
+
 /** @throws FleetError `UNKNOWN_TASK`, with the names that are known; `INVALID_TASK_MODULE` */
 async function findDefinition(name: string, settings: Settings): Promise<AnyDefinition> {
   const handlers = await loadTaskModules(settings, process.cwd());
-  const handler = handlers.get(name);
-  if (handler) return handler.definition;
-  const known = [...handlers.keys()].sort();
+  const definitions = new Map([...BUILTIN_DEFINITIONS, ...[...handlers.values()].map(({ definition }) => definition)].map((one) => [one.name, one]));
+  const definition = definitions.get(name);
+  if (definition) return definition;
+  const known = [...definitions.keys()].sort();
   const message = `Unknown task ${JSON.stringify(name)}. Known: ${known.join(', ')}. Set TASK_MODULES to the modules that define others.`;
   throw new FleetError('UNKNOWN_TASK', message, { details: { name, known } });
 }

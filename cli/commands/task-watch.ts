@@ -60,10 +60,10 @@ async function follow(producer: Producer, id: string, output: WatchOutput, optio
   for await (const event of producer.events(id, options)) {
     output.event(event);
     if (event.type !== 'state' || !isTerminal(event.state)) continue;
-    output.end(await producer.get(id));
+    output.end(await producer.get(id), event.receipt ?? null);
     return exitCodeOfState(event.state);
   }
-  output.end(null);
+  output.end(null, null);
   say(`Task ${id} is over. How it ended is not known: it was not kept.`);
   return EXIT.DONE;
 }

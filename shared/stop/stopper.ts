@@ -166,7 +166,9 @@ export class Stopper {
     if (onStep) await Promise.all(recorded).then(() => Promise.all(located.map((id) => onStep('stop:recorded', id))));
     const publishing = this.#publish(formatCommands(located, { reason, by, recordedAt: stop.at, announced: false }));
     const found = await this.#recordEarly((await Promise.all(recorded)).flat(), recording);
-    this.#announceState(found);
+    // Of many, the caller need not wait until all of this is written.
+    if (found.length <= ANNOUNCED) this.#announceState(found);
+    else setImmediate(() => this.#announceState(found));
     const answers = await this.#settle(found, recording.token);
     for (const { id, recorded: [, , kids] } of found) results.set(id, { answer: answers.get(id) as StopAnswer, kids: kids === '1' });
     const unheard = (await publishing) === 0;

@@ -1,4 +1,5 @@
 import type { ChainableCommander } from 'ioredis';
+import type { StopReceipt } from '../stop/receipt.js';
 import { type TaskState, TASK_STATES, isTerminal } from './state.js';
 
 /**
@@ -7,7 +8,8 @@ import { type TaskState, TASK_STATES, isTerminal } from './state.js';
  * `data`, JSON.
  */
 export type TaskEvent =
-  | { readonly type: 'state'; readonly id: string | null; readonly state: TaskState }
+  /** `receipt` only with `cancelled`, which is the last event: how the stop was settled. */
+  | { readonly type: 'state'; readonly id: string | null; readonly state: TaskState; readonly receipt?: StopReceipt }
   | { readonly type: 'progress'; readonly id: string; readonly progress: unknown }
   | { readonly type: 'chunk'; readonly id: string; readonly chunk: unknown };
 
@@ -39,7 +41,17 @@ export interface StreamCommands {
 /** Adds a change of state to a task's stream, if the task has one. Returns what the commands returned. */
 export function writeState(commands: StreamCommands, key: string, state: TaskState): unknown[] {
   const added = commands.xadd(key, 'NOMKSTREAM', 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', 'state', 'data', JSON.stringify(state));
-  return isTerminal(state) ? [added, commands.pexpire(key, KEPT_AFTER_END_MS)] : [added];
+  return isTerminal(state) ? [added, expireEnded(commands, key)] : [added];
+}
+
+/** For a task that is to run again: adds `queued` to its stream, if it has one, which then stays as that of a live task. */
+export function writeRetry(commands: StreamCommands, key: string): unknown[] {
+  return [...writeState(commands, key, 'queued'), commands.pexpire(key, KEPT_WHILE_LIVE_MS)];
+}
+
+/** Lets the stream of a task that is over go in its time. */
+export function expireEnded(commands: Pick<StreamCommands, 'pexpire'>, key: string): unknown {
+  return commands.pexpire(key, KEPT_AFTER_END_MS);
 }
 
 /** Reads an entry; null for one that is not of ours. */

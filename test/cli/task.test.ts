@@ -239,7 +239,7 @@ describe('taskfleet task', () => {
       assert.equal((await watch.exit).code, 4);
       const lines = watch.stdout.lines.filter((line) => line !== 'state stopping');
       assert.deepEqual(lines, ['state running', 'progress 40', 'Hello, world', '{"n":1}', 'waiting', 'state cancelled']);
-      assert.match(watch.stderr.text, /cancelled after .*: by me, via signal, reason: enough/);
+      assert.match(watch.stderr.text, /■ cancelled by me: enough \(via signal, .* m?s\)/);
     });
 
     it('replays a finished task, and from any event on, as JSON lines', async () => {

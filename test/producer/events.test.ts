@@ -129,7 +129,9 @@ test('what a task emitted before it was stopped stays readable', async () => {
   const task = await producer.enqueue(talk, {});
   const live = collect(producer.events(task));
   await spoke.promise;
-  await producer.stop(task, { waitMs: 5_000 });
+  const receipt = await producer.stop(task, { waitMs: 5_000 });
+  assert.deepEqual((await live).at(-1), { type: 'state', id: null, state: 'cancelled', receipt });
+  assert.equal(receipt.via, 'signal');
   const seen = (await live).map(textOf).filter((text) => text !== '<queued>');
   assert.deepEqual(seen.filter((text) => text !== '<stopping>'), ['<running>', 'half of it', '<cancelled>']);
   assert.ok((await collect(producer.events(task))).map(textOf).includes('half of it'));
@@ -141,8 +143,28 @@ test('a task that is stopped in the queue ends its events', async () => {
   const events = producer.events(task);
   assert.equal(textOf((await events.next()).value as TaskEvent), '<queued>');
   const rest = collect(events);
-  await producer.stop(task);
+  const receipt = await producer.stop(task, { reason: 'enough', by: 'alice' });
+  assert.deepEqual([(await rest).at(-1), receipt.via, receipt.by], [{ type: 'state', id: null, state: 'cancelled', receipt }, 'queue', 'alice']);
   assert.deepEqual((await rest).map(textOf).filter((text) => text !== '<stopping>'), ['<cancelled>']);
+});
+
+test('of other ends and states there is no receipt', async () => {
+  const producer = await open(() => 'ok');
+  const events = await collect(producer.events(await producer.enqueue(talk, {})));
+  assert.deepEqual(events.at(-1), { type: 'state', id: null, state: 'completed' });
+  assert.ok(events.every((event) => !('receipt' in event)));
+});
+
+test('the events of a retried task go on with its new run', async () => {
+  const producer = await open(({ emit, attempt }) => {
+    emit(`run ${attempt}`);
+    throw new Error('no');
+  });
+  const task = await producer.enqueue(talk, {});
+  await producer.waitUntilFinished(task);
+  await producer.retry(task);
+  await producer.waitUntilFinished(task);
+  assert.deepEqual((await collect(producer.events(task))).map(textOf), ['<running>', 'run 1', '<queued>', '<running>', 'run 1', '<failed>']);
 });
 
 test('a signal ends the events with its reason, also while nothing happens', async () => {

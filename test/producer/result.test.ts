@@ -60,6 +60,30 @@ test('a task that is stopped rejects with its receipt', async () => {
   });
 });
 
+test('a task is waited for until it has completed or failed, whichever', async () => {
+  const { producer, release, started } = await withHeldTasks(() => Promise.reject(new Error('disk full')));
+  const done = await producer.waitUntilFinished(await producer.enqueue(sum, { a: 2 }));
+  assert.deepEqual([done.state, done.result], ['completed', { sum: 3 }]);
+  const task = await producer.enqueue(held, {});
+  await started.promise;
+  await assert.rejects(producer.waitUntilFinished(task, { timeoutMs: 0 }), (error) => isFleetError(error, 'WAIT_TIMEOUT') && error.details['state'] === 'running');
+  await assert.rejects(producer.waitUntilFinished(task, { signal: AbortSignal.abort(new Error('client went away')) }), /client went away/);
+  const end = producer.waitUntilFinished(task.id);
+  release.resolve(null);
+  assert.deepEqual([(await end).state, (await end).error], ['failed', 'disk full']);
+  await assert.rejects(producer.waitUntilFinished('nobody'), (error) => isFleetError(error, 'TASK_NOT_FOUND'));
+  await assert.rejects(producer.waitUntilFinished('a:b'), (error) => isFleetError(error, 'INVALID_ID'));
+});
+
+test('whoever waits for the end of a task that is stopped gets the receipt', async () => {
+  const { producer, started } = await withHeldTasks();
+  const task = await producer.enqueue(held, {});
+  await started.promise;
+  const end = producer.waitUntilFinished(task);
+  const [receipt] = await Promise.all([producer.stop(task, { by: 'alice', waitMs: 5_000 }), assert.rejects(end)]);
+  await assert.rejects(end, (error) => error instanceof TaskCancelled && assert.deepEqual(error.receipt, receipt) === undefined);
+});
+
 test('a wait that takes too long rejects, and the task goes on', async () => {
   const { producer, started, release } = await withHeldTasks(() => 'late');
   const task = await producer.enqueue(held, {});

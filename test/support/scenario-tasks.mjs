@@ -8,6 +8,10 @@ const task = defineTask({
   name: 'scenario.task',
   input: z.object({ ms: z.number().default(0), deaf: z.boolean().default(false), fails: z.boolean().default(false) }),
 });
+/** Waits for ever in a worker that was started with HOLD=yes, and returns the pid of any other. */
+const hold = defineTask({ name: 'scenario.hold', input: z.object({}) });
+/** Emits and reports progress every 20 ms for `ms`, each with its pid, whatever its signal says; it logs what that says. */
+const ticker = defineTask({ name: 'scenario.ticker', input: z.object({ ms: z.number() }) });
 /** Says one word and burns CPU for ever. */
 const spin = defineTask({ name: 'scenario.spin', input: z.object({}) });
 
@@ -17,6 +21,22 @@ export default [
     await delay(input.ms, undefined, input.deaf ? {} : { signal });
     if (input.fails) throw new Error(`attempt ${attempt} failed`);
     return attempt;
+  }),
+  defineHandler(hold, async ({ signal, attempt, log }) => {
+    log.info(`begins, attempt ${attempt}`);
+    if (process.env.HOLD === 'yes') await delay(600_000, undefined, { signal });
+    return process.pid;
+  }),
+  defineHandler(ticker, async ({ input, signal, attempt, log, emit, progress }) => {
+    log.info(`begins, attempt ${attempt}`);
+    signal.addEventListener('abort', () => log.info(`is aborted with ${signal.reason.name}`));
+    const endsAt = performance.now() + input.ms;
+    for (let tick = 0; performance.now() < endsAt; tick += 1) {
+      emit({ pid: process.pid, tick });
+      progress({ pid: process.pid, tick });
+      await delay(20);
+    }
+    return process.pid;
   }),
   defineHandler(
     spin,

@@ -15,6 +15,10 @@ export const scenarioTask = defineTask({
   retention: { completed: kept, failed: kept },
 });
 
+/** Its result is the pid of the worker that ran it. */
+export const scenarioHold = defineTask({ name: 'scenario.hold', input: z.object({}), output: z.number(), retention: { completed: kept, failed: kept } });
+export const scenarioTicker = defineTask({ name: 'scenario.ticker', input: z.object({ ms: z.number() }), output: z.number() });
+
 export const scenarioSpin = defineTask({ name: 'scenario.spin', input: z.object({}) });
 
 const MODULE = fileURLToPath(new URL('./scenario-tasks.mjs', import.meta.url));
@@ -22,6 +26,12 @@ const MODULE = fileURLToPath(new URL('./scenario-tasks.mjs', import.meta.url));
 /** Resolves when the handler of this scenario task is at work, in one of these processes. */
 export async function handlerBegins(workers: readonly NodeProcess[], id: string): Promise<void> {
   await Promise.any(workers.map((worker) => worker.waitForLine(new RegExp(`"${id}".*begins, attempt`))));
+}
+
+/** How often the handler of this task began, in all of these processes. */
+export function runsOf(workers: readonly NodeProcess[], id: string): number {
+  const begins = new RegExp(`"${id}".*begins, attempt`);
+  return workers.flatMap(({ stdout, stderr }) => [...stdout.lines, ...stderr.lines]).filter((line) => begins.test(line)).length;
 }
 
 /** A real worker process that takes tasks when this resolves. */

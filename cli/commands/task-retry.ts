@@ -1,0 +1,30 @@
+import type { Command } from 'commander';
+import { taskToJson } from '../../producer/index.js';
+import { withProducer } from '../connection.js';
+import type { GlobalOptions } from '../global-options.js';
+import { printData, printJson } from '../output.js';
+import { taskLine } from '../task-text.js';
+
+const EXAMPLES = `
+Examples:
+  taskfleet task retry 01981f6e-8f6b-7a41-b1c5-1d1f0a3c9f10
+  taskfleet task retry task-1 task-2 -o json
+  taskfleet task list --state failed -o json | jq -r '.[].id' | xargs taskfleet task retry
+
+Each task gets a new run with all its attempts, and its stop is forgotten. If one of them cannot be retried, none is.
+Exit codes: 1 if a task has not ended or has completed, 3 if one was not found.`;
+
+export function addTaskRetry(task: Command): void {
+  task
+    .command('retry')
+    .description('run tasks again that failed or were cancelled')
+    .argument('<ids...>', 'ids of the tasks')
+    .addHelpText('after', EXAMPLES)
+    .action((ids: string[], _flags: unknown, command: Command) => retryTasks(ids, command.optsWithGlobals<GlobalOptions>()));
+}
+
+async function retryTasks(ids: readonly string[], globals: GlobalOptions): Promise<void> {
+  const tasks = await withProducer(globals, ({ producer }) => producer.retry(ids));
+  if (globals.output === 'json') printJson(tasks.map(taskToJson));
+  else for (const task of tasks) printData(taskLine(task));
+}

@@ -1,0 +1,141 @@
+import { setTimeout } from 'node:timers/promises';
+import { type IRedisTransaction, createIORedisClient } from 'bullmq';
+import { FleetError } from '../shared/errors.js';
+import { MergedWrites } from '../shared/registry/merged-writes.js';
+import type { Store } from '../shared/store.js';
+import { expireEnded, writeRetry } from '../shared/task/event-stream.js';
+import { membershipsOf } from '../shared/task/job-options.js';
+import { isTerminal } from '../shared/task/state.js';
+import { type TaskJobOptions, type TaskView, parseOptions } from '../shared/task/view.js';
+
+/** A task that has failed or was cancelled, and is to run again. */
+interface Retried {
+  readonly id: string;
+  readonly queue: string;
+  readonly options: TaskJobOptions;
+  /** True for the child of a task that was stopped: that stop holds for its children and would end this one, too. It is on its own from now on. */
+  readonly detached: boolean;
+}
+
+/** How long the end of the last run may take to reach the registry; a worker writes it within a few ms. */
+const PATIENCE_MS = 1_000;
+const PAUSE_MS = 10;
+
+/** Brings tasks back that failed or were cancelled. */
+export class TaskRetry {
+  readonly #store: Pick<Store, 'redis' | 'queues' | 'reader' | 'registry' | 'keys'>;
+
+  constructor(store: Pick<Store, 'redis' | 'queues' | 'reader' | 'registry' | 'keys'>) {
+    this.#store = store;
+  }
+
+  /**
+   * Makes a new run of each task, and returns the tasks as they are then, in the order of the ids. If one of them cannot
+   * be retried, none is, unless somebody else gets hold of it in the same moment.
+   * @throws FleetError `TASK_NOT_FOUND`; `TASK_NOT_RETRYABLE` with its `id` and `state`
+   */
+  async retry(ids: readonly string[]): Promise<TaskView[]> {
+    const { reader } = this.#store;
+    const before = await reader.read(ids);
+    const tasks = await this.#readOptions([...new Set(ids)].map((id) => checkRetryable(id, before.get(id))));
+    await this.#untilUnregistered(tasks);
+    await this.#register(tasks);
+    const moves = await Promise.allSettled(tasks.map((task) => this.#move(task)));
+    const missed = tasks.filter((_, index) => !(moves[index]?.status === 'fulfilled' && moves[index].value));
+    await Promise.all(missed.map((task) => this.#putRight(task)));
+    for (const move of moves) if (move.status === 'rejected') throw move.reason;
+    const now = await reader.read(ids);
+    for (const { id } of missed) throw notRetryable(id, now.get(id));
+    // One that is not kept after its end may have ended by now.
+    return ids.map((id) => now.get(id) ?? queuedAgain(before.get(id) as TaskView));
+  }
+
+  async #readOptions(views: readonly (TaskView & { queue: string })[]): Promise<Retried[]> {
+    const { redis, keys } = this.#store;
+    return Promise.all(
+      views.map(async (view) => {
+        const { childOf, ...rest } = parseOptions(await redis.hget(keys.jobs(view.queue) + view.id, 'opts'));
+        const detached = childOf !== undefined && (await redis.hexists(keys.jobs(childOf.queue) + childOf.id, 'stop')) === 1;
+        const options = detached || !childOf ? rest : { ...rest, childOf };
+        return { id: view.id, queue: view.queue, options, detached };
+      }),
+    );
+  }
+
+  /** Whoever ended the last run takes it out of the registry a little later, and would take the new entry instead. */
+  async #untilUnregistered(tasks: readonly Retried[]): Promise<void> {
+    const ids = tasks.map(({ id }) => id);
+    for (let waited = 0; waited < PATIENCE_MS; waited += PAUSE_MS) {
+      const entries = await this.#store.registry.find(ids);
+      if (entries.every((entry) => entry === null)) return;
+      await setTimeout(PAUSE_MS);
+    }
+    // Whoever it was has died before it could: there is nobody left to do it.
+  }
+
+  async #register(tasks: readonly Retried[]): Promise<void> {
+    const { redis, keys } = this.#store;
+    const writes = new MergedWrites(keys);
+    for (const task of tasks) writes.add(registrationOf(task));
+    await Promise.all([...writes.flushInto(redis), ...tasks.flatMap(({ id }) => writeRetry(redis, keys.events(id)))]);
+  }
+
+  /** Clears the stop and moves the job in one transaction: nobody can have the one without the other. False if it had left the failed set. */
+  async #move({ id, queue, options, detached }: Retried): Promise<boolean> {
+    const { redis, queues } = this.#store;
+    // Before the transaction, which knows only scripts that the connection had been taught: a new queue teaches BullMQ's.
+    const backend = queues.backend(queue);
+    const transaction = createIORedisClient(redis).multi() as unknown as IRedisTransaction;
+    const [failed, job, ...rest] = queues.scriptKeys(queue, 'failed', id, 'wait', 'meta', 'active', 'marker', 'prioritized', 'pc');
+    const [events] = queues.scriptKeys(queue, 'events');
+    transaction.runCommand('clearStop', [failed, job, id, detached ? JSON.stringify(options) : '']);
+    // What `retryFinishedJob` does, which does it on its own connection at once.
+    backend.execCommand(transaction, 'reprocessJob', [job, events, failed, ...rest, id, 'LPUSH', 'failedReason', 'failed', '1', '1']);
+    const replies = (await transaction.exec()) ?? [];
+    const refused = replies.find(([error]) => error !== null);
+    if (refused) throw refused[0] as Error;
+    return replies[1]?.[1] === 1;
+  }
+
+  /** Somebody else retried or removed the task in the same instant. Our entry stays only if it is live. */
+  async #putRight(task: Retried): Promise<void> {
+    const { redis, keys, reader } = this.#store;
+    for (let registered = true; ; ) {
+      const found = new Map<string, TaskView>();
+      await reader.readOn(task.queue, [task.id], found);
+      const state = found.get(task.id)?.state;
+      const live = state !== undefined && !isTerminal(state);
+      if (live === registered) return;
+      const writes = new MergedWrites(keys);
+      if (live) writes.add(registrationOf(task));
+      else writes.remove(task.id, membershipsOf(task.options));
+      await Promise.all([...writes.flushInto(redis), ...(live ? [] : [expireEnded(redis, keys.events(task.id))])]);
+      // It may have come back or ended between the look and the write: so look again.
+      registered = live;
+    }
+  }
+}
+
+function checkRetryable(id: string, task: TaskView | undefined): TaskView & { queue: string } {
+  if (task?.queue && isRetryable(task)) return { ...task, queue: task.queue };
+  throw notRetryable(id, task);
+}
+
+function isRetryable({ state }: TaskView): boolean {
+  return state === 'failed' || state === 'cancelled';
+}
+
+function notRetryable(id: string, task: TaskView | undefined): FleetError {
+  if (!task) return new FleetError('TASK_NOT_FOUND', `No task ${id}: it never was, or it is no longer kept.`, { details: { id } });
+  const why =
+    task.queue === null ? 'another program runs it' : isRetryable(task) ? 'somebody else retried it at the same time' : `it is ${task.state}, and only failed and cancelled tasks can be`;
+  return new FleetError('TASK_NOT_RETRYABLE', `Task ${id} cannot be retried: ${why}.`, { details: { id, state: task.state } });
+}
+
+function registrationOf({ id, queue, options }: Retried): Parameters<MergedWrites['add']>[0] {
+  return { id, queue, ...membershipsOf(options), at: Date.now() };
+}
+
+function queuedAgain(task: TaskView): TaskView {
+  return { ...task, state: 'queued', attempt: 0, progress: null, error: null, stop: null, startedAt: null, finishedAt: null };
+}

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { type EnqueueOptions, type Producer, createProducer } from '../../producer/index.js';
+import { defineTask } from '../../shared/task/definition.js';
+import { type CommandResult, runCommand, startCommand } from '../support/command.js';
+import type { NodeProcess } from '../support/processes.js';
+import { type TestRedis, startTestRedis } from '../support/redis.js';
+
+const HOUR_MS = 3_600_000;
+
+describe('taskfleet task: how tasks end, and come back', () => {
+  let folder: string;
+  let redis: TestRedis;
+  let worker: NodeProcess;
+  let producer: Producer;
+  let env: Record<string, string>;
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'taskfleet-cli-'));
+    redis = await startTestRedis();
+    env = { REDIS_URL: redis.url, TASK_MODULES: fileURLToPath(new URL('tasks.mjs', import.meta.url)) };
+    producer = createProducer({ redisUrl: redis.url });
+    worker = startCommand(['worker'], { env, cwd: folder });
+    await worker.waitForLine(/Worker takes tasks/);
+  });
+  after(async () => {
+    await worker.stop();
+    await producer.close();
+    await redis.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  function task(...args: string[]): Promise<CommandResult> {
+    return runCommand(['task', ...args], { env, cwd: folder });
+  }
+
+  async function add(name: string, id: string, options: EnqueueOptions = {}): Promise<void> {
+    await producer.enqueue(defineTask({ name, input: z.strictObject({}) }), {}, { ...options, id });
+  }
+
+  /** One that has said something, and waits to be stopped. */
+  async function talking(id: string): Promise<void> {
+    await add('test.talk', id);
+    for await (const event of producer.events(id)) if (event.type === 'chunk') return;
+  }
+
+  async function failed(id: string): Promise<void> {
+    await add('test.fail', id);
+    assert.equal((await producer.waitUntilFinished(id)).state, 'failed');
+  }
+
+  describe('retry', () => {
+    it('brings back what failed and what was cancelled, and prints a line for each', async () => {
+      await failed('retry-1');
+      await add('test.talk', 'retry-2', { item: 'room', delay: HOUR_MS });
+      await producer.stop('retry-2');
+      const { code, stdout, stderr } = await task('retry', 'retry-1', 'retry-2');
+      assert.deepEqual([code, stderr], [0, '']);
+      assert.match(stdout, /^retry-1 {2}test\.fail {2}\w+\nretry-2 {2}test\.talk {2}(?:queued|running) {2}item room$/);
+      assert.equal((await producer.stop('retry-2', { waitMs: 10_000 })).via, 'signal', 'it ran');
+    });
+
+    it('prints an array of tasks as JSON', async () => {
+      await add('test.talk', 'retry-3', { delay: HOUR_MS });
+      await producer.stop('retry-3');
+      const { code, stdout } = await task('retry', 'retry-3', '-o', 'json');
+      const tasks = JSON.parse(stdout) as { id: string; state: string; stop: unknown }[];
+      assert.equal(code, 0);
+      assert.deepEqual(tasks.map(({ id, stop }) => [id, stop]), [['retry-3', null]]);
+      assert.match(tasks[0]?.state ?? '', /^(?:queued|running)$/);
+      await producer.stop('retry-3', { waitMs: 10_000 });
+    });
+
+    it('has exit code 1 for a task that cannot be retried, 3 for one that is not there, 2 for a wrong call; and then retries none', async () => {
+      await failed('retry-4');
+      await add('test.talk', 'retry-5', { delay: HOUR_MS });
+      const [live, missing, none, wrong] = await Promise.all([task('retry', 'retry-4', 'retry-5'), task('retry', 'retry-4', 'nobody'), task('retry'), task('retry', 'a:b')]);
+      assert.deepEqual([live.code, missing.code, none.code, wrong.code], [1, 3, 2, 2]);
+      assert.equal(live.stderr, 'taskfleet: Task retry-5 cannot be retried: it is scheduled, and only failed and cancelled tasks can be.');
+      assert.match(missing.stderr, /^taskfleet: No task nobody: /);
+      assert.deepEqual([live.stdout, missing.stdout], ['', '']);
+      assert.equal((await producer.get('retry-4'))?.state, 'failed');
+    });
+
+    it('has examples in its help', async () => {
+      const { code, stdout } = await task('retry', '--help');
+      assert.equal(code, 0);
+      assert.match(stdout, /Examples:\n {2}taskfleet task retry /);
+    });
+  });
+
+  describe('stop', () => {
+    it('says of each task how its stop was settled and how fast, or how it had ended', async () => {
+      await talking('stop-1');
+      await add('test.talk', 'stop-2', { delay: HOUR_MS });
+      await failed('stop-3');
+      await producer.enqueue(defineTask({ name: 'test.flaky', input: z.strictObject({}), retry: { attempts: 2, backoff: { delayMs: 0 } } }), {}, { id: 'stop-4' });
+      await producer.result('stop-4');
+      const { code, stdout } = await task('stop', 'stop-1', 'stop-2', 'stop-3', 'stop-4', 'nobody');
+      assert.equal(code, 3);
+      const lines = stdout.split('\n');
+      const time = String.raw`\d+(?:\.\d)? m?s`;
+      assert.match(lines[0] ?? '', new RegExp(`^stop-1 {2}cancelled via signal in ${time}$`));
+      assert.match(lines[1] ?? '', new RegExp(`^stop-2 {2}cancelled via queue in ${time}$`));
+      assert.deepEqual(lines.slice(2), ['stop-3  had ended before (failed)', 'stop-4  had ended before (completed)', 'nobody  not found']);
+    });
+  });
+
+  describe('watch', () => {
+    it('ends with the receipt of a stopped task, as text and as JSON', async () => {
+      await talking('watch-1');
+      const receipt = await producer.stop('watch-1', { by: 'alice', reason: 'too slow', waitMs: 10_000 });
+      assert.equal(receipt.outcome, 'cancelled');
+      const [text, json] = await Promise.all([task('watch', 'watch-1'), task('watch', 'watch-1', '-o', 'json')]);
+      assert.deepEqual([text.code, json.code], [4, 4]);
+      assert.match(text.stderr, /^■ cancelled by alice: too slow \(via signal, \d+(?:\.\d)? m?s\)$/);
+      const last = JSON.parse(json.stdout.split('\n').at(-1) ?? '') as Record<string, unknown>;
+      assert.deepEqual(last, {
+        ...{ type: 'state', id: null, state: 'cancelled' },
+        receipt: {
+          ...{ id: 'watch-1', outcome: 'cancelled', ended_as: 'cancelled', via: 'signal', reason: 'too slow', by: 'alice' },
+          ...{ requested_at: receipt.requestedAt?.toISOString(), settled_at: receipt.settledAt?.toISOString(), latency_ms: receipt.latencyMs },
+        },
+      });
+    });
+
+    it('ends when the task is removed, with exit code 4, and says so', async () => {
+      await add('test.talk', 'watch-2', { delay: HOUR_MS });
+      const watch = startCommand(['task', 'watch', 'watch-2'], { env, cwd: folder });
+      await watch.waitForLine(/^state scheduled$/);
+      const client = redis.client();
+      await client.multi().del('taskfleet:bull:test:watch-2').zrem('taskfleet:bull:test:delayed', 'watch-2').exec();
+      assert.equal((await watch.exit).code, 4);
+      assert.equal(watch.stderr.text.trim(), '■ cancelled: The task was removed before it ended');
+    });
+  });
+});
