@@ -130,11 +130,12 @@ export class Stopper {
   async #stop(ids: readonly string[], request: StopRequest, follows: (answer: StopAnswer) => boolean): Promise<Map<string, StopAnswer>> {
     const { reason, by, fromCommand = false } = request;
     const stop = { reason, by, at: Date.now() };
-    const announced = !fromCommand && ids.length <= ANNOUNCED;
-    if (announced) void this.#publish(formatCommands(ids, { reason, by, recordedAt: null, announced: true }));
+    const asked = [...new Set(ids)];
+    const announced = !fromCommand && asked.length <= ANNOUNCED;
+    if (announced) void this.#publish(formatCommands(asked, { reason, by, recordedAt: null, announced: true }));
     const answers = new Map<string, StopAnswer>();
     // Each round stops the children of the one before. A child that is enqueued later than this finds its parent's stop.
-    for (let open = [...new Set(ids)]; open.length > 0; ) {
+    for (let open = asked; open.length > 0; ) {
       const parents: string[] = [];
       for (const some of chunks(open, ROUND)) {
         const passOn = !fromCommand && !(announced && answers.size === 0);
