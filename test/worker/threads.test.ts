@@ -216,4 +216,15 @@ describe('An isolated handler', () => {
     const { ran_ms: ranMs } = await producer.result(await producer.enqueue(fleetCanary, { mode: 'spin', run_ms: 5 }));
     assert.ok(ranMs >= 5);
   });
+
+  it('keeps its lock however busy the threads are: it runs once, and is not taken for stalled', async (t) => {
+    // More threads than cores, for longer than a lock holds and than several stalled checks take.
+    await start(t, { threads: 4, lockMs: 1_000, stalledCheckMs: 500 });
+    const tasks = await Promise.all([1, 2, 3, 4].map(() => producer.enqueue(fleetCanary, { mode: 'spin', run_ms: 2_500 })));
+    for (const { id, queue } of tasks) {
+      await producer.result(id);
+      const { atm, ats, stc } = await fleet.client.hgetall(`${prefix}:bull:${queue}:${id}`);
+      assert.deepEqual({ atm, ats, stc }, { atm: '1', ats: '1', stc: undefined });
+    }
+  });
 });
