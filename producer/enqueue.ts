@@ -4,12 +4,11 @@ import { quote } from '../shared/keys.js';
 import { MergedWrites } from '../shared/registry/merged-writes.js';
 import type { StepHook } from '../shared/step-hook.js';
 import { StopRequested } from '../shared/stop/cause.js';
-import type { StopRecord } from '../shared/stop/record.js';
 import type { Store } from '../shared/store.js';
 import type { ChildTask } from '../shared/task/handler.js';
 import { parseOptions } from '../shared/task/view.js';
 import { ItemClaims } from './item-claims.js';
-import { JobWriter, type WriteOptions } from './job-writer.js';
+import { JobWriter, type StopMet, type WriteOptions } from './job-writer.js';
 import type { PreparedTask } from './prepare.js';
 
 export interface EnqueuedTask<Output = unknown> extends ChildTask {
@@ -71,8 +70,8 @@ export class Enqueuer {
   }
 
   async #write(task: PreparedTask, id: string, options: WriteOptions): Promise<void> {
-    const stop: StopRecord | null = await this.#writer.write(task, id, options);
-    if (stop && task.parent) throw new StopRequested(stop.reason, stop.by);
+    const stop: StopMet | null = await this.#writer.write(task, id, options);
+    if (stop?.inherited) throw new StopRequested(stop.reason, stop.by);
   }
 
   /** Adds a task under an id of the caller's, which another producer may be adding at this very moment. */
@@ -88,6 +87,7 @@ export class Enqueuer {
       const duplicate = options !== null && stored.nonce !== nonce;
       const item = duplicate ? (stored.item ?? '') : task.item;
       if (ended || item !== listed) await this.#correct(task, id, listed, ended ? null : item);
+      else if (duplicate && task.parent && task.parent.id !== stored.childOf?.id) await redis.srem(keys.children(task.parent.id), id);
       if (ended || item === listed) return enqueued(task, id, item, duplicate);
       // It may have ended before the correction, and been removed from the registry by the worker: so look again.
       listed = item;

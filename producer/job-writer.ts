@@ -1,7 +1,7 @@
-import { type JobJson, type RedisQueueBackend, createIORedisClient } from 'bullmq';
+import { type JobJson, createIORedisClient } from 'bullmq';
 import { asUnavailable } from '../shared/redis/connect.js';
 import { MergedWrites } from '../shared/registry/merged-writes.js';
-import { type StopRecord, parseStop } from '../shared/stop/record.js';
+import { parseStop } from '../shared/stop/record.js';
 import type { Store } from '../shared/store.js';
 import { jobOptions, membershipsOf } from '../shared/task/job-options.js';
 import type { TaskJobOptions } from '../shared/task/view.js';
@@ -14,20 +14,26 @@ export interface WriteOptions {
   readonly registered?: boolean;
 }
 
+/** A stop that a task met on its way. */
+export interface StopMet {
+  readonly reason: string | null;
+  readonly by: string | null;
+  /** Whether it is its parent's. */
+  readonly inherited: boolean;
+}
+
 interface Pending {
   readonly task: PreparedTask;
   readonly job: JobJson & { readonly opts: TaskJobOptions };
   readonly registered: boolean;
-  readonly resolve: (stop: StopRecord | null) => void;
+  readonly resolve: (stop: StopMet | null) => void;
   readonly reject: (error: unknown) => void;
 }
 
-type Transaction = Parameters<RedisQueueBackend['addJobToTransaction']>[0];
-
 type Answer = [error: unknown, reply?: unknown];
 
-/** Jobs in one pipeline: enough to share its cost, few enough that Redis works on one while we build the next. */
-const PIPELINE_SIZE = 64;
+/** Jobs in one write: enough to share its cost, few enough that Redis works on one write while we build the next. */
+const JOBS_AT_ONCE = 64;
 
 /** Writes tasks. What is written in one turn of the event loop goes out together, its registrations first. */
 export class JobWriter {
@@ -42,7 +48,7 @@ export class JobWriter {
   }
 
   /** Resolves with the stop that the task met on its way, null for none; the task is stopped then. */
-  write(task: PreparedTask, id: string, { nonce, registered = false }: WriteOptions = {}): Promise<StopRecord | null> {
+  write(task: PreparedTask, id: string, { nonce, registered = false }: WriteOptions = {}): Promise<StopMet | null> {
     const { definition, data, item, delay, priority, deadline, parent } = task;
     const opts = {
       ...jobOptions(definition),
@@ -64,8 +70,8 @@ export class JobWriter {
     this.#pending = [];
     // Not awaited before the jobs go out: the connection keeps the order.
     const registered = this.#register(pending).then(() => null, (error: unknown) => error);
-    for (let from = 0; from < pending.length; from += PIPELINE_SIZE) {
-      void this.#send(pending.slice(from, from + PIPELINE_SIZE), registered);
+    for (let from = 0; from < pending.length; from += JOBS_AT_ONCE) {
+      void this.#send(pending.slice(from, from + JOBS_AT_ONCE), registered);
     }
   }
 
@@ -73,13 +79,15 @@ export class JobWriter {
     const { redis, keys } = this.#store;
     const writes = new MergedWrites(keys);
     const newQueues = new Set<string>();
+    const parents = new Set<string>();
     const sent: unknown[] = [];
     for (const { job, task, registered } of pending) {
       const { queue } = task.definition;
       if (!registered) writes.add({ id: job.id, ...membershipsOf(job.opts), queue, at: job.timestamp });
       if (!this.#knownQueues.has(queue)) newQueues.add(queue);
-      if (task.parent) sent.push(redis.markParent(keys.jobs(task.parent.queue) + task.parent.id));
+      if (task.parent) parents.add(keys.jobs(task.parent.queue) + task.parent.id);
     }
+    for (const parent of parents) sent.push(redis.markParent(parent));
     for (const queue of newQueues) sent.push(redis.sadd(keys.queues, queue));
     await Promise.all([...sent, ...writes.flushInto(redis)]);
     for (const queue of newQueues) this.#knownQueues.add(queue);
@@ -116,39 +124,37 @@ export class JobWriter {
     }
   }
 
-  /** Never rejects: what fails for all of them is the reply to each. */
-  async #addJobs(pending: readonly Pending[]): Promise<Answer[]> {
+  /** Writes the jobs to the socket together. Never rejects: what fails is the answer to each. */
+  #addJobs(pending: readonly Pending[]): Promise<Answer[]> {
     const { redis, queues, keys } = this.#store;
-    try {
-      // A queue that is new teaches the connection its scripts, and a pipeline knows only those that were there before it.
-      for (const { task } of pending) queues.get(task.definition.queue);
-      const pipeline = createIORedisClient(redis).pipeline();
-      const transaction = pipeline as unknown as Transaction;
-      await Promise.all(pending.map(({ task, job }) => queues.backend(task.definition.queue).addJobToTransaction(transaction, job, job.id)));
-      // After the jobs: a stop that came too early for a job to be there is seen now.
-      pipeline.hlen(keys.earlyStops);
-      return ((await pipeline.exec()) as Answer[] | null) ?? [];
-    } catch (error) {
-      return pending.map(() => [error]);
-    }
+    const client = createIORedisClient(redis);
+    const { stream } = redis;
+    // Not a pipeline: ioredis gives each one every script of its connection, and each command in it two more promises.
+    stream?.cork();
+    const answers = pending.map(({ task, job }) => answer(async () => queues.backend(task.definition.queue).addJobToTransaction(client, job, job.id)));
+    // After the jobs: a stop that came too early for a job to be there is seen now.
+    answers.push(answer(() => redis.hlen(keys.earlyStops)));
+    stream?.uncork();
+    return Promise.all(answers);
   }
 
   /** The stops that these tasks met on their way, by id. Usually there are none, and nothing is asked. */
-  async #stopsMet(pending: readonly Pending[], earlyStops: number): Promise<Map<string, StopRecord>> {
+  async #stopsMet(pending: readonly Pending[], earlyStops: number): Promise<Map<string, StopMet>> {
     const { redis, keys, earlyStops: early } = this.#store;
-    const met = earlyStops > 0 ? await early.find(pending.map(({ job }) => job.id)) : new Map<string, StopRecord>();
+    const met = new Map<string, StopMet>();
+    if (earlyStops > 0) for (const [id, stop] of await early.find(pending.map(({ job }) => job.id))) met.set(id, { ...stop, inherited: false });
     // Only now that the parent is marked: a stop before the mark is seen here, one after it sees the mark.
-    const children = pending.flatMap(({ task: { parent }, job: { id } }) => (parent ? [{ id, parentKey: keys.jobs(parent.queue) + parent.id }] : []));
-    const stops = await Promise.all(children.map(({ parentKey }) => redis.hget(parentKey, 'stop')));
-    children.forEach(({ id }, index) => {
-      const stop = parseStop(stops[index], null);
-      if (stop) met.set(id, stop);
+    const children = pending.flatMap(({ task: { parent }, job: { id } }) => (parent ? [{ id, parent }] : []));
+    const stops = await Promise.all(children.map(({ parent }) => redis.hget(keys.jobs(parent.queue) + parent.id, 'stop')));
+    children.forEach(({ id, parent }, index) => {
+      const stop = parseStop(stops[index], null) ?? parent.stop;
+      if (stop) met.set(id, { ...stop, inherited: true });
     });
     return met;
   }
 
   /** The stop found no job to be recorded with, or was its parent's: it is for us to carry it out. */
-  async #stop({ job: { id }, resolve, reject }: Pending, stop: StopRecord): Promise<void> {
+  async #stop({ job: { id }, resolve, reject }: Pending, stop: StopMet): Promise<void> {
     const { stopper, earlyStops, redis } = this.#store;
     try {
       await stopper.request([id], { reason: stop.reason, by: stop.by });
@@ -167,5 +173,13 @@ export class JobWriter {
     for (const { job } of refused) writes.remove(job.id, membershipsOf(job.opts));
     // The callers get the refusal; an entry that stays is the reconciler's.
     await Promise.all(writes.flushInto(redis)).catch(() => undefined);
+  }
+}
+
+async function answer(command: () => Promise<unknown>): Promise<Answer> {
+  try {
+    return [null, await command()];
+  } catch (error) {
+    return [error];
   }
 }

@@ -1,6 +1,5 @@
 import { Job, UnrecoverableError } from 'bullmq';
 import { describeStop } from '../shared/stop/cause.js';
-import { formatStop } from '../shared/stop/record.js';
 import type { Run } from './run.js';
 
 /** Thrown by a processor to settle its job as cancelled. */
@@ -18,16 +17,23 @@ export class FleetJob extends Job {
   run: Run | null = null;
 
   override async moveToFailed(error: Error, token: string, fetchNext = false): ReturnType<Job['moveToFailed']> {
-    if (!(error instanceof Stopped)) return super.moveToFailed(error, token, fetchNext);
-    const { stop, via } = error.run;
-    // The stop's fields are written by the script that ends the job: no moment shows it failed and not cancelled. Also
-    // the record, for whoever says in a message that there is one may be wrong.
-    const record = stop && { stop: formatStop({ ...stop, at: stop.recordedAt ?? Date.now() }) };
-    const fields = { failedReason: error.message, stacktrace: '[]', stop_via: via, ...record };
+    const stopFields = this.#stopFields(error);
+    if (stopFields === null) return super.moveToFailed(error, token, fetchNext);
+    const fields = { failedReason: error.message, stacktrace: '[]', ...stopFields };
     const { result, finishedOn } = await this.backend.moveToFailed(this, error.message, this.opts.removeOnFail ?? false, token, fetchNext, fields);
     this.failedReason = error.message;
     this.finishedOn = Number(finishedOn);
     this.attemptsMade += 1;
     return result;
+  }
+
+  /**
+   * What is written of the stop, by the script that ends the job: no moment shows it failed and not cancelled. Null if
+   * there is nothing to write.
+   */
+  #stopFields(error: Error): Record<string, string> | null {
+    if (error instanceof Stopped) return { stop_via: error.run.via };
+    // It ran, and was stopped; its worker died, and the stalled check came to it before anybody who would have fenced it.
+    return this.deferredFailure !== undefined && this.stalledCounter > 0 ? { stop_via: 'fence' } : null;
   }
 }

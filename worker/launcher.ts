@@ -13,6 +13,7 @@ import { SHUTDOWN_GRACE_MS } from './ladder.js';
 import { withMaintenance } from './maintenance.js';
 import { QueueWorker } from './queue-worker.js';
 import { RegistryWriter } from './registry-writer.js';
+import type { Run } from './run.js';
 import { TaskRunner } from './run-task.js';
 import { scheduleTable } from './schedule-table.js';
 import { Schedules } from './schedules.js';
@@ -37,6 +38,8 @@ const HAND_BACK_MS = 500;
 const CLOSE_MS = 2_000;
 /** Of what the fleet does for itself: enough that something slow does not hold up the rest. */
 const MAINTENANCE_SLOTS = 4;
+/** Of a thousand tasks, the log names so many. */
+const LOGGED_IDS = 20;
 /** What each part gets although the time is up: enough for one that has nothing to wait for. */
 const LEAST_CLOSE_MS = 50;
 
@@ -127,10 +130,10 @@ export class Launcher extends Service {
   /** The time is up: what still runs goes back to the queue. */
   async #handBack(): Promise<void> {
     const left = this.#runs.all();
-    this.#logger.warn({ tasks: left.map(({ id }) => id) }, 'Still running at the deadline: handing back to the queue');
+    this.#logger.warn({ running: left.length, tasks: someIds(left) }, 'Still running at the deadline: handing back to the queue');
     for (const run of left) run.abort(new ShuttingDown());
     if (await this.#runs.idle(SHUTDOWN_GRACE_MS + HAND_BACK_MS)) return;
-    this.#logger.error({ tasks: this.#runs.ids() }, 'Could not hand back: these run again when their lock has run out');
+    this.#logger.error({ running: this.#runs.size, tasks: someIds(this.#runs.all()) }, 'Could not hand back: these run again when their lock has run out');
   }
 
   async #close(): Promise<void> {
@@ -157,6 +160,11 @@ export class Launcher extends Service {
     else if (first !== 'done') this.#logger.warn({ what, error: messageOf(first) }, 'Closing failed');
     return first === 'done';
   }
+}
+
+/** For a log line. */
+function someIds(runs: readonly Run[]): string[] {
+  return runs.slice(0, LOGGED_IDS).map(({ id }) => id);
 }
 
 /** Slots of each queue. Where all tasks are isolated, more slots than threads would hold tasks that only wait. */

@@ -115,21 +115,23 @@ export class QueueWorker extends Worker {
   #ended(job: FleetJob, state: 'completed' | 'failed' | 'cancelled'): void {
     const id = job.id as string;
     this.#writer.remove(id, membershipsOf(taskOptions(job.opts)), { atOnce: state === 'cancelled' });
-    if (job.run?.spoke) this.#writer.state(id, state);
-    if (state === 'cancelled') this.#measureStop(job);
+    if (maySpeak(job)) this.#writer.state(id, state);
+    if (state !== 'cancelled') return;
+    this.#measureStop(job);
+    this.#store.queues.barRetry(this.name, [id]).catch((error: unknown) => this.#logger.warn({ id, error: messageOf(error) }, 'A retry that is not ours could bring a cancelled task back'));
   }
 
   /** Only of what ran here: what a worker settles for others says nothing of how fast it is. */
   #measureStop({ run, finishedOn }: FleetJob): void {
-    const recordedAt = run?.stop?.recordedAt ?? null;
+    const at = run?.stop?.at ?? 0;
     // 0 stands for a record that somebody wrote by hand and without a time.
-    if (recordedAt !== null && recordedAt > 0 && finishedOn !== undefined) this.#stopLatency.record(finishedOn - recordedAt);
+    if (at > 0 && finishedOn !== undefined) this.#stopLatency.record(finishedOn - at);
   }
 
   #failed(job: FleetJob): void {
     if (job.finishedOn !== undefined) return this.#ended(job, job.run?.stop || job.deferredFailure ? 'cancelled' : 'failed');
     const id = job.id as string;
-    if (job.run?.spoke) this.#writer.state(id, 'retrying');
+    if (maySpeak(job)) this.#writer.state(id, 'retrying');
     // A stop may have come after the handler failed and before the job went back: nobody is left to hear it.
     this.#store.stopper.settleIfStopped(this.name, id).catch((error: unknown) => this.#logger.warn({ id, error }, 'Could not check for a stop after a failed attempt'));
   }
@@ -144,4 +146,9 @@ export class QueueWorker extends Worker {
       this.#logger.warn({ id, error }, 'The outcome of a task is unknown');
     }
   }
+}
+
+/** Whether the task may have a stream of events: this run has made one, or one before it may have, perhaps elsewhere. */
+function maySpeak({ run, attemptsStarted }: FleetJob): boolean {
+  return (run?.spoke ?? false) || attemptsStarted > 1;
 }

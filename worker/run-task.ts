@@ -3,8 +3,8 @@ import { FleetError, messageOf } from '../shared/errors.js';
 import type { Logger, LoggerFactory } from '../shared/logger.js';
 import type { Settings } from '../shared/settings.js';
 import type { StepHook } from '../shared/step-hook.js';
-import { ShuttingDown } from '../shared/stop/cause.js';
-import { parseStop } from '../shared/stop/record.js';
+import { ShuttingDown, describeStop } from '../shared/stop/cause.js';
+import { formatStop, parseStop } from '../shared/stop/record.js';
 import type { Store } from '../shared/store.js';
 import { issuesOf } from '../shared/task/definition.js';
 import type { ChildEnqueuer } from '../shared/task/handler.js';
@@ -111,7 +111,7 @@ export class TaskRunner {
     const stop = await standingStop(this.#options.store, run, parent);
     if (stop === null) return;
     run.via = 'queue';
-    run.requestStop({ reason: stop.reason, by: stop.by, recordedAt: stop.at.getTime() });
+    run.requestStop({ reason: stop.reason, by: stop.by, at: stop.at.getTime() });
   }
 
   #checkOutput({ definition }: LoadedHandler, outcome: Outcome): Outcome {
@@ -129,7 +129,7 @@ export class TaskRunner {
       case 'fail':
         throw outcome.error;
       case 'cancel':
-        await this.#readRecord(run);
+        await this.#keepRecord(run);
         throw new Stopped(run);
       case 'hand-back':
         return this.#handBack(run, job, token);
@@ -139,11 +139,13 @@ export class TaskRunner {
     }
   }
 
-  /** What a message said of a stop may differ from what is recorded: the first stop of a task stays. */
-  async #readRecord(run: Run): Promise<void> {
+  /** What a message said of a stop may differ from what is recorded, or come before it: the first record of a task stays. */
+  async #keepRecord(run: Run): Promise<void> {
     const { redis, keys } = this.#options.store;
-    const stop = parseStop(await redis.hget(keys.jobs(run.queue) + run.id, 'stop'), null);
-    if (stop) run.stop = { reason: stop.reason, by: stop.by, recordedAt: stop.at.getTime() };
+    const { reason, by, at } = run.stop ?? { reason: null, by: null, at: Date.now() };
+    const heard = formatStop({ reason, by, at });
+    const stop = parseStop(await redis.keepStop(keys.jobs(run.queue) + run.id, heard, describeStop(reason, by)), null);
+    if (stop) run.stop = { reason: stop.reason, by: stop.by, at: stop.at.getTime() };
   }
 
   async #handBack({ id, name, queue }: Run, job: FleetJob, token: string): Promise<never> {

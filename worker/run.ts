@@ -5,8 +5,8 @@ import type { TaskOutput } from './task-output.js';
 export interface RunStop {
   readonly reason: string | null;
   readonly by: string | null;
-  /** When it was recorded, in ms; null if it is only heard of. */
-  readonly recordedAt: number | null;
+  /** When it was recorded or, before that is known, heard of; in ms since the epoch. 0 for a record without a time. */
+  readonly at: number;
 }
 
 export interface RunOptions {
@@ -71,8 +71,9 @@ export class Run {
    * while that another worker has: before it learns of that from Redis, its own clock says that the lock ran out.
    */
   checkLock(): boolean {
-    if (performance.now() > this.#lockedUntil) this.abort(new LockLost());
-    return this.#cause?.kind !== 'lock-lost';
+    const held = performance.now() <= this.#lockedUntil;
+    if (!held) this.abort(new LockLost()); // not heard after the end of the handler, whose last words come then
+    return held && this.#cause?.kind !== 'lock-lost';
   }
 
   /** Whether the task has a stream of events by now. */
@@ -116,7 +117,7 @@ export class Run {
 
   requestStop(stop: RunStop): void {
     if (this.#ended) return;
-    if (this.#stop === null || (this.#stop.recordedAt === null && stop.recordedAt !== null)) this.#stop = stop;
+    this.#stop ??= stop;
     this.abort(new StopRequested(this.#stop.reason, this.#stop.by));
   }
 

@@ -107,7 +107,7 @@ export class StopListener extends Service {
       const [stops, early] = await Promise.all([recorded, earlyStops.find(runs.map(({ id }) => id))]);
       runs.forEach((run, index) => {
         const stop = parseStop(stops[index], null) ?? early.get(run.id);
-        if (stop) run.requestStop({ reason: stop.reason, by: stop.by, recordedAt: stop.at.getTime() });
+        if (stop) run.requestStop({ reason: stop.reason, by: stop.by, at: stop.at.getTime() });
       });
     } catch (error) {
       this.#options.logger.warn({ error }, 'Could not read the stops of running tasks');
@@ -133,7 +133,7 @@ export class StopListener extends Service {
     for (const id of ids) {
       const [run, ...others] = runs.find(id);
       if (!run) this.#remember(id, now + REMEMBER_MS);
-      else if (others.length === 0) run.requestStop({ reason, by, recordedAt: announced ? now : recordedAt });
+      else if (others.length === 0) run.requestStop({ reason, by, at: recordedAt ?? now });
       // Which of them is meant is in the record alone, once it is written.
       else if (recordedAt !== null) void this.readStops();
     }

@@ -53,7 +53,7 @@ export class MergedWrites {
   /** By key: the sets of items and of children. */
   readonly #joined = new Map<string, string[]>();
   readonly #left = new Map<string, string[]>();
-  #parents: string[] = [];
+  readonly #parents = new Set<string>();
 
   constructor(keys: Keys) {
     this.#keys = keys;
@@ -66,7 +66,7 @@ export class MergedWrites {
     if (item !== '') append(this.#joined, this.#keys.item(item), id);
     if (!parent) return;
     append(this.#joined, this.#keys.children(parent), id);
-    this.#parents.push(parent);
+    this.#parents.add(parent);
   }
 
   remove(id: string, { item, parent }: Memberships): void {
@@ -91,7 +91,7 @@ export class MergedWrites {
     this.#tasks = [];
     this.#queues = [];
     this.#live = [];
-    this.#parents = [];
+    this.#parents.clear();
     this.#joined.clear();
     return sent;
   }

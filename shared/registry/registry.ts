@@ -35,12 +35,13 @@ export class Registry {
     if (ids.length > IDS_AT_ONCE) return (await Promise.all(chunks(ids, IDS_AT_ONCE).map((some) => this.find(some)))).flat();
     // Read at one moment. Writers set the queue before the item and delete it after: so no moment shows a task of ours
     // without its queue, like a foreign one.
-    const [items, queues] = await this.#redis.findTasks(this.#keys.tasks, this.#keys.taskQueues, ...ids);
-    return ids.map((id, index) => {
-      const item = items[index] ?? null;
-      const queue = queues[index] ?? null;
-      return item === null && queue === null ? null : { id, item: item || null, queue };
-    });
+    return entriesOf(ids, ...(await this.#redis.findTasks(this.#keys.tasks, this.#keys.taskQueues, ...ids)));
+  }
+
+  /** The live tasks of an item, each with its entry, in one round trip. Null where the item's set is wrong. */
+  async findItem(item: string): Promise<Map<string, Entry | null>> {
+    const [ids, ...entries] = await this.#redis.findItem(this.#keys.item(item), this.#keys.tasks, this.#keys.taskQueues);
+    return new Map(entriesOf(ids, ...entries).map((entry, index) => [ids[index] as string, entry]));
   }
 
   /** The live tasks of an item. */
@@ -85,4 +86,12 @@ export class Registry {
   async queueNames(): Promise<string[]> {
     return (await this.#redis.smembers(this.#keys.queues)).sort();
   }
+}
+
+function entriesOf(ids: readonly string[], items: readonly (string | null)[], queues: readonly (string | null)[]): (Entry | null)[] {
+  return ids.map((id, index) => {
+    const item = items[index] ?? null;
+    const queue = queues[index] ?? null;
+    return item === null && queue === null ? null : { id, item: item || null, queue };
+  });
 }

@@ -83,13 +83,12 @@ local function record(id)
   local known = redis.call('HMGET', job, 'timestamp', 'stop', 'kids', 'finishedOn', 'stop_via', 'pb', 'processedOn')
   if not known[1] then return { 'missing', '' } end
   local kids = known[3]
-  if redis.call('ZSCORE', KEYS[1], id) then return { 'completed', '', kids, known[4] } end
-  if redis.call('ZSCORE', KEYS[2], id) then return { 'failed', known[2] or '', kids, known[4], known[5] } end
+  if known[4] and redis.call('ZSCORE', KEYS[1], id) then return { 'completed', '', kids, known[4] } end
+  if known[4] and redis.call('ZSCORE', KEYS[2], id) then return { 'failed', known[2] or '', kids, known[4], known[5] } end
 
   local stop = known[2] or ARGV[2]
   if stop == '' then return { 'ignored', '' } end
-  redis.call('HSETNX', job, 'stop', stop)
-  redis.call('HSETNX', job, 'defa', ARGV[3])
+  if known[2] then redis.call('HSETNX', job, 'defa', ARGV[3]) else redis.call('HSET', job, 'stop', stop, 'defa', ARGV[3]) end
   if isActive(id) then
     if redis.call('EXISTS', job .. ':lock') == 1 and not (known[6] and dead[known[6]]) then return { 'active', stop, kids } end
     -- Without an owner it was taken by a stop before, whose caller died.

@@ -1,4 +1,5 @@
 import { Job, UnrecoverableError } from 'bullmq';
+import { chunks } from '../chunks.js';
 import { messageOf } from '../errors.js';
 import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
@@ -21,6 +22,8 @@ export interface HeldJob {
   /** The job's options, as BullMQ stores them. */
   readonly options: string;
 }
+
+const BARRED_AT_ONCE = 1_000;
 
 /** Settles what a stop holds as cancelled. */
 export class Settler {
@@ -54,7 +57,8 @@ export class Settler {
       writes.remove(id, membershipsOf(Job.optsFromJSON(options) as TaskJobOptions));
       sent.push(...writeState(this.#redis, this.#keys.events(id), 'cancelled'));
     });
-    await Promise.all([...sent, ...writes.flushInto(this.#redis)]);
+    const barred = groupByQueue(held, settled).map(([queue, ids]) => this.#queues.barRetry(queue, ids));
+    await Promise.all([...sent, ...barred, ...writes.flushInto(this.#redis)]);
     return settled;
   }
 
@@ -67,4 +71,13 @@ export class Settler {
     const { finishedOn } = await this.#queues.backend(queue).moveToFailed(job, failure.message, job.opts.removeOnFail ?? false, token, false, fields);
     return new Date(Number(finishedOn));
   }
+}
+
+/** The ids of those that are settled, by queue, in bites for one script each. */
+function groupByQueue(held: readonly HeldJob[], settled: ReadonlyMap<string, Date>): [queue: string, ids: string[]][] {
+  const queues = [...new Set(held.map(({ queue }) => queue))];
+  return queues.flatMap((queue) => {
+    const ids = held.flatMap((job) => (job.queue === queue && settled.has(job.id) ? [job.id] : []));
+    return chunks(ids, BARRED_AT_ONCE).map((some): [string, string[]] => [queue, some]);
+  });
 }

@@ -5,12 +5,12 @@ import { messageOf } from '../errors.js';
 import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
 import { deadWorkers } from '../registry/dead-workers.js';
-import type { Registry } from '../registry/registry.js';
+import type { Entry, Registry } from '../registry/registry.js';
 import type { RecordedStop, ScriptedRedis } from '../scripts/define-scripts.js';
 import type { StepHook } from '../step-hook.js';
 import type { Queues } from '../task/queues.js';
 import { writeState } from '../task/event-stream.js';
-import type { TaskReader } from '../task/task-reader.js';
+import type { Located, TaskReader } from '../task/task-reader.js';
 import { type StopAnswer, answerOf } from './answer.js';
 import { describeStop } from './cause.js';
 import { formatCommands } from './command.js';
@@ -35,6 +35,13 @@ export interface StopperOptions {
   readonly lockMs: number;
   readonly logger: Logger;
   readonly onStep?: StepHook | undefined;
+}
+
+interface PlainStop {
+  readonly reason: string | null;
+  readonly by: string | null;
+  /** In ms since the epoch. */
+  readonly at: number;
 }
 
 interface Recording {
@@ -87,7 +94,7 @@ export class Stopper {
    * round for ever.
    */
   request(ids: readonly string[], request: StopRequest): Promise<Map<string, StopAnswer>> {
-    return this.#stop(ids, request, (answer) => answer.kind === 'recorded');
+    return this.#stop(ids, request, ({ kind }) => kind === 'recorded' || kind === 'cancelled', null);
   }
 
   /**
@@ -96,7 +103,8 @@ export class Stopper {
    */
   async requestItem(item: string, request: StopRequest): Promise<Map<string, StopAnswer>> {
     const { redis, keys, registry } = this.#options;
-    const answers = await this.#stop(await registry.idsOf(item), request, () => true);
+    const entries = await registry.findItem(item);
+    const answers = await this.#stop([...entries.keys()], request, () => true, entries);
     // Entries that a crash left behind would keep the item busy for ever.
     const gone = [...answers].flatMap(([id, { kind }]) => (kind === 'not_found' ? [id] : []));
     if (gone.length > 0) await redis.srem(keys.item(item), ...gone);
@@ -127,21 +135,27 @@ export class Stopper {
     return this.#settle(found.flat(), recording.token);
   }
 
-  async #stop(ids: readonly string[], request: StopRequest, follows: (answer: StopAnswer) => boolean): Promise<Map<string, StopAnswer>> {
+  /** `follows`: whether the children of a task with that answer are stopped too. `entries`: those of the ids, if they are known. */
+  async #stop(ids: readonly string[], request: StopRequest, follows: (answer: StopAnswer) => boolean, entries: ReadonlyMap<string, Entry | null> | null): Promise<Map<string, StopAnswer>> {
     const { reason, by, fromCommand = false } = request;
     const stop = { reason, by, at: Date.now() };
     const asked = [...new Set(ids)];
     const announced = !fromCommand && asked.length <= ANNOUNCED;
-    if (announced) void this.#publish(formatCommands(asked, { reason, by, recordedAt: null, announced: true }));
+    const announcing = announced ? this.#publish(formatCommands(asked, { reason, by, recordedAt: null, announced: true })) : null;
     const answers = new Map<string, StopAnswer>();
+    const passOn = async (): Promise<boolean> => !fromCommand && !(announcing && answers.size === 0 && (await announcing) !== null);
+    const given = new Set(asked);
+    const { reader } = this.#options;
+    const locate = (some: readonly string[]): Promise<Located> =>
+      entries && answers.size < entries.size ? reader.locateEntries(new Map(some.map((id) => [id, entries.get(id) ?? null]))) : reader.locate(some);
     // Each round stops the children of the one before. A child that is enqueued later than this finds its parent's stop.
     for (let open = asked; open.length > 0; ) {
       const parents: string[] = [];
       for (const some of chunks(open, ROUND)) {
-        const passOn = !fromCommand && !(announced && answers.size === 0);
-        for (const [id, { answer, kids }] of await this.#stopRound(some, stop, passOn)) {
+        for (const [id, { answer, kids }] of await this.#stopRound(some, locate(some), stop, passOn)) {
           answers.set(id, answer);
-          if (kids && follows(answer)) parents.push(id);
+          // A child that has ended meanwhile belongs to what is stopped, and so does what it had enqueued.
+          if (kids && (follows(answer) || !given.has(id))) parents.push(id);
         }
       }
       open = (await this.#childrenOf(parents)).filter((id) => !answers.has(id));
@@ -149,23 +163,22 @@ export class Stopper {
     return answers;
   }
 
-  /** `passOn`: whether foreign tasks are to be told. */
-  async #stopRound(ids: readonly string[], stop: { reason: string | null; by: string | null; at: number }, passOn: boolean): Promise<Map<string, RoundResult>> {
-    const { reader } = this.#options;
+  /** `passOn`: whether foreign tasks are still to be told. */
+  async #stopRound(ids: readonly string[], located: Promise<Located>, stop: PlainStop, passOn: () => Promise<boolean>): Promise<Map<string, RoundResult>> {
     const { reason, by } = stop;
     const results = new Map<string, RoundResult>(ids.map((id) => [id, NOT_FOUND]));
-    const { byQueue, foreign } = await reader.locate(ids);
+    const { byQueue, foreign } = await located;
     for (const id of foreign.keys()) results.set(id, { answer: { kind: 'foreign' }, kids: false });
-    if (passOn && foreign.size > 0) await this.#tell(formatCommands([...foreign.keys()], { reason, by, recordedAt: null, announced: false }));
+    if (foreign.size > 0 && (await passOn())) await this.#tell(formatCommands([...foreign.keys()], { reason, by, recordedAt: null, announced: false }));
 
     const recording = { stop: formatStop(stop), text: describeStop(reason, by), token: newToken(), dead: [] };
     const groups = groupsOf(byQueue);
     // All at once, the intents first: the connection keeps the order, so whoever hears the message finds its intent.
     const recorded = groups.map(({ queue, some }) => this.#record(queue, some, recording));
-    const located = groups.flatMap(({ some }) => some);
+    const ours = groups.flatMap(({ some }) => some);
     const { onStep } = this.#options;
-    if (onStep) await Promise.all(recorded).then(() => Promise.all(located.map((id) => onStep('stop:recorded', id))));
-    const publishing = this.#publish(formatCommands(located, { reason, by, recordedAt: stop.at, announced: false }));
+    if (onStep) await Promise.all(recorded).then(() => Promise.all(ours.map((id) => onStep('stop:recorded', id))));
+    const publishing = this.#publish(formatCommands(ours, { reason, by, recordedAt: stop.at, announced: false }));
     const found = await this.#recordEarly((await Promise.all(recorded)).flat(), recording);
     // Of many, the caller need not wait until all of this is written.
     if (found.length <= ANNOUNCED) this.#announceState(found);

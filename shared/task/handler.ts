@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { FleetError } from '../errors.js';
 import type { Settings } from '../settings.js';
+import type { StopRecord } from '../stop/record.js';
 import type { AnyDefinition, TaskDefinition } from './definition.js';
 import type { JobAddress } from './view.js';
 
@@ -63,6 +64,8 @@ export interface ChildTask {
 export interface ParentTask extends JobAddress {
   /** `''` for none. */
   readonly item: string;
+  /** The stop that its run has heard of: a task that is not kept after its end has no other record. */
+  readonly stop?: Pick<StopRecord, 'reason' | 'by'> | null;
 }
 
 /** What a worker needs of a producer, so that its handlers can enqueue. */

@@ -1,16 +1,16 @@
 import { Queue, type RedisQueueBackend } from 'bullmq';
-import type { Redis } from 'ioredis';
 import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
+import type { ScriptedRedis } from '../scripts/define-scripts.js';
 
 /** The BullMQ queues of the fleet over one connection, each made when it is first needed. */
 export class Queues {
-  readonly #redis: Redis;
+  readonly #redis: ScriptedRedis;
   readonly #keys: Keys;
   readonly #logger: Logger;
   readonly #queues = new Map<string, Queue>();
 
-  constructor(redis: Redis, keys: Keys, logger: Logger) {
+  constructor(redis: ScriptedRedis, keys: Keys, logger: Logger) {
     this.#redis = redis;
     this.#keys = keys;
     this.#logger = logger;
@@ -45,6 +45,14 @@ export class Queues {
   /** The keys of `recordStop`. */
   stopKeys(name: string): string[] {
     return this.scriptKeys(name, 'completed', 'failed', 'delayed', 'prioritized', 'wait', 'active', 'waiting-children');
+  }
+
+  /**
+   * Bars cancelled jobs of a queue from coming back by anybody's retry but ours.
+   * @param name of the queue
+   */
+  barRetry(name: string, ids: readonly string[]): Promise<number> {
+    return this.#redis.barRetry(...this.scriptKeys(name, 'failed'), this.#keys.jobs(name), ...ids);
   }
 
   async close(): Promise<void> {

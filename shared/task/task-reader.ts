@@ -1,6 +1,6 @@
 import type { Keys } from '../keys.js';
 import { isConnectionError } from '../redis/connect.js';
-import type { Registry } from '../registry/registry.js';
+import type { Entry, Registry } from '../registry/registry.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import type { Queues } from './queues.js';
 import { type TaskView, readTasks } from './view.js';
@@ -28,15 +28,19 @@ export class TaskReader {
 
   /** One round trip for live tasks; two more if some are not live, which may have ended and are looked for on every queue. */
   async locate(ids: readonly string[]): Promise<Located> {
+    const entries = await this.#registry.find(ids);
+    return this.locateEntries(new Map(ids.map((id, index) => [id, entries[index] ?? null])));
+  }
+
+  /** The same for ids whose entries are known: null for one that is not live. */
+  async locateEntries(entries: ReadonlyMap<string, Entry | null>): Promise<Located> {
     const located: Located = { byQueue: new Map(), foreign: new Map() };
     const rest: string[] = [];
-    const entries = await this.#registry.find(ids);
-    entries.forEach((entry, index) => {
-      const id = ids[index] as string;
+    for (const [id, entry] of entries) {
       if (entry?.queue) push(located.byQueue, entry.queue, id);
       else if (entry) located.foreign.set(id, entry.item);
       else rest.push(id);
-    });
+    }
     if (rest.length > 0) await this.#locateEnded(rest, located.byQueue);
     return located;
   }

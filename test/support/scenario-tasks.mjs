@@ -1,4 +1,5 @@
 // The task module of the workers in test/scenario/: plain JavaScript, as a service would name it in TASK_MODULES.
+import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { defineHandler, defineTask } from '../../dist/worker/index.js';
@@ -10,8 +11,8 @@ const task = defineTask({
 });
 /** Waits for ever in a worker that was started with HOLD=yes, and returns the pid of any other. */
 const hold = defineTask({ name: 'scenario.hold', input: z.object({}) });
-/** Emits and reports progress every 20 ms for `ms`, each with its pid, whatever its signal says; it logs what that says. */
-const ticker = defineTask({ name: 'scenario.ticker', input: z.object({ ms: z.number() }) });
+/** Emits and reports progress every 20 ms, each with its pid, until a file exists; its signal it only writes to the log. */
+const ticker = defineTask({ name: 'scenario.ticker', input: z.object({ file: z.string() }) });
 /** Says one word and burns CPU for ever. */
 const spin = defineTask({ name: 'scenario.spin', input: z.object({}) });
 
@@ -30,8 +31,7 @@ export default [
   defineHandler(ticker, async ({ input, signal, attempt, log, emit, progress }) => {
     log.info(`begins, attempt ${attempt}`);
     signal.addEventListener('abort', () => log.info(`is aborted with ${signal.reason.name}`));
-    const endsAt = performance.now() + input.ms;
-    for (let tick = 0; performance.now() < endsAt; tick += 1) {
+    for (let tick = 1; tick === 1 || !existsSync(input.file); tick += 1) {
       emit({ pid: process.pid, tick });
       progress({ pid: process.pid, tick });
       await delay(20);

@@ -15,9 +15,9 @@ export const scenarioTask = defineTask({
   retention: { completed: kept, failed: kept },
 });
 
-/** Its result is the pid of the worker that ran it. */
+/** The results of these are the pid of the worker that ran them. */
 export const scenarioHold = defineTask({ name: 'scenario.hold', input: z.object({}), output: z.number(), retention: { completed: kept, failed: kept } });
-export const scenarioTicker = defineTask({ name: 'scenario.ticker', input: z.object({ ms: z.number() }), output: z.number() });
+export const scenarioTicker = defineTask({ name: 'scenario.ticker', input: z.object({ file: z.string() }), output: z.number() });
 
 export const scenarioSpin = defineTask({ name: 'scenario.spin', input: z.object({}) });
 

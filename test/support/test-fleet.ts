@@ -7,7 +7,7 @@ import { createLoggerFactory } from '../../shared/logger.js';
 import { resolveSettings } from '../../shared/settings.js';
 import { type ConnectedSettings, type Store, openStore } from '../../shared/store.js';
 import type { TaskHandler } from '../../shared/task/handler.js';
-import { type FleetWorker, createWorker } from '../../worker/index.js';
+import { type FleetWorker, type WorkerConfig, createWorker } from '../../worker/index.js';
 import { type TestRedis, type TestRedisOptions, startTestRedis } from './redis.js';
 
 /** A redis-server, and what tests open on it. `stop` closes all of it, in the order that lets each end cleanly. */
@@ -45,7 +45,7 @@ export class TestFleet {
   }
 
   /** A worker with these handlers beside the built-in ones, taking tasks when this resolves. */
-  async worker(keyPrefix: string, handlers: readonly TaskHandler[], config: Partial<ProducerConfig> = {}): Promise<FleetWorker> {
+  async worker(keyPrefix: string, handlers: readonly TaskHandler[], config: Partial<WorkerConfig> = {}): Promise<FleetWorker> {
     const settings = { redisUrl: this.redis.url, logLevel: 'silent', keyPrefix, shutdownTimeoutMs: 0, stopGraceMs: 100, ...config } as const;
     const worker = await createWorker({ ...settings, handlers });
     this.#opened.push(() => worker.stop());

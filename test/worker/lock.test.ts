@@ -85,6 +85,8 @@ describe('A task whose lock is lost', () => {
     await fleet.client.del(lockOf(id));
     await assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
     assert.equal(task.calls.length, 1);
+    const view = await producer.get(id);
+    assert.deepEqual([view?.stop?.via, view?.attempt], ['fence', 1]);
   });
 
   it('leaves the registry when the answer to its end was lost', async () => {

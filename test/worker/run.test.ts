@@ -4,7 +4,7 @@ import { type AbortCause, LockLost, ShuttingDown, StopRequested, TimedOut } from
 import { Run } from '../../worker/run.js';
 
 const newRun = () => new Run({ id: 'one', queue: 'q', name: 'a.task', item: '', token: 't', lockMs: 15_000, lockedAt: Date.now() });
-const HEARD = { reason: 'why', by: 'who', recordedAt: null };
+const HEARD = { reason: 'why', by: 'who', at: 1 };
 
 describe('Run', () => {
   const causes = { stop: () => new StopRequested(), timeout: () => new TimedOut(5), shutdown: () => new ShuttingDown(), 'lock-lost': () => new LockLost() } as const;
@@ -46,12 +46,11 @@ describe('Run', () => {
     assert.equal(run.signal, signal);
   });
 
-  it('keeps the first stop, unless only a later one is recorded', () => {
+  it('keeps the first stop that it hears of', () => {
     const run = newRun();
     run.requestStop(HEARD);
-    run.requestStop({ reason: 'other', by: null, recordedAt: 5 });
-    run.requestStop({ reason: 'third', by: null, recordedAt: 6 });
-    assert.deepEqual(run.stop, { reason: 'other', by: null, recordedAt: 5 });
+    run.requestStop({ reason: 'other', by: null, at: 5 });
+    assert.deepEqual(run.stop, HEARD);
     assert.equal((run.signal.reason as StopRequested).reason, 'why');
   });
 

@@ -55,13 +55,13 @@ export class EntryCheck {
     const entries = await this.#compare(listed);
     const now = Date.now();
     const gone = entries.filter(({ place }) => place === null);
+    const over = entries.filter(({ place }) => place !== null && isOver(place));
     const live = entries.filter(({ place }) => place !== null && !isOver(place));
-    // An entry of unknown age begins to age now.
-    const ageless = gone.filter(({ score }) => score === null);
     const old = gone.filter(({ score }) => score !== null && now - Number(score) >= this.#graceMs);
-    const over = entries.filter(({ place, score }) => place !== null && isOver(place) && now - Number(score ?? 0) >= OVER_GRACE_MS);
-    await this.#age(ageless, now);
-    const removed = await this.#drop([...old, ...over]);
+    const left = over.filter(({ score }) => score !== null && now - Number(score) >= OVER_GRACE_MS);
+    // An entry of unknown age begins to age now: its registration may be under way.
+    await this.#age([...gone, ...over].filter(({ score }) => score === null), now);
+    const removed = await this.#drop([...old, ...left]);
     const registered = await this.#complete(live);
     const inherited = await this.#inheritStops(live);
     return { young: gone.length - old.length, removed, registered, inherited };

@@ -15,11 +15,11 @@ export interface ReconcilerOptions {
   readonly limit?: number;
 }
 
-/** How far a run came. */
+/** How far a run has come. */
 interface Cursors {
   /** Of HSCAN. */
-  readonly entries: string;
-  readonly jobs: JobPosition | null;
+  entries: string;
+  jobs: JobPosition | null;
 }
 
 type Counts = { -readonly [Name in keyof RegistryReconcileOutput]: RegistryReconcileOutput[Name] };
@@ -49,13 +49,14 @@ export class Reconciler {
   async run(signal?: AbortSignal): Promise<RegistryReconcileOutput> {
     const startedAt = performance.now();
     const counts: Counts = { entries: 0, young: 0, removed: 0, jobs: 0, registered: 0, settled: 0, inherited: 0, early: 0, complete: false, took_ms: 0 };
-    let cursors = await this.#load();
+    const cursors = await this.#load();
     try {
       await this.#carryOutEarlyStops(counts);
-      cursors = { ...cursors, jobs: await this.#walkJobs(cursors.jobs, counts, signal) };
-      cursors = { ...cursors, entries: await this.#walkEntries(cursors.entries, counts, signal) };
+      await this.#walkJobs(cursors, counts, signal);
+      await this.#walkEntries(cursors, counts, signal);
     } catch (error) {
-      await this.#saveCursors(cursors).catch(() => undefined); // the next run begins where the last one did
+      // With the page that failed. Should it not be saved, pages are looked at twice, no more.
+      await this.#saveCursors(cursors).catch(() => undefined);
       throw error;
     }
     counts.complete = cursors.entries === '0' && cursors.jobs === null;
@@ -67,12 +68,11 @@ export class Reconciler {
   }
 
   /** Entries without a job go, those of ended jobs too; what is listed in part is completed. */
-  async #walkEntries(from: string, counts: Counts, signal: AbortSignal | undefined): Promise<string> {
+  async #walkEntries(cursors: Cursors, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
     const { redis, keys } = this.#options.store;
-    let cursor = from;
     do {
       signal?.throwIfAborted();
-      const [next, flat] = await redis.hscan(keys.taskQueues, cursor, 'COUNT', PAGE);
+      const [next, flat] = await redis.hscan(keys.taskQueues, cursors.entries, 'COUNT', PAGE);
       const listed = new Map(flat.flatMap((id, index) => (index % 2 === 0 ? [[id, flat[index + 1] as string] as const] : [])));
       if (listed.size > 0) {
         const { young, removed, registered, inherited } = await this.#check.check(listed);
@@ -82,28 +82,28 @@ export class Reconciler {
         counts.registered += registered;
         counts.inherited += inherited;
       }
-      cursor = next;
-    } while (cursor !== '0' && counts.entries < this.#limit);
-    return cursor;
+      cursors.entries = next;
+    } while (cursors.entries !== '0' && counts.entries < this.#limit);
   }
 
   /** Jobs that are not in the registry are registered again; recorded stops of dead owners are settled. */
-  async #walkJobs(from: JobPosition | null, counts: Counts, signal: AbortSignal | undefined): Promise<JobPosition | null> {
+  async #walkJobs(cursors: Cursors, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
     const { redis, keys, stopper } = this.#options.store;
     const dead = await deadWorkers(redis, keys);
-    let position = from;
     do {
       signal?.throwIfAborted();
-      const { queue, ids, next } = await this.#lists.page(position, PAGE);
+      const { queue, ids, next } = await this.#lists.page(cursors.jobs, PAGE);
+      let settled = 0;
       if (ids.length > 0) {
         counts.jobs += ids.length;
         const answers = await stopper.settleStopped(new Map([[queue, ids]]), dead);
-        counts.settled += [...answers.values()].filter(({ kind }) => kind === 'cancelled').length;
+        settled = [...answers.values()].filter(({ kind }) => kind === 'cancelled').length;
+        counts.settled += settled;
         counts.registered += await this.#registerMissing(queue, ids);
       }
-      position = next;
-    } while (position !== null && counts.jobs < this.#limit);
-    return position;
+      // What was settled has left its list, and what comes after it has moved up.
+      cursors.jobs = next && { ...next, offset: Math.max(0, next.offset - settled) };
+    } while (cursors.jobs !== null && counts.jobs < this.#limit);
   }
 
   async #registerMissing(queue: string, ids: readonly string[]): Promise<number> {
