@@ -13,8 +13,8 @@ interface Retried {
   readonly id: string;
   readonly queue: string;
   readonly options: TaskJobOptions;
-  /** True for the child of a task that was stopped: that stop holds for its children and would end this one, too. It is on its own from now on. */
-  readonly detached: boolean;
+  /** Whether the options are others than before. */
+  readonly changed: boolean;
 }
 
 /** How long the end of the last run may take to reach the registry; a worker writes it within a few ms. */
@@ -54,10 +54,12 @@ export class TaskRetry {
     const { redis, keys } = this.#store;
     return Promise.all(
       views.map(async (view) => {
-        const { childOf, ...rest } = parseOptions(await redis.hget(keys.jobs(view.queue) + view.id, 'opts'));
+        // A deadline was for the first run: whoever retries wants it to start.
+        const { childOf, deadline, ...rest } = parseOptions(await redis.hget(keys.jobs(view.queue) + view.id, 'opts'));
+        // The stop of a parent holds for its children, and would end this one again: it is on its own from now on.
         const detached = childOf !== undefined && (await redis.hexists(keys.jobs(childOf.queue) + childOf.id, 'stop')) === 1;
         const options = detached || !childOf ? rest : { ...rest, childOf };
-        return { id: view.id, queue: view.queue, options, detached };
+        return { id: view.id, queue: view.queue, options, changed: detached || deadline !== undefined };
       }),
     );
   }
@@ -81,14 +83,14 @@ export class TaskRetry {
   }
 
   /** Clears the stop and moves the job in one transaction: nobody can have the one without the other. False if it had left the failed set. */
-  async #move({ id, queue, options, detached }: Retried): Promise<boolean> {
+  async #move({ id, queue, options, changed }: Retried): Promise<boolean> {
     const { redis, queues } = this.#store;
     // Before the transaction, which knows only scripts that the connection had been taught: a new queue teaches BullMQ's.
     const backend = queues.backend(queue);
     const transaction = createIORedisClient(redis).multi() as unknown as IRedisTransaction;
     const [failed, job, ...rest] = queues.scriptKeys(queue, 'failed', id, 'wait', 'meta', 'active', 'marker', 'prioritized', 'pc');
     const [events] = queues.scriptKeys(queue, 'events');
-    transaction.runCommand('clearStop', [failed, job, id, detached ? JSON.stringify(options) : '']);
+    transaction.runCommand('clearStop', [failed, job, id, changed ? JSON.stringify(options) : '']);
     // What `retryFinishedJob` does, which does it on its own connection at once.
     backend.execCommand(transaction, 'reprocessJob', [job, events, failed, ...rest, id, 'LPUSH', 'failedReason', 'failed', '1', '1']);
     const replies = (await transaction.exec()) ?? [];

@@ -5,6 +5,7 @@
  *
  * Why not `node --test`: on Node 20 it takes no patterns, sorts the files itself, and has no time limit for a test.
  */
+import { setMaxListeners } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -47,6 +48,7 @@ async function runFiles(): Promise<void> {
   process.execArgv.push('--import', new URL('./support/time-limit.mjs', import.meta.url).href);
   // Without this, the files' processes would outlive a runner that is asked to end.
   const interrupted = new AbortController();
+  setMaxListeners(0, interrupted.signal); // one for each file
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
 
   const count = new LeafCount();

@@ -71,7 +71,7 @@ export class Ladder {
       thread.kill();
     });
     const tooLate = (): void => {
-      if (!thread.started && deadline !== null) thread.kill(deadlineMissed(deadline));
+      if (!thread.started && deadline !== null && Date.now() >= deadline) thread.kill(deadlineMissed(deadline));
     };
     const start = deadline === null ? null : setTimeout(tooLate, Math.min(LONGEST_TIMER_MS, deadline - Date.now()));
     run.onAbort((cause) => {

@@ -8,6 +8,7 @@ import { defineTask } from '../../shared/task/definition.js';
 import { type TaskContext, defineHandler } from '../../shared/task/handler.js';
 import { deferred } from '../support/deferred.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { until } from '../support/until.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
@@ -118,6 +119,17 @@ for (const [when, cancel] of Object.entries(cancelledHow)) {
     });
   }
 }
+
+test('the new run is not bound to the deadline of the first', async () => {
+  const { producer, keyPrefix } = open();
+  const deadline = new Date(Date.now() + 50);
+  const { id } = await producer.enqueue(note, {}, { deadline });
+  await producer.stop(id);
+  await until(Date.now, (now) => now > deadline.getTime());
+  await producer.retry(id);
+  await fleet.worker(keyPrefix, [defineHandler(note, () => null)]);
+  assert.equal((await producer.waitUntilFinished(id)).state, 'completed');
+});
 
 test('a task is registered before a worker can see it, and its stop goes in the same transaction in which it comes back', async () => {
   const opened = open();

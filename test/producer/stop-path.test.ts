@@ -68,7 +68,7 @@ test('what an announcement said gives way to the record that was there first', a
   await fleet.worker(keyPrefix, [task.handler], { ...NO_POLL, onStep: gate.onStep });
   const { id } = await producer.enqueue(task.definition, {});
   const call = await task.call();
-  const ended = gate.holdNext('worker:ended');
+  const ended = gate.holdNext('worker:ended', id);
   await fleet.client.publish(createKeys(keyPrefix).commands, JSON.stringify({ action: 'stop', task_id: id, reason: 'heard', announced: true }));
   call.throws(await call.aborted);
   assert.equal(await ended.reached, id);

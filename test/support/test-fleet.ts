@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import type { Redis } from 'ioredis';
 import { type Producer, type ProducerConfig, createProducer } from '../../producer/index.js';
 import { type Keys, createKeys } from '../../shared/keys.js';
@@ -8,6 +7,7 @@ import { resolveSettings } from '../../shared/settings.js';
 import { type ConnectedSettings, type Store, openStore } from '../../shared/store.js';
 import type { TaskHandler } from '../../shared/task/handler.js';
 import { type FleetWorker, type WorkerConfig, createWorker } from '../../worker/index.js';
+import { Monitor } from './monitor.js';
 import { type TestRedis, type TestRedisOptions, startTestRedis } from './redis.js';
 
 /** A redis-server, and what tests open on it. `stop` closes all of it, in the order that lets each end cleanly. */
@@ -73,19 +73,14 @@ export class TestFleet {
 
   /** Every command that the server runs, from now until `stop` is called: each as its words. */
   async monitor(): Promise<{ readonly commands: string[][]; stop(): Promise<string[][]> }> {
-    const watched = await this.redis.client().monitor();
-    const commands: string[][] = [];
-    const end = `end-${randomUUID()}`;
-    watched.on('monitor', (_time: string, words: string[]) => {
-      commands.push(words);
-      if (words[1] === end) watched.emit('seen-end');
-    });
+    const monitor = await Monitor.open(this.redis.port);
+    const { commands } = monitor;
     const stop = async (): Promise<string[][]> => {
-      const seen = once(watched, 'seen-end');
+      const end = `end-${randomUUID()}`;
       await this.client.echo(end);
-      await seen;
-      watched.disconnect();
-      return commands.filter(([, first]) => first !== end);
+      await monitor.seen('echo', end);
+      monitor.close();
+      return commands.filter(([name = '', first]) => first !== end && !HANDSHAKE.has(name));
     };
     return { commands, stop };
   }
@@ -96,5 +91,8 @@ export class TestFleet {
     return Object.fromEntries([...lines].map(([, name, calls]) => [name as string, Number(calls)]));
   }
 }
+
+/** What a connection sends when it is made. */
+const HANDSHAKE: ReadonlySet<string> = new Set(['info', 'client', 'hello', 'auth', 'select']);
 
 export const EMPTY_REGISTRY = { tasks: 0, queues: 0, live: 0, items: 0 };
