@@ -3,6 +3,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { identifyProcess } from '../../../shared/redis/process-identity.js';
 import { type NodeProcess, spawnNode } from '../../support/processes.js';
 
 const LIMIT_MS = 60_000;
@@ -21,13 +22,10 @@ function pidsOf(demo: NodeProcess): number[] {
   return [demo.pid, ...Array.from(demo.stdout.text.matchAll(/^ {2}\S.* pid (\d+)\b/gm), ([, pid]) => Number(pid))];
 }
 
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+/** Those that still run. One that has ended and waits to be reaped by the system is gone. */
+async function running(pids: readonly number[]): Promise<number[]> {
+  const found = await Promise.all(pids.map(identifyProcess));
+  return found.flatMap((process) => (process ? [process.pid] : []));
 }
 
 describe('the demo', () => {
@@ -51,7 +49,7 @@ describe('the demo', () => {
     // Said by the demo after it has looked: what is left in its group by now, `spawnNode` has killed.
     assert.match(demo.stdout.text, /^All 4 processes have ended and the temporary folder is gone\.$/m);
     assert.equal(new Set(pidsOf(demo)).size, 5);
-    assert.deepEqual(pidsOf(demo).filter(isRunning), []);
+    assert.deepEqual(await running(pidsOf(demo)), []);
     assert.deepEqual(await leftFiles(), []);
   });
 
@@ -60,7 +58,7 @@ describe('the demo', () => {
     await demo.waitForLine(/^ {2}npx taskfleet task list/, { timeoutMs: LIMIT_MS });
     demo.kill('SIGINT');
     assert.deepEqual(await demo.exit, { code: 0, signal: null });
-    assert.deepEqual(pidsOf(demo).filter(isRunning), []);
+    assert.deepEqual(await running(pidsOf(demo)), []);
     assert.deepEqual(await leftFiles(), []);
   });
 
@@ -69,7 +67,7 @@ describe('the demo', () => {
     await demo.waitForLine(/Stopping chat-novel/, { timeoutMs: LIMIT_MS });
     demo.kill('SIGINT');
     assert.deepEqual(await demo.exit, { code: 130, signal: null });
-    assert.deepEqual(pidsOf(demo).filter(isRunning), []);
+    assert.deepEqual(await running(pidsOf(demo)), []);
     assert.deepEqual(await leftFiles(), []);
   });
 
