@@ -64,6 +64,7 @@ export class Enqueuer {
   }
 
   async #add(task: PreparedTask, id: string, registered: boolean): Promise<EnqueuedTask> {
+    if (registered && this.#onStep) await this.#onStep('enqueue:registered', id);
     if (task.id !== null) return this.#addOnce(task, id, registered);
     await this.#write(task, id, { registered });
     return enqueued(task, id, task.item, false);

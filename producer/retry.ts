@@ -23,9 +23,9 @@ const PAUSE_MS = 10;
 
 /** Brings tasks back that failed or were cancelled. */
 export class TaskRetry {
-  readonly #store: Pick<Store, 'redis' | 'queues' | 'reader' | 'registry' | 'keys'>;
+  readonly #store: Pick<Store, 'redis' | 'queues' | 'reader' | 'registry' | 'keys' | 'earlyStops'>;
 
-  constructor(store: Pick<Store, 'redis' | 'queues' | 'reader' | 'registry' | 'keys'>) {
+  constructor(store: Pick<Store, 'redis' | 'queues' | 'reader' | 'registry' | 'keys' | 'earlyStops'>) {
     this.#store = store;
   }
 
@@ -39,6 +39,8 @@ export class TaskRetry {
     const before = await reader.read(ids);
     const tasks = await this.#readOptions([...new Set(ids)].map((id) => checkRetryable(id, before.get(id))));
     await this.#untilUnregistered(tasks);
+    // One that was left for the first run, and whose enqueuer did not live to clear it, is not meant for this one.
+    await this.#store.earlyStops.clear(tasks.map(({ id }) => id));
     await this.#register(tasks);
     const moves = await Promise.allSettled(tasks.map((task) => this.#move(task)));
     const missed = tasks.filter((_, index) => !(moves[index]?.status === 'fulfilled' && moves[index].value));

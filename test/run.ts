@@ -15,7 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { LeafCount } from './support/leaf-count.js';
 
 /** Fast ones first, so that a plain mistake shows within seconds. */
-const FOLDERS = ['shared', 'producer', 'worker', 'dashboard', 'cli', 'contract', 'scenario', 'package'];
+const FOLDERS = ['shared', 'producer', 'worker', 'dashboard', 'cli', 'contract', 'model', 'scenario', 'package'];
 /** For what the limit of each test does not see: hooks, and a process that does not end. */
 const FILE_LIMIT_MS = 600_000;
 const FILES_AT_ONCE = 2;

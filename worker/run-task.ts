@@ -144,7 +144,8 @@ export class TaskRunner {
     const { redis, keys } = this.#options.store;
     const { reason, by, at } = run.stop ?? { reason: null, by: null, at: Date.now() };
     const heard = formatStop({ reason, by, at });
-    const stop = parseStop(await redis.keepStop(keys.jobs(run.queue) + run.id, heard, describeStop(reason, by)), null);
+    const job = keys.jobs(run.queue) + run.id;
+    const stop = parseStop(await redis.keepStop(job, `${job}:lock`, heard, describeStop(reason, by), run.token), null);
     if (stop) run.stop = { reason: stop.reason, by: stop.by, at: stop.at.getTime() };
   }
 

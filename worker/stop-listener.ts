@@ -133,8 +133,9 @@ export class StopListener extends Service {
     for (const id of ids) {
       const [run, ...others] = runs.find(id);
       if (!run) this.#remember(id, now + REMEMBER_MS);
-      else if (others.length === 0) run.requestStop({ reason, by, at: recordedAt ?? now });
-      // Which of them is meant is in the record alone, once it is written.
+      // Not one that was recorded before this run: it may be late, and have ended the run before a retry.
+      else if (others.length === 0 && (recordedAt ?? now) >= run.startedAt) run.requestStop({ reason, by, at: recordedAt ?? now });
+      // Which run is meant is in the record alone, once it is written.
       else if (recordedAt !== null) void this.readStops();
     }
     if (recordedAt !== null || announced) return;

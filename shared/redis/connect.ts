@@ -41,6 +41,8 @@ export function connect({ settings, policy, logger, name, lazy = false, resend =
     // RESP2: the shape of a reply does not depend on the server's version.
     protocol: 2 as const,
     enableOfflineQueue: waits,
+    // Whoever subscribes does it again by itself. ioredis would do it too, and leave a refusal to end the process.
+    autoResubscribe: false,
     // With 0, not with autoResendUnfulfilledCommands: that leaves the promise of such a command open for ever.
     maxRetriesPerRequest: resend ? (waits ? null : 1) : 0,
     socketTimeout: waits ? WAITING_SOCKET_TIMEOUT_MS : FAST_SOCKET_TIMEOUT_MS,

@@ -82,10 +82,16 @@ const UNHEARD_RECHECK_MS = 250;
 export class Stopper {
   readonly #options: StopperOptions;
   readonly #settler: Settler;
+  readonly #open = new Set<Promise<unknown>>();
 
   constructor(options: StopperOptions) {
     this.#options = options;
     this.#settler = new Settler(options);
+  }
+
+  /** Resolves when nothing is being stopped. Whoever closed the connection before would leave tasks under a lock that nobody holds. */
+  async idle(): Promise<void> {
+    while (this.#open.size > 0) await Promise.allSettled(this.#open);
   }
 
   /**
@@ -94,7 +100,7 @@ export class Stopper {
    * round for ever.
    */
   request(ids: readonly string[], request: StopRequest): Promise<Map<string, StopAnswer>> {
-    return this.#stop(ids, request, ({ kind }) => kind === 'recorded' || kind === 'cancelled', null);
+    return this.#keep(this.#stop(ids, request, ({ kind }) => kind === 'recorded' || kind === 'cancelled', null));
   }
 
   /**
@@ -104,7 +110,7 @@ export class Stopper {
   async requestItem(item: string, request: StopRequest): Promise<Map<string, StopAnswer>> {
     const { redis, keys, registry } = this.#options;
     const entries = await registry.findItem(item);
-    const answers = await this.#stop([...entries.keys()], request, () => true, entries);
+    const answers = await this.#keep(this.#stop([...entries.keys()], request, () => true, entries));
     // Entries that a crash left behind would keep the item busy for ever.
     const gone = [...answers].flatMap(([id, { kind }]) => (kind === 'not_found' ? [id] : []));
     if (gone.length > 0) await redis.srem(keys.item(item), ...gone);
@@ -129,13 +135,24 @@ export class Stopper {
   }
 
   /** The same for tasks of known queues. `dead` are the ids of dead workers. */
-  async settleStopped(byQueue: ReadonlyMap<string, string[]>, dead: readonly string[]): Promise<Map<string, StopAnswer>> {
+  settleStopped(byQueue: ReadonlyMap<string, string[]>, dead: readonly string[]): Promise<Map<string, StopAnswer>> {
+    return this.#keep(this.#settleStopped(byQueue, dead));
+  }
+
+  async #settleStopped(byQueue: ReadonlyMap<string, string[]>, dead: readonly string[]): Promise<Map<string, StopAnswer>> {
     const recording = { stop: '', text: describeStop(null, null), token: newToken(), dead };
     const found = await Promise.all(groupsOf(byQueue).map(({ queue, some }) => this.#record(queue, some, recording)));
     return this.#settle(found.flat(), recording.token);
   }
 
   /** `follows`: whether the children of a task with that answer are stopped too. `entries`: those of the ids, if they are known. */
+  #keep<Value>(work: Promise<Value>): Promise<Value> {
+    this.#open.add(work);
+    const end = (): void => void this.#open.delete(work);
+    work.then(end, end);
+    return work;
+  }
+
   async #stop(ids: readonly string[], request: StopRequest, follows: (answer: StopAnswer) => boolean, entries: ReadonlyMap<string, Entry | null> | null): Promise<Map<string, StopAnswer>> {
     const { reason, by, fromCommand = false } = request;
     const stop = { reason, by, at: Date.now() };

@@ -22,7 +22,9 @@ describe('A worker process that is frozen for longer than its locks hold', () =>
     fleet = await TestFleet.start();
     keys = createKeys(keyPrefix);
     producer = fleet.producer({ keyPrefix });
-    frozen = await startWorker(fleet.redis, keyPrefix, SETTINGS);
+    // No slot is left free: Redis would give the wake-up for the next task to a connection that fetches for this worker,
+    // and the heir would look for work by itself only after BullMQ's 5 s.
+    frozen = await startWorker(fleet.redis, keyPrefix, { ...SETTINGS, WORKER_CONCURRENCY: '2' });
   });
   after(async () => {
     frozen.kill('SIGCONT');

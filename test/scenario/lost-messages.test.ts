@@ -79,7 +79,10 @@ describe('Stops of tasks in two worker processes', () => {
       const unawaited = producer.stop(ids[19] as string);
       const receipts = await Promise.all([...early, ...amid]);
       const tookMs = performance.now() - pausedAt;
-      assert.equal((await unawaited).outcome, 'requested');
+      // Its announcement may have ended it before it was recorded.
+      const receipt = await unawaited;
+      if (receipt.outcome === 'cancelled') await checkTruth([receipt]);
+      else assert.equal(receipt.outcome, 'requested');
       assert.ok(tookMs >= PAUSE_MS, 'the pause fell between them');
       t.diagnostic(`Redis paused (${mode}) for ${PAUSE_MS} ms: the last stop was over ${Math.round(tookMs - PAUSE_MS)} ms after it`);
       assert.ok(tookMs <= PAUSE_MS + LIMIT_MS, `${tookMs} ms`);

@@ -103,8 +103,14 @@ export class EntryCheck {
   }
 
   async #age(entries: readonly Compared[], now: number): Promise<void> {
+    if (entries.length === 0) return;
     const { redis, keys } = this.#store;
-    if (entries.length > 0) await redis.zadd(keys.live, 'NX', ...entries.flatMap(({ id }) => [now, id]));
+    const ids = entries.map(({ id }) => id);
+    await redis.zadd(keys.live, 'NX', ...ids.flatMap((id) => [now, id]));
+    // Some may have come and ended since they were looked at: nobody would remove what is listed here alone.
+    const listed = await redis.hmget(keys.taskQueues, ...ids);
+    const over = ids.filter((_, index) => listed[index] === null);
+    if (over.length > 0) await redis.zrem(keys.live, ...over);
   }
 
   async #drop(entries: readonly Compared[]): Promise<number> {

@@ -61,6 +61,19 @@ describe('The reconciler and the entries of the registry', () => {
     assert.deepEqual(await rec.run(), { entries: 2, removed: 2, complete: true });
   });
 
+  it('leaves nothing of a task that ends while its entry begins to age', async () => {
+    await rec.register('quick', { ageMs: null });
+    const { redis } = rec.store;
+    const zadd = redis.zadd.bind(redis) as (...words: unknown[]) => Promise<number>;
+    const late = async (key: string, ...words: unknown[]): Promise<number> => {
+      await rec.unregister('quick');
+      return zadd(key, ...words);
+    };
+    redis.zadd = late as typeof redis.zadd;
+    await rec.run();
+    assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
+  });
+
   it('leaves an entry that was registered anew since it was looked at', async () => {
     await rec.register('again', { item: 'chat-1' });
     const { redis } = rec.store;

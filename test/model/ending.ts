@@ -1,0 +1,80 @@
+import { isTerminal } from '../../shared/task/state.js';
+import { EMPTY_REGISTRY } from '../support/test-fleet.js';
+import { until } from '../support/until.js';
+import { QUEUE } from './arena.js';
+import { lifeOf } from './facts.js';
+import type { World } from './world.js';
+
+/** Longer than anything here takes: after it, something hangs. */
+const PATIENCE_MS = 5_000;
+/** The reconciler leaves entries alone that are younger. */
+const OLD_MS = 10_000;
+
+/** Lets everything end that has not, and checks that nothing is left of it. */
+export async function bringToEnd(world: World): Promise<void> {
+  const { model, gates } = world;
+  gates.open();
+  const deadline = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const busy = world.busy;
+    const views = await world.observe();
+    model.acknowledge();
+    model.check();
+    const live = [...views.values()].filter(({ state }) => !isTerminal(state));
+    if (live.length === 0 && !busy) break;
+    if (performance.now() > deadline) {
+      for (const { id, state } of live) model.violated(`${model.byId(id)?.label} is still ${state}: ${await world.describe(id)}`);
+      if (busy) model.violated('something that was asked for has no answer');
+      model.check();
+    }
+    endCalls(world);
+    await world.wake();
+    await settleTheDead(world, busy);
+    await new Promise(setImmediate);
+  }
+  for (const call of world.open) call.end('returns');
+  await checkNothingLeft(world);
+}
+
+/** A handler whose task was stopped must hear of it; all others end by themselves. */
+function endCalls(world: World): void {
+  for (const call of world.open) {
+    const { task, life, worker, abortedBy } = call;
+    const mustHear = !worker.dead && life === lifeOf(task) && life.end === null && world.model.isStopped(task);
+    if (abortedBy) call.end('throws');
+    else if (!mustHear) call.end('returns');
+  }
+}
+
+async function settleTheDead(world: World, busy: boolean): Promise<void> {
+  for (const worker of world.died) await world.expireLocks(worker, { settling: !busy });
+  await world.findStalled();
+  if (world.died.length > 0) await world.reconcile(60_000);
+}
+
+async function checkNothingLeft(world: World): Promise<void> {
+  const { arena, model, died } = world;
+  const { client } = arena.fleet;
+  const { keys } = arena.store;
+  const size = () => arena.fleet.registrySize(arena.prefix);
+  const isEmpty = (now: typeof EMPTY_REGISTRY) => Object.values(now).every((count) => count === 0);
+  if (died.length > 0) {
+    // What died may not have come to it; the reconciler does, once the entries are old enough.
+    for (const id of await client.zrange(keys.live, '0', '-1')) await client.zadd(keys.live, 'XX', Date.now() - OLD_MS, id);
+    await world.reconcile(0);
+  }
+  await until(size, isEmpty).catch(async () => model.violated(`left in the registry: ${JSON.stringify(await size())}`));
+  const idle = () => arena.alive.flatMap(({ launcher }) => launcher.status().running);
+  await until(idle, (running) => running.length === 0).catch(() => model.violated(`still running: ${idle().join()}`));
+  const jobs = keys.jobs(QUEUE);
+  const [active, waiting, delayed, early, locks] = await Promise.all([client.llen(`${jobs}active`), client.llen(`${jobs}wait`), client.zcard(`${jobs}delayed`), client.hlen(keys.earlyStops), client.keys(`${jobs}*:lock`)]);
+  if (active + waiting + delayed + early + locks.length > 0) model.violated(`left behind: ${JSON.stringify({ active, waiting, delayed, early, locks })}`);
+  for (const worker of died) {
+    await client.zrem(keys.workers, worker.id);
+    // It was only cut off, it turns out. What it still has to say is refused, and it ends sooner.
+    Object.assign(worker, { dead: false, retiring: true });
+    await arena.readmit(worker.user);
+  }
+  await world.observe();
+  model.check();
+}

@@ -1,0 +1,38 @@
+import { randomInt } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { assert, asyncProperty } from 'fast-check';
+import { TestFleet } from '../support/test-fleet.js';
+import { commands } from './commands.js';
+import { Runs } from './runs.js';
+
+/** `RUNS=2000 SEED=42 npm run test:long`: how many runs, and the seed of the first. */
+const COUNT = Number(process.env['RUNS'] ?? 60);
+const SEED = Number(process.env['SEED'] ?? randomInt(2 ** 31));
+/** Runs of one test, which has two minutes. */
+const BATCH = 250;
+/** The rest is for finding the smallest run that fails. */
+const LIMIT_MS = 100_000;
+
+describe('A fleet of which anything is asked, in any order,', () => {
+  let fleet: TestFleet;
+  let runs: Runs;
+
+  before(async () => {
+    console.log(`model: SEED=${SEED} RUNS=${COUNT}`);
+    fleet = await TestFleet.start();
+    runs = new Runs(fleet);
+  });
+  after(async () => {
+    await runs.close();
+    await fleet.stop();
+  });
+
+  for (let from = 0; from < COUNT; from += BATCH) {
+    const numRuns = Math.min(BATCH, COUNT - from);
+    const seed = SEED + from;
+    it(`ends each task once, stops what was stopped and leaves nothing behind (SEED=${seed} RUNS=${numRuns})`, async () => {
+      const property = asyncProperty(commands, async (list) => void (await runs.run(list)));
+      await assert(property, { seed, numRuns, interruptAfterTimeLimit: LIMIT_MS, includeErrorInReport: true });
+    });
+  }
+});

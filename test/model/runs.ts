@@ -1,0 +1,44 @@
+import { type AsyncCommand, asyncModelRun } from 'fast-check';
+import type { TestFleet } from '../support/test-fleet.js';
+import { Arena } from './arena.js';
+import { bringToEnd } from './ending.js';
+import type { Model } from './model.js';
+import { World } from './world.js';
+
+/** Makes one run after the other, on the same arena for as long as they leave it clean. */
+export class Runs {
+  readonly #fleet: TestFleet;
+  #arena: Arena | null = null;
+  readonly #abandoned: Promise<void>[] = [];
+
+  constructor(fleet: TestFleet) {
+    this.#fleet = fleet;
+  }
+
+  /** @throws an error with everything that happened, if something did not hold */
+  async run(commands: Iterable<AsyncCommand<Model, World>>): Promise<Model> {
+    const arena = this.#arena ?? (await Arena.open(this.#fleet));
+    this.#arena = null;
+    const world = new World(arena);
+    try {
+      await asyncModelRun(() => ({ model: world.model, real: world }), commands);
+      await bringToEnd(world);
+      this.#arena = arena;
+      return world.model;
+    } catch (error) {
+      this.#abandoned.push(this.#abandon(arena, world));
+      throw error;
+    }
+  }
+
+  async #abandon(arena: Arena, world: World): Promise<void> {
+    world.gates.open();
+    for (const call of world.open) call.end('throws');
+    await Promise.all(world.died.map(({ user }) => arena.readmit(user)));
+    await arena.close();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#abandoned, this.#arena?.close()]);
+  }
+}
