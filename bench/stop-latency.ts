@@ -30,8 +30,8 @@ export interface StopLatency {
  * subscribed in all; the others are in a process of their own.
  */
 export async function measureStops(redisUrl: string, { rounds, workers }: { rounds: number; workers: number }): Promise<StopLatency> {
-  const child = start('./stop-worker.ts', [redisUrl]);
-  const crowd = workers > 1 ? start('./stop-crowd.ts', [redisUrl, String(workers - 1)]) : null;
+  const child = startChild('./stop-worker.ts', [redisUrl]);
+  const crowd = workers > 1 ? startChild('./stop-crowd.ts', [redisUrl, String(workers - 1)]) : null;
   if (crowd) await once(crowd, 'message');
   const seen = new Sightings(child);
   const publisher = new Redis(redisUrl, { protocol: 2 });
@@ -49,15 +49,15 @@ export async function measureStops(redisUrl: string, { rounds, workers }: { roun
   } finally {
     await producer.close();
     publisher.disconnect();
-    await Promise.all([child, crowd].map((one) => one && end(one)));
+    await Promise.all([child, ...(crowd ? [crowd] : [])].map(endChild));
   }
 }
 
-function start(file: string, args: readonly string[]): ChildProcess {
+function startChild(file: string, args: readonly string[]): ChildProcess {
   return fork(new URL(file, import.meta.url), args, { execArgv: ['--import', 'tsx'] });
 }
 
-async function end(child: ChildProcess): Promise<void> {
+async function endChild(child: ChildProcess): Promise<void> {
   const gone = once(child, 'exit');
   child.disconnect();
   await gone;

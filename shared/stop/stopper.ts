@@ -1,22 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { uuidv7 } from 'uuidv7';
 import { chunks } from '../chunks.js';
 import { messageOf } from '../errors.js';
-import type { Keys } from '../keys.js';
-import type { Logger } from '../logger.js';
 import { deadWorkers } from '../registry/dead-workers.js';
-import type { Entry, Registry } from '../registry/registry.js';
-import type { RecordedStop, ScriptedRedis } from '../scripts/define-scripts.js';
+import type { Entry } from '../registry/registry.js';
 import type { StepHook } from '../step-hook.js';
-import type { Queues } from '../task/queues.js';
 import { writeState } from '../task/event-stream.js';
 import type { Located, TaskReader } from '../task/task-reader.js';
-import { type StopAnswer, answerOf } from './answer.js';
+import type { StopAnswer } from './answer.js';
 import { describeStop } from './cause.js';
 import { formatCommands } from './command.js';
-import type { EarlyStops } from './early-stops.js';
 import { formatStop } from './record.js';
-import { type HeldJob, Settler } from './settler.js';
+import { type FoundTask, type RecorderOptions, StopRecorder, groupsOf, newToken } from './recorder.js';
 
 export interface StopRequest {
   readonly reason: string | null;
@@ -25,15 +19,8 @@ export interface StopRequest {
   readonly fromCommand?: boolean;
 }
 
-export interface StopperOptions {
-  readonly redis: ScriptedRedis;
-  readonly queues: Queues;
-  readonly registry: Registry;
-  readonly earlyStops: EarlyStops;
+export interface StopperOptions extends RecorderOptions {
   readonly reader: TaskReader;
-  readonly keys: Keys;
-  readonly lockMs: number;
-  readonly logger: Logger;
   readonly onStep?: StepHook | undefined;
 }
 
@@ -44,20 +31,6 @@ interface PlainStop {
   readonly at: number;
 }
 
-interface Recording {
-  readonly stop: string;
-  readonly text: string;
-  readonly token: string;
-  readonly dead: readonly string[];
-}
-
-/** A task that the script has looked at. */
-interface Found {
-  readonly id: string;
-  readonly queue: string;
-  readonly recorded: RecordedStop;
-}
-
 interface RoundResult {
   readonly answer: StopAnswer;
   /** Whether its handler has enqueued others. */
@@ -65,8 +38,6 @@ interface RoundResult {
 }
 
 const NOT_FOUND: RoundResult = { answer: { kind: 'not_found' }, kids: false };
-/** Tasks of one script: it holds up Redis. */
-const RECORD_AT_ONCE = 1_000;
 /** Tasks of one round: what a script takes must be settled before its lock runs out. */
 const ROUND = 10_000;
 /** A stop of so few tasks is announced before it is recorded. */
@@ -81,12 +52,12 @@ const UNHEARD_RECHECK_MS = 250;
  */
 export class Stopper {
   readonly #options: StopperOptions;
-  readonly #settler: Settler;
+  readonly #recorder: StopRecorder;
   readonly #open = new Set<Promise<unknown>>();
 
   constructor(options: StopperOptions) {
     this.#options = options;
-    this.#settler = new Settler(options);
+    this.#recorder = new StopRecorder(options);
   }
 
   /** Resolves when nothing is being stopped. Whoever closed the connection before would leave tasks under a lock that nobody holds. */
@@ -141,11 +112,11 @@ export class Stopper {
 
   async #settleStopped(byQueue: ReadonlyMap<string, string[]>, dead: readonly string[]): Promise<Map<string, StopAnswer>> {
     const recording = { stop: '', text: describeStop(null, null), token: newToken(), dead };
-    const found = await Promise.all(groupsOf(byQueue).map(({ queue, some }) => this.#record(queue, some, recording)));
-    return this.#settle(found.flat(), recording.token);
+    const found = await Promise.all(groupsOf(byQueue).map(({ queue, some }) => this.#recorder.record(queue, some, recording)));
+    return this.#recorder.settle(found.flat(), recording.token);
   }
 
-  /** `follows`: whether the children of a task with that answer are stopped too. `entries`: those of the ids, if they are known. */
+  /** Until it is over, the connection is not to be closed. */
   #keep<Value>(work: Promise<Value>): Promise<Value> {
     this.#open.add(work);
     const end = (): void => void this.#open.delete(work);
@@ -153,6 +124,7 @@ export class Stopper {
     return work;
   }
 
+  /** `follows`: whether the children of a task with that answer are stopped too. `entries`: those of the ids, if they are known. */
   async #stop(ids: readonly string[], request: StopRequest, follows: (answer: StopAnswer) => boolean, entries: ReadonlyMap<string, Entry | null> | null): Promise<Map<string, StopAnswer>> {
     const { reason, by, fromCommand = false } = request;
     const stop = { reason, by, at: Date.now() };
@@ -191,62 +163,21 @@ export class Stopper {
     const recording = { stop: formatStop(stop), text: describeStop(reason, by), token: newToken(), dead: [] };
     const groups = groupsOf(byQueue);
     // All at once, the intents first: the connection keeps the order, so whoever hears the message finds its intent.
-    const recorded = groups.map(({ queue, some }) => this.#record(queue, some, recording));
+    const recorded = groups.map(({ queue, some }) => this.#recorder.record(queue, some, recording));
     const ours = groups.flatMap(({ some }) => some);
     const { onStep } = this.#options;
     if (onStep) await Promise.all(recorded).then(() => Promise.all(ours.map((id) => onStep('stop:recorded', id))));
     const publishing = this.#publish(formatCommands(ours, { reason, by, recordedAt: stop.at, announced: false }));
-    const found = await this.#recordEarly((await Promise.all(recorded)).flat(), recording);
+    const found = await this.#recorder.recordEarly((await Promise.all(recorded)).flat(), recording);
     // Of many, the caller need not wait until all of this is written.
     if (found.length <= ANNOUNCED) this.#announceState(found);
     else setImmediate(() => this.#announceState(found));
-    const answers = await this.#settle(found, recording.token);
+    const answers = await this.#recorder.settle(found, recording.token);
     for (const { id, recorded: [, , kids] } of found) results.set(id, { answer: answers.get(id) as StopAnswer, kids: kids === '1' });
     const unheard = (await publishing) === 0;
     const running = found.flatMap(({ id, recorded: [what] }) => (what === 'active' ? [id] : []));
     if (unheard && running.length > 0) void this.#recheckUnheard(running);
     return results;
-  }
-
-  async #record(queue: string, ids: readonly string[], { stop, text, token, dead }: Recording): Promise<Found[]> {
-    const { redis, queues, keys, lockMs } = this.#options;
-    const recorded = await redis.recordStop(...queues.stopKeys(queue), keys.jobs(queue), stop, text, token, lockMs, JSON.stringify(dead), ...ids);
-    return ids.map((id, index) => ({ id, queue, recorded: recorded[index] as RecordedStop }));
-  }
-
-  /** Jobs that are missing may be on their way: see {@link EarlyStops}. */
-  async #recordEarly(found: Found[], recording: Recording): Promise<Found[]> {
-    const missing = found.filter(({ recorded: [what] }) => what === 'missing');
-    if (missing.length === 0) return found;
-    const entries = await this.#options.registry.find(missing.map(({ id }) => id));
-    const coming = missing.filter((_, index) => entries[index]?.queue);
-    const ids = coming.map(({ id }) => id);
-    if (ids.length === 0) return found;
-    await this.#options.earlyStops.leave(ids, recording.stop);
-    const again = new Map<string, Found>();
-    for (const { id, queue } of coming) for (const one of await this.#record(queue, [id], recording)) again.set(id, one);
-    await this.#options.earlyStops.clear(ids.filter((id) => again.get(id)?.recorded[0] !== 'missing'));
-    return found.map((one) => {
-      const now = again.get(one.id);
-      if (!now) return one;
-      return now.recorded[0] === 'missing' ? { ...now, recorded: ['left', recording.stop, null, null, null] } : now;
-    });
-  }
-
-  /** Settles what is held, and says what became of each. */
-  async #settle(found: readonly Found[], token: string): Promise<Map<string, StopAnswer>> {
-    const answers = new Map(found.map(({ id, queue, recorded }) => [id, answerOf(queue, recorded)]));
-    const held = found.flatMap(({ id, queue, recorded: [what, , , , options] }): HeldJob[] => {
-      const answer = answers.get(id);
-      if ((what !== 'taken' && what !== 'fenced') || answer?.kind !== 'recorded') return [];
-      return [{ id, queue, stop: answer.stop, via: what === 'taken' ? 'queue' : 'fence', options: options ?? '{}' }];
-    });
-    const settled = await this.#settler.settle(held, token);
-    for (const { id, stop, via } of held) {
-      const settledAt = settled.get(id);
-      if (settledAt) answers.set(id, { kind: 'cancelled', stop: { ...stop, via }, settledAt });
-    }
-    return answers;
   }
 
   async #childrenOf(parents: readonly string[]): Promise<string[]> {
@@ -255,7 +186,7 @@ export class Stopper {
   }
 
   /** Tells those who follow a task's events, if it has any yet. */
-  #announceState(found: readonly Found[]): void {
+  #announceState(found: readonly FoundTask[]): void {
     const { redis, keys, logger } = this.#options;
     for (const { id, recorded: [what] } of found) {
       if (what !== 'active' && what !== 'left') continue;
@@ -290,12 +221,4 @@ export class Stopper {
       this.#options.logger.debug({ error: messageOf(error) }, 'Could not look again at a stop that no worker heard');
     }
   }
-}
-
-function groupsOf(byQueue: ReadonlyMap<string, string[]>): { queue: string; some: string[] }[] {
-  return [...byQueue].flatMap(([queue, all]) => chunks(all, RECORD_AT_ONCE).map((some) => ({ queue, some })));
-}
-
-function newToken(): string {
-  return `stop:${uuidv7()}`;
 }

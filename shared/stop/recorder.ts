@@ -1,0 +1,105 @@
+import { uuidv7 } from 'uuidv7';
+import { chunks } from '../chunks.js';
+import type { Keys } from '../keys.js';
+import type { Logger } from '../logger.js';
+import type { Registry } from '../registry/registry.js';
+import type { RecordedStop, ScriptedRedis } from '../scripts/define-scripts.js';
+import type { Queues } from '../task/queues.js';
+import { type StopAnswer, answerOf } from './answer.js';
+import type { EarlyStops } from './early-stops.js';
+import { type HeldJob, Settler } from './settler.js';
+
+export interface RecorderOptions {
+  readonly redis: ScriptedRedis;
+  readonly queues: Queues;
+  readonly registry: Registry;
+  readonly earlyStops: EarlyStops;
+  readonly keys: Keys;
+  /** How long what a stop takes is its caller's to settle. */
+  readonly lockMs: number;
+  readonly logger: Logger;
+}
+
+/** What is written, and with which lock what nobody runs is taken. */
+export interface Recording {
+  /** As JSON; `''` to take only tasks whose stop was recorded before. */
+  readonly stop: string;
+  /** Of the deferred failure. */
+  readonly text: string;
+  readonly token: string;
+  /** Ids of dead workers. */
+  readonly dead: readonly string[];
+}
+
+/** A task that the script has looked at. */
+export interface FoundTask {
+  readonly id: string;
+  readonly queue: string;
+  readonly recorded: RecordedStop;
+}
+
+/** Tasks of one script: it holds up Redis. */
+const RECORD_AT_ONCE = 1_000;
+
+/** Writes stops to their tasks, and settles what nobody runs. */
+export class StopRecorder {
+  readonly #options: RecorderOptions;
+  readonly #settler: Settler;
+
+  constructor(options: RecorderOptions) {
+    this.#options = options;
+    this.#settler = new Settler(options);
+  }
+
+  /** The tasks in the order of the ids. */
+  async record(queue: string, ids: readonly string[], { stop, text, token, dead }: Recording): Promise<FoundTask[]> {
+    const { redis, queues, keys, lockMs } = this.#options;
+    const recorded = await redis.recordStop(...queues.stopKeys(queue), keys.jobs(queue), stop, text, token, lockMs, JSON.stringify(dead), ...ids);
+    return ids.map((id, index) => ({ id, queue, recorded: recorded[index] as RecordedStop }));
+  }
+
+  /** Jobs that are missing may be on their way: see {@link EarlyStops}. */
+  async recordEarly(found: FoundTask[], recording: Recording): Promise<FoundTask[]> {
+    const missing = found.filter(({ recorded: [what] }) => what === 'missing');
+    if (missing.length === 0) return found;
+    const entries = await this.#options.registry.find(missing.map(({ id }) => id));
+    const coming = missing.filter((_, index) => entries[index]?.queue);
+    const ids = coming.map(({ id }) => id);
+    if (ids.length === 0) return found;
+    await this.#options.earlyStops.leave(ids, recording.stop);
+    const again = new Map<string, FoundTask>();
+    for (const { id, queue } of coming) for (const one of await this.record(queue, [id], recording)) again.set(id, one);
+    await this.#options.earlyStops.clear(ids.filter((id) => again.get(id)?.recorded[0] !== 'missing'));
+    return found.map((one) => {
+      const now = again.get(one.id);
+      if (!now) return one;
+      return now.recorded[0] === 'missing' ? { ...now, recorded: ['left', recording.stop, null, null, null] } : now;
+    });
+  }
+
+  /** Settles what is held, and says what became of each. */
+  async settle(found: readonly FoundTask[], token: string): Promise<Map<string, StopAnswer>> {
+    const answers = new Map(found.map(({ id, queue, recorded }) => [id, answerOf(queue, recorded)]));
+    const held = found.flatMap(({ id, queue, recorded: [what, , , , options] }): HeldJob[] => {
+      const answer = answers.get(id);
+      if ((what !== 'taken' && what !== 'fenced') || answer?.kind !== 'recorded') return [];
+      return [{ id, queue, stop: answer.stop, via: what === 'taken' ? 'queue' : 'fence', options: options ?? '{}' }];
+    });
+    const settled = await this.#settler.settle(held, token);
+    for (const { id, stop, via } of held) {
+      const settledAt = settled.get(id);
+      if (settledAt) answers.set(id, { kind: 'cancelled', stop: { ...stop, via }, settledAt });
+    }
+    return answers;
+  }
+}
+
+/** Tasks by queue, in bites for one script each. */
+export function groupsOf(byQueue: ReadonlyMap<string, string[]>): { queue: string; some: string[] }[] {
+  return [...byQueue].flatMap(([queue, all]) => chunks(all, RECORD_AT_ONCE).map((some) => ({ queue, some })));
+}
+
+/** Of a lock that a stop takes. */
+export function newToken(): string {
+  return `stop:${uuidv7()}`;
+}
