@@ -68,7 +68,7 @@ export class TaskRunner {
       const outcome = await this.#attempt(run, job);
       run.end();
       if (this.#onStep) await this.#onStep('worker:ended', run.id);
-      return await this.#conclude(run, job, token, outcome);
+      return outcome.kind === 'complete' ? outcome.value : await this.#conclude(run, job, token, outcome);
     } finally {
       run.end();
       this.#options.runs.untrack(run);
@@ -122,10 +122,8 @@ export class TaskRunner {
     return { kind: 'fail', error };
   }
 
-  async #conclude(run: Run, job: FleetJob, token: string, outcome: Outcome): Promise<unknown> {
+  async #conclude(run: Run, job: FleetJob, token: string, outcome: Exclude<Outcome, { kind: 'complete' }>): Promise<never> {
     switch (outcome.kind) {
-      case 'complete':
-        return outcome.value;
       case 'fail':
         throw outcome.error;
       case 'cancel':

@@ -62,9 +62,10 @@ export class Schedules extends Service {
       const left = known.flatMap(({ key }) => (key && !table.some(({ id }) => id === key) ? [key] : []));
       await Promise.all(left.map((key) => queue.removeJobScheduler(key)));
       for (const { id, definition, input, everyMs } of table) {
+        // The first one after an interval: a fleet that starts has better to do.
         // With an item of its own, though empty: what the fleet does for itself is not among the live tasks of its users.
         const opts = { ...jobOptions(definition), item: '' };
-        await queue.upsertJobScheduler(id, { every: everyMs }, { name: definition.name, data: input, opts });
+        await queue.upsertJobScheduler(id, { every: everyMs, startDate: Date.now() + everyMs }, { name: definition.name, data: input, opts });
       }
     } catch (error) {
       logger.warn({ error: messageOf(error) }, 'Could not apply the schedules; trying again within a minute');

@@ -21,12 +21,13 @@ export type ScriptedRedis = Redis & {
   foreignTasks(...keysAndArguments: Arguments): Promise<string[]>;
   keepStop(job: string, lock: string, stop: string, text: string, token: string): Promise<string | null>;
   markParent(key: string): Promise<0 | 1>;
+  readPage(key: string, jobs: string, first: number, last: number): Promise<[ids: string[], stopped: string[]]>;
   readTasks(...keysAndArguments: Arguments): Promise<((string | null)[] | null)[]>;
   recordStop(...keysAndArguments: Arguments): Promise<RecordedStop[]>;
 };
 
 /** The number in a file's name is how many keys the script takes. */
-const SCRIPTS = { barRetry: 1, claimItem: 4, clearStop: 2, dropEntries: 3, keepStop: 2, markParent: 1, findItem: 3, findTasks: 2, foreignTasks: 2, readTasks: 6, recordStop: 7 } as const;
+const SCRIPTS = { barRetry: 1, claimItem: 4, clearStop: 2, dropEntries: 3, keepStop: 2, markParent: 1, findItem: 3, findTasks: 2, foreignTasks: 2, readPage: 1, readTasks: 6, recordStop: 7 } as const;
 
 /** Teaches a connection our scripts; it sends the text of each once and its hash from then on. */
 export function defineScripts(redis: Redis): ScriptedRedis {

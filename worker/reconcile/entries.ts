@@ -126,11 +126,24 @@ export class EntryCheck {
   /** Puts right what is listed in part, or under another item than its own. */
   async #complete(live: readonly Compared[]): Promise<number> {
     const { redis, keys } = this.#store;
-    const members = await Promise.all(live.map(({ id, options: { item } }) => (item ? redis.sismember(keys.item(item), id) : Promise.resolve(1))));
-    const wrong = live.filter(({ item, score, options }, index) => item !== (options.item ?? '') || score === null || members[index] === 0);
+    const unlisted = await this.#notInTheirItem(live);
+    const wrong = live.filter(({ id, item, score, options }) => item !== (options.item ?? '') || score === null || unlisted.has(id));
     const elsewhere = wrong.filter(({ item, options }) => item && item !== options.item);
     await Promise.all(elsewhere.map(({ id, item }) => redis.srem(keys.item(item ?? ''), id)));
     return this.#add(wrong);
+  }
+
+  async #notInTheirItem(live: readonly Compared[]): Promise<Set<string>> {
+    const { redis, keys } = this.#store;
+    const byItem = new Map<string, string[]>();
+    for (const { id, options: { item } } of live) if (item) push(byItem, item, id);
+    const missing = await Promise.all(
+      [...byItem].map(async ([item, ids]) => {
+        const members = await redis.smismember(keys.item(item), ...ids);
+        return ids.filter((_, index) => members[index] === 0);
+      }),
+    );
+    return new Set(missing.flat());
   }
 
   async #add(live: readonly Compared[]): Promise<number> {
@@ -166,10 +179,12 @@ function isOver(place: JobPlace): boolean {
 
 function groupByQueue(listed: ReadonlyMap<string, string>): Map<string, string[]> {
   const groups = new Map<string, string[]>();
-  for (const [id, queue] of listed) {
-    const ids = groups.get(queue);
-    if (ids) ids.push(id);
-    else groups.set(queue, [id]);
-  }
+  for (const [id, queue] of listed) push(groups, queue, id);
   return groups;
+}
+
+function push(groups: Map<string, string[]>, name: string, id: string): void {
+  const ids = groups.get(name);
+  if (ids) ids.push(id);
+  else groups.set(name, [id]);
 }

@@ -1,10 +1,10 @@
 import type { Store } from '../../shared/store.js';
 
-/** Where live jobs are. `active` first: what runs matters most, and is short. */
-const LISTS = ['active', 'wait', 'prioritized', 'delayed', 'waiting-children'] as const;
+/** Where live jobs wait. */
+const LISTS = ['wait', 'prioritized', 'delayed', 'waiting-children'] as const;
 type ListName = (typeof LISTS)[number];
 
-/** A place in the walk over the jobs of all queues. */
+/** A place in the walk over the waiting jobs of all queues. */
 export interface JobPosition {
   readonly queue: string;
   readonly list: ListName;
@@ -14,12 +14,14 @@ export interface JobPosition {
 export interface JobPage {
   readonly queue: string;
   readonly ids: string[];
+  /** Those of them that have a stop. */
+  readonly stopped: string[];
   /** Null after the last page. */
   readonly next: JobPosition | null;
 }
 
 /**
- * Walks over the live jobs of all queues. The lists change meanwhile: a job that slips from one page to another is met
+ * Walks over the waiting jobs of all queues. The lists change meanwhile: a job that slips from one page to another is met
  * in the next walk.
  */
 export class JobLists {
@@ -33,9 +35,15 @@ export class JobLists {
   async page(position: JobPosition | null, size: number): Promise<JobPage> {
     const queues = await this.#store.registry.queueNames();
     const at = position ?? { queue: queues[0] ?? '', list: LISTS[0], offset: 0 };
-    if (at.queue === '') return { queue: '', ids: [], next: null };
-    const ids = await this.#read(at, size);
-    return { queue: at.queue, ids, next: ids.length === size ? { ...at, offset: at.offset + size } : nextList(at, queues) };
+    if (at.queue === '') return { queue: '', ids: [], stopped: [], next: null };
+    const [ids, stopped] = await this.#read(at.queue, at.list, at.offset, size);
+    return { queue: at.queue, ids, stopped, next: ids.length === size ? { ...at, offset: at.offset + size } : nextList(at, queues) };
+  }
+
+  /** What runs on a queue, all of it: it is no more than the slots of the fleet. */
+  async active(queue: string): Promise<{ readonly ids: string[]; readonly stopped: string[] }> {
+    const [ids, stopped] = await this.#read(queue, 'active', 0, Infinity);
+    return { ids, stopped };
   }
 
   /** A position as text, `''` for none. */
@@ -54,11 +62,10 @@ export class JobLists {
     }
   }
 
-  #read({ queue, list, offset }: JobPosition, size: number): Promise<string[]> {
+  #read(queue: string, list: ListName | 'active', offset: number, size: number): Promise<[ids: string[], stopped: string[]]> {
     const { redis, keys } = this.#store;
-    const key = keys.jobs(queue) + list;
-    if (list === 'active' || list === 'wait') return redis.lrange(key, offset, offset + size - 1);
-    return redis.zrange(key, String(offset), String(offset + size - 1));
+    const jobs = keys.jobs(queue);
+    return redis.readPage(jobs + list, jobs, offset, size === Infinity ? -1 : offset + size - 1);
   }
 }
 

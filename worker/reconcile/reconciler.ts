@@ -11,7 +11,7 @@ export interface ReconcilerOptions {
   /** How long an entry of the registry may be without a job, in ms. */
   readonly graceMs: number;
   readonly logger: Logger;
-  /** Entries, and jobs, that one run looks at. Default 20,000 each. */
+  /** Entries, and waiting jobs, that one run looks at. Default 10,000 each. */
   readonly limit?: number;
 }
 
@@ -24,7 +24,7 @@ interface Cursors {
 
 type Counts = { -readonly [Name in keyof RegistryReconcileOutput]: RegistryReconcileOutput[Name] };
 
-const DEFAULT_LIMIT = 20_000;
+const DEFAULT_LIMIT = 10_000;
 const PAGE = 500;
 const MAX_EARLY_STOPS = 1_000;
 
@@ -52,7 +52,8 @@ export class Reconciler {
     const cursors = await this.#load();
     try {
       await this.#carryOutEarlyStops(counts);
-      await this.#walkJobs(cursors, counts, signal);
+      await this.#lookAtActive(counts);
+      await this.#walkWaiting(cursors, counts, signal);
       await this.#walkEntries(cursors, counts, signal);
     } catch (error) {
       // With the page that failed. Should it not be saved, pages are looked at twice, no more.
@@ -86,24 +87,39 @@ export class Reconciler {
     } while (cursors.entries !== '0' && counts.entries < this.#limit);
   }
 
-  /** Jobs that are not in the registry are registered again; recorded stops of dead owners are settled. */
-  async #walkJobs(cursors: Cursors, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
-    const { redis, keys, stopper } = this.#options.store;
-    const dead = await deadWorkers(redis, keys);
+  /** What runs, in each run: the owner of a stopped task may be dead. */
+  async #lookAtActive(counts: Counts): Promise<void> {
+    for (const queue of await this.#options.store.registry.queueNames()) await this.#look(queue, await this.#lists.active(queue), counts);
+  }
+
+  async #walkWaiting(cursors: Cursors, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
+    const limit = counts.jobs + this.#limit;
     do {
       signal?.throwIfAborted();
-      const { queue, ids, next } = await this.#lists.page(cursors.jobs, PAGE);
-      let settled = 0;
-      if (ids.length > 0) {
-        counts.jobs += ids.length;
-        const answers = await stopper.settleStopped(new Map([[queue, ids]]), dead);
-        settled = [...answers.values()].filter(({ kind }) => kind === 'cancelled').length;
-        counts.settled += settled;
-        counts.registered += await this.#registerMissing(queue, ids);
-      }
+      const page = await this.#lists.page(cursors.jobs, PAGE);
+      const settled = await this.#look(page.queue, page, counts);
       // What was settled has left its list, and what comes after it has moved up.
-      cursors.jobs = next && { ...next, offset: Math.max(0, next.offset - settled) };
-    } while (cursors.jobs !== null && counts.jobs < this.#limit);
+      cursors.jobs = page.next && { ...page.next, offset: Math.max(0, page.next.offset - settled) };
+    } while (cursors.jobs !== null && counts.jobs < limit);
+  }
+
+  /**
+   * Jobs that are not in the registry are registered again; stops whose owner is dead, or that went back to their queue,
+   * are settled. Returns how many.
+   */
+  async #look(queue: string, { ids, stopped }: { ids: readonly string[]; stopped: string[] }, counts: Counts): Promise<number> {
+    if (ids.length === 0) return 0;
+    counts.jobs += ids.length;
+    const settled = stopped.length === 0 ? 0 : await this.#settle(queue, stopped);
+    counts.settled += settled;
+    counts.registered += await this.#registerMissing(queue, ids);
+    return settled;
+  }
+
+  async #settle(queue: string, stopped: string[]): Promise<number> {
+    const { redis, keys, stopper } = this.#options.store;
+    const answers = await stopper.settleStopped(new Map([[queue, stopped]]), await deadWorkers(redis, keys));
+    return [...answers.values()].filter(({ kind }) => kind === 'cancelled').length;
   }
 
   async #registerMissing(queue: string, ids: readonly string[]): Promise<number> {
