@@ -131,7 +131,8 @@ export class QueueWorker extends Worker {
   #failed(job: FleetJob): void {
     if (job.finishedOn !== undefined) return this.#ended(job, job.run?.stop || job.deferredFailure ? 'cancelled' : 'failed');
     const id = job.id as string;
-    if (maySpeak(job)) this.#writer.state(id, 'retrying');
+    // At once, for the next attempt may have something to say a moment later.
+    if (maySpeak(job)) this.#writer.state(id, 'retrying', { atOnce: true });
     // A stop may have come after the handler failed and before the job went back: nobody is left to hear it.
     this.#store.stopper.settleIfStopped(this.name, id).catch((error: unknown) => this.#logger.warn({ id, error }, 'Could not check for a stop after a failed attempt'));
   }

@@ -37,9 +37,10 @@ export class RegistryWriter {
   }
 
   /** Adds a change of state to the task's events. */
-  state(id: string, state: TaskState): void {
+  state(id: string, state: TaskState, { atOnce = false } = {}): void {
     this.#states.push([id, state]);
-    this.#schedule();
+    if (atOnce) setImmediate(this.#send);
+    else this.#schedule();
   }
 
   /** Resolves when everything so far is written. */

@@ -127,9 +127,8 @@ describe('A stop of a task that is registered and whose job is not there yet', (
   });
 
   it('is found by the poll of a worker that runs it already', async () => {
-    await fleet.worker(prefix, [task.handler], { stopPollMs: 50, reconcileMs: 3_600_000 });
     // The reconciler looks for such stops too: not before this test is over.
-    await until(() => fleet.client.exists(keys.reconcile), (done) => done === 1);
+    await fleet.worker(prefix, [task.handler], { stopPollMs: 50, reconcileMs: 3_600_000 });
     const { id } = await producer.enqueue(task.definition, {});
     const call = await task.call();
     await fleet.client.hset(keys.earlyStops, id, formatStop({ ...WHY, at: Date.now() }));
