@@ -160,7 +160,7 @@ test('the connection stays for one who follows soon after the last', async () =>
 
 test('a follower of events that leaves early takes its listeners with it', async () => {
   const store = fleet.store();
-  const { hub, connections } = open();
+  const { hub, connections } = open({ lingerMs: 20 });
   const watch = new Watch({ ...store, hub, jobEvents: new JobEvents(store.redis, hub, store.keys), reconnected: () => Promise.resolve() });
   const producer = fleet.producer({ keyPrefix: store.keys.prefix });
   const { id } = await producer.enqueue(defineTask({ name: 'a', input: z.object({}) }), {});
