@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { type EnqueueOptions, type Producer, createProducer } from '../../producer/index.js';
+import type { EnqueueOptions, Producer } from '../../producer/index.js';
 import { fleetCanary } from '../../shared/task/builtin.js';
 import { defineTask } from '../../shared/task/definition.js';
+import { CliFleet } from '../support/cli-fleet.js';
 import { COMMAND, type CommandResult, runCommand, startCommand } from '../support/command.js';
 import type { NodeProcess } from '../support/processes.js';
-import { type TestRedis, startTestRedis } from '../support/redis.js';
 
 const TASK_FIELDS = [
   ...['id', 'name', 'queue', 'item', 'state', 'attempt', 'progress', 'result', 'error', 'stop', 'worker'],
@@ -22,30 +20,18 @@ const LONG = '{"run_ms":60000}';
 const HOUR_MS = 3_600_000;
 
 describe('taskfleet task', () => {
+  let fleet: CliFleet;
   let folder: string;
-  let redis: TestRedis;
-  let worker: NodeProcess;
   let producer: Producer;
-  let env: Record<string, string>;
+  let env: CliFleet['env'];
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'taskfleet-cli-'));
-    redis = await startTestRedis();
-    env = { REDIS_URL: redis.url, TASK_MODULES: fileURLToPath(new URL('tasks.mjs', import.meta.url)) };
-    producer = createProducer({ redisUrl: redis.url });
-    worker = startCommand(['worker'], { env, cwd: folder });
-    await worker.waitForLine(/Worker takes tasks/);
+    fleet = await CliFleet.start();
+    ({ folder, producer, env } = fleet);
   });
-  after(async () => {
-    await worker.stop();
-    await producer.close();
-    await redis.stop();
-    await rm(folder, { recursive: true, force: true });
-  });
+  after(() => fleet.stop());
 
-  function task(...args: string[]): Promise<CommandResult> {
-    return runCommand(['task', ...args], { env, cwd: folder });
-  }
+  const task = (...args: string[]): Promise<CommandResult> => fleet.task(...args);
 
   function start(...args: string[]): NodeProcess {
     return startCommand(['task', ...args], { env, cwd: folder });
