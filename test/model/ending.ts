@@ -63,7 +63,11 @@ async function checkNothingLeft(world: World): Promise<void> {
     for (const id of await client.zrange(keys.live, '0', '-1')) await client.zadd(keys.live, 'XX', Date.now() - OLD_MS, id);
     await world.reconcile(0);
   }
-  await until(size, isEmpty).catch(async () => model.violated(`left in the registry: ${JSON.stringify(await size())}`));
+  await until(size, isEmpty).catch(async () => {
+    const left = await client.hkeys(keys.tasks);
+    const described = await Promise.all(left.map(async (id) => `${model.byId(id)?.label ?? id}: ${await world.describe(id)}`));
+    model.violated(`left in the registry: ${JSON.stringify(await size())} ${described.join('; ')}`);
+  });
   const idle = () => arena.alive.flatMap(({ launcher }) => launcher.status().running);
   await until(idle, (running) => running.length === 0).catch(() => model.violated(`still running: ${idle().join()}`));
   const jobs = keys.jobs(QUEUE);

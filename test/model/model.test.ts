@@ -31,8 +31,13 @@ describe('A fleet of which anything is asked, in any order,', () => {
     const numRuns = Math.min(BATCH, COUNT - from);
     const seed = SEED + from;
     it(`ends each task once, stops what was stopped and leaves nothing behind (SEED=${seed} RUNS=${numRuns})`, async () => {
-      const property = asyncProperty(commands, async (list) => void (await runs.run(list)));
-      await assert(property, { seed, numRuns, interruptAfterTimeLimit: LIMIT_MS, includeErrorInReport: true });
+      // Not fast-check's own limit, whose timer would keep the process. A run that is late counts as passed: only the
+      // search for a smaller one that fails takes so long, and it ends with what it has found.
+      const deadline = performance.now() + LIMIT_MS;
+      const property = asyncProperty(commands, async (list) => {
+        if (performance.now() < deadline) await runs.run(list);
+      });
+      await assert(property, { seed, numRuns, includeErrorInReport: true });
     });
   }
 });
