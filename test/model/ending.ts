@@ -7,6 +7,8 @@ import type { World } from './world.js';
 
 /** Longer than anything here takes: after it, something hangs. */
 const PATIENCE_MS = 5_000;
+/** How long the registry may take to be empty by itself. */
+const WITHOUT_RECONCILER_MS = 3_000;
 /** The reconciler leaves entries alone that are younger. */
 const OLD_MS = 10_000;
 
@@ -58,16 +60,19 @@ async function checkNothingLeft(world: World): Promise<void> {
   const { keys } = arena.store;
   const size = () => arena.fleet.registrySize(arena.prefix);
   const isEmpty = (now: typeof EMPTY_REGISTRY) => Object.values(now).every((count) => count === 0);
-  if (died.length > 0) {
+  const describeLeft = async (): Promise<string> => {
+    const left = await client.hkeys(keys.tasks);
+    return (await Promise.all(left.map(async (id) => `${model.byId(id)?.label ?? id}: ${await world.describe(id)}`))).join('; ');
+  };
+  const patience = performance.now() + WITHOUT_RECONCILER_MS;
+  if (died.length === 0) await until(size, (now) => isEmpty(now) || performance.now() > patience);
+  if (!isEmpty(await size())) {
     // What died may not have come to it; the reconciler does, once the entries are old enough.
+    if (died.length === 0) console.log(`left to the reconciler, although nothing died: ${await describeLeft()}`);
     for (const id of await client.zrange(keys.live, '0', '-1')) await client.zadd(keys.live, 'XX', Date.now() - OLD_MS, id);
     await world.reconcile(0);
   }
-  await until(size, isEmpty).catch(async () => {
-    const left = await client.hkeys(keys.tasks);
-    const described = await Promise.all(left.map(async (id) => `${model.byId(id)?.label ?? id}: ${await world.describe(id)}`));
-    model.violated(`left in the registry: ${JSON.stringify(await size())} ${described.join('; ')}`);
-  });
+  await until(size, isEmpty).catch(async () => model.violated(`left in the registry: ${JSON.stringify(await size())} ${await describeLeft()}`));
   const idle = () => arena.alive.flatMap(({ launcher }) => launcher.status().running);
   await until(idle, (running) => running.length === 0).catch(() => model.violated(`still running: ${idle().join()}`));
   const jobs = keys.jobs(QUEUE);
