@@ -48,7 +48,6 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
   const earlyStops = new EarlyStops(redis, keys);
   const stopper = new Stopper({ earlyStops, redis, queues, registry, reader, keys, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
   const close = async (): Promise<void> => {
-    if (redis.status === 'ready') await stopper.idle();
     await queues.close();
     if (redis.status === 'ready') await redis.quit().catch(() => undefined);
     hangUp(redis);

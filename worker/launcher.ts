@@ -146,6 +146,7 @@ export class Launcher extends Service {
     await this.#closeBy(closeBy, 'schedules', this.#schedules.stop());
     await this.#closeBy(closeBy, 'registry', this.#writer.flush());
     await this.#closeBy(closeBy, 'heartbeat', this.#heartbeat.stop());
+    await this.#closeBy(closeBy, 'stops', this.#store.stopper.idle());
     await this.#closeBy(closeBy, 'connection', this.#store.close());
   }
 

@@ -1,5 +1,6 @@
 /**
- * Loaded before each test file by test/run.ts: ends the file's process if one of its tests takes too long, and says which.
+ * Loaded before each test file by test/run.ts: ends the file's process if one of its tests takes too long, and says which;
+ * and if it does not end by itself after its last test.
  * A test's own `timeout` is gentler, as its hooks still run; this is for the tests that have none. (Node's own default,
  * `--test-timeout`, applies to whole files on Node 20.)
  *
@@ -9,14 +10,18 @@ import { afterEach, beforeEach } from 'node:test';
 import { isMainThread } from 'node:worker_threads';
 
 const LIMIT_MS = 120_000;
+/** Between two tests, and after the last: for hooks, and for what a test has left behind to end by itself. */
+const IDLE_LIMIT_MS = 30_000;
 
 // Processes that a test forks load this as well.
 if (isMainThread && process.argv[1]?.endsWith('.test.ts')) {
   // Kept from tests that mock the timers.
   const { setTimeout, clearTimeout } = globalThis;
   const timers = new WeakMap();
+  let idle;
 
   beforeEach((context) => {
+    clearTimeout(idle);
     const timer = setTimeout(() => {
       console.error(`The test "${context.name}" did not end within ${LIMIT_MS / 1_000} s.`);
       // Not a signal: exit handlers are what ends the processes that a test has started.
@@ -24,5 +29,13 @@ if (isMainThread && process.argv[1]?.endsWith('.test.ts')) {
     }, LIMIT_MS);
     timers.set(context, timer.unref());
   });
-  afterEach((context) => clearTimeout(timers.get(context)));
+  afterEach((context) => {
+    clearTimeout(timers.get(context));
+    clearTimeout(idle);
+    idle = setTimeout(() => {
+      console.error(`No test has begun for ${IDLE_LIMIT_MS / 1_000} s, and the process does not end by itself: it is ended.`);
+      process.exit();
+    }, IDLE_LIMIT_MS);
+    idle.unref();
+  });
 }
