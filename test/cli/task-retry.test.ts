@@ -31,6 +31,11 @@ describe('taskfleet task: how tasks end, and come back', () => {
   /** One that has said something, and waits to be stopped. */
   async function talking(id: string): Promise<void> {
     await add('test.talk', id);
+    await firstChunk(id);
+  }
+
+  /** Resolves when the handler is at work. */
+  async function firstChunk(id: string): Promise<void> {
     for await (const event of producer.events(id)) if (event.type === 'chunk') return;
   }
 
@@ -47,6 +52,7 @@ describe('taskfleet task: how tasks end, and come back', () => {
       const { code, stdout, stderr } = await task('retry', 'retry-1', 'retry-2');
       assert.deepEqual([code, stderr], [0, '']);
       assert.match(stdout, /^retry-1 {2}test\.fail {2}\w+\nretry-2 {2}test\.talk {2}(?:queued|running) {2}item room$/);
+      await firstChunk('retry-2');
       assert.equal((await producer.stop('retry-2', { waitMs: 10_000 })).via, 'signal', 'it ran');
     });
 

@@ -13,6 +13,7 @@ import { COMMAND, runCommand, startCommand } from '../support/command.js';
 import type { NodeProcess } from '../support/processes.js';
 import { forget, reapAtExit } from '../support/reaper.js';
 import { type TestRedis, startTestRedis } from '../support/redis.js';
+import { until } from '../support/until.js';
 
 let folder: string;
 
@@ -83,7 +84,7 @@ describe('taskfleet up, with a Redis of its own', () => {
     started.push(successor);
 
     const watch = startCommand(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":60000}', '--wait'], { cwd: folder });
-    await watch.waitForLine(/is running\. Waiting/);
+    await until(() => runCommand(['task', 'list', '--state', 'running'], { cwd: folder }), ({ stdout }) => stdout.includes('fleet.canary'));
     up.kill('SIGINT');
     await up.waitForLine(/^SIGINT: stopping/);
     await up.waitForLine(/Shutting down: nothing more/);
