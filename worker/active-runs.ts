@@ -45,10 +45,6 @@ export class ActiveRuns {
     return [...this.#runs.values()].flatMap((ofQueue) => [...ofQueue.values()]);
   }
 
-  ids(): string[] {
-    return this.all().map(({ id }) => id);
-  }
-
   get size(): number {
     return this.#size;
   }

@@ -224,6 +224,20 @@ test('a job that waits in a paused queue is taken as well', async () => {
   assert.deepEqual((await record(['before', 'after'])).map(([what]) => what), ['taken', 'taken']);
 });
 
+test('keepStop leaves a stop with a job for whoever holds its lock, and for nobody else', async () => {
+  const { keys, add, pick, job } = await open();
+  const { redis } = fleet.store();
+  await add('a');
+  await pick();
+  const key = `${keys.jobs('q')}a`;
+  const keep = (token: string, stop: string): Promise<string | null> => redis.keepStop(key, `${key}:lock`, stop, 'Stopped', token);
+  assert.equal(await keep('of-another-worker', '{"at":1}'), null);
+  assert.deepEqual([(await job('a'))['stop'], (await job('a'))['defa']], [undefined, undefined]);
+  assert.equal(await keep(TOKEN, '{"at":2}'), '{"at":2}');
+  assert.equal(await keep(TOKEN, '{"at":3}'), '{"at":2}', 'the first stays');
+  assert.equal((await job('a'))['defa'], 'Stopped');
+});
+
 test("a scheduler's own record is no job", async () => {
   const { queue, record, read, keys } = await open();
   await queue.upsertJobScheduler('nightly', { every: 3_600_000 }, { name: 'n' });

@@ -13,7 +13,7 @@ describe('ActiveRuns', () => {
     runs.track(one);
     runs.track(two);
     assert.equal(runs.get('q', 'one'), one);
-    assert.deepEqual(runs.ids(), ['one', 'two']);
+    assert.deepEqual(runs.all().map(({ id }) => id), ['one', 'two']);
     runs.untrack(one);
     assert.equal(runs.get('q', 'one'), undefined);
     assert.deepEqual(runs.all(), [two]);
