@@ -5,7 +5,7 @@ import { Service } from '../shared/service.js';
 import { ShuttingDown } from '../shared/stop/cause.js';
 import type { StepHook } from '../shared/step-hook.js';
 import { type ConnectedSettings, type Store, openStore } from '../shared/store.js';
-import { MAINTENANCE_QUEUE } from '../shared/task/builtin.js';
+import { MAINTENANCE_QUEUE } from '../shared/task/builtin/index.js';
 import type { ChildEnqueuer } from '../shared/task/handler.js';
 import { ActiveRuns } from './active-runs.js';
 import { Heartbeat, type WorkerStatus } from './heartbeat.js';

@@ -1,5 +1,5 @@
 import type { Settings } from '../shared/settings.js';
-import { registryReconcile } from '../shared/task/builtin.js';
+import { registryReconcile } from '../shared/task/builtin/index.js';
 import type { AnyDefinition } from '../shared/task/definition.js';
 
 /** A task that the fleet enqueues by itself, again and again. */

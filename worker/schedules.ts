@@ -2,7 +2,7 @@ import type { Logger } from '../shared/logger.js';
 import { messageOf } from '../shared/errors.js';
 import { Service } from '../shared/service.js';
 import type { Store } from '../shared/store.js';
-import { MAINTENANCE_QUEUE } from '../shared/task/builtin.js';
+import { MAINTENANCE_QUEUE } from '../shared/task/builtin/index.js';
 import { jobOptions } from '../shared/task/job-options.js';
 import type { Schedule } from './schedule-table.js';
 

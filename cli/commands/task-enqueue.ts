@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type EnqueuedTask, type OnBusy, type Producer, type TaskView, isTerminal, taskToJson } from '../../producer/index.js';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import type { Settings } from '../../shared/settings.js';
-import { BUILTIN_DEFINITIONS } from '../../shared/task/builtin.js';
+import { BUILTIN_DEFINITIONS } from '../../shared/task/builtin/index.js';
 import type { AnyDefinition } from '../../shared/task/definition.js';
 import { loadTaskModules } from '../../worker/task-modules.js';
 import { withProducer } from '../connection.js';

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ChatCompletionInput, chatCompletion, documentIndex, fleetCanary } from '../../shared/task/builtin.js';
+import { type ChatCompletionInput, chatCompletion, documentIndex, fleetCanary } from '../../shared/task/builtin/index.js';
 import type { AnyDefinition } from '../../shared/task/definition.js';
 
 /** One task of the demo. */

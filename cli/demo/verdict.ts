@@ -1,5 +1,5 @@
 import { formatMs } from '../../shared/duration.js';
-import type { ChatCompletionOutput, DocumentIndexOutput, FleetCanaryOutput } from '../../shared/task/builtin.js';
+import type { ChatCompletionOutput, DocumentIndexOutput, FleetCanaryOutput } from '../../shared/task/builtin/index.js';
 import type { StopReceipt } from '../../shared/stop/receipt.js';
 import { STOPPED_CHAT } from './batch.js';
 import { type Cell, type Paint, STATE_STYLE, countWords, formatLine, formatTime } from './columns.js';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Producer } from '../../producer/index.js';
 import { formatMs } from '../../shared/duration.js';
-import { fleetCanary } from '../../shared/task/builtin.js';
+import { fleetCanary } from '../../shared/task/builtin/index.js';
 import { type Check, fail, ok } from './check.js';
 
 const START_LIMIT_MS = 10_000;

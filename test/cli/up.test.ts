@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { createProducer } from '../../producer/index.js';
 import { identifyProcess } from '../../shared/redis/process-identity.js';
-import { fleetCanary } from '../../shared/task/builtin.js';
+import { fleetCanary } from '../../shared/task/builtin/index.js';
 import { COMMAND, runCommand, startCommand } from '../support/command.js';
 import type { NodeProcess } from '../support/processes.js';
 import { forget, reapAtExit } from '../support/reaper.js';

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { type Producer, createProducer } from '../../producer/index.js';
 import { findRunningEmbeddedRedis } from '../../shared/redis/embedded.js';
-import { fleetCanary } from '../../shared/task/builtin.js';
+import { fleetCanary } from '../../shared/task/builtin/index.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { runCommand, startCommand } from '../support/command.js';
 import type { NodeProcess } from '../support/processes.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { z } from 'zod';
 import { isFleetError, messageOf } from '../../shared/errors.js';
-import { BUILTIN_DEFINITIONS } from '../../shared/task/builtin.js';
+import { BUILTIN_DEFINITIONS } from '../../shared/task/builtin/index.js';
 import { type TaskOptions, defineTask } from '../../shared/task/definition.js';
 import { defineHandler } from '../../shared/task/handler.js';
 import { jobOptions } from '../../shared/task/job-options.js';

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Producer } from '../../producer/index.js';
 import type { Keys } from '../../shared/keys.js';
 import type { Store } from '../../shared/store.js';
-import type { RegistryReconcileOutput } from '../../shared/task/builtin.js';
+import type { RegistryReconcileOutput } from '../../shared/task/builtin/index.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { Reconciler } from '../../worker/reconcile/reconciler.js';
 import { LogLines } from './log-lines.js';

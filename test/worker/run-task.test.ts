@@ -5,7 +5,7 @@ import { UnrecoverableError, Worker } from 'bullmq';
 import { z } from 'zod';
 import type { Producer, TaskView } from '../../producer/index.js';
 import { TimedOut } from '../../shared/stop/cause.js';
-import { fleetCanary } from '../../shared/task/builtin.js';
+import { fleetCanary } from '../../shared/task/builtin/index.js';
 import { type FleetWorker, createWorker, defineHandler, defineTask } from '../../worker/index.js';
 import { LogLines } from '../support/log-lines.js';
 import { ScriptedTask } from '../support/scripted-task.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { MAINTENANCE_QUEUE, registryReconcile } from '../../shared/task/builtin.js';
+import { MAINTENANCE_QUEUE, registryReconcile } from '../../shared/task/builtin/index.js';
 import type { Store } from '../../shared/store.js';
 import type { Schedule } from '../../worker/schedule-table.js';
 import { Schedules } from '../../worker/schedules.js';

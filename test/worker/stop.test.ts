@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
 import { StopRequested } from '../../shared/stop/cause.js';
-import { fleetCanary } from '../../shared/task/builtin.js';
+import { fleetCanary } from '../../shared/task/builtin/index.js';
 import { QueueWorker } from '../../worker/queue-worker.js';
 import { deferred } from '../support/deferred.js';
 import { LogLines } from '../support/log-lines.js';

@@ -6,7 +6,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Producer, TaskEvent } from '../../producer/index.js';
-import { fleetCanary } from '../../shared/task/builtin.js';
+import { fleetCanary } from '../../shared/task/builtin/index.js';
 import { type FleetWorker, type WorkerConfig, defineTask } from '../../worker/index.js';
 import { COMMAND } from '../support/command.js';
 import { LogLines } from '../support/log-lines.js';

@@ -2,7 +2,7 @@ import type { Logger } from '../../shared/logger.js';
 import { deadWorkers } from '../../shared/registry/dead-workers.js';
 import { parseStop } from '../../shared/stop/record.js';
 import type { Store } from '../../shared/store.js';
-import type { RegistryReconcileOutput } from '../../shared/task/builtin.js';
+import type { RegistryReconcileOutput } from '../../shared/task/builtin/index.js';
 import { EntryCheck } from './entries.js';
 import { JobLists, type JobPosition } from './job-lists.js';
 

@@ -1,6 +1,6 @@
 import { UnrecoverableError } from 'bullmq';
 import type { Settings } from '../../shared/settings.js';
-import { type ChatCompletionInput, type ChatCompletionOutput, chatCompletion } from '../../shared/task/builtin.js';
+import { type ChatCompletionInput, type ChatCompletionOutput, chatCompletion } from '../../shared/task/builtin/index.js';
 import { defineHandler, type TaskContext, type TaskHandler } from '../../shared/task/handler.js';
 import { completionChunks, networkMessage } from './completion-stream.js';
 import { type OpenAiUpstream, upstreamAt } from './openai-upstream.js';

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Settings } from '../../shared/settings.js';
-import { type DocumentIndexInput, type DocumentIndexOutput, documentIndex } from '../../shared/task/builtin.js';
+import { type DocumentIndexInput, type DocumentIndexOutput, documentIndex } from '../../shared/task/builtin/index.js';
 import { defineHandler, type TaskContext, type TaskHandler } from '../../shared/task/handler.js';
 import { findFiles, portablePath, readText, resolveBelow } from './document-files.js';
 import { TermIndex } from './term-index.js';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type FleetCanaryInput, fleetCanary } from '../../shared/task/builtin.js';
+import { type FleetCanaryInput, fleetCanary } from '../../shared/task/builtin/index.js';
 import { defineHandler, type TaskContext } from '../../shared/task/handler.js';
 
 /** Longest time between two reports of progress. */

@@ -1,4 +1,4 @@
-import { registryReconcile } from '../../shared/task/builtin.js';
+import { registryReconcile } from '../../shared/task/builtin/index.js';
 import { type TaskHandler, defineHandler } from '../../shared/task/handler.js';
 import type { Reconciler } from '../reconcile/reconciler.js';
 

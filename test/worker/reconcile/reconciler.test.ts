@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import type { RegistryReconcileOutput } from '../../../shared/task/builtin.js';
+import type { RegistryReconcileOutput } from '../../../shared/task/builtin/index.js';
 import { ReconcileFleet } from '../../support/reconcile-fleet.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../support/test-fleet.js';
 

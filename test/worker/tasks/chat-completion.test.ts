@@ -5,7 +5,7 @@ import { UnrecoverableError } from 'bullmq';
 import { startOpenAiServer } from '../../../cli/demo/openai-server.js';
 import { resolveSettings } from '../../../shared/settings.js';
 import { StopRequested } from '../../../shared/stop/cause.js';
-import { chatCompletion } from '../../../shared/task/builtin.js';
+import { chatCompletion } from '../../../shared/task/builtin/index.js';
 import { type ChatCompletionOptions, chatCompletionHandler } from '../../../worker/tasks/chat-completion.js';
 import { deferred } from '../../support/deferred.js';
 import { createFakeContext, type FakeContextOptions, runHandler } from '../../support/task-context.js';

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { UnrecoverableError } from 'bullmq';
 import { StopRequested } from '../../../shared/stop/cause.js';
-import { type DocumentIndexInput, documentIndex } from '../../../shared/task/builtin.js';
+import { type DocumentIndexInput, documentIndex } from '../../../shared/task/builtin/index.js';
 import { documentIndexHandler } from '../../../worker/tasks/document-index.js';
 import { TermIndex, termsOf } from '../../../worker/tasks/term-index.js';
 import { createFakeContext, type FakeContextOptions, runHandler } from '../../support/task-context.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { StopRequested } from '../../../shared/stop/cause.js';
-import { fleetCanary } from '../../../shared/task/builtin.js';
+import { fleetCanary } from '../../../shared/task/builtin/index.js';
 import { fleetCanaryHandler } from '../../../worker/tasks/fleet-canary.js';
 import { createFakeContext, runHandler } from '../../support/task-context.js';
 

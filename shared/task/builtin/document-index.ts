@@ -1,0 +1,60 @@
+import { z } from 'zod';
+import { defineTask } from '../definition.js';
+
+const count = z.int().min(0);
+
+const documentIndexInput = z.strictObject({
+  path: z
+    .string()
+    .min(1)
+    .max(4_096)
+    .refine((path) => !path.includes('\0'), 'expected no NUL character')
+    .default('.'),
+  extensions: z
+    .array(z.string().regex(/^\.[^/\\\0]{1,31}$/, 'expected an extension such as ".md"'))
+    .min(1)
+    .max(50)
+    .default(['.md', '.txt']),
+  top_terms: z.int().min(1).max(100).default(10),
+  max_files: z.int().min(1).max(100_000).default(2_000),
+  max_file_bytes: z.int().min(1).max(64 * 1_048_576).default(1_048_576),
+});
+
+const documentIndexOutput = z.strictObject({
+  root: z.string(),
+  documents: count,
+  terms: count,
+  tokens: count,
+  skipped: count,
+  truncated: z.boolean(),
+  results: z.array(
+    z.strictObject({
+      path: z.string(),
+      tokens: count,
+      top_terms: z.array(z.strictObject({ term: z.string(), score: z.number() })),
+    }),
+  ),
+});
+
+/** What the handler of {@link documentIndex} gets. */
+export type DocumentIndexInput = z.output<typeof documentIndexInput>;
+export type DocumentIndexOutput = z.output<typeof documentIndexOutput>;
+
+/**
+ * Reads the text files below a folder and tells what each is about: its terms with the highest TF-IDF scores.
+ *
+ * Input: `path`, a folder relative to DOCUMENT_ROOT (default `.`, all of it); `extensions`, in any case (default `.md`
+ * and `.txt`); `top_terms` a document (default 10, 1 to 100); `max_files` (default 2,000, 1 to 100,000);
+ * `max_file_bytes` (default 1 MiB, at most 64 MiB).
+ *
+ * Output: `root`, the folder relative to DOCUMENT_ROOT; how many `documents`, distinct `terms` and `tokens` there are;
+ * `skipped`, the symbolic links, unreadable folders and unreadable, binary or too long files that were left out;
+ * `truncated`, whether there were more than `max_files`; and one of `results` for each document, by `path`, which is
+ * relative to `root`. Paths have `/` as separator.
+ */
+export const documentIndex = defineTask({
+  name: 'document.index',
+  queue: 'documents',
+  input: documentIndexInput,
+  output: documentIndexOutput,
+});

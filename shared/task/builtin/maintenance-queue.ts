@@ -1,0 +1,2 @@
+/** The queue of what the fleet does for itself. */
+export const MAINTENANCE_QUEUE = 'maintenance';
