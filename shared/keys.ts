@@ -24,6 +24,26 @@ export interface Keys {
   readonly workers: string;
   /** Hash: how far the last run of the reconciler came, when, and what it did. */
   readonly reconcile: string;
+  /** Hash: model id → JSON `{ session id: { updated_at: seconds } }`, as open-webui has it. */
+  readonly usagePool: string;
+  /** Channel: which models of the usage pool have how many sessions now. */
+  readonly usageChanges: string;
+  /** String: who cleans the usage pool, with an expiry. */
+  readonly usageLock: string;
+  /** Hash: session id → JSON with `last_seen_at` in seconds, as open-webui has it. */
+  readonly sessionPool: string;
+  /** Channel: which sessions have left the session pool. */
+  readonly sessionChanges: string;
+  /** String: who cleans the session pool, with an expiry. */
+  readonly sessionLock: string;
+  /** Hash: model id → JSON, as open-webui has it. */
+  readonly models: string;
+  /** String: changes with the content of `models`; open-webui reads its models anew when it does. */
+  readonly modelsSignature: string;
+  /** Hash: plan id → JSON. */
+  readonly plans: string;
+  /** Hash: schedule id → JSON; those that users made. */
+  readonly schedules: string;
   /** Set: the item's live task ids. */
   item(item: string): string;
   /** Set: live tasks that the handler of this one enqueued. */
@@ -49,6 +69,16 @@ export function createKeys(prefix: string): Keys {
     queues: `${prefix}:queues`,
     workers: `${prefix}:workers`,
     reconcile: `${prefix}:reconcile`,
+    usagePool: `${prefix}:usage_pool`,
+    usageChanges: `${prefix}:usage_pool:changes`,
+    usageLock: `${prefix}:usage_cleanup_lock`,
+    sessionPool: `${prefix}:session_pool`,
+    sessionChanges: `${prefix}:session_pool:changes`,
+    sessionLock: `${prefix}:session_cleanup_lock`,
+    models: `${prefix}:models`,
+    modelsSignature: `${prefix}:models:signature`,
+    plans: `${prefix}:billing:plans`,
+    schedules: `${prefix}:schedules`,
     children: (id) => `${prefix}:tasks:children:${id}`,
     item: (item) => `${prefix}:tasks:item:${item}`,
     events: (id) => `${prefix}:tasks:events:${id}`,

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { FleetError } from './errors.js';
 
 /** The parts of the fleet that log, each with a level of its own: `WORKER_LOG_LEVEL=debug`. */
-export const COMPONENTS = ['cli', 'dashboard', 'producer', 'redis', 'stop', 'task', 'worker'] as const;
+export const COMPONENTS = ['billing', 'cleanup', 'cli', 'dashboard', 'models', 'producer', 'redis', 'schedule', 'stop', 'task', 'worker'] as const;
 export type Component = (typeof COMPONENTS)[number];
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -149,6 +149,13 @@ export const SETTINGS = {
   heartbeatMs: integer('HEARTBEAT_INTERVAL_MS', 5_000, 100, 600_000, 'How often a worker says that it is alive, in ms.'),
   reconcileMs: integer('RECONCILE_INTERVAL_MS', 10_000, 200, 3_600_000, 'How often the fleet compares its registry with its queues, in ms.'),
   enqueueGraceMs: integer('ENQUEUE_GRACE_MS', 60_000, 1_000, 3_600_000, 'How long a registered task may be without its job before it counts as lost, in ms.'),
+  cleanupLockMs: seconds('WEBSOCKET_REDIS_LOCK_TIMEOUT', 60_000, 0.1, 3_600, 'Seconds after which the lock of a clean-up expires, should its owner be gone.'),
+  usageTimeoutMs: seconds('USAGE_POOL_TIMEOUT', 3_000, 1, 86_400, 'Seconds after which a session that says nothing more no longer uses its model.'),
+  usageCleanMs: integer('USAGE_POOL_CLEAN_INTERVAL_MS', 3_000, 200, 3_600_000, 'How often the usage pool is cleaned, in ms.'),
+  sessionTimeoutMs: seconds('SESSION_POOL_TIMEOUT', 120_000, 1, 86_400, 'Seconds after which a session that was not seen leaves the session pool.'),
+  sessionCleanMs: integer('SESSION_POOL_CLEAN_INTERVAL_MS', 30_000, 200, 3_600_000, 'How often the session pool is cleaned, in ms.'),
+  modelsRefreshMs: integer('MODELS_REFRESH_INTERVAL_MS', 300_000, 1_000, 86_400_000, 'How often the servers are asked for their models, in ms.'),
+  modelListTimeoutMs: seconds('AIOHTTP_CLIENT_TIMEOUT_MODEL_LIST', 10_000, 0.1, 600, 'Seconds that a server gets to list its models.'),
   maxInputBytes: integer('MAX_INPUT_BYTES', 1_048_576, 1_024, 67_108_864, "The longest input of a task, as JSON in bytes."),
   openaiBaseUrls: list(
     'OPENAI_API_BASE_URLS',

@@ -36,8 +36,8 @@ export interface LauncherOptions {
 const HAND_BACK_MS = 500;
 /** What closing may take in all. A Redis that is away or hangs must not keep the process. */
 const CLOSE_MS = 2_000;
-/** Of what the fleet does for itself: enough that something slow does not hold up the rest. */
-const MAINTENANCE_SLOTS = 4;
+/** Of what the fleet does for itself, whatever WORKER_CONCURRENCY is: a run that waits for a lock must not hold up the rest. */
+const MAINTENANCE_SLOTS = 8;
 /** Of a thousand tasks, the log names so many. */
 const LOGGED_IDS = 20;
 /** What each part gets although the time is up: enough for one that has nothing to wait for. */
@@ -72,7 +72,7 @@ export class Launcher extends Service {
     this.#options = options;
     this.#logger = logger;
     this.#store = store;
-    const handlers = withMaintenance(options.handlers, store, settings, logger);
+    const handlers = withMaintenance(options.handlers, { store, settings, loggers });
     this.#schedules = new Schedules({ store, table: scheduleTable(settings), logger });
     this.#writer = new RegistryWriter(store, logger);
     this.#threads = new Threads(settings, logger);
@@ -175,7 +175,7 @@ function slotsByQueue(handlers: Iterable<LoadedHandler>, concurrency: number, th
     onlyIsolated.set(definition.queue, alwaysIsolated && (onlyIsolated.get(definition.queue) ?? true));
   }
   const slots = (queue: string, only: boolean): number => {
-    if (queue === MAINTENANCE_QUEUE) return Math.min(concurrency, MAINTENANCE_SLOTS);
+    if (queue === MAINTENANCE_QUEUE) return MAINTENANCE_SLOTS;
     return only ? Math.min(concurrency, threads) : concurrency;
   };
   return new Map([...onlyIsolated].map(([queue, only]) => [queue, slots(queue, only)]));
