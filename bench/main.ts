@@ -10,6 +10,7 @@ import { stopInTurn, stopQueued, stopRunning } from './item-stops.js';
 import { weighTasks } from './memory.js';
 import { measureStops } from './stop-latency.js';
 import { type Throughput, measureBullMq, measureFleet } from './throughput.js';
+import { type Phase, cleanLargePool, raceTouches, weighTouch } from './usage-pool.js';
 
 const { values: chosen } = parseArgs({
   options: {
@@ -35,6 +36,7 @@ try {
   await items();
   await memory();
   await mix();
+  await usagePool();
 } finally {
   await redis.stop();
 }
@@ -105,6 +107,22 @@ async function mix(): Promise<void> {
   const { completed, failed, cancelled, left } = await runMix(redis.url, client, load.tasks);
   console.log(`\n${load.tasks} tasks mixed: ${completed} completed, ${failed} failed, ${cancelled} cancelled; left in the registry: ${left.join(', ') || 'nothing'}`);
   if (left.length > 0 || completed + failed + cancelled !== load.tasks) process.exitCode = 1;
+}
+
+async function usagePool(): Promise<void> {
+  const size = { models: 10_000, sessions: 100 };
+  await client.flushall();
+  const phases: Phase[] = await cleanLargePool(redis.url, client, size);
+  await client.flushall();
+  const { phase, lost } = await raceTouches(redis.url, client, 50_000);
+  await client.flushall();
+  const { refreshed, added } = await weighTouch(redis.url, client, size.sessions);
+  console.log(`\n${`usage pool, ${size.models} × ${size.sessions}`.padEnd(44)}${'ms'.padStart(8)}${'script p99'.padStart(12)}${'slowest'.padStart(9)}`);
+  for (const { name, did, tookMs, p99Ms, slowestMs } of [...phases, phase]) {
+    console.log(name.padEnd(44) + tookMs.toFixed(0).padStart(8) + p99Ms.toFixed(2).padStart(12) + slowestMs.toFixed(2).padStart(9) + `  ${did}`);
+  }
+  console.log(`lost in the race: ${lost}; a touch of a model with ${size.sessions} sessions: ${refreshed.toFixed(0)} µs in Redis, ${added.toFixed(0)} if the session is new`);
+  if (lost > 0) process.exitCode = 1;
 }
 
 function median(values: readonly number[]): number {

@@ -3,7 +3,7 @@ import { defineTask } from 'taskfleet';
 import { createProducer } from 'taskfleet/producer';
 import { z } from 'zod';
 
-const kept = defineTask({ name: 'bench.kept', queue: 'bench', input: z.object({ n: z.number() }) });
+const kept = defineTask({ name: 'bench.kept', queue: 'bench', input: z.object({ n: z.number() }), retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 7 * 24 * 3_600_000, count: 10_000 } } });
 const BATCH = 10_000;
 const ITEMS = 1_000;
 

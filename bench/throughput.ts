@@ -19,7 +19,11 @@ export interface Throughput {
   readonly process: number;
 }
 
-const noop = defineTask({ name: 'bench.noop', input: z.object({ n: z.number() }) });
+const noop = defineTask({
+  name: 'bench.noop',
+  input: z.object({ n: z.number() }),
+  retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 7 * 24 * 3_600_000, count: 10_000 } },
+});
 /** Both sides keep the same ended jobs and allow the same attempts. */
 const options: JobsOptions = {
   attempts: 1,

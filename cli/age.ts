@@ -5,6 +5,12 @@ const UNITS = [
   { letter: 's', ms: 1_000 },
 ] as const;
 
+/** An interval in the largest unit that it is a whole number of: `90s`, `5m`, `1h`. Null if that is smaller than a second. */
+export function wholeUnits(ms: number): string | null {
+  const unit = UNITS.find((one) => ms % one.ms === 0);
+  return unit ? `${ms / unit.ms}${unit.letter}` : null;
+}
+
 /** How long ago something was, in its largest whole unit: `0s`, `45s`, `12m`, `3h`, `5d`. Clocks that disagree give `0s`. */
 export function formatAge(ms: number): string {
   const unit = UNITS.find((one) => ms >= one.ms);

@@ -1,6 +1,8 @@
 import { createRequire } from 'node:module';
 import { Command } from 'commander';
+import { addBilling } from './commands/billing.js';
 import { addDoctor } from './commands/doctor.js';
+import { addSchedule } from './commands/schedule.js';
 import { addTask } from './commands/task.js';
 import { addUp } from './commands/up.js';
 import { addWorker } from './commands/worker.js';
@@ -30,7 +32,7 @@ export function createProgram(): Command {
     .exitOverride()
     .addHelpText('after', EXAMPLES);
   addGlobalOptions(program);
-  for (const add of [addUp, addWorker, addTask, addDoctor]) add(program);
+  for (const add of [addUp, addWorker, addTask, addSchedule, addBilling, addDoctor]) add(program);
   return program;
 }
 

@@ -1,9 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { messageOf } from '../shared/errors.js';
+import { jsonProblem } from '../shared/json-problem.js';
 import { quote } from '../shared/keys.js';
 import { usageError } from './cli-error.js';
 import { say } from './output.js';
+
+const TYPED = '--input';
 
 /**
  * Reads a task's input: JSON itself, `@file`, or `-` for standard input.
@@ -11,7 +14,7 @@ import { say } from './output.js';
  */
 export async function readInput(source: string): Promise<unknown> {
   if (source === '-') return parse(await readStandardInput(), 'standard input');
-  if (!source.startsWith('@')) return parse(source, '--input');
+  if (!source.startsWith('@')) return parse(source, TYPED);
   const file = source.slice(1);
   return parse(await readInputFile(file), file);
 }
@@ -35,7 +38,8 @@ function parse(json: string, origin: string): unknown {
     // Some editors begin a file with a byte order mark.
     return JSON.parse(json.replace(/^\uFEFF/, ''));
   } catch (error) {
-    const got = json.trim() === '' ? 'nothing' : quote(json);
-    throw usageError(`Bad input: ${origin} is not JSON: ${messageOf(error)}. Got ${got}; expected for example '{"run_ms":1000}'.`);
+    // What was typed may be shown; what is in a file may be a secret.
+    const got = json.trim() === '' ? 'nothing' : origin === TYPED ? quote(json) : `${json.length} characters`;
+    throw usageError(`Bad input: ${origin} is not JSON: ${jsonProblem(error)}. Got ${got}; expected for example '{"run_ms":1000}'.`);
   }
 }

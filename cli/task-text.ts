@@ -42,7 +42,7 @@ export function taskDetails(task: TaskView, now: number): string[] {
     ['state', task.state],
     ['item', task.item],
     ['queue', task.queue],
-    ['attempt', task.queue === null ? null : String(task.attempt)],
+    ['attempt', task.queue === null ? null : attemptText(task)],
     ['progress', progressText(task.progress) === '-' ? null : progressText(task.progress)],
     ['result', task.result === null ? null : JSON.stringify(task.result)],
     ['error', task.error],
@@ -74,6 +74,12 @@ export function endText(task: TaskView): string {
 export function cancelledText({ by, reason, via, latencyMs }: StopReceipt): string {
   const how = [...(via === null ? [] : [`via ${via}`]), ...(latencyMs === null ? [] : [formatMs(latencyMs)])];
   return oneLine(`■ cancelled${by === null ? '' : ` by ${by}`}${reason === null ? '' : `: ${reason}`}${how.length === 0 ? '' : ` (${how.join(', ')})`}`);
+}
+
+/** `2 of 3`. */
+function attemptText({ state, attempt, attempts }: TaskView): string {
+  const final = state === 'failed' && attempts !== null && attempt < attempts;
+  return `${attempt}${attempts === null ? '' : ` of ${attempts}`}${final ? ' (this error is not retried)' : ''}`;
 }
 
 function stopText({ by, via, reason }: NonNullable<TaskView['stop']>): string {

@@ -36,7 +36,7 @@ const RETRY_AFTER = '2';
 export function problemHandler(logger: Logger): ErrorRequestHandler {
   return (error: unknown, req, res, _next) => {
     const problem = problemOf(error);
-    if (problem.status === 500 && !isHangUp(error)) logger.error({ err: error, method: req.method, url: req.originalUrl }, 'A request failed');
+    if (problem.status === 500 && !isHangUp(error)) logger.error({ error, method: req.method, path: req.baseUrl + req.path }, 'A request failed');
     // Half an answer is out: it must break off, or it could be taken for a whole one.
     if (res.headersSent) res.destroy();
     else sendProblem(res, problem);

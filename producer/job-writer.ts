@@ -49,7 +49,7 @@ export class JobWriter {
 
   /** Resolves with the stop that the task met on its way, null for none; the task is stopped then. */
   write(task: PreparedTask, id: string, { nonce, registered = false }: WriteOptions = {}): Promise<StopMet | null> {
-    const { definition, data, item, delay, priority, deadline, parent } = task;
+    const { definition, data, item, delay, priority, deadline, parent, schedule } = task;
     const opts = {
       ...jobOptions(definition),
       item,
@@ -58,6 +58,7 @@ export class JobWriter {
       ...(deadline !== null && { deadline }),
       ...(parent && { childOf: { queue: parent.queue, id: parent.id } }),
       ...(nonce && { nonce }),
+      ...(schedule && { schedule }),
     };
     const job = { id, name: definition.name, data, opts, timestamp: Date.now() } as unknown as Pending['job'];
     return new Promise((resolve, reject) => {

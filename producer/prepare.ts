@@ -1,5 +1,6 @@
 import { FleetError } from '../shared/errors.js';
 import { checkId, checkItem, quote } from '../shared/keys.js';
+import type { Schedule, ScheduleMark, ScheduledDefinition } from '../shared/schedule/schedule.js';
 import type { AnyDefinition } from '../shared/task/definition.js';
 import type { ChildOptions, ParentTask } from '../shared/task/handler.js';
 import { checkInput } from '../shared/task/input.js';
@@ -27,7 +28,7 @@ export type OnBusy = 'stop-previous' | 'reject';
 
 /** A task that has passed every check and is not yet written. */
 export interface PreparedTask {
-  readonly definition: AnyDefinition;
+  readonly definition: ScheduledDefinition;
   /** The input as JSON, as the caller gave it: the worker fills in defaults. */
   readonly data: string;
   /** `''` for none. */
@@ -40,6 +41,7 @@ export interface PreparedTask {
   readonly deadline: number | null;
   readonly onBusy: OnBusy | null;
   readonly parent: ParentTask | null;
+  readonly schedule: ScheduleMark | null;
 }
 
 const MAX_DELAY_MS = 10 * 365 * 24 * 3_600_000;
@@ -61,6 +63,7 @@ export function prepareTask(definition: AnyDefinition, input: unknown, options: 
     deadline: checkDeadline(options.deadline, delay, definition.deadlineMs),
     onBusy: options.onBusy === undefined ? null : checkOnBusy(options),
     parent: null,
+    schedule: null,
   };
 }
 
@@ -68,6 +71,13 @@ export function prepareTask(definition: AnyDefinition, input: unknown, options: 
 export function prepareChild(parent: ParentTask, definition: AnyDefinition, input: unknown, options: ChildOptions, maxInputBytes: number): PreparedTask {
   const { id, delay, priority, deadline } = options;
   return { ...prepareTask(definition, input, { id, delay, priority, deadline }, maxInputBytes), item: parent.item, parent };
+}
+
+/** A task of a schedule, to be run now. */
+export function prepareScheduled({ id, definition, data, item, overlap }: Schedule): PreparedTask {
+  const deadline = definition.deadlineMs === null ? null : Date.now() + definition.deadlineMs;
+  // Whoever asks for it now does not want it a random time later.
+  return { definition, data, item, id: null, delay: 0, priority: 0, deadline, onBusy: null, parent: null, schedule: { id, overlap, jitterMs: 0 } };
 }
 
 function checkDeadline(deadline: unknown, delay: number, deadlineMs: number | null): number | null {

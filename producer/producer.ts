@@ -10,14 +10,17 @@ import type { StepHook } from '../shared/step-hook.js';
 import type { ChildEnqueuer, ChildOptions, ChildTask, ParentTask } from '../shared/task/handler.js';
 import type { TaskEvent } from '../shared/task/event-stream.js';
 import type { TaskView } from '../shared/task/view.js';
+import { Billing } from './billing.js';
 import { type EnqueuedTask, Enqueuer } from './enqueue.js';
 import { JobEvents } from './job-events.js';
 import { type ListOptions, TaskList, type TaskPage } from './list.js';
 import { type EnqueueOptions, prepareChild, prepareTask } from './prepare.js';
 import { TaskRetry } from './retry.js';
+import { Schedules } from './schedules.js';
 import { type StopItemOptions, type StopOptions, TaskStop } from './stop.js';
 import { Settlement } from './settlement.js';
 import { StreamHub } from './stream-hub.js';
+import { Usage } from './usage.js';
 import { type WaitOptions, Watch } from './watch.js';
 
 /** Settings by name; `redisUrl` is required. The rest has the defaults of the README's table. */
@@ -44,6 +47,9 @@ const ENQUEUE_AT_ONCE = 1_000;
  * waits or follows. While Redis is away every call fails within a second or so with `REDIS_UNAVAILABLE`.
  */
 export class Producer implements ChildEnqueuer {
+  readonly billing: Billing;
+  readonly schedules: Schedules;
+  readonly usage: Usage;
   readonly #settings: Settings;
   readonly #store: Store;
   readonly #hub: StreamHub;
@@ -77,6 +83,9 @@ export class Producer implements ChildEnqueuer {
     this.#settlement = new Settlement(store, jobEvents, () => this.#ready());
     this.#stop = new TaskStop(store, this.#watch, this.#settlement);
     this.#retry = new TaskRetry(store);
+    this.schedules = new Schedules({ store, call: (work) => this.#call(work), enqueuer: this.#enqueuer, maxInputBytes: settings.maxInputBytes });
+    this.billing = new Billing(store, (work) => this.#call(work));
+    this.usage = new Usage(store, (work) => this.#call(work));
   }
 
   /**

@@ -57,11 +57,12 @@ export class TaskRetry {
     return Promise.all(
       views.map(async (view) => {
         // A deadline was for the first run: whoever retries wants it to start.
-        const { childOf, deadline, ...rest } = parseOptions(await redis.hget(keys.jobs(view.queue) + view.id, 'opts'));
+        const { childOf, deadline, schedule, ...others } = parseOptions(await redis.hget(keys.jobs(view.queue) + view.id, 'opts'));
         // The stop of a parent holds for its children, and would end this one again: it is on its own from now on.
         const detached = childOf !== undefined && (await redis.hexists(keys.jobs(childOf.queue) + childOf.id, 'stop')) === 1;
+        const rest = schedule ? { ...others, schedule: { ...schedule, retried: true as const } } : others;
         const options = detached || !childOf ? rest : { ...rest, childOf };
-        return { id: view.id, queue: view.queue, options, changed: detached || deadline !== undefined };
+        return { id: view.id, queue: view.queue, options, changed: detached || deadline !== undefined || schedule !== undefined };
       }),
     );
   }

@@ -40,10 +40,14 @@ export interface Keys {
   readonly models: string;
   /** String: changes with the content of `models`; open-webui reads its models anew when it does. */
   readonly modelsSignature: string;
+  /** Hash: `urlIdx` of our entries of `models` → the base URL that it meant when they were written. */
+  readonly modelServers: string;
   /** Hash: plan id → JSON. */
   readonly plans: string;
   /** Hash: schedule id → JSON; those that users made. */
   readonly schedules: string;
+  /** Hash: schedule id → its task that started last; `<schedule id>:next` → the one that waits for it. */
+  readonly scheduleRuns: string;
   /** Set: the item's live task ids. */
   item(item: string): string;
   /** Set: live tasks that the handler of this one enqueued. */
@@ -77,8 +81,10 @@ export function createKeys(prefix: string): Keys {
     sessionLock: `${prefix}:session_cleanup_lock`,
     models: `${prefix}:models`,
     modelsSignature: `${prefix}:models:signature`,
+    modelServers: `${prefix}:models:servers`,
     plans: `${prefix}:billing:plans`,
     schedules: `${prefix}:schedules`,
+    scheduleRuns: `${prefix}:schedules:runs`,
     children: (id) => `${prefix}:tasks:children:${id}`,
     item: (item) => `${prefix}:tasks:item:${item}`,
     events: (id) => `${prefix}:tasks:events:${id}`,

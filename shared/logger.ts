@@ -1,6 +1,6 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
 import { PinoPretty } from 'pino-pretty';
-import { messageOf } from './errors.js';
+import { ERROR_SERIALIZERS } from './error-fields.js';
 import type { Component, Settings } from './settings.js';
 
 export type { Logger } from 'pino';
@@ -13,6 +13,9 @@ export interface LoggerOptions {
   readonly destination?: DestinationStream;
 }
 
+/** What these hold is not written, down to the third level of a line. The settings among them are whole lists of secrets. */
+const SECRET_FIELDS = ['input', 'password', 'token', 'apiKey', 'authorization', 'redisUrl', 'openaiBaseUrls', 'openaiKeys'] as const;
+
 /** Makes the logger of a component; each has the level that its own variable or GLOBAL_LOG_LEVEL says. */
 export type LoggerFactory = (component: Component) => Logger;
 
@@ -23,20 +26,10 @@ export function createLoggerFactory({ settings, pretty = false, destination }: L
     {
       level: 'trace',
       base: null,
-      serializers: { error: errorFields },
-      redact: { paths: ['input', '*.input', 'password', '*.password', 'apiKey', '*.apiKey', 'headers.authorization'], censor: '***' },
+      serializers: ERROR_SERIALIZERS,
+      redact: { paths: SECRET_FIELDS.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '***' },
     },
     stream,
   );
   return (component) => root.child({ component }, { level: settings.logLevels[component] });
-}
-
-/**
- * What is worth reading of an error. Not everything that hangs on it: ioredis keeps the command there, with its password
- * or a task's input. pino itself knows errors under the name `err` only, and writes any other as `{}`.
- */
-function errorFields(error: unknown): unknown {
-  if (!(error instanceof Error)) return error;
-  const { name, stack, cause } = error;
-  return { name, message: messageOf(error), ...('code' in error && { code: error.code }), stack, ...(cause instanceof Error && { cause: errorFields(cause) }) };
 }

@@ -87,8 +87,9 @@ const redisUrl: Setting<string | null> = {
   env: 'REDIS_URL',
   fallback: null,
   about: 'Where Redis is. Without it the fleet starts a redis-server of its own.',
-  expected: 'a URL such as redis://user:password@host:6379/0 (redis: or rediss:)',
-  schema: z.union([z.null(), z.url({ protocol: /^rediss?$/ })]),
+  expected: 'a URL such as redis://user:password@host:6379/0 (redis: or rediss:), special characters in the password as %40',
+  // A `#` or `/` in a password would make half of it the host, which messages show.
+  schema: z.union([z.null(), z.url({ protocol: /^rediss?$/ }).refine((url) => !/#|^[^?]*\/[^?]*@/.test(url.slice(url.indexOf('//') + 2)))]),
   secret: true,
 };
 
@@ -98,6 +99,18 @@ const keyPrefix: Setting<string> = {
   about: 'The first part of every Redis key. Fleets with different prefixes share a Redis without meeting.',
   expected: 'up to 64 letters, digits or . _ - { }',
   schema: z.string().regex(/^[A-Za-z0-9._{}-]{1,64}$/),
+};
+
+/** Secret for what they may have in their query, or as user name and password. */
+const openaiBaseUrls: Setting<readonly string[]> = {
+  ...list(
+    'OPENAI_API_BASE_URLS',
+    /;/,
+    'http(s) URLs separated by semicolons',
+    'OpenAI-compatible servers for `chat.completion` and `models.refresh`, for example `https://host/v1`.',
+    httpUrl,
+  ),
+  secret: true,
 };
 
 /** Keys belong to base URLs by their place, so an empty one keeps its place. */
@@ -157,13 +170,7 @@ export const SETTINGS = {
   modelsRefreshMs: integer('MODELS_REFRESH_INTERVAL_MS', 300_000, 1_000, 86_400_000, 'How often the servers are asked for their models, in ms.'),
   modelListTimeoutMs: seconds('AIOHTTP_CLIENT_TIMEOUT_MODEL_LIST', 10_000, 0.1, 600, 'Seconds that a server gets to list its models.'),
   maxInputBytes: integer('MAX_INPUT_BYTES', 1_048_576, 1_024, 67_108_864, "The longest input of a task, as JSON in bytes."),
-  openaiBaseUrls: list(
-    'OPENAI_API_BASE_URLS',
-    /;/,
-    'http(s) URLs separated by semicolons',
-    'OpenAI-compatible servers for `chat.completion`, for example `https://host/v1`.',
-    httpUrl,
-  ),
+  openaiBaseUrls,
   openaiKeys,
   documentRoot,
   logLevel,
@@ -258,10 +265,10 @@ export function levelVariable(component: Component): string {
   return `${component.toUpperCase()}_LOG_LEVEL`;
 }
 
-/** A Redis URL that may be shown: the password is replaced. */
+/** A Redis URL that may be shown: without password, and without its query, from which ioredis takes options. */
 export function redactUrl(url: string): string {
   const parsed = new URL(url);
   if (parsed.password) parsed.password = '***';
-  if (parsed.searchParams.has('password')) parsed.searchParams.set('password', '***'); // ioredis takes options from the query
+  if (parsed.search) parsed.search = '***';
   return parsed.toString();
 }

@@ -2,6 +2,8 @@ import { type Keys, createKeys } from './keys.js';
 import type { LoggerFactory } from './logger.js';
 import { type ConnectionPolicy, connect, hangUp } from './redis/connect.js';
 import { Registry } from './registry/registry.js';
+import { Schedulers } from './schedule/schedulers.js';
+import { Turns } from './schedule/turns.js';
 import { type ScriptedRedis, defineScripts } from './scripts/define-scripts.js';
 import type { Settings } from './settings.js';
 import type { StepHook } from './step-hook.js';
@@ -22,6 +24,8 @@ export interface Store {
   readonly reader: TaskReader;
   readonly stopper: Stopper;
   readonly earlyStops: EarlyStops;
+  readonly schedulers: Schedulers;
+  readonly turns: Turns;
   /** Closes the queues and the connection. Does not wait for a Redis that is away. */
   close(): Promise<void>;
 }
@@ -46,11 +50,12 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
   const registry = new Registry(redis, keys);
   const reader = new TaskReader(redis, queues, registry, keys);
   const earlyStops = new EarlyStops(redis, keys);
-  const stopper = new Stopper({ earlyStops, redis, queues, registry, reader, keys, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
+  const schedulers = new Schedulers(redis, queues, keys);
+  const stopper = new Stopper({ earlyStops, schedulers, redis, queues, registry, reader, keys, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
   const close = async (): Promise<void> => {
     await queues.close();
     if (redis.status === 'ready') await redis.quit().catch(() => undefined);
     hangUp(redis);
   };
-  return { redis, keys, queues, registry, reader, stopper, earlyStops, close };
+  return { redis, keys, queues, registry, reader, stopper, earlyStops, schedulers, turns: new Turns(redis, keys), close };
 }

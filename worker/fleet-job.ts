@@ -1,5 +1,8 @@
 import { Job, UnrecoverableError } from 'bullmq';
+import { FleetError, messageOf } from '../shared/errors.js';
 import { describeStop } from '../shared/stop/cause.js';
+import { unrecoverable } from './final-errors.js';
+import { retryDelay } from './retry-delay.js';
 import type { Run } from './run.js';
 
 /** Thrown by a processor to settle its job as cancelled. */
@@ -16,9 +19,28 @@ export class Stopped extends UnrecoverableError {
 export class FleetJob extends Job {
   run: Run | null = null;
 
+  override async moveToCompleted(value: unknown, token: string, fetchNext?: boolean): ReturnType<Job['moveToCompleted']> {
+    try {
+      return await super.moveToCompleted(value, token, fetchNext);
+    } catch (error) {
+      // Looked at only now: a task that ends well pays nothing for it.
+      throw notJson(this.name, value) ?? error;
+    }
+  }
+
+  /** Back to the queue for so many ms, without counting the attempt; a reason becomes the task's error. */
+  async putOff(ms: number, token: string, reason?: string): Promise<void> {
+    const fields = reason === undefined ? {} : { fieldsToUpdate: { failedReason: reason } };
+    await this.backend.moveToDelayed(this.id as string, Date.now(), ms, token, { skipAttempt: true, ...fields });
+  }
+
   override async moveToFailed(error: Error, token: string, fetchNext = false): ReturnType<Job['moveToFailed']> {
     const stopFields = this.#stopFields(error);
-    if (stopFields === null) return super.moveToFailed(error, token, fetchNext);
+    if (stopFields === null) {
+      // BullMQ's own way of computing it is not open to subclasses; a fixed delay is taken as it is.
+      if (this.opts.backoff !== undefined) this.opts.backoff = { type: 'fixed', delay: retryDelay(this.opts.backoff, this.attemptsMade + 1) };
+      return super.moveToFailed(error, token, fetchNext);
+    }
     const fields = { failedReason: error.message, stacktrace: '[]', ...stopFields };
     const { result, finishedOn } = await this.backend.moveToFailed(this, error.message, this.opts.removeOnFail ?? false, token, fetchNext, fields);
     this.failedReason = error.message;
@@ -35,5 +57,15 @@ export class FleetJob extends Job {
     if (error instanceof Stopped) return { stop_via: error.run.via };
     // It ran, and was stopped; its worker died, and the stalled check came to it before anybody who would have fenced it.
     return this.deferredFailure !== undefined && this.stalledCounter > 0 ? { stop_via: 'fence' } : null;
+  }
+}
+
+/** What ails an output that JSON cannot hold; null if it can. */
+function notJson(name: string, value: unknown): UnrecoverableError | null {
+  try {
+    JSON.stringify(value);
+    return null;
+  } catch (error) {
+    return unrecoverable(new FleetError('INVALID_OUTPUT', `Bad output of ${name}: not JSON (${messageOf(error)})`, { cause: error }));
   }
 }

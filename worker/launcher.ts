@@ -73,7 +73,7 @@ export class Launcher extends Service {
     this.#logger = logger;
     this.#store = store;
     const handlers = withMaintenance(options.handlers, { store, settings, loggers });
-    this.#schedules = new Schedules({ store, table: scheduleTable(settings), logger });
+    this.#schedules = new Schedules({ store, table: scheduleTable(settings), logger: loggers('schedule') });
     this.#writer = new RegistryWriter(store, logger);
     this.#threads = new Threads(settings, logger);
     this.#listener = new StopListener({ settings, store, runs: this.#runs, logger: loggers('stop'), onSubscribed: () => void this.#heartbeat.beat() });

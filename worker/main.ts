@@ -108,12 +108,16 @@ function listen({ loggers, supervised = false }: RunWorkerOptions): EndRequests 
   for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, supervised ? () => undefined : onSignal);
   if (supervised) process.once('disconnect', () => end({ why: 'the process that started it is gone', code: 0 }));
   process.on('uncaughtException', (error) => {
-    logger.fatal({ error: messageOf(error), stack: error.stack }, 'An exception that nobody caught: this worker ends');
+    logger.fatal({ error: asLogged(error) }, 'An exception that nobody caught: this worker ends');
     end({ why: 'uncaught exception', code: EXIT_BROKEN });
   });
   process.on('unhandledRejection', (reason) => {
-    const stack = reason instanceof Error ? reason.stack : undefined;
-    logger.error({ error: messageOf(reason), stack }, 'A rejection that nobody handled');
+    logger.error({ error: asLogged(reason) }, 'A rejection that nobody handled');
   });
   return { first, second };
+}
+
+/** What is thrown may be anything, a task's input for example. */
+function asLogged(thrown: unknown): unknown {
+  return thrown instanceof Error ? thrown : messageOf(thrown);
 }

@@ -2,7 +2,11 @@ import { FleetError } from '../shared/errors.js';
 import type { TaskHandler } from '../shared/task/handler.js';
 import type { FleetResources } from './fleet-resources.js';
 import type { LoadedHandler } from './task-modules.js';
+import { billingInitPlansHandler } from './tasks/billing-init-plans.js';
+import { modelsRefreshHandler } from './tasks/models-refresh.js';
 import { registryReconcileHandler } from './tasks/registry-reconcile.js';
+import { sessionPoolCleanHandler } from './tasks/session-pool-clean.js';
+import { usagePoolCleanHandler } from './tasks/usage-pool-clean.js';
 
 /**
  * Adds the handlers of what the fleet does for itself. Unlike those of task modules they work on the fleet's own Redis,
@@ -21,6 +25,10 @@ export function withMaintenance(handlers: ReadonlyMap<string, LoadedHandler>, fl
 
 function maintenanceHandlers(fleet: FleetResources): readonly TaskHandler[] {
   return [
+    billingInitPlansHandler(fleet),
+    modelsRefreshHandler(fleet),
     registryReconcileHandler(fleet),
+    sessionPoolCleanHandler(fleet),
+    usagePoolCleanHandler(fleet),
   ];
 }

@@ -1,5 +1,6 @@
 import { type Job, type JobJson, Worker } from 'bullmq';
 import { messageOf } from '../shared/errors.js';
+import { jsonProblem } from '../shared/json-problem.js';
 import type { Logger } from '../shared/logger.js';
 import { isConnectionError } from '../shared/redis/connect.js';
 import type { ConnectedSettings, Store } from '../shared/store.js';
@@ -27,6 +28,7 @@ export interface QueueWorkerOptions {
 
 /** A stalled task is never failed for having stalled: it did nothing wrong. */
 const MAX_STALLED_COUNT = 1_000_000;
+const YIELD_S = 0.1;
 
 /** BullMQ's worker for one queue, with our jobs, and the registry kept in step with what it settles. */
 export class QueueWorker extends Worker {
@@ -34,6 +36,7 @@ export class QueueWorker extends Worker {
   readonly #runs: ActiveRuns;
   readonly #writer: RegistryWriter;
   readonly #stopLatency: StopLatency;
+  readonly #runner: TaskRunner;
   readonly #logger: Logger;
 
   constructor({ queue, slots, workerId, settings, store, runner, runs, writer, stopLatency, logger }: QueueWorkerOptions) {
@@ -52,6 +55,7 @@ export class QueueWorker extends Worker {
     this.#runs = runs;
     this.#writer = writer;
     this.#stopLatency = stopLatency;
+    this.#runner = runner;
     this.#logger = logger;
     this.on('completed', (job) => this.#ended(job as FleetJob, 'completed'));
     this.on('failed', (job) => job && this.#failed(job as FleetJob));
@@ -66,9 +70,18 @@ export class QueueWorker extends Worker {
       return FleetJob.fromJSON(this, data, id);
     } catch (error) {
       // Thrown from here it would leave the job active and without an owner, again after every stalled check.
-      const deferredFailure = `The job's data is not JSON: ${messageOf(error)}`;
+      const deferredFailure = `The job's data is not JSON: ${jsonProblem(error)}`;
       return FleetJob.fromJSON(this, { ...data, data: 'null', deferredFailure }, id);
     }
+  }
+
+  /**
+   * How long an idle worker waits for the next job, in seconds. All idle workers wait for the same due time, and the one
+   * that has been connected longest wins: while there are tasks that it cannot run, it lets the others come first.
+   */
+  protected override getBlockTimeout(blockUntil: number): number {
+    const timeout = super.getBlockTimeout(blockUntil);
+    return blockUntil > 0 && this.#runner.lacksHandlers(this.name) ? timeout + YIELD_S : timeout;
   }
 
   /**

@@ -1,26 +1,31 @@
-import { UnrecoverableError, WaitingError } from 'bullmq';
+import { DelayedError, WaitingError } from 'bullmq';
 import { FleetError, messageOf } from '../shared/errors.js';
 import type { Logger, LoggerFactory } from '../shared/logger.js';
+import { dueTimeOf, isScheduledRun } from '../shared/schedule/schedule.js';
 import type { Settings } from '../shared/settings.js';
 import type { StepHook } from '../shared/step-hook.js';
 import { ShuttingDown, describeStop } from '../shared/stop/cause.js';
 import { formatStop, parseStop } from '../shared/stop/record.js';
 import type { Store } from '../shared/store.js';
-import { issuesOf } from '../shared/task/definition.js';
+import { MAINTENANCE_QUEUE } from '../shared/task/builtin/index.js';
+import type { AnyDefinition } from '../shared/task/definition.js';
 import type { ChildEnqueuer } from '../shared/task/handler.js';
 import { taskOptions } from '../shared/task/job-options.js';
-import type { JobAddress } from '../shared/task/view.js';
+import type { JobAddress, TaskJobOptions } from '../shared/task/view.js';
 import type { ActiveRuns } from './active-runs.js';
 import { RunContext } from './context.js';
 import { type FleetJob, Stopped } from './fleet-job.js';
 import { Ladder, deadlineMissed } from './ladder.js';
-import { type Outcome, decideOutcome } from './outcome.js';
+import { type Outcome, decideOutcome, failWith } from './outcome.js';
 import type { RegistryWriter } from './registry-writer.js';
 import { Run } from './run.js';
+import { ScheduledStart } from './scheduled-start.js';
 import { standingStop } from './standing-stop.js';
 import type { LoadedHandler } from './task-modules.js';
 import { TaskOutput } from './task-output.js';
 import type { Threads } from './threads.js';
+import { UnknownTasks } from './unknown-tasks.js';
+import { validate } from './validate.js';
 
 export interface TaskRunnerOptions {
   readonly handlers: ReadonlyMap<string, LoadedHandler>;
@@ -43,6 +48,8 @@ export class TaskRunner {
   readonly #logger: Logger;
   readonly #taskLogger: Logger;
   readonly #ladder: Ladder;
+  readonly #scheduled: ScheduledStart;
+  readonly #unknown: UnknownTasks;
   readonly #onStep: StepHook | undefined;
   #draining = false;
 
@@ -51,12 +58,19 @@ export class TaskRunner {
     this.#logger = options.loggers('worker');
     this.#taskLogger = options.loggers('task');
     this.#ladder = new Ladder({ ...options, stopGraceMs: options.settings.stopGraceMs, logger: this.#logger });
+    this.#scheduled = new ScheduledStart(options.store.turns, options.loggers('schedule'));
+    this.#unknown = new UnknownTasks(options.handlers.keys(), this.#logger);
     this.#onStep = options.onStep;
   }
 
   /** From now on a task that is still fetched goes straight back. */
   drain(): void {
     this.#draining = true;
+  }
+
+  /** Whether a queue lately had tasks that there is no handler for here, and that another worker should get. */
+  lacksHandlers(queue: string): boolean {
+    return this.#unknown.cameLately(queue);
   }
 
   /** BullMQ's processor: resolves with the result, or throws what makes BullMQ do what the outcome says. */
@@ -82,28 +96,35 @@ export class TaskRunner {
     job.run = run;
     // Our producer registers first; a job without our mark was added by a plain BullMQ queue.
     if (item === undefined) this.#options.writer.add({ id, item: '', queue: run.queue, at: job.timestamp });
+    // What a schedule adds is live when its time has come. What the fleet does for itself is not among its users' tasks.
+    else if (isScheduledRun(id) && run.queue !== MAINTENANCE_QUEUE) this.#options.writer.add({ id, item, queue: run.queue, at: dueTimeOf(id) });
     this.#options.runs.track(run);
     return run;
   }
 
   async #attempt(run: Run, job: FleetJob): Promise<Outcome> {
-    const { childOf, deadline = null } = taskOptions(job.opts);
+    const options = taskOptions(job.opts);
+    const { childOf } = options;
     if (this.#draining) run.abort(new ShuttingDown());
     else if (childOf || this.#options.recentlyStopped(run.id)) await this.#heedStandingStop(run, childOf);
-    if (run.cause) return decideOutcome(run.cause, { kind: 'abandoned' }, false);
+    if (run.cause) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
 
-    if (deadline !== null && Date.now() > deadline) return { kind: 'fail', error: deadlineMissed(deadline) };
     const handler = this.#options.handlers.get(run.name);
-    if (!handler) return { kind: 'fail', error: this.#unknownTask(run.name) };
-    const input = handler.definition.input.safeParse(job.data);
-    if (!input.success) {
-      return { kind: 'fail', error: new UnrecoverableError(`Bad input for ${run.name}: ${issuesOf(input.error)}`) };
-    }
+    const deadline = deadlineOf(run.id, options, handler?.definition);
+    if (deadline !== null && Date.now() > deadline) return { kind: 'fail', error: deadlineMissed(deadline) };
+    const instead = await this.#scheduled.check(job);
+    if (instead !== null) return instead;
+    // A stop of its item finds it from now on.
+    if (isScheduledRun(run.id)) await this.#options.writer.flush();
+    if (run.cause) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
+    if (!handler) return this.#unknown.outcomeOf(job);
+    const input = validate(handler.definition.input, job.data);
+    if (!input.ok) return failWith(new FleetError('INVALID_INPUT', `Bad input for ${run.name}: ${input.problem}`));
     const { producer } = this.#options;
-    const context = new RunContext({ run, attempt: job.attemptsMade + 1, input: input.data, output: () => this.#outputOf(run, job), producer, logger: this.#taskLogger });
-    const isolated = handler.isolated(input.data);
+    const context = new RunContext({ run, attempt: job.attemptsMade + 1, input: input.value, output: () => this.#outputOf(run, job), producer, logger: this.#taskLogger });
+    const isolated = handler.isolated(input.value);
     const end = await (isolated ? this.#ladder.inThread(run, handler, context, deadline) : this.#ladder.inProcess(run, handler, context));
-    return this.#checkOutput(handler, decideOutcome(run.cause, end, handler.definition.retryOnTimeout));
+    return this.#checkOutput(handler, decideOutcome(run.cause, end, handler.definition));
   }
 
   /** Heeds a stop that came before this run was tracked. */
@@ -116,10 +137,8 @@ export class TaskRunner {
 
   #checkOutput({ definition }: LoadedHandler, outcome: Outcome): Outcome {
     if (outcome.kind !== 'complete' || definition.output === null) return outcome;
-    const parsed = definition.output.safeParse(outcome.value);
-    if (parsed.success) return outcome;
-    const error = new FleetError('INVALID_OUTPUT', `Bad output of ${definition.name}: ${issuesOf(parsed.error)}`);
-    return { kind: 'fail', error };
+    const checked = validate(definition.output, outcome.value);
+    return checked.ok ? outcome : failWith(new FleetError('INVALID_OUTPUT', `Bad output of ${definition.name}: ${checked.problem}`));
   }
 
   async #conclude(run: Run, job: FleetJob, token: string, outcome: Exclude<Outcome, { kind: 'complete' }>): Promise<never> {
@@ -131,6 +150,8 @@ export class TaskRunner {
         throw new Stopped(run);
       case 'hand-back':
         return this.#handBack(run, job, token);
+      case 'put-off':
+        return this.#putOff(run, job, token, outcome);
       case 'drop':
         this.#logger.warn({ id: run.id, name: run.name }, 'Lost its lock; the result is dropped');
         throw new WaitingError();
@@ -150,10 +171,20 @@ export class TaskRunner {
   async #handBack({ id, name, queue }: Run, job: FleetJob, token: string): Promise<never> {
     await job.moveToWait(token);
     this.#logger.info({ id, name }, 'Handed back to the queue');
-    // A stop may have come in the last moment, and no worker may come for the task for a long time.
+    await this.#settleLateStop(queue, id);
+    throw new WaitingError();
+  }
+
+  async #putOff({ id, queue }: Run, job: FleetJob, token: string, { ms, reason }: Outcome & { kind: 'put-off' }): Promise<never> {
+    await job.putOff(ms, token, reason);
+    await this.#settleLateStop(queue, id);
+    throw new DelayedError();
+  }
+
+  /** A stop may have come in the last moment before the task went back, and no worker may come for it for a long time. */
+  async #settleLateStop(queue: string, id: string): Promise<void> {
     const settling = this.#options.store.stopper.settleIfStopped(queue, id);
     await settling.catch((error: unknown) => this.#logger.warn({ id, error }, 'Could not check for a stop after handing back'));
-    throw new WaitingError();
   }
 
   #outputOf(run: Run, job: FleetJob): TaskOutput {
@@ -167,9 +198,11 @@ export class TaskRunner {
     );
     return run.output;
   }
+}
 
-  #unknownTask(name: string): FleetError {
-    const known = [...this.#options.handlers.keys()].join(', ');
-    return new FleetError('UNKNOWN_TASK', `No handler for ${name} on this worker; it has ${known}`);
-  }
+/** No attempt starts after this, in ms since the epoch; null for no limit. A scheduled task has its definition's, from when it was due. */
+function deadlineOf(id: string, { deadline, schedule }: TaskJobOptions, definition: AnyDefinition | undefined): number | null {
+  if (deadline !== undefined) return deadline;
+  const deadlineMs = schedule && !schedule.retried && isScheduledRun(id) ? (definition?.deadlineMs ?? null) : null;
+  return deadlineMs === null ? null : dueTimeOf(id) + deadlineMs;
 }

@@ -1,10 +1,12 @@
 import type { MessagePort } from 'node:worker_threads';
 import { pino } from 'pino';
-import { messageOf } from '../shared/errors.js';
+import { ERROR_SERIALIZERS } from '../shared/error-fields.js';
+import { FleetError, messageOf } from '../shared/errors.js';
 import type { LogLevel } from '../shared/settings.js';
 import type { TaskContext } from '../shared/task/handler.js';
 import { causeOf } from './cause-parts.js';
 import { checkProgress } from './context.js';
+import { isFinal } from './final-errors.js';
 import { loadTaskModule } from './task-modules.js';
 import { toJson } from './task-output.js';
 import { ThreadEnqueuer } from './thread-enqueue.js';
@@ -19,18 +21,27 @@ export default async function runInThread(run: ThreadRun): Promise<ThreadResult>
     if (message.type === 'abort') controller.abort(causeOf(message.cause));
     else enqueuer.receive(message);
   });
+  let except: readonly string[] = [];
   try {
     const handler = (await loadTaskModule(moduleUrl, run.settings)).find(({ definition }) => definition.name === name);
     if (!handler) throw new Error(`${moduleUrl} has no handler for ${name} in this thread`);
-    // As JSON, like every result, so that a thread hands over nothing that a task in the main thread could not.
+    ({ except } = handler.definition.retry);
     post(port, { type: 'started' });
-    const value = toJson(await handler.handle(contextOf(run, controller.signal, enqueuer)));
-    return { ok: true, value: JSON.parse(value) as unknown };
+    return { ok: true, value: throughJson(name, await handler.handle(contextOf(run, controller.signal, enqueuer))) };
   } catch (error) {
     const { name: kind, stack } = error instanceof Error ? error : new Error(messageOf(error));
-    return { ok: false, error: { name: kind, message: messageOf(error), stack } };
+    return { ok: false, error: { name: kind, message: messageOf(error), stack, final: isFinal(error, except) } };
   } finally {
     port.close();
+  }
+}
+
+/** As JSON, like every output, so that a thread hands over nothing that a task in the main thread could not. */
+function throughJson(name: string, output: unknown): unknown {
+  try {
+    return JSON.parse(toJson(output));
+  } catch (error) {
+    throw new FleetError('INVALID_OUTPUT', `Bad output of ${name}: not JSON (${messageOf(error)})`, { cause: error });
   }
 }
 
@@ -54,5 +65,5 @@ function portLogger(port: MessagePort): pino.Logger {
     const { level, msg, time: _time, ...fields } = JSON.parse(line) as Record<string, unknown>;
     post(port, { type: 'log', level: level as LogLevel, fields, message: typeof msg === 'string' ? msg : '' });
   };
-  return pino({ base: null, level: 'trace', formatters: { level: (level) => ({ level }) } }, { write });
+  return pino({ base: null, level: 'trace', serializers: ERROR_SERIALIZERS, formatters: { level: (level) => ({ level }) } }, { write });
 }

@@ -47,7 +47,7 @@ export type EnqueueResult =
   | { readonly ok: true; readonly task: ChildTask }
   | { readonly ok: false; readonly error: { readonly code: ErrorCode | null; readonly message: string; readonly details: Readonly<Record<string, unknown>>; readonly cause: CauseParts | null } };
 
-/** How the handler ended. Errors cross as their parts, for a copy of an Error loses its class. */
+/** How the handler ended. Errors cross as their parts, for a copy of an Error loses its class: the thread says whether it is `final`. */
 export type ThreadResult =
   | { readonly ok: true; readonly value: unknown }
-  | { readonly ok: false; readonly error: { readonly name: string; readonly message: string; readonly stack: string | undefined } };
+  | { readonly ok: false; readonly error: { readonly name: string; readonly message: string; readonly stack: string | undefined; readonly final: boolean } };

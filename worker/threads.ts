@@ -155,8 +155,8 @@ export class Threads {
 
 function valueOf(result: ThreadResult): unknown {
   if (result.ok) return result.value;
-  const { name, message, stack } = result.error;
-  const error = name === 'UnrecoverableError' ? new UnrecoverableError(message) : new Error(message);
+  const { name, message, stack, final } = result.error;
+  const error = final ? new UnrecoverableError(message) : new Error(message);
   error.name = name;
   if (stack !== undefined) error.stack = stack;
   throw error;

@@ -1,18 +1,15 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type EnqueuedTask, type OnBusy, type Producer, type TaskView, isTerminal, taskToJson } from '../../producer/index.js';
-import { FleetError, isFleetError } from '../../shared/errors.js';
+import type { OnBusy } from '../../producer/index.js';
+import { FleetError } from '../../shared/errors.js';
 import type { Settings } from '../../shared/settings.js';
 import { BUILTIN_DEFINITIONS } from '../../shared/task/builtin/index.js';
 import type { AnyDefinition } from '../../shared/task/definition.js';
 import { loadTaskModules } from '../../worker/task-modules.js';
 import { withProducer } from '../connection.js';
-import { EXIT, exitCodeOfState } from '../exit-codes.js';
 import type { GlobalOptions } from '../global-options.js';
 import { wholeNumber } from '../number-option.js';
-import { printData, printJson, say } from '../output.js';
-import { interruptible } from '../signals.js';
+import { printAdded } from '../task-end.js';
 import { readInput } from '../task-input.js';
-import { taskDetails, taskLine } from '../task-text.js';
 
 interface EnqueueFlags extends GlobalOptions {
   readonly input: string;
@@ -58,13 +55,7 @@ async function enqueueTask(name: string, flags: EnqueueFlags): Promise<number> {
     const definition = await findDefinition(name, settings);
     const { item, id, delay, priority, deadline, onBusy } = flags;
     const enqueued = await producer.enqueue(definition, input, { item, id, delay, priority, deadline, onBusy });
-    const task = (await producer.get(enqueued.id)) ?? viewOf(enqueued);
-    if (enqueued.duplicate) say(`There is a task ${enqueued.id} already (${task.state}); nothing was added.`);
-    if (enqueued.superseded.length > 0) say(`Stopped in its favour: ${enqueued.superseded.join(', ')}`);
-    if (flags.wait) return printEnd(await untilEnded(producer, task, flags), flags);
-    if (flags.output === 'json') printJson(taskToJson(task));
-    else printData(taskLine(task));
-    return EXIT.DONE;
+    return printAdded(producer, enqueued, flags);
   });
 }
 
@@ -83,34 +74,4 @@ async function findDefinition(name: string, settings: Settings): Promise<AnyDefi
   const known = [...definitions.keys()].sort();
   const message = `Unknown task ${JSON.stringify(name)}. Known: ${known.join(', ')}. Set TASK_MODULES to the modules that define others.`;
   throw new FleetError('UNKNOWN_TASK', message, { details: { name, known } });
-}
-
-function untilEnded(producer: Producer, task: TaskView, { output }: GlobalOptions): Promise<TaskView> {
-  const goesOn = (): string => `Not waiting any longer; task ${task.id} goes on. Stop it with: taskfleet task stop ${task.id}`;
-  return interruptible(goesOn, async (signal) => {
-    if (output === 'text') say(`Task ${task.id} is ${task.state}. Waiting for its end…`);
-    try {
-      const result = await producer.result(task.id, { signal });
-      // A task that is not kept after its end is known by its result alone.
-      return (await producer.get(task.id)) ?? { ...task, state: 'completed', result, finishedAt: new Date() };
-    } catch (error) {
-      if (!isFleetError(error, 'TASK_FAILED', 'TASK_CANCELLED')) throw error;
-      const state = error.code === 'TASK_FAILED' ? 'failed' : 'cancelled';
-      return (await producer.get(task.id)) ?? { ...task, state, error: error.message, finishedAt: new Date() };
-    }
-  });
-}
-
-function printEnd(task: TaskView, { output }: GlobalOptions): number {
-  if (output === 'json') printJson(taskToJson(task));
-  else for (const line of taskDetails(task, Date.now())) printData(line);
-  return isTerminal(task.state) ? exitCodeOfState(task.state) : EXIT.INTERNAL;
-}
-
-/** A task that had ended, and was no longer kept, before it could be read. */
-function viewOf({ id, name, queue, item }: EnqueuedTask): TaskView {
-  return {
-    ...{ id, name, queue, item, state: 'queued', attempt: 0, progress: null, result: null, error: null, stop: null },
-    ...{ enqueuedAt: new Date(), startedAt: null, finishedAt: null, worker: null },
-  };
 }

@@ -8,13 +8,26 @@ export type RecordedStop = [
   ...more: (string | null)[],
 ];
 
+/** What `cleanPool` did: see the script's header. */
+export type CleanedBatch =
+  | readonly [what: 'lost']
+  | readonly [what: 'wrong-type', type: string]
+  | readonly [what: 'done', cursor: string, entries: number, removed: number, sessions: number, invalid: number, ...names: string[]];
+
+/** Whether `takeLock` has it, whose it was or is, and for how many ms that is still so. */
+export type TakenLock = readonly [what: 'taken' | 'held', holder: string, leftMs: number];
+
+export type TouchedUsage = 'added' | 'refreshed' | 'malformed' | 'wrong-type';
+
 type Arguments = (string | number)[];
 
 /** A connection that knows our scripts. Each takes its keys, then its arguments, as the script's header lists them. */
 export type ScriptedRedis = Redis & {
   barRetry(...keysAndArguments: Arguments): Promise<number>;
   claimItem(...keysAndArguments: Arguments): Promise<string[]>;
+  cleanPool(...keysAndArguments: Arguments): Promise<CleanedBatch>;
   clearStop(...keysAndArguments: Arguments): Promise<0 | 1>;
+  dropLock(lock: string, owner: string): Promise<0 | 1>;
   dropEntries(...keysAndArguments: Arguments): Promise<string[]>;
   findItem(...keysAndArguments: Arguments): Promise<[ids: string[], items: (string | null)[], queues: (string | null)[]]>;
   findTasks(...keysAndArguments: Arguments): Promise<[items: (string | null)[], queues: (string | null)[]]>;
@@ -24,16 +37,27 @@ export type ScriptedRedis = Redis & {
   readPage(key: string, jobs: string, first: number, last: number): Promise<[ids: string[], stopped: string[]]>;
   readTasks(...keysAndArguments: Arguments): Promise<((string | null)[] | null)[]>;
   recordStop(...keysAndArguments: Arguments): Promise<RecordedStop[]>;
+  replaceField(hash: string, field: string, read: Buffer | string, written: string): Promise<0 | 1>;
+  takeLock(lock: string, owner: string, ttlMs: number, task: string): Promise<TakenLock>;
+  touchUsage(pool: string, model: string, session: string, channel: string): Promise<TouchedUsage>;
 };
 
 /** The number in a file's name is how many keys the script takes. */
-const SCRIPTS = { barRetry: 1, claimItem: 4, clearStop: 2, dropEntries: 3, keepStop: 2, markParent: 1, findItem: 3, findTasks: 2, foreignTasks: 2, readPage: 1, readTasks: 6, recordStop: 7 } as const;
+const SCRIPTS = { barRetry: 1, claimItem: 4, cleanPool: 2, clearStop: 2, dropEntries: 3, dropLock: 1, keepStop: 2, markParent: 1, findItem: 3, findTasks: 2, foreignTasks: 2, readPage: 1, readTasks: 6, recordStop: 7, replaceField: 1, takeLock: 1, touchUsage: 1 } as const;
+
+/** Scripts that begin with a part that they share, from the folder `parts`. */
+const PARTS: Readonly<Record<string, string>> = { cleanPool: 'usage-entry', touchUsage: 'usage-entry' };
 
 /** Teaches a connection our scripts; it sends the text of each once and its hash from then on. */
 export function defineScripts(redis: Redis): ScriptedRedis {
   for (const [name, numberOfKeys] of Object.entries(SCRIPTS)) {
-    const lua = readFileSync(new URL(`./${name}-${numberOfKeys}.lua`, import.meta.url), 'utf8');
+    const part = PARTS[name];
+    const lua = (part ? read(`parts/${part}`) : '') + read(`${name}-${numberOfKeys}`);
     redis.defineCommand(name, { numberOfKeys, lua });
   }
   return redis as ScriptedRedis;
+}
+
+function read(file: string): string {
+  return readFileSync(new URL(`./${file}.lua`, import.meta.url), 'utf8');
 }

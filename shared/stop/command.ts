@@ -1,4 +1,4 @@
-import { messageOf } from '../errors.js';
+import { jsonProblem } from '../json-problem.js';
 import { quote } from '../keys.js';
 
 /**
@@ -59,7 +59,7 @@ export function parseCommand(message: string): ParsedCommand {
   try {
     body = JSON.parse(message);
   } catch (error) {
-    return bad(`not JSON: ${messageOf(error)}`);
+    return bad(`not JSON: ${jsonProblem(error)}`);
   }
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return bad('expected a JSON object');
   const { action, task_id: one, task_ids: many, reason, by, recorded_at: recordedAt, announced } = body as Record<string, unknown>;

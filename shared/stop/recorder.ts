@@ -3,6 +3,7 @@ import { chunks } from '../chunks.js';
 import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
 import type { Registry } from '../registry/registry.js';
+import type { Schedulers } from '../schedule/schedulers.js';
 import type { RecordedStop, ScriptedRedis } from '../scripts/define-scripts.js';
 import type { Queues } from '../task/queues.js';
 import { type StopAnswer, answerOf } from './answer.js';
@@ -14,6 +15,7 @@ export interface RecorderOptions {
   readonly queues: Queues;
   readonly registry: Registry;
   readonly earlyStops: EarlyStops;
+  readonly schedulers: Schedulers;
   readonly keys: Keys;
   /** How long what a stop takes is its caller's to settle. */
   readonly lockMs: number;

@@ -4,11 +4,12 @@ import { messageOf } from '../errors.js';
 import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
 import { MergedWrites } from '../registry/merged-writes.js';
+import { isScheduledRun } from '../schedule/schedule.js';
+import type { Schedulers } from '../schedule/schedulers.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { writeState } from '../task/event-stream.js';
-import { membershipsOf } from '../task/job-options.js';
+import { membershipsOf, taskOptions } from '../task/job-options.js';
 import type { Queues } from '../task/queues.js';
-import type { TaskJobOptions } from '../task/view.js';
 import { describeStop } from './cause.js';
 import type { StopRecord } from './record.js';
 
@@ -29,12 +30,14 @@ const BARRED_AT_ONCE = 1_000;
 export class Settler {
   readonly #redis: ScriptedRedis;
   readonly #queues: Queues;
+  readonly #schedulers: Schedulers;
   readonly #keys: Keys;
   readonly #logger: Logger;
 
-  constructor({ redis, queues, keys, logger }: { redis: ScriptedRedis; queues: Queues; keys: Keys; logger: Logger }) {
+  constructor({ redis, queues, schedulers, keys, logger }: { redis: ScriptedRedis; queues: Queues; schedulers: Schedulers; keys: Keys; logger: Logger }) {
     this.#redis = redis;
     this.#queues = queues;
+    this.#schedulers = schedulers;
     this.#keys = keys;
     this.#logger = logger;
   }
@@ -46,7 +49,7 @@ export class Settler {
     const writes = new MergedWrites(this.#keys);
     const outcomes = await Promise.allSettled(held.map((job) => this.#fail(job, token)));
     const sent: unknown[] = [];
-    held.forEach(({ id, options }, index) => {
+    held.forEach(({ id, queue, options }, index) => {
       const outcome = outcomes[index] as PromiseSettledResult<Date>;
       if (outcome.status === 'rejected') {
         // The intent stands: whoever comes to it next, when our lock has run out, settles it.
@@ -54,7 +57,9 @@ export class Settler {
         return;
       }
       settled.set(id, outcome.value);
-      writes.remove(id, membershipsOf(Job.optsFromJSON(options) as TaskJobOptions));
+      // The stop is of this run: its schedule goes on.
+      if (isScheduledRun(id)) sent.push(this.#schedulers.advance(queue, id, options));
+      writes.remove(id, membershipsOf(taskOptions(Job.optsFromJSON(options))));
       sent.push(...writeState(this.#redis, this.#keys.events(id), 'cancelled'));
     });
     const barred = groupByQueue(held, settled).map(([queue, ids]) => this.#queues.barRetry(queue, ids));

@@ -9,17 +9,34 @@ export interface RetryPolicy {
   readonly backoff: {
     /** `fixed` waits `delayMs` each time, `exponential` doubles it after each attempt. Default `exponential`. */
     readonly type: 'fixed' | 'exponential';
-    /** Default 1,000 ms. */
+    /** Default 1,000 ms, at most a day. */
     readonly delayMs: number;
-    /** Share of the delay that is random, 0 to 1. Default 0.2. */
+    /** What doubling stops at. Default an hour, or `delayMs` if that is longer; at most a week. */
+    readonly maxDelayMs: number;
+    /** Share of the delay that is random, 0 to 1: 0.2 waits between 80 % of it and all of it. Default 0.2. */
     readonly jitter: number;
   };
+  /**
+   * Errors after which there is no other attempt, whatever `attempts` says: each by its `name`, the name of its class or
+   * of one that it extends, or its `code`. At most 100, as text, so that they cross to threads. Default none. An
+   * `UnrecoverableError` and failed validation are never retried anyway.
+   */
+  readonly except: readonly string[];
 }
 
 /** How long ended tasks are kept: whichever limit is reached first. */
 export interface Retention {
+  /** At least 1,000 ms; rounded up to whole seconds. */
   readonly ageMs: number;
+  /** 0 keeps none. */
   readonly count: number;
+}
+
+/** What is kept of tasks that have ended. BullMQ looks at it when another task of the queue ends, and then at the whole queue. */
+export interface RetentionPolicy {
+  readonly completed: Retention;
+  /** Of cancelled ones too. */
+  readonly failed: Retention;
 }
 
 /**
@@ -40,7 +57,7 @@ export interface TaskDefinition<Input = unknown, Output = unknown, Parsed = Inpu
   readonly retryOnTimeout: boolean;
   /** No attempt starts later than this, in ms from when the task may first start; null for no limit. */
   readonly deadlineMs: number | null;
-  readonly retention: { readonly completed: Retention; readonly failed: Retention };
+  readonly retention: RetentionPolicy;
 }
 
 /** A definition of any input and output, for lists and maps of them. */
@@ -54,7 +71,7 @@ export interface TaskOptions<Input, Output, Parsed = Input> {
   readonly queue?: string;
   readonly input: z.ZodType<Parsed, Input>;
   readonly output?: z.ZodType<Output>;
-  readonly retry?: { readonly attempts?: number; readonly backoff?: Partial<RetryPolicy['backoff']> };
+  readonly retry?: { readonly attempts?: number; readonly backoff?: Partial<RetryPolicy['backoff']>; readonly except?: readonly string[] };
   /** Longest run of one attempt in ms, 1 to 2,147,483,647 (24 days). Default: no limit. */
   readonly timeoutMs?: number;
   readonly retryOnTimeout?: boolean;
@@ -63,17 +80,36 @@ export interface TaskOptions<Input, Output, Parsed = Input> {
    * has come to by then fails. 1 to ten years. Default: no limit.
    */
   readonly deadlineMs?: number;
-  /** Default: completed 1 hour or 10,000 tasks, failed and cancelled 7 days or 10,000 tasks. */
-  readonly retention?: { readonly completed?: Partial<Retention>; readonly failed?: Partial<Retention> };
+  /** What is kept of tasks that have ended, by age and by count. There is no default: whoever defines a task knows. */
+  readonly retention: RetentionPolicy;
 }
 
 const HOUR_MS = 3_600_000;
 /** A longer timer of Node's fires at once. */
 const LONGEST_TIMER_MS = 2_147_483_647;
-const retentionSchema = (fallback: Retention) =>
-  z
-    .strictObject({ ageMs: z.int().min(1_000).default(fallback.ageMs), count: z.int().min(0).default(fallback.count) })
-    .prefault({});
+const DAY_MS = 24 * HOUR_MS;
+const RETENTION_EXAMPLE = '{ completed: { ageMs: 3_600_000, count: 1_000 }, failed: { ageMs: 604_800_000, count: 1_000 } }';
+
+/** Says what to write to whoever has left it out. */
+const stated = (field: string) => ({ error: ({ input }: { input?: unknown }) => (input === undefined ? `state ${field}` : undefined) });
+const limitsSchema = (state: string) =>
+  z.strictObject(
+    {
+      ageMs: z.int(stated('for how many ms, whatever the count')).min(1_000),
+      count: z.int(stated('how many, whatever their age; 0 for none')).min(0),
+    },
+    stated(`what is kept of ${state} tasks, for example { ageMs: 3_600_000, count: 1_000 }`),
+  );
+
+const backoffSchema = z
+  .strictObject({
+    type: z.enum(['fixed', 'exponential']).default('exponential'),
+    delayMs: z.int().min(0).max(DAY_MS).default(1_000),
+    maxDelayMs: z.int().min(0).max(7 * DAY_MS).optional(),
+    jitter: z.number().min(0).max(1).default(0.2),
+  })
+  .refine(({ delayMs, maxDelayMs = delayMs }) => maxDelayMs >= delayMs, { path: ['maxDelayMs'], error: 'expected delayMs or more' })
+  .transform((backoff) => ({ ...backoff, maxDelayMs: backoff.maxDelayMs ?? Math.max(HOUR_MS, backoff.delayMs) }));
 
 const optionsSchema = z.strictObject({
   name: z.string().refine(isName, 'expected letters, digits and . _ - (at most 64)'),
@@ -83,24 +119,17 @@ const optionsSchema = z.strictObject({
   retry: z
     .strictObject({
       attempts: z.int().min(1).max(100).default(1),
-      backoff: z
-        .strictObject({
-          type: z.enum(['fixed', 'exponential']).default('exponential'),
-          delayMs: z.int().min(0).max(24 * HOUR_MS).default(1_000),
-          jitter: z.number().min(0).max(1).default(0.2),
-        })
-        .prefault({}),
+      backoff: backoffSchema.prefault({}),
+      except: z.array(z.string('expected the name of an error, of its class, or its code').min(1).max(128)).max(100).default([]),
     })
     .prefault({}),
   timeoutMs: z.int().min(1).max(LONGEST_TIMER_MS).optional(),
   retryOnTimeout: z.boolean().default(false),
-  deadlineMs: z.int().min(1).max(10 * 365 * 24 * HOUR_MS).optional(),
-  retention: z
-    .strictObject({
-      completed: retentionSchema({ ageMs: HOUR_MS, count: 10_000 }),
-      failed: retentionSchema({ ageMs: 7 * 24 * HOUR_MS, count: 10_000 }),
-    })
-    .prefault({}),
+  deadlineMs: z.int().min(1).max(10 * 365 * DAY_MS).optional(),
+  retention: z.strictObject(
+    { completed: limitsSchema('completed'), failed: limitsSchema('failed and cancelled') },
+    stated(`what is kept of ended tasks, for example ${RETENTION_EXAMPLE}`),
+  ),
 });
 
 function isSchema(value: unknown): boolean {

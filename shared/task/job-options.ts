@@ -1,18 +1,21 @@
-import type { JobsOptions } from 'bullmq';
+import type { BackoffOptions, JobsOptions } from 'bullmq';
 import type { Memberships } from '../registry/merged-writes.js';
-import type { AnyDefinition, Retention } from './definition.js';
+import type { AnyDefinition, Retention, RetryPolicy } from './definition.js';
 import type { TaskJobOptions } from './view.js';
 
-const cache = new WeakMap<AnyDefinition, JobsOptions>();
+/** What they are made from. */
+type Kept = Pick<AnyDefinition, 'retry' | 'retention'>;
+
+const cache = new WeakMap<Kept, JobsOptions>();
 
 /** BullMQ's options for every job of a definition, the same object each time. */
-export function jobOptions(definition: AnyDefinition): JobsOptions {
+export function jobOptions(definition: Kept): JobsOptions {
   let options = cache.get(definition);
   if (!options) {
     const { retry, retention } = definition;
     options = Object.freeze({
       attempts: retry.attempts,
-      ...(retry.attempts > 1 ? { backoff: { type: retry.backoff.type, delay: retry.backoff.delayMs, jitter: retry.backoff.jitter } } : {}),
+      ...(retry.attempts > 1 ? { backoff: backoffOf(retry) } : {}),
       removeOnComplete: keepJobs(retention.completed),
       removeOnFail: keepJobs(retention.failed),
       stackTraceLimit: 3,
@@ -20,6 +23,13 @@ export function jobOptions(definition: AnyDefinition): JobsOptions {
     cache.set(definition, options);
   }
   return options;
+}
+
+/** What doubling stops at, which BullMQ does not know: a plain worker of it goes on doubling. */
+export type TaskBackoff = BackoffOptions & { readonly maxDelay?: number };
+
+function backoffOf({ backoff: { type, delayMs, maxDelayMs, jitter } }: RetryPolicy): TaskBackoff {
+  return { type, delay: delayMs, jitter, ...(type === 'exponential' && { maxDelay: maxDelayMs }) };
 }
 
 function keepJobs({ ageMs, count }: Retention): { age: number; count: number } {

@@ -79,7 +79,7 @@ export class TaskReader {
 /** What is known of a task that another program registered and runs. */
 export function foreignTask(id: string, item: string | null): TaskView {
   return {
-    ...{ id, item, name: null, queue: null, state: 'running', attempt: 1, progress: null, result: null, error: null, stop: null },
+    ...{ id, item, name: null, queue: null, state: 'running', attempt: 1, attempts: null, progress: null, result: null, error: null, stop: null },
     ...{ enqueuedAt: null, startedAt: null, finishedAt: null, worker: null },
   };
 }

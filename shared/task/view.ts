@@ -1,5 +1,6 @@
 import { chunks } from '../chunks.js';
 import type { Keys } from '../keys.js';
+import type { ScheduleMark } from '../schedule/schedule.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { type StopRecord, parseStop } from '../stop/record.js';
 import type { Queues } from './queues.js';
@@ -15,10 +16,12 @@ export interface TaskView<Output = unknown> {
   readonly state: TaskState;
   /** The attempt that runs or ran last; 0 before the first. */
   readonly attempt: number;
+  /** How many attempts it may have in all; null for a foreign task. */
+  readonly attempts: number | null;
   readonly progress: unknown;
   /** What the handler returned; null unless completed. */
   readonly result: Output | null;
-  /** Why the task failed or was cancelled, or why its last attempt failed. */
+  /** Why the task failed or was cancelled, why its last attempt failed, or why no worker here could run it. */
   readonly error: string | null;
   readonly stop: StopRecord | null;
   readonly enqueuedAt: Date | null;
@@ -38,6 +41,7 @@ export function taskToJson(task: TaskView): Record<string, unknown> {
     item: task.item,
     state: task.state,
     attempt: task.attempt,
+    attempts: task.attempts,
     progress: task.progress,
     result: task.result,
     error: task.error,
@@ -58,6 +62,8 @@ export interface TaskJobOptions {
   readonly childOf?: JobAddress;
   /** No attempt starts after this time, in ms since the epoch. */
   readonly deadline?: number;
+  /** On what a schedule adds, or was asked to run now. */
+  readonly schedule?: ScheduleMark;
 }
 
 /** Where a job is. */
@@ -82,6 +88,7 @@ function viewOf(id: string, queue: string, [place, ...values]: (string | null)[]
   const field = Object.fromEntries(FIELDS.map((name, index) => [name, values[index] ?? null])) as Record<(typeof FIELDS)[number], string | null>;
   const recorded = parseStop(field.stop, field.stop_via);
   const made = Number(field.atm ?? 0);
+  const options = parseOptions(field.opts) as TaskJobOptions & { readonly attempts?: number };
   const state = taskState(place as JobPlace, recorded !== null, made);
   // A job that failed by BullMQ's deferred failure, without our worker's word on it, never ran.
   const stop = recorded && state === 'cancelled' && recorded.via === null ? { ...recorded, via: 'queue' as const } : recorded;
@@ -91,9 +98,10 @@ function viewOf(id: string, queue: string, [place, ...values]: (string | null)[]
     id,
     name: field.name,
     queue,
-    item: parseOptions(field.opts).item || null,
+    item: options.item || null,
     state,
     attempt,
+    attempts: Math.max(1, options.attempts ?? 1),
     progress: parseJson(field.progress),
     result: state === 'completed' ? parseJson(field.returnvalue) : null,
     error: state === 'completed' ? null : field.failedReason,

@@ -5,6 +5,7 @@ import type { EnqueueOptions, Producer } from '../../producer/index.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { CliFleet } from '../support/cli-fleet.js';
 import { type CommandResult, startCommand } from '../support/command.js';
+import { KEEP } from '../support/keep.js';
 import type { TestRedis } from '../support/redis.js';
 
 const HOUR_MS = 3_600_000;
@@ -25,7 +26,7 @@ describe('taskfleet task: how tasks end, and come back', () => {
   const task = (...args: string[]): Promise<CommandResult> => fleet.task(...args);
 
   async function add(name: string, id: string, options: EnqueueOptions = {}): Promise<void> {
-    await producer.enqueue(defineTask({ name, input: z.strictObject({}) }), {}, { ...options, id });
+    await producer.enqueue(defineTask({ name, input: z.strictObject({}), retention: KEEP }), {}, { ...options, id });
   }
 
   /** One that has said something, and waits to be stopped. */
@@ -90,7 +91,7 @@ describe('taskfleet task: how tasks end, and come back', () => {
       await talking('stop-1');
       await add('test.talk', 'stop-2', { delay: HOUR_MS });
       await failed('stop-3');
-      await producer.enqueue(defineTask({ name: 'test.flaky', input: z.strictObject({}), retry: { attempts: 2, backoff: { delayMs: 0 } } }), {}, { id: 'stop-4' });
+      await producer.enqueue(defineTask({ name: 'test.flaky', input: z.strictObject({}), retry: { attempts: 2, backoff: { delayMs: 0 } }, retention: KEEP }), {}, { id: 'stop-4' });
       await producer.result('stop-4');
       const { code, stdout } = await task('stop', 'stop-1', 'stop-2', 'stop-3', 'stop-4', 'nobody');
       assert.equal(code, 3);

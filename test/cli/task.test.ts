@@ -9,10 +9,11 @@ import { fleetCanary } from '../../shared/task/builtin/index.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { CliFleet } from '../support/cli-fleet.js';
 import { COMMAND, type CommandResult, runCommand, startCommand } from '../support/command.js';
+import { KEEP } from '../support/keep.js';
 import type { NodeProcess } from '../support/processes.js';
 
 const TASK_FIELDS = [
-  ...['id', 'name', 'queue', 'item', 'state', 'attempt', 'progress', 'result', 'error', 'stop', 'worker'],
+  ...['id', 'name', 'queue', 'item', 'state', 'attempt', 'attempts', 'progress', 'result', 'error', 'stop', 'worker'],
   ...['enqueued_at', 'started_at', 'finished_at'],
 ];
 const RECEIPT_FIELDS = ['id', 'outcome', 'ended_as', 'via', 'reason', 'by', 'requested_at', 'settled_at', 'latency_ms'];
@@ -39,7 +40,7 @@ describe('taskfleet task', () => {
 
   /** Adds a task of tasks.mjs, not through the command. */
   async function add(name: string, id: string, options: EnqueueOptions = {}, attempts = 1): Promise<void> {
-    const definition = defineTask({ name, input: z.strictObject({}), retry: { attempts, backoff: { delayMs: 0 } } });
+    const definition = defineTask({ name, input: z.strictObject({}), retry: { attempts, backoff: { delayMs: 0 } }, retention: KEEP });
     await producer.enqueue(definition, {}, { ...options, id });
   }
 
@@ -108,9 +109,9 @@ describe('taskfleet task', () => {
       const args = [COMMAND, 'task', 'enqueue', 'fleet.canary', '--input', '-'];
       const options = { env: { ...process.env, ...env }, cwd: folder, encoding: 'utf8' } as const;
       assert.equal(spawnSync(process.execPath, args, { ...options, input: '{"run_ms":3}' }).status, 0);
-      const bad = spawnSync(process.execPath, args, { ...options, input: '{"run_ms":' });
+      const bad = spawnSync(process.execPath, args, { ...options, input: '{"secret":hunter2}' });
       assert.equal(bad.status, 2);
-      assert.match(bad.stderr, /standard input is not JSON/);
+      assert.match(bad.stderr, /standard input is not JSON: Unexpected token 'h'\. Got 18 characters;/);
     });
 
     it('says what is wrong with an input, exit code 2', async () => {

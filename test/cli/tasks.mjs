@@ -5,9 +5,11 @@ import { z } from 'zod';
 import { defineHandler, defineTask } from '../../dist/worker/index.js';
 
 const input = z.strictObject({});
+const kept = { ageMs: 3_600_000, count: 10_000 };
+const retention = { completed: kept, failed: kept };
 
 /** Says something of everything, and then waits to be stopped. */
-const talk = defineHandler(defineTask({ name: 'test.talk', input }), async ({ signal, emit, progress }) => {
+const talk = defineHandler(defineTask({ name: 'test.talk', input, retention }), async ({ signal, emit, progress }) => {
   progress(40);
   emit('Hello, ');
   emit('world');
@@ -18,7 +20,7 @@ const talk = defineHandler(defineTask({ name: 'test.talk', input }), async ({ si
 });
 
 /** Emits for as long as it may. */
-const chatter = defineHandler(defineTask({ name: 'test.chatter', input }), async ({ signal, emit }) => {
+const chatter = defineHandler(defineTask({ name: 'test.chatter', input, retention }), async ({ signal, emit }) => {
   for (;;) {
     emit('blah\n');
     await sleep(5, undefined, { signal }).catch(() => signal.throwIfAborted());
@@ -27,7 +29,7 @@ const chatter = defineHandler(defineTask({ name: 'test.chatter', input }), async
 
 /** Fails in the middle of a line, once. */
 const flaky = defineHandler(
-  defineTask({ name: 'test.flaky', input, retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 0, jitter: 0 } } }),
+  defineTask({ name: 'test.flaky', input, retention, retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 0, jitter: 0 } } }),
   ({ attempt, emit }) => {
     emit(`attempt ${attempt}`);
     if (attempt === 1) throw new Error('not yet');
@@ -35,12 +37,12 @@ const flaky = defineHandler(
   },
 );
 
-const fail = defineHandler(defineTask({ name: 'test.fail', input }), () => {
+const fail = defineHandler(defineTask({ name: 'test.fail', input, retention }), () => {
   throw new Error('this never works\nnot even on the second line');
 });
 
 /** Throws where nobody can catch it. */
-const crash = defineHandler(defineTask({ name: 'test.crash', input }), async () => {
+const crash = defineHandler(defineTask({ name: 'test.crash', input, retention }), async () => {
   setImmediate(() => {
     throw new Error('thrown into the void');
   });

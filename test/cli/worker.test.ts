@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,9 +10,12 @@ import { type Producer, createProducer } from '../../producer/index.js';
 import { findRunningEmbeddedRedis } from '../../shared/redis/embedded.js';
 import { fleetCanary } from '../../shared/task/builtin/index.js';
 import { defineTask } from '../../shared/task/definition.js';
-import { runCommand, startCommand } from '../support/command.js';
-import type { NodeProcess } from '../support/processes.js';
+import { COMMAND, runCommand, startCommand } from '../support/command.js';
+import { KEEP } from '../support/keep.js';
+import { NodeProcess } from '../support/processes.js';
 import { type TestRedis, startTestRedis } from '../support/redis.js';
+
+const HAS_SCRIPT = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux') ?? false;
 
 describe('taskfleet worker', () => {
   let folder: string;
@@ -47,6 +51,15 @@ describe('taskfleet worker', () => {
     for (const line of worker.stderr.lines) assert.equal((JSON.parse(line) as { component: string }).component, 'worker', line);
   });
 
+  it('logs lines for people on a terminal', { skip: !HAS_SCRIPT && 'this machine has no script(1) of util-linux' }, async () => {
+    // A worker that ends by itself, after its first line.
+    const env = { PATH: process.env['PATH'], REDIS_URL: redis.url, TASK_MODULES: './missing.js' };
+    const args = ['-qec', `'${process.execPath}' '${COMMAND}' worker`, '/dev/null'];
+    const worker = new NodeProcess(spawn('script', args, { cwd: folder, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] }), 'script');
+    await worker.exit;
+    assert.match(worker.stdout.text, /\[[\d:.]+\].*INFO.*: .*Worker starts/);
+  });
+
   it('waits for its tasks upon SIGINT, and does not upon a second one', async () => {
     const worker = await startWorker({ REDIS_URL: redis.url });
     await enqueueRunning('deaf');
@@ -59,7 +72,7 @@ describe('taskfleet worker', () => {
 
   it('ends by itself, with exit code 70, after an exception that nobody caught', async () => {
     const worker = await startWorker({ REDIS_URL: redis.url, TASK_MODULES: fileURLToPath(new URL('tasks.mjs', import.meta.url)) });
-    await producer.enqueue(defineTask({ name: 'test.crash', input: z.strictObject({}) }), {}, { id: 'crash' });
+    await producer.enqueue(defineTask({ name: 'test.crash', input: z.strictObject({}), retention: KEEP }), {}, { id: 'crash' });
     assert.deepEqual(await worker.exit, { code: 70, signal: null });
     assert.match(worker.stderr.text, /thrown into the void/);
     assert.equal((await producer.get('crash'))?.state, 'completed');

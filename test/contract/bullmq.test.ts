@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import { Job, type JobJson, Queue, UnrecoverableError, WaitingError, Worker, type WorkerOptions } from 'bullmq';
+import { type BackoffOptions, DelayedError, Job, type JobJson, type KeepJobs, Queue, UnrecoverableError, WaitingError, Worker, type WorkerOptions } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { RESERVED_IDS } from '../../shared/keys.js';
 import { deferred } from '../support/deferred.js';
@@ -107,6 +107,64 @@ describe('BullMQ', () => {
     for (let ended = 0; ended < 2; ended += 1) await once(worker, 'completed');
     assert.deepEqual([made, order], [[0, 0], ['one', 'one', 'two']]);
     assert.equal((await queue.getJob('one'))?.attemptsMade, 1);
+  });
+
+  it('puts a job off without counting an attempt, with fields that are given', async () => {
+    await queue.add('job', {}, { jobId: 'one', attempts: 2 });
+    const worker = newWorker(async (_job, token) => {
+      await worker.getBackend().moveToDelayed('one', Date.now(), 60_000, token, { skipAttempt: true, fieldsToUpdate: { failedReason: 'later' } });
+      throw new DelayedError();
+    });
+    await until(() => queue.getJobState('one'), (state) => state === 'delayed');
+    assert.deepEqual(await client.hmget(hash('one'), 'failedReason', 'atm', 'ats', 'delay'), ['later', null, '1', '60000']);
+  });
+
+  /** How long a job waits after an attempt that fails, when so many have failed before. */
+  async function delayAfter(failed: number, backoff: BackoffOptions): Promise<number> {
+    await queue.add('job', {}, { jobId: `after-${failed}`, attempts: 100, backoff });
+    await client.hset(hash(`after-${failed}`), 'atm', String(failed));
+    const worker = newWorker(() => Promise.reject(new Error('no')));
+    const [job] = (await once(worker, 'failed')) as [Job];
+    await worker.close();
+    assert.equal(await queue.getJobState(`after-${failed}`), 'delayed');
+    assert.equal(await client.hget(hash(`after-${failed}`), 'delay'), String(job.delay));
+    return job.delay;
+  }
+
+  it('waits after a failed attempt as long as its backoff says: doubled without a limit, with up to the jitter off', async (t) => {
+    assert.equal(await delayAfter(0, { type: 'fixed', delay: 60_000 }), 60_000);
+    assert.equal(await delayAfter(1, { type: 'exponential', delay: 60_000 }), 120_000);
+    assert.equal(await delayAfter(40, { type: 'exponential', delay: 1_000 }), 2 ** 40 * 1_000);
+    t.mock.method(Math, 'random', () => 0);
+    assert.equal(await delayAfter(2, { type: 'exponential', delay: 60_000, jitter: 0.2 }), 4 * 48_000);
+  });
+
+  it('leaves a job active whose type of backoff it does not know', async () => {
+    await queue.add('job', {}, { jobId: 'one', attempts: 2, backoff: { type: 'theirs', delay: 1 } });
+    const worker = newWorker(() => Promise.reject(new Error('no')), { autorun: false });
+    const errors = once(worker, 'error') as Promise<[Error]>;
+    void worker.run();
+    assert.match((await errors)[0].message, /Unknown backoff strategy theirs/);
+    assert.equal(await queue.getJobState('one'), 'active');
+  });
+
+  it('looks at what is kept of a whole queue when a job ends, as the options of that one say', async () => {
+    const worker = newWorker(() => Promise.resolve());
+    const complete = async (jobId: string, removeOnComplete: KeepJobs): Promise<void> => {
+      const completed = once(worker, 'completed');
+      await queue.add('job', {}, { jobId, removeOnComplete });
+      await completed;
+    };
+    const kept = () => client.zrange(`bull:${name}:completed`, '0', '-1');
+    for (const id of ['a', 'b', 'c']) await complete(id, { age: 60, count: 10 });
+    await client.zadd(`bull:${name}:completed`, String(Date.now() - 120_000), 'a');
+    await complete('none', { age: 60, count: 0 });
+    assert.deepEqual(await kept(), ['a', 'b', 'c'], 'one that is not kept itself clears nothing away');
+    await complete('d', { age: 60, count: 10 });
+    assert.deepEqual(await kept(), ['b', 'c', 'd'], 'by age');
+    await complete('e', { age: 60, count: 2 });
+    assert.deepEqual(await kept(), ['d', 'e'], 'by count');
+    assert.deepEqual((await client.keys(`bull:${name}:?`)).toSorted(), [`bull:${name}:d`, `bull:${name}:e`]);
   });
 
   it('lets whoever has the lock fail an active job, and refuses its former owner', async () => {

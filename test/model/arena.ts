@@ -31,7 +31,7 @@ export const definitions = Object.fromEntries(
       name: `${QUEUE}.${kind}`,
       input: z.unknown(),
       retry: { attempts: ATTEMPTS[kind], backoff: { type: 'fixed', delayMs: kind === 'slow' ? 60_000 : 0, jitter: 0 } },
-      retention: { completed: { count: 200 }, failed: { count: 200 } },
+      retention: { completed: { ageMs: 3_600_000, count: 200 }, failed: { ageMs: 3_600_000, count: 200 } },
     }),
   ]),
 ) as Record<Manner['kind'], TaskDefinition>;

@@ -5,13 +5,14 @@ import { z } from 'zod';
 import { createProducer } from '../../producer/index.js';
 import { isFleetError } from '../../shared/errors.js';
 import { defineTask } from '../../shared/task/definition.js';
+import { KEEP } from '../support/keep.js';
 import { spawnNode } from '../support/processes.js';
 import { TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
-const note = defineTask({ name: 'note.take', input: z.object({}) });
+const note = defineTask({ name: 'note.take', input: z.object({}), retention: KEEP });
 
 async function assertClosed(call: Promise<unknown>, name = ''): Promise<void> {
   await assert.rejects(call, (error) => isFleetError(error, 'CLOSED') || assert.fail(`${name}: ${String(error)}`));

@@ -4,13 +4,14 @@ import { z } from 'zod';
 import { createKeys } from '../../shared/keys.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { defineHandler } from '../../shared/task/handler.js';
+import { KEEP } from '../support/keep.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
-const note = defineTask({ name: 'note.take', input: z.object({ n: z.number() }) });
-const brief = defineTask({ name: 'brief.take', input: z.object({ n: z.number() }), retention: { completed: { count: 0 } } });
+const note = defineTask({ name: 'note.take', input: z.object({ n: z.number() }), retention: KEEP });
+const brief = defineTask({ name: 'brief.take', input: z.object({ n: z.number() }), retention: { ...KEEP, completed: { ageMs: 1_000, count: 0 } } });
 
 /** Item of each live id, as the registry and the item sets have it. */
 async function registered(prefix: string): Promise<{ items: Record<string, string>; sets: Record<string, string[]> }> {

@@ -7,17 +7,18 @@ import { createKeys } from '../../shared/keys.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { defineHandler } from '../../shared/task/handler.js';
 import { deferred } from '../support/deferred.js';
+import { KEEP } from '../support/keep.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
-const note = defineTask({ name: 'note.take', input: z.object({ n: z.number().default(1), text: z.string().optional() }) });
-const loose = defineTask({ name: 'note.any', input: z.unknown() });
+const note = defineTask({ name: 'note.take', input: z.object({ n: z.number().default(1), text: z.string().optional() }), retention: KEEP });
+const loose = defineTask({ name: 'note.any', input: z.unknown(), retention: KEEP });
 
 test('what is enqueued is a job of the definition\'s queue, with its input as it was given', async () => {
   const keyPrefix = fleet.newPrefix();
-  const task = defineTask({ name: 'a.b', queue: 'other', input: z.object({ n: z.number().default(1) }), retry: { attempts: 3 } });
+  const task = defineTask({ name: 'a.b', queue: 'other', input: z.object({ n: z.number().default(1) }), retry: { attempts: 3 }, retention: KEEP });
   const { id, ...rest } = await fleet.producer({ keyPrefix }).enqueue(task, {}, { item: 'chat-1' });
   assert.deepEqual(rest, { name: 'a.b', queue: 'other', item: 'chat-1', duplicate: false, superseded: [] });
   assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-7/, 'a UUIDv7');
@@ -64,7 +65,7 @@ test('five thousand at once are all there', async () => {
 test('a wrong input is refused with the name of the field, and nothing is written', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
-  const task = defineTask({ name: 'deep', input: z.strictObject({ messages: z.array(z.object({ role: z.enum(['user']) })), n: z.number() }) });
+  const task = defineTask({ name: 'deep', input: z.strictObject({ messages: z.array(z.object({ role: z.enum(['user']) })), n: z.number() }), retention: KEEP });
   const wrong = { messages: [{ role: 'user' }, { role: 'nobody' }], n: 'x' } as unknown as { messages: { role: 'user' }[]; n: number };
   await assert.rejects(producer.enqueue(task, wrong), (error) => {
     assert.ok(isFleetError(error, 'INVALID_INPUT'));
@@ -86,8 +87,8 @@ test('an input that JSON cannot hold is refused', async () => {
 
 test('a schema that throws is a wrong input too', async () => {
   const producer = fleet.producer();
-  const slow = defineTask({ name: 'slow', input: z.string().refine(() => Promise.resolve(true)) });
-  const broken = defineTask({ name: 'broken', input: z.string().refine(() => { throw new Error('out of luck'); }) });
+  const slow = defineTask({ name: 'slow', input: z.string().refine(() => Promise.resolve(true)), retention: KEEP });
+  const broken = defineTask({ name: 'broken', input: z.string().refine(() => { throw new Error('out of luck'); }), retention: KEEP });
   for (const task of [slow, broken]) await assert.rejects(producer.enqueue(task, 'x'), (error) => isFleetError(error, 'INVALID_INPUT'));
 });
 

@@ -6,12 +6,13 @@ import { isFleetError } from '../../shared/errors.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { type TaskContext, defineHandler } from '../../shared/task/handler.js';
 import { deferred } from '../support/deferred.js';
+import { KEEP } from '../support/keep.js';
 import { TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
-const talk = defineTask({ name: 'talk.on', input: z.object({}) });
+const talk = defineTask({ name: 'talk.on', input: z.object({}), retention: KEEP });
 
 /** A producer and a worker that runs `talk.on` so. */
 async function open(handle: (context: TaskContext<object>) => unknown) {

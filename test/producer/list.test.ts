@@ -8,13 +8,14 @@ import { createKeys } from '../../shared/keys.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { defineHandler } from '../../shared/task/handler.js';
 import { deferred } from '../support/deferred.js';
+import { KEEP } from '../support/keep.js';
 import { TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
-const note = defineTask({ name: 'note.take', input: z.object({ fail: z.boolean().default(false) }) });
-const other = defineTask({ name: 'other.take', input: z.object({ fail: z.boolean().default(false) }) });
+const note = defineTask({ name: 'note.take', input: z.object({ fail: z.boolean().default(false) }), retention: KEEP });
+const other = defineTask({ name: 'other.take', input: z.object({ fail: z.boolean().default(false) }), retention: KEEP });
 
 async function everything(producer: Producer, options: ListOptions = {}): Promise<{ tasks: TaskView[]; pages: number }> {
   const tasks: TaskView[] = [];
@@ -37,7 +38,7 @@ test('a task can be read by its id or by what enqueue returned, and one that is 
   const { enqueuedAt, ...rest } = view as TaskView;
   assert.ok(enqueuedAt && enqueuedAt.getTime() >= before && enqueuedAt.getTime() <= Date.now());
   assert.deepEqual(rest, {
-    ...{ id: task.id, name: 'note.take', queue: 'note', item: 'chat-1', state: 'queued', attempt: 0, progress: null, result: null },
+    ...{ id: task.id, name: 'note.take', queue: 'note', item: 'chat-1', state: 'queued', attempt: 0, attempts: 1, progress: null, result: null },
     ...{ error: null, stop: null, startedAt: null, finishedAt: null, worker: null },
   });
   assert.equal(await producer.get('nobody'), null);
@@ -106,7 +107,7 @@ test('running and retrying tasks are listed by their state', async () => {
   const producer = fleet.producer({ keyPrefix });
   const started = deferred();
   const end = deferred();
-  const failing = defineTask({ name: 'fail.ing', input: z.object({}), retry: { attempts: 2, backoff: { delayMs: 60_000 } } });
+  const failing = defineTask({ name: 'fail.ing', input: z.object({}), retry: { attempts: 2, backoff: { delayMs: 60_000 } }, retention: KEEP });
   const failed = deferred();
   const handlers = [
     defineHandler(note, async () => {

@@ -7,6 +7,7 @@ import { type FleetError, isFleetError } from '../../shared/errors.js';
 import { createKeys } from '../../shared/keys.js';
 import { MergedWrites } from '../../shared/registry/merged-writes.js';
 import { defineTask } from '../../shared/task/definition.js';
+import { KEEP } from '../support/keep.js';
 import { ScriptedTask } from '../support/scripted-task.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
@@ -14,7 +15,7 @@ import { until } from '../support/until.js';
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
-const note = defineTask({ name: 'note.take', input: z.unknown() });
+const note = defineTask({ name: 'note.take', input: z.unknown(), retention: KEEP });
 const ITEM = { item: 'chat-1' };
 const REJECT = { ...ITEM, onBusy: 'reject' } as const;
 const REPLACE = { ...ITEM, onBusy: 'stop-previous' } as const;

@@ -10,13 +10,14 @@ import { createKeys } from '../../shared/keys.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { defineHandler } from '../../shared/task/handler.js';
 import { deferred } from '../support/deferred.js';
+import { KEEP } from '../support/keep.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start({ appendonly: 'yes', extraArgs: ['--appendfsync', 'always'] });
 const { redis } = fleet;
 after(() => fleet.stop());
 
-const note = defineTask({ name: 'note.take', input: z.object({}) });
+const note = defineTask({ name: 'note.take', input: z.object({}), retention: KEEP });
 const WHEN_AWAY_MS = 2_000;
 
 /** Every call of a producer. */

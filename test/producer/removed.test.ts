@@ -11,6 +11,7 @@ import { createLoggerFactory } from '../../shared/logger.js';
 import { resolveSettings } from '../../shared/settings.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { deferred } from '../support/deferred.js';
+import { KEEP } from '../support/keep.js';
 import { TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
@@ -20,7 +21,7 @@ after(async () => {
   await fleet.stop();
 });
 
-const note = defineTask({ name: 'note.take', input: z.object({}) });
+const note = defineTask({ name: 'note.take', input: z.object({}), retention: KEEP });
 const HOUR_MS = 3_600_000;
 const NEVER_MS = 2 ** 31 - 1;
 const REMOVED = 'The task was removed before it ended';
@@ -162,7 +163,7 @@ test('a task that was retried and then removed did not end as it had the first t
 test('how a task ended that is not kept is what the waiting heard, should the queue have forgotten it', { timeout: 20_000 }, async () => {
   const opened = open();
   const { producer, worker } = opened;
-  const brief = defineTask({ name: 'note.brief', input: z.object({}), retention: { completed: { count: 0 } } });
+  const brief = defineTask({ name: 'note.brief', input: z.object({}), retention: { ...KEEP, completed: { ageMs: 1_000, count: 0 } } });
   const { id } = await producer.enqueue(brief, {});
   const job = await worker.getNextJob('token');
   const { watch, listening } = watchOf(opened, { forgetful: true });

@@ -7,13 +7,14 @@ import { createKeys } from '../../shared/keys.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { type Handle, defineHandler } from '../../shared/task/handler.js';
 import { type Deferred, deferred } from '../support/deferred.js';
+import { KEEP } from '../support/keep.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
-const sum = defineTask({ name: 'sum.up', input: z.object({ a: z.number(), b: z.number().default(1) }), output: z.object({ sum: z.number() }) });
-const held = defineTask({ name: 'held.back', input: z.object({}) });
+const sum = defineTask({ name: 'sum.up', input: z.object({ a: z.number(), b: z.number().default(1) }), output: z.object({ sum: z.number() }), retention: KEEP });
+const held = defineTask({ name: 'held.back', input: z.object({}), retention: KEEP });
 
 /** A worker whose `held.back` tasks end when they are told to. */
 async function withHeldTasks(handle: Handle<object, unknown> = () => null) {
@@ -144,7 +145,7 @@ test('many waits are one connection beside that of the commands', async () => {
 test('a task that is not kept after its end still has a result for those who waited', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
-  const brief = defineTask({ name: 'brief.run', input: z.object({ fail: z.boolean() }), retention: { completed: { count: 0 }, failed: { count: 0 } } });
+  const brief = defineTask({ name: 'brief.run', input: z.object({ fail: z.boolean() }), retention: { completed: { ageMs: 1_000, count: 0 }, failed: { ageMs: 1_000, count: 0 } } });
   const release = deferred();
   const handler = defineHandler(brief, async ({ input }) => {
     await release.promise;

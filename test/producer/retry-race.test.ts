@@ -8,6 +8,7 @@ import { createKeys } from '../../shared/keys.js';
 import { MergedWrites } from '../../shared/registry/merged-writes.js';
 import type { Store } from '../../shared/store.js';
 import { defineTask } from '../../shared/task/definition.js';
+import { KEEP } from '../support/keep.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
@@ -16,7 +17,7 @@ after(() => fleet.stop());
 const queues: Queue[] = [];
 afterEach(() => Promise.all(queues.splice(0).map((queue) => queue.close())));
 
-const note = defineTask({ name: 'note.take', input: z.object({}) });
+const note = defineTask({ name: 'note.take', input: z.object({}), retention: KEEP });
 const HOUR_MS = 3_600_000;
 
 function open() {

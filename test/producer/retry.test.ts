@@ -7,6 +7,7 @@ import { createKeys } from '../../shared/keys.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { type TaskContext, defineHandler } from '../../shared/task/handler.js';
 import { deferred } from '../support/deferred.js';
+import { KEEP } from '../support/keep.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
@@ -16,7 +17,7 @@ after(() => fleet.stop());
 const queues: Queue[] = [];
 afterEach(() => Promise.all(queues.splice(0).map((queue) => queue.close())));
 
-const note = defineTask({ name: 'note.take', input: z.object({}), retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 0, jitter: 0 } } });
+const note = defineTask({ name: 'note.take', input: z.object({}), retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 0, jitter: 0 } }, retention: KEEP });
 const HOUR_MS = 3_600_000;
 /** How a stream of a live task differs from one of a task that is over. */
 const LIVE_MS = 2 * HOUR_MS;

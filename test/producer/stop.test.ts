@@ -9,13 +9,14 @@ import { createKeys } from '../../shared/keys.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { defineHandler } from '../../shared/task/handler.js';
 import { deferred } from '../support/deferred.js';
+import { KEEP } from '../support/keep.js';
 import { startSlowProxy } from '../support/slow-proxy.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
-const note = defineTask({ name: 'note.take', input: z.object({}), retry: { attempts: 5, backoff: { delayMs: 60_000 } } });
+const note = defineTask({ name: 'note.take', input: z.object({}), retry: { attempts: 5, backoff: { delayMs: 60_000 } }, retention: KEEP });
 const LONG = { delay: 3_600_000 };
 
 /** A producer, and a task that has failed once and waits for its retry. */
@@ -76,7 +77,7 @@ test('a task that nobody knows is not found', async () => {
 test('a task that has ended by itself is finished, and the receipt says how', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
-  const fails = defineTask({ name: 'fail.ing', input: z.object({}) });
+  const fails = defineTask({ name: 'fail.ing', input: z.object({}), retention: KEEP });
   await fleet.worker(keyPrefix, [defineHandler(note, () => 'ok'), defineHandler(fails, () => Promise.reject(new Error('no')))]);
   const tasks = [await producer.enqueue(note, {}), await producer.enqueue(fails, {})];
   await Promise.allSettled(tasks.map((task) => producer.result(task)));

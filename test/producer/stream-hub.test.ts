@@ -11,6 +11,7 @@ import { resolveSettings } from '../../shared/settings.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { type Deferred, deferred } from '../support/deferred.js';
 import { eventOf } from '../support/event.js';
+import { KEEP } from '../support/keep.js';
 import { TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
@@ -163,7 +164,7 @@ test('a follower of events that leaves early takes its listeners with it', async
   const { hub, connections } = open({ lingerMs: 20 });
   const watch = new Watch({ ...store, hub, jobEvents: new JobEvents(store.redis, hub, store.keys), reconnected: () => Promise.resolve() });
   const producer = fleet.producer({ keyPrefix: store.keys.prefix });
-  const { id } = await producer.enqueue(defineTask({ name: 'a', input: z.object({}) }), {});
+  const { id } = await producer.enqueue(defineTask({ name: 'a', input: z.object({}), retention: KEEP }), {});
   const events = watch.events(id, {});
   await events.next();
   await events.return();

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { type FleetCanaryOutput, fleetCanary } from '../../shared/task/builtin/index.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { defineHandler } from '../../shared/task/handler.js';
+import { KEEP } from '../support/keep.js';
 import { TestFleet } from '../support/test-fleet.js';
 
 /** Most of this file is checked by the compiler: `npm run typecheck`. */
@@ -14,8 +15,9 @@ const greet = defineTask({
   name: 'greet.one',
   input: z.object({ name: z.string(), loud: z.boolean().default(false) }),
   output: z.object({ text: z.string() }),
+  retention: KEEP,
 });
-const untyped = defineTask({ name: 'un.typed', input: z.object({}) });
+const untyped = defineTask({ name: 'un.typed', input: z.object({}), retention: KEEP });
 
 test('the types of a definition hold from the input through the handler to the result', async () => {
   const keyPrefix = fleet.newPrefix();
@@ -42,6 +44,16 @@ test('the types of a definition hold from the input through the handler to the r
 
   const anything: unknown = await producer.result(await producer.enqueue(untyped, {}));
   assert.equal(anything, 7);
+});
+
+test('a definition without a word on what is kept does not compile', () => {
+  const input = z.object({});
+  // @ts-expect-error -- no retention
+  assert.throws(() => defineTask({ name: 'kept.not', input }), /retention: state what is kept/);
+  // @ts-expect-error -- none of failed tasks
+  assert.throws(() => defineTask({ name: 'kept.half', input, retention: { completed: KEEP.completed } }), /retention\.failed: state/);
+  // @ts-expect-error -- a count alone
+  assert.throws(() => defineTask({ name: 'kept.count', input, retention: { ...KEEP, completed: { count: 5 } } }), /retention\.completed\.ageMs: state/);
 });
 
 test('what does not fit a definition does not compile, and is refused when it runs', async () => {

@@ -37,11 +37,13 @@ describe('Five worker processes that start at once', () => {
     await until(lastRun, (at) => at > second);
   }
 
-  /** What the schedule has, at one moment: its schedulers, and its tasks that are to run. */
+  const ofReconciling = (id: string): boolean => id.startsWith(`repeat:${registryReconcile.name}:`);
+
+  /** What the schedule of reconciling has, at one moment: its schedulers, and its tasks that are to run. */
   async function scheduled(): Promise<{ schedulers: string[]; next: string[] }> {
     const jobs = keys.jobs(MAINTENANCE_QUEUE);
     const [schedulers, delayed, waiting, prioritized] = ((await fleet.client.multi().zrange(`${jobs}repeat`, '0', '-1').zrange(`${jobs}delayed`, '0', '-1').lrange(`${jobs}wait`, 0, -1).zrange(`${jobs}prioritized`, '0', '-1').exec()) ?? []).map(([, ids]) => ids as string[]);
-    return { schedulers: schedulers ?? [], next: [...(delayed ?? []), ...(waiting ?? []), ...(prioritized ?? [])] };
+    return { schedulers: (schedulers ?? []).filter((id) => id === registryReconcile.name), next: [...(delayed ?? []), ...(waiting ?? []), ...(prioritized ?? [])].filter(ofReconciling) };
   }
 
   it('have one schedule for reconciling, with one next task, at every moment of several runs', async () => {
@@ -85,14 +87,15 @@ describe('Five worker processes that start at once', () => {
     const old = Date.now() - 3_600_000;
     await fleet.client.multi().hset(keys.taskQueues, ...names.flatMap((name) => [name, 'scenario'])).hset(keys.tasks, ...names.flatMap((name) => [name, ''])).zadd(keys.live, ...names.flatMap((name) => [old, name])).exec();
     const jobs = keys.jobs(MAINTENANCE_QUEUE);
-    const [id = ''] = await until(() => fleet.client.lrange(`${jobs}active`, 0, -1), (active) => active.length > 0);
+    const active = async (): Promise<string[]> => (await fleet.client.lrange(`${jobs}active`, 0, -1)).filter(ofReconciling);
+    const [id = ''] = await until(active, (ids) => ids.length > 0);
     const owner = await until(() => fleet.client.hget(jobs + id, 'pb'), (name) => name !== null);
     const dying = workers.find(({ pid }) => owner?.includes(`-${pid}-`));
     assert.ok(dying, String(owner));
     dying.kill('SIGKILL');
     await dying.exit;
     const killedAt = Date.now();
-    assert.deepEqual(await fleet.client.lrange(`${jobs}active`, 0, -1), [id], 'it was in the middle of a run');
+    assert.deepEqual(await active(), [id], 'it was in the middle of a run');
     await until(() => fleet.client.hlen(keys.taskQueues), (entries) => entries < 10);
     await wholeRun();
     t.diagnostic(`all ${GONE} entries gone ${Date.now() - killedAt} ms after the kill, at a lock of ${SETTINGS.LOCK_DURATION_MS} ms`);

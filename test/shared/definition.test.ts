@@ -9,6 +9,7 @@ import { jobOptions } from '../../shared/task/job-options.js';
 import { TASK_STATES, isTerminal, taskState } from '../../shared/task/state.js';
 
 const input = z.object({ n: z.number() });
+const retention = { completed: { ageMs: 3_600_000, count: 10 }, failed: { ageMs: 604_800_000, count: 5 } };
 
 function problemOf(options: unknown): string {
   try {
@@ -20,31 +21,31 @@ function problemOf(options: unknown): string {
   throw new assert.AssertionError({ message: 'the definition was accepted' });
 }
 
-test('a definition needs a name and an input; the rest has defaults', () => {
-  const { input: _input, ...rest } = defineTask({ name: 'report.build', input });
+test('a definition needs a name, an input and what is kept; the rest has defaults', () => {
+  const { input: _input, ...rest } = defineTask({ name: 'report.build', input, retention });
   assert.deepEqual(rest, {
     name: 'report.build',
     queue: 'report',
     output: null,
-    retry: { attempts: 1, backoff: { type: 'exponential', delayMs: 1_000, jitter: 0.2 } },
+    retry: { attempts: 1, backoff: { type: 'exponential', delayMs: 1_000, maxDelayMs: 3_600_000, jitter: 0.2 }, except: [] },
     timeoutMs: null,
     deadlineMs: null,
     retryOnTimeout: false,
-    retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 604_800_000, count: 10_000 } },
+    retention,
   });
 });
 
 test('a part that is given leaves the defaults of the others', () => {
-  const task = defineTask({ name: 'a', queue: 'other', input, retry: { attempts: 4, backoff: { jitter: 0 } }, retention: { failed: { count: 5 } } });
+  const task = defineTask({ name: 'a', queue: 'other', input, retry: { attempts: 4, backoff: { jitter: 0 } }, retention });
   assert.equal(task.queue, 'other');
-  assert.deepEqual(task.retry, { attempts: 4, backoff: { type: 'exponential', delayMs: 1_000, jitter: 0 } });
-  assert.deepEqual(task.retention.failed, { ageMs: 604_800_000, count: 5 });
-  assert.equal(task.retention.completed.count, 10_000);
+  assert.deepEqual(task.retry, { attempts: 4, backoff: { type: 'exponential', delayMs: 1_000, maxDelayMs: 3_600_000, jitter: 0 }, except: [] });
+  const slow = defineTask({ name: 'a', input, retry: { attempts: 2, backoff: { delayMs: 7_200_000 } }, retention });
+  assert.equal(slow.retry.backoff.maxDelayMs, 7_200_000, 'never below the first delay');
 });
 
 test('a definition keeps the very schemas that it was given, and is frozen', () => {
   const output = z.string();
-  const task = defineTask({ name: 'a', input, output });
+  const task = defineTask({ name: 'a', input, output, retention });
   assert.equal(task.input, input);
   assert.equal(task.output, output);
   assert.ok(Object.isFrozen(task));
@@ -58,21 +59,32 @@ test('the wrong field is named, all of them in one message', () => {
   assert.match(problemOf({ name: 'a', input, queue: 'x y' }), /queue: expected letters/);
   assert.match(problemOf({ name: 'a', input, retry: { attempts: 0 } }), /retry\.attempts: /);
   assert.match(problemOf({ name: 'a', input, retry: { backoff: { type: 'linear' } } }), /retry\.backoff\.type: /);
-  assert.match(problemOf({ name: 'a', input, retention: { completed: { ageMs: 1 } } }), /retention\.completed\.ageMs: /);
+  assert.match(problemOf({ name: 'a', input, retry: { backoff: { delayMs: 20, maxDelayMs: 10 } } }), /retry\.backoff\.maxDelayMs: expected delayMs or more/);
+  assert.match(problemOf({ name: 'a', input, retry: { except: [RangeError] } }), /retry\.except\.0: expected the name of an error/);
   assert.match(problemOf({ name: 'a', input, timeout: 5 }), /"timeout"/, 'a misspelt option is not ignored');
   assert.match(problemOf({ name: 7, input, timeoutMs: 0 }), /^Bad task definition: name: .*; timeoutMs: /);
   for (const nothing of [undefined, null, 'a', []]) assert.match(problemOf(nothing), /^Bad task definition: /);
 });
 
+test('a definition that does not state what is kept is refused, and told what to write', () => {
+  const { completed, failed } = retention;
+  assert.match(problemOf({ name: 'a', input }), /: retention: state what is kept of ended tasks, for example \{ completed: \{ ageMs: 3_600_000, count: 1_000 \}, failed: /);
+  assert.match(problemOf({ name: 'a', input, retention: { completed } }), /: retention\.failed: state what is kept of failed and cancelled tasks, for example \{ ageMs: /);
+  assert.match(problemOf({ name: 'a', input, retention: { failed } }), /: retention\.completed: state what is kept of completed tasks, for example \{ ageMs: /);
+  assert.match(problemOf({ name: 'a', input, retention: { completed: { count: 1 }, failed } }), /: retention\.completed\.ageMs: state for how many ms/);
+  assert.match(problemOf({ name: 'a', input, retention: { completed, failed: { ageMs: 1_000 } } }), /: retention\.failed\.count: state how many/);
+  assert.match(problemOf({ name: 'a', input, retention: { completed: { ageMs: 1, count: -1 }, failed } }), /retention\.completed\.ageMs: Too small.*retention\.completed\.count: Too small/);
+});
+
 test('a handler needs a definition and a function', () => {
-  const task = defineTask({ name: 'a.b', input });
+  const task = defineTask({ name: 'a.b', input, retention });
   assert.throws(() => defineHandler({} as typeof task, () => null), (error) => isFleetError(error, 'INVALID_DEFINITION'));
   assert.throws(() => defineHandler(undefined as unknown as typeof task, () => null), (error) => isFleetError(error, 'INVALID_DEFINITION'));
   assert.throws(() => defineHandler(task, 'run' as unknown as () => null), /defineHandler\("a\.b"\): expected a function/);
 });
 
 test('a handler is isolated never, always or as its input says', () => {
-  const task = defineTask({ name: 'a', input });
+  const task = defineTask({ name: 'a', input, retention });
   assert.deepEqual([defineHandler(task, () => null).isolated({}), defineHandler(task, () => null).alwaysIsolated], [false, false]);
   assert.deepEqual([defineHandler(task, () => null, { isolate: true }).isolated({}), defineHandler(task, () => null, { isolate: true }).alwaysIsolated], [true, true]);
   const byInput = defineHandler(task, () => null, { isolate: ({ n }) => n > 1 });
@@ -80,17 +92,23 @@ test('a handler is isolated never, always or as its input says', () => {
 });
 
 test("every job of a definition has the same options object, in BullMQ's units", () => {
-  const task = defineTask({ name: 'a', input, retry: { attempts: 3, backoff: { type: 'fixed', delayMs: 50, jitter: 0 } }, retention: { completed: { ageMs: 1_500, count: 0 } } });
+  const task = defineTask({ name: 'a', input, retry: { attempts: 3, backoff: { type: 'fixed', delayMs: 50, jitter: 0 } }, retention: { ...retention, completed: { ageMs: 1_500, count: 0 } } });
   const options = jobOptions(task);
   assert.equal(jobOptions(task), options);
   assert.equal(options.attempts, 3);
   assert.deepEqual(options.backoff, { type: 'fixed', delay: 50, jitter: 0 });
   assert.deepEqual(options.removeOnComplete, { age: 2, count: 0 });
-  assert.equal(jobOptions(defineTask({ name: 'b', input })).backoff, undefined);
+  assert.deepEqual(options.removeOnFail, { age: 604_800, count: 5 });
+  assert.equal(jobOptions(defineTask({ name: 'b', input, retention })).backoff, undefined);
+  const doubling = defineTask({ name: 'c', input, retry: { attempts: 3, backoff: { maxDelayMs: 5_000 } }, retention });
+  assert.deepEqual(jobOptions(doubling).backoff, { type: 'exponential', delay: 1_000, jitter: 0.2, maxDelay: 5_000 });
 });
 
 test('the built-in tasks have names and queues of their own', () => {
-  assert.deepEqual(BUILTIN_DEFINITIONS.map(({ name, queue }) => [name, queue]), [['chat.completion', 'chat'], ['document.index', 'documents'], ['fleet.canary', 'fleet'], ['registry.reconcile', 'maintenance']]);
+  const on = (wanted: string): string[] => BUILTIN_DEFINITIONS.flatMap(({ name, queue }) => (queue === wanted ? [name] : []));
+  assert.deepEqual([...new Set(BUILTIN_DEFINITIONS.map(({ queue }) => queue))].toSorted(), ['chat', 'documents', 'fleet', 'maintenance']);
+  assert.deepEqual([on('chat'), on('documents'), on('fleet')], [['chat.completion'], ['document.index'], ['fleet.canary']]);
+  assert.deepEqual(on('maintenance'), ['billing.init-plans', 'models.refresh', 'registry.reconcile', 'session-pool.clean', 'usage-pool.clean']);
 });
 
 test('the state follows from the place of the job, a recorded stop and the attempts that failed', () => {

@@ -6,12 +6,13 @@ import { z } from 'zod';
 import { isFleetError } from '../../shared/errors.js';
 import { MAX_ID_LENGTH, MAX_ITEM_LENGTH, RESERVED_IDS, checkId, checkItem, checkKnownId, createKeys, isName, problemOfId, problemOfItem, quote } from '../../shared/keys.js';
 import { defineTask } from '../../shared/task/definition.js';
+import { KEEP } from '../support/keep.js';
 import { TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
-const note = defineTask({ name: 'keys.note', input: z.object({}) });
+const note = defineTask({ name: 'keys.note', input: z.object({}), retention: KEEP });
 const CHARACTERS = 'abcxyzABCXYZ0123456789._~@=+-'.split('');
 const ids = fc
   .tuple(fc.constantFrom('a', 'Z', '0', '9'), fc.string({ unit: fc.constantFrom(...CHARACTERS), maxLength: MAX_ID_LENGTH - 1 }))

@@ -26,8 +26,10 @@ test('inputs, passwords and keys are not logged', () => {
   const secret = 'hunter2';
   loggers('worker').info({ input: secret, password: secret, apiKey: secret }, 'flat');
   loggers('worker').info({ job: { input: { prompt: secret } }, redis: { password: secret }, upstream: { apiKey: secret } }, 'nested');
-  loggers('worker').info({ headers: { authorization: `Bearer ${secret}` } }, 'headers');
-  assert.equal(text.length, 3);
+  loggers('worker').info({ headers: { authorization: `Bearer ${secret}` }, request: { headers: { authorization: secret } } }, 'headers');
+  loggers('worker').info({ settings: { redisUrl: secret, openaiBaseUrls: [secret], openaiKeys: [secret] } }, 'settings');
+  loggers('worker').child({ task: 'a' }).info({ input: secret }, 'of a task');
+  assert.equal(text.length, 5);
   assert.doesNotMatch(text.join(''), /hunter2/);
 });
 
@@ -37,12 +39,18 @@ test('a logged error has its message, code and stack, and nothing else that hang
   loggers('stop').error({ error: new FleetError('REDIS_UNAVAILABLE', 'Redis is away', { cause: refused }) }, 'Failed');
   loggers('stop').error({ error: refused }, 'Failed');
   loggers('stop').error({ error: 'only text' }, 'Failed');
+  loggers('stop').error({ err: refused }, 'Failed');
+  loggers('stop').error(refused);
+  const unknown = "ERR unknown command 'HSET', with args beginning with: 'key' 'hunter2'";
+  loggers('stop').error({ error: new Error(unknown) }, 'Failed');
+  loggers('stop').error({ error: unknown }, 'Failed');
   const errors = lines().map(({ error }) => error as Record<string, unknown>);
   assert.equal(errors[0]?.['message'], 'Redis is away');
   assert.equal(errors[0]?.['code'], 'REDIS_UNAVAILABLE');
   assert.match(String(errors[0]?.['stack']), /logger\.test/);
   assert.equal(errors[1]?.['message'], 'NOAUTH');
   assert.equal(errors[2], 'only text');
+  assert.equal(errors.at(-1), "ERR unknown command 'HSET'");
   assert.doesNotMatch(text.join(''), /hunter2/);
 });
 

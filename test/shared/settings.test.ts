@@ -42,7 +42,7 @@ test('all problems are reported in one message, each with the variable, what was
   );
   assert.deepEqual(problems.toSorted(), [
     `GLOBAL_LOG_LEVEL: expected one of ${LOG_LEVELS.join(', ')}, got "loud"`,
-    'OPENAI_API_BASE_URLS: expected http(s) URLs separated by semicolons, got "https://a.example/v1;ftp://b.example"',
+    'OPENAI_API_BASE_URLS: expected http(s) URLs separated by semicolons, got something else (not shown)',
     'REDIS_KEY_PREFIX: expected up to 64 letters, digits or . _ - { }, got "a b"',
     'REDIS_SOCKET_CONNECT_TIMEOUT: expected seconds, a number from 0.05 to 600, got "soon"',
     'REDIS_SOCKET_KEEPALIVE: expected true or false, got "perhaps"',
@@ -151,5 +151,20 @@ test('a lock shorter than the check for stalled tasks is refused', () => {
 test('a URL is shown without its password', () => {
   assert.equal(redactUrl('redis://user:hunter2@host:6379/0'), 'redis://user:***@host:6379/0');
   assert.equal(redactUrl('redis://host:6379'), 'redis://host:6379');
-  assert.doesNotMatch(redactUrl('redis://host:6379/0?password=hunter2'), /hunter2/);
+  assert.equal(redactUrl('redis://host:6379/0?password=hunter2&sentinelPassword=hunter2'), 'redis://host:6379/0?***');
+});
+
+test('a base URL that cannot be used is not shown: it may have a key in its query', () => {
+  assert.deepEqual(problemsOf(() => loadSettings({ OPENAI_API_BASE_URLS: 'ftp://host/?key=hunter2' })), [
+    'OPENAI_API_BASE_URLS: expected http(s) URLs separated by semicolons, got something else (not shown)',
+  ]);
+});
+
+test('a Redis URL whose password would be taken for something else is refused, and not shown', () => {
+  for (const url of ['redis://user:12#hunter2@host', 'redis://user:12/hunter2@host:6379', 'redis://user:hunter2#@host', 'http://hunter2']) {
+    const [problem = ''] = problemsOf(() => loadSettings({ REDIS_URL: url }));
+    assert.match(problem, /^REDIS_URL: expected a URL such as /, url);
+    assert.doesNotMatch(problem, /hunter2/);
+  }
+  for (const url of ['redis://user:a%23%2F%40@host:6379/0', 'rediss://host/0?password=a/b@c', 'redis://host']) assert.equal(loadSettings({ REDIS_URL: url }).redisUrl, url);
 });

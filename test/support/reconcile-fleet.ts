@@ -5,11 +5,12 @@ import type { Store } from '../../shared/store.js';
 import type { RegistryReconcileOutput } from '../../shared/task/builtin/index.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { Reconciler } from '../../worker/reconcile/reconciler.js';
+import { KEEP } from './keep.js';
 import { LogLines } from './log-lines.js';
 import type { TestFleet } from './test-fleet.js';
 
 /** A task that no worker takes. */
-export const reconciledTask = defineTask({ name: 'rec.task', input: z.object({}) });
+export const reconciledTask = defineTask({ name: 'rec.task', input: z.object({}), retention: KEEP });
 
 /** How long an entry may be without a job. */
 export const GRACE_MS = 10_000;

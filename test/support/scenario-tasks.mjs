@@ -4,17 +4,21 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { defineHandler, defineTask } from '../../dist/worker/index.js';
 
+const kept = { ageMs: 3_600_000, count: 1_000_000 };
+const retention = { completed: kept, failed: kept };
+
 /** Waits for `ms`, heeding its signal or not, and then returns or throws. The same in scenario.ts. */
 const task = defineTask({
   name: 'scenario.task',
   input: z.object({ ms: z.number().default(0), deaf: z.boolean().default(false), fails: z.boolean().default(false) }),
+  retention,
 });
 /** Waits for ever in a worker that was started with HOLD=yes, and returns the pid of any other. */
-const hold = defineTask({ name: 'scenario.hold', input: z.object({}) });
+const hold = defineTask({ name: 'scenario.hold', input: z.object({}), retention });
 /** Emits and reports progress every 20 ms, each with its pid, until a file exists; its signal it only writes to the log. */
-const ticker = defineTask({ name: 'scenario.ticker', input: z.object({ file: z.string() }) });
+const ticker = defineTask({ name: 'scenario.ticker', input: z.object({ file: z.string() }), retention });
 /** Says one word and burns CPU for ever. */
-const spin = defineTask({ name: 'scenario.spin', input: z.object({}) });
+const spin = defineTask({ name: 'scenario.spin', input: z.object({}), retention });
 
 export default [
   defineHandler(task, async ({ input, signal, attempt, log }) => {

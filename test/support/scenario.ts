@@ -2,24 +2,23 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { defineTask } from '../../shared/task/definition.js';
 import { startCommand } from './command.js';
+import { KEEP } from './keep.js';
 import type { NodeProcess } from './processes.js';
 import type { TestRedis } from './redis.js';
-
-const kept = { count: 1_000_000 };
 
 /** What the workers of the scenarios run beside the built-in tasks; the handlers are in scenario-tasks.mjs. */
 export const scenarioTask = defineTask({
   name: 'scenario.task',
   input: z.object({ ms: z.number().default(0), deaf: z.boolean().default(false), fails: z.boolean().default(false) }),
   retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 20, jitter: 0 } },
-  retention: { completed: kept, failed: kept },
+  retention: KEEP,
 });
 
 /** The results of these are the pid of the worker that ran them. */
-export const scenarioHold = defineTask({ name: 'scenario.hold', input: z.object({}), output: z.number(), retention: { completed: kept, failed: kept } });
-export const scenarioTicker = defineTask({ name: 'scenario.ticker', input: z.object({ file: z.string() }), output: z.number() });
+export const scenarioHold = defineTask({ name: 'scenario.hold', input: z.object({}), output: z.number(), retention: KEEP });
+export const scenarioTicker = defineTask({ name: 'scenario.ticker', input: z.object({ file: z.string() }), output: z.number(), retention: KEEP });
 
-export const scenarioSpin = defineTask({ name: 'scenario.spin', input: z.object({}) });
+export const scenarioSpin = defineTask({ name: 'scenario.spin', input: z.object({}), retention: KEEP });
 
 const MODULE = fileURLToPath(new URL('./scenario-tasks.mjs', import.meta.url));
 

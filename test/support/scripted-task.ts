@@ -3,6 +3,7 @@ import type { AbortCause } from '../../shared/stop/cause.js';
 import { type TaskDefinition, type TaskOptions, defineTask } from '../../shared/task/definition.js';
 import { type TaskContext, type TaskHandler, defineHandler } from '../../shared/task/handler.js';
 import { type Deferred, deferred } from './deferred.js';
+import { KEEP } from './keep.js';
 
 /** One run of a scripted task's handler: it does nothing until the test says how it ends. */
 export interface HandlerCall {
@@ -20,9 +21,9 @@ export class ScriptedTask {
   readonly calls: HandlerCall[] = [];
   readonly #awaited: Deferred<HandlerCall>[] = [];
 
-  /** By default there is one attempt, and any input. */
+  /** By default there is one attempt, and any input; what has ended is kept. */
   constructor(name: string, options: Partial<TaskOptions<unknown, unknown>> = {}) {
-    this.definition = defineTask({ name, input: z.unknown(), ...options });
+    this.definition = defineTask({ name, input: z.unknown(), retention: KEEP, ...options });
     this.handler = defineHandler(this.definition, (context) => this.#play(context));
   }
 

@@ -3,6 +3,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
 import { createKeys } from '../../shared/keys.js';
 import { StopRequested } from '../../shared/stop/cause.js';
+import { KEEP } from '../support/keep.js';
 import { LogLines } from '../support/log-lines.js';
 import { ScriptedTask } from '../support/scripted-task.js';
 import { StepGate } from '../support/step-gate.js';
@@ -165,7 +166,7 @@ describe('A stop of a task whose handler enqueues others', () => {
   }
 
   it('catches such a child also of a parent that is not kept after its end', async () => {
-    const brief = new ScriptedTask('brief.parent', { retention: { failed: { count: 0 } } });
+    const brief = new ScriptedTask('brief.parent', { retention: { ...KEEP, failed: { ageMs: 1_000, count: 0 } } });
     await fleet.worker(prefix, [brief.handler], { producer: fleet.producer({ keyPrefix: prefix, onStep: enqueuing.onStep }), ...NO_POLL });
     const root = await producer.enqueue(brief.definition, {});
     const call = await brief.call();

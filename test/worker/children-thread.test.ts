@@ -7,6 +7,7 @@ import { z } from 'zod';
 import type { Producer } from '../../producer/index.js';
 import { createKeys } from '../../shared/keys.js';
 import { type WorkerConfig, defineTask } from '../../worker/index.js';
+import { KEEP } from '../support/keep.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
@@ -18,8 +19,9 @@ const MODULE = `
 import { z } from '${import.meta.resolve('zod')}';
 import { defineHandler, defineTask } from '${COMPILED}';
 
-const child = defineTask({ name: 'thread.child', input: z.object({ text: z.string(), times: z.number().default(2) }), retention: { completed: { count: 5 } } });
-const isolated = (name, handle, options = {}) => defineHandler(defineTask({ name, input: z.any(), ...options }), handle, { isolate: () => true });
+const KEEP = ${JSON.stringify(KEEP)};
+const child = defineTask({ name: 'thread.child', input: z.object({ text: z.string(), times: z.number().default(2) }), retention: { ...KEEP, completed: { ageMs: 3_600_000, count: 5 } } });
+const isolated = (name, handle, options = {}) => defineHandler(defineTask({ name, input: z.any(), retention: KEEP, ...options }), handle, { isolate: () => true });
 const aborted = ({ signal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(signal.reason)));
 const partsOf = ({ name, code, message, details, reason, by }) => ({ name, code, message, details, reason, by });
 
@@ -40,7 +42,7 @@ export default [
   isolated('thread.timely', (context) => context.emit('begun'), { retry: { attempts: 3, backoff: { delayMs: 0 } } }),
 ];
 `;
-const task = (name: string) => defineTask({ name, input: z.any() });
+const task = (name: string) => defineTask({ name, input: z.any(), retention: KEEP });
 
 interface Parts {
   readonly error: { readonly name: string; readonly code?: string; readonly message: string; readonly details?: unknown };

@@ -5,6 +5,7 @@ import type { Producer } from '../../producer/index.js';
 import { createKeys } from '../../shared/keys.js';
 import { ShuttingDown, StopRequested, TimedOut } from '../../shared/stop/cause.js';
 import { defineTask } from '../../shared/task/definition.js';
+import { KEEP } from '../support/keep.js';
 import { ScriptedTask } from '../support/scripted-task.js';
 import { StepGate } from '../support/step-gate.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
@@ -100,7 +101,7 @@ describe('A task that a handler enqueues', () => {
   });
 
   it('is refused without a producer, and with an input, an id or an option that is wrong, which the error names', async () => {
-    const strict = defineTask({ name: 'family.strict', input: z.object({ text: z.string() }) });
+    const strict = defineTask({ name: 'family.strict', input: z.object({ text: z.string() }), retention: KEEP });
     const other = new ScriptedTask('lonely.parent');
     await start();
     await fleet.worker(prefix, [other.handler]);

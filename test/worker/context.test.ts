@@ -4,6 +4,7 @@ import { inspect } from 'node:util';
 import { z } from 'zod';
 import type { Producer, TaskEvent } from '../../producer/index.js';
 import { defineHandler, defineTask } from '../../worker/index.js';
+import { KEEP } from '../support/keep.js';
 import { LogLines } from '../support/log-lines.js';
 import { type HandlerCall, ScriptedTask } from '../support/scripted-task.js';
 import { TestFleet } from '../support/test-fleet.js';
@@ -40,6 +41,7 @@ describe("A handler's context", () => {
     const definition = defineTask({
       name: 'context.input',
       input: z.object({ text: z.string(), times: z.number().default(3) }).transform((input) => ({ ...input, seen: true })),
+      retention: KEEP,
     });
     const handler = defineHandler(definition, ({ id, name, item, attempt, input }) => ({ id, name, item, attempt, input }));
     await fleet.worker(prefix, [handler]);

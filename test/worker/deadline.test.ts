@@ -5,6 +5,7 @@ import type { Producer } from '../../producer/index.js';
 import { isFleetError } from '../../shared/errors.js';
 import { createKeys } from '../../shared/keys.js';
 import { defineTask } from '../../shared/task/definition.js';
+import { KEEP } from '../support/keep.js';
 import { ScriptedTask } from '../support/scripted-task.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
@@ -122,8 +123,8 @@ describe('A deadline', () => {
 
   it('of a definition is a whole number of ms, at least 1', () => {
     for (const deadlineMs of [0, -1, 1.5, Infinity, '5' as unknown as number]) {
-      assert.throws(() => defineTask({ name: 'timely.task', input: z.unknown(), deadlineMs }), { code: 'INVALID_DEFINITION' }, String(deadlineMs));
+      assert.throws(() => defineTask({ name: 'timely.task', input: z.unknown(), deadlineMs, retention: KEEP }), { code: 'INVALID_DEFINITION' }, String(deadlineMs));
     }
-    assert.equal(defineTask({ name: 'timely.task', input: z.unknown() }).deadlineMs, null);
+    assert.equal(defineTask({ name: 'timely.task', input: z.unknown(), retention: KEEP }).deadlineMs, null);
   });
 });

@@ -7,6 +7,7 @@ import type { Producer, TaskView } from '../../producer/index.js';
 import { TimedOut } from '../../shared/stop/cause.js';
 import { fleetCanary } from '../../shared/task/builtin/index.js';
 import { type FleetWorker, createWorker, defineHandler, defineTask } from '../../worker/index.js';
+import { KEEP } from '../support/keep.js';
 import { LogLines } from '../support/log-lines.js';
 import { ScriptedTask } from '../support/scripted-task.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
@@ -115,19 +116,19 @@ describe('A worker', () => {
     assert.equal(call.context.signal.aborted, false);
     call.returns();
     assert.equal((await ended(id)).state, 'completed');
-    assert.throws(() => defineTask({ name: 'time.longer', input: z.unknown(), timeoutMs: 2_147_483_648 }), { code: 'INVALID_DEFINITION' });
+    assert.throws(() => defineTask({ name: 'time.longer', input: z.unknown(), timeoutMs: 2_147_483_648, retention: KEEP }), { code: 'INVALID_DEFINITION' });
   });
 
   it('fails a task whose output does not match its schema, or is not JSON', async () => {
     const output = z.object({ n: z.number() });
     const results = { 'out.bad': { n: 'one' }, 'out.none': undefined, 'out.good': { n: 1 } } as const;
     const tasks = Object.entries(results).map(([name, result]) => {
-      const definition = defineTask({ name, input: z.unknown(), output });
+      const definition = defineTask({ name, input: z.unknown(), output, retention: KEEP });
       return { definition, handler: defineHandler(definition, () => result as { n: number }) };
     });
     const circle: Record<string, unknown> = {};
     circle['self'] = circle;
-    const notJson = defineTask({ name: 'out.circle', input: z.unknown() });
+    const notJson = defineTask({ name: 'out.circle', input: z.unknown(), retention: KEEP });
     await setUp([...tasks.map(({ handler }) => handler), defineHandler(notJson, () => circle)]);
     const views = [];
     for (const { definition } of [...tasks, { definition: notJson }]) views.push(await ended((await producer.enqueue(definition, {})).id));
@@ -145,15 +146,6 @@ describe('A worker', () => {
     const { id } = await producer.enqueue(task.definition, {});
     (await task.call()).returns(undefined);
     assert.equal(await producer.result(id), null);
-  });
-
-  it('fails a task that it does not know, naming those that it does; another worker may try', async () => {
-    const known = new ScriptedTask('mix.known');
-    await setUp([known.handler]);
-    const unknown = defineTask({ name: 'mix.unknown', input: z.unknown() });
-    const view = await ended((await producer.enqueue(unknown, {})).id);
-    assert.equal(view.state, 'failed');
-    assert.match(view.error ?? '', /^No handler for mix\.unknown on this worker; it has .*mix\.known/);
   });
 
   it('runs a job that a plain BullMQ queue added, which is registered meanwhile', async () => {
@@ -206,7 +198,7 @@ describe('A worker', () => {
   });
 
   it('refuses handlers that would need a thread and come without a module', async () => {
-    const definition = defineTask({ name: 'thread.less', input: z.object({ thread: z.boolean() }) });
+    const definition = defineTask({ name: 'thread.less', input: z.object({ thread: z.boolean() }), retention: KEEP });
     const always = defineHandler(definition, () => 1, { isolate: true });
     await assert.rejects(createWorker({ redisUrl: fleet.redis.url, handlers: [always], logLevel: 'silent' }), { code: 'INVALID_DEFINITION', message: /taskModules/ });
     let calls = 0;

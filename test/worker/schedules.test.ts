@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { MAINTENANCE_QUEUE, registryReconcile } from '../../shared/task/builtin/index.js';
 import type { Store } from '../../shared/store.js';
-import type { Schedule } from '../../worker/schedule-table.js';
+import type { FleetSchedule } from '../../worker/schedule-table.js';
 import { Schedules } from '../../worker/schedules.js';
 import { LogLines } from '../support/log-lines.js';
 import { TestFleet } from '../support/test-fleet.js';
 
-const one: Schedule = { id: 'one', definition: registryReconcile, input: {}, everyMs: 3_600_000 };
-const two: Schedule = { ...one, id: 'two' };
+const one: FleetSchedule = { id: 'one', definition: registryReconcile, data: '{}', item: '', everyMs: 3_600_000, cron: null, timeZone: null, jitterMs: 0, overlap: 'skip', atStart: false };
+const two: FleetSchedule = { ...one, id: 'two' };
 
 describe("The fleet's schedules", () => {
   let fleet: TestFleet;
@@ -22,7 +22,7 @@ describe("The fleet's schedules", () => {
     const store = fleet.store({ keyPrefix });
     await store.redis.ping();
     const log = new LogLines();
-    return { store, log, apply: (...table: Schedule[]) => new Schedules({ store, table, logger: log.loggers('worker') }).apply() };
+    return { store, log, apply: (...table: FleetSchedule[]) => new Schedules({ store, table, logger: log.loggers('worker') }).apply() };
   }
 
   /** Each scheduler with its next time, and the ids of all tasks that are to run. */
@@ -55,7 +55,7 @@ describe("The fleet's schedules", () => {
     await apply(one, two);
     // The first task of a schedule is to run at once; the others wait for their time.
     const jobs = store.keys.jobs(MAINTENANCE_QUEUE);
-    for (const id of await store.redis.lrange(`${jobs}wait`, 0, -1)) await store.redis.multi().lrem(`${jobs}wait`, 0, id).zadd(`${jobs}delayed`, (Date.now() + one.everyMs) * 4_096, id).exec();
+    for (const id of await store.redis.lrange(`${jobs}wait`, 0, -1)) await store.redis.multi().lrem(`${jobs}wait`, 0, id).zadd(`${jobs}delayed`, (Date.now() + 3_600_000) * 4_096, id).exec();
     assert.equal((await scheduled(store)).ids.length, 2);
     await apply(two);
     const { schedulers, ids } = await scheduled(store);
@@ -87,5 +87,46 @@ describe("The fleet's schedules", () => {
     await fleet.client.set(`${store.keys.jobs(MAINTENANCE_QUEUE)}repeat`, 'of another type');
     await apply(one);
     assert.equal(log.find(/Could not apply the schedules/).length, 1);
+  });
+
+  it('are removed from the fleet\'s queue by a worker that starts, and not by one that has run for a while', async () => {
+    const { store } = await setUp();
+    const old = new Schedules({ store, table: [one], logger: new LogLines().loggers('schedule') });
+    await old.apply();
+    await new Schedules({ store, table: [one, two], logger: new LogLines().loggers('schedule') }).apply();
+    await old.apply();
+    assert.deepEqual([...(await scheduled(store)).schedulers.keys()], ['one', 'two']);
+  });
+
+  it('come no later for workers whose settings differ and that undo each other\'s', async () => {
+    const { store, apply } = await setUp();
+    await apply({ ...one, everyMs: 300_000 });
+    const first = await store.schedulers.nextTimes([one]);
+    for (let round = 0; round < 3; round += 1) {
+      await apply({ ...one, everyMs: 600_000 });
+      await apply({ ...one, everyMs: 300_000 });
+    }
+    assert.deepEqual(await store.schedulers.nextTimes([one]), first);
+  });
+
+  it('are done at the start, once by workers that start together', async (t) => {
+    const keyPrefix = fleet.newPrefix();
+    const atStart = { ...one, atStart: true };
+    const workers = await Promise.all(Array.from({ length: 4 }, () => setUp(keyPrefix)));
+    // All in the same ten seconds.
+    t.mock.method(Date, 'now', () => 1_800_000_000_000);
+    await Promise.all(workers.map(({ apply }) => apply(atStart)));
+    const { store } = workers[0] as (typeof workers)[0];
+    const waiting = await store.queues.get(MAINTENANCE_QUEUE).getWaiting();
+    assert.deepEqual(waiting.map(({ id }) => id), ['one.at-start.180000000']);
+  });
+
+  it('are not done again by a worker that reconnects', async () => {
+    const { store, log } = await setUp();
+    const schedules = new Schedules({ store, table: [{ ...one, atStart: true }], logger: log.loggers('schedule') });
+    await schedules.apply();
+    await store.queues.get(MAINTENANCE_QUEUE).drain();
+    await schedules.apply();
+    assert.equal((await store.queues.get(MAINTENANCE_QUEUE).getWaiting()).length, 0);
   });
 });

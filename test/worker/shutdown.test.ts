@@ -3,6 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
 import { ShuttingDown } from '../../shared/stop/cause.js';
 import { type FleetWorker, createWorker } from '../../worker/index.js';
+import { KEEP } from '../support/keep.js';
 import { LogLines } from '../support/log-lines.js';
 import { spawnNode } from '../support/processes.js';
 import { ScriptedTask } from '../support/scripted-task.js';
@@ -199,7 +200,7 @@ describe('A process with a worker', () => {
     const own = await TestFleet.start();
     try {
       const child = spawnNode(script(`
-        const never = defineTask({ name: 'never.ends', input: z.unknown() });
+        const never = defineTask({ name: 'never.ends', input: z.unknown(), retention: ${JSON.stringify(KEEP)} });
         const handlers = [defineHandler(never, () => { console.log('running'); return new Promise(() => undefined); })];
         const worker = await createWorker({ ...config, redisUrl: '${own.redis.url}', keyPrefix: 'away', handlers });
         await worker.start();

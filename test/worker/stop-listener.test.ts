@@ -70,6 +70,7 @@ describe('The stop listener', () => {
     assert.equal(problems.length, expected.length + 2);
     expected.forEach((problem, index) => assert.ok(problems[index]?.startsWith(problem), `${problems[index]} instead of ${problem}`));
     assert.ok(problems.every((problem) => problem.length < 300), 'a message is not repeated in the log');
+    assert.ok(log.find(/Unsupported message/).every(({ level }) => level === 50));
   });
 
   it('takes no notice of ids that nobody has, and of fields that it does not know', async () => {

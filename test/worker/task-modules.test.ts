@@ -7,11 +7,12 @@ import { isFleetError } from '../../shared/errors.js';
 import { resolveSettings } from '../../shared/settings.js';
 import { createWorker } from '../../worker/index.js';
 import { loadTaskModules } from '../../worker/task-modules.js';
+import { KEEP } from '../support/keep.js';
 
 const API = new URL('../../worker/index.ts', import.meta.url).href;
 const ZOD = import.meta.resolve('zod');
 const HEAD = `import { defineHandler, defineTask } from '${API}'; import { z } from '${ZOD}';\n`;
-const task = (name: string) => `defineHandler(defineTask({ name: '${name}', input: z.unknown() }), () => 1)`;
+const task = (name: string) => `defineHandler(defineTask({ name: '${name}', input: z.unknown(), retention: ${JSON.stringify(KEEP)} }), () => 1)`;
 
 describe('TASK_MODULES', () => {
   let cwd: string;

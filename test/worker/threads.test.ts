@@ -9,6 +9,7 @@ import type { Producer, TaskEvent } from '../../producer/index.js';
 import { fleetCanary } from '../../shared/task/builtin/index.js';
 import { type FleetWorker, type WorkerConfig, defineTask } from '../../worker/index.js';
 import { COMMAND } from '../support/command.js';
+import { KEEP } from '../support/keep.js';
 import { LogLines } from '../support/log-lines.js';
 import { spawnNode } from '../support/processes.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
@@ -23,7 +24,16 @@ import { UnrecoverableError } from '${import.meta.resolve('bullmq')}';
 import { z } from '${import.meta.resolve('zod')}';
 import { defineHandler, defineTask } from '${COMPILED}';
 
-const isolated = (name, handle, options = {}) => defineHandler(defineTask({ name, input: z.any(), ...options }), handle, { isolate: true });
+const KEEP = ${JSON.stringify(KEEP)};
+const isolated = (name, handle, options = {}) => defineHandler(defineTask({ name, input: z.any(), retention: KEEP, ...options }), handle, { isolate: true });
+class Refused extends UnrecoverableError {}
+const ERRORS = {
+  passing: () => new TypeError('again'),
+  final: () => new UnrecoverableError('for good'),
+  extended: () => new Refused('refused'),
+  invalid: () => z.string().safeParse(1).error,
+  excepted: () => Object.assign(new Error('no such file'), { code: 'ENOENT' }),
+};
 const abort = ({ signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
 
 export default [
@@ -45,16 +55,16 @@ export default [
     }
   }, { retry: { attempts: 5, backoff: { delayMs: 0 } } }),
   isolated('thread.late', (context) => context.emit('begun') ?? abort(context), { timeoutMs: 30 }),
-  defineHandler(defineTask({ name: 'mixed.late', input: z.any(), timeoutMs: 30 }), (context) => context.emit('begun') ?? abort(context), { isolate: () => true }),
+  defineHandler(defineTask({ name: 'mixed.late', input: z.any(), timeoutMs: 30, retention: KEEP }), (context) => context.emit('begun') ?? abort(context), { isolate: () => true }),
   isolated('thread.spins', (context) => { context.emit('begun'); for (;;); }, { timeoutMs: 60_000 }),
   isolated('thread.overruns', (context) => { context.emit('begun'); for (;;); }, { timeoutMs: 30 }),
-  isolated('thread.throws', ({ input }) => { throw input.final ? new UnrecoverableError('for good') : new TypeError('again'); }, { retry: { attempts: 2, backoff: { delayMs: 0 } } }),
-  isolated('thread.circle', () => { const circle = {}; circle.self = circle; return circle; }),
+  isolated('thread.throws', ({ input }) => { throw ERRORS[input.error](); }, { retry: { attempts: 2, backoff: { delayMs: 0 }, except: ['ENOENT'] } }),
+  isolated('thread.circle', () => { const circle = {}; circle.self = circle; return circle; }, { retry: { attempts: 2, backoff: { delayMs: 0 } } }),
   isolated('thread.exits', () => process.exit(3)),
   isolated('thread.breaks', ({ progress }) => progress(NaN)),
 ];
 `;
-const task = (name: string) => defineTask({ name, input: z.any(), retry: { attempts: 2, backoff: { delayMs: 0 } } });
+const task = (name: string) => defineTask({ name, input: z.any(), retry: { attempts: 2, backoff: { delayMs: 0 } }, retention: KEEP });
 
 describe('An isolated handler', () => {
   let fleet: TestFleet;
@@ -175,11 +185,16 @@ describe('An isolated handler', () => {
 
   it('fails with the error that it throws, and is retried unless that forbids it', async (t) => {
     await start(t);
-    const view = await ended(await enqueue('thread.throws', { final: false }));
+    const view = await ended(await enqueue('thread.throws', { error: 'passing' }));
     assert.deepEqual([view?.state, view?.attempt, view?.error], ['failed', 2, 'again']);
-    const final = await ended(await enqueue('thread.throws', { final: true }));
-    assert.deepEqual([final?.state, final?.attempt, final?.error], ['failed', 1, 'for good']);
-    assert.match((await ended(await enqueue('thread.circle')))?.error ?? '', /circular/i);
+    for (const [error, message] of [['final', /^for good$/], ['extended', /^refused$/], ['invalid', /expected string/], ['excepted', /^no such file$/]] as const) {
+      const final = await ended(await enqueue('thread.throws', { error }));
+      assert.deepEqual([final?.state, final?.attempt], ['failed', 1], error);
+      assert.match(final?.error ?? '', message);
+    }
+    const circle = await ended(await enqueue('thread.circle'));
+    assert.equal(circle?.attempt, 1);
+    assert.match(circle?.error ?? '', /^Bad output of thread\.circle: not JSON \(.*circular/i);
     assert.match((await ended(await enqueue('thread.exits')))?.error ?? '', /exited with code: 3/);
     assert.match((await ended(await enqueue('thread.breaks')))?.error ?? '', /expected a number or an object/);
   });

@@ -1,5 +1,6 @@
 import type { Logger } from '../../shared/logger.js';
 import { deadWorkers } from '../../shared/registry/dead-workers.js';
+import { isScheduledRun } from '../../shared/schedule/schedule.js';
 import { parseStop } from '../../shared/stop/record.js';
 import type { Store } from '../../shared/store.js';
 import type { RegistryReconcileOutput } from '../../shared/task/builtin/index.js';
@@ -126,7 +127,7 @@ export class Reconciler {
     const { redis, keys } = this.#options.store;
     const listed = await redis.hmget(keys.taskQueues, ...ids);
     // What a schedule adds is registered while it runs, by its worker, if it is to be seen at all.
-    const missing = ids.filter((id, index) => listed[index] === null && !id.startsWith('repeat:'));
+    const missing = ids.filter((id, index) => listed[index] === null && !isScheduledRun(id));
     return missing.length === 0 ? 0 : this.#check.register(new Map(missing.map((id) => [id, queue])));
   }
 

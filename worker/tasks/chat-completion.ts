@@ -2,8 +2,10 @@ import { UnrecoverableError } from 'bullmq';
 import type { Settings } from '../../shared/settings.js';
 import { type ChatCompletionInput, type ChatCompletionOutput, chatCompletion } from '../../shared/task/builtin/index.js';
 import { defineHandler, type TaskContext, type TaskHandler } from '../../shared/task/handler.js';
-import { completionChunks, networkMessage } from './completion-stream.js';
-import { type OpenAiUpstream, upstreamAt } from './openai-upstream.js';
+import { describeRefusal, request } from '../openai/exchange.js';
+import { type Line, openLine } from '../openai/line.js';
+import { type OpenAiUpstream, upstreamAt } from '../openai/upstream.js';
+import { completionChunks } from './completion-stream.js';
 
 export interface ChatCompletionOptions {
   /** Longest silence of the server before the attempt fails, in ms. Default 120,000. */
@@ -22,7 +24,7 @@ export function chatCompletionHandler(settings: Settings, { idleTimeoutMs = 120_
   return defineHandler(chatCompletion, async (context) => {
     context.signal.throwIfAborted();
     const upstream = upstreamAt(settings, context.input.base_url_index);
-    const line = openLine(context.signal, upstream, idleTimeoutMs);
+    const line = openLine({ signal: context.signal, timeoutMs: idleTimeoutMs, late: `${upstream.label} sent nothing for ${idleTimeoutMs} ms` });
     try {
       return await complete(context, upstream, line);
     } catch (error) {
@@ -56,68 +58,14 @@ async function complete(
   return output;
 }
 
-async function post(upstream: OpenAiUpstream, input: ChatCompletionInput, signal: AbortSignal): Promise<Response> {
-  const { base_url_index: _, ...request } = input;
-  try {
-    return await fetch(upstream.endpoint('chat/completions'), {
-      method: 'POST',
-      headers: upstream.headers,
-      body: JSON.stringify({ ...request, stream: true, stream_options: { include_usage: true } }),
-      // A redirect would turn the POST into a GET, or take the prompt to a server that nobody configured.
-      redirect: 'manual',
-      signal,
-    });
-  } catch (error) {
-    throw new Error(`Cannot reach ${upstream.label}: ${networkMessage(error)}`, { cause: error });
-  }
+function post(upstream: OpenAiUpstream, input: ChatCompletionInput, signal: AbortSignal): Promise<Response> {
+  const { base_url_index: _, ...prompt } = input;
+  const body = JSON.stringify({ ...prompt, stream: true, stream_options: { include_usage: true } });
+  return request(upstream, 'chat/completions', { method: 'POST', body, signal });
 }
 
 async function refusalOf(response: Response, upstream: OpenAiUpstream): Promise<Error> {
-  const body = upstream.excerpt(await startOf(response));
-  const message = `${upstream.label} answered ${response.status}${body === '' ? '' : `: ${body}`}`;
+  const message = await describeRefusal(response, upstream);
   const passing = response.status === 408 || response.status === 429 || response.status >= 500;
   return passing ? new Error(message) : new UnrecoverableError(message);
-}
-
-/** The first 16 KiB or so of a body: enough for an excerpt, whatever the server sends. What broke off counts as the end. */
-async function startOf(response: Response): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = '';
-  try {
-    for await (const bytes of (response.body ?? []) as AsyncIterable<Uint8Array>) {
-      text += decoder.decode(bytes, { stream: true });
-      if (text.length >= 16_384) break;
-    }
-  } catch {
-    return text;
-  }
-  return text;
-}
-
-/** Watches over the connection to a server for as long as one attempt needs it. */
-interface Line {
-  /** Aborted with the task's own reason, or with an Error when nothing was heard for too long. */
-  readonly signal: AbortSignal;
-  /** Something arrived: the silence starts again. */
-  readonly heard: () => void;
-  /** Ends the watch. The connection itself ends with the loop over the response, however that is left. */
-  close(): void;
-}
-
-function openLine(task: AbortSignal, upstream: OpenAiUpstream, idleTimeoutMs: number): Line {
-  const controller = new AbortController();
-  const hangUp = () => controller.abort(task.reason);
-  task.addEventListener('abort', hangUp, { once: true });
-  const silence = setTimeout(
-    () => controller.abort(new Error(`${upstream.label} sent nothing for ${idleTimeoutMs} ms`)),
-    idleTimeoutMs,
-  );
-  return {
-    signal: controller.signal,
-    heard: () => void silence.refresh(),
-    close() {
-      clearTimeout(silence);
-      task.removeEventListener('abort', hangUp);
-    },
-  };
 }

@@ -1,7 +1,7 @@
 import { createParser } from 'eventsource-parser';
 import { z } from 'zod';
-import { messageOf } from '../../shared/errors.js';
-import type { OpenAiUpstream } from './openai-upstream.js';
+import { bytesOf } from '../openai/exchange.js';
+import type { OpenAiUpstream } from '../openai/upstream.js';
 
 /** Longest single event of a stream, in characters. */
 const MAX_EVENT_LENGTH = 4 * 1_048_576;
@@ -81,15 +81,6 @@ async function* eventData(
   }
 }
 
-async function* bytesOf(response: Response, upstream: OpenAiUpstream): AsyncGenerator<Uint8Array, void, void> {
-  if (response.body === null) return;
-  try {
-    yield* response.body as AsyncIterable<Uint8Array>;
-  } catch (error) {
-    throw new Error(`The stream from ${upstream.label} broke off: ${networkMessage(error)}`, { cause: error });
-  }
-}
-
 function parseChunk(data: string, upstream: OpenAiUpstream): CompletionChunk {
   let json: unknown;
   try {
@@ -115,9 +106,4 @@ function parseChunk(data: string, upstream: OpenAiUpstream): CompletionChunk {
 function describeError(error: unknown): string {
   if (typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string') return error.message;
   return JSON.stringify(error);
-}
-
-/** What went wrong on the network: fetch hides it in the cause of `fetch failed` and `terminated`. */
-export function networkMessage(error: unknown): string {
-  return messageOf(error instanceof Error && error.cause !== undefined ? error.cause : error);
 }

@@ -42,4 +42,5 @@ export const chatCompletion = defineTask({
   input: chatCompletionInput,
   output: chatCompletionOutput,
   retry: { attempts: 3, backoff: { type: 'exponential', delayMs: 1_000, jitter: 0.5 } },
+  retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 7 * 24 * 3_600_000, count: 10_000 } },
 });

@@ -57,4 +57,5 @@ export const documentIndex = defineTask({
   queue: 'documents',
   input: documentIndexInput,
   output: documentIndexOutput,
+  retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 7 * 24 * 3_600_000, count: 10_000 } },
 });

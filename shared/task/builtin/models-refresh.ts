@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defineTask } from '../definition.js';
-import { MAINTENANCE_QUEUE } from './maintenance-queue.js';
+import { MAINTENANCE_QUEUE, MAINTENANCE_RETENTION } from './maintenance-queue.js';
 
 const count = z.int().min(0);
 
@@ -28,12 +28,13 @@ export type ModelsRefreshOutput = z.output<typeof modelsRefreshOutput>;
  *
  * Output: how many `models` there are now, of which `added` and `updated` were written, and how many were `removed`; and
  * each of the `servers` by its place in OPENAI_API_BASE_URLS, with its URL (without query or credentials) and how many
- * models of `p:models` are its own. One that did not answer says why in `error`, and keeps its last known models.
+ * models of `p:models` are its own. One that did not answer says why in `error`, and keeps its last known models;
+ * if none of them answered, the task fails and nothing is changed.
  */
 export const modelsRefresh = defineTask({
   name: 'models.refresh',
   queue: MAINTENANCE_QUEUE,
   input: z.strictObject({}),
   output: modelsRefreshOutput,
-  retention: { completed: { ageMs: 24 * 3_600_000, count: 20 }, failed: { ageMs: 7 * 24 * 3_600_000, count: 100 } },
+  retention: MAINTENANCE_RETENTION,
 });

@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import { defineTask } from '../definition.js';
-import { MAINTENANCE_QUEUE } from './maintenance-queue.js';
+import { MAINTENANCE_QUEUE, MAINTENANCE_RETENTION } from './maintenance-queue.js';
 
 const count = z.int().min(0);
 
 /** What a clean-up of a pool did. */
 const poolCleanOutput = z.strictObject({
   skipped: z.boolean(),
+  lost: z.boolean(),
   entries: count,
   removed: count,
   sessions: count,
@@ -17,23 +18,21 @@ const poolCleanOutput = z.strictObject({
 
 export type PoolCleanOutput = z.output<typeof poolCleanOutput>;
 
-// A run every few seconds: what it did is in the log, and a list of ended tasks should be of what users enqueued.
-const retention = { completed: { ageMs: 60_000, count: 0 }, failed: { ageMs: 24 * 3_600_000, count: 100 } };
-
 /**
  * Removes the sessions of `p:usage_pool` that were not refreshed for USAGE_POOL_TIMEOUT, and the models that have none
  * left. Scheduled, USAGE_POOL_CLEAN_INTERVAL_MS apart; no input.
  *
- * Output: `skipped`, whether somebody else held `p:usage_cleanup_lock` at every attempt, and nothing was done; `entries`
- * of the pool looked at, of which `removed` are gone; how many `sessions` are; `invalid` entries and sessions that could
- * not be understood, and were left alone; `batches`, the scripts that it took.
+ * Output: `skipped`, whether somebody else held `p:usage_cleanup_lock` at every attempt, and nothing was done; `lost`,
+ * whether it was taken away in the middle, and the run ended there; `entries` of the pool looked at, of which `removed` are
+ * gone; how many `sessions` are; `invalid` entries and sessions that could not be understood, and were left alone;
+ * `batches`, the scripts that it took.
  */
 export const usagePoolClean = defineTask({
   name: 'usage-pool.clean',
   queue: MAINTENANCE_QUEUE,
   input: z.strictObject({}),
   output: poolCleanOutput,
-  retention,
+  retention: MAINTENANCE_RETENTION,
 });
 
 /**
@@ -45,5 +44,5 @@ export const sessionPoolClean = defineTask({
   queue: MAINTENANCE_QUEUE,
   input: z.strictObject({}),
   output: poolCleanOutput,
-  retention,
+  retention: MAINTENANCE_RETENTION,
 });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defineTask } from '../definition.js';
-import { MAINTENANCE_QUEUE } from './maintenance-queue.js';
+import { MAINTENANCE_QUEUE, MAINTENANCE_RETENTION } from './maintenance-queue.js';
 
 const count = z.int().min(0);
 
@@ -34,6 +34,5 @@ export const registryReconcile = defineTask({
   input: z.strictObject({}),
   output: registryReconcileOutput,
   timeoutMs: 60_000,
-  // The last run is in `p:reconcile`; a list of ended tasks should be of what users enqueued.
-  retention: { completed: { count: 0 }, failed: { count: 100 } },
+  retention: MAINTENANCE_RETENTION,
 });

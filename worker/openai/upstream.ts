@@ -4,6 +4,9 @@ import type { Settings } from '../../shared/settings.js';
 /** Characters of an upstream's own words that an error message may have. */
 export const MAX_EXCERPT = 500;
 
+/** A shorter value of a query, such as `v=1`, is no secret, and would be found in the middle of words. */
+const SHORTEST_SECRET = 4;
+
 /** One of the OpenAI-compatible servers of OPENAI_API_BASE_URLS. */
 export interface OpenAiUpstream {
   /** The base URL as messages may show it: without query, which may hold a key. */
@@ -12,7 +15,7 @@ export interface OpenAiUpstream {
   endpoint(path: string): URL;
   /** With `authorization` if a key is set for this server. */
   readonly headers: Headers;
-  /** Something that this server said, fit for a message: at most {@link MAX_EXCERPT} characters, without the key. */
+  /** Something that this server said, fit for a message: at most {@link MAX_EXCERPT} characters, without key and query. */
   excerpt(text: string): string;
 }
 
@@ -24,11 +27,12 @@ export function upstreamAt(settings: Pick<Settings, 'openaiBaseUrls' | 'openaiKe
   const base = settings.openaiBaseUrls[index];
   if (base === undefined) throw new UnrecoverableError(describeMissing(settings.openaiBaseUrls.length, index));
   const url = new URL(base);
-  const label = `${url.origin}${url.pathname}`;
+  const label = labelOf(base);
   if (url.username !== '' || url.password !== '') {
     throw new UnrecoverableError(`OPENAI_API_BASE_URLS: ${label} has a user name or password; set OPENAI_API_KEYS instead`);
   }
-  const key = settings.openaiKeys[index];
+  const key = settings.openaiKeys[index] || undefined; // an empty one only keeps the place of the next
+  const secrets = secretsOf(key, url);
   return {
     label,
     headers: headersWith(key, label),
@@ -38,10 +42,26 @@ export function upstreamAt(settings: Pick<Settings, 'openaiBaseUrls' | 'openaiKe
       return endpoint;
     },
     excerpt(text) {
-      const safe = key === undefined ? text : text.replaceAll(key, '***');
+      const safe = secrets.reduce((rest, secret) => rest.replaceAll(secret, '***'), text);
       return safe.trim().slice(0, MAX_EXCERPT).toWellFormed();
     },
   };
+}
+
+/** A base URL as messages may show it: without query and credentials. */
+export function labelOf(base: string): string {
+  const { origin, pathname } = new URL(base);
+  return origin + pathname;
+}
+
+/**
+ * What a server that repeats a request would give away, as it is, as URLs have it, and as some write it in JSON. The
+ * longest first, so that nothing is left over of one that another is a part of.
+ */
+function secretsOf(key: string | undefined, url: URL): string[] {
+  const query = [url.search.slice(1), ...url.searchParams.values()].filter((text) => text.length >= SHORTEST_SECRET);
+  const secrets = [...(key === undefined ? [] : [key]), ...query];
+  return secrets.flatMap((text) => [text, encodeURIComponent(text.toWellFormed()), text.replaceAll('/', '\\/')]).sort((a, b) => b.length - a.length);
 }
 
 function describeMissing(servers: number, index: number): string {

@@ -1,0 +1,34 @@
+import type { Command } from 'commander';
+import { planToJson } from '../../producer/index.js';
+import { withProducer } from '../connection.js';
+import { EXIT } from '../exit-codes.js';
+import type { GlobalOptions } from '../global-options.js';
+import { outputWidth, printData, printJson, say } from '../output.js';
+import { invalidPlanText, planTable } from '../plan-text.js';
+
+const EXAMPLES = `
+Examples:
+  taskfleet billing plans
+  taskfleet billing plans -o json | jq -r '.[] | select(.active) | .id'
+
+Prices in JSON are in minor units: 1200 is 12.00 USD.
+Exit code 1 if there is a plan that cannot be understood; the others are listed.`;
+
+export function addBillingPlans(billing: Command): void {
+  billing
+    .command('plans')
+    .description('list the billing plans, in the order of a price list')
+    .addHelpText('after', EXAMPLES)
+    .action(async (_flags: unknown, command: Command) => {
+      process.exitCode = await listPlans(command.optsWithGlobals<GlobalOptions>());
+    });
+}
+
+async function listPlans(globals: GlobalOptions): Promise<number> {
+  const { plans, invalid } = await withProducer(globals, ({ producer }) => producer.billing.plans());
+  if (globals.output === 'json') printJson(plans.map(planToJson));
+  else if (plans.length > 0) for (const line of planTable(plans, new Date(), outputWidth())) printData(line);
+  else if (invalid.length === 0) say('No billing plans yet. Create them with: taskfleet billing init-plans');
+  for (const plan of invalid) say(invalidPlanText(plan));
+  return invalid.length > 0 ? EXIT.TASK_FAILED : EXIT.DONE;
+}

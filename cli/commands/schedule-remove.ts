@@ -1,0 +1,27 @@
+import type { Command } from 'commander';
+import { FleetError } from '../../shared/errors.js';
+import { withProducer } from '../connection.js';
+import type { GlobalOptions } from '../global-options.js';
+import { printJson, say } from '../output.js';
+
+const EXAMPLES = `
+Examples:
+  taskfleet schedule remove nightly-report
+
+Its next task goes too; one that is running goes on. Exit codes: 3 if there is no such schedule.`;
+
+export function addScheduleRemove(schedule: Command): void {
+  schedule
+    .command('remove')
+    .description('remove a schedule')
+    .argument('<id>', 'id of the schedule')
+    .addHelpText('after', EXAMPLES)
+    .action((id: string, _flags: unknown, command: Command) => removeSchedule(id, command.optsWithGlobals<GlobalOptions>()));
+}
+
+async function removeSchedule(id: string, globals: GlobalOptions): Promise<void> {
+  const removed = await withProducer(globals, ({ producer }) => producer.schedules.remove(id));
+  if (!removed) throw new FleetError('SCHEDULE_NOT_FOUND', `No schedule ${JSON.stringify(id)}.`, { details: { id } });
+  if (globals.output === 'json') printJson({ id, removed });
+  else say(`Removed the schedule ${id}.`);
+}

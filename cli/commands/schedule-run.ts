@@ -1,0 +1,29 @@
+import type { Command } from 'commander';
+import { withProducer } from '../connection.js';
+import type { GlobalOptions } from '../global-options.js';
+import { printAdded } from '../task-end.js';
+
+interface RunFlags extends GlobalOptions {
+  readonly wait?: true;
+}
+
+const EXAMPLES = `
+Examples:
+  taskfleet schedule run models.refresh --wait
+  taskfleet schedule run nightly-report
+
+Adds one task now; the schedule keeps its times. While another run of the schedule is going, its overlap policy decides.
+Exit codes: 3 if there is no such schedule; with --wait: 0 completed, 1 failed, 4 cancelled.`;
+
+export function addScheduleRun(schedule: Command): void {
+  schedule
+    .command('run')
+    .description('add a task of a schedule now')
+    .argument('<id>', 'id of the schedule')
+    .option('--wait', 'wait for the end of the task, and print it then')
+    .addHelpText('after', EXAMPLES)
+    .action(async (id: string, _flags: unknown, command: Command) => {
+      const flags = command.optsWithGlobals<RunFlags>();
+      process.exitCode = await withProducer(flags, async ({ producer }) => printAdded(producer, await producer.schedules.runNow(id), flags));
+    });
+}

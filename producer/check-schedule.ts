@@ -1,0 +1,104 @@
+import { getNextMillis } from 'bullmq';
+import { z } from 'zod';
+import { FleetError, messageOf } from '../shared/errors.js';
+import { checkItem, isName, quote } from '../shared/keys.js';
+import { OVERLAP_POLICIES, type OverlapPolicy, type Schedule, type ScheduleTiming } from '../shared/schedule/schedule.js';
+import { BUILTIN_DEFINITIONS, MAINTENANCE_QUEUE } from '../shared/task/builtin/index.js';
+import { type AnyDefinition, issuesOf } from '../shared/task/definition.js';
+import { checkInput } from '../shared/task/input.js';
+
+/** When a schedule's tasks are due: `every` or `cron`. */
+export interface ScheduleOptions {
+  /** An interval in ms, 100 to ten years; the first task is due after one. */
+  readonly every?: number | undefined;
+  /** A cron expression: five fields, or six with seconds in front, or `@hourly` and the like. */
+  readonly cron?: string | undefined;
+  /** Where the clock of `cron` is, as the IANA names it: `Europe/Berlin`. Default: UTC. */
+  readonly timeZone?: string | undefined;
+  /** Each task starts up to so many ms later, at random. Default 0; less than `every` and the task's `deadlineMs`, and at most a day. */
+  readonly jitter?: number | undefined;
+  /** What becomes of a task that is due while the one before is going: dropped, or the next in turn. Default `skip`. */
+  readonly overlap?: OverlapPolicy | undefined;
+  /** What the tasks belong to. */
+  readonly item?: string | undefined;
+}
+
+const DAY_MS = 24 * 3_600_000;
+const optionsSchema = z.strictObject({
+  every: z.int().min(100).max(3_650 * DAY_MS).optional(),
+  cron: z.string().min(1).max(256).regex(/^[ -~]*$/, 'expected one line of ASCII').optional(),
+  timeZone: z.string().min(1).max(64).optional(),
+  jitter: z.int().min(0).max(DAY_MS).default(0),
+  overlap: z.enum(OVERLAP_POLICIES).default('skip'),
+  item: z.string().optional(),
+});
+
+/**
+ * Checks everything about a schedule before anything is written.
+ * @throws FleetError `INVALID_ID`, `INVALID_INPUT`, `INPUT_TOO_LARGE`, `INVALID_ITEM`, `INVALID_OPTION` (naming the field)
+ */
+export function checkSchedule(id: unknown, definition: AnyDefinition, input: unknown, options: ScheduleOptions, maxInputBytes: number): Schedule {
+  const parsed = optionsSchema.safeParse(options);
+  if (!parsed.success) throw bad(String(parsed.error.issues[0]?.path[0] ?? 'options'), `Bad schedule: ${issuesOf(parsed.error)}.`);
+  const { item, overlap, ...timing } = parsed.data;
+  const { deadlineMs } = definition;
+  if (deadlineMs !== null && timing.jitter >= deadlineMs) throw bad('jitter', `Bad jitter: expected less than the deadlineMs of ${definition.name} (${deadlineMs} ms), got ${timing.jitter}.`);
+  return {
+    id: checkScheduleId(id),
+    definition,
+    data: checkInput(definition, input, maxInputBytes),
+    item: item === undefined ? '' : checkItem(item),
+    overlap,
+    ...checkTiming(timing),
+  };
+}
+
+/** The id of a schedule that users may make, change and remove. @throws FleetError `INVALID_ID` */
+export function checkScheduleId(id: unknown): string {
+  if (!isName(id)) {
+    const got = typeof id === 'string' ? quote(id) : typeof id;
+    throw new FleetError('INVALID_ID', `Bad schedule id: expected letters, digits and . _ - (at most 64), got ${got}.`, { details: { field: 'id' } });
+  }
+  const own = BUILTIN_DEFINITIONS.some(({ name, queue }) => name === id && queue === MAINTENANCE_QUEUE);
+  if (own) throw new FleetError('INVALID_ID', `The schedule ${id} is the fleet's own; its settings change it.`, { details: { field: 'id' } });
+  return id;
+}
+
+function checkTiming({ every, cron, timeZone, jitter }: Pick<ScheduleOptions, 'every' | 'cron' | 'timeZone'> & { jitter: number }): ScheduleTiming {
+  if ((every === undefined) === (cron === undefined)) throw bad('every', 'Bad schedule: expected one of every and cron.');
+  if (timeZone !== undefined) checkTimeZone(timeZone, cron);
+  if (cron !== undefined) checkCron(cron, timeZone ?? 'UTC');
+  if (every !== undefined && jitter >= every) throw bad('jitter', `Bad jitter: expected less than every (${every} ms), got ${jitter}.`);
+  return { everyMs: every ?? null, cron: cron ?? null, timeZone: cron === undefined ? null : (timeZone ?? 'UTC'), jitterMs: jitter };
+}
+
+function checkTimeZone(timeZone: string, cron: string | undefined): void {
+  if (cron === undefined) throw bad('timeZone', 'Bad timeZone: it is about cron, and every has none.');
+  try {
+    Intl.DateTimeFormat('en', { timeZone });
+  } catch {
+    throw bad('timeZone', `Bad timeZone: expected an IANA name such as Europe/Berlin, got ${quote(timeZone)}.`);
+  }
+}
+
+function checkCron(cron: string, timeZone: string): void {
+  // What parses it makes up for what is missing: "5" would be once a week.
+  const fields = cron.trim().split(/ +/).length;
+  if (!cron.startsWith('@') && fields !== 5 && fields !== 6) throw bad('cron', `Bad cron: expected five fields, or six with seconds in front, got ${quote(cron)}.`);
+  // Some dialects take H for "some value", which would be another one each time.
+  if (/(^|[\s,/])H/.test(cron)) throw bad('cron', `Bad cron: ${quote(cron)} has an H, which has no fixed time.`);
+  const next = nextTime(cron, timeZone);
+  if (next === undefined) throw bad('cron', `Bad cron: ${quote(cron)} is never due.`);
+}
+
+function nextTime(cron: string, timeZone: string): number | undefined {
+  try {
+    return getNextMillis(Date.now(), { pattern: cron, tz: timeZone });
+  } catch (error) {
+    throw bad('cron', `Bad cron: ${quote(cron)}: ${messageOf(error)}.`);
+  }
+}
+
+function bad(field: string, message: string): FleetError {
+  return new FleetError('INVALID_OPTION', message, { details: { field } });
+}

@@ -1,0 +1,63 @@
+import { FleetError } from '../shared/errors.js';
+import { problemOfItem, quote } from '../shared/keys.js';
+import type { Store } from '../shared/store.js';
+import type { Caller } from './caller.js';
+
+/** Which models are in use, by whom: the usage pool, which open-webui reads and writes too. */
+export class Usage {
+  readonly #store: Store;
+  readonly #call: Caller;
+
+  constructor(store: Store, call: Caller) {
+    this.#store = store;
+    this.#call = call;
+  }
+
+  /**
+   * Says that a session uses a model now; say it again before USAGE_POOL_TIMEOUT is over. `model` and `session` are 1 to
+   * 256 characters, well-formed Unicode without control characters.
+   * @throws FleetError `INVALID_INPUT` (naming the field), `MALFORMED_DATA` if somebody else's entry of the model is no
+   *   JSON object: it is left alone then; `REDIS_UNAVAILABLE`
+   */
+  touch(model: string, session: string): Promise<void> {
+    return this.#call(async () => {
+      check('model', model);
+      check('session', session);
+      const { redis, keys } = this.#store;
+      const found = await redis.touchUsage(keys.usagePool, model, asciiJson(session), keys.usageChanges);
+      if (found === 'wrong-type') throw notAHash(keys.usagePool);
+      if (found === 'malformed') {
+        throw new FleetError('MALFORMED_DATA', `Bad entry ${quote(model)} of ${keys.usagePool}: expected a JSON object. It was left alone.`, { details: { key: keys.usagePool, field: model } });
+      }
+    });
+  }
+
+  /**
+   * The ids of the models that are in use, sorted, as of the last clean-up.
+   * @throws FleetError `MALFORMED_DATA` if the pool is no hash; `REDIS_UNAVAILABLE`
+   */
+  inUse(): Promise<string[]> {
+    return this.#call(async () => {
+      const { redis, keys } = this.#store;
+      const models = await redis.hkeys(keys.usagePool).catch((error: unknown) => {
+        throw error instanceof Error && error.message.startsWith('WRONGTYPE') ? notAHash(keys.usagePool) : error;
+      });
+      return models.toSorted();
+    });
+  }
+}
+
+/** The rule is that of items. */
+function check(field: 'model' | 'session', value: unknown): void {
+  const problem = problemOfItem(value);
+  if (problem !== null) throw new FleetError('INVALID_INPUT', `Bad ${field}: ${problem}.`, { details: { fields: [field] } });
+}
+
+function notAHash(key: string): FleetError {
+  return new FleetError('MALFORMED_DATA', `Bad ${key}: expected a hash. It was left alone.`, { details: { key } });
+}
+
+/** A string as Python's json.dumps writes it. */
+function asciiJson(text: string): string {
+  return JSON.stringify(text).replaceAll(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}

@@ -1,0 +1,157 @@
+import { createHash } from 'node:crypto';
+import { Job, type JobsOptions, type RepeatOptions, getNextMillis } from 'bullmq';
+import type { Keys } from '../keys.js';
+import type { ScriptedRedis } from '../scripts/define-scripts.js';
+import { jobOptions } from '../task/job-options.js';
+import type { Queues } from '../task/queues.js';
+import type { TaskJobOptions } from '../task/view.js';
+import { type Schedule, type ScheduleMark, formatSchedule } from './schedule.js';
+
+/** With what tells whether a scheduler was made from a schedule as it is now. */
+interface RevisionMark extends ScheduleMark {
+  readonly rev: string;
+}
+
+/** Of a job that a scheduler added. */
+type JobSchedulerOptions = JobsOptions & { readonly repeat?: RepeatOptions; readonly repeatJobKey?: string };
+
+/** BullMQ's job schedulers: one for each schedule, with exactly one next job. */
+export class Schedulers {
+  readonly #redis: ScriptedRedis;
+  readonly #queues: Queues;
+  readonly #keys: Keys;
+
+  constructor(redis: ScriptedRedis, queues: Queues, keys: Keys) {
+    this.#redis = redis;
+    this.#queues = queues;
+    this.#keys = keys;
+  }
+
+  /**
+   * Makes a schedule's scheduler, changes it, or gives it back its next job: whichever it needs. One that is as it should
+   * be keeps its next job and its time. Returns whether it needed anything.
+   */
+  async ensure(schedule: Schedule): Promise<boolean> {
+    if (await this.#isRight(schedule)) return false;
+    await this.#make(schedule);
+    return true;
+  }
+
+  /** Removes a scheduler and its next job; one that a worker has fetched goes on. Returns whether there was one. */
+  async remove(queue: string, id: string): Promise<boolean> {
+    const due = await this.#redis.zscore(this.#repeatKey(queue), id);
+    const removed = await this.#queues.get(queue).removeJobScheduler(id);
+    if (due !== null) await this.#removeWaiting(queue, `repeat:${id}:${due}`);
+    return removed;
+  }
+
+  /**
+   * Adds a task of a schedule now, beside those at its times. Several that are added under one id are one.
+   * @param id of the task
+   */
+  async addNow(schedule: Schedule, id: string): Promise<void> {
+    const { definition, data } = schedule;
+    await this.#queues.get(definition.queue).add(definition.name, JSON.parse(data), { ...optionsOf(schedule), jobId: id });
+  }
+
+  /** When the next task of each is due, in ms since the epoch; null for one without a scheduler. */
+  async nextTimes(schedules: readonly Schedule[]): Promise<(number | null)[]> {
+    const scores = await Promise.all(schedules.map(({ id, definition }) => this.#redis.zscore(this.#repeatKey(definition.queue), id)));
+    return scores.map((score) => (score === null ? null : Number(score)));
+  }
+
+  /** The ids of all schedulers of a queue. */
+  ids(queue: string): Promise<string[]> {
+    return this.#redis.zrange(this.#repeatKey(queue), '0', '-1');
+  }
+
+  /**
+   * Makes the task that comes after one of a schedule, unless there is one. A worker does it when it fetches a task; one
+   * that is settled without having been fetched would be the last of its schedule.
+   * @param options of the job, as BullMQ stores them
+   */
+  async advance(queue: string, jobId: string, options: string): Promise<void> {
+    const opts = Job.optsFromJSON(options) as JobSchedulerOptions;
+    const { repeatJobKey, repeat } = opts;
+    if (!repeatJobKey || !repeat) return;
+    const scheduler = await this.#queues.get(queue).jobScheduler;
+    // Name and data are taken from the scheduler, not from here.
+    await scheduler.upsertJobScheduler(repeatJobKey, repeat, '', null, opts, { override: false, producerId: jobId });
+  }
+
+  /** Whether a scheduler is made by us: others may have some on a user's queue. */
+  async isOurs(queue: string, id: string): Promise<boolean> {
+    return revisionIn(await this.#redis.hget(`${this.#repeatKey(queue)}:${id}`, 'opts')) !== null;
+  }
+
+  /** BullMQ leaves a next job whose time has come, and that no worker has fetched: its queue may be paused. */
+  async #removeWaiting(queue: string, jobId: string): Promise<void> {
+    const [added, fetched, ended] = await this.#redis.hmget(this.#keys.jobs(queue) + jobId, 'timestamp', 'processedOn', 'finishedOn');
+    // One that a worker has fetched since is locked, and stays.
+    if (added && !fetched && !ended) await this.#queues.get(queue).remove(jobId);
+  }
+
+  /** Whether a scheduler is there, made as the schedule says, and with a next job. */
+  async #isRight(schedule: Schedule): Promise<boolean> {
+    const { id, definition } = schedule;
+    const repeat = this.#repeatKey(definition.queue);
+    const [due, template] = await Promise.all([this.#redis.zscore(repeat, id), this.#redis.hget(`${repeat}:${id}`, 'opts')]);
+    if (due === null || revisionIn(template) !== revisionOf(schedule)) return false;
+    const [added, ended] = await this.#redis.hmget(`${repeat}:${id}:${due}`, 'timestamp', 'finishedOn');
+    return Boolean(added) && !ended;
+  }
+
+  async #make(schedule: Schedule): Promise<void> {
+    const { id, definition, data, everyMs } = schedule;
+    const timing = everyMs === null ? await this.#cronTiming(schedule) : await this.#intervalTiming(schedule, everyMs);
+    await this.#redis.sadd(this.#keys.queues, definition.queue);
+    await this.#queues.get(definition.queue).upsertJobScheduler(id, timing, { name: definition.name, data: JSON.parse(data) as unknown, opts: optionsOf(schedule) });
+  }
+
+  /**
+   * The first time from now on that has not had its job: one may have been stopped before it came, or runs where the
+   * clock is ahead. BullMQ would write a new one over it.
+   */
+  async #cronTiming({ id, definition, cron, timeZone }: Schedule): Promise<RepeatOptions> {
+    const timing = { pattern: cron as string, ...(timeZone !== null && { tz: timeZone }) };
+    for (let after = Date.now(); ; ) {
+      const time = getNextMillis(after, timing);
+      if (time === undefined) return timing;
+      // A job that nobody has touched is the next one, and is replaced.
+      const [fetched, ended] = await this.#redis.hmget(`${this.#repeatKey(definition.queue)}:${id}:${time}`, 'processedOn', 'finishedOn');
+      if (!fetched && !ended) return { ...timing, startDate: after };
+      after = time;
+    }
+  }
+
+  /**
+   * The first time is after an interval: a fleet that starts has better to do. A next job that is due sooner keeps its
+   * time: workers with different settings would put it off by turns, for ever.
+   */
+  async #intervalTiming({ id, definition }: Schedule, everyMs: number): Promise<RepeatOptions> {
+    const due = Number(await this.#redis.zscore(this.#repeatKey(definition.queue), id));
+    const now = Date.now();
+    return { every: everyMs, startDate: due > now ? Math.min(due, now + everyMs) : now + everyMs };
+  }
+
+  #repeatKey(queue: string): string {
+    return `${this.#keys.jobs(queue)}repeat`;
+  }
+}
+
+/** Of each job of a schedule. */
+function optionsOf(schedule: Schedule): JobsOptions & TaskJobOptions {
+  const { id, definition, item, overlap, jitterMs } = schedule;
+  const mark: RevisionMark = { id, overlap, jitterMs, rev: revisionOf(schedule) };
+  return { ...jobOptions(definition), item, schedule: mark };
+}
+
+function revisionOf(schedule: Schedule): string {
+  return createHash('sha256').update(formatSchedule(schedule)).digest('base64url').slice(0, 12);
+}
+
+function revisionIn(template: string | null): string | null {
+  if (template === null) return null;
+  const { schedule } = Job.optsFromJSON(template) as { schedule?: Partial<RevisionMark> };
+  return schedule?.rev ?? null;
+}

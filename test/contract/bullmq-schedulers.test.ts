@@ -1,0 +1,151 @@
+/** What this fleet's schedules build on, in the version of BullMQ that it pins. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { DelayedError, Job, type JobsOptions, Queue, type RepeatOptions, Worker, getNextMillis } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { type TestRedis, startTestRedis } from '../support/redis.js';
+import { until } from '../support/until.js';
+
+/** Without a start its first job is due at once. */
+const EVERY = { every: 3_600_000, startDate: Date.now() + 3_600_000 };
+const NIGHTLY = { pattern: '0 3 * * *', tz: 'UTC' };
+
+describe("BullMQ's job schedulers", () => {
+  let redis: TestRedis;
+  let client: Redis;
+  let queue: Queue;
+  let open: { close: () => Promise<void> }[];
+
+  before(async () => {
+    redis = await startTestRedis();
+    client = redis.client();
+  });
+  beforeEach(() => {
+    queue = new Queue(`q${randomUUID().slice(0, 8)}`, { connection: { port: redis.port } });
+    open = [queue];
+  });
+  afterEach(async () => {
+    for (const one of open.toReversed()) await one.close();
+  });
+  after(() => redis.stop());
+
+  function newWorker(processor: (job: Job, token?: string) => Promise<unknown>): Worker {
+    const worker = new Worker(queue.name, processor, { connection: { port: redis.port, maxRetriesPerRequest: null } });
+    worker.on('error', () => undefined);
+    open.push(worker);
+    return worker;
+  }
+
+  const pending = async (): Promise<Job[]> => queue.getJobs(['delayed', 'wait']);
+  const onlyPending = async (): Promise<Job> => {
+    const jobs = await pending();
+    assert.equal(jobs.length, 1);
+    return jobs[0] as Job;
+  };
+  const dueOf = (id: string) => Number(id.slice(id.lastIndexOf(':') + 1));
+
+  /** As a worker does it when it has fetched this job. */
+  async function advance(job: Job): Promise<Job | undefined> {
+    const scheduler = await queue.jobScheduler;
+    const { repeat } = job.opts as { repeat: RepeatOptions };
+    return scheduler.upsertJobScheduler(job.repeatJobKey as string, repeat, '', null, job.opts, { override: false, producerId: job.id as string });
+  }
+
+  async function fail({ id }: Job): Promise<void> {
+    await client.multi().zrem(queue.keys['delayed'] as string, String(id)).zadd(queue.keys['failed'] as string, Date.now(), String(id)).hset(queue.toKey(String(id)), 'finishedOn', Date.now()).exec();
+  }
+
+  for (const [kind, timing] of Object.entries({ every: EVERY, pattern: NIGHTLY })) {
+    it(`have one next job (${kind}), with an id that tells when it is due, and the score says the same`, async () => {
+      await queue.upsertJobScheduler('mine', timing);
+      const { id } = await onlyPending();
+      assert.equal(id, `repeat:mine:${await client.zscore(queue.keys['repeat'] as string, 'mine')}`);
+    });
+
+    it(`go on from their next job (${kind}) when anybody says that it was fetched: once, and from no other`, async () => {
+      await queue.upsertJobScheduler('mine', timing, { name: 'task', data: { n: 1 }, opts: { item: 'chat-1' } as JobsOptions });
+      const first = await onlyPending();
+      const [second] = await Promise.all([advance(first), advance(first), advance(first)]);
+      assert.equal((await pending()).length, 2);
+      assert.ok(dueOf(String(second?.id)) > dueOf(String(first.id)));
+      assert.equal(await advance(first), undefined);
+      assert.equal((await pending()).length, 2);
+      const next = (await queue.getJob(String(second?.id))) as Job;
+      assert.deepEqual([next.name, next.data, (next.opts as { item?: string }).item], ['task', { n: 1 }, 'chat-1'], 'options of ours travel on');
+    });
+
+    it(`keep the time of their next job (${kind}) when they are made again`, async () => {
+      await queue.upsertJobScheduler('mine', timing, { data: 1 });
+      const { id } = await onlyPending();
+      await queue.upsertJobScheduler('mine', timing, { data: 2 });
+      const next = await onlyPending();
+      assert.deepEqual([next.id, next.data], [id, 2]);
+    });
+
+    it(`that were removed do not go on (${kind})`, async () => {
+      await queue.upsertJobScheduler('mine', timing);
+      const first = await onlyPending();
+      await queue.removeJobScheduler('mine');
+      assert.equal(await advance(first), undefined);
+      assert.equal((await pending()).length, 0);
+    });
+  }
+
+  it('refuse, with a pattern, to be made again when their next job has ended; going on from it helps', async () => {
+    await queue.upsertJobScheduler('mine', NIGHTLY);
+    const first = await onlyPending();
+    await fail(first);
+    await assert.rejects(queue.upsertJobScheduler('mine', NIGHTLY), /already exists/);
+    await advance(first);
+    assert.equal(dueOf(String((await onlyPending()).id)), dueOf(String(first.id)) + 24 * 3_600_000);
+  });
+
+  it('write, with a pattern, over an ended job when they are made again after it; a start date keeps them from it', async () => {
+    for (const startDate of [undefined, 'after it']) {
+      await queue.obliterate({ force: true });
+      await queue.upsertJobScheduler('mine', NIGHTLY);
+      const first = await onlyPending();
+      await fail(first);
+      await advance(first);
+      await queue.upsertJobScheduler('mine', { ...NIGHTLY, ...(startDate !== undefined && { startDate: dueOf(String(first.id)) }) });
+      assert.equal((await onlyPending()).id === first.id, startDate === undefined);
+    }
+  });
+
+  it('leave their next job behind when they are removed and it is due', async () => {
+    await queue.upsertJobScheduler('mine', EVERY);
+    await (await onlyPending()).promote();
+    await queue.removeJobScheduler('mine');
+    assert.equal(await queue.getWaitingCount(), 1);
+  });
+
+  it('let a job be put off, and fetched again, without counting an attempt', async () => {
+    const seen: [made: number, started: number][] = [];
+    const worker = newWorker(async (job, token) => {
+      seen.push([job.attemptsMade, job.attemptsStarted]);
+      if (seen.length > 2) return;
+      await worker.getBackend().moveToDelayed(String(job.id), Date.now(), 5, token, { skipAttempt: true });
+      throw new DelayedError();
+    });
+    const completed = once(worker, 'completed');
+    await queue.upsertJobScheduler('mine', EVERY);
+    await (await onlyPending()).promote();
+    await completed;
+    assert.deepEqual(seen, [[0, 1], [0, 2], [0, 3]]);
+    await until(pending, (jobs) => jobs.length === 1);
+  });
+
+  it('are due once on each day of a change of clocks, and every hour of it', () => {
+    const next = (from: string, pattern: string, times: number): string[] => {
+      const dates: string[] = [];
+      for (let at = Date.parse(from); dates.length < times; dates.push(new Date(at).toISOString())) at = getNextMillis(at, { pattern, tz: 'Europe/Berlin' }) as number;
+      return dates.map((date) => date.slice(5, 16));
+    };
+    // 02:30 is not on the one day, and twice on the other.
+    assert.deepEqual(next('2027-03-27T12:00:00Z', '30 2 * * *', 2), ['03-28T01:30', '03-29T00:30']);
+    assert.deepEqual(next('2026-10-24T12:00:00Z', '30 2 * * *', 2), ['10-25T00:30', '10-26T01:30']);
+    assert.deepEqual(next('2026-10-24T23:30:00Z', '0 0 * * * *', 3), ['10-25T00:00', '10-25T01:00', '10-25T02:00']);
+  });
+});

@@ -1,0 +1,283 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { Job } from 'bullmq';
+import { z } from 'zod';
+import { type Producer, type ScheduleOptions, scheduleToJson } from '../../producer/index.js';
+import { createKeys } from '../../shared/keys.js';
+import type { Store } from '../../shared/store.js';
+import { defineTask } from '../../shared/task/definition.js';
+import { registryReconcile } from '../../shared/task/builtin/index.js';
+import { scheduleTable } from '../../worker/schedule-table.js';
+import { Schedules } from '../../worker/schedules.js';
+import { resolveSettings } from '../../shared/settings.js';
+import { KEEP } from '../support/keep.js';
+import { LogLines } from '../support/log-lines.js';
+import { TestFleet } from '../support/test-fleet.js';
+
+const HOUR_MS = 3_600_000;
+const report = defineTask({
+  name: 'report.make',
+  input: z.strictObject({ day: z.string() }),
+  retry: { attempts: 3, backoff: { type: 'fixed', delayMs: 10, jitter: 0 } },
+  deadlineMs: HOUR_MS,
+  retention: KEEP,
+});
+const digest = defineTask({ name: 'digest.send', input: z.strictObject({}), retention: KEEP });
+const INPUT = { day: 'monday' };
+
+describe('schedules of a producer', () => {
+  let fleet: TestFleet;
+
+  before(async () => {
+    fleet = await TestFleet.start();
+  });
+  after(() => fleet.stop());
+
+  async function setUp(): Promise<{ producer: Producer; store: Store; keyPrefix: string }> {
+    const keyPrefix = fleet.newPrefix();
+    const producer = fleet.producer({ keyPrefix });
+    const store = fleet.store({ keyPrefix });
+    await Promise.all([producer.ping(), store.redis.ping()]);
+    return { producer, store, keyPrefix };
+  }
+
+  describe('upsert', () => {
+    it('makes a schedule with one next task, that is as its definition says', async () => {
+      const { producer, store } = await setUp();
+      const since = Date.now();
+      const view = await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS, item: 'chat-1', overlap: 'queue', jitter: 1_000 });
+      const nextAt = view.nextAt as Date;
+      assert.ok(nextAt.getTime() >= since + HOUR_MS && nextAt.getTime() <= Date.now() + HOUR_MS);
+      assert.deepEqual(view, {
+        ...{ id: 'daily', name: 'report.make', queue: 'report', item: 'chat-1', everyMs: HOUR_MS, cron: null, timeZone: null, jitterMs: 1_000 },
+        ...{ overlap: 'queue', builtIn: false, nextAt, lastTask: null, running: false },
+      });
+      const [job, ...more] = await store.queues.get('report').getDelayed();
+      assert.deepEqual([job?.id, job?.name, job?.data, more], [`repeat:daily:${nextAt.getTime()}`, 'report.make', INPUT, []]);
+      assert.deepEqual([job?.opts.attempts, job?.opts.backoff], [3, { type: 'fixed', delay: 10, jitter: 0 }]);
+      assert.deepEqual(await store.redis.smembers(store.keys.queues), ['report']);
+    });
+
+    it('says when a cron schedule is due, where its clock is', async () => {
+      const { producer } = await setUp();
+      const view = await producer.schedules.upsert('nightly', report, INPUT, { cron: '30 3 * * *', timeZone: 'Asia/Kolkata' });
+      assert.deepEqual([view.cron, view.timeZone, view.everyMs], ['30 3 * * *', 'Asia/Kolkata', null]);
+      assert.match((view.nextAt as Date).toISOString(), /T22:00:00\.000Z$/);
+    });
+
+    it('is in UTC unless it is told otherwise, wherever the producer is', async () => {
+      const { producer } = await setUp();
+      const { timeZone, nextAt } = await producer.schedules.upsert('nightly', report, INPUT, { cron: '15 30 3 * * *' });
+      assert.equal(timeZone, 'UTC');
+      assert.match((nextAt as Date).toISOString(), /T03:30:15\.000Z$/);
+    });
+
+    it('again without a change keeps the time and the task', async () => {
+      const { producer, store } = await setUp();
+      const first = await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS });
+      const jobs = () => store.redis.hgetall(`${store.keys.jobs('report')}repeat:daily:${(first.nextAt as Date).getTime()}`);
+      const job = await jobs();
+      assert.deepEqual(await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS }), first);
+      assert.deepEqual(await jobs(), job);
+    });
+
+    it('with another input keeps the time, and takes the input over', async () => {
+      const { producer, store } = await setUp();
+      const first = await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS });
+      const second = await producer.schedules.upsert('daily', report, { day: 'friday' }, { every: HOUR_MS });
+      assert.deepEqual(second.nextAt, first.nextAt);
+      assert.deepEqual((await store.queues.get('report').getDelayed()).map(({ data }) => data), [{ day: 'friday' }]);
+    });
+
+    it('from an interval to cron and back leaves one next task', async () => {
+      const { producer, store } = await setUp();
+      for (const timing of [{ every: HOUR_MS }, { cron: '0 3 * * *' }, { every: 2 * HOUR_MS }, { cron: '@hourly' }]) await producer.schedules.upsert('daily', report, INPUT, timing);
+      assert.equal(await store.queues.get('report').count(), 1);
+      assert.deepEqual((await producer.schedules.list()).map(({ everyMs, cron }) => [everyMs, cron]), [[null, '@hourly']]);
+    });
+
+    for (const paused of [false, true]) {
+      it(`to a task of another queue leaves nothing on the old one${paused ? ', which is paused and where it is due' : ''}`, async () => {
+        const { producer, store } = await setUp();
+        const queue = store.queues.get('report');
+        if (paused) await queue.pause();
+        await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS });
+        if (paused) await (await queue.getDelayed())[0]?.promote();
+        const view = await producer.schedules.upsert('daily', digest, {}, { every: HOUR_MS });
+        assert.deepEqual([view.queue, await queue.count(), await queue.getJobSchedulersCount(), await store.queues.get('digest').count()], ['digest', 0, 0, 1]);
+      });
+    }
+
+    it('by several producers at once makes one', async () => {
+      const { keyPrefix, store } = await setUp();
+      const producers = Array.from({ length: 5 }, () => fleet.producer({ keyPrefix }));
+      await Promise.all(producers.map((producer, n) => producer.schedules.upsert('daily', report, { day: `day ${n}` }, { every: HOUR_MS + n })));
+      assert.deepEqual([await store.queues.get('report').count(), await store.schedulers.ids('report')], [1, ['daily']]);
+    });
+
+    const bad: [what: string, options: unknown, message: RegExp, field: string][] = [
+      ['no timing', {}, /expected one of every and cron/, 'every'],
+      ['two timings', { every: 1_000, cron: '* * * * *' }, /expected one of every and cron/, 'every'],
+      ['an interval that is too short', { every: 99 }, /every: .*100/, 'every'],
+      ['an interval that is not whole', { every: 1_000.5 }, /every: /, 'every'],
+      ['an interval as text', { every: '1 h' }, /every: .*string/, 'every'],
+      ['a cron expression of three fields', { cron: '* * *' }, /expected five fields, .*"\* \* \*"/, 'cron'],
+      ['a cron expression of two lines', { cron: '0 3 *\n* *' }, /cron: expected one line/, 'cron'],
+      ['a minute that there is not', { cron: '61 * * * *' }, /Bad cron: "61 \* \* \* \*"/, 'cron'],
+      ['a day that there is not', { cron: '0 0 31 2 *' }, /Bad cron: /, 'cron'],
+      ['a time that is none', { cron: 'H 3 * * *' }, /has an H/, 'cron'],
+      ['no cron expression at all', { cron: '' }, /cron: /, 'cron'],
+      ['a time zone that there is not', { cron: '0 3 * * *', timeZone: 'Europe/Atlantis' }, /expected an IANA name .*"Europe\/Atlantis"/, 'timeZone'],
+      ['a time zone of an interval', { every: 1_000, timeZone: 'UTC' }, /Bad timeZone: it is about cron/, 'timeZone'],
+      ['a jitter as long as the interval', { every: 1_000, jitter: 1_000 }, /expected less than every \(1000 ms\), got 1000/, 'jitter'],
+      ['a jitter beyond the deadline', { cron: '@daily', jitter: HOUR_MS }, /expected less than the deadlineMs of report\.make \(3600000 ms\)/, 'jitter'],
+      ['a jitter below nothing', { every: 1_000, jitter: -1 }, /jitter: /, 'jitter'],
+      ['a policy that there is not', { every: 1_000, overlap: 'both' }, /overlap: .*skip/, 'overlap'],
+      ['an option that there is not', { every: 1_000, tz: 'UTC' }, /tz/, 'options'],
+      ['no options', undefined, /Bad schedule/, 'options'],
+    ];
+    let refusing: Awaited<ReturnType<typeof setUp>> | null = null;
+    for (const [what, options, message, field] of bad) {
+      it(`refuses ${what}, and writes nothing`, async () => {
+        const { producer, keyPrefix } = (refusing ??= await setUp());
+        await assert.rejects(producer.schedules.upsert('daily', report, INPUT, options as ScheduleOptions), { code: 'INVALID_OPTION', message, details: { field } });
+        assert.deepEqual(await fleet.client.keys(`${keyPrefix}:*`), []);
+      });
+    }
+
+    it('refuses a bad item, a bad input, one that is too large and a bad id, each by its own code', async () => {
+      const { producer, keyPrefix } = await setUp();
+      const small = fleet.producer({ keyPrefix, maxInputBytes: 1_024 });
+      const { schedules } = producer;
+      const every = { every: 1_000 };
+      await assert.rejects(schedules.upsert('daily', report, INPUT, { ...every, item: '' }), { code: 'INVALID_ITEM' });
+      await assert.rejects(schedules.upsert('daily', report, { day: 1 } as never, every), { code: 'INVALID_INPUT', message: /day: / });
+      await assert.rejects(small.schedules.upsert('daily', report, { day: 'x'.repeat(2_000) }, every), { code: 'INPUT_TOO_LARGE' });
+      for (const id of ['', 'a:b', '__proto__', 'a b', 'x'.repeat(65), '../up', 7, null]) {
+        await assert.rejects(schedules.upsert(id as string, report, INPUT, every), { code: 'INVALID_ID', message: /^Bad schedule id: expected / }, String(id));
+        await assert.rejects(schedules.remove(id as string), { code: 'INVALID_ID' }, String(id));
+      }
+      assert.deepEqual(await fleet.client.keys(`${keyPrefix}:*`), []);
+    });
+
+    it("refuses the ids of the fleet's own, and so does remove", async () => {
+      const { producer } = await setUp();
+      for (const { id } of scheduleTable(resolveSettings({}))) {
+        await assert.rejects(producer.schedules.upsert(id, report, INPUT, { every: 1_000 }), { code: 'INVALID_ID', message: /the fleet's own/ });
+        await assert.rejects(producer.schedules.remove(id), { code: 'INVALID_ID', message: /the fleet's own/ });
+      }
+    });
+
+    it('takes an id that is a property of every object', async () => {
+      const { producer } = await setUp();
+      await producer.schedules.upsert('constructor', report, INPUT, { every: HOUR_MS });
+      assert.deepEqual((await producer.schedules.list()).map(({ id }) => id), ['constructor']);
+      assert.equal(await producer.schedules.remove('constructor'), true);
+    });
+  });
+
+  describe('list', () => {
+    it("has all schedules by id, the fleet's own among them once a worker has made them", async () => {
+      const { producer, store } = await setUp();
+      assert.deepEqual(await producer.schedules.list(), []);
+      await producer.schedules.upsert('zzz', report, INPUT, { every: HOUR_MS });
+      await producer.schedules.upsert('aaa', digest, {}, { cron: '0 3 * * *' });
+      await new Schedules({ store, table: scheduleTable(resolveSettings({})), logger: new LogLines().loggers('schedule') }).apply();
+      const list = await producer.schedules.list();
+      assert.deepEqual(list.map(({ id, builtIn }) => [id, builtIn]), [
+        ['aaa', false],
+        ['models.refresh', true],
+        ['registry.reconcile', true],
+        ['session-pool.clean', true],
+        ['usage-pool.clean', true],
+        ['zzz', false],
+      ]);
+      assert.ok(list.every(({ nextAt }) => nextAt !== null && nextAt.getTime() > Date.now()));
+    });
+
+    it('leaves out what cannot be understood', async () => {
+      const { producer, store } = await setUp();
+      await store.redis.hset(store.keys.schedules, 'bad', 'no JSON', '__proto__', '{}');
+      assert.deepEqual(await producer.schedules.list(), []);
+    });
+
+    it('is JSON with snake_case names, ISO 8601 times, and null for what is absent', async () => {
+      const { producer } = await setUp();
+      const view = await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS });
+      assert.deepEqual(scheduleToJson(view), {
+        ...{ id: 'daily', name: 'report.make', queue: 'report', item: null, every_ms: HOUR_MS, cron: null, time_zone: null, jitter_ms: 0 },
+        ...{ overlap: 'skip', built_in: false, next_at: (view.nextAt as Date).toISOString(), last_task: null, running: false },
+      });
+      assert.equal(scheduleToJson({ ...view, nextAt: null })['next_at'], null);
+    });
+  });
+
+  describe('remove', () => {
+    it('removes the schedule and its next task, and says whether there was one', async () => {
+      const { producer, store, keyPrefix } = await setUp();
+      await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS });
+      assert.equal(await producer.schedules.remove('daily'), true);
+      assert.equal(await producer.schedules.remove('daily'), false);
+      assert.deepEqual([await producer.schedules.list(), await store.queues.get('report').count()], [[], 0]);
+      const left = await fleet.client.keys(`${keyPrefix}:*`);
+      assert.deepEqual(left.filter((key) => /schedules|repeat/.test(key)), []);
+    });
+
+    it('removes a next task too that is due on a paused queue', async () => {
+      const { producer, store } = await setUp();
+      const queue = store.queues.get('report');
+      await queue.pause();
+      await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS });
+      await (await queue.getDelayed())[0]?.promote();
+      await producer.schedules.remove('daily');
+      assert.equal(await queue.count(), 0);
+    });
+
+    it('leaves a task alone that was stopped, be it that nobody has told the schedule yet', async () => {
+      const { producer, store } = await setUp();
+      await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS });
+      const [job] = await store.queues.get('report').getDelayed();
+      const id = String(job?.id);
+      await producer.stop(id);
+      const [next] = await store.queues.get('report').getDelayed();
+      await next?.remove().catch(() => undefined);
+      await store.redis.zadd(`${store.keys.jobs('report')}repeat`, id.slice(id.lastIndexOf(':') + 1), 'daily');
+      await producer.schedules.remove('daily');
+      assert.equal((await producer.get(id))?.state, 'cancelled');
+    });
+  });
+
+  describe('runNow', () => {
+    it('adds a task beside those at their times, with the input, item and deadline of the schedule', async () => {
+      const { producer, store, keyPrefix } = await setUp();
+      const made = await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS, item: 'chat-1', jitter: 1_000 });
+      const { id, name, item } = await producer.schedules.runNow('daily');
+      const job = (await store.queues.get('report').getJob(id)) as Job;
+      const { deadline, schedule } = job.opts as unknown as { deadline: number; schedule: { jitterMs: number } };
+      assert.deepEqual([name, item, job.data, schedule.jitterMs], ['report.make', 'chat-1', INPUT, 0]);
+      assert.ok(deadline > Date.now() && deadline <= Date.now() + HOUR_MS);
+      assert.deepEqual(await producer.schedules.list(), [made]);
+      assert.deepEqual(await fleet.client.smembers(createKeys(keyPrefix).item('chat-1')), [id]);
+    });
+
+    it("takes the fleet's own too", async () => {
+      const { producer, store } = await setUp();
+      await new Schedules({ store, table: scheduleTable(resolveSettings({})), logger: new LogLines().loggers('schedule') }).apply();
+      const { name, queue } = await producer.schedules.runNow('registry.reconcile');
+      assert.deepEqual([name, queue], ['registry.reconcile', registryReconcile.queue]);
+    });
+
+    it('refuses an id that is of no schedule', async () => {
+      const { producer } = await setUp();
+      for (const id of ['none', 'a:b', '__proto__', '', 'billing.init-plans', null]) {
+        await assert.rejects(producer.schedules.runNow(id as string), { code: 'SCHEDULE_NOT_FOUND', message: /^No schedule "/ }, String(id));
+      }
+    });
+  });
+
+  it('fail with REDIS_UNAVAILABLE while Redis is away', async () => {
+    const { schedules } = fleet.producer({ redisUrl: 'redis://127.0.0.1:1', connectTimeoutMs: 100 });
+    const calls = [schedules.list(), schedules.upsert('daily', report, INPUT, { every: 1_000 }), schedules.remove('daily'), schedules.runNow('daily')];
+    for (const call of calls.map((one) => assert.rejects(one, { code: 'REDIS_UNAVAILABLE' }))) await call;
+  });
+});

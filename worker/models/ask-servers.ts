@@ -1,0 +1,39 @@
+import { setMaxListeners } from 'node:events';
+import { messageOf } from '../../shared/errors.js';
+import type { Settings } from '../../shared/settings.js';
+import { labelOf, upstreamAt } from '../openai/upstream.js';
+import { type ModelEntry, entriesOf } from './merge.js';
+import { listModels } from './model-list.js';
+
+/** What came of asking a server for its models. */
+export interface ServerAnswer {
+  /** Its base URL, without query. */
+  readonly label: string;
+  /** Null if it did not list them. */
+  readonly models: ReadonlyMap<string, ModelEntry> | null;
+  /** Why it did not. */
+  readonly error: string | null;
+}
+
+/**
+ * Asks all servers of OPENAI_API_BASE_URLS at once, each with a time limit of its own. The answers are in their order.
+ * @throws the signal's reason, once the connections are closed
+ */
+export async function askServers(settings: Settings, signal: AbortSignal): Promise<ServerAnswer[]> {
+  signal.throwIfAborted();
+  setMaxListeners(0, signal); // one for each server
+  const answers = await Promise.all(settings.openaiBaseUrls.map((_, urlIdx) => ask(settings, urlIdx, signal)));
+  signal.throwIfAborted();
+  return answers;
+}
+
+async function ask(settings: Settings, urlIdx: number, signal: AbortSignal): Promise<ServerAnswer> {
+  const baseUrl = settings.openaiBaseUrls[urlIdx] as string;
+  const label = labelOf(baseUrl);
+  try {
+    const listed = await listModels(upstreamAt(settings, urlIdx), { timeoutMs: settings.modelListTimeoutMs, signal });
+    return { label, models: entriesOf(listed, baseUrl, urlIdx), error: null };
+  } catch (error) {
+    return { label, models: null, error: messageOf(error) };
+  }
+}

@@ -1,0 +1,78 @@
+import { formatMs } from '../../shared/duration.js';
+import { bytesOf, describeRefusal, request } from '../openai/exchange.js';
+import { openLine } from '../openai/line.js';
+import type { OpenAiUpstream } from '../openai/upstream.js';
+
+/** A model as its server lists it: any fields, `id` and `name` among them as a rule. */
+export type ListedModel = Readonly<Record<string, unknown>>;
+
+export interface ListModelsOptions {
+  /** What the server gets for its whole answer. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Longest list, in bytes. Five thousand models of OpenAI's own size are a tenth of it. */
+export const MAX_LIST_BYTES = 16 * 1_048_576;
+/** Deepest nesting of a list. JSON is parsed to any depth, and written only as deep as the stack is. */
+const MAX_DEPTH = 100;
+
+/**
+ * Asks a server for its models: `GET <base URL>/models`. The answer is `{ "data": [model, …] }`, or the bare array.
+ * Protocol: https://platform.openai.com/docs/api-reference/models/list
+ *
+ * @throws the signal's reason once that is aborted; else an Error that names the server and what is wrong
+ */
+export async function listModels(upstream: OpenAiUpstream, { timeoutMs, signal }: ListModelsOptions): Promise<readonly ListedModel[]> {
+  const late = `${upstream.label} did not list its models within ${formatMs(timeoutMs)}`;
+  const line = openLine({ signal, timeoutMs, late });
+  try {
+    const response = await request(upstream, 'models', { signal: line.signal });
+    if (!response.ok) throw new Error(await describeRefusal(response, upstream));
+    return parseList(await textOf(response, upstream), upstream);
+  } catch (error) {
+    // An abort surfaces as whatever fetch made of it.
+    line.signal.throwIfAborted();
+    throw error;
+  } finally {
+    line.close();
+  }
+}
+
+async function textOf(response: Response, upstream: OpenAiUpstream): Promise<string> {
+  const decoder = new TextDecoder();
+  let length = 0;
+  let text = '';
+  for await (const bytes of bytesOf(response, upstream)) {
+    length += bytes.length;
+    if (length > MAX_LIST_BYTES) throw new Error(`${upstream.label} sent a list of more than ${MAX_LIST_BYTES / 1_048_576} MiB`);
+    text += decoder.decode(bytes, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+function parseList(text: string, upstream: OpenAiUpstream): readonly ListedModel[] {
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    throw new Error(`${upstream.label} sent a list that is not JSON: ${upstream.excerpt(text)}`);
+  }
+  const list = isObject(body) ? body['data'] : body;
+  // One that is no model at all does not cost the others.
+  const models = Array.isArray(list) ? list.filter(isObject) : [];
+  if (!Array.isArray(list) || models.length < Math.min(1, list.length)) {
+    throw new Error(`${upstream.label} sent something that is not a list of models: ${upstream.excerpt(text)}`);
+  }
+  if (isDeeper(models, MAX_DEPTH)) throw new Error(`${upstream.label} sent a list that is nested deeper than ${MAX_DEPTH} levels`);
+  return models;
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((part) => isDeeper(part, levels - 1));
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

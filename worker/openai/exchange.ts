@@ -1,0 +1,57 @@
+import { messageOf } from '../../shared/errors.js';
+import type { OpenAiUpstream } from './upstream.js';
+
+/** Of the body of a refusal, so much is read: enough for an excerpt, whatever the server sends. */
+const REFUSAL_LENGTH = 16_384;
+
+/**
+ * Sends a request to a server, with its key.
+ * @throws Error that names the server, if it cannot be reached
+ */
+export async function request(upstream: OpenAiUpstream, path: string, init: Pick<RequestInit, 'method' | 'body' | 'signal'>): Promise<Response> {
+  try {
+    // A redirect would turn a POST into a GET, or take prompt and key to a server that nobody configured.
+    return await fetch(upstream.endpoint(path), { ...init, headers: upstream.headers, redirect: 'manual' });
+  } catch (error) {
+    throw new Error(`Cannot reach ${upstream.label}: ${networkMessage(error)}`, { cause: error });
+  }
+}
+
+/**
+ * The bytes of an answer. Leaving the loop closes the connection.
+ * @throws Error that names the server, if the answer breaks off
+ */
+export async function* bytesOf(response: Response, upstream: OpenAiUpstream): AsyncGenerator<Uint8Array, void, void> {
+  if (response.body === null) return;
+  try {
+    yield* response.body as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    throw new Error(`The stream from ${upstream.label} broke off: ${networkMessage(error)}`, { cause: error });
+  }
+}
+
+/** What there is to say of an answer that is not 2xx: its status, and the beginning of what the server wrote. */
+export async function describeRefusal(response: Response, upstream: OpenAiUpstream): Promise<string> {
+  const body = upstream.excerpt(await startOf(response, upstream));
+  return `${upstream.label} answered ${response.status}${body === '' ? '' : `: ${body}`}`;
+}
+
+/** The start of a body. What broke off counts as the end. */
+async function startOf(response: Response, upstream: OpenAiUpstream): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = '';
+  try {
+    for await (const bytes of bytesOf(response, upstream)) {
+      text += decoder.decode(bytes, { stream: true });
+      if (text.length >= REFUSAL_LENGTH) break;
+    }
+  } catch {
+    return text;
+  }
+  return text;
+}
+
+/** What went wrong on the network: fetch hides it in the cause of `fetch failed` and `terminated`. */
+function networkMessage(error: unknown): string {
+  return messageOf(error instanceof Error && error.cause !== undefined ? error.cause : error);
+}

@@ -1,0 +1,100 @@
+import { FleetError } from '../shared/errors.js';
+import { quote } from '../shared/keys.js';
+import type { Logger } from '../shared/logger.js';
+import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
+import type { PoolCleanOutput } from '../shared/task/builtin/index.js';
+import { CleanupLock } from './cleanup-lock.js';
+
+/** A pool that open-webui has too, and what is expired in it. */
+export interface Pool {
+  readonly key: string;
+  readonly lock: string;
+  /** Where its changes are published. */
+  readonly channel: string;
+  /** What its entries look like: see cleanPool-2.lua. */
+  readonly shape: 'usage' | 'session';
+  readonly timeoutMs: number;
+}
+
+export interface PoolCleanerOptions {
+  readonly redis: ScriptedRedis;
+  readonly pool: Pool;
+  readonly lockMs: number;
+  readonly logger: Logger;
+  /** Called after each batch; what it returns is awaited. For tests. */
+  readonly onBatch?: (() => Promise<void>) | undefined;
+}
+
+type Counts = { -readonly [Name in keyof PoolCleanOutput]: PoolCleanOutput[Name] };
+
+/** What one script looks at, less where there is much to cut out: half a ms of Redis, `npm run bench`. */
+const BATCH_BYTES = 65_536;
+const MOST_NAMES = 5;
+
+/**
+ * Removes what is expired from a pool, batch by batch, under its lock. Each batch is one script that also renews the lock
+ * and does nothing without it; so a run that stops anywhere leaves a consistent pool, and the next begins anew.
+ */
+export class PoolCleaner {
+  readonly #options: PoolCleanerOptions;
+  /** What the last warning about entries said: what stays invalid is not worth one every few seconds. */
+  #reported = '';
+
+  constructor(options: PoolCleanerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * One run, for the task of that id. @throws the signal's reason; what was removed by then is gone. FleetError
+   * `MALFORMED_DATA` if the pool is no hash.
+   */
+  async run(task: string, signal: AbortSignal): Promise<PoolCleanOutput> {
+    const startedAt = performance.now();
+    const { redis, pool, lockMs, logger } = this.#options;
+    const counts: Counts = { skipped: false, lost: false, entries: 0, removed: 0, sessions: 0, invalid: 0, batches: 0, took_ms: 0 };
+    const lock = new CleanupLock({ redis, key: pool.lock, ttlMs: Math.round(lockMs), task, logger });
+    try {
+      if (await lock.take(signal)) await this.#clean(lock.owner, counts, signal);
+      else counts.skipped = true;
+    } finally {
+      await lock.release();
+    }
+    counts.took_ms = Math.round(performance.now() - startedAt);
+    if (counts.removed + counts.sessions > 0) logger.debug({ pool: pool.key, ...counts }, 'Cleaned a pool');
+    return counts;
+  }
+
+  async #clean(owner: string, counts: Counts, signal: AbortSignal): Promise<void> {
+    const { redis, pool, lockMs, logger, onBatch } = this.#options;
+    const { key, lock, channel, shape, timeoutMs } = pool;
+    const invalid: string[] = [];
+    let cursor = '0';
+    do {
+      signal.throwIfAborted();
+      const batch = await redis.cleanPool(key, lock, owner, Math.round(lockMs), cursor, BATCH_BYTES, timeoutMs / 1_000, shape, channel);
+      if (batch[0] === 'wrong-type') throw new FleetError('MALFORMED_DATA', `Bad pool ${key}: expected a hash, got a ${batch[1]}.`, { details: { key } });
+      if (batch[0] === 'lost') {
+        counts.lost = true;
+        logger.warn({ key: lock, ...counts }, 'Lost the lock; this clean-up ends here');
+        return;
+      }
+      const [, next, entries, removed, sessions, wrong, ...names] = batch;
+      counts.batches += 1;
+      counts.entries += entries;
+      counts.removed += removed;
+      counts.sessions += sessions;
+      counts.invalid += wrong;
+      invalid.push(...names.slice(0, MOST_NAMES - invalid.length));
+      cursor = next;
+      if (onBatch) await onBatch();
+    } while (cursor !== '0');
+    this.#report(invalid, counts.invalid);
+  }
+
+  #report(names: readonly string[], count: number): void {
+    const { pool, logger } = this.#options;
+    const entries = names.map(quote).join(', ');
+    if (count > 0 && entries !== this.#reported) logger.warn({ pool: pool.key, invalid: count }, `Cannot be understood, and is left alone: ${entries}`);
+    this.#reported = entries;
+  }
+}

@@ -1,0 +1,39 @@
+import { randomInt } from 'node:crypto';
+import type { Logger } from '../shared/logger.js';
+import { isScheduledRun } from '../shared/schedule/schedule.js';
+import type { Turns } from '../shared/schedule/turns.js';
+import { taskOptions } from '../shared/task/job-options.js';
+import type { FleetJob } from './fleet-job.js';
+import type { Outcome } from './outcome.js';
+
+/** How soon a task asks again that waits for the one before it: a little later each time, for that one may be short or long. */
+const ASK_AGAIN_MS = { first: 100, longest: 1_000 } as const;
+
+/** Whether a task that a schedule added is to start: null, or what becomes of it instead. */
+export class ScheduledStart {
+  readonly #turns: Turns;
+  readonly #logger: Logger;
+
+  constructor(turns: Turns, logger: Logger) {
+    this.#turns = turns;
+    this.#logger = logger;
+  }
+
+  async check(job: FleetJob): Promise<Outcome | null> {
+    const { schedule } = taskOptions(job.opts);
+    if (!schedule) return null;
+    const id = job.id as string;
+    // Once: when it is fetched again, its time has come.
+    if (schedule.jitterMs > 0 && !schedule.retried && isScheduledRun(id) && job.attemptsStarted <= 1) return { kind: 'put-off', ms: randomInt(schedule.jitterMs + 1) };
+    const turn = await this.#turns.take(schedule, job.queueName, id);
+    if (turn.kind === 'start') return null;
+    const { other } = turn;
+    this.#logger.debug({ id, schedule: schedule.id, other }, turn.kind === 'skip' ? 'Skipped: another run of its schedule is in its way' : 'Waits for another run of its schedule');
+    return turn.kind === 'wait' ? { kind: 'put-off', ms: askAgainMs(job.attemptsStarted) } : { kind: 'complete', value: { skipped: true, other } };
+  }
+}
+
+/** @param starts how often the task was fetched, this time included */
+function askAgainMs(starts: number): number {
+  return Math.min(ASK_AGAIN_MS.longest, ASK_AGAIN_MS.first * 2 ** (starts - 1));
+}

@@ -1,0 +1,44 @@
+import type { Logger } from '../../shared/logger.js';
+import { type ModelsRefreshOutput, modelsRefresh } from '../../shared/task/builtin/index.js';
+import { type TaskHandler, defineHandler } from '../../shared/task/handler.js';
+import type { FleetResources } from '../fleet-resources.js';
+import { type ServerAnswer, askServers } from '../models/ask-servers.js';
+import { ModelCache } from '../models/model-cache.js';
+import { ServerRecord } from '../models/server-record.js';
+import { type ModelsUpdate, updateModels } from '../models/update.js';
+
+const NOTHING: ModelsUpdate = { models: new Map(), added: 0, updated: 0, removed: 0 };
+
+/**
+ * The handler of `models.refresh`. Any number of runs at once do no harm. An abort closes the connections to the servers,
+ * or ends the writing between two batches, and its reason is thrown.
+ *
+ * Throws an Error that names every server if none of them listed its models; then nothing is written. Without any server,
+ * nothing is written either: the models are somebody else's.
+ */
+export function modelsRefreshHandler({ store, settings, loggers }: FleetResources): TaskHandler {
+  const stores = { cache: new ModelCache(store), record: new ServerRecord(store) };
+  const logger = loggers('models');
+  return defineHandler(modelsRefresh, async ({ signal }) => {
+    const startedAt = performance.now();
+    const answers = await askServers(settings, signal);
+    reportFailures(answers, logger);
+    const { models, ...counts } = answers.length === 0 ? NOTHING : await updateModels(stores, answers, signal);
+    if (counts.added + counts.updated + counts.removed > 0) logger.info({ models: models.size, ...counts }, 'Models have changed');
+    return { models: models.size, ...counts, servers: describeServers(answers, models), took_ms: Math.round(performance.now() - startedAt) };
+  });
+}
+
+/** @throws Error if all of them failed */
+function reportFailures(answers: readonly ServerAnswer[], logger: Logger): void {
+  const failed = answers.filter(({ models }) => models === null);
+  for (const { label, error } of failed) logger.warn({ server: label, error }, 'A server did not list its models; the last known ones stay');
+  if (failed.length === 0 || failed.length < answers.length) return;
+  throw new Error(`No server listed its models. ${failed.map(({ error }) => error).join('; ')}`);
+}
+
+function describeServers(answers: readonly ServerAnswer[], models: ModelsUpdate['models']): ModelsRefreshOutput['servers'] {
+  const counts = answers.map(() => 0);
+  for (const { urlIdx } of models.values()) counts[urlIdx] = (counts[urlIdx] ?? 0) + 1;
+  return answers.map(({ label, error }, urlIdx) => ({ url_idx: urlIdx, url: label, models: counts[urlIdx] ?? 0, error }));
+}
