@@ -7,6 +7,7 @@
  */
 import { setMaxListeners } from 'node:events';
 import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { run } from 'node:test';
@@ -18,7 +19,8 @@ import { LeafCount } from './support/leaf-count.js';
 const FOLDERS = ['shared', 'producer', 'worker', 'dashboard', 'cli', 'contract', 'model', 'scenario', 'package'];
 /** For what the limit of each test does not see: hooks, and a process that does not end. */
 const FILE_LIMIT_MS = 600_000;
-const FILES_AT_ONCE = 2;
+/** Most of what a test does is to wait. */
+const FILES_AT_ONCE = availableParallelism() + 1;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const words = process.argv.slice(2);

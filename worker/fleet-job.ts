@@ -18,6 +18,13 @@ export class Stopped extends UnrecoverableError {
 /** A BullMQ job that can be settled as cancelled, and knows the run that it had in this process. */
 export class FleetJob extends Job {
   run: Run | null = null;
+  /** Whether its data is not JSON: it fails without being run, as a stopped one does. */
+  unreadable = false;
+
+  /** Whether it was stopped before it was fetched: then BullMQ fails it without running it. */
+  get stoppedBefore(): boolean {
+    return this.deferredFailure !== undefined && !this.unreadable;
+  }
 
   override async moveToCompleted(value: unknown, token: string, fetchNext?: boolean): ReturnType<Job['moveToCompleted']> {
     try {
@@ -56,7 +63,7 @@ export class FleetJob extends Job {
   #stopFields(error: Error): Record<string, string> | null {
     if (error instanceof Stopped) return { stop_via: error.run.via };
     // It ran, and was stopped; its worker died, and the stalled check came to it before anybody who would have fenced it.
-    return this.deferredFailure !== undefined && this.stalledCounter > 0 ? { stop_via: 'fence' } : null;
+    return this.stoppedBefore && this.stalledCounter > 0 ? { stop_via: 'fence' } : null;
   }
 }
 

@@ -70,8 +70,10 @@ export class QueueWorker extends Worker {
       return FleetJob.fromJSON(this, data, id);
     } catch (error) {
       // Thrown from here it would leave the job active and without an owner, again after every stalled check.
-      const deferredFailure = `The job's data is not JSON: ${jsonProblem(error)}`;
-      return FleetJob.fromJSON(this, { ...data, data: 'null', deferredFailure }, id);
+      const { deferredFailure = `The job's data is not JSON: ${jsonProblem(error)}` } = data;
+      const job = FleetJob.fromJSON(this, { ...data, data: 'null', deferredFailure }, id) as FleetJob;
+      job.unreadable = data.deferredFailure === undefined;
+      return job;
     }
   }
 
@@ -142,7 +144,7 @@ export class QueueWorker extends Worker {
   }
 
   #failed(job: FleetJob): void {
-    if (job.finishedOn !== undefined) return this.#ended(job, job.run?.stop || job.deferredFailure ? 'cancelled' : 'failed');
+    if (job.finishedOn !== undefined) return this.#ended(job, job.run?.stop || job.stoppedBefore ? 'cancelled' : 'failed');
     const id = job.id as string;
     // At once, for the next attempt may have something to say a moment later.
     if (maySpeak(job)) this.#writer.state(id, 'retrying', { atOnce: true });

@@ -4,6 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { UnrecoverableError, Worker } from 'bullmq';
 import { z } from 'zod';
 import type { Producer, TaskView } from '../../producer/index.js';
+import { createKeys } from '../../shared/keys.js';
 import { TimedOut } from '../../shared/stop/cause.js';
 import { fleetCanary } from '../../shared/task/builtin/index.js';
 import { type FleetWorker, createWorker, defineHandler, defineTask } from '../../worker/index.js';
@@ -172,13 +173,18 @@ describe('A worker', () => {
     await setUp([task.handler]);
     await worker.stop();
     const { id } = await producer.enqueue(task.definition, {});
-    await fleet.client.hset(`${prefix}:bull:broken:${id}`, 'data', '{"n":');
+    // As after a first attempt that had something to say.
+    await fleet.client.hset(`${prefix}:bull:broken:${id}`, 'data', '{"n":', 'ats', '1');
+    const events = createKeys(prefix).events(id);
+    await fleet.client.xadd(events, '*', 'type', 'chunk', 'data', '"so far"');
     const other = await fleet.worker(prefix, [task.handler]);
     const view = await ended(id);
     assert.equal(view.state, 'failed');
     assert.match(view.error ?? '', /data is not JSON/);
     await other.stop();
     assert.deepEqual([task.calls.length, await fleet.registrySize(prefix)], [0, EMPTY_REGISTRY]);
+    const [[, fields] = []] = await fleet.client.xrevrange(events, '+', '-', 'COUNT', 1);
+    assert.deepEqual(fields, ['type', 'state', 'data', '"failed"']);
   });
 
   it('is not alone in honouring a stop: a BullMQ worker that knows nothing of it fails the job without running it', async () => {
