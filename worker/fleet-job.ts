@@ -35,9 +35,10 @@ export class FleetJob extends Job {
     }
   }
 
-  /** Back to the queue for so many ms, without counting the attempt; a reason becomes the task's error. */
-  async putOff(ms: number, token: string, reason?: string): Promise<void> {
-    const fields = reason === undefined ? {} : { fieldsToUpdate: { failedReason: reason } };
+  /** Back to the queue for so many ms, without counting the attempt; a reason becomes the task's error, `starts` its `attemptsStarted`. */
+  async putOff({ ms, reason, starts }: { readonly ms: number; readonly reason?: string; readonly starts?: number }, token: string): Promise<void> {
+    const fieldsToUpdate = { ...(reason !== undefined && { failedReason: reason }), ...(starts !== undefined && { ats: starts }) };
+    const fields = Object.keys(fieldsToUpdate).length > 0 ? { fieldsToUpdate } : {};
     await this.backend.moveToDelayed(this.id as string, Date.now(), ms, token, { skipAttempt: true, ...fields });
   }
 

@@ -19,8 +19,8 @@ export type Outcome =
   | { readonly kind: 'cancel' }
   /** Back to the queue; the attempt does not count. */
   | { readonly kind: 'hand-back' }
-  /** The same, to be fetched again so many ms later. A reason becomes the task's error meanwhile. */
-  | { readonly kind: 'put-off'; readonly ms: number; readonly reason?: string }
+  /** The same, to be fetched again so many ms later. A reason becomes the task's error meanwhile; `starts` is how often it counts as fetched then. */
+  | { readonly kind: 'put-off'; readonly ms: number; readonly reason?: string; readonly starts?: number }
   /** Not ours any more: nothing is written. */
   | { readonly kind: 'drop' };
 

@@ -53,15 +53,19 @@ export class PoolCleaner {
     const { redis, pool, lockMs, logger } = this.#options;
     const counts: Counts = { skipped: false, lost: false, entries: 0, removed: 0, sessions: 0, invalid: 0, batches: 0, took_ms: 0 };
     const lock = new CleanupLock({ redis, key: pool.lock, ttlMs: Math.round(lockMs), task, logger });
-    try {
-      if (await lock.take(signal)) await this.#clean(lock.owner, counts, signal);
-      else counts.skipped = true;
-    } finally {
-      await lock.release();
-    }
+    if (await lock.take(signal)) await this.#cleanAndRelease(lock, counts, signal);
+    else counts.skipped = true;
     counts.took_ms = Math.round(performance.now() - startedAt);
     if (counts.removed + counts.sessions > 0) logger.debug({ pool: pool.key, ...counts }, 'Cleaned a pool');
     return counts;
+  }
+
+  async #cleanAndRelease(lock: CleanupLock, counts: Counts, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#clean(lock.owner, counts, signal);
+    } finally {
+      await lock.release();
+    }
   }
 
   async #clean(owner: string, counts: Counts, signal: AbortSignal): Promise<void> {

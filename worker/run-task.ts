@@ -175,8 +175,8 @@ export class TaskRunner {
     throw new WaitingError();
   }
 
-  async #putOff({ id, queue }: Run, job: FleetJob, token: string, { ms, reason }: Outcome & { kind: 'put-off' }): Promise<never> {
-    await job.putOff(ms, token, reason);
+  async #putOff({ id, queue }: Run, job: FleetJob, token: string, outcome: Outcome & { kind: 'put-off' }): Promise<never> {
+    await job.putOff(outcome, token);
     await this.#settleLateStop(queue, id);
     throw new DelayedError();
   }

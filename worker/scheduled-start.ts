@@ -1,12 +1,12 @@
 import { randomInt } from 'node:crypto';
 import type { Logger } from '../shared/logger.js';
-import { isScheduledRun } from '../shared/schedule/schedule.js';
+import { dueTimeOf, isScheduledRun } from '../shared/schedule/schedule.js';
 import type { Turns } from '../shared/schedule/turns.js';
 import { taskOptions } from '../shared/task/job-options.js';
 import type { FleetJob } from './fleet-job.js';
 import type { Outcome } from './outcome.js';
 
-/** How soon a task asks again that waits for the one before it: a little later each time, for that one may be short or long. */
+/** How soon a task asks again that waits for the one before it: the later the longer it has waited, for that one may be short or long. */
 const ASK_AGAIN_MS = { first: 100, longest: 1_000 } as const;
 
 /** Whether a task that a schedule added is to start: null, or what becomes of it instead. */
@@ -29,11 +29,13 @@ export class ScheduledStart {
     if (turn.kind === 'start') return null;
     const { other } = turn;
     this.#logger.debug({ id, schedule: schedule.id, other }, turn.kind === 'skip' ? 'Skipped: another run of its schedule is in its way' : 'Waits for another run of its schedule');
-    return turn.kind === 'wait' ? { kind: 'put-off', ms: askAgainMs(job.attemptsStarted) } : { kind: 'complete', value: { skipped: true, other } };
+    if (turn.kind === 'skip') return { kind: 'complete', value: { skipped: true, other } };
+    // How often it asked must not count against it should the next worker have no handler for it: see UnknownTasks.
+    return { kind: 'put-off', ms: askAgainMs(Date.now() - (isScheduledRun(id) ? dueTimeOf(id) : job.timestamp)), starts: Math.max(1, job.attemptsStarted - 1) };
   }
 }
 
-/** @param starts how often the task was fetched, this time included */
-function askAgainMs(starts: number): number {
-  return Math.min(ASK_AGAIN_MS.longest, ASK_AGAIN_MS.first * 2 ** (starts - 1));
+/** @param waitedMs since the task was due; by another machine's clock that may be less than nothing */
+function askAgainMs(waitedMs: number): number {
+  return Math.min(ASK_AGAIN_MS.longest, Math.max(ASK_AGAIN_MS.first, waitedMs));
 }

@@ -110,11 +110,15 @@ export class Schedulers {
 
   /**
    * The first time from now on that has not had its job: one may have been stopped before it came, or runs where the
-   * clock is ahead. BullMQ would write a new one over it.
+   * clock is ahead. BullMQ would write a new one over it. What is kept of ended tasks may be nothing, so with the same
+   * times the scheduler itself knows best how far it has come.
    */
   async #cronTiming({ id, definition, cron, timeZone }: Schedule): Promise<RepeatOptions> {
     const timing = { pattern: cron as string, ...(timeZone !== null && { tz: timeZone }) };
-    for (let after = Date.now(); ; ) {
+    const repeat = this.#repeatKey(definition.queue);
+    const [due, [pattern, tz]] = await Promise.all([this.#redis.zscore(repeat, id), this.#redis.hmget(`${repeat}:${id}`, 'pattern', 'tz')]);
+    const goesOn = pattern === cron && tz === timeZone;
+    for (let after = Math.max(Date.now(), goesOn ? Number(due) - 1 : 0); ; ) {
       const time = getNextMillis(after, timing);
       if (time === undefined) return timing;
       // A job that nobody has touched is the next one, and is replaced.

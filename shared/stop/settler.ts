@@ -58,7 +58,7 @@ export class Settler {
       }
       settled.set(id, outcome.value);
       // The stop is of this run: its schedule goes on.
-      if (isScheduledRun(id)) sent.push(this.#schedulers.advance(queue, id, options));
+      if (isScheduledRun(id)) sent.push(this.#advance(queue, id, options));
       writes.remove(id, membershipsOf(taskOptions(Job.optsFromJSON(options))));
       sent.push(...writeState(this.#redis, this.#keys.events(id), 'cancelled'));
     });
@@ -67,12 +67,18 @@ export class Settler {
     return settled;
   }
 
+  /** Never rejects: the task is cancelled all the same, and of our schedules the workers make the next one within a minute. */
+  async #advance(queue: string, id: string, options: string): Promise<void> {
+    await this.#schedulers.advance(queue, id, options).catch((error: unknown) => this.#logger.warn({ id, error: messageOf(error) }, 'Stopped, but the next task of its schedule could not be made'));
+  }
+
   /** Returns when it ended. */
   async #fail({ id, queue, stop, via, options }: HeldJob, token: string): Promise<Date> {
     const failure = new UnrecoverableError(describeStop(stop.reason, stop.by));
     const fields = { failedReason: failure.message, stacktrace: '[]', stop_via: via };
-    // All that BullMQ looks at here; reading the job first would bring its input over for nothing.
-    const job = { id, opts: Job.optsFromJSON(options) } as Job;
+    // All that BullMQ looks at here; reading the job first would bring its input over for nothing. What a scheduler of
+    // somebody else's adds need not have `attempts`, which the script compares.
+    const job = { id, opts: { attempts: 0, ...Job.optsFromJSON(options) } } as Job;
     const { finishedOn } = await this.#queues.backend(queue).moveToFailed(job, failure.message, job.opts.removeOnFail ?? false, token, false, fields);
     return new Date(Number(finishedOn));
   }

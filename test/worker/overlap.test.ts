@@ -87,6 +87,30 @@ describe('Runs of a schedule', () => {
     assert.equal(task.calls.length, 2);
   });
 
+  it('that has asked for its turn ever so often then waits for a worker that has a handler, as any other', async () => {
+    const fixture = await setUp({}, { overlap: 'queue' });
+    const { producer, task, store, startWorker, keyPrefix } = fixture;
+    const knowing = await startWorker();
+    await makeDue(fixture);
+    const call = await task.call();
+    const { id } = await producer.schedules.runNow('mine');
+    const starts = () => fleet.client.hget(`${store.keys.jobs('turn')}${id}`, 'ats');
+    const asks = () => fixture.log.find(/Waits for another run/).length;
+    await until(asks, (count) => count >= 3);
+    await until(() => producer.get(id), (view) => view?.state === 'scheduled');
+    assert.ok(Number(await starts()) <= 2, `counted as fetched ${await starts()} times, after it asked ${asks()} times`);
+    await store.queues.get('turn').pause();
+    call.returns();
+    await knowing.stop();
+    await fleet.worker(keyPrefix, [new ScriptedTask('turn.other').handler]);
+    await store.queues.get('turn').resume();
+    const view = await until(() => producer.get(id), (one) => one?.state === 'failed' || (one?.state === 'scheduled' && one.error !== null));
+    assert.deepEqual([view?.state, view?.attempt], ['scheduled', 0]);
+    await startWorker();
+    (await task.call(1)).returns();
+    await registryIsEmpty(keyPrefix);
+  });
+
   it('that waits for its turn is stopped at once, and the next one waits in its place', async () => {
     const fixture = await setUp({}, { overlap: 'queue' });
     const { producer, task, startWorker, keyPrefix } = fixture;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { Queue } from 'bullmq';
+import { Queue } from 'bullmq';
 import { type Schedule, dueTimeOf } from '../../shared/schedule/schedule.js';
 import { Schedules } from '../../worker/schedules.js';
 import { LogLines } from '../support/log-lines.js';
@@ -106,6 +106,20 @@ describe("Users' schedules", () => {
         assert.ok(dueTimeOf(next) > dueTimeOf(id));
         assert.deepEqual([more, (await queue.getJob(next))?.data, (await producer.get(id))?.state], [[], { n: 2 }, 'cancelled']);
       });
+
+      it('do not do so either where nothing is kept of stopped tasks', async () => {
+        const { producer, queue, apply } = await setUp();
+        const none = { ageMs: 1_000, count: 0 };
+        const { definition } = new ScriptedTask('user.task', { retention: { completed: none, failed: none } });
+        await producer.schedules.upsert('mine', definition, { n: 1 }, timing);
+        const [id = ''] = await nextIds({ queue });
+        assert.equal((await producer.stop(id)).outcome, 'cancelled');
+        await producer.schedules.upsert('mine', definition, { n: 2 }, timing);
+        await apply();
+        const [next = '', ...more] = await nextIds({ queue });
+        assert.ok(dueTimeOf(next) > dueTimeOf(id), `${next} after ${id}`);
+        assert.deepEqual([more, (await queue.getJob(next))?.data], [[], { n: 2 }]);
+      });
     });
   }
 
@@ -183,6 +197,16 @@ describe("Users' schedules", () => {
     await queue.upsertJobScheduler('theirs', { every: 60_000 });
     await apply();
     assert.deepEqual((await store.schedulers.ids('user')).toSorted((a, b) => a.localeCompare(b)), ['mine', 'theirs']);
+  });
+
+  it('of others may have times that only they know: a stop of their next task is carried out all the same', async (t) => {
+    const { store, producer } = await setUp();
+    const theirs = new Queue('user', { connection: store.redis, prefix: store.keys.bull, settings: { repeatStrategy: () => Date.now() + 3_600_000 } });
+    t.after(() => theirs.close());
+    await store.redis.sadd(store.keys.queues, 'user');
+    const job = await theirs.upsertJobScheduler('theirs', { pattern: 'every full moon' }, { name: 'user.task' });
+    const { outcome, via } = await producer.stop(String(job?.id));
+    assert.deepEqual([outcome, via, (await producer.get(String(job?.id)))?.state], ['cancelled', 'queue', 'cancelled']);
   });
 
   it('do not keep each other from being applied', async () => {
