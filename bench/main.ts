@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { startTestRedis } from '../test/support/redis.js';
 import { runMix } from './emptiness.js';
 import { stopInTurn, stopQueued, stopRunning } from './item-stops.js';
+import { measureList } from './list-api.js';
 import { weighTasks } from './memory.js';
 import { measureStops } from './stop-latency.js';
 import { type Throughput, measureBullMq, measureFleet } from './throughput.js';
@@ -37,6 +38,7 @@ try {
   await memory();
   await mix();
   await usagePool();
+  await list();
 } finally {
   await redis.stop();
 }
@@ -123,6 +125,16 @@ async function usagePool(): Promise<void> {
   }
   console.log(`lost in the race: ${lost}; a touch of a model with ${size.sessions} sessions: ${refreshed.toFixed(0)} µs in Redis, ${added.toFixed(0)} if the session is new`);
   if (lost > 0) process.exitCode = 1;
+}
+
+async function list(): Promise<void> {
+  await client.flushall();
+  const { api, bare, own } = await measureList(redis.url, client, { tasks: 50_000, rounds: 50 });
+  console.log(`\n${'ms, a list of 50,000 live tasks'.padEnd(36)}       p50      p99`);
+  for (const [name, all] of [['first page of 100 over HTTP', api], ['the bare reads that it needs', bare], ['all 50 of a caller with few items', own]] as const) {
+    console.log(name.padEnd(36) + quantile(all, 0.5).toFixed(1).padStart(10) + quantile(all, 0.99).toFixed(1).padStart(9));
+  }
+  console.log(`the page takes ${(median(api) / median(bare)).toFixed(1)} times its bare reads at p50`);
 }
 
 function median(values: readonly number[]): number {

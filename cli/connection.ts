@@ -1,30 +1,31 @@
-import { type Producer, createProducer } from '../producer/index.js';
+import { createProducer } from '../producer/index.js';
 import { FleetError } from '../shared/errors.js';
 import { createLoggerFactory } from '../shared/logger.js';
 import { findRunningEmbeddedRedis } from '../shared/redis/embedded.js';
 import { type Settings, loadSettings } from '../shared/settings.js';
 import type { ConnectedSettings } from '../shared/store.js';
+import { apiOf } from './api/address.js';
+import { ApiClient } from './api/api-client.js';
+import { ApiConnection } from './api/connection.js';
+import type { FleetClient } from './client.js';
 import { type GlobalOptions, clientEnvironmentOf } from './global-options.js';
+import { RedisClient } from './redis-client.js';
 
 /** The embedded Redis's data folder, below the folder that the command runs in. */
 export const REDIS_DIR = '.taskfleet/redis';
 
-/** What a command works with that asks a fleet something. */
-export interface Client {
-  readonly producer: Producer;
-  readonly settings: ConnectedSettings;
-}
-
 /**
- * Runs `work` with a producer, and closes it.
- * @throws FleetError `REDIS_UNAVAILABLE` if there is no Redis to be found; `INVALID_SETTINGS`
+ * Runs `work` with a client of the fleet: over the API if one is given, else over Redis. Closes it.
+ * @throws CliError `USAGE`; FleetError `REDIS_UNAVAILABLE` if there is no Redis to be found; `INVALID_SETTINGS`
  */
-export async function withProducer<Value>(globals: GlobalOptions, work: (client: Client) => Promise<Value>): Promise<Value> {
+export async function withClient<Value>(globals: GlobalOptions, work: (client: FleetClient) => Promise<Value>): Promise<Value> {
+  const api = apiOf(globals);
+  if (api) return work(new ApiClient(new ApiConnection(api)));
   const settings = await clientSettings(globals);
   const loggers = createLoggerFactory({ settings, pretty: process.stderr.isTTY });
   const producer = createProducer({ ...settings, loggers });
   try {
-    return await work({ producer, settings });
+    return await work(new RedisClient(producer, settings));
   } finally {
     await producer.close();
   }
@@ -35,7 +36,8 @@ export async function clientSettings(globals: GlobalOptions): Promise<ConnectedS
   return locateRedis(loadSettings(clientEnvironmentOf(globals)));
 }
 
-async function locateRedis(settings: Settings): Promise<ConnectedSettings> {
+/** The settings with a Redis: that of REDIS_URL, else the one that runs for this folder. @throws FleetError `REDIS_UNAVAILABLE` */
+export async function locateRedis(settings: Settings): Promise<ConnectedSettings> {
   const redisUrl = settings.redisUrl ?? (await findRunningEmbeddedRedis(REDIS_DIR))?.url;
   if (redisUrl) return { ...settings, redisUrl };
   const message = `No Redis: REDIS_URL is not set, and no fleet runs in this folder (${REDIS_DIR}). Set REDIS_URL, or start one with: taskfleet up`;

@@ -2,7 +2,7 @@ import type { LoggerFactory } from '../shared/logger.js';
 import { connect, ready } from '../shared/redis/connect.js';
 import { startEmbeddedRedis } from '../shared/redis/embedded.js';
 import type { Environment, Settings } from '../shared/settings.js';
-import { type WorkerOutput, WorkerProcess } from './worker-process.js';
+import { type ProcessOutput, SupervisedProcess } from './supervised-process.js';
 
 export interface FleetOptions {
   readonly settings: Settings;
@@ -10,34 +10,38 @@ export interface FleetOptions {
   readonly env: Environment;
   /** How many worker processes. */
   readonly workers: number;
+  /** Whether there is a dashboard too, in a process of its own. */
+  readonly dashboard: boolean;
   /** The embedded Redis's data folder, for when `settings` has no `redisUrl`. */
   readonly redisDir: string;
   /** Gets the lines that a person should see: an installation, a worker that is started again. */
   readonly say: (line: string) => void;
   readonly loggers: LoggerFactory;
-  /** What becomes of the workers' standard output and error. Default: `inherit`. */
-  readonly workerOutput?: WorkerOutput;
+  /** What becomes of the processes' standard output and error. Default: `inherit`. */
+  readonly output?: ProcessOutput;
 }
 
-/** A Redis and worker processes on this machine. */
+/** A Redis, worker processes and a dashboard on this machine. */
 export interface Fleet {
   readonly redisUrl: string;
   /** True if stopping the fleet stops its Redis. */
   readonly ownsRedis: boolean;
   /** The worker processes as they are now: `index` from 1; `pid` null while one waits to be started again; `id` null until it takes tasks. */
   workers(): { index: number; pid: number | null; id: string | null }[];
+  /** The dashboard as it is now; `url` null until it listens. Null if the fleet has none. */
+  dashboard(): { pid: number | null; url: string | null } | null;
   /**
-   * Resolves when all workers are connected and take tasks.
+   * Resolves when all workers are connected and take tasks, and the dashboard listens.
    * @throws FleetError with the code of what keeps a worker from running (`INVALID_TASK_MODULE` …); `CLOSED` if the fleet is stopped before
    */
   ready(): Promise<void>;
-  /** SIGTERM to the workers, SIGKILL to those that still run 5 s after SHUTDOWN_TIMEOUT_MS, then the owned Redis. May be called again. */
+  /** SIGTERM to the processes, SIGKILL to those that still run 5 s after SHUTDOWN_TIMEOUT_MS, then the owned Redis. May be called again. */
   stop(): Promise<void>;
-  /** SIGKILL to the workers, then the owned Redis, which still ends cleanly. Also cuts a `stop` short. May be called again. */
+  /** SIGKILL to the processes, then the owned Redis, which still ends cleanly. Also cuts a `stop` short. May be called again. */
   killNow(): Promise<void>;
 }
 
-/** What a worker gets beyond its own shutdown timeout: for handing tasks back and closing connections. */
+/** What a process gets beyond its own shutdown timeout: for handing tasks back and closing connections. */
 const SHUTDOWN_MARGIN_MS = 5_000;
 
 /**
@@ -80,45 +84,55 @@ class LocalFleet implements Fleet {
   readonly redisUrl: string;
   readonly ownsRedis: boolean;
   readonly #redis: FleetRedis;
-  readonly #workers: readonly WorkerProcess[];
+  readonly #workers: readonly SupervisedProcess[];
+  readonly #dashboard: SupervisedProcess | null;
   readonly #stopTimeoutMs: number;
   #stopping: Promise<void> | null = null;
   #killing: Promise<void> | null = null;
 
-  constructor({ settings, env, workers, say, workerOutput = 'inherit' }: FleetOptions, redis: FleetRedis) {
+  constructor({ settings, env, workers, dashboard, say, output = 'inherit' }: FleetOptions, redis: FleetRedis) {
     this.redisUrl = redis.url;
     this.ownsRedis = redis.owned;
     this.#redis = redis;
     this.#stopTimeoutMs = settings.shutdownTimeoutMs + SHUTDOWN_MARGIN_MS;
-    const shared = { env: { ...env, REDIS_URL: redis.url }, output: workerOutput, say };
-    this.#workers = Array.from({ length: workers }, (_, place) => new WorkerProcess({ ...shared, index: place + 1 }));
+    const shared = { env: { ...env, REDIS_URL: redis.url }, output, say };
+    this.#workers = Array.from({ length: workers }, (_, place) => new SupervisedProcess({ ...shared, name: `Worker ${place + 1}`, command: 'worker', does: 'takes tasks' }));
+    this.#dashboard = dashboard ? new SupervisedProcess({ ...shared, name: 'Dashboard', command: 'dashboard', does: 'listens' }) : null;
   }
 
   async start(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.start()));
+    await Promise.all(this.#processes().map((each) => each.start()));
   }
 
   workers(): { index: number; pid: number | null; id: string | null }[] {
-    return this.#workers.map(({ index, pid, id }) => ({ index, pid, id }));
+    return this.#workers.map(({ pid, id }, place) => ({ index: place + 1, pid, id }));
+  }
+
+  dashboard(): { pid: number | null; url: string | null } | null {
+    return this.#dashboard && { pid: this.#dashboard.pid, url: this.#dashboard.id };
   }
 
   async ready(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.ready()));
+    await Promise.all(this.#processes().map((each) => each.ready()));
   }
 
   stop(): Promise<void> {
-    this.#stopping ??= this.#end((worker) => worker.stop(this.#stopTimeoutMs));
+    this.#stopping ??= this.#end((each) => each.stop(this.#stopTimeoutMs));
     return this.#stopping;
   }
 
   killNow(): Promise<void> {
-    this.#killing ??= this.#end((worker) => worker.kill());
+    this.#killing ??= this.#end((each) => each.kill());
     return this.#killing;
   }
 
-  async #end(endWorker: (worker: WorkerProcess) => Promise<void>): Promise<void> {
-    await Promise.all(this.#workers.map(endWorker));
+  async #end(endOne: (each: SupervisedProcess) => Promise<void>): Promise<void> {
+    await Promise.all(this.#processes().map(endOne));
     // Last: what the workers hand back has to find it.
     await this.#redis.stop();
+  }
+
+  #processes(): SupervisedProcess[] {
+    return this.#dashboard ? [...this.#workers, this.#dashboard] : [...this.#workers];
   }
 }

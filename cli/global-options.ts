@@ -7,13 +7,17 @@ export interface GlobalOptions {
   readonly output: 'text' | 'json';
   readonly redis?: string;
   readonly prefix?: string;
+  readonly api?: string;
+  readonly token?: string;
 }
 
 export function addGlobalOptions(program: Command): void {
   program
     .addOption(new Option('-o, --output <format>', 'how answers are printed').choices(['text', 'json']).default('text'))
     .option('--redis <url>', 'where Redis is (instead of REDIS_URL)')
-    .option('--prefix <prefix>', 'first part of every Redis key (instead of REDIS_KEY_PREFIX)');
+    .option('--prefix <prefix>', 'first part of every Redis key (instead of REDIS_KEY_PREFIX)')
+    .option('--api <url>', 'ask the HTTP API of a dashboard, not Redis (instead of TASKFLEET_API)')
+    .option('--token <token>', 'for the API; better set TASKFLEET_TOKEN, for others can see what a command was given');
 }
 
 /**

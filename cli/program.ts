@@ -1,9 +1,11 @@
 import { createRequire } from 'node:module';
 import { Command } from 'commander';
 import { addBilling } from './commands/billing.js';
+import { addDashboard } from './commands/dashboard.js';
 import { addDoctor } from './commands/doctor.js';
 import { addSchedule } from './commands/schedule.js';
 import { addTask } from './commands/task.js';
+import { addToken } from './commands/token.js';
 import { addUp } from './commands/up.js';
 import { addWorker } from './commands/worker.js';
 import { addGlobalOptions } from './global-options.js';
@@ -14,8 +16,9 @@ Examples:
   taskfleet task enqueue fleet.canary --input '{"run_ms":5000}' --wait
   taskfleet task list
   taskfleet doctor --canary
+  TASKFLEET_API=https://fleet.example.org TASKFLEET_TOKEN=… taskfleet task list
 
-Exit codes: 0 done, 1 the task failed, 2 usage, 3 not found, 4 cancelled, 69 Redis unreachable, 78 bad configuration.
+Exit codes: 0 done, 1 the task failed, 2 usage, 3 not found, 4 cancelled, 69 Redis or API unreachable, 77 not permitted, 78 bad configuration.
 Data goes to standard output; logs, notices and errors to standard error.`;
 
 /** The command with all of its subcommands. Parsing throws a CommanderError where commander would end the process. */
@@ -32,7 +35,7 @@ export function createProgram(): Command {
     .exitOverride()
     .addHelpText('after', EXAMPLES);
   addGlobalOptions(program);
-  for (const add of [addUp, addWorker, addTask, addSchedule, addBilling, addDoctor]) add(program);
+  for (const add of [addUp, addWorker, addDashboard, addTask, addSchedule, addBilling, addToken, addDoctor]) add(program);
   return program;
 }
 

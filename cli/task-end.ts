@@ -1,5 +1,6 @@
-import { type EnqueuedTask, type Producer, type TaskView, isTerminal, taskToJson } from '../producer/index.js';
+import { type EnqueuedTask, type TaskView, isTerminal, taskToJson } from '../producer/index.js';
 import { isFleetError } from '../shared/errors.js';
+import type { FleetClient } from './client.js';
 import { EXIT, exitCodeOfState } from './exit-codes.js';
 import type { GlobalOptions } from './global-options.js';
 import { printData, printJson, say } from './output.js';
@@ -7,28 +8,28 @@ import { interruptible } from './signals.js';
 import { taskDetails, taskLine } from './task-text.js';
 
 /** Prints a task that was just added; with `wait`, waits for its end and prints it then. Returns the exit code. */
-export async function printAdded(producer: Producer, added: EnqueuedTask, flags: GlobalOptions & { readonly wait?: true }): Promise<number> {
-  const task = (await producer.get(added.id)) ?? viewOf(added);
+export async function printAdded(client: FleetClient, added: EnqueuedTask, flags: GlobalOptions & { readonly wait?: true }): Promise<number> {
+  const task = (await client.get(added.id)) ?? viewOf(added);
   if (added.duplicate) say(`There is a task ${added.id} already (${task.state}); nothing was added.`);
   if (added.superseded.length > 0) say(`Stopped in its favour: ${added.superseded.join(', ')}`);
-  if (flags.wait) return printEnd(await untilEnded(producer, task, flags), flags);
+  if (flags.wait) return printEnd(await untilEnded(client, task, flags), flags);
   if (flags.output === 'json') printJson(taskToJson(task));
   else printData(taskLine(task));
   return EXIT.DONE;
 }
 
-function untilEnded(producer: Producer, task: TaskView, { output }: GlobalOptions): Promise<TaskView> {
+function untilEnded(client: FleetClient, task: TaskView, { output }: GlobalOptions): Promise<TaskView> {
   const goesOn = (): string => `Not waiting any longer; task ${task.id} goes on. Stop it with: taskfleet task stop ${task.id}`;
   return interruptible(goesOn, async (signal) => {
     if (output === 'text') say(`Task ${task.id} is ${task.state}. Waiting for its end…`);
     try {
-      const result = await producer.result(task.id, { signal });
+      const result = await client.result(task.id, { signal });
       // A task that is not kept after its end is known by its result alone.
-      return (await producer.get(task.id)) ?? { ...task, state: 'completed', result, finishedAt: new Date() };
+      return (await client.get(task.id)) ?? { ...task, state: 'completed', result, finishedAt: new Date() };
     } catch (error) {
       if (!isFleetError(error, 'TASK_FAILED', 'TASK_CANCELLED')) throw error;
       const state = error.code === 'TASK_FAILED' ? 'failed' : 'cancelled';
-      return (await producer.get(task.id)) ?? { ...task, state, error: error.message, finishedAt: new Date() };
+      return (await client.get(task.id)) ?? { ...task, state, error: error.message, finishedAt: new Date() };
     }
   });
 }

@@ -2,6 +2,8 @@ import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { ErrorRequestHandler } from 'express';
 import { ERROR_CODES, type ErrorCode, isFleetError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
+import { membersOf, shorten } from './problem-members.js';
+import { requestIdOf } from './request-context.js';
 import { sendJson } from './send-json.js';
 
 /** `INTERNAL_ERROR`: something unexpected, which is in the log and not in the answer. The others are the fleet's own. */
@@ -17,39 +19,64 @@ export interface Problem {
   /** For people. Decide by `code`, never by this. */
   readonly detail: string;
   readonly code: ProblemCode;
+  /** Names the request in the log, as its `X-Request-Id` does. */
+  readonly request_id: string | null;
 }
 
 /** What else happens in a route is our own mistake: 500. */
-const STATUS_OF: Partial<Record<ErrorCode, number>> = {
+export const STATUS_OF: Partial<Record<ErrorCode, number>> = {
+  BAD_REQUEST: 400,
   INVALID_ID: 400,
+  INVALID_INPUT: 400,
   INVALID_ITEM: 400,
+  INVALID_OPTION: 400,
+  UNKNOWN_TASK: 400,
+  UNAUTHENTICATED: 401,
+  FORBIDDEN: 403,
+  NOT_FOUND: 404,
+  SCHEDULE_NOT_FOUND: 404,
+  TASK_NOT_FOUND: 404,
+  METHOD_NOT_ALLOWED: 405,
+  REQUEST_TIMEOUT: 408,
+  IDEMPOTENCY_IN_PROGRESS: 409,
+  ITEM_BUSY: 409,
+  MALFORMED_DATA: 409,
+  TASK_FINISHED: 409,
+  TASK_NOT_RETRYABLE: 409,
+  BODY_TOO_LARGE: 413,
+  INPUT_TOO_LARGE: 413,
+  UNSUPPORTED_MEDIA_TYPE: 415,
+  IDEMPOTENCY_CONFLICT: 422,
+  TOO_MANY_REQUESTS: 429,
   REDIS_UNAVAILABLE: 503,
+  KEYS_UNAVAILABLE: 503,
   CLOSED: 503,
 };
 /** In seconds. By then the producer, which tries again every two seconds at the latest, has noticed that Redis is back. */
 const RETRY_AFTER = '2';
 
 /**
- * The last in the chain: answers every error of the routes with a {@link Problem}. 400 says what was wrong; 503 has
+ * The last in the chain: answers every error of the routes with a {@link Problem}. 4xx says what was wrong; 503 has
  * `Retry-After` and says no more than that Redis is away, not where it is; 500 says nothing and is logged.
+ * @param shape adds what certain callers want to find in it
  */
-export function problemHandler(logger: Logger): ErrorRequestHandler {
+export function problemHandler(logger: Logger, shape: (problem: Problem) => Problem = (problem) => problem): ErrorRequestHandler {
   return (error: unknown, req, res, _next) => {
-    const problem = problemOf(error);
+    const problem: Problem = { ...problemOf(error), request_id: requestIdOf(res) };
     if (problem.status === 500 && !isHangUp(error)) logger.error({ error, method: req.method, path: req.baseUrl + req.path }, 'A request failed');
     // Half an answer is out: it must break off, or it could be taken for a whole one.
     if (res.headersSent) res.destroy();
-    else sendProblem(res, problem);
+    else sendProblem(res, shape(problem));
   };
 }
 
-function problemOf(error: unknown): Problem {
+function problemOf(error: unknown): Omit<Problem, 'request_id'> {
   const status = isFleetError(error) ? STATUS_OF[error.code] : undefined;
   if (!isFleetError(error) || status === undefined) return createProblem(500, 'INTERNAL_ERROR', 'Something went wrong here; it is in the log.');
-  return createProblem(status, error.code, status === 400 ? error.message : ERROR_CODES[error.code]);
+  return { ...createProblem(status, error.code, status < 500 ? shorten(error.message) : ERROR_CODES[error.code]), ...membersOf(error) };
 }
 
-function createProblem(status: number, code: ProblemCode, detail: string): Problem {
+function createProblem(status: number, code: ProblemCode, detail: string): Omit<Problem, 'request_id'> {
   return { type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, detail, code };
 }
 

@@ -89,7 +89,10 @@ export class Enqueuer {
       const item = duplicate ? (stored.item ?? '') : task.item;
       if (ended || item !== listed) await this.#correct(task, id, listed, ended ? null : item);
       else if (duplicate && task.parent && task.parent.id !== stored.childOf?.id) await redis.srem(keys.children(task.parent.id), id);
-      if (ended || item === listed) return enqueued(task, id, item, duplicate);
+      if (ended || item === listed) {
+        if (!duplicate) this.#store.tally.enqueued(task.definition);
+        return enqueued(task, id, item, duplicate);
+      }
       // It may have ended before the correction, and been removed from the registry by the worker: so look again.
       listed = item;
     }

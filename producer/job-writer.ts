@@ -111,8 +111,14 @@ export class JobWriter {
     for (const { task, error } of failed) task.reject(asUnavailable(this.#store.redis, error));
   }
 
+  /** What may have been made by another enqueue of the same id is counted by who can tell, and what a schedule adds, by the worker. */
+  #count({ task: { definition }, job: { opts } }: Pending): void {
+    if (opts.nonce === undefined && opts.schedule === undefined) this.#store.tally.enqueued(definition);
+  }
+
   /** Resolves those that were added, after the stops that they met on their way are carried out. */
   async #conclude(added: readonly Pending[], earlyStops: number): Promise<void> {
+    for (const task of added) this.#count(task);
     try {
       const met = await this.#stopsMet(added, earlyStops);
       for (const task of added) {

@@ -13,6 +13,13 @@ export interface ListOptions {
   /** Only tasks in this state. Default: all live tasks. Ended ones are listed only by their state, for as long as they are kept. */
   readonly state?: TaskState | undefined;
   readonly name?: string | undefined;
+  /** Only tasks of this queue. */
+  readonly queue?: string | undefined;
+  /**
+   * Only tasks whose item, null for none, passes: for whoever may not know of the others. No `next` then names a task
+   * that does not pass, so each page is read to its end, however far that is.
+   */
+  readonly sees?: ((item: string | null) => boolean) | undefined;
   /** The `next` of the page before. */
   readonly after?: string | undefined;
   /** 1 to 1,000. Default 100. */
@@ -33,6 +40,8 @@ const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
 /** Ids read for one page at the most: a rare state in a large fleet gives a short page with a `next`, not a long wait. */
 const MAX_SCANNED = 20_000;
+/** Ids looked at in one go where few of them may pass. */
+const SIFTED_AT_ONCE = 2_000;
 /** The time of tasks of other programs, in a position: before all of ours. */
 const FOREIGN_AT = 0;
 
@@ -53,14 +62,15 @@ export class TaskList {
   async page(options: ListOptions): Promise<TaskPage> {
     const limit = checkLimit(options.limit);
     if (options.state !== undefined && !TASK_STATES.includes(options.state)) {
-      throw new FleetError('INVALID_OPTION', `Bad state: expected one of ${TASK_STATES.join(', ')}, got ${quote(String(options.state))}.`);
+      throw new FleetError('INVALID_OPTION', `Bad state: expected one of ${TASK_STATES.join(', ')}, got ${quote(String(options.state))}.`, { details: { field: 'state' } });
     }
     if (options.item !== undefined) checkItem(options.item);
     let after = options.after === undefined ? null : parseCursor(options.after);
     const tasks: TaskView[] = [];
     if (after?.at === FOREIGN_AT) return this.#withForeign(tasks, after, options, limit);
     const source = await this.#source(options);
-    for (let scanned = 0; scanned < MAX_SCANNED; ) {
+    const most = options.sees ? Infinity : MAX_SCANNED;
+    for (let scanned = 0; scanned < most; ) {
       const positions = await source(after, limit);
       scanned += positions.length;
       const found = await this.#read(positions);
@@ -76,10 +86,25 @@ export class TaskList {
     return { tasks, next: after && formatCursor(after) };
   }
 
-  async #source({ item, state }: ListOptions): Promise<Source> {
-    if (state !== undefined && isTerminal(state)) return this.#ended(state);
-    if (item !== undefined) return this.#ofItem(item);
-    return (after, limit) => this.#registry.page(after, limit);
+  async #source({ item, state, queue, sees }: ListOptions): Promise<Source> {
+    if (state !== undefined && isTerminal(state)) return this.#ended(state, queue);
+    const live: Source = item === undefined ? (after, limit) => this.#registry.page(after, limit) : await this.#ofItem(item);
+    return sees ? this.#sifted(live, sees) : live;
+  }
+
+  /** Only live tasks whose item passes, by the registry alone: the others need not be read. */
+  #sifted(source: Source, sees: (item: string | null) => boolean): Source {
+    return async (after, limit) => {
+      const passing: Position[] = [];
+      for (let from = after; passing.length < limit; ) {
+        const some = await source(from, SIFTED_AT_ONCE);
+        const entries = await this.#registry.find(some.map(({ id }) => id));
+        passing.push(...some.filter((_, index) => sees(entries[index]?.item ?? null)));
+        from = some.at(-1) ?? null;
+        if (some.length < SIFTED_AT_ONCE) break;
+      }
+      return passing.slice(0, limit);
+    };
   }
 
   async #ofItem(item: string): Promise<Source> {
@@ -93,9 +118,9 @@ export class TaskList {
   }
 
   /** Ended tasks of all queues, merged by their end. */
-  async #ended(state: TaskState): Promise<Source> {
+  async #ended(state: TaskState, only: string | undefined): Promise<Source> {
     const place = state === 'completed' ? 'completed' : 'failed';
-    const queues = await this.#registry.queueNames();
+    const queues = (await this.#registry.queueNames()).filter((queue) => only === undefined || queue === only);
     return async (after, limit) => {
       const parts = await Promise.all(
         queues.map(async (queue) => {
@@ -132,8 +157,10 @@ export class TaskList {
   }
 }
 
-function matches(task: TaskView, { item, state, name }: ListOptions): boolean {
+function matches(task: TaskView, { item, state, name, queue, sees }: ListOptions): boolean {
+  if (sees && !sees(task.item)) return false;
   if (item !== undefined && task.item !== item) return false;
+  if (queue !== undefined && task.queue !== queue) return false;
   if (name !== undefined && task.name !== name) return false;
   return state === undefined ? !isTerminal(task.state) : task.state === state;
 }
@@ -148,12 +175,12 @@ function formatCursor({ at, id }: Position): string {
 
 function parseCursor(cursor: string): Position {
   const match = /^(\d{1,16})-([^]+)$/.exec(String(cursor));
-  if (!match) throw new FleetError('INVALID_OPTION', `Bad after: expected the \`next\` of a page, got ${quote(String(cursor))}.`);
+  if (!match) throw new FleetError('INVALID_OPTION', `Bad after: expected the \`next\` of a page, got ${quote(String(cursor))}.`, { details: { field: 'after' } });
   return { at: Number(match[1]), id: match[2] as string };
 }
 
 function checkLimit(limit: number | undefined): number {
   if (limit === undefined) return DEFAULT_LIMIT;
   if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_LIMIT) return limit;
-  throw new FleetError('INVALID_OPTION', `Bad limit: expected a whole number from 1 to ${MAX_LIMIT}, got ${limit}.`);
+  throw new FleetError('INVALID_OPTION', `Bad limit: expected a whole number from 1 to ${MAX_LIMIT}, got ${limit}.`, { details: { field: 'limit' } });
 }

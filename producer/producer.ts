@@ -19,6 +19,7 @@ import { TaskRetry } from './retry.js';
 import { Schedules } from './schedules.js';
 import { type StopItemOptions, type StopOptions, TaskStop } from './stop.js';
 import { Settlement } from './settlement.js';
+import { keepStore } from './store-of.js';
 import { StreamHub } from './stream-hub.js';
 import { Usage } from './usage.js';
 import { type WaitOptions, Watch } from './watch.js';
@@ -75,6 +76,7 @@ export class Producer implements ChildEnqueuer {
     const follow = () => connect({ settings, policy: 'wait', logger: loggers('redis'), name: 'taskfleet:producer:follow', resend: false });
     this.#settings = settings;
     this.#store = store;
+    keepStore(this, store);
     this.#hub = new StreamHub(redis, follow, loggers('producer'));
     this.#enqueuer = new Enqueuer(store, settings.enqueueGraceMs, onStep);
     const jobEvents = new JobEvents(redis, this.#hub, keys);

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { type IRedisTransaction, createIORedisClient } from 'bullmq';
 import { FleetError } from '../shared/errors.js';
+import { UNKNOWN } from '../shared/metrics/fields.js';
 import { MergedWrites } from '../shared/registry/merged-writes.js';
 import type { Store } from '../shared/store.js';
 import { expireEnded, writeRetry } from '../shared/task/event-stream.js';
@@ -12,10 +13,11 @@ import { type TaskJobOptions, type TaskView, parseOptions } from '../shared/task
 interface Retried {
   readonly id: string;
   readonly queue: string;
+  readonly name: string;
   readonly options: TaskJobOptions;
-  /** Whether the options are others than before. */
-  readonly changed: boolean;
 }
+
+type RetryStore = Pick<Store, 'redis' | 'queues' | 'reader' | 'registry' | 'keys' | 'earlyStops' | 'tally'>;
 
 /** How long the end of the last run may take to reach the registry; a worker writes it within a few ms. */
 const PATIENCE_MS = 1_000;
@@ -23,9 +25,9 @@ const PAUSE_MS = 10;
 
 /** Brings tasks back that failed or were cancelled. */
 export class TaskRetry {
-  readonly #store: Pick<Store, 'redis' | 'queues' | 'reader' | 'registry' | 'keys' | 'earlyStops'>;
+  readonly #store: RetryStore;
 
-  constructor(store: Pick<Store, 'redis' | 'queues' | 'reader' | 'registry' | 'keys' | 'earlyStops'>) {
+  constructor(store: RetryStore) {
     this.#store = store;
   }
 
@@ -43,7 +45,9 @@ export class TaskRetry {
     await this.#store.earlyStops.clear(tasks.map(({ id }) => id));
     await this.#register(tasks);
     const moves = await Promise.allSettled(tasks.map((task) => this.#move(task)));
-    const missed = tasks.filter((_, index) => !(moves[index]?.status === 'fulfilled' && moves[index].value));
+    const moved = new Set(tasks.filter((_, index) => moves[index]?.status === 'fulfilled' && moves[index].value));
+    const missed = tasks.filter((task) => !moved.has(task));
+    for (const task of moved) this.#store.tally.retried(task);
     await Promise.all(missed.map((task) => this.#putRight(task)));
     for (const move of moves) if (move.status === 'rejected') throw move.reason;
     const now = await reader.read(ids);
@@ -57,12 +61,12 @@ export class TaskRetry {
     return Promise.all(
       views.map(async (view) => {
         // A deadline was for the first run: whoever retries wants it to start.
-        const { childOf, deadline, schedule, ...others } = parseOptions(await redis.hget(keys.jobs(view.queue) + view.id, 'opts'));
+        const { childOf, deadline: _, schedule, ...others } = parseOptions(await redis.hget(keys.jobs(view.queue) + view.id, 'opts'));
         // The stop of a parent holds for its children, and would end this one again: it is on its own from now on.
         const detached = childOf !== undefined && (await redis.hexists(keys.jobs(childOf.queue) + childOf.id, 'stop')) === 1;
-        const rest = schedule ? { ...others, schedule: { ...schedule, retried: true as const } } : others;
-        const options = detached || !childOf ? rest : { ...rest, childOf };
-        return { id: view.id, queue: view.queue, options, changed: detached || deadline !== undefined || schedule !== undefined };
+        const mark = schedule && { schedule: { ...schedule, retried: true as const } };
+        const options = { ...others, ...mark, ...(childOf && !detached && { childOf }), retriedAt: Date.now() };
+        return { id: view.id, queue: view.queue, name: others.item === undefined ? UNKNOWN : (view.name ?? UNKNOWN), options };
       }),
     );
   }
@@ -86,14 +90,14 @@ export class TaskRetry {
   }
 
   /** Clears the stop and moves the job in one transaction: nobody can have the one without the other. False if it had left the failed set. */
-  async #move({ id, queue, options, changed }: Retried): Promise<boolean> {
+  async #move({ id, queue, options }: Retried): Promise<boolean> {
     const { redis, queues } = this.#store;
     // Before the transaction, which knows only scripts that the connection had been taught: a new queue teaches BullMQ's.
     const backend = queues.backend(queue);
     const transaction = createIORedisClient(redis).multi() as unknown as IRedisTransaction;
     const [failed, job, ...rest] = queues.scriptKeys(queue, 'failed', id, 'wait', 'meta', 'active', 'marker', 'prioritized', 'pc');
     const [events] = queues.scriptKeys(queue, 'events');
-    transaction.runCommand('clearStop', [failed, job, id, changed ? JSON.stringify(options) : '']);
+    transaction.runCommand('clearStop', [failed, job, id, JSON.stringify(options)]);
     // What `retryFinishedJob` does, which does it on its own connection at once.
     backend.execCommand(transaction, 'reprocessJob', [job, events, failed, ...rest, id, 'LPUSH', 'failedReason', 'failed', '1', '1']);
     const replies = (await transaction.exec()) ?? [];

@@ -200,7 +200,15 @@ export class Watch {
     if (!end) return { ...task, state: 'cancelled', error: REMOVED, finishedAt };
     const { event, fields } = end;
     if (event === 'completed') return { ...task, state: 'completed', result: JSON.parse(fields['returnvalue'] ?? 'null'), error: null, finishedAt };
-    return { ...task, state: task.stop ? 'cancelled' : 'failed', error: fields['failedReason'] ?? null, finishedAt };
+    const stopped = task.stop !== null || (await this.#wasCancelled(id));
+    return { ...task, state: stopped ? 'cancelled' : 'failed', error: fields['failedReason'] ?? null, finishedAt };
+  }
+
+  /** Whether the last word of a task's stream is that it was cancelled: for one that is not kept. */
+  async #wasCancelled(id: string): Promise<boolean> {
+    const [last] = await this.#retried(() => this.#redis.xrevrange(this.#keys.events(id), '+', '-', 'COUNT', 1));
+    const event = last ? parseEvent(...last) : null;
+    return event?.type === 'state' && event.state === 'cancelled';
   }
 
   /** Reads again after a lost connection has come back. */

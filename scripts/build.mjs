@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { createHash, randomInt } from 'node:crypto';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, extname, join, relative } from 'node:path';
+import { basename, dirname, extname, join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -59,12 +59,9 @@ function sources() {
 function build() {
   // Taken before the compiler reads: an edit in the meantime makes this build an outdated one, never a wrong one.
   const stamp = fingerprint();
-  const compiler = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc');
-  const { status } = spawnSync(process.execPath, [compiler, '-p', join(root, 'tsconfig.build.json'), '--outDir', workshop], {
-    stdio: 'inherit',
-  });
-  if (status !== 0) return status ?? 1;
-  for (const path of sources()) if (extname(path) !== '.ts') cpSync(join(root, path), join(workshop, path));
+  const status = compile(join(root, 'tsconfig.build.json'), workshop) || compilePage();
+  if (status !== 0) return status;
+  for (const path of sources()) if (extname(path) !== '.ts' && basename(path) !== 'tsconfig.json') cpSync(join(root, path), join(workshop, path));
   const command = join(workshop, 'cli', 'main.js');
   if (existsSync(command)) chmodSync(command, 0o755);
   writeFileSync(join(workshop, '.stamp'), stamp);
@@ -73,6 +70,21 @@ function build() {
   if (existsSync(dist)) renameSync(dist, retired);
   renameSync(workshop, dist);
   return 0;
+}
+
+/** What runs in the browser has a configuration of its own. It takes types of the server; what those bring along is dropped. */
+function compilePage() {
+  const page = join('dashboard', 'page');
+  const all = join(workshop, '.page');
+  const status = compile(join(root, page, 'tsconfig.json'), all, '--noEmit', 'false', '--declaration', 'false', '--sourceMap', 'false');
+  if (status === 0) cpSync(join(all, page), join(workshop, page), { recursive: true });
+  rmSync(all, { recursive: true, force: true });
+  return status;
+}
+
+function compile(project, outDir, ...options) {
+  const compiler = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc');
+  return spawnSync(process.execPath, [compiler, '-p', project, '--outDir', outDir, ...options], { stdio: 'inherit' }).status ?? 1;
 }
 
 /**

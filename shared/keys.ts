@@ -48,6 +48,22 @@ export interface Keys {
   readonly schedules: string;
   /** Hash: schedule id → its task that started last; `<schedule id>:next` → the one that waits for it. */
   readonly scheduleRuns: string;
+  /** Stream: the writes that the dashboard allowed, and who made them. */
+  readonly audit: string;
+  /** Stream: what the dashboard refused. One of its own, so that a flood of refusals pushes nothing else out. */
+  readonly auditDenied: string;
+  /** Start of the counters of the dashboard's rate limits. */
+  limits(name: string): string;
+  /** Hash: what became of a request with an idempotency key, by the hash of caller and key. */
+  idempotency(hash: string): string;
+  /** String: the session of a browser, by the hash of its id. */
+  session(hash: string): string;
+  /** Hash: what was counted → how often, in the whole fleet: see shared/metrics/fields.ts. */
+  readonly counters: string;
+  /** Hash: the same of what ended within one minute, in whole minutes since the epoch. */
+  minute(minute: string): string;
+  /** String: number of the last batch of counts that a process has added. */
+  countSource(id: string): string;
   /** Set: the item's live task ids. */
   item(item: string): string;
   /** Set: live tasks that the handler of this one enqueued. */
@@ -85,6 +101,14 @@ export function createKeys(prefix: string): Keys {
     plans: `${prefix}:billing:plans`,
     schedules: `${prefix}:schedules`,
     scheduleRuns: `${prefix}:schedules:runs`,
+    audit: `${prefix}:dashboard:audit`,
+    auditDenied: `${prefix}:dashboard:audit:denied`,
+    limits: (name) => `${prefix}:dashboard:limits:${name}`,
+    idempotency: (hash) => `${prefix}:dashboard:idempotency:${hash}`,
+    session: (hash) => `${prefix}:dashboard:sessions:${hash}`,
+    counters: `${prefix}:metrics:counters`,
+    minute: (minute) => `${prefix}:metrics:minutes:${minute}`,
+    countSource: (id) => `${prefix}:metrics:sources:${id}`,
     children: (id) => `${prefix}:tasks:children:${id}`,
     item: (item) => `${prefix}:tasks:item:${item}`,
     events: (id) => `${prefix}:tasks:events:${id}`,

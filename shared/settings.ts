@@ -1,6 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
+import { API_SETTINGS } from './api-settings.js';
 import { FleetError } from './errors.js';
+import { FLAG_WORDS, type Setting, flag, httpUrl, integer, list, seconds } from './setting-kinds.js';
 
 /** The parts of the fleet that log, each with a level of its own: `WORKER_LOG_LEVEL=debug`. */
 export const COMPONENTS = ['billing', 'cleanup', 'cli', 'dashboard', 'models', 'producer', 'redis', 'schedule', 'stop', 'task', 'worker'] as const;
@@ -9,79 +11,7 @@ export type Component = (typeof COMPONENTS)[number];
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-interface Setting<Value> {
-  /** The environment variable. */
-  readonly env: string;
-  readonly schema: z.ZodType<Value>;
-  /** What a good value is; completes the sentence "expected …". */
-  readonly expected: string;
-  /** The same for code that embeds the fleet, where its unit is another. */
-  readonly expectedInCode?: string;
-  readonly fallback: Value;
-  readonly about: string;
-  /** A secret is never repeated in a message. */
-  readonly secret?: true;
-}
-
-function integer(env: string, fallback: number, min: number, max: number, about: string): Setting<number> {
-  return {
-    env,
-    fallback,
-    about,
-    expected: `a whole number from ${min} to ${max}`,
-    schema: z.union([z.number(), z.string().regex(/^\d+$/).transform(Number)]).pipe(z.int().min(min).max(max)),
-  };
-}
-
-/** Seconds in the environment, as open-webui has them; milliseconds in {@link Settings}. */
-function seconds(env: string, fallbackMs: number, min: number, max: number, about: string): Setting<number> {
-  return {
-    env,
-    fallback: fallbackMs,
-    about,
-    expected: `seconds, a number from ${min} to ${max}`,
-    expectedInCode: `milliseconds, a number from ${min * 1_000} to ${max * 1_000}`,
-    schema: z
-      .union([z.number(), z.string().regex(/^\d+(\.\d+)?$/).transform((text) => Number(text) * 1_000)])
-      .pipe(z.number().min(min * 1_000).max(max * 1_000)),
-  };
-}
-
-function list(env: string, separator: RegExp, expected: string, about: string, item: z.ZodType<string, string>) {
-  const setting: Setting<readonly string[]> = {
-    env,
-    expected,
-    about,
-    fallback: Object.freeze([]),
-    schema: z
-      .union([z.array(z.string()), z.string().transform((text) => text.split(separator).map((part) => part.trim()))])
-      .transform((parts) => parts.filter((part) => part !== ''))
-      .pipe(z.array(item)),
-  };
-  return setting;
-}
-
-const FLAG_WORDS = { true: true, 1: true, yes: true, on: true, false: false, 0: false, no: false, off: false } as const;
-
-function flag(env: string, fallback: boolean, about: string): Setting<boolean> {
-  return {
-    env,
-    fallback,
-    about,
-    expected: 'true or false',
-    schema: z.union([
-      z.boolean(),
-      z
-        .string()
-        .toLowerCase()
-        .refine((word) => Object.hasOwn(FLAG_WORDS, word))
-        .transform((word) => FLAG_WORDS[word as keyof typeof FLAG_WORDS]),
-    ]),
-  };
-}
-
 const levelSchema = z.string().toLowerCase().pipe(z.enum(LOG_LEVELS));
-const httpUrl = z.url({ protocol: /^https?$/ });
 
 const redisUrl: Setting<string | null> = {
   env: 'REDIS_URL',
@@ -173,6 +103,7 @@ export const SETTINGS = {
   openaiBaseUrls,
   openaiKeys,
   documentRoot,
+  ...API_SETTINGS,
   logLevel,
 } as const;
 

@@ -1,6 +1,8 @@
 import { type Keys, createKeys } from './keys.js';
 import type { LoggerFactory } from './logger.js';
 import { type ConnectionPolicy, connect, hangUp } from './redis/connect.js';
+import { Counters } from './metrics/counters.js';
+import { Tally } from './metrics/tally.js';
 import { Registry } from './registry/registry.js';
 import { Schedulers } from './schedule/schedulers.js';
 import { Turns } from './schedule/turns.js';
@@ -26,7 +28,10 @@ export interface Store {
   readonly earlyStops: EarlyStops;
   readonly schedulers: Schedulers;
   readonly turns: Turns;
-  /** Closes the queues and the connection. Does not wait for a Redis that is away. */
+  /** Counts for the metrics of the fleet. */
+  readonly tally: Tally;
+  readonly counters: Counters;
+  /** Hands over what was counted, and closes the queues and the connection. Does not wait for a Redis that is away. */
   close(): Promise<void>;
 }
 
@@ -51,11 +56,14 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
   const reader = new TaskReader(redis, queues, registry, keys);
   const earlyStops = new EarlyStops(redis, keys);
   const schedulers = new Schedulers(redis, queues, keys);
-  const stopper = new Stopper({ earlyStops, schedulers, redis, queues, registry, reader, keys, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
+  const counters = new Counters(redis, keys);
+  const tally = new Tally(counters);
+  const stopper = new Stopper({ earlyStops, schedulers, tally, redis, queues, registry, reader, keys, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
   const close = async (): Promise<void> => {
+    await counters.close();
     await queues.close();
     if (redis.status === 'ready') await redis.quit().catch(() => undefined);
     hangUp(redis);
   };
-  return { redis, keys, queues, registry, reader, stopper, earlyStops, schedulers, turns: new Turns(redis, keys), close };
+  return { redis, keys, queues, registry, reader, stopper, earlyStops, schedulers, turns: new Turns(redis, keys), tally, counters, close };
 }

@@ -13,10 +13,11 @@ import { pipeline } from 'node:stream/promises';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
+import { buildTests } from './support/build-tests.js';
 import { LeafCount } from './support/leaf-count.js';
 
 /** Fast ones first, so that a plain mistake shows within seconds. */
-const FOLDERS = ['shared', 'producer', 'worker', 'dashboard', 'cli', 'contract', 'model', 'scenario', 'package'];
+const FOLDERS = ['shared', 'producer', 'worker', 'dashboard', 'cli', 'contract', 'model', 'scenario', 'browser', 'package'];
 /** For what the limit of each test does not see: hooks, and a process that does not end. */
 const FILE_LIMIT_MS = 600_000;
 /** Most of what a test does is to wait. */
@@ -46,8 +47,8 @@ function findFiles(): string[] {
 }
 
 async function runFiles(): Promise<void> {
-  // The files' processes get this process's own options; `--import tsx`, with which it was started, is one of them.
-  process.execArgv.push('--import', new URL('./support/time-limit.mjs', import.meta.url).href);
+  // The files' processes get this process's own options, but for `--import tsx`: they are plain JavaScript by then.
+  process.execArgv.splice(0, Infinity, '--enable-source-maps', '--import', new URL('./support/time-limit.mjs', import.meta.url).href);
   // Without this, the files' processes would outlive a runner that is asked to end.
   const interrupted = new AbortController();
   setMaxListeners(0, interrupted.signal); // one for each file
@@ -55,7 +56,7 @@ async function runFiles(): Promise<void> {
 
   const count = new LeafCount();
   const results = run({
-    files: files.map((file) => resolve(root, file)),
+    files: await buildTests(files),
     concurrency: FILES_AT_ONCE,
     timeout: FILE_LIMIT_MS,
     signal: interrupted.signal,

@@ -9,6 +9,7 @@ import { MAINTENANCE_QUEUE } from '../shared/task/builtin/index.js';
 import type { ChildEnqueuer } from '../shared/task/handler.js';
 import { ActiveRuns } from './active-runs.js';
 import { Heartbeat, type WorkerStatus } from './heartbeat.js';
+import { JobTally } from './job-tally.js';
 import { SHUTDOWN_GRACE_MS } from './ladder.js';
 import { withMaintenance } from './maintenance.js';
 import { QueueWorker } from './queue-worker.js';
@@ -57,6 +58,7 @@ export class Launcher extends Service {
   readonly #stopLatency = new StopLatency();
   readonly #writer: RegistryWriter;
   readonly #threads: Threads;
+  readonly #tally: JobTally;
   readonly #listener: StopListener;
   readonly #runner: TaskRunner;
   readonly #heartbeat: Heartbeat;
@@ -76,9 +78,10 @@ export class Launcher extends Service {
     this.#schedules = new Schedules({ store, table: scheduleTable(settings), logger: loggers('schedule') });
     this.#writer = new RegistryWriter(store, logger);
     this.#threads = new Threads(settings, logger);
+    this.#tally = new JobTally(store.tally, handlers);
     this.#listener = new StopListener({ settings, store, runs: this.#runs, logger: loggers('stop'), onSubscribed: () => void this.#heartbeat.beat() });
     const { recentlyStopped } = this.#listener;
-    this.#runner = new TaskRunner({ handlers, settings, store, runs: this.#runs, writer: this.#writer, threads: this.#threads, loggers, recentlyStopped, producer, onStep });
+    this.#runner = new TaskRunner({ handlers, settings, store, runs: this.#runs, writer: this.#writer, threads: this.#threads, tally: this.#tally, loggers, recentlyStopped, producer, onStep });
     this.#heartbeat = new Heartbeat({ workerId, store, intervalMs: settings.heartbeatMs, status: () => this.status(), logger });
     this.#slots = slotsByQueue(handlers.values(), settings.concurrency, settings.threads);
   }
@@ -106,7 +109,7 @@ export class Launcher extends Service {
 
   protected override async onStart(): Promise<void> {
     const { settings, workerId } = this.#options;
-    const shared = { settings, workerId, store: this.#store, runner: this.#runner, runs: this.#runs, writer: this.#writer, stopLatency: this.#stopLatency, logger: this.#logger };
+    const shared = { settings, workerId, store: this.#store, runner: this.#runner, runs: this.#runs, writer: this.#writer, stopLatency: this.#stopLatency, tally: this.#tally, logger: this.#logger };
     this.#store.redis.connect().catch(() => undefined); // it goes on trying, and says so by its events
     await this.#listener.start();
     this.#workers = [...this.#slots].map(([queue, slots]) => new QueueWorker({ ...shared, queue, slots }));

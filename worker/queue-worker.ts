@@ -9,6 +9,7 @@ import { membershipsOf, taskOptions } from '../shared/task/job-options.js';
 import { isTerminal } from '../shared/task/state.js';
 import type { ActiveRuns } from './active-runs.js';
 import { FleetJob } from './fleet-job.js';
+import type { JobTally } from './job-tally.js';
 import type { RegistryWriter } from './registry-writer.js';
 import type { TaskRunner } from './run-task.js';
 import type { StopLatency } from './stop-latency.js';
@@ -23,6 +24,7 @@ export interface QueueWorkerOptions {
   readonly runs: ActiveRuns;
   readonly writer: RegistryWriter;
   readonly stopLatency: StopLatency;
+  readonly tally: JobTally;
   readonly logger: Logger;
 }
 
@@ -37,9 +39,10 @@ export class QueueWorker extends Worker {
   readonly #writer: RegistryWriter;
   readonly #stopLatency: StopLatency;
   readonly #runner: TaskRunner;
+  readonly #tally: JobTally;
   readonly #logger: Logger;
 
-  constructor({ queue, slots, workerId, settings, store, runner, runs, writer, stopLatency, logger }: QueueWorkerOptions) {
+  constructor({ queue, slots, workerId, settings, store, runner, runs, writer, stopLatency, tally, logger }: QueueWorkerOptions) {
     super(queue, (job, token) => runner.run(job as FleetJob, token as string), {
       connection: store.redis,
       prefix: store.keys.bull,
@@ -56,6 +59,7 @@ export class QueueWorker extends Worker {
     this.#writer = writer;
     this.#stopLatency = stopLatency;
     this.#runner = runner;
+    this.#tally = tally;
     this.#logger = logger;
     this.on('completed', (job) => this.#ended(job as FleetJob, 'completed'));
     this.on('failed', (job) => job && this.#failed(job as FleetJob));
@@ -129,6 +133,7 @@ export class QueueWorker extends Worker {
 
   #ended(job: FleetJob, state: 'completed' | 'failed' | 'cancelled'): void {
     const id = job.id as string;
+    this.#tally.ended(job, state);
     this.#writer.remove(id, membershipsOf(taskOptions(job.opts)), { atOnce: state === 'cancelled' });
     if (maySpeak(job)) this.#writer.state(id, state);
     if (state !== 'cancelled') return;
@@ -146,6 +151,7 @@ export class QueueWorker extends Worker {
   #failed(job: FleetJob): void {
     if (job.finishedOn !== undefined) return this.#ended(job, job.run?.stop || job.stoppedBefore ? 'cancelled' : 'failed');
     const id = job.id as string;
+    this.#tally.attempted(job);
     // At once, for the next attempt may have something to say a moment later.
     if (maySpeak(job)) this.#writer.state(id, 'retrying', { atOnce: true });
     // A stop may have come after the handler failed and before the job went back: nobody is left to hear it.

@@ -15,6 +15,7 @@ import type { JobAddress, TaskJobOptions } from '../shared/task/view.js';
 import type { ActiveRuns } from './active-runs.js';
 import { RunContext } from './context.js';
 import { type FleetJob, Stopped } from './fleet-job.js';
+import type { JobTally } from './job-tally.js';
 import { Ladder, deadlineMissed } from './ladder.js';
 import { type Outcome, decideOutcome, failWith } from './outcome.js';
 import type { RegistryWriter } from './registry-writer.js';
@@ -34,6 +35,7 @@ export interface TaskRunnerOptions {
   readonly runs: ActiveRuns;
   readonly writer: RegistryWriter;
   readonly threads: Threads;
+  readonly tally: JobTally;
   readonly loggers: LoggerFactory;
   /** Whether a stop of this task was heard of a moment ago, perhaps before it was tracked. */
   readonly recentlyStopped: (id: string) => boolean;
@@ -99,6 +101,7 @@ export class TaskRunner {
     // What a schedule adds is live when its time has come. What the fleet does for itself is not among its users' tasks.
     else if (isScheduledRun(id) && run.queue !== MAINTENANCE_QUEUE) this.#options.writer.add({ id, item, queue: run.queue, at: dueTimeOf(id) });
     this.#options.runs.track(run);
+    this.#options.tally.fetched(job);
     return run;
   }
 

@@ -47,6 +47,7 @@ export class Run {
   output: TaskOutput | null = null;
   #cause: AbortCause | null = null;
   #stop: RunStop | null = null;
+  #stopHeardAt: number | null = null;
   #controller: AbortController | null = null;
   #onAbort: ((cause: AbortCause) => void) | null = null;
   #ended = false;
@@ -94,6 +95,11 @@ export class Run {
     return this.#stop;
   }
 
+  /** When the first word of a stop reached this run, in ms since the epoch. */
+  get stopHeardAt(): number | null {
+    return this.#stopHeardAt;
+  }
+
   /** For the time after the end of the handler, when `requestStop` is not heard any more. */
   set stop(stop: RunStop) {
     this.#stop = stop;
@@ -118,6 +124,7 @@ export class Run {
   requestStop(stop: RunStop): void {
     if (this.#ended) return;
     this.#stop ??= stop;
+    this.#stopHeardAt ??= Date.now();
     this.abort(new StopRequested(this.#stop.reason, this.#stop.by));
   }
 

@@ -1,6 +1,6 @@
 import type { Logger } from '../shared/logger.js';
 import { messageOf } from '../shared/errors.js';
-import { type Schedule, formatSchedule, parseSchedule } from '../shared/schedule/schedule.js';
+import { atStartId, formatSchedule, parseSchedule, type Schedule } from '../shared/schedule/schedule.js';
 import { Service } from '../shared/service.js';
 import type { Store } from '../shared/store.js';
 import { MAINTENANCE_QUEUE } from '../shared/task/builtin/index.js';
@@ -14,7 +14,6 @@ export interface SchedulesOptions {
 
 /** A schedule that has lost its next task is given a new one after this time. */
 const APPLY_EVERY_MS = 60_000;
-const AT_START_ONCE_MS = 10_000;
 
 /**
  * Keeps the schedules as the table has them, and those of users as they made them: at the start, after each reconnect,
@@ -127,7 +126,7 @@ export class Schedules extends Service {
   async #startFirst(): Promise<void> {
     if (this.#started) return;
     const { store, table } = this.#options;
-    for (const schedule of table.filter(({ atStart }) => atStart)) await store.schedulers.addNow(schedule, `${schedule.id}.at-start.${Math.floor(Date.now() / AT_START_ONCE_MS)}`);
+    for (const schedule of table.filter(({ atStart }) => atStart)) await store.schedulers.addNow(schedule, atStartId(schedule.id, Date.now()));
     this.#started = true;
   }
 }

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
-import type { EnqueuedTask, Producer } from '../../producer/index.js';
+import type { EnqueuedTask } from '../../producer/index.js';
 import { type BillingInitPlansOutput, billingInitPlans } from '../../shared/task/builtin/index.js';
-import { withProducer } from '../connection.js';
+import type { FleetClient } from '../client.js';
+import { withClient } from '../connection.js';
 import type { GlobalOptions } from '../global-options.js';
 import { oneLine, printData, printJson } from '../output.js';
 import { PlanOutput } from '../plan-output.js';
@@ -41,24 +42,24 @@ export function addBillingInitPlans(billing: Command): void {
 async function initPlans(flags: InitPlansFlags): Promise<void> {
   const { includeAnnual = false, includePromo = false, force = false } = flags;
   const json = flags.output === 'json';
-  const summary = await withProducer(flags, async ({ producer }) => {
-    const task = await producer.enqueue(billingInitPlans, { include_annual: includeAnnual, include_promo: includePromo, force });
+  const summary = await withClient(flags, async (client) => {
+    const task = await client.enqueue(billingInitPlans, { include_annual: includeAnnual, include_promo: includePromo, force });
     const goesOn = (): string => `Stopped watching; task ${task.id} goes on. Stop it with: taskfleet task stop ${task.id}`;
     const output = new PlanOutput({ lines: !json, bar: process.stderr.isTTY });
-    return interruptible(goesOn, (signal) => follow(producer, task, output, signal));
+    return interruptible(goesOn, (signal) => follow(client, task, output, signal));
   });
   if (json) printJson(summary);
   else printData(summaryText(summary));
 }
 
 /** @throws FleetError `TASK_FAILED`, with the plan at which it failed; TaskCancelled */
-async function follow(producer: Producer, task: EnqueuedTask<BillingInitPlansOutput>, output: PlanOutput, signal: AbortSignal): Promise<BillingInitPlansOutput> {
+async function follow(client: FleetClient, task: EnqueuedTask<BillingInitPlansOutput>, output: PlanOutput, signal: AbortSignal): Promise<BillingInitPlansOutput> {
   const noWorker = `Task ${task.id} waits for a worker. If there is none, start one with: taskfleet worker`;
   const waiting = setTimeout(() => output.notice(noWorker), WORKER_EXPECTED_MS);
   try {
-    for await (const event of producer.events(task, { signal })) {
+    for await (const event of client.events(task.id, { signal })) {
       if (event.type !== 'state' || event.state !== 'queued') clearTimeout(waiting);
-      if (event.type === 'state' && event.state === 'retrying') output.notice(`${oneLine((await producer.get(task))?.error ?? 'The run failed')}; it is tried again.`);
+      if (event.type === 'state' && event.state === 'retrying') output.notice(`${oneLine((await client.get(task.id))?.error ?? 'The run failed')}; it is tried again.`);
       output.event(event);
     }
   } finally {
@@ -66,5 +67,5 @@ async function follow(producer: Producer, task: EnqueuedTask<BillingInitPlansOut
     output.close();
   }
   // What was shown may have gaps; the task's own answer has none.
-  return producer.result(task, { signal });
+  return client.result(task, { signal });
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { planToJson } from '../../producer/index.js';
-import { withProducer } from '../connection.js';
+import { withClient } from '../connection.js';
 import { EXIT } from '../exit-codes.js';
 import type { GlobalOptions } from '../global-options.js';
 import { outputWidth, printData, printJson, say } from '../output.js';
@@ -25,7 +25,7 @@ export function addBillingPlans(billing: Command): void {
 }
 
 async function listPlans(globals: GlobalOptions): Promise<number> {
-  const { plans, invalid } = await withProducer(globals, ({ producer }) => producer.billing.plans());
+  const { plans, invalid } = await withClient(globals, (client) => client.plans());
   if (globals.output === 'json') printJson(plans.map(planToJson));
   else if (plans.length > 0) for (const line of planTable(plans, new Date(), outputWidth())) printData(line);
   else if (invalid.length === 0) say('No billing plans yet. Create them with: taskfleet billing init-plans');

@@ -3,9 +3,11 @@ import { createKeys } from '../../shared/keys.js';
 import { createLoggerFactory } from '../../shared/logger.js';
 import { connect, ready } from '../../shared/redis/connect.js';
 import { redactUrl } from '../../shared/settings.js';
-import type { ConnectedSettings } from '../../shared/store.js';
-import { clientSettings, withProducer } from '../connection.js';
+import { apiOf } from '../api/address.js';
+import { ApiConnection } from '../api/connection.js';
+import { clientSettings, withClient } from '../connection.js';
 import { checkCanary } from '../doctor/canary.js';
+import { checkApi } from '../doctor/api-checks.js';
 import type { Check } from '../doctor/check.js';
 import { type FleetReport, type WorkerInfo, checkFleet } from '../doctor/fleet-checks.js';
 import type { ReconcileInfo } from '../doctor/reconciler-check.js';
@@ -24,7 +26,8 @@ Examples:
   taskfleet doctor --canary
   taskfleet doctor -o json | jq '.checks[] | select(.level != "ok")'
 
-Exit codes: 0 all ok or warnings only, 1 something fails, 69 Redis cannot be reached.`;
+Exit codes: 0 all ok or warnings only, 1 something fails, 69 Redis or the API cannot be reached. Over the
+API it says what it cannot look at from there; --canary needs the role operator.`;
 
 const UNHEALTHY = 1;
 
@@ -41,11 +44,11 @@ export function addDoctor(program: Command): void {
 
 async function examine(flags: DoctorFlags): Promise<number> {
   const json = flags.output === 'json';
-  const settings = await clientSettings(flags);
-  if (!json) printData(`Redis at ${redactUrl(settings.redisUrl)}, keys ${settings.keyPrefix}:*`);
-  const { checks, workers, reconcile } = await look(settings);
+  const api = apiOf(flags);
+  if (api && !json) printData(`API at ${api.url}`);
+  const { checks, workers, reconcile } = api ? await checkApi(new ApiConnection(api)) : await look(flags);
   if (!json) checks.forEach(print);
-  const canary = flags.canary ? await withProducer(flags, ({ producer }) => interruptible(canaryGone, (signal) => checkCanary(producer, signal))) : [];
+  const canary = flags.canary ? await withClient(flags, (client) => interruptible(canaryGone, (signal) => checkCanary(client, signal))) : [];
   if (!json) canary.forEach(print);
   const all = [...checks, ...canary];
   const failed = all.some(({ level }) => level === 'fail');
@@ -57,7 +60,9 @@ function canaryGone(): string {
   return 'Interrupted; the canary is stopped.';
 }
 
-async function look(settings: ConnectedSettings): Promise<FleetReport> {
+async function look(flags: DoctorFlags): Promise<FleetReport> {
+  const settings = await clientSettings(flags);
+  if (flags.output !== 'json') printData(`Redis at ${redactUrl(settings.redisUrl)}, keys ${settings.keyPrefix}:*`);
   const logger = createLoggerFactory({ settings, pretty: process.stderr.isTTY })('cli');
   const redis = connect({ settings, policy: 'fail-fast', logger, name: 'taskfleet:doctor' });
   try {

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { type ScheduleView, scheduleToJson } from '../../producer/index.js';
 import { formatMs } from '../../shared/duration.js';
 import { formatAge, wholeUnits } from '../age.js';
-import { withProducer } from '../connection.js';
+import { withClient } from '../connection.js';
 import type { GlobalOptions } from '../global-options.js';
 import { oneLine, outputWidth, printData, printJson, say } from '../output.js';
 import { renderTable } from '../table.js';
@@ -34,7 +34,7 @@ export function addScheduleList(schedule: Command): void {
 }
 
 async function listSchedules(globals: GlobalOptions): Promise<void> {
-  const schedules = await withProducer(globals, ({ producer }) => producer.schedules.list());
+  const schedules = await withClient(globals, (client) => client.schedules.list());
   if (globals.output === 'json') printJson(schedules.map(scheduleToJson));
   else if (schedules.length === 0) say("No schedules. (The fleet's own are made by its first worker.)");
   else for (const line of renderTable(COLUMNS, schedules.map((one) => cells(one, Date.now())), outputWidth())) printData(line);

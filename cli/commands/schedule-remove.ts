@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { FleetError } from '../../shared/errors.js';
-import { withProducer } from '../connection.js';
+import { withClient } from '../connection.js';
 import type { GlobalOptions } from '../global-options.js';
 import { printJson, say } from '../output.js';
 
@@ -20,7 +20,7 @@ export function addScheduleRemove(schedule: Command): void {
 }
 
 async function removeSchedule(id: string, globals: GlobalOptions): Promise<void> {
-  const removed = await withProducer(globals, ({ producer }) => producer.schedules.remove(id));
+  const removed = await withClient(globals, (client) => client.schedules.remove(id));
   if (!removed) throw new FleetError('SCHEDULE_NOT_FOUND', `No schedule ${JSON.stringify(id)}.`, { details: { id } });
   if (globals.output === 'json') printJson({ id, removed });
   else say(`Removed the schedule ${id}.`);

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { withProducer } from '../connection.js';
+import { withClient } from '../connection.js';
 import type { GlobalOptions } from '../global-options.js';
 import { printAdded } from '../task-end.js';
 
@@ -24,6 +24,6 @@ export function addScheduleRun(schedule: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async (id: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<RunFlags>();
-      process.exitCode = await withProducer(flags, async ({ producer }) => printAdded(producer, await producer.schedules.runNow(id), flags));
+      process.exitCode = await withClient(flags, async (client) => printAdded(client, await client.schedules.runNow(id), flags));
     });
 }

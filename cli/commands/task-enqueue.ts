@@ -1,11 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { OnBusy } from '../../producer/index.js';
-import { FleetError } from '../../shared/errors.js';
-import type { Settings } from '../../shared/settings.js';
-import { BUILTIN_DEFINITIONS } from '../../shared/task/builtin/index.js';
-import type { AnyDefinition } from '../../shared/task/definition.js';
-import { loadTaskModules } from '../../worker/task-modules.js';
-import { withProducer } from '../connection.js';
+import { withClient } from '../connection.js';
 import type { GlobalOptions } from '../global-options.js';
 import { wholeNumber } from '../number-option.js';
 import { printAdded } from '../task-end.js';
@@ -28,7 +23,7 @@ Examples:
   taskfleet task enqueue chat.completion --item chat-7 --input @question.json --on-busy stop-previous
   jq -n '{path:"docs"}' | taskfleet task enqueue document.index --input - -o json
 
-Exit codes with --wait: 0 completed, 1 failed, 4 cancelled.`;
+Over the API, the tasks are those that the dashboard knows. Exit codes with --wait: 0 completed, 1 failed, 4 cancelled.`;
 
 export function addTaskEnqueue(task: Command): void {
   task
@@ -51,11 +46,10 @@ export function addTaskEnqueue(task: Command): void {
 
 async function enqueueTask(name: string, flags: EnqueueFlags): Promise<number> {
   const input = await readInput(flags.input);
-  return withProducer(flags, async ({ producer, settings }) => {
-    const definition = await findDefinition(name, settings);
+  return withClient(flags, async (client) => {
     const { item, id, delay, priority, deadline, onBusy } = flags;
-    const enqueued = await producer.enqueue(definition, input, { item, id, delay, priority, deadline, onBusy });
-    return printAdded(producer, enqueued, flags);
+    const enqueued = await client.enqueue(name, input, { item, id, delay, priority, deadline, onBusy });
+    return printAdded(client, enqueued, flags);
   });
 }
 
@@ -63,15 +57,4 @@ function time(text: string): Date {
   const parsed = new Date(text);
   if (Number.isNaN(parsed.getTime())) throw new InvalidArgumentError('Expected a time as ISO 8601, such as 2030-01-31T12:00:00Z.');
   return parsed;
-}
-
-/** @throws FleetError `UNKNOWN_TASK`, with the names that are known; `INVALID_TASK_MODULE` */
-async function findDefinition(name: string, settings: Settings): Promise<AnyDefinition> {
-  const handlers = await loadTaskModules(settings, process.cwd());
-  const definitions = new Map([...BUILTIN_DEFINITIONS, ...[...handlers.values()].map(({ definition }) => definition)].map((one) => [one.name, one]));
-  const definition = definitions.get(name);
-  if (definition) return definition;
-  const known = [...definitions.keys()].sort();
-  const message = `Unknown task ${JSON.stringify(name)}. Known: ${known.join(', ')}. Set TASK_MODULES to the modules that define others.`;
-  throw new FleetError('UNKNOWN_TASK', message, { details: { name, known } });
 }

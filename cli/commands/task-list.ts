@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { TASK_STATES, type TaskState, taskToJson } from '../../producer/index.js';
-import { withProducer } from '../connection.js';
+import { withClient } from '../connection.js';
 import type { GlobalOptions } from '../global-options.js';
 import { wholeNumber } from '../number-option.js';
 import { outputWidth, printData, printJson, say } from '../output.js';
@@ -36,7 +36,7 @@ export function addTaskList(task: Command): void {
 
 async function listTasks(flags: ListFlags): Promise<void> {
   const { item, state, name, limit, after } = flags;
-  const page = await withProducer(flags, ({ producer }) => producer.list({ item, state, name, limit, after }));
+  const page = await withClient(flags, (client) => client.list({ item, state, name, limit, after }));
   if (flags.output === 'json') printJson(page.tasks.map(taskToJson));
   else if (page.tasks.length > 0) for (const line of taskTable(page.tasks, Date.now(), outputWidth())) printData(line);
   else if (page.next === null) say(state ? `No tasks are ${state}.` : 'No live tasks. (Ended ones are listed by their state: --state completed)');

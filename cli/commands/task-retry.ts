@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { taskToJson } from '../../producer/index.js';
-import { withProducer } from '../connection.js';
+import { withClient } from '../connection.js';
 import type { GlobalOptions } from '../global-options.js';
 import { printData, printJson } from '../output.js';
 import { taskLine } from '../task-text.js';
@@ -24,7 +24,7 @@ export function addTaskRetry(task: Command): void {
 }
 
 async function retryTasks(ids: readonly string[], globals: GlobalOptions): Promise<void> {
-  const tasks = await withProducer(globals, ({ producer }) => producer.retry(ids));
+  const tasks = await withClient(globals, (client) => client.retry(ids));
   if (globals.output === 'json') printJson(tasks.map(taskToJson));
   else for (const task of tasks) printData(taskLine(task));
 }

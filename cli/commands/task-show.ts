@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { taskToJson } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
-import { withProducer } from '../connection.js';
+import { withClient } from '../connection.js';
 import type { GlobalOptions } from '../global-options.js';
 import { printData, printJson } from '../output.js';
 import { taskDetails } from '../task-text.js';
@@ -23,7 +23,7 @@ export function addTaskShow(task: Command): void {
 }
 
 async function showTask(id: string, globals: GlobalOptions): Promise<void> {
-  const task = await withProducer(globals, ({ producer }) => producer.get(id));
+  const task = await withClient(globals, (client) => client.get(id));
   if (task === null) throw new FleetError('TASK_NOT_FOUND', `No task ${id}: it never was, or it is no longer kept.`);
   if (globals.output === 'json') printJson(taskToJson(task));
   else for (const line of taskDetails(task, Date.now())) printData(line);

@@ -1,10 +1,11 @@
-import { userInfo } from 'node:os';
 import type { Command } from 'commander';
-import { type Producer, type StopReceipt, receiptToJson } from '../../producer/index.js';
+import { type StopReceipt, receiptToJson } from '../../producer/index.js';
 import { formatMs } from '../../shared/duration.js';
 import { receiptOf } from '../../shared/stop/receipt.js';
+import { apiOf } from '../api/address.js';
 import { usageError } from '../cli-error.js';
-import { withProducer } from '../connection.js';
+import type { FleetClient } from '../client.js';
+import { withClient } from '../connection.js';
 import { EXIT } from '../exit-codes.js';
 import type { GlobalOptions } from '../global-options.js';
 import { wholeNumber } from '../number-option.js';
@@ -38,7 +39,7 @@ export function addTaskStop(task: Command): void {
     .argument('[ids...]', 'ids of the tasks')
     .option('--item <item>', 'stop all live tasks of this item instead')
     .option('--reason <text>', 'why; kept with the task')
-    .option('--by <who>', 'who; kept with the task (default: your user name)')
+    .option('--by <who>', 'who; kept with the task (default: your user name; over the API it is always the name of the token)')
     .option('--wait <ms>', 'how long to wait for the end of running tasks, in ms', wholeNumber(0, 3_600_000), DEFAULT_WAIT_MS)
     .option('--dry-run', 'say what would be stopped, and stop nothing')
     .addHelpText('after', EXAMPLES)
@@ -49,20 +50,21 @@ export function addTaskStop(task: Command): void {
 
 async function stopTasks(ids: readonly string[], flags: StopFlags): Promise<number> {
   if (ids.length > 0 === (flags.item !== undefined)) throw usageError('Expected ids of tasks or --item, one of the two.');
+  if (flags.by !== undefined && apiOf(flags)) throw usageError('--by is for --redis: over the API, a stop has the name of its token.');
   const goesOn = (): string => 'Not waiting any longer. The stop is recorded and holds; see: taskfleet task list --state stopping';
-  const receipts = await withProducer(flags, ({ producer }) =>
-    interruptible(goesOn, (signal) => orAborted(stopOrLook(producer, ids, flags), signal)),
+  const receipts = await withClient(flags, (client) =>
+    interruptible(goesOn, (signal) => orAborted(stopOrLook(client, ids, flags), signal)),
   );
   if (flags.output === 'json') printJson(receipts.map(receiptToJson));
   else printReceipts(receipts, flags);
   return receipts.some(({ outcome }) => outcome === 'not_found') ? EXIT.NOT_FOUND : EXIT.DONE;
 }
 
-async function stopOrLook(producer: Producer, ids: readonly string[], { item, reason, by, wait, dryRun }: StopFlags): Promise<StopReceipt[]> {
-  const options = { reason, by: by ?? userName(), waitMs: wait };
-  if (item !== undefined) return producer.stopItem(item, { ...options, dryRun });
-  if (!dryRun) return producer.stop(ids, options);
-  return Promise.all(ids.map(async (id) => receiptOf(id, await producer.get(id))));
+async function stopOrLook(client: FleetClient, ids: readonly string[], { item, reason, by, wait, dryRun }: StopFlags): Promise<StopReceipt[]> {
+  const options = { reason, by, waitMs: wait };
+  if (item !== undefined) return client.stopItem(item, { ...options, dryRun });
+  if (!dryRun) return client.stop(ids, options);
+  return Promise.all(ids.map(async (id) => receiptOf(id, await client.get(id))));
 }
 
 function printReceipts(receipts: readonly StopReceipt[], { item, wait, dryRun }: StopFlags): void {
@@ -87,14 +89,5 @@ function receiptText({ outcome, endedAs, via, latencyMs }: StopReceipt): string 
       return `had ended before${endedAs ? ` (${endedAs})` : ''}`;
     case 'not_found':
       return 'not found';
-  }
-}
-
-/** A container may run under an id that has no name. */
-function userName(): string | undefined {
-  try {
-    return userInfo().username;
-  } catch {
-    return undefined;
   }
 }

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import type { Producer } from '../../producer/index.js';
 import { isTerminal } from '../../producer/index.js';
-import { withProducer } from '../connection.js';
+import type { FleetClient } from '../client.js';
+import { withClient } from '../connection.js';
 import { EXIT, exitCodeOfState } from '../exit-codes.js';
 import type { GlobalOptions } from '../global-options.js';
 import { say } from '../output.js';
@@ -43,8 +43,8 @@ async function watchTask(id: string, flags: WatchFlags): Promise<number> {
   const output = outputFor(flags);
   const goesOn = (): string => `Stopped watching; task ${id} goes on. Stop it with: taskfleet task stop ${id}`;
   try {
-    return await withProducer(flags, ({ producer }) =>
-      interruptible(goesOn, (signal) => follow(producer, id, output, { after: flags.after, signal })),
+    return await withClient(flags, (client) =>
+      interruptible(goesOn, (signal) => follow(client, id, output, { after: flags.after, signal })),
     );
   } finally {
     output.close();
@@ -56,11 +56,11 @@ function outputFor({ output }: GlobalOptions): WatchOutput {
   return process.stdout.isTTY && process.stderr.isTTY ? new TerminalOutput() : new PlainOutput();
 }
 
-async function follow(producer: Producer, id: string, output: WatchOutput, options: { after: string | undefined; signal: AbortSignal }): Promise<number> {
-  for await (const event of producer.events(id, options)) {
+async function follow(client: FleetClient, id: string, output: WatchOutput, options: { after: string | undefined; signal: AbortSignal }): Promise<number> {
+  for await (const event of client.events(id, options)) {
     output.event(event);
     if (event.type !== 'state' || !isTerminal(event.state)) continue;
-    output.end(await producer.get(id), event.receipt ?? null);
+    output.end(await client.get(id), event.receipt ?? null);
     return exitCodeOfState(event.state);
   }
   output.end(null, null);

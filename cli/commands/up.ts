@@ -2,10 +2,11 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { formatMs } from '../../shared/duration.js';
 import { createLoggerFactory } from '../../shared/logger.js';
-import { loadSettings, redactUrl } from '../../shared/settings.js';
+import { type Settings, loadSettings, redactUrl } from '../../shared/settings.js';
 import { REDIS_DIR } from '../connection.js';
 import { EXIT } from '../exit-codes.js';
 import { type Fleet, startFleet } from '../fleet.js';
+import { refuseApi } from '../api/address.js';
 import { type GlobalOptions, clientEnvironmentOf, environmentOf } from '../global-options.js';
 import { wholeNumber } from '../number-option.js';
 import { say } from '../output.js';
@@ -13,22 +14,25 @@ import { type EndRequests, type EndSignal, exitCodeOfSignal, listenForEnd } from
 
 interface UpFlags extends GlobalOptions {
   readonly workers: number;
+  readonly dashboard: boolean;
 }
 
 const EXAMPLES = `
 Examples:
   taskfleet up
-  taskfleet up --workers 4
+  taskfleet up --workers 4 --no-dashboard
   TASK_MODULES=./tasks.js taskfleet up
 
 Without REDIS_URL it starts a redis-server of its own with its data in ${REDIS_DIR}: what was enqueued survives a restart.
+The dashboard listens on API_HOST and API_PORT, or the next free port.
 Ctrl+C lets running tasks end until SHUTDOWN_TIMEOUT_MS; a second Ctrl+C ends everything at once.`;
 
 export function addUp(program: Command): void {
   program
     .command('up')
-    .description('run a whole fleet on this machine: Redis, if REDIS_URL is not set, and workers')
+    .description('run a whole fleet on this machine: Redis, if REDIS_URL is not set, workers and a dashboard')
     .option('--workers <n>', 'how many worker processes', wholeNumber(1, 64), 2)
+    .option('--no-dashboard', 'without a dashboard')
     .addHelpText('after', EXAMPLES)
     .action(async (_flags: unknown, command: Command) => {
       process.exitCode = await up(command.optsWithGlobals<UpFlags>());
@@ -36,16 +40,17 @@ export function addUp(program: Command): void {
 }
 
 async function up(flags: UpFlags): Promise<number> {
+  refuseApi(flags, 'up');
   const env = environmentOf(flags);
   const settings = loadSettings(env);
   // The workers log as the environment says; this process tells a person what it does.
   const loggers = createLoggerFactory({ settings: loadSettings(clientEnvironmentOf(flags)), pretty: process.stderr.isTTY });
   const requests = listenForEnd();
   const startedAt = performance.now();
-  const fleet = await startFleet({ settings, env, workers: flags.workers, redisDir: REDIS_DIR, say, loggers });
+  const fleet = await startFleet({ settings, env, workers: flags.workers, dashboard: flags.dashboard, redisDir: REDIS_DIR, say, loggers });
   introduce(fleet, settings.redisUrl === null);
   try {
-    await Promise.race([requests.first, fleet.ready().then(() => welcome(performance.now() - startedAt))]);
+    await Promise.race([requests.first, fleet.ready().then(() => welcome(fleet, settings, performance.now() - startedAt))]);
   } catch (error) {
     await fleet.stop();
     throw error;
@@ -59,7 +64,9 @@ function introduce(fleet: Fleet, embedded: boolean): void {
   for (const { index, pid } of fleet.workers()) say(`Worker ${index}  pid ${pid}`);
 }
 
-function welcome(ms: number): void {
+function welcome(fleet: Fleet, { apiTokens, jwtIssuer }: Settings, ms: number): void {
+  const url = fleet.dashboard()?.url;
+  if (url) say(`Dashboard ${url}${apiTokens.length === 0 && jwtIssuer === null ? ' (open to this machine only, as API_TOKENS is not set)' : ''}`);
   say(`Ready after ${formatMs(ms)}. Ctrl+C ends it all. To try it, in another terminal:`);
   say(`  taskfleet task enqueue fleet.canary --input '{"run_ms":10000}' --item demo`);
   say('  taskfleet task stop --item demo');

@@ -1,14 +1,14 @@
 import { type Command, Option } from 'commander';
-import { isFleetError, messageOf } from '../../shared/errors.js';
 import { type LoggerFactory, createLoggerFactory } from '../../shared/logger.js';
 import { type EmbeddedRedis, startEmbeddedRedis } from '../../shared/redis/embedded.js';
 import { type Environment, type Settings, loadSettings, redactUrl } from '../../shared/settings.js';
-import { runWorker, tellParent } from '../../worker/main.js';
+import { runWorker } from '../../worker/main.js';
 import { ChildProducer } from '../child-producer.js';
 import { REDIS_DIR } from '../connection.js';
-import { exitCodeOf } from '../exit-codes.js';
+import { refuseApi } from '../api/address.js';
 import { type GlobalOptions, environmentOf } from '../global-options.js';
 import { say } from '../output.js';
+import { runAsChild } from '../parent.js';
 
 interface WorkerFlags extends GlobalOptions {
   readonly supervised?: true;
@@ -29,22 +29,14 @@ export function addWorker(program: Command): void {
     // Given by `taskfleet up` to the workers that it starts.
     .addOption(new Option('--supervised').hideHelp())
     .addHelpText('after', EXAMPLES)
-    .action((_flags: unknown, command: Command) => work(command.optsWithGlobals<WorkerFlags>()));
+    .action((_flags: unknown, command: Command) => {
+      const flags = command.optsWithGlobals<WorkerFlags>();
+      return runAsChild(flags.supervised === true, () => work(flags));
+    });
 }
 
-async function work(flags: WorkerFlags): Promise<void> {
-  try {
-    // A handler that was given up may still hold the process: it ends all the same.
-    process.exit(await runInThisProcess(flags));
-  } catch (error) {
-    if (!flags.supervised) throw error;
-    // The parent says it, once for all of its workers.
-    await tellParent({ type: 'failed', code: isFleetError(error) ? error.code : null, message: messageOf(error) });
-    process.exit(exitCodeOf(error));
-  }
-}
-
-async function runInThisProcess(flags: WorkerFlags): Promise<number> {
+async function work(flags: WorkerFlags): Promise<number> {
+  refuseApi(flags, 'worker');
   const env = environmentOf(flags);
   const settings = loadSettings(env);
   const loggers = createLoggerFactory({ settings, pretty: process.stderr.isTTY });

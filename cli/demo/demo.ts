@@ -49,20 +49,20 @@ export class Demo {
   async run(): Promise<number> {
     const { env, exit, signal, hurry } = this.#options;
     this.#say(`${this.#paint('bold', 'taskfleet demo')}: starting a Redis, two workers and a local OpenAI server …`);
-    const stage = await openStage({ env, say: this.#log.say, onWorkerLine: this.#log.add });
-    this.#note(stage.redisPid, ...stage.fleet.workers().map(({ pid }) => pid));
+    const stage = await openStage({ env, say: this.#log.say, onLine: this.#log.add });
+    this.#noteFleet(stage);
     hurry.addEventListener('abort', () => void stage.fleet.killNow());
     let code: number = EXIT.INTERRUPTED;
     try {
       await untilReady(stage.fleet, signal);
       if (!signal.aborted) code = await this.#show(stage);
       if (!exit && !signal.aborted) {
-        for (const line of hintsFor(stage.redisUrl)) this.#say(line);
+        for (const line of hintsFor(stage.redisUrl, stage.fleet.dashboard()?.url ?? null)) this.#say(line);
         await once(signal, 'abort');
       }
     } finally {
       this.#say(this.#paint('dim', '\nShutting down …'));
-      this.#note(...stage.fleet.workers().map(({ pid }) => pid));
+      this.#noteFleet(stage);
       await stage.close();
     }
     return this.#farewell(code);
@@ -77,6 +77,8 @@ export class Demo {
     this.#introduce('OpenAI server', null, stage.openAi.url);
     this.#introduce('redis-server', stage.redisPid, stage.redisUrl);
     for (const { index, pid } of before) this.#introduce(`worker ${index}`, pid);
+    const dashboard = stage.fleet.dashboard();
+    if (dashboard) this.#introduce('dashboard', dashboard.pid, dashboard.url ?? '');
     this.#introduce('client', client.pid);
     const end = (): void => void client.end();
     signal.addEventListener('abort', end);
@@ -93,6 +95,10 @@ export class Demo {
     this.#note(pid);
     const about = `${(pid === null ? 'here' : `pid ${pid}`).padEnd(13)}${where}`.trimEnd();
     this.#say(`  ${name.padEnd(15)}${this.#paint('dim', about)}`);
+  }
+
+  #noteFleet({ redisPid, fleet }: Stage): void {
+    this.#note(redisPid, fleet.dashboard()?.pid ?? null, ...fleet.workers().map(({ pid }) => pid));
   }
 
   #note(...pids: readonly (number | null)[]): void {

@@ -1,10 +1,12 @@
 import { KEY_PREFIX } from './stage.js';
 
 /** What to try while the demo stays up, ready to be pasted into another terminal. */
-export function hintsFor(redisUrl: string): string[] {
+export function hintsFor(redisUrl: string, dashboardUrl: string | null): string[] {
   return [
     '',
-    'Everything stays up until you press Ctrl+C. In another terminal, in this folder:',
+    'Everything stays up until you press Ctrl+C.',
+    ...(dashboardUrl === null ? [] : [`In a browser on this machine: ${dashboardUrl}`]),
+    'In another terminal, in this folder:',
     '',
     `  export REDIS_URL=${redisUrl} REDIS_KEY_PREFIX=${KEY_PREFIX}`,
     '  npx taskfleet task list --state cancelled',

@@ -14,8 +14,8 @@ export interface StageOptions {
   readonly env: Environment;
   /** Gets what a person should see of the start. */
   readonly say: (line: string) => void;
-  /** Gets each line of the workers' output. */
-  readonly onWorkerLine: (worker: number, line: string) => void;
+  /** Gets each line of the fleet's processes, with the name of the process. */
+  readonly onLine: (name: string, line: string) => void;
 }
 
 /** Everything that the demo's client talks to, and the folder that it lives in. */
@@ -33,15 +33,16 @@ export interface Stage {
 /** Beside whatever the user has in the same Redis, should it ever be the same. */
 export const KEY_PREFIX = 'taskfleet-demo';
 const WORKERS = 2;
-/** Not the fleet's own default port, so that `taskfleet up` gets that. */
+/** Not the fleet's own default ports, so that `taskfleet up` gets those. */
 const REDIS_PORT = 6398;
+const API_PORT = 8430;
 const TOKENS_PER_SECOND = 40;
 
 /**
  * Starts the local OpenAI server, a Redis on a fresh temporary folder and the workers. What was started is undone if the
  * rest fails. Resolves when the processes exist; `fleet.ready` waits for them.
  */
-export async function openStage({ env, say, onWorkerLine }: StageOptions): Promise<Stage> {
+export async function openStage({ env, say, onLine }: StageOptions): Promise<Stage> {
   const closers: (() => Promise<unknown>)[] = [];
   let closing: Promise<void> | null = null;
   const close = (): Promise<void> => {
@@ -57,7 +58,7 @@ export async function openStage({ env, say, onWorkerLine }: StageOptions): Promi
     const settings = loadSettings(fleetEnv);
     const redisDir = join(dir, 'redis');
     const loggers = createLoggerFactory({ settings });
-    const fleet = await startFleet({ settings, env: fleetEnv, workers: WORKERS, redisDir, say, loggers, workerOutput: onWorkerLine });
+    const fleet = await startFleet({ settings, env: fleetEnv, workers: WORKERS, dashboard: true, redisDir, say, loggers, output: onLine });
     closers.unshift(() => fleet.stop());
     const redis = await findRunningEmbeddedRedis(redisDir);
     // Its warnings would get between the lines that move; what matters of them it throws.
@@ -80,6 +81,9 @@ function demoSettings(openAiUrl: string): Record<string, string> {
   return {
     REDIS_KEY_PREFIX: KEY_PREFIX,
     EMBEDDED_REDIS_PORT: String(REDIS_PORT),
+    API_PORT: String(API_PORT),
+    // That it is open to this machine only, the demo says itself.
+    DASHBOARD_LOG_LEVEL: 'error',
     OPENAI_API_BASE_URLS: openAiUrl,
     DOCUMENT_ROOT: packageRoot(),
     WORKER_CONCURRENCY: String(CONCURRENCY),

@@ -1,4 +1,4 @@
-/** The workers' output for people: one line each, held back while something else moves on the terminal. */
+/** The processes' output for people: one line each, held back while something else moves on the terminal. */
 export class WorkerLog {
   readonly #write: (line: string) => void;
   #held: string[] | null = null;
@@ -7,8 +7,8 @@ export class WorkerLog {
     this.#write = write;
   }
 
-  readonly add = (worker: number, line: string): void => {
-    this.say(`  worker ${worker}: ${readable(line)}`);
+  readonly add = (name: string, line: string): void => {
+    this.say(`  ${name.toLowerCase()}: ${readable(line)}`);
   };
 
   readonly say = (line: string): void => {

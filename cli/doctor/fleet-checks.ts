@@ -40,13 +40,21 @@ export async function checkFleet(redis: Redis, keys: Keys): Promise<FleetReport>
   const reconcile = await readReconcile(redis, keys);
   const oldestWorkerMs = workers.length === 0 ? null : Math.max(...workers.map(({ upMs }) => upMs));
   const checks = [
-    ...workers.map(checkWorker),
-    ...checkCount(workers.length, ids.length - workers.length, live),
-    ...checkStopPath(workers, keys.commands),
+    ...checkWorkers(workers, { silent: ids.length - workers.length, live, channel: keys.commands }),
     checkReconciler(reconcile, oldestWorkerMs, now),
     ok('tasks', live === 0 ? 'none live' : `${live} live${oldestAt === undefined ? '' : `, the oldest for ${formatAge(now - Number(oldestAt))}`}`),
   ];
   return { checks, workers, reconcile };
+}
+
+/**
+ * What the heartbeats of the workers that are alive say.
+ * @param silent how many fell silent without a farewell
+ * @param live how many tasks are live
+ * @param channel where workers hear stop messages
+ */
+export function checkWorkers(workers: readonly WorkerInfo[], { silent, live, channel }: { silent: number; live: number; channel: string }): Check[] {
+  return [...workers.map(checkWorker), ...checkCount(workers.length, silent, live), ...checkStopPath(workers, channel)];
 }
 
 function workerOf(id: string, beat: Readonly<Record<string, string>>, now: number): WorkerInfo {

@@ -1,21 +1,21 @@
-import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type ErrorRequestHandler, type RequestHandler, Router } from 'express';
+import { type ErrorRequestHandler, type RequestHandler, type Response, Router } from 'express';
 import type { ListOptions, Producer, StopReceipt, TaskPage } from '../../producer/index.js';
 import { type ErrorCode, FleetError } from '../../shared/errors.js';
 import { checkItem, checkKnownId } from '../../shared/keys.js';
+import { checkMayStop } from '../api/access.js';
+import { audited } from '../api/audited.js';
+import { type Principal, hasRole, principalOf, seesItem } from '../auth/principal.js';
+import { requireRole } from '../auth/require-role.js';
 import { reachRedis } from '../reach-redis.js';
 import { sendJson } from '../send-json.js';
 
 /** The most that the producer gives at once. */
 const PAGE = 1_000;
-/** Kept with each task that is stopped here. */
-const BY = 'dashboard';
-
 /**
- * The four routes of open-webui, with its paths and bodies (`backend/open_webui/main.py`, `tasks.py`). It has them behind
- * its own log-in, which knows whose chat is whose; here there is none.
+ * The four routes of open-webui, with its paths and bodies (`backend/open_webui/main.py`, `tasks.py`). To a caller, tasks of
+ * items that it may not see do not exist.
  * - `GET /api/tasks` → `{"tasks":[ids]}`: all live tasks, those of other programs last.
  * - `POST /api/tasks/stop/{task_id}` → `{"status":true,"message":…}` once the stop is recorded, or if the task has ended;
  *   404 `{"detail":…}` if there is no such task, as FastAPI has it.
@@ -26,10 +26,10 @@ const BY = 'dashboard';
  */
 export function taskRoutes(producer: Producer): Router {
   const router = Router({ caseSensitive: true });
-  router.get('/api/tasks', (_req, res) => sendIds(res, producer, 'tasks', {}));
-  router.post('/api/tasks/stop/:task_id', stopTask(producer));
-  router.get('/api/tasks/chat/*item', (req, res) => sendIds(res, producer, 'task_ids', { item: itemOf(req.params.item) }));
-  router.post('/api/tasks/chat/*item/stop', stopItem(producer));
+  router.get('/api/tasks', requireRole('viewer'), (_req, res) => sendIds(res, producer, 'tasks', {}));
+  router.post('/api/tasks/stop/:task_id', requireRole('submitter'), stopTask(producer));
+  router.get<{ item: string[] }>('/api/tasks/chat/*item', requireRole('viewer'), (req, res) => sendIds(res, producer, 'task_ids', { item: itemOf(req.params.item) }));
+  router.post('/api/tasks/chat/*item/stop', requireRole('submitter'), stopItem(producer));
   router.use('/api/tasks/stop', onBadEncoding('INVALID_ID', 'Bad task id'));
   router.use('/api/tasks/chat', onBadEncoding('INVALID_ITEM', 'Bad item'));
   return router;
@@ -39,7 +39,7 @@ function stopTask(producer: Producer): RequestHandler<{ task_id: string }> {
   return async ({ params }, res) => {
     const id = checkKnownId(params.task_id);
     await reachRedis(producer);
-    const { outcome } = await producer.stop(id, { by: BY });
+    const outcome = await audited(res, { action: 'task.stop', target: id }, () => stop(producer, principalOf(res), id));
     if (outcome === 'not_found') sendJson(res, { detail: `Task with ID ${id} not found.` }, { status: 404 });
     else sendJson(res, { status: true, message: `Task ${id} ${STOPPED_AS[outcome]}.` });
   };
@@ -49,11 +49,30 @@ function stopItem(producer: Producer): RequestHandler<{ item: string[] }> {
   return async ({ params }, res) => {
     const item = itemOf(params.item);
     await reachRedis(producer);
-    const outcomes = new Set((await producer.stopItem(item, { by: BY })).map(({ outcome }) => outcome));
+    const principal = principalOf(res);
+    const outcomes = new Set<StopReceipt['outcome']>();
+    await audited(res, { action: 'item.stop', target: item }, async () => {
+      if (!seesItem(principal, item)) return '0 tasks';
+      checkMayStop(principal, item);
+      const receipts = await producer.stopItem(item, { by: principal.name });
+      for (const { outcome } of receipts) outcomes.add(outcome);
+      return `${receipts.length} tasks`;
+    });
     outcomes.delete('not_found');
     const how = outcomes.has('requested') ? 'are being stopped' : 'stopped';
     sendJson(res, { status: true, message: outcomes.size === 0 ? `No tasks found for item ${item}.` : `All tasks for item ${item} ${how}.` });
   };
+}
+
+async function stop(producer: Producer, principal: Principal, id: string): Promise<StopReceipt['outcome']> {
+  const { items, name } = principal;
+  // Who may stop everything need not be asked whose it is.
+  if (items !== null || !hasRole(principal, 'operator')) {
+    const task = await producer.get(id);
+    if (!task || !seesItem(principal, task.item)) return 'not_found';
+    checkMayStop(principal, task.item);
+  }
+  return (await producer.stop(id, { by: name })).outcome;
 }
 
 const STOPPED_AS: Record<Exclude<StopReceipt['outcome'], 'not_found'>, string> = {
@@ -63,7 +82,9 @@ const STOPPED_AS: Record<Exclude<StopReceipt['outcome'], 'not_found'>, string> =
 };
 
 /** Sends ids page by page, so that a fleet of any size takes the memory of a page. */
-async function sendIds(res: ServerResponse, producer: Producer, field: string, options: ListOptions): Promise<void> {
+async function sendIds(res: Response, producer: Producer, field: string, filter: ListOptions): Promise<void> {
+  const principal = principalOf(res);
+  const options = { ...filter, ...(principal.items !== null && { sees: (item: string | null) => seesItem(principal, item) }) };
   await reachRedis(producer);
   // Most errors show with the first page, while the answer can still be an error.
   const first = await producer.list({ ...options, limit: PAGE });

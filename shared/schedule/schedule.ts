@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isName } from '../keys.js';
+import { MAINTENANCE_QUEUE } from '../task/builtin/maintenance-queue.js';
 import type { RetryPolicy, TaskDefinition } from '../task/definition.js';
 
 /** What becomes of a run that is due while the one before is still going. */
@@ -41,9 +42,22 @@ export interface ScheduleMark {
   readonly retried?: true;
 }
 
+const AT_START = 'at-start.';
+const AT_START_ONCE_MS = 10_000;
+
 /** Whether a task is one that a schedule added, by its id. */
 export function isScheduledRun(id: string): boolean {
   return id.startsWith('repeat:');
+}
+
+/** The id of a task that a schedule adds when workers start: the same for those that start in one period of 10 s. */
+export function atStartId(schedule: string, now: number): string {
+  return `${AT_START}${schedule}.${Math.floor(now / AT_START_ONCE_MS)}`;
+}
+
+/** Whether a task is one of what the fleet does when it starts, by its queue and id. */
+export function isAtStart(queue: string, id: string): boolean {
+  return queue === MAINTENANCE_QUEUE && id.startsWith(AT_START);
 }
 
 /** When a task that a schedule added was due, in ms since the epoch. */

@@ -23,12 +23,15 @@ type Arguments = (string | number)[];
 
 /** A connection that knows our scripts. Each takes its keys, then its arguments, as the script's header lists them. */
 export type ScriptedRedis = Redis & {
+  addCounts(...keysAndArguments: Arguments): Promise<0 | 1>;
   barRetry(...keysAndArguments: Arguments): Promise<number>;
   claimItem(...keysAndArguments: Arguments): Promise<string[]>;
+  claimKey(record: string, body: string, owner: string, busyMs: number, keptMs: number): Promise<[what: 'claimed' | 'answered' | 'conflict' | 'busy', answer?: string]>;
   cleanPool(...keysAndArguments: Arguments): Promise<CleanedBatch>;
   clearStop(...keysAndArguments: Arguments): Promise<0 | 1>;
   dropLock(lock: string, owner: string): Promise<0 | 1>;
   dropEntries(...keysAndArguments: Arguments): Promise<string[]>;
+  editInput(active: string, job: string, id: string, input: string): Promise<0 | 1>;
   findItem(...keysAndArguments: Arguments): Promise<[ids: string[], items: (string | null)[], queues: (string | null)[]]>;
   findTasks(...keysAndArguments: Arguments): Promise<[items: (string | null)[], queues: (string | null)[]]>;
   foreignTasks(...keysAndArguments: Arguments): Promise<string[]>;
@@ -38,12 +41,13 @@ export type ScriptedRedis = Redis & {
   readTasks(...keysAndArguments: Arguments): Promise<((string | null)[] | null)[]>;
   recordStop(...keysAndArguments: Arguments): Promise<RecordedStop[]>;
   replaceField(hash: string, field: string, read: Buffer | string, written: string): Promise<0 | 1>;
+  settleKey(record: string, owner: string, answer: string): Promise<0 | 1>;
   takeLock(lock: string, owner: string, ttlMs: number, task: string): Promise<TakenLock>;
   touchUsage(pool: string, model: string, session: string, channel: string): Promise<TouchedUsage>;
 };
 
 /** The number in a file's name is how many keys the script takes. */
-const SCRIPTS = { barRetry: 1, claimItem: 4, cleanPool: 2, clearStop: 2, dropEntries: 3, dropLock: 1, keepStop: 2, markParent: 1, findItem: 3, findTasks: 2, foreignTasks: 2, readPage: 1, readTasks: 6, recordStop: 7, replaceField: 1, takeLock: 1, touchUsage: 1 } as const;
+const SCRIPTS = { addCounts: 3, barRetry: 1, claimItem: 4, claimKey: 1, cleanPool: 2, clearStop: 2, dropEntries: 3, dropLock: 1, editInput: 2, findItem: 3, findTasks: 2, foreignTasks: 2, keepStop: 2, markParent: 1, readPage: 1, readTasks: 6, recordStop: 7, replaceField: 1, settleKey: 1, takeLock: 1, touchUsage: 1 } as const;
 
 /** Scripts that begin with a part that they share, from the folder `parts`. */
 const PARTS: Readonly<Record<string, string>> = { cleanPool: 'usage-entry', touchUsage: 'usage-entry' };

@@ -24,8 +24,8 @@
     failed      it has ended; cancelled, if there is a stop; last: stop_via
     active      its owner will settle it
     left        waits, with its stop recorded, for a worker or for its children
-    taken       waited, and is the caller's to settle; last: opts
-    fenced      its owner is dead, and it is the caller's to settle; last: opts
+    taken       waited, and is the caller's to settle; last: opts, name
+    fenced      its owner is dead, and it is the caller's to settle; last: opts, name
     ignored     has no stop (only with ARGV[2] '')
   kids is '1' for a task whose handler has enqueued others, else false.
 ]]
@@ -74,7 +74,7 @@ end
 
 local function hold(what, job, stop, kids)
   redis.call('SET', job .. ':lock', ARGV[4], 'PX', ARGV[5])
-  return { what, stop, kids, false, redis.call('HGET', job, 'opts') }
+  return { what, stop, kids, false, unpack(redis.call('HMGET', job, 'opts', 'name')) }
 end
 
 local function record(id)

@@ -2,6 +2,7 @@ import { uuidv7 } from 'uuidv7';
 import { chunks } from '../chunks.js';
 import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
+import type { Tally } from '../metrics/tally.js';
 import type { Registry } from '../registry/registry.js';
 import type { Schedulers } from '../schedule/schedulers.js';
 import type { RecordedStop, ScriptedRedis } from '../scripts/define-scripts.js';
@@ -16,6 +17,7 @@ export interface RecorderOptions {
   readonly registry: Registry;
   readonly earlyStops: EarlyStops;
   readonly schedulers: Schedulers;
+  readonly tally: Tally;
   readonly keys: Keys;
   /** How long what a stop takes is its caller's to settle. */
   readonly lockMs: number;
@@ -82,10 +84,10 @@ export class StopRecorder {
   /** Settles what is held, and says what became of each. */
   async settle(found: readonly FoundTask[], token: string): Promise<Map<string, StopAnswer>> {
     const answers = new Map(found.map(({ id, queue, recorded }) => [id, answerOf(queue, recorded)]));
-    const held = found.flatMap(({ id, queue, recorded: [what, , , , options] }): HeldJob[] => {
+    const held = found.flatMap(({ id, queue, recorded: [what, , , , options, name] }): HeldJob[] => {
       const answer = answers.get(id);
       if ((what !== 'taken' && what !== 'fenced') || answer?.kind !== 'recorded') return [];
-      return [{ id, queue, stop: answer.stop, via: what === 'taken' ? 'queue' : 'fence', options: options ?? '{}' }];
+      return [{ id, queue, name: name ?? '', stop: answer.stop, via: what === 'taken' ? 'queue' : 'fence', options: options ?? '{}' }];
     });
     const settled = await this.#settler.settle(held, token);
     for (const { id, stop, via } of held) {

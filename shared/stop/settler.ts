@@ -3,6 +3,8 @@ import { chunks } from '../chunks.js';
 import { messageOf } from '../errors.js';
 import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
+import { UNKNOWN } from '../metrics/fields.js';
+import type { Tally } from '../metrics/tally.js';
 import { MergedWrites } from '../registry/merged-writes.js';
 import { isScheduledRun } from '../schedule/schedule.js';
 import type { Schedulers } from '../schedule/schedulers.js';
@@ -10,6 +12,7 @@ import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { writeState } from '../task/event-stream.js';
 import { membershipsOf, taskOptions } from '../task/job-options.js';
 import type { Queues } from '../task/queues.js';
+import type { TaskJobOptions } from '../task/view.js';
 import { describeStop } from './cause.js';
 import type { StopRecord } from './record.js';
 
@@ -17,6 +20,7 @@ import type { StopRecord } from './record.js';
 export interface HeldJob {
   readonly id: string;
   readonly queue: string;
+  readonly name: string;
   readonly stop: StopRecord;
   /** `queue` for one that waited, `fence` for one whose owner is dead. */
   readonly via: 'queue' | 'fence';
@@ -31,13 +35,15 @@ export class Settler {
   readonly #redis: ScriptedRedis;
   readonly #queues: Queues;
   readonly #schedulers: Schedulers;
+  readonly #tally: Tally;
   readonly #keys: Keys;
   readonly #logger: Logger;
 
-  constructor({ redis, queues, schedulers, keys, logger }: { redis: ScriptedRedis; queues: Queues; schedulers: Schedulers; keys: Keys; logger: Logger }) {
+  constructor({ redis, queues, schedulers, tally, keys, logger }: { redis: ScriptedRedis; queues: Queues; schedulers: Schedulers; tally: Tally; keys: Keys; logger: Logger }) {
     this.#redis = redis;
     this.#queues = queues;
     this.#schedulers = schedulers;
+    this.#tally = tally;
     this.#keys = keys;
     this.#logger = logger;
   }
@@ -49,7 +55,8 @@ export class Settler {
     const writes = new MergedWrites(this.#keys);
     const outcomes = await Promise.allSettled(held.map((job) => this.#fail(job, token)));
     const sent: unknown[] = [];
-    held.forEach(({ id, queue, options }, index) => {
+    held.forEach((job, index) => {
+      const { id, queue, options: stored } = job;
       const outcome = outcomes[index] as PromiseSettledResult<Date>;
       if (outcome.status === 'rejected') {
         // The intent stands: whoever comes to it next, when our lock has run out, settles it.
@@ -58,13 +65,22 @@ export class Settler {
       }
       settled.set(id, outcome.value);
       // The stop is of this run: its schedule goes on.
-      if (isScheduledRun(id)) sent.push(this.#advance(queue, id, options));
-      writes.remove(id, membershipsOf(taskOptions(Job.optsFromJSON(options))));
+      if (isScheduledRun(id)) sent.push(this.#advance(queue, id, stored));
+      const options = taskOptions(Job.optsFromJSON(stored));
+      this.#count(job, options, outcome.value);
+      writes.remove(id, membershipsOf(options));
       sent.push(...writeState(this.#redis, this.#keys.events(id), 'cancelled'));
     });
     const barred = groupByQueue(held, settled).map(([queue, ids]) => this.#queues.barRetry(queue, ids));
     await Promise.all([...sent, ...barred, ...writes.flushInto(this.#redis)]);
     return settled;
+  }
+
+  #count({ queue, name, stop, via }: HeldJob, { item }: TaskJobOptions, settledAt: Date): void {
+    const recordedAt = stop.at.getTime();
+    // What a plain BullMQ queue added may have any name.
+    const task = { queue, name: item === undefined ? UNKNOWN : name };
+    this.#tally.cancelled(task, { via, deliveredMs: null, settledMs: recordedAt > 0 ? settledAt.getTime() - recordedAt : null });
   }
 
   /** Never rejects: the task is cancelled all the same, and of our schedules the workers make the next one within a minute. */

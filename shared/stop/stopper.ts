@@ -70,8 +70,11 @@ export class Stopper {
    * The command for a foreign task is published as it is, unless the request came from such a command: then it would go
    * round for ever.
    */
-  request(ids: readonly string[], request: StopRequest): Promise<Map<string, StopAnswer>> {
-    return this.#keep(this.#stop(ids, request, ({ kind }) => kind === 'recorded' || kind === 'cancelled', null));
+  async request(ids: readonly string[], request: StopRequest): Promise<Map<string, StopAnswer>> {
+    const answers = await this.#keep(this.#stop(ids, request, ({ kind }) => kind === 'recorded' || kind === 'cancelled', null));
+    // Of a command, every worker that hears it asks.
+    if (!request.fromCommand) for (const { kind } of answers.values()) this.#countInVain(kind);
+    return answers;
   }
 
   /**
@@ -114,6 +117,12 @@ export class Stopper {
     const recording = { stop: '', text: describeStop(null, null), token: newToken(), dead };
     const found = await Promise.all(groupsOf(byQueue).map(({ queue, some }) => this.#recorder.record(queue, some, recording)));
     return this.#recorder.settle(found.flat(), recording.token);
+  }
+
+  #countInVain(kind: StopAnswer['kind']): void {
+    const { tally } = this.#options;
+    if (kind === 'ended') tally.stoppedInVain('finished');
+    else if (kind === 'not_found') tally.stoppedInVain('not_found');
   }
 
   /** Until it is over, the connection is not to be closed. */

@@ -166,3 +166,13 @@ export function issuesOf(error: z.ZodError): string {
     .map((issue) => (issue.path.length > 0 ? `${issue.path.join('.')}: ${issue.message}` : issue.message))
     .join('; ');
 }
+
+/** The same for programs: each field that is wrong by its path below `root`, a key that should not be there too. */
+export function fieldErrorsOf(error: z.ZodError, root?: string): { readonly field: string; readonly message: string }[] {
+  const start = root === undefined ? [] : [root];
+  return error.issues.flatMap((issue) => {
+    const paths = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
+    const message = issue.code === 'unrecognized_keys' ? 'Unrecognized key' : issue.message;
+    return paths.map((path) => ({ field: [...start, ...path].join('.'), message }));
+  });
+}

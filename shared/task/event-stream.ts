@@ -44,6 +44,14 @@ export function writeState(commands: StreamCommands, key: string, state: TaskSta
   return isTerminal(state) ? [added, expireEnded(commands, key)] : [added];
 }
 
+/**
+ * Says that a task was cancelled whose job is about to be removed, and makes the stream if it is not there: of a job that is
+ * gone, its queue's events do not tell a stop from a failure. Returns what the commands returned.
+ */
+export function writeRemoval(commands: StreamCommands, key: string): unknown[] {
+  return [commands.xadd(key, 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', 'state', 'data', JSON.stringify('cancelled')), expireEnded(commands, key)];
+}
+
 /** For a task that is to run again: adds `queued` to its stream, if it has one, which then stays as that of a live task. */
 export function writeRetry(commands: StreamCommands, key: string): unknown[] {
   return [...writeState(commands, key, 'queued'), commands.pexpire(key, KEPT_WHILE_LIVE_MS)];

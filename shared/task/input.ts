@@ -1,5 +1,5 @@
 import { FleetError, messageOf } from '../errors.js';
-import { type AnyDefinition, issuesOf } from './definition.js';
+import { type AnyDefinition, fieldErrorsOf, issuesOf } from './definition.js';
 
 /**
  * An input as JSON, as the caller gave it: the worker fills in defaults.
@@ -9,7 +9,11 @@ export function checkInput(definition: AnyDefinition, input: unknown, maxBytes: 
   const parsed = parse(definition, input);
   if (!parsed.success) {
     throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: ${issuesOf(parsed.error)}.`, {
-      details: { task: definition.name, fields: parsed.error.issues.map((issue) => issue.path.join('.')) },
+      details: {
+        task: definition.name,
+        fields: parsed.error.issues.map((issue) => issue.path.join('.')),
+        errors: fieldErrorsOf(parsed.error, 'input'),
+      },
     });
   }
   const data = toJson(definition, input);

@@ -62,6 +62,8 @@ export interface TaskJobOptions {
   readonly childOf?: JobAddress;
   /** No attempt starts after this time, in ms since the epoch. */
   readonly deadline?: number;
+  /** When it was last brought back after its end, in ms since the epoch: since when it waits. */
+  readonly retriedAt?: number;
   /** On what a schedule adds, or was asked to run now. */
   readonly schedule?: ScheduleMark;
 }

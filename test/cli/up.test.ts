@@ -56,6 +56,8 @@ describe('taskfleet up, with a Redis of its own', () => {
 
   it('runs what is enqueued, and keeps what waits over a restart', async () => {
     const first = await startUp();
+    const { groups } = await first.up.waitForLine(/^Dashboard (?<url>http:\/\/127\.0\.0\.1:\d+) \(open to this machine only, as API_TOKENS is not set\)$/);
+    assert.equal((await fetch(`${groups?.['url']}/livez`)).status, 200);
     const [canary, survivor] = await Promise.all([
       runCommand(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'], { cwd: folder }),
       runCommand(['task', 'enqueue', 'fleet.canary', '--id', 'survivor', '--delay', '3600000'], { cwd: folder }),

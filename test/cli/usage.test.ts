@@ -23,7 +23,7 @@ describe('taskfleet, without a Redis', () => {
 
   it('has help with examples for every command', () => {
     const commands = leavesOf(createProgram());
-    assert.deepEqual(commands.map((command) => command.name()), ['up', 'worker', 'enqueue', 'list', 'show', 'stop', 'retry', 'watch', 'list', 'run', 'remove', 'init-plans', 'plans', 'doctor']);
+    assert.deepEqual(commands.map((command) => command.name()), ['up', 'worker', 'dashboard', 'enqueue', 'list', 'show', 'stop', 'retry', 'watch', 'list', 'run', 'remove', 'init-plans', 'plans', 'create', 'doctor']);
     for (const command of commands) {
       let help = '';
       command.configureOutput({ writeOut: (text) => (help += text) });

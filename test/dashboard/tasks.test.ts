@@ -137,7 +137,7 @@ describe('POST /api/tasks/stop/{task_id}', () => {
     const message = `Task ${task.id} stopped.`;
     assert.deepEqual(await post(`/api/tasks/stop/${task.id}`), { status: 200, body: { status: true, message } });
     const { state, stop } = (await producer.get(task)) ?? {};
-    assert.deepEqual([state, stop?.by], ['cancelled', 'dashboard']);
+    assert.deepEqual([state, stop?.by], ['cancelled', 'local']);
   });
 
   test('stopping again says the same', async () => {

@@ -5,6 +5,10 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Redis } from 'ioredis';
 import { parse } from 'yaml';
+import { entryOf, newToken } from '../../dashboard/auth/tokens.js';
+import { DashboardServer } from '../../dashboard/server.js';
+import { createProducer } from '../../producer/index.js';
+import { createLoggerFactory } from '../../shared/logger.js';
 import { COMPONENTS, SETTINGS, levelVariable, loadSettings } from '../../shared/settings.js';
 import { startTestRedis, type TestRedis } from '../support/redis.js';
 
@@ -96,7 +100,49 @@ describe('the worker of docker-compose.yml', () => {
   });
 });
 
+describe('the dashboard of docker-compose.yml', () => {
+  let server: TestRedis;
+  before(async () => {
+    server = await startTestRedis();
+  });
+  after(() => server.stop());
+
+  const required = /^\$\{API_TOKENS:\?(?<message>[^}]+)\}$/;
+
+  test('it does not start without tokens, and says how to get one', () => {
+    const { message = '' } = required.exec(service('dashboard').environment?.['API_TOKENS'] ?? '')?.groups ?? {};
+    assert.match(message, /taskfleet token create/);
+  });
+
+  test('with tokens its settings are valid, and it listens for others', async () => {
+    const API_TOKENS = entryOf(newToken(), { name: 'ada', role: 'admin', items: null });
+    const settings = loadSettings({ ...environmentOf('dashboard'), API_TOKENS, REDIS_URL: server.url, API_PORT: '0' });
+    const producer = createProducer({ redisUrl: server.url, logLevel: 'silent' });
+    const dashboard = new DashboardServer({ settings, producer, loggers: createLoggerFactory({ settings, destination: { write: () => undefined } }) });
+    await dashboard.start();
+    assert.match(dashboard.url, /^http:\/\/0\.0\.0\.0:/);
+    await dashboard.stop();
+    await producer.close();
+  });
+
+  test('it is published on loopback only, at the port that it listens on, and is asked for its health there', () => {
+    const { apiPort } = loadSettings({ ...environmentOf('dashboard'), API_TOKENS: '' });
+    assert.deepEqual(service('dashboard').ports, [`127.0.0.1:${apiPort}:${apiPort}`]);
+    assert.match(service('dashboard').healthcheck?.test.join(' ') ?? '', new RegExp(`http://127\\.0\\.0\\.1:${apiPort}/livez`));
+  });
+
+  test('it starts when Redis is healthy, and gets longer to stop than its requests get to end', () => {
+    assert.deepEqual(service('dashboard').depends_on, { redis: { condition: 'service_healthy' } });
+    const { shutdownTimeoutMs } = loadSettings({ ...environmentOf('dashboard'), API_TOKENS: '' });
+    assert.ok(Number.parseInt(service('dashboard').stop_grace_period ?? '', 10) * 1_000 > shutdownTimeoutMs);
+  });
+});
+
 function workerEnvironment(): Record<string, string> {
-  const given = Object.entries(service('worker').environment ?? {});
+  return environmentOf('worker');
+}
+
+function environmentOf(name: string): Record<string, string> {
+  const given = Object.entries(service(name).environment ?? {});
   return Object.fromEntries(given.filter((entry): entry is [string, string] => entry[1] !== null));
 }

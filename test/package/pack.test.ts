@@ -42,7 +42,7 @@ describe('the package, as it is published', () => {
   });
 
   test('the tarball holds nothing else: no tests, no sources', () => {
-    const allowed = /^(?:README\.md|LICENSE|CHANGELOG\.md|package\.json|docs\/.+|dist\/.+)$/;
+    const allowed = /^(?:README\.md|LICENSE|CHANGELOG\.md|package\.json|docs\/.+|deploy\/.+|dist\/.+)$/;
     assert.deepEqual(packed.filter((path) => !allowed.test(path)), []);
     const sources = packed.filter((path) => /(?<!\.d)\.ts$|\.map$|\.test\.|\.tgz$|(?:^|\/)\.[^/]/.test(path));
     assert.deepEqual(sources, []);

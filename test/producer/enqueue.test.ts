@@ -70,7 +70,9 @@ test('a wrong input is refused with the name of the field, and nothing is writte
   await assert.rejects(producer.enqueue(task, wrong), (error) => {
     assert.ok(isFleetError(error, 'INVALID_INPUT'));
     assert.match(error.message, /^Bad input for deep: messages\.1\.role: .*; n: /);
-    assert.deepEqual(error.details, { task: 'deep', fields: ['messages.1.role', 'n'] });
+    const { errors, ...rest } = error.details;
+    assert.deepEqual(rest, { task: 'deep', fields: ['messages.1.role', 'n'] });
+    assert.deepEqual((errors as { field: string }[]).map(({ field }) => field), ['input.messages.1.role', 'input.n']);
     return true;
   });
   assert.deepEqual(await fleet.client.keys(`${keyPrefix}:*`), []);

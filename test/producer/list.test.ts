@@ -178,3 +178,38 @@ test('a wrong option of a list is named', async () => {
   for (const wrong of ['', 'x', '-5-a', '5', 7 as unknown as string]) await assert.rejects(producer.list({ after: wrong }), (error) => isFleetError(error, 'INVALID_OPTION'), String(wrong));
   await assert.rejects(producer.list({ item: 'a\0' }), (error) => isFleetError(error, 'INVALID_ITEM'));
 });
+
+test('tasks of one queue are listed alone, live and ended ones', async () => {
+  const producer = fleet.producer();
+  const [mine, ended] = [await producer.enqueue(note, {}), await producer.enqueue(note, {})];
+  const [theirs, gone] = [await producer.enqueue(other, {}), await producer.enqueue(other, {})];
+  await producer.stop([ended, gone]);
+  const list = async (options: ListOptions): Promise<string[]> => idsOf((await producer.list(options)).tasks);
+  assert.deepEqual(await list({ queue: 'note' }), [mine.id]);
+  assert.deepEqual(await list({ queue: 'other' }), [theirs.id]);
+  assert.deepEqual(await list({ queue: 'note', state: 'cancelled' }), [ended.id]);
+  assert.deepEqual(await list({ queue: 'nobody', state: 'cancelled' }), []);
+});
+
+test('whoever sees certain items only gets full pages of those, and no cursor of another task', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const producer = fleet.producer({ keyPrefix });
+  const mine: string[] = [];
+  for (let n = 0; n < 7; n += 1) {
+    mine.unshift((await producer.enqueue(note, {}, { item: `mine-${n}` })).id);
+    await producer.enqueueMany(other, Array.from({ length: 300 }, () => ({ input: {}, item: 'other' })));
+  }
+  await producer.enqueue(note, {});
+  await fleet.client.hset(createKeys(keyPrefix).tasks, { 'foreign-mine': 'mine-f', 'foreign-other': 'other' });
+  const asked: (string | null)[] = [];
+  const sees = (item: string | null): boolean => {
+    asked.push(item);
+    return item?.startsWith('mine') ?? false;
+  };
+  const first = await producer.list({ sees, limit: 3 });
+  assert.deepEqual([idsOf(first.tasks), first.next?.replace(/^\d+-/, '')], [mine.slice(0, 3), mine[2]]);
+  const all = await everything(producer, { sees, limit: 3 });
+  assert.deepEqual([idsOf(all.tasks), all.pages], [[...mine, 'foreign-mine'], 3]);
+  assert.deepEqual(new Set(asked.map((item) => item?.slice(0, 4) ?? null)), new Set(['mine', 'othe', null]));
+  assert.deepEqual(idsOf((await everything(producer, { sees, queue: 'other' })).tasks), []);
+});

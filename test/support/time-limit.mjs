@@ -14,7 +14,7 @@ const LIMIT_MS = 120_000;
 const IDLE_LIMIT_MS = 30_000;
 
 // Processes that a test forks load this as well.
-if (isMainThread && process.argv[1]?.endsWith('.test.ts')) {
+if (isMainThread && process.argv[1]?.endsWith('.test.js')) {
   // Kept from tests that mock the timers.
   const { setTimeout, clearTimeout } = globalThis;
   const timers = new WeakMap();

@@ -104,7 +104,7 @@ describe('An isolated handler', () => {
     await start(t);
     const errorOf = async (given: unknown, options: unknown = {}) => ((await result('thread.parent', { given, options })) as Parts).error;
     const input = await errorOf({ text: 5 });
-    assert.deepEqual([input.name, input.code, input.details], ['FleetError', 'INVALID_INPUT', { task: 'thread.child', fields: ['text'] }]);
+    assert.deepEqual([input.name, input.code, input.details], ['FleetError', 'INVALID_INPUT', { task: 'thread.child', fields: ['text'], errors: [{ field: 'input.text', message: 'Invalid input: expected string, received number' }] }]);
     assert.match(input.message, /Bad input for thread\.child: text: /);
     const id = await errorOf({ text: 'a' }, { id: 'a:b' });
     assert.deepEqual([id.name, id.code, id.details], ['FleetError', 'INVALID_ID', { field: 'id' }]);

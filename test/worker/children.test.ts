@@ -111,7 +111,7 @@ describe('A task that a handler enqueues', () => {
     await assert.rejects(lonely.context.enqueue(child.definition, {}), { code: 'NO_PRODUCER' });
     const { enqueue } = call.context;
     await assert.rejects(enqueue(strict, { text: 5 } as unknown as { text: string }), (error: Error & { code?: string; details?: unknown }) => {
-      assert.deepEqual([error.code, error.details], ['INVALID_INPUT', { task: 'family.strict', fields: ['text'] }]);
+      assert.deepEqual([error.code, error.details], ['INVALID_INPUT', { task: 'family.strict', fields: ['text'], errors: [{ field: 'input.text', message: 'Invalid input: expected string, received number' }] }]);
       return /text/.test(error.message);
     });
     await assert.rejects(enqueue(child.definition, {}, { id: 'a:b' }), { code: 'INVALID_ID' });

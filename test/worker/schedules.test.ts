@@ -118,7 +118,7 @@ describe("The fleet's schedules", () => {
     await Promise.all(workers.map(({ apply }) => apply(atStart)));
     const { store } = workers[0] as (typeof workers)[0];
     const waiting = await store.queues.get(MAINTENANCE_QUEUE).getWaiting();
-    assert.deepEqual(waiting.map(({ id }) => id), ['one.at-start.180000000']);
+    assert.deepEqual(waiting.map(({ id }) => id), ['at-start.one.180000000']);
   });
 
   it('are not done again by a worker that reconnects', async () => {

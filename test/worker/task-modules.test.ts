@@ -9,7 +9,7 @@ import { createWorker } from '../../worker/index.js';
 import { loadTaskModules } from '../../worker/task-modules.js';
 import { KEEP } from '../support/keep.js';
 
-const API = new URL('../../worker/index.ts', import.meta.url).href;
+const API = new URL('../../dist/worker/index.js', import.meta.url).href;
 const ZOD = import.meta.resolve('zod');
 const HEAD = `import { defineHandler, defineTask } from '${API}'; import { z } from '${ZOD}';\n`;
 const task = (name: string) => `defineHandler(defineTask({ name: '${name}', input: z.unknown(), retention: ${JSON.stringify(KEEP)} }), () => 1)`;

@@ -1,6 +1,6 @@
 import type { Logger } from '../../shared/logger.js';
 import { deadWorkers } from '../../shared/registry/dead-workers.js';
-import { isScheduledRun } from '../../shared/schedule/schedule.js';
+import { isAtStart, isScheduledRun } from '../../shared/schedule/schedule.js';
 import { parseStop } from '../../shared/stop/record.js';
 import type { Store } from '../../shared/store.js';
 import type { RegistryReconcileOutput } from '../../shared/task/builtin/index.js';
@@ -60,6 +60,8 @@ export class Reconciler {
       // With the page that failed. Should it not be saved, pages are looked at twice, no more.
       await this.#saveCursors(cursors).catch(() => undefined);
       throw error;
+    } finally {
+      this.#options.store.tally.repaired(counts);
     }
     counts.complete = cursors.entries === '0' && cursors.jobs === null;
     counts.took_ms = Math.round(performance.now() - startedAt);
@@ -127,7 +129,7 @@ export class Reconciler {
     const { redis, keys } = this.#options.store;
     const listed = await redis.hmget(keys.taskQueues, ...ids);
     // What a schedule adds is registered while it runs, by its worker, if it is to be seen at all.
-    const missing = ids.filter((id, index) => listed[index] === null && !isScheduledRun(id));
+    const missing = ids.filter((id, index) => listed[index] === null && !isScheduledRun(id) && !isAtStart(queue, id));
     return missing.length === 0 ? 0 : this.#check.register(new Map(missing.map((id) => [id, queue])));
   }
 

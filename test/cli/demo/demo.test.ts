@@ -47,8 +47,9 @@ describe('the demo', () => {
     assert.deepEqual(demo.stdout.lines.filter((line) => line.length > 100), []);
 
     // Said by the demo after it has looked: what is left in its group by now, `spawnNode` has killed.
-    assert.match(demo.stdout.text, /^All 4 processes have ended and the temporary folder is gone\.$/m);
-    assert.equal(new Set(pidsOf(demo)).size, 5);
+    assert.match(demo.stdout.text, /^All 5 processes have ended and the temporary folder is gone\.$/m);
+    assert.equal(new Set(pidsOf(demo)).size, 6);
+    assert.match(demo.stdout.text, /^ {2}dashboard +pid \d+ +http:\/\/127\.0\.0\.1:\d+$/m);
     assert.deepEqual(await running(pidsOf(demo)), []);
     assert.deepEqual(await leftFiles(), []);
   });

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import type { RegistryReconcileOutput } from '../../../shared/task/builtin/index.js';
+import { atStartId } from '../../../shared/schedule/schedule.js';
+import { resolveSettings } from '../../../shared/settings.js';
+import { MAINTENANCE_QUEUE, type RegistryReconcileOutput } from '../../../shared/task/builtin/index.js';
+import { scheduleTable } from '../../../worker/schedule-table.js';
 import { ReconcileFleet } from '../../support/reconcile-fleet.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../support/test-fleet.js';
 
@@ -54,6 +57,15 @@ describe('The reconciler', () => {
       }
       assert.deepEqual(await rec.run(), { entries: 1, jobs: 2, registered: 1, complete: true });
       assert.deepEqual(await rec.entry(plain.id as string), ['rec', '', true, false]);
+    });
+
+    it("leaves what the fleet does when it starts: it is nobody's task", async () => {
+      const [schedule] = scheduleTable(resolveSettings({})).filter(({ atStart }) => atStart);
+      assert.ok(schedule);
+      await fleet.client.sadd(rec.keys.queues, MAINTENANCE_QUEUE);
+      await rec.store.schedulers.addNow(schedule, atStartId(schedule.id, Date.now()));
+      assert.deepEqual(await rec.run(), { jobs: 1, complete: true });
+      assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
     });
 
     for (const [what, locked, alive] of [['whose lock is gone', false, true], ['with its lock, whose heartbeat is gone', true, false]] as const) {

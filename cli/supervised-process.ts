@@ -6,17 +6,21 @@ import type { Readable } from 'node:stream';
 import { ERROR_CODES, type ErrorCode, FleetError, messageOf } from '../shared/errors.js';
 import { formatMs } from '../shared/duration.js';
 import type { Environment } from '../shared/settings.js';
-import type { WorkerMessage } from '../worker/main.js';
 import { EXIT } from './exit-codes.js';
+import type { ChildMessage } from './parent.js';
 
-/** `inherit`: the parent's own streams; or a function that gets each line of each worker, which is counted from 1. */
-export type WorkerOutput = 'inherit' | ((workerIndex: number, line: string) => void);
+/** `inherit`: the parent's own streams; or a function that gets each line of each process, with its name. */
+export type ProcessOutput = 'inherit' | ((name: string, line: string) => void);
 
-export interface WorkerProcessOptions {
-  /** Counted from 1. */
-  readonly index: number;
+export interface SupervisedProcessOptions {
+  /** For people: `Worker 1`. */
+  readonly name: string;
+  /** The command that it runs, which knows `--supervised`. */
+  readonly command: 'worker' | 'dashboard';
+  /** What it does again once it is back, in words: `takes tasks`. */
+  readonly does: string;
   readonly env: Environment;
-  readonly output: WorkerOutput;
+  readonly output: ProcessOutput;
   /** Gets the lines that a person should see. */
   readonly say: (line: string) => void;
 }
@@ -25,17 +29,16 @@ export interface WorkerProcessOptions {
 const COMMAND = join(import.meta.dirname, `main${extname(import.meta.filename)}`);
 const FIRST_RESTART_MS = 500;
 const LONGEST_RESTART_MS = 30_000;
-/** A worker that lived for this long starts again with the first delay. */
+/** One that lived for this long starts again with the first delay. */
 const STABLE_MS = 60_000;
 
 /**
- * One `taskfleet worker` process of a fleet. When it ends and nobody asked it to, it is started again, after 0.5 s at
- * first and twice as long each further time, up to 30 s. Only a worker that says at its very first start that it cannot
- * run (bad settings, a bad task module) is left alone: starting it again would not help.
+ * One process of a fleet, `taskfleet worker` or `taskfleet dashboard`. When it ends and nobody asked it to, it is started
+ * again, after 0.5 s at first and twice as long each further time, up to 30 s. Only one that says at its very first start that
+ * it cannot run (bad settings, a bad task module) is left alone: starting it again would not help.
  */
-export class WorkerProcess {
-  readonly index: number;
-  readonly #options: WorkerProcessOptions;
+export class SupervisedProcess {
+  readonly #options: SupervisedProcessOptions;
   readonly #ready: Promise<void>;
   #resolveReady: () => void = () => undefined;
   #rejectReady: (error: Error) => void = () => undefined;
@@ -47,8 +50,7 @@ export class WorkerProcess {
   #restart: NodeJS.Timeout | null = null;
   #stopping = false;
 
-  constructor(options: WorkerProcessOptions) {
-    this.index = options.index;
+  constructor(options: SupervisedProcessOptions) {
     this.#options = options;
     this.#ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
@@ -63,7 +65,7 @@ export class WorkerProcess {
     return this.#child?.pid ?? null;
   }
 
-  /** The worker's id in the fleet, once it takes tasks. */
+  /** What it said when it was ready: a worker's id in the fleet, a dashboard's URL. Null before. */
   get id(): string | null {
     return this.#id;
   }
@@ -74,7 +76,7 @@ export class WorkerProcess {
   }
 
   /**
-   * Resolves when the worker took tasks for the first time.
+   * Resolves when it said for the first time that it is ready.
    * @throws FleetError with the code of whatever keeps it from running; `CLOSED` if it was stopped before it was ready
    */
   ready(): Promise<void> {
@@ -109,38 +111,38 @@ export class WorkerProcess {
   #leave(): void {
     this.#stopping = true;
     if (this.#restart !== null) clearTimeout(this.#restart);
-    this.#rejectReady(new FleetError('CLOSED', `Worker ${this.index} was stopped before it took tasks.`));
+    this.#rejectReady(new FleetError('CLOSED', `${this.#options.name} was stopped before it was ready.`));
   }
 
   #launch(): ChildProcess {
-    const { env, output } = this.#options;
+    const { command, env, output } = this.#options;
     const stream = output === 'inherit' ? 'inherit' : 'pipe';
-    const child = fork(COMMAND, ['worker', '--supervised'], { env: { ...env }, stdio: ['ignore', stream, stream, 'ipc'] });
+    const child = fork(COMMAND, [command, '--supervised'], { env: { ...env }, stdio: ['ignore', stream, stream, 'ipc'] });
     this.#child = child;
     this.#startedAt = performance.now();
     if (output !== 'inherit') for (const lines of [child.stdout, child.stderr]) this.#read(lines, output);
-    child.on('message', (message) => this.#hear(message as WorkerMessage));
+    child.on('message', (message) => this.#hear(message as ChildMessage));
     child.once('exit', (code, signal) => this.#ended(child, signal ?? `exit code ${code}`, code));
     // Without a pid there will be no exit; with one, it is the failure of a signal or message to a process that is gone.
     child.on('error', (error) => child.pid === undefined && this.#ended(child, messageOf(error), null));
     return child;
   }
 
-  #read(stream: Readable | null, output: (workerIndex: number, line: string) => void): void {
-    if (stream !== null) createInterface({ input: stream, crlfDelay: Infinity }).on('line', (line) => output(this.index, line));
+  #read(stream: Readable | null, output: (name: string, line: string) => void): void {
+    if (stream !== null) createInterface({ input: stream, crlfDelay: Infinity }).on('line', (line) => output(this.#options.name, line));
   }
 
-  #hear(message: WorkerMessage): void {
+  #hear(message: ChildMessage): void {
     switch (message.type) {
       case 'ready':
         this.#id = message.id;
-        if (this.#wasReady) this.#options.say(`Worker ${this.index} takes tasks again: pid ${this.pid}.`);
+        if (this.#wasReady) this.#options.say(`${this.#options.name} ${this.#options.does} again: pid ${this.pid}.`);
         this.#wasReady = true;
         this.#resolveReady();
         break;
       case 'failed':
         if (!this.#wasReady) this.#rejectReady(errorOf(message));
-        else this.#options.say(`Worker ${this.index} cannot start: ${message.message}`);
+        else this.#options.say(`${this.#options.name} cannot start: ${message.message}`);
         break;
       default:
         message satisfies never;
@@ -163,7 +165,7 @@ export class WorkerProcess {
   }
 
   #name(child: ChildProcess): string {
-    return `Worker ${this.index} (pid ${child.pid ?? 'none'})`;
+    return `${this.#options.name} (pid ${child.pid ?? 'none'})`;
   }
 }
 

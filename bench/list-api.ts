@@ -1,0 +1,68 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Redis } from 'ioredis';
+import { fleetCanary } from 'taskfleet';
+import { createDashboard } from 'taskfleet/dashboard';
+import { createProducer } from 'taskfleet/producer';
+
+const PREFIX = 'list';
+const BATCH = 1_000;
+/** One in so many belongs to the caller that sees certain items only. */
+const OWN = 1_000;
+const PAGE = 100;
+const FIELDS = ['name', 'opts', 'timestamp', 'progress', 'returnvalue', 'failedReason', 'atm', 'processedOn', 'finishedOn', 'stop'];
+
+/** All in ms. */
+export interface ListTimes {
+  /** The first page over HTTP. */
+  readonly api: readonly number[];
+  /** The reads that it needs, on a bare connection. */
+  readonly bare: readonly number[];
+  /** All tasks of a caller that sees one in a thousand. */
+  readonly own: readonly number[];
+}
+
+/** Times the first page of a long list at the API, in turns with the bare reads that it needs. */
+export async function measureList(redisUrl: string, redis: Redis, { tasks, rounds }: { tasks: number; rounds: number }): Promise<ListTimes> {
+  const producer = createProducer({ redisUrl, keyPrefix: PREFIX, logLevel: 'error' });
+  for (let n = 0; n < tasks; n += BATCH) {
+    await producer.enqueueMany(fleetCanary, Array.from({ length: BATCH }, (_, index) => ({ input: {}, item: (n + index) % OWN === 0 ? `mine-${n}` : `other-${index}` })));
+  }
+  const items = (own: boolean): readonly string[] | null => (own ? ['mine-*'] : null);
+  const dashboard = createDashboard({ producer, auth: (req) => ({ name: 'bench', role: 'viewer', via: 'token', items: items(req.headers['x-own'] === '1') }) });
+  const server = createServer((req, res) => dashboard.router(req, res, () => res.writeHead(404).end())).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/v1/tasks`;
+  const times = { api: [] as number[], bare: [] as number[], own: [] as number[] };
+  const page = async (own: boolean): Promise<void> => {
+    const answer = await fetch(url, { headers: own ? { 'x-own': '1' } : {} });
+    const { tasks: listed } = (await answer.json()) as { tasks: unknown[] };
+    if (listed.length !== (own ? Math.min(PAGE, Math.ceil(tasks / OWN)) : PAGE)) throw new Error(`${listed.length} tasks on the page`);
+  };
+  for (let round = -5; round < rounds; round += 1) {
+    const [api, bare, own] = [await time(() => page(false)), await time(() => readBare(redis)), await time(() => page(true))];
+    // The first few warm up.
+    if (round < 0) continue;
+    times.api.push(api);
+    times.bare.push(bare);
+    times.own.push(own);
+  }
+  await dashboard.close();
+  server.close();
+  server.closeAllConnections();
+  await producer.close();
+  return times;
+}
+
+async function readBare(redis: Redis): Promise<void> {
+  const ids = await redis.zrange(`${PREFIX}:tasks:live`, '+inf', '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, PAGE);
+  const [, queues] = await Promise.all([redis.hmget(`${PREFIX}:tasks`, ...ids), redis.hmget(`${PREFIX}:tasks:queues`, ...ids)]);
+  await Promise.all(ids.map((id, index) => redis.hmget(`${PREFIX}:bull:${queues[index]}:${id}`, ...FIELDS)));
+}
+
+async function time(work: () => Promise<void>): Promise<number> {
+  const since = performance.now();
+  await work();
+  return performance.now() - since;
+}

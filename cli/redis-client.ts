@@ -1,0 +1,82 @@
+import { userInfo } from 'node:os';
+import type { EnqueueOptions, EnqueuedTask, EventOptions, ListOptions, PlanList, Producer, StopItemOptions, StopOptions, StopReceipt, TaskEvent, TaskPage, TaskView, WaitOptions } from '../producer/index.js';
+import { FleetError } from '../shared/errors.js';
+import type { Settings } from '../shared/settings.js';
+import { BUILTIN_DEFINITIONS } from '../shared/task/builtin/index.js';
+import type { AnyDefinition, TaskDefinition } from '../shared/task/definition.js';
+import { loadTaskModules } from '../worker/task-modules.js';
+import type { FleetClient, ScheduleClient } from './client.js';
+
+/** A fleet by way of its Redis: a producer, and the definitions of TASK_MODULES for what is enqueued by name. */
+export class RedisClient implements FleetClient {
+  readonly #producer: Producer;
+  readonly #settings: Settings;
+
+  /** The producer stays the caller's. */
+  constructor(producer: Producer, settings: Settings) {
+    this.#producer = producer;
+    this.#settings = settings;
+  }
+
+  get schedules(): ScheduleClient {
+    return this.#producer.schedules;
+  }
+
+  /** @throws also FleetError `INVALID_TASK_MODULE` */
+  async enqueue<Input, Output>(task: string | TaskDefinition<Input, Output, unknown>, input: Input, options?: EnqueueOptions): Promise<EnqueuedTask<Output>> {
+    const definition = typeof task === 'string' ? ((await findDefinition(task, this.#settings)) as TaskDefinition<Input, Output, unknown>) : task;
+    return this.#producer.enqueue(definition, input, options);
+  }
+
+  get(id: string): Promise<TaskView | null> {
+    return this.#producer.get(id);
+  }
+
+  list(options: ListOptions): Promise<TaskPage> {
+    return this.#producer.list(options);
+  }
+
+  stop(ids: readonly string[], options: StopOptions): Promise<StopReceipt[]> {
+    return this.#producer.stop(ids, { ...options, by: options.by ?? userName() });
+  }
+
+  stopItem(item: string, options: StopItemOptions): Promise<StopReceipt[]> {
+    return this.#producer.stopItem(item, { ...options, by: options.by ?? userName() });
+  }
+
+  retry(ids: readonly string[]): Promise<TaskView[]> {
+    return this.#producer.retry(ids);
+  }
+
+  result<Output = unknown>(task: string | EnqueuedTask<Output>, options?: Pick<WaitOptions, 'signal'>): Promise<Output> {
+    return this.#producer.result(task, options);
+  }
+
+  events(id: string, options?: EventOptions): AsyncGenerator<TaskEvent, void, undefined> {
+    return this.#producer.events(id, options);
+  }
+
+  plans(): Promise<PlanList> {
+    return this.#producer.billing.plans();
+  }
+}
+
+/** @throws FleetError `UNKNOWN_TASK`, with the names that are known; `INVALID_TASK_MODULE` */
+async function findDefinition(name: string, settings: Settings): Promise<AnyDefinition> {
+  const handlers = await loadTaskModules(settings, process.cwd());
+  const definitions = new Map([...BUILTIN_DEFINITIONS, ...[...handlers.values()].map(({ definition }) => definition)].map((one) => [one.name, one]));
+  const definition = definitions.get(name);
+  if (definition) return definition;
+  const known = [...definitions.keys()].sort();
+  const message = `Unknown task ${JSON.stringify(name)}. Known: ${known.join(', ')}. Set TASK_MODULES to the modules that define others.`;
+  throw new FleetError('UNKNOWN_TASK', message, { details: { name, known } });
+}
+
+/** A container may run under an id that has no name. */
+function userName(): string | undefined {
+  try {
+    return userInfo().username;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,73 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { FleetError, isFleetError } from '../../shared/errors.js';
+import type { Store } from '../../shared/store.js';
+import { STATUS_OF } from '../problem.js';
+import type { Answer } from './route.js';
+
+/** As long as a key is remembered. */
+const KEPT_MS = 24 * 3_600_000;
+/** A request that takes longer has died with its process; its key may be taken up again. */
+const BUSY_MS = 15_000;
+
+/** A request that its sender may repeat. */
+export interface KeyedRequest {
+  readonly key: string;
+  /** Whose key it is: that of another caller is another key. */
+  readonly principal: string;
+  /** As it was checked. */
+  readonly body: unknown;
+}
+
+/**
+ * Answers a request as it was answered before, else with `work` (draft-ietf-httpapi-idempotency-key-header). A request
+ * that is refused leaves its key unused. A process that dies in the middle leaves the key open for a repeat, which must do
+ * the work in a way that is harmless to do twice: see {@link idOfKey}.
+ * @throws FleetError `IDEMPOTENCY_CONFLICT`, `IDEMPOTENCY_IN_PROGRESS`
+ */
+export async function withKey({ redis, keys }: Store, { key, principal, body }: KeyedRequest, work: () => Promise<Answer>): Promise<Answer> {
+  const record = keys.idempotency(hash(principal, key));
+  const owner = randomUUID();
+  const [what, answer = ''] = await redis.claimKey(record, hash(canonical(body)), owner, BUSY_MS, KEPT_MS);
+  switch (what) {
+    case 'answered':
+      return JSON.parse(answer) as Answer;
+    case 'conflict':
+      throw new FleetError('IDEMPOTENCY_CONFLICT', 'This Idempotency-Key was used with another body.', { details: { field: 'Idempotency-Key' } });
+    case 'busy':
+      throw new FleetError('IDEMPOTENCY_IN_PROGRESS', 'Another request with this Idempotency-Key is still being answered.', { details: { field: 'Idempotency-Key' } });
+    case 'claimed':
+      break;
+  }
+  try {
+    const answered = await work();
+    await redis.settleKey(record, owner, JSON.stringify(answered));
+    return answered;
+  } catch (error) {
+    // Refused: the key was not used. Else nobody knows what was done: a repeat with this body finds out by the task's id.
+    const refused = isFleetError(error) && (STATUS_OF[error.code] ?? 500) < 500;
+    await (refused ? redis.settleKey(record, owner, '') : redis.hdel(record, 'until')).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** The id of the task that this request makes: the same for each repeat, so that none makes a second one. */
+export function idOfKey(key: string, principal: string, body: unknown): string {
+  return `key-${hash(principal, key, canonical(body)).slice(0, 40)}`;
+}
+
+function hash(...parts: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+}
+
+/** JSON with the fields of each object in order, so that their order does not count. */
+function canonical(value: unknown): string {
+  try {
+    return JSON.stringify(value, (_, part: unknown) => {
+      if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
+      return Object.fromEntries(Object.entries(part).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+    });
+  } catch (error) {
+    // What was parsed with less of a stack.
+    throw new FleetError('BAD_REQUEST', 'Bad body: it is nested too deeply.', { cause: error, details: { field: 'body' } });
+  }
+}

@@ -1,0 +1,82 @@
+import { type Request, type RequestHandler, type Response, Router } from 'express';
+import { FleetError } from '../../shared/errors.js';
+import { asUnavailable } from '../../shared/redis/connect.js';
+import { principalOf } from '../auth/principal.js';
+import { requireRole } from '../auth/require-role.js';
+import { reachRedis } from '../reach-redis.js';
+import { sendJson } from '../send-json.js';
+import { audited } from './audited.js';
+import type { ApiContext } from './context.js';
+import { readBody } from './read-body.js';
+import { readQuery } from './read-query.js';
+import type { Answer, Call, Route } from './route.js';
+import { validate } from './validate.js';
+
+/**
+ * A router of these routes: each checks the caller's role, then path, query, headers and body, then that Redis answers.
+ * HEAD is answered as GET. Another method is 405 with `Allow`, another path 404.
+ */
+export function mountRoutes(routes: readonly Route[], api: ApiContext): Router {
+  const router = Router({ caseSensitive: true, strict: true });
+  for (const path of new Set(routes.map((route) => route.path))) {
+    const some = routes.filter((route) => route.path === path);
+    const place = router.route(path.replaceAll(/\{(\w+)\}/g, ':$1'));
+    for (const route of some) place[route.method](requireRole(route.role), answerWith(route, api));
+    place.all(refuseMethod(some));
+  }
+  router.use(() => {
+    throw new FleetError('NOT_FOUND', 'There is nothing at this path.');
+  });
+  return router;
+}
+
+function answerWith(route: Route, api: ApiContext): RequestHandler {
+  return async (req, res) => {
+    const call = await checkCall(route, api, req, res);
+    await reachRedis(api.producer);
+    try {
+      const answer = await answerOf(route, call);
+      if (answer) send(res, answer);
+    } catch (error) {
+      throw asUnavailable(api.store().redis, error);
+    }
+  };
+}
+
+async function checkCall(route: Route, api: ApiContext, req: Request, res: Response): Promise<Call<unknown, unknown, unknown, unknown>> {
+  const { params, query, headers, body } = route;
+  return {
+    ...{ api, req, res, principal: principalOf(res) },
+    params: params && validate(params, { ...req.params }, 'path'),
+    // Without a schema there are no parameters, and an unknown one is refused all the same.
+    query: validate(query, readQuery(req.url), 'query'),
+    headers: headers && validate(headers, req.headers, 'header'),
+    body: body && validate(body, await readBody(req, res, api.body), 'body'),
+  };
+}
+
+async function answerOf(route: Route, call: Parameters<Route['handle']>[0]): Promise<Answer | null> {
+  const subject = route.audit?.(call);
+  if (!subject) return route.handle(call);
+  let answer: Answer | null = null;
+  await audited(call.res, subject, async () => {
+    answer = await route.handle(call);
+    return answer?.outcome ?? 'done';
+  });
+  return answer;
+}
+
+function refuseMethod(routes: readonly Route[]): RequestHandler {
+  const methods = routes.flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]));
+  const allow = [...methods, 'OPTIONS'].join(', ');
+  return (req, res) => {
+    res.setHeader('Allow', allow);
+    if (req.method !== 'OPTIONS') throw new FleetError('METHOD_NOT_ALLOWED', `This path takes ${allow}.`);
+    res.writeHead(204).end();
+  };
+}
+
+function send(res: Response, { status, body, headers = {} }: Answer): void {
+  if (body === undefined) res.writeHead(status, { 'Cache-Control': 'no-store', ...headers }).end();
+  else sendJson(res, body, { status, headers });
+}

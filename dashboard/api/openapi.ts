@@ -1,0 +1,95 @@
+import { ERROR_CODES, type ErrorCode } from '../../shared/errors.js';
+import { STATUS_OF } from '../problem.js';
+import { JsonSchemas } from './json-schemas.js';
+import type { Reply, Route } from './route.js';
+import { problem } from './schemas/problem.js';
+
+export const API_PATH = '/api/v1';
+
+/** What may go wrong in every route. */
+const ALWAYS: readonly ErrorCode[] = ['BAD_REQUEST', 'UNAUTHENTICATED', 'FORBIDDEN', 'TOO_MANY_REQUESTS', 'REDIS_UNAVAILABLE'];
+/** Where there is a body. */
+const OF_BODY: readonly ErrorCode[] = ['REQUEST_TIMEOUT', 'BODY_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'];
+
+const ABOUT = `Tasks of a fleet: add, list, stop, follow. JSON is snake_case, times are ISO 8601, absent values null.
+
+Errors are \`application/problem+json\` (RFC 9457): decide by \`code\`. Every answer has \`X-Request-Id\`. A caller that may see
+certain items only gets 404 for the tasks of others, and lists leave them out.`;
+
+export interface OpenApiDocument {
+  readonly openapi: string;
+  readonly info: { readonly title: string; readonly version: string; readonly description: string };
+  readonly security: readonly Readonly<Record<string, readonly string[]>>[];
+  readonly paths: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly components: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+}
+
+interface Response {
+  readonly description: string;
+  readonly content?: Readonly<Record<string, { readonly schema: unknown }>>;
+  readonly headers?: Readonly<Record<string, unknown>>;
+}
+
+/** The OpenAPI document of these routes. Its schemas are JSON Schema, as zod writes it: 3.1 wants no other dialect. */
+export function describeRoutes(routes: readonly Route[]): OpenApiDocument {
+  const schemas = new JsonSchemas();
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const route of routes) (paths[API_PATH + route.path] ??= {})[route.method] = operationOf(route, schemas);
+  return {
+    openapi: '3.1.0',
+    info: { title: 'taskfleet', version: '1', description: ABOUT },
+    security: [{ token: [] }],
+    paths,
+    components: {
+      securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'One of `API_TOKENS`, or a JWT.' } },
+      schemas: schemas.components,
+    },
+  };
+}
+
+function operationOf(route: Route, schemas: JsonSchemas): Record<string, unknown> {
+  const { path, operation, summary, description, role, body } = route;
+  const [, noun = ''] = path.split('/');
+  const parameters = parametersOf(route, schemas);
+  return {
+    ...{ operationId: operation, summary, tags: [noun] },
+    description: `${description ?? ''}\n\nRole: ${role}.`.trim(),
+    ...(parameters.length > 0 && { parameters }),
+    ...(body && { requestBody: { content: { 'application/json': { schema: schemas.of(body, 'input') } } } }),
+    responses: { ...Object.fromEntries(Object.entries(route.replies).map(([status, reply]) => [status, responseOf(reply, schemas)])), ...errorsOf(route, schemas) },
+  };
+}
+
+function parametersOf({ params, query, headers }: Route, schemas: JsonSchemas): Record<string, unknown>[] {
+  const places = [['path', params], ['query', query], ['header', headers]] as const;
+  return places.flatMap(([place, schema]) =>
+    (schema ? schemas.members(schema) : []).map(({ name, required, schema: { description, example, ...rest } }) => ({
+      ...{ name, in: place, required: required || place === 'path' },
+      ...(description !== undefined && { description }),
+      ...(example !== undefined && { example }),
+      schema: rest,
+    })),
+  );
+}
+
+function responseOf({ about, schema, type = 'application/json', headers = {} }: Reply, schemas: JsonSchemas): Response {
+  return {
+    description: about,
+    ...(schema && { content: { [type]: { schema: schemas.of(schema, 'output') } } }),
+    headers: Object.fromEntries(Object.entries(headers).map(([name, description]) => [name, { description, schema: { type: 'string' } }])),
+  };
+}
+
+function errorsOf({ errors, body }: Route, schemas: JsonSchemas): Record<string, Response> {
+  const byStatus = new Map<number, ErrorCode[]>();
+  for (const code of new Set([...ALWAYS, ...(body ? OF_BODY : []), ...errors])) {
+    const status = STATUS_OF[code] ?? 500;
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, codes]) => [
+      String(status),
+      { description: codes.map((code) => `\`${code}\`: ${ERROR_CODES[code]}`).join('\n\n'), content: { 'application/problem+json': { schema: schemas.of(problem, 'output') } } },
+    ]),
+  );
+}

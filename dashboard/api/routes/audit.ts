@@ -1,0 +1,37 @@
+import { z } from 'zod';
+import { FleetError } from '../../../shared/errors.js';
+import { auditToJson, isAuditCursor, readAudit } from '../../auth/audit.js';
+import { ROLES } from '../../auth/principal.js';
+import { type Route, defineRoute } from '../route.js';
+import { time, wholeText } from '../schemas/fields.js';
+
+const text = z.string().nullable();
+
+const record = z
+  .strictObject({
+    ...{ id: z.string(), at: time, request_id: text, name: text, role: z.enum(ROLES).nullable(), via: text, address: text },
+    ...{ action: z.string(), target: text, reason: text, outcome: z.enum(['allowed', 'denied']) },
+    result: z.string().meta({ description: 'What came of it, or the code of the refusal.' }),
+  })
+  .meta({ id: 'AuditRecord' });
+
+const read = defineRoute({
+  method: 'get',
+  path: '/audit',
+  role: 'admin',
+  operation: 'readAudit',
+  summary: 'Who changed what, and who was refused',
+  query: z.strictObject({
+    after: z.string().min(1).max(64).optional().meta({ description: 'The `next` of the page before.' }),
+    limit: wholeText(1, 1_000, 'How many at the most. Default 100.').optional(),
+  }),
+  replies: { 200: { about: 'A page, newest first.', schema: z.strictObject({ records: z.array(record), next: text }).meta({ id: 'AuditPage' }) } },
+  errors: ['INVALID_OPTION'],
+  handle: async ({ api, query: { after = null, limit = 100 } }) => {
+    if (after !== null && !isAuditCursor(after)) throw new FleetError('INVALID_OPTION', 'Bad after: expected the `next` of a page.', { details: { field: 'after' } });
+    const { records, next } = await readAudit(api.store(), { after, limit });
+    return { status: 200, body: { records: records.map(auditToJson), next } };
+  },
+});
+
+export const auditRoutes: readonly Route[] = [read];

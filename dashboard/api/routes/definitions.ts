@@ -1,0 +1,53 @@
+import { z } from 'zod';
+import type { AnyDefinition } from '../../../shared/task/definition.js';
+import { type Route, defineRoute } from '../route.js';
+
+const definitions = z
+  .strictObject({
+    definitions: z.array(
+      z.strictObject({
+        name: z.string(),
+        queue: z.string(),
+        input: z.record(z.string(), z.unknown()).meta({ description: 'JSON Schema of the input; `{}` where it cannot be told.' }),
+        attempts: z.int().min(1),
+        timeout_ms: z.number().nullable(),
+      }),
+    ),
+  })
+  .meta({ id: 'Definitions' });
+
+const list = defineRoute({
+  method: 'get',
+  path: '/definitions',
+  role: 'viewer',
+  operation: 'listDefinitions',
+  summary: 'What can be enqueued here',
+  replies: { 200: { about: 'By name.', schema: definitions } },
+  handle: ({ api }) => Promise.resolve({ status: 200, body: { definitions: api.definitions.list().map(definitionToJson) } }),
+});
+
+function definitionToJson(definition: AnyDefinition): Record<string, unknown> {
+  const { name, queue, retry, timeoutMs } = definition;
+  return { name, queue, input: inputSchemaOf(definition), attempts: retry.attempts, timeout_ms: timeoutMs };
+}
+
+const schemas = new WeakMap<AnyDefinition, Record<string, unknown>>();
+
+function inputSchemaOf(definition: AnyDefinition): Record<string, unknown> {
+  const known = schemas.get(definition);
+  if (known) return known;
+  const made = toJsonSchema(definition.input);
+  schemas.set(definition, made);
+  return made;
+}
+
+/** A schema of a service's own may be of another version, or have what JSON Schema does not know. */
+function toJsonSchema(schema: z.ZodType): Record<string, unknown> {
+  try {
+    return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  } catch {
+    return {};
+  }
+}
+
+export const definitionRoutes: readonly Route[] = [list];

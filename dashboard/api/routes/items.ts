@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { receiptToJson } from '../../../producer/index.js';
+import { type Principal, seesItem } from '../../auth/principal.js';
+import { checkMayStop } from '../access.js';
+import { type Route, defineRoute } from '../route.js';
+import { item, reason, wholeText } from '../schemas/fields.js';
+import { receipt, taskPage } from '../schemas/task.js';
+import { pageOf } from '../task-page.js';
+
+const byItem = z.strictObject({ item });
+
+/** How many tasks a stop was for: an item that the caller may not see has none. */
+const receipts = z.strictObject({ dry_run: z.boolean(), receipts: z.array(receipt) }).meta({
+  id: 'Receipts',
+  description: 'One for each live task of the item, and for what their handlers had enqueued. None for an item without live tasks.',
+});
+
+const list = defineRoute({
+  method: 'get',
+  path: '/items/{item}/tasks',
+  role: 'viewer',
+  operation: 'listTasksOfItem',
+  summary: "An item's live tasks, newest first",
+  description: 'Slashes in the item are sent encoded, as `%2F`.',
+  params: byItem,
+  query: z.strictObject({
+    after: z.string().min(1).max(200).optional().meta({ description: 'The `next` of the page before.' }),
+    limit: wholeText(1, 1_000, 'How many at the most. Default 100.').optional(),
+  }),
+  replies: { 200: { about: 'A page.', schema: taskPage } },
+  errors: ['INVALID_ITEM', 'INVALID_OPTION'],
+  handle: async ({ api, principal, params, query }) => {
+    const body = seesItem(principal, params.item) ? await pageOf(api.producer, principal, { ...query, item: params.item }) : { tasks: [], next: null };
+    return { status: 200, body };
+  },
+});
+
+const stop = defineRoute({
+  method: 'post',
+  path: '/items/{item}/stop',
+  role: 'submitter',
+  operation: 'stopItem',
+  summary: 'Stop every live task of an item, or say which that would be',
+  params: byItem,
+  query: z.strictObject({ wait_ms: wholeText(0, 60_000, 'How long to wait for the end of what runs, in ms. Default 0.').optional() }),
+  body: z.strictObject({
+    reason: reason.optional(),
+    dry_run: z.boolean().optional().meta({ description: 'Say which tasks would be stopped, and stop none. Default false.' }),
+  }),
+  replies: {
+    200: { about: 'Settled: every task is cancelled or had ended; or this was a dry run.', schema: receipts },
+    202: { about: 'Requested: some stops hold, and were not settled within the wait.', schema: receipts },
+  },
+  errors: ['INVALID_ITEM'],
+  audit: ({ params, body }) => ({ action: body.dry_run ? 'item.stop (dry run)' : 'item.stop', target: params.item, reason: body.reason ?? null }),
+  handle: async ({ api, principal, params, query, body }) => {
+    const dryRun = body.dry_run ?? false;
+    const told = mayStop(principal, params.item) ? await api.producer.stopItem(params.item, { reason: body.reason, by: principal.name, waitMs: query.wait_ms, dryRun }) : [];
+    const open = !dryRun && told.some(({ outcome }) => outcome === 'requested');
+    return { status: open ? 202 : 200, body: { dry_run: dryRun, receipts: told.map(receiptToJson) }, outcome: `${told.length} tasks` };
+  },
+});
+
+/** False for an item that it may not see: to this caller, it has no tasks. @throws FleetError `FORBIDDEN` */
+function mayStop(principal: Principal, name: string): boolean {
+  if (!seesItem(principal, name)) return false;
+  checkMayStop(principal, name);
+  return true;
+}
+
+export const itemRoutes: readonly Route[] = [list, stop];

@@ -1,0 +1,33 @@
+import { z } from 'zod';
+import { FleetError } from '../../../shared/errors.js';
+import { readHistory } from '../../metrics/history.js';
+import { type Route, defineRoute } from '../route.js';
+import { time, wholeText } from '../schemas/fields.js';
+
+const count = z.int().min(0);
+const ms = z.number().min(0).nullable();
+
+const stats = z
+  .strictObject({
+    minutes: z.array(z.strictObject({ at: time, completed: count, failed: count, cancelled: count, stop_p50_ms: ms, stop_p99_ms: ms })),
+  })
+  .meta({ id: 'Stats', description: 'One entry a minute, oldest first; the last one is under way. Stop times are from the record of a stop to the end of its task.' });
+
+export type Stats = z.output<typeof stats>;
+
+const read = defineRoute({
+  method: 'get',
+  path: '/stats',
+  role: 'viewer',
+  operation: 'readStats',
+  summary: 'What ended in the last minutes, and how long stops took',
+  description: 'Of all tasks, so only for callers that may see all items.',
+  query: z.strictObject({ minutes: wholeText(1, 120, 'How many minutes. Default 60.').optional() }),
+  replies: { 200: { about: 'The last minutes.', schema: stats } },
+  handle: async ({ api, principal, query }) => {
+    if (principal.items !== null) throw new FleetError('FORBIDDEN', 'Figures are of all tasks, and this caller may see certain items only.');
+    return { status: 200, body: { minutes: await readHistory(api.store(), query.minutes ?? 60) } };
+  },
+});
+
+export const statsRoutes: readonly Route[] = [read];

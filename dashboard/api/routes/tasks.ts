@@ -1,0 +1,130 @@
+import { z } from 'zod';
+import type { EnqueueOptions, EnqueuedTask } from '../../../producer/index.js';
+import { receiptToJson, taskToJson } from '../../../producer/index.js';
+import { FleetError } from '../../../shared/errors.js';
+import { type Principal, seesItem } from '../../auth/principal.js';
+import { checkMayStop, checkMayUseItem, noTask, seen } from '../access.js';
+import { idOfKey, withKey } from '../idempotency.js';
+import { type Answer, type Route, defineRoute } from '../route.js';
+import { enqueueBody, idempotencyHeaders } from '../schemas/enqueue.js';
+import { item, knownId, name, reason, wholeText } from '../schemas/fields.js';
+import { enqueued, receipt, task, taskPage, taskState } from '../schemas/task.js';
+import { pageOf } from '../task-page.js';
+
+const byId = z.strictObject({ id: knownId });
+
+const enqueue = defineRoute({
+  method: 'post',
+  path: '/tasks',
+  role: 'submitter',
+  operation: 'enqueueTask',
+  summary: 'Add a task',
+  description: 'Only tasks that `GET /definitions` lists. With `Idempotency-Key` it is safe to send again what had no answer: the same key and body gives the same task.',
+  headers: idempotencyHeaders,
+  body: enqueueBody,
+  replies: { 202: { about: 'Added, or there already.', schema: enqueued, headers: { Location: 'Where the task is.' } } },
+  errors: ['UNKNOWN_TASK', 'INVALID_ID', 'INVALID_ITEM', 'INVALID_INPUT', 'INVALID_OPTION', 'INPUT_TOO_LARGE', 'ITEM_BUSY', 'IDEMPOTENCY_CONFLICT', 'IDEMPOTENCY_IN_PROGRESS'],
+  audit: ({ body }) => ({ action: 'task.enqueue', target: body.id ?? body.item ?? body.name }),
+  handle: async ({ api, principal, headers, body, req }) => {
+    const { name: taskName, input = {}, item: itemOfTask, id, delay, priority, deadline, on_busy: onBusy } = body;
+    const definition = api.definitions.find(taskName);
+    checkMayUseItem(principal, itemOfTask ?? null);
+    if (onBusy === 'stop-previous') checkMayStop(principal, itemOfTask ?? null);
+    const add = async (options: EnqueueOptions): Promise<Answer> => {
+      const added = await api.producer.enqueue(definition, input, { ...options, item: itemOfTask, delay, priority, deadline: deadline === undefined ? undefined : new Date(deadline), onBusy });
+      return answerTo(principal, added, req.baseUrl);
+    };
+    const key = headers['idempotency-key'];
+    if (key === undefined) return add({ id });
+    return withKey(api.store(), { key, principal: principal.name, body }, () => add({ id: id ?? idOfKey(key, principal.name, body) }));
+  },
+});
+
+function answerTo(principal: Principal, { id, name: taskName, queue, item: itemOfTask, duplicate, superseded }: EnqueuedTask, baseUrl: string): Answer {
+  // An id that somebody else's task has: what that is, and whose, is not this caller's business.
+  if (!seesItem(principal, itemOfTask)) throw new FleetError('FORBIDDEN', `${principal.name} may not use this id.`, { details: { field: 'id' } });
+  return {
+    status: 202,
+    headers: { Location: `${baseUrl}/tasks/${encodeURIComponent(id)}` },
+    body: { id, name: taskName, queue, item: itemOfTask, duplicate, superseded },
+    outcome: duplicate ? `${id} was there` : id,
+  };
+}
+
+const list = defineRoute({
+  method: 'get',
+  path: '/tasks',
+  role: 'viewer',
+  operation: 'listTasks',
+  summary: 'List tasks, newest first',
+  description: 'Live tasks, or with `state` those in one state; ended ones are listed only by theirs, for as long as they are kept.',
+  query: z.strictObject({
+    item: item.optional(),
+    state: taskState.optional(),
+    name: name.optional(),
+    queue: name.optional(),
+    after: z.string().min(1).max(200).optional().meta({ description: 'The `next` of the page before.' }),
+    limit: wholeText(1, 1_000, 'How many at the most. Default 100.').optional(),
+  }),
+  replies: { 200: { about: 'A page.', schema: taskPage } },
+  errors: ['INVALID_ITEM', 'INVALID_OPTION'],
+  handle: async ({ api, principal, query }) => ({ status: 200, body: await pageOf(api.producer, principal, query) }),
+});
+
+const get = defineRoute({
+  method: 'get',
+  path: '/tasks/{id}',
+  role: 'viewer',
+  operation: 'getTask',
+  summary: 'A task, live or ended and still kept',
+  params: byId,
+  replies: { 200: { about: 'The task.', schema: task } },
+  errors: ['INVALID_ID', 'TASK_NOT_FOUND'],
+  handle: async ({ api, principal, params: { id } }) => ({ status: 200, body: taskToJson(seen(principal, id, await api.producer.get(id))) }),
+});
+
+const stop = defineRoute({
+  method: 'post',
+  path: '/tasks/{id}/stop',
+  role: 'submitter',
+  operation: 'stopTask',
+  summary: 'Stop a task, wherever it is',
+  description: 'The stop is durable once this answers. What was waiting is cancelled by then; for what runs give `wait_ms`. Needs the role operator, or an item of its own that a submitter may see by pattern.',
+  params: byId,
+  query: z.strictObject({ wait_ms: wholeText(0, 60_000, 'How long to wait for the end of what runs, in ms. Default 0.').optional() }),
+  body: z.strictObject({ reason: reason.optional() }),
+  replies: {
+    200: { about: 'Settled: the task is cancelled.', schema: receipt },
+    202: { about: 'Requested: the stop holds, and was not settled within the wait.', schema: receipt },
+  },
+  errors: ['INVALID_ID', 'TASK_NOT_FOUND', 'TASK_FINISHED'],
+  audit: ({ params, body }) => ({ action: 'task.stop', target: params.id, reason: body.reason ?? null }),
+  handle: async ({ api, principal, params: { id }, query, body }) => {
+    checkMayStop(principal, seen(principal, id, await api.producer.get(id)).item);
+    const told = await api.producer.stop(id, { reason: body.reason, by: principal.name, waitMs: query.wait_ms });
+    const { outcome } = told;
+    if (outcome === 'not_found') throw noTask(id);
+    if (outcome === 'finished') throw new FleetError('TASK_FINISHED', `Task ${id} had already ${told.endedAs ?? 'ended'}.`, { details: { receipt: receiptToJson(told) } });
+    return { status: outcome === 'cancelled' ? 200 : 202, body: receiptToJson(told), outcome };
+  },
+});
+
+const retry = defineRoute({
+  method: 'post',
+  path: '/tasks/{id}/retry',
+  role: 'operator',
+  operation: 'retryTask',
+  summary: 'Bring back a task that failed or was cancelled',
+  params: byId,
+  body: z.strictObject({}),
+  replies: { 200: { about: 'The task, as it is now.', schema: task } },
+  errors: ['INVALID_ID', 'TASK_NOT_FOUND', 'TASK_NOT_RETRYABLE'],
+  audit: ({ params }) => ({ action: 'task.retry', target: params.id }),
+  handle: async ({ api, principal, params: { id } }) => {
+    seen(principal, id, await api.producer.get(id));
+    const retried = await api.producer.retry(id);
+    return { status: 200, body: taskToJson(retried), outcome: retried.state };
+  },
+});
+
+export const taskRoutes: readonly Route[] = [enqueue, list, get, stop, retry];

@@ -1,0 +1,21 @@
+import type { z } from 'zod';
+import { type ErrorCode, FleetError } from '../../shared/errors.js';
+import { fieldErrorsOf } from '../../shared/task/definition.js';
+import { shorten } from '../problem-members.js';
+
+/** Where something of a request was. */
+type Part = 'path' | 'query' | 'header' | 'body';
+
+/**
+ * What a schema makes of a part of a request.
+ * @throws FleetError `BAD_REQUEST`, or the code that the schema gives the problem, naming each field
+ */
+export function validate<Schema extends z.ZodType>(schema: Schema, value: unknown, part: Part): z.output<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const errors = fieldErrorsOf(parsed.error).map(({ field, message }) => ({ field: field || part, message: `${message}.` }));
+  const [issue] = parsed.error.issues;
+  const code = issue?.code === 'custom' ? (issue.params?.['code'] as ErrorCode | undefined) : undefined;
+  const [first] = errors;
+  throw new FleetError(code ?? 'BAD_REQUEST', `Bad ${shorten(first?.field ?? part)}: ${first?.message ?? 'not understood.'}`, { details: { errors } });
+}

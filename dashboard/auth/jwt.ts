@@ -1,0 +1,123 @@
+import { type JWTPayload, type JWTVerifyGetKey, type JWTVerifyOptions, createRemoteJWKSet, errors, jwtVerify } from 'jose';
+import { FleetError } from '../../shared/errors.js';
+import { problemOfItem } from '../../shared/keys.js';
+import type { Settings } from '../../shared/settings.js';
+import { ROLES, type Role } from './principal.js';
+
+export type JwtSettings = Pick<Settings, 'jwtIssuer' | 'jwtAudience' | 'jwtJwksUrl' | 'jwtSecret' | 'jwtAlgorithms' | 'jwtRoleClaim' | 'jwtItemsClaim'>;
+
+/** What a JWT says of its bearer. */
+export interface JwtClaims {
+  readonly name: string;
+  readonly role: Role;
+  readonly items: readonly string[] | null;
+  /** In ms. */
+  readonly expiresAt: number;
+}
+
+const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'];
+const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
+const CLOCK_TOLERANCE_S = 5;
+const JWKS_TIMEOUT_MS = 1_500;
+/** After a failure the keys are not asked for again for so long: whoever sends nonsense must not make the issuer work. */
+const JWKS_PAUSE_MS = 2_000;
+const SHAPE = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+const MAX_NAME_LENGTH = 128;
+
+/** Checks JWTs of one issuer. */
+export class JwtVerifier {
+  readonly issuer: string;
+  readonly #keys: JWTVerifyGetKey | Uint8Array;
+  readonly #options: JWTVerifyOptions;
+  readonly #roleClaim: string;
+  readonly #itemsClaim: string;
+
+  constructor({ jwtIssuer, jwtAudience, jwtJwksUrl, jwtSecret, jwtAlgorithms, jwtRoleClaim, jwtItemsClaim }: JwtSettings) {
+    this.issuer = jwtIssuer as string;
+    this.#keys = jwtSecret === null ? fetchedKeys(new URL(jwtJwksUrl as string)) : new TextEncoder().encode(jwtSecret);
+    const algorithms = jwtAlgorithms.length > 0 ? [...jwtAlgorithms] : jwtSecret === null ? ['RS256', 'ES256', 'EdDSA'] : ['HS256'];
+    this.#options = { issuer: this.issuer, audience: jwtAudience as string, algorithms, requiredClaims: ['exp', 'sub'], clockTolerance: CLOCK_TOLERANCE_S };
+    this.#roleClaim = jwtRoleClaim;
+    this.#itemsClaim = jwtItemsClaim;
+  }
+
+  /**
+   * What a JWT says; null if it is none, or is not to be trusted.
+   * @throws FleetError `FORBIDDEN` for a good one whose role or items mean nothing here; `KEYS_UNAVAILABLE`
+   */
+  async verify(token: string): Promise<JwtClaims | null> {
+    if (!SHAPE.test(token)) return null;
+    const payload = await this.#payloadOf(token);
+    return payload && this.#claimsOf(payload);
+  }
+
+  async #payloadOf(token: string): Promise<JWTPayload | null> {
+    try {
+      const keys = this.#keys;
+      const { payload } = keys instanceof Uint8Array ? await jwtVerify(token, keys, this.#options) : await jwtVerify(token, keys, this.#options);
+      return payload;
+    } catch (error) {
+      if (error instanceof FleetError) throw error;
+      // Whatever else it is, the token was not verified: a key that the token names and that does not fit it, say.
+      return null;
+    }
+  }
+
+  #claimsOf(payload: JWTPayload): JwtClaims | null {
+    const { sub: name, exp } = payload;
+    if (typeof name !== 'string' || name.length > MAX_NAME_LENGTH || problemOfItem(name) !== null || exp === undefined) return null;
+    const claim = (claimName: string): unknown => (Object.hasOwn(payload, claimName) ? payload[claimName] : undefined);
+    return { name, role: roleOf(claim(this.#roleClaim)), items: itemsOf(claim(this.#itemsClaim)), expiresAt: exp * 1_000 };
+  }
+}
+
+/** The verifier, or null if no JWTs are configured. What is wrong goes to `problems`. */
+export function readJwt(settings: JwtSettings, problems: string[]): JwtVerifier | null {
+  const { jwtIssuer, jwtAudience, jwtJwksUrl, jwtSecret, jwtAlgorithms } = settings;
+  if (jwtIssuer === null && jwtAudience === null && jwtJwksUrl === null && jwtSecret === null) return null;
+  const before = problems.length;
+  if (jwtIssuer === null) problems.push('API_JWT_ISSUER: expected an issuer, since other settings of JWTs are there; got nothing');
+  if (jwtAudience === null) problems.push('API_JWT_AUDIENCE: expected an audience, since other settings of JWTs are there; got nothing');
+  if ((jwtJwksUrl === null) === (jwtSecret === null)) {
+    problems.push(`API_JWT_JWKS_URL, API_JWT_SECRET: expected one of them, got ${jwtSecret === null ? 'neither' : 'both'}`);
+  }
+  const allowed = jwtSecret === null ? ASYMMETRIC : SYMMETRIC;
+  for (const name of jwtAlgorithms) {
+    if (!allowed.includes(name)) problems.push(`API_JWT_ALGORITHMS: expected some of ${allowed.join(', ')} ${jwtSecret === null ? 'with keys of a URL' : 'with a secret'}, got ${JSON.stringify(name)}`);
+  }
+  return problems.length === before ? new JwtVerifier(settings) : null;
+}
+
+/** The issuer's keys, kept for ten minutes; a key that is not among them makes it ask again, every 30 s at most. */
+function fetchedKeys(url: URL): JWTVerifyGetKey {
+  const remote = createRemoteJWKSet(url, { timeoutDuration: JWKS_TIMEOUT_MS, cooldownDuration: 30_000, cacheMaxAge: 600_000 });
+  let failed: { readonly at: number; readonly error: FleetError } | null = null;
+  return async (header, token) => {
+    if (failed !== null && performance.now() - failed.at < JWKS_PAUSE_MS) throw failed.error;
+    try {
+      return await remote(header, token);
+    } catch (error) {
+      if (isAboutTheToken(error)) throw error;
+      failed = { at: performance.now(), error: new FleetError('KEYS_UNAVAILABLE', 'The keys of the issuer of JWTs cannot be fetched.', { cause: error }) };
+      throw failed.error;
+    }
+  };
+}
+
+function isAboutTheToken(error: unknown): boolean {
+  return [errors.JWKSNoMatchingKey, errors.JWKSMultipleMatchingKeys, errors.JOSENotSupported].some((kind) => error instanceof kind);
+}
+
+function roleOf(claim: unknown): Role {
+  const role = ROLES.find((each) => each === claim);
+  if (role) return role;
+  throw new FleetError('FORBIDDEN', `This JWT has no role that is known here: expected one of ${ROLES.join(', ')}.`);
+}
+
+/** A list of patterns, or one; without the claim everything, with an empty list nothing. */
+function itemsOf(claim: unknown): readonly string[] | null {
+  if (claim === undefined) return null;
+  const patterns: unknown[] = Array.isArray(claim) ? claim : [claim];
+  if (patterns.every((pattern) => problemOfItem(pattern) === null)) return patterns as string[];
+  throw new FleetError('FORBIDDEN', 'This JWT has no item patterns that are understood here: expected a list of strings.');
+}

@@ -1,0 +1,51 @@
+import { createHash } from 'node:crypto';
+import { RedisStore } from 'rate-limit-redis';
+import type { Producer } from '../../producer/index.js';
+import { storeOf } from '../../producer/store-of.js';
+import { FleetError } from '../../shared/errors.js';
+import { within } from '../within.js';
+
+/** With a Redis that hangs, a request is to be answered within two seconds all the same. */
+const LIMIT_MS = 250;
+
+/**
+ * Counts in Redis, over the producer's connection. rate-limit-redis loads its scripts once, when it is made, and never again if
+ * that failed; here they are sent along whenever Redis does not know them.
+ */
+export class LimitStore extends RedisStore {
+  constructor(producer: Producer, name: string) {
+    const scripts = new Map<string, string>();
+    const call = async (command: readonly string[]): Promise<unknown> => {
+      const [verb = '', ...args] = command;
+      if (verb === 'SCRIPT') return keepScript(scripts, args[1] ?? '');
+      const { redis } = storeOf(producer);
+      // A connection that is on its way is waited for: nobody slips in uncounted after a start.
+      if (redis.status !== 'ready') await producer.ping();
+      try {
+        return await redis.call(verb, ...args);
+      } catch (error) {
+        const [sha = '', ...rest] = args;
+        if (verb !== 'EVALSHA' || !(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+        return redis.call('EVAL', scripts.get(sha) ?? '', ...rest);
+      }
+    };
+    super({ prefix: '', sendCommand: async (...command) => (await within(LIMIT_MS, call(command), late)) as string });
+    this.#prefix = () => storeOf(producer).keys.limits(name);
+  }
+
+  readonly #prefix: () => string;
+
+  override prefixKey(key: string): string {
+    return `${this.#prefix()}:${key}`;
+  }
+}
+
+function keepScript(scripts: Map<string, string>, script: string): string {
+  const sha = createHash('sha1').update(script).digest('hex');
+  scripts.set(sha, script);
+  return sha;
+}
+
+function late(): FleetError {
+  return new FleetError('REDIS_UNAVAILABLE', `Redis did not answer within ${LIMIT_MS} ms.`);
+}

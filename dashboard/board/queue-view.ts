@@ -1,0 +1,109 @@
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
+import type { AppJobScheduler, JobStatus, QueueAdapterOptions, QueueWorker } from '@bull-board/api/typings/app';
+import type { Job } from 'bullmq';
+import type { Store } from '../../shared/store.js';
+import type { TaskView } from '../../shared/task/view.js';
+import { type Principal, hasRole } from '../auth/principal.js';
+
+export interface QueueViewOptions {
+  readonly store: Store;
+  readonly principal: Principal;
+  /** Where the dashboard is mounted. */
+  readonly root: string;
+}
+
+/** With one that is missing in the type of the constructor. */
+type Options = Partial<QueueAdapterOptions> & { readonly allowCompletedRetries: boolean };
+
+/** What a viewer sees in place of a task's input, which may be anything: a user's words, a key. */
+export const HIDDEN = 'Shown to operators only';
+const CANCELLED = '■ cancelled · ';
+const STOPPING = '■ stopping · ';
+const PAGE = 200;
+
+/**
+ * A queue as one caller sees it on the board: made for each request, over the producer's own connection. Its writes are
+ * not its own: see rules.ts.
+ */
+export class QueueView extends BullMQAdapter {
+  readonly #store: Store;
+  readonly #name: string;
+  readonly #seesInput: boolean;
+  /** By id; of the jobs that were read for this request. */
+  readonly #tasks = new Map<string, TaskView>();
+
+  constructor(name: string, { store, principal, root }: QueueViewOptions) {
+    const isOperator = hasRole(principal, 'operator');
+    const options: Options = {
+      // The page then offers no writes. They are refused anyhow.
+      readOnlyMode: !isOperator,
+      allowCompletedRetries: false,
+      externalJobUrl: ({ id, finishedOn }) => ({
+        displayText: finishedOn || !isOperator ? 'Open its task page' : 'Stop it on its task page',
+        href: `${root}/tasks/${encodeURIComponent(String(id))}`,
+      }),
+    };
+    super(store.queues.get(name), options);
+    this.#store = store;
+    this.#name = name;
+    this.#seesInput = isOperator;
+    if (!this.#seesInput) this.setFormatter('data', () => HIDDEN);
+    this.setFormatter('name', ({ id, name: jobName }: { id: string; name: string }) => this.#mark(id) + jobName);
+  }
+
+  override async getJob(id: string): Promise<Job | undefined> {
+    const job = await super.getJob(id);
+    await this.#read(job ? [job] : []);
+    return job;
+  }
+
+  override async getJobs(statuses: JobStatus[], start = 0, end = -1): Promise<Job[]> {
+    const last = end < 0 ? start + PAGE - 1 : Math.min(end, start + PAGE - 1);
+    const jobs = await super.getJobs(statuses, start, last);
+    await this.#read(jobs);
+    return jobs;
+  }
+
+  /** By their heartbeats: BullMQ would ask Redis for all of its connections, for each queue. */
+  override async getWorkers(): Promise<QueueWorker[]> {
+    const { redis, keys } = this.#store;
+    const ids = await redis.zrange(keys.workers, '0', '-1');
+    const beats = await Promise.all(ids.map((id) => redis.hmget(keys.worker(id), 'queues', 'host', 'pid', 'started_at')));
+    return beats.flatMap(([queues, host, pid, startedAt], index) => {
+      if (!queues || !isListed(queues, this.#name)) return [];
+      const id = ids[index] as string;
+      return [{ id, name: id, addr: `${host}, process ${pid}`, age: Math.round((Date.now() - Number(startedAt)) / 1_000) }];
+    });
+  }
+
+  override async getJobSchedulers(): Promise<Omit<AppJobScheduler, 'queueName'>[]> {
+    const schedulers = await super.getJobSchedulers();
+    if (this.#seesInput) return schedulers;
+    return schedulers.map(({ template, ...rest }) => ({ ...rest, ...(template && { template: { ...template, data: HIDDEN } }) }));
+  }
+
+  async #read(jobs: readonly Job[]): Promise<void> {
+    await this.#store.reader.readOn(this.#name, jobs.map((job) => String(job.id)), this.#tasks);
+    // What bars a cancelled job from coming back would be shown as a failure that is yet to come.
+    for (const job of jobs) if (this.#tasks.get(String(job.id))?.state === 'cancelled') Reflect.deleteProperty(job, 'deferredFailure');
+  }
+
+  #mark(id: string): string {
+    const state = this.#tasks.get(id)?.state;
+    return state === 'cancelled' ? CANCELLED : state === 'stopping' ? STOPPING : '';
+  }
+}
+
+/** A job's name as it is, for one that the page took from what it was shown. */
+export function unmarked(name: string): string {
+  return [CANCELLED, STOPPING].reduce((text, mark) => (text.startsWith(mark) ? text.slice(mark.length) : text), name);
+}
+
+function isListed(json: string, name: string): boolean {
+  try {
+    const list: unknown = JSON.parse(json);
+    return Array.isArray(list) && list.includes(name);
+  } catch {
+    return false;
+  }
+}

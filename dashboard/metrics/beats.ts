@@ -1,0 +1,47 @@
+import type { Store } from '../../shared/store.js';
+
+/** A worker by its last heartbeat. */
+export interface Beat {
+  readonly slots: number;
+  readonly running: number;
+  readonly zombies: number;
+  readonly draining: boolean;
+  readonly subscribed: boolean;
+  /** In ms since the epoch. */
+  readonly startedAt: number;
+}
+
+export interface Beats {
+  readonly alive: readonly Beat[];
+  /** Workers that fell silent within the last hour, without a farewell. */
+  readonly silent: number;
+}
+
+const FIELDS = ['slots', 'running', 'zombies', 'draining', 'subscribed', 'started_at', 'beat_at'] as const;
+
+export async function readBeats({ redis, keys }: Store): Promise<Beats> {
+  const ids = await redis.zrange(keys.workers, '0', '-1');
+  const rows = await Promise.all(ids.map((id) => redis.hmget(keys.worker(id), ...FIELDS)));
+  const alive = rows.filter(([slots]) => slots !== null).map(beatOf);
+  return { alive, silent: ids.length - alive.length };
+}
+
+function beatOf([slots, running, zombies, draining, subscribed, startedAt]: readonly (string | null | undefined)[]): Beat {
+  return {
+    slots: Number(slots),
+    running: lengthOf(running ?? '[]'),
+    zombies: Number(zombies ?? 0),
+    draining: draining === '1',
+    subscribed: subscribed === '1',
+    startedAt: Number(startedAt ?? 0),
+  };
+}
+
+function lengthOf(json: string): number {
+  try {
+    const list: unknown = JSON.parse(json);
+    return Array.isArray(list) ? list.length : 0;
+  } catch {
+    return 0;
+  }
+}

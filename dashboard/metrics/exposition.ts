@@ -1,0 +1,39 @@
+import { type Metric, Registry } from 'prom-client';
+import { METRICS, type MetricName } from './catalogue.js';
+
+type Labels = Readonly<Record<string, string>>;
+
+export interface Sample {
+  readonly metric: MetricName;
+  readonly labels: Labels;
+  readonly value: number;
+  /** Of a histogram: which of its series it belongs to. */
+  readonly series?: 'bucket' | 'sum' | 'count';
+}
+
+export const CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
+
+export function sample(metric: MetricName, value: number, labels: Labels = {}): Sample {
+  return { metric, labels, value };
+}
+
+/**
+ * Samples as text for Prometheus. The registry is made for the one answer: what it shows is not counted in this process,
+ * and two answers at once must not mix.
+ */
+export function formatSamples(samples: readonly Sample[]): Promise<string> {
+  const registry = new Registry();
+  const byMetric = new Map<MetricName, Sample[]>();
+  for (const one of samples) {
+    const some = byMetric.get(one.metric);
+    if (some) some.push(one);
+    else byMetric.set(one.metric, [one]);
+  }
+  for (const [name, { type, help }] of Object.entries(METRICS)) {
+    const values = (byMetric.get(name as MetricName) ?? []).map(({ labels, value, series }) => ({ labels, value, ...(series && { metricName: `${name}_${series}` }) }));
+    // All that a registry asks of a metric.
+    const metric = { name, get: () => Promise.resolve({ name, type, help, values, aggregator: 'sum' }) };
+    registry.registerMetric(metric as unknown as Metric);
+  }
+  return registry.metrics();
+}

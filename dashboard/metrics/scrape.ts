@@ -1,0 +1,81 @@
+import type { Producer } from '../../producer/index.js';
+import { storeOf } from '../../producer/store-of.js';
+import { FleetError, messageOf } from '../../shared/errors.js';
+import type { Logger } from '../../shared/logger.js';
+import type { Store } from '../../shared/store.js';
+import { reachRedis } from '../reach-redis.js';
+import { within } from '../within.js';
+import { countSamples } from './count-samples.js';
+import { type Sample, formatSamples, sample } from './exposition.js';
+import { processMetrics } from './process-metrics.js';
+import { queueSamples } from './queue-samples.js';
+import { memorySamples } from './redis-memory.js';
+import { scheduleSamples } from './schedule-samples.js';
+import { workerSamples } from './worker-samples.js';
+
+/** Of two seconds, with room to know who asks, and to answer. */
+const LIMIT_MS = 1_500;
+
+type Part = (store: Store, producer: Producer) => Promise<Sample[]>;
+
+/** What is read from Redis. Each part may fail on its own. */
+const PARTS: Readonly<Record<string, Part>> = {
+  counts: countSamples,
+  queues: queueSamples,
+  workers: workerSamples,
+  schedules: (store, producer) => scheduleSamples(producer, store),
+  memory: memorySamples,
+};
+
+/** Makes the page for Prometheus. Whoever asks while it is being made gets the same one. */
+export class Scrape {
+  readonly #producer: Producer;
+  readonly #logger: Logger;
+  #making: Promise<string> | null = null;
+
+  constructor(producer: Producer, logger: Logger) {
+    this.#producer = producer;
+    this.#logger = logger;
+  }
+
+  page(): Promise<string> {
+    this.#making ??= this.#make().finally(() => {
+      this.#making = null;
+    });
+    return this.#making;
+  }
+
+  async #make(): Promise<string> {
+    const startedAt = performance.now();
+    const read = await this.#readInTime();
+    const seconds = (performance.now() - startedAt) / 1_000;
+    const samples = [...(read ?? []), sample('taskfleet_redis_up', read === null ? 0 : 1), sample('taskfleet_scrape_duration_seconds', seconds)];
+    return `${await formatSamples(samples)}\n${await processMetrics()}`;
+  }
+
+  /** Null if Redis is away, or too slow. */
+  async #readInTime(): Promise<Sample[] | null> {
+    try {
+      return await within(LIMIT_MS, this.#read(), () => new FleetError('REDIS_UNAVAILABLE', `Redis did not answer within ${LIMIT_MS} ms.`));
+    } catch (error) {
+      this.#logger.debug({ error: messageOf(error) }, 'The metrics of the fleet could not be read');
+      return null;
+    }
+  }
+
+  async #read(): Promise<Sample[]> {
+    await reachRedis(this.#producer);
+    const store = storeOf(this.#producer);
+    const parts = await Promise.all(Object.entries(PARTS).map(([name, part]) => this.#readPart(name, part(store, this.#producer))));
+    return parts.flat();
+  }
+
+  async #readPart(part: string, reading: Promise<Sample[]>): Promise<Sample[]> {
+    try {
+      return [...(await reading), sample('taskfleet_scrape_part_ok', 1, { part })];
+    } catch (error) {
+      this.#logger.warn({ part, error: messageOf(error) }, 'A part of the metrics could not be read');
+      return [sample('taskfleet_scrape_part_ok', 0, { part })];
+    }
+  }
+}

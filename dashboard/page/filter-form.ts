@@ -1,0 +1,85 @@
+import { ApiError, ROOT, read, taskPath } from './api.js';
+import type { Task, TaskState } from './api-types.js';
+import { byId, element, showProblem } from './element.js';
+import { LIMITS, type ListQuery, STATES, listSearch } from './list-query.js';
+
+interface Definitions {
+  readonly definitions: readonly { readonly name: string }[];
+}
+
+/** The filters of the list, and the search for a task by its id. */
+export class FilterForm {
+  readonly #item = byId('filter-item', HTMLInputElement);
+  readonly #state = byId('filter-state', HTMLSelectElement);
+  readonly #name = byId('filter-name', HTMLInputElement);
+  readonly #limit = byId('filter-limit', HTMLSelectElement);
+  readonly #id = byId('find-id', HTMLInputElement);
+
+  constructor(query: ListQuery, onChange: (query: ListQuery) => void) {
+    this.#state.append(...STATES.map((state) => element('option', { value: state }, state)));
+    this.#limit.append(...LIMITS.map((limit) => element('option', { value: limit }, String(limit))));
+    this.show(query);
+    const form = byId('filters', HTMLFormElement);
+    const change = (): void => {
+      const now = this.#read();
+      history.replaceState(null, '', `${location.pathname}${listSearch(now)}`);
+      onChange(now);
+    };
+    form.addEventListener('change', change);
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      change();
+    });
+    form.addEventListener('reset', () => window.setTimeout(change));
+    byId('find', HTMLFormElement).addEventListener('submit', (event) => {
+      event.preventDefault();
+      void this.#find(this.#id.value.trim());
+    });
+    void suggestNames();
+  }
+
+  show({ item, state, name, limit }: ListQuery): void {
+    this.#item.value = item ?? '';
+    this.#state.value = state ?? '';
+    this.#name.value = name ?? '';
+    this.#limit.value = String(limit);
+  }
+
+  /** Shows one item only. */
+  useItem(item: string): void {
+    this.#item.value = item;
+    this.#item.dispatchEvent(new Event('change', { bubbles: true }));
+    this.#item.focus();
+  }
+
+  focusSearch(): void {
+    this.#id.focus();
+    this.#id.select();
+  }
+
+  #read(): ListQuery {
+    return {
+      item: this.#item.value.trim() || null,
+      state: (this.#state.value || null) as TaskState | null,
+      name: this.#name.value.trim() || null,
+      limit: Number(this.#limit.value),
+    };
+  }
+
+  async #find(id: string): Promise<void> {
+    const problem = byId('find-problem', HTMLElement);
+    if (id === '') return;
+    try {
+      await read<Task>(taskPath(id));
+      location.assign(new URL(taskPath(id), ROOT));
+    } catch (error) {
+      showProblem(problem, error instanceof ApiError && error.status === 404 ? new Error(`No task ${id}: it never was, or it is no longer kept.`) : error);
+      this.#id.focus();
+    }
+  }
+}
+
+async function suggestNames(): Promise<void> {
+  const { definitions } = await read<Definitions>('definitions').catch(() => ({ definitions: [] }));
+  byId('names', HTMLDataListElement).append(...definitions.map(({ name }) => element('option', { value: name })));
+}

@@ -1,0 +1,37 @@
+import type { TaskState } from './api-types.js';
+import type { TaskFilter } from './task-set.js';
+
+/** What the list shows: in the address of the page, so that it can be kept and passed on. */
+export interface ListQuery extends TaskFilter {
+  readonly limit: number;
+}
+
+export const LIMITS = [100, 250, 500, 1_000] as const;
+export const STATES: readonly TaskState[] = ['scheduled', 'queued', 'running', 'retrying', 'stopping', 'completed', 'failed', 'cancelled'];
+
+export function readListQuery(search: string): ListQuery {
+  const values = new URLSearchParams(search);
+  const limit = Number(values.get('limit'));
+  return {
+    item: values.get('item') || null,
+    state: STATES.find((state) => state === values.get('state')) ?? null,
+    name: values.get('name') || null,
+    limit: LIMITS.find((known) => known === limit) ?? LIMITS[0],
+  };
+}
+
+/** As the address has it, and the API takes it; `''` for the list as it is at first. */
+export function listSearch({ item, state, name, limit }: ListQuery): string {
+  const values = new URLSearchParams();
+  for (const [key, value] of Object.entries({ item, state, name })) if (value !== null) values.set(key, value);
+  if (limit !== LIMITS[0]) values.set('limit', String(limit));
+  return values.size === 0 ? '' : `?${values.toString()}`;
+}
+
+/** The path of a page of the list, below the API. */
+export function listPath(query: ListQuery, after: string | null): string {
+  const values = new URLSearchParams(listSearch(query));
+  values.set('limit', String(query.limit));
+  if (after !== null) values.set('after', after);
+  return `tasks?${values.toString()}`;
+}

@@ -1,0 +1,80 @@
+import { write } from './api.js';
+import type { Receipt, Task } from './api-types.js';
+import { type DialogStep, runDialog } from './dialog.js';
+import { element } from './element.js';
+import { count } from './wording.js';
+
+/** What the API answers to the stop of an item. */
+export interface ItemAnswer {
+  readonly dry_run: boolean;
+  readonly receipts: readonly Receipt[];
+}
+
+const MAX_REASON = 500;
+const SHOWN_IDS = 8;
+
+/** Asks why a task is to be stopped, then calls `stop`, which need not wait for its end. */
+export function askToStop({ id, name, item }: Task, fallback: HTMLElement, stop: (reason: string) => void): Promise<void> {
+  const reason = reasonField();
+  const step: DialogStep = {
+    title: 'Stop this task?',
+    content: [facts([['Task', `${name ?? 'of another program'} ${id}`], ['Item', item ?? '–']]), element('p', {}, 'It ends wherever it is, and does not come back by itself.'), reason.field],
+    action: 'Stop',
+    dangerous: true,
+    go: () => {
+      stop(reason.value());
+      return Promise.resolve(null);
+    },
+  };
+  return runDialog(step, fallback);
+}
+
+/** Asks for an item, says what a stop of it would end, then calls `stop`. */
+export function askToStopItem(item: string, fallback: HTMLElement, stop: (item: string, reason: string) => void): Promise<void> {
+  const input = element('input', { type: 'text', id: 'dialog-item', required: true, maxlength: 256, autocomplete: 'off', spellcheck: 'false', value: item });
+  const step: DialogStep = {
+    title: 'Stop all of an item',
+    content: [labelled('Item', input)],
+    action: 'Count its tasks',
+    dangerous: false,
+    go: async () => confirmItem(input.value, await write<ItemAnswer>(itemPath(input.value), { dry_run: true }), stop),
+  };
+  return runDialog(step, fallback);
+}
+
+export function itemPath(item: string): string {
+  return `items/${encodeURIComponent(item)}/stop`;
+}
+
+function confirmItem(item: string, { receipts }: ItemAnswer, stop: (item: string, reason: string) => void): DialogStep {
+  const ids = receipts.map(({ id }) => id);
+  if (ids.length === 0) {
+    const text = element('p', {}, `${item} has no live tasks that you can see.`);
+    return { title: 'Nothing to stop', content: [text], action: 'Close', dangerous: false, go: () => Promise.resolve(null) };
+  }
+  const reason = reasonField();
+  const more = ids.length > SHOWN_IDS ? [element('li', {}, `and ${ids.length - SHOWN_IDS} more`)] : [];
+  return {
+    title: `Stop ${count(ids.length, 'task')}?`,
+    content: [element('p', {}, `These are the live tasks of ${item}:`), element('ul', { class: 'ids' }, ...ids.slice(0, SHOWN_IDS).map((id) => element('li', {}, id)), ...more), reason.field],
+    action: `Stop ${count(ids.length, 'task')}`,
+    dangerous: true,
+    go: () => {
+      stop(item, reason.value());
+      return Promise.resolve(null);
+    },
+  };
+}
+
+function reasonField(): { readonly field: HTMLElement; readonly value: () => string } {
+  const input = element('input', { type: 'text', id: 'dialog-reason', maxlength: MAX_REASON, autocomplete: 'off' });
+  return { field: labelled('Reason (optional, kept with the task)', input), value: () => input.value.trim() };
+}
+
+function labelled(label: string, input: HTMLInputElement): HTMLElement {
+  return element('div', { class: 'field' }, element('label', { for: input.id }, label), input);
+}
+
+function facts(pairs: readonly (readonly [string, string])[]): HTMLElement {
+  return element('dl', {}, ...pairs.map(([term, text]) => element('div', {}, element('dt', {}, term), element('dd', {}, text))));
+}

@@ -1,0 +1,96 @@
+import { mayStop } from './access.js';
+import { now, read } from './api.js';
+import type { ListChange, Task, Worker } from './api-types.js';
+import { byId, setText, showProblem } from './element.js';
+import { EventStream } from './event-stream.js';
+import { FilterForm } from './filter-form.js';
+import { onKeys } from './keys.js';
+import { readListQuery } from './list-query.js';
+import { LiveList } from './live-list.js';
+import { showLink, startShell } from './shell.js';
+import { askToStop, askToStopItem } from './stop-dialogs.js';
+import { Stops } from './stops.js';
+import { TaskTable } from './task-table.js';
+import { count } from './wording.js';
+import { isSilent } from './worker-health.js';
+
+const TICK_MS = 1_000;
+const WORKERS_EVERY_MS = 15_000;
+
+/** The page `/`: what is live now. */
+const principal = await startShell();
+const stops = new Stops(byId('stops', HTMLElement), byId('spoken', HTMLElement));
+const heading = byId('title', HTMLElement);
+const stoppable = mayStop(principal);
+let silent: ReadonlySet<string> = new Set();
+
+const filters = new FilterForm(readListQuery(location.search), (query) => list.change(query));
+const table = new TaskTable(byId('rows', HTMLTableSectionElement), {
+  stop: stoppable ? (task) => void askToStop(task, heading, (reason) => stops.stopTask(task, reason)) : null,
+  filterItem: (item) => filters.useItem(item),
+});
+const list = new LiveList(readListQuery(location.search), { show, fail: (error) => showProblem(byId('problem', HTMLElement), error), keeps: (id) => table.isInUse(id) });
+
+byId('action-column', HTMLElement).hidden = !stoppable;
+setUpButtons();
+onKeys({ '/': () => filters.focusSearch(), j: () => table.step(1), k: () => table.step(-1), p: () => byId('pause', HTMLButtonElement).click() });
+new EventStream({
+  path: 'events',
+  // Whatever happened before the connection was there is not told: the page is asked for after it.
+  on: { ready: () => void (list.paused || list.load()), change: (change: ListChange) => take(change) },
+  onLink: showLink,
+}).open();
+window.setInterval(tick, TICK_MS);
+void lookAtWorkers();
+
+function take(change: ListChange): void {
+  for (const task of change.changed) stops.note(task);
+  list.apply(change);
+}
+
+function show(tasks: readonly Task[], { number, more }: { readonly number: number; readonly more: boolean }): void {
+  table.show(tasks, now());
+  byId('empty', HTMLElement).hidden = tasks.length > 0;
+  byId('newer', HTMLButtonElement).disabled = number === 1;
+  byId('older', HTMLButtonElement).disabled = !more;
+  setText(byId('page-number', HTMLElement), `Page ${number}`);
+  setText(byId('shown', HTMLElement), `${count(tasks.length, 'task')}${more || number > 1 ? ' on this page' : ''}`);
+  showAttention();
+}
+
+function tick(): void {
+  if (document.hidden) return;
+  list.expire();
+  showAttention();
+}
+
+function showAttention(): void {
+  const number = table.tick(now(), silent);
+  byId('attention', HTMLElement).hidden = number === 0 && !byId('only-attention', HTMLInputElement).checked;
+  setText(byId('attention-count', HTMLElement), `⚠ ${count(number, 'task needs', 'tasks need')} a look`);
+}
+
+function setUpButtons(): void {
+  const pause = byId('pause', HTMLButtonElement);
+  pause.addEventListener('click', () => {
+    list.pause(!list.paused);
+    setText(pause, list.paused ? 'Go on' : 'Pause');
+  });
+  byId('newer', HTMLButtonElement).addEventListener('click', () => void list.newer());
+  byId('older', HTMLButtonElement).addEventListener('click', () => void list.older());
+  byId('only-attention', HTMLInputElement).addEventListener('change', (event) => {
+    byId('rows', HTMLElement).classList.toggle('only-attention', (event.target as HTMLInputElement).checked);
+  });
+  const stopItem = byId('stop-item', HTMLButtonElement);
+  stopItem.hidden = !stoppable;
+  stopItem.addEventListener('click', () => void askToStopItem(list.query.item ?? '', stopItem, (item, reason) => stops.stopItem(item, reason)));
+}
+
+/** Of what a silent worker runs, nothing is heard any more. */
+async function lookAtWorkers(): Promise<void> {
+  if (!document.hidden) {
+    const { workers } = await read<{ workers: Worker[] }>('workers').catch(() => ({ workers: [] }));
+    silent = new Set(workers.filter((worker) => isSilent(worker, now())).map(({ id }) => id));
+  }
+  window.setTimeout(() => void lookAtWorkers(), WORKERS_EVERY_MS);
+}

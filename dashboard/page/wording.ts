@@ -1,0 +1,88 @@
+import type { Receipt, Task } from './api-types.js';
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const LONGEST_VALUE = 120;
+
+/** A length of time in its one or two largest units: `42 s`, `4 min`, `3 h 5 min`, `2 d 4 h`. */
+export function duration(ms: number): string {
+  const left = Math.max(0, ms);
+  if (left < MINUTE) return `${Math.floor(left / SECOND)} s`;
+  if (left < HOUR) return `${Math.floor(left / MINUTE)} min`;
+  if (left < DAY) return `${Math.floor(left / HOUR)} h ${Math.floor((left % HOUR) / MINUTE)} min`;
+  return `${Math.floor(left / DAY)} d ${Math.floor((left % DAY) / HOUR)} h`;
+}
+
+/** A short time, to the millisecond below ten seconds. */
+export function latency(ms: number): string {
+  return ms < 10 * SECOND ? `${ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms)} ms` : duration(ms);
+}
+
+export interface Progress {
+  /** 0 to 1; null for what has no scale. */
+  readonly fraction: number | null;
+  readonly text: string;
+}
+
+/** What a handler said last: a percentage, `{ done, total }`, or something of its own. Null if it said nothing. */
+export function progressOf(value: unknown): Progress | null {
+  if (value === null || value === undefined || value === '') return null;
+  if (typeof value === 'number') return { fraction: Math.min(1, Math.max(0, value / 100)), text: `${Math.round(value)} %` };
+  const { done, total } = value as { done?: unknown; total?: unknown };
+  if (typeof done === 'number' && typeof total === 'number' && total > 0) return { fraction: Math.min(1, Math.max(0, done / total)), text: `${done} of ${total}` };
+  return { fraction: null, text: shorten(textOf(value)) };
+}
+
+/** A value of a task as text. */
+export function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+export function attemptOf({ attempt, attempts }: Task): string {
+  return attempts === null ? String(attempt) : `${attempt} of ${attempts}`;
+}
+
+export function count(number: number, one: string, many = `${one}s`): string {
+  return `${number.toLocaleString('en')} ${number === 1 ? one : many}`;
+}
+
+/** The receipt of a stop in a sentence. */
+export function receiptText({ outcome, ended_as: endedAs, via, latency_ms: latencyMs }: Receipt): string {
+  switch (outcome) {
+    case 'cancelled':
+      return `cancelled${via === null ? '' : ` by ${WAYS[via]}`}${latencyMs === null ? '' : ` after ${latency(latencyMs)}`}`;
+    case 'requested':
+      return 'stop recorded, not settled yet';
+    case 'finished':
+      return `had already ${endedAs ?? 'ended'}`;
+    case 'not_found':
+      return 'no such task';
+  }
+}
+
+const WAYS: Readonly<Record<NonNullable<Receipt['via']>, string>> = {
+  queue: 'removal from the queue',
+  signal: 'signal',
+  kill: 'the end of its thread',
+  abandon: 'giving up on it',
+  fence: 'fencing off its dead worker',
+};
+
+/** What a stop came to, told by the task itself. */
+export function receiptOf(task: Task): Receipt {
+  const { id, state, stop, finished_at: finishedAt } = task;
+  const ended = state === 'cancelled' || state === 'completed' || state === 'failed' ? state : null;
+  return {
+    id,
+    outcome: ended === null ? 'requested' : ended === 'cancelled' ? 'cancelled' : 'finished',
+    ended_as: ended,
+    ...{ via: stop?.via ?? null, reason: stop?.reason ?? null, by: stop?.by ?? null, requested_at: stop?.at ?? null, settled_at: finishedAt },
+    latency_ms: ended === null || !stop || finishedAt === null ? null : Math.max(0, Date.parse(finishedAt) - Date.parse(stop.at)),
+  };
+}
+
+function shorten(text: string): string {
+  return text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)}…` : text;
+}

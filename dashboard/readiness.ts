@@ -1,0 +1,76 @@
+import type { Producer } from '../producer/index.js';
+import { storeOf } from '../producer/store-of.js';
+import { FleetError, isFleetError } from '../shared/errors.js';
+import type { Store } from '../shared/store.js';
+import { type Beats, readBeats } from './metrics/beats.js';
+import { readMemory } from './metrics/redis-memory.js';
+import { reachRedis } from './reach-redis.js';
+import { within } from './within.js';
+
+export interface ReadinessCheck {
+  readonly name: 'redis' | 'eviction' | 'workers' | 'listeners' | 'reconciler';
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+/**
+ * - `ready`: nothing is wrong.
+ * - `degraded`: this process does its work, and something in the fleet is wrong.
+ * - `unready`: this process cannot do its work.
+ */
+export interface Readiness {
+  readonly status: 'ready' | 'degraded' | 'unready';
+  readonly checks: readonly ReadinessCheck[];
+}
+
+/** Of two seconds, with room to answer. */
+const LIMIT_MS = 1_700;
+/** Six times the default of RECONCILE_INTERVAL_MS, for workers may have another one than this process. */
+const OVERDUE_MS = 60_000;
+
+/**
+ * Only what this process cannot do without makes it unready: Redis. Without workers it still takes tasks and stops, and
+ * taking it out of service would cure nothing. Never rejects.
+ */
+export async function checkReadiness(producer: Producer): Promise<Readiness> {
+  try {
+    const checks = await within(LIMIT_MS, checkFleet(producer), () => new FleetError('REDIS_UNAVAILABLE', 'Redis is too slow.'));
+    return { status: checks.every(({ ok }) => ok) ? 'ready' : 'degraded', checks };
+  } catch (error) {
+    // Not the error's own text, which says where Redis is.
+    const detail = isFleetError(error, 'CLOSED') ? 'closed: this process shuts down' : 'did not answer in time';
+    return { status: 'unready', checks: [{ name: 'redis', ok: false, detail }] };
+  }
+}
+
+async function checkFleet(producer: Producer): Promise<ReadinessCheck[]> {
+  await reachRedis(producer);
+  const store = storeOf(producer);
+  const [eviction, beats, reconciledAt] = await Promise.all([checkEviction(store), readBeats(store), store.redis.hget(store.keys.reconcile, 'at')]);
+  const last = reconciledAt === null ? null : Number(reconciledAt);
+  return [{ name: 'redis', ok: true, detail: 'answers' }, eviction, checkWorkers(beats), checkListeners(beats), checkReconciler(beats, last, Date.now())];
+}
+
+async function checkEviction(store: Store): Promise<ReadinessCheck> {
+  const { policy } = await readMemory(store);
+  const ok = policy === 'noeviction';
+  return { name: 'eviction', ok, detail: ok ? policy : `maxmemory-policy is ${policy}: a Redis that is short of memory would drop tasks` };
+}
+
+function checkWorkers({ alive, silent }: Beats): ReadinessCheck {
+  const gone = silent === 0 ? '' : `, ${silent} fell silent within the last hour`;
+  return { name: 'workers', ok: alive.length > 0, detail: `${alive.length} alive${gone}` };
+}
+
+function checkListeners({ alive }: Beats): ReadinessCheck {
+  const deaf = alive.filter(({ subscribed }) => !subscribed).length;
+  return { name: 'listeners', ok: deaf === 0, detail: deaf === 0 ? 'every worker hears stop commands' : `${deaf} of ${alive.length} workers find stops by polling only` };
+}
+
+function checkReconciler({ alive }: Beats, last: number | null, now: number): ReadinessCheck {
+  const name = 'reconciler';
+  const detail = last === null ? 'has not run yet' : `last run ${Math.round((now - last) / 1_000)} s ago`;
+  // Workers run it: those that have just started may not have come to it.
+  const expected = alive.some(({ startedAt }) => now - startedAt > OVERDUE_MS);
+  return { name, ok: !expected || (last !== null && now - last <= OVERDUE_MS), detail };
+}

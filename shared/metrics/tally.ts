@@ -1,0 +1,140 @@
+import { isName } from '../keys.js';
+import { STOP_WAYS, type StopWay } from '../stop/record.js';
+import { MAINTENANCE_QUEUE } from '../task/builtin/maintenance-queue.js';
+import type { TerminalState } from '../task/state.js';
+import { narrowBucketOf } from './buckets.js';
+import { type Count, type Counters, createCount } from './counters.js';
+import { UNKNOWN, fieldOf } from './fields.js';
+import { Histogram } from './histogram.js';
+
+/** A task, for its labels. */
+export interface CountedTask {
+  readonly queue: string;
+  readonly name: string;
+}
+
+/** How a stop was settled. A latency is null where it is not known. */
+export interface SettledStop {
+  readonly via: StopWay;
+  /** From the record to the moment when the worker heard of it, in ms. */
+  readonly deliveredMs: number | null;
+  /** From the record to the end of the job, in ms. */
+  readonly settledMs: number | null;
+}
+
+/** Repairs of the reconciler that are counted, by their names in its output. */
+export const REPAIRS = ['removed', 'registered', 'settled', 'inherited', 'early'] as const;
+export type Repairs = Readonly<Record<(typeof REPAIRS)[number], number>>;
+
+/** What is counted of the tasks of one name. */
+interface TaskCounts {
+  readonly enqueued: Count;
+  readonly retried: Count;
+  readonly finished: Readonly<Record<TerminalState, Count>>;
+  readonly run: Histogram;
+}
+
+/** Names that one process counts apart from each other: somebody may make definitions without end. */
+const MOST_NAMES = 500;
+
+/** What happens to tasks, as counts. */
+export class Tally {
+  readonly #counters: Counters;
+  /** By queue, then by name. */
+  readonly #tasks = new Map<string, Map<string, TaskCounts>>();
+  readonly #waits = new Map<string, Histogram>();
+  readonly #minute: Readonly<Record<TerminalState, Count>>;
+  /** By narrow bucket. */
+  readonly #minuteStops = new Map<number, Count>();
+  readonly #stops: ReadonlyMap<string, Count>;
+  readonly #delivered: Histogram;
+  readonly #settled: Histogram;
+  readonly #repairs: ReadonlyMap<string, Count>;
+  readonly #others: TaskCounts;
+  #names = 0;
+
+  constructor(counters: Counters) {
+    this.#counters = counters;
+    const byMinute = (field: TerminalState): Count => createCount(field, { byMinute: true });
+    this.#minute = { completed: byMinute('completed'), failed: byMinute('failed'), cancelled: byMinute('cancelled') };
+    this.#stops = new Map([...STOP_WAYS.map((via) => [via, createCount(fieldOf('stops', 'cancelled', via))] as const), ...(['finished', 'not_found'] as const).map((outcome) => [outcome, createCount(fieldOf('stops', outcome, ''))] as const)]);
+    this.#delivered = new Histogram(counters, 'stop', 'delivered');
+    this.#settled = new Histogram(counters, 'stop', 'settled');
+    this.#repairs = new Map(REPAIRS.map((kind) => [kind, createCount(fieldOf('repairs', kind))]));
+    this.#others = this.#countsOf(UNKNOWN, UNKNOWN);
+  }
+
+  enqueued(task: CountedTask): void {
+    this.#counters.increase(this.#of(task).enqueued);
+  }
+
+  /** It had failed or been cancelled, and runs again. */
+  retried(task: CountedTask): void {
+    this.#counters.increase(this.#of(task).retried);
+  }
+
+  /** A worker has fetched it for the first time. */
+  started({ queue }: CountedTask, waitMs: number): void {
+    let waits = this.#waits.get(queue);
+    if (!waits) this.#waits.set(queue, (waits = new Histogram(this.#counters, 'wait', queue)));
+    waits.observe(waitMs);
+  }
+
+  /** An attempt has ended, be it the last one or not. */
+  ran(task: CountedTask, ms: number): void {
+    this.#of(task).run.observe(ms);
+  }
+
+  finished(task: CountedTask, outcome: TerminalState): void {
+    this.#counters.increase(this.#of(task).finished[outcome]);
+    if (task.queue !== MAINTENANCE_QUEUE) this.#counters.increase(this.#minute[outcome]);
+  }
+
+  /** A task was stopped, and is over. */
+  cancelled(task: CountedTask, { via, deliveredMs, settledMs }: SettledStop): void {
+    this.finished(task, 'cancelled');
+    this.#counters.increase(this.#stops.get(via) as Count);
+    if (deliveredMs !== null) this.#delivered.observe(deliveredMs);
+    if (settledMs === null) return;
+    this.#settled.observe(settledMs);
+    this.#counters.increase(this.#minuteStop(narrowBucketOf(settledMs)));
+  }
+
+  /** Somebody asked to stop what had ended, or never was. */
+  stoppedInVain(outcome: 'finished' | 'not_found'): void {
+    this.#counters.increase(this.#stops.get(outcome) as Count);
+  }
+
+  repaired(repairs: Repairs): void {
+    for (const kind of REPAIRS) this.#counters.increase(this.#repairs.get(kind) as Count, repairs[kind]);
+  }
+
+  #of({ queue, name }: CountedTask): TaskCounts {
+    return this.#tasks.get(queue)?.get(name) ?? this.#learn(queue, name);
+  }
+
+  #learn(queue: string, name: string): TaskCounts {
+    if (this.#names >= MOST_NAMES) return this.#others;
+    const counts = this.#countsOf(isName(queue) ? queue : UNKNOWN, isName(name) ? name : UNKNOWN);
+    const ofQueue = this.#tasks.get(queue) ?? new Map<string, TaskCounts>();
+    this.#tasks.set(queue, ofQueue.set(name, counts));
+    this.#names += 1;
+    return counts;
+  }
+
+  #countsOf(queue: string, name: string): TaskCounts {
+    const finished = (outcome: TerminalState): Count => createCount(fieldOf('finished', queue, name, outcome));
+    return {
+      enqueued: createCount(fieldOf('enqueued', queue, name)),
+      retried: createCount(fieldOf('retried', queue, name)),
+      finished: { completed: finished('completed'), failed: finished('failed'), cancelled: finished('cancelled') },
+      run: new Histogram(this.#counters, 'run', queue, name),
+    };
+  }
+
+  #minuteStop(bucket: number): Count {
+    let count = this.#minuteStops.get(bucket);
+    if (!count) this.#minuteStops.set(bucket, (count = createCount(fieldOf('stop', bucket), { byMinute: true })));
+    return count;
+  }
+}

@@ -1,0 +1,48 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import express from 'express';
+import type { Dashboard } from '../../dashboard/index.js';
+import { entryOf, newToken } from '../../dashboard/auth/tokens.js';
+import { LogLines } from '../support/log-lines.js';
+import type { Producer } from '../../producer/index.js';
+
+export interface BuiltDashboard {
+  readonly origin: string;
+  /** Where the dashboard is: below the root of its app. */
+  readonly url: string;
+  readonly tokens: { readonly operator: string; readonly viewer: string };
+  /** Replaces the dashboard by a new one: what a restart is to its clients. */
+  restart(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The dashboard of dist/, whose pages are compiled, in an app of its own at `/fleet`. */
+export async function serveBuilt(redisUrl: string, keyPrefix: string): Promise<BuiltDashboard> {
+  const { createDashboard } = (await import(new URL('../../dist/dashboard/index.js', import.meta.url).href)) as typeof import('../../dashboard/index.js');
+  const { createProducer } = (await import(new URL('../../dist/producer/index.js', import.meta.url).href)) as typeof import('../../producer/index.js');
+  const tokens = { operator: newToken(), viewer: newToken() };
+  const apiTokens = [entryOf(tokens.operator, { name: 'olga', role: 'operator', items: null }), entryOf(tokens.viewer, { name: 'vera', role: 'viewer', items: null })];
+  const producer: Producer = createProducer({ redisUrl, keyPrefix, logLevel: 'silent' });
+  const make = (): Dashboard => createDashboard({ producer, auth: { apiTokens, apiRateLimit: 1_000_000 }, loggers: new LogLines().loggers, streams: { lookMs: 200 } });
+  let dashboard = make();
+  const app = express().use('/fleet', (req, res, next) => dashboard.router(req, res, next));
+  const server = createServer(app);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    ...{ origin, url: `${origin}/fleet/`, tokens },
+    restart: async () => {
+      const old = dashboard;
+      dashboard = make();
+      await old.close();
+    },
+    close: async () => {
+      await dashboard.close();
+      server.close();
+      server.closeAllConnections();
+      await producer.close();
+    },
+  };
+}

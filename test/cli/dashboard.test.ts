@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { runCommand, startCommand } from '../support/command.js';
+import { type TestRedis, startTestRedis } from '../support/redis.js';
+
+let folder: string;
+let redis: TestRedis;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'taskfleet-dashboard-'));
+  redis = await startTestRedis();
+});
+after(async () => {
+  await redis.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+test('a token that was made, with its entry in API_TOKENS, is who it says; the definitions of TASK_MODULES are known', async (t) => {
+  const made = await runCommand(['token', 'create', '--name', 'ada', '--role', 'submitter', '--item', 'chat:*', '--item', 'draft:1'], { cwd: folder });
+  assert.equal(made.code, 0);
+  const [token = '', entry = '', ...others] = made.stdout.trim().split('\n');
+  assert.deepEqual(others, []);
+  assert.match(entry, /^ada:submitter:[0-9a-f]{64}:chat:\*,draft:1$/);
+  const env = { REDIS_URL: redis.url, API_TOKENS: ` ${entry} ; `, TASK_MODULES: fileURLToPath(new URL('./tasks.mjs', import.meta.url)) };
+  const dashboard = startCommand(['dashboard', '--port', '0'], { cwd: folder, env });
+  t.after(() => dashboard.stop());
+  const { groups } = await dashboard.waitForLine(/"url":"(?<url>http:\/\/127\.0\.0\.1:\d+)".*Dashboard listens/);
+  const url = groups?.['url'] ?? '';
+  const ask = async (path: string): Promise<Record<string, unknown>> => (await (await fetch(`${url}${path}`, { headers: { Authorization: `Bearer ${token}` } })).json()) as Record<string, unknown>;
+  assert.deepEqual(await ask('/api/v1/me'), { name: 'ada', role: 'submitter', items: ['chat:*', 'draft:1'], via: 'token', csrf_token: null });
+  const names = JSON.stringify(await ask('/api/v1/definitions'));
+  for (const name of ['fleet.canary', 'test.talk']) assert.ok(names.includes(name), name);
+  dashboard.kill('SIGTERM');
+  assert.deepEqual(await dashboard.exit, { code: 0, signal: null });
+  assert.ok(!(dashboard.stderr.text + dashboard.stdout.text).includes(token));
+});
+
+test('what it cannot do with its settings has exit code 78, a message, and no secret in it', async () => {
+  const env = { REDIS_URL: redis.url };
+  const [elsewhere, bad, odd] = await Promise.all([
+    runCommand(['dashboard', '--host', '0.0.0.0', '--port', '0'], { cwd: folder, env }),
+    runCommand(['dashboard', '--port', '0'], { cwd: folder, env: { ...env, API_TOKENS: 'ada:admin:hunter2' } }),
+    runCommand(['dashboard', '--host', 'a b'], { cwd: folder, env }),
+  ]);
+  assert.equal(elsewhere.code, 78);
+  assert.match(elsewhere.stderr, /^taskfleet: API_HOST: without tokens and JWTs .* Set API_TOKENS/m);
+  assert.equal(bad.code, 78);
+  assert.match(bad.stderr, /API_TOKENS: the entry ada: expected as its third part the SHA-256/);
+  assert.doesNotMatch(bad.stderr, /hunter2/);
+  assert.equal(odd.code, 2);
+});
+
+test('a token needs a name and a role that are some, and is JSON if that was asked for', async () => {
+  const create = (...args: string[]): ReturnType<typeof runCommand> => runCommand(['token', 'create', ...args], { cwd: folder });
+  const [badName, badRole, noName, badItem, json] = await Promise.all([
+    create('--name', 'a:b', '--role', 'viewer'),
+    create('--name', 'ada', '--role', 'root'),
+    create('--role', 'viewer'),
+    create('--name', 'ada', '--role', 'viewer', '--item', 'a,b'),
+    create('--name', 'ada', '--role', 'viewer', '-o', 'json'),
+  ]);
+  assert.deepEqual([badName.code, badRole.code, noName.code, badItem.code, json.code], [2, 2, 2, 2, 0]);
+  for (const { stdout } of [badName, badRole, noName, badItem]) assert.equal(stdout, '');
+  assert.deepEqual(Object.keys(JSON.parse(json.stdout) as object), ['token', 'entry']);
+});

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ROUTES } from '../../../dashboard/api/api.js';
+import { fleetCanary } from '../../../index.js';
+import { storeOf } from '../../../producer/store-of.js';
+import { createKeys } from '../../../shared/keys.js';
+import { TestFleet } from '../../support/test-fleet.js';
+import { until } from '../../support/until.js';
+import { EventClient } from './event-client.js';
+import { type ServedApi, serveApi } from './serve-api.js';
+
+/** Asks every route, and expects to be told in time that Redis is away. */
+async function askAll(api: ServedApi): Promise<void> {
+  await Promise.all(
+    ROUTES.map(async ({ method, path, body }) => {
+      const since = performance.now();
+      const json = path === '/tasks' && body ? { name: 'fleet.canary' } : body ? {} : undefined;
+      const sent = await api.send(method.toUpperCase(), path.replaceAll(/\{\w+\}/g, 'some'), { json, headers: path === '/tasks' ? { 'idempotency-key': 'k' } : {} });
+      const ms = performance.now() - since;
+      assert.deepEqual([sent.status, sent.headers['retry-after'], (sent.body as { code: string }).code], [503, '2', 'REDIS_UNAVAILABLE'], `${method} ${path}`);
+      assert.doesNotMatch(sent.text, /127\.0\.0\.1|ECONNREFUSED/);
+      // Two seconds, and one for a machine that does much else.
+      assert.ok(ms < 3_000, `${method} ${path} took ${Math.round(ms)} ms`);
+    }),
+  );
+}
+
+test('while Redis is away every route says so, and works again once it is back', async (context) => {
+  const fleet = await TestFleet.start();
+  const producer = fleet.producer();
+  const api = await serveApi({ producer });
+  context.after(async () => {
+    await api.close();
+    await fleet.stop();
+  });
+  assert.equal((await api.send('GET', '/tasks')).status, 200);
+  await fleet.redis.kill();
+  await askAll(api);
+  await fleet.redis.restart();
+  await producer.ping().catch(() => producer.ping());
+  assert.equal((await api.send('POST', '/tasks', { json: { name: 'fleet.canary' }, headers: { 'idempotency-key': 'k' } })).status, 202);
+});
+
+test('a Redis that hangs is away', async (context) => {
+  const fleet = await TestFleet.start();
+  const producer = fleet.producer();
+  const api = await serveApi({ producer });
+  context.after(async () => {
+    await api.close();
+    await fleet.stop();
+  });
+  await producer.ping();
+  process.kill(fleet.redis.pid, 'SIGSTOP');
+  try {
+    await askAll(api);
+  } finally {
+    process.kill(fleet.redis.pid, 'SIGCONT');
+  }
+});
+
+test('a stream of events outlives an outage, and goes on where it was', async (context) => {
+  const fleet = await TestFleet.start({ appendonly: 'yes', extraArgs: ['--appendfsync', 'always'] });
+  const keyPrefix = fleet.newPrefix();
+  const producer = fleet.producer({ keyPrefix, reconnectDelayMs: 20 });
+  const api = await serveApi({ producer });
+  context.after(async () => {
+    await api.close();
+    await fleet.stop();
+  });
+  const { id } = await producer.enqueue(fleetCanary, {}, {});
+  const say = (chunk: number): Promise<unknown> => fleet.client.xadd(createKeys(keyPrefix).events(id), '*', 'type', 'chunk', 'data', chunk);
+  const client = await EventClient.open(api.port, `/tasks/${id}/events`);
+  const list = await EventClient.open(api.port, '/events');
+  await say(1);
+  await client.until(() => client.chunks.length === 1);
+  await fleet.redis.kill();
+  // Each waits for about as long as the stream's own reads do, and gives up.
+  for (let n = 0; n < 2; n += 1) await assert.rejects(producer.get(id), { code: 'REDIS_UNAVAILABLE' });
+  await fleet.redis.restart();
+  await say(2);
+  await client.until(() => client.chunks.length === 2);
+  assert.deepEqual(client.chunks, [1, 2]);
+  await until(() => producer.stop(id).catch(() => null), (receipt) => receipt?.outcome === 'cancelled');
+  await client.end();
+  await list.until((heard) => heard.some(({ data }) => (data['removed'] as string[] | undefined)?.includes(id)));
+  list.leave();
+});
+
+test('a connection that breaks in the middle of a call is an outage too', async (context) => {
+  const fleet = await TestFleet.start();
+  const producer = fleet.producer();
+  const api = await serveApi({ producer });
+  context.after(async () => {
+    await api.close();
+    await fleet.stop();
+  });
+  storeOf(producer).redis.zrange = () => Promise.reject(new Error('Connection is closed.'));
+  assert.equal((await api.send('GET', '/workers')).status, 503);
+});

@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, test } from 'node:test';
+import express from 'express';
+import { createDashboard } from '../../../dashboard/index.js';
+import type { Principal } from '../../../dashboard/index.js';
+import { storeOf } from '../../../producer/store-of.js';
+import { createLoggerFactory } from '../../../shared/logger.js';
+import { resolveSettings } from '../../../shared/settings.js';
+import { startHoldingProxy } from '../../support/holding-proxy.js';
+import { TestFleet } from '../../support/test-fleet.js';
+import { TestBoard } from './test-board.js';
+
+const fleet = await TestFleet.start();
+after(() => fleet.stop());
+const board = await TestBoard.open(fleet);
+after(() => board.close());
+
+interface Queues {
+  readonly queues: readonly { readonly name: string; readonly readOnlyMode: boolean; readonly jobs: readonly ShownJob[] }[];
+}
+interface ShownJob {
+  readonly id: string;
+  readonly name: string;
+  readonly data: unknown;
+  readonly externalUrl: { readonly href: string; readonly displayText: string };
+}
+
+const asText = { Accept: 'text/html' };
+
+test('the page is served with its assets, from this origin only, and its policy lets all of it in', async () => {
+  const { dashboard } = board;
+  const token = dashboard.tokens.viewer;
+  const page = await dashboard.send('GET', '/board', { token, headers: asText });
+  assert.equal(page.status, 200);
+  assert.doesNotMatch(page.text, /https?:\/\//);
+  assert.match(page.text, /<base href="\/board\/" \/>/);
+  assert.match(page.text, /<title>taskfleet<\/title>/);
+  assert.doesNotMatch(page.text, /<%/);
+  const policy = String(page.headers['content-security-policy']);
+  assert.match(policy, /default-src 'self'/);
+  assert.match(policy, /base-uri 'self'/);
+  assert.match(policy, /style-src 'self' 'unsafe-inline'/);
+  assert.doesNotMatch(policy, /unsafe-eval|script-src/);
+  // Scripts of the page's own text would not run.
+  const scripts = [...page.text.matchAll(/<script\b([^>]*)>/g)].map(([, attributes]) => attributes ?? '');
+  assert.ok(scripts.every((attributes) => attributes.includes(' src=') || attributes.includes('application/json')));
+  const assets = [...page.text.matchAll(/(?:href|src)="(static\/[^"]+)"/g)].map(([, path]) => path);
+  assert.ok(assets.length >= 5);
+  for (const path of [...assets, 'static/locales/en-US/messages.json']) {
+    const { status, headers } = await dashboard.send('GET', `/board/${path}`, { token });
+    assert.deepEqual([path, status], [path, 200]);
+    assert.match(String(headers['content-type']), /javascript|css|json|svg|png/);
+    assert.equal(String(headers['cache-control']).includes('immutable'), /\.(?:js|css)$/.test(path ?? ''));
+  }
+});
+
+test('elsewhere the policy is as strict as before', async () => {
+  const { headers } = await board.dashboard.send('GET', '/livez');
+  assert.doesNotMatch(String(headers['content-security-policy']), /unsafe-inline/);
+});
+
+test('every page of its own is the same page', async () => {
+  const { dashboard } = board;
+  for (const path of ['/board/', '/board/queue/note', '/board/queue/note/some-id', '/board/job-schedulers']) {
+    const { status, text } = await dashboard.send('GET', path, { token: dashboard.tokens.viewer, headers: asText });
+    assert.deepEqual([path, status, text.includes('<base href="/board/" />')], [path, 200, true]);
+  }
+});
+
+test('what is nowhere is a problem that its page can show', async () => {
+  for (const path of ['/nothing', '/queues/none/some-id', '/queues/%zz/some-id']) {
+    const { status, body, headers } = await board.ask('viewer', 'GET', path);
+    assert.ok([400, 404].includes(status), path);
+    assert.equal(headers['content-type'], 'application/problem+json');
+    assert.ok((body as { error: { key: string } }).error.key.startsWith('ERRORS.'));
+  }
+});
+
+test('all queues are found, also one that came later, and no connection is opened for them', async () => {
+  const clients = async () => String(await fleet.client.client('LIST')).trim().split('\n').length;
+  const id = await board.add();
+  const before = await clients();
+  const names = async () => ((await board.ask('viewer', 'GET', '/queues')).body as Queues).queues.map(({ name }) => name);
+  assert.deepEqual(await names(), ['note']);
+  await fleet.client.sadd(board.keys.queues, 'later');
+  assert.deepEqual(await names(), ['later', 'note']);
+  for (const path of ['/redis/stats', '/job-schedulers', '/queues/note/workers', '/queues/note/metrics', `/queues/note/${id}/flow`, `/queues/note/${id}/logs`]) {
+    const { status } = await board.ask('viewer', 'GET', path);
+    assert.deepEqual([path, status], [path, 200]);
+  }
+  assert.equal(await clients(), before);
+});
+
+test('input is shown to operators only, and each job links to its task page', async () => {
+  const id = await board.add({ id: 'with=odd+id' });
+  const jobs = async (who: 'viewer' | 'operator'): Promise<ShownJob> => {
+    const { body } = await board.ask(who, 'GET', '/queues?activeQueue=note&status=waiting');
+    return (body as Queues).queues.flatMap((queue) => queue.jobs).find((job) => job.id === id) as ShownJob;
+  };
+  assert.deepEqual((await jobs('operator')).data, { secret: 'word' });
+  assert.deepEqual((await jobs('operator')).externalUrl, { href: '/tasks/with%3Dodd%2Bid', displayText: 'Stop it on its task page' });
+  assert.equal((await jobs('viewer')).externalUrl.displayText, 'Open its task page');
+  assert.equal((await jobs('viewer')).data, 'Shown to operators only');
+  const single = await board.ask('submitter', 'GET', `/queues/note/${encodeURIComponent(id)}`);
+  assert.equal(single.status, 200);
+  assert.doesNotMatch(single.text, /word/);
+  const { queues } = (await board.ask('viewer', 'GET', '/queues')).body as Queues;
+  assert.ok(queues.every(({ readOnlyMode }) => readOnlyMode));
+});
+
+test("a viewer does not see the input of a schedule's tasks", async () => {
+  await board.producer.schedules.upsert('nightly', board.task.definition, { secret: 'word' }, { every: 3_600_000 });
+  assert.match((await board.ask('operator', 'GET', '/job-schedulers')).text, /word/);
+  const { text } = await board.ask('viewer', 'GET', '/job-schedulers');
+  assert.match(text, /nightly/);
+  assert.doesNotMatch(text, /word/);
+});
+
+test('what was stopped is marked', async () => {
+  const id = await board.add();
+  await board.producer.stop(id);
+  const { body } = await board.ask('viewer', 'GET', '/queues?activeQueue=note&status=failed');
+  const names = (body as Queues).queues.flatMap(({ jobs }) => jobs).map(({ name }) => name);
+  assert.deepEqual(names, ['■ cancelled · note.take']);
+});
+
+test('whoever may see certain items only gets a sentence, whatever is asked for', async () => {
+  for (const [method, path] of [['GET', '/queues'], ['GET', '/queues/note/some-id'], ['PUT', '/queues/note/pause']] as const) {
+    const { status, body } = await board.ask('alice-operator', method, path);
+    assert.equal(status, 403);
+    assert.match((body as { message: string }).message, /alice-operator may see certain items only/);
+  }
+  const { status } = await board.dashboard.send('GET', '/board', { token: board.dashboard.tokens['alice-viewer'], headers: asText });
+  assert.equal(status, 403);
+});
+
+test('nobody gets in without a token', async () => {
+  assert.equal((await board.dashboard.send('GET', '/board/api/queues')).status, 401);
+  assert.equal((await board.dashboard.send('GET', '/board/static/images/logo.svg')).status, 401);
+  const { status, headers } = await board.dashboard.send('GET', '/board', { headers: asText });
+  assert.deepEqual([status, headers.location], [302, '/sign-in?next=%2Fboard']);
+});
+
+test("a browser's write needs the token that its page takes from a cookie", async () => {
+  const { dashboard } = board;
+  const { cookie, csrf } = await dashboard.signIn(dashboard.tokens.operator);
+  const without = await dashboard.send('PUT', '/board/api/queues/note/pause', { headers: { Cookie: cookie } });
+  assert.equal(without.status, 403);
+  assert.match((without.body as { message: string }).message, /CSRF/);
+  assert.equal(await board.queue.isPaused(), false);
+  const withIt = await dashboard.send('PUT', '/board/api/queues/note/pause', { headers: { Cookie: cookie, 'X-XSRF-TOKEN': csrf } });
+  assert.equal(withIt.status, 200);
+  assert.equal(await board.queue.isPaused(), true);
+  await board.queue.resume();
+});
+
+test('it works at any path that it is mounted at, at two of them at once', async (t) => {
+  const loggers = createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) });
+  const admin: Principal = { name: 'admin', role: 'admin', items: null, via: 'token' };
+  const { router } = createDashboard({ producer: board.producer, auth: () => admin, loggers });
+  const app = express().use('/fleet', router).use('/a/:tenant', router);
+  const server = createServer(app).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close().closeAllConnections());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const [one, other, queues] = await Promise.all([
+    fetch(`${url}/fleet/board`, { headers: asText }).then((answer) => answer.text()),
+    fetch(`${url}/a/%3Cb%3E/board/queue/note`, { headers: asText }).then((answer) => answer.text()),
+    fetch(`${url}/fleet/board/api/queues?activeQueue=note`).then((answer) => answer.json() as Promise<Queues>),
+  ]);
+  assert.match(one, /<base href="\/fleet\/board\/" \/>/);
+  assert.match(other, /<base href="\/a\/%3Cb%3E\/board\/" \/>/);
+  const links = queues.queues.flatMap(({ jobs }) => jobs).map(({ externalUrl }) => externalUrl.href);
+  assert.deepEqual(new Set(links.map((link) => link.slice(0, '/fleet/tasks/'.length))), new Set(['/fleet/tasks/']));
+  assert.equal((await fetch(`${url}/fleet/board/static/images/logo.svg`)).status, 200);
+});
+
+test('a Redis that hangs does not keep anybody waiting', async (t) => {
+  const proxy = await startHoldingProxy(fleet.redis.port, 'hold-here');
+  const producer = fleet.producer({ redisUrl: proxy.url });
+  t.after(() => proxy.close());
+  await producer.ping();
+  void storeOf(producer).redis.echo('hold-here').catch(() => undefined);
+  await proxy.held;
+  const loggers = createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) });
+  const { router } = createDashboard({ producer, auth: () => ({ name: 'a', role: 'admin', items: null, via: 'token' }), loggers });
+  const server = createServer(express().use(router)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close().closeAllConnections());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/board/api/queues`;
+  const answers = await Promise.all([fetch(url), fetch(`${url}/note/pause`, { method: 'PUT' })]);
+  assert.deepEqual(answers.map(({ status }) => status), [503, 503]);
+});
+
+test('while Redis is away it says so within two seconds, and not where Redis is', async (t) => {
+  const producer = fleet.producer({ redisUrl: 'redis://user:hidden-word@127.0.0.1:1', connectTimeoutMs: 300 });
+  const loggers = createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) });
+  const { router } = createDashboard({ producer, auth: () => ({ name: 'a', role: 'admin', items: null, via: 'token' }), loggers });
+  const server = createServer(express().use(router)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close().closeAllConnections());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/board/api/queues`;
+  for (const [method, path] of [['GET', ''], ['PUT', '/note/pause']] as const) {
+    const answer = await fetch(url + path, { method, signal: AbortSignal.timeout(2_000) });
+    assert.equal(answer.status, 503);
+    assert.equal(answer.headers.get('retry-after'), '2');
+    const text = await answer.text();
+    assert.doesNotMatch(text, /hidden-word|127\.0\.0\.1/);
+    assert.match(text, /ERRORS.REDIS_UNAVAILABLE/);
+  }
+});

@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { METRICS } from '../../../dashboard/metrics/catalogue.js';
+
+test('docs/metrics.md lists exactly the metrics, each with its type, its labels and what it is', async () => {
+  const text = await readFile(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
+  const rows = new Map(text.split('\n').flatMap((line) => [...line.matchAll(/^\| `(taskfleet_\w+)` \| (.*) \|$/g)].map(([, name = '', rest = '']) => [name, rest.split(' | ')] as const)));
+  assert.deepEqual([...rows.keys()], Object.keys(METRICS));
+  for (const [name, { type, labels, help }] of Object.entries(METRICS)) {
+    const [documentedType, documentedLabels, about = ''] = rows.get(name) ?? [];
+    assert.deepEqual([name, documentedType, documentedLabels], [name, type, labels.map((label) => `\`${label}\``).join(', ') || '–']);
+    assert.ok(about.startsWith(help), `${name}: expected "${help}" in ${about}`);
+  }
+});
+
+test('metrics are named as Prometheus wants them', () => {
+  for (const [name, { type, help, labels }] of Object.entries(METRICS)) {
+    assert.match(name, /^taskfleet_[a-z_]+$/);
+    assert.equal(name.endsWith('_total'), type === 'counter', name);
+    if (type === 'histogram') assert.match(name, /_seconds$/);
+    assert.doesNotMatch(name, /_(ms|milliseconds|minutes|kb|mb)(_|$)/);
+    assert.match(help, /^[A-Z].*\.$/);
+    for (const label of labels) assert.ok(!['id', 'task', 'item', 'user'].includes(label), `${name}: ${label}`);
+  }
+});

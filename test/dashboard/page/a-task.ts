@@ -1,0 +1,15 @@
+import type { Task } from '../../../dashboard/page/api-types.js';
+
+/** A task that runs, but for what is given. */
+export function aTask(given: Partial<Task> = {}): Task {
+  return {
+    ...{ id: 'a', name: 'chat', queue: 'chat', item: 'chat-1', state: 'running', attempt: 1, attempts: 3, progress: null, result: null, error: null, stop: null, worker: 'w1' },
+    ...{ enqueued_at: at(0), started_at: at(0), finished_at: null },
+    ...given,
+  };
+}
+
+/** So many seconds after the beginning of all tasks here. */
+export function at(seconds: number): string {
+  return new Date(seconds * 1_000).toISOString();
+}

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type Producer, createProducer } from '../../producer/index.js';
+import { type Served, serveDashboard } from './serve-dashboard.js';
+
+let producer: Producer;
+let served: Served;
+
+before(async () => {
+  // The pages hold no data: nobody listens there.
+  producer = createProducer({ redisUrl: 'redis://127.0.0.1:1', logLevel: 'silent' });
+  served = await serveDashboard(producer);
+});
+after(async () => {
+  await served.close();
+  await producer.close();
+});
+
+test('each page is there, and all that it takes is relative to where the dashboard is', async () => {
+  for (const path of ['/', '/?item=a', '/tasks/chat-1', '/tasks/%zz', '/workers', '/schedules', '/stats']) {
+    const { status, type, text, headers } = await served.send('GET', `/fleet${path}`);
+    assert.deepEqual([status, type, headers['cache-control']], [200, 'text/html; charset=utf-8', 'no-store'], path);
+    const addresses = [...text.matchAll(/(?:href|src)="([^"]*)"/g)].map(([, address]) => address as string);
+    const root = path.startsWith('/tasks/') ? '../' : './';
+    assert.deepEqual(addresses.filter((address) => !address.startsWith(root) && !/^(?:data:,|#main)$/.test(address)), [], path);
+    assert.doesNotMatch(text, /\{\{|<style|style=|<script(?! type="module" src=)|\bon\w+=/, 'the policy of the page would refuse it');
+  }
+});
+
+test('without its slash the first page is sent to where relative addresses are right', async () => {
+  const { status, headers } = await served.send('GET', '/fleet?item=a%20b');
+  assert.deepEqual([status, headers['location']], [302, '/fleet/?item=a%20b']);
+});
+
+test('the assets are the scripts and styles of the pages, and nothing beside them', async () => {
+  for (const path of ['page/page.css', 'uplot/uPlot.esm.js', 'uplot/uPlot.min.css']) {
+    const { status, headers } = await served.send('GET', `/fleet/assets/${path}`);
+    assert.deepEqual([status, headers['cache-control'], headers['x-content-type-options']], [200, 'no-cache', 'nosniff'], path);
+  }
+  for (const path of ['', 'page/', 'page/layout.html', 'page/tsconfig.json', 'page/tasks.ts', 'page/..%2fdashboard.js', 'page/%2e%2e/%2e%2e/package.json', 'page/../dashboard.ts', 'uplot/uPlot.d.ts', 'page/%zz.js', 'uplot/..%2fpackage.js', 'page/%00.css']) {
+    const { status } = await served.send('GET', `/fleet/assets/${path}`);
+    assert.ok(status === 404 || status === 400, `${path}: ${status}`);
+  }
+});

@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { after, test } from 'node:test';
+import { LOCAL } from '../../dashboard/auth/authenticate.js';
+import { DashboardServer } from '../../dashboard/server.js';
+import { isFleetError } from '../../shared/errors.js';
+import { resolveSettings } from '../../shared/settings.js';
+import { deferred } from '../support/deferred.js';
+import { LogLines } from '../support/log-lines.js';
+import { TestFleet } from '../support/test-fleet.js';
+import { rawRequest, statusOf } from './auth/raw-request.js';
+import { TestDashboard } from './test-dashboard.js';
+
+const fleet = await TestFleet.start();
+after(() => fleet.stop());
+
+const OPEN = { apiTokens: [] } as const;
+const serverWith = (settings: Parameters<typeof resolveSettings>[0], nextFreePort = false): DashboardServer =>
+  new DashboardServer({ settings: resolveSettings(settings), producer: fleet.producer(), loggers: new LogLines().loggers, nextFreePort });
+const refused = (pattern: RegExp) => (error: unknown) => isFleetError(error, 'INVALID_SETTINGS') && pattern.test(error.message);
+
+test('without tokens it is open to this machine, and says so', async (t) => {
+  const dashboard = await TestDashboard.start(fleet.producer(), OPEN);
+  t.after(() => dashboard.stop());
+  const { name, role, items, via } = LOCAL;
+  assert.deepEqual((await dashboard.send('GET', '/api/v1/me')).body, { name, role, items, via, csrf_token: null });
+  assert.equal(dashboard.log.find(/No API_TOKENS and no JWTs: whoever uses this machine may do everything/).length, 1);
+  assert.equal((await dashboard.send('GET', '/sign-in')).status, 404);
+});
+
+test('without tokens it does not listen for others', async () => {
+  for (const apiHost of ['0.0.0.0', '::', '10.0.0.1', 'fleet.example', '127.0.0.1.example', 'localhost.example']) {
+    const server = serverWith({ ...OPEN, apiHost, apiPort: 0 });
+    await assert.rejects(server.start(), refused(/^API_HOST: without tokens and JWTs the dashboard listens on loopback only.*Set API_TOKENS/), apiHost);
+    await server.stop();
+  }
+});
+
+test('without tokens it answers nobody who is not this machine itself', async (t) => {
+  const dashboard = await TestDashboard.start(fleet.producer(), OPEN);
+  t.after(() => dashboard.stop());
+  const { port } = dashboard;
+  const status = async (headers: Record<string, string>, method = 'POST'): Promise<number> => (await dashboard.send(method, '/api/v1/tasks/nobody/stop', { headers })).status;
+  for (const Host of ['127.0.0.1', `localhost:${port}`, `[::1]:${port}`, `127.0.0.1:${port}`]) assert.equal(await status({ Host }), 404, Host);
+  // A name that was made to point here, a proxy, and pages of other sites.
+  for (const Host of ['evil.example', `evil.example:${port}`, '127.0.0.1.evil.example', 'localhost.evil.example', '127.0.0.1:1@evil.example', '0.0.0.0']) assert.equal(await status({ Host }), 403, Host);
+  assert.equal(statusOf(await rawRequest(port, 'GET /api/v1/me HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n')), 403);
+  assert.equal(statusOf(await rawRequest(port, 'GET /api/v1/me HTTP/1.0\r\n\r\n')), 403);
+  for (const name of ['Forwarded', 'X-Forwarded-For', 'X-Real-IP', 'Via']) assert.equal(await status({ [name]: '203.0.113.1' }), 403, name);
+  for (const Origin of ['https://evil.example', 'null', 'http://127.0.0.1:1', `https://evil.example:${port}`]) assert.equal(await status({ Origin }), 403, Origin);
+  for (const site of ['cross-site', 'same-site']) assert.equal(await status({ 'Sec-Fetch-Site': site }), 403, site);
+  assert.equal(await status({ Origin: `http://127.0.0.1:${port}`, 'Sec-Fetch-Site': 'same-origin' }), 404);
+  assert.equal((await dashboard.send('GET', '/api/v1/tasks', { headers: { Host: 'evil.example' } })).status, 403, 'reads too');
+});
+
+test('with tokens it listens for others', async (t) => {
+  const dashboard = await TestDashboard.start(fleet.producer(), { apiHost: '0.0.0.0' });
+  t.after(() => dashboard.stop());
+  assert.match(dashboard.url, /^http:\/\/0\.0\.0\.0:\d+$/);
+  assert.equal((await dashboard.send('GET', '/api/v1/me', { token: dashboard.tokens.viewer, headers: { Host: 'fleet.example' } })).status, 200);
+});
+
+test('bad tokens keep it from starting, each named', async () => {
+  const server = serverWith({ apiPort: 0, apiTokens: ['ada:boss:00', 'eve:viewer:zz'], jwtIssuer: 'i' });
+  await assert.rejects(server.start(), refused(/the entry ada[^]*the entry eve[^]*API_JWT_AUDIENCE/));
+});
+
+test('a port that is taken is an error, or the next free one is taken', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  t.after(() => other.close());
+  const { port } = other.address() as AddressInfo;
+  await assert.rejects(serverWith({ ...OPEN, apiPort: port }).start(), refused(new RegExp(`^API_PORT: expected a free port, got ${port}, which another program has\\.$`)));
+  const next = serverWith({ ...OPEN, apiPort: port }, true);
+  await next.start();
+  t.after(() => next.stop());
+  const taken = Number(new URL(next.url).port);
+  assert.ok(taken > port && taken <= port + 20);
+});
+
+test('it starts once and stops once, however often and in whichever order it is asked to', async () => {
+  const server = serverWith({ ...OPEN, apiPort: 0 });
+  await Promise.all([server.start(), server.start()]);
+  const { url } = server;
+  await Promise.all([server.stop(), server.stop()]);
+  await assert.rejects(fetch(`${url}/livez`));
+  await assert.rejects(server.start(), (error) => isFleetError(error, 'CLOSED'));
+});
+
+test('a request that is under way when it stops is answered, and the connection is not kept', async () => {
+  const producer = fleet.producer();
+  const [asked, answer] = [deferred(), deferred()];
+  const ping = producer.ping.bind(producer);
+  // Long enough for this test to fail, should it be waited for.
+  const dashboard = await TestDashboard.start(producer, { ...OPEN, shutdownTimeoutMs: 3_600_000 });
+  producer.ping = async () => {
+    asked.resolve();
+    await answer.promise;
+    await ping();
+  };
+  const idle = connect(dashboard.port, '127.0.0.1');
+  await once(idle, 'connect');
+  const idleClosed = once(idle, 'close');
+  const reply = rawRequest(dashboard.port, 'GET /api/tasks HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n');
+  await asked.promise;
+  const stopped = dashboard.stop();
+  answer.resolve();
+  assert.equal(statusOf(await reply), 200);
+  idle.end();
+  await Promise.all([stopped, idleClosed]);
+});
+
+test('a request that never ends is cut off when the shutdown has lasted long enough', async () => {
+  const dashboard = await TestDashboard.start(fleet.producer(), { shutdownTimeoutMs: 50 });
+  const answer = rawRequest(dashboard.port, 'POST /sign-in HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 50\r\n\r\ntoken=');
+  await dashboard.send('GET', '/livez');
+  await dashboard.stop();
+  assert.equal(statusOf(await answer), 0);
+});
+
+test('an id of a request is taken on if it is sane, and made up if not', async (t) => {
+  const dashboard = await TestDashboard.start(fleet.producer(), OPEN);
+  t.after(() => dashboard.stop());
+  const idFor = async (id: string): Promise<unknown> => (await dashboard.send('GET', '/nowhere', { headers: { 'X-Request-Id': id } })).headers['x-request-id'];
+  assert.equal(await idFor('0af7651916cd43dd8448eb211c80319c'), '0af7651916cd43dd8448eb211c80319c');
+  for (const odd of ['short', 'a'.repeat(65), 'has spaces in it', '{"a":"b","c":1}', '<script>alert(1)</script>']) assert.match((await idFor(odd)) as string, /^[0-9a-f-]{36}$/);
+  const { body, headers } = await dashboard.send('GET', '/nowhere');
+  assert.equal((body as { request_id: string }).request_id, headers['x-request-id']);
+});
+
+test('pages may load from here only, be shown in no frame, and run nothing that is written into them', async (t) => {
+  const dashboard = await TestDashboard.start(fleet.producer());
+  t.after(() => dashboard.stop());
+  const { headers } = await dashboard.send('GET', '/sign-in');
+  assert.equal(headers['content-security-policy'], "default-src 'self';img-src 'self' data:;base-uri 'none';object-src 'none';form-action 'self';frame-ancestors 'none'");
+  assert.deepEqual([headers['x-frame-options'], headers['x-content-type-options'], headers['referrer-policy'], headers['x-powered-by']], ['DENY', 'nosniff', 'same-origin', undefined]);
+  assert.equal(headers['strict-transport-security'], undefined);
+});
