@@ -37,6 +37,7 @@ const TIMEOUTS: Timeouts = { headersMs: 10_000, requestMs: 60_000, checkMs: 2_00
 const KEEP_ALIVE_MS = 30_000;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_CONNECTIONS = 4_096;
+const SWEEP_MS = 20;
 const PORTS_TO_TRY = 21;
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/;
 
@@ -82,13 +83,13 @@ export class DashboardServer extends Service {
     const server = this.#server;
     if (server?.listening) {
       const closed = once(server, 'close');
-      // Closes what is idle, and every other connection with the end of its request.
       server.close();
       await this.#dashboard?.close();
-      // What its streams leave behind is idle from now on.
-      server.closeIdleConnections();
+      // A connection is idle once its request or stream has ended, and would be kept for the next one.
+      const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS);
       const timer = setTimeout(() => server.closeAllConnections(), this.#options.settings.shutdownTimeoutMs);
       await closed;
+      clearInterval(sweep);
       clearTimeout(timer);
     } else await this.#dashboard?.close();
   }

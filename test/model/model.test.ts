@@ -6,7 +6,7 @@ import { commands } from './commands.js';
 import { Runs } from './runs.js';
 
 /** `RUNS=2000 SEED=42 npm run test:long`: how many runs, and the seed of the first. */
-const COUNT = Number(process.env['RUNS'] ?? 60);
+const COUNT = Number(process.env['RUNS'] ?? 40);
 const SEED = Number(process.env['SEED'] ?? randomInt(2 ** 31));
 /** Runs of one test, which has two minutes. */
 const BATCH = 250;
