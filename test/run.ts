@@ -21,7 +21,7 @@ const FOLDERS = ['shared', 'producer', 'worker', 'dashboard', 'cli', 'contract',
 /** For what the limit of each test does not see: hooks, and a process that does not end. */
 const FILE_LIMIT_MS = 600_000;
 /** Most of what a test does is to wait. */
-const FILES_AT_ONCE = 2 * availableParallelism();
+const FILES_AT_ONCE = availableParallelism() + 1;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const words = process.argv.slice(2);

@@ -56,7 +56,6 @@ describe('Five worker processes that start at once', () => {
       assert.ok(next.length <= 1, next.join(', '));
       if (at > seen) {
         runs += 1;
-        assert.ok(at - seen >= 100, `${at - seen} ms between two runs`);
         seen = at;
       }
     }
