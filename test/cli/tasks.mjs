@@ -29,7 +29,7 @@ const chatter = defineHandler(defineTask({ name: 'test.chatter', input, retentio
 
 /** Fails in the middle of a line, once. */
 const flaky = defineHandler(
-  defineTask({ name: 'test.flaky', input, retention, retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 0, jitter: 0 } } }),
+  defineTask({ name: 'test.flaky', input, retention, retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 150, jitter: 0 } } }),
   ({ attempt, emit }) => {
     emit(`attempt ${attempt}`);
     if (attempt === 1) throw new Error('not yet');
