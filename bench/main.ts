@@ -9,6 +9,7 @@ import { runMix } from './emptiness.js';
 import { stopInTurn, stopQueued, stopRunning } from './item-stops.js';
 import { measureList } from './list-api.js';
 import { weighTasks } from './memory.js';
+import { measureReplicas } from './replicas.js';
 import { measureStops } from './stop-latency.js';
 import { type Throughput, measureBullMq, measureFleet } from './throughput.js';
 import { type Phase, cleanLargePool, raceTouches, weighTouch } from './usage-pool.js';
@@ -33,6 +34,7 @@ const client = redis.client();
 try {
   console.log(`Node ${process.version}, ${cpus().length} cores, Redis on loopback; ${load.tasks} tasks, ${rounds} rounds after one to warm up\n`);
   await throughput();
+  await replicas();
   await stops();
   await items();
   await memory();
@@ -70,6 +72,15 @@ async function throughput(): Promise<void> {
 /** The median over the rounds of what one side did beside the other in the same round. */
 function pairedRatio(rates: readonly number[], beside: readonly number[]): string {
   return median(rates.map((rate, round) => rate / (beside[round] as number))).toFixed(2);
+}
+
+async function replicas(): Promise<void> {
+  const { off, on } = await measureReplicas(load, rounds);
+  console.log(`\n${'enqueue to a master with a replica'.padEnd(36)}${'as it is'.padStart(10)}${'WAIT on'.padStart(10)}${'ratio'.padStart(8)}`);
+  for (const [name, phase, digits] of [[`jobs/s, ${load.inFlight} in flight`, 'rate', 0], ['ms, one after the other, p50', 'alone', 2]] as const) {
+    const columns = [off, on].map((side) => median(side[phase]).toFixed(digits).padStart(10)).join('');
+    console.log(name.padEnd(36) + columns + pairedRatio(on[phase], off[phase]).padStart(8));
+  }
 }
 
 async function stops(): Promise<void> {

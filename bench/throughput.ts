@@ -19,7 +19,7 @@ export interface Throughput {
   readonly process: number;
 }
 
-const noop = defineTask({
+export const noop = defineTask({
   name: 'bench.noop',
   input: z.object({ n: z.number() }),
   retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 7 * 24 * 3_600_000, count: 10_000 } },
@@ -68,13 +68,13 @@ export async function measureFleet(redisUrl: string, load: Load): Promise<Throug
   return { enqueue, process };
 }
 
-async function rate(tasks: number, work: () => Promise<unknown>): Promise<number> {
+export async function rate(tasks: number, work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   await work();
   return (tasks * 1_000) / (performance.now() - start);
 }
 
-async function keepInFlight({ tasks, inFlight }: Load, add: (n: number) => Promise<unknown>): Promise<void> {
+export async function keepInFlight({ tasks, inFlight }: Load, add: (n: number) => Promise<unknown>): Promise<void> {
   let next = 0;
   const lane = async (): Promise<void> => {
     while (next < tasks) await add(next++);

@@ -1,7 +1,4 @@
-import { createProducer } from '../producer/index.js';
 import { FleetError } from '../shared/errors.js';
-import { createLoggerFactory } from '../shared/logger.js';
-import { findRunningEmbeddedRedis } from '../shared/redis/embedded.js';
 import { type Settings, loadSettings } from '../shared/settings.js';
 import type { ConnectedSettings } from '../shared/store.js';
 import { apiOf } from './api/address.js';
@@ -9,7 +6,6 @@ import { ApiClient } from './api/api-client.js';
 import { ApiConnection } from './api/connection.js';
 import type { FleetClient } from './client.js';
 import { type GlobalOptions, clientEnvironmentOf } from './global-options.js';
-import { RedisClient } from './redis-client.js';
 
 /** The embedded Redis's data folder, below the folder that the command runs in. */
 export const REDIS_DIR = '.taskfleet/redis';
@@ -22,13 +18,9 @@ export async function withClient<Value>(globals: GlobalOptions, work: (client: F
   const api = apiOf(globals);
   if (api) return work(new ApiClient(new ApiConnection(api)));
   const settings = await clientSettings(globals);
-  const loggers = createLoggerFactory({ settings, pretty: process.stderr.isTTY });
-  const producer = createProducer({ ...settings, loggers });
-  try {
-    return await work(new RedisClient(producer, settings));
-  } finally {
-    await producer.close();
-  }
+  // Loaded when it is needed: it would be most of the start of a command that asks the API, or prints its help.
+  const { withRedisClient } = await import('./redis-client.js');
+  return withRedisClient(settings, work);
 }
 
 /** The settings of a command that asks a fleet something: with the Redis of REDIS_URL, else of this folder. */
@@ -38,8 +30,13 @@ export async function clientSettings(globals: GlobalOptions): Promise<ConnectedS
 
 /** The settings with a Redis: that of REDIS_URL, else the one that runs for this folder. @throws FleetError `REDIS_UNAVAILABLE` */
 export async function locateRedis(settings: Settings): Promise<ConnectedSettings> {
-  const redisUrl = settings.redisUrl ?? (await findRunningEmbeddedRedis(REDIS_DIR))?.url;
+  const redisUrl = settings.redisUrl ?? (await embeddedUrl());
   if (redisUrl) return { ...settings, redisUrl };
   const message = `No Redis: REDIS_URL is not set, and no fleet runs in this folder (${REDIS_DIR}). Set REDIS_URL, or start one with: taskfleet up`;
   throw new FleetError('REDIS_UNAVAILABLE', message);
+}
+
+async function embeddedUrl(): Promise<string | undefined> {
+  const { findRunningEmbeddedRedis } = await import('../shared/redis/embedded.js');
+  return (await findRunningEmbeddedRedis(REDIS_DIR))?.url;
 }

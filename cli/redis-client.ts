@@ -1,14 +1,27 @@
 import { userInfo } from 'node:os';
-import type { EnqueueOptions, EnqueuedTask, EventOptions, ListOptions, PlanList, Producer, StopItemOptions, StopOptions, StopReceipt, TaskEvent, TaskPage, TaskView, WaitOptions } from '../producer/index.js';
+import { type EnqueueOptions, type EnqueuedTask, type EventOptions, type ListOptions, type PlanList, type Producer, type StopItemOptions, type StopOptions, type StopReceipt, type TaskEvent, type TaskPage, type TaskView, type WaitOptions, createProducer } from '../producer/index.js';
 import { FleetError } from '../shared/errors.js';
+import { createLoggerFactory } from '../shared/logger.js';
 import type { Settings } from '../shared/settings.js';
+import type { ConnectedSettings } from '../shared/store.js';
 import { BUILTIN_DEFINITIONS } from '../shared/task/builtin/index.js';
 import type { AnyDefinition, TaskDefinition } from '../shared/task/definition.js';
 import { loadTaskModules } from '../worker/task-modules.js';
 import type { FleetClient, ScheduleClient } from './client.js';
 
+/** Runs `work` with a client that has a producer of its own, and closes it. */
+export async function withRedisClient<Value>(settings: ConnectedSettings, work: (client: FleetClient) => Promise<Value>): Promise<Value> {
+  const loggers = createLoggerFactory({ settings, pretty: process.stderr.isTTY });
+  const producer = createProducer({ ...settings, loggers });
+  try {
+    return await work(new RedisClient(producer, settings));
+  } finally {
+    await producer.close();
+  }
+}
+
 /** A fleet by way of its Redis: a producer, and the definitions of TASK_MODULES for what is enqueued by name. */
-export class RedisClient implements FleetClient {
+class RedisClient implements FleetClient {
   readonly #producer: Producer;
   readonly #settings: Settings;
 

@@ -1,4 +1,5 @@
-import { type StopReceipt, type TaskEvent, type TaskView, receiptToJson } from '../producer/index.js';
+import type { TaskEvent, TaskStateEvent, TaskView } from '../producer/index.js';
+import { type StopReceipt, receiptToJson } from '../shared/stop/receipt.js';
 import { oneLine, printData, printable, say } from './output.js';
 import { ProgressBar, progressText } from './progress.js';
 import { cancelledText, endText } from './task-text.js';
@@ -83,12 +84,13 @@ export class PlainOutput implements WatchOutput {
 export class TerminalOutput implements WatchOutput {
   readonly #text = new TextStream((text) => process.stdout.write(printable(text)));
   readonly #bar = new ProgressBar(process.stderr);
-  #started = false;
+  /** The attempt that was last seen to begin; null before the first, undefined if it is not known which. */
+  #attempt: number | null | undefined = null;
 
   event(event: TaskEvent): void {
     switch (event.type) {
       case 'state':
-        return this.#state(event.state);
+        return this.#state(event);
       case 'progress':
         return this.#progress(event.progress);
       case 'chunk':
@@ -99,12 +101,13 @@ export class TerminalOutput implements WatchOutput {
     }
   }
 
-  /** The end has a line of its own; the first `running` says nothing that the output does not. */
-  #state(state: string): void {
+  /** The end has a line of its own. */
+  #state({ state, attempt }: TaskStateEvent): void {
     if (state === 'completed' || state === 'failed' || state === 'cancelled') return;
-    const again = state === 'running' && this.#started;
-    this.#started ||= state === 'running';
-    this.#notice(again ? '· running again' : `· ${state}`);
+    if (state !== 'running') return this.#notice(`· ${state}`);
+    if (this.#attempt === null) this.#notice('· running');
+    else this.#notice(attempt === undefined || attempt === this.#attempt ? '· running again' : `· attempt ${attempt}`);
+    this.#attempt = attempt;
   }
 
   #progress(progress: unknown): void {

@@ -13,6 +13,7 @@ const MAX_LENGTH = 300;
 /** Facts that go along with a problem, by code: names of `details`. */
 const FACTS: Partial<Record<ErrorCode, readonly string[]>> = {
   ITEM_BUSY: ['ids'],
+  NOT_REPLICATED: ['ids', 'receipts', 'replicas', 'wanted'],
   TASK_FINISHED: ['receipt'],
   TASK_NOT_RETRYABLE: ['state'],
   UNKNOWN_TASK: ['known'],

@@ -41,11 +41,11 @@ export function checkSchedule(id: unknown, definition: AnyDefinition, input: unk
   const parsed = optionsSchema.safeParse(options);
   if (!parsed.success) throw bad(String(parsed.error.issues[0]?.path[0] ?? 'options'), `Bad schedule: ${issuesOf(parsed.error)}.`);
   const { item, overlap, ...timing } = parsed.data;
-  const { deadlineMs } = definition;
-  if (deadlineMs !== null && timing.jitter >= deadlineMs) throw bad('jitter', `Bad jitter: expected less than the deadlineMs of ${definition.name} (${deadlineMs} ms), got ${timing.jitter}.`);
+  const { name, queue, retry, retention, deadlineMs } = definition;
+  if (deadlineMs !== null && timing.jitter >= deadlineMs) throw bad('jitter', `Bad jitter: expected less than the deadlineMs of ${name} (${deadlineMs} ms), got ${timing.jitter}.`);
   return {
     id: checkScheduleId(id),
-    definition,
+    definition: { name, queue, retry, retention, deadlineMs },
     data: checkInput(definition, input, maxInputBytes),
     item: item === undefined ? '' : checkItem(item),
     overlap,

@@ -1,12 +1,18 @@
 import { uuidv7 } from 'uuidv7';
 import { FleetError } from '../shared/errors.js';
 import { quote } from '../shared/keys.js';
+import { repeated } from '../shared/redis/repeat.js';
+import type { Replicas } from '../shared/redis/replicas.js';
+import type { ConnectedSettings } from '../shared/redis/topology.js';
 import { MergedWrites } from '../shared/registry/merged-writes.js';
 import type { StepHook } from '../shared/step-hook.js';
+import { queuesOf } from '../shared/stop/answer.js';
 import { StopRequested } from '../shared/stop/cause.js';
 import type { Store } from '../shared/store.js';
 import type { ChildTask } from '../shared/task/handler.js';
-import { parseOptions } from '../shared/task/view.js';
+import { baseQueue, shardOf } from '../shared/task/shards.js';
+import { type JobAddress, parseOptions } from '../shared/task/view.js';
+import { confirmTask } from './enqueue-replicas.js';
 import { ItemClaims } from './item-claims.js';
 import { JobWriter, type StopMet, type WriteOptions } from './job-writer.js';
 import type { PreparedTask } from './prepare.js';
@@ -18,6 +24,12 @@ export interface EnqueuedTask<Output = unknown> extends ChildTask {
   readonly output?: Output;
 }
 
+/** What replicas are to have before an enqueue is acknowledged: the task, and the stops of those that it supersedes. */
+export interface EnqueueReplicas {
+  readonly enqueues: Replicas;
+  readonly stops: Replicas;
+}
+
 const NONE: readonly string[] = Object.freeze([]);
 
 /** Adds tasks. */
@@ -25,73 +37,110 @@ export class Enqueuer {
   readonly #store: Store;
   readonly #writer: JobWriter;
   readonly #claims: ItemClaims;
+  readonly #settings: ConnectedSettings;
+  readonly #replicas: EnqueueReplicas;
   readonly #onStep: StepHook | undefined;
 
-  constructor(store: Store, enqueueGraceMs: number, onStep?: StepHook) {
+  constructor(store: Store, settings: ConnectedSettings, replicas: EnqueueReplicas, onStep?: StepHook) {
     this.#store = store;
+    this.#settings = settings;
+    this.#replicas = replicas;
     this.#onStep = onStep;
     this.#writer = new JobWriter(store);
-    this.#claims = new ItemClaims(store, enqueueGraceMs);
+    this.#claims = new ItemClaims(store, settings.enqueueGraceMs);
   }
 
   /**
-   * @throws FleetError `ITEM_BUSY`, `REDIS_UNAVAILABLE`. If the connection broke in the middle, the task may have been
+   * @throws FleetError `ITEM_BUSY`, `REDIS_UNAVAILABLE`, `NOT_REPLICATED`. If the connection broke in the middle, the task may have been
    *   added. StopRequested for a child whose parent was stopped: the child is stopped too.
    */
   async enqueue(task: PreparedTask): Promise<EnqueuedTask> {
-    const existing = task.id === null ? null : await this.#existing(task.id);
-    if (existing) return existing;
-    const id = task.id ?? uuidv7();
-    if (this.#onStep) await this.#onStep('enqueue:checked', id);
-    if (task.onBusy === null) return this.#add(task, id, false);
-
-    if (task.onBusy === 'stop-previous') return this.#addInPlace(task, id);
-    const live = await this.#claims.claim(task, id);
-    if (live.length > 0) throw busy(task.item, live);
-    return this.#add(task, id, true);
+    const { enqueues } = this.#replicas;
+    if (!enqueues.wanted) return this.#enqueue(task);
+    let written = enqueues.begin();
+    const added = await this.#enqueue(task);
+    let lost = false;
+    await this.#repeated(async () => {
+      if (lost) {
+        // It may have been added to a master that is none any more, which the new one knows nothing of.
+        written = enqueues.begin();
+        await this.#enqueue({ ...task, id: added.id });
+      }
+      lost = true;
+      await confirmTask(added.id, added.duplicate ? 'is there' : 'was added', written, [null, added.queue]);
+    });
+    return added;
   }
 
-  async #addInPlace(task: PreparedTask, id: string): Promise<EnqueuedTask> {
-    const superseded = await this.#claims.join(task, id);
-    const added = await this.#add(task, id, true);
-    if (superseded.length > 0) await this.#store.stopper.request(superseded, { reason: `Superseded by task ${id}`, by: null });
+  async #enqueue(task: PreparedTask): Promise<EnqueuedTask> {
+    const { existing, at } = task.id === null ? { existing: null, at: placeOf(task, uuidv7()) } : await this.#look(task, task.id);
+    if (existing) return existing;
+    if (this.#onStep) await this.#onStep('enqueue:checked', at.id);
+    if (task.onBusy === null) return this.#add(task, at, false);
+
+    if (task.onBusy === 'stop-previous') return this.#addInPlace(task, at);
+    const live = await this.#claims.claim(task, at);
+    if (live.length > 0) throw busy(task.item, live);
+    return this.#add(task, at, true);
+  }
+
+  async #addInPlace(task: PreparedTask, at: JobAddress): Promise<EnqueuedTask> {
+    const superseded = await this.#claims.join(task, at);
+    const added = await this.#add(task, at, true);
+    if (superseded.length > 0) await this.#supersede(superseded, at.id);
     return { ...added, superseded };
   }
 
-  async #existing(id: string): Promise<EnqueuedTask | null> {
-    const task = (await this.#store.reader.read([id])).get(id);
-    return task ? { id, name: task.name ?? '', queue: task.queue ?? '', item: task.item, duplicate: true, superseded: NONE } : null;
+  async #supersede(ids: readonly string[], by: string): Promise<void> {
+    const written = this.#replicas.stops.begin();
+    const answers = await this.#store.stopper.request(ids, { reason: `Superseded by task ${by}`, by: null });
+    await confirmTask(by, `was added and ${ids.join(', ')} stopped`, written, queuesOf(answers));
   }
 
-  async #add(task: PreparedTask, id: string, registered: boolean): Promise<EnqueuedTask> {
-    if (registered && this.#onStep) await this.#onStep('enqueue:registered', id);
-    if (task.id !== null) return this.#addOnce(task, id, registered);
-    await this.#write(task, id, { registered });
-    return enqueued(task, id, task.item, false);
+  /**
+   * The task that has this id of the caller's already, or where to add one. Whoever is adding it at this moment has
+   * registered its shard, which with another number of shards is another one than ours: on one queue, one job is made.
+   */
+  async #look(task: PreparedTask, id: string): Promise<{ existing: EnqueuedTask | null; at: JobAddress }> {
+    const { reader } = this.#store;
+    const located = await this.#repeated(() => reader.locate([id]));
+    const found = (await this.#repeated(() => reader.readLocated(located))).get(id);
+    const existing = found ? { id, name: found.name ?? '', queue: found.queue ?? '', item: found.item, duplicate: true, superseded: NONE } : null;
+    const [registered] = located.byQueue.keys();
+    const follows = registered !== undefined && baseQueue(registered) === task.definition.queue;
+    return { existing, at: follows ? { queue: registered, id } : placeOf(task, id) };
   }
 
-  async #write(task: PreparedTask, id: string, options: WriteOptions): Promise<void> {
-    const stop: StopMet | null = await this.#writer.write(task, id, options);
+  async #add(task: PreparedTask, at: JobAddress, registered: boolean): Promise<EnqueuedTask> {
+    if (registered && this.#onStep) await this.#onStep('enqueue:registered', at.id);
+    if (task.id !== null) return this.#addOnce(task, at, registered);
+    await this.#write(task, at, { registered });
+    return enqueued(task, at, task.item, false);
+  }
+
+  async #write(task: PreparedTask, at: JobAddress, options: WriteOptions): Promise<void> {
+    // Under the same id and nonce, so that one whose answer was lost is not added twice.
+    const stop: StopMet | null = await this.#repeated(() => this.#writer.write(task, at, options));
     if (stop?.inherited) throw new StopRequested(stop.reason, stop.by);
   }
 
   /** Adds a task under an id of the caller's, which another producer may be adding at this very moment. */
-  async #addOnce(task: PreparedTask, id: string, registered: boolean): Promise<EnqueuedTask> {
+  async #addOnce(task: PreparedTask, at: JobAddress, registered: boolean): Promise<EnqueuedTask> {
     const { redis, keys } = this.#store;
+    const { queue, id } = at;
     const nonce = uuidv7();
-    const { queue } = task.definition;
-    await this.#write(task, id, { nonce, registered });
+    await this.#write(task, at, { nonce, registered });
     for (let listed = task.item; ; ) {
-      const [options = null, finishedOn = null] = await redis.hmget(keys.jobs(queue) + id, 'opts', 'finishedOn');
+      const [options = null, finishedOn = null] = await this.#repeated(() => redis.hmget(keys.jobs(queue) + id, 'opts', 'finishedOn'));
       const stored = parseOptions(options);
       const ended = options === null || finishedOn !== null;
       const duplicate = options !== null && stored.nonce !== nonce;
       const item = duplicate ? (stored.item ?? '') : task.item;
-      if (ended || item !== listed) await this.#correct(task, id, listed, ended ? null : item);
+      if (ended || item !== listed) await this.#correct(task, at, listed, ended ? null : item);
       else if (duplicate && task.parent && task.parent.id !== stored.childOf?.id) await redis.srem(keys.children(task.parent.id), id);
       if (ended || item === listed) {
         if (!duplicate) this.#store.tally.enqueued(task.definition);
-        return enqueued(task, id, item, duplicate);
+        return enqueued(task, at, item, duplicate);
       }
       // It may have ended before the correction, and been removed from the registry by the worker: so look again.
       listed = item;
@@ -99,18 +148,26 @@ export class Enqueuer {
   }
 
   /** What we registered is not so: another enqueue made the task (then `actual` is its item), or it is over (null). */
-  async #correct({ definition, parent }: PreparedTask, id: string, listed: string, actual: string | null): Promise<void> {
+  async #correct({ parent }: PreparedTask, { queue, id }: JobAddress, listed: string, actual: string | null): Promise<void> {
     const { redis, keys } = this.#store;
     const undo = new MergedWrites(keys);
     undo.remove(id, { item: listed, parent: parent?.id });
     const redo = new MergedWrites(keys);
-    if (actual !== null) redo.add({ id, item: actual, queue: definition.queue, at: Date.now() });
+    if (actual !== null) redo.add({ id, item: actual, queue, at: Date.now() });
     await Promise.all([...undo.flushInto(redis), ...redo.flushInto(redis)]);
+  }
+
+  #repeated<Value>(work: () => Promise<Value>): Promise<Value> {
+    return repeated(work, this.#settings);
   }
 }
 
-function enqueued({ definition }: PreparedTask, id: string, item: string, duplicate: boolean): EnqueuedTask {
-  return { id, name: definition.name, queue: definition.queue, item: item || null, duplicate, superseded: NONE };
+function placeOf({ definition }: PreparedTask, id: string): JobAddress {
+  return { queue: shardOf(definition, id), id };
+}
+
+function enqueued({ definition }: PreparedTask, { queue, id }: JobAddress, item: string, duplicate: boolean): EnqueuedTask {
+  return { id, name: definition.name, queue, item: item || null, duplicate, superseded: NONE };
 }
 
 function busy(item: string, ids: readonly string[]): FleetError {

@@ -4,7 +4,7 @@ export type { EnqueuedTask } from './enqueue.js';
 export type { EnqueueOptions, OnBusy } from './prepare.js';
 export type { ListOptions, TaskPage } from './list.js';
 export type { ScheduleOptions } from './check-schedule.js';
-export { type ScheduleView, type Schedules, scheduleToJson } from './schedules.js';
+export type { Schedules } from './schedules.js';
 export type { StopOptions, StopItemOptions } from './stop.js';
 export type { Usage } from './usage.js';
 export type { WaitOptions } from './watch.js';
@@ -12,7 +12,8 @@ export { type Plan, type PlanJson, planToJson } from '../shared/billing/plan.js'
 export { type StopReceipt, receiptToJson } from '../shared/stop/receipt.js';
 export { type StopRecord, type StopWay } from '../shared/stop/record.js';
 export { TaskCancelled } from '../shared/stop/task-cancelled.js';
-export type { TaskEvent } from '../shared/task/event-stream.js';
+export type { TaskEvent, TaskStateEvent } from '../shared/task/event-stream.js';
 export { OVERLAP_POLICIES, type OverlapPolicy } from '../shared/schedule/schedule.js';
+export { type ScheduleView, scheduleToJson } from '../shared/schedule/view.js';
 export { TASK_STATES, type TaskState, isTerminal } from '../shared/task/state.js';
 export { type TaskView, taskToJson } from '../shared/task/view.js';

@@ -1,5 +1,6 @@
 import type { Store } from '../shared/store.js';
 import { isTerminal } from '../shared/task/state.js';
+import type { JobAddress } from '../shared/task/view.js';
 import type { PreparedTask } from './prepare.js';
 
 /** How often a claim is tried again after entries that a crash left were removed. */
@@ -16,14 +17,14 @@ export class ItemClaims {
   }
 
   /** Registers the task and returns the item's other live tasks. */
-  join(task: PreparedTask, id: string): Promise<string[]> {
-    return this.#script(task, id, 'join');
+  join(task: PreparedTask, at: JobAddress): Promise<string[]> {
+    return this.#script(task, at, 'join');
   }
 
   /** Registers the task if nothing else is live on its item; else returns what is. */
-  async claim(task: PreparedTask, id: string): Promise<string[]> {
+  async claim(task: PreparedTask, at: JobAddress): Promise<string[]> {
     for (let attempt = 1; ; attempt += 1) {
-      const listed = await this.#script(task, id, 'reject');
+      const listed = await this.#script(task, at, 'reject');
       if (listed.length === 0) return [];
       const live = await this.#live(listed);
       if (live.length > 0 || attempt === MAX_ATTEMPTS) return live.length > 0 ? live : listed;
@@ -32,9 +33,9 @@ export class ItemClaims {
     }
   }
 
-  #script({ definition, item }: PreparedTask, id: string, mode: 'join' | 'reject'): Promise<string[]> {
+  #script({ item }: PreparedTask, { queue, id }: JobAddress, mode: 'join' | 'reject'): Promise<string[]> {
     const { redis, keys } = this.#store;
-    return redis.claimItem(keys.item(item), keys.tasks, keys.taskQueues, keys.live, id, item, definition.queue, Date.now(), mode);
+    return redis.claimItem(keys.item(item), keys.tasks, keys.taskQueues, keys.live, id, item, queue, Date.now(), mode);
   }
 
   /** Those that are live: they have not ended, or are still on their way. */

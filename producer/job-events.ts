@@ -1,5 +1,5 @@
-import type { Redis } from 'ioredis';
 import type { Keys } from '../shared/keys.js';
+import type { RedisConnection } from '../shared/redis/connection.js';
 import type { StreamHub } from './stream-hub.js';
 
 /**
@@ -42,12 +42,12 @@ interface Feed {
 
 /** Hands out the events of single jobs; one reader for each queue, for as long as somebody listens to one of its jobs. */
 export class JobEvents {
-  readonly #redis: Redis;
+  readonly #redis: RedisConnection;
   readonly #hub: StreamHub;
   readonly #keys: Keys;
   readonly #feeds = new Map<string, Feed>();
 
-  constructor(redis: Redis, hub: StreamHub, keys: Keys) {
+  constructor(redis: RedisConnection, hub: StreamHub, keys: Keys) {
     this.#redis = redis;
     this.#hub = hub;
     this.#keys = keys;

@@ -1,10 +1,12 @@
 import { type JobJson, createIORedisClient } from 'bullmq';
-import { asUnavailable } from '../shared/redis/connect.js';
+import { chunks } from '../shared/chunks.js';
+import { asUnavailable } from '../shared/redis/connection-errors.js';
+import { isCluster, keepsOrder } from '../shared/redis/connection.js';
 import { MergedWrites } from '../shared/registry/merged-writes.js';
 import { parseStop } from '../shared/stop/record.js';
 import type { Store } from '../shared/store.js';
 import { jobOptions, membershipsOf } from '../shared/task/job-options.js';
-import type { TaskJobOptions } from '../shared/task/view.js';
+import type { JobAddress, TaskJobOptions } from '../shared/task/view.js';
 import type { PreparedTask } from './prepare.js';
 
 export interface WriteOptions {
@@ -24,6 +26,7 @@ export interface StopMet {
 
 interface Pending {
   readonly task: PreparedTask;
+  readonly queue: string;
   readonly job: JobJson & { readonly opts: TaskJobOptions };
   readonly registered: boolean;
   readonly resolve: (stop: StopMet | null) => void;
@@ -48,7 +51,7 @@ export class JobWriter {
   }
 
   /** Resolves with the stop that the task met on its way, null for none; the task is stopped then. */
-  write(task: PreparedTask, id: string, { nonce, registered = false }: WriteOptions = {}): Promise<StopMet | null> {
+  write(task: PreparedTask, { queue, id }: JobAddress, { nonce, registered = false }: WriteOptions = {}): Promise<StopMet | null> {
     const { definition, data, item, delay, priority, deadline, parent, schedule } = task;
     const opts = {
       ...jobOptions(definition),
@@ -62,18 +65,15 @@ export class JobWriter {
     };
     const job = { id, name: definition.name, data, opts, timestamp: Date.now() } as unknown as Pending['job'];
     return new Promise((resolve, reject) => {
-      if (this.#pending.push({ task, job, registered, resolve, reject }) === 1) setImmediate(() => this.#flush());
+      if (this.#pending.push({ task, queue, job, registered, resolve, reject }) === 1) setImmediate(() => this.#flush());
     });
   }
 
   #flush(): void {
     const pending = this.#pending;
     this.#pending = [];
-    // Not awaited before the jobs go out: the connection keeps the order.
     const registered = this.#register(pending).then(() => null, (error: unknown) => error);
-    for (let from = 0; from < pending.length; from += JOBS_AT_ONCE) {
-      void this.#send(pending.slice(from, from + JOBS_AT_ONCE), registered);
-    }
+    for (const some of chunks(pending, JOBS_AT_ONCE)) void this.#send(some, registered);
   }
 
   async #register(pending: readonly Pending[]): Promise<void> {
@@ -82,8 +82,7 @@ export class JobWriter {
     const newQueues = new Set<string>();
     const parents = new Set<string>();
     const sent: unknown[] = [];
-    for (const { job, task, registered } of pending) {
-      const { queue } = task.definition;
+    for (const { job, task, queue, registered } of pending) {
       if (!registered) writes.add({ id: job.id, ...membershipsOf(job.opts), queue, at: job.timestamp });
       if (!this.#knownQueues.has(queue)) newQueues.add(queue);
       if (task.parent) parents.add(keys.jobs(task.parent.queue) + task.parent.id);
@@ -96,7 +95,7 @@ export class JobWriter {
 
   /** `registered` resolves with the error of the registration, null for none. */
   async #send(pending: readonly Pending[], registered: Promise<unknown>): Promise<void> {
-    const [replies, unregistered] = await Promise.all([this.#addJobs(pending), registered]);
+    const [replies, unregistered] = await this.#add(pending, registered);
     const failed: { task: Pending; error: unknown; refused: boolean }[] = [];
     const added: Pending[] = [];
     pending.forEach((task, index) => {
@@ -131,18 +130,27 @@ export class JobWriter {
     }
   }
 
+  /** What the registration failed with is the second of the results. */
+  async #add(pending: readonly Pending[], registered: Promise<unknown>): Promise<[Answer[], unknown]> {
+    // Where the connection keeps the order, the jobs need not wait for the answer to their registrations.
+    if (keepsOrder(this.#store.redis)) return Promise.all([this.#addJobs(pending), registered]);
+    const error = await registered;
+    return error === null ? [await this.#addJobs(pending), null] : [[], error];
+  }
+
   /** Writes the jobs to the socket together. Never rejects: what fails is the answer to each. */
-  #addJobs(pending: readonly Pending[]): Promise<Answer[]> {
+  async #addJobs(pending: readonly Pending[]): Promise<Answer[]> {
     const { redis, queues, keys } = this.#store;
     const client = createIORedisClient(redis);
-    const { stream } = redis;
+    const stream = isCluster(redis) ? null : redis.stream;
     // Not a pipeline: ioredis gives each one every script of its connection, and each command in it two more promises.
     stream?.cork();
-    const answers = pending.map(({ task, job }) => answer(async () => queues.backend(task.definition.queue).addJobToTransaction(client, job, job.id)));
+    const answers = pending.map(({ queue, job }) => answer(async () => queues.backend(queue).addJobToTransaction(client, job, job.id)));
     // After the jobs: a stop that came too early for a job to be there is seen now.
-    answers.push(answer(() => redis.hlen(keys.earlyStops)));
+    const countEarly = (): Promise<Answer> => answer(() => redis.hlen(keys.earlyStops));
+    const early = keepsOrder(redis) ? countEarly() : Promise.all(answers).then(countEarly);
     stream?.uncork();
-    return Promise.all(answers);
+    return Promise.all([...answers, early]);
   }
 
   /** The stops that these tasks met on their way, by id. Usually there are none, and nothing is asked. */

@@ -3,6 +3,7 @@ import { checkItem, quote } from '../shared/keys.js';
 import type { Keys } from '../shared/keys.js';
 import type { Position, Registry } from '../shared/registry/registry.js';
 import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
+import { isOnQueue } from '../shared/task/shards.js';
 import { TASK_STATES, type TaskState, isTerminal } from '../shared/task/state.js';
 import { type TaskReader, foreignTask } from '../shared/task/task-reader.js';
 import type { TaskView } from '../shared/task/view.js';
@@ -13,7 +14,7 @@ export interface ListOptions {
   /** Only tasks in this state. Default: all live tasks. Ended ones are listed only by their state, for as long as they are kept. */
   readonly state?: TaskState | undefined;
   readonly name?: string | undefined;
-  /** Only tasks of this queue. */
+  /** Only tasks of this queue and its shards; with the name of a shard, only tasks of that one. */
   readonly queue?: string | undefined;
   /**
    * Only tasks whose item, null for none, passes: for whoever may not know of the others. No `next` then names a task
@@ -120,7 +121,7 @@ export class TaskList {
   /** Ended tasks of all queues, merged by their end. */
   async #ended(state: TaskState, only: string | undefined): Promise<Source> {
     const place = state === 'completed' ? 'completed' : 'failed';
-    const queues = (await this.#registry.queueNames()).filter((queue) => only === undefined || queue === only);
+    const queues = (await this.#registry.queueNames()).filter((queue) => only === undefined || isOnQueue(queue, only));
     return async (after, limit) => {
       const parts = await Promise.all(
         queues.map(async (queue) => {
@@ -160,7 +161,7 @@ export class TaskList {
 function matches(task: TaskView, { item, state, name, queue, sees }: ListOptions): boolean {
   if (sees && !sees(task.item)) return false;
   if (item !== undefined && task.item !== item) return false;
-  if (queue !== undefined && task.queue !== queue) return false;
+  if (queue !== undefined && (task.queue === null || !isOnQueue(task.queue, queue))) return false;
   if (name !== undefined && task.name !== name) return false;
   return state === undefined ? !isTerminal(task.state) : task.state === state;
 }

@@ -4,6 +4,7 @@ import type { Schedule, ScheduleMark, ScheduledDefinition } from '../shared/sche
 import type { AnyDefinition } from '../shared/task/definition.js';
 import type { ChildOptions, ParentTask } from '../shared/task/handler.js';
 import { checkInput } from '../shared/task/input.js';
+import type { Sharded } from '../shared/task/shards.js';
 
 export interface EnqueueOptions {
   /** What the task belongs to: a chat, a document, a user. 1 to 256 characters, no control characters. */
@@ -28,7 +29,7 @@ export type OnBusy = 'stop-previous' | 'reject';
 
 /** A task that has passed every check and is not yet written. */
 export interface PreparedTask {
-  readonly definition: ScheduledDefinition;
+  readonly definition: ScheduledDefinition & Sharded;
   /** The input as JSON, as the caller gave it: the worker fills in defaults. */
   readonly data: string;
   /** `''` for none. */

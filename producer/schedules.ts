@@ -1,6 +1,7 @@
 import { FleetError } from '../shared/errors.js';
 import { isName, quote } from '../shared/keys.js';
-import { type OverlapPolicy, type Schedule, type ScheduleTiming, formatSchedule, parseSchedule } from '../shared/schedule/schedule.js';
+import { type Schedule, formatSchedule, parseSchedule } from '../shared/schedule/schedule.js';
+import type { ScheduleView } from '../shared/schedule/view.js';
 import type { Store } from '../shared/store.js';
 import { BUILTIN_DEFINITIONS, MAINTENANCE_QUEUE } from '../shared/task/builtin/index.js';
 import type { AnyDefinition, TaskDefinition } from '../shared/task/definition.js';
@@ -8,24 +9,6 @@ import type { Caller } from './caller.js';
 import { type ScheduleOptions, checkSchedule, checkScheduleId } from './check-schedule.js';
 import type { EnqueuedTask, Enqueuer } from './enqueue.js';
 import { prepareScheduled } from './prepare.js';
-
-/** A schedule as anybody may see it: without its input. */
-export interface ScheduleView extends ScheduleTiming {
-  readonly id: string;
-  /** Of its tasks. */
-  readonly name: string;
-  readonly queue: string;
-  readonly item: string | null;
-  readonly overlap: OverlapPolicy;
-  /** Whether it is the fleet's own: it can be run now, and neither changed nor removed. */
-  readonly builtIn: boolean;
-  /** When its next task is due, before jitter. Null if it has none: the workers see to it within a minute. */
-  readonly nextAt: Date | null;
-  /** The id of its task that started last; null before the first. */
-  readonly lastTask: string | null;
-  /** Whether that one is still going. */
-  readonly running: boolean;
-}
 
 interface Found {
   readonly schedule: Schedule;
@@ -145,23 +128,4 @@ export class Schedules {
       };
     });
   }
-}
-
-/** A schedule as JSON for the CLI and HTTP: snake_case, ISO 8601, absent values null. */
-export function scheduleToJson(schedule: ScheduleView): Record<string, unknown> {
-  return {
-    id: schedule.id,
-    name: schedule.name,
-    queue: schedule.queue,
-    item: schedule.item,
-    every_ms: schedule.everyMs,
-    cron: schedule.cron,
-    time_zone: schedule.timeZone,
-    jitter_ms: schedule.jitterMs,
-    overlap: schedule.overlap,
-    built_in: schedule.builtIn,
-    next_at: schedule.nextAt?.toISOString() ?? null,
-    last_task: schedule.lastTask,
-    running: schedule.running,
-  };
 }

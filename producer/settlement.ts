@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FleetError } from '../shared/errors.js';
-import { isConnectionError } from '../shared/redis/connect.js';
+import { FleetError, isFleetError } from '../shared/errors.js';
+import { isUnavailability } from '../shared/redis/connection-errors.js';
 import { type StopReceipt, createReceipt, receiptOf } from '../shared/stop/receipt.js';
 import type { StopRecord } from '../shared/stop/record.js';
 import type { Store } from '../shared/store.js';
 import { isTerminal } from '../shared/task/state.js';
 import type { JobEvents } from './job-events.js';
 import { Notice } from './notice.js';
+import type { StopReplicas } from './stop-replicas.js';
 
 /** A task whose stop is recorded and not settled. */
 export interface OpenStop {
@@ -26,14 +27,16 @@ const RETRY_MS = 10;
 export class Settlement {
   readonly #store: Store;
   readonly #jobEvents: JobEvents;
+  readonly #replicas: StopReplicas;
   readonly #reconnected: () => Promise<void>;
   readonly #waiting = new Set<Notice>();
   #closed = false;
 
   /** `reconnected` resolves when the connection is there again, and rejects when that takes too long. */
-  constructor(store: Store, jobEvents: JobEvents, reconnected: () => Promise<void>) {
+  constructor(store: Store, jobEvents: JobEvents, replicas: StopReplicas, reconnected: () => Promise<void>) {
     this.#store = store;
     this.#jobEvents = jobEvents;
+    this.#replicas = replicas;
     this.#reconnected = reconnected;
   }
 
@@ -66,7 +69,7 @@ export class Settlement {
       for (;;) {
         const read = [...touched].filter((id) => pending.has(id));
         touched.clear();
-        for (const [id, receiptNow] of await this.#retried(() => this.#read(read, pending, last))) {
+        for (const [id, receiptNow] of await this.#retried(() => this.#confirmed(read, pending, last))) {
           settled.set(id, receiptNow);
           pending.delete(id);
         }
@@ -80,6 +83,10 @@ export class Settlement {
       this.#waiting.delete(notice);
       for (const end of ends) end();
     }
+  }
+
+  #confirmed(ids: readonly string[], pending: ReadonlyMap<string, OpenStop>, last: ReadonlyMap<string, LastEvent>): Promise<Map<string, StopReceipt>> {
+    return this.#replicas.settled((id) => (pending.get(id) as OpenStop).queue, () => this.#read(ids, pending, last));
   }
 
   async #read(ids: readonly string[], pending: ReadonlyMap<string, OpenStop>, last: ReadonlyMap<string, LastEvent>): Promise<Map<string, StopReceipt>> {
@@ -110,7 +117,7 @@ export class Settlement {
       try {
         return await ask();
       } catch (error) {
-        if (this.#closed || !isConnectionError(error)) throw error;
+        if (this.#closed || !(isUnavailability(error) || isFleetError(error, 'REDIS_UNAVAILABLE'))) throw error;
         // The loss may not have been noticed yet: without a pause, this loop would keep it from being noticed.
         await sleep(RETRY_MS);
         await this.#reconnected();

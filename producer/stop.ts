@@ -5,6 +5,7 @@ import { type StopReceipt, receiptOf, receiptOfAnswer } from '../shared/stop/rec
 import type { Store } from '../shared/store.js';
 import { checkWhole } from './prepare.js';
 import type { OpenStop, Settlement } from './settlement.js';
+import type { StopReplicas } from './stop-replicas.js';
 import type { Watch } from './watch.js';
 
 export interface StopOptions {
@@ -29,17 +30,19 @@ export class TaskStop {
   readonly #store: Store;
   readonly #watch: Watch;
   readonly #settlement: Settlement;
+  readonly #replicas: StopReplicas;
 
-  constructor(store: Store, watch: Watch, settlement: Settlement) {
+  constructor(store: Store, watch: Watch, settlement: Settlement, replicas: StopReplicas) {
     this.#store = store;
     this.#watch = watch;
     this.#settlement = settlement;
+    this.#replicas = replicas;
   }
 
   /** One receipt for each id, in their order. */
   async stop(ids: readonly string[], options: StopOptions): Promise<StopReceipt[]> {
     const asked = checkOptions(options);
-    const answers = await this.#store.stopper.request(ids, asked);
+    const answers = await this.#replicas.confirmed(asked, () => this.#store.stopper.request(ids, asked));
     const receipts = await this.#receipts(new Map(ids.map((id) => [id, answers.get(id) as StopAnswer])), asked);
     return ids.map((id) => receipts.get(id) as StopReceipt);
   }
@@ -48,7 +51,7 @@ export class TaskStop {
   async stopItem(item: string, options: StopItemOptions): Promise<StopReceipt[]> {
     const asked = checkOptions(options);
     if (options.dryRun) return this.#dryRun(checkItem(item));
-    const answers = await this.#store.stopper.requestItem(checkItem(item), asked);
+    const answers = await this.#replicas.confirmed(asked, () => this.#store.stopper.requestItem(checkItem(item), asked));
     return [...(await this.#receipts(answers, asked)).values()];
   }
 

@@ -1,141 +1,46 @@
-import { once } from 'node:events';
-import { setTimeout } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Logger } from '../shared/logger.js';
-import { hangUp } from '../shared/redis/connect.js';
-import { Notice } from './notice.js';
+import { type RedisConnection, isCluster, slotOf } from '../shared/redis/connection.js';
+import { type StreamListener, StreamReader } from './stream-reader.js';
 
-export interface StreamEntry {
-  readonly id: string;
-  readonly fields: readonly string[];
-}
-
-export type StreamListener = (entries: readonly StreamEntry[]) => void;
-
-interface Stream {
-  lastId: string;
-  readonly listeners: Set<StreamListener>;
-}
-
-const BLOCK_MS = 5_000;
-const READ_AT_ONCE = 1_000;
-const RETRY_MS = 5;
-const RETRY_AFTER_ERROR_MS = 100;
-/** How long the connection stays when nothing is followed: the next one will probably come soon. */
+/** How long a connection stays when nothing is followed over it: the next one will probably come soon. */
 const LINGER_MS = 10_000;
 
 /**
- * Follows any number of Redis streams over one connection, with one blocking read at a time. After a lost connection it
- * goes on where it was, so nothing that is still in a stream is missed.
+ * Follows any number of Redis streams: over one connection in all, on a cluster over one for each slot that has any, for a
+ * read takes streams of one slot only.
  */
 export class StreamHub {
-  readonly #commands: Redis;
-  readonly #connect: () => Redis;
+  readonly #commands: RedisConnection;
+  readonly #connect: (key: string) => Redis;
   readonly #logger: Logger;
   readonly #lingerMs: number;
-  readonly #streams = new Map<string, Stream>();
-  readonly #followed = new Notice();
-  #reading: ReadonlySet<string> = new Set();
-  #blocking: Redis | null = null;
-  #clientId: number | null = null;
-  #loop: Promise<void> | null = null;
-  #closed = false;
+  readonly #readers = new Map<number, StreamReader>();
 
   /**
-   * `commands` is for short commands; `connect` opens the connection that blocks, when it is first needed. It stays for
-   * `lingerMs` (default 10,000) when nothing is followed any more.
+   * `commands` is for short commands; `connect` opens a connection that blocks, to the server that has the key, when it is
+   * first needed. It stays for `lingerMs` (default 10,000) when nothing is followed any more.
    */
-  constructor(commands: Redis, connect: () => Redis, logger: Logger, { lingerMs = LINGER_MS } = {}) {
-    this.#lingerMs = lingerMs;
+  constructor(commands: RedisConnection, connect: (key: string) => Redis, logger: Logger, { lingerMs = LINGER_MS } = {}) {
     this.#commands = commands;
     this.#connect = connect;
     this.#logger = logger;
+    this.#lingerMs = lingerMs;
   }
 
   /** Calls the listener with what is added to the stream from now on. Resolves, when that is so, with how to end it. */
-  async follow(key: string, listener: StreamListener): Promise<() => void> {
-    let stream = this.#streams.get(key);
-    if (!stream) {
-      const newest = await this.#commands.xrevrange(key, '+', '-', 'COUNT', 1);
-      stream = this.#streams.get(key) ?? { lastId: newest[0]?.[0] ?? '0-0', listeners: new Set() };
-      this.#streams.set(key, stream);
+  follow(key: string, listener: StreamListener): Promise<() => void> {
+    const slot = isCluster(this.#commands) ? slotOf(key) : 0;
+    let reader = this.#readers.get(slot);
+    if (!reader) {
+      reader = new StreamReader(this.#commands, () => this.#connect(key), this.#logger, this.#lingerMs);
+      this.#readers.set(slot, reader);
     }
-    const followed = stream;
-    followed.listeners.add(listener);
-    this.#followed.raise();
-    this.#loop ??= this.#run();
-    void this.#include(key);
-    return () => {
-      followed.listeners.delete(listener);
-      if (followed.listeners.size === 0 && this.#streams.get(key) === followed) this.#streams.delete(key);
-    };
+    return reader.follow(key, listener);
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#streams.clear();
-    this.#followed.raise();
-    if (this.#blocking) hangUp(this.#blocking);
-    await this.#loop;
-  }
-
-  /** Ends the read that waits without this stream. More than once, for a read may be on its way and not yet wait. */
-  async #include(key: string): Promise<void> {
-    while (!this.#closed && this.#streams.has(key) && !this.#reading.has(key)) {
-      if (this.#clientId !== null) await this.#commands.client('UNBLOCK', this.#clientId).catch(() => undefined);
-      await setTimeout(RETRY_MS);
-    }
-  }
-
-  async #run(): Promise<void> {
-    const redis = this.#connect();
-    this.#blocking = redis;
-    redis.on('close', () => {
-      if (this.#blocking === redis) this.#clientId = null;
-    });
-    while (await this.#wanted()) {
-      try {
-        await this.#read(redis);
-      } catch (error) {
-        if (this.#closed) break;
-        this.#logger.debug({ error }, 'Reading streams failed, trying again');
-        await setTimeout(RETRY_AFTER_ERROR_MS);
-      }
-    }
-    this.#blocking = null;
-    this.#clientId = null;
-    this.#loop = null;
-    const ended = redis.status === 'ready' ? once(redis, 'end') : null;
-    hangUp(redis);
-    await ended;
-  }
-
-  /** Whether there is something to follow, now or soon. */
-  async #wanted(): Promise<boolean> {
-    while (!this.#closed && this.#streams.size === 0) {
-      this.#reading = new Set();
-      if (!(await this.#followed.wait(this.#lingerMs))) return this.#streams.size > 0;
-    }
-    return !this.#closed;
-  }
-
-  async #read(redis: Redis): Promise<void> {
-    this.#clientId ??= await redis.client('ID');
-    const keys = [...this.#streams.keys()];
-    this.#reading = new Set(keys);
-    const ids = keys.map((key) => this.#streams.get(key)?.lastId ?? '0-0');
-    if (keys.length === 0) return;
-    const read = await redis.xread('COUNT', READ_AT_ONCE, 'BLOCK', BLOCK_MS, 'STREAMS', ...keys, ...ids);
-    for (const [key, entries] of read ?? []) this.#deliver(key, entries);
-  }
-
-  #deliver(key: string, raw: readonly [id: string, fields: string[]][]): void {
-    const stream = this.#streams.get(key);
-    const last = raw.at(-1);
-    if (!stream || !last) return;
-    stream.lastId = last[0];
-    const entries = raw.map(([id, fields]) => ({ id, fields }));
-    for (const listener of [...stream.listeners]) listener(entries);
+    await Promise.all([...this.#readers.values()].map((reader) => reader.close()));
   }
 }
 

@@ -1,17 +1,19 @@
 import { setTimeout } from 'node:timers/promises';
 import { FleetError } from '../shared/errors.js';
 import { type Keys, quote } from '../shared/keys.js';
-import { isConnectionError } from '../shared/redis/connect.js';
+import { isUnavailability } from '../shared/redis/connection-errors.js';
 import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
 import { type StopReceipt, receiptOf } from '../shared/stop/receipt.js';
 import { TaskCancelled } from '../shared/stop/task-cancelled.js';
 import { type TaskEvent, parseEvent } from '../shared/task/event-stream.js';
-import { type TaskState, isTerminal } from '../shared/task/state.js';
+import { StateChanges } from '../shared/task/state-changes.js';
+import { isTerminal } from '../shared/task/state.js';
 import type { TaskReader } from '../shared/task/task-reader.js';
 import type { TaskView } from '../shared/task/view.js';
 import { type JobEnd, type JobEvents, type JobListener, endSaidBy } from './job-events.js';
 import { Notice } from './notice.js';
-import { type StreamEntry, type StreamHub, compareStreamIds } from './stream-hub.js';
+import { type StreamHub, compareStreamIds } from './stream-hub.js';
+import type { StreamEntry } from './stream-reader.js';
 
 export interface WaitOptions {
   /** Longest wait in ms. Default: no limit. */
@@ -120,7 +122,9 @@ export class Watch {
 
   /**
    * What happens to a task: first its state now, then progress, chunks and changes of state as they come, last its
-   * terminal state; that of a cancelled task has the receipt. `after` is the id of the last event that was seen; without it, everything that is kept is repeated.
+   * terminal state; that of a cancelled task has the receipt. Each attempt that says something begins with a `running`.
+   * `after` is the id of the last event that was seen: then what came since is first, and the state now follows. Without it,
+   * everything that is kept is repeated.
    */
   async *events(id: string, { after = null, signal }: { after?: string | null; signal?: AbortSignal }): AsyncGenerator<TaskEvent, void, undefined> {
     if (after !== null) checkEventId(after);
@@ -140,7 +144,10 @@ export class Watch {
         notice.raise();
       };
       if (first.queue !== null) ends.push(await this.#jobEvents.listen(first.queue, id, onEvent));
-      yield* this.#follow(first, after ?? '0-0', { arrived, heard, notice }, signal);
+      const changes = new StateChanges();
+      const now = after !== null || isTerminal(first.state) ? null : changes.ofTask(first);
+      if (now) yield now;
+      yield* this.#follow(first, after ?? '0-0', changes, { arrived, heard, notice }, signal);
     } finally {
       for (const end of ends) end();
     }
@@ -149,33 +156,33 @@ export class Watch {
   async *#follow(
     task: TaskView,
     after: string,
+    changes: StateChanges,
     { arrived, heard, notice }: { arrived: StreamEntry[]; heard: Heard; notice: Notice },
     signal?: AbortSignal,
   ): AsyncGenerator<TaskEvent, void, undefined> {
     const { id } = task;
     let seen = after;
-    let state: TaskState | null = null;
     let current = task;
-    if (!isTerminal(task.state)) yield { type: 'state', id: null, state: (state = task.state) };
     arrived.unshift(...(await this.#history(id, after)));
     for (;;) {
-      // The state is read before the stream: all that a finished task had to say is in the stream by then.
       current = (await this.#read(id)) ?? (await this.#gone(current, heard));
       const over = isTerminal(current.state);
-      if (over) arrived.push(...(await this.#history(id, seen)));
+      // What the task said until it was so is in the stream by now, but perhaps not here yet.
+      if (!changes.knows(current)) arrived.push(...(await this.#history(id, seen)));
+      let changed = false;
       for (const entry of arrived.splice(0)) {
         if (compareStreamIds(entry.id, seen) <= 0) continue;
         seen = entry.id;
         const event = parseEvent(entry.id, entry.fields);
-        if (event === null || (event.type === 'state' && (event.state === state || isTerminal(event.state)))) continue;
-        if (event.type === 'state') state = event.state;
+        if (event === null || !changes.isNews(event)) continue;
+        changed ||= event.type === 'state';
         yield event;
       }
-      if (current.state !== state) {
-        state = current.state;
-        yield { type: 'state', id: null, state, ...(state === 'cancelled' && { receipt: receiptOfEnd(current) }) };
-      }
-      if (over) return;
+      if (over) return yield { type: 'state', id: null, state: current.state, ...(current.state === 'cancelled' && { receipt: receiptOfEnd(current) }) };
+      // The stream may know more than what was read before it.
+      if (changed) continue;
+      const now = changes.ofTask(current);
+      if (now) yield now;
       await this.#wait(notice, this.#recheckMs, signal);
     }
   }
@@ -217,7 +224,7 @@ export class Watch {
       try {
         return await read();
       } catch (error) {
-        if (this.#closed || !isConnectionError(error)) throw error;
+        if (this.#closed || !isUnavailability(error)) throw error;
         // The loss may not have been noticed yet: without a pause, this loop would keep it from being noticed.
         await setTimeout(RETRY_MS);
         await this.#reconnected();

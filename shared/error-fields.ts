@@ -7,7 +7,7 @@ const ARGUMENTS = /, with args beginning with: .*/g;
  * What is worth reading of an error in a log. Not everything that hangs on it: ioredis keeps the command there, with its
  * password or a task's input.
  */
-export function errorFields(error: unknown): unknown {
+function errorFields(error: unknown): unknown {
   if (typeof error === 'string') return withoutArguments(error);
   if (!(error instanceof Error)) return error;
   const { name, stack, cause } = error;

@@ -6,8 +6,6 @@ import { FleetError } from './errors.js';
  */
 export interface Keys {
   readonly prefix: string;
-  /** BullMQ's own prefix. Never `p` itself: BullMQ's clean-up of a queue deletes what it does not know below it. */
-  readonly bull: string;
   /** Hash: live task id → item, `''` for none. */
   readonly tasks: string;
   /** Hash: live task id → queue. An id in `tasks` that is not here belongs to somebody else. */
@@ -72,12 +70,23 @@ export interface Keys {
   events(id: string): string;
   /** Hash: one worker's last heartbeat. */
   worker(id: string): string;
+  /** String: what a wait for replicas lays and removes, in the slot of a queue; of the registry, for null. */
+  replicaMark(id: string, queue?: string | null): string;
+  /** BullMQ's own prefix for a queue. Never `p` itself: BullMQ's clean-up of a queue deletes what it does not know below it. */
+  bull(queue: string): string;
   /** Start of the keys of a queue's jobs; a job's hash is this plus its id. */
   jobs(queue: string): string;
 }
 
-export function createKeys(prefix: string): Keys {
-  const bull = `${prefix}:bull`;
+/**
+ * @param given REDIS_KEY_PREFIX
+ * @param cluster whether the keys are for a cluster, where a script takes keys of one slot only: then everything but the
+ *   queues is in the slot of the prefix, in braces there, and each queue in a slot of its own. Default false.
+ */
+export function createKeys(given: string, cluster = false): Keys {
+  const bare = given.replaceAll(/[{}]/g, '');
+  const prefix = cluster ? `{${bare}}` : given;
+  const bull = cluster ? (queue: string) => `{${bare}:bull:${queue}}` : () => `${given}:bull`;
   return {
     prefix,
     bull,
@@ -113,7 +122,8 @@ export function createKeys(prefix: string): Keys {
     item: (item) => `${prefix}:tasks:item:${item}`,
     events: (id) => `${prefix}:tasks:events:${id}`,
     worker: (id) => `${prefix}:workers:${id}`,
-    jobs: (queue) => `${bull}:${queue}:`,
+    replicaMark: (id, queue = null) => `${cluster && queue !== null ? bull(queue) : prefix}:replicas:${id}`,
+    jobs: (queue) => `${bull(queue)}:${queue}:`,
   };
 }
 

@@ -52,7 +52,7 @@ export function list(env: string, separator: RegExp, expected: string, about: st
   return setting;
 }
 
-export const FLAG_WORDS = { true: true, 1: true, yes: true, on: true, false: false, 0: false, no: false, off: false } as const;
+const FLAG_WORDS = { true: true, 1: true, yes: true, on: true, false: false, 0: false, no: false, off: false } as const;
 
 export function flag(env: string, fallback: boolean, about: string): Setting<boolean> {
   return {

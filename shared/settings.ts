@@ -2,7 +2,8 @@ import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { API_SETTINGS } from './api-settings.js';
 import { FleetError } from './errors.js';
-import { FLAG_WORDS, type Setting, flag, httpUrl, integer, list, seconds } from './setting-kinds.js';
+import { REDIS_SETTINGS, problemsOfRedis } from './redis-settings.js';
+import { type Setting, httpUrl, integer, list, seconds } from './setting-kinds.js';
 
 /** The parts of the fleet that log, each with a level of its own: `WORKER_LOG_LEVEL=debug`. */
 export const COMPONENTS = ['billing', 'cleanup', 'cli', 'dashboard', 'models', 'producer', 'redis', 'schedule', 'stop', 'task', 'worker'] as const;
@@ -12,24 +13,6 @@ export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', '
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 const levelSchema = z.string().toLowerCase().pipe(z.enum(LOG_LEVELS));
-
-const redisUrl: Setting<string | null> = {
-  env: 'REDIS_URL',
-  fallback: null,
-  about: 'Where Redis is. Without it the fleet starts a redis-server of its own.',
-  expected: 'a URL such as redis://user:password@host:6379/0 (redis: or rediss:), special characters in the password as %40',
-  // A `#` or `/` in a password would make half of it the host, which messages show.
-  schema: z.union([z.null(), z.url({ protocol: /^rediss?$/ }).refine((url) => !/#|^[^?]*\/[^?]*@/.test(url.slice(url.indexOf('//') + 2)))]),
-  secret: true,
-};
-
-const keyPrefix: Setting<string> = {
-  env: 'REDIS_KEY_PREFIX',
-  fallback: 'taskfleet',
-  about: 'The first part of every Redis key. Fleets with different prefixes share a Redis without meeting.',
-  expected: 'up to 64 letters, digits or . _ - { }',
-  schema: z.string().regex(/^[A-Za-z0-9._{}-]{1,64}$/),
-};
 
 /** Secret for what they may have in their query, or as user name and password. */
 const openaiBaseUrls: Setting<readonly string[]> = {
@@ -74,12 +57,7 @@ const logLevel: Setting<LogLevel> = {
 
 /** Every setting but the log level of each component. The README's table is made from this. */
 export const SETTINGS = {
-  redisUrl,
-  keyPrefix,
-  connectTimeoutMs: seconds('REDIS_SOCKET_CONNECT_TIMEOUT', 3_000, 0.05, 600, 'Seconds to wait for a connection to Redis.'),
-  keepAlive: flag('REDIS_SOCKET_KEEPALIVE', true, 'TCP keep-alive on connections to Redis.'),
-  healthCheckMs: seconds('REDIS_HEALTH_CHECK_INTERVAL', 5_000, 0.1, 600, 'Seconds between PINGs on a subscribed connection.'),
-  reconnectDelayMs: integer('REDIS_RECONNECT_DELAY', 100, 1, 60_000, 'First delay before a reconnect in ms; it doubles up to 2 s.'),
+  ...REDIS_SETTINGS,
   redisPort: integer('EMBEDDED_REDIS_PORT', 6399, 1, 65_535, "The embedded redis-server's port on loopback; a free one if it is taken."),
   concurrency: integer('WORKER_CONCURRENCY', 10, 1, 1_000, 'Tasks that one worker process runs at once, for each queue.'),
   threads: integer('THREAD_POOL_SIZE', availableParallelism(), 1, 256, 'Threads of one worker process for isolated handlers.'),
@@ -89,6 +67,7 @@ export const SETTINGS = {
   shutdownTimeoutMs: integer('SHUTDOWN_TIMEOUT_MS', 30_000, 0, 3_600_000, 'How long running tasks may go on after SIGTERM, in ms.'),
   lockMs: integer('LOCK_DURATION_MS', 15_000, 1_000, 3_600_000, "How long a silent worker keeps a task's lock, in ms."),
   stalledCheckMs: integer('STALLED_CHECK_INTERVAL_MS', 5_000, 500, 3_600_000, 'How often workers look for tasks whose lock is gone, in ms.'),
+  fetchStallMs: integer('FETCH_STALL_MS', 15_000, 500, 3_600_000, 'How long a worker with free slots may fetch nothing although tasks wait, in ms; then its connection is replaced.'),
   heartbeatMs: integer('HEARTBEAT_INTERVAL_MS', 5_000, 100, 600_000, 'How often a worker says that it is alive, in ms.'),
   reconcileMs: integer('RECONCILE_INTERVAL_MS', 10_000, 200, 3_600_000, 'How often the fleet compares its registry with its queues, in ms.'),
   enqueueGraceMs: integer('ENQUEUE_GRACE_MS', 60_000, 1_000, 3_600_000, 'How long a registered task may be without its job before it counts as lost, in ms.'),
@@ -112,9 +91,6 @@ export type Settings = {
   readonly [Name in keyof Table]: Table[Name] extends Setting<infer Value> ? Value : never;
 } & { readonly logLevels: Readonly<Record<Component, LogLevel>> };
 
-/** Topologies that are refused rather than ignored. */
-const NOT_YET = ['REDIS_CLUSTER', 'REDIS_SENTINEL_HOSTS'] as const;
-
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
@@ -129,16 +105,7 @@ export function loadSettings(env: Environment): Settings {
     const level = env[levelVariable(component)];
     if (level) levels[component] = level;
   }
-  const problems = NOT_YET.filter((name) => env[name] && !isOff(env[name])).map(
-    (name) => `${name}: this version connects to a single Redis only; unset it`,
-  );
-  return check(given, levels, { problems, inCode: false });
-}
-
-/** `REDIS_CLUSTER=False` is how open-webui's own documentation writes it. */
-function isOff(word: string): boolean {
-  const lower = word.toLowerCase();
-  return Object.hasOwn(FLAG_WORDS, lower) && !FLAG_WORDS[lower as keyof typeof FLAG_WORDS];
+  return check(given, levels, false);
 }
 
 /** Settings for code that embeds the fleet: any of them by name, the rest by default. Units are those of {@link Settings}. */
@@ -149,14 +116,15 @@ export type SettingsInput = { readonly [Name in keyof Table]?: Settings[Name] | 
 /** @throws FleetError `INVALID_SETTINGS` */
 export function resolveSettings(input: SettingsInput): Settings {
   const { logLevels, ...given } = input;
-  return check(given, logLevels ?? {}, { problems: [], inCode: true });
+  return check(given, logLevels ?? {}, true);
 }
 
 function check(
   given: Partial<Record<keyof Table, unknown>>,
   levels: Readonly<Partial<Record<Component, unknown>>>,
-  { problems, inCode }: { problems: string[]; inCode: boolean },
+  inCode: boolean,
 ): Settings {
+  const problems: string[] = [];
   const values: Record<string, unknown> = {};
   const read = (setting: Setting<unknown>, env: string, value: unknown): unknown => {
     if (value === undefined) return setting.fallback;
@@ -174,6 +142,8 @@ function check(
     ),
   );
   const settings = values as unknown as Settings;
+  // Of settings that are themselves bad, the rest is not asked.
+  if (problems.length === 0) problems.push(...problemsOfRedis(settings));
   if (settings.openaiKeys.length > settings.openaiBaseUrls.length) {
     problems.push(`OPENAI_API_KEYS: expected at most one key for each of OPENAI_API_BASE_URLS (${settings.openaiBaseUrls.length}), got ${settings.openaiKeys.length}`);
   }

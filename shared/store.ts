@@ -7,15 +7,14 @@ import { Registry } from './registry/registry.js';
 import { Schedulers } from './schedule/schedulers.js';
 import { Turns } from './schedule/turns.js';
 import { type ScriptedRedis, defineScripts } from './scripts/define-scripts.js';
-import type { Settings } from './settings.js';
+import type { ConnectedSettings } from './redis/topology.js';
 import type { StepHook } from './step-hook.js';
 import { EarlyStops } from './stop/early-stops.js';
 import { Stopper } from './stop/stopper.js';
 import { Queues } from './task/queues.js';
 import { TaskReader } from './task/task-reader.js';
 
-/** Settings of something that talks to Redis. */
-export type ConnectedSettings = Settings & { readonly redisUrl: string };
+export type { ConnectedSettings };
 
 /** Everything that producers and workers share over one connection for commands. */
 export interface Store {
@@ -50,7 +49,7 @@ export interface StoreOptions {
 export function openStore({ settings, policy, loggers, name, onStep, lazy = false }: StoreOptions): Store {
   const logger = loggers('redis');
   const redis = defineScripts(connect({ settings, policy, logger, name, lazy }));
-  const keys = createKeys(settings.keyPrefix);
+  const keys = createKeys(settings.keyPrefix, settings.cluster);
   const queues = new Queues(redis, keys, logger);
   const registry = new Registry(redis, keys);
   const reader = new TaskReader(redis, queues, registry, keys);

@@ -17,7 +17,7 @@ import { buildTests } from './support/build-tests.js';
 import { LeafCount } from './support/leaf-count.js';
 
 /** Fast ones first, so that a plain mistake shows within seconds. */
-const FOLDERS = ['shared', 'producer', 'worker', 'dashboard', 'cli', 'contract', 'model', 'scenario', 'browser', 'package'];
+const FOLDERS = ['shared', 'producer', 'worker', 'dashboard', 'cli', 'contract', 'model', 'scenario', 'faults', 'browser', 'package'];
 /** For what the limit of each test does not see: hooks, and a process that does not end. */
 const FILE_LIMIT_MS = 600_000;
 /** Most of what a test does is to wait. */

@@ -1,4 +1,3 @@
-import { UnrecoverableError } from 'bullmq';
 import { type ErrorCode, isFleetError } from '../shared/errors.js';
 
 /** What a call was given was wrong. Another attempt would give it the same. */
@@ -13,15 +12,6 @@ const FINAL_NAMES: readonly string[] = ['UnrecoverableError', 'ZodError', '$ZodE
 export function isFinal(error: unknown, except: readonly string[]): boolean {
   if (isFleetError(error, ...VALIDATION_CODES)) return true;
   return namesOf(error).some((name) => FINAL_NAMES.includes(name) || except.includes(name));
-}
-
-/** The same failure as BullMQ has to have it not to retry. */
-export function unrecoverable(error: Error): UnrecoverableError {
-  if (error instanceof UnrecoverableError) return error;
-  const final = new UnrecoverableError(error.message);
-  if (error.stack !== undefined) final.stack = error.stack;
-  final.cause = error;
-  return final;
 }
 
 /** What an error goes by: its name, its code, its class and those that it extends. */

@@ -1,9 +1,9 @@
 import { Job, UnrecoverableError } from 'bullmq';
 import { FleetError, messageOf } from '../shared/errors.js';
 import { describeStop } from '../shared/stop/cause.js';
-import { unrecoverable } from './final-errors.js';
 import { retryDelay } from './retry-delay.js';
 import type { Run } from './run.js';
+import { unrecoverable } from './unrecoverable.js';
 
 /** Thrown by a processor to settle its job as cancelled. */
 export class Stopped extends UnrecoverableError {

@@ -13,6 +13,10 @@ export interface WorkerStatus {
   readonly zombies: number;
   readonly draining: boolean;
   readonly subscribed: boolean;
+  /** Queue workers that fetched nothing although tasks waited, and were replaced. */
+  readonly replaced: number;
+  /** To Redis. With those of a producer that its handlers enqueue with, there are one or two more. */
+  readonly connections: number;
   /** Of the tasks that ran here and were stopped. */
   readonly stopLatency: StopLatencySummary;
 }
@@ -61,10 +65,10 @@ export class Heartbeat extends Service {
     // While Redis is away beats would pile up and all be sent later.
     if (redis.status !== 'ready' || this.stopping) return;
     const now = Date.now();
-    const { pid, queues, slots, running, zombies, draining, subscribed, stopLatency } = this.#status();
+    const { pid, queues, slots, running, zombies, draining, subscribed, replaced, connections, stopLatency } = this.#status();
     const fields = {
       ...{ host: hostname(), pid, slots, zombies, started_at: this.#startedAt, beat_at: now },
-      ...{ queues: JSON.stringify(queues), running: JSON.stringify(running), draining: Number(draining), subscribed: Number(subscribed) },
+      ...{ queues: JSON.stringify(queues), running: JSON.stringify(running), draining: Number(draining), subscribed: Number(subscribed), replaced, connections },
       ...{ stops: stopLatency.count, stop_p50_ms: stopLatency.p50Ms ?? '', stop_p99_ms: stopLatency.p99Ms ?? '', stop_max_ms: stopLatency.maxMs ?? '' },
     };
     const key = keys.worker(this.#workerId);

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger, LoggerFactory } from '../shared/logger.js';
 import { messageOf } from '../shared/errors.js';
+import { countConnections } from '../shared/redis/connection.js';
 import { Service } from '../shared/service.js';
 import { ShuttingDown } from '../shared/stop/cause.js';
 import type { StepHook } from '../shared/step-hook.js';
@@ -12,12 +13,14 @@ import { Heartbeat, type WorkerStatus } from './heartbeat.js';
 import { JobTally } from './job-tally.js';
 import { SHUTDOWN_GRACE_MS } from './ladder.js';
 import { withMaintenance } from './maintenance.js';
+import { QueueKeeper } from './queue-keeper.js';
 import { QueueWorker } from './queue-worker.js';
 import { RegistryWriter } from './registry-writer.js';
-import type { Run } from './run.js';
 import { TaskRunner } from './run-task.js';
 import { scheduleTable } from './schedule-table.js';
 import { Schedules } from './schedules.js';
+import { ShardFinder } from './shard-finder.js';
+import { slotsByQueue } from './slots.js';
 import { StopLatency } from './stop-latency.js';
 import { StopListener } from './stop-listener.js';
 import type { LoadedHandler } from './task-modules.js';
@@ -34,15 +37,13 @@ export interface LauncherOptions {
 }
 
 /** What handlers get, beyond their own grace, to have their hand-back written. */
-const HAND_BACK_MS = 500;
-/** What closing may take in all. A Redis that is away or hangs must not keep the process. */
-const CLOSE_MS = 2_000;
-/** Of what the fleet does for itself, whatever WORKER_CONCURRENCY is: a run that waits for a lock must not hold up the rest. */
-const MAINTENANCE_SLOTS = 8;
+const HAND_BACK_MS = 250;
+/** What closing may take in all. A Redis that is away or hangs must not keep the process: it ends within 2 s of SHUTDOWN_TIMEOUT_MS. */
+const CLOSE_MS = 500;
 /** Of a thousand tasks, the log names so many. */
 const LOGGED_IDS = 20;
 /** What each part gets although the time is up: enough for one that has nothing to wait for. */
-const LEAST_CLOSE_MS = 50;
+const LEAST_CLOSE_MS = 20;
 
 /**
  * One worker: creates and owns everything that runs in it. See docs/architecture.md for who creates whom.
@@ -63,8 +64,10 @@ export class Launcher extends Service {
   readonly #runner: TaskRunner;
   readonly #heartbeat: Heartbeat;
   readonly #schedules: Schedules;
-  readonly #slots: ReadonlyMap<string, number>;
-  #workers: QueueWorker[] = [];
+  /** By BullMQ queue. */
+  readonly #slots: Map<string, number>;
+  readonly #shards: ShardFinder;
+  readonly #keepers: QueueKeeper[] = [];
 
   constructor(options: LauncherOptions) {
     super();
@@ -84,6 +87,7 @@ export class Launcher extends Service {
     this.#runner = new TaskRunner({ handlers, settings, store, runs: this.#runs, writer: this.#writer, threads: this.#threads, tally: this.#tally, loggers, recentlyStopped, producer, onStep });
     this.#heartbeat = new Heartbeat({ workerId, store, intervalMs: settings.heartbeatMs, status: () => this.status(), logger });
     this.#slots = slotsByQueue(handlers.values(), settings.concurrency, settings.threads);
+    this.#shards = new ShardFinder({ store, slots: this.#slots, intervalMs: settings.heartbeatMs, take: (queue, slots) => this.#take(queue, slots), logger });
   }
 
   /** Of what users enqueue: the queue of what the fleet does for itself is left out. */
@@ -97,34 +101,44 @@ export class Launcher extends Service {
       zombies: this.#runs.zombies,
       draining: this.stopping,
       subscribed: this.#listener.subscribed,
+      replaced: this.#keepers.reduce((sum, { replaced }) => sum + replaced, 0),
+      // One that hears stops, and one of each queue that waits for its tasks.
+      connections: countConnections(this.#store.redis) + 1 + this.#keepers.length,
       stopLatency: this.#stopLatency.summary(),
     };
   }
 
   /** Resolves when the worker is connected to Redis, takes tasks and is in the list of workers. */
   async ready(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.waitUntilReady()));
+    await Promise.all(this.#keepers.map((keeper) => keeper.waitUntilReady()));
     await this.#heartbeat.beat();
   }
 
   protected override async onStart(): Promise<void> {
-    const { settings, workerId } = this.#options;
-    const shared = { settings, workerId, store: this.#store, runner: this.#runner, runs: this.#runs, writer: this.#writer, stopLatency: this.#stopLatency, tally: this.#tally, logger: this.#logger };
     this.#store.redis.connect().catch(() => undefined); // it goes on trying, and says so by its events
     await this.#listener.start();
-    this.#workers = [...this.#slots].map(([queue, slots]) => new QueueWorker({ ...shared, queue, slots }));
-    for (const worker of this.#workers) {
-      worker.run().catch((error: unknown) => this.#logger.error({ queue: worker.name, error: messageOf(error) }, 'Queue worker ended'));
-    }
+    for (const [queue, slots] of this.#slots) this.#take(queue, slots);
+    await this.#shards.start();
     await this.#heartbeat.start();
     await this.#schedules.start();
   }
 
+  #take(queue: string, slots: number): void {
+    const { settings, workerId } = this.#options;
+    const shared = { settings, workerId, store: this.#store, runner: this.#runner, runs: this.#runs, writer: this.#writer, stopLatency: this.#stopLatency, tally: this.#tally, logger: this.#logger };
+    const make = (): QueueWorker => new QueueWorker({ ...shared, queue, slots });
+    const keeper = new QueueKeeper({ queue, slots, make, store: this.#store, stallMs: settings.fetchStallMs, logger: this.#logger });
+    this.#slots.set(queue, slots);
+    this.#keepers.push(keeper);
+    keeper.run();
+  }
+
   protected override async onStop(): Promise<void> {
     const { shutdownTimeoutMs } = this.#options.settings;
+    await this.#shards.stop();
     this.#runner.drain();
     this.#logger.info({ running: this.#runs.size, upToMs: shutdownTimeoutMs }, 'Shutting down: nothing more is fetched');
-    for (const worker of this.#workers) void worker.pause(true);
+    for (const keeper of this.#keepers) keeper.pause();
     void this.#heartbeat.beat();
     if (!(await this.#runs.idle(shutdownTimeoutMs))) await this.#handBack();
     await this.#close();
@@ -141,8 +155,9 @@ export class Launcher extends Service {
 
   async #close(): Promise<void> {
     const closeBy = performance.now() + CLOSE_MS;
-    const closed = await this.#closeBy(closeBy, 'queue workers', Promise.all(this.#workers.map((worker) => worker.close())));
-    if (!closed) await Promise.all(this.#workers.map((worker) => worker.letGo()));
+    const closed = await this.#closeBy(closeBy, 'queue workers', Promise.all(this.#keepers.map((keeper) => keeper.close())));
+    const left = this.#keepers.flatMap(({ held }) => held.map(({ id }) => ({ id: id as string })));
+    if (!closed) await Promise.all(this.#keepers.map((keeper) => keeper.letGo()));
     // First what does not need Redis: what comes after something that hangs would come too late.
     await this.#listener.stop();
     await this.#closeBy(closeBy, 'threads', this.#threads.close());
@@ -151,6 +166,7 @@ export class Launcher extends Service {
     await this.#closeBy(closeBy, 'heartbeat', this.#heartbeat.stop());
     await this.#closeBy(closeBy, 'stops', this.#store.stopper.idle());
     await this.#closeBy(closeBy, 'connection', this.#store.close());
+    if (left.length > 0) this.#logger.error({ left: left.length, tasks: someIds(left) }, 'Left behind: Redis did not take the end of these tasks, or not in time; they run again when their lock has run out');
   }
 
   /** Resolves with whether it was closed in time. */
@@ -167,19 +183,6 @@ export class Launcher extends Service {
 }
 
 /** For a log line. */
-function someIds(runs: readonly Run[]): string[] {
+function someIds(runs: readonly { readonly id: string }[]): string[] {
   return runs.slice(0, LOGGED_IDS).map(({ id }) => id);
-}
-
-/** Slots of each queue. Where all tasks are isolated, more slots than threads would hold tasks that only wait. */
-function slotsByQueue(handlers: Iterable<LoadedHandler>, concurrency: number, threads: number): Map<string, number> {
-  const onlyIsolated = new Map<string, boolean>();
-  for (const { definition, alwaysIsolated } of handlers) {
-    onlyIsolated.set(definition.queue, alwaysIsolated && (onlyIsolated.get(definition.queue) ?? true));
-  }
-  const slots = (queue: string, only: boolean): number => {
-    if (queue === MAINTENANCE_QUEUE) return MAINTENANCE_SLOTS;
-    return only ? Math.min(concurrency, threads) : concurrency;
-  };
-  return new Map([...onlyIsolated].map(([queue, only]) => [queue, slots(queue, only)]));
 }

@@ -2,7 +2,8 @@ import { inspect } from 'node:util';
 import { RATE_LIMIT_ERROR } from 'bullmq';
 import type { AbortCause } from '../shared/stop/cause.js';
 import type { RetryPolicy } from '../shared/task/definition.js';
-import { isFinal, unrecoverable } from './final-errors.js';
+import { isFinal } from './final-errors.js';
+import { unrecoverable } from './unrecoverable.js';
 
 /** How a handler came to its end: it returned, it threw, or it was given up after grace. */
 export type HandlerEnd =

@@ -1,15 +1,17 @@
-import { type Job, type JobJson, Worker } from 'bullmq';
+import type { Job, JobJson, Worker } from 'bullmq';
 import { messageOf } from '../shared/errors.js';
 import { jsonProblem } from '../shared/json-problem.js';
 import type { Logger } from '../shared/logger.js';
-import { isConnectionError } from '../shared/redis/connect.js';
+import { isConnectionError } from '../shared/redis/connection-errors.js';
 import type { ConnectedSettings, Store } from '../shared/store.js';
 import { LockLost } from '../shared/stop/cause.js';
 import { membershipsOf, taskOptions } from '../shared/task/job-options.js';
 import { isTerminal } from '../shared/task/state.js';
 import type { ActiveRuns } from './active-runs.js';
+import { FetchingWorker } from './fetching-worker.js';
 import { FleetJob } from './fleet-job.js';
 import type { JobTally } from './job-tally.js';
+import { isRefusal, untilTaken } from './refusals.js';
 import type { RegistryWriter } from './registry-writer.js';
 import type { TaskRunner } from './run-task.js';
 import type { StopLatency } from './stop-latency.js';
@@ -31,9 +33,11 @@ export interface QueueWorkerOptions {
 /** A stalled task is never failed for having stalled: it did nothing wrong. */
 const MAX_STALLED_COUNT = 1_000_000;
 const YIELD_S = 0.1;
+/** What moves a job elsewhere throws one of these: it is not settled, only the next job is fetched. */
+const MOVED: readonly string[] = ['DelayedError', 'WaitingError', 'WaitingChildrenError'];
 
 /** BullMQ's worker for one queue, with our jobs, and the registry kept in step with what it settles. */
-export class QueueWorker extends Worker {
+export class QueueWorker extends FetchingWorker {
   readonly #store: Store;
   readonly #runs: ActiveRuns;
   readonly #writer: RegistryWriter;
@@ -43,9 +47,9 @@ export class QueueWorker extends Worker {
   readonly #logger: Logger;
 
   constructor({ queue, slots, workerId, settings, store, runner, runs, writer, stopLatency, tally, logger }: QueueWorkerOptions) {
-    super(queue, (job, token) => runner.run(job as FleetJob, token as string), {
+    const options = {
       connection: store.redis,
-      prefix: store.keys.bull,
+      prefix: store.keys.bull(queue),
       name: workerId,
       concurrency: slots,
       lockDuration: settings.lockMs,
@@ -53,7 +57,8 @@ export class QueueWorker extends Worker {
       maxStalledCount: MAX_STALLED_COUNT,
       runRetryDelay: 1_000,
       autorun: false,
-    });
+    };
+    super(queue, (job, token) => runner.run(job as FleetJob, token as string), options, { store, logger });
     this.#store = store;
     this.#runs = runs;
     this.#writer = writer;
@@ -65,8 +70,8 @@ export class QueueWorker extends Worker {
     this.on('failed', (job) => job && this.#failed(job as FleetJob));
     this.on('lockRenewalFailed', (ids) => ids.forEach((id) => runs.get(queue, id)?.abort(new LockLost())));
     this.on('stalled', (id) => logger.warn({ id, queue }, 'Task stalled: its worker is gone or hangs; it will run again'));
-    // A lost connection is logged where it is made, once; everything else should be seen.
-    this.on('error', (error) => logger[isConnectionError(error) ? 'debug' : 'warn']({ queue, error: error.message }, 'Queue worker error'));
+    // A lost connection is logged where it is made, and a refusal when it begins; everything else should be seen.
+    this.on('error', (error) => logger[isConnectionError(error) || isRefusal(error) ? 'debug' : 'warn']({ queue, error: error.message }, 'Queue worker error'));
   }
 
   protected override createJob(data: JobJson, id: string): Job {
@@ -114,21 +119,40 @@ export class QueueWorker extends Worker {
     };
   }
 
+  /** BullMQ's own way needs memory that Redis may not have. */
+  override async extendJobLocks(ids: string[], tokens: string[], duration: number): Promise<string[]> {
+    const { redis, queues, keys } = this.#store;
+    const locks = ids.flatMap((id, index) => [id, tokens[index] ?? '']);
+    return redis.renewLocks(...queues.scriptKeys(this.name, 'stalled'), keys.jobs(this.name), duration, ...locks);
+  }
+
+  protected override handleCompleted(...args: Parameters<Worker['handleCompleted']>): ReturnType<Worker['handleCompleted']> {
+    return this.#settle(args[1], args[2], () => super.handleCompleted(...args));
+  }
+
+  /** As long as Redis refuses to end a job its lock is kept: once it is lost, another worker runs it again. */
+  #settle<Result>(job: Job, token: string, settle: () => Promise<Result>): Promise<Result> {
+    const id = job.id as string;
+    const attempt = (): Promise<Result> => {
+      this.lockManager.untrackJob(id);
+      return settle();
+    };
+    return untilTaken(attempt, (error, refusals) => {
+      if (refusals === 1) this.#logger.warn({ id, queue: this.name, error: error.message }, 'Redis refuses the end of a task; it is tried again until it is taken or the lock is lost');
+      this.lockManager.trackJob(id, token, job.processedOn as number);
+    });
+  }
+
   protected override async handleFailed(...args: Parameters<Worker['handleFailed']>): ReturnType<Worker['handleFailed']> {
+    const settle = (): ReturnType<Worker['handleFailed']> => super.handleFailed(...args);
     try {
-      return await super.handleFailed(...args);
+      return await (MOVED.includes(args[0].name) ? settle() : this.#settle(args[1], args[2], settle));
     } catch (error) {
       // Everything that could be done for this job failed. If Redis answered, our lock is gone: perhaps an earlier try
       // was carried out and only its answer was lost.
       if (!isConnectionError(error)) void this.#resolveUnknown(args[1]);
       throw error;
     }
-  }
-
-  /** For a `close` that waits for a Redis that is away: lets go of what would keep the process alive. */
-  async letGo(): Promise<void> {
-    await this.lockManager.close();
-    await this.getBackend().close(true);
   }
 
   #ended(job: FleetJob, state: 'completed' | 'failed' | 'cancelled'): void {
@@ -152,8 +176,7 @@ export class QueueWorker extends Worker {
     if (job.finishedOn !== undefined) return this.#ended(job, job.run?.stop || job.stoppedBefore ? 'cancelled' : 'failed');
     const id = job.id as string;
     this.#tally.attempted(job);
-    // At once, for the next attempt may have something to say a moment later.
-    if (maySpeak(job)) this.#writer.state(id, 'retrying', { atOnce: true });
+    if (maySpeak(job)) this.#writer.retrying(id, job.attemptsMade);
     // A stop may have come after the handler failed and before the job went back: nobody is left to hear it.
     this.#store.stopper.settleIfStopped(this.name, id).catch((error: unknown) => this.#logger.warn({ id, error }, 'Could not check for a stop after a failed attempt'));
   }

@@ -37,10 +37,18 @@ export class RegistryWriter {
   }
 
   /** Adds a change of state to the task's events. */
-  state(id: string, state: TaskState, { atOnce = false } = {}): void {
+  state(id: string, state: TaskState): void {
     this.#states.push([id, state]);
-    if (atOnce) setImmediate(this.#send);
-    else this.#schedule();
+    this.#schedule();
+  }
+
+  /**
+   * Adds to the task's events that an attempt failed, now: the next one may begin in this very tick. It may yet come after the
+   * first words of an attempt that another worker has, and whoever reads it knows by the number.
+   */
+  retrying(id: string, attempt: number): void {
+    const { redis, keys } = this.#store;
+    this.#track(writeState(redis, keys.events(id), 'retrying', attempt));
   }
 
   /** Resolves when everything so far is written. */
@@ -63,8 +71,13 @@ export class RegistryWriter {
     const sent = this.#writes.flushInto(redis);
     for (const [id, state] of this.#states) sent.push(...writeState(redis, keys.events(id), state));
     this.#states = [];
-    if (sent.length > 0) this.#sending = Promise.all(sent).catch((error: unknown) => this.#warn(error));
+    if (sent.length > 0) this.#track(sent);
   };
+
+  /** One connection sends all, in order: what was sent last is answered last. */
+  #track(sent: readonly unknown[]): void {
+    this.#sending = Promise.all(sent).catch((error: unknown) => this.#warn(error));
+  }
 
   #warn(error: unknown): void {
     this.#logger.warn({ error }, 'Registry not updated; the entries of ended tasks stay');

@@ -1,6 +1,7 @@
 import { DelayedError, WaitingError } from 'bullmq';
 import { FleetError, messageOf } from '../shared/errors.js';
 import type { Logger, LoggerFactory } from '../shared/logger.js';
+import { keepsOrder } from '../shared/redis/connection.js';
 import { dueTimeOf, isScheduledRun } from '../shared/schedule/schedule.js';
 import type { Settings } from '../shared/settings.js';
 import type { StepHook } from '../shared/step-hook.js';
@@ -18,6 +19,7 @@ import { type FleetJob, Stopped } from './fleet-job.js';
 import type { JobTally } from './job-tally.js';
 import { Ladder, deadlineMissed } from './ladder.js';
 import { type Outcome, decideOutcome, failWith } from './outcome.js';
+import { untilTaken } from './refusals.js';
 import type { RegistryWriter } from './registry-writer.js';
 import { Run } from './run.js';
 import { ScheduledStart } from './scheduled-start.js';
@@ -83,6 +85,8 @@ export class TaskRunner {
       if (this.#onStep) await this.#onStep('worker:tracked', run.id);
       const outcome = await this.#attempt(run, job);
       run.end();
+      // Elsewhere the connection keeps the order.
+      if (!keepsOrder(this.#options.store.redis)) await run.output?.written();
       if (this.#onStep) await this.#onStep('worker:ended', run.id);
       return outcome.kind === 'complete' ? outcome.value : await this.#conclude(run, job, token, outcome);
     } finally {
@@ -167,19 +171,20 @@ export class TaskRunner {
     const { reason, by, at } = run.stop ?? { reason: null, by: null, at: Date.now() };
     const heard = formatStop({ reason, by, at });
     const job = keys.jobs(run.queue) + run.id;
-    const stop = parseStop(await redis.keepStop(job, `${job}:lock`, heard, describeStop(reason, by), run.token), null);
+    const kept = await untilTaken(() => redis.keepStop(job, `${job}:lock`, heard, describeStop(reason, by), run.token));
+    const stop = parseStop(kept, null);
     if (stop) run.stop = { reason: stop.reason, by: stop.by, at: stop.at.getTime() };
   }
 
   async #handBack({ id, name, queue }: Run, job: FleetJob, token: string): Promise<never> {
-    await job.moveToWait(token);
+    await untilTaken(() => job.moveToWait(token));
     this.#logger.info({ id, name }, 'Handed back to the queue');
     await this.#settleLateStop(queue, id);
     throw new WaitingError();
   }
 
   async #putOff({ id, queue }: Run, job: FleetJob, token: string, outcome: Outcome & { kind: 'put-off' }): Promise<never> {
-    await job.putOff(outcome, token);
+    await untilTaken(() => job.putOff(outcome, token));
     await this.#settleLateStop(queue, id);
     throw new DelayedError();
   }
@@ -195,6 +200,7 @@ export class TaskRunner {
     run.output ??= new TaskOutput(
       redis,
       keys.events(run.id),
+      job.attemptsMade + 1,
       (progress) => job.updateProgress(progress),
       () => run.checkLock(),
       (error) => this.#logger.warn({ id: run.id, error: messageOf(error) }, 'Output of a task was not written'),

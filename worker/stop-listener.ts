@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Logger } from '../shared/logger.js';
-import { connect, hangUp } from '../shared/redis/connect.js';
+import { hangUp } from '../shared/redis/connect.js';
+import { connectToServer } from '../shared/redis/server-connection.js';
 import { Service } from '../shared/service.js';
 import { type StopCommand, parseCommand } from '../shared/stop/command.js';
 import { parseStop } from '../shared/stop/record.js';
@@ -48,7 +49,8 @@ export class StopListener extends Service {
 
   protected override onStart(): Promise<void> {
     const { settings, logger } = this.#options;
-    const subscriber = connect({ settings, policy: 'wait', logger, name: 'taskfleet:worker:stop', lazy: true });
+    const { redis, keys } = this.#options.store;
+    const subscriber = connectToServer(redis, keys.commands, { settings, policy: 'wait', logger, name: 'taskfleet:worker:stop', lazy: true });
     this.#subscriber = subscriber;
     subscriber.on('message', (_channel: string, message: string) => this.#hear(message));
     subscriber.on('ready', () => void this.#subscribe(subscriber));

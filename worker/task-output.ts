@@ -12,6 +12,7 @@ const MAX_BATCH = 256;
 export class TaskOutput {
   readonly #redis: ScriptedRedis;
   readonly #key: string;
+  readonly #attempt: number;
   readonly #saveProgress: (progress: object | number) => Promise<unknown>;
   readonly #mayWrite: () => boolean;
   readonly #onError: (error: unknown) => void;
@@ -22,6 +23,10 @@ export class TaskOutput {
   #chunkTimer: NodeJS.Timeout | null = null;
   #progressTimer: NodeJS.Timeout | null = null;
   #used = false;
+  /** Whether `running` is in the stream, as far as is known. */
+  #announced = false;
+  #failed = false;
+  #writing: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   /**
@@ -31,12 +36,14 @@ export class TaskOutput {
   constructor(
     redis: ScriptedRedis,
     key: string,
+    attempt: number,
     saveProgress: (progress: object | number) => Promise<unknown>,
     mayWrite: () => boolean,
     onError: (error: unknown) => void,
   ) {
     this.#redis = redis;
     this.#key = key;
+    this.#attempt = attempt;
     this.#saveProgress = saveProgress;
     this.#mayWrite = mayWrite;
     this.#onError = onError;
@@ -64,14 +71,19 @@ export class TaskOutput {
   }
 
   /**
-   * Sends what is waiting and takes nothing more: whatever a given-up handler says later is not heard. The connection
-   * keeps the order, so all of it is in Redis before whatever is sent next.
+   * Sends what is waiting and takes nothing more: whatever a given-up handler says later is not heard. Where the
+   * connection keeps the order, all of it is in Redis before whatever is sent next; elsewhere see `written`.
    */
   close(): void {
     if (this.#closed) return;
     this.#sendChunks();
     this.#sendProgress();
     this.#closed = true;
+  }
+
+  /** Resolves when everything that was sent is in Redis, or failed. */
+  async written(): Promise<void> {
+    await this.#writing;
   }
 
   #sendChunks(): void {
@@ -95,11 +107,22 @@ export class TaskOutput {
   }
 
   #send(events: StreamWrite[]): void {
-    if (!this.#used) events.unshift({ type: 'state', data: '"running"' });
+    // In one write: whoever follows the task knows which attempt speaks, however late the end of the one before is written.
+    if (!this.#announced) events.unshift({ type: 'state', data: '"running"', attempt: this.#attempt });
     this.#used = true;
+    this.#announced = true;
     const pipeline = this.#redis.pipeline();
     writeEvents(pipeline, this.#key, events);
-    pipeline.exec().catch(this.#onError);
+    const writing = pipeline.exec().then((replies) => this.#check(replies?.find(([error]) => error)?.[0]), (error: unknown) => this.#check(error));
+    this.#writing = Promise.all([this.#writing, writing]);
+  }
+
+  /** After a write that failed `running` is written again: it may be what is missing. Many more may fail; one is told of. */
+  #check(error: unknown): void {
+    if (!error) return;
+    this.#announced = false;
+    if (!this.#failed) this.#onError(error);
+    this.#failed = true;
   }
 }
 

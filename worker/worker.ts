@@ -6,7 +6,6 @@ import { type Settings, type SettingsInput, resolveSettings } from '../shared/se
 import type { StepHook } from '../shared/step-hook.js';
 import type { ChildEnqueuer, TaskHandler } from '../shared/task/handler.js';
 import type { WorkerStatus } from './heartbeat.js';
-import { Launcher } from './launcher.js';
 import { type LoadedHandler, loadTaskModules } from './task-modules.js';
 
 /** Settings by name; `redisUrl` is required. The rest has the defaults of the README's table. */
@@ -51,6 +50,8 @@ export async function createWorker({ loggers: givenLoggers, handlers: given = []
   const loggers = givenLoggers ?? createLoggerFactory({ settings });
   const handlers = new Map(await loadTaskModules(settings, cwd));
   for (const handler of given) addInline(handlers, handler);
+  // Not with this module: task modules import it too, and would load all of BullMQ in each thread of an isolated handler.
+  const { Launcher } = await import('./launcher.js');
   const workerId = `${hostname()}-${pid}-${uuidv7().slice(-8)}`;
   const launcher = new Launcher({ workerId, pid, settings: { ...settings, redisUrl: settings.redisUrl }, handlers, loggers, producer: producer ?? null, onStep });
   return {

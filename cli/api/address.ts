@@ -10,7 +10,7 @@ export interface ApiAddress {
 }
 
 /** Their environment variables. A token in an argument is seen by everyone on the machine who lists its processes. */
-export const API_ENV = 'TASKFLEET_API';
+const API_ENV = 'TASKFLEET_API';
 export const TOKEN_ENV = 'TASKFLEET_TOKEN';
 
 const URL_EXPECTED = 'expected an http:// or https:// URL without user, query or fragment, such as https://fleet.example.org';

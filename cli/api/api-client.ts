@@ -1,10 +1,12 @@
 import type { Schedule } from '../../dashboard/api/routes/schedules.js';
-import { type EnqueueOptions, type EnqueuedTask, type EventOptions, type ListOptions, type PlanList, type StopItemOptions, type StopOptions, type StopReceipt, TaskCancelled, type TaskEvent, type TaskPage, type TaskView, type WaitOptions, isTerminal } from '../../producer/index.js';
+import type { EnqueueOptions, EnqueuedTask, EventOptions, ListOptions, PlanList, StopItemOptions, StopOptions, StopReceipt, TaskEvent, TaskPage, TaskView, WaitOptions } from '../../producer/index.js';
 import { chunks } from '../../shared/chunks.js';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import { checkItem, checkKnownId } from '../../shared/keys.js';
 import { createReceipt, receiptOf } from '../../shared/stop/receipt.js';
+import { TaskCancelled } from '../../shared/stop/task-cancelled.js';
 import type { TaskDefinition } from '../../shared/task/definition.js';
+import { isTerminal } from '../../shared/task/state.js';
 import { usageError } from '../cli-error.js';
 import type { FleetClient, ScheduleClient } from '../client.js';
 import type { ApiConnection } from './connection.js';

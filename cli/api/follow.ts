@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type EventSourceMessage, createParser } from 'eventsource-parser';
-import { type EventOptions, type TaskEvent, type TaskState, type TaskView, isTerminal } from '../../producer/index.js';
+import type { EventOptions, TaskEvent, TaskView } from '../../producer/index.js';
 import { isFleetError } from '../../shared/errors.js';
+import { StateChanges } from '../../shared/task/state-changes.js';
+import { type TaskState, isTerminal } from '../../shared/task/state.js';
 import { isPassing, notAnApi, unreachable } from './api-error.js';
 import type { ApiConnection } from './connection.js';
 import { type ReceiptJson, type TaskJson, receiptOfJson, taskOf } from './from-json.js';
@@ -15,6 +17,7 @@ export interface Followed {
 /** What a state event has beside its name. */
 interface StateJson {
   readonly state: TaskState;
+  readonly attempt: number | null;
   readonly receipt: ReceiptJson | null;
   readonly task: TaskJson | null;
 }
@@ -33,7 +36,7 @@ const MAX_RETRY_MS = 2_000;
  */
 export async function* follow(connection: ApiConnection, id: string, { after, signal }: EventOptions = {}): AsyncGenerator<Followed, void, undefined> {
   let seen = after ?? null;
-  let state: TaskState | null = null;
+  const changes = new StateChanges();
   let connected = false;
   let lostAt = 0;
   for (let delay = RETRY_MS; ; delay = Math.min(delay * 2, MAX_RETRY_MS)) {
@@ -42,14 +45,14 @@ export async function* follow(connection: ApiConnection, id: string, { after, si
         connected = true;
         lostAt = 0;
         delay = RETRY_MS;
-        const followed = read(connection.url, message);
-        if (followed === null || (followed.event.type === 'state' && followed.event.state === state)) continue;
+        const followed = read(connection.url, message, seen !== null);
+        if (followed === null) continue;
         const { event } = followed;
         // After a retry, an id that was seen may be followed by an end that was not.
         if (event.id !== null) seen = event.id;
-        if (event.type === 'state') state = event.state;
-        yield followed;
-        if (event.type === 'state' && isTerminal(event.state)) return;
+        const over = event.type === 'state' && isTerminal(event.state);
+        if (over || changes.isNews(event)) yield followed;
+        if (over) return;
       }
     } catch (error) {
       signal?.throwIfAborted();
@@ -86,14 +89,17 @@ async function* messages(connection: ApiConnection, id: string, seen: string | n
   }
 }
 
-/** Null for what is no event of a task, and for a snapshot of one that is over: its end comes as an event too. */
-function read(url: string, { event, id, data }: EventSourceMessage): Followed | null {
+/**
+ * Null for what is no event of a task, for a snapshot of one that is over, whose end comes as an event too, and for that of one
+ * that is followed from `behind` an event on: what it said since comes next, and then its state.
+ */
+function read(url: string, { event, id, data }: EventSourceMessage, behind: boolean): Followed | null {
   try {
     const body = JSON.parse(data) as never;
     switch (event) {
       case 'snapshot': {
-        const { state } = taskOf(body);
-        return isTerminal(state) ? null : { event: { type: 'state', id: null, state }, task: null };
+        const now = new StateChanges().ofTask(taskOf(body));
+        return behind || now === null || isTerminal(now.state) ? null : { event: now, task: null };
       }
       case 'progress':
         return { event: { type: 'progress', id: id as string, progress: (body as { progress: unknown }).progress }, task: null };
@@ -110,7 +116,7 @@ function read(url: string, { event, id, data }: EventSourceMessage): Followed | 
 }
 
 /** The id of an end is the API's own, and no place in the task's stream. */
-function readState({ state, receipt, task }: StateJson, id: string | null): Followed {
-  const event: TaskEvent = { type: 'state', id: isTerminal(state) ? null : id, state, ...(receipt && { receipt: receiptOfJson(receipt) }) };
+function readState({ state, attempt, receipt, task }: StateJson, id: string | null): Followed {
+  const event: TaskEvent = { type: 'state', id: isTerminal(state) ? null : id, state, ...(attempt !== null && { attempt }), ...(receipt && { receipt: receiptOfJson(receipt) }) };
   return { event, task: task && taskOf(task) };
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { planToJson } from '../../producer/index.js';
+import { planToJson } from '../../shared/billing/plan.js';
 import { withClient } from '../connection.js';
 import { EXIT } from '../exit-codes.js';
 import type { GlobalOptions } from '../global-options.js';

@@ -1,17 +1,12 @@
 import type { Command } from 'commander';
-import { createKeys } from '../../shared/keys.js';
-import { createLoggerFactory } from '../../shared/logger.js';
-import { connect, ready } from '../../shared/redis/connect.js';
-import { redactUrl } from '../../shared/settings.js';
-import { apiOf } from '../api/address.js';
-import { ApiConnection } from '../api/connection.js';
-import { clientSettings, withClient } from '../connection.js';
+import { type ApiAddress, apiOf } from '../api/address.js';
+import { withClient } from '../connection.js';
 import { checkCanary } from '../doctor/canary.js';
-import { checkApi } from '../doctor/api-checks.js';
 import type { Check } from '../doctor/check.js';
-import { type FleetReport, type WorkerInfo, checkFleet } from '../doctor/fleet-checks.js';
+import type { DoctorReport } from '../doctor/look.js';
+import { topologyToJson } from '../doctor/topology-json.js';
+import type { WorkerInfo } from '../doctor/fleet-checks.js';
 import type { ReconcileInfo } from '../doctor/reconciler-check.js';
-import { checkRedis } from '../doctor/redis-checks.js';
 import type { GlobalOptions } from '../global-options.js';
 import { printData, printJson } from '../output.js';
 import { interruptible } from '../signals.js';
@@ -46,33 +41,29 @@ async function examine(flags: DoctorFlags): Promise<number> {
   const json = flags.output === 'json';
   const api = apiOf(flags);
   if (api && !json) printData(`API at ${api.url}`);
-  const { checks, workers, reconcile } = api ? await checkApi(new ApiConnection(api)) : await look(flags);
+  const { checks, workers, reconcile, topology } = await (api ? lookOver(api) : look(flags));
   if (!json) checks.forEach(print);
   const canary = flags.canary ? await withClient(flags, (client) => interruptible(canaryGone, (signal) => checkCanary(client, signal))) : [];
   if (!json) canary.forEach(print);
   const all = [...checks, ...canary];
   const failed = all.some(({ level }) => level === 'fail');
-  if (json) printJson({ ok: !failed, checks: all, workers: workers.map(workerToJson), reconcile: reconcile && reconcileToJson(reconcile) });
+  if (json) printJson({ ok: !failed, topology: topology && topologyToJson(topology), checks: all, workers: workers.map(workerToJson), reconcile: reconcile && reconcileToJson(reconcile) });
   return failed ? UNHEALTHY : 0;
+}
+
+/** Loaded when they are needed: they would be most of the start of a command that does something else. */
+async function look(flags: DoctorFlags): Promise<DoctorReport> {
+  const { lookAtRedis } = await import('../doctor/look.js');
+  return lookAtRedis(flags, (line) => flags.output !== 'json' && printData(line));
+}
+
+async function lookOver(api: ApiAddress): Promise<DoctorReport> {
+  const [{ checkApi }, { ApiConnection }] = await Promise.all([import('../doctor/api-checks.js'), import('../api/connection.js')]);
+  return { ...(await checkApi(new ApiConnection(api))), topology: null };
 }
 
 function canaryGone(): string {
   return 'Interrupted; the canary is stopped.';
-}
-
-async function look(flags: DoctorFlags): Promise<FleetReport> {
-  const settings = await clientSettings(flags);
-  if (flags.output !== 'json') printData(`Redis at ${redactUrl(settings.redisUrl)}, keys ${settings.keyPrefix}:*`);
-  const logger = createLoggerFactory({ settings, pretty: process.stderr.isTTY })('cli');
-  const redis = connect({ settings, policy: 'fail-fast', logger, name: 'taskfleet:doctor' });
-  try {
-    await ready(redis, settings.connectTimeoutMs);
-    const checks = await checkRedis(redis);
-    const fleet = await checkFleet(redis, createKeys(settings.keyPrefix));
-    return { ...fleet, checks: [...checks, ...fleet.checks] };
-  } finally {
-    redis.disconnect();
-  }
 }
 
 function print({ name, level, message, advice }: Check): void {

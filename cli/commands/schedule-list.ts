@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { type ScheduleView, scheduleToJson } from '../../producer/index.js';
 import { formatMs } from '../../shared/duration.js';
+import { type ScheduleView, scheduleToJson } from '../../shared/schedule/view.js';
 import { formatAge, wholeUnits } from '../age.js';
 import { withClient } from '../connection.js';
 import type { GlobalOptions } from '../global-options.js';

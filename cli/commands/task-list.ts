@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
-import { TASK_STATES, type TaskState, taskToJson } from '../../producer/index.js';
+import { TASK_STATES, type TaskState } from '../../shared/task/state.js';
+import { taskToJson } from '../../shared/task/view.js';
 import { withClient } from '../connection.js';
 import type { GlobalOptions } from '../global-options.js';
 import { wholeNumber } from '../number-option.js';
@@ -10,6 +11,7 @@ interface ListFlags extends GlobalOptions {
   readonly item?: string;
   readonly state?: TaskState;
   readonly name?: string;
+  readonly queue?: string;
   readonly limit: number;
   readonly after?: string;
 }
@@ -18,6 +20,7 @@ const EXAMPLES = `
 Examples:
   taskfleet task list                        all live tasks, newest first
   taskfleet task list --item chat-7
+  taskfleet task list --queue documents
   taskfleet task list --state failed --limit 20
   taskfleet task list -o json | jq -r '.[].id'`;
 
@@ -28,6 +31,7 @@ export function addTaskList(task: Command): void {
     .option('--item <item>', 'only tasks of this item')
     .addOption(new Option('--state <state>', 'only tasks in this state; ended ones are listed only by theirs').choices(TASK_STATES))
     .option('--name <name>', 'only tasks of this name')
+    .option('--queue <queue>', 'only tasks of this queue, with its shards; or of one shard')
     .option('--limit <n>', 'how many at the most', wholeNumber(1, 1_000), 100)
     .option('--after <cursor>', 'go on after a page: the cursor that it ended with')
     .addHelpText('after', EXAMPLES)
@@ -35,8 +39,8 @@ export function addTaskList(task: Command): void {
 }
 
 async function listTasks(flags: ListFlags): Promise<void> {
-  const { item, state, name, limit, after } = flags;
-  const page = await withClient(flags, (client) => client.list({ item, state, name, limit, after }));
+  const { item, state, name, queue, limit, after } = flags;
+  const page = await withClient(flags, (client) => client.list({ item, state, name, queue, limit, after }));
   if (flags.output === 'json') printJson(page.tasks.map(taskToJson));
   else if (page.tasks.length > 0) for (const line of taskTable(page.tasks, Date.now(), outputWidth())) printData(line);
   else if (page.next === null) say(state ? `No tasks are ${state}.` : 'No live tasks. (Ended ones are listed by their state: --state completed)');

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { taskToJson } from '../../producer/index.js';
+import { taskToJson } from '../../shared/task/view.js';
 import { withClient } from '../connection.js';
 import type { GlobalOptions } from '../global-options.js';
 import { printData, printJson } from '../output.js';

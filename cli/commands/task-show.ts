@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { taskToJson } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
+import { taskToJson } from '../../shared/task/view.js';
 import { withClient } from '../connection.js';
 import type { GlobalOptions } from '../global-options.js';
 import { printData, printJson } from '../output.js';

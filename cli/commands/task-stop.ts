@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
-import { type StopReceipt, receiptToJson } from '../../producer/index.js';
 import { formatMs } from '../../shared/duration.js';
-import { receiptOf } from '../../shared/stop/receipt.js';
+import { type StopReceipt, receiptOf, receiptToJson } from '../../shared/stop/receipt.js';
 import { apiOf } from '../api/address.js';
 import { usageError } from '../cli-error.js';
 import type { FleetClient } from '../client.js';

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { isTerminal } from '../../producer/index.js';
+import { isTerminal } from '../../shared/task/state.js';
 import type { FleetClient } from '../client.js';
 import { withClient } from '../connection.js';
 import { EXIT, exitCodeOfState } from '../exit-codes.js';

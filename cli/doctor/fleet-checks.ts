@@ -1,6 +1,6 @@
-import type { Redis } from 'ioredis';
 import { formatMs } from '../../shared/duration.js';
 import type { Keys } from '../../shared/keys.js';
+import type { RedisConnection } from '../../shared/redis/connection.js';
 import type { StopLatencySummary } from '../../worker/stop-latency.js';
 import { formatAge } from '../age.js';
 import { type Check, ok, warn } from './check.js';
@@ -30,7 +30,7 @@ export interface FleetReport {
 }
 
 /** Who works, and on how much. */
-export async function checkFleet(redis: Redis, keys: Keys): Promise<FleetReport> {
+export async function checkFleet(redis: RedisConnection, keys: Keys): Promise<FleetReport> {
   const ids = await redis.zrange(keys.workers, '0', '-1');
   const beats = await Promise.all(ids.map((id) => redis.hgetall(keys.worker(id))));
   const now = Date.now();

@@ -1,5 +1,5 @@
-import type { Redis } from 'ioredis';
 import type { Keys } from '../../shared/keys.js';
+import type { RedisConnection } from '../../shared/redis/connection.js';
 import { formatAge } from '../age.js';
 import { type Check, ok, warn } from './check.js';
 
@@ -18,7 +18,7 @@ const OVERDUE_MS = 60_000;
 const NAME = 'reconciler';
 
 /** Null if no run has finished yet. */
-export async function readReconcile(redis: Redis, keys: Keys): Promise<ReconcileInfo | null> {
+export async function readReconcile(redis: RedisConnection, keys: Keys): Promise<ReconcileInfo | null> {
   const fields = await redis.hgetall(keys.reconcile);
   const at = numberOf(fields['at']);
   if (at === null) return null;

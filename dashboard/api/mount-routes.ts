@@ -1,6 +1,6 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express';
 import { FleetError } from '../../shared/errors.js';
-import { asUnavailable } from '../../shared/redis/connect.js';
+import { asUnavailable } from '../../shared/redis/connection-errors.js';
 import { principalOf } from '../auth/principal.js';
 import { requireRole } from '../auth/require-role.js';
 import { reachRedis } from '../reach-redis.js';

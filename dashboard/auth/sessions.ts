@@ -22,7 +22,7 @@ interface SessionRecord {
   readonly principal: Principal;
 }
 
-export const SESSION_MS = 12 * 3_600_000;
+const SESSION_MS = 12 * 3_600_000;
 /** What Bull Board's page, as any that uses axios, sends back as `X-XSRF-TOKEN`. */
 const CSRF_COOKIE = 'XSRF-TOKEN';
 const ID = /^[\w-]{43}$/;

@@ -4,7 +4,8 @@ import type { Producer } from '../../producer/index.js';
 import { storeOf } from '../../producer/store-of.js';
 import { isFleetError } from '../../shared/errors.js';
 import { isName } from '../../shared/keys.js';
-import { asUnavailable } from '../../shared/redis/connect.js';
+import { asUnavailable } from '../../shared/redis/connection-errors.js';
+import type { JobAddress } from '../../shared/task/view.js';
 import type { KnownDefinitions } from '../api/known-definitions.js';
 import { type BodyLimits, readBody } from '../api/read-body.js';
 import { audit } from '../auth/audit.js';
@@ -40,10 +41,10 @@ export function answerWith({ producer, definitions, body }: BoardContext, route:
     try {
       const request = await requestOf(req, res);
       const proceed = async (): Promise<ControllerHandlerReturnType> => route.handler(request);
-      const showJob = async (jobId: string): Promise<unknown> => {
-        const { status = 200, body: shown } = await show.handler({ ...request, params: { ...request.params, jobId } });
+      const showJob = async ({ queue, id }: JobAddress): Promise<unknown> => {
+        const { status = 200, body: shown } = await show.handler({ ...request, queues: await findQueues(req, res), params: { ...request.params, queueName: queue, jobId: id } });
         // It may have ended by now, and not be kept.
-        return status === 200 ? shown : { job: { id: jobId }, status: 'unknown' };
+        return status === 200 ? shown : { job: { id }, status: 'unknown' };
       };
       const call: BoardCall = { producer, store, definitions, maxBytes: body.maxBytes, principal: request.principal, request, proceed, show: showJob };
       const answer = isWrite(req.method) ? await audited(route, call, res) : await proceed();

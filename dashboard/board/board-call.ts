@@ -4,7 +4,7 @@ import type { Producer } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
 import { quote } from '../../shared/keys.js';
 import type { Store } from '../../shared/store.js';
-import type { TaskView } from '../../shared/task/view.js';
+import type { JobAddress, TaskView } from '../../shared/task/view.js';
 import type { KnownDefinitions } from '../api/known-definitions.js';
 import type { Principal } from '../auth/principal.js';
 
@@ -24,8 +24,8 @@ export interface BoardCall {
   readonly request: BoardRequest;
   /** What Bull Board itself would do. */
   readonly proceed: () => Promise<ControllerHandlerReturnType>;
-  /** A job of the same queue, as the board shows it. */
-  readonly show: (jobId: string) => Promise<unknown>;
+  /** A job, as the board shows it. */
+  readonly show: (job: JobAddress) => Promise<unknown>;
 }
 
 export interface BoardAnswer {

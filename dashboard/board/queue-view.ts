@@ -16,7 +16,7 @@ export interface QueueViewOptions {
 type Options = Partial<QueueAdapterOptions> & { readonly allowCompletedRetries: boolean };
 
 /** What a viewer sees in place of a task's input, which may be anything: a user's words, a key. */
-export const HIDDEN = 'Shown to operators only';
+const HIDDEN = 'Shown to operators only';
 const CANCELLED = '■ cancelled · ';
 const STOPPING = '■ stopping · ';
 const PAGE = 200;

@@ -1,6 +1,7 @@
 import { dueTimeOf, isScheduledRun } from '../../shared/schedule/schedule.js';
 import { parseStop } from '../../shared/stop/record.js';
 import type { Store } from '../../shared/store.js';
+import { baseQueue } from '../../shared/task/shards.js';
 import { parseOptions } from '../../shared/task/view.js';
 import { type Sample, sample } from './exposition.js';
 
@@ -13,22 +14,45 @@ const PRIORITY = 2 ** 32;
 /** Running jobs that are looked at for open stops: as many as a large fleet has slots on one queue. */
 const MOST_ACTIVE = 2_000;
 
-/** How full each queue is. Costs the same for any number of tasks that wait; of those that run, it looks for stops. */
+/** What is read of one BullMQ queue. */
+interface Reading {
+  /** The logical queue. */
+  readonly queue: string;
+  readonly depths: Readonly<Record<string, number>>;
+  readonly waitMs: number;
+  /** When each open stop was recorded, in ms since the epoch. */
+  readonly stops: readonly number[];
+}
+
+/**
+ * How full each queue is, its shards taken together: whoever scales by depth wants one figure. Costs the same for any
+ * number of tasks that wait; of those that run, it looks for stops.
+ */
 export async function queueSamples(store: Store): Promise<Sample[]> {
   const { redis, keys, registry } = store;
   const [all, ours, queues] = await Promise.all([registry.count(), redis.hlen(keys.taskQueues), registry.queueNames()]);
   const now = Date.now();
   const read = await Promise.all(queues.map((queue) => readQueue(store, queue, now)));
-  const oldest = Math.max(0, ...read.map(({ oldestStopMs }) => oldestStopMs));
+  // A record that somebody wrote by hand has no time: 0.
+  const oldest = Math.max(0, ...read.flatMap(({ stops }) => stops.map((at) => (at > 0 ? now - at : 0))));
   return [
     sample('taskfleet_tasks_live', all),
     sample('taskfleet_tasks_foreign', Math.max(0, all - ours)),
     sample('taskfleet_stop_oldest_open_seconds', oldest / 1_000),
-    ...read.flatMap(({ samples }) => samples),
+    ...[...new Set(read.map(({ queue }) => queue))].flatMap((queue) => samplesOf(queue, read.filter((one) => one.queue === queue))),
   ];
 }
 
-async function readQueue(store: Store, queue: string, now: number): Promise<{ samples: Sample[]; oldestStopMs: number }> {
+function samplesOf(queue: string, shards: readonly Reading[]): Sample[] {
+  const sum = (figures: readonly number[]): number => figures.reduce((total, figure) => total + figure, 0);
+  return [
+    ...Object.keys(PLACES).map((state) => sample('taskfleet_queue_jobs', sum(shards.map(({ depths }) => depths[state] ?? 0)), { queue, state })),
+    sample('taskfleet_queue_oldest_wait_seconds', Math.max(...shards.map(({ waitMs }) => waitMs)) / 1_000, { queue }),
+    sample('taskfleet_stops_open', sum(shards.map(({ stops }) => stops.length)), { queue }),
+  ];
+}
+
+async function readQueue(store: Store, queue: string, now: number): Promise<Reading> {
   const { redis, keys } = store;
   const start = keys.jobs(queue);
   const [depths, waitMs, stops] = await Promise.all([
@@ -36,13 +60,7 @@ async function readQueue(store: Store, queue: string, now: number): Promise<{ sa
     oldestWaitMs(store, queue, now),
     openStops(store, queue),
   ]);
-  const samples = [
-    ...depths.map(([state, depth]) => sample('taskfleet_queue_jobs', depth, { queue, state })),
-    sample('taskfleet_queue_oldest_wait_seconds', waitMs / 1_000, { queue }),
-    sample('taskfleet_stops_open', stops.length, { queue }),
-  ];
-  // A record that somebody wrote by hand has no time: 0.
-  return { samples, oldestStopMs: Math.max(0, ...stops.map((at) => (at > 0 ? now - at : 0))) };
+  return { queue: baseQueue(queue), depths: Object.fromEntries(depths), waitMs, stops };
 }
 
 /** When each open stop of what runs was recorded, in ms since the epoch. */

@@ -8,7 +8,7 @@
  *
  * And of `p:metrics:minutes:<minute>`: `completed`, `failed`, `cancelled`, and `stop|<narrow bucket>`.
  */
-export const COUNTED = ['enqueued', 'retried', 'finished', 'wait', 'run', 'stop', 'stops', 'repairs'] as const;
+const COUNTED = ['enqueued', 'retried', 'finished', 'wait', 'run', 'stop', 'stops', 'repairs'] as const;
 export type Counted = (typeof COUNTED)[number];
 
 const SEPARATOR = '|';

@@ -1,6 +1,7 @@
 import { isName } from '../keys.js';
 import { STOP_WAYS, type StopWay } from '../stop/record.js';
 import { MAINTENANCE_QUEUE } from '../task/builtin/maintenance-queue.js';
+import { baseQueue } from '../task/shards.js';
 import type { TerminalState } from '../task/state.js';
 import { narrowBucketOf } from './buckets.js';
 import { type Count, type Counters, createCount } from './counters.js';
@@ -9,6 +10,7 @@ import { Histogram } from './histogram.js';
 
 /** A task, for its labels. */
 export interface CountedTask {
+  /** Shards are counted as the queue that they are shards of. */
   readonly queue: string;
   readonly name: string;
 }
@@ -75,9 +77,7 @@ export class Tally {
 
   /** A worker has fetched it for the first time. */
   started({ queue }: CountedTask, waitMs: number): void {
-    let waits = this.#waits.get(queue);
-    if (!waits) this.#waits.set(queue, (waits = new Histogram(this.#counters, 'wait', queue)));
-    waits.observe(waitMs);
+    (this.#waits.get(queue) ?? this.#learnWaits(queue)).observe(waitMs);
   }
 
   /** An attempt has ended, be it the last one or not. */
@@ -114,12 +114,24 @@ export class Tally {
   }
 
   #learn(queue: string, name: string): TaskCounts {
-    if (this.#names >= MOST_NAMES) return this.#others;
-    const counts = this.#countsOf(isName(queue) ? queue : UNKNOWN, isName(name) ? name : UNKNOWN);
+    const base = baseQueue(queue);
+    const counts = base === queue ? this.#learnName(queue, name) : this.#of({ queue: base, name });
     const ofQueue = this.#tasks.get(queue) ?? new Map<string, TaskCounts>();
-    this.#tasks.set(queue, ofQueue.set(name, counts));
-    this.#names += 1;
+    if (counts !== this.#others) this.#tasks.set(queue, ofQueue.set(name, counts));
     return counts;
+  }
+
+  #learnName(queue: string, name: string): TaskCounts {
+    if (this.#names >= MOST_NAMES) return this.#others;
+    this.#names += 1;
+    return this.#countsOf(isName(queue) ? queue : UNKNOWN, isName(name) ? name : UNKNOWN);
+  }
+
+  #learnWaits(queue: string): Histogram {
+    const base = baseQueue(queue);
+    const waits = this.#waits.get(base) ?? new Histogram(this.#counters, 'wait', base);
+    this.#waits.set(base, waits).set(queue, waits);
+    return waits;
   }
 
   #countsOf(queue: string, name: string): TaskCounts {

@@ -1,17 +1,23 @@
-import { Redis, type RedisOptions } from 'ioredis';
+import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
 import { FleetError } from '../errors.js';
 import type { Logger } from '../logger.js';
-import { type Settings, redactUrl } from '../settings.js';
+import { type RedisConnection, isCluster, nameConnection } from './connection.js';
+import { CONNECTION_CLOSED_TEXT, unavailable } from './connection-errors.js';
+import { logConnection } from './connection-log.js';
+import { tlsOf } from './tls.js';
+import { failSent, failUnanswered } from './unanswered.js';
+import { type Address, type ConnectedSettings, type Topology, describeTopology, parseAddress, topologyOf } from './topology.js';
 
 /**
  * What a connection does while Redis is away.
- * - `fail-fast`, for producers: nothing is queued; a command fails at once, one in flight after a failed reconnect.
+ * - `fail-fast`, for producers: nothing is queued; a command fails at once, one in flight after REDIS_SENTINEL_MAX_RETRY_COUNT
+ *   reconnects.
  * - `wait`, for workers: commands wait, however long it takes, and are sent after the reconnect.
  */
 export type ConnectionPolicy = 'fail-fast' | 'wait';
 
 export interface ConnectOptions {
-  readonly settings: Settings & { readonly redisUrl: string };
+  readonly settings: ConnectedSettings;
   readonly policy: ConnectionPolicy;
   readonly logger: Logger;
   /** Shown by CLIENT LIST. */
@@ -22,17 +28,37 @@ export interface ConnectOptions {
   readonly resend?: boolean;
 }
 
-const LONGEST_RECONNECT_DELAY_MS = 2_000;
+const LONGEST_RECONNECT_DELAY_MS = 1_000;
 const DISCONNECT_TIMEOUT_MS = 100;
+const SENTINEL_TIMEOUT_MS = 2_000;
 /** A connection that owes an answer for longer is dead. Longer than BullMQ's longest blocking read, 10 s. */
 const WAITING_SOCKET_TIMEOUT_MS = 15_000;
 const FAST_SOCKET_TIMEOUT_MS = 5_000;
+/** While a cluster elects a new master, a command asks for its slot's again and again: for 20 s, longer than an election takes. */
+const REDIRECTIONS = { maxRedirections: 100, retryDelayOnFailover: 200, retryDelayOnClusterDown: 200, retryDelayOnMoved: 100, retryDelayOnTryAgain: 100, slotsRefreshTimeout: 2_000 };
 
-/** Opens a connection. It reconnects for ever; losing and regaining Redis is logged once each. */
-export function connect({ settings, policy, logger, name, lazy = false, resend = true }: ConnectOptions): Redis {
+/**
+ * Opens a connection to the Redis of the settings, whatever its topology. It reconnects for ever; losing and regaining
+ * Redis is logged once each.
+ * @throws FleetError `INVALID_SETTINGS` for a certificate that cannot be read
+ */
+export function connect(options: ConnectOptions): RedisConnection {
+  const { settings, logger } = options;
+  const topology = topologyOf(settings);
+  const redis = topology.kind === 'cluster' ? openCluster(topology, options) : openServer(topology, options);
+  if (!isCluster(redis)) failUnanswered(redis);
+  nameConnection(redis, describeTopology(topology));
+  logConnection(redis, logger, describeTopology(topology));
+  return redis;
+}
+
+/** What each connection to one server has, whoever finds the server. */
+export function serverOptions({ settings, policy, name, resend = true }: Omit<ConnectOptions, 'logger' | 'lazy'>) {
   const waits = policy === 'wait';
-  const options = {
-    lazyConnect: lazy,
+  const tls = tlsOf(settings);
+  return {
+    ...credentialsOf(settings.redisUrl),
+    ...(tls && { tls }),
     connectionName: name,
     connectTimeout: settings.connectTimeoutMs,
     // ioredis sets this timer, 2 s by default, also for a stream that has closed already: it would keep the process.
@@ -40,38 +66,87 @@ export function connect({ settings, policy, logger, name, lazy = false, resend =
     keepAlive: settings.keepAlive ? 30_000 : 0,
     // RESP2: the shape of a reply does not depend on the server's version.
     protocol: 2 as const,
-    enableOfflineQueue: waits,
     // Whoever subscribes does it again by itself. ioredis would do it too, and leave a refusal to end the process.
     autoResubscribe: false,
     // With 0, not with autoResendUnfulfilledCommands: that leaves the promise of such a command open for ever.
-    maxRetriesPerRequest: resend ? (waits ? null : 1) : 0,
+    maxRetriesPerRequest: resend ? (waits ? null : settings.maxRetries) : 0,
     socketTimeout: waits ? WAITING_SOCKET_TIMEOUT_MS : FAST_SOCKET_TIMEOUT_MS,
-    retryStrategy: (times) => Math.min(settings.reconnectDelayMs * 2 ** Math.min(times - 1, 16), LONGEST_RECONNECT_DELAY_MS),
-    // After a failover the old master answers READONLY: reconnect, and send the command again.
-    reconnectOnError: (error): 2 | false => (error.message.startsWith('READONLY') ? 2 : false),
   } satisfies RedisOptions;
-  const redis = new Redis(settings.redisUrl, options);
-  logConnection(redis, logger, redactUrl(settings.redisUrl));
-  return redis;
 }
 
-function logConnection(redis: Redis, logger: Logger, url: string): void {
-  let lost = false;
-  redis.on('error', (error: Error) => {
-    if (!lost) logger.warn({ url, error: error.message }, 'Redis connection lost, reconnecting');
-    lost = true;
+/** Of a connection that stays with one server, or with whichever one takes its place. */
+export function reconnecting(settings: ConnectedSettings) {
+  return {
+    retryStrategy: (times: number) => reconnectDelay(settings, times),
+    // After a failover the old master answers READONLY: reconnect, and send the command again.
+    reconnectOnError: (error: Error): 2 | false => (error.message.startsWith('READONLY') ? 2 : false),
+  } satisfies RedisOptions;
+}
+
+export function reconnectDelay({ reconnectDelayMs }: ConnectedSettings, times: number): number {
+  return Math.min(reconnectDelayMs * 2 ** Math.min(times - 1, 16), LONGEST_RECONNECT_DELAY_MS);
+}
+
+function openServer(topology: Exclude<Topology, { kind: 'cluster' }>, options: ConnectOptions): Redis {
+  const { settings, policy, lazy = false } = options;
+  const shared = { ...serverOptions(options), ...reconnecting(settings), lazyConnect: lazy, enableOfflineQueue: policy === 'wait' };
+  if (topology.kind === 'standalone') return new Redis(settings.redisUrl, shared);
+  const { sentinelUsername, sentinelPassword, connectTimeoutMs } = settings;
+  return new Redis({
+    ...shared,
+    name: topology.service,
+    sentinels: topology.sentinels.map(({ host, port }) => ({ host, port })),
+    ...(sentinelUsername !== null && { sentinelUsername }),
+    ...(sentinelPassword !== null && { sentinelPassword }),
+    ...('tls' in shared && { enableTLSForSentinelMode: true, sentinelTLS: shared.tls }),
+    // A sentinel that is cut off from the others, or takes connections and says nothing, must not hold up the rest.
+    sentinelCommandTimeout: Math.min(connectTimeoutMs, SENTINEL_TIMEOUT_MS),
+    sentinelReconnectStrategy: () => null,
+    sentinelRetryStrategy: (times) => reconnectDelay(settings, times),
+    // A master that was replaced while it was cut off may still take commands: nobody else would ever read them.
+    failoverDetector: true,
   });
-  redis.on('ready', () => {
-    if (lost) logger.info({ url }, 'Redis connection restored');
-    lost = false;
-  });
+}
+
+function openCluster({ nodes }: Extract<Topology, { kind: 'cluster' }>, options: ConnectOptions): Cluster {
+  const { settings, policy, lazy = false, resend = true } = options;
+  const clusterOptions = {
+    ...REDIRECTIONS,
+    ...(!resend && { retryDelayOnFailover: 0 }),
+    redisOptions: serverOptions(options),
+    lazyConnect: lazy,
+    enableOfflineQueue: policy === 'wait',
+    clusterRetryStrategy: (times: number) => reconnectDelay(settings, times),
+    natMap: natMapOf(settings),
+    // A cluster tells the names that it was given; those of TLS certificates must not become addresses.
+    dnsLookup: (host: string, callback: (error: null, address: string) => void) => callback(null, host),
+  } satisfies ClusterOptions;
+  return new Cluster(nodes.map(({ host, port }) => ({ host, port })), clusterOptions);
+}
+
+function natMapOf({ clusterNatMap }: ConnectedSettings): Record<string, Address> {
+  return Object.fromEntries(clusterNatMap.map((pair) => {
+    const [from = '', to = ''] = pair.split('=');
+    return [from, parseAddress(to, 0)];
+  }));
+}
+
+/** ioredis takes these from a URL by itself, but not where sentinels or a cluster stand behind it. */
+function credentialsOf(redisUrl: string): Pick<RedisOptions, 'username' | 'password' | 'db'> {
+  const { username, password, pathname } = new URL(redisUrl);
+  const db = Number(pathname.slice(1));
+  return {
+    ...(username && { username: decodeURIComponent(username) }),
+    ...(password && { password: decodeURIComponent(password) }),
+    ...(db > 0 && { db }),
+  };
 }
 
 /**
  * Resolves when a connection can take commands.
  * @throws FleetError `REDIS_UNAVAILABLE` after `timeoutMs`, with the last connection error.
  */
-export async function ready(redis: Redis, timeoutMs: number): Promise<void> {
+export async function ready(redis: RedisConnection, timeoutMs: number): Promise<void> {
   if (redis.status === 'ready') return;
   if (redis.status === 'end') throw unavailable(redis, new Error('the connection was closed'));
   if (redis.status === 'wait') redis.connect().catch(() => undefined); // its error arrives as an event
@@ -79,7 +154,7 @@ export async function ready(redis: Redis, timeoutMs: number): Promise<void> {
     let last: Error | undefined;
     const finish = (error?: FleetError): void => {
       clearTimeout(timer);
-      redis.off('ready', onReady).off('error', onError).off('end', onEnd);
+      redis.off('ready', onReady).off('error', onError).off('node error', onError).off('end', onEnd);
       if (error) reject(error);
       else resolve();
     };
@@ -89,47 +164,34 @@ export async function ready(redis: Redis, timeoutMs: number): Promise<void> {
     };
     const onEnd = (): void => finish(unavailable(redis, last ?? new Error('the connection was closed')));
     const timer = setTimeout(() => finish(unavailable(redis, last ?? new Error(`no connection within ${timeoutMs} ms`))), timeoutMs);
-    redis.on('ready', onReady).on('error', onError).on('end', onEnd);
+    redis.on('ready', onReady).on('error', onError).on('node error', onError).on('end', onEnd);
   });
 }
 
-/** Closes a connection for good. Commands without an answer fail. */
-export function hangUp(redis: Redis): void {
-  const betweenAttempts = redis.status === 'reconnecting';
+/** Closes a connection for good. Commands without an answer fail, at once unless their connection is ready: then when it has ended. */
+export function hangUp(redis: RedisConnection): void {
+  if (isCluster(redis)) return hangUpCluster(redis);
+  const wasReady = redis.status === 'ready';
   redis.disconnect();
-  // In this state ioredis only forgets its next attempt, and would leave the promises of these commands open for ever.
-  if (betweenAttempts) redis['flushQueue'](new Error(CONNECTION_CLOSED_TEXT));
+  if (wasReady) return;
+  // Between two attempts ioredis only forgets the next one, and while it asks sentinels it goes on until they have answered.
+  redis['flushQueue'](new Error(CONNECTION_CLOSED_TEXT));
+  failSent(redis, CONNECTION_CLOSED_TEXT);
 }
 
-/** What is thrown to callers when Redis cannot be reached. */
-export function unavailable(redis: Redis, cause: unknown): FleetError {
-  const { host, port } = redis.options;
-  const why = cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code || cause.name : String(cause);
-  return new FleetError('REDIS_UNAVAILABLE', `Redis at ${host}:${port} cannot be reached: ${why}`, { cause });
+function hangUpCluster(cluster: Cluster): void {
+  if (cluster.status === 'end') return;
+  cluster.once('end', () => failDelayed(cluster));
+  const isEmpty = cluster.nodes().length === 0;
+  cluster.disconnect();
+  // It ends with the connection to its last node. Without any it never would, and keep for ever what it was asked for.
+  if (isEmpty) cluster['setStatus']('end');
 }
 
-/**
- * Turns the failure of a command that got no answer into `REDIS_UNAVAILABLE`; every other error passes as it is, among
- * them what Redis itself answered (wrong type, out of memory, a script's error).
- */
-export function asUnavailable(redis: Redis, error: unknown): unknown {
-  return isConnectionError(error) ? unavailable(redis, error) : error;
-}
-
-const CONNECTION_CLOSED_TEXT = 'Connection is closed.';
-/** ioredis gives most of these neither a class nor a code; `test/shared/connect.test.ts` holds the texts to its version. */
-const CONNECTION_ERROR_TEXTS = [
-  CONNECTION_CLOSED_TEXT,
-  "Stream isn't writeable and enableOfflineQueue options is false",
-  'Command timed out',
-  'Command aborted due to connection close',
-  'Socket timeout',
-  'connect ETIMEDOUT',
-];
-
-export function isConnectionError(error: unknown): error is Error {
-  if (!(error instanceof Error) || error instanceof FleetError || error.name === 'ReplyError') return false;
-  if (error.name === 'MaxRetriesPerRequestError') return true;
-  if ('syscall' in error) return true;
-  return CONNECTION_ERROR_TEXTS.some((text) => error.message.startsWith(text));
+/** What was to be sent again finds that it is over, at once. */
+function failDelayed(cluster: Cluster): void {
+  const { queues, timeouts } = cluster['delayQueue'] as unknown as { queues: Record<string, unknown>; timeouts: Record<string, NodeJS.Timeout | null> };
+  for (const timeout of Object.values(timeouts)) if (timeout) clearTimeout(timeout);
+  for (const bucket of Object.keys(queues)) cluster['delayQueue'].execute(bucket);
+  cluster['flushQueue'](new Error(CONNECTION_CLOSED_TEXT));
 }

@@ -42,7 +42,8 @@ const CHILDREN_KEPT_MS = 24 * 3_600_000;
  * the field. All of them may be repeated without harm.
  *
  * A task's queue is written first and deleted last. So an id without a queue is another program's at every moment, and
- * whatever a crash leaves half written or half deleted still has its queue, which is where the reconciler looks.
+ * whatever a crash leaves half written or half deleted still has its queue, which is where the reconciler looks. The list
+ * of live tasks comes last: what a lost connection sends again of a registration is seen there, if the task is over by then.
  */
 export class MergedWrites {
   readonly #keys: Keys;
@@ -85,8 +86,8 @@ export class MergedWrites {
     const sent: unknown[] = [];
     for (const words of chunks(this.#queues, WORDS_AT_ONCE)) sent.push(commands.hset(this.#keys.taskQueues, ...words));
     for (const words of chunks(this.#tasks, WORDS_AT_ONCE)) sent.push(commands.hset(this.#keys.tasks, ...words));
-    for (const words of chunks(this.#live, WORDS_AT_ONCE)) sent.push(commands.zadd(this.#keys.live, ...words));
     for (const [key, ids] of this.#joined) for (const words of chunks(ids, WORDS_AT_ONCE)) sent.push(commands.sadd(key, ...words));
+    for (const words of chunks(this.#live, WORDS_AT_ONCE)) sent.push(commands.zadd(this.#keys.live, ...words));
     for (const parent of this.#parents) sent.push(commands.pexpire(this.#keys.children(parent), CHILDREN_KEPT_MS));
     this.#tasks = [];
     this.#queues = [];

@@ -18,7 +18,10 @@ export interface ScheduleTiming {
   readonly jitterMs: number;
 }
 
-/** What a schedule keeps of its task's definition: enough to make jobs of it without the code that defined it. */
+/**
+ * What a schedule keeps of its task's definition: enough to make jobs of it without the code that defined it. No shards:
+ * all of its tasks are on the first, where each looks for the others.
+ */
 export type ScheduledDefinition = Pick<TaskDefinition, 'name' | 'queue' | 'retry' | 'retention' | 'deadlineMs'>;
 
 /** A task that the fleet enqueues by itself, again and again. */

@@ -8,6 +8,9 @@
 
   Returns how many were barred: those that are still in the failed set and have a stop.
 ]]
+-- Without memory Redis refuses a script whose first write needs some. This one needs none, and the others may follow.
+redis.call('PERSIST', KEYS[1])
+
 local barred = 0
 for i = 2, #ARGV do
   local job = ARGV[1] .. ARGV[i]

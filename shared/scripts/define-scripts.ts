@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { Redis } from 'ioredis';
+import type { RedisConnection } from '../redis/connection.js';
 
 /** What `recordStop` found: see the script's header. */
 export type RecordedStop = [
@@ -22,13 +22,14 @@ export type TouchedUsage = 'added' | 'refreshed' | 'malformed' | 'wrong-type';
 type Arguments = (string | number)[];
 
 /** A connection that knows our scripts. Each takes its keys, then its arguments, as the script's header lists them. */
-export type ScriptedRedis = Redis & {
+export type ScriptedRedis = RedisConnection & {
   addCounts(...keysAndArguments: Arguments): Promise<0 | 1>;
   barRetry(...keysAndArguments: Arguments): Promise<number>;
   claimItem(...keysAndArguments: Arguments): Promise<string[]>;
   claimKey(record: string, body: string, owner: string, busyMs: number, keptMs: number): Promise<[what: 'claimed' | 'answered' | 'conflict' | 'busy', answer?: string]>;
   cleanPool(...keysAndArguments: Arguments): Promise<CleanedBatch>;
   clearStop(...keysAndArguments: Arguments): Promise<0 | 1>;
+  countFetchable(...keysAndArguments: Arguments): Promise<number>;
   dropLock(lock: string, owner: string): Promise<0 | 1>;
   dropEntries(...keysAndArguments: Arguments): Promise<string[]>;
   editInput(active: string, job: string, id: string, input: string): Promise<0 | 1>;
@@ -36,10 +37,12 @@ export type ScriptedRedis = Redis & {
   findTasks(...keysAndArguments: Arguments): Promise<[items: (string | null)[], queues: (string | null)[]]>;
   foreignTasks(...keysAndArguments: Arguments): Promise<string[]>;
   keepStop(job: string, lock: string, stop: string, text: string, token: string): Promise<string | null>;
+  layMark(mark: string, keptMs: number): Promise<1>;
   markParent(key: string): Promise<0 | 1>;
   readPage(key: string, jobs: string, first: number, last: number): Promise<[ids: string[], stopped: string[]]>;
   readTasks(...keysAndArguments: Arguments): Promise<((string | null)[] | null)[]>;
   recordStop(...keysAndArguments: Arguments): Promise<RecordedStop[]>;
+  renewLocks(...keysAndArguments: Arguments): Promise<string[]>;
   replaceField(hash: string, field: string, read: Buffer | string, written: string): Promise<0 | 1>;
   settleKey(record: string, owner: string, answer: string): Promise<0 | 1>;
   takeLock(lock: string, owner: string, ttlMs: number, task: string): Promise<TakenLock>;
@@ -47,13 +50,13 @@ export type ScriptedRedis = Redis & {
 };
 
 /** The number in a file's name is how many keys the script takes. */
-const SCRIPTS = { addCounts: 3, barRetry: 1, claimItem: 4, claimKey: 1, cleanPool: 2, clearStop: 2, dropEntries: 3, dropLock: 1, editInput: 2, findItem: 3, findTasks: 2, foreignTasks: 2, keepStop: 2, markParent: 1, readPage: 1, readTasks: 6, recordStop: 7, replaceField: 1, settleKey: 1, takeLock: 1, touchUsage: 1 } as const;
+const SCRIPTS = { addCounts: 3, barRetry: 1, claimItem: 4, claimKey: 1, cleanPool: 2, clearStop: 2, countFetchable: 6, dropEntries: 3, dropLock: 1, editInput: 2, findItem: 3, findTasks: 2, foreignTasks: 2, keepStop: 2, layMark: 1, markParent: 1, readPage: 1, readTasks: 6, recordStop: 7, renewLocks: 1, replaceField: 1, settleKey: 1, takeLock: 1, touchUsage: 1 } as const;
 
 /** Scripts that begin with a part that they share, from the folder `parts`. */
 const PARTS: Readonly<Record<string, string>> = { cleanPool: 'usage-entry', touchUsage: 'usage-entry' };
 
 /** Teaches a connection our scripts; it sends the text of each once and its hash from then on. */
-export function defineScripts(redis: Redis): ScriptedRedis {
+export function defineScripts(redis: RedisConnection): ScriptedRedis {
   for (const [name, numberOfKeys] of Object.entries(SCRIPTS)) {
     const part = PARTS[name];
     const lua = (part ? read(`parts/${part}`) : '') + read(`${name}-${numberOfKeys}`);

@@ -12,6 +12,7 @@
   Returns the stop that the job has now; false if the job is not the worker's any more.
 ]]
 if redis.call('GET', KEYS[2]) ~= ARGV[3] then return false end
-redis.call('HSETNX', KEYS[1], 'stop', ARGV[1])
-redis.call('HSETNX', KEYS[1], 'defa', ARGV[2])
+-- A Redis without memory refuses a write that would change nothing.
+if redis.call('HEXISTS', KEYS[1], 'stop') == 0 then redis.call('HSET', KEYS[1], 'stop', ARGV[1]) end
+if redis.call('HEXISTS', KEYS[1], 'defa') == 0 then redis.call('HSET', KEYS[1], 'defa', ARGV[2]) end
 return redis.call('HGET', KEYS[1], 'stop')

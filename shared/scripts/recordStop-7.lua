@@ -29,6 +29,9 @@
     ignored     has no stop (only with ARGV[2] '')
   kids is '1' for a task whose handler has enqueued others, else false.
 ]]
+-- Without memory Redis refuses a script whose first write needs some. This one needs none, and the others may follow.
+redis.call('PERSIST', KEYS[1])
+
 -- Up to this many ids a search of a list for each is cheaper than reading the list.
 local FEW = 8
 -- Reading a longer list would hold up Redis. Then so many ids are searched for, and the rest is left.

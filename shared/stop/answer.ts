@@ -4,13 +4,18 @@ import { type StopRecord, parseStop } from './record.js';
 /** What became of a stop in the first moment. */
 export type StopAnswer =
   /** It is over: it was waiting, its owner was dead, or it had been stopped before. */
-  | { readonly kind: 'cancelled'; readonly stop: StopRecord; readonly settledAt: Date }
+  | { readonly kind: 'cancelled'; readonly stop: StopRecord; readonly settledAt: Date; readonly queue: string }
   /** The stop is recorded and holds; whoever has the task will settle it. */
   | { readonly kind: 'recorded'; readonly stop: StopRecord; readonly queue: string }
   | { readonly kind: 'ended'; readonly as: 'completed' | 'failed' }
   /** Another program has it, and was told. */
   | { readonly kind: 'foreign' }
   | { readonly kind: 'not_found' };
+
+/** Where what the answers say is written: queues, and null for the registry, where a stop is that came before its job. */
+export function queuesOf(answers: ReadonlyMap<string, StopAnswer>): (string | null)[] {
+  return [null, ...new Set([...answers.values()].flatMap((answer) => ('queue' in answer ? [answer.queue] : [])))];
+}
 
 /** The answer to what the script found; for jobs that it took, before they are settled. */
 export function answerOf(queue: string, [what, stop, , finishedOn, via]: RecordedStop): StopAnswer {
@@ -24,7 +29,7 @@ export function answerOf(queue: string, [what, stop, , finishedOn, via]: Recorde
       const record = parseStop(stop, via);
       if (record === null) return { kind: 'ended', as: 'failed' };
       // A worker that knows nothing of stops failed it by its deferred failure, without running it.
-      return { kind: 'cancelled', stop: { ...record, via: record.via ?? 'queue' }, settledAt: new Date(Number(finishedOn)) };
+      return { kind: 'cancelled', stop: { ...record, via: record.via ?? 'queue' }, settledAt: new Date(Number(finishedOn)), queue };
     }
     case 'active':
     case 'left':

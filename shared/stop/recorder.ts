@@ -90,9 +90,9 @@ export class StopRecorder {
       return [{ id, queue, name: name ?? '', stop: answer.stop, via: what === 'taken' ? 'queue' : 'fence', options: options ?? '{}' }];
     });
     const settled = await this.#settler.settle(held, token);
-    for (const { id, stop, via } of held) {
+    for (const { id, queue, stop, via } of held) {
       const settledAt = settled.get(id);
-      if (settledAt) answers.set(id, { kind: 'cancelled', stop: { ...stop, via }, settledAt });
+      if (settledAt) answers.set(id, { kind: 'cancelled', stop: { ...stop, via }, settledAt, queue });
     }
     return answers;
   }

@@ -69,7 +69,7 @@ export class Settler {
       const options = taskOptions(Job.optsFromJSON(stored));
       this.#count(job, options, outcome.value);
       writes.remove(id, membershipsOf(options));
-      sent.push(...writeState(this.#redis, this.#keys.events(id), 'cancelled'));
+      sent.push(this.#tell(id));
     });
     const barred = groupByQueue(held, settled).map(([queue, ids]) => this.#queues.barRetry(queue, ids));
     await Promise.all([...sent, ...barred, ...writes.flushInto(this.#redis)]);
@@ -81,6 +81,11 @@ export class Settler {
     // What a plain BullMQ queue added may have any name.
     const task = { queue, name: item === undefined ? UNKNOWN : name };
     this.#tally.cancelled(task, { via, deliveredMs: null, settledMs: recordedAt > 0 ? settledAt.getTime() - recordedAt : null });
+  }
+
+  /** Never rejects: the task is cancelled all the same, whether or not the events of the task say so. */
+  async #tell(id: string): Promise<void> {
+    await Promise.all(writeState(this.#redis, this.#keys.events(id), 'cancelled')).catch((error: unknown) => this.#logger.warn({ id, error: messageOf(error) }, 'A cancellation was not written to the events of its task'));
   }
 
   /** Never rejects: the task is cancelled all the same, and of our schedules the workers make the next one within a minute. */

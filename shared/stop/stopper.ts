@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { chunks } from '../chunks.js';
 import { messageOf } from '../errors.js';
 import { deadWorkers } from '../registry/dead-workers.js';
+import { keepsOrder } from '../redis/connection.js';
 import type { Entry } from '../registry/registry.js';
 import type { StepHook } from '../step-hook.js';
 import { writeState } from '../task/event-stream.js';
@@ -171,10 +172,11 @@ export class Stopper {
 
     const recording = { stop: formatStop(stop), text: describeStop(reason, by), token: newToken(), dead: [] };
     const groups = groupsOf(byQueue);
-    // All at once, the intents first: the connection keeps the order, so whoever hears the message finds its intent.
+    // All at once, the intents first: whoever hears the message finds its intent.
     const recorded = groups.map(({ queue, some }) => this.#recorder.record(queue, some, recording));
     const ours = groups.flatMap(({ some }) => some);
-    const { onStep } = this.#options;
+    const { onStep, redis } = this.#options;
+    if (!keepsOrder(redis)) await Promise.all(recorded);
     if (onStep) await Promise.all(recorded).then(() => Promise.all(ours.map((id) => onStep('stop:recorded', id))));
     const publishing = this.#publish(formatCommands(ours, { reason, by, recordedAt: stop.at, announced: false }));
     const found = await this.#recorder.recordEarly((await Promise.all(recorded)).flat(), recording);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { FleetError } from '../errors.js';
-import { isName } from '../keys.js';
+import { isName, quote } from '../keys.js';
+import { MAX_SHARDS, problemOfQueue } from './shards.js';
 
 /** How a failed attempt is followed by another. */
 export interface RetryPolicy {
@@ -28,7 +29,7 @@ export interface RetryPolicy {
 export interface Retention {
   /** At least 1,000 ms; rounded up to whole seconds. */
   readonly ageMs: number;
-  /** 0 keeps none. */
+  /** 0 keeps none. Of a queue with shards, each keeps its part, rounded up. */
   readonly count: number;
 }
 
@@ -45,7 +46,10 @@ export interface RetentionPolicy {
  */
 export interface TaskDefinition<Input = unknown, Output = unknown, Parsed = Input> {
   readonly name: string;
+  /** The logical queue: see `shards`. */
   readonly queue: string;
+  /** BullMQ queues that its tasks are spread over: `shardsOf` has their names. */
+  readonly shards: number;
   /** Takes what callers enqueue (`Input`, stored as given) and makes what handlers get (`Parsed`: with defaults filled in). */
   readonly input: z.ZodType<Parsed, Input>;
   /** Null if the output is not checked. It is always JSON. */
@@ -69,6 +73,12 @@ export interface TaskOptions<Input, Output, Parsed = Input> {
   readonly name: string;
   /** Default: the name up to its first dot, so that tasks of one noun share workers and order. */
   readonly queue?: string;
+  /**
+   * For what outgrows one node of a cluster: spreads the tasks over so many BullMQ queues, by their ids: `chat`,
+   * `chat.shard-1`, … Each has an order of its own. Workers take all of them. Default 1, 1 to 64; more than one needs a
+   * queue of at most 55 characters.
+   */
+  readonly shards?: number;
   readonly input: z.ZodType<Parsed, Input>;
   readonly output?: z.ZodType<Output>;
   readonly retry?: { readonly attempts?: number; readonly backoff?: Partial<RetryPolicy['backoff']>; readonly except?: readonly string[] };
@@ -114,6 +124,7 @@ const backoffSchema = z
 const optionsSchema = z.strictObject({
   name: z.string().refine(isName, 'expected letters, digits and . _ - (at most 64)'),
   queue: z.string().refine(isName, 'expected letters, digits and . _ - (at most 64)').optional(),
+  shards: z.int().min(1).max(MAX_SHARDS).default(1),
   input: z.custom<z.ZodType>(isSchema, 'expected a zod schema'),
   output: z.custom<z.ZodType>(isSchema, 'expected a zod schema').optional(),
   retry: z
@@ -148,10 +159,13 @@ export function defineTask<Input, Output = unknown, Parsed = Input>(
     const name = typeof options?.name === 'string' ? ` "${options.name.slice(0, 64)}"` : '';
     throw new FleetError('INVALID_DEFINITION', `Bad task definition${name}: ${issuesOf(parsed.error)}.`);
   }
-  const { queue, output, timeoutMs, deadlineMs, ...rest } = parsed.data;
+  const { queue: given, output, timeoutMs, deadlineMs, ...rest } = parsed.data;
+  const queue = given ?? rest.name.split('.')[0] ?? rest.name;
+  const problem = problemOfQueue({ queue, shards: rest.shards });
+  if (problem !== null) throw new FleetError('INVALID_DEFINITION', `Bad task definition ${quote(rest.name)}: queue: ${problem}.`);
   return Object.freeze({
     ...rest,
-    queue: queue ?? (rest.name.split('.')[0] as string),
+    queue,
     input: options.input,
     output: options.output ?? null,
     timeoutMs: timeoutMs ?? null,

@@ -4,14 +4,25 @@ import { type TaskState, TASK_STATES, isTerminal } from './state.js';
 
 /**
  * A task's stream, `p:tasks:events:<id>`. It comes to life with the first progress or chunk, so that a task that has
- * nothing to say costs nothing; from then on changes of state are in it too. Entry: `type` (state, progress, chunk) and
- * `data`, JSON.
+ * nothing to say costs nothing; from then on changes of state are in it too. Entry: `type` (state, progress, chunk),
+ * `data`, JSON, and with `running` and `retrying` the number of the `attempt`. The first words of each run are written together
+ * with a `running` ahead of them. Everything else about a state may be written late, by whoever has seen it.
  */
 export type TaskEvent =
-  /** `receipt` only with `cancelled`, which is the last event: how the stop was settled. */
-  | { readonly type: 'state'; readonly id: string | null; readonly state: TaskState; readonly receipt?: StopReceipt }
+  | TaskStateEvent
   | { readonly type: 'progress'; readonly id: string; readonly progress: unknown }
   | { readonly type: 'chunk'; readonly id: string; readonly chunk: unknown };
+
+export interface TaskStateEvent {
+  readonly type: 'state';
+  /** Null for a state that is not in the stream: the task was seen to be so. */
+  readonly id: string | null;
+  readonly state: TaskState;
+  /** With `running` the attempt that began, from 1; with `retrying` the one that failed. Absent if it is not known. */
+  readonly attempt?: number;
+  /** Only with `cancelled`, which is the last event: how the stop was settled. */
+  readonly receipt?: StopReceipt;
+}
 
 /** About how many entries of a task are kept; older ones go. */
 const KEPT_ENTRIES = 10_000;
@@ -24,11 +35,12 @@ export interface StreamWrite {
   readonly type: 'state' | 'progress' | 'chunk';
   /** JSON text. */
   readonly data: string;
+  readonly attempt?: number;
 }
 
 /** Adds entries to a task's stream, and makes the stream if it is not there. */
 export function writeEvents(pipeline: ChainableCommander, key: string, events: readonly StreamWrite[]): void {
-  for (const { type, data } of events) pipeline.xadd(key, 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', type, 'data', data);
+  for (const { type, data, attempt } of events) pipeline.xadd(key, 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', type, 'data', data, ...attemptField(attempt));
   pipeline.pexpire(key, KEPT_WHILE_LIVE_MS);
 }
 
@@ -39,8 +51,8 @@ export interface StreamCommands {
 }
 
 /** Adds a change of state to a task's stream, if the task has one. Returns what the commands returned. */
-export function writeState(commands: StreamCommands, key: string, state: TaskState): unknown[] {
-  const added = commands.xadd(key, 'NOMKSTREAM', 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', 'state', 'data', JSON.stringify(state));
+export function writeState(commands: StreamCommands, key: string, state: TaskState, attempt?: number): unknown[] {
+  const added = commands.xadd(key, 'NOMKSTREAM', 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', 'state', 'data', JSON.stringify(state), ...attemptField(attempt));
   return isTerminal(state) ? [added, expireEnded(commands, key)] : [added];
 }
 
@@ -62,6 +74,10 @@ export function expireEnded(commands: Pick<StreamCommands, 'pexpire'>, key: stri
   return commands.pexpire(key, KEPT_AFTER_END_MS);
 }
 
+function attemptField(attempt: number | undefined): (string | number)[] {
+  return attempt === undefined ? [] : ['attempt', attempt];
+}
+
 /** Reads an entry; null for one that is not of ours. */
 export function parseEvent(id: string, fields: readonly string[]): TaskEvent | null {
   const entry: Record<string, string | undefined> = {};
@@ -79,7 +95,8 @@ export function parseEvent(id: string, fields: readonly string[]): TaskEvent | n
       return { type: 'progress', id, progress: data };
     case 'state': {
       const state = TASK_STATES.find((known) => known === data);
-      return state === undefined ? null : { type: 'state', id, state };
+      const attempt = Number(entry['attempt']);
+      return state === undefined ? null : { type: 'state', id, state, ...(Number.isSafeInteger(attempt) && { attempt }) };
     }
     default:
       return null;

@@ -4,7 +4,7 @@ import type { AnyDefinition, Retention, RetryPolicy } from './definition.js';
 import type { TaskJobOptions } from './view.js';
 
 /** What they are made from. */
-type Kept = Pick<AnyDefinition, 'retry' | 'retention'>;
+type Kept = Pick<AnyDefinition, 'retry' | 'retention'> & { readonly shards?: number };
 
 const cache = new WeakMap<Kept, JobsOptions>();
 
@@ -12,12 +12,12 @@ const cache = new WeakMap<Kept, JobsOptions>();
 export function jobOptions(definition: Kept): JobsOptions {
   let options = cache.get(definition);
   if (!options) {
-    const { retry, retention } = definition;
+    const { retry, retention, shards = 1 } = definition;
     options = Object.freeze({
       attempts: retry.attempts,
       ...(retry.attempts > 1 ? { backoff: backoffOf(retry) } : {}),
-      removeOnComplete: keepJobs(retention.completed),
-      removeOnFail: keepJobs(retention.failed),
+      removeOnComplete: keepJobs(retention.completed, shards),
+      removeOnFail: keepJobs(retention.failed, shards),
       stackTraceLimit: 3,
     });
     cache.set(definition, options);
@@ -32,8 +32,9 @@ function backoffOf({ backoff: { type, delayMs, maxDelayMs, jitter } }: RetryPoli
   return { type, delay: delayMs, jitter, ...(type === 'exponential' && { maxDelay: maxDelayMs }) };
 }
 
-function keepJobs({ ageMs, count }: Retention): { age: number; count: number } {
-  return { age: Math.ceil(ageMs / 1_000), count };
+/** BullMQ counts what each queue keeps. */
+function keepJobs({ ageMs, count }: Retention, shards: number): { age: number; count: number } {
+  return { age: Math.ceil(ageMs / 1_000), count: Math.ceil(count / shards) };
 }
 
 /** Our part of a job's options; empty for a job that was not enqueued by us. */

@@ -1,5 +1,5 @@
 import type { Keys } from '../keys.js';
-import { isConnectionError } from '../redis/connect.js';
+import { isUnavailability } from '../redis/connection-errors.js';
 import type { Entry, Registry } from '../registry/registry.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import type { Queues } from './queues.js';
@@ -48,22 +48,32 @@ export class TaskReader {
   async #locateEnded(ids: readonly string[], byQueue: Map<string, string[]>): Promise<void> {
     const names = await this.#registry.queueNames();
     if (names.length === 0) return;
-    const pipeline = this.#redis.pipeline();
-    // What is a job has a timestamp. A scheduler's record looks much like one.
-    for (const name of names) for (const id of ids) pipeline.hexists(this.#keys.jobs(name) + id, 'timestamp');
-    const replies = (await pipeline.exec()) ?? [];
-    // An id may be the name of a key of another type, for which Redis answers an error; without an answer nothing is known.
-    const unanswered = replies.find(([error]) => isConnectionError(error));
-    if (unanswered) throw unanswered[0] as Error;
+    const kept = await Promise.all(names.map((name) => this.#areKept(name, ids)));
     ids.forEach((id, place) => {
-      const queue = names.find((_, index) => replies[index * ids.length + place]?.[1] === 1);
+      const queue = names.find((_, index) => kept[index]?.[place]);
       if (queue !== undefined) push(byQueue, queue, id);
     });
   }
 
+  /** Which of the ids are jobs of the queue. */
+  async #areKept(queue: string, ids: readonly string[]): Promise<boolean[]> {
+    const pipeline = this.#redis.pipeline();
+    // What is a job has a timestamp. A scheduler's record looks much like one.
+    for (const id of ids) pipeline.hexists(this.#keys.jobs(queue) + id, 'timestamp');
+    const replies = (await pipeline.exec()) ?? [];
+    // An id may be the name of a key of another type, for which Redis answers an error; without an answer nothing is known.
+    const unanswered = replies.find(([error]) => isUnavailability(error));
+    if (unanswered) throw unanswered[0] as Error;
+    return replies.map(([, exists]) => exists === 1);
+  }
+
   /** The tasks that exist, by id. */
   async read(ids: readonly string[]): Promise<Map<string, TaskView>> {
-    const { byQueue, foreign } = await this.locate(ids);
+    return this.readLocated(await this.locate(ids));
+  }
+
+  /** The same for tasks that were located. */
+  async readLocated({ byQueue, foreign }: Located): Promise<Map<string, TaskView>> {
     const tasks = new Map<string, TaskView>();
     for (const [id, item] of foreign) tasks.set(id, foreignTask(id, item));
     await Promise.all([...byQueue].map(([queue, some]) => this.readOn(queue, some, tasks)));

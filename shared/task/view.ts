@@ -11,6 +11,7 @@ export interface TaskView<Output = unknown> {
   readonly id: string;
   /** Null for a foreign task: one that another program registered and runs. */
   readonly name: string | null;
+  /** The BullMQ queue that it is on: if its definition has shards, one of them. */
   readonly queue: string | null;
   readonly item: string | null;
   readonly state: TaskState;

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import express from 'express';
 import type { Dashboard } from '../../dashboard/index.js';
 import { entryOf, newToken } from '../../dashboard/auth/tokens.js';
+import { builtUrl } from '../support/built.js';
 import { LogLines } from '../support/log-lines.js';
 import type { Producer } from '../../producer/index.js';
 
@@ -19,8 +20,8 @@ export interface BuiltDashboard {
 
 /** The dashboard of dist/, whose pages are compiled, in an app of its own at `/fleet`. */
 export async function serveBuilt(redisUrl: string, keyPrefix: string): Promise<BuiltDashboard> {
-  const { createDashboard } = (await import(new URL('../../dist/dashboard/index.js', import.meta.url).href)) as typeof import('../../dashboard/index.js');
-  const { createProducer } = (await import(new URL('../../dist/producer/index.js', import.meta.url).href)) as typeof import('../../producer/index.js');
+  const { createDashboard } = (await import(builtUrl('dist/dashboard/index.js'))) as typeof import('../../dashboard/index.js');
+  const { createProducer } = (await import(builtUrl('dist/producer/index.js'))) as typeof import('../../producer/index.js');
   const tokens = { operator: newToken(), viewer: newToken() };
   const apiTokens = [entryOf(tokens.operator, { name: 'olga', role: 'operator', items: null }), entryOf(tokens.viewer, { name: 'vera', role: 'viewer', items: null })];
   const producer: Producer = createProducer({ redisUrl, keyPrefix, logLevel: 'silent' });

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { built } from '../support/built.js';
 import { runCommand, startCommand } from '../support/command.js';
 import { type TestRedis, startTestRedis } from '../support/redis.js';
 
@@ -24,7 +24,7 @@ test('a token that was made, with its entry in API_TOKENS, is who it says; the d
   const [token = '', entry = '', ...others] = made.stdout.trim().split('\n');
   assert.deepEqual(others, []);
   assert.match(entry, /^ada:submitter:[0-9a-f]{64}:chat:\*,draft:1$/);
-  const env = { REDIS_URL: redis.url, API_TOKENS: ` ${entry} ; `, TASK_MODULES: fileURLToPath(new URL('./tasks.mjs', import.meta.url)) };
+  const env = { REDIS_URL: redis.url, API_TOKENS: ` ${entry} ; `, TASK_MODULES: built('test/cli/tasks.mjs') };
   const dashboard = startCommand(['dashboard', '--port', '0'], { cwd: folder, env });
   t.after(() => dashboard.stop());
   const { groups } = await dashboard.waitForLine(/"url":"(?<url>http:\/\/127\.0\.0\.1:\d+)".*Dashboard listens/);

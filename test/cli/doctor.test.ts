@@ -51,7 +51,7 @@ describe('taskfleet doctor', () => {
     const { ok, checks, workers } = JSON.parse(stdout) as Answer;
     assert.deepEqual([code, ok], [0, true]);
     assert.deepEqual(checks.filter(({ level }) => level !== 'ok'), []);
-    const names = ['version', 'eviction', 'persistence', 'latency', 'clock', 'worker', 'stop path', 'reconciler', 'tasks', 'canary start', 'canary stop'];
+    const names = ['topology', 'version', 'eviction', 'memory', 'persistence', 'replicas', 'latency', 'clock', 'permissions', 'write', 'worker', 'stop path', 'reconciler', 'tasks', 'canary start', 'canary stop'];
     assert.deepEqual(checks.map(({ name }) => name), names);
     const [only] = workers;
     assert.equal(workers.length, 1);

@@ -4,12 +4,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { type Producer, createProducer } from '../../producer/index.js';
 import { findRunningEmbeddedRedis } from '../../shared/redis/embedded.js';
 import { fleetCanary } from '../../shared/task/builtin/index.js';
 import { defineTask } from '../../shared/task/definition.js';
+import { built } from '../support/built.js';
 import { COMMAND, runCommand, startCommand } from '../support/command.js';
 import { KEEP } from '../support/keep.js';
 import { NodeProcess } from '../support/processes.js';
@@ -71,7 +71,7 @@ describe('taskfleet worker', () => {
   });
 
   it('ends by itself, with exit code 70, after an exception that nobody caught', async () => {
-    const worker = await startWorker({ REDIS_URL: redis.url, TASK_MODULES: fileURLToPath(new URL('tasks.mjs', import.meta.url)) });
+    const worker = await startWorker({ REDIS_URL: redis.url, TASK_MODULES: built('test/cli/tasks.mjs') });
     await producer.enqueue(defineTask({ name: 'test.crash', input: z.strictObject({}), retention: KEEP }), {}, { id: 'crash' });
     assert.deepEqual(await worker.exit, { code: 70, signal: null });
     assert.match(worker.stderr.text, /thrown into the void/);

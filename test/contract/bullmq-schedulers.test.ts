@@ -1,42 +1,25 @@
 /** What this fleet's schedules build on, in the version of BullMQ that it pins. */
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import { DelayedError, Job, type JobsOptions, Queue, type RepeatOptions, Worker, getNextMillis } from 'bullmq';
+import { describe, it } from 'node:test';
+import { DelayedError, Job, type JobsOptions, type Queue, type RepeatOptions, getNextMillis } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { type TestRedis, startTestRedis } from '../support/redis.js';
 import { until } from '../support/until.js';
+import { type BareQueue, useBareQueue } from './bare-queue.js';
 
 /** Without a start its first job is due at once. */
 const EVERY = { every: 3_600_000, startDate: Date.now() + 3_600_000 };
 const NIGHTLY = { pattern: '0 3 * * *', tz: 'UTC' };
 
 describe("BullMQ's job schedulers", () => {
-  let redis: TestRedis;
   let client: Redis;
   let queue: Queue;
-  let open: { close: () => Promise<void> }[];
+  let bare: BareQueue;
 
-  before(async () => {
-    redis = await startTestRedis();
-    client = redis.client();
+  useBareQueue((given) => {
+    ({ bare, client } = given);
+    ({ queue } = bare);
   });
-  beforeEach(() => {
-    queue = new Queue(`q${randomUUID().slice(0, 8)}`, { connection: { port: redis.port } });
-    open = [queue];
-  });
-  afterEach(async () => {
-    for (const one of open.toReversed()) await one.close();
-  });
-  after(() => redis.stop());
-
-  function newWorker(processor: (job: Job, token?: string) => Promise<unknown>): Worker {
-    const worker = new Worker(queue.name, processor, { connection: { port: redis.port, maxRetriesPerRequest: null } });
-    worker.on('error', () => undefined);
-    open.push(worker);
-    return worker;
-  }
 
   const pending = async (): Promise<Job[]> => queue.getJobs(['delayed', 'wait']);
   const onlyPending = async (): Promise<Job> => {
@@ -123,7 +106,7 @@ describe("BullMQ's job schedulers", () => {
 
   it('let a job be put off, and fetched again, without counting an attempt', async () => {
     const seen: [made: number, started: number][] = [];
-    const worker = newWorker(async (job, token) => {
+    const worker = bare.newWorker(async (job, token) => {
       seen.push([job.attemptsMade, job.attemptsStarted]);
       if (seen.length > 2) return;
       await worker.getBackend().moveToDelayed(String(job.id), Date.now(), 5, token, { skipAttempt: true });

@@ -2,41 +2,25 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import { type BackoffOptions, DelayedError, Job, type JobJson, type KeepJobs, Queue, UnrecoverableError, WaitingError, Worker, type WorkerOptions } from 'bullmq';
+import { describe, it } from 'node:test';
+import { type BackoffOptions, DelayedError, Job, type JobJson, type KeepJobs, Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { RESERVED_IDS } from '../../shared/keys.js';
 import { deferred } from '../support/deferred.js';
-import { type TestRedis, startTestRedis } from '../support/redis.js';
 import { until } from '../support/until.js';
+import { type BareQueue, useBareQueue } from './bare-queue.js';
 
 describe('BullMQ', () => {
-  let redis: TestRedis;
   let client: Redis;
   let name: string;
   let queue: Queue;
-  let open: { close: () => Promise<void> }[];
+  let bare: BareQueue;
 
-  before(async () => {
-    redis = await startTestRedis();
-    client = redis.client();
+  useBareQueue((given) => {
+    ({ bare, client } = given);
+    ({ queue } = bare);
+    ({ name } = queue);
   });
-  beforeEach(() => {
-    name = `q${randomUUID().slice(0, 8)}`;
-    queue = new Queue(name, { connection: { port: redis.port } });
-    open = [queue];
-  });
-  afterEach(async () => {
-    for (const one of open.toReversed()) await one.close();
-  });
-  after(() => redis.stop());
-
-  function newWorker(processor: (job: Job, token?: string) => Promise<unknown>, options: Partial<WorkerOptions> = {}, Class: typeof Worker = Worker): Worker {
-    const worker = new Class(name, processor, { connection: { port: redis.port, maxRetriesPerRequest: null }, ...options });
-    worker.on('error', () => undefined);
-    open.push(worker);
-    return worker;
-  }
 
   const hash = (id: string) => `bull:${name}:${id}`;
   const defer = (id: string) => client.hset(hash(id), 'defa', 'Stopped');
@@ -55,7 +39,7 @@ describe('BullMQ', () => {
       await put();
       await defer('one');
       let calls = 0;
-      const worker = newWorker(() => Promise.resolve((calls += 1)));
+      const worker = bare.newWorker(() => Promise.resolve((calls += 1)));
       const [job, error] = (await once(worker, 'failed')) as [Job, Error];
       assert.deepEqual([job.id, error.message, calls, await queue.getJobState('one')], ['one', 'Stopped', 0, 'failed']);
       assert.equal(await client.hexists(hash('one'), 'defa'), 0);
@@ -65,7 +49,7 @@ describe('BullMQ', () => {
   it('fails a job that got its deferred failure while it ran, instead of retrying it', async () => {
     await queue.add('job', {}, { jobId: 'one', attempts: 5, backoff: { type: 'fixed', delay: 20 } });
     let calls = 0;
-    const worker = newWorker(async () => {
+    const worker = bare.newWorker(async () => {
       calls += 1;
       await defer('one');
       throw new Error('first attempt');
@@ -77,7 +61,7 @@ describe('BullMQ', () => {
 
   it('completes a job in spite of a deferred failure that came while it ran', async () => {
     await queue.add('job', {}, { jobId: 'one' });
-    const worker = newWorker(async () => defer('one'));
+    const worker = bare.newWorker(async () => defer('one'));
     await once(worker, 'completed');
     assert.equal(await queue.getJobState('one'), 'completed');
   });
@@ -85,7 +69,7 @@ describe('BullMQ', () => {
   it('keeps options and fields that it does not know, over a retry', async () => {
     await queue.add('job', {}, { jobId: 'one', attempts: 2, item: 'chat-1' } as never);
     await client.hset(hash('one'), 'stop', '{"by":"x"}');
-    const worker = newWorker((job) => (job.attemptsMade === 0 ? Promise.reject(new Error('again')) : Promise.resolve((job.opts as { item?: string }).item)));
+    const worker = bare.newWorker((job) => (job.attemptsMade === 0 ? Promise.reject(new Error('again')) : Promise.resolve((job.opts as { item?: string }).item)));
     const [job] = (await once(worker, 'completed')) as [Job];
     assert.equal(job.returnvalue, 'chat-1');
     assert.equal(await client.hget(hash('one'), 'stop'), '{"by":"x"}');
@@ -95,7 +79,7 @@ describe('BullMQ', () => {
     await queue.add('job', {}, { jobId: 'one', attempts: 2 });
     const made: number[] = [];
     const order: string[] = [];
-    const worker = newWorker(async (job, token) => {
+    const worker = bare.newWorker(async (job, token) => {
       order.push(job.id as string);
       if (job.id !== 'one') return;
       made.push(job.attemptsMade);
@@ -111,7 +95,7 @@ describe('BullMQ', () => {
 
   it('puts a job off without counting an attempt, with fields that are given', async () => {
     await queue.add('job', {}, { jobId: 'one', attempts: 2 });
-    const worker = newWorker(async (_job, token) => {
+    const worker = bare.newWorker(async (_job, token) => {
       await worker.getBackend().moveToDelayed('one', Date.now(), 60_000, token, { skipAttempt: true, fieldsToUpdate: { failedReason: 'later' } });
       throw new DelayedError();
     });
@@ -123,7 +107,7 @@ describe('BullMQ', () => {
   async function delayAfter(failed: number, backoff: BackoffOptions): Promise<number> {
     await queue.add('job', {}, { jobId: `after-${failed}`, attempts: 100, backoff });
     await client.hset(hash(`after-${failed}`), 'atm', String(failed));
-    const worker = newWorker(() => Promise.reject(new Error('no')));
+    const worker = bare.newWorker(() => Promise.reject(new Error('no')));
     const [job] = (await once(worker, 'failed')) as [Job];
     await worker.close();
     assert.equal(await queue.getJobState(`after-${failed}`), 'delayed');
@@ -141,7 +125,7 @@ describe('BullMQ', () => {
 
   it('leaves a job active whose type of backoff it does not know', async () => {
     await queue.add('job', {}, { jobId: 'one', attempts: 2, backoff: { type: 'theirs', delay: 1 } });
-    const worker = newWorker(() => Promise.reject(new Error('no')), { autorun: false });
+    const worker = bare.newWorker(() => Promise.reject(new Error('no')), { autorun: false });
     const errors = once(worker, 'error') as Promise<[Error]>;
     void worker.run();
     assert.match((await errors)[0].message, /Unknown backoff strategy theirs/);
@@ -149,7 +133,7 @@ describe('BullMQ', () => {
   });
 
   it('looks at what is kept of a whole queue when a job ends, as the options of that one say', async () => {
-    const worker = newWorker(() => Promise.resolve());
+    const worker = bare.newWorker(() => Promise.resolve());
     const complete = async (jobId: string, removeOnComplete: KeepJobs): Promise<void> => {
       const completed = once(worker, 'completed');
       await queue.add('job', {}, { jobId, removeOnComplete });
@@ -171,7 +155,7 @@ describe('BullMQ', () => {
     await queue.add('job', {}, { jobId: 'one', attempts: 5 });
     const begun = deferred();
     const goOn = deferred();
-    const worker = newWorker(async () => {
+    const worker = bare.newWorker(async () => {
       begun.resolve();
       await goOn.promise;
       return 'of the former owner';
@@ -190,7 +174,7 @@ describe('BullMQ', () => {
 
   it('writes more fields with the end of a job, in the same script', async () => {
     await queue.add('job', {}, { jobId: 'one' });
-    const worker = newWorker(async (job, token) => {
+    const worker = bare.newWorker(async (job, token) => {
       const fields = { failedReason: 'Stopped', stacktrace: '[]', stop_via: 'signal' };
       await worker.getBackend().moveToFailed(job, 'Stopped', false, token as string, false, fields);
       throw new WaitingError();
@@ -218,7 +202,7 @@ describe('BullMQ', () => {
         return super.processJob(...args);
       }
     }
-    const worker = newWorker((job) => Promise.reject(new Error(job.constructor.name)), { autorun: false }, OurWorker);
+    const worker = bare.newWorker((job) => Promise.reject(new Error(job.constructor.name)), { autorun: false }, OurWorker);
     const failed = once(worker, 'failed') as Promise<[Job, Error]>;
     await queue.add('job', {}, { jobId: 'one' });
     void worker.run();
@@ -242,7 +226,7 @@ describe('BullMQ', () => {
         return next;
       }
     }
-    const worker = newWorker(() => Promise.resolve(), { autorun: false }, OurWorker);
+    const worker = bare.newWorker(() => Promise.resolve(), { autorun: false }, OurWorker);
     await queue.add('job', {}, { jobId: 'one' });
     void worker.run();
     await ended.promise;
@@ -257,7 +241,7 @@ describe('BullMQ', () => {
     await queue.add('job', {}, { jobId: 'j-3', priority: 1 });
     await queue.add('job', {}, { jobId: 'j-4', deduplication: { id: 'same', ttl: 60_000 } });
     await queue.upsertJobScheduler('every', { every: 60_000 });
-    const worker = newWorker((job) => (job.id === 'j-1' ? Promise.reject(new Error('failed')) : Promise.resolve()), {
+    const worker = bare.newWorker((job) => (job.id === 'j-1' ? Promise.reject(new Error('failed')) : Promise.resolve()), {
       metrics: { maxDataPoints: 5 },
       limiter: { max: 100, duration: 60_000 },
     });

@@ -204,7 +204,7 @@ describe('with a worker', () => {
   });
 
   test('a job that a plain BullMQ queue added, with a number for an id, is listed and stopped', async () => {
-    const plain = new Queue(fleetCanary.queue, { connection: redis.client(), prefix: keys.bull });
+    const plain = new Queue(fleetCanary.queue, { connection: redis.client(), prefix: keys.bull(fleetCanary.queue) });
     plain.on('error', () => undefined);
     const job = await plain.add(fleetCanary.name, { run_ms: 60_000 });
     assert.equal(job.id, '1');

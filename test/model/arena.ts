@@ -63,7 +63,7 @@ export class Arena {
     this.producer = fleet.producer({ keyPrefix, onStep });
     this.mute = fleet.producer({ keyPrefix, onStep, redisUrl: urlFor(fleet, 'mute') });
     // Only for its look at stalled jobs, which every worker takes from time to time.
-    this.stalls = new Worker(QUEUE, null, { connection: this.store.redis, prefix: this.store.keys.bull, autorun: false, maxStalledCount: 1_000_000, stalledInterval: 500 });
+    this.stalls = new Worker(QUEUE, null, { connection: this.store.redis, prefix: this.store.keys.bull(QUEUE), autorun: false, maxStalledCount: 1_000_000, stalledInterval: 500 });
     this.stalls.on('error', () => undefined);
   }
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { z } from 'zod';
 import { createProducer } from '../../producer/index.js';
 import { isFleetError } from '../../shared/errors.js';
 import { defineTask } from '../../shared/task/definition.js';
+import { builtUrl } from '../support/built.js';
 import { KEEP } from '../support/keep.js';
 import { spawnNode } from '../support/processes.js';
 import { TestFleet } from '../support/test-fleet.js';
@@ -90,10 +90,9 @@ test('a producer needs a URL of Redis', () => {
 });
 
 test('nothing of a closed producer keeps the process', { timeout: 30_000 }, async () => {
-  const root = join(import.meta.dirname, '../..');
   const program = `
-    import { createProducer } from ${JSON.stringify(join(root, 'producer/index.ts'))};
-    import { fleetCanary } from ${JSON.stringify(join(root, 'index.ts'))};
+    import { createProducer } from ${JSON.stringify(builtUrl('dist/producer/index.js'))};
+    import { fleetCanary } from ${JSON.stringify(builtUrl('dist/index.js'))};
     const producer = createProducer({ redisUrl: ${JSON.stringify(fleet.redis.url)}, keyPrefix: ${JSON.stringify(fleet.newPrefix())} });
     const task = await producer.enqueue(fleetCanary, {});
     const events = producer.events(task);
@@ -104,7 +103,7 @@ test('nothing of a closed producer keeps the process', { timeout: 30_000 }, asyn
     await Promise.all(waiting);
     process.on('exit', () => console.log('ended ' + (performance.now() - closed < 1_000 ? 'at once' : 'late')));
   `;
-  const child = spawnNode(['--import', 'tsx', '--input-type=module', '-e', program], { cwd: root });
+  const child = spawnNode(['--input-type=module', '-e', program]);
   const { code } = await child.exit;
   assert.equal(code, 0, child.stderr.text);
   assert.deepEqual(child.stdout.lines, ['ended at once']);

@@ -22,7 +22,7 @@ test('what is enqueued is a job of the definition\'s queue, with its input as it
   const { id, ...rest } = await fleet.producer({ keyPrefix }).enqueue(task, {}, { item: 'chat-1' });
   assert.deepEqual(rest, { name: 'a.b', queue: 'other', item: 'chat-1', duplicate: false, superseded: [] });
   assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-7/, 'a UUIDv7');
-  const queue = new Queue('other', { connection: fleet.client, prefix: createKeys(keyPrefix).bull });
+  const queue = new Queue('other', { connection: fleet.client, prefix: createKeys(keyPrefix).bull('other') });
   const job = await queue.getJob(id);
   assert.equal(await job?.getState(), 'waiting');
   assert.deepEqual([job?.name, job?.data, job?.opts.attempts], ['a.b', {}, 3], 'defaults are filled in by the worker');
@@ -48,7 +48,7 @@ test('what is enqueued in one turn of the loop is registered by one command for 
   const watch = await fleet.monitor();
   await Promise.all(Array.from({ length: 500 }, (_, n) => producer.enqueue(note, { n }, { item: `chat-${n % 2}` })));
   const commands = (await watch.stop()).filter(([name, key]) => name !== 'hlen' && key?.startsWith(`${keyPrefix}:tasks`)).map(([name, key]) => `${name} ${key}`);
-  const expected = ['hset tasks:queues', 'hset tasks', 'zadd tasks:live', 'sadd tasks:item:chat-0', 'sadd tasks:item:chat-1'];
+  const expected = ['hset tasks:queues', 'hset tasks', 'sadd tasks:item:chat-0', 'sadd tasks:item:chat-1', 'zadd tasks:live'];
   assert.deepEqual(commands, expected.map((command) => command.replace(' ', ` ${keyPrefix}:`)));
 });
 
@@ -173,10 +173,11 @@ test('when Redis has no memory left, enqueue says so and leaves nothing in the r
       else refusal = result.reason;
     }
   }
-  assert.match(messageOf(refusal), /OOM command not allowed/);
+  assert.ok(isFleetError(refusal, 'REDIS_OUT_OF_MEMORY'), messageOf(refusal));
+  assert.match(refusal.message, /raise its maxmemory/);
   const size = await full.registrySize(keyPrefix);
   assert.deepEqual(size, { tasks: added.length, queues: added.length, live: added.length, items: 1 });
-  await assert.rejects(producer.enqueue(note, input, { item: 'big', id: 'mine' }), /OOM/);
+  await assert.rejects(producer.enqueue(note, input, { item: 'big', id: 'mine' }), { code: 'REDIS_OUT_OF_MEMORY' });
   assert.deepEqual(await full.registrySize(keyPrefix), size);
 
   await full.client.config('SET', 'maxmemory', '64mb');

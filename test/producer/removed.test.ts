@@ -29,7 +29,7 @@ const REMOVED = 'The task was removed before it ended';
 /** A producer, BullMQ's queue of its tasks, and a plain worker that takes them when it is told to. */
 function open() {
   const keyPrefix = fleet.newPrefix();
-  const prefix = createKeys(keyPrefix).bull;
+  const prefix = createKeys(keyPrefix).bull('note');
   const queue = new Queue('note', { connection: fleet.redis.client(), prefix });
   const worker = new Worker('note', null, { connection: fleet.redis.client(), prefix });
   closing.push(() => worker.close(), () => queue.close());

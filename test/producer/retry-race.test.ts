@@ -23,7 +23,7 @@ const HOUR_MS = 3_600_000;
 function open() {
   const keyPrefix = fleet.newPrefix();
   const keys = createKeys(keyPrefix);
-  const queue = new Queue('note', { connection: fleet.redis.client(), prefix: keys.bull });
+  const queue = new Queue('note', { connection: fleet.redis.client(), prefix: keys.bull('note') });
   queues.push(queue);
   return { keyPrefix, keys, producer: fleet.producer({ keyPrefix }), job: async (id: string) => (await queue.getJob(id))! };
 }
@@ -90,7 +90,7 @@ test('of two retries at once one makes the run, and the task stays registered', 
 test('the end of the last run, which reaches the registry late, does not take the new entry', async () => {
   const { producer, keys, keyPrefix } = open();
   const task = await producer.enqueue(note, {}, { item: 'chat-1' });
-  const plain = new Worker('note', null, { connection: fleet.redis.client(), prefix: keys.bull });
+  const plain = new Worker('note', null, { connection: fleet.redis.client(), prefix: keys.bull('note') });
   const job = await plain.getNextJob('token');
   await job?.moveToFailed(new UnrecoverableError('no'), 'token', false);
   await plain.close();

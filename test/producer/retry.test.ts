@@ -27,7 +27,7 @@ function open() {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const keys = createKeys(keyPrefix);
-  const queue = new Queue('note', { connection: fleet.redis.client(), prefix: keys.bull });
+  const queue = new Queue('note', { connection: fleet.redis.client(), prefix: keys.bull('note') });
   queues.push(queue);
   const work = (handle: (context: TaskContext<object>) => unknown) => fleet.worker(keyPrefix, [defineHandler(note, handle)]);
   const job = async (id: string) => (await queue.getJob(id))!;
@@ -199,7 +199,7 @@ test('a task that has not ended, has completed or is foreign cannot be retried, 
   const stopped = await cancelledHow.waiting(opened);
   const queued = await producer.enqueue(note, {});
   const scheduled = await producer.enqueue(note, {}, { delay: HOUR_MS });
-  const plain = new Worker('note', null, { connection: fleet.redis.client(), prefix: keys.bull });
+  const plain = new Worker('note', null, { connection: fleet.redis.client(), prefix: keys.bull('note') });
   const running = await plain.getNextJob('token');
   const completed = await producer.enqueue(note, {});
   const next = await plain.getNextJob('token');

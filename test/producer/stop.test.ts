@@ -9,8 +9,8 @@ import { createKeys } from '../../shared/keys.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { defineHandler } from '../../shared/task/handler.js';
 import { deferred } from '../support/deferred.js';
+import { FaultProxy } from '../support/fault-proxy.js';
 import { KEEP } from '../support/keep.js';
-import { startSlowProxy } from '../support/slow-proxy.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
@@ -25,7 +25,7 @@ async function retrying(options: { item?: string } = {}) {
   const producer = fleet.producer({ keyPrefix });
   const task = await producer.enqueue(note, {}, options);
   const connection = fleet.redis.client();
-  const worker = new Worker('note', () => Promise.reject(new Error('no')), { connection, prefix: createKeys(keyPrefix).bull });
+  const worker = new Worker('note', () => Promise.reject(new Error('no')), { connection, prefix: createKeys(keyPrefix).bull('note') });
   await once(worker, 'failed');
   await worker.close();
   assert.equal((await producer.get(task))?.state, 'retrying');
@@ -128,7 +128,7 @@ test('a stop that is not settled within the wait says requested, and the task is
   const producer = fleet.producer({ keyPrefix });
   const task = await producer.enqueue(note, {});
   const connection = fleet.redis.client();
-  const worker = new Worker('note', null, { connection, prefix: createKeys(keyPrefix).bull });
+  const worker = new Worker('note', null, { connection, prefix: createKeys(keyPrefix).bull('note') });
   await worker.getNextJob('token');
   const receipt = await producer.stop(task, { reason: 'enough', waitMs: 50 });
   assert.deepEqual([receipt.outcome, receipt.via, receipt.settledAt, receipt.latencyMs, receipt.reason], ['requested', null, null, null, 'enough']);
@@ -142,7 +142,7 @@ test('a job that a plain BullMQ queue added under a number is found and stopped'
   const keys = createKeys(keyPrefix);
   const producer = fleet.producer({ keyPrefix });
   await producer.enqueue(note, {}); // makes the queue known
-  const queue = new Queue('note', { connection: fleet.redis.client(), prefix: keys.bull });
+  const queue = new Queue('note', { connection: fleet.redis.client(), prefix: keys.bull('note') });
   const { id } = await queue.add('note.take', {});
   assert.equal((await producer.get(id as string))?.state, 'queued');
   assert.equal((await producer.stop(id as string)).outcome, 'cancelled');
@@ -159,8 +159,9 @@ test('many ids get one receipt each, in their order, also those given twice', as
 
 test('a thousand ids take no more round trips than ten', async (context) => {
   const oneWayMs = 25;
-  const far = await startSlowProxy(fleet.redis.port, oneWayMs);
-  context.after(() => far.close());
+  const far = await FaultProxy.start(fleet.redis.port);
+  context.after(() => far.stop());
+  far.delay(oneWayMs);
   const timeOf = async (count: number): Promise<number> => {
     const producer = fleet.producer({ redisUrl: far.url, connectTimeoutMs: 10_000 });
     const tasks = await producer.enqueueMany(note, Array.from({ length: count }, () => ({ input: {}, ...LONG })));

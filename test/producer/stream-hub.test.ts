@@ -28,7 +28,7 @@ function open(options: { lingerMs?: number } = {}) {
   const logger = createLoggerFactory({ settings })('producer');
   const connections: Redis[] = [];
   const hub = new StreamHub(fleet.redis.client(), () => {
-    const connection = connect({ settings, policy: 'wait', logger, name: 'hub', resend: false });
+    const connection = connect({ settings, policy: 'wait', logger, name: 'hub', resend: false }) as Redis;
     connections.push(connection);
     return connection;
   }, logger, options);
@@ -103,7 +103,7 @@ test('a restart of Redis that keeps its data loses nothing either', async (conte
   const own = await TestFleet.start({ appendonly: 'yes', extraArgs: ['--appendfsync', 'always'] });
   const settings = { ...resolveSettings({ redisUrl: own.redis.url, logLevel: 'silent', reconnectDelayMs: 20 }), redisUrl: own.redis.url };
   const logger = createLoggerFactory({ settings })('producer');
-  const hub = new StreamHub(own.client, () => connect({ settings, policy: 'wait', logger, name: 'hub', resend: false }), logger);
+  const hub = new StreamHub(own.client, () => connect({ settings, policy: 'wait', logger, name: 'hub', resend: false }) as Redis, logger);
   context.after(async () => {
     await hub.close();
     await own.stop();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { billingInitPlans } from '../../shared/task/builtin/index.js';
-import { startHoldingProxy } from '../support/holding-proxy.js';
+import { FleetProxy } from '../support/fleet-proxy.js';
 import { startWorker } from '../support/scenario.js';
 import { TestFleet } from '../support/test-fleet.js';
 
@@ -20,14 +20,15 @@ describe('billing.init-plans, whose worker dies half way', () => {
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });
     // Just before it writes the fourth plan.
-    const proxy = await startHoldingProxy(fleet.redis.port, '{"id":"starter-welcome"');
-    const dying = await startWorker({ ...fleet.redis, url: proxy.url }, keyPrefix, QUICK);
+    const proxy = await FleetProxy.start(fleet.redis);
+    const held = proxy.halfOpenAt('{"id":"starter-welcome"');
+    const dying = await startWorker(fleet.redis, keyPrefix, { ...QUICK, ...proxy.env });
     const input = { include_annual: true, include_promo: true };
     const interrupted = await producer.enqueue(billingInitPlans, input);
-    await proxy.held;
+    await held;
     dying.kill('SIGKILL');
     await dying.exit;
-    proxy.close();
+    await proxy.stop();
     const done = (await producer.billing.plans()).plans;
     assert.deepEqual(done.map(({ id }) => id), ['free', 'starter', 'starter-annual']);
 

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Producer } from '../../producer/index.js';
-import { type Keys, createKeys } from '../../shared/keys.js';
+import type { Keys } from '../../shared/keys.js';
 import { fleetCanary } from '../../shared/task/builtin/index.js';
 import type { NodeProcess } from '../support/processes.js';
 import { startWorker } from '../support/scenario.js';
@@ -26,7 +26,7 @@ describe('The canary of a worker with one slot and one thread', () => {
 
   before(async () => {
     fleet = await TestFleet.start();
-    keys = createKeys(keyPrefix);
+    keys = fleet.keys(keyPrefix);
     producer = fleet.producer({ keyPrefix });
     worker = await startWorker(fleet.redis, keyPrefix, { WORKER_CONCURRENCY: '1', THREAD_POOL_SIZE: '1', STOP_GRACE_MS: String(GRACE_MS), HEARTBEAT_INTERVAL_MS: '100' });
   });
@@ -71,7 +71,7 @@ describe('The canary of a worker with one slot and one thread', () => {
     t.diagnostic(`deaf: cancelled ${latency - GRACE_MS} ms after grace; its slot was taken ${freeAfter - GRACE_MS} ms after grace`);
     assert.ok(freeAfter <= LIMIT_MS, `${freeAfter} ms`);
 
-    await until(() => fleet.registrySize(keyPrefix), ({ tasks, queues, live, items }) => tasks + queues + live + items === 0);
+    await fleet.emptied(keyPrefix);
     const settled = await everythingOf(id);
     assert.equal(settled.task?.state, 'cancelled');
     await until(heartbeat, ({ zombies }) => zombies === '1');

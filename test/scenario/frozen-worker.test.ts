@@ -3,10 +3,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
-import { type Keys, createKeys } from '../../shared/keys.js';
+import type { Keys } from '../../shared/keys.js';
 import type { NodeProcess } from '../support/processes.js';
 import { handlerBegins, runsOf, scenarioTask, scenarioTicker, startWorker } from '../support/scenario.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 const keyPrefix = 'frozen';
@@ -20,7 +20,7 @@ describe('A worker process that is frozen for longer than its locks hold', () =>
 
   before(async () => {
     fleet = await TestFleet.start();
-    keys = createKeys(keyPrefix);
+    keys = fleet.keys(keyPrefix);
     producer = fleet.producer({ keyPrefix });
     // No slot is left free: Redis would give the wake-up for the next task to a connection that fetches for this worker,
     // and the heir would look for work by itself only after BullMQ's 5 s.
@@ -66,8 +66,7 @@ describe('A worker process that is frozen for longer than its locks hold', () =>
     assert.deepEqual([...new Set(since)], [heir.pid]);
     assert.deepEqual(await everythingOf(stopped.id), fenced);
     assert.deepEqual([runsOf([frozen, heir], stopped.id), runsOf([frozen, heir], taken.id)], [1, 2]);
-    await until(() => fleet.registrySize(keyPrefix), ({ tasks, queues, live, items }) => tasks + queues + live + items === 0);
-    assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
+    await fleet.emptied(keyPrefix);
 
     await heir.stop();
     const next = await producer.enqueue(scenarioTask, {});

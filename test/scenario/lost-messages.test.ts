@@ -5,8 +5,7 @@ import type { Producer } from '../../producer/index.js';
 import type { StopReceipt } from '../../shared/stop/receipt.js';
 import type { NodeProcess } from '../support/processes.js';
 import { handlerBegins, scenarioTask, startWorker } from '../support/scenario.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
-import { until } from '../support/until.js';
+import { TestFleet } from '../support/test-fleet.js';
 
 const keyPrefix = 'lost';
 const POLL_MS = 500;
@@ -25,8 +24,7 @@ describe('Stops of tasks in two worker processes', () => {
     workers = await Promise.all([1, 2].map(() => startWorker(fleet.redis, keyPrefix, { WORKER_CONCURRENCY: String(STOPS), STOP_POLL_INTERVAL_MS: String(POLL_MS) })));
   });
   afterEach(async () => {
-    await until(() => fleet.registrySize(keyPrefix), ({ tasks, queues, live, items }) => tasks + queues + live + items === 0);
-    assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
+    await fleet.emptied(keyPrefix);
   });
   after(async () => {
     await Promise.all(workers.map((worker) => worker.stop()));
@@ -51,7 +49,7 @@ describe('Stops of tasks in two worker processes', () => {
     const ids = await running(STOPS);
     let cuts = 0;
     const cutter = setInterval(() => {
-      void fleet.client.call('CLIENT', 'KILL', 'TYPE', 'pubsub').then((cut) => (cuts += Number(cut)));
+      void fleet.onEach((client) => client.call('CLIENT', 'KILL', 'TYPE', 'pubsub')).then((cut) => (cuts += cut.reduce<number>((sum, some) => sum + Number(some), 0)));
     }, 5);
     const stops: Promise<StopReceipt>[] = [];
     for (const id of ids) {
@@ -73,7 +71,7 @@ describe('Stops of tasks in two worker processes', () => {
       const ids = await running(20);
       const pausedAt = performance.now();
       const early = ids.slice(0, 10).map((id) => producer.stop(id, { waitMs: 10_000 }));
-      const pause = fleet.client.call('CLIENT', 'PAUSE', PAUSE_MS, mode);
+      const pause = fleet.onEach((client) => client.call('CLIENT', 'PAUSE', PAUSE_MS, mode));
       const amid = ids.slice(10, 19).map((id) => producer.stop(id, { waitMs: 10_000 }));
       await pause;
       const unawaited = producer.stop(ids[19] as string);

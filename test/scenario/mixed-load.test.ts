@@ -3,8 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
 import type { NodeProcess } from '../support/processes.js';
 import { scenarioTask, startWorker } from '../support/scenario.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
-import { until } from '../support/until.js';
+import { TestFleet } from '../support/test-fleet.js';
 
 /** `npm run bench` does it with 20,000. */
 const TASKS = Number(process.env['MIXED_TASKS'] ?? 2_000);
@@ -42,8 +41,7 @@ describe('A mixed load', () => {
       stops.push(producer.stopItem('chat-7', { by: 'a test', waitMs: 30_000 }));
     }
     const receipts = (await Promise.all(stops)).flat();
-    await until(() => fleet.registrySize(keyPrefix), ({ tasks, queues, live, items }) => tasks + queues + live + items === 0);
-    assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
+    await fleet.emptied(keyPrefix);
 
     const views = new Map((await Promise.all(ids.map((id) => producer.get(id)))).map((task) => [task?.id, task]));
     for (const receipt of receipts) {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { sessionPoolClean, usagePoolClean } from '../../shared/task/builtin/index.js';
-import { type Keys, createKeys } from '../../shared/keys.js';
-import { startHoldingProxy } from '../support/holding-proxy.js';
+import type { Keys } from '../../shared/keys.js';
+import { FleetProxy } from '../support/fleet-proxy.js';
 import { LogLines } from '../support/log-lines.js';
 import type { NodeProcess } from '../support/processes.js';
 import { startWorker } from '../support/scenario.js';
@@ -22,15 +22,16 @@ after(() => fleet.stop());
 
 function names(): { keyPrefix: string; keys: Keys } {
   const keyPrefix = fleet.newPrefix();
-  return { keyPrefix, keys: createKeys(keyPrefix) };
+  return { keyPrefix, keys: fleet.keys(keyPrefix) };
 }
 
 describe('Pools in the format of open-webui, in a fleet', () => {
   let worker: NodeProcess;
   const keyPrefix = 'pools';
-  const keys = createKeys(keyPrefix);
+  let keys: Keys;
 
   before(async () => {
+    keys = fleet.keys(keyPrefix);
     worker = await startWorker(fleet.redis, keyPrefix, { USAGE_POOL_CLEAN_INTERVAL_MS: '200', USAGE_POOL_TIMEOUT: '3600', SESSION_POOL_CLEAN_INTERVAL_MS: '200', CLEANUP_LOG_LEVEL: 'debug', WEBSOCKET_REDIS_LOCK_TIMEOUT: '0.3' });
   });
   after(() => worker.stop());
@@ -87,12 +88,13 @@ describe('A clean-up', () => {
     const text = (index: number, old: boolean): string => `{${old ? `"old": {"updated_at": ${OLD}}, ` : ''}"new-${index}": {"updated_at": 4000000000, "more": "${'x'.repeat(3_000)}"}}`;
     await fleet.client.hset(keys.usagePool, Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`model-${index}`, text(index, true)])));
     // The text of the script, if it was not known, and then a batch or two.
-    const proxy = await startHoldingProxy(fleet.redis.port, keys.usageChanges, 4);
-    const workers = [await startWorker({ ...fleet.redis, url: proxy.url }, keyPrefix, lives)];
+    const proxy = await FleetProxy.start(fleet.redis);
+    const held = proxy.halfOpenAt(keys.usageChanges, 4);
+    const workers = [await startWorker(fleet.redis, keyPrefix, { ...lives, ...proxy.env })];
     try {
       const producer = fleet.producer({ keyPrefix });
       const task = await producer.enqueue(usagePoolClean, {});
-      await proxy.held;
+      await held;
       const [dying] = workers;
       dying?.kill('SIGKILL');
       await dying?.exit;
@@ -112,7 +114,7 @@ describe('A clean-up', () => {
       await until(() => fleet.client.exists(keys.usageLock), (exists) => exists === 0);
     } finally {
       await Promise.all(workers.map((worker) => worker.stop()));
-      proxy.close();
+      await proxy.stop();
     }
   });
 

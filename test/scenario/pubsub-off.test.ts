@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
-import { createKeys } from '../../shared/keys.js';
 import type { NodeProcess } from '../support/processes.js';
 import { handlerBegins, scenarioTask, scenarioTicker, startWorker } from '../support/scenario.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
-import { until } from '../support/until.js';
+import { TestFleet } from '../support/test-fleet.js';
 
 const keyPrefix = 'mute';
 const POLL_MS = 400;
@@ -19,7 +17,7 @@ describe('Where Redis lets nobody publish or subscribe', () => {
 
   before(async () => {
     fleet = await TestFleet.start();
-    await fleet.client.call('ACL', 'SETUSER', 'mute', 'on', '>pw', '~*', '+@all', 'resetchannels');
+    await fleet.onEach((client) => client.call('ACL', 'SETUSER', 'mute', 'on', '>pw', '~*', '+@all', 'resetchannels'));
     muteUrl = fleet.redis.url.replace('redis://', 'redis://mute:pw@');
     worker = await startWorker(fleet.redis, keyPrefix, { REDIS_URL: muteUrl, STOP_POLL_INTERVAL_MS: String(POLL_MS), HEARTBEAT_INTERVAL_MS: '100' });
   });
@@ -43,7 +41,7 @@ describe('Where Redis lets nobody publish or subscribe', () => {
 
   it('a worker says that it cannot hear stop commands, in its log and its heartbeat', async () => {
     await worker.waitForLine(/Could not subscribe to stop commands; stops are found by polling/);
-    const keys = createKeys(keyPrefix);
+    const keys = fleet.keys(keyPrefix);
     const [id] = await fleet.client.zrange(keys.workers, '0', '-1');
     assert.equal(await fleet.client.hget(keys.worker(id ?? ''), 'subscribed'), '0');
   });
@@ -76,7 +74,6 @@ describe('Where Redis lets nobody publish or subscribe', () => {
     assert.equal(await producer.hasActiveTasks('chat-2'), true);
     const receipts = await producer.stopItem('chat-2');
     assert.deepEqual(receipts.map(({ id, outcome, via }) => [id, outcome, via]), [[later.id, 'cancelled', 'queue']]);
-    await until(() => fleet.registrySize(keyPrefix), ({ tasks, queues, live, items }) => tasks + queues + live + items === 0);
-    assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
+    await fleet.emptied(keyPrefix);
   });
 });

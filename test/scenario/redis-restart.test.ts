@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
 import type { NodeProcess } from '../support/processes.js';
 import { handlerBegins, scenarioTask, startWorker } from '../support/scenario.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 const keyPrefix = 'restart';
@@ -36,10 +36,9 @@ describe('When Redis is killed and started again while two workers run tasks', (
       states.push((await producer.get(id))?.state);
     }
     assert.deepEqual(states, added.map((_, index) => (index % 5 === 0 ? 'failed' : 'completed')));
-    await until(() => fleet.registrySize(keyPrefix), ({ tasks, queues, live, items }) => tasks + queues + live + items === 0);
-    assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
+    await fleet.emptied(keyPrefix);
 
-    const stream = await fleet.client.xrange(`${keyPrefix}:bull:scenario:events`, '-', '+');
+    const stream = await fleet.client.xrange(`${fleet.keys(keyPrefix).jobs('scenario')}events`, '-', '+');
     const ends = new Map<string, string[]>();
     for (const [, [, event = '', , id = '']] of stream) if (event === 'completed' || event === 'failed') ends.set(id, [...(ends.get(id) ?? []), event]);
     assert.deepEqual(added.map(({ id }) => ends.get(id)?.length), added.map(() => 1));

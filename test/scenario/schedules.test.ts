@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
-import type { NodeProcess } from '../support/processes.js';
-import { handlerBegins, runsOf, scenarioHold, startWorker } from '../support/scenario.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { QUICK, ScenarioWorkers, handlerBegins, runsOf, scenarioHold } from '../support/scenario.js';
+import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 const LIMIT_MS = 30_000;
@@ -39,33 +38,26 @@ describe('Schedules of workers', () => {
   it('go on when the worker is killed in the middle of a run: it runs again, and so do those after it', async (t) => {
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });
-    const quick = { LOCK_DURATION_MS: '1000', STALLED_CHECK_INTERVAL_MS: '500' };
-    const workers: NodeProcess[] = [];
-    const start = async (env: Readonly<Record<string, string>>): Promise<NodeProcess> => {
-      const worker = await startWorker(fleet.redis, keyPrefix, { ...quick, ...env });
-      workers.push(worker);
-      return worker;
-    };
+    const workers = new ScenarioWorkers(fleet.redis, keyPrefix, QUICK);
     try {
-      const dying = await start({ HOLD: 'yes' });
+      const dying = await workers.start({ HOLD: 'yes' });
       await producer.schedules.upsert('mine', scenarioHold, {}, { every: 500, item: 'chat-1' });
       const { lastTask: killed } = await until(() => mine(producer), (view) => view?.running === true) as { lastTask: string };
       await handlerBegins([dying], killed);
       dying.kill('SIGKILL');
       await dying.exit;
       const killedAt = Date.now();
-      const last = await start({});
+      const last = await workers.start();
       const again = await producer.waitUntilFinished(killed, { timeoutMs: LIMIT_MS });
       assert.deepEqual([again.state, again.result, again.attempt], ['completed', last.pid, 1]);
-      assert.equal(runsOf(workers, killed), 2);
+      assert.equal(runsOf(workers.all, killed), 2);
       t.diagnostic(`run again ${(again.finishedAt?.getTime() ?? Infinity) - killedAt} ms after the kill`);
       const { lastTask: next } = await until(() => mine(producer), (view) => view !== undefined && view.lastTask !== killed) as { lastTask: string };
       assert.equal((await producer.waitUntilFinished(next, { timeoutMs: LIMIT_MS })).result, last.pid);
       assert.equal(await producer.schedules.remove('mine'), true);
-      await until(() => fleet.registrySize(keyPrefix), ({ tasks, queues, live, items }) => tasks + queues + live + items === 0);
-      assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
+      await fleet.emptied(keyPrefix);
     } finally {
-      await Promise.all(workers.map((worker) => worker.stop()));
+      await workers.stop();
     }
   });
 });

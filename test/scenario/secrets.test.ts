@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { Producer } from '../../producer/index.js';
 import { chatCompletion, modelsRefresh } from '../../shared/task/builtin/index.js';
+import { built } from '../support/built.js';
 import { runCommand, startCommand } from '../support/command.js';
 import type { NodeProcess } from '../support/processes.js';
 import { TestFleet } from '../support/test-fleet.js';
@@ -21,7 +21,7 @@ const SECRETS = {
   'malformed command': 'zqstop',
 } as const;
 
-const MODULE = fileURLToPath(new URL('../support/leaky-tasks.mjs', import.meta.url));
+const MODULE = built('test/support/leaky-tasks.mjs');
 const keyPrefix = 'secrets';
 const PROMPT = { model: 'm', messages: [{ role: 'user' as const, content: SECRETS.input }] };
 
@@ -36,7 +36,7 @@ describe('Secrets', { concurrency: true }, () => {
   });
   after(() => fleet.stop());
 
-  const setPassword = (password: string) => fleet.client.acl('SETUSER', 'fleet', 'on', 'resetpass', `>${password}`, '~*', '&*', '+@all');
+  const setPassword = (password: string) => fleet.onEach((client) => client.acl('SETUSER', 'fleet', 'on', 'resetpass', `>${password}`, '~*', '&*', '+@all'));
   const urlWith = (password: string, port = fleet.redis.port): string => `redis://fleet:${encodeURIComponent(password)}@127.0.0.1:${port}`;
 
   function assertNone(text: string): void {
@@ -56,7 +56,7 @@ describe('Secrets', { concurrency: true }, () => {
     await queue.pause();
     const jobs = [await queue.add('leak.picky', { text, n: text, more: text }), await queue.add('leak.output', { text }), await queue.add('leak.gone', { text }), await queue.add('leak.throw', { text })];
     const corrupt = jobs.at(-1)?.id;
-    await fleet.client.hset(`${keyPrefix}:bull:leak:${corrupt}`, 'data', `{"text":${SECRETS['corrupt input']}}`);
+    await fleet.client.hset(`${fleet.keys(keyPrefix).jobs('leak')}${corrupt}`, 'data', `{"text":${SECRETS['corrupt input']}}`);
     await queue.resume();
     return jobs.map(({ id }) => id as string);
   }
@@ -68,7 +68,7 @@ describe('Secrets', { concurrency: true }, () => {
   }
 
   async function startWorker(t: TestContext, env: Readonly<Record<string, string>>): Promise<NodeProcess> {
-    const settings = { REDIS_KEY_PREFIX: keyPrefix, TASK_MODULES: MODULE, GLOBAL_LOG_LEVEL: 'trace', SHUTDOWN_TIMEOUT_MS: '0' };
+    const settings = { REDIS_CLUSTER: String(fleet.settings.cluster), REDIS_KEY_PREFIX: keyPrefix, TASK_MODULES: MODULE, GLOBAL_LOG_LEVEL: 'trace', SHUTDOWN_TIMEOUT_MS: '0' };
     const worker = startCommand(['worker'], { env: { ...settings, ...env } });
     t.after(() => worker.stop());
     await worker.waitForLine(/Worker takes tasks/);
@@ -83,7 +83,7 @@ describe('Secrets', { concurrency: true }, () => {
       OPENAI_API_BASE_URLS: `${base};http://127.0.0.1:1/v1?api-key=${encodeURIComponent(SECRETS['key in a query'])}`,
       OPENAI_API_KEYS: `${SECRETS['API key']};${SECRETS['second API key']}`,
     });
-    await fleet.client.publish(`${keyPrefix}:tasks:commands`, `{"action":"stop","reason":${SECRETS['malformed command']}}`);
+    await fleet.client.publish(fleet.keys(keyPrefix).commands, `{"action":"stop","reason":${SECRETS['malformed command']}}`);
     const enqueued = [await producer.enqueue(chatCompletion, PROMPT), await producer.enqueue(modelsRefresh, {})];
     const ids = [...enqueued.map(({ id }) => id), ...(await addBadJobs())];
     const leaks = ['leak.throw', 'leak.thread'];
@@ -94,7 +94,7 @@ describe('Secrets', { concurrency: true }, () => {
     // What a handler throws is its own, and the task's error; it is no line of the log.
     assert.match(await errorsOf(leaky.map(({ id }) => id as string)), new RegExp(`Cannot work with ${SECRETS.input}\nCannot work with ${SECRETS.input}`));
     await setPassword('another');
-    await fleet.client.call('CLIENT', 'KILL', 'USER', 'fleet');
+    await fleet.onEach((client) => client.call('CLIENT', 'KILL', 'USER', 'fleet'));
     await worker.waitForLine(/connection lost, reconnecting/);
     await setPassword(SECRETS.password);
     await worker.waitForLine(/connection restored/);
@@ -105,7 +105,7 @@ describe('Secrets', { concurrency: true }, () => {
   });
 
   it('are in nothing that a command says when Redis refuses it, or is not there', async () => {
-    const env = { GLOBAL_LOG_LEVEL: 'trace', REDIS_SOCKET_CONNECT_TIMEOUT: '0.2' };
+    const env = { REDIS_CLUSTER: String(fleet.settings.cluster), GLOBAL_LOG_LEVEL: 'trace', REDIS_SOCKET_CONNECT_TIMEOUT: '0.2' };
     const results = await Promise.all([
       runCommand(['doctor'], { env: { ...env, REDIS_URL: urlWith(SECRETS['wrong password']) } }),
       runCommand(['task', 'list', '-o', 'json'], { env: { ...env, REDIS_URL: urlWith(SECRETS.password, 1) } }),

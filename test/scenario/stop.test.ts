@@ -5,7 +5,7 @@ import type { Producer } from '../../producer/index.js';
 import { fleetCanary } from '../../shared/task/builtin/index.js';
 import type { NodeProcess } from '../support/processes.js';
 import { handlerBegins, scenarioSpin, scenarioTask, startWorker } from '../support/scenario.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 const keyPrefix = 'stops';
@@ -50,8 +50,7 @@ describe('A stop from one process', () => {
     const [receipt] = await producer.stopItem('chat-2', { waitMs: 10_000 });
     assert.deepEqual([receipt?.outcome, receipt?.via], ['cancelled', 'signal']);
     for (const other of others) assert.equal(await producer.result(other), 1);
-    await until(() => fleet.registrySize(keyPrefix), ({ tasks, queues, live, items }) => tasks + queues + live + items === 0);
-    assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
+    await fleet.emptied(keyPrefix);
   });
 
   it('reaches fifty tasks at once, each of which ends once', async () => {
@@ -60,7 +59,7 @@ describe('A stop from one process', () => {
     const receipts = await producer.stopItem('chat-3', { waitMs: 10_000 });
     assert.equal(receipts.filter(({ outcome }) => outcome === 'cancelled').length, 50);
     assert.equal(receipts.filter(({ via }) => via === 'signal').length + receipts.filter(({ via }) => via === 'queue').length, 50);
-    const stream = await fleet.client.xrange(`${keyPrefix}:bull:scenario:events`, '-', '+');
+    const stream = await fleet.client.xrange(`${fleet.keys(keyPrefix).jobs('scenario')}events`, '-', '+');
     const ends = stream.map(([, fields]) => fields).filter((fields) => fields[1] === 'failed' && added.some(({ id }) => id === fields[3]));
     assert.equal(ends.length, 50);
   });

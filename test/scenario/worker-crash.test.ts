@@ -2,10 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
 import type { TaskView } from '../../shared/task/view.js';
-import type { NodeProcess } from '../support/processes.js';
-import { handlerBegins, runsOf, scenarioHold, startWorker } from '../support/scenario.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
-import { until } from '../support/until.js';
+import { QUICK, ScenarioWorkers, handlerBegins, runsOf, scenarioHold } from '../support/scenario.js';
+import { TestFleet } from '../support/test-fleet.js';
 
 /** Holds its tasks until it dies; other workers end them at once. */
 const HOLDS = { HOLD: 'yes', WORKER_CONCURRENCY: '50' };
@@ -20,19 +18,14 @@ describe('SIGKILL of a worker process', () => {
   });
   after(() => fleet.stop());
 
-  const registryIsEmpty = async (keyPrefix: string): Promise<void> => {
-    await until(() => fleet.registrySize(keyPrefix), ({ tasks, queues, live, items }) => tasks + queues + live + items === 0);
-    assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
-  };
-
   it(`with ${TASKS} tasks and default settings: half of them, stopped then, never come back; the rest complete elsewhere`, async (t) => {
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });
-    const dying = await startWorker(fleet.redis, keyPrefix, HOLDS);
+    const workers = new ScenarioWorkers(fleet.redis, keyPrefix);
+    const dying = await workers.start(HOLDS);
     const added = await producer.enqueueMany(scenarioHold, Array.from({ length: TASKS }, (_, index) => ({ input: {}, item: `chat-${index % 7}` })));
     for (const { id } of added) await handlerBegins([dying], id);
-    const heir = await startWorker(fleet.redis, keyPrefix, { WORKER_CONCURRENCY: '50' });
-    const workers = [dying, heir];
+    const heir = await workers.start({ WORKER_CONCURRENCY: '50' });
     try {
       const killedAt = Date.now();
       dying.kill('SIGKILL');
@@ -47,9 +40,9 @@ describe('SIGKILL of a worker process', () => {
       assert.deepEqual(receipts.map(({ outcome }) => outcome), awaited.map(() => 'cancelled'));
       assert.deepEqual(stopped.map(({ state, stop, attempt }) => [state, stop?.via, attempt]), stopped.map(() => ['cancelled', 'fence', 1]));
       assert.deepEqual(completed.map(({ state, result }) => [state, result]), kept.map(() => ['completed', heir.pid]));
-      await registryIsEmpty(keyPrefix);
-      for (const { id } of stopped) assert.equal(runsOf(workers, id), 1, `${id} ran again`);
-      for (const { id } of completed) assert.equal(runsOf(workers, id), 2);
+      await fleet.emptied(keyPrefix);
+      for (const { id } of stopped) assert.equal(runsOf(workers.all, id), 1, `${id} ran again`);
+      for (const { id } of completed) assert.equal(runsOf(workers.all, id), 2);
 
       const groups = { 'awaited stops': stopped.slice(0, awaited.length), 'other stops': stopped.slice(awaited.length), 'run again': completed };
       for (const [name, tasks] of Object.entries(groups)) {
@@ -58,38 +51,32 @@ describe('SIGKILL of a worker process', () => {
         assert.ok(Math.max(...tookMs) < LIMIT_MS, `${name} took ${Math.max(...tookMs)} ms`);
       }
     } finally {
-      await Promise.all(workers.map((worker) => worker.stop()));
+      await workers.stop();
     }
   });
 
   it('and of the worker that took over does not fail its tasks', async (t) => {
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });
-    const quick = { LOCK_DURATION_MS: '1000', STALLED_CHECK_INTERVAL_MS: '500' };
-    const workers: NodeProcess[] = [];
-    const start = async (env: Readonly<Record<string, string>>): Promise<NodeProcess> => {
-      const worker = await startWorker(fleet.redis, keyPrefix, { ...quick, ...env });
-      workers.push(worker);
-      return worker;
-    };
+    const workers = new ScenarioWorkers(fleet.redis, keyPrefix, QUICK);
     try {
-      const first = await start(HOLDS);
+      const first = await workers.start(HOLDS);
       const added = await producer.enqueueMany(scenarioHold, Array.from({ length: 5 }, () => ({ input: {} })));
       for (const { id } of added) await handlerBegins([first], id);
-      for (const dying of [first, await start(HOLDS)]) {
+      for (const dying of [first, await workers.start(HOLDS)]) {
         for (const { id } of added) await handlerBegins([dying], id);
         dying.kill('SIGKILL');
         await dying.exit;
       }
       const killedAt = performance.now();
-      const last = await start({});
+      const last = await workers.start();
       const tasks = await Promise.all(added.map((task) => producer.waitUntilFinished(task, { timeoutMs: LIMIT_MS })));
       assert.deepEqual(tasks.map(({ state, result, attempt }) => [state, result, attempt]), added.map(() => ['completed', last.pid, 1]));
       t.diagnostic(`completed ${Math.round(performance.now() - killedAt)} ms after the second kill`);
-      for (const { id } of added) assert.equal(runsOf(workers, id), 3);
-      await registryIsEmpty(keyPrefix);
+      for (const { id } of added) assert.equal(runsOf(workers.all, id), 3);
+      await fleet.emptied(keyPrefix);
     } finally {
-      await Promise.all(workers.map((worker) => worker.stop()));
+      await workers.stop();
     }
   });
 });

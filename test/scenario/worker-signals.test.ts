@@ -45,7 +45,7 @@ describe('SIGTERM to a worker process', () => {
     for (const id of [heeding, deaf, waiting.id]) assert.equal(await producer.result(id), 1);
     assert.deepEqual(await other.stop(), { code: 0, signal: null });
     assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
-    assert.equal(await fleet.client.zcard(`${keyPrefix}:workers`), 0);
+    assert.equal(await fleet.client.zcard(fleet.keys(keyPrefix).workers), 0);
   });
 
   it('twice ends it without waiting', async () => {

@@ -5,7 +5,8 @@ import { after, test } from 'node:test';
 import { Redis } from 'ioredis';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import { createLoggerFactory } from '../../shared/logger.js';
-import { type ConnectionPolicy, asUnavailable, connect, hangUp, isConnectionError, ready } from '../../shared/redis/connect.js';
+import { type ConnectionPolicy, connect, hangUp, ready } from '../../shared/redis/connect.js';
+import { asUnavailable, isConnectionError } from '../../shared/redis/connection-errors.js';
 import { type SettingsInput, resolveSettings } from '../../shared/settings.js';
 import { eventOf } from '../support/event.js';
 import { startTestRedis } from '../support/redis.js';
@@ -21,7 +22,7 @@ after(async () => {
 function open(policy: ConnectionPolicy, input: SettingsInput = {}, lines: string[] = []): Redis {
   const settings = { ...resolveSettings({ redisUrl: redis.url, reconnectDelayMs: 20, ...input }), redisUrl: input.redisUrl ?? redis.url };
   const logger = createLoggerFactory({ settings, destination: { write: (line) => void lines.push(line) } })('redis');
-  const connection = connect({ settings, policy, logger, name: 'test-connect' });
+  const connection = connect({ settings, policy, logger, name: 'test-connect' }) as Redis;
   opened.push(connection);
   return connection;
 }

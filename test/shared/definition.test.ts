@@ -26,6 +26,7 @@ test('a definition needs a name, an input and what is kept; the rest has default
   assert.deepEqual(rest, {
     name: 'report.build',
     queue: 'report',
+    shards: 1,
     output: null,
     retry: { attempts: 1, backoff: { type: 'exponential', delayMs: 1_000, maxDelayMs: 3_600_000, jitter: 0.2 }, except: [] },
     timeoutMs: null,

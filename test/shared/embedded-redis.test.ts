@@ -12,13 +12,14 @@ import { type EmbeddedRedis, type EmbeddedRedisOptions, findRunningEmbeddedRedis
 import { identifyProcess } from '../../shared/redis/process-identity.js';
 import { ensureRedisServer } from '../../shared/redis/server-binary.js';
 import { freePort } from '../../shared/redis/server-process.js';
+import { built } from '../support/built.js';
 import { reapAtExit } from '../support/reaper.js';
 import { spawnNode } from '../support/processes.js';
 import { startTestRedis } from '../support/redis.js';
 
 const PATH = process.env['PATH'] ?? '';
 const NOBODY = { pid: 999_999_999, started: '1' };
-const STARTER = join(import.meta.dirname, '../support/start-embedded-redis.ts');
+const STARTER = built('test/support/start-embedded-redis.mjs');
 
 let root: string;
 let dir: string;
@@ -65,7 +66,7 @@ async function stateOf(folder: string): Promise<Record<string, unknown>> {
 
 /** A process that starts the embedded server, says so in a line, and then waits. */
 function spawnStarter(args: readonly string[] = []) {
-  return spawnNode(['--import', 'tsx', STARTER, dir, ...args], { env: { PATH } });
+  return spawnNode([STARTER, dir, ...args], { env: { PATH } });
 }
 
 describe('the embedded redis-server', () => {

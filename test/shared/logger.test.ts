@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { FleetError } from '../../shared/errors.js';
 import { createLoggerFactory } from '../../shared/logger.js';
 import { type SettingsInput, resolveSettings } from '../../shared/settings.js';
+import { builtUrl } from '../support/built.js';
 import { spawnNode } from '../support/processes.js';
 
 function loggersInto(input: SettingsInput) {
@@ -55,13 +55,12 @@ test('a logged error has its message, code and stack, and nothing else that hang
 });
 
 test('lines go to standard error, and standard output stays for data', async () => {
-  const root = join(import.meta.dirname, '../..');
   const program = `
-    import { createLoggerFactory } from ${JSON.stringify(join(root, 'shared/logger.ts'))};
-    import { resolveSettings } from ${JSON.stringify(join(root, 'shared/settings.ts'))};
+    import { createLoggerFactory } from ${JSON.stringify(builtUrl('dist/shared/logger.js'))};
+    import { resolveSettings } from ${JSON.stringify(builtUrl('dist/shared/settings.js'))};
     for (const pretty of [false, true]) createLoggerFactory({ settings: resolveSettings({}), pretty })('cli').info('hello ' + pretty);
   `;
-  const child = spawnNode(['--import', 'tsx', '--input-type=module', '-e', program], { cwd: root });
+  const child = spawnNode(['--input-type=module', '-e', program]);
   const { code } = await child.exit;
   assert.equal(code, 0, child.stderr.text);
   assert.deepEqual(child.stdout.lines, []);

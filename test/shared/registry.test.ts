@@ -50,8 +50,8 @@ test('many registrations are one command for each key, whatever their number', a
   assert.deepEqual(await watch.stop(), [
     ['hset', `${p}:tasks:queues`, 'a', 'chat', 'b', 'chat', 'c', 'docs'],
     ['hset', `${p}:tasks`, 'a', 'chat-1', 'b', '', 'c', 'chat-1'],
-    ['zadd', `${p}:tasks:live`, '1', 'a', '2', 'b', '2', 'c'],
     ['sadd', `${p}:tasks:item:chat-1`, 'a', 'c'],
+    ['zadd', `${p}:tasks:live`, '1', 'a', '2', 'b', '2', 'c'],
   ]);
 });
 

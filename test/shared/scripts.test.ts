@@ -22,7 +22,7 @@ after(async () => {
 async function open() {
   const store = fleet.store();
   const { redis, keys } = store;
-  const bull = { connection: fleet.redis.client(), prefix: keys.bull };
+  const bull = { connection: fleet.redis.client(), prefix: keys.bull('q') };
   const queue = new Queue('q', bull);
   const worker = new Worker('q', null, { ...bull, autorun: false });
   closing.push(() => worker.close(), () => queue.close());

@@ -134,9 +134,26 @@ test('flags are words of open-webui and of people', () => {
   for (const word of ['constructor', '__proto__', 'tru']) assert.equal(problemsOf(() => loadSettings({ REDIS_SOCKET_KEEPALIVE: word })).length, 1, word);
 });
 
-test('cluster and sentinel are refused, not ignored', () => {
-  const problems = problemsOf(() => loadSettings({ REDIS_CLUSTER: 'true', REDIS_SENTINEL_HOSTS: 'a,b' }));
-  assert.deepEqual(problems.map((problem) => problem.split(':')[0]), ['REDIS_CLUSTER', 'REDIS_SENTINEL_HOSTS']);
+const URL_OF_NODE = 'redis://127.0.0.1:7000';
+
+test('what does not go together is named: cluster, sentinels, database, prefix and TLS files', () => {
+  const cases: [Record<string, string>, string][] = [
+    [{ REDIS_URL: URL_OF_NODE, REDIS_CLUSTER: 'true', REDIS_SENTINEL_HOSTS: 'a,b' }, 'REDIS_CLUSTER'],
+    [{ REDIS_CLUSTER: 'true' }, 'REDIS_CLUSTER'],
+    [{ REDIS_SENTINEL_HOSTS: 'a' }, 'REDIS_SENTINEL_HOSTS'],
+    [{ REDIS_URL: URL_OF_NODE, REDIS_CLUSTER_NODES: 'a:7000' }, 'REDIS_CLUSTER_NODES'],
+    [{ REDIS_URL: `${URL_OF_NODE}/3`, REDIS_CLUSTER: 'true' }, 'REDIS_URL'],
+    [{ REDIS_URL: URL_OF_NODE, REDIS_CLUSTER: 'true', REDIS_KEY_PREFIX: 'a{b}' }, 'REDIS_KEY_PREFIX'],
+    [{ REDIS_URL: 'rediss://host', REDIS_TLS_CERT_FILE: 'a.pem' }, 'REDIS_TLS_CERT_FILE'],
+    [{ REDIS_URL: URL_OF_NODE, REDIS_TLS_CA_FILE: 'ca.pem' }, 'REDIS_TLS_CA_FILE and its like'],
+    [{ REDIS_URL: URL_OF_NODE, REDIS_SENTINEL_HOSTS: 'a b' }, 'REDIS_SENTINEL_HOSTS'],
+  ];
+  for (const [env, variable] of cases) assert.deepEqual(problemsOf(() => loadSettings(env)).map((problem) => problem.split(':')[0]), [variable], JSON.stringify(env));
+});
+
+test('sentinels have their own ports or the one that is set, as open-webui writes them', () => {
+  const { sentinelHosts, sentinelPort } = loadSettings({ REDIS_URL: 'redis://mymaster/0', REDIS_SENTINEL_HOSTS: 'a, b:26380', REDIS_SENTINEL_PORT: '26000' });
+  assert.deepEqual([sentinelHosts, sentinelPort], [['a', 'b:26380'], 26_000]);
 });
 
 test('a cluster that is switched off as open-webui writes it is no problem', () => {

@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type Producer, createProducer } from '../../producer/index.js';
+import { built } from './built.js';
 import { type CommandResult, runCommand, startCommand } from './command.js';
 import type { NodeProcess } from './processes.js';
 import { type TestRedis, startTestRedis } from './redis.js';
@@ -22,7 +22,7 @@ export class CliFleet {
   static async start(): Promise<CliFleet> {
     const folder = await mkdtemp(join(tmpdir(), 'taskfleet-cli-'));
     const redis = await startTestRedis();
-    const env = { REDIS_URL: redis.url, TASK_MODULES: fileURLToPath(new URL('../cli/tasks.mjs', import.meta.url)) };
+    const env = { REDIS_URL: redis.url, TASK_MODULES: built('test/cli/tasks.mjs') };
     const worker = startCommand(['worker'], { env, cwd: folder });
     await worker.waitForLine(/Worker takes tasks/);
     return new CliFleet(folder, redis, env, createProducer({ redisUrl: redis.url }), worker);

@@ -1,8 +1,8 @@
-import { fileURLToPath } from 'node:url';
+import { built } from './built.js';
 import { type NodeProcess, spawnNode } from './processes.js';
 
-/** The compiled command; `npm test` has built it. */
-export const COMMAND = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+/** The compiled command. */
+export const COMMAND = built('dist/cli/main.js');
 
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;

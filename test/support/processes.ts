@@ -149,3 +149,12 @@ export class NodeProcess {
     return new Error(`${this.#command} ${what}\n${ends.join('\n')}`);
   }
 }
+
+/** Whether a process with this id exists, one that nobody has waited for yet included. */
+export function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}

@@ -3,17 +3,24 @@ import type { Writable } from 'node:stream';
 
 /**
  * Kills what a test process has started when that process ends, however it ends: a SIGKILL runs no exit handler. It is a
- * shell in a session of its own that reads `add <id>` and `drop <id>` until the pipe closes; an id below 0 is a group.
+ * shell in a session of its own that reads `add <id>`, `drop <id>` and `folder <path>` until the pipe closes; an id below
+ * 0 is a group. A folder is removed twice if need be: what has just been killed may still make a file in it.
  */
 const SCRIPT = `
 live=' '
+folders=''
 while read -r verb id; do
   case $verb in
     add) live="$live$id " ;;
     drop) kept=' '; for each in $live; do [ "$each" = "$id" ] || kept="$kept$each "; done; live=$kept ;;
+    folder) folders="$folders$id
+" ;;
   esac
 done
 for id in $live; do kill -s KILL -- "$id" 2>/dev/null; done
+printf '%s' "$folders" | while IFS= read -r folder; do
+  rm -rf -- "$folder" 2>/dev/null || { sleep 1; rm -rf -- "$folder"; }
+done
 `;
 
 let reaper: ChildProcess | null = null;
@@ -26,6 +33,11 @@ export function reapAtExit(id: number): void {
 /** Takes an id back, once its process has ended: the system may give the id to another. */
 export function forget(id: number): void {
   tell(`drop ${id}`);
+}
+
+/** Has a folder removed at the end of this process, if it is still there. */
+export function removeAtExit(folder: string): void {
+  tell(`folder ${folder}`);
 }
 
 function tell(line: string): void {

@@ -1,20 +1,29 @@
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { randomInt } from 'node:crypto';
-import { mkdtemp, realpath, rm } from 'node:fs/promises';
+import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis, type RedisOptions } from 'ioredis';
 import { ensureRedisServer } from '../../shared/redis/server-binary.js';
-import { isPortFree, spawnServer } from '../../shared/redis/server-process.js';
-import { urlOf } from '../../shared/redis/server-state.js';
-import { forget, reapAtExit } from './reaper.js';
+import { isPortFree } from '../../shared/redis/server-process.js';
+import { onFreePort } from './ports.js';
+import { removeAtExit } from './reaper.js';
+import { type RedisAccess, RedisProcess } from './redis-process.js';
+import type { TestTls } from './test-tls.js';
 
 export interface TestRedisOptions {
   /** Default: 'no'. */
   readonly appendonly?: 'yes' | 'no';
   /** More arguments of redis-server, such as `['--maxmemory', '10mb']`. Default: none. */
   readonly extraArgs?: readonly string[];
+  /** More lines of its configuration, such as `min-replicas-to-write 1`; it may rewrite them. Default: none. */
+  readonly config?: readonly string[];
+  /** Of the user `default`, and of replicas at their master. Default: none. */
+  readonly password?: string;
+  /** Users beside `default`, with the rules of ACL SETUSER: `{ name: 'fleet', rules: 'on >secret ~* &* +@all' }`. Default: none. */
+  readonly users?: readonly { readonly name: string; readonly rules: string }[];
+  /** Serves TLS alone. Default: none, plain TCP. */
+  readonly tls?: TestTls;
+  /** The first port that may not be chosen. Default 32,000. */
+  readonly portsBelow?: number;
 }
 
 /** All of ioredis's but the one that changes the type of the client. */
@@ -22,11 +31,17 @@ export type ClientOptions = Omit<RedisOptions, 'replyMapping'>;
 
 /** A redis-server of a test's own, on 127.0.0.1, with an empty folder. It is killed when the test process ends. */
 export interface TestRedis {
+  /** With the password of `default`, if there is one; `rediss:` for TLS. */
   readonly url: string;
   readonly port: number;
   readonly dir: string;
   /** The process now: it changes with a restart. */
   readonly pid: number;
+  readonly running: boolean;
+  /** What the URL leads to. */
+  readonly topology: 'standalone' | 'cluster';
+  /** Its servers: itself, or the nodes of the cluster. */
+  readonly nodes: readonly TestRedis[];
   /** A new connection, which `stop` closes. It reconnects every 20 ms while the server is away. */
   client(options?: ClientOptions): Redis;
   /** Closes the clients, ends the server and removes its folder. May be called again. */
@@ -37,63 +52,70 @@ export interface TestRedis {
   restart(): Promise<void>;
 }
 
-/**
- * Below the range from which the system takes the ports of outgoing connections (32768 and up on Linux): there, a client
- * that reconnects to a server that is down could get the server's port itself, and be connected to itself.
- */
-const PORTS = { min: 20_000, max: 32_000 } as const;
-const START_TIMEOUT_MS = 15_000;
-const MAX_ATTEMPTS = 50;
-
 /** Starts an empty redis-server; installs one first where the machine has none. */
 export async function startTestRedis(options: TestRedisOptions = {}): Promise<TestRedis> {
   const say = (line: string): void => console.error(line);
   const binary = await ensureRedisServer({ path: process.env['PATH'] ?? '', say });
   const dir = await realpath(await mkdtemp(join(tmpdir(), 'taskfleet-redis-')));
-  const args = ['--save', '', '--appendonly', options.appendonly ?? 'no', ...(options.extraArgs ?? [])];
-  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
-    const port = randomInt(PORTS.min, PORTS.max);
-    if (!(await isPortFree(port))) continue;
-    const server = new OwnRedis(port, dir, binary, args);
-    if (await server.launch()) return server;
+  removeAtExit(dir);
+  try {
+    return await onFreePort(async (port) => {
+      if (!(await isPortFree(port))) return null;
+      await writeFile(join(dir, 'redis.conf'), `${configOf(options, dir, port).join('\n')}\n`);
+      const server = new OwnRedis(port, dir, binary, options);
+      return (await server.launch()) ? server : null;
+    }, options.portsBelow);
+  } catch (error) {
+    await rm(dir, { recursive: true, force: true });
+    throw error;
   }
-  throw new Error(`No free port from ${PORTS.min} to ${PORTS.max} in ${MAX_ATTEMPTS} attempts`);
+}
+
+function configOf({ appendonly = 'no', password, users = [], tls, config = [] }: TestRedisOptions, dir: string, port: number): string[] {
+  return [
+    ...[`bind 127.0.0.1`, `dir "${dir}"`, `logfile "${join(dir, 'redis.log')}"`, 'save ""', `appendonly ${appendonly}`],
+    ...(tls === undefined ? [`port ${port}`] : tls.serverConfig(port)),
+    ...(password === undefined ? [] : [`requirepass "${password}"`, `masterauth "${password}"`]),
+    ...users.map(({ name, rules }) => `user ${name} ${rules}`),
+    ...config,
+  ];
 }
 
 class OwnRedis implements TestRedis {
+  readonly topology = 'standalone';
+  readonly nodes = [this];
   readonly url: string;
+  readonly #access: RedisAccess;
+  readonly #process: RedisProcess;
   readonly #clients: Redis[] = [];
-  #child: ChildProcess | null = null;
   #stopping: Promise<void> | null = null;
 
   constructor(
     readonly port: number,
     readonly dir: string,
-    private readonly binary: string,
-    private readonly args: readonly string[],
+    binary: string,
+    { password, tls, extraArgs = [] }: TestRedisOptions,
   ) {
-    this.url = urlOf(port);
+    this.url = `${tls === undefined ? 'redis' : 'rediss'}://${password === undefined ? '' : `:${encodeURIComponent(password)}@`}127.0.0.1:${port}`;
+    this.#access = { host: '127.0.0.1', port, ...(password === undefined ? {} : { password }), ...(tls === undefined ? {} : { tls: tls.client }) };
+    this.#process = new RedisProcess({ binary, dir, args: extraArgs, access: this.#access });
   }
 
   get pid(): number {
-    const pid = this.#child?.pid;
-    if (pid === undefined) throw new Error('This redis-server does not run');
-    return pid;
+    return this.#process.pid;
+  }
+
+  get running(): boolean {
+    return this.#process.running;
   }
 
   /** False if somebody else has the port. */
-  async launch(): Promise<boolean> {
-    const { binary, dir, port, args } = this;
-    const onSpawn = (pid: number): Promise<void> => Promise.resolve(reapAtExit(pid));
-    this.#child = await spawnServer({ binary, dir, port, args, startTimeoutMs: START_TIMEOUT_MS, onSpawn });
-    if (this.#child === null) return false;
-    const { pid } = this;
-    this.#child.once('exit', () => forget(pid));
-    return true;
+  launch(): Promise<boolean> {
+    return this.#process.launch();
   }
 
   client(options: ClientOptions = {}): Redis {
-    const client = new Redis(this.url, { protocol: 2, retryStrategy: () => 20, maxRetriesPerRequest: null, ...options });
+    const client = new Redis({ ...this.#access, protocol: 2, retryStrategy: () => 20, maxRetriesPerRequest: null, ...options });
     // A server that a test kills is no error of the test.
     client.on('error', () => undefined);
     this.#clients.push(client);
@@ -107,25 +129,16 @@ class OwnRedis implements TestRedis {
 
   async #stop(): Promise<void> {
     for (const client of this.#clients) client.disconnect();
-    await this.#end('SIGKILL');
+    await this.#process.end('SIGKILL');
     await rm(this.dir, { recursive: true, force: true });
   }
 
   kill(): Promise<void> {
-    return this.#end('SIGKILL');
+    return this.#process.end('SIGKILL');
   }
 
   async restart(): Promise<void> {
-    await this.#end('SIGTERM');
+    await this.#process.end('SIGTERM');
     if (!(await this.launch())) throw new Error(`Somebody took port ${this.port} while the redis-server was down`);
-  }
-
-  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-    const child = this.#child;
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
-    child.ref();
-    const exit = once(child, 'exit');
-    child.kill(signal);
-    await exit;
   }
 }

@@ -1,6 +1,6 @@
-import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { defineTask } from '../../shared/task/definition.js';
+import { built } from './built.js';
 import { startCommand } from './command.js';
 import { KEEP } from './keep.js';
 import type { NodeProcess } from './processes.js';
@@ -20,7 +20,7 @@ export const scenarioTicker = defineTask({ name: 'scenario.ticker', input: z.obj
 
 export const scenarioSpin = defineTask({ name: 'scenario.spin', input: z.object({}), retention: KEEP });
 
-const MODULE = fileURLToPath(new URL('./scenario-tasks.mjs', import.meta.url));
+export const SCENARIO_MODULE = built('test/support/scenario-tasks.mjs');
 
 /** Resolves when the handler of this scenario task is at work, in one of these processes. */
 export async function handlerBegins(workers: readonly NodeProcess[], id: string): Promise<void> {
@@ -35,8 +35,34 @@ export function runsOf(workers: readonly NodeProcess[], id: string): number {
 
 /** A real worker process that takes tasks when this resolves. */
 export async function startWorker(redis: TestRedis, keyPrefix: string, env: Readonly<Record<string, string>> = {}): Promise<NodeProcess> {
-  const settings = { REDIS_URL: redis.url, REDIS_KEY_PREFIX: keyPrefix, TASK_MODULES: MODULE, STOP_GRACE_MS: '200', SHUTDOWN_TIMEOUT_MS: '0', WORKER_LOG_LEVEL: 'debug' };
+  const settings = { REDIS_URL: redis.url, REDIS_CLUSTER: String(redis.topology === 'cluster'), REDIS_KEY_PREFIX: keyPrefix, TASK_MODULES: SCENARIO_MODULE, STOP_GRACE_MS: '200', SHUTDOWN_TIMEOUT_MS: '0', WORKER_LOG_LEVEL: 'debug' };
   const worker = startCommand(['worker'], { env: { ...settings, ...env } });
   await worker.waitForLine(/Worker takes tasks/);
   return worker;
 }
+
+/** The worker processes of one test, all under one prefix. */
+export class ScenarioWorkers {
+  readonly all: NodeProcess[] = [];
+
+  /** @param env for each of them, beside what `start` is given */
+  constructor(
+    private readonly redis: TestRedis,
+    private readonly keyPrefix: string,
+    private readonly env: Readonly<Record<string, string>> = {},
+  ) {}
+
+  /** One more, which takes tasks when this resolves. */
+  async start(env: Readonly<Record<string, string>> = {}): Promise<NodeProcess> {
+    const worker = await startWorker(this.redis, this.keyPrefix, { ...this.env, ...env });
+    this.all.push(worker);
+    return worker;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.all.map((worker) => worker.stop()));
+  }
+}
+
+/** What is left behind by a worker that dies is taken up within seconds. */
+export const QUICK = { LOCK_DURATION_MS: '1000', STALLED_CHECK_INTERVAL_MS: '500' } as const;

@@ -7,21 +7,40 @@ import { resolveSettings } from '../../shared/settings.js';
 import { type ConnectedSettings, type Store, openStore } from '../../shared/store.js';
 import type { TaskHandler } from '../../shared/task/handler.js';
 import { type FleetWorker, type WorkerConfig, createWorker } from '../../worker/index.js';
+import { ClusterRedis } from './cluster-redis.js';
 import { Monitor } from './monitor.js';
 import { type TestRedis, type TestRedisOptions, startTestRedis } from './redis.js';
+import { until } from './until.js';
 
-/** A redis-server, and what tests open on it. `stop` closes all of it, in the order that lets each end cleanly. */
+/** A Redis, and what tests open on it. `stop` closes all of it, in the order that lets each end cleanly. */
 export class TestFleet {
   /** For looking into Redis. */
   readonly client: Redis;
   readonly #opened: (() => Promise<unknown>)[] = [];
+  #nodes: Redis[] | null = null;
 
   private constructor(readonly redis: TestRedis) {
     this.client = redis.client();
   }
 
+  /** On one redis-server, or on a cluster of six with `TEST_TOPOLOGY=cluster` in the environment: see `npm run test:cluster`. */
   static async start(options?: TestRedisOptions): Promise<TestFleet> {
-    return new TestFleet(await startTestRedis(options));
+    return new TestFleet(await (process.env['TEST_TOPOLOGY'] === 'cluster' ? ClusterRedis.start(options) : startTestRedis(options)));
+  }
+
+  /** Of whatever reaches this Redis. */
+  get settings(): { readonly redisUrl: string; readonly cluster: boolean } {
+    return { redisUrl: this.redis.url, cluster: this.redis.topology === 'cluster' };
+  }
+
+  keys(prefix: string): Keys {
+    return createKeys(prefix, this.settings.cluster);
+  }
+
+  /** Sends a command to every server. */
+  onEach<Reply>(command: (client: Redis) => Promise<Reply>): Promise<Reply[]> {
+    this.#nodes ??= this.redis.nodes.map((node) => node.client());
+    return Promise.all(this.#nodes.map(command));
   }
 
   /** A name for one test: its keys meet those of no other test. */
@@ -31,14 +50,14 @@ export class TestFleet {
 
   /** A producer that logs nothing, under a prefix of its own unless one is given. */
   producer(config: Partial<ProducerConfig> = {}): Producer {
-    const producer = createProducer({ redisUrl: this.redis.url, logLevel: 'silent', keyPrefix: this.newPrefix(), ...config });
+    const producer = createProducer({ ...this.settings, logLevel: 'silent', keyPrefix: this.newPrefix(), ...config });
     this.#opened.push(() => producer.close());
     return producer;
   }
 
   /** What a producer or worker is built on. */
   store(config: Partial<ProducerConfig> = {}): Store {
-    const settings = resolveSettings({ redisUrl: this.redis.url, logLevel: 'silent', keyPrefix: this.newPrefix(), ...config }) as ConnectedSettings;
+    const settings = resolveSettings({ ...this.settings, logLevel: 'silent', keyPrefix: this.newPrefix(), ...config }) as ConnectedSettings;
     const store = openStore({ settings, policy: 'wait', loggers: createLoggerFactory({ settings }), name: 'test' });
     this.#opened.push(() => store.close());
     return store;
@@ -46,7 +65,7 @@ export class TestFleet {
 
   /** A worker with these handlers beside the built-in ones, taking tasks when this resolves. */
   async worker(keyPrefix: string, handlers: readonly TaskHandler[], config: Partial<WorkerConfig> = {}): Promise<FleetWorker> {
-    const settings = { redisUrl: this.redis.url, logLevel: 'silent', keyPrefix, shutdownTimeoutMs: 0, stopGraceMs: 100, ...config } as const;
+    const settings = { ...this.settings, logLevel: 'silent', keyPrefix, shutdownTimeoutMs: 0, stopGraceMs: 100, ...config } as const;
     const worker = await createWorker({ ...settings, handlers });
     this.#opened.push(() => worker.stop());
     await worker.start();
@@ -61,14 +80,19 @@ export class TestFleet {
 
   /** How many entries each part of the registry has; all are 0 when nothing is live. */
   async registrySize(prefix: string): Promise<{ tasks: number; queues: number; live: number; items: number }> {
-    const keys: Keys = createKeys(prefix);
+    const keys = this.keys(prefix);
     const [tasks, queues, live, items] = await Promise.all([
       this.client.hlen(keys.tasks),
       this.client.hlen(keys.taskQueues),
       this.client.zcard(keys.live),
-      this.client.keys(keys.item('*')),
+      this.onEach((client) => client.keys(keys.item('*'))),
     ]);
-    return { tasks, queues, live, items: items.length };
+    return { tasks, queues, live, items: new Set(items.flat()).size };
+  }
+
+  /** Resolves when nothing is live. */
+  async emptied(prefix: string): Promise<void> {
+    await until(() => this.registrySize(prefix), (sizes) => Object.values(sizes).every((size) => size === 0));
   }
 
   /**

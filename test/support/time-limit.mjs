@@ -34,7 +34,8 @@ if (isMainThread && process.argv[1]?.endsWith('.test.js')) {
     clearTimeout(idle);
     idle = setTimeout(() => {
       console.error(`No test has begun for ${IDLE_LIMIT_MS / 1_000} s, and the process does not end by itself: it is ended.`);
-      process.exit();
+      // Not as if all were well: a hook of the last test may hang, and then that test was never reported.
+      process.exit(1);
     }, IDLE_LIMIT_MS);
     idle.unref();
   });

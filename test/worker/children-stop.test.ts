@@ -7,7 +7,7 @@ import { KEEP } from '../support/keep.js';
 import { LogLines } from '../support/log-lines.js';
 import { ScriptedTask } from '../support/scripted-task.js';
 import { StepGate } from '../support/step-gate.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 const NO_POLL = { stopPollMs: 3_600_000, stopGraceMs: 60_000 };
@@ -51,8 +51,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     return [view?.stop?.reason, view?.stop?.by, view?.stop?.via];
   };
   const emptied = async () => {
-    await until(() => fleet.registrySize(prefix), ({ tasks, queues, live, items }) => tasks + queues + live + items === 0);
-    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+    await fleet.emptied(prefix);
     assert.deepEqual(await fleet.client.keys(keys().children('*')), []);
   };
   const isStop = (error: unknown): boolean => error instanceof StopRequested && error.reason === 'enough' && error.by === 'alice';

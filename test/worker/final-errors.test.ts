@@ -4,7 +4,8 @@ import { UnrecoverableError } from 'bullmq';
 import { z } from 'zod';
 import { ZodMiniString } from 'zod/mini';
 import { ERROR_CODES, type ErrorCode, FleetError } from '../../shared/errors.js';
-import { isFinal, unrecoverable } from '../../worker/final-errors.js';
+import { isFinal } from '../../worker/final-errors.js';
+import { unrecoverable } from '../../worker/unrecoverable.js';
 
 class Refused extends UnrecoverableError {}
 class HttpError extends Error {}

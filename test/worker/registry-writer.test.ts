@@ -72,6 +72,19 @@ describe('The registry writer', () => {
     assert.equal(await store.redis.exists(`${keyPrefix}:tasks:events:unheard-of`), 0);
   });
 
+  it('writes that an attempt failed ahead of what the same process sends next', async () => {
+    const { store, keyPrefix, writer } = await setUp();
+    const key = `${keyPrefix}:tasks:events:one`;
+    await store.redis.xadd(key, '*', 'type', 'chunk', 'data', '1');
+    writer.retrying('one', 1);
+    await store.redis.xadd(key, '*', 'type', 'chunk', 'data', '2');
+    assert.deepEqual((await fleet.client.xrange(key, '-', '+')).map(([, fields]) => fields), [
+      ['type', 'chunk', 'data', '1'],
+      ['type', 'state', 'data', '"retrying"', 'attempt', '1'],
+      ['type', 'chunk', 'data', '2'],
+    ]);
+  });
+
   it('warns when Redis refuses', async () => {
     const { keyPrefix, log, writer } = await setUp();
     await fleet.client.set(`${keyPrefix}:tasks`, 'not a hash');

@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { UnrecoverableError } from 'bullmq';
 import { z } from 'zod';
-import type { Producer, TaskView } from '../../producer/index.js';
-import { type FleetWorker, defineHandler, defineTask } from '../../worker/index.js';
+import { defineHandler, defineTask } from '../../worker/index.js';
 import { KEEP } from '../support/keep.js';
-import { LogLines } from '../support/log-lines.js';
+import { endOf, ownWorker } from '../support/own-worker.js';
 import { ScriptedTask } from '../support/scripted-task.js';
 import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
@@ -14,27 +13,11 @@ const AGAIN = { attempts: 3, backoff: { delayMs: 0 } } as const;
 
 describe('After a failed attempt', () => {
   let fleet: TestFleet;
-  let prefix: string;
-  let producer: Producer;
-  let worker: FleetWorker;
-  let log: LogLines;
 
   before(async () => {
     fleet = await TestFleet.start();
   });
   after(() => fleet.stop());
-
-  async function setUp(handlers: Parameters<TestFleet['worker']>[1], config: Parameters<TestFleet['worker']>[2] = {}) {
-    prefix = fleet.newPrefix();
-    producer = fleet.producer({ keyPrefix: prefix });
-    log = new LogLines();
-    worker = await fleet.worker(prefix, handlers, { loggers: log.loggers, ...config });
-  }
-
-  async function ended(id: string): Promise<TaskView> {
-    await producer.result(id).catch(() => undefined);
-    return (await producer.get(id)) as TaskView;
-  }
 
   const never: readonly [what: string, thrown: () => unknown, error: RegExp][] = [
     ['an UnrecoverableError', () => new UnrecoverableError('no use'), /^no use$/],
@@ -44,10 +27,10 @@ describe('After a failed attempt', () => {
   for (const [what, thrown, error] of never) {
     it(`there is no other if it ended with ${what}, and the task says that there could have been`, async () => {
       const task = new ScriptedTask('retry.never', { retry: { ...AGAIN, except: ['ENOENT'] } });
-      await setUp([task.handler]);
+      const { producer } = await ownWorker(fleet, [task.handler]);
       const { id } = await producer.enqueue(task.definition, {});
       (await task.call()).throws(thrown());
-      const view = await ended(id);
+      const view = await endOf(producer, id);
       assert.deepEqual([view.state, view.attempt, view.attempts], ['failed', 1, 3]);
       assert.match(view.error ?? '', error);
       assert.equal(task.calls.length, 1);
@@ -71,9 +54,9 @@ describe('After a failed attempt', () => {
         return value;
       });
     });
-    await setUp(tasks);
+    const { producer } = await ownWorker(fleet, tasks);
     for (const [index, { definition }] of tasks.entries()) {
-      const view = await ended((await producer.enqueue(definition, {})).id);
+      const view = await endOf(producer, (await producer.enqueue(definition, {})).id);
       assert.deepEqual([view.state, view.attempt, calls], ['failed', 1, index + 1], view.name ?? '');
       assert.match(view.error ?? '', outputs[index]?.[3] as RegExp);
     }
@@ -81,7 +64,7 @@ describe('After a failed attempt', () => {
 
   it('there is none after an input that its schema cannot even check', async () => {
     const definition = defineTask({ name: 'input.later', input: z.unknown().refine(() => Promise.resolve(true)), retry: AGAIN, retention: KEEP });
-    await setUp([defineHandler(definition, () => 1)]);
+    const { prefix, producer } = await ownWorker(fleet, [defineHandler(definition, () => 1)]);
     const store = fleet.store({ keyPrefix: prefix });
     await store.queues.get('input').add('input.later', {}, { jobId: 'plain', attempts: 3 });
     const view = await until(() => producer.get('plain'), (task) => task?.state === 'failed');
@@ -92,18 +75,18 @@ describe('After a failed attempt', () => {
   it('there is none if a child was refused for what it was given, unless the handler minds it', async () => {
     const child = defineTask({ name: 'retry.child', input: z.object({ n: z.number() }), retention: KEEP });
     const parent = defineTask({ name: 'retry.parent', input: z.unknown(), retry: AGAIN, retention: KEEP });
-    prefix = fleet.newPrefix();
-    producer = fleet.producer({ keyPrefix: prefix });
+    const prefix = fleet.newPrefix();
+    const producer = fleet.producer({ keyPrefix: prefix });
     const handler = defineHandler(parent, ({ enqueue }) => enqueue(child, { n: 'one' } as never));
     await fleet.worker(prefix, [handler], { producer });
-    const view = await ended((await producer.enqueue(parent, {})).id);
+    const view = await endOf(producer, (await producer.enqueue(parent, {})).id);
     assert.deepEqual([view.state, view.attempt], ['failed', 1]);
     assert.match(view.error ?? '', /^Bad input for retry\.child: n: /);
   });
 
   it('the next one waits as the definition says, and no longer than it allows', async () => {
     const task = new ScriptedTask('retry.waits', { retry: { attempts: 100, backoff: { delayMs: 10_000, maxDelayMs: 60_000, jitter: 0.5 } } });
-    await setUp([task.handler]);
+    const { prefix, producer } = await ownWorker(fleet, [task.handler]);
     const waits = async (failed: number): Promise<number> => {
       const id = `after-${failed}`;
       const called = task.call(task.calls.length);
@@ -124,7 +107,7 @@ describe('After a failed attempt', () => {
 
   it('a job of another program with a backoff of its own is retried too', async () => {
     const task = new ScriptedTask('retry.plain');
-    await setUp([task.handler]);
+    const { prefix, producer } = await ownWorker(fleet, [task.handler]);
     await fleet.store({ keyPrefix: prefix }).queues.get('retry').add('retry.plain', {}, { jobId: 'plain', attempts: 2, backoff: { type: 'theirs', delay: 1 } });
     (await task.call()).throws(new Error('once'));
     (await task.call(1)).returns('second time');
@@ -134,10 +117,10 @@ describe('After a failed attempt', () => {
 
   it("a task fails that its handler claims to have moved by BullMQ's own errors, instead of staying active", async () => {
     const task = new ScriptedTask('retry.moved');
-    await setUp([task.handler]);
+    const { producer, worker } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, {});
     (await task.call()).throws(Object.assign(new Error('gone elsewhere'), { name: 'DelayedError' }));
-    const view = await ended(id);
+    const view = await endOf(producer, id);
     assert.deepEqual([view.state, view.error], ['failed', 'the handler threw DelayedError: gone elsewhere']);
     assert.equal(worker.status().running.length, 0);
   });

@@ -3,45 +3,27 @@ import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import { UnrecoverableError, Worker } from 'bullmq';
 import { z } from 'zod';
-import type { Producer, TaskView } from '../../producer/index.js';
 import { createKeys } from '../../shared/keys.js';
 import { TimedOut } from '../../shared/stop/cause.js';
 import { fleetCanary } from '../../shared/task/builtin/index.js';
-import { type FleetWorker, createWorker, defineHandler, defineTask } from '../../worker/index.js';
+import { createWorker, defineHandler, defineTask } from '../../worker/index.js';
 import { KEEP } from '../support/keep.js';
-import { LogLines } from '../support/log-lines.js';
+import { endOf, ownWorker } from '../support/own-worker.js';
 import { ScriptedTask } from '../support/scripted-task.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 describe('A worker', () => {
   let fleet: TestFleet;
-  let prefix: string;
-  let producer: Producer;
-  let worker: FleetWorker;
-  let log: LogLines;
 
   before(async () => {
     fleet = await TestFleet.start();
   });
   after(() => fleet.stop());
 
-  async function setUp(handlers: Parameters<TestFleet['worker']>[1], config: Parameters<TestFleet['worker']>[2] = {}) {
-    prefix = fleet.newPrefix();
-    producer = fleet.producer({ keyPrefix: prefix });
-    log = new LogLines();
-    worker = await fleet.worker(prefix, handlers, { loggers: log.loggers, ...config });
-  }
-
-  /** The task once it has ended, in whichever way. */
-  async function ended(id: string): Promise<TaskView> {
-    await producer.result(id).catch(() => undefined);
-    return (await producer.get(id)) as TaskView;
-  }
-
   it('tries a failing task as often as its definition says, after its backoff', async () => {
     const task = new ScriptedTask('try.again', { retry: { attempts: 3, backoff: { type: 'fixed', delayMs: 60, jitter: 0 } } });
-    await setUp([task.handler]);
+    const { prefix, producer, worker } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, {});
     const times: number[] = [];
     for (let index = 0; index < 3; index += 1) {
@@ -50,7 +32,7 @@ describe('A worker', () => {
       assert.equal(call.context.attempt, index + 1);
       call.throws(new Error(`attempt ${index + 1}`));
     }
-    const view = await ended(id);
+    const view = await endOf(producer, id);
     assert.deepEqual([view.state, view.attempt, view.error], ['failed', 3, 'attempt 3']);
     assert.ok((times[1] ?? 0) - (times[0] ?? 0) >= 55 && (times[2] ?? 0) - (times[1] ?? 0) >= 55, times.join(' '));
     await worker.stop();
@@ -59,26 +41,26 @@ describe('A worker', () => {
 
   it('keeps a task registered until its last attempt has ended', async () => {
     const task = new ScriptedTask('try.listed', { retry: { attempts: 2, backoff: { delayMs: 0 } } });
-    await setUp([task.handler]);
+    const { prefix, producer } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
     (await task.call()).throws(new Error('once'));
     const call = await task.call(1);
     assert.equal(await fleet.client.hget(`${prefix}:tasks`, id), 'chat-1');
     call.returns();
-    assert.equal((await ended(id)).state, 'completed');
+    assert.equal((await endOf(producer, id)).state, 'completed');
   });
 
   it('does not retry what can never succeed: an UnrecoverableError, a bad input', async () => {
     const task = new ScriptedTask('try.once', { input: z.object({ n: z.number() }), retry: { attempts: 5, backoff: { delayMs: 0 } } });
-    await setUp([task.handler]);
+    const { prefix, producer } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, { n: 1 });
     (await task.call()).throws(new UnrecoverableError('no use'));
-    const view = await ended(id);
+    const view = await endOf(producer, id);
     assert.deepEqual([view.state, view.attempt, view.error], ['failed', 1, 'no use']);
 
     const store = fleet.store({ keyPrefix: prefix });
     await store.queues.get('try').add('try.once', { n: 'one' }, { jobId: 'bad-input', attempts: 5 });
-    const bad = await ended('bad-input');
+    const bad = await endOf(producer, 'bad-input');
     assert.equal(bad.state, 'failed');
     assert.match(bad.error ?? '', /^Bad input for try\.once: n: /);
     assert.equal(task.calls.length, 1);
@@ -86,22 +68,22 @@ describe('A worker', () => {
 
   it('aborts what runs longer than its definition allows, and fails it for good', async () => {
     const task = new ScriptedTask('time.out', { timeoutMs: 30, retry: { attempts: 5, backoff: { delayMs: 0 } } });
-    await setUp([task.handler]);
+    const { producer } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, {});
     const call = await task.call();
     const cause = await call.aborted;
     assert.ok(cause instanceof TimedOut && cause.timeoutMs === 30);
     call.throws(cause);
-    const view = await ended(id);
+    const view = await endOf(producer, id);
     assert.deepEqual([view.state, view.attempt, view.error], ['failed', 1, 'Timed out after 30 ms']);
   });
 
   it('retries after a timeout if the definition says so, and gives up a deaf handler', async () => {
     const task = new ScriptedTask('time.retry', { timeoutMs: 30, retryOnTimeout: true, retry: { attempts: 2, backoff: { delayMs: 0 } } });
-    await setUp([task.handler], { stopGraceMs: 10 });
+    const { producer, worker } = await ownWorker(fleet, [task.handler], { stopGraceMs: 10 });
     const { id } = await producer.enqueue(task.definition, {});
     (await task.call(1)).returns('second time');
-    const view = await ended(id);
+    const view = await endOf(producer, id);
     assert.deepEqual([view.state, view.attempt, view.result], ['completed', 2, 'second time']);
     assert.equal(worker.status().zombies, 1);
     task.calls[0]?.returns();
@@ -109,14 +91,14 @@ describe('A worker', () => {
 
   it('runs a task of the longest timeout there is', async () => {
     const task = new ScriptedTask('time.long', { timeoutMs: 2_147_483_647 });
-    await setUp([task.handler]);
+    const { producer } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, {});
     const call = await task.call();
     const other = await producer.enqueue(fleetCanary, { run_ms: 5 });
     await producer.result(other);
     assert.equal(call.context.signal.aborted, false);
     call.returns();
-    assert.equal((await ended(id)).state, 'completed');
+    assert.equal((await endOf(producer, id)).state, 'completed');
     assert.throws(() => defineTask({ name: 'time.longer', input: z.unknown(), timeoutMs: 2_147_483_648, retention: KEEP }), { code: 'INVALID_DEFINITION' });
   });
 
@@ -130,9 +112,9 @@ describe('A worker', () => {
     const circle: Record<string, unknown> = {};
     circle['self'] = circle;
     const notJson = defineTask({ name: 'out.circle', input: z.unknown(), retention: KEEP });
-    await setUp([...tasks.map(({ handler }) => handler), defineHandler(notJson, () => circle)]);
+    const { prefix, producer, worker } = await ownWorker(fleet, [...tasks.map(({ handler }) => handler), defineHandler(notJson, () => circle)]);
     const views = [];
-    for (const { definition } of [...tasks, { definition: notJson }]) views.push(await ended((await producer.enqueue(definition, {})).id));
+    for (const { definition } of [...tasks, { definition: notJson }]) views.push(await endOf(producer, (await producer.enqueue(definition, {})).id));
     assert.deepEqual(views.map(({ state }) => state), ['failed', 'failed', 'completed', 'failed']);
     assert.match(views[0]?.error ?? '', /^Bad output of out\.bad: n: /);
     assert.match(views[1]?.error ?? '', /^Bad output of out\.none: /);
@@ -143,7 +125,7 @@ describe('A worker', () => {
 
   it('says that a task returned nothing with null', async () => {
     const task = new ScriptedTask('out.nothing');
-    await setUp([task.handler]);
+    const { producer } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, {});
     (await task.call()).returns(undefined);
     assert.equal(await producer.result(id), null);
@@ -151,7 +133,7 @@ describe('A worker', () => {
 
   it('runs a job that a plain BullMQ queue added, which is registered meanwhile', async () => {
     const task = new ScriptedTask('plain.job', { input: z.object({ n: z.number().default(4) }) });
-    await setUp([task.handler]);
+    const { prefix, producer, worker } = await ownWorker(fleet, [task.handler]);
     const store = fleet.store({ keyPrefix: prefix });
     const job = await store.queues.get('plain').add('plain.job', {});
     const call = await task.call();
@@ -170,7 +152,7 @@ describe('A worker', () => {
 
   it('fails at once, and only once, a job whose data somebody broke', async () => {
     const task = new ScriptedTask('broken.data');
-    await setUp([task.handler]);
+    const { prefix, producer, worker } = await ownWorker(fleet, [task.handler]);
     await worker.stop();
     const { id } = await producer.enqueue(task.definition, {});
     // As after a first attempt that had something to say.
@@ -178,7 +160,7 @@ describe('A worker', () => {
     const events = createKeys(prefix).events(id);
     await fleet.client.xadd(events, '*', 'type', 'chunk', 'data', '"so far"');
     const other = await fleet.worker(prefix, [task.handler]);
-    const view = await ended(id);
+    const view = await endOf(producer, id);
     assert.equal(view.state, 'failed');
     assert.match(view.error ?? '', /data is not JSON/);
     await other.stop();
@@ -188,7 +170,7 @@ describe('A worker', () => {
   });
 
   it('is not alone in honouring a stop: a BullMQ worker that knows nothing of it fails the job without running it', async () => {
-    prefix = fleet.newPrefix();
+    const prefix = fleet.newPrefix();
     const store = fleet.store({ keyPrefix: prefix });
     const job = await store.queues.get('plain').add('plain.stop', {}, { attempts: 5, delay: 60_000, jobId: 'stopped' });
     await fleet.client.hset(`${prefix}:bull:plain:${job.id}`, 'stop', '{"reason":null,"by":null,"at":1}', 'defa', 'Stopped');
@@ -209,8 +191,8 @@ describe('A worker', () => {
     await assert.rejects(createWorker({ redisUrl: fleet.redis.url, handlers: [always], logLevel: 'silent' }), { code: 'INVALID_DEFINITION', message: /taskModules/ });
     let calls = 0;
     const sometimes = defineHandler(definition, () => (calls += 1), { isolate: ({ thread }) => thread });
-    await setUp([sometimes]);
-    const refused = await ended((await producer.enqueue(definition, { thread: true })).id);
+    const { producer } = await ownWorker(fleet, [sometimes]);
+    const refused = await endOf(producer, (await producer.enqueue(definition, { thread: true })).id);
     assert.equal(refused.state, 'failed');
     assert.match(refused.error ?? '', /taskModules/);
     assert.equal(await producer.result(await producer.enqueue(definition, { thread: false })), 1);

@@ -7,9 +7,10 @@ import { isFleetError } from '../../shared/errors.js';
 import { resolveSettings } from '../../shared/settings.js';
 import { createWorker } from '../../worker/index.js';
 import { loadTaskModules } from '../../worker/task-modules.js';
+import { builtUrl } from '../support/built.js';
 import { KEEP } from '../support/keep.js';
 
-const API = new URL('../../dist/worker/index.js', import.meta.url).href;
+const API = builtUrl('dist/worker/index.js');
 const ZOD = import.meta.resolve('zod');
 const HEAD = `import { defineHandler, defineTask } from '${API}'; import { z } from '${ZOD}';\n`;
 const task = (name: string) => `defineHandler(defineTask({ name: '${name}', input: z.unknown(), retention: ${JSON.stringify(KEEP)} }), () => 1)`;

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import type { Producer, TaskEvent } from '../../producer/index.js';
 import { fleetCanary } from '../../shared/task/builtin/index.js';
 import { type FleetWorker, type WorkerConfig, defineTask } from '../../worker/index.js';
+import { builtUrl } from '../support/built.js';
 import { COMMAND } from '../support/command.js';
 import { KEEP } from '../support/keep.js';
 import { LogLines } from '../support/log-lines.js';
@@ -16,7 +17,7 @@ import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 /** Threads load modules without the loader of these tests, so the worker is the compiled one. */
-const COMPILED = new URL('../../dist/worker/index.js', import.meta.url).href;
+const COMPILED = builtUrl('dist/worker/index.js');
 const { createWorker } = (await import(COMPILED)) as typeof import('../../worker/index.js');
 
 const MODULE = `
@@ -235,7 +236,7 @@ describe('An isolated handler', () => {
   it('keeps its lock however busy the threads are: it runs once, and is not taken for stalled', async (t) => {
     // More threads than cores, for longer than a lock holds and than several stalled checks take.
     await start(t, { threads: 4, lockMs: 1_000, stalledCheckMs: 500 });
-    const tasks = await Promise.all([1, 2, 3, 4].map(() => producer.enqueue(fleetCanary, { mode: 'spin', run_ms: 2_500 })));
+    const tasks = await Promise.all([1, 2, 3, 4].map(() => producer.enqueue(fleetCanary, { mode: 'spin', run_ms: 2_000 })));
     for (const { id, queue } of tasks) {
       await producer.result(id);
       const { atm, ats, stc } = await fleet.client.hgetall(`${prefix}:bull:${queue}:${id}`);

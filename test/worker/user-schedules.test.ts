@@ -201,7 +201,7 @@ describe("Users' schedules", () => {
 
   it('of others may have times that only they know: a stop of their next task is carried out all the same', async (t) => {
     const { store, producer } = await setUp();
-    const theirs = new Queue('user', { connection: store.redis, prefix: store.keys.bull, settings: { repeatStrategy: () => Date.now() + 3_600_000 } });
+    const theirs = new Queue('user', { connection: store.redis, prefix: store.keys.bull('user'), settings: { repeatStrategy: () => Date.now() + 3_600_000 } });
     t.after(() => theirs.close());
     await store.redis.sadd(store.keys.queues, 'user');
     const job = await theirs.upsertJobScheduler('theirs', { pattern: 'every full moon' }, { name: 'user.task' });

@@ -2,7 +2,7 @@ import { UnrecoverableError } from 'bullmq';
 import type { Settings } from '../../shared/settings.js';
 
 /** Characters of an upstream's own words that an error message may have. */
-export const MAX_EXCERPT = 500;
+const MAX_EXCERPT = 500;
 
 /** A shorter value of a query, such as `v=1`, is no secret, and would be found in the middle of words. */
 const SHORTEST_SECRET = 4;

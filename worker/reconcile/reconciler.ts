@@ -6,6 +6,7 @@ import type { Store } from '../../shared/store.js';
 import type { RegistryReconcileOutput } from '../../shared/task/builtin/index.js';
 import { EntryCheck } from './entries.js';
 import { JobLists, type JobPosition } from './job-lists.js';
+import { Strays } from './strays.js';
 
 export interface ReconcilerOptions {
   readonly store: Store;
@@ -37,12 +38,14 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #check: EntryCheck;
   readonly #lists: JobLists;
+  readonly #strays: Strays;
   readonly #limit: number;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#check = new EntryCheck(options.store, options.graceMs);
     this.#lists = new JobLists(options.store);
+    this.#strays = new Strays(options.store);
     this.#limit = options.limit ?? DEFAULT_LIMIT;
   }
 
@@ -56,6 +59,7 @@ export class Reconciler {
       await this.#lookAtActive(counts);
       await this.#walkWaiting(cursors, counts, signal);
       await this.#walkEntries(cursors, counts, signal);
+      counts.removed += await this.#strays.drop(signal);
     } catch (error) {
       // With the page that failed. Should it not be saved, pages are looked at twice, no more.
       await this.#saveCursors(cursors).catch(() => undefined);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { AnyDefinition } from '../../../shared/task/definition.js';
+import { shardsOf } from '../../../shared/task/shards.js';
 import { type Route, defineRoute } from '../route.js';
 
 const definitions = z
@@ -8,6 +9,7 @@ const definitions = z
       z.strictObject({
         name: z.string(),
         queue: z.string(),
+        shards: z.int().min(1).meta({ description: 'BullMQ queues that its tasks are spread over: `chat`, `chat.shard-1`, …' }),
         input: z.record(z.string(), z.unknown()).meta({ description: 'JSON Schema of the input; `{}` where it cannot be told.' }),
         attempts: z.int().min(1),
         timeout_ms: z.number().nullable(),
@@ -28,7 +30,7 @@ const list = defineRoute({
 
 function definitionToJson(definition: AnyDefinition): Record<string, unknown> {
   const { name, queue, retry, timeoutMs } = definition;
-  return { name, queue, input: inputSchemaOf(definition), attempts: retry.attempts, timeout_ms: timeoutMs };
+  return { name, queue, shards: shardsOf(definition).length, input: inputSchemaOf(definition), attempts: retry.attempts, timeout_ms: timeoutMs };
 }
 
 const schemas = new WeakMap<AnyDefinition, Record<string, unknown>>();

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type TaskView, isTerminal, taskToJson } from '../../../producer/index.js';
+import { StateChanges } from '../../../shared/task/state-changes.js';
 import { seesItem } from '../../auth/principal.js';
 import { compareStreamIds } from '../../../producer/stream-hub.js';
 import { seen } from '../access.js';
@@ -13,6 +14,7 @@ const eventId = z
   .regex(/^\d{1,16}(-\d{1,16})?(-end)?$/, 'expected the id of an event')
   .meta({ description: 'The id of the last event that was seen. Default: everything that is kept is repeated.' });
 
+const START = '0-0';
 const END = '-end';
 
 const ofTask = defineRoute({
@@ -23,7 +25,7 @@ const ofTask = defineRoute({
   summary: 'Follow a task until it ends',
   description: [
     'Server-sent events, `data` is JSON: first `snapshot`, a Task; then, each once and in order, `chunk` (`{"chunk": …}`), `progress` (`{"progress": …}`) and `state`',
-    '(`{"state", "receipt", "task"}`). The last one is a `state` with a terminal state: it has the task as it ended, null if it is not kept, and the receipt if it was stopped.',
+    '(`{"state", "attempt", "receipt", "task"}`). Each attempt that says something begins with a `state` `running`, with its number in `attempt`. The last one is a `state` with a terminal state: it has the task as it ended, null if it is not kept, and the receipt if it was stopped.',
     'The `id` of an event is its place in the task’s stream: `Last-Event-ID`, or `after`, takes up from there. 204: the client had the last one, there is no more.',
   ].join(' '),
   params: z.strictObject({ id: knownId }),
@@ -35,7 +37,7 @@ const ofTask = defineRoute({
   },
   errors: ['INVALID_ID', 'TASK_NOT_FOUND', 'TOO_MANY_REQUESTS'],
   handle: async ({ api, principal, params: { id }, query, headers, req, res }) => {
-    const after = headers['last-event-id'] ?? query.after ?? '0-0';
+    const after = headers['last-event-id'] ?? query.after ?? START;
     const task = seen(principal, id, await api.streams.read(id));
     if (after.endsWith(END) && isTerminal(task.state)) return { status: 204 };
     if (req.method === 'HEAD') return headOfStream;
@@ -48,16 +50,22 @@ const ofTask = defineRoute({
 const headOfStream = { status: 200, headers: { 'Content-Type': 'text/event-stream' } } as const;
 
 async function sendTask(feed: TaskFeed, writer: EventWriter, after: string, check: (task: TaskView | null) => TaskView): Promise<void> {
-  const { from, upTo } = feed.join();
+  const { from, upTo, state } = feed.join();
   // Nothing was sent so far: an error is still a whole answer.
   const snapshot = eventText('snapshot', JSON.stringify(taskToJson(check(await feed.read()))));
   writer.start();
   await writer.send(snapshot);
+  const changes = new StateChanges();
+  let told = after !== START;
   for (let at: string | null = after; at !== null && compareStreamIds(at, upTo) < 0 && !writer.signal.aborted; ) {
     const page: HistoryPage = await feed.history(at, upTo);
-    await writer.sendAll(page.texts);
+    const news = page.said.filter(({ event }) => changes.isNews(event));
+    told ||= news.length > 0;
+    await writer.sendAll(news.map(({ text }) => text));
     at = page.last;
   }
+  // What was said before does not tell it: a silent attempt is not in the stream, and this client missed when the feed saw it.
+  if (told && state !== null && changes.isNews(state.event)) await writer.send(state.text);
   for (let at = from; !writer.signal.aborted; ) {
     const texts = feed.log.from(at, PIECE);
     // Too slow for what is kept here: it comes back with the id of its last event, and gets the rest from Redis.

@@ -51,7 +51,7 @@ const stop = defineRoute({
     200: { about: 'Settled: every task is cancelled or had ended; or this was a dry run.', schema: receipts },
     202: { about: 'Requested: some stops hold, and were not settled within the wait.', schema: receipts },
   },
-  errors: ['INVALID_ITEM'],
+  errors: ['INVALID_ITEM', 'NOT_REPLICATED'],
   audit: ({ params, body }) => ({ action: body.dry_run ? 'item.stop (dry run)' : 'item.stop', target: params.item, reason: body.reason ?? null }),
   handle: async ({ api, principal, params, query, body }) => {
     const dryRun = body.dry_run ?? false;

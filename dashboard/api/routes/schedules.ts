@@ -49,7 +49,7 @@ const run = defineRoute({
   params: byId,
   body: z.strictObject({}),
   replies: { 202: { about: 'Added.', schema: enqueued, headers: { Location: 'Where the task is.' } } },
-  errors: ['SCHEDULE_NOT_FOUND'],
+  errors: ['SCHEDULE_NOT_FOUND', 'NOT_REPLICATED'],
   audit: ({ params }) => ({ action: 'schedule.run', target: params.id }),
   handle: async ({ api, principal, params: { id }, req }) => {
     await find(api.producer, principal, id);

@@ -23,7 +23,7 @@ const enqueue = defineRoute({
   headers: idempotencyHeaders,
   body: enqueueBody,
   replies: { 202: { about: 'Added, or there already.', schema: enqueued, headers: { Location: 'Where the task is.' } } },
-  errors: ['UNKNOWN_TASK', 'INVALID_ID', 'INVALID_ITEM', 'INVALID_INPUT', 'INVALID_OPTION', 'INPUT_TOO_LARGE', 'ITEM_BUSY', 'IDEMPOTENCY_CONFLICT', 'IDEMPOTENCY_IN_PROGRESS'],
+  errors: ['UNKNOWN_TASK', 'INVALID_ID', 'INVALID_ITEM', 'INVALID_INPUT', 'INVALID_OPTION', 'INPUT_TOO_LARGE', 'ITEM_BUSY', 'IDEMPOTENCY_CONFLICT', 'IDEMPOTENCY_IN_PROGRESS', 'NOT_REPLICATED'],
   audit: ({ body }) => ({ action: 'task.enqueue', target: body.id ?? body.item ?? body.name }),
   handle: async ({ api, principal, headers, body, req }) => {
     const { name: taskName, input = {}, item: itemOfTask, id, delay, priority, deadline, on_busy: onBusy } = body;
@@ -62,7 +62,7 @@ const list = defineRoute({
     item: item.optional(),
     state: taskState.optional(),
     name: name.optional(),
-    queue: name.optional(),
+    queue: name.optional().meta({ description: 'A queue, with its shards; or one of its shards.' }),
     after: z.string().min(1).max(200).optional().meta({ description: 'The `next` of the page before.' }),
     limit: wholeText(1, 1_000, 'How many at the most. Default 100.').optional(),
   }),
@@ -97,7 +97,7 @@ const stop = defineRoute({
     200: { about: 'Settled: the task is cancelled.', schema: receipt },
     202: { about: 'Requested: the stop holds, and was not settled within the wait.', schema: receipt },
   },
-  errors: ['INVALID_ID', 'TASK_NOT_FOUND', 'TASK_FINISHED'],
+  errors: ['INVALID_ID', 'TASK_NOT_FOUND', 'TASK_FINISHED', 'NOT_REPLICATED'],
   audit: ({ params, body }) => ({ action: 'task.stop', target: params.id, reason: body.reason ?? null }),
   handle: async ({ api, principal, params: { id }, query, body }) => {
     checkMayStop(principal, seen(principal, id, await api.producer.get(id)).item);

@@ -21,8 +21,6 @@ export const enqueueBody = z
   })
   .meta({ id: 'Enqueue' });
 
-export type EnqueueBody = z.output<typeof enqueueBody>;
-
 /** `Idempotency-Key`, with the quotes of a structured header or without. */
 export const idempotencyHeaders = z.object({
   'idempotency-key': z

@@ -13,9 +13,12 @@ export const problem = z
     code: z.enum(codes),
     request_id: z.string().nullable(),
     errors: z.array(z.strictObject({ field: z.string(), message: z.string() })).optional().meta({ description: 'Each field that is wrong.' }),
-    ids: z.array(z.string()).optional().meta({ description: 'With `ITEM_BUSY`: the live tasks.' }),
+    ids: z.array(z.string()).optional().meta({ description: 'With `ITEM_BUSY`: the live tasks. With `NOT_REPLICATED`: those that were added or stopped.' }),
     known: z.array(z.string()).optional().meta({ description: 'With `UNKNOWN_TASK`: the names that are known.' }),
     receipt: receipt.optional().meta({ description: 'With `TASK_FINISHED`.' }),
+    receipts: z.array(receipt).optional().meta({ description: 'With `NOT_REPLICATED`, of a stop.' }),
+    replicas: z.int().optional().meta({ description: 'With `NOT_REPLICATED`: how many replicas have it.' }),
+    wanted: z.int().optional().meta({ description: 'With `NOT_REPLICATED`: how many should.' }),
     state: taskState.optional().meta({ description: 'With `TASK_NOT_RETRYABLE`.' }),
   })
   .meta({ id: 'Problem', description: 'An error as RFC 9457 has it.' });

@@ -15,7 +15,7 @@ export const task = z
   .strictObject({
     id: z.string(),
     name: nullableText.meta({ description: 'Null for a task that another program runs.' }),
-    queue: nullableText,
+    queue: nullableText.meta({ description: 'The BullMQ queue that it is on: if its definition has shards, one of them.' }),
     item: nullableText,
     state: taskState,
     attempt: count.meta({ description: 'The attempt that runs or ran last; 0 before the first.' }),

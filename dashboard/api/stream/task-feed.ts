@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import { type Producer, type TaskEvent, type TaskView, isTerminal, receiptToJson, taskToJson } from '../../../producer/index.js';
+import { type Producer, type TaskEvent, type TaskStateEvent, type TaskView, isTerminal, receiptToJson, taskToJson } from '../../../producer/index.js';
 import { isFleetError } from '../../../shared/errors.js';
 import type { Logger } from '../../../shared/logger.js';
 import type { Store } from '../../../shared/store.js';
@@ -10,9 +10,25 @@ import { Together } from './together.js';
 
 /** A part of what a task said before somebody began to follow it. */
 export interface HistoryPage {
-  readonly texts: readonly string[];
+  readonly said: readonly Said[];
   /** Id of its last entry; null on the last page. */
   readonly last: string | null;
+}
+
+/** An event, and its text on the wire. */
+export interface Said {
+  readonly event: TaskEvent;
+  readonly text: string;
+}
+
+/** Where one who comes now takes up a feed. */
+export interface Joined {
+  /** The place in the log. */
+  readonly from: number;
+  /** The last id of what was before. */
+  readonly upTo: string;
+  /** The state of the task at that place; null if it has ended. */
+  readonly state: Said | null;
 }
 
 const KEPT = { entries: 2_000, size: 4 * 1_048_576 } as const;
@@ -33,6 +49,7 @@ export class TaskFeed {
   readonly log = new Broadcast<string>(KEPT);
   /** Id of the last entry of the task's stream that was passed on, or was there before. */
   #lastId = '0-0';
+  #state: Said | null = null;
 
   constructor(id: string, producer: Producer, store: Store, logger: Logger) {
     this.#id = id;
@@ -57,10 +74,9 @@ export class TaskFeed {
     this.log.end();
   }
 
-  /** Where one who comes now takes up the log, and the last id of what was before. */
-  join(): { readonly from: number; readonly upTo: string } {
+  join(): Joined {
     // The last event of a task that is over is for everyone.
-    return { from: this.log.ended ? Math.max(0, this.log.next - 1) : this.log.next, upTo: this.#lastId };
+    return { from: this.log.ended ? Math.max(0, this.log.next - 1) : this.log.next, upTo: this.#lastId, state: this.#state };
   }
 
   /** The task as it is now; null if it is gone. */
@@ -74,8 +90,8 @@ export class TaskFeed {
       const entries = await this.#store.redis.xrange(this.#store.keys.events(this.#id), `(${after}`, upTo, 'COUNT', HISTORY_AT_ONCE);
       const events = entries.map(([id, fields]) => parseEvent(id, fields));
       // How an earlier run ended is no end now.
-      const texts = events.flatMap((event) => (event === null || isEnd(event) ? [] : [textOf(event)]));
-      return { texts, last: entries.length < HISTORY_AT_ONCE ? null : (entries.at(-1)?.[0] ?? null) };
+      const all = events.flatMap((event) => (event === null || isEnd(event) ? [] : [said(event)]));
+      return { said: all, last: entries.length < HISTORY_AT_ONCE ? null : (entries.at(-1)?.[0] ?? null) };
     });
   }
 
@@ -109,18 +125,24 @@ export class TaskFeed {
   async #pass(event: TaskEvent): Promise<void> {
     const text = isEnd(event) ? await this.#endText(event) : textOf(event);
     if (event.id !== null) this.#lastId = event.id;
+    // Told to those who join, it has no place in the task's stream.
+    if (event.type === 'state') this.#state = isTerminal(event.state) ? null : said({ ...event, id: null });
     this.log.push(text, text.length);
     if (isEnd(event)) this.log.end();
   }
 
   /** The last event has the task as it ended, if it is kept. Its id tells a client that comes back with it that there is no more. */
-  async #endText(event: TaskEvent & { type: 'state' }): Promise<string> {
+  async #endText(event: TaskStateEvent): Promise<string> {
     const task = await this.#producer.get(this.#id).catch(() => null);
     return eventText('state', stateData(event, task && isTerminal(task.state) ? task : null), `${this.#lastId}-end`);
   }
 }
 
-function isEnd(event: TaskEvent): event is TaskEvent & { type: 'state' } {
+function said(event: TaskEvent): Said {
+  return { event, text: textOf(event) };
+}
+
+function isEnd(event: TaskEvent): event is TaskStateEvent {
   return event.type === 'state' && isTerminal(event.state);
 }
 
@@ -136,6 +158,6 @@ function textOf(event: TaskEvent): string {
   }
 }
 
-function stateData({ state, receipt }: TaskEvent & { type: 'state' }, task: TaskView | null): string {
-  return JSON.stringify({ state, receipt: receipt ? receiptToJson(receipt) : null, task: task && taskToJson(task) });
+function stateData({ state, attempt, receipt }: TaskStateEvent, task: TaskView | null): string {
+  return JSON.stringify({ state, attempt: attempt ?? null, receipt: receipt ? receiptToJson(receipt) : null, task: task && taskToJson(task) });
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { FleetError } from '../../../shared/errors.js';
 import { quote } from '../../../shared/keys.js';
 import { MAINTENANCE_QUEUE } from '../../../shared/task/builtin/index.js';
+import { baseQueue } from '../../../shared/task/shards.js';
 import { type BoardAnswer, type BoardCall, queueNameOf } from '../board-call.js';
 import { unmarked } from '../queue-view.js';
 
@@ -24,9 +25,10 @@ export async function addJob(call: BoardCall): Promise<BoardAnswer> {
   if (!parsed.success) throw new FleetError('BAD_REQUEST', `Bad job: ${z.prettifyError(parsed.error).slice(0, 200)}`);
   const { name, data, options } = parsed.data;
   const definition = definitions.find(unmarked(name));
-  if (definition.queue !== queue) throw new FleetError('FORBIDDEN', `${definition.name} belongs on the queue ${definition.queue}.`);
+  if (definition.queue !== baseQueue(queue)) throw new FleetError('FORBIDDEN', `${definition.name} belongs on the queue ${definition.queue}.`);
   const { jobId, item, delay, priority } = options;
-  const { id, duplicate } = await producer.enqueue(definition, data ?? {}, { id: jobId, item: item || undefined, delay, priority });
-  if (duplicate) throw new FleetError('INVALID_ID', `Bad task id: there is a task ${quote(id)}.`);
-  return { status: 200, body: await call.show(id), outcome: id };
+  const added = await producer.enqueue(definition, data ?? {}, { id: jobId, item: item || undefined, delay, priority });
+  if (added.duplicate) throw new FleetError('INVALID_ID', `Bad task id: there is a task ${quote(added.id)}.`);
+  // Perhaps on another shard than the page shows.
+  return { status: 200, body: await call.show(added), outcome: added.id };
 }

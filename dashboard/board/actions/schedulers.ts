@@ -7,8 +7,8 @@ import { type BoardAnswer, type BoardCall, queueNameOf } from '../board-call.js'
 export async function runScheduler(call: BoardCall): Promise<BoardAnswer> {
   const id = schedulerOf(call);
   if (!(await isOurs(call, id))) return proceed(call);
-  const { id: task } = await call.producer.schedules.runNow(id);
-  return { status: 200, body: await call.show(task), outcome: task };
+  const added = await call.producer.schedules.runNow(id);
+  return { status: 200, body: await call.show(added), outcome: added.id };
 }
 
 /** A schedule that a user made; the fleet's own stay. @throws FleetError `FORBIDDEN`, `SCHEDULE_NOT_FOUND`, `NOT_FOUND` */

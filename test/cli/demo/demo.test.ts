@@ -4,15 +4,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { identifyProcess } from '../../../shared/redis/process-identity.js';
+import { built } from '../../support/built.js';
 import { type NodeProcess, spawnNode } from '../../support/processes.js';
 
 const LIMIT_MS = 60_000;
 
-/** The compiled demo, with a folder of its own for temporary files; colours off, as its output is no terminal. */
-async function startDemo(t: TestContext, ...args: string[]): Promise<{ demo: NodeProcess; leftFiles: () => Promise<string[]> }> {
+const DEMO = 'dist/cli/demo/main.js';
+
+/**
+ * The compiled demo, with a folder of its own for temporary files; colours off, as its output is no terminal.
+ * @param main what is not about the documents of this repository is as well seen where there are few
+ */
+async function startDemo(t: TestContext, main: string, ...args: string[]): Promise<{ demo: NodeProcess; leftFiles: () => Promise<string[]> }> {
   const folder = await mkdtemp(join(tmpdir(), 'taskfleet-demo-test-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
-  const demo = spawnNode(['dist/cli/demo/main.js', ...args], { env: { TMPDIR: folder, REDIS_URL: 'redis://127.0.0.1:1' } });
+  const demo = spawnNode([main, ...args], { env: { TMPDIR: folder, REDIS_URL: 'redis://127.0.0.1:1' } });
   t.after(() => demo.stop());
   return { demo, leftFiles: () => readdir(folder) };
 }
@@ -30,7 +36,7 @@ async function running(pids: readonly number[]): Promise<number[]> {
 
 describe('the demo', () => {
   it('runs with --exit within 60 s, shows what became of each task, and leaves nothing behind', { timeout: LIMIT_MS }, async (t) => {
-    const { demo, leftFiles } = await startDemo(t, '--exit');
+    const { demo, leftFiles } = await startDemo(t, DEMO, '--exit');
     const status = await demo.exit;
     assert.deepEqual(status, { code: 0, signal: null }, `${demo.stdout.text}\n${demo.stderr.text}`);
     assert.equal(demo.stderr.text, '');
@@ -55,7 +61,7 @@ describe('the demo', () => {
   });
 
   it('stays up without --exit, and ends cleanly upon Ctrl+C', { timeout: LIMIT_MS }, async (t) => {
-    const { demo, leftFiles } = await startDemo(t);
+    const { demo, leftFiles } = await startDemo(t, built(DEMO));
     await demo.waitForLine(/^ {2}npx taskfleet task list/, { timeoutMs: LIMIT_MS });
     demo.kill('SIGINT');
     assert.deepEqual(await demo.exit, { code: 0, signal: null });
@@ -64,7 +70,7 @@ describe('the demo', () => {
   });
 
   it('ends cleanly when it is interrupted in the middle', { timeout: LIMIT_MS }, async (t) => {
-    const { demo, leftFiles } = await startDemo(t, '--exit');
+    const { demo, leftFiles } = await startDemo(t, built(DEMO), '--exit');
     await demo.waitForLine(/Stopping chat-novel/, { timeoutMs: LIMIT_MS });
     demo.kill('SIGINT');
     assert.deepEqual(await demo.exit, { code: 130, signal: null });
@@ -73,7 +79,7 @@ describe('the demo', () => {
   });
 
   it('refuses an option that it does not have', async (t) => {
-    const { demo } = await startDemo(t, '--forever');
+    const { demo } = await startDemo(t, built(DEMO), '--forever');
     assert.deepEqual(await demo.exit, { code: 2, signal: null });
     assert.match(demo.stderr.text, /--forever[^]*Usage: npm run demo/);
   });

@@ -1,21 +1,17 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, beforeEach, test } from 'node:test';
+import { after, test } from 'node:test';
 import { fleetCanary } from '../../../index.js';
 import type { Producer } from '../../../producer/index.js';
 import { createKeys } from '../../../shared/keys.js';
 import { TestFleet } from '../../support/test-fleet.js';
-import { PRINCIPALS, type Sent, type ServedApi, send, serveApi } from './serve-api.js';
+import { freshApi } from './fresh-api.js';
+import { PRINCIPALS, type Sent, type ServedApi, send } from './serve-api.js';
 
 const fleet = await TestFleet.start();
 let keyPrefix: string;
 let producer: Producer;
 let api: ServedApi;
-beforeEach(async () => {
-  keyPrefix = fleet.newPrefix();
-  producer = fleet.producer({ keyPrefix });
-  api = await serveApi({ producer });
-});
-afterEach(() => api.close());
+freshApi(fleet, (fresh) => ({ keyPrefix, producer, api } = fresh));
 after(() => fleet.stop());
 
 type Caller = keyof typeof PRINCIPALS;

@@ -1,22 +1,18 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, beforeEach, test } from 'node:test';
+import { after, test } from 'node:test';
 import { idOfKey } from '../../../dashboard/api/idempotency.js';
 import type { Producer } from '../../../producer/index.js';
 import { createKeys } from '../../../shared/keys.js';
 import { fleetCanary } from '../../../shared/task/builtin/index.js';
 import { TestFleet } from '../../support/test-fleet.js';
-import { type Sent, type SendOptions, type ServedApi, serveApi } from './serve-api.js';
+import { freshApi } from './fresh-api.js';
+import { type Sent, type SendOptions, type ServedApi } from './serve-api.js';
 
 const fleet = await TestFleet.start();
 let keyPrefix: string;
 let producer: Producer;
 let api: ServedApi;
-beforeEach(async () => {
-  keyPrefix = fleet.newPrefix();
-  producer = fleet.producer({ keyPrefix });
-  api = await serveApi({ producer });
-});
-afterEach(() => api.close());
+freshApi(fleet, (fresh) => ({ keyPrefix, producer, api } = fresh));
 after(() => fleet.stop());
 
 const KEY = '"8e03978e-40d5-43dd-bc93-6894a57f9324"';

@@ -1,13 +1,28 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { ROUTES } from '../../../dashboard/api/api.js';
 import { fleetCanary } from '../../../index.js';
+import type { ProducerConfig } from '../../../producer/index.js';
 import { storeOf } from '../../../producer/store-of.js';
 import { createKeys } from '../../../shared/keys.js';
+import type { TestRedisOptions } from '../../support/redis.js';
 import { TestFleet } from '../../support/test-fleet.js';
 import { until } from '../../support/until.js';
 import { EventClient } from './event-client.js';
 import { type ServedApi, serveApi } from './serve-api.js';
+
+/** An API with a Redis of its own, until the test ends. */
+async function serve(context: TestContext, options: TestRedisOptions = {}, config: Partial<ProducerConfig> = {}) {
+  const fleet = await TestFleet.start(options);
+  const keyPrefix = fleet.newPrefix();
+  const producer = fleet.producer({ keyPrefix, ...config });
+  const api = await serveApi({ producer });
+  context.after(async () => {
+    await api.close();
+    await fleet.stop();
+  });
+  return { fleet, keyPrefix, producer, api };
+}
 
 /** Asks every route, and expects to be told in time that Redis is away. */
 async function askAll(api: ServedApi): Promise<void> {
@@ -26,13 +41,7 @@ async function askAll(api: ServedApi): Promise<void> {
 }
 
 test('while Redis is away every route says so, and works again once it is back', async (context) => {
-  const fleet = await TestFleet.start();
-  const producer = fleet.producer();
-  const api = await serveApi({ producer });
-  context.after(async () => {
-    await api.close();
-    await fleet.stop();
-  });
+  const { fleet, producer, api } = await serve(context);
   assert.equal((await api.send('GET', '/tasks')).status, 200);
   await fleet.redis.kill();
   await askAll(api);
@@ -42,13 +51,7 @@ test('while Redis is away every route says so, and works again once it is back',
 });
 
 test('a Redis that hangs is away', async (context) => {
-  const fleet = await TestFleet.start();
-  const producer = fleet.producer();
-  const api = await serveApi({ producer });
-  context.after(async () => {
-    await api.close();
-    await fleet.stop();
-  });
+  const { fleet, producer, api } = await serve(context);
   await producer.ping();
   process.kill(fleet.redis.pid, 'SIGSTOP');
   try {
@@ -59,14 +62,7 @@ test('a Redis that hangs is away', async (context) => {
 });
 
 test('a stream of events outlives an outage, and goes on where it was', async (context) => {
-  const fleet = await TestFleet.start({ appendonly: 'yes', extraArgs: ['--appendfsync', 'always'] });
-  const keyPrefix = fleet.newPrefix();
-  const producer = fleet.producer({ keyPrefix, reconnectDelayMs: 20 });
-  const api = await serveApi({ producer });
-  context.after(async () => {
-    await api.close();
-    await fleet.stop();
-  });
+  const { fleet, keyPrefix, producer, api } = await serve(context, { appendonly: 'yes', extraArgs: ['--appendfsync', 'always'] }, { reconnectDelayMs: 20 });
   const { id } = await producer.enqueue(fleetCanary, {}, {});
   const say = (chunk: number): Promise<unknown> => fleet.client.xadd(createKeys(keyPrefix).events(id), '*', 'type', 'chunk', 'data', chunk);
   const client = await EventClient.open(api.port, `/tasks/${id}/events`);
@@ -87,13 +83,7 @@ test('a stream of events outlives an outage, and goes on where it was', async (c
 });
 
 test('a connection that breaks in the middle of a call is an outage too', async (context) => {
-  const fleet = await TestFleet.start();
-  const producer = fleet.producer();
-  const api = await serveApi({ producer });
-  context.after(async () => {
-    await api.close();
-    await fleet.stop();
-  });
+  const { producer, api } = await serve(context);
   storeOf(producer).redis.zrange = () => Promise.reject(new Error('Connection is closed.'));
   assert.equal((await api.send('GET', '/workers')).status, 503);
 });

@@ -44,7 +44,8 @@ test('a waiting job that is removed has left the registry, and who waits for it 
 });
 
 test('a running job that is removed is asked to stop', async () => {
-  await board.work();
+  // Long enough to be looked at while it stops.
+  await board.work({ stopGraceMs: 30_000 });
   const id = await board.run();
   const call = await board.task.call();
   assert.equal(await put(`${id}/clean`), 202);

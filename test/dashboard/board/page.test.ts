@@ -9,7 +9,7 @@ import type { Principal } from '../../../dashboard/index.js';
 import { storeOf } from '../../../producer/store-of.js';
 import { createLoggerFactory } from '../../../shared/logger.js';
 import { resolveSettings } from '../../../shared/settings.js';
-import { startHoldingProxy } from '../../support/holding-proxy.js';
+import { FaultProxy } from '../../support/fault-proxy.js';
 import { TestFleet } from '../../support/test-fleet.js';
 import { TestBoard } from './test-board.js';
 
@@ -179,12 +179,13 @@ test('it works at any path that it is mounted at, at two of them at once', async
 });
 
 test('a Redis that hangs does not keep anybody waiting', async (t) => {
-  const proxy = await startHoldingProxy(fleet.redis.port, 'hold-here');
+  const proxy = await FaultProxy.start(fleet.redis.port);
+  const held = proxy.halfOpenAt('hold-here');
   const producer = fleet.producer({ redisUrl: proxy.url });
-  t.after(() => proxy.close());
+  t.after(() => proxy.stop());
   await producer.ping();
   void storeOf(producer).redis.echo('hold-here').catch(() => undefined);
-  await proxy.held;
+  await held;
   const loggers = createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) });
   const { router } = createDashboard({ producer, auth: () => ({ name: 'a', role: 'admin', items: null, via: 'token' }), loggers });
   const server = createServer(express().use(router)).listen(0, '127.0.0.1');

@@ -22,7 +22,7 @@ export class TestBoard {
     this.keyPrefix = fleet.newPrefix();
     this.keys = createKeys(this.keyPrefix);
     this.producer = fleet.producer({ keyPrefix: this.keyPrefix });
-    this.queue = new Queue('note', { connection: fleet.redis.client(), prefix: this.keys.bull });
+    this.queue = new Queue('note', { connection: fleet.redis.client(), prefix: this.keys.bull('note') });
   }
 
   static async open(fleet: TestFleet): Promise<TestBoard> {
@@ -45,8 +45,8 @@ export class TestBoard {
     return (await this.producer.enqueue(this.task.definition, { secret: 'word' }, { item: 'chat-1', ...options })).id;
   }
 
-  async work(): Promise<{ stop(): Promise<unknown> }> {
-    return this.#fleet.worker(this.keyPrefix, [this.task.handler]);
+  async work(config: Parameters<TestFleet['worker']>[2] = {}): Promise<{ stop(): Promise<unknown> }> {
+    return this.#fleet.worker(this.keyPrefix, [this.task.handler], config);
   }
 
   /** A task that runs, its number `index` of this board. */

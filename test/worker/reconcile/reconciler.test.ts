@@ -59,6 +59,28 @@ describe('The reconciler', () => {
       assert.deepEqual(await rec.entry(plain.id as string), ['rec', '', true, false]);
     });
 
+    it('removes what is in the list of live tasks alone, and from its item', async () => {
+      const [ended, live] = [await rec.enqueue({ item: 'chat-1' }), await rec.enqueue({ item: 'chat-1' })];
+      await rec.producer.stop(ended);
+      await fleet.client.zadd(rec.keys.live, 1, ended, 2, 'unheard-of');
+      await fleet.client.sadd(rec.keys.item('chat-1'), ended);
+      assert.deepEqual(await rec.run(), { entries: 1, removed: 2, jobs: 1, complete: true });
+      assert.deepEqual(await rec.entry(ended, 'chat-1'), [null, null, false, false]);
+      assert.deepEqual(await rec.entry(live, 'chat-1'), WHOLE);
+      assert.deepEqual(await fleet.registrySize(rec.keys.prefix), { tasks: 1, queues: 1, live: 1, items: 1 });
+      assert.deepEqual(await rec.run(), { entries: 1, jobs: 1, complete: true });
+    });
+
+    it('removes what looks like a foreign task and has ended on a queue of ours; and no other', async () => {
+      const id = await rec.enqueue({ item: 'chat-1' });
+      await rec.producer.stop(id);
+      await fleet.client.hset(rec.keys.tasks, id, 'chat-1', 'of-another-program', 'chat-1');
+      await fleet.client.sadd(rec.keys.item('chat-1'), id, 'of-another-program');
+      assert.deepEqual(await rec.run(), { removed: 1, complete: true });
+      assert.deepEqual(await rec.entry(id, 'chat-1'), [null, null, false, false]);
+      assert.deepEqual(await rec.entry('of-another-program', 'chat-1'), [null, 'chat-1', false, true]);
+    });
+
     it("leaves what the fleet does when it starts: it is nobody's task", async () => {
       const [schedule] = scheduleTable(resolveSettings({})).filter(({ atStart }) => atStart);
       assert.ok(schedule);

@@ -1,0 +1,49 @@
+import { Redis } from 'ioredis';
+import { messageOf } from '../../shared/errors.js';
+import { adviceFor } from '../../shared/redis/connection-advice.js';
+import { reasonOf } from '../../shared/redis/connection-errors.js';
+import { serverOptions } from '../../shared/redis/connect.js';
+import { type RedisConnection, describeConnection } from '../../shared/redis/connection.js';
+import { type ConnectedSettings, topologyOf } from '../../shared/redis/topology.js';
+import { type Check, fail } from './check.js';
+import { parseInfo } from './redis-info.js';
+import { checkSentinels } from './sentinel-topology.js';
+import type { TopologyReport } from './topology-report.js';
+
+const NAME = 'connection';
+const PROBE_MS = 2_000;
+
+/**
+ * Why a connection did not come about, if it is not for want of a Redis: what the settings have to be, or what has to be
+ * waited for. Null if nothing is known but that nobody answers.
+ */
+export async function findRefusal(redis: RedisConnection, settings: ConnectedSettings, error: Error): Promise<{ readonly checks: readonly Check[]; readonly report: TopologyReport | null } | null> {
+  const why = reasonOf(error.cause);
+  const topology = topologyOf(settings);
+  const advice = adviceFor(redis, why);
+  if (topology.kind === 'sentinel') {
+    const { checks, report } = await checkSentinels(topology, settings, null);
+    if (report.kind !== 'sentinel' || report.sentinels.every(({ answers, error: said }) => !answers && adviceFor(redis, said ?? '') === null)) return null;
+    const failed = checks.some(({ level }) => level === 'fail') ? [] : [fail(NAME, `${describeConnection(redis)}: ${why}`, advice ?? 'The sentinels answer, and the master that they name does not: wait for a failover, or look at its log.')];
+    return { checks: [...failed, ...checks], report };
+  }
+  if (advice !== null) return { checks: [fail(NAME, `${describeConnection(redis)}: ${why}`, advice)], report: null };
+  const loading = topology.kind === 'standalone' ? await findLoading(settings) : null;
+  return loading === null ? null : { checks: [fail(NAME, `${describeConnection(redis)} ${loading}`, 'Wait until it has read its data.')], report: null };
+}
+
+/** A server that is loading accepts connections and answers nothing else than how far it is. */
+async function findLoading(settings: ConnectedSettings): Promise<string | null> {
+  const options = { ...serverOptions({ settings, policy: 'fail-fast', name: 'taskfleet:doctor' }), lazyConnect: true, enableReadyCheck: false, commandTimeout: PROBE_MS, retryStrategy: () => null };
+  const probe = new Redis(settings.redisUrl, options);
+  probe.on('error', () => undefined);
+  try {
+    await probe.connect();
+    const info = parseInfo(await probe.info('persistence'));
+    return info.get('loading') === '1' ? `is loading its data: ${info.get('loading_loaded_perc') ?? '?'} %` : null;
+  } catch (error) {
+    return messageOf(error).startsWith('LOADING') ? 'is loading its data' : null;
+  } finally {
+    probe.disconnect();
+  }
+}

@@ -1,0 +1,64 @@
+import { resolve } from 'node:path';
+import { formatMs } from '../../shared/duration.js';
+import { createLoggerFactory } from '../../shared/logger.js';
+import { type Settings, loadSettings, redactUrl } from '../../shared/settings.js';
+import { refuseApi } from '../api/address.js';
+import { REDIS_DIR } from '../connection.js';
+import { EXIT } from '../exit-codes.js';
+import { type Fleet, startFleet } from '../fleet.js';
+import { type GlobalOptions, clientEnvironmentOf, environmentOf } from '../global-options.js';
+import { say } from '../output.js';
+import { type EndRequests, type EndSignal, exitCodeOfSignal, listenForEnd } from '../signals.js';
+
+export interface UpFlags extends GlobalOptions {
+  readonly workers: number;
+  readonly dashboard: boolean;
+}
+
+/** A fleet, from its start to its end. Returns the exit code. @throws CliError `USAGE`; FleetError */
+export async function up(flags: UpFlags): Promise<number> {
+  refuseApi(flags, 'up');
+  const env = environmentOf(flags);
+  const settings = loadSettings(env);
+  // The workers log as the environment says; this process tells a person what it does.
+  const loggers = createLoggerFactory({ settings: loadSettings(clientEnvironmentOf(flags)), pretty: process.stderr.isTTY });
+  const requests = listenForEnd();
+  const startedAt = performance.now();
+  const fleet = await startFleet({ settings, env, workers: flags.workers, dashboard: flags.dashboard, redisDir: REDIS_DIR, say, loggers });
+  introduce(fleet, settings.redisUrl === null);
+  try {
+    await Promise.race([requests.first, fleet.ready().then(() => welcome(fleet, settings, performance.now() - startedAt))]);
+  } catch (error) {
+    await fleet.stop();
+    throw error;
+  }
+  return end(fleet, requests);
+}
+
+function introduce(fleet: Fleet, embedded: boolean): void {
+  const whose = fleet.ownsRedis ? 'started by this command' : 'of another process in this folder';
+  say(`Redis     ${redactUrl(fleet.redisUrl)}${embedded ? ` (${whose}; data in ${resolve(REDIS_DIR)})` : ''}`);
+  for (const { index, pid } of fleet.workers()) say(`Worker ${index}  pid ${pid}`);
+}
+
+function welcome(fleet: Fleet, { apiTokens, jwtIssuer }: Settings, ms: number): void {
+  const url = fleet.dashboard()?.url;
+  if (url) say(`Dashboard ${url}${apiTokens.length === 0 && jwtIssuer === null ? ' (open to this machine only, as API_TOKENS is not set)' : ''}`);
+  say(`Ready after ${formatMs(ms)}. Ctrl+C ends it all. To try it, in another terminal:`);
+  say(`  taskfleet task enqueue fleet.canary --input '{"run_ms":10000}' --item demo`);
+  say('  taskfleet task stop --item demo');
+}
+
+async function end(fleet: Fleet, { first, second }: EndRequests): Promise<number> {
+  const signal = await first;
+  say(`${signal}: stopping. Running tasks may end first; once more ends everything at once.`);
+  let code: number = EXIT.DONE;
+  const cutShort = async (again: EndSignal): Promise<void> => {
+    code = exitCodeOfSignal(again);
+    say(`${again}: ending everything at once.`);
+    await fleet.killNow();
+  };
+  await Promise.race([fleet.stop(), second.then(cutShort)]);
+  say('Stopped.');
+  return code;
+}

@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { type Setting, flag, integer, list, optionalText, seconds } from './setting-kinds.js';
+
+const redisUrl: Setting<string | null> = {
+  env: 'REDIS_URL',
+  fallback: null,
+  about: 'Where Redis is; with sentinels, the host is the name of the service. Without it the fleet starts a redis-server of its own.',
+  expected: 'a URL such as redis://user:password@host:6379/0 (redis: or rediss:), special characters in the password as %40',
+  // A `#` or `/` in a password would make half of it the host, which messages show.
+  schema: z.union([z.null(), z.url({ protocol: /^rediss?$/ }).refine((url) => !/#|^[^?]*\/[^?]*@/.test(url.slice(url.indexOf('//') + 2)))]),
+  secret: true,
+};
+
+const keyPrefix: Setting<string> = {
+  env: 'REDIS_KEY_PREFIX',
+  fallback: 'taskfleet',
+  about: 'The first part of every Redis key. Fleets with different prefixes share a Redis without meeting.',
+  expected: 'up to 64 letters, digits or . _ - { }',
+  schema: z.string().regex(/^[A-Za-z0-9._{}-]{1,64}$/),
+};
+
+const HOSTS = 'hosts separated by commas, each with :port if it is not the usual one';
+const host = z.string().refine((text) => URL.canParse(`redis://${text}`) && /^(\[[0-9a-f:.]+\]|[A-Za-z0-9._-]+)(:\d+)?$/i.test(text));
+
+const natPair = z.string().refine((text) => /^[^\s=]+:\d+=[^\s=]+:\d+$/.test(text));
+
+/** How to reach Redis. */
+export const REDIS_SETTINGS = {
+  redisUrl,
+  keyPrefix,
+  cluster: flag('REDIS_CLUSTER', false, 'Whether REDIS_URL is a node of a Redis Cluster.'),
+  clusterNodes: list('REDIS_CLUSTER_NODES', /,/, HOSTS, 'More nodes of the cluster to begin with, should the one of REDIS_URL be down.', host),
+  clusterNatMap: list('REDIS_CLUSTER_NAT_MAP', /,/, 'pairs host:port=host:port separated by commas', 'Where the nodes of the cluster are for us, if not where they say: behind a port mapping, for example.', natPair),
+  sentinelHosts: list('REDIS_SENTINEL_HOSTS', /,/, HOSTS, 'Sentinels that know the master.', host),
+  sentinelPort: integer('REDIS_SENTINEL_PORT', 26_379, 1, 65_535, 'The port of sentinels that are given without one.'),
+  sentinelUsername: optionalText('REDIS_SENTINEL_USERNAME', 'a user name', 'The user name for the sentinels, if they want one; that for Redis itself is in REDIS_URL.'),
+  sentinelPassword: { ...optionalText('REDIS_SENTINEL_PASSWORD', 'a password', 'The password for the sentinels, if they want one.'), secret: true },
+  maxRetries: integer('REDIS_SENTINEL_MAX_RETRY_COUNT', 2, 0, 1_000, 'How often a producer repeats what Redis did not answer or could not do during a failover. Workers repeat for ever.'),
+  reconnectDelayMs: integer('REDIS_RECONNECT_DELAY', 100, 1, 60_000, 'First delay before a reconnect or a repetition in ms; it doubles up to 1 s.'),
+  tlsCaFile: optionalText('REDIS_TLS_CA_FILE', 'a path', 'The certificates, as PEM, by which that of a `rediss:` Redis is known. Default: those that Node trusts.'),
+  tlsCertFile: optionalText('REDIS_TLS_CERT_FILE', 'a path', 'The certificate, as PEM, that a `rediss:` Redis is shown; with REDIS_TLS_KEY_FILE.'),
+  tlsKeyFile: optionalText('REDIS_TLS_KEY_FILE', 'a path', 'The key of REDIS_TLS_CERT_FILE, as PEM.'),
+  connectTimeoutMs: seconds('REDIS_SOCKET_CONNECT_TIMEOUT', 3_000, 0.05, 600, 'Seconds to wait for a connection to Redis.'),
+  keepAlive: flag('REDIS_SOCKET_KEEPALIVE', true, 'TCP keep-alive on connections to Redis.'),
+  healthCheckMs: seconds('REDIS_HEALTH_CHECK_INTERVAL', 5_000, 0.1, 600, 'Seconds between PINGs on a subscribed connection.'),
+  enqueueWaitReplicas: integer('ENQUEUE_WAIT_REPLICAS', 0, 0, 100, 'How many replicas of Redis must have a task before its enqueue is acknowledged.'),
+  stopWaitReplicas: integer('STOP_WAIT_REPLICAS', 0, 0, 100, 'How many replicas of Redis must have a stop before it is acknowledged.'),
+  waitReplicasTimeoutMs: integer('WAIT_REPLICAS_TIMEOUT_MS', 1_000, 1, 60_000, 'How long those replicas may take, in ms; then the call fails with NOT_REPLICATED.'),
+} as const;
+
+type Table = typeof REDIS_SETTINGS;
+type RedisSettings = { readonly [Name in keyof Table]: Table[Name] extends Setting<infer Value> ? Value : never };
+
+/** What does not go together. */
+export function problemsOfRedis(settings: RedisSettings): string[] {
+  const { redisUrl: url, keyPrefix: prefix, cluster, clusterNodes, clusterNatMap, sentinelHosts, tlsCaFile, tlsCertFile, tlsKeyFile } = settings;
+  const isTls = url?.startsWith('rediss:') ?? false;
+  const database = url === null ? 0 : Number(new URL(url).pathname.slice(1));
+  const problems: [boolean, string][] = [
+    [cluster && sentinelHosts.length > 0, 'REDIS_CLUSTER: expected false together with REDIS_SENTINEL_HOSTS, got true: a Redis is one or the other'],
+    [cluster && url === null, 'REDIS_CLUSTER: expected REDIS_URL beside it, a node of the cluster'],
+    [sentinelHosts.length > 0 && url === null, 'REDIS_SENTINEL_HOSTS: expected REDIS_URL beside it, with the name of the service as its host: redis://mymaster/0'],
+    [!cluster && clusterNodes.length > 0, 'REDIS_CLUSTER_NODES: expected REDIS_CLUSTER=true beside it'],
+    [!cluster && clusterNatMap.length > 0, 'REDIS_CLUSTER_NAT_MAP: expected REDIS_CLUSTER=true beside it'],
+    [cluster && database !== 0, `REDIS_URL: expected database 0, the only one that a cluster has, got ${database}`],
+    [cluster && !/^([^{}]+|\{[^{}]+\})$/.test(prefix), `REDIS_KEY_PREFIX: expected one without braces, or wholly in braces, for a cluster, got ${JSON.stringify(prefix)}`],
+    [(tlsCertFile === null) !== (tlsKeyFile === null), 'REDIS_TLS_CERT_FILE: expected it together with REDIS_TLS_KEY_FILE'],
+    [!isTls && (tlsCaFile ?? tlsCertFile ?? tlsKeyFile) !== null, 'REDIS_TLS_CA_FILE and its like: expected REDIS_URL to begin with rediss://'],
+  ];
+  return problems.flatMap(([bad, problem]) => (bad ? [problem] : []));
+}

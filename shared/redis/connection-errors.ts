@@ -1,0 +1,85 @@
+import { FleetError } from '../errors.js';
+import { type RedisConnection, describeConnection, isCluster } from './connection.js';
+import { adviceFor } from './connection-advice.js';
+
+/** What ioredis says to commands without an answer when their connection is closed. */
+export const CONNECTION_CLOSED_TEXT = 'Connection is closed.';
+
+/** ioredis gives most of these neither a class nor a code; `test/shared/connect.test.ts` holds the texts to its version. */
+const CONNECTION_ERROR_TEXTS = [
+  CONNECTION_CLOSED_TEXT,
+  "Stream isn't writeable and enableOfflineQueue options is false",
+  'Command timed out',
+  'Command aborted due to connection close',
+  'Socket timeout',
+  'connect ETIMEDOUT',
+  'All sentinels are unreachable',
+  "Cluster isn't ready and enableOfflineQueue options is false",
+  'Cluster is ended',
+  'Failed to refresh slots cache',
+  'None of startup nodes is available',
+  'Too many Cluster redirections',
+];
+
+/** What a redis-server answers that is starting, or that is not the master, or no longer: it was not carried out. */
+const NOT_NOW = /^(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|UNBLOCKED)\b/;
+
+/** Of a connection that does not wait: there was none at that moment. */
+const NOT_CONNECTED = /^(Stream isn't writeable|Cluster isn't ready) and enableOfflineQueue options is false/;
+
+/** True for a command that got no answer. */
+export function isConnectionError(error: unknown): error is Error {
+  if (!(error instanceof Error) || error instanceof FleetError || error.name === 'ReplyError') return false;
+  if (error.name === 'MaxRetriesPerRequestError') return true;
+  if ('syscall' in error) return true;
+  return CONNECTION_ERROR_TEXTS.some((text) => error.message.startsWith(text));
+}
+
+/** True for what passes with a failover: no answer, or that of a server that cannot take commands now. */
+export function isUnavailability(error: unknown): error is Error {
+  return isConnectionError(error) || isNotNow(error);
+}
+
+/** What is thrown to callers when Redis cannot be reached, or cannot take commands. */
+export function unavailable(redis: RedisConnection, cause: unknown): FleetError {
+  const why = reasonOf(cause);
+  const advice = adviceFor(redis, why);
+  const what = isForeign(redis, cause) ? 'cannot be used so' : isNotNow(cause) ? 'cannot take commands now' : 'cannot be reached';
+  return new FleetError('REDIS_UNAVAILABLE', `${describeConnection(redis)} ${what}: ${why}${advice === null ? '' : `${/[.!?]$/.test(why) ? '' : '.'} ${advice}`}`, { cause });
+}
+
+/**
+ * Turns what passes with a failover into `REDIS_UNAVAILABLE`, and a refusal for want of memory into `REDIS_OUT_OF_MEMORY`;
+ * every other error passes as it is, among them what Redis itself answered for good (wrong type, a script's error).
+ */
+export function asUnavailable(redis: RedisConnection, error: unknown): unknown {
+  if (isOutOfMemory(error)) return outOfMemory(redis, error);
+  return isUnavailability(error) || isForeign(redis, error) ? unavailable(redis, error) : error;
+}
+
+function isOutOfMemory(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ReplyError' && /^(ERR )?OOM\b/.test(error.message);
+}
+
+function outOfMemory(redis: RedisConnection, cause: Error): FleetError {
+  const message = `${describeConnection(redis)} has no memory left and takes nothing new: raise its maxmemory, or keep less of ended tasks (retention)`;
+  return new FleetError('REDIS_OUT_OF_MEMORY', message, { cause });
+}
+
+/** What a node of a cluster answers to one who does not know that it is one. */
+function isForeign(redis: RedisConnection, error: unknown): boolean {
+  return !isCluster(redis) && error instanceof Error && /^(MOVED|CROSSSLOT|ASK) /.test(error.message);
+}
+
+function isNotNow(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ReplyError' && NOT_NOW.test(error.message);
+}
+
+/** In words. Of a cluster that could not be asked for its slots: what its last node said. */
+export function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  if (NOT_CONNECTED.test(cause.message)) return 'the connection is lost';
+  const text = cause.message || (cause as NodeJS.ErrnoException).code || cause.name;
+  const { lastNodeError } = cause as { lastNodeError?: Error | null };
+  return lastNodeError ? `${text.replace(/\.$/, '')}: ${reasonOf(lastNodeError)}` : text;
+}

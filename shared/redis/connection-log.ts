@@ -1,0 +1,69 @@
+import type { Cluster, Redis } from 'ioredis';
+import type { Logger } from '../logger.js';
+import { type RedisConnection, isCluster } from './connection.js';
+import { adviceFor, heedSentinels } from './connection-advice.js';
+import { reasonOf } from './connection-errors.js';
+import { formatAddress } from './topology.js';
+
+/** How often it is said again what has to be changed. */
+const ADVISE_EVERY_MS = 60_000;
+
+/**
+ * Says once each that Redis, or a node of the cluster, was lost and is there again; and what to change, where the
+ * connection would be tried for ever in vain.
+ */
+export function logConnection(redis: RedisConnection, logger: Logger, description: string): void {
+  let lost = false;
+  const advised = adviser(redis, logger, description);
+  if (!isCluster(redis)) heedSentinels(redis);
+  redis.on('error', (error: Error) => {
+    if (!lost && !advised(error)) logger.warn({ redis: description, error: reasonOf(error) }, 'Redis connection lost, reconnecting');
+    else if (lost) advised(error);
+    lost = true;
+  });
+  redis.on('ready', () => {
+    if (lost) logger.info({ redis: description }, 'Redis connection restored');
+    lost = false;
+  });
+  if (isCluster(redis)) logNodes(redis, logger);
+  else adviseOnReplies(redis, advised);
+}
+
+/** Says what to change, if it is known; then true, also if it was said a moment ago. */
+function adviser(redis: RedisConnection, logger: Logger, description: string): (error: Error) => boolean {
+  let last: { readonly advice: string; readonly at: number } | null = null;
+  return (error) => {
+    const why = reasonOf(error);
+    const advice = adviceFor(redis, why);
+    if (advice === null) return false;
+    const now = performance.now();
+    if (last?.advice === advice && now - last.at < ADVISE_EVERY_MS) return true;
+    last = { advice, at: now };
+    logger.error({ redis: description, error: why, advice }, 'Redis cannot be used as it is set');
+    return true;
+  };
+}
+
+/** ioredis asks with each reply that is an error whether to reconnect. */
+function adviseOnReplies({ options }: Redis, advised: (error: Error) => boolean): void {
+  const reconnect = options.reconnectOnError;
+  options.reconnectOnError = (error) => {
+    advised(error);
+    return reconnect?.(error) ?? false;
+  };
+}
+
+function logNodes(cluster: Cluster, logger: Logger): void {
+  const lost = new Set<string>();
+  cluster.on('node error', (error: Error, node: string) => {
+    if (!lost.has(node)) logger.warn({ node, error: error.message }, 'A node of the Redis Cluster cannot be reached');
+    lost.add(node);
+  });
+  cluster.on('+node', (redis: Redis) => {
+    const { host = '', port = 0 } = redis.options;
+    const node = formatAddress({ host, port });
+    redis.on('ready', () => {
+      if (lost.delete(node)) logger.info({ node }, 'A node of the Redis Cluster is there again');
+    });
+  });
+}

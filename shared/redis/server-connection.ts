@@ -1,0 +1,73 @@
+import { createConnection } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
+import { AbstractConnector, type Cluster, Redis } from 'ioredis';
+import { type RedisConnection, describeConnection, isCluster, nameConnection, ownerOf } from './connection.js';
+import { type ConnectOptions, connect, reconnecting, serverOptions } from './connect.js';
+import { CONNECTION_CLOSED_TEXT } from './connection-errors.js';
+import { logConnection } from './connection-log.js';
+import type { Address } from './topology.js';
+import { failUnanswered } from './unanswered.js';
+
+type Stream = ReturnType<typeof createConnection>;
+
+/** How often it is looked whether the cluster is known by now. */
+const LOOK_MS = 20;
+
+/**
+ * Opens a connection of its own to the server that has a key: for what blocks or subscribes, which cannot share one. On a
+ * cluster it goes to the master of the key's slot, and follows the slot when that moves or its master dies: `commands`
+ * knows where it is.
+ */
+export function connectToServer(commands: RedisConnection, key: string, options: ConnectOptions): Redis {
+  if (!isCluster(commands)) return connect(options) as Redis;
+  const { settings, policy, logger, lazy = false } = options;
+  const shared = { ...serverOptions(options), ...reconnecting(settings) };
+  const redis = new Redis({
+    ...shared,
+    lazyConnect: lazy,
+    enableOfflineQueue: policy === 'wait',
+    Connector: ownerConnector(() => ownerOf(commands, key), shared.tls),
+    reconnectOnError: (error: Error): 2 | false => (follows(error, commands) ? 2 : false),
+  });
+  failUnanswered(redis);
+  nameConnection(redis, describeConnection(commands));
+  logConnection(redis, logger, `${describeConnection(commands)}, the master of ${key}`);
+  return redis;
+}
+
+/** Whether the slot has gone elsewhere. */
+function follows({ message }: Error, commands: Cluster): boolean {
+  const moved = /^(MOVED|ASK|READONLY|UNBLOCKED|CLUSTERDOWN)\b/.test(message);
+  if (moved) commands.refreshSlotsCache();
+  return moved;
+}
+
+/** What ioredis makes its streams with: asks for the address at each attempt. */
+function ownerConnector(find: () => Address | null, tls: ConnectionOptions | undefined) {
+  return class OwnerConnector extends AbstractConnector {
+    constructor(options: unknown) {
+      super((options as { disconnectTimeout: number }).disconnectTimeout);
+    }
+
+    override async connect(): Promise<Stream> {
+      this.connecting = true;
+      // Not rejected until it is known: ioredis would give up for good.
+      for (;;) {
+        const owner = find();
+        if (!this.connecting) throw new Error(CONNECTION_CLOSED_TEXT);
+        if (owner) return this.#open(owner);
+        await delay(LOOK_MS);
+      }
+    }
+
+    #open(owner: Address): Stream {
+      const stream = tls ? connectTls({ ...owner, ...tls }) : createConnection(owner);
+      stream.once('error', (error) => {
+        this.firstError = error;
+      });
+      this.stream = stream;
+      return stream;
+    }
+  };
+}

@@ -1,0 +1,26 @@
+import { readFileSync } from 'node:fs';
+import type { ConnectionOptions } from 'node:tls';
+import { FleetError, messageOf } from '../errors.js';
+import type { Settings } from '../settings.js';
+
+/**
+ * What TLS connections are made with; null for plain ones, which every URL but `rediss:` asks for. The files are read
+ * each time a connection is opened, so that renewed certificates need no other path.
+ * @throws FleetError `INVALID_SETTINGS`, naming the file that cannot be read
+ */
+export function tlsOf({ redisUrl, tlsCaFile, tlsCertFile, tlsKeyFile }: Settings & { readonly redisUrl: string }): ConnectionOptions | null {
+  if (!redisUrl.startsWith('rediss:')) return null;
+  return {
+    ...(tlsCaFile !== null && { ca: read('REDIS_TLS_CA_FILE', tlsCaFile) }),
+    ...(tlsCertFile !== null && { cert: read('REDIS_TLS_CERT_FILE', tlsCertFile) }),
+    ...(tlsKeyFile !== null && { key: read('REDIS_TLS_KEY_FILE', tlsKeyFile) }),
+  };
+}
+
+function read(variable: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new FleetError('INVALID_SETTINGS', `${variable}: cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,56 @@
+import type { Settings } from '../settings.js';
+
+/** A place where a redis-server or a sentinel listens. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Settings of something that talks to Redis. */
+export type ConnectedSettings = Settings & { readonly redisUrl: string };
+
+/**
+ * What stands behind REDIS_URL: one server; the master that sentinels name, where the URL's host is the name of the
+ * service, as in open-webui; or a cluster, whose other nodes the one of the URL names.
+ */
+export type Topology =
+  | { readonly kind: 'standalone'; readonly address: Address }
+  | { readonly kind: 'sentinel'; readonly service: string; readonly sentinels: readonly Address[] }
+  | { readonly kind: 'cluster'; readonly nodes: readonly Address[] };
+
+const REDIS_PORT = 6_379;
+
+/** @param settings checked ones: never both a cluster and sentinels */
+export function topologyOf({ redisUrl, cluster, clusterNodes, sentinelHosts, sentinelPort }: ConnectedSettings): Topology {
+  const { hostname, port } = new URL(redisUrl);
+  const address = { host: unbracketed(hostname) || '127.0.0.1', port: Number(port) || REDIS_PORT };
+  if (sentinelHosts.length > 0) return { kind: 'sentinel', service: address.host, sentinels: sentinelHosts.map((host) => parseAddress(host, sentinelPort)) };
+  if (cluster) return { kind: 'cluster', nodes: [address, ...clusterNodes.map((host) => parseAddress(host, REDIS_PORT))] };
+  return { kind: 'standalone', address };
+}
+
+/** For messages: `Redis at host:6379`, `Redis master mymaster (sentinels a:26379, b:26379)`, `Redis Cluster at a:6379, b:6379`. */
+export function describeTopology(topology: Topology): string {
+  switch (topology.kind) {
+    case 'standalone':
+      return `Redis at ${formatAddress(topology.address)}`;
+    case 'sentinel':
+      return `Redis master ${topology.service} (sentinels ${topology.sentinels.map(formatAddress).join(', ')})`;
+    case 'cluster':
+      return `Redis Cluster at ${topology.nodes.map(formatAddress).join(', ')}`;
+  }
+}
+
+export function formatAddress({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** `host`, `host:port`, `[v6]` or `[v6]:port`. */
+export function parseAddress(text: string, defaultPort: number): Address {
+  const { hostname, port } = new URL(`redis://${text}`);
+  return { host: unbracketed(hostname), port: Number(port) || defaultPort };
+}
+
+function unbracketed(host: string): string {
+  return host.startsWith('[') ? host.slice(1, -1) : host;
+}

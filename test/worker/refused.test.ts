@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { isRefusal } from '../../worker/refusals.js';
+import { LogLines } from '../support/log-lines.js';
+import { ScriptedTask } from '../support/scripted-task.js';
+import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { until } from '../support/until.js';
+
+interface Refusal {
+  readonly begin: (client: Redis) => Promise<unknown>;
+  readonly end: (client: Redis) => Promise<unknown>;
+}
+
+/** How Redis comes to refuse writes, and to take them again. */
+const REFUSALS: Readonly<Record<string, Refusal>> = {
+  READONLY: { begin: (client) => client.replicaof('127.0.0.1', 1), end: (client) => client.replicaof('NO', 'ONE') },
+  NOREPLICAS: { begin: (client) => client.config('SET', 'min-replicas-to-write', '1'), end: (client) => client.config('SET', 'min-replicas-to-write', '0') },
+  OOM: { begin: (client) => client.config('SET', 'maxmemory', '1'), end: (client) => client.config('SET', 'maxmemory', '0') },
+};
+/** Longer than the lock of these workers, so that one that is not renewed is gone. */
+const LOCK_MS = 2_000;
+
+describe('While Redis refuses writes', { concurrency: 3 }, () => {
+  for (const [code, { begin, end }] of Object.entries(REFUSALS)) {
+    for (const [how, finish] of [['returns', 'completed'], ['throws', 'failed']] as const) {
+      it(`with ${code}, a task that ${how} meanwhile is settled once, when they are taken again`, async () => {
+        const fleet = await TestFleet.start();
+        try {
+          const prefix = fleet.newPrefix();
+          const task = new ScriptedTask('refused.task', { retry: { attempts: 2, backoff: { delayMs: 0 } } });
+          const log = new LogLines();
+          await fleet.worker(prefix, [task.handler], { lockMs: LOCK_MS, stalledCheckMs: 500, loggers: log.loggers });
+          const producer = fleet.producer({ keyPrefix: prefix });
+          const { id } = await producer.enqueue(task.definition, {}, { item: 'a' });
+          const call = await task.call();
+          await begin(fleet.client);
+          if (how === 'returns') call.returns('once');
+          else call.throws(Object.assign(new Error('no'), { name: 'UnrecoverableError' }));
+          // Refused for shorter than the lock: longer, and nobody could say that it was not lost.
+          if (code === 'NOREPLICAS') await log.waitFor(/Redis refuses the end of a task/);
+          else await delay(LOCK_MS / 2);
+          await end(fleet.client);
+          const ended = await until(async () => producer.get(id), (view) => view?.state === finish);
+          assert.deepEqual([ended?.result ?? undefined, ended?.error ?? undefined], how === 'returns' ? ['once', undefined] : [undefined, 'no']);
+          await until(() => fleet.registrySize(prefix), ({ tasks }) => tasks === 0);
+          assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+          assert.equal(task.calls.length, 1);
+          assert.deepEqual(log.find(/lock was gone|stalled/i), []);
+        } finally {
+          await fleet.stop();
+        }
+      });
+    }
+  }
+
+  it('for want of memory, a running task keeps its lock and ends as ever', async () => {
+    const fleet = await TestFleet.start();
+    try {
+      const prefix = fleet.newPrefix();
+      const task = new ScriptedTask('refused.task');
+      await fleet.worker(prefix, [task.handler], { lockMs: 1_000, stalledCheckMs: 500 });
+      const producer = fleet.producer({ keyPrefix: prefix });
+      const { id } = await producer.enqueue(task.definition, {});
+      const call = await task.call();
+      await REFUSALS['OOM']?.begin(fleet.client);
+      await delay(3_000); // three times its lock
+      assert.equal(call.context.signal.aborted, false);
+      call.returns('without memory');
+      await until(async () => (await producer.get(id))?.state, (state) => state === 'completed');
+      await REFUSALS['OOM']?.end(fleet.client);
+      assert.equal(await producer.result(id), 'without memory');
+      assert.equal(task.calls.length, 1);
+    } finally {
+      await fleet.stop();
+    }
+  });
+
+  it('a worker asks for tasks about once a second, says so once, and goes on afterwards', async () => {
+    const fleet = await TestFleet.start();
+    try {
+      const prefix = fleet.newPrefix();
+      const task = new ScriptedTask('refused.task');
+      const log = new LogLines();
+      await fleet.worker(prefix, [task.handler], { loggers: log.loggers });
+      const producer = fleet.producer({ keyPrefix: prefix });
+      await producer.enqueue(task.definition, {}, { delay: 300 });
+      await REFUSALS['NOREPLICAS']?.begin(fleet.client);
+      await until(() => log.find(/Redis refuses to hand out tasks/), (lines) => lines.some(({ queue }) => queue === 'refused'));
+      await fleet.client.config('RESETSTAT');
+      await delay(3_000);
+      const { evalsha = 0 } = await fleet.commandCounts();
+      assert.ok(evalsha < 100, `${evalsha} scripts in 3 s`);
+      await REFUSALS['NOREPLICAS']?.end(fleet.client);
+      (await task.call()).returns();
+      const said = log.find(/Redis refuses to hand out tasks/).filter(({ queue }) => queue === 'refused');
+      assert.ok(said.length === 1, `said ${said.length} times`);
+    } finally {
+      await fleet.stop();
+    }
+  });
+});
+
+describe('A refusal', () => {
+  const reply = (message: string): Error => Object.assign(new Error(message), { name: 'ReplyError' });
+
+  it('is known by what Redis says first, also through a script of Redis 6.2', () => {
+    for (const message of ["READONLY You can't write against a read only replica.", 'OOM command not allowed', 'LOADING Redis is loading', 'CLUSTERDOWN Hash slot not served']) {
+      assert.equal(isRefusal(reply(message)), true, message);
+    }
+    assert.equal(isRefusal(reply("ERR Error running script (call to f_1): @user_script:7: @user_script: 7: -READONLY You can't write")), true);
+  });
+
+  it('is nothing else that Redis answers, and nothing that it did not', () => {
+    for (const error of [reply('ERR no such key OOM'), reply('WRONGTYPE OOM'), reply('OOMPH'), new Error('READONLY'), new Error('Missing lock for job 1'), 'OOM', null]) assert.equal(isRefusal(error), false);
+  });
+});
