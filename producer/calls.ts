@@ -1,4 +1,5 @@
 import { FleetError, isFleetError } from '../shared/errors.js';
+import { atMost } from '../shared/patience.js';
 import { ready } from '../shared/redis/connect.js';
 import type { RedisConnection } from '../shared/redis/connection.js';
 import { asUnavailable, isConnectionError, unavailable } from '../shared/redis/connection-errors.js';
@@ -8,6 +9,8 @@ import { Backlog } from './backlog.js';
 
 /** What a call waits at least for a connection that was there before. */
 const RECONNECT_WAIT_MS = 1_000;
+/** What calls that are under way get to end when the producer is closed. */
+const IDLE_MS = 1_000;
 
 /**
  * The calls of one producer: each waits a moment for a connection that is not there, fails as one error if it does not
@@ -83,8 +86,8 @@ export class Calls {
     this.#closing = true;
   }
 
-  /** Resolves when those that are under way are over; at once if Redis is not there to answer them. */
+  /** Resolves when those that are under way are over; at once if Redis is not there to answer them, and soon if it does not. */
   async idle(): Promise<void> {
-    if (this.#redis.status === 'ready' && this.#open > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+    if (this.#redis.status === 'ready' && this.#open > 0) await atMost(IDLE_MS, new Promise<void>((resolve) => (this.#onIdle = resolve)));
   }
 }

@@ -1,5 +1,6 @@
 import { type Keys, createKeys } from './keys.js';
 import type { LoggerFactory } from './logger.js';
+import { atMost } from './patience.js';
 import { type ConnectionPolicy, connect, hangUp } from './redis/connect.js';
 import { Counters } from './metrics/counters.js';
 import { Tally } from './metrics/tally.js';
@@ -30,7 +31,7 @@ export interface Store {
   /** Counts for the metrics of the fleet. */
   readonly tally: Tally;
   readonly counters: Counters;
-  /** Hands over what was counted, and closes the queues and the connection. Does not wait for a Redis that is away. */
+  /** Hands over what was counted, and closes the queues and the connection. Waits a second at most for a Redis that does not answer. */
   close(): Promise<void>;
 }
 
@@ -45,6 +46,9 @@ export interface StoreOptions {
   readonly lazy?: boolean;
 }
 
+/** What a Redis that is connected gets to answer what is left. */
+const CLOSE_MS = 1_000;
+
 /** Opens the connection and builds what works over it. */
 export function openStore({ settings, policy, loggers, name, onStep, lazy = false }: StoreOptions): Store {
   const logger = loggers('redis');
@@ -58,10 +62,13 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
   const counters = new Counters(redis, keys);
   const tally = new Tally(counters);
   const stopper = new Stopper({ earlyStops, schedulers, tally, redis, queues, registry, reader, keys, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
-  const close = async (): Promise<void> => {
+  const end = async (): Promise<void> => {
     await counters.close();
     await queues.close();
-    if (redis.status === 'ready') await redis.quit().catch(() => undefined);
+    if (redis.status === 'ready') await redis.quit();
+  };
+  const close = async (): Promise<void> => {
+    await atMost(CLOSE_MS, end());
     hangUp(redis);
   };
   return { redis, keys, queues, registry, reader, stopper, earlyStops, schedulers, turns: new Turns(redis, keys), tally, counters, close };

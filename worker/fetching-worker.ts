@@ -3,9 +3,10 @@ import { type Job, type Processor, Worker, type WorkerOptions } from 'bullmq';
 import type { Logger } from '../shared/logger.js';
 import { hangUp } from '../shared/redis/connect.js';
 import type { RedisConnection } from '../shared/redis/connection.js';
+import { isRefusal } from '../shared/redis/refusals.js';
 import type { Store } from '../shared/store.js';
 import type { FleetJob } from './fleet-job.js';
-import { isRefusal, refusalDelay } from './refusals.js';
+import { refusalDelay } from './refusals.js';
 
 /** What BullMQ keeps to itself. `test/worker/queue-keeper.test.ts` holds it to its version. */
 interface Internals {

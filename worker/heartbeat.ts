@@ -35,6 +35,8 @@ export class Heartbeat extends Service {
   readonly #logger: Logger;
   readonly #startedAt = Date.now();
   #timer: NodeJS.Timeout | null = null;
+  #beating: Promise<void> | null = null;
+  #next: Promise<void> | null = null;
 
   constructor(options: { workerId: string; store: Store; intervalMs: number; status: () => WorkerStatus; logger: Logger }) {
     super();
@@ -60,7 +62,25 @@ export class Heartbeat extends Service {
     await redis.pipeline().zrem(keys.workers, this.#workerId).del(keys.worker(this.#workerId)).exec();
   }
 
-  async beat(): Promise<void> {
+  /**
+   * Says it now, or once what is on its way has been said: a Redis that refuses writes is connected to again and again, and
+   * each of these beats would wait for it.
+   */
+  beat(): Promise<void> {
+    if (this.#beating) {
+      this.#next ??= this.#beating.then(() => {
+        this.#next = null;
+        return this.beat();
+      });
+      return this.#next;
+    }
+    this.#beating = this.#write().finally(() => {
+      this.#beating = null;
+    });
+    return this.#beating;
+  }
+
+  async #write(): Promise<void> {
     const { redis, keys } = this.#store;
     // While Redis is away beats would pile up and all be sent later.
     if (redis.status !== 'ready' || this.stopping) return;

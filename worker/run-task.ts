@@ -129,6 +129,8 @@ export class TaskRunner {
     if (!input.ok) return failWith(new FleetError('INVALID_INPUT', `Bad input for ${run.name}: ${input.problem}`));
     const { producer } = this.#options;
     const context = new RunContext({ run, attempt: job.attemptsMade + 1, input: input.value, output: () => this.#outputOf(run, job), producer, logger: this.#taskLogger });
+    // A process that was frozen since it fetched the task has lost it by now, and another may have ended it.
+    if (!run.checkLock()) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
     const isolated = handler.isolated(input.value);
     const end = await (isolated ? this.#ladder.inThread(run, handler, context, deadline) : this.#ladder.inProcess(run, handler, context));
     return this.#checkOutput(handler, decideOutcome(run.cause, end, handler.definition));

@@ -4,6 +4,8 @@ import type { Logger } from '../logger.js';
 import { type RedisConnection, isCluster, nameConnection } from './connection.js';
 import { CONNECTION_CLOSED_TEXT, unavailable } from './connection-errors.js';
 import { logConnection } from './connection-log.js';
+import { endOnce } from './end-once.js';
+import { textRefusedWith } from './refusals.js';
 import { tlsOf } from './tls.js';
 import { failSent, failUnanswered } from './unanswered.js';
 import { type Address, type ConnectedSettings, type Topology, describeTopology, parseAddress, topologyOf } from './topology.js';
@@ -32,8 +34,9 @@ const LONGEST_RECONNECT_DELAY_MS = 1_000;
 const DISCONNECT_TIMEOUT_MS = 100;
 const SENTINEL_TIMEOUT_MS = 2_000;
 /** A connection that owes an answer for longer is dead. Longer than BullMQ's longest blocking read, 10 s. */
-const WAITING_SOCKET_TIMEOUT_MS = 15_000;
+const WAITING_SOCKET_TIMEOUT_MS = 12_000;
 const FAST_SOCKET_TIMEOUT_MS = 5_000;
+const READONLY = textRefusedWith('READONLY');
 /** While a cluster elects a new master, a command asks for its slot's again and again: for 20 s, longer than an election takes. */
 const REDIRECTIONS = { maxRedirections: 100, retryDelayOnFailover: 200, retryDelayOnClusterDown: 200, retryDelayOnMoved: 100, retryDelayOnTryAgain: 100, slotsRefreshTimeout: 2_000 };
 
@@ -46,7 +49,13 @@ export function connect(options: ConnectOptions): RedisConnection {
   const { settings, logger } = options;
   const topology = topologyOf(settings);
   const redis = topology.kind === 'cluster' ? openCluster(topology, options) : openServer(topology, options);
-  if (!isCluster(redis)) failUnanswered(redis);
+  // Its copies are not lazy: BullMQ makes one to wait for tasks with, calls connect() if it is, and takes the failure of
+  // that first attempt for the end. A worker that started while Redis was away would never be ready.
+  redis.options.lazyConnect = false;
+  if (!isCluster(redis)) {
+    failUnanswered(redis);
+    endOnce(redis);
+  }
   nameConnection(redis, describeTopology(topology));
   logConnection(redis, logger, describeTopology(topology));
   return redis;
@@ -79,7 +88,7 @@ export function reconnecting(settings: ConnectedSettings) {
   return {
     retryStrategy: (times: number) => reconnectDelay(settings, times),
     // After a failover the old master answers READONLY: reconnect, and send the command again.
-    reconnectOnError: (error: Error): 2 | false => (error.message.startsWith('READONLY') ? 2 : false),
+    reconnectOnError: (error: Error): 2 | false => (READONLY.test(error.message) ? 2 : false),
   } satisfies RedisOptions;
 }
 
@@ -103,8 +112,6 @@ function openServer(topology: Exclude<Topology, { kind: 'cluster' }>, options: C
     sentinelCommandTimeout: Math.min(connectTimeoutMs, SENTINEL_TIMEOUT_MS),
     sentinelReconnectStrategy: () => null,
     sentinelRetryStrategy: (times) => reconnectDelay(settings, times),
-    // A master that was replaced while it was cut off may still take commands: nobody else would ever read them.
-    failoverDetector: true,
   });
 }
 

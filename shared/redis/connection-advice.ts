@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { type RedisConnection, isCluster } from './connection.js';
+import { textRefusedWith } from './refusals.js';
 
 type Kind = 'standalone' | 'sentinel' | 'cluster';
 
@@ -11,7 +12,7 @@ const ADVICE: readonly { readonly says: RegExp; readonly kind?: Kind; readonly a
   { says: /\bDENIED\b/, advice: 'Redis is in protected mode: it has no password, and serves its own machine only. Give it one (requirepass, or users), or set protected-mode no in a network that is trusted.' },
   { says: /cluster support disabled/, advice: 'It is no cluster: unset REDIS_CLUSTER.' },
   { says: /^(MOVED|CROSSSLOT|ASK)\b/, kind: 'standalone', advice: 'It is a node of a Redis Cluster: set REDIS_CLUSTER=true.' },
-  { says: /^READONLY\b/, kind: 'standalone', advice: 'It is a replica: set REDIS_URL to its master, or name the sentinels in REDIS_SENTINEL_HOSTS.' },
+  { says: textRefusedWith('READONLY'), kind: 'standalone', advice: 'It is a replica: set REDIS_URL to its master, or name the sentinels in REDIS_SENTINEL_HOSTS.' },
   { says: /CERTIFICATE_REQUIRED|alert certificate required|alert handshake failure/i, advice: 'It wants to see a certificate: set REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE.' },
   { says: /alert unknown ca\b/i, advice: 'It does not know who signed the certificate of REDIS_TLS_CERT_FILE: take one that its tls-ca-cert-file has signed.' },
   { says: /self-signed certificate|unable to verify|unable to get (local )?issuer|certificate signature failure/i, advice: 'It is not known who signed the certificate of Redis: set REDIS_TLS_CA_FILE to the certificate that has.' },

@@ -1,6 +1,7 @@
 import { FleetError } from '../errors.js';
 import { type RedisConnection, describeConnection, isCluster } from './connection.js';
 import { adviceFor } from './connection-advice.js';
+import { isOutOfMemory, isRefusal } from './refusals.js';
 
 /** What ioredis says to commands without an answer when their connection is closed. */
 export const CONNECTION_CLOSED_TEXT = 'Connection is closed.';
@@ -21,9 +22,6 @@ const CONNECTION_ERROR_TEXTS = [
   'Too many Cluster redirections',
 ];
 
-/** What a redis-server answers that is starting, or that is not the master, or no longer: it was not carried out. */
-const NOT_NOW = /^(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|UNBLOCKED)\b/;
-
 /** Of a connection that does not wait: there was none at that moment. */
 const NOT_CONNECTED = /^(Stream isn't writeable|Cluster isn't ready) and enableOfflineQueue options is false/;
 
@@ -35,7 +33,7 @@ export function isConnectionError(error: unknown): error is Error {
   return CONNECTION_ERROR_TEXTS.some((text) => error.message.startsWith(text));
 }
 
-/** True for what passes with a failover: no answer, or that of a server that cannot take commands now. */
+/** True for what may pass by itself: no answer, or that of a server that cannot take commands now. */
 export function isUnavailability(error: unknown): error is Error {
   return isConnectionError(error) || isNotNow(error);
 }
@@ -49,16 +47,12 @@ export function unavailable(redis: RedisConnection, cause: unknown): FleetError 
 }
 
 /**
- * Turns what passes with a failover into `REDIS_UNAVAILABLE`, and a refusal for want of memory into `REDIS_OUT_OF_MEMORY`;
+ * Turns what may pass by itself into `REDIS_UNAVAILABLE`, and a refusal for want of memory into `REDIS_OUT_OF_MEMORY`;
  * every other error passes as it is, among them what Redis itself answered for good (wrong type, a script's error).
  */
 export function asUnavailable(redis: RedisConnection, error: unknown): unknown {
   if (isOutOfMemory(error)) return outOfMemory(redis, error);
   return isUnavailability(error) || isForeign(redis, error) ? unavailable(redis, error) : error;
-}
-
-function isOutOfMemory(error: unknown): error is Error {
-  return error instanceof Error && error.name === 'ReplyError' && /^(ERR )?OOM\b/.test(error.message);
 }
 
 function outOfMemory(redis: RedisConnection, cause: Error): FleetError {
@@ -72,7 +66,7 @@ function isForeign(redis: RedisConnection, error: unknown): boolean {
 }
 
 function isNotNow(error: unknown): error is Error {
-  return error instanceof Error && error.name === 'ReplyError' && NOT_NOW.test(error.message);
+  return isRefusal(error) && !isOutOfMemory(error);
 }
 
 /** In words. Of a cluster that could not be asked for its slots: what its last node said. */

@@ -6,6 +6,8 @@ import { type RedisConnection, describeConnection, isCluster, nameConnection, ow
 import { type ConnectOptions, connect, reconnecting, serverOptions } from './connect.js';
 import { CONNECTION_CLOSED_TEXT } from './connection-errors.js';
 import { logConnection } from './connection-log.js';
+import { endOnce } from './end-once.js';
+import { textRefusedWith } from './refusals.js';
 import type { Address } from './topology.js';
 import { failUnanswered } from './unanswered.js';
 
@@ -13,6 +15,7 @@ type Stream = ReturnType<typeof createConnection>;
 
 /** How often it is looked whether the cluster is known by now. */
 const LOOK_MS = 20;
+const REFUSED_ELSEWHERE = textRefusedWith('READONLY', 'UNBLOCKED', 'CLUSTERDOWN');
 
 /**
  * Opens a connection of its own to the server that has a key: for what blocks or subscribes, which cannot share one. On a
@@ -31,6 +34,7 @@ export function connectToServer(commands: RedisConnection, key: string, options:
     reconnectOnError: (error: Error): 2 | false => (follows(error, commands) ? 2 : false),
   });
   failUnanswered(redis);
+  endOnce(redis);
   nameConnection(redis, describeConnection(commands));
   logConnection(redis, logger, `${describeConnection(commands)}, the master of ${key}`);
   return redis;
@@ -38,7 +42,7 @@ export function connectToServer(commands: RedisConnection, key: string, options:
 
 /** Whether the slot has gone elsewhere. */
 function follows({ message }: Error, commands: Cluster): boolean {
-  const moved = /^(MOVED|ASK|READONLY|UNBLOCKED|CLUSTERDOWN)\b/.test(message);
+  const moved = /^(MOVED|ASK)\b/.test(message) || REFUSED_ELSEWHERE.test(message);
   if (moved) commands.refreshSlotsCache();
   return moved;
 }

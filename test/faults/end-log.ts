@@ -25,7 +25,8 @@ export class EndLog {
   #reading: Promise<void> = Promise.resolve();
   #running: Promise<void> | null = null;
 
-  constructor(store: Store) {
+  /** @param keeps whether it has the queue keep more events than BullMQ does by default; default true */
+  constructor(store: Store, private readonly keeps = true) {
     this.#store = store;
   }
 
@@ -56,7 +57,7 @@ export class EndLog {
     const { redis, keys } = this.#store;
     const key = `${keys.jobs(loadTask.queue)}events`;
     // BullMQ keeps 10,000 events, fewer than a burst of the load makes; each new process sets that anew.
-    await redis.hset(`${keys.jobs(loadTask.queue)}meta`, 'opts.maxLenEvents', KEPT).catch(() => 0);
+    if (this.keeps) await redis.hset(`${keys.jobs(loadTask.queue)}meta`, 'opts.maxLenEvents', KEPT).catch(() => 0);
     for (;;) {
       const [entries, [oldest]] = await Promise.all([redis.xrange(key, `(${this.#last}`, '+', 'COUNT', READ_AT_ONCE), redis.xrange(key, '-', '+', 'COUNT', 1)]);
       if (oldest && this.#last !== '0-0' && isAfter(oldest[0], this.#last)) this.gap = true;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { createProducer } from '../../producer/index.js';
 import { startCommand } from '../support/command.js';
 import { FaultProxy } from '../support/fault-proxy.js';
 import type { NodeProcess } from '../support/processes.js';
@@ -61,7 +62,7 @@ interface Started {
 }
 
 async function start(what: 'worker' | 'dashboard', ready: RegExp, then: (started: Started) => Promise<void>): Promise<void> {
-  const fleet = await TestFleet.start(REDIS);
+  const fleet = await TestFleet.onOneServer(REDIS);
   const proxy = await FaultProxy.start(fleet.redis.port);
   const env = { REDIS_URL: proxy.url, REDIS_KEY_PREFIX: 'down', TASK_MODULES: TASK_MODULE, API_PORT: '0', SHUTDOWN_TIMEOUT_MS: String(SHUTDOWN_TIMEOUT_MS), STOP_GRACE_MS: '5000' };
   const child = startCommand([what], { env });
@@ -129,5 +130,29 @@ describe('A dashboard process ends in time upon SIGTERM', { concurrency: 3 }, ()
         await begin(fleet, proxy);
         await endsInTime(dashboard);
       }));
+  }
+});
+
+describe('A producer closes in time', { concurrency: 3 }, () => {
+  for (const { what, begin } of FAULTS) {
+    it(`when Redis ${what}, also with somebody who waits for a result`, async () => {
+      const fleet = await TestFleet.onOneServer(REDIS);
+      const proxy = await FaultProxy.start(fleet.redis.port);
+      const producer = createProducer({ redisUrl: proxy.url, keyPrefix: 'down', logLevel: 'silent' });
+      try {
+        const { id } = await producer.enqueue(scenarioTask, {});
+        const waited = producer.result(id).catch((error: unknown) => error);
+        await producer.list();
+        await begin(fleet, proxy);
+        const closingAt = performance.now();
+        await producer.close();
+        const ms = Math.round(performance.now() - closingAt);
+        if (process.env['SHUTDOWN_FIGURES']) console.error(`FIGURE producer ${ms} ms`);
+        assert.ok(ms < 3_000, `closed after ${ms} ms`);
+        assert.ok((await waited) instanceof Error);
+      } finally {
+        await tearDown(fleet, proxy);
+      }
+    });
   }
 });

@@ -50,7 +50,7 @@ export class FaultLanes {
     for (const fault of planned) {
       await delay(Math.max(0, fault.atMs - this.#elapsed()), undefined, { signal: this.#end }).catch(() => undefined);
       if (this.#end.aborted) return;
-      const struck: Struck = { kind: fault.kind, about: describe(fault), atMs: this.#elapsed(), untilMs: null };
+      const struck: Struck = { kind: fault.kind, about: wordsOf(fault), atMs: this.#elapsed(), untilMs: null };
       this.struck.push(struck);
       await strike(fault, this.#targets);
       struck.untilMs = this.#elapsed();
@@ -84,7 +84,7 @@ async function strike(fault: Fault, { deployment, workers }: FaultTargets): Prom
 }
 
 /** What it hits and how, in a few words. */
-export function describe(fault: Fault): string {
+function wordsOf(fault: Fault): string {
   switch (fault.kind) {
     case 'worker-kill':
       return `worker ${fault.worker + 1} SIGKILL, another after ${fault.awayMs} ms`;

@@ -21,8 +21,8 @@ const STYLE = `
   @media (prefers-color-scheme: dark) { svg { --ground: #0d1117; --ink: #e6edf3; --faint: #9198a1; --grid: #30363d; --c0: #58a6ff; --c1: #f0883e; --c2: #3fb950; --c3: #bc8cff; --bad: #ff7b72 } }
   text { font: 12px system-ui, sans-serif; fill: var(--ink) }
   .title { font-size: 15px; font-weight: 600 } .panel { font-weight: 600 } .small, .tick { fill: var(--faint); font-size: 11px }
-  .grid { stroke: var(--grid); stroke-width: 1 } .line { fill: none; stroke-width: 1.5; stroke-linejoin: round }
-  .fault { stroke: var(--faint); stroke-opacity: .28; stroke-width: 1 } .mark { fill: var(--bad) }
+  .grid { stroke: var(--grid); stroke-width: 1 } .line { fill: none; stroke-width: 1.5; stroke-linejoin: round; stroke-linecap: round }
+  .fault { stroke: var(--faint); stroke-opacity: .22; stroke-width: 1 } .mark { fill: var(--bad) }
   .c0 { stroke: var(--c0) } .c1 { stroke: var(--c1) } .c2 { stroke: var(--c2) } .c3 { stroke: var(--c3) }`;
 
 /** All that was sampled over time, one panel for each unit below the other, and when which fault was. An SVG document. */
@@ -34,7 +34,7 @@ export function plotOf(result: Plotted): string {
   const height = lanesTop + kinds.length * LANE_HEIGHT + FOOT;
   const x = (ms: number): number => LEFT + (PLOT_WIDTH * Math.min(ms, lastedMs)) / lastedMs;
   const title = `Soak: ${trimmed(lastedMs / MINUTE_MS)} min on ${options.topology}, seed ${options.seed}`;
-  const about = `${count(enqueued)} tasks, ${count(audit.stopsAcknowledged)} stops, ${faults.length} faults; ${problems.length > 0 ? `${problems.length} problems` : `audit clean${growths.length > 0 ? ', nothing grew' : ''}`}`;
+  const about = `${count(enqueued)} tasks, ${count(audit.stopsAcknowledged)} stops, ${faults.length} faults; ${problems.length > 0 ? `not clean (${problems.length})` : `audit clean${growths.length > 0 ? ', nothing grew' : ''}`}`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="${escaped(title)}">`,
     `<style>${STYLE}\n</style>`,
@@ -92,7 +92,9 @@ function timeParts(lastedMs: number, y: number, x: Scale): string[] {
 }
 
 function pathOf(run: Line['runs'][number], x: Scale, y: Scale): string {
-  return run.map(({ atMs, value }, index) => `${index === 0 ? 'M' : 'L'}${at(x(atMs))} ${at(y(value))}`).join('');
+  const path = run.map(({ atMs, value }, index) => `${index === 0 ? 'M' : 'L'}${at(x(atMs))} ${at(y(value))}`).join('');
+  // A single point shows as a dot, by the round ends of its line.
+  return run.length === 1 ? `${path}h0` : path;
 }
 
 /** 1, 2 or 5 times a power of ten, at least as much. */

@@ -19,6 +19,7 @@ import type { ClientCounts } from './client.js';
 import type { ClientOrder } from './client-process.js';
 import { KEY_PREFIX, type SoakDeployment, deploy } from './deployment.js';
 import { FaultLanes, type Struck } from './faults.js';
+import { isOfFrozen } from './frozen.js';
 import { readJournal } from './journal.js';
 import type { SoakOptions } from './options.js';
 import { planOf } from './plan.js';
@@ -88,7 +89,8 @@ export class Soak {
     const folder = await mkdtemp(join(tmpdir(), 'taskfleet-soak-'));
     const settings = resolveSettings({ ...deployment.config, keyPrefix: KEY_PREFIX, logLevel: 'silent' }) as ConnectedSettings;
     const store = openStore({ settings, policy: 'wait', loggers: createLoggerFactory({ settings }), name: 'audit' });
-    const ends = new EndLog(store);
+    // Events that are kept for the audit would make Redis grow, and this load has no bursts.
+    const ends = new EndLog(store, false);
     const logFolder = await mkdtemp(join(folder, 'handlers-'));
     const workers = new SoakWorkers({ count: WORKERS, slots: SLOTS, env: deployment.env, logFolder });
     return new Soak(options, say, folder, deployment, store, ends, new Archive(store, ends), workers);
@@ -137,18 +139,20 @@ export class Soak {
     await this.archive.close();
     await this.archive.read();
     const { counts, problems } = await audit({ store: this.archive.store(), history, log, ends: this.ends });
-    const unannounced = [...this.archive.ids].filter((id) => !history.enqueued.has(id) && !UNSURE.has(rejected.get(id) ?? ''));
+    const frozen = problems.filter((problem) => isOfFrozen(problem, { history, log }, this.workers.freezes, LOCK_MS));
+    const extra = [...this.archive.ids].filter((id) => !history.enqueued.has(id));
     const sampler = this.#sampler as Sampler;
     const rest = await sampler.redis();
     const keys = await sampler.kindsOfKeys();
     await this.workers.stop();
     const verdict = verdictOf(sampler.samples, { rest, topology: this.options.topology });
     return {
-      ...{ options: this.options, lastedMs: Math.round(this.#lastedMs), audit: counts, enqueued: history.enqueued.size, workers: this.workers.started },
+      ...{ options: this.options, lastedMs: Math.round(this.#lastedMs), audit: { ...counts, madeThoughRejected: extra.length, zombies: counts.zombies + frozen.length }, enqueued: history.enqueued.size, workers: this.workers.started },
       ...{ faults: this.#lanes?.struck ?? [], samples: sampler.samples, rest, keys, growths: verdict.growths, untold: verdict.untold },
       problems: [
-        ...problems.map(({ kind, id, what }) => `${kind}: ${id} ${what}`),
-        ...unannounced.map((id) => `made though refused: ${id} was never acknowledged, and ended`),
+        ...problems.filter((problem) => !frozen.includes(problem)).map(({ kind, id, what }) => `${kind}: ${id} ${what}`),
+        ...extra.filter((id) => !UNSURE.has(rejected.get(id) ?? '')).map((id) => `made though refused: ${id} was never acknowledged, and ended`),
+        ...extra.filter((id) => this.ends.ends.get(id)?.length !== 1).map((id) => `two outcomes: ${id} was never acknowledged, and ended more than once`),
         ...verdict.problems,
         ...this.workers.problems,
         ...this.#problems,

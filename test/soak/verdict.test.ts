@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { TOPOLOGIES, type Topology } from './options.js';
 import { MIB, type SampleRun, sampleRun } from './sample-run.js';
 import { verdictOf } from './verdict.js';
 
@@ -33,10 +34,12 @@ describe('The verdict of a soak', () => {
     });
   }
 
-  it('leaves room for what the servers of a failover connect among themselves', () => {
-    const run = sampleRun({ clients: (minute) => (minute < 10 ? 50 : 52) });
-    assert.deepEqual(verdictOf(run, { rest: null, topology: 'sentinel' }).problems, []);
-    assert.equal(verdictOf(run, { rest: null, topology }).problems.length, 1);
+  it('leaves room for connections that come and go with the masters of a failover, or of slots', () => {
+    const problems = (run: SampleRun, of: Topology): number => verdictOf(sampleRun(run), { rest: null, topology: of }).problems.length;
+    const [clients, connections] = [(minute: number) => (minute < 10 ? 50 : 52), (minute: number) => (minute < 10 ? 7 : 8)];
+    assert.deepEqual(TOPOLOGIES.map((of) => problems({ clients }, of)), [1, 0, 0]);
+    assert.deepEqual(TOPOLOGIES.map((of) => problems({ connections }, of)), [1, 1, 0]);
+    assert.equal(problems({ connections: (minute) => 7 + minute }, 'cluster'), 1);
   });
 
   it('counts connections and live tasks at rest only', () => {

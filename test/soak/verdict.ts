@@ -16,9 +16,14 @@ const RSS: GrowthLimit = { share: 0.2, least: 30 * MIB };
 /** Kept tasks come and go with the load, and the buffers of the append-only file with the faults. */
 const REDIS_MEMORY: GrowthLimit = { share: 0.2, least: 5 * MIB };
 /** A process has a fixed number of connections: at rest one more is a leak, and one less somebody who listens no more. */
-const CONNECTIONS: GrowthLimit = { share: 0, least: 0, exact: true };
-/** Replicas and sentinels connect, too, and otherwise after each failover; what the fleet has is exact for each process. */
-const CONNECTIONS_OF_MANY: GrowthLimit = { share: 0.1, least: 3 };
+const FIXED: GrowthLimit = { share: 0, least: 0, exact: true };
+/** A client of a cluster connects to a node when it first needs it: which ones that are goes with where the slots are. */
+const TO_NODES: GrowthLimit = { share: 0.25, least: 4 };
+const CONNECTIONS: Readonly<Record<'process' | 'redis', Readonly<Record<Topology, GrowthLimit>>>> = {
+  process: { standalone: FIXED, sentinel: FIXED, cluster: TO_NODES },
+  // Replicas and sentinels connect, too, and otherwise after each failover.
+  redis: { standalone: FIXED, sentinel: { share: 0.1, least: 3 }, cluster: TO_NODES },
+};
 /** A key for each task that is kept, which are as many as ended in half a minute; and one for each minute and process. */
 const KEYS: GrowthLimit = { share: 0.1, least: 100 };
 /** As many tasks are live as the load holds and as run or wait now: more would be a backlog, or entries that nobody removes. */
@@ -43,10 +48,10 @@ export function verdictOf(samples: readonly Sample[], { rest, topology }: Verdic
   const checks: [series: Series, limit: GrowthLimit, unit: 'B' | ''][] = [
     ...longLived(samples).flatMap(({ name, pid }): [Series, GrowthLimit, 'B' | ''][] => [
       [ofProcess(`memory of ${name}`, samples, pid, ({ rss }) => rss), RSS, 'B'],
-      [ofProcess(`connections of ${name}`, calm, pid, ({ connections }) => connections), CONNECTIONS, ''],
+      [ofProcess(`connections of ${name}`, calm, pid, ({ connections }) => connections), CONNECTIONS.process[topology], ''],
     ]),
     [ofRedis('memory of Redis', samples, ({ memory }) => memory), REDIS_MEMORY, 'B'],
-    [ofRedis('connections of Redis', calm, ({ clients }) => clients), topology === 'standalone' ? CONNECTIONS : CONNECTIONS_OF_MANY, ''],
+    [ofRedis('connections of Redis', calm, ({ clients }) => clients), CONNECTIONS.redis[topology], ''],
     [ofRedis('keys of Redis', samples, ({ keys }) => keys), KEYS, ''],
     [ofRedis('live tasks', calm, ({ live }) => live), LIVE, ''],
   ];

@@ -4,6 +4,7 @@ import { LOAD_MODULE } from '../faults/load-task.js';
 import { COMMAND } from '../support/command.js';
 import { type NodeProcess, spawnNode } from '../support/processes.js';
 import { KEY_PREFIX } from './deployment.js';
+import type { Freeze } from './frozen.js';
 import { SHUTDOWN_TIMEOUT_MS, WORKER_SETTINGS } from './soak-task.js';
 
 export interface SoakWorkersOptions {
@@ -24,6 +25,7 @@ const MOST_SHUTDOWN_MS = SHUTDOWN_TIMEOUT_MS + 2_000 + 3_000;
 export class SoakWorkers {
   /** What they did that nobody asked for. */
   readonly problems: string[] = [];
+  readonly freezes: Freeze[] = [];
   readonly #options: SoakWorkersOptions;
   readonly #places: (NodeProcess | null)[];
   readonly #started: NodeProcess[] = [];
@@ -59,14 +61,17 @@ export class SoakWorkers {
     const worker = this.#places[place];
     if (worker) await this.#end(place, worker, signal);
     await delay(awayMs);
-    await this.#startAt(place);
+    await this.#startAt(place).catch((error: unknown) => void this.problems.push(`worker ${place + 1} does not start: ${String(error).split('\n')[0]}`));
   }
 
   async freeze(place: number, forMs: number): Promise<void> {
     const worker = this.#places[place];
-    worker?.kill('SIGSTOP');
+    if (!worker) return;
+    worker.kill('SIGSTOP');
+    const from = now();
     await delay(forMs);
-    worker?.kill('SIGCONT');
+    worker.kill('SIGCONT');
+    this.freezes.push({ pid: worker.pid, from, to: now() });
   }
 
   /** SIGTERM to all, whatever they do. */

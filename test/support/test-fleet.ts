@@ -28,6 +28,11 @@ export class TestFleet {
     return new TestFleet(await (process.env['TEST_TOPOLOGY'] === 'cluster' ? ClusterRedis.start(options) : startTestRedis(options)));
   }
 
+  /** On one redis-server in any case: for what is about that one server. */
+  static async onOneServer(options?: TestRedisOptions): Promise<TestFleet> {
+    return new TestFleet(await startTestRedis(options));
+  }
+
   /** Of whatever reaches this Redis. */
   get settings(): { readonly redisUrl: string; readonly cluster: boolean } {
     return { redisUrl: this.redis.url, cluster: this.redis.topology === 'cluster' };

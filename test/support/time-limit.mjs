@@ -19,8 +19,13 @@ if (isMainThread && process.argv[1]?.endsWith('.test.js')) {
   const { setTimeout, clearTimeout } = globalThis;
   const timers = new WeakMap();
   let idle;
+  let first = true;
 
   beforeEach((context) => {
+    // Not before the first test, so that it comes after what node:test itself does at the end. Without it, Node 20 may wait
+    // for ever, and busily, in its own clean-up, for a socket that was reset (RST) while something was on its way.
+    if (first) process.on('exit', (code) => process.reallyExit(code));
+    first = false;
     clearTimeout(idle);
     const timer = setTimeout(() => {
       console.error(`The test "${context.name}" did not end within ${LIMIT_MS / 1_000} s.`);

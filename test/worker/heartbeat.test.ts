@@ -5,6 +5,7 @@ import { createLoggerFactory } from '../../shared/logger.js';
 import { resolveSettings } from '../../shared/settings.js';
 import type { Store } from '../../shared/store.js';
 import { Heartbeat, type WorkerStatus } from '../../worker/heartbeat.js';
+import { eventOf } from '../support/event.js';
 import { ScriptedTask } from '../support/scripted-task.js';
 import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
@@ -73,6 +74,30 @@ describe('A heartbeat', () => {
     await heartbeat.stop();
     await heartbeat.beat();
     assert.deepEqual([await store.redis.zcard(store.keys.workers), await store.redis.exists(store.keys.worker('w1'))], [0, 0]);
+  });
+
+  it('has one beat on its way and one to come while Redis refuses them, however often it connects, and says then what is so', async () => {
+    const own = await TestFleet.onOneServer();
+    try {
+      const ownStore = own.store();
+      await ownStore.redis.ping();
+      let zombies = 0;
+      const heartbeat = new Heartbeat({ workerId: 'w1', store: ownStore, intervalMs: 60_000, status: () => ({ ...STATUS, zombies: (zombies += 1) }), logger });
+      await heartbeat.start();
+      await heartbeat.beat();
+      await own.client.replicaof('127.0.0.1', 1);
+      const said = zombies;
+      const beat = heartbeat.beat();
+      // Each of its replies has it connect anew, and each connection wants a beat.
+      for (let times = 0; times < 5; times += 1) await eventOf(ownStore.redis, 'ready');
+      assert.equal(zombies, said + 1);
+      await own.client.replicaof('NO', 'ONE');
+      await beat;
+      await until(() => own.client.hget(ownStore.keys.worker('w1'), 'zombies'), (last) => last === String(said + 2));
+      await heartbeat.stop();
+    } finally {
+      await own.stop();
+    }
   });
 
   it('tells of the tasks that a worker runs, and of its shutting down', async () => {

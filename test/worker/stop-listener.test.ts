@@ -36,8 +36,10 @@ describe('The stop listener', () => {
   const publish = (message: string | Buffer) => fleet.client.publish(channel(), message);
 
   async function runOne(options: Parameters<Producer['enqueue']>[2] = {}) {
+    // Before the task is added: it may be called before its producer hears that it was.
+    const called = task.call(task.calls.length);
     const { id } = await producer.enqueue(task.definition, {}, options);
-    const call = await task.call(task.calls.length);
+    const call = await called;
     void call.aborted.then((cause) => call.throws(cause));
     return { id, call };
   }

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { z } from 'zod';
+import { defineTask } from '../../shared/task/definition.js';
+import { defineHandler } from '../../shared/task/handler.js';
+import { KEEP } from '../support/keep.js';
+import { TestFleet } from '../support/test-fleet.js';
+import { createWorker } from '../../worker/index.js';
+
+const task = defineTask({ name: 'late.task', input: z.object({}), output: z.string(), retention: KEEP });
+
+describe('A worker that starts while Redis is away', () => {
+  let fleet: TestFleet;
+  before(async () => {
+    fleet = await TestFleet.start();
+  });
+  after(() => fleet.stop());
+
+  it('is ready, and takes tasks, once Redis is there', async () => {
+    const keyPrefix = fleet.newPrefix();
+    await fleet.redis.kill();
+    const worker = await createWorker({ ...fleet.settings, keyPrefix, logLevel: 'silent', shutdownTimeoutMs: 0, handlers: [defineHandler(task, () => 'done')] });
+    try {
+      await worker.start();
+      // Its first attempts to connect fail long before a server has started.
+      const ready = worker.ready();
+      await fleet.redis.restart();
+      await ready;
+      const producer = fleet.producer({ keyPrefix });
+      const { id } = await producer.enqueue(task, {});
+      assert.equal(await producer.result(id), 'done');
+    } finally {
+      await worker.stop();
+    }
+  });
+});
