@@ -2,6 +2,7 @@ import type { Job, JobJson, Worker } from 'bullmq';
 import { messageOf } from '../shared/errors.js';
 import { jsonProblem } from '../shared/json-problem.js';
 import type { Logger } from '../shared/logger.js';
+import { adviceFor } from '../shared/redis/connection-advice.js';
 import { isConnectionError } from '../shared/redis/connection-errors.js';
 import { isRefusal } from '../shared/redis/refusals.js';
 import type { ConnectedSettings, Store } from '../shared/store.js';
@@ -71,8 +72,9 @@ export class QueueWorker extends FetchingWorker {
     this.on('failed', (job) => job && this.#failed(job as FleetJob));
     this.on('lockRenewalFailed', (ids) => ids.forEach((id) => runs.get(queue, id)?.abort(new LockLost())));
     this.on('stalled', (id) => logger.warn({ id, queue }, 'Task stalled: its worker is gone or hangs; it will run again'));
-    // A lost connection is logged where it is made, and a refusal when it begins; everything else should be seen.
-    this.on('error', (error) => logger[isConnectionError(error) || isRefusal(error) ? 'debug' : 'warn']({ queue, error: error.message }, 'Queue worker error'));
+    // A lost connection, and one that cannot be used, is logged where it is made, a refusal when it begins; everything else should be seen.
+    const isKnown = (error: unknown): boolean => isConnectionError(error) || isRefusal(error) || adviceFor(store.redis, messageOf(error)) !== null;
+    this.on('error', (error) => logger[isKnown(error) ? 'debug' : 'warn']({ queue, error: error.message }, 'Queue worker error'));
   }
 
   protected override createJob(data: JobJson, id: string): Job {

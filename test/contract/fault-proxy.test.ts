@@ -199,10 +199,8 @@ describe('FaultProxy', () => {
   it('loses the reply to one request, which has run; those before it are answered', async () => {
     const [client, other] = [await open({ maxRetriesPerRequest: 0 }), await open()];
     const lost = proxy.loseReply(`lose-${key}`);
-    const error = eventOf(client, 'error');
     const answers = await Promise.allSettled([client.incr(key), client.eval(`return redis.call("INCR", KEYS[1]) -- lose-${key}`, 1, key), client.ping()]);
     await lost;
-    assert.equal(((await error)[0] as NodeJS.ErrnoException).code, 'ECONNRESET');
     assert.deepEqual(answers.map(({ status }) => status), ['fulfilled', 'rejected', 'rejected']);
     assert.equal(await other.get(key), '2');
     assert.equal(await client.eval(`return redis.call("INCR", KEYS[1]) -- lose-${key}`, 1, key), 3, 'one reply only');
