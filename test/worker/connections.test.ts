@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Redis } from 'ioredis';
 import { createKeys } from '../../shared/keys.js';
+import { MAINTENANCE_QUEUE } from '../../shared/task/builtin/index.js';
 import { handlerBegins, scenarioTask, startWorker } from '../support/scenario.js';
 import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
@@ -32,7 +33,8 @@ describe('The connections of a worker', () => {
       const worker = await startWorker(fleet.redis, keyPrefix, { WORKER_CONCURRENCY: String(concurrency), HEARTBEAT_INTERVAL_MS: '100' });
       t.after(() => worker.stop());
       await Promise.all(ids.map((id) => handlerBegins([worker], id)));
-      const queues = await fleet.client.smembers(createKeys(keyPrefix).queues);
+      // That of maintenance is listed with its first schedule, a little later.
+      const queues = await until(() => fleet.client.smembers(createKeys(keyPrefix).queues), (known) => known.includes(MAINTENANCE_QUEUE));
       const names = await until(() => namesOf(fleet.client), (found) => found.length >= 2 + queues.length);
       const [id = ''] = await fleet.client.zrange(createKeys(keyPrefix).workers, '0', '-1');
       // BullMQ names those that wait for tasks, and finds its workers by these names.
