@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
+import type { Step } from '../../shared/step-hook.js';
 import { LockLost } from '../../shared/stop/cause.js';
 import { Run } from '../../worker/run.js';
 import { ScriptedTask } from '../support/scripted-task.js';
@@ -60,6 +61,29 @@ describe('A run whose lock has run out by its own clock', () => {
     call.throws(new Error('of the loser'));
     await assertRunsAgain(id);
     assert.equal(await producer.get('nobody'), null);
+    await worker.stop();
+  });
+
+  it('does not begin, as in a process that was frozen right after it fetched the task', async () => {
+    prefix = fleet.newPrefix();
+    producer = fleet.producer({ keyPrefix: prefix });
+    task = new ScriptedTask('lock.task');
+    let frozen = false;
+    const onStep = (step: Step): Promise<void> => {
+      if (step === 'worker:tracked' && !frozen) {
+        frozen = true;
+        blockFor(1_050);
+      }
+      return Promise.resolve();
+    };
+    const worker = await fleet.worker(prefix, [task.handler], { ...SHORT_LOCKS, onStep });
+    const { id } = await producer.enqueue(task.definition, {});
+    // The only one: it has come back, for nobody had it.
+    (await task.call()).returns('of the second');
+    assert.equal(await producer.result(id, { timeoutMs: 10_000 }), 'of the second');
+    assert.ok(frozen);
+    assert.equal(task.calls.length, 1);
+    assert.equal((await producer.get(id))?.state, 'completed');
     await worker.stop();
   });
 
