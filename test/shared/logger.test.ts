@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FleetError } from '../../shared/errors.js';
 import { createLoggerFactory } from '../../shared/logger.js';
+import { RepeatedLines } from '../../shared/repeated-lines.js';
 import { type SettingsInput, resolveSettings } from '../../shared/settings.js';
 import { builtUrl } from '../support/built.js';
 import { spawnNode } from '../support/processes.js';
@@ -67,4 +68,31 @@ test('lines go to standard error, and standard output stays for data', async () 
   assert.equal(child.stderr.lines.length, 2);
   assert.match(child.stderr.lines[0] ?? '', /"msg":"hello false"/);
   assert.match(child.stderr.lines[1] ?? '', /INFO.*hello true/);
+});
+
+test('a repeated line is written once for each key and interval, and the next one has the count', () => {
+  const { loggers, lines } = loggersInto({ logLevel: 'debug' });
+  let now = 0;
+  const repeated = new RepeatedLines(loggers('worker'), { intervalMs: 1_000, now: () => now });
+  const tell = (key: string): boolean => repeated.warn(key, { key }, 'It failed');
+  assert.deepEqual([tell('a'), tell('a'), tell('b'), tell('a')], [true, false, true, false]);
+  now = 999;
+  assert.equal(tell('a'), false);
+  now = 1_000;
+  assert.deepEqual([tell('a'), tell('b'), tell('a')], [true, true, false]);
+  assert.deepEqual(lines().map(({ key, repeated: count }) => [key, count]), [['a', undefined], ['b', undefined], ['a', 3], ['b', undefined]]);
+  assert.equal(repeated.forget('a'), 1);
+  assert.equal(tell('a'), true, 'what was over and comes again is told at once');
+});
+
+test('lines whose keys never repeat are bounded too: those beyond the room are counted together', () => {
+  const { loggers, lines } = loggersInto({ logLevel: 'debug' });
+  let now = 0;
+  const repeated = new RepeatedLines(loggers('worker'), { intervalMs: 1_000, maxKeys: 3, now: () => now });
+  for (let index = 0; index < 100_000; index += 1) repeated.warn(`record ${index}`, { index }, 'It failed');
+  assert.deepEqual(lines().map(({ index }) => index), [0, 1, 2, 3]);
+  now = 1_000;
+  repeated.warn('new', {}, 'It failed');
+  repeated.warn('newer', {}, 'It failed');
+  assert.equal(lines().length, 6, 'keys that are silent for an interval make room');
 });
