@@ -14,6 +14,7 @@ import { EarlyStops } from './stop/early-stops.js';
 import { Stopper } from './stop/stopper.js';
 import { Queues } from './task/queues.js';
 import { TaskReader } from './task/task-reader.js';
+import { Unreadable } from './unreadable.js';
 
 export type { ConnectedSettings };
 
@@ -31,6 +32,8 @@ export interface Store {
   /** Counts for the metrics of the fleet. */
   readonly tally: Tally;
   readonly counters: Counters;
+  /** Reports records that cannot be read. */
+  readonly unreadable: Unreadable;
   /** Hands over what was counted, and closes the queues and the connection. Waits a second at most for a Redis that does not answer. */
   close(): Promise<void>;
 }
@@ -61,6 +64,7 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
   const schedulers = new Schedulers(redis, queues, keys);
   const counters = new Counters(redis, keys);
   const tally = new Tally(counters);
+  const unreadable = new Unreadable({ logger, tally, prefix: keys.prefix });
   const stopper = new Stopper({ earlyStops, schedulers, tally, redis, queues, registry, reader, keys, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
   const end = async (): Promise<void> => {
     await counters.close();
@@ -71,5 +75,5 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
     await atMost(CLOSE_MS, end());
     hangUp(redis);
   };
-  return { redis, keys, queues, registry, reader, stopper, earlyStops, schedulers, turns: new Turns(redis, keys), tally, counters, close };
+  return { redis, keys, queues, registry, reader, stopper, earlyStops, schedulers, turns: new Turns(redis, keys), tally, counters, unreadable, close };
 }

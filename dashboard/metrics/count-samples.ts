@@ -3,6 +3,7 @@ import { type Counted, INF, SUM, parseField } from '../../shared/metrics/fields.
 import { REPAIRS } from '../../shared/metrics/tally.js';
 import { STOP_WAYS } from '../../shared/stop/record.js';
 import type { Store } from '../../shared/store.js';
+import { UNREADABLE_KINDS } from '../../shared/unreadable-kinds.js';
 import type { MetricName } from './catalogue.js';
 import { type Sample, sample } from './exposition.js';
 
@@ -13,6 +14,7 @@ const COUNTERS = {
   finished: ['taskfleet_tasks_finished_total', 'queue', 'name', 'outcome'],
   stops: ['taskfleet_stops_total', 'outcome', 'via'],
   repairs: ['taskfleet_reconciler_repairs_total', 'kind'],
+  unreadable: ['taskfleet_unreadable_records_total', 'kind'],
 } as const satisfies Partial<Record<Counted, readonly [MetricName, ...string[]]>>;
 
 const HISTOGRAMS = {
@@ -56,6 +58,7 @@ function startAtZero(fields: readonly string[]): Map<string, Sample> {
   const zeros = new Map<string, Sample>();
   const add = (counted: keyof typeof COUNTERS, ...labels: string[]): void => void zeros.set([counted, ...labels].join('|'), counterSample(counted, labels, 0));
   for (const kind of REPAIRS) add('repairs', kind);
+  for (const kind of UNREADABLE_KINDS) add('unreadable', kind);
   for (const via of STOP_WAYS) add('stops', 'cancelled', via);
   for (const outcome of ['finished', 'not_found']) add('stops', outcome, '');
   for (const field of fields) {

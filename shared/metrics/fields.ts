@@ -4,11 +4,11 @@
  * - `enqueued|<queue>|<name>`, `retried|<queue>|<name>`, `finished|<queue>|<name>|<outcome>`
  * - `wait|<queue>|<bucket>`, `run|<queue>|<name>|<bucket>`, `stop|<phase>|<bucket>`: the bucket by its upper bound in ms or
  *   `inf`, each value in one bucket; in the place of the bucket `sum`: all values, in whole ms
- * - `stops|<outcome>|<via>`, `repairs|<kind>`
+ * - `stops|<outcome>|<via>`, `repairs|<kind>`, `unreadable|<kind>`
  *
  * And of `p:metrics:minutes:<minute>`: `completed`, `failed`, `cancelled`, and `stop|<narrow bucket>`.
  */
-const COUNTED = ['enqueued', 'retried', 'finished', 'wait', 'run', 'stop', 'stops', 'repairs'] as const;
+const COUNTED = ['enqueued', 'retried', 'finished', 'wait', 'run', 'stop', 'stops', 'repairs', 'unreadable'] as const;
 export type Counted = (typeof COUNTED)[number];
 
 const SEPARATOR = '|';

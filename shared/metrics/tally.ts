@@ -3,6 +3,7 @@ import { STOP_WAYS, type StopWay } from '../stop/record.js';
 import { MAINTENANCE_QUEUE } from '../task/builtin/maintenance-queue.js';
 import { baseQueue } from '../task/shards.js';
 import type { TerminalState } from '../task/state.js';
+import { UNREADABLE_KINDS, type UnreadableKind } from '../unreadable-kinds.js';
 import { narrowBucketOf } from './buckets.js';
 import { type Count, type Counters, createCount } from './counters.js';
 import { UNKNOWN, fieldOf } from './fields.js';
@@ -52,6 +53,7 @@ export class Tally {
   readonly #delivered: Histogram;
   readonly #settled: Histogram;
   readonly #repairs: ReadonlyMap<string, Count>;
+  readonly #unreadable: ReadonlyMap<UnreadableKind, Count>;
   readonly #others: TaskCounts;
   #names = 0;
 
@@ -63,6 +65,7 @@ export class Tally {
     this.#delivered = new Histogram(counters, 'stop', 'delivered');
     this.#settled = new Histogram(counters, 'stop', 'settled');
     this.#repairs = new Map(REPAIRS.map((kind) => [kind, createCount(fieldOf('repairs', kind))]));
+    this.#unreadable = new Map(UNREADABLE_KINDS.map((kind) => [kind, createCount(fieldOf('unreadable', kind))]));
     this.#others = this.#countsOf(UNKNOWN, UNKNOWN);
   }
 
@@ -107,6 +110,11 @@ export class Tally {
 
   repaired(repairs: Repairs): void {
     for (const kind of REPAIRS) this.#counters.increase(this.#repairs.get(kind) as Count, repairs[kind]);
+  }
+
+  /** A record in Redis could not be read. */
+  unreadable(kind: UnreadableKind): void {
+    this.#counters.increase(this.#unreadable.get(kind) as Count);
   }
 
   #of({ queue, name }: CountedTask): TaskCounts {
