@@ -32,7 +32,7 @@ const MAX_CHARACTERS = 200;
 
 /**
  * Reports records that cannot be read: one warning and one count for each record and hour of this process. Memory is bounded,
- * whatever strangers write: what comes beyond 2,000 records shares one line an hour, which has their number.
+ * whatever strangers write: what comes beyond 2,000 records shares one line an hour.
  */
 export class Unreadable {
   readonly #lines: RepeatedLines;

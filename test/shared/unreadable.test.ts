@@ -26,14 +26,14 @@ test('a record that cannot be read is logged and counted once an hour', () => {
   assert.equal(log.lines.length, 3);
 });
 
-test('what comes beyond the remembered records shares one line an hour, with their number', () => {
+test('what comes beyond the remembered records shares one line an hour', () => {
   const { unreadable, log, kinds, pass } = createReporter();
   for (let i = 0; i < 5_000; i += 1) unreadable.report({ key: 'p:tasks', id: `one-${i}`, problem: 'bad' });
   assert.ok(log.lines.length <= 2_001, `${log.lines.length} lines`);
   assert.equal(kinds.length, log.lines.length);
   pass(HOUR_MS);
-  for (let i = 0; i < 5_000; i += 1) unreadable.report({ key: 'p:tasks', id: `two-${i}`, problem: 'bad' });
-  assert.ok(log.lines.some(({ repeated }) => Number(repeated) >= 2_998));
+  unreadable.report({ key: 'p:tasks', id: 'one-0', problem: 'bad' });
+  assert.equal(log.lines.at(-1)?.['id'], 'one-0');
 });
 
 test('names and problems of any length are cut', () => {
