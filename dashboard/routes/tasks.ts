@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type ErrorRequestHandler, type RequestHandler, type Response, Router } from 'express';
 import type { ListOptions, Producer, StopReceipt, TaskPage } from '../../producer/index.js';
-import { type ErrorCode, FleetError } from '../../shared/errors.js';
+import { type ErrorCode, FleetError, isFleetError } from '../../shared/errors.js';
 import { checkItem, checkKnownId } from '../../shared/keys.js';
 import { checkMayStop } from '../api/access.js';
 import { audited } from '../api/audited.js';
@@ -15,12 +15,13 @@ import { sendJson } from '../send-json.js';
 const PAGE = 1_000;
 /**
  * The four routes of open-webui, with its paths and bodies (`backend/open_webui/main.py`, `tasks.py`). To a caller, tasks of
- * items that it may not see do not exist.
+ * items that it may not see do not exist. docs/open-webui.md compares each answer with open-webui's.
  * - `GET /api/tasks` → `{"tasks":[ids]}`: all live tasks, those of other programs last.
  * - `POST /api/tasks/stop/{task_id}` → `{"status":true,"message":…}` once the stop is recorded, or if the task has ended;
  *   404 `{"detail":…}` if there is no such task, as FastAPI has it.
- * - `GET /api/tasks/chat/{item}` → `{"task_ids":[ids]}`: the item's live tasks.
- * - `POST /api/tasks/chat/{item}/stop` → `{"status":true,"message":…}`, also if there were none.
+ * - `GET /api/tasks/chat/{item}` → `{"task_ids":[ids]}`: the item's live tasks; none for an item that the caller may not see.
+ * - `POST /api/tasks/chat/{item}/stop` → `{"status":true,"message":…}`, also if there were none; 404 `{"detail":…}` for an item
+ *   that the caller may not see.
  *
  * An item may contain slashes, encoded or not. Stopping again is safe.
  */
@@ -30,6 +31,7 @@ export function taskRoutes(producer: Producer): Router {
   router.post('/api/tasks/stop/:task_id', requireRole('submitter'), stopTask(producer));
   router.get<{ item: string[] }>('/api/tasks/chat/*item', requireRole('viewer'), (req, res) => sendIds(res, producer, 'task_ids', { item: itemOf(req.params.item) }));
   router.post('/api/tasks/chat/*item/stop', requireRole('submitter'), stopItem(producer));
+  router.use('/api/tasks', onNotFound());
   router.use('/api/tasks/stop', onBadEncoding('INVALID_ID', 'Bad task id'));
   router.use('/api/tasks/chat', onBadEncoding('INVALID_ITEM', 'Bad item'));
   return router;
@@ -40,8 +42,7 @@ function stopTask(producer: Producer): RequestHandler<{ task_id: string }> {
     const id = checkKnownId(params.task_id);
     await reachRedis(producer);
     const outcome = await audited(res, { action: 'task.stop', target: id }, () => stop(producer, principalOf(res), id));
-    if (outcome === 'not_found') sendJson(res, { detail: `Task with ID ${id} not found.` }, { status: 404 });
-    else sendJson(res, { status: true, message: `Task ${id} ${STOPPED_AS[outcome]}.` });
+    sendJson(res, { status: true, message: `Task ${id} ${STOPPED_AS[outcome]}.` });
   };
 }
 
@@ -52,7 +53,7 @@ function stopItem(producer: Producer): RequestHandler<{ item: string[] }> {
     const principal = principalOf(res);
     const outcomes = new Set<StopReceipt['outcome']>();
     await audited(res, { action: 'item.stop', target: item }, async () => {
-      if (!seesItem(principal, item)) return '0 tasks';
+      if (!seesItem(principal, item)) throw new FleetError('NOT_FOUND', `Item ${item} not found.`);
       checkMayStop(principal, item);
       const receipts = await producer.stopItem(item, { by: principal.name });
       for (const { outcome } of receipts) outcomes.add(outcome);
@@ -64,18 +65,27 @@ function stopItem(producer: Producer): RequestHandler<{ item: string[] }> {
   };
 }
 
-async function stop(producer: Producer, principal: Principal, id: string): Promise<StopReceipt['outcome']> {
+type Found = Exclude<StopReceipt['outcome'], 'not_found'>;
+
+/** @throws FleetError `TASK_NOT_FOUND`, `FORBIDDEN` */
+async function stop(producer: Producer, principal: Principal, id: string): Promise<Found> {
   const { items, name } = principal;
-  // Who may stop everything need not be asked whose it is.
+  // A caller that may stop everything may stop this task, whatever its item.
   if (items !== null || !hasRole(principal, 'operator')) {
     const task = await producer.get(id);
-    if (!task || !seesItem(principal, task.item)) return 'not_found';
+    if (!task || !seesItem(principal, task.item)) throw noSuchTask(id);
     checkMayStop(principal, task.item);
   }
-  return (await producer.stop(id, { by: name })).outcome;
+  const { outcome } = await producer.stop(id, { by: name });
+  if (outcome === 'not_found') throw noSuchTask(id);
+  return outcome;
 }
 
-const STOPPED_AS: Record<Exclude<StopReceipt['outcome'], 'not_found'>, string> = {
+function noSuchTask(id: string): FleetError {
+  return new FleetError('TASK_NOT_FOUND', `Task with ID ${id} not found.`);
+}
+
+const STOPPED_AS: Record<Found, string> = {
   cancelled: 'stopped',
   requested: 'is being stopped',
   finished: 'had already ended',
@@ -108,6 +118,14 @@ async function* idsAsJson(producer: Producer, field: string, options: ListOption
 /** Express splits what a wildcard matched at its slashes, and decodes the parts. */
 function itemOf(parts: readonly string[]): string {
   return checkItem(parts.join('/'));
+}
+
+/** As FastAPI answers it: the detail alone. */
+function onNotFound(): ErrorRequestHandler {
+  return (error: unknown, _req, res, next) => {
+    if (isFleetError(error, 'TASK_NOT_FOUND', 'NOT_FOUND')) sendJson(res, { detail: error.message }, { status: 404 });
+    else next(error);
+  };
 }
 
 /** Express cannot decode the path, `%zz` or half a character, and says so before any route is reached. */

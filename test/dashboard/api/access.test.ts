@@ -138,7 +138,11 @@ test("open-webui's four keep to the same rules", async () => {
   assert.deepEqual((await ask('GET', '/api/tasks', 'guest')).body, { tasks: ['seen'] });
   assert.deepEqual((await ask('GET', '/api/tasks/chat/other-1', 'guest')).body, { task_ids: [] });
   assert.deepEqual(await ask('POST', '/api/tasks/stop/hidden', 'owner').then(({ status, body }) => [status, body]), [404, { detail: 'Task with ID hidden not found.' }]);
-  assert.deepEqual((await ask('POST', '/api/tasks/chat/other-1/stop', 'owner')).body, { status: true, message: 'No tasks found for item other-1.' });
+  // As its newest version answers for the chat of somebody else; and the same for one that never was.
+  for (const item of ['other-1', 'other-never']) {
+    assert.deepEqual(await ask('POST', `/api/tasks/chat/${item}/stop`, 'owner').then(({ status, body }) => [status, body]), [404, { detail: `Item ${item} not found.` }]);
+  }
+  assert.deepEqual((await ask('POST', '/api/tasks/chat/mine-none/stop', 'owner')).body, { status: true, message: 'No tasks found for item mine-none.' });
   for (const as of ['viewer', 'guest', 'submitter'] as const) {
     assert.equal((await ask('POST', '/api/tasks/stop/seen', as)).status, 403);
     assert.equal((await ask('POST', '/api/tasks/chat/mine-1/stop', as)).status, 403);
