@@ -7,6 +7,7 @@ import { resolveSettings } from '../shared/settings.js';
 import type { AnyDefinition } from '../shared/task/definition.js';
 import { createApi } from './api/api.js';
 import type { StreamOptions } from './api/stream/event-streams.js';
+import { auditRefusals } from './auth/audit.js';
 import { type Auth, createAuth } from './auth/auth.js';
 import { Auditor } from './auth/auditor.js';
 import { boardProblems, boardRoutes } from './board.js';
@@ -77,8 +78,9 @@ export function createDashboard({ producer, auth, definitions = [], bodyLimit, b
   router.use(api.router);
   router.use(taskRoutes(producer));
   router.use(boardRoutes({ producer, definitions, bodyLimit, bodyTimeoutMs }));
-  router.use('/board', boardProblems(logger));
+  router.use('/board', auditRefusals(), boardProblems(logger));
   router.use(pageRoutes());
+  router.use(auditRefusals());
   router.use(problemHandler(logger));
   return { router: (req, res, next) => router(req as Request, res as Response, next), close: () => Promise.resolve(api.close()) };
 }

@@ -7,6 +7,7 @@ import { FleetError } from '../shared/errors.js';
 import type { LoggerFactory } from '../shared/logger.js';
 import { Service } from '../shared/service.js';
 import type { Settings } from '../shared/settings.js';
+import { auditRefusals } from './auth/audit.js';
 import { Authority } from './auth/authority.js';
 import { type Dashboard, type DashboardConfig, createDashboard } from './dashboard.js';
 import { problemHandler } from './problem.js';
@@ -100,7 +101,7 @@ export class DashboardServer extends Service {
     const app = express().disable('x-powered-by').disable('etag');
     app.set('trust proxy', trustedProxies(settings.apiTrustProxy));
     app.use(router, (_req, _res, next) => next(new FleetError('NOT_FOUND', 'There is nothing at this path.')));
-    app.use(problemHandler(loggers('dashboard')));
+    app.use(auditRefusals(), problemHandler(loggers('dashboard')));
     const server = createServer({ headersTimeout: headersMs, requestTimeout: requestMs, connectionsCheckingInterval: checkMs, keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: MAX_HEADER_BYTES }, app);
     server.maxConnections = MAX_CONNECTIONS;
     return server;

@@ -12,8 +12,8 @@ const BUSY_MS = 15_000;
 /** A request that its sender may repeat. */
 export interface KeyedRequest {
   readonly key: string;
-  /** Whose key it is: that of another caller is another key. */
-  readonly principal: string;
+  /** Of `callerKeyOf`: the key of another caller is another key. */
+  readonly caller: string;
   /** As it was checked. */
   readonly body: unknown;
 }
@@ -24,8 +24,8 @@ export interface KeyedRequest {
  * the work in a way that is harmless to do twice: see {@link idOfKey}.
  * @throws FleetError `IDEMPOTENCY_CONFLICT`, `IDEMPOTENCY_IN_PROGRESS`
  */
-export async function withKey({ redis, keys }: Store, { key, principal, body }: KeyedRequest, work: () => Promise<Answer>): Promise<Answer> {
-  const record = keys.idempotency(hash(principal, key));
+export async function withKey({ redis, keys }: Store, { key, caller, body }: KeyedRequest, work: () => Promise<Answer>): Promise<Answer> {
+  const record = keys.idempotency(hash(caller, key));
   const owner = randomUUID();
   const [what, answer = ''] = await redis.claimKey(record, hash(canonical(body)), owner, BUSY_MS, KEPT_MS);
   switch (what) {
@@ -51,8 +51,8 @@ export async function withKey({ redis, keys }: Store, { key, principal, body }: 
 }
 
 /** The id of the task that this request makes: the same for each repeat, so that none makes a second one. */
-export function idOfKey(key: string, principal: string, body: unknown): string {
-  return `key-${hash(principal, key, canonical(body)).slice(0, 40)}`;
+export function idOfKey({ key, caller, body }: KeyedRequest): string {
+  return `key-${hash(caller, key, canonical(body)).slice(0, 40)}`;
 }
 
 function hash(...parts: readonly string[]): string {

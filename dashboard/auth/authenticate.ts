@@ -1,19 +1,18 @@
 import type { IncomingMessage } from 'node:http';
 import type { Request, RequestHandler, Response } from 'express';
-import { FleetError } from '../../shared/errors.js';
-import { audit } from './audit.js';
-import type { Authority } from './authority.js';
+import { FleetError, isFleetError } from '../../shared/errors.js';
+import { audit, isWrite, noteClaimant, requestLine } from './audit.js';
+import type { Authority, Identity } from './authority.js';
 import { isCrossSite, isCsrfTokenOf } from './cross-site.js';
 import type { Limits } from './limits.js';
 import { type Principal, ROLES } from './principal.js';
-import { isWrite } from './require-role.js';
 import type { Session, Sessions } from './sessions.js';
 
 /** Tells who makes a request; null for nobody that may. */
 export type PrincipalOf = (req: IncomingMessage) => Principal | null | Promise<Principal | null>;
 
 /** Everyone, where nobody else gets in: on this machine, or behind an app that protects the dashboard itself. */
-export const LOCAL: Principal = Object.freeze({ name: 'local', role: 'admin', items: null, via: 'local' });
+export const LOCAL: Principal = Object.freeze({ name: 'local', issuer: 'local', role: 'admin', items: null, via: 'local' });
 
 export interface AuthenticateOptions {
   readonly authority: Authority;
@@ -33,7 +32,7 @@ export function authenticate({ authority, sessions, limits }: AuthenticateOption
   return async (req, res, next) => {
     const given = bearerOf(req);
     if (given !== null) {
-      const identity = await authority.identify(given.token);
+      const identity = await identify(authority, given.token, res);
       if (identity === null) {
         await count(limits.failures, req, res);
         await refuse(req, res, 'invalid_token');
@@ -53,6 +52,16 @@ export function authenticate({ authority, sessions, limits }: AuthenticateOption
     if (isWrite(req.method)) await checkOwnPage(req, res, session);
     return limits.requests(req, res, next);
   };
+}
+
+/** Who a token stands for. The name of a JWT whose role is refused is noted for the audit. @throws as {@link Authority.identify} */
+export async function identify(authority: Authority, token: string, res: Response): Promise<Identity | null> {
+  try {
+    return await authority.identify(token);
+  } catch (error) {
+    if (isFleetError(error, 'FORBIDDEN')) noteClaimant(res, { ...(error.details as { name: string; issuer: string }), role: null, via: 'jwt' });
+    throw error;
+  }
 }
 
 /** The same where all who get here are one and may do everything. Browsers may bring other sites' requests along: their writes are refused. */
@@ -86,7 +95,7 @@ export function sessionOf({ locals }: Response): Session | null {
 async function checkOwnPage(req: Request, res: Response, session: Session | null): Promise<void> {
   const problem = isCrossSite(req) ? 'it comes from a page of another site' : session && !hasCsrfToken(req, session) ? 'its header X-CSRF-Token is missing or wrong' : null;
   if (problem === null) return;
-  await audit(res, { action: `${req.method} ${req.baseUrl}${req.path}`, outcome: { denied: 'FORBIDDEN' } });
+  await audit(res, { action: requestLine(req), outcome: { denied: 'FORBIDDEN' } });
   throw new FleetError('FORBIDDEN', `This write was refused: ${problem}.`);
 }
 
@@ -108,7 +117,7 @@ function count(limiter: RequestHandler, req: Request, res: Response): Promise<vo
 
 async function refuse(req: Request, res: Response, error: 'invalid_token' | null): Promise<void> {
   res.setHeader('WWW-Authenticate', `Bearer realm="taskfleet"${error === null ? '' : `, error="${error}"`}`);
-  if (isWrite(req.method)) await audit(res, { action: `${req.method} ${req.baseUrl}${req.path}`, outcome: { denied: 'UNAUTHENTICATED' } });
+  if (isWrite(req.method)) await audit(res, { action: requestLine(req), outcome: { denied: 'UNAUTHENTICATED' } });
 }
 
 function unauthenticated(message: string): FleetError {

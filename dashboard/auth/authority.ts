@@ -7,6 +7,9 @@ import { type TokenTable, fingerprintOf, readTokens } from './tokens.js';
 /** How callers are known, by name as in `createProducer`; the rest of the settings may be there too. */
 export type AuthSettings = JwtSettings & Pick<Settings, 'apiTokens' | 'apiRateLimit' | 'apiFailureLimit'>;
 
+/** The issuer of everybody in API_TOKENS. */
+const TOKENS = 'tokens';
+
 /** Who a token stands for, and for how long. */
 export interface Identity {
   readonly principal: Principal;
@@ -38,17 +41,17 @@ export class Authority {
   /** Null for a token that is not, or no longer, good. @throws FleetError `FORBIDDEN`, `KEYS_UNAVAILABLE` */
   async identify(token: string): Promise<Identity | null> {
     const entry = this.#tokens.find(token);
-    if (entry) return { principal: { name: entry.name, role: entry.role, items: entry.items, via: 'token' }, origin: `token:${fingerprintOf(entry)}`, expiresAt: null };
+    if (entry) return { principal: { name: entry.name, issuer: TOKENS, role: entry.role, items: entry.items, via: 'token' }, origin: `token:${fingerprintOf(entry)}`, expiresAt: null };
     const claims = await this.#jwt?.verify(token);
     if (!claims) return null;
-    const { name, role, items, expiresAt } = claims;
-    return { principal: { name, role, items, via: 'jwt' }, origin: `jwt:${this.#jwt?.issuer}`, expiresAt };
+    const { name, issuer, role, items, expiresAt } = claims;
+    return { principal: { name, issuer, role, items, via: 'jwt' }, origin: issuer, expiresAt };
   }
 
   /** Who a session stands for now: with the rights that its token has by now; null if that is configured no more. */
   recall(origin: string, then: Principal): Principal | null {
-    if (origin.startsWith('jwt:')) return origin === `jwt:${this.#jwt?.issuer}` ? then : null;
+    if (origin.startsWith('jwt:')) return origin === this.#jwt?.issuer ? { ...then, issuer: origin, via: 'session' } : null;
     const entry = this.#tokens.recall(origin.slice('token:'.length));
-    return entry && { name: entry.name, role: entry.role, items: entry.items, via: 'session' };
+    return entry && { name: entry.name, issuer: TOKENS, role: entry.role, items: entry.items, via: 'session' };
   }
 }

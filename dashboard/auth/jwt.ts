@@ -9,6 +9,8 @@ export type JwtSettings = Pick<Settings, 'jwtIssuer' | 'jwtAudience' | 'jwtJwksU
 /** What a JWT says of its bearer. */
 export interface JwtClaims {
   readonly name: string;
+  /** `jwt:` and the `iss`. */
+  readonly issuer: string;
   readonly role: Role;
   readonly items: readonly string[] | null;
   /** In ms. */
@@ -26,6 +28,7 @@ const MAX_NAME_LENGTH = 128;
 
 /** Checks JWTs of one issuer. */
 export class JwtVerifier {
+  /** `jwt:` and the `iss`. */
   readonly issuer: string;
   readonly #keys: JWTVerifyGetKey | Uint8Array;
   readonly #options: JWTVerifyOptions;
@@ -33,17 +36,18 @@ export class JwtVerifier {
   readonly #itemsClaim: string;
 
   constructor({ jwtIssuer, jwtAudience, jwtJwksUrl, jwtSecret, jwtAlgorithms, jwtRoleClaim, jwtItemsClaim }: JwtSettings) {
-    this.issuer = jwtIssuer as string;
+    this.issuer = `jwt:${jwtIssuer}`;
     this.#keys = jwtSecret === null ? fetchedKeys(new URL(jwtJwksUrl as string)) : new TextEncoder().encode(jwtSecret);
     const algorithms = jwtAlgorithms.length > 0 ? [...jwtAlgorithms] : jwtSecret === null ? ['RS256', 'ES256', 'EdDSA'] : ['HS256'];
-    this.#options = { issuer: this.issuer, audience: jwtAudience as string, algorithms, requiredClaims: ['exp', 'sub'], clockTolerance: CLOCK_TOLERANCE_S };
+    this.#options = { issuer: jwtIssuer as string, audience: jwtAudience as string, algorithms, requiredClaims: ['exp', 'sub'], clockTolerance: CLOCK_TOLERANCE_S };
     this.#roleClaim = jwtRoleClaim;
     this.#itemsClaim = jwtItemsClaim;
   }
 
   /**
    * What a JWT says; null if it is none, or is not to be trusted.
-   * @throws FleetError `FORBIDDEN` for a good one whose role or items mean nothing here; `KEYS_UNAVAILABLE`
+   * @throws FleetError `FORBIDDEN` for a good one whose role or items mean nothing here, with `name` and `issuer` in its details;
+   *   `KEYS_UNAVAILABLE`
    */
   async verify(token: string): Promise<JwtClaims | null> {
     if (!SHAPE.test(token)) return null;
@@ -67,7 +71,12 @@ export class JwtVerifier {
     const { sub: name, exp } = payload;
     if (typeof name !== 'string' || name.length > MAX_NAME_LENGTH || problemOfItem(name) !== null || exp === undefined) return null;
     const claim = (claimName: string): unknown => (Object.hasOwn(payload, claimName) ? payload[claimName] : undefined);
-    return { name, role: roleOf(claim(this.#roleClaim)), items: itemsOf(claim(this.#itemsClaim)), expiresAt: exp * 1_000 };
+    const { issuer } = this;
+    const role = ROLES.find((each) => each === claim(this.#roleClaim));
+    const items = itemsOf(claim(this.#itemsClaim));
+    if (!role) throw new FleetError('FORBIDDEN', `This JWT has no role that is known here: expected one of ${ROLES.join(', ')}.`, { details: { name, issuer } });
+    if (items === undefined) throw new FleetError('FORBIDDEN', 'This JWT has no item patterns that are understood here: expected a list of strings.', { details: { name, issuer } });
+    return { name, issuer, role, items, expiresAt: exp * 1_000 };
   }
 }
 
@@ -108,16 +117,9 @@ function isAboutTheToken(error: unknown): boolean {
   return [errors.JWKSNoMatchingKey, errors.JWKSMultipleMatchingKeys, errors.JOSENotSupported].some((kind) => error instanceof kind);
 }
 
-function roleOf(claim: unknown): Role {
-  const role = ROLES.find((each) => each === claim);
-  if (role) return role;
-  throw new FleetError('FORBIDDEN', `This JWT has no role that is known here: expected one of ${ROLES.join(', ')}.`);
-}
-
-/** A list of patterns, or one; without the claim everything, with an empty list nothing. */
-function itemsOf(claim: unknown): readonly string[] | null {
+/** A list of patterns, or one; null, which is everything, without the claim; undefined for what is neither. */
+function itemsOf(claim: unknown): readonly string[] | null | undefined {
   if (claim === undefined) return null;
   const patterns: unknown[] = Array.isArray(claim) ? claim : [claim];
-  if (patterns.every((pattern) => problemOfItem(pattern) === null)) return patterns as string[];
-  throw new FleetError('FORBIDDEN', 'This JWT has no item patterns that are understood here: expected a list of strings.');
+  return patterns.every((pattern) => problemOfItem(pattern) === null) ? (patterns as string[]) : undefined;
 }

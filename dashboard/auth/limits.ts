@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { RequestHandler, Response } from 'express';
 import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
 import type { Producer } from '../../producer/index.js';
@@ -6,7 +5,7 @@ import { FleetError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
 import { addressOf } from '../client-address.js';
 import { LimitStore } from './limit-store.js';
-import { type Principal, findPrincipal } from './principal.js';
+import { callerKeyOf, findPrincipal } from './principal.js';
 
 export interface Limits {
   /** Counts a request of a principal. */
@@ -46,17 +45,16 @@ export function createLimits(producer: Producer, { apiRateLimit, apiFailureLimit
         next(new FleetError('TOO_MANY_REQUESTS', `More than ${limit} requests in ${windowMs / MINUTE_MS} min.`));
       },
     });
+  const byCaller = (res: Response): string => {
+    const principal = findPrincipal(res);
+    return principal ? `caller:${callerKeyOf(principal)}` : byAddress(res);
+  };
   const byAddress = (res: Response): string => addressKey(addressOf(res.req));
   return {
-    requests: limiter('requests', MINUTE_MS, apiRateLimit, (res) => callerKey(findPrincipal(res)) ?? byAddress(res)),
+    requests: limiter('requests', MINUTE_MS, apiRateLimit, byCaller),
     failures: limiter('failures', FAILURES_MS, apiFailureLimit, byAddress),
     signIns: limiter('sign-ins', FAILURES_MS, apiFailureLimit, byAddress, true),
   };
-}
-
-/** The name of a JWT may hold anything, and be as long as it likes; a token's and a session's are one caller's. */
-function callerKey(principal: Principal | null): string | null {
-  return principal && `caller:${createHash('sha256').update(principal.name).digest('hex').slice(0, 32)}`;
 }
 
 /** An IPv6 network of 56 bits counts as one, as one customer gets that many addresses. */

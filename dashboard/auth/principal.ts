@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Response } from 'express';
 
 /** Each may do what those before it may. */
@@ -8,6 +9,11 @@ export type Role = (typeof ROLES)[number];
 export interface Principal {
   /** For the audit, and as `by` of stops. */
   readonly name: string;
+  /**
+   * Who vouches for the name. Callers of one name and two issuers are two callers. `tokens` for a token of API_TOKENS, `jwt:` and the `iss`
+   * for a JWT, `local` without either; of what a function given as `auth` returns, default `app`.
+   */
+  readonly issuer?: string;
   readonly role: Role;
   /** Patterns of the items that it may see, `*` standing for any text; null for everything, tasks without an item too. */
   readonly items: readonly string[] | null;
@@ -25,6 +31,11 @@ export function principalOf(res: Response): Principal {
 /** The same where it may not be known yet. */
 export function findPrincipal({ locals }: Response): Principal | null {
   return (locals as { principal?: Principal }).principal ?? null;
+}
+
+/** Names a caller in Redis, in 32 characters: the same for the bearer of a token or JWT and for the session that came of it. */
+export function callerKeyOf({ issuer = 'app', name }: Pick<Principal, 'issuer' | 'name'>): string {
+  return createHash('sha256').update(JSON.stringify([issuer, name])).digest('hex').slice(0, 32);
 }
 
 export function hasRole({ role }: Principal, least: Role): boolean {

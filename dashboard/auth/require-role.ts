@@ -1,6 +1,6 @@
 import type { RequestHandler } from 'express';
 import { FleetError } from '../../shared/errors.js';
-import { audit } from './audit.js';
+import { audit, isWrite, requestLine } from './audit.js';
 import { type Role, hasRole, principalOf } from './principal.js';
 
 /** Lets pass who has this role or a higher one. A write that is refused is audited. @throws FleetError `FORBIDDEN` */
@@ -8,12 +8,7 @@ export function requireRole(least: Role): RequestHandler {
   return async (req, res, next) => {
     const principal = principalOf(res);
     if (hasRole(principal, least)) return next();
-    if (isWrite(req.method)) await audit(res, { action: `${req.method} ${req.baseUrl}${req.url.replace(/\?.*/s, '')}`, outcome: { denied: 'FORBIDDEN' } });
+    if (isWrite(req.method)) await audit(res, { action: requestLine(req), outcome: { denied: 'FORBIDDEN' } });
     throw new FleetError('FORBIDDEN', `This needs the role ${least}; ${principal.name} is ${principal.role}.`);
   };
-}
-
-/** Whether a request of this method may change something. */
-export function isWrite(method: string | undefined): boolean {
-  return method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS';
 }

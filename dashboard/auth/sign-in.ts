@@ -1,7 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import { type ErrorRequestHandler, type Request, type RequestHandler, Router } from 'express';
 import { FleetError, isFleetError } from '../../shared/errors.js';
-import { audit } from './audit.js';
+import { audit, auditRefusals } from './audit.js';
+import { identify } from './authenticate.js';
 import type { Authority } from './authority.js';
 import { isCrossSite, isCsrfTokenOf } from './cross-site.js';
 import type { Limits } from './limits.js';
@@ -26,19 +27,16 @@ export function signInRoutes({ authority, sessions, limits }: SignInOptions): Ro
   const router = Router({ caseSensitive: true });
   router.get('/sign-in', (req, res) => sendPage(req, res, 200, { asked: new URL(req.url, 'http://here.invalid').searchParams.get('next'), problem: null }));
   router.get('/sign-in.css', (_req, res) => send(res, 200, 'text/css; charset=utf-8', SIGN_IN_STYLE, 'public, max-age=3600'));
-  router.post('/sign-in', ownPageOnly('sign-in'), limits.signIns, readForm(), signIn(authority, sessions), showProblem());
-  router.post('/sign-out', readForm(), signOut(sessions));
+  router.post('/sign-in', ownPageOnly(), limits.signIns, readForm(), signIn(authority, sessions), auditRefusals('sign-in'), showProblem());
+  router.post('/sign-out', readForm(), signOut(sessions), auditRefusals('sign-out'));
   return router;
 }
 
 function signIn(authority: Authority, sessions: Sessions): RequestHandler {
   return async (req, res) => {
     const { token, next } = formOf(req) as { token?: string; next?: string };
-    const identity = token === undefined ? null : await authority.identify(token.trim());
-    if (identity === null) {
-      await audit(res, { action: 'sign-in', outcome: { denied: 'UNAUTHENTICATED' } });
-      throw new FleetError('UNAUTHENTICATED', 'This token is not known here, or no longer.');
-    }
+    const identity = token === undefined ? null : await identify(authority, token.trim(), res);
+    if (identity === null) throw new FleetError('UNAUTHENTICATED', 'This token is not known here, or no longer.');
     const { principal } = await sessions.begin(req, res, req.baseUrl, identity);
     Object.assign(res.locals, { principal });
     await audit(res, { action: 'sign-in', outcome: { allowed: 'signed in' } });
@@ -50,11 +48,11 @@ function signOut(sessions: Sessions): RequestHandler {
   return async (req, res) => {
     const session = await sessions.find(req);
     const given = req.headers['x-csrf-token'] ?? formOf(req)['csrf_token'];
+    if (session) Object.assign(res.locals, { principal: session.principal });
     if (session && (isCrossSite(req) || !isCsrfTokenOf(session.id, given))) {
       throw new FleetError('FORBIDDEN', 'The sign-out did not come from a page of this dashboard.');
     }
     if (session) {
-      Object.assign(res.locals, { principal: session.principal });
       await sessions.end(req, res, req.baseUrl);
       await audit(res, { action: 'sign-out', outcome: { allowed: 'signed out' } });
     }
@@ -63,11 +61,9 @@ function signOut(sessions: Sessions): RequestHandler {
 }
 
 /** Another site must not sign a browser in, under a name that its user does not know of. @throws FleetError `FORBIDDEN` */
-function ownPageOnly(action: string): RequestHandler {
-  return async (req, res, next) => {
-    if (!isCrossSite(req)) return next();
-    await audit(res, { action, outcome: { denied: 'FORBIDDEN' } });
-    throw new FleetError('FORBIDDEN', 'The sign-in did not come from a page of this dashboard.');
+function ownPageOnly(): RequestHandler {
+  return (req, _res, next) => {
+    next(isCrossSite(req) ? new FleetError('FORBIDDEN', 'The sign-in did not come from a page of this dashboard.') : undefined);
   };
 }
 

@@ -1,4 +1,4 @@
-import { isWrite } from '../auth/require-role.js';
+import { isWrite } from '../auth/audit.js';
 import type { Role } from '../auth/principal.js';
 import { addJob } from './actions/add.js';
 import { cleanQueue, emptyQueue } from './actions/clean.js';

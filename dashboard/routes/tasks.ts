@@ -6,7 +6,8 @@ import { type ErrorCode, FleetError, isFleetError } from '../../shared/errors.js
 import { checkItem, checkKnownId } from '../../shared/keys.js';
 import { checkMayStop } from '../api/access.js';
 import { audited } from '../api/audited.js';
-import { type Principal, hasRole, principalOf, seesItem } from '../auth/principal.js';
+import { noteItem } from '../auth/audit.js';
+import { hasRole, principalOf, seesItem } from '../auth/principal.js';
 import { requireRole } from '../auth/require-role.js';
 import { reachRedis } from '../reach-redis.js';
 import { sendJson } from '../send-json.js';
@@ -41,7 +42,7 @@ function stopTask(producer: Producer): RequestHandler<{ task_id: string }> {
   return async ({ params }, res) => {
     const id = checkKnownId(params.task_id);
     await reachRedis(producer);
-    const outcome = await audited(res, { action: 'task.stop', target: id }, () => stop(producer, principalOf(res), id));
+    const outcome = await audited(res, { action: 'task.stop', target: id }, () => stop(producer, res, id));
     sendJson(res, { status: true, message: `Task ${id} ${STOPPED_AS[outcome]}.` });
   };
 }
@@ -54,6 +55,7 @@ function stopItem(producer: Producer): RequestHandler<{ item: string[] }> {
     const outcomes = new Set<StopReceipt['outcome']>();
     await audited(res, { action: 'item.stop', target: item }, async () => {
       if (!seesItem(principal, item)) throw new FleetError('NOT_FOUND', `Item ${item} not found.`);
+      noteItem(res, item);
       checkMayStop(principal, item);
       const receipts = await producer.stopItem(item, { by: principal.name });
       for (const { outcome } of receipts) outcomes.add(outcome);
@@ -68,15 +70,16 @@ function stopItem(producer: Producer): RequestHandler<{ item: string[] }> {
 type Found = Exclude<StopReceipt['outcome'], 'not_found'>;
 
 /** @throws FleetError `TASK_NOT_FOUND`, `FORBIDDEN` */
-async function stop(producer: Producer, principal: Principal, id: string): Promise<Found> {
-  const { items, name } = principal;
-  // A caller that may stop everything may stop this task, whatever its item.
-  if (items !== null || !hasRole(principal, 'operator')) {
-    const task = await producer.get(id);
+async function stop(producer: Producer, res: Response, id: string): Promise<Found> {
+  const principal = principalOf(res);
+  const task = await producer.get(id);
+  if (task && seesItem(principal, task.item)) noteItem(res, task.item);
+  // A caller that may stop everything may stop this task, whatever its item and whether or not it can be read.
+  if (principal.items !== null || !hasRole(principal, 'operator')) {
     if (!task || !seesItem(principal, task.item)) throw noSuchTask(id);
     checkMayStop(principal, task.item);
   }
-  const { outcome } = await producer.stop(id, { by: name });
+  const { outcome } = await producer.stop(id, { by: principal.name });
   if (outcome === 'not_found') throw noSuchTask(id);
   return outcome;
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { FleetError } from '../../../shared/errors.js';
-import { auditToJson, isAuditCursor, readAudit } from '../../auth/audit.js';
+import { auditToJson, isAuditCursor, readAudit, seesRecord } from '../../auth/audit-page.js';
 import { ROLES } from '../../auth/principal.js';
 import { type Route, defineRoute } from '../route.js';
 import { time, wholeText } from '../schemas/fields.js';
@@ -9,8 +9,8 @@ const text = z.string().nullable();
 
 const record = z
   .strictObject({
-    ...{ id: z.string(), at: time, request_id: text, name: text, role: z.enum(ROLES).nullable(), via: text, address: text },
-    ...{ action: z.string(), target: text, reason: text, outcome: z.enum(['allowed', 'denied']) },
+    ...{ id: z.string(), at: time, request_id: text, name: text, issuer: text, role: z.enum(ROLES).nullable(), via: text, address: text },
+    ...{ action: z.string(), target: text, item: text, reason: text, outcome: z.enum(['allowed', 'denied']) },
     result: z.string().meta({ description: 'What came of it, or the code of the refusal.' }),
   })
   .meta({ id: 'AuditRecord' });
@@ -21,15 +21,16 @@ const read = defineRoute({
   role: 'admin',
   operation: 'readAudit',
   summary: 'Who changed what, and who was refused',
+  description: 'With item patterns: what the caller did itself, and what was about an item that it may see.',
   query: z.strictObject({
     after: z.string().min(1).max(64).optional().meta({ description: 'The `next` of the page before.' }),
     limit: wholeText(1, 1_000, 'How many at the most. Default 100.').optional(),
   }),
   replies: { 200: { about: 'A page, newest first.', schema: z.strictObject({ records: z.array(record), next: text }).meta({ id: 'AuditPage' }) } },
   errors: ['INVALID_OPTION'],
-  handle: async ({ api, query: { after = null, limit = 100 } }) => {
+  handle: async ({ api, principal, query: { after = null, limit = 100 } }) => {
     if (after !== null && !isAuditCursor(after)) throw new FleetError('INVALID_OPTION', 'Bad after: expected the `next` of a page.', { details: { field: 'after' } });
-    const { records, next } = await readAudit(api.store(), { after, limit });
+    const { records, next } = await readAudit(api.store(), { after, limit, sees: seesRecord(principal) });
     return { status: 200, body: { records: records.map(auditToJson), next } };
   },
 });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type TaskView, isTerminal, taskToJson } from '../../../producer/index.js';
 import { StateChanges } from '../../../shared/task/state-changes.js';
-import { seesItem } from '../../auth/principal.js';
+import { callerKeyOf, seesItem } from '../../auth/principal.js';
 import { compareStreamIds } from '../../../producer/stream-hub.js';
 import { seen } from '../access.js';
 import { type Route, defineRoute } from '../route.js';
@@ -41,7 +41,7 @@ const ofTask = defineRoute({
     const task = seen(principal, id, await api.streams.read(id));
     if (after.endsWith(END) && isTerminal(task.state)) return { status: 204 };
     if (req.method === 'HEAD') return headOfStream;
-    const writer = api.streams.open(res, principal.name);
+    const writer = api.streams.open(res, callerKeyOf(principal));
     await api.streams.follow(id, (feed) => sendTask(feed, writer, after.replace(END, ''), (found) => seen(principal, id, found)));
     return null;
   },
@@ -90,7 +90,7 @@ const ofList = defineRoute({
   errors: ['TOO_MANY_REQUESTS'],
   handle: async ({ api, principal, req, res }) => {
     if (req.method === 'HEAD') return headOfStream;
-    const writer = api.streams.open(res, principal.name);
+    const writer = api.streams.open(res, callerKeyOf(principal));
     const { list } = api.streams;
     const from = await list.join();
     try {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { receiptToJson } from '../../../producer/index.js';
+import { noteItem } from '../../auth/audit.js';
 import { type Principal, seesItem } from '../../auth/principal.js';
 import { checkMayStop } from '../access.js';
 import { type Route, defineRoute } from '../route.js';
@@ -53,8 +54,9 @@ const stop = defineRoute({
   },
   errors: ['INVALID_ITEM', 'NOT_REPLICATED'],
   audit: ({ params, body }) => ({ action: body.dry_run ? 'item.stop (dry run)' : 'item.stop', target: params.item, reason: body.reason ?? null }),
-  handle: async ({ api, principal, params, query, body }) => {
+  handle: async ({ api, principal, params, query, body, res }) => {
     const dryRun = body.dry_run ?? false;
+    if (seesItem(principal, params.item)) noteItem(res, params.item);
     const told = mayStop(principal, params.item) ? await api.producer.stopItem(params.item, { reason: body.reason, by: principal.name, waitMs: query.wait_ms, dryRun }) : [];
     const open = !dryRun && told.some(({ outcome }) => outcome === 'requested');
     return { status: open ? 202 : 200, body: { dry_run: dryRun, receipts: told.map(receiptToJson) }, outcome: `${told.length} tasks` };

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import type { EnqueueOptions, EnqueuedTask } from '../../../producer/index.js';
 import { receiptToJson, taskToJson } from '../../../producer/index.js';
 import { FleetError } from '../../../shared/errors.js';
-import { type Principal, seesItem } from '../../auth/principal.js';
+import { noteItem } from '../../auth/audit.js';
+import { type Principal, callerKeyOf, seesItem } from '../../auth/principal.js';
 import { checkMayStop, checkMayUseItem, noTask, seen } from '../access.js';
 import { idOfKey, withKey } from '../idempotency.js';
 import { type Answer, type Route, defineRoute } from '../route.js';
@@ -25,10 +26,11 @@ const enqueue = defineRoute({
   replies: { 202: { about: 'Added, or there already.', schema: enqueued, headers: { Location: 'Where the task is.' } } },
   errors: ['UNKNOWN_TASK', 'INVALID_ID', 'INVALID_ITEM', 'INVALID_INPUT', 'INVALID_OPTION', 'INPUT_TOO_LARGE', 'ITEM_BUSY', 'IDEMPOTENCY_CONFLICT', 'IDEMPOTENCY_IN_PROGRESS', 'NOT_REPLICATED'],
   audit: ({ body }) => ({ action: 'task.enqueue', target: body.id ?? body.item ?? body.name }),
-  handle: async ({ api, principal, headers, body, req }) => {
+  handle: async ({ api, principal, headers, body, req, res }) => {
     const { name: taskName, input = {}, item: itemOfTask, id, delay, priority, deadline, on_busy: onBusy } = body;
     const definition = api.definitions.find(taskName);
     checkMayUseItem(principal, itemOfTask ?? null);
+    noteItem(res, itemOfTask ?? null);
     if (onBusy === 'stop-previous') checkMayStop(principal, itemOfTask ?? null);
     const add = async (options: EnqueueOptions): Promise<Answer> => {
       const added = await api.producer.enqueue(definition, input, { ...options, item: itemOfTask, delay, priority, deadline: deadline === undefined ? undefined : new Date(deadline), onBusy });
@@ -36,7 +38,8 @@ const enqueue = defineRoute({
     };
     const key = headers['idempotency-key'];
     if (key === undefined) return add({ id });
-    return withKey(api.store(), { key, principal: principal.name, body }, () => add({ id: id ?? idOfKey(key, principal.name, body) }));
+    const request = { key, caller: callerKeyOf(principal), body };
+    return withKey(api.store(), request, () => add({ id: id ?? idOfKey(request) }));
   },
 });
 
@@ -99,8 +102,10 @@ const stop = defineRoute({
   },
   errors: ['INVALID_ID', 'TASK_NOT_FOUND', 'TASK_FINISHED', 'NOT_REPLICATED'],
   audit: ({ params, body }) => ({ action: 'task.stop', target: params.id, reason: body.reason ?? null }),
-  handle: async ({ api, principal, params: { id }, query, body }) => {
-    checkMayStop(principal, seen(principal, id, await api.producer.get(id)).item);
+  handle: async ({ api, principal, params: { id }, query, body, res }) => {
+    const { item: itemOfTask } = seen(principal, id, await api.producer.get(id));
+    noteItem(res, itemOfTask);
+    checkMayStop(principal, itemOfTask);
     const told = await api.producer.stop(id, { reason: body.reason, by: principal.name, waitMs: query.wait_ms });
     const { outcome } = told;
     if (outcome === 'not_found') throw noTask(id);
@@ -120,8 +125,8 @@ const retry = defineRoute({
   replies: { 200: { about: 'The task, as it is now.', schema: task } },
   errors: ['INVALID_ID', 'TASK_NOT_FOUND', 'TASK_NOT_RETRYABLE'],
   audit: ({ params }) => ({ action: 'task.retry', target: params.id }),
-  handle: async ({ api, principal, params: { id } }) => {
-    seen(principal, id, await api.producer.get(id));
+  handle: async ({ api, principal, params: { id }, res }) => {
+    noteItem(res, seen(principal, id, await api.producer.get(id)).item);
     const retried = await api.producer.retry(id);
     return { status: 200, body: taskToJson(retried), outcome: retried.state };
   },

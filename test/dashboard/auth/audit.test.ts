@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { isAuditCursor, readAudit } from '../../../dashboard/auth/audit.js';
+import { isAuditCursor, readAudit } from '../../../dashboard/auth/audit-page.js';
 import { Auditor } from '../../../dashboard/auth/auditor.js';
+import { entryOf, newToken } from '../../../dashboard/auth/tokens.js';
 import { fleetCanary } from '../../../index.js';
 import { LogLines } from '../../support/log-lines.js';
 import { TestFleet } from '../../support/test-fleet.js';
-import { TestDashboard } from '../test-dashboard.js';
+import { type SendOptions, TestDashboard } from '../test-dashboard.js';
+import { AUDIENCE, ISSUER, startIssuer } from './jwt-issuer.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
+const store = fleet.store();
+const ROOT = newToken();
 const ADA = { name: 'ada', role: 'operator', items: null, via: 'token' } as const;
 
 test('a write is recorded with who, what, which task, why and what came of it', async (t) => {
@@ -44,7 +48,6 @@ test('a write is recorded with who, what, which task, why and what came of it', 
 });
 
 test('the pages of the audit follow each other, newest first, whatever was allowed and what denied', async () => {
-  const store = fleet.store();
   const { redis, keys } = store;
   const entries = Array.from({ length: 50 }, (_, at) => ({ ms: 1_000 + Math.floor(at / 3), denied: at % 3 === 1 || at % 7 === 0 }));
   const last = new Map<string, number>();
@@ -71,14 +74,14 @@ test('the pages of the audit follow each other, newest first, whatever was allow
 });
 
 test('a flood of refusals pushes out nothing that was allowed, and what nobody asked for fills neither the log nor Redis', async () => {
-  const store = fleet.store();
+  const own = fleet.store();
   const log = new LogLines();
-  const auditor = new Auditor(() => store, log.loggers('dashboard'));
+  const auditor = new Auditor(() => own, log.loggers('dashboard'));
   const caller = { requestId: null, address: '127.0.0.1' };
   await auditor.record({ ...caller, principal: ADA }, { action: 'task.stop', target: 'one', outcome: { allowed: 'cancelled' } });
   await Promise.all(Array.from({ length: 5_000 }, () => auditor.record({ ...caller, principal: ADA }, { action: 'task.stop', outcome: { denied: 'FORBIDDEN' } })));
-  assert.equal(await store.redis.xlen(store.keys.audit), 1);
-  assert.ok((await store.redis.xlen(store.keys.auditDenied)) < 2_200);
+  assert.equal(await own.redis.xlen(own.keys.audit), 1);
+  assert.ok((await own.redis.xlen(own.keys.auditDenied)) < 2_200);
   const lines = log.lines.length;
   await Promise.all(Array.from({ length: 1_000 }, () => auditor.record({ ...caller, principal: null }, { action: 'sign-in', outcome: { denied: 'UNAUTHENTICATED' } })));
   assert.ok(log.lines.length - lines <= 122, `${log.lines.length - lines} lines`);
@@ -90,5 +93,98 @@ test('a record that Redis does not take is in the log, and is no error of the re
   await auditor.record({ requestId: 'r', address: '::1', principal: ADA }, { action: 'task.stop', target: 'one', reason: 'x'.repeat(2_000), outcome: { allowed: 'cancelled' } });
   assert.equal(log.find(/^Write allowed$/)[0]?.['target'], 'one');
   assert.equal(String(log.find(/^Write allowed$/)[0]?.['reason']).length, 501);
+  assert.equal(log.find(/could not be added to the audit/).length, 1);
+});
+
+test('a write that no route has come to is recorded too, whatever it was refused for', async (t) => {
+  const issuer = await startIssuer();
+  t.after(() => issuer.stop());
+  const dashboard = await TestDashboard.start(fleet.producer(), { jwtIssuer: ISSUER, jwtAudience: AUDIENCE, jwtJwksUrl: issuer.url, apiBodyLimit: 1_024 });
+  t.after(() => dashboard.stop());
+  const { operator: token } = dashboard.tokens;
+  const json = { 'Content-Type': 'application/json' };
+  const jwt = await issuer.sign({ role: 'root' });
+  const { cookie } = await dashboard.signIn(token);
+  const cases: readonly (readonly [status: number, method: string, path: string, options: SendOptions])[] = [
+    [400, 'POST', '/api/v1/tasks', { token, headers: json, body: '{' }],
+    [400, 'POST', '/api/v1/tasks', { token, body: { name: 7 } }],
+    [400, 'POST', '/api/v1/tasks/a%20b/stop', { token, body: {} }],
+    [413, 'POST', '/api/v1/tasks', { token, headers: json, body: `"${'x'.repeat(2_000)}"` }],
+    [415, 'POST', '/api/v1/tasks', { token, headers: { 'Content-Type': 'text/plain' }, body: 'x' }],
+    [405, 'PATCH', '/api/v1/tasks', { token }],
+    [404, 'POST', '/api/v1/nothing', { token }],
+    [404, 'PUT', '/nowhere', { token }],
+    [403, 'POST', '/api/v1/tasks', { token: jwt, body: { name: 'fleet.canary' } }],
+    [403, 'POST', '/sign-in', { headers: { 'Content-Type': 'application/x-www-form-urlencoded' }, body: new URLSearchParams({ token: jwt }).toString() }],
+    [403, 'POST', '/sign-out', { headers: { Cookie: cookie } }],
+    [413, 'POST', '/sign-in', { headers: { 'Content-Type': 'application/x-www-form-urlencoded' }, body: `token=${'x'.repeat(40_000)}` }],
+    [400, 'POST', '/api/tasks/stop/a%20b', { token }],
+    [415, 'PUT', '/board/api/queues/fleet/pause', { token, headers: { 'Content-Type': 'text/plain' }, body: 'x' }],
+  ];
+  for (const [status, method, path, options] of cases) assert.equal((await dashboard.send(method, path, options)).status, status, `${method} ${path}`);
+  // What reads is no write, also with a token or a role that is refused.
+  assert.equal((await dashboard.send('GET', '/api/v1/me', { token: jwt })).status, 403);
+  assert.equal((await dashboard.send('GET', '/api/v1/tasks?limit=x', { token })).status, 400);
+  const { body } = await dashboard.send('GET', '/api/v1/audit', { token: dashboard.tokens.admin });
+  const told = (body as { records: Record<string, unknown>[] }).records.map(({ name, role, action, result }) => [name, role, action, result]);
+  const operator = ['operator', 'operator'];
+  assert.deepEqual(told.toReversed(), [
+    [...operator, 'sign-in', 'signed in'],
+    [...operator, 'POST /api/v1/tasks', 'BAD_REQUEST'],
+    [...operator, 'POST /api/v1/tasks', 'BAD_REQUEST'],
+    [...operator, 'POST /api/v1/tasks/a%20b/stop', 'INVALID_ID'],
+    [...operator, 'POST /api/v1/tasks', 'BODY_TOO_LARGE'],
+    [...operator, 'POST /api/v1/tasks', 'UNSUPPORTED_MEDIA_TYPE'],
+    [...operator, 'PATCH /api/v1/tasks', 'METHOD_NOT_ALLOWED'],
+    [...operator, 'POST /api/v1/nothing', 'NOT_FOUND'],
+    [...operator, 'PUT /nowhere', 'NOT_FOUND'],
+    ['ada', null, 'POST /api/v1/tasks', 'FORBIDDEN'],
+    ['ada', null, 'sign-in', 'FORBIDDEN'],
+    [...operator, 'sign-out', 'FORBIDDEN'],
+    [null, null, 'sign-in', 'BODY_TOO_LARGE'],
+    [...operator, 'POST /api/tasks/stop/a%20b', 'INVALID_ID'],
+    [...operator, 'PUT /board/api/queues/fleet/pause', 'UNSUPPORTED_MEDIA_TYPE'],
+  ]);
+});
+
+test('an admin with item patterns sees what it did and what was about its items, on full pages', async (t) => {
+  const [producer, token] = [fleet.producer(), newToken()];
+  const apiTokens = [entryOf(token, { name: 'alice', role: 'admin', items: ['alice:*'] }), entryOf(ROOT, { name: 'root', role: 'admin', items: null })];
+  const dashboard = await TestDashboard.start(producer, { apiTokens });
+  t.after(() => dashboard.stop());
+  for (const [id, item] of [['a', 'alice:1'], ['b', 'bob:1'], ['c', undefined]] as const) await producer.enqueue(fleetCanary, { run_ms: 60_000 }, { id, item });
+  const post = (by: string, path: string): Promise<unknown> => dashboard.send('POST', path, { token: by, body: {} });
+  for (const id of ['a', 'b', 'c']) await post(ROOT, `/api/v1/tasks/${id}/stop`);
+  for (const item of ['alice:1', 'bob:1']) await post(ROOT, `/api/v1/items/${encodeURIComponent(item)}/stop`);
+  await post(ROOT, '/api/v1/tasks/a/stop');
+  await post(ROOT, '/api/tasks/stop/a');
+  await post(ROOT, '/api/tasks/stop/b');
+  await post(token, '/api/v1/tasks/b/stop');
+  const read = async (by: string, path = ''): Promise<{ records: Record<string, unknown>[]; next: string | null }> =>
+    (await dashboard.send('GET', `/api/v1/audit?${path}`, { token: by })).body as { records: Record<string, unknown>[]; next: string | null };
+  const told = ({ name, target, item, result }: Record<string, unknown>): unknown[] => [name, target, item, result];
+  const mine = [
+    ['root', 'a', 'alice:1', 'cancelled'],
+    ['root', 'alice:1', 'alice:1', '0 tasks'],
+    ['root', 'a', 'alice:1', 'cancelled'],
+    ['root', 'a', 'alice:1', 'cancelled'],
+    ['alice', 'b', null, 'TASK_NOT_FOUND'],
+  ];
+  assert.deepEqual((await read(token)).records.map(told).toReversed(), mine);
+  assert.equal((await read(ROOT)).records.length, 9);
+  const pages: unknown[][] = [];
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const page: Awaited<ReturnType<typeof read>> = await read(token, `limit=2${cursor && `&after=${cursor}`}`);
+    pages.push(page.records.map(told));
+    cursor = page.next;
+  }
+  assert.deepEqual(pages.map((page) => page.length), [2, 2, 1]);
+  assert.deepEqual(pages.flat().toReversed(), mine);
+});
+
+test('a write is refused in time although a Redis that hangs records nothing', async () => {
+  const log = new LogLines();
+  const auditor = new Auditor(() => ({ ...store, redis: Object.assign(Object.create(store.redis) as typeof store.redis, { xadd: () => new Promise(() => undefined) }) }), log.loggers('dashboard'));
+  await auditor.record({ requestId: 'r', address: '::1', principal: ADA }, { action: 'task.stop', outcome: { denied: 'REDIS_UNAVAILABLE' } });
   assert.equal(log.find(/could not be added to the audit/).length, 1);
 });

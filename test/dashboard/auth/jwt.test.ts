@@ -20,7 +20,7 @@ const problemsOf = (given: Parameters<typeof resolveSettings>[0]): string[] => {
 
 test('a good JWT says who, which role, which items and until when', async () => {
   const exp = Math.floor(Date.now() / 1_000) + 60;
-  assert.deepEqual(await byUrl.verify(await issuer.sign({ exp, items: ['chat:*', 'a'] })), { name: 'ada', role: 'operator', items: ['chat:*', 'a'], expiresAt: exp * 1_000 });
+  assert.deepEqual(await byUrl.verify(await issuer.sign({ exp, items: ['chat:*', 'a'] })), { name: 'ada', issuer: `jwt:${ISSUER}`, role: 'operator', items: ['chat:*', 'a'], expiresAt: exp * 1_000 });
   assert.equal((await byUrl.verify(await issuer.sign({ items: 'chat:*' })))?.items?.[0], 'chat:*');
   assert.equal((await byUrl.verify(await issuer.sign()))?.items, null);
   assert.deepEqual((await byUrl.verify(await issuer.sign({ items: [] })))?.items, []);
