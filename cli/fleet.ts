@@ -1,6 +1,6 @@
 import type { LoggerFactory } from '../shared/logger.js';
 import { connect, ready } from '../shared/redis/connect.js';
-import { startEmbeddedRedis } from '../shared/redis/embedded.js';
+import { type EmbeddedRedis, startEmbeddedRedis } from '../shared/redis/embedded.js';
 import type { Environment, Settings } from '../shared/settings.js';
 import { type ProcessOutput, SupervisedProcess } from './supervised-process.js';
 
@@ -19,13 +19,17 @@ export interface FleetOptions {
   readonly loggers: LoggerFactory;
   /** What becomes of the processes' standard output and error. Default: `inherit`. */
   readonly output?: ProcessOutput;
+  /** Ends a start that is under way. */
+  readonly signal?: AbortSignal;
 }
 
 /** A Redis, worker processes and a dashboard on this machine. */
 export interface Fleet {
   readonly redisUrl: string;
-  /** True if stopping the fleet stops its Redis. */
-  readonly ownsRedis: boolean;
+  /** The ids of other processes that used the embedded Redis when this fleet came; the last one to end stops it. Empty with a REDIS_URL. */
+  readonly redisSharedWith: readonly number[];
+  /** Resolves with the reason once the embedded Redis has ended and could not be started again. */
+  readonly redisLost: Promise<Error>;
   /** The worker processes as they are now: `index` from 1; `pid` null while one waits to be started again; `id` null until it takes tasks. */
   workers(): { index: number; pid: number | null; id: string | null }[];
   /** The dashboard as it is now; `url` null until it listens. Null if the fleet has none. */
@@ -35,9 +39,9 @@ export interface Fleet {
    * @throws FleetError with the code of what keeps a worker from running (`INVALID_TASK_MODULE` …); `CLOSED` if the fleet is stopped before
    */
   ready(): Promise<void>;
-  /** SIGTERM to the processes, SIGKILL to those that still run 5 s after SHUTDOWN_TIMEOUT_MS, then the owned Redis. May be called again. */
+  /** SIGTERM to the processes, SIGKILL to those that still run 5 s after SHUTDOWN_TIMEOUT_MS, then leaves the embedded Redis. May be called again. */
   stop(): Promise<void>;
-  /** SIGKILL to the processes, then the owned Redis, which still ends cleanly. Also cuts a `stop` short. May be called again. */
+  /** SIGKILL to the processes, then leaves the embedded Redis, which still ends cleanly. Also cuts a `stop` short. May be called again. */
   killNow(): Promise<void>;
 }
 
@@ -47,11 +51,12 @@ const SHUTDOWN_MARGIN_MS = 5_000;
 /**
  * Starts a fleet: an embedded Redis unless there is a URL of one, and the workers. Resolves when the processes exist; see
  * `ready`. A start that fails is undone. Workers notice when this process is gone, and shut down gracefully.
- * @throws FleetError `REDIS_UNAVAILABLE`, `REDIS_SERVER_MISSING`, `REDIS_SERVER_FAILED`
+ * @throws FleetError `REDIS_UNAVAILABLE`, `REDIS_SERVER_MISSING`, `REDIS_SERVER_FAILED`; the reason of `signal`
  */
 export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const fleet = new LocalFleet(options, await openRedis(options));
   try {
+    options.signal?.throwIfAborted();
     await fleet.start();
   } catch (error) {
     await fleet.killNow();
@@ -60,16 +65,12 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   return fleet;
 }
 
-interface FleetRedis {
-  readonly url: string;
-  readonly owned: boolean;
-  stop(): Promise<void>;
-}
+type FleetRedis = Pick<EmbeddedRedis, 'url' | 'sharedWith' | 'lost' | 'stop'>;
 
-async function openRedis({ settings, env, redisDir, say, loggers }: FleetOptions): Promise<FleetRedis> {
+async function openRedis({ settings, env, redisDir, say, loggers, signal }: FleetOptions): Promise<FleetRedis> {
   const { redisUrl } = settings;
   if (redisUrl === null) {
-    return startEmbeddedRedis({ dir: redisDir, preferredPort: settings.redisPort, path: env['PATH'] ?? '', say, logger: loggers('redis') });
+    return startEmbeddedRedis({ dir: redisDir, preferredPort: settings.redisPort, path: env['PATH'] ?? '', say, logger: loggers('redis'), ...(signal && { signal }) });
   }
   const redis = connect({ settings: { ...settings, redisUrl }, policy: 'fail-fast', logger: loggers('redis'), name: 'taskfleet:up' });
   try {
@@ -77,12 +78,13 @@ async function openRedis({ settings, env, redisDir, say, loggers }: FleetOptions
   } finally {
     redis.disconnect();
   }
-  return { url: redisUrl, owned: false, stop: () => Promise.resolve() };
+  return { url: redisUrl, sharedWith: [], lost: new Promise(() => undefined), stop: () => Promise.resolve() };
 }
 
 class LocalFleet implements Fleet {
   readonly redisUrl: string;
-  readonly ownsRedis: boolean;
+  readonly redisSharedWith: readonly number[];
+  readonly redisLost: Promise<Error>;
   readonly #redis: FleetRedis;
   readonly #workers: readonly SupervisedProcess[];
   readonly #dashboard: SupervisedProcess | null;
@@ -92,10 +94,11 @@ class LocalFleet implements Fleet {
 
   constructor({ settings, env, workers, dashboard, say, output = 'inherit' }: FleetOptions, redis: FleetRedis) {
     this.redisUrl = redis.url;
-    this.ownsRedis = redis.owned;
+    this.redisSharedWith = redis.sharedWith;
+    this.redisLost = redis.lost;
     this.#redis = redis;
     this.#stopTimeoutMs = settings.shutdownTimeoutMs + SHUTDOWN_MARGIN_MS;
-    const shared = { env: { ...env, REDIS_URL: redis.url }, output, say };
+    const shared = { env: { ...env, REDIS_URL: redis.url }, output, say, beatMs: settings.heartbeatMs };
     this.#workers = Array.from({ length: workers }, (_, place) => new SupervisedProcess({ ...shared, name: `Worker ${place + 1}`, command: 'worker', does: 'takes tasks' }));
     this.#dashboard = dashboard ? new SupervisedProcess({ ...shared, name: 'Dashboard', command: 'dashboard', does: 'listens' }) : null;
   }

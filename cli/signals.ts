@@ -44,8 +44,9 @@ export interface EndRequests {
 }
 
 /**
- * Listens for SIGINT, SIGTERM and SIGHUP. A third one ends the process on the spot. A terminal that is closed sends SIGHUP
- * more than once: that is a wish to end, never one for haste.
+ * Listens for SIGINT, SIGTERM and SIGHUP. Further ones change nothing: an end at once is on its way, and a process that
+ * ended on the spot would leave its redis-server behind. A terminal that is closed sends SIGHUP more than once: that is a
+ * wish to end, never one for haste.
  */
 export function listenForEnd(): EndRequests {
   const resolvers: ((signal: EndSignal) => void)[] = [];
@@ -56,9 +57,7 @@ export function listenForEnd(): EndRequests {
     process.on(signal, () => {
       if (asked && signal === 'SIGHUP') return;
       asked = true;
-      const resolve = resolvers.shift();
-      if (resolve) resolve(signal);
-      else process.exit(exitCodeOfSignal(signal));
+      resolvers.shift()?.(signal);
     });
   }
   return requests;

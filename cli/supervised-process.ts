@@ -21,6 +21,8 @@ export interface SupervisedProcessOptions {
   readonly does: string;
   readonly env: Environment;
   readonly output: ProcessOutput;
+  /** After three of these intervals without a sign of life it is killed and started again, in ms: HEARTBEAT_INTERVAL_MS. */
+  readonly beatMs: number;
   /** Gets the lines that a person should see. */
   readonly say: (line: string) => void;
 }
@@ -31,11 +33,13 @@ const FIRST_RESTART_MS = 500;
 const LONGEST_RESTART_MS = 30_000;
 /** One that lived for this long starts again with the first delay. */
 const STABLE_MS = 60_000;
+const BEATS_MISSED = 3;
 
 /**
  * One process of a fleet, `taskfleet worker` or `taskfleet dashboard`. When it ends and nobody asked it to, it is started
  * again, after 0.5 s at first and twice as long each further time, up to 30 s. Only one that says at its very first start that
- * it cannot run (bad settings, a bad task module) is left alone: starting it again would not help.
+ * it cannot run (bad settings, a bad task module) is left alone: starting it again would not help. One whose event loop hangs
+ * is killed, for its tasks to run elsewhere.
  */
 export class SupervisedProcess {
   readonly #options: SupervisedProcessOptions;
@@ -48,6 +52,9 @@ export class SupervisedProcess {
   #startedAt = 0;
   #delayMs = FIRST_RESTART_MS;
   #restart: NodeJS.Timeout | null = null;
+  #watch: NodeJS.Timeout | null = null;
+  /** Beats since its last sign of life. Counted, not timed: after a suspension of the machine nothing has been missed. */
+  #missed = 0;
   #stopping = false;
 
   constructor(options: SupervisedProcessOptions) {
@@ -111,6 +118,7 @@ export class SupervisedProcess {
   #leave(): void {
     this.#stopping = true;
     if (this.#restart !== null) clearTimeout(this.#restart);
+    this.#unwatch();
     this.#rejectReady(new FleetError('CLOSED', `${this.#options.name} was stopped before it was ready.`));
   }
 
@@ -133,7 +141,11 @@ export class SupervisedProcess {
   }
 
   #hear(message: ChildMessage): void {
+    this.#missed = 0;
     switch (message.type) {
+      case 'alive':
+        this.#watch ??= this.#stopping ? null : setInterval(() => this.#miss(), this.#options.beatMs);
+        break;
       case 'ready':
         this.#id = message.id;
         if (this.#wasReady) this.#options.say(`${this.#options.name} ${this.#options.does} again: pid ${this.pid}.`);
@@ -149,9 +161,24 @@ export class SupervisedProcess {
     }
   }
 
+  #miss(): void {
+    this.#missed += 1;
+    const child = this.#child;
+    if (this.#missed < BEATS_MISSED || child === null) return;
+    this.#unwatch();
+    this.#options.say(`${this.#name(child)} has not answered for ${formatMs(BEATS_MISSED * this.#options.beatMs)}: killing it.`);
+    child.kill('SIGKILL');
+  }
+
+  #unwatch(): void {
+    if (this.#watch !== null) clearInterval(this.#watch);
+    this.#watch = null;
+  }
+
   #ended(child: ChildProcess, how: string, code: number | null): void {
     this.#child = null;
     this.#id = null;
+    this.#unwatch();
     if (this.#stopping) return;
     if (code === EXIT.CONFIG && !this.#wasReady) {
       this.#rejectReady(new FleetError('INVALID_SETTINGS', `${this.#name(child)} cannot run with these settings.`));

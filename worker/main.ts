@@ -20,6 +20,8 @@ export interface RunWorkerOptions {
   readonly supervised?: boolean;
   /** What handlers enqueue with (`context.enqueue`). Default: none. */
   readonly producer?: ChildEnqueuer;
+  /** Resolves with the reason if the worker is to end because what it needs is gone for good, such as an embedded Redis. */
+  readonly lost?: Promise<Error> | undefined;
   /** Called last, also upon a second signal: for what is this worker's own, such as an embedded Redis. */
   readonly release?: () => Promise<void>;
 }
@@ -38,6 +40,8 @@ interface EndRequests {
 
 /** EX_SOFTWARE of sysexits.h. */
 const EXIT_BROKEN = 70;
+/** EX_UNAVAILABLE of sysexits.h. */
+const EXIT_LOST = 69;
 const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 type EndSignal = keyof typeof SIGNAL_NUMBERS;
 
@@ -46,7 +50,7 @@ type EndSignal = keyof typeof SIGNAL_NUMBERS;
  * caller is to end the process with (abandoned handlers may keep it alive).
  *
  * SIGTERM, SIGINT and SIGHUP: a graceful shutdown, code 0. A second one does not wait for tasks: code 128+n. A third
- * one ends the process on the spot. An exception that nobody caught: a graceful shutdown, code 70. A rejection that
+ * one ends the process on the spot, unless there is something to release. An exception that nobody caught: a graceful shutdown, code 70. A rejection that
  * nobody handled is logged: it belongs to one handler, and its neighbours need not suffer for it.
  *
  * @throws FleetError `INVALID_SETTINGS`, `INVALID_TASK_MODULE`
@@ -88,7 +92,7 @@ async function announce(worker: FleetWorker, logger: Logger, supervised: boolean
   if (supervised) await tellParent({ type: 'ready', id });
 }
 
-function listen({ loggers, supervised = false }: RunWorkerOptions): EndRequests {
+function listen({ loggers, supervised = false, lost, release }: RunWorkerOptions): EndRequests {
   const logger = loggers('worker');
   let end: (end: End) => void = () => undefined;
   let endAtOnce: (code: number) => void = () => undefined;
@@ -102,11 +106,16 @@ function listen({ loggers, supervised = false }: RunWorkerOptions): EndRequests 
     signals += 1;
     if (signals === 1) end({ why: signal, code: 0 });
     else if (signals === 2) endAtOnce(code);
-    else process.exit(code);
+    // What is to be released would be left behind.
+    else if (!release) process.exit(code);
   };
   process.on('SIGTERM', onSignal);
   for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, supervised ? () => undefined : onSignal);
   if (supervised) process.once('disconnect', () => end({ why: 'the process that started it is gone', code: 0 }));
+  void lost?.then((error) => {
+    logger.fatal({ error }, 'Redis is lost: this worker ends');
+    endAtOnce(EXIT_LOST);
+  });
   process.on('uncaughtException', (error) => {
     logger.fatal({ error: asLogged(error) }, 'An exception that nobody caught: this worker ends');
     end({ why: 'uncaught exception', code: EXIT_BROKEN });

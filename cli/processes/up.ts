@@ -3,6 +3,7 @@ import { formatMs } from '../../shared/duration.js';
 import { createLoggerFactory } from '../../shared/logger.js';
 import { type Settings, loadSettings, redactUrl } from '../../shared/settings.js';
 import { refuseApi } from '../api/address.js';
+import { CliError } from '../cli-error.js';
 import { REDIS_DIR } from '../connection.js';
 import { EXIT } from '../exit-codes.js';
 import { type Fleet, startFleet } from '../fleet.js';
@@ -24,20 +25,40 @@ export async function up(flags: UpFlags): Promise<number> {
   const loggers = createLoggerFactory({ settings: loadSettings(clientEnvironmentOf(flags)), pretty: process.stderr.isTTY });
   const requests = listenForEnd();
   const startedAt = performance.now();
-  const fleet = await startFleet({ settings, env, workers: flags.workers, dashboard: flags.dashboard, redisDir: REDIS_DIR, say, loggers });
+  const starting = new AbortController();
+  void requests.second.then((signal) => {
+    starting.abort(new CliError('INTERRUPTED', exitCodeOfSignal(signal), `${signal}: ended before the fleet was up.`));
+  });
+  const options = { settings, env, workers: flags.workers, dashboard: flags.dashboard, redisDir: REDIS_DIR, say, loggers, signal: starting.signal };
+  const fleet = await startFleet(options);
   introduce(fleet, settings.redisUrl === null);
+  const lost = endOnLoss(fleet);
   try {
-    await Promise.race([requests.first, fleet.ready().then(() => welcome(fleet, settings, performance.now() - startedAt))]);
+    await Promise.race([requests.first, lost, fleet.ready().then(() => welcome(fleet, settings, performance.now() - startedAt))]);
   } catch (error) {
     await fleet.stop();
     throw error;
   }
-  return end(fleet, requests);
+  return Promise.race([end(fleet, requests), lost]);
+}
+
+/** Without its Redis no process can record or hand back anything. Rejects with the reason once all have ended. */
+function endOnLoss(fleet: Fleet): Promise<never> {
+  const lost = fleet.redisLost.then(async (error): Promise<never> => {
+    say('Redis is lost: ending everything.');
+    await fleet.killNow();
+    throw error;
+  });
+  lost.catch(() => undefined);
+  return lost;
 }
 
 function introduce(fleet: Fleet, embedded: boolean): void {
-  const whose = fleet.ownsRedis ? 'started by this command' : 'of another process in this folder';
-  say(`Redis     ${redactUrl(fleet.redisUrl)}${embedded ? ` (${whose}; data in ${resolve(REDIS_DIR)})` : ''}`);
+  say(`Redis     ${redactUrl(fleet.redisUrl)}${embedded ? ` (data in ${resolve(REDIS_DIR)})` : ''}`);
+  if (fleet.redisSharedWith.length > 0) {
+    const others = fleet.redisSharedWith.map((pid) => `pid ${pid}`).join(', ');
+    say(`          Another process of this folder (${others}) uses this Redis too: both work on the same tasks. The last one to end stops it.`);
+  }
   for (const { index, pid } of fleet.workers()) say(`Worker ${index}  pid ${pid}`);
 }
 

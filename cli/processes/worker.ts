@@ -32,6 +32,7 @@ async function run(flags: WorkerFlags): Promise<number> {
     loggers,
     supervised: flags.supervised === true,
     producer,
+    lost: embedded?.lost,
     release: async () => {
       await producer.close();
       await embedded?.stop();

@@ -17,6 +17,8 @@ export interface SpawnOptions {
   readonly startTimeoutMs: number;
   /** Called when the process exists, before it answers. */
   readonly onSpawn?: (pid: number) => Promise<void>;
+  /** Ends the start, and the server with it. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 const LOG_FILE = 'redis.log';
@@ -28,7 +30,8 @@ const PORT_TAKEN = /Address (?:already )?in use/;
  * Starts a redis-server on 127.0.0.1 in a session of its own, so that a Ctrl+C in the terminal does not reach it, and
  * waits until it answers and has read its data. It logs to `redis.log` in `dir`, and does not keep this process alive.
  * @returns null if somebody else has the port.
- * @throws FleetError `REDIS_SERVER_FAILED` with the end of its log if it ends, or does not answer in time (it is killed then).
+ * @throws FleetError `REDIS_SERVER_FAILED` with the end of its log if it ends, or does not answer in time (it is killed then);
+ * the reason of `signal`
  */
 export async function spawnServer(options: SpawnOptions): Promise<ChildProcess | null> {
   const { binary, dir, port, startTimeoutMs } = options;
@@ -42,7 +45,7 @@ export async function spawnServer(options: SpawnOptions): Promise<ChildProcess |
   let facts: ServerFacts | null = null;
   try {
     if (child.pid !== undefined) await options.onSpawn?.(child.pid);
-    facts = await waitUntilServing(port, dir, AbortSignal.any([ended.signal, tooLate]));
+    facts = await waitUntilServing(port, dir, AbortSignal.any([ended.signal, tooLate, ...(options.signal ? [options.signal] : [])]));
   } finally {
     if (facts === null && child.pid !== undefined && !ended.signal.aborted) await kill(child);
   }
@@ -50,6 +53,7 @@ export async function spawnServer(options: SpawnOptions): Promise<ChildProcess |
     child.unref();
     return child;
   }
+  options.signal?.throwIfAborted();
   const tail = await tailOf(log, logStart);
   if (PORT_TAKEN.test(tail)) return null;
   const why = tooLate.aborted ? `did not serve ${dir} within ${startTimeoutMs} ms` : howItEnded(child, ended.signal);

@@ -12,8 +12,6 @@ export interface ServerState {
   readonly url: string;
   /** When the process `pid` started: see {@link ProcessIdentity}. */
   readonly started: string | null;
-  /** Who stops the server. If it is dead, the next to start the server takes it over. */
-  readonly owner: ProcessIdentity;
 }
 
 const schema = z.object({
@@ -21,7 +19,6 @@ const schema = z.object({
   port: z.int().min(1).max(65_535),
   url: z.string(),
   started: z.string().nullable(),
-  owner: z.object({ pid: z.int().positive(), started: z.string() }),
 });
 
 /** Null if there is no state file, or none that can be read: it then counts as stale. */

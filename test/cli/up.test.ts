@@ -47,7 +47,7 @@ describe('taskfleet up, with a Redis of its own', () => {
   async function startUp(): Promise<{ up: NodeProcess; redis: number; worker: number }> {
     const up = startCommand(['up', '--workers', '1'], { cwd: folder });
     await up.waitForLine(/^Ready after /);
-    const { pid: redis } = JSON.parse(await readFile(join(folder, '.taskfleet/redis/server.json'), 'utf8')) as { pid: number };
+    const redis = await redisPid();
     reapAtExit(redis);
     const worker = await workerPid(up, 1);
     started.push(redis, worker);
@@ -98,6 +98,60 @@ describe('taskfleet up, with a Redis of its own', () => {
     await watch.exit;
   });
 });
+
+describe('taskfleet up, and what it looks after', () => {
+  const children: number[] = [];
+  afterEach(async () => {
+    for (const pid of await alive(children.splice(0))) process.kill(pid, 'SIGKILL');
+  });
+
+  async function startUp(env: Record<string, string> = {}): Promise<{ up: NodeProcess; worker: number }> {
+    const up = startCommand(['up', '--workers', '1', '--no-dashboard'], { cwd: folder, env });
+    await up.waitForLine(/^Ready after /);
+    const worker = await workerPid(up, 1);
+    children.push(worker);
+    return { up, worker };
+  }
+
+  it('starts its Redis again, and a worker that hangs', async () => {
+    const { up, worker } = await startUp({ HEARTBEAT_INTERVAL_MS: '1000' });
+    const redis = await redisPid();
+    await runCommand(['task', 'enqueue', 'fleet.canary', '--id', 'kept', '--delay', '3600000'], { cwd: folder });
+    process.kill(redis, 'SIGKILL');
+    const line = await up.waitForLine(/^Redis runs again: pid (?<pid>\d+)\.$/);
+    children.push(Number(line.groups?.['pid']));
+    assert.equal((await runCommand(['task', 'show', 'kept'], { cwd: folder })).code, 0);
+
+    process.kill(worker, 'SIGSTOP');
+    await up.waitForLine(new RegExp(`^Worker 1 \\(pid ${worker}\\) has not answered for 3\\.0 s: killing it\\.$`));
+    await up.waitForLine(/^Worker 1 takes tasks again: pid \d+\.$/);
+    const { code } = await runCommand(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'], { cwd: folder });
+    assert.equal(code, 0);
+    assert.deepEqual(await up.stop(), { code: 0, signal: null });
+    assert.deepEqual(await alive(children), []);
+  });
+
+  it('shares its Redis with a second one in its folder, and leaves it to that; twenty signals leave nothing behind', async () => {
+    const first = await startUp();
+    const redis = await redisPid();
+    children.push(redis);
+    const second = await startUp();
+    await second.up.waitForLine(new RegExp(`Another process of this folder \\(pid ${first.up.pid}\\) uses this Redis too`));
+    assert.deepEqual(await first.up.stop(), { code: 0, signal: null });
+    assert.deepEqual(await alive([redis, first.worker]), [redis]);
+    const { code } = await runCommand(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'], { cwd: folder });
+    assert.equal(code, 0);
+
+    for (let n = 0; n < 20; n += 1) second.up.kill('SIGTERM');
+    await second.up.exit;
+    await until(() => alive(children), (living) => living.length === 0);
+  });
+});
+
+async function redisPid(): Promise<number> {
+  const { pid } = JSON.parse(await readFile(join(folder, '.taskfleet/redis/server.json'), 'utf8')) as { pid: number };
+  return pid;
+}
 
 describe('taskfleet up, with REDIS_URL', () => {
   let redis: TestRedis;

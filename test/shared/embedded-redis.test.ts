@@ -16,9 +16,12 @@ import { built } from '../support/built.js';
 import { reapAtExit } from '../support/reaper.js';
 import { spawnNode } from '../support/processes.js';
 import { startTestRedis } from '../support/redis.js';
+import { until } from '../support/until.js';
 
 const PATH = process.env['PATH'] ?? '';
 const NOBODY = { pid: 999_999_999, started: '1' };
+/** Long enough for a server to be started again. */
+const RESTARTED = { timeout: 60_000 };
 const STARTER = built('test/support/start-embedded-redis.mjs');
 
 let root: string;
@@ -42,7 +45,7 @@ async function start(options: Partial<EmbeddedRedisOptions> = {}): Promise<Embed
   const preferredPort = options.preferredPort ?? (await freePort());
   const logger = pino({ level: 'silent' });
   const redis = await startEmbeddedRedis({ dir, preferredPort, path: PATH, say: () => assert.fail('installs'), logger, ...options });
-  if (redis.owned) reapAtExit(redis.pid);
+  reapAtExit(redis.pid);
   started.push(redis);
   return redis;
 }
@@ -73,7 +76,7 @@ describe('the embedded redis-server', () => {
   it('serves the preferred port, on loopback, keeping every write', async () => {
     const preferredPort = await freePort();
     const redis = await start({ preferredPort });
-    assert.equal(redis.owned, true);
+    assert.deepEqual(redis.sharedWith, []);
     assert.equal(redis.port, preferredPort);
     assert.equal(redis.url, `redis://127.0.0.1:${preferredPort}`);
     assert.equal(await config(redis.url, 'bind'), '127.0.0.1');
@@ -146,25 +149,30 @@ describe('the embedded redis-server', () => {
 });
 
 describe('a second start in the same folder', () => {
-  it('attaches to the server that runs, and its stop() leaves it alone', async () => {
-    const first = await start();
-    const second = await start();
-    assert.deepEqual([second.owned, second.url, second.pid], [false, first.url, first.pid]);
-    await second.stop();
-    assert.equal(await ask(first.url, (redis) => redis.ping()), 'PONG');
+  it('attaches to the server that runs; the last to stop ends it, whichever started it', async () => {
+    for (const order of ['first out', 'second out'] as const) {
+      const first = await start();
+      const second = await start();
+      assert.deepEqual([first.sharedWith, second.sharedWith, second.url, second.pid], [[], [process.pid], first.url, first.pid]);
+      const [leaves, stays] = order === 'first out' ? [first, second] : [second, first];
+      await leaves.stop();
+      assert.equal(await ask(stays.url, (redis) => redis.ping()), 'PONG');
+      await stays.stop();
+      assert.equal(await identifyProcess(stays.pid), null);
+    }
   });
 
   it('gives one server when several come at the same moment', async () => {
     const all = await Promise.all(Array.from({ length: 6 }, () => start()));
     assert.equal(new Set(all.map(({ pid }) => pid)).size, 1);
-    assert.equal(all.filter(({ owned }) => owned).length, 1);
+    assert.equal(all.filter(({ sharedWith }) => sharedWith.length === 0).length, 1);
   });
 
   it('gives one server when several processes come at the same moment, after a crash in the midst of a start', async () => {
     await mkdir(dir, { recursive: true });
     await writeFile(join(dir, `server.lock.${NOBODY.pid}.${NOBODY.started}.00000000-0000-0000-0000-000000000000`), '');
     const starters = Array.from({ length: 4 }, () => spawnStarter());
-    const lines = await Promise.all(starters.map((starter) => starter.waitForLine(/^pid (\d+) owned (true|false)$/)));
+    const lines = await Promise.all(starters.map((starter) => starter.waitForLine(/^pid (\d+) alone (true|false)$/)));
     assert.equal(new Set(lines.map((line) => line[1])).size, 1);
     assert.equal(lines.filter((line) => line[2] === 'true').length, 1);
     await Promise.all(starters.map((starter) => starter.stop()));
@@ -175,42 +183,41 @@ describe('a second start in the same folder', () => {
     const other = await startTestRedis();
     await mkdir(dir, { recursive: true });
     for (const [pid, port] of [[NOBODY.pid, await freePort()], [other.pid, other.port]] as const) {
-      await writeFile(join(dir, 'server.json'), JSON.stringify({ pid, port, url: `redis://127.0.0.1:${port}`, started: '1', owner: NOBODY }));
+      await writeFile(join(dir, 'server.json'), JSON.stringify({ pid, port, url: `redis://127.0.0.1:${port}`, started: '1' }));
       assert.equal(await findRunningEmbeddedRedis(dir), null);
       const redis = await start();
-      assert.equal(redis.owned, true);
+      assert.deepEqual(redis.sharedWith, []);
       assert.notEqual(redis.port, port);
       await redis.stop();
     }
     await writeFile(join(dir, 'server.json'), '{"pid":');
-    assert.equal((await start()).owned, true);
+    assert.deepEqual((await start()).sharedWith, []);
     await other.stop();
   });
 });
 
-describe('a server whose owner has died', () => {
-  it('goes on, and belongs to the next that starts it', async () => {
+describe('a server whose starter has died', () => {
+  it('goes on, and is ended by the next that starts and stops it', async () => {
     const starter = spawnStarter();
-    const pid = Number((await starter.waitForLine(/^pid (\d+) owned true$/))[1]);
+    const pid = Number((await starter.waitForLine(/^pid (\d+) alone true$/))[1]);
     reapAtExit(pid);
     // As a terminal's Ctrl+C: to the whole process group, here of an owner that does not handle it.
     process.kill(-starter.pid, 'SIGINT');
     await starter.exit;
 
     const adopted = await start();
-    assert.deepEqual([adopted.owned, adopted.pid], [true, pid]);
-    assert.equal((await start()).owned, false);
+    assert.deepEqual([adopted.sharedWith, adopted.pid], [[], pid]);
     await adopted.stop();
     assert.equal(await identifyProcess(pid), null);
     assert.equal(await findRunningEmbeddedRedis(dir), null);
   });
 
-  it('is found again when the owner was killed before it could write down the pid', async () => {
+  it('is found again when the starter was killed before it could write down the pid', async () => {
     const first = await start();
     const state = await stateOf(dir);
-    await writeFile(join(dir, 'server.json'), JSON.stringify({ ...state, pid: null, started: null, owner: NOBODY }));
+    await writeFile(join(dir, 'server.json'), JSON.stringify({ ...state, pid: null, started: null }));
     const second = await start();
-    assert.deepEqual([second.owned, second.pid], [true, first.pid]);
+    assert.equal(second.pid, first.pid);
     assert.equal((await stateOf(dir))['pid'], first.pid);
   });
 
@@ -223,5 +230,65 @@ describe('a server whose owner has died', () => {
       process.kill(first.pid, 'SIGCONT');
     }
     assert.equal((await start()).pid, first.pid);
+  });
+});
+
+describe('a server that ends by itself', () => {
+  it('is started again with its data, on the same port, once for all who use it', RESTARTED, async () => {
+    const lines: string[] = [];
+    const all = [await start({ say: (line) => lines.push(line) }), await start({ say: () => undefined })];
+    const [{ pid, port, url }] = all as [EmbeddedRedis, EmbeddedRedis];
+    await ask(url, (redis) => redis.set('kept', 'yes'));
+    process.kill(pid, 'SIGKILL');
+    await until(() => Promise.resolve(all.map((one) => one.pid)), (pids) => pids.every((one) => one !== pid));
+    assert.equal(new Set(all.map((one) => one.pid)).size, 1);
+    for (const one of all) reapAtExit(one.pid);
+    assert.equal(await ask(url, (redis) => redis.get('kept')), 'yes');
+    assert.equal((await findRunningEmbeddedRedis(dir))?.port, port);
+    assert.deepEqual(lines, [`Redis (pid ${pid}) ended unexpectedly; starting it again. Its log: ${join(dir, 'redis.log')}`, `Redis runs again: pid ${all[0]?.pid}.`]);
+  });
+
+  it('is lost, with the reason, when another program has its port by then', RESTARTED, async () => {
+    const redis = await start({ say: () => undefined });
+    const squatter = createServer((socket) => socket.destroy());
+    process.kill(redis.pid, 'SIGKILL');
+    await until(() => identifyProcess(redis.pid), (identity) => identity === null);
+    squatter.listen(redis.port, '127.0.0.1');
+    await once(squatter, 'listening');
+    const error = await redis.lost;
+    assert.match(error.message, new RegExp(`Port ${redis.port}, where everybody looks for Redis, is taken`));
+    squatter.close();
+  });
+
+  it('is not started again by a stop that comes meanwhile', RESTARTED, async () => {
+    const redis = await start({ say: () => undefined });
+    process.kill(redis.pid, 'SIGKILL');
+    await redis.stop();
+    assert.equal(await findRunningEmbeddedRedis(dir), null);
+  });
+});
+
+describe('a folder that cannot be written', () => {
+  it('is named, with what to do', async () => {
+    await writeFile(join(root, 'file'), '');
+    await assert.rejects(start({ dir: join(root, 'file', 'redis') }), (error) => {
+      assert.ok(isFleetError(error, 'REDIS_SERVER_FAILED'));
+      assert.match(error.message, /The folder .*\/file\/redis, for the data of Redis, cannot be written \(ENOTDIR.*\)\. Make it writable, .*set REDIS_URL/);
+      return true;
+    });
+  });
+});
+
+describe('a start that is called off', () => {
+  it('leaves no server behind', async () => {
+    const controller = new AbortController();
+    const starting = start({ signal: controller.signal });
+    await until(() => stateOf(dir).catch((): Record<string, unknown> => ({})), (state) => typeof state['pid'] === 'number');
+    controller.abort(new Error('called off'));
+    await starting.then(
+      (redis) => redis.stop(), // it was faster
+      (error: unknown) => assert.match(String(error), /called off/),
+    );
+    assert.equal(await findRunningEmbeddedRedis(dir), null);
   });
 });

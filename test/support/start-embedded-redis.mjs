@@ -15,7 +15,7 @@ const redis = await startEmbeddedRedis({
 });
 const stop = once(process, 'SIGTERM');
 const alive = setInterval(() => undefined, 60_000);
-console.log(`pid ${redis.pid} owned ${redis.owned}`);
+console.log(`pid ${redis.pid} alone ${redis.sharedWith.length === 0}`);
 await stop;
 await redis.stop();
 clearInterval(alive);
