@@ -45,7 +45,7 @@ function printEnd(task: TaskView, { output }: GlobalOptions): number {
 /** A task that had ended, and was no longer kept, before it could be read. */
 function viewOf({ id, name, queue, item }: EnqueuedTask): TaskView {
   return {
-    ...{ id, name, queue, item, state: 'queued', attempt: 0, attempts: null, progress: null, result: null, error: null, stop: null },
+    ...{ id, name, queue, item, state: 'queued', attempt: 0, attempts: null, progress: null, result: null, error: null, problem: null, stop: null },
     ...{ enqueuedAt: new Date(), startedAt: null, finishedAt: null, worker: null },
   };
 }

@@ -18,8 +18,8 @@ const COLUMNS = [
 /** Tasks as lines of a table. */
 export function taskTable(tasks: readonly TaskView[], now: number, width: number): string[] {
   const rows = tasks.map((task) => [
-    task.id,
-    task.name ?? '(foreign)',
+    oneLine(task.id),
+    nameText(task),
     task.state + (task.attempt > 1 ? ` (attempt ${task.attempt})` : ''),
     progressText(task.progress),
     task.enqueuedAt ? formatAge(now - task.enqueuedAt.getTime()) : '-',
@@ -28,9 +28,15 @@ export function taskTable(tasks: readonly TaskView[], now: number, width: number
   return renderTable(COLUMNS, rows, width);
 }
 
+/** What a task without a queue is, or without a name in its record. */
+function nameText({ name, queue }: TaskView): string {
+  return name === null ? (queue === null ? '(foreign)' : '(unknown)') : oneLine(name);
+}
+
 /** A task in one line: id, name, state, item. */
-export function taskLine({ id, name, state, item }: TaskView): string {
-  return [id, name ?? '(foreign)', state, ...(item === null ? [] : [`item ${oneLine(item)}`])].join('  ');
+export function taskLine(task: TaskView): string {
+  const { id, state, item } = task;
+  return [oneLine(id), nameText(task), state, ...(item === null ? [] : [`item ${oneLine(item)}`])].join('  ');
 }
 
 /** Everything about a task, a line for each thing that is known. */
@@ -38,7 +44,7 @@ export function taskDetails(task: TaskView, now: number): string[] {
   const { enqueuedAt, startedAt, finishedAt, stop } = task;
   const facts: [label: string, text: string | null][] = [
     ['id', task.id],
-    ['name', task.name ?? '(foreign: another program runs it)'],
+    ['name', task.name === null && task.queue === null ? '(foreign: another program runs it)' : nameText(task)],
     ['state', task.state],
     ['item', task.item],
     ['queue', task.queue],
@@ -46,6 +52,7 @@ export function taskDetails(task: TaskView, now: number): string[] {
     ['progress', progressText(task.progress) === '-' ? null : progressText(task.progress)],
     ['result', task.result === null ? null : JSON.stringify(task.result)],
     ['error', task.error],
+    ['problem', task.problem === task.error ? null : task.problem],
     ['stop', stop && stopText(stop)],
     ['enqueued', enqueuedAt && `${enqueuedAt.toISOString()} (${formatAge(now - enqueuedAt.getTime())} ago)`],
     ['started', startedAt && `${startedAt.toISOString()}${lasted(', after', enqueuedAt, startedAt)}`],

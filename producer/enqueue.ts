@@ -11,7 +11,7 @@ import { StopRequested } from '../shared/stop/cause.js';
 import type { Store } from '../shared/store.js';
 import type { ChildTask } from '../shared/task/handler.js';
 import { baseQueue, shardOf } from '../shared/task/shards.js';
-import { type JobAddress, parseOptions } from '../shared/task/view.js';
+import { type JobAddress, readOptions } from '../shared/task/options-record.js';
 import { confirmTask } from './enqueue-replicas.js';
 import { ItemClaims } from './item-claims.js';
 import { JobWriter, type StopMet, type WriteOptions } from './job-writer.js';
@@ -132,7 +132,7 @@ export class Enqueuer {
     await this.#write(task, at, { nonce, registered });
     for (let listed = task.item; ; ) {
       const [options = null, finishedOn = null] = await this.#repeated(() => redis.hmget(keys.jobs(queue) + id, 'opts', 'finishedOn'));
-      const stored = parseOptions(options);
+      const stored = readOptions(options);
       const ended = options === null || finishedOn !== null;
       const duplicate = options !== null && stored.nonce !== nonce;
       const item = duplicate ? (stored.item ?? '') : task.item;

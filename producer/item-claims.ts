@@ -1,6 +1,6 @@
 import type { Store } from '../shared/store.js';
 import { isTerminal } from '../shared/task/state.js';
-import type { JobAddress } from '../shared/task/view.js';
+import type { JobAddress } from '../shared/task/options-record.js';
 import type { PreparedTask } from './prepare.js';
 
 /** How often a claim is tried again after entries that a crash left were removed. */

@@ -6,7 +6,7 @@ import { MergedWrites } from '../shared/registry/merged-writes.js';
 import { parseStop } from '../shared/stop/record.js';
 import type { Store } from '../shared/store.js';
 import { jobOptions, membershipsOf } from '../shared/task/job-options.js';
-import type { JobAddress, TaskJobOptions } from '../shared/task/view.js';
+import type { JobAddress, TaskJobOptions } from '../shared/task/options-record.js';
 import type { PreparedTask } from './prepare.js';
 
 export interface WriteOptions {

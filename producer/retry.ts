@@ -7,7 +7,8 @@ import type { Store } from '../shared/store.js';
 import { expireEnded, writeRetry } from '../shared/task/event-stream.js';
 import { membershipsOf } from '../shared/task/job-options.js';
 import { isTerminal } from '../shared/task/state.js';
-import { type TaskJobOptions, type TaskView, parseOptions } from '../shared/task/view.js';
+import { type TaskJobOptions, readOptions } from '../shared/task/options-record.js';
+import type { TaskView } from '../shared/task/view.js';
 
 /** A task that has failed or was cancelled, and is to run again. */
 interface Retried {
@@ -61,7 +62,7 @@ export class TaskRetry {
     return Promise.all(
       views.map(async (view) => {
         // A deadline was for the first run: whoever retries wants it to start.
-        const { childOf, deadline: _, schedule, ...others } = parseOptions(await redis.hget(keys.jobs(view.queue) + view.id, 'opts'));
+        const { childOf, deadline: _, schedule, ...others } = readOptions(await redis.hget(keys.jobs(view.queue) + view.id, 'opts'));
         // The stop of a parent holds for its children, and would end this one again: it is on its own from now on.
         const detached = childOf !== undefined && (await redis.hexists(keys.jobs(childOf.queue) + childOf.id, 'stop')) === 1;
         const mark = schedule && { schedule: { ...schedule, retried: true as const } };

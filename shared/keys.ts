@@ -133,6 +133,14 @@ export const RESERVED_IDS: ReadonlySet<string> = new Set([
   ...['stalled-check', 'completed', 'failed', 'stalled', 'repeat', 'limiter', 'meta', 'events', 'pc', 'marker', 'de', 'metrics'],
 ]);
 
+/** What BullMQ keeps beside a job, in keys that begin with the job's. */
+const BESIDE_A_JOB = /:(lock|logs|dependencies|processed|failed|unsuccessful|data)$/;
+
+/** True for what follows a queue's name in a key that is no job's: `wait`, `meta`, `metrics:completed`, `<job id>:lock`. */
+export function isQueueKey(id: string): boolean {
+  return RESERVED_IDS.has(id) || BESIDE_A_JOB.test(id) || id.startsWith('de:') || id.startsWith('metrics:');
+}
+
 export const MAX_ID_LENGTH = 128;
 export const MAX_ITEM_LENGTH = 256;
 const ID = /^[A-Za-z0-9][A-Za-z0-9._~@=+-]*$/;

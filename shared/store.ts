@@ -58,14 +58,14 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
   const redis = defineScripts(connect({ settings, policy, logger, name, lazy }));
   const keys = createKeys(settings.keyPrefix, settings.cluster);
   const queues = new Queues(redis, keys, logger);
-  const registry = new Registry(redis, keys);
-  const reader = new TaskReader(redis, queues, registry, keys);
-  const earlyStops = new EarlyStops(redis, keys);
   const schedulers = new Schedulers(redis, queues, keys);
   const counters = new Counters(redis, keys);
   const tally = new Tally(counters);
   const unreadable = new Unreadable({ logger, tally, prefix: keys.prefix });
-  const stopper = new Stopper({ earlyStops, schedulers, tally, redis, queues, registry, reader, keys, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
+  const registry = new Registry(redis, keys);
+  const earlyStops = new EarlyStops({ redis, keys, unreadable });
+  const reader = new TaskReader({ redis, queues, keys, unreadable }, registry);
+  const stopper = new Stopper({ earlyStops, unreadable, schedulers, tally, redis, queues, registry, reader, keys, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
   const end = async (): Promise<void> => {
     await counters.close();
     await queues.close();

@@ -1,3 +1,5 @@
+import { RESERVED_IDS } from './keys.js';
+
 /** What a record that cannot be read is part of; the label `kind` of its metric. */
 export const UNREADABLE_KINDS = ['task', 'queue', 'registry', 'stop', 'events', 'worker', 'reconciler', 'schedule', 'metrics', 'pool', 'model', 'plan', 'dashboard', 'other'] as const;
 export type UnreadableKind = (typeof UNREADABLE_KINDS)[number];
@@ -20,10 +22,6 @@ const KINDS: readonly (readonly [string, UnreadableKind])[] = [
   ['dashboard:', 'dashboard'],
 ];
 
-/** The keys of a BullMQ queue that are no job; in what follows the queue's name. */
-const QUEUE_KEY =
-  /^(active|wait|waiting|waiting-children|paused|id|delayed|prioritized|stalled-check|completed|failed|stalled|repeat|limiter|meta|events|pc|marker|de|metrics)$/;
-
 /** The kind of what a key holds. */
 export function kindOfKey(prefix: string, key: string): UnreadableKind {
   // On a cluster the keys of a queue have braces of their own: {p:bull:chat}:chat:…
@@ -33,5 +31,5 @@ export function kindOfKey(prefix: string, key: string): UnreadableKind {
   if (!name.startsWith(start)) return 'other';
   const rest = name.slice(start.length);
   const kind = KINDS.find(([beginning]) => rest.startsWith(beginning))?.[1] ?? 'other';
-  return kind === 'task' && QUEUE_KEY.test(rest.slice(rest.lastIndexOf(':') + 1)) ? 'queue' : kind;
+  return kind === 'task' && RESERVED_IDS.has(rest.slice(rest.lastIndexOf(':') + 1)) ? 'queue' : kind;
 }

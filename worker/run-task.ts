@@ -12,7 +12,7 @@ import { MAINTENANCE_QUEUE } from '../shared/task/builtin/index.js';
 import type { AnyDefinition } from '../shared/task/definition.js';
 import type { ChildEnqueuer } from '../shared/task/handler.js';
 import { taskOptions } from '../shared/task/job-options.js';
-import type { JobAddress, TaskJobOptions } from '../shared/task/view.js';
+import type { JobAddress, TaskJobOptions } from '../shared/task/options-record.js';
 import type { ActiveRuns } from './active-runs.js';
 import { RunContext } from './context.js';
 import { type FleetJob, Stopped } from './fleet-job.js';

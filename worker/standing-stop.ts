@@ -1,6 +1,6 @@
 import { type StopRecord, parseStop } from '../shared/stop/record.js';
 import type { Store } from '../shared/store.js';
-import type { JobAddress } from '../shared/task/view.js';
+import type { JobAddress } from '../shared/task/options-record.js';
 
 /**
  * The stop that holds for a task before its handler is called, null for none: its own, recorded with its job or left

@@ -9,9 +9,9 @@ export type EnqueuedJson = z.output<typeof enqueued>;
 
 /** What the API says as the producer has it. Each of these throws for what is not of that form. */
 export function taskOf(json: TaskJson): TaskView {
-  const { id, name, queue, item, state, attempt, attempts, progress, result, error, stop, worker } = json;
+  const { id, name, queue, item, state, attempt, attempts, progress, result, error, problem, stop, worker } = json;
   return {
-    ...{ id: textOf(id), name, queue, item, state, attempt, attempts, progress, result, error, worker },
+    ...{ id: textOf(id), name, queue, item, state, attempt, attempts, progress, result, error, problem, worker },
     stop: stop && { reason: stop.reason, by: stop.by, at: new Date(stop.at), via: stop.via },
     enqueuedAt: dateOf(json.enqueued_at),
     startedAt: dateOf(json.started_at),

@@ -20,7 +20,7 @@ export interface Cell {
 
 export const STATE_STYLE: Readonly<Record<TaskState, Style>> = {
   ...{ scheduled: 'dim', queued: 'dim', running: 'cyan', retrying: 'yellow', stopping: 'yellow' },
-  ...{ completed: 'green', failed: 'red', cancelled: 'yellow' },
+  ...{ completed: 'green', failed: 'red', cancelled: 'yellow', unreadable: 'red' },
 };
 
 /** Paints if the stream is a terminal that shows colours and nobody said NO_COLOR. */

@@ -5,7 +5,7 @@ import { storeOf } from '../../producer/store-of.js';
 import { isFleetError } from '../../shared/errors.js';
 import { isName } from '../../shared/keys.js';
 import { asUnavailable } from '../../shared/redis/connection-errors.js';
-import type { JobAddress } from '../../shared/task/view.js';
+import type { JobAddress } from '../../shared/task/options-record.js';
 import type { KnownDefinitions } from '../api/known-definitions.js';
 import { type BodyLimits, readBody } from '../api/read-body.js';
 import { audit, isWrite } from '../auth/audit.js';

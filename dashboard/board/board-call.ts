@@ -4,7 +4,8 @@ import type { Producer } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
 import { quote } from '../../shared/keys.js';
 import type { Store } from '../../shared/store.js';
-import type { JobAddress, TaskView } from '../../shared/task/view.js';
+import type { JobAddress } from '../../shared/task/options-record.js';
+import type { TaskView } from '../../shared/task/view.js';
 import type { KnownDefinitions } from '../api/known-definitions.js';
 import type { Principal } from '../auth/principal.js';
 

@@ -2,7 +2,7 @@ import { dueTimeOf, isScheduledRun } from '../../shared/schedule/schedule.js';
 import { parseStop } from '../../shared/stop/record.js';
 import type { Store } from '../../shared/store.js';
 import { baseQueue } from '../../shared/task/shards.js';
-import { parseOptions } from '../../shared/task/view.js';
+import { readOptions } from '../../shared/task/options-record.js';
 import { type Sample, sample } from './exposition.js';
 
 /** BullMQ's lists of jobs, and how their length is asked for. */
@@ -88,7 +88,7 @@ async function oldestWaitMs({ redis, keys }: Store, queue: string, now: number):
 
 /** In ms since the epoch. After a failed attempt, since that was begun: nothing says when it ended. */
 function waitsSince(id: string, timestamp: number, options: string | null, processedOn: number): number {
-  const { retriedAt = 0, delay = 0 } = parseOptions(options) as { retriedAt?: number; delay?: number };
+  const { retriedAt = 0, delay = 0 } = readOptions(options);
   const due = isScheduledRun(id) ? dueTimeOf(id) : timestamp + delay;
   return Math.max(due, retriedAt, processedOn);
 }

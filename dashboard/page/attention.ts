@@ -3,7 +3,7 @@ import { duration } from './wording.js';
 
 /** Why somebody should look at a task. */
 export interface Attention {
-  readonly kind: 'stuck' | 'silent' | 'slow';
+  readonly kind: 'unreadable' | 'stuck' | 'silent' | 'slow';
   readonly text: string;
 }
 
@@ -26,9 +26,10 @@ const ENOUGH = 5;
 /** Long for a task of which nothing is known. */
 const LONG_MS = 3_600_000;
 
-/** What stands out about a live task, the worst first; null for nothing. */
+/** What stands out about a task, the worst first; null for nothing. */
 export function attentionOf(task: Task, { now, typical, silent }: Surroundings): Attention | null {
-  const { state, stop, started_at: startedAt, worker, name } = task;
+  const { state, stop, started_at: startedAt, worker, name, problem } = task;
+  if (problem !== null) return { kind: 'unreadable', text: `cannot be read: ${problem}` };
   if (state !== 'running' && state !== 'stopping') return null;
   const stopping = stop ? now - Date.parse(stop.at) : 0;
   if (state === 'stopping' && stopping > STOP_TAKES_MS) return { kind: 'stuck', text: `stop not settled for ${duration(stopping)}` };

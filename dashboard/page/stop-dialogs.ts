@@ -2,7 +2,7 @@ import { write } from './api.js';
 import type { Receipt, Task } from './api-types.js';
 import { type DialogStep, runDialog } from './dialog.js';
 import { element } from './element.js';
-import { count } from './wording.js';
+import { count, nameOf } from './wording.js';
 
 /** What the API answers to the stop of an item. */
 export interface ItemAnswer {
@@ -14,11 +14,11 @@ const MAX_REASON = 500;
 const SHOWN_IDS = 8;
 
 /** Asks why a task is to be stopped, then calls `stop`, which need not wait for its end. */
-export function askToStop({ id, name, item }: Task, fallback: HTMLElement, stop: (reason: string) => void): Promise<void> {
+export function askToStop(task: Task, fallback: HTMLElement, stop: (reason: string) => void): Promise<void> {
   const reason = reasonField();
   const step: DialogStep = {
     title: 'Stop this task?',
-    content: [facts([['Task', `${name ?? 'of another program'} ${id}`], ['Item', item ?? '–']]), element('p', {}, 'It ends wherever it is, and does not come back by itself.'), reason.field],
+    content: [facts([['Task', `${nameOf(task)} ${task.id}`], ['Item', task.item ?? '–']]), element('p', {}, 'It ends wherever it is, and does not come back by itself.'), reason.field],
     action: 'Stop',
     dangerous: true,
     go: () => {

@@ -3,7 +3,7 @@ import { type Attention } from './attention.js';
 import { ROOT, taskPath } from './api.js';
 import { element, setAttribute, setText } from './element.js';
 import { isTerminal } from './task-set.js';
-import { attemptOf, duration, progressOf } from './wording.js';
+import { attemptOf, duration, nameOf, progressOf } from './wording.js';
 
 export interface RowActions {
   /** Null for those who may stop nothing: the row has no button then. */
@@ -56,10 +56,10 @@ export class TaskRow {
 
   show(task: Task, now: number): void {
     this.#task = task;
-    const { name, item, state, worker } = task;
+    const { item, state, worker } = task;
     setText(this.#state, state);
     setAttribute(this.#state, 'data-state', state);
-    setText(this.#name, name ?? 'of another program');
+    setText(this.#name, nameOf(task));
     setText(this.#item, item ?? '');
     this.#item.hidden = item === null;
     this.#showProgress();

@@ -20,6 +20,11 @@ export function latency(ms: number): string {
   return ms < 10 * SECOND ? `${ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms)} ms` : duration(ms);
 }
 
+/** A task's name, or what is known instead. */
+export function nameOf({ name, queue }: Pick<Task, 'name' | 'queue'>): string {
+  return name ?? (queue === null ? 'of another program' : 'unknown');
+}
+
 export interface Progress {
   /** 0 to 1; null for what has no scale. */
   readonly fraction: number | null;

@@ -4,7 +4,7 @@ import type { Keys } from '../keys.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { jobOptions } from '../task/job-options.js';
 import type { Queues } from '../task/queues.js';
-import type { TaskJobOptions } from '../task/view.js';
+import type { TaskJobOptions } from '../task/options-record.js';
 import { type Schedule, type ScheduleMark, formatSchedule } from './schedule.js';
 
 /** With what tells whether a scheduler was made from a schedule as it is now. */

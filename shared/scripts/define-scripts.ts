@@ -3,7 +3,7 @@ import type { RedisConnection } from '../redis/connection.js';
 
 /** What `recordStop` found: see the script's header. */
 export type RecordedStop = [
-  what: 'missing' | 'completed' | 'failed' | 'active' | 'taken' | 'fenced' | 'left' | 'ignored',
+  what: 'missing' | 'completed' | 'failed' | 'active' | 'taken' | 'fenced' | 'left' | 'ignored' | 'unreadable',
   stop: string,
   ...more: (string | null)[],
 ];

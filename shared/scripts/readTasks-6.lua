@@ -8,41 +8,74 @@
 
   Returns an array with one entry an id: false if there is no such job, else { place, field values … }.
   A place is completed, failed, delayed, active or waiting. The wait list is not searched (it may be long): a job that
-  is nowhere else is waiting.
+  is nowhere else is waiting. The place is unreadable, and after the values comes the problem, for a job whose key is not a
+  hash, for one that a list of the queue has without its hash, and for one whose list may be a key of another type.
 ]]
 local fields = {}
 for field in string.gmatch(ARGV[2], '%S+') do fields[#fields + 1] = field end
+
+-- The first key of the queue that is not of its type.
+local broken = nil
+local function ask(command, key, ...)
+  local answer = redis.pcall(command, key, ...)
+  if type(answer) ~= 'table' or not answer.err then return answer end
+  if not string.find(answer.err, 'WRONGTYPE', 1, true) then error(answer.err) end
+  broken = broken or key
+  return false
+end
 
 -- Up to this many ids a search of the active list for each is cheaper than reading the list.
 local FEW = 8
 local running = nil
 local function isActive(id)
-  if #ARGV - 2 <= FEW then return redis.call('LPOS', KEYS[5], id) ~= false end
+  if #ARGV - 2 <= FEW then return ask('LPOS', KEYS[5], id) ~= false end
   if not running then
     running = {}
-    for _, active in ipairs(redis.call('LRANGE', KEYS[5], 0, -1)) do running[active] = true end
+    for _, active in ipairs(ask('LRANGE', KEYS[5], 0, -1) or {}) do running[active] = true end
   end
   return running[id] == true
 end
 
-local function place(id)
-  if redis.call('ZSCORE', KEYS[1], id) then return 'completed' end
-  if redis.call('ZSCORE', KEYS[2], id) then return 'failed' end
-  if redis.call('ZSCORE', KEYS[3], id) then return 'delayed' end
-  if redis.call('ZSCORE', KEYS[4], id) then return 'waiting' end
-  if redis.call('ZSCORE', KEYS[6], id) then return 'waiting' end
+-- Of those that are searched.
+local function placeOf(id)
+  if ask('ZSCORE', KEYS[1], id) then return 'completed' end
+  if ask('ZSCORE', KEYS[2], id) then return 'failed' end
+  if ask('ZSCORE', KEYS[3], id) then return 'delayed' end
+  if ask('ZSCORE', KEYS[4], id) then return 'waiting' end
+  if ask('ZSCORE', KEYS[6], id) then return 'waiting' end
   if isActive(id) then return 'active' end
-  return 'waiting'
+  return nil
+end
+
+local function unreadable(values, problem)
+  values[1] = 'unreadable'
+  values[#fields + 2] = problem
+  return values
 end
 
 local tasks = {}
 for i = 3, #ARGV do
-  local values = redis.call('HMGET', ARGV[1] .. ARGV[i], 'timestamp', unpack(fields)) -- only jobs have one, schedulers do not
-  if values[1] then
-    values[1] = place(ARGV[i])
-    tasks[i - 2] = values
+  local id = ARGV[i]
+  local key = ARGV[1] .. id
+  local values = redis.pcall('HMGET', key, 'timestamp', unpack(fields)) -- only jobs have one, schedulers do not
+  if values.err then
+    if not string.find(values.err, 'WRONGTYPE', 1, true) then error(values.err) end
+    local blank = {}
+    for field = 1, #fields + 1 do blank[field] = false end
+    tasks[i - 2] = unreadable(blank, 'expected a hash, found a ' .. redis.call('TYPE', key).ok)
   else
-    tasks[i - 2] = false
+    local place = placeOf(id)
+    if values[1] and (place or not broken) then
+      values[1] = place or 'waiting'
+      tasks[i - 2] = values
+    elseif values[1] then
+      tasks[i - 2] = unreadable(values, 'its place is not known: ' .. broken .. ' is a ' .. redis.call('TYPE', broken).ok)
+    elseif place then
+      local kind = redis.call('EXISTS', key) == 1 and 'the hash of its job has no timestamp' or 'it is listed, and has no job'
+      tasks[i - 2] = unreadable(values, kind)
+    else
+      tasks[i - 2] = false
+    end
   end
 end
 return tasks

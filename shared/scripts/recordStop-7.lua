@@ -27,6 +27,8 @@
     taken       waited, and is the caller's to settle; last: opts, name
     fenced      its owner is dead, and it is the caller's to settle; last: opts, name
     ignored     has no stop (only with ARGV[2] '')
+    unreadable  its key, or one of its queue, has another type, and nothing was recorded; in the place of the stop: why
+  A job whose queue has such a key is left, if its stop could be recorded.
   kids is '1' for a task whose handler has enqueued others, else false.
 ]]
 -- Without memory Redis refuses a script whose first write needs some. This one needs none, and the others may follow.
@@ -105,7 +107,18 @@ local function record(id)
   return hold('taken', job, stop, kids)
 end
 
+-- One record of another type must not keep the others from their stop.
+local function recordOrNot(id)
+  local fine, result = pcall(record, id)
+  if fine then return result end
+  local text = type(result) == 'table' and result.err or tostring(result)
+  if not string.find(text, 'WRONGTYPE', 1, true) then error(text) end
+  local stop = redis.pcall('HGET', ARGV[1] .. id, 'stop')
+  if type(stop) == 'string' then return { 'left', stop, redis.call('HGET', ARGV[1] .. id, 'kids') } end
+  return { 'unreadable', 'expected a hash in a queue whose keys have their types; the job is a ' .. redis.call('TYPE', ARGV[1] .. id).ok }
+end
+
 local results = {}
-for i, id in ipairs(ids) do results[i] = record(id) end
+for i, id in ipairs(ids) do results[i] = recordOrNot(id) end
 if gaps > 0 then redis.call('LREM', KEYS[5], 0, ARGV[4]) end
 return results

@@ -1,3 +1,4 @@
+import { isTime } from '../hash-reader.js';
 import type { RecordedStop } from '../scripts/define-scripts.js';
 import { type StopRecord, parseStop } from './record.js';
 
@@ -21,6 +22,7 @@ export function queuesOf(answers: ReadonlyMap<string, StopAnswer>): (string | nu
 export function answerOf(queue: string, [what, stop, , finishedOn, via]: RecordedStop): StopAnswer {
   switch (what) {
     case 'missing':
+    case 'unreadable':
     case 'ignored':
       return { kind: 'not_found' };
     case 'completed':
@@ -29,7 +31,7 @@ export function answerOf(queue: string, [what, stop, , finishedOn, via]: Recorde
       const record = parseStop(stop, via);
       if (record === null) return { kind: 'ended', as: 'failed' };
       // A worker that knows nothing of stops failed it by its deferred failure, without running it.
-      return { kind: 'cancelled', stop: { ...record, via: record.via ?? 'queue' }, settledAt: new Date(Number(finishedOn)), queue };
+      return { kind: 'cancelled', stop: { ...record, via: record.via ?? 'queue' }, settledAt: new Date(isTime(Number(finishedOn)) ? Number(finishedOn) : 0), queue };
     }
     case 'active':
     case 'left':

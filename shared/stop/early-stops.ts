@@ -1,6 +1,14 @@
 import type { Keys } from '../keys.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
+import type { Unreadable } from '../unreadable.js';
 import { type StopRecord, parseStop } from './record.js';
+
+/** What early stops need of a store. */
+export interface EarlyStopsSource {
+  readonly redis: ScriptedRedis;
+  readonly keys: Keys;
+  readonly unreadable: Unreadable;
+}
 
 /**
  * Stops of tasks that are registered and have no job yet: their enqueue is under way, and a stop has no job to be
@@ -11,21 +19,24 @@ import { type StopRecord, parseStop } from './record.js';
 export class EarlyStops {
   readonly #redis: ScriptedRedis;
   readonly #keys: Keys;
+  readonly #unreadable: Unreadable;
 
-  constructor(redis: ScriptedRedis, keys: Keys) {
+  constructor({ redis, keys, unreadable }: EarlyStopsSource) {
     this.#redis = redis;
     this.#keys = keys;
+    this.#unreadable = unreadable;
   }
 
-  /** The first stop of a task stays. */
-  async leave(ids: readonly string[], stop: string): Promise<void> {
-    await Promise.all(ids.map((id) => this.#redis.hsetnx(this.#keys.earlyStops, id, stop)));
+  /** The first stop of a task stays. Returns false if the key is of another type, so that nothing was left. */
+  async leave(ids: readonly string[], stop: string): Promise<boolean> {
+    const left = await this.#read(Promise.all(ids.map((id) => this.#redis.hsetnx(this.#keys.earlyStops, id, stop))), null);
+    return left !== null;
   }
 
   /** The stops that were left for these tasks. Usually there are none at all, which costs one short command. */
   async find(ids: readonly string[]): Promise<Map<string, StopRecord>> {
     const found = new Map<string, StopRecord>();
-    if ((await this.#redis.hlen(this.#keys.earlyStops)) === 0 || ids.length === 0) return found;
+    if ((await this.#read(this.#redis.hlen(this.#keys.earlyStops), 0)) === 0 || ids.length === 0) return found;
     const stops = await this.#redis.hmget(this.#keys.earlyStops, ...ids);
     ids.forEach((id, index) => {
       const stop = parseStop(stops[index], null);
@@ -36,11 +47,15 @@ export class EarlyStops {
 
   /** Up to `limit` tasks for which a stop was left. */
   async ids(limit: number): Promise<string[]> {
-    const [, flat] = await this.#redis.hscan(this.#keys.earlyStops, 0, 'COUNT', limit);
+    const [, flat] = await this.#read(this.#redis.hscan(this.#keys.earlyStops, 0, 'COUNT', limit), ['0', []]);
     return flat.filter((_, index) => index % 2 === 0).slice(0, limit);
   }
 
   async clear(ids: readonly string[]): Promise<void> {
-    if (ids.length > 0) await this.#redis.hdel(this.#keys.earlyStops, ...ids);
+    if (ids.length > 0) await this.#read(this.#redis.hdel(this.#keys.earlyStops, ...ids), 0);
+  }
+
+  #read<T>(reading: Promise<T>, fallback: T): Promise<T> {
+    return this.#unreadable.read(this.#keys.earlyStops, 'hash', reading, fallback);
   }
 }

@@ -7,6 +7,7 @@ import type { Registry } from '../registry/registry.js';
 import type { Schedulers } from '../schedule/schedulers.js';
 import type { RecordedStop, ScriptedRedis } from '../scripts/define-scripts.js';
 import type { Queues } from '../task/queues.js';
+import type { Unreadable } from '../unreadable.js';
 import { type StopAnswer, answerOf } from './answer.js';
 import type { EarlyStops } from './early-stops.js';
 import { type HeldJob, Settler } from './settler.js';
@@ -18,6 +19,7 @@ export interface RecorderOptions {
   readonly earlyStops: EarlyStops;
   readonly schedulers: Schedulers;
   readonly tally: Tally;
+  readonly unreadable: Unreadable;
   readonly keys: Keys;
   /** How long what a stop takes is its caller's to settle. */
   readonly lockMs: number;
@@ -57,9 +59,14 @@ export class StopRecorder {
 
   /** The tasks in the order of the ids. */
   async record(queue: string, ids: readonly string[], { stop, text, token, dead }: Recording): Promise<FoundTask[]> {
-    const { redis, queues, keys, lockMs } = this.#options;
+    const { redis, queues, keys, lockMs, unreadable } = this.#options;
     const recorded = await redis.recordStop(...queues.stopKeys(queue), keys.jobs(queue), stop, text, token, lockMs, JSON.stringify(dead), ...ids);
-    return ids.map((id, index) => ({ id, queue, recorded: recorded[index] as RecordedStop }));
+    return ids.map((id, index) => {
+      const [what, problem] = recorded[index] as RecordedStop;
+      if (what !== 'unreadable') return { id, queue, recorded: recorded[index] as RecordedStop };
+      unreadable.report({ key: keys.jobs(queue) + id, problem });
+      return { id, queue, recorded: ['missing', ''] };
+    });
   }
 
   /** Jobs that are missing may be on their way: see {@link EarlyStops}. */
@@ -70,7 +77,7 @@ export class StopRecorder {
     const coming = missing.filter((_, index) => entries[index]?.queue);
     const ids = coming.map(({ id }) => id);
     if (ids.length === 0) return found;
-    await this.#options.earlyStops.leave(ids, recording.stop);
+    if (!(await this.#options.earlyStops.leave(ids, recording.stop))) return found;
     const again = new Map<string, FoundTask>();
     for (const { id, queue } of coming) for (const one of await this.record(queue, [id], recording)) again.set(id, one);
     await this.#options.earlyStops.clear(ids.filter((id) => again.get(id)?.recorded[0] !== 'missing'));

@@ -1,4 +1,4 @@
-import { Job, UnrecoverableError } from 'bullmq';
+import { Job, type JobsOptions, UnrecoverableError } from 'bullmq';
 import { chunks } from '../chunks.js';
 import { messageOf } from '../errors.js';
 import type { Keys } from '../keys.js';
@@ -10,9 +10,9 @@ import { isScheduledRun } from '../schedule/schedule.js';
 import type { Schedulers } from '../schedule/schedulers.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { writeState } from '../task/event-stream.js';
-import { membershipsOf, taskOptions } from '../task/job-options.js';
+import { membershipsOf } from '../task/job-options.js';
 import type { Queues } from '../task/queues.js';
-import type { TaskJobOptions } from '../task/view.js';
+import { type TaskJobOptions, readOptions } from '../task/options-record.js';
 import { describeStop } from './cause.js';
 import type { StopRecord } from './record.js';
 
@@ -66,7 +66,7 @@ export class Settler {
       settled.set(id, outcome.value);
       // The stop is of this run: its schedule goes on.
       if (isScheduledRun(id)) sent.push(this.#advance(queue, id, stored));
-      const options = taskOptions(Job.optsFromJSON(stored));
+      const options = readOptions(stored);
       this.#count(job, options, outcome.value);
       writes.remove(id, membershipsOf(options));
       sent.push(this.#tell(id));
@@ -99,9 +99,18 @@ export class Settler {
     const fields = { failedReason: failure.message, stacktrace: '[]', stop_via: via };
     // All that BullMQ looks at here; reading the job first would bring its input over for nothing. What a scheduler of
     // somebody else's adds need not have `attempts`, which the script compares.
-    const job = { id, opts: { attempts: 0, ...Job.optsFromJSON(options) } } as Job;
+    const job = { id, opts: { attempts: 0, ...bullmqOptions(options) } } as Job;
     const { finishedOn } = await this.#queues.backend(queue).moveToFailed(job, failure.message, job.opts.removeOnFail ?? false, token, false, fields);
     return new Date(Number(finishedOn));
+  }
+}
+
+/** A job's options as BullMQ has them; none if they cannot be read: the job is to end all the same. */
+function bullmqOptions(stored: string): JobsOptions {
+  try {
+    return Job.optsFromJSON(stored);
+  } catch {
+    return {};
   }
 }
 

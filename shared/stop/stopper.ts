@@ -192,8 +192,9 @@ export class Stopper {
   }
 
   async #childrenOf(parents: readonly string[]): Promise<string[]> {
-    const { redis, keys } = this.#options;
-    return [...new Set((await Promise.all(parents.map((id) => redis.smembers(keys.children(id))))).flat())];
+    const { redis, keys, unreadable } = this.#options;
+    const children = parents.map((id) => unreadable.read(keys.children(id), 'set', redis.smembers(keys.children(id)), []));
+    return [...new Set((await Promise.all(children)).flat())];
   }
 
   /** Tells those who follow a task's events, if it has any yet. */

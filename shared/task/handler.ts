@@ -3,7 +3,7 @@ import { FleetError } from '../errors.js';
 import type { Settings } from '../settings.js';
 import type { StopRecord } from '../stop/record.js';
 import type { AnyDefinition, TaskDefinition } from './definition.js';
-import type { JobAddress } from './view.js';
+import type { JobAddress } from './options-record.js';
 
 /** Anything that JSON can hold. What is not (functions, dates …) is converted as `JSON.stringify` does. */
 export type Json = unknown;

@@ -1,7 +1,7 @@
 import type { BackoffOptions, JobsOptions } from 'bullmq';
 import type { Memberships } from '../registry/merged-writes.js';
 import type { AnyDefinition, Retention, RetryPolicy } from './definition.js';
-import type { TaskJobOptions } from './view.js';
+import { type TaskJobOptions, readOptions } from './options-record.js';
 
 /** What they are made from. */
 type Kept = Pick<AnyDefinition, 'retry' | 'retention'> & { readonly shards?: number };
@@ -37,9 +37,9 @@ function keepJobs({ ageMs, count }: Retention, shards: number): { age: number; c
   return { age: Math.ceil(ageMs / 1_000), count: Math.ceil(count / shards) };
 }
 
-/** Our part of a job's options; empty for a job that was not enqueued by us. */
+/** Our part of a job's options, without what cannot be read; empty for a job that was not enqueued by us. */
 export function taskOptions(options: JobsOptions): TaskJobOptions {
-  return options as TaskJobOptions;
+  return readOptions(options);
 }
 
 /** Where the registry lists a task, by its job's options. */

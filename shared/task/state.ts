@@ -1,9 +1,10 @@
 /**
- * The states of a task. The last three are terminal: reached once, never changed, unless someone explicitly retries.
+ * The states of a task. `completed`, `failed` and `cancelled` are terminal: reached once, never changed, unless someone explicitly retries.
  * - `scheduled`: waits for its delay. `queued`: waits for a free slot. `running`: a handler is at work.
  * - `retrying`: an attempt failed, the next waits. `stopping`: a stop was requested and is not settled yet.
+ * - `unreadable`: its record in Redis is not what it should be, so that nobody can say how it is. `taskfleet doctor` says what to do.
  */
-export const TASK_STATES = ['scheduled', 'queued', 'running', 'retrying', 'stopping', 'completed', 'failed', 'cancelled'] as const;
+export const TASK_STATES = ['scheduled', 'queued', 'running', 'retrying', 'stopping', 'completed', 'failed', 'cancelled', 'unreadable'] as const;
 export type TaskState = (typeof TASK_STATES)[number];
 export type TerminalState = 'completed' | 'failed' | 'cancelled';
 

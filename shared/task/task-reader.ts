@@ -1,9 +1,8 @@
-import type { Keys } from '../keys.js';
+import { isQueueKey } from '../keys.js';
 import { isUnavailability } from '../redis/connection-errors.js';
 import type { Entry, Registry } from '../registry/registry.js';
-import type { ScriptedRedis } from '../scripts/define-scripts.js';
-import type { Queues } from './queues.js';
-import { type TaskView, readTasks } from './view.js';
+import { isWrongType } from '../unreadable.js';
+import { type TaskSource, type TaskView, readTasks } from './view.js';
 
 /** Where tasks are: on which queue, or registered by another program. Ids that are nowhere are in neither. */
 export interface Located {
@@ -14,16 +13,12 @@ export interface Located {
 
 /** Finds and reads tasks by id, live or ended. */
 export class TaskReader {
-  readonly #redis: ScriptedRedis;
-  readonly #queues: Queues;
+  readonly #source: TaskSource;
   readonly #registry: Registry;
-  readonly #keys: Keys;
 
-  constructor(redis: ScriptedRedis, queues: Queues, registry: Registry, keys: Keys) {
-    this.#redis = redis;
-    this.#queues = queues;
+  constructor(source: TaskSource, registry: Registry) {
+    this.#source = source;
     this.#registry = registry;
-    this.#keys = keys;
   }
 
   /** One round trip for live tasks; two more if some are not live, which may have ended and are looked for on every queue. */
@@ -57,14 +52,16 @@ export class TaskReader {
 
   /** Which of the ids are jobs of the queue. */
   async #areKept(queue: string, ids: readonly string[]): Promise<boolean[]> {
-    const pipeline = this.#redis.pipeline();
+    const { redis, keys } = this.#source;
+    const pipeline = redis.pipeline();
     // What is a job has a timestamp. A scheduler's record looks much like one.
-    for (const id of ids) pipeline.hexists(this.#keys.jobs(queue) + id, 'timestamp');
+    for (const id of ids) pipeline.hexists(keys.jobs(queue) + id, 'timestamp');
     const replies = (await pipeline.exec()) ?? [];
-    // An id may be the name of a key of another type, for which Redis answers an error; without an answer nothing is known.
+    // Without an answer nothing is known.
     const unanswered = replies.find(([error]) => isUnavailability(error));
     if (unanswered) throw unanswered[0] as Error;
-    return replies.map(([, exists]) => exists === 1);
+    // What is no hash is a job that cannot be read, unless its key is one that BullMQ keeps beside its jobs.
+    return replies.map(([error, exists], index) => exists === 1 || (isWrongType(error) && !isQueueKey(ids[index] as string)));
   }
 
   /** The tasks that exist, by id. */
@@ -82,14 +79,14 @@ export class TaskReader {
 
   /** Reads tasks of a known queue into `tasks`. */
   async readOn(queue: string, ids: readonly string[], tasks: Map<string, TaskView>): Promise<void> {
-    for (const task of await readTasks(this.#redis, this.#queues, this.#keys, queue, ids)) if (task) tasks.set(task.id, task);
+    for (const task of await readTasks(this.#source, queue, ids)) if (task) tasks.set(task.id, task);
   }
 }
 
 /** What is known of a task that another program registered and runs. */
 export function foreignTask(id: string, item: string | null): TaskView {
   return {
-    ...{ id, item, name: null, queue: null, state: 'running', attempt: 1, attempts: null, progress: null, result: null, error: null, stop: null },
+    ...{ id, item, name: null, queue: null, state: 'running', attempt: 1, attempts: null, progress: null, result: null, error: null, problem: null, stop: null },
     ...{ enqueuedAt: null, startedAt: null, finishedAt: null, worker: null },
   };
 }

@@ -1,8 +1,10 @@
 import { chunks } from '../chunks.js';
+import { HashReader } from '../hash-reader.js';
 import type { Keys } from '../keys.js';
-import type { ScheduleMark } from '../schedule/schedule.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { type StopRecord, parseStop } from '../stop/record.js';
+import type { Unreadable } from '../unreadable.js';
+import { readOptions } from './options-record.js';
 import type { Queues } from './queues.js';
 import { type JobPlace, type TaskState, isTerminal, taskState } from './state.js';
 
@@ -22,8 +24,10 @@ export interface TaskView<Output = unknown> {
   readonly progress: unknown;
   /** What the handler returned; null unless completed. */
   readonly result: Output | null;
-  /** Why the task failed or was cancelled, why its last attempt failed, or why no worker here could run it. */
+  /** Why the task failed or was cancelled, why its last attempt failed, or why no worker here could run it; why it is unreadable. */
   readonly error: string | null;
+  /** What of its record cannot be read, and is null here; null for a record that is whole. */
+  readonly problem: string | null;
   readonly stop: StopRecord | null;
   readonly enqueuedAt: Date | null;
   readonly startedAt: Date | null;
@@ -46,6 +50,7 @@ export function taskToJson(task: TaskView): Record<string, unknown> {
     progress: task.progress,
     result: task.result,
     error: task.error,
+    problem: task.problem,
     stop: stop && { reason: stop.reason, by: stop.by, at: stop.at.toISOString(), via: stop.via },
     worker: task.worker,
     enqueued_at: task.enqueuedAt?.toISOString() ?? null,
@@ -54,82 +59,51 @@ export function taskToJson(task: TaskView): Record<string, unknown> {
   };
 }
 
-/** Our part of a job's options, which BullMQ keeps as they are: `''` for no item. Absent on jobs that others added. */
-export interface TaskJobOptions {
-  readonly item?: string;
-  /** Tells two enqueues of one id apart: the one whose nonce was stored made the task. */
-  readonly nonce?: string;
-  /** The task whose handler enqueued this one. */
-  readonly childOf?: JobAddress;
-  /** No attempt starts after this time, in ms since the epoch. */
-  readonly deadline?: number;
-  /** When it was last brought back after its end, in ms since the epoch: since when it waits. */
-  readonly retriedAt?: number;
-  /** On what a schedule adds, or was asked to run now. */
-  readonly schedule?: ScheduleMark;
-}
-
-/** Where a job is. */
-export interface JobAddress {
-  readonly queue: string;
-  readonly id: string;
-}
-
 const FIELDS = ['name', 'opts', 'timestamp', 'progress', 'returnvalue', 'failedReason', 'atm', 'processedOn', 'finishedOn', 'stop', 'stop_via', 'pb'] as const;
 const READ_AT_ONCE = 500;
 
+/** What reading tasks needs of a store. */
+export interface TaskSource {
+  readonly redis: ScriptedRedis;
+  readonly queues: Queues;
+  readonly keys: Keys;
+  readonly unreadable: Unreadable;
+}
+
 /** Reads tasks of one queue, in one round trip for each 500. The result has the order of `ids`; null where there is none. */
-export async function readTasks(redis: ScriptedRedis, queues: Queues, keys: Keys, queue: string, ids: readonly string[]): Promise<(TaskView | null)[]> {
+export async function readTasks({ redis, queues, keys, unreadable }: TaskSource, queue: string, ids: readonly string[]): Promise<(TaskView | null)[]> {
   const calls = chunks(ids, READ_AT_ONCE).map(async (some) => {
     const rows = await redis.readTasks(...queues.readKeys(queue), keys.jobs(queue), FIELDS.join(' '), ...some);
     return rows.map((row, index) => row && viewOf(some[index] as string, queue, row));
   });
-  return (await Promise.all(calls)).flat();
+  const tasks = (await Promise.all(calls)).flat();
+  for (const task of tasks) if (task?.problem) unreadable.report({ key: keys.jobs(queue) + task.id, problem: task.problem });
+  return tasks;
 }
 
-function viewOf(id: string, queue: string, [place, ...values]: (string | null)[]): TaskView {
-  const field = Object.fromEntries(FIELDS.map((name, index) => [name, values[index] ?? null])) as Record<(typeof FIELDS)[number], string | null>;
-  const recorded = parseStop(field.stop, field.stop_via);
-  const made = Number(field.atm ?? 0);
-  const options = parseOptions(field.opts) as TaskJobOptions & { readonly attempts?: number };
-  const state = taskState(place as JobPlace, recorded !== null, made);
+/** A task from what `readTasks.lua` returns for it. What cannot be read of it is null; never throws. */
+function viewOf(id: string, queue: string, [place = null, ...values]: readonly (string | null)[]): TaskView {
+  const fields = new HashReader(Object.fromEntries(FIELDS.map((name, index) => [name, values[index] ?? null])));
+  const lost = values[FIELDS.length] ?? null;
+  if (lost !== null) fields.note(lost);
+  const recorded = parseStop(fields.text('stop'), fields.text('stop_via'));
+  const made = fields.whole('atm') ?? 0;
+  const options = readOptions(fields.text('opts'), fields);
+  const state = lost === null ? taskState(place as JobPlace, recorded !== null, made) : 'unreadable';
   // A job that failed by BullMQ's deferred failure, without our worker's word on it, never ran.
   const stop = recorded && state === 'cancelled' && recorded.via === null ? { ...recorded, via: 'queue' as const } : recorded;
   const neverRan = state === 'cancelled' && stop?.via === 'queue';
-  const attempt = made + (place === 'active' ? 1 : 0) - (neverRan ? 1 : 0);
-  return {
-    id,
-    name: field.name,
-    queue,
-    item: options.item || null,
-    state,
-    attempt,
-    attempts: Math.max(1, options.attempts ?? 1),
-    progress: parseJson(field.progress),
-    result: state === 'completed' ? parseJson(field.returnvalue) : null,
-    error: state === 'completed' ? null : field.failedReason,
+  const attempt = Math.max(0, made + (place === 'active' ? 1 : 0) - (neverRan ? 1 : 0));
+  const view = {
+    ...{ id, name: fields.text('name'), queue, item: options.item || null, state, attempt, attempts: Math.max(1, options.attempts ?? 1) },
+    progress: fields.json('progress'),
+    result: state === 'completed' ? fields.json('returnvalue') : null,
     stop,
-    enqueuedAt: parseDate(field.timestamp),
-    startedAt: attempt === 0 ? null : parseDate(field.processedOn),
-    finishedAt: isTerminal(state) ? parseDate(field.finishedOn) : null,
-    worker: field.pb,
+    enqueuedAt: fields.time('timestamp'),
+    startedAt: attempt === 0 ? null : fields.time('processedOn'),
+    finishedAt: isTerminal(state) ? fields.time('finishedOn') : null,
+    worker: fields.text('pb'),
   };
-}
-
-export function parseOptions(text: string | null): TaskJobOptions {
-  const options = parseJson(text);
-  return typeof options === 'object' && options !== null ? options : {};
-}
-
-function parseJson(text: string | null): unknown {
-  if (text === null) return null;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}
-
-function parseDate(ms: string | null): Date | null {
-  return ms === null || ms === '' ? null : new Date(Number(ms));
+  const { problem } = fields;
+  return { ...view, problem, error: state === 'unreadable' ? problem : state === 'completed' ? null : fields.text('failedReason') };
 }

@@ -13,7 +13,7 @@ import { KEEP } from '../support/keep.js';
 import type { NodeProcess } from '../support/processes.js';
 
 const TASK_FIELDS = [
-  ...['id', 'name', 'queue', 'item', 'state', 'attempt', 'attempts', 'progress', 'result', 'error', 'stop', 'worker'],
+  ...['id', 'name', 'queue', 'item', 'state', 'attempt', 'attempts', 'progress', 'result', 'error', 'problem', 'stop', 'worker'],
   ...['enqueued_at', 'started_at', 'finished_at'],
 ];
 const RECEIPT_FIELDS = ['id', 'outcome', 'ended_as', 'via', 'reason', 'by', 'requested_at', 'settled_at', 'latency_ms'];

@@ -39,7 +39,7 @@ test('a task can be read by its id or by what enqueue returned, and one that is 
   assert.ok(enqueuedAt && enqueuedAt.getTime() >= before && enqueuedAt.getTime() <= Date.now());
   assert.deepEqual(rest, {
     ...{ id: task.id, name: 'note.take', queue: 'note', item: 'chat-1', state: 'queued', attempt: 0, attempts: 1, progress: null, result: null },
-    ...{ error: null, stop: null, startedAt: null, finishedAt: null, worker: null },
+    ...{ error: null, problem: null, stop: null, startedAt: null, finishedAt: null, worker: null },
   });
   assert.equal(await producer.get('nobody'), null);
   assert.equal(await fleet.producer().get(task.id), null, 'nor under another prefix');

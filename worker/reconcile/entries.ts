@@ -3,7 +3,7 @@ import { type StopRecord, parseStop } from '../../shared/stop/record.js';
 import type { Store } from '../../shared/store.js';
 import { membershipsOf } from '../../shared/task/job-options.js';
 import type { JobPlace } from '../../shared/task/state.js';
-import { type TaskJobOptions, parseOptions } from '../../shared/task/view.js';
+import { type TaskJobOptions, readOptions } from '../../shared/task/options-record.js';
 
 /** What the registry says of a task of ours. */
 interface Entry {
@@ -16,7 +16,7 @@ interface Entry {
 }
 
 interface FoundJob {
-  readonly place: JobPlace;
+  readonly place: JobPlace | 'unreadable';
   readonly options: TaskJobOptions;
   /** When it was enqueued, in ms. */
   readonly timestamp: number;
@@ -56,7 +56,8 @@ export class EntryCheck {
     const now = Date.now();
     const gone = entries.filter(({ place }) => place === null);
     const over = entries.filter(({ place }) => place !== null && isOver(place));
-    const live = entries.filter(({ place }) => place !== null && !isOver(place));
+    // What cannot be read stays listed, as it is.
+    const live = entries.filter(({ place }) => place !== null && place !== 'unreadable' && !isOver(place));
     const old = gone.filter(({ score }) => score !== null && now - Number(score) >= this.#graceMs);
     const left = over.filter(({ score }) => score !== null && now - Number(score) >= OVER_GRACE_MS);
     // An entry of unknown age begins to age now: its registration may be under way.
@@ -88,14 +89,15 @@ export class EntryCheck {
   }
 
   async #readJobs(listed: ReadonlyMap<string, string>): Promise<Map<string, FoundJob>> {
-    const { redis, queues, keys } = this.#store;
+    const { redis, queues, keys, unreadable } = this.#store;
     const jobs = new Map<string, FoundJob>();
     const calls = [...groupByQueue(listed)].map(async ([queue, ids]) => {
       const rows = await redis.readTasks(...queues.readKeys(queue), keys.jobs(queue), 'opts timestamp stop', ...ids);
       rows.forEach((row, index) => {
         if (!row) return;
-        const [place, options = null, timestamp, stop] = row;
-        jobs.set(ids[index] as string, { place: place as JobPlace, options: parseOptions(options), timestamp: Number(timestamp), stopped: Boolean(stop) });
+        const [place, options = null, timestamp, stop, problem] = row;
+        if (problem) unreadable.report({ key: keys.jobs(queue) + (ids[index] as string), problem });
+        jobs.set(ids[index] as string, { place: place as FoundJob['place'], options: readOptions(options), timestamp: Number(timestamp), stopped: Boolean(stop) });
       });
     });
     await Promise.all(calls);
@@ -173,7 +175,7 @@ export class EntryCheck {
 
 const NO_JOB = { place: null, options: {}, timestamp: 0, stopped: false } as const;
 
-function isOver(place: JobPlace): boolean {
+function isOver(place: FoundJob['place']): boolean {
   return place === 'completed' || place === 'failed';
 }
 

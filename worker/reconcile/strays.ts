@@ -57,8 +57,8 @@ export class Strays {
 
   /** Of these, what has ended on a queue of ours: what no queue knows may be another program's. */
   async #dropEnded(ids: readonly string[]): Promise<number> {
-    const { redis, keys, queues, registry } = this.#store;
-    const found = (await Promise.all((await registry.queueNames()).map((queue) => readTasks(redis, queues, keys, queue, ids)))).flat();
+    const { redis, keys, registry } = this.#store;
+    const found = (await Promise.all((await registry.queueNames()).map((queue) => readTasks(this.#store, queue, ids)))).flat();
     const ended = found.filter((task) => task !== null && isTerminal(task.state));
     if (ended.length === 0) return 0;
     await Promise.all(ended.flatMap((task) => (task?.item ? [redis.srem(keys.item(task.item), task.id)] : [])));

@@ -8,7 +8,7 @@ const count = z.int().min(0);
 
 export const taskState = z.enum(TASK_STATES).meta({
   id: 'TaskState',
-  description: '`completed`, `failed` and `cancelled` are terminal. `stopping`: a stop was requested and is not settled yet.',
+  description: '`completed`, `failed` and `cancelled` are terminal. `stopping`: a stop was requested and is not settled yet. `unreadable`: its record is not what it should be; `error` says why.',
 });
 
 export const task = z
@@ -23,6 +23,7 @@ export const task = z
     progress: z.unknown().meta({ description: 'What its handler said last: a number, or an object.' }),
     result: z.unknown().meta({ description: 'What the handler returned; null unless completed.' }),
     error: nullableText,
+    problem: nullableText.meta({ description: 'What of its record cannot be read, and is null here; null for a record that is whole.' }),
     stop: z.strictObject({ reason: nullableText, by: nullableText, at: time, via: z.enum(STOP_WAYS).nullable() }).nullable(),
     worker: nullableText,
     enqueued_at: time.nullable(),

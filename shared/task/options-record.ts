@@ -1,0 +1,79 @@
+import { type HashReader, isTime } from '../hash-reader.js';
+import { OVERLAP_POLICIES, type ScheduleMark } from '../schedule/schedule.js';
+
+/** Our part of a job's options, which BullMQ keeps as they are: `''` for no item. Absent on jobs that others added. */
+export interface TaskJobOptions {
+  readonly item?: string;
+  /** Tells two enqueues of one id apart: the one whose nonce was stored made the task. */
+  readonly nonce?: string;
+  /** The task whose handler enqueued this one. */
+  readonly childOf?: JobAddress;
+  /** No attempt starts after this time, in ms since the epoch. */
+  readonly deadline?: number;
+  /** When it was last brought back after its end, in ms since the epoch: since when it waits. */
+  readonly retriedAt?: number;
+  /** On what a schedule adds, or was asked to run now. */
+  readonly schedule?: ScheduleMark;
+}
+
+/** Where a job is. */
+export interface JobAddress {
+  readonly queue: string;
+  readonly id: string;
+}
+
+type Test = (value: unknown) => boolean;
+
+/** What may be in each field of ours, and in those of BullMQ that we read. Other fields are nobody's business here. */
+const FIELDS: Readonly<Record<string, readonly [test: Test, expected: string]>> = {
+  item: [isString, 'a string'],
+  nonce: [isString, 'a string'],
+  childOf: [(value) => isObject(value) && isString(value['queue']) && isString(value['id']), 'the queue and id of a task'],
+  deadline: [isTime, 'ms since the epoch'],
+  retriedAt: [isTime, 'ms since the epoch'],
+  schedule: [isMark, 'the mark of a schedule'],
+  attempts: [isCount, 'a whole number'],
+  delay: [isCount, 'a whole number'],
+  priority: [isCount, 'a whole number'],
+};
+
+/**
+ * Reads the options of a job that anybody may have added. A field that cannot be read is left out, and a problem of `notes`, if given.
+ * Never throws.
+ * @param options as they are stored: JSON, or what came of it
+ */
+export function readOptions(options: unknown, notes?: Pick<HashReader, 'note'>): TaskJobOptions & { readonly attempts?: number; readonly delay?: number; readonly priority?: number } {
+  const value = typeof options === 'string' ? parse(options) : options;
+  if (!isObject(value)) {
+    if (options !== null && options !== undefined) notes?.note('opts: expected a JSON object');
+    return {};
+  }
+  const bad = Object.entries(FIELDS).filter(([name, [test]]) => value[name] !== undefined && !test(value[name]));
+  for (const [name, [, expected]] of bad) notes?.note(`opts.${name}: expected ${expected}, got ${Array.isArray(value[name]) ? 'a list' : typeof value[name]}`);
+  const names = new Set(bad.map(([name]) => name));
+  return names.size === 0 ? value : Object.fromEntries(Object.entries(value).filter(([name]) => !names.has(name)));
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}
+
+function isString(value: unknown): value is string {
+  return typeof value === 'string';
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isMark(value: unknown): boolean {
+  return isObject(value) && isString(value['id']) && OVERLAP_POLICIES.some((policy) => policy === value['overlap']) && isCount(value['jitterMs']);
+}
