@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import type { Setting } from '../shared/setting-kinds.js';
 import { type Environment, SETTINGS } from '../shared/settings.js';
 import { usageError } from './cli-error.js';
 
@@ -41,7 +42,7 @@ export function clientEnvironmentOf(globals: GlobalOptions): Environment {
 }
 
 /** A URL may have a password in it, so what came is not repeated. */
-function check(flag: string, { schema, expected }: typeof SETTINGS.redisUrl | typeof SETTINGS.keyPrefix, value: string): string {
+function check(flag: string, { schema, expected, explain }: Setting<unknown>, value: string): string {
   if (value !== '' && schema.safeParse(value).success) return value;
-  throw usageError(`Bad ${flag}: expected ${expected}.`);
+  throw usageError(`Bad ${flag}: ${explain?.(value) ?? `expected ${expected}`}.`);
 }

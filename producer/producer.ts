@@ -5,7 +5,7 @@ import { Replicas } from '../shared/redis/replicas.js';
 import { connectToServer } from '../shared/redis/server-connection.js';
 import { type Settings, type SettingsInput, resolveSettings } from '../shared/settings.js';
 import type { StopReceipt } from '../shared/stop/receipt.js';
-import { type Store, openStore } from '../shared/store.js';
+import { type ConnectedSettings, type Store, openStore } from '../shared/store.js';
 import type { AnyDefinition, TaskDefinition } from '../shared/task/definition.js';
 import type { StepHook } from '../shared/step-hook.js';
 import type { ChildEnqueuer, ChildOptions, ChildTask, ParentTask } from '../shared/task/handler.js';
@@ -68,7 +68,7 @@ export class Producer implements ChildEnqueuer {
   #closing: Promise<void> | null = null;
 
   constructor({ loggers: given, onStep, ...input }: ProducerConfig) {
-    const settings = { ...resolveSettings(input), redisUrl: checkUrl(input.redisUrl) };
+    const settings = withUrl(resolveSettings(input));
     const loggers = given ?? createLoggerFactory({ settings });
     const store = openStore({ settings, policy: 'fail-fast', loggers, name: 'taskfleet:producer', onStep });
     const { redis, keys, reader, registry } = store;
@@ -248,7 +248,8 @@ function idOf(task: string | EnqueuedTask): string {
   return typeof task === 'object' && task !== null ? task.id : task;
 }
 
-function checkUrl(url: string | undefined): string {
-  if (url) return url;
+function withUrl(settings: Settings): ConnectedSettings {
+  const { redisUrl } = settings;
+  if (redisUrl) return { ...settings, redisUrl };
   throw new FleetError('INVALID_SETTINGS', 'createProducer: expected redisUrl, for example redis://127.0.0.1:6379.');
 }

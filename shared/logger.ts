@@ -1,7 +1,8 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
 import { PinoPretty } from 'pino-pretty';
 import { ERROR_SERIALIZERS } from './error-fields.js';
-import type { Component, Settings } from './settings.js';
+import type { Component } from './log-levels.js';
+import type { Settings } from './settings.js';
 
 export type { Logger } from 'pino';
 

@@ -12,6 +12,12 @@ export interface Setting<Value> {
   readonly about: string;
   /** A secret is never repeated in a message. */
   readonly secret?: true;
+  /** Another name of the variable; it counts where the first one is not set. */
+  readonly alias?: string;
+  /** Says more of a bad value than {@link expected} does: "expected …, got …". Null if there is no more to say. */
+  readonly explain?: (value: unknown) => string | null;
+  /** Says how a value was changed to be usable; null if it was not. */
+  readonly notice?: (value: unknown) => string | null;
 }
 
 export function integer(env: string, fallback: number, min: number, max: number, about: string): Setting<number> {
@@ -35,6 +41,38 @@ export function seconds(env: string, fallbackMs: number, min: number, max: numbe
     schema: z
       .union([z.number(), z.string().regex(/^\d+(\.\d+)?$/).transform((text) => Number(text) * 1_000)])
       .pipe(z.number().min(min * 1_000).max(max * 1_000)),
+  };
+}
+
+/** Milliseconds, also with a fraction. */
+export function milliseconds(env: string, fallback: number, min: number, max: number, about: string): Setting<number> {
+  return {
+    env,
+    fallback,
+    about,
+    expected: `milliseconds, a number from ${min} to ${max}`,
+    schema: z.union([z.number(), z.string().regex(/^\d+(\.\d+)?$/).transform(Number)]).pipe(z.number().min(min).max(max)),
+  };
+}
+
+/** The same setting, which may be 0 as well. */
+export function orZero(setting: Setting<number>): Setting<number> {
+  const { expected, expectedInCode, schema } = setting;
+  return {
+    ...setting,
+    expected: `0 or ${expected}`,
+    ...(expectedInCode !== undefined && { expectedInCode: `0 or ${expectedInCode}` }),
+    schema: z.union([z.literal(0), z.string().regex(/^0+(\.0+)?$/).transform(() => 0), schema]),
+  };
+}
+
+/** A whole number of which 0 means the default, and too large a one the largest. */
+export function cappedInteger(env: string, fallback: number, max: number, what: string, about: string): Setting<number> {
+  const { schema, ...setting } = integer(env, fallback, 0, 2 ** 31 - 1, about);
+  return {
+    ...setting,
+    schema: schema.transform((value) => (value === 0 ? fallback : Math.min(value, max))),
+    notice: (value) => (Number(value) > max ? `${env}: ${Number(value)} is more than the limit; ${max} ${what} are used` : null),
   };
 }
 
@@ -69,6 +107,12 @@ export function flag(env: string, fallback: boolean, about: string): Setting<boo
         .transform((word) => FLAG_WORDS[word as keyof typeof FLAG_WORDS]),
     ]),
   };
+}
+
+/** Null if it is not set. */
+export function optionalFlag(env: string, about: string): Setting<boolean | null> {
+  const setting = flag(env, false, about);
+  return { ...setting, fallback: null, schema: z.union([z.null(), setting.schema]) };
 }
 
 export function optionalText(env: string, expected: string, about: string, schema: z.ZodType<string> = z.string().min(1)): Setting<string | null> {

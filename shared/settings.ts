@@ -2,17 +2,9 @@ import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { API_SETTINGS } from './api-settings.js';
 import { FleetError } from './errors.js';
+import { COMPONENTS, type Component, EXPECTED_LEVEL, type LogLevel, OPEN_WEBUI_LEVELS, levelSchema, levelVariable, levelVariables } from './log-levels.js';
 import { REDIS_SETTINGS, problemsOfRedis } from './redis-settings.js';
-import { type Setting, httpUrl, integer, list, seconds } from './setting-kinds.js';
-
-/** The parts of the fleet that log, each with a level of its own: `WORKER_LOG_LEVEL=debug`. */
-export const COMPONENTS = ['billing', 'cleanup', 'cli', 'dashboard', 'models', 'producer', 'redis', 'schedule', 'stop', 'task', 'worker'] as const;
-export type Component = (typeof COMPONENTS)[number];
-
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
-
-const levelSchema = z.string().toLowerCase().pipe(z.enum(LOG_LEVELS));
+import { type Setting, cappedInteger, httpUrl, integer, list, seconds } from './setting-kinds.js';
 
 /** Secret for what they may have in their query, or as user name and password. */
 const openaiBaseUrls: Setting<readonly string[]> = {
@@ -51,16 +43,18 @@ const logLevel: Setting<LogLevel> = {
   env: 'GLOBAL_LOG_LEVEL',
   fallback: 'info',
   about: 'Log level of every component without one of its own (`WORKER_LOG_LEVEL`, `STOP_LOG_LEVEL`, …).',
-  expected: `one of ${LOG_LEVELS.join(', ')}`,
+  expected: EXPECTED_LEVEL,
   schema: levelSchema,
 };
+
+const UNUSED_KEYS = 'OPENAI_API_KEYS: no key is used, for OPENAI_API_BASE_URLS names no server';
 
 /** Every setting but the log level of each component. The README's table is made from this. */
 export const SETTINGS = {
   ...REDIS_SETTINGS,
   redisPort: integer('EMBEDDED_REDIS_PORT', 6399, 1, 65_535, "The embedded redis-server's port on loopback; a free one if it is taken."),
   concurrency: integer('WORKER_CONCURRENCY', 10, 1, 1_000, 'Tasks that one worker process runs at once, for each queue.'),
-  threads: integer('THREAD_POOL_SIZE', availableParallelism(), 1, 256, 'Threads of one worker process for isolated handlers.'),
+  threads: cappedInteger('THREAD_POOL_SIZE', availableParallelism(), 256, 'threads', 'Threads of one worker process for isolated handlers, 256 at most; 0 for the default.'),
   taskModules: list('TASK_MODULES', /[,;]/, 'module paths separated by commas', "Modules with a service's own task handlers.", z.string()),
   stopGraceMs: integer('STOP_GRACE_MS', 5_000, 0, 3_600_000, 'What a handler gets between the abort and the escalation, in ms.'),
   stopPollMs: integer('STOP_POLL_INTERVAL_MS', 2_000, 50, 3_600_000, 'How often a worker re-reads the stops of what it runs, in ms.'),
@@ -89,9 +83,18 @@ export const SETTINGS = {
 type Table = typeof SETTINGS;
 export type Settings = {
   readonly [Name in keyof Table]: Table[Name] extends Setting<infer Value> ? Value : never;
-} & { readonly logLevels: Readonly<Record<Component, LogLevel>> };
+} & {
+  readonly logLevels: Readonly<Record<Component, LogLevel>>;
+  /** What was changed in the values that were given, and what has no effect, in words. A worker logs it when it starts. */
+  readonly notices: readonly string[];
+};
 
 export type Environment = Readonly<Record<string, string | undefined>>;
+
+interface GivenLevel {
+  readonly variable: string;
+  readonly level: unknown;
+}
 
 /**
  * Reads all settings from environment variables. An empty variable counts as absent.
@@ -99,71 +102,91 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  */
 export function loadSettings(env: Environment): Settings {
   const given: Partial<Record<keyof Table, unknown>> = {};
-  for (const [name, setting] of entries()) if (env[setting.env]) given[name] = env[setting.env];
-  const levels: Partial<Record<Component, string>> = {};
-  for (const component of COMPONENTS) {
-    const level = env[levelVariable(component)];
-    if (level) levels[component] = level;
+  for (const [name, setting] of entries()) {
+    const value = env[setting.env] || (setting.alias && env[setting.alias]);
+    if (value) given[name] = value;
   }
-  return check(given, levels, false);
+  const levels = new Map<Component, GivenLevel>();
+  for (const component of COMPONENTS) {
+    const variable = levelVariables(component).find((name) => env[name]);
+    if (variable) levels.set(component, { variable, level: env[variable] });
+  }
+  const unused = Object.keys(OPEN_WEBUI_LEVELS).flatMap((variable) => (env[variable] ? [{ variable, level: env[variable] }] : []));
+  return check(given, { levels, unused, notices: [] }, false);
 }
 
 /** Settings for code that embeds the fleet: any of them by name, the rest by default. Units are those of {@link Settings}. */
 export type SettingsInput = { readonly [Name in keyof Table]?: Settings[Name] | undefined } & {
   readonly logLevels?: Readonly<Partial<Record<Component, LogLevel>>> | undefined;
+  readonly notices?: readonly string[] | undefined;
 };
 
 /** @throws FleetError `INVALID_SETTINGS` */
-export function resolveSettings(input: SettingsInput): Settings {
-  const { logLevels, ...given } = input;
-  return check(given, logLevels ?? {}, true);
+export function resolveSettings({ logLevels = {}, notices = [], ...given }: SettingsInput): Settings {
+  const levels = new Map(COMPONENTS.flatMap((component) => (logLevels[component] === undefined ? [] : [[component, { variable: levelVariable(component), level: logLevels[component] }]])));
+  return check(given, { levels, unused: [], notices }, true);
 }
 
-function check(
-  given: Partial<Record<keyof Table, unknown>>,
-  levels: Readonly<Partial<Record<Component, unknown>>>,
-  inCode: boolean,
-): Settings {
-  const problems: string[] = [];
-  const values: Record<string, unknown> = {};
+interface Beside {
+  readonly levels: ReadonlyMap<Component, GivenLevel>;
+  /** Levels that need only be good ones. */
+  readonly unused: readonly GivenLevel[];
+  readonly notices: readonly string[];
+}
+
+function check(given: Partial<Record<keyof Table, unknown>>, { levels, unused, notices }: Beside, inCode: boolean): Settings {
+  const problems = new Set<string>();
+  const said = [...notices];
   const read = (setting: Setting<unknown>, env: string, value: unknown): unknown => {
     if (value === undefined) return setting.fallback;
     const parsed = setting.schema.safeParse(value);
-    if (parsed.success) return Array.isArray(parsed.data) ? Object.freeze(parsed.data) : parsed.data;
+    if (parsed.success) {
+      const notice = setting.notice?.(value);
+      if (notice) said.push(notice);
+      return Array.isArray(parsed.data) ? Object.freeze(parsed.data) : parsed.data;
+    }
     const expected = (inCode ? setting.expectedInCode : undefined) ?? setting.expected;
-    problems.push(`${env}: expected ${expected}, got ${setting.secret ? 'something else (not shown)' : JSON.stringify(value)}`);
+    problems.add(`${env}: ${setting.explain?.(value) ?? `expected ${expected}, got ${setting.secret ? 'something else (not shown)' : JSON.stringify(value)}`}`);
     return setting.fallback;
   };
+  const values: Record<string, unknown> = {};
   for (const [name, setting] of entries()) values[name] = read(setting, setting.env, given[name]);
-  const global = values['logLevel'];
-  values['logLevels'] = Object.freeze(
-    Object.fromEntries(
-      COMPONENTS.map((component) => [component, read({ ...logLevel, fallback: global }, levelVariable(component), levels[component])]),
-    ),
-  );
+  const ofComponent = { ...logLevel, fallback: values['logLevel'] };
+  const levelOf = (component: Component): unknown => read(ofComponent, levels.get(component)?.variable ?? '', levels.get(component)?.level);
+  values['logLevels'] = Object.freeze(Object.fromEntries(COMPONENTS.map((component) => [component, levelOf(component)])));
+  for (const { variable, level } of unused) read(logLevel, variable, level);
   const settings = values as unknown as Settings;
   // Of settings that are themselves bad, the rest is not asked.
-  if (problems.length === 0) problems.push(...problemsOfRedis(settings));
-  if (settings.openaiKeys.length > settings.openaiBaseUrls.length) {
-    problems.push(`OPENAI_API_KEYS: expected at most one key for each of OPENAI_API_BASE_URLS (${settings.openaiBaseUrls.length}), got ${settings.openaiKeys.length}`);
+  if (problems.size === 0) for (const problem of problemsOfRedis(settings)) problems.add(problem);
+  for (const problem of problemsOfPairs(settings)) problems.add(problem);
+  if (problems.size > 0) {
+    const all = [...problems];
+    throw new FleetError('INVALID_SETTINGS', `Bad settings:\n${all.map((problem) => `  ${problem}`).join('\n')}`, { details: { problems: all } });
   }
-  if (settings.stalledCheckMs > settings.lockMs) {
-    problems.push(`STALLED_CHECK_INTERVAL_MS: expected at most LOCK_DURATION_MS (${settings.lockMs}), got ${settings.stalledCheckMs}`);
-  }
-  if (problems.length > 0) {
-    throw new FleetError('INVALID_SETTINGS', `Bad settings:\n${problems.map((problem) => `  ${problem}`).join('\n')}`, {
-      details: { problems },
-    });
-  }
+  const { openaiKeys, openaiBaseUrls } = settings;
+  if (openaiKeys.length > 0 && openaiBaseUrls.length === 0) said.push(UNUSED_KEYS);
+  values['notices'] = Object.freeze([...new Set(said)]);
   return Object.freeze(settings);
+}
+
+function problemsOfPairs({ openaiKeys, openaiBaseUrls, stalledCheckMs, lockMs }: Settings): string[] {
+  const problems: string[] = [];
+  // Without any URL the keys go nowhere; with some, one too many means that they are out of step.
+  if (openaiBaseUrls.length > 0 && openaiKeys.length > openaiBaseUrls.length) {
+    problems.push(`OPENAI_API_KEYS: expected at most one key for each of OPENAI_API_BASE_URLS (${openaiBaseUrls.length}), got ${openaiKeys.length}`);
+  }
+  if (stalledCheckMs > lockMs) problems.push(`STALLED_CHECK_INTERVAL_MS: expected at most LOCK_DURATION_MS (${lockMs}), got ${stalledCheckMs}`);
+  return problems;
+}
+
+/** Every environment variable that is read. */
+export function settingVariables(): ReadonlySet<string> {
+  const own = Object.values<Setting<unknown>>(SETTINGS).flatMap(({ env, alias }) => (alias === undefined ? [env] : [env, alias]));
+  return new Set([...own, ...COMPONENTS.map(levelVariable), ...Object.keys(OPEN_WEBUI_LEVELS)]);
 }
 
 function entries(): [keyof Table, Setting<unknown>][] {
   return Object.entries(SETTINGS) as [keyof Table, Setting<unknown>][];
-}
-
-export function levelVariable(component: Component): string {
-  return `${component.toUpperCase()}_LOG_LEVEL`;
 }
 
 /** A Redis URL that may be shown: without password, and without its query, from which ioredis takes options. */

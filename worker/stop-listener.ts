@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Logger } from '../shared/logger.js';
 import { hangUp } from '../shared/redis/connect.js';
+import { checkHealth } from '../shared/redis/health-check.js';
 import { connectToServer } from '../shared/redis/server-connection.js';
 import { Service } from '../shared/service.js';
 import { type StopCommand, parseCommand } from '../shared/stop/command.js';
@@ -30,7 +31,7 @@ export class StopListener extends Service {
   readonly #recent = new Map<string, number>();
   #subscriber: Redis | null = null;
   #poll: NodeJS.Timeout | null = null;
-  #ping: NodeJS.Timeout | null = null;
+  #endHealthCheck: () => void = () => undefined;
   #reading = false;
   #readAgain = false;
   #subscribed = false;
@@ -59,16 +60,13 @@ export class StopListener extends Service {
     });
     subscriber.connect().catch(() => undefined); // it goes on trying, and says so by its events
     this.#poll = setInterval(() => void this.readStops(), settings.stopPollMs);
-    // A subscriber is silent by nature: only a PING tells a quiet connection from a dead one.
-    this.#ping = setInterval(() => {
-      if (subscriber.status === 'ready') subscriber.ping().catch(() => undefined);
-    }, settings.healthCheckMs);
+    this.#endHealthCheck = checkHealth(subscriber, settings.healthCheckMs);
     return Promise.resolve();
   }
 
   protected override onStop(): Promise<void> {
     if (this.#poll) clearInterval(this.#poll);
-    if (this.#ping) clearInterval(this.#ping);
+    this.#endHealthCheck();
     if (this.#subscriber) hangUp(this.#subscriber);
     this.#subscribed = false;
     return Promise.resolve();

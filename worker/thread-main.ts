@@ -2,7 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { pino } from 'pino';
 import { ERROR_SERIALIZERS } from '../shared/error-fields.js';
 import { FleetError, messageOf } from '../shared/errors.js';
-import type { LogLevel } from '../shared/settings.js';
+import type { LogLevel } from '../shared/log-levels.js';
 import type { TaskContext } from '../shared/task/handler.js';
 import { causeOf } from './cause-parts.js';
 import { checkProgress } from './context.js';

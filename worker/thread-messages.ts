@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { ErrorCode } from '../shared/errors.js';
-import type { LogLevel, Settings } from '../shared/settings.js';
+import type { LogLevel } from '../shared/log-levels.js';
+import type { Settings } from '../shared/settings.js';
 import type { AnyDefinition } from '../shared/task/definition.js';
 import type { ChildOptions, ChildTask } from '../shared/task/handler.js';
 

@@ -48,6 +48,7 @@ export async function createWorker({ loggers: givenLoggers, handlers: given = []
   const settings: Settings = resolveSettings(input);
   if (!settings.redisUrl) throw new FleetError('INVALID_SETTINGS', 'createWorker: expected redisUrl, for example redis://127.0.0.1:6379.');
   const loggers = givenLoggers ?? createLoggerFactory({ settings });
+  for (const notice of settings.notices) loggers('worker').warn(notice);
   const handlers = new Map(await loadTaskModules(settings, cwd));
   for (const handler of given) addInline(handlers, handler);
   // Not with this module: task modules import it too, and would load all of BullMQ in each thread of an isolated handler.

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createLoggerFactory } from '../../shared/logger.js';
 import { findRunningEmbeddedRedis } from '../../shared/redis/embedded.js';
-import { COMPONENTS, type Environment, SETTINGS, levelVariable, loadSettings } from '../../shared/settings.js';
+import { type Environment, loadSettings, settingVariables } from '../../shared/settings.js';
 import { type Fleet, startFleet } from '../fleet.js';
 import { CONCURRENCY } from './batch.js';
 import { type OpenAiServer, startOpenAiServer } from './openai-server.js';
@@ -97,7 +97,7 @@ function demoSettings(openAiUrl: string): Record<string, string> {
 }
 
 function withoutSettings(env: Environment): Record<string, string | undefined> {
-  const names = new Set<string>([...Object.values(SETTINGS).map((setting) => setting.env), ...COMPONENTS.map(levelVariable)]);
+  const names = settingVariables();
   return Object.fromEntries(Object.entries(env).filter(([name]) => !names.has(name)));
 }
 

@@ -4,7 +4,7 @@ import { adviceFor } from '../../shared/redis/connection-advice.js';
 import { reasonOf } from '../../shared/redis/connection-errors.js';
 import { serverOptions } from '../../shared/redis/connect.js';
 import { type RedisConnection, describeConnection } from '../../shared/redis/connection.js';
-import { type ConnectedSettings, topologyOf } from '../../shared/redis/topology.js';
+import { type Address, type ConnectedSettings, topologyOf } from '../../shared/redis/topology.js';
 import { type Check, fail } from './check.js';
 import { parseInfo } from './redis-info.js';
 import { checkSentinels } from './sentinel-topology.js';
@@ -28,14 +28,14 @@ export async function findRefusal(redis: RedisConnection, settings: ConnectedSet
     return { checks: [...failed, ...checks], report };
   }
   if (advice !== null) return { checks: [fail(NAME, `${describeConnection(redis)}: ${why}`, advice)], report: null };
-  const loading = topology.kind === 'standalone' ? await findLoading(settings) : null;
+  const loading = topology.kind === 'standalone' ? await findLoading(topology.address, settings) : null;
   return loading === null ? null : { checks: [fail(NAME, `${describeConnection(redis)} ${loading}`, 'Wait until it has read its data.')], report: null };
 }
 
 /** A server that is loading accepts connections and answers nothing else than how far it is. */
-async function findLoading(settings: ConnectedSettings): Promise<string | null> {
-  const options = { ...serverOptions({ settings, policy: 'fail-fast', name: 'taskfleet:doctor' }), lazyConnect: true, enableReadyCheck: false, commandTimeout: PROBE_MS, retryStrategy: () => null };
-  const probe = new Redis(settings.redisUrl, options);
+async function findLoading(address: Address, settings: ConnectedSettings): Promise<string | null> {
+  const options = { ...address, ...serverOptions({ settings, policy: 'fail-fast', name: 'taskfleet:doctor' }), lazyConnect: true, enableReadyCheck: false, commandTimeout: PROBE_MS, retryStrategy: () => null };
+  const probe = new Redis(options);
   probe.on('error', () => undefined);
   try {
     await probe.connect();

@@ -5,6 +5,7 @@ import { type RedisConnection, isCluster, nameConnection } from './connection.js
 import { CONNECTION_CLOSED_TEXT, unavailable } from './connection-errors.js';
 import { logConnection } from './connection-log.js';
 import { endOnce } from './end-once.js';
+import { parseRedisUrl } from './redis-url.js';
 import { textRefusedWith } from './refusals.js';
 import { tlsOf } from './tls.js';
 import { failSent, failUnanswered } from './unanswered.js';
@@ -30,6 +31,7 @@ export interface ConnectOptions {
   readonly resend?: boolean;
 }
 
+const SHORTEST_RECONNECT_DELAY_MS = 1;
 const LONGEST_RECONNECT_DELAY_MS = 1_000;
 const DISCONNECT_TIMEOUT_MS = 100;
 const SENTINEL_TIMEOUT_MS = 2_000;
@@ -66,7 +68,7 @@ export function serverOptions({ settings, policy, name, resend = true }: Omit<Co
   const waits = policy === 'wait';
   const tls = tlsOf(settings);
   return {
-    ...credentialsOf(settings.redisUrl),
+    ...fromUrl(settings.redisUrl),
     ...(tls && { tls }),
     connectionName: name,
     connectTimeout: settings.connectTimeoutMs,
@@ -93,13 +95,13 @@ export function reconnecting(settings: ConnectedSettings) {
 }
 
 export function reconnectDelay({ reconnectDelayMs }: ConnectedSettings, times: number): number {
-  return Math.min(reconnectDelayMs * 2 ** Math.min(times - 1, 16), LONGEST_RECONNECT_DELAY_MS);
+  return Math.min(Math.max(reconnectDelayMs, SHORTEST_RECONNECT_DELAY_MS) * 2 ** Math.min(times - 1, 16), LONGEST_RECONNECT_DELAY_MS);
 }
 
 function openServer(topology: Exclude<Topology, { kind: 'cluster' }>, options: ConnectOptions): Redis {
   const { settings, policy, lazy = false } = options;
   const shared = { ...serverOptions(options), ...reconnecting(settings), lazyConnect: lazy, enableOfflineQueue: policy === 'wait' };
-  if (topology.kind === 'standalone') return new Redis(settings.redisUrl, shared);
+  if (topology.kind === 'standalone') return new Redis({ ...topology.address, ...shared });
   const { sentinelUsername, sentinelPassword, connectTimeoutMs } = settings;
   return new Redis({
     ...shared,
@@ -138,15 +140,10 @@ function natMapOf({ clusterNatMap }: ConnectedSettings): Record<string, Address>
   }));
 }
 
-/** ioredis takes these from a URL by itself, but not where sentinels or a cluster stand behind it. */
-function credentialsOf(redisUrl: string): Pick<RedisOptions, 'username' | 'password' | 'db'> {
-  const { username, password, pathname } = new URL(redisUrl);
-  const db = Number(pathname.slice(1));
-  return {
-    ...(username && { username: decodeURIComponent(username) }),
-    ...(password && { password: decodeURIComponent(password) }),
-    ...(db > 0 && { db }),
-  };
+/** What the URL says beside the address. ioredis is not given the URL itself: it would take any option from its query. */
+function fromUrl(redisUrl: string): Pick<RedisOptions, 'username' | 'password' | 'db' | 'family'> {
+  const { username, password, database, family } = parseRedisUrl(redisUrl);
+  return { ...(username && { username }), ...(password && { password }), ...(database > 0 && { db: database }), ...(family > 0 && { family }) };
 }
 
 /**

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
 import { FleetError, messageOf } from '../errors.js';
 import type { Settings } from '../settings.js';
+import { parseRedisUrl } from './redis-url.js';
 
 /**
  * What TLS connections are made with; null for plain ones, which every URL but `rediss:` asks for. The files are read
@@ -9,7 +10,7 @@ import type { Settings } from '../settings.js';
  * @throws FleetError `INVALID_SETTINGS`, naming the file that cannot be read
  */
 export function tlsOf({ redisUrl, tlsCaFile, tlsCertFile, tlsKeyFile }: Settings & { readonly redisUrl: string }): ConnectionOptions | null {
-  if (!redisUrl.startsWith('rediss:')) return null;
+  if (!parseRedisUrl(redisUrl).tls) return null;
   return {
     ...(tlsCaFile !== null && { ca: read('REDIS_TLS_CA_FILE', tlsCaFile) }),
     ...(tlsCertFile !== null && { cert: read('REDIS_TLS_CERT_FILE', tlsCertFile) }),

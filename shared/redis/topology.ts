@@ -1,4 +1,5 @@
 import type { Settings } from '../settings.js';
+import { parseRedisUrl } from './redis-url.js';
 
 /** A place where a redis-server or a sentinel listens. */
 export interface Address {
@@ -22,8 +23,8 @@ const REDIS_PORT = 6_379;
 
 /** @param settings checked ones: never both a cluster and sentinels */
 export function topologyOf({ redisUrl, cluster, clusterNodes, sentinelHosts, sentinelPort }: ConnectedSettings): Topology {
-  const { hostname, port } = new URL(redisUrl);
-  const address = { host: unbracketed(hostname) || '127.0.0.1', port: Number(port) || REDIS_PORT };
+  const { host: name, port } = parseRedisUrl(redisUrl);
+  const address = { host: name, port: port ?? REDIS_PORT };
   if (sentinelHosts.length > 0) return { kind: 'sentinel', service: address.host, sentinels: sentinelHosts.map((host) => parseAddress(host, sentinelPort)) };
   if (cluster) return { kind: 'cluster', nodes: [address, ...clusterNodes.map((host) => parseAddress(host, REDIS_PORT))] };
   return { kind: 'standalone', address };

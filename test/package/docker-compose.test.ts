@@ -9,7 +9,7 @@ import { entryOf, newToken } from '../../dashboard/auth/tokens.js';
 import { DashboardServer } from '../../dashboard/server.js';
 import { createProducer } from '../../producer/index.js';
 import { createLoggerFactory } from '../../shared/logger.js';
-import { COMPONENTS, SETTINGS, levelVariable, loadSettings } from '../../shared/settings.js';
+import { loadSettings, settingVariables } from '../../shared/settings.js';
 import { startTestRedis, type TestRedis } from '../support/redis.js';
 
 interface Service {
@@ -64,7 +64,7 @@ describe('the Redis of docker-compose.yml', () => {
 });
 
 describe('the worker of docker-compose.yml', () => {
-  const known = new Set([...Object.values(SETTINGS).map((setting) => setting.env), ...COMPONENTS.map(levelVariable)]);
+  const known = settingVariables();
 
   test('every variable of the file is a setting', () => {
     const given = Object.values(services).flatMap(({ environment }) => Object.keys(environment ?? {}));

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { FleetError, isFleetError } from '../../shared/errors.js';
-import { COMPONENTS, LOG_LEVELS, SETTINGS, levelVariable, loadSettings, redactUrl, resolveSettings } from '../../shared/settings.js';
+import { COMPONENTS, EXPECTED_LEVEL, OPEN_WEBUI_LEVELS } from '../../shared/log-levels.js';
+import { placeOfPools } from '../../shared/redis-settings.js';
+import { type RedisUrl, parseRedisUrl } from '../../shared/redis/redis-url.js';
+import { SETTINGS, loadSettings, redactUrl, resolveSettings, settingVariables } from '../../shared/settings.js';
 
 function problemsOf(load: () => unknown): string[] {
   try {
@@ -41,14 +44,14 @@ test('all problems are reported in one message, each with the variable, what was
     }),
   );
   assert.deepEqual(problems.toSorted(), [
-    `GLOBAL_LOG_LEVEL: expected one of ${LOG_LEVELS.join(', ')}, got "loud"`,
+    `GLOBAL_LOG_LEVEL: expected ${EXPECTED_LEVEL}, got "loud"`,
     'OPENAI_API_BASE_URLS: expected http(s) URLs separated by semicolons, got something else (not shown)',
     'REDIS_KEY_PREFIX: expected up to 64 letters, digits or . _ - { }, got "a b"',
     'REDIS_SOCKET_CONNECT_TIMEOUT: expected seconds, a number from 0.05 to 600, got "soon"',
     'REDIS_SOCKET_KEEPALIVE: expected true or false, got "perhaps"',
     'STOP_GRACE_MS: expected a whole number from 0 to 3600000, got "-1"',
     'WORKER_CONCURRENCY: expected a whole number from 1 to 1000, got "0"',
-    `WORKER_LOG_LEVEL: expected one of ${LOG_LEVELS.join(', ')}, got "verbose"`,
+    `WORKER_LOG_LEVEL: expected ${EXPECTED_LEVEL}, got "verbose"`,
   ]);
 });
 
@@ -56,13 +59,13 @@ test('a secret is not shown when it is wrong', () => {
   const [problem, ...others] = problemsOf(() => loadSettings({ REDIS_URL: 'http://user:hunter2@host' }));
   assert.deepEqual(others, []);
   assert.match(problem ?? '', /^REDIS_URL: expected a URL such as redis:\/\/.* got something else \(not shown\)$/);
-  const keys = problemsOf(() => loadSettings({ OPENAI_API_KEYS: 'sk-hunter2' }));
+  const keys = problemsOf(() => loadSettings({ OPENAI_API_KEYS: 'sk-hunter2;k2', OPENAI_API_BASE_URLS: 'http://a.example' }));
   assert.equal(keys.length, 1);
   assert.doesNotMatch(keys[0] ?? '', /hunter2/);
 });
 
 test('no value of any variable makes it throw anything but INVALID_SETTINGS, and no secret gets into the message', () => {
-  const names = [...Object.values(SETTINGS).map(({ env }) => env), ...COMPONENTS.map(levelVariable), 'REDIS_CLUSTER', 'REDIS_SENTINEL_HOSTS'];
+  const names = [...settingVariables()];
   const environments = fc.dictionary(fc.constantFrom(...names), fc.string({ unit: 'binary' }), { noNullPrototype: true });
   fc.assert(
     fc.property(environments, (env) => {
@@ -128,6 +131,54 @@ test('each component has the global log level unless it has one of its own', () 
   assert.equal(resolveSettings({ logLevels: { task: 'trace' } }).logLevels.task, 'trace');
 });
 
+test('levels may have the names of Python, in any case', () => {
+  const levels = { WARNING: 'warn', Critical: 'fatal', NOTSET: 'trace', ' info ': 'info', ERROR: 'error', FATAL: 'fatal', Silent: 'silent' };
+  for (const [given, level] of Object.entries(levels)) {
+    const settings = loadSettings({ GLOBAL_LOG_LEVEL: given, TASK_LOG_LEVEL: given });
+    assert.deepEqual([settings.logLevel, settings.logLevels.task], [level, level], given);
+  }
+  for (const given of ['loud', 'constructor', '30', '__proto__']) assert.equal(problemsOf(() => loadSettings({ GLOBAL_LOG_LEVEL: given })).length, 1, given);
+});
+
+test("a level of open-webui's SRC_LOG_LEVELS is that of the components that do the same work, unless they have one of their own", () => {
+  const { logLevels } = loadSettings({ MAIN_LOG_LEVEL: 'WARNING', STOP_LOG_LEVEL: 'debug', RAG_LOG_LEVEL: 'ERROR', SOCKET_LOG_LEVEL: 'CRITICAL', OPENAI_LOG_LEVEL: 'ERROR', MODELS_LOG_LEVEL: 'DEBUG', AUDIO_LOG_LEVEL: 'ERROR' });
+  const expected = { dashboard: 'warn', worker: 'warn', stop: 'debug', task: 'error', cleanup: 'fatal', models: 'debug' };
+  assert.deepEqual(logLevels, { ...Object.fromEntries(COMPONENTS.map((component) => [component, 'info'])), ...expected });
+});
+
+test('a level of open-webui that is none is refused, also where it has no effect', () => {
+  for (const variable of Object.keys(OPEN_WEBUI_LEVELS)) {
+    assert.deepEqual(problemsOf(() => loadSettings({ [variable]: 'loud' })), [`${variable}: expected ${EXPECTED_LEVEL}, got "loud"`]);
+  }
+});
+
+test('a thread pool of 0 has the default size, and one beyond 256 has 256 and says so', () => {
+  assert.equal(loadSettings({ THREAD_POOL_SIZE: '0' }).threads, SETTINGS.threads.fallback);
+  assert.deepEqual(loadSettings({ THREAD_POOL_SIZE: '256' }).notices, []);
+  const { threads, notices } = loadSettings({ THREAD_POOL_SIZE: '2000' });
+  assert.equal(threads, 256);
+  assert.deepEqual(notices, ['THREAD_POOL_SIZE: 2000 is more than the limit; 256 threads are used']);
+  assert.deepEqual(resolveSettings({ threads, notices }).notices, notices, 'it is still said where the settings are passed on');
+  for (const given of ['-1', '1.5', 'many']) assert.equal(problemsOf(() => loadSettings({ THREAD_POOL_SIZE: given })).length, 1, given);
+});
+
+test('keys without any base URL have no effect, and that is said', () => {
+  const { notices } = loadSettings({ OPENAI_API_KEYS: 'sk-hunter2' });
+  assert.equal(notices.length, 1);
+  assert.match(notices[0] ?? '', /^OPENAI_API_KEYS: /);
+  assert.doesNotMatch(notices[0] ?? '', /hunter2/);
+});
+
+test('the health check can be off, and the delay of a reconnect may be a fraction or nothing', () => {
+  assert.equal(loadSettings({ REDIS_HEALTH_CHECK_INTERVAL: '0' }).healthCheckMs, 0);
+  assert.equal(resolveSettings({ healthCheckMs: 0 }).healthCheckMs, 0);
+  assert.equal(loadSettings({ REDIS_HEALTH_CHECK_INTERVAL: '3600' }).healthCheckMs, 3_600_000);
+  assert.equal(problemsOf(() => loadSettings({ REDIS_HEALTH_CHECK_INTERVAL: '0.01' }))[0], 'REDIS_HEALTH_CHECK_INTERVAL: expected 0 or seconds, a number from 0.1 to 86400, got "0.01"');
+  assert.equal(loadSettings({ REDIS_RECONNECT_DELAY: '0.5' }).reconnectDelayMs, 0.5);
+  assert.equal(loadSettings({ REDIS_RECONNECT_DELAY: '250.5' }).reconnectDelayMs, 250.5);
+  assert.equal(loadSettings({ REDIS_RECONNECT_DELAY: '0' }).reconnectDelayMs, 0);
+});
+
 test('flags are words of open-webui and of people', () => {
   for (const word of ['true', 'True', '1', 'yes', 'ON']) assert.equal(loadSettings({ REDIS_SOCKET_KEEPALIVE: word }).keepAlive, true, word);
   for (const word of ['false', 'False', '0', 'no', 'off']) assert.equal(loadSettings({ REDIS_SOCKET_KEEPALIVE: word }).keepAlive, false, word);
@@ -183,5 +234,77 @@ test('a Redis URL whose password would be taken for something else is refused, a
     assert.match(problem, /^REDIS_URL: expected a URL such as /, url);
     assert.doesNotMatch(problem, /hunter2/);
   }
-  for (const url of ['redis://user:a%23%2F%40@host:6379/0', 'rediss://host/0?password=a/b@c', 'redis://host']) assert.equal(loadSettings({ REDIS_URL: url }).redisUrl, url);
+  for (const url of ['redis://user:a%23%2F%40@host:6379/0', 'rediss://host/0?db=0&family=6', 'redis://host']) assert.equal(loadSettings({ REDIS_URL: url }).redisUrl, url);
+});
+
+test('what a Redis URL must not have is named, and no part that may be a secret is shown', () => {
+  const cases: [string, RegExp][] = [
+    ['redis://host/hunter2', /number of a database/],
+    ['redis://host/0/1', /number of a database/],
+    ['redis://host/1e1', /number of a database/],
+    ['redis://host/-1', /number of a database/],
+    ['redis://host?keyPrefix=hunter2', /no query but db and family, got "keyPrefix"/],
+    ['redis://host/0?connectTimeout=hunter2', /got "connectTimeout"/],
+    ['redis://host?password=hunter2', /got "password"/],
+    ['redis://host?x%20hunter2=1', /another name/],
+    ['redis://host?family=hunter2', /4, 6 or 0 as family/],
+    ['redis://host?db=hunter2', /as db/],
+    ['redis://host/1?db=2', /one database/],
+    ['redis://host:0', /port from 1/],
+    ['redis://hunter2%20', /a host name or an address/],
+    ['redis:///run/redis/hunter2.sock', /Unix socket/],
+    ['REDIS:///run/hunter2.sock?db=1', /Unix socket/],
+    ['unix:///run/hunter2.sock', /Unix socket/],
+    ['http://hunter2', /a URL such as/],
+    ['redis:hunter2', /a URL such as/],
+  ];
+  for (const variable of ['REDIS_URL', 'WEBSOCKET_REDIS_URL']) {
+    for (const [url, problem] of cases) {
+      const [got = '', ...others] = problemsOf(() => loadSettings({ REDIS_URL: 'redis://host', [variable]: url }));
+      assert.deepEqual(others, [], url);
+      assert.match(got, problem, url);
+      assert.ok(got.startsWith(`${variable}: expected `), got);
+      assert.doesNotMatch(got, /hunter2/);
+    }
+  }
+});
+
+test('a Redis URL is taken as others take it: its scheme in any case, escapes, IPv6, no host, slashes', () => {
+  const cases: [string, Partial<RedisUrl>][] = [
+    ['REDISS://host:6380/2', { tls: true, host: 'host', port: 6380, database: 2 }],
+    ['  redis://host/3/ ', { tls: false, host: 'host', port: null, database: 3 }],
+    ['redis://host/', { database: 0 }],
+    ['redis://host?db=4&family=6', { database: 4, family: 6 }],
+    ['redis://us%40er:p%3A%2F%C3%A9@host', { username: 'us@er', password: 'p:/é' }],
+    ['redis://:100%25%zz%ff@host', { username: '', password: '100%%zz%ff' }],
+    ['redis://[2001:db8::1]:7000/1', { host: '2001:db8::1', port: 7000, database: 1 }],
+    ['redis:///5', { host: '127.0.0.1', database: 5 }],
+  ];
+  for (const [url, expected] of cases) {
+    const { redisUrl } = loadSettings({ REDIS_URL: url });
+    const parsed = parseRedisUrl(redisUrl ?? '');
+    assert.deepEqual({ ...parsed, ...expected }, parsed, url);
+    assert.equal(redisUrl, redisUrl?.trim());
+    assert.match(redisUrl ?? '', /^rediss?:/);
+  }
+});
+
+test('the pools are where the rest is, unless WEBSOCKET_ variables name another place', () => {
+  const main = { REDIS_URL: 'redis://host/0' };
+  const sentinels = { REDIS_URL: 'redis://mymaster/0', REDIS_SENTINEL_HOSTS: 'a,b' };
+  const place = (env: Record<string, string>) => placeOfPools(loadSettings(env));
+  for (const same of [main, { ...main, WEBSOCKET_REDIS_URL: 'redis://host/0' }, { ...main, WEBSOCKET_REDIS_CLUSTER: 'false' }, sentinels, { ...sentinels, WEBSOCKET_REDIS_URL: 'redis://mymaster/0', WEBSOCKET_SENTINEL_HOSTS: 'a,b' }]) {
+    assert.equal(place(same), null, JSON.stringify(same));
+  }
+  assert.deepEqual(place({ ...main, WEBSOCKET_REDIS_URL: 'redis://host/1' }), { redisUrl: 'redis://host/1', cluster: false, sentinelHosts: [], sentinelPort: 26_379 });
+  assert.deepEqual(place({ ...sentinels, WEBSOCKET_REDIS_URL: 'redis://plain/0' })?.sentinelHosts, []);
+  assert.deepEqual(place({ ...main, REDIS_CLUSTER: 'true', WEBSOCKET_REDIS_URL: 'redis://other' })?.cluster, true, 'as in open-webui');
+  assert.deepEqual(place({ ...main, WEBSOCKET_REDIS_SENTINEL_HOSTS: 'c', WEBSOCKET_REDIS_SENTINEL_PORT: '7' }), { redisUrl: 'redis://host/0', cluster: false, sentinelHosts: ['c'], sentinelPort: 7 });
+  const refused: [Record<string, string>, string][] = [
+    [{ ...main, WEBSOCKET_REDIS_URL: 'redis://host/1', WEBSOCKET_REDIS_CLUSTER: 'true' }, 'WEBSOCKET_REDIS_URL'],
+    [{ ...main, WEBSOCKET_REDIS_CLUSTER: 'true', WEBSOCKET_SENTINEL_HOSTS: 'a' }, 'WEBSOCKET_REDIS_CLUSTER'],
+    [{ WEBSOCKET_SENTINEL_HOSTS: 'a' }, 'WEBSOCKET_REDIS_CLUSTER, WEBSOCKET_SENTINEL_HOSTS'],
+    [{ ...main, WEBSOCKET_REDIS_CLUSTER: 'true', REDIS_KEY_PREFIX: 'a{b}' }, 'REDIS_KEY_PREFIX'],
+  ];
+  for (const [env, variable] of refused) assert.deepEqual(problemsOf(() => loadSettings(env)).map((problem) => problem.split(':')[0]), [variable], JSON.stringify(env));
 });

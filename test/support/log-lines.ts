@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import { type LoggerFactory, createLoggerFactory } from '../../shared/logger.js';
-import { type LogLevel, resolveSettings } from '../../shared/settings.js';
+import type { LogLevel } from '../../shared/log-levels.js';
+import { resolveSettings } from '../../shared/settings.js';
 
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string; readonly level: number };
 

@@ -46,6 +46,17 @@ describe('The stop listener', () => {
 
   const cancelled = (id: string) => assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
 
+  it('hears stops with the health check off, and sends no PING then', async () => {
+    await setUp({ healthCheckMs: 0, threads: 1_000 });
+    const { id } = await runOne();
+    await producer.stop(id, WAIT);
+    await cancelled(id);
+    const clients = String(await fleet.client.client('LIST')).split('\n').filter((line) => line.includes('name=taskfleet:worker:stop ') && line.includes('sub=1'));
+    assert.match(clients.at(-1) ?? '', / cmd=subscribe /);
+    const notices = log.find(/^THREAD_POOL_SIZE: 1000 is more than the limit/);
+    assert.equal(notices.length, 1, 'what was capped is said once');
+  });
+
   it('survives whatever is published, logs what it cannot use, and stops the next task all the same', async () => {
     await setUp();
     const bad = {
