@@ -93,7 +93,7 @@ export class Producer implements ChildEnqueuer {
     this.#retry = new TaskRetry(store);
     this.schedules = new Schedules({ store, call: (work) => calls.once(work), enqueuer: this.#enqueuer, maxInputBytes: settings.maxInputBytes });
     this.billing = new Billing(store, (work) => calls.once(work));
-    this.usage = new Usage(store, (work) => calls.once(work));
+    this.usage = new Usage(store.pools, (work) => calls.once(work));
   }
 
   /**

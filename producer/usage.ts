@@ -1,15 +1,17 @@
 import { FleetError } from '../shared/errors.js';
 import { problemOfItem, quote } from '../shared/keys.js';
-import type { Store } from '../shared/store.js';
+import type { Pools } from '../shared/pools.js';
+import { asUnavailable } from '../shared/redis/connection-errors.js';
+import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
 import type { Caller } from './caller.js';
 
 /** Which models are in use, by whom: the usage pool, which open-webui reads and writes too. */
 export class Usage {
-  readonly #store: Store;
+  readonly #pools: Pools;
   readonly #call: Caller;
 
-  constructor(store: Store, call: Caller) {
-    this.#store = store;
+  constructor(pools: Pools, call: Caller) {
+    this.#pools = pools;
     this.#call = call;
   }
 
@@ -20,10 +22,10 @@ export class Usage {
    *   JSON object: it is left alone then; `REDIS_UNAVAILABLE`
    */
   touch(model: string, session: string): Promise<void> {
-    return this.#call(async () => {
+    return this.#over(async (redis) => {
       check('model', model);
       check('session', session);
-      const { redis, keys } = this.#store;
+      const { keys } = this.#pools;
       const found = await redis.touchUsage(keys.usagePool, model, asciiJson(session), keys.usageChanges);
       if (found === 'wrong-type') throw notAHash(keys.usagePool);
       if (found === 'malformed') {
@@ -37,12 +39,22 @@ export class Usage {
    * @throws FleetError `MALFORMED_DATA` if the pool is no hash; `REDIS_UNAVAILABLE`
    */
   inUse(): Promise<string[]> {
-    return this.#call(async () => {
-      const { redis, keys } = this.#store;
+    return this.#over(async (redis) => {
+      const { keys } = this.#pools;
       const models = await redis.hkeys(keys.usagePool).catch((error: unknown) => {
         throw error instanceof Error && error.message.startsWith('WRONGTYPE') ? notAHash(keys.usagePool) : error;
       });
       return models.toSorted();
+    });
+  }
+
+  /** Runs `work` with the connection of the pools; an error names their Redis. */
+  #over<Value>(work: (redis: ScriptedRedis) => Promise<Value>): Promise<Value> {
+    return this.#call(async () => {
+      const redis = await this.#pools.connection();
+      return work(redis).catch((error: unknown) => {
+        throw asUnavailable(redis, error);
+      });
     });
   }
 }

@@ -1,6 +1,7 @@
 import { type Keys, createKeys } from './keys.js';
 import type { LoggerFactory } from './logger.js';
 import { atMost } from './patience.js';
+import { Pools } from './pools.js';
 import { type ConnectionPolicy, connect, hangUp } from './redis/connect.js';
 import { Counters } from './metrics/counters.js';
 import { Tally } from './metrics/tally.js';
@@ -29,6 +30,7 @@ export interface Store {
   readonly earlyStops: EarlyStops;
   readonly schedulers: Schedulers;
   readonly turns: Turns;
+  readonly pools: Pools;
   /** Counts for the metrics of the fleet. */
   readonly tally: Tally;
   readonly counters: Counters;
@@ -71,9 +73,11 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
     await queues.close();
     if (redis.status === 'ready') await redis.quit();
   };
+  const pools = new Pools({ settings, redis, keys, logger, name });
   const close = async (): Promise<void> => {
+    pools.close();
     await atMost(CLOSE_MS, end());
     hangUp(redis);
   };
-  return { redis, keys, queues, registry, reader, stopper, earlyStops, schedulers, turns: new Turns(redis, keys), tally, counters, unreadable, close };
+  return { redis, keys, queues, registry, reader, stopper, earlyStops, schedulers, turns: new Turns(redis, keys), pools, tally, counters, unreadable, close };
 }

@@ -103,7 +103,7 @@ export class Launcher extends Service {
       subscribed: this.#listener.subscribed,
       replaced: this.#keepers.reduce((sum, { replaced }) => sum + replaced, 0),
       // One that hears stops, and one of each queue that waits for its tasks.
-      connections: countConnections(this.#store.redis) + 1 + this.#keepers.length,
+      connections: countConnections(this.#store.redis) + this.#store.pools.connections + 1 + this.#keepers.length,
       stopLatency: this.#stopLatency.summary(),
     };
   }

@@ -17,7 +17,8 @@ export interface Pool {
 }
 
 export interface PoolCleanerOptions {
-  readonly redis: ScriptedRedis;
+  /** To the Redis of the pool. */
+  readonly connection: () => Promise<ScriptedRedis>;
   readonly pool: Pool;
   readonly lockMs: number;
   readonly logger: Logger;
@@ -46,30 +47,31 @@ export class PoolCleaner {
 
   /**
    * One run, for the task of that id. @throws the signal's reason; what was removed by then is gone. FleetError
-   * `MALFORMED_DATA` if the pool is no hash.
+   * `MALFORMED_DATA` if the pool is no hash, `REDIS_UNAVAILABLE` if its Redis is away.
    */
   async run(task: string, signal: AbortSignal): Promise<PoolCleanOutput> {
     const startedAt = performance.now();
-    const { redis, pool, lockMs, logger } = this.#options;
+    const { connection, pool, lockMs, logger } = this.#options;
+    const redis = await connection();
     const counts: Counts = { skipped: false, lost: false, entries: 0, removed: 0, sessions: 0, invalid: 0, batches: 0, took_ms: 0 };
     const lock = new CleanupLock({ redis, key: pool.lock, ttlMs: Math.round(lockMs), task, logger });
-    if (await lock.take(signal)) await this.#cleanAndRelease(lock, counts, signal);
+    if (await lock.take(signal)) await this.#cleanAndRelease(redis, lock, counts, signal);
     else counts.skipped = true;
     counts.took_ms = Math.round(performance.now() - startedAt);
     if (counts.removed + counts.sessions > 0) logger.debug({ pool: pool.key, ...counts }, 'Cleaned a pool');
     return counts;
   }
 
-  async #cleanAndRelease(lock: CleanupLock, counts: Counts, signal: AbortSignal): Promise<void> {
+  async #cleanAndRelease(redis: ScriptedRedis, lock: CleanupLock, counts: Counts, signal: AbortSignal): Promise<void> {
     try {
-      await this.#clean(lock.owner, counts, signal);
+      await this.#clean(redis, lock.owner, counts, signal);
     } finally {
       await lock.release();
     }
   }
 
-  async #clean(owner: string, counts: Counts, signal: AbortSignal): Promise<void> {
-    const { redis, pool, lockMs, logger, onBatch } = this.#options;
+  async #clean(redis: ScriptedRedis, owner: string, counts: Counts, signal: AbortSignal): Promise<void> {
+    const { pool, lockMs, logger, onBatch } = this.#options;
     const { key, lock, channel, shape, timeoutMs } = pool;
     const invalid: string[] = [];
     let cursor = '0';

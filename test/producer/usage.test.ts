@@ -129,7 +129,7 @@ describe('Touches and the cleaner at once', () => {
     const producer = fleet.producer({ keyPrefix });
     const { redis, keys } = fleet.store({ keyPrefix });
     const pool = { key: keys.usagePool, lock: keys.usageLock, channel: keys.usageChanges, shape: 'usage', timeoutMs: 3_600_000 } as const;
-    const cleaner = new PoolCleaner({ redis, pool, lockMs: 60_000, logger: new LogLines().loggers('cleanup') });
+    const cleaner = new PoolCleaner({ connection: () => Promise.resolve(redis), pool, lockMs: 60_000, logger: new LogLines().loggers('cleanup') });
     const run = (): ReturnType<PoolCleaner['run']> => cleaner.run('task-1', new AbortController().signal);
 
     const touched = new AbortController();

@@ -21,7 +21,7 @@ function setUp({ lockMs = 60_000, onBatch }: Partial<PoolCleanerOptions> = {}) {
   const { redis, keys } = store;
   const log = new LogLines();
   const pool: Pool = { key: keys.usagePool, lock: keys.usageLock, channel: keys.usageChanges, shape: 'usage', timeoutMs: 3_000 };
-  const cleaner = new PoolCleaner({ redis, pool, lockMs, logger: log.loggers('cleanup'), onBatch });
+  const cleaner = new PoolCleaner({ connection: () => Promise.resolve(redis), pool, lockMs, logger: log.loggers('cleanup'), onBatch });
   const read = (): Promise<Record<string, string>> => client.hgetall(pool.key);
   return { pool, log, read, run: (task = 'task-1', signal = never) => cleaner.run(task, signal) };
 }
@@ -200,7 +200,7 @@ describe('The lock of a clean-up', () => {
     });
     const later = (() => {
       const log = new LogLines();
-      const cleaner = new PoolCleaner({ redis: fleet.store().redis, pool: earlier.pool, lockMs: 60_000, logger: log.loggers('cleanup') });
+      const cleaner = new PoolCleaner({ connection: () => fleet.store().pools.connection(), pool: earlier.pool, lockMs: 60_000, logger: log.loggers('cleanup') });
       return { log, run: (task: string) => cleaner.run(task, never) };
     })();
     await fill(earlier.pool.key);

@@ -16,13 +16,15 @@ const NOTHING: ModelsUpdate = { models: new Map(), added: 0, updated: 0, removed
  * Throws an Error that names every server if none of them listed its models; then nothing is written. Without any server,
  * nothing is written either: the models are somebody else's.
  */
-export function modelsRefreshHandler({ store, settings, loggers }: FleetResources): TaskHandler {
-  const stores = { cache: new ModelCache(store), record: new ServerRecord(store) };
+export function modelsRefreshHandler({ store: { pools }, settings, loggers }: FleetResources): TaskHandler {
   const logger = loggers('models');
   return defineHandler(modelsRefresh, async ({ signal }) => {
     const startedAt = performance.now();
     const answers = await askServers(settings, signal);
     reportFailures(answers, logger);
+    const { keys } = pools;
+    const redis = await pools.connection();
+    const stores = { cache: new ModelCache({ redis, keys }), record: new ServerRecord({ redis, keys }) };
     const { models, ...counts } = answers.length === 0 ? NOTHING : await updateModels(stores, answers, signal);
     if (counts.added + counts.updated + counts.removed > 0) logger.info({ models: models.size, ...counts }, 'Models have changed');
     return { models: models.size, ...counts, servers: describeServers(answers, models), took_ms: Math.round(performance.now() - startedAt) };

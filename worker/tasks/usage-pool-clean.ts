@@ -4,9 +4,10 @@ import type { FleetResources } from '../fleet-resources.js';
 import { PoolCleaner } from '../pool-cleaner.js';
 
 /** The handler of `usage-pool.clean`. */
-export function usagePoolCleanHandler({ store: { redis, keys }, settings, loggers }: FleetResources): TaskHandler {
+export function usagePoolCleanHandler({ store: { pools }, settings, loggers }: FleetResources): TaskHandler {
+  const { keys } = pools;
   const cleaner = new PoolCleaner({
-    redis,
+    connection: () => pools.connection(),
     pool: { key: keys.usagePool, lock: keys.usageLock, channel: keys.usageChanges, shape: 'usage', timeoutMs: settings.usageTimeoutMs },
     lockMs: settings.cleanupLockMs,
     logger: loggers('cleanup'),
