@@ -163,18 +163,15 @@ function check(given: Partial<Record<keyof Table, unknown>>, { levels, unused, n
     const all = [...problems];
     throw new FleetError('INVALID_SETTINGS', `Bad settings:\n${all.map((problem) => `  ${problem}`).join('\n')}`, { details: { problems: all } });
   }
-  const { openaiKeys, openaiBaseUrls } = settings;
-  if (openaiKeys.length > 0 && openaiBaseUrls.length === 0) said.push(UNUSED_KEYS);
+  if (settings.openaiKeys.length > 0 && settings.openaiBaseUrls.length === 0) said.push(UNUSED_KEYS);
   values['notices'] = Object.freeze([...new Set(said)]);
   return Object.freeze(settings);
 }
 
-function problemsOfPairs({ openaiKeys, openaiBaseUrls, stalledCheckMs, lockMs }: Settings): string[] {
+function problemsOfPairs({ openaiKeys: { length: keys }, openaiBaseUrls: { length: urls }, stalledCheckMs, lockMs }: Settings): string[] {
   const problems: string[] = [];
   // Without any URL the keys go nowhere; with some, one too many means that they are out of step.
-  if (openaiBaseUrls.length > 0 && openaiKeys.length > openaiBaseUrls.length) {
-    problems.push(`OPENAI_API_KEYS: expected at most one key for each of OPENAI_API_BASE_URLS (${openaiBaseUrls.length}), got ${openaiKeys.length}`);
-  }
+  if (urls > 0 && keys > urls) problems.push(`OPENAI_API_KEYS: expected at most one key for each of OPENAI_API_BASE_URLS (${urls}), got ${keys}`);
   if (stalledCheckMs > lockMs) problems.push(`STALLED_CHECK_INTERVAL_MS: expected at most LOCK_DURATION_MS (${lockMs}), got ${stalledCheckMs}`);
   return problems;
 }
