@@ -20,6 +20,10 @@ export interface AuthenticateOptions {
   readonly limits: Limits;
 }
 
+type WhenGone = (callback: () => void) => () => void;
+
+/** A longer timer of Node's fires at once. No stream lives that long. */
+const LONGEST_TIMER_MS = 2_147_483_647;
 const BEARER = /^Bearer +([\w.~+/=-]{1,8192})$/i;
 
 /**
@@ -39,6 +43,8 @@ export function authenticate({ authority, sessions, limits }: AuthenticateOption
         throw unauthenticated('This token is not known here, or no longer.');
       }
       keepPrincipal(res, identity.principal);
+      const { expiresAt } = identity;
+      if (expiresAt !== null) keepWhenGone(res, (callback) => after(expiresAt - Date.now(), callback));
       return limits.requests(req, res, next);
     }
     const session = await sessions.find(req);
@@ -49,6 +55,7 @@ export function authenticate({ authority, sessions, limits }: AuthenticateOption
     }
     keepPrincipal(res, session.principal);
     keepSession(res, session);
+    keepWhenGone(res, (callback) => sessions.whenEnded(session, callback));
     if (isWrite(req.method)) await checkOwnPage(req, res, session);
     return limits.requests(req, res, next);
   };
@@ -89,6 +96,15 @@ export function authenticateBy(principalOf: PrincipalOf): RequestHandler {
 /** The session of this request; null for one without a cookie of ours. */
 export function sessionOf({ locals }: Response): Session | null {
   return (locals as { session?: Session }).session ?? null;
+}
+
+/**
+ * Calls back once the caller of this request has lost what it was let in by: its session has ended, its JWT has expired. Never for a token of
+ * API_TOKENS, whose removal takes a restart, nor where the app around the dashboard knows its users. Returns what takes that back.
+ */
+export function whenGone({ locals }: Pick<Response, 'locals'>, callback: () => void): () => void {
+  const { whenGone: asked } = locals as { whenGone?: WhenGone };
+  return asked?.(callback) ?? (() => undefined);
 }
 
 /** @throws FleetError `FORBIDDEN` for a write that another site's page may have brought about, having audited it */
@@ -134,6 +150,15 @@ function signInUrl({ baseUrl, originalUrl }: Request): string {
 
 function keepPrincipal(res: Response, principal: Principal): void {
   Object.assign(res.locals, { principal });
+}
+
+function keepWhenGone(res: Response, asked: WhenGone): void {
+  Object.assign(res.locals, { whenGone: asked });
+}
+
+function after(ms: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, Math.min(Math.max(ms, 0), LONGEST_TIMER_MS));
+  return () => clearTimeout(timer);
 }
 
 function keepSession(res: Response, session: Session): void {

@@ -7,7 +7,8 @@ import { reachRedis } from '../reach-redis.js';
 import type { Authority, Identity } from './authority.js';
 import { readCookie, setCookie } from './cookies.js';
 import { csrfTokenOf } from './cross-site.js';
-import type { Principal } from './principal.js';
+import { type Principal, ROLES } from './principal.js';
+import { SessionWatch } from './session-watch.js';
 
 /** A browser that has signed in. */
 export interface Session {
@@ -34,10 +35,12 @@ const ID = /^[\w-]{43}$/;
 export class Sessions {
   readonly #producer: Producer;
   readonly #authority: Authority;
+  readonly #watch: SessionWatch;
 
   constructor(producer: Producer, authority: Authority) {
     this.#producer = producer;
     this.#authority = authority;
+    this.#watch = new SessionWatch(producer);
   }
 
   /** Signs a browser in: always with a new id, whatever its cookie said before. @throws FleetError `REDIS_UNAVAILABLE` */
@@ -59,10 +62,14 @@ export class Sessions {
     await reachRedis(this.#producer);
     const { redis, keys } = storeOf(this.#producer);
     const json = await redis.get(keys.session(hashOf(id)));
-    if (json === null) return null;
-    const { origin, principal } = JSON.parse(json) as SessionRecord;
-    const now = this.#authority.recall(origin, principal);
+    const record = json === null ? null : parseRecord(json);
+    const now = record && this.#authority.recall(record.origin, record.principal);
     return now && { id, principal: now };
+  }
+
+  /** Calls back once the session has ended: signed out here or at another dashboard, or expired. Returns what takes that back. */
+  whenEnded({ id }: Session, callback: () => void): () => void {
+    return this.#watch.whenEnded(hashOf(id), callback);
   }
 
   /** Signs a browser out. @throws FleetError `REDIS_UNAVAILABLE` */
@@ -75,7 +82,22 @@ export class Sessions {
     const id = idOf(req);
     await reachRedis(this.#producer);
     const { redis, keys } = storeOf(this.#producer);
-    if (id !== null) await redis.del(keys.session(hashOf(id)));
+    if (id === null) return;
+    await redis.del(keys.session(hashOf(id)));
+    this.#watch.end(hashOf(id));
+  }
+}
+
+/** Null for what is no record: the browser then has to sign in again. */
+function parseRecord(json: string): SessionRecord | null {
+  try {
+    const record = JSON.parse(json) as Partial<SessionRecord> | null;
+    const { origin, principal } = record ?? {};
+    const { name, role, items } = principal ?? ({} as Partial<Principal>);
+    const isPrincipal = typeof name === 'string' && ROLES.some((one) => one === role) && (items === null || (Array.isArray(items) && items.every((item) => typeof item === 'string')));
+    return typeof origin === 'string' && principal !== undefined && isPrincipal ? { origin, principal } : null;
+  } catch {
+    return null;
   }
 }
 

@@ -1,8 +1,9 @@
-import type { ServerResponse } from 'node:http';
+import type { Response } from 'express';
 import type { Producer, TaskView } from '../../../producer/index.js';
 import { FleetError } from '../../../shared/errors.js';
 import type { Logger } from '../../../shared/logger.js';
 import type { Store } from '../../../shared/store.js';
+import { whenGone } from '../../auth/authenticate.js';
 import { EventWriter, type WriterLimits } from './event-writer.js';
 import { LiveList } from './live-list.js';
 import { TaskFeed } from './task-feed.js';
@@ -44,10 +45,10 @@ export class EventStreams {
   }
 
   /**
-   * Takes a place for a stream, until `res` is closed.
+   * Takes a place for a stream, until `res` is closed. The stream ends when its caller's session or JWT does.
    * @throws FleetError `TOO_MANY_REQUESTS` if too many are open, in all or of this caller; `CLOSED`
    */
-  open(res: ServerResponse, caller: string): EventWriter {
+  open(res: Response, caller: string): EventWriter {
     if (this.#closed) throw new FleetError('CLOSED', 'This dashboard is closing.');
     const own = [...this.#writers.values()].filter((one) => one === caller).length;
     if (this.#writers.size >= this.#limits.maxStreams || own >= Math.ceil(this.#limits.maxStreams / 2)) {
@@ -56,8 +57,13 @@ export class EventStreams {
     }
     const writer = new EventWriter(res, this.#limits);
     this.#writers.set(writer, caller);
-    writer.signal.addEventListener('abort', () => this.#writers.delete(writer), { once: true });
-    if (writer.signal.aborted) this.#writers.delete(writer);
+    const release = whenGone(res, () => writer.revoke());
+    const leave = (): void => {
+      this.#writers.delete(writer);
+      release();
+    };
+    writer.signal.addEventListener('abort', leave, { once: true });
+    if (writer.signal.aborted) leave();
     return writer;
   }
 

@@ -88,6 +88,17 @@ export class EventWriter {
     if (this.#res.headersSent && !this.#res.writableEnded) this.#res.end(`retry: ${RETRY_MS}\n\n`);
   }
 
+  /** Ends the answer now, whatever was about to be sent: its caller may see no more. */
+  revoke(): void {
+    this.#gone.abort();
+    // Without a head there is nothing that could end in order.
+    if (!this.#res.headersSent) return void this.#res.destroy();
+    this.end();
+    // A client that takes nothing would keep what is left.
+    const timer = setTimeout(() => this.#res.destroy(), this.#limits.stallMs);
+    this.#res.once('close', () => clearTimeout(timer));
+  }
+
   #clear(): void {
     if (this.#timer) clearInterval(this.#timer);
     if (this.#ageTimer) clearTimeout(this.#ageTimer);

@@ -12,6 +12,7 @@ export interface Heard {
 export interface EventClientOptions {
   readonly as?: keyof typeof PRINCIPALS;
   readonly lastEventId?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Listens to a stream of events as a browser would, but comes back only when it is told to. */
@@ -46,8 +47,8 @@ export class EventClient {
     });
   }
 
-  static async open(port: number, path: string, { as = 'admin', lastEventId }: EventClientOptions = {}): Promise<EventClient> {
-    const headers = { 'x-as': as, ...(lastEventId !== undefined && { 'last-event-id': lastEventId }) };
+  static async open(port: number, path: string, { as = 'admin', lastEventId, headers: more = {} }: EventClientOptions = {}): Promise<EventClient> {
+    const headers = { 'x-as': as, ...(lastEventId !== undefined && { 'last-event-id': lastEventId }), ...more };
     const outgoing = request({ host: '127.0.0.1', port, path: `/api/v1${path}`, headers, agent: false }).end();
     outgoing.on('error', () => undefined);
     const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
