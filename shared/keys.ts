@@ -76,6 +76,8 @@ export interface Keys {
   bull(queue: string): string;
   /** Start of the keys of a queue's jobs; a job's hash is this plus its id. */
   jobs(queue: string): string;
+  /** The job whose hash has this key; null for a key that is no job's, or below another prefix. */
+  readonly jobAt: (key: string) => { readonly queue: string; readonly id: string } | null;
 }
 
 /**
@@ -87,6 +89,7 @@ export function createKeys(given: string, cluster = false): Keys {
   const bare = given.replaceAll(/[{}]/g, '');
   const prefix = cluster ? `{${bare}}` : given;
   const bull = cluster ? (queue: string) => `{${bare}:bull:${queue}}` : () => `${given}:bull`;
+  const jobs = (queue: string): string => `${bull(queue)}:${queue}:`;
   return {
     prefix,
     bull,
@@ -123,7 +126,14 @@ export function createKeys(given: string, cluster = false): Keys {
     events: (id) => `${prefix}:tasks:events:${id}`,
     worker: (id) => `${prefix}:workers:${id}`,
     replicaMark: (id, queue = null) => `${cluster && queue !== null ? bull(queue) : prefix}:replicas:${id}`,
-    jobs: (queue) => `${bull(queue)}:${queue}:`,
+    jobs,
+    jobAt: (key) => {
+      const start = cluster ? `{${bare}:bull:` : `${given}:bull:`;
+      // The name of a queue has neither a colon nor a brace.
+      const queue = key.startsWith(start) ? (/^[^:}]+/.exec(key.slice(start.length))?.[0] ?? '') : '';
+      const id = queue !== '' && key.startsWith(jobs(queue)) ? key.slice(jobs(queue).length) : '';
+      return id === '' ? null : { queue, id };
+    },
   };
 }
 

@@ -19,7 +19,7 @@ export interface Cell {
 }
 
 export const STATE_STYLE: Readonly<Record<TaskState, Style>> = {
-  ...{ scheduled: 'dim', queued: 'dim', running: 'cyan', retrying: 'yellow', stopping: 'yellow' },
+  ...{ scheduled: 'dim', queued: 'dim', waiting: 'dim', running: 'cyan', retrying: 'yellow', stopping: 'yellow' },
   ...{ completed: 'green', failed: 'red', cancelled: 'yellow', unreadable: 'red' },
 };
 

@@ -8,6 +8,9 @@ export type RecordedStop = [
   ...more: (string | null)[],
 ];
 
+/** Where `restoreJobs` put a job, or why nowhere: see the script's header. */
+export type RestoredJob = 'missing' | 'unreadable' | 'placed' | 'stopped' | 'completed' | 'failed' | 'active' | 'waiting-children' | 'delayed' | 'waiting';
+
 /** What `cleanPool` did: see the script's header. */
 export type CleanedBatch =
   | readonly [what: 'lost']
@@ -39,10 +42,11 @@ export type ScriptedRedis = RedisConnection & {
   keepStop(job: string, lock: string, stop: string, text: string, token: string): Promise<string | null>;
   layMark(mark: string, keptMs: number): Promise<1>;
   markParent(key: string): Promise<0 | 1>;
-  readPage(key: string, jobs: string, first: number, last: number): Promise<[ids: string[], stopped: string[]]>;
+  readPage(key: string, jobs: string, first: number, last: number): Promise<[ids: string[], stopped: string[], unreadable: string[], type?: string]>;
   readTasks(...keysAndArguments: Arguments): Promise<((string | null)[] | null)[]>;
   recordStop(...keysAndArguments: Arguments): Promise<RecordedStop[]>;
   renewLocks(...keysAndArguments: Arguments): Promise<string[]>;
+  restoreJobs(...keysAndArguments: Arguments): Promise<RestoredJob[]>;
   replaceField(hash: string, field: string, read: Buffer | string, written: string): Promise<0 | 1>;
   settleKey(record: string, owner: string, answer: string): Promise<0 | 1>;
   takeLock(lock: string, owner: string, ttlMs: number, task: string): Promise<TakenLock>;
@@ -50,7 +54,7 @@ export type ScriptedRedis = RedisConnection & {
 };
 
 /** The number in a file's name is how many keys the script takes. */
-const SCRIPTS = { addCounts: 3, barRetry: 1, claimItem: 4, claimKey: 1, cleanPool: 2, clearStop: 2, countFetchable: 6, dropEntries: 3, dropLock: 1, editInput: 2, findItem: 3, findTasks: 2, foreignTasks: 2, keepStop: 2, layMark: 1, markParent: 1, readPage: 1, readTasks: 6, recordStop: 7, renewLocks: 1, replaceField: 1, settleKey: 1, takeLock: 1, touchUsage: 1 } as const;
+const SCRIPTS = { addCounts: 3, barRetry: 1, claimItem: 4, claimKey: 1, cleanPool: 2, clearStop: 2, countFetchable: 6, dropEntries: 3, dropLock: 1, editInput: 2, findItem: 3, findTasks: 2, foreignTasks: 2, keepStop: 2, layMark: 1, markParent: 1, readPage: 1, readTasks: 6, recordStop: 8, renewLocks: 1, replaceField: 1, restoreJobs: 11, settleKey: 1, takeLock: 1, touchUsage: 1 } as const;
 
 /** Scripts that begin with a part that they share, from the folder `parts`. */
 const PARTS: Readonly<Record<string, string>> = { cleanPool: 'usage-entry', touchUsage: 'usage-entry' };

@@ -7,8 +7,10 @@ import type { Entry } from '../registry/registry.js';
 import type { StepHook } from '../step-hook.js';
 import { writeState } from '../task/event-stream.js';
 import type { Located, TaskReader } from '../task/task-reader.js';
+import type { JobAddress } from '../task/options-record.js';
 import type { StopAnswer } from './answer.js';
 import { describeStop } from './cause.js';
+import { Children } from './children.js';
 import { formatCommands } from './command.js';
 import { formatStop } from './record.js';
 import { type FoundTask, type RecorderOptions, StopRecorder, groupsOf, newToken } from './recorder.js';
@@ -32,13 +34,22 @@ interface PlainStop {
   readonly at: number;
 }
 
-interface RoundResult {
-  readonly answer: StopAnswer;
-  /** Whether its handler has enqueued others. */
-  readonly kids: boolean;
+/** A task to stop. */
+interface Target {
+  readonly id: string;
+  /** Of a child in a flow, which need not be on a queue that the fleet knows. */
+  readonly queue?: string;
 }
 
-const NOT_FOUND: RoundResult = { answer: { kind: 'not_found' }, kids: false };
+interface RoundResult {
+  readonly id: string;
+  readonly answer: StopAnswer;
+  /** Whether its handler has enqueued others, or it has children in a flow. */
+  readonly kids: boolean;
+  /** Those in a flow. */
+  readonly inFlow: readonly JobAddress[];
+}
+
 /** Tasks of one round: what a script takes must be settled before its lock runs out. */
 const ROUND = 10_000;
 /** A stop of so few tasks is announced before it is recorded. */
@@ -54,11 +65,13 @@ const UNHEARD_RECHECK_MS = 250;
 export class Stopper {
   readonly #options: StopperOptions;
   readonly #recorder: StopRecorder;
+  readonly #children: Children;
   readonly #open = new Set<Promise<unknown>>();
 
   constructor(options: StopperOptions) {
     this.#options = options;
     this.#recorder = new StopRecorder(options);
+    this.#children = new Children(options);
   }
 
   /** Resolves when nothing is being stopped. Whoever closed the connection before would leave tasks under a lock that nobody holds. */
@@ -67,7 +80,7 @@ export class Stopper {
   }
 
   /**
-   * Stops tasks, and what their handlers have enqueued. The map has every id that was given, then those of children.
+   * Stops tasks, what their handlers have enqueued, and their children in BullMQ flows. The map has every id that was given, then those of children.
    * The command for a foreign task is published as it is, unless the request came from such a command: then it would go
    * round for ever.
    */
@@ -98,8 +111,8 @@ export class Stopper {
    * here. Does nothing to a task without a stop.
    */
   async recheck(ids: readonly string[]): Promise<Map<string, StopAnswer>> {
-    const { redis, keys, reader } = this.#options;
-    const [{ byQueue }, dead] = await Promise.all([reader.locate(ids), deadWorkers(redis, keys)]);
+    const { reader } = this.#options;
+    const [{ byQueue }, dead] = await Promise.all([reader.locate(ids), deadWorkers(this.#options)]);
     return this.settleStopped(byQueue, dead);
   }
 
@@ -145,29 +158,48 @@ export class Stopper {
     const passOn = async (): Promise<boolean> => !fromCommand && !(announcing && answers.size === 0 && (await announcing) !== null);
     const given = new Set(asked);
     const { reader } = this.#options;
-    const locate = (some: readonly string[]): Promise<Located> =>
-      entries && answers.size < entries.size ? reader.locateEntries(new Map(some.map((id) => [id, entries.get(id) ?? null]))) : reader.locate(some);
+    const locate = async (some: readonly Target[]): Promise<Located> => {
+      const sought = some.flatMap(({ id, queue }) => (queue === undefined ? [id] : []));
+      const known = entries && answers.size < entries.size;
+      const located = await (known ? reader.locateEntries(new Map(sought.map((id) => [id, entries.get(id) ?? null]))) : reader.locate(sought));
+      for (const { id, queue } of some) {
+        if (queue === undefined) continue;
+        const others = located.byQueue.get(queue);
+        if (others) others.push(id);
+        else located.byQueue.set(queue, [id]);
+      }
+      return located;
+    };
+    const met = new Set<string>();
     // Each round stops the children of the one before. A child that is enqueued later than this finds its parent's stop.
-    for (let open = asked; open.length > 0; ) {
+    for (let open: readonly Target[] = asked.map((id) => ({ id })); open.length > 0; ) {
       const parents: string[] = [];
+      const inFlows: JobAddress[] = [];
       for (const some of chunks(open, ROUND)) {
-        for (const [id, { answer, kids }] of await this.#stopRound(some, locate(some), stop, passOn)) {
-          answers.set(id, answer);
+        const results = await this.#stopRound(some, locate(some), stop, passOn);
+        const known = new Set(some.flatMap(({ id, queue }) => (queue === undefined ? [] : [id])));
+        for (const { id, answer, kids, inFlow } of results) {
+          // What of a flow has ended is nothing that was stopped.
+          if (!answers.has(id) && (answer.kind !== 'ended' || !known.has(id))) answers.set(id, answer);
           // A child that has ended meanwhile belongs to what is stopped, and so does what it had enqueued.
-          if (kids && (follows(answer) || !given.has(id))) parents.push(id);
+          if (!kids || (given.has(id) && !follows(answer))) continue;
+          parents.push(id);
+          inFlows.push(...inFlow);
         }
       }
-      open = (await this.#childrenOf(parents)).filter((id) => !answers.has(id));
+      const enqueued = (await this.#children.enqueuedBy(parents)).filter((id) => !answers.has(id)).map((id) => ({ id }));
+      // Ids are unique within a queue; and lists that somebody wrote by hand may go round.
+      const flows = inFlows.filter(({ queue, id }) => met.size < met.add(`${queue} ${id}`).size);
+      open = [...enqueued, ...flows];
     }
     return answers;
   }
 
   /** `passOn`: whether foreign tasks are still to be told. */
-  async #stopRound(ids: readonly string[], located: Promise<Located>, stop: PlainStop, passOn: () => Promise<boolean>): Promise<Map<string, RoundResult>> {
+  async #stopRound(targets: readonly Target[], located: Promise<Located>, stop: PlainStop, passOn: () => Promise<boolean>): Promise<RoundResult[]> {
     const { reason, by } = stop;
-    const results = new Map<string, RoundResult>(ids.map((id) => [id, NOT_FOUND]));
     const { byQueue, foreign } = await located;
-    for (const id of foreign.keys()) results.set(id, { answer: { kind: 'foreign' }, kids: false });
+    const results = [...foreign.keys()].map((id): RoundResult => ({ id, answer: { kind: 'foreign' }, kids: false, inFlow: [] }));
     if (foreign.size > 0 && (await passOn())) await this.#tell(formatCommands([...foreign.keys()], { reason, by, recordedAt: null, announced: false }));
 
     const recording = { stop: formatStop(stop), text: describeStop(reason, by), token: newToken(), dead: [] };
@@ -183,18 +215,15 @@ export class Stopper {
     // Of many, the caller need not wait until all of this is written.
     if (found.length <= ANNOUNCED) this.#announceState(found);
     else setImmediate(() => this.#announceState(found));
+    const inFlows = await this.#children.inFlows(found);
     const answers = await this.#recorder.settle(found, recording.token);
-    for (const { id, recorded: [, , kids] } of found) results.set(id, { answer: answers.get(id) as StopAnswer, kids: kids === '1' });
+    for (const { id, recorded: [, , kids] } of found) results.push({ id, answer: answers.get(id) as StopAnswer, kids: Boolean(kids), inFlow: inFlows.get(id) ?? [] });
     const unheard = (await publishing) === 0;
     const running = found.flatMap(({ id, recorded: [what] }) => (what === 'active' ? [id] : []));
     if (unheard && running.length > 0) void this.#recheckUnheard(running);
-    return results;
-  }
-
-  async #childrenOf(parents: readonly string[]): Promise<string[]> {
-    const { redis, keys, unreadable } = this.#options;
-    const children = parents.map((id) => unreadable.read(keys.children(id), 'set', redis.smembers(keys.children(id)), []));
-    return [...new Set((await Promise.all(children)).flat())];
+    const seen = new Set(results.map(({ id }) => id));
+    const lost = targets.filter(({ id }) => !seen.has(id)).map(({ id }): RoundResult => ({ id, answer: { kind: 'not_found' }, kids: false, inFlow: [] }));
+    return [...results, ...lost];
   }
 
   /** Tells those who follow a task's events, if it has any yet. */

@@ -44,7 +44,12 @@ export class Queues {
 
   /** The keys of `recordStop`. */
   stopKeys(name: string): string[] {
-    return this.scriptKeys(name, 'completed', 'failed', 'delayed', 'prioritized', 'wait', 'active', 'waiting-children');
+    return this.scriptKeys(name, 'completed', 'failed', 'delayed', 'prioritized', 'wait', 'active', 'waiting-children', 'paused');
+  }
+
+  /** The keys of `restoreJobs`. */
+  restoreKeys(name: string): string[] {
+    return [...this.stopKeys(name), ...this.scriptKeys(name, 'meta', 'marker', 'events')];
   }
 
   /**

@@ -118,6 +118,7 @@ test('the state follows from the place of the job, a recorded stop and the attem
     ['failed', false, 1, 'failed'], ['failed', true, 1, 'cancelled'],
     ['active', false, 0, 'running'], ['active', true, 0, 'stopping'], ['active', false, 2, 'running'],
     ['delayed', false, 0, 'scheduled'], ['delayed', false, 1, 'retrying'], ['delayed', true, 0, 'stopping'],
+    ['prioritized', false, 0, 'queued'], ['waiting-children', false, 0, 'waiting'], ['waiting-children', false, 1, 'waiting'], ['waiting-children', true, 0, 'stopping'],
     ['waiting', false, 0, 'queued'], ['waiting', false, 1, 'retrying'], ['waiting', true, 1, 'stopping'],
   ] as const;
   for (const [place, stopped, attempts, state] of table) assert.equal(taskState(place, stopped, attempts), state, `${place} ${stopped} ${attempts}`);

@@ -20,9 +20,16 @@ const ids = fc
   .filter((id) => problemOfId(id) === null);
 
 test('every name in Redis begins with the prefix', () => {
-  const { prefix, ...names } = createKeys('pre');
+  const { prefix, jobAt: _, ...names } = createKeys('pre');
   for (const name of Object.values(names)) assert.match(typeof name === 'string' ? name : name('x'), /^pre:/);
   assert.equal(prefix, 'pre');
+});
+
+test('a job is known by its key, on one server and on a cluster', () => {
+  for (const keys of [createKeys('pre'), createKeys('pre', true)]) {
+    for (const job of [{ queue: 'chat', id: 'a' }, { queue: 'chat.shard-1', id: 'repeat:x:1' }]) assert.deepEqual(keys.jobAt(keys.jobs(job.queue) + job.id), job);
+    for (const key of [keys.jobs('chat'), keys.tasks, `other${keys.jobs('chat')}a`, keys.jobs(''), '']) assert.equal(keys.jobAt(key), null, key);
+  }
 });
 
 test('the names that open-webui knows are as it has them', () => {

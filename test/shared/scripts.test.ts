@@ -85,17 +85,17 @@ test('recordStop says where each job was, and takes those that nobody runs', asy
   const ids = ['nobody', 'is-completed', 'is-failed', 'is-active', 'retry-delayed', 'retry-waiting', 'is-waiting', 'is-prioritized', 'is-delayed', 'parent'];
   assert.deepEqual(await record(ids), [
     ['missing', ''], ['completed', ''], ['failed', ''], ['active', stop], ['taken', stop],
-    ['taken', stop], ['taken', stop], ['taken', stop], ['taken', stop], ['left', stop],
+    ['taken', stop], ['taken', stop], ['taken', stop], ['taken', stop], ['taken', stop],
   ]);
 });
 
 test('a job that recordStop took is active under the lock of the caller, and nowhere else', async () => {
   const { record, queue, keys, job } = await everyPlace();
-  const ids = ['retry-delayed', 'retry-waiting', 'is-waiting', 'is-prioritized', 'is-delayed'];
+  const ids = ['retry-delayed', 'retry-waiting', 'is-waiting', 'is-prioritized', 'is-delayed', 'parent'];
   await record(ids);
   const active = await client.lrange(`${keys.jobs('q')}active`, 0, -1);
   assert.deepEqual(active.toSorted(), ['is-active', ...ids].toSorted());
-  assert.deepEqual(await queue.getJobCounts('waiting', 'delayed', 'prioritized'), { waiting: 0, delayed: 0, prioritized: 0 });
+  assert.deepEqual(await queue.getJobCounts('waiting', 'delayed', 'prioritized', 'waiting-children'), { waiting: 0, delayed: 0, prioritized: 0, 'waiting-children': 0 });
   for (const id of ids) {
     assert.equal(await client.get(`${keys.jobs('q')}${id}:lock`), 'of-the-stopper');
     assert.ok((await client.pttl(`${keys.jobs('q')}${id}:lock`)) > 0);
@@ -214,6 +214,42 @@ test('recordStop says when a job ended, how its stop was settled, and whether it
   await client.hset(`${keys.jobs('q')}is-failed`, { stop: '{"at":3}', stop_via: 'kill', kids: '1' });
   const { finishedOn } = await job('is-failed');
   assert.deepEqual(await recordAll(['is-failed']), [['failed', '{"at":3}', '1', finishedOn, 'kill']]);
+});
+
+test('recordStop says that a job has children in a flow', async () => {
+  const { recordAll } = await everyPlace();
+  const found = await recordAll(['parent', 'is-waiting']);
+  assert.deepEqual(found.map(([what, , kids]) => [what, kids]), [['taken', 'flow'], ['taken', null]]);
+});
+
+test('a job that has lost its place is taken by a stop, unless its owner is at work on it or it has ended', async () => {
+  const { keys, record } = await everyPlace();
+  const jobs = keys.jobs('q');
+  const ids = ['is-waiting', 'is-prioritized', 'is-delayed', 'retry-waiting', 'parent', 'is-active', 'is-completed', 'is-failed'];
+  await client.del(...['wait', 'prioritized', 'delayed', 'waiting-children', 'active', 'completed', 'failed'].map((list) => jobs + list));
+  assert.deepEqual((await record(ids)).map(([what]) => what), ['taken', 'taken', 'taken', 'fenced', 'taken', 'active', 'completed', 'failed']);
+  assert.deepEqual((await client.lrange(`${jobs}active`, 0, -1)).toSorted(), ids.slice(0, 6).toSorted());
+  assert.equal(await client.hget(`${jobs}is-failed`, 'stop'), null);
+});
+
+for (const [list, kind] of [['delayed', 'string'], ['wait', 'set'], ['waiting-children', 'hash'], ['active', 'string'], ['failed', 'list']] as const) {
+  test(`a queue whose ${list} is a ${kind} keeps no stop from its other jobs, and none from being recorded`, async () => {
+    const { keys, record, job } = await everyPlace();
+    const key = keys.jobs('q') + list;
+    await client.del(key);
+    await (kind === 'string' ? client.set(key, 'x') : kind === 'set' ? client.sadd(key, 'x') : kind === 'hash' ? client.hset(key, 'x', 'y') : client.rpush(key, 'x'));
+    const ids = ['is-waiting', 'is-prioritized', 'is-delayed', 'parent'];
+    const lost = { delayed: ['is-delayed'], wait: ['is-waiting'], 'waiting-children': ['parent'], active: ids, failed: ids }[list];
+    assert.deepEqual((await record(ids)).map(([what]) => what), ids.map((id) => (lost.includes(id) ? 'left' : 'taken')));
+    for (const id of ids) assert.equal((await job(id))['stop'], '{"at":1}');
+  });
+}
+
+test('a job whose key is no hash cannot be read, and keeps no other from its stop', async () => {
+  const { keys, add, record } = await open();
+  await add('a');
+  await client.rpush(`${keys.jobs('q')}b`, 'x');
+  assert.deepEqual(await record(['b', 'a']), [['unreadable', 'expected a hash, found a list'], ['taken', '{"at":1}']]);
 });
 
 test('a job that waits in a paused queue is taken as well', async () => {

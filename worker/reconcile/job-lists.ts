@@ -62,10 +62,13 @@ export class JobLists {
     }
   }
 
-  #read(queue: string, list: ListName | 'active', offset: number, size: number): Promise<[ids: string[], stopped: string[]]> {
-    const { redis, keys } = this.#store;
+  async #read(queue: string, list: ListName | 'active', offset: number, size: number): Promise<[ids: string[], stopped: string[]]> {
+    const { redis, keys, unreadable: reporter } = this.#store;
     const jobs = keys.jobs(queue);
-    return redis.readPage(jobs + list, jobs, offset, size === Infinity ? -1 : offset + size - 1);
+    const [ids, stopped, unreadable, type] = await redis.readPage(jobs + list, jobs, offset, size === Infinity ? -1 : offset + size - 1);
+    if (type !== undefined) reporter.report({ key: jobs + list, problem: `expected a ${list === 'wait' || list === 'active' ? 'list' : 'sorted set'}, found a ${type}` });
+    for (let index = 0; index < unreadable.length; index += 2) reporter.report({ key: jobs + (unreadable[index] as string), problem: unreadable[index + 1] as string });
+    return [ids, stopped];
   }
 }
 

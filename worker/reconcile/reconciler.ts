@@ -124,8 +124,8 @@ export class Reconciler {
   }
 
   async #settle(queue: string, stopped: string[]): Promise<number> {
-    const { redis, keys, stopper } = this.#options.store;
-    const answers = await stopper.settleStopped(new Map([[queue, stopped]]), await deadWorkers(redis, keys));
+    const { store } = this.#options;
+    const answers = await store.stopper.settleStopped(new Map([[queue, stopped]]), await deadWorkers(store));
     return [...answers.values()].filter(({ kind }) => kind === 'cancelled').length;
   }
 

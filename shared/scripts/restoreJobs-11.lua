@@ -1,0 +1,129 @@
+--[[
+  Puts jobs of one queue that are in none of its lists back into their places: a key was deleted, renamed or evicted, or a
+  backup restored in part. Every move of BullMQ is one script, so at each moment a job is in exactly one list, and one that
+  this script finds in none has been lost.
+
+  A job with the time of its end goes back to the ended ones, one whose lock holds to the active ones, one with children
+  that have not ended to those that wait for children, one whose time has not come to the delayed ones, and every other
+  to the front of the queue, or of its priority. A job with a stop is left to the stop.
+
+  KEYS[1] completed  KEYS[2] failed  KEYS[3] delayed  KEYS[4] prioritized  KEYS[5] wait  KEYS[6] active
+  KEYS[7] waiting-children  KEYS[8] paused, in which BullMQ had what waits in a paused queue up to its version 4
+  KEYS[9] meta  KEYS[10] marker  KEYS[11] events
+  ARGV[1] start of the queue's job keys
+  ARGV[2…] job ids, none twice; of several that waited, the last is the first to run
+
+  Returns one word an id: missing, unreadable (its key is no hash), placed (it is in a list), stopped, or where it was put:
+  completed, failed, active, waiting-children, delayed or waiting. An empty array if one of the keys is of a wrong type:
+  then nobody knows what was lost.
+]]
+-- Without memory Redis refuses a script whose first write needs some. This one needs none, and the others may follow.
+redis.call('PERSIST', KEYS[1])
+
+-- The active list first: it is short.
+local LISTS, SORTED_SETS = { KEYS[6], KEYS[5], KEYS[8] }, { KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[7] }
+for kind, keys in pairs({ list = LISTS, zset = SORTED_SETS, hash = { KEYS[9] }, stream = { KEYS[11] } }) do
+  for _, key in ipairs(keys) do
+    local found = redis.call('TYPE', key).ok
+    if found ~= kind and found ~= 'none' then return {} end
+  end
+end
+
+-- Up to this many ids, and in a longer list, a search for each is cheaper than reading the list, or holds up Redis less.
+local FEW, LONGEST = 8, 100000
+-- The last ms that a date has, and the highest priority.
+local LAST_MS, LOWEST_PRIORITY = 8.64e15, 2097152
+
+local function membersOf(key)
+  if #ARGV - 1 <= FEW or redis.call('LLEN', key) > LONGEST then return nil end
+  local members = {}
+  for _, id in ipairs(redis.call('LRANGE', key, 0, -1)) do members[id] = true end
+  return members
+end
+local members = {}
+for _, key in ipairs(LISTS) do members[key] = membersOf(key) end
+
+local function isPlaced(id)
+  for _, key in ipairs(SORTED_SETS) do
+    if redis.call('ZSCORE', key, id) then return true end
+  end
+  for _, key in ipairs(LISTS) do
+    if members[key] then
+      if members[key][id] then return true end
+    elseif redis.call('LPOS', key, id) then
+      return true
+    end
+  end
+  return false
+end
+
+-- 0 for what is no number of at least 0, or beyond the limit: anybody may have written it.
+local function number(text, limit)
+  local value = tonumber(text or '') or 0
+  return value >= 0 and value <= limit and value or 0
+end
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local function tell(event, id, ...)
+  redis.call('XADD', KEYS[11], '*', 'event', event, 'jobId', id, ...)
+end
+
+local function mark()
+  local meta = redis.call('HMGET', KEYS[9], 'paused', 'concurrency')
+  local isFull = meta[2] and redis.call('LLEN', KEYS[6]) >= number(meta[2], LAST_MS)
+  if not meta[1] and not isFull then redis.call('ZADD', KEYS[10], 0, '0') end
+end
+
+-- BullMQ's score of a delayed job: its time, and one of 4,096 places within it.
+local function delay(id, due)
+  local first, last = due * 0x1000, (due + 1) * 0x1000 - 1
+  local latest = redis.call('ZREVRANGEBYSCORE', KEYS[3], last, first, 'WITHSCORES', 'LIMIT', 0, 1)
+  redis.call('ZADD', KEYS[3], latest[2] and math.min(latest[2] + 1, last) or first, id)
+  tell('delayed', id, 'delay', string.format('%.0f', due))
+  local soonest = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
+  redis.call('ZADD', KEYS[10], math.floor(soonest[2] / 0x1000), '1')
+  return 'delayed'
+end
+
+local function wait(id, priority)
+  if priority > 0 then redis.call('ZADD', KEYS[4], priority * 0x100000000, id) else redis.call('RPUSH', KEYS[5], id) end
+  tell('waiting', id)
+  mark()
+  return 'waiting'
+end
+
+local function restore(id)
+  local job = ARGV[1] .. id
+  local known = redis.pcall('HMGET', job, 'timestamp', 'finishedOn', 'returnvalue', 'stop', 'delay', 'processedOn', 'priority')
+  if known.err then return 'unreadable' end
+  if not known[1] then return 'missing' end
+  if isPlaced(id) then return 'placed' end
+  local finishedOn = number(known[2], LAST_MS)
+  if finishedOn > 0 then
+    redis.call('ZADD', known[3] and KEYS[1] or KEYS[2], finishedOn, id)
+    return known[3] and 'completed' or 'failed'
+  end
+  if known[4] then return 'stopped' end
+  if redis.call('EXISTS', job .. ':lock') == 1 then
+    redis.call('LPUSH', KEYS[6], id)
+    return 'active'
+  end
+  local children = redis.pcall('SCARD', job .. ':dependencies')
+  if type(children) == 'number' and children > 0 then
+    redis.call('ZADD', KEYS[7], now, id)
+    tell('waiting-children', id)
+    return 'waiting-children'
+  end
+  -- The delay counts from the enqueue, or from the end of an attempt, which came after its beginning.
+  local since = math.max(number(known[1], LAST_MS), number(known[6], LAST_MS))
+  local due = since + number(known[5], LAST_MS)
+  if number(known[5], LAST_MS) > 0 and due > now and due <= LAST_MS then return delay(id, due) end
+  redis.call('HSET', job, 'delay', 0)
+  return wait(id, math.floor(number(known[7], LOWEST_PRIORITY)))
+end
+
+local results = {}
+for i = 2, #ARGV do results[i - 1] = restore(ARGV[i]) end
+return results

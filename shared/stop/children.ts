@@ -1,0 +1,48 @@
+import type { Keys } from '../keys.js';
+import type { ScriptedRedis } from '../scripts/define-scripts.js';
+import type { JobAddress } from '../task/options-record.js';
+import type { Unreadable } from '../unreadable.js';
+import type { FoundTask } from './recorder.js';
+
+export interface ChildrenOptions {
+  readonly redis: ScriptedRedis;
+  readonly keys: Keys;
+  readonly unreadable: Unreadable;
+}
+
+/** Finds what belongs to the stop of a task: what its handler has enqueued, and its children in a BullMQ flow. */
+export class Children {
+  readonly #options: ChildrenOptions;
+
+  constructor(options: ChildrenOptions) {
+    this.#options = options;
+  }
+
+  /** The live tasks that the handlers of these have enqueued. */
+  async enqueuedBy(parents: readonly string[]): Promise<string[]> {
+    const { redis, keys, unreadable } = this.#options;
+    const children = parents.map((id) => unreadable.read(keys.children(id), 'set', redis.smembers(keys.children(id)), []));
+    return [...new Set((await Promise.all(children)).flat())];
+  }
+
+  /**
+   * The children of jobs in flows, by their parents' ids. To be read before the parents are settled: one that is not kept takes
+   * its lists along. Children that failed may have children that have not ended; those of one that completed all have.
+   */
+  async inFlows(found: readonly FoundTask[]): Promise<Map<string, JobAddress[]>> {
+    const parents = found.filter(({ recorded: [, , kids] }) => kids === 'flow');
+    return new Map(await Promise.all(parents.map(async (parent) => [parent.id, await this.#inFlow(parent)] as const)));
+  }
+
+  async #inFlow({ queue, id }: JobAddress): Promise<JobAddress[]> {
+    const { redis, keys, unreadable } = this.#options;
+    const [pending, unsuccessful, failed] = ['dependencies', 'unsuccessful', 'failed'].map((name) => `${keys.jobs(queue)}${id}:${name}`) as [string, string, string];
+    const children = await Promise.all([
+      unreadable.read(pending, 'set', redis.smembers(pending), []),
+      unreadable.read(unsuccessful, 'sorted set', redis.zrange(unsuccessful, '0', '-1'), []),
+      unreadable.read(failed, 'hash', redis.hkeys(failed), []),
+    ]);
+    // A flow may reach into queues below another prefix, which are another fleet's.
+    return children.flat().flatMap((key) => keys.jobAt(key) ?? []);
+  }
+}
