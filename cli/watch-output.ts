@@ -1,5 +1,6 @@
 import type { TaskEvent, TaskStateEvent, TaskView } from '../producer/index.js';
 import { type StopReceipt, receiptToJson } from '../shared/stop/receipt.js';
+import { ChunkText } from './chunk-text.js';
 import { oneLine, printData, printable, say } from './output.js';
 import { ProgressBar, progressText } from './progress.js';
 import { cancelledText, endText } from './task-text.js';
@@ -27,30 +28,24 @@ export class JsonOutput implements WatchOutput {
 
 /** The task's text as it comes. Whatever else there is to say begins on a line of its own. */
 class TextStream {
-  #open = false;
+  readonly #text = new ChunkText();
 
   constructor(readonly write: (text: string) => void) {}
 
   get inLine(): boolean {
-    return this.#open;
+    return this.#text.inLine;
   }
 
-  /** A string is text, and continues the one before; any other chunk is a line of JSON. */
   chunk(chunk: unknown): void {
-    if (typeof chunk !== 'string') return this.line(JSON.stringify(chunk));
-    if (chunk === '') return;
-    this.write(chunk);
-    this.#open = !chunk.endsWith('\n');
+    this.write(this.#text.add(chunk));
   }
 
   line(line: string): void {
-    this.endLine();
-    this.write(`${line}\n`);
+    this.write(this.#text.line(line));
   }
 
   endLine(): void {
-    if (this.#open) this.write('\n');
-    this.#open = false;
+    this.write(this.#text.endLine());
   }
 }
 

@@ -1,7 +1,7 @@
 import { Job, UnrecoverableError } from 'bullmq';
 import { FleetError, messageOf } from '../shared/errors.js';
 import { describeStop } from '../shared/stop/cause.js';
-import { retryDelay } from './retry-delay.js';
+import { delayAfter } from './retry-delay.js';
 import type { Run } from './run.js';
 import { unrecoverable } from './unrecoverable.js';
 
@@ -46,7 +46,8 @@ export class FleetJob extends Job {
     const stopFields = this.#stopFields(error);
     if (stopFields === null) {
       // BullMQ's own way of computing it is not open to subclasses; a fixed delay is taken as it is.
-      if (this.opts.backoff !== undefined) this.opts.backoff = { type: 'fixed', delay: retryDelay(this.opts.backoff, this.attemptsMade + 1) };
+      const delay = delayAfter(error, this.opts.backoff, this.attemptsMade + 1);
+      if (delay > 0 || this.opts.backoff !== undefined) this.opts.backoff = { type: 'fixed', delay };
       return super.moveToFailed(error, token, fetchNext);
     }
     const fields = { failedReason: error.message, stacktrace: '[]', ...stopFields };

@@ -18,3 +18,20 @@ export function retryDelay(backoff: JobsOptions['backoff'], attempt: number, ran
   const full = type === 'fixed' ? delay : Math.min(maxDelay, 2 ** (attempt - 1) * delay);
   return Math.floor(full * (1 - jitter) + random * full * jitter);
 }
+
+/** An error after which another attempt may succeed, but not before some time. */
+export class RetryableError extends Error {
+  /** How long the next attempt should wait, in ms; null if nothing asks for a wait. */
+  readonly retryAfterMs: number | null;
+
+  constructor(message: string, retryAfterMs: number | null) {
+    super(message);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** How long a job waits after an attempt that failed with `error`, in ms: as {@link retryDelay} has it, but at least as long as the error asks for. */
+export function delayAfter(error: Error, backoff: JobsOptions['backoff'], attempt: number): number {
+  const asked = error instanceof RetryableError ? error.retryAfterMs : null;
+  return Math.max(asked ?? 0, retryDelay(backoff, attempt));
+}

@@ -44,8 +44,10 @@ export class TaskRow {
         this.share = shareOf(event.progress);
         break;
       case 'chunk':
+        // Reasoning and calls of tools are not part of the text.
+        if (typeof event.chunk !== 'string') break;
         this.pieces += 1;
-        this.text = `${this.text}${String(event.chunk).replace(/\p{Cc}+/gu, ' ')}`.slice(-KEPT_TEXT);
+        this.text = `${this.text}${event.chunk.replace(/\p{Cc}+/gu, ' ')}`.slice(-KEPT_TEXT);
         break;
       default:
         event satisfies never;

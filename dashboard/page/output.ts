@@ -1,4 +1,4 @@
-import { textOf } from './wording.js';
+import { ChunkText } from './chunk-text.js';
 
 /** The browser keeps so much of an output, in characters; older text goes. */
 const KEPT = 400_000;
@@ -7,6 +7,7 @@ const KEPT = 400_000;
 export class Output {
   readonly #place: HTMLElement;
   readonly #text = document.createTextNode('');
+  #chunks = new ChunkText();
   #waiting: string[] = [];
   #cut = false;
 
@@ -21,10 +22,11 @@ export class Output {
 
   add(chunk: unknown): void {
     if (this.#waiting.length === 0) requestAnimationFrame(() => this.#write());
-    this.#waiting.push(typeof chunk === 'string' ? chunk : `${textOf(chunk)}\n`);
+    this.#waiting.push(this.#chunks.add(chunk));
   }
 
   clear(): void {
+    this.#chunks = new ChunkText();
     this.#waiting = [];
     this.#text.data = '';
   }

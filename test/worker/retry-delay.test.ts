@@ -4,7 +4,7 @@ import { Backoffs } from 'bullmq';
 import { z } from 'zod';
 import { defineTask } from '../../shared/task/definition.js';
 import { jobOptions } from '../../shared/task/job-options.js';
-import { retryDelay } from '../../worker/retry-delay.js';
+import { RetryableError, delayAfter, retryDelay } from '../../worker/retry-delay.js';
 import { KEEP } from '../support/keep.js';
 
 const HOUR_MS = 3_600_000;
@@ -56,4 +56,13 @@ test('a job of others may ask for no backoff, for a number, or for a type of its
   assert.equal(retryDelay({ type: 'theirs', delay: 10 }, 3), 40);
   assert.equal(retryDelay({ type: 'theirs' }, 1), 1_000);
   assert.equal(retryDelay({ type: 'exponential', delay: 10 }, 5), 160);
+});
+
+test('an error that asks for a wait is waited for at least as long as that', () => {
+  const backoff = { type: 'fixed', delay: 50 };
+  assert.equal(delayAfter(new RetryableError('later', 700), backoff, 1), 700);
+  assert.equal(delayAfter(new RetryableError('soon', 10), backoff, 1), 50);
+  assert.equal(delayAfter(new RetryableError('whenever', null), backoff, 1), 50);
+  assert.equal(delayAfter(new RetryableError('later', 700), undefined, 1), 700);
+  assert.equal(delayAfter(Object.assign(new Error('of others'), { retryAfterMs: 700 }), backoff, 1), 50);
 });

@@ -3,6 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { UnrecoverableError } from 'bullmq';
 import { z } from 'zod';
 import { defineHandler, defineTask } from '../../worker/index.js';
+import { RetryableError } from '../../worker/retry-delay.js';
 import { KEEP } from '../support/keep.js';
 import { endOf, ownWorker } from '../support/own-worker.js';
 import { ScriptedTask } from '../support/scripted-task.js';
@@ -103,6 +104,15 @@ describe('After a failed attempt', () => {
     assert.ok(first >= 5_000 && first <= 10_000, `${first} ms`);
     assert.ok(third >= 20_000 && third <= 40_000, `${third} ms`);
     assert.ok(last >= 30_000 && last <= 60_000, `${last} ms`);
+  });
+
+  it('the next one waits for as long as the error asks for', async () => {
+    const task = new ScriptedTask('retry.asked', { retry: { attempts: 2, backoff: { delayMs: 1 } } });
+    const { prefix, producer } = await ownWorker(fleet, [task.handler]);
+    const { id } = await producer.enqueue(task.definition, {});
+    (await task.call()).throws(new RetryableError('busy', 40_000));
+    await until(() => producer.get(id), (view) => view?.state === 'retrying');
+    assert.equal(await fleet.client.hget(`${prefix}:bull:retry:${id}`, 'delay'), '40000');
   });
 
   it('a job of another program with a backoff of its own is retried too', async () => {

@@ -1,5 +1,5 @@
 import { formatMs } from '../../shared/duration.js';
-import { bytesOf, describeRefusal, request } from '../openai/exchange.js';
+import { bytesOf, refusalOf, request } from '../openai/exchange.js';
 import { openLine } from '../openai/line.js';
 import type { OpenAiUpstream } from '../openai/upstream.js';
 
@@ -28,7 +28,7 @@ export async function listModels(upstream: OpenAiUpstream, { timeoutMs, signal }
   const line = openLine({ signal, timeoutMs, late });
   try {
     const response = await request(upstream, 'models', { signal: line.signal });
-    if (!response.ok) throw new Error(await describeRefusal(response, upstream));
+    if (!response.ok) throw await refusalOf(response, upstream);
     return parseList(await textOf(response, upstream), upstream);
   } catch (error) {
     // An abort surfaces as whatever fetch made of it.

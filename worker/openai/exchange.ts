@@ -1,8 +1,15 @@
 import { messageOf } from '../../shared/errors.js';
+import { UpstreamFailure, isFinalAnswer, retryAfterOf } from './failure.js';
+import { findError } from './reported-error.js';
 import type { OpenAiUpstream } from './upstream.js';
 
 /** Of the body of a refusal, so much is read: enough for an excerpt, whatever the server sends. */
 const REFUSAL_LENGTH = 16_384;
+
+/** The connection to a server ended in the middle of an answer. */
+export class ConnectionBroken extends Error {
+  override readonly name = 'ConnectionBroken';
+}
 
 /**
  * Sends a request to a server, with its key.
@@ -19,21 +26,35 @@ export async function request(upstream: OpenAiUpstream, path: string, init: Pick
 
 /**
  * The bytes of an answer. Leaving the loop closes the connection.
- * @throws Error that names the server, if the answer breaks off
+ * @throws ConnectionBroken that names the server, if the answer breaks off
  */
 export async function* bytesOf(response: Response, upstream: OpenAiUpstream): AsyncGenerator<Uint8Array, void, void> {
   if (response.body === null) return;
   try {
     yield* response.body as AsyncIterable<Uint8Array>;
   } catch (error) {
-    throw new Error(`The stream from ${upstream.label} broke off: ${networkMessage(error)}`, { cause: error });
+    throw new ConnectionBroken(`The stream from ${upstream.label} broke off: ${networkMessage(error)}`, { cause: error });
   }
 }
 
-/** What there is to say of an answer that is not 2xx: its status, and the beginning of what the server wrote. */
-export async function describeRefusal(response: Response, upstream: OpenAiUpstream): Promise<string> {
-  const body = upstream.excerpt(await startOf(response, upstream));
-  return `${upstream.label} answered ${response.status}${body === '' ? '' : `: ${body}`}`;
+/** Describes an answer that is not 2xx: its status, and the beginning of what the server wrote. */
+export async function refusalOf(response: Response, upstream: OpenAiUpstream): Promise<UpstreamFailure> {
+  const words = await startOf(response, upstream);
+  const excerpt = upstream.excerpt(words);
+  return new UpstreamFailure(`${upstream.label} answered ${response.status}${excerpt === '' ? '' : `: ${excerpt}`}`, {
+    words,
+    status: response.status,
+    final: isFinalAnswer({ codes: codesIn(words), status: response.status }),
+    retryAfterMs: retryAfterOf(response.headers),
+  });
+}
+
+function codesIn(body: string): readonly string[] {
+  try {
+    return findError(JSON.parse(body))?.codes ?? [];
+  } catch {
+    return [];
+  }
 }
 
 /** The start of a body. What broke off counts as the end. */

@@ -4,6 +4,8 @@ export interface Line {
   readonly signal: AbortSignal;
   /** Something arrived: the silence starts again. */
   readonly heard: () => void;
+  /** From now on silence may last at most this long, in ms. */
+  readonly limit: (ms: number) => void;
   /** Ends the watch. The connection itself ends with the loop over the response, however that is left. */
   close(): void;
 }
@@ -23,10 +25,15 @@ export function openLine({ signal: task, timeoutMs, late }: LineOptions): Line {
   const hangUp = (): void => controller.abort(task.reason);
   if (task.aborted) hangUp();
   task.addEventListener('abort', hangUp, { once: true });
-  const silence = setTimeout(() => controller.abort(new Error(late)), timeoutMs);
+  const watch = (ms: number): NodeJS.Timeout => setTimeout(() => controller.abort(new Error(late)), ms);
+  let silence = watch(timeoutMs);
   return {
     signal: controller.signal,
     heard: () => void silence.refresh(),
+    limit(ms) {
+      clearTimeout(silence);
+      silence = watch(Math.min(ms, timeoutMs));
+    },
     close() {
       clearTimeout(silence);
       task.removeEventListener('abort', hangUp);

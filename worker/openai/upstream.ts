@@ -4,6 +4,9 @@ import type { Settings } from '../../shared/settings.js';
 /** Characters of an upstream's own words that an error message may have. */
 const MAX_EXCERPT = 500;
 
+/** Characters of a page of HTML in which its words are looked for. */
+const MAX_PAGE = 16_384;
+
 /** A shorter value of a query, such as `v=1`, is no secret, and would be found in the middle of words. */
 const SHORTEST_SECRET = 4;
 
@@ -15,7 +18,10 @@ export interface OpenAiUpstream {
   endpoint(path: string): URL;
   /** With `authorization` if a key is set for this server. */
   readonly headers: Headers;
-  /** Something that this server said, fit for a message: at most {@link MAX_EXCERPT} characters, without key and query. */
+  /**
+   * Something that this server said, fit for a message: at most {@link MAX_EXCERPT} characters, without key and query; of a page of
+   * HTML, its words.
+   */
   excerpt(text: string): string;
 }
 
@@ -43,7 +49,7 @@ export function upstreamAt(settings: Pick<Settings, 'openaiBaseUrls' | 'openaiKe
     },
     excerpt(text) {
       const safe = secrets.reduce((rest, secret) => rest.replaceAll(secret, '***'), text);
-      return safe.trim().slice(0, MAX_EXCERPT).toWellFormed();
+      return readable(safe).trim().slice(0, MAX_EXCERPT).toWellFormed();
     },
   };
 }
@@ -52,6 +58,17 @@ export function upstreamAt(settings: Pick<Settings, 'openaiBaseUrls' | 'openaiKe
 export function labelOf(base: string): string {
   const { origin, pathname } = new URL(base);
   return origin + pathname;
+}
+
+/** The words of a page of HTML, if it is one with content; else the text as it is. */
+function readable(text: string): string {
+  if (!/^\s*<(!doctype html|html|head|body)\b/i.test(text) || !text.includes('</')) return text;
+  const words = text
+    .slice(0, MAX_PAGE)
+    .replaceAll(/<(script|style)\b.*?(<\/\1\s*>|$)|<!--.*?(-->|$)|<[^>]*(>|$)/gis, ' ')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
+  return words === '' ? text : words;
 }
 
 /**

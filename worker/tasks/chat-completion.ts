@@ -1,10 +1,12 @@
-import { UnrecoverableError } from 'bullmq';
 import type { Settings } from '../../shared/settings.js';
-import { type ChatCompletionInput, type ChatCompletionOutput, chatCompletion } from '../../shared/task/builtin/index.js';
+import { type ChatCompletionChunk, type ChatCompletionInput, type ChatCompletionOutput, chatCompletion } from '../../shared/task/builtin/index.js';
 import { defineHandler, type TaskContext, type TaskHandler } from '../../shared/task/handler.js';
-import { describeRefusal, request } from '../openai/exchange.js';
+import { refusalOf, request } from '../openai/exchange.js';
+import { UpstreamFailure } from '../openai/failure.js';
 import { type Line, openLine } from '../openai/line.js';
 import { type OpenAiUpstream, upstreamAt } from '../openai/upstream.js';
+import { unrecoverable } from '../unrecoverable.js';
+import { Completion, MAX_COMPLETION_LENGTH } from './completion.js';
 import { completionChunks } from './completion-stream.js';
 
 export interface ChatCompletionOptions {
@@ -12,60 +14,71 @@ export interface ChatCompletionOptions {
   readonly idleTimeoutMs?: number;
 }
 
+/** What one attempt works with. */
+interface Attempt {
+  readonly context: TaskContext<ChatCompletionInput>;
+  readonly upstream: OpenAiUpstream;
+  readonly line: Line;
+  readonly emit: (piece: ChatCompletionChunk) => void;
+}
+
 /**
- * The handler of `chat.completion`. Emits each piece of text as a string while it arrives; an abort closes the
- * connection to the server and the abort's reason is thrown.
+ * The handler of `chat.completion`. Emits each piece while it arrives; an abort closes the connection to the server and the
+ * abort's reason is thrown.
  *
- * Network errors, silence, broken streams and the statuses 408, 429 and 5xx throw an Error and may be retried; every
- * other refusal throws `UnrecoverableError`. A retry asks from the beginning, and its text follows what the failed
- * attempt had emitted.
+ * Throws an `UnrecoverableError` where the server would answer the same again: after 3xx, after 4xx but for 408, 409, 425 and 429,
+ * without credit, and after an answer that is too long. Everything else may be retried, after the wait that the server asked
+ * for. A retry asks from the beginning, and its text follows what the failed attempt had emitted.
+ *
+ * A server that refuses `stream_options` is asked again without them, and from then on never again with them by this handler.
  */
 export function chatCompletionHandler(settings: Settings, { idleTimeoutMs = 120_000 }: ChatCompletionOptions = {}): TaskHandler {
+  const withoutOptions = new Set<number>();
   return defineHandler(chatCompletion, async (context) => {
     context.signal.throwIfAborted();
-    const upstream = upstreamAt(settings, context.input.base_url_index);
+    const { base_url_index: server } = context.input;
+    const upstream = upstreamAt(settings, server);
     const line = openLine({ signal: context.signal, timeoutMs: idleTimeoutMs, late: `${upstream.label} sent nothing for ${idleTimeoutMs} ms` });
+    let said = false;
+    const emit = (piece: ChatCompletionChunk): void => {
+      said = true;
+      context.emit(piece);
+    };
     try {
-      return await complete(context, upstream, line);
+      const attempt = { context, upstream, line, emit };
+      if (withoutOptions.has(server)) return await complete(attempt, {});
+      return await complete(attempt, { stream_options: { include_usage: true } }).catch((error: unknown) => {
+        if (said || !refusesOptions(error)) throw error;
+        withoutOptions.add(server);
+        return complete(attempt, {});
+      });
     } catch (error) {
       // An abort surfaces as whatever fetch or the stream made of it; its reason is what decides about the task.
       line.signal.throwIfAborted();
-      throw error;
+      throw error instanceof UpstreamFailure && error.final ? unrecoverable(error) : error;
     } finally {
       line.close();
     }
   });
 }
 
-async function complete(
-  context: TaskContext<ChatCompletionInput>,
-  upstream: OpenAiUpstream,
-  line: Line,
-): Promise<ChatCompletionOutput> {
-  const response = await post(upstream, context.input, line.signal);
+async function complete({ context, upstream, line, emit }: Attempt, options: object): Promise<ChatCompletionOutput> {
+  const { base_url_index: _, ...prompt } = context.input;
+  const body = JSON.stringify({ ...prompt, stream: true, ...options });
+  const response = await request(upstream, 'chat/completions', { method: 'POST', body, signal: line.signal });
   line.heard();
   if (!response.ok) throw await refusalOf(response, upstream);
-  const output: ChatCompletionOutput = { content: '', model: context.input.model, finish_reason: null, chunks: 0, usage: null };
-  for await (const chunk of completionChunks(response, upstream, line.heard)) {
-    output.model = chunk.model ?? output.model;
-    output.finish_reason = chunk.finishReason ?? output.finish_reason;
-    output.usage = chunk.usage ?? output.usage;
-    if (chunk.delta === null) continue;
-    output.content += chunk.delta;
-    output.chunks += 1;
-    context.emit(chunk.delta);
+  const completion = new Completion(context.input.model);
+  for await (const chunk of completionChunks(response, upstream, line)) {
+    for (const piece of completion.add(chunk)) emit(piece);
+    if (completion.tooLong) throw new UpstreamFailure(`${upstream.label} sent a completion of more than ${MAX_COMPLETION_LENGTH} characters`, { final: true });
   }
-  return output;
+  // The chunks of a completion that is there end in peace, also when an abort broke the connection.
+  context.signal.throwIfAborted();
+  return completion.output();
 }
 
-function post(upstream: OpenAiUpstream, input: ChatCompletionInput, signal: AbortSignal): Promise<Response> {
-  const { base_url_index: _, ...prompt } = input;
-  const body = JSON.stringify({ ...prompt, stream: true, stream_options: { include_usage: true } });
-  return request(upstream, 'chat/completions', { method: 'POST', body, signal });
-}
-
-async function refusalOf(response: Response, upstream: OpenAiUpstream): Promise<Error> {
-  const message = await describeRefusal(response, upstream);
-  const passing = response.status === 408 || response.status === 429 || response.status >= 500;
-  return passing ? new Error(message) : new UnrecoverableError(message);
+/** Whether a server does not know `stream_options`. */
+function refusesOptions(error: unknown): boolean {
+  return error instanceof UpstreamFailure && error.objectsTo(/stream_options|include_usage/);
 }

@@ -1,109 +1,102 @@
-import { createParser } from 'eventsource-parser';
-import { z } from 'zod';
-import { bytesOf } from '../openai/exchange.js';
+import { readAnswer } from '../openai/answer.js';
+import { type CompletionChunk, hasChoices, readChunk } from '../openai/completion-chunk.js';
+import { ConnectionBroken } from '../openai/exchange.js';
+import { UpstreamFailure, isFinalAnswer } from '../openai/failure.js';
+import type { Line } from '../openai/line.js';
+import { type ReportedError, describeError, findError } from '../openai/reported-error.js';
 import type { OpenAiUpstream } from '../openai/upstream.js';
 
-/** Longest single event of a stream, in characters. */
-const MAX_EVENT_LENGTH = 4 * 1_048_576;
+/** What a server gets for the rest after a finish reason (usage, `[DONE]`), in ms: the completion is there. */
+const REST_MS = 10_000;
 
-const chunkSchema = z.object({
-  model: z.string().nullish(),
-  choices: z
-    .array(
-      z.object({
-        delta: z.object({ content: z.string().nullish() }).nullish(),
-        finish_reason: z.string().nullish(),
-      }),
-    )
-    .nullish(),
-  usage: z.record(z.string(), z.unknown()).nullish(),
-  error: z.unknown().optional(),
-});
+/** Finish reasons of a completion that was given up in the middle: of OpenRouter, vLLM, Zhipu, DeepSeek. */
+const FAILURES: ReadonlySet<string> = new Set(['error', 'abort', 'network_error', 'insufficient_system_resource']);
 
-/** One chunk of a streamed completion; what is absent in the chunk is null. */
-export interface CompletionChunk {
-  readonly delta: string | null;
-  readonly finishReason: string | null;
-  readonly model: string | null;
-  readonly usage: Record<string, unknown> | null;
-}
+/** Events that only keep the connection open. */
+const KEEPALIVES: ReadonlySet<string> = new Set(['ping', 'keepalive', 'keep-alive', 'heartbeat']);
 
 /**
- * The chunks of a streamed completion, in order, until `data: [DONE]`. A stream that just ends is complete only if a
- * chunk had a `finish_reason`: some servers leave `[DONE]` out.
- * Protocol: https://platform.openai.com/docs/api-reference/chat-streaming, framed as server-sent events.
+ * The chunks of a completion, in order. It is complete only if a chunk has a finish reason: after that, `[DONE]`, the last blank
+ * line and the rest of the connection may be missing; before that, neither `[DONE]` nor the end of the stream makes it complete.
+ * A completion that came as one JSON answer is one chunk.
  *
- * @param onBytes called whenever something arrives, even if it completes no chunk.
- * @throws Error that names the server and what is wrong, if the stream breaks off, ends too early, has a chunk that is
- *   not JSON or not a chunk, or reports an error. Leaving the loop closes the connection.
+ * @throws UpstreamFailure that names the server and what is wrong, if the answer ends too early, is no completion, has a chunk
+ *   that is not JSON or not a chunk, or reports an error, which is quoted; ConnectionBroken if the connection does. Leaving the
+ *   loop closes the connection.
  */
 export async function* completionChunks(
   response: Response,
   upstream: OpenAiUpstream,
-  onBytes: () => void,
+  line: Pick<Line, 'heard' | 'limit'>,
 ): AsyncGenerator<CompletionChunk, void, void> {
   let finished = false;
-  for await (const data of eventData(response, upstream, onBytes)) {
-    if (data === '[DONE]') return;
-    const chunk = parseChunk(data, upstream);
-    finished ||= chunk.finishReason !== null;
-    yield chunk;
-  }
-  if (finished) return;
-  const type = response.headers.get('content-type');
-  throw new Error(
-    `${upstream.label} ended the stream before the completion was complete` +
-      (type?.startsWith('text/event-stream') ? '' : ` (expected text/event-stream, got ${upstream.excerpt(type ?? 'no content type')})`),
-  );
-}
-
-/** The `data` of each server-sent event. Decodes across reads, so a character may be split between two of them. */
-async function* eventData(
-  response: Response,
-  upstream: OpenAiUpstream,
-  onBytes: () => void,
-): AsyncGenerator<string, void, void> {
-  const ready: string[] = [];
-  const parser = createParser({
-    maxBufferSize: MAX_EVENT_LENGTH,
-    onEvent: ({ data }) => ready.push(data),
-    onError: (error) => {
-      if (error.type === 'max-buffer-size-exceeded') {
-        throw new Error(`${upstream.label} sent an event of more than ${MAX_EVENT_LENGTH} characters`);
-      }
-    },
-  });
-  const decoder = new TextDecoder();
-  for await (const bytes of bytesOf(response, upstream)) {
-    onBytes();
-    parser.feed(decoder.decode(bytes, { stream: true }));
-    yield* ready.splice(0).filter((data) => data !== '');
-  }
-}
-
-function parseChunk(data: string, upstream: OpenAiUpstream): CompletionChunk {
-  let json: unknown;
   try {
-    json = JSON.parse(data);
-  } catch {
-    throw new Error(`${upstream.label} sent a chunk that is not JSON: ${upstream.excerpt(data)}`);
+    for await (const part of readAnswer(response, upstream, line.heard)) {
+      if (part.kind === 'whole') return yield* wholeCompletion(part.text, response, upstream);
+      const data = part.data.trim();
+      if (data === '[DONE]' && finished) return;
+      if (data === '[DONE]') throw new UpstreamFailure(`${upstream.label} sent [DONE] before the completion was complete`);
+      if (part.name === 'error') throw failureOf('reported an error in the stream', describeError(parse(data)?.json ?? data), data, upstream);
+      if (data === '' || data.startsWith(':') || KEEPALIVES.has(part.name)) continue;
+      const values = jsonValuesOf(data);
+      // What is cut off after the end of a completion is missed by nobody, and another attempt would cost a whole one.
+      if (values === null && finished) continue;
+      if (values === null && part.cut) break;
+      if (values === null) throw new UpstreamFailure(`${upstream.label} sent a chunk that is not JSON: ${upstream.excerpt(data)}`);
+      for (const json of values) {
+        const chunk = chunkOf(json, data, upstream);
+        if (chunk.finishReason !== null && !finished) line.limit(REST_MS);
+        finished ||= chunk.finishReason !== null;
+        yield chunk;
+      }
+    }
+  } catch (error) {
+    if (finished && error instanceof ConnectionBroken) return;
+    throw error;
   }
-  const parsed = chunkSchema.safeParse(json);
-  if (!parsed.success) throw new Error(`${upstream.label} sent something that is not a chunk: ${upstream.excerpt(data)}`);
-  const { choices, model, usage, error } = parsed.data;
-  if (error !== undefined && error !== null) {
-    throw new Error(`${upstream.label} reported an error in the stream: ${upstream.excerpt(describeError(error))}`);
-  }
-  const choice = choices?.[0];
-  return {
-    delta: choice?.delta?.content || null,
-    finishReason: choice?.finish_reason ?? null,
-    model: model ?? null,
-    usage: usage ?? null,
-  };
+  if (!finished) throw new UpstreamFailure(`${upstream.label} ended the stream before the completion was complete`);
 }
 
-function describeError(error: unknown): string {
-  if (typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string') return error.message;
-  return JSON.stringify(error);
+/** The one chunk of a completion that did not come as a stream; some servers put it, or its error, into an array. */
+function* wholeCompletion(text: string, response: Response, upstream: OpenAiUpstream): Generator<CompletionChunk, void, void> {
+  const parsed = parse(text);
+  const json: unknown = Array.isArray(parsed?.json) && parsed.json.length === 1 ? parsed.json[0] : parsed?.json;
+  const error = findError(json);
+  if (error !== null) throw failureOf(`answered ${response.status} with an error`, error, text, upstream);
+  if (hasChoices(json)) return yield chunkOf(json, text, upstream);
+  const words = upstream.excerpt(text);
+  const got = words === '' ? 'nothing' : `something that is not a completion: ${words}`;
+  throw new UpstreamFailure(`${upstream.label} answered ${response.status} with ${got}`);
+}
+
+function chunkOf(json: unknown, data: string, upstream: OpenAiUpstream): CompletionChunk {
+  const error = findError(json);
+  if (error !== null) throw failureOf('reported an error in the stream', error, data, upstream);
+  const chunk = readChunk(json);
+  if (chunk === null) throw new UpstreamFailure(`${upstream.label} sent something that is not a chunk: ${upstream.excerpt(data)}`);
+  if (chunk.finishReason === null || !FAILURES.has(chunk.finishReason)) return chunk;
+  throw new UpstreamFailure(`${upstream.label} gave up in the middle of the completion: finish_reason "${chunk.finishReason}"`);
+}
+
+/** The JSON of an event; null if it is not JSON. Servers that leave out the blank lines have a chunk in each of its lines. */
+function jsonValuesOf(data: string): unknown[] | null {
+  const one = parse(data);
+  if (one !== null) return [one.json];
+  if (!data.includes('\n')) return null;
+  const values = data.split('\n').filter((part) => part.trim() !== '' && part.trim() !== '[DONE]').map(parse);
+  return values.every((value) => value !== null) ? values.map(({ json }) => json) : null;
+}
+
+function parse(text: string): { readonly json: unknown } | null {
+  try {
+    return { json: JSON.parse(text) as unknown };
+  } catch {
+    return null;
+  }
+}
+
+function failureOf(what: string, error: ReportedError, data: string, upstream: OpenAiUpstream): UpstreamFailure {
+  const excerpt = upstream.excerpt(error.words ?? data);
+  const message = `${upstream.label} ${what}${excerpt === '' ? '' : `: ${excerpt}`}`;
+  return new UpstreamFailure(message, { words: data, status: error.status, final: isFinalAnswer(error) });
 }

@@ -14,8 +14,16 @@ const chatCompletionInput = z.strictObject({
   stop: z.union([z.string().min(1), z.array(z.string().min(1)).min(1).max(4)]).optional(),
 });
 
+const toolCall = z.strictObject({
+  id: z.string().nullable(),
+  type: z.literal('function'),
+  function: z.strictObject({ name: z.string(), arguments: z.string() }),
+});
+
 const chatCompletionOutput = z.strictObject({
   content: z.string(),
+  reasoning_content: z.string().nullable(),
+  tool_calls: z.array(toolCall).nullable(),
   model: z.string(),
   finish_reason: z.string().nullable(),
   chunks: z.int().min(0),
@@ -27,13 +35,24 @@ export type ChatCompletionInput = z.output<typeof chatCompletionInput>;
 export type ChatCompletionOutput = z.output<typeof chatCompletionOutput>;
 
 /**
+ * What `chat.completion` emits: text as a plain string; a piece of the model's reasoning; or a piece of a call of a tool, of which
+ * the first has `id` and `name`, and all of the same `index` together have the `arguments`.
+ */
+export type ChatCompletionChunk =
+  | string
+  | { readonly type: 'reasoning'; readonly text: string }
+  | { readonly type: 'tool_call'; readonly index: number; readonly id: string | null; readonly name: string | null; readonly arguments: string };
+
+/**
  * Streams a completion from the OpenAI-compatible server that `base_url_index` (default 0, the first) picks from
  * OPENAI_API_BASE_URLS. Where requests go and with which key is never up to the input: other fields are refused.
  *
- * Each piece of text is emitted as a plain string. The output has the whole text, `model` as the server named it,
- * `chunks` = how many pieces there were, and `usage` as the server counted it, null if it did not.
+ * Each piece of text is emitted as a plain string, reasoning and calls of tools as a {@link ChatCompletionChunk} with a `type`. The
+ * output has the whole text as `content`, `reasoning_content` and `tool_calls` (null if there were none), `model` as the server
+ * named it, `finish_reason` (null only if the server answered with one JSON object that has none), `chunks` = how many pieces of
+ * text there were, and `usage` as the server counted it, null if it did not.
  *
- * Three attempts. A retry starts the completion again: what a failed attempt emitted stays in the task's events, before
+ * Three attempts, unless the server would answer the same again. A retry starts the completion again: what a failed attempt emitted stays in the task's events, before
  * those of the next attempt; the output is of the last attempt alone.
  */
 export const chatCompletion = defineTask({

@@ -1,40 +1,15 @@
 import assert from 'node:assert/strict';
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { describe, it } from 'node:test';
-import { UnrecoverableError } from 'bullmq';
 import { startOpenAiServer } from '../../../cli/demo/openai-server.js';
 import { resolveSettings } from '../../../shared/settings.js';
 import { StopRequested } from '../../../shared/stop/cause.js';
 import { chatCompletion } from '../../../shared/task/builtin/index.js';
-import { type ChatCompletionOptions, chatCompletionHandler } from '../../../worker/tasks/chat-completion.js';
+import { chatCompletionHandler } from '../../../worker/tasks/chat-completion.js';
+import { KEY, PROMPT, ask, assertFails } from '../../support/ask-upstream.js';
 import { deferred } from '../../support/deferred.js';
-import { createFakeContext, type FakeContextOptions, runHandler } from '../../support/task-context.js';
-import { DONE, FINISH, delta, event, streaming, upstream } from '../../support/upstream.js';
-
-const KEY = 'sk-test-not-a-real-key';
-const PROMPT = { model: 'demo-small', messages: [{ role: 'user' as const, content: 'Tell me about queues and workers' }] };
-
-interface Asked extends FakeContextOptions, ChatCompletionOptions {
-  readonly keys?: readonly string[];
-  readonly input?: object;
-}
-
-function ask(urls: readonly string[], { keys = [], input = {}, idleTimeoutMs, ...options }: Asked = {}) {
-  const settings = resolveSettings({ openaiBaseUrls: urls, openaiKeys: keys });
-  const fake = createFakeContext(chatCompletion, { ...PROMPT, ...input }, options);
-  const handler = chatCompletionHandler(settings, idleTimeoutMs === undefined ? {} : { idleTimeoutMs });
-  return { fake, output: runHandler(chatCompletion, handler, fake) };
-}
-
-/** Rejects with a plain Error, which may be retried, or with one that may not. */
-async function assertFails(output: Promise<unknown>, retried: boolean, message: RegExp): Promise<void> {
-  await assert.rejects(output, (error: Error) => {
-    assert.match(error.message, message);
-    assert.equal(error instanceof UnrecoverableError, !retried, error.message);
-    assert.ok(!`${error.message}${String(error.cause)}`.includes(KEY), 'the key is in the message');
-    return true;
-  });
-}
+import { createFakeContext, runHandler } from '../../support/task-context.js';
+import { DONE, FINISH, delta, upstream } from '../../support/upstream.js';
 
 describe('chat.completion', () => {
   it('emits each delta as a string and returns the whole', async (t) => {
@@ -46,6 +21,8 @@ describe('chat.completion', () => {
     assert.equal(fake.emitted.join(''), content);
     assert.match(content, /queues|workers/);
     assert.deepEqual(rest, {
+      reasoning_content: null,
+      tool_calls: null,
       model: 'demo-small',
       finish_reason: 'length',
       chunks: 30,
@@ -111,7 +88,7 @@ describe('chat.completion', () => {
     assert.equal(requests, 1);
   });
 
-  for (const status of [408, 429, 500, 503]) {
+  for (const status of [408, 409, 425, 429, 500, 503]) {
     it(`may be retried after ${status}`, async (t) => {
       const url = await upstream(t, (_, response) => response.writeHead(status).end('try later'));
       await assertFails(ask([url]).output, true, new RegExp(`^${url} answered ${status}: try later$`));
@@ -149,32 +126,6 @@ describe('chat.completion', () => {
     await assertFails(ask([server.url], { keys: [KEY] }).output, true, /^Cannot reach http:\/\/127\.0\.0\.1:\d+\/v1: .*ECONNREFUSED/);
   });
 
-  const broken: [string, RequestListener, RegExp][] = [
-    ['a chunk is not JSON', streaming(`${delta('a')}data: {"choices": [${KEY}\n\n${DONE}`), /sent a chunk that is not JSON: \{"choices": \[\*\*\*$/],
-    ['a chunk is not a chunk', streaming(`${delta('a')}data: [1]\n\n${DONE}`), /sent something that is not a chunk: \[1\]$/],
-    ['the stream reports an error', streaming(`${delta('a')}${event({ error: { message: `overloaded ${KEY}`, code: 529 } })}`), /reported an error in the stream: overloaded \*\*\*$/],
-    ['an error event comes', streaming(`${delta('a')}event: error\n${event({ error: 'busy' })}`), /reported an error in the stream: "busy"$/],
-    ['the stream ends too early', streaming(delta('a')), /ended the stream before the completion was complete$/],
-    ['the connection breaks', streaming(delta('a'), { cut: true }), /^The stream from .* broke off: /],
-  ];
-  for (const [what, listener, message] of broken) {
-    it(`may be retried when ${what}`, async (t) => {
-      const { fake, output } = ask([await upstream(t, listener)], { keys: [KEY] });
-      await assertFails(output, true, message);
-      assert.deepEqual(fake.emitted, ['a']);
-    });
-  }
-
-  it('names the content type of an answer that is no stream', async (t) => {
-    const url = await upstream(t, (_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<p>Hello</p>'));
-    await assertFails(ask([url]).output, true, /\(expected text\/event-stream, got text\/html\)$/);
-  });
-
-  it('refuses an event without end', async (t) => {
-    const url = await upstream(t, streaming(`data: ${'x'.repeat(5 * 1_048_576)}`));
-    await assertFails(ask([url]).output, true, /sent an event of more than 4194304 characters$/);
-  });
-
   it('gives up on a server that has gone silent', async (t) => {
     const closed = deferred();
     const url = await upstream(t, (_, response) => {
@@ -195,56 +146,10 @@ describe('chat.completion', () => {
         left -= 1;
         if (left > 0) return response.write(': thinking\n\n');
         clearInterval(timer);
-        return response.end(`${delta('a')}${DONE}`);
+        return response.end(`${delta('a')}${FINISH}${DONE}`);
       }, 250);
     });
     assert.equal((await ask([url], { idleTimeoutMs: 1_000 }).output).content, 'a');
-  });
-
-  it('is complete after a finish_reason, even without [DONE]', async (t) => {
-    const usage = event({ choices: [], usage: { total_tokens: 2 } });
-    const url = await upstream(t, streaming(`${delta('a')}${FINISH}${usage}`));
-    const output = await ask([url]).output;
-    assert.deepEqual(output, { content: 'a', model: 'demo-small', finish_reason: 'stop', chunks: 1, usage: { total_tokens: 2 } });
-  });
-
-  it('does not wait for a server that keeps the connection open after [DONE]', async (t) => {
-    const closed = deferred();
-    const url = await upstream(t, (_, response) => {
-      response.writeHead(200).write(`${delta('a')}${DONE}${delta('b')}`);
-      response.once('close', () => closed.resolve());
-    });
-    const { finish_reason: finish, content } = await ask([url]).output;
-    assert.deepEqual([content, finish], ['a', null]);
-    await closed.promise;
-  });
-
-  it('understands CRLF, comments, empty events and a character split between two reads', async (t) => {
-    const text = Buffer.from(`: ping\r\n\r\ndata:\r\n\r\n${delta('für ')}${delta('Zürich')}${FINISH}${DONE}`.replaceAll(/\r?\n/g, '\r\n'));
-    const half = text.lastIndexOf('ü') + 1;
-    const answered = deferred<ServerResponse>();
-    const url = await upstream(t, (_, response) => {
-      response.writeHead(200, { 'content-type': 'text/event-stream' }).write(text.subarray(0, half));
-      answered.resolve(response);
-    });
-    // The rest comes once the first part has surely been read.
-    const onEmit = () => void answered.promise.then((response) => response.end(text.subarray(half)));
-    const { fake, output } = ask([url], { onEmit });
-    assert.equal((await output).content, 'für Zürich');
-    assert.deepEqual(fake.emitted, ['für ', 'Zürich']);
-  });
-
-  it('understands a stream that comes byte by byte', async (t) => {
-    const text = Buffer.from(`${delta('naïve ')}${delta('東京')}${DONE}`.replaceAll('\n', '\r\n'));
-    const url = await upstream(t, (_, response) => {
-      response.socket?.setNoDelay(true);
-      const next = (at: number): void => {
-        if (at === text.length) response.end();
-        else response.write(text.subarray(at, at + 1), () => setImmediate(next, at + 1));
-      };
-      next(0);
-    });
-    assert.equal((await ask([url]).output).content, 'naïve 東京');
   });
 
   it('keeps the query of a base URL and shows it to nobody', async (t) => {
