@@ -10,10 +10,18 @@ export interface FieldError {
 const MAX_ERRORS = 20;
 const MAX_LENGTH = 300;
 
+/** What an enqueue tells of its task. */
+const EXISTENCE = ['id', 'exists'] as const;
+
 /** Facts that go along with a problem, by code: names of `details`. */
 const FACTS: Partial<Record<ErrorCode, readonly string[]>> = {
+  CLOSED: EXISTENCE,
   ITEM_BUSY: ['ids'],
   NOT_REPLICATED: ['ids', 'receipts', 'replicas', 'wanted'],
+  REDIS_ERROR: EXISTENCE,
+  REDIS_OUT_OF_MEMORY: EXISTENCE,
+  REDIS_UNAVAILABLE: EXISTENCE,
+  REDIS_WRONG_TYPE: EXISTENCE,
   TASK_FINISHED: ['receipt'],
   TASK_NOT_RETRYABLE: ['state'],
   UNKNOWN_TASK: ['known'],

@@ -1,7 +1,8 @@
 import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { ErrorRequestHandler } from 'express';
-import { ERROR_CODES, type ErrorCode, isFleetError } from '../shared/errors.js';
+import { ERROR_CODES, type ErrorCode, isFleetError, messageOf } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
+import { RepeatedLines } from '../shared/repeated-lines.js';
 import { membersOf, shorten } from './problem-members.js';
 import { requestIdOf } from './request-context.js';
 import { sendJson } from './send-json.js';
@@ -51,21 +52,27 @@ export const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   NOT_REPLICATED: 503,
   REDIS_UNAVAILABLE: 503,
   REDIS_OUT_OF_MEMORY: 503,
+  REDIS_WRONG_TYPE: 503,
+  REDIS_ERROR: 503,
   KEYS_UNAVAILABLE: 503,
   CLOSED: 503,
 };
 /** In seconds. By then the producer, which tries again every two seconds at the latest, has noticed that Redis is back. */
 const RETRY_AFTER = '2';
+/** The same failure of the same request is logged this often, in ms, with how often it happened since. */
+const LOG_EVERY_MS = 60_000;
 
 /**
  * The last in the chain: answers every error of the routes with a {@link Problem}. 4xx says what was wrong; 503 has
- * `Retry-After` and says no more than that Redis is away, not where it is; 500 says nothing and is logged.
+ * `Retry-After` and says no more than that Redis is away or unusable, not where it is; 500 says nothing. What an operator has to cure is logged.
  * @param shape adds what certain callers want to find in it
  */
 export function problemHandler(logger: Logger, shape: (problem: Problem) => Problem = (problem) => problem): ErrorRequestHandler {
+  const lines = new RepeatedLines(logger, { intervalMs: LOG_EVERY_MS });
   return (error: unknown, req, res, _next) => {
     const problem: Problem = { ...problemOf(error), request_id: requestIdOf(res) };
-    if (problem.status === 500 && !isHangUp(error)) logger.error({ error, method: req.method, path: req.baseUrl + req.path }, 'A request failed');
+    const path = req.baseUrl + req.path;
+    if (isForTheLog(problem, error)) lines.error(`${req.method} ${path} ${messageOf(error)}`, { error, method: req.method, path }, 'A request failed');
     // Half an answer is out: it must break off, or it could be taken for a whole one.
     if (res.headersSent) res.destroy();
     else sendProblem(res, shape(problem));
@@ -85,6 +92,11 @@ function createProblem(status: number, code: ProblemCode, detail: string): Omit<
 function sendProblem(res: ServerResponse, problem: Problem): void {
   const headers: Record<string, string> = problem.status === 503 ? { 'Retry-After': RETRY_AFTER } : {};
   sendJson(res, problem, { status: problem.status, type: 'application/problem+json', headers });
+}
+
+/** What the answer does not say, and no retry cures. */
+function isForTheLog({ status, code }: Problem, error: unknown): boolean {
+  return code === 'REDIS_WRONG_TYPE' || code === 'REDIS_ERROR' || (status === 500 && !isHangUp(error));
 }
 
 /** The client went away before it had the whole answer. */

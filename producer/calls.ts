@@ -65,7 +65,9 @@ export class Calls {
   }
 
   explain(error: unknown): unknown {
-    if (this.#closing && (isConnectionError(error) || isFleetError(error, 'REDIS_UNAVAILABLE'))) return new FleetError('CLOSED', 'This producer was closed.', { cause: error });
+    if (this.#closing && (isConnectionError(error) || isFleetError(error, 'REDIS_UNAVAILABLE'))) {
+      return new FleetError('CLOSED', 'This producer was closed.', { cause: error, details: isFleetError(error) ? error.details : {} });
+    }
     return asUnavailable(this.#redis, error);
   }
 

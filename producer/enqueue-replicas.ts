@@ -1,5 +1,6 @@
 import { isFleetError } from '../shared/errors.js';
 import { type Shortfall, type Written, notReplicated } from '../shared/redis/replicas.js';
+import { enqueueManyFailure } from './enqueue-failure.js';
 
 /** @throws FleetError `NOT_REPLICATED`, naming the task, if there is a shortfall */
 export async function confirmTask(id: string, what: string, written: Written, queues: Iterable<string | null>): Promise<void> {
@@ -8,17 +9,23 @@ export async function confirmTask(id: string, what: string, written: Written, qu
 }
 
 /**
- * The tasks, when each of them is added or is not.
- * @throws the first error; of several `NOT_REPLICATED` and none of another kind, one with the ids of all those tasks
+ * The tasks, when each of them is added or is not. `before` are those that the same call added before.
+ * @throws FleetError with the code of the first error, and the ids of the tasks that exist; of several `NOT_REPLICATED` and none of
+ *   another kind, one with the ids of all those tasks
  */
-export async function allAdded<Task>(adding: readonly Promise<Task>[]): Promise<Task[]> {
+export async function allAdded<Task extends Identified>(adding: readonly Promise<Task>[], before: readonly Task[]): Promise<Task[]> {
   const settled = await Promise.allSettled(adding);
   const errors = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
   const missed = errors.flatMap((error) => (isFleetError(error, 'NOT_REPLICATED') ? [error.details as unknown as Missed] : []));
   const [first] = missed;
-  if (first === undefined || missed.length < errors.length || missed.length === 1) return Promise.all(adding);
+  if (missed.length < errors.length) {
+    const error = errors.find((one) => !isFleetError(one, 'NOT_REPLICATED'));
+    throw enqueueManyFailure(error, [...before.map((value) => ({ status: 'fulfilled', value }) as const), ...settled]);
+  }
+  if (first === undefined || missed.length === 1) return Promise.all(adding);
   const ids = missed.flatMap((one) => one.ids);
   throw notReplicated(`${ids.length} tasks were added, ${ids[0]} and others`, { ...first, replicas: Math.min(...missed.map(({ replicas }) => replicas)) }, { ids });
 }
 
+type Identified = { readonly id: string };
 type Missed = Shortfall & { readonly ids: readonly string[] };

@@ -1,7 +1,9 @@
 import { uuidv7 } from 'uuidv7';
 import { FleetError } from '../shared/errors.js';
 import { quote } from '../shared/keys.js';
+import type { Logger } from '../shared/logger.js';
 import { repeated } from '../shared/redis/repeat.js';
+import { isWrongType } from '../shared/redis/reply-error.js';
 import type { Replicas } from '../shared/redis/replicas.js';
 import type { ConnectedSettings } from '../shared/redis/topology.js';
 import { MergedWrites } from '../shared/registry/merged-writes.js';
@@ -12,16 +14,27 @@ import type { Store } from '../shared/store.js';
 import type { ChildTask } from '../shared/task/handler.js';
 import { baseQueue, shardOf } from '../shared/task/shards.js';
 import { type JobAddress, readOptions } from '../shared/task/options-record.js';
+import type { TaskView } from '../shared/task/view.js';
+import { type Existence, afterAttempt, enqueueFailure } from './enqueue-failure.js';
 import { confirmTask } from './enqueue-replicas.js';
 import { ItemClaims } from './item-claims.js';
 import { JobWriter, type StopMet, type WriteOptions } from './job-writer.js';
 import type { PreparedTask } from './prepare.js';
+import { Registration } from './registration.js';
 
 export interface EnqueuedTask<Output = unknown> extends ChildTask {
   /** The ids of the item's live tasks that were stopped in favour of this one (`onBusy: 'stop-previous'`). */
   readonly superseded: readonly string[];
   /** Carries the type of the result; never set. */
   readonly output?: Output;
+}
+
+export interface EnqueuerOptions {
+  readonly store: Store;
+  readonly settings: ConnectedSettings;
+  readonly replicas: EnqueueReplicas;
+  readonly logger: Logger;
+  readonly onStep?: StepHook | undefined;
 }
 
 /** What replicas are to have before an enqueue is acknowledged: the task, and the stops of those that it supersedes. */
@@ -35,40 +48,55 @@ const NONE: readonly string[] = Object.freeze([]);
 /** Adds tasks. */
 export class Enqueuer {
   readonly #store: Store;
+  readonly #registration: Registration;
   readonly #writer: JobWriter;
   readonly #claims: ItemClaims;
   readonly #settings: ConnectedSettings;
   readonly #replicas: EnqueueReplicas;
   readonly #onStep: StepHook | undefined;
 
-  constructor(store: Store, settings: ConnectedSettings, replicas: EnqueueReplicas, onStep?: StepHook) {
+  constructor({ store, settings, replicas, logger, onStep }: EnqueuerOptions) {
     this.#store = store;
     this.#settings = settings;
     this.#replicas = replicas;
     this.#onStep = onStep;
-    this.#writer = new JobWriter(store);
+    this.#registration = new Registration(store, logger);
+    this.#writer = new JobWriter(store, this.#registration);
     this.#claims = new ItemClaims(store, settings.enqueueGraceMs);
   }
 
   /**
-   * @throws FleetError `ITEM_BUSY`, `REDIS_UNAVAILABLE`, `NOT_REPLICATED`. If the connection broke in the middle, the task may have been
-   *   added. StopRequested for a child whose parent was stopped: the child is stopped too.
+   * @throws FleetError `ITEM_BUSY`, `NOT_REPLICATED`; `REDIS_UNAVAILABLE`, `REDIS_OUT_OF_MEMORY`, `REDIS_WRONG_TYPE` or `REDIS_ERROR`,
+   *   whose `details.exists` says whether the task exists. StopRequested for a child whose parent was stopped: the child is stopped too.
    */
   async enqueue(task: PreparedTask): Promise<EnqueuedTask> {
+    try {
+      return await this.#enqueueReplicated(task);
+    } catch (error) {
+      // Nothing was sent yet: but under an id of the caller's a task may have been added before.
+      throw enqueueFailure(this.#store.redis, error, task.id, task.id === null ? false : 'unknown');
+    }
+  }
+
+  async #enqueueReplicated(task: PreparedTask): Promise<EnqueuedTask> {
     const { enqueues } = this.#replicas;
     if (!enqueues.wanted) return this.#enqueue(task);
     let written = enqueues.begin();
     const added = await this.#enqueue(task);
     let lost = false;
-    await this.#repeated(async () => {
-      if (lost) {
-        // It may have been added to a master that is none any more, which the new one knows nothing of.
-        written = enqueues.begin();
-        await this.#enqueue({ ...task, id: added.id });
-      }
-      lost = true;
-      await confirmTask(added.id, added.duplicate ? 'is there' : 'was added', written, [null, added.queue]);
-    });
+    try {
+      await this.#repeated(async () => {
+        if (lost) {
+          // It may have been added to a master that is none any more, which the new one knows nothing of.
+          written = enqueues.begin();
+          await this.#enqueue({ ...task, id: added.id });
+        }
+        lost = true;
+        await confirmTask(added.id, added.duplicate ? 'is there' : 'was added', written, [null, added.queue]);
+      });
+    } catch (error) {
+      throw enqueueFailure(this.#store.redis, error, added.id, 'unknown');
+    }
     return added;
   }
 
@@ -87,7 +115,7 @@ export class Enqueuer {
   async #addInPlace(task: PreparedTask, at: JobAddress): Promise<EnqueuedTask> {
     const superseded = await this.#claims.join(task, at);
     const added = await this.#add(task, at, true);
-    if (superseded.length > 0) await this.#supersede(superseded, at.id);
+    if (superseded.length > 0) await this.#whenAdded(at.id, () => this.#supersede(superseded, at.id));
     return { ...added, superseded };
   }
 
@@ -103,12 +131,23 @@ export class Enqueuer {
    */
   async #look(task: PreparedTask, id: string): Promise<{ existing: EnqueuedTask | null; at: JobAddress }> {
     const { reader } = this.#store;
-    const located = await this.#repeated(() => reader.locate([id]));
-    const found = (await this.#repeated(() => reader.readLocated(located))).get(id);
+    const located = await this.#readable(() => reader.locate([id]), { byQueue: new Map(), foreign: new Map() });
+    const found = (await this.#readable(() => reader.readLocated(located), new Map<string, TaskView>())).get(id);
     const existing = found ? { id, name: found.name ?? '', queue: found.queue ?? '', item: found.item, duplicate: true, superseded: NONE } : null;
     const [registered] = located.byQueue.keys();
     const follows = registered !== undefined && baseQueue(registered) === task.definition.queue;
     return { existing, at: follows ? { queue: registered, id } : placeOf(task, id) };
+  }
+
+  /** What is read; `none` if a key has the wrong type. A task that is not found in this way is met on its queue, by its id. */
+  async #readable<Value>(read: () => Promise<Value>, none: Value): Promise<Value> {
+    try {
+      return await this.#repeated(read);
+    } catch (error) {
+      if (!isWrongType(error)) throw error;
+      this.#registration.report(error);
+      return none;
+    }
   }
 
   async #add(task: PreparedTask, at: JobAddress, registered: boolean): Promise<EnqueuedTask> {
@@ -119,17 +158,44 @@ export class Enqueuer {
   }
 
   async #write(task: PreparedTask, at: JobAddress, options: WriteOptions): Promise<void> {
-    // Under the same id and nonce, so that one whose answer was lost is not added twice.
-    const stop: StopMet | null = await this.#repeated(() => this.#writer.write(task, at, options));
+    const stop = await this.#written(task, at, options);
     if (stop?.inherited) throw new StopRequested(stop.reason, stop.by);
+  }
+
+  async #written(task: PreparedTask, at: JobAddress, options: WriteOptions): Promise<StopMet | null> {
+    let exists: Existence = false;
+    try {
+      // Under the same id and nonce, so that one whose answer was lost is not added twice.
+      return await this.#repeated(async () => {
+        const written = await this.#writer.write(task, at, options);
+        if (!('error' in written)) return written.stop;
+        exists = afterAttempt(exists, written.exists);
+        throw written.error;
+      });
+    } catch (error) {
+      throw enqueueFailure(this.#store.redis, error, at.id, exists);
+    }
+  }
+
+  async #whenAdded<Value>(id: string, work: () => Promise<Value>): Promise<Value> {
+    try {
+      return await work();
+    } catch (error) {
+      throw enqueueFailure(this.#store.redis, error, id, true);
+    }
   }
 
   /** Adds a task under an id of the caller's, which another producer may be adding at this very moment. */
   async #addOnce(task: PreparedTask, at: JobAddress, registered: boolean): Promise<EnqueuedTask> {
-    const { redis, keys } = this.#store;
-    const { queue, id } = at;
     const nonce = uuidv7();
     await this.#write(task, at, { nonce, registered });
+    return this.#whenAdded(at.id, () => this.#settleOnce(task, at, nonce));
+  }
+
+  /** Whose task it is that has the id now, and its entry set right. */
+  async #settleOnce(task: PreparedTask, at: JobAddress, nonce: string): Promise<EnqueuedTask> {
+    const { redis, keys } = this.#store;
+    const { queue, id } = at;
     for (let listed = task.item; ; ) {
       const [options = null, finishedOn = null] = await this.#repeated(() => redis.hmget(keys.jobs(queue) + id, 'opts', 'finishedOn'));
       const stored = readOptions(options);
@@ -137,7 +203,7 @@ export class Enqueuer {
       const duplicate = options !== null && stored.nonce !== nonce;
       const item = duplicate ? (stored.item ?? '') : task.item;
       if (ended || item !== listed) await this.#correct(task, at, listed, ended ? null : item);
-      else if (duplicate && task.parent && task.parent.id !== stored.childOf?.id) await redis.srem(keys.children(task.parent.id), id);
+      else if (duplicate && task.parent && task.parent.id !== stored.childOf?.id) await this.#registration.settle([redis.srem(keys.children(task.parent.id), id)]);
       if (ended || item === listed) {
         if (!duplicate) this.#store.tally.enqueued(task.definition);
         return enqueued(task, at, item, duplicate);
@@ -154,7 +220,7 @@ export class Enqueuer {
     undo.remove(id, { item: listed, parent: parent?.id });
     const redo = new MergedWrites(keys);
     if (actual !== null) redo.add({ id, item: actual, queue, at: Date.now() });
-    await Promise.all([...undo.flushInto(redis), ...redo.flushInto(redis)]);
+    await this.#registration.settle([...undo.flushInto(redis), ...redo.flushInto(redis)]);
   }
 
   #repeated<Value>(work: () => Promise<Value>): Promise<Value> {

@@ -1,13 +1,16 @@
 import { type JobJson, createIORedisClient } from 'bullmq';
 import { chunks } from '../shared/chunks.js';
-import { asUnavailable } from '../shared/redis/connection-errors.js';
+import { wasNotDone } from '../shared/redis/connection-errors.js';
 import { isCluster, keepsOrder } from '../shared/redis/connection.js';
+import { isReplyError } from '../shared/redis/reply-error.js';
 import { MergedWrites } from '../shared/registry/merged-writes.js';
 import { parseStop } from '../shared/stop/record.js';
 import type { Store } from '../shared/store.js';
 import { jobOptions, membershipsOf } from '../shared/task/job-options.js';
 import type { JobAddress, TaskJobOptions } from '../shared/task/options-record.js';
+import type { Existence } from './enqueue-failure.js';
 import type { PreparedTask } from './prepare.js';
+import type { Registration } from './registration.js';
 
 export interface WriteOptions {
   /** Tells two enqueues of one id apart. */
@@ -24,13 +27,19 @@ export interface StopMet {
   readonly inherited: boolean;
 }
 
+/** What became of a task. */
+export type WrittenTask =
+  /** It was added, and met this stop on its way; null for none. */
+  | { readonly stop: StopMet | null }
+  /** It was not added, or what was left to do for it failed. */
+  | { readonly error: unknown; readonly exists: Existence };
+
 interface Pending {
   readonly task: PreparedTask;
   readonly queue: string;
   readonly job: JobJson & { readonly opts: TaskJobOptions };
   readonly registered: boolean;
-  readonly resolve: (stop: StopMet | null) => void;
-  readonly reject: (error: unknown) => void;
+  readonly resolve: (written: WrittenTask) => void;
 }
 
 type Answer = [error: unknown, reply?: unknown];
@@ -41,17 +50,19 @@ const JOBS_AT_ONCE = 64;
 /** Writes tasks. What is written in one turn of the event loop goes out together, its registrations first. */
 export class JobWriter {
   readonly #store: Store;
+  readonly #registration: Registration;
   readonly #knownQueues = new Set<string>();
   #pending: Pending[] = [];
 
-  constructor(store: Store) {
+  constructor(store: Store, registration: Registration) {
     this.#store = store;
+    this.#registration = registration;
     // A Redis that was restarted may have lost what it knew.
     store.redis.on('close', () => this.#knownQueues.clear());
   }
 
-  /** Resolves with the stop that the task met on its way, null for none; the task is stopped then. */
-  write(task: PreparedTask, { queue, id }: JobAddress, { nonce, registered = false }: WriteOptions = {}): Promise<StopMet | null> {
+  /** Never rejects. A task that met a stop on its way is stopped by then. */
+  write(task: PreparedTask, { queue, id }: JobAddress, { nonce, registered = false }: WriteOptions = {}): Promise<WrittenTask> {
     const { definition, data, item, delay, priority, deadline, parent, schedule } = task;
     const opts = {
       ...jobOptions(definition),
@@ -64,8 +75,8 @@ export class JobWriter {
       ...(schedule && { schedule }),
     };
     const job = { id, name: definition.name, data, opts, timestamp: Date.now() } as unknown as Pending['job'];
-    return new Promise((resolve, reject) => {
-      if (this.#pending.push({ task, queue, job, registered, resolve, reject }) === 1) setImmediate(() => this.#flush());
+    return new Promise((resolve) => {
+      if (this.#pending.push({ task, queue, job, registered, resolve }) === 1) setImmediate(() => this.#flush());
     });
   }
 
@@ -89,25 +100,46 @@ export class JobWriter {
     }
     for (const parent of parents) sent.push(redis.markParent(parent));
     for (const queue of newQueues) sent.push(redis.sadd(keys.queues, queue));
-    await Promise.all([...sent, ...writes.flushInto(redis)]);
+    await this.#registration.settle([...sent, ...writes.flushInto(redis)]);
     for (const queue of newQueues) this.#knownQueues.add(queue);
   }
 
   /** `registered` resolves with the error of the registration, null for none. */
   async #send(pending: readonly Pending[], registered: Promise<unknown>): Promise<void> {
     const [replies, unregistered] = await this.#add(pending, registered);
-    const failed: { task: Pending; error: unknown; refused: boolean }[] = [];
     const added: Pending[] = [];
-    pending.forEach((task, index) => {
-      const refusal = replies[index]?.[0] ?? null;
-      const error = refusal ?? unregistered;
-      if (error === null) added.push(task);
-      else failed.push({ task, error, refused: refusal instanceof Error && refusal.name === 'ReplyError' });
+    const failed: Pending[] = [];
+    const outcomes = await Promise.all(pending.map((task, index) => this.#outcomeOf(task, replies[index], unregistered)));
+    outcomes.forEach(({ exists }, index) => {
+      if (exists === true) added.push(pending[index] as Pending);
+      else if (exists === false) failed.push(pending[index] as Pending);
     });
+    if (added.length > 0 && unregistered !== null) this.#registration.report(unregistered);
     await this.#conclude(added, Number(replies[pending.length]?.[1] ?? 0));
-    if (failed.length === 0) return;
-    await this.#unregister(failed.flatMap(({ task, refused }) => (refused ? [task] : [])));
-    for (const { task, error } of failed) task.reject(asUnavailable(this.#store.redis, error));
+    if (added.length === pending.length) return;
+    await this.#unregister(failed);
+    outcomes.forEach(({ exists, error }, index) => {
+      if (exists !== true) pending[index]?.resolve({ error, exists });
+    });
+  }
+
+  /** Whether a task exists, by the answer to its addition; without one, it was not sent because of its registration. */
+  async #outcomeOf(task: Pending, reply: Answer | undefined, unregistered: unknown): Promise<{ readonly exists: Existence; readonly error: unknown }> {
+    if (reply === undefined) return { exists: false, error: unregistered };
+    const [error] = reply;
+    if (error === null) return { exists: true, error };
+    if (wasNotDone(this.#store.redis, error)) return { exists: false, error };
+    return { exists: isReplyError(error) ? await this.#undo(task) : 'unknown', error };
+  }
+
+  /** BullMQ's script failed in the middle. */
+  async #undo({ queue, job }: Pending): Promise<Existence> {
+    const { redis, queues } = this.#store;
+    try {
+      return (await redis.undoAdd(...queues.scriptKeys(queue, job.id, 'wait', 'delayed', 'prioritized'), job.id, job.opts.nonce ?? '')) === 1;
+    } catch {
+      return 'unknown';
+    }
   }
 
   /** What may have been made by another enqueue of the same id is counted by who can tell, and what a schedule adds, by the worker. */
@@ -123,14 +155,14 @@ export class JobWriter {
       for (const task of added) {
         const stop = met.get(task.job.id);
         if (stop) void this.#stop(task, stop);
-        else task.resolve(null);
+        else task.resolve({ stop: null });
       }
     } catch (error) {
-      for (const { reject } of added) reject(asUnavailable(this.#store.redis, error));
+      for (const { resolve } of added) resolve({ error, exists: true });
     }
   }
 
-  /** What the registration failed with is the second of the results. */
+  /** What the registration failed with is the second of the results. Jobs that are not sent have no answer. */
   async #add(pending: readonly Pending[], registered: Promise<unknown>): Promise<[Answer[], unknown]> {
     // Where the connection keeps the order, the jobs need not wait for the answer to their registrations.
     if (keepsOrder(this.#store.redis)) return Promise.all([this.#addJobs(pending), registered]);
@@ -155,12 +187,12 @@ export class JobWriter {
 
   /** The stops that these tasks met on their way, by id. Usually there are none, and nothing is asked. */
   async #stopsMet(pending: readonly Pending[], earlyStops: number): Promise<Map<string, StopMet>> {
-    const { redis, keys, earlyStops: early } = this.#store;
+    const { keys, earlyStops: early } = this.#store;
     const met = new Map<string, StopMet>();
     if (earlyStops > 0) for (const [id, stop] of await early.find(pending.map(({ job }) => job.id))) met.set(id, { ...stop, inherited: false });
     // Only now that the parent is marked: a stop before the mark is seen here, one after it sees the mark.
     const children = pending.flatMap(({ task: { parent }, job: { id } }) => (parent ? [{ id, parent }] : []));
-    const stops = await Promise.all(children.map(({ parent }) => redis.hget(keys.jobs(parent.queue) + parent.id, 'stop')));
+    const stops = await Promise.all(children.map(({ parent }) => this.#readStop(keys.jobs(parent.queue) + parent.id)));
     children.forEach(({ id, parent }, index) => {
       const stop = parseStop(stops[index], null) ?? parent.stop;
       if (stop) met.set(id, { ...stop, inherited: true });
@@ -168,24 +200,29 @@ export class JobWriter {
     return met;
   }
 
+  async #readStop(job: string): Promise<string | null> {
+    const { redis, unreadable } = this.#store;
+    return unreadable.read(job, 'hash', redis.hget(job, 'stop'), null);
+  }
+
   /** The stop found no job to be recorded with, or was its parent's: it is for us to carry it out. */
-  async #stop({ job: { id }, resolve, reject }: Pending, stop: StopMet): Promise<void> {
-    const { stopper, earlyStops, redis } = this.#store;
+  async #stop({ job: { id }, resolve }: Pending, stop: StopMet): Promise<void> {
+    const { stopper, earlyStops } = this.#store;
     try {
       await stopper.request([id], { reason: stop.reason, by: stop.by });
       await earlyStops.clear([id]);
-      resolve(stop);
+      resolve({ stop });
     } catch (error) {
-      reject(asUnavailable(redis, error));
+      resolve({ error, exists: true });
     }
   }
 
-  /** Redis refused to add these jobs, for want of memory for example: they do not exist. */
-  async #unregister(refused: readonly Pending[]): Promise<void> {
-    if (refused.length === 0) return;
+  /** These jobs do not exist: Redis refused to add them, for want of memory for example, or they were not sent. */
+  async #unregister(missing: readonly Pending[]): Promise<void> {
     const { redis, keys } = this.#store;
+    if (missing.length === 0 || redis.status !== 'ready') return;
     const writes = new MergedWrites(keys);
-    for (const { job } of refused) writes.remove(job.id, membershipsOf(job.opts));
+    for (const { job } of missing) writes.remove(job.id, membershipsOf(job.opts));
     // The callers get the refusal; an entry that stays is the reconciler's.
     await Promise.all(writes.flushInto(redis)).catch(() => undefined);
   }

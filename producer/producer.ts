@@ -1,3 +1,4 @@
+import { chunks } from '../shared/chunks.js';
 import { FleetError } from '../shared/errors.js';
 import { checkItem, checkKnownId } from '../shared/keys.js';
 import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
@@ -14,6 +15,7 @@ import type { TaskView } from '../shared/task/view.js';
 import { Billing } from './billing.js';
 import { Calls } from './calls.js';
 import { type EnqueuedTask, Enqueuer } from './enqueue.js';
+import { enqueueFailure } from './enqueue-failure.js';
 import { allAdded } from './enqueue-replicas.js';
 import { JobEvents } from './job-events.js';
 import { type ListOptions, TaskList, type TaskPage } from './list.js';
@@ -84,13 +86,13 @@ export class Producer implements ChildEnqueuer {
     this.#calls = calls;
     keepStore(this, store);
     this.#hub = new StreamHub(redis, follow, loggers('producer'));
-    this.#enqueuer = new Enqueuer(store, settings, this.#replicas, onStep);
+    this.#enqueuer = new Enqueuer({ store, settings, replicas: this.#replicas, logger: loggers('producer'), onStep });
     const jobEvents = new JobEvents(redis, this.#hub, keys);
     this.#watch = new Watch({ redis, reader, hub: this.#hub, jobEvents, keys, reconnected: () => calls.ready() });
     this.#list = new TaskList(redis, reader, registry, keys);
     this.#settlement = new Settlement(store, jobEvents, stopReplicas, () => calls.ready());
     this.#stop = new TaskStop(store, this.#watch, this.#settlement, stopReplicas);
-    this.#retry = new TaskRetry(store);
+    this.#retry = new TaskRetry(store, loggers('producer'));
     this.schedules = new Schedules({ store, call: (work) => calls.once(work), enqueuer: this.#enqueuer, maxInputBytes: settings.maxInputBytes });
     this.billing = new Billing(store, (work) => calls.once(work));
     this.usage = new Usage(store.pools, (work) => calls.once(work));
@@ -99,32 +101,47 @@ export class Producer implements ChildEnqueuer {
   /**
    * Adds a task.
    * @throws FleetError `INVALID_INPUT` (naming the field), `INPUT_TOO_LARGE`, `INVALID_ID`, `INVALID_ITEM`,
-   *   `INVALID_OPTION`, `ITEM_BUSY`, `REDIS_UNAVAILABLE`; `NOT_REPLICATED`: it was added, and is safe to enqueue again under
-   *   the id in `details.ids`
+   *   `INVALID_OPTION`, `ITEM_BUSY`; `REDIS_UNAVAILABLE`, `REDIS_OUT_OF_MEMORY`, `REDIS_WRONG_TYPE`, `REDIS_ERROR` or `CLOSED`, whose
+   *   `details.exists` says whether the task exists; `NOT_REPLICATED`: it was added, and is safe to enqueue again under the id in `details.ids`
    */
   async enqueue<Input, Output>(definition: TaskDefinition<Input, Output, unknown>, input: Input, options: EnqueueOptions = {}): Promise<EnqueuedTask<Output>> {
-    return this.#calls.enqueuing(definition.queue, () => this.#enqueuer.enqueue(prepareTask(definition as AnyDefinition, input, options, this.#settings.maxInputBytes)) as Promise<EnqueuedTask<Output>>);
+    return this.#adding(definition.queue, options.id, () => this.#enqueuer.enqueue(prepareTask(definition as AnyDefinition, input, options, this.#settings.maxInputBytes)) as Promise<EnqueuedTask<Output>>);
   }
 
   /** Adds a task that belongs to another one: what a worker calls for `context.enqueue`. @throws as `enqueue`; StopRequested if the parent was stopped */
   async enqueueChild(parent: ParentTask, definition: AnyDefinition, input: unknown, options: ChildOptions): Promise<ChildTask> {
-    return this.#calls.enqueuing(definition.queue, () => this.#enqueuer.enqueue(prepareChild(parent, definition, input, options, this.#settings.maxInputBytes)));
+    return this.#adding(definition.queue, options.id, () => this.#enqueuer.enqueue(prepareChild(parent, definition, input, options, this.#settings.maxInputBytes)));
   }
 
-  /** Adds many tasks of one definition. All are checked first: if one is bad, none is added. */
-  enqueueMany<Input, Output>(
+  async #adding<Value>(queue: string, id: string | undefined, work: () => Promise<Value>): Promise<Value> {
+    try {
+      return await this.#calls.enqueuing(queue, work);
+    } catch (error) {
+      // What says nothing of the task comes from before the first write.
+      throw enqueueFailure(this.#store.redis, error, id ?? null, id === undefined ? false : 'unknown');
+    }
+  }
+
+  /**
+   * Adds many tasks of one definition. All are checked first: if one is bad, none is added.
+   * @throws as `enqueue`; `details.added` has the ids of the tasks that exist all the same, and `details.unknown` of those that may
+   */
+  async enqueueMany<Input, Output>(
     definition: TaskDefinition<Input, Output, unknown>,
     tasks: Iterable<{ readonly input: Input } & EnqueueOptions>,
   ): Promise<EnqueuedTask<Output>[]> {
-    return this.#calls.once(async () => {
-      const prepared = [...tasks].map(({ input, ...options }) => prepareTask(definition as AnyDefinition, input, options, this.#settings.maxInputBytes));
-      const added: EnqueuedTask[] = [];
-      for (let from = 0; from < prepared.length; from += ENQUEUE_AT_ONCE) {
-        const some = prepared.slice(from, from + ENQUEUE_AT_ONCE);
-        added.push(...(await allAdded(some.map((task) => this.#calls.enqueuingOne(task.definition.queue, () => this.#enqueuer.enqueue(task))))));
-      }
-      return added as EnqueuedTask<Output>[];
-    });
+    const prepared = [...tasks].map(({ input, ...options }) => prepareTask(definition as AnyDefinition, input, options, this.#settings.maxInputBytes));
+    const added: EnqueuedTask[] = [];
+    try {
+      await this.#calls.once(async () => {
+        for (const some of chunks(prepared, ENQUEUE_AT_ONCE)) {
+          added.push(...(await allAdded(some.map((task) => this.#calls.enqueuingOne(task.definition.queue, () => this.#enqueuer.enqueue(task))), added)));
+        }
+      });
+    } catch (error) {
+      throw enqueueFailure(this.#store.redis, error, null, prepared.some(({ id }) => id !== null) ? 'unknown' : false);
+    }
+    return added as EnqueuedTask<Output>[];
   }
 
   /** A task, live or ended and still kept; null if there is none. */

@@ -1,7 +1,9 @@
 import { setTimeout } from 'node:timers/promises';
 import { type IRedisTransaction, createIORedisClient } from 'bullmq';
 import { FleetError } from '../shared/errors.js';
+import type { Logger } from '../shared/logger.js';
 import { UNKNOWN } from '../shared/metrics/fields.js';
+import { isReplyError } from '../shared/redis/reply-error.js';
 import { MergedWrites } from '../shared/registry/merged-writes.js';
 import type { Store } from '../shared/store.js';
 import { expireEnded, writeRetry } from '../shared/task/event-stream.js';
@@ -9,6 +11,7 @@ import { membershipsOf } from '../shared/task/job-options.js';
 import { isTerminal } from '../shared/task/state.js';
 import { type TaskJobOptions, readOptions } from '../shared/task/options-record.js';
 import type { TaskView } from '../shared/task/view.js';
+import { Registration } from './registration.js';
 
 /** A task that has failed or was cancelled, and is to run again. */
 interface Retried {
@@ -18,7 +21,7 @@ interface Retried {
   readonly options: TaskJobOptions;
 }
 
-type RetryStore = Pick<Store, 'redis' | 'queues' | 'reader' | 'registry' | 'keys' | 'earlyStops' | 'tally'>;
+type RetryStore = Pick<Store, 'redis' | 'queues' | 'reader' | 'registry' | 'keys' | 'earlyStops' | 'tally' | 'unreadable'>;
 
 /** How long the end of the last run may take to reach the registry; a worker writes it within a few ms. */
 const PATIENCE_MS = 1_000;
@@ -27,9 +30,11 @@ const PAUSE_MS = 10;
 /** Brings tasks back that failed or were cancelled. */
 export class TaskRetry {
   readonly #store: RetryStore;
+  readonly #registration: Registration;
 
-  constructor(store: RetryStore) {
+  constructor(store: RetryStore, logger: Logger) {
     this.#store = store;
+    this.#registration = new Registration(store, logger);
   }
 
   /**
@@ -48,11 +53,16 @@ export class TaskRetry {
     const moves = await Promise.allSettled(tasks.map((task) => this.#move(task)));
     const moved = new Set(tasks.filter((_, index) => moves[index]?.status === 'fulfilled' && moves[index].value));
     const missed = tasks.filter((task) => !moved.has(task));
+    const live = await Promise.all(missed.map((task) => this.#putRight(task)));
+    moves.forEach((move, index) => {
+      const task = tasks[index] as Retried;
+      // BullMQ's script may have failed after it had moved the job.
+      if (move.status === 'rejected' && !(isReplyError(move.reason) && live[missed.indexOf(task)])) throw move.reason;
+      if (move.status === 'rejected') moved.add(task);
+    });
     for (const task of moved) this.#store.tally.retried(task);
-    await Promise.all(missed.map((task) => this.#putRight(task)));
-    for (const move of moves) if (move.status === 'rejected') throw move.reason;
     const now = await reader.read(ids);
-    for (const { id } of missed) throw notRetryable(id, now.get(id));
+    for (const task of missed) if (!moved.has(task)) throw notRetryable(task.id, now.get(task.id));
     // One that is not kept after its end may have ended by now.
     return ids.map((id) => now.get(id) ?? queuedAgain(before.get(id) as TaskView));
   }
@@ -87,7 +97,7 @@ export class TaskRetry {
     const { redis, keys } = this.#store;
     const writes = new MergedWrites(keys);
     for (const task of tasks) writes.add(registrationOf(task));
-    await Promise.all([...writes.flushInto(redis), ...tasks.flatMap(({ id }) => writeRetry(redis, keys.events(id)))]);
+    await this.#registration.settle([...writes.flushInto(redis), ...tasks.flatMap(({ id }) => writeRetry(redis, keys.events(id)))]);
   }
 
   /** Clears the stop and moves the job in one transaction: nobody can have the one without the other. False if it had left the failed set. */
@@ -107,19 +117,19 @@ export class TaskRetry {
     return replies[1]?.[1] === 1;
   }
 
-  /** Somebody else retried or removed the task in the same instant. Our entry stays only if it is live. */
-  async #putRight(task: Retried): Promise<void> {
+  /** Somebody else retried or removed the task in the same instant. Our entry stays only if it is live, which is returned. */
+  async #putRight(task: Retried): Promise<boolean> {
     const { redis, keys, reader } = this.#store;
     for (let registered = true; ; ) {
       const found = new Map<string, TaskView>();
       await reader.readOn(task.queue, [task.id], found);
       const state = found.get(task.id)?.state;
       const live = state !== undefined && !isTerminal(state);
-      if (live === registered) return;
+      if (live === registered) return live;
       const writes = new MergedWrites(keys);
       if (live) writes.add(registrationOf(task));
       else writes.remove(task.id, membershipsOf(task.options));
-      await Promise.all([...writes.flushInto(redis), ...(live ? [] : [expireEnded(redis, keys.events(task.id))])]);
+      await this.#registration.settle([...writes.flushInto(redis), ...(live ? [] : [expireEnded(redis, keys.events(task.id))])]);
       // It may have come back or ended between the look and the write: so look again.
       registered = live;
     }

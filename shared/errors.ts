@@ -39,6 +39,8 @@ export const ERROR_CODES = {
   CLOSED: 'The producer or worker has been closed.',
   REDIS_UNAVAILABLE: 'Redis cannot be reached, or did not answer in time.',
   REDIS_OUT_OF_MEMORY: 'Redis has reached its maxmemory, and takes nothing new.',
+  REDIS_WRONG_TYPE: 'A key of the fleet in Redis holds a value of the wrong type.',
+  REDIS_ERROR: 'Redis refused a command of the fleet.',
   NOT_REPLICATED: 'Too few replicas had what was written in time: a failover may lose it.',
   REDIS_SERVER_MISSING: 'No redis-server was found on this machine and none could be installed.',
   REDIS_SERVER_FAILED: 'The embedded redis-server did not start.',

@@ -1,7 +1,10 @@
 import type { Logger } from './logger.js';
 import type { Tally } from './metrics/tally.js';
+import { isWrongType } from './redis/reply-error.js';
 import { RepeatedLines } from './repeated-lines.js';
 import { kindOfKey } from './unreadable-kinds.js';
+
+export { isWrongType };
 
 /** A record in Redis that cannot be read: another version or another program wrote it, or somebody did by hand. */
 export interface UnreadableRecord {
@@ -70,11 +73,6 @@ export class Unreadable {
       return fallback;
     }
   }
-}
-
-/** True for Redis' error about a key that has another type than the command or script expects. */
-export function isWrongType(error: unknown): boolean {
-  return error instanceof Error && /\bWRONGTYPE\b/.test(error.message);
 }
 
 /** The problem of a key that is not of its type. */

@@ -38,16 +38,18 @@ export async function withKey({ redis, keys }: Store, { key, caller, body }: Key
     case 'claimed':
       break;
   }
+  let answered: Answer;
   try {
-    const answered = await work();
-    await redis.settleKey(record, owner, JSON.stringify(answered));
-    return answered;
+    answered = await work();
   } catch (error) {
     // Refused: the key was not used. Else nobody knows what was done: a repeat with this body finds out by the task's id.
     const refused = isFleetError(error) && (STATUS_OF[error.code] ?? 500) < 500;
     await (refused ? redis.settleKey(record, owner, '') : redis.hdel(record, 'until')).catch(() => undefined);
     throw error;
   }
+  // The work is done, and must not be reported as failed: a repeat of what could not be kept does it again, harmlessly.
+  await redis.settleKey(record, owner, JSON.stringify(answered)).catch(() => undefined);
+  return answered;
 }
 
 /** The id of the task that this request makes: the same for each repeat, so that none makes a second one. */

@@ -7,7 +7,7 @@ import { problem } from './schemas/problem.js';
 export const API_PATH = '/api/v1';
 
 /** What may go wrong in every route. */
-const ALWAYS: readonly ErrorCode[] = ['BAD_REQUEST', 'UNAUTHENTICATED', 'FORBIDDEN', 'TOO_MANY_REQUESTS', 'REDIS_UNAVAILABLE'];
+const ALWAYS: readonly ErrorCode[] = ['BAD_REQUEST', 'UNAUTHENTICATED', 'FORBIDDEN', 'TOO_MANY_REQUESTS', 'REDIS_UNAVAILABLE', 'REDIS_WRONG_TYPE', 'REDIS_ERROR'];
 /** Where there is a body. */
 const OF_BODY: readonly ErrorCode[] = ['REQUEST_TIMEOUT', 'BODY_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'];
 

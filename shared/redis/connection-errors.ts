@@ -2,6 +2,7 @@ import { FleetError } from '../errors.js';
 import { type RedisConnection, describeConnection, isCluster } from './connection.js';
 import { adviceFor } from './connection-advice.js';
 import { isOutOfMemory, isRefusal } from './refusals.js';
+import { asReplyError, isReplyError } from './reply-error.js';
 
 /** What ioredis says to commands without an answer when their connection is closed. */
 export const CONNECTION_CLOSED_TEXT = 'Connection is closed.';
@@ -47,12 +48,18 @@ export function unavailable(redis: RedisConnection, cause: unknown): FleetError 
 }
 
 /**
- * Turns what may pass by itself into `REDIS_UNAVAILABLE`, and a refusal for want of memory into `REDIS_OUT_OF_MEMORY`;
- * every other error passes as it is, among them what Redis itself answered for good (wrong type, a script's error).
+ * Turns what may pass by itself into `REDIS_UNAVAILABLE`, a refusal for want of memory into `REDIS_OUT_OF_MEMORY`, and what
+ * Redis answered for good into `REDIS_WRONG_TYPE` or `REDIS_ERROR`; every other error passes as it is.
  */
 export function asUnavailable(redis: RedisConnection, error: unknown): unknown {
   if (isOutOfMemory(error)) return outOfMemory(redis, error);
-  return isUnavailability(error) || isForeign(redis, error) ? unavailable(redis, error) : error;
+  if (isUnavailability(error) || isForeign(redis, error)) return unavailable(redis, error);
+  return isReplyError(error) ? asReplyError(redis, error) : error;
+}
+
+/** True for a command that Redis certainly did not carry out: it was never sent, or was refused before it began. */
+export function wasNotDone(redis: RedisConnection, error: unknown): boolean {
+  return isRefusal(error) || isForeign(redis, error) || (error instanceof Error && NOT_CONNECTED.test(error.message));
 }
 
 function outOfMemory(redis: RedisConnection, cause: Error): FleetError {

@@ -49,6 +49,7 @@ async function assertUnavailable(call: Promise<unknown>, port: number, name: str
   await assert.rejects(call, (error) => {
     assert.ok(isFleetError(error, 'REDIS_UNAVAILABLE'), `${name}: ${String(error)}`);
     assert.match(error.message, new RegExp(`^Redis at 127\\.0\\.0\\.1:${port} cannot be reached: `), name);
+    if (name.startsWith('enqueue')) assert.equal(error.details['exists'], name === 'enqueue with an id' ? 'unknown' : false, name);
     return true;
   });
   assert.ok(performance.now() - started < WHEN_AWAY_MS, `${name} took ${performance.now() - started} ms`);
@@ -146,9 +147,14 @@ test('a connection that is killed while thousands are enqueued rejects some at t
   await killClients('taskfleet:producer');
   const results = await settled;
   const ids = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value.id] : []));
-  for (const result of results) if (result.status === 'rejected') assert.ok(isFleetError(result.reason, 'REDIS_UNAVAILABLE'), String(result.reason));
   await reconnected(producer);
   const waiting = new Set(await fleet.client.lrange(`${createKeys(keyPrefix).jobs('note')}wait`, 0, -1));
+  for (const result of results) {
+    if (result.status === 'fulfilled') continue;
+    assert.ok(isFleetError(result.reason, 'REDIS_UNAVAILABLE'), String(result.reason));
+    const { exists, id } = result.reason.details;
+    assert.ok(exists === 'unknown' || (exists === false && !waiting.has(id as string)), `${String(exists)}: ${String(result.reason)}`);
+  }
   assert.ok(ids.length > 0 && ids.every((id) => waiting.has(id)));
 });
 

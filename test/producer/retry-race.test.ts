@@ -9,6 +9,7 @@ import { MergedWrites } from '../../shared/registry/merged-writes.js';
 import type { Store } from '../../shared/store.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { KEEP } from '../support/keep.js';
+import { LogLines } from '../support/log-lines.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
@@ -43,7 +44,7 @@ function retryWith(store: Store, meanwhile: () => Promise<unknown>): TaskRetry {
       return store.registry.find(ids);
     },
   });
-  return new TaskRetry({ ...store, registry });
+  return new TaskRetry({ ...store, registry }, new LogLines().loggers('producer'));
 }
 
 test('a task that is removed in the same moment is not found, and leaves nothing behind', async () => {

@@ -100,3 +100,19 @@ test('a body that is nested too deeply is refused', async () => {
     assert.equal(sent.status, 400, `${depth}: ${sent.text}`);
   }
 });
+
+test('a task that cannot be registered, or whose answer cannot be kept, is answered as added', async () => {
+  const keys = createKeys(keyPrefix);
+  await fleet.client.set(keys.tasks, 'a string');
+  const sent = await add({ item: 'a' });
+  assert.equal(sent.status, 202, sent.text);
+  assert.equal(await fleet.client.exists(keys.jobs('fleet') + (sent.body as { id: string }).id), 1);
+});
+
+test('where the queue takes no task, the answer says that there is none', async () => {
+  await fleet.client.set(`${createKeys(keyPrefix).jobs('fleet')}meta`, 'a string');
+  const sent = await api.send('POST', '/tasks', { json: { name: 'fleet.canary' } });
+  const { code, exists, detail } = sent.body as Readonly<Record<string, unknown>>;
+  assert.deepEqual([sent.status, code, exists], [503, 'REDIS_WRONG_TYPE', false]);
+  assert.ok(!String(detail).includes(keyPrefix), 'callers over HTTP are not told the names of keys');
+});

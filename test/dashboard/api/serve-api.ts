@@ -110,7 +110,7 @@ export function checkAnswer(method: string, path: string, { status, headers, bod
   if (route) assert.ok(described(route).has(parsed.code as ErrorCode), `${method} ${path}: ${parsed.code} is not described`);
 }
 
-const ALWAYS: readonly ErrorCode[] = ['BAD_REQUEST', 'UNAUTHENTICATED', 'FORBIDDEN', 'TOO_MANY_REQUESTS', 'REDIS_UNAVAILABLE', 'CLOSED'];
+const ALWAYS: readonly ErrorCode[] = ['BAD_REQUEST', 'UNAUTHENTICATED', 'FORBIDDEN', 'TOO_MANY_REQUESTS', 'REDIS_UNAVAILABLE', 'REDIS_WRONG_TYPE', 'REDIS_ERROR', 'CLOSED'];
 const OF_BODY: readonly ErrorCode[] = ['REQUEST_TIMEOUT', 'BODY_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'];
 
 function described({ errors, body }: (typeof Routes)[number]): ReadonlySet<ErrorCode> {

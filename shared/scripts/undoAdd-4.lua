@@ -1,0 +1,26 @@
+--[[
+  Decides what became of a job whose addition ended with an error in the middle of BullMQ's script, as a key of the wrong
+  type causes it: the job may be listed, and is going to run; or only its hash was written, which no worker ever
+  finds and which would pass for the job when its id is enqueued again. Such a hash is removed.
+
+  KEYS[1] job  KEYS[2] wait  KEYS[3] delayed  KEYS[4] prioritized
+  ARGV[1] job id
+  ARGV[2] the nonce in the options of the job that is meant; '' if nobody else can have made one of this id
+
+  Returns 1 if the job exists, 0 if it does not.
+]]
+-- New jobs are near the head. A longer search would hold up Redis.
+local FAR = 100000
+
+-- The wrong type of one key says nothing about another one.
+local function found(...)
+  local reply = redis.pcall(...)
+  return reply and not (type(reply) == 'table' and reply.err)
+end
+
+local job = redis.pcall('HMGET', KEYS[1], 'timestamp', 'opts', 'ats', 'finishedOn')
+if job.err or not job[1] then return 0 end
+if job[3] or job[4] or not string.find(job[2] or '', ARGV[2], 1, true) then return 1 end
+if found('LPOS', KEYS[2], ARGV[1], 'MAXLEN', FAR) or found('ZSCORE', KEYS[3], ARGV[1]) or found('ZSCORE', KEYS[4], ARGV[1]) then return 1 end
+redis.call('DEL', KEYS[1])
+return 0
