@@ -141,7 +141,7 @@ export class TaskRunner {
     const stop = await standingStop(this.#options.store, run, parent);
     if (stop === null) return;
     run.via = 'queue';
-    run.requestStop({ reason: stop.reason, by: stop.by, at: stop.at.getTime() });
+    run.requestStop({ reason: stop.reason, by: stop.by, at: stop.at?.getTime() ?? 0 });
   }
 
   #checkOutput({ definition }: LoadedHandler, outcome: Outcome): Outcome {
@@ -175,7 +175,7 @@ export class TaskRunner {
     const job = keys.jobs(run.queue) + run.id;
     const kept = await untilTaken(() => redis.keepStop(job, `${job}:lock`, heard, describeStop(reason, by), run.token));
     const stop = parseStop(kept, null);
-    if (stop) run.stop = { reason: stop.reason, by: stop.by, at: stop.at.getTime() };
+    if (stop) run.stop = { reason: stop.reason, by: stop.by, at: stop.at?.getTime() ?? 0 };
   }
 
   async #handBack({ id, name, queue }: Run, job: FleetJob, token: string): Promise<never> {

@@ -107,7 +107,7 @@ export class StopListener extends Service {
       const [stops, early] = await Promise.all([recorded, earlyStops.find(runs.map(({ id }) => id))]);
       runs.forEach((run, index) => {
         const stop = parseStop(stops[index], null) ?? early.get(run.id);
-        if (stop) run.requestStop({ reason: stop.reason, by: stop.by, at: stop.at.getTime() });
+        if (stop) run.requestStop({ reason: stop.reason, by: stop.by, at: stop.at?.getTime() ?? 0 });
       });
     } catch (error) {
       this.#options.logger.warn({ error }, 'Could not read the stops of running tasks');

@@ -12,7 +12,7 @@ export function taskOf(json: TaskJson): TaskView {
   const { id, name, queue, item, state, attempt, attempts, progress, result, error, problem, stop, worker } = json;
   return {
     ...{ id: textOf(id), name, queue, item, state, attempt, attempts, progress, result, error, problem, worker },
-    stop: stop && { reason: stop.reason, by: stop.by, at: new Date(stop.at), via: stop.via },
+    stop: stop && { reason: stop.reason, by: stop.by, at: dateOf(stop.at), via: stop.via },
     enqueuedAt: dateOf(json.enqueued_at),
     startedAt: dateOf(json.started_at),
     finishedAt: dateOf(json.finished_at),

@@ -68,7 +68,7 @@ async function openStops({ redis, keys }: Store, queue: string): Promise<number[
   const jobs = keys.jobs(queue);
   const [, stopped] = await redis.readPage(`${jobs}active`, jobs, 0, MOST_ACTIVE - 1);
   const stops = await Promise.all(stopped.map((id) => redis.hget(jobs + id, 'stop')));
-  return stops.flatMap((stop) => parseStop(stop, null)?.at.getTime() ?? []);
+  return stops.flatMap((stop) => parseStop(stop, null)?.at?.getTime() ?? []);
 }
 
 /** Of those that wait, the first in line; of those with a priority, the oldest of the highest and of the lowest one. */

@@ -31,7 +31,7 @@ export function attentionOf(task: Task, { now, typical, silent }: Surroundings):
   const { state, stop, started_at: startedAt, worker, name, problem } = task;
   if (problem !== null) return { kind: 'unreadable', text: `cannot be read: ${problem}` };
   if (state !== 'running' && state !== 'stopping') return null;
-  const stopping = stop ? now - Date.parse(stop.at) : 0;
+  const stopping = stop?.at ? now - Date.parse(stop.at) : 0;
   if (state === 'stopping' && stopping > STOP_TAKES_MS) return { kind: 'stuck', text: `stop not settled for ${duration(stopping)}` };
   if (worker !== null && silent.has(worker)) return { kind: 'silent', text: 'its worker has fallen silent' };
   const ran = startedAt === null ? 0 : now - Date.parse(startedAt);

@@ -84,7 +84,7 @@ export function receiptOf(task: Task): Receipt {
     outcome: ended === null ? 'requested' : ended === 'cancelled' ? 'cancelled' : 'finished',
     ended_as: ended,
     ...{ via: stop?.via ?? null, reason: stop?.reason ?? null, by: stop?.by ?? null, requested_at: stop?.at ?? null, settled_at: finishedAt },
-    latency_ms: ended === null || !stop || finishedAt === null ? null : Math.max(0, Date.parse(finishedAt) - Date.parse(stop.at)),
+    latency_ms: ended === null || !stop?.at || finishedAt === null ? null : Math.max(0, Date.parse(finishedAt) - Date.parse(stop.at)),
   };
 }
 

@@ -1,10 +1,11 @@
 import { jsonProblem } from '../json-problem.js';
 import { quote } from '../keys.js';
+import { stopTime } from './record.js';
 
 /**
  * A stop command on the channel `p:tasks:commands`. open-webui's form is `{"action":"stop","task_id":"…"}`; the other
- * fields are ours. `recorded_at` says that the stop is already in Redis (ms since the epoch); without it, whoever hears
- * the command records it first, unless it is `announced`: then whoever sent it is about to.
+ * fields are ours. `recorded_at` says that the stop is already in Redis (ms since the epoch); without it, or with one that cannot be
+ * true, whoever hears the command records it first, unless it is `announced`: then whoever sent it is about to.
  */
 export interface StopCommand {
   readonly ids: readonly string[];
@@ -75,7 +76,7 @@ export function parseCommand(message: string): ParsedCommand {
       ids,
       reason: textOrNull(reason),
       by: textOrNull(by),
-      recordedAt: typeof recordedAt === 'number' ? recordedAt : null,
+      recordedAt: stopTime(recordedAt),
       announced: announced === true,
     },
   };

@@ -6,8 +6,8 @@ export type StopWay = (typeof STOP_WAYS)[number];
 export interface StopRecord {
   readonly reason: string | null;
   readonly by: string | null;
-  /** When it was recorded. */
-  readonly at: Date;
+  /** When it was recorded; null if the record does not say, or not in a way that can be true. */
+  readonly at: Date | null;
   /** Null until the stop is settled. */
   readonly via: StopWay | null;
 }
@@ -26,11 +26,19 @@ export function parseStop(stop: string | null | undefined, via: string | null | 
   } catch {
     // Somebody wrote the field by hand: who and why are unknown, but the stop stands.
   }
-  const at = new Date(typeof body['at'] === 'number' ? body['at'] : 0);
+  const at = stopTime(body['at']);
   return {
     reason: typeof body['reason'] === 'string' ? body['reason'] : null,
     by: typeof body['by'] === 'string' ? body['by'] : null,
-    at: Number.isNaN(at.getTime()) ? new Date(0) : at,
+    at: at === null ? null : new Date(at),
     via: STOP_WAYS.find((way) => way === via) ?? null,
   };
+}
+
+/** Clocks differ; not by more than this, in ms. */
+const AHEAD_MS = 24 * 3_600_000;
+
+/** When somebody says that a stop was recorded, in ms since the epoch; null for what cannot be such a time. */
+export function stopTime(at: unknown): number | null {
+  return typeof at === 'number' && at >= 1 && at <= Date.now() + AHEAD_MS ? Math.floor(at) : null;
 }

@@ -77,10 +77,9 @@ export class Settler {
   }
 
   #count({ queue, name, stop, via }: HeldJob, { item }: TaskJobOptions, settledAt: Date): void {
-    const recordedAt = stop.at.getTime();
     // What a plain BullMQ queue added may have any name.
     const task = { queue, name: item === undefined ? UNKNOWN : name };
-    this.#tally.cancelled(task, { via, deliveredMs: null, settledMs: recordedAt > 0 ? settledAt.getTime() - recordedAt : null });
+    this.#tally.cancelled(task, { via, deliveredMs: null, settledMs: stop.at === null ? null : settledAt.getTime() - stop.at.getTime() });
   }
 
   /** Never rejects: the task is cancelled all the same, whether or not the events of the task say so. */

@@ -51,7 +51,7 @@ export function taskToJson(task: TaskView): Record<string, unknown> {
     result: task.result,
     error: task.error,
     problem: task.problem,
-    stop: stop && { reason: stop.reason, by: stop.by, at: stop.at.toISOString(), via: stop.via },
+    stop: stop && { reason: stop.reason, by: stop.by, at: stop.at?.toISOString() ?? null, via: stop.via },
     worker: task.worker,
     enqueued_at: task.enqueuedAt?.toISOString() ?? null,
     started_at: task.startedAt?.toISOString() ?? null,

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { MAX_COMMAND_IDS, MAX_COMMAND_LENGTH, formatCommands, parseCommand } from '../../shared/stop/command.js';
+import { createReceipt } from '../../shared/stop/receipt.js';
 import { formatStop, parseStop } from '../../shared/stop/record.js';
 
+const BAD_TIMES = ['1e308', '-1', '0', '-1e17', '8.64e15', '253402300799999', 'null', 'true', '[1]', '"1795971461980"'];
 const NOTHING = { reason: null, by: null, recordedAt: null, announced: false };
 
 function problemOf(message: string): string {
@@ -23,7 +25,7 @@ test("a stop of one task without more to say is formatted in open-webui's form",
 
 test('what is formatted is read back as it was', () => {
   const texts = fc.option(fc.string({ minLength: 1, maxLength: 500 }), { nil: null });
-  const stops = fc.record({ reason: texts, by: texts, recordedAt: fc.option(fc.nat(), { nil: null }), announced: fc.boolean() });
+  const stops = fc.record({ reason: texts, by: texts, recordedAt: fc.option(fc.integer({ min: 1 }), { nil: null }), announced: fc.boolean() });
   const idLists = fc.array(fc.string({ minLength: 1, maxLength: 128 }), { maxLength: 50 });
   fc.assert(
     fc.property(idLists, stops, (ids, stop) => {
@@ -74,6 +76,12 @@ test('a reason, a name or a time of another type is left out, and the stop stand
   }
 });
 
+test('a time that cannot be true is left out: whoever hears the command records the stop anew', () => {
+  for (const at of BAD_TIMES) {
+    assert.deepEqual(parseCommand(`{"action":"stop","task_id":"a","recorded_at":${at}}`), { kind: 'stop', command: { ids: ['a'], ...NOTHING } }, at);
+  }
+});
+
 test('a message of 1 MiB is not looked at', () => {
   const long = JSON.stringify({ action: 'stop', task_id: 'a', padding: 'x'.repeat(1_048_576) });
   assert.match(problemOf(long), new RegExp(`^longer than ${MAX_COMMAND_LENGTH} characters \\(\\d+\\)$`));
@@ -100,11 +108,11 @@ test('a stop that is kept with a job is read back as it was', () => {
   assert.equal(parseStop('', null), null);
 });
 
-test('a stop that somebody wrote by hand is a stop, with a time that can be shown', () => {
-  for (const text of ['1', 'yes', 'null', '[]', '{"at":1e300}', '{"at":"now","reason":7}', '{"at":-1e17}']) {
+test('a stop that somebody wrote by hand is a stop, and a time that cannot be true is none', () => {
+  for (const text of ['1', 'yes', 'null', '[]', '"x"', ...BAD_TIMES.map((at) => `{"at":${at}}`), '{"at":"now","reason":7}']) {
     const stop = parseStop(text, 'telepathy');
     assert.ok(stop, text);
-    assert.deepEqual([stop.reason, stop.by, stop.via], [null, null, null]);
-    assert.doesNotThrow(() => stop.at.toISOString(), text);
+    assert.deepEqual(stop, { reason: null, by: null, at: null, via: null }, text);
+    assert.equal(createReceipt({ id: 'a', outcome: 'cancelled', stop, settledAt: new Date() }).requestedAt, null);
   }
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { type Producer, type TaskView, taskToJson } from '../../producer/index.js';
+import { type Producer, type TaskCancelled, type TaskView, taskToJson } from '../../producer/index.js';
 import { StopRequested } from '../../shared/stop/cause.js';
 import { LogLines } from '../support/log-lines.js';
 import { ScriptedTask } from '../support/scripted-task.js';
@@ -55,6 +55,19 @@ describe('The stop listener', () => {
     assert.match(clients.at(-1) ?? '', / cmd=subscribe /);
     const notices = log.find(/^THREAD_POOL_SIZE: 1000 is more than the limit/);
     assert.equal(notices.length, 1, 'what was capped is said once');
+  });
+
+  it('takes no time from a command that cannot be true: the receipt has that of the record', async () => {
+    await setUp();
+    for (const at of ['1e308', '-1', '0', '9000000000000']) {
+      const { id } = await runOne();
+      const since = Date.now();
+      await publish(`{"action":"stop","task_id":"${id}","recorded_at":${at}}`);
+      const receipt = await producer.result(id, { timeoutMs: 10_000 }).then(() => assert.fail('it was not cancelled'), (error: TaskCancelled) => error.receipt);
+      const requested = receipt.requestedAt?.getTime() ?? 0;
+      assert.ok(requested >= since && requested <= Date.now(), `${at}: ${receipt.requestedAt?.toISOString()}`);
+      assert.ok((receipt.latencyMs ?? Infinity) <= Date.now() - since, at);
+    }
   });
 
   it('survives whatever is published, logs what it cannot use, and stops the next task all the same', async () => {

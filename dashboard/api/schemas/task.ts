@@ -24,7 +24,7 @@ export const task = z
     result: z.unknown().meta({ description: 'What the handler returned; null unless completed.' }),
     error: nullableText,
     problem: nullableText.meta({ description: 'What of its record cannot be read, and is null here; null for a record that is whole.' }),
-    stop: z.strictObject({ reason: nullableText, by: nullableText, at: time, via: z.enum(STOP_WAYS).nullable() }).nullable(),
+    stop: z.strictObject({ reason: nullableText, by: nullableText, at: time.nullable(), via: z.enum(STOP_WAYS).nullable() }).nullable(),
     worker: nullableText,
     enqueued_at: time.nullable(),
     started_at: time.nullable(),
