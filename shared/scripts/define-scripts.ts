@@ -55,7 +55,7 @@ export type ScriptedRedis = RedisConnection & {
 };
 
 /** The number in a file's name is how many keys the script takes. */
-const SCRIPTS = { addCounts: 3, barRetry: 1, claimItem: 4, claimKey: 1, cleanPool: 2, clearStop: 2, countFetchable: 6, dropEntries: 3, dropLock: 1, editInput: 2, findItem: 3, findTasks: 2, foreignTasks: 2, keepStop: 2, layMark: 1, markParent: 1, readPage: 1, readTasks: 6, recordStop: 8, renewLocks: 1, replaceField: 1, restoreJobs: 11, settleKey: 1, takeLock: 1, touchUsage: 1, undoAdd: 4 } as const;
+const SCRIPTS = { addCounts: 3, barRetry: 1, claimItem: 4, claimKey: 1, cleanPool: 2, clearStop: 2, countFetchable: 6, dropEntries: 3, dropLock: 1, editInput: 2, findItem: 3, findTasks: 2, foreignTasks: 2, keepStop: 2, layMark: 1, markParent: 1, readPage: 1, readTasks: 7, recordStop: 8, renewLocks: 1, replaceField: 1, restoreJobs: 11, settleKey: 1, takeLock: 1, touchUsage: 1, undoAdd: 4 } as const;
 
 /** Scripts that begin with a part that they share, from the folder `parts`. */
 const PARTS: Readonly<Record<string, string>> = { cleanPool: 'usage-entry', touchUsage: 'usage-entry' };

@@ -39,7 +39,7 @@ export class Queues {
 
   /** The keys of `readTasks`. */
   readKeys(name: string): string[] {
-    return this.scriptKeys(name, 'completed', 'failed', 'delayed', 'prioritized', 'active', 'waiting-children');
+    return this.scriptKeys(name, 'completed', 'failed', 'delayed', 'prioritized', 'active', 'waiting-children', 'wait');
   }
 
   /** The keys of `recordStop`. */

@@ -7,7 +7,7 @@ import type { RecordedStop } from '../../shared/scripts/define-scripts.js';
 import { TestFleet } from '../support/test-fleet.js';
 
 const SCRIPTS = join(import.meta.dirname, '../../shared/scripts');
-const READ_KEYS = ['completed', 'failed', 'delayed', 'prioritized', 'active', 'waiting-children'];
+const READ_KEYS = ['completed', 'failed', 'delayed', 'prioritized', 'active', 'waiting-children', 'wait'];
 const TOKEN = 'of-the-worker';
 
 const fleet = await TestFleet.start();
@@ -295,10 +295,18 @@ test('readTasks says where each job is', async () => {
   const { read } = await everyPlace();
   const places = {
     ...{ 'is-completed': 'completed', 'is-failed': 'failed', 'is-active': 'active', 'retry-delayed': 'delayed', 'retry-waiting': 'waiting' },
-    ...{ 'is-waiting': 'waiting', 'is-prioritized': 'waiting', 'is-delayed': 'delayed', parent: 'waiting' },
+    ...{ 'is-waiting': 'waiting', 'is-prioritized': 'prioritized', 'is-delayed': 'delayed', parent: 'waiting-children' },
   };
   const rows = await read([...Object.keys(places), 'nobody']);
   assert.deepEqual(rows, [...Object.values(places).map((place) => [place, 'n']), null]);
+});
+
+test('a job that has ended is what it ended as, also when it has left the list of those', async () => {
+  const { read, keys } = await everyPlace();
+  await client.del(`${keys.jobs('q')}completed`, `${keys.jobs('q')}failed`);
+  assert.deepEqual(await read(['is-completed', 'is-failed'], 'finishedOn nosuch').then((rows) => rows.map((row) => [row?.[0], row?.length, Number(row?.[1]) > 0])), [['completed', 3, true], ['failed', 3, true]]);
+  await client.hset(`${keys.jobs('q')}is-waiting`, 'finishedOn', 5);
+  assert.deepEqual(await read(['is-waiting']), [['waiting', 'n']], 'whatever somebody wrote into it');
 });
 
 test('readTasks returns the fields that were asked for, in their order, null for what is not there', async () => {

@@ -2,17 +2,22 @@
   Reads tasks of one queue: where each job is, and the fields that make a task's view.
 
   KEYS[1] completed  KEYS[2] failed  KEYS[3] delayed  KEYS[4] prioritized  KEYS[5] active  KEYS[6] waiting-children
+  KEYS[7] wait
   ARGV[1] start of the queue's job keys
   ARGV[2] names of the hash fields to read, separated by spaces
   ARGV[3…] job ids
 
   Returns an array with one entry an id: false if there is no such job, else { place, field values … }.
-  A place is completed, failed, delayed, active or waiting. The wait list is not searched (it may be long): a job that
-  is nowhere else is waiting. The place is unreadable, and after the values comes the problem, for a job whose key is not a
+  A place is completed, failed, delayed, prioritized, active, waiting-children or waiting. The wait list is not searched (it may
+  be long): a job that is nowhere else is waiting, unless it has the time of its end: then it lost its place, and is what it
+  ended as. The place is unreadable, and after the values comes the problem, for a job whose key is not a
   hash, for one that a list of the queue has without its hash, and for one whose list may be a key of another type.
 ]]
 local fields = {}
 for field in string.gmatch(ARGV[2], '%S+') do fields[#fields + 1] = field end
+-- Only jobs have a timestamp, schedulers do not.
+local read = { 'timestamp', unpack(fields) }
+read[#read + 1] = 'finishedOn'
 
 -- The first key of the queue that is not of its type.
 local broken = nil
@@ -41,10 +46,20 @@ local function placeOf(id)
   if ask('ZSCORE', KEYS[1], id) then return 'completed' end
   if ask('ZSCORE', KEYS[2], id) then return 'failed' end
   if ask('ZSCORE', KEYS[3], id) then return 'delayed' end
-  if ask('ZSCORE', KEYS[4], id) then return 'waiting' end
-  if ask('ZSCORE', KEYS[6], id) then return 'waiting' end
+  if ask('ZSCORE', KEYS[4], id) then return 'prioritized' end
+  if ask('ZSCORE', KEYS[6], id) then return 'waiting-children' end
   if isActive(id) then return 'active' end
   return nil
+end
+
+-- Of those that are nowhere else. BullMQ removes the time of the end when it puts a job back; the wait list is searched all the
+-- same, for a few: anybody may have written that time.
+local searches = 0
+local function endOf(id, finishedOn)
+  if (tonumber(finishedOn or '') or 0) <= 0 then return nil end
+  searches = searches + 1
+  if searches <= FEW and ask('LPOS', KEYS[7], id) then return nil end
+  return redis.call('HEXISTS', ARGV[1] .. id, 'returnvalue') == 1 and 'completed' or 'failed'
 end
 
 local function unreadable(values, problem)
@@ -57,7 +72,7 @@ local tasks = {}
 for i = 3, #ARGV do
   local id = ARGV[i]
   local key = ARGV[1] .. id
-  local values = redis.pcall('HMGET', key, 'timestamp', unpack(fields)) -- only jobs have one, schedulers do not
+  local values = redis.pcall('HMGET', key, unpack(read))
   if values.err then
     if not string.find(values.err, 'WRONGTYPE', 1, true) then error(values.err) end
     local blank = {}
@@ -66,7 +81,8 @@ for i = 3, #ARGV do
   else
     local place = placeOf(id)
     if values[1] and (place or not broken) then
-      values[1] = place or 'waiting'
+      values[1] = place or endOf(id, values[#fields + 2]) or 'waiting'
+      values[#fields + 2] = nil
       tasks[i - 2] = values
     elseif values[1] then
       tasks[i - 2] = unreadable(values, 'its place is not known: ' .. broken .. ' is a ' .. redis.call('TYPE', broken).ok)
