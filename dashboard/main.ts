@@ -1,7 +1,9 @@
 import { messageOf } from '../shared/errors.js';
 import type { LoggerFactory } from '../shared/logger.js';
+import { ready } from '../shared/redis/connect.js';
 import type { ConnectedSettings } from '../shared/store.js';
 import { createProducer } from '../producer/index.js';
+import { storeOf } from '../producer/store-of.js';
 import type { AnyDefinition } from '../shared/task/definition.js';
 import { DashboardServer } from './server.js';
 
@@ -27,7 +29,7 @@ const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
  * The process side of a dashboard: runs one until the process is told to end, and resolves with the exit code that the caller is to
  * end the process with. SIGTERM, SIGINT and SIGHUP: a graceful end, code 0. A second one ends the process at once, code
  * 128+n. An exception that nobody caught: a graceful end, code 70. A rejection that nobody handled is logged.
- * @throws FleetError `INVALID_SETTINGS`
+ * @throws FleetError `INVALID_SETTINGS`; `REDIS_UNAVAILABLE` if Redis does not permit the database of REDIS_URL
  */
 export async function runDashboard({ settings, loggers, definitions, supervised = false, onReady }: RunDashboardOptions): Promise<number> {
   const logger = loggers('dashboard');
@@ -37,12 +39,15 @@ export async function runDashboard({ settings, loggers, definitions, supervised 
   try {
     await server.start();
     await onReady?.(server.url);
-    const { why, code } = await asked;
+    // A Redis that is away is waited for; one that refuses the database of REDIS_URL would be in vain.
+    const refused = ready(storeOf(producer).redis, Infinity).then(() => asked);
+    const { why, code } = await Promise.race([asked, refused]);
     logger.info({ why }, 'Dashboard is asked to end');
     await server.stop();
     logger.info('Dashboard has ended');
     return code;
   } finally {
+    await server.stop();
     await producer.close();
   }
 }

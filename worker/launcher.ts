@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger, LoggerFactory } from '../shared/logger.js';
 import { messageOf } from '../shared/errors.js';
+import { ready } from '../shared/redis/connect.js';
 import { countConnections } from '../shared/redis/connection.js';
 import { Service } from '../shared/service.js';
 import { ShuttingDown } from '../shared/stop/cause.js';
@@ -108,8 +109,12 @@ export class Launcher extends Service {
     };
   }
 
-  /** Resolves when the worker is connected to Redis, takes tasks and is in the list of workers. */
+  /**
+   * Resolves when the worker is connected to Redis, takes tasks and is in the list of workers.
+   * @throws FleetError `INVALID_SETTINGS`, `REDIS_UNAVAILABLE` if Redis refuses the database of REDIS_URL
+   */
   async ready(): Promise<void> {
+    await ready(this.#store.redis, Infinity);
     await Promise.all(this.#keepers.map((keeper) => keeper.waitUntilReady()));
     await this.#heartbeat.beat();
   }

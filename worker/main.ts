@@ -1,4 +1,4 @@
-import { messageOf } from '../shared/errors.js';
+import { isFleetError, messageOf } from '../shared/errors.js';
 import type { Logger, LoggerFactory } from '../shared/logger.js';
 import type { ConnectedSettings } from '../shared/store.js';
 import type { ChildEnqueuer } from '../shared/task/handler.js';
@@ -53,7 +53,8 @@ type EndSignal = keyof typeof SIGNAL_NUMBERS;
  * one ends the process on the spot, unless there is something to release. An exception that nobody caught: a graceful shutdown, code 70. A rejection that
  * nobody handled is logged: it belongs to one handler, and its neighbours need not suffer for it.
  *
- * @throws FleetError `INVALID_SETTINGS`, `INVALID_TASK_MODULE`
+ * @throws FleetError `INVALID_SETTINGS`, `INVALID_TASK_MODULE`; `REDIS_UNAVAILABLE` if Redis does not permit the database of
+ *   REDIS_URL
  */
 export async function runWorker(options: RunWorkerOptions): Promise<number> {
   const requests = listen(options);
@@ -76,8 +77,14 @@ async function work({ settings, loggers, producer, supervised = false }: RunWork
   const logger = loggers('worker');
   const worker = await createWorker({ ...settings, pid: process.pid, cwd: process.cwd(), producer, loggers });
   await worker.start();
-  announce(worker, logger, supervised).catch((error: unknown) => logger.debug({ error }, 'Asked to end before it was ready'));
-  const { why, code } = await asked;
+  const announced = announce(worker, logger, supervised).catch((error: unknown) => {
+    if (isFleetError(error, 'INVALID_SETTINGS', 'REDIS_UNAVAILABLE')) throw error;
+    logger.debug({ error }, 'Asked to end before it was ready');
+  });
+  const { why, code } = await Promise.race([asked, announced.then(() => asked)]).catch(async (error: unknown) => {
+    await worker.stop();
+    throw error;
+  });
   logger.info({ id: worker.id, why }, 'Worker is asked to end');
   await worker.stop();
   logger.info({ id: worker.id }, 'Worker has ended');

@@ -33,7 +33,10 @@ export interface FleetWorker {
   readonly id: string;
   /** Takes up work. Does not wait for Redis: see `ready`. */
   start(): Promise<void>;
-  /** Resolves when it is connected and takes tasks. */
+  /**
+   * Resolves when it is connected and takes tasks.
+   * @throws FleetError `INVALID_SETTINGS`, `REDIS_UNAVAILABLE` if Redis refuses the database of REDIS_URL
+   */
   ready(): Promise<void>;
   /** Fetches nothing more, lets running tasks end until SHUTDOWN_TIMEOUT_MS, hands back the rest. */
   stop(): Promise<void>;

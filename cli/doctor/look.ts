@@ -3,6 +3,7 @@ import { createKeys } from '../../shared/keys.js';
 import { createLoggerFactory } from '../../shared/logger.js';
 import { connect, hangUp, ready } from '../../shared/redis/connect.js';
 import type { RedisConnection } from '../../shared/redis/connection.js';
+import { databaseRefusal } from '../../shared/redis/database.js';
 import type { ConnectedSettings } from '../../shared/redis/topology.js';
 import { redactUrl } from '../../shared/settings.js';
 import { clientSettings } from '../connection.js';
@@ -37,7 +38,7 @@ export async function lookAtRedis(flags: GlobalOptions, say: (line: string) => u
     await ready(redis, settings.connectTimeoutMs);
     return await lookInside(redis, settings);
   } catch (error) {
-    const findings = isFleetError(error, 'REDIS_UNAVAILABLE') ? await findRefusal(redis, settings, error) : null;
+    const findings = isFleetError(error, 'REDIS_UNAVAILABLE') && databaseRefusal(redis) === null ? await findRefusal(redis, settings, error) : null;
     if (findings === null) throw error;
     return { ...NO_FLEET, checks: findings.checks, topology: findings.report };
   } finally {

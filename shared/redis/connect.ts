@@ -4,6 +4,7 @@ import type { Logger } from '../logger.js';
 import { type RedisConnection, isCluster, nameConnection } from './connection.js';
 import { CONNECTION_CLOSED_TEXT, unavailable } from './connection-errors.js';
 import { logConnection } from './connection-log.js';
+import { databaseRefusal, insistOnDatabase } from './database.js';
 import { endOnce } from './end-once.js';
 import { parseRedisUrl } from './redis-url.js';
 import { textRefusedWith } from './refusals.js';
@@ -57,6 +58,7 @@ export function connect(options: ConnectOptions): RedisConnection {
   if (!isCluster(redis)) {
     failUnanswered(redis);
     endOnce(redis);
+    insistOnDatabase(redis);
   }
   nameConnection(redis, describeTopology(topology));
   logConnection(redis, logger, describeTopology(topology));
@@ -148,7 +150,9 @@ function fromUrl(redisUrl: string): Pick<RedisOptions, 'username' | 'password' |
 
 /**
  * Resolves when a connection can take commands.
- * @throws FleetError `REDIS_UNAVAILABLE` after `timeoutMs`, with the last connection error.
+ * @param timeoutMs Infinity to wait for as long as it takes
+ * @throws FleetError `REDIS_UNAVAILABLE` after `timeoutMs`, with the last connection error; at once if the database of the
+ *   URL is refused, as `INVALID_SETTINGS` if there is none of that number
  */
 export async function ready(redis: RedisConnection, timeoutMs: number): Promise<void> {
   if (redis.status === 'ready') return;
@@ -165,9 +169,11 @@ export async function ready(redis: RedisConnection, timeoutMs: number): Promise<
     const onReady = (): void => finish();
     const onError = (error: Error): void => {
       last = error;
+      if (databaseRefusal(redis)) finish(unavailable(redis, error));
     };
     const onEnd = (): void => finish(unavailable(redis, last ?? new Error('the connection was closed')));
-    const timer = setTimeout(() => finish(unavailable(redis, last ?? new Error(`no connection within ${timeoutMs} ms`))), timeoutMs);
+    const onTimeout = (): void => finish(unavailable(redis, last ?? new Error(`no connection within ${timeoutMs} ms`)));
+    const timer = timeoutMs === Infinity ? undefined : setTimeout(onTimeout, timeoutMs);
     redis.on('ready', onReady).on('error', onError).on('node error', onError).on('end', onEnd);
   });
 }

@@ -1,6 +1,7 @@
 import { FleetError } from '../errors.js';
 import { type RedisConnection, describeConnection, isCluster } from './connection.js';
 import { adviceFor } from './connection-advice.js';
+import { databaseRefusal, isForbidden } from './database.js';
 import { isOutOfMemory, isRefusal } from './refusals.js';
 import { asReplyError, isReplyError } from './reply-error.js';
 
@@ -39,12 +40,17 @@ export function isUnavailability(error: unknown): error is Error {
   return isConnectionError(error) || isNotNow(error);
 }
 
-/** What is thrown to callers when Redis cannot be reached, or cannot take commands. */
+/**
+ * What is thrown to callers when Redis cannot be reached, or cannot take commands: `REDIS_UNAVAILABLE`; `INVALID_SETTINGS`
+ * if it does not have the database of the URL.
+ */
 export function unavailable(redis: RedisConnection, cause: unknown): FleetError {
-  const why = reasonOf(cause);
+  const refusal = databaseRefusal(redis);
+  const why = reasonOf(refusal ?? cause);
   const advice = adviceFor(redis, why);
-  const what = isForeign(redis, cause) ? 'cannot be used so' : isNotNow(cause) ? 'cannot take commands now' : 'cannot be reached';
-  return new FleetError('REDIS_UNAVAILABLE', `${describeConnection(redis)} ${what}: ${why}${advice === null ? '' : `${/[.!?]$/.test(why) ? '' : '.'} ${advice}`}`, { cause });
+  const what = refusal !== null || isForeign(redis, cause) ? 'cannot be used so' : isNotNow(cause) ? 'cannot take commands now' : 'cannot be reached';
+  const code = refusal !== null && !isForbidden(refusal) ? 'INVALID_SETTINGS' : 'REDIS_UNAVAILABLE';
+  return new FleetError(code, `${describeConnection(redis)} ${what}: ${why}${advice === null ? '' : `${/[.!?]$/.test(why) ? '' : '.'} ${advice}`}`, { cause });
 }
 
 /**

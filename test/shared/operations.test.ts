@@ -80,6 +80,8 @@ describe('docs/operations.md', () => {
 
     test('let the fleet do all that it needs, and no more than its own keys', async () => {
       assert.match(await check(single, false), /^ok/);
+      const elsewhere = redis.client({ username: 'fleet', password: 'secret' });
+      assert.equal(await elsewhere.select(1), 'OK', 'also in another database');
       assert.match(await check(clustered, true), /^ok/);
       const client = redis.client({ username: 'fleet', password: 'secret' });
       await assert.rejects(client.get('another:tasks'), /NOPERM/);
