@@ -10,16 +10,14 @@ const refusals = new WeakMap<RedisConnection, Error>();
  * and tries again as after every other failure.
  */
 export function insistOnDatabase(redis: Redis): void {
-  const select = redis.select.bind(redis) as (database: number) => Promise<'OK'>;
+  const select: (database: number) => Promise<'OK'> = redis.select.bind(redis);
   const duplicate = redis.duplicate.bind(redis);
-  redis.select = (async (database: number) => {
-    try {
-      return await select(database);
-    } catch (error) {
-      await refuse(redis, error as Error);
+  const insist = (database: number): Promise<'OK'> =>
+    select(database).catch(async (error: Error) => {
+      await refuse(redis, error);
       throw error;
-    }
-  }) as Redis['select'];
+    });
+  redis.select = insist;
   redis.duplicate = (override) => {
     const copy = duplicate(override);
     insistOnDatabase(copy);
