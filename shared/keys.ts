@@ -40,6 +40,8 @@ export interface Keys {
   readonly modelsSignature: string;
   /** Hash: `urlIdx` of our entries of `models` → the base URL that it meant when they were written. */
   readonly modelServers: string;
+  /** Hash: model id → JSON of the model as its server listed it last. */
+  readonly modelsListed: string;
   /** Hash: plan id → JSON. */
   readonly plans: string;
   /** Hash: schedule id → JSON; those that users made. */
@@ -110,6 +112,7 @@ export function createKeys(given: string, cluster = false): Keys {
     models: `${prefix}:models`,
     modelsSignature: `${prefix}:models:signature`,
     modelServers: `${prefix}:models:servers`,
+    modelsListed: `${prefix}:models:listed`,
     plans: `${prefix}:billing:plans`,
     schedules: `${prefix}:schedules`,
     scheduleRuns: `${prefix}:schedules:runs`,

@@ -18,10 +18,15 @@ export function entriesOf(models: readonly ListedModel[], baseUrl: string, urlId
     const id = [model['id'], model['name']].find((text) => typeof text === 'string' && text !== '') as string | undefined;
     if (id === undefined || entries.has(id)) continue;
     if (isOpenAi && NO_CHAT.some((part) => id.includes(part))) continue;
-    const { name = id, connection_type = 'external', provider = '' } = model;
-    entries.set(id, { ...model, name, owned_by: 'openai', openai: model, connection_type, provider, urlIdx });
+    entries.set(id, entryOf(id, model, urlIdx));
   }
   return entries;
+}
+
+/** The entry of one model. */
+export function entryOf(id: string, model: ListedModel, urlIdx: number): ModelEntry {
+  const { name = id, connection_type = 'external', provider = '' } = model;
+  return { ...model, name, owned_by: 'openai', openai: model, connection_type, provider, urlIdx };
 }
 
 /** All servers' models, each once: of the first server that has it. */

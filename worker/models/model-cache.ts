@@ -1,11 +1,18 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Store } from '../../shared/store.js';
+import { BATCH_FIELDS, batchesOf } from './batches.js';
+import { isDeeper } from './depth.js';
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** Deepest nesting of an entry that counts as one. It has what its server lists twice, the second time a level deeper. */
+const MAX_DEPTH = 200;
 
 /** An entry of `p:models` as it is stored. */
 export interface StoredModel {
   readonly json: string;
   /** Null if that is not a JSON object. */
-  readonly fields: Readonly<Record<string, unknown>> | null;
+  readonly fields: Fields | null;
 }
 
 /** What is to be done with `p:models`. */
@@ -16,10 +23,6 @@ export interface ModelChanges {
 }
 
 type Transaction = ReturnType<Store['redis']['multi']>;
-
-/** Fields of one write, and characters of JSON in it: few enough for Redis to be done with it in a few ms. */
-const BATCH_FIELDS = 500;
-const BATCH_LENGTH = 1_048_576;
 
 /**
  * `p:models`, in open-webui's form and with its manners (`RedisDict.set` in backend/open_webui/socket/utils.py): a reader
@@ -68,29 +71,14 @@ export class ModelCache {
   }
 }
 
-function parseFields(json: string): StoredModel['fields'] {
+/** Null if it is not a JSON object, or nested deeper than {@link MAX_DEPTH}. */
+export function parseFields(json: string): Fields | null {
   try {
     const value: unknown = JSON.parse(json);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : null;
+    return typeof value === 'object' && value !== null && !Array.isArray(value) && !isDeeper(value, MAX_DEPTH) ? (value as Fields) : null;
   } catch {
     return null;
   }
-}
-
-/** Ids and entries by turns. */
-function* batchesOf(set: ReadonlyMap<string, string>): Generator<string[], void, void> {
-  let batch: string[] = [];
-  let length = 0;
-  for (const [id, json] of set) {
-    if (batch.length === 2 * BATCH_FIELDS || (batch.length > 0 && length + json.length > BATCH_LENGTH)) {
-      yield batch;
-      batch = [];
-      length = 0;
-    }
-    batch.push(id, json);
-    length += json.length;
-  }
-  if (batch.length > 0) yield batch;
 }
 
 /** `<sha256 of the sorted ids and entries>:<32 hex digits>`. The random part tells two writes of the same content apart. */

@@ -2,6 +2,7 @@ import { formatMs } from '../../shared/duration.js';
 import { bytesOf, refusalOf, request } from '../openai/exchange.js';
 import { openLine } from '../openai/line.js';
 import type { OpenAiUpstream } from '../openai/upstream.js';
+import { isDeeper } from './depth.js';
 
 /** A model as its server lists it: any fields, `id` and `name` among them as a rule. */
 export type ListedModel = Readonly<Record<string, unknown>>;
@@ -14,7 +15,7 @@ export interface ListModelsOptions {
 
 /** Longest list, in bytes. Five thousand models of OpenAI's own size are a tenth of it. */
 export const MAX_LIST_BYTES = 16 * 1_048_576;
-/** Deepest nesting of a list. JSON is parsed to any depth, and written only as deep as the stack is. */
+/** Deepest nesting of a list. */
 const MAX_DEPTH = 100;
 
 /**
@@ -66,11 +67,6 @@ function parseList(text: string, upstream: OpenAiUpstream): readonly ListedModel
   }
   if (isDeeper(models, MAX_DEPTH)) throw new Error(`${upstream.label} sent a list that is nested deeper than ${MAX_DEPTH} levels`);
   return models;
-}
-
-function isDeeper(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return levels === 0 || Object.values(value).some((part) => isDeeper(part, levels - 1));
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,8 +1,11 @@
 import type { ServerAnswer } from './ask-servers.js';
 import { changesTo } from './changes.js';
+import { keepOthers } from './keep-others.js';
 import { isForeign, lastKnownModels } from './last-known.js';
+import type { ListedRecord } from './listed-record.js';
 import { type ModelEntry, mergeModels } from './merge.js';
 import type { ModelCache } from './model-cache.js';
+import type { ListedModel } from './model-list.js';
 import { type ServerRecord, formerPlaces } from './server-record.js';
 
 /** What an update made of `p:models`. */
@@ -14,22 +17,35 @@ export interface ModelsUpdate {
   readonly removed: number;
 }
 
+/** What an update reads and writes. */
+export interface ModelStores {
+  readonly cache: ModelCache;
+  readonly record: ServerRecord;
+  readonly listings: ListedRecord;
+}
+
 /**
  * Brings `p:models` to what the servers answered. One that did not answer keeps its last known models, which take part in
- * the merge at its place. Models that other parts of open-webui have put in stay, also against a server's of the same id.
+ * the merge at its place. Models that other parts of open-webui have put in stay, also against a server's of the same id, and so
+ * does what they have added to a server's.
  * @throws the signal's reason
  */
-export async function updateModels(
-  { cache, record }: { readonly cache: ModelCache; readonly record: ServerRecord },
-  answers: readonly ServerAnswer[],
-  signal: AbortSignal,
-): Promise<ModelsUpdate> {
-  const [stored, former] = await Promise.all([cache.read(), record.read()]);
+export async function updateModels({ cache, record, listings }: ModelStores, answers: readonly ServerAnswer[], signal: AbortSignal): Promise<ModelsUpdate> {
+  const [stored, former, formerlyListed] = await Promise.all([cache.read(), record.read(), listings.read()]);
   const labels = answers.map(({ label }) => label);
   const known = lastKnownModels(stored, formerPlaces(labels, former));
   const models = mergeModels(answers.map((answer, urlIdx) => answer.models ?? (known[urlIdx] as Map<string, ModelEntry>)));
-  for (const [id, model] of stored) if (isForeign(model)) models.delete(id);
+  const listed = new Map<string, ListedModel>();
+  for (const [id, entry] of models) {
+    const before = stored.get(id);
+    if (before && isForeign(before)) models.delete(id);
+    else if (answers[entry.urlIdx]?.models) {
+      listed.set(id, entry['openai'] as ListedModel);
+      if (before?.fields) models.set(id, keepOthers(entry, before.fields, formerlyListed.get(id) ?? null));
+    }
+  }
   const changes = changesTo(stored, models);
   await record.change(former, labels, () => cache.write(changes, stored, signal));
+  await listings.write(listed, formerlyListed, (id) => models.has(id), signal);
   return { models, added: changes.added, updated: changes.updated, removed: changes.remove.length };
 }

@@ -3,6 +3,7 @@ import { type ModelsRefreshOutput, modelsRefresh } from '../../shared/task/built
 import { type TaskHandler, defineHandler } from '../../shared/task/handler.js';
 import type { FleetResources } from '../fleet-resources.js';
 import { type ServerAnswer, askServers } from '../models/ask-servers.js';
+import { ListedRecord } from '../models/listed-record.js';
 import { ModelCache } from '../models/model-cache.js';
 import { ServerRecord } from '../models/server-record.js';
 import { type ModelsUpdate, updateModels } from '../models/update.js';
@@ -24,7 +25,7 @@ export function modelsRefreshHandler({ store: { pools }, settings, loggers }: Fl
     reportFailures(answers, logger);
     const { keys } = pools;
     const redis = await pools.connection();
-    const stores = { cache: new ModelCache({ redis, keys }), record: new ServerRecord({ redis, keys }) };
+    const stores = { cache: new ModelCache({ redis, keys }), record: new ServerRecord({ redis, keys }), listings: new ListedRecord({ redis, keys }) };
     const { models, ...counts } = answers.length === 0 ? NOTHING : await updateModels(stores, answers, signal);
     if (counts.added + counts.updated + counts.removed > 0) logger.info({ models: models.size, ...counts }, 'Models have changed');
     return { models: models.size, ...counts, servers: describeServers(answers, models), took_ms: Math.round(performance.now() - startedAt) };

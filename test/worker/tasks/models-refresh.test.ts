@@ -138,7 +138,8 @@ describe('models.refresh', () => {
     const monitor = await fleet.monitor();
     const output = await run(handler);
     const commands = (await monitor.stop()).filter(([name = '']) => ['hset', 'hdel', 'set', 'del'].includes(name.toLowerCase()));
-    assert.deepEqual(commands.map(([name, key]) => [name, key]), [['del', signature], ['hset', models], ['del', signature], ['hdel', models], ['set', signature]]);
+    const entries = [['del', signature], ['hset', models], ['del', signature], ['hdel', models], ['set', signature]];
+    assert.deepEqual(commands.map(([name, key]) => [name, key]), [...entries, ['hset', `${models}:listed`], ['hdel', `${models}:listed`]]);
     assert.deepEqual(commands[1]?.filter((_, index) => index > 1 && index % 2 === 0), ['b', 'd']);
     assert.deepEqual([output.added, output.updated, output.removed], [1, 1, 1]);
     assert.deepEqual(await places(), { a: 0, b: 0, d: 0 });
@@ -152,16 +153,56 @@ describe('models.refresh', () => {
       ...{ pipe: '{"id": "pipe", "pipe": {}}', arena: '{"id": "arena", "arena": true}', preset: '{"id": "preset", "preset": true}' },
     };
     const python = (id: string): string => JSON.stringify(entry(id, 0)).replaceAll(':', ': ').replaceAll(',', ', ');
-    const stale = { gone: python('gone'), other: '{"id": "other"}', broken: '{"id', list: '[1]', '': 'null' };
+    const stale = { gone: python('gone'), other: '{"id": "other"}', broken: '{"id', list: '[1]', '': 'null', deep: `{"a":${'['.repeat(5_000)}${']'.repeat(5_000)}}` };
     await fleet.client.hset(models, { ...foreign, ...stale, equal: python('equal'), changed: '{"not JSON' });
     const output = await refresh([server]);
-    assert.deepEqual([output.models, output.added, output.updated, output.removed], [3, 1, 1, 5]);
+    assert.deepEqual([output.models, output.added, output.updated, output.removed], [3, 1, 1, 6]);
     assert.equal(output.servers[0]?.models, 3);
     const { relayed, ...rest } = await fleet.client.hgetall(models);
     assert.deepEqual(rest, { ...foreign, equal: python('equal'), changed: JSON.stringify(entry('changed', 0)) });
     assert.equal((JSON.parse(relayed ?? '') as { urlIdx: number }).urlIdx, 0);
     server.models = ['equal'];
     assert.equal((await refresh([server])).removed, 2, 'what a server lists is its own, whatever fields it has');
+  });
+
+  /** Changes an entry as open-webui does: it reads all of it and writes all of it. */
+  async function edit(id: string, change: (entry: Record<string, unknown>) => void): Promise<void> {
+    const changed = JSON.parse((await fleet.client.hget(models, id)) ?? '') as Record<string, unknown>;
+    change(changed);
+    await fleet.client.hset(models, id, JSON.stringify(changed));
+  }
+
+  const additions = { info: { id: 'a', meta: { tags: [] } }, actions: [{ id: 'act' }], filters: [], tags: [{ name: 'mine' }], later: 1 };
+
+  it("keeps what open-webui has added to a server's model, and takes away what the server no longer lists", async (t) => {
+    const server = await ModelServer.start(t, [{ ...listed('a'), created: 1, limits: { size: 8 } }, 'b']);
+    await refresh([server]);
+    await edit('a', (model) => Object.assign(model, additions, { name: 'Our own' }));
+    const written = await fleet.client.hget(models, 'a');
+    const unchanged = await refresh([server]);
+    assert.deepEqual([unchanged.updated, await fleet.client.hget(models, 'a')], [0, written]);
+    server.models = [{ ...listed('a'), limits: { size: 9 }, owner: 'x' }, 'b'];
+    assert.equal((await refresh([server])).updated, 1);
+    const raw = { ...listed('a'), limits: { size: 9 }, owner: 'x' };
+    assert.deepEqual((await cached())['a'], { ...entry('a', 0), ...raw, openai: raw, ...additions, name: 'Our own', owned_by: 'openai' });
+    assert.equal((await refresh([server])).updated, 0);
+    await server.stop();
+    await assert.rejects(refresh([server]));
+    assert.equal(((await cached())['a'] as { later?: number }).later, 1);
+  });
+
+  it('keeps it also in an entry that open-webui wrote, with the settings of its connection, and through a move of the server', async (t) => {
+    const [server, other] = [await ModelServer.start(t, ['a']), await ModelServer.start(t, ['b'])];
+    const settings = { tags: [{ name: 'paid' }], connection_type: 'local' };
+    const theirs = { ...entry('a', 0), ...additions, ...settings, openai: { ...listed('a'), gone: 1, ...settings }, gone: 1 };
+    await fleet.client.hset(models, 'a', JSON.stringify(theirs));
+    const { gone: _, ...rest } = theirs;
+    const expected = { ...rest, openai: { ...listed('a'), ...settings } };
+    await refresh([server]);
+    assert.deepEqual((await cached())['a'], expected);
+    await refresh([other, server]);
+    assert.deepEqual((await cached())['a'], { ...expected, urlIdx: 1 });
+    assert.deepEqual(Object.keys(await fleet.client.hgetall(`${models}:listed`)).toSorted(), ['a', 'b']);
   });
 
   it('knows the last known models of a server again wherever its URL has moved to in the list', async (t) => {
