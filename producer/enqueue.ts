@@ -6,7 +6,6 @@ import { repeated } from '../shared/redis/repeat.js';
 import { isWrongType } from '../shared/redis/reply-error.js';
 import type { Replicas } from '../shared/redis/replicas.js';
 import type { ConnectedSettings } from '../shared/redis/topology.js';
-import { MergedWrites } from '../shared/registry/merged-writes.js';
 import type { StepHook } from '../shared/step-hook.js';
 import { queuesOf } from '../shared/stop/answer.js';
 import { StopRequested } from '../shared/stop/cause.js';
@@ -215,10 +214,10 @@ export class Enqueuer {
 
   /** What we registered is not so: another enqueue made the task (then `actual` is its item), or it is over (null). */
   async #correct({ parent }: PreparedTask, { queue, id }: JobAddress, listed: string, actual: string | null): Promise<void> {
-    const { redis, keys } = this.#store;
-    const undo = new MergedWrites(keys);
+    const { redis, registry } = this.#store;
+    const undo = registry.writes();
     undo.remove(id, { item: listed, parent: parent?.id });
-    const redo = new MergedWrites(keys);
+    const redo = registry.writes();
     if (actual !== null) redo.add({ id, item: actual, queue, at: Date.now() });
     await this.#registration.settle([...undo.flushInto(redis), ...redo.flushInto(redis)]);
   }

@@ -18,24 +18,23 @@ export class ItemClaims {
 
   /** Registers the task and returns the item's other live tasks. */
   join(task: PreparedTask, at: JobAddress): Promise<string[]> {
-    return this.#script(task, at, 'join');
+    return this.#claim(task, at, 'join');
   }
 
   /** Registers the task if nothing else is live on its item; else returns what is. */
   async claim(task: PreparedTask, at: JobAddress): Promise<string[]> {
     for (let attempt = 1; ; attempt += 1) {
-      const listed = await this.#script(task, at, 'reject');
+      const listed = await this.#claim(task, at, 'reject');
       if (listed.length === 0) return [];
       const live = await this.#live(listed);
       if (live.length > 0 || attempt === MAX_ATTEMPTS) return live.length > 0 ? live : listed;
       // What a crash left behind must not keep the item busy until the reconciler comes.
-      await this.#store.redis.srem(this.#store.keys.item(task.item), ...listed);
+      await this.#store.registry.leaveItem(task.item, listed);
     }
   }
 
-  #script({ item }: PreparedTask, { queue, id }: JobAddress, mode: 'join' | 'reject'): Promise<string[]> {
-    const { redis, keys } = this.#store;
-    return redis.claimItem(keys.item(item), keys.tasks, keys.taskQueues, keys.live, id, item, queue, Date.now(), mode);
+  #claim({ item }: PreparedTask, { queue, id }: JobAddress, mode: 'join' | 'reject'): Promise<string[]> {
+    return this.#store.registry.claimItem({ id, item, queue, at: Date.now() }, mode);
   }
 
   /** Those that are live: they have not ended, or are still on their way. */

@@ -3,7 +3,6 @@ import { chunks } from '../shared/chunks.js';
 import { wasNotDone } from '../shared/redis/connection-errors.js';
 import { isCluster, keepsOrder } from '../shared/redis/connection.js';
 import { isReplyError } from '../shared/redis/reply-error.js';
-import { MergedWrites } from '../shared/registry/merged-writes.js';
 import { parseStop } from '../shared/stop/record.js';
 import type { Store } from '../shared/store.js';
 import { jobOptions, membershipsOf } from '../shared/task/job-options.js';
@@ -88,8 +87,8 @@ export class JobWriter {
   }
 
   async #register(pending: readonly Pending[]): Promise<void> {
-    const { redis, keys } = this.#store;
-    const writes = new MergedWrites(keys);
+    const { redis, keys, registry } = this.#store;
+    const writes = registry.writes();
     const newQueues = new Set<string>();
     const parents = new Set<string>();
     const sent: unknown[] = [];
@@ -219,9 +218,9 @@ export class JobWriter {
 
   /** These jobs do not exist: Redis refused to add them, for want of memory for example, or they were not sent. */
   async #unregister(missing: readonly Pending[]): Promise<void> {
-    const { redis, keys } = this.#store;
+    const { redis, registry } = this.#store;
     if (missing.length === 0 || redis.status !== 'ready') return;
-    const writes = new MergedWrites(keys);
+    const writes = registry.writes();
     for (const { job } of missing) writes.remove(job.id, membershipsOf(job.opts));
     // The callers get the refusal; an entry that stays is the reconciler's.
     await Promise.all(writes.flushInto(redis)).catch(() => undefined);

@@ -1,7 +1,7 @@
 import { FleetError } from '../shared/errors.js';
 import { checkItem, quote } from '../shared/keys.js';
 import type { Keys } from '../shared/keys.js';
-import type { Position, Registry } from '../shared/registry/registry.js';
+import type { Entry, Position, Registry } from '../shared/registry/registry.js';
 import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
 import { isOnQueue } from '../shared/task/shards.js';
 import { TASK_STATES, type TaskState, isTerminal } from '../shared/task/state.js';
@@ -93,14 +93,14 @@ export class TaskList {
     return sees ? this.#sifted(live, sees) : live;
   }
 
-  /** Only live tasks whose item passes, by the registry alone: the others need not be read. */
+  /** Only live tasks whose item passes: the others need not be read. */
   #sifted(source: Source, sees: (item: string | null) => boolean): Source {
     return async (after, limit) => {
       const passing: Position[] = [];
       for (let from = after; passing.length < limit; ) {
         const some = await source(from, SIFTED_AT_ONCE);
-        const entries = await this.#registry.find(some.map(({ id }) => id));
-        passing.push(...some.filter((_, index) => sees(entries[index]?.item ?? null)));
+        const items = await this.#reader.itemsOf(some.map(({ id }) => id));
+        passing.push(...some.filter(({ id }) => sees(items.get(id) ?? null)));
         from = some.at(-1) ?? null;
         if (some.length < SIFTED_AT_ONCE) break;
       }
@@ -109,7 +109,7 @@ export class TaskList {
   }
 
   async #ofItem(item: string): Promise<Source> {
-    const ids = await this.#registry.idsOf(item);
+    const ids = [...(await this.#registry.findItem(item)).keys()];
     const scores = ids.length > 0 ? await this.#redis.zmscore(this.#keys.live, ...ids) : [];
     const all = ids
       .map((id, index) => ({ id, at: Number(scores[index] ?? 0) }))
@@ -145,10 +145,15 @@ export class TaskList {
     return tasks;
   }
 
+  async #foreign({ item }: ListOptions): Promise<Entry[]> {
+    if (item === undefined) return this.#registry.foreign();
+    return [...(await this.#registry.findItem(item)).values()].filter((entry): entry is Entry => entry !== null && entry.queue === null);
+  }
+
   /** Completes the last page of ours with tasks of other programs. These have no time: they come last. */
   async #withForeign(tasks: TaskView[], after: Position | null, options: ListOptions, limit: number): Promise<TaskPage> {
     if (options.state !== undefined && options.state !== 'running') return { tasks, next: null };
-    const rest = (await this.#registry.foreign())
+    const rest = (await this.#foreign(options))
       .map(({ id, item }) => ({ id, at: FOREIGN_AT, task: foreignTask(id, item) }))
       .filter((one) => matches(one.task, options) && (after === null || newestFirst(after, one) < 0))
       .sort(newestFirst);

@@ -4,7 +4,7 @@ import { FleetError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import { UNKNOWN } from '../shared/metrics/fields.js';
 import { isReplyError } from '../shared/redis/reply-error.js';
-import { MergedWrites } from '../shared/registry/merged-writes.js';
+import type { MergedWrites } from '../shared/registry/merged-writes.js';
 import type { Store } from '../shared/store.js';
 import { expireEnded, writeRetry } from '../shared/task/event-stream.js';
 import { membershipsOf } from '../shared/task/job-options.js';
@@ -94,8 +94,8 @@ export class TaskRetry {
   }
 
   async #register(tasks: readonly Retried[]): Promise<void> {
-    const { redis, keys } = this.#store;
-    const writes = new MergedWrites(keys);
+    const { redis, keys, registry } = this.#store;
+    const writes = registry.writes();
     for (const task of tasks) writes.add(registrationOf(task));
     await this.#registration.settle([...writes.flushInto(redis), ...tasks.flatMap(({ id }) => writeRetry(redis, keys.events(id)))]);
   }
@@ -119,14 +119,14 @@ export class TaskRetry {
 
   /** Somebody else retried or removed the task in the same instant. Our entry stays only if it is live, which is returned. */
   async #putRight(task: Retried): Promise<boolean> {
-    const { redis, keys, reader } = this.#store;
+    const { redis, keys, reader, registry } = this.#store;
     for (let registered = true; ; ) {
       const found = new Map<string, TaskView>();
       await reader.readOn(task.queue, [task.id], found);
       const state = found.get(task.id)?.state;
       const live = state !== undefined && !isTerminal(state);
       if (live === registered) return live;
-      const writes = new MergedWrites(keys);
+      const writes = registry.writes();
       if (live) writes.add(registrationOf(task));
       else writes.remove(task.id, membershipsOf(task.options));
       await this.#registration.settle([...writes.flushInto(redis), ...(live ? [] : [expireEnded(redis, keys.events(task.id))])]);

@@ -56,7 +56,7 @@ export class TaskStop {
   }
 
   async #dryRun(item: string): Promise<StopReceipt[]> {
-    const ids = await this.#store.registry.idsOf(item);
+    const ids = [...(await this.#store.registry.findItem(item)).keys()];
     const tasks = await this.#store.reader.read(ids);
     return ids.flatMap((id) => (tasks.has(id) ? [receiptOf(id, tasks.get(id) ?? null)] : []));
   }

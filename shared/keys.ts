@@ -1,14 +1,18 @@
 import { FleetError } from './errors.js';
 
 /**
- * All names in Redis, built in this one place. `p` is REDIS_KEY_PREFIX. The names under `p:tasks` (without `queues`,
- * `live` and `events`) are open-webui's, so both can read and stop each other's tasks. docs/redis-keys.md describes each.
+ * All names in Redis, built in this one place. `p` is REDIS_KEY_PREFIX. open-webui shares some of those under `p:tasks`, so that
+ * both can read and stop each other's tasks: it writes and deletes them too. docs/redis-keys.md describes each.
  */
 export interface Keys {
   readonly prefix: string;
-  /** Hash: live task id → item, `''` for none. */
+  /** String: the id of the fleet in this database, carried by its stop commands. */
+  readonly fleet: string;
+  /** String: there from the moment when open-webui was seen beside the fleet. */
+  readonly openWebui: string;
+  /** Hash: live task id → item, `''` for none. Shared with open-webui. */
   readonly tasks: string;
-  /** Hash: live task id → queue. An id in `tasks` that is not here belongs to somebody else. */
+  /** Hash: live task id → queue. An id in `tasks` that is not here belongs to another program. */
   readonly taskQueues: string;
   /** Sorted set: live task id, scored by enqueue time in ms. */
   readonly live: string;
@@ -64,8 +68,12 @@ export interface Keys {
   minute(minute: string): string;
   /** String: number of the last batch of counts that a process has added. */
   countSource(id: string): string;
-  /** Set: the item's live task ids. */
+  /** Set: the item's live tasks of this fleet; nobody else writes it. */
+  ownItem(item: string): string;
+  /** Set: the item's live task ids. Shared with open-webui. */
   item(item: string): string;
+  /** String: open-webui takes a task of `tasks` without it for dead. Only for ids that {@link isShared}. */
+  lease(id: string): string;
   /** Set: live tasks that the handler of this one enqueued. */
   children(id: string): string;
   /** Stream: what the task emitted, its progress and its changes of state. */
@@ -95,6 +103,8 @@ export function createKeys(given: string, cluster = false): Keys {
   return {
     prefix,
     bull,
+    fleet: `${prefix}:fleet`,
+    openWebui: `${prefix}:open_webui`,
     tasks: `${prefix}:tasks`,
     taskQueues: `${prefix}:tasks:queues`,
     live: `${prefix}:tasks:live`,
@@ -125,7 +135,9 @@ export function createKeys(given: string, cluster = false): Keys {
     minute: (minute) => `${prefix}:metrics:minutes:${minute}`,
     countSource: (id) => `${prefix}:metrics:sources:${id}`,
     children: (id) => `${prefix}:tasks:children:${id}`,
+    ownItem: (item) => `${prefix}:items:${item}`,
     item: (item) => `${prefix}:tasks:item:${item}`,
+    lease: (id) => `${prefix}:tasks:${id}`,
     events: (id) => `${prefix}:tasks:events:${id}`,
     worker: (id) => `${prefix}:workers:${id}`,
     replicaMark: (id, queue = null) => `${cluster && queue !== null ? bull(queue) : prefix}:replicas:${id}`,
@@ -154,6 +166,21 @@ export function isQueueKey(id: string): boolean {
   return RESERVED_IDS.has(id) || BESIDE_A_JOB.test(id) || id.startsWith('de:') || id.startsWith('metrics:');
 }
 
+/**
+ * Names under `p:tasks:`, ours and open-webui's: the lease of a task with such an id would be that key, and open-webui deletes
+ * the lease of a task that it stops. Each may be followed by a colon and more.
+ */
+export const TASK_KEY_NAMES: ReadonlySet<string> = new Set(['children', 'commands', 'events', 'item', 'live', 'queues', 'response_streams', 'stops']);
+
+/**
+ * Whether open-webui may know of a task: whether the key of its lease is no other key. A plain BullMQ queue may add a job of any
+ * id; one that is not shared is in the fleet's own part of the registry alone.
+ */
+export function isShared(id: string): boolean {
+  const colon = id.indexOf(':');
+  return !TASK_KEY_NAMES.has(colon === -1 ? id : id.slice(0, colon));
+}
+
 export const MAX_ID_LENGTH = 128;
 export const MAX_ITEM_LENGTH = 256;
 const ID = /^[A-Za-z0-9][A-Za-z0-9._~@=+-]*$/;
@@ -170,6 +197,7 @@ export function problemOfId(id: unknown): string | null {
   if (!ID.test(id)) return `expected letters, digits and . _ ~ @ = + - only, beginning with a letter or digit, got ${quote(id)}`;
   if (/^\d+$/.test(id)) return `expected something that is not a whole number, got ${quote(id)}`;
   if (RESERVED_IDS.has(id)) return `${quote(id)} is the name of one of a queue's own keys`;
+  if (!isShared(id)) return `${quote(id)} is the name of one of the registry's own keys`;
   return null;
 }
 

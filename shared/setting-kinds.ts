@@ -115,6 +115,10 @@ export function optionalFlag(env: string, about: string): Setting<boolean | null
   return { ...setting, fallback: null, schema: z.union([z.null(), setting.schema]) };
 }
 
+export function choice<const Word extends string>(env: string, fallback: NoInfer<Word>, words: readonly Word[], about: string): Setting<Word> {
+  return { env, fallback, about, expected: `one of ${words.join(', ')}`, schema: z.string().toLowerCase().pipe(z.enum(words)) };
+}
+
 export function optionalText(env: string, expected: string, about: string, schema: z.ZodType<string> = z.string().min(1)): Setting<string | null> {
   return { env, expected, about, fallback: null, schema: z.union([z.null(), schema]) };
 }

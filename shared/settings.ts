@@ -4,7 +4,11 @@ import { API_SETTINGS } from './api-settings.js';
 import { FleetError } from './errors.js';
 import { COMPONENTS, type Component, EXPECTED_LEVEL, type LogLevel, OPEN_WEBUI_LEVELS, levelSchema, levelVariable, levelVariables } from './log-levels.js';
 import { REDIS_SETTINGS, problemsOfRedis } from './redis-settings.js';
-import { type Setting, cappedInteger, httpUrl, integer, list, seconds } from './setting-kinds.js';
+import { type Setting, cappedInteger, choice, httpUrl, integer, list, seconds } from './setting-kinds.js';
+
+/** Whether the registry is kept for open-webui too: `auto` is on under its prefix, and once one of its tasks was seen. */
+export const OPEN_WEBUI_MODES = ['auto', 'on', 'off'] as const;
+export type OpenWebuiMode = (typeof OPEN_WEBUI_MODES)[number];
 
 /** Secret for what they may have in their query, or as user name and password. */
 const openaiBaseUrls: Setting<readonly string[]> = {
@@ -52,6 +56,7 @@ const UNUSED_KEYS = 'OPENAI_API_KEYS: no key is used, for OPENAI_API_BASE_URLS n
 /** Every setting but the log level of each component. The README's table is made from this. */
 export const SETTINGS = {
   ...REDIS_SETTINGS,
+  openWebui: choice('OPEN_WEBUI', 'auto', OPEN_WEBUI_MODES, 'Whether live tasks get the keys by which open-webui knows that they are alive: `auto`, `on` or `off`; `auto` is on under the prefix `open-webui`, and once one of its tasks was seen.'),
   redisPort: integer('EMBEDDED_REDIS_PORT', 6399, 1, 65_535, "The embedded redis-server's port on loopback; a free one if it is taken."),
   concurrency: integer('WORKER_CONCURRENCY', 10, 1, 1_000, 'Tasks that one worker process runs at once, for each queue.'),
   threads: cappedInteger('THREAD_POOL_SIZE', availableParallelism(), 256, 'threads', 'Threads of one worker process for isolated handlers, 256 at most; 0 for the default.'),

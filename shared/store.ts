@@ -5,6 +5,7 @@ import { Pools } from './pools.js';
 import { type ConnectionPolicy, connect, hangUp } from './redis/connect.js';
 import { Counters } from './metrics/counters.js';
 import { Tally } from './metrics/tally.js';
+import { FleetFacts } from './registry/fleet-facts.js';
 import { Registry } from './registry/registry.js';
 import { Schedulers } from './schedule/schedulers.js';
 import { Turns } from './schedule/turns.js';
@@ -24,6 +25,8 @@ export interface Store {
   readonly redis: ScriptedRedis;
   readonly keys: Keys;
   readonly queues: Queues;
+  /** What is known of the fleet: its id, and whether open-webui is beside it. */
+  readonly facts: FleetFacts;
   readonly registry: Registry;
   readonly reader: TaskReader;
   readonly stopper: Stopper;
@@ -64,11 +67,13 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
   const counters = new Counters(redis, keys);
   const tally = new Tally(counters);
   const unreadable = new Unreadable({ logger, tally, prefix: keys.prefix });
-  const registry = new Registry(redis, keys);
+  const facts = new FleetFacts({ redis, keys, mode: settings.openWebui, logger });
+  const registry = new Registry(redis, keys, facts);
   const earlyStops = new EarlyStops({ redis, keys, unreadable });
   const reader = new TaskReader({ redis, queues, keys, unreadable }, registry);
   const stopper = new Stopper({ earlyStops, unreadable, schedulers, tally, redis, queues, registry, reader, keys, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
   const end = async (): Promise<void> => {
+    facts.close();
     await counters.close();
     await queues.close();
     if (redis.status === 'ready') await redis.quit();
@@ -79,5 +84,5 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
     await atMost(CLOSE_MS, end());
     hangUp(redis);
   };
-  return { redis, keys, queues, registry, reader, stopper, earlyStops, schedulers, turns: new Turns(redis, keys), pools, tally, counters, unreadable, close };
+  return { redis, keys, queues, facts, registry, reader, stopper, earlyStops, schedulers, turns: new Turns(redis, keys), pools, tally, counters, unreadable, close };
 }

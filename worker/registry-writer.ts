@@ -1,5 +1,5 @@
 import type { Logger } from '../shared/logger.js';
-import { type Memberships, MergedWrites, type Registration } from '../shared/registry/merged-writes.js';
+import type { Memberships, MergedWrites, Registration } from '../shared/registry/merged-writes.js';
 import type { Store } from '../shared/store.js';
 import { writeState } from '../shared/task/event-stream.js';
 import type { TaskState } from '../shared/task/state.js';
@@ -20,7 +20,7 @@ export class RegistryWriter {
   constructor(store: Store, logger: Logger) {
     this.#store = store;
     this.#logger = logger;
-    this.#writes = new MergedWrites(store.keys);
+    this.#writes = store.registry.writes();
   }
 
   /** For a task that a plain BullMQ queue added. */

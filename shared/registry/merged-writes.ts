@@ -1,5 +1,5 @@
 import { chunks } from '../chunks.js';
-import type { Keys } from '../keys.js';
+import { type Keys, isShared } from '../keys.js';
 
 /** Where a task is listed beside the registry itself. */
 export interface Memberships {
@@ -16,6 +16,14 @@ export interface Registration extends Memberships {
   readonly at: number;
 }
 
+/** Which leases go with the entries of tasks. */
+export interface Leases {
+  /** Whether live tasks have leases. */
+  readonly written: boolean;
+  /** Whether there may be leases to remove. */
+  readonly removed: boolean;
+}
+
 type Words = (string | number)[];
 
 /**
@@ -30,8 +38,11 @@ export interface RegistryCommands {
   sadd(key: string, ...members: string[]): unknown;
   srem(key: string, ...members: string[]): unknown;
   pexpire(key: string, ms: number): unknown;
+  mset(...keysAndValues: Words): unknown;
+  del(...keys: string[]): unknown;
 }
 
+const NO_LEASES: Leases = Object.freeze({ written: false, removed: false });
 /** Words of one command, field and value each one. Even, so that pairs stay together. */
 const WORDS_AT_ONCE = 20_000;
 /** The list of a task's children goes by itself, should one of them leave it by a crash. */
@@ -42,29 +53,42 @@ const CHILDREN_KEPT_MS = 24 * 3_600_000;
  * the field. All of them may be repeated without harm.
  *
  * A task's queue is written first and deleted last. So an id without a queue is another program's at every moment, and
- * whatever a crash leaves half written or half deleted still has its queue, which is where the reconciler looks. The list
- * of live tasks comes last: what a lost connection sends again of a registration is seen there, if the task is over by then.
+ * whatever a crash leaves half written or half deleted still has its queue, which is where the reconciler looks. In the list
+ * of live tasks it is written last and deleted first: what a lost connection sends again of a registration is seen there, if the
+ * task is over by then; and what is not there is not listed again for open-webui in the middle of its removal.
+ *
+ * What open-webui shares is written for it alone: it deletes entries of ours too. The fleet's own part is `p:tasks:queues`,
+ * `p:tasks:live` and `p:items:<item>`.
  */
 export class MergedWrites {
   readonly #keys: Keys;
+  readonly #leases: Leases;
   #tasks: string[] = [];
   #queues: string[] = [];
   #live: (string | number)[] = [];
+  #leased: string[] = [];
   #removed: string[] = [];
+  #unleased: string[] = [];
   /** By key: the sets of items and of children. */
   readonly #joined = new Map<string, string[]>();
   readonly #left = new Map<string, string[]>();
   readonly #parents = new Set<string>();
 
-  constructor(keys: Keys) {
+  /** `leases` says each time which there are. Default: none. {@link Registry.writes} knows of the fleet's. */
+  constructor(keys: Keys, leases: Leases = NO_LEASES) {
     this.#keys = keys;
+    this.#leases = leases;
   }
 
   add({ id, item, parent, queue, at }: Registration): void {
-    this.#tasks.push(id, item);
     this.#queues.push(id, queue);
     this.#live.push(at, id);
-    if (item !== '') append(this.#joined, this.#keys.item(item), id);
+    if (item !== '') append(this.#joined, this.#keys.ownItem(item), id);
+    if (isShared(id)) {
+      this.#tasks.push(id, item);
+      if (item !== '') append(this.#joined, this.#keys.item(item), id);
+      if (this.#leases.written) this.#leased.push(this.#keys.lease(id), '1');
+    }
     if (!parent) return;
     append(this.#joined, this.#keys.children(parent), id);
     this.#parents.add(parent);
@@ -72,7 +96,11 @@ export class MergedWrites {
 
   remove(id: string, { item, parent }: Memberships): void {
     this.#removed.push(id);
-    if (item !== '') append(this.#left, this.#keys.item(item), id);
+    if (item !== '') {
+      append(this.#left, this.#keys.ownItem(item), id);
+      append(this.#left, this.#keys.item(item), id);
+    }
+    if (this.#leases.removed && isShared(id)) this.#unleased.push(this.#keys.lease(id));
     if (parent) append(this.#left, this.#keys.children(parent), id);
   }
 
@@ -82,16 +110,18 @@ export class MergedWrites {
   }
 
   #flushAdded(commands: RegistryCommands): unknown[] {
-    if (this.#tasks.length === 0) return [];
+    if (this.#queues.length === 0) return [];
     const sent: unknown[] = [];
     for (const words of chunks(this.#queues, WORDS_AT_ONCE)) sent.push(commands.hset(this.#keys.taskQueues, ...words));
     for (const words of chunks(this.#tasks, WORDS_AT_ONCE)) sent.push(commands.hset(this.#keys.tasks, ...words));
     for (const [key, ids] of this.#joined) for (const words of chunks(ids, WORDS_AT_ONCE)) sent.push(commands.sadd(key, ...words));
+    for (const words of chunks(this.#leased, WORDS_AT_ONCE)) sent.push(commands.mset(...words));
     for (const words of chunks(this.#live, WORDS_AT_ONCE)) sent.push(commands.zadd(this.#keys.live, ...words));
     for (const parent of this.#parents) sent.push(commands.pexpire(this.#keys.children(parent), CHILDREN_KEPT_MS));
     this.#tasks = [];
     this.#queues = [];
     this.#live = [];
+    this.#leased = [];
     this.#parents.clear();
     this.#joined.clear();
     return sent;
@@ -100,13 +130,15 @@ export class MergedWrites {
   #flushRemoved(commands: RegistryCommands): unknown[] {
     if (this.#removed.length === 0) return [];
     const sent: unknown[] = [];
+    for (const words of chunks(this.#removed, WORDS_AT_ONCE)) sent.push(commands.zrem(this.#keys.live, ...words));
     for (const [key, ids] of this.#left) for (const words of chunks(ids, WORDS_AT_ONCE)) sent.push(commands.srem(key, ...words));
+    for (const words of chunks(this.#unleased, WORDS_AT_ONCE)) sent.push(commands.del(...words));
     for (const words of chunks(this.#removed, WORDS_AT_ONCE)) {
-      sent.push(commands.zrem(this.#keys.live, ...words));
       sent.push(commands.hdel(this.#keys.tasks, ...words));
       sent.push(commands.hdel(this.#keys.taskQueues, ...words));
     }
     this.#removed = [];
+    this.#unleased = [];
     this.#left.clear();
     return sent;
   }

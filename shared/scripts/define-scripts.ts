@@ -38,13 +38,15 @@ export type ScriptedRedis = RedisConnection & {
   editInput(active: string, job: string, id: string, input: string): Promise<0 | 1>;
   findItem(...keysAndArguments: Arguments): Promise<[ids: string[], items: (string | null)[], queues: (string | null)[]]>;
   findTasks(...keysAndArguments: Arguments): Promise<[items: (string | null)[], queues: (string | null)[]]>;
-  foreignTasks(...keysAndArguments: Arguments): Promise<string[]>;
+  foreignTasks(...keysAndArguments: Arguments): Promise<[next: string, ...idsAndItems: string[]]>;
+  isBusy(...keysAndArguments: Arguments): Promise<0 | 1>;
   keepStop(job: string, lock: string, stop: string, text: string, token: string): Promise<string | null>;
   layMark(mark: string, keptMs: number): Promise<1>;
   markParent(key: string): Promise<0 | 1>;
   readPage(key: string, jobs: string, first: number, last: number): Promise<[ids: string[], stopped: string[], unreadable: string[], type?: string]>;
   readTasks(...keysAndArguments: Arguments): Promise<((string | null)[] | null)[]>;
   recordStop(...keysAndArguments: Arguments): Promise<RecordedStop[]>;
+  relist(...keysAndArguments: Arguments): Promise<string[]>;
   renewLocks(...keysAndArguments: Arguments): Promise<string[]>;
   restoreJobs(...keysAndArguments: Arguments): Promise<RestoredJob[]>;
   replaceField(hash: string, field: string, read: Buffer | string, written: string): Promise<0 | 1>;
@@ -55,7 +57,7 @@ export type ScriptedRedis = RedisConnection & {
 };
 
 /** The number in a file's name is how many keys the script takes. */
-const SCRIPTS = { addCounts: 3, barRetry: 1, claimItem: 4, claimKey: 1, cleanPool: 2, clearStop: 2, countFetchable: 6, dropEntries: 3, dropLock: 1, editInput: 2, findItem: 3, findTasks: 2, foreignTasks: 2, keepStop: 2, layMark: 1, markParent: 1, readPage: 1, readTasks: 7, recordStop: 8, renewLocks: 1, replaceField: 1, restoreJobs: 11, settleKey: 1, takeLock: 1, touchUsage: 1, undoAdd: 4 } as const;
+const SCRIPTS = { addCounts: 3, barRetry: 1, claimItem: 6, claimKey: 1, cleanPool: 2, clearStop: 2, countFetchable: 6, dropEntries: 3, dropLock: 1, editInput: 2, findItem: 4, findTasks: 2, foreignTasks: 2, isBusy: 4, keepStop: 2, layMark: 1, markParent: 1, readPage: 1, readTasks: 7, recordStop: 8, relist: 3, renewLocks: 1, replaceField: 1, restoreJobs: 11, settleKey: 1, takeLock: 1, touchUsage: 1, undoAdd: 4 } as const;
 
 /** Scripts that begin with a part that they share, from the folder `parts`. */
 const PARTS: Readonly<Record<string, string>> = { cleanPool: 'usage-entry', touchUsage: 'usage-entry' };

@@ -1,18 +1,22 @@
 --[[
-  Removes entries of tasks that are over, unless they were registered anew since they were looked at. The sets of items
-  come first, see MergedWrites; their keys are made from the item, so all keys of the registry must be in one slot.
+  Removes entries of tasks that are over, unless they were registered anew since they were looked at. The keys of items and
+  leases are made from the item and the id, so all keys of the registry must be in one slot.
 
   KEYS[1] tasks  KEYS[2] queues of tasks  KEYS[3] live tasks
-  ARGV[1] start of the keys of items
-  ARGV[2…] id, item, score when looked at ('' for none), id, item, score …
+  ARGV[1] start of the keys of items, shared  ARGV[2] start of the keys of our items
+  ARGV[3…] id, item, score when looked at ('' for none), key of the lease ('' for none), id, item …
 
   Returns the ids that were removed.
 ]]
 local removed = {}
-for i = 2, #ARGV, 3 do
-  local id, item, score = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+for i = 3, #ARGV, 4 do
+  local id, item, score, lease = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if (redis.call('ZSCORE', KEYS[3], id) or '') == score then
-    if item ~= '' then redis.call('SREM', ARGV[1] .. item, id) end
+    if item ~= '' then
+      redis.call('SREM', ARGV[1] .. item, id)
+      redis.call('SREM', ARGV[2] .. item, id)
+    end
+    if lease ~= '' then redis.call('DEL', lease) end
     redis.call('ZREM', KEYS[3], id)
     redis.call('HDEL', KEYS[1], id)
     redis.call('HDEL', KEYS[2], id)

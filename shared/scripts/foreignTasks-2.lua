@@ -1,17 +1,17 @@
 --[[
-  Finds the tasks of other programs: those in the registry that have no queue. Costs the size of the registry.
+  Finds the tasks of other programs, page by page: entries of the registry that have no queue.
 
   KEYS[1] tasks  KEYS[2] queues of tasks
-  No ARGV.
+  ARGV[1] cursor of HSCAN, '0' for the first page  ARGV[2] entries of a page, roughly
 
-  Returns id, item, id, item … in no order.
+  Returns { next cursor, id, item, id, item … } in no order; an entry may come twice. The cursor is '0' after the last page.
 ]]
-local foreign = {}
-local tasks = redis.call('HGETALL', KEYS[1])
+local next, tasks = unpack(redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2]))
+local found = { next }
 for i = 1, #tasks, 2 do
   if redis.call('HEXISTS', KEYS[2], tasks[i]) == 0 then
-    foreign[#foreign + 1] = tasks[i]
-    foreign[#foreign + 1] = tasks[i + 1]
+    found[#found + 1] = tasks[i]
+    found[#found + 1] = tasks[i + 1]
   end
 end
-return foreign
+return found

@@ -5,7 +5,7 @@ import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
 import { UNKNOWN } from '../metrics/fields.js';
 import type { Tally } from '../metrics/tally.js';
-import { MergedWrites } from '../registry/merged-writes.js';
+import type { Registry } from '../registry/registry.js';
 import { isScheduledRun } from '../schedule/schedule.js';
 import type { Schedulers } from '../schedule/schedulers.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
@@ -34,14 +34,16 @@ const BARRED_AT_ONCE = 1_000;
 export class Settler {
   readonly #redis: ScriptedRedis;
   readonly #queues: Queues;
+  readonly #registry: Registry;
   readonly #schedulers: Schedulers;
   readonly #tally: Tally;
   readonly #keys: Keys;
   readonly #logger: Logger;
 
-  constructor({ redis, queues, schedulers, tally, keys, logger }: { redis: ScriptedRedis; queues: Queues; schedulers: Schedulers; tally: Tally; keys: Keys; logger: Logger }) {
+  constructor({ redis, queues, registry, schedulers, tally, keys, logger }: { redis: ScriptedRedis; queues: Queues; registry: Registry; schedulers: Schedulers; tally: Tally; keys: Keys; logger: Logger }) {
     this.#redis = redis;
     this.#queues = queues;
+    this.#registry = registry;
     this.#schedulers = schedulers;
     this.#tally = tally;
     this.#keys = keys;
@@ -52,7 +54,7 @@ export class Settler {
   async settle(held: readonly HeldJob[], token: string): Promise<Map<string, Date>> {
     const settled = new Map<string, Date>();
     if (held.length === 0) return settled;
-    const writes = new MergedWrites(this.#keys);
+    const writes = this.#registry.writes();
     const outcomes = await Promise.allSettled(held.map((job) => this.#fail(job, token)));
     const sent: unknown[] = [];
     held.forEach((job, index) => {

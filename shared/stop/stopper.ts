@@ -96,12 +96,12 @@ export class Stopper {
    * counts with its children.
    */
   async requestItem(item: string, request: StopRequest): Promise<Map<string, StopAnswer>> {
-    const { redis, keys, registry } = this.#options;
+    const { registry } = this.#options;
     const entries = await registry.findItem(item);
     const answers = await this.#keep(this.#stop([...entries.keys()], request, () => true, entries));
     // Entries that a crash left behind would keep the item busy for ever.
     const gone = [...answers].flatMap(([id, { kind }]) => (kind === 'not_found' ? [id] : []));
-    if (gone.length > 0) await redis.srem(keys.item(item), ...gone);
+    if (gone.length > 0) await registry.leaveItem(item, gone);
     for (const id of gone) answers.delete(id);
     return answers;
   }

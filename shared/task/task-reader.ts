@@ -2,6 +2,7 @@ import { isQueueKey } from '../keys.js';
 import { isUnavailability } from '../redis/connection-errors.js';
 import type { Entry, Registry } from '../registry/registry.js';
 import { isWrongType } from '../unreadable.js';
+import { readOptions } from './options-record.js';
 import { type TaskSource, type TaskView, readTasks } from './view.js';
 
 /** Where tasks are: on which queue, or registered by another program. Ids that are nowhere are in neither. */
@@ -56,10 +57,7 @@ export class TaskReader {
     const pipeline = redis.pipeline();
     // What is a job has a timestamp. A scheduler's record looks much like one.
     for (const id of ids) pipeline.hexists(keys.jobs(queue) + id, 'timestamp');
-    const replies = (await pipeline.exec()) ?? [];
-    // Without an answer nothing is known.
-    const unanswered = replies.find(([error]) => isUnavailability(error));
-    if (unanswered) throw unanswered[0] as Error;
+    const replies = answered(await pipeline.exec());
     // What is no hash is a job that cannot be read, unless its key is one that BullMQ keeps beside its jobs.
     return replies.map(([error, exists], index) => exists === 1 || (isWrongType(error) && !isQueueKey(ids[index] as string)));
   }
@@ -77,6 +75,26 @@ export class TaskReader {
     return tasks;
   }
 
+  /** The items of live tasks by id, null for none: of ours from the job, of another program's as it says. */
+  async itemsOf(ids: readonly string[]): Promise<Map<string, string | null>> {
+    const items = new Map<string, string | null>();
+    const byQueue = new Map<string, string[]>();
+    for (const entry of await this.#registry.find(ids)) {
+      if (entry?.queue) push(byQueue, entry.queue, entry.id);
+      else if (entry) items.set(entry.id, entry.item);
+    }
+    await Promise.all([...byQueue].map(([queue, some]) => this.#itemsOn(queue, some, items)));
+    return items;
+  }
+
+  async #itemsOn(queue: string, ids: readonly string[], items: Map<string, string | null>): Promise<void> {
+    const { redis, keys } = this.#source;
+    const pipeline = redis.pipeline();
+    for (const id of ids) pipeline.hget(keys.jobs(queue) + id, 'opts');
+    const replies = answered(await pipeline.exec());
+    ids.forEach((id, index) => items.set(id, readOptions(replies[index]?.[1]).item || null));
+  }
+
   /** Reads tasks of a known queue into `tasks`. */
   async readOn(queue: string, ids: readonly string[], tasks: Map<string, TaskView>): Promise<void> {
     for (const task of await readTasks(this.#source, queue, ids)) if (task) tasks.set(task.id, task);
@@ -89,6 +107,13 @@ export function foreignTask(id: string, item: string | null): TaskView {
     ...{ id, item, name: null, queue: null, state: 'running', attempt: 1, attempts: null, progress: null, result: null, error: null, problem: null, stop: null },
     ...{ enqueuedAt: null, startedAt: null, finishedAt: null, worker: null },
   };
+}
+
+/** Without an answer nothing is known. Any other error is that of one key: it is not a hash. */
+function answered(replies: [error: Error | null, reply: unknown][] | null): [error: Error | null, reply: unknown][] {
+  const unanswered = replies?.find(([error]) => isUnavailability(error));
+  if (unanswered) throw unanswered[0] as Error;
+  return replies ?? [];
 }
 
 function push(map: Map<string, string[]>, key: string, id: string): void {

@@ -58,7 +58,7 @@ test('five thousand at once are all there', async () => {
   const single = await Promise.all(Array.from({ length: 5_000 }, (_, n) => producer.enqueue(note, { n })));
   const many = await producer.enqueueMany(note, Array.from({ length: 5_000 }, (_, n) => ({ input: { n }, item: 'all' })));
   assert.equal(new Set([...single, ...many].map(({ id }) => id)).size, 10_000);
-  assert.deepEqual(await fleet.registrySize(keyPrefix), { tasks: 10_000, queues: 10_000, live: 10_000, items: 1 });
+  assert.deepEqual(await fleet.registrySize(keyPrefix), { tasks: 10_000, queues: 10_000, live: 10_000, items: 1, leases: 0 });
   assert.equal(await fleet.client.llen(`${createKeys(keyPrefix).jobs('note')}wait`), 10_000);
 });
 
@@ -176,7 +176,7 @@ test('when Redis has no memory left, enqueue says so and leaves nothing in the r
   assert.ok(isFleetError(refusal, 'REDIS_OUT_OF_MEMORY'), messageOf(refusal));
   assert.match(refusal.message, /raise its maxmemory/);
   const size = await full.registrySize(keyPrefix);
-  assert.deepEqual(size, { tasks: added.length, queues: added.length, live: added.length, items: 1 });
+  assert.deepEqual(size, { tasks: added.length, queues: added.length, live: added.length, items: 1, leases: 0 });
   await assert.rejects(producer.enqueue(note, input, { item: 'big', id: 'mine' }), { code: 'REDIS_OUT_OF_MEMORY' });
   assert.deepEqual(await full.registrySize(keyPrefix), size);
 

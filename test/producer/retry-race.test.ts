@@ -38,12 +38,13 @@ async function cancelled({ producer }: ReturnType<typeof open>): Promise<string>
 
 /** A retry to which `meanwhile` happens between its look at the task and its move. */
 function retryWith(store: Store, meanwhile: () => Promise<unknown>): TaskRetry {
-  const registry = Object.assign(Object.create(store.registry) as Store['registry'], {
+  const registry = {
+    writes: () => store.registry.writes(),
     find: async (ids: readonly string[]) => {
       await meanwhile();
       return store.registry.find(ids);
     },
-  });
+  } as Store['registry'];
   return new TaskRetry({ ...store, registry }, new LogLines().loggers('producer'));
 }
 
@@ -69,7 +70,7 @@ test('of a task that somebody else retries in the same moment the registration s
     await fleet.client.hset(hash, 'stop', '{"reason":"again","by":null,"at":1}', 'defa', 'Stopped: again');
   });
   await assert.rejects(retry.retry([id]), (error) => isFleetError(error, 'TASK_NOT_RETRYABLE') && error.details['state'] === 'stopping');
-  assert.deepEqual(await fleet.registrySize(opened.keyPrefix), { tasks: 1, queues: 1, live: 1, items: 1 });
+  assert.deepEqual(await fleet.registrySize(opened.keyPrefix), { tasks: 1, queues: 1, live: 1, items: 1, leases: 0 });
   assert.deepEqual(await fleet.client.hmget(hash, 'stop', 'defa'), ['{"reason":"again","by":null,"at":1}', 'Stopped: again']);
 });
 
@@ -102,5 +103,5 @@ test('the end of the last run, which reaches the registry late, does not take th
   writes.remove(task.id, { item: 'chat-1' });
   await Promise.all(writes.flushInto(fleet.client));
   assert.equal((await retried).state, 'queued');
-  assert.deepEqual(await fleet.registrySize(keyPrefix), { tasks: 1, queues: 1, live: 1, items: 1 });
+  assert.deepEqual(await fleet.registrySize(keyPrefix), { tasks: 1, queues: 1, live: 1, items: 1, leases: 0 });
 });

@@ -73,7 +73,7 @@ test('a task that failed gets a new run with all its attempts, and is live again
   const before = Date.now();
   const view = await producer.retry(id);
   assert.deepEqual([view.id, view.state, view.attempt, view.error, view.item, view.finishedAt], [id, 'queued', 0, null, 'chat-1', null]);
-  assert.deepEqual(await fleet.registrySize(keyPrefix), { tasks: 1, queues: 1, live: 1, items: 1 });
+  assert.deepEqual(await fleet.registrySize(keyPrefix), { tasks: 1, queues: 1, live: 1, items: 1, leases: 0 });
   assert.ok(Number(await fleet.client.zscore(keys.live, id)) >= before);
   assert.equal(await fleet.client.hget(keys.taskQueues, id), 'note');
   assert.equal(await producer.hasActiveTasks('chat-1'), true);

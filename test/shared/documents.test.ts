@@ -25,10 +25,10 @@ test('docs/errors.md lists exactly the codes of the catalogue, each with what it
 test('docs/redis-keys.md lists exactly the names that are built in one place', async () => {
   const keys = createKeys('p');
   const built = Object.entries(keys)
-    .filter(([name]) => name !== 'prefix')
+    .filter(([name]) => name !== 'prefix' && name !== 'jobAt')
     .map(([name, key]: [string, string | ((part: string) => string)]) => {
       if (name === 'bull') return 'p:bull:<queue>:…';
-      return typeof key === 'string' ? key : key(name === 'item' ? '<item>' : '<id>');
+      return typeof key === 'string' ? key : key(name === 'item' || name === 'ownItem' ? '<item>' : '<id>');
     })
     .filter((key) => key !== 'p:bull:<id>:');
   const documented = firstColumn(await page('docs/redis-keys.md'));

@@ -4,7 +4,7 @@ import { Queue } from 'bullmq';
 import * as fc from 'fast-check';
 import { z } from 'zod';
 import { isFleetError } from '../../shared/errors.js';
-import { MAX_ID_LENGTH, MAX_ITEM_LENGTH, RESERVED_IDS, checkId, checkItem, checkKnownId, createKeys, isName, problemOfId, problemOfItem, quote } from '../../shared/keys.js';
+import { MAX_ID_LENGTH, MAX_ITEM_LENGTH, RESERVED_IDS, TASK_KEY_NAMES, checkId, checkItem, checkKnownId, createKeys, isName, isShared, problemOfId, problemOfItem, quote } from '../../shared/keys.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { KEEP } from '../support/keep.js';
 import { TestFleet } from '../support/test-fleet.js';
@@ -45,6 +45,17 @@ test("the name of each of a queue's own keys is refused as an id", () => {
   assert.ok(own.length > 15);
   for (const name of own) assert.match(problemOfId(name) ?? '', /the name of one of a queue's own keys/, name);
   for (const name of RESERVED_IDS) assert.notEqual(problemOfId(name), null, name);
+});
+
+test('every name under p:tasks: is refused as an id, for the lease of such a task would be that key', () => {
+  const keys = Object.entries(createKeys('pre')).filter(([name]) => name !== 'lease' && name !== 'jobAt') as [string, string | ((part: string) => string)][];
+  const names = keys.map(([, name]) => (typeof name === 'string' ? name : name('x')));
+  const built = names.flatMap((name) => (name.startsWith('pre:tasks:') ? [name.split(':')[2] as string] : []));
+  assert.deepEqual(new Set([...built, 'response_streams']), TASK_KEY_NAMES);
+  for (const name of TASK_KEY_NAMES) {
+    assert.match(problemOfId(name) ?? '', /is the name of one of (the registry|a queue)'s own keys/);
+    assert.deepEqual([isShared(name), isShared(`${name}:1`), isShared(`${name}-1`)], [false, false, true], name);
+  }
 });
 
 test('an id is up to 128 letters, digits and a few signs, and begins with a letter or digit', () => {

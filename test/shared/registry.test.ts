@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import * as fc from 'fast-check';
-import { createKeys } from '../../shared/keys.js';
 import { MergedWrites, type Registration } from '../../shared/registry/merged-writes.js';
-import { type Position, Registry } from '../../shared/registry/registry.js';
-import { defineScripts } from '../../shared/scripts/define-scripts.js';
+import type { Position, Registry } from '../../shared/registry/registry.js';
+import { TASK_KEY_NAMES } from '../../shared/keys.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
@@ -13,8 +12,7 @@ after(() => fleet.stop());
 
 function open() {
   const prefix = fleet.newPrefix();
-  const keys = createKeys(prefix);
-  const registry = new Registry(defineScripts(client), keys);
+  const { keys, registry } = fleet.store({ keyPrefix: prefix });
   const write = async (change: (writes: MergedWrites) => void): Promise<void> => {
     const writes = new MergedWrites(keys);
     change(writes);
@@ -45,11 +43,12 @@ test('many registrations are one command for each key, whatever their number', a
   writes.add({ id: 'c', item: 'chat-1', queue: 'docs', at: 2 });
   const watch = await fleet.monitor();
   const pipeline = client.pipeline();
-  assert.equal(writes.flushInto(pipeline).length, 4);
+  assert.equal(writes.flushInto(pipeline).length, 5);
   await pipeline.exec();
   assert.deepEqual(await watch.stop(), [
     ['hset', `${p}:tasks:queues`, 'a', 'chat', 'b', 'chat', 'c', 'docs'],
     ['hset', `${p}:tasks`, 'a', 'chat-1', 'b', '', 'c', 'chat-1'],
+    ['sadd', `${p}:items:chat-1`, 'a', 'c'],
     ['sadd', `${p}:tasks:item:chat-1`, 'a', 'c'],
     ['zadd', `${p}:tasks:live`, '1', 'a', '2', 'b', '2', 'c'],
   ]);
@@ -63,12 +62,13 @@ test('many removals are one command for each key too, after the registrations', 
   writes.add({ id: 'a', item: 'chat-1', queue: 'chat', at: 1 });
   const watch = await fleet.monitor();
   const pipeline = client.pipeline();
-  assert.equal(writes.flushInto(pipeline).length, 8);
+  assert.equal(writes.flushInto(pipeline).length, 10);
   assert.equal(writes.flushInto(pipeline).length, 0);
   await pipeline.exec();
-  assert.deepEqual((await watch.stop()).slice(4), [
-    ['srem', `${p}:tasks:item:chat-1`, 'a'],
+  assert.deepEqual((await watch.stop()).slice(5), [
     ['zrem', `${p}:tasks:live`, 'a', 'b'],
+    ['srem', `${p}:items:chat-1`, 'a'],
+    ['srem', `${p}:tasks:item:chat-1`, 'a'],
     ['hdel', `${p}:tasks`, 'a', 'b'],
     ['hdel', `${p}:tasks:queues`, 'a', 'b'],
   ]);
@@ -91,18 +91,18 @@ test('writing twice what was written changes nothing', async () => {
   const task = { id: 'a', item: 'chat-1', queue: 'chat', at: 5 };
   await add(task);
   await add(task);
-  assert.deepEqual(await registry.find(['a']), [{ id: 'a', item: 'chat-1', queue: 'chat' }]);
+  assert.deepEqual(await registry.find(['a']), [{ id: 'a', item: null, queue: 'chat' }]);
   await write((writes) => writes.remove('a', { item: 'chat-1' }));
   await write((writes) => writes.remove('a', { item: 'chat-1' }));
   assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
 });
 
-test('an id is found with its item and queue, a foreign one without a queue, any other not at all', async () => {
+test('an id is found with its queue, a foreign one with its item and without a queue, any other not at all', async () => {
   const { keys, add, registry } = open();
   await add({ id: 'ours', item: 'chat-1', queue: 'chat', at: 1 }, { id: 'loose', item: '', queue: 'chat', at: 1 });
   await client.hset(keys.tasks, 'theirs', 'chat-1', 'theirs-loose', '');
   assert.deepEqual(await registry.find(['ours', 'loose', 'theirs', 'theirs-loose', 'nobody']), [
-    { id: 'ours', item: 'chat-1', queue: 'chat' },
+    { id: 'ours', item: null, queue: 'chat' },
     { id: 'loose', item: null, queue: 'chat' },
     { id: 'theirs', item: 'chat-1', queue: null },
     { id: 'theirs-loose', item: null, queue: null },
@@ -123,9 +123,9 @@ test('only the entries of other programs are foreign', async () => {
 test("an item's ids are those that are live", async () => {
   const { add, write, registry } = open();
   await add({ id: 'a', item: 'x', queue: 'q', at: 1 }, { id: 'b', item: 'x', queue: 'q', at: 2 }, { id: 'c', item: 'y', queue: 'q', at: 3 });
-  assert.deepEqual((await registry.idsOf('x')).toSorted(), ['a', 'b']);
+  assert.deepEqual([...(await registry.findItem('x')).keys()].toSorted(), ['a', 'b']);
   await write((writes) => writes.remove('a', { item: 'x' }));
-  assert.deepEqual(await registry.idsOf('x'), ['b']);
+  assert.deepEqual([...(await registry.findItem('x')).keys()], ['b']);
   assert.deepEqual([await registry.hasActive('x'), await registry.hasActive('z')], [true, false]);
 });
 
@@ -160,4 +160,74 @@ test('tasks that come and go between two pages make nobody else appear twice or 
     }),
     { numRuns: 30 },
   );
+});
+
+/** What open-webui does to a task that it stops. */
+async function deleted({ keys }: ReturnType<typeof open>, id: string, item: string): Promise<void> {
+  await client.multi().hdel(keys.tasks, id).srem(keys.item(item), id).del(keys.lease(id)).exec();
+}
+
+test('what open-webui has deleted of a live task changes nothing of what the fleet knows', async () => {
+  const opened = open();
+  const { keys, add, registry } = opened;
+  await add({ id: 'ours', item: 'x', queue: 'q', at: 1 });
+  await client.multi().hset(keys.tasks, 'theirs', 'x').sadd(keys.item('x'), 'theirs').exec();
+  await deleted(opened, 'ours', 'x');
+  assert.deepEqual(await registry.find(['ours']), [{ id: 'ours', item: null, queue: 'q' }]);
+  assert.deepEqual(Object.fromEntries(await registry.findItem('x')), { ours: { id: 'ours', item: null, queue: 'q' }, theirs: { id: 'theirs', item: 'x', queue: null } });
+  assert.deepEqual(await registry.foreign(), [{ id: 'theirs', item: 'x', queue: null }]);
+  await deleted(opened, 'theirs', 'x');
+  assert.equal(await registry.hasActive('x'), true);
+  assert.deepEqual(await registry.claimItem({ id: 'second', item: 'x', queue: 'q', at: 2 }, 'reject'), ['ours']);
+  assert.equal(await registry.count(), 1);
+});
+
+test("what an older version registered, in the shared set of an item alone, is the fleet's all the same", async () => {
+  const { keys, add, registry } = open();
+  await add({ id: 'old', item: 'x', queue: 'q', at: 1 });
+  await client.del(keys.ownItem('x'));
+  assert.deepEqual([...(await registry.findItem('x'))], [['old', { id: 'old', item: null, queue: 'q' }]]);
+  assert.equal(await registry.hasActive('x'), true);
+  assert.deepEqual(await registry.claimItem({ id: 'new', item: 'x', queue: 'q', at: 2 }, 'join'), ['old']);
+});
+
+test('a member of an item that is no task, ours or not, keeps no item busy, and a claim removes it', async () => {
+  const { prefix, keys, registry } = open();
+  await client.multi().sadd(keys.ownItem('x'), 'left').sadd(keys.item('x'), 'left', 'left-too').exec();
+  assert.equal(await registry.hasActive('x'), false);
+  assert.deepEqual(await registry.claimItem({ id: 'new', item: 'x', queue: 'q', at: 2 }, 'reject'), []);
+  assert.deepEqual([await client.smembers(keys.ownItem('x')), await client.smembers(keys.item('x'))], [['new'], ['new']]);
+  assert.deepEqual(await fleet.registrySize(prefix), { tasks: 1, queues: 1, live: 1, items: 1, leases: 0 });
+});
+
+test('leases are written with many entries at once, before the list of live tasks, and removed with them', async () => {
+  const { prefix: p, keys } = open();
+  const writes = new MergedWrites(keys, { written: true, removed: true });
+  writes.add({ id: 'a', item: '', queue: 'chat', at: 1 });
+  writes.add({ id: 'b', item: '', queue: 'chat', at: 2 });
+  const watch = await fleet.monitor();
+  await Promise.all(writes.flushInto(client));
+  assert.deepEqual(await client.mget(keys.lease('a'), keys.lease('b')), ['1', '1']);
+  assert.equal(await client.pttl(keys.lease('a')), -1);
+  writes.remove('a', { item: '' });
+  writes.remove('b', { item: '' });
+  await Promise.all(writes.flushInto(client));
+  assert.deepEqual((await watch.stop()).map(([name = '', key]) => `${name} ${key?.slice(p.length)}`).filter((line) => !/mget|ttl/.test(line)), [
+    ...['hset :tasks:queues', 'hset :tasks', 'mset :tasks:a', 'zadd :tasks:live'],
+    ...['zrem :tasks:live', 'del :tasks:a', 'hdel :tasks', 'hdel :tasks:queues'],
+  ]);
+  assert.deepEqual(await fleet.registrySize(p), EMPTY_REGISTRY);
+});
+
+test('a job whose id is a name of the registry, as a plain BullMQ queue may add it, is kept from open-webui', async () => {
+  const { keys, registry } = open();
+  const names = [...TASK_KEY_NAMES, 'item:chat-1', 'events:1'];
+  const writes = new MergedWrites(keys, { written: true, removed: true });
+  for (const id of names) writes.add({ id, item: 'x', queue: 'q', at: 1 });
+  await Promise.all(writes.flushInto(client));
+  assert.equal(await client.hlen(keys.tasks), 0);
+  assert.deepEqual([...(await registry.findItem('x')).keys()].toSorted(), names.toSorted());
+  for (const id of names) writes.remove(id, { item: 'x' });
+  await Promise.all(writes.flushInto(client));
+  assert.equal(await registry.hasActive('x'), false);
 });

@@ -53,12 +53,12 @@ export class ReconcileFleet {
     await client.hset(this.keys.taskQueues, id, 'rec');
     await client.hset(this.keys.tasks, id, item);
     if (ageMs !== null) await client.zadd(this.keys.live, Date.now() - ageMs, id);
-    if (item !== '') await client.sadd(this.keys.item(item), id);
+    if (item !== '') await client.multi().sadd(this.keys.ownItem(item), id).sadd(this.keys.item(item), id).exec();
   }
 
   async unregister(id: string, item = ''): Promise<void> {
     const { client } = this.fleet;
-    await client.multi().hdel(this.keys.taskQueues, id).hdel(this.keys.tasks, id).zrem(this.keys.live, id).srem(this.keys.item(item), id).exec();
+    await client.multi().hdel(this.keys.taskQueues, id).hdel(this.keys.tasks, id).zrem(this.keys.live, id).srem(this.keys.ownItem(item), id).srem(this.keys.item(item), id).exec();
   }
 
   /** All that the registry has of a task. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { type Producer, type ProducerConfig, createProducer } from '../../producer/index.js';
-import { type Keys, createKeys } from '../../shared/keys.js';
+import { type Keys, createKeys, isShared } from '../../shared/keys.js';
 import { createLoggerFactory } from '../../shared/logger.js';
 import { resolveSettings } from '../../shared/settings.js';
 import { type ConnectedSettings, type Store, openStore } from '../../shared/store.js';
@@ -84,15 +84,20 @@ export class TestFleet {
   }
 
   /** How many entries each part of the registry has; all are 0 when nothing is live. */
-  async registrySize(prefix: string): Promise<{ tasks: number; queues: number; live: number; items: number }> {
+  async registrySize(prefix: string): Promise<{ tasks: number; queues: number; live: number; items: number; leases: number }> {
     const keys = this.keys(prefix);
-    const [tasks, queues, live, items] = await Promise.all([
+    const named = async (pattern: string): Promise<string[]> => (await this.onEach((client) => client.keys(pattern))).flat();
+    const [tasks, queues, live, ours, shared, below] = await Promise.all([
       this.client.hlen(keys.tasks),
       this.client.hlen(keys.taskQueues),
       this.client.zcard(keys.live),
-      this.onEach((client) => client.keys(keys.item('*'))),
+      named(keys.ownItem('*')),
+      named(keys.item('*')),
+      named(keys.lease('*')),
     ]);
-    return { tasks, queues, live, items: new Set(items.flat()).size };
+    const items = new Set([...ours.map((key) => key.slice(keys.ownItem('').length)), ...shared.map((key) => key.slice(keys.item('').length))]);
+    const leases = new Set(below.map((key) => key.slice(keys.lease('').length)).filter(isShared));
+    return { tasks, queues, live, items: items.size, leases: leases.size };
   }
 
   /** Resolves when nothing is live. */
@@ -102,7 +107,7 @@ export class TestFleet {
 
   /**
    * Every command that the server runs, from now until `stop` is called: each as its words. `stop` leaves out what comes by
-   * itself: handshakes, and counts for the metrics.
+   * itself: handshakes, counts for the metrics, and what each process reads of its fleet.
    */
   async monitor(): Promise<{ readonly commands: string[][]; stop(): Promise<string[][]> }> {
     const monitor = await Monitor.open(this.redis.port);
@@ -112,7 +117,7 @@ export class TestFleet {
       await this.client.echo(end);
       await monitor.seen('echo', end);
       monitor.close();
-      return commands.filter(([name = '', ...words]) => words[0] !== end && !HANDSHAKE.has(name) && !words.some((word) => word.includes(':metrics:')));
+      return commands.filter(([name = '', ...words]) => words[0] !== end && !HANDSHAKE.has(name) && !words.some((word) => /:metrics:|:fleet$/.test(word)));
     };
     return { commands, stop };
   }
@@ -127,4 +132,4 @@ export class TestFleet {
 /** What a connection sends when it is made. */
 const HANDSHAKE: ReadonlySet<string> = new Set(['info', 'client', 'hello', 'auth', 'select']);
 
-export const EMPTY_REGISTRY = { tasks: 0, queues: 0, live: 0, items: 0 };
+export const EMPTY_REGISTRY = { tasks: 0, queues: 0, live: 0, items: 0, leases: 0 };

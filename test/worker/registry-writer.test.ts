@@ -27,7 +27,7 @@ describe('The registry writer', () => {
     writer.add({ id: 'one', item: 'chat-1', queue: 'q', at: 5 });
     writer.add({ id: 'two', item: '', queue: 'q', at: 6 });
     await writer.flush();
-    assert.deepEqual(await fleet.registrySize(keyPrefix), { tasks: 2, queues: 2, live: 2, items: 1 });
+    assert.deepEqual(await fleet.registrySize(keyPrefix), { tasks: 2, queues: 2, live: 2, items: 1, leases: 0 });
     writer.remove('one', { item: 'chat-1' });
     writer.remove('two', { item: '' });
     writer.remove('one', { item: 'chat-1' });

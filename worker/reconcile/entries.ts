@@ -1,4 +1,4 @@
-import { MergedWrites } from '../../shared/registry/merged-writes.js';
+import { isShared } from '../../shared/keys.js';
 import { type StopRecord, parseStop } from '../../shared/stop/record.js';
 import type { Store } from '../../shared/store.js';
 import { membershipsOf } from '../../shared/task/job-options.js';
@@ -9,7 +9,7 @@ import { type TaskJobOptions, readOptions } from '../../shared/task/options-reco
 interface Entry {
   readonly id: string;
   readonly queue: string;
-  /** Null where it is missing: the entry is not whole. */
+  /** As open-webui is told it; null where it is missing. */
   readonly item: string | null;
   /** As Redis has it, to tell whether the task was registered anew; null where it is missing. */
   readonly score: string | null;
@@ -118,8 +118,8 @@ export class EntryCheck {
   async #drop(entries: readonly Compared[]): Promise<number> {
     if (entries.length === 0) return 0;
     const { redis, keys } = this.#store;
-    const words = entries.flatMap(({ id, item, score }) => [id, item ?? '', score ?? '']);
-    const dropped = new Set(await redis.dropEntries(keys.tasks, keys.taskQueues, keys.live, keys.item(''), ...words));
+    const words = entries.flatMap(({ id, item, options, score }) => [id, options.item || item || '', score ?? '', isShared(id) ? keys.lease(id) : '']);
+    const dropped = new Set(await redis.dropEntries(keys.tasks, keys.taskQueues, keys.live, keys.item(''), keys.ownItem(''), ...words));
     const children = entries.filter(({ id, options }) => options.childOf && dropped.has(id));
     await Promise.all(children.map(({ id, options }) => redis.srem(keys.children(options.childOf?.id ?? ''), id)));
     return dropped.size;
@@ -128,10 +128,10 @@ export class EntryCheck {
   /** Puts right what is listed in part, or under another item than its own. */
   async #complete(live: readonly Compared[]): Promise<number> {
     const { redis, keys } = this.#store;
-    const unlisted = await this.#notInTheirItem(live);
-    const wrong = live.filter(({ id, item, score, options }) => item !== (options.item ?? '') || score === null || unlisted.has(id));
+    const [unlisted, unleased] = await Promise.all([this.#notInTheirItem(live), this.#withoutLease(live)]);
+    const wrong = live.filter(({ id, item, score, options }) => (isShared(id) && item !== (options.item ?? '')) || score === null || unlisted.has(id) || unleased.has(id));
     const elsewhere = wrong.filter(({ item, options }) => item && item !== options.item);
-    await Promise.all(elsewhere.map(({ id, item }) => redis.srem(keys.item(item ?? ''), id)));
+    await Promise.all(elsewhere.flatMap(({ id, item }) => [redis.srem(keys.item(item ?? ''), id), redis.srem(keys.ownItem(item ?? ''), id)]));
     return this.#add(wrong);
   }
 
@@ -141,17 +141,26 @@ export class EntryCheck {
     for (const { id, options: { item } } of live) if (item) push(byItem, item, id);
     const missing = await Promise.all(
       [...byItem].map(async ([item, ids]) => {
-        const members = await redis.smismember(keys.item(item), ...ids);
-        return ids.filter((_, index) => members[index] === 0);
+        const [ours, shared] = await Promise.all([redis.smismember(keys.ownItem(item), ...ids), redis.smismember(keys.item(item), ...ids)]);
+        return ids.filter((id, index) => ours[index] === 0 || (isShared(id) && shared[index] === 0));
       }),
     );
     return new Set(missing.flat());
   }
 
+  /** From the moment on when open-webui was seen, tasks that were registered before it get theirs here. */
+  async #withoutLease(live: readonly Compared[]): Promise<Set<string>> {
+    const { redis, keys, facts } = this.#store;
+    const ids = facts.written ? live.map(({ id }) => id).filter(isShared) : [];
+    if (ids.length === 0) return new Set();
+    const leases = await redis.mget(...ids.map((id) => keys.lease(id)));
+    return new Set(ids.filter((_, index) => leases[index] === null));
+  }
+
   async #add(live: readonly Compared[]): Promise<number> {
     if (live.length === 0) return 0;
-    const { redis, keys } = this.#store;
-    const writes = new MergedWrites(keys);
+    const { redis, registry } = this.#store;
+    const writes = registry.writes();
     for (const { id, queue, options, score, timestamp } of live) writes.add({ id, queue, ...membershipsOf(options), at: Number(score ?? timestamp) });
     await Promise.all(writes.flushInto(redis));
     // Some may have ended since they were looked at, and their workers have removed them from the registry before.

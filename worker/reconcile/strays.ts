@@ -1,3 +1,4 @@
+import { isShared } from '../../shared/keys.js';
 import type { Store } from '../../shared/store.js';
 import { isTerminal } from '../../shared/task/state.js';
 import { readTasks } from '../../shared/task/view.js';
@@ -28,7 +29,7 @@ export class Strays {
     const [live, tasks, queues] = await Promise.all([redis.zcard(keys.live), redis.hlen(keys.tasks), redis.hlen(keys.taskQueues)]);
     let dropped = 0;
     if (live > queues) dropped += await this.#walk((cursor) => redis.zscan(keys.live, cursor, 'COUNT', PAGE), (ids) => this.#dropLive(ids), signal);
-    if (tasks > queues) dropped += await this.#walk((cursor) => redis.hscan(keys.tasks, cursor, 'COUNT', PAGE), (ids) => this.#dropEnded(ids), signal);
+    if (tasks > queues) dropped += await this.#walk((cursor) => redis.hscan(keys.tasks, cursor, 'COUNT', PAGE), (ids) => this.#dropUnqueued(ids), signal);
     return dropped;
   }
 
@@ -51,8 +52,15 @@ export class Strays {
 
   async #dropLive(ids: readonly string[]): Promise<number> {
     const { redis, keys } = this.#store;
-    await this.#dropEnded(ids);
+    const leased = ids.filter(isShared);
+    await Promise.all([this.#dropEnded(ids), ...(leased.length > 0 ? [redis.del(...leased.map((id) => keys.lease(id)))] : [])]);
     return redis.zrem(keys.live, ...ids);
+  }
+
+  async #dropUnqueued(ids: readonly string[]): Promise<number> {
+    const dropped = await this.#dropEnded(ids);
+    if (dropped < ids.length) this.#store.facts.sawForeign();
+    return dropped;
   }
 
   /** Of these, what has ended on a queue of ours: what no queue knows may be another program's. */
@@ -61,7 +69,7 @@ export class Strays {
     const found = (await Promise.all((await registry.queueNames()).map((queue) => readTasks(this.#store, queue, ids)))).flat();
     const ended = found.filter((task) => task !== null && isTerminal(task.state));
     if (ended.length === 0) return 0;
-    await Promise.all(ended.flatMap((task) => (task?.item ? [redis.srem(keys.item(task.item), task.id)] : [])));
+    await Promise.all(ended.flatMap((task) => (task?.item ? [registry.leaveItem(task.item, [task.id])] : [])));
     return redis.hdel(keys.tasks, ...ended.map((task) => task?.id ?? ''));
   }
 }

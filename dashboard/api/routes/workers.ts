@@ -52,10 +52,10 @@ async function readWorkers(store: Store, principal: Principal): Promise<Record<s
     .toSorted((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1));
 }
 
-async function visibleOf({ registry }: Store, principal: Principal, ids: readonly string[]): Promise<ReadonlySet<string>> {
+async function visibleOf({ reader }: Store, principal: Principal, ids: readonly string[]): Promise<ReadonlySet<string>> {
   if (principal.items === null) return new Set(ids);
-  const entries = await registry.find(ids);
-  return new Set(ids.filter((_, index) => seesItem(principal, entries[index]?.item ?? null)));
+  const items = await reader.itemsOf(ids);
+  return new Set(ids.filter((id) => seesItem(principal, items.get(id) ?? null)));
 }
 
 function workerToJson(id: string, beatAt: number, beat: Readonly<Record<string, string>>, running: readonly string[]): Record<string, unknown> {

@@ -112,6 +112,50 @@ describe('The reconciler and the entries of the registry', () => {
     assert.deepEqual(await rec.run(), { entries: 3, jobs: 3, complete: true }, 'nothing is left to repair');
   });
 
+  it('lists again what open-webui deleted of a live job, and gives it its lease once open-webui was seen', async () => {
+    const { client } = fleet;
+    const [listed, deleted] = [await rec.enqueue({ item: 'chat-1' }), await rec.enqueue({ item: 'chat-1' })];
+    await client.multi().hdel(rec.keys.tasks, deleted).srem(rec.keys.item('chat-1'), deleted).exec();
+    assert.equal((await rec.run()).registered, 1);
+    assert.deepEqual([await rec.entry(deleted, 'chat-1'), (await fleet.registrySize(rec.keys.prefix)).leases], [WHOLE, 0]);
+    rec.store.facts.sawForeign();
+    assert.equal((await rec.run()).registered, 2);
+    assert.deepEqual(await client.mget(rec.keys.lease(listed), rec.keys.lease(deleted)), ['1', '1']);
+    await client.del(rec.keys.lease(listed));
+    assert.equal((await rec.run()).registered, 1);
+    assert.deepEqual(await rec.run(), { entries: 2, jobs: 2, complete: true }, 'nothing is left to repair');
+  });
+
+  it('removes the lease with the entry', async () => {
+    rec.store.facts.sawForeign();
+    const [id, gone] = [await rec.enqueue({ item: 'chat-1' }), 'gone'];
+    await rec.register(gone, { item: 'chat-1' });
+    await fleet.client.mset(rec.keys.lease(id), '1', rec.keys.lease(gone), '1');
+    await end(id, 'completed');
+    await age(id, 6_000);
+    assert.equal((await rec.run()).removed, 2);
+    assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
+  });
+
+  it('puts among the tasks of their items what an older version registered', async () => {
+    const id = await rec.enqueue({ item: 'chat-1' });
+    await fleet.client.del(rec.keys.ownItem('chat-1'));
+    assert.equal((await rec.run()).registered, 1);
+    assert.deepEqual(await fleet.client.smembers(rec.keys.ownItem('chat-1')), [id]);
+    assert.deepEqual(await rec.run(), { entries: 1, jobs: 1, complete: true });
+  });
+
+  it('leaves a job whose id is a name of the registry to the part that is ours alone', async () => {
+    await rec.store.queues.get('rec').add('rec.task', {}, { jobId: 'queues' });
+    await rec.activate('queues', { worker: 'alive', locked: true });
+    await rec.worker('alive', { alive: true });
+    await fleet.client.sadd(rec.keys.queues, 'rec');
+    rec.store.facts.sawForeign();
+    assert.equal((await rec.run()).registered, 1);
+    assert.deepEqual(await rec.run(), { entries: 1, jobs: 1, complete: true });
+    assert.deepEqual([await fleet.client.hget(rec.keys.taskQueues, 'queues'), await fleet.client.hlen(rec.keys.tasks)], ['rec', 0]);
+  });
+
   it('puts a live job under its own item, and takes it from under the wrong one', async () => {
     const [id, none] = [await rec.enqueue({ item: 'chat-1' }), await rec.enqueue()];
     await rec.register(id, { item: 'chat-2' });

@@ -67,7 +67,7 @@ describe('The reconciler', () => {
       assert.deepEqual(await rec.run(), { entries: 1, removed: 2, jobs: 1, complete: true });
       assert.deepEqual(await rec.entry(ended, 'chat-1'), [null, null, false, false]);
       assert.deepEqual(await rec.entry(live, 'chat-1'), WHOLE);
-      assert.deepEqual(await fleet.registrySize(rec.keys.prefix), { tasks: 1, queues: 1, live: 1, items: 1 });
+      assert.deepEqual(await fleet.registrySize(rec.keys.prefix), { tasks: 1, queues: 1, live: 1, items: 1, leases: 0 });
       assert.deepEqual(await rec.run(), { entries: 1, jobs: 1, complete: true });
     });
 
@@ -166,7 +166,7 @@ describe('The reconciler', () => {
       while (!runs.at(-1)?.complete && runs.length < 10);
       assert.deepEqual(runs.map(({ jobs = 0 }) => jobs <= 2 * 500), runs.map(() => true), JSON.stringify(runs));
       assert.equal(runs.reduce((sum, { registered = 0 }) => sum + registered, 0), MANY);
-      assert.deepEqual(await fleet.registrySize(rec.keys.prefix), { tasks: ids.length, queues: ids.length, live: ids.length, items: 1 });
+      assert.deepEqual(await fleet.registrySize(rec.keys.prefix), { tasks: ids.length, queues: ids.length, live: ids.length, items: 1, leases: 0 });
     });
 
     it('keeps what was done when one is aborted in the middle, and the next goes on from there', async () => {
