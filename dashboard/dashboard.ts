@@ -2,6 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Request, type Response, Router } from 'express';
 import type { Producer } from '../producer/index.js';
 import { storeOf } from '../producer/store-of.js';
+import { configOf, definitionOf, describeValue, isObject } from '../shared/arguments.js';
+import { FleetError } from '../shared/errors.js';
 import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
 import { resolveSettings } from '../shared/settings.js';
 import type { AnyDefinition } from '../shared/task/definition.js';
@@ -62,7 +64,8 @@ export interface Dashboard {
  *
  * Errors are RFC 9457 problems with a stable `code`, see {@link problemHandler}.
  */
-export function createDashboard({ producer, auth, definitions = [], bodyLimit, bodyTimeoutMs, streams, loggers = createLoggerFactory({ settings: resolveSettings({}) }) }: DashboardConfig): Dashboard {
+export function createDashboard(config: DashboardConfig): Dashboard {
+  const { producer, auth, definitions = [], bodyLimit, bodyTimeoutMs, streams, loggers = createLoggerFactory({ settings: resolveSettings({}) }) } = checkConfig(config);
   const router = Router({ caseSensitive: true });
   const logger = loggers('dashboard');
   const api = createApi({ producer, logger, definitions, bodyLimit, bodyTimeoutMs, ...streams });
@@ -83,4 +86,13 @@ export function createDashboard({ producer, auth, definitions = [], bodyLimit, b
   router.use(auditRefusals());
   router.use(problemHandler(logger));
   return { router: (req, res, next) => router(req as Request, res as Response, next), close: () => Promise.resolve(api.close()) };
+}
+
+/** @throws FleetError `INVALID_SETTINGS`, `INVALID_DEFINITION` */
+function checkConfig(config: DashboardConfig): DashboardConfig {
+  const { producer, definitions = [] } = configOf(config, 'createDashboard');
+  if (!isObject(producer)) throw new FleetError('INVALID_SETTINGS', `createDashboard: expected as producer one of createProducer, got ${describeValue(producer)}.`);
+  if (!Array.isArray(definitions)) throw new FleetError('INVALID_SETTINGS', `createDashboard: expected as definitions an array, got ${describeValue(definitions)}.`);
+  definitions.forEach(definitionOf);
+  return config;
 }

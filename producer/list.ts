@@ -1,3 +1,4 @@
+import { describeValue } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
 import { checkItem, quote } from '../shared/keys.js';
 import type { Keys } from '../shared/keys.js';
@@ -63,7 +64,7 @@ export class TaskList {
   async page(options: ListOptions): Promise<TaskPage> {
     const limit = checkLimit(options.limit);
     if (options.state !== undefined && !TASK_STATES.includes(options.state)) {
-      throw new FleetError('INVALID_OPTION', `Bad state: expected one of ${TASK_STATES.join(', ')}, got ${quote(String(options.state))}.`, { details: { field: 'state' } });
+      throw new FleetError('INVALID_OPTION', `Bad state: expected one of ${TASK_STATES.join(', ')}, got ${describeValue(options.state)}.`, { details: { field: 'state' } });
     }
     if (options.item !== undefined) checkItem(options.item);
     let after = options.after === undefined ? null : parseCursor(options.after);
@@ -188,5 +189,5 @@ function parseCursor(cursor: string): Position {
 function checkLimit(limit: number | undefined): number {
   if (limit === undefined) return DEFAULT_LIMIT;
   if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_LIMIT) return limit;
-  throw new FleetError('INVALID_OPTION', `Bad limit: expected a whole number from 1 to ${MAX_LIMIT}, got ${limit}.`, { details: { field: 'limit' } });
+  throw new FleetError('INVALID_OPTION', `Bad limit: expected a whole number from 1 to ${MAX_LIMIT}, got ${describeValue(limit)}.`, { details: { field: 'limit' } });
 }

@@ -1,6 +1,7 @@
 import { chunks } from '../shared/chunks.js';
+import { badArgument, configOf, definitionOf, isObject, optionsOf } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
-import { checkItem, checkKnownId } from '../shared/keys.js';
+import { checkItem } from '../shared/keys.js';
 import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
 import { Replicas } from '../shared/redis/replicas.js';
 import { connectToServer } from '../shared/redis/server-connection.js';
@@ -12,6 +13,7 @@ import type { StepHook } from '../shared/step-hook.js';
 import type { ChildEnqueuer, ChildOptions, ChildTask, ParentTask } from '../shared/task/handler.js';
 import type { TaskEvent } from '../shared/task/event-stream.js';
 import type { TaskView } from '../shared/task/view.js';
+import { idOf, idsOf, listOptionsOf, signalOptionsOf, tasksOf } from './arguments.js';
 import { Billing } from './billing.js';
 import { Calls } from './calls.js';
 import { type EnqueuedTask, Enqueuer } from './enqueue.js';
@@ -104,13 +106,16 @@ export class Producer implements ChildEnqueuer {
    *   `INVALID_OPTION`, `ITEM_BUSY`; `REDIS_UNAVAILABLE`, `REDIS_OUT_OF_MEMORY`, `REDIS_WRONG_TYPE`, `REDIS_ERROR` or `CLOSED`, whose
    *   `details.exists` says whether the task exists; `NOT_REPLICATED`: it was added, and is safe to enqueue again under the id in `details.ids`
    */
-  async enqueue<Input, Output>(definition: TaskDefinition<Input, Output, unknown>, input: Input, options: EnqueueOptions = {}): Promise<EnqueuedTask<Output>> {
-    return this.#adding(definition.queue, options.id, () => this.#enqueuer.enqueue(prepareTask(definition as AnyDefinition, input, options, this.#settings.maxInputBytes)) as Promise<EnqueuedTask<Output>>);
+  async enqueue<Input, Output>(definition: TaskDefinition<Input, Output, unknown>, input: Input, options?: EnqueueOptions): Promise<EnqueuedTask<Output>> {
+    const [checked, asked] = [definitionOf(definition), optionsOf(options)];
+    return this.#adding(checked.queue, asked.id, () => this.#enqueuer.enqueue(prepareTask(checked, input, asked, this.#settings.maxInputBytes)) as Promise<EnqueuedTask<Output>>);
   }
 
   /** Adds a task that belongs to another one: what a worker calls for `context.enqueue`. @throws as `enqueue`; StopRequested if the parent was stopped */
-  async enqueueChild(parent: ParentTask, definition: AnyDefinition, input: unknown, options: ChildOptions): Promise<ChildTask> {
-    return this.#adding(definition.queue, options.id, () => this.#enqueuer.enqueue(prepareChild(parent, definition, input, options, this.#settings.maxInputBytes)));
+  async enqueueChild(parent: ParentTask, definition: AnyDefinition, input: unknown, options?: ChildOptions): Promise<ChildTask> {
+    const [checked, asked] = [definitionOf(definition), optionsOf(options)];
+    if (!isObject(parent)) throw badArgument('INVALID_OPTION', 'parent', 'a task', parent);
+    return this.#adding(checked.queue, asked.id, () => this.#enqueuer.enqueue(prepareChild(parent, checked, input, asked, this.#settings.maxInputBytes)));
   }
 
   async #adding<Value>(queue: string, id: string | undefined, work: () => Promise<Value>): Promise<Value> {
@@ -130,7 +135,8 @@ export class Producer implements ChildEnqueuer {
     definition: TaskDefinition<Input, Output, unknown>,
     tasks: Iterable<{ readonly input: Input } & EnqueueOptions>,
   ): Promise<EnqueuedTask<Output>[]> {
-    const prepared = [...tasks].map(({ input, ...options }) => prepareTask(definition as AnyDefinition, input, options, this.#settings.maxInputBytes));
+    const checked = definitionOf(definition);
+    const prepared = tasksOf(tasks).map(({ input, options }) => prepareTask(checked, input, options, this.#settings.maxInputBytes));
     const added: EnqueuedTask[] = [];
     try {
       await this.#calls.once(async () => {
@@ -147,19 +153,19 @@ export class Producer implements ChildEnqueuer {
   /** A task, live or ended and still kept; null if there is none. */
   get<Output = unknown>(task: string | EnqueuedTask<Output>): Promise<TaskView<Output> | null> {
     return this.#calls.repeatable(async () => {
-      const id = checkKnownId(idOf(task));
+      const id = idOf(task);
       return ((await this.#store.reader.read([id])).get(id) as TaskView<Output> | undefined) ?? null;
     });
   }
 
   /** A page of tasks: by default of live ones, newest first. */
-  list(options: ListOptions = {}): Promise<TaskPage> {
-    return this.#calls.repeatable(() => this.#list.page(options));
+  list(options?: ListOptions): Promise<TaskPage> {
+    return this.#calls.repeatable(async () => this.#list.page(listOptionsOf(options)));
   }
 
   /** Whether an item has tasks that have not ended. */
   hasActiveTasks(item: string): Promise<boolean> {
-    return this.#calls.repeatable(() => this.#store.registry.hasActive(checkItem(item)));
+    return this.#calls.repeatable(async () => this.#store.registry.hasActive(checkItem(item)));
   }
 
   /**
@@ -169,18 +175,16 @@ export class Producer implements ChildEnqueuer {
    */
   stop(id: string | EnqueuedTask, options?: StopOptions): Promise<StopReceipt>;
   stop(ids: readonly (string | EnqueuedTask)[], options?: StopOptions): Promise<StopReceipt[]>;
-  stop(task: string | EnqueuedTask | readonly (string | EnqueuedTask)[], options: StopOptions = {}): Promise<StopReceipt | StopReceipt[]> {
+  stop(task: string | EnqueuedTask | readonly (string | EnqueuedTask)[], options?: StopOptions): Promise<StopReceipt | StopReceipt[]> {
     return this.#calls.repeatable(async () => {
-      const many = Array.isArray(task);
-      const ids = (many ? task : [task]).map((one: string | EnqueuedTask) => checkKnownId(idOf(one)));
-      const receipts = await this.#stop.stop(ids, options);
-      return many ? receipts : (receipts[0] as StopReceipt);
+      const receipts = await this.#stop.stop(idsOf(task), optionsOf(options));
+      return Array.isArray(task) ? receipts : (receipts[0] as StopReceipt);
     });
   }
 
   /** Stops every live task of an item; with `dryRun`, says which they are. */
-  stopItem(item: string, options: StopItemOptions = {}): Promise<StopReceipt[]> {
-    return this.#calls.repeatable(() => this.#stop.stopItem(item, options));
+  stopItem(item: string, options?: StopItemOptions): Promise<StopReceipt[]> {
+    return this.#calls.repeatable(async () => this.#stop.stopItem(item, optionsOf(options)));
   }
 
   /**
@@ -192,10 +196,8 @@ export class Producer implements ChildEnqueuer {
   retry(ids: readonly (string | EnqueuedTask)[]): Promise<TaskView[]>;
   retry(task: string | EnqueuedTask | readonly (string | EnqueuedTask)[]): Promise<TaskView | TaskView[]> {
     return this.#calls.once(async () => {
-      const many = Array.isArray(task);
-      const ids = (many ? task : [task]).map((one: string | EnqueuedTask) => checkKnownId(idOf(one)));
-      const tasks = await this.#retry.retry(ids);
-      return many ? tasks : (tasks[0] as TaskView);
+      const tasks = await this.#retry.retry(idsOf(task));
+      return Array.isArray(task) ? tasks : (tasks[0] as TaskView);
     });
   }
 
@@ -204,10 +206,10 @@ export class Producer implements ChildEnqueuer {
    * @throws TaskCancelled with the receipt, if it was stopped or removed before it ended; FleetError `TASK_FAILED`,
    *   `TASK_NOT_FOUND`, `WAIT_TIMEOUT`; the signal's reason
    */
-  result<Output = unknown>(task: string | EnqueuedTask<Output>, options: WaitOptions = {}): Promise<Output> {
+  result<Output = unknown>(task: string | EnqueuedTask<Output>, options?: WaitOptions): Promise<Output> {
     return this.#calls.repeatable(async () => {
-      const id = checkKnownId(idOf(task));
-      const end = await this.#watch.untilFinished(id, options);
+      const id = idOf(task);
+      const end = await this.#watch.untilFinished(id, signalOptionsOf(options));
       if (end.state === 'completed') return end.result as Output;
       throw new FleetError('TASK_FAILED', `Task ${id} failed: ${end.error ?? 'no reason was kept'}`, { details: { id, attempt: end.attempt } });
     });
@@ -218,13 +220,14 @@ export class Producer implements ChildEnqueuer {
    * @throws TaskCancelled with the receipt, if it was stopped or removed before it ended; FleetError `TASK_NOT_FOUND`,
    *   `WAIT_TIMEOUT`; the signal's reason
    */
-  waitUntilFinished<Output = unknown>(task: string | EnqueuedTask<Output>, options: WaitOptions = {}): Promise<TaskView<Output>> {
-    return this.#calls.repeatable(() => this.#watch.untilFinished(checkKnownId(idOf(task)), options) as Promise<TaskView<Output>>);
+  waitUntilFinished<Output = unknown>(task: string | EnqueuedTask<Output>, options?: WaitOptions): Promise<TaskView<Output>> {
+    return this.#calls.repeatable(async () => this.#watch.untilFinished(idOf(task), signalOptionsOf(options)) as Promise<TaskView<Output>>);
   }
 
   /** Follows a task until it ends: see {@link Watch.events}. @throws FleetError `TASK_NOT_FOUND`; the signal's reason */
-  async *events(task: string | EnqueuedTask, { after, signal }: EventOptions = {}): AsyncGenerator<TaskEvent, void, undefined> {
-    const id = checkKnownId(idOf(task));
+  async *events(task: string | EnqueuedTask, options?: EventOptions): AsyncGenerator<TaskEvent, void, undefined> {
+    const id = idOf(task);
+    const { after, signal } = signalOptionsOf(options);
     try {
       await this.#calls.ready();
       yield* this.#watch.events(id, { after: after ?? null, ...(signal && { signal }) });
@@ -258,11 +261,7 @@ export class Producer implements ChildEnqueuer {
 
 /** @throws FleetError `INVALID_SETTINGS` */
 export function createProducer(config: ProducerConfig): Producer {
-  return new Producer(config);
-}
-
-function idOf(task: string | EnqueuedTask): string {
-  return typeof task === 'object' && task !== null ? task.id : task;
+  return new Producer(configOf(config, 'createProducer'));
 }
 
 function withUrl(settings: Settings): ConnectedSettings {

@@ -1,10 +1,11 @@
+import { definitionOf, describeValue } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
-import { isName, quote } from '../shared/keys.js';
+import { isName } from '../shared/keys.js';
 import { type Schedule, formatSchedule, parseSchedule } from '../shared/schedule/schedule.js';
 import type { ScheduleView } from '../shared/schedule/view.js';
 import type { Store } from '../shared/store.js';
 import { BUILTIN_DEFINITIONS, MAINTENANCE_QUEUE } from '../shared/task/builtin/index.js';
-import type { AnyDefinition, TaskDefinition } from '../shared/task/definition.js';
+import type { TaskDefinition } from '../shared/task/definition.js';
 import type { Caller } from './caller.js';
 import { type ScheduleOptions, checkSchedule, checkScheduleId } from './check-schedule.js';
 import type { EnqueuedTask, Enqueuer } from './enqueue.js';
@@ -50,7 +51,7 @@ export class Schedules {
    */
   upsert<Input, Output>(id: string, definition: TaskDefinition<Input, Output, unknown>, input: Input, options: ScheduleOptions): Promise<ScheduleView> {
     return this.#call(async () => {
-      const schedule = checkSchedule(id, definition as AnyDefinition, input, options, this.#maxInputBytes);
+      const schedule = checkSchedule(id, definitionOf(definition), input, options, this.#maxInputBytes);
       const { redis, keys, schedulers } = this.#store;
       const before = await this.#user(id);
       // The record first: should we not get further, the workers do.
@@ -86,7 +87,7 @@ export class Schedules {
   async #find(id: string): Promise<Schedule> {
     const found = isName(id) ? ((await this.#user(id)) ?? (await this.#fleets()).find(({ schedule }) => schedule.id === id)?.schedule) : null;
     if (found) return found;
-    throw new FleetError('SCHEDULE_NOT_FOUND', `No schedule ${quote(String(id))}.`, { details: { id: String(id).slice(0, 64) } });
+    throw new FleetError('SCHEDULE_NOT_FOUND', `No schedule ${describeValue(id)}.`, { details: { id: typeof id === 'string' ? id.slice(0, 64) : null } });
   }
 
   async #user(id: string): Promise<Schedule | null> {

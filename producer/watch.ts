@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
+import { describeValue } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
-import { type Keys, quote } from '../shared/keys.js';
+import type { Keys } from '../shared/keys.js';
 import { isUnavailability } from '../shared/redis/connection-errors.js';
 import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
 import { type StopReceipt, receiptOf } from '../shared/stop/receipt.js';
@@ -256,10 +257,10 @@ function receiptOfEnd(task: TaskView): StopReceipt {
 
 function checkTimeout(timeoutMs: unknown): void {
   if (typeof timeoutMs === 'number' && timeoutMs >= 0) return;
-  throw new FleetError('INVALID_OPTION', `Bad timeoutMs: expected ms, a number from 0, got ${quote(String(timeoutMs))}.`, { details: { field: 'timeoutMs' } });
+  throw new FleetError('INVALID_OPTION', `Bad timeoutMs: expected ms, a number from 0, got ${describeValue(timeoutMs)}.`, { details: { field: 'timeoutMs' } });
 }
 
 function checkEventId(after: unknown): void {
   if (typeof after === 'string' && /^\d{1,16}(-\d{1,16})?$/.test(after)) return;
-  throw new FleetError('INVALID_OPTION', `Bad after: expected the id of an event, got ${quote(String(after))}.`, { details: { field: 'after' } });
+  throw new FleetError('INVALID_OPTION', `Bad after: expected the id of an event, got ${describeValue(after)}.`, { details: { field: 'after' } });
 }

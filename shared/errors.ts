@@ -76,6 +76,11 @@ export function isFleetError(error: unknown, ...codes: ErrorCode[]): error is Fl
 
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
-  if (error instanceof AggregateError && !error.message) return error.errors.map(messageOf).join('; ');
-  return error instanceof Error ? error.message : String(error);
+  try {
+    if (error instanceof AggregateError && !error.message) return error.errors.map(messageOf).join('; ');
+    return error instanceof Error ? String(error.message) : String(error);
+  } catch {
+    // A Proxy, a getter or a toString that throws: somebody's code may throw anything.
+    return 'something that cannot be shown was thrown';
+  }
 }

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { API_SETTINGS } from './api-settings.js';
+import { describeValue } from './arguments.js';
 import { FleetError } from './errors.js';
 import { COMPONENTS, type Component, EXPECTED_LEVEL, type LogLevel, OPEN_WEBUI_LEVELS, levelSchema, levelVariable, levelVariables } from './log-levels.js';
 import { REDIS_SETTINGS, problemsOfRedis } from './redis-settings.js';
@@ -151,7 +152,7 @@ function check(given: Partial<Record<keyof Table, unknown>>, { levels, unused, n
       return Array.isArray(parsed.data) ? Object.freeze(parsed.data) : parsed.data;
     }
     const expected = (inCode ? setting.expectedInCode : undefined) ?? setting.expected;
-    problems.add(`${env}: ${setting.explain?.(value) ?? `expected ${expected}, got ${setting.secret ? 'something else (not shown)' : JSON.stringify(value)}`}`);
+    problems.add(`${env}: ${setting.explain?.(value) ?? `expected ${expected}, got ${setting.secret ? 'something else (not shown)' : shown(value)}`}`);
     return setting.fallback;
   };
   const values: Record<string, unknown> = {};
@@ -185,6 +186,15 @@ function problemsOfPairs({ openaiKeys: { length: keys }, openaiBaseUrls: { lengt
 export function settingVariables(): ReadonlySet<string> {
   const own = Object.values<Setting<unknown>>(SETTINGS).flatMap(({ env, alias }) => (alias === undefined ? [env] : [env, alias]));
   return new Set([...own, ...COMPONENTS.map(levelVariable), ...Object.keys(OPEN_WEBUI_LEVELS)]);
+}
+
+/** Also of what JSON cannot hold: code may give anything. */
+function shown(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? describeValue(value);
+  } catch {
+    return describeValue(value);
+  }
 }
 
 function entries(): [keyof Table, Setting<unknown>][] {

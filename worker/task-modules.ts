@@ -1,9 +1,9 @@
 import { isAbsolute, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { FleetError, messageOf } from '../shared/errors.js';
-import { isName } from '../shared/keys.js';
+import { FleetError, isFleetError, messageOf } from '../shared/errors.js';
 import type { Settings } from '../shared/settings.js';
-import type { TaskHandler, TaskModule } from '../shared/task/handler.js';
+import type { TaskHandler } from '../shared/task/handler.js';
+import { checkHandler, checkQueue } from './check-handler.js';
 import type { HandlerSource } from './thread-messages.js';
 
 /** A handler, and where a thread finds it again. */
@@ -13,6 +13,8 @@ export interface LoadedHandler extends TaskHandler {
 
 /** The module of the built-in tasks. They come through the same door as a service's own. */
 export const BUILTIN_MODULE = new URL('./tasks/index.js', import.meta.url).href;
+
+const MOST_HANDLERS = 1_000;
 
 /**
  * Loads the built-in tasks and those of TASK_MODULES; a path is relative to `cwd`.
@@ -32,40 +34,48 @@ export async function loadTaskModules(settings: Settings, cwd: string): Promise<
   return handlers;
 }
 
-/** The handlers of one module. */
+/** The handlers of one module. @throws FleetError `INVALID_TASK_MODULE`, whatever the module does when it is read */
 export async function loadTaskModule(url: string, settings: Settings): Promise<readonly TaskHandler[]> {
-  let module: { default?: unknown };
+  const { default: exported } = await importModule(url);
+  let given: unknown;
   try {
-    module = (await import(url)) as { default?: unknown };
-  } catch (error) {
-    throw invalid(url, messageOf(error), error);
-  }
-  const exported = module.default as TaskModule | undefined;
-  let handlers: unknown;
-  try {
-    handlers = typeof exported === 'function' ? exported(settings) : exported;
+    given = typeof exported === 'function' ? (exported as (settings: Settings) => unknown)(settings) : exported;
   } catch (error) {
     throw invalid(url, `its default export threw: ${messageOf(error)}`, error);
   }
-  const list = Array.isArray(handlers) ? handlers : [handlers];
-  if (list.length === 0) throw invalid(url, 'it exports no handlers');
-  for (const handler of list) {
-    if (!isHandler(handler)) {
-      throw invalid(url, 'expected as its default export an array of handlers made with defineHandler(definition, handle), or a function that returns one');
-    }
+  try {
+    const list: readonly unknown[] = Array.isArray(given) ? given : [given];
+    if (list.length === 0) throw invalid(url, 'it exports no handlers');
+    if (list.length > MOST_HANDLERS) throw invalid(url, `expected at most ${MOST_HANDLERS} handlers, got ${list.length}`);
+    return list.map((one) => checkOwn(url, one));
+  } catch (error) {
+    if (isFleetError(error, 'INVALID_TASK_MODULE')) throw error;
+    throw invalid(url, `its default export cannot be read: ${messageOf(error)}`, error);
   }
-  return list as TaskHandler[];
+}
+
+/** The module, and not its default export: what has a `then` would be waited for. */
+async function importModule(url: string): Promise<{ readonly default?: unknown }> {
+  try {
+    return (await import(url)) as { readonly default?: unknown };
+  } catch (error) {
+    throw invalid(url, messageOf(error), error);
+  }
+}
+
+function checkOwn(url: string, given: unknown): TaskHandler {
+  try {
+    const handler = checkHandler(given);
+    if (url !== BUILTIN_MODULE) checkQueue(handler);
+    return handler;
+  } catch (error) {
+    throw invalid(url, `expected as its default export an array of handlers made with defineHandler(definition, handle), or a function that returns one. ${messageOf(error).replace(/\.$/, '')}`, error);
+  }
 }
 
 function moduleUrl(path: string, cwd: string): string {
   if (/^(file|data|node):/.test(path)) return path;
   return pathToFileURL(isAbsolute(path) ? path : resolve(cwd, path)).href;
-}
-
-/** By shape, not by class: the module may have its own copy of this package. */
-function isHandler(value: unknown): value is TaskHandler {
-  const { definition, handle, isolated } = (value ?? {}) as Partial<TaskHandler>;
-  return typeof handle === 'function' && typeof isolated === 'function' && isName(definition?.name) && typeof definition.input?.safeParse === 'function';
 }
 
 function invalid(url: string, problem: string, cause?: unknown): FleetError {

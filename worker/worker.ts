@@ -1,11 +1,13 @@
 import { hostname } from 'node:os';
 import { uuidv7 } from 'uuidv7';
+import { configOf, describeValue } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
 import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
 import { type Settings, type SettingsInput, resolveSettings } from '../shared/settings.js';
 import type { StepHook } from '../shared/step-hook.js';
 import type { ChildEnqueuer, TaskHandler } from '../shared/task/handler.js';
 import type { WorkerStatus } from './heartbeat.js';
+import { checkHandler, checkQueue } from './check-handler.js';
 import { type LoadedHandler, loadTaskModules } from './task-modules.js';
 
 /** Settings by name; `redisUrl` is required. The rest has the defaults of the README's table. */
@@ -45,15 +47,18 @@ export interface FleetWorker {
 
 /**
  * Makes a worker with the built-in tasks, those of `taskModules` and those given.
- * @throws FleetError `INVALID_SETTINGS`, `INVALID_TASK_MODULE`
+ * @throws FleetError `INVALID_SETTINGS`, `INVALID_TASK_MODULE`, `INVALID_DEFINITION`
  */
-export async function createWorker({ loggers: givenLoggers, handlers: given = [], cwd = '.', pid = 0, producer, onStep, ...input }: WorkerConfig): Promise<FleetWorker> {
+export async function createWorker(config: WorkerConfig): Promise<FleetWorker> {
+  const { loggers: givenLoggers, handlers: given = [], cwd = '.', pid = 0, producer, onStep, ...input } = configOf(config, 'createWorker');
+  if (!Array.isArray(given)) throw new FleetError('INVALID_SETTINGS', `createWorker: expected as handlers an array, got ${describeValue(given)}.`);
+  if (producer !== undefined && typeof producer?.enqueueChild !== 'function') throw new FleetError('INVALID_SETTINGS', `createWorker: expected as producer one of createProducer, got ${describeValue(producer)}.`);
   const settings: Settings = resolveSettings(input);
   if (!settings.redisUrl) throw new FleetError('INVALID_SETTINGS', 'createWorker: expected redisUrl, for example redis://127.0.0.1:6379.');
   const loggers = givenLoggers ?? createLoggerFactory({ settings });
   for (const notice of settings.notices) loggers('worker').warn(notice);
   const handlers = new Map(await loadTaskModules(settings, cwd));
-  for (const handler of given) addInline(handlers, handler);
+  for (const handler of given) addInline(handlers, checkHandler(handler));
   // Not with this module: task modules import it too, and would load all of BullMQ in each thread of an isolated handler.
   const { Launcher } = await import('./launcher.js');
   const workerId = `${hostname()}-${pid}-${uuidv7().slice(-8)}`;
@@ -69,6 +74,7 @@ export async function createWorker({ loggers: givenLoggers, handlers: given = []
 
 function addInline(handlers: Map<string, LoadedHandler>, handler: TaskHandler): void {
   const { name } = handler.definition;
+  checkQueue(handler);
   if (handlers.has(name)) throw new FleetError('INVALID_DEFINITION', `The task ${name} has two handlers.`, { details: { task: name } });
   if (handler.alwaysIsolated) {
     throw new FleetError('INVALID_DEFINITION', `The handler of ${name} is isolated: name its module in taskModules, so that a thread can load it.`);

@@ -100,13 +100,17 @@ export interface HandlerOptions<Parsed> {
 export function defineHandler<Input, Output, Parsed>(
   definition: TaskDefinition<Input, Output, Parsed>,
   handle: Handle<Parsed, Output>,
-  { isolate = false }: HandlerOptions<Parsed> = {},
+  options: HandlerOptions<Parsed> = {},
 ): TaskHandler {
   if (typeof definition?.name !== 'string' || typeof definition.input?.safeParse !== 'function') {
     throw new FleetError('INVALID_DEFINITION', 'defineHandler: expected a definition from defineTask as first argument.');
   }
   if (typeof handle !== 'function') {
     throw new FleetError('INVALID_DEFINITION', `defineHandler("${definition.name}"): expected a function as second argument.`);
+  }
+  const isolate: unknown = (options as HandlerOptions<Parsed> | null)?.isolate ?? false;
+  if (typeof options !== 'object' || options === null || (typeof isolate !== 'boolean' && typeof isolate !== 'function')) {
+    throw new FleetError('INVALID_DEFINITION', `defineHandler("${definition.name}"): expected as third argument { isolate: true, false or a function }.`);
   }
   return Object.freeze({
     definition,

@@ -270,7 +270,7 @@ describe('schedules of a producer', () => {
     it('refuses an id that is of no schedule', async () => {
       const { producer } = await setUp();
       for (const id of ['none', 'a:b', '__proto__', '', 'billing.init-plans', null]) {
-        await assert.rejects(producer.schedules.runNow(id as string), { code: 'SCHEDULE_NOT_FOUND', message: /^No schedule "/ }, String(id));
+        await assert.rejects(producer.schedules.runNow(id as string), { code: 'SCHEDULE_NOT_FOUND', message: /^No schedule / }, String(id));
       }
     });
   });
