@@ -48,7 +48,7 @@ async function checkFleet(producer: Producer): Promise<ReadinessCheck[]> {
   const store = storeOf(producer);
   const [eviction, beats, reconciledAt] = await Promise.all([checkEviction(store), readBeats(store), store.redis.hget(store.keys.reconcile, 'at')]);
   const last = reconciledAt === null ? null : Number(reconciledAt);
-  return [{ name: 'redis', ok: true, detail: 'answers' }, eviction, checkWorkers(beats), checkListeners(beats), checkReconciler(beats, last, Date.now())];
+  return [{ name: 'redis', ok: true, detail: 'answers' }, eviction, checkWorkers(beats), checkListeners(beats), checkReconciler(beats, last, store.clock.now())];
 }
 
 async function checkEviction(store: Store): Promise<ReadinessCheck> {

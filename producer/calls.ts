@@ -1,3 +1,4 @@
+import type { FleetClock } from '../shared/clock/fleet-clock.js';
 import { FleetError, isFleetError } from '../shared/errors.js';
 import { atMost } from '../shared/patience.js';
 import { ready } from '../shared/redis/connect.js';
@@ -18,6 +19,7 @@ const IDLE_MS = 1_000;
  */
 export class Calls {
   readonly #redis: RedisConnection;
+  readonly #clock: FleetClock;
   readonly #settings: ConnectedSettings;
   #connecting: Promise<void> | null = null;
   #wasReady = false;
@@ -27,8 +29,9 @@ export class Calls {
   readonly #backlog = new Backlog();
   #closing = false;
 
-  constructor(redis: RedisConnection, settings: ConnectedSettings) {
+  constructor(redis: RedisConnection, clock: FleetClock, settings: ConnectedSettings) {
     this.#redis = redis;
+    this.#clock = clock;
     this.#settings = settings;
   }
 
@@ -38,6 +41,8 @@ export class Calls {
     try {
       if (this.#redis.status !== 'ready' || this.#closing) await this.ready();
       this.#wasReady = true;
+      // What is stored has the time of Redis, from the first call on.
+      if (!this.#clock.known) await this.#clock.measure();
       return await work();
     } catch (error) {
       throw this.explain(error);

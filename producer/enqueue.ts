@@ -218,7 +218,7 @@ export class Enqueuer {
     const undo = registry.writes();
     undo.remove(id, { item: listed, parent: parent?.id });
     const redo = registry.writes();
-    if (actual !== null) redo.add({ id, item: actual, queue, at: Date.now() });
+    if (actual !== null) redo.add({ id, item: actual, queue, at: this.#store.clock.now() });
     await this.#registration.settle([...undo.flushInto(redis), ...redo.flushInto(redis)]);
   }
 

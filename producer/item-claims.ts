@@ -34,16 +34,16 @@ export class ItemClaims {
   }
 
   #claim({ item }: PreparedTask, { queue, id }: JobAddress, mode: 'join' | 'reject'): Promise<string[]> {
-    return this.#store.registry.claimItem({ id, item, queue, at: Date.now() }, mode);
+    return this.#store.registry.claimItem({ id, item, queue, at: this.#store.clock.now() }, mode);
   }
 
   /** Those that are live: they have not ended, or are still on their way. */
   async #live(ids: readonly string[]): Promise<string[]> {
-    const { reader, redis, keys } = this.#store;
+    const { reader, redis, keys, clock } = this.#store;
     const [tasks, registeredAt] = await Promise.all([reader.read(ids), redis.zmscore(keys.live, ...ids)]);
     return ids.filter((id, index) => {
       const task = tasks.get(id);
-      return task ? !isTerminal(task.state) : Date.now() - Number(registeredAt[index] ?? 0) < this.#enqueueGraceMs;
+      return task ? !isTerminal(task.state) : clock.now() - Number(registeredAt[index] ?? 0) < this.#enqueueGraceMs;
     });
   }
 }

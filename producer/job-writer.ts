@@ -73,7 +73,7 @@ export class JobWriter {
       ...(nonce && { nonce }),
       ...(schedule && { schedule }),
     };
-    const job = { id, name: definition.name, data, opts, timestamp: Date.now() } as unknown as Pending['job'];
+    const job = { id, name: definition.name, data, opts, timestamp: this.#store.clock.now() } as unknown as Pending['job'];
     return new Promise((resolve) => {
       if (this.#pending.push({ task, queue, job, registered, resolve }) === 1) setImmediate(() => this.#flush());
     });

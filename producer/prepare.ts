@@ -1,3 +1,4 @@
+import type { FleetClock } from '../shared/clock/fleet-clock.js';
 import { FleetError } from '../shared/errors.js';
 import { checkId, checkItem, quote } from '../shared/keys.js';
 import type { Schedule, ScheduleMark, ScheduledDefinition } from '../shared/schedule/schedule.js';
@@ -5,6 +6,12 @@ import type { AnyDefinition } from '../shared/task/definition.js';
 import type { ChildOptions, ParentTask } from '../shared/task/handler.js';
 import { checkInput } from '../shared/task/input.js';
 import type { Sharded } from '../shared/task/shards.js';
+
+/** What the checks of a task go by. */
+export interface TaskLimits {
+  readonly maxInputBytes: number;
+  readonly clock: Pick<FleetClock, 'now'>;
+}
 
 export interface EnqueueOptions {
   /** What the task belongs to: a chat, a document, a user. 1 to 256 characters, no control characters. */
@@ -52,7 +59,7 @@ const MAX_PRIORITY = 2_097_151;
  * Checks everything about a task before anything is written.
  * @throws FleetError `INVALID_INPUT`, `INPUT_TOO_LARGE`, `INVALID_ID`, `INVALID_ITEM` or `INVALID_OPTION`
  */
-export function prepareTask(definition: AnyDefinition, input: unknown, options: EnqueueOptions, maxInputBytes: number): PreparedTask {
+export function prepareTask(definition: AnyDefinition, input: unknown, options: EnqueueOptions, { maxInputBytes, clock }: TaskLimits): PreparedTask {
   const delay = checkWhole('delay', options.delay, MAX_DELAY_MS);
   return {
     definition,
@@ -61,7 +68,7 @@ export function prepareTask(definition: AnyDefinition, input: unknown, options: 
     id: options.id === undefined ? null : checkId(options.id),
     delay,
     priority: checkWhole('priority', options.priority, MAX_PRIORITY),
-    deadline: checkDeadline(options.deadline, delay, definition.deadlineMs),
+    deadline: checkDeadline(options.deadline, clock.now() + delay, definition.deadlineMs, delay > 0),
     onBusy: options.onBusy === undefined ? null : checkOnBusy(options),
     parent: null,
     schedule: null,
@@ -69,24 +76,23 @@ export function prepareTask(definition: AnyDefinition, input: unknown, options: 
 }
 
 /** A task that a handler enqueues. @throws as {@link prepareTask} */
-export function prepareChild(parent: ParentTask, definition: AnyDefinition, input: unknown, options: ChildOptions, maxInputBytes: number): PreparedTask {
+export function prepareChild(parent: ParentTask, definition: AnyDefinition, input: unknown, options: ChildOptions, limits: TaskLimits): PreparedTask {
   const { id, delay, priority, deadline } = options;
-  return { ...prepareTask(definition, input, { id, delay, priority, deadline }, maxInputBytes), item: parent.item, parent };
+  return { ...prepareTask(definition, input, { id, delay, priority, deadline }, limits), item: parent.item, parent };
 }
 
 /** A task of a schedule, to be run now. */
-export function prepareScheduled({ id, definition, data, item, overlap }: Schedule): PreparedTask {
-  const deadline = definition.deadlineMs === null ? null : Date.now() + definition.deadlineMs;
+export function prepareScheduled({ id, definition, data, item, overlap }: Schedule, now: number): PreparedTask {
+  const deadline = definition.deadlineMs === null ? null : now + definition.deadlineMs;
   // Whoever asks for it now does not want it a random time later.
   return { definition, data, item, id: null, delay: 0, priority: 0, deadline, onBusy: null, parent: null, schedule: { id, overlap, jitterMs: 0 } };
 }
 
-function checkDeadline(deadline: unknown, delay: number, deadlineMs: number | null): number | null {
-  const startsAt = Date.now() + delay;
+function checkDeadline(deadline: unknown, startsAt: number, deadlineMs: number | null, delayed: boolean): number | null {
   if (deadline === undefined) return deadlineMs === null ? null : startsAt + deadlineMs;
   if (!(deadline instanceof Date) || Number.isNaN(deadline.getTime())) throw badOption('deadline', 'a Date', deadline);
   if (deadline.getTime() >= startsAt) return deadline.getTime();
-  const soonest = delay > 0 ? 'the end of the delay' : 'now';
+  const soonest = delayed ? 'the end of the delay' : 'now';
   throw new FleetError('INVALID_OPTION', `Bad deadline: ${deadline.toISOString()} is before ${soonest}, so the task could never start.`, { details: { field: 'deadline' } });
 }
 

@@ -21,7 +21,7 @@ import { enqueueFailure } from './enqueue-failure.js';
 import { allAdded } from './enqueue-replicas.js';
 import { JobEvents } from './job-events.js';
 import { type ListOptions, TaskList, type TaskPage } from './list.js';
-import { type EnqueueOptions, prepareChild, prepareTask } from './prepare.js';
+import { type EnqueueOptions, type PreparedTask, type TaskLimits, prepareChild, prepareTask } from './prepare.js';
 import { TaskRetry } from './retry.js';
 import { Schedules } from './schedules.js';
 import { type StopItemOptions, type StopOptions, TaskStop } from './stop.js';
@@ -58,9 +58,9 @@ export class Producer implements ChildEnqueuer {
   readonly billing: Billing;
   readonly schedules: Schedules;
   readonly usage: Usage;
-  readonly #settings: Settings;
   readonly #store: Store;
   readonly #hub: StreamHub;
+  readonly #limits: TaskLimits;
   readonly #enqueuer: Enqueuer;
   readonly #watch: Watch;
   readonly #list: TaskList;
@@ -78,19 +78,19 @@ export class Producer implements ChildEnqueuer {
     const { redis, keys, reader, registry } = store;
     // The hub reads again by itself, from where it was.
     const follow = (key: string) => connectToServer(redis, key, { settings, policy: 'wait', logger: loggers('redis'), name: 'taskfleet:producer:follow', resend: false });
-    const calls = new Calls(redis, settings);
+    const calls = new Calls(redis, store.clock, settings);
     const replicas = (count: number): Replicas => new Replicas({ redis, keys, count, timeoutMs: settings.waitReplicasTimeoutMs });
     // Apart: a stop that waits in vain for many must not hold up an enqueue that waits for few.
     this.#replicas = { enqueues: replicas(settings.enqueueWaitReplicas), stops: replicas(settings.stopWaitReplicas) };
     const stopReplicas = new StopReplicas(this.#replicas.stops);
-    this.#settings = settings;
+    this.#limits = { maxInputBytes: settings.maxInputBytes, clock: store.clock };
     this.#store = store;
     this.#calls = calls;
     keepStore(this, store);
     this.#hub = new StreamHub(redis, follow, loggers('producer'));
     this.#enqueuer = new Enqueuer({ store, settings, replicas: this.#replicas, logger: loggers('producer'), onStep });
     const jobEvents = new JobEvents(redis, this.#hub, keys);
-    this.#watch = new Watch({ redis, reader, hub: this.#hub, jobEvents, keys, reconnected: () => calls.ready() });
+    this.#watch = new Watch({ redis, clock: store.clock, reader, hub: this.#hub, jobEvents, keys, reconnected: () => calls.ready() });
     this.#list = new TaskList(redis, reader, registry, keys);
     this.#settlement = new Settlement(store, jobEvents, stopReplicas, () => calls.ready());
     this.#stop = new TaskStop(store, this.#watch, this.#settlement, stopReplicas);
@@ -108,14 +108,14 @@ export class Producer implements ChildEnqueuer {
    */
   async enqueue<Input, Output>(definition: TaskDefinition<Input, Output, unknown>, input: Input, options?: EnqueueOptions): Promise<EnqueuedTask<Output>> {
     const [checked, asked] = [definitionOf(definition), optionsOf(options)];
-    return this.#adding(checked.queue, asked.id, () => this.#enqueuer.enqueue(prepareTask(checked, input, asked, this.#settings.maxInputBytes)) as Promise<EnqueuedTask<Output>>);
+    return this.#adding(checked.queue, asked.id, () => this.#enqueuer.enqueue(prepareTask(checked, input, asked, this.#limits)) as Promise<EnqueuedTask<Output>>);
   }
 
   /** Adds a task that belongs to another one: what a worker calls for `context.enqueue`. @throws as `enqueue`; StopRequested if the parent was stopped */
   async enqueueChild(parent: ParentTask, definition: AnyDefinition, input: unknown, options?: ChildOptions): Promise<ChildTask> {
     const [checked, asked] = [definitionOf(definition), optionsOf(options)];
     if (!isObject(parent)) throw badArgument('INVALID_OPTION', 'parent', 'a task', parent);
-    return this.#adding(checked.queue, asked.id, () => this.#enqueuer.enqueue(prepareChild(parent, checked, input, asked, this.#settings.maxInputBytes)));
+    return this.#adding(checked.queue, asked.id, () => this.#enqueuer.enqueue(prepareChild(parent, checked, input, asked, this.#limits)));
   }
 
   async #adding<Value>(queue: string, id: string | undefined, work: () => Promise<Value>): Promise<Value> {
@@ -136,10 +136,15 @@ export class Producer implements ChildEnqueuer {
     tasks: Iterable<{ readonly input: Input } & EnqueueOptions>,
   ): Promise<EnqueuedTask<Output>[]> {
     const checked = definitionOf(definition);
-    const prepared = tasksOf(tasks).map(({ input, options }) => prepareTask(checked, input, options, this.#settings.maxInputBytes));
+    const all = tasksOf(tasks);
+    const prepare = (): PreparedTask[] => all.map(({ input, options }) => prepareTask(checked, input, options, this.#limits));
+    const { known } = this.#store.clock;
+    let prepared = prepare();
     const added: EnqueuedTask[] = [];
     try {
       await this.#calls.once(async () => {
+        // With deadlines by Redis' clock.
+        if (!known) prepared = prepare();
         for (const some of chunks(prepared, ENQUEUE_AT_ONCE)) {
           added.push(...(await allAdded(some.map((task) => this.#calls.enqueuingOne(task.definition.queue, () => this.#enqueuer.enqueue(task))), added)));
         }

@@ -21,7 +21,7 @@ interface Retried {
   readonly options: TaskJobOptions;
 }
 
-type RetryStore = Pick<Store, 'redis' | 'queues' | 'reader' | 'registry' | 'keys' | 'earlyStops' | 'tally' | 'unreadable'>;
+type RetryStore = Pick<Store, 'redis' | 'queues' | 'reader' | 'registry' | 'keys' | 'earlyStops' | 'tally' | 'unreadable' | 'clock'>;
 
 /** How long the end of the last run may take to reach the registry; a worker writes it within a few ms. */
 const PATIENCE_MS = 1_000;
@@ -68,7 +68,7 @@ export class TaskRetry {
   }
 
   async #readOptions(views: readonly (TaskView & { queue: string })[]): Promise<Retried[]> {
-    const { redis, keys } = this.#store;
+    const { redis, keys, clock } = this.#store;
     return Promise.all(
       views.map(async (view) => {
         // A deadline was for the first run: whoever retries wants it to start.
@@ -76,7 +76,7 @@ export class TaskRetry {
         // The stop of a parent holds for its children, and would end this one again: it is on its own from now on.
         const detached = childOf !== undefined && (await redis.hexists(keys.jobs(childOf.queue) + childOf.id, 'stop')) === 1;
         const mark = schedule && { schedule: { ...schedule, retried: true as const } };
-        const options = { ...others, ...mark, ...(childOf && !detached && { childOf }), retriedAt: Date.now() };
+        const options = { ...others, ...mark, ...(childOf && !detached && { childOf }), retriedAt: clock.now() };
         return { id: view.id, queue: view.queue, name: others.item === undefined ? UNKNOWN : (view.name ?? UNKNOWN), options };
       }),
     );
@@ -94,9 +94,9 @@ export class TaskRetry {
   }
 
   async #register(tasks: readonly Retried[]): Promise<void> {
-    const { redis, keys, registry } = this.#store;
+    const { redis, keys, registry, clock } = this.#store;
     const writes = registry.writes();
-    for (const task of tasks) writes.add(registrationOf(task));
+    for (const task of tasks) writes.add(registrationOf(task, clock.now()));
     await this.#registration.settle([...writes.flushInto(redis), ...tasks.flatMap(({ id }) => writeRetry(redis, keys.events(id)))]);
   }
 
@@ -119,7 +119,7 @@ export class TaskRetry {
 
   /** Somebody else retried or removed the task in the same instant. Our entry stays only if it is live, which is returned. */
   async #putRight(task: Retried): Promise<boolean> {
-    const { redis, keys, reader, registry } = this.#store;
+    const { redis, keys, reader, registry, clock } = this.#store;
     for (let registered = true; ; ) {
       const found = new Map<string, TaskView>();
       await reader.readOn(task.queue, [task.id], found);
@@ -127,7 +127,7 @@ export class TaskRetry {
       const live = state !== undefined && !isTerminal(state);
       if (live === registered) return live;
       const writes = registry.writes();
-      if (live) writes.add(registrationOf(task));
+      if (live) writes.add(registrationOf(task, clock.now()));
       else writes.remove(task.id, membershipsOf(task.options));
       await this.#registration.settle([...writes.flushInto(redis), ...(live ? [] : [expireEnded(redis, keys.events(task.id))])]);
       // It may have come back or ended between the look and the write: so look again.
@@ -152,8 +152,8 @@ function notRetryable(id: string, task: TaskView | undefined): FleetError {
   return new FleetError('TASK_NOT_RETRYABLE', `Task ${id} cannot be retried: ${why}.`, { details: { id, state: task.state } });
 }
 
-function registrationOf({ id, queue, options }: Retried): Parameters<MergedWrites['add']>[0] {
-  return { id, queue, ...membershipsOf(options), at: Date.now() };
+function registrationOf({ id, queue, options }: Retried, at: number): Parameters<MergedWrites['add']>[0] {
+  return { id, queue, ...membershipsOf(options), at };
 }
 
 function queuedAgain(task: TaskView): TaskView {

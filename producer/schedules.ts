@@ -81,7 +81,7 @@ export class Schedules {
    * @throws FleetError `SCHEDULE_NOT_FOUND`
    */
   runNow(id: string): Promise<EnqueuedTask> {
-    return this.#call(async () => this.#enqueuer.enqueue(prepareScheduled(await this.#find(id))));
+    return this.#call(async () => this.#enqueuer.enqueue(prepareScheduled(await this.#find(id), this.#store.clock.now())));
   }
 
   async #find(id: string): Promise<Schedule> {

@@ -107,7 +107,7 @@ export class Settlement {
     const how = last ?? (await this.#jobEvents.endOf(queue, id))?.event;
     if (how === undefined) return null;
     if (how === 'completed') return createReceipt({ id, outcome: 'finished', endedAs: 'completed', stop });
-    return createReceipt({ id, outcome: 'cancelled', endedAs: 'cancelled', stop, settledAt: new Date() });
+    return createReceipt({ id, outcome: 'cancelled', endedAs: 'cancelled', stop, settledAt: new Date(this.#store.clock.now()) });
   }
 
   /** Asks again after a lost connection has come back. */

@@ -41,7 +41,7 @@ export class TaskStop {
 
   /** One receipt for each id, in their order. */
   async stop(ids: readonly string[], options: StopOptions): Promise<StopReceipt[]> {
-    const asked = checkOptions(options);
+    const asked = checkOptions(options, this.#store.clock.now());
     const answers = await this.#replicas.confirmed(asked, () => this.#store.stopper.request(ids, asked));
     const receipts = await this.#receipts(new Map(ids.map((id) => [id, answers.get(id) as StopAnswer])), asked);
     return ids.map((id) => receipts.get(id) as StopReceipt);
@@ -49,7 +49,7 @@ export class TaskStop {
 
   /** One receipt for each task of the item that was live, and for what their handlers had enqueued. */
   async stopItem(item: string, options: StopItemOptions): Promise<StopReceipt[]> {
-    const asked = checkOptions(options);
+    const asked = checkOptions(options, this.#store.clock.now());
     if (options.dryRun) return this.#dryRun(checkItem(item));
     const answers = await this.#replicas.confirmed(asked, () => this.#store.stopper.requestItem(checkItem(item), asked));
     return [...(await this.#receipts(answers, asked)).values()];
@@ -92,9 +92,9 @@ interface Asked {
   readonly deadline: number;
 }
 
-function checkOptions({ reason, by, waitMs: wait }: StopOptions): Asked {
+function checkOptions({ reason, by, waitMs: wait }: StopOptions, now: number): Asked {
   const waitMs = checkWhole('waitMs', wait, MAX_WAIT_MS);
-  return { reason: checkText('reason', reason), by: checkText('by', by), at: new Date(), waitMs, deadline: performance.now() + waitMs };
+  return { reason: checkText('reason', reason), by: checkText('by', by), at: new Date(now), waitMs, deadline: performance.now() + waitMs };
 }
 
 function checkText(name: string, text: string | undefined): string | null {

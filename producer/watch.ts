@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { describeValue } from '../shared/arguments.js';
+import type { FleetClock } from '../shared/clock/fleet-clock.js';
 import { FleetError } from '../shared/errors.js';
 import type { Keys } from '../shared/keys.js';
 import { isUnavailability } from '../shared/redis/connection-errors.js';
@@ -33,6 +34,7 @@ interface Heard {
 }
 
 export interface WatchOptions {
+  readonly clock: Pick<FleetClock, 'now'>;
   readonly redis: ScriptedRedis;
   readonly reader: TaskReader;
   readonly hub: StreamHub;
@@ -47,6 +49,7 @@ export interface WatchOptions {
 /** Waits for tasks and follows them, by notification. A connection that is lost for a moment ends no wait. */
 export class Watch {
   readonly #redis: ScriptedRedis;
+  readonly #clock: Pick<FleetClock, 'now'>;
   readonly #reader: TaskReader;
   readonly #hub: StreamHub;
   readonly #jobEvents: JobEvents;
@@ -58,6 +61,7 @@ export class Watch {
 
   constructor(options: WatchOptions) {
     this.#redis = options.redis;
+    this.#clock = options.clock;
     this.#reader = options.reader;
     this.#hub = options.hub;
     this.#jobEvents = options.jobEvents;
@@ -201,7 +205,7 @@ export class Watch {
   /** A task that was there before and is not any more. Either it has ended and is not kept: then its queue's events say how. Or somebody removed it. */
   async #gone(task: TaskView, heard: Heard): Promise<TaskView> {
     const { id, queue } = task;
-    const finishedAt = new Date();
+    const finishedAt = new Date(this.#clock.now());
     if (queue === null) return { ...task, state: 'completed', finishedAt };
     // A busy queue may have had thousands of events since, and keeps only so many.
     const end = heard.end ?? (await this.#retried(() => this.#jobEvents.endOf(queue, id)));

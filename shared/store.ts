@@ -1,8 +1,11 @@
+import type { Redis } from 'ioredis';
 import { type Keys, createKeys } from './keys.js';
 import type { LoggerFactory } from './logger.js';
+import { FleetClock } from './clock/fleet-clock.js';
 import { atMost } from './patience.js';
 import { Pools } from './pools.js';
 import { type ConnectionPolicy, connect, hangUp } from './redis/connect.js';
+import { serverOf } from './redis/connection.js';
 import { Counters } from './metrics/counters.js';
 import { Tally } from './metrics/tally.js';
 import { FleetFacts } from './registry/fleet-facts.js';
@@ -24,6 +27,8 @@ export type { ConnectedSettings };
 export interface Store {
   readonly redis: ScriptedRedis;
   readonly keys: Keys;
+  /** What every time that is stored for others comes from. */
+  readonly clock: FleetClock;
   readonly queues: Queues;
   /** What is known of the fleet: its id, and whether open-webui is beside it. */
   readonly facts: FleetFacts;
@@ -62,17 +67,22 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
   const logger = loggers('redis');
   const redis = defineScripts(connect({ settings, policy, logger, name, lazy }));
   const keys = createKeys(settings.keyPrefix, settings.cluster);
-  const queues = new Queues(redis, keys, logger);
-  const schedulers = new Schedulers(redis, queues, keys);
-  const counters = new Counters(redis, keys);
+  // On a cluster each node has a clock: the one that has the registry counts.
+  const readTime = (): Promise<number> | null => (redis.status === 'ready' ? timeOf(serverOf(redis, keys.tasks)) : null);
+  const clock = new FleetClock({ read: readTime, logger });
+  redis.on('ready', () => clock.start());
+  const queues = new Queues(redis, keys, clock, logger);
+  const schedulers = new Schedulers(redis, queues, keys, clock);
+  const counters = new Counters(redis, keys, clock);
   const tally = new Tally(counters);
   const unreadable = new Unreadable({ logger, tally, prefix: keys.prefix });
   const facts = new FleetFacts({ redis, keys, mode: settings.openWebui, logger });
   const registry = new Registry(redis, keys, facts);
   const earlyStops = new EarlyStops({ redis, keys, unreadable });
   const reader = new TaskReader({ redis, queues, keys, unreadable }, registry);
-  const stopper = new Stopper({ earlyStops, unreadable, schedulers, tally, redis, queues, registry, reader, keys, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
+  const stopper = new Stopper({ earlyStops, unreadable, schedulers, tally, redis, queues, registry, reader, keys, clock, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
   const end = async (): Promise<void> => {
+    clock.stop();
     facts.close();
     await counters.close();
     await queues.close();
@@ -84,5 +94,10 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
     await atMost(CLOSE_MS, end());
     hangUp(redis);
   };
-  return { redis, keys, queues, facts, registry, reader, stopper, earlyStops, schedulers, turns: new Turns(redis, keys), pools, tally, counters, unreadable, close };
+  return { redis, keys, clock, queues, facts, registry, reader, stopper, earlyStops, schedulers, turns: new Turns(redis, keys), pools, tally, counters, unreadable, close };
+}
+
+/** Redis' time in ms since the epoch; null without a connection to ask. */
+function timeOf(server: Redis | null): Promise<number> | null {
+  return server && server.time().then(([seconds, micros]) => Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000));
 }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Job, type Processor, Worker, type WorkerOptions } from 'bullmq';
+import { useFleetClock } from '../shared/clock/bullmq-time.js';
 import type { Logger } from '../shared/logger.js';
 import { hangUp } from '../shared/redis/connect.js';
 import type { RedisConnection } from '../shared/redis/connection.js';
@@ -21,6 +22,7 @@ interface Internals {
  */
 export abstract class FetchingWorker extends Worker {
   readonly #redis: Store['redis'];
+  readonly #clock: Store['clock'];
   readonly #logger: Logger;
   readonly #internals = this as unknown as Internals;
   /** What is run or settled, by the token of its lock. */
@@ -34,7 +36,9 @@ export abstract class FetchingWorker extends Worker {
   constructor(queue: string, processor: Processor, options: WorkerOptions, { store, logger }: { readonly store: Store; readonly logger: Logger }) {
     super(queue, processor, options);
     this.#redis = store.redis;
+    this.#clock = store.clock;
     this.#logger = logger;
+    useFleetClock(this.getBackend(), store.clock);
     this.#watchFetching();
   }
 
@@ -88,6 +92,7 @@ export abstract class FetchingWorker extends Worker {
     if (this.#retired) return undefined as unknown as Job;
     const ofLoop = !this.#held.has(args[0]);
     try {
+      if (!this.#clock.known) await this.#clock.measure();
       const job = await super.moveToActive(...args);
       this.#refusals = 0;
       if (!this.#retired || !job) return job;

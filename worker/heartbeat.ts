@@ -33,7 +33,8 @@ export class Heartbeat extends Service {
   readonly #intervalMs: number;
   readonly #status: () => WorkerStatus;
   readonly #logger: Logger;
-  readonly #startedAt = Date.now();
+  /** Of performance.now. */
+  readonly #startedAt = performance.now();
   #timer: NodeJS.Timeout | null = null;
   #beating: Promise<void> | null = null;
   #next: Promise<void> | null = null;
@@ -81,13 +82,13 @@ export class Heartbeat extends Service {
   }
 
   async #write(): Promise<void> {
-    const { redis, keys } = this.#store;
+    const { redis, keys, clock } = this.#store;
     // While Redis is away beats would pile up and all be sent later.
     if (redis.status !== 'ready' || this.stopping) return;
-    const now = Date.now();
+    const now = clock.now();
     const { pid, queues, slots, running, zombies, draining, subscribed, replaced, connections, stopLatency } = this.#status();
     const fields = {
-      ...{ host: hostname(), pid, slots, zombies, started_at: this.#startedAt, beat_at: now },
+      ...{ host: hostname(), pid, slots, zombies, started_at: Math.round(now - performance.now() + this.#startedAt), beat_at: now, clock_ms: clock.skewMs },
       ...{ queues: JSON.stringify(queues), running: JSON.stringify(running), draining: Number(draining), subscribed: Number(subscribed), replaced, connections },
       ...{ stops: stopLatency.count, stop_p50_ms: stopLatency.p50Ms ?? '', stop_p99_ms: stopLatency.p99Ms ?? '', stop_max_ms: stopLatency.maxMs ?? '' },
     };

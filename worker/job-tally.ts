@@ -1,3 +1,4 @@
+import type { FleetClock } from '../shared/clock/fleet-clock.js';
 import { UNKNOWN } from '../shared/metrics/fields.js';
 import type { CountedTask, Tally } from '../shared/metrics/tally.js';
 import { dueTimeOf, isScheduledRun } from '../shared/schedule/schedule.js';
@@ -9,11 +10,13 @@ import type { FleetJob } from './fleet-job.js';
 export class JobTally {
   readonly #tally: Tally;
   readonly #known: ReadonlyMap<string, unknown>;
+  readonly #clock: Pick<FleetClock, 'now'>;
 
   /** `known` has the names of the tasks that there are handlers for. */
-  constructor(tally: Tally, known: ReadonlyMap<string, unknown>) {
+  constructor(tally: Tally, known: ReadonlyMap<string, unknown>, clock: Pick<FleetClock, 'now'>) {
     this.#tally = tally;
     this.#known = known;
+    this.#clock = clock;
   }
 
   /** Each task waits once, whatever becomes of its attempts. */
@@ -23,14 +26,14 @@ export class JobTally {
     const task = this.#taskOf(job);
     // What a schedule or a plain BullMQ queue has added, no producer has counted.
     if ((item === undefined || schedule) && retriedAt === undefined) this.#tally.enqueued(task);
-    this.#tally.started(task, (job.processedOn ?? Date.now()) - (retriedAt ?? dueAt(job)));
+    this.#tally.started(task, (job.processedOn ?? this.#clock.now()) - (retriedAt ?? dueAt(job)));
   }
 
   /** An attempt has failed, and there will be another one. */
   attempted(job: FleetJob): void {
     const { run } = job;
     // A stop that came before the handler was called left nothing to time.
-    if (run && run.via !== 'queue') this.#tally.ran(this.#taskOf(job), Date.now() - run.startedAt);
+    if (run && run.via !== 'queue') this.#tally.ran(this.#taskOf(job), this.#clock.now() - run.startedAt);
   }
 
   ended(job: FleetJob, state: TerminalState): void {

@@ -1,4 +1,5 @@
 import { UnrecoverableError } from 'bullmq';
+import type { FleetClock } from '../shared/clock/fleet-clock.js';
 import type { Logger } from '../shared/logger.js';
 import { type AbortCause, TimedOut } from '../shared/stop/cause.js';
 import type { TaskContext } from '../shared/task/handler.js';
@@ -18,6 +19,7 @@ export interface LadderOptions {
   readonly runs: ActiveRuns;
   readonly threads: Threads;
   readonly stopGraceMs: number;
+  readonly clock: Pick<FleetClock, 'now'>;
   readonly logger: Logger;
 }
 
@@ -61,6 +63,7 @@ export class Ladder {
    * @param deadline if no thread has begun with it by then (ms since the epoch), it is not begun at all
    */
   async inThread(run: Run, handler: LoadedHandler, context: TaskContext, deadline: number | null): Promise<HandlerEnd> {
+    const { clock } = this.#options;
     let timeout: NodeJS.Timeout | null = null;
     const thread = this.#options.threads.run(handler.source, context, () => {
       if (!run.ended) timeout = startTimeout(run, handler);
@@ -71,9 +74,9 @@ export class Ladder {
       thread.kill();
     });
     const tooLate = (): void => {
-      if (!thread.started && deadline !== null && Date.now() >= deadline) thread.kill(deadlineMissed(deadline));
+      if (!thread.started && deadline !== null && clock.now() >= deadline) thread.kill(deadlineMissed(deadline));
     };
-    const start = deadline === null ? null : setTimeout(tooLate, Math.min(LONGEST_TIMER_MS, deadline - Date.now()));
+    const start = deadline === null ? null : setTimeout(tooLate, Math.min(LONGEST_TIMER_MS, deadline - clock.now()));
     run.onAbort((cause) => {
       if (thread.started) {
         thread.abort(cause);
@@ -95,11 +98,11 @@ export class Ladder {
   }
 
   #abandon(run: Run, handled: Promise<unknown>): void {
-    const { runs, logger } = this.#options;
+    const { runs, clock, logger } = this.#options;
     const { id, name } = run;
     logger.warn({ id, name, cause: run.cause?.kind }, 'Handler ignored its signal and was given up; it still runs in this process');
     runs.addZombie(run, handled, () => {
-      logger.info({ id, name, afterMs: Date.now() - run.startedAt }, 'A given-up handler returned');
+      logger.info({ id, name, afterMs: clock.now() - run.startedAt }, 'A given-up handler returned');
     });
   }
 

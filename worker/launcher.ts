@@ -82,7 +82,7 @@ export class Launcher extends Service {
     this.#schedules = new Schedules({ store, table: scheduleTable(settings), logger: loggers('schedule') });
     this.#writer = new RegistryWriter(store, logger);
     this.#threads = new Threads(settings, logger);
-    this.#tally = new JobTally(store.tally, handlers);
+    this.#tally = new JobTally(store.tally, handlers, store.clock);
     this.#listener = new StopListener({ settings, store, runs: this.#runs, logger: loggers('stop'), onSubscribed: () => void this.#heartbeat.beat() });
     const { recentlyStopped } = this.#listener;
     this.#runner = new TaskRunner({ handlers, settings, store, runs: this.#runs, writer: this.#writer, threads: this.#threads, tally: this.#tally, loggers, recentlyStopped, producer, onStep });

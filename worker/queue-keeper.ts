@@ -137,7 +137,7 @@ export class QueueKeeper {
 
   #countFetchable(): Promise<number> {
     const { store, queue } = this.#options;
-    return store.redis.countFetchable(...store.queues.scriptKeys(queue, 'wait', 'prioritized', 'delayed', 'meta', 'active', 'limiter'), Date.now());
+    return store.redis.countFetchable(...store.queues.scriptKeys(queue, 'wait', 'prioritized', 'delayed', 'meta', 'active', 'limiter'), store.clock.now());
   }
 
   #replace(): void {

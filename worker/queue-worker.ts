@@ -35,6 +35,15 @@ export interface QueueWorkerOptions {
 /** A stalled task is never failed for having stalled: it did nothing wrong. */
 const MAX_STALLED_COUNT = 1_000_000;
 const YIELD_S = 0.1;
+/** What BullMQ's LockManager keeps to itself. `test/worker/clock.test.ts` holds it to its version. */
+interface LockRenewal {
+  readonly closed: boolean;
+  readonly trackedJobs: ReadonlyMap<string, unknown>;
+  lockRenewalTimer: NodeJS.Timeout | undefined;
+  extendLocks(ids: string[]): Promise<void>;
+  startLockExtenderTimer(): void;
+}
+
 /** What moves a job elsewhere throws one of these: it is not settled, only the next job is fetched. */
 const MOVED: readonly string[] = ['DelayedError', 'WaitingError', 'WaitingChildrenError'];
 
@@ -94,7 +103,8 @@ export class QueueWorker extends FetchingWorker {
    * that has been connected longest wins: while there are tasks that it cannot run, it lets the others come first.
    */
   protected override getBlockTimeout(blockUntil: number): number {
-    const timeout = super.getBlockTimeout(blockUntil);
+    // BullMQ compares it with this machine's clock, and it is by Redis'.
+    const timeout = super.getBlockTimeout(blockUntil > 0 ? blockUntil + this.#store.clock.skewMs : blockUntil);
     return blockUntil > 0 && this.#runner.lacksHandlers(this.name) ? timeout + YIELD_S : timeout;
   }
 
@@ -111,7 +121,7 @@ export class QueueWorker extends FetchingWorker {
       if (!this.#runs.get(this.name, id)) untrack(id);
     };
     // A lock holds from when its renewal was sent: the answer may be read much later, after a process was frozen.
-    const manager = lockManager as unknown as { extendLocks(ids: string[]): Promise<void> };
+    const manager = lockManager as unknown as LockRenewal;
     const extend = manager.extendLocks.bind(manager);
     manager.extendLocks = async (ids) => {
       const sentAt = performance.now();
@@ -119,6 +129,17 @@ export class QueueWorker extends FetchingWorker {
       this.once('locksRenewed', renewed);
       await extend(ids);
       this.off('locksRenewed', renewed);
+    };
+    // BullMQ renews what was renewed long ago by the time of day: a clock that is set back would let locks run out.
+    manager.startLockExtenderTimer = () => {
+      if (manager.closed) return;
+      clearTimeout(manager.lockRenewalTimer);
+      const renew = async (): Promise<void> => {
+        const ids = [...manager.trackedJobs.keys()];
+        if (ids.length > 0) await manager.extendLocks(ids);
+        manager.startLockExtenderTimer();
+      };
+      manager.lockRenewalTimer = setTimeout(() => void renew(), (this.opts.lockRenewTime as number) / 2);
     };
   }
 

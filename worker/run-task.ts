@@ -61,8 +61,8 @@ export class TaskRunner {
     this.#options = options;
     this.#logger = options.loggers('worker');
     this.#taskLogger = options.loggers('task');
-    this.#ladder = new Ladder({ ...options, stopGraceMs: options.settings.stopGraceMs, logger: this.#logger });
-    this.#scheduled = new ScheduledStart(options.store.turns, options.loggers('schedule'));
+    this.#ladder = new Ladder({ ...options, stopGraceMs: options.settings.stopGraceMs, clock: options.store.clock, logger: this.#logger });
+    this.#scheduled = new ScheduledStart(options.store, options.loggers('schedule'));
     this.#unknown = new UnknownTasks(options.handlers.keys(), this.#logger);
     this.#onStep = options.onStep;
   }
@@ -97,8 +97,11 @@ export class TaskRunner {
 
   #begin(job: FleetJob, token: string): Run {
     const { item } = taskOptions(job.opts);
+    const { clock } = this.#options.store;
     const id = job.id as string;
-    const run = new Run({ id, queue: job.queueName, name: job.name, item: item ?? '', token, lockMs: this.#options.settings.lockMs, lockedAt: job.processedOn ?? Date.now() });
+    const run = new Run({ id, queue: job.queueName, name: job.name, item: item ?? '', token, lockMs: this.#options.settings.lockMs, lockedAt: (clock.known && job.processedOn) || clock.now(), clock });
+    // Frozen since it was fetched, or Redis' clock was set back: then all that is fetched would look like it.
+    if (!run.checkLock()) void clock.measure();
     job.run = run;
     // Our producer registers first; a job without our mark was added by a plain BullMQ queue.
     if (item === undefined) this.#options.writer.add({ id, item: '', queue: run.queue, at: job.timestamp });
@@ -118,7 +121,7 @@ export class TaskRunner {
 
     const handler = this.#options.handlers.get(run.name);
     const deadline = deadlineOf(run.id, options, handler?.definition);
-    if (deadline !== null && Date.now() > deadline) return { kind: 'fail', error: deadlineMissed(deadline) };
+    if (deadline !== null && this.#options.store.clock.now() > deadline) return { kind: 'fail', error: deadlineMissed(deadline) };
     const instead = await this.#scheduled.check(job);
     if (instead !== null) return instead;
     // A stop of its item finds it from now on.
@@ -169,8 +172,8 @@ export class TaskRunner {
 
   /** What a message said of a stop may differ from what is recorded, or come before it: the first record of a task stays. */
   async #keepRecord(run: Run): Promise<void> {
-    const { redis, keys } = this.#options.store;
-    const { reason, by, at } = run.stop ?? { reason: null, by: null, at: Date.now() };
+    const { redis, keys, clock } = this.#options.store;
+    const { reason, by, at } = run.stop ?? { reason: null, by: null, at: clock.now() };
     const heard = formatStop({ reason, by, at });
     const job = keys.jobs(run.queue) + run.id;
     const kept = await untilTaken(() => redis.keepStop(job, `${job}:lock`, heard, describeStop(reason, by), run.token));

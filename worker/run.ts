@@ -1,3 +1,4 @@
+import type { FleetClock } from '../shared/clock/fleet-clock.js';
 import { AbortCause, LockLost, StopRequested } from '../shared/stop/cause.js';
 import type { StopWay } from '../shared/stop/record.js';
 import type { TaskOutput } from './task-output.js';
@@ -19,8 +20,9 @@ export interface RunOptions {
   readonly token: string;
   /** How long its lock holds from `lockedAt`, and from each renewal, in ms. */
   readonly lockMs: number;
-  /** When the worker asked for the lock, in ms since the epoch. */
+  /** When Redis gave the lock, in ms since the epoch. */
   readonly lockedAt: number;
+  readonly clock: Pick<FleetClock, 'now'>;
 }
 
 /**
@@ -37,7 +39,9 @@ export class Run {
   readonly item: string;
   /** What its lock holds. */
   readonly token: string;
-  readonly startedAt = Date.now();
+  /** In ms since the epoch. */
+  readonly startedAt: number;
+  readonly #clock: Pick<FleetClock, 'now'>;
   readonly #lockMs: number;
   /** Of performance.now. */
   #lockedUntil: number;
@@ -52,14 +56,16 @@ export class Run {
   #onAbort: ((cause: AbortCause) => void) | null = null;
   #ended = false;
 
-  constructor({ id, queue, name, item, token, lockMs, lockedAt }: RunOptions) {
+  constructor({ id, queue, name, item, token, lockMs, lockedAt, clock }: RunOptions) {
     this.id = id;
     this.queue = queue;
     this.name = name;
     this.item = item;
     this.token = token;
+    this.#clock = clock;
+    this.startedAt = clock.now();
     this.#lockMs = lockMs;
-    this.#lockedUntil = performance.now() + lockMs - Math.max(0, Date.now() - lockedAt);
+    this.#lockedUntil = performance.now() + lockMs - Math.max(0, this.startedAt - lockedAt);
   }
 
   /** Its lock was renewed by what was sent at that time of performance.now. */
@@ -124,7 +130,7 @@ export class Run {
   requestStop(stop: RunStop): void {
     if (this.#ended) return;
     this.#stop ??= stop;
-    this.#stopHeardAt ??= Date.now();
+    this.#stopHeardAt ??= this.#clock.now();
     this.abort(new StopRequested(this.#stop.reason, this.#stop.by));
   }
 

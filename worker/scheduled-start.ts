@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { Logger } from '../shared/logger.js';
 import { dueTimeOf, isScheduledRun } from '../shared/schedule/schedule.js';
-import type { Turns } from '../shared/schedule/turns.js';
+import type { Store } from '../shared/store.js';
 import { taskOptions } from '../shared/task/job-options.js';
 import type { FleetJob } from './fleet-job.js';
 import type { Outcome } from './outcome.js';
@@ -11,11 +11,11 @@ const ASK_AGAIN_MS = { first: 100, longest: 1_000 } as const;
 
 /** Whether a task that a schedule added is to start: null, or what becomes of it instead. */
 export class ScheduledStart {
-  readonly #turns: Turns;
+  readonly #store: Pick<Store, 'turns' | 'clock'>;
   readonly #logger: Logger;
 
-  constructor(turns: Turns, logger: Logger) {
-    this.#turns = turns;
+  constructor(store: Pick<Store, 'turns' | 'clock'>, logger: Logger) {
+    this.#store = store;
     this.#logger = logger;
   }
 
@@ -25,17 +25,17 @@ export class ScheduledStart {
     const id = job.id as string;
     // Once: when it is fetched again, its time has come.
     if (schedule.jitterMs > 0 && !schedule.retried && isScheduledRun(id) && job.attemptsStarted <= 1) return { kind: 'put-off', ms: randomInt(schedule.jitterMs + 1) };
-    const turn = await this.#turns.take(schedule, job.queueName, id);
+    const turn = await this.#store.turns.take(schedule, job.queueName, id);
     if (turn.kind === 'start') return null;
     const { other } = turn;
     this.#logger.debug({ id, schedule: schedule.id, other }, turn.kind === 'skip' ? 'Skipped: another run of its schedule is in its way' : 'Waits for another run of its schedule');
     if (turn.kind === 'skip') return { kind: 'complete', value: { skipped: true, other } };
     // How often it asked must not count against it should the next worker have no handler for it: see UnknownTasks.
-    return { kind: 'put-off', ms: askAgainMs(Date.now() - (isScheduledRun(id) ? dueTimeOf(id) : job.timestamp)), starts: Math.max(1, job.attemptsStarted - 1) };
+    return { kind: 'put-off', ms: askAgainMs(this.#store.clock.now() - (isScheduledRun(id) ? dueTimeOf(id) : job.timestamp)), starts: Math.max(1, job.attemptsStarted - 1) };
   }
 }
 
-/** @param waitedMs since the task was due; by another machine's clock that may be less than nothing */
+/** @param waitedMs since the task was due; less than nothing if Redis' clock was set back */
 function askAgainMs(waitedMs: number): number {
   return Math.min(ASK_AGAIN_MS.longest, Math.max(ASK_AGAIN_MS.first, waitedMs));
 }

@@ -126,7 +126,7 @@ export class Schedules extends Service {
   async #startFirst(): Promise<void> {
     if (this.#started) return;
     const { store, table } = this.#options;
-    for (const schedule of table.filter(({ atStart }) => atStart)) await store.schedulers.addNow(schedule, atStartId(schedule.id, Date.now()));
+    for (const schedule of table.filter(({ atStart }) => atStart)) await store.schedulers.addNow(schedule, atStartId(schedule.id, store.clock.now()));
     this.#started = true;
   }
 }

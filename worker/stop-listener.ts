@@ -28,6 +28,7 @@ const MAX_REMEMBERED = 100_000;
  */
 export class StopListener extends Service {
   readonly #options: StopListenerOptions;
+  /** Until when, of performance.now. */
   readonly #recent = new Map<string, number>();
   #subscriber: Redis | null = null;
   #poll: NodeJS.Timeout | null = null;
@@ -129,10 +130,10 @@ export class StopListener extends Service {
   #stop(command: StopCommand): void {
     const { runs, store, logger } = this.#options;
     const { ids, reason, by, recordedAt, announced } = command;
-    const now = Date.now();
+    const now = store.clock.now();
     for (const id of ids) {
       const [run, ...others] = runs.find(id);
-      if (!run) this.#remember(id, now + REMEMBER_MS);
+      if (!run) this.#remember(id);
       // Not one that was recorded before this run: it may be late, and have ended the run before a retry.
       else if (others.length === 0 && (recordedAt ?? now) >= run.startedAt) run.requestStop({ reason, by, at: recordedAt ?? now });
       // Which run is meant is in the record alone, once it is written.
@@ -149,16 +150,16 @@ export class StopListener extends Service {
     );
   }
 
-  #remember(id: string, until: number): void {
+  #remember(id: string): void {
     this.#recent.delete(id); // so that the map stays in the order of time
-    this.#recent.set(id, until);
+    this.#recent.set(id, performance.now() + REMEMBER_MS);
     if (this.#recent.size <= MAX_REMEMBERED) return;
     const [oldest] = this.#recent.keys();
     if (oldest !== undefined) this.#recent.delete(oldest);
   }
 
   #forget(): void {
-    const now = Date.now();
+    const now = performance.now();
     for (const [id, until] of this.#recent) {
       if (until > now) break;
       this.#recent.delete(id);

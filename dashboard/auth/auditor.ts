@@ -70,8 +70,8 @@ export class Auditor {
     };
     this.#logger[denied ? 'warn' : 'info'](fields, denied ? 'Write denied' : 'Write allowed');
     try {
-      const { redis, keys } = this.#store();
-      const pairs = Object.entries({ at: String(Date.now()), ...fields }).flatMap(([name, value]) => [name, value ?? '']);
+      const { redis, keys, clock } = this.#store();
+      const pairs = Object.entries({ at: String(clock.now()), ...fields }).flatMap(([name, value]) => [name, value ?? '']);
       const adding = redis.xadd(denied ? keys.auditDenied : keys.audit, 'MAXLEN', '~', denied ? KEPT_DENIED : KEPT, '*', ...pairs);
       await within(LIMIT_MS, adding, () => new FleetError('REDIS_UNAVAILABLE', `Redis did not answer within ${LIMIT_MS} ms.`));
     } catch (error) {

@@ -66,13 +66,13 @@ export class QueueView extends BullMQAdapter {
 
   /** By their heartbeats: BullMQ would ask Redis for all of its connections, for each queue. */
   override async getWorkers(): Promise<QueueWorker[]> {
-    const { redis, keys } = this.#store;
+    const { redis, keys, clock } = this.#store;
     const ids = await redis.zrange(keys.workers, '0', '-1');
     const beats = await Promise.all(ids.map((id) => redis.hmget(keys.worker(id), 'queues', 'host', 'pid', 'started_at')));
     return beats.flatMap(([queues, host, pid, startedAt], index) => {
       if (!queues || !isListed(queues, this.#name)) return [];
       const id = ids[index] as string;
-      return [{ id, name: id, addr: `${host}, process ${pid}`, age: Math.round((Date.now() - Number(startedAt)) / 1_000) }];
+      return [{ id, name: id, addr: `${host}, process ${pid}`, age: Math.round((clock.now() - Number(startedAt)) / 1_000) }];
     });
   }
 

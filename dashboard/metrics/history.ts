@@ -19,8 +19,8 @@ const MINUTE_MS = 60_000;
 const MOST_MINUTES = 120;
 
 /** The last minutes, oldest first; the last of them is under way. At most two hours, in one round trip. */
-export async function readHistory({ redis, keys }: Store, minutes: number): Promise<HistoryMinute[]> {
-  const now = Math.floor(Date.now() / MINUTE_MS);
+export async function readHistory({ redis, keys, clock }: Store, minutes: number): Promise<HistoryMinute[]> {
+  const now = Math.floor(clock.now() / MINUTE_MS);
   const length = Math.max(1, Math.min(MOST_MINUTES, Math.floor(minutes) || 1));
   const numbers = Array.from({ length }, (_, index) => now - length + 1 + index);
   const counts = await Promise.all(numbers.map((minute) => redis.hgetall(keys.minute(String(minute)))));

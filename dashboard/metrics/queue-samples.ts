@@ -29,9 +29,9 @@ interface Reading {
  * number of tasks that wait; of those that run, it looks for stops.
  */
 export async function queueSamples(store: Store): Promise<Sample[]> {
-  const { redis, keys, registry } = store;
+  const { redis, keys, registry, clock } = store;
   const [all, ours, queues] = await Promise.all([registry.count(), redis.hlen(keys.taskQueues), registry.queueNames()]);
-  const now = Date.now();
+  const now = clock.now();
   const read = await Promise.all(queues.map((queue) => readQueue(store, queue, now)));
   // A record that somebody wrote by hand has no time: 0.
   const oldest = Math.max(0, ...read.flatMap(({ stops }) => stops.map((at) => (at > 0 ? now - at : 0))));

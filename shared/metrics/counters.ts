@@ -1,4 +1,5 @@
 import { uuidv7 } from 'uuidv7';
+import type { FleetClock } from '../clock/fleet-clock.js';
 import type { Keys } from '../keys.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 
@@ -35,6 +36,7 @@ const SOURCE_KEPT_S = 3_600;
 export class Counters {
   readonly #redis: ScriptedRedis;
   readonly #keys: Keys;
+  readonly #clock: Pick<FleetClock, 'now'>;
   readonly #source = uuidv7();
   /** Those that have something pending. */
   #touched: Count[] = [];
@@ -46,9 +48,10 @@ export class Counters {
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
 
-  constructor(redis: ScriptedRedis, keys: Keys) {
+  constructor(redis: ScriptedRedis, keys: Keys, clock: Pick<FleetClock, 'now'>) {
     this.#redis = redis;
     this.#keys = keys;
+    this.#clock = clock;
   }
 
   increase(count: Count, by = 1): void {
@@ -78,7 +81,7 @@ export class Counters {
 
   #touch(count: Count): void {
     if (this.#touched.push(count) > 1) return;
-    this.#begunAt = Date.now();
+    this.#begunAt = this.#clock.now();
     this.#schedule();
   }
 

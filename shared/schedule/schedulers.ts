@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Job, type JobsOptions, type RepeatOptions, getNextMillis } from 'bullmq';
+import type { FleetClock } from '../clock/fleet-clock.js';
 import type { Keys } from '../keys.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { jobOptions } from '../task/job-options.js';
@@ -20,11 +21,13 @@ export class Schedulers {
   readonly #redis: ScriptedRedis;
   readonly #queues: Queues;
   readonly #keys: Keys;
+  readonly #clock: Pick<FleetClock, 'now'>;
 
-  constructor(redis: ScriptedRedis, queues: Queues, keys: Keys) {
+  constructor(redis: ScriptedRedis, queues: Queues, keys: Keys, clock: Pick<FleetClock, 'now'>) {
     this.#redis = redis;
     this.#queues = queues;
     this.#keys = keys;
+    this.#clock = clock;
   }
 
   /**
@@ -51,7 +54,7 @@ export class Schedulers {
    */
   async addNow(schedule: Schedule, id: string): Promise<void> {
     const { definition, data } = schedule;
-    await this.#queues.get(definition.queue).add(definition.name, JSON.parse(data), { ...optionsOf(schedule), jobId: id });
+    await this.#queues.get(definition.queue).add(definition.name, JSON.parse(data), { ...optionsOf(schedule), jobId: id, timestamp: this.#clock.now() });
   }
 
   /** When the next task of each is due, in ms since the epoch; null for one without a scheduler. */
@@ -118,7 +121,7 @@ export class Schedulers {
     const repeat = this.#repeatKey(definition.queue);
     const [due, [pattern, tz]] = await Promise.all([this.#redis.zscore(repeat, id), this.#redis.hmget(`${repeat}:${id}`, 'pattern', 'tz')]);
     const goesOn = pattern === cron && tz === timeZone;
-    for (let after = Math.max(Date.now(), goesOn ? Number(due) - 1 : 0); ; ) {
+    for (let after = Math.max(this.#clock.now(), goesOn ? Number(due) - 1 : 0); ; ) {
       const time = getNextMillis(after, timing);
       if (time === undefined) return timing;
       // A job that nobody has touched is the next one, and is replaced.
@@ -134,7 +137,7 @@ export class Schedulers {
    */
   async #intervalTiming({ id, definition }: Schedule, everyMs: number): Promise<RepeatOptions> {
     const due = Number(await this.#redis.zscore(this.#repeatKey(definition.queue), id));
-    const now = Date.now();
+    const now = this.#clock.now();
     return { every: everyMs, startDate: due > now ? Math.min(due, now + everyMs) : now + everyMs };
   }
 

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { useRedisTime } from '../clock/bullmq-time.js';
 import type { RedisConnection } from '../redis/connection.js';
 
 /** What `recordStop` found: see the script's header. */
@@ -62,13 +63,14 @@ const SCRIPTS = { addCounts: 3, barRetry: 1, claimItem: 6, claimKey: 1, cleanPoo
 /** Scripts that begin with a part that they share, from the folder `parts`. */
 const PARTS: Readonly<Record<string, string>> = { cleanPool: 'usage-entry', touchUsage: 'usage-entry' };
 
-/** Teaches a connection our scripts; it sends the text of each once and its hash from then on. */
+/** Teaches a connection our scripts, and BullMQ's to go by Redis' clock; it sends the text of each once and its hash from then on. */
 export function defineScripts(redis: RedisConnection): ScriptedRedis {
   for (const [name, numberOfKeys] of Object.entries(SCRIPTS)) {
     const part = PARTS[name];
     const lua = (part ? read(`parts/${part}`) : '') + read(`${name}-${numberOfKeys}`);
     redis.defineCommand(name, { numberOfKeys, lua });
   }
+  useRedisTime(redis);
   return redis as ScriptedRedis;
 }
 

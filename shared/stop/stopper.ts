@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chunks } from '../chunks.js';
+import type { FleetClock } from '../clock/fleet-clock.js';
 import { messageOf } from '../errors.js';
 import { deadWorkers } from '../registry/dead-workers.js';
 import { keepsOrder } from '../redis/connection.js';
@@ -24,6 +25,7 @@ export interface StopRequest {
 
 export interface StopperOptions extends RecorderOptions {
   readonly reader: TaskReader;
+  readonly clock: FleetClock;
   readonly onStep?: StepHook | undefined;
 }
 
@@ -150,7 +152,7 @@ export class Stopper {
   /** `follows`: whether the children of a task with that answer are stopped too. `entries`: those of the ids, if they are known. */
   async #stop(ids: readonly string[], request: StopRequest, follows: (answer: StopAnswer) => boolean, entries: ReadonlyMap<string, Entry | null> | null): Promise<Map<string, StopAnswer>> {
     const { reason, by, fromCommand = false } = request;
-    const stop = { reason, by, at: Date.now() };
+    const stop = { reason, by, at: this.#options.clock.now() };
     const asked = [...new Set(ids)];
     const announced = !fromCommand && asked.length <= ANNOUNCED;
     const announcing = announced ? this.#publish(formatCommands(asked, { reason, by, recordedAt: null, announced: true })) : null;
@@ -257,7 +259,7 @@ export class Stopper {
     try {
       await sleep(UNHEARD_RECHECK_MS, undefined, { ref: false });
       const open = [...(await this.recheck(ids))].filter(([, { kind }]) => kind === 'recorded').map(([id]) => id);
-      if (open.length > 0) await this.#tell(formatCommands(open, { reason: null, by: null, recordedAt: Date.now(), announced: false }));
+      if (open.length > 0) await this.#tell(formatCommands(open, { reason: null, by: null, recordedAt: this.#options.clock.now(), announced: false }));
     } catch (error) {
       this.#options.logger.debug({ error: messageOf(error) }, 'Could not look again at a stop that no worker heard');
     }

@@ -1,4 +1,6 @@
 import { Queue, type RedisQueueBackend } from 'bullmq';
+import { useFleetClock } from '../clock/bullmq-time.js';
+import type { FleetClock } from '../clock/fleet-clock.js';
 import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
@@ -7,12 +9,14 @@ import type { ScriptedRedis } from '../scripts/define-scripts.js';
 export class Queues {
   readonly #redis: ScriptedRedis;
   readonly #keys: Keys;
+  readonly #clock: FleetClock;
   readonly #logger: Logger;
   readonly #queues = new Map<string, Queue>();
 
-  constructor(redis: ScriptedRedis, keys: Keys, logger: Logger) {
+  constructor(redis: ScriptedRedis, keys: Keys, clock: FleetClock, logger: Logger) {
     this.#redis = redis;
     this.#keys = keys;
+    this.#clock = clock;
     this.#logger = logger;
   }
 
@@ -21,6 +25,7 @@ export class Queues {
     if (!queue) {
       // The caller's connection decides how to wait, so BullMQ must not wait for it to be ready.
       queue = new Queue(name, { connection: this.#redis, prefix: this.#keys.bull(name), skipVersionCheck: true, skipWaitingForReady: true });
+      useFleetClock(queue.getBackend(), this.#clock);
       queue.on('error', (error) => this.#logger.debug({ queue: name, error: error.message }, 'Queue error'));
       this.#queues.set(name, queue);
     }

@@ -98,7 +98,7 @@ describe('The events of a task that is tried again', () => {
     const deaf = { follow: silence } as unknown as StreamHub;
     let reads = 0;
     const counted = { read: (ids: readonly string[]) => ((reads += 1), reader.read(ids)) } as unknown as TaskReader;
-    const watch = new Watch({ redis, reader: counted, keys, hub: deaf, jobEvents: { listen: silence } as unknown as JobEvents, reconnected: () => Promise.resolve(), recheckMs: 20 });
+    const watch = new Watch({ clock: Date, redis, reader: counted, keys, hub: deaf, jobEvents: { listen: silence } as unknown as JobEvents, reconnected: () => Promise.resolve(), recheckMs: 20 });
     const events = watch.events(id, {});
     const began = await events.next();
     const next = events.next();

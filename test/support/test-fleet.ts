@@ -130,6 +130,6 @@ export class TestFleet {
 }
 
 /** What a connection sends when it is made. */
-const HANDSHAKE: ReadonlySet<string> = new Set(['info', 'client', 'hello', 'auth', 'select']);
+const HANDSHAKE: ReadonlySet<string> = new Set(['info', 'client', 'hello', 'auth', 'select', 'time']);
 
 export const EMPTY_REGISTRY = { tasks: 0, queues: 0, live: 0, items: 0, leases: 0 };

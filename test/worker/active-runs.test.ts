@@ -4,7 +4,7 @@ import { ActiveRuns } from '../../worker/active-runs.js';
 import { Run } from '../../worker/run.js';
 import { deferred } from '../support/deferred.js';
 
-const newRun = (id: string, queue = 'q') => new Run({ id, queue, name: 'a.task', item: '', token: 't', lockMs: 15_000, lockedAt: Date.now() });
+const newRun = (id: string, queue = 'q') => new Run({ id, queue, name: 'a.task', item: '', token: 't', lockMs: 15_000, lockedAt: Date.now(), clock: Date });
 
 describe('ActiveRuns', () => {
   it('finds what it tracks, until it is untracked', () => {

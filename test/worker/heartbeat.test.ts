@@ -40,7 +40,7 @@ describe('A heartbeat', () => {
     assert.ok(score >= earliest && score <= Date.now());
     const { started_at: startedAt, beat_at: beatAt, ...fields } = await store.redis.hgetall(store.keys.worker('w1'));
     assert.deepEqual(fields, {
-      ...{ host: hostname(), pid: '7', slots: '20', zombies: '1', queues: '["a","b"]', running: '["one"]', draining: '0', subscribed: '1', replaced: '2', connections: '9' },
+      ...{ host: hostname(), pid: '7', slots: '20', zombies: '1', queues: '["a","b"]', running: '["one"]', draining: '0', subscribed: '1', replaced: '2', connections: '9', clock_ms: '0' },
       ...{ stops: '5', stop_p50_ms: '3', stop_p99_ms: '40', stop_max_ms: '70' },
     });
     assert.equal(Number(beatAt), score);

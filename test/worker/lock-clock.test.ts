@@ -10,7 +10,7 @@ import { until } from '../support/until.js';
 
 /** The shortest there are. */
 const SHORT_LOCKS = { lockMs: 1_000, stalledCheckMs: 500 };
-const LOCK = { id: 'a', queue: 'q', name: 'q.task', item: '', token: 't', lockMs: 1_000 };
+const LOCK = { id: 'a', queue: 'q', name: 'q.task', item: '', token: 't', lockMs: 1_000, clock: Date };
 
 /** What a CPU-bound handler does: nothing else happens in this process. */
 function blockFor(ms: number): void {

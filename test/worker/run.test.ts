@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { type AbortCause, LockLost, ShuttingDown, StopRequested, TimedOut } from '../../shared/stop/cause.js';
 import { Run } from '../../worker/run.js';
 
-const newRun = () => new Run({ id: 'one', queue: 'q', name: 'a.task', item: '', token: 't', lockMs: 15_000, lockedAt: Date.now() });
+const newRun = () => new Run({ id: 'one', queue: 'q', name: 'a.task', item: '', token: 't', lockMs: 15_000, lockedAt: Date.now(), clock: Date });
 const HEARD = { reason: 'why', by: 'who', at: 1 };
 
 describe('Run', () => {

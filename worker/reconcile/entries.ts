@@ -53,7 +53,7 @@ export class EntryCheck {
   /** `listed`: id → queue. */
   async check(listed: ReadonlyMap<string, string>): Promise<EntryCounts> {
     const entries = await this.#compare(listed);
-    const now = Date.now();
+    const now = this.#store.clock.now();
     const gone = entries.filter(({ place }) => place === null);
     const over = entries.filter(({ place }) => place !== null && isOver(place));
     // What cannot be read stays listed, as it is.

@@ -170,6 +170,6 @@ export class Reconciler {
 
   async #saveCounts({ complete, ...numbers }: Counts): Promise<void> {
     const { redis, keys } = this.#options.store;
-    await redis.hset(keys.reconcile, { at: Date.now(), ...numbers, complete: Number(complete) });
+    await redis.hset(keys.reconcile, { at: this.#options.store.clock.now(), ...numbers, complete: Number(complete) });
   }
 }

@@ -22,7 +22,7 @@ export interface BillingInitPlansOptions {
 export function billingInitPlansHandler({ store, loggers }: FleetResources, { templatesOf = planTemplates }: BillingInitPlansOptions = {}): TaskHandler {
   const logger = loggers('billing');
   return defineHandler(billingInitPlans, async ({ input, signal, emit, progress }) => {
-    const templates = checked(templatesOf(input, new Date()));
+    const templates = checked(templatesOf(input, new Date(store.clock.now())));
     const total = templates.length;
     const counts = { created: 0, updated: 0, skipped: 0 };
     progress({ done: 0, total });

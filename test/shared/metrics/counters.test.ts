@@ -25,7 +25,7 @@ describe('Counters', () => {
 
   it('are added up over processes, in one command each', async () => {
     const { redis, keys, ...store } = await setUp();
-    const [one, other] = [new Counters(redis, keys), new Counters(redis, keys)];
+    const [one, other] = [new Counters(redis, keys, Date), new Counters(redis, keys, Date)];
     for (let n = 0; n < 100; n += 1) one.increase(counted);
     one.increase(createCount('b'), 5);
     one.increase(createCount('c'), 0);
@@ -66,7 +66,7 @@ describe('Counters', () => {
         };
       },
     });
-    const counters = new Counters(losing, keys);
+    const counters = new Counters(losing, keys, Date);
     counters.increase(counted);
     await counters.flush();
     counters.increase(counted, 10);
