@@ -5,7 +5,7 @@ import { describeValue } from './arguments.js';
 import { FleetError } from './errors.js';
 import { COMPONENTS, type Component, EXPECTED_LEVEL, type LogLevel, OPEN_WEBUI_LEVELS, levelSchema, levelVariable, levelVariables } from './log-levels.js';
 import { REDIS_SETTINGS, problemsOfRedis } from './redis-settings.js';
-import { type Setting, cappedInteger, choice, httpUrl, integer, list, seconds } from './setting-kinds.js';
+import { type Setting, cappedInteger, choice, httpUrl, integer, list, optionalText, seconds } from './setting-kinds.js';
 
 /** Whether the registry is kept for open-webui too: `auto` is on under its prefix, and once one of its tasks was seen. */
 export const OPEN_WEBUI_MODES = ['auto', 'on', 'off'] as const;
@@ -36,12 +36,16 @@ const openaiKeys: Setting<readonly string[]> = {
   secret: true,
 };
 
-const documentRoot: Setting<string> = {
-  env: 'DOCUMENT_ROOT',
-  fallback: '.',
-  about: 'The only folder below which `document.index` may read.',
-  expected: 'a path',
-  schema: z.string().min(1),
+/** In lower case, each with its dot. */
+const documentExtensions: Setting<readonly string[]> = {
+  env: 'DOCUMENT_EXTENSIONS',
+  fallback: Object.freeze(['.md', '.markdown', '.txt', '.text', '.rst', '.adoc', '.org', '.tex']),
+  about: 'The only files that `document.index` reads, by how their names end; separated by commas.',
+  expected: 'extensions such as .md, separated by commas',
+  schema: z
+    .union([z.array(z.string()), z.string().transform((text) => text.split(/[,;]/))])
+    .transform((parts) => parts.map((part) => part.trim().toLowerCase().replace(/^\.?/, '.')).filter((part) => part !== '.'))
+    .pipe(z.array(z.string().regex(/^\.[^/\\\0]{1,31}$/)).min(1)),
 };
 
 const logLevel: Setting<LogLevel> = {
@@ -81,7 +85,8 @@ export const SETTINGS = {
   maxInputBytes: integer('MAX_INPUT_BYTES', 1_048_576, 1_024, 67_108_864, "The longest input of a task, as JSON in bytes."),
   openaiBaseUrls,
   openaiKeys,
-  documentRoot,
+  documentRoot: optionalText('DOCUMENT_ROOT', 'a path', 'The only folder below which `document.index` reads; it fails without one. Nothing that begins with a dot is read.'),
+  documentExtensions,
   ...API_SETTINGS,
   logLevel,
 } as const;

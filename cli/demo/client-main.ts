@@ -75,7 +75,7 @@ async function perform(producer: Producer, settings: Settings, screen: Screen): 
   const tooLate = AbortSignal.timeout(LONGEST_SHOW_MS);
   const signal = AbortSignal.any([interrupted.signal, tooLate]);
   try {
-    await runShow({ producer, batch: makeBatch(settings.documentRoot), screen, signal }, (all) => {
+    await runShow({ producer, batch: makeBatch(settings.documentRoot ?? '.'), screen, signal }, (all) => {
       rows = all;
     });
     return { rows, trouble: [] };

@@ -86,6 +86,7 @@ function demoSettings(openAiUrl: string): Record<string, string> {
     DASHBOARD_LOG_LEVEL: 'error',
     OPENAI_API_BASE_URLS: openAiUrl,
     DOCUMENT_ROOT: packageRoot(),
+    DOCUMENT_EXTENSIONS: '.md,.txt,.ts',
     WORKER_CONCURRENCY: String(CONCURRENCY),
     // A spinning canary holds its thread: the rest is for the documents.
     THREAD_POOL_SIZE: '4',

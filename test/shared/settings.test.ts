@@ -308,3 +308,11 @@ test('the pools are where the rest is, unless WEBSOCKET_ variables name another 
   ];
   for (const [env, variable] of refused) assert.deepEqual(problemsOf(() => loadSettings(env)).map((problem) => problem.split(':')[0]), [variable], JSON.stringify(env));
 });
+
+test('extensions of documents may be given with or without a dot, in any case', () => {
+  assert.deepEqual(loadSettings({ DOCUMENT_EXTENSIONS: 'MD, .txt;.d.ts,' }).documentExtensions, ['.md', '.txt', '.d.ts']);
+  assert.equal(loadSettings({}).documentRoot, null);
+  for (const bad of [',', 'a/b', '.']) {
+    assert.deepEqual(problemsOf(() => loadSettings({ DOCUMENT_EXTENSIONS: bad })), [`DOCUMENT_EXTENSIONS: expected extensions such as .md, separated by commas, got ${JSON.stringify(bad)}`]);
+  }
+});

@@ -1,39 +1,78 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { UnrecoverableError } from 'bullmq';
+import { quote } from '../../shared/keys.js';
 import type { Settings } from '../../shared/settings.js';
 import { type DocumentIndexInput, type DocumentIndexOutput, documentIndex } from '../../shared/task/builtin/index.js';
-import { defineHandler, type TaskContext, type TaskHandler } from '../../shared/task/handler.js';
-import { findFiles, portablePath, readText, resolveBelow } from './document-files.js';
+import { type TaskContext, type TaskHandler, defineHandler } from '../../shared/task/handler.js';
+import { DocumentTree, type Names } from '../documents/document-tree.js';
+import { findFiles, findFolder, realRoot } from '../documents/find-files.js';
+import { readText } from '../documents/read-text.js';
 import { TermIndex } from './term-index.js';
 
 /** How long the thread computes before it looks whether it should stop. */
 const TURN_MS = 20;
+/** Characters that are read of all files together. */
+const MAX_LENGTH = 512 * 1_048_576;
+
+type DocumentSettings = Pick<Settings, 'documentRoot' | 'documentExtensions'>;
 
 /**
- * The handler of `document.index`. Always isolated. Progress is `{ done, total }` files.
- * Throws `UnrecoverableError` if the path is not a folder below DOCUMENT_ROOT, and the signal's reason after an abort.
+ * The handler of `document.index`. Always isolated: it reads synchronously. Progress is `{ done, total }` files.
+ * Throws `UnrecoverableError` if DOCUMENT_ROOT is not set, if the path is not a folder below it, or if DOCUMENT_EXTENSIONS does not allow an
+ * extension; and the signal's reason after an abort.
  */
-export function documentIndexHandler(settings: Pick<Settings, 'documentRoot'>): TaskHandler {
-  return defineHandler(documentIndex, (context) => indexDocuments(context, settings.documentRoot), { isolate: true });
+export function documentIndexHandler(settings: DocumentSettings): TaskHandler {
+  return defineHandler(documentIndex, (context) => indexBelow(context, settings), { isolate: true });
 }
 
-async function indexDocuments(context: TaskContext<DocumentIndexInput>, documentRoot: string): Promise<DocumentIndexOutput> {
+async function indexBelow(context: TaskContext<DocumentIndexInput>, { documentRoot, documentExtensions }: DocumentSettings): Promise<DocumentIndexOutput> {
   const { input, signal } = context;
   signal.throwIfAborted();
-  const { root, folder } = await resolveBelow(documentRoot, input.path);
-  const found = await findFiles(folder, input.extensions, input.max_files, signal);
+  const root = await realRoot(documentRoot);
+  const extensions = extensionsOf(input.extensions, documentExtensions);
+  const folder = await findFolder(root, input.path);
+  const tree = new DocumentTree(root);
+  try {
+    // Whoever replaced it by a link after it was found does not get to its target.
+    if (!tree.hasFolder(folder)) throw new UnrecoverableError(`path ${quote(input.path)} is not a folder below DOCUMENT_ROOT`);
+    return await indexDocuments(context, tree, folder, extensions);
+  } finally {
+    tree.close();
+  }
+}
+
+/** @throws UnrecoverableError that names the first one that is not allowed */
+function extensionsOf(wanted: readonly string[] | undefined, allowed: readonly string[]): readonly string[] {
+  const endings = wanted?.map((extension) => extension.toLowerCase()) ?? allowed;
+  // '.d.ts' names fewer files than '.ts'.
+  const refused = endings.find((ending) => !allowed.some((extension) => ending.endsWith(extension)));
+  if (refused === undefined) return endings;
+  throw new UnrecoverableError(`extension ${quote(refused)} is not allowed: DOCUMENT_EXTENSIONS of the workers has ${allowed.join(', ')}`);
+}
+
+async function indexDocuments(
+  { input, signal, progress }: TaskContext<DocumentIndexInput>,
+  tree: DocumentTree,
+  folder: Names,
+  extensions: readonly string[],
+): Promise<DocumentIndexOutput> {
   const turn = turns(signal);
+  const found = await findFiles(tree, folder, { extensions, maxFiles: input.max_files, turn });
   const index = new TermIndex();
   const indexed: string[] = [];
-  let tokens = 0;
-  context.progress({ done: 0, total: found.paths.length });
-  for (const [position, path] of found.paths.entries()) {
+  let [tokens, length, done] = [0, 0, 0];
+  progress({ done, total: found.files.length });
+  for (const file of found.files) {
     await turn();
-    const text = await readText(path, input.max_file_bytes);
+    const text = readText(tree, file, input.max_file_bytes);
+    length += text?.length ?? 0;
+    if (length > MAX_LENGTH) break;
     if (text !== null) {
       tokens += index.add(text);
-      indexed.push(portablePath(folder, path));
+      indexed.push(file.slice(folder.length).join('/'));
     }
-    context.progress({ done: position + 1, total: found.paths.length });
+    done += 1;
+    progress({ done, total: found.files.length });
   }
   const results: DocumentIndexOutput['results'] = [];
   for (const [document, path] of indexed.entries()) {
@@ -41,12 +80,12 @@ async function indexDocuments(context: TaskContext<DocumentIndexInput>, document
     results.push({ path, tokens: index.tokensOf(document), top_terms: index.topTerms(document, input.top_terms) });
   }
   return {
-    root: portablePath(root, folder),
+    root: folder.join('/') || '.',
     documents: index.documents,
     terms: index.terms,
     tokens,
-    skipped: found.skipped + found.paths.length - indexed.length,
-    truncated: found.truncated,
+    skipped: found.skipped + done - indexed.length,
+    truncated: found.truncated || done < found.files.length,
     results,
   };
 }

@@ -14,7 +14,7 @@ const documentIndexInput = z.strictObject({
     .array(z.string().regex(/^\.[^/\\\0]{1,31}$/, 'expected an extension such as ".md"'))
     .min(1)
     .max(50)
-    .default(['.md', '.txt']),
+    .optional(),
   top_terms: z.int().min(1).max(100).default(10),
   max_files: z.int().min(1).max(100_000).default(2_000),
   max_file_bytes: z.int().min(1).max(64 * 1_048_576).default(1_048_576),
@@ -43,14 +43,16 @@ export type DocumentIndexOutput = z.output<typeof documentIndexOutput>;
 /**
  * Reads the text files below a folder and tells what each is about: its terms with the highest TF-IDF scores.
  *
- * Input: `path`, a folder relative to DOCUMENT_ROOT (default `.`, all of it); `extensions`, in any case (default `.md`
- * and `.txt`); `top_terms` a document (default 10, 1 to 100); `max_files` (default 2,000, 1 to 100,000);
+ * Input: `path`, a folder relative to DOCUMENT_ROOT (default `.`, all of it); `extensions`, in any case, of those that DOCUMENT_EXTENSIONS
+ * of the workers allows (default: all of these); `top_terms` a document (default 10, 1 to 100); `max_files` (default 2,000, 1 to 100,000);
  * `max_file_bytes` (default 1 MiB, at most 64 MiB).
+ *
+ * Names that begin with a dot are left out. Without DOCUMENT_ROOT the task fails, and is not retried.
  *
  * Output: `root`, the folder relative to DOCUMENT_ROOT; how many `documents`, distinct `terms` and `tokens` there are;
  * `skipped`, the symbolic links, unreadable folders and unreadable, binary or too long files that were left out;
- * `truncated`, whether there were more than `max_files`; and one of `results` for each document, by `path`, which is
- * relative to `root`. Paths have `/` as separator.
+ * `truncated`, whether there was more than `max_files`, or more than a run reads (512 Mi characters, a million entries); and one of
+ * `results` for each document, by `path`, which is relative to `root`. Paths have `/` as separator.
  */
 export const documentIndex = defineTask({
   name: 'document.index',

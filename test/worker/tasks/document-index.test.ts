@@ -1,29 +1,28 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
+import { renameSync, rmSync, symlinkSync } from 'node:fs';
+import { chmod, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
 import { UnrecoverableError } from 'bullmq';
 import { StopRequested } from '../../../shared/stop/cause.js';
 import { type DocumentIndexInput, documentIndex } from '../../../shared/task/builtin/index.js';
 import { documentIndexHandler } from '../../../worker/tasks/document-index.js';
 import { TermIndex, termsOf } from '../../../worker/tasks/term-index.js';
+import { folderOf } from '../../support/folder.js';
 import { createFakeContext, type FakeContextOptions, runHandler } from '../../support/task-context.js';
 
-/** A folder of the given files that is gone after the test. */
-async function folderOf(t: TestContext, files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {
-  const folder = await realpath(await mkdtemp(join(tmpdir(), 'taskfleet-documents-')));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  for (const [path, content] of Object.entries(files)) {
-    await mkdir(dirname(join(folder, path)), { recursive: true });
-    await writeFile(join(folder, path), content);
-  }
-  return folder;
+function run(documentRoot: string | null, input: Partial<DocumentIndexInput> = {}, options: FakeContextOptions = {}, documentExtensions = ['.md', '.txt']) {
+  const fake = createFakeContext(documentIndex, input, options);
+  return { fake, output: runHandler(documentIndex, documentIndexHandler({ documentRoot, documentExtensions }), fake) };
 }
 
-function run(documentRoot: string, input: Partial<DocumentIndexInput> = {}, options: FakeContextOptions = {}) {
-  const fake = createFakeContext(documentIndex, input, options);
-  return { fake, output: runHandler(documentIndex, documentIndexHandler({ documentRoot }), fake) };
+/** Rejects for good, with exactly this message. */
+async function assertRefused(output: Promise<unknown>, message: string): Promise<void> {
+  await assert.rejects(output, (error: Error) => {
+    assert.ok(error instanceof UnrecoverableError, error.name);
+    assert.equal(error.message, message);
+    return true;
+  });
 }
 
 const pathsOf = (output: { results: { path: string }[] }) => output.results.map(({ path }) => path);
@@ -63,9 +62,53 @@ describe('document.index', () => {
     assert.deepEqual(pathsOf(output), ['B.md', 'a/deep/er.TXT', 'b.md', 'b/z.md']);
   });
 
-  it('takes other extensions, in any case', async (t) => {
-    const root = await folderOf(t, { 'a.RST': 'x', 'b.d.ts': 'x', 'c.ts': 'x', 'd.md': 'x' });
-    assert.deepEqual(pathsOf(await run(root, { extensions: ['.rst', '.D.TS'] }).output), ['a.RST', 'b.d.ts']);
+  it('takes the extensions that the server allows, in any case, or fewer of them', async (t) => {
+    const root = await folderOf(t, { 'a.RST': 'x', 'b.d.ts': 'x', 'c.ts': 'x', 'd.md': 'x', 'prod.env': 'SECRET=1' });
+    const allowed = ['.rst', '.ts'];
+    assert.deepEqual(pathsOf(await run(root, {}, {}, allowed).output), ['a.RST', 'b.d.ts', 'c.ts']);
+    assert.deepEqual(pathsOf(await run(root, { extensions: ['.rst', '.D.TS'] }, {}, allowed).output), ['a.RST', 'b.d.ts']);
+    for (const extension of ['.env', '.md', '.s']) {
+      await assertRefused(run(root, { extensions: ['.ts', extension] }, {}, allowed).output, `extension "${extension}" is not allowed: DOCUMENT_EXTENSIONS of the workers has .rst, .ts`);
+    }
+  });
+
+  it('reads nothing without a DOCUMENT_ROOT of its own', async (t) => {
+    await assertRefused(run(null).output, 'DOCUMENT_ROOT is not set, so document.index reads nothing: set it for the workers, to the folder with the documents');
+    const root = await folderOf(t, { '.taskfleet/redis/dump.txt': 'secret' });
+    for (const folder of ['.taskfleet', '.taskfleet/redis']) {
+      const data = join(root, folder);
+      await assertRefused(run(data).output, `DOCUMENT_ROOT ${JSON.stringify(data.slice(0, 60))} is in the fleet's own data folder: set another`);
+    }
+  });
+
+  it('leaves out whatever begins with a dot, and does not count it', async (t) => {
+    const root = await folderOf(t, { '.env.md': 'secret', '.md': 'secret', '.git/a.md': 'secret', '.taskfleet/redis/a.md': 'secret', 'a/.b/c.md': 'secret', 'a/d.md': 'x' });
+    const output = await run(root).output;
+    assert.deepEqual([pathsOf(output), output.skipped], [['a/d.md'], 0]);
+    await symlink(join(root, '.git'), join(root, 'git'));
+    await symlink(join(root, 'a'), join(root, '.shortcut'));
+    for (const path of ['.git', '.taskfleet/redis', 'a/.b', 'git', '.shortcut', './.git/../.git']) {
+      await assertRefused(run(root, { path }).output, `path ${JSON.stringify(path)} is not a folder below DOCUMENT_ROOT`);
+    }
+    assert.equal((await run(join(root, '.git')).output).documents, 1, 'the root itself is the operator\'s choice');
+  });
+
+  it('leaks nothing through a folder or a file that is replaced by a link while it reads', async (t) => {
+    const outside = await folderOf(t, { '2.md': 'secret', '3.md': 'secret', '4.md': 'secret' });
+    const root = await folderOf(t, { 'a/1.md': 'one', 'a/2.md': 'two', 'b/3.md': 'three', 'c/4.md': 'four' });
+    const swap = (): void => {
+      if (fake.progress.length !== 2) return;
+      for (const folder of ['a', 'b']) {
+        renameSync(join(root, folder), join(root, `moved-${folder}`));
+        symlinkSync(outside, join(root, folder));
+      }
+      rmSync(join(root, 'c/4.md'));
+      symlinkSync(join(outside, '4.md'), join(root, 'c/4.md'));
+    };
+    const { fake, output } = run(root, {}, { onProgress: swap });
+    const { results, skipped, documents } = await output;
+    assert.ok(!JSON.stringify(results).includes('secret'), JSON.stringify(results));
+    assert.equal(documents + skipped, 4);
   });
 
   it('stops at max_files and says so', async (t) => {
@@ -109,19 +152,10 @@ describe('document.index', () => {
     await symlink(join(root, 'inside'), join(root, 'in'));
     const absolute = join(root, 'inside');
     for (const path of ['..', '../', 'inside/../..', `../${outside.split('/').at(-1)}`, '/', absolute, 'out', 'out/.', 'none', 'file.md']) {
-      await assert.rejects(run(root, { path }).output, (error: Error) => {
-        assert.ok(error instanceof UnrecoverableError, `${path}: ${error.name}`);
-        assert.equal(error.message, `path ${JSON.stringify(path.slice(0, 60))} is not a folder below DOCUMENT_ROOT`);
-        return true;
-      });
+      await assertRefused(run(root, { path }).output, `path ${JSON.stringify(path.slice(0, 60))} is not a folder below DOCUMENT_ROOT`);
     }
     assert.equal((await run(root, { path: 'in' }).output).root, 'inside');
     assert.equal(documentIndex.input.safeParse({ path: 'a\0b' }).success, false);
-  });
-
-  it('lets a folder begin with two dots', async (t) => {
-    const root = await folderOf(t, { '..data/a.md': 'x' });
-    assert.equal((await run(root, { path: '..data' }).output).documents, 1);
   });
 
   it('throws the reason of an abort between two files', async (t) => {
@@ -133,7 +167,7 @@ describe('document.index', () => {
   });
 
   it('always has a thread of its own', () => {
-    assert.equal(documentIndexHandler({ documentRoot: '.' }).alwaysIsolated, true);
+    assert.equal(documentIndexHandler({ documentRoot: '.', documentExtensions: [] }).alwaysIsolated, true);
   });
 });
 

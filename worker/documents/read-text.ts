@@ -1,0 +1,30 @@
+import { closeSync, fstatSync, readSync } from 'node:fs';
+import type { DocumentTree, Names } from './document-tree.js';
+
+/** Reads a file. Null if it cannot be read, is longer than `maxBytes`, or is not text in UTF-8. */
+export function readText(tree: DocumentTree, file: Names, maxBytes: number): string | null {
+  const fd = tree.open(file);
+  if (fd === null) return null;
+  try {
+    const bytes = readBytes(fd, maxBytes);
+    return bytes === null || bytes.includes(0) ? null : new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return null;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function readBytes(fd: number, maxBytes: number): Buffer | null {
+  const { size } = fstatSync(fd);
+  if (size > maxBytes) return null;
+  const buffer = Buffer.allocUnsafe(size + 1);
+  let length = 0;
+  for (;;) {
+    const read = readSync(fd, buffer, length, buffer.length - length, length);
+    length += read;
+    if (read === 0) return buffer.subarray(0, length);
+    // It grew while it was read. What comes after is not ours to wait for.
+    if (length > size) return null;
+  }
+}
