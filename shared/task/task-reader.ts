@@ -95,9 +95,9 @@ export class TaskReader {
     ids.forEach((id, index) => items.set(id, readOptions(replies[index]?.[1]).item || null));
   }
 
-  /** Reads tasks of a known queue into `tasks`. */
+  /** Reads tasks of a known queue into `tasks`. A key that BullMQ keeps beside its jobs is none. */
   async readOn(queue: string, ids: readonly string[], tasks: Map<string, TaskView>): Promise<void> {
-    for (const task of await readTasks(this.#source, queue, ids)) if (task) tasks.set(task.id, task);
+    for (const task of await readTasks(this.#source, queue, ids.filter((id) => !isQueueKey(id)))) if (task) tasks.set(task.id, task);
   }
 }
 

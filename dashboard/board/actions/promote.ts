@@ -3,7 +3,7 @@ import { chunks } from '../../../shared/chunks.js';
 import { FleetError } from '../../../shared/errors.js';
 import { quote } from '../../../shared/keys.js';
 import { isScheduledRun } from '../../../shared/schedule/schedule.js';
-import { type BoardAnswer, type BoardCall, queueOf } from '../board-call.js';
+import { type BoardAnswer, type BoardCall, queueOf, taskOf } from '../board-call.js';
 
 const AT_ONCE = 100;
 
@@ -32,7 +32,7 @@ export async function promoteAll(call: BoardCall): Promise<BoardAnswer> {
  * @throws FleetError `TASK_NOT_FOUND`, `FORBIDDEN`
  */
 export async function delayedJobOf(call: BoardCall): Promise<Job> {
-  const id = String(call.request.params['jobId']);
+  const { id } = await taskOf(call);
   const job = (await queueOf(call).getJob(id)) as Job | undefined;
   if (!job) throw new FleetError('TASK_NOT_FOUND', `No task ${quote(id)}: it never was, or it is no longer kept.`);
   if (isScheduledRun(id)) throw new FleetError('FORBIDDEN', `Task ${id} is of a schedule and runs at its time. Run the schedule now instead: that adds a task beside it.`);

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { RESERVED_IDS } from '../../../shared/keys.js';
+import { TestFleet } from '../../support/test-fleet.js';
+import { TestBoard } from './test-board.js';
+
+const fleet = await TestFleet.start();
+let board: TestBoard;
+before(async () => {
+  board = await TestBoard.open(fleet);
+});
+after(async () => {
+  await board.close();
+  await fleet.stop();
+});
+
+const READS = ['', '/flow'];
+const WRITES = [['PUT', '/retry'], ['PUT', '/promote'], ['PUT', '/clean'], ['PATCH', '/update-data'], ['PATCH', '/delay'], ['PATCH', '/priority']] as const;
+const BODY = { jobData: {}, runAt: Date.now() + 60_000, delay: 1_000, priority: 1 };
+
+test("an id that is one of the queue's own keys, or no id of a job, is 404 for every route of a job", async () => {
+  await board.work();
+  await board.run();
+  await board.producer.schedules.upsert('nightly', board.task.definition, {}, { every: 3_600_000 });
+  await fleet.client.set(`${board.keys.jobs('note')}text`, 'x');
+  await fleet.client.sadd(`${board.keys.jobs('note')}set`, 'x');
+  const odd = ['nobody', 'a b', 'a:b', '..', '%', 'ü/42', '😀', '0', '-1', 'x'.repeat(500), 'repeat:nightly', 'one:lock', 'set:1', '\u0000'];
+  for (const id of [...RESERVED_IDS, ...odd]) {
+    const path = `/queues/note/${encodeURIComponent(id)}`;
+    for (const suffix of READS) {
+      // A route of its own.
+      if (id === 'metrics' && suffix === '') continue;
+      const { status, text } = await board.ask('admin', 'GET', path + suffix);
+      assert.equal(status, 404, `GET ${id}${suffix}: ${text}`);
+    }
+    for (const [method, suffix] of WRITES) {
+      const { status, text } = await board.ask('admin', method, path + suffix, BODY);
+      assert.equal(status, 404, `${method} ${id}${suffix}: ${text}`);
+    }
+    assert.ok((await board.ask('admin', 'GET', `${path}/logs`)).status < 500, `logs of ${id}`);
+  }
+});
+
+test('a job that cannot be read, or a queue whose keys are of another type, leaves the rest of the board as it is', async () => {
+  const good = await board.add({ delay: 3_600_000 });
+  const jobs = board.keys.jobs('note');
+  await fleet.client.set(`${jobs}broken`, 'x');
+  await fleet.client.hset(`${jobs}garbage`, 'name', 'x', 'opts', '[', 'timestamp', 'abc', 'data', '{');
+  await fleet.client.zadd(`${jobs}delayed`, Date.now() * 4_096, 'broken', Date.now() * 4_096, 'garbage');
+  const strange = board.keys.jobs('strange');
+  await fleet.client.sadd(board.keys.queues, 'strange');
+  for (const name of ['wait', 'active', 'delayed', 'failed', 'completed', 'prioritized', 'meta', 'repeat']) await fleet.client.set(strange + name, 'x');
+  const { status, body, text } = await board.ask('admin', 'GET', '/queues?activeQueue=note&status=delayed&page=1&jobsPerPage=10');
+  assert.equal(status, 200, text);
+  const shown = (body as { queues: { name: string; jobs: { id: string }[] }[] }).queues.find(({ name }) => name === 'note');
+  assert.ok(shown?.jobs.some(({ id }) => id === good), text);
+  for (const path of ['/queues/note/broken', '/queues?activeQueue=strange&status=latest&page=1&jobsPerPage=10', '/queues/strange/one']) assert.ok((await board.ask('admin', 'GET', path)).status < 500, path);
+});
