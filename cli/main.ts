@@ -3,10 +3,10 @@ import { CommanderError } from 'commander';
 import { describeError, usageError } from './cli-error.js';
 import { EXIT } from './exit-codes.js';
 import type { GlobalOptions } from './global-options.js';
-import { say } from './output.js';
+import { endWithoutOutput, say } from './output.js';
 import { createProgram } from './program.js';
 
-surviveClosedOutput();
+endWithoutOutput();
 const program = createProgram();
 try {
   await program.parseAsync();
@@ -31,12 +31,4 @@ function report(error: unknown): number {
 function fromCommander({ code, exitCode, message }: CommanderError): Error | number {
   if (exitCode === 0) return EXIT.DONE;
   return code === 'commander.help' ? EXIT.USAGE : usageError(message.replace(/^error: /, ''));
-}
-
-/** The reader of a pipe may leave before the end (`| head`), and a terminal may be closed under a fleet that shuts down. */
-function surviveClosedOutput(): void {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? EXIT.DONE : EXIT.INTERNAL);
-  });
-  process.stderr.on('error', () => undefined);
 }

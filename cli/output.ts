@@ -1,3 +1,24 @@
+import { messageOf } from '../shared/errors.js';
+import { EXIT } from './exit-codes.js';
+
+/**
+ * For a command that answers: ends the process when its output cannot be written, quietly if the reader of a pipe has left
+ * (`| head`). What cannot be written to standard error is lost.
+ */
+export function endWithoutOutput(): void {
+  process.stderr.on('error', () => undefined);
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(EXIT.DONE);
+    say(`taskfleet: Standard output cannot be written: ${messageOf(error)}`);
+    process.exit(EXIT.INTERNAL);
+  });
+}
+
+/** For a process that works: it goes on when what it, or a task's handler, prints cannot be written. */
+export function goOnWithoutOutput(): void {
+  process.stdout.removeAllListeners('error').on('error', () => undefined);
+}
+
 /** Data goes to standard output; everything else (notices, logs, errors) to standard error. */
 export function printData(text: string): void {
   process.stdout.write(`${text}\n`);

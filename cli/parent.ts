@@ -1,6 +1,7 @@
 import { type WorkerMessage, tellParent } from '../worker/main.js';
 import { isFleetError, messageOf } from '../shared/errors.js';
 import { exitCodeOf } from './exit-codes.js';
+import { goOnWithoutOutput } from './output.js';
 
 /** What a supervised process tells the one that started it, over IPC: a worker with its id, a dashboard with its URL; that its event loop turns. */
 export type ChildMessage = WorkerMessage | { readonly type: 'alive' };
@@ -14,6 +15,7 @@ const ALIVE_MS = 1_000;
  */
 export async function runAsChild(supervised: boolean, run: () => Promise<number>): Promise<never> {
   if (supervised) sayAlive();
+  goOnWithoutOutput();
   try {
     process.exit(await run());
   } catch (error) {

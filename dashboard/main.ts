@@ -1,5 +1,4 @@
-import { messageOf } from '../shared/errors.js';
-import type { LoggerFactory } from '../shared/logger.js';
+import { type LoggerFactory, logUncaught } from '../shared/logger.js';
 import { ready } from '../shared/redis/connect.js';
 import type { ConnectedSettings } from '../shared/store.js';
 import { createProducer } from '../producer/index.js';
@@ -68,11 +67,11 @@ function listen(loggers: LoggerFactory, supervised: boolean): Promise<{ readonly
     for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, supervised ? () => undefined : onSignal);
     if (supervised) process.once('disconnect', () => resolve({ why: 'the process that started it is gone', code: 0 }));
     process.on('uncaughtException', (error) => {
-      logger.fatal({ error: messageOf(error), stack: error.stack }, 'An exception that nobody caught: this dashboard ends');
+      logUncaught(logger, 'fatal', error, 'An exception that nobody caught: this dashboard ends');
       resolve({ why: 'uncaught exception', code: EXIT_BROKEN });
     });
     process.on('unhandledRejection', (reason) => {
-      logger.error({ error: messageOf(reason), stack: reason instanceof Error ? reason.stack : undefined }, 'A rejection that nobody handled');
+      logUncaught(logger, 'error', reason, 'A rejection that nobody handled');
     });
   });
 }

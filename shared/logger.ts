@@ -1,7 +1,9 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
-import { PinoPretty } from 'pino-pretty';
+import { prettyFactory } from 'pino-pretty';
 import { ERROR_SERIALIZERS } from './error-fields.js';
+import { messageOf } from './errors.js';
 import type { Component } from './log-levels.js';
+import { type LogLosses, LogSink, writerTo } from './log-sink.js';
 import type { Settings } from './settings.js';
 
 export type { Logger } from 'pino';
@@ -14,15 +16,22 @@ export interface LoggerOptions {
   readonly destination?: DestinationStream;
 }
 
+const STANDARD_ERROR = 2;
 /** What these hold is not written, down to the third level of a line. The settings among them are whole lists of secrets. */
 const SECRET_FIELDS = ['input', 'password', 'token', 'apiKey', 'authorization', 'redisUrl', 'openaiBaseUrls', 'openaiKeys'] as const;
 
 /** Makes the logger of a component; each has the level that its own variable or GLOBAL_LOG_LEVEL says. */
-export type LoggerFactory = (component: Component) => Logger;
+export interface LoggerFactory {
+  (component: Component): Logger;
+  /** What became of the lines. Absent where that is not known. */
+  readonly losses?: () => LogLosses;
+}
 
+/** A line that cannot be written is lost, and counted: logging never throws. */
 export function createLoggerFactory({ settings, pretty = false, destination }: LoggerOptions): LoggerFactory {
-  const stream =
-    destination ?? (pretty ? PinoPretty({ destination: 2, sync: true, singleLine: true, ignore: 'pid,hostname' }) : pino.destination({ dest: 2, sync: true }));
+  const write = destination ? (text: string) => destination.write(text) : writerTo(STANDARD_ERROR);
+  const format = pretty ? prettyFactory({ singleLine: true, ignore: 'pid,hostname' }) : null;
+  const sink = new LogSink({ write: (line) => write(format?.(line) ?? line), notice: noticeOf });
   const root = pino(
     {
       level: 'trace',
@@ -30,7 +39,23 @@ export function createLoggerFactory({ settings, pretty = false, destination }: L
       serializers: ERROR_SERIALIZERS,
       redact: { paths: SECRET_FIELDS.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '***' },
     },
-    stream,
+    sink,
   );
-  return (component) => root.child({ component }, { level: settings.logLevels[component] });
+  const loggerOf = (component: Component): Logger => root.child({ component }, { level: settings.logLevels[component] });
+  return Object.assign(loggerOf, { losses: () => sink.losses });
+}
+
+/** Logs what nobody caught. Anything may be thrown, a task's input for example, and nothing is thrown in here. */
+export function logUncaught(logger: Logger, level: 'error' | 'fatal', thrown: unknown, message: string): void {
+  try {
+    logger[level]({ error: thrown instanceof Error ? thrown : messageOf(thrown) }, message);
+  } catch {
+    logger[level](`${message}; what was thrown cannot be logged`);
+  }
+}
+
+function noticeOf({ lost, error }: LogLosses): string {
+  let line = '';
+  pino({ base: null }, { write: (text) => (line = text) }).warn({ lost, error }, `${lost} log ${lost === 1 ? 'line was' : 'lines were'} lost: they could not be written`);
+  return line;
 }

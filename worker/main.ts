@@ -1,5 +1,5 @@
-import { isFleetError, messageOf } from '../shared/errors.js';
-import type { Logger, LoggerFactory } from '../shared/logger.js';
+import { isFleetError } from '../shared/errors.js';
+import { type Logger, type LoggerFactory, logUncaught } from '../shared/logger.js';
 import type { ConnectedSettings } from '../shared/store.js';
 import type { ChildEnqueuer } from '../shared/task/handler.js';
 import { type FleetWorker, createWorker } from './worker.js';
@@ -124,16 +124,11 @@ function listen({ loggers, supervised = false, lost, release }: RunWorkerOptions
     endAtOnce(EXIT_LOST);
   });
   process.on('uncaughtException', (error) => {
-    logger.fatal({ error: asLogged(error) }, 'An exception that nobody caught: this worker ends');
+    logUncaught(logger, 'fatal', error, 'An exception that nobody caught: this worker ends');
     end({ why: 'uncaught exception', code: EXIT_BROKEN });
   });
   process.on('unhandledRejection', (reason) => {
-    logger.error({ error: asLogged(reason) }, 'A rejection that nobody handled');
+    logUncaught(logger, 'error', reason, 'A rejection that nobody handled');
   });
   return { first, second };
-}
-
-/** What is thrown may be anything, a task's input for example. */
-function asLogged(thrown: unknown): unknown {
-  return thrown instanceof Error ? thrown : messageOf(thrown);
 }

@@ -8,7 +8,7 @@ import { REDIS_DIR } from '../connection.js';
 import { EXIT } from '../exit-codes.js';
 import { type Fleet, startFleet } from '../fleet.js';
 import { type GlobalOptions, clientEnvironmentOf, environmentOf } from '../global-options.js';
-import { say } from '../output.js';
+import { goOnWithoutOutput, say } from '../output.js';
 import { type EndRequests, type EndSignal, exitCodeOfSignal, listenForEnd } from '../signals.js';
 
 export interface UpFlags extends GlobalOptions {
@@ -19,6 +19,7 @@ export interface UpFlags extends GlobalOptions {
 /** A fleet, from its start to its end. Returns the exit code. @throws CliError `USAGE`; FleetError */
 export async function up(flags: UpFlags): Promise<number> {
   refuseApi(flags, 'up');
+  goOnWithoutOutput();
   const env = environmentOf(flags);
   const settings = loadSettings(env);
   // The workers log as the environment says; this process tells a person what it does.

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, existsSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { LogSink, type LogLosses, writerTo } from '../../shared/log-sink.js';
+import { createLoggerFactory, logUncaught } from '../../shared/logger.js';
+import { resolveSettings } from '../../shared/settings.js';
+
+const noSpace = (): Error => Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+
+/** Where lines go that have room, or have not. */
+class Disk {
+  hasRoom = true;
+  readonly lines: string[] = [];
+  #onLine: (line: string) => void = () => undefined;
+
+  readonly write = (line: string): void => {
+    if (!this.hasRoom) throw noSpace();
+    this.lines.push(line);
+    this.#onLine(line);
+  };
+
+  next(): Promise<string> {
+    return new Promise((resolve) => (this.#onLine = resolve));
+  }
+}
+
+describe('A log whose lines cannot be written', () => {
+  it('ends nothing, and says how many were lost before the first line that is written again', () => {
+    const disk = new Disk();
+    const loggers = createLoggerFactory({ settings: resolveSettings({}), destination: disk });
+    const logger = loggers('worker');
+    logger.info('first');
+    disk.hasRoom = false;
+    for (let line = 0; line < 3; line += 1) logger.error(new Error('lost'), 'lost');
+    logger.fatal('lost');
+    assert.deepEqual(loggers.losses?.(), { lost: 4, error: 'ENOSPC' });
+    disk.hasRoom = true;
+    logger.info('again');
+    logger.info('last');
+    const lines = disk.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    assert.deepEqual(lines.map(({ msg }) => msg), ['first', '4 log lines were lost: they could not be written', 'again', 'last']);
+    assert.deepEqual([lines[1]?.['lost'], lines[1]?.['error']], [4, 'ENOSPC']);
+    assert.deepEqual(loggers.losses?.(), { lost: 4, error: null });
+  });
+
+  it('says it soon also if nothing else is logged', async () => {
+    const disk = new Disk();
+    const sink = new LogSink({ write: disk.write, notice: ({ lost }) => `${lost} lost\n` });
+    disk.hasRoom = false;
+    sink.write('lost\n');
+    disk.hasRoom = true;
+    const awake = setInterval(() => undefined, 60_000);
+    assert.equal(await disk.next(), '1 lost\n');
+    clearInterval(awake);
+    assert.deepEqual(sink.losses, { lost: 1, error: null } satisfies LogLosses);
+  });
+
+  it('is written for people in the same way', () => {
+    const disk = new Disk();
+    const logger = createLoggerFactory({ settings: resolveSettings({}), pretty: true, destination: disk })('worker');
+    disk.hasRoom = false;
+    logger.info('lost');
+    disk.hasRoom = true;
+    logger.info('again');
+    assert.match(disk.lines.join(''), /WARN.*1 log line was lost[^\n]*\n.*INFO.*again[^\n]*\n$/s);
+  });
+
+  it('takes whatever was thrown', () => {
+    const disk = new Disk();
+    const logger = createLoggerFactory({ settings: resolveSettings({}), destination: disk })('worker');
+    const hostile = Object.defineProperty(new Error('x'), 'message', { get: () => assert.fail('a getter') });
+    const revoked = Proxy.revocable({}, {});
+    revoked.revoke();
+    for (const thrown of [new Error('x'), 'x', undefined, null, Object.create(null), { toString: () => assert.fail('a method') }, Symbol('x'), hostile, revoked.proxy]) {
+      logUncaught(logger, 'fatal', thrown, 'Uncaught');
+    }
+    assert.equal(disk.lines.length, 9);
+    for (const line of disk.lines) assert.match((JSON.parse(line) as { msg: string }).msg, /^Uncaught/);
+  });
+});
+
+describe('A writer to a file descriptor', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'taskfleet-log-'));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('throws what the system says', { skip: !existsSync('/dev/full') && 'this machine has no /dev/full' }, () => {
+    const full = openSync('/dev/full', 'w');
+    assert.throws(() => writerTo(full)('line\n'), { code: 'ENOSPC' });
+    closeSync(full);
+  });
+
+  it('gives up on a pipe that nobody reads, and begins on a new line after one that was cut off', () => {
+    const path = join(folder, 'pipe');
+    execFileSync('mkfifo', [path]);
+    const pipe = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+    const write = writerTo(pipe);
+    const long = `${'x'.repeat(200_000)}\n`;
+    assert.throws(() => write(long), { code: 'EAGAIN' });
+    assert.throws(() => write('lost\n'), { code: 'EAGAIN' });
+    const taken = readSync(pipe, Buffer.alloc(1_000_000));
+    assert.ok(taken > 0 && taken < long.length, `${taken} bytes were written`);
+    write('whole\n');
+    const rest = Buffer.alloc(100);
+    assert.equal(rest.toString('utf8', 0, readSync(pipe, rest)), '\nwhole\n');
+    closeSync(pipe);
+  });
+});
