@@ -73,7 +73,7 @@ export function createDashboard(config: DashboardConfig): Dashboard {
   router.use(requestContext(new Auditor(() => storeOf(producer), logger)));
   router.use(securityHeaders());
   router.use(guard);
-  router.use(healthRoutes(producer));
+  router.use(healthRoutes(producer, loggers.losses));
   router.use(signIn);
   router.use(pageAssets());
   router.use(authenticate);

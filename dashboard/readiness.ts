@@ -1,6 +1,7 @@
 import type { Producer } from '../producer/index.js';
 import { storeOf } from '../producer/store-of.js';
 import { FleetError, isFleetError } from '../shared/errors.js';
+import { type LogLosses, NO_LOSSES } from '../shared/log-sink.js';
 import type { Store } from '../shared/store.js';
 import { type Beats, readBeats } from './metrics/beats.js';
 import { readMemory } from './metrics/redis-memory.js';
@@ -8,7 +9,7 @@ import { reachRedis } from './reach-redis.js';
 import { within } from './within.js';
 
 export interface ReadinessCheck {
-  readonly name: 'redis' | 'eviction' | 'workers' | 'listeners' | 'reconciler';
+  readonly name: 'redis' | 'eviction' | 'workers' | 'listeners' | 'reconciler' | 'log';
   readonly ok: boolean;
   readonly detail: string;
 }
@@ -31,10 +32,11 @@ const OVERDUE_MS = 60_000;
 /**
  * Only what this process cannot do without makes it unready: Redis. Without workers it still takes tasks and stops, and
  * taking it out of service would cure nothing. Never rejects.
+ * @param losses of the log of this process
  */
-export async function checkReadiness(producer: Producer): Promise<Readiness> {
+export async function checkReadiness(producer: Producer, losses: LogLosses = NO_LOSSES): Promise<Readiness> {
   try {
-    const checks = await within(LIMIT_MS, checkFleet(producer), () => new FleetError('REDIS_UNAVAILABLE', 'Redis is too slow.'));
+    const checks = await within(LIMIT_MS, checkFleet(producer, losses), () => new FleetError('REDIS_UNAVAILABLE', 'Redis is too slow.'));
     return { status: checks.every(({ ok }) => ok) ? 'ready' : 'degraded', checks };
   } catch (error) {
     // Not the error's own text, which says where Redis is.
@@ -43,12 +45,12 @@ export async function checkReadiness(producer: Producer): Promise<Readiness> {
   }
 }
 
-async function checkFleet(producer: Producer): Promise<ReadinessCheck[]> {
+async function checkFleet(producer: Producer, losses: LogLosses): Promise<ReadinessCheck[]> {
   await reachRedis(producer);
   const store = storeOf(producer);
   const [eviction, beats, reconciledAt] = await Promise.all([checkEviction(store), readBeats(store), store.redis.hget(store.keys.reconcile, 'at')]);
   const last = reconciledAt === null ? null : Number(reconciledAt);
-  return [{ name: 'redis', ok: true, detail: 'answers' }, eviction, checkWorkers(beats), checkListeners(beats), checkReconciler(beats, last, store.clock.now())];
+  return [{ name: 'redis', ok: true, detail: 'answers' }, eviction, checkWorkers(beats), checkListeners(beats), checkReconciler(beats, last, store.clock.now()), checkLog(losses)];
 }
 
 async function checkEviction(store: Store): Promise<ReadinessCheck> {
@@ -65,6 +67,11 @@ function checkWorkers({ alive, silent }: Beats): ReadinessCheck {
 function checkListeners({ alive }: Beats): ReadinessCheck {
   const deaf = alive.filter(({ subscribed }) => !subscribed).length;
   return { name: 'listeners', ok: deaf === 0, detail: deaf === 0 ? 'every worker hears stop commands' : `${deaf} of ${alive.length} workers find stops by polling only` };
+}
+
+function checkLog({ lost, error }: LogLosses): ReadinessCheck {
+  const now = error === null ? '' : `; none can be written now: ${error}`;
+  return { name: 'log', ok: error === null, detail: lost === 0 ? 'every line is written' : `lines of this process that were lost: ${lost}${now}` };
 }
 
 function checkReconciler({ alive }: Beats, last: number | null, now: number): ReadinessCheck {

@@ -8,6 +8,8 @@ export interface LogLosses {
   readonly error: string | null;
 }
 
+export const NO_LOSSES: LogLosses = { lost: 0, error: null };
+
 export interface LogSinkOptions {
   /** Writes text, or throws. */
   readonly write: (text: string) => void;

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import type { LogLosses } from '../shared/log-sink.js';
 import type { Logger } from '../shared/logger.js';
 import { Service } from '../shared/service.js';
 import type { Store } from '../shared/store.js';
@@ -19,6 +20,8 @@ export interface WorkerStatus {
   readonly connections: number;
   /** Of the tasks that ran here and were stopped. */
   readonly stopLatency: StopLatencySummary;
+  /** Of its log. */
+  readonly log: LogLosses;
 }
 
 /** Beats after which a silent worker's hash is gone. */
@@ -86,11 +89,12 @@ export class Heartbeat extends Service {
     // While Redis is away beats would pile up and all be sent later.
     if (redis.status !== 'ready' || this.stopping) return;
     const now = clock.now();
-    const { pid, queues, slots, running, zombies, draining, subscribed, replaced, connections, stopLatency } = this.#status();
+    const { pid, queues, slots, running, zombies, draining, subscribed, replaced, connections, stopLatency, log } = this.#status();
     const fields = {
       ...{ host: hostname(), pid, slots, zombies, started_at: Math.round(now - performance.now() + this.#startedAt), beat_at: now, clock_ms: clock.skewMs },
       ...{ queues: JSON.stringify(queues), running: JSON.stringify(running), draining: Number(draining), subscribed: Number(subscribed), replaced, connections },
       ...{ stops: stopLatency.count, stop_p50_ms: stopLatency.p50Ms ?? '', stop_p99_ms: stopLatency.p99Ms ?? '', stop_max_ms: stopLatency.maxMs ?? '' },
+      ...{ log_lost: log.lost, log_error: log.error ?? '' },
     };
     const key = keys.worker(this.#workerId);
     try {

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { NO_LOSSES } from '../shared/log-sink.js';
 import type { Logger, LoggerFactory } from '../shared/logger.js';
 import { messageOf } from '../shared/errors.js';
 import { ready } from '../shared/redis/connect.js';
@@ -106,6 +107,7 @@ export class Launcher extends Service {
       // One that hears stops, and one of each queue that waits for its tasks.
       connections: countConnections(this.#store.redis) + this.#store.pools.connections + 1 + this.#keepers.length,
       stopLatency: this.#stopLatency.summary(),
+      log: this.#options.loggers.losses?.() ?? NO_LOSSES,
     };
   }
 

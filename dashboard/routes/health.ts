@@ -1,5 +1,6 @@
 import { Router } from 'express';
 import type { Producer } from '../../producer/index.js';
+import type { LogLosses } from '../../shared/log-sink.js';
 import { checkReadiness } from '../readiness.js';
 import { sendJson } from '../send-json.js';
 
@@ -9,11 +10,11 @@ import { sendJson } from '../send-json.js';
  * - `GET /readyz`: `{"status":…,"checks":[{"name","ok","detail"}]}` within two seconds: 200 for `ready` and `degraded`, 503
  *   for `unready`, see {@link checkReadiness}.
  */
-export function healthRoutes(producer: Producer): Router {
+export function healthRoutes(producer: Producer, losses?: () => LogLosses): Router {
   const router = Router({ caseSensitive: true });
   router.get('/livez', (_req, res) => sendJson(res, { status: 'live' }));
   router.get('/readyz', async (_req, res) => {
-    const readiness = await checkReadiness(producer);
+    const readiness = await checkReadiness(producer, losses?.());
     sendJson(res, readiness, readiness.status === 'unready' ? { status: 503, headers: { 'Retry-After': '2' } } : {});
   });
   return router;

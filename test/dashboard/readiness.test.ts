@@ -3,6 +3,8 @@ import { after, before, describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { Producer } from '../../producer/index.js';
 import { createKeys } from '../../shared/keys.js';
+import { createLoggerFactory } from '../../shared/logger.js';
+import { resolveSettings } from '../../shared/settings.js';
 import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 import { serveDashboard } from './serve-dashboard.js';
@@ -37,7 +39,7 @@ describe('/readyz', () => {
     const ask = await serve(t, fleet.producer({ keyPrefix }));
     const without = await ask();
     assert.deepEqual([without.http, without.status, without.wrong], [200, 'degraded', ['workers']]);
-    assert.deepEqual(without.body.checks.map(({ name }) => name), ['redis', 'eviction', 'workers', 'listeners', 'reconciler']);
+    assert.deepEqual(without.body.checks.map(({ name }) => name), ['redis', 'eviction', 'workers', 'listeners', 'reconciler', 'log']);
 
     const worker = await fleet.worker(keyPrefix, [], { heartbeatMs: 600_000 });
     await until(() => fleet.client.hget(keys.worker(worker.id), 'subscribed'), (subscribed) => subscribed === '1');
@@ -48,7 +50,27 @@ describe('/readyz', () => {
     await fleet.client.hset(keys.reconcile, 'at', Date.now() - 120_000);
     const worse = await ask();
     assert.deepEqual([worse.http, worse.status, worse.wrong], [200, 'degraded', ['listeners', 'reconciler']]);
-    assert.match(worse.body.checks.at(-1)?.detail ?? '', /^last run 12\d s ago$/);
+    assert.match(worse.body.checks.find(({ name }) => name === 'reconciler')?.detail ?? '', /^last run 12\d s ago$/);
+  });
+
+  it('is degraded while the log of the process cannot be written, and says how many lines were lost', async (t) => {
+    const lines: string[] = [];
+    let full = true;
+    const write = (line: string): void => {
+      if (full) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+      lines.push(line);
+    };
+    const loggers = createLoggerFactory({ settings: resolveSettings({}), destination: { write } });
+    const served = await serveDashboard(fleet.producer(), { loggers });
+    t.after(() => served.close());
+    const look = async () => ((await served.send('GET', '/fleet/readyz')).body as Readiness).checks.find(({ name }) => name === 'log');
+    assert.deepEqual(await look(), { name: 'log', ok: true, detail: 'every line is written' });
+    loggers('dashboard').warn('lost');
+    assert.deepEqual(await look(), { name: 'log', ok: false, detail: 'lines of this process that were lost: 1; none can be written now: ENOSPC' });
+    full = false;
+    loggers('dashboard').warn('written');
+    assert.deepEqual(await look(), { name: 'log', ok: true, detail: 'lines of this process that were lost: 1' });
+    assert.match(lines.join(''), /"lost":1.*\n.*"written"/);
   });
 
   it('is degraded with a Redis that would drop tasks, and 503 with one that is away', async (t) => {

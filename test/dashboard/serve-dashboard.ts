@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import express from 'express';
 import { createDashboard } from '../../dashboard/index.js';
 import type { Producer } from '../../producer/index.js';
-import { createLoggerFactory } from '../../shared/logger.js';
+import { type LoggerFactory, createLoggerFactory } from '../../shared/logger.js';
 import { resolveSettings } from '../../shared/settings.js';
 
 export interface Answer {
@@ -27,10 +27,10 @@ export interface Served {
 }
 
 /** A service's Express app on loopback, with a dashboard at `/fleet`. */
-export function serveDashboard(producer: Producer, options: ServerOptions = {}): Promise<Served> {
+export function serveDashboard(producer: Producer, options: ServerOptions & { readonly loggers?: LoggerFactory } = {}): Promise<Served> {
   const logged: string[] = [];
   const settings = resolveSettings({ logLevel: 'info' });
-  const loggers = createLoggerFactory({ settings, destination: { write: (line) => void logged.push(line) } });
+  const loggers = options.loggers ?? createLoggerFactory({ settings, destination: { write: (line) => void logged.push(line) } });
   const app = express();
   app.use('/fleet', createDashboard({ producer, auth: false, loggers }).router);
   app.use((_req, res) => void res.status(404).send('the app has no such page'));

@@ -12,7 +12,7 @@ import { until } from '../support/until.js';
 
 const STATUS: WorkerStatus = {
   ...{ pid: 7, queues: ['a', 'b'], slots: 20, running: ['one'], zombies: 1, draining: false, subscribed: true, replaced: 2, connections: 9 },
-  stopLatency: { count: 5, p50Ms: 3, p99Ms: 40, maxMs: 70 },
+  log: { lost: 7, error: 'ENOSPC' }, stopLatency: { count: 5, p50Ms: 3, p99Ms: 40, maxMs: 70 },
 };
 const LATENCY_FIELDS = ['stops', 'stop_p50_ms', 'stop_p99_ms', 'stop_max_ms'] as const;
 const logger = createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) })('worker');
@@ -41,7 +41,7 @@ describe('A heartbeat', () => {
     const { started_at: startedAt, beat_at: beatAt, ...fields } = await store.redis.hgetall(store.keys.worker('w1'));
     assert.deepEqual(fields, {
       ...{ host: hostname(), pid: '7', slots: '20', zombies: '1', queues: '["a","b"]', running: '["one"]', draining: '0', subscribed: '1', replaced: '2', connections: '9', clock_ms: '0' },
-      ...{ stops: '5', stop_p50_ms: '3', stop_p99_ms: '40', stop_max_ms: '70' },
+      ...{ stops: '5', stop_p50_ms: '3', stop_p99_ms: '40', stop_max_ms: '70', log_lost: '7', log_error: 'ENOSPC' },
     });
     assert.equal(Number(beatAt), score);
     assert.ok(Number(startedAt) <= score);
