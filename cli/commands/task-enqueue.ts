@@ -23,6 +23,7 @@ Examples:
   taskfleet task enqueue chat.completion --item chat-7 --input @question.json --on-busy stop-previous
   jq -n '{path:"docs"}' | taskfleet task enqueue document.index --input - -o json
 
+document.index reads below DOCUMENT_ROOT of the workers, and fails without one.
 Over the API, the tasks are those that the dashboard knows. Exit codes with --wait: 0 completed, 1 failed, 4 cancelled.`;
 
 export function addTaskEnqueue(task: Command): void {
