@@ -26,7 +26,7 @@ export interface SettledStop {
 }
 
 /** Repairs of the reconciler that are counted, by their names in its output. */
-export const REPAIRS = ['removed', 'registered', 'settled', 'inherited', 'early'] as const;
+export const REPAIRS = ['removed', 'registered', 'settled', 'inherited', 'early', 'restored'] as const;
 export type Repairs = Readonly<Record<(typeof REPAIRS)[number], number>>;
 
 /** What is counted of the tasks of one name. */

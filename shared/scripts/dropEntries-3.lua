@@ -1,6 +1,7 @@
 --[[
   Removes entries of tasks that are over, unless they were registered anew since they were looked at. The keys of items and
-  leases are made from the item and the id, so all keys of the registry must be in one slot.
+  leases are made from the item and the id, so all keys of the registry must be in one slot. A key of an item
+  or of all tasks that has a wrong type, which other programs write too, keeps no entry.
 
   KEYS[1] tasks  KEYS[2] queues of tasks  KEYS[3] live tasks
   ARGV[1] start of the keys of items, shared  ARGV[2] start of the keys of our items
@@ -13,12 +14,12 @@ for i = 3, #ARGV, 4 do
   local id, item, score, lease = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if (redis.call('ZSCORE', KEYS[3], id) or '') == score then
     if item ~= '' then
-      redis.call('SREM', ARGV[1] .. item, id)
-      redis.call('SREM', ARGV[2] .. item, id)
+      redis.pcall('SREM', ARGV[1] .. item, id)
+      redis.pcall('SREM', ARGV[2] .. item, id)
     end
     if lease ~= '' then redis.call('DEL', lease) end
     redis.call('ZREM', KEYS[3], id)
-    redis.call('HDEL', KEYS[1], id)
+    redis.pcall('HDEL', KEYS[1], id)
     redis.call('HDEL', KEYS[2], id)
     removed[#removed + 1] = id
   end

@@ -223,9 +223,8 @@ export class Stopper {
     const unheard = (await publishing) === 0;
     const running = found.flatMap(({ id, recorded: [what] }) => (what === 'active' ? [id] : []));
     if (unheard && running.length > 0) void this.#recheckUnheard(running);
-    const seen = new Set(results.map(({ id }) => id));
-    const lost = targets.filter(({ id }) => !seen.has(id)).map(({ id }): RoundResult => ({ id, answer: { kind: 'not_found' }, kids: false, inFlow: [] }));
-    return [...results, ...lost];
+    const byId = new Map(results.map((result) => [result.id, result]));
+    return targets.map(({ id }) => byId.get(id) ?? { id, answer: { kind: 'not_found' }, kids: false, inFlow: [] });
   }
 
   /** Tells those who follow a task's events, if it has any yet. */

@@ -6,7 +6,7 @@ import type { RegistryReconcileOutput } from '../../shared/task/builtin/index.js
 import { defineTask } from '../../shared/task/definition.js';
 import { Reconciler } from '../../worker/reconcile/reconciler.js';
 import { KEEP } from './keep.js';
-import { LogLines } from './log-lines.js';
+import { type LogLine, LogLines } from './log-lines.js';
 import type { TestFleet } from './test-fleet.js';
 
 /** A task that no worker takes. */
@@ -24,7 +24,7 @@ export class ReconcileFleet {
 
   constructor(readonly fleet: TestFleet) {
     const keyPrefix = fleet.newPrefix();
-    this.store = fleet.store({ keyPrefix });
+    this.store = fleet.store({ keyPrefix }, this.log.loggers);
     this.producer = fleet.producer({ keyPrefix });
     this.keys = this.store.keys;
   }
@@ -41,6 +41,11 @@ export class ReconcileFleet {
   async run(limit?: number): Promise<Partial<RegistryReconcileOutput>> {
     const { took_ms: _, ...counts } = await this.reconciler(limit).run();
     return Object.fromEntries(Object.entries(counts).filter(([, value]) => value !== 0));
+  }
+
+  /** What was logged of a key that cannot be read. */
+  reports(key: string): LogLine[] {
+    return this.log.find(/cannot be read/).filter((line) => line['key'] === key);
   }
 
   async enqueue(options: Parameters<Producer['enqueue']>[2] = {}): Promise<string> {

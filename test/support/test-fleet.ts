@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { type Producer, type ProducerConfig, createProducer } from '../../producer/index.js';
 import { type Keys, createKeys, isShared } from '../../shared/keys.js';
-import { createLoggerFactory } from '../../shared/logger.js';
+import { type LoggerFactory, createLoggerFactory } from '../../shared/logger.js';
 import { resolveSettings } from '../../shared/settings.js';
 import { type ConnectedSettings, type Store, openStore } from '../../shared/store.js';
 import type { TaskHandler } from '../../shared/task/handler.js';
@@ -60,10 +60,10 @@ export class TestFleet {
     return producer;
   }
 
-  /** What a producer or worker is built on. */
-  store(config: Partial<ProducerConfig> = {}): Store {
+  /** What a producer or worker is built on. It logs nothing, unless loggers are given. */
+  store(config: Partial<ProducerConfig> = {}, loggers?: LoggerFactory): Store {
     const settings = resolveSettings({ ...this.settings, logLevel: 'silent', keyPrefix: this.newPrefix(), ...config }) as ConnectedSettings;
-    const store = openStore({ settings, policy: 'wait', loggers: createLoggerFactory({ settings }), name: 'test' });
+    const store = openStore({ settings, policy: 'wait', loggers: loggers ?? createLoggerFactory({ settings }), name: 'test' });
     this.#opened.push(() => store.close());
     return store;
   }

@@ -137,10 +137,10 @@ describe('A stop of a task whose handler enqueues others', () => {
     const made = await call.context.enqueue(idle.definition, {});
     call.returns();
     await producer.result(root);
-    await until(() => fleet.client.sismember(keys().item('chat-1'), root.id), (listed) => listed === 0);
+    await until(() => fleet.client.sismember(keys().ownItem('chat-1'), root.id), (listed) => listed === 0);
     // As the item was read: the one had not ended, and the other was not there.
-    await fleet.client.sadd(keys().item('chat-1'), root.id);
-    await fleet.client.srem(keys().item('chat-1'), made.id);
+    await fleet.client.sadd(keys().ownItem('chat-1'), root.id);
+    for (const key of [keys().ownItem('chat-1'), keys().item('chat-1')]) await fleet.client.srem(key, made.id);
     const receipts = await producer.stopItem('chat-1', WHY);
     assert.deepEqual(receipts.map(({ id, outcome }) => [id, outcome]), [[root.id, 'finished'], [made.id, 'cancelled']]);
   });

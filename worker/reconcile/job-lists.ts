@@ -1,3 +1,5 @@
+import { chunks } from '../../shared/chunks.js';
+import { isName, quote } from '../../shared/keys.js';
 import type { Store } from '../../shared/store.js';
 
 /** Where live jobs wait. */
@@ -13,16 +15,19 @@ export interface JobPosition {
 
 export interface JobPage {
   readonly queue: string;
-  readonly ids: string[];
+  readonly ids: readonly string[];
   /** Those of them that have a stop. */
-  readonly stopped: string[];
+  readonly stopped: readonly string[];
   /** Null after the last page. */
   readonly next: JobPosition | null;
 }
 
+/** Queues that are asked for at once whether they have any jobs. */
+const ASKED_AT_ONCE = 500;
+
 /**
- * Walks over the waiting jobs of all queues. The lists change meanwhile: a job that slips from one page to another is met
- * in the next walk.
+ * Walks over the waiting jobs of all queues that have any. The lists change meanwhile: a job that slips from one page to
+ * another is met in the next walk.
  */
 export class JobLists {
   readonly #store: Store;
@@ -31,35 +36,36 @@ export class JobLists {
     this.#store = store;
   }
 
+  /** The queues with jobs, in order. Any number of names costs little: a queue without jobs is asked for once. */
+  async queues(): Promise<string[]> {
+    const { redis, keys, registry, unreadable } = this.#store;
+    const all = await unreadable.read(keys.queues, 'set', registry.queueNames(), []);
+    const names: string[] = [];
+    const others: string[] = [];
+    for (const name of all) (isName(name) ? names : others).push(name);
+    if (others[0] !== undefined) unreadable.report({ key: keys.queues, problem: `${others.length} of its members are no names of queues, such as ${quote(others[0])}` });
+    const used: string[] = [];
+    for (const some of chunks(names, ASKED_AT_ONCE)) {
+      const lists = await Promise.all(some.map((queue) => redis.exists(...[...LISTS, 'active', 'completed', 'failed'].map((list) => keys.jobs(queue) + list))));
+      used.push(...some.filter((_, index) => lists[index] !== 0));
+    }
+    return used.sort();
+  }
+
   /** The page at a position, null for the first. */
-  async page(position: JobPosition | null, size: number): Promise<JobPage> {
-    const queues = await this.#store.registry.queueNames();
-    const at = position ?? { queue: queues[0] ?? '', list: LISTS[0], offset: 0 };
-    if (at.queue === '') return { queue: '', ids: [], stopped: [], next: null };
-    const [ids, stopped] = await this.#read(at.queue, at.list, at.offset, size);
-    return { queue: at.queue, ids, stopped, next: ids.length === size ? { ...at, offset: at.offset + size } : nextList(at, queues) };
+  async page(queues: readonly string[], position: JobPosition | null, size: number): Promise<JobPage> {
+    // A queue whose name is gone meanwhile: on with the one that comes after it.
+    const queue = position === null ? queues[0] : queues.find((name) => name >= position.queue);
+    if (queue === undefined) return { queue: '', ids: [], stopped: [], next: null };
+    const at = position?.queue === queue ? position : { queue, list: LISTS[0], offset: 0 };
+    const [ids, stopped] = await this.#read(queue, at.list, at.offset, size);
+    return { queue, ids, stopped, next: ids.length === size ? { ...at, offset: at.offset + size } : nextList(at, queues) };
   }
 
   /** What runs on a queue, all of it: it is no more than the slots of the fleet. */
-  async active(queue: string): Promise<{ readonly ids: string[]; readonly stopped: string[] }> {
+  async active(queue: string): Promise<{ readonly ids: readonly string[]; readonly stopped: readonly string[] }> {
     const [ids, stopped] = await this.#read(queue, 'active', 0, Infinity);
     return { ids, stopped };
-  }
-
-  /** A position as text, `''` for none. */
-  format(position: JobPosition | null): string {
-    return position ? JSON.stringify([position.queue, position.list, position.offset]) : '';
-  }
-
-  /** Null for what is no position. */
-  parse(text: string | null): JobPosition | null {
-    try {
-      const [queue, list, offset] = JSON.parse(text ?? '') as [unknown, unknown, unknown];
-      const known = LISTS.find((name) => name === list);
-      return typeof queue === 'string' && known && Number.isInteger(offset) ? { queue, list: known, offset: offset as number } : null;
-    } catch {
-      return null;
-    }
   }
 
   async #read(queue: string, list: ListName | 'active', offset: number, size: number): Promise<[ids: string[], stopped: string[]]> {
@@ -72,10 +78,26 @@ export class JobLists {
   }
 }
 
+/** A position as text, `''` for none. */
+export function formatPosition(position: JobPosition | null): string {
+  return position ? JSON.stringify([position.queue, position.list, position.offset]) : '';
+}
+
+/** Null for what is no position. */
+export function parsePosition(text: string | null): JobPosition | null {
+  try {
+    const [queue, list, offset] = JSON.parse(text ?? '') as [unknown, unknown, unknown];
+    const known = LISTS.find((name) => name === list);
+    const isOffset = Number.isSafeInteger(offset) && (offset as number) >= 0;
+    return typeof queue === 'string' && known && isOffset ? { queue, list: known, offset: offset as number } : null;
+  } catch {
+    return null;
+  }
+}
+
 function nextList({ queue, list }: JobPosition, queues: readonly string[]): JobPosition | null {
   const nextName = LISTS[LISTS.indexOf(list) + 1];
   if (nextName) return { queue, list: nextName, offset: 0 };
-  // A queue whose name is gone meanwhile: on with the one that comes after it.
   const nextQueue = queues.find((name) => name > queue);
   return nextQueue === undefined ? null : { queue: nextQueue, list: LISTS[0], offset: 0 };
 }

@@ -1,3 +1,4 @@
+import { isName, quote } from '../../shared/keys.js';
 import type { Logger } from '../../shared/logger.js';
 import { deadWorkers } from '../../shared/registry/dead-workers.js';
 import { isAtStart, isScheduledRun } from '../../shared/schedule/schedule.js';
@@ -5,7 +6,10 @@ import { parseStop } from '../../shared/stop/record.js';
 import type { Store } from '../../shared/store.js';
 import type { RegistryReconcileOutput } from '../../shared/task/builtin/index.js';
 import { EntryCheck } from './entries.js';
-import { JobLists, type JobPosition } from './job-lists.js';
+import { Isolation } from './isolate.js';
+import { JobLists } from './job-lists.js';
+import { LostJobs } from './lost-jobs.js';
+import { type Cursors, RunRecord } from './run-record.js';
 import { Strays } from './strays.js';
 
 export interface ReconcilerOptions {
@@ -15,13 +19,6 @@ export interface ReconcilerOptions {
   readonly logger: Logger;
   /** Entries, and waiting jobs, that one run looks at. Default 10,000 each. */
   readonly limit?: number;
-}
-
-/** How far a run has come. */
-interface Cursors {
-  /** Of HSCAN. */
-  entries: string;
-  jobs: JobPosition | null;
 }
 
 type Counts = { -readonly [Name in keyof RegistryReconcileOutput]: RegistryReconcileOutput[Name] };
@@ -38,72 +35,97 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #check: EntryCheck;
   readonly #lists: JobLists;
-  readonly #strays: Strays;
+  readonly #record: RunRecord;
   readonly #limit: number;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#check = new EntryCheck(options.store, options.graceMs);
     this.#lists = new JobLists(options.store);
-    this.#strays = new Strays(options.store);
+    this.#record = new RunRecord(options.store);
     this.#limit = options.limit ?? DEFAULT_LIMIT;
   }
 
   /** Goes on where the last run left off. @throws the signal's reason; what was done by then is kept. */
   async run(signal?: AbortSignal): Promise<RegistryReconcileOutput> {
     const startedAt = performance.now();
-    const counts: Counts = { entries: 0, young: 0, removed: 0, jobs: 0, registered: 0, settled: 0, inherited: 0, early: 0, complete: false, took_ms: 0 };
-    const cursors = await this.#load();
+    const { store, logger } = this.#options;
+    const counts: Counts = { entries: 0, young: 0, removed: 0, jobs: 0, registered: 0, settled: 0, inherited: 0, early: 0, restored: 0, complete: false, took_ms: 0 };
+    const cursors = await this.#record.load();
     try {
-      await this.#carryOutEarlyStops(counts);
-      await this.#lookAtActive(counts);
-      await this.#walkWaiting(cursors, counts, signal);
-      await this.#walkEntries(cursors, counts, signal);
-      counts.removed += await this.#strays.drop(signal);
+      const queues = await this.#lists.queues();
+      const { keys } = store;
+      const rest = this.#isolation(keys.tasks);
+      await this.#isolation(keys.earlyStops).step(() => this.#carryOutEarlyStops(counts));
+      await this.#lookAtActive(queues, counts);
+      await this.#walkWaiting(queues, cursors, counts, signal);
+      const lost = new LostJobs(store, logger);
+      await this.#isolation(keys.taskQueues).step(() => this.#walkEntries(cursors, lost, counts, signal));
+      await this.#restore(lost, counts, signal);
+      await rest.step(async () => void (counts.removed += await new Strays(store, queues).drop(cursors.strays, signal)));
     } catch (error) {
       // With the page that failed. Should it not be saved, pages are looked at twice, no more.
-      await this.#saveCursors(cursors).catch(() => undefined);
+      await this.#record.save(cursors).catch(() => undefined);
       throw error;
     } finally {
-      this.#options.store.tally.repaired(counts);
+      store.tally.repaired(counts);
     }
     counts.complete = cursors.entries === '0' && cursors.jobs === null;
     counts.took_ms = Math.round(performance.now() - startedAt);
-    await Promise.all([this.#saveCursors(cursors), this.#saveCounts(counts)]);
-    const { removed, registered, settled, inherited, early } = counts;
-    if (removed + registered + settled + inherited + early > 0) this.#options.logger.info(counts, 'Repaired the registry');
+    await Promise.all([this.#record.save(cursors), this.#record.saveCounts(counts)]);
+    const { removed, registered, settled, inherited, early, restored } = counts;
+    if (removed + registered + settled + inherited + early + restored > 0) logger.info(counts, 'Repaired the registry');
     return counts;
   }
 
   /** Entries without a job go, those of ended jobs too; what is listed in part is completed. */
-  async #walkEntries(cursors: Cursors, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
-    const { redis, keys } = this.#options.store;
+  async #walkEntries(cursors: Cursors, lost: LostJobs, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
+    const { redis, keys, unreadable } = this.#options.store;
+    const isolation = this.#isolation(keys.taskQueues);
     do {
       signal?.throwIfAborted();
-      const [next, flat] = await redis.hscan(keys.taskQueues, cursors.entries, 'COUNT', PAGE);
-      const listed = new Map(flat.flatMap((id, index) => (index % 2 === 0 ? [[id, flat[index + 1] as string] as const] : [])));
-      if (listed.size > 0) {
-        const { young, removed, registered, inherited } = await this.#check.check(listed);
-        counts.entries += listed.size;
+      const [next, flat] = await unreadable.read(keys.taskQueues, 'hash', redis.hscan(keys.taskQueues, cursors.entries, 'COUNT', PAGE), ['0', []]);
+      const listed = this.#readEntries(flat);
+      counts.entries += flat.length / 2;
+      await isolation.each([...listed.keys()], async (ids) => {
+        const { young, removed, registered, inherited } = await this.#check.check(new Map(ids.map((id) => [id, listed.get(id) as string])), lost);
         counts.young += young;
         counts.removed += removed;
         counts.registered += registered;
         counts.inherited += inherited;
-      }
+      });
       cursors.entries = next;
     } while (cursors.entries !== '0' && counts.entries < this.#limit);
   }
 
-  /** What runs, in each run: the owner of a stopped task may be dead. */
-  async #lookAtActive(counts: Counts): Promise<void> {
-    for (const queue of await this.#options.store.registry.queueNames()) await this.#look(queue, await this.#lists.active(queue), counts);
+  /** Id → queue, from what HSCAN returns. */
+  #readEntries(flat: readonly string[]): Map<string, string> {
+    const { keys, unreadable } = this.#options.store;
+    const listed = new Map<string, string>();
+    for (let index = 0; index + 1 < flat.length; index += 2) {
+      const [id, queue] = [flat[index] as string, flat[index + 1] as string];
+      if (isName(queue)) listed.set(id, queue);
+      else unreadable.report({ key: keys.taskQueues, id, problem: `expected the name of a queue, got ${quote(queue)}` });
+    }
+    return listed;
   }
 
-  async #walkWaiting(cursors: Cursors, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
+  async #restore(lost: LostJobs, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
+    const { restored, settled } = await lost.restore(signal);
+    counts.restored += restored;
+    counts.settled += settled;
+  }
+
+  /** What runs, in each run: the owner of a stopped task may be dead. */
+  async #lookAtActive(queues: readonly string[], counts: Counts): Promise<void> {
+    for (const queue of queues) await this.#look(queue, await this.#lists.active(queue), counts);
+  }
+
+  async #walkWaiting(queues: readonly string[], cursors: Cursors, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
     const limit = counts.jobs + this.#limit;
     do {
       signal?.throwIfAborted();
-      const page = await this.#lists.page(cursors.jobs, PAGE);
+      const page = await this.#lists.page(queues, cursors.jobs, PAGE);
       const settled = await this.#look(page.queue, page, counts);
       // What was settled has left its list, and what comes after it has moved up.
       cursors.jobs = page.next && { ...page.next, offset: Math.max(0, page.next.offset - settled) };
@@ -111,27 +133,28 @@ export class Reconciler {
   }
 
   /**
-   * Jobs that are not in the registry are registered again; stops whose owner is dead, or that went back to their queue,
-   * are settled. Returns how many.
+   * Jobs that are not in the registry are registered; stops whose owner is dead, or that went back to their queue, are
+   * settled. Returns how many.
    */
-  async #look(queue: string, { ids, stopped }: { ids: readonly string[]; stopped: string[] }, counts: Counts): Promise<number> {
+  async #look(queue: string, { ids, stopped }: { readonly ids: readonly string[]; readonly stopped: readonly string[] }, counts: Counts): Promise<number> {
     if (ids.length === 0) return 0;
+    const isolation = this.#isolation(this.#options.store.keys.jobs(queue));
+    const before = counts.settled;
     counts.jobs += ids.length;
-    const settled = stopped.length === 0 ? 0 : await this.#settle(queue, stopped);
-    counts.settled += settled;
-    counts.registered += await this.#registerMissing(queue, ids);
-    return settled;
+    await isolation.each(stopped, async (some) => void (counts.settled += await this.#settle(queue, some)));
+    await isolation.each(ids, async (some) => void (counts.registered += await this.#registerMissing(queue, some)));
+    return counts.settled - before;
   }
 
-  async #settle(queue: string, stopped: string[]): Promise<number> {
+  async #settle(queue: string, stopped: readonly string[]): Promise<number> {
     const { store } = this.#options;
-    const answers = await store.stopper.settleStopped(new Map([[queue, stopped]]), await deadWorkers(store));
+    const answers = await store.stopper.settleStopped(new Map([[queue, [...stopped]]]), await deadWorkers(store));
     return [...answers.values()].filter(({ kind }) => kind === 'cancelled').length;
   }
 
   async #registerMissing(queue: string, ids: readonly string[]): Promise<number> {
-    const { redis, keys } = this.#options.store;
-    const listed = await redis.hmget(keys.taskQueues, ...ids);
+    const { redis, keys, unreadable } = this.#options.store;
+    const listed = await unreadable.read(keys.taskQueues, 'hash', redis.hmget(keys.taskQueues, ...ids), []);
     // What a schedule adds is registered while it runs, by its worker, if it is to be seen at all.
     const missing = ids.filter((id, index) => listed[index] === null && !isScheduledRun(id) && !isAtStart(queue, id));
     return missing.length === 0 ? 0 : this.#check.register(new Map(missing.map((id) => [id, queue])));
@@ -157,19 +180,13 @@ export class Reconciler {
     await earlyStops.clear(done);
   }
 
-  async #load(): Promise<Cursors> {
-    const { redis, keys } = this.#options.store;
-    const [entries, jobs] = await redis.hmget(keys.reconcile, 'entries_cursor', 'jobs_cursor');
-    return { entries: /^\d+$/.test(entries ?? '') ? (entries as string) : '0', jobs: this.#lists.parse(jobs ?? null) };
-  }
-
-  async #saveCursors({ entries, jobs }: Cursors): Promise<void> {
-    const { redis, keys } = this.#options.store;
-    await redis.hset(keys.reconcile, { entries_cursor: entries, jobs_cursor: this.#lists.format(jobs) });
-  }
-
-  async #saveCounts({ complete, ...numbers }: Counts): Promise<void> {
-    const { redis, keys } = this.#options.store;
-    await redis.hset(keys.reconcile, { at: this.#options.store.clock.now(), ...numbers, complete: Number(complete) });
+  /** Blames what Redis does not take on records below a key: a record itself if the key is the start of those of jobs. */
+  #isolation(key: string): Isolation {
+    const { unreadable } = this.#options.store;
+    return new Isolation((ids, { message }) => {
+      const [first] = ids;
+      const of = key.endsWith(':') ? { key: `${key}${first ?? ''}` } : { key, id: first };
+      unreadable.report({ ...of, problem: ids.length > 1 ? `${message}, or one of ${ids.length - 1} beside it` : message });
+    });
   }
 }

@@ -5,8 +5,23 @@ import { readTasks } from '../../shared/task/view.js';
 
 /** Ids of one page. */
 const PAGE = 500;
-/** What a run looks at, at most. */
+/** Ids that a run looks at in each part of the registry. */
 const MOST = 10_000;
+/** Jobs that a run looks for: each stray on each queue. Others may register as many tasks as they like. */
+const MOST_SOUGHT = 100_000;
+
+/** Where the next run goes on, in each part of the registry: cursors of Redis. */
+export interface StrayCursors {
+  live: string;
+  tasks: string;
+}
+
+interface Walk {
+  readonly part: keyof StrayCursors;
+  readonly scan: (cursor: string) => Promise<[next: string, flat: string[]]>;
+  /** Returns how many of these were removed. */
+  readonly drop: (ids: readonly string[]) => Promise<number>;
+}
 
 /**
  * Removes what is left of tasks that are over in one part of the registry alone. That happens if a task is listed again
@@ -18,35 +33,50 @@ const MOST = 10_000;
  */
 export class Strays {
   readonly #store: Store;
+  readonly #queues: readonly string[];
 
-  constructor(store: Store) {
+  /** `queues`: those that have jobs. */
+  constructor(store: Store, queues: readonly string[]) {
     this.#store = store;
+    this.#queues = queues;
   }
 
-  /** Returns how many were removed. @throws the signal's reason */
-  async drop(signal: AbortSignal | undefined): Promise<number> {
-    const { redis, keys } = this.#store;
-    const [live, tasks, queues] = await Promise.all([redis.zcard(keys.live), redis.hlen(keys.tasks), redis.hlen(keys.taskQueues)]);
+  /** Goes on at the cursors, and moves them. Returns how many were removed. @throws the signal's reason */
+  async drop(cursors: StrayCursors, signal: AbortSignal | undefined): Promise<number> {
+    const { redis, keys, unreadable } = this.#store;
+    const [live, tasks, queues] = await Promise.all([
+      unreadable.read(keys.live, 'sorted set', redis.zcard(keys.live), 0),
+      unreadable.read(keys.tasks, 'hash', redis.hlen(keys.tasks), 0),
+      unreadable.read(keys.taskQueues, 'hash', redis.hlen(keys.taskQueues), Infinity),
+    ]);
+    const walks: Walk[] = [
+      { part: 'live', scan: (cursor) => redis.zscan(keys.live, cursor, 'COUNT', PAGE), drop: (ids) => this.#dropLive(ids) },
+      { part: 'tasks', scan: (cursor) => redis.hscan(keys.tasks, cursor, 'COUNT', PAGE), drop: (ids) => this.#dropUnqueued(ids) },
+    ];
+    const sizes = { live, tasks };
     let dropped = 0;
-    if (live > queues) dropped += await this.#walk((cursor) => redis.zscan(keys.live, cursor, 'COUNT', PAGE), (ids) => this.#dropLive(ids), signal);
-    if (tasks > queues) dropped += await this.#walk((cursor) => redis.hscan(keys.tasks, cursor, 'COUNT', PAGE), (ids) => this.#dropUnqueued(ids), signal);
+    for (const walk of walks) {
+      if (sizes[walk.part] > queues) dropped += await this.#walk(walk, cursors, signal);
+      else cursors[walk.part] = '0';
+    }
     return dropped;
   }
 
   /** Hands over those without a queue, page by page. */
-  async #walk(scan: (cursor: string) => Promise<[next: string, flat: string[]]>, drop: (ids: string[]) => Promise<number>, signal: AbortSignal | undefined): Promise<number> {
+  async #walk({ part, scan, drop }: Walk, cursors: StrayCursors, signal: AbortSignal | undefined): Promise<number> {
     const { redis, keys } = this.#store;
-    let [dropped, seen, cursor] = [0, 0, '0'];
+    let [dropped, seen, sought] = [0, 0, 0];
     do {
       signal?.throwIfAborted();
-      const [next, flat] = await scan(cursor);
+      const [next, flat] = await scan(cursors[part]);
       const ids = flat.filter((_, index) => index % 2 === 0);
       const queues = ids.length === 0 ? [] : await redis.hmget(keys.taskQueues, ...ids);
       const strays = ids.filter((_, index) => queues[index] === null);
       if (strays.length > 0) dropped += await drop(strays);
       seen += ids.length;
-      cursor = next;
-    } while (cursor !== '0' && seen < MOST);
+      sought += strays.length * this.#queues.length;
+      cursors[part] = next;
+    } while (cursors[part] !== '0' && seen < MOST && sought < MOST_SOUGHT);
     return dropped;
   }
 
@@ -66,7 +96,7 @@ export class Strays {
   /** Of these, what has ended on a queue of ours: what no queue knows may be another program's. */
   async #dropEnded(ids: readonly string[]): Promise<number> {
     const { redis, keys, registry } = this.#store;
-    const found = (await Promise.all((await registry.queueNames()).map((queue) => readTasks(this.#store, queue, ids)))).flat();
+    const found = (await Promise.all(this.#queues.map((queue) => readTasks(this.#store, queue, ids)))).flat();
     const ended = found.filter((task) => task !== null && isTerminal(task.state));
     if (ended.length === 0) return 0;
     await Promise.all(ended.flatMap((task) => (task?.item ? [registry.leaveItem(task.item, [task.id])] : [])));

@@ -44,19 +44,19 @@ describe('The reconciler', () => {
       assert.deepEqual(await rec.run(), { entries: 4, jobs: 4, complete: true });
     });
 
-    it('leaves what a plain BullMQ queue added to its worker, and what a schedule added; registers the former once it runs', async () => {
+    it('registers what a plain BullMQ queue added, in every list, and leaves what a schedule added to its worker', async () => {
       const queue = rec.store.queues.get('rec');
       await fleet.client.sadd(rec.keys.queues, 'rec');
-      const plain = await queue.add('rec.task', {});
+      const added = await Promise.all([{}, { delay: 600_000 }, { priority: 3 }, { jobId: 'report for müller/42' }].map((options) => queue.add('of-nobody', {}, options)));
       await queue.upsertJobScheduler('schedule', { every: 600_000 }, { name: 'rec.task', data: {} });
-      assert.deepEqual(await rec.run(), { jobs: 2, complete: true });
-      assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
-      for (const id of [...(await fleet.client.lrange(`${rec.jobs}wait`, 0, -1)), ...(await fleet.client.zrange(`${rec.jobs}delayed`, '0', '-1'))]) {
-        await fleet.client.zrem(`${rec.jobs}delayed`, id);
-        await rec.activate(id, { worker: 'alive', locked: true });
-      }
-      assert.deepEqual(await rec.run(), { entries: 1, jobs: 2, registered: 1, complete: true });
-      assert.deepEqual(await rec.entry(plain.id as string), ['rec', '', true, false]);
+      assert.deepEqual(await rec.run(), { entries: 4, jobs: 5, registered: 4, complete: true });
+      for (const { id } of added) assert.deepEqual(await rec.entry(id as string), ['rec', '', true, false]);
+      const { tasks } = await rec.producer.list({ state: 'scheduled' });
+      assert.deepEqual(tasks.map(({ id, name, item }) => [id, name, item]), [[added[1]?.id, 'of-nobody', null]]);
+      assert.deepEqual(await rec.run(), { entries: 4, jobs: 5, complete: true });
+      for (const { id } of added) await queue.remove(id as string);
+      for (const { id } of added) await fleet.client.zadd(rec.keys.live, 1, id as string);
+      assert.equal((await rec.run()).removed, 4);
     });
 
     it('removes what is in the list of live tasks alone, and from its item', async () => {
@@ -207,9 +207,9 @@ describe('The reconciler', () => {
     await rec.register('old');
     const startedAt = Date.now();
     await rec.run();
-    const { at, took_ms: tookMs, entries_cursor: _, jobs_cursor: __, ...counts } = await fleet.client.hgetall(rec.keys.reconcile);
+    const { at, took_ms: tookMs, entries_cursor: _, jobs_cursor: __, live_cursor: ___, tasks_cursor: ____, ...counts } = await fleet.client.hgetall(rec.keys.reconcile);
     assert.ok(Number(at) >= startedAt && Number(at) <= Date.now() && Number(tookMs) >= 0);
-    assert.deepEqual(counts, { entries: '1', young: '0', removed: '1', jobs: '0', registered: '0', settled: '0', inherited: '0', early: '0', complete: '1' });
+    assert.deepEqual(counts, { entries: '1', young: '0', removed: '1', jobs: '0', registered: '0', settled: '0', inherited: '0', early: '0', restored: '0', complete: '1' });
     assert.equal(rec.log.find(/Repaired the registry/).length, 1);
     await rec.run();
     assert.equal(rec.log.find(/Repaired the registry/).length, 1);
