@@ -21,7 +21,7 @@ export function goOnWithoutOutput(): void {
 
 /** Data goes to standard output; everything else (notices, logs, errors) to standard error. */
 export function printData(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${printable(text)}\n`);
 }
 
 export function printJson(value: unknown): void {
@@ -30,7 +30,7 @@ export function printJson(value: unknown): void {
 
 /** A line for the person at the keyboard. */
 export function say(line: string): void {
-  process.stderr.write(`${line}\n`);
+  process.stderr.write(`${printable(line)}\n`);
 }
 
 /** The terminal's width, or no limit if the output is not a terminal. */
@@ -39,11 +39,19 @@ export function outputWidth(): number {
 }
 
 // eslint-disable-next-line no-control-regex -- control characters are what it looks for
-const CONTROLS_BUT_BREAKS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+const CONTROLS_BUT_BREAKS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+/** The picture of the control character 0; those of the others follow it. */
+const PICTURES = 0x2400;
 
-/** Text of a task, fit for a terminal: without the control characters that could move the cursor or worse. */
+/**
+ * Text that somebody else wrote, fit for a terminal: what could move the cursor, colour a line or turn its direction around is made
+ * visible, `␛[2J` or `\u009b`. Tabs and line breaks stay. JSON text stays JSON, with the same value.
+ */
 export function printable(text: string): string {
-  return text.replaceAll(CONTROLS_BUT_BREAKS, '');
+  return text.replaceAll(CONTROLS_BUT_BREAKS, (character) => {
+    const code = character.charCodeAt(0);
+    return code < 0x20 ? String.fromCharCode(PICTURES + code) : `\\u${code.toString(16).padStart(4, '0')}`;
+  });
 }
 
 /** The same in one line. */

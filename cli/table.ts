@@ -1,3 +1,5 @@
+import { printable } from './output.js';
+
 export interface Column {
   readonly header: string;
   /** May be cut if the table is wider than the terminal. Default false. */
@@ -6,11 +8,13 @@ export interface Column {
 
 const GAP = '  ';
 const NARROWEST = 8;
+const BREAKS = /[\t\n\r\u2028\u2029]+/g;
 const WIDE = /\p{Emoji_Presentation}|\p{Script=Han}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Script=Hangul}|[\uff01-\uff60]/u;
 const segmenter = new Intl.Segmenter();
 
-/** Lines of aligned columns, the header first. Flexible columns, the widest first, give way until a line fits into `width`. */
-export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[], width: number): string[] {
+/** Lines of aligned columns, the header first; a cell is one line that cannot take over a terminal, whatever is in it. Flexible columns, the widest first, give way until a line fits into `width`. */
+export function renderTable(columns: readonly Column[], given: readonly (readonly string[])[], width: number): string[] {
+  const rows = given.map((cells) => cells.map((cell) => printable(cell.replaceAll(BREAKS, ' '))));
   const widths = columns.map(({ header }, place) => Math.max(...[header, ...rows.map((row) => row[place] ?? '')].map(textWidth)));
   fit(widths, columns, width);
   return [columns.map(({ header }) => header), ...rows].map((cells) => {

@@ -49,9 +49,17 @@ class TextStream {
   }
 }
 
-/** For pipes and files: `state running`, `progress 40`, and the task's output in between. */
+/** For a terminal: a line break of two characters has none that must be shown. */
+function printableChunk(text: string): string {
+  return printable(text.replaceAll('\r\n', '\n'));
+}
+
+/**
+ * For pipes and files: `state running`, `progress 40`, and the task's output in between, as it is. Where standard output is a terminal and
+ * standard error is not, the output is made fit for one.
+ */
 export class PlainOutput implements WatchOutput {
-  readonly #text = new TextStream((text) => process.stdout.write(text));
+  readonly #text = new TextStream((text) => process.stdout.write(process.stdout.isTTY ? printableChunk(text) : text));
 
   event(event: TaskEvent): void {
     switch (event.type) {
@@ -77,7 +85,7 @@ export class PlainOutput implements WatchOutput {
 
 /** For a terminal: the task's output, a progress bar below it whenever no line is open, and how it ended. */
 export class TerminalOutput implements WatchOutput {
-  readonly #text = new TextStream((text) => process.stdout.write(printable(text)));
+  readonly #text = new TextStream((text) => process.stdout.write(printableChunk(text)));
   readonly #bar = new ProgressBar(process.stderr);
   /** The attempt that was last seen to begin; null before the first, undefined if it is not known which. */
   #attempt: number | null | undefined = null;

@@ -1,8 +1,6 @@
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import type { AppJobScheduler, JobStatus, QueueAdapterOptions, QueueWorker } from '@bull-board/api/typings/app';
-import type { Job, JobType } from 'bullmq';
-import { isFleetError } from '../../shared/errors.js';
-import { isUnavailability } from '../../shared/redis/connection-errors.js';
+import type { Job } from 'bullmq';
 import type { Store } from '../../shared/store.js';
 import type { TaskView } from '../../shared/task/view.js';
 import { type Principal, hasRole } from '../auth/principal.js';
@@ -53,28 +51,20 @@ export class QueueView extends BullMQAdapter {
     this.setFormatter('name', ({ id, name: jobName }: { id: string; name: string }) => this.#mark(id) + jobName);
   }
 
-  /** Undefined also for the name of a key that the queue keeps beside its jobs, and for a job that BullMQ cannot read. */
+  /** Undefined also for an id that is one of the queue's own keys: BullMQ would read whatever is there. */
   override async getJob(id: string): Promise<Job | undefined> {
-    await this.#store.reader.readOn(this.#name, [id], this.#tasks);
-    const job = this.#tasks.has(id) ? await readable(super.getJob(id)) : undefined;
-    this.#hideBar(job ? [job] : []);
+    await this.#readIds([id]);
+    const job = this.#tasks.has(id) ? await super.getJob(id) : undefined;
+    this.#read(job ? [job] : []);
     return job;
   }
 
   override async getJobs(statuses: JobStatus[], start = 0, end = -1): Promise<Job[]> {
     const last = end < 0 ? start + PAGE - 1 : Math.min(end, start + PAGE - 1);
-    const jobs = (await readable(super.getJobs(statuses, start, last))) ?? (await this.#oneByOne(statuses, start, last));
-    await this.#store.reader.readOn(this.#name, jobs.map((job) => String(job.id)), this.#tasks);
-    this.#hideBar(jobs);
+    const jobs = await super.getJobs(statuses, start, last);
+    await this.#readIds(jobs.map((job) => String(job.id)));
+    this.#read(jobs);
     return jobs;
-  }
-
-  /** Where BullMQ cannot read one of the jobs, it gives none of them. */
-  async #oneByOne(statuses: JobStatus[], start: number, end: number): Promise<Job[]> {
-    const queue = this.#store.queues.get(this.#name);
-    const ids = await readable(queue.getRanges(statuses.map((status) => (status === 'waiting' ? 'wait' : status)) as JobType[], start, end));
-    const jobs = await Promise.all((ids ?? []).map((id) => readable(super.getJob(id))));
-    return jobs.filter((job) => job !== undefined);
   }
 
   /** By their heartbeats: BullMQ would ask Redis for all of its connections, for each queue. */
@@ -89,30 +79,17 @@ export class QueueView extends BullMQAdapter {
     });
   }
 
-  /** What has no count, such as a set where BullMQ keeps a list, is shown as none. */
-  override async getJobCounts(): ReturnType<BullMQAdapter['getJobCounts']> {
-    return (await readable(super.getJobCounts())) ?? Object.fromEntries(this.getJobStatuses().map((status) => [status, 0]));
-  }
-
-  override async isPaused(): Promise<boolean> {
-    return (await readable(super.isPaused())) ?? false;
-  }
-
-  override async getGlobalConcurrency(): ReturnType<BullMQAdapter['getGlobalConcurrency']> {
-    return (await readable(super.getGlobalConcurrency())) ?? null;
-  }
-
-  override async getJobSchedulersCount(): Promise<number> {
-    return (await readable(super.getJobSchedulersCount())) ?? 0;
-  }
-
   override async getJobSchedulers(): Promise<Omit<AppJobScheduler, 'queueName'>[]> {
     const schedulers = await super.getJobSchedulers();
     if (this.#seesInput) return schedulers;
     return schedulers.map(({ template, ...rest }) => ({ ...rest, ...(template && { template: { ...template, data: HIDDEN } }) }));
   }
 
-  #hideBar(jobs: readonly Job[]): void {
+  async #readIds(ids: readonly string[]): Promise<void> {
+    await this.#store.reader.readOn(this.#name, ids, this.#tasks);
+  }
+
+  #read(jobs: readonly Job[]): void {
     // What bars a cancelled job from coming back would be shown as a failure that is yet to come.
     for (const job of jobs) if (this.#tasks.get(String(job.id))?.state === 'cancelled') Reflect.deleteProperty(job, 'deferredFailure');
   }
@@ -120,16 +97,6 @@ export class QueueView extends BullMQAdapter {
   #mark(id: string): string {
     const state = this.#tasks.get(id)?.state;
     return state === 'cancelled' ? CANCELLED : state === 'stopping' ? STOPPING : '';
-  }
-}
-
-/** What BullMQ read; undefined if it stumbled over what somebody else has written, or over a key of another type. */
-async function readable<Value>(reading: Promise<Value>): Promise<Value | undefined> {
-  try {
-    return await reading;
-  } catch (error) {
-    if (isUnavailability(error) || isFleetError(error)) throw error;
-    return undefined;
   }
 }
 

@@ -17,9 +17,9 @@ test('plans are a table, with the code and the end of a promotion', () => {
   const promo = { code: 'HALF', endsAt: new Date('2026-06-30T23:59:59Z') };
   const plans = [PLAN, { ...PLAN, id: 'half', name: 'A\u001b[2J half', price: 100_000, interval: 'year', active: false, promo } as const];
   assert.deepEqual(planTable(plans, new Date('2026-06-30T23:59:58Z'), Infinity), [
-    'ID    NAME       PRICE        INTERVAL  ACTIVE  CODE  ENDS',
-    'pro   Pro          20.00 USD  month     yes     -     -',
-    'half  A[2J half  1000.00 USD  year      no      HALF  2026-06-30',
+    'ID    NAME        PRICE        INTERVAL  ACTIVE  CODE  ENDS',
+    'pro   Pro           20.00 USD  month     yes     -     -',
+    'half  A␛[2J half  1000.00 USD  year      no      HALF  2026-06-30',
   ]);
   assert.match(planTable(plans, promo.endsAt, Infinity)[2] ?? '', /HALF {2}2026-06-30 \(over\)$/);
 });
@@ -31,5 +31,5 @@ test('a line says what was done about a plan, and whether it is offered', () => 
 });
 
 test('a plan that cannot be understood is named in one line, fit for a terminal', () => {
-  assert.equal(invalidPlanText({ id: 'a\n\u001b[2J\u009b', problem: 'expected JSON' }), String.raw`Plan "a\n\u001b[2J" is left out, for it cannot be understood: expected JSON`);
+  assert.equal(invalidPlanText({ id: 'a\n\u001b[2J\u009b', problem: 'expected JSON' }), String.raw`Plan "a\n\u001b[2J\u009b" is left out, for it cannot be understood: expected JSON`);
 });

@@ -7,6 +7,9 @@ import { cut, renderTable } from '../../cli/table.js';
 
 const COLUMNS = [{ header: 'ID' }, { header: 'ITEM', flexible: true }, { header: 'N' }] as const;
 
+// eslint-disable-next-line no-control-regex -- control characters are what it looks for
+const ESCAPES = /[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/;
+
 describe('tables', () => {
   it('align their columns, also where a character takes two', () => {
     const lines = renderTable(COLUMNS, [['1', '漢字', 'x'], ['22', 'plain', 'y']], Infinity);
@@ -17,6 +20,14 @@ describe('tables', () => {
     const lines = renderTable(COLUMNS, [['1', 'a very long item indeed', 'x']], 20);
     assert.deepEqual(lines, ['ID  ITEM           N', '1   a very long …  x']);
     assert.deepEqual(renderTable(COLUMNS, [['0123456789', 'a very long item', 'x']], 12), ['ID         …', '0123456789 …']);
+  });
+
+  it('show escapes of whatever cell, each in one line and in its column', () => {
+    const evil = '\u001b[31mred\u001b[0m\r\n\u009bK\u0007\u202e';
+    const lines = renderTable(COLUMNS, [[evil, evil, evil], ['1', 'plain', 'y']], Infinity);
+    assert.equal(lines.length, 3);
+    for (const line of lines) assert.doesNotMatch(line, ESCAPES);
+    assert.equal(lines[2]?.indexOf('plain'), lines[0]?.indexOf('ITEM'));
   });
 
   it('cut a text at whole characters', () => {
@@ -35,7 +46,13 @@ describe('texts for people', () => {
     assert.deepEqual(texts, ['-', '-', '40%', '3/7', '{"step":"two"}']);
   });
 
-  it('leave out what could take over a terminal', () => {
-    assert.equal(printable('a\u001b[2Jb\rc\td\n'), 'a[2Jbc\td\n');
+  it('make visible what could take over a terminal, and JSON stays JSON of the same value', () => {
+    assert.equal(printable('a\u001b[2Jb\rc\td\n'), 'a␛[2Jb␍c\td\n');
+    assert.equal(printable('\u009b31m \u007f \u202e \u2066 \u200f'), String.raw`\u009b31m \u007f \u202e \u2066 \u200f`);
+    assert.equal(printable('👩‍👩‍👧 漢字 ü'), '👩‍👩‍👧 漢字 ü');
+    const value = { text: Array.from({ length: 0x300 }, (_, code) => String.fromCharCode(code)).join('') + '\u202e\u2066' };
+    const shown = printable(JSON.stringify(value));
+    assert.deepEqual(JSON.parse(shown), value);
+    assert.doesNotMatch(shown, ESCAPES);
   });
 });
