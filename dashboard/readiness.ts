@@ -1,6 +1,7 @@
 import type { Producer } from '../producer/index.js';
 import { storeOf } from '../producer/store-of.js';
 import { FleetError, isFleetError } from '../shared/errors.js';
+import { shortened } from '../shared/limits.js';
 import { type LogLosses, NO_LOSSES } from '../shared/log-sink.js';
 import type { Store } from '../shared/store.js';
 import { type Beats, readBeats } from './metrics/beats.js';
@@ -9,7 +10,7 @@ import { reachRedis } from './reach-redis.js';
 import { within } from './within.js';
 
 export interface ReadinessCheck {
-  readonly name: 'redis' | 'eviction' | 'workers' | 'listeners' | 'reconciler' | 'log';
+  readonly name: 'redis' | 'eviction' | 'workers' | 'listeners' | 'queues' | 'reconciler' | 'log';
   readonly ok: boolean;
   readonly detail: string;
 }
@@ -28,6 +29,8 @@ export interface Readiness {
 const LIMIT_MS = 1_700;
 /** Six times the default of RECONCILE_INTERVAL_MS, for workers may have another one than this process. */
 const OVERDUE_MS = 60_000;
+/** Characters of what is said about broken queues. */
+const LONGEST_DETAIL = 2_000;
 
 /**
  * Only what this process cannot do without makes it unready: Redis. Without workers it still takes tasks and stops, and
@@ -50,7 +53,7 @@ async function checkFleet(producer: Producer, losses: LogLosses): Promise<Readin
   const store = storeOf(producer);
   const [eviction, beats, reconciledAt] = await Promise.all([checkEviction(store), readBeats(store), store.redis.hget(store.keys.reconcile, 'at')]);
   const last = reconciledAt === null ? null : Number(reconciledAt);
-  return [{ name: 'redis', ok: true, detail: 'answers' }, eviction, checkWorkers(beats), checkListeners(beats), checkReconciler(beats, last, store.clock.now()), checkLog(losses)];
+  return [{ name: 'redis', ok: true, detail: 'answers' }, eviction, checkWorkers(beats), checkListeners(beats), checkQueues(beats), checkReconciler(beats, last, store.clock.now()), checkLog(losses)];
 }
 
 async function checkEviction(store: Store): Promise<ReadinessCheck> {
@@ -72,6 +75,12 @@ function checkListeners({ alive }: Beats): ReadinessCheck {
 function checkLog({ lost, error }: LogLosses): ReadinessCheck {
   const now = error === null ? '' : `; none can be written now: ${error}`;
   return { name: 'log', ok: error === null, detail: lost === 0 ? 'every line is written' : `lines of this process that were lost: ${lost}${now}` };
+}
+
+function checkQueues({ alive }: Beats): ReadinessCheck {
+  const broken = new Map(alive.flatMap((beat) => beat.broken.map(({ queue, problem }) => [queue, problem])));
+  const detail = [...broken].map(([queue, problem]) => `nothing is fetched from queue ${queue}: ${problem}`).join('; ');
+  return { name: 'queues', ok: broken.size === 0, detail: broken.size === 0 ? 'workers fetch from all of theirs' : shortened(detail, LONGEST_DETAIL) };
 }
 
 function checkReconciler({ alive }: Beats, last: number | null, now: number): ReadinessCheck {

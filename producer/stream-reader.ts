@@ -1,9 +1,12 @@
 import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
+import { BackOff } from '../shared/back-off.js';
 import type { Logger } from '../shared/logger.js';
 import { hangUp } from '../shared/redis/connect.js';
+import { isConnectionError } from '../shared/redis/connection-errors.js';
 import { type RedisConnection, serverOf } from '../shared/redis/connection.js';
+import { isWrongType } from '../shared/redis/reply-error.js';
 import { Notice } from './notice.js';
 
 export interface StreamEntry {
@@ -22,7 +25,9 @@ interface Stream {
 const BLOCK_MS = 5_000;
 const READ_AT_ONCE = 1_000;
 const RETRY_MS = 5;
+/** After an error, and the longest wait after many of them. */
 const RETRY_AFTER_ERROR_MS = 100;
+const LONGEST_RETRY_MS = 5_000;
 
 /**
  * Follows any number of streams of one server over one connection, with one blocking read at a time. After a lost
@@ -93,13 +98,17 @@ export class StreamReader {
     redis.on('close', () => {
       if (this.#blocking === redis) this.#clientId = null;
     });
+    const backOff = new BackOff(RETRY_AFTER_ERROR_MS, LONGEST_RETRY_MS);
     while (await this.#wanted()) {
       try {
         await this.#read(redis);
+        backOff.reset();
       } catch (error) {
         if (this.#closed) break;
         this.#logger.debug({ error }, 'Reading streams failed, trying again');
-        await setTimeout(RETRY_AFTER_ERROR_MS);
+        if (isWrongType(error)) await this.#dropOthers().catch(() => undefined);
+        // A connection that was lost has its own wait.
+        await setTimeout(isConnectionError(error) ? RETRY_AFTER_ERROR_MS : backOff.next());
       }
     }
     this.#blocking = null;
@@ -108,6 +117,14 @@ export class StreamReader {
     const ended = redis.status === 'ready' ? once(redis, 'end') : null;
     hangUp(redis);
     await ended;
+  }
+
+  /** One key that is no stream would fail the read of all: nothing can be heard there. */
+  async #dropOthers(): Promise<void> {
+    for (const key of [...this.#streams.keys()]) {
+      const type = await this.#commands.type(key);
+      if (type !== 'stream' && type !== 'none') this.#streams.delete(key);
+    }
   }
 
   /** Whether there is something to follow, now or soon. */

@@ -4,6 +4,7 @@ import { ERROR_SERIALIZERS } from './error-fields.js';
 import { messageOf } from './errors.js';
 import type { Component } from './log-levels.js';
 import { type LogLosses, LogSink, writerTo } from './log-sink.js';
+import { Repeats } from './repeats.js';
 import type { Settings } from './settings.js';
 
 export type { Logger } from 'pino';
@@ -27,14 +28,32 @@ export interface LoggerFactory {
   readonly losses?: () => LogLosses;
 }
 
-/** A line that cannot be written is lost, and counted: logging never throws. */
+/** How often one warning or error of a component is written in a minute, whatever its fields are. More of them are counted. */
+const BURST = 100;
+const BURST_MS = 60_000;
+/** pino's number of the level. */
+const WARN = 40;
+
+/**
+ * Makes the loggers of a process. A fault that returns at once must not fill the disk: of one warning or error of a component 100 lines
+ * a minute are written, the rest is counted, and the first line of the next minute that has one says how many: `repeated: n`. What
+ * handlers log is theirs, and all of it is written. A line that cannot be written is lost, and counted: logging never throws.
+ */
 export function createLoggerFactory({ settings, pretty = false, destination }: LoggerOptions): LoggerFactory {
   const write = destination ? (text: string) => destination.write(text) : writerTo(STANDARD_ERROR);
   const format = pretty ? prettyFactory({ singleLine: true, ignore: 'pid,hostname' }) : null;
   const sink = new LogSink({ write: (line) => write(format?.(line) ?? line), notice: noticeOf });
+  const repeats = new Repeats({ intervalMs: BURST_MS, burst: BURST });
   const root = pino(
     {
       level: 'trace',
+      hooks: {
+        logMethod(words, write, level) {
+          const key = level < WARN ? null : lineKey(this.bindings(), words);
+          const repeated = key === null ? 0 : repeats.admit(key);
+          if (repeated !== null) write.apply(this, repeated === 0 ? words : (withRepeated(words, repeated) as typeof words));
+        },
+      },
       base: null,
       serializers: ERROR_SERIALIZERS,
       redact: { paths: SECRET_FIELDS.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '***' },
@@ -58,4 +77,14 @@ function noticeOf({ lost, error }: LogLosses): string {
   let line = '';
   pino({ base: null }, { write: (text) => (line = text) }).warn({ lost, error }, `${lost} log ${lost === 1 ? 'line was' : 'lines were'} lost: they could not be written`);
   return line;
+}
+
+/** By what a line is counted; null for what is always written. */
+function lineKey({ component }: Readonly<Record<string, unknown>>, words: readonly unknown[]): string | null {
+  return component === 'task' ? null : `${String(component)} ${String(words.find((word) => typeof word === 'string'))}`;
+}
+
+function withRepeated([first, ...rest]: readonly unknown[], repeated: number): unknown[] {
+  if (typeof first === 'string') return [{ repeated }, first, ...rest];
+  return [first instanceof Error ? { error: first, repeated } : { ...(first as object), repeated }, ...rest];
 }

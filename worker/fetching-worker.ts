@@ -1,9 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Job, type Processor, Worker, type WorkerOptions } from 'bullmq';
+import { BackOff } from '../shared/back-off.js';
 import { useFleetClock } from '../shared/clock/bullmq-time.js';
+import { messageOf } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import { hangUp } from '../shared/redis/connect.js';
 import type { RedisConnection } from '../shared/redis/connection.js';
+import { isConnectionError } from '../shared/redis/connection-errors.js';
 import { isRefusal } from '../shared/redis/refusals.js';
 import type { Store } from '../shared/store.js';
 import type { FleetJob } from './fleet-job.js';
@@ -15,6 +18,12 @@ interface Internals {
   readonly mainLoopQueue: { fetch(): Promise<FleetJob | undefined>; numQueued(): number; add(job: Promise<void>): void } | null;
   isRateLimited(): boolean;
 }
+
+/** Waits after fetches that fail at once: BullMQ would ask again in the same moment, thousands of times a second. */
+const FIRST_FAILURE_MS = 50;
+const LONGEST_FAILURE_MS = 10_000;
+/** Failures in a row after which a queue is said to be broken. */
+const CERTAIN_FAILURES = 3;
 
 /**
  * BullMQ's worker, as far as it fetches: it shows whether its fetching is alive, can be replaced by another one while its
@@ -30,6 +39,12 @@ export abstract class FetchingWorker extends Worker {
   /** Of performance.now: when its fetching last gave a sign of life. */
   #signAt = performance.now();
   #refusals = 0;
+  /** Of fetches, and of waits for jobs, that fail at once for another reason than a refusal, as where a key has the wrong type. */
+  readonly #fetches = new BackOff(FIRST_FAILURE_MS, LONGEST_FAILURE_MS);
+  readonly #waits = new BackOff(FIRST_FAILURE_MS, LONGEST_FAILURE_MS);
+  #lastFailure = '';
+  #sleeping = 0;
+  readonly #ended = new AbortController();
   #retired = false;
   #onReleased: (() => void) | null = null;
 
@@ -49,7 +64,7 @@ export abstract class FetchingWorker extends Worker {
 
   /** How long its fetching gave no sign of life, in ms; 0 while it has no reason to fetch, or no Redis to fetch from. */
   get silentMs(): number {
-    const rests = !this.running || this.paused || this.#internals.isRateLimited() || this.#held.size >= this.concurrency;
+    const rests = !this.running || this.paused || this.#sleeping > 0 || this.#internals.isRateLimited() || this.#held.size >= this.concurrency;
     if (rests || this.#redis.status !== 'ready') this.#sign();
     return performance.now() - this.#signAt;
   }
@@ -72,10 +87,14 @@ export abstract class FetchingWorker extends Worker {
     const wait = backend.waitForJob.bind(backend);
     backend.waitForJob = async (timeout) => {
       try {
-        return this.#refusals > 0 ? null : await wait(timeout);
+        if (this.#refusals > 0) return null;
+        const marker = await wait(timeout);
+        this.#waits.reset();
+        return marker;
       } catch (error) {
-        if (!isRefusal(error)) throw error;
-        await this.#refused(error);
+        if (isConnectionError(error)) throw error;
+        await this.#pauseAfter(error, this.#waits);
+        if (!isRefusal(error)) this.emit('error', error as Error);
         return null;
       } finally {
         this.#sign();
@@ -95,23 +114,51 @@ export abstract class FetchingWorker extends Worker {
       if (!this.#clock.known) await this.#clock.measure();
       const job = await super.moveToActive(...args);
       this.#refusals = 0;
+      this.#fetches.reset();
       if (!this.#retired || !job) return job;
       // The loop that asked for it may never come to it.
       void this.processJob(job, args[0], () => false);
       return undefined as unknown as Job;
     } catch (error) {
-      if (!isRefusal(error)) throw error;
-      await this.#refused(error);
+      // BullMQ itself waits for a lost connection.
+      if (!isConnectionError(error)) await this.#pauseAfter(error, this.#fetches);
       throw error;
     } finally {
       if (ofLoop) this.#sign();
     }
   }
 
-  async #refused(error: Error): Promise<void> {
-    this.#refusals += 1;
-    if (this.#refusals === 1) this.#logger.warn({ queue: this.name, error: error.message }, 'Redis refuses to hand out tasks; asking again until it does');
-    if (!this.closing) await delay(refusalDelay(this.#refusals));
+  /** Why nothing can be fetched, in the words of the last failure; null if that is not so, or not yet certain. */
+  get failure(): string | null {
+    return Math.max(this.#fetches.failures, this.#waits.failures) < CERTAIN_FAILURES ? null : this.#lastFailure;
+  }
+
+  async #pauseAfter(error: unknown, backOff: BackOff): Promise<void> {
+    if (isRefusal(error)) {
+      this.#refusals += 1;
+      if (this.#refusals === 1) this.#logger.warn({ queue: this.name, error: error.message }, 'Redis refuses to hand out tasks; asking again until it does');
+      return this.#sleep(refusalDelay(this.#refusals));
+    }
+    this.#lastFailure = messageOf(error);
+    await this.#sleep(backOff.next());
+  }
+
+  /** Ends at once when nothing more is to be fetched. */
+  async #sleep(ms: number): Promise<void> {
+    if (this.closing) return;
+    this.#sleeping += 1;
+    await delay(ms, undefined, { signal: this.#ended.signal }).catch(() => undefined);
+    this.#sleeping -= 1;
+  }
+
+  override async pause(doNotWaitActive?: boolean): Promise<void> {
+    this.#ended.abort();
+    await super.pause(doNotWaitActive);
+  }
+
+  override async close(force?: boolean): Promise<void> {
+    this.#ended.abort();
+    await super.close(force);
   }
 
   override async processJob(job: Job, token: string, fetchNext?: () => boolean): ReturnType<Worker['processJob']> {
@@ -147,7 +194,7 @@ export abstract class FetchingWorker extends Worker {
     await this.letGo();
   }
 
-  /** So many slots from now on. */
+  /** Sets the number of slots. */
   resize(slots: number): void {
     if (slots === this.concurrency) return;
     this.concurrency = slots;

@@ -3,6 +3,7 @@ import type { LogLosses } from '../shared/log-sink.js';
 import type { Logger } from '../shared/logger.js';
 import { Service } from '../shared/service.js';
 import type { Store } from '../shared/store.js';
+import type { BrokenQueue } from '../shared/task/queue-keys.js';
 import type { StopLatencySummary } from './stop-latency.js';
 
 /** What a worker says of itself. */
@@ -16,6 +17,8 @@ export interface WorkerStatus {
   readonly subscribed: boolean;
   /** Queue workers that fetched nothing although tasks waited, and were replaced. */
   readonly replaced: number;
+  /** Queues that nothing can be fetched from, each with why and what repairs it. */
+  readonly broken: readonly BrokenQueue[];
   /** To Redis. With those of a producer that its handlers enqueue with, there are one or two more. */
   readonly connections: number;
   /** Of the tasks that ran here and were stopped. */
@@ -89,10 +92,10 @@ export class Heartbeat extends Service {
     // While Redis is away beats would pile up and all be sent later.
     if (redis.status !== 'ready' || this.stopping) return;
     const now = clock.now();
-    const { pid, queues, slots, running, zombies, draining, subscribed, replaced, connections, stopLatency, log } = this.#status();
+    const { pid, queues, slots, running, zombies, draining, subscribed, replaced, broken, connections, stopLatency, log } = this.#status();
     const fields = {
       ...{ host: hostname(), pid, slots, zombies, started_at: Math.round(now - performance.now() + this.#startedAt), beat_at: now, clock_ms: clock.skewMs },
-      ...{ queues: JSON.stringify(queues), running: JSON.stringify(running), draining: Number(draining), subscribed: Number(subscribed), replaced, connections },
+      ...{ queues: JSON.stringify(queues), running: JSON.stringify(running), draining: Number(draining), subscribed: Number(subscribed), replaced, connections, broken: JSON.stringify(broken) },
       ...{ stops: stopLatency.count, stop_p50_ms: stopLatency.p50Ms ?? '', stop_p99_ms: stopLatency.p99Ms ?? '', stop_max_ms: stopLatency.maxMs ?? '' },
       ...{ log_lost: log.lost, log_error: log.error ?? '' },
     };

@@ -104,6 +104,7 @@ export class Launcher extends Service {
       draining: this.stopping,
       subscribed: this.#listener.subscribed,
       replaced: this.#keepers.reduce((sum, { replaced }) => sum + replaced, 0),
+      broken: this.#keepers.flatMap(({ name: queue, broken: problem }) => (problem === null ? [] : [{ queue, problem }])),
       // One that hears stops, and one of each queue that waits for its tasks.
       connections: countConnections(this.#store.redis) + this.#store.pools.connections + 1 + this.#keepers.length,
       stopLatency: this.#stopLatency.summary(),

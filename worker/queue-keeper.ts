@@ -1,6 +1,9 @@
 import { messageOf } from '../shared/errors.js';
+import { shortened } from '../shared/limits.js';
 import type { Logger } from '../shared/logger.js';
+import { RepeatedLines } from '../shared/repeated-lines.js';
 import type { Store } from '../shared/store.js';
+import { describeWrongKeys, wrongKeysOf } from '../shared/task/queue-keys.js';
 import type { FleetJob } from './fleet-job.js';
 import type { QueueWorker } from './queue-worker.js';
 
@@ -19,6 +22,8 @@ export interface QueueKeeperOptions {
 const LOOKS = 10;
 /** A Redis that takes longer to answer is slow, and so is what it is asked for. */
 const SLOW_ANSWER_MS = 1_000;
+/** Characters of what is said about a broken queue. */
+const LONGEST_FAULT = 1_000;
 
 /**
  * Keeps one queue fetched from. BullMQ's worker may come out of a failover connected, and fetch nothing ever after (its
@@ -40,10 +45,13 @@ export class QueueKeeper {
   /** Of performance.now: since when there has been something to fetch; null if there is not. */
   #fetchableSince: number | null = null;
   #replaced = 0;
+  #broken: string | null = null;
+  readonly #lines: RepeatedLines;
 
   constructor(options: QueueKeeperOptions) {
     this.#options = options;
     this.#everyMs = options.stallMs / LOOKS;
+    this.#lines = new RepeatedLines(options.logger);
     this.#worker = options.make();
   }
 
@@ -54,6 +62,11 @@ export class QueueKeeper {
   /** How many workers of this queue were replaced. */
   get replaced(): number {
     return this.#replaced;
+  }
+
+  /** Why nothing can be fetched from the queue, and what repairs it; null if nothing is wrong. */
+  get broken(): string | null {
+    return this.#broken;
   }
 
   /** What is run, and what has ended and is not settled. */
@@ -105,6 +118,7 @@ export class QueueKeeper {
     if (this.#looking) return;
     this.#looking = true;
     try {
+      await this.#findFault();
       await this.#judge();
     } catch (error) {
       // Redis refuses, or is away: no worker could fetch.
@@ -113,6 +127,19 @@ export class QueueKeeper {
     } finally {
       this.#looking = false;
     }
+  }
+
+  /** BullMQ's own scripts fail where a key of the queue has the wrong type; only this queue suffers. */
+  async #findFault(): Promise<void> {
+    const { store, queue } = this.#options;
+    const { failure } = this.#worker;
+    if (failure === null) {
+      this.#broken = null;
+      return void this.#lines.forget(queue);
+    }
+    const wrong = await wrongKeysOf(store.redis, store.keys, queue);
+    this.#broken = shortened(wrong.length > 0 ? describeWrongKeys(wrong) : failure, LONGEST_FAULT);
+    this.#lines.error(queue, { queue, problem: this.#broken }, 'A queue is broken and nothing is fetched from it; the other queues go on');
   }
 
   async #judge(): Promise<void> {

@@ -5,6 +5,7 @@ import type { Logger } from '../shared/logger.js';
 import { adviceFor } from '../shared/redis/connection-advice.js';
 import { isConnectionError } from '../shared/redis/connection-errors.js';
 import { isRefusal } from '../shared/redis/refusals.js';
+import { RepeatedLines } from '../shared/repeated-lines.js';
 import type { ConnectedSettings, Store } from '../shared/store.js';
 import { LockLost } from '../shared/stop/cause.js';
 import { membershipsOf, taskOptions } from '../shared/task/job-options.js';
@@ -35,6 +36,9 @@ export interface QueueWorkerOptions {
 /** A stalled task is never failed for having stalled: it did nothing wrong. */
 const MAX_STALLED_COUNT = 1_000_000;
 const YIELD_S = 0.1;
+/** How often the same error of BullMQ's worker is logged, in ms, and how many are told apart. */
+const SAY_AGAIN_MS = 60_000;
+const MOST_ERRORS = 100;
 /** What BullMQ's LockManager keeps to itself. `test/worker/clock.test.ts` holds it to its version. */
 interface LockRenewal {
   readonly closed: boolean;
@@ -83,7 +87,8 @@ export class QueueWorker extends FetchingWorker {
     this.on('stalled', (id) => logger.warn({ id, queue }, 'Task stalled: its worker is gone or hangs; it will run again'));
     // A lost connection, and one that cannot be used, is logged where it is made, a refusal when it begins; everything else should be seen.
     const isKnown = (error: unknown): boolean => isConnectionError(error) || isRefusal(error) || adviceFor(store.redis, messageOf(error)) !== null;
-    this.on('error', (error) => logger[isKnown(error) ? 'debug' : 'warn']({ queue, error: error.message }, 'Queue worker error'));
+    const lines = new RepeatedLines(logger, { intervalMs: SAY_AGAIN_MS, maxKeys: MOST_ERRORS });
+    this.on('error', (error) => lines.write(isKnown(error) ? 'debug' : 'warn', error.message || error.name, { queue, error: error.message }, 'Queue worker error'));
   }
 
   protected override createJob(data: JobJson, id: string): Job {

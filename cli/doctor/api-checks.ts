@@ -9,6 +9,7 @@ const NOT_CHECKED = "Redis's version, persistence, latency and clock, and how lo
 const ADVICE: Readonly<Partial<Record<ReadinessCheck['name'], string>>> = {
   redis: "The dashboard does not reach its Redis. Look at Redis, and at the dashboard's log.",
   eviction: 'Set maxmemory-policy noeviction in redis.conf, and now: redis-cli config set maxmemory-policy noeviction',
+  queues: 'Move the key away by the command above; the reconciler puts back what waited.',
   reconciler: "What a dead process left behind stays listed until it runs again. Look at the workers' logs.",
 };
 
@@ -39,6 +40,8 @@ function workerOf(worker: Worker, now: number): WorkerInfo {
   return {
     ...{ id, host: host ?? '', pid: pid ?? 0, slots: slots ?? 0, running: running.length, zombies: zombies ?? 0 },
     ...{ draining: draining ?? false, subscribed: subscribed ?? false },
+    // A check of the dashboard's has them.
+    broken: [],
     stops: { count: stops ?? 0, p50Ms: worker.stop_p50_ms, p99Ms: worker.stop_p99_ms, maxMs: worker.stop_max_ms },
     upMs: startedAt === null ? 0 : Math.max(0, now - Date.parse(startedAt)),
     beatAgeMs: Math.max(0, now - Date.parse(beatAt)),

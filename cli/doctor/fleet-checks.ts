@@ -1,9 +1,10 @@
 import { formatMs } from '../../shared/duration.js';
 import type { Keys } from '../../shared/keys.js';
 import type { RedisConnection } from '../../shared/redis/connection.js';
+import { type BrokenQueue, parseBrokenQueues } from '../../shared/task/queue-keys.js';
 import type { StopLatencySummary } from '../../worker/stop-latency.js';
 import { formatAge } from '../age.js';
-import { type Check, ok, warn } from './check.js';
+import { type Check, fail, ok, warn } from './check.js';
 import { type ReconcileInfo, checkReconciler, readReconcile } from './reconciler-check.js';
 
 /** A worker as its last heartbeat says. */
@@ -16,6 +17,7 @@ export interface WorkerInfo {
   readonly zombies: number;
   readonly draining: boolean;
   readonly subscribed: boolean;
+  readonly broken: readonly BrokenQueue[];
   readonly stops: StopLatencySummary;
   /** For how long it has been up. */
   readonly upMs: number;
@@ -40,6 +42,7 @@ export async function checkFleet(redis: RedisConnection, keys: Keys): Promise<Fl
   const reconcile = await readReconcile(redis, keys);
   const oldestWorkerMs = workers.length === 0 ? null : Math.max(...workers.map(({ upMs }) => upMs));
   const checks = [
+    ...checkQueues(workers),
     ...checkWorkers(workers, { silent: ids.length - workers.length, live, channel: keys.commands }),
     checkReconciler(reconcile, oldestWorkerMs, now),
     ok('tasks', live === 0 ? 'none live' : `${live} live${oldestAt === undefined ? '' : `, the oldest for ${formatAge(now - Number(oldestAt))}`}`),
@@ -57,6 +60,12 @@ export function checkWorkers(workers: readonly WorkerInfo[], { silent, live, cha
   return [...workers.map(checkWorker), ...checkCount(workers.length, silent, live), ...checkStopPath(workers, channel)];
 }
 
+/** Queues whose keys BullMQ's own scripts fail over. */
+function checkQueues(workers: readonly WorkerInfo[]): Check[] {
+  const broken = new Map(workers.flatMap((worker) => worker.broken.map(({ queue, problem }) => [queue, problem])));
+  return [...broken].map(([queue, problem]) => fail('queue', `nothing is fetched from ${queue}`, problem));
+}
+
 function workerOf(id: string, beat: Readonly<Record<string, string>>, now: number): WorkerInfo {
   const number = (name: string): number => Number(beat[name] ?? 0);
   const latency = (name: string): number | null => (beat[name] ? Number(beat[name]) : null);
@@ -69,6 +78,7 @@ function workerOf(id: string, beat: Readonly<Record<string, string>>, now: numbe
     zombies: number('zombies'),
     draining: beat['draining'] === '1',
     subscribed: beat['subscribed'] === '1',
+    broken: parseBrokenQueues(beat['broken']),
     stops: { count: number('stops'), p50Ms: latency('stop_p50_ms'), p99Ms: latency('stop_p99_ms'), maxMs: latency('stop_max_ms') },
     upMs: Math.max(0, now - Number(beat['started_at'] ?? now)),
     beatAgeMs: Math.max(0, now - number('beat_at')),

@@ -1,4 +1,5 @@
 import type { Store } from '../../shared/store.js';
+import { type BrokenQueue, parseBrokenQueues } from '../../shared/task/queue-keys.js';
 
 /** A worker by its last heartbeat. */
 export interface Beat {
@@ -9,6 +10,7 @@ export interface Beat {
   readonly subscribed: boolean;
   /** In ms since the epoch. */
   readonly startedAt: number;
+  readonly broken: readonly BrokenQueue[];
 }
 
 export interface Beats {
@@ -17,7 +19,7 @@ export interface Beats {
   readonly silent: number;
 }
 
-const FIELDS = ['slots', 'running', 'zombies', 'draining', 'subscribed', 'started_at', 'beat_at'] as const;
+const FIELDS = ['slots', 'running', 'zombies', 'draining', 'subscribed', 'started_at', 'beat_at', 'broken'] as const;
 
 export async function readBeats({ redis, keys }: Store): Promise<Beats> {
   const ids = await redis.zrange(keys.workers, '0', '-1');
@@ -26,7 +28,7 @@ export async function readBeats({ redis, keys }: Store): Promise<Beats> {
   return { alive, silent: ids.length - alive.length };
 }
 
-function beatOf([slots, running, zombies, draining, subscribed, startedAt]: readonly (string | null | undefined)[]): Beat {
+function beatOf([slots, running, zombies, draining, subscribed, startedAt, , broken]: readonly (string | null | undefined)[]): Beat {
   return {
     slots: Number(slots),
     running: lengthOf(running ?? '[]'),
@@ -34,6 +36,7 @@ function beatOf([slots, running, zombies, draining, subscribed, startedAt]: read
     draining: draining === '1',
     subscribed: subscribed === '1',
     startedAt: Number(startedAt ?? 0),
+    broken: parseBrokenQueues(broken),
   };
 }
 

@@ -70,7 +70,7 @@ describe('taskfleet doctor', () => {
     const { workers, reconcile } = JSON.parse(json.stdout) as Answer;
     const { beat_age_ms: _, ...only } = workers[0] ?? {};
     assert.deepEqual(only, {
-      ...{ id: 'w1', host: 'h', pid: 7, slots: 20, running: 0, zombies: 0, draining: false, subscribed: true },
+      ...{ id: 'w1', host: 'h', pid: 7, slots: 20, running: 0, zombies: 0, draining: false, subscribed: true, broken: [] },
       stops: { count: 40, p50_ms: 3, p99_ms: 12, max_ms: 1_200 },
     });
     assert.deepEqual(reconcile, { at, took_ms: 12, removed: 1, registered: 2, settled: 3 });

@@ -39,17 +39,18 @@ describe('/readyz', () => {
     const ask = await serve(t, fleet.producer({ keyPrefix }));
     const without = await ask();
     assert.deepEqual([without.http, without.status, without.wrong], [200, 'degraded', ['workers']]);
-    assert.deepEqual(without.body.checks.map(({ name }) => name), ['redis', 'eviction', 'workers', 'listeners', 'reconciler', 'log']);
+    assert.deepEqual(without.body.checks.map(({ name }) => name), ['redis', 'eviction', 'workers', 'listeners', 'queues', 'reconciler', 'log']);
 
     const worker = await fleet.worker(keyPrefix, [], { heartbeatMs: 600_000 });
     await until(() => fleet.client.hget(keys.worker(worker.id), 'subscribed'), (subscribed) => subscribed === '1');
     const ready = await ask();
     assert.deepEqual([ready.http, ready.status, ready.wrong], [200, 'ready', []]);
 
-    await fleet.client.hset(keys.worker(worker.id), { subscribed: 0, started_at: Date.now() - 120_000 });
+    await fleet.client.hset(keys.worker(worker.id), { subscribed: 0, started_at: Date.now() - 120_000, broken: JSON.stringify([{ queue: 'chat', problem: 'p:bull:chat:wait holds a hash' }]) });
     await fleet.client.hset(keys.reconcile, 'at', Date.now() - 120_000);
     const worse = await ask();
-    assert.deepEqual([worse.http, worse.status, worse.wrong], [200, 'degraded', ['listeners', 'reconciler']]);
+    assert.deepEqual([worse.http, worse.status, worse.wrong], [200, 'degraded', ['listeners', 'queues', 'reconciler']]);
+    assert.equal(worse.body.checks.find(({ name }) => name === 'queues')?.detail, 'nothing is fetched from queue chat: p:bull:chat:wait holds a hash');
     assert.match(worse.body.checks.find(({ name }) => name === 'reconciler')?.detail ?? '', /^last run 12\d s ago$/);
   });
 

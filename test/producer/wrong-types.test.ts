@@ -9,7 +9,7 @@ import { defineHandler } from '../../shared/task/handler.js';
 import { deferred } from '../support/deferred.js';
 import { KEEP } from '../support/keep.js';
 import { LogLines } from '../support/log-lines.js';
-import { TestFleet } from '../support/test-fleet.js';
+import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 
 const fleet = await TestFleet.start();
 const { client } = fleet;
@@ -82,7 +82,7 @@ for (const { key, options = {}, added } of QUEUE) {
       }
       await assert.rejects(enqueue(), failedWith('REDIS_WRONG_TYPE', false));
       assert.deepEqual((await client.keys(`${keys.jobs('note')}*`)).filter((name) => name !== broken && !/:(meta|id|events|pc)$/.test(name)), []);
-      assert.deepEqual(await fleet.registrySize(keyPrefix), { tasks: 0, queues: 0, live: 0, items: 0 });
+      assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
       await client.del(broken);
       assert.equal((await enqueue()).duplicate, false, 'the id is free once the key is right again');
     });

@@ -96,3 +96,16 @@ test('lines whose keys never repeat are bounded too: those beyond the room are c
   repeated.warn('newer', {}, 'It failed');
   assert.equal(lines().length, 6, 'keys that are silent for an interval make room');
 });
+
+test('of one warning of a component a hundred lines a minute are written, whatever its fields are; information and what handlers log is not counted', () => {
+  const { loggers, lines } = loggersInto({ logLevel: 'info' });
+  for (let index = 0; index < 5_000; index += 1) {
+    loggers('worker').warn({ index }, 'It failed');
+    loggers('task').error({ index }, 'It failed');
+    loggers('worker').info({ index }, 'It went well');
+  }
+  loggers('stop').warn('It failed');
+  const counts = new Map<string, number>();
+  for (const { component, level } of lines()) counts.set(`${String(component)} ${String(level)}`, (counts.get(`${String(component)} ${String(level)}`) ?? 0) + 1);
+  assert.deepEqual(Object.fromEntries(counts), { 'worker 40': 100, 'task 50': 5_000, 'worker 30': 5_000, 'stop 40': 1 });
+});

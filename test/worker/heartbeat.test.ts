@@ -11,7 +11,7 @@ import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 const STATUS: WorkerStatus = {
-  ...{ pid: 7, queues: ['a', 'b'], slots: 20, running: ['one'], zombies: 1, draining: false, subscribed: true, replaced: 2, connections: 9 },
+  ...{ pid: 7, queues: ['a', 'b'], slots: 20, running: ['one'], zombies: 1, draining: false, subscribed: true, replaced: 2, broken: [{ queue: 'a', problem: 'p:bull:a:wait holds a hash' }], connections: 9 },
   log: { lost: 7, error: 'ENOSPC' }, stopLatency: { count: 5, p50Ms: 3, p99Ms: 40, maxMs: 70 },
 };
 const LATENCY_FIELDS = ['stops', 'stop_p50_ms', 'stop_p99_ms', 'stop_max_ms'] as const;
@@ -40,7 +40,7 @@ describe('A heartbeat', () => {
     assert.ok(score >= earliest && score <= Date.now());
     const { started_at: startedAt, beat_at: beatAt, ...fields } = await store.redis.hgetall(store.keys.worker('w1'));
     assert.deepEqual(fields, {
-      ...{ host: hostname(), pid: '7', slots: '20', zombies: '1', queues: '["a","b"]', running: '["one"]', draining: '0', subscribed: '1', replaced: '2', connections: '9', clock_ms: '0' },
+      ...{ host: hostname(), pid: '7', slots: '20', zombies: '1', queues: '["a","b"]', running: '["one"]', draining: '0', subscribed: '1', replaced: '2', broken: JSON.stringify(STATUS.broken), connections: '9', clock_ms: '0' },
       ...{ stops: '5', stop_p50_ms: '3', stop_p99_ms: '40', stop_max_ms: '70', log_lost: '7', log_error: 'ENOSPC' },
     });
     assert.equal(Number(beatAt), score);

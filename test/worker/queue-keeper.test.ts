@@ -3,8 +3,12 @@ import { type TestContext, after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Queue, RedisQueueBackend } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { z } from 'zod';
 import type { Producer } from '../../producer/index.js';
+import { defineTask } from '../../shared/task/definition.js';
+import { defineHandler } from '../../shared/task/handler.js';
 import type { FleetWorker, WorkerConfig } from '../../worker/index.js';
+import { KEEP } from '../support/keep.js';
 import { LogLines } from '../support/log-lines.js';
 import { ScriptedTask } from '../support/scripted-task.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
@@ -225,6 +229,63 @@ describe('A worker that fetches nothing for a reason is left alone', { concurren
       const end = performance.now() + 1_500;
       while (performance.now() < end);
     }));
+});
+
+describe('A queue with a key of the wrong type', () => {
+  let fleet: TestFleet;
+
+  before(async () => {
+    fleet = await TestFleet.start();
+  });
+  after(() => fleet.stop());
+
+  const BREAKS: Readonly<Record<string, (queue: Queue, client: Redis) => Promise<unknown>>> = {
+    'wait, by a job of that id': (queue) => queue.add('stall.task', {}, { jobId: 'wait' }).catch(() => undefined),
+    active: (_, client) => client.set(keyOf('active'), 'a string'),
+    marker: (_, client) => client.set(keyOf('marker'), 'a string'),
+    prioritized: (_, client) => client.set(keyOf('prioritized'), 'a string'),
+  };
+  let keyOf = (name: string): string => name;
+
+  for (const [name, breaks] of Object.entries(BREAKS)) {
+    it(`(${name}) is asked less and less and reported once, the others go on, and it comes back by the command that is told`, async (t) => {
+      const other = new ScriptedTask('other.task');
+      const stalling = defineTask({ name: 'stall.task', input: z.unknown(), retention: KEEP });
+      const log = new LogLines();
+      const prefix = fleet.newPrefix();
+      const queue = new Queue('stall', { connection: fleet.client, prefix: fleet.keys(prefix).bull('stall') });
+      keyOf = (key) => `${fleet.keys(prefix).jobs('stall')}${key}`;
+      let fetches = 0;
+      for (const method of ['moveToActive', 'waitForJob'] as const) {
+        const original = RedisQueueBackend.prototype[method] as (...args: unknown[]) => Promise<unknown>;
+        t.mock.method(RedisQueueBackend.prototype, method, function counting(this: RedisQueueBackend, ...args: unknown[]) {
+          if (this.qualifiedName.endsWith(':stall')) fetches += 1;
+          return original.apply(this, args);
+        });
+      }
+      await queue.waitUntilReady();
+      await fleet.client.del(keyOf('marker'));
+      await breaks(queue, fleet.client);
+      const worker = await fleet.worker(prefix, [defineHandler(stalling, () => 'back'), other.handler], { fetchStallMs: 600, loggers: log.loggers });
+      await queue.add('stall.task', {}).catch(() => undefined);
+      const line = await log.waitFor(/^A queue is broken/);
+      assert.equal(line['queue'], 'stall');
+      assert.ok(fetches < 60, `asked ${fetches} times`);
+      const producer = fleet.producer({ keyPrefix: prefix });
+      const going = await producer.enqueue(other.definition, {});
+      (await other.call(0)).returns('done');
+      assert.equal(await producer.result(going), 'done');
+      assert.ok(log.lines.filter(({ level }) => level >= 40).length < 10, JSON.stringify(log.lines.filter(({ level }) => level >= 40)));
+
+      const [broken] = worker.status().broken;
+      const [, from, to] = /redis-cli RENAME (\S+) (\S+)/.exec(broken?.problem ?? '') ?? [];
+      assert.ok(from !== undefined && to !== undefined && from.startsWith(keyOf('')), JSON.stringify(broken));
+      await fleet.client.rename(from, to);
+      assert.equal(await producer.result(await producer.enqueue(stalling, {})), 'back');
+      await until(() => worker.status().broken, (list) => list.length === 0);
+      await queue.close();
+    });
+  }
 });
 
 /** Those of BullMQ's own, which wait for tasks. */
