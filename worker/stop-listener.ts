@@ -3,6 +3,7 @@ import type { Logger } from '../shared/logger.js';
 import { hangUp } from '../shared/redis/connect.js';
 import { checkHealth } from '../shared/redis/health-check.js';
 import { connectToServer } from '../shared/redis/server-connection.js';
+import { RepeatedLines } from '../shared/repeated-lines.js';
 import { Service } from '../shared/service.js';
 import { type StopCommand, parseCommand } from '../shared/stop/command.js';
 import { parseStop } from '../shared/stop/record.js';
@@ -30,6 +31,7 @@ export class StopListener extends Service {
   readonly #options: StopListenerOptions;
   /** Until when, of performance.now. */
   readonly #recent = new Map<string, number>();
+  readonly #unknown: RepeatedLines;
   #subscriber: Redis | null = null;
   #poll: NodeJS.Timeout | null = null;
   #endHealthCheck: () => void = () => undefined;
@@ -40,6 +42,7 @@ export class StopListener extends Service {
   constructor(options: StopListenerOptions) {
     super();
     this.#options = options;
+    this.#unknown = new RepeatedLines(options.logger);
   }
 
   get subscribed(): boolean {
@@ -144,8 +147,7 @@ export class StopListener extends Service {
     // Sent by open-webui or by hand: nobody wrote the intent. All workers do; the first one's stands.
     store.stopper.request(ids, { reason, by, fromCommand: true }).then(
       (answers) => {
-        const unknown = [...answers].filter(([, { kind }]) => kind === 'not_found').length;
-        if (unknown > 0) logger.debug({ unknown }, 'A stop command named tasks that do not exist');
+        for (const [id, { kind }] of answers) if (kind === 'not_found') this.#unknown.warn(id, { id }, 'A stop command named a task that does not exist');
       },
       (error: unknown) => logger.error({ error }, 'A stop command could not be recorded'),
     );

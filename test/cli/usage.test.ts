@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Command } from 'commander';
 import { createProgram } from '../../cli/program.js';
-import { type CommandResult, runCommand } from '../support/command.js';
+import { COMMAND, type CommandResult, runCommand } from '../support/command.js';
+import { NodeProcess } from '../support/processes.js';
 
 const NOBODY = 'redis://user:secret@127.0.0.1:1';
 
@@ -55,6 +58,18 @@ describe('taskfleet, without a Redis', () => {
       assert.match(runs[index]?.stderr ?? '', pattern);
       assert.deepEqual([runs[index]?.code, runs[index]?.stdout], [2, '']);
     });
+  });
+
+  it('says that its output cannot be written, exit code 70, and ends quietly when its reader has left', { skip: !existsSync('/dev/full') && 'this machine has no /dev/full' }, async () => {
+    const run = async (script: string): Promise<[number | null, string]> => {
+      const child = new NodeProcess(spawn('bash', ['-c', script, process.execPath, COMMAND], { cwd: folder, env: { PATH: process.env['PATH'] }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] }), script);
+      const { code } = await child.exit;
+      return [code, child.stderr.text];
+    };
+    const [full, left, mute] = await Promise.all([run('exec "$0" "$1" --help >/dev/full'), run('"$0" "$1" --help | true; exit "${PIPESTATUS[0]}"'), run('exec "$0" "$1" task show 2>/dev/full')]);
+    assert.deepEqual(full, [70, 'taskfleet: Standard output cannot be written: ENOSPC: no space left on device, write']);
+    assert.deepEqual(left, [0, '']);
+    assert.deepEqual(mute, [2, '']);
   });
 
   it('has exit code 69 if there is no Redis, and says what to do', async () => {

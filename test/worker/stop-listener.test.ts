@@ -112,6 +112,18 @@ describe('The stop listener', () => {
     assert.deepEqual(log.lines.filter(({ level }) => level >= 50), []);
   });
 
+  it('warns of a command for a task that nobody knows, once for each id', async () => {
+    await setUp();
+    for (const id of ['ghost', 'ghost', 'spirit', 'ghost']) await publish(JSON.stringify({ action: 'stop', task_id: id }));
+    // Commands are answered one after the other, so that by then those before it are.
+    const { id } = await runOne();
+    await publish(JSON.stringify({ action: 'stop', task_id: id }));
+    await cancelled(id);
+    await log.waitFor(/named a task that does not exist/);
+    const warned = log.find(/named a task that does not exist/);
+    assert.deepEqual(warned.map(({ level, id: named }) => [level, named]), [[40, 'ghost'], [40, 'spirit']]);
+  });
+
   it('takes for a stop one whose message wrongly says that it is recorded', async () => {
     await setUp();
     const { id } = await runOne();
