@@ -43,6 +43,8 @@ interface Pending {
 
 type Answer = [error: unknown, reply?: unknown];
 
+/** Redis is told of a queue again after this time: it may have lost everything. */
+const KNOWN_MS = 10_000;
 /** Jobs in one write: enough to share its cost, few enough that Redis works on one write while we build the next. */
 const JOBS_AT_ONCE = 64;
 
@@ -50,7 +52,8 @@ const JOBS_AT_ONCE = 64;
 export class JobWriter {
   readonly #store: Store;
   readonly #registration: Registration;
-  readonly #knownQueues = new Set<string>();
+  /** Which queues Redis was told of, and when, of performance.now. */
+  readonly #knownQueues = new Map<string, number>();
   #pending: Pending[] = [];
 
   constructor(store: Store, registration: Registration) {
@@ -89,18 +92,19 @@ export class JobWriter {
   async #register(pending: readonly Pending[]): Promise<void> {
     const { redis, keys, registry } = this.#store;
     const writes = registry.writes();
+    const now = performance.now();
     const newQueues = new Set<string>();
     const parents = new Set<string>();
     const sent: unknown[] = [];
     for (const { job, task, queue, registered } of pending) {
       if (!registered) writes.add({ id: job.id, ...membershipsOf(job.opts), queue, at: job.timestamp });
-      if (!this.#knownQueues.has(queue)) newQueues.add(queue);
+      if (now - (this.#knownQueues.get(queue) ?? -Infinity) > KNOWN_MS) newQueues.add(queue);
       if (task.parent) parents.add(keys.jobs(task.parent.queue) + task.parent.id);
     }
     for (const parent of parents) sent.push(redis.markParent(parent));
     for (const queue of newQueues) sent.push(redis.sadd(keys.queues, queue));
     await this.#registration.settle([...sent, ...writes.flushInto(redis)]);
-    for (const queue of newQueues) this.#knownQueues.add(queue);
+    for (const queue of newQueues) this.#knownQueues.set(queue, now);
   }
 
   /** `registered` resolves with the error of the registration, null for none. */

@@ -50,6 +50,8 @@ export interface Keys {
   readonly plans: string;
   /** Hash: schedule id → JSON; those that users made. */
   readonly schedules: string;
+  /** String: when a worker looked at the schedules last, in ms; it looks for the whole fleet. Expires with the interval. */
+  readonly scheduleLook: string;
   /** Hash: schedule id → its task that started last; `<schedule id>:next` → the one that waits for it. */
   readonly scheduleRuns: string;
   /** Stream: the writes that the dashboard allowed, and who made them. */
@@ -125,6 +127,7 @@ export function createKeys(given: string, cluster = false): Keys {
     modelsListed: `${prefix}:models:listed`,
     plans: `${prefix}:billing:plans`,
     schedules: `${prefix}:schedules`,
+    scheduleLook: `${prefix}:schedules:look`,
     scheduleRuns: `${prefix}:schedules:runs`,
     audit: `${prefix}:dashboard:audit`,
     auditDenied: `${prefix}:dashboard:audit:denied`,

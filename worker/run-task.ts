@@ -125,7 +125,7 @@ export class TaskRunner {
     const instead = await this.#scheduled.check(job);
     if (instead !== null) return instead;
     // A stop of its item finds it from now on.
-    if (isScheduledRun(run.id)) await this.#options.writer.flush();
+    if (isScheduledRun(run.id)) await Promise.all([this.#options.writer.flush(), this.#notePassed(run, options)]);
     if (run.cause) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
     if (!handler) return this.#unknown.outcomeOf(job);
     const input = validate(handler.definition.input, job.data);
@@ -137,6 +137,11 @@ export class TaskRunner {
     const isolated = handler.isolated(input.value);
     const end = await (isolated ? this.#ladder.inThread(run, handler, context, deadline) : this.#ladder.inProcess(run, handler, context));
     return this.#checkOutput(handler, decideOutcome(run.cause, end, handler.definition));
+  }
+
+  /** For a run that somebody promoted. */
+  async #notePassed({ id, queue }: Run, { schedule }: TaskJobOptions): Promise<void> {
+    if (schedule && !schedule.retried) await this.#options.store.schedulers.passed(queue, schedule.id, dueTimeOf(id));
   }
 
   /** Heeds a stop that came before this run was tracked. */

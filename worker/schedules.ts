@@ -1,5 +1,6 @@
 import type { Logger } from '../shared/logger.js';
 import { messageOf } from '../shared/errors.js';
+import type { NextRun, NextRunFault } from '../shared/schedule/next-runs.js';
 import { atStartId, formatSchedule, parseSchedule, type Schedule } from '../shared/schedule/schedule.js';
 import { Service } from '../shared/service.js';
 import type { Store } from '../shared/store.js';
@@ -12,16 +13,26 @@ export interface SchedulesOptions {
   readonly logger: Logger;
 }
 
-/** A schedule that has lost its next task is given a new one after this time. */
-const APPLY_EVERY_MS = 60_000;
+const FAULTS: Readonly<Record<NextRunFault, string>> = {
+  absent: 'A schedule had no next run',
+  gone: 'The next run of a schedule was gone',
+  lost: 'The next run of a schedule was in none of its queue\'s lists',
+  far: 'The next run of a schedule was further off than one period',
+};
+
+/** How often a worker asks whether somebody has looked at the schedules: from three quarters of it to five. */
+const LOOK_MS = 20_000;
+/** One look is enough for the whole fleet for this time. */
+const ENOUGH_MS = 12_000;
 
 /**
- * Keeps the schedules as the table has them, and those of users as they made them: at the start, after each reconnect,
- * and every minute. Every worker does it; there is one scheduler for each schedule all the same.
+ * Keeps the schedules as the table has them, and those of users as they made them. A worker looks at its start and after
+ * each reconnect; every quarter of a minute or so, one of the workers does. It is no task: that would end with its own schedule.
  */
 export class Schedules extends Service {
   readonly #options: SchedulesOptions;
   #timer: NodeJS.Timeout | null = null;
+  #applied = false;
   #applying: Promise<void> | null = null;
   #started = false;
   readonly #onReady = (): void => void this.apply();
@@ -33,16 +44,32 @@ export class Schedules extends Service {
 
   protected override onStart(): Promise<void> {
     const { redis } = this.#options.store;
-    this.#timer = setInterval(this.#onReady, APPLY_EVERY_MS);
+    this.#lookLater();
     redis.on('ready', this.#onReady);
     if (redis.status === 'ready') this.#onReady();
     return Promise.resolve();
   }
 
   protected override async onStop(): Promise<void> {
-    if (this.#timer) clearInterval(this.#timer);
+    if (this.#timer) clearTimeout(this.#timer);
     this.#options.store.redis.off('ready', this.#onReady);
     await this.#applying;
+  }
+
+  /** Applies the schedules if no worker has done it within the last seconds. Never rejects. */
+  async look(): Promise<void> {
+    const { store, logger } = this.#options;
+    if (store.redis.status !== 'ready' || this.stopping) return;
+    try {
+      if (!(await store.redis.claimLook(store.keys.scheduleLook, ENOUGH_MS))) return;
+    } catch (error) {
+      return logger.debug({ error }, 'Could not ask whether somebody has looked at the schedules');
+    }
+    await this.apply();
+  }
+
+  #lookLater(): void {
+    this.#timer = setTimeout(() => void this.look().then(() => this.stopping || this.#lookLater()), LOOK_MS * (0.75 + Math.random() / 2));
   }
 
   /** Never rejects. */
@@ -61,11 +88,40 @@ export class Schedules extends Service {
       const made = await this.#made();
       const users = await this.#users();
       await this.#removeOthers(made, users);
-      await Promise.all(table.map((schedule) => store.schedulers.ensure(schedule)));
-      await this.#startFirst();
-      for (const schedule of users.values()) if (schedule !== null) await this.#ensureUsers(schedule);
+      const absent = await this.#ensureFleets();
+      await this.#startFirst(absent);
+      const mine = [...users.values()].filter((schedule) => schedule !== null);
+      for (const { schedule, run } of await store.schedulers.findWrong(mine)) {
+        this.#tell(schedule, run);
+        await this.#ensureUsers(schedule);
+      }
+      await this.#removeStrays([...table, ...mine]);
+      this.#applied = true;
     } catch (error) {
       logger.warn({ error: messageOf(error) }, 'Could not apply the schedules; trying again within a minute');
+    }
+  }
+
+  /** Returns those that had no scheduler at all. */
+  async #ensureFleets(): Promise<FleetSchedule[]> {
+    const { store, table } = this.#options;
+    const wrong = await store.schedulers.findWrong(table);
+    for (const { schedule, run } of wrong) this.#tell(schedule, run);
+    await Promise.all(wrong.map(({ schedule }) => store.schedulers.ensure(schedule)));
+    return wrong.flatMap(({ schedule, run }) => (run.fault === 'absent' ? [schedule] : []));
+  }
+
+  /** At the start nothing is there yet, and a schedule that has changed is no fault. */
+  #tell({ id }: Schedule, { fault, due }: NextRun): void {
+    if (fault === null || !this.#applied) return;
+    this.#options.logger.warn({ id, fault, due: due === null ? null : new Date(due).toISOString() }, `${FAULTS[fault]}; it gets a new one`);
+  }
+
+  async #removeStrays(schedules: readonly Schedule[]): Promise<void> {
+    const { store, logger } = this.#options;
+    for (const queue of new Set(schedules.map(({ definition }) => definition.queue))) {
+      const removed = await store.schedulers.removeStrays(queue);
+      if (removed > 0) logger.warn({ queue, removed }, 'Schedules had more than one next run; the others are removed');
     }
   }
 
@@ -122,11 +178,11 @@ export class Schedules extends Service {
     }
   }
 
-  /** What is due at each start. Workers that start together do it once: the id is that of a few seconds. */
-  async #startFirst(): Promise<void> {
-    if (this.#started) return;
+  /** What is due at each start, and again where Redis has lost all: workers that do it together do it once, for the id is that of a few seconds. */
+  async #startFirst(absent: readonly FleetSchedule[]): Promise<void> {
     const { store, table } = this.#options;
-    for (const schedule of table.filter(({ atStart }) => atStart)) await store.schedulers.addNow(schedule, atStartId(schedule.id, store.clock.now()));
+    const due = this.#started ? absent : table;
+    for (const schedule of due.filter(({ atStart }) => atStart)) await store.schedulers.addNow(schedule, atStartId(schedule.id, store.clock.now()));
     this.#started = true;
   }
 }

@@ -6,12 +6,22 @@ import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { jobOptions } from '../task/job-options.js';
 import type { Queues } from '../task/queues.js';
 import type { TaskJobOptions } from '../task/options-record.js';
-import { type Schedule, type ScheduleMark, formatSchedule } from './schedule.js';
+import { type NextRun, readNextRuns } from './next-runs.js';
+import { type Schedule, type ScheduleMark, dueTimeOf, formatSchedule } from './schedule.js';
 
 /** With what tells whether a scheduler was made from a schedule as it is now. */
 interface RevisionMark extends ScheduleMark {
   readonly rev: string;
 }
+
+/** A schedule whose scheduler has a fault, or is that of the schedule as it was. */
+export interface WrongSchedule<Some extends Schedule = Schedule> {
+  readonly schedule: Some;
+  readonly run: NextRun;
+}
+
+/** Delayed jobs of a queue, those that are due first, among which strays are looked for. */
+const MOST_DELAYED = 1_000;
 
 /** Of a job that a scheduler added. */
 type JobSchedulerOptions = JobsOptions & { readonly repeat?: RepeatOptions; readonly repeatJobKey?: string };
@@ -35,9 +45,42 @@ export class Schedulers {
    * be keeps its next job and its time. Returns whether it needed anything.
    */
   async ensure(schedule: Schedule): Promise<boolean> {
-    if (await this.#isRight(schedule)) return false;
+    const [wrong] = await this.findWrong([schedule]);
+    if (!wrong) return false;
+    const { id, definition } = schedule;
+    const { fault, passed } = wrong.run;
+    // BullMQ keeps the time of a next job, and does not go past one that is in none of its lists.
+    if (fault === 'far' || fault === 'lost') await this.remove(definition.queue, id);
+    // Nor over a next job that has lost its scheduler.
+    if (fault === 'absent') await this.removeStrays(definition.queue);
     await this.#make(schedule);
+    if (passed !== null && fault !== 'far') await this.passed(definition.queue, id, passed);
     return true;
+  }
+
+  /** Those that `ensure` would do something about: one round trip for each queue. */
+  async findWrong<Some extends Schedule>(schedules: readonly Some[]): Promise<WrongSchedule<Some>[]> {
+    const queues = [...new Set(schedules.map(({ definition }) => definition.queue))];
+    const found = queues.map(async (queue) => {
+      const some = schedules.filter(({ definition }) => definition.queue === queue);
+      const runs = await readNextRuns(this.#redis, this.#keys, queue, some.map(({ id }) => id), this.#clock.now());
+      return some.map((schedule, index) => ({ schedule, run: runs[index] as NextRun }));
+    });
+    return (await Promise.all(found)).flat().filter(({ schedule, run }) => run.fault !== null || revisionIn(run.options) !== revisionOf(schedule));
+  }
+
+  /** Removes jobs that wait for their time and are not the next of their scheduler: a schedule has one. Returns how many. */
+  async removeStrays(queue: string): Promise<number> {
+    const [delayed, repeat] = this.#queues.scriptKeys(queue, 'delayed', 'repeat') as [string, string];
+    const ids = await this.#redis.strayRuns(delayed, repeat, this.#keys.jobs(queue), MOST_DELAYED);
+    // One that has become the next since is refused by BullMQ, and one that a worker has fetched since is locked.
+    const removed = await Promise.allSettled(ids.map((id) => this.#queues.get(queue).remove(id)));
+    return removed.filter((result) => result.status === 'fulfilled' && result.value === 1).length;
+  }
+
+  /** Notes that a run was fetched or stopped before its time, so that the one after it is not taken for one that is too far off. */
+  async passed(queue: string, id: string, due: number): Promise<void> {
+    if (due > this.#clock.now()) await this.#redis.markPassed(`${this.#repeatKey(queue)}:${id}`, due);
   }
 
   /** Removes a scheduler and its next job; one that a worker has fetched goes on. Returns whether there was one. */
@@ -77,6 +120,7 @@ export class Schedulers {
     const opts = Job.optsFromJSON(options) as JobSchedulerOptions;
     const { repeatJobKey, repeat } = opts;
     if (!repeatJobKey || !repeat) return;
+    await this.passed(queue, repeatJobKey, dueTimeOf(jobId));
     const scheduler = await this.#queues.get(queue).jobScheduler;
     // Name and data are taken from the scheduler, not from here.
     await scheduler.upsertJobScheduler(repeatJobKey, repeat, '', null, opts, { override: false, producerId: jobId });
@@ -92,16 +136,6 @@ export class Schedulers {
     const [added, fetched, ended] = await this.#redis.hmget(this.#keys.jobs(queue) + jobId, 'timestamp', 'processedOn', 'finishedOn');
     // One that a worker has fetched since is locked, and stays.
     if (added && !fetched && !ended) await this.#queues.get(queue).remove(jobId);
-  }
-
-  /** Whether a scheduler is there, made as the schedule says, and with a next job. */
-  async #isRight(schedule: Schedule): Promise<boolean> {
-    const { id, definition } = schedule;
-    const repeat = this.#repeatKey(definition.queue);
-    const [due, template] = await Promise.all([this.#redis.zscore(repeat, id), this.#redis.hget(`${repeat}:${id}`, 'opts')]);
-    if (due === null || revisionIn(template) !== revisionOf(schedule)) return false;
-    const [added, ended] = await this.#redis.hmget(`${repeat}:${id}:${due}`, 'timestamp', 'finishedOn');
-    return Boolean(added) && !ended;
   }
 
   async #make(schedule: Schedule): Promise<void> {
@@ -158,7 +192,10 @@ function revisionOf(schedule: Schedule): string {
 }
 
 function revisionIn(template: string | null): string | null {
-  if (template === null) return null;
-  const { schedule } = Job.optsFromJSON(template) as { schedule?: Partial<RevisionMark> };
-  return schedule?.rev ?? null;
+  try {
+    const { schedule } = Job.optsFromJSON(template ?? '') as { schedule?: Partial<RevisionMark> };
+    return schedule?.rev ?? null;
+  } catch {
+    return null;
+  }
 }

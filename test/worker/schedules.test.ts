@@ -1,132 +1,170 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
-import { MAINTENANCE_QUEUE, registryReconcile } from '../../shared/task/builtin/index.js';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { checkReadiness } from '../../dashboard/readiness.js';
+import type { Producer } from '../../producer/index.js';
+import type { FleetClock } from '../../shared/clock/fleet-clock.js';
+import { parseSchedule, type Schedule } from '../../shared/schedule/schedule.js';
+import { Schedulers } from '../../shared/schedule/schedulers.js';
+import { resolveSettings } from '../../shared/settings.js';
 import type { Store } from '../../shared/store.js';
-import type { FleetSchedule } from '../../worker/schedule-table.js';
+import { Queues } from '../../shared/task/queues.js';
+import { scheduleTable } from '../../worker/schedule-table.js';
 import { Schedules } from '../../worker/schedules.js';
 import { LogLines } from '../support/log-lines.js';
+import { ScriptedTask } from '../support/scripted-task.js';
 import { TestFleet } from '../support/test-fleet.js';
+import { until } from '../support/until.js';
 
-const one: FleetSchedule = { id: 'one', definition: registryReconcile, data: '{}', item: '', everyMs: 3_600_000, cron: null, timeZone: null, jitterMs: 0, overlap: 'skip', atStart: false };
-const two: FleetSchedule = { ...one, id: 'two' };
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const TIMINGS = { every: { every: 10 * MINUTE_MS }, cron: { cron: '*/10 * * * *' } } as const;
 
-describe("The fleet's schedules", () => {
+describe('What keeps the schedules', () => {
   let fleet: TestFleet;
+  let prefix: string;
+  let producer: Producer;
+  let store: Store;
+  let log: LogLines;
+  let keeper: Schedules;
+  const task = new ScriptedTask('kept.task', { retention: { completed: { ageMs: 1_000, count: 0 }, failed: { ageMs: 1_000, count: 0 } } });
 
   before(async () => {
     fleet = await TestFleet.start();
   });
   after(() => fleet.stop());
-
-  async function setUp(keyPrefix = fleet.newPrefix()) {
-    const store = fleet.store({ keyPrefix });
+  beforeEach(async () => {
+    prefix = fleet.newPrefix();
+    producer = fleet.producer({ keyPrefix: prefix });
+    store = fleet.store({ keyPrefix: prefix });
+    log = new LogLines();
+    keeper = new Schedules({ store, table: scheduleTable(resolveSettings({})), logger: log.loggers('schedule') });
     await store.redis.ping();
-    const log = new LogLines();
-    return { store, log, apply: (...table: FleetSchedule[]) => new Schedules({ store, table, logger: log.loggers('worker') }).apply() };
+    await keeper.apply();
+  });
+
+  const key = (name: string): string => store.keys.jobs('kept') + name;
+  const nextAt = async (id = 'mine'): Promise<number> => (await producer.schedules.list()).find((one) => one.id === id)?.nextAt?.getTime() ?? 0;
+  const waiting = async (): Promise<(string | undefined)[]> => (await store.queues.get('kept').getJobs(['delayed', 'wait'])).map(({ id }) => id);
+  const make = (timing: (typeof TIMINGS)[keyof typeof TIMINGS]) => producer.schedules.upsert('mine', task.definition, {}, timing);
+
+  async function assertOneWithinPeriod(): Promise<void> {
+    const due = await nextAt();
+    assert.ok(due > Date.now() - MINUTE_MS && due <= Date.now() + 10 * MINUTE_MS, `due in ${(due - Date.now()) / 1_000} s`);
+    assert.deepEqual(await waiting(), [`repeat:mine:${due}`]);
   }
 
-  /** Each scheduler with its next time, and the ids of all tasks that are to run. */
-  async function scheduled(store: Store) {
-    const queue = store.queues.get(MAINTENANCE_QUEUE);
-    const [schedulers, jobs] = await Promise.all([queue.getJobSchedulers(0, -1, true), queue.getJobs(['wait', 'delayed', 'prioritized'])]);
-    return { schedulers: new Map(schedulers.map(({ key, every }) => [key, every])), ids: jobs.map(({ id }) => String(id)).toSorted((a, b) => a.localeCompare(b)) };
-  }
+  for (const [kind, timing] of Object.entries(TIMINGS)) {
+    it(`corrects a next run that is further off than one period (${kind}), and says so once`, async () => {
+      await make(timing);
+      // As a worker of an older version makes it, or Redis whose clock is set back afterwards.
+      const schedule = parseSchedule('mine', (await fleet.client.hget(store.keys.schedules, 'mine')) ?? '');
+      await store.schedulers.remove('kept', 'mine');
+      const ahead = { now: () => Date.now() + HOUR_MS };
+      await new Schedulers(store.redis, new Queues(store.redis, store.keys, ahead as FleetClock, log.loggers('redis')), store.keys, ahead).ensure(schedule as Schedule);
+      assert.ok((await nextAt()) > Date.now() + HOUR_MS - MINUTE_MS);
+      await keeper.apply();
+      await assertOneWithinPeriod();
+      assert.equal(log.find(/further off than one period/).length, 1);
+      await keeper.apply();
+      assert.equal(log.find(/further off than one period/).length, 1);
+    });
 
-  it('are made from the table, with one next task each, and stay as they are however often they are applied', async () => {
-    const { store, apply } = await setUp();
-    await apply(one, two);
-    const first = await scheduled(store);
-    assert.deepEqual(first.schedulers, new Map([['one', one.everyMs], ['two', two.everyMs]]));
-    assert.deepEqual(first.ids.map((id) => id.replace(/\d+$/, '')), ['repeat:one:', 'repeat:two:']);
-    await Promise.all([apply(one, two), apply(one, two), apply(one, two)]);
-    assert.deepEqual(await scheduled(store), first);
-  });
-
-  it('are made by several workers at once, and there is one of each all the same', async () => {
-    const keyPrefix = fleet.newPrefix();
-    const workers = await Promise.all(Array.from({ length: 5 }, () => setUp(keyPrefix)));
-    await Promise.all(workers.map(({ apply }) => apply(one)));
-    const { schedulers, ids } = await scheduled((workers[0] as { store: Store }).store);
-    assert.deepEqual([schedulers, ids.length], [new Map([['one', one.everyMs]]), 1]);
-  });
-
-  it('go with their next task when they leave the table', async () => {
-    const { store, apply } = await setUp();
-    await apply(one, two);
-    // The first task of a schedule is to run at once; the others wait for their time.
-    const jobs = store.keys.jobs(MAINTENANCE_QUEUE);
-    for (const id of await store.redis.lrange(`${jobs}wait`, 0, -1)) await store.redis.multi().lrem(`${jobs}wait`, 0, id).zadd(`${jobs}delayed`, (Date.now() + 3_600_000) * 4_096, id).exec();
-    assert.equal((await scheduled(store)).ids.length, 2);
-    await apply(two);
-    const { schedulers, ids } = await scheduled(store);
-    assert.deepEqual([schedulers, ids.length], [new Map([['two', two.everyMs]]), 1]);
-  });
-
-  it('take a new interval over', async () => {
-    const { store, apply } = await setUp();
-    await apply(one);
-    await apply({ ...one, everyMs: 60_000 });
-    const { schedulers, ids } = await scheduled(store);
-    assert.deepEqual([schedulers, ids.length], [new Map([['one', 60_000]]), 1]);
-  });
-
-  it('get a new next task if theirs was lost', async () => {
-    const { store, apply } = await setUp();
-    await apply(one);
-    const queue = store.queues.get(MAINTENANCE_QUEUE);
-    const [id = ''] = (await scheduled(store)).ids;
-    const jobs = store.keys.jobs(MAINTENANCE_QUEUE);
-    await store.redis.multi().del(jobs + id).zrem(`${jobs}delayed`, id).lrem(`${jobs}wait`, 0, id).exec();
-    assert.equal(await queue.count(), 0);
-    await apply(one);
-    assert.equal((await scheduled(store)).ids.length, 1);
-  });
-
-  it('say so when they cannot be applied, and harm nobody', async () => {
-    const { store, log, apply } = await setUp();
-    await fleet.client.set(`${store.keys.jobs(MAINTENANCE_QUEUE)}repeat`, 'of another type');
-    await apply(one);
-    assert.equal(log.find(/Could not apply the schedules/).length, 1);
-  });
-
-  it('are removed from the fleet\'s queue by a worker that starts, and not by one that has run for a while', async () => {
-    const { store } = await setUp();
-    const old = new Schedules({ store, table: [one], logger: new LogLines().loggers('schedule') });
-    await old.apply();
-    await new Schedules({ store, table: [one, two], logger: new LogLines().loggers('schedule') }).apply();
-    await old.apply();
-    assert.deepEqual([...(await scheduled(store)).schedulers.keys()], ['one', 'two']);
-  });
-
-  it('come no later for workers whose settings differ and that undo each other\'s', async () => {
-    const { store, apply } = await setUp();
-    await apply({ ...one, everyMs: 300_000 });
-    const first = await store.schedulers.nextTimes([one]);
-    for (let round = 0; round < 3; round += 1) {
-      await apply({ ...one, everyMs: 600_000 });
-      await apply({ ...one, everyMs: 300_000 });
+    const losses: [what: string, harm: () => Promise<unknown>][] = [
+      ['the set of delayed jobs', () => fleet.client.del(key('delayed'))],
+      ['its job', async () => fleet.client.del(key(`repeat:mine:${await nextAt()}`))],
+      ['its job and its place', async () => fleet.client.del(key('delayed'), key(`repeat:mine:${await nextAt()}`))],
+      ['its scheduler', () => fleet.client.del(key('repeat'), key('repeat:mine'))],
+      ['the hash of its scheduler', () => fleet.client.del(key('repeat:mine'))],
+      ['all keys of its queue', async () => fleet.client.del(...(await fleet.client.keys(key('*'))))],
+    ];
+    for (const [what, harm] of losses) {
+      it(`gives a schedule (${kind}) one next run again that has lost it with ${what}`, async () => {
+        await make(timing);
+        await harm();
+        await keeper.apply();
+        const left = await waiting();
+        assert.equal(left.includes(`repeat:mine:${await nextAt()}`), true);
+        await keeper.apply();
+        await assertOneWithinPeriod();
+      });
     }
-    assert.deepEqual(await store.schedulers.nextTimes([one]), first);
+
+    it(`does not bring back a run that was stopped before its time (${kind}), though nothing is kept of it`, async () => {
+      await make(timing);
+      const first = await nextAt();
+      await producer.stop(`repeat:mine:${first}`);
+      const second = await nextAt();
+      await fleet.client.del(key(`repeat:mine:${first}`));
+      await fleet.client.zrem(key('failed'), `repeat:mine:${first}`);
+      assert.ok(second > first);
+      await keeper.apply();
+      assert.equal(await nextAt(), second);
+      assert.deepEqual(await waiting(), [`repeat:mine:${second}`]);
+    });
+  }
+
+  it('removes a second next run, and leaves runs alone that were fetched or are not ours', async () => {
+    await make(TIMINGS.every);
+    const due = await nextAt();
+    const queue = store.queues.get('kept');
+    const job = await queue.getJob(`repeat:mine:${due}`);
+    const ghost = async (id: string, fields: Record<string, string | number>): Promise<void> => {
+      const copy = await fleet.client.hgetall(key(`repeat:mine:${due}`));
+      await fleet.client.hset(key(id), { ...copy, ...fields });
+      await fleet.client.zadd(key('delayed'), (due + MINUTE_MS) * 4_096, id);
+    };
+    await ghost(`repeat:mine:${due + 1}`, {});
+    await ghost(`repeat:mine:${due + 2}`, { ats: 1 });
+    await ghost(`repeat:theirs:${due}`, { opts: JSON.stringify({ delay: job?.delay }) });
+    await keeper.apply();
+    assert.deepEqual((await waiting()).toSorted(), [`repeat:mine:${due}`, `repeat:mine:${due + 2}`, `repeat:theirs:${due}`]);
+    assert.equal(log.find(/more than one next run/).length, 1);
   });
 
-  it('are done at the start, once by workers that start together', async (t) => {
-    const keyPrefix = fleet.newPrefix();
-    const atStart = { ...one, atStart: true };
-    const workers = await Promise.all(Array.from({ length: 4 }, () => setUp(keyPrefix)));
-    // All in the same ten seconds.
-    t.mock.method(Date, 'now', () => 1_800_000_000_000);
-    await Promise.all(workers.map(({ apply }) => apply(atStart)));
-    const { store } = workers[0] as (typeof workers)[0];
-    const waiting = await store.queues.get(MAINTENANCE_QUEUE).getWaiting();
-    assert.deepEqual(waiting.map(({ id }) => id), ['at-start.one.180000000']);
+  it("gives the fleet's own back what they lost with the set of delayed jobs of the maintenance queue", async () => {
+    await fleet.client.del(`${store.keys.jobs('maintenance')}delayed`);
+    await keeper.apply();
+    const delayed = await store.queues.get('maintenance').getDelayed();
+    assert.deepEqual(delayed.map(({ repeatJobKey }) => repeatJobKey).toSorted(), ['models.refresh', 'registry.reconcile', 'session-pool.clean', 'usage-pool.clean']);
   });
 
-  it('are not done again by a worker that reconnects', async () => {
-    const { store, log } = await setUp();
-    const schedules = new Schedules({ store, table: [{ ...one, atStart: true }], logger: log.loggers('schedule') });
-    await schedules.apply();
-    await store.queues.get(MAINTENANCE_QUEUE).drain();
-    await schedules.apply();
-    assert.equal((await store.queues.get(MAINTENANCE_QUEUE).getWaiting()).length, 0);
+  it('looks once for all workers, and again if the last look is from the future', async () => {
+    const other = new Schedules({ store, table: scheduleTable(resolveSettings({})), logger: log.loggers('schedule') });
+    await make(TIMINGS.every);
+    await keeper.look();
+    await fleet.client.del(key('delayed'));
+    await other.look();
+    assert.equal(await fleet.client.exists(key('delayed')), 0, 'one has just looked');
+    await fleet.client.set(store.keys.scheduleLook, Date.now() + HOUR_MS);
+    await other.look();
+    await assertOneWithinPeriod();
+  });
+
+  it('makes the fleet whole again after FLUSHALL', async () => {
+    const own = await TestFleet.start();
+    try {
+      const task2 = new ScriptedTask('flushed.task');
+      const work = await own.worker(prefix, [task2.handler], { heartbeatMs: 100, reconcileMs: 200 });
+      const mine = own.producer({ keyPrefix: prefix });
+      const run = async (index: number): Promise<void> => {
+        const { id } = await mine.enqueue(task2.definition, {}, { item: 'chat-1' });
+        (await task2.call(index)).returns(index);
+        assert.equal(await mine.result(id, { timeoutMs: 20_000 }), index);
+      };
+      await run(0);
+      await own.onEach((client) => client.flushall());
+      await run(1);
+      const ownStore = own.store({ keyPrefix: prefix });
+      await ownStore.redis.ping();
+      await new Schedules({ store: ownStore, table: scheduleTable(resolveSettings({ reconcileMs: 200 })), logger: log.loggers('schedule') }).look();
+      const list = await mine.schedules.list();
+      assert.deepEqual(list.map(({ id, nextAt: at }) => [id, at !== null]), [['models.refresh', true], ['registry.reconcile', true], ['session-pool.clean', true], ['usage-pool.clean', true]]);
+      await until(() => own.client.smembers(ownStore.keys.queues), (queues) => ['flushed', 'maintenance'].every((queue) => queues.includes(queue)));
+      await until(() => checkReadiness(mine), ({ checks }) => checks.every(({ name, ok }) => ok || name === 'eviction'), { everyMs: 50 });
+      await until(() => own.client.hget(ownStore.keys.reconcile, 'at'), (at) => at !== null);
+      await work.stop();
+    } finally {
+      await own.stop();
+    }
   });
 });

@@ -1,0 +1,11 @@
+--[[
+  Notes of a scheduler that a run was fetched or stopped before its time.
+
+  KEYS[1] hash of the scheduler
+  ARGV[1] when the run was due, in ms
+
+  Returns 1, or 0 if there is no such scheduler.
+]]
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'passed', ARGV[1])
+return 1
