@@ -33,7 +33,7 @@ const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 export async function runDashboard({ settings, loggers, definitions, supervised = false, onReady }: RunDashboardOptions): Promise<number> {
   const logger = loggers('dashboard');
   const asked = listen(loggers, supervised);
-  const producer = createProducer({ ...settings, loggers });
+  const producer = createProducer({ ...settings, loggers, listenForStops: true });
   const server = new DashboardServer({ settings, producer, loggers, definitions, nextFreePort: supervised });
   try {
     await server.start();

@@ -3,9 +3,11 @@ import { badArgument, configOf, definitionOf, isObject, optionsOf } from '../sha
 import { FleetError } from '../shared/errors.js';
 import { checkItem } from '../shared/keys.js';
 import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
+import { atMost } from '../shared/patience.js';
 import { Replicas } from '../shared/redis/replicas.js';
 import { connectToServer } from '../shared/redis/server-connection.js';
 import { type Settings, type SettingsInput, resolveSettings } from '../shared/settings.js';
+import { CommandListener } from '../shared/stop/command-listener.js';
 import type { StopReceipt } from '../shared/stop/receipt.js';
 import { type ConnectedSettings, type Store, openStore } from '../shared/store.js';
 import type { AnyDefinition, TaskDefinition } from '../shared/task/definition.js';
@@ -35,6 +37,11 @@ import { type WaitOptions, Watch } from './watch.js';
 /** Settings by name; `redisUrl` is required. The rest has the defaults of the README's table. */
 export interface ProducerConfig extends SettingsInput {
   readonly redisUrl: string;
+  /**
+   * Hear stop commands of other programs and record them, which otherwise only workers and dashboards do: a stop that open-webui asks
+   * for while none of them is up then holds. Takes a connection more. Default false.
+   */
+  readonly listenForStops?: boolean;
   /** Default: JSON lines on standard error. */
   readonly loggers?: LoggerFactory;
   /** For tests: holds what is done here between two steps. */
@@ -48,6 +55,8 @@ export interface EventOptions {
 }
 
 const ENQUEUE_AT_ONCE = 1_000;
+/** What a Redis that does not answer may hold up the end of a producer that listens for stops. */
+const RECORDING_MS = 1_000;
 
 /**
  * What a service embeds: enqueue, stop, list, wait and follow. One connection for commands, a second one once somebody
@@ -69,9 +78,10 @@ export class Producer implements ChildEnqueuer {
   readonly #retry: TaskRetry;
   readonly #calls: Calls;
   readonly #replicas: Readonly<Record<'enqueues' | 'stops', Replicas>>;
+  readonly #commands: CommandListener | null;
   #closing: Promise<void> | null = null;
 
-  constructor({ loggers: given, onStep, ...input }: ProducerConfig) {
+  constructor({ loggers: given, onStep, listenForStops = false, ...input }: ProducerConfig) {
     const settings = withUrl(resolveSettings(input));
     const loggers = given ?? createLoggerFactory({ settings });
     const store = openStore({ settings, policy: 'fail-fast', loggers, name: 'taskfleet:producer', onStep });
@@ -93,7 +103,9 @@ export class Producer implements ChildEnqueuer {
     this.#watch = new Watch({ redis, clock: store.clock, reader, hub: this.#hub, jobEvents, keys, reconnected: () => calls.ready() });
     this.#list = new TaskList(redis, reader, registry, keys);
     this.#settlement = new Settlement(store, jobEvents, stopReplicas, () => calls.ready());
-    this.#stop = new TaskStop(store, this.#watch, this.#settlement, stopReplicas);
+    this.#stop = new TaskStop(store, this.#settlement, stopReplicas);
+    this.#commands = listenForStops ? new CommandListener({ settings, store, logger: loggers('stop'), name: 'taskfleet:producer:stop', relists: () => true }) : null;
+    void this.#commands?.start();
     this.#retry = new TaskRetry(store, loggers('producer'));
     this.schedules = new Schedules({ store, call: (work) => calls.once(work), enqueuer: this.#enqueuer, maxInputBytes: settings.maxInputBytes });
     this.billing = new Billing(store, (work) => calls.once(work));
@@ -254,9 +266,12 @@ export class Producer implements ChildEnqueuer {
 
   async #close(): Promise<void> {
     this.#calls.close();
+    await this.#commands?.stop();
     this.#watch.close();
     this.#settlement.close();
     await this.#calls.idle();
+    // What was heard is being recorded.
+    if (this.#commands) await atMost(RECORDING_MS, this.#store.stopper.idle());
     this.#replicas.enqueues.close();
     this.#replicas.stops.close();
     await this.#hub.close();

@@ -1,4 +1,4 @@
-import { FleetError, isFleetError } from '../shared/errors.js';
+import { FleetError } from '../shared/errors.js';
 import { checkItem } from '../shared/keys.js';
 import type { StopAnswer } from '../shared/stop/answer.js';
 import { type StopReceipt, receiptOf, receiptOfAnswer } from '../shared/stop/receipt.js';
@@ -6,7 +6,6 @@ import type { Store } from '../shared/store.js';
 import { checkWhole } from './prepare.js';
 import type { OpenStop, Settlement } from './settlement.js';
 import type { StopReplicas } from './stop-replicas.js';
-import type { Watch } from './watch.js';
 
 export interface StopOptions {
   /** Why; kept with the task and shown to its handler. At most 500 characters. */
@@ -28,13 +27,11 @@ const MAX_TEXT_LENGTH = 500;
 /** Stops tasks and waits for their end. */
 export class TaskStop {
   readonly #store: Store;
-  readonly #watch: Watch;
   readonly #settlement: Settlement;
   readonly #replicas: StopReplicas;
 
-  constructor(store: Store, watch: Watch, settlement: Settlement, replicas: StopReplicas) {
+  constructor(store: Store, settlement: Settlement, replicas: StopReplicas) {
     this.#store = store;
-    this.#watch = watch;
     this.#settlement = settlement;
     this.#replicas = replicas;
   }
@@ -66,20 +63,16 @@ export class TaskStop {
     const foreign: string[] = [];
     for (const [id, answer] of answers) {
       if (answer.kind === 'recorded') open.push({ id, queue: answer.queue, stop: answer.stop });
-      else if (answer.kind === 'foreign') foreign.push(id);
+      else if (answer.kind === 'foreign' && answer.goneAt === null) foreign.push(id);
     }
     const { waitMs, deadline } = asked;
-    const settling = waitMs > 0 ? this.#settlement.untilSettled(open, deadline) : new Map<string, StopReceipt>();
-    const [settled] = await Promise.all([settling, ...(waitMs > 0 ? foreign.map((id) => this.#untilGone(id, deadline)) : [])]);
-    return new Map([...answers].map(([id, answer]) => [id, settled.get(id) ?? receiptOfAnswer(id, answer, asked)]));
-  }
-
-  /** Waits for a task of another program to leave the registry. What became of it, only that program knows. */
-  async #untilGone(id: string, deadline: number): Promise<void> {
-    const timeoutMs = Math.max(0, deadline - performance.now());
-    await this.#watch.untilEnded(id, { timeoutMs }).catch((error: unknown) => {
-      if (!isFleetError(error, 'TASK_NOT_FOUND')) throw error;
-    });
+    const waits = waitMs > 0;
+    const [settled, gone] = await Promise.all([
+      waits ? this.#settlement.untilSettled(open, deadline) : new Map<string, StopReceipt>(),
+      waits && foreign.length > 0 ? this.#store.stopper.untilGone(foreign, deadline) : new Map<string, Date>(),
+    ]);
+    const now = (id: string, answer: StopAnswer): StopAnswer => (answer.kind === 'foreign' ? { ...answer, goneAt: answer.goneAt ?? gone.get(id) ?? null } : answer);
+    return new Map([...answers].map(([id, answer]) => [id, settled.get(id) ?? receiptOfAnswer(id, now(id, answer), asked)]));
   }
 }
 

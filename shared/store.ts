@@ -80,7 +80,7 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
   const registry = new Registry(redis, keys, facts);
   const earlyStops = new EarlyStops({ redis, keys, unreadable });
   const reader = new TaskReader({ redis, queues, keys, unreadable }, registry);
-  const stopper = new Stopper({ earlyStops, unreadable, schedulers, tally, redis, queues, registry, reader, keys, clock, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
+  const stopper = new Stopper({ earlyStops, facts, unreadable, schedulers, tally, redis, queues, registry, reader, keys, clock, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
   const end = async (): Promise<void> => {
     clock.stop();
     facts.close();

@@ -1,11 +1,7 @@
-import type { Redis } from 'ioredis';
 import type { Logger } from '../shared/logger.js';
-import { hangUp } from '../shared/redis/connect.js';
-import { checkHealth } from '../shared/redis/health-check.js';
-import { connectToServer } from '../shared/redis/server-connection.js';
-import { RepeatedLines } from '../shared/repeated-lines.js';
 import { Service } from '../shared/service.js';
-import { type StopCommand, parseCommand } from '../shared/stop/command.js';
+import type { StopCommand } from '../shared/stop/command.js';
+import { CommandListener } from '../shared/stop/command-listener.js';
 import { parseStop } from '../shared/stop/record.js';
 import type { ConnectedSettings, Store } from '../shared/store.js';
 import type { ActiveRuns } from './active-runs.js';
@@ -31,62 +27,42 @@ export class StopListener extends Service {
   readonly #options: StopListenerOptions;
   /** Until when, of performance.now. */
   readonly #recent = new Map<string, number>();
-  readonly #unknown: RepeatedLines;
-  #subscriber: Redis | null = null;
+  readonly #commands: CommandListener;
   #poll: NodeJS.Timeout | null = null;
-  #endHealthCheck: () => void = () => undefined;
   #reading = false;
   #readAgain = false;
-  #subscribed = false;
 
   constructor(options: StopListenerOptions) {
     super();
     this.#options = options;
-    this.#unknown = new RepeatedLines(options.logger);
+    const { runs, onSubscribed } = options;
+    this.#commands = new CommandListener({
+      ...options,
+      name: 'taskfleet:worker:stop',
+      relists: (id) => runs.find(id).length > 0,
+      onCommand: (command, ours) => this.#heed(command, ours),
+      onSubscribed: () => {
+        onSubscribed();
+        return this.readStops();
+      },
+    });
   }
 
   get subscribed(): boolean {
-    return this.#subscribed;
+    return this.#commands.subscribed;
   }
 
   /** Whether a stop of this task was heard of while it was not running here. */
   readonly recentlyStopped = (id: string): boolean => this.#recent.size > 0 && this.#recent.has(id);
 
-  protected override onStart(): Promise<void> {
-    const { settings, logger } = this.#options;
-    const { redis, keys } = this.#options.store;
-    const subscriber = connectToServer(redis, keys.commands, { settings, policy: 'wait', logger, name: 'taskfleet:worker:stop', lazy: true });
-    this.#subscriber = subscriber;
-    subscriber.on('message', (_channel: string, message: string) => this.#hear(message));
-    subscriber.on('ready', () => void this.#subscribe(subscriber));
-    subscriber.on('close', () => {
-      this.#subscribed = false;
-    });
-    subscriber.connect().catch(() => undefined); // it goes on trying, and says so by its events
-    this.#poll = setInterval(() => void this.readStops(), settings.stopPollMs);
-    this.#endHealthCheck = checkHealth(subscriber, settings.healthCheckMs);
-    return Promise.resolve();
+  protected override async onStart(): Promise<void> {
+    await this.#commands.start();
+    this.#poll = setInterval(() => void this.readStops(), this.#options.settings.stopPollMs);
   }
 
-  protected override onStop(): Promise<void> {
+  protected override async onStop(): Promise<void> {
     if (this.#poll) clearInterval(this.#poll);
-    this.#endHealthCheck();
-    if (this.#subscriber) hangUp(this.#subscriber);
-    this.#subscribed = false;
-    return Promise.resolve();
-  }
-
-  async #subscribe(subscriber: Redis): Promise<void> {
-    try {
-      await subscriber.subscribe(this.#options.store.keys.commands);
-      this.#subscribed = true;
-      this.#options.logger.debug('Listening for stop commands');
-      this.#options.onSubscribed();
-      await this.readStops();
-    } catch (error) {
-      if (this.stopping) return;
-      this.#options.logger.warn({ error }, 'Could not subscribe to stop commands; stops are found by polling');
-    }
+    await this.#commands.stop();
   }
 
   /** Reads the recorded stops of everything that runs here, in one round trip. Called while it reads, it reads again. */
@@ -119,38 +95,25 @@ export class StopListener extends Service {
     }
   }
 
-  /** A throw in here would end the process: the message may come from anybody. */
-  #hear(message: string): void {
-    const { logger } = this.#options;
-    try {
-      const parsed = parseCommand(message);
-      if (parsed.kind === 'bad') logger.error({ problem: parsed.problem }, 'Unsupported message on the stop channel');
-      else this.#stop(parsed.command);
-    } catch (error) {
-      logger.error({ error }, 'A stop command could not be carried out');
-    }
-  }
-
-  #stop(command: StopCommand): void {
-    const { runs, store, logger } = this.#options;
-    const { ids, reason, by, recordedAt, announced } = command;
+  #heed(command: StopCommand, ours: boolean): void {
+    const { runs, store } = this.#options;
+    const { ids, reason, by, recordedAt } = command;
     const now = store.clock.now();
     for (const id of ids) {
       const [run, ...others] = runs.find(id);
-      if (!run) this.#remember(id);
-      // Not one that was recorded before this run: it may be late, and have ended the run before a retry.
-      else if (others.length === 0 && (recordedAt ?? now) >= run.startedAt) run.requestStop({ reason, by, at: recordedAt ?? now });
-      // Which run is meant is in the record alone, once it is written.
-      else if (recordedAt !== null) void this.readStops();
+      if (!run) {
+        if (ours) this.#remember(id);
+      } else if (!ours) {
+        // Another database may have a task of this id. If ours is meant, and the sender knows the fleet by a former id, there is a record.
+        void this.readStops();
+      } else if (others.length === 0 && (recordedAt ?? now) >= run.startedAt) {
+        // Not one that was recorded before this run: it may be late, and have ended the run before a retry.
+        run.requestStop({ reason, by, at: recordedAt ?? now });
+      } else if (recordedAt !== null) {
+        // Which run is meant is in the record alone, once it is written.
+        void this.readStops();
+      }
     }
-    if (recordedAt !== null || announced) return;
-    // Sent by open-webui or by hand: nobody wrote the intent. All workers do; the first one's stands.
-    store.stopper.request(ids, { reason, by, fromCommand: true }).then(
-      (answers) => {
-        for (const [id, { kind }] of answers) if (kind === 'not_found') this.#unknown.warn(id, { id }, 'A stop command named a task that does not exist');
-      },
-      (error: unknown) => logger.error({ error }, 'A stop command could not be recorded'),
-    );
   }
 
   #remember(id: string): void {

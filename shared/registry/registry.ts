@@ -1,5 +1,5 @@
 import { chunks } from '../chunks.js';
-import type { Keys } from '../keys.js';
+import { type Keys, isShared } from '../keys.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import type { FleetFacts } from './fleet-facts.js';
 import { MergedWrites, type Registration } from './merged-writes.js';
@@ -68,6 +68,17 @@ export class Registry {
    */
   claimItem({ id, item, queue, at }: Registration, mode: 'join' | 'reject'): Promise<string[]> {
     return this.#redis.claimItem(...this.#itemKeys(item), this.#keys.live, this.#keys.lease(id), id, item, queue, at, mode, Number(this.#facts.written));
+  }
+
+  /**
+   * Lists live tasks of ours again, by id with their items, where open-webui has deleted them. Those that have ended are left alone.
+   * Returns the ids of the others.
+   */
+  async relist(items: ReadonlyMap<string, string | null>): Promise<string[]> {
+    const { tasks, taskQueues, live } = this.#keys;
+    const leased = this.#facts.written;
+    const words = [...items].flatMap(([id, item]) => (isShared(id) ? [id, item ?? '', leased ? this.#keys.lease(id) : ''] : []));
+    return words.length === 0 ? [] : this.#redis.relist(tasks, taskQueues, live, this.#keys.item(''), ...words);
   }
 
   /** Takes from an item what turned out not to be live. */

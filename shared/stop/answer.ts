@@ -9,8 +9,8 @@ export type StopAnswer =
   /** The stop is recorded and holds; whoever has the task will settle it. */
   | { readonly kind: 'recorded'; readonly stop: StopRecord; readonly queue: string }
   | { readonly kind: 'ended'; readonly as: 'completed' | 'failed' }
-  /** Another program has it, and was told. */
-  | { readonly kind: 'foreign' }
+  /** Another program has it, and was told; `goneAt`: when its entry was seen to have left the registry. */
+  | { readonly kind: 'foreign'; readonly goneAt: Date | null }
   | { readonly kind: 'not_found' };
 
 /** Where what the answers say is written: queues, and null for the registry, where a stop is that came before its job. */

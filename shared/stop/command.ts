@@ -3,8 +3,8 @@ import { quote } from '../keys.js';
 import { stopTime } from './record.js';
 
 /**
- * A stop command on the channel `p:tasks:commands`. open-webui's form is `{"action":"stop","task_id":"…"}`; the other
- * fields are ours. `recorded_at` says that the stop is already in Redis (ms since the epoch); without it, or with one that cannot be
+ * A stop command on the channel `p:tasks:commands`. open-webui's form is `{"action":"stop","task_id":"…"}`, and `task_id` is all that
+ * it reads; the other fields are ours. `recorded_at` says that the stop is already in Redis (ms since the epoch); without it, or with one that cannot be
  * true, whoever hears the command records it first, unless it is `announced`: then whoever sent it is about to.
  */
 export interface StopCommand {
@@ -13,6 +13,8 @@ export interface StopCommand {
   readonly by: string | null;
   readonly recordedAt: number | null;
   readonly announced: boolean;
+  /** The id of the fleet that sent it; null for one of another program. Databases of one Redis share their channels. */
+  readonly fleet: string | null;
 }
 
 export type ParsedCommand = { readonly kind: 'stop'; readonly command: StopCommand } | { readonly kind: 'bad'; readonly problem: string };
@@ -25,14 +27,19 @@ const MAX_TEXT_LENGTH = 500;
 /** Length of the ids in one message of ours; the rest is for the first id once more, the reason and the name. */
 const MAX_IDS_LENGTH = MAX_COMMAND_LENGTH / 2;
 
+/** An announced command has no `task_id`: a task of another program would end before its stop was looked up. */
 export function formatCommands(ids: readonly string[], stop: Omit<StopCommand, 'ids'>): string[] {
   const rest = {
     ...(stop.reason === null ? {} : { reason: stop.reason }),
     ...(stop.by === null ? {} : { by: stop.by }),
     ...(stop.recordedAt === null ? {} : { recorded_at: stop.recordedAt }),
     ...(stop.announced ? { announced: true } : {}),
+    ...(stop.fleet === null ? {} : { fleet: stop.fleet }),
   };
-  return groupIds(ids).map((some) => JSON.stringify({ action: 'stop', task_id: some[0], ...(some.length > 1 ? { task_ids: some } : {}), ...rest }));
+  return groupIds(ids).map((some) => {
+    const named = stop.announced ? { task_ids: some } : { task_id: some[0], ...(some.length > 1 ? { task_ids: some } : {}) };
+    return JSON.stringify({ action: 'stop', ...named, ...rest });
+  });
 }
 
 /** Ids for one message each: as many as it may name, and as long as it may be. Ids of other programs may be long. */
@@ -63,7 +70,7 @@ export function parseCommand(message: string): ParsedCommand {
     return bad(`not JSON: ${jsonProblem(error)}`);
   }
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return bad('expected a JSON object');
-  const { action, task_id: one, task_ids: many, reason, by, recorded_at: recordedAt, announced } = body as Record<string, unknown>;
+  const { action, task_id: one, task_ids: many, reason, by, recorded_at: recordedAt, announced, fleet } = body as Record<string, unknown>;
   if (action === undefined) return bad('no action');
   if (action !== 'stop') return bad(`unsupported action ${typeof action === 'string' ? quote(action) : typeof action}`);
   const ids = many ?? (one === undefined ? undefined : [one]);
@@ -78,6 +85,7 @@ export function parseCommand(message: string): ParsedCommand {
       by: textOrNull(by),
       recordedAt: stopTime(recordedAt),
       announced: announced === true,
+      fleet: textOrNull(fleet),
     },
   };
 }

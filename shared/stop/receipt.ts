@@ -72,7 +72,8 @@ export function receiptOfAnswer(id: string, answer: StopAnswer, asked: Omit<Stop
     case 'ended':
       return createReceipt({ id, outcome: 'finished', endedAs: answer.as });
     case 'foreign':
-      return createReceipt({ id, outcome: 'requested', stop: asked });
+      if (answer.goneAt === null) return createReceipt({ id, outcome: 'requested', stop: asked });
+      return createReceipt({ id, outcome: 'cancelled', endedAs: 'cancelled', stop: { ...asked, via: 'signal' }, settledAt: answer.goneAt });
     case 'not_found':
       return createReceipt({ id, outcome: 'not_found' });
   }

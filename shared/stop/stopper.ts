@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { chunks } from '../chunks.js';
 import type { FleetClock } from '../clock/fleet-clock.js';
 import { messageOf } from '../errors.js';
+import type { FleetFacts } from '../registry/fleet-facts.js';
 import { deadWorkers } from '../registry/dead-workers.js';
 import { keepsOrder } from '../redis/connection.js';
 import type { Entry } from '../registry/registry.js';
@@ -12,7 +13,8 @@ import type { JobAddress } from '../task/options-record.js';
 import type { StopAnswer } from './answer.js';
 import { describeStop } from './cause.js';
 import { Children } from './children.js';
-import { formatCommands } from './command.js';
+import { CommandPublisher } from './command-publisher.js';
+import { ForeignStops } from './foreign-stops.js';
 import { formatStop } from './record.js';
 import { type FoundTask, type RecorderOptions, StopRecorder, groupsOf, newToken } from './recorder.js';
 
@@ -26,6 +28,7 @@ export interface StopRequest {
 export interface StopperOptions extends RecorderOptions {
   readonly reader: TaskReader;
   readonly clock: FleetClock;
+  readonly facts: FleetFacts;
   readonly onStep?: StepHook | undefined;
 }
 
@@ -56,7 +59,7 @@ interface RoundResult {
 const ROUND = 10_000;
 /** A stop of so few tasks is announced before it is recorded. */
 const ANNOUNCED = 16;
-/** After a message that no worker heard, the tasks are looked at again. */
+/** After a message that nobody heard, the tasks are looked at again. */
 const UNHEARD_RECHECK_MS = 250;
 
 /**
@@ -68,12 +71,16 @@ export class Stopper {
   readonly #options: StopperOptions;
   readonly #recorder: StopRecorder;
   readonly #children: Children;
+  readonly #publisher: CommandPublisher;
+  readonly #foreign: ForeignStops;
   readonly #open = new Set<Promise<unknown>>();
 
   constructor(options: StopperOptions) {
     this.#options = options;
     this.#recorder = new StopRecorder(options);
     this.#children = new Children(options);
+    this.#publisher = new CommandPublisher(options);
+    this.#foreign = new ForeignStops(options.registry, this.#publisher, options.clock);
   }
 
   /** Resolves when nothing is being stopped. Whoever closed the connection before would leave tasks under a lock that nobody holds. */
@@ -83,8 +90,7 @@ export class Stopper {
 
   /**
    * Stops tasks, what their handlers have enqueued, and their children in BullMQ flows. The map has every id that was given, then those of children.
-   * The command for a foreign task is published as it is, unless the request came from such a command: then it would go
-   * round for ever.
+   * The program of a foreign task is told by a command, unless the request came from such a command: then it would go round for ever.
    */
   async request(ids: readonly string[], request: StopRequest): Promise<Map<string, StopAnswer>> {
     const answers = await this.#keep(this.#stop(ids, request, ({ kind }) => kind === 'recorded' || kind === 'cancelled', null));
@@ -106,6 +112,11 @@ export class Stopper {
     if (gone.length > 0) await registry.leaveItem(item, gone);
     for (const id of gone) answers.delete(id);
     return answers;
+  }
+
+  /** When each of these tasks of other programs was seen to be gone, of those that are by `deadline` (of performance.now). */
+  untilGone(ids: readonly string[], deadline: number): Promise<Map<string, Date>> {
+    return this.#foreign.untilGone(ids, deadline);
   }
 
   /**
@@ -154,10 +165,8 @@ export class Stopper {
     const { reason, by, fromCommand = false } = request;
     const stop = { reason, by, at: this.#options.clock.now() };
     const asked = [...new Set(ids)];
-    const announced = !fromCommand && asked.length <= ANNOUNCED;
-    const announcing = announced ? this.#publish(formatCommands(asked, { reason, by, recordedAt: null, announced: true })) : null;
+    if (!fromCommand && asked.length <= ANNOUNCED) void this.#publisher.announce(asked, request);
     const answers = new Map<string, StopAnswer>();
-    const passOn = async (): Promise<boolean> => !fromCommand && !(announcing && answers.size === 0 && (await announcing) !== null);
     const given = new Set(asked);
     const { reader } = this.#options;
     const locate = async (some: readonly Target[]): Promise<Located> => {
@@ -178,7 +187,7 @@ export class Stopper {
       const parents: string[] = [];
       const inFlows: JobAddress[] = [];
       for (const some of chunks(open, ROUND)) {
-        const results = await this.#stopRound(some, locate(some), stop, passOn);
+        const results = await this.#stopRound(some, locate(some), stop, fromCommand);
         const known = new Set(some.flatMap(({ id, queue }) => (queue === undefined ? [] : [id])));
         for (const { id, answer, kids, inFlow } of results) {
           // What of a flow has ended is nothing that was stopped.
@@ -197,13 +206,20 @@ export class Stopper {
     return answers;
   }
 
-  /** `passOn`: whether foreign tasks are still to be told. */
-  async #stopRound(targets: readonly Target[], located: Promise<Located>, stop: PlainStop, passOn: () => Promise<boolean>): Promise<RoundResult[]> {
-    const { reason, by } = stop;
+  async #stopRound(targets: readonly Target[], located: Promise<Located>, stop: PlainStop, fromCommand: boolean): Promise<RoundResult[]> {
     const { byQueue, foreign } = await located;
-    const results = [...foreign.keys()].map((id): RoundResult => ({ id, answer: { kind: 'foreign' }, kids: false, inFlow: [] }));
-    if (foreign.size > 0 && (await passOn())) await this.#tell(formatCommands([...foreign.keys()], { reason, by, recordedAt: null, announced: false }));
+    const [ours, theirs] = await Promise.all([this.#stopOurs(byQueue, stop), this.#stopForeign([...foreign.keys()], stop, fromCommand)]);
+    const byId = new Map([...ours, ...theirs].map((result) => [result.id, result]));
+    return targets.map(({ id }) => byId.get(id) ?? withoutKids(id, this.#foreign.endedByUs(id) ?? { kind: 'not_found' }));
+  }
 
+  async #stopForeign(ids: readonly string[], stop: PlainStop, fromCommand: boolean): Promise<RoundResult[]> {
+    if (ids.length === 0 || fromCommand) return ids.map((id) => withoutKids(id, { kind: 'foreign', goneAt: null }));
+    return [...(await this.#foreign.stop(ids, stop))].map(([id, answer]) => withoutKids(id, answer));
+  }
+
+  async #stopOurs(byQueue: ReadonlyMap<string, string[]>, stop: PlainStop): Promise<RoundResult[]> {
+    const { reason, by } = stop;
     const recording = { stop: formatStop(stop), text: describeStop(reason, by), token: newToken(), dead: [] };
     const groups = groupsOf(byQueue);
     // All at once, the intents first: whoever hears the message finds its intent.
@@ -212,19 +228,17 @@ export class Stopper {
     const { onStep, redis } = this.#options;
     if (!keepsOrder(redis)) await Promise.all(recorded);
     if (onStep) await Promise.all(recorded).then(() => Promise.all(ours.map((id) => onStep('stop:recorded', id))));
-    const publishing = this.#publish(formatCommands(ours, { reason, by, recordedAt: stop.at, announced: false }));
+    const publishing = this.#publisher.recorded(ours, stop, stop.at);
     const found = await this.#recorder.recordEarly((await Promise.all(recorded)).flat(), recording);
     // Of many, the caller need not wait until all of this is written.
     if (found.length <= ANNOUNCED) this.#announceState(found);
     else setImmediate(() => this.#announceState(found));
     const inFlows = await this.#children.inFlows(found);
     const answers = await this.#recorder.settle(found, recording.token);
-    for (const { id, recorded: [, , kids] } of found) results.push({ id, answer: answers.get(id) as StopAnswer, kids: Boolean(kids), inFlow: inFlows.get(id) ?? [] });
     const unheard = (await publishing) === 0;
     const running = found.flatMap(({ id, recorded: [what] }) => (what === 'active' ? [id] : []));
     if (unheard && running.length > 0) void this.#recheckUnheard(running);
-    const byId = new Map(results.map((result) => [result.id, result]));
-    return targets.map(({ id }) => byId.get(id) ?? { id, answer: { kind: 'not_found' }, kids: false, inFlow: [] });
+    return found.map(({ id, recorded: [, , kids] }) => ({ id, answer: answers.get(id) as StopAnswer, kids: Boolean(kids), inFlow: inFlows.get(id) ?? [] }));
   }
 
   /** Tells those who follow a task's events, if it has any yet. */
@@ -236,31 +250,18 @@ export class Stopper {
     }
   }
 
-  /** Publishes what nothing else carries. Rejects if it cannot. */
-  async #tell(messages: readonly string[]): Promise<number> {
-    const { redis, keys } = this.#options;
-    const heard = await Promise.all(messages.map((message) => redis.publish(keys.commands, message)));
-    return heard.reduce((sum, some) => sum + some, 0);
-  }
-
-  /** The message of a recorded stop makes it fast, no more: without it, the worker finds the record at its next poll. Returns how many heard it; null if it was not sent. */
-  async #publish(messages: readonly string[]): Promise<number | null> {
-    try {
-      return await this.#tell(messages);
-    } catch (error) {
-      this.#options.logger.warn({ error: messageOf(error) }, 'The message of a stop was not sent; its record holds');
-      return null;
-    }
-  }
-
   /** Nobody is subscribed, or nobody is alive. Does not keep the process. */
   async #recheckUnheard(ids: readonly string[]): Promise<void> {
     try {
       await sleep(UNHEARD_RECHECK_MS, undefined, { ref: false });
       const open = [...(await this.recheck(ids))].filter(([, { kind }]) => kind === 'recorded').map(([id]) => id);
-      if (open.length > 0) await this.#tell(formatCommands(open, { reason: null, by: null, recordedAt: this.#options.clock.now(), announced: false }));
+      if (open.length > 0) await this.#publisher.recorded(open, { reason: null, by: null }, this.#options.clock.now());
     } catch (error) {
       this.#options.logger.debug({ error: messageOf(error) }, 'Could not look again at a stop that no worker heard');
     }
   }
+}
+
+function withoutKids(id: string, answer: StopAnswer): RoundResult {
+  return { id, answer, kids: false, inFlow: [] };
 }

@@ -73,14 +73,16 @@ describe('Under the prefix open-webui', () => {
     assert.deepEqual((await producer.list()).tasks.map(({ id, item, queue }) => [id, item, queue]), [['owui-task', 'chat-3', null]]);
     const [receipt] = await producer.stopItem('chat-3');
     assert.equal(receipt?.outcome, 'requested');
-    await until(() => heard, ({ length }) => length > 0);
-    assert.deepEqual(heard.map((message) => JSON.parse(message) as unknown), [{ action: 'stop', task_id: 'owui-task', announced: true }]);
+    await until(() => heard, ({ length }) => length > 1);
+    // It reads `task_id` alone: it is told once, after its task was looked up.
+    const named = heard.map((message) => (JSON.parse(message) as Record<string, unknown>)['task_id'] ?? null);
+    assert.deepEqual(named, [null, 'owui-task']);
     assert.equal(await fleet.client.hget('open-webui:tasks', 'owui-task'), 'chat-3');
 
     // Its owner ends it and takes it off the list.
     const stopped = producer.stop('owui-task', { waitMs: 10_000 });
     await fleet.client.multi().hdel('open-webui:tasks', 'owui-task').srem('open-webui:tasks:item:chat-3', 'owui-task').exec();
-    assert.notEqual((await stopped).outcome, 'cancelled');
+    assert.deepEqual([(await stopped).outcome, (await stopped).via], ['cancelled', 'signal']);
     subscriber.disconnect();
   });
 });

@@ -12,6 +12,7 @@ import { deferred } from '../support/deferred.js';
 import { FaultProxy } from '../support/fault-proxy.js';
 import { KEEP } from '../support/keep.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { until } from '../support/until.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
@@ -209,16 +210,19 @@ test('a dry run names the tasks of an item and stops none', async () => {
   for (const task of tasks) assert.match((await producer.get(task))?.state ?? '', /^(queued|scheduled)$/);
 });
 
-test('the stop of a foreign task is passed on as open-webui would send it', async () => {
+test('the stop of a foreign task is passed on in the form of open-webui, which reads task_id alone, once it was looked up', async () => {
   const keyPrefix = fleet.newPrefix();
   const keys = createKeys(keyPrefix);
   const producer = fleet.producer({ keyPrefix });
   await fleet.client.multi().hset(keys.tasks, 'theirs', 'chat-1').sadd(keys.item('chat-1'), 'theirs').exec();
   const subscriber = fleet.redis.client();
   await subscriber.subscribe(keys.commands);
-  const heard = once(subscriber, 'message');
+  const heard: Record<string, unknown>[] = [];
+  subscriber.on('message', (_channel, message) => heard.push(JSON.parse(message) as Record<string, unknown>));
   const [receipt] = await producer.stopItem('chat-1');
-  assert.deepEqual(await heard, [keys.commands, '{"action":"stop","task_id":"theirs","announced":true}']);
+  await until(() => heard.length, (messages) => messages === 2);
+  const fleetId = await fleet.client.get(keys.fleet);
+  assert.deepEqual(heard, [{ action: 'stop', task_ids: ['theirs'], announced: true, fleet: fleetId }, { action: 'stop', task_id: 'theirs', fleet: fleetId }]);
   assert.deepEqual([receipt?.id, receipt?.outcome], ['theirs', 'requested']);
   assert.equal(await fleet.client.hget(keys.tasks, 'theirs'), 'chat-1', 'its owner removes it');
 });

@@ -6,7 +6,7 @@ import { createReceipt } from '../../shared/stop/receipt.js';
 import { formatStop, parseStop } from '../../shared/stop/record.js';
 
 const BAD_TIMES = ['1e308', '-1', '0', '-1e17', '8.64e15', '253402300799999', 'null', 'true', '[1]', '"1795971461980"'];
-const NOTHING = { reason: null, by: null, recordedAt: null, announced: false };
+const NOTHING = { reason: null, by: null, recordedAt: null, announced: false, fleet: null };
 
 function problemOf(message: string): string {
   const parsed = parseCommand(message);
@@ -25,7 +25,7 @@ test("a stop of one task without more to say is formatted in open-webui's form",
 
 test('what is formatted is read back as it was', () => {
   const texts = fc.option(fc.string({ minLength: 1, maxLength: 500 }), { nil: null });
-  const stops = fc.record({ reason: texts, by: texts, recordedAt: fc.option(fc.integer({ min: 1 }), { nil: null }), announced: fc.boolean() });
+  const stops = fc.record({ reason: texts, by: texts, recordedAt: fc.option(fc.integer({ min: 1 }), { nil: null }), announced: fc.boolean(), fleet: texts });
   const idLists = fc.array(fc.string({ minLength: 1, maxLength: 128 }), { maxLength: 50 });
   fc.assert(
     fc.property(idLists, stops, (ids, stop) => {
@@ -37,7 +37,7 @@ test('what is formatted is read back as it was', () => {
 
 test('many ids make several messages, each short enough to be read, that name every id once', () => {
   const ids = Array.from({ length: 2 * MAX_COMMAND_IDS + 1 }, (_, n) => String(n).padStart(128, 'a'));
-  const messages = formatCommands(ids, { reason: '\u0001'.repeat(500), by: '\u0001'.repeat(500), recordedAt: Date.now(), announced: false });
+  const messages = formatCommands(ids, { reason: '\u0001'.repeat(500), by: '\u0001'.repeat(500), recordedAt: Date.now(), announced: false, fleet: null });
   assert.equal(messages.length, 3);
   for (const message of messages) assert.ok(message.length <= MAX_COMMAND_LENGTH);
   const read = messages.map(parseCommand).flatMap((parsed) => (parsed.kind === 'stop' ? parsed.command.ids : []));

@@ -195,6 +195,38 @@ describe('The stop listener', () => {
     assert.deepEqual(await Promise.all(['one', 'other'].map((queue) => store.queues.get(queue).getJobState('1'))), ['completed', 'failed']);
   });
 
+  it('takes no notice of a stop of a fleet in another database with the same prefix, whose task has the same id', async () => {
+    prefix = fleet.newPrefix();
+    const [here, there] = ['', '/1'].map((database) => ({ redisUrl: fleet.redis.url + database, played: new ScriptedTask('listen.task') }));
+    assert.ok(here && there);
+    const runs = [];
+    for (const { redisUrl, played } of [here, there]) {
+      const lines = new LogLines();
+      await fleet.worker(prefix, [played.handler], { ...NO_POLL, redisUrl, loggers: lines.loggers });
+      await lines.waitFor(/Listening for stop commands/);
+      const sender = fleet.producer({ keyPrefix: prefix, redisUrl });
+      await sender.enqueue(played.definition, {}, { id: 'same' });
+      runs.push({ sender, call: await played.call() });
+    }
+    const [first, second] = runs as [(typeof runs)[number], (typeof runs)[number]];
+    void second.call.aborted.then((cause) => second.call.throws(cause));
+    assert.equal((await second.sender.stop('same', WAIT)).outcome, 'cancelled');
+    // Its own stop goes the same way, and comes after.
+    assert.equal(first.call.context.signal.aborted, false);
+    assert.deepEqual([(await first.sender.get('same'))?.state, (await first.sender.get('same'))?.stop], ['running', null]);
+    void first.call.aborted.then((cause) => first.call.throws(cause));
+    assert.equal((await first.sender.stop('same', WAIT)).outcome, 'cancelled');
+  });
+
+  it('reads its records when the sender knows its fleet by a former id, as after FLUSHALL', async () => {
+    await setUp();
+    const { id } = await runOne();
+    await fleet.client.hset(`${prefix}:bull:listen:${id}`, 'stop', JSON.stringify({ reason: 'recorded', by: null, at: Date.now() }), 'defa', 'Stopped');
+    await publish(JSON.stringify({ action: 'stop', task_id: id, recorded_at: Date.now(), fleet: 'former' }));
+    await cancelled(id);
+    assert.equal((await producer.get(id))?.stop?.reason, 'recorded');
+  });
+
   it('subscribes again by itself when its connection is cut, however often, and hears what is said then', async () => {
     const worker = await setUp();
     for (let round = 1; round <= 5; round += 1) {

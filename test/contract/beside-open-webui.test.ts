@@ -1,0 +1,219 @@
+/** The fleet and the newest open-webui on one Redis: each lists and stops the tasks of the other, and neither loses its own. */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import type { Producer, ProducerConfig, StopReceipt } from '../../producer/index.js';
+import type { Keys } from '../../shared/keys.js';
+import { listBeside } from '../support/beside-open-webui.js';
+import { LogLines } from '../support/log-lines.js';
+import { OpenWebuiPeer } from '../support/open-webui-peer.js';
+import { ScriptedTask } from '../support/scripted-task.js';
+import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { until } from '../support/until.js';
+
+const WAIT = { waitMs: 20_000 };
+const ON = { openWebui: 'on' } as const;
+/** Nothing is found by looking again, and the reconciler does not come by. */
+const ALONE = { ...ON, stopPollMs: 3_600_000, reconcileMs: 3_600_000, stopGraceMs: 60_000 } as const;
+
+describe('Beside an open-webui', () => {
+  let fleet: TestFleet;
+  let prefix: string;
+  let keys: Keys;
+  let producer: Producer;
+  let peer: OpenWebuiPeer;
+
+  before(async () => {
+    fleet = await TestFleet.onOneServer();
+  });
+  after(() => fleet.stop());
+  beforeEach(() => setUp(ON));
+
+  async function setUp(config: Partial<ProducerConfig>, peerOptions: Parameters<typeof OpenWebuiPeer.start>[2] = {}): Promise<void> {
+    prefix = fleet.newPrefix();
+    keys = fleet.keys(prefix);
+    producer = fleet.producer({ keyPrefix: prefix, ...config });
+    peer = await OpenWebuiPeer.start(() => fleet.redis.client(), prefix, peerOptions);
+  }
+
+  /** Tasks of the fleet that wait, and a worker that runs some of them, whose handlers heed their signals. */
+  async function startTwenty(item: string): Promise<string[]> {
+    const task = new ScriptedTask('beside.task');
+    const calls = Array.from({ length: 20 }, async (_, index) => {
+      const call = await task.call(index);
+      void call.aborted.then((cause) => call.throws(cause));
+    });
+    await fleet.worker(prefix, [task.handler], { ...ALONE, concurrency: 10 });
+    const added = await producer.enqueueMany(task.definition, Array.from({ length: 20 }, () => ({ input: {}, item })));
+    await Promise.all(calls.slice(0, 10));
+    return added.map(({ id }) => id);
+  }
+
+  async function theirTwenty(item: string): Promise<string[]> {
+    const ids = Array.from({ length: 20 }, (_, index) => `theirs-${index}`);
+    for (const id of ids) await peer.create(id, item);
+    return ids;
+  }
+
+  const outcomes = (receipts: readonly StopReceipt[]) => [...new Set(receipts.map(({ outcome }) => outcome))];
+  const commandsFor = (id: string) => peer.heard.map((message) => JSON.parse(message) as Record<string, unknown>).filter(({ task_id: named }) => named === id);
+
+  it('lists, and asks whether a chat is active, as often as it likes: no live task of the fleet is lost', async () => {
+    await peer.create('theirs', 'chat-long');
+    const report = await listBeside({ fleet, producer, peer, prefix, tasks: 20, forMs: 0, everyMs: 0 });
+    assert.deepEqual(report, { rounds: 1, missing: 0, listed: 21 });
+    assert.deepEqual([...peer.running.keys()], []);
+  });
+
+  it('a stop of an item ends the twenty tasks of either side, and the receipts are true', async () => {
+    const [ours, theirs] = [await startTwenty('chat-1'), await theirTwenty('chat-1')];
+    const receipts = await producer.stopItem('chat-1', WAIT);
+    assert.deepEqual(new Set(receipts.map(({ id }) => id)), new Set([...ours, ...theirs]));
+    assert.deepEqual(outcomes(receipts), ['cancelled']);
+    assert.ok(receipts.filter(({ id }) => theirs.includes(id)).every(({ via, settledAt }) => via === 'signal' && settledAt !== null));
+    assert.equal(peer.running.size, 0);
+    for (const id of theirs) assert.equal(commandsFor(id).length, 1, 'each one is told once, by its own task_id');
+    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+  });
+
+  it('stopping the same forty by their ids ends them all too', async () => {
+    const ids = [...(await theirTwenty('chat-1')), ...(await startTwenty('chat-1'))];
+    const receipts = await producer.stop(ids, WAIT);
+    assert.deepEqual([outcomes(receipts), peer.running.size], [['cancelled'], 0]);
+  });
+
+  it('its own stop of the item ends all forty', async () => {
+    const [ours] = [await startTwenty('chat-1'), await theirTwenty('chat-1')];
+    await peer.stopItem('chat-1');
+    await until(() => fleet.registrySize(prefix), ({ queues }) => queues === 0);
+    assert.deepEqual(new Set(await Promise.all(ours.map(async (id) => (await producer.get(id))?.state))), new Set(['cancelled']));
+    assert.equal(peer.running.size, 0);
+    await until(() => fleet.registrySize(prefix), (size) => Object.values(size).every((entries) => entries === 0));
+  });
+
+  it('lists a task of the fleet again that it has stopped, for as long as the task is ending', async () => {
+    const task = new ScriptedTask('beside.slow');
+    await fleet.worker(prefix, [task.handler], ALONE);
+    const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
+    const call = await task.call();
+    await peer.stop(id);
+    const entry = async () => [await fleet.client.hget(keys.tasks, id), await fleet.client.sismember(keys.item('chat-1'), id), await fleet.client.get(keys.lease(id))];
+    await until(entry, ([item, member, lease]) => item === 'chat-1' && member === 1 && lease === '1');
+    assert.deepEqual(await peer.listItem('chat-1'), [id]);
+    assert.deepEqual((await producer.list({ item: 'chat-1' })).tasks.map(({ state }) => state), ['stopping']);
+    call.throws(await call.aborted);
+    await assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
+    await until(() => fleet.registrySize(prefix), (size) => Object.values(size).every((entries) => entries === 0));
+  });
+
+  it('never lists a task again that has ended', async () => {
+    const store = fleet.store({ keyPrefix: prefix, ...ON });
+    const { id } = await producer.enqueue(new ScriptedTask('beside.task').definition, {}, { item: 'chat-1' });
+    const items = await store.reader.itemsOf([id]);
+    assert.deepEqual(await store.registry.relist(items), [id]);
+    const writes = store.registry.writes();
+    writes.remove(id, { item: 'chat-1' });
+    // Between any two commands of the removal.
+    for (const command of ['zrem', 'srem', 'del', 'hdel'] as const) {
+      const original = store.redis[command].bind(store.redis) as (...words: string[]) => Promise<number>;
+      Object.assign(store.redis, {
+        [command]: async (...words: string[]) => {
+          const answer = await original(...words);
+          assert.deepEqual(await store.registry.relist(items), [], command);
+          return answer;
+        },
+      });
+    }
+    await Promise.all(writes.flushInto(store.redis));
+    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+  });
+
+  it('a stop of its task alone: requested while it runs on, cancelled once it is gone, and not unknown if asked again', async () => {
+    await setUp({}, { heeds: false });
+    await peer.create('theirs', 'chat-1');
+    assert.deepEqual([(await producer.stop('theirs')).outcome, (await producer.stop('theirs', { waitMs: 50 })).outcome], ['requested', 'requested']);
+    const waiting = producer.stop('theirs', { ...WAIT, reason: 'enough', by: 'alice' });
+    await until(() => commandsFor('theirs').length, (told) => told === 3);
+    await peer.end('theirs');
+    const { outcome, via, reason, by, settledAt } = await waiting;
+    assert.deepEqual([outcome, via, reason, by, settledAt !== null], ['cancelled', 'signal', 'enough', 'alice', true]);
+    assert.equal((await producer.stop('theirs')).outcome, 'cancelled');
+    assert.equal((await producer.stop('nobodys')).outcome, 'not_found');
+  });
+
+  it('with onBusy a task of it counts, and one of the fleet counts whose entries it has deleted', async () => {
+    const { definition } = new ScriptedTask('beside.task');
+    const claim = (item: string) => producer.enqueue(definition, {}, { item, onBusy: 'reject' });
+    await peer.create('theirs', 'chat-1');
+    await assert.rejects(claim('chat-1'), { code: 'ITEM_BUSY' });
+    const { id } = await claim('chat-2');
+    await fleet.client.multi().hdel(keys.tasks, id).del(keys.item('chat-2'), keys.lease(id)).exec();
+    await assert.rejects(claim('chat-2'), { code: 'ITEM_BUSY' });
+    assert.equal(await producer.hasActiveTasks('chat-2'), true);
+    assert.deepEqual((await producer.list({ item: 'chat-2' })).tasks.map((task) => task.id), [id]);
+    assert.deepEqual((await producer.stopItem('chat-2')).map(({ id: stopped, outcome }) => [stopped, outcome]), [[id, 'cancelled']]);
+  });
+
+  it('leaves the states of its streams alone', async () => {
+    await peer.create('theirs', 'chat-1');
+    const { id } = await producer.enqueue(new ScriptedTask('beside.task').definition, {}, { item: 'chat-1' });
+    await producer.stop(id);
+    assert.deepEqual(await fleet.client.hgetall(peer.streams), { theirs: '{}' });
+  });
+
+  describe('with OPEN_WEBUI', () => {
+    const leases = async () => (await fleet.registrySize(prefix)).leases;
+    const { definition } = new ScriptedTask('beside.task');
+
+    it('auto, live tasks get leases once a task of it was met, in every process', async () => {
+      await setUp({}, { ttlS: 0 });
+      const other = fleet.store({ keyPrefix: prefix });
+      await producer.enqueue(definition, {});
+      assert.equal(await leases(), 0);
+      await peer.create('theirs', 'chat-1');
+      await producer.list();
+      await until(() => fleet.client.get(keys.openWebui), (seen) => seen === '1');
+      const { id } = await producer.enqueue(definition, {});
+      assert.equal(await fleet.client.get(keys.lease(id)), '1');
+      assert.equal(other.facts.written, false);
+      await other.facts.refresh();
+      assert.equal(other.facts.written, true);
+    });
+
+    it('auto, live tasks have leases from the first on under its prefix', async () => {
+      for (const [keyPrefix, written] of [['open-webui', true], ['{open-webui}', true], ['open-webui2', false]] as const) {
+        const store = fleet.store({ keyPrefix });
+        assert.equal(store.facts.written, written, keyPrefix);
+      }
+    });
+
+    it('off, no lease is written, and one that is there goes with its task', async () => {
+      await setUp({ openWebui: 'off' });
+      await peer.create('theirs', 'chat-1');
+      await producer.list();
+      await until(() => fleet.client.get(keys.openWebui), (seen) => seen === '1');
+      const { id } = await producer.enqueue(definition, {});
+      assert.equal(await fleet.client.exists(keys.lease(id)), 0);
+      await fleet.client.set(keys.lease(id), '1');
+      await producer.stop(id);
+      assert.equal(await fleet.client.exists(keys.lease(id)), 0);
+    });
+  });
+
+  it('while no worker is up, a stop of it is recorded by a producer that listens', async () => {
+    const log = new LogLines();
+    const listening = fleet.producer({ keyPrefix: prefix, listenForStops: true, loggers: log.loggers });
+    await log.waitFor(/Listening for stop commands/);
+    const task = new ScriptedTask('beside.task');
+    const [queued, delayed] = [await producer.enqueue(task.definition, {}, { item: 'chat-1' }), await producer.enqueue(task.definition, {}, { delay: 600_000 })];
+    for (const { id } of [queued, delayed]) {
+      await peer.stop(id);
+      await assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
+    }
+    await peer.create('theirs');
+    await peer.stop('theirs');
+    await listening.close();
+    await fleet.worker(prefix, [task.handler], ALONE);
+    assert.deepEqual([task.calls.length, await fleet.registrySize(prefix)], [0, EMPTY_REGISTRY]);
+    assert.deepEqual(log.lines.filter(({ level }) => level >= 40), []);
+  });
+});
