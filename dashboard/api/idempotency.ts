@@ -14,8 +14,8 @@ export interface KeyedRequest {
   readonly key: string;
   /** Of `callerKeyOf`: the key of another caller is another key. */
   readonly caller: string;
-  /** As it was checked. */
-  readonly body: unknown;
+  /** As it was checked, of {@link canonical}. */
+  readonly body: string;
 }
 
 /**
@@ -27,7 +27,7 @@ export interface KeyedRequest {
 export async function withKey({ redis, keys }: Store, { key, caller, body }: KeyedRequest, work: () => Promise<Answer>): Promise<Answer> {
   const record = keys.idempotency(hash(caller, key));
   const owner = randomUUID();
-  const [what, answer = ''] = await redis.claimKey(record, hash(canonical(body)), owner, BUSY_MS, KEPT_MS);
+  const [what, answer = ''] = await redis.claimKey(record, hash(body), owner, BUSY_MS, KEPT_MS);
   switch (what) {
     case 'answered':
       return JSON.parse(answer) as Answer;
@@ -54,7 +54,7 @@ export async function withKey({ redis, keys }: Store, { key, caller, body }: Key
 
 /** The id of the task that this request makes: the same for each repeat, so that none makes a second one. */
 export function idOfKey({ key, caller, body }: KeyedRequest): string {
-  return `key-${hash(caller, key, canonical(body)).slice(0, 40)}`;
+  return `key-${hash(caller, key, body).slice(0, 40)}`;
 }
 
 function hash(...parts: readonly string[]): string {
@@ -62,7 +62,7 @@ function hash(...parts: readonly string[]): string {
 }
 
 /** JSON with the fields of each object in order, so that their order does not count. */
-function canonical(value: unknown): string {
+export function canonical(value: unknown): string {
   try {
     return JSON.stringify(value, (_, part: unknown) => {
       if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;

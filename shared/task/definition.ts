@@ -181,11 +181,14 @@ export function issuesOf(error: z.ZodError): string {
     .join('; ');
 }
 
-/** The same for programs: each field that is wrong by its path below `root`, a key that should not be there too. */
+/** More would help nobody, and an input may have a hundred thousand that are wrong. */
+const MOST_FIELDS = 100;
+
+/** The same for programs: the first fields that are wrong, each by its path below `root`, a key that should not be there too. */
 export function fieldErrorsOf(error: z.ZodError, root?: string): { readonly field: string; readonly message: string }[] {
   const start = root === undefined ? [] : [root];
-  return error.issues.flatMap((issue) => {
-    const paths = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
+  return error.issues.slice(0, MOST_FIELDS).flatMap((issue) => {
+    const paths = issue.code === 'unrecognized_keys' ? issue.keys.slice(0, MOST_FIELDS).map((key) => [...issue.path, key]) : [issue.path];
     const message = issue.code === 'unrecognized_keys' ? 'Unrecognized key' : issue.message;
     return paths.map((path) => ({ field: [...start, ...path].join('.'), message }));
   });

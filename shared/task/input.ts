@@ -11,7 +11,7 @@ export function checkInput(definition: AnyDefinition, input: unknown, maxBytes: 
     throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: ${issuesOf(parsed.error)}.`, {
       details: {
         task: definition.name,
-        fields: parsed.error.issues.map((issue) => issue.path.join('.')),
+        fields: parsed.error.issues.slice(0, 100).map((issue) => issue.path.join('.')),
         errors: fieldErrorsOf(parsed.error, 'input'),
       },
     });

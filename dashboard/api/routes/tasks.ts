@@ -5,7 +5,7 @@ import { FleetError } from '../../../shared/errors.js';
 import { noteItem } from '../../auth/audit.js';
 import { type Principal, callerKeyOf, seesItem } from '../../auth/principal.js';
 import { checkMayStop, checkMayUseItem, noTask, seen } from '../access.js';
-import { idOfKey, withKey } from '../idempotency.js';
+import { canonical, idOfKey, withKey } from '../idempotency.js';
 import { type Answer, type Route, defineRoute } from '../route.js';
 import { enqueueBody, idempotencyHeaders } from '../schemas/enqueue.js';
 import { item, knownId, name, reason, wholeText } from '../schemas/fields.js';
@@ -38,7 +38,7 @@ const enqueue = defineRoute({
     };
     const key = headers['idempotency-key'];
     if (key === undefined) return add({ id });
-    const request = { key, caller: callerKeyOf(principal), body };
+    const request = { key, caller: callerKeyOf(principal), body: canonical(body) };
     return withKey(api.store(), request, () => add({ id: id ?? idOfKey(request) }));
   },
 });
