@@ -1,7 +1,7 @@
 import type { StopReceipt, TaskView } from '../producer/index.js';
 import { formatMs } from '../shared/duration.js';
 import { receiptOf } from '../shared/stop/receipt.js';
-import { formatAge } from './age.js';
+import { formatAge, formatAgo } from './age.js';
 import { oneLine } from './output.js';
 import { progressText } from './progress.js';
 import { renderTable } from './table.js';
@@ -54,7 +54,7 @@ export function taskDetails(task: TaskView, now: number): string[] {
     ['error', task.error],
     ['problem', task.problem === task.error ? null : task.problem],
     ['stop', stop && stopText(stop)],
-    ['enqueued', enqueuedAt && `${enqueuedAt.toISOString()} (${formatAge(now - enqueuedAt.getTime())} ago)`],
+    ['enqueued', enqueuedAt && `${enqueuedAt.toISOString()} (${formatAgo(now - enqueuedAt.getTime())})`],
     ['started', startedAt && `${startedAt.toISOString()}${lasted(', after', enqueuedAt, startedAt)}`],
     ['finished', finishedAt && `${finishedAt.toISOString()}${lasted(', ran', startedAt, finishedAt)}`],
     ['worker', task.worker],

@@ -72,6 +72,11 @@ export function createDashboard(config: DashboardConfig): Dashboard {
   const { guard, signIn, authenticate } = createAuth(auth, producer, logger);
   router.use(requestContext(new Auditor(() => storeOf(producer), logger)));
   router.use(securityHeaders());
+  // Pages tell ages by it: as all times are, by the clock of Redis.
+  router.use((_req, res, next) => {
+    res.setHeader('Date', new Date(storeOf(producer).clock.now()).toUTCString());
+    next();
+  });
   router.use(guard);
   router.use(healthRoutes(producer, loggers.losses));
   router.use(signIn);

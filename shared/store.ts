@@ -1,11 +1,10 @@
-import type { Redis } from 'ioredis';
 import { type Keys, createKeys } from './keys.js';
 import type { LoggerFactory } from './logger.js';
 import { FleetClock } from './clock/fleet-clock.js';
+import { redisTime } from './clock/redis-time.js';
 import { atMost } from './patience.js';
 import { Pools } from './pools.js';
 import { type ConnectionPolicy, connect, hangUp } from './redis/connect.js';
-import { serverOf } from './redis/connection.js';
 import { Counters } from './metrics/counters.js';
 import { Tally } from './metrics/tally.js';
 import { FleetFacts } from './registry/fleet-facts.js';
@@ -67,8 +66,7 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
   const logger = loggers('redis');
   const redis = defineScripts(connect({ settings, policy, logger, name, lazy }));
   const keys = createKeys(settings.keyPrefix, settings.cluster);
-  // On a cluster each node has a clock: the one that has the registry counts.
-  const readTime = (): Promise<number> | null => (redis.status === 'ready' ? timeOf(serverOf(redis, keys.tasks)) : null);
+  const readTime = (): Promise<number> | null => (redis.status === 'ready' ? redisTime(redis, keys.tasks) : null);
   const clock = new FleetClock({ read: readTime, logger });
   redis.on('ready', () => clock.start());
   const queues = new Queues(redis, keys, clock, logger);
@@ -95,9 +93,4 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
     hangUp(redis);
   };
   return { redis, keys, clock, queues, facts, registry, reader, stopper, earlyStops, schedulers, turns: new Turns(redis, keys), pools, tally, counters, unreadable, close };
-}
-
-/** Redis' time in ms since the epoch; null without a connection to ask. */
-function timeOf(server: Redis | null): Promise<number> | null {
-  return server && server.time().then(([seconds, micros]) => Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000));
 }

@@ -70,9 +70,9 @@ function print({ name, level, message, advice }: Check): void {
   printData(`${level.padEnd(5)} ${name.padEnd(13)} ${message}${advice === null ? '' : `\n${' '.repeat(6)}→ ${advice}`}`);
 }
 
-function workerToJson({ stops, upMs: _, beatAgeMs, ...worker }: WorkerInfo): Record<string, unknown> {
+function workerToJson({ stops, upMs: _, beatAgeMs, clockMs, ...worker }: WorkerInfo): Record<string, unknown> {
   const { count, p50Ms, p99Ms, maxMs } = stops;
-  return { ...worker, stops: { count, p50_ms: p50Ms, p99_ms: p99Ms, max_ms: maxMs }, beat_age_ms: beatAgeMs };
+  return { ...worker, stops: { count, p50_ms: p50Ms, p99_ms: p99Ms, max_ms: maxMs }, beat_age_ms: beatAgeMs, clock_ms: clockMs };
 }
 
 function reconcileToJson({ tookMs, ...run }: ReconcileInfo): Record<string, unknown> {

@@ -1,10 +1,14 @@
+import { WRONG_CLOCK_MS } from '../../shared/clock/fleet-clock.js';
+import { redisTime } from '../../shared/clock/redis-time.js';
 import { formatMs } from '../../shared/duration.js';
 import type { Keys } from '../../shared/keys.js';
 import type { RedisConnection } from '../../shared/redis/connection.js';
 import { type BrokenQueue, parseBrokenQueues } from '../../shared/task/queue-keys.js';
+import type { Settings } from '../../shared/settings.js';
 import type { StopLatencySummary } from '../../worker/stop-latency.js';
-import { formatAge } from '../age.js';
+import { formatAge, formatAgo } from '../age.js';
 import { type Check, fail, ok, warn } from './check.js';
+import { checkSchedules } from './schedule-check.js';
 import { type ReconcileInfo, checkReconciler, readReconcile } from './reconciler-check.js';
 
 /** A worker as its last heartbeat says. */
@@ -22,6 +26,8 @@ export interface WorkerInfo {
   /** For how long it has been up. */
   readonly upMs: number;
   readonly beatAgeMs: number;
+  /** How far the clock of its machine is ahead of Redis', in ms; null if it does not tell. */
+  readonly clockMs: number | null;
 }
 
 export interface FleetReport {
@@ -32,10 +38,10 @@ export interface FleetReport {
 }
 
 /** Who works, and on how much. */
-export async function checkFleet(redis: RedisConnection, keys: Keys): Promise<FleetReport> {
+export async function checkFleet(redis: RedisConnection, keys: Keys, settings: Settings): Promise<FleetReport> {
   const ids = await redis.zrange(keys.workers, '0', '-1');
   const beats = await Promise.all(ids.map((id) => redis.hgetall(keys.worker(id))));
-  const now = Date.now();
+  const now = (await redisTime(redis, keys.tasks)) ?? Date.now();
   const workers = beats.flatMap((beat, index) => (beat['beat_at'] === undefined ? [] : [workerOf(ids[index] as string, beat, now)]));
   const live = await redis.hlen(keys.tasks);
   const [, oldestAt] = await redis.zrange(keys.live, '0', '0', 'WITHSCORES');
@@ -45,6 +51,7 @@ export async function checkFleet(redis: RedisConnection, keys: Keys): Promise<Fl
     ...checkQueues(workers),
     ...checkWorkers(workers, { silent: ids.length - workers.length, live, channel: keys.commands }),
     checkReconciler(reconcile, oldestWorkerMs, now),
+    await checkSchedules(redis, keys, settings, workers.length > 0),
     ok('tasks', live === 0 ? 'none live' : `${live} live${oldestAt === undefined ? '' : `, the oldest for ${formatAge(now - Number(oldestAt))}`}`),
   ];
   return { checks, workers, reconcile };
@@ -81,7 +88,8 @@ function workerOf(id: string, beat: Readonly<Record<string, string>>, now: numbe
     broken: parseBrokenQueues(beat['broken']),
     stops: { count: number('stops'), p50Ms: latency('stop_p50_ms'), p99Ms: latency('stop_p99_ms'), maxMs: latency('stop_max_ms') },
     upMs: Math.max(0, now - Number(beat['started_at'] ?? now)),
-    beatAgeMs: Math.max(0, now - number('beat_at')),
+    beatAgeMs: now - number('beat_at'),
+    clockMs: beat['clock_ms'] ? number('clock_ms') : null,
   };
 }
 
@@ -95,12 +103,21 @@ function countOf(json: string | undefined): number {
 }
 
 function checkWorker(worker: WorkerInfo): Check {
-  const { host, pid, running, slots, zombies, draining, subscribed, stops, beatAgeMs } = worker;
+  const { host, pid, running, slots, zombies, draining, subscribed, stops, beatAgeMs, clockMs } = worker;
   const state = `${draining ? ', draining' : ''}${subscribed ? '' : ', does not hear stop messages'}${zombies > 0 ? `, ${zombies} given up` : ''}`;
-  const message = `${host} pid ${pid}: ${running} of ${slots} slots busy${state}${describeStops(stops)}, heartbeat ${formatAge(beatAgeMs)} ago`;
+  const message = `${host} pid ${pid}: ${running} of ${slots} slots busy${state}${describeStops(stops)}, heartbeat ${formatAgo(beatAgeMs)}${describeClock(clockMs)}`;
   if (!subscribed && !draining) return warn('worker', message, 'Stops still land there, but only as it polls for them. Look at its connection to Redis.');
   if (zombies > 0) return warn('worker', message, 'Handlers that ignore their abort signal still run in that process: pass the signal on, or isolate them.');
+  if (isWrong(clockMs)) return warn('worker', message, 'The fleet goes by the clock of Redis all the same. Synchronise the clock of that machine (NTP).');
   return ok('worker', message);
+}
+
+function isWrong(clockMs: number | null): clockMs is number {
+  return clockMs !== null && Math.abs(clockMs) > WRONG_CLOCK_MS;
+}
+
+function describeClock(clockMs: number | null): string {
+  return isWrong(clockMs) ? `, clock ${formatMs(Math.abs(clockMs))} ${clockMs > 0 ? 'ahead' : 'behind'}` : '';
 }
 
 function describeStops({ count, p50Ms, p99Ms }: StopLatencySummary): string {

@@ -54,6 +54,6 @@ async function lookInside(redis: RedisConnection, settings: ConnectedSettings): 
   const { report: topology, checks: about, usable } = await checkTopology(redis, servers, settings);
   if (!usable) return { ...NO_FLEET, checks: about, topology };
   const checks = [...about, ...(await checkRedis(redis, servers, settings)), await checkPermissions(redis, servers, keys), await checkWrite(redis, keys)];
-  const fleet = await checkFleet(redis, keys).catch((error: unknown) => ({ ...NO_FLEET, checks: [notReadable(error)] }));
+  const fleet = await checkFleet(redis, keys, settings).catch((error: unknown) => ({ ...NO_FLEET, checks: [notReadable(error)] }));
   return { ...fleet, checks: [...checks, ...fleet.checks], topology };
 }

@@ -1,6 +1,6 @@
 import type { Keys } from '../../shared/keys.js';
 import type { RedisConnection } from '../../shared/redis/connection.js';
-import { formatAge } from '../age.js';
+import { formatAge, formatAgo } from '../age.js';
 import { type Check, ok, warn } from './check.js';
 
 /** The last finished run of the reconciler. A number is null if the run did not note it. */
@@ -35,7 +35,7 @@ export function checkReconciler(last: ReconcileInfo | null, oldestWorkerMs: numb
   }
   const { at, removed, registered, settled } = last;
   const did = Object.entries({ removed, registered, settled }).flatMap(([what, count]) => (count === null ? [] : [`${what} ${count}`]));
-  const message = `last run ${formatAge(now - at)} ago${did.length === 0 ? '' : `: ${did.join(', ')}`}`;
+  const message = `last run ${formatAgo(now - at)}${did.length === 0 ? '' : `: ${did.join(', ')}`}`;
   if (oldestWorkerMs === null || now - at <= OVERDUE_MS) return ok(NAME, message);
   return warn(NAME, message, "What a dead process left behind stays listed until it runs again. Look at the workers' logs, and at their RECONCILE_INTERVAL_MS.");
 }

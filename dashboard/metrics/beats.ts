@@ -10,6 +10,8 @@ export interface Beat {
   readonly subscribed: boolean;
   /** In ms since the epoch. */
   readonly startedAt: number;
+  /** How far the clock of its machine is ahead of Redis', in ms. */
+  readonly clockMs: number;
   readonly broken: readonly BrokenQueue[];
 }
 
@@ -19,7 +21,7 @@ export interface Beats {
   readonly silent: number;
 }
 
-const FIELDS = ['slots', 'running', 'zombies', 'draining', 'subscribed', 'started_at', 'beat_at', 'broken'] as const;
+const FIELDS = ['slots', 'running', 'zombies', 'draining', 'subscribed', 'started_at', 'beat_at', 'broken', 'clock_ms'] as const;
 
 export async function readBeats({ redis, keys }: Store): Promise<Beats> {
   const ids = await redis.zrange(keys.workers, '0', '-1');
@@ -28,7 +30,7 @@ export async function readBeats({ redis, keys }: Store): Promise<Beats> {
   return { alive, silent: ids.length - alive.length };
 }
 
-function beatOf([slots, running, zombies, draining, subscribed, startedAt, , broken]: readonly (string | null | undefined)[]): Beat {
+function beatOf([slots, running, zombies, draining, subscribed, startedAt, , broken, clock]: readonly (string | null | undefined)[]): Beat {
   return {
     slots: Number(slots),
     running: lengthOf(running ?? '[]'),
@@ -36,6 +38,7 @@ function beatOf([slots, running, zombies, draining, subscribed, startedAt, , bro
     draining: draining === '1',
     subscribed: subscribed === '1',
     startedAt: Number(startedAt ?? 0),
+    clockMs: Number(clock ?? 0) || 0,
     broken: parseBrokenQueues(broken),
   };
 }

@@ -38,6 +38,7 @@ export const METRICS = {
   taskfleet_workers_subscribed: gauge('Workers that hear stop commands at once; the others find stops by polling.'),
   taskfleet_workers_draining: gauge('Workers that shut down.'),
   taskfleet_workers_silent: gauge('Workers that fell silent within the last hour, without a farewell.'),
+  taskfleet_workers_clock_offset_seconds: gauge("The largest difference between the clock of a worker's machine and that of Redis."),
   taskfleet_slots: gauge('Tasks that the workers can run at once.'),
   taskfleet_slots_busy: gauge('Tasks that the workers run.'),
   taskfleet_zombies: gauge('Handlers that were given up and still run.'),

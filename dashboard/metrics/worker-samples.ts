@@ -15,6 +15,7 @@ export async function workerSamples(store: Store): Promise<Sample[]> {
     sample('taskfleet_slots', sum(({ slots }) => slots)),
     sample('taskfleet_slots_busy', sum(({ running }) => running)),
     sample('taskfleet_zombies', sum(({ zombies }) => zombies)),
+    sample('taskfleet_workers_clock_offset_seconds', Math.max(0, ...alive.map(({ clockMs }) => Math.abs(clockMs))) / 1_000),
     ...(reconciledAt ? [sample('taskfleet_reconciler_last_run_timestamp_seconds', Number(reconciledAt) / 1_000)] : []),
   ];
 }

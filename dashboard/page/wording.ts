@@ -6,13 +6,22 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const LONGEST_VALUE = 120;
 
-/** A length of time in its one or two largest units: `42 s`, `4 min`, `3 h 5 min`, `2 d 4 h`. */
+/** From here on a time lies in the future, and not in the difference of two clocks that agree. */
+const FUTURE = 2 * SECOND;
+
+/** A length of time in its one or two largest units: `42 s`, `4 min`, `3 h 5 min`, `2 d 4 h`. To a time that is yet to come: `in 59 min (clock?)`. */
 export function duration(ms: number): string {
+  if (ms < -FUTURE) return `in ${duration(-ms)} (clock?)`;
   const left = Math.max(0, ms);
   if (left < MINUTE) return `${Math.floor(left / SECOND)} s`;
   if (left < HOUR) return `${Math.floor(left / MINUTE)} min`;
   if (left < DAY) return `${Math.floor(left / HOUR)} h ${Math.floor((left % HOUR) / MINUTE)} min`;
   return `${Math.floor(left / DAY)} d ${Math.floor((left % DAY) / HOUR)} h`;
+}
+
+/** How long ago something was: `4 min ago`, or `in 59 min (clock?)`. */
+export function ago(ms: number): string {
+  return ms < -FUTURE ? duration(ms) : `${duration(ms)} ago`;
 }
 
 /** A short time, to the millisecond below ten seconds. */

@@ -3,7 +3,7 @@ import type { Worker } from './api-types.js';
 import { byId, element, setAttribute, setText } from './element.js';
 import { keepFresh, startShell } from './shell.js';
 import { type Health, healthOf, listenerOf } from './worker-health.js';
-import { count, duration, latency } from './wording.js';
+import { ago, count, duration, latency } from './wording.js';
 
 const EVERY_MS = 3_000;
 const SHOWN_TASKS = 5;
@@ -38,7 +38,7 @@ function show(worker: Worker): void {
   showHealth(cell('health'), healthOf(worker, now()));
   showHealth(cell('listener'), listenerOf(worker));
   setText(cell('slots'), slots === null ? NONE : `${running.length} of ${slots}`);
-  setText(cell('beat'), `${duration(now() - Date.parse(beatAt))} ago`);
+  setText(cell('beat'), ago(now() - Date.parse(beatAt)));
   setText(cell('zombies'), zombies === null ? NONE : zombies === 0 ? '0' : `⚠ ${zombies}`);
   setText(cell('stops'), stops ? `${stops} (p50 ${latency(p50 ?? 0)}, p99 ${latency(p99 ?? 0)})` : '0');
   setText(cell('queues'), queues.join(', ') || NONE);

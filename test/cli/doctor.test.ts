@@ -6,10 +6,12 @@ import { checkFleet } from '../../cli/doctor/fleet-checks.js';
 import { checkReconciler } from '../../cli/doctor/reconciler-check.js';
 import { checkPersistence, checkVersion } from '../../cli/doctor/redis-checks.js';
 import { createProducer } from '../../producer/index.js';
+import { resolveSettings } from '../../shared/settings.js';
 import { createKeys } from '../../shared/keys.js';
 import { type CommandResult, runCommand, startCommand } from '../support/command.js';
 import type { NodeProcess } from '../support/processes.js';
 import { type TestRedis, startTestRedis } from '../support/redis.js';
+import { ScriptedTask } from '../support/scripted-task.js';
 import { TestFleet } from '../support/test-fleet.js';
 
 interface Answer {
@@ -51,7 +53,7 @@ describe('taskfleet doctor', () => {
     const { ok, checks, workers } = JSON.parse(stdout) as Answer;
     assert.deepEqual([code, ok], [0, true]);
     assert.deepEqual(checks.filter(({ level }) => level !== 'ok'), []);
-    const names = ['topology', 'version', 'eviction', 'memory', 'persistence', 'replicas', 'latency', 'clock', 'permissions', 'write', 'worker', 'stop path', 'reconciler', 'tasks', 'canary start', 'canary stop'];
+    const names = ['topology', 'version', 'eviction', 'memory', 'persistence', 'replicas', 'latency', 'clock', 'permissions', 'write', 'worker', 'stop path', 'reconciler', 'schedules', 'tasks', 'canary start', 'canary stop'];
     assert.deepEqual(checks.map(({ name }) => name), names);
     const [only] = workers;
     assert.equal(workers.length, 1);
@@ -72,6 +74,7 @@ describe('taskfleet doctor', () => {
     assert.deepEqual(only, {
       ...{ id: 'w1', host: 'h', pid: 7, slots: 20, running: 0, zombies: 0, draining: false, subscribed: true, broken: [] },
       stops: { count: 40, p50_ms: 3, p99_ms: 12, max_ms: 1_200 },
+      clock_ms: null,
     });
     assert.deepEqual(reconcile, { at, took_ms: 12, removed: 1, registered: 2, settled: 3 });
   });
@@ -119,7 +122,7 @@ describe('what the doctor says of a fleet', () => {
   after(() => fleet.stop());
 
   async function look(name: string): Promise<[level: string, message: string][]> {
-    const { checks } = await checkFleet(fleet.client, createKeys(prefix));
+    const { checks } = await checkFleet(fleet.client, createKeys(prefix), resolveSettings({}));
     for (const { level, advice } of checks) assert.equal(advice === null, level === 'ok');
     return checks.filter((check) => check.name === name).map(({ level, message }) => [level, message]);
   }
@@ -160,6 +163,30 @@ describe('what the doctor says of a fleet', () => {
     await writeWorker(fleet.client, prefix);
     await writeWorker(fleet.client, prefix, { subscribed: 0, draining: 1 }, 'w2');
     assert.deepEqual(await look('stop path'), [['ok', '1 of 2 workers subscribed']]);
+  });
+
+  it('warns of a worker whose clock differs from that of Redis, and says so of a heartbeat from the future', async () => {
+    await writeWorker(fleet.client, prefix, { clock_ms: 3_600_000, beat_at: Date.now() + 3_600_000 });
+    await writeWorker(fleet.client, prefix, { clock_ms: -12 }, 'w2');
+    const lines = await look('worker');
+    assert.deepEqual(lines.map(([level]) => level), ['warn', 'ok']);
+    assert.match(lines[0]?.[1] ?? '', /heartbeat in (59m|1h) \(clock\?\), clock 60 min 00 s ahead$/);
+  });
+
+  it('warns of schedules without a next run, and of next runs that are further off than one period', async () => {
+    assert.deepEqual(await look('schedules'), [['ok', 'none']]);
+    const producer = fleet.producer({ keyPrefix: prefix });
+    const task = new ScriptedTask('seen.task');
+    const { nextAt } = await producer.schedules.upsert('hourly', task.definition, {}, { every: 3_600_000 });
+    await producer.schedules.upsert('nightly', task.definition, {}, { cron: '0 3 * * *' });
+    assert.deepEqual(await look('schedules'), [['ok', '2, each with its next run']]);
+    const jobs = fleet.keys(prefix).jobs('seen');
+    const far = Number(nextAt) + 7_200_000;
+    await fleet.client.rename(`${jobs}repeat:hourly:${Number(nextAt)}`, `${jobs}repeat:hourly:${far}`);
+    await fleet.client.zadd(`${jobs}repeat`, far, 'hourly');
+    await fleet.client.zadd(`${jobs}delayed`, far * 4_096, `repeat:hourly:${far}`);
+    await fleet.client.zrem(`${jobs}repeat`, 'nightly');
+    assert.deepEqual(await look('schedules'), [['warn', 'hourly has a next run further off than one period; nightly has no next run']]);
   });
 
   it('says nothing of the stop path where no worker is', async () => {

@@ -1,0 +1,35 @@
+import { redisTime } from '../../shared/clock/redis-time.js';
+import type { Keys } from '../../shared/keys.js';
+import type { RedisConnection } from '../../shared/redis/connection.js';
+import { type NextRunFault, readNextRuns } from '../../shared/schedule/next-runs.js';
+import { parseSchedule } from '../../shared/schedule/schedule.js';
+import { defineScripts } from '../../shared/scripts/define-scripts.js';
+import type { Settings } from '../../shared/settings.js';
+import { scheduleTable } from '../../worker/schedule-table.js';
+import { type Check, ok, warn } from './check.js';
+
+const NAME = 'schedules';
+const WORDS: Readonly<Record<NextRunFault, string>> = {
+  absent: 'no next run',
+  gone: 'no next run',
+  lost: "a next run in none of its queue's lists",
+  far: 'a next run further off than one period',
+};
+const NAMED = 5;
+
+/**
+ * Whether each schedule has its next run, within one period.
+ * @param alive whether workers are alive: the first one makes the fleet's own
+ */
+export async function checkSchedules(redis: RedisConnection, keys: Keys, settings: Settings, alive: boolean): Promise<Check> {
+  const scripted = defineScripts(redis);
+  const stored = Object.entries(await redis.hgetall(keys.schedules)).flatMap(([id, text]) => parseSchedule(id, text) ?? []);
+  const schedules = [...(alive ? scheduleTable(settings) : []), ...stored];
+  const now = (await redisTime(redis, keys.tasks)) ?? Date.now();
+  const runs = await Promise.all(schedules.map(async ({ id, definition }) => ({ id, run: (await readNextRuns(scripted, keys, definition.queue, [id], now))[0] })));
+  const wrong = runs.flatMap(({ id, run }) => (run?.fault ? [`${id} has ${WORDS[run.fault]}`] : []));
+  if (wrong.length === 0) return ok(NAME, schedules.length === 0 ? 'none' : `${schedules.length}, each with its next run`);
+  const more = wrong.length > NAMED ? `, and ${wrong.length - NAMED} more` : '';
+  const advice = alive ? 'A worker corrects this within half a minute. If it stays: look at the logs of the workers (component schedule).' : 'Workers correct this: start some.';
+  return warn(NAME, `${wrong.slice(0, NAMED).join('; ')}${more}`, advice);
+}
