@@ -9,6 +9,7 @@ import { Service } from '../shared/service.js';
 import type { Settings } from '../shared/settings.js';
 import { auditRefusals } from './auth/audit.js';
 import { Authority } from './auth/authority.js';
+import { limitConnections } from './connection-limit.js';
 import { type Dashboard, type DashboardConfig, createDashboard } from './dashboard.js';
 import { problemHandler } from './problem.js';
 
@@ -104,6 +105,8 @@ export class DashboardServer extends Service {
     app.use(auditRefusals(), problemHandler(loggers('dashboard')));
     const server = createServer({ headersTimeout: headersMs, requestTimeout: requestMs, connectionsCheckingInterval: checkMs, keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: MAX_HEADER_BYTES }, app);
     server.maxConnections = MAX_CONNECTIONS;
+    const isTrusted = app.get('trust proxy fn') as (address: string, hop: number) => boolean;
+    limitConnections(server, { perAddress: settings.apiConnectionLimit, isProxy: (address) => isTrusted(address, 0), logger: loggers('dashboard') });
     return server;
   }
 

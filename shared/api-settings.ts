@@ -33,5 +33,6 @@ export const API_SETTINGS = {
   apiTrustProxy: list('API_TRUST_PROXY', /,/, 'a number of proxies, or addresses and networks separated by commas', 'Proxies whose `X-Forwarded-*` headers count: how many there are, or their addresses.', proxy),
   apiBodyLimit: integer('API_BODY_LIMIT', 1_048_576, 1_024, 67_108_864, 'The longest body of a request to the dashboard, in bytes.'),
   apiRateLimit: integer('API_RATE_LIMIT', 1_200, 1, 10_000_000, 'Requests to the dashboard that each caller may make in a minute.'),
+  apiConnectionLimit: integer('API_CONNECTION_LIMIT', 256, 1, 4_096, 'Connections to the dashboard that each address may have at once; a proxy of `API_TRUST_PROXY` may have more.'),
   apiFailureLimit: integer('API_FAILURE_LIMIT', 10, 1, 1_000_000, 'Failed sign-ins, and failed tokens, that each address may have in five minutes.'),
 } as const;

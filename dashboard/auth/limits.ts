@@ -1,9 +1,9 @@
 import type { RequestHandler, Response } from 'express';
-import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
+import { rateLimit } from 'express-rate-limit';
 import type { Producer } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
-import { addressOf } from '../client-address.js';
+import { addressKey, addressOf } from '../client-address.js';
 import { LimitStore } from './limit-store.js';
 import { callerKeyOf, findPrincipal } from './principal.js';
 
@@ -49,15 +49,10 @@ export function createLimits(producer: Producer, { apiRateLimit, apiFailureLimit
     const principal = findPrincipal(res);
     return principal ? `caller:${callerKeyOf(principal)}` : byAddress(res);
   };
-  const byAddress = (res: Response): string => addressKey(addressOf(res.req));
+  const byAddress = (res: Response): string => `address:${addressKey(addressOf(res.req))}`;
   return {
     requests: limiter('requests', MINUTE_MS, apiRateLimit, byCaller),
     failures: limiter('failures', FAILURES_MS, apiFailureLimit, byAddress),
     signIns: limiter('sign-ins', FAILURES_MS, apiFailureLimit, byAddress, true),
   };
-}
-
-/** An IPv6 network of 56 bits counts as one, as one customer gets that many addresses. */
-function addressKey(address: string): string {
-  return `address:${address === 'unknown' ? address : ipKeyGenerator(address)}`;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, type Socket, connect } from 'node:net';
 import { after, test } from 'node:test';
 import { LOCAL } from '../../dashboard/auth/authenticate.js';
 import { DashboardServer } from '../../dashboard/server.js';
@@ -10,6 +10,7 @@ import { resolveSettings } from '../../shared/settings.js';
 import { deferred } from '../support/deferred.js';
 import { LogLines } from '../support/log-lines.js';
 import { TestFleet } from '../support/test-fleet.js';
+import { until } from '../support/until.js';
 import { rawRequest, statusOf } from './auth/raw-request.js';
 import { TestDashboard } from './test-dashboard.js';
 
@@ -137,4 +138,40 @@ test('pages may load from here only, be shown in no frame, and run nothing that 
   assert.equal(headers['content-security-policy'], "default-src 'self';img-src 'self' data:;base-uri 'none';object-src 'none';form-action 'self';frame-ancestors 'none'");
   assert.deepEqual([headers['x-frame-options'], headers['x-content-type-options'], headers['referrer-policy'], headers['x-powered-by']], ['DENY', 'nosniff', 'same-origin', undefined]);
   assert.equal(headers['strict-transport-security'], undefined);
+});
+
+test('one address cannot hold all connections: what is too many is closed, others are answered', async (t) => {
+  const dashboard = await TestDashboard.start(fleet.producer(), { apiConnectionLimit: 3, apiHost: '0.0.0.0' });
+  t.after(() => dashboard.stop());
+  const open = async (localAddress: string): Promise<Socket> => {
+    const socket = connect({ port: dashboard.port, host: '127.0.0.1', localAddress });
+    socket.on('error', () => undefined);
+    t.after(() => socket.destroy());
+    await once(socket, 'connect');
+    return socket;
+  };
+  const held = await Promise.all([1, 2, 3].map(() => open('127.0.0.1')));
+  // None of the three is answered before the server has them all; what comes now is one too many.
+  for (let n = 0; n < 20; n += 1) {
+    const refused = await open('127.0.0.1');
+    await once(refused.resume(), 'close');
+  }
+  const other = await open('127.0.0.2');
+  other.write('GET /livez HTTP/1.1\r\nHost: a\r\n\r\n');
+  const [answer] = (await once(other, 'data')) as [Buffer];
+  assert.match(answer.toString(), /^HTTP\/1\.1 200 /);
+  assert.equal(dashboard.log.find(/^Too many connections of one address/).length, 1);
+  held[0]?.destroy();
+  await until(async () => (await fetch(`http://127.0.0.1:${dashboard.port}/livez`).catch(() => null))?.status, (status) => status === 200);
+});
+
+test('a proxy that is trusted has as many connections as it wants', async (t) => {
+  const dashboard = await TestDashboard.start(fleet.producer(), { apiConnectionLimit: 1, apiTrustProxy: ['loopback'] });
+  t.after(() => dashboard.stop());
+  for (let n = 0; n < 5; n += 1) {
+    const socket = connect(dashboard.port, '127.0.0.1');
+    t.after(() => socket.destroy());
+    await once(socket, 'connect');
+  }
+  assert.equal((await dashboard.send('GET', '/livez')).status, 200);
 });
