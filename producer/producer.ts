@@ -171,7 +171,7 @@ export class Producer implements ChildEnqueuer {
   get<Output = unknown>(task: string | EnqueuedTask<Output>): Promise<TaskView<Output> | null> {
     return this.#calls.repeatable(async () => {
       const id = idOf(task);
-      return ((await this.#store.reader.read([id])).get(id) as TaskView<Output> | undefined) ?? null;
+      return ((await this.#store.reader.read([id], 'whole')).get(id) as TaskView<Output> | undefined) ?? null;
     });
   }
 

@@ -199,7 +199,7 @@ export class Watch {
 
   /** The task as it is now; null if it is gone. */
   async #read(id: string): Promise<TaskView | null> {
-    return (await this.#retried(() => this.#reader.read([id]))).get(id) ?? null;
+    return (await this.#retried(() => this.#reader.read([id], 'whole'))).get(id) ?? null;
   }
 
   /** A task that was there before and is not any more. Either it has ended and is not kept: then its queue's events say how. Or somebody removed it. */

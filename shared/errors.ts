@@ -9,6 +9,8 @@ export const ERROR_CODES = {
   INVALID_INPUT: "The input does not match the task's schema, or is not JSON.",
   INPUT_TOO_LARGE: "The input's JSON is longer than the limit.",
   INVALID_OUTPUT: "The handler returned something that does not match the task's output schema.",
+  RESULT_TOO_LARGE: "The result's JSON is longer than the limit.",
+  OUTPUT_TOO_LARGE: 'A chunk or a progress value of a handler is longer than the limit.',
   INVALID_ID: 'A task id breaks the rule for ids.',
   INVALID_ITEM: 'An item breaks the rule for items.',
   INVALID_OPTION: 'An option of a call has a value that cannot be used.',

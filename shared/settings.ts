@@ -83,6 +83,7 @@ export const SETTINGS = {
   modelsRefreshMs: integer('MODELS_REFRESH_INTERVAL_MS', 300_000, 1_000, 86_400_000, 'How often the servers are asked for their models, in ms.'),
   modelListTimeoutMs: seconds('AIOHTTP_CLIENT_TIMEOUT_MODEL_LIST', 10_000, 0.1, 600, 'Seconds that a server gets to list its models.'),
   maxInputBytes: integer('MAX_INPUT_BYTES', 1_048_576, 1_024, 67_108_864, "The longest input of a task, as JSON in bytes."),
+  maxResultBytes: integer('MAX_RESULT_BYTES', 1_048_576, 1_024, 67_108_864, 'The longest result of a task, as JSON in bytes; a task with a longer one fails.'),
   openaiBaseUrls,
   openaiKeys,
   documentRoot: optionalText('DOCUMENT_ROOT', 'a path', 'The only folder below which `document.index` reads; it fails without one. Nothing that begins with a dot is read.'),

@@ -1,7 +1,7 @@
 import { type ErrorCode, isFleetError } from '../shared/errors.js';
 
 /** What a call was given was wrong. Another attempt would give it the same. */
-const VALIDATION_CODES: readonly ErrorCode[] = ['INVALID_DEFINITION', 'INVALID_INPUT', 'INPUT_TOO_LARGE', 'INVALID_OUTPUT', 'INVALID_ID', 'INVALID_ITEM', 'INVALID_OPTION', 'INVALID_PLAN'];
+const VALIDATION_CODES: readonly ErrorCode[] = ['INVALID_DEFINITION', 'INVALID_INPUT', 'INPUT_TOO_LARGE', 'INVALID_OUTPUT', 'RESULT_TOO_LARGE', 'OUTPUT_TOO_LARGE', 'INVALID_ID', 'INVALID_ITEM', 'INVALID_OPTION', 'INVALID_PLAN'];
 /** By name, for a task module may have its own copy of BullMQ or zod. zod's core has names of its own. */
 const FINAL_NAMES: readonly string[] = ['UnrecoverableError', 'ZodError', '$ZodError'];
 

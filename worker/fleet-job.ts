@@ -1,9 +1,8 @@
-import { Job, UnrecoverableError } from 'bullmq';
-import { FleetError, messageOf } from '../shared/errors.js';
+import { Job, type RedisQueueBackend, UnrecoverableError } from 'bullmq';
 import { describeStop } from '../shared/stop/cause.js';
+import { boundedError } from './bounded-error.js';
 import { delayAfter } from './retry-delay.js';
 import type { Run } from './run.js';
-import { unrecoverable } from './unrecoverable.js';
 
 /** Thrown by a processor to settle its job as cancelled. */
 export class Stopped extends UnrecoverableError {
@@ -20,19 +19,24 @@ export class FleetJob extends Job {
   run: Run | null = null;
   /** Whether its data is not JSON: it fails without being run, as a stopped one does. */
   unreadable = false;
+  /** What its handler returned, as JSON; null as long as nothing was. */
+  resultJson: string | null = null;
 
   /** Whether it was stopped before it was fetched: then BullMQ fails it without running it. */
   get stoppedBefore(): boolean {
     return this.deferredFailure !== undefined && !this.unreadable;
   }
 
-  override async moveToCompleted(value: unknown, token: string, fetchNext?: boolean): ReturnType<Job['moveToCompleted']> {
-    try {
-      return await super.moveToCompleted(value, token, fetchNext);
-    } catch (error) {
-      // Looked at only now: a task that ends well pays nothing for it.
-      throw notJson(this.name, value) ?? error;
-    }
+  /** Writes the result as it was measured. BullMQ's own way makes JSON of it twice. */
+  override async moveToCompleted(value: unknown, token: string, fetchNext = true): ReturnType<Job['moveToCompleted']> {
+    if (this.resultJson === null) return super.moveToCompleted(value, token, fetchNext);
+    const backend = this.backend as RedisQueueBackend;
+    this.returnvalue = value;
+    const args = backend.moveToCompletedArgs(this, this.resultJson, this.opts.removeOnComplete ?? false, token, fetchNext);
+    const next = await backend.moveToFinished(this.id as string, args);
+    this.finishedOn = Number(args[backend.moveToFinishedKeys.length + 1]);
+    this.attemptsMade += 1;
+    return next;
   }
 
   /** Back to the queue for so many ms, without counting the attempt; a reason becomes the task's error, `starts` its `attemptsStarted`. */
@@ -48,7 +52,7 @@ export class FleetJob extends Job {
       // BullMQ's own way of computing it is not open to subclasses; a fixed delay is taken as it is.
       const delay = delayAfter(error, this.opts.backoff, this.attemptsMade + 1);
       if (delay > 0 || this.opts.backoff !== undefined) this.opts.backoff = { type: 'fixed', delay };
-      return super.moveToFailed(error, token, fetchNext);
+      return super.moveToFailed(boundedError(error), token, fetchNext);
     }
     const fields = { failedReason: error.message, stacktrace: '[]', ...stopFields };
     const { result, finishedOn } = await this.backend.moveToFailed(this, error.message, this.opts.removeOnFail ?? false, token, fetchNext, fields);
@@ -66,15 +70,5 @@ export class FleetJob extends Job {
     if (error instanceof Stopped) return { stop_via: error.run.via };
     // It ran, and was stopped; its worker died, and the stalled check came to it before anybody who would have fenced it.
     return this.stoppedBefore && this.stalledCounter > 0 ? { stop_via: 'fence' } : null;
-  }
-}
-
-/** What ails an output that JSON cannot hold; null if it can. */
-function notJson(name: string, value: unknown): UnrecoverableError | null {
-  try {
-    JSON.stringify(value);
-    return null;
-  } catch (error) {
-    return unrecoverable(new FleetError('INVALID_OUTPUT', `Bad output of ${name}: not JSON (${messageOf(error)})`, { cause: error }));
   }
 }

@@ -21,6 +21,7 @@ import { Ladder, deadlineMissed } from './ladder.js';
 import { type Outcome, decideOutcome, failWith } from './outcome.js';
 import { untilTaken } from './refusals.js';
 import type { RegistryWriter } from './registry-writer.js';
+import { resultJson } from './result-json.js';
 import { Run } from './run.js';
 import { ScheduledStart } from './scheduled-start.js';
 import { standingStop } from './standing-stop.js';
@@ -136,7 +137,7 @@ export class TaskRunner {
     if (!run.checkLock()) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
     const isolated = handler.isolated(input.value);
     const end = await (isolated ? this.#ladder.inThread(run, handler, context, deadline) : this.#ladder.inProcess(run, handler, context));
-    return this.#checkOutput(handler, decideOutcome(run.cause, end, handler.definition));
+    return this.#checkOutput(job, handler, decideOutcome(run.cause, end, handler.definition));
   }
 
   /** For a run that somebody promoted. */
@@ -152,10 +153,16 @@ export class TaskRunner {
     run.requestStop({ reason: stop.reason, by: stop.by, at: stop.at?.getTime() ?? 0 });
   }
 
-  #checkOutput({ definition }: LoadedHandler, outcome: Outcome): Outcome {
-    if (outcome.kind !== 'complete' || definition.output === null) return outcome;
-    const checked = validate(definition.output, outcome.value);
-    return checked.ok ? outcome : failWith(new FleetError('INVALID_OUTPUT', `Bad output of ${definition.name}: ${checked.problem}`));
+  #checkOutput(job: FleetJob, { definition }: LoadedHandler, outcome: Outcome): Outcome {
+    if (outcome.kind !== 'complete') return outcome;
+    const checked = definition.output === null ? null : validate(definition.output, outcome.value);
+    if (checked && !checked.ok) return failWith(new FleetError('INVALID_OUTPUT', `Bad output of ${definition.name}: ${checked.problem}`));
+    try {
+      job.resultJson = resultJson(definition.name, outcome.value, this.#options.settings.maxResultBytes);
+      return outcome;
+    } catch (error) {
+      return failWith(error);
+    }
   }
 
   async #conclude(run: Run, job: FleetJob, token: string, outcome: Exclude<Outcome, { kind: 'complete' }>): Promise<never> {

@@ -1,3 +1,5 @@
+import { FleetError } from '../shared/errors.js';
+import { MAX_CHUNK_BYTES, MAX_PROGRESS_BYTES, bytesBeyond } from '../shared/limits.js';
 import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
 import { type StreamWrite, writeEvents } from '../shared/task/event-stream.js';
 
@@ -7,6 +9,10 @@ const CHUNK_DELAY_MS = 10;
 const PROGRESS_INTERVAL_MS = 100;
 /** Chunks of one batch; more go out at once. */
 const MAX_BATCH = 256;
+/** Characters of one batch. */
+const MAX_BATCH_LENGTH = 1_048_576;
+/** Characters of one part of a long text: as JSON one may take six bytes. */
+const CHUNK_PART = Math.floor(MAX_CHUNK_BYTES / 6) - 1;
 
 /** What one run says: chunks and progress, batched into the task's stream. Silent once it is closed. */
 export class TaskOutput {
@@ -17,6 +23,11 @@ export class TaskOutput {
   readonly #mayWrite: () => boolean;
   readonly #onError: (error: unknown) => void;
   #chunks: StreamWrite[] = [];
+  /** Characters of those. */
+  #gathered = 0;
+  /** Of all that were emitted. */
+  #chunkCount = 0;
+  #chunkLength = 0;
   /** As JSON: a handler may go on changing the object. */
   #progress: string | null = null;
   #progressAt = -Infinity;
@@ -54,18 +65,23 @@ export class TaskOutput {
     return this.#used;
   }
 
-  /** @throws TypeError for what JSON cannot hold: a circle, a BigInt */
+  /** @throws FleetError `OUTPUT_TOO_LARGE`; TypeError for what JSON cannot hold: a circle, a BigInt */
   emit(chunk: unknown): void {
     if (this.#closed) return;
-    this.#chunks.push({ type: 'chunk', data: toJson(chunk) });
-    if (this.#chunks.length >= MAX_BATCH) this.#sendChunks();
+    for (const data of chunkJsons(chunk)) {
+      this.#chunks.push({ type: 'chunk', data });
+      this.#gathered += data.length;
+      this.#chunkCount += 1;
+      this.#chunkLength += data.length;
+    }
+    if (this.#chunks.length >= MAX_BATCH || this.#gathered >= MAX_BATCH_LENGTH) this.#sendChunks();
     else this.#chunkTimer ??= setTimeout(() => this.#sendChunks(), CHUNK_DELAY_MS);
   }
 
-  /** @throws TypeError for what JSON cannot hold */
+  /** @throws FleetError `OUTPUT_TOO_LARGE`; TypeError for what JSON cannot hold */
   progress(value: object | number): void {
     if (this.#closed) return;
-    this.#progress = toJson(value);
+    this.#progress = progressJson(value);
     const wait = this.#progressAt + PROGRESS_INTERVAL_MS - performance.now();
     this.#progressTimer ??= setTimeout(() => this.#sendProgress(), Math.max(CHUNK_DELAY_MS, wait));
   }
@@ -91,6 +107,7 @@ export class TaskOutput {
     this.#chunkTimer = null;
     const chunks = this.#chunks;
     this.#chunks = [];
+    this.#gathered = 0;
     if (chunks.length > 0 && this.#mayWrite()) this.#send(chunks);
   }
 
@@ -112,7 +129,7 @@ export class TaskOutput {
     this.#used = true;
     this.#announced = true;
     const pipeline = this.#redis.pipeline();
-    writeEvents(pipeline, this.#key, events);
+    writeEvents(pipeline, this.#key, events, this.#chunkLength / Math.max(1, this.#chunkCount));
     const writing = pipeline.exec().then((replies) => this.#check(replies?.find(([error]) => error)?.[0]), (error: unknown) => this.#check(error));
     this.#writing = Promise.all([this.#writing, writing]);
   }
@@ -124,6 +141,43 @@ export class TaskOutput {
     if (!this.#failed) this.#onError(error);
     this.#failed = true;
   }
+}
+
+/** A progress value as JSON. @throws FleetError `OUTPUT_TOO_LARGE`; TypeError for what JSON cannot hold */
+export function progressJson(value: object | number): string {
+  const json = toJson(value);
+  const bytes = bytesBeyond(json, MAX_PROGRESS_BYTES);
+  if (bytes !== null) throw tooLarge('progress', 'The value', bytes, MAX_PROGRESS_BYTES, 'Report less, or emit the rest in chunks.');
+  return json;
+}
+
+/** A chunk as JSON, a long text as several. @throws FleetError `OUTPUT_TOO_LARGE`; TypeError for what JSON cannot hold */
+export function chunkJsons(chunk: unknown): string[] {
+  const json = toJson(chunk);
+  const bytes = bytesBeyond(json, MAX_CHUNK_BYTES);
+  if (bytes === null) return [json];
+  if (typeof chunk === 'string') return partsOf(chunk).map(toJson);
+  throw tooLarge('emit', 'The chunk', bytes, MAX_CHUNK_BYTES, 'Emit several smaller ones.');
+}
+
+/** A text in parts that are short enough however JSON escapes them; none begins or ends within a character. */
+function partsOf(text: string): string[] {
+  const parts: string[] = [];
+  for (let from = 0; from < text.length; ) {
+    const end = from + CHUNK_PART;
+    const to = isLowSurrogate(text.charCodeAt(end)) ? end - 1 : end;
+    parts.push(text.slice(from, to));
+    from = to;
+  }
+  return parts;
+}
+
+function isLowSurrogate(unit: number): boolean {
+  return unit >= 0xdc00 && unit <= 0xdfff;
+}
+
+function tooLarge(call: string, what: string, bytes: number, limit: number, advice: string): FleetError {
+  return new FleetError('OUTPUT_TOO_LARGE', `context.${call}: ${what} is ${bytes} bytes of JSON; at most ${limit} are allowed. ${advice}`, { details: { bytes, limit } });
 }
 
 /** What a handler says, as JSON. What JSON leaves out (undefined, a function, a symbol) is null. */

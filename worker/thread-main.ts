@@ -1,14 +1,15 @@
 import type { MessagePort } from 'node:worker_threads';
 import { pino } from 'pino';
 import { ERROR_SERIALIZERS } from '../shared/error-fields.js';
-import { FleetError, messageOf } from '../shared/errors.js';
+import { messageOf } from '../shared/errors.js';
 import type { LogLevel } from '../shared/log-levels.js';
 import type { TaskContext } from '../shared/task/handler.js';
 import { causeOf } from './cause-parts.js';
 import { checkProgress } from './context.js';
 import { isFinal } from './final-errors.js';
+import { resultJson } from './result-json.js';
 import { loadTaskModule } from './task-modules.js';
-import { toJson } from './task-output.js';
+import { chunkJsons, progressJson } from './task-output.js';
 import { ThreadEnqueuer } from './thread-enqueue.js';
 import type { MainMessage, ThreadMessage, ThreadResult, ThreadRun } from './thread-messages.js';
 
@@ -27,21 +28,13 @@ export default async function runInThread(run: ThreadRun): Promise<ThreadResult>
     if (!handler) throw new Error(`${moduleUrl} has no handler for ${name} in this thread`);
     ({ except } = handler.definition.retry);
     post(port, { type: 'started' });
-    return { ok: true, value: throughJson(name, await handler.handle(contextOf(run, controller.signal, enqueuer))) };
+    // As JSON, like every output, so that a thread hands over nothing that a task in the main thread could not.
+    return { ok: true, value: JSON.parse(resultJson(name, await handler.handle(contextOf(run, controller.signal, enqueuer)), run.settings.maxResultBytes)) as unknown };
   } catch (error) {
     const { name: kind, stack } = error instanceof Error ? error : new Error(messageOf(error));
     return { ok: false, error: { name: kind, message: messageOf(error), stack, final: isFinal(error, except) } };
   } finally {
     port.close();
-  }
-}
-
-/** As JSON, like every output, so that a thread hands over nothing that a task in the main thread could not. */
-function throughJson(name: string, output: unknown): unknown {
-  try {
-    return JSON.parse(toJson(output));
-  } catch (error) {
-    throw new FleetError('INVALID_OUTPUT', `Bad output of ${name}: not JSON (${messageOf(error)})`, { cause: error });
   }
 }
 
@@ -53,9 +46,9 @@ function contextOf({ id, name, item, attempt, input, port }: ThreadRun, signal: 
   return {
     ...{ id, name, item, attempt, input, signal, enqueue },
     log: portLogger(port),
-    progress: (value) => post(port, { type: 'progress', value: JSON.parse(toJson(checkProgress(value))) as number | object }),
+    progress: (value) => post(port, { type: 'progress', value: JSON.parse(progressJson(checkProgress(value))) as number | object }),
     // As JSON for the same reason as the result: what cannot be cloned is not a chunk.
-    emit: (chunk) => post(port, { type: 'emit', chunk: JSON.parse(toJson(chunk)) as unknown }),
+    emit: (chunk) => chunkJsons(chunk).forEach((json) => post(port, { type: 'emit', chunk: JSON.parse(json) as unknown })),
   };
 }
 

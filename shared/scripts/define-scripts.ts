@@ -48,7 +48,7 @@ export type ScriptedRedis = RedisConnection & {
   markPassed(scheduler: string, due: number): Promise<0 | 1>;
   nextRuns(...keysAndArguments: Arguments): Promise<[due: string, opts: string, every: string, pattern: string, tz: string, passed: string, place: string][]>;
   readPage(key: string, jobs: string, first: number, last: number): Promise<[ids: string[], stopped: string[], unreadable: string[], type?: string]>;
-  readTasks(...keysAndArguments: Arguments): Promise<((string | null)[] | null)[]>;
+  readTasks(...keysAndArguments: Arguments): Promise<((string | number | null)[] | null)[]>;
   recordStop(...keysAndArguments: Arguments): Promise<RecordedStop[]>;
   relist(...keysAndArguments: Arguments): Promise<string[]>;
   renewLocks(...keysAndArguments: Arguments): Promise<string[]>;

@@ -4,20 +4,44 @@
   KEYS[1] completed  KEYS[2] failed  KEYS[3] delayed  KEYS[4] prioritized  KEYS[5] active  KEYS[6] waiting-children
   KEYS[7] wait
   ARGV[1] start of the queue's job keys
-  ARGV[2] names of the hash fields to read, separated by spaces
+  ARGV[2] names of the hash fields to read, separated by spaces; `name:bytes` for one that is not read if it is longer
   ARGV[3…] job ids
 
-  Returns an array with one entry an id: false if there is no such job, else { place, field values … }.
+  Returns an array with one entry an id: false if there is no such job, else { place, field values … }. In place of a value that
+  is too long is its length, an integer.
   A place is completed, failed, delayed, prioritized, active, waiting-children or waiting. The wait list is not searched (it may
   be long): a job that is nowhere else is waiting, unless it has the time of its end: then it lost its place, and is what it
   ended as. The place is unreadable, and after the values comes the problem, for a job whose key is not a
   hash, for one that a list of the queue has without its hash, and for one whose list may be a key of another type.
 ]]
 local fields = {}
-for field in string.gmatch(ARGV[2], '%S+') do fields[#fields + 1] = field end
+local limits = {}
+for field, limit in string.gmatch(ARGV[2], '([^%s:]+):?(%d*)') do
+  fields[#fields + 1] = field
+  if limit ~= '' then limits[#limits + 1] = { #fields + 1, field, tonumber(limit) } end
+end
 -- Only jobs have a timestamp, schedulers do not.
 local read = { 'timestamp', unpack(fields) }
 read[#read + 1] = 'finishedOn'
+
+-- The fields of a job, or the error of a key that is no hash. A field that is asked for by an empty name is not there.
+local function fetch(key)
+  local long = {}
+  local asked = read
+  for _, limited in ipairs(limits) do
+    local length = redis.pcall('HSTRLEN', key, limited[2])
+    if type(length) == 'number' and length > limited[3] then
+      if asked == read then asked = { unpack(read) } end
+      asked[limited[1]] = ''
+      long[limited[1]] = length
+    end
+  end
+  local values = redis.pcall('HMGET', key, unpack(asked))
+  if not values.err then
+    for index, length in pairs(long) do values[index] = length end
+  end
+  return values
+end
 
 -- The first key of the queue that is not of its type.
 local broken = nil
@@ -72,7 +96,7 @@ local tasks = {}
 for i = 3, #ARGV do
   local id = ARGV[i]
   local key = ARGV[1] .. id
-  local values = redis.pcall('HMGET', key, unpack(read))
+  local values = fetch(key)
   if values.err then
     if not string.find(values.err, 'WRONGTYPE', 1, true) then error(values.err) end
     local blank = {}

@@ -1,4 +1,5 @@
 import type { ChainableCommander } from 'ioredis';
+import { MAX_STREAM_BYTES } from '../limits.js';
 import type { StopReceipt } from '../stop/receipt.js';
 import { type TaskState, TASK_STATES, isTerminal } from './state.js';
 
@@ -38,9 +39,10 @@ export interface StreamWrite {
   readonly attempt?: number;
 }
 
-/** Adds entries to a task's stream, and makes the stream if it is not there. */
-export function writeEvents(pipeline: ChainableCommander, key: string, events: readonly StreamWrite[]): void {
-  for (const { type, data, attempt } of events) pipeline.xadd(key, 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', type, 'data', data, ...attemptField(attempt));
+/** Adds entries to a task's stream, and makes the stream if it is not there. `averageLength` is that of its chunks: of long ones fewer are kept. */
+export function writeEvents(pipeline: ChainableCommander, key: string, events: readonly StreamWrite[], averageLength = 0): void {
+  const kept = Math.min(KEPT_ENTRIES, Math.ceil(MAX_STREAM_BYTES / Math.max(1, averageLength)));
+  for (const { type, data, attempt } of events) pipeline.xadd(key, 'MAXLEN', '~', kept, '*', 'type', type, 'data', data, ...attemptField(attempt));
   pipeline.pexpire(key, KEPT_WHILE_LIVE_MS);
 }
 

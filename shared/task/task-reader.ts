@@ -3,7 +3,7 @@ import { isUnavailability } from '../redis/connection-errors.js';
 import type { Entry, Registry } from '../registry/registry.js';
 import { isWrongType } from '../unreadable.js';
 import { readOptions } from './options-record.js';
-import { type TaskSource, type TaskView, readTasks } from './view.js';
+import { type Detail, type TaskSource, type TaskView, readTasks } from './view.js';
 
 /** Where tasks are: on which queue, or registered by another program. Ids that are nowhere are in neither. */
 export interface Located {
@@ -63,15 +63,15 @@ export class TaskReader {
   }
 
   /** The tasks that exist, by id. */
-  async read(ids: readonly string[]): Promise<Map<string, TaskView>> {
-    return this.readLocated(await this.locate(ids));
+  async read(ids: readonly string[], detail: Detail = 'summary'): Promise<Map<string, TaskView>> {
+    return this.readLocated(await this.locate(ids), detail);
   }
 
   /** The same for tasks that were located. */
-  async readLocated({ byQueue, foreign }: Located): Promise<Map<string, TaskView>> {
+  async readLocated({ byQueue, foreign }: Located, detail: Detail = 'summary'): Promise<Map<string, TaskView>> {
     const tasks = new Map<string, TaskView>();
     for (const [id, item] of foreign) tasks.set(id, foreignTask(id, item));
-    await Promise.all([...byQueue].map(([queue, some]) => this.readOn(queue, some, tasks)));
+    await Promise.all([...byQueue].map(([queue, some]) => this.readOn(queue, some, tasks, detail)));
     return tasks;
   }
 
@@ -96,8 +96,8 @@ export class TaskReader {
   }
 
   /** Reads tasks of a known queue into `tasks`. A key that BullMQ keeps beside its jobs is none. */
-  async readOn(queue: string, ids: readonly string[], tasks: Map<string, TaskView>): Promise<void> {
-    for (const task of await readTasks(this.#source, queue, ids.filter((id) => !isQueueKey(id)))) if (task) tasks.set(task.id, task);
+  async readOn(queue: string, ids: readonly string[], tasks: Map<string, TaskView>, detail: Detail = 'summary'): Promise<void> {
+    for (const task of await readTasks(this.#source, queue, ids.filter((id) => !isQueueKey(id)), detail)) if (task) tasks.set(task.id, task);
   }
 }
 

@@ -1,6 +1,7 @@
 import { chunks } from '../chunks.js';
 import { HashReader } from '../hash-reader.js';
 import type { Keys } from '../keys.js';
+import { LISTED, MAX_ERROR_BYTES, MAX_NAME_LENGTH, cutToBytes, shortened } from '../limits.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { type StopRecord, parseStop } from '../stop/record.js';
 import type { Unreadable } from '../unreadable.js';
@@ -21,10 +22,11 @@ export interface TaskView<Output = unknown> {
   readonly attempt: number;
   /** How many attempts it may have in all; null for a foreign task. */
   readonly attempts: number | null;
+  /** Null in a list if it is longer than 4 KiB. */
   readonly progress: unknown;
-  /** What the handler returned; null unless completed. */
+  /** What the handler returned; null unless completed, and in every list. */
   readonly result: Output | null;
-  /** Why the task failed or was cancelled, why its last attempt failed, or why no worker here could run it; why it is unreadable. */
+  /** Why the task failed or was cancelled, why its last attempt failed, or why no worker here could run it; why it is unreadable. In a list its first 1,024 characters. */
   readonly error: string | null;
   /** What of its record cannot be read, and is null here; null for a record that is whole. */
   readonly problem: string | null;
@@ -59,7 +61,14 @@ export function taskToJson(task: TaskView): Record<string, unknown> {
   };
 }
 
+/** How much of a task is read: a `summary` for lists has no result, no long progress and the beginning of the error only. */
+export type Detail = 'summary' | 'whole';
+
 const FIELDS = ['name', 'opts', 'timestamp', 'progress', 'returnvalue', 'failedReason', 'atm', 'processedOn', 'finishedOn', 'stop', 'stop_via', 'pb'] as const;
+/** Bytes of a field that are read for a summary; of a longer one, its length. Without results, which may be as long as they are allowed to be. */
+const SUMMARY: Readonly<Partial<Record<(typeof FIELDS)[number], number>>> = {
+  ...{ name: 65_536, opts: 65_536, progress: LISTED.progressBytes, returnvalue: 0, failedReason: 65_536, stop: 65_536, pb: 1_024 },
+};
 const READ_AT_ONCE = 500;
 
 /** What reading tasks needs of a store. */
@@ -71,10 +80,11 @@ export interface TaskSource {
 }
 
 /** Reads tasks of one queue, in one round trip for each 500. The result has the order of `ids`; null where there is none. */
-export async function readTasks({ redis, queues, keys, unreadable }: TaskSource, queue: string, ids: readonly string[]): Promise<(TaskView | null)[]> {
+export async function readTasks({ redis, queues, keys, unreadable }: TaskSource, queue: string, ids: readonly string[], detail: Detail = 'summary'): Promise<(TaskView | null)[]> {
+  const wanted = FIELDS.map((name) => (detail === 'whole' || SUMMARY[name] === undefined ? name : `${name}:${SUMMARY[name]}`)).join(' ');
   const calls = chunks(ids, READ_AT_ONCE).map(async (some) => {
-    const rows = await redis.readTasks(...queues.readKeys(queue), keys.jobs(queue), FIELDS.join(' '), ...some);
-    return rows.map((row, index) => row && viewOf(some[index] as string, queue, row));
+    const rows = await redis.readTasks(...queues.readKeys(queue), keys.jobs(queue), wanted, ...some);
+    return rows.map((row, index) => row && viewOf(some[index] as string, queue, row, detail));
   });
   const tasks = (await Promise.all(calls)).flat();
   for (const task of tasks) if (task?.problem) unreadable.report({ key: keys.jobs(queue) + task.id, problem: task.problem });
@@ -82,8 +92,11 @@ export async function readTasks({ redis, queues, keys, unreadable }: TaskSource,
 }
 
 /** A task from what `readTasks.lua` returns for it. What cannot be read of it is null; never throws. */
-function viewOf(id: string, queue: string, [place = null, ...values]: readonly (string | null)[]): TaskView {
+function viewOf(id: string, queue: string, [place = null, ...read]: readonly (string | number | null)[], detail: Detail): TaskView {
+  const lengths = new Map(FIELDS.flatMap((name, index) => (typeof read[index] === 'number' ? [[name, read[index]]] : [])));
+  const values = read.map((value) => (typeof value === 'number' ? null : value));
   const fields = new HashReader(Object.fromEntries(FIELDS.map((name, index) => [name, values[index] ?? null])));
+  for (const name of ['name', 'opts', 'stop', 'pb'] as const) if (lengths.has(name)) fields.note(`${name}: ${lengths.get(name)} bytes are too many`);
   const lost = values[FIELDS.length] ?? null;
   if (lost !== null) fields.note(lost);
   const recorded = parseStop(fields.text('stop'), fields.text('stop_via'));
@@ -95,7 +108,7 @@ function viewOf(id: string, queue: string, [place = null, ...values]: readonly (
   const neverRan = state === 'cancelled' && stop?.via === 'queue';
   const attempt = Math.max(0, made + (place === 'active' ? 1 : 0) - (neverRan ? 1 : 0));
   const view = {
-    ...{ id, name: fields.text('name'), queue, item: options.item || null, state, attempt, attempts: Math.max(1, options.attempts ?? 1) },
+    ...{ id, name: shownName(fields.text('name')), queue, item: options.item || null, state, attempt, attempts: Math.max(1, options.attempts ?? 1) },
     progress: fields.json('progress'),
     result: state === 'completed' ? fields.json('returnvalue') : null,
     stop,
@@ -105,5 +118,16 @@ function viewOf(id: string, queue: string, [place = null, ...values]: readonly (
     worker: fields.text('pb'),
   };
   const { problem } = fields;
-  return { ...view, problem, error: state === 'unreadable' ? problem : state === 'completed' ? null : fields.text('failedReason') };
+  const error = state === 'unreadable' ? problem : state === 'completed' ? null : errorOf(fields.text('failedReason'), lengths.get('failedReason'), detail);
+  return { ...view, problem, error };
+}
+
+function shownName(name: string | null): string | null {
+  return name === null ? null : shortened(name, MAX_NAME_LENGTH);
+}
+
+function errorOf(text: string | null, length: number | undefined, detail: Detail): string | null {
+  if (length !== undefined) return `(${length} bytes: too many for a list)`;
+  if (text === null) return null;
+  return detail === 'whole' ? cutToBytes(text, MAX_ERROR_BYTES) : shortened(text, LISTED.errorLength);
 }

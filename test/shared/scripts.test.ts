@@ -37,7 +37,7 @@ async function open() {
     redis.recordStop(...store.queues.stopKeys('q'), keys.jobs('q'), stop, 'Stopped', 'of-the-stopper', 30_000, JSON.stringify(dead), ...ids);
   /** What each is and its stop, without the rest. */
   const record = async (...args: Parameters<typeof recordAll>): Promise<string[][]> => (await recordAll(...args)).map(([what, stop]) => [what, stop]);
-  const read = (ids: string[], fields = 'name'): Promise<((string | null)[] | null)[]> =>
+  const read = (ids: string[], fields = 'name'): Promise<((string | number | null)[] | null)[]> =>
     redis.readTasks(...store.queues.scriptKeys('q', ...READ_KEYS), keys.jobs('q'), fields, ...ids);
   return { keys, bull, queue, add, pick, job, record, recordAll, read };
 }

@@ -61,6 +61,7 @@ export default [
   isolated('thread.overruns', (context) => { context.emit('begun'); for (;;); }, { timeoutMs: 30 }),
   isolated('thread.throws', ({ input }) => { throw ERRORS[input.error](); }, { retry: { attempts: 2, backoff: { delayMs: 0 }, except: ['ENOENT'] } }),
   isolated('thread.circle', () => { const circle = {}; circle.self = circle; return circle; }, { retry: { attempts: 2, backoff: { delayMs: 0 } } }),
+  isolated('thread.long', ({ input, progress, emit }) => ({ result: () => 'x'.repeat(2_000), progress: () => progress({ text: 'x'.repeat(70_000) }), chunk: () => emit(['x'.repeat(300_000)]) })[input.what](), { retry: { attempts: 2, backoff: { delayMs: 0 } } }),
   isolated('thread.exits', () => process.exit(3)),
   isolated('thread.breaks', ({ progress }) => progress(NaN)),
 ];
@@ -185,7 +186,7 @@ describe('An isolated handler', () => {
   });
 
   it('fails with the error that it throws, and is retried unless that forbids it', async (t) => {
-    await start(t);
+    await start(t, { maxResultBytes: 1_024 });
     const view = await ended(await enqueue('thread.throws', { error: 'passing' }));
     assert.deepEqual([view?.state, view?.attempt, view?.error], ['failed', 2, 'again']);
     for (const [error, message] of [['final', /^for good$/], ['extended', /^refused$/], ['invalid', /expected string/], ['excepted', /^no such file$/]] as const) {
@@ -196,6 +197,11 @@ describe('An isolated handler', () => {
     const circle = await ended(await enqueue('thread.circle'));
     assert.equal(circle?.attempt, 1);
     assert.match(circle?.error ?? '', /^Bad output of thread\.circle: not JSON \(.*circular/i);
+    for (const [what, message] of [['result', /^The result of thread\.long is 2002 bytes/], ['progress', /^context\.progress: .* 65536 are allowed/], ['chunk', /^context\.emit: /]] as const) {
+      const long = await ended(await enqueue('thread.long', { what }));
+      assert.deepEqual([long?.state, long?.attempt], ['failed', 1], what);
+      assert.match(long?.error ?? '', message);
+    }
     assert.match((await ended(await enqueue('thread.exits')))?.error ?? '', /exited with code: 3/);
     assert.match((await ended(await enqueue('thread.breaks')))?.error ?? '', /expected a number or an object/);
   });

@@ -72,7 +72,7 @@ export class EntryReader {
       rows.forEach((row, index) => {
         if (!row) return;
         const id = ids[index] as string;
-        const [place, options = null, timestamp, stop, parentKey = null, problem] = row;
+        const [place, options = null, timestamp, stop, parentKey = null, problem] = row as readonly (string | null)[]; // no length is limited
         if (problem) unreadable.report({ key: keys.jobs(queue) + id, problem });
         jobs.set(id, {
           place: place as FoundJob['place'],
