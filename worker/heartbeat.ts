@@ -4,6 +4,7 @@ import type { Logger } from '../shared/logger.js';
 import { Service } from '../shared/service.js';
 import type { Store } from '../shared/store.js';
 import type { BrokenQueue } from '../shared/task/queue-keys.js';
+import { isWrongType, wrongType } from '../shared/unreadable.js';
 import type { StopLatencySummary } from './stop-latency.js';
 
 /** What a worker says of itself. */
@@ -88,7 +89,7 @@ export class Heartbeat extends Service {
   }
 
   async #write(): Promise<void> {
-    const { redis, keys, clock } = this.#store;
+    const { redis, keys, clock, unreadable } = this.#store;
     // While Redis is away beats would pile up and all be sent later.
     if (redis.status !== 'ready' || this.stopping) return;
     const now = clock.now();
@@ -105,7 +106,11 @@ export class Heartbeat extends Service {
       pipeline.zadd(keys.workers, now, this.#workerId).zremrangebyscore(keys.workers, 0, now - FORGET_AFTER_MS);
       pipeline.hset(key, fields).pexpire(key, this.#intervalMs * BEATS_KEPT);
       pipeline.sadd(keys.queues, ...queues);
-      await pipeline.exec();
+      const replies = await pipeline.exec();
+      const [ofWorkers, , ofWorker, , ofQueues] = (replies ?? []).map(([error]) => error);
+      if (isWrongType(ofWorkers)) unreadable.report({ key: keys.workers, problem: wrongType('sorted set') });
+      if (isWrongType(ofWorker)) unreadable.report({ key, problem: wrongType('hash') });
+      if (isWrongType(ofQueues)) unreadable.report({ key: keys.queues, problem: wrongType('set') });
     } catch (error) {
       this.#logger.debug({ error }, 'Heartbeat not sent');
     }

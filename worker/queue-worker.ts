@@ -15,6 +15,7 @@ import { FetchingWorker } from './fetching-worker.js';
 import { FleetJob } from './fleet-job.js';
 import type { JobTally } from './job-tally.js';
 import { untilTaken } from './refusals.js';
+import { isUnreadable, makeJobsReadable } from './readable-jobs.js';
 import type { RegistryWriter } from './registry-writer.js';
 import type { TaskRunner } from './run-task.js';
 import type { StopLatency } from './stop-latency.js';
@@ -84,7 +85,9 @@ export class QueueWorker extends FetchingWorker {
     this.on('completed', (job) => this.#ended(job as FleetJob, 'completed'));
     this.on('failed', (job) => job && this.#failed(job as FleetJob));
     this.on('lockRenewalFailed', (ids) => ids.forEach((id) => runs.get(queue, id)?.abort(new LockLost())));
-    this.on('stalled', (id) => logger.warn({ id, queue }, 'Task stalled: its worker is gone or hangs; it will run again'));
+    makeJobsReadable(this.getBackend(), (id, problem) => store.unreadable.report({ key: store.keys.jobs(queue) + id, problem }));
+    const stalls = new RepeatedLines(logger, { intervalMs: SAY_AGAIN_MS });
+    this.on('stalled', (id) => stalls.warn(id, { id, queue }, 'Task stalled: its worker is gone or hangs; it will run again'));
     // A lost connection, and one that cannot be used, is logged where it is made, a refusal when it begins; everything else should be seen.
     const isKnown = (error: unknown): boolean => isConnectionError(error) || isRefusal(error) || adviceFor(store.redis, messageOf(error)) !== null;
     const lines = new RepeatedLines(logger, { intervalMs: SAY_AGAIN_MS, maxKeys: MOST_ERRORS });
@@ -93,7 +96,9 @@ export class QueueWorker extends FetchingWorker {
 
   protected override createJob(data: JobJson, id: string): Job {
     try {
-      return FleetJob.fromJSON(this, data, id);
+      const job = FleetJob.fromJSON(this, data, id) as FleetJob;
+      job.unreadable = isUnreadable(data.deferredFailure);
+      return job;
     } catch (error) {
       // Thrown from here it would leave the job active and without an owner, again after every stalled check.
       const { deferredFailure = `The job's data is not JSON: ${jsonProblem(error)}` } = data;

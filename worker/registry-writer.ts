@@ -1,5 +1,7 @@
+import { messageOf } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { Memberships, MergedWrites, Registration } from '../shared/registry/merged-writes.js';
+import { RepeatedLines } from '../shared/repeated-lines.js';
 import type { Store } from '../shared/store.js';
 import { writeState } from '../shared/task/event-stream.js';
 import type { TaskState } from '../shared/task/state.js';
@@ -10,7 +12,7 @@ const INTERVAL_MS = 10;
 /** A worker's writes to the registry, gathered so that the ends of many tasks cost a few commands. */
 export class RegistryWriter {
   readonly #store: Store;
-  readonly #logger: Logger;
+  readonly #lines: RepeatedLines;
   readonly #writes: MergedWrites;
   #states: [id: string, state: TaskState][] = [];
   #scheduled = false;
@@ -19,7 +21,7 @@ export class RegistryWriter {
 
   constructor(store: Store, logger: Logger) {
     this.#store = store;
-    this.#logger = logger;
+    this.#lines = new RepeatedLines(logger);
     this.#writes = store.registry.writes();
   }
 
@@ -80,6 +82,6 @@ export class RegistryWriter {
   }
 
   #warn(error: unknown): void {
-    this.#logger.warn({ error }, 'Registry not updated; the entries of ended tasks stay');
+    this.#lines.warn(messageOf(error), { error }, 'Registry not updated; the reconciler removes the entries of ended tasks');
   }
 }

@@ -1,6 +1,7 @@
 import { DelayedError, WaitingError } from 'bullmq';
 import { FleetError, messageOf } from '../shared/errors.js';
 import type { Logger, LoggerFactory } from '../shared/logger.js';
+import { isTime } from '../shared/hash-reader.js';
 import { keepsOrder } from '../shared/redis/connection.js';
 import { dueTimeOf, isScheduledRun } from '../shared/schedule/schedule.js';
 import type { Settings } from '../shared/settings.js';
@@ -105,7 +106,7 @@ export class TaskRunner {
     if (!run.checkLock()) void clock.measure();
     job.run = run;
     // Our producer registers first; a job without our mark was added by a plain BullMQ queue.
-    if (item === undefined) this.#options.writer.add({ id, item: '', queue: run.queue, at: job.timestamp });
+    if (item === undefined) this.#options.writer.add({ id, item: '', queue: run.queue, at: isTime(job.timestamp) ? job.timestamp : clock.now() });
     // What a schedule adds is live when its time has come. What the fleet does for itself is not among its users' tasks.
     else if (isScheduledRun(id) && run.queue !== MAINTENANCE_QUEUE) this.#options.writer.add({ id, item, queue: run.queue, at: dueTimeOf(id) });
     this.#options.runs.track(run);

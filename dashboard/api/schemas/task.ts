@@ -8,7 +8,7 @@ const count = z.int().min(0);
 
 export const taskState = z.enum(TASK_STATES).meta({
   id: 'TaskState',
-  description: '`completed`, `failed` and `cancelled` are terminal. `stopping`: a stop was requested and is not settled yet. `unreadable`: its record is not what it should be; `error` says why.',
+  description: '`completed`, `failed` and `cancelled` are terminal. `waiting`: the parent of a BullMQ flow waits for its children. `stopping`: a stop was requested and is not settled yet. `unreadable`: its record is not what it should be; `error` says why.',
 });
 
 export const task = z
