@@ -31,6 +31,8 @@ const LIMIT_MS = 1_700;
 const OVERDUE_MS = 60_000;
 /** Characters of what is said about broken queues. */
 const LONGEST_DETAIL = 2_000;
+/** Of what a worker says of its log. */
+const LONGEST_REASON = 100;
 
 /**
  * Only what this process cannot do without makes it unready: Redis. Without workers it still takes tasks and stops, and
@@ -53,7 +55,7 @@ async function checkFleet(producer: Producer, losses: LogLosses): Promise<Readin
   const store = storeOf(producer);
   const [eviction, beats, reconciledAt] = await Promise.all([checkEviction(store), readBeats(store), store.redis.hget(store.keys.reconcile, 'at')]);
   const last = reconciledAt === null ? null : Number(reconciledAt);
-  return [{ name: 'redis', ok: true, detail: 'answers' }, eviction, checkWorkers(beats), checkListeners(beats), checkQueues(beats), checkReconciler(beats, last, store.clock.now()), checkLog(losses)];
+  return [{ name: 'redis', ok: true, detail: 'answers' }, eviction, checkWorkers(beats), checkListeners(beats), checkQueues(beats), checkReconciler(beats, last, store.clock.now()), checkLog(losses, beats)];
 }
 
 async function checkEviction(store: Store): Promise<ReadinessCheck> {
@@ -72,9 +74,11 @@ function checkListeners({ alive }: Beats): ReadinessCheck {
   return { name: 'listeners', ok: deaf === 0, detail: deaf === 0 ? 'every worker hears stop commands' : `${deaf} of ${alive.length} workers find stops by polling only` };
 }
 
-function checkLog({ lost, error }: LogLosses): ReadinessCheck {
-  const now = error === null ? '' : `; none can be written now: ${error}`;
-  return { name: 'log', ok: error === null, detail: lost === 0 ? 'every line is written' : `lines of this process that were lost: ${lost}${now}` };
+function checkLog({ lost, error }: LogLosses, { alive }: Beats): ReadinessCheck {
+  const here = lost === 0 ? [] : [`lines of this process that were lost: ${lost}${error === null ? '' : `; none can be written now: ${error}`}`];
+  const mute = alive.filter(({ logError }) => logError !== null);
+  const elsewhere = mute.length === 0 ? [] : [`${mute.length} of ${alive.length} workers cannot write their log: ${mute[0]?.logError?.slice(0, LONGEST_REASON)}`];
+  return { name: 'log', ok: error === null && mute.length === 0, detail: [...here, ...elsewhere].join('; ') || 'every line is written' };
 }
 
 function checkQueues({ alive }: Beats): ReadinessCheck {

@@ -13,6 +13,8 @@ export interface Beat {
   /** How far the clock of its machine is ahead of Redis', in ms. */
   readonly clockMs: number;
   readonly broken: readonly BrokenQueue[];
+  /** Why it cannot write its log; null if it can. */
+  readonly logError: string | null;
 }
 
 export interface Beats {
@@ -21,7 +23,7 @@ export interface Beats {
   readonly silent: number;
 }
 
-const FIELDS = ['slots', 'running', 'zombies', 'draining', 'subscribed', 'started_at', 'beat_at', 'broken', 'clock_ms'] as const;
+const FIELDS = ['slots', 'running', 'zombies', 'draining', 'subscribed', 'started_at', 'beat_at', 'broken', 'clock_ms', 'log_error'] as const;
 
 export async function readBeats({ redis, keys }: Store): Promise<Beats> {
   const ids = await redis.zrange(keys.workers, '0', '-1');
@@ -30,7 +32,7 @@ export async function readBeats({ redis, keys }: Store): Promise<Beats> {
   return { alive, silent: ids.length - alive.length };
 }
 
-function beatOf([slots, running, zombies, draining, subscribed, startedAt, , broken, clock]: readonly (string | null | undefined)[]): Beat {
+function beatOf([slots, running, zombies, draining, subscribed, startedAt, , broken, clock, logError]: readonly (string | null | undefined)[]): Beat {
   return {
     slots: Number(slots),
     running: lengthOf(running ?? '[]'),
@@ -40,6 +42,7 @@ function beatOf([slots, running, zombies, draining, subscribed, startedAt, , bro
     startedAt: Number(startedAt ?? 0),
     clockMs: Number(clock ?? 0) || 0,
     broken: parseBrokenQueues(broken),
+    logError: logError || null,
   };
 }
 

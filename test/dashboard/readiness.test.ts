@@ -46,9 +46,14 @@ describe('/readyz', () => {
     const ready = await until(ask, ({ status }) => status === 'ready');
     assert.deepEqual([ready.http, ready.status, ready.wrong], [200, 'ready', []]);
 
+    await fleet.client.hset(keys.worker(worker.id), 'log_error', 'ENOSPC');
+    const mute = await until(ask, ({ status }) => status !== 'ready');
+    assert.deepEqual([mute.status, mute.wrong, mute.body.checks.at(-1)?.detail], ['degraded', ['log'], '1 of 1 workers cannot write their log: ENOSPC']);
+    await fleet.client.hdel(keys.worker(worker.id), 'log_error');
+
     await fleet.client.hset(keys.worker(worker.id), { subscribed: 0, started_at: Date.now() - 120_000, broken: JSON.stringify([{ queue: 'chat', problem: 'p:bull:chat:wait holds a hash' }]) });
     await fleet.client.hset(keys.reconcile, 'at', Date.now() - 120_000);
-    const worse = await until(ask, ({ status }) => status !== 'ready');
+    const worse = await until(ask, ({ wrong }) => wrong.includes('reconciler'));
     assert.deepEqual([worse.http, worse.status, worse.wrong], [200, 'degraded', ['listeners', 'queues', 'reconciler']]);
     assert.equal(worse.body.checks.find(({ name }) => name === 'queues')?.detail, 'nothing is fetched from queue chat: p:bull:chat:wait holds a hash');
     assert.match(worse.body.checks.find(({ name }) => name === 'reconciler')?.detail ?? '', /^last run 12\d s ago$/);
