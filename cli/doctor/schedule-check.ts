@@ -24,7 +24,7 @@ const NAMED = 5;
 export async function checkSchedules(redis: RedisConnection, keys: Keys, settings: Settings, alive: boolean): Promise<Check> {
   const scripted = defineScripts(redis);
   const stored = Object.entries(await redis.hgetall(keys.schedules)).flatMap(([id, text]) => parseSchedule(id, text) ?? []);
-  const schedules = [...(alive ? scheduleTable(settings) : []), ...stored];
+  const schedules = [...(alive ? scheduleTable(settings) : []), ...stored].sort((a, b) => (a.id < b.id ? -1 : 1));
   const now = (await redisTime(redis, keys.tasks)) ?? Date.now();
   const runs = await Promise.all(schedules.map(async ({ id, definition }) => ({ id, run: (await readNextRuns(scripted, keys, definition.queue, [id], now))[0] })));
   const wrong = runs.flatMap(({ id, run }) => (run?.fault ? [`${id} has ${WORDS[run.fault]}`] : []));

@@ -55,6 +55,7 @@ export type ScriptedRedis = RedisConnection & {
   restoreJobs(...keysAndArguments: Arguments): Promise<RestoredJob[]>;
   replaceField(hash: string, field: string, read: Buffer | string, written: string): Promise<0 | 1>;
   settleKey(record: string, owner: string, answer: string): Promise<0 | 1>;
+  shortenDelays(...keysAndArguments: Arguments): Promise<string[]>;
   strayRuns(delayed: string, repeat: string, jobs: string, most: number): Promise<string[]>;
   takeLock(lock: string, owner: string, ttlMs: number, task: string): Promise<TakenLock>;
   touchUsage(pool: string, model: string, session: string, channel: string): Promise<TouchedUsage>;
@@ -62,7 +63,7 @@ export type ScriptedRedis = RedisConnection & {
 };
 
 /** The number in a file's name is how many keys the script takes. */
-const SCRIPTS = { addCounts: 3, barRetry: 1, claimItem: 6, claimKey: 1, claimLook: 1, cleanPool: 2, clearStop: 2, countFetchable: 6, dropEntries: 3, dropLock: 1, editInput: 2, findItem: 4, findTasks: 2, foreignTasks: 2, isBusy: 4, keepStop: 2, layMark: 1, markParent: 1, markPassed: 1, nextRuns: 8, readPage: 1, readTasks: 7, recordStop: 8, relist: 3, renewLocks: 1, replaceField: 1, restoreJobs: 11, settleKey: 1, strayRuns: 2, takeLock: 1, touchUsage: 1, undoAdd: 4 } as const;
+const SCRIPTS = { addCounts: 3, barRetry: 1, claimItem: 6, claimKey: 1, claimLook: 1, cleanPool: 2, clearStop: 2, countFetchable: 6, dropEntries: 3, dropLock: 1, editInput: 2, findItem: 4, findTasks: 2, foreignTasks: 2, isBusy: 4, keepStop: 2, layMark: 1, markParent: 1, markPassed: 1, nextRuns: 8, readPage: 1, readTasks: 7, recordStop: 8, relist: 3, renewLocks: 1, replaceField: 1, restoreJobs: 11, settleKey: 1, shortenDelays: 2, strayRuns: 2, takeLock: 1, touchUsage: 1, undoAdd: 4 } as const;
 
 /** Scripts that begin with a part that they share, from the folder `parts`. */
 const PARTS: Readonly<Record<string, string>> = { cleanPool: 'usage-entry', touchUsage: 'usage-entry' };

@@ -1,14 +1,17 @@
-// Loaded before a worker with `node --import`: its time of day is wrong by CLOCK_SHIFT_MS, its timers are not.
-const shiftMs = Number(process.env.CLOCK_SHIFT_MS);
+// Loaded before a worker with `node --import`: its time of day is wrong by CLOCK_SHIFT_MS, for CLOCK_SHIFT_FOR_MS or, without
+// it, for good. Its timers are right.
+const { CLOCK_SHIFT_MS, CLOCK_SHIFT_FOR_MS } = process.env;
 const RealDate = globalThis.Date;
+const until = CLOCK_SHIFT_FOR_MS === undefined ? Infinity : performance.now() + Number(CLOCK_SHIFT_FOR_MS);
+const now = () => RealDate.now() + (performance.now() < until ? Number(CLOCK_SHIFT_MS) : 0);
 
 globalThis.Date = class Date extends RealDate {
   constructor(...parts) {
-    if (parts.length === 0) super(RealDate.now() + shiftMs);
+    if (parts.length === 0) super(now());
     else super(...parts);
   }
 
   static now() {
-    return RealDate.now() + shiftMs;
+    return now();
   }
 };

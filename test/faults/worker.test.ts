@@ -66,17 +66,23 @@ describe('Faults of workers', () => {
     },
   });
 
-  for (const [words, shiftMs] of [['10 minutes ahead', 600_000], ['10 minutes behind', -600_000]] as const) {
+  const clocks = [
+    ['10 minutes ahead', { CLOCK_SHIFT_MS: '600000' }],
+    ['10 minutes behind', { CLOCK_SHIFT_MS: '-600000' }],
+    ['an hour ahead for 10 s', { CLOCK_SHIFT_MS: '3600000', CLOCK_SHIFT_FOR_MS: '10000' }],
+    ['an hour behind for 10 s', { CLOCK_SHIFT_MS: '-3600000', CLOCK_SHIFT_FOR_MS: '10000' }],
+  ] as const;
+  for (const [words, env] of clocks) {
     faultTest({
       fault: "Worker's clock wrong",
       setting: `${words}, 1 of 2 workers`,
-      about: 'Locks and stops go by the clock of Redis, or by no time of day. The times that it reports are wrong, and what is delayed or has a deadline is early or late by as much where it decides.',
+      about: 'Everything that is stored goes by the clock of Redis, and locks by no time of day.',
       open: () => singleRedis(),
       workers: 1,
       onlyFull: true,
       strike: async (fleet) => {
         const at = now();
-        const wrong = await fleet.startWorker({ node: preload('shift-clock'), env: { CLOCK_SHIFT_MS: String(shiftMs) } });
+        const wrong = await fleet.startWorker({ node: preload('shift-clock'), env });
         await fleet.busy(wrong);
         return { at };
       },

@@ -20,6 +20,8 @@ export interface EntryCounts {
  * first.
  */
 const OVER_GRACE_MS = 5_000;
+/** What is registered so far in the future was registered by a clock that was ahead. */
+const AHEAD_MS = 60_000;
 
 /** Compares entries of the registry with their jobs. */
 export class EntryCheck {
@@ -48,8 +50,8 @@ export class EntryCheck {
     if (!areDated) return { young: 0, removed: 0, registered: 0, inherited: await this.#inheritStops(live) };
     const old = gone.filter(({ registeredAt }) => registeredAt !== null && now - registeredAt >= this.#graceMs);
     const left = over.filter(({ registeredAt }) => registeredAt !== null && now - registeredAt >= OVER_GRACE_MS);
-    // An entry of unknown age begins to age now: its registration may be under way.
-    await this.#age([...gone, ...over].filter(({ registeredAt }) => registeredAt === null), now);
+    // An entry of unknown age, or from a clock that was ahead, begins to age now: its registration may be under way.
+    await this.#age([...gone, ...over].filter(({ registeredAt }) => registeredAt === null || registeredAt > now + AHEAD_MS), now);
     const removed = await this.#drop([...old, ...left]);
     const registered = await this.#complete(live);
     const inherited = await this.#inheritStops(live);

@@ -15,6 +15,7 @@ export interface JobPosition {
 
 export interface JobPage {
   readonly queue: string;
+  readonly list: ListName;
   readonly ids: readonly string[];
   /** Those of them that have a stop. */
   readonly stopped: readonly string[];
@@ -56,10 +57,10 @@ export class JobLists {
   async page(queues: readonly string[], position: JobPosition | null, size: number): Promise<JobPage> {
     // A queue whose name is gone meanwhile: on with the one that comes after it.
     const queue = position === null ? queues[0] : queues.find((name) => name >= position.queue);
-    if (queue === undefined) return { queue: '', ids: [], stopped: [], next: null };
+    if (queue === undefined) return { queue: '', list: LISTS[0], ids: [], stopped: [], next: null };
     const at = position?.queue === queue ? position : { queue, list: LISTS[0], offset: 0 };
     const [ids, stopped] = await this.#read(queue, at.list, at.offset, size);
-    return { queue, ids, stopped, next: ids.length === size ? { ...at, offset: at.offset + size } : nextList(at, queues) };
+    return { queue, list: at.list, ids, stopped, next: ids.length === size ? { ...at, offset: at.offset + size } : nextList(at, queues) };
   }
 
   /** What runs on a queue, all of it: it is no more than the slots of the fleet. */

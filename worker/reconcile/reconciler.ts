@@ -24,6 +24,8 @@ export interface ReconcilerOptions {
 type Counts = { -readonly [Name in keyof RegistryReconcileOutput]: RegistryReconcileOutput[Name] };
 
 const DEFAULT_LIMIT = 10_000;
+/** How far two clocks that agree may be apart, in ms. */
+const CLOCK_MS = 5_000;
 const PAGE = 500;
 const MAX_EARLY_STOPS = 1_000;
 
@@ -122,14 +124,26 @@ export class Reconciler {
   }
 
   async #walkWaiting(queues: readonly string[], cursors: Cursors, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
+    const { store } = this.#options;
     const limit = counts.jobs + this.#limit;
     do {
       signal?.throwIfAborted();
       const page = await this.#lists.page(queues, cursors.jobs, PAGE);
       const settled = await this.#look(page.queue, page, counts);
+      if (page.list === 'delayed') await this.#isolation(store.keys.jobs(page.queue)).each(page.ids, (ids) => this.#shortenDelays(page.queue, ids));
       // What was settled has left its list, and what comes after it has moved up.
       cursors.jobs = page.next && { ...page.next, offset: Math.max(0, page.next.offset - settled) };
     } while (cursors.jobs !== null && counts.jobs < limit);
+  }
+
+  /** Redis' clock was set back, or a program beside us has another one. A scheduled run has its due time in its id: whoever keeps the schedules sees to it. */
+  async #shortenDelays(queue: string, ids: readonly string[]): Promise<void> {
+    const { store, logger } = this.#options;
+    const { redis, queues, keys } = store;
+    const delayed = ids.filter((id) => !isScheduledRun(id));
+    if (delayed.length === 0) return;
+    const shortened = await redis.shortenDelays(...queues.scriptKeys(queue, 'delayed', 'marker'), keys.jobs(queue), CLOCK_MS, ...delayed);
+    if (shortened.length > 0) logger.warn({ queue, jobs: shortened.length, ids: shortened.slice(0, 5) }, 'Jobs were delayed for longer than their delay, by a clock that was ahead; they are due after it now');
   }
 
   /**
