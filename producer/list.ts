@@ -8,6 +8,7 @@ import { isOnQueue } from '../shared/task/shards.js';
 import { TASK_STATES, type TaskState, isTerminal } from '../shared/task/state.js';
 import { type TaskReader, foreignTask } from '../shared/task/task-reader.js';
 import type { TaskView } from '../shared/task/view.js';
+import { ForeignPages, type ForeignTask } from './foreign-pages.js';
 
 export interface ListOptions {
   /** Only tasks of this item. */
@@ -52,12 +53,14 @@ export class TaskList {
   readonly #reader: TaskReader;
   readonly #registry: Registry;
   readonly #keys: Keys;
+  readonly #foreign: ForeignPages;
 
   constructor(redis: ScriptedRedis, reader: TaskReader, registry: Registry, keys: Keys) {
     this.#redis = redis;
     this.#reader = reader;
     this.#registry = registry;
     this.#keys = keys;
+    this.#foreign = new ForeignPages(registry);
   }
 
   /** @throws FleetError `INVALID_OPTION`, `INVALID_ITEM` */
@@ -146,21 +149,18 @@ export class TaskList {
     return tasks;
   }
 
-  async #foreign({ item }: ListOptions): Promise<Entry[]> {
-    if (item === undefined) return this.#registry.foreign();
-    return [...(await this.#registry.findItem(item)).values()].filter((entry): entry is Entry => entry !== null && entry.queue === null);
-  }
-
   /** Completes the last page of ours with tasks of other programs. These have no time: they come last. */
   async #withForeign(tasks: TaskView[], after: Position | null, options: ListOptions, limit: number): Promise<TaskPage> {
     if (options.state !== undefined && options.state !== 'running') return { tasks, next: null };
-    const rest = (await this.#foreign(options))
-      .map(({ id, item }) => ({ id, at: FOREIGN_AT, task: foreignTask(id, item) }))
-      .filter((one) => matches(one.task, options) && (after === null || newestFirst(after, one) < 0))
-      .sort(newestFirst);
-    const page = rest.slice(0, limit - tasks.length);
-    const last = page.length < rest.length ? page.at(-1) : undefined;
-    return { tasks: [...tasks, ...page.map(({ task }) => task)], next: last ? formatCursor(last) : null };
+    const passes = ({ id, item }: ForeignTask): boolean => matches(foreignTask(id, item), options);
+    const pages = options.item === undefined ? this.#foreign : new ForeignPages({ foreign: () => this.#foreignOf(options.item as string) });
+    const page = await pages.page(after, limit - tasks.length, passes);
+    const last = page.more ? page.tasks.at(-1) : undefined;
+    return { tasks: [...tasks, ...page.tasks.map(({ id, item }) => foreignTask(id, item))], next: last ? formatCursor({ at: FOREIGN_AT, id: last.id }) : null };
+  }
+
+  async #foreignOf(item: string): Promise<Entry[]> {
+    return [...(await this.#registry.findItem(item)).values()].filter((entry): entry is Entry => entry !== null && entry.queue === null);
   }
 }
 

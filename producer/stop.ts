@@ -1,5 +1,6 @@
 import { FleetError } from '../shared/errors.js';
 import { checkItem } from '../shared/keys.js';
+import { MAX_REASON_LENGTH } from '../shared/limits.js';
 import type { StopAnswer } from '../shared/stop/answer.js';
 import { type StopReceipt, receiptOf, receiptOfAnswer } from '../shared/stop/receipt.js';
 import type { Store } from '../shared/store.js';
@@ -22,7 +23,6 @@ export interface StopItemOptions extends StopOptions {
 }
 
 const MAX_WAIT_MS = 3_600_000;
-const MAX_TEXT_LENGTH = 500;
 
 /** Stops tasks and waits for their end. */
 export class TaskStop {
@@ -92,7 +92,7 @@ function checkOptions({ reason, by, waitMs: wait }: StopOptions, now: number): A
 
 function checkText(name: string, text: string | undefined): string | null {
   if (text === undefined || text === '') return null;
-  if (typeof text === 'string' && text.length <= MAX_TEXT_LENGTH) return text;
+  if (typeof text === 'string' && text.length <= MAX_REASON_LENGTH) return text;
   const got = typeof text === 'string' ? `${text.length} characters` : typeof text;
-  throw new FleetError('INVALID_OPTION', `Bad ${name}: expected text of at most ${MAX_TEXT_LENGTH} characters, got ${got}.`, { details: { field: name } });
+  throw new FleetError('INVALID_OPTION', `Bad ${name}: expected text of at most ${MAX_REASON_LENGTH} characters, got ${got}.`, { details: { field: name } });
 }

@@ -1,4 +1,5 @@
 import { messageOf } from './errors.js';
+import { MAX_ERROR_BYTES, MAX_STACK_LENGTH, cutToBytes, shortened } from './limits.js';
 
 /** A Redis that does not know a command repeats what came with it: a password, or a task's input. */
 const ARGUMENTS = /, with args beginning with: .*/g;
@@ -8,14 +9,14 @@ const ARGUMENTS = /, with args beginning with: .*/g;
  * password or a task's input.
  */
 function errorFields(error: unknown): unknown {
-  if (typeof error === 'string') return withoutArguments(error);
+  if (typeof error === 'string') return cutToBytes(withoutArguments(error), MAX_ERROR_BYTES);
   if (!(error instanceof Error)) return error;
   const { name, stack, cause } = error;
   return {
     name,
-    message: withoutArguments(messageOf(error)),
+    message: cutToBytes(withoutArguments(messageOf(error)), MAX_ERROR_BYTES),
     ...('code' in error && { code: error.code }),
-    stack: stack && withoutArguments(stack),
+    stack: stack && shortened(withoutArguments(stack), MAX_STACK_LENGTH),
     ...(cause instanceof Error && { cause: errorFields(cause) }),
   };
 }

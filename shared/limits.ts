@@ -13,6 +13,8 @@ export const MAX_PROGRESS_BYTES = 65_536;
 export const MAX_CHUNK_BYTES = 262_144;
 /** About how many bytes of a task's stream are kept. */
 export const MAX_STREAM_BYTES = 67_108_864;
+/** Characters of a stop's reason, and of the name of who asked for it. */
+export const MAX_REASON_LENGTH = 500;
 /** Characters of a task's name that are shown. Names of ours are shorter; plain BullMQ clients write what they like. */
 export const MAX_NAME_LENGTH = 256;
 

@@ -1,5 +1,6 @@
 import { jsonProblem } from '../json-problem.js';
 import { quote } from '../keys.js';
+import { MAX_REASON_LENGTH } from '../limits.js';
 import { stopTime } from './record.js';
 
 /**
@@ -23,7 +24,6 @@ export type ParsedCommand = { readonly kind: 'stop'; readonly command: StopComma
 export const MAX_COMMAND_LENGTH = 262_144;
 /** Ids in one message. */
 export const MAX_COMMAND_IDS = 1_000;
-const MAX_TEXT_LENGTH = 500;
 /** Length of the ids in one message of ours; the rest is for the first id once more, the reason and the name. */
 const MAX_IDS_LENGTH = MAX_COMMAND_LENGTH / 2;
 
@@ -95,7 +95,7 @@ function bad(problem: string): ParsedCommand {
 }
 
 function isText(value: unknown): value is string {
-  return typeof value === 'string' && value.length > 0 && value.length <= MAX_TEXT_LENGTH;
+  return typeof value === 'string' && value.length > 0 && value.length <= MAX_REASON_LENGTH;
 }
 
 function textOrNull(value: unknown): string | null {

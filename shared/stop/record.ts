@@ -1,3 +1,5 @@
+import { MAX_REASON_LENGTH, shortened } from '../limits.js';
+
 /** How a stop reached its task: it never ran · the handler heeded the signal · its thread was ended · it was given up · its dead owner was fenced off. */
 export const STOP_WAYS = ['queue', 'signal', 'kill', 'abandon', 'fence'] as const;
 export type StopWay = (typeof STOP_WAYS)[number];
@@ -28,8 +30,8 @@ export function parseStop(stop: string | null | undefined, via: string | null | 
   }
   const at = stopTime(body['at']);
   return {
-    reason: typeof body['reason'] === 'string' ? body['reason'] : null,
-    by: typeof body['by'] === 'string' ? body['by'] : null,
+    reason: typeof body['reason'] === 'string' ? shortened(body['reason'], MAX_REASON_LENGTH) : null,
+    by: typeof body['by'] === 'string' ? shortened(body['by'], MAX_REASON_LENGTH) : null,
     at: at === null ? null : new Date(at),
     via: STOP_WAYS.find((way) => way === via) ?? null,
   };

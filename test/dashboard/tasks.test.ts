@@ -5,6 +5,7 @@ import type { Redis } from 'ioredis';
 import { fleetCanary } from '../../index.js';
 import { type EnqueuedTask, type Producer, createProducer } from '../../producer/index.js';
 import { type Keys, createKeys } from '../../shared/keys.js';
+import { chunks } from '../../shared/chunks.js';
 import { type FleetWorker, createWorker } from '../../worker/index.js';
 import { type TestRedis, startTestRedis } from '../support/redis.js';
 import { type Served, serveDashboard } from './serve-dashboard.js';
@@ -51,6 +52,21 @@ const post = async (path: string): Promise<{ status: number; body: unknown }> =>
 describe('GET /api/tasks', () => {
   test('an empty fleet has no tasks', async () => {
     assert.deepEqual(await get('/api/tasks'), { tasks: [] });
+  });
+
+  test('looks through a hundred thousand tasks of other programs once, however many pages they make', async () => {
+    const [own] = await queue(1, 'mine');
+    const entries = Array.from({ length: 100_000 }, (_, n) => [`foreign-${n}`, n % 1_000 === 0 ? 'theirs' : ''] as const);
+    for (const some of chunks(entries, 10_000)) await client.hset(keys.tasks, ...some.flat());
+    await client.config('RESETSTAT');
+    const { tasks } = (await get('/api/tasks')) as { tasks: string[] };
+    assert.equal(new Set(tasks).size, 100_001);
+    assert.equal(tasks[0], own?.id);
+    const calls = Number(/cmdstat_hscan:calls=(\d+)/.exec(await client.info('commandstats'))?.[1]);
+    assert.ok(calls < 300, `${calls} steps`);
+    await client.config('RESETSTAT');
+    assert.deepEqual(await get('/api/tasks/chat/mine'), { task_ids: [own?.id] });
+    assert.ok(!(await client.info('commandstats')).includes('hscan'), 'tasks of an item are found without a look at all');
   });
 
   test('lists the ids of all live tasks, those of other programs last', async () => {

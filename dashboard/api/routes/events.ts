@@ -104,8 +104,8 @@ const ofList = defineRoute({
         }
         if (changes.length === 0) await list.log.more(at, writer.signal);
         for (const change of changes) {
-          const data = principal.items === null ? change.whole() : change.part((item) => seesItem(principal, item));
-          if (data !== null) await writer.send(eventText('change', data));
+          const event = principal.items === null ? change.whole() : change.part((item) => seesItem(principal, item));
+          if (event !== null) await writer.send(event);
         }
         at += changes.length;
       }

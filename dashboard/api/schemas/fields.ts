@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type ErrorCode, isFleetError } from '../../../shared/errors.js';
 import { MAX_ID_LENGTH, MAX_ITEM_LENGTH, checkKnownId, problemOfId, problemOfItem } from '../../../shared/keys.js';
+import { MAX_REASON_LENGTH } from '../../../shared/limits.js';
 
 /** The id of a task to look for: one of ours, or one that BullMQ gave. */
 export const knownId = text((id) => problemOf(() => checkKnownId(id)), 'INVALID_ID').meta({
@@ -27,7 +28,7 @@ export const item = text(problemOfItem, 'INVALID_ITEM').meta({
 /** A name of a task or queue to look for. */
 export const name = z.string().min(1).max(64);
 
-export const reason = z.string().max(500).meta({ description: 'Why; kept with the task and shown to its handler.' });
+export const reason = z.string().max(MAX_REASON_LENGTH).meta({ description: 'Why; kept with the task and shown to its handler.' });
 
 /** A whole number in a query. */
 export function wholeText(min: number, max: number, description: string) {

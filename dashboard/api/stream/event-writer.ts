@@ -54,8 +54,8 @@ export class EventWriter {
   }
 
   /** Resolves when there is room for more, or the client is gone: see `signal`. */
-  async send(text: string): Promise<void> {
-    if (this.signal.aborted || this.#res.writableEnded || this.#res.write(text)) return;
+  async send(event: string | Buffer): Promise<void> {
+    if (this.signal.aborted || this.#res.writableEnded || this.#res.write(event)) return;
     await new Promise<void>((resolve) => {
       const finish = (): void => {
         clearTimeout(timer);

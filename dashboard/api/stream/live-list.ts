@@ -3,6 +3,7 @@ import { isFleetError } from '../../../shared/errors.js';
 import type { Logger } from '../../../shared/logger.js';
 import type { Store } from '../../../shared/store.js';
 import { Broadcast } from './broadcast.js';
+import { eventText } from './event-writer.js';
 
 /** A task as JSON text, and what decides who may see it. */
 interface Listed {
@@ -14,21 +15,26 @@ interface Listed {
 export class Change {
   readonly #changed: readonly Listed[];
   readonly #removed: readonly { readonly id: string; readonly item: string | null }[];
-  #whole: string | null = null;
+  #whole: Buffer | null = null;
 
   constructor(changed: readonly Listed[], removed: readonly { readonly id: string; readonly item: string | null }[]) {
     this.#changed = changed;
     this.#removed = removed;
   }
 
-  /** As JSON, for those who see everything. */
-  whole(): string {
-    return (this.#whole ??= this.#json(() => true));
+  /** How much of memory it takes, in characters of JSON. */
+  get size(): number {
+    return this.#changed.reduce((sum, { text }) => sum + text.length, this.#removed.length * ID_LENGTH);
   }
 
-  /** The part of it with items that pass; null if there is none. */
+  /** As an event, for those who see everything: the same bytes for all of them, however slowly they take them. */
+  whole(): Buffer {
+    return (this.#whole ??= Buffer.from(eventText('change', this.#json(() => true))));
+  }
+
+  /** As an event, the part of it with items that pass; null if there is none. */
   part(sees: (item: string | null) => boolean): string | null {
-    return [...this.#changed, ...this.#removed].some(({ item }) => sees(item)) ? this.#json(sees) : null;
+    return [...this.#changed, ...this.#removed].some(({ item }) => sees(item)) ? eventText('change', this.#json(sees)) : null;
   }
 
   #json(sees: (item: string | null) => boolean): string {
@@ -40,7 +46,10 @@ export class Change {
 
 /** The newest live tasks are watched; a page that shows older ones asks for them again. */
 const WATCHED = 1_000;
-const KEPT = { entries: 60, size: Infinity } as const;
+/** A client that takes longer than this lasts begins anew. */
+const KEPT = { entries: 60, size: 16 * 1_048_576 } as const;
+/** Of the id of a task that is gone, roughly. */
+const ID_LENGTH = 40;
 
 /**
  * Looks at the newest live tasks every so often while somebody listens, and tells all of them what is different: one
@@ -107,9 +116,13 @@ export class LiveList {
     if (before !== null) {
       const changed = [...now].filter(([id, { text }]) => before.get(id)?.text !== text).map(([, one]) => one);
       const { ended, removed } = await this.#gone(before, now);
-      if (changed.length + removed.length > 0) this.log.push(new Change([...changed, ...ended], removed));
+      if (changed.length + removed.length > 0) this.#tell(new Change([...changed, ...ended], removed));
     }
     if (this.#listeners > 0) this.#known = now;
+  }
+
+  #tell(change: Change): void {
+    this.log.push(change, change.size);
   }
 
   /** What is no longer among the newest: newer ones may have pushed it out, or it is over. */

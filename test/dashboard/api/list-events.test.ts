@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fleetCanary } from '../../../index.js';
+import { Change } from '../../../dashboard/api/stream/live-list.js';
 import type { Producer } from '../../../producer/index.js';
 import { createKeys } from '../../../shared/keys.js';
 import { TestFleet } from '../../support/test-fleet.js';
@@ -69,6 +70,22 @@ test('tasks of other programs come and go too', async () => {
   await client.until(() => changedOf(client, 'foreign').length > 0);
   await fleet.client.hdel(keys.tasks, 'foreign');
   await client.until(() => removedOf(client).includes('foreign'));
+});
+
+test('what is told of a task is short, whatever its handler reports, and the same bytes go to all who see everything', async () => {
+  const client = await listen();
+  await add('talks');
+  await fleet.client.hset(createKeys(keyPrefix).jobs('fleet') + 'talks', { progress: JSON.stringify('p'.repeat(5_000_000)), failedReason: 'e'.repeat(50_000) });
+  await client.until(() => changedOf(client, 'talks').length > 0);
+  const told = client.heard.flatMap(({ data }) => (data['changed'] as { id: string }[] | undefined) ?? []).filter(({ id }) => id === 'talks');
+  assert.ok(told.every((task) => JSON.stringify(task).length < 3_000), `${JSON.stringify(told).length} characters`);
+  const change = new Change([{ item: 'a', text: '{"id":"x"}' }, { item: 'b', text: '{"id":"y"}' }], []);
+  assert.equal(change.whole(), change.whole());
+  assert.deepEqual([change.whole().toString(), change.part((item) => item === 'a'), change.part(() => false)], [
+    'event: change\ndata: {"changed":[{"id":"x"},{"id":"y"}],"removed":[]}\n\n',
+    'event: change\ndata: {"changed":[{"id":"x"}],"removed":[]}\n\n',
+    null,
+  ]);
 });
 
 test('all listeners cost one look each time, and none when nobody listens', async () => {
