@@ -2,6 +2,7 @@ import { chunks } from '../../shared/chunks.js';
 import type { Logger } from '../../shared/logger.js';
 import { deadWorkers } from '../../shared/registry/dead-workers.js';
 import type { Store } from '../../shared/store.js';
+import type { Isolation } from './isolate.js';
 
 /** A job that is in none of the lists that were looked into; it may be in the wait list of its queue. */
 export interface Suspect {
@@ -38,12 +39,15 @@ const RESTORED_AT_ONCE = 500;
 export class LostJobs {
   readonly #store: Store;
   readonly #logger: Logger;
+  readonly #isolation: (key: string) => Isolation;
   readonly #suspects = new Map<string, Map<string, Suspect>>();
   #left = MOST_READ;
 
-  constructor(store: Store, logger: Logger) {
+  /** `isolation`: what keeps the work on one queue from failing that on others. */
+  constructor(store: Store, logger: Logger, isolation: (key: string) => Isolation) {
     this.#store = store;
     this.#logger = logger;
+    this.#isolation = isolation;
   }
 
   suspect(queue: string, suspect: Suspect): void {
@@ -56,8 +60,10 @@ export class LostJobs {
     const counts: LostJobCounts = { restored: 0, settled: 0 };
     for (const [queue, suspects] of this.#suspects) {
       signal?.throwIfAborted();
-      const missing = await this.#notWaiting(queue, suspects);
-      for (const some of chunks(missing, RESTORED_AT_ONCE)) await this.#restoreOn(queue, some, counts);
+      await this.#isolation(this.#store.keys.jobs(queue)).step(async () => {
+        const missing = await this.#notWaiting(queue, suspects);
+        for (const some of chunks(missing, RESTORED_AT_ONCE)) await this.#restoreOn(queue, some, counts);
+      });
     }
     return counts;
   }

@@ -61,7 +61,7 @@ export class Reconciler {
       await this.#isolation(keys.earlyStops).step(() => this.#carryOutEarlyStops(counts));
       await this.#lookAtActive(queues, counts);
       await this.#walkWaiting(queues, cursors, counts, signal);
-      const lost = new LostJobs(store, logger);
+      const lost = new LostJobs(store, logger, (key) => this.#isolation(key));
       await this.#isolation(keys.taskQueues).step(() => this.#walkEntries(cursors, lost, counts, signal));
       await this.#restore(lost, counts, signal);
       await rest.step(async () => void (counts.removed += await new Strays(store, queues).drop(cursors.strays, signal)));

@@ -120,6 +120,18 @@ describe('The reconciler and jobs that have lost their place', () => {
     assert.deepEqual(await rec.run(), { entries: 1, restored: 1, complete: true });
   });
 
+  it('goes on past a queue that Redis does not let it restore', async () => {
+    const id = await rec.enqueue();
+    await lose('wait');
+    const { redis } = rec.store;
+    const restore = redis.restoreJobs.bind(redis);
+    redis.restoreJobs = () => Promise.reject(Object.assign(new Error('NOPERM this user has no permissions'), { name: 'ReplyError' }));
+    assert.deepEqual(await rec.run(), { entries: 1, complete: true });
+    redis.restoreJobs = restore;
+    assert.deepEqual(await rec.run(), { entries: 1, restored: 1, complete: true });
+    assert.equal((await rec.producer.get(id))?.state, 'queued');
+  });
+
   it('looks for twenty in a wait list that is too long to be read, what is stopped first', async () => {
     const ids = await Promise.all(Array.from({ length: 25 }, () => rec.enqueue()));
     const [stopped] = ids as [string, ...string[]];
