@@ -1,11 +1,12 @@
 /**
- * `npm run bench [-- --tasks N --rounds N]`: what the fleet costs beside bare BullMQ and bare Redis, each pair measured
+ * `npm run bench [-- --tasks N --rounds N --only leases]`: what the fleet costs beside bare BullMQ and bare Redis, each pair measured
  * in turns in one run, on a redis-server of its own. These machines are noisy: read the ratios.
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { startTestRedis } from '../test/support/redis.js';
 import { runMix } from './emptiness.js';
+import { type LeaseSide, measureLeases } from './leases.js';
 import { stopInTurn, stopQueued, stopRunning } from './item-stops.js';
 import { measureList } from './list-api.js';
 import { weighTasks } from './memory.js';
@@ -19,11 +20,12 @@ const { values: chosen } = parseArgs({
     tasks: { type: 'string', default: '20000' },
     rounds: { type: 'string', default: '7' },
     stops: { type: 'string', default: '500' },
+    only: { type: 'string', default: '' },
     help: { type: 'boolean', default: false },
   },
 });
 if (chosen.help) {
-  console.log('npm run bench [-- --tasks 20000] [--rounds 7] [--stops 500]');
+  console.log('npm run bench [-- --tasks 20000] [--rounds 7] [--stops 500] [--only throughput|replicas|stops|items|memory|leases|mix|usagePool|list]');
   process.exit(0);
 }
 const load = { tasks: Number(chosen.tasks), inFlight: 500, concurrency: 64 };
@@ -33,14 +35,8 @@ const redis = await startTestRedis();
 const client = redis.client();
 try {
   console.log(`Node ${process.version}, ${cpus().length} cores, Redis on loopback; ${load.tasks} tasks, ${rounds} rounds after one to warm up\n`);
-  await throughput();
-  await replicas();
-  await stops();
-  await items();
-  await memory();
-  await mix();
-  await usagePool();
-  await list();
+  const parts = { throughput, replicas, stops, items, memory, leases, mix, usagePool, list };
+  for (const [name, measure] of Object.entries(parts)) if (chosen.only === '' || chosen.only === name) await measure();
 } finally {
   await redis.stop();
 }
@@ -113,6 +109,20 @@ async function memory(): Promise<void> {
   await client.flushall();
   const { total, registry } = await weighTasks(redis.url, client, 100_000);
   console.log(`\n100,000 live tasks: ${total.toFixed(0)} bytes each in Redis, ${registry.toFixed(0)} of them in the registry`);
+}
+
+async function leases(): Promise<void> {
+  const { off, on } = await measureLeases(redis.url, client, load, rounds);
+  console.log(`\n${'leases (OPEN_WEBUI)'.padEnd(36)}${'off'.padStart(10)}${'on'.padStart(10)}${'ratio'.padStart(8)}`);
+  for (const [name, of] of [
+    ['enqueue, jobs/s', ({ throughput: all }) => all.map(({ enqueue }) => enqueue)],
+    ['process, jobs/s', ({ throughput: all }) => all.map(({ process: rate }) => rate)],
+    ['CPU of both, µs/task', ({ cpu }) => cpu],
+    ['bytes/live task with an item', ({ memory: { total } }) => [total]],
+  ] as [name: string, of: (side: LeaseSide) => number[]][]) {
+    const columns = [off, on].map((side) => median(of(side)).toFixed(0).padStart(10)).join('');
+    console.log(name.padEnd(36) + columns + pairedRatio(of(on), of(off)).padStart(8));
+  }
 }
 
 async function mix(): Promise<void> {

@@ -1,7 +1,7 @@
 import { type JobsOptions, Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { defineTask } from 'taskfleet';
-import { createProducer } from 'taskfleet/producer';
+import { type ProducerConfig, createProducer } from 'taskfleet/producer';
 import { createWorker, defineHandler } from 'taskfleet/worker';
 import { uuidv7 } from 'uuidv7';
 import { z } from 'zod';
@@ -52,13 +52,13 @@ export async function measureBullMq(redisUrl: string, load: Load, { uuids }: { u
 }
 
 /** The fleet: producer, registry and worker. Throws if the registry is not empty in the end. */
-export async function measureFleet(redisUrl: string, load: Load): Promise<Throughput> {
-  const producer = createProducer({ redisUrl, keyPrefix: 'fleet' });
+export async function measureFleet(redisUrl: string, load: Load, settings: Pick<ProducerConfig, 'openWebui'> = {}): Promise<Throughput> {
+  const producer = createProducer({ redisUrl, keyPrefix: 'fleet', ...settings });
   await producer.ping();
   const enqueue = await rate(load.tasks, () => keepInFlight(load, (n) => producer.enqueue(noop, { n })));
   const span = new Span(load.tasks);
   const handlers = [defineHandler(noop, () => Promise.resolve(span.count()))];
-  const worker = await createWorker({ redisUrl, keyPrefix: 'fleet', concurrency: load.concurrency, handlers, logLevel: 'warn' });
+  const worker = await createWorker({ redisUrl, keyPrefix: 'fleet', concurrency: load.concurrency, handlers, logLevel: 'warn', ...settings });
   await worker.start();
   const process = await span.rate;
   await worker.stop();
