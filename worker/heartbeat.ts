@@ -5,6 +5,7 @@ import { Service } from '../shared/service.js';
 import type { Store } from '../shared/store.js';
 import type { BrokenQueue } from '../shared/task/queue-keys.js';
 import { isWrongType, wrongType } from '../shared/unreadable.js';
+import type { Schemas } from './schemas.js';
 import type { StopLatencySummary } from './stop-latency.js';
 
 /** What a worker says of itself. */
@@ -39,6 +40,7 @@ export class Heartbeat extends Service {
   readonly #store: Store;
   readonly #intervalMs: number;
   readonly #status: () => WorkerStatus;
+  readonly #schemas: string;
   readonly #logger: Logger;
   /** Of performance.now. */
   readonly #startedAt = performance.now();
@@ -46,12 +48,13 @@ export class Heartbeat extends Service {
   #beating: Promise<void> | null = null;
   #next: Promise<void> | null = null;
 
-  constructor(options: { workerId: string; store: Store; intervalMs: number; status: () => WorkerStatus; logger: Logger }) {
+  constructor(options: { workerId: string; store: Store; intervalMs: number; status: () => WorkerStatus; schemas: Schemas; logger: Logger }) {
     super();
     this.#workerId = options.workerId;
     this.#store = options.store;
     this.#intervalMs = options.intervalMs;
     this.#status = options.status;
+    this.#schemas = JSON.stringify(options.schemas);
     this.#logger = options.logger;
   }
 
@@ -99,6 +102,7 @@ export class Heartbeat extends Service {
       ...{ queues: JSON.stringify(queues), running: JSON.stringify(running), draining: Number(draining), subscribed: Number(subscribed), replaced, connections, broken: JSON.stringify(broken) },
       ...{ stops: stopLatency.count, stop_p50_ms: stopLatency.p50Ms ?? '', stop_p99_ms: stopLatency.p99Ms ?? '', stop_max_ms: stopLatency.maxMs ?? '' },
       ...{ log_lost: log.lost, log_error: log.error ?? '' },
+      schemas: this.#schemas,
     };
     const key = keys.worker(this.#workerId);
     try {

@@ -22,6 +22,7 @@ import { TaskRunner } from './run-task.js';
 import { scheduleTable } from './schedule-table.js';
 import { Schedules } from './schedules.js';
 import { ShardFinder } from './shard-finder.js';
+import { schemasOf } from './schemas.js';
 import { slotsByQueue } from './slots.js';
 import { StopLatency } from './stop-latency.js';
 import { StopListener } from './stop-listener.js';
@@ -86,8 +87,9 @@ export class Launcher extends Service {
     this.#tally = new JobTally(store.tally, handlers, store.clock);
     this.#listener = new StopListener({ settings, store, runs: this.#runs, logger: loggers('stop'), onSubscribed: () => void this.#heartbeat.beat() });
     const { recentlyStopped } = this.#listener;
-    this.#runner = new TaskRunner({ handlers, settings, store, runs: this.#runs, writer: this.#writer, threads: this.#threads, tally: this.#tally, loggers, recentlyStopped, producer, onStep });
-    this.#heartbeat = new Heartbeat({ workerId, store, intervalMs: settings.heartbeatMs, status: () => this.status(), logger });
+    const schemas = schemasOf(handlers.values());
+    this.#runner = new TaskRunner({ workerId, schemas, handlers, settings, store, runs: this.#runs, writer: this.#writer, threads: this.#threads, tally: this.#tally, loggers, recentlyStopped, producer, onStep });
+    this.#heartbeat = new Heartbeat({ workerId, store, intervalMs: settings.heartbeatMs, status: () => this.status(), schemas, logger });
     this.#slots = slotsByQueue(handlers.values(), settings.concurrency, settings.threads);
     this.#shards = new ShardFinder({ store, slots: this.#slots, intervalMs: settings.heartbeatMs, take: (queue, slots) => this.#take(queue, slots), logger });
   }

@@ -25,6 +25,7 @@ import type { RegistryWriter } from './registry-writer.js';
 import { resultJson } from './result-json.js';
 import { Run } from './run.js';
 import { ScheduledStart } from './scheduled-start.js';
+import { OtherVersions, type Schemas } from './schemas.js';
 import { standingStop } from './standing-stop.js';
 import type { LoadedHandler } from './task-modules.js';
 import { TaskOutput } from './task-output.js';
@@ -33,6 +34,9 @@ import { UnknownTasks } from './unknown-tasks.js';
 import { validate } from './validate.js';
 
 export interface TaskRunnerOptions {
+  readonly workerId: string;
+  /** Of the handlers. */
+  readonly schemas: Schemas;
   readonly handlers: ReadonlyMap<string, LoadedHandler>;
   readonly settings: Settings;
   readonly store: Store;
@@ -56,6 +60,7 @@ export class TaskRunner {
   readonly #ladder: Ladder;
   readonly #scheduled: ScheduledStart;
   readonly #unknown: UnknownTasks;
+  readonly #versions: OtherVersions;
   readonly #onStep: StepHook | undefined;
   #draining = false;
 
@@ -66,6 +71,7 @@ export class TaskRunner {
     this.#ladder = new Ladder({ ...options, stopGraceMs: options.settings.stopGraceMs, clock: options.store.clock, logger: this.#logger });
     this.#scheduled = new ScheduledStart(options.store, options.loggers('schedule'));
     this.#unknown = new UnknownTasks(options.handlers.keys(), this.#logger);
+    this.#versions = new OtherVersions(options.store, options.workerId, options.schemas);
     this.#onStep = options.onStep;
   }
 
@@ -131,7 +137,7 @@ export class TaskRunner {
     if (run.cause) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
     if (!handler) return this.#unknown.outcomeOf(job);
     const input = validate(handler.definition.input, job.data);
-    if (!input.ok) return failWith(new FleetError('INVALID_INPUT', `Bad input for ${run.name}: ${input.problem}`));
+    if (!input.ok) return this.#badInput(run, job, new FleetError('INVALID_INPUT', `Bad input for ${run.name}: ${input.problem}`));
     const { producer } = this.#options;
     const context = new RunContext({ run, attempt: job.attemptsMade + 1, input: input.value, output: () => this.#outputOf(run, job), producer, logger: this.#taskLogger });
     // A process that was frozen since it fetched the task has lost it by now, and another may have ended it.
@@ -144,6 +150,13 @@ export class TaskRunner {
   /** For a run that somebody promoted. */
   async #notePassed({ id, queue }: Run, { schedule }: TaskJobOptions): Promise<void> {
     if (schedule && !schedule.retried) await this.#options.store.schedulers.passed(queue, schedule.id, dueTimeOf(id));
+  }
+
+  /** Fails at once, unless a worker that is alive may take it: then the task waits for that one. */
+  async #badInput(run: Run, job: FleetJob, error: FleetError): Promise<Outcome> {
+    const elsewhere = await untilTaken(() => this.#versions.have(run.name));
+    if (run.cause) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
+    return elsewhere ? this.#unknown.ofOtherVersion(job, error) : failWith(error);
   }
 
   /** Heeds a stop that came before this run was tracked. */

@@ -1,7 +1,7 @@
 import { FleetError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { FleetJob } from './fleet-job.js';
-import type { Outcome } from './outcome.js';
+import { type Outcome, failWith } from './outcome.js';
 
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 30_000;
@@ -13,9 +13,9 @@ const MOST_STARTS = 28;
 type UnknownJob = Pick<FleetJob, 'id' | 'name' | 'queueName' | 'attemptsStarted' | 'attemptsMade'>;
 
 /**
- * Tasks that this worker has no handler for. In a fleet that is being upgraded old workers meet new tasks: such a task
- * goes back for a worker that has a handler, a little longer each time, and that is no attempt. After ten minutes without
- * one its attempt has failed.
+ * Tasks that this worker has no handler for, or whose input fits only what another worker has. In a fleet that is being upgraded old
+ * workers meet new tasks, and new ones old: such a task goes back for a worker that can run it, a little longer each time, and that is no
+ * attempt. After ten minutes without one its attempt has failed.
  */
 export class UnknownTasks {
   readonly #known: string;
@@ -35,15 +35,24 @@ export class UnknownTasks {
     return performance.now() - (this.#cameAt.get(queue) ?? -Infinity) < LATELY_MS;
   }
 
-  outcomeOf({ id, name, queueName, attemptsStarted, attemptsMade }: UnknownJob): Outcome {
+  outcomeOf(job: UnknownJob): Outcome {
+    const error = new FleetError('UNKNOWN_TASK', `No handler for ${job.name} on this worker; it has ${this.#known}`);
+    return this.#putOff(job, { kind: 'fail', error }, 'No handler for a task on this worker; it goes back for one that has it');
+  }
+
+  /** Of a task whose input does not fit here, while another worker has another schema for it. */
+  ofOtherVersion(job: UnknownJob, error: FleetError): Outcome {
+    return this.#putOff(job, failWith(error), "The input of a task does not fit this worker's version of it; it goes back for a worker with another version");
+  }
+
+  #putOff({ id, name, queueName, attemptsStarted, attemptsMade }: UnknownJob, last: Outcome & { kind: 'fail' }, line: string): Outcome {
     this.#cameAt.set(queueName, performance.now());
-    const error = new FleetError('UNKNOWN_TASK', `No handler for ${name} on this worker; it has ${this.#known}`);
     const ms = putOffMs(attemptsStarted - attemptsMade);
-    if (ms === null) return { kind: 'fail', error };
+    if (ms === null) return last;
     // Once for each name: there may be thousands of such tasks.
-    this.#logger[this.#warned.has(name) ? 'debug' : 'warn']({ id, name }, 'No handler for a task on this worker; it goes back for one that has it');
+    this.#logger[this.#warned.has(name) ? 'debug' : 'warn']({ id, name }, line);
     this.#warned.add(name);
-    return { kind: 'put-off', ms, reason: error.message };
+    return { kind: 'put-off', ms, reason: last.error.message };
   }
 }
 

@@ -153,8 +153,8 @@ test('one address cannot hold all connections: what is too many is closed, other
   const held = await Promise.all([1, 2, 3].map(() => open('127.0.0.1')));
   // None of the three is answered before the server has them all; what comes now is one too many.
   for (let n = 0; n < 20; n += 1) {
-    const refused = await open('127.0.0.1');
-    await once(refused.resume(), 'close');
+    const oneTooMany = await open('127.0.0.1');
+    await once(oneTooMany.resume(), 'close');
   }
   const other = await open('127.0.0.2');
   other.write('GET /livez HTTP/1.1\r\nHost: a\r\n\r\n');

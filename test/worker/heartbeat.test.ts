@@ -29,7 +29,7 @@ describe('A heartbeat', () => {
   async function newHeartbeat(intervalMs: number, status: () => WorkerStatus = () => STATUS): Promise<Heartbeat> {
     store = fleet.store();
     await store.redis.ping();
-    return new Heartbeat({ workerId: 'w1', store, intervalMs, status, logger });
+    return new Heartbeat({ workerId: 'w1', store, intervalMs, status, schemas: { 'a.task': 'abc' }, logger });
   }
 
   it('puts the worker into the list, with what it says of itself, for three beats', async () => {
@@ -40,7 +40,7 @@ describe('A heartbeat', () => {
     assert.ok(score >= earliest && score <= Date.now());
     const { started_at: startedAt, beat_at: beatAt, ...fields } = await store.redis.hgetall(store.keys.worker('w1'));
     assert.deepEqual(fields, {
-      ...{ host: hostname(), pid: '7', slots: '20', zombies: '1', queues: '["a","b"]', running: '["one"]', draining: '0', subscribed: '1', replaced: '2', broken: JSON.stringify(STATUS.broken), connections: '9', clock_ms: '0' },
+      ...{ host: hostname(), pid: '7', slots: '20', zombies: '1', queues: '["a","b"]', running: '["one"]', draining: '0', subscribed: '1', replaced: '2', broken: JSON.stringify(STATUS.broken), connections: '9', clock_ms: '0', schemas: '{"a.task":"abc"}' },
       ...{ stops: '5', stop_p50_ms: '3', stop_p99_ms: '40', stop_max_ms: '70', log_lost: '7', log_error: 'ENOSPC' },
     });
     assert.equal(Number(beatAt), score);
@@ -82,7 +82,7 @@ describe('A heartbeat', () => {
       const ownStore = own.store();
       await ownStore.redis.ping();
       let zombies = 0;
-      const heartbeat = new Heartbeat({ workerId: 'w1', store: ownStore, intervalMs: 60_000, status: () => ({ ...STATUS, zombies: (zombies += 1) }), logger });
+      const heartbeat = new Heartbeat({ workerId: 'w1', store: ownStore, intervalMs: 60_000, status: () => ({ ...STATUS, zombies: (zombies += 1) }), schemas: {}, logger });
       await heartbeat.start();
       await heartbeat.beat();
       await own.client.replicaof('127.0.0.1', 1);
