@@ -48,10 +48,10 @@ export function createLoggerFactory({ settings, pretty = false, destination }: L
     {
       level: 'trace',
       hooks: {
-        logMethod(words, write, level) {
+        logMethod(words, log, level) {
           const key = level < WARN ? null : lineKey(this.bindings(), words);
           const repeated = key === null ? 0 : repeats.admit(key);
-          if (repeated !== null) write.apply(this, repeated === 0 ? words : (withRepeated(words, repeated) as typeof words));
+          if (repeated !== null) log.apply(this, repeated === 0 ? words : (withRepeated(words, repeated) as typeof words));
         },
       },
       base: null,

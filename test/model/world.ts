@@ -225,7 +225,7 @@ export class World implements Director {
   }
 
   async #read(tasks: readonly TaskFact[]): Promise<Map<string, TaskView>> {
-    return this.arena.store.reader.read(tasks.flatMap(({ id }) => (id === null ? [] : [id])));
+    return this.arena.store.reader.read(tasks.flatMap(({ id }) => (id === null ? [] : [id])), 'whole');
   }
 
   /** How many more tasks the workers could take now. */

@@ -28,11 +28,11 @@ describe('What the reconciler does after a clock was ahead', () => {
     const wrong = await rec.enqueue({ delay: 5 * MINUTE_MS });
     const near = await rec.enqueue({ delay: 5 * MINUTE_MS });
     await fleet.client.zincrby(`${rec.jobs}delayed`, HOUR_MS * UNIT, wrong);
-    const before = await fleet.client.zscore(`${rec.jobs}delayed`, near);
+    const dueBefore = await fleet.client.zscore(`${rec.jobs}delayed`, near);
     await rec.run();
     assert.ok(Math.abs((await dueIn(wrong)) - 5 * MINUTE_MS) < SLACK_MS, `due in ${(await dueIn(wrong)) / 1_000} s`);
     assert.ok(Math.abs((await dueIn(kept)) - 30 * 24 * HOUR_MS) < SLACK_MS);
-    assert.equal(await fleet.client.zscore(`${rec.jobs}delayed`, near), before);
+    assert.equal(await fleet.client.zscore(`${rec.jobs}delayed`, near), dueBefore);
     assert.equal(rec.log.find(/delayed for longer than their delay/).length, 1);
     await rec.run();
     assert.equal(rec.log.find(/delayed for longer than their delay/).length, 1);

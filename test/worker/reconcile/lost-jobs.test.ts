@@ -30,12 +30,12 @@ describe('The reconciler and jobs that have lost their place', () => {
       const ids: string[] = [];
       for (let index = 0; index < many; index += 1) ids.push(await rec.enqueue({ item: 'chat-1' }));
       for (const [index, id] of ids.entries()) await fleet.client.hset(rec.jobs + id, 'timestamp', 1_000 + index);
-      const before = await wait();
+      const inOrder = await wait();
       await lose('wait', 'marker');
       const later = await rec.enqueue();
       await fleet.client.del(`${rec.jobs}marker`);
       assert.deepEqual(await rec.run(), { entries: many + 1, jobs: 1, restored: many, complete: true });
-      assert.deepEqual(await wait(), [later, ...before]);
+      assert.deepEqual(await wait(), [later, ...inOrder]);
       assert.equal(await fleet.client.zscore(`${rec.jobs}marker`, '0'), '0');
       assert.deepEqual(await rec.run(), { entries: many + 1, jobs: many + 1, complete: true });
     });
