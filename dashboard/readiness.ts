@@ -3,6 +3,7 @@ import { storeOf } from '../producer/store-of.js';
 import { FleetError, isFleetError } from '../shared/errors.js';
 import { shortened } from '../shared/limits.js';
 import { type LogLosses, NO_LOSSES } from '../shared/log-sink.js';
+import { readReconcile } from '../shared/records/reconcile.js';
 import type { Store } from '../shared/store.js';
 import { type Beats, readBeats } from './metrics/beats.js';
 import { readMemory } from './metrics/redis-memory.js';
@@ -53,9 +54,8 @@ export async function checkReadiness(producer: Producer, losses: LogLosses = NO_
 async function checkFleet(producer: Producer, losses: LogLosses): Promise<ReadinessCheck[]> {
   await reachRedis(producer);
   const store = storeOf(producer);
-  const [eviction, beats, reconciledAt] = await Promise.all([checkEviction(store), readBeats(store), store.redis.hget(store.keys.reconcile, 'at')]);
-  const last = reconciledAt === null ? null : Number(reconciledAt);
-  return [{ name: 'redis', ok: true, detail: 'answers' }, eviction, checkWorkers(beats), checkListeners(beats), checkQueues(beats), checkReconciler(beats, last, store.clock.now()), checkLog(losses, beats)];
+  const [eviction, beats, reconciled] = await Promise.all([checkEviction(store), readBeats(store), readReconcile(store)]);
+  return [{ name: 'redis', ok: true, detail: 'answers' }, eviction, checkWorkers(beats), checkListeners(beats), checkQueues(beats), checkReconciler(beats, reconciled?.at ?? null, store.clock.now()), checkLog(losses, beats)];
 }
 
 async function checkEviction(store: Store): Promise<ReadinessCheck> {
@@ -91,6 +91,6 @@ function checkReconciler({ alive }: Beats, last: number | null, now: number): Re
   const name = 'reconciler';
   const detail = last === null ? 'has not run yet' : `last run ${Math.round((now - last) / 1_000)} s ago`;
   // Workers run it: those that have just started may not have come to it.
-  const expected = alive.some(({ startedAt }) => now - startedAt > OVERDUE_MS);
+  const expected = alive.some(({ startedAt }) => now - (startedAt ?? now) > OVERDUE_MS);
   return { name, ok: !expected || (last !== null && now - last <= OVERDUE_MS), detail };
 }

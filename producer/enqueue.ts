@@ -130,7 +130,7 @@ export class Enqueuer {
    */
   async #look(task: PreparedTask, id: string): Promise<{ existing: EnqueuedTask | null; at: JobAddress }> {
     const { reader } = this.#store;
-    const located = await this.#readable(() => reader.locate([id]), { byQueue: new Map(), foreign: new Map() });
+    const located = await this.#readable(() => reader.locate([id]), { byQueue: new Map(), foreign: new Map(), unreadable: new Map() });
     const found = (await this.#readable(() => reader.readLocated(located), new Map<string, TaskView>())).get(id);
     const existing = found ? { id, name: found.name ?? '', queue: found.queue ?? '', item: found.item, duplicate: true, superseded: NONE } : null;
     const [registered] = located.byQueue.keys();

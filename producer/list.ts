@@ -2,12 +2,14 @@ import { describeValue } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
 import { checkItem, quote } from '../shared/keys.js';
 import type { Keys } from '../shared/keys.js';
-import type { Entry, Position, Registry } from '../shared/registry/registry.js';
+import { type Entry, type Position, type Registry, positionOf } from '../shared/registry/registry.js';
 import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
+import type { Store } from '../shared/store.js';
 import { isOnQueue } from '../shared/task/shards.js';
 import { TASK_STATES, type TaskState, isTerminal } from '../shared/task/state.js';
 import { type TaskReader, foreignTask } from '../shared/task/task-reader.js';
 import type { TaskView } from '../shared/task/view.js';
+import type { RecordReporter } from '../shared/unreadable.js';
 import { ForeignPages, type ForeignTask } from './foreign-pages.js';
 
 export interface ListOptions {
@@ -54,13 +56,15 @@ export class TaskList {
   readonly #registry: Registry;
   readonly #keys: Keys;
   readonly #foreign: ForeignPages;
+  readonly #unreadable: RecordReporter;
 
-  constructor(redis: ScriptedRedis, reader: TaskReader, registry: Registry, keys: Keys) {
+  constructor({ redis, reader, registry, keys, unreadable }: Store) {
     this.#redis = redis;
     this.#reader = reader;
     this.#registry = registry;
     this.#keys = keys;
     this.#foreign = new ForeignPages(registry);
+    this.#unreadable = unreadable;
   }
 
   /** @throws FleetError `INVALID_OPTION`, `INVALID_ITEM` */
@@ -114,7 +118,8 @@ export class TaskList {
 
   async #ofItem(item: string): Promise<Source> {
     const ids = [...(await this.#registry.findItem(item)).keys()];
-    const scores = ids.length > 0 ? await this.#redis.zmscore(this.#keys.live, ...ids) : [];
+    const { live } = this.#keys;
+    const scores = ids.length > 0 ? await this.#unreadable.read(live, 'sorted set', this.#redis.zmscore(live, ...ids), ids.map(() => '1')) : [];
     const all = ids
       .map((id, index) => ({ id, at: Number(scores[index] ?? 0) }))
       .filter(({ at }) => at > 0)
@@ -130,9 +135,10 @@ export class TaskList {
       const parts = await Promise.all(
         queues.map(async (queue) => {
           const key = this.#keys.jobs(queue) + place;
-          const skip = after === null ? 0 : (await this.#redis.zrangebyscore(key, after.at, after.at)).filter((id) => id >= after.id).length;
-          const flat = await this.#redis.zrange(key, after === null ? '+inf' : String(after.at), '-inf', 'BYSCORE', 'REV', 'LIMIT', skip, limit, 'WITHSCORES');
-          return flat.flatMap((id, index) => (index % 2 === 0 ? [{ id, at: Number(flat[index + 1]), queue }] : []));
+          const read = (reading: Promise<string[]>): Promise<string[]> => this.#unreadable.read(key, 'sorted set', reading, []);
+          const skip = after === null ? 0 : (await read(this.#redis.zrangebyscore(key, after.at, after.at))).filter((id) => id >= after.id).length;
+          const flat = await read(this.#redis.zrange(key, after === null ? '+inf' : String(after.at), '-inf', 'BYSCORE', 'REV', 'LIMIT', skip, limit, 'WITHSCORES'));
+          return flat.flatMap((id, index) => (index % 2 === 0 ? [{ id, at: positionOf(flat[index + 1] as string), queue }] : []));
         }),
       );
       return parts.flat().sort(newestFirst).slice(0, limit);
@@ -181,7 +187,7 @@ function formatCursor({ at, id }: Position): string {
 }
 
 function parseCursor(cursor: string): Position {
-  const match = /^(\d{1,16})-([^]+)$/.exec(String(cursor));
+  const match = /^(\d{1,16})-([^]*)$/.exec(String(cursor));
   if (!match) throw new FleetError('INVALID_OPTION', `Bad after: expected the \`next\` of a page, got ${quote(String(cursor))}.`, { details: { field: 'after' } });
   return { at: Number(match[1]), id: match[2] as string };
 }

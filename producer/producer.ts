@@ -85,7 +85,7 @@ export class Producer implements ChildEnqueuer {
     const settings = withUrl(resolveSettings(input));
     const loggers = given ?? createLoggerFactory({ settings });
     const store = openStore({ settings, policy: 'fail-fast', loggers, name: 'taskfleet:producer', onStep });
-    const { redis, keys, reader, registry } = store;
+    const { redis, keys, reader } = store;
     // The hub reads again by itself, from where it was.
     const follow = (key: string) => connectToServer(redis, key, { settings, policy: 'wait', logger: loggers('redis'), name: 'taskfleet:producer:follow', resend: false });
     const calls = new Calls(redis, store.clock, settings);
@@ -101,7 +101,7 @@ export class Producer implements ChildEnqueuer {
     this.#enqueuer = new Enqueuer({ store, settings, replicas: this.#replicas, logger: loggers('producer'), onStep });
     const jobEvents = new JobEvents(redis, this.#hub, keys);
     this.#watch = new Watch({ redis, clock: store.clock, reader, hub: this.#hub, jobEvents, keys, reconnected: () => calls.ready() });
-    this.#list = new TaskList(redis, reader, registry, keys);
+    this.#list = new TaskList(store);
     this.#settlement = new Settlement(store, jobEvents, stopReplicas, () => calls.ready());
     this.#stop = new TaskStop(store, this.#settlement, stopReplicas);
     this.#commands = listenForStops ? new CommandListener({ settings, store, logger: loggers('stop'), name: 'taskfleet:producer:stop', relists: () => true }) : null;

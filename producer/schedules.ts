@@ -1,8 +1,9 @@
 import { definitionOf, describeValue } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
+import { isTime } from '../shared/hash-reader.js';
 import { isName } from '../shared/keys.js';
 import { type Schedule, formatSchedule, parseSchedule } from '../shared/schedule/schedule.js';
-import type { ScheduleView } from '../shared/schedule/view.js';
+import { type ScheduleView, unreadableSchedule } from '../shared/schedule/view.js';
 import type { Store } from '../shared/store.js';
 import { BUILTIN_DEFINITIONS, MAINTENANCE_QUEUE } from '../shared/task/builtin/index.js';
 import type { TaskDefinition } from '../shared/task/definition.js';
@@ -23,6 +24,8 @@ export interface SchedulesOptions {
   readonly maxInputBytes: number;
 }
 
+const PROBLEM = 'expected a schedule as JSON, under an id of at most 64 letters, digits and . _ -';
+
 /** Tasks that the fleet enqueues by itself, again and again. Workers keep a schedule going; without one it waits. */
 export class Schedules {
   readonly #store: Store;
@@ -37,11 +40,11 @@ export class Schedules {
     this.#maxInputBytes = maxInputBytes;
   }
 
-  /** All schedules by id, the fleet's own among them (once a worker has made them). */
+  /** All schedules by id, the fleet's own among them (once a worker has made them), and those whose record cannot be read. */
   list(): Promise<ScheduleView[]> {
     return this.#call(async () => {
-      const found = [...(await this.#users()), ...(await this.#fleets())].toSorted((a, b) => (a.schedule.id < b.schedule.id ? -1 : 1));
-      return this.#views(found);
+      const [{ users, bad }, fleets] = await Promise.all([this.#users(), this.#fleets()]);
+      return [...(await this.#views([...users, ...fleets])), ...bad].toSorted((a, b) => (a.id < b.id ? -1 : 1));
     });
   }
 
@@ -91,41 +94,64 @@ export class Schedules {
   }
 
   async #user(id: string): Promise<Schedule | null> {
-    const text = await this.#store.redis.hget(this.#store.keys.schedules, id);
-    return text === null ? null : parseSchedule(id, text);
+    const { redis, keys, unreadable } = this.#store;
+    const text = await unreadable.read(keys.schedules, 'hash', redis.hget(keys.schedules, id), null);
+    return text === null ? null : this.#parse(id, text);
   }
 
-  async #users(): Promise<Found[]> {
-    const stored = await this.#store.redis.hgetall(this.#store.keys.schedules);
-    return Object.entries(stored).flatMap(([id, text]) => {
-      const schedule = parseSchedule(id, text);
-      return schedule ? { schedule, builtIn: false } : [];
-    });
+  /** Those that users made, and what is stored as one and cannot be read. */
+  async #users(): Promise<{ readonly users: Found[]; readonly bad: ScheduleView[] }> {
+    const { redis, keys, unreadable } = this.#store;
+    const stored = await unreadable.read(keys.schedules, 'hash', redis.hgetall(keys.schedules), {});
+    const all = Object.entries(stored).map(([id, text]) => ({ id, schedule: this.#parse(id, text) }));
+    return {
+      users: all.flatMap(({ schedule }) => (schedule ? { schedule, builtIn: false } : [])),
+      bad: all.flatMap(({ id, schedule }) => (schedule ? [] : unreadableSchedule(id, PROBLEM))),
+    };
+  }
+
+  #parse(id: string, text: string): Schedule | null {
+    const schedule = parseSchedule(id, text);
+    const { unreadable, keys } = this.#store;
+    if (schedule === null) unreadable.report({ key: keys.schedules, id, problem: PROBLEM });
+    return schedule;
   }
 
   /** What the workers have made of their table. */
   async #fleets(): Promise<Found[]> {
-    const schedulers = await this.#store.queues.get(MAINTENANCE_QUEUE).getJobSchedulers(0, -1);
-    return schedulers.flatMap(({ key, every }) => {
-      const definition = BUILTIN_DEFINITIONS.find(({ name }) => name === key);
-      if (!definition || every === undefined) return [];
-      const schedule: Schedule = { id: key, definition, data: '{}', item: '', everyMs: Number(every), cron: null, timeZone: null, jitterMs: 0, overlap: 'skip' };
-      return { schedule, builtIn: true };
+    const { redis, keys, unreadable } = this.#store;
+    const own = BUILTIN_DEFINITIONS.filter(({ queue }) => queue === MAINTENANCE_QUEUE);
+    const made = own.map(async (definition): Promise<Found[]> => {
+      const key = `${keys.jobs(MAINTENANCE_QUEUE)}repeat:${definition.name}`;
+      const every = Number(await unreadable.read(key, 'hash', redis.hget(key, 'every'), null));
+      if (!(every > 0)) return [];
+      const schedule: Schedule = { id: definition.name, definition, data: '{}', item: '', everyMs: every, cron: null, timeZone: null, jitterMs: 0, overlap: 'skip' };
+      return [{ schedule, builtIn: true }];
     });
+    return (await Promise.all(made)).flat();
+  }
+
+  /** When the next task of a schedule is due, and its last one. Of one whose keys have other types, neither is known. */
+  async #times(schedule: Schedule): Promise<{ readonly next: number | null; readonly last: { readonly task: string; readonly going: boolean } | null }> {
+    const { schedulers, turns, keys, unreadable } = this.#store;
+    const { id, definition: { queue } } = schedule;
+    const repeat = `${keys.jobs(queue)}repeat`;
+    const [[next = null], [last = null]] = await Promise.all([
+      unreadable.read(repeat, 'sorted set', schedulers.nextTimes([schedule]), []),
+      unreadable.read(keys.scheduleRuns, 'hash', turns.last([{ id, queue }]), []),
+    ]);
+    if (next === null || isTime(next)) return { next, last };
+    unreadable.report({ key: repeat, id, problem: `expected a time as score, got ${next}` });
+    return { next: null, last };
   }
 
   async #views(found: readonly Found[]): Promise<ScheduleView[]> {
-    const { schedulers, turns } = this.#store;
-    const [times, runs] = await Promise.all([
-      schedulers.nextTimes(found.map(({ schedule }) => schedule)),
-      turns.last(found.map(({ schedule: { id, definition } }) => ({ id, queue: definition.queue }))),
-    ]);
+    const times = await Promise.all(found.map(({ schedule }) => this.#times(schedule)));
     return found.map(({ schedule: { id, definition, item, everyMs, cron, timeZone, jitterMs, overlap }, builtIn }, index) => {
-      const next = times[index] ?? null;
-      const last = runs[index] ?? null;
+      const { next = null, last = null } = times[index] ?? {};
       return {
         ...{ id, name: definition.name, queue: definition.queue, item: item || null, everyMs, cron, timeZone, jitterMs, overlap, builtIn },
-        ...{ nextAt: next === null ? null : new Date(next), lastTask: last?.task ?? null, running: last?.going ?? false },
+        ...{ nextAt: next === null ? null : new Date(next), lastTask: last?.task ?? null, running: last?.going ?? false, problem: null },
       };
     });
   }

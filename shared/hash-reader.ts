@@ -7,7 +7,7 @@ export type RawFields = Readonly<Record<string, string | null | undefined>>;
 const TIMES_END = 253_402_300_800_000;
 
 /** True for ms since the epoch that may be a time. */
-export function isTime(ms: unknown): ms is number {
+export function isTime(ms: unknown): boolean {
   return typeof ms === 'number' && Number.isFinite(ms) && ms >= 0 && ms < TIMES_END;
 }
 
@@ -33,12 +33,18 @@ export class HashReader {
     return this.#fields[name] || null;
   }
 
-  /** A finite number of at least 0; null for an absent or empty field. */
-  number(name: string): number | null {
+  /** A finite number; null for an absent or empty field. */
+  signed(name: string): number | null {
     const text = this.text(name);
     if (text === null) return null;
     const number = Number(text);
-    return Number.isFinite(number) && number >= 0 ? number : this.#bad(name, 'a number of at least 0', text);
+    return Number.isFinite(number) ? number : this.#bad(name, 'a number', text);
+  }
+
+  /** A finite number of at least 0; null for an absent or empty field. */
+  number(name: string): number | null {
+    const number = this.signed(name);
+    return number === null || number >= 0 ? number : this.#bad(name, 'a number of at least 0', String(number));
   }
 
   /** A safe integer of at least 0; null for an absent or empty field. */
@@ -68,6 +74,13 @@ export class HashReader {
     const text = this.#fields[name] ?? null;
     if (text === null) return null;
     return text === '1' || text === '0' ? text === '1' : this.#bad(name, '1 or 0', text);
+  }
+
+  /** One of some words; null for an absent or empty field. */
+  oneOf<Word extends string>(name: string, words: readonly Word[]): Word | null {
+    const text = this.text(name);
+    if (text === null) return null;
+    return words.find((word) => word === text) ?? this.#bad(name, `one of ${words.join(', ')}`, text);
   }
 
   /** A value as JSON; null for an absent or empty field. */

@@ -6,6 +6,8 @@ import { FleetError } from './errors.js';
  */
 export interface Keys {
   readonly prefix: string;
+  /** Never written: read in the place of a key that is not of its type. */
+  readonly nothing: string;
   /** String: the id of the fleet in this database, carried by its stop commands. */
   readonly fleet: string;
   /** String: there from the moment when open-webui was seen beside the fleet. */
@@ -104,6 +106,7 @@ export function createKeys(given: string, cluster = false): Keys {
   const jobs = (queue: string): string => `${bull(queue)}:${queue}:`;
   return {
     prefix,
+    nothing: `${prefix}:nothing`,
     bull,
     fleet: `${prefix}:fleet`,
     openWebui: `${prefix}:open_webui`,
@@ -185,10 +188,10 @@ export function isShared(id: string): boolean {
 }
 
 export const MAX_ID_LENGTH = 128;
+/** Of ids that others gave. */
+export const MAX_KNOWN_ID_LENGTH = 1_000;
 export const MAX_ITEM_LENGTH = 256;
 const ID = /^[A-Za-z0-9][A-Za-z0-9._~@=+-]*$/;
-/** What BullMQ itself names: the jobs of a plain queue, and those of a scheduler. */
-const BULLMQ_ID = /^(\d{1,20}|repeat:[a-z0-9][a-z0-9._-]{0,63}:\d{1,16})$/i;
 const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/i;
 // eslint-disable-next-line no-control-regex -- control characters are what it looks for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
@@ -220,13 +223,23 @@ export function checkId(id: unknown): string {
   return id as string;
 }
 
+/** What is wrong with the id of a task to look for, or null. A plain BullMQ queue may have given any id: our rule is for new tasks of ours. */
+export function problemOfKnownId(id: unknown): string | null {
+  if (typeof id !== 'string') return `expected a string, got ${id === null ? 'null' : typeof id}`;
+  if (id.length === 0 || id.length > MAX_KNOWN_ID_LENGTH) return `expected 1 to ${MAX_KNOWN_ID_LENGTH} characters, got ${id.length}`;
+  if (id.includes('\0')) return `expected no NUL, got ${quote(id)}`;
+  if (!id.isWellFormed()) return `expected well-formed Unicode, got ${quote(id)}`;
+  return null;
+}
+
 /**
- * The id of a task to look for: an id of ours, or one that BullMQ gives: a whole number to what a plain queue adds,
- * `repeat:<schedule>:<ms>` to what a schedule does.
+ * The id of a task to look for: an id of ours, or any that a plain BullMQ queue may have given.
  * @throws FleetError `INVALID_ID`
  */
 export function checkKnownId(id: unknown): string {
-  return typeof id === 'string' && BULLMQ_ID.test(id) ? id : checkId(id);
+  const problem = problemOfKnownId(id);
+  if (problem !== null) throw new FleetError('INVALID_ID', `Bad task id: ${problem}.`, { details: { field: 'id' } });
+  return id as string;
 }
 
 /** @throws FleetError `INVALID_ITEM` */

@@ -1,5 +1,7 @@
+import type { Keys } from './keys.js';
 import type { Logger } from './logger.js';
 import type { Tally } from './metrics/tally.js';
+import type { RedisConnection } from './redis/connection.js';
 import { isWrongType } from './redis/reply-error.js';
 import { RepeatedLines } from './repeated-lines.js';
 import { kindOfKey } from './unreadable-kinds.js';
@@ -19,6 +21,13 @@ export interface UnreadableRecord {
 /** The types of Redis that a key of ours may have. */
 export type KeyType = 'hash' | 'list' | 'set' | 'sorted set' | 'stream' | 'string';
 
+/** What reading records needs of a store. */
+export interface RecordSource {
+  readonly redis: RedisConnection;
+  readonly keys: Keys;
+  readonly unreadable: RecordReporter;
+}
+
 export interface UnreadableOptions {
   readonly logger: Logger;
   readonly tally: Pick<Tally, 'unreadable'>;
@@ -33,32 +42,10 @@ const MAX_RECORDS = 2_000;
 /** Characters of a name or a problem that are kept and logged. */
 const MAX_CHARACTERS = 200;
 
-/**
- * Reports records that cannot be read: one warning and one count for each record and hour of this process. Memory is bounded,
- * whatever strangers write: what comes beyond 2,000 records shares one line an hour.
- */
-export class Unreadable {
-  readonly #lines: RepeatedLines;
-  readonly #tally: Pick<Tally, 'unreadable'>;
-  readonly #prefix: string;
-
-  constructor({ logger, tally, prefix, now }: UnreadableOptions) {
-    this.#lines = new RepeatedLines(logger, { maxKeys: MAX_RECORDS, ...(now && { now }) });
-    this.#tally = tally;
-    this.#prefix = prefix;
-  }
-
+/** Takes what cannot be read. */
+export abstract class RecordReporter {
   /** Never throws. */
-  report({ key, id, problem }: UnreadableRecord): void {
-    const kind = kindOfKey(this.#prefix, key);
-    const record = { key: shorten(key), ...(id !== undefined && { id: shorten(id) }) };
-    try {
-      const written = this.#lines.warn(JSON.stringify(record), { kind, ...record, problem: shorten(problem) }, 'A record in Redis cannot be read; the rest goes on without it');
-      if (written) this.#tally.unreadable(kind);
-    } catch {
-      // Neither a line nor a count is worth the read that met the record.
-    }
-  }
+  abstract report(record: UnreadableRecord): void;
 
   /**
    * Returns what a read of one key returns; `fallback`, after a report, if the key has another type than expected.
@@ -71,6 +58,34 @@ export class Unreadable {
       if (!isWrongType(error)) throw error;
       this.report({ key, problem: wrongType(expected) });
       return fallback;
+    }
+  }
+}
+
+/**
+ * Reports records that cannot be read: one warning and one count for each record and hour of this process. Memory is bounded,
+ * whatever strangers write: what comes beyond 2,000 records shares one line an hour.
+ */
+export class Unreadable extends RecordReporter {
+  readonly #lines: RepeatedLines;
+  readonly #tally: Pick<Tally, 'unreadable'>;
+  readonly #prefix: string;
+
+  constructor({ logger, tally, prefix, now }: UnreadableOptions) {
+    super();
+    this.#lines = new RepeatedLines(logger, { maxKeys: MAX_RECORDS, ...(now && { now }) });
+    this.#tally = tally;
+    this.#prefix = prefix;
+  }
+
+  override report({ key, id, problem }: UnreadableRecord): void {
+    const kind = kindOfKey(this.#prefix, key);
+    const record = { key: shorten(key), ...(id !== undefined && { id: shorten(id) }) };
+    try {
+      const written = this.#lines.warn(JSON.stringify(record), { kind, ...record, problem: shorten(problem) }, 'A record in Redis cannot be read; the rest goes on without it');
+      if (written) this.#tally.unreadable(kind);
+    } catch {
+      // Neither a line nor a count is worth the read that met the record.
     }
   }
 }

@@ -28,10 +28,10 @@ export function enqueuedOf({ id, name, queue, item, duplicate, superseded }: Enq
 }
 
 export function scheduleOf(json: Schedule): ScheduleView {
-  const { id, name, queue, item, cron, overlap, running } = json;
+  const { id, name, queue, item, cron, overlap, running, problem } = json;
   return {
     ...{ id: textOf(id), name, queue, item, everyMs: json.every_ms, cron, timeZone: json.time_zone, jitterMs: json.jitter_ms, overlap },
-    ...{ builtIn: json.built_in, nextAt: dateOf(json.next_at), lastTask: json.last_task, running },
+    ...{ builtIn: json.built_in, nextAt: dateOf(json.next_at), lastTask: json.last_task, running, problem },
   };
 }
 

@@ -6,9 +6,9 @@ import type { Check } from '../doctor/check.js';
 import type { DoctorReport } from '../doctor/look.js';
 import { topologyToJson } from '../doctor/topology-json.js';
 import type { WorkerInfo } from '../doctor/fleet-checks.js';
-import type { ReconcileInfo } from '../doctor/reconciler-check.js';
 import type { GlobalOptions } from '../global-options.js';
 import { printData, printJson } from '../output.js';
+import type { ReconcileRecord } from '../../shared/records/reconcile.js';
 import { interruptible } from '../signals.js';
 
 interface DoctorFlags extends GlobalOptions {
@@ -75,6 +75,6 @@ function workerToJson({ stops, upMs: _, beatAgeMs, clockMs, ...worker }: WorkerI
   return { ...worker, stops: { count, p50_ms: p50Ms, p99_ms: p99Ms, max_ms: maxMs }, beat_age_ms: beatAgeMs, clock_ms: clockMs };
 }
 
-function reconcileToJson({ tookMs, ...run }: ReconcileInfo): Record<string, unknown> {
+function reconcileToJson({ tookMs, ...run }: ReconcileRecord): Record<string, unknown> {
   return { ...run, took_ms: tookMs };
 }

@@ -43,8 +43,8 @@ async function listSchedules(globals: GlobalOptions): Promise<void> {
 function cells(schedule: ScheduleView, now: number): string[] {
   const { id, name, builtIn, nextAt, overlap, running, item } = schedule;
   return [
-    id,
-    builtIn ? '(built-in)' : name,
+    oneLine(id),
+    builtIn ? '(built-in)' : name === null ? '(unreadable)' : oneLine(name),
     dueText(schedule),
     nextAt === null ? '-' : nextAt.getTime() <= now ? 'now' : formatAge(nextAt.getTime() - now),
     overlap,
@@ -53,7 +53,8 @@ function cells(schedule: ScheduleView, now: number): string[] {
   ];
 }
 
-function dueText({ everyMs, cron, timeZone, jitterMs }: ScheduleView): string {
+function dueText({ everyMs, cron, timeZone, jitterMs, problem }: ScheduleView): string {
+  if (problem !== null) return problem;
   const due = everyMs === null ? `${cron} ${timeZone}` : `every ${interval(everyMs)}`;
   return jitterMs === 0 ? due : `${due} + up to ${interval(jitterMs)}`;
 }

@@ -44,7 +44,7 @@ function workerOf(worker: Worker, now: number): WorkerInfo {
     broken: [],
     stops: { count: stops ?? 0, p50Ms: worker.stop_p50_ms, p99Ms: worker.stop_p99_ms, maxMs: worker.stop_max_ms },
     upMs: startedAt === null ? 0 : Math.max(0, now - Date.parse(startedAt)),
-    beatAgeMs: now - Date.parse(beatAt),
+    beatAgeMs: beatAt === null ? 0 : now - Date.parse(beatAt),
     clockMs: null,
   };
 }

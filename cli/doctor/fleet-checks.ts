@@ -1,15 +1,17 @@
 import { WRONG_CLOCK_MS } from '../../shared/clock/fleet-clock.js';
 import { redisTime } from '../../shared/clock/redis-time.js';
 import { formatMs } from '../../shared/duration.js';
-import type { Keys } from '../../shared/keys.js';
-import type { RedisConnection } from '../../shared/redis/connection.js';
-import { type BrokenQueue, parseBrokenQueues } from '../../shared/task/queue-keys.js';
+import { isTime } from '../../shared/hash-reader.js';
+import { type ReconcileRecord, readReconcile } from '../../shared/records/reconcile.js';
+import { type WorkerRecord, readWorkers } from '../../shared/records/workers.js';
 import type { Settings } from '../../shared/settings.js';
+import type { BrokenQueue } from '../../shared/task/queue-keys.js';
+import type { RecordSource } from '../../shared/unreadable.js';
 import type { StopLatencySummary } from '../../worker/stop-latency.js';
 import { formatAge, formatAgo } from '../age.js';
 import { type Check, fail, ok, warn } from './check.js';
+import { checkReconciler } from './reconciler-check.js';
 import { checkSchedules } from './schedule-check.js';
-import { type ReconcileInfo, checkReconciler, readReconcile } from './reconciler-check.js';
 
 /** A worker as its last heartbeat says. */
 export interface WorkerInfo {
@@ -34,25 +36,27 @@ export interface FleetReport {
   readonly checks: readonly Check[];
   readonly workers: readonly WorkerInfo[];
   /** Null if the reconciler has never finished a run. */
-  readonly reconcile: ReconcileInfo | null;
+  readonly reconcile: ReconcileRecord | null;
 }
 
 /** Who works, and on how much. */
-export async function checkFleet(redis: RedisConnection, keys: Keys, settings: Settings): Promise<FleetReport> {
-  const ids = await redis.zrange(keys.workers, '0', '-1');
-  const beats = await Promise.all(ids.map((id) => redis.hgetall(keys.worker(id))));
+export async function checkFleet(source: RecordSource, settings: Settings): Promise<FleetReport> {
+  const { redis, keys, unreadable } = source;
+  const records = await readWorkers(source);
   const now = (await redisTime(redis, keys.tasks)) ?? Date.now();
-  const workers = beats.flatMap((beat, index) => (beat['beat_at'] === undefined ? [] : [workerOf(ids[index] as string, beat, now)]));
-  const live = await redis.hlen(keys.tasks);
-  const [, oldestAt] = await redis.zrange(keys.live, '0', '0', 'WITHSCORES');
-  const reconcile = await readReconcile(redis, keys);
+  const workers = records.filter(({ alive }) => alive).map((record) => workerOf(record, now));
+  const live = await unreadable.read(keys.tasks, 'hash', redis.hlen(keys.tasks), 0);
+  const [, oldest] = await unreadable.read(keys.live, 'sorted set', redis.zrange(keys.live, '0', '0', 'WITHSCORES'), []);
+  const oldestAt = Number(oldest ?? Number.NaN);
+  const reconcile = await readReconcile(source);
   const oldestWorkerMs = workers.length === 0 ? null : Math.max(...workers.map(({ upMs }) => upMs));
+  const silent = records.filter(({ alive, problem }) => !alive && problem === null).length;
   const checks = [
     ...checkQueues(workers),
-    ...checkWorkers(workers, { silent: ids.length - workers.length, live, channel: keys.commands }),
+    ...checkWorkers(workers, { silent, live, channel: keys.commands }),
     checkReconciler(reconcile, oldestWorkerMs, now),
-    await checkSchedules(redis, keys, settings, workers.length > 0),
-    ok('tasks', live === 0 ? 'none live' : `${live} live${oldestAt === undefined ? '' : `, the oldest for ${formatAge(now - Number(oldestAt))}`}`),
+    await checkSchedules(source, settings, workers.length > 0),
+    ok('tasks', live === 0 ? 'none live' : `${live} live${isTime(oldestAt) ? `, the oldest for ${formatAge(now - oldestAt)}` : ''}`),
   ];
   return { checks, workers, reconcile };
 }
@@ -73,33 +77,12 @@ function checkQueues(workers: readonly WorkerInfo[]): Check[] {
   return [...broken].map(([queue, problem]) => fail('queue', `nothing is fetched from ${queue}`, problem));
 }
 
-function workerOf(id: string, beat: Readonly<Record<string, string>>, now: number): WorkerInfo {
-  const number = (name: string): number => Number(beat[name] ?? 0);
-  const latency = (name: string): number | null => (beat[name] ? Number(beat[name]) : null);
+function workerOf({ id, host, pid, slots, running, zombies, draining, subscribed, broken, stops, startedAt, beatAt, clockMs }: WorkerRecord, now: number): WorkerInfo {
   return {
-    id,
-    host: beat['host'] ?? '',
-    pid: number('pid'),
-    slots: number('slots'),
-    running: countOf(beat['running']),
-    zombies: number('zombies'),
-    draining: beat['draining'] === '1',
-    subscribed: beat['subscribed'] === '1',
-    broken: parseBrokenQueues(beat['broken']),
-    stops: { count: number('stops'), p50Ms: latency('stop_p50_ms'), p99Ms: latency('stop_p99_ms'), maxMs: latency('stop_max_ms') },
-    upMs: Math.max(0, now - Number(beat['started_at'] ?? now)),
-    beatAgeMs: now - number('beat_at'),
-    clockMs: beat['clock_ms'] ? number('clock_ms') : null,
+    ...{ id, host: host ?? '', pid: pid ?? 0, slots: slots ?? 0, running: running.length, zombies: zombies ?? 0 },
+    ...{ draining: draining ?? false, subscribed: subscribed ?? false, broken, stops: { ...stops, count: stops.count ?? 0 } },
+    ...{ upMs: Math.max(0, now - (startedAt ?? now)), beatAgeMs: now - (beatAt ?? now), clockMs },
   };
-}
-
-function countOf(json: string | undefined): number {
-  try {
-    const list: unknown = JSON.parse(json ?? '[]');
-    return Array.isArray(list) ? list.length : 0;
-  } catch {
-    return 0;
-  }
 }
 
 function checkWorker(worker: WorkerInfo): Check {

@@ -1,6 +1,7 @@
 import { isFleetError } from '../../shared/errors.js';
 import { createKeys } from '../../shared/keys.js';
 import { createLoggerFactory } from '../../shared/logger.js';
+import { Findings } from '../../shared/records/findings.js';
 import { connect, hangUp, ready } from '../../shared/redis/connect.js';
 import type { RedisConnection } from '../../shared/redis/connection.js';
 import { databaseRefusal } from '../../shared/redis/database.js';
@@ -10,6 +11,7 @@ import { clientSettings } from '../connection.js';
 import type { GlobalOptions } from '../global-options.js';
 import { type FleetReport, checkFleet } from './fleet-checks.js';
 import { checkPermissions } from './permissions.js';
+import { checkRecords } from './record-checks.js';
 import { checkRedis } from './redis-checks.js';
 import { findRefusal } from './refusal.js';
 import type { TopologyReport } from './topology-report.js';
@@ -54,6 +56,8 @@ async function lookInside(redis: RedisConnection, settings: ConnectedSettings): 
   const { report: topology, checks: about, usable } = await checkTopology(redis, servers, settings);
   if (!usable) return { ...NO_FLEET, checks: about, topology };
   const checks = [...about, ...(await checkRedis(redis, servers, settings)), await checkPermissions(redis, servers, keys), await checkWrite(redis, keys)];
-  const fleet = await checkFleet(redis, keys, settings).catch((error: unknown) => ({ ...NO_FLEET, checks: [notReadable(error)] }));
-  return { ...fleet, checks: [...checks, ...fleet.checks], topology };
+  const unreadable = new Findings();
+  const fleet = await checkFleet({ redis, keys, unreadable }, settings).catch((error: unknown) => ({ ...NO_FLEET, checks: [notReadable(error)] }));
+  const records = await checkRecords({ redis, keys, unreadable }).catch((error: unknown) => [notReadable(error)]);
+  return { ...fleet, checks: [...checks, ...fleet.checks, ...records], topology };
 }

@@ -1,33 +1,13 @@
-import type { Keys } from '../../shared/keys.js';
-import type { RedisConnection } from '../../shared/redis/connection.js';
+import type { ReconcileRecord } from '../../shared/records/reconcile.js';
 import { formatAge, formatAgo } from '../age.js';
 import { type Check, ok, warn } from './check.js';
-
-/** The last finished run of the reconciler. A number is null if the run did not note it. */
-export interface ReconcileInfo {
-  /** When it ended, in ms since the epoch. */
-  readonly at: number;
-  readonly tookMs: number | null;
-  readonly removed: number | null;
-  readonly registered: number | null;
-  readonly settled: number | null;
-}
 
 /** Six times the default of RECONCILE_INTERVAL_MS, for workers may have another one than the doctor. */
 const OVERDUE_MS = 60_000;
 const NAME = 'reconciler';
 
-/** Null if no run has finished yet. */
-export async function readReconcile(redis: RedisConnection, keys: Keys): Promise<ReconcileInfo | null> {
-  const fields = await redis.hgetall(keys.reconcile);
-  const at = numberOf(fields['at']);
-  if (at === null) return null;
-  const [tookMs = null, removed = null, registered = null, settled = null] = ['took_ms', 'removed', 'registered', 'settled'].map((name) => numberOf(fields[name]));
-  return { at, tookMs, removed, registered, settled };
-}
-
 /** `oldestWorkerMs` is for how long the oldest of the alive workers has been up, in ms; null if none is alive. */
-export function checkReconciler(last: ReconcileInfo | null, oldestWorkerMs: number | null, now: number): Check {
+export function checkReconciler(last: ReconcileRecord | null, oldestWorkerMs: number | null, now: number): Check {
   if (last === null) {
     if (oldestWorkerMs === null || oldestWorkerMs <= OVERDUE_MS) return ok(NAME, 'has not run yet');
     const advice = 'Workers run it by turns, every RECONCILE_INTERVAL_MS. Look at their logs, and whether they are of a version that has it.';
@@ -38,9 +18,4 @@ export function checkReconciler(last: ReconcileInfo | null, oldestWorkerMs: numb
   const message = `last run ${formatAgo(now - at)}${did.length === 0 ? '' : `: ${did.join(', ')}`}`;
   if (oldestWorkerMs === null || now - at <= OVERDUE_MS) return ok(NAME, message);
   return warn(NAME, message, "What a dead process left behind stays listed until it runs again. Look at the workers' logs, and at their RECONCILE_INTERVAL_MS.");
-}
-
-function numberOf(text: string | undefined): number | null {
-  const number = text === undefined || text === '' ? Number.NaN : Number(text);
-  return Number.isFinite(number) ? number : null;
 }

@@ -1,5 +1,6 @@
+import { HashReader, isTime } from '../../shared/hash-reader.js';
 import type { Store } from '../../shared/store.js';
-import { type Principal, type Role, callerKeyOf, seesItem } from './principal.js';
+import { CALLER_WAYS, type Principal, ROLES, type Role, callerKeyOf, seesItem } from './principal.js';
 
 /** One write, as it is shown to admins. */
 export interface AuditRecord {
@@ -32,7 +33,7 @@ export interface AuditPage {
 }
 
 /** Ids of both streams may be equal: the letter tells whose it is, and orders them. */
-const CURSOR = /^(\d{1,15}-\d{1,20})([ad])$/;
+const CURSOR = /^(\d{1,20}-\d{1,20})([ad])$/;
 
 /** True for what `after` may be. */
 export function isAuditCursor(text: string): boolean {
@@ -67,16 +68,14 @@ export async function readAudit(store: Store, { after = null, limit, sees }: Aud
   }
 }
 
-async function readPage({ redis, keys }: Store, after: string | null, limit: number): Promise<AuditPage> {
+async function readPage(store: Store, after: string | null, limit: number): Promise<AuditPage> {
   const count = limit + 1;
   const [, id, letter] = (after === null ? null : CURSOR.exec(after)) ?? [];
   // Of an id that is in both streams, the allowed one comes first.
   const from = (own: 'a' | 'd'): string => (id === undefined ? '+' : own === 'd' && letter === 'a' ? id : `(${id}`);
-  const [allowed, denied] = await Promise.all([
-    redis.xrevrange(keys.audit, from('a'), '-', 'COUNT', count),
-    redis.xrevrange(keys.auditDenied, from('d'), '-', 'COUNT', count),
-  ]);
-  const found = [...allowed.map((entry) => recordOf(entry, 'a')), ...denied.map((entry) => recordOf(entry, 'd'))].sort(newestFirst);
+  const { audit, auditDenied } = store.keys;
+  const [allowed, denied] = await Promise.all([readStream(store, audit, from('a'), count, 'a'), readStream(store, auditDenied, from('d'), count, 'd')]);
+  const found = [...allowed, ...denied].sort(newestFirst);
   const records = found.slice(0, limit);
   return { records, next: found.length > limit ? (records.at(-1)?.id ?? null) : null };
 }
@@ -94,32 +93,35 @@ export function auditToJson({ requestId, at, ...record }: AuditRecord): Record<s
   return { id, at: new Date(at).toISOString(), request_id: requestId, name, issuer, role, via, address, action, target, item, reason, outcome, result };
 }
 
-function recordOf([id, pairs]: [string, string[]], letter: 'a' | 'd'): AuditRecord {
-  const fields = new Map<string, string>();
-  for (let at = 0; at + 1 < pairs.length; at += 2) fields.set(pairs[at] as string, pairs[at + 1] as string);
-  const text = (name: string): string | null => fields.get(name) || null;
-  return {
-    id: `${id}${letter}`,
-    // Also of an entry that something else has written: the id of a stream's entry begins with its time.
-    at: timeOf(fields.get('at')) ?? Number(id.split('-')[0]),
-    requestId: text('request_id'),
-    name: text('name'),
-    issuer: text('issuer'),
-    role: text('role') as Role | null,
-    via: text('via') as Principal['via'] | null,
-    address: text('address'),
-    action: text('action') ?? '',
-    target: text('target'),
-    item: text('item'),
-    reason: text('reason'),
-    outcome: letter === 'a' ? 'allowed' : 'denied',
-    result: text('result') ?? '',
-  };
+async function readStream({ redis, unreadable }: Store, key: string, from: string, count: number, letter: 'a' | 'd'): Promise<AuditRecord[]> {
+  const entries = await unreadable.read(key, 'stream', redis.xrevrange(key, from, '-', 'COUNT', count), []);
+  return entries.map(([id, pairs]) => {
+    const fields = new HashReader(Object.fromEntries(pairs.flatMap((name, index) => (index % 2 === 0 ? [[name, pairs[index + 1]]] : []))));
+    const record = recordOf(`${id}${letter}`, fields, letter);
+    if (fields.problem !== null) unreadable.report({ key, id, problem: fields.problem });
+    return record;
+  });
 }
 
-function timeOf(text: string | undefined): number | null {
-  const at = Number(text || NaN);
-  return Number.isNaN(new Date(at).getTime()) ? null : at;
+/** What cannot be read of an entry is null. Its time is then that of its id. */
+function recordOf(id: string, fields: HashReader, letter: 'a' | 'd'): AuditRecord {
+  const [written] = placeOf(id);
+  return {
+    id,
+    at: fields.ms('at') ?? (isTime(written) ? written : 0),
+    requestId: fields.text('request_id'),
+    name: fields.text('name'),
+    issuer: fields.text('issuer'),
+    role: fields.oneOf('role', ROLES),
+    via: fields.oneOf('via', CALLER_WAYS),
+    address: fields.text('address'),
+    action: fields.text('action') ?? '',
+    target: fields.text('target'),
+    item: fields.text('item'),
+    reason: fields.text('reason'),
+    outcome: letter === 'a' ? 'allowed' : 'denied',
+    result: fields.text('result') ?? '',
+  };
 }
 
 function newestFirst(one: AuditRecord, other: AuditRecord): number {

@@ -5,6 +5,9 @@ import type { Response } from 'express';
 export const ROLES = ['viewer', 'submitter', 'operator', 'admin'] as const;
 export type Role = (typeof ROLES)[number];
 
+/** How a caller may have been told. */
+export const CALLER_WAYS = ['token', 'jwt', 'session', 'local'] as const;
+
 /** Who makes a request. */
 export interface Principal {
   /** For the audit, and as `by` of stops. */
@@ -18,7 +21,7 @@ export interface Principal {
   /** Patterns of the items that it may see, `*` standing for any text; null for everything, tasks without an item too. */
   readonly items: readonly string[] | null;
   /** How it was told. `local`: no tokens are configured, and only this machine reaches the dashboard. */
-  readonly via: 'token' | 'jwt' | 'session' | 'local';
+  readonly via: (typeof CALLER_WAYS)[number];
 }
 
 /** Who makes this request, as `authenticate` has found. @throws if the route is not behind it */

@@ -1,9 +1,11 @@
-import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import type { AppJobScheduler, JobStatus, QueueAdapterOptions, QueueWorker } from '@bull-board/api/typings/app';
 import type { Job } from 'bullmq';
+import { isQueueKey } from '../../shared/keys.js';
+import { readWorkers } from '../../shared/records/workers.js';
 import type { Store } from '../../shared/store.js';
 import type { TaskView } from '../../shared/task/view.js';
 import { type Principal, hasRole } from '../auth/principal.js';
+import { TolerantQueue } from './tolerant-queue.js';
 
 export interface QueueViewOptions {
   readonly store: Store;
@@ -25,7 +27,7 @@ const PAGE = 200;
  * A queue as one caller sees it on the board: made for each request, over the producer's own connection. Its writes are
  * not its own: see rules.ts.
  */
-export class QueueView extends BullMQAdapter {
+export class QueueView extends TolerantQueue {
   readonly #store: Store;
   readonly #name: string;
   readonly #seesInput: boolean;
@@ -43,7 +45,7 @@ export class QueueView extends BullMQAdapter {
         href: `${root}/tasks/${encodeURIComponent(String(id))}`,
       }),
     };
-    super(store.queues.get(name), options);
+    super(store.queues.get(name), { unreadable: store.unreadable, start: store.keys.jobs(name), options });
     this.#store = store;
     this.#name = name;
     this.#seesInput = isOperator;
@@ -53,6 +55,7 @@ export class QueueView extends BullMQAdapter {
 
   /** Undefined also for an id that is one of the queue's own keys: BullMQ would read whatever is there. */
   override async getJob(id: string): Promise<Job | undefined> {
+    if (isQueueKey(id)) return undefined;
     await this.#readIds([id]);
     const job = this.#tasks.has(id) ? await super.getJob(id) : undefined;
     this.#read(job ? [job] : []);
@@ -69,13 +72,11 @@ export class QueueView extends BullMQAdapter {
 
   /** By their heartbeats: BullMQ would ask Redis for all of its connections, for each queue. */
   override async getWorkers(): Promise<QueueWorker[]> {
-    const { redis, keys, clock } = this.#store;
-    const ids = await redis.zrange(keys.workers, '0', '-1');
-    const beats = await Promise.all(ids.map((id) => redis.hmget(keys.worker(id), 'queues', 'host', 'pid', 'started_at')));
-    return beats.flatMap(([queues, host, pid, startedAt], index) => {
-      if (!queues || !isListed(queues, this.#name)) return [];
-      const id = ids[index] as string;
-      return [{ id, name: id, addr: `${host}, process ${pid}`, age: Math.round((clock.now() - Number(startedAt)) / 1_000) }];
+    const workers = await readWorkers(this.#store);
+    const now = this.#store.clock.now();
+    return workers.flatMap(({ id, queues, host, pid, startedAt }) => {
+      if (!queues.includes(this.#name)) return [];
+      return [{ id, name: id, addr: `${host ?? '?'}, process ${pid ?? '?'}`, age: startedAt === null ? 0 : Math.round((now - startedAt) / 1_000) }];
     });
   }
 
@@ -103,13 +104,4 @@ export class QueueView extends BullMQAdapter {
 /** A job's name as it is, for one that the page took from what it was shown. */
 export function unmarked(name: string): string {
   return [CANCELLED, STOPPING].reduce((text, mark) => (text.startsWith(mark) ? text.slice(mark.length) : text), name);
-}
-
-function isListed(json: string, name: string): boolean {
-  try {
-    const list: unknown = JSON.parse(json);
-    return Array.isArray(list) && list.includes(name);
-  } catch {
-    return false;
-  }
 }

@@ -1,8 +1,9 @@
+import { quote } from '../../shared/keys.js';
 import { BOUNDS_MS, type HistogramName } from '../../shared/metrics/buckets.js';
 import { type Counted, INF, SUM, parseField } from '../../shared/metrics/fields.js';
 import { REPAIRS } from '../../shared/metrics/tally.js';
 import { STOP_WAYS } from '../../shared/stop/record.js';
-import type { Store } from '../../shared/store.js';
+import type { RecordSource } from '../../shared/unreadable.js';
 import { UNREADABLE_KINDS } from '../../shared/unreadable-kinds.js';
 import type { MetricName } from './catalogue.js';
 import { type Sample, sample } from './exposition.js';
@@ -34,8 +35,10 @@ interface Values {
 }
 
 /** The totals of the whole fleet, the same for every dashboard. */
-export async function countSamples({ redis, keys }: Store): Promise<Sample[]> {
-  return samplesOf(await redis.hgetall(keys.counters));
+export async function countSamples({ redis, keys, unreadable }: RecordSource): Promise<Sample[]> {
+  const counts = await unreadable.read(keys.counters, 'hash', redis.hgetall(keys.counters), {});
+  for (const [field, text] of Object.entries(counts)) if (!isCount(text)) unreadable.report({ key: keys.counters, id: field, problem: `expected a number, got ${quote(text)}` });
+  return samplesOf(counts);
 }
 
 /** Fields that this version does not know are left out. */
@@ -45,7 +48,7 @@ export function samplesOf(counts: Readonly<Record<string, string>>): Sample[] {
   for (const [field, text] of Object.entries(counts)) {
     const parsed = parseField(field);
     const value = Number(text);
-    if (!parsed || !Number.isFinite(value)) continue;
+    if (!parsed || !isCount(text)) continue;
     const { counted, labels } = parsed;
     if (isHistogram(counted)) addTo(histograms, counted, labels, value);
     else if (labels.length === COUNTERS[counted].length - 1) totals.set(field, counterSample(counted, labels, value));
@@ -102,6 +105,10 @@ function histogramSamples({ histogram, labels, buckets, sumMs }: Values): Sample
 
 function named(names: readonly string[], labels: readonly string[]): Record<string, string> {
   return Object.fromEntries(names.map((name, index) => [name, labels[index] as string]));
+}
+
+function isCount(text: string): boolean {
+  return text !== '' && Number.isFinite(Number(text)) && Number(text) >= 0;
 }
 
 function isHistogram(counted: Counted): counted is HistogramName {

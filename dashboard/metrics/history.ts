@@ -1,3 +1,4 @@
+import { HashReader } from '../../shared/hash-reader.js';
 import { narrowBucketMs } from '../../shared/metrics/buckets.js';
 import { parseField } from '../../shared/metrics/fields.js';
 import type { Store } from '../../shared/store.js';
@@ -18,21 +19,32 @@ const MINUTE_MS = 60_000;
 /** Minutes are kept for so long. */
 const MOST_MINUTES = 120;
 
+/** What is longer than some weeks is no stop. */
+const MAX_BUCKET = 400;
+
 /** The last minutes, oldest first; the last of them is under way. At most two hours, in one round trip. */
-export async function readHistory({ redis, keys, clock }: Store, minutes: number): Promise<HistoryMinute[]> {
+export async function readHistory({ redis, keys, clock, unreadable }: Store, minutes: number): Promise<HistoryMinute[]> {
   const now = Math.floor(clock.now() / MINUTE_MS);
   const length = Math.max(1, Math.min(MOST_MINUTES, Math.floor(minutes) || 1));
   const numbers = Array.from({ length }, (_, index) => now - length + 1 + index);
-  const counts = await Promise.all(numbers.map((minute) => redis.hgetall(keys.minute(String(minute)))));
-  return numbers.map((minute, index) => minuteOf(minute, counts[index] ?? {}));
+  return Promise.all(
+    numbers.map(async (minute) => {
+      const key = keys.minute(String(minute));
+      const counts = await unreadable.read(key, 'hash', redis.hgetall(key), {});
+      const fields = new HashReader(counts);
+      const read = minuteOf(minute, Object.keys(counts), (field) => fields.whole(field) ?? 0);
+      if (fields.problem !== null) unreadable.report({ key, problem: fields.problem });
+      return read;
+    }),
+  );
 }
 
-function minuteOf(minute: number, counts: Readonly<Record<string, string>>): HistoryMinute {
-  const count = (field: string): number => Number(counts[field] ?? 0);
-  const stops = Object.keys(counts)
+function minuteOf(minute: number, fields: readonly string[], count: (field: string) => number): HistoryMinute {
+  const stops = fields
     .flatMap((field) => {
       const parsed = parseField(field);
-      return parsed?.counted === 'stop' ? [{ ms: narrowBucketMs(Number(parsed.labels[0])), count: count(field) }] : [];
+      const bucket = Number(parsed?.labels[0]);
+      return parsed?.counted === 'stop' && bucket >= 0 && bucket <= MAX_BUCKET ? [{ ms: narrowBucketMs(bucket), count: count(field) }] : [];
     })
     .toSorted((a, b) => a.ms - b.ms);
   return {

@@ -1,3 +1,4 @@
+import { HashReader } from '../../shared/hash-reader.js';
 import { dueTimeOf, isScheduledRun } from '../../shared/schedule/schedule.js';
 import { parseStop } from '../../shared/stop/record.js';
 import type { Store } from '../../shared/store.js';
@@ -5,8 +6,9 @@ import { baseQueue } from '../../shared/task/shards.js';
 import { readOptions } from '../../shared/task/options-record.js';
 import { type Sample, sample } from './exposition.js';
 
-/** BullMQ's lists of jobs, and how their length is asked for. */
-const PLACES = { waiting: 'llen', prioritized: 'zcard', active: 'llen', delayed: 'zcard', 'waiting-children': 'zcard', completed: 'zcard', failed: 'zcard' } as const;
+/** BullMQ's lists of jobs, by their type. */
+const PLACES = { waiting: 'list', prioritized: 'sorted set', active: 'list', delayed: 'sorted set', 'waiting-children': 'sorted set', completed: 'sorted set', failed: 'sorted set' } as const;
+const LENGTH = { list: 'llen', 'sorted set': 'zcard' } as const;
 /** BullMQ's key of a place, where that has another name. */
 const KEY_OF: Readonly<Record<string, string>> = { waiting: 'wait' };
 /** BullMQ puts a priority above these bits of a score, and a running number into them. */
@@ -29,8 +31,8 @@ interface Reading {
  * number of tasks that wait; of those that run, it looks for stops.
  */
 export async function queueSamples(store: Store): Promise<Sample[]> {
-  const { redis, keys, registry, clock } = store;
-  const [all, ours, queues] = await Promise.all([registry.count(), redis.hlen(keys.taskQueues), registry.queueNames()]);
+  const { redis, keys, registry, clock, unreadable } = store;
+  const [all, ours, queues] = await Promise.all([registry.count(), unreadable.read(keys.taskQueues, 'hash', redis.hlen(keys.taskQueues), 0), registry.queueNames()]);
   const now = clock.now();
   const read = await Promise.all(queues.map((queue) => readQueue(store, queue, now)));
   // A record that somebody wrote by hand has no time: 0.
@@ -53,10 +55,13 @@ function samplesOf(queue: string, shards: readonly Reading[]): Sample[] {
 }
 
 async function readQueue(store: Store, queue: string, now: number): Promise<Reading> {
-  const { redis, keys } = store;
-  const start = keys.jobs(queue);
+  const { redis, keys, unreadable } = store;
+  const lengthOf = (state: string, type: 'list' | 'sorted set'): Promise<number> => {
+    const key = keys.jobs(queue) + (KEY_OF[state] ?? state);
+    return unreadable.read(key, type, redis[LENGTH[type]](key), 0);
+  };
   const [depths, waitMs, stops] = await Promise.all([
-    Promise.all(Object.entries(PLACES).map(async ([state, command]) => [state, await redis[command](start + (KEY_OF[state] ?? state))] as const)),
+    Promise.all(Object.entries(PLACES).map(async ([state, type]) => [state, await lengthOf(state, type)] as const)),
     oldestWaitMs(store, queue, now),
     openStops(store, queue),
   ]);
@@ -64,26 +69,40 @@ async function readQueue(store: Store, queue: string, now: number): Promise<Read
 }
 
 /** When each open stop of what runs was recorded, in ms since the epoch. */
-async function openStops({ redis, keys }: Store, queue: string): Promise<number[]> {
+async function openStops({ redis, keys, unreadable }: Store, queue: string): Promise<number[]> {
   const jobs = keys.jobs(queue);
-  const [, stopped] = await redis.readPage(`${jobs}active`, jobs, 0, MOST_ACTIVE - 1);
+  const [, stopped] = await unreadable.read(`${jobs}active`, 'list', redis.readPage(`${jobs}active`, jobs, 0, MOST_ACTIVE - 1), [[], [], []]);
   const stops = await Promise.all(stopped.map((id) => redis.hget(jobs + id, 'stop')));
   return stops.flatMap((stop) => parseStop(stop, null)?.at?.getTime() ?? []);
 }
 
 /** Of those that wait, the first in line; of those with a priority, the oldest of the highest and of the lowest one. */
-async function oldestWaitMs({ redis, keys }: Store, queue: string, now: number): Promise<number> {
+async function oldestWaitMs(store: Store, queue: string, now: number): Promise<number> {
+  const { redis, keys, unreadable } = store;
   const start = keys.jobs(queue);
+  const wait = `${start}wait`;
   const prioritized = `${start}prioritized`;
-  const [next, [urgent], [, lastScore]] = await Promise.all([redis.lindex(`${start}wait`, -1), redis.zrange(prioritized, '0', '0'), redis.zrange(prioritized, '-1', '-1', 'WITHSCORES')]);
-  const lowest = Math.floor(Number(lastScore ?? 0) / PRIORITY) * PRIORITY;
-  const [patient] = lastScore === undefined ? [] : await redis.zrangebyscore(prioritized, lowest, '+inf', 'LIMIT', 0, 1);
+  const byPriority = (reading: Promise<string[]>): Promise<string[]> => unreadable.read(prioritized, 'sorted set', reading, []);
+  const [next, [urgent], [, lastScore]] = await Promise.all([
+    unreadable.read(wait, 'list', redis.lindex(wait, -1), null),
+    byPriority(redis.zrange(prioritized, '0', '0')),
+    byPriority(redis.zrange(prioritized, '-1', '-1', 'WITHSCORES')),
+  ]);
+  const score = Number(lastScore ?? 0);
+  const lowest = Number.isFinite(score) ? Math.floor(score / PRIORITY) * PRIORITY : 0;
+  const [patient] = lastScore === undefined ? [] : await byPriority(redis.zrangebyscore(prioritized, lowest, '+inf', 'LIMIT', 0, 1));
   const ids = [next, urgent, patient].filter((id) => id !== null && id !== undefined);
-  const waits = ids.map(async (id) => {
-    const [timestamp = null, options = null, processedOn = null] = await redis.hmget(start + id, 'timestamp', 'opts', 'processedOn');
-    return timestamp === null ? 0 : now - waitsSince(id, Number(timestamp), options, Number(processedOn ?? 0));
-  });
-  return Math.max(0, ...(await Promise.all(waits)));
+  return Math.max(0, ...(await Promise.all(ids.map((id) => waitOf(store, start + id, id, now)))));
+}
+
+/** How long a job has waited; 0 for one of which that cannot be read. */
+async function waitOf({ redis, unreadable }: Store, key: string, id: string, now: number): Promise<number> {
+  const [timestamp, opts, processedOn] = await unreadable.read(key, 'hash', redis.hmget(key, 'timestamp', 'opts', 'processedOn'), []);
+  const fields = new HashReader({ timestamp, opts, processedOn });
+  const since = fields.ms('timestamp');
+  const waited = since === null ? 0 : now - waitsSince(id, since, fields.text('opts'), fields.ms('processedOn') ?? 0);
+  if (fields.problem !== null) unreadable.report({ key, problem: fields.problem });
+  return Number.isFinite(waited) ? waited : 0;
 }
 
 /** In ms since the epoch. After a failed attempt, since that was begun: nothing says when it ended. */

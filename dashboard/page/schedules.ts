@@ -36,7 +36,7 @@ function show(schedule: Schedule): void {
   const cell = (name: string): HTMLElement => row.querySelector(`[data-cell="${name}"]`) as HTMLElement;
   const { id, name, item, next_at: nextAt, last_task: lastTask, overlap, built_in: builtIn } = schedule;
   setText(cell('id'), builtIn ? `${id} (the fleet's own)` : id);
-  setText(cell('task'), item === null ? name : `${name} for ${item}`);
+  setText(cell('task'), name === null ? 'cannot be read' : item === null ? name : `${name} for ${item}`);
   setText(cell('when'), whenOf(schedule));
   setText(cell('next'), nextOf(nextAt));
   cell('next').title = nextAt ?? '';
@@ -44,7 +44,8 @@ function show(schedule: Schedule): void {
   showLast(cell('last'), lastTask, schedule.running);
 }
 
-function whenOf({ every_ms: everyMs, cron, time_zone: timeZone, jitter_ms: jitterMs }: Schedule): string {
+function whenOf({ every_ms: everyMs, cron, time_zone: timeZone, jitter_ms: jitterMs, problem }: Schedule): string {
+  if (problem !== null) return problem;
   const times = cron === null ? `every ${everyMs === null ? '?' : duration(everyMs)}` : `${cron}${timeZone === null ? '' : ` (${timeZone})`}`;
   return jitterMs > 0 ? `${times}, up to ${duration(jitterMs)} later` : times;
 }

@@ -11,12 +11,13 @@ export interface Health {
 
 /** Whether its heartbeat has stalled. */
 export function isSilent({ alive, beat_at: beatAt }: Worker, now: number): boolean {
-  return !alive || now - Date.parse(beatAt) > SILENT_MS;
+  return !alive || (beatAt !== null && now - Date.parse(beatAt) > SILENT_MS);
 }
 
 /** How a worker is. */
 export function healthOf(worker: Worker, now: number): Health {
-  if (isSilent(worker, now)) return { level: 'bad', text: `✕ silent for ${duration(now - Date.parse(worker.beat_at))}` };
+  if (worker.problem !== null) return { level: 'bad', text: `✕ cannot be read: ${worker.problem}` };
+  if (isSilent(worker, now)) return { level: 'bad', text: worker.beat_at === null ? '✕ silent' : `✕ silent for ${duration(now - Date.parse(worker.beat_at))}` };
   if (worker.draining) return { level: 'fair', text: '◐ draining: takes nothing new' };
   return { level: 'good', text: '● alive' };
 }

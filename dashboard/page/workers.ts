@@ -38,7 +38,7 @@ function show(worker: Worker): void {
   showHealth(cell('health'), healthOf(worker, now()));
   showHealth(cell('listener'), listenerOf(worker));
   setText(cell('slots'), slots === null ? NONE : `${running.length} of ${slots}`);
-  setText(cell('beat'), ago(now() - Date.parse(beatAt)));
+  setText(cell('beat'), beatAt === null ? NONE : ago(now() - Date.parse(beatAt)));
   setText(cell('zombies'), zombies === null ? NONE : zombies === 0 ? '0' : `⚠ ${zombies}`);
   setText(cell('stops'), stops ? `${stops} (p50 ${latency(p50 ?? 0)}, p99 ${latency(p99 ?? 0)})` : '0');
   setText(cell('queues'), queues.join(', ') || NONE);

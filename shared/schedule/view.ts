@@ -3,9 +3,9 @@ import type { OverlapPolicy, ScheduleTiming } from './schedule.js';
 /** A schedule as anybody may see it: without its input. */
 export interface ScheduleView extends ScheduleTiming {
   readonly id: string;
-  /** Of its tasks. */
-  readonly name: string;
-  readonly queue: string;
+  /** Of its tasks. Null, as the queue is, for a schedule whose record cannot be read: see `problem`. */
+  readonly name: string | null;
+  readonly queue: string | null;
   readonly item: string | null;
   readonly overlap: OverlapPolicy;
   /** Whether it is the fleet's own: it can be run now, and neither changed nor removed. */
@@ -16,6 +16,16 @@ export interface ScheduleView extends ScheduleTiming {
   readonly lastTask: string | null;
   /** Whether that one is still going. */
   readonly running: boolean;
+  /** Why its record cannot be read; null for one that can. */
+  readonly problem: string | null;
+}
+
+/** What there is to say of a schedule whose record cannot be read. */
+export function unreadableSchedule(id: string, problem: string): ScheduleView {
+  return {
+    ...{ id, name: null, queue: null, item: null, everyMs: null, cron: null, timeZone: null, jitterMs: 0, overlap: 'skip' },
+    ...{ builtIn: false, nextAt: null, lastTask: null, running: false, problem },
+  };
 }
 
 /** A schedule as JSON for the CLI and HTTP: snake_case, ISO 8601, absent values null. */
@@ -34,5 +44,6 @@ export function scheduleToJson(schedule: ScheduleView): Record<string, unknown> 
     next_at: schedule.nextAt?.toISOString() ?? null,
     last_task: schedule.lastTask,
     running: schedule.running,
+    problem: schedule.problem,
   };
 }

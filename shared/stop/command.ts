@@ -1,5 +1,5 @@
 import { jsonProblem } from '../json-problem.js';
-import { quote } from '../keys.js';
+import { MAX_KNOWN_ID_LENGTH, quote } from '../keys.js';
 import { MAX_REASON_LENGTH } from '../limits.js';
 import { stopTime } from './record.js';
 
@@ -74,7 +74,7 @@ export function parseCommand(message: string): ParsedCommand {
   if (action === undefined) return bad('no action');
   if (action !== 'stop') return bad(`unsupported action ${typeof action === 'string' ? quote(action) : typeof action}`);
   const ids = many ?? (one === undefined ? undefined : [one]);
-  if (!Array.isArray(ids) || ids.length === 0 || ids.length > MAX_COMMAND_IDS || !ids.every(isText)) {
+  if (!Array.isArray(ids) || ids.length === 0 || ids.length > MAX_COMMAND_IDS || !ids.every((id) => isText(id, MAX_KNOWN_ID_LENGTH))) {
     return bad('expected task_id, a string, or task_ids, an array of strings');
   }
   return {
@@ -94,10 +94,10 @@ function bad(problem: string): ParsedCommand {
   return { kind: 'bad', problem };
 }
 
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value.length > 0 && value.length <= MAX_REASON_LENGTH;
+function isText(value: unknown, maxLength: number): value is string {
+  return typeof value === 'string' && value.length > 0 && value.length <= maxLength;
 }
 
 function textOrNull(value: unknown): string | null {
-  return isText(value) ? value : null;
+  return isText(value, MAX_REASON_LENGTH) ? value : null;
 }

@@ -5,6 +5,9 @@ import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 
+/** The keys of a queue that `readTasks` looks at, in the order of its header. */
+export const READ_PLACES = ['completed', 'failed', 'delayed', 'prioritized', 'active', 'waiting-children', 'wait'] as const;
+
 /** The BullMQ queues of the fleet over one connection, each made when it is first needed. */
 export class Queues {
   readonly #redis: ScriptedRedis;
@@ -44,7 +47,7 @@ export class Queues {
 
   /** The keys of `readTasks`. */
   readKeys(name: string): string[] {
-    return this.scriptKeys(name, 'completed', 'failed', 'delayed', 'prioritized', 'active', 'waiting-children', 'wait');
+    return this.scriptKeys(name, ...READ_PLACES);
   }
 
   /** The keys of `recordStop`. */

@@ -10,6 +10,8 @@ export interface Located {
   readonly byQueue: Map<string, string[]>;
   /** Id → item. */
   readonly foreign: Map<string, string | null>;
+  /** Id → why nobody can say where it is. */
+  readonly unreadable: Map<string, string>;
 }
 
 /** Finds and reads tasks by id, live or ended. */
@@ -30,25 +32,34 @@ export class TaskReader {
 
   /** The same for ids whose entries are known: null for one that is not live. */
   async locateEntries(entries: ReadonlyMap<string, Entry | null>): Promise<Located> {
-    const located: Located = { byQueue: new Map(), foreign: new Map() };
+    const located: Located = { byQueue: new Map(), foreign: new Map(), unreadable: new Map() };
     const rest: string[] = [];
     for (const [id, entry] of entries) {
       if (entry?.queue) push(located.byQueue, entry.queue, id);
-      else if (entry) located.foreign.set(id, entry.item);
+      else if (entry && entry.problem === undefined) located.foreign.set(id, entry.item);
       else rest.push(id);
     }
-    if (rest.length > 0) await this.#locateEnded(rest, located.byQueue);
+    if (rest.length === 0) return located;
+    const found = await this.#locateEnded(rest, located.byQueue);
+    for (const id of rest) {
+      const problem = entries.get(id)?.problem;
+      if (problem !== undefined && !found.has(id)) located.unreadable.set(id, problem);
+    }
     return located;
   }
 
-  async #locateEnded(ids: readonly string[], byQueue: Map<string, string[]>): Promise<void> {
+  /** Returns the ids that were found. */
+  async #locateEnded(ids: readonly string[], byQueue: Map<string, string[]>): Promise<Set<string>> {
     const names = await this.#registry.queueNames();
-    if (names.length === 0) return;
+    const found = new Set<string>();
     const kept = await Promise.all(names.map((name) => this.#areKept(name, ids)));
     ids.forEach((id, place) => {
       const queue = names.find((_, index) => kept[index]?.[place]);
-      if (queue !== undefined) push(byQueue, queue, id);
+      if (queue === undefined) return;
+      push(byQueue, queue, id);
+      found.add(id);
     });
+    return found;
   }
 
   /** Which of the ids are jobs of the queue. */
@@ -68,8 +79,9 @@ export class TaskReader {
   }
 
   /** The same for tasks that were located. */
-  async readLocated({ byQueue, foreign }: Located, detail: Detail = 'summary'): Promise<Map<string, TaskView>> {
+  async readLocated({ byQueue, foreign, unreadable }: Located, detail: Detail = 'summary'): Promise<Map<string, TaskView>> {
     const tasks = new Map<string, TaskView>();
+    for (const [id, problem] of unreadable) tasks.set(id, unreadableTask(id, problem));
     for (const [id, item] of foreign) tasks.set(id, foreignTask(id, item));
     await Promise.all([...byQueue].map(([queue, some]) => this.readOn(queue, some, tasks, detail)));
     return tasks;
@@ -99,6 +111,11 @@ export class TaskReader {
   async readOn(queue: string, ids: readonly string[], tasks: Map<string, TaskView>, detail: Detail = 'summary'): Promise<void> {
     for (const task of await readTasks(this.#source, queue, ids.filter((id) => !isQueueKey(id)), detail)) if (task) tasks.set(task.id, task);
   }
+}
+
+/** What is known of a task that is listed, and nobody can say where. */
+function unreadableTask(id: string, problem: string): TaskView {
+  return { ...foreignTask(id, null), state: 'unreadable', attempt: 0, error: problem, problem };
 }
 
 /** What is known of a task that another program registered and runs. */

@@ -4,7 +4,7 @@ import type { Keys } from '../keys.js';
 import { LISTED, MAX_ERROR_BYTES, MAX_NAME_LENGTH, cutToBytes, shortened } from '../limits.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { type StopRecord, parseStop } from '../stop/record.js';
-import type { Unreadable } from '../unreadable.js';
+import type { RecordReporter } from '../unreadable.js';
 import { readOptions } from './options-record.js';
 import type { Queues } from './queues.js';
 import { type JobPlace, type TaskState, isTerminal, taskState } from './state.js';
@@ -74,9 +74,9 @@ const READ_AT_ONCE = 500;
 /** What reading tasks needs of a store. */
 export interface TaskSource {
   readonly redis: ScriptedRedis;
-  readonly queues: Queues;
+  readonly queues: Pick<Queues, 'readKeys'>;
   readonly keys: Keys;
-  readonly unreadable: Unreadable;
+  readonly unreadable: RecordReporter;
 }
 
 /** Reads tasks of one queue, in one round trip for each 500. The result has the order of `ids`; null where there is none. */

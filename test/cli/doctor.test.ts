@@ -3,6 +3,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Redis } from 'ioredis';
 import { checkCanary } from '../../cli/doctor/canary.js';
 import { checkFleet } from '../../cli/doctor/fleet-checks.js';
+import { Findings } from '../../shared/records/findings.js';
 import { checkReconciler } from '../../cli/doctor/reconciler-check.js';
 import { checkPersistence, checkVersion } from '../../cli/doctor/redis-checks.js';
 import { createProducer } from '../../producer/index.js';
@@ -53,7 +54,7 @@ describe('taskfleet doctor', () => {
     const { ok, checks, workers } = JSON.parse(stdout) as Answer;
     assert.deepEqual([code, ok], [0, true]);
     assert.deepEqual(checks.filter(({ level }) => level !== 'ok'), []);
-    const names = ['topology', 'version', 'eviction', 'memory', 'persistence', 'replicas', 'latency', 'clock', 'permissions', 'write', 'worker', 'stop path', 'reconciler', 'schedules', 'tasks', 'canary start', 'canary stop'];
+    const names = ['topology', 'version', 'eviction', 'memory', 'persistence', 'replicas', 'latency', 'clock', 'permissions', 'write', 'worker', 'stop path', 'reconciler', 'schedules', 'tasks', 'records', 'canary start', 'canary stop'];
     assert.deepEqual(checks.map(({ name }) => name), names);
     const [only] = workers;
     assert.equal(workers.length, 1);
@@ -122,7 +123,7 @@ describe('what the doctor says of a fleet', () => {
   after(() => fleet.stop());
 
   async function look(name: string): Promise<[level: string, message: string][]> {
-    const { checks } = await checkFleet(fleet.client, createKeys(prefix), resolveSettings({}));
+    const { checks } = await checkFleet({ redis: fleet.client, keys: createKeys(prefix), unreadable: new Findings() }, resolveSettings({}));
     for (const { level, advice } of checks) assert.equal(advice === null, level === 'ok');
     return checks.filter((check) => check.name === name).map(({ level, message }) => [level, message]);
   }

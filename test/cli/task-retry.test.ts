@@ -71,7 +71,7 @@ describe('taskfleet task: how tasks end, and come back', () => {
     it('has exit code 1 for a task that cannot be retried, 3 for one that is not there, 2 for a wrong call; and then retries none', async () => {
       await failed('retry-4');
       await add('test.talk', 'retry-5', { delay: HOUR_MS });
-      const [live, missing, none, wrong] = await Promise.all([task('retry', 'retry-4', 'retry-5'), task('retry', 'retry-4', 'nobody'), task('retry'), task('retry', 'a:b')]);
+      const [live, missing, none, wrong] = await Promise.all([task('retry', 'retry-4', 'retry-5'), task('retry', 'retry-4', 'nobody'), task('retry'), task('retry', '')]);
       assert.deepEqual([live.code, missing.code, none.code, wrong.code], [1, 3, 2, 2]);
       assert.equal(live.stderr, 'taskfleet: Task retry-5 cannot be retried: it is scheduled, and only failed and cancelled tasks can be.');
       assert.match(missing.stderr, /^taskfleet: No task nobody: /);

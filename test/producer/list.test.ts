@@ -43,7 +43,7 @@ test('a task can be read by its id or by what enqueue returned, and one that is 
   });
   assert.equal(await producer.get('nobody'), null);
   assert.equal(await fleet.producer().get(task.id), null, 'nor under another prefix');
-  await assert.rejects(producer.get('a:b'), (error) => isFleetError(error, 'INVALID_ID'));
+  await assert.rejects(producer.get('a\0b'), (error) => isFleetError(error, 'INVALID_ID'));
 });
 
 test('live tasks are listed newest first, by item and by name', async () => {

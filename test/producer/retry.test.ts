@@ -214,7 +214,7 @@ test('a task that has not ended, has completed or is foreign cannot be retried, 
     await assert.rejects(producer.retry([stopped, id]), (error) => isFleetError(error, 'TASK_NOT_RETRYABLE') && error.details['id'] === id && error.details['state'] === state);
   }
   await assert.rejects(producer.retry([stopped, 'nobody']), (error) => isFleetError(error, 'TASK_NOT_FOUND') && error.details['id'] === 'nobody');
-  await assert.rejects(producer.retry('a:b'), (error) => isFleetError(error, 'INVALID_ID'));
+  await assert.rejects(producer.retry('a\0b'), (error) => isFleetError(error, 'INVALID_ID'));
   assert.equal(await (await job(stopped)).getState(), 'failed');
   assert.deepEqual(await fleet.registrySize(keyPrefix), before);
 });

@@ -50,7 +50,7 @@ describe('schedules of a producer', () => {
       assert.ok(nextAt.getTime() >= since + HOUR_MS && nextAt.getTime() <= Date.now() + HOUR_MS);
       assert.deepEqual(view, {
         ...{ id: 'daily', name: 'report.make', queue: 'report', item: 'chat-1', everyMs: HOUR_MS, cron: null, timeZone: null, jitterMs: 1_000 },
-        ...{ overlap: 'queue', builtIn: false, nextAt, lastTask: null, running: false },
+        ...{ overlap: 'queue', builtIn: false, nextAt, lastTask: null, running: false, problem: null },
       });
       const [job, ...more] = await store.queues.get('report').getDelayed();
       assert.deepEqual([job?.id, job?.name, job?.data, more], [`repeat:daily:${nextAt.getTime()}`, 'report.make', INPUT, []]);

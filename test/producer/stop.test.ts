@@ -233,7 +233,7 @@ test('a wrong option of a stop is named, and nothing is stopped', async () => {
   await assert.rejects(producer.stop(task, { reason: 'x'.repeat(501) }), (error) => isFleetError(error, 'INVALID_OPTION') && /Bad reason: .*500 characters, got 501/.test(error.message));
   await assert.rejects(producer.stop(task, { by: 7 as unknown as string }), (error) => isFleetError(error, 'INVALID_OPTION') && /Bad by/.test(error.message));
   await assert.rejects(producer.stop(task, { waitMs: -1 }), (error) => isFleetError(error, 'INVALID_OPTION') && /Bad waitMs/.test(error.message));
-  for (const id of ['active', 'a:b', '', undefined, 7]) await assert.rejects(producer.stop([task, id as string]), (error) => isFleetError(error, 'INVALID_ID'), String(id));
+  for (const id of ['a\0b', 'x'.repeat(1_001), '', undefined, 7]) await assert.rejects(producer.stop([task, id as string]), (error) => isFleetError(error, 'INVALID_ID'), String(id));
   await assert.rejects(producer.stopItem('a\n'), (error) => isFleetError(error, 'INVALID_ITEM'));
   assert.equal((await producer.get(task))?.state, 'queued');
 });

@@ -30,7 +30,7 @@ describe('Schedules of workers', () => {
     const list = await until(() => producer.schedules.list(), (schedules) => schedules.length === 5 && schedules.every(({ nextAt }) => nextAt !== null));
     assert.deepEqual(list.map(({ id }) => id), ['mine', 'models.refresh', 'registry.reconcile', 'session-pool.clean', 'usage-pool.clean']);
     for (const { id, queue, nextAt } of list) {
-      const jobs = await store.queues.get(queue).getJobs(['delayed', 'wait', 'prioritized', 'active']);
+      const jobs = await store.queues.get(queue ?? '').getJobs(['delayed', 'wait', 'prioritized', 'active']);
       assert.deepEqual(jobs.filter((job) => job.repeatJobKey === id).map((job) => job.id), [`repeat:${id}:${nextAt?.getTime()}`]);
     }
   });

@@ -73,7 +73,8 @@ test('a whole number is no id of ours, for BullMQ hands those out itself', () =>
 test('a whole number may be looked for, as a job of a plain BullMQ queue has one', () => {
   assert.equal(checkKnownId('42'), '42');
   assert.equal(checkKnownId('a-1'), 'a-1');
-  for (const id of ['active', 'a:b', '9'.repeat(40), '', 42, undefined]) assert.throws(() => checkKnownId(id), (error) => isFleetError(error, 'INVALID_ID'));
+  for (const id of ['report for müller/42', 'a:b:c', '😀', 'x'.repeat(500), 'active', '..']) assert.equal(checkKnownId(id), id);
+  for (const id of ['', 'a\0b', '\ud800', 'x'.repeat(1_001), 42, null, undefined]) assert.throws(() => checkKnownId(id), (error) => isFleetError(error, 'INVALID_ID'));
 });
 
 test('something that is not text is neither an id nor an item', () => {

@@ -81,7 +81,7 @@ describe('The stop listener', () => {
         ...['{"action":"stop"}', '{"action":"stop","task_id":5}', '{"action":"stop","task_id":null}', '{"action":"stop","task_id":""}'],
         ...['{"action":"stop","task_id":["x"]}', '{"action":"stop","task_ids":"x"}', '{"action":"stop","task_ids":[]}', '{"action":"stop","task_ids":["x",7]}'],
         JSON.stringify({ action: 'stop', task_ids: Array(1_001).fill('x') }),
-        JSON.stringify({ action: 'stop', task_id: 'x'.repeat(501) }),
+        JSON.stringify({ action: 'stop', task_id: 'x'.repeat(1_001) }),
       ],
       'longer than': [JSON.stringify({ action: 'stop', task_id: 'x'.repeat(1_048_576) })],
     };

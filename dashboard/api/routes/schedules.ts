@@ -10,8 +10,8 @@ import { enqueued } from '../schemas/task.js';
 const schedule = z
   .strictObject({
     id: z.string(),
-    name: z.string().meta({ description: 'Of its tasks.' }),
-    queue: z.string(),
+    name: z.string().nullable().meta({ description: 'Of its tasks. Null, as the queue is, for a schedule whose record cannot be read.' }),
+    queue: z.string().nullable(),
     item: z.string().nullable(),
     every_ms: z.number().nullable(),
     cron: z.string().nullable(),
@@ -22,6 +22,7 @@ const schedule = z
     next_at: time.nullable(),
     last_task: z.string().nullable(),
     running: z.boolean(),
+    problem: z.string().nullable().meta({ description: 'Why its record cannot be read; null for one that can.' }),
   })
   .meta({ id: 'Schedule' });
 

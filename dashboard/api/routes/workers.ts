@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type WorkerRecord, readWorkers } from '../../../shared/records/workers.js';
 import type { Store } from '../../../shared/store.js';
 import { type Principal, seesItem } from '../../auth/principal.js';
 import { type Route, defineRoute } from '../route.js';
@@ -24,7 +25,8 @@ const worker = z
     stop_p99_ms: ms,
     stop_max_ms: ms,
     started_at: time.nullable(),
-    beat_at: time,
+    beat_at: time.nullable(),
+    problem: z.string().nullable().meta({ description: 'What of its heartbeat cannot be read, and is null here; null for one that is whole.' }),
   })
   .meta({ id: 'Worker' });
 
@@ -37,19 +39,13 @@ const list = defineRoute({
   operation: 'listWorkers',
   summary: 'The workers, by their last heartbeats',
   replies: { 200: { about: 'All workers, by host.', schema: z.strictObject({ workers: z.array(worker) }).meta({ id: 'Workers' }) } },
-  handle: async ({ api, principal }) => ({ status: 200, body: { workers: await readWorkers(api.store(), principal) } }),
+  handle: async ({ api, principal }) => ({ status: 200, body: { workers: await visibleWorkers(api.store(), principal) } }),
 });
 
-async function readWorkers(store: Store, principal: Principal): Promise<Record<string, unknown>[]> {
-  const { redis, keys } = store;
-  const flat = await redis.zrange(keys.workers, '0', '-1', 'WITHSCORES');
-  const ids = flat.filter((_, index) => index % 2 === 0);
-  const beats = await Promise.all(ids.map((id) => redis.hgetall(keys.worker(id))));
-  const running = beats.map((beat) => listOf(beat['running']));
-  const visible = await visibleOf(store, principal, running.flat());
-  return ids
-    .map((id, index) => workerToJson(id, Number(flat[index * 2 + 1]), beats[index] ?? {}, (running[index] ?? []).filter((task) => visible.has(task))))
-    .toSorted((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1));
+async function visibleWorkers(store: Store, principal: Principal): Promise<Record<string, unknown>[]> {
+  const workers = await readWorkers(store);
+  const visible = await visibleOf(store, principal, workers.flatMap(({ running }) => running));
+  return workers.toSorted((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1)).map((one) => workerToJson(one, one.running.filter((task) => visible.has(task))));
 }
 
 async function visibleOf({ reader }: Store, principal: Principal, ids: readonly string[]): Promise<ReadonlySet<string>> {
@@ -58,30 +54,17 @@ async function visibleOf({ reader }: Store, principal: Principal, ids: readonly 
   return new Set(ids.filter((id) => seesItem(principal, items.get(id) ?? null)));
 }
 
-function workerToJson(id: string, beatAt: number, beat: Readonly<Record<string, string>>, running: readonly string[]): Record<string, unknown> {
-  const number = (field: string): number | null => (beat[field] ? Number(beat[field]) : null);
-  const flag = (field: string): boolean | null => (beat[field] === undefined ? null : beat[field] === '1');
-  const startedAt = number('started_at');
+function workerToJson({ id, alive, host, pid, queues, slots, zombies, draining, subscribed, stops, startedAt, beatAt, problem }: WorkerRecord, running: readonly string[]): Record<string, unknown> {
+  const timeOf = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString());
   return {
-    ...{ id, alive: Object.keys(beat).length > 0, host: beat['host'] ?? null, pid: number('pid'), queues: listOf(beat['queues']), slots: number('slots'), running },
-    ...{ zombies: number('zombies'), draining: flag('draining'), subscribed: flag('subscribed'), stops: number('stops') },
-    ...{ stop_p50_ms: number('stop_p50_ms'), stop_p99_ms: number('stop_p99_ms'), stop_max_ms: number('stop_max_ms') },
-    started_at: startedAt === null ? null : new Date(startedAt).toISOString(),
-    beat_at: new Date(beatAt).toISOString(),
+    ...{ id, alive, host, pid, queues, slots, running, zombies, draining, subscribed },
+    ...{ stops: stops.count, stop_p50_ms: stops.p50Ms, stop_p99_ms: stops.p99Ms, stop_max_ms: stops.maxMs },
+    ...{ started_at: timeOf(startedAt), beat_at: timeOf(beatAt), problem },
   };
 }
 
-function listOf(json: string | undefined): string[] {
-  try {
-    const parsed: unknown = JSON.parse(json ?? '[]');
-    return Array.isArray(parsed) ? parsed.map(String) : [];
-  } catch {
-    return [];
-  }
-}
-
-function placeOf(one: Readonly<Record<string, unknown>>): string {
-  return `${String(one['host'])}\0${String(one['id'])}`;
+function placeOf({ host, id }: WorkerRecord): string {
+  return `${host ?? '\uffff'}\0${id}`;
 }
 
 export const workerRoutes: readonly Route[] = [list];

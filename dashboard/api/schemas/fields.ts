@@ -1,13 +1,13 @@
 import { z } from 'zod';
-import { type ErrorCode, isFleetError } from '../../../shared/errors.js';
-import { MAX_ID_LENGTH, MAX_ITEM_LENGTH, checkKnownId, problemOfId, problemOfItem } from '../../../shared/keys.js';
+import type { ErrorCode } from '../../../shared/errors.js';
+import { MAX_ID_LENGTH, MAX_ITEM_LENGTH, MAX_KNOWN_ID_LENGTH, problemOfId, problemOfItem, problemOfKnownId } from '../../../shared/keys.js';
 import { MAX_REASON_LENGTH } from '../../../shared/limits.js';
 
-/** The id of a task to look for: one of ours, or one that BullMQ gave. */
-export const knownId = text((id) => problemOf(() => checkKnownId(id)), 'INVALID_ID').meta({
-  description: 'The id of a task.',
+/** The id of a task to look for: one of ours, or any that a plain BullMQ queue gave. */
+export const knownId = text(problemOfKnownId, 'INVALID_ID').meta({
+  description: 'The id of a task. One that others gave may have any characters; it is sent encoded (`%2F` for a slash).',
   minLength: 1,
-  maxLength: MAX_ID_LENGTH,
+  maxLength: MAX_KNOWN_ID_LENGTH,
   example: '01983f6e-7d1c-7a2b-9c3d-4e5f60718293',
 });
 
@@ -48,14 +48,4 @@ export function text(problem: (value: string) => string | null, code: ErrorCode)
     const found = problem(context.value);
     if (found !== null) context.issues.push({ code: 'custom', input: context.value, message: found, params: { code } });
   });
-}
-
-function problemOf(check: () => unknown): string | null {
-  try {
-    check();
-    return null;
-  } catch (error) {
-    if (isFleetError(error)) return error.message.replace(/^[^:]*: /, '').replace(/\.$/, '');
-    throw error;
-  }
 }

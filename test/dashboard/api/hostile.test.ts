@@ -22,7 +22,13 @@ let untouched: string[];
 /** All that is in Redis, by key; without the record of what was refused, and what is counted. */
 async function everything(): Promise<string[]> {
   const keys = (await fleet.client.keys(`${keyPrefix}:*`)).filter((key) => !/:dashboard:audit|:metrics:/.test(key)).toSorted();
-  return Promise.all(keys.map(async (key) => `${key} ${createHash('sha256').update((await fleet.client.dumpBuffer(key)) ?? '').digest('hex')}`));
+  return Promise.all(keys.map(async (key) => `${key} ${createHash('sha256').update(await contentOf(key)).digest('hex')}`));
+}
+
+/** A read of a hash may change the order of its fields, in which it is dumped. */
+async function contentOf(key: string): Promise<Buffer | string> {
+  if ((await fleet.client.type(key)) !== 'hash') return (await fleet.client.dumpBuffer(key)) ?? '';
+  return JSON.stringify(Object.entries(await fleet.client.hgetall(key)).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 before(async () => {
@@ -46,15 +52,15 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 const enqueue = JSON.stringify({ name: 'fleet.canary' });
 
 const REQUESTS: readonly (readonly [what: string, method: string, path: string, options: SendOptions, status: number])[] = [
-  ['a way up', 'GET', '/tasks/..%2f..%2fapi%2ftasks', {}, 400],
+  ['a way up', 'GET', '/tasks/..%2f..%2fapi%2ftasks', {}, 404],
   ['a bare way up', 'GET', '/tasks/../../livez', {}, 404],
-  ['a way up with a backslash', 'GET', '/tasks/..%5cbystander', {}, 400],
+  ['a way up with a backslash', 'GET', '/tasks/..%5cbystander', {}, 404],
   ['a NUL', 'GET', '/tasks/bystander%00', {}, 400],
-  ['a line break', 'POST', '/tasks/a%0d%0aSet-Cookie:%20x=1/stop', {}, 400],
-  ["a queue's own key", 'POST', '/tasks/active/stop', {}, 400],
-  ["a scheduler's key", 'POST', '/tasks/repeat:nightly/stop', {}, 400],
-  ['a key of another kind', 'POST', '/tasks/bystander:lock/stop', {}, 400],
-  ['a glob', 'POST', '/tasks/*/stop', {}, 400],
+  ['a line break', 'POST', '/tasks/a%0d%0aSet-Cookie:%20x=1/stop', {}, 404],
+  ["a queue's own key", 'POST', '/tasks/active/stop', {}, 404],
+  ["a scheduler's key", 'POST', '/tasks/repeat:nightly/stop', {}, 404],
+  ['a key of another kind', 'POST', '/tasks/bystander:lock/stop', {}, 404],
+  ['a glob', 'POST', '/tasks/*/stop', {}, 404],
   ['half a character', 'GET', '/tasks/%c3', {}, 400],
   ['no encoding at all', 'GET', '/tasks/%zz', {}, 400],
   ['half of a surrogate pair', 'GET', '/items/%ed%a0%80/tasks', {}, 400],
@@ -65,7 +71,7 @@ const REQUESTS: readonly (readonly [what: string, method: string, path: string, 
   ['an unknown schedule', 'DELETE', '/schedules/unknown', {}, 404],
   ["one of the fleet's own schedules", 'DELETE', '/schedules/registry.reconcile', {}, 404],
   ['the prototype as a schedule', 'POST', '/schedules/__proto__/run', {}, 404],
-  ['the prototype as a task', 'GET', '/tasks/__proto__', {}, 400],
+  ['the prototype as a task', 'GET', '/tasks/__proto__', {}, 404],
   ['the constructor as a task', 'GET', '/tasks/constructor', {}, 404],
   ['the prototype in a body', 'POST', '/tasks', { text: '{"name":"fleet.canary","__proto__":{"id":"x"}}', headers: JSON_TYPE }, 400],
   ['the prototype deep in a body', 'POST', '/tasks', { text: '{"name":"report.write","input":{"a":[{"\\u005f_proto__":{}}]}}', headers: JSON_TYPE }, 400],

@@ -6,6 +6,7 @@ import { createDashboard } from '../../../dashboard/index.js';
 import { METRICS } from '../../../dashboard/metrics/catalogue.js';
 import { samplesOf as samplesOfCounts } from '../../../dashboard/metrics/count-samples.js';
 import { formatSamples, sample } from '../../../dashboard/metrics/exposition.js';
+import { storeOf } from '../../../producer/store-of.js';
 import { createKeys } from '../../../shared/keys.js';
 import { defineTask } from '../../../shared/task/definition.js';
 import { KEEP } from '../../support/keep.js';
@@ -107,13 +108,26 @@ describe('/metrics', () => {
   });
 
   it('loses only the part that cannot be read', async (t) => {
-    const keyPrefix = fleet.newPrefix();
-    await fleet.client.set(createKeys(keyPrefix).workers, 'not a sorted set');
-    const served = await serveDashboard(fleet.producer({ keyPrefix }));
+    const producer = fleet.producer();
+    producer.schedules.list = () => Promise.reject(new Error('no reason'));
+    const served = await serveDashboard(producer);
     t.after(() => served.close());
     const gauges = samplesOf((await scrape(served)).text);
-    assert.deepEqual([gauges.get('taskfleet_scrape_part_ok{part="workers"}'), gauges.get('taskfleet_scrape_part_ok{part="queues"}')], [0, 1]);
-    assert.deepEqual([gauges.get('taskfleet_redis_up'), gauges.has('taskfleet_workers'), gauges.get('taskfleet_tasks_live')], [1, false, 0]);
+    assert.deepEqual([gauges.get('taskfleet_scrape_part_ok{part="schedules"}'), gauges.get('taskfleet_scrape_part_ok{part="queues"}')], [0, 1]);
+    assert.deepEqual([gauges.get('taskfleet_redis_up'), gauges.has('taskfleet_schedules'), gauges.get('taskfleet_tasks_live')], [1, false, 0]);
+  });
+
+  it('goes on without a key of another type, and counts it', async (t) => {
+    const producer = fleet.producer();
+    const { keys, counters } = storeOf(producer);
+    await fleet.client.set(keys.workers, 'not a sorted set');
+    const served = await serveDashboard(producer);
+    t.after(() => served.close());
+    await scrape(served);
+    await counters.flush();
+    const gauges = samplesOf((await scrape(served)).text);
+    assert.deepEqual([gauges.get('taskfleet_scrape_part_ok{part="workers"}'), gauges.get('taskfleet_workers')], [1, 0]);
+    assert.equal(gauges.get('taskfleet_unreadable_records_total{kind="worker"}'), 1);
   });
 
   it('asks Redis for the same, however many tasks wait', async (t) => {

@@ -1,0 +1,112 @@
+import { parsePlan } from '../../shared/billing/plan.js';
+import { chunks } from '../../shared/chunks.js';
+import { messageOf } from '../../shared/errors.js';
+import { isName, quote } from '../../shared/keys.js';
+import { Findings } from '../../shared/records/findings.js';
+import { readQueueNames } from '../../shared/registry/queue-names.js';
+import { parseSchedule } from '../../shared/schedule/schedule.js';
+import { defineScripts } from '../../shared/scripts/define-scripts.js';
+import { READ_PLACES } from '../../shared/task/queues.js';
+import { readTasks } from '../../shared/task/view.js';
+import { type KeyType, type RecordSource, type UnreadableRecord, wrongType } from '../../shared/unreadable.js';
+import { type Check, ok, warn } from './check.js';
+import { repairOf } from './repair.js';
+
+const NAME = 'records';
+/** Of each list of a queue, and of the list of live tasks: the doctor is not to hold up a fleet with a million of them. */
+const MAX_IDS = 500;
+const MAX_QUEUES = 200;
+/** Records with a line of their own. */
+const MAX_LINES = 50;
+
+interface Source extends RecordSource {
+  readonly unreadable: Findings;
+}
+
+/** Whether what is in Redis can be read: the keys by their types, schedules, plans, and the first tasks of each list. */
+export async function checkRecords(source: Source): Promise<Check[]> {
+  const { unreadable } = source;
+  const types = await checkTypes(source);
+  await Promise.all([checkSchedules(source, types), checkPlans(source, types), checkLive(source, types), ...(await readQueueNames(source)).slice(0, MAX_QUEUES).map((queue) => checkQueue(source, queue))]);
+  const { records, beyond } = unreadable;
+  if (records.length === 0) return [ok(NAME, 'all that were looked at can be read')];
+  const lines = await Promise.all(records.slice(0, MAX_LINES).map((record) => lineOf(source, record)));
+  const more = records.length - lines.length + beyond;
+  return [...lines, ...(more > 0 ? [warn(NAME, `${more} more cannot be read`, 'Repair these first, then run taskfleet doctor again.')] : [])];
+}
+
+async function lineOf({ redis }: Source, record: UnreadableRecord): Promise<Check> {
+  const { key, id, problem } = record;
+  const type = await redis.type(key);
+  const isWhole = id === undefined && (/expected an? [\w ]+, found/.test(problem) || type === 'none');
+  return warn(NAME, `${key}${id === undefined ? '' : ` ${quote(id)}`} cannot be read: ${problem}`, repairOf(record, type, isWhole));
+}
+
+/** Reports keys of the fleet that are not of their type, and returns those. */
+async function checkTypes({ redis, keys, unreadable }: Source): Promise<ReadonlySet<string>> {
+  const expected: readonly (readonly [key: string, type: KeyType])[] = [
+    ...[keys.tasks, keys.taskQueues, keys.earlyStops, keys.reconcile, keys.schedules, keys.scheduleRuns].map((key) => [key, 'hash'] as const),
+    ...[keys.counters, keys.plans, keys.models, keys.modelServers, keys.usagePool, keys.sessionPool].map((key) => [key, 'hash'] as const),
+    ...[[keys.live, 'sorted set'], [keys.workers, 'sorted set'], [keys.queues, 'set'], [keys.audit, 'stream'], [keys.auditDenied, 'stream']] as const,
+  ];
+  return wrongTypes({ redis, keys, unreadable }, expected);
+}
+
+async function wrongTypes({ redis, unreadable }: Source, expected: readonly (readonly [key: string, type: KeyType])[]): Promise<ReadonlySet<string>> {
+  const found = await Promise.all(expected.map(([key]) => redis.type(key)));
+  const wrong = expected.filter(([, type], index) => found[index] !== 'none' && found[index] !== (type === 'sorted set' ? 'zset' : type));
+  for (const [key, type] of wrong) unreadable.report({ key, problem: wrongType(type) });
+  return new Set(wrong.map(([key]) => key));
+}
+
+async function checkSchedules({ redis, keys, unreadable }: Source, wrong: ReadonlySet<string>): Promise<void> {
+  if (wrong.has(keys.schedules)) return;
+  for (const [id, text] of Object.entries(await redis.hgetall(keys.schedules))) {
+    if (parseSchedule(id, text) === null) unreadable.report({ key: keys.schedules, id, problem: 'expected a schedule as JSON' });
+  }
+}
+
+async function checkPlans({ redis, keys, unreadable }: Source, wrong: ReadonlySet<string>): Promise<void> {
+  if (wrong.has(keys.plans)) return;
+  for (const [id, text] of Object.entries(await redis.hgetall(keys.plans))) {
+    try {
+      parsePlan(id, text);
+    } catch (error) {
+      unreadable.report({ key: keys.plans, id, problem: messageOf(error) });
+    }
+  }
+}
+
+/** The newest live tasks: that each has a queue, and can be read there. */
+async function checkLive(source: Source, wrong: ReadonlySet<string>): Promise<void> {
+  const { redis, keys, unreadable } = source;
+  if (wrong.has(keys.live) || wrong.has(keys.taskQueues)) return;
+  const ids = await redis.zrange(keys.live, '0', String(MAX_IDS - 1), 'REV');
+  const queues = ids.length === 0 ? [] : await redis.hmget(keys.taskQueues, ...ids);
+  for (const queue of new Set(queues)) {
+    const some = ids.filter((_, index) => queues[index] === queue);
+    if (queue === null) continue;
+    if (isName(queue)) await read(source, queue, some);
+    else for (const id of some) unreadable.report({ key: keys.taskQueues, id, problem: `expected the name of its queue, got ${quote(queue)}` });
+  }
+}
+
+async function checkQueue(source: Source, queue: string): Promise<void> {
+  const { redis, keys, unreadable } = source;
+  const start = keys.jobs(queue);
+  const sorted = ['completed', 'failed', 'delayed', 'prioritized', 'waiting-children'];
+  const wrong = await wrongTypes(source, [...['wait', 'active'].map((name) => [start + name, 'list'] as const), ...[...sorted, 'repeat'].map((name) => [start + name, 'sorted set'] as const), [`${start}meta`, 'hash']]);
+  for (const name of ['wait', 'active', ...sorted]) {
+    const key = start + name;
+    if (wrong.has(key)) continue;
+    const ids = await (sorted.includes(name) ? redis.zrange(key, '0', String(MAX_IDS - 1), 'REV') : redis.lrange(key, 0, MAX_IDS - 1));
+    const there = await Promise.all(ids.map((id) => redis.exists(start + id)));
+    ids.forEach((id, index) => there[index] === 0 && unreadable.report({ key, id, problem: 'it is listed, and has no job' }));
+    await read(source, queue, ids.filter((_, index) => there[index] === 1));
+  }
+}
+
+async function read({ redis, keys, unreadable }: Source, queue: string, ids: readonly string[]): Promise<void> {
+  const queues = { readKeys: (name: string): string[] => READ_PLACES.map((place) => keys.jobs(name) + place) };
+  for (const some of chunks(ids, MAX_IDS)) await readTasks({ redis: defineScripts(redis), queues, keys, unreadable }, queue, some);
+}

@@ -1,0 +1,32 @@
+import type { UnreadableRecord } from '../../shared/unreadable.js';
+
+/** Removes a member of a key, by the key's type. */
+const REMOVALS: Readonly<Record<string, string>> = { hash: 'HDEL', set: 'SREM', zset: 'ZREM', stream: 'XDEL' };
+/** Fields of a job without which it is none. */
+const NEEDED = 'timestamp';
+
+/**
+ * The command that repairs or removes a record that cannot be read.
+ * @param type of the record's key, as Redis says it
+ * @param isWhole whether the key's type is the fault
+ */
+export function repairOf({ key, id, problem }: UnreadableRecord, type: string, isWhole: boolean): string {
+  if (isWhole) return command('RENAME', key, `${key}.moved`);
+  if (id !== undefined) return type === 'list' ? command('LREM', key, '0', id) : command(REMOVALS[type] ?? 'DEL', key, ...(REMOVALS[type] === undefined ? [] : [id]));
+  const fields = [...problem.matchAll(/(?:^|; )(\w+)(?:\.\w+)?: expected/g)].map(([, field]) => field as string);
+  const removed = [...new Set(fields)].filter((field) => field !== NEEDED);
+  if (type !== 'hash' || fields.length === 0) return command('DEL', key);
+  return [...(fields.includes(NEEDED) ? [command('HSET', key, NEEDED, String(Date.now()))] : []), ...(removed.length > 0 ? [command('HDEL', key, ...removed)] : [])].join(' && ');
+}
+
+function command(...words: readonly string[]): string {
+  return ['redis-cli', ...words.map(quoted)].join(' ');
+}
+
+/** For a shell; with escapes for what a terminal would not show. */
+function quoted(word: string): string {
+  if (/^[\w.:@%+=/-]+$/.test(word)) return word;
+  // eslint-disable-next-line no-control-regex -- control characters are what it looks for
+  if (!/[\u0000-\u001f\u007f-\u009f]/.test(word)) return `'${word.replaceAll("'", "'\\''")}'`;
+  return `$'${[...word].map((one) => (/[\w .:@%+=/-]/.test(one) ? one : [...Buffer.from(one)].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join(''))).join('')}'`;
+}

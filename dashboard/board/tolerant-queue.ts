@@ -1,0 +1,86 @@
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
+import type { AppJobScheduler, JobCounts, JobStatus, QueueAdapterOptions } from '@bull-board/api/typings/app';
+import { Job, type JobState, type Queue } from 'bullmq';
+import { messageOf } from '../../shared/errors.js';
+import { isWrongType } from '../../shared/redis/reply-error.js';
+import type { RecordReporter } from '../../shared/unreadable.js';
+
+export interface TolerantQueueOptions {
+  readonly unreadable: RecordReporter;
+  /** Start of the queue's keys. */
+  readonly start: string;
+  readonly options: Partial<QueueAdapterOptions>;
+}
+
+/** In the place of the name of a job that cannot be read. */
+const UNREADABLE = '✕ cannot be read';
+
+/**
+ * A queue that anybody may have written to, for Bull Board: of a job that BullMQ cannot read it shows the id and why, and a list that
+ * is of another type is empty. One such record would else be the end of the whole page, for all queues.
+ */
+export class TolerantQueue extends BullMQAdapter {
+  readonly #queue: Queue;
+  readonly #unreadable: RecordReporter;
+  readonly #start: string;
+
+  constructor(queue: Queue, { unreadable, start, options }: TolerantQueueOptions) {
+    super(queue, options);
+    this.#queue = queue;
+    this.#unreadable = unreadable;
+    this.#start = start;
+  }
+
+  override getJob(id: string): Promise<Job | undefined> {
+    return this.#readJob(id);
+  }
+
+  async #readJob(id: string): Promise<Job | undefined> {
+    try {
+      const job = await this.#queue.getJob(id);
+      if (!job) return undefined;
+      // Asked for with the job's own page. A key of its queue that is of another type may be the list that has it.
+      const getState = job.getState.bind(job);
+      job.getState = () => getState().catch((error: unknown) => (isWrongType(error) ? 'unknown' : Promise.reject(error as Error)));
+      return job;
+    } catch (error) {
+      if (!(error instanceof SyntaxError || error instanceof TypeError || isWrongType(error))) throw error;
+      const problem = isWrongType(error) ? 'expected a hash, found a key of another type' : messageOf(error);
+      this.#unreadable.report({ key: this.#start + id, problem });
+      return new Job(this.#queue, UNREADABLE, { problem }, {}, id);
+    }
+  }
+
+  override async getJobs(statuses: JobStatus[], start = 0, end = -1): Promise<Job[]> {
+    const ids = await Promise.all(statuses.map((status) => this.#read(status, this.#queue.getRanges([status as JobState], start, end), [])));
+    const jobs = await Promise.all([...new Set(ids.flat())].map((id) => this.#readJob(id)));
+    return jobs.filter((job) => job !== undefined);
+  }
+
+  override async getJobCounts(): Promise<JobCounts> {
+    const counts = this.getJobStatuses().map(async (status) => [status, (await this.#read(status, this.#queue.getJobCounts(status as JobState), {}))[status] ?? 0]);
+    return Object.fromEntries(await Promise.all(counts)) as JobCounts;
+  }
+
+  override isPaused(): Promise<boolean> {
+    return this.#read('meta', this.#queue.isPaused(), false);
+  }
+
+  override async getGlobalConcurrency(): Promise<number | null> {
+    return this.#read('meta', this.#queue.getGlobalConcurrency(), null);
+  }
+
+  override getJobSchedulersCount(): Promise<number> {
+    return this.#read('repeat', super.getJobSchedulersCount(), 0);
+  }
+
+  override getJobSchedulers(): Promise<Omit<AppJobScheduler, 'queueName'>[]> {
+    return this.#read('repeat', super.getJobSchedulers(), []);
+  }
+
+  #read<T>(name: string, reading: Promise<T>, fallback: T): Promise<T> {
+    return this.#unreadable.read(this.#start + (name === 'waiting' ? 'wait' : name), SORTED.has(name) ? 'sorted set' : name === 'meta' ? 'hash' : 'list', reading, fallback);
+  }
+}
+
+const SORTED: ReadonlySet<string> = new Set(['completed', 'failed', 'delayed', 'prioritized', 'waiting-children', 'repeat']);

@@ -1,0 +1,25 @@
+import { RecordReporter, type UnreadableRecord } from '../unreadable.js';
+
+/** Records that are kept; of what comes beyond, the number is. */
+const MAX_RECORDS = 1_000;
+
+/** Keeps what cannot be read, each record once. */
+export class Findings extends RecordReporter {
+  readonly #records = new Map<string, UnreadableRecord>();
+  #beyond = 0;
+
+  get records(): readonly UnreadableRecord[] {
+    return [...this.#records.values()];
+  }
+
+  /** Reports that there was no room for. */
+  get beyond(): number {
+    return this.#beyond;
+  }
+
+  override report(record: UnreadableRecord): void {
+    const name = JSON.stringify([record.key, record.id]);
+    if (this.#records.size < MAX_RECORDS || this.#records.has(name)) this.#records.set(name, record);
+    else this.#beyond += 1;
+  }
+}

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { z } from 'zod';
+import type { Producer } from '../../producer/index.js';
+import { storeOf } from '../../producer/store-of.js';
+import { isFleetError } from '../../shared/errors.js';
+import { defineTask } from '../../shared/task/definition.js';
+import { TestDashboard } from '../dashboard/test-dashboard.js';
+import { KEEP } from '../support/keep.js';
+import { LogLines } from '../support/log-lines.js';
+import { TestFleet } from '../support/test-fleet.js';
+import { type BadKey, type Seeded, badKeys } from './corpus.js';
+
+const QUEUE = 'corpus';
+const ITEM = 'item-1';
+const task = defineTask({ name: 'corpus.task', queue: QUEUE, input: z.object({}), retention: KEEP });
+/** Every type for each key, with `CORPUS=all`. */
+const EVERY = process.env['CORPUS'] === 'all';
+
+describe('One bad record is the problem of one record, to what reads', () => {
+  let fleet: TestFleet;
+  let producer: Producer;
+  let dashboard: TestDashboard;
+  let seeded: Seeded;
+  const log = new LogLines();
+
+  before(async () => {
+    fleet = await TestFleet.onOneServer();
+    producer = fleet.producer({ loggers: log.loggers });
+    dashboard = await TestDashboard.start(producer);
+    seeded = await seed();
+  });
+  after(async () => {
+    await dashboard.stop();
+    await fleet.stop();
+  });
+
+  /** A fleet that has a bit of everything, as jobs would be that a worker has had. */
+  async function seed(): Promise<Seeded> {
+    const { keys } = storeOf(producer);
+    const { client } = fleet;
+    for (const id of ['good', 'one-waiting', 'one-completed', 'one-failed']) await producer.enqueue(task, {}, { id, item: ITEM });
+    const jobs = keys.jobs(QUEUE);
+    const now = Date.now();
+    for (const place of ['completed', 'failed'] as const) {
+      const id = `one-${place}`;
+      await client.multi().lrem(`${jobs}wait`, 0, id).zadd(`${jobs}${place}`, now, id).hset(jobs + id, { processedOn: now, finishedOn: now, atm: 1 }).hdel(keys.tasks, id).hdel(keys.taskQueues, id).zrem(keys.live, id).exec();
+    }
+    await producer.schedules.upsert('nightly', task, {}, { every: 3_600_000 });
+    await client.zadd(keys.workers, now, 'w1');
+    await client.hset(keys.worker('w1'), { host: 'h', pid: 1, queues: '["corpus"]', slots: 2, running: '[]', zombies: 0, draining: 0, subscribed: 1, started_at: now, beat_at: now });
+    await client.hset(keys.reconcile, { at: now, took_ms: 1 });
+    return { queue: QUEUE, item: ITEM, good: 'good', waiting: 'one-waiting', completed: 'one-completed', failed: 'one-failed', worker: 'w1' };
+  }
+
+  /** Spoils a key, has a look, and puts back what was there. */
+  async function spoilt(bad: BadKey, work: () => Promise<void>): Promise<void> {
+    const { client } = fleet;
+    const kept = await client.dumpBuffer(bad.key);
+    try {
+      await bad.write(client);
+      await work();
+    } catch (error) {
+      throw new Error(`${bad.name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    } finally {
+      await client.del(bad.key);
+      if (kept) await client.restore(bad.key, 0, kept);
+    }
+  }
+
+  /** Calls that look at everything; each is to resolve. */
+  function reads(): Promise<unknown>[] {
+    return [
+      producer.list({ limit: 1_000 }),
+      ...(['completed', 'failed', 'unreadable'] as const).map((state) => producer.list({ state })),
+      producer.list({ item: ITEM }),
+      producer.list({ sees: () => true }),
+      ...['good', 'one-waiting', 'one-completed', 'one-failed', 'nobody', 'wait', 'meta', 'events'].map((id) => producer.get(id)),
+      producer.hasActiveTasks(ITEM),
+      producer.stopItem(ITEM, { dryRun: true }),
+      producer.stop(['nobody', 'wait']),
+      producer.schedules.list(),
+    ];
+  }
+
+  /** Those that name the one key that they are about. */
+  function readsOfOneKey(): Promise<unknown>[] {
+    return [producer.usage.inUse(), producer.billing.plans()];
+  }
+
+  const PATHS = [
+    ...['tasks', 'tasks/one-waiting', 'tasks/one-completed', 'tasks/one-failed', 'tasks/nobody', 'tasks/wait'].map((path) => `/api/v1/${path}`),
+    ...['items/item-1/tasks', 'workers', 'schedules', 'stats', 'audit', 'usage'].map((path) => `/api/v1/${path}`),
+    ...['/api/tasks', '/api/tasks/chat/item-1', '/readyz', '/metrics', '/board/api/queues?activeQueue=corpus&status=latest', '/board/api/queues/corpus/one-failed'],
+  ];
+
+  async function look(): Promise<void> {
+    const settled = await Promise.allSettled(reads());
+    for (const [index, one] of settled.entries()) if (one.status === 'rejected') throw new Error(`call ${index}: ${String(one.reason)}`);
+    for (const one of await Promise.allSettled(readsOfOneKey())) assert.ok(one.status === 'fulfilled' || isFleetError(one.reason), String((one as PromiseRejectedResult).reason));
+    const replies = await Promise.all(PATHS.map(async (path) => ({ path, reply: await dashboard.send('GET', path, { token: dashboard.tokens.admin }) })));
+    for (const { path, reply } of replies) assert.ok(reply.status < 500, `${path}: ${reply.status} ${reply.text.slice(0, 200)}`);
+    const page = replies.find(({ path }) => path === '/metrics')?.reply.text ?? '';
+    const odd = page.split('\n').filter((line) => /^taskfleet_(?!dashboard_)/.test(line) && /part_ok\{.*\} 0$|nan$|inf$/i.test(line));
+    if (odd.length > 0) throw new Error(`/metrics: ${odd.join(', ')}`);
+  }
+
+  it('every list, page and look-up goes on past each record of the corpus', async () => {
+    const failures: string[] = [];
+    // Whole, all of it can be read.
+    await look();
+    assert.deepEqual(log.find(/cannot be read/), []);
+    for (const bad of badKeys(storeOf(producer).keys, seeded, EVERY)) {
+      await spoilt(bad, look).catch((error: Error) => failures.push(error.message));
+    }
+    assert.equal(failures.join('\n'), '');
+    const records = log.lines.filter(({ msg }) => msg.startsWith('A record in Redis cannot be read')).map(({ key, id }) => JSON.stringify([key, id]));
+    assert.equal(new Set(records).size, records.length, 'one line for each record');
+  });
+});
