@@ -28,5 +28,6 @@ function quoted(word: string): string {
   if (/^[\w.:@%+=/-]+$/.test(word)) return word;
   // eslint-disable-next-line no-control-regex -- control characters are what it looks for
   if (!/[\u0000-\u001f\u007f-\u009f]/.test(word)) return `'${word.replaceAll("'", "'\\''")}'`;
-  return `$'${[...word].map((one) => (/[\w .:@%+=/-]/.test(one) ? one : [...Buffer.from(one)].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join(''))).join('')}'`;
+  const escaped = (character: string): string => Buffer.from(character).toString('hex').replaceAll(/../g, '\\x$&');
+  return `$'${word.replaceAll(/[^\w .:@%+=/-]/gu, escaped)}'`;
 }

@@ -5,6 +5,7 @@ import { type NextRunFault, readNextRuns } from '../../shared/schedule/next-runs
 import { parseSchedule } from '../../shared/schedule/schedule.js';
 import { defineScripts } from '../../shared/scripts/define-scripts.js';
 import type { Settings } from '../../shared/settings.js';
+import type { RecordSource } from '../../shared/unreadable.js';
 import { scheduleTable } from '../../worker/schedule-table.js';
 import { type Check, ok, warn } from './check.js';
 
@@ -21,12 +22,12 @@ const NAMED = 5;
  * Whether each schedule has its next run, within one period.
  * @param alive whether workers are alive: the first one makes the fleet's own
  */
-export async function checkSchedules(redis: RedisConnection, keys: Keys, settings: Settings, alive: boolean): Promise<Check> {
+export async function checkSchedules({ redis, keys, unreadable }: RecordSource, settings: Settings, alive: boolean): Promise<Check> {
   const scripted = defineScripts(redis);
-  const stored = Object.entries(await redis.hgetall(keys.schedules)).flatMap(([id, text]) => parseSchedule(id, text) ?? []);
+  const stored = Object.entries(await unreadable.read(keys.schedules, 'hash', redis.hgetall(keys.schedules), {})).flatMap(([id, text]) => parseSchedule(id, text) ?? []);
   const schedules = [...(alive ? scheduleTable(settings) : []), ...stored].sort((a, b) => (a.id < b.id ? -1 : 1));
   const now = (await redisTime(redis, keys.tasks)) ?? Date.now();
-  const runs = await Promise.all(schedules.map(async ({ id, definition }) => ({ id, run: (await readNextRuns(scripted, keys, definition.queue, [id], now))[0] })));
+  const runs = await Promise.all(schedules.map(async ({ id, definition }) => ({ id, run: (await unreadable.read(`${keys.jobs(definition.queue)}repeat`, 'sorted set', readNextRuns(scripted, keys, definition.queue, [id], now), []))[0] })));
   const wrong = runs.flatMap(({ id, run }) => (run?.fault ? [`${id} has ${WORDS[run.fault]}`] : []));
   if (wrong.length === 0) return ok(NAME, schedules.length === 0 ? 'none' : `${schedules.length}, each with its next run`);
   const more = wrong.length > NAMED ? `, and ${wrong.length - NAMED} more` : '';

@@ -58,7 +58,7 @@ function workerOf(id: string, score: string, fields: Readonly<Record<string, str
     ...{ running: beat.strings('running'), zombies: beat.whole('zombies'), draining: beat.flag('draining'), subscribed: beat.flag('subscribed') },
     stops: { count: beat.whole('stops'), p50Ms: beat.number('stop_p50_ms'), p99Ms: beat.number('stop_p99_ms'), maxMs: beat.number('stop_max_ms') },
     ...{ broken: parseBrokenQueues(beat.text('broken')), clockMs: beat.signed('clock_ms'), logError: beat.text('log_error') },
-    ...{ startedAt: beat.ms('started_at'), beatAt: beat.ms('score') ?? beat.ms('beat_at') },
+    ...{ startedAt: beat.ms('started_at'), beatAt: beat.ms('beat_at') ?? beat.ms('score') },
   };
   return { ...worker, problem: beat.problem };
 }

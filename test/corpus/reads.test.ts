@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 import type { Producer } from '../../producer/index.js';
+import { checkFleet } from '../../cli/doctor/fleet-checks.js';
+import { checkRecords } from '../../cli/doctor/record-checks.js';
 import { storeOf } from '../../producer/store-of.js';
+import { resolveSettings } from '../../shared/settings.js';
+import { Findings } from '../../shared/records/findings.js';
 import { isFleetError } from '../../shared/errors.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { TestDashboard } from '../dashboard/test-dashboard.js';
@@ -23,6 +27,7 @@ describe('One bad record is the problem of one record, to what reads', () => {
   let dashboard: TestDashboard;
   let seeded: Seeded;
   const log = new LogLines();
+  const settings = resolveSettings({});
 
   before(async () => {
     fleet = await TestFleet.onOneServer();
@@ -100,6 +105,11 @@ describe('One bad record is the problem of one record, to what reads', () => {
     for (const one of await Promise.allSettled(readsOfOneKey())) assert.ok(one.status === 'fulfilled' || isFleetError(one.reason), String((one as PromiseRejectedResult).reason));
     const replies = await Promise.all(PATHS.map(async (path) => ({ path, reply: await dashboard.send('GET', path, { token: dashboard.tokens.admin }) })));
     for (const { path, reply } of replies) assert.ok(reply.status < 500, `${path}: ${reply.status} ${reply.text.slice(0, 200)}`);
+    const { keys, redis } = storeOf(producer);
+    const found = new Findings();
+    await checkFleet({ redis, keys, unreadable: found }, settings);
+    const records = await checkRecords({ redis, keys, unreadable: found });
+    for (const { level, advice } of records) if (level !== 'ok' && !advice?.startsWith('redis-cli ')) throw new Error(`doctor gives no command: ${advice}`);
     const page = replies.find(({ path }) => path === '/metrics')?.reply.text ?? '';
     const odd = page.split('\n').filter((line) => /^taskfleet_(?!dashboard_)/.test(line) && /part_ok\{.*\} 0$|nan$|inf$/i.test(line));
     if (odd.length > 0) throw new Error(`/metrics: ${odd.join(', ')}`);
