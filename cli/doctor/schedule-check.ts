@@ -1,6 +1,4 @@
 import { redisTime } from '../../shared/clock/redis-time.js';
-import type { Keys } from '../../shared/keys.js';
-import type { RedisConnection } from '../../shared/redis/connection.js';
 import { type NextRunFault, readNextRuns } from '../../shared/schedule/next-runs.js';
 import { parseSchedule } from '../../shared/schedule/schedule.js';
 import { defineScripts } from '../../shared/scripts/define-scripts.js';
