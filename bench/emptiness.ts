@@ -65,5 +65,5 @@ async function count(producer: Producer, state: TaskState): Promise<number> {
 async function leftovers(redis: Redis): Promise<string[]> {
   const registry = [`${PREFIX}:tasks`, `${PREFIX}:tasks:queues`, `${PREFIX}:tasks:live`];
   const held = await Promise.all(registry.map((key) => redis.exists(key)));
-  return [...registry.filter((_, index) => held[index] === 1), ...(await redis.keys(`${PREFIX}:tasks:item:*`))];
+  return [...registry.filter((_, index) => held[index] === 1), ...(await redis.keys(`${PREFIX}:tasks:item:*`)), ...(await redis.keys(`${PREFIX}:items:*`))];
 }

@@ -15,7 +15,7 @@ export async function leftovers({ redis, keys }: Store, queue: string, ended: Re
     redis.hgetall(keys.taskQueues),
     redis.zrange(keys.live, '0', '-1'),
     redis.hlen(keys.earlyStops),
-    keysLike(redis, `${keys.prefix}*tasks:item:*`),
+    Promise.all([keysLike(redis, keys.ownItem('*')), keysLike(redis, keys.item('*'))]).then((found) => found.flat()),
     keysLike(redis, `${keys.prefix}*tasks:children:*`),
     keysLike(redis, `${jobs}*`),
   ]);
