@@ -110,29 +110,23 @@ export class JobWriter {
   /** `registered` resolves with the error of the registration, null for none. */
   async #send(pending: readonly Pending[], registered: Promise<unknown>): Promise<void> {
     const [replies, unregistered] = await this.#add(pending, registered);
-    const added: Pending[] = [];
-    const failed: Pending[] = [];
-    const outcomes = await Promise.all(pending.map((task, index) => this.#outcomeOf(task, replies[index], unregistered)));
-    outcomes.forEach(({ exists }, index) => {
-      if (exists === true) added.push(pending[index] as Pending);
-      else if (exists === false) failed.push(pending[index] as Pending);
-    });
+    const sent = replies.length > 0;
+    const isAdded = (index: number): boolean => replies[index]?.[0] === null;
+    const added = pending.filter((_, index) => isAdded(index));
+    const others = pending.flatMap((task, index) => (isAdded(index) ? [] : [this.#failureOf(task, replies[index]?.[0] ?? unregistered, sent)]));
+    const failed = others.length === 0 ? [] : await Promise.all(others);
+    for (const { task, exists } of failed) if (exists === true) added.push(task);
     if (added.length > 0 && unregistered !== null) this.#registration.report(unregistered);
     await this.#conclude(added, Number(replies[pending.length]?.[1] ?? 0));
-    if (added.length === pending.length) return;
-    await this.#unregister(failed);
-    outcomes.forEach(({ exists, error }, index) => {
-      if (exists !== true) pending[index]?.resolve({ error, exists });
-    });
+    if (failed.length === 0) return;
+    await this.#unregister(failed.flatMap(({ task, exists }) => (exists === false ? [task] : [])));
+    for (const { task, exists, error } of failed) if (exists !== true) task.resolve({ error, exists });
   }
 
-  /** Whether a task exists, by the answer to its addition; without one, it was not sent because of its registration. */
-  async #outcomeOf(task: Pending, reply: Answer | undefined, unregistered: unknown): Promise<{ readonly exists: Existence; readonly error: unknown }> {
-    if (reply === undefined) return { exists: false, error: unregistered };
-    const [error] = reply;
-    if (error === null) return { exists: true, error };
-    if (wasNotDone(this.#store.redis, error)) return { exists: false, error };
-    return { exists: isReplyError(error) ? await this.#undo(task) : 'unknown', error };
+  /** Whether a task exists that was not added without an error. */
+  async #failureOf(task: Pending, error: unknown, sent: boolean): Promise<{ readonly task: Pending; readonly error: unknown; readonly exists: Existence }> {
+    if (!sent || wasNotDone(this.#store.redis, error)) return { task, error, exists: false };
+    return { task, error, exists: isReplyError(error) ? await this.#undo(task) : 'unknown' };
   }
 
   /** BullMQ's script failed in the middle. */
