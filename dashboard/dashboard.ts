@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Request, type Response, Router } from 'express';
 import type { Producer } from '../producer/index.js';
-import { storeOf } from '../producer/store-of.js';
+import { findStore, storeOf } from '../producer/store-of.js';
 import { configOf, definitionOf, describeValue, isObject } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
 import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
@@ -74,7 +74,8 @@ export function createDashboard(config: DashboardConfig): Dashboard {
   router.use(securityHeaders());
   // Pages tell ages by it: as all times are, by the clock of Redis.
   router.use((_req, res, next) => {
-    res.setHeader('Date', new Date(storeOf(producer).clock.now()).toUTCString());
+    const store = findStore(producer);
+    if (store) res.setHeader('Date', new Date(store.clock.now()).toUTCString());
     next();
   });
   router.use(guard);

@@ -19,6 +19,8 @@ interface Attack {
   readonly signedIn?: boolean;
   /** Bytes instead of all that. */
   readonly raw?: string;
+  /** Sent to the dashboard that does not wait. */
+  readonly slow?: boolean;
 }
 
 const STOP = '/api/v1/tasks/bystander/stop';
@@ -29,18 +31,22 @@ const prefix = fleet.newPrefix();
 let producer: Producer;
 let issuer: Issuer;
 let dashboard: TestDashboard;
+/** One that waits for nothing long: on a busy machine it would time out what is no attack, too. */
+let hasty: TestDashboard;
 let cookie: string;
 let csrf: string;
 
 before(async () => {
   issuer = await startIssuer();
   producer = fleet.producer({ keyPrefix: prefix });
-  dashboard = await TestDashboard.start(producer, { jwtIssuer: ISSUER, jwtAudience: AUDIENCE, jwtJwksUrl: issuer.url }, { timeouts: { headersMs: 200, requestMs: 300, checkMs: 50 } });
+  const jwt = { jwtIssuer: ISSUER, jwtAudience: AUDIENCE, jwtJwksUrl: issuer.url };
+  dashboard = await TestDashboard.start(producer, jwt);
+  hasty = await TestDashboard.start(producer, jwt, { timeouts: { headersMs: 200, requestMs: 300, checkMs: 50 } });
   await producer.enqueue(fleetCanary, { run_ms: 60_000 }, { id: 'bystander', item: 'bob:1' });
   ({ cookie, csrf } = await dashboard.signIn(dashboard.tokens.operator));
 });
 after(async () => {
-  await dashboard.stop();
+  await Promise.all([dashboard.stop(), hasty.stop()]);
   await issuer.stop();
   await fleet.stop();
 });
@@ -146,14 +152,14 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
     'no host': [{ raw: `POST ${STOP} HTTP/1.1\r\nConnection: close\r\n\r\n` }, 400],
     'two lengths': [{ raw: `${start}Content-Length: 0\r\nContent-Length: 5\r\n\r\n` }, 400],
     'a length and chunks': [{ raw: `${start}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n` }, 400],
-    'headers that never end': [{ raw: `${start}X-Slow: ` }, 408],
-    'a form that never comes': [{ raw: `POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 99\r\n\r\ntoken=` }, 408],
+    'headers that never end': [{ raw: `${start}X-Slow: `, slow: true }, 408],
+    'a form that never comes': [{ raw: `POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 99\r\n\r\ntoken=`, slow: true }, 408],
     'no HTTP at all': [{ raw: '\x16\x03\x01\x02\x00\x01\r\n\r\n' }, 400],
   };
 }
 
-async function answerTo({ method = 'POST', path = STOP, headers = {}, token, body, signedIn = false, raw }: Attack): Promise<{ readonly status: number; readonly reply: Reply | null }> {
-  if (raw !== undefined) return { status: statusOf(await rawRequest(dashboard.port, raw)), reply: null };
+async function answerTo({ method = 'POST', path = STOP, headers = {}, token, body, signedIn = false, raw, slow = false }: Attack): Promise<{ readonly status: number; readonly reply: Reply | null }> {
+  if (raw !== undefined) return { status: statusOf(await rawRequest((slow ? hasty : dashboard).port, raw)), reply: null };
   const reply = await dashboard.send(method, path, { headers: { ...(signedIn && { Cookie: cookie }), ...headers }, ...(token !== undefined && { token }), body });
   return { status: reply.status, reply };
 }
