@@ -34,7 +34,7 @@ test('it needs nothing of Express around it', async (t) => {
   t.after(() => served.close());
   assert.deepEqual((await served.send('GET', '/api/tasks')).body, { tasks: [] });
   assert.equal((await served.send('POST', '/api/tasks/stop/nobody')).status, 404);
-  assert.equal((await served.send('POST', '/api/tasks/stop/active')).status, 400);
+  assert.equal((await served.send('POST', '/api/tasks/stop/a%00b')).status, 400);
   assert.equal((await served.send('GET', '/elsewhere')).status, 404);
 });
 

@@ -108,7 +108,7 @@ test('a write that no route has come to is recorded too, whatever it was refused
   const cases: readonly (readonly [status: number, method: string, path: string, options: SendOptions])[] = [
     [400, 'POST', '/api/v1/tasks', { token, headers: json, body: '{' }],
     [400, 'POST', '/api/v1/tasks', { token, body: { name: 7 } }],
-    [400, 'POST', '/api/v1/tasks/a%20b/stop', { token, body: {} }],
+    [400, 'POST', '/api/v1/tasks/a%00b/stop', { token, body: {} }],
     [413, 'POST', '/api/v1/tasks', { token, headers: json, body: `"${'x'.repeat(2_000)}"` }],
     [415, 'POST', '/api/v1/tasks', { token, headers: { 'Content-Type': 'text/plain' }, body: 'x' }],
     [405, 'PATCH', '/api/v1/tasks', { token }],
@@ -118,7 +118,7 @@ test('a write that no route has come to is recorded too, whatever it was refused
     [403, 'POST', '/sign-in', { headers: { 'Content-Type': 'application/x-www-form-urlencoded' }, body: new URLSearchParams({ token: jwt }).toString() }],
     [403, 'POST', '/sign-out', { headers: { Cookie: cookie } }],
     [413, 'POST', '/sign-in', { headers: { 'Content-Type': 'application/x-www-form-urlencoded' }, body: `token=${'x'.repeat(40_000)}` }],
-    [400, 'POST', '/api/tasks/stop/a%20b', { token }],
+    [400, 'POST', '/api/tasks/stop/a%00b', { token }],
     [415, 'PUT', '/board/api/queues/fleet/pause', { token, headers: { 'Content-Type': 'text/plain' }, body: 'x' }],
   ];
   for (const [status, method, path, options] of cases) assert.equal((await dashboard.send(method, path, options)).status, status, `${method} ${path}`);
@@ -132,7 +132,7 @@ test('a write that no route has come to is recorded too, whatever it was refused
     [...operator, 'sign-in', 'signed in'],
     [...operator, 'POST /api/v1/tasks', 'BAD_REQUEST'],
     [...operator, 'POST /api/v1/tasks', 'BAD_REQUEST'],
-    [...operator, 'POST /api/v1/tasks/a%20b/stop', 'INVALID_ID'],
+    [...operator, 'POST /api/v1/tasks/a%00b/stop', 'INVALID_ID'],
     [...operator, 'POST /api/v1/tasks', 'BODY_TOO_LARGE'],
     [...operator, 'POST /api/v1/tasks', 'UNSUPPORTED_MEDIA_TYPE'],
     [...operator, 'PATCH /api/v1/tasks', 'METHOD_NOT_ALLOWED'],
@@ -142,7 +142,7 @@ test('a write that no route has come to is recorded too, whatever it was refused
     ['ada', null, 'sign-in', 'FORBIDDEN'],
     [...operator, 'sign-out', 'FORBIDDEN'],
     [null, null, 'sign-in', 'BODY_TOO_LARGE'],
-    [...operator, 'POST /api/tasks/stop/a%20b', 'INVALID_ID'],
+    [...operator, 'POST /api/tasks/stop/a%00b', 'INVALID_ID'],
     [...operator, 'PUT /board/api/queues/fleet/pause', 'UNSUPPORTED_MEDIA_TYPE'],
   ]);
 });
