@@ -153,6 +153,23 @@ describe('Beside an open-webui', () => {
     assert.deepEqual((await producer.stopItem('chat-2')).map(({ id: stopped, outcome }) => [stopped, outcome]), [[id, 'cancelled']]);
   });
 
+  it('runs a job of a plain BullMQ queue whose id is a name of the registry, and keeps it from open-webui', async () => {
+    const task = new ScriptedTask('beside.task');
+    const worker = await fleet.worker(prefix, [task.handler], { ...ALONE, concurrency: 2 });
+    const { queues } = fleet.store({ keyPrefix: prefix });
+    const other = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
+    const first = await task.call(0);
+    await queues.get('beside').add('beside.task', {}, { jobId: 'live' });
+    const second = await task.call(1);
+    await until(() => fleet.client.hget(keys.taskQueues, 'live'), (queue) => queue === 'beside');
+    assert.deepEqual([await peer.listTasks(), worker.status().running.toSorted()], [[other.id], [other.id, 'live'].toSorted()]);
+    second.returns();
+    await until(() => fleet.registrySize(prefix), ({ queues: left }) => left === 1);
+    assert.equal((await producer.get(other))?.state, 'running');
+    first.returns();
+    await until(() => fleet.registrySize(prefix), (size) => Object.values(size).every((entries) => entries === 0));
+  });
+
   it('leaves the states of its streams alone', async () => {
     await peer.create('theirs', 'chat-1');
     const { id } = await producer.enqueue(new ScriptedTask('beside.task').definition, {}, { item: 'chat-1' });
