@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { after, test } from 'node:test';
 import { z } from 'zod';
 import type { EnqueuedTask } from '../../producer/index.js';
@@ -137,10 +136,15 @@ test('a task of another program keeps the item busy, and is told to stop in favo
   await assert.rejects(producer.enqueue(note, {}, REJECT), busyWith(['theirs']));
   const subscriber = fleet.redis.client();
   await subscriber.subscribe(keys.commands);
-  const heard = once(subscriber, 'message');
+  const told = new Promise<Record<string, unknown>>((resolve) => {
+    subscriber.on('message', (_channel, message) => {
+      const command = JSON.parse(message) as Record<string, unknown>;
+      if (command['task_id'] !== undefined) resolve(command);
+    });
+  });
   const next = await producer.enqueue(note, {}, REPLACE);
   assert.deepEqual(next.superseded, ['theirs']);
-  const command = JSON.parse(String((await heard)[1])) as Record<string, unknown>;
+  const command = await told;
   assert.deepEqual([command['action'], command['task_id'], command['reason']], ['stop', 'theirs', `Superseded by task ${next.id}`]);
   assert.equal((await producer.get(next))?.state, 'queued');
 });
