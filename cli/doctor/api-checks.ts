@@ -5,7 +5,7 @@ import type { ApiConnection } from '../api/connection.js';
 import { type Check, fail, ok, warn } from './check.js';
 import { type FleetReport, type WorkerInfo, checkWorkers } from './fleet-checks.js';
 
-const NOT_CHECKED = "Redis's version, persistence, latency and clock, and how long tasks have waited: the API does not tell; doctor --redis looks at them";
+const NOT_CHECKED = "Redis's version, persistence, latency and clock, how long tasks have waited, and which records cannot be read: the API does not tell; doctor --redis looks at them";
 const ADVICE: Readonly<Partial<Record<ReadinessCheck['name'], string>>> = {
   redis: "The dashboard does not reach its Redis. Look at Redis, and at the dashboard's log.",
   eviction: 'Set maxmemory-policy noeviction in redis.conf, and now: redis-cli config set maxmemory-policy noeviction',

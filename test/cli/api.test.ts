@@ -187,7 +187,7 @@ describe('the command over the API', () => {
     assert.deepEqual([name.exitCode, name.code], [2, 'UNKNOWN_TASK']);
     const input = await failure(client('operator').enqueue('fleet.canary', { run_ms: 'soon' }));
     assert.deepEqual(input, await failure(producer.enqueue(fleetCanary, { run_ms: 'soon' } as never)));
-    assert.deepEqual(await failure(client('viewer').get('a b')), await failure(producer.get('a b')));
+    assert.deepEqual(await failure(client('viewer').get('a\0b')), await failure(producer.get('a\0b')));
     assert.deepEqual(await failure(client('viewer').result('nobody')), await failure(producer.result('nobody')));
   });
 

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { z } from 'zod';
 import type { Producer } from '../../producer/index.js';
 import { checkFleet } from '../../cli/doctor/fleet-checks.js';
 import { checkRecords } from '../../cli/doctor/record-checks.js';
@@ -8,16 +7,12 @@ import { storeOf } from '../../producer/store-of.js';
 import { resolveSettings } from '../../shared/settings.js';
 import { Findings } from '../../shared/records/findings.js';
 import { isFleetError } from '../../shared/errors.js';
-import { defineTask } from '../../shared/task/definition.js';
 import { TestDashboard } from '../dashboard/test-dashboard.js';
-import { KEEP } from '../support/keep.js';
 import { LogLines } from '../support/log-lines.js';
 import { TestFleet } from '../support/test-fleet.js';
-import { type BadKey, type Seeded, badKeys } from './corpus.js';
+import { type Seeded, badKeys } from './corpus.js';
+import { ITEM, seed, whileSpoilt } from './seeded-fleet.js';
 
-const QUEUE = 'corpus';
-const ITEM = 'item-1';
-const task = defineTask({ name: 'corpus.task', queue: QUEUE, input: z.object({}), retention: KEEP });
 /** Every type for each key, with `CORPUS=all`. */
 const EVERY = process.env['CORPUS'] === 'all';
 
@@ -33,45 +28,12 @@ describe('One bad record is the problem of one record, to what reads', () => {
     fleet = await TestFleet.onOneServer();
     producer = fleet.producer({ loggers: log.loggers });
     dashboard = await TestDashboard.start(producer);
-    seeded = await seed();
+    seeded = await seed(fleet, producer);
   });
   after(async () => {
     await dashboard.stop();
     await fleet.stop();
   });
-
-  /** A fleet that has a bit of everything, as jobs would be that a worker has had. */
-  async function seed(): Promise<Seeded> {
-    const { keys } = storeOf(producer);
-    const { client } = fleet;
-    for (const id of ['good', 'one-waiting', 'one-completed', 'one-failed']) await producer.enqueue(task, {}, { id, item: ITEM });
-    const jobs = keys.jobs(QUEUE);
-    const now = Date.now();
-    for (const place of ['completed', 'failed'] as const) {
-      const id = `one-${place}`;
-      await client.multi().lrem(`${jobs}wait`, 0, id).zadd(`${jobs}${place}`, now, id).hset(jobs + id, { processedOn: now, finishedOn: now, atm: 1 }).hdel(keys.tasks, id).hdel(keys.taskQueues, id).zrem(keys.live, id).exec();
-    }
-    await producer.schedules.upsert('nightly', task, {}, { every: 3_600_000 });
-    await client.zadd(keys.workers, now, 'w1');
-    await client.hset(keys.worker('w1'), { host: 'h', pid: 1, queues: '["corpus"]', slots: 2, running: '[]', zombies: 0, draining: 0, subscribed: 1, started_at: now, beat_at: now });
-    await client.hset(keys.reconcile, { at: now, took_ms: 1 });
-    return { queue: QUEUE, item: ITEM, good: 'good', waiting: 'one-waiting', completed: 'one-completed', failed: 'one-failed', worker: 'w1' };
-  }
-
-  /** Spoils a key, has a look, and puts back what was there. */
-  async function spoilt(bad: BadKey, work: () => Promise<void>): Promise<void> {
-    const { client } = fleet;
-    const kept = await client.dumpBuffer(bad.key);
-    try {
-      await bad.write(client);
-      await work();
-    } catch (error) {
-      throw new Error(`${bad.name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-    } finally {
-      await client.del(bad.key);
-      if (kept) await client.restore(bad.key, 0, kept);
-    }
-  }
 
   /** Calls that look at everything; each is to resolve. */
   function reads(): Promise<unknown>[] {
@@ -121,7 +83,7 @@ describe('One bad record is the problem of one record, to what reads', () => {
     await look();
     assert.deepEqual(log.find(/cannot be read/), []);
     for (const bad of badKeys(storeOf(producer).keys, seeded, EVERY)) {
-      await spoilt(bad, look).catch((error: Error) => failures.push(error.message));
+      await whileSpoilt(fleet, bad, look).catch((error: Error) => failures.push(error.message));
     }
     assert.equal(failures.join('\n'), '');
     const records = log.lines.filter(({ msg }) => msg.startsWith('A record in Redis cannot be read')).map(({ key, id }) => JSON.stringify([key, id]));

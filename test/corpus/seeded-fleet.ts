@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import type { Producer } from '../../producer/index.js';
+import { storeOf } from '../../producer/store-of.js';
+import { defineTask } from '../../shared/task/definition.js';
+import { KEEP } from '../support/keep.js';
+import type { TestFleet } from '../support/test-fleet.js';
+import type { BadKey, Seeded } from './corpus.js';
+
+export const QUEUE = 'corpus';
+export const ITEM = 'item-1';
+export const corpusTask = defineTask({ name: 'corpus.task', queue: QUEUE, input: z.object({}), retention: KEEP });
+
+/** Gives a fleet a bit of everything, as it would be after some work. */
+export async function seed({ client }: TestFleet, producer: Producer): Promise<Seeded> {
+  const { keys } = storeOf(producer);
+  for (const id of ['good', 'one-waiting', 'one-completed', 'one-failed']) await producer.enqueue(corpusTask, {}, { id, item: ITEM });
+  const jobs = keys.jobs(QUEUE);
+  const now = Date.now();
+  for (const place of ['completed', 'failed'] as const) {
+    const id = `one-${place}`;
+    await client.multi().lrem(`${jobs}wait`, 0, id).zadd(`${jobs}${place}`, now, id).hset(jobs + id, { processedOn: now, finishedOn: now, atm: 1 }).exec();
+    await client.multi().hdel(keys.tasks, id).hdel(keys.taskQueues, id).zrem(keys.live, id).exec();
+  }
+  await producer.schedules.upsert('nightly', corpusTask, {}, { every: 3_600_000 });
+  await client.zadd(keys.workers, now, 'w1');
+  await client.hset(keys.worker('w1'), { host: 'h', pid: 1, queues: '["corpus"]', slots: 2, running: '[]', zombies: 0, draining: 0, subscribed: 1, started_at: now, beat_at: now });
+  await client.hset(keys.reconcile, { at: now, took_ms: 1 });
+  return { queue: QUEUE, item: ITEM, good: 'good', waiting: 'one-waiting', completed: 'one-completed', failed: 'one-failed', worker: 'w1' };
+}
+
+/** Spoils a key, works, and puts back what was there. What fails names the key. */
+export async function whileSpoilt({ client }: TestFleet, bad: BadKey, work: () => Promise<void>): Promise<void> {
+  const kept = await client.dumpBuffer(bad.key);
+  try {
+    await bad.write(client);
+    await work();
+  } catch (error) {
+    throw new Error(`${bad.name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  } finally {
+    // What works may have written it meanwhile.
+    if (kept) await client.restore(bad.key, 0, kept, 'REPLACE');
+    else await client.del(bad.key);
+  }
+}
