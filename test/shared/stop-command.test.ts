@@ -64,7 +64,7 @@ test('a message that is no stop command says what was expected', () => {
 });
 
 test('an id that is missing or of another type makes the whole command bad', () => {
-  const fields: object[] = [{}, { task_id: null }, { task_id: 7 }, { task_id: '' }, { task_id: ['a'] }, { task_id: {} }, { task_id: 'x'.repeat(501) }];
+  const fields: object[] = [{}, { task_id: null }, { task_id: 7 }, { task_id: '' }, { task_id: ['a'] }, { task_id: {} }, { task_id: 'x'.repeat(1_001) }];
   fields.push({ task_ids: [] }, { task_ids: 'a' }, { task_ids: ['a', 7] }, { task_ids: { 0: 'a', length: 1 } }, { task_ids: Array(MAX_COMMAND_IDS + 1).fill('a') });
   for (const field of fields) assert.match(problemOf(JSON.stringify({ action: 'stop', ...field })), /^expected task_id, a string, or task_ids/);
 });
