@@ -56,7 +56,7 @@ describe('One bad record is the problem of one record, to what reads', () => {
   }
 
   const PATHS = [
-    ...['tasks', 'tasks/one-waiting', 'tasks/one-completed', 'tasks/one-failed', 'tasks/nobody', 'tasks/wait'].map((path) => `/api/v1/${path}`),
+    ...['tasks', 'tasks/one-waiting', 'tasks/wait'].map((path) => `/api/v1/${path}`),
     ...['items/item-1/tasks', 'workers', 'schedules', 'stats', 'audit', 'usage'].map((path) => `/api/v1/${path}`),
     ...['/api/tasks', '/api/tasks/chat/item-1', '/readyz', '/metrics', '/board/api/queues?activeQueue=corpus&status=latest', '/board/api/queues/corpus/one-failed'],
   ];
