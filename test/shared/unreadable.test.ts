@@ -30,10 +30,10 @@ test('what comes beyond the remembered records shares one line an hour', () => {
   const { unreadable, log, kinds, pass } = createReporter();
   for (let i = 0; i < 5_000; i += 1) unreadable.report({ key: 'p:tasks', id: `one-${i}`, problem: 'bad' });
   assert.ok(log.lines.length <= 2_001, `${log.lines.length} lines`);
-  assert.equal(kinds.length, log.lines.length);
+  assert.equal(kinds.length, 2_001);
   pass(HOUR_MS);
   unreadable.report({ key: 'p:tasks', id: 'one-0', problem: 'bad' });
-  assert.equal(log.lines.at(-1)?.['id'], 'one-0');
+  assert.equal(kinds.length, 2_002);
 });
 
 test('names and problems of any length are cut', () => {
