@@ -75,7 +75,7 @@ test('a wrong input is refused with the name of the field, and nothing is writte
     assert.deepEqual((errors as { field: string }[]).map(({ field }) => field), ['input.messages.1.role', 'input.n']);
     return true;
   });
-  assert.deepEqual(await fleet.client.keys(`${keyPrefix}:*`), []);
+  assert.deepEqual(await fleet.written(keyPrefix), []);
 });
 
 test('an input that JSON cannot hold is refused', async () => {

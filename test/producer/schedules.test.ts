@@ -141,7 +141,7 @@ describe('schedules of a producer', () => {
       it(`refuses ${what}, and writes nothing`, async () => {
         const { producer, keyPrefix } = (refusing ??= await setUp());
         await assert.rejects(producer.schedules.upsert('daily', report, INPUT, options as ScheduleOptions), { code: 'INVALID_OPTION', message, details: { field } });
-        assert.deepEqual(await fleet.client.keys(`${keyPrefix}:*`), []);
+        assert.deepEqual(await fleet.written(keyPrefix), []);
       });
     }
 
@@ -157,7 +157,7 @@ describe('schedules of a producer', () => {
         await assert.rejects(schedules.upsert(id as string, report, INPUT, every), { code: 'INVALID_ID', message: /^Bad schedule id: expected / }, String(id));
         await assert.rejects(schedules.remove(id as string), { code: 'INVALID_ID' }, String(id));
       }
-      assert.deepEqual(await fleet.client.keys(`${keyPrefix}:*`), []);
+      assert.deepEqual(await fleet.written(keyPrefix), []);
     });
 
     it("refuses the ids of the fleet's own, and so does remove", async () => {
@@ -195,10 +195,12 @@ describe('schedules of a producer', () => {
       assert.ok(list.every(({ nextAt }) => nextAt !== null && nextAt.getTime() > Date.now()));
     });
 
-    it('leaves out what cannot be understood', async () => {
+    it('lists what cannot be understood, and says so', async () => {
       const { producer, store } = await setUp();
       await store.redis.hset(store.keys.schedules, 'bad', 'no JSON', '__proto__', '{}');
-      assert.deepEqual(await producer.schedules.list(), []);
+      const list = await producer.schedules.list();
+      assert.deepEqual(list.map(({ id, name }) => [id, name]), [['__proto__', null], ['bad', null]]);
+      for (const { problem } of list) assert.match(problem ?? '', /^expected a schedule as JSON/);
     });
 
     it('is JSON with snake_case names, ISO 8601 times, and null for what is absent', async () => {
@@ -206,7 +208,7 @@ describe('schedules of a producer', () => {
       const view = await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS });
       assert.deepEqual(scheduleToJson(view), {
         ...{ id: 'daily', name: 'report.make', queue: 'report', item: null, every_ms: HOUR_MS, cron: null, time_zone: null, jitter_ms: 0 },
-        ...{ overlap: 'skip', built_in: false, next_at: (view.nextAt as Date).toISOString(), last_task: null, running: false },
+        ...{ overlap: 'skip', built_in: false, next_at: (view.nextAt as Date).toISOString(), last_task: null, running: false, problem: null },
       });
       assert.equal(scheduleToJson({ ...view, nextAt: null })['next_at'], null);
     });

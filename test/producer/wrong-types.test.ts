@@ -92,7 +92,7 @@ for (const { key, options = {}, added } of QUEUE) {
 test('an error of Redis names the key and the command that moves it away', async () => {
   const { keys, producer } = open();
   await client.set(keys.schedules, 'a string');
-  await assert.rejects(producer.schedules.list(), (error) => {
+  await assert.rejects(producer.schedules.upsert('daily', note, {}, { every: 60_000 }), (error) => {
     assert.ok(isFleetError(error, 'REDIS_WRONG_TYPE'), String(error));
     assert.deepEqual(error.details['keys'], [keys.schedules]);
     assert.ok(error.message.includes(`redis-cli RENAME ${keys.schedules} ${keys.schedules}.moved`), error.message);

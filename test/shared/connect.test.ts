@@ -207,14 +207,17 @@ test('a connection that is not made in time is a connection error', async (conte
   for (const attempt of attempts) attempt.on('error', () => undefined).disconnect();
 });
 
-test('what Redis itself answered passes as it is', async () => {
+test('what Redis answered for good is an error of ours: a wrong type with its key, and any other', async () => {
   const connection = open('fail-fast');
   await ready(connection, 2_000);
   await connection.set('text', 'x');
   const error = await errorOf(connection.lpush('text', 'y'));
   assert.equal(error.name, 'ReplyError');
-  assert.equal(asUnavailable(connection, error), error);
-  assert.match(error.message, /WRONGTYPE/);
+  const known = asUnavailable(connection, error);
+  assert.ok(isFleetError(known, 'REDIS_WRONG_TYPE'));
+  assert.deepEqual(known.details['keys'], ['text']);
+  const syntax = await errorOf(connection.call('SET', 'text'));
+  assert.ok(isFleetError(asUnavailable(connection, syntax), 'REDIS_ERROR'));
 });
 
 test('an error of ours and one of anybody else pass as they are', () => {

@@ -83,6 +83,12 @@ export class TestFleet {
     await this.redis.stop();
   }
 
+  /** The keys of a prefix, but for the id of the fleet, which the first process of a fleet writes. */
+  async written(prefix: string): Promise<string[]> {
+    const { fleet } = this.keys(prefix);
+    return (await this.onEach((client) => client.keys(`${prefix}:*`))).flat().filter((key) => key !== fleet);
+  }
+
   /** How many entries each part of the registry has; all are 0 when nothing is live. */
   async registrySize(prefix: string): Promise<{ tasks: number; queues: number; live: number; items: number; leases: number }> {
     const keys = this.keys(prefix);
