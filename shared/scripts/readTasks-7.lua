@@ -28,8 +28,9 @@ read[#read + 1] = 'finishedOn'
 local function fetch(key)
   local long = {}
   local asked = read
-  for _, limited in ipairs(limits) do
+  for index, limited in ipairs(limits) do
     local length = redis.pcall('HSTRLEN', key, limited[2])
+    if index == 1 and length == 0 and redis.call('EXISTS', key) == 0 then break end
     if type(length) == 'number' and length > limited[3] then
       if asked == read then asked = { unpack(read) } end
       asked[limited[1]] = ''
