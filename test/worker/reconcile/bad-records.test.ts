@@ -176,6 +176,7 @@ describe('The reconciler and records that it cannot read', () => {
     assert.ok(first < 100_000, `${first} commands, those of scripts among them`);
     assert.deepEqual(await done(), ALL);
     assert.equal(await client.hlen(rec.keys.tasks), 100_003, 'nothing of theirs is removed');
-    assert.equal(rec.reports(rec.keys.queues).length, 1);
+    // One line for each name, of which the logger writes no more than 100 in a minute.
+    assert.ok(rec.reports(rec.keys.queues).length <= 100);
   });
 });
