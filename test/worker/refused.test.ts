@@ -18,8 +18,10 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
   NOREPLICAS: { begin: (client) => client.config('SET', 'min-replicas-to-write', '1'), end: (client) => client.config('SET', 'min-replicas-to-write', '0') },
   OOM: { begin: (client) => client.config('SET', 'maxmemory', '1'), end: (client) => client.config('SET', 'maxmemory', '0') },
 };
-/** Longer than the lock of these workers, so that one that is not renewed is gone. */
-const LOCK_MS = 2_000;
+/** Of these workers: with room for a reconnect on a busy machine. */
+const LOCK_MS = 4_000;
+/** How long the refusal takes; beyond the lock nobody could say that the task was not lost. */
+const REFUSED_MS = 1_000;
 
 describe('While Redis refuses writes', { concurrency: 3 }, () => {
   for (const [code, { begin, end }] of Object.entries(REFUSALS)) {
@@ -37,9 +39,8 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
           await begin(fleet.client);
           if (how === 'returns') call.returns('once');
           else call.throws(Object.assign(new Error('no'), { name: 'UnrecoverableError' }));
-          // Refused for shorter than the lock: longer, and nobody could say that it was not lost.
           if (code === 'NOREPLICAS') await log.waitFor(/Redis refuses the end of a task/);
-          else await delay(LOCK_MS / 2);
+          else await delay(REFUSED_MS);
           await end(fleet.client);
           const ended = await until(() => producer.get(id).catch(() => null), (view) => view?.state === finish);
           assert.deepEqual([ended?.result ?? undefined, ended?.error ?? undefined], how === 'returns' ? ['once', undefined] : [undefined, 'no']);
