@@ -140,13 +140,17 @@ export class QueueWorker extends FetchingWorker {
       await extend(ids);
       this.off('locksRenewed', renewed);
     };
-    // BullMQ renews what was renewed long ago by the time of day: a clock that is set back would let locks run out.
+    // BullMQ renews what was renewed long ago by the time of day: a clock that is set back would let locks run out. This renews
+    // what was there at the turn before.
+    let seen = new Set<string>();
     manager.startLockExtenderTimer = () => {
       if (manager.closed) return;
       clearTimeout(manager.lockRenewalTimer);
       const renew = async (): Promise<void> => {
-        const ids = [...manager.trackedJobs.keys()];
-        if (ids.length > 0) await manager.extendLocks(ids);
+        const tracked = [...manager.trackedJobs.keys()];
+        const due = tracked.filter((id) => seen.has(id));
+        seen = new Set(tracked.filter((id) => !seen.has(id)));
+        if (due.length > 0) await manager.extendLocks(due);
         manager.startLockExtenderTimer();
       };
       manager.lockRenewalTimer = setTimeout(() => void renew(), (this.opts.lockRenewTime as number) / 2);

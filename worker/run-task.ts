@@ -52,6 +52,9 @@ export interface TaskRunnerOptions {
   readonly onStep?: StepHook | undefined;
 }
 
+/** Redis' time and this process's may be apart by this much, in ms. */
+const AHEAD_MS = 500;
+
 /** Runs one attempt: validates, calls the handler, climbs the ladder when it is aborted, and decides the outcome. */
 export class TaskRunner {
   readonly #options: TaskRunnerOptions;
@@ -88,6 +91,7 @@ export class TaskRunner {
   /** BullMQ's processor: resolves with the result, or throws what makes BullMQ do what the outcome says. */
   async run(job: FleetJob, token: string): Promise<unknown> {
     if (this.#onStep) await this.#onStep('worker:fetched', job.id as string);
+    await this.#checkClock(job);
     const run = this.#begin(job, token);
     try {
       if (this.#onStep) await this.#onStep('worker:tracked', run.id);
@@ -103,13 +107,19 @@ export class TaskRunner {
     }
   }
 
+  /** A job whose lock has run out by now, or comes from the future: this process was frozen, or Redis' clock was set. Redis knows which. */
+  async #checkClock({ processedOn }: FleetJob): Promise<void> {
+    const { store, settings } = this.#options;
+    if (processedOn === undefined || !store.clock.known) return;
+    const ageMs = store.clock.now() - processedOn;
+    if (ageMs > settings.lockMs || ageMs < -AHEAD_MS) await store.clock.measure();
+  }
+
   #begin(job: FleetJob, token: string): Run {
     const { item } = taskOptions(job.opts);
     const { clock } = this.#options.store;
     const id = job.id as string;
     const run = new Run({ id, queue: job.queueName, name: job.name, item: item ?? '', token, lockMs: this.#options.settings.lockMs, lockedAt: (clock.known && job.processedOn) || clock.now(), clock });
-    // Frozen since it was fetched, or Redis' clock was set back: then all that is fetched would look like it.
-    if (!run.checkLock()) void clock.measure();
     job.run = run;
     // Our producer registers first; a job without our mark was added by a plain BullMQ queue.
     if (item === undefined) this.#options.writer.add({ id, item: '', queue: run.queue, at: isTime(job.timestamp) ? job.timestamp : clock.now() });
@@ -133,7 +143,7 @@ export class TaskRunner {
     const instead = await this.#scheduled.check(job);
     if (instead !== null) return instead;
     // A stop of its item finds it from now on.
-    if (isScheduledRun(run.id)) await Promise.all([this.#options.writer.flush(), this.#notePassed(run, options)]);
+    if (isScheduledRun(run.id)) await this.#options.writer.flush();
     if (run.cause) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
     if (!handler) return this.#unknown.outcomeOf(job);
     const input = validate(handler.definition.input, job.data);
@@ -145,11 +155,6 @@ export class TaskRunner {
     const isolated = handler.isolated(input.value);
     const end = await (isolated ? this.#ladder.inThread(run, handler, context, deadline) : this.#ladder.inProcess(run, handler, context));
     return this.#checkOutput(job, handler, decideOutcome(run.cause, end, handler.definition));
-  }
-
-  /** For a run that somebody promoted. */
-  async #notePassed({ id, queue }: Run, { schedule }: TaskJobOptions): Promise<void> {
-    if (schedule && !schedule.retried) await this.#options.store.schedulers.passed(queue, schedule.id, dueTimeOf(id));
   }
 
   /** Fails at once, unless a worker that is alive may take it: then the task waits for that one. */

@@ -27,6 +27,27 @@ end
 `;
 
 /**
+ * Before the next run of a schedule is made: notes that the one before was fetched or stopped ahead of its time, so that the next one is not
+ * taken for one that is too far off. In the same script, as nobody may look in between.
+ */
+const NOTE_PASSED = `do
+  local due = string.match(ARGV[7] or '', ':(%d+)$')
+  local scheduler = KEYS[1] .. ':' .. ARGV[2]
+  if due and tonumber(due) > tonumber(ARGV[5]) and redis.call('EXISTS', scheduler) == 1 then redis.call('HSET', scheduler, 'passed', due) end
+end
+`;
+
+/**
+ * Before the check for stalled jobs: its key bars the next check until it expires, which would be much later if Redis' clock was set
+ * back meanwhile.
+ */
+const CHECK_AGAIN = `if redis.call('PTTL', KEYS[4]) > tonumber(ARGV[4]) then redis.call('DEL', KEYS[4]) end
+`;
+
+/** What comes before a script beside the time. */
+const FIRST: Readonly<Record<string, string>> = { moveStalledJobsToWait: CHECK_AGAIN, updateJobScheduler: NOTE_PASSED };
+
+/**
  * Has BullMQ's scripts on a connection go by Redis' clock instead of their caller's: a process whose clock is wrong would
  * run what is delayed early or late, stop schedules, and remove what is to be kept. Call it before BullMQ is given the
  * connection. See docs/adr/0018-one-clock.md; `test/contract/bullmq-time.test.ts` holds it to BullMQ's version.
@@ -41,7 +62,7 @@ function byRedisTime(name: string, lua: string): string {
   // Only BullMQ's have a version in their names.
   if (version === undefined) return lua;
   const argument = TIME_ARGUMENTS[script];
-  return argument === undefined ? lua : takeRedisTime(argument) + lua;
+  return argument === undefined ? lua : takeRedisTime(argument) + (FIRST[script] ?? '') + lua;
 }
 
 /** What a backend keeps to its subclasses. */

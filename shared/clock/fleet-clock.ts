@@ -7,7 +7,7 @@ export interface FleetClockOptions {
 }
 
 /** How often Redis is asked. */
-const INTERVAL_MS = 5_000;
+const INTERVAL_MS = 2_000;
 /** How far the machine's clock may move against its timers before it is not believed, and Redis is asked at once. */
 const JUMP_MS = 500;
 /** Redis' times and the machine's are in whole ms. */

@@ -7,7 +7,7 @@ import { jobOptions } from '../task/job-options.js';
 import type { Queues } from '../task/queues.js';
 import type { TaskJobOptions } from '../task/options-record.js';
 import { type NextRun, readNextRuns } from './next-runs.js';
-import { type Schedule, type ScheduleMark, dueTimeOf, formatSchedule } from './schedule.js';
+import { type Schedule, type ScheduleMark, formatSchedule } from './schedule.js';
 
 /** With what tells whether a scheduler was made from a schedule as it is now. */
 interface RevisionMark extends ScheduleMark {
@@ -54,7 +54,8 @@ export class Schedulers {
     // Nor over a next job that has lost its scheduler.
     if (fault === 'absent') await this.removeStrays(definition.queue);
     await this.#make(schedule);
-    if (passed !== null && fault !== 'far') await this.passed(definition.queue, id, passed);
+    // It has written the scheduler anew.
+    if (passed !== null && fault !== 'far') await this.#redis.markPassed(`${this.#repeatKey(definition.queue)}:${id}`, passed);
     return true;
   }
 
@@ -78,10 +79,6 @@ export class Schedulers {
     return removed.filter((result) => result.status === 'fulfilled' && result.value === 1).length;
   }
 
-  /** Notes that a run was fetched or stopped before its time, so that the one after it is not taken for one that is too far off. */
-  async passed(queue: string, id: string, due: number): Promise<void> {
-    if (due > this.#clock.now()) await this.#redis.markPassed(`${this.#repeatKey(queue)}:${id}`, due);
-  }
 
   /** Removes a scheduler and its next job; one that a worker has fetched goes on. Returns whether there was one. */
   async remove(queue: string, id: string): Promise<boolean> {
@@ -120,7 +117,6 @@ export class Schedulers {
     const opts = Job.optsFromJSON(options) as JobSchedulerOptions;
     const { repeatJobKey, repeat } = opts;
     if (!repeatJobKey || !repeat) return;
-    await this.passed(queue, repeatJobKey, dueTimeOf(jobId));
     const scheduler = await this.#queues.get(queue).jobScheduler;
     // Name and data are taken from the scheduler, not from here.
     await scheduler.upsertJobScheduler(repeatJobKey, repeat, '', null, opts, { override: false, producerId: jobId });

@@ -183,3 +183,15 @@ for (const { name, shiftMs, set } of FAULTS) {
     }
   });
 }
+
+describe("After Redis' clock was set back", () => {
+  it('a worker looks for stalled tasks again, though the last look bars the next one for longer than that', async () => {
+    const prefix = fleet.newPrefix();
+    const task = new ScriptedTask('clock.task');
+    const worker = await fleet.worker(prefix, [task.handler], { stalledCheckMs: 500 });
+    const bar = `${fleet.keys(prefix).jobs('clock')}stalled-check`;
+    await fleet.client.set(bar, 'the last look', 'PX', HOUR_MS);
+    await until(() => fleet.client.pttl(bar), (ms) => ms < MINUTE_MS);
+    await worker.stop();
+  });
+});
