@@ -41,7 +41,7 @@ describe('taskfleet schedule', () => {
       const nightly = schedules.find(({ id }) => id === 'nightly');
       assert.deepEqual({ ...nightly, next_at: null }, {
         ...{ id: 'nightly', name: 'test.fail', queue: 'test', item: 'a chat', every_ms: null, cron: '30 3 * * *', time_zone: 'Europe/Berlin', jitter_ms: 60_000 },
-        ...{ overlap: 'queue', built_in: false, next_at: null, last_task: null, running: false },
+        ...{ overlap: 'queue', built_in: false, next_at: null, last_task: null, running: false, problem: null },
       });
       assert.deepEqual(schedules.filter((one) => one['built_in']).map(({ id }) => id), BUILT_IN);
     });

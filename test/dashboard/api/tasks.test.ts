@@ -198,7 +198,8 @@ describe('without a worker', () => {
 describe('with a worker', () => {
   before(async () => {
     await start();
-    await fleet.worker(keyPrefix, [task.handler]);
+    // Two requests come within the grace.
+    await fleet.worker(keyPrefix, [task.handler], { stopGraceMs: 10_000 });
   });
   after(() => api.close());
 
