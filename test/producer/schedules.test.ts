@@ -201,6 +201,8 @@ describe('schedules of a producer', () => {
       const list = await producer.schedules.list();
       assert.deepEqual(list.map(({ id, name }) => [id, name]), [['__proto__', null], ['bad', null]]);
       for (const { problem } of list) assert.match(problem ?? '', /^expected a schedule as JSON/);
+      assert.ok(await producer.schedules.remove('bad'));
+      assert.deepEqual((await producer.schedules.list()).map(({ id }) => id), ['__proto__']);
     });
 
     it('is JSON with snake_case names, ISO 8601 times, and null for what is absent', async () => {
