@@ -47,6 +47,7 @@ async function checkTypes({ redis, keys, unreadable }: Source): Promise<Readonly
   const expected: readonly (readonly [key: string, type: KeyType])[] = [
     ...[keys.tasks, keys.taskQueues, keys.earlyStops, keys.reconcile, keys.schedules, keys.scheduleRuns].map((key) => [key, 'hash'] as const),
     ...[keys.counters, keys.plans, keys.models, keys.modelServers, keys.usagePool, keys.sessionPool].map((key) => [key, 'hash'] as const),
+    ...[keys.fleet, keys.openWebui].map((key) => [key, 'string'] as const),
     ...[[keys.live, 'sorted set'], [keys.workers, 'sorted set'], [keys.queues, 'set'], [keys.audit, 'stream'], [keys.auditDenied, 'stream']] as const,
   ];
   return wrongTypes({ redis, keys, unreadable }, expected);

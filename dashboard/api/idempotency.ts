@@ -24,13 +24,18 @@ export interface KeyedRequest {
  * the work in a way that is harmless to do twice: see {@link idOfKey}.
  * @throws FleetError `IDEMPOTENCY_CONFLICT`, `IDEMPOTENCY_IN_PROGRESS`
  */
-export async function withKey({ redis, keys }: Store, { key, caller, body }: KeyedRequest, work: () => Promise<Answer>): Promise<Answer> {
+export async function withKey({ redis, keys, unreadable }: Store, { key, caller, body }: KeyedRequest, work: () => Promise<Answer>): Promise<Answer> {
   const record = keys.idempotency(hash(caller, key));
   const owner = randomUUID();
   const [what, answer = ''] = await redis.claimKey(record, hash(body), owner, BUSY_MS, KEPT_MS);
   switch (what) {
-    case 'answered':
-      return JSON.parse(answer) as Answer;
+    case 'answered': {
+      const kept = parseAnswer(answer);
+      if (kept) return kept;
+      // Doing the work again is harmless, and finds out what was done.
+      unreadable.report({ key: record, id: 'answer', problem: 'expected an answer as JSON' });
+      break;
+    }
     case 'conflict':
       throw new FleetError('IDEMPOTENCY_CONFLICT', 'This Idempotency-Key was used with another body.', { details: { field: 'Idempotency-Key' } });
     case 'busy':
@@ -50,6 +55,15 @@ export async function withKey({ redis, keys }: Store, { key, caller, body }: Key
   // The work is done, and must not be reported as failed: a repeat of what could not be kept does it again, harmlessly.
   await redis.settleKey(record, owner, JSON.stringify(answered)).catch(() => undefined);
   return answered;
+}
+
+function parseAnswer(text: string): Answer | null {
+  try {
+    const answer = JSON.parse(text) as Answer | null;
+    return Number.isInteger(answer?.status) ? answer : null;
+  } catch {
+    return null;
+  }
 }
 
 /** The id of the task that this request makes: the same for each repeat, so that none makes a second one. */
