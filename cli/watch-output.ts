@@ -1,6 +1,6 @@
 import type { TaskEvent, TaskStateEvent, TaskView } from '../producer/index.js';
 import { type StopReceipt, receiptToJson } from '../shared/stop/receipt.js';
-import { ChunkText } from './chunk-text.js';
+import { ChunkText } from '../dashboard/page/chunk-text.js';
 import { oneLine, printData, printable, say } from './output.js';
 import { ProgressBar, progressText } from './progress.js';
 import { cancelledText, endText } from './task-text.js';

@@ -5,22 +5,31 @@ interface Said {
 }
 
 /**
- * Turns a task's chunks into text, as `taskfleet task watch` does. Strings continue each other; so do pieces of reasoning, and pieces of one call of a tool, each
- * in lines of their own that begin with what they are. Any other chunk is a line of JSON.
+ * Turns a task's chunks into text, on the page and for `taskfleet task watch`. Strings continue each other; so do pieces of
+ * reasoning, and pieces of one call of a tool, each in lines of their own that begin with what they are. Any other chunk is a
+ * line of JSON.
  */
 export class ChunkText {
   /** Of the line that is open; null if none is. */
   #label: string | null = null;
 
+  get inLine(): boolean {
+    return this.#label !== null;
+  }
+
   /** What is to be written for a chunk. */
   add(chunk: unknown): string {
     const said = saidIn(chunk);
-    if (said === null) return `${this.endLine()}${JSON.stringify(chunk)}\n`;
+    if (said === null) return this.line(JSON.stringify(chunk));
     const { label, text } = said;
     if (label === '' && text === '') return '';
     const start = label === this.#label ? '' : `${this.endLine()}${label === '' ? '' : `${label}: `}`;
     this.#label = text.endsWith('\n') ? null : label;
     return start + text;
+  }
+
+  line(line: string): string {
+    return `${this.endLine()}${line}\n`;
   }
 
   endLine(): string {

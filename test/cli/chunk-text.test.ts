@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ChunkText } from '../../cli/chunk-text.js';
-import { ChunkText as PageChunkText } from '../../dashboard/page/chunk-text.js';
+import { ChunkText } from '../../dashboard/page/chunk-text.js';
 
 const reasoning = (text: string) => ({ type: 'reasoning', text });
 const call = (index: number, name: string | null, given: string) => ({ type: 'tool_call', index, id: null, name, arguments: given });
@@ -16,7 +15,8 @@ const cases: [what: string, chunks: readonly unknown[], text: string][] = [
 ];
 for (const [what, chunks, expected] of cases) {
   test(`${what}, on the terminal and on the page`, () => {
-    for (const text of [new ChunkText(), new PageChunkText()]) assert.equal(chunks.map((chunk) => text.add(chunk)).join(''), expected);
+    const text = new ChunkText();
+    assert.equal(chunks.map((chunk) => text.add(chunk)).join(''), expected);
   });
 }
 
