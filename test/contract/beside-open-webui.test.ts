@@ -87,7 +87,7 @@ describe('Beside an open-webui', () => {
     await until(() => fleet.registrySize(prefix), ({ queues }) => queues === 0);
     assert.deepEqual(new Set(await Promise.all(ours.map(async (id) => (await producer.get(id))?.state))), new Set(['cancelled']));
     assert.equal(peer.running.size, 0);
-    await until(() => fleet.registrySize(prefix), (size) => Object.values(size).every((entries) => entries === 0));
+    await fleet.emptied(prefix);
   });
 
   it('lists a task of the fleet again that it has stopped, for as long as the task is ending', async () => {
@@ -102,7 +102,7 @@ describe('Beside an open-webui', () => {
     assert.deepEqual((await producer.list({ item: 'chat-1' })).tasks.map(({ state }) => state), ['stopping']);
     call.throws(await call.aborted);
     await assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
-    await until(() => fleet.registrySize(prefix), (size) => Object.values(size).every((entries) => entries === 0));
+    await fleet.emptied(prefix);
   });
 
   it('never lists a task again that has ended', async () => {
@@ -167,7 +167,7 @@ describe('Beside an open-webui', () => {
     await until(() => fleet.registrySize(prefix), ({ queues: left }) => left === 1);
     assert.equal((await producer.get(other))?.state, 'running');
     first.returns();
-    await until(() => fleet.registrySize(prefix), (size) => Object.values(size).every((entries) => entries === 0));
+    await fleet.emptied(prefix);
   });
 
   it('leaves the states of its streams alone', async () => {

@@ -8,7 +8,7 @@ import { defineTask } from '../../shared/task/definition.js';
 import { KEEP } from '../support/keep.js';
 import { ScriptedTask } from '../support/scripted-task.js';
 import { StepGate } from '../support/step-gate.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 describe('A task that a handler enqueues', () => {
@@ -53,8 +53,7 @@ describe('A task that a handler enqueues', () => {
     assert.deepEqual(await until(() => fleet.client.smembers(keys().item('chat-1')), (ids) => ids.length === 1), [parentId]);
     call.returns();
     await producer.result(parentId);
-    await until(() => fleet.registrySize(prefix), ({ tasks }) => tasks === 0);
-    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+    await fleet.emptied(prefix);
   });
 
   it('has no item if its parent has none, and the delay and priority that it is given', async () => {

@@ -7,7 +7,7 @@ import { createKeys } from '../../shared/keys.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { KEEP } from '../support/keep.js';
 import { ScriptedTask } from '../support/scripted-task.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 const RETRY = { retry: { attempts: 3, backoff: { type: 'fixed', delayMs: 0, jitter: 0 } } } as const;
@@ -36,8 +36,7 @@ describe('A deadline', () => {
     await assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_FAILED' });
     const view = await producer.get(id);
     assert.deepEqual([view?.state, view?.attempt, view?.error], ['failed', attempt, `Not started before its deadline, ${new Date(deadline).toISOString()}`]);
-    await until(() => fleet.registrySize(prefix), ({ tasks }) => tasks === 0);
-    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+    await fleet.emptied(prefix);
   }
 
   for (const kind of ['of the call', 'of the definition'] as const) {
@@ -118,7 +117,7 @@ describe('A deadline', () => {
     await refused({ deadline: new Date(Date.now() + 1_000), delay: 60_000 }, /is before the end of the delay/);
     await refused({ deadline: new Date(NaN) }, /expected a Date, got an invalid Date/);
     for (const bad of [Date.now() + 60_000, '2030-01-01', null, {}]) await refused({ deadline: bad as unknown as Date }, /expected a Date, got/);
-    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+    await fleet.emptied(prefix);
   });
 
   it('of a definition is a whole number of ms, at least 1', () => {

@@ -7,7 +7,7 @@ import type { Store } from '../../shared/store.js';
 import { KEEP } from '../support/keep.js';
 import { LogLines } from '../support/log-lines.js';
 import { ScriptedTask } from '../support/scripted-task.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 /** The time of the next task does not come: a test says when it is due. */
@@ -46,7 +46,6 @@ describe('Runs of a schedule', () => {
   };
   const listed = (producer: Producer, id: string, state: string) => until(() => producer.list({ item: 'chat-1' }), ({ tasks: [task] }) => task?.id === id && task.state === state);
   const mine = async (producer: Producer) => (await producer.schedules.list()).find(({ id }) => id === 'mine');
-  const registryIsEmpty = (keyPrefix: string) => until(() => fleet.registrySize(keyPrefix), (size) => Object.entries(EMPTY_REGISTRY).every(([key, value]) => size[key as keyof typeof size] === value));
 
   it('that is due while one is going is skipped, and the one after it is not', async () => {
     const fixture = await setUp();
@@ -63,7 +62,7 @@ describe('Runs of a schedule', () => {
     assert.equal((await ended(producer, first))?.result, 'done');
     await makeDue(fixture);
     (await task.call(1)).returns();
-    await registryIsEmpty(keyPrefix);
+    await fleet.emptied(keyPrefix);
     assert.equal(task.calls.length, 2);
   });
 
@@ -83,7 +82,7 @@ describe('Runs of a schedule', () => {
     assert.deepEqual([next.context.id, next.context.attempt, (await producer.get(second))?.attempt], [second, 1, 1]);
     next.returns();
     await ended(producer, second);
-    await registryIsEmpty(keyPrefix);
+    await fleet.emptied(keyPrefix);
     assert.equal(task.calls.length, 2);
   });
 
@@ -108,7 +107,7 @@ describe('Runs of a schedule', () => {
     assert.deepEqual([view?.state, view?.attempt], ['scheduled', 0]);
     await startWorker();
     (await task.call(1)).returns();
-    await registryIsEmpty(keyPrefix);
+    await fleet.emptied(keyPrefix);
   });
 
   it('that waits for its turn is stopped at once, and the next one waits in its place', async () => {
@@ -129,7 +128,7 @@ describe('Runs of a schedule', () => {
     const next = await task.call(1);
     assert.equal(next.context.id, third);
     next.returns();
-    await registryIsEmpty(keyPrefix);
+    await fleet.emptied(keyPrefix);
   });
 
   it('and one that is asked for now, due at the same moment on several workers: one of them runs', async () => {
@@ -145,7 +144,7 @@ describe('Runs of a schedule', () => {
     const skipped = await Promise.all(others.map((id) => producer.result(id, { timeoutMs: 10_000 })));
     assert.deepEqual(skipped, others.map(() => ({ skipped: true, other: call.context.id })));
     call.returns();
-    await registryIsEmpty(keyPrefix);
+    await fleet.emptied(keyPrefix);
     assert.equal(task.calls.length, 1);
   });
 
@@ -162,7 +161,7 @@ describe('Runs of a schedule', () => {
     const again = await task.call(1);
     assert.deepEqual([again.context.id, again.context.attempt], [first, 2]);
     again.returns();
-    await registryIsEmpty(keyPrefix);
+    await fleet.emptied(keyPrefix);
   });
 
   it('is cancelled by a stop, and its schedule goes on', async () => {
@@ -180,7 +179,7 @@ describe('Runs of a schedule', () => {
     const second = await makeDue(fixture);
     assert.equal(dueTimeOf(second), view?.nextAt?.getTime());
     (await task.call(1)).returns();
-    await registryIsEmpty(keyPrefix);
+    await fleet.emptied(keyPrefix);
   });
 
   it('with jitter start once later, within it, and meanwhile are listed', async (t) => {
@@ -206,7 +205,7 @@ describe('Runs of a schedule', () => {
     const now = await task.call(1);
     assert.equal(now.context.id, asked.id);
     now.returns();
-    await registryIsEmpty(keyPrefix);
+    await fleet.emptied(keyPrefix);
   });
 
   it('fail when their deadline, counted from when they were due, is over; a retry does not mind', async () => {
@@ -223,7 +222,7 @@ describe('Runs of a schedule', () => {
     await producer.retry(id);
     (await task.call()).returns('late');
     assert.equal((await ended(producer, id))?.result, 'late');
-    await registryIsEmpty(keyPrefix);
+    await fleet.emptied(keyPrefix);
   });
 
   it('that is handed back at a shutdown goes on elsewhere as the same task, and is still the only one', async () => {
@@ -240,7 +239,7 @@ describe('Runs of a schedule', () => {
     assert.deepEqual([again.context.id, again.context.attempt], [first, 1]);
     assert.deepEqual((await ended(producer, second))?.result, { skipped: true, other: first });
     again.returns();
-    await registryIsEmpty(keyPrefix);
+    await fleet.emptied(keyPrefix);
     assert.equal(task.calls.length, 2);
   });
 
@@ -258,7 +257,7 @@ describe('Runs of a schedule', () => {
     assert.equal((await ended(producer, first))?.result, 'done');
     await producer.schedules.remove('mine');
     assert.deepEqual([await store.queues.get('turn').count(), await fleet.client.hmget(createKeys(keyPrefix).scheduleRuns, 'mine', 'mine:next')], [0, [null, null]]);
-    await registryIsEmpty(keyPrefix);
+    await fleet.emptied(keyPrefix);
   });
 });
 

@@ -211,7 +211,7 @@ describe('A stop of a task that', () => {
         const receipt = await STOP[way](scene);
         goOn();
         await assertEnd(expected, scene, { call, before, receipt });
-        await until(() => fleet.registrySize(scene.prefix), (size) => Object.values(size).every((entries) => entries === 0));
+        await fleet.emptied(scene.prefix);
         assert.equal(await fleet.client.exists(createKeys(scene.prefix).earlyStops), 0);
         await until(() => worker.status().running, (ids) => ids.length === 0);
         await worker.stop();

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { LogLines } from '../support/log-lines.js';
 import { ScriptedTask } from '../support/scripted-task.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 interface Refusal {
@@ -44,8 +44,7 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
           await end(fleet.client);
           const ended = await until(() => producer.get(id).catch(() => null), (view) => view?.state === finish);
           assert.deepEqual([ended?.result ?? undefined, ended?.error ?? undefined], how === 'returns' ? ['once', undefined] : [undefined, 'no']);
-          await until(() => fleet.registrySize(prefix), ({ tasks }) => tasks === 0);
-          assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+          await fleet.emptied(prefix);
           assert.equal(task.calls.length, 1);
           assert.deepEqual(log.find(/lock was gone|stalled/i), []);
         } finally {

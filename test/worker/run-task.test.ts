@@ -36,7 +36,7 @@ describe('A worker', () => {
     assert.deepEqual([view.state, view.attempt, view.error], ['failed', 3, 'attempt 3']);
     assert.ok((times[1] ?? 0) - (times[0] ?? 0) >= 55 && (times[2] ?? 0) - (times[1] ?? 0) >= 55, times.join(' '));
     await worker.stop();
-    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+    await fleet.emptied(prefix);
   });
 
   it('keeps a task registered until its last attempt has ended', async () => {
@@ -120,7 +120,7 @@ describe('A worker', () => {
     assert.match(views[1]?.error ?? '', /^Bad output of out\.none: /);
     assert.match(views[3]?.error ?? '', /circular/i);
     await worker.stop();
-    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+    await fleet.emptied(prefix);
   });
 
   it('says that a task returned nothing with null', async () => {
@@ -147,7 +147,7 @@ describe('A worker', () => {
     call.returns(5);
     await worker.stop();
     assert.equal((await store.queues.get('plain').getJob(job.id as string))?.returnvalue, 5);
-    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+    await fleet.emptied(prefix);
   });
 
   it('fails at once, and only once, a job whose data somebody broke', async () => {

@@ -7,7 +7,7 @@ import { KEEP } from '../support/keep.js';
 import { LogLines } from '../support/log-lines.js';
 import { spawnNode } from '../support/processes.js';
 import { ScriptedTask } from '../support/scripted-task.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 describe('A worker that shuts down', () => {
@@ -91,7 +91,7 @@ describe('A worker that shuts down', () => {
     await worker.stop();
     const view = await producer.get(id);
     assert.deepEqual([view?.state, view?.stop?.via], ['cancelled', 'abandon']);
-    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+    await fleet.emptied(prefix);
     call.returns();
   });
 
@@ -107,7 +107,7 @@ describe('A worker that shuts down', () => {
     await worker.stop();
     const view = await producer.get(id);
     assert.deepEqual([view?.state, view?.stop?.reason], ['cancelled', 'late']);
-    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+    await fleet.emptied(prefix);
   });
 
   it('ends once, however often and early it is told to', async () => {

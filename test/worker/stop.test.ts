@@ -7,7 +7,7 @@ import { QueueWorker } from '../../worker/queue-worker.js';
 import { deferred } from '../support/deferred.js';
 import { LogLines } from '../support/log-lines.js';
 import { ScriptedTask } from '../support/scripted-task.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 const WAIT = { waitMs: 10_000 };
@@ -112,7 +112,7 @@ describe('A stop', () => {
     await worker.stop();
     const view = await producer.get(id);
     assert.deepEqual([view?.state, view?.attempt, task.calls.length], ['cancelled', 1, 1]);
-    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+    await fleet.emptied(prefix);
   });
 
   it('holds although the handler returns after the abort', async () => {
@@ -151,7 +151,7 @@ describe('A stop', () => {
     await producer.result(marker);
     await worker.stop();
     assert.deepEqual(task.calls.map(({ context }) => context.id), [marker.id]);
-    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+    await fleet.emptied(prefix);
   });
 
   for (const delayMs of [0, 60_000]) {
@@ -173,7 +173,7 @@ describe('A stop', () => {
       await other.stop();
       assert.equal((await producer.get(id))?.state, 'cancelled');
       assert.deepEqual(task.calls.slice(1).map(({ context }) => context.input), ['marker']);
-      assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+      await fleet.emptied(prefix);
     });
   }
 
@@ -186,7 +186,7 @@ describe('A stop', () => {
     assert.equal((await producer.get(id))?.state, 'retrying');
     const receipt = await producer.stop(id);
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'queue']);
-    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+    await fleet.emptied(prefix);
   });
 
   it('of a task that is recorded while its message is lost is found by polling', async () => {

@@ -5,7 +5,7 @@ import type { Outcome } from '../../worker/outcome.js';
 import { UnknownTasks } from '../../worker/unknown-tasks.js';
 import { LogLines } from '../support/log-lines.js';
 import { ScriptedTask } from '../support/scripted-task.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 const known = new ScriptedTask('mix.known');
@@ -50,7 +50,7 @@ describe('A task that a worker has no handler for', () => {
     await putOff(id);
     const receipt = await producer.stop(id, { waitMs: 10_000 });
     assert.equal(receipt.outcome, 'cancelled');
-    assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+    await fleet.emptied(prefix);
   });
 
   it('fails after its attempts when nobody has had one for long, and a retry begins anew', async () => {
