@@ -46,7 +46,11 @@ export async function runMix(redisUrl: string, redis: Redis, tasks: number): Pro
   const deadline = Date.now() + PATIENCE_MS;
   while ((await redis.zcard(`${PREFIX}:tasks:live`)) > 0 && Date.now() < deadline) await delay(20);
   await worker.stop();
-  const [completed, failed, cancelled] = await Promise.all([count(producer, 'completed'), count(producer, 'failed'), count(producer, 'cancelled')]);
+  const [completed, failed, cancelled] = await Promise.all([
+    count(producer, 'completed'),
+    count(producer, 'failed'),
+    count(producer, 'cancelled'),
+  ]);
   await producer.close();
   return { completed, failed, cancelled, left: await leftovers(redis) };
 }
@@ -65,5 +69,9 @@ async function count(producer: Producer, state: TaskState): Promise<number> {
 async function leftovers(redis: Redis): Promise<string[]> {
   const registry = [`${PREFIX}:tasks`, `${PREFIX}:tasks:queues`, `${PREFIX}:tasks:live`];
   const held = await Promise.all(registry.map((key) => redis.exists(key)));
-  return [...registry.filter((_, index) => held[index] === 1), ...(await redis.keys(`${PREFIX}:tasks:item:*`)), ...(await redis.keys(`${PREFIX}:items:*`))];
+  return [
+    ...registry.filter((_, index) => held[index] === 1),
+    ...(await redis.keys(`${PREFIX}:tasks:item:*`)),
+    ...(await redis.keys(`${PREFIX}:items:*`)),
+  ];
 }

@@ -22,13 +22,19 @@ export async function stopRunning(redisUrl: string, tasks: number): Promise<Item
   try {
     await told(child, 'ready', 1);
     const started = told(child, 'started', tasks);
-    await producer.enqueueMany(waitForStop, Array.from({ length: tasks }, () => ({ input: {}, item: ITEM })));
+    await producer.enqueueMany(
+      waitForStop,
+      Array.from({ length: tasks }, () => ({ input: {}, item: ITEM })),
+    );
     await started;
     const startedAt = performance.now();
     const receipts = await producer.stopItem(ITEM);
     const call = performance.now() - startedAt;
     if (receipts.length !== tasks) throw new Error(`stopItem answered for ${receipts.length} of ${tasks}`);
-    const ends = await producer.stop(receipts.map(({ id }) => id), { waitMs: PATIENCE_MS });
+    const ends = await producer.stop(
+      receipts.map(({ id }) => id),
+      { waitMs: PATIENCE_MS },
+    );
     const settled = performance.now() - startedAt;
     if (!ends.every(({ outcome }) => outcome === 'cancelled')) throw new Error('not all were cancelled');
     return { call, settled };
@@ -43,7 +49,10 @@ export async function stopRunning(redisUrl: string, tasks: number): Promise<Item
 /** Stops an item all of whose tasks wait. All are settled by the call. */
 export async function stopQueued(redisUrl: string, tasks: number): Promise<ItemStop> {
   const producer = createProducer({ redisUrl });
-  await producer.enqueueMany(waitForStop, Array.from({ length: tasks }, () => ({ input: {}, item: ITEM })));
+  await producer.enqueueMany(
+    waitForStop,
+    Array.from({ length: tasks }, () => ({ input: {}, item: ITEM })),
+  );
   const startedAt = performance.now();
   const receipts = await producer.stopItem(ITEM);
   const call = performance.now() - startedAt;

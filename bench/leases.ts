@@ -37,6 +37,9 @@ export async function measureLeases(redisUrl: string, redis: Redis, load: Load, 
 
 async function cpuUs(redis: Redis): Promise<number> {
   const { user, system } = process.cpuUsage();
-  const server = [...(await redis.info('cpu')).matchAll(/^used_cpu_(?:sys|user):([\d.]+)/gm)].reduce((sum, [, seconds]) => sum + Number(seconds), 0);
+  const server = [...(await redis.info('cpu')).matchAll(/^used_cpu_(?:sys|user):([\d.]+)/gm)].reduce(
+    (sum, [, seconds]) => sum + Number(seconds),
+    0,
+  );
   return user + system + server * 1_000_000;
 }

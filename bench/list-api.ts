@@ -24,13 +24,23 @@ export interface ListTimes {
 }
 
 /** Times the first page of a long list at the API, in turns with the bare reads that it needs. */
-export async function measureList(redisUrl: string, redis: Redis, { tasks, rounds }: { tasks: number; rounds: number }): Promise<ListTimes> {
+export async function measureList(
+  redisUrl: string,
+  redis: Redis,
+  { tasks, rounds }: { tasks: number; rounds: number },
+): Promise<ListTimes> {
   const producer = createProducer({ redisUrl, keyPrefix: PREFIX, logLevel: 'error' });
   for (let n = 0; n < tasks; n += BATCH) {
-    await producer.enqueueMany(fleetCanary, Array.from({ length: BATCH }, (_, index) => ({ input: {}, item: (n + index) % OWN === 0 ? `mine-${n}` : `other-${index}` })));
+    await producer.enqueueMany(
+      fleetCanary,
+      Array.from({ length: BATCH }, (_, index) => ({ input: {}, item: (n + index) % OWN === 0 ? `mine-${n}` : `other-${index}` })),
+    );
   }
   const items = (own: boolean): readonly string[] | null => (own ? ['mine-*'] : null);
-  const dashboard = createDashboard({ producer, auth: (req) => ({ name: 'bench', role: 'viewer', via: 'token', items: items(req.headers['x-own'] === '1') }) });
+  const dashboard = createDashboard({
+    producer,
+    auth: (req) => ({ name: 'bench', role: 'viewer', via: 'token', items: items(req.headers['x-own'] === '1') }),
+  });
   const server = createServer((req, res) => dashboard.router(req, res, () => res.writeHead(404).end())).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/v1/tasks`;

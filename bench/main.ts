@@ -25,7 +25,9 @@ const { values: chosen } = parseArgs({
   },
 });
 if (chosen.help) {
-  console.log('npm run bench [-- --tasks 20000] [--rounds 7] [--stops 500] [--only throughput|replicas|stops|items|memory|leases|mix|usagePool|list]');
+  console.log(
+    'npm run bench [-- --tasks 20000] [--rounds 7] [--stops 500] [--only throughput|replicas|stops|items|memory|leases|mix|usagePool|list]',
+  );
   process.exit(0);
 }
 const load = { tasks: Number(chosen.tasks), inFlight: 500, concurrency: 64 };
@@ -34,7 +36,9 @@ const rounds = Number(chosen.rounds);
 const redis = await startTestRedis();
 const client = redis.client();
 try {
-  console.log(`Node ${process.version}, ${cpus().length} cores, Redis on loopback; ${load.tasks} tasks, ${rounds} rounds after one to warm up\n`);
+  console.log(
+    `Node ${process.version}, ${cpus().length} cores, Redis on loopback; ${load.tasks} tasks, ${rounds} rounds after one to warm up\n`,
+  );
   const parts = { throughput, replicas, stops, items, memory, leases, mix, usagePool, list };
   for (const [name, measure] of Object.entries(parts)) if (chosen.only === '' || chosen.only === name) await measure();
 } finally {
@@ -56,8 +60,13 @@ async function throughput(): Promise<void> {
       if (round > 0) side.measured.push(measured);
     }
   }
-  console.log(`${'median jobs/s'.padEnd(26)}${sides.map(({ name }) => name.padStart(15)).join('')}${'ratio to bare'.padStart(16)}${'to our ids'.padStart(13)}`);
-  for (const [name, phase] of [[`enqueue, ${load.inFlight} in flight`, 'enqueue'], [`process, concurrency ${load.concurrency}`, 'process']] as const) {
+  console.log(
+    `${'median jobs/s'.padEnd(26)}${sides.map(({ name }) => name.padStart(15)).join('')}${'ratio to bare'.padStart(16)}${'to our ids'.padStart(13)}`,
+  );
+  for (const [name, phase] of [
+    [`enqueue, ${load.inFlight} in flight`, 'enqueue'],
+    [`process, concurrency ${load.concurrency}`, 'process'],
+  ] as const) {
     const rates = sides.map(({ measured }) => measured.map((one) => one[phase]));
     const [bare = [], ours = [], fleet = []] = rates;
     const columns = rates.map((all) => String(Math.round(median(all))).padStart(15)).join('');
@@ -72,8 +81,13 @@ function pairedRatio(rates: readonly number[], beside: readonly number[]): strin
 
 async function replicas(): Promise<void> {
   const { off, on } = await measureReplicas(load, rounds);
-  console.log(`\n${'enqueue to a master with a replica'.padEnd(36)}${'as it is'.padStart(10)}${'WAIT on'.padStart(10)}${'ratio'.padStart(8)}`);
-  for (const [name, phase, digits] of [[`jobs/s, ${load.inFlight} in flight`, 'rate', 0], ['ms, one after the other, p50', 'alone', 2]] as const) {
+  console.log(
+    `\n${'enqueue to a master with a replica'.padEnd(36)}${'as it is'.padStart(10)}${'WAIT on'.padStart(10)}${'ratio'.padStart(8)}`,
+  );
+  for (const [name, phase, digits] of [
+    [`jobs/s, ${load.inFlight} in flight`, 'rate', 0],
+    ['ms, one after the other, p50', 'alone', 2],
+  ] as const) {
     const columns = [off, on].map((side) => median(side[phase]).toFixed(digits).padStart(10)).join('');
     console.log(name.padEnd(36) + columns + pairedRatio(on[phase], off[phase]).padStart(8));
   }
@@ -84,7 +98,11 @@ async function stops(): Promise<void> {
     await client.flushall();
     const { hop, abort, receipt } = await measureStops(redis.url, { rounds: Number(chosen.stops), workers });
     console.log(`\n${`ms, ${hop.length} rounds, ${workers} subscribed`.padEnd(30)}       p50      p99`);
-    for (const [name, all] of [['bare pub/sub hop', hop], ['stop → abort, other process', abort], ['stop → receipt: cancelled', receipt]] as const) {
+    for (const [name, all] of [
+      ['bare pub/sub hop', hop],
+      ['stop → abort, other process', abort],
+      ['stop → receipt: cancelled', receipt],
+    ] as const) {
       console.log(name.padEnd(30) + quantile(all, 0.5).toFixed(2).padStart(10) + quantile(all, 0.99).toFixed(2).padStart(9));
     }
     console.log(`stop → abort is ${(quantile(abort, 0.5) / quantile(hop, 0.5)).toFixed(1)} hops at p50`);
@@ -99,10 +117,15 @@ async function items(): Promise<void> {
   await client.flushall();
   const inTurn = await stopInTurn(redis.url, 1_000);
   console.log(`\n${'ms, an item of'.padEnd(36)}${'stopItem'.padStart(10)}${'all settled'.padStart(13)}`);
-  for (const [name, { call, settled }] of [['1,000 running tasks', running], ['10,000 queued tasks', queued]] as const) {
+  for (const [name, { call, settled }] of [
+    ['1,000 running tasks', running],
+    ['10,000 queued tasks', queued],
+  ] as const) {
     console.log(name.padEnd(36) + call.toFixed(0).padStart(10) + settled.toFixed(0).padStart(13));
   }
-  console.log(`1,000 in turn, four round trips each${inTurn.toFixed(0).padStart(10)}: ${(inTurn / running.call).toFixed(1)} times the call for 1,000 running`);
+  console.log(
+    `1,000 in turn, four round trips each${inTurn.toFixed(0).padStart(10)}: ${(inTurn / running.call).toFixed(1)} times the call for 1,000 running`,
+  );
 }
 
 async function memory(): Promise<void> {
@@ -128,7 +151,9 @@ async function leases(): Promise<void> {
 async function mix(): Promise<void> {
   await client.flushall();
   const { completed, failed, cancelled, left } = await runMix(redis.url, client, load.tasks);
-  console.log(`\n${load.tasks} tasks mixed: ${completed} completed, ${failed} failed, ${cancelled} cancelled; left in the registry: ${left.join(', ') || 'nothing'}`);
+  console.log(
+    `\n${load.tasks} tasks mixed: ${completed} completed, ${failed} failed, ${cancelled} cancelled; left in the registry: ${left.join(', ') || 'nothing'}`,
+  );
   if (left.length > 0 || completed + failed + cancelled !== load.tasks) process.exitCode = 1;
 }
 
@@ -140,11 +165,17 @@ async function usagePool(): Promise<void> {
   const { phase, lost } = await raceTouches(redis.url, client, 50_000);
   await client.flushall();
   const { refreshed, added } = await weighTouch(redis.url, client, size.sessions);
-  console.log(`\n${`usage pool, ${size.models} × ${size.sessions}`.padEnd(44)}${'ms'.padStart(8)}${'script p99'.padStart(12)}${'slowest'.padStart(9)}`);
+  console.log(
+    `\n${`usage pool, ${size.models} × ${size.sessions}`.padEnd(44)}${'ms'.padStart(8)}${'script p99'.padStart(12)}${'slowest'.padStart(9)}`,
+  );
   for (const { name, did, tookMs, p99Ms, slowestMs } of [...phases, phase]) {
-    console.log(name.padEnd(44) + tookMs.toFixed(0).padStart(8) + p99Ms.toFixed(2).padStart(12) + slowestMs.toFixed(2).padStart(9) + `  ${did}`);
+    console.log(
+      name.padEnd(44) + tookMs.toFixed(0).padStart(8) + p99Ms.toFixed(2).padStart(12) + slowestMs.toFixed(2).padStart(9) + `  ${did}`,
+    );
   }
-  console.log(`lost in the race: ${lost}; a touch of a model with ${size.sessions} sessions: ${refreshed.toFixed(0)} µs in Redis, ${added.toFixed(0)} if the session is new`);
+  console.log(
+    `lost in the race: ${lost}; a touch of a model with ${size.sessions} sessions: ${refreshed.toFixed(0)} µs in Redis, ${added.toFixed(0)} if the session is new`,
+  );
   if (lost > 0) process.exitCode = 1;
 }
 
@@ -152,7 +183,11 @@ async function list(): Promise<void> {
   await client.flushall();
   const { api, bare, own } = await measureList(redis.url, client, { tasks: 50_000, rounds: 50 });
   console.log(`\n${'ms, a list of 50,000 live tasks'.padEnd(36)}       p50      p99`);
-  for (const [name, all] of [['first page of 100 over HTTP', api], ['the bare reads that it needs', bare], ['all 50 of a caller with few items', own]] as const) {
+  for (const [name, all] of [
+    ['first page of 100 over HTTP', api],
+    ['the bare reads that it needs', bare],
+    ['all 50 of a caller with few items', own],
+  ] as const) {
     console.log(name.padEnd(36) + quantile(all, 0.5).toFixed(1).padStart(10) + quantile(all, 0.99).toFixed(1).padStart(9));
   }
   console.log(`the page takes ${(median(api) / median(bare)).toFixed(1)} times its bare reads at p50`);

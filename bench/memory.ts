@@ -4,7 +4,12 @@ import { type ProducerConfig, createProducer } from 'taskfleet/producer';
 import { z } from 'zod';
 import { chunks } from '../shared/chunks.js';
 
-const kept = defineTask({ name: 'bench.kept', queue: 'bench', input: z.object({ n: z.number() }), retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 7 * 24 * 3_600_000, count: 10_000 } } });
+const kept = defineTask({
+  name: 'bench.kept',
+  queue: 'bench',
+  input: z.object({ n: z.number() }),
+  retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 7 * 24 * 3_600_000, count: 10_000 } },
+});
 const BATCH = 10_000;
 const ITEMS = 1_000;
 
@@ -17,12 +22,20 @@ export interface TaskMemory {
 }
 
 /** Enqueues tasks on a thousand items and weighs them. */
-export async function weighTasks(redisUrl: string, redis: Redis, tasks: number, settings: Pick<ProducerConfig, 'openWebui'> = {}): Promise<TaskMemory> {
+export async function weighTasks(
+  redisUrl: string,
+  redis: Redis,
+  tasks: number,
+  settings: Pick<ProducerConfig, 'openWebui'> = {},
+): Promise<TaskMemory> {
   const producer = createProducer({ redisUrl, keyPrefix: 'weigh', ...settings });
   await producer.ping();
   const before = await usedMemory(redis);
   for (let from = 0; from < tasks; from += BATCH) {
-    await producer.enqueueMany(kept, Array.from({ length: BATCH }, (_, index) => ({ input: { n: from + index }, item: `chat-${index % ITEMS}` })));
+    await producer.enqueueMany(
+      kept,
+      Array.from({ length: BATCH }, (_, index) => ({ input: { n: from + index }, item: `chat-${index % ITEMS}` })),
+    );
   }
   const full = await usedMemory(redis);
   const registry = [...(await redis.keys('weigh:tasks*')), ...(await redis.keys('weigh:items:*'))];

@@ -49,7 +49,9 @@ async function target(): Promise<Target> {
 async function deadMaster(): Promise<Target> {
   const cluster = await TestCluster.start({ config: ['cluster-require-full-coverage no'] });
   const keys = createKeys('taskfleet', true);
-  const [registry, ...queues] = await Promise.all([keys.tasks, ...notes.map(({ queue }) => keys.jobs(queue))].map((key) => cluster.masterOf(key)));
+  const [registry, ...queues] = await Promise.all(
+    [keys.tasks, ...notes.map(({ queue }) => keys.jobs(queue))].map((key) => cluster.masterOf(key)),
+  );
   const master = fault === 'dead-master' ? registry : queues[0];
   console.log(`masters: registry ${registry?.port}, queues ${queues.map(({ port }) => port).join(', ')}`);
   const breakIt = async (): Promise<void> => {
@@ -99,7 +101,9 @@ for (let n = 0; n < SAMPLES; n += 1) {
   samples.push(megabytes());
 }
 clearInterval(timer);
-console.log(`${fault}, ${seconds} s: ${counted} enqueued before; RSS ${before} MB before, then ${samples.join(', ')}: +${Math.round((Math.max(...samples) - before) * 10) / 10} MB at the most`);
+console.log(
+  `${fault}, ${seconds} s: ${counted} enqueued before; RSS ${before} MB before, then ${samples.join(', ')}: +${Math.round((Math.max(...samples) - before) * 10) / 10} MB at the most`,
+);
 console.log(`most waiting at once ${mostWaiting}, slowest answer ${Math.round(slowestMs)} ms`);
 for (const [answer, count] of answers) console.log(`${String(count).padStart(8)}  ${answer}`);
 await producer.close();

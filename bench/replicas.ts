@@ -19,7 +19,11 @@ export async function measureReplicas(load: Load, rounds: number): Promise<{ off
   const replica = await startTestRedis({ config: [`replicaof 127.0.0.1 ${master.port}`] });
   try {
     const client = master.client();
-    await until(() => client.info('replication'), (info) => info.includes('state=online'), { everyMs: 20 });
+    await until(
+      () => client.info('replication'),
+      (info) => info.includes('state=online'),
+      { everyMs: 20 },
+    );
     const sides = { off: { rate: [], alone: [] }, on: { rate: [], alone: [] } } as { off: ReplicaCost; on: ReplicaCost };
     for (let round = 0; round <= rounds; round += 1) {
       for (const side of round % 2 === 0 ? (['off', 'on'] as const) : (['on', 'off'] as const)) {

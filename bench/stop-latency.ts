@@ -6,7 +6,12 @@ import { type Producer, createProducer } from 'taskfleet/producer';
 import { z } from 'zod';
 
 export const HOP_CHANNEL = 'bench:hop';
-export const waitForStop = defineTask({ name: 'bench.wait-for-stop', queue: 'bench', input: z.object({}), retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 7 * 24 * 3_600_000, count: 10_000 } } });
+export const waitForStop = defineTask({
+  name: 'bench.wait-for-stop',
+  queue: 'bench',
+  input: z.object({}),
+  retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 7 * 24 * 3_600_000, count: 10_000 } },
+});
 
 /** What the other process saw, in ms of the monotonic clock. */
 export interface Seen {

@@ -40,7 +40,9 @@ export async function measureBullMq(redisUrl: string, load: Load, { uuids }: { u
   const connection = new Redis(redisUrl, { maxRetriesPerRequest: null, protocol: 2 });
   const queue = new Queue('bench', { connection, prefix: 'bare:bull' });
   await queue.waitUntilReady();
-  const enqueue = await rate(load.tasks, () => keepInFlight(load, (n) => queue.add('bench.noop', { n }, uuids ? { ...options, jobId: uuidv7() } : options)));
+  const enqueue = await rate(load.tasks, () =>
+    keepInFlight(load, (n) => queue.add('bench.noop', { n }, uuids ? { ...options, jobId: uuidv7() } : options)),
+  );
   const span = new Span(load.tasks);
   const workerOptions = { connection, prefix: 'bare:bull', concurrency: load.concurrency, ...(uuids && { name: 'host-12345-0a1b2c3d' }) };
   const worker = new Worker('bench', () => Promise.resolve(span.count()), workerOptions);
@@ -58,7 +60,14 @@ export async function measureFleet(redisUrl: string, load: Load, settings: Pick<
   const enqueue = await rate(load.tasks, () => keepInFlight(load, (n) => producer.enqueue(noop, { n })));
   const span = new Span(load.tasks);
   const handlers = [defineHandler(noop, () => Promise.resolve(span.count()))];
-  const worker = await createWorker({ redisUrl, keyPrefix: 'fleet', concurrency: load.concurrency, handlers, logLevel: 'warn', ...settings });
+  const worker = await createWorker({
+    redisUrl,
+    keyPrefix: 'fleet',
+    concurrency: load.concurrency,
+    handlers,
+    logLevel: 'warn',
+    ...settings,
+  });
   await worker.start();
   const process = await span.rate;
   await worker.stop();

@@ -25,7 +25,11 @@ export interface Phase extends ScriptTimes {
 }
 
 /** Cleans a large pool, half expired and then not at all. */
-export async function cleanLargePool(redisUrl: string, redis: Redis, { models, sessions }: { models: number; sessions: number }): Promise<Phase[]> {
+export async function cleanLargePool(
+  redisUrl: string,
+  redis: Redis,
+  { models, sessions }: { models: number; sessions: number },
+): Promise<Phase[]> {
   const now = Number((await redis.time())[0]);
   for (let from = 0; from < models; from += WRITE_AT_ONCE) {
     const entries = Array.from({ length: WRITE_AT_ONCE }, (_, index) => [`model-${from + index}`, entryOf(sessions, now)]);
@@ -58,17 +62,32 @@ export async function raceTouches(redisUrl: string, redis: Redis, touches: numbe
       const startedAt = performance.now();
       for (let from = 0; from < touches; from += atOnce) {
         // Sessions that have expired, so that the cleaner has something to cut out of the very same entries.
-        const expired = Array.from({ length: 5 }, (_, index) => stale.eval(ADD_STALE, 1, POOL, `model-${(from + index) % models}`, `stale-${from}-${index}`));
-        await Promise.all([...expired, ...Array.from({ length: atOnce }, (_, index) => producer.usage.touch(...touchOf(from + index, models)))]);
+        const expired = Array.from({ length: 5 }, (_, index) =>
+          stale.eval(ADD_STALE, 1, POOL, `model-${(from + index) % models}`, `stale-${from}-${index}`),
+        );
+        await Promise.all([
+          ...expired,
+          ...Array.from({ length: atOnce }, (_, index) => producer.usage.touch(...touchOf(from + index, models))),
+        ]);
       }
       const tookMs = performance.now() - startedAt;
       touched.abort();
       await cleaning;
       const times = await scripts();
       const pool = await redis.hgetall(POOL);
-      const left = new Set(Object.entries(pool).flatMap(([model, text]) => Object.keys(JSON.parse(text) as object).map((session) => `${model} ${session}`)));
+      const left = new Set(
+        Object.entries(pool).flatMap(([model, text]) => Object.keys(JSON.parse(text) as object).map((session) => `${model} ${session}`)),
+      );
       const lost = new Set(Array.from({ length: touches }, (_, n) => touchOf(n, models).join(' ')).filter((one) => !left.has(one))).size;
-      return { phase: { name: `${touches} touches in a race with ${runs} runs`, did: `${Math.round((touches / tookMs) * 1_000)} touches a second`, tookMs, ...times }, lost };
+      return {
+        phase: {
+          name: `${touches} touches in a race with ${runs} runs`,
+          did: `${Math.round((touches / tookMs) * 1_000)} touches a second`,
+          tookMs,
+          ...times,
+        },
+        lost,
+      };
     });
   } finally {
     stale.disconnect();
@@ -106,7 +125,10 @@ function touchOf(n: number, models: number): [model: string, session: string] {
 
 /** As open-webui writes it; every other session has expired. */
 function entryOf(sessions: number, now: number): string {
-  const members = Array.from({ length: sessions }, (_, index) => `"${randomUUID()}": {"updated_at": ${index % 2 ? now - 7_200 : now - (index % 4)}}`);
+  const members = Array.from(
+    { length: sessions },
+    (_, index) => `"${randomUUID()}": {"updated_at": ${index % 2 ? now - 7_200 : now - (index % 4)}}`,
+  );
   return `{${members.join(', ')}}`;
 }
 
@@ -121,7 +143,11 @@ interface Cleaned {
 }
 
 /** A worker that cleans up when it is asked to; and the times of the scripts since it was asked for last. */
-async function withFleet<Result>(redisUrl: string, redis: Redis, use: (clean: () => Promise<Cleaned>, scripts: () => Promise<ScriptTimes>) => Promise<Result>): Promise<Result> {
+async function withFleet<Result>(
+  redisUrl: string,
+  redis: Redis,
+  use: (clean: () => Promise<Cleaned>, scripts: () => Promise<ScriptTimes>) => Promise<Result>,
+): Promise<Result> {
   const never = 3_600_000;
   const settings = { redisUrl, keyPrefix: PREFIX, logLevel: 'error' } as const;
   const worker = await createWorker({ ...settings, usageTimeoutMs: 3_600_000, usageCleanMs: never, sessionCleanMs: never });

@@ -1,4 +1,18 @@
-import type { EnqueueOptions, EnqueuedTask, EventOptions, ListOptions, PlanList, ScheduleView, StopItemOptions, StopOptions, StopReceipt, TaskEvent, TaskPage, TaskView, WaitOptions } from '../producer/index.js';
+import type {
+  EnqueueOptions,
+  EnqueuedTask,
+  EventOptions,
+  ListOptions,
+  PlanList,
+  ScheduleView,
+  StopItemOptions,
+  StopOptions,
+  StopReceipt,
+  TaskEvent,
+  TaskPage,
+  TaskView,
+  WaitOptions,
+} from '../producer/index.js';
 import type { TaskDefinition } from '../shared/task/definition.js';
 
 /**
@@ -8,7 +22,11 @@ import type { TaskDefinition } from '../shared/task/definition.js';
 export interface FleetClient {
   readonly schedules: ScheduleClient;
   /** @param task its definition, or its name, which the fleet's end of the connection looks up. @throws FleetError `UNKNOWN_TASK` */
-  enqueue<Input, Output>(task: string | TaskDefinition<Input, Output, unknown>, input: Input, options?: EnqueueOptions): Promise<EnqueuedTask<Output>>;
+  enqueue<Input, Output>(
+    task: string | TaskDefinition<Input, Output, unknown>,
+    input: Input,
+    options?: EnqueueOptions,
+  ): Promise<EnqueuedTask<Output>>;
   get(id: string): Promise<TaskView | null>;
   list(options: ListOptions): Promise<TaskPage>;
   /** Over the API `by` is the name that the token has there, whatever is given. Default: the user's name. */

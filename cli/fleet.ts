@@ -70,7 +70,14 @@ type FleetRedis = Pick<EmbeddedRedis, 'url' | 'sharedWith' | 'lost' | 'stop'>;
 async function openRedis({ settings, env, redisDir, say, loggers, signal }: FleetOptions): Promise<FleetRedis> {
   const { redisUrl } = settings;
   if (redisUrl === null) {
-    return startEmbeddedRedis({ dir: redisDir, preferredPort: settings.redisPort, path: env['PATH'] ?? '', say, logger: loggers('redis'), ...(signal && { signal }) });
+    return startEmbeddedRedis({
+      dir: redisDir,
+      preferredPort: settings.redisPort,
+      path: env['PATH'] ?? '',
+      say,
+      logger: loggers('redis'),
+      ...(signal && { signal }),
+    });
   }
   const redis = connect({ settings: { ...settings, redisUrl }, policy: 'fail-fast', logger: loggers('redis'), name: 'taskfleet:up' });
   try {
@@ -99,7 +106,10 @@ class LocalFleet implements Fleet {
     this.#redis = redis;
     this.#stopTimeoutMs = settings.shutdownTimeoutMs + SHUTDOWN_MARGIN_MS;
     const shared = { env: { ...env, REDIS_URL: redis.url }, output, say, beatMs: settings.heartbeatMs };
-    this.#workers = Array.from({ length: workers }, (_, place) => new SupervisedProcess({ ...shared, name: `Worker ${place + 1}`, command: 'worker', does: 'takes tasks' }));
+    this.#workers = Array.from(
+      { length: workers },
+      (_, place) => new SupervisedProcess({ ...shared, name: `Worker ${place + 1}`, command: 'worker', does: 'takes tasks' }),
+    );
     this.#dashboard = dashboard ? new SupervisedProcess({ ...shared, name: 'Dashboard', command: 'dashboard', does: 'listens' }) : null;
   }
 

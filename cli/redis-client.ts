@@ -1,5 +1,20 @@
 import { userInfo } from 'node:os';
-import { type EnqueueOptions, type EnqueuedTask, type EventOptions, type ListOptions, type PlanList, type Producer, type StopItemOptions, type StopOptions, type StopReceipt, type TaskEvent, type TaskPage, type TaskView, type WaitOptions, createProducer } from '../producer/index.js';
+import {
+  type EnqueueOptions,
+  type EnqueuedTask,
+  type EventOptions,
+  type ListOptions,
+  type PlanList,
+  type Producer,
+  type StopItemOptions,
+  type StopOptions,
+  type StopReceipt,
+  type TaskEvent,
+  type TaskPage,
+  type TaskView,
+  type WaitOptions,
+  createProducer,
+} from '../producer/index.js';
 import { FleetError } from '../shared/errors.js';
 import { createLoggerFactory } from '../shared/logger.js';
 import type { Settings } from '../shared/settings.js';
@@ -36,8 +51,13 @@ class RedisClient implements FleetClient {
   }
 
   /** @throws also FleetError `INVALID_TASK_MODULE` */
-  async enqueue<Input, Output>(task: string | TaskDefinition<Input, Output, unknown>, input: Input, options?: EnqueueOptions): Promise<EnqueuedTask<Output>> {
-    const definition = typeof task === 'string' ? ((await findDefinition(task, this.#settings)) as TaskDefinition<Input, Output, unknown>) : task;
+  async enqueue<Input, Output>(
+    task: string | TaskDefinition<Input, Output, unknown>,
+    input: Input,
+    options?: EnqueueOptions,
+  ): Promise<EnqueuedTask<Output>> {
+    const definition =
+      typeof task === 'string' ? ((await findDefinition(task, this.#settings)) as TaskDefinition<Input, Output, unknown>) : task;
     return this.#producer.enqueue(definition, input, options);
   }
 
@@ -77,7 +97,9 @@ class RedisClient implements FleetClient {
 /** @throws FleetError `UNKNOWN_TASK`, with the names that are known; `INVALID_TASK_MODULE` */
 async function findDefinition(name: string, settings: Settings): Promise<AnyDefinition> {
   const handlers = await loadTaskModules(settings, process.cwd());
-  const definitions = new Map([...BUILTIN_DEFINITIONS, ...[...handlers.values()].map(({ definition }) => definition)].map((one) => [one.name, one]));
+  const definitions = new Map(
+    [...BUILTIN_DEFINITIONS, ...[...handlers.values()].map(({ definition }) => definition)].map((one) => [one.name, one]),
+  );
   const definition = definitions.get(name);
   if (definition) return definition;
   const known = [...definitions.keys()].sort();

@@ -10,7 +10,11 @@ import { interruptible } from './signals.js';
 import { taskDetails, taskLine } from './task-text.js';
 
 /** Prints a task that was just added; with `wait`, waits for its end and prints it then. Returns the exit code. */
-export async function printAdded(client: FleetClient, added: EnqueuedTask, flags: GlobalOptions & { readonly wait?: true }): Promise<number> {
+export async function printAdded(
+  client: FleetClient,
+  added: EnqueuedTask,
+  flags: GlobalOptions & { readonly wait?: true },
+): Promise<number> {
   const task = (await client.get(added.id)) ?? viewOf(added);
   if (added.duplicate) say(`There is a task ${added.id} already (${task.state}); nothing was added.`);
   if (added.superseded.length > 0) say(`Stopped in its favour: ${added.superseded.join(', ')}`);
@@ -45,7 +49,20 @@ function printEnd(task: TaskView, { output }: GlobalOptions): number {
 /** A task that had ended, and was no longer kept, before it could be read. */
 function viewOf({ id, name, queue, item }: EnqueuedTask): TaskView {
   return {
-    ...{ id, name, queue, item, state: 'queued', attempt: 0, attempts: null, progress: null, result: null, error: null, problem: null, stop: null },
+    ...{
+      id,
+      name,
+      queue,
+      item,
+      state: 'queued',
+      attempt: 0,
+      attempts: null,
+      progress: null,
+      result: null,
+      error: null,
+      problem: null,
+      stop: null,
+    },
     ...{ enqueuedAt: new Date(), startedAt: null, finishedAt: null, worker: null },
   };
 }

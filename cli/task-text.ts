@@ -80,7 +80,9 @@ export function endText(task: TaskView): string {
 /** `■ cancelled by alice: too slow (via signal, 12 ms)`. */
 export function cancelledText({ by, reason, via, latencyMs }: StopReceipt): string {
   const how = [...(via === null ? [] : [`via ${via}`]), ...(latencyMs === null ? [] : [formatMs(latencyMs)])];
-  return oneLine(`■ cancelled${by === null ? '' : ` by ${by}`}${reason === null ? '' : `: ${reason}`}${how.length === 0 ? '' : ` (${how.join(', ')})`}`);
+  return oneLine(
+    `■ cancelled${by === null ? '' : ` by ${by}`}${reason === null ? '' : `: ${reason}`}${how.length === 0 ? '' : ` (${how.join(', ')})`}`,
+  );
 }
 
 /** `2 of 3`. */
@@ -90,7 +92,11 @@ function attemptText({ state, attempt, attempts }: TaskView): string {
 }
 
 function stopText({ by, via, reason }: NonNullable<TaskView['stop']>): string {
-  const parts = [...(by === null ? [] : [`by ${by}`]), ...(via === null ? [] : [`via ${via}`]), ...(reason === null ? [] : [`reason: ${reason}`])];
+  const parts = [
+    ...(by === null ? [] : [`by ${by}`]),
+    ...(via === null ? [] : [`via ${via}`]),
+    ...(reason === null ? [] : [`reason: ${reason}`]),
+  ];
   return parts.length === 0 ? 'requested' : oneLine(parts.join(', '));
 }
 

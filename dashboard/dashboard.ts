@@ -65,7 +65,15 @@ export interface Dashboard {
  * Errors are RFC 9457 problems with a stable `code`, see {@link problemHandler}.
  */
 export function createDashboard(config: DashboardConfig): Dashboard {
-  const { producer, auth, definitions = [], bodyLimit, bodyTimeoutMs, streams, loggers = createLoggerFactory({ settings: resolveSettings({}) }) } = checkConfig(config);
+  const {
+    producer,
+    auth,
+    definitions = [],
+    bodyLimit,
+    bodyTimeoutMs,
+    streams,
+    loggers = createLoggerFactory({ settings: resolveSettings({}) }),
+  } = checkConfig(config);
   const router = Router({ caseSensitive: true });
   const logger = loggers('dashboard');
   const api = createApi({ producer, logger, definitions, bodyLimit, bodyTimeoutMs, ...streams });
@@ -97,8 +105,13 @@ export function createDashboard(config: DashboardConfig): Dashboard {
 /** @throws FleetError `INVALID_SETTINGS`, `INVALID_DEFINITION` */
 function checkConfig(config: DashboardConfig): DashboardConfig {
   const { producer, definitions = [] } = configOf(config, 'createDashboard');
-  if (!isObject(producer)) throw new FleetError('INVALID_SETTINGS', `createDashboard: expected as producer one of createProducer, got ${describeValue(producer)}.`);
-  if (!Array.isArray(definitions)) throw new FleetError('INVALID_SETTINGS', `createDashboard: expected as definitions an array, got ${describeValue(definitions)}.`);
+  if (!isObject(producer))
+    throw new FleetError(
+      'INVALID_SETTINGS',
+      `createDashboard: expected as producer one of createProducer, got ${describeValue(producer)}.`,
+    );
+  if (!Array.isArray(definitions))
+    throw new FleetError('INVALID_SETTINGS', `createDashboard: expected as definitions an array, got ${describeValue(definitions)}.`);
   definitions.forEach(definitionOf);
   return config;
 }

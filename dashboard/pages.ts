@@ -30,9 +30,18 @@ const folder = fileURLToPath(new URL('./page/', import.meta.url));
 export function pageAssets(): Router {
   const router = Router({ caseSensitive: true });
   // Asked for again each time, with a 304 for an answer: a page never runs with parts of another version.
-  const options = { index: false, redirect: false, dotfiles: 'ignore', setHeaders: (res: { setHeader(name: string, value: string): unknown }) => res.setHeader('Cache-Control', 'no-cache') } as const;
+  const options = {
+    index: false,
+    redirect: false,
+    dotfiles: 'ignore',
+    setHeaders: (res: { setHeader(name: string, value: string): unknown }) => res.setHeader('Cache-Control', 'no-cache'),
+  } as const;
   router.use('/assets/page', onlyAssets(), express.static(folder, options));
-  router.use('/assets/uplot', onlyAssets(), express.static(join(dirname(createRequire(import.meta.url).resolve('uplot/package.json')), 'dist'), options));
+  router.use(
+    '/assets/uplot',
+    onlyAssets(),
+    express.static(join(dirname(createRequire(import.meta.url).resolve('uplot/package.json')), 'dist'), options),
+  );
   router.use('/assets', () => {
     throw new FleetError('NOT_FOUND', 'There is nothing at this path.');
   });
@@ -45,10 +54,19 @@ export function pageRoutes(): Router {
   for (const page of PAGES) {
     let html: Promise<string> | null = null;
     router.get(page.path, async (req, res) => {
-      if (page.path === '/' && !hasSlash(req)) return void res.writeHead(302, { Location: `${req.baseUrl}/${searchOf(req)}`, 'Content-Length': 0, 'Cache-Control': 'no-store' }).end();
+      if (page.path === '/' && !hasSlash(req))
+        return void res
+          .writeHead(302, { Location: `${req.baseUrl}/${searchOf(req)}`, 'Content-Length': 0, 'Cache-Control': 'no-store' })
+          .end();
       html ??= render(page);
       const text = await html;
-      res.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8', 'Content-Length': Buffer.byteLength(text), 'Cache-Control': 'no-store' }).end(text);
+      res
+        .writeHead(200, {
+          'Content-Type': 'text/html; charset=utf-8',
+          'Content-Length': Buffer.byteLength(text),
+          'Cache-Control': 'no-store',
+        })
+        .end(text);
     });
   }
   return router;

@@ -28,7 +28,10 @@ const FACTS: Partial<Record<ErrorCode, readonly string[]>> = {
 };
 
 /** What our own code calls otherwise than HTTP does. */
-const NAMES: ReadonlyMap<string, string> = new Map([['onBusy', 'on_busy'], ['waitMs', 'wait_ms']]);
+const NAMES: ReadonlyMap<string, string> = new Map([
+  ['onBusy', 'on_busy'],
+  ['waitMs', 'wait_ms'],
+]);
 
 /** What a problem says beside its detail: `errors`, one for each field that is wrong, and what its code has to tell. */
 export function membersOf(error: FleetError): Readonly<Record<string, unknown>> {
@@ -42,7 +45,8 @@ export function membersOf(error: FleetError): Readonly<Record<string, unknown>> 
 
 function fieldErrorsOf({ message, details }: FleetError): FieldError[] {
   const { errors, field } = details as { errors?: readonly FieldError[]; field?: unknown };
-  if (Array.isArray(errors)) return errors.slice(0, MAX_ERRORS).map((one) => ({ field: shorten(one.field), message: shorten(one.message) }));
+  if (Array.isArray(errors))
+    return errors.slice(0, MAX_ERRORS).map((one) => ({ field: shorten(one.field), message: shorten(one.message) }));
   return typeof field === 'string' ? [{ field: NAMES.get(field) ?? field, message: shorten(message) }] : [];
 }
 

@@ -72,7 +72,8 @@ export function problemHandler(logger: Logger, shape: (problem: Problem) => Prob
   return (error: unknown, req, res, _next) => {
     const problem: Problem = { ...problemOf(error), request_id: requestIdOf(res) };
     const path = req.baseUrl + req.path;
-    if (isForTheLog(problem, error)) lines.error(`${req.method} ${path} ${messageOf(error)}`, { error, method: req.method, path }, 'A request failed');
+    if (isForTheLog(problem, error))
+      lines.error(`${req.method} ${path} ${messageOf(error)}`, { error, method: req.method, path }, 'A request failed');
     // Half an answer is out: it must break off, or it could be taken for a whole one.
     if (res.headersSent) res.destroy();
     else sendProblem(res, shape(problem));
@@ -81,7 +82,8 @@ export function problemHandler(logger: Logger, shape: (problem: Problem) => Prob
 
 function problemOf(error: unknown): Omit<Problem, 'request_id'> {
   const status = isFleetError(error) ? STATUS_OF[error.code] : undefined;
-  if (!isFleetError(error) || status === undefined) return createProblem(500, 'INTERNAL_ERROR', 'Something went wrong here; it is in the log.');
+  if (!isFleetError(error) || status === undefined)
+    return createProblem(500, 'INTERNAL_ERROR', 'Something went wrong here; it is in the log.');
   return { ...createProblem(status, error.code, status < 500 ? shorten(error.message) : ERROR_CODES[error.code]), ...membersOf(error) };
 }
 

@@ -55,7 +55,15 @@ async function checkFleet(producer: Producer, losses: LogLosses): Promise<Readin
   await reachRedis(producer);
   const store = storeOf(producer);
   const [eviction, beats, reconciled] = await Promise.all([checkEviction(store), readBeats(store), readReconcile(store)]);
-  return [{ name: 'redis', ok: true, detail: 'answers' }, eviction, checkWorkers(beats), checkListeners(beats), checkQueues(beats), checkReconciler(beats, reconciled?.at ?? null, store.clock.now()), checkLog(losses, beats)];
+  return [
+    { name: 'redis', ok: true, detail: 'answers' },
+    eviction,
+    checkWorkers(beats),
+    checkListeners(beats),
+    checkQueues(beats),
+    checkReconciler(beats, reconciled?.at ?? null, store.clock.now()),
+    checkLog(losses, beats),
+  ];
 }
 
 async function checkEviction(store: Store): Promise<ReadinessCheck> {
@@ -71,20 +79,32 @@ function checkWorkers({ alive, silent }: Beats): ReadinessCheck {
 
 function checkListeners({ alive }: Beats): ReadinessCheck {
   const deaf = alive.filter(({ subscribed }) => !subscribed).length;
-  return { name: 'listeners', ok: deaf === 0, detail: deaf === 0 ? 'every worker hears stop commands' : `${deaf} of ${alive.length} workers find stops by polling only` };
+  return {
+    name: 'listeners',
+    ok: deaf === 0,
+    detail: deaf === 0 ? 'every worker hears stop commands' : `${deaf} of ${alive.length} workers find stops by polling only`,
+  };
 }
 
 function checkLog({ lost, error }: LogLosses, { alive }: Beats): ReadinessCheck {
-  const here = lost === 0 ? [] : [`lines of this process that were lost: ${lost}${error === null ? '' : `; none can be written now: ${error}`}`];
+  const here =
+    lost === 0 ? [] : [`lines of this process that were lost: ${lost}${error === null ? '' : `; none can be written now: ${error}`}`];
   const mute = alive.filter(({ logError }) => logError !== null);
-  const elsewhere = mute.length === 0 ? [] : [`${mute.length} of ${alive.length} workers cannot write their log: ${mute[0]?.logError?.slice(0, LONGEST_REASON)}`];
+  const elsewhere =
+    mute.length === 0
+      ? []
+      : [`${mute.length} of ${alive.length} workers cannot write their log: ${mute[0]?.logError?.slice(0, LONGEST_REASON)}`];
   return { name: 'log', ok: error === null && mute.length === 0, detail: [...here, ...elsewhere].join('; ') || 'every line is written' };
 }
 
 function checkQueues({ alive }: Beats): ReadinessCheck {
   const broken = new Map(alive.flatMap((beat) => beat.broken.map(({ queue, problem }) => [queue, problem])));
   const detail = [...broken].map(([queue, problem]) => `nothing is fetched from queue ${queue}: ${problem}`).join('; ');
-  return { name: 'queues', ok: broken.size === 0, detail: broken.size === 0 ? 'workers fetch from all of theirs' : shortened(detail, LONGEST_DETAIL) };
+  return {
+    name: 'queues',
+    ok: broken.size === 0,
+    detail: broken.size === 0 ? 'workers fetch from all of theirs' : shortened(detail, LONGEST_DETAIL),
+  };
 }
 
 function checkReconciler({ alive }: Beats, last: number | null, now: number): ReadinessCheck {

@@ -10,7 +10,11 @@ export interface SendOptions {
  * Answers with JSON; status 200 and `application/json` unless told otherwise. Express's `res.json` would follow the
  * settings of the app that the router is mounted in, which are its own business (`json spaces`, `json replacer`, `etag`).
  */
-export function sendJson(res: ServerResponse, body: unknown, { status = 200, type = 'application/json', headers = {} }: SendOptions = {}): void {
+export function sendJson(
+  res: ServerResponse,
+  body: unknown,
+  { status = 200, type = 'application/json', headers = {} }: SendOptions = {},
+): void {
   const json = JSON.stringify(body);
   res.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(json), 'Cache-Control': 'no-store', ...headers });
   res.end(json);

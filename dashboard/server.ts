@@ -69,7 +69,13 @@ export class DashboardServer extends Service {
     const { settings, producer, loggers, definitions } = this.#options;
     const open = Authority.of(settings) === null;
     if (open) checkLoopback(settings.apiHost);
-    const dashboard = createDashboard({ producer, auth: open ? 'local' : settings, loggers, bodyLimit: settings.apiBodyLimit, ...(definitions && { definitions }) });
+    const dashboard = createDashboard({
+      producer,
+      auth: open ? 'local' : settings,
+      loggers,
+      bodyLimit: settings.apiBodyLimit,
+      ...(definitions && { definitions }),
+    });
     this.#dashboard = dashboard;
     const server = this.#createServer(dashboard);
     this.#server = server;
@@ -103,20 +109,38 @@ export class DashboardServer extends Service {
     app.set('trust proxy', trustedProxies(settings.apiTrustProxy));
     app.use(router, (_req, _res, next) => next(new FleetError('NOT_FOUND', 'There is nothing at this path.')));
     app.use(auditRefusals(), problemHandler(loggers('dashboard')));
-    const server = createServer({ headersTimeout: headersMs, requestTimeout: requestMs, connectionsCheckingInterval: checkMs, keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: MAX_HEADER_BYTES }, app);
+    const server = createServer(
+      {
+        headersTimeout: headersMs,
+        requestTimeout: requestMs,
+        connectionsCheckingInterval: checkMs,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        maxHeaderSize: MAX_HEADER_BYTES,
+      },
+      app,
+    );
     server.maxConnections = MAX_CONNECTIONS;
     const isTrusted = app.get('trust proxy fn') as (address: string, hop: number) => boolean;
-    limitConnections(server, { perAddress: settings.apiConnectionLimit, isProxy: (address) => isTrusted(address, 0), logger: loggers('dashboard') });
+    limitConnections(server, {
+      perAddress: settings.apiConnectionLimit,
+      isProxy: (address) => isTrusted(address, 0),
+      logger: loggers('dashboard'),
+    });
     return server;
   }
 
   async #listen(server: Server): Promise<void> {
     const { settings, nextFreePort = false } = this.#options;
     const { apiHost: host, apiPort } = settings;
-    const ports = Array.from({ length: nextFreePort && apiPort !== 0 ? PORTS_TO_TRY : 1 }, (_, offset) => apiPort + offset).filter((port) => port <= 65_535);
+    const ports = Array.from({ length: nextFreePort && apiPort !== 0 ? PORTS_TO_TRY : 1 }, (_, offset) => apiPort + offset).filter(
+      (port) => port <= 65_535,
+    );
     for (const port of ports) {
       server.listen(port, host);
-      const error = await once(server, 'listening').then(() => null, (reason: unknown) => reason as NodeJS.ErrnoException);
+      const error = await once(server, 'listening').then(
+        () => null,
+        (reason: unknown) => reason as NodeJS.ErrnoException,
+      );
       if (error === null) return;
       if (error.code !== 'EADDRINUSE' || port === ports.at(-1)) throw cannotListen(error, host, port);
     }

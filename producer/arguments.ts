@@ -25,7 +25,9 @@ export function listOptionsOf(options: ListOptions | undefined): ListOptions {
 }
 
 /** Options with a signal, which may be of any realm. @throws FleetError `INVALID_OPTION` */
-export function signalOptionsOf<Options extends { readonly signal?: AbortSignal | undefined }>(options: Options | undefined): Partial<Options> {
+export function signalOptionsOf<Options extends { readonly signal?: AbortSignal | undefined }>(
+  options: Options | undefined,
+): Partial<Options> {
   const checked = optionsOf(options);
   const { signal } = checked;
   const isSignal = isObject(signal) && typeof signal.aborted === 'boolean' && typeof signal.addEventListener === 'function';
@@ -34,8 +36,11 @@ export function signalOptionsOf<Options extends { readonly signal?: AbortSignal 
 }
 
 /** The tasks of one call, each with its input and options. @throws FleetError `INVALID_OPTION` */
-export function tasksOf<Task extends { readonly input: unknown } & EnqueueOptions>(tasks: Iterable<Task>): { readonly input: unknown; readonly options: EnqueueOptions }[] {
-  const isIterable = typeof tasks === 'object' && tasks !== null && typeof (tasks as Partial<Iterable<Task>>)[Symbol.iterator] === 'function';
+export function tasksOf<Task extends { readonly input: unknown } & EnqueueOptions>(
+  tasks: Iterable<Task>,
+): { readonly input: unknown; readonly options: EnqueueOptions }[] {
+  const isIterable =
+    typeof tasks === 'object' && tasks !== null && typeof (tasks as Partial<Iterable<Task>>)[Symbol.iterator] === 'function';
   if (!isIterable) throw badArgument('INVALID_OPTION', 'tasks', 'a list of { input, …options }', tasks);
   return [...tasks].map((task) => {
     if (!isObject(task)) throw badArgument('INVALID_OPTION', 'tasks', 'a list of { input, …options }', task);

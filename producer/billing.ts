@@ -52,7 +52,10 @@ function listOf(stored: Readonly<Record<string, string>>): PlanList {
       invalid.push({ id, problem: String(error.details['problem']) });
     }
   }
-  return { plans: plans.toSorted((a, b) => a.order - b.order || compare(a.id, b.id)), invalid: invalid.toSorted((a, b) => compare(a.id, b.id)) };
+  return {
+    plans: plans.toSorted((a, b) => a.order - b.order || compare(a.id, b.id)),
+    invalid: invalid.toSorted((a, b) => compare(a.id, b.id)),
+  };
 }
 
 function compare(a: string, b: string): number {

@@ -60,7 +60,8 @@ export class Calls {
   /** One enqueue, of a call of several. Refused at once if too many wait already for a Redis that says nothing. */
   async enqueuingOne<Value>(queue: string, work: () => Promise<Value>): Promise<Value> {
     const backlog = this.#backlog;
-    if (backlog.isFull(queue)) throw unavailable(this.#redis, new Error(`no answer for a second, and ${backlog.waiting} enqueues wait for one`));
+    if (backlog.isFull(queue))
+      throw unavailable(this.#redis, new Error(`no answer for a second, and ${backlog.waiting} enqueues wait for one`));
     return backlog.hold(queue, work);
   }
 
@@ -80,7 +81,9 @@ export class Calls {
   async ready(): Promise<void> {
     if (this.#closing) throw new FleetError('CLOSED', 'This producer is closed.');
     const { connectTimeoutMs } = this.#settings;
-    const patience = this.#wasReady ? Math.max(Math.min(RECONNECT_WAIT_MS, connectTimeoutMs), repetitionMs(this.#settings)) : connectTimeoutMs;
+    const patience = this.#wasReady
+      ? Math.max(Math.min(RECONNECT_WAIT_MS, connectTimeoutMs), repetitionMs(this.#settings))
+      : connectTimeoutMs;
     // One wait for all calls: a thousand of them must not cost a thousand listeners.
     this.#connecting ??= ready(this.#redis, patience).finally(() => {
       this.#connecting = null;

@@ -25,8 +25,17 @@ export interface ScheduleOptions {
 
 const DAY_MS = 24 * 3_600_000;
 const optionsSchema = z.strictObject({
-  every: z.int().min(100).max(3_650 * DAY_MS).optional(),
-  cron: z.string().min(1).max(256).regex(/^[ -~]*$/, 'expected one line of ASCII').optional(),
+  every: z
+    .int()
+    .min(100)
+    .max(3_650 * DAY_MS)
+    .optional(),
+  cron: z
+    .string()
+    .min(1)
+    .max(256)
+    .regex(/^[ -~]*$/, 'expected one line of ASCII')
+    .optional(),
   timeZone: z.string().min(1).max(64).optional(),
   jitter: z.int().min(0).max(DAY_MS).default(0),
   overlap: z.enum(OVERLAP_POLICIES).default('skip'),
@@ -37,12 +46,19 @@ const optionsSchema = z.strictObject({
  * Checks everything about a schedule before anything is written.
  * @throws FleetError `INVALID_ID`, `INVALID_INPUT`, `INPUT_TOO_LARGE`, `INVALID_ITEM`, `INVALID_OPTION` (naming the field)
  */
-export function checkSchedule(id: unknown, definition: AnyDefinition, input: unknown, options: ScheduleOptions, maxInputBytes: number): Schedule {
+export function checkSchedule(
+  id: unknown,
+  definition: AnyDefinition,
+  input: unknown,
+  options: ScheduleOptions,
+  maxInputBytes: number,
+): Schedule {
   const parsed = optionsSchema.safeParse(options);
   if (!parsed.success) throw bad(String(parsed.error.issues[0]?.path[0] ?? 'options'), `Bad schedule: ${issuesOf(parsed.error)}.`);
   const { item, overlap, ...timing } = parsed.data;
   const { name, queue, retry, retention, deadlineMs } = definition;
-  if (deadlineMs !== null && timing.jitter >= deadlineMs) throw bad('jitter', `Bad jitter: expected less than the deadlineMs of ${name} (${deadlineMs} ms), got ${timing.jitter}.`);
+  if (deadlineMs !== null && timing.jitter >= deadlineMs)
+    throw bad('jitter', `Bad jitter: expected less than the deadlineMs of ${name} (${deadlineMs} ms), got ${timing.jitter}.`);
   return {
     id: checkScheduleId(id),
     definition: { name, queue, retry, retention, deadlineMs },
@@ -57,14 +73,22 @@ export function checkSchedule(id: unknown, definition: AnyDefinition, input: unk
 export function checkScheduleId(id: unknown): string {
   if (!isName(id)) {
     const got = typeof id === 'string' ? quote(id) : typeof id;
-    throw new FleetError('INVALID_ID', `Bad schedule id: expected letters, digits and . _ - (at most 64), got ${got}.`, { details: { field: 'id' } });
+    throw new FleetError('INVALID_ID', `Bad schedule id: expected letters, digits and . _ - (at most 64), got ${got}.`, {
+      details: { field: 'id' },
+    });
   }
   const own = BUILTIN_DEFINITIONS.some(({ name, queue }) => name === id && queue === MAINTENANCE_QUEUE);
-  if (own) throw new FleetError('INVALID_ID', `The schedule ${id} is the fleet's own; its settings change it.`, { details: { field: 'id' } });
+  if (own)
+    throw new FleetError('INVALID_ID', `The schedule ${id} is the fleet's own; its settings change it.`, { details: { field: 'id' } });
   return id;
 }
 
-function checkTiming({ every, cron, timeZone, jitter }: Pick<ScheduleOptions, 'every' | 'cron' | 'timeZone'> & { jitter: number }): ScheduleTiming {
+function checkTiming({
+  every,
+  cron,
+  timeZone,
+  jitter,
+}: Pick<ScheduleOptions, 'every' | 'cron' | 'timeZone'> & { jitter: number }): ScheduleTiming {
   if ((every === undefined) === (cron === undefined)) throw bad('every', 'Bad schedule: expected one of every and cron.');
   if (timeZone !== undefined) checkTimeZone(timeZone, cron);
   if (cron !== undefined) checkCron(cron, timeZone ?? 'UTC');
@@ -84,7 +108,8 @@ function checkTimeZone(timeZone: string, cron: string | undefined): void {
 function checkCron(cron: string, timeZone: string): void {
   // What parses it makes up for what is missing: "5" would be once a week.
   const fields = cron.trim().split(/ +/).length;
-  if (!cron.startsWith('@') && fields !== 5 && fields !== 6) throw bad('cron', `Bad cron: expected five fields, or six with seconds in front, got ${quote(cron)}.`);
+  if (!cron.startsWith('@') && fields !== 5 && fields !== 6)
+    throw bad('cron', `Bad cron: expected five fields, or six with seconds in front, got ${quote(cron)}.`);
   // Some dialects take H for "some value", which would be another one each time.
   if (/(^|[\s,/])H/.test(cron)) throw bad('cron', `Bad cron: ${quote(cron)} has an H, which has no fixed time.`);
   const next = nextTime(cron, timeZone);

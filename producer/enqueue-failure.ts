@@ -13,7 +13,10 @@ export function enqueueFailure(redis: RedisConnection, error: unknown, id: strin
   const known = asUnavailable(redis, error);
   if (!isFleetError(known, ...CODES) || 'exists' in known.details) return known;
   const { code, message, cause, details } = known;
-  return new FleetError(code, `${message}${/[.!?`]$/.test(message) ? '' : '.'} ${inWords(id, exists)}`, { cause: cause ?? error, details: { ...details, ...(id !== null && { id }), exists } });
+  return new FleetError(code, `${message}${/[.!?`]$/.test(message) ? '' : '.'} ${inWords(id, exists)}`, {
+    cause: cause ?? error,
+    details: { ...details, ...(id !== null && { id }), exists },
+  });
 }
 
 /** Of several attempts to add one task: what is known after the next one. */
@@ -32,7 +35,10 @@ export function enqueueManyFailure(error: unknown, settled: readonly PromiseSett
   const exists = added.length === 0 && unknown.length === 0 ? false : 'unknown';
   const { id: _id, ...details } = error.details;
   const message = `${added.length} of ${settled.length} tasks were added. The first error: ${error.message}`;
-  return new FleetError(error.code, message, { cause: error, details: { ...details, exists: added.length === settled.length ? true : exists, added, unknown } });
+  return new FleetError(error.code, message, {
+    cause: error,
+    details: { ...details, exists: added.length === settled.length ? true : exists, added, unknown },
+  });
 }
 
 /** The id of a task, if it is known to exist in this way. One that too few replicas have exists. */

@@ -24,7 +24,11 @@ export async function allAdded<Task extends Identified>(adding: readonly Promise
   }
   if (first === undefined || missed.length === 1) return Promise.all(adding);
   const ids = missed.flatMap((one) => one.ids);
-  throw notReplicated(`${ids.length} tasks were added, ${ids[0]} and others`, { ...first, replicas: Math.min(...missed.map(({ replicas }) => replicas)) }, { ids });
+  throw notReplicated(
+    `${ids.length} tasks were added, ${ids[0]} and others`,
+    { ...first, replicas: Math.min(...missed.map(({ replicas }) => replicas)) },
+    { ids },
+  );
 }
 
 type Identified = { readonly id: string };

@@ -132,7 +132,9 @@ export class Enqueuer {
     const { reader } = this.#store;
     const located = await this.#readable(() => reader.locate([id]), { byQueue: new Map(), foreign: new Map(), unreadable: new Map() });
     const found = (await this.#readable(() => reader.readLocated(located), new Map<string, TaskView>())).get(id);
-    const existing = found ? { id, name: found.name ?? '', queue: found.queue ?? '', item: found.item, duplicate: true, superseded: NONE } : null;
+    const existing = found
+      ? { id, name: found.name ?? '', queue: found.queue ?? '', item: found.item, duplicate: true, superseded: NONE }
+      : null;
     const [registered] = located.byQueue.keys();
     const follows = registered !== undefined && baseQueue(registered) === task.definition.queue;
     return { existing, at: follows ? { queue: registered, id } : placeOf(task, id) };
@@ -195,14 +197,15 @@ export class Enqueuer {
   async #settleOnce(task: PreparedTask, at: JobAddress, nonce: string): Promise<EnqueuedTask> {
     const { redis, keys } = this.#store;
     const { queue, id } = at;
-    for (let listed = task.item; ; ) {
+    for (let listed = task.item; ;) {
       const [options = null, finishedOn = null] = await this.#repeated(() => redis.hmget(keys.jobs(queue) + id, 'opts', 'finishedOn'));
       const stored = readOptions(options);
       const ended = options === null || finishedOn !== null;
       const duplicate = options !== null && stored.nonce !== nonce;
       const item = duplicate ? (stored.item ?? '') : task.item;
       if (ended || item !== listed) await this.#correct(task, at, listed, ended ? null : item);
-      else if (duplicate && task.parent && task.parent.id !== stored.childOf?.id) await this.#registration.settle([redis.srem(keys.children(task.parent.id), id)]);
+      else if (duplicate && task.parent && task.parent.id !== stored.childOf?.id)
+        await this.#registration.settle([redis.srem(keys.children(task.parent.id), id)]);
       if (ended || item === listed) {
         if (!duplicate) this.#store.tally.enqueued(task.definition);
         return enqueued(task, at, item, duplicate);

@@ -25,7 +25,11 @@ export class ForeignPages {
   }
 
   /** Up to `limit` of those that come after a position and pass, and whether more of them do. */
-  async page(after: Position | null, limit: number, passes: (task: ForeignTask) => boolean): Promise<{ readonly tasks: ForeignTask[]; readonly more: boolean }> {
+  async page(
+    after: Position | null,
+    limit: number,
+    passes: (task: ForeignTask) => boolean,
+  ): Promise<{ readonly tasks: ForeignTask[]; readonly more: boolean }> {
     const kept = this.#found;
     const found = kept !== null && (after !== null || kept.length >= MANY) ? kept : await this.#look();
     const tasks: ForeignTask[] = [];

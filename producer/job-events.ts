@@ -91,7 +91,8 @@ export class JobEvents {
       for (const { fields } of entries) {
         const entry = toRecord(fields);
         const event = entry['event'] ?? '';
-        const concerned = event === 'cleaned' ? [...listeners.values()].flatMap((some) => [...some]) : (listeners.get(entry['jobId'] ?? '') ?? []);
+        const concerned =
+          event === 'cleaned' ? [...listeners.values()].flatMap((some) => [...some]) : (listeners.get(entry['jobId'] ?? '') ?? []);
         for (const listener of concerned) listener(event, entry);
       }
     });
@@ -102,7 +103,10 @@ export class JobEvents {
 
   #close(queue: string, feed: Feed): void {
     this.#feeds.delete(queue);
-    feed.followed.then((unfollow) => unfollow(), () => undefined);
+    feed.followed.then(
+      (unfollow) => unfollow(),
+      () => undefined,
+    );
   }
 }
 

@@ -85,7 +85,10 @@ export class JobWriter {
   #flush(): void {
     const pending = this.#pending;
     this.#pending = [];
-    const registered = this.#register(pending).then(() => null, (error: unknown) => error);
+    const registered = this.#register(pending).then(
+      () => null,
+      (error: unknown) => error,
+    );
     for (const some of chunks(pending, JOBS_AT_ONCE)) void this.#send(some, registered);
   }
 
@@ -113,7 +116,9 @@ export class JobWriter {
     const sent = replies.length > 0;
     const isAdded = (index: number): boolean => replies[index]?.[0] === null;
     const added = pending.filter((_, index) => isAdded(index));
-    const others = pending.flatMap((task, index) => (isAdded(index) ? [] : [this.#failureOf(task, replies[index]?.[0] ?? unregistered, sent)]));
+    const others = pending.flatMap((task, index) =>
+      isAdded(index) ? [] : [this.#failureOf(task, replies[index]?.[0] ?? unregistered, sent)],
+    );
     const failed = others.length === 0 ? [] : await Promise.all(others);
     for (const { task, exists } of failed) if (exists === true) added.push(task);
     if (added.length > 0 && unregistered !== null) this.#registration.report(unregistered);
@@ -124,7 +129,11 @@ export class JobWriter {
   }
 
   /** Whether a task exists that was not added without an error. */
-  async #failureOf(task: Pending, error: unknown, sent: boolean): Promise<{ readonly task: Pending; readonly error: unknown; readonly exists: Existence }> {
+  async #failureOf(
+    task: Pending,
+    error: unknown,
+    sent: boolean,
+  ): Promise<{ readonly task: Pending; readonly error: unknown; readonly exists: Existence }> {
     if (!sent || wasNotDone(this.#store.redis, error)) return { task, error, exists: false };
     return { task, error, exists: isReplyError(error) ? await this.#undo(task) : 'unknown' };
   }
@@ -133,7 +142,9 @@ export class JobWriter {
   async #undo({ queue, job }: Pending): Promise<Existence> {
     const { redis, queues } = this.#store;
     try {
-      return (await redis.undoAdd(...queues.scriptKeys(queue, job.id, 'wait', 'delayed', 'prioritized'), job.id, job.opts.nonce ?? '')) === 1;
+      return (
+        (await redis.undoAdd(...queues.scriptKeys(queue, job.id, 'wait', 'delayed', 'prioritized'), job.id, job.opts.nonce ?? '')) === 1
+      );
     } catch {
       return 'unknown';
     }
@@ -186,7 +197,8 @@ export class JobWriter {
   async #stopsMet(pending: readonly Pending[], earlyStops: number): Promise<Map<string, StopMet>> {
     const { keys, earlyStops: early } = this.#store;
     const met = new Map<string, StopMet>();
-    if (earlyStops > 0) for (const [id, stop] of await early.find(pending.map(({ job }) => job.id))) met.set(id, { ...stop, inherited: false });
+    if (earlyStops > 0)
+      for (const [id, stop] of await early.find(pending.map(({ job }) => job.id))) met.set(id, { ...stop, inherited: false });
     // Only now that the parent is marked: a stop before the mark is seen here, one after it sees the mark.
     const children = pending.flatMap(({ task: { parent }, job: { id } }) => (parent ? [{ id, parent }] : []));
     const stops = await Promise.all(children.map(({ parent }) => this.#readStop(keys.jobs(parent.queue) + parent.id)));

@@ -71,7 +71,9 @@ export class TaskList {
   async page(options: ListOptions): Promise<TaskPage> {
     const limit = checkLimit(options.limit);
     if (options.state !== undefined && !TASK_STATES.includes(options.state)) {
-      throw new FleetError('INVALID_OPTION', `Bad state: expected one of ${TASK_STATES.join(', ')}, got ${describeValue(options.state)}.`, { details: { field: 'state' } });
+      throw new FleetError('INVALID_OPTION', `Bad state: expected one of ${TASK_STATES.join(', ')}, got ${describeValue(options.state)}.`, {
+        details: { field: 'state' },
+      });
     }
     if (options.item !== undefined) checkItem(options.item);
     let after = options.after === undefined ? null : parseCursor(options.after);
@@ -79,7 +81,7 @@ export class TaskList {
     if (after?.at === FOREIGN_AT) return this.#withForeign(tasks, after, options, limit);
     const source = await this.#source(options);
     const most = options.sees ? Infinity : MAX_SCANNED;
-    for (let scanned = 0; scanned < most; ) {
+    for (let scanned = 0; scanned < most;) {
       const positions = await source(after, limit);
       scanned += positions.length;
       const found = await this.#read(positions);
@@ -105,7 +107,7 @@ export class TaskList {
   #sifted(source: Source, sees: (item: string | null) => boolean): Source {
     return async (after, limit) => {
       const passing: Position[] = [];
-      for (let from = after; passing.length < limit; ) {
+      for (let from = after; passing.length < limit;) {
         const some = await source(from, SIFTED_AT_ONCE);
         const items = await this.#reader.itemsOf(some.map(({ id }) => id));
         passing.push(...some.filter(({ id }) => sees(items.get(id) ?? null)));
@@ -119,7 +121,15 @@ export class TaskList {
   async #ofItem(item: string): Promise<Source> {
     const ids = [...(await this.#registry.findItem(item)).keys()];
     const { live } = this.#keys;
-    const scores = ids.length > 0 ? await this.#unreadable.read(live, 'sorted set', this.#redis.zmscore(live, ...ids), ids.map(() => '1')) : [];
+    const scores =
+      ids.length > 0
+        ? await this.#unreadable.read(
+            live,
+            'sorted set',
+            this.#redis.zmscore(live, ...ids),
+            ids.map(() => '1'),
+          )
+        : [];
     const all = ids
       .map((id, index) => ({ id, at: Number(scores[index] ?? 0) }))
       .filter(({ at }) => at > 0)
@@ -136,8 +146,21 @@ export class TaskList {
         queues.map(async (queue) => {
           const key = this.#keys.jobs(queue) + place;
           const read = (reading: Promise<string[]>): Promise<string[]> => this.#unreadable.read(key, 'sorted set', reading, []);
-          const skip = after === null ? 0 : (await read(this.#redis.zrangebyscore(key, after.at, after.at))).filter((id) => id >= after.id).length;
-          const flat = await read(this.#redis.zrange(key, after === null ? '+inf' : String(after.at), '-inf', 'BYSCORE', 'REV', 'LIMIT', skip, limit, 'WITHSCORES'));
+          const skip =
+            after === null ? 0 : (await read(this.#redis.zrangebyscore(key, after.at, after.at))).filter((id) => id >= after.id).length;
+          const flat = await read(
+            this.#redis.zrange(
+              key,
+              after === null ? '+inf' : String(after.at),
+              '-inf',
+              'BYSCORE',
+              'REV',
+              'LIMIT',
+              skip,
+              limit,
+              'WITHSCORES',
+            ),
+          );
           return flat.flatMap((id, index) => (index % 2 === 0 ? [{ id, at: positionOf(flat[index + 1] as string), queue }] : []));
         }),
       );
@@ -162,7 +185,10 @@ export class TaskList {
     const pages = options.item === undefined ? this.#foreign : new ForeignPages({ foreign: () => this.#foreignOf(options.item as string) });
     const page = await pages.page(after, limit - tasks.length, passes);
     const last = page.more ? page.tasks.at(-1) : undefined;
-    return { tasks: [...tasks, ...page.tasks.map(({ id, item }) => foreignTask(id, item))], next: last ? formatCursor({ at: FOREIGN_AT, id: last.id }) : null };
+    return {
+      tasks: [...tasks, ...page.tasks.map(({ id, item }) => foreignTask(id, item))],
+      next: last ? formatCursor({ at: FOREIGN_AT, id: last.id }) : null,
+    };
   }
 
   async #foreignOf(item: string): Promise<Entry[]> {
@@ -188,12 +214,17 @@ function formatCursor({ at, id }: Position): string {
 
 function parseCursor(cursor: string): Position {
   const match = /^(\d{1,16})-([^]*)$/.exec(String(cursor));
-  if (!match) throw new FleetError('INVALID_OPTION', `Bad after: expected the \`next\` of a page, got ${quote(String(cursor))}.`, { details: { field: 'after' } });
+  if (!match)
+    throw new FleetError('INVALID_OPTION', `Bad after: expected the \`next\` of a page, got ${quote(String(cursor))}.`, {
+      details: { field: 'after' },
+    });
   return { at: Number(match[1]), id: match[2] as string };
 }
 
 function checkLimit(limit: number | undefined): number {
   if (limit === undefined) return DEFAULT_LIMIT;
   if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_LIMIT) return limit;
-  throw new FleetError('INVALID_OPTION', `Bad limit: expected a whole number from 1 to ${MAX_LIMIT}, got ${describeValue(limit)}.`, { details: { field: 'limit' } });
+  throw new FleetError('INVALID_OPTION', `Bad limit: expected a whole number from 1 to ${MAX_LIMIT}, got ${describeValue(limit)}.`, {
+    details: { field: 'limit' },
+  });
 }

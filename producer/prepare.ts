@@ -59,7 +59,12 @@ const MAX_PRIORITY = 2_097_151;
  * Checks everything about a task before anything is written.
  * @throws FleetError `INVALID_INPUT`, `INPUT_TOO_LARGE`, `INVALID_ID`, `INVALID_ITEM` or `INVALID_OPTION`
  */
-export function prepareTask(definition: AnyDefinition, input: unknown, options: EnqueueOptions, { maxInputBytes, clock }: TaskLimits): PreparedTask {
+export function prepareTask(
+  definition: AnyDefinition,
+  input: unknown,
+  options: EnqueueOptions,
+  { maxInputBytes, clock }: TaskLimits,
+): PreparedTask {
   const delay = checkWhole('delay', options.delay, MAX_DELAY_MS);
   return {
     definition,
@@ -76,7 +81,13 @@ export function prepareTask(definition: AnyDefinition, input: unknown, options: 
 }
 
 /** A task that a handler enqueues. @throws as {@link prepareTask} */
-export function prepareChild(parent: ParentTask, definition: AnyDefinition, input: unknown, options: ChildOptions, limits: TaskLimits): PreparedTask {
+export function prepareChild(
+  parent: ParentTask,
+  definition: AnyDefinition,
+  input: unknown,
+  options: ChildOptions,
+  limits: TaskLimits,
+): PreparedTask {
   const { id, delay, priority, deadline } = options;
   return { ...prepareTask(definition, input, { id, delay, priority, deadline }, limits), item: parent.item, parent };
 }
@@ -85,7 +96,18 @@ export function prepareChild(parent: ParentTask, definition: AnyDefinition, inpu
 export function prepareScheduled({ id, definition, data, item, overlap }: Schedule, now: number): PreparedTask {
   const deadline = definition.deadlineMs === null ? null : now + definition.deadlineMs;
   // Whoever asks for it now does not want it a random time later.
-  return { definition, data, item, id: null, delay: 0, priority: 0, deadline, onBusy: null, parent: null, schedule: { id, overlap, jitterMs: 0 } };
+  return {
+    definition,
+    data,
+    item,
+    id: null,
+    delay: 0,
+    priority: 0,
+    deadline,
+    onBusy: null,
+    parent: null,
+    schedule: { id, overlap, jitterMs: 0 },
+  };
 }
 
 function checkDeadline(deadline: unknown, startsAt: number, deadlineMs: number | null, delayed: boolean): number | null {
@@ -93,12 +115,17 @@ function checkDeadline(deadline: unknown, startsAt: number, deadlineMs: number |
   if (!(deadline instanceof Date) || Number.isNaN(deadline.getTime())) throw badOption('deadline', 'a Date', deadline);
   if (deadline.getTime() >= startsAt) return deadline.getTime();
   const soonest = delayed ? 'the end of the delay' : 'now';
-  throw new FleetError('INVALID_OPTION', `Bad deadline: ${deadline.toISOString()} is before ${soonest}, so the task could never start.`, { details: { field: 'deadline' } });
+  throw new FleetError('INVALID_OPTION', `Bad deadline: ${deadline.toISOString()} is before ${soonest}, so the task could never start.`, {
+    details: { field: 'deadline' },
+  });
 }
 
 function checkOnBusy({ onBusy, item }: EnqueueOptions): OnBusy {
   if (onBusy !== 'stop-previous' && onBusy !== 'reject') throw badOption('onBusy', "'stop-previous' or 'reject'", onBusy);
-  if (item === undefined) throw new FleetError('INVALID_OPTION', 'Bad onBusy: it is about the tasks of an item, so it needs one.', { details: { field: 'onBusy' } });
+  if (item === undefined)
+    throw new FleetError('INVALID_OPTION', 'Bad onBusy: it is about the tasks of an item, so it needs one.', {
+      details: { field: 'onBusy' },
+    });
   return onBusy;
 }
 
@@ -111,7 +138,11 @@ function badOption(field: string, expected: string, got: unknown): FleetError {
 export function checkWhole(name: string, value: unknown, max: number): number {
   if (value === undefined) return 0;
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max) return value;
-  throw new FleetError('INVALID_OPTION', `Bad ${name}: expected a whole number from 0 to ${max}, got ${typeof value === 'number' ? value : typeof value}.`, {
-    details: { field: name },
-  });
+  throw new FleetError(
+    'INVALID_OPTION',
+    `Bad ${name}: expected a whole number from 0 to ${max}, got ${typeof value === 'number' ? value : typeof value}.`,
+    {
+      details: { field: name },
+    },
+  );
 }

@@ -87,7 +87,8 @@ export class Producer implements ChildEnqueuer {
     const store = openStore({ settings, policy: 'fail-fast', loggers, name: 'taskfleet:producer', onStep });
     const { redis, keys, reader } = store;
     // The hub reads again by itself, from where it was.
-    const follow = (key: string) => connectToServer(redis, key, { settings, policy: 'wait', logger: loggers('redis'), name: 'taskfleet:producer:follow', resend: false });
+    const follow = (key: string) =>
+      connectToServer(redis, key, { settings, policy: 'wait', logger: loggers('redis'), name: 'taskfleet:producer:follow', resend: false });
     const calls = new Calls(redis, store.clock, settings);
     const replicas = (count: number): Replicas => new Replicas({ redis, keys, count, timeoutMs: settings.waitReplicasTimeoutMs });
     // Apart: a stop that waits in vain for many must not hold up an enqueue that waits for few.
@@ -104,10 +105,17 @@ export class Producer implements ChildEnqueuer {
     this.#list = new TaskList(store);
     this.#settlement = new Settlement(store, jobEvents, stopReplicas, () => calls.ready());
     this.#stop = new TaskStop(store, this.#settlement, stopReplicas);
-    this.#commands = listenForStops ? new CommandListener({ settings, store, logger: loggers('stop'), name: 'taskfleet:producer:stop', relists: () => true }) : null;
+    this.#commands = listenForStops
+      ? new CommandListener({ settings, store, logger: loggers('stop'), name: 'taskfleet:producer:stop', relists: () => true })
+      : null;
     void this.#commands?.start();
     this.#retry = new TaskRetry(store, loggers('producer'));
-    this.schedules = new Schedules({ store, call: (work) => calls.once(work), enqueuer: this.#enqueuer, maxInputBytes: settings.maxInputBytes });
+    this.schedules = new Schedules({
+      store,
+      call: (work) => calls.once(work),
+      enqueuer: this.#enqueuer,
+      maxInputBytes: settings.maxInputBytes,
+    });
     this.billing = new Billing(store, (work) => calls.once(work));
     this.usage = new Usage(store.pools, (work) => calls.once(work));
   }
@@ -118,9 +126,17 @@ export class Producer implements ChildEnqueuer {
    *   `INVALID_OPTION`, `ITEM_BUSY`; `REDIS_UNAVAILABLE`, `REDIS_OUT_OF_MEMORY`, `REDIS_WRONG_TYPE`, `REDIS_ERROR` or `CLOSED`, whose
    *   `details.exists` says whether the task exists; `NOT_REPLICATED`: it was added, and is safe to enqueue again under the id in `details.ids`
    */
-  async enqueue<Input, Output>(definition: TaskDefinition<Input, Output, unknown>, input: Input, options?: EnqueueOptions): Promise<EnqueuedTask<Output>> {
+  async enqueue<Input, Output>(
+    definition: TaskDefinition<Input, Output, unknown>,
+    input: Input,
+    options?: EnqueueOptions,
+  ): Promise<EnqueuedTask<Output>> {
     const [checked, asked] = [definitionOf(definition), optionsOf(options)];
-    return this.#adding(checked.queue, asked.id, () => this.#enqueuer.enqueue(prepareTask(checked, input, asked, this.#limits)) as Promise<EnqueuedTask<Output>>);
+    return this.#adding(
+      checked.queue,
+      asked.id,
+      () => this.#enqueuer.enqueue(prepareTask(checked, input, asked, this.#limits)) as Promise<EnqueuedTask<Output>>,
+    );
   }
 
   /** Adds a task that belongs to another one: what a worker calls for `context.enqueue`. @throws as `enqueue`; StopRequested if the parent was stopped */
@@ -158,7 +174,12 @@ export class Producer implements ChildEnqueuer {
         // With deadlines by Redis' clock.
         if (!known) prepared = prepare();
         for (const some of chunks(prepared, ENQUEUE_AT_ONCE)) {
-          added.push(...(await allAdded(some.map((task) => this.#calls.enqueuingOne(task.definition.queue, () => this.#enqueuer.enqueue(task))), added)));
+          added.push(
+            ...(await allAdded(
+              some.map((task) => this.#calls.enqueuingOne(task.definition.queue, () => this.#enqueuer.enqueue(task))),
+              added,
+            )),
+          );
         }
       });
     } catch (error) {
@@ -228,7 +249,9 @@ export class Producer implements ChildEnqueuer {
       const id = idOf(task);
       const end = await this.#watch.untilFinished(id, signalOptionsOf(options));
       if (end.state === 'completed') return end.result as Output;
-      throw new FleetError('TASK_FAILED', `Task ${id} failed: ${end.error ?? 'no reason was kept'}`, { details: { id, attempt: end.attempt } });
+      throw new FleetError('TASK_FAILED', `Task ${id} failed: ${end.error ?? 'no reason was kept'}`, {
+        details: { id, attempt: end.attempt },
+      });
     });
   }
 

@@ -32,7 +32,8 @@ export class Registration {
   /** Says that a task that exists could not be registered. */
   report(error: unknown): void {
     const [key = ''] = keysOfReply(error);
-    if (isWrongType(error)) this.#store.unreadable.report({ key, problem: 'It has the wrong type: tasks are added and cannot be registered in it' });
+    if (isWrongType(error))
+      this.#store.unreadable.report({ key, problem: 'It has the wrong type: tasks are added and cannot be registered in it' });
     else this.#lines.warn(key, { key, error: messageOf(error) }, 'A task cannot be registered; it runs, and the reconciler lists it later');
   }
 }

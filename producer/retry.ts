@@ -120,7 +120,7 @@ export class TaskRetry {
   /** Somebody else retried or removed the task in the same instant. Our entry stays only if it is live, which is returned. */
   async #putRight(task: Retried): Promise<boolean> {
     const { redis, keys, reader, registry, clock } = this.#store;
-    for (let registered = true; ; ) {
+    for (let registered = true; ;) {
       const found = new Map<string, TaskView>();
       await reader.readOn(task.queue, [task.id], found);
       const state = found.get(task.id)?.state;
@@ -148,7 +148,11 @@ function isRetryable({ state }: TaskView): boolean {
 function notRetryable(id: string, task: TaskView | undefined): FleetError {
   if (!task) return new FleetError('TASK_NOT_FOUND', `No task ${id}: it never was, or it is no longer kept.`, { details: { id } });
   const why =
-    task.queue === null ? 'another program runs it' : isRetryable(task) ? 'somebody else retried it at the same time' : `it is ${task.state}, and only failed and cancelled tasks can be`;
+    task.queue === null
+      ? 'another program runs it'
+      : isRetryable(task)
+        ? 'somebody else retried it at the same time'
+        : `it is ${task.state}, and only failed and cancelled tasks can be`;
   return new FleetError('TASK_NOT_RETRYABLE', `Task ${id} cannot be retried: ${why}.`, { details: { id, state: task.state } });
 }
 

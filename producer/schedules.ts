@@ -52,7 +52,12 @@ export class Schedules {
    * Makes a schedule, or changes the one with this id. What is unchanged keeps its time; of a run that is going nothing changes.
    * @throws FleetError `INVALID_ID`, `INVALID_INPUT`, `INPUT_TOO_LARGE`, `INVALID_ITEM`, `INVALID_OPTION` (naming the field)
    */
-  upsert<Input, Output>(id: string, definition: TaskDefinition<Input, Output, unknown>, input: Input, options: ScheduleOptions): Promise<ScheduleView> {
+  upsert<Input, Output>(
+    id: string,
+    definition: TaskDefinition<Input, Output, unknown>,
+    input: Input,
+    options: ScheduleOptions,
+  ): Promise<ScheduleView> {
     return this.#call(async () => {
       const schedule = checkSchedule(id, definitionOf(definition), input, options, this.#maxInputBytes);
       const { redis, keys, schedulers } = this.#store;
@@ -88,9 +93,13 @@ export class Schedules {
   }
 
   async #find(id: string): Promise<Schedule> {
-    const found = isName(id) ? ((await this.#user(id)) ?? (await this.#fleets()).find(({ schedule }) => schedule.id === id)?.schedule) : null;
+    const found = isName(id)
+      ? ((await this.#user(id)) ?? (await this.#fleets()).find(({ schedule }) => schedule.id === id)?.schedule)
+      : null;
     if (found) return found;
-    throw new FleetError('SCHEDULE_NOT_FOUND', `No schedule ${describeValue(id)}.`, { details: { id: typeof id === 'string' ? id.slice(0, 64) : null } });
+    throw new FleetError('SCHEDULE_NOT_FOUND', `No schedule ${describeValue(id)}.`, {
+      details: { id: typeof id === 'string' ? id.slice(0, 64) : null },
+    });
   }
 
   async #user(id: string): Promise<Schedule | null> {
@@ -125,16 +134,31 @@ export class Schedules {
       const key = `${keys.jobs(MAINTENANCE_QUEUE)}repeat:${definition.name}`;
       const every = Number(await unreadable.read(key, 'hash', redis.hget(key, 'every'), null));
       if (!(every > 0)) return [];
-      const schedule: Schedule = { id: definition.name, definition, data: '{}', item: '', everyMs: every, cron: null, timeZone: null, jitterMs: 0, overlap: 'skip' };
+      const schedule: Schedule = {
+        id: definition.name,
+        definition,
+        data: '{}',
+        item: '',
+        everyMs: every,
+        cron: null,
+        timeZone: null,
+        jitterMs: 0,
+        overlap: 'skip',
+      };
       return [{ schedule, builtIn: true }];
     });
     return (await Promise.all(made)).flat();
   }
 
   /** When the next task of a schedule is due, and its last one. Of one whose keys have other types, neither is known. */
-  async #times(schedule: Schedule): Promise<{ readonly next: number | null; readonly last: { readonly task: string; readonly going: boolean } | null }> {
+  async #times(
+    schedule: Schedule,
+  ): Promise<{ readonly next: number | null; readonly last: { readonly task: string; readonly going: boolean } | null }> {
     const { schedulers, turns, keys, unreadable } = this.#store;
-    const { id, definition: { queue } } = schedule;
+    const {
+      id,
+      definition: { queue },
+    } = schedule;
     const repeat = `${keys.jobs(queue)}repeat`;
     const [[next = null], [last = null]] = await Promise.all([
       unreadable.read(repeat, 'sorted set', schedulers.nextTimes([schedule]), []),

@@ -85,11 +85,22 @@ export class Settlement {
     }
   }
 
-  #confirmed(ids: readonly string[], pending: ReadonlyMap<string, OpenStop>, last: ReadonlyMap<string, LastEvent>): Promise<Map<string, StopReceipt>> {
-    return this.#replicas.settled((id) => (pending.get(id) as OpenStop).queue, () => this.#read(ids, pending, last));
+  #confirmed(
+    ids: readonly string[],
+    pending: ReadonlyMap<string, OpenStop>,
+    last: ReadonlyMap<string, LastEvent>,
+  ): Promise<Map<string, StopReceipt>> {
+    return this.#replicas.settled(
+      (id) => (pending.get(id) as OpenStop).queue,
+      () => this.#read(ids, pending, last),
+    );
   }
 
-  async #read(ids: readonly string[], pending: ReadonlyMap<string, OpenStop>, last: ReadonlyMap<string, LastEvent>): Promise<Map<string, StopReceipt>> {
+  async #read(
+    ids: readonly string[],
+    pending: ReadonlyMap<string, OpenStop>,
+    last: ReadonlyMap<string, LastEvent>,
+  ): Promise<Map<string, StopReceipt>> {
     const tasks = await this.#store.reader.read(ids);
     const settled = new Map<string, StopReceipt>();
     for (const id of ids) {

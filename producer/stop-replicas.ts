@@ -38,7 +38,11 @@ export class StopReplicas {
     if (cancelled.length === 0) return receipts;
     const shortfall = await written.confirm([null, ...cancelled.map(({ id }) => queueOf(id))]);
     if (shortfall === null) return receipts;
-    throw notReplicated(`${listOf(cancelled)} ${cancelled.length === 1 ? 'has' : 'have'} landed`, shortfall, detailsOf([...receipts.values()]));
+    throw notReplicated(
+      `${listOf(cancelled)} ${cancelled.length === 1 ? 'has' : 'have'} landed`,
+      shortfall,
+      detailsOf([...receipts.values()]),
+    );
   }
 }
 
@@ -46,7 +50,10 @@ const SHOWN = 5;
 
 function listOf(stopped: readonly { readonly id: string }[]): string {
   if (stopped.length === 1) return `The stop of task ${stopped[0]?.id}`;
-  const some = stopped.slice(0, SHOWN).map(({ id }) => id).join(', ');
+  const some = stopped
+    .slice(0, SHOWN)
+    .map(({ id }) => id)
+    .join(', ');
   return `The stops of tasks ${some}${stopped.length > SHOWN ? ` and ${stopped.length - SHOWN} more` : ''}`;
 }
 

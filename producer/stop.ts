@@ -71,7 +71,8 @@ export class TaskStop {
       waits ? this.#settlement.untilSettled(open, deadline) : new Map<string, StopReceipt>(),
       waits && foreign.length > 0 ? this.#store.stopper.untilGone(foreign, deadline) : new Map<string, Date>(),
     ]);
-    const now = (id: string, answer: StopAnswer): StopAnswer => (answer.kind === 'foreign' ? { ...answer, goneAt: answer.goneAt ?? gone.get(id) ?? null } : answer);
+    const now = (id: string, answer: StopAnswer): StopAnswer =>
+      answer.kind === 'foreign' ? { ...answer, goneAt: answer.goneAt ?? gone.get(id) ?? null } : answer;
     return new Map([...answers].map(([id, answer]) => [id, settled.get(id) ?? receiptOfAnswer(id, now(id, answer), asked)]));
   }
 }
@@ -94,5 +95,7 @@ function checkText(name: string, text: string | undefined): string | null {
   if (text === undefined || text === '') return null;
   if (typeof text === 'string' && text.length <= MAX_REASON_LENGTH) return text;
   const got = typeof text === 'string' ? `${text.length} characters` : typeof text;
-  throw new FleetError('INVALID_OPTION', `Bad ${name}: expected text of at most ${MAX_REASON_LENGTH} characters, got ${got}.`, { details: { field: name } });
+  throw new FleetError('INVALID_OPTION', `Bad ${name}: expected text of at most ${MAX_REASON_LENGTH} characters, got ${got}.`, {
+    details: { field: name },
+  });
 }

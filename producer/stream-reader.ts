@@ -87,7 +87,10 @@ export class StreamReader {
   /** Ends the read that waits without this stream. More than once, for a read may be on its way and not yet wait. */
   async #include(key: string): Promise<void> {
     while (!this.#closed && this.#streams.has(key) && !this.#reading.has(key)) {
-      if (this.#clientId !== null) await serverOf(this.#commands, key)?.client('UNBLOCK', this.#clientId).catch(() => undefined);
+      if (this.#clientId !== null)
+        await serverOf(this.#commands, key)
+          ?.client('UNBLOCK', this.#clientId)
+          .catch(() => undefined);
       await setTimeout(RETRY_MS);
     }
   }
@@ -155,4 +158,3 @@ export class StreamReader {
     for (const listener of [...stream.listeners]) listener(entries);
   }
 }
-

@@ -29,7 +29,11 @@ export class Usage {
       const found = await redis.touchUsage(keys.usagePool, model, asciiJson(session), keys.usageChanges);
       if (found === 'wrong-type') throw notAHash(keys.usagePool);
       if (found === 'malformed') {
-        throw new FleetError('MALFORMED_DATA', `Bad entry ${quote(model)} of ${keys.usagePool}: expected a JSON object. It was left alone.`, { details: { key: keys.usagePool, field: model } });
+        throw new FleetError(
+          'MALFORMED_DATA',
+          `Bad entry ${quote(model)} of ${keys.usagePool}: expected a JSON object. It was left alone.`,
+          { details: { key: keys.usagePool, field: model } },
+        );
       }
     });
   }

@@ -92,7 +92,9 @@ export class Watch {
     const end = await this.untilEnded(id, options);
     if (end.state === 'cancelled') throw new TaskCancelled(receiptOfEnd(end));
     if (isTerminal(end.state)) return end;
-    throw new FleetError('WAIT_TIMEOUT', `Task ${id} is still ${end.state} after ${options.timeoutMs} ms.`, { details: { id, state: end.state } });
+    throw new FleetError('WAIT_TIMEOUT', `Task ${id} is still ${end.state} after ${options.timeoutMs} ms.`, {
+      details: { id, state: end.state },
+    });
   }
 
   /**
@@ -107,10 +109,13 @@ export class Watch {
     if (isTerminal(task.state) || timeoutMs <= 0) return task;
     const notice = new Notice();
     const heard: Heard = { end: null };
-    const end = task.queue === null ? null : await this.#jobEvents.listen(task.queue, id, (event, fields) => {
-      hear(heard, event, fields);
-      if (heard.end !== null || event === 'removed' || event === 'cleaned') notice.raise();
-    });
+    const end =
+      task.queue === null
+        ? null
+        : await this.#jobEvents.listen(task.queue, id, (event, fields) => {
+            hear(heard, event, fields);
+            if (heard.end !== null || event === 'removed' || event === 'cleaned') notice.raise();
+          });
     try {
       for (;;) {
         const now = await this.#read(id);
@@ -131,7 +136,10 @@ export class Watch {
    * `after` is the id of the last event that was seen: then what came since is first, and the state now follows. Without it,
    * everything that is kept is repeated.
    */
-  async *events(id: string, { after = null, signal }: { after?: string | null; signal?: AbortSignal }): AsyncGenerator<TaskEvent, void, undefined> {
+  async *events(
+    id: string,
+    { after = null, signal }: { after?: string | null; signal?: AbortSignal },
+  ): AsyncGenerator<TaskEvent, void, undefined> {
     if (after !== null) checkEventId(after);
     const first = await this.get(id);
     const notice = new Notice();
@@ -183,7 +191,13 @@ export class Watch {
         changed ||= event.type === 'state';
         yield event;
       }
-      if (over) return yield { type: 'state', id: null, state: current.state, ...(current.state === 'cancelled' && { receipt: receiptOfEnd(current) }) };
+      if (over)
+        return yield {
+          type: 'state',
+          id: null,
+          state: current.state,
+          ...(current.state === 'cancelled' && { receipt: receiptOfEnd(current) }),
+        };
       // The stream may know more than what was read before it.
       if (changed) continue;
       const now = changes.ofTask(current);
@@ -211,7 +225,8 @@ export class Watch {
     const end = heard.end ?? (await this.#retried(() => this.#jobEvents.endOf(queue, id)));
     if (!end) return { ...task, state: 'cancelled', error: REMOVED, finishedAt };
     const { event, fields } = end;
-    if (event === 'completed') return { ...task, state: 'completed', result: JSON.parse(fields['returnvalue'] ?? 'null'), error: null, finishedAt };
+    if (event === 'completed')
+      return { ...task, state: 'completed', result: JSON.parse(fields['returnvalue'] ?? 'null'), error: null, finishedAt };
     const stopped = task.stop !== null || (await this.#wasCancelled(id));
     return { ...task, state: stopped ? 'cancelled' : 'failed', error: fields['failedReason'] ?? null, finishedAt };
   }
@@ -261,10 +276,14 @@ function receiptOfEnd(task: TaskView): StopReceipt {
 
 function checkTimeout(timeoutMs: unknown): void {
   if (typeof timeoutMs === 'number' && timeoutMs >= 0) return;
-  throw new FleetError('INVALID_OPTION', `Bad timeoutMs: expected ms, a number from 0, got ${describeValue(timeoutMs)}.`, { details: { field: 'timeoutMs' } });
+  throw new FleetError('INVALID_OPTION', `Bad timeoutMs: expected ms, a number from 0, got ${describeValue(timeoutMs)}.`, {
+    details: { field: 'timeoutMs' },
+  });
 }
 
 function checkEventId(after: unknown): void {
   if (typeof after === 'string' && /^\d{1,16}(-\d{1,16})?$/.test(after)) return;
-  throw new FleetError('INVALID_OPTION', `Bad after: expected the id of an event, got ${describeValue(after)}.`, { details: { field: 'after' } });
+  throw new FleetError('INVALID_OPTION', `Bad after: expected the id of an event, got ${describeValue(after)}.`, {
+    details: { field: 'after' },
+  });
 }

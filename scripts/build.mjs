@@ -61,7 +61,8 @@ function build() {
   const stamp = fingerprint();
   const status = compile(join(root, 'tsconfig.build.json'), workshop) || compilePage();
   if (status !== 0) return status;
-  for (const path of sources()) if (extname(path) !== '.ts' && basename(path) !== 'tsconfig.json') cpSync(join(root, path), join(workshop, path));
+  for (const path of sources())
+    if (extname(path) !== '.ts' && basename(path) !== 'tsconfig.json') cpSync(join(root, path), join(workshop, path));
   const command = join(workshop, 'cli', 'main.js');
   if (existsSync(command)) chmodSync(command, 0o755);
   writeFileSync(join(workshop, '.stamp'), stamp);

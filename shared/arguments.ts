@@ -26,7 +26,8 @@ export function optionsOf<Options extends object>(options: Options | undefined, 
 export function configOf<Config extends object>(config: Config | undefined, maker: string): Config {
   if (isObject(config)) {
     const { loggers } = config as { readonly loggers?: unknown };
-    if (loggers !== undefined && typeof loggers !== 'function') throw new FleetError('INVALID_SETTINGS', `${maker}: expected as loggers a function, got ${describeValue(loggers)}.`);
+    if (loggers !== undefined && typeof loggers !== 'function')
+      throw new FleetError('INVALID_SETTINGS', `${maker}: expected as loggers a function, got ${describeValue(loggers)}.`);
     return config;
   }
   throw new FleetError('INVALID_SETTINGS', `${maker}: expected an object of settings, got ${describeValue(config)}.`);
@@ -35,7 +36,9 @@ export function configOf<Config extends object>(config: Config | undefined, make
 /** @throws FleetError `INVALID_DEFINITION` for what defineTask, of any copy of this package, has not made */
 export function definitionOf(definition: unknown): AnyDefinition {
   if (isDefinition(definition)) return definition;
-  throw new FleetError('INVALID_DEFINITION', `Bad definition: expected what defineTask returns, got ${describeValue(definition)}.`, { details: { field: 'definition' } });
+  throw new FleetError('INVALID_DEFINITION', `Bad definition: expected what defineTask returns, got ${describeValue(definition)}.`, {
+    details: { field: 'definition' },
+  });
 }
 
 function isDefinition(value: unknown): value is AnyDefinition {

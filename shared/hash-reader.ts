@@ -98,7 +98,9 @@ export class HashReader {
   object(name: string): Record<string, unknown> | null {
     const value = this.json(name);
     if (value === null) return this.text(name) === 'null' ? this.#bad(name, 'a JSON object', 'null') : null;
-    return typeof value === 'object' && !Array.isArray(value) ? (value as Record<string, unknown>) : this.#bad(name, 'a JSON object', this.text(name) ?? '');
+    return typeof value === 'object' && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : this.#bad(name, 'a JSON object', this.text(name) ?? '');
   }
 
   /** A JSON list of strings; empty for an absent or empty field. Of a list with others, its strings. */

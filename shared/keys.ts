@@ -176,7 +176,16 @@ export function isQueueKey(id: string): boolean {
  * Names under `p:tasks:`, ours and open-webui's: the lease of a task with such an id would be that key, and open-webui deletes
  * the lease of a task that it stops. Each may be followed by a colon and more.
  */
-export const TASK_KEY_NAMES: ReadonlySet<string> = new Set(['children', 'commands', 'events', 'item', 'live', 'queues', 'response_streams', 'stops']);
+export const TASK_KEY_NAMES: ReadonlySet<string> = new Set([
+  'children',
+  'commands',
+  'events',
+  'item',
+  'live',
+  'queues',
+  'response_streams',
+  'stops',
+]);
 
 /**
  * Whether open-webui may know of a task: whether the key of its lease is no other key. A plain BullMQ queue may add a job of any

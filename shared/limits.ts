@@ -47,6 +47,9 @@ export function cutToBytes(text: string, most: number): string {
   if (bytes === null) return text;
   const mark = ` ${MARK} (cut: ${bytes} bytes)`;
   // Half a character at the cut becomes U+FFFD.
-  const kept = Buffer.from(text).subarray(0, most - Buffer.byteLength(mark)).toString().replace(/\uFFFD$/, '');
+  const kept = Buffer.from(text)
+    .subarray(0, most - Buffer.byteLength(mark))
+    .toString()
+    .replace(/\uFFFD$/, '');
   return kept + mark;
 }

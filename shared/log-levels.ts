@@ -1,7 +1,19 @@
 import { z } from 'zod';
 
 /** The parts of the fleet that log, each with a level of its own: `WORKER_LOG_LEVEL=debug`. */
-export const COMPONENTS = ['billing', 'cleanup', 'cli', 'dashboard', 'models', 'producer', 'redis', 'schedule', 'stop', 'task', 'worker'] as const;
+export const COMPONENTS = [
+  'billing',
+  'cleanup',
+  'cli',
+  'dashboard',
+  'models',
+  'producer',
+  'redis',
+  'schedule',
+  'stop',
+  'task',
+  'worker',
+] as const;
 export type Component = (typeof COMPONENTS)[number];
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;

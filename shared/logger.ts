@@ -75,7 +75,10 @@ export function logUncaught(logger: Logger, level: 'error' | 'fatal', thrown: un
 
 function noticeOf({ lost, error }: LogLosses): string {
   let line = '';
-  pino({ base: null }, { write: (text) => (line = text) }).warn({ lost, error }, `${lost} log ${lost === 1 ? 'line was' : 'lines were'} lost: they could not be written`);
+  pino({ base: null }, { write: (text) => (line = text) }).warn(
+    { lost, error },
+    `${lost} log ${lost === 1 ? 'line was' : 'lines were'} lost: they could not be written`,
+  );
   return line;
 }
 

@@ -36,27 +36,91 @@ export const REDIS_SETTINGS = {
   redisUrl,
   keyPrefix,
   cluster: flag('REDIS_CLUSTER', false, 'Whether REDIS_URL is a node of a Redis Cluster.'),
-  clusterNodes: list('REDIS_CLUSTER_NODES', /,/, HOSTS, 'More nodes of the cluster to begin with, should the one of REDIS_URL be down.', host),
-  clusterNatMap: list('REDIS_CLUSTER_NAT_MAP', /,/, 'pairs host:port=host:port separated by commas', 'Where the nodes of the cluster are for us, if not where they say: behind a port mapping, for example.', natPair),
+  clusterNodes: list(
+    'REDIS_CLUSTER_NODES',
+    /,/,
+    HOSTS,
+    'More nodes of the cluster to begin with, should the one of REDIS_URL be down.',
+    host,
+  ),
+  clusterNatMap: list(
+    'REDIS_CLUSTER_NAT_MAP',
+    /,/,
+    'pairs host:port=host:port separated by commas',
+    'Where the nodes of the cluster are for us, if not where they say: behind a port mapping, for example.',
+    natPair,
+  ),
   sentinelHosts: list('REDIS_SENTINEL_HOSTS', /,/, HOSTS, 'Sentinels that know the master.', host),
   sentinelPort: integer('REDIS_SENTINEL_PORT', 26_379, 1, 65_535, 'The port of sentinels that are given without one.'),
-  sentinelUsername: optionalText('REDIS_SENTINEL_USERNAME', 'a user name', 'The user name for the sentinels, if they want one; that for Redis itself is in REDIS_URL.'),
-  sentinelPassword: { ...optionalText('REDIS_SENTINEL_PASSWORD', 'a password', 'The password for the sentinels, if they want one.'), secret: true },
-  maxRetries: integer('REDIS_SENTINEL_MAX_RETRY_COUNT', 2, 0, 1_000, 'How often a producer repeats what Redis did not answer or could not do during a failover. Workers repeat for ever.'),
-  reconnectDelayMs: milliseconds('REDIS_RECONNECT_DELAY', 100, 0, 60_000, 'First delay before a reconnect or a repetition in ms, also with a fraction; it doubles up to 1 s.'),
-  tlsCaFile: optionalText('REDIS_TLS_CA_FILE', 'a path', 'The certificates, as PEM, by which that of a `rediss:` Redis is known. Default: those that Node trusts.'),
-  tlsCertFile: optionalText('REDIS_TLS_CERT_FILE', 'a path', 'The certificate, as PEM, that a `rediss:` Redis is shown; with REDIS_TLS_KEY_FILE.'),
+  sentinelUsername: optionalText(
+    'REDIS_SENTINEL_USERNAME',
+    'a user name',
+    'The user name for the sentinels, if they want one; that for Redis itself is in REDIS_URL.',
+  ),
+  sentinelPassword: {
+    ...optionalText('REDIS_SENTINEL_PASSWORD', 'a password', 'The password for the sentinels, if they want one.'),
+    secret: true,
+  },
+  maxRetries: integer(
+    'REDIS_SENTINEL_MAX_RETRY_COUNT',
+    2,
+    0,
+    1_000,
+    'How often a producer repeats what Redis did not answer or could not do during a failover. Workers repeat for ever.',
+  ),
+  reconnectDelayMs: milliseconds(
+    'REDIS_RECONNECT_DELAY',
+    100,
+    0,
+    60_000,
+    'First delay before a reconnect or a repetition in ms, also with a fraction; it doubles up to 1 s.',
+  ),
+  tlsCaFile: optionalText(
+    'REDIS_TLS_CA_FILE',
+    'a path',
+    'The certificates, as PEM, by which that of a `rediss:` Redis is known. Default: those that Node trusts.',
+  ),
+  tlsCertFile: optionalText(
+    'REDIS_TLS_CERT_FILE',
+    'a path',
+    'The certificate, as PEM, that a `rediss:` Redis is shown; with REDIS_TLS_KEY_FILE.',
+  ),
   tlsKeyFile: optionalText('REDIS_TLS_KEY_FILE', 'a path', 'The key of REDIS_TLS_CERT_FILE, as PEM.'),
   connectTimeoutMs: seconds('REDIS_SOCKET_CONNECT_TIMEOUT', 3_000, 0.05, 600, 'Seconds to wait for a connection to Redis.'),
   keepAlive: flag('REDIS_SOCKET_KEEPALIVE', true, 'TCP keep-alive on connections to Redis.'),
-  healthCheckMs: orZero(seconds('REDIS_HEALTH_CHECK_INTERVAL', 5_000, 0.1, 86_400, 'Seconds between PINGs on a subscribed connection; 0 for none.')),
-  poolRedisUrl: { ...redisUrl, env: 'WEBSOCKET_REDIS_URL', about: 'Where the usage pool, the session pool and the list of models are, if not at REDIS_URL: in the Redis of open-webui\'s websockets.' },
+  healthCheckMs: orZero(
+    seconds('REDIS_HEALTH_CHECK_INTERVAL', 5_000, 0.1, 86_400, 'Seconds between PINGs on a subscribed connection; 0 for none.'),
+  ),
+  poolRedisUrl: {
+    ...redisUrl,
+    env: 'WEBSOCKET_REDIS_URL',
+    about:
+      "Where the usage pool, the session pool and the list of models are, if not at REDIS_URL: in the Redis of open-webui's websockets.",
+  },
   poolCluster: optionalFlag('WEBSOCKET_REDIS_CLUSTER', 'Whether that is a node of a Redis Cluster. Default: as REDIS_CLUSTER.'),
-  poolSentinelHosts: { ...list('WEBSOCKET_SENTINEL_HOSTS', /,/, HOSTS, 'Sentinels that know its master.', host), alias: 'WEBSOCKET_REDIS_SENTINEL_HOSTS' },
-  poolSentinelPort: { ...integer('WEBSOCKET_SENTINEL_PORT', 26_379, 1, 65_535, 'The port of those that are given without one.'), alias: 'WEBSOCKET_REDIS_SENTINEL_PORT' },
-  enqueueWaitReplicas: integer('ENQUEUE_WAIT_REPLICAS', 0, 0, 100, 'How many replicas of Redis must have a task before its enqueue is acknowledged.'),
+  poolSentinelHosts: {
+    ...list('WEBSOCKET_SENTINEL_HOSTS', /,/, HOSTS, 'Sentinels that know its master.', host),
+    alias: 'WEBSOCKET_REDIS_SENTINEL_HOSTS',
+  },
+  poolSentinelPort: {
+    ...integer('WEBSOCKET_SENTINEL_PORT', 26_379, 1, 65_535, 'The port of those that are given without one.'),
+    alias: 'WEBSOCKET_REDIS_SENTINEL_PORT',
+  },
+  enqueueWaitReplicas: integer(
+    'ENQUEUE_WAIT_REPLICAS',
+    0,
+    0,
+    100,
+    'How many replicas of Redis must have a task before its enqueue is acknowledged.',
+  ),
   stopWaitReplicas: integer('STOP_WAIT_REPLICAS', 0, 0, 100, 'How many replicas of Redis must have a stop before it is acknowledged.'),
-  waitReplicasTimeoutMs: integer('WAIT_REPLICAS_TIMEOUT_MS', 1_000, 1, 60_000, 'How long those replicas may take, in ms; then the call fails with NOT_REPLICATED.'),
+  waitReplicasTimeoutMs: integer(
+    'WAIT_REPLICAS_TIMEOUT_MS',
+    1_000,
+    1,
+    60_000,
+    'How long those replicas may take, in ms; then the call fails with NOT_REPLICATED.',
+  ),
 } as const;
 
 type Table = typeof REDIS_SETTINGS;
@@ -69,16 +133,27 @@ export function problemsOfRedis(settings: RedisSettings): string[] {
   const isTls = [url, pool?.redisUrl ?? null].some((each) => each?.startsWith('rediss:'));
   const problems: [boolean, string][] = [
     [cluster && url === null, 'REDIS_CLUSTER: expected REDIS_URL beside it, a node of the cluster'],
-    [sentinelHosts.length > 0 && url === null, 'REDIS_SENTINEL_HOSTS: expected REDIS_URL beside it, with the name of the service as its host: redis://mymaster/0'],
+    [
+      sentinelHosts.length > 0 && url === null,
+      'REDIS_SENTINEL_HOSTS: expected REDIS_URL beside it, with the name of the service as its host: redis://mymaster/0',
+    ],
     [!cluster && clusterNodes.length > 0, 'REDIS_CLUSTER_NODES: expected REDIS_CLUSTER=true beside it'],
     [!cluster && clusterNatMap.length > 0, 'REDIS_CLUSTER_NAT_MAP: expected REDIS_CLUSTER=true beside it'],
-    [pool !== null && pool.redisUrl === null, 'WEBSOCKET_REDIS_CLUSTER, WEBSOCKET_SENTINEL_HOSTS: expected WEBSOCKET_REDIS_URL or REDIS_URL beside them'],
+    [
+      pool !== null && pool.redisUrl === null,
+      'WEBSOCKET_REDIS_CLUSTER, WEBSOCKET_SENTINEL_HOSTS: expected WEBSOCKET_REDIS_URL or REDIS_URL beside them',
+    ],
     [(tlsCertFile === null) !== (tlsKeyFile === null), 'REDIS_TLS_CERT_FILE: expected it together with REDIS_TLS_KEY_FILE'],
-    [!isTls && (tlsCaFile ?? tlsCertFile ?? tlsKeyFile) !== null, 'REDIS_TLS_CA_FILE and its like: expected REDIS_URL to begin with rediss://'],
+    [
+      !isTls && (tlsCaFile ?? tlsCertFile ?? tlsKeyFile) !== null,
+      'REDIS_TLS_CA_FILE and its like: expected REDIS_URL to begin with rediss://',
+    ],
   ];
   return [
     ...problemsOfPlace(settings, settings.keyPrefix, ['REDIS_URL', 'REDIS_CLUSTER', 'REDIS_SENTINEL_HOSTS']),
-    ...(pool === null ? [] : problemsOfPlace(pool, settings.keyPrefix, ['WEBSOCKET_REDIS_URL', 'WEBSOCKET_REDIS_CLUSTER', 'WEBSOCKET_SENTINEL_HOSTS'])),
+    ...(pool === null
+      ? []
+      : problemsOfPlace(pool, settings.keyPrefix, ['WEBSOCKET_REDIS_URL', 'WEBSOCKET_REDIS_CLUSTER', 'WEBSOCKET_SENTINEL_HOSTS'])),
     ...problems.flatMap(([bad, problem]) => (bad ? [problem] : [])),
   ];
 }
@@ -86,12 +161,22 @@ export function problemsOfRedis(settings: RedisSettings): string[] {
 type Place = Pick<RedisSettings, 'redisUrl' | 'cluster' | 'sentinelHosts' | 'sentinelPort'>;
 
 /** @param names of the variables of URL, cluster and sentinels */
-function problemsOfPlace({ redisUrl: url, cluster, sentinelHosts }: Place, prefix: string, [ofUrl, ofCluster, ofSentinels]: readonly [string, string, string]): string[] {
+function problemsOfPlace(
+  { redisUrl: url, cluster, sentinelHosts }: Place,
+  prefix: string,
+  [ofUrl, ofCluster, ofSentinels]: readonly [string, string, string],
+): string[] {
   const database = url === null ? 0 : parseRedisUrl(url).database;
   const problems: [boolean, string][] = [
-    [cluster && sentinelHosts.length > 0, `${ofCluster}: expected false together with ${ofSentinels}, got true: a Redis is one or the other`],
+    [
+      cluster && sentinelHosts.length > 0,
+      `${ofCluster}: expected false together with ${ofSentinels}, got true: a Redis is one or the other`,
+    ],
     [cluster && database !== 0, `${ofUrl}: expected database 0, the only one that a cluster has, got ${database}`],
-    [cluster && !/^([^{}]+|\{[^{}]+\})$/.test(prefix), `REDIS_KEY_PREFIX: expected one without braces, or wholly in braces, for a cluster, got ${JSON.stringify(prefix)}`],
+    [
+      cluster && !/^([^{}]+|\{[^{}]+\})$/.test(prefix),
+      `REDIS_KEY_PREFIX: expected one without braces, or wholly in braces, for a cluster, got ${JSON.stringify(prefix)}`,
+    ],
   ];
   return problems.flatMap(([bad, problem]) => (bad ? [problem] : []));
 }
@@ -110,6 +195,10 @@ export function placeOfPools(settings: RedisSettings): Place | null {
     sentinelHosts: inherits ? main.sentinelHosts : poolSentinelHosts,
     sentinelPort: inherits ? main.sentinelPort : poolSentinelPort,
   };
-  const isSame = sameUrl && place.cluster === main.cluster && String(place.sentinelHosts) === String(main.sentinelHosts) && place.sentinelPort === main.sentinelPort;
+  const isSame =
+    sameUrl &&
+    place.cluster === main.cluster &&
+    String(place.sentinelHosts) === String(main.sentinelHosts) &&
+    place.sentinelPort === main.sentinelPort;
   return isSame ? null : place;
 }

@@ -23,7 +23,13 @@ export abstract class Service {
 
   stop(): Promise<void> {
     // A start that fails undoes itself, so a stop that came meanwhile only waits for that.
-    this.#stopping ??= this.#starting === null ? Promise.resolve() : this.#starting.then(() => this.onStop(), () => undefined);
+    this.#stopping ??=
+      this.#starting === null
+        ? Promise.resolve()
+        : this.#starting.then(
+            () => this.onStop(),
+            () => undefined,
+          );
     return this.#stopping;
   }
 

@@ -39,8 +39,19 @@ export function seconds(env: string, fallbackMs: number, min: number, max: numbe
     expected: `seconds, a number from ${min} to ${max}`,
     expectedInCode: `milliseconds, a number from ${min * 1_000} to ${max * 1_000}`,
     schema: z
-      .union([z.number(), z.string().regex(/^\d+(\.\d+)?$/).transform((text) => Number(text) * 1_000)])
-      .pipe(z.number().min(min * 1_000).max(max * 1_000)),
+      .union([
+        z.number(),
+        z
+          .string()
+          .regex(/^\d+(\.\d+)?$/)
+          .transform((text) => Number(text) * 1_000),
+      ])
+      .pipe(
+        z
+          .number()
+          .min(min * 1_000)
+          .max(max * 1_000),
+      ),
   };
 }
 
@@ -51,7 +62,15 @@ export function milliseconds(env: string, fallback: number, min: number, max: nu
     fallback,
     about,
     expected: `milliseconds, a number from ${min} to ${max}`,
-    schema: z.union([z.number(), z.string().regex(/^\d+(\.\d+)?$/).transform(Number)]).pipe(z.number().min(min).max(max)),
+    schema: z
+      .union([
+        z.number(),
+        z
+          .string()
+          .regex(/^\d+(\.\d+)?$/)
+          .transform(Number),
+      ])
+      .pipe(z.number().min(min).max(max)),
   };
 }
 
@@ -62,7 +81,14 @@ export function orZero(setting: Setting<number>): Setting<number> {
     ...setting,
     expected: `0 or ${expected}`,
     ...(expectedInCode !== undefined && { expectedInCode: `0 or ${expectedInCode}` }),
-    schema: z.union([z.literal(0), z.string().regex(/^0+(\.0+)?$/).transform(() => 0), schema]),
+    schema: z.union([
+      z.literal(0),
+      z
+        .string()
+        .regex(/^0+(\.0+)?$/)
+        .transform(() => 0),
+      schema,
+    ]),
   };
 }
 
@@ -115,11 +141,21 @@ export function optionalFlag(env: string, about: string): Setting<boolean | null
   return { ...setting, fallback: null, schema: z.union([z.null(), setting.schema]) };
 }
 
-export function choice<const Word extends string>(env: string, fallback: NoInfer<Word>, words: readonly Word[], about: string): Setting<Word> {
+export function choice<const Word extends string>(
+  env: string,
+  fallback: NoInfer<Word>,
+  words: readonly Word[],
+  about: string,
+): Setting<Word> {
   return { env, fallback, about, expected: `one of ${words.join(', ')}`, schema: z.string().toLowerCase().pipe(z.enum(words)) };
 }
 
-export function optionalText(env: string, expected: string, about: string, schema: z.ZodType<string> = z.string().min(1)): Setting<string | null> {
+export function optionalText(
+  env: string,
+  expected: string,
+  about: string,
+  schema: z.ZodType<string> = z.string().min(1),
+): Setting<string | null> {
   return { env, expected, about, fallback: null, schema: z.union([z.null(), schema]) };
 }
 

@@ -3,7 +3,16 @@ import { z } from 'zod';
 import { API_SETTINGS } from './api-settings.js';
 import { describeValue } from './arguments.js';
 import { FleetError } from './errors.js';
-import { COMPONENTS, type Component, EXPECTED_LEVEL, type LogLevel, OPEN_WEBUI_LEVELS, levelSchema, levelVariable, levelVariables } from './log-levels.js';
+import {
+  COMPONENTS,
+  type Component,
+  EXPECTED_LEVEL,
+  type LogLevel,
+  OPEN_WEBUI_LEVELS,
+  levelSchema,
+  levelVariable,
+  levelVariables,
+} from './log-levels.js';
 import { REDIS_SETTINGS, problemsOfRedis } from './redis-settings.js';
 import { type Setting, cappedInteger, choice, httpUrl, integer, list, optionalText, seconds } from './setting-kinds.js';
 
@@ -61,32 +70,101 @@ const UNUSED_KEYS = 'OPENAI_API_KEYS: no key is used, for OPENAI_API_BASE_URLS n
 /** Every setting but the log level of each component. The README's table is made from this. */
 export const SETTINGS = {
   ...REDIS_SETTINGS,
-  openWebui: choice('OPEN_WEBUI', 'auto', OPEN_WEBUI_MODES, 'Whether live tasks get the keys by which open-webui knows that they are alive: `auto`, `on` or `off`; `auto` is on under the prefix `open-webui`, and once one of its tasks was seen.'),
+  openWebui: choice(
+    'OPEN_WEBUI',
+    'auto',
+    OPEN_WEBUI_MODES,
+    'Whether live tasks get the keys by which open-webui knows that they are alive: `auto`, `on` or `off`; `auto` is on under the prefix `open-webui`, and once one of its tasks was seen.',
+  ),
   redisPort: integer('EMBEDDED_REDIS_PORT', 6399, 1, 65_535, "The embedded redis-server's port on loopback; a free one if it is taken."),
   concurrency: integer('WORKER_CONCURRENCY', 10, 1, 1_000, 'Tasks that one worker process runs at once, for each queue.'),
-  threads: cappedInteger('THREAD_POOL_SIZE', availableParallelism(), 256, 'threads', 'Threads of one worker process for isolated handlers, 256 at most; 0 for the default.'),
+  threads: cappedInteger(
+    'THREAD_POOL_SIZE',
+    availableParallelism(),
+    256,
+    'threads',
+    'Threads of one worker process for isolated handlers, 256 at most; 0 for the default.',
+  ),
   taskModules: list('TASK_MODULES', /[,;]/, 'module paths separated by commas', "Modules with a service's own task handlers.", z.string()),
   stopGraceMs: integer('STOP_GRACE_MS', 5_000, 0, 3_600_000, 'What a handler gets between the abort and the escalation, in ms.'),
   stopPollMs: integer('STOP_POLL_INTERVAL_MS', 2_000, 50, 3_600_000, 'How often a worker re-reads the stops of what it runs, in ms.'),
   shutdownTimeoutMs: integer('SHUTDOWN_TIMEOUT_MS', 30_000, 0, 3_600_000, 'How long running tasks may go on after SIGTERM, in ms.'),
   lockMs: integer('LOCK_DURATION_MS', 15_000, 1_000, 3_600_000, "How long a silent worker keeps a task's lock, in ms."),
-  stalledCheckMs: integer('STALLED_CHECK_INTERVAL_MS', 5_000, 500, 3_600_000, 'How often workers look for tasks whose lock is gone, in ms.'),
-  fetchStallMs: integer('FETCH_STALL_MS', 15_000, 500, 3_600_000, 'How long a worker with free slots may fetch nothing although tasks wait, in ms; then its connection is replaced.'),
+  stalledCheckMs: integer(
+    'STALLED_CHECK_INTERVAL_MS',
+    5_000,
+    500,
+    3_600_000,
+    'How often workers look for tasks whose lock is gone, in ms.',
+  ),
+  fetchStallMs: integer(
+    'FETCH_STALL_MS',
+    15_000,
+    500,
+    3_600_000,
+    'How long a worker with free slots may fetch nothing although tasks wait, in ms; then its connection is replaced.',
+  ),
   heartbeatMs: integer('HEARTBEAT_INTERVAL_MS', 5_000, 100, 600_000, 'How often a worker says that it is alive, in ms.'),
-  reconcileMs: integer('RECONCILE_INTERVAL_MS', 10_000, 200, 3_600_000, 'How often the fleet compares its registry with its queues, in ms.'),
-  enqueueGraceMs: integer('ENQUEUE_GRACE_MS', 60_000, 1_000, 3_600_000, 'How long a registered task may be without its job before it counts as lost, in ms.'),
-  cleanupLockMs: seconds('WEBSOCKET_REDIS_LOCK_TIMEOUT', 60_000, 0.1, 3_600, 'Seconds after which the lock of a clean-up expires, should its owner be gone.'),
-  usageTimeoutMs: seconds('USAGE_POOL_TIMEOUT', 3_000, 1, 86_400, 'Seconds after which a session that says nothing more no longer uses its model.'),
+  reconcileMs: integer(
+    'RECONCILE_INTERVAL_MS',
+    10_000,
+    200,
+    3_600_000,
+    'How often the fleet compares its registry with its queues, in ms.',
+  ),
+  enqueueGraceMs: integer(
+    'ENQUEUE_GRACE_MS',
+    60_000,
+    1_000,
+    3_600_000,
+    'How long a registered task may be without its job before it counts as lost, in ms.',
+  ),
+  cleanupLockMs: seconds(
+    'WEBSOCKET_REDIS_LOCK_TIMEOUT',
+    60_000,
+    0.1,
+    3_600,
+    'Seconds after which the lock of a clean-up expires, should its owner be gone.',
+  ),
+  usageTimeoutMs: seconds(
+    'USAGE_POOL_TIMEOUT',
+    3_000,
+    1,
+    86_400,
+    'Seconds after which a session that says nothing more no longer uses its model.',
+  ),
   usageCleanMs: integer('USAGE_POOL_CLEAN_INTERVAL_MS', 3_000, 200, 3_600_000, 'How often the usage pool is cleaned, in ms.'),
-  sessionTimeoutMs: seconds('SESSION_POOL_TIMEOUT', 120_000, 1, 86_400, 'Seconds after which a session that was not seen leaves the session pool.'),
+  sessionTimeoutMs: seconds(
+    'SESSION_POOL_TIMEOUT',
+    120_000,
+    1,
+    86_400,
+    'Seconds after which a session that was not seen leaves the session pool.',
+  ),
   sessionCleanMs: integer('SESSION_POOL_CLEAN_INTERVAL_MS', 30_000, 200, 3_600_000, 'How often the session pool is cleaned, in ms.'),
-  modelsRefreshMs: integer('MODELS_REFRESH_INTERVAL_MS', 300_000, 1_000, 86_400_000, 'How often the servers are asked for their models, in ms.'),
+  modelsRefreshMs: integer(
+    'MODELS_REFRESH_INTERVAL_MS',
+    300_000,
+    1_000,
+    86_400_000,
+    'How often the servers are asked for their models, in ms.',
+  ),
   modelListTimeoutMs: seconds('AIOHTTP_CLIENT_TIMEOUT_MODEL_LIST', 10_000, 0.1, 600, 'Seconds that a server gets to list its models.'),
-  maxInputBytes: integer('MAX_INPUT_BYTES', 1_048_576, 1_024, 67_108_864, "The longest input of a task, as JSON in bytes."),
-  maxResultBytes: integer('MAX_RESULT_BYTES', 1_048_576, 1_024, 67_108_864, 'The longest result of a task, as JSON in bytes; a task with a longer one fails.'),
+  maxInputBytes: integer('MAX_INPUT_BYTES', 1_048_576, 1_024, 67_108_864, 'The longest input of a task, as JSON in bytes.'),
+  maxResultBytes: integer(
+    'MAX_RESULT_BYTES',
+    1_048_576,
+    1_024,
+    67_108_864,
+    'The longest result of a task, as JSON in bytes; a task with a longer one fails.',
+  ),
   openaiBaseUrls,
   openaiKeys,
-  documentRoot: optionalText('DOCUMENT_ROOT', 'a path', 'The only folder below which `document.index` reads; it fails without one. Nothing that begins with a dot is read.'),
+  documentRoot: optionalText(
+    'DOCUMENT_ROOT',
+    'a path',
+    'The only folder below which `document.index` reads; it fails without one. Nothing that begins with a dot is read.',
+  ),
   documentExtensions,
   ...API_SETTINGS,
   logLevel,
@@ -135,7 +213,11 @@ export type SettingsInput = { readonly [Name in keyof Table]?: Settings[Name] | 
 
 /** @throws FleetError `INVALID_SETTINGS` */
 export function resolveSettings({ logLevels = {}, notices = [], ...given }: SettingsInput): Settings {
-  const levels = new Map(COMPONENTS.flatMap((component) => (logLevels[component] === undefined ? [] : [[component, { variable: levelVariable(component), level: logLevels[component] }]])));
+  const levels = new Map(
+    COMPONENTS.flatMap((component) =>
+      logLevels[component] === undefined ? [] : [[component, { variable: levelVariable(component), level: logLevels[component] }]],
+    ),
+  );
   return check(given, { levels, unused: [], notices }, true);
 }
 
@@ -158,7 +240,9 @@ function check(given: Partial<Record<keyof Table, unknown>>, { levels, unused, n
       return Array.isArray(parsed.data) ? Object.freeze(parsed.data) : parsed.data;
     }
     const expected = (inCode ? setting.expectedInCode : undefined) ?? setting.expected;
-    problems.add(`${env}: ${setting.explain?.(value) ?? `expected ${expected}, got ${setting.secret ? 'something else (not shown)' : shown(value)}`}`);
+    problems.add(
+      `${env}: ${setting.explain?.(value) ?? `expected ${expected}, got ${setting.secret ? 'something else (not shown)' : shown(value)}`}`,
+    );
     return setting.fallback;
   };
   const values: Record<string, unknown> = {};
@@ -173,7 +257,9 @@ function check(given: Partial<Record<keyof Table, unknown>>, { levels, unused, n
   for (const problem of problemsOfPairs(settings)) problems.add(problem);
   if (problems.size > 0) {
     const all = [...problems];
-    throw new FleetError('INVALID_SETTINGS', `Bad settings:\n${all.map((problem) => `  ${problem}`).join('\n')}`, { details: { problems: all } });
+    throw new FleetError('INVALID_SETTINGS', `Bad settings:\n${all.map((problem) => `  ${problem}`).join('\n')}`, {
+      details: { problems: all },
+    });
   }
   if (settings.openaiKeys.length > 0 && settings.openaiBaseUrls.length === 0) said.push(UNUSED_KEYS);
   values['notices'] = Object.freeze([...new Set(said)]);
@@ -183,8 +269,10 @@ function check(given: Partial<Record<keyof Table, unknown>>, { levels, unused, n
 function problemsOfPairs({ openaiKeys: { length: keys }, openaiBaseUrls: { length: urls }, stalledCheckMs, lockMs }: Settings): string[] {
   const problems: string[] = [];
   // Without any URL the keys go nowhere; with some, one too many means that they are out of step.
-  if (urls > 0 && keys > urls) problems.push(`OPENAI_API_KEYS: expected at most one key for each of OPENAI_API_BASE_URLS (${urls}), got ${keys}`);
-  if (stalledCheckMs > lockMs) problems.push(`STALLED_CHECK_INTERVAL_MS: expected at most LOCK_DURATION_MS (${lockMs}), got ${stalledCheckMs}`);
+  if (urls > 0 && keys > urls)
+    problems.push(`OPENAI_API_KEYS: expected at most one key for each of OPENAI_API_BASE_URLS (${urls}), got ${keys}`);
+  if (stalledCheckMs > lockMs)
+    problems.push(`STALLED_CHECK_INTERVAL_MS: expected at most LOCK_DURATION_MS (${lockMs}), got ${stalledCheckMs}`);
   return problems;
 }
 

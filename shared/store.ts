@@ -78,7 +78,22 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
   const registry = new Registry({ redis, keys, facts, unreadable });
   const earlyStops = new EarlyStops({ redis, keys, unreadable });
   const reader = new TaskReader({ redis, queues, keys, unreadable }, registry);
-  const stopper = new Stopper({ earlyStops, facts, unreadable, schedulers, tally, redis, queues, registry, reader, keys, clock, lockMs: settings.lockMs, logger: loggers('stop'), onStep });
+  const stopper = new Stopper({
+    earlyStops,
+    facts,
+    unreadable,
+    schedulers,
+    tally,
+    redis,
+    queues,
+    registry,
+    reader,
+    keys,
+    clock,
+    lockMs: settings.lockMs,
+    logger: loggers('stop'),
+    onStep,
+  });
   const end = async (): Promise<void> => {
     clock.stop();
     facts.close();
@@ -92,5 +107,22 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
     await atMost(CLOSE_MS, end());
     hangUp(redis);
   };
-  return { redis, keys, clock, queues, facts, registry, reader, stopper, earlyStops, schedulers, turns: new Turns(redis, keys), pools, tally, counters, unreadable, close };
+  return {
+    redis,
+    keys,
+    clock,
+    queues,
+    facts,
+    registry,
+    reader,
+    stopper,
+    earlyStops,
+    schedulers,
+    turns: new Turns(redis, keys),
+    pools,
+    tally,
+    counters,
+    unreadable,
+    close,
+  };
 }

@@ -1,7 +1,22 @@
 import { RESERVED_IDS } from './keys.js';
 
 /** What a record that cannot be read is part of; the label `kind` of its metric. */
-export const UNREADABLE_KINDS = ['task', 'queue', 'registry', 'stop', 'events', 'worker', 'reconciler', 'schedule', 'metrics', 'pool', 'model', 'plan', 'dashboard', 'other'] as const;
+export const UNREADABLE_KINDS = [
+  'task',
+  'queue',
+  'registry',
+  'stop',
+  'events',
+  'worker',
+  'reconciler',
+  'schedule',
+  'metrics',
+  'pool',
+  'model',
+  'plan',
+  'dashboard',
+  'other',
+] as const;
 export type UnreadableKind = (typeof UNREADABLE_KINDS)[number];
 
 /** By the start of what follows the prefix of the fleet's keys: the first one that fits. */

@@ -82,7 +82,11 @@ export class Unreadable extends RecordReporter {
     const kind = kindOfKey(this.#prefix, key);
     const record = { key: shorten(key), ...(id !== undefined && { id: shorten(id) }) };
     try {
-      const written = this.#lines.warn(JSON.stringify(record), { kind, ...record, problem: shorten(problem) }, 'A record in Redis cannot be read; the rest goes on without it');
+      const written = this.#lines.warn(
+        JSON.stringify(record),
+        { kind, ...record, problem: shorten(problem) },
+        'A record in Redis cannot be read; the rest goes on without it',
+      );
       if (written) this.#tally.unreadable(kind);
     } catch {
       // Neither a line nor a count is worth the read that met the record.

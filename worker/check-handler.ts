@@ -21,13 +21,18 @@ export function checkHandler(given: unknown): TaskHandler {
 
 /** @throws FleetError `INVALID_DEFINITION`: that queue is of what the fleet does for itself, with slots and a retention of its own */
 export function checkQueue({ definition: { name, queue } }: TaskHandler): void {
-  if (queue === MAINTENANCE_QUEUE) throw new FleetError('INVALID_DEFINITION', `The task ${name} is on the queue ${queue}, which is the fleet's own: give its definition another queue.`);
+  if (queue === MAINTENANCE_QUEUE)
+    throw new FleetError(
+      'INVALID_DEFINITION',
+      `The task ${name} is on the queue ${queue}, which is the fleet's own: give its definition another queue.`,
+    );
 }
 
 function readHandler(given: unknown): TaskHandler {
   if (!isObject(given)) throw notAHandler(describeValue(given));
   const { definition, handle, isolated, alwaysIsolated } = given as Partial<TaskHandler>;
-  if (!isObject(definition) || typeof handle !== 'function' || typeof isolated !== 'function') throw notAHandler('an object of another form');
+  if (!isObject(definition) || typeof handle !== 'function' || typeof isolated !== 'function')
+    throw notAHandler('an object of another form');
   return Object.freeze({ definition: readDefinition(definition), handle, isolated, alwaysIsolated: alwaysIsolated === true });
 }
 

@@ -61,6 +61,8 @@ export class CleanupLock {
   /** Lets go of it if it is still its own. Never rejects: it expires by itself. */
   async release(): Promise<void> {
     const { redis, key, logger } = this.#options;
-    await redis.dropLock(key, this.owner).catch((error: unknown) => logger.debug({ key, error: messageOf(error) }, 'Could not release the lock; it expires by itself'));
+    await redis
+      .dropLock(key, this.owner)
+      .catch((error: unknown) => logger.debug({ key, error: messageOf(error) }, 'Could not release the lock; it expires by itself'));
   }
 }

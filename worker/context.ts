@@ -69,7 +69,11 @@ export class RunContext<Input> implements TaskContext<Input> {
       run.checkLock();
       if (run.cause) throw run.cause;
       if (run.ended) throw new FleetError('CLOSED', 'context.enqueue: this run has ended.');
-      if (this.#producer === null) throw new FleetError('NO_PRODUCER', 'context.enqueue: this worker was given no producer; start it with createWorker({ …, producer }).');
+      if (this.#producer === null)
+        throw new FleetError(
+          'NO_PRODUCER',
+          'context.enqueue: this worker was given no producer; start it with createWorker({ …, producer }).',
+        );
       return this.#producer.enqueueChild(run, definition as AnyDefinition, input, options);
     };
   }

@@ -48,7 +48,12 @@ export abstract class FetchingWorker extends Worker {
   #retired = false;
   #onReleased: (() => void) | null = null;
 
-  constructor(queue: string, processor: Processor, options: WorkerOptions, { store, logger }: { readonly store: Store; readonly logger: Logger }) {
+  constructor(
+    queue: string,
+    processor: Processor,
+    options: WorkerOptions,
+    { store, logger }: { readonly store: Store; readonly logger: Logger },
+  ) {
     super(queue, processor, options);
     this.#redis = store.redis;
     this.#clock = store.clock;
@@ -64,7 +69,8 @@ export abstract class FetchingWorker extends Worker {
 
   /** How long its fetching gave no sign of life, in ms; 0 while it has no reason to fetch, or no Redis to fetch from. */
   get silentMs(): number {
-    const rests = !this.running || this.paused || this.#sleeping > 0 || this.#internals.isRateLimited() || this.#held.size >= this.concurrency;
+    const rests =
+      !this.running || this.paused || this.#sleeping > 0 || this.#internals.isRateLimited() || this.#held.size >= this.concurrency;
     if (rests || this.#redis.status !== 'ready') this.#sign();
     return performance.now() - this.#signAt;
   }
@@ -136,7 +142,8 @@ export abstract class FetchingWorker extends Worker {
   async #pauseAfter(error: unknown, backOff: BackOff): Promise<void> {
     if (isRefusal(error)) {
       this.#refusals += 1;
-      if (this.#refusals === 1) this.#logger.warn({ queue: this.name, error: error.message }, 'Redis refuses to hand out tasks; asking again until it does');
+      if (this.#refusals === 1)
+        this.#logger.warn({ queue: this.name, error: error.message }, 'Redis refuses to hand out tasks; asking again until it does');
       return this.#sleep(refusalDelay(this.#refusals));
     }
     this.#lastFailure = messageOf(error);

@@ -40,7 +40,10 @@ export class FleetJob extends Job {
   }
 
   /** Back to the queue for so many ms, without counting the attempt; a reason becomes the task's error, `starts` its `attemptsStarted`. */
-  async putOff({ ms, reason, starts }: { readonly ms: number; readonly reason?: string; readonly starts?: number }, token: string): Promise<void> {
+  async putOff(
+    { ms, reason, starts }: { readonly ms: number; readonly reason?: string; readonly starts?: number },
+    token: string,
+  ): Promise<void> {
     const fieldsToUpdate = { ...(reason !== undefined && { failedReason: reason }), ...(starts !== undefined && { ats: starts }) };
     const fields = Object.keys(fieldsToUpdate).length > 0 ? { fieldsToUpdate } : {};
     await this.backend.moveToDelayed(this.id as string, Date.now(), ms, token, { skipAttempt: true, ...fields });
@@ -55,7 +58,14 @@ export class FleetJob extends Job {
       return super.moveToFailed(boundedError(error), token, fetchNext);
     }
     const fields = { failedReason: error.message, stacktrace: '[]', ...stopFields };
-    const { result, finishedOn } = await this.backend.moveToFailed(this, error.message, this.opts.removeOnFail ?? false, token, fetchNext, fields);
+    const { result, finishedOn } = await this.backend.moveToFailed(
+      this,
+      error.message,
+      this.opts.removeOnFail ?? false,
+      token,
+      fetchNext,
+      fields,
+    );
     this.failedReason = error.message;
     this.finishedOn = Number(finishedOn);
     this.attemptsMade += 1;

@@ -48,7 +48,14 @@ export class Heartbeat extends Service {
   #beating: Promise<void> | null = null;
   #next: Promise<void> | null = null;
 
-  constructor(options: { workerId: string; store: Store; intervalMs: number; status: () => WorkerStatus; schemas: Schemas; logger: Logger }) {
+  constructor(options: {
+    workerId: string;
+    store: Store;
+    intervalMs: number;
+    status: () => WorkerStatus;
+    schemas: Schemas;
+    logger: Logger;
+  }) {
     super();
     this.#workerId = options.workerId;
     this.#store = options.store;
@@ -98,9 +105,30 @@ export class Heartbeat extends Service {
     const now = clock.now();
     const { pid, queues, slots, running, zombies, draining, subscribed, replaced, broken, connections, stopLatency, log } = this.#status();
     const fields = {
-      ...{ host: hostname(), pid, slots, zombies, started_at: Math.round(now - performance.now() + this.#startedAt), beat_at: now, clock_ms: clock.skewMs },
-      ...{ queues: JSON.stringify(queues), running: JSON.stringify(running), draining: Number(draining), subscribed: Number(subscribed), replaced, connections, broken: JSON.stringify(broken) },
-      ...{ stops: stopLatency.count, stop_p50_ms: stopLatency.p50Ms ?? '', stop_p99_ms: stopLatency.p99Ms ?? '', stop_max_ms: stopLatency.maxMs ?? '' },
+      ...{
+        host: hostname(),
+        pid,
+        slots,
+        zombies,
+        started_at: Math.round(now - performance.now() + this.#startedAt),
+        beat_at: now,
+        clock_ms: clock.skewMs,
+      },
+      ...{
+        queues: JSON.stringify(queues),
+        running: JSON.stringify(running),
+        draining: Number(draining),
+        subscribed: Number(subscribed),
+        replaced,
+        connections,
+        broken: JSON.stringify(broken),
+      },
+      ...{
+        stops: stopLatency.count,
+        stop_p50_ms: stopLatency.p50Ms ?? '',
+        stop_p99_ms: stopLatency.p99Ms ?? '',
+        stop_max_ms: stopLatency.maxMs ?? '',
+      },
       ...{ log_lost: log.lost, log_error: log.error ?? '' },
       schemas: this.#schemas,
     };

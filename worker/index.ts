@@ -1,5 +1,12 @@
 export { type FleetWorker, type WorkerConfig, createWorker } from './worker.js';
 export type { WorkerStatus } from './heartbeat.js';
-export { type Handle, type HandlerOptions, type TaskContext, type TaskHandler, type TaskModule, defineHandler } from '../shared/task/handler.js';
+export {
+  type Handle,
+  type HandlerOptions,
+  type TaskContext,
+  type TaskHandler,
+  type TaskModule,
+  defineHandler,
+} from '../shared/task/handler.js';
 export { defineTask } from '../shared/task/definition.js';
 export { AbortCause, LockLost, ShuttingDown, StopRequested, TimedOut } from '../shared/stop/cause.js';

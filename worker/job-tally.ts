@@ -47,7 +47,8 @@ export class JobTally {
     const stop = run?.stop;
     const task = this.#taskOf(job);
     // Its deferred failure ended it, here or, if it had stalled, after its owner died.
-    if (!run || !stop) return this.#tally.cancelled(task, { via: job.stalledCounter > 0 ? 'fence' : 'queue', deliveredMs: null, settledMs: null });
+    if (!run || !stop)
+      return this.#tally.cancelled(task, { via: job.stalledCounter > 0 ? 'fence' : 'queue', deliveredMs: null, settledMs: null });
     // 0 stands for a record that somebody wrote by hand and without a time.
     const since = (at: number | null | undefined): number | null => (stop.at > 0 && at ? at - stop.at : null);
     const deliveredMs = run.via === 'queue' ? null : since(run.stopHeardAt);

@@ -70,7 +70,10 @@ export class Ladder {
     });
     const grace = new Grace(() => {
       if (run.stop) run.via = 'kill';
-      this.#options.logger.warn({ id: run.id, name: run.name, cause: run.cause?.kind }, 'Isolated handler ignored its signal; its thread is ended');
+      this.#options.logger.warn(
+        { id: run.id, name: run.name, cause: run.cause?.kind },
+        'Isolated handler ignored its signal; its thread is ended',
+      );
       thread.kill();
     });
     const tooLate = (): void => {

@@ -85,13 +85,39 @@ export class Launcher extends Service {
     this.#writer = new RegistryWriter(store, logger);
     this.#threads = new Threads(settings, logger);
     this.#tally = new JobTally(store.tally, handlers, store.clock);
-    this.#listener = new StopListener({ settings, store, runs: this.#runs, logger: loggers('stop'), onSubscribed: () => void this.#heartbeat.beat() });
+    this.#listener = new StopListener({
+      settings,
+      store,
+      runs: this.#runs,
+      logger: loggers('stop'),
+      onSubscribed: () => void this.#heartbeat.beat(),
+    });
     const { recentlyStopped } = this.#listener;
     const schemas = schemasOf(handlers.values());
-    this.#runner = new TaskRunner({ workerId, schemas, handlers, settings, store, runs: this.#runs, writer: this.#writer, threads: this.#threads, tally: this.#tally, loggers, recentlyStopped, producer, onStep });
+    this.#runner = new TaskRunner({
+      workerId,
+      schemas,
+      handlers,
+      settings,
+      store,
+      runs: this.#runs,
+      writer: this.#writer,
+      threads: this.#threads,
+      tally: this.#tally,
+      loggers,
+      recentlyStopped,
+      producer,
+      onStep,
+    });
     this.#heartbeat = new Heartbeat({ workerId, store, intervalMs: settings.heartbeatMs, status: () => this.status(), schemas, logger });
     this.#slots = slotsByQueue(handlers.values(), settings.concurrency, settings.threads);
-    this.#shards = new ShardFinder({ store, slots: this.#slots, intervalMs: settings.heartbeatMs, take: (queue, slots) => this.#take(queue, slots), logger });
+    this.#shards = new ShardFinder({
+      store,
+      slots: this.#slots,
+      intervalMs: settings.heartbeatMs,
+      take: (queue, slots) => this.#take(queue, slots),
+      logger,
+    });
   }
 
   /** Of what users enqueue: the queue of what the fleet does for itself is left out. */
@@ -135,7 +161,17 @@ export class Launcher extends Service {
 
   #take(queue: string, slots: number): void {
     const { settings, workerId } = this.#options;
-    const shared = { settings, workerId, store: this.#store, runner: this.#runner, runs: this.#runs, writer: this.#writer, stopLatency: this.#stopLatency, tally: this.#tally, logger: this.#logger };
+    const shared = {
+      settings,
+      workerId,
+      store: this.#store,
+      runner: this.#runner,
+      runs: this.#runs,
+      writer: this.#writer,
+      stopLatency: this.#stopLatency,
+      tally: this.#tally,
+      logger: this.#logger,
+    };
     const make = (): QueueWorker => new QueueWorker({ ...shared, queue, slots });
     const keeper = new QueueKeeper({ queue, slots, make, store: this.#store, stallMs: settings.fetchStallMs, logger: this.#logger });
     this.#slots.set(queue, slots);
@@ -160,7 +196,10 @@ export class Launcher extends Service {
     this.#logger.warn({ running: left.length, tasks: someIds(left) }, 'Still running at the deadline: handing back to the queue');
     for (const run of left) run.abort(new ShuttingDown());
     if (await this.#runs.idle(SHUTDOWN_GRACE_MS + HAND_BACK_MS)) return;
-    this.#logger.error({ running: this.#runs.size, tasks: someIds(this.#runs.all()) }, 'Could not hand back: these run again when their lock has run out');
+    this.#logger.error(
+      { running: this.#runs.size, tasks: someIds(this.#runs.all()) },
+      'Could not hand back: these run again when their lock has run out',
+    );
   }
 
   async #close(): Promise<void> {
@@ -176,7 +215,11 @@ export class Launcher extends Service {
     await this.#closeBy(closeBy, 'heartbeat', this.#heartbeat.stop());
     await this.#closeBy(closeBy, 'stops', this.#store.stopper.idle());
     await this.#closeBy(closeBy, 'connection', this.#store.close());
-    if (left.length > 0) this.#logger.error({ left: left.length, tasks: someIds(left) }, 'Left behind: Redis did not take the end of these tasks, or not in time; they run again when their lock has run out');
+    if (left.length > 0)
+      this.#logger.error(
+        { left: left.length, tasks: someIds(left) },
+        'Left behind: Redis did not take the end of these tasks, or not in time; they run again when their lock has run out',
+      );
   }
 
   /** Resolves with whether it was closed in time. */
@@ -184,7 +227,13 @@ export class Launcher extends Service {
     const ms = Math.max(LEAST_CLOSE_MS, deadline - performance.now());
     const timer = new AbortController();
     const timeout = delay(ms, 'late' as const, { signal: timer.signal, ref: false }).catch(() => 'done' as const);
-    const first = await Promise.race([closing.then(() => 'done' as const, (error: unknown) => error), timeout]);
+    const first = await Promise.race([
+      closing.then(
+        () => 'done' as const,
+        (error: unknown) => error,
+      ),
+      timeout,
+    ]);
     timer.abort();
     if (first === 'late') this.#logger.warn({ what }, 'Closing took too long; leaving it');
     else if (first !== 'done') this.#logger.warn({ what, error: messageOf(first) }, 'Closing failed');

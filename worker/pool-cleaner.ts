@@ -78,7 +78,8 @@ export class PoolCleaner {
     do {
       signal.throwIfAborted();
       const batch = await redis.cleanPool(key, lock, owner, Math.round(lockMs), cursor, BATCH_BYTES, timeoutMs / 1_000, shape, channel);
-      if (batch[0] === 'wrong-type') throw new FleetError('MALFORMED_DATA', `Bad pool ${key}: expected a hash, got a ${batch[1]}.`, { details: { key } });
+      if (batch[0] === 'wrong-type')
+        throw new FleetError('MALFORMED_DATA', `Bad pool ${key}: expected a hash, got a ${batch[1]}.`, { details: { key } });
       if (batch[0] === 'lost') {
         counts.lost = true;
         logger.warn({ key: lock, ...counts }, 'Lost the lock; this clean-up ends here');
@@ -100,7 +101,8 @@ export class PoolCleaner {
   #report(names: readonly string[], count: number): void {
     const { pool, logger } = this.#options;
     const entries = names.map(quote).join(', ');
-    if (count > 0 && entries !== this.#reported) logger.warn({ pool: pool.key, invalid: count }, `Cannot be understood, and is left alone: ${entries}`);
+    if (count > 0 && entries !== this.#reported)
+      logger.warn({ pool: pool.key, invalid: count }, `Cannot be understood, and is left alone: ${entries}`);
     this.#reported = entries;
   }
 }

@@ -154,7 +154,10 @@ export class QueueKeeper {
     if (fetchable === 0 || silentMs < stallMs / 2) return this.#clear();
     this.#fetchableSince ??= answeredAt;
     if (answeredAt - this.#fetchableSince < stallMs / 2 || silentMs < stallMs || this.#timer === null) return;
-    logger.warn({ queue: this.name, waiting: fetchable, silentMs: Math.round(silentMs), running: worker.held.length }, 'Nothing is fetched although tasks wait and slots are free: the queue worker is replaced');
+    logger.warn(
+      { queue: this.name, waiting: fetchable, silentMs: Math.round(silentMs), running: worker.held.length },
+      'Nothing is fetched although tasks wait and slots are free: the queue worker is replaced',
+    );
     this.#replace();
   }
 
@@ -164,7 +167,10 @@ export class QueueKeeper {
 
   #countFetchable(): Promise<number> {
     const { store, queue } = this.#options;
-    return store.redis.countFetchable(...store.queues.scriptKeys(queue, 'wait', 'prioritized', 'delayed', 'meta', 'active', 'limiter'), store.clock.now());
+    return store.redis.countFetchable(
+      ...store.queues.scriptKeys(queue, 'wait', 'prioritized', 'delayed', 'meta', 'active', 'limiter'),
+      store.clock.now(),
+    );
   }
 
   #replace(): void {

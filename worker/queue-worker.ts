@@ -89,9 +89,12 @@ export class QueueWorker extends FetchingWorker {
     const stalls = new RepeatedLines(logger, { intervalMs: SAY_AGAIN_MS });
     this.on('stalled', (id) => stalls.warn(id, { id, queue }, 'Task stalled: its worker is gone or hangs; it will run again'));
     // A lost connection, and one that cannot be used, is logged where it is made, a refusal when it begins; everything else should be seen.
-    const isKnown = (error: unknown): boolean => isConnectionError(error) || isRefusal(error) || adviceFor(store.redis, messageOf(error)) !== null;
+    const isKnown = (error: unknown): boolean =>
+      isConnectionError(error) || isRefusal(error) || adviceFor(store.redis, messageOf(error)) !== null;
     const lines = new RepeatedLines(logger, { intervalMs: SAY_AGAIN_MS, maxKeys: MOST_ERRORS });
-    this.on('error', (error) => lines.write(isKnown(error) ? 'debug' : 'warn', error.message || error.name, { queue, error: error.message }, 'Queue worker error'));
+    this.on('error', (error) =>
+      lines.write(isKnown(error) ? 'debug' : 'warn', error.message || error.name, { queue, error: error.message }, 'Queue worker error'),
+    );
   }
 
   protected override createJob(data: JobJson, id: string): Job {
@@ -135,7 +138,8 @@ export class QueueWorker extends FetchingWorker {
     const extend = manager.extendLocks.bind(manager);
     manager.extendLocks = async (ids) => {
       const sentAt = performance.now();
-      const renewed = ({ jobIds }: { jobIds: string[] }): void => jobIds.forEach((id) => this.#runs.get(this.name, id)?.lockRenewed(sentAt));
+      const renewed = ({ jobIds }: { jobIds: string[] }): void =>
+        jobIds.forEach((id) => this.#runs.get(this.name, id)?.lockRenewed(sentAt));
       this.once('locksRenewed', renewed);
       await extend(ids);
       this.off('locksRenewed', renewed);
@@ -176,7 +180,11 @@ export class QueueWorker extends FetchingWorker {
       return settle();
     };
     return untilTaken(attempt, (error, refusals) => {
-      if (refusals === 1) this.#logger.warn({ id, queue: this.name, error: error.message }, 'Redis refuses the end of a task; it is tried again until it is taken or the lock is lost');
+      if (refusals === 1)
+        this.#logger.warn(
+          { id, queue: this.name, error: error.message },
+          'Redis refuses the end of a task; it is tried again until it is taken or the lock is lost',
+        );
       this.lockManager.trackJob(id, token, job.processedOn as number);
     });
   }
@@ -200,7 +208,11 @@ export class QueueWorker extends FetchingWorker {
     if (maySpeak(job)) this.#writer.state(id, state);
     if (state !== 'cancelled') return;
     this.#measureStop(job);
-    this.#store.queues.barRetry(this.name, [id]).catch((error: unknown) => this.#logger.warn({ id, error: messageOf(error) }, 'A retry that is not ours could bring a cancelled task back'));
+    this.#store.queues
+      .barRetry(this.name, [id])
+      .catch((error: unknown) =>
+        this.#logger.warn({ id, error: messageOf(error) }, 'A retry that is not ours could bring a cancelled task back'),
+      );
   }
 
   /** Only of what ran here: what a worker settles for others says nothing of how fast it is. */
@@ -216,7 +228,9 @@ export class QueueWorker extends FetchingWorker {
     this.#tally.attempted(job);
     if (maySpeak(job)) this.#writer.retrying(id, job.attemptsMade);
     // A stop may have come after the handler failed and before the job went back: nobody is left to hear it.
-    this.#store.stopper.settleIfStopped(this.name, id).catch((error: unknown) => this.#logger.warn({ id, error }, 'Could not check for a stop after a failed attempt'));
+    this.#store.stopper
+      .settleIfStopped(this.name, id)
+      .catch((error: unknown) => this.#logger.warn({ id, error }, 'Could not check for a stop after a failed attempt'));
   }
 
   async #resolveUnknown(job: Job): Promise<void> {

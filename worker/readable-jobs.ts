@@ -59,7 +59,8 @@ function fail(fields: string[], places: ReadonlyMap<string, number>, problem: st
     else fields[place] = value;
   };
   if (options !== null) set('opts', options);
-  for (const name of ['progress', 'parent'] as const) if (places.has(name) && problemOf(name, fields[places.get(name) as number] as string) !== null) set(name, '');
+  for (const name of ['progress', 'parent'] as const)
+    if (places.has(name) && problemOf(name, fields[places.get(name) as number] as string) !== null) set(name, '');
   if (!places.has('defa')) set('defa', UNREADABLE + problem);
   return problem;
 }

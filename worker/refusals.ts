@@ -14,7 +14,10 @@ export function refusalDelay(refusals: number): number {
  * connection that was closed, at the latest.
  * @param onRefused called before each wait, with what Redis said and how often it has
  */
-export async function untilTaken<Result>(attempt: () => Promise<Result>, onRefused?: (error: Error, refusals: number) => void): Promise<Result> {
+export async function untilTaken<Result>(
+  attempt: () => Promise<Result>,
+  onRefused?: (error: Error, refusals: number) => void,
+): Promise<Result> {
   for (let refusals = 1; ; refusals += 1) {
     try {
       return await attempt();

@@ -18,12 +18,15 @@ function stringified(name: string, result: unknown, maxBytes: number): string {
     return toJson(result);
   } catch (error) {
     // V8 makes no text of more than half a gigabyte.
-    if (error instanceof RangeError && error.message === 'Invalid string length') throw tooLarge(name, 'is too long for a text of JSON', maxBytes, null);
+    if (error instanceof RangeError && error.message === 'Invalid string length')
+      throw tooLarge(name, 'is too long for a text of JSON', maxBytes, null);
     throw new FleetError('INVALID_OUTPUT', `Bad output of ${name}: not JSON (${messageOf(error)})`, { cause: error });
   }
 }
 
 function tooLarge(name: string, what: string, limit: number, bytes: number | null): FleetError {
   const advice = 'Store the content elsewhere and return a reference, emit it in chunks, or raise MAX_RESULT_BYTES.';
-  return new FleetError('RESULT_TOO_LARGE', `The result of ${name} ${what}; at most ${limit} bytes are allowed. ${advice}`, { details: { task: name, bytes, limit } });
+  return new FleetError('RESULT_TOO_LARGE', `The result of ${name} ${what}; at most ${limit} bytes are allowed. ${advice}`, {
+    details: { task: name, bytes, limit },
+  });
 }

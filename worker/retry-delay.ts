@@ -14,7 +14,12 @@ const FALLBACK_DELAY_MS = 1_000;
  */
 export function retryDelay(backoff: JobsOptions['backoff'], attempt: number, random: number = Math.random()): number {
   if (backoff === undefined) return 0;
-  const { type, delay = FALLBACK_DELAY_MS, jitter = 0, maxDelay = Infinity }: TaskBackoff = typeof backoff === 'number' ? { type: 'fixed', delay: backoff } : backoff;
+  const {
+    type,
+    delay = FALLBACK_DELAY_MS,
+    jitter = 0,
+    maxDelay = Infinity,
+  }: TaskBackoff = typeof backoff === 'number' ? { type: 'fixed', delay: backoff } : backoff;
   const full = type === 'fixed' ? delay : Math.min(maxDelay, 2 ** (attempt - 1) * delay);
   return Math.floor(full * (1 - jitter) + random * full * jitter);
 }

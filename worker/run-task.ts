@@ -119,12 +119,23 @@ export class TaskRunner {
     const { item } = taskOptions(job.opts);
     const { clock } = this.#options.store;
     const id = job.id as string;
-    const run = new Run({ id, queue: job.queueName, name: job.name, item: item ?? '', token, lockMs: this.#options.settings.lockMs, lockedAt: (clock.known && job.processedOn) || clock.now(), clock });
+    const run = new Run({
+      id,
+      queue: job.queueName,
+      name: job.name,
+      item: item ?? '',
+      token,
+      lockMs: this.#options.settings.lockMs,
+      lockedAt: (clock.known && job.processedOn) || clock.now(),
+      clock,
+    });
     job.run = run;
     // Our producer registers first; a job without our mark was added by a plain BullMQ queue.
-    if (item === undefined) this.#options.writer.add({ id, item: '', queue: run.queue, at: isTime(job.timestamp) ? job.timestamp : clock.now() });
+    if (item === undefined)
+      this.#options.writer.add({ id, item: '', queue: run.queue, at: isTime(job.timestamp) ? job.timestamp : clock.now() });
     // What a schedule adds is live when its time has come. What the fleet does for itself is not among its users' tasks.
-    else if (isScheduledRun(id) && run.queue !== MAINTENANCE_QUEUE) this.#options.writer.add({ id, item, queue: run.queue, at: dueTimeOf(id) });
+    else if (isScheduledRun(id) && run.queue !== MAINTENANCE_QUEUE)
+      this.#options.writer.add({ id, item, queue: run.queue, at: dueTimeOf(id) });
     this.#options.runs.track(run);
     this.#options.tally.fetched(job);
     return run;
@@ -149,7 +160,14 @@ export class TaskRunner {
     const input = validate(handler.definition.input, job.data);
     if (!input.ok) return this.#badInput(run, job, new FleetError('INVALID_INPUT', `Bad input for ${run.name}: ${input.problem}`));
     const { producer } = this.#options;
-    const context = new RunContext({ run, attempt: job.attemptsMade + 1, input: input.value, output: () => this.#outputOf(run, job), producer, logger: this.#taskLogger });
+    const context = new RunContext({
+      run,
+      attempt: job.attemptsMade + 1,
+      input: input.value,
+      output: () => this.#outputOf(run, job),
+      producer,
+      logger: this.#taskLogger,
+    });
     // A process that was frozen since it fetched the task has lost it by now, and another may have ended it.
     if (!run.checkLock()) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
     const isolated = handler.isolated(input.value);

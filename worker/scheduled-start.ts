@@ -24,14 +24,22 @@ export class ScheduledStart {
     if (!schedule) return null;
     const id = job.id as string;
     // Once: when it is fetched again, its time has come.
-    if (schedule.jitterMs > 0 && !schedule.retried && isScheduledRun(id) && job.attemptsStarted <= 1) return { kind: 'put-off', ms: randomInt(schedule.jitterMs + 1) };
+    if (schedule.jitterMs > 0 && !schedule.retried && isScheduledRun(id) && job.attemptsStarted <= 1)
+      return { kind: 'put-off', ms: randomInt(schedule.jitterMs + 1) };
     const turn = await this.#store.turns.take(schedule, job.queueName, id);
     if (turn.kind === 'start') return null;
     const { other } = turn;
-    this.#logger.debug({ id, schedule: schedule.id, other }, turn.kind === 'skip' ? 'Skipped: another run of its schedule is in its way' : 'Waits for another run of its schedule');
+    this.#logger.debug(
+      { id, schedule: schedule.id, other },
+      turn.kind === 'skip' ? 'Skipped: another run of its schedule is in its way' : 'Waits for another run of its schedule',
+    );
     if (turn.kind === 'skip') return { kind: 'complete', value: { skipped: true, other } };
     // How often it asked must not count against it should the next worker have no handler for it: see UnknownTasks.
-    return { kind: 'put-off', ms: askAgainMs(this.#store.clock.now() - (isScheduledRun(id) ? dueTimeOf(id) : job.timestamp)), starts: Math.max(1, job.attemptsStarted - 1) };
+    return {
+      kind: 'put-off',
+      ms: askAgainMs(this.#store.clock.now() - (isScheduledRun(id) ? dueTimeOf(id) : job.timestamp)),
+      starts: Math.max(1, job.attemptsStarted - 1),
+    };
   }
 }
 

@@ -16,7 +16,7 @@ export interface SchedulesOptions {
 const FAULTS: Readonly<Record<NextRunFault, string>> = {
   absent: 'A schedule had no next run',
   gone: 'The next run of a schedule was gone',
-  lost: 'The next run of a schedule was in none of its queue\'s lists',
+  lost: "The next run of a schedule was in none of its queue's lists",
   far: 'The next run of a schedule was further off than one period',
 };
 
@@ -165,7 +165,7 @@ export class Schedules extends Service {
     const { store, logger } = this.#options;
     const { id } = read;
     try {
-      for (let schedule = read; await store.schedulers.ensure(schedule); ) {
+      for (let schedule = read; await store.schedulers.ensure(schedule);) {
         // Somebody may have changed or removed it since it was read.
         const text = await store.redis.hget(store.keys.schedules, id);
         const now = text === null ? null : parseSchedule(id, text);
@@ -182,7 +182,8 @@ export class Schedules extends Service {
   async #startFirst(absent: readonly FleetSchedule[]): Promise<void> {
     const { store, table } = this.#options;
     const due = this.#started ? absent : table;
-    for (const schedule of due.filter(({ atStart }) => atStart)) await store.schedulers.addNow(schedule, atStartId(schedule.id, store.clock.now()));
+    for (const schedule of due.filter(({ atStart }) => atStart))
+      await store.schedulers.addNow(schedule, atStartId(schedule.id, store.clock.now()));
     this.#started = true;
   }
 }

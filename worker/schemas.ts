@@ -13,16 +13,21 @@ const MOST_WORKERS = 1_000;
 
 /** Of each handler. A schema that JSON Schema cannot hold has none: nobody can tell it from another. */
 export function schemasOf(handlers: Iterable<TaskHandler>): Schemas {
-  return Object.fromEntries([...handlers].flatMap(({ definition }) => {
-    const hash = hashOf(definition);
-    return hash === null ? [] : [[definition.name, hash]];
-  }));
+  return Object.fromEntries(
+    [...handlers].flatMap(({ definition }) => {
+      const hash = hashOf(definition);
+      return hash === null ? [] : [[definition.name, hash]];
+    }),
+  );
 }
 
 /** Of what JSON Schema says of the input: a check that is a function of its own does not change it. */
 function hashOf({ input }: AnyDefinition): string | null {
   try {
-    return createHash('sha256').update(JSON.stringify(z.toJSONSchema(input, { io: 'input', unrepresentable: 'any' }))).digest('hex').slice(0, 12);
+    return createHash('sha256')
+      .update(JSON.stringify(z.toJSONSchema(input, { io: 'input', unrepresentable: 'any' })))
+      .digest('hex')
+      .slice(0, 12);
   } catch {
     return null;
   }

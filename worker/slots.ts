@@ -22,7 +22,11 @@ export function slotsByQueue(handlers: Iterable<Slotted>, concurrency: number, t
     if (queue === MAINTENANCE_QUEUE) return MAINTENANCE_SLOTS;
     return onlyIsolated ? Math.min(concurrency, threads) : concurrency;
   };
-  return new Map([...queues].flatMap(([queue, { onlyIsolated, shards }]) => shards.map((shard): [string, number] => [shard, Math.ceil(slotsOf(queue, onlyIsolated) / shards.length)])));
+  return new Map(
+    [...queues].flatMap(([queue, { onlyIsolated, shards }]) =>
+      shards.map((shard): [string, number] => [shard, Math.ceil(slotsOf(queue, onlyIsolated) / shards.length)]),
+    ),
+  );
 }
 
 /**

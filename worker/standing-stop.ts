@@ -8,7 +8,8 @@ import type { JobAddress } from '../shared/task/options-record.js';
  */
 export async function standingStop(store: Store, job: JobAddress, parent: JobAddress | undefined): Promise<StopRecord | null> {
   const { redis, keys, earlyStops } = store;
-  const readStop = async ({ queue, id }: JobAddress): Promise<StopRecord | null> => parseStop(await redis.hget(keys.jobs(queue) + id, 'stop'), null);
+  const readStop = async ({ queue, id }: JobAddress): Promise<StopRecord | null> =>
+    parseStop(await redis.hget(keys.jobs(queue) + id, 'stop'), null);
   const [own, early, inherited] = await Promise.all([readStop(job), earlyStops.find([job.id]), parent ? readStop(parent) : null]);
   return own ?? early.get(job.id) ?? inherited;
 }

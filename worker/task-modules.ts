@@ -69,7 +69,11 @@ function checkOwn(url: string, given: unknown): TaskHandler {
     if (url !== BUILTIN_MODULE) checkQueue(handler);
     return handler;
   } catch (error) {
-    throw invalid(url, `expected as its default export an array of handlers made with defineHandler(definition, handle), or a function that returns one. ${messageOf(error).replace(/\.$/, '')}`, error);
+    throw invalid(
+      url,
+      `expected as its default export an array of handlers made with defineHandler(definition, handle), or a function that returns one. ${messageOf(error).replace(/\.$/, '')}`,
+      error,
+    );
   }
 }
 

@@ -130,7 +130,10 @@ export class TaskOutput {
     this.#announced = true;
     const pipeline = this.#redis.pipeline();
     writeEvents(pipeline, this.#key, events, this.#chunkLength / Math.max(1, this.#chunkCount));
-    const writing = pipeline.exec().then((replies) => this.#check(replies?.find(([error]) => error)?.[0]), (error: unknown) => this.#check(error));
+    const writing = pipeline.exec().then(
+      (replies) => this.#check(replies?.find(([error]) => error)?.[0]),
+      (error: unknown) => this.#check(error),
+    );
     this.#writing = Promise.all([this.#writing, writing]);
   }
 
@@ -163,7 +166,7 @@ export function chunkJsons(chunk: unknown): string[] {
 /** A text in parts that are short enough however JSON escapes them; none begins or ends within a character. */
 function partsOf(text: string): string[] {
   const parts: string[] = [];
-  for (let from = 0; from < text.length; ) {
+  for (let from = 0; from < text.length;) {
     const end = from + CHUNK_PART;
     const to = isLowSurrogate(text.charCodeAt(end)) ? end - 1 : end;
     parts.push(text.slice(from, to));
@@ -177,7 +180,9 @@ function isLowSurrogate(unit: number): boolean {
 }
 
 function tooLarge(call: string, what: string, bytes: number, limit: number, advice: string): FleetError {
-  return new FleetError('OUTPUT_TOO_LARGE', `context.${call}: ${what} is ${bytes} bytes of JSON; at most ${limit} are allowed. ${advice}`, { details: { bytes, limit } });
+  return new FleetError('OUTPUT_TOO_LARGE', `context.${call}: ${what} is ${bytes} bytes of JSON; at most ${limit} are allowed. ${advice}`, {
+    details: { bytes, limit },
+  });
 }
 
 /** What a handler says, as JSON. What JSON leaves out (undefined, a function, a symbol) is null. */

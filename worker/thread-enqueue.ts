@@ -41,7 +41,10 @@ export class ThreadEnqueuer {
 }
 
 /** The main thread's side. Never rejects. */
-export async function enqueueForThread(context: TaskContext, { definition, input, options }: Extract<ThreadMessage, { type: 'enqueue' }>): Promise<EnqueueResult> {
+export async function enqueueForThread(
+  context: TaskContext,
+  { definition, input, options }: Extract<ThreadMessage, { type: 'enqueue' }>,
+): Promise<EnqueueResult> {
   try {
     return { ok: true, task: await context.enqueue({ ...definition, input: z.unknown(), output: null }, input, options) };
   } catch (error) {

@@ -29,7 +29,12 @@ export default async function runInThread(run: ThreadRun): Promise<ThreadResult>
     ({ except } = handler.definition.retry);
     post(port, { type: 'started' });
     // As JSON, like every output, so that a thread hands over nothing that a task in the main thread could not.
-    return { ok: true, value: JSON.parse(resultJson(name, await handler.handle(contextOf(run, controller.signal, enqueuer)), run.settings.maxResultBytes)) as unknown };
+    return {
+      ok: true,
+      value: JSON.parse(
+        resultJson(name, await handler.handle(contextOf(run, controller.signal, enqueuer)), run.settings.maxResultBytes),
+      ) as unknown,
+    };
   } catch (error) {
     const { name: kind, stack } = error instanceof Error ? error : new Error(messageOf(error));
     return { ok: false, error: { name: kind, message: messageOf(error), stack, final: isFinal(error, except) } };

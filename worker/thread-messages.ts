@@ -22,7 +22,9 @@ export interface ThreadRun extends HandlerSource {
 }
 
 /** Main thread → thread, while the handler runs. */
-export type MainMessage = { readonly type: 'abort'; readonly cause: CauseParts } | ({ readonly type: 'enqueued'; readonly call: number } & EnqueueResult);
+export type MainMessage =
+  | { readonly type: 'abort'; readonly cause: CauseParts }
+  | ({ readonly type: 'enqueued'; readonly call: number } & EnqueueResult);
 
 /** An abort cause crosses as its parts. */
 export interface CauseParts {
@@ -38,7 +40,13 @@ export type ThreadMessage =
   | { readonly type: 'started' }
   | { readonly type: 'progress'; readonly value: number | object }
   | { readonly type: 'emit'; readonly chunk: unknown }
-  | { readonly type: 'enqueue'; readonly call: number; readonly definition: PortableDefinition; readonly input: unknown; readonly options: ChildOptions }
+  | {
+      readonly type: 'enqueue';
+      readonly call: number;
+      readonly definition: PortableDefinition;
+      readonly input: unknown;
+      readonly options: ChildOptions;
+    }
   | { readonly type: 'log'; readonly level: LogLevel; readonly fields: Readonly<Record<string, unknown>>; readonly message: string };
 
 /** A definition without its schemas: these cannot cross, and the thread has checked the input by then. */
@@ -46,9 +54,20 @@ export type PortableDefinition = Omit<AnyDefinition, 'input' | 'output'>;
 
 export type EnqueueResult =
   | { readonly ok: true; readonly task: ChildTask }
-  | { readonly ok: false; readonly error: { readonly code: ErrorCode | null; readonly message: string; readonly details: Readonly<Record<string, unknown>>; readonly cause: CauseParts | null } };
+  | {
+      readonly ok: false;
+      readonly error: {
+        readonly code: ErrorCode | null;
+        readonly message: string;
+        readonly details: Readonly<Record<string, unknown>>;
+        readonly cause: CauseParts | null;
+      };
+    };
 
 /** How the handler ended. Errors cross as their parts, for a copy of an Error loses its class: the thread says whether it is `final`. */
 export type ThreadResult =
   | { readonly ok: true; readonly value: unknown }
-  | { readonly ok: false; readonly error: { readonly name: string; readonly message: string; readonly stack: string | undefined; readonly final: boolean } };
+  | {
+      readonly ok: false;
+      readonly error: { readonly name: string; readonly message: string; readonly stack: string | undefined; readonly final: boolean };
+    };

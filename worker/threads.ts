@@ -54,7 +54,9 @@ export class Threads {
     let started = false;
     near.on('message', (message: ThreadMessage) => {
       if (message.type === 'enqueue') {
-        void enqueueForThread(context, message).then((result) => near.postMessage({ type: 'enqueued', call: message.call, ...result } satisfies MainMessage));
+        void enqueueForThread(context, message).then((result) =>
+          near.postMessage({ type: 'enqueued', call: message.call, ...result } satisfies MainMessage),
+        );
         return;
       }
       if (message.type !== 'started') return this.#receive(message, context);

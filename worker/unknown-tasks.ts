@@ -42,7 +42,11 @@ export class UnknownTasks {
 
   /** Of a task whose input does not fit here, while another worker has another schema for it. */
   ofOtherVersion(job: UnknownJob, error: FleetError): Outcome {
-    return this.#putOff(job, failWith(error), "The input of a task does not fit this worker's version of it; it goes back for a worker with another version");
+    return this.#putOff(
+      job,
+      failWith(error),
+      "The input of a task does not fit this worker's version of it; it goes back for a worker with another version",
+    );
   }
 
   #putOff({ id, name, queueName, attemptsStarted, attemptsMade }: UnknownJob, last: Outcome & { kind: 'fail' }, line: string): Outcome {

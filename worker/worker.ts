@@ -51,8 +51,10 @@ export interface FleetWorker {
  */
 export async function createWorker(config: WorkerConfig): Promise<FleetWorker> {
   const { loggers: givenLoggers, handlers: given = [], cwd = '.', pid = 0, producer, onStep, ...input } = configOf(config, 'createWorker');
-  if (!Array.isArray(given)) throw new FleetError('INVALID_SETTINGS', `createWorker: expected as handlers an array, got ${describeValue(given)}.`);
-  if (producer !== undefined && typeof producer?.enqueueChild !== 'function') throw new FleetError('INVALID_SETTINGS', `createWorker: expected as producer one of createProducer, got ${describeValue(producer)}.`);
+  if (!Array.isArray(given))
+    throw new FleetError('INVALID_SETTINGS', `createWorker: expected as handlers an array, got ${describeValue(given)}.`);
+  if (producer !== undefined && typeof producer?.enqueueChild !== 'function')
+    throw new FleetError('INVALID_SETTINGS', `createWorker: expected as producer one of createProducer, got ${describeValue(producer)}.`);
   const settings: Settings = resolveSettings(input);
   if (!settings.redisUrl) throw new FleetError('INVALID_SETTINGS', 'createWorker: expected redisUrl, for example redis://127.0.0.1:6379.');
   const loggers = givenLoggers ?? createLoggerFactory({ settings });
@@ -62,7 +64,15 @@ export async function createWorker(config: WorkerConfig): Promise<FleetWorker> {
   // Not with this module: task modules import it too, and would load all of BullMQ in each thread of an isolated handler.
   const { Launcher } = await import('./launcher.js');
   const workerId = `${hostname()}-${pid}-${uuidv7().slice(-8)}`;
-  const launcher = new Launcher({ workerId, pid, settings: { ...settings, redisUrl: settings.redisUrl }, handlers, loggers, producer: producer ?? null, onStep });
+  const launcher = new Launcher({
+    workerId,
+    pid,
+    settings: { ...settings, redisUrl: settings.redisUrl },
+    handlers,
+    loggers,
+    producer: producer ?? null,
+    onStep,
+  });
   return {
     id: workerId,
     start: () => launcher.start(),
@@ -77,7 +87,10 @@ function addInline(handlers: Map<string, LoadedHandler>, handler: TaskHandler): 
   checkQueue(handler);
   if (handlers.has(name)) throw new FleetError('INVALID_DEFINITION', `The task ${name} has two handlers.`, { details: { task: name } });
   if (handler.alwaysIsolated) {
-    throw new FleetError('INVALID_DEFINITION', `The handler of ${name} is isolated: name its module in taskModules, so that a thread can load it.`);
+    throw new FleetError(
+      'INVALID_DEFINITION',
+      `The handler of ${name} is isolated: name its module in taskModules, so that a thread can load it.`,
+    );
   }
   handlers.set(name, { ...handler, isolated: (input) => refuseThread(handler, input), source: { moduleUrl: '', name } });
 }
@@ -86,5 +99,8 @@ function addInline(handlers: Map<string, LoadedHandler>, handler: TaskHandler): 
 function refuseThread(handler: TaskHandler, input: unknown): false {
   if (!handler.isolated(input)) return false;
   const { name } = handler.definition;
-  throw new FleetError('INVALID_DEFINITION', `${name} is isolated for this input: name its module in taskModules, so that a thread can load it.`);
+  throw new FleetError(
+    'INVALID_DEFINITION',
+    `${name} is isolated for this input: name its module in taskModules, so that a thread can load it.`,
+  );
 }

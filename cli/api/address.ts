@@ -21,7 +21,10 @@ const TOKEN_EXPECTED = 'expected 1 to 8,192 letters, digits or . _ ~ + / = -';
  * environment, and there the API before Redis.
  * @throws CliError `USAGE`
  */
-export function apiOf({ api, token, redis, prefix }: GlobalOptions, env: Readonly<Record<string, string | undefined>> = process.env): ApiAddress | null {
+export function apiOf(
+  { api, token, redis, prefix }: GlobalOptions,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): ApiAddress | null {
   if (api !== undefined && redis !== undefined) throw usageError('Expected --api or --redis, one of the two.');
   const url = api ?? (redis === undefined ? env[API_ENV] || undefined : undefined);
   if (url === undefined) {
@@ -35,13 +38,15 @@ export function apiOf({ api, token, redis, prefix }: GlobalOptions, env: Readonl
 
 /** For commands that are a part of the fleet. @throws CliError `USAGE` */
 export function refuseApi({ api, token }: GlobalOptions, command: string): void {
-  if (api !== undefined || token !== undefined) throw usageError(`taskfleet ${command} works with Redis itself: --api and --token are not for it.`);
+  if (api !== undefined || token !== undefined)
+    throw usageError(`taskfleet ${command} works with Redis itself: --api and --token are not for it.`);
 }
 
 /** It may have a password in it, so what came is not repeated. */
 function checkUrl(text: string, from: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
-  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) throw usageError(`Bad ${from}: ${URL_EXPECTED}.`);
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash)
+    throw usageError(`Bad ${from}: ${URL_EXPECTED}.`);
   return (url.origin + url.pathname).replace(/\/+$/, '').replace(/\/api\/v1$/, '');
 }
 

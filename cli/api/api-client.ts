@@ -1,5 +1,18 @@
 import type { Schedule } from '../../dashboard/api/routes/schedules.js';
-import type { EnqueueOptions, EnqueuedTask, EventOptions, ListOptions, PlanList, StopItemOptions, StopOptions, StopReceipt, TaskEvent, TaskPage, TaskView, WaitOptions } from '../../producer/index.js';
+import type {
+  EnqueueOptions,
+  EnqueuedTask,
+  EventOptions,
+  ListOptions,
+  PlanList,
+  StopItemOptions,
+  StopOptions,
+  StopReceipt,
+  TaskEvent,
+  TaskPage,
+  TaskView,
+  WaitOptions,
+} from '../../producer/index.js';
 import { chunks } from '../../shared/chunks.js';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import { checkItem, checkKnownId } from '../../shared/keys.js';
@@ -31,11 +44,20 @@ export class ApiClient implements FleetClient {
     this.schedules = {
       list: () => connection.ask('/schedules', ({ schedules }: { schedules: Schedule[] }) => schedules.map(scheduleOf)),
       runNow: (id) => connection.ask(`/schedules/${encodeURIComponent(id)}/run`, enqueuedOf, { method: 'POST', body: {} }),
-      remove: (id) => orIfNot('SCHEDULE_NOT_FOUND', false, connection.ask(`/schedules/${encodeURIComponent(id)}`, () => true, { method: 'DELETE' })),
+      remove: (id) =>
+        orIfNot(
+          'SCHEDULE_NOT_FOUND',
+          false,
+          connection.ask(`/schedules/${encodeURIComponent(id)}`, () => true, { method: 'DELETE' }),
+        ),
     };
   }
 
-  enqueue<Input, Output>(task: string | TaskDefinition<Input, Output, unknown>, input: Input, options: EnqueueOptions = {}): Promise<EnqueuedTask<Output>> {
+  enqueue<Input, Output>(
+    task: string | TaskDefinition<Input, Output, unknown>,
+    input: Input,
+    options: EnqueueOptions = {},
+  ): Promise<EnqueuedTask<Output>> {
     const { item, id, delay, priority, deadline, onBusy } = options;
     const name = typeof task === 'string' ? task : task.name;
     const body = { name, input, item, id, delay, priority, deadline: deadline?.toISOString(), on_busy: onBusy };
@@ -64,7 +86,12 @@ export class ApiClient implements FleetClient {
     const deadline = performance.now() + waitMs;
     const wait = Math.min(waitMs, this.#maxApiWaitMs);
     const read = ({ receipts }: { receipts: ReceiptJson[] }): StopReceipt[] => receipts.map(receiptOfJson);
-    const receipts = await this.#connection.ask(path, read, { method: 'POST', query: { wait_ms: wait }, body: { reason, dry_run: dryRun }, extraMs: wait });
+    const receipts = await this.#connection.ask(path, read, {
+      method: 'POST',
+      query: { wait_ms: wait },
+      body: { reason, dry_run: dryRun },
+      extraMs: wait,
+    });
     return dryRun ? receipts : Promise.all(receipts.map((receipt) => this.#settled(receipt, deadline)));
   }
 
@@ -103,7 +130,12 @@ export class ApiClient implements FleetClient {
   async #stopOne(id: string, reason: string | undefined, deadline: number): Promise<StopReceipt> {
     const wait = Math.min(Math.max(0, Math.round(deadline - performance.now())), this.#maxApiWaitMs);
     try {
-      const receipt = await this.#connection.ask(`${pathOf(id)}/stop`, receiptOfJson, { method: 'POST', query: { wait_ms: wait }, body: { reason }, extraMs: wait });
+      const receipt = await this.#connection.ask(`${pathOf(id)}/stop`, receiptOfJson, {
+        method: 'POST',
+        query: { wait_ms: wait },
+        body: { reason },
+        extraMs: wait,
+      });
       return await this.#settled(receipt, deadline);
     } catch (error) {
       if (isFleetError(error, 'TASK_NOT_FOUND')) return createReceipt({ id, outcome: 'not_found' });
@@ -119,7 +151,11 @@ export class ApiClient implements FleetClient {
     const signal = AbortSignal.timeout(left);
     try {
       for await (const { event, task } of follow(this.#connection, receipt.id, { signal })) {
-        if (event.type === 'state' && isTerminal(event.state)) return event.receipt ?? (task ? receiptOf(task.id, task) : createReceipt({ id: receipt.id, outcome: 'finished', endedAs: event.state }));
+        if (event.type === 'state' && isTerminal(event.state))
+          return (
+            event.receipt ??
+            (task ? receiptOf(task.id, task) : createReceipt({ id: receipt.id, outcome: 'finished', endedAs: event.state }))
+          );
       }
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -132,7 +168,11 @@ function pathOf(id: string): string {
   return `/tasks/${encodeURIComponent(checkKnownId(id))}`;
 }
 
-async function orIfNot<Value, Other>(code: 'TASK_NOT_FOUND' | 'SCHEDULE_NOT_FOUND', other: Other, work: Promise<Value>): Promise<Value | Other> {
+async function orIfNot<Value, Other>(
+  code: 'TASK_NOT_FOUND' | 'SCHEDULE_NOT_FOUND',
+  other: Other,
+  work: Promise<Value>,
+): Promise<Value | Other> {
   try {
     return await work;
   } catch (error) {

@@ -40,7 +40,11 @@ export class ApiConnection {
 
   /** The answer to a request for events, once it begins; null if there are no more of them. `leave` ends it. */
   async open(path: string, request: ApiRequest, leave: AbortSignal): Promise<ReadableStream<Uint8Array> | null> {
-    const response = await this.#send(`/api/v1${path}`, { ...request, headers: { ...request.headers, Accept: 'text/event-stream' } }, leave);
+    const response = await this.#send(
+      `/api/v1${path}`,
+      { ...request, headers: { ...request.headers, Accept: 'text/event-stream' } },
+      leave,
+    );
     if (response.status === 204) return null;
     if (response.ok && response.body && isOf(response, 'text/event-stream')) return response.body;
     throw await this.#errorOf(response);
@@ -50,7 +54,8 @@ export class ApiConnection {
     const limitMs = LIMIT_MS + (request.extraMs ?? 0);
     const limit = AbortSignal.timeout(limitMs);
     const response = await this.#send(path, request, limit, limitMs);
-    if (!response.ok && !(evenIfUnready && response.status === 503 && isOf(response, 'application/json'))) throw await this.#errorOf(response);
+    if (!response.ok && !(evenIfUnready && response.status === 503 && isOf(response, 'application/json')))
+      throw await this.#errorOf(response);
     if (response.status !== 204 && !isOf(response, 'application/json')) throw notAnApi(this.url, 'it does not answer with JSON');
     const text = await response.text().catch((error: unknown) => {
       throw unreachable(this.url, error, limitMs);
@@ -62,13 +67,24 @@ export class ApiConnection {
     }
   }
 
-  async #send(path: string, { method = 'GET', query = {}, body, headers, signal }: ApiRequest, limit: AbortSignal, limitMs = LIMIT_MS): Promise<Response> {
+  async #send(
+    path: string,
+    { method = 'GET', query = {}, body, headers, signal }: ApiRequest,
+    limit: AbortSignal,
+    limitMs = LIMIT_MS,
+  ): Promise<Response> {
     const url = new URL(`${this.url}${path}`);
     for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, String(value));
     try {
       return await fetch(url, {
         ...{ method, redirect: 'manual', signal: signal ? AbortSignal.any([signal, limit]) : limit },
-        headers: { Accept: 'application/json', 'X-Request-Id': randomUUID(), ...this.#headers, ...(body && { 'Content-Type': 'application/json' }), ...headers },
+        headers: {
+          Accept: 'application/json',
+          'X-Request-Id': randomUUID(),
+          ...this.#headers,
+          ...(body && { 'Content-Type': 'application/json' }),
+          ...headers,
+        },
         ...(body && { body: JSON.stringify(body) }),
       });
     } catch (error) {

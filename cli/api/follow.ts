@@ -34,7 +34,11 @@ const MAX_RETRY_MS = 2_000;
  * on behind the last event that came, so that each comes once. Ends without a terminal state if the task is gone by then.
  * @throws FleetError `TASK_NOT_FOUND` and whatever the API says; CliError `API_UNREACHABLE`; the signal's reason
  */
-export async function* follow(connection: ApiConnection, id: string, { after, signal }: EventOptions = {}): AsyncGenerator<Followed, void, undefined> {
+export async function* follow(
+  connection: ApiConnection,
+  id: string,
+  { after, signal }: EventOptions = {},
+): AsyncGenerator<Followed, void, undefined> {
   let seen = after ?? null;
   const changes = new StateChanges();
   let connected = false;
@@ -65,7 +69,12 @@ export async function* follow(connection: ApiConnection, id: string, { after, si
   }
 }
 
-async function* messages(connection: ApiConnection, id: string, seen: string | null, signal: AbortSignal | undefined): AsyncGenerator<EventSourceMessage, void, undefined> {
+async function* messages(
+  connection: ApiConnection,
+  id: string,
+  seen: string | null,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<EventSourceMessage, void, undefined> {
   const leave = new AbortController();
   const silent = setTimeout(() => leave.abort(new DOMException('The connection is silent.', 'TimeoutError')), SILENT_MS);
   try {
@@ -82,7 +91,9 @@ async function* messages(connection: ApiConnection, id: string, seen: string | n
     }
   } catch (error) {
     signal?.throwIfAborted();
-    throw error instanceof Error && 'code' in error && typeof error.code === 'string' ? error : unreachable(connection.url, error, SILENT_MS);
+    throw error instanceof Error && 'code' in error && typeof error.code === 'string'
+      ? error
+      : unreachable(connection.url, error, SILENT_MS);
   } finally {
     clearTimeout(silent);
     leave.abort();
@@ -117,6 +128,12 @@ function read(url: string, { event, id, data }: EventSourceMessage, behind: bool
 
 /** The id of an end is the API's own, and no place in the task's stream. */
 function readState({ state, attempt, receipt, task }: StateJson, id: string | null): Followed {
-  const event: TaskEvent = { type: 'state', id: isTerminal(state) ? null : id, state, ...(attempt !== null && { attempt }), ...(receipt && { receipt: receiptOfJson(receipt) }) };
+  const event: TaskEvent = {
+    type: 'state',
+    id: isTerminal(state) ? null : id,
+    state,
+    ...(attempt !== null && { attempt }),
+    ...(receipt && { receipt: receiptOfJson(receipt) }),
+  };
   return { event, task: task && taskOf(task) };
 }

@@ -20,7 +20,17 @@ export function taskOf(json: TaskJson): TaskView {
 }
 
 export function receiptOfJson({ id, outcome, ended_as, via, reason, by, requested_at, settled_at, latency_ms }: ReceiptJson): StopReceipt {
-  return { id: textOf(id), outcome, endedAs: ended_as, via, reason, by, requestedAt: dateOf(requested_at), settledAt: dateOf(settled_at), latencyMs: latency_ms };
+  return {
+    id: textOf(id),
+    outcome,
+    endedAs: ended_as,
+    via,
+    reason,
+    by,
+    requestedAt: dateOf(requested_at),
+    settledAt: dateOf(settled_at),
+    latencyMs: latency_ms,
+  };
 }
 
 export function enqueuedOf({ id, name, queue, item, duplicate, superseded }: EnqueuedJson): EnqueuedTask {

@@ -53,13 +53,19 @@ async function initPlans(flags: InitPlansFlags): Promise<void> {
 }
 
 /** @throws FleetError `TASK_FAILED`, with the plan at which it failed; TaskCancelled */
-async function follow(client: FleetClient, task: EnqueuedTask<BillingInitPlansOutput>, output: PlanOutput, signal: AbortSignal): Promise<BillingInitPlansOutput> {
+async function follow(
+  client: FleetClient,
+  task: EnqueuedTask<BillingInitPlansOutput>,
+  output: PlanOutput,
+  signal: AbortSignal,
+): Promise<BillingInitPlansOutput> {
   const noWorker = `Task ${task.id} waits for a worker. If there is none, start one with: taskfleet worker`;
   const waiting = setTimeout(() => output.notice(noWorker), WORKER_EXPECTED_MS);
   try {
     for await (const event of client.events(task.id, { signal })) {
       if (event.type !== 'state' || event.state !== 'queued') clearTimeout(waiting);
-      if (event.type === 'state' && event.state === 'retrying') output.notice(`${oneLine((await client.get(task.id))?.error ?? 'The run failed')}; it is tried again.`);
+      if (event.type === 'state' && event.state === 'retrying')
+        output.notice(`${oneLine((await client.get(task.id))?.error ?? 'The run failed')}; it is tried again.`);
       output.event(event);
     }
   } finally {

@@ -43,11 +43,20 @@ async function examine(flags: DoctorFlags): Promise<number> {
   if (api && !json) printData(`API at ${api.url}`);
   const { checks, workers, reconcile, topology } = await (api ? lookOver(api) : look(flags));
   if (!json) checks.forEach(print);
-  const canary = flags.canary ? await withClient(flags, (client) => interruptible(canaryGone, (signal) => checkCanary(client, signal))) : [];
+  const canary = flags.canary
+    ? await withClient(flags, (client) => interruptible(canaryGone, (signal) => checkCanary(client, signal)))
+    : [];
   if (!json) canary.forEach(print);
   const all = [...checks, ...canary];
   const failed = all.some(({ level }) => level === 'fail');
-  if (json) printJson({ ok: !failed, topology: topology && topologyToJson(topology), checks: all, workers: workers.map(workerToJson), reconcile: reconcile && reconcileToJson(reconcile) });
+  if (json)
+    printJson({
+      ok: !failed,
+      topology: topology && topologyToJson(topology),
+      checks: all,
+      workers: workers.map(workerToJson),
+      reconcile: reconcile && reconcileToJson(reconcile),
+    });
   return failed ? UNHEALTHY : 0;
 }
 

@@ -37,7 +37,13 @@ async function listSchedules(globals: GlobalOptions): Promise<void> {
   const schedules = await withClient(globals, (client) => client.schedules.list());
   if (globals.output === 'json') printJson(schedules.map(scheduleToJson));
   else if (schedules.length === 0) say("No schedules. (The fleet's own are made by its first worker.)");
-  else for (const line of renderTable(COLUMNS, schedules.map((one) => cells(one, Date.now())), outputWidth())) printData(line);
+  else
+    for (const line of renderTable(
+      COLUMNS,
+      schedules.map((one) => cells(one, Date.now())),
+      outputWidth(),
+    ))
+      printData(line);
 }
 
 function cells(schedule: ScheduleView, now: number): string[] {

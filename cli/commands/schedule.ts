@@ -11,6 +11,10 @@ Examples:
 Schedules are made in code, with producer.schedules.upsert; the fleet's own by its settings.`;
 
 export function addSchedule(program: Command): void {
-  const schedule = program.command('schedule').helpCommand(false).description('list, run and remove schedules').addHelpText('after', EXAMPLES);
+  const schedule = program
+    .command('schedule')
+    .helpCommand(false)
+    .description('list, run and remove schedules')
+    .addHelpText('after', EXAMPLES);
   for (const add of [addScheduleList, addScheduleRun, addScheduleRemove]) add(schedule);
 }

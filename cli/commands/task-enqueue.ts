@@ -37,7 +37,9 @@ export function addTaskEnqueue(task: Command): void {
     .option('--delay <ms>', 'start no sooner than this, in ms', wholeNumber(0, 315_360_000_000))
     .option('--priority <n>', '1 is first, 2097151 last; 0 comes before all', wholeNumber(0, 2_097_151))
     .option('--deadline <time>', 'start no later than this: ISO 8601, such as 2030-01-31T12:00:00Z', time)
-    .addOption(new Option('--on-busy <what>', 'if the item has live tasks: stop them, or add nothing and fail').choices(['stop-previous', 'reject']))
+    .addOption(
+      new Option('--on-busy <what>', 'if the item has live tasks: stop them, or add nothing and fail').choices(['stop-previous', 'reject']),
+    )
     .option('--wait', 'wait for the end of the task, and print it then')
     .addHelpText('after', EXAMPLES)
     .action(async (name: string, _flags: unknown, command: Command) => {

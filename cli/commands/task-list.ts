@@ -43,6 +43,7 @@ async function listTasks(flags: ListFlags): Promise<void> {
   const page = await withClient(flags, (client) => client.list({ item, state, name, queue, limit, after }));
   if (flags.output === 'json') printJson(page.tasks.map(taskToJson));
   else if (page.tasks.length > 0) for (const line of taskTable(page.tasks, Date.now(), outputWidth())) printData(line);
-  else if (page.next === null) say(state ? `No tasks are ${state}.` : 'No live tasks. (Ended ones are listed by their state: --state completed)');
+  else if (page.next === null)
+    say(state ? `No tasks are ${state}.` : 'No live tasks. (Ended ones are listed by their state: --state completed)');
   if (page.next !== null) say(`There is more: --after ${page.next}`);
 }

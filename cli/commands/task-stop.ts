@@ -59,7 +59,11 @@ async function stopTasks(ids: readonly string[], flags: StopFlags): Promise<numb
   return receipts.some(({ outcome }) => outcome === 'not_found') ? EXIT.NOT_FOUND : EXIT.DONE;
 }
 
-async function stopOrLook(client: FleetClient, ids: readonly string[], { item, reason, by, wait, dryRun }: StopFlags): Promise<StopReceipt[]> {
+async function stopOrLook(
+  client: FleetClient,
+  ids: readonly string[],
+  { item, reason, by, wait, dryRun }: StopFlags,
+): Promise<StopReceipt[]> {
   const options = { reason, by, waitMs: wait };
   if (item !== undefined) return client.stopItem(item, { ...options, dryRun });
   if (!dryRun) return client.stop(ids, options);

@@ -56,7 +56,12 @@ function outputFor({ output }: GlobalOptions): WatchOutput {
   return process.stdout.isTTY && process.stderr.isTTY ? new TerminalOutput() : new PlainOutput();
 }
 
-async function follow(client: FleetClient, id: string, output: WatchOutput, options: { after: string | undefined; signal: AbortSignal }): Promise<number> {
+async function follow(
+  client: FleetClient,
+  id: string,
+  output: WatchOutput,
+  options: { after: string | undefined; signal: AbortSignal },
+): Promise<number> {
   for await (const event of client.events(id, options)) {
     output.event(event);
     if (event.type !== 'state' || !isTerminal(event.state)) continue;

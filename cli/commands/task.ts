@@ -13,6 +13,10 @@ Examples:
   taskfleet task stop --item demo`;
 
 export function addTask(program: Command): void {
-  const task = program.command('task').helpCommand(false).description('enqueue, list, show, stop, retry and watch tasks').addHelpText('after', EXAMPLES);
+  const task = program
+    .command('task')
+    .helpCommand(false)
+    .description('enqueue, list, show, stop, retry and watch tasks')
+    .addHelpText('after', EXAMPLES);
   for (const add of [addTaskEnqueue, addTaskList, addTaskShow, addTaskStop, addTaskRetry, addTaskWatch]) add(task);
 }

@@ -65,7 +65,11 @@ function report(): BatchTask[] {
     input: { run_ms: ENDLESS_MS, mode },
   });
   return [
-    { ...chat('report-chat', 'Summarise the harbour log of the last hundred years.', ENDLESS_TOKENS), item: STOPPED_ITEM, expected: 'cancelled' },
+    {
+      ...chat('report-chat', 'Summarise the harbour log of the last hundred years.', ENDLESS_TOKENS),
+      item: STOPPED_ITEM,
+      expected: 'cancelled',
+    },
     canary('cooperative', 'cooperative'),
     canary('deaf', 'deaf'),
     canary('spin', 'spin'),
@@ -81,7 +85,11 @@ function documents(root: string): BatchTask[] {
     ...{ id: `index-${name}`, item, definition: documentIndex, expected: 'completed' as const },
     input: { path, extensions, top_terms: 5 },
   });
-  const own = [index('everything', 'docs', '.', DOCUMENTS), index('docs', 'docs', 'docs', DOCUMENTS), index('contracts', 'docs', 'shared', SOURCES)];
+  const own = [
+    index('everything', 'docs', '.', DOCUMENTS),
+    index('docs', 'docs', 'docs', DOCUMENTS),
+    index('contracts', 'docs', 'shared', SOURCES),
+  ];
   const packages = PACKAGES.map((name) => index(name, 'library', `node_modules/${name}`, SOURCES));
   const library = [...packages, index('node-modules', 'library', 'node_modules', SOURCES)];
   return [...own, ...library].filter(({ input }) => existsSync(join(root, (input as { path: string }).path)));

@@ -1,4 +1,10 @@
-const OPENINGS = ['Let us look at', 'Everyone who has worked with', 'The short answer is about', 'Consider for a moment', 'A good place to begin is'];
+const OPENINGS = [
+  'Let us look at',
+  'Everyone who has worked with',
+  'The short answer is about',
+  'Consider for a moment',
+  'A good place to begin is',
+];
 const VERBS = ['depends on', 'grows out of', 'has to wait for', 'is easier than', 'says little about', 'makes room for', 'returns to'];
 const PLACES = ['in practice', 'on most days', 'from the first step', 'without much noise', 'after a while', 'and nobody minds'];
 const FALLBACK_WORDS = ['the question', 'the silence', 'an empty page'];

@@ -68,7 +68,11 @@ export class LiveScreen implements Screen {
     const rows = mostInteresting(this.#rows, this.#out.rows - 3);
     const hidden = this.#rows.length - rows.length;
     const counts = countWords(this.#rows.map(({ state }) => state)) + (hidden > 0 ? ` (${hidden} not shown)` : '');
-    const last: Cell[] = [{ text: '', width: 2 }, { text: formatTime(now - this.#startedAt), style: 'bold', width: 9 }, { text: counts, style: 'dim' }];
+    const last: Cell[] = [
+      { text: '', width: 2 },
+      { text: formatTime(now - this.#startedAt), style: 'bold', width: 9 },
+      { text: counts, style: 'dim' },
+    ];
     // One column less than there is: some terminals wrap when the last one is written.
     const width = Math.min(this.#out.columns - 1, MAX_WIDTH);
     return [...rows.map((row) => this.#cells(row, now, width)), last].map((cells) => formatLine(cells, this.paint, width));

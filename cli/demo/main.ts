@@ -41,7 +41,13 @@ async function main(): Promise<number> {
   // Nobody reads any more, as in `npm run demo | head`.
   process.stdout.on('error', () => interrupted.abort());
   try {
-    const demo = new Demo({ env: process.env, out: process.stdout, exit: options.exit ?? false, signal: interrupted.signal, hurry: hurry.signal });
+    const demo = new Demo({
+      env: process.env,
+      out: process.stdout,
+      exit: options.exit ?? false,
+      signal: interrupted.signal,
+      hurry: hurry.signal,
+    });
     return await demo.run();
   } catch (error) {
     process.stderr.write(`The demo failed: ${messageOf(error)}\n`);

@@ -43,7 +43,9 @@ export async function runShow({ producer, batch, screen, signal }: ShowOptions, 
 
 async function enqueue(producer: Producer, batch: readonly BatchTask[]): Promise<void> {
   // In one tick: their writes to the registry are merged, and they reach the queues in this order.
-  await Promise.all(batch.map(({ id, item, definition, input, delay: ms }) => producer.enqueue(definition, input, { id, item, delay: ms })));
+  await Promise.all(
+    batch.map(({ id, item, definition, input, delay: ms }) => producer.enqueue(definition, input, { id, item, delay: ms })),
+  );
 }
 
 async function stopSome(producer: Producer, board: Board, screen: Screen, signal: AbortSignal): Promise<void> {
@@ -56,6 +58,8 @@ async function stopSome(producer: Producer, board: Board, screen: Screen, signal
   const spinning = board.row(SPINNING);
   await Promise.all([delay(PAUSE_MS, undefined, { signal }), board.until(() => spinning.share !== null || spinning.ended, signal)]);
   const live = board.rows.filter((row) => row.task.item === STOPPED_ITEM && !row.ended);
-  screen.tell(screen.paint('yellow', `Stopping all of the item "${STOPPED_ITEM}": ${live.length} tasks that run, wait or are due in an hour …`));
+  screen.tell(
+    screen.paint('yellow', `Stopping all of the item "${STOPPED_ITEM}": ${live.length} tasks that run, wait or are due in an hour …`),
+  );
   board.keep(await producer.stopItem(STOPPED_ITEM, { reason: 'no longer wanted', by: BY, waitMs: STOP_WAIT_MS }));
 }

@@ -10,7 +10,10 @@ const WIDTHS = [2, 19, 16, 12, 10, 8] as const;
 /** The table at the end: what became of each task, and the receipt of each stop. */
 export function tableOf(rows: readonly TaskRow[], paint: Paint): string[] {
   const line = (texts: readonly string[], style: (column: number) => Pick<Cell, 'style'>): string =>
-    formatLine(['', ...texts].map((text, at) => ({ text, ...style(at), ...(WIDTHS[at] !== undefined && { width: WIDTHS[at] }) })), paint);
+    formatLine(
+      ['', ...texts].map((text, at) => ({ text, ...style(at), ...(WIDTHS[at] !== undefined && { width: WIDTHS[at] }) })),
+      paint,
+    );
   const head = line(['TASK', 'ITEM', 'WORKER', 'STATE', 'TIME', 'RESULT OR RECEIPT'], () => ({ style: 'bold' }));
   const body = rows.map((row) => {
     const { task, state, view, receipt } = row;
@@ -33,8 +36,10 @@ export function problemsOf(rows: readonly TaskRow[], registered: number): string
   const problems = rows.flatMap(({ task, state, receipt, view }) => {
     if (state !== task.expected) return [`${task.id}: expected ${task.expected}, is ${state}${view?.error ? ` (${view.error})` : ''}`];
     if (state !== 'cancelled') return [];
-    if (receipt?.outcome !== 'cancelled') return [`${task.id}: expected a receipt that says cancelled, it says ${receipt?.outcome ?? 'nothing'}`];
-    if (task.id === STOPPED_CHAT && receipt.via !== 'signal') return [`${task.id}: expected to be stopped by its signal, was by ${receipt.via}`];
+    if (receipt?.outcome !== 'cancelled')
+      return [`${task.id}: expected a receipt that says cancelled, it says ${receipt?.outcome ?? 'nothing'}`];
+    if (task.id === STOPPED_CHAT && receipt.via !== 'signal')
+      return [`${task.id}: expected to be stopped by its signal, was by ${receipt.via}`];
     return [];
   });
   return registered === 0 ? problems : [...problems, `expected an empty registry, it has ${registered} entries`];

@@ -5,7 +5,8 @@ import type { ApiConnection } from '../api/connection.js';
 import { type Check, fail, ok, warn } from './check.js';
 import { type FleetReport, type WorkerInfo, checkWorkers } from './fleet-checks.js';
 
-const NOT_CHECKED = "Redis's version, persistence, latency and clock, how long tasks have waited, and which records cannot be read: the API does not tell; doctor --redis looks at them";
+const NOT_CHECKED =
+  "Redis's version, persistence, latency and clock, how long tasks have waited, and which records cannot be read: the API does not tell; doctor --redis looks at them";
 const ADVICE: Readonly<Partial<Record<ReadinessCheck['name'], string>>> = {
   redis: "The dashboard does not reach its Redis. Look at Redis, and at the dashboard's log.",
   eviction: 'Set maxmemory-policy noeviction in redis.conf, and now: redis-cli config set maxmemory-policy noeviction',
@@ -24,7 +25,8 @@ export async function checkApi(connection: ApiConnection): Promise<FleetReport> 
   const beats = await connection.ask('/workers', ({ workers }: { workers: Worker[] }) => workers.map(({ ...worker }) => worker));
   const workers = beats.filter(({ alive }) => alive).map((worker) => workerOf(worker, Date.now()));
   // Of interest only if nobody takes them.
-  const live = workers.length > 0 ? 0 : await connection.ask('/tasks', ({ tasks }: { tasks: unknown[] }) => tasks.length, { query: { limit: 1_000 } });
+  const live =
+    workers.length > 0 ? 0 : await connection.ask('/tasks', ({ tasks }: { tasks: unknown[] }) => tasks.length, { query: { limit: 1_000 } });
   const about = checkWorkers(workers, { silent: beats.length - workers.length, live, channel: 'the channel of stop messages' });
   return { checks: [api, ...checks, ...about, ok('not checked', NOT_CHECKED)], workers, reconcile: null };
 }

@@ -29,7 +29,13 @@ export async function checkCanary(client: CanaryClient, signal: AbortSignal, sta
   const [receipt] = await client.stop([id], { ...BY, waitMs: started ? STOP_LIMIT_MS : 0 });
   if (!started) {
     const message = `no worker took ${id} within ${formatMs(startLimitMs)}; it was stopped again`;
-    return [fail('canary start', message, 'Are workers alive with the same --redis and --prefix, and do they have a free slot for the queue "fleet"?')];
+    return [
+      fail(
+        'canary start',
+        message,
+        'Are workers alive with the same --redis and --prefix, and do they have a free slot for the queue "fleet"?',
+      ),
+    ];
   }
   const start = ok('canary start', `enqueue → running in ${formatMs(startMs)}`);
   const stopMs = performance.now() - askedAt;
@@ -44,7 +50,8 @@ async function untilRunning(client: CanaryClient, id: string, signal: AbortSigna
   const over = new AbortController();
   const late = sleep(limitMs, false, { signal: AbortSignal.any([over.signal, signal]) });
   const running = (async (): Promise<boolean> => {
-    for await (const event of client.events(id, { signal: over.signal })) if (event.type === 'state' && event.state === 'running') return true;
+    for await (const event of client.events(id, { signal: over.signal }))
+      if (event.type === 'state' && event.state === 'running') return true;
     return false;
   })();
   try {

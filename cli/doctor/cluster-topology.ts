@@ -14,7 +14,13 @@ export async function checkCluster(servers: readonly Server[]): Promise<Topology
     (words) => parsePairs(words).get('cluster-require-full-coverage') === 'yes',
     () => null,
   );
-  const report = { kind: 'cluster', state: info.get('cluster_state') ?? 'unknown', slotsCovered: Number(info.get('cluster_slots_ok') ?? 0), requireFullCoverage: coverage, masters: mastersOf(nodes) } as const;
+  const report = {
+    kind: 'cluster',
+    state: info.get('cluster_state') ?? 'unknown',
+    slotsCovered: Number(info.get('cluster_slots_ok') ?? 0),
+    requireFullCoverage: coverage,
+    masters: mastersOf(nodes),
+  } as const;
   return { report, checks: [judge(report)], usable: true };
 }
 
@@ -44,8 +50,18 @@ function judge({ state, slotsCovered, requireFullCoverage, masters }: ClusterRep
   const replicas = masters.reduce((sum, master) => sum + master.replicas.length, 0);
   const coverage = requireFullCoverage === null ? '' : `, cluster-require-full-coverage ${requireFullCoverage ? 'yes' : 'no'}`;
   const message = `cluster: ${masters.length} masters, ${replicas} replicas, ${slotsCovered} of ${SLOTS} slots covered, state ${state}${coverage}`;
-  if (state !== 'ok' || slotsCovered < SLOTS) return fail(NAME, message, 'Bring back the master of the missing slots, or its replica: redis-cli --cluster check <node>, then --cluster fix.');
+  if (state !== 'ok' || slotsCovered < SLOTS)
+    return fail(
+      NAME,
+      message,
+      'Bring back the master of the missing slots, or its replica: redis-cli --cluster check <node>, then --cluster fix.',
+    );
   const alone = masters.filter((master) => master.replicas.length === 0).map(({ address }) => address);
-  if (alone.length > 0) return warn(NAME, `${message}; without a replica: ${alone.join(', ')}`, 'Add one to each (redis-cli --cluster add-node … --cluster-slave): with such a master its slots are gone.');
+  if (alone.length > 0)
+    return warn(
+      NAME,
+      `${message}; without a replica: ${alone.join(', ')}`,
+      'Add one to each (redis-cli --cluster add-node … --cluster-slave): with such a master its slots are gone.',
+    );
   return ok(NAME, message);
 }

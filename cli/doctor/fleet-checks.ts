@@ -67,7 +67,10 @@ export async function checkFleet(source: RecordSource, settings: Settings): Prom
  * @param live how many tasks are live
  * @param channel where workers hear stop messages
  */
-export function checkWorkers(workers: readonly WorkerInfo[], { silent, live, channel }: { silent: number; live: number; channel: string }): Check[] {
+export function checkWorkers(
+  workers: readonly WorkerInfo[],
+  { silent, live, channel }: { silent: number; live: number; channel: string },
+): Check[] {
   return [...workers.map(checkWorker), ...checkCount(workers.length, silent, live), ...checkStopPath(workers, channel)];
 }
 
@@ -77,7 +80,10 @@ function checkQueues(workers: readonly WorkerInfo[]): Check[] {
   return [...broken].map(([queue, problem]) => fail('queue', `nothing is fetched from ${queue}`, problem));
 }
 
-function workerOf({ id, host, pid, slots, running, zombies, draining, subscribed, broken, stops, startedAt, beatAt, clockMs }: WorkerRecord, now: number): WorkerInfo {
+function workerOf(
+  { id, host, pid, slots, running, zombies, draining, subscribed, broken, stops, startedAt, beatAt, clockMs }: WorkerRecord,
+  now: number,
+): WorkerInfo {
   return {
     ...{ id, host: host ?? '', pid: pid ?? 0, slots: slots ?? 0, running: running.length, zombies: zombies ?? 0 },
     ...{ draining: draining ?? false, subscribed: subscribed ?? false, broken, stops: { ...stops, count: stops.count ?? 0 } },
@@ -89,9 +95,16 @@ function checkWorker(worker: WorkerInfo): Check {
   const { host, pid, running, slots, zombies, draining, subscribed, stops, beatAgeMs, clockMs } = worker;
   const state = `${draining ? ', draining' : ''}${subscribed ? '' : ', does not hear stop messages'}${zombies > 0 ? `, ${zombies} given up` : ''}`;
   const message = `${host} pid ${pid}: ${running} of ${slots} slots busy${state}${describeStops(stops)}, heartbeat ${formatAgo(beatAgeMs)}${describeClock(clockMs)}`;
-  if (!subscribed && !draining) return warn('worker', message, 'Stops still land there, but only as it polls for them. Look at its connection to Redis.');
-  if (zombies > 0) return warn('worker', message, 'Handlers that ignore their abort signal still run in that process: pass the signal on, or isolate them.');
-  if (isWrong(clockMs)) return warn('worker', message, 'The fleet goes by the clock of Redis all the same. Synchronise the clock of that machine (NTP).');
+  if (!subscribed && !draining)
+    return warn('worker', message, 'Stops still land there, but only as it polls for them. Look at its connection to Redis.');
+  if (zombies > 0)
+    return warn(
+      'worker',
+      message,
+      'Handlers that ignore their abort signal still run in that process: pass the signal on, or isolate them.',
+    );
+  if (isWrong(clockMs))
+    return warn('worker', message, 'The fleet goes by the clock of Redis all the same. Synchronise the clock of that machine (NTP).');
   return ok('worker', message);
 }
 
@@ -119,12 +132,28 @@ function checkStopPath(workers: readonly WorkerInfo[], channel: string): Check[]
   const subscribed = workers.filter((worker) => worker.subscribed).length;
   const message = `${subscribed} of ${workers.length} workers subscribed${slowest < 0 ? '' : `, slowest p99 ${formatWholeMs(slowest)}`}`;
   if (workers.every((worker) => worker.subscribed || worker.draining)) return [ok('stop path', message)];
-  return [warn('stop path', message, `Stops reach the others only at their next poll (STOP_POLL_INTERVAL_MS). Can they connect, and may they subscribe to ${channel}?`)];
+  return [
+    warn(
+      'stop path',
+      message,
+      `Stops reach the others only at their next poll (STOP_POLL_INTERVAL_MS). Can they connect, and may they subscribe to ${channel}?`,
+    ),
+  ];
 }
 
 function checkCount(alive: number, silent: number, live: number): Check[] {
   const checks: Check[] = [];
-  if (alive === 0) checks.push(warn('workers', live > 0 ? `none alive, and ${live} tasks wait` : 'none alive', 'Start some: taskfleet up, or taskfleet worker'));
-  if (silent > 0) checks.push(warn('workers', `${silent} fell silent within the last hour without a farewell`, 'They were killed or lost their connection. What they ran goes to the others.'));
+  if (alive === 0)
+    checks.push(
+      warn('workers', live > 0 ? `none alive, and ${live} tasks wait` : 'none alive', 'Start some: taskfleet up, or taskfleet worker'),
+    );
+  if (silent > 0)
+    checks.push(
+      warn(
+        'workers',
+        `${silent} fell silent within the last hour without a farewell`,
+        'They were killed or lost their connection. What they ran goes to the others.',
+      ),
+    );
   return checks;
 }

@@ -40,7 +40,8 @@ export async function lookAtRedis(flags: GlobalOptions, say: (line: string) => u
     await ready(redis, settings.connectTimeoutMs);
     return await lookInside(redis, settings);
   } catch (error) {
-    const findings = isFleetError(error, 'REDIS_UNAVAILABLE') && databaseRefusal(redis) === null ? await findRefusal(redis, settings, error) : null;
+    const findings =
+      isFleetError(error, 'REDIS_UNAVAILABLE') && databaseRefusal(redis) === null ? await findRefusal(redis, settings, error) : null;
     if (findings === null) throw error;
     return { ...NO_FLEET, checks: findings.checks, topology: findings.report };
   } finally {
@@ -52,12 +53,21 @@ async function lookInside(redis: RedisConnection, settings: ConnectedSettings): 
   const keys = createKeys(settings.keyPrefix, settings.cluster);
   const servers = await openServers(redis);
   // Without INFO nothing else can be said.
-  if (servers.some(({ info }) => info.size === 0)) return { ...NO_FLEET, checks: [await checkPermissions(redis, servers, keys)], topology: null };
+  if (servers.some(({ info }) => info.size === 0))
+    return { ...NO_FLEET, checks: [await checkPermissions(redis, servers, keys)], topology: null };
   const { report: topology, checks: about, usable } = await checkTopology(redis, servers, settings);
   if (!usable) return { ...NO_FLEET, checks: about, topology };
-  const checks = [...about, ...(await checkRedis(redis, servers, settings)), await checkPermissions(redis, servers, keys), await checkWrite(redis, keys)];
+  const checks = [
+    ...about,
+    ...(await checkRedis(redis, servers, settings)),
+    await checkPermissions(redis, servers, keys),
+    await checkWrite(redis, keys),
+  ];
   const unreadable = new Findings();
-  const fleet = await checkFleet({ redis, keys, unreadable }, settings).catch((error: unknown) => ({ ...NO_FLEET, checks: [notReadable(error)] }));
+  const fleet = await checkFleet({ redis, keys, unreadable }, settings).catch((error: unknown) => ({
+    ...NO_FLEET,
+    checks: [notReadable(error)],
+  }));
   const records = await checkRecords({ redis, keys, unreadable }).catch((error: unknown) => [notReadable(error)]);
   return { ...fleet, checks: [...checks, ...fleet.checks, ...records], topology };
 }

@@ -45,7 +45,15 @@ function needed(key: string, channel: string): (readonly string[])[] {
     ['evalsha', '0'.repeat(40), '1', key],
     ['script', 'load', 'return 1'],
     ['publish', channel, ''],
-    ...[['ping'], ['time'], ['info'], ['wait', '0', '1'], ['client', 'id'], ['client', 'setname', 'taskfleet:doctor'], ['client', 'unblock', '0']],
+    ...[
+      ['ping'],
+      ['time'],
+      ['info'],
+      ['wait', '0', '1'],
+      ['client', 'id'],
+      ['client', 'setname', 'taskfleet:doctor'],
+      ['client', 'unblock', '0'],
+    ],
   ];
 }
 
@@ -70,8 +78,16 @@ export async function checkPermissions(redis: RedisConnection, servers: readonly
     ...(ofKeys ? [`touch the keys ${keyPatterns(keys).join(' and ')}`] : []),
     ...(ofChannels ? [`use the channels ${prefix}:*, so that stops land only as workers poll for them`] : []),
   ];
-  const rules = [...commands.map((command) => `+${command}`), ...(ofChannels ? [`&${prefix}:*`] : []), ...(ofKeys ? keyPatterns(keys).map((pattern) => `~${pattern}`) : [])];
-  return fail(NAME, `user ${user} may not ${missing.join('; nor ')}`, `Run as an administrator${servers.length > 1 ? ', on every node' : ''}: ACL SETUSER ${user} ${rules.join(' ')}${commands.includes('multi') ? ', and look again' : ''}`);
+  const rules = [
+    ...commands.map((command) => `+${command}`),
+    ...(ofChannels ? [`&${prefix}:*`] : []),
+    ...(ofKeys ? keyPatterns(keys).map((pattern) => `~${pattern}`) : []),
+  ];
+  return fail(
+    NAME,
+    `user ${user} may not ${missing.join('; nor ')}`,
+    `Run as an administrator${servers.length > 1 ? ', on every node' : ''}: ACL SETUSER ${user} ${rules.join(' ')}${commands.includes('multi') ? ', and look again' : ''}`,
+  );
 }
 
 /** Queues have the slot of their own name on a cluster, and the braces that choose it are part of their keys. */
@@ -94,7 +110,9 @@ async function lacking(redis: Redis, keys: Keys, cluster: boolean): Promise<Lack
     const begun = await refusalOf(own, ['multi']);
     const bull = `${keys.jobs('doctor')}probe`;
     const wanted = [...needed(`${keys.prefix}:doctor`, keys.commands), ['get', bull], ['set', bull, 'v'], ...(cluster ? OF_A_CLUSTER : [])];
-    const answers = await Promise.all(wanted.map(async (words) => ({ words, refusal: begun === null ? await refusalOf(own, words) : null })));
+    const answers = await Promise.all(
+      wanted.map(async (words) => ({ words, refusal: begun === null ? await refusalOf(own, words) : null })),
+    );
     await refusalOf(own, ['discard']);
     // Last, and for good: the connection is its own.
     const subscribe = ['subscribe', keys.commands];
@@ -103,7 +121,11 @@ async function lacking(redis: Redis, keys: Keys, cluster: boolean): Promise<Lack
     const ofKeys = refused.filter(({ refusal }) => OF_KEY.test(refusal));
     const ofChannels = refused.filter(({ refusal }) => OF_CHANNEL.test(refusal));
     const others = refused.filter((one) => !ofKeys.includes(one) && !ofChannels.includes(one)).map(({ words }) => nameOf(words));
-    return { commands: [...(begun === null ? [] : ['multi', 'exec', 'discard']), ...others], keys: ofKeys.length > 0, channels: ofChannels.length > 0 };
+    return {
+      commands: [...(begun === null ? [] : ['multi', 'exec', 'discard']), ...others],
+      keys: ofKeys.length > 0,
+      channels: ofChannels.length > 0,
+    };
   } finally {
     own.disconnect();
   }

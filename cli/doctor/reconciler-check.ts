@@ -10,12 +10,17 @@ const NAME = 'reconciler';
 export function checkReconciler(last: ReconcileRecord | null, oldestWorkerMs: number | null, now: number): Check {
   if (last === null) {
     if (oldestWorkerMs === null || oldestWorkerMs <= OVERDUE_MS) return ok(NAME, 'has not run yet');
-    const advice = 'Workers run it by turns, every RECONCILE_INTERVAL_MS. Look at their logs, and whether they are of a version that has it.';
+    const advice =
+      'Workers run it by turns, every RECONCILE_INTERVAL_MS. Look at their logs, and whether they are of a version that has it.';
     return warn(NAME, `never ran, and workers have been up for ${formatAge(oldestWorkerMs)}`, advice);
   }
   const { at, removed, registered, settled } = last;
   const did = Object.entries({ removed, registered, settled }).flatMap(([what, count]) => (count === null ? [] : [`${what} ${count}`]));
   const message = `last run ${formatAgo(now - at)}${did.length === 0 ? '' : `: ${did.join(', ')}`}`;
   if (oldestWorkerMs === null || now - at <= OVERDUE_MS) return ok(NAME, message);
-  return warn(NAME, message, "What a dead process left behind stays listed until it runs again. Look at the workers' logs, and at their RECONCILE_INTERVAL_MS.");
+  return warn(
+    NAME,
+    message,
+    "What a dead process left behind stays listed until it runs again. Look at the workers' logs, and at their RECONCILE_INTERVAL_MS.",
+  );
 }

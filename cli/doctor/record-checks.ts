@@ -27,12 +27,20 @@ interface Source extends RecordSource {
 export async function checkRecords(source: Source): Promise<Check[]> {
   const { unreadable } = source;
   const types = await checkTypes(source);
-  await Promise.all([checkSchedules(source, types), checkPlans(source, types), checkLive(source, types), ...(await readQueueNames(source)).slice(0, MAX_QUEUES).map((queue) => checkQueue(source, queue))]);
+  await Promise.all([
+    checkSchedules(source, types),
+    checkPlans(source, types),
+    checkLive(source, types),
+    ...(await readQueueNames(source)).slice(0, MAX_QUEUES).map((queue) => checkQueue(source, queue)),
+  ]);
   const { records, beyond } = unreadable;
   if (records.length === 0) return [ok(NAME, 'all that were looked at can be read')];
   const lines = await Promise.all(records.slice(0, MAX_LINES).map((record) => lineOf(source, record)));
   const more = records.length - lines.length + beyond;
-  return [...lines, ...(more > 0 ? [warn(NAME, `${more} more cannot be read`, 'Repair these first, then run taskfleet doctor again.')] : [])];
+  return [
+    ...lines,
+    ...(more > 0 ? [warn(NAME, `${more} more cannot be read`, 'Repair these first, then run taskfleet doctor again.')] : []),
+  ];
 }
 
 async function lineOf({ redis }: Source, record: UnreadableRecord): Promise<Check> {
@@ -45,15 +53,26 @@ async function lineOf({ redis }: Source, record: UnreadableRecord): Promise<Chec
 /** Reports keys of the fleet that are not of their type, and returns those. */
 async function checkTypes({ redis, keys, unreadable }: Source): Promise<ReadonlySet<string>> {
   const expected: readonly (readonly [key: string, type: KeyType])[] = [
-    ...[keys.tasks, keys.taskQueues, keys.earlyStops, keys.reconcile, keys.schedules, keys.scheduleRuns].map((key) => [key, 'hash'] as const),
+    ...[keys.tasks, keys.taskQueues, keys.earlyStops, keys.reconcile, keys.schedules, keys.scheduleRuns].map(
+      (key) => [key, 'hash'] as const,
+    ),
     ...[keys.counters, keys.plans, keys.models, keys.modelServers, keys.usagePool, keys.sessionPool].map((key) => [key, 'hash'] as const),
     ...[keys.fleet, keys.openWebui].map((key) => [key, 'string'] as const),
-    ...[[keys.live, 'sorted set'], [keys.workers, 'sorted set'], [keys.queues, 'set'], [keys.audit, 'stream'], [keys.auditDenied, 'stream']] as const,
+    ...([
+      [keys.live, 'sorted set'],
+      [keys.workers, 'sorted set'],
+      [keys.queues, 'set'],
+      [keys.audit, 'stream'],
+      [keys.auditDenied, 'stream'],
+    ] as const),
   ];
   return wrongTypes({ redis, keys, unreadable }, expected);
 }
 
-async function wrongTypes({ redis, unreadable }: Source, expected: readonly (readonly [key: string, type: KeyType])[]): Promise<ReadonlySet<string>> {
+async function wrongTypes(
+  { redis, unreadable }: Source,
+  expected: readonly (readonly [key: string, type: KeyType])[],
+): Promise<ReadonlySet<string>> {
   const found = await Promise.all(expected.map(([key]) => redis.type(key)));
   const wrong = expected.filter(([, type], index) => found[index] !== 'none' && found[index] !== (type === 'sorted set' ? 'zset' : type));
   for (const [key, type] of wrong) unreadable.report({ key, problem: wrongType(type) });
@@ -88,7 +107,9 @@ async function checkLive(source: Source, wrong: ReadonlySet<string>): Promise<vo
     const some = ids.filter((_, index) => queues[index] === queue);
     if (queue === null) continue;
     if (isName(queue)) await read(source, queue, some);
-    else for (const id of some) unreadable.report({ key: keys.taskQueues, id, problem: `expected the name of its queue, got ${quote(queue)}` });
+    else
+      for (const id of some)
+        unreadable.report({ key: keys.taskQueues, id, problem: `expected the name of its queue, got ${quote(queue)}` });
   }
 }
 
@@ -96,14 +117,22 @@ async function checkQueue(source: Source, queue: string): Promise<void> {
   const { redis, keys, unreadable } = source;
   const start = keys.jobs(queue);
   const sorted = ['completed', 'failed', 'delayed', 'prioritized', 'waiting-children'];
-  const wrong = await wrongTypes(source, [...['wait', 'active'].map((name) => [start + name, 'list'] as const), ...[...sorted, 'repeat'].map((name) => [start + name, 'sorted set'] as const), [`${start}meta`, 'hash']]);
+  const wrong = await wrongTypes(source, [
+    ...['wait', 'active'].map((name) => [start + name, 'list'] as const),
+    ...[...sorted, 'repeat'].map((name) => [start + name, 'sorted set'] as const),
+    [`${start}meta`, 'hash'],
+  ]);
   for (const name of ['wait', 'active', ...sorted]) {
     const key = start + name;
     if (wrong.has(key)) continue;
     const ids = await (sorted.includes(name) ? redis.zrange(key, '0', String(MAX_IDS - 1), 'REV') : redis.lrange(key, 0, MAX_IDS - 1));
     const there = await Promise.all(ids.map((id) => redis.exists(start + id)));
     ids.forEach((id, index) => there[index] === 0 && unreadable.report({ key, id, problem: 'it is listed, and has no job' }));
-    await read(source, queue, ids.filter((_, index) => there[index] === 1));
+    await read(
+      source,
+      queue,
+      ids.filter((_, index) => there[index] === 1),
+    );
   }
 }
 

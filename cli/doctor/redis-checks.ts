@@ -17,13 +17,23 @@ const FULL = 0.9;
 export async function checkRedis(redis: RedisConnection, servers: readonly Server[], settings: ConnectedSettings): Promise<Check[]> {
   const each = await Promise.all(servers.map((server) => checkServer(server, settings)));
   const [first = []] = each;
-  const merged = first.map((_, index) => merge(each.map((checks, server) => ({ address: servers[server]?.address ?? '', check: checks[index] as Check }))));
+  const merged = first.map((_, index) =>
+    merge(each.map((checks, server) => ({ address: servers[server]?.address ?? '', check: checks[index] as Check }))),
+  );
   return [...merged, await checkLatency(redis), await checkClock((servers[0] as Server).redis)];
 }
 
 async function checkServer({ redis, info }: Server, settings: ConnectedSettings): Promise<Check[]> {
-  const [saves, fsync, minReplicas] = await Promise.all(['save', 'appendfsync', 'min-replicas-to-write'].map((name) => configOf(redis, name)));
-  return [checkVersion(info), checkEviction(info), checkMemory(info), checkPersistence(info, saves ?? null, fsync ?? null), checkReplicas(info, Number(minReplicas ?? 0), settings)];
+  const [saves, fsync, minReplicas] = await Promise.all(
+    ['save', 'appendfsync', 'min-replicas-to-write'].map((name) => configOf(redis, name)),
+  );
+  return [
+    checkVersion(info),
+    checkEviction(info),
+    checkMemory(info),
+    checkPersistence(info, saves ?? null, fsync ?? null),
+    checkReplicas(info, Number(minReplicas ?? 0), settings),
+  ];
 }
 
 /** One of several servers: the worst, and where that is. */
@@ -39,7 +49,8 @@ function merge(found: readonly { readonly address: string; readonly check: Check
 export function checkVersion(info: Info): Check {
   const version = info.get('redis_version') ?? 'unknown';
   const [major = 0, minor = 0] = version.split('.').map(Number);
-  const product = info.get('server_name') === 'valkey' ? `Valkey ${info.get('valkey_version')}, compatible with Redis ${version}` : `Redis ${version}`;
+  const product =
+    info.get('server_name') === 'valkey' ? `Valkey ${info.get('valkey_version')}, compatible with Redis ${version}` : `Redis ${version}`;
   if (major > OLDEST.major || (major === OLDEST.major && minor >= OLDEST.minor)) return ok('version', product);
   return fail('version', `${product} is too old`, `Use Redis ${OLDEST.major}.${OLDEST.minor} or newer: the scripts need its commands.`);
 }
@@ -57,22 +68,43 @@ export function checkEviction(info: Info): Check {
 /** Without a limit nothing stops Redis from taking all memory of its machine; with one, enqueues are refused when it is reached. */
 export function checkMemory(info: Info): Check {
   const name = 'memory';
-  const [used, limit, system] = ['used_memory', 'maxmemory', 'total_system_memory'].map((field) => Number(info.get(field) ?? 0)) as [number, number, number];
+  const [used, limit, system] = ['used_memory', 'maxmemory', 'total_system_memory'].map((field) => Number(info.get(field) ?? 0)) as [
+    number,
+    number,
+    number,
+  ];
   const message = `${formatBytes(used)} used, ${limit === 0 ? 'no maxmemory' : `maxmemory ${formatBytes(limit)}`}`;
-  const advice = 'Give Redis more (maxmemory in redis.conf, or config set maxmemory), or keep ended tasks for a shorter time: when it is full, enqueues are refused.';
+  const advice =
+    'Give Redis more (maxmemory in redis.conf, or config set maxmemory), or keep ended tasks for a shorter time: when it is full, enqueues are refused.';
   if (limit > 0) return used < limit * FULL ? ok(name, message) : warn(name, message, advice);
-  return system === 0 || used < system * FULL ? ok(name, message) : warn(name, `${message}, and its machine has ${formatBytes(system)}`, advice);
+  return system === 0 || used < system * FULL
+    ? ok(name, message)
+    : warn(name, `${message}, and its machine has ${formatBytes(system)}`, advice);
 }
 
 /** @param minReplicas the setting `min-replicas-to-write` */
-export function checkReplicas(info: Info, minReplicas: number, { stopWaitReplicas, enqueueWaitReplicas }: Pick<ConnectedSettings, 'stopWaitReplicas' | 'enqueueWaitReplicas'>): Check {
+export function checkReplicas(
+  info: Info,
+  minReplicas: number,
+  { stopWaitReplicas, enqueueWaitReplicas }: Pick<ConnectedSettings, 'stopWaitReplicas' | 'enqueueWaitReplicas'>,
+): Check {
   const name = 'replicas';
   const good = Number(info.get('min_slaves_good_slaves') ?? minReplicas);
-  if (good < minReplicas) return fail(name, `${good} are near enough, and min-replicas-to-write is ${minReplicas}: every write is refused (NOREPLICAS)`, `Bring the replicas back, or now: redis-cli config set min-replicas-to-write ${good}`);
+  if (good < minReplicas)
+    return fail(
+      name,
+      `${good} are near enough, and min-replicas-to-write is ${minReplicas}: every write is refused (NOREPLICAS)`,
+      `Bring the replicas back, or now: redis-cli config set min-replicas-to-write ${good}`,
+    );
   const following = replicasOf(info).filter(({ link }) => link === 'online').length;
   const wanted = Object.entries({ STOP_WAIT_REPLICAS: stopWaitReplicas, ENQUEUE_WAIT_REPLICAS: enqueueWaitReplicas });
   const [over] = wanted.filter(([, count]) => count > following);
-  if (over) return fail(name, `${following} follow, and ${over[0]} is ${over[1]}: what waits for them fails with NOT_REPLICATED`, `Set ${over[0]} to ${following} at the most, or add replicas.`);
+  if (over)
+    return fail(
+      name,
+      `${following} follow, and ${over[0]} is ${over[1]}: what waits for them fails with NOT_REPLICATED`,
+      `Set ${over[0]} to ${following} at the most, or add replicas.`,
+    );
   return ok(name, `${following} follow${wanted.map(([variable, count]) => (count > 0 ? `, ${variable} ${count}` : '')).join('')}`);
 }
 
@@ -85,7 +117,8 @@ export function checkPersistence(info: Info, saves: string | null, fsync: string
   }
   const advice = 'Set appendonly yes, so that a restart of Redis loses a second of work at the most.';
   if (saves === '') return warn(name, 'none: a restart of Redis loses all tasks', advice);
-  if (info.get('rdb_last_bgsave_status') === 'err') return fail(name, 'the last snapshot failed', "Look at Redis's log and at the free space on its disk.");
+  if (info.get('rdb_last_bgsave_status') === 'err')
+    return fail(name, 'the last snapshot failed', "Look at Redis's log and at the free space on its disk.");
   return warn(name, 'snapshots only: a crash of Redis loses what came after the last one', advice);
 }
 

@@ -27,7 +27,12 @@ export function replicasOf(info: Info): Replica[] {
   const written = Number(info.get('master_repl_offset') ?? 0);
   return [...info].flatMap(([name, value]) => {
     if (!/^slave\d+$/.test(name)) return [];
-    const { ip = '', port = '', state = 'unknown', offset = '0' } = Object.fromEntries(value.split(',').map((field) => field.split('=') as [string, string]));
+    const {
+      ip = '',
+      port = '',
+      state = 'unknown',
+      offset = '0',
+    } = Object.fromEntries(value.split(',').map((field) => field.split('=') as [string, string]));
     return [{ address: `${ip}:${port}`, link: state, lagBytes: Math.max(0, written - Number(offset)) }];
   });
 }

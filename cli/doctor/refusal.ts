@@ -17,24 +17,49 @@ const PROBE_MS = 2_000;
  * Why a connection did not come about, if it is not for want of a Redis: what the settings have to be, or what has to be
  * waited for. Null if nothing is known but that nobody answers.
  */
-export async function findRefusal(redis: RedisConnection, settings: ConnectedSettings, error: Error): Promise<{ readonly checks: readonly Check[]; readonly report: TopologyReport | null } | null> {
+export async function findRefusal(
+  redis: RedisConnection,
+  settings: ConnectedSettings,
+  error: Error,
+): Promise<{ readonly checks: readonly Check[]; readonly report: TopologyReport | null } | null> {
   const why = reasonOf(error.cause);
   const topology = topologyOf(settings);
   const advice = adviceFor(redis, why);
   if (topology.kind === 'sentinel') {
     const { checks, report } = await checkSentinels(topology, settings, null);
-    if (report.kind !== 'sentinel' || report.sentinels.every(({ answers, error: said }) => !answers && adviceFor(redis, said ?? '') === null)) return null;
-    const failed = checks.some(({ level }) => level === 'fail') ? [] : [fail(NAME, `${describeConnection(redis)}: ${why}`, advice ?? 'The sentinels answer, and the master that they name does not: wait for a failover, or look at its log.')];
+    if (
+      report.kind !== 'sentinel' ||
+      report.sentinels.every(({ answers, error: said }) => !answers && adviceFor(redis, said ?? '') === null)
+    )
+      return null;
+    const failed = checks.some(({ level }) => level === 'fail')
+      ? []
+      : [
+          fail(
+            NAME,
+            `${describeConnection(redis)}: ${why}`,
+            advice ?? 'The sentinels answer, and the master that they name does not: wait for a failover, or look at its log.',
+          ),
+        ];
     return { checks: [...failed, ...checks], report };
   }
   if (advice !== null) return { checks: [fail(NAME, `${describeConnection(redis)}: ${why}`, advice)], report: null };
   const loading = topology.kind === 'standalone' ? await findLoading(topology.address, settings) : null;
-  return loading === null ? null : { checks: [fail(NAME, `${describeConnection(redis)} ${loading}`, 'Wait until it has read its data.')], report: null };
+  return loading === null
+    ? null
+    : { checks: [fail(NAME, `${describeConnection(redis)} ${loading}`, 'Wait until it has read its data.')], report: null };
 }
 
 /** A server that is loading accepts connections and answers nothing else than how far it is. */
 async function findLoading(address: Address, settings: ConnectedSettings): Promise<string | null> {
-  const options = { ...address, ...serverOptions({ settings, policy: 'fail-fast', name: 'taskfleet:doctor' }), lazyConnect: true, enableReadyCheck: false, commandTimeout: PROBE_MS, retryStrategy: () => null };
+  const options = {
+    ...address,
+    ...serverOptions({ settings, policy: 'fail-fast', name: 'taskfleet:doctor' }),
+    lazyConnect: true,
+    enableReadyCheck: false,
+    commandTimeout: PROBE_MS,
+    retryStrategy: () => null,
+  };
   const probe = new Redis(options);
   probe.on('error', () => undefined);
   try {

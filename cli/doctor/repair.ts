@@ -12,11 +12,17 @@ const NEEDED = 'timestamp';
  */
 export function repairOf({ key, id, problem }: UnreadableRecord, type: string, isWhole: boolean): string {
   if (isWhole) return command('RENAME', key, `${key}.moved`);
-  if (id !== undefined) return type === 'list' ? command('LREM', key, '0', id) : command(REMOVALS[type] ?? 'DEL', key, ...(REMOVALS[type] === undefined ? [] : [id]));
+  if (id !== undefined)
+    return type === 'list'
+      ? command('LREM', key, '0', id)
+      : command(REMOVALS[type] ?? 'DEL', key, ...(REMOVALS[type] === undefined ? [] : [id]));
   const fields = [...problem.matchAll(/(?:^|; )(\w+)(?:\.\w+)?: expected/g)].map(([, field]) => field as string);
   const removed = [...new Set(fields)].filter((field) => field !== NEEDED);
   if (type !== 'hash' || fields.length === 0) return command('DEL', key);
-  return [...(fields.includes(NEEDED) ? [command('HSET', key, NEEDED, String(Date.now()))] : []), ...(removed.length > 0 ? [command('HDEL', key, ...removed)] : [])].join(' && ');
+  return [
+    ...(fields.includes(NEEDED) ? [command('HSET', key, NEEDED, String(Date.now()))] : []),
+    ...(removed.length > 0 ? [command('HDEL', key, ...removed)] : []),
+  ].join(' && ');
 }
 
 function command(...words: readonly string[]): string {

@@ -22,13 +22,29 @@ const NAMED = 5;
  */
 export async function checkSchedules({ redis, keys, unreadable }: RecordSource, settings: Settings, alive: boolean): Promise<Check> {
   const scripted = defineScripts(redis);
-  const stored = Object.entries(await unreadable.read(keys.schedules, 'hash', redis.hgetall(keys.schedules), {})).flatMap(([id, text]) => parseSchedule(id, text) ?? []);
+  const stored = Object.entries(await unreadable.read(keys.schedules, 'hash', redis.hgetall(keys.schedules), {})).flatMap(
+    ([id, text]) => parseSchedule(id, text) ?? [],
+  );
   const schedules = [...(alive ? scheduleTable(settings) : []), ...stored].sort((a, b) => (a.id < b.id ? -1 : 1));
   const now = (await redisTime(redis, keys.tasks)) ?? Date.now();
-  const runs = await Promise.all(schedules.map(async ({ id, definition }) => ({ id, run: (await unreadable.read(`${keys.jobs(definition.queue)}repeat`, 'sorted set', readNextRuns(scripted, keys, definition.queue, [id], now), []))[0] })));
+  const runs = await Promise.all(
+    schedules.map(async ({ id, definition }) => ({
+      id,
+      run: (
+        await unreadable.read(
+          `${keys.jobs(definition.queue)}repeat`,
+          'sorted set',
+          readNextRuns(scripted, keys, definition.queue, [id], now),
+          [],
+        )
+      )[0],
+    })),
+  );
   const wrong = runs.flatMap(({ id, run }) => (run?.fault ? [`${id} has ${WORDS[run.fault]}`] : []));
   if (wrong.length === 0) return ok(NAME, schedules.length === 0 ? 'none' : `${schedules.length}, each with its next run`);
   const more = wrong.length > NAMED ? `, and ${wrong.length - NAMED} more` : '';
-  const advice = alive ? 'A worker corrects this within half a minute. If it stays: look at the logs of the workers (component schedule).' : 'Workers correct this: start some.';
+  const advice = alive
+    ? 'A worker corrects this within half a minute. If it stays: look at the logs of the workers (component schedule).'
+    : 'Workers correct this: start some.';
   return warn(NAME, `${wrong.slice(0, NAMED).join('; ')}${more}`, advice);
 }

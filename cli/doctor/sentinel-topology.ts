@@ -13,11 +13,22 @@ const ANSWER_MS = 2_000;
  * Asks each sentinel for itself: a connection needs only one of them, a failover most of them.
  * @param master the server that the connection goes to, null if it does not come about
  */
-export async function checkSentinels(topology: Extract<Topology, { kind: 'sentinel' }>, settings: ConnectedSettings, master: { readonly address: string; readonly replicas: readonly Replica[] } | null): Promise<TopologyFindings> {
+export async function checkSentinels(
+  topology: Extract<Topology, { kind: 'sentinel' }>,
+  settings: ConnectedSettings,
+  master: { readonly address: string; readonly replicas: readonly Replica[] } | null,
+): Promise<TopologyFindings> {
   const { service, sentinels } = topology;
   const answers = await Promise.all(sentinels.map((sentinel) => ask(sentinel, service, settings)));
   const quorum = answers.find((answer) => answer.quorum !== null)?.quorum ?? null;
-  const report = { kind: 'sentinel', service, master: master?.address ?? null, quorum, sentinels: answers, replicas: master?.replicas ?? [] } as const;
+  const report = {
+    kind: 'sentinel',
+    service,
+    master: master?.address ?? null,
+    quorum,
+    sentinels: answers,
+    replicas: master?.replicas ?? [],
+  } as const;
   return { report, checks: judge(report), usable: master !== null };
 }
 
@@ -28,22 +39,43 @@ function judge({ service, master, quorum, sentinels, replicas }: SentinelReport)
   if (answering.length === 0) return [fail(NAME, `${told}: ${silent?.error}`, adviceOfSilence(silent?.error ?? ''))];
   const ignorant = answering.filter(({ error }) => error !== null);
   if (ignorant.length > 0) {
-    return [fail(NAME, `${told}; ${ignorant.map(({ address, error }) => `${address} says: ${error}`).join('; ')}`, `Set the host of REDIS_URL, now ${service}, to the name by which they know the master (sentinel monitor <name> …), and REDIS_SENTINEL_HOSTS to sentinels that watch it.`)];
+    return [
+      fail(
+        NAME,
+        `${told}; ${ignorant.map(({ address, error }) => `${address} says: ${error}`).join('; ')}`,
+        `Set the host of REDIS_URL, now ${service}, to the name by which they know the master (sentinel monitor <name> …), and REDIS_SENTINEL_HOSTS to sentinels that watch it.`,
+      ),
+    ];
   }
   const message = `${told}, quorum ${quorum}; ${describeReplicas(replicas)}`;
   const masters = new Set(answering.map((answer) => answer.master));
-  if (masters.size > 1) return [warn(NAME, `${message}; they disagree on the master: ${[...masters].join(', ')}`, 'A failover may be under way. If it stays so, look at the logs of the sentinels.')];
+  if (masters.size > 1)
+    return [
+      warn(
+        NAME,
+        `${message}; they disagree on the master: ${[...masters].join(', ')}`,
+        'A failover may be under way. If it stays so, look at the logs of the sentinels.',
+      ),
+    ];
   const known = Math.max(...answering.map((answer) => answer.known ?? 1));
   const needed = Math.max(quorum ?? 1, Math.floor(known / 2) + 1);
   if (silent) return [warn(NAME, `${message}; ${silent.address}: ${silent.error}`, adviceOfSilence(silent.error ?? ''))];
-  if (known < needed || known === 1) return [warn(NAME, `${message}; they know of ${known} sentinels in all, and ${needed} are needed for a failover`, 'Run three sentinels at least, with a quorum of two.')];
+  if (known < needed || known === 1)
+    return [
+      warn(
+        NAME,
+        `${message}; they know of ${known} sentinels in all, and ${needed} are needed for a failover`,
+        'Run three sentinels at least, with a quorum of two.',
+      ),
+    ];
   const following = replicas.filter(({ link }) => link === 'online').length;
   if (following === 0) return [warn(NAME, message, 'Without a replica there is nobody to take over: add one with replicaof.')];
   return [ok(NAME, message)];
 }
 
 function adviceOfSilence(error: string): string {
-  if (/NOAUTH|WRONGPASS|AUTH/.test(error)) return 'Set REDIS_SENTINEL_PASSWORD, and REDIS_SENTINEL_USERNAME if it is not that of the user default.';
+  if (/NOAUTH|WRONGPASS|AUTH/.test(error))
+    return 'Set REDIS_SENTINEL_PASSWORD, and REDIS_SENTINEL_USERNAME if it is not that of the user default.';
   return 'Start it again, or correct REDIS_SENTINEL_HOSTS: a failover needs most of the sentinels.';
 }
 
@@ -64,7 +96,12 @@ async function ask(sentinel: Address, service: string, settings: ConnectedSettin
     await redis.connect();
     const master: Info = parsePairs((await redis.call('SENTINEL', 'MASTER', service)) as string[]);
     const number = (name: string): number => Number(master.get(name) ?? 0);
-    return { ...said, master: `${master.get('ip')}:${master.get('port')}`, quorum: number('quorum'), known: number('num-other-sentinels') + 1 };
+    return {
+      ...said,
+      master: `${master.get('ip')}:${master.get('port')}`,
+      quorum: number('quorum'),
+      known: number('num-other-sentinels') + 1,
+    };
   } catch (error) {
     const text = messageOf(error);
     return { ...said, answers: /No such master/i.test(text), error: problem ?? text };

@@ -14,6 +14,13 @@ export function topologyToJson(report: TopologyReport): Record<string, unknown> 
   }
 }
 
-function replicaToJson({ lagBytes, ...replica }: { readonly address: string; readonly link: string; readonly lagBytes: number }): Record<string, unknown> {
+function replicaToJson({
+  lagBytes,
+  ...replica
+}: {
+  readonly address: string;
+  readonly link: string;
+  readonly lagBytes: number;
+}): Record<string, unknown> {
   return { ...replica, lag_bytes: lagBytes };
 }

@@ -15,7 +15,8 @@ export function openServers(redis: RedisConnection): Promise<Server[]> {
     servers.map(async (server) => {
       const { remoteAddress, remotePort } = server.stream ?? {};
       const { host = '', port = 0 } = server.options;
-      const address = isCluster(redis) || remoteAddress === undefined ? { host, port } : { host: remoteAddress, port: remotePort as number };
+      const address =
+        isCluster(redis) || remoteAddress === undefined ? { host, port } : { host: remoteAddress, port: remotePort as number };
       return { address: formatAddress(address), redis: server, info: await infoOf(server) };
     }),
   );
@@ -30,7 +31,11 @@ async function infoOf(server: Redis): Promise<Info> {
 }
 
 /** What stands behind REDIS_URL, and whether it is what the settings say. */
-export async function checkTopology(redis: RedisConnection, servers: readonly Server[], settings: ConnectedSettings): Promise<TopologyFindings> {
+export async function checkTopology(
+  redis: RedisConnection,
+  servers: readonly Server[],
+  settings: ConnectedSettings,
+): Promise<TopologyFindings> {
   const topology = topologyOf(settings);
   if (isCluster(redis)) return checkCluster(servers);
   const { info, address } = servers[0] as Server;
@@ -44,9 +49,23 @@ export async function checkTopology(redis: RedisConnection, servers: readonly Se
 function wrongServer(info: Info): Check | null {
   const name = 'topology';
   const mode = info.get('redis_mode');
-  if (mode === 'cluster') return fail(name, 'it is a node of a Redis Cluster, and REDIS_CLUSTER is not set', 'Set REDIS_CLUSTER=true for every process of the fleet.');
-  if (mode === 'sentinel') return fail(name, 'it is a sentinel, not a Redis', 'Name it in REDIS_SENTINEL_HOSTS, and set REDIS_URL to redis://<name of the master>.');
+  if (mode === 'cluster')
+    return fail(
+      name,
+      'it is a node of a Redis Cluster, and REDIS_CLUSTER is not set',
+      'Set REDIS_CLUSTER=true for every process of the fleet.',
+    );
+  if (mode === 'sentinel')
+    return fail(
+      name,
+      'it is a sentinel, not a Redis',
+      'Name it in REDIS_SENTINEL_HOSTS, and set REDIS_URL to redis://<name of the master>.',
+    );
   if (info.get('role') !== 'slave') return null;
   const master = `${info.get('master_host')}:${info.get('master_port')}`;
-  return fail(name, `it is a replica of ${master}, which takes no writes (READONLY)`, `Set REDIS_URL to its master, ${master}, or name the sentinels in REDIS_SENTINEL_HOSTS.`);
+  return fail(
+    name,
+    `it is a replica of ${master}, which takes no writes (READONLY)`,
+    `Set REDIS_URL to its master, ${master}, or name the sentinels in REDIS_SENTINEL_HOSTS.`,
+  );
 }

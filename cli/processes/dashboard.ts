@@ -25,7 +25,11 @@ async function run({ host, port, supervised = false, ...globals }: DashboardFlag
   refuseApi(globals, 'dashboard');
   const { apiHost, apiPort } = SETTINGS;
   if (host !== undefined && !apiHost.schema.safeParse(host).success) throw usageError(`Bad --host: expected ${apiHost.expected}.`);
-  const env = { ...environmentOf(globals), ...(host !== undefined && { [apiHost.env]: host }), ...(port !== undefined && { [apiPort.env]: String(port) }) };
+  const env = {
+    ...environmentOf(globals),
+    ...(host !== undefined && { [apiHost.env]: host }),
+    ...(port !== undefined && { [apiPort.env]: String(port) }),
+  };
   const settings = await locateRedis(loadSettings(env));
   const loggers = createLoggerFactory({ settings, pretty: process.stderr.isTTY });
   const handlers = await loadTaskModules(settings, process.cwd());

@@ -30,7 +30,16 @@ export async function up(flags: UpFlags): Promise<number> {
   void requests.second.then((signal) => {
     starting.abort(new CliError('INTERRUPTED', exitCodeOfSignal(signal), `${signal}: ended before the fleet was up.`));
   });
-  const options = { settings, env, workers: flags.workers, dashboard: flags.dashboard, redisDir: REDIS_DIR, say, loggers, signal: starting.signal };
+  const options = {
+    settings,
+    env,
+    workers: flags.workers,
+    dashboard: flags.dashboard,
+    redisDir: REDIS_DIR,
+    say,
+    loggers,
+    signal: starting.signal,
+  };
   const fleet = await startFleet(options);
   introduce(fleet, settings.redisUrl === null);
   const lost = endOnLoss(fleet);
@@ -58,14 +67,17 @@ function introduce(fleet: Fleet, embedded: boolean): void {
   say(`Redis     ${redactUrl(fleet.redisUrl)}${embedded ? ` (data in ${resolve(REDIS_DIR)})` : ''}`);
   if (fleet.redisSharedWith.length > 0) {
     const others = fleet.redisSharedWith.map((pid) => `pid ${pid}`).join(', ');
-    say(`          Another process of this folder (${others}) uses this Redis too: both work on the same tasks. The last one to end stops it.`);
+    say(
+      `          Another process of this folder (${others}) uses this Redis too: both work on the same tasks. The last one to end stops it.`,
+    );
   }
   for (const { index, pid } of fleet.workers()) say(`Worker ${index}  pid ${pid}`);
 }
 
 function welcome(fleet: Fleet, { apiTokens, jwtIssuer }: Settings, ms: number): void {
   const url = fleet.dashboard()?.url;
-  if (url) say(`Dashboard ${url}${apiTokens.length === 0 && jwtIssuer === null ? ' (open to this machine only, as API_TOKENS is not set)' : ''}`);
+  if (url)
+    say(`Dashboard ${url}${apiTokens.length === 0 && jwtIssuer === null ? ' (open to this machine only, as API_TOKENS is not set)' : ''}`);
   say(`Ready after ${formatMs(ms)}. Ctrl+C ends it all. To try it, in another terminal:`);
   say(`  taskfleet task enqueue fleet.canary --input '{"run_ms":10000}' --item demo`);
   say('  taskfleet task stop --item demo');

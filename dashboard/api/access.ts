@@ -18,7 +18,10 @@ export function noTask(id: string): FleetError {
  */
 export function checkMayStop(principal: Principal, item: string | null): void {
   if (hasRole(principal, 'operator') || (principal.items !== null && seesItem(principal, item))) return;
-  throw new FleetError('FORBIDDEN', `This needs the role operator, or a submitter's own items; ${principal.name} is ${principal.role} without items of its own.`);
+  throw new FleetError(
+    'FORBIDDEN',
+    `This needs the role operator, or a submitter's own items; ${principal.name} is ${principal.role} without items of its own.`,
+  );
 }
 
 /** @throws FleetError `FORBIDDEN` */

@@ -54,7 +54,14 @@ export const ROUTES: readonly Route[] = [
   ...meRoutes,
 ];
 
-export function createApi({ producer, logger, definitions = [], bodyLimit = 1_048_576, bodyTimeoutMs = 10_000, ...streamOptions }: ApiOptions): Api {
+export function createApi({
+  producer,
+  logger,
+  definitions = [],
+  bodyLimit = 1_048_576,
+  bodyTimeoutMs = 10_000,
+  ...streamOptions
+}: ApiOptions): Api {
   const store = () => storeOf(producer);
   const streams = new EventStreams(producer, store, logger, streamOptions);
   const api: ApiContext = {
@@ -70,5 +77,9 @@ export function createApi({ producer, logger, definitions = [], bodyLimit = 1_04
 
 /** Express cannot decode the path, `%zz` or half a character, and says so before any route is reached. */
 const onBadEncoding: ErrorRequestHandler = (error: unknown, _req, _res, next) => {
-  next(error instanceof URIError ? new FleetError('BAD_REQUEST', 'Bad path: expected percent-encoded UTF-8.', { cause: error, details: { field: 'path' } }) : error);
+  next(
+    error instanceof URIError
+      ? new FleetError('BAD_REQUEST', 'Bad path: expected percent-encoded UTF-8.', { cause: error, details: { field: 'path' } })
+      : error,
+  );
 };

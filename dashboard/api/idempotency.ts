@@ -24,7 +24,11 @@ export interface KeyedRequest {
  * the work in a way that is harmless to do twice: see {@link idOfKey}.
  * @throws FleetError `IDEMPOTENCY_CONFLICT`, `IDEMPOTENCY_IN_PROGRESS`
  */
-export async function withKey({ redis, keys, unreadable }: Store, { key, caller, body }: KeyedRequest, work: () => Promise<Answer>): Promise<Answer> {
+export async function withKey(
+  { redis, keys, unreadable }: Store,
+  { key, caller, body }: KeyedRequest,
+  work: () => Promise<Answer>,
+): Promise<Answer> {
   const record = keys.idempotency(hash(caller, key));
   const owner = randomUUID();
   const [what, answer = ''] = await redis.claimKey(record, hash(body), owner, BUSY_MS, KEPT_MS);
@@ -37,9 +41,13 @@ export async function withKey({ redis, keys, unreadable }: Store, { key, caller,
       break;
     }
     case 'conflict':
-      throw new FleetError('IDEMPOTENCY_CONFLICT', 'This Idempotency-Key was used with another body.', { details: { field: 'Idempotency-Key' } });
+      throw new FleetError('IDEMPOTENCY_CONFLICT', 'This Idempotency-Key was used with another body.', {
+        details: { field: 'Idempotency-Key' },
+      });
     case 'busy':
-      throw new FleetError('IDEMPOTENCY_IN_PROGRESS', 'Another request with this Idempotency-Key is still being answered.', { details: { field: 'Idempotency-Key' } });
+      throw new FleetError('IDEMPOTENCY_IN_PROGRESS', 'Another request with this Idempotency-Key is still being answered.', {
+        details: { field: 'Idempotency-Key' },
+      });
     case 'claimed':
       break;
   }

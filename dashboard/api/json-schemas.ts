@@ -8,7 +8,11 @@ export class JsonSchemas {
 
   /** @param io whether it is of what callers send or of what they get */
   of(schema: z.ZodType, io: 'input' | 'output'): JsonSchema {
-    const { $schema: _, $defs = {}, ...made } = z.toJSONSchema(schema, { io, unrepresentable: 'any' }) as JsonSchema & { $defs?: Record<string, JsonSchema> };
+    const {
+      $schema: _,
+      $defs = {},
+      ...made
+    } = z.toJSONSchema(schema, { io, unrepresentable: 'any' }) as JsonSchema & { $defs?: Record<string, JsonSchema> };
     for (const [id, definition] of Object.entries($defs)) this.components[id] ??= relocate(definition);
     const { id } = made;
     if (typeof id !== 'string') return relocate(made);
@@ -18,7 +22,11 @@ export class JsonSchemas {
 
   /** The members of an object, one by one, with whether each must be there. */
   members(schema: z.ZodObject): { name: string; required: boolean; schema: JsonSchema }[] {
-    return Object.entries(schema.shape).map(([name, member]) => ({ name, required: !z.safeParse(member, undefined).success, schema: this.of(member as z.ZodType, 'input') }));
+    return Object.entries(schema.shape).map(([name, member]) => ({
+      name,
+      required: !z.safeParse(member, undefined).success,
+      schema: this.of(member as z.ZodType, 'input'),
+    }));
   }
 }
 

@@ -24,6 +24,8 @@ export class KnownDefinitions {
     const definition = this.#byName.get(name);
     if (definition) return definition;
     const known = this.list().map((one) => one.name);
-    throw new FleetError('UNKNOWN_TASK', `Unknown task ${quote(name)}. Known here: ${known.join(', ')}.`, { details: { field: 'name', known } });
+    throw new FleetError('UNKNOWN_TASK', `Unknown task ${quote(name)}. Known here: ${known.join(', ')}.`, {
+      details: { field: 'name', known },
+    });
   }
 }

@@ -7,7 +7,15 @@ import { problem } from './schemas/problem.js';
 export const API_PATH = '/api/v1';
 
 /** What may go wrong in every route. */
-const ALWAYS: readonly ErrorCode[] = ['BAD_REQUEST', 'UNAUTHENTICATED', 'FORBIDDEN', 'TOO_MANY_REQUESTS', 'REDIS_UNAVAILABLE', 'REDIS_WRONG_TYPE', 'REDIS_ERROR'];
+const ALWAYS: readonly ErrorCode[] = [
+  'BAD_REQUEST',
+  'UNAUTHENTICATED',
+  'FORBIDDEN',
+  'TOO_MANY_REQUESTS',
+  'REDIS_UNAVAILABLE',
+  'REDIS_WRONG_TYPE',
+  'REDIS_ERROR',
+];
 /** Where there is a body. */
 const OF_BODY: readonly ErrorCode[] = ['REQUEST_TIMEOUT', 'BODY_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'];
 
@@ -56,12 +64,19 @@ function operationOf(route: Route, schemas: JsonSchemas): Record<string, unknown
     description: `${description ?? ''}\n\nRole: ${role}.`.trim(),
     ...(parameters.length > 0 && { parameters }),
     ...(body && { requestBody: { content: { 'application/json': { schema: schemas.of(body, 'input') } } } }),
-    responses: { ...Object.fromEntries(Object.entries(route.replies).map(([status, reply]) => [status, responseOf(reply, schemas)])), ...errorsOf(route, schemas) },
+    responses: {
+      ...Object.fromEntries(Object.entries(route.replies).map(([status, reply]) => [status, responseOf(reply, schemas)])),
+      ...errorsOf(route, schemas),
+    },
   };
 }
 
 function parametersOf({ params, query, headers }: Route, schemas: JsonSchemas): Record<string, unknown>[] {
-  const places = [['path', params], ['query', query], ['header', headers]] as const;
+  const places = [
+    ['path', params],
+    ['query', query],
+    ['header', headers],
+  ] as const;
   return places.flatMap(([place, schema]) =>
     (schema ? schemas.members(schema) : []).map(({ name, required, schema: { description, example, ...rest } }) => ({
       ...{ name, in: place, required: required || place === 'path' },
@@ -89,7 +104,10 @@ function errorsOf({ errors, body }: Route, schemas: JsonSchemas): Record<string,
   return Object.fromEntries(
     [...byStatus].map(([status, codes]) => [
       String(status),
-      { description: codes.map((code) => `\`${code}\`: ${ERROR_CODES[code]}`).join('\n\n'), content: { 'application/problem+json': { schema: schemas.of(problem, 'output') } } },
+      {
+        description: codes.map((code) => `\`${code}\`: ${ERROR_CODES[code]}`).join('\n\n'),
+        content: { 'application/problem+json': { schema: schemas.of(problem, 'output') } },
+      },
     ]),
   );
 }

@@ -28,10 +28,15 @@ function isEmpty({ headers }: IncomingMessage): boolean {
 }
 
 function checkType({ headers }: IncomingMessage): void {
-  const [type = '', ...parameters] = (headers['content-type'] ?? '').toLowerCase().split(';').map((part) => part.trim());
+  const [type = '', ...parameters] = (headers['content-type'] ?? '')
+    .toLowerCase()
+    .split(';')
+    .map((part) => part.trim());
   const encoding = headers['content-encoding'] ?? 'identity';
   if (/^application\/([a-z0-9.+-]+\+)?json$/.test(type) && parameters.every(isUtf8) && encoding.toLowerCase() === 'identity') return;
-  throw new FleetError('UNSUPPORTED_MEDIA_TYPE', 'Bad body: expected Content-Type: application/json, uncompressed, in UTF-8.', { details: { field: 'Content-Type' } });
+  throw new FleetError('UNSUPPORTED_MEDIA_TYPE', 'Bad body: expected Content-Type: application/json, uncompressed, in UTF-8.', {
+    details: { field: 'Content-Type' },
+  });
 }
 
 function isUtf8(parameter: string): boolean {
@@ -88,7 +93,8 @@ const MAY_NAME_PROTOTYPE = /__proto__|\\u/;
 
 /** `JSON.parse` makes an ordinary field of it; whoever copies that field by assignment would set a prototype. */
 function refusePrototype(key: string, value: unknown): unknown {
-  if (key === '__proto__') throw new FleetError('BAD_REQUEST', 'Bad body: no field may be called __proto__.', { details: { field: '__proto__' } });
+  if (key === '__proto__')
+    throw new FleetError('BAD_REQUEST', 'Bad body: no field may be called __proto__.', { details: { field: '__proto__' } });
   return value;
 }
 

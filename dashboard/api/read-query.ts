@@ -9,7 +9,10 @@ export function readQuery(url: string): Record<string, string | string[]> {
   const start = url.indexOf('?');
   const values = new Map<string, string | string[]>();
   if (start === -1) return {};
-  for (const pair of url.slice(start + 1).split('&').filter((part) => part !== '')) {
+  for (const pair of url
+    .slice(start + 1)
+    .split('&')
+    .filter((part) => part !== '')) {
     const equals = pair.indexOf('=');
     const name = decode(equals === -1 ? pair : pair.slice(0, equals));
     const value = equals === -1 ? '' : decode(pair.slice(equals + 1));

@@ -42,7 +42,6 @@ export interface Route {
   readonly handle: (call: AnyCall) => Promise<Answer | null>;
 }
 
-
 /** What a handler works with; all of it has been checked. */
 export interface Call<Params, Query, Headers, Body> {
   readonly api: ApiContext;
@@ -70,7 +69,10 @@ export interface Answer {
 
 type Parsed<Schema> = Schema extends z.ZodType ? z.output<Schema> : Record<string, never>;
 
-interface RouteOptions<Params, Query, Headers, Body> extends Omit<Route, 'params' | 'query' | 'headers' | 'body' | 'audit' | 'handle' | 'errors'> {
+interface RouteOptions<Params, Query, Headers, Body> extends Omit<
+  Route,
+  'params' | 'query' | 'headers' | 'body' | 'audit' | 'handle' | 'errors'
+> {
   readonly params?: Params;
   readonly query?: Query;
   readonly headers?: Headers;
@@ -88,5 +90,13 @@ export function defineRoute<
   Headers extends z.ZodObject | undefined = undefined,
   Body extends z.ZodType | undefined = undefined,
 >({ params, query, headers, body, audit, errors = [], ...rest }: RouteOptions<Params, Query, Headers, Body>): Route {
-  return { ...rest, params: params ?? null, query: query ?? NO_QUERY, headers: headers ?? null, body: body ?? null, audit: audit ?? null, errors };
+  return {
+    ...rest,
+    params: params ?? null,
+    query: query ?? NO_QUERY,
+    headers: headers ?? null,
+    body: body ?? null,
+    audit: audit ?? null,
+    errors,
+  };
 }

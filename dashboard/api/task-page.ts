@@ -2,7 +2,11 @@ import { type ListOptions, type Producer, taskToJson } from '../../producer/inde
 import { type Principal, seesItem } from '../auth/principal.js';
 
 /** A page of the tasks that the caller may see, as JSON. */
-export async function pageOf(producer: Producer, principal: Principal, options: ListOptions): Promise<{ tasks: unknown[]; next: string | null }> {
+export async function pageOf(
+  producer: Producer,
+  principal: Principal,
+  options: ListOptions,
+): Promise<{ tasks: unknown[]; next: string | null }> {
   const sees = principal.items === null ? undefined : (item: string | null): boolean => seesItem(principal, item);
   const { tasks, next } = await producer.list({ ...options, sees });
   return { tasks: tasks.map(taskToJson), next };

@@ -17,5 +17,7 @@ export function validate<Schema extends z.ZodType>(schema: Schema, value: unknow
   const [issue] = parsed.error.issues;
   const code = issue?.code === 'custom' ? (issue.params?.['code'] as ErrorCode | undefined) : undefined;
   const [first] = errors;
-  throw new FleetError(code ?? 'BAD_REQUEST', `Bad ${shorten(first?.field ?? part)}: ${first?.message ?? 'not understood.'}`, { details: { errors } });
+  throw new FleetError(code ?? 'BAD_REQUEST', `Bad ${shorten(first?.field ?? part)}: ${first?.message ?? 'not understood.'}`, {
+    details: { errors },
+  });
 }

@@ -56,7 +56,7 @@ const MOST = 1_000;
 export async function readAudit(store: Store, { after = null, limit, sees }: AuditQuery): Promise<AuditPage> {
   const wanted = Math.min(Math.max(limit, 1), MOST);
   const records: AuditRecord[] = [];
-  for (let from = after; ; ) {
+  for (let from = after; ;) {
     const page = await readPage(store, from, sees ? MOST : wanted);
     const seen = sees ? page.records.filter(sees) : page.records;
     const room = wanted - records.length;
@@ -74,7 +74,10 @@ async function readPage(store: Store, after: string | null, limit: number): Prom
   // Of an id that is in both streams, the allowed one comes first.
   const from = (own: 'a' | 'd'): string => (id === undefined ? '+' : own === 'd' && letter === 'a' ? id : `(${id}`);
   const { audit, auditDenied } = store.keys;
-  const [allowed, denied] = await Promise.all([readStream(store, audit, from('a'), count, 'a'), readStream(store, auditDenied, from('d'), count, 'd')]);
+  const [allowed, denied] = await Promise.all([
+    readStream(store, audit, from('a'), count, 'a'),
+    readStream(store, auditDenied, from('d'), count, 'd'),
+  ]);
   const found = [...allowed, ...denied].sort(newestFirst);
   const records = found.slice(0, limit);
   return { records, next: found.length > limit ? (records.at(-1)?.id ?? null) : null };
@@ -84,16 +87,38 @@ async function readPage(store: Store, after: string | null, limit: number): Prom
 export function seesRecord(principal: Principal): ((record: AuditRecord) => boolean) | undefined {
   if (principal.items === null) return undefined;
   const own = callerKeyOf(principal);
-  return ({ name, issuer, item }) => (item !== null && seesItem(principal, item)) || (name !== null && callerKeyOf({ name, ...(issuer !== null && { issuer }) }) === own);
+  return ({ name, issuer, item }) =>
+    (item !== null && seesItem(principal, item)) || (name !== null && callerKeyOf({ name, ...(issuer !== null && { issuer }) }) === own);
 }
 
 /** For the API and `-o json`. */
 export function auditToJson({ requestId, at, ...record }: AuditRecord): Record<string, unknown> {
   const { id, name, issuer, role, via, address, action, target, item, reason, outcome, result } = record;
-  return { id, at: new Date(at).toISOString(), request_id: requestId, name, issuer, role, via, address, action, target, item, reason, outcome, result };
+  return {
+    id,
+    at: new Date(at).toISOString(),
+    request_id: requestId,
+    name,
+    issuer,
+    role,
+    via,
+    address,
+    action,
+    target,
+    item,
+    reason,
+    outcome,
+    result,
+  };
 }
 
-async function readStream({ redis, unreadable }: Store, key: string, from: string, count: number, letter: 'a' | 'd'): Promise<AuditRecord[]> {
+async function readStream(
+  { redis, unreadable }: Store,
+  key: string,
+  from: string,
+  count: number,
+  letter: 'a' | 'd',
+): Promise<AuditRecord[]> {
   const entries = await unreadable.read(key, 'stream', redis.xrevrange(key, from, '-', 'COUNT', count), []);
   return entries.map(([id, pairs]) => {
     const fields = new HashReader(Object.fromEntries(pairs.flatMap((name, index) => (index % 2 === 0 ? [[name, pairs[index + 1]]] : []))));

@@ -19,7 +19,10 @@ export function audit(res: Response, entry: AuditEntry): Promise<void> {
   const locals = res.locals as AuditLocals;
   locals.audited = true;
   const principal = findPrincipal(res) ?? locals.claimant ?? null;
-  return auditorOf(res).record({ requestId: requestIdOf(res), address: addressOf(res.req), principal }, { item: locals.item ?? null, ...entry });
+  return auditorOf(res).record(
+    { requestId: requestIdOf(res), address: addressOf(res.req), principal },
+    { item: locals.item ?? null, ...entry },
+  );
 }
 
 /** Says which item this request's write is about, once its caller is known to see it. */
@@ -40,7 +43,8 @@ export function noteClaimant({ locals }: Response, claimant: AuditName): void {
 export function auditRefusals(action?: string): ErrorRequestHandler {
   return async (error: unknown, req, res, next) => {
     const { audited } = res.locals as AuditLocals;
-    if (isWrite(req.method) && !audited) await audit(res, { action: action ?? requestLine(req), outcome: { denied: isFleetError(error) ? error.code : 'INTERNAL_ERROR' } });
+    if (isWrite(req.method) && !audited)
+      await audit(res, { action: action ?? requestLine(req), outcome: { denied: isFleetError(error) ? error.code : 'INTERNAL_ERROR' } });
     next(error);
   };
 }

@@ -51,7 +51,10 @@ export class Auditor {
   }
 
   /** Never rejects: what was done stays done, and the log line is there all the same. */
-  async record({ principal, requestId, address }: AuditCaller, { action, target = null, item = null, reason = null, outcome }: AuditEntry): Promise<void> {
+  async record(
+    { principal, requestId, address }: AuditCaller,
+    { action, target = null, item = null, reason = null, outcome }: AuditEntry,
+  ): Promise<void> {
     const denied = 'denied' in outcome;
     if (principal === null && !this.#mayAdd()) return;
     const fields = {
@@ -82,7 +85,8 @@ export class Auditor {
   #mayAdd(): boolean {
     const minute = Math.floor(Date.now() / 60_000);
     if (minute !== this.#minute) {
-      if (this.#anonymous > ANONYMOUS_A_MINUTE) this.#logger.warn({ count: this.#anonymous - ANONYMOUS_A_MINUTE }, 'More was denied than was recorded');
+      if (this.#anonymous > ANONYMOUS_A_MINUTE)
+        this.#logger.warn({ count: this.#anonymous - ANONYMOUS_A_MINUTE }, 'More was denied than was recorded');
       this.#minute = minute;
       this.#anonymous = 0;
     }

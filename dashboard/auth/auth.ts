@@ -40,11 +40,18 @@ export function createAuth(auth: Auth, producer: Producer, logger: Logger): Auth
 
 function useSettings(parts: AuthParts, auth: Exclude<Auth, PrincipalOf | false | 'local'>, producer: Producer, logger: Logger): void {
   if (typeof auth !== 'object' || auth === null) {
-    throw new FleetError('INVALID_SETTINGS', "createDashboard: expected auth: settings with apiTokens or JWTs, a function that tells who makes a request, false if the app around it protects it, or 'local'.");
+    throw new FleetError(
+      'INVALID_SETTINGS',
+      "createDashboard: expected auth: settings with apiTokens or JWTs, a function that tells who makes a request, false if the app around it protects it, or 'local'.",
+    );
   }
   const settings = resolveSettings(auth);
   const authority = Authority.of(settings);
-  if (authority === null) throw new FleetError('INVALID_SETTINGS', 'createDashboard: auth has neither apiTokens nor the settings of JWTs. Say auth: false if the app around the dashboard protects it.');
+  if (authority === null)
+    throw new FleetError(
+      'INVALID_SETTINGS',
+      'createDashboard: auth has neither apiTokens nor the settings of JWTs. Say auth: false if the app around the dashboard protects it.',
+    );
   const options = { authority, sessions: new Sessions(producer, authority), limits: createLimits(producer, settings, logger) };
   parts.signIn.use(signInRoutes(options));
   parts.authenticate.use(authenticate(options));

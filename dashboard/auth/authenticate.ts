@@ -49,7 +49,8 @@ export function authenticate({ authority, sessions, limits }: AuthenticateOption
     }
     const session = await sessions.find(req);
     if (session === null) {
-      if (wantsPage(req)) return void res.writeHead(302, { Location: signInUrl(req), 'Content-Length': 0, 'Cache-Control': 'no-store' }).end();
+      if (wantsPage(req))
+        return void res.writeHead(302, { Location: signInUrl(req), 'Content-Length': 0, 'Cache-Control': 'no-store' }).end();
       await refuse(req, res, null);
       throw unauthenticated('Expected Authorization: Bearer <token>, or the cookie of a sign-in.');
     }
@@ -66,7 +67,8 @@ export async function identify(authority: Authority, token: string, res: Respons
   try {
     return await authority.identify(token);
   } catch (error) {
-    if (isFleetError(error, 'FORBIDDEN')) noteClaimant(res, { ...(error.details as { name: string; issuer: string }), role: null, via: 'jwt' });
+    if (isFleetError(error, 'FORBIDDEN'))
+      noteClaimant(res, { ...(error.details as { name: string; issuer: string }), role: null, via: 'jwt' });
     throw error;
   }
 }
@@ -109,7 +111,11 @@ export function whenGone({ locals }: Pick<Response, 'locals'>, callback: () => v
 
 /** @throws FleetError `FORBIDDEN` for a write that another site's page may have brought about, having audited it */
 async function checkOwnPage(req: Request, res: Response, session: Session | null): Promise<void> {
-  const problem = isCrossSite(req) ? 'it comes from a page of another site' : session && !hasCsrfToken(req, session) ? 'its header X-CSRF-Token is missing or wrong' : null;
+  const problem = isCrossSite(req)
+    ? 'it comes from a page of another site'
+    : session && !hasCsrfToken(req, session)
+      ? 'its header X-CSRF-Token is missing or wrong'
+      : null;
   if (problem === null) return;
   await audit(res, { action: requestLine(req), outcome: { denied: 'FORBIDDEN' } });
   throw new FleetError('FORBIDDEN', `This write was refused: ${problem}.`);
@@ -141,7 +147,9 @@ function unauthenticated(message: string): FleetError {
 }
 
 function wantsPage({ method, headers, path }: Request): boolean {
-  return (method === 'GET' || method === 'HEAD') && (headers.accept ?? '').includes('text/html') && !/^\/(?:board\/)?api(?:\/|$)/.test(path);
+  return (
+    (method === 'GET' || method === 'HEAD') && (headers.accept ?? '').includes('text/html') && !/^\/(?:board\/)?api(?:\/|$)/.test(path)
+  );
 }
 
 function signInUrl({ baseUrl, originalUrl }: Request): string {

@@ -34,14 +34,22 @@ export class Authority {
     const problems: string[] = [];
     const tokens = readTokens(settings.apiTokens, problems);
     const jwt = readJwt(settings, problems);
-    if (problems.length > 0) throw new FleetError('INVALID_SETTINGS', `Bad settings:\n${problems.map((problem) => `  ${problem}`).join('\n')}`, { details: { problems } });
+    if (problems.length > 0)
+      throw new FleetError('INVALID_SETTINGS', `Bad settings:\n${problems.map((problem) => `  ${problem}`).join('\n')}`, {
+        details: { problems },
+      });
     return tokens.size === 0 && jwt === null ? null : new Authority(tokens, jwt);
   }
 
   /** Null for a token that is not, or no longer, good. @throws FleetError `FORBIDDEN`, `KEYS_UNAVAILABLE` */
   async identify(token: string): Promise<Identity | null> {
     const entry = this.#tokens.find(token);
-    if (entry) return { principal: { name: entry.name, issuer: TOKENS, role: entry.role, items: entry.items, via: 'token' }, origin: `token:${fingerprintOf(entry)}`, expiresAt: null };
+    if (entry)
+      return {
+        principal: { name: entry.name, issuer: TOKENS, role: entry.role, items: entry.items, via: 'token' },
+        origin: `token:${fingerprintOf(entry)}`,
+        expiresAt: null,
+      };
     const claims = await this.#jwt?.verify(token);
     if (!claims) return null;
     const { name, issuer, role, items, expiresAt } = claims;

@@ -16,7 +16,12 @@ export function readCookie(req: IncomingMessage, name: string): string | null {
 }
 
 /** Adds a cookie to the answer, for this site only and never sent by another. The value is for the caller to encode. */
-export function setCookie(res: ServerResponse, name: string, value: string, { path, secure, maxAgeS, readable = false }: CookieOptions): void {
+export function setCookie(
+  res: ServerResponse,
+  name: string,
+  value: string,
+  { path, secure, maxAgeS, readable = false }: CookieOptions,
+): void {
   const parts = [`${name}=${value}`, `Path=${path}`, `Max-Age=${maxAgeS}`, 'SameSite=Strict'];
   if (!readable) parts.push('HttpOnly');
   if (secure) parts.push('Secure');

@@ -4,7 +4,10 @@ import { problemOfItem } from '../../shared/keys.js';
 import type { Settings } from '../../shared/settings.js';
 import { ROLES, type Role } from './principal.js';
 
-export type JwtSettings = Pick<Settings, 'jwtIssuer' | 'jwtAudience' | 'jwtJwksUrl' | 'jwtSecret' | 'jwtAlgorithms' | 'jwtRoleClaim' | 'jwtItemsClaim'>;
+export type JwtSettings = Pick<
+  Settings,
+  'jwtIssuer' | 'jwtAudience' | 'jwtJwksUrl' | 'jwtSecret' | 'jwtAlgorithms' | 'jwtRoleClaim' | 'jwtItemsClaim'
+>;
 
 /** What a JWT says of its bearer. */
 export interface JwtClaims {
@@ -39,7 +42,13 @@ export class JwtVerifier {
     this.issuer = `jwt:${jwtIssuer}`;
     this.#keys = jwtSecret === null ? fetchedKeys(new URL(jwtJwksUrl as string)) : new TextEncoder().encode(jwtSecret);
     const algorithms = jwtAlgorithms.length > 0 ? [...jwtAlgorithms] : jwtSecret === null ? ['RS256', 'ES256', 'EdDSA'] : ['HS256'];
-    this.#options = { issuer: jwtIssuer as string, audience: jwtAudience as string, algorithms, requiredClaims: ['exp', 'sub'], clockTolerance: CLOCK_TOLERANCE_S };
+    this.#options = {
+      issuer: jwtIssuer as string,
+      audience: jwtAudience as string,
+      algorithms,
+      requiredClaims: ['exp', 'sub'],
+      clockTolerance: CLOCK_TOLERANCE_S,
+    };
     this.#roleClaim = jwtRoleClaim;
     this.#itemsClaim = jwtItemsClaim;
   }
@@ -58,7 +67,8 @@ export class JwtVerifier {
   async #payloadOf(token: string): Promise<JWTPayload | null> {
     try {
       const keys = this.#keys;
-      const { payload } = keys instanceof Uint8Array ? await jwtVerify(token, keys, this.#options) : await jwtVerify(token, keys, this.#options);
+      const { payload } =
+        keys instanceof Uint8Array ? await jwtVerify(token, keys, this.#options) : await jwtVerify(token, keys, this.#options);
       return payload;
     } catch (error) {
       if (error instanceof FleetError) throw error;
@@ -74,8 +84,14 @@ export class JwtVerifier {
     const { issuer } = this;
     const role = ROLES.find((each) => each === claim(this.#roleClaim));
     const items = itemsOf(claim(this.#itemsClaim));
-    if (!role) throw new FleetError('FORBIDDEN', `This JWT has no role that is known here: expected one of ${ROLES.join(', ')}.`, { details: { name, issuer } });
-    if (items === undefined) throw new FleetError('FORBIDDEN', 'This JWT has no item patterns that are understood here: expected a list of strings.', { details: { name, issuer } });
+    if (!role)
+      throw new FleetError('FORBIDDEN', `This JWT has no role that is known here: expected one of ${ROLES.join(', ')}.`, {
+        details: { name, issuer },
+      });
+    if (items === undefined)
+      throw new FleetError('FORBIDDEN', 'This JWT has no item patterns that are understood here: expected a list of strings.', {
+        details: { name, issuer },
+      });
     return { name, issuer, role, items, expiresAt: exp * 1_000 };
   }
 }
@@ -92,7 +108,10 @@ export function readJwt(settings: JwtSettings, problems: string[]): JwtVerifier 
   }
   const allowed = jwtSecret === null ? ASYMMETRIC : SYMMETRIC;
   for (const name of jwtAlgorithms) {
-    if (!allowed.includes(name)) problems.push(`API_JWT_ALGORITHMS: expected some of ${allowed.join(', ')} ${jwtSecret === null ? 'with keys of a URL' : 'with a secret'}, got ${JSON.stringify(name)}`);
+    if (!allowed.includes(name))
+      problems.push(
+        `API_JWT_ALGORITHMS: expected some of ${allowed.join(', ')} ${jwtSecret === null ? 'with keys of a URL' : 'with a secret'}, got ${JSON.stringify(name)}`,
+      );
   }
   return problems.length === before ? new JwtVerifier(settings) : null;
 }
@@ -107,7 +126,10 @@ function fetchedKeys(url: URL): JWTVerifyGetKey {
       return await remote(header, token);
     } catch (error) {
       if (isAboutTheToken(error)) throw error;
-      failed = { at: performance.now(), error: new FleetError('KEYS_UNAVAILABLE', 'The keys of the issuer of JWTs cannot be fetched.', { cause: error }) };
+      failed = {
+        at: performance.now(),
+        error: new FleetError('KEYS_UNAVAILABLE', 'The keys of the issuer of JWTs cannot be fetched.', { cause: error }),
+      };
       throw failed.error;
     }
   };

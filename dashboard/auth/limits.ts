@@ -26,7 +26,13 @@ const FAILURES_MS = 5 * MINUTE_MS;
 
 /** The limits of callers, counted in Redis for all replicas together. While Redis is away they let everything pass: what needs Redis answers 503 by itself. */
 export function createLimits(producer: Producer, { apiRateLimit, apiFailureLimit }: LimitSettings, logger: Logger): Limits {
-  const limiter = (name: string, windowMs: number, limit: number, keyOf: (res: Response) => string, skipSuccessfulRequests = false): RequestHandler =>
+  const limiter = (
+    name: string,
+    windowMs: number,
+    limit: number,
+    keyOf: (res: Response) => string,
+    skipSuccessfulRequests = false,
+  ): RequestHandler =>
     rateLimit({
       windowMs,
       limit,
@@ -39,7 +45,10 @@ export function createLimits(producer: Producer, { apiRateLimit, apiFailureLimit
       passOnStoreError: true,
       // It would look at settings of an Express app, and there may be none around.
       validate: false,
-      logger: { error: (...args) => logger.debug({ error: args.find((arg) => arg instanceof Error) }, 'A request is not counted'), warn: () => undefined },
+      logger: {
+        error: (...args) => logger.debug({ error: args.find((arg) => arg instanceof Error) }, 'A request is not counted'),
+        warn: () => undefined,
+      },
       handler: (_req, res, next) => {
         if (!res.hasHeader('Retry-After')) res.setHeader('Retry-After', Math.ceil(windowMs / 1_000));
         next(new FleetError('TOO_MANY_REQUESTS', `More than ${limit} requests in ${windowMs / MINUTE_MS} min.`));

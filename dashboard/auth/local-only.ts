@@ -13,7 +13,14 @@ const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-i
 export function localOnly(): RequestHandler {
   return (req, _res, next) => {
     const problem = problemOf(req);
-    next(problem === null ? undefined : new FleetError('FORBIDDEN', `No tokens are configured, so only requests of this machine are answered, and ${problem}. Set API_TOKENS to let others in.`));
+    next(
+      problem === null
+        ? undefined
+        : new FleetError(
+            'FORBIDDEN',
+            `No tokens are configured, so only requests of this machine are answered, and ${problem}. Set API_TOKENS to let others in.`,
+          ),
+    );
   };
 }
 

@@ -38,7 +38,10 @@ export function findPrincipal({ locals }: Response): Principal | null {
 
 /** Names a caller in Redis, in 32 characters: the same for the bearer of a token or JWT and for the session that came of it. */
 export function callerKeyOf({ issuer = 'app', name }: Pick<Principal, 'issuer' | 'name'>): string {
-  return createHash('sha256').update(JSON.stringify([issuer, name])).digest('hex').slice(0, 32);
+  return createHash('sha256')
+    .update(JSON.stringify([issuer, name]))
+    .digest('hex')
+    .slice(0, 32);
 }
 
 export function hasRole({ role }: Principal, least: Role): boolean {

@@ -41,9 +41,11 @@ export class SessionWatch {
 
   readonly #look = (): void => {
     // While Redis is away nobody can say that a session has ended.
-    this.#endGone().catch(() => undefined).finally(() => {
-      this.#timer = this.#watched.size > 0 ? setTimeout(this.#look, LOOK_MS) : null;
-    });
+    this.#endGone()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#timer = this.#watched.size > 0 ? setTimeout(this.#look, LOOK_MS) : null;
+      });
   };
 
   async #endGone(): Promise<void> {

@@ -94,7 +94,10 @@ function parseRecord(json: string): SessionRecord | null {
     const record = JSON.parse(json) as Partial<SessionRecord> | null;
     const { origin, principal } = record ?? {};
     const { name, role, items } = principal ?? ({} as Partial<Principal>);
-    const isPrincipal = typeof name === 'string' && ROLES.some((one) => one === role) && (items === null || (Array.isArray(items) && items.every((item) => typeof item === 'string')));
+    const isPrincipal =
+      typeof name === 'string' &&
+      ROLES.some((one) => one === role) &&
+      (items === null || (Array.isArray(items) && items.every((item) => typeof item === 'string')));
     return typeof origin === 'string' && principal !== undefined && isPrincipal ? { origin, principal } : null;
   } catch {
     return null;
@@ -111,7 +114,12 @@ function idOf(req: IncomingMessage): string | null {
   return id !== null && ID.test(id) ? id : null;
 }
 
-function setCookies(req: IncomingMessage, res: ServerResponse, basePath: string, { id, csrf, maxAgeS }: { readonly id: string; readonly csrf: string; readonly maxAgeS: number }): void {
+function setCookies(
+  req: IncomingMessage,
+  res: ServerResponse,
+  basePath: string,
+  { id, csrf, maxAgeS }: { readonly id: string; readonly csrf: string; readonly maxAgeS: number },
+): void {
   const secure = isSecure(req);
   const path = basePath || '/';
   // A name with __Host- wants the whole host.

@@ -25,7 +25,9 @@ export interface SignInOptions {
  */
 export function signInRoutes({ authority, sessions, limits }: SignInOptions): Router {
   const router = Router({ caseSensitive: true });
-  router.get('/sign-in', (req, res) => sendPage(req, res, 200, { asked: new URL(req.url, 'http://here.invalid').searchParams.get('next'), problem: null }));
+  router.get('/sign-in', (req, res) =>
+    sendPage(req, res, 200, { asked: new URL(req.url, 'http://here.invalid').searchParams.get('next'), problem: null }),
+  );
   router.get('/sign-in.css', (_req, res) => send(res, 200, 'text/css; charset=utf-8', SIGN_IN_STYLE, 'public, max-age=3600'));
   router.post('/sign-in', ownPageOnly(), limits.signIns, readForm(), signIn(authority, sessions), auditRefusals('sign-in'), showProblem());
   router.post('/sign-out', readForm(), signOut(sessions), auditRefusals('sign-out'));
@@ -75,12 +77,18 @@ function showProblem(): ErrorRequestHandler {
     if (isFleetError(error, 'UNAUTHENTICATED')) show(401, 'This token is not known here, or no longer.');
     else if (isFleetError(error, 'FORBIDDEN')) show(403, error.message);
     else if (isFleetError(error, 'TOO_MANY_REQUESTS')) show(429, 'Too many sign-ins have failed. Try again in some minutes.');
-    else if (isFleetError(error, 'REDIS_UNAVAILABLE', 'KEYS_UNAVAILABLE', 'CLOSED')) show(503, 'The fleet cannot be reached at the moment. Try again in a few seconds.');
+    else if (isFleetError(error, 'REDIS_UNAVAILABLE', 'KEYS_UNAVAILABLE', 'CLOSED'))
+      show(503, 'The fleet cannot be reached at the moment. Try again in a few seconds.');
     else next(error);
   };
 }
 
-function sendPage(req: Request, res: ServerResponse, status: number, { asked, problem }: { readonly asked: unknown; readonly problem: string | null }): void {
+function sendPage(
+  req: Request,
+  res: ServerResponse,
+  status: number,
+  { asked, problem }: { readonly asked: unknown; readonly problem: string | null },
+): void {
   const { baseUrl: basePath } = req;
   send(res, status, 'text/html; charset=utf-8', signInPage({ basePath, next: nextPage(asked, basePath), problem }), 'no-store');
 }

@@ -29,10 +29,21 @@ export function entryOf(token: string, { name, role, items }: Pick<TokenEntry, '
 }
 
 /** What is wrong with the parts of an entry beside its hash; empty if nothing is. */
-export function problemsOfEntry({ name, role, items }: { readonly name: string; readonly role: string; readonly items: readonly string[] | null }): string[] {
+export function problemsOfEntry({
+  name,
+  role,
+  items,
+}: {
+  readonly name: string;
+  readonly role: string;
+  readonly items: readonly string[] | null;
+}): string[] {
   const problems: string[] = [];
   if (!NAME.test(name)) problems.push('expected as its name up to 40 letters, digits or . _ @ -, beginning with a letter or digit');
-  if (!isRole(role)) problems.push(`expected one of the roles ${ROLES.join(', ')}, got ${/^[A-Za-z]{1,20}$/.test(role) ? quote(role) : 'something else (not shown)'}`);
+  if (!isRole(role))
+    problems.push(
+      `expected one of the roles ${ROLES.join(', ')}, got ${/^[A-Za-z]{1,20}$/.test(role) ? quote(role) : 'something else (not shown)'}`,
+    );
   for (const pattern of items ?? []) {
     const problem = /[,;]/.test(pattern) ? 'expected none of the separators , and ;' : problemOfItem(pattern);
     if (problem !== null) problems.push(`a bad item pattern: ${problem}`);
@@ -92,8 +103,12 @@ function readEntry(entry: string, at: number, problems: string[]): TokenEntry | 
   const items = patterns === undefined ? null : patterns.split(',').map((pattern) => pattern.trim());
   // Without its colons, or with something odd for a name, the text could be the token.
   const which = NAME.test(name) ? `the entry ${name}` : `entry ${at + 1}`;
-  const found = name === '' && role === '' ? ['expected name:role:sha256-hex, or with :item-pattern,… behind it'] : problemsOfEntry({ name, role, items });
-  if ((name !== '' || role !== '') && !SHA256_HEX.test(hash)) found.push('expected as its third part the SHA-256 of a token, 64 hexadecimal digits (not shown)');
+  const found =
+    name === '' && role === ''
+      ? ['expected name:role:sha256-hex, or with :item-pattern,… behind it']
+      : problemsOfEntry({ name, role, items });
+  if ((name !== '' || role !== '') && !SHA256_HEX.test(hash))
+    found.push('expected as its third part the SHA-256 of a token, 64 hexadecimal digits (not shown)');
   for (const problem of found) problems.push(`API_TOKENS: ${which}: ${problem}`);
   return found.length === 0 ? { name, role: role as Role, items, hash: Buffer.from(hash, 'hex') } : null;
 }

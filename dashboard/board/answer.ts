@@ -32,7 +32,12 @@ const SHOW = '/api/queues/:queueName/:jobId';
  * Answers a route of Bull Board's API: reads by its own handlers, writes by ours where there is one. A write is recorded,
  * whether it was done or not.
  */
-export function answerWith({ producer, definitions, body }: BoardContext, route: ApiRoute, all: readonly ApiRoute[], uiConfig: UIConfig): RequestHandler {
+export function answerWith(
+  { producer, definitions, body }: BoardContext,
+  route: ApiRoute,
+  all: readonly ApiRoute[],
+  uiConfig: UIConfig,
+): RequestHandler {
   const show = all.find((one) => one.method === 'get' && one.route === SHOW) as ApiRoute;
   return async (req, res) => {
     await reachRedis(producer);
@@ -41,11 +46,24 @@ export function answerWith({ producer, definitions, body }: BoardContext, route:
       const request = await requestOf(req, res);
       const proceed = async (): Promise<ControllerHandlerReturnType> => route.handler(request);
       const showJob = async ({ queue, id }: JobAddress): Promise<unknown> => {
-        const { status = 200, body: shown } = await show.handler({ ...request, queues: await findQueues(req, res), params: { ...request.params, queueName: queue, jobId: id } });
+        const { status = 200, body: shown } = await show.handler({
+          ...request,
+          queues: await findQueues(req, res),
+          params: { ...request.params, queueName: queue, jobId: id },
+        });
         // It may have ended by now, and not be kept.
         return status === 200 ? shown : { job: { id }, status: 'unknown' };
       };
-      const call: BoardCall = { producer, store, definitions, maxBytes: body.maxBytes, principal: request.principal, request, proceed, show: showJob };
+      const call: BoardCall = {
+        producer,
+        store,
+        definitions,
+        maxBytes: body.maxBytes,
+        principal: request.principal,
+        request,
+        proceed,
+        show: showJob,
+      };
       const answer = isWrite(req.method) ? await audited(route, call, res) : await proceed();
       send(res, answer);
     } catch (error) {
@@ -58,7 +76,11 @@ export function answerWith({ producer, definitions, body }: BoardContext, route:
     const queues = await findQueues(req, res);
     return {
       ...{ queues, uiConfig, principal, headers: req.headers as Record<string, string | undefined> },
-      ...{ query: { ...req.query }, params: { ...req.params }, body: isWrite(req.method) ? ((await readBody(req, res, body)) as Record<string, unknown>) : {} },
+      ...{
+        query: { ...req.query },
+        params: { ...req.params },
+        body: isWrite(req.method) ? ((await readBody(req, res, body)) as Record<string, unknown>) : {},
+      },
     };
   }
 

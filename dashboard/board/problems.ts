@@ -25,8 +25,21 @@ export function withShown(problem: Problem): Problem & Shown {
 }
 
 /** What Bull Board refused by itself or a hook denied, as a problem. */
-export function problemOfAnswer(status: number, body: ControllerHandlerReturnType['body'], requestId: string | null): Record<string, unknown> {
+export function problemOfAnswer(
+  status: number,
+  body: ControllerHandlerReturnType['body'],
+  requestId: string | null,
+): Record<string, unknown> {
   const { error, message } = (typeof body === 'object' ? body : {}) as { error?: { key?: string }; message?: unknown };
   const detail = typeof message === 'string' ? message : (error?.key ?? 'Refused');
-  return { type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, detail, code: CODES[status] ?? 'BAD_REQUEST', request_id: requestId, error, message };
+  return {
+    type: 'about:blank',
+    title: STATUS_CODES[status] ?? 'Error',
+    status,
+    detail,
+    code: CODES[status] ?? 'BAD_REQUEST',
+    request_id: requestId,
+    error,
+    message,
+  };
 }

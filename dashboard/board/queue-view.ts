@@ -76,7 +76,14 @@ export class QueueView extends TolerantQueue {
     const now = this.#store.clock.now();
     return workers.flatMap(({ id, queues, host, pid, startedAt }) => {
       if (!queues.includes(this.#name)) return [];
-      return [{ id, name: id, addr: `${host ?? '?'}, process ${pid ?? '?'}`, age: startedAt === null ? 0 : Math.round((now - startedAt) / 1_000) }];
+      return [
+        {
+          id,
+          name: id,
+          addr: `${host ?? '?'}, process ${pid ?? '?'}`,
+          age: startedAt === null ? 0 : Math.round((now - startedAt) / 1_000),
+        },
+      ];
     });
   }
 

@@ -52,8 +52,18 @@ export const WRITES: ReadonlyMap<string, Rule> = new Map([
   write('patch', `${JOB}/update-data`, 'admin', 'update-data', updateData),
   write('patch', `${JOB}/delay`, 'admin', 'delay', changeDelay),
   write('patch', `${JOB}/priority`, 'admin', 'priority', null),
-  refused('patch', `${QUEUE}/job-schedulers/:schedulerId`, 'schedule.update', 'The fleet would not know of it. Change a schedule where it is made, with producer.schedules.upsert.'),
-  refused('put', `${JOB}/remove-unprocessed-children`, 'remove-children', 'Stop the task: what its handler has enqueued is stopped with it.'),
+  refused(
+    'patch',
+    `${QUEUE}/job-schedulers/:schedulerId`,
+    'schedule.update',
+    'The fleet would not know of it. Change a schedule where it is made, with producer.schedules.upsert.',
+  ),
+  refused(
+    'put',
+    `${JOB}/remove-unprocessed-children`,
+    'remove-children',
+    'Stop the task: what its handler has enqueued is stopped with it.',
+  ),
 ]);
 
 /** The rule of a route, by its method and pattern as Bull Board has them. */

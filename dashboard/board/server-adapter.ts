@@ -1,5 +1,13 @@
 import type { ServerResponse } from 'node:http';
-import type { AppControllerRoute, AppViewRoute, BullBoardQueues, ControllerHandlerReturnType, HTTPMethod, IServerAdapter, UIConfig } from '@bull-board/api/typings/app';
+import type {
+  AppControllerRoute,
+  AppViewRoute,
+  BullBoardQueues,
+  ControllerHandlerReturnType,
+  HTTPMethod,
+  IServerAdapter,
+  UIConfig,
+} from '@bull-board/api/typings/app';
 import express, { type RequestHandler, Router } from 'express';
 import { BoardPage } from './page.js';
 
@@ -43,7 +51,8 @@ export class ServerAdapter implements IServerAdapter {
   }
 
   setStaticPath(path: string, folder: string): this {
-    const setHeaders = (res: ServerResponse, file: string): void => void (HASHED.test(file) && res.setHeader('Cache-Control', `private, max-age=${YEAR_S}, immutable`));
+    const setHeaders = (res: ServerResponse, file: string): void =>
+      void (HASHED.test(file) && res.setHeader('Cache-Control', `private, max-age=${YEAR_S}, immutable`));
     this.router.use(path, express.static(folder, { index: false, redirect: false, setHeaders }));
     return this;
   }
@@ -59,7 +68,11 @@ export class ServerAdapter implements IServerAdapter {
     this.router.get(entry.route, (req, res) => {
       const { params } = entry.handler({ basePath: req.baseUrl, uiConfig: this.#uiConfig });
       const html = page.render(params);
-      res.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8', 'Content-Length': Buffer.byteLength(html), 'Cache-Control': 'no-store' });
+      res.writeHead(200, {
+        'Content-Type': 'text/html; charset=utf-8',
+        'Content-Length': Buffer.byteLength(html),
+        'Cache-Control': 'no-store',
+      });
       res.end(html);
     });
     return this;
@@ -71,7 +84,11 @@ export class ServerAdapter implements IServerAdapter {
   }
 
   setApiRoutes(routes: readonly AppControllerRoute[]): this {
-    const all = routes.flatMap((one) => [one.method].flat().flatMap((method) => [one.route].flat().map((route): ApiRoute => ({ method, route, handler: (request) => one.handler(request) }))));
+    const all = routes.flatMap((one) =>
+      [one.method]
+        .flat()
+        .flatMap((method) => [one.route].flat().map((route): ApiRoute => ({ method, route, handler: (request) => one.handler(request) }))),
+    );
     for (const one of all) this.router[one.method](one.route, this.#mount(one, all, this.#uiConfig));
     return this;
   }

@@ -52,13 +52,18 @@ export class TolerantQueue extends BullMQAdapter {
   }
 
   override async getJobs(statuses: JobStatus[], start = 0, end = -1): Promise<Job[]> {
-    const ids = await Promise.all(statuses.map((status) => this.#read(status, this.#queue.getRanges([status as JobState], start, end), [])));
+    const ids = await Promise.all(
+      statuses.map((status) => this.#read(status, this.#queue.getRanges([status as JobState], start, end), [])),
+    );
     const jobs = await Promise.all([...new Set(ids.flat())].map((id) => this.#readJob(id)));
     return jobs.filter((job) => job !== undefined);
   }
 
   override async getJobCounts(): Promise<JobCounts> {
-    const counts = this.getJobStatuses().map(async (status) => [status, (await this.#read(status, this.#queue.getJobCounts(status as JobState), {}))[status] ?? 0]);
+    const counts = this.getJobStatuses().map(async (status) => [
+      status,
+      (await this.#read(status, this.#queue.getJobCounts(status as JobState), {}))[status] ?? 0,
+    ]);
     return Object.fromEntries(await Promise.all(counts)) as JobCounts;
   }
 
@@ -79,7 +84,12 @@ export class TolerantQueue extends BullMQAdapter {
   }
 
   #read<T>(name: string, reading: Promise<T>, fallback: T): Promise<T> {
-    return this.#unreadable.read(this.#start + (name === 'waiting' ? 'wait' : name), SORTED.has(name) ? 'sorted set' : name === 'meta' ? 'hash' : 'list', reading, fallback);
+    return this.#unreadable.read(
+      this.#start + (name === 'waiting' ? 'wait' : name),
+      SORTED.has(name) ? 'sorted set' : name === 'meta' ? 'hash' : 'list',
+      reading,
+      fallback,
+    );
   }
 }
 

@@ -24,10 +24,20 @@ export const METRICS = {
   taskfleet_tasks_finished_total: counter('Tasks that ended, by outcome: completed, failed or cancelled.', 'queue', 'name', 'outcome'),
   taskfleet_task_wait_seconds: histogram('From when a task could start until a worker first fetched it.', 'queue'),
   taskfleet_task_run_seconds: histogram('How long attempts took.', 'queue', 'name'),
-  taskfleet_stops_total: counter('Stops: cancelled, with how they reached the task; finished or not_found for what had ended or never was.', 'outcome', 'via'),
-  taskfleet_stop_latency_seconds: histogram('From the record of a stop until its worker heard of it (delivered), or its job ended (settled).', 'phase'),
+  taskfleet_stops_total: counter(
+    'Stops: cancelled, with how they reached the task; finished or not_found for what had ended or never was.',
+    'outcome',
+    'via',
+  ),
+  taskfleet_stop_latency_seconds: histogram(
+    'From the record of a stop until its worker heard of it (delivered), or its job ended (settled).',
+    'phase',
+  ),
   taskfleet_reconciler_repairs_total: counter('What the reconciler put right, by kind.', 'kind'),
-  taskfleet_unreadable_records_total: counter('Records in Redis that a process could not read, by kind; once for each record, hour and process.', 'kind'),
+  taskfleet_unreadable_records_total: counter(
+    'Records in Redis that a process could not read, by kind; once for each record, hour and process.',
+    'kind',
+  ),
   taskfleet_tasks_live: gauge('Tasks in the registry, those of other programs too.'),
   taskfleet_tasks_foreign: gauge('Tasks in the registry that other programs run.'),
   taskfleet_queue_jobs: gauge('Jobs of a queue by the place where BullMQ has them.', 'queue', 'state'),

@@ -37,7 +37,8 @@ interface Values {
 /** The totals of the whole fleet, the same for every dashboard. */
 export async function countSamples({ redis, keys, unreadable }: RecordSource): Promise<Sample[]> {
   const counts = await unreadable.read(keys.counters, 'hash', redis.hgetall(keys.counters), {});
-  for (const [field, text] of Object.entries(counts)) if (!isCount(text)) unreadable.report({ key: keys.counters, id: field, problem: `expected a number, got ${quote(text)}` });
+  for (const [field, text] of Object.entries(counts))
+    if (!isCount(text)) unreadable.report({ key: keys.counters, id: field, problem: `expected a number, got ${quote(text)}` });
   return samplesOf(counts);
 }
 
@@ -59,7 +60,8 @@ export function samplesOf(counts: Readonly<Record<string, string>>): Sample[] {
 /** What has not happened yet is 0 and not absent: Prometheus sees no increase in a series that begins with 1. */
 function startAtZero(fields: readonly string[]): Map<string, Sample> {
   const zeros = new Map<string, Sample>();
-  const add = (counted: keyof typeof COUNTERS, ...labels: string[]): void => void zeros.set([counted, ...labels].join('|'), counterSample(counted, labels, 0));
+  const add = (counted: keyof typeof COUNTERS, ...labels: string[]): void =>
+    void zeros.set([counted, ...labels].join('|'), counterSample(counted, labels, 0));
   for (const kind of REPAIRS) add('repairs', kind);
   for (const kind of UNREADABLE_KINDS) add('unreadable', kind);
   for (const via of STOP_WAYS) add('stops', 'cancelled', via);
@@ -93,7 +95,12 @@ function histogramSamples({ histogram, labels, buckets, sumMs }: Values): Sample
   const [metric] = HISTOGRAMS[histogram];
   // Another version may have other bounds: what it counted belongs to the next one of ours.
   const upTo = (bound: number): number => [...buckets].reduce((sum, [upper, count]) => (upper <= bound ? sum + count : sum), 0);
-  const series = BOUNDS_MS[histogram].map((bound): Sample => ({ metric, series: 'bucket', labels: { ...labels, le: String(bound / 1_000) }, value: upTo(bound) }));
+  const series = BOUNDS_MS[histogram].map((bound): Sample => ({
+    metric,
+    series: 'bucket',
+    labels: { ...labels, le: String(bound / 1_000) },
+    value: upTo(bound),
+  }));
   const count = upTo(Infinity);
   return [
     ...series,

@@ -30,7 +30,11 @@ export function formatSamples(samples: readonly Sample[]): Promise<string> {
     else byMetric.set(one.metric, [one]);
   }
   for (const [name, { type, help }] of Object.entries(METRICS)) {
-    const values = (byMetric.get(name as MetricName) ?? []).map(({ labels, value, series }) => ({ labels, value, ...(series && { metricName: `${name}_${series}` }) }));
+    const values = (byMetric.get(name as MetricName) ?? []).map(({ labels, value, series }) => ({
+      labels,
+      value,
+      ...(series && { metricName: `${name}_${series}` }),
+    }));
     // All that a registry asks of a metric.
     const metric = { name, get: () => Promise.resolve({ name, type, help, values, aggregator: 'sum' }) };
     registry.registerMetric(metric as unknown as Metric);

@@ -7,7 +7,15 @@ import { readOptions } from '../../shared/task/options-record.js';
 import { type Sample, sample } from './exposition.js';
 
 /** BullMQ's lists of jobs, by their type. */
-const PLACES = { waiting: 'list', prioritized: 'sorted set', active: 'list', delayed: 'sorted set', 'waiting-children': 'sorted set', completed: 'sorted set', failed: 'sorted set' } as const;
+const PLACES = {
+  waiting: 'list',
+  prioritized: 'sorted set',
+  active: 'list',
+  delayed: 'sorted set',
+  'waiting-children': 'sorted set',
+  completed: 'sorted set',
+  failed: 'sorted set',
+} as const;
 const LENGTH = { list: 'llen', 'sorted set': 'zcard' } as const;
 /** BullMQ's key of a place, where that has another name. */
 const KEY_OF: Readonly<Record<string, string>> = { waiting: 'wait' };
@@ -32,7 +40,11 @@ interface Reading {
  */
 export async function queueSamples(store: Store): Promise<Sample[]> {
   const { redis, keys, registry, clock, unreadable } = store;
-  const [all, ours, queues] = await Promise.all([registry.count(), unreadable.read(keys.taskQueues, 'hash', redis.hlen(keys.taskQueues), 0), registry.queueNames()]);
+  const [all, ours, queues] = await Promise.all([
+    registry.count(),
+    unreadable.read(keys.taskQueues, 'hash', redis.hlen(keys.taskQueues), 0),
+    registry.queueNames(),
+  ]);
   const now = clock.now();
   const read = await Promise.all(queues.map((queue) => readQueue(store, queue, now)));
   // A record that somebody wrote by hand has no time: 0.
@@ -41,14 +53,21 @@ export async function queueSamples(store: Store): Promise<Sample[]> {
     sample('taskfleet_tasks_live', all),
     sample('taskfleet_tasks_foreign', Math.max(0, all - ours)),
     sample('taskfleet_stop_oldest_open_seconds', oldest / 1_000),
-    ...[...new Set(read.map(({ queue }) => queue))].flatMap((queue) => samplesOf(queue, read.filter((one) => one.queue === queue))),
+    ...[...new Set(read.map(({ queue }) => queue))].flatMap((queue) =>
+      samplesOf(
+        queue,
+        read.filter((one) => one.queue === queue),
+      ),
+    ),
   ];
 }
 
 function samplesOf(queue: string, shards: readonly Reading[]): Sample[] {
   const sum = (figures: readonly number[]): number => figures.reduce((total, figure) => total + figure, 0);
   return [
-    ...Object.keys(PLACES).map((state) => sample('taskfleet_queue_jobs', sum(shards.map(({ depths }) => depths[state] ?? 0)), { queue, state })),
+    ...Object.keys(PLACES).map((state) =>
+      sample('taskfleet_queue_jobs', sum(shards.map(({ depths }) => depths[state] ?? 0)), { queue, state }),
+    ),
     sample('taskfleet_queue_oldest_wait_seconds', Math.max(...shards.map(({ waitMs }) => waitMs)) / 1_000, { queue }),
     sample('taskfleet_stops_open', sum(shards.map(({ stops }) => stops.length)), { queue }),
   ];
@@ -71,7 +90,11 @@ async function readQueue(store: Store, queue: string, now: number): Promise<Read
 /** When each open stop of what runs was recorded, in ms since the epoch. */
 async function openStops({ redis, keys, unreadable }: Store, queue: string): Promise<number[]> {
   const jobs = keys.jobs(queue);
-  const [, stopped] = await unreadable.read(`${jobs}active`, 'list', redis.readPage(`${jobs}active`, jobs, 0, MOST_ACTIVE - 1), [[], [], []]);
+  const [, stopped] = await unreadable.read(`${jobs}active`, 'list', redis.readPage(`${jobs}active`, jobs, 0, MOST_ACTIVE - 1), [
+    [],
+    [],
+    [],
+  ]);
   const stops = await Promise.all(stopped.map((id) => redis.hget(jobs + id, 'stop')));
   return stops.flatMap((stop) => parseStop(stop, null)?.at?.getTime() ?? []);
 }

@@ -12,7 +12,11 @@ export interface RedisMemory {
 export async function readMemory({ redis }: Store): Promise<RedisMemory> {
   const info = await redis.info('memory');
   const field = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
-  return { usedBytes: Number(field('used_memory') ?? 0), maxBytes: Number(field('maxmemory') ?? 0), policy: field('maxmemory_policy') ?? 'unknown' };
+  return {
+    usedBytes: Number(field('used_memory') ?? 0),
+    maxBytes: Number(field('maxmemory') ?? 0),
+    policy: field('maxmemory_policy') ?? 'unknown',
+  };
 }
 
 export async function memorySamples(store: Store): Promise<Sample[]> {

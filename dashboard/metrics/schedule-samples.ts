@@ -9,7 +9,9 @@ const LATE_MS = 30_000;
 export async function scheduleSamples({ schedules }: Producer, { redis, keys, clock }: Store): Promise<Sample[]> {
   const list = (await schedules.list()).filter(({ problem }) => problem === null);
   const now = clock.now();
-  const dues = list.flatMap(({ id, queue, nextAt }) => (nextAt === null || queue === null ? [] : [{ key: `${keys.jobs(queue)}repeat:${id}:${nextAt.getTime()}`, due: nextAt.getTime() }]));
+  const dues = list.flatMap(({ id, queue, nextAt }) =>
+    nextAt === null || queue === null ? [] : [{ key: `${keys.jobs(queue)}repeat:${id}:${nextAt.getTime()}`, due: nextAt.getTime() }],
+  );
   // A scheduler knows when its next task is due also if that has been removed.
   const there = await Promise.all(dues.map(({ key }) => redis.exists(key)));
   const withNext = dues.filter((_, index) => there[index] === 1);

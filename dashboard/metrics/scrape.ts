@@ -49,7 +49,11 @@ export class Scrape {
     const startedAt = performance.now();
     const read = await this.#readInTime();
     const seconds = (performance.now() - startedAt) / 1_000;
-    const samples = [...(read ?? []), sample('taskfleet_redis_up', read === null ? 0 : 1), sample('taskfleet_scrape_duration_seconds', seconds)];
+    const samples = [
+      ...(read ?? []),
+      sample('taskfleet_redis_up', read === null ? 0 : 1),
+      sample('taskfleet_scrape_duration_seconds', seconds),
+    ];
     return `${await formatSamples(samples)}\n${await processMetrics()}`;
   }
 

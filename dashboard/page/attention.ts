@@ -37,7 +37,9 @@ export function attentionOf(task: Task, { now, typical, silent }: Surroundings):
   const ran = startedAt === null ? 0 : now - Date.parse(startedAt);
   const usual = typical.get(name ?? '');
   if (usual === undefined) return ran > LONG_MS ? { kind: 'slow', text: `runs for ${duration(ran)}` } : null;
-  return ran > Math.max(SHORT_MS, TIMES_TYPICAL * usual) ? { kind: 'slow', text: `runs for ${duration(ran)}, others for ${duration(usual)}` } : null;
+  return ran > Math.max(SHORT_MS, TIMES_TYPICAL * usual)
+    ? { kind: 'slow', text: `runs for ${duration(ran)}, others for ${duration(usual)}` }
+    : null;
 }
 
 /** The median time for which the running tasks of a name have run, in ms, where there are enough of them. */

@@ -48,7 +48,11 @@ export class Chart {
     const style = getComputedStyle(document.documentElement);
     const colour = (name: string): string => style.getPropertyValue(name).trim();
     const { title, lines, unit, points } = this.#options;
-    const axis = { stroke: colour('--soft'), grid: { stroke: colour('--faint'), width: 1 }, ticks: { stroke: colour('--faint'), width: 1 } };
+    const axis = {
+      stroke: colour('--soft'),
+      grid: { stroke: colour('--faint'), width: 1 },
+      ticks: { stroke: colour('--faint'), width: 1 },
+    };
     const series = lines.map((line): uPlot.Series => ({
       ...{ label: line.label, stroke: colour(line.colour), width: 2, dash: DASHES[line.stroke], points: { show: points, size: 5 } },
       value: (_plot, value: number | null) => (value === null ? '–' : unit(value)),

@@ -66,7 +66,10 @@ export class EventStream {
   #retry(): void {
     this.#timer = window.setTimeout(() => {
       // Asking who this is tells a session that is over from a server that is away.
-      me(true).then(() => this.open(), () => this.#retry());
+      me(true).then(
+        () => this.open(),
+        () => this.#retry(),
+      );
     }, RETRY_MS);
   }
 }

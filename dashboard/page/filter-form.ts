@@ -73,7 +73,10 @@ export class FilterForm {
       await read<Task>(taskPath(id));
       location.assign(new URL(taskPath(id), ROOT));
     } catch (error) {
-      showProblem(problem, error instanceof ApiError && error.status === 404 ? new Error(`No task ${id}: it never was, or it is no longer kept.`) : error);
+      showProblem(
+        problem,
+        error instanceof ApiError && error.status === 404 ? new Error(`No task ${id}: it never was, or it is no longer kept.`) : error,
+      );
       this.#id.focus();
     }
   }

@@ -7,7 +7,18 @@ export interface ListQuery extends TaskFilter {
 }
 
 export const LIMITS = [100, 250, 500, 1_000] as const;
-export const STATES: readonly TaskState[] = ['scheduled', 'queued', 'waiting', 'running', 'retrying', 'stopping', 'completed', 'failed', 'cancelled', 'unreadable'];
+export const STATES: readonly TaskState[] = [
+  'scheduled',
+  'queued',
+  'waiting',
+  'running',
+  'retrying',
+  'stopping',
+  'completed',
+  'failed',
+  'cancelled',
+  'unreadable',
+];
 
 export function readListQuery(search: string): ListQuery {
   const values = new URLSearchParams(search);

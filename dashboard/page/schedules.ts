@@ -7,7 +7,14 @@ import { count, duration } from './wording.js';
 
 const EVERY_MS = 3_000;
 const CELLS: readonly (readonly [string, string])[] = [
-  ...([['id', 'Schedule'], ['task', 'Task'], ['when', 'When'], ['next', 'Next'], ['last', 'Last task'], ['overlap', 'If one still runs']] as const),
+  ...([
+    ['id', 'Schedule'],
+    ['task', 'Task'],
+    ['when', 'When'],
+    ['next', 'Next'],
+    ['last', 'Last task'],
+    ['overlap', 'If one still runs'],
+  ] as const),
 ];
 const OVERLAPS: Readonly<Record<Schedule['overlap'], string>> = { skip: 'skips its turn', queue: 'waits for it' };
 
@@ -46,7 +53,8 @@ function show(schedule: Schedule): void {
 
 function whenOf({ every_ms: everyMs, cron, time_zone: timeZone, jitter_ms: jitterMs, problem }: Schedule): string {
   if (problem !== null) return problem;
-  const times = cron === null ? `every ${everyMs === null ? '?' : duration(everyMs)}` : `${cron}${timeZone === null ? '' : ` (${timeZone})`}`;
+  const times =
+    cron === null ? `every ${everyMs === null ? '?' : duration(everyMs)}` : `${cron}${timeZone === null ? '' : ` (${timeZone})`}`;
   return jitterMs > 0 ? `${times}, up to ${duration(jitterMs)} later` : times;
 }
 
@@ -66,7 +74,12 @@ function showLast(place: HTMLElement, task: string | null, running: boolean): vo
 
 function add(id: string): HTMLTableRowElement {
   const cells = CELLS.map(([name, label]) => element('td', { role: 'cell', 'data-label': label }, element('div', { 'data-cell': name })));
-  const button = element('button', { type: 'button', click: () => void run(id, button) }, 'Run now', element('span', { class: 'sr-only' }, ` ${id}`));
+  const button = element(
+    'button',
+    { type: 'button', click: () => void run(id, button) },
+    'Run now',
+    element('span', { class: 'sr-only' }, ` ${id}`),
+  );
   const action = operates ? [element('td', { role: 'cell', 'data-label': 'Action' }, element('div', {}, button))] : [];
   const row = element('tr', { role: 'row', 'data-id': id }, ...cells, ...action);
   rows.set(id, row);
@@ -80,7 +93,10 @@ async function run(id: string, button: HTMLButtonElement): Promise<void> {
   try {
     const { id: task } = await write<Enqueued>(`schedules/${encodeURIComponent(id)}/run`);
     showProblem(problem, null);
-    byId('done', HTMLElement).replaceChildren(`${id} was added as task `, element('a', { href: new URL(taskPath(task), ROOT).href, class: 'id' }, task));
+    byId('done', HTMLElement).replaceChildren(
+      `${id} was added as task `,
+      element('a', { href: new URL(taskPath(task), ROOT).href, class: 'id' }, task),
+    );
     await refresh();
   } catch (error) {
     showProblem(problem, error);

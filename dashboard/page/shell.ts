@@ -40,6 +40,11 @@ export function keepFresh(refresh: () => Promise<void>, everyMs: number): void {
 }
 
 function addSignOut({ csrf_token: csrf }: Me): void {
-  const form = element('form', { method: 'post', action: new URL('sign-out', ROOT).href }, element('input', { type: 'hidden', name: 'csrf_token', value: csrf ?? '' }), element('button', { type: 'submit' }, 'Sign out'));
+  const form = element(
+    'form',
+    { method: 'post', action: new URL('sign-out', ROOT).href },
+    element('input', { type: 'hidden', name: 'csrf_token', value: csrf ?? '' }),
+    element('button', { type: 'submit' }, 'Sign out'),
+  );
   byId('account', HTMLElement).append(form);
 }

@@ -22,14 +22,28 @@ const LATENCIES: readonly ChartLine[] = [
 const principal = await startShell();
 const minutes = byId('minutes', HTMLSelectElement);
 
-if (principal.items !== null) showProblem(byId('problem', HTMLElement), new Error('These figures are of all tasks, and you may see certain items only.'));
+if (principal.items !== null)
+  showProblem(byId('problem', HTMLElement), new Error('These figures are of all tasks, and you may see certain items only.'));
 else {
-  const outcomes = new Chart(byId('outcomes', HTMLElement), { title: 'Finished tasks a minute', lines: OUTCOMES, unit: String, points: false });
-  const latencies = new Chart(byId('latencies', HTMLElement), { title: 'From the record of a stop to the end of its task', lines: LATENCIES, unit: latency, points: true });
+  const outcomes = new Chart(byId('outcomes', HTMLElement), {
+    title: 'Finished tasks a minute',
+    lines: OUTCOMES,
+    unit: String,
+    points: false,
+  });
+  const latencies = new Chart(byId('latencies', HTMLElement), {
+    title: 'From the record of a stop to the end of its task',
+    lines: LATENCIES,
+    unit: latency,
+    points: true,
+  });
   const refresh = async (): Promise<void> => {
     const stats = await read<Stats>(`stats?minutes=${minutes.value}`);
     const at = stats.minutes.map((minute) => Date.parse(minute.at) / 1_000);
-    await outcomes.show([at, ...(['completed', 'failed', 'cancelled'] as const).map((name) => stats.minutes.map((minute) => minute[name]))]);
+    await outcomes.show([
+      at,
+      ...(['completed', 'failed', 'cancelled'] as const).map((name) => stats.minutes.map((minute) => minute[name])),
+    ]);
     await latencies.show([at, ...(['stop_p50_ms', 'stop_p99_ms'] as const).map((name) => stats.minutes.map((minute) => minute[name]))]);
     showSummary(stats.minutes);
     showTable(stats.minutes);
@@ -40,7 +54,8 @@ else {
 }
 
 function showSummary(all: readonly Minute[]): void {
-  const sum = (name: 'completed' | 'failed' | 'cancelled'): string => `${all.reduce((total, minute) => total + minute[name], 0).toLocaleString('en')} ${name}`;
+  const sum = (name: 'completed' | 'failed' | 'cancelled'): string =>
+    `${all.reduce((total, minute) => total + minute[name], 0).toLocaleString('en')} ${name}`;
   setText(byId('shown', HTMLElement), `${count(all.length, 'minute')}: ${sum('completed')}, ${sum('failed')}, ${sum('cancelled')}`);
 }
 
@@ -49,7 +64,12 @@ function showTable(all: readonly Minute[]): void {
   const time = (ms: number | null): string => (ms === null ? '–' : latency(ms));
   const rows = all.toReversed().map((minute) => {
     const values = [minute.completed, minute.failed, minute.cancelled, time(minute.stop_p50_ms), time(minute.stop_p99_ms)];
-    return element('tr', {}, element('th', { scope: 'row' }, new Date(minute.at).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })), ...values.map((value) => element('td', {}, String(value))));
+    return element(
+      'tr',
+      {},
+      element('th', { scope: 'row' }, new Date(minute.at).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })),
+      ...values.map((value) => element('td', {}, String(value))),
+    );
   });
   byId('rows', HTMLTableSectionElement).replaceChildren(...rows);
 }

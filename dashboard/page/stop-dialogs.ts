@@ -18,7 +18,14 @@ export function askToStop(task: Task, fallback: HTMLElement, stop: (reason: stri
   const reason = reasonField();
   const step: DialogStep = {
     title: 'Stop this task?',
-    content: [facts([['Task', `${nameOf(task)} ${task.id}`], ['Item', task.item ?? '–']]), element('p', {}, 'It ends wherever it is, and does not come back by itself.'), reason.field],
+    content: [
+      facts([
+        ['Task', `${nameOf(task)} ${task.id}`],
+        ['Item', task.item ?? '–'],
+      ]),
+      element('p', {}, 'It ends wherever it is, and does not come back by itself.'),
+      reason.field,
+    ],
     action: 'Stop',
     dangerous: true,
     go: () => {
@@ -31,7 +38,15 @@ export function askToStop(task: Task, fallback: HTMLElement, stop: (reason: stri
 
 /** Asks for an item, says what a stop of it would end, then calls `stop`. */
 export function askToStopItem(item: string, fallback: HTMLElement, stop: (item: string, reason: string) => void): Promise<void> {
-  const input = element('input', { type: 'text', id: 'dialog-item', required: true, maxlength: 256, autocomplete: 'off', spellcheck: 'false', value: item });
+  const input = element('input', {
+    type: 'text',
+    id: 'dialog-item',
+    required: true,
+    maxlength: 256,
+    autocomplete: 'off',
+    spellcheck: 'false',
+    value: item,
+  });
   const step: DialogStep = {
     title: 'Stop all of an item',
     content: [labelled('Item', input)],
@@ -56,7 +71,11 @@ function confirmItem(item: string, { receipts }: ItemAnswer, stop: (item: string
   const more = ids.length > SHOWN_IDS ? [element('li', {}, `and ${ids.length - SHOWN_IDS} more`)] : [];
   return {
     title: `Stop ${count(ids.length, 'task')}?`,
-    content: [element('p', {}, `These are the live tasks of ${item}:`), element('ul', { class: 'ids' }, ...ids.slice(0, SHOWN_IDS).map((id) => element('li', {}, id)), ...more), reason.field],
+    content: [
+      element('p', {}, `These are the live tasks of ${item}:`),
+      element('ul', { class: 'ids' }, ...ids.slice(0, SHOWN_IDS).map((id) => element('li', {}, id)), ...more),
+      reason.field,
+    ],
     action: `Stop ${count(ids.length, 'task')}`,
     dangerous: true,
     go: () => {

@@ -94,7 +94,9 @@ export class Stops {
     this.#looking = true;
     for (;;) {
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-      const ids = this.#asked.flatMap(({ receipts }) => [...receipts.values()].filter(({ outcome }) => outcome === 'requested').map(({ id }) => id));
+      const ids = this.#asked.flatMap(({ receipts }) =>
+        [...receipts.values()].filter(({ outcome }) => outcome === 'requested').map(({ id }) => id),
+      );
       if (ids.length === 0) break;
       const tasks = await Promise.all([...new Set(ids)].slice(0, LOOKED_AT).map((id) => read<Task>(taskPath(id)).catch(() => null)));
       for (const task of tasks) if (task) this.note(task);
@@ -114,7 +116,9 @@ function sentence(receipt: Receipt): string {
 function summary(receipts: readonly Receipt[]): string {
   const parts = (['cancelled', 'requested', 'finished'] as const).flatMap((outcome) => {
     const number = receipts.filter((receipt) => receipt.outcome === outcome).length;
-    return number === 0 ? [] : [`${number} ${{ cancelled: 'cancelled', requested: 'not settled yet', finished: 'had ended before' }[outcome]}`];
+    return number === 0
+      ? []
+      : [`${number} ${{ cancelled: 'cancelled', requested: 'not settled yet', finished: 'had ended before' }[outcome]}`];
   });
   return `${count(receipts.length, 'task')}: ${parts.join(', ') || 'nothing to stop'}`;
 }

@@ -16,7 +16,11 @@ export function taskFacts(task: Task, seesInput: boolean): [string, Node | strin
     ['Started', moment(task.started_at)],
     ['Finished', moment(task.finished_at)],
   ];
-  if (seesInput && queue !== null) facts.push(['Input', element('a', { href: new URL(`board/queue/${encodeURIComponent(queue)}/${encodeURIComponent(id)}`, ROOT).href }, 'on the board')]);
+  if (seesInput && queue !== null)
+    facts.push([
+      'Input',
+      element('a', { href: new URL(`board/queue/${encodeURIComponent(queue)}/${encodeURIComponent(id)}`, ROOT).href }, 'on the board'),
+    ]);
   if (problem !== null) facts.push(['Cannot be read', problem]);
   if (stop) facts.push(['Stop asked for', moment(stop.at)], ['Stopped by', stop.by ?? '–'], ['Reason', stop.reason ?? '–']);
   return facts;

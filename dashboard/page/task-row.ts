@@ -28,8 +28,20 @@ export class TaskRow {
 
   constructor(task: Task, { stop, filterItem }: RowActions) {
     this.#task = task;
-    this.#item = element('button', { type: 'button', class: 'link', title: 'Show only this item', click: () => this.#task.item !== null && filterItem(this.#task.item) });
-    this.#stop = stop && element('button', { type: 'button', class: 'danger', click: () => stop(this.#task) }, 'Stop', element('span', { class: 'sr-only' }, ` ${task.id}`));
+    this.#item = element('button', {
+      type: 'button',
+      class: 'link',
+      title: 'Show only this item',
+      click: () => this.#task.item !== null && filterItem(this.#task.item),
+    });
+    this.#stop =
+      stop &&
+      element(
+        'button',
+        { type: 'button', class: 'danger', click: () => stop(this.#task) },
+        'Stop',
+        element('span', { class: 'sr-only' }, ` ${task.id}`),
+      );
     const id = element('a', { href: new URL(taskPath(task.id), ROOT).href, class: 'id' }, task.id);
     this.element = element(
       'tr',

@@ -20,7 +20,10 @@ export class TaskSet {
   /** When those that have left go, in ms. */
   readonly #leaving = new Map<string, number>();
 
-  constructor(tasks: readonly Task[], { filter, limit, first }: { readonly filter: TaskFilter; readonly limit: number; readonly first: boolean }) {
+  constructor(
+    tasks: readonly Task[],
+    { filter, limit, first }: { readonly filter: TaskFilter; readonly limit: number; readonly first: boolean },
+  ) {
     this.#filter = filter;
     this.#limit = limit;
     this.#first = first;

@@ -28,7 +28,14 @@ export class TaskTable {
 
   /** What changes by itself: ages, and what has run for too long by now. Returns how many tasks stand out. */
   tick(now: number, silent: ReadonlySet<string>): number {
-    const around: Surroundings = { now, silent, typical: typicalRuns([...this.#rows.values()].map(({ task }) => task), now) };
+    const around: Surroundings = {
+      now,
+      silent,
+      typical: typicalRuns(
+        [...this.#rows.values()].map(({ task }) => task),
+        now,
+      ),
+    };
     let standOut = 0;
     for (const row of this.#rows.values()) {
       row.tick(now);

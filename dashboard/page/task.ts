@@ -47,7 +47,10 @@ const events = new EventStream({
   onLink: showLink,
 });
 
-stopButton.addEventListener('click', () => task && void askToStop(task, byId('title', HTMLElement), (reason) => task && stops.stopTask(task, reason)));
+stopButton.addEventListener(
+  'click',
+  () => task && void askToStop(task, byId('title', HTMLElement), (reason) => task && stops.stopTask(task, reason)),
+);
 retryButton.addEventListener('click', () => void retry());
 window.setInterval(() => task && showNote(task), TICK_MS);
 await start();
@@ -71,7 +74,9 @@ function show(seen: Task): void {
   const over = isTerminal(seen.state);
   setText(byId('state', HTMLElement), seen.state);
   setAttribute(byId('state', HTMLElement), 'data-state', seen.state);
-  byId('facts', HTMLElement).replaceChildren(...taskFacts(seen, seesInput).map(([term, value]) => element('div', {}, element('dt', {}, term), element('dd', {}, value))));
+  byId('facts', HTMLElement).replaceChildren(
+    ...taskFacts(seen, seesInput).map(([term, value]) => element('div', {}, element('dt', {}, term), element('dd', {}, value))),
+  );
   showProgress(seen.progress);
   showBlock('error', seen.error);
   showBlock('result', seen.result === null ? null : typeof seen.result === 'string' ? seen.result : JSON.stringify(seen.result, null, 2));

@@ -29,11 +29,20 @@ const table = new TaskTable(byId('rows', HTMLTableSectionElement), {
   stop: stoppable ? (task) => void askToStop(task, heading, (reason) => stops.stopTask(task, reason)) : null,
   filterItem: (item) => filters.useItem(item),
 });
-const list = new LiveList(readListQuery(location.search), { show, fail: (error) => showProblem(byId('problem', HTMLElement), error), keeps: (id) => table.isInUse(id) });
+const list = new LiveList(readListQuery(location.search), {
+  show,
+  fail: (error) => showProblem(byId('problem', HTMLElement), error),
+  keeps: (id) => table.isInUse(id),
+});
 
 byId('action-column', HTMLElement).hidden = !stoppable;
 setUpButtons();
-onKeys({ '/': () => filters.focusSearch(), j: () => table.step(1), k: () => table.step(-1), p: () => byId('pause', HTMLButtonElement).click() });
+onKeys({
+  '/': () => filters.focusSearch(),
+  j: () => table.step(1),
+  k: () => table.step(-1),
+  p: () => byId('pause', HTMLButtonElement).click(),
+});
 new EventStream({
   path: 'events',
   // Whatever happened before the connection was there is not told: the page is asked for after it.
@@ -83,7 +92,10 @@ function setUpButtons(): void {
   });
   const stopItem = byId('stop-item', HTMLButtonElement);
   stopItem.hidden = !stoppable;
-  stopItem.addEventListener('click', () => void askToStopItem(list.query.item ?? '', stopItem, (item, reason) => stops.stopItem(item, reason)));
+  stopItem.addEventListener(
+    'click',
+    () => void askToStopItem(list.query.item ?? '', stopItem, (item, reason) => stops.stopItem(item, reason)),
+  );
 }
 
 /** Of what a silent worker runs, nothing is heard any more. */

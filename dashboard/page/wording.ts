@@ -45,7 +45,8 @@ export function progressOf(value: unknown): Progress | null {
   if (value === null || value === undefined || value === '') return null;
   if (typeof value === 'number') return { fraction: Math.min(1, Math.max(0, value / 100)), text: `${Math.round(value)} %` };
   const { done, total } = value as { done?: unknown; total?: unknown };
-  if (typeof done === 'number' && typeof total === 'number' && total > 0) return { fraction: Math.min(1, Math.max(0, done / total)), text: `${done} of ${total}` };
+  if (typeof done === 'number' && typeof total === 'number' && total > 0)
+    return { fraction: Math.min(1, Math.max(0, done / total)), text: `${done} of ${total}` };
   return { fraction: null, text: shorten(textOf(value)) };
 }
 
@@ -92,7 +93,13 @@ export function receiptOf(task: Task): Receipt {
     id,
     outcome: ended === null ? 'requested' : ended === 'cancelled' ? 'cancelled' : 'finished',
     ended_as: ended,
-    ...{ via: stop?.via ?? null, reason: stop?.reason ?? null, by: stop?.by ?? null, requested_at: stop?.at ?? null, settled_at: finishedAt },
+    ...{
+      via: stop?.via ?? null,
+      reason: stop?.reason ?? null,
+      by: stop?.by ?? null,
+      requested_at: stop?.at ?? null,
+      settled_at: finishedAt,
+    },
     latency_ms: ended === null || !stop?.at || finishedAt === null ? null : Math.max(0, Date.parse(finishedAt) - Date.parse(stop.at)),
   };
 }

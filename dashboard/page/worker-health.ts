@@ -17,7 +17,8 @@ export function isSilent({ alive, beat_at: beatAt }: Worker, now: number): boole
 /** How a worker is. */
 export function healthOf(worker: Worker, now: number): Health {
   if (worker.problem !== null) return { level: 'bad', text: `✕ cannot be read: ${worker.problem}` };
-  if (isSilent(worker, now)) return { level: 'bad', text: worker.beat_at === null ? '✕ silent' : `✕ silent for ${duration(now - Date.parse(worker.beat_at))}` };
+  if (isSilent(worker, now))
+    return { level: 'bad', text: worker.beat_at === null ? '✕ silent' : `✕ silent for ${duration(now - Date.parse(worker.beat_at))}` };
   if (worker.draining) return { level: 'fair', text: '◐ draining: takes nothing new' };
   return { level: 'good', text: '● alive' };
 }

@@ -22,7 +22,10 @@ async function refresh(): Promise<void> {
   for (const worker of workers) show(worker);
   byId('empty', HTMLElement).hidden = workers.length > 0;
   const alive = workers.filter((worker) => healthOf(worker, now()).level !== 'bad');
-  setText(byId('shown', HTMLElement), `${count(alive.length, 'worker')} alive, ${alive.reduce((sum, { running }) => sum + running.length, 0)} of ${alive.reduce((sum, { slots }) => sum + (slots ?? 0), 0)} slots in use`);
+  setText(
+    byId('shown', HTMLElement),
+    `${count(alive.length, 'worker')} alive, ${alive.reduce((sum, { running }) => sum + running.length, 0)} of ${alive.reduce((sum, { slots }) => sum + (slots ?? 0), 0)} slots in use`,
+  );
 }
 
 function remove(id: string, row: HTMLTableRowElement): void {
@@ -32,7 +35,19 @@ function remove(id: string, row: HTMLTableRowElement): void {
 
 function show(worker: Worker): void {
   const row = rows.get(worker.id) ?? add(worker.id);
-  const { host, pid, queues, slots, running, zombies, stops, stop_p50_ms: p50, stop_p99_ms: p99, started_at: startedAt, beat_at: beatAt } = worker;
+  const {
+    host,
+    pid,
+    queues,
+    slots,
+    running,
+    zombies,
+    stops,
+    stop_p50_ms: p50,
+    stop_p99_ms: p99,
+    started_at: startedAt,
+    beat_at: beatAt,
+  } = worker;
   const cell = (name: string): HTMLElement => row.querySelector(`[data-cell="${name}"]`) as HTMLElement;
   setText(cell('where'), host === null ? NONE : `${host} ${pid ?? ''}`);
   showHealth(cell('health'), healthOf(worker, now()));
@@ -56,17 +71,35 @@ function showTasks(place: HTMLElement, ids: readonly string[]): void {
   const key = ids.join(' ');
   if (place.dataset['ids'] === key) return;
   place.dataset['ids'] = key;
-  const links = ids.slice(0, SHOWN_TASKS).map((id) => element('li', {}, element('a', { href: new URL(taskPath(id), ROOT).href, class: 'id' }, id)));
+  const links = ids
+    .slice(0, SHOWN_TASKS)
+    .map((id) => element('li', {}, element('a', { href: new URL(taskPath(id), ROOT).href, class: 'id' }, id)));
   const more = ids.length > SHOWN_TASKS ? [element('li', {}, `and ${ids.length - SHOWN_TASKS} more`)] : [];
   place.replaceChildren(...(ids.length === 0 ? [NONE] : [element('ul', { class: 'ids' }, ...links, ...more)]));
 }
 
 function add(id: string): HTMLTableRowElement {
   const cells: readonly (readonly [string, string])[] = [
-    ...([['health', 'State'], ['where', 'Host and process'], ['listener', 'Stop listener'], ['slots', 'Slots in use'], ['beat', 'Heartbeat']] as const),
-    ...([['zombies', 'Zombies'], ['stops', 'Stops'], ['queues', 'Queues'], ['up', 'Up for'], ['tasks', 'Runs']] as const),
+    ...([
+      ['health', 'State'],
+      ['where', 'Host and process'],
+      ['listener', 'Stop listener'],
+      ['slots', 'Slots in use'],
+      ['beat', 'Heartbeat'],
+    ] as const),
+    ...([
+      ['zombies', 'Zombies'],
+      ['stops', 'Stops'],
+      ['queues', 'Queues'],
+      ['up', 'Up for'],
+      ['tasks', 'Runs'],
+    ] as const),
   ];
-  const row = element('tr', { role: 'row', 'data-id': id }, ...cells.map(([name, label]) => element('td', { role: 'cell', 'data-label': label }, element('div', { 'data-cell': name }))));
+  const row = element(
+    'tr',
+    { role: 'row', 'data-id': id },
+    ...cells.map(([name, label]) => element('td', { role: 'cell', 'data-label': label }, element('div', { 'data-cell': name }))),
+  );
   row.querySelector('[data-cell="where"]')?.setAttribute('title', id);
   rows.set(id, row);
   body.append(row);

@@ -30,7 +30,9 @@ export function taskRoutes(producer: Producer): Router {
   const router = Router({ caseSensitive: true });
   router.get('/api/tasks', requireRole('viewer'), (_req, res) => sendIds(res, producer, 'tasks', {}));
   router.post('/api/tasks/stop/:task_id', requireRole('submitter'), stopTask(producer));
-  router.get<{ item: string[] }>('/api/tasks/chat/*item', requireRole('viewer'), (req, res) => sendIds(res, producer, 'task_ids', { item: itemOf(req.params.item) }));
+  router.get<{ item: string[] }>('/api/tasks/chat/*item', requireRole('viewer'), (req, res) =>
+    sendIds(res, producer, 'task_ids', { item: itemOf(req.params.item) }),
+  );
   router.post('/api/tasks/chat/*item/stop', requireRole('submitter'), stopItem(producer));
   router.use('/api/tasks', onNotFound());
   router.use('/api/tasks/stop', onBadEncoding('INVALID_ID', 'Bad task id'));
@@ -63,7 +65,10 @@ function stopItem(producer: Producer): RequestHandler<{ item: string[] }> {
     });
     outcomes.delete('not_found');
     const how = outcomes.has('requested') ? 'are being stopped' : 'stopped';
-    sendJson(res, { status: true, message: outcomes.size === 0 ? `No tasks found for item ${item}.` : `All tasks for item ${item} ${how}.` });
+    sendJson(res, {
+      status: true,
+      message: outcomes.size === 0 ? `No tasks found for item ${item}.` : `All tasks for item ${item} ${how}.`,
+    });
   };
 }
 
@@ -105,7 +110,12 @@ async function sendIds(res: Response, producer: Producer, field: string, filter:
   await pipeline(Readable.from(idsAsJson(producer, field, options, first)), res);
 }
 
-async function* idsAsJson(producer: Producer, field: string, options: ListOptions, first: TaskPage): AsyncGenerator<string, void, undefined> {
+async function* idsAsJson(
+  producer: Producer,
+  field: string,
+  options: ListOptions,
+  first: TaskPage,
+): AsyncGenerator<string, void, undefined> {
   yield `{${JSON.stringify(field)}:[`;
   let comma = '';
   for (let page = first; ; page = await producer.list({ ...options, limit: PAGE, after: page.next })) {

@@ -19,7 +19,9 @@ const planTemplateSchema = z.strictObject({
   active: z.boolean(),
   order: z.int(),
   discount: z.strictObject({ from: planId, percent: z.int().min(1).max(100) }).nullable(),
-  promo: z.strictObject({ code: z.string().regex(/^[A-Z0-9][A-Z0-9_-]{0,31}$/, 'expected capitals, digits and _ - (at most 32)'), ends_at: time }).nullable(),
+  promo: z
+    .strictObject({ code: z.string().regex(/^[A-Z0-9][A-Z0-9_-]{0,31}$/, 'expected capitals, digits and _ - (at most 32)'), ends_at: time })
+    .nullable(),
 });
 
 export type PlanTemplate = z.output<typeof planTemplateSchema>;
@@ -96,7 +98,10 @@ export function checkPlanTemplate(template: PlanTemplate): PlanTemplate {
 /** What Redis says about a key that is of another type, as `INVALID_PLAN`; every other error passes as it is. */
 export function asInvalidPlans(key: string, error: unknown): unknown {
   if (!(error instanceof Error && error.message.startsWith('WRONGTYPE'))) return error;
-  return new FleetError('INVALID_PLAN', `${key} holds something else than a hash of billing plans. Delete or rename it.`, { cause: error, details: { key } });
+  return new FleetError('INVALID_PLAN', `${key} holds something else than a hash of billing plans. Delete or rename it.`, {
+    cause: error,
+    details: { key },
+  });
 }
 
 /** A time as plans have it, or null. */

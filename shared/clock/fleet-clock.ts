@@ -120,7 +120,11 @@ export class FleetClock {
     const wrong = Math.abs(skewMs) > WRONG_CLOCK_MS;
     if (wrong === this.#wrong) return;
     this.#wrong = wrong;
-    if (wrong) this.#logger.warn({ aheadMs: skewMs }, "This machine's clock differs from that of Redis; the fleet goes by Redis'. Synchronise the clocks (NTP)");
+    if (wrong)
+      this.#logger.warn(
+        { aheadMs: skewMs },
+        "This machine's clock differs from that of Redis; the fleet goes by Redis'. Synchronise the clocks (NTP)",
+      );
     else this.#logger.info({ aheadMs: skewMs }, "This machine's clock agrees with that of Redis again");
   }
 }

@@ -117,7 +117,14 @@ export class Counters {
     try {
       const keys = [this.#keys.counters, this.#keys.minute(String(minute)), this.#keys.countSource(this.#source)];
       const totals = counts.filter(({ byMinute }) => !byMinute).length;
-      await this.#redis.addCounts(...keys, number, MINUTE_KEPT_S, SOURCE_KEPT_S, totals, ...counts.flatMap(({ field }, index) => [field, increments[index] as number]));
+      await this.#redis.addCounts(
+        ...keys,
+        number,
+        MINUTE_KEPT_S,
+        SOURCE_KEPT_S,
+        totals,
+        ...counts.flatMap(({ field }, index) => [field, increments[index] as number]),
+      );
       this.#sealed = null;
     } catch {
       // It stays sealed, and goes again under its number: it may have arrived.

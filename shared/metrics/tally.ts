@@ -61,7 +61,10 @@ export class Tally {
     this.#counters = counters;
     const byMinute = (field: TerminalState): Count => createCount(field, { byMinute: true });
     this.#minute = { completed: byMinute('completed'), failed: byMinute('failed'), cancelled: byMinute('cancelled') };
-    this.#stops = new Map([...STOP_WAYS.map((via) => [via, createCount(fieldOf('stops', 'cancelled', via))] as const), ...(['finished', 'not_found'] as const).map((outcome) => [outcome, createCount(fieldOf('stops', outcome, ''))] as const)]);
+    this.#stops = new Map([
+      ...STOP_WAYS.map((via) => [via, createCount(fieldOf('stops', 'cancelled', via))] as const),
+      ...(['finished', 'not_found'] as const).map((outcome) => [outcome, createCount(fieldOf('stops', outcome, ''))] as const),
+    ]);
     this.#delivered = new Histogram(counters, 'stop', 'delivered');
     this.#settled = new Histogram(counters, 'stop', 'settled');
     this.#repairs = new Map(REPAIRS.map((kind) => [kind, createCount(fieldOf('repairs', kind))]));

@@ -16,7 +16,12 @@ export async function readReconcile({ redis, keys, unreadable }: RecordSource): 
   const key = keys.reconcile;
   const run = new HashReader(await unreadable.read(key, 'hash', redis.hgetall(key), {}));
   const at = run.ms('at');
-  const counts = { tookMs: run.number('took_ms'), removed: run.whole('removed'), registered: run.whole('registered'), settled: run.whole('settled') };
+  const counts = {
+    tookMs: run.number('took_ms'),
+    removed: run.whole('removed'),
+    registered: run.whole('registered'),
+    settled: run.whole('settled'),
+  };
   if (run.problem !== null) unreadable.report({ key, problem: run.problem });
   return at === null ? null : { at, ...counts };
 }

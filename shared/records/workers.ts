@@ -17,7 +17,12 @@ export interface WorkerRecord {
   readonly draining: boolean | null;
   readonly subscribed: boolean | null;
   /** Of the tasks that ran there and were stopped. */
-  readonly stops: { readonly count: number | null; readonly p50Ms: number | null; readonly p99Ms: number | null; readonly maxMs: number | null };
+  readonly stops: {
+    readonly count: number | null;
+    readonly p50Ms: number | null;
+    readonly p99Ms: number | null;
+    readonly maxMs: number | null;
+  };
   /** Queues from which it fetches nothing, and why. */
   readonly broken: readonly BrokenQueue[];
   /** Why it cannot write its log; null if it can. */
@@ -37,7 +42,12 @@ const MAX_WORKERS = 2_000;
 
 /** The workers by their last heartbeats, the one that beat longest ago first; of more than 2,000, those that beat last. */
 export async function readWorkers({ redis, keys, unreadable }: RecordSource): Promise<WorkerRecord[]> {
-  const flat = await unreadable.read(keys.workers, 'sorted set', redis.zrange(keys.workers, '0', String(MAX_WORKERS - 1), 'REV', 'WITHSCORES'), []);
+  const flat = await unreadable.read(
+    keys.workers,
+    'sorted set',
+    redis.zrange(keys.workers, '0', String(MAX_WORKERS - 1), 'REV', 'WITHSCORES'),
+    [],
+  );
   // In the order of their beats again.
   const beats = flat.flatMap((id, index) => (index % 2 === 0 ? [{ id, score: flat[index + 1] as string }] : [])).toReversed();
   return Promise.all(
@@ -54,9 +64,26 @@ export async function readWorkers({ redis, keys, unreadable }: RecordSource): Pr
 function workerOf(id: string, score: string, fields: Readonly<Record<string, string>>): WorkerRecord {
   const beat = new HashReader({ ...fields, score });
   const worker = {
-    ...{ id, alive: Object.keys(fields).length > 0, host: beat.text('host'), pid: beat.whole('pid'), queues: beat.strings('queues'), slots: beat.whole('slots') },
-    ...{ running: beat.strings('running'), zombies: beat.whole('zombies'), draining: beat.flag('draining'), subscribed: beat.flag('subscribed') },
-    stops: { count: beat.whole('stops'), p50Ms: beat.number('stop_p50_ms'), p99Ms: beat.number('stop_p99_ms'), maxMs: beat.number('stop_max_ms') },
+    ...{
+      id,
+      alive: Object.keys(fields).length > 0,
+      host: beat.text('host'),
+      pid: beat.whole('pid'),
+      queues: beat.strings('queues'),
+      slots: beat.whole('slots'),
+    },
+    ...{
+      running: beat.strings('running'),
+      zombies: beat.whole('zombies'),
+      draining: beat.flag('draining'),
+      subscribed: beat.flag('subscribed'),
+    },
+    stops: {
+      count: beat.whole('stops'),
+      p50Ms: beat.number('stop_p50_ms'),
+      p99Ms: beat.number('stop_p99_ms'),
+      maxMs: beat.number('stop_max_ms'),
+    },
     ...{ broken: parseBrokenQueues(beat.text('broken')), clockMs: beat.signed('clock_ms'), logError: beat.text('log_error') },
     ...{ startedAt: beat.ms('started_at'), beatAt: beat.ms('beat_at') ?? beat.ms('score') },
   };

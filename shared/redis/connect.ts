@@ -41,7 +41,14 @@ const WAITING_SOCKET_TIMEOUT_MS = 12_000;
 const FAST_SOCKET_TIMEOUT_MS = 5_000;
 const READONLY = textRefusedWith('READONLY');
 /** While a cluster elects a new master, a command asks for its slot's again and again: for 20 s, longer than an election takes. */
-const REDIRECTIONS = { maxRedirections: 100, retryDelayOnFailover: 200, retryDelayOnClusterDown: 200, retryDelayOnMoved: 100, retryDelayOnTryAgain: 100, slotsRefreshTimeout: 2_000 };
+const REDIRECTIONS = {
+  maxRedirections: 100,
+  retryDelayOnFailover: 200,
+  retryDelayOnClusterDown: 200,
+  retryDelayOnMoved: 100,
+  retryDelayOnTryAgain: 100,
+  slotsRefreshTimeout: 2_000,
+};
 
 /**
  * Opens a connection to the Redis of the settings, whatever its topology. It reconnects for ever; losing and regaining
@@ -132,20 +139,30 @@ function openCluster({ nodes }: Extract<Topology, { kind: 'cluster' }>, options:
     // A cluster tells the names that it was given; those of TLS certificates must not become addresses.
     dnsLookup: (host: string, callback: (error: null, address: string) => void) => callback(null, host),
   } satisfies ClusterOptions;
-  return new Cluster(nodes.map(({ host, port }) => ({ host, port })), clusterOptions);
+  return new Cluster(
+    nodes.map(({ host, port }) => ({ host, port })),
+    clusterOptions,
+  );
 }
 
 function natMapOf({ clusterNatMap }: ConnectedSettings): Record<string, Address> {
-  return Object.fromEntries(clusterNatMap.map((pair) => {
-    const [from = '', to = ''] = pair.split('=');
-    return [from, parseAddress(to, 0)];
-  }));
+  return Object.fromEntries(
+    clusterNatMap.map((pair) => {
+      const [from = '', to = ''] = pair.split('=');
+      return [from, parseAddress(to, 0)];
+    }),
+  );
 }
 
 /** What the URL says beside the address. ioredis is not given the URL itself: it would take any option from its query. */
 function fromUrl(redisUrl: string): Pick<RedisOptions, 'username' | 'password' | 'db' | 'family'> {
   const { username, password, database, family } = parseRedisUrl(redisUrl);
-  return { ...(username && { username }), ...(password && { password }), ...(database > 0 && { db: database }), ...(family > 0 && { family }) };
+  return {
+    ...(username && { username }),
+    ...(password && { password }),
+    ...(database > 0 && { db: database }),
+    ...(family > 0 && { family }),
+  };
 }
 
 /**
@@ -200,7 +217,10 @@ function hangUpCluster(cluster: Cluster): void {
 
 /** What was to be sent again finds that it is over, at once. */
 function failDelayed(cluster: Cluster): void {
-  const { queues, timeouts } = cluster['delayQueue'] as unknown as { queues: Record<string, unknown>; timeouts: Record<string, NodeJS.Timeout | null> };
+  const { queues, timeouts } = cluster['delayQueue'] as unknown as {
+    queues: Record<string, unknown>;
+    timeouts: Record<string, NodeJS.Timeout | null>;
+  };
   for (const timeout of Object.values(timeouts)) if (timeout) clearTimeout(timeout);
   for (const bucket of Object.keys(queues)) cluster['delayQueue'].execute(bucket);
   cluster['flushQueue'](new Error(CONNECTION_CLOSED_TEXT));

@@ -48,9 +48,14 @@ export function unavailable(redis: RedisConnection, cause: unknown): FleetError 
   const refusal = databaseRefusal(redis);
   const why = reasonOf(refusal ?? cause);
   const advice = adviceFor(redis, why);
-  const what = refusal !== null || isForeign(redis, cause) ? 'cannot be used so' : isNotNow(cause) ? 'cannot take commands now' : 'cannot be reached';
+  const what =
+    refusal !== null || isForeign(redis, cause) ? 'cannot be used so' : isNotNow(cause) ? 'cannot take commands now' : 'cannot be reached';
   const code = refusal !== null && !isForbidden(refusal) ? 'INVALID_SETTINGS' : 'REDIS_UNAVAILABLE';
-  return new FleetError(code, `${describeConnection(redis)} ${what}: ${why}${advice === null ? '' : `${/[.!?]$/.test(why) ? '' : '.'} ${advice}`}`, { cause });
+  return new FleetError(
+    code,
+    `${describeConnection(redis)} ${what}: ${why}${advice === null ? '' : `${/[.!?]$/.test(why) ? '' : '.'} ${advice}`}`,
+    { cause },
+  );
 }
 
 /**

@@ -106,7 +106,9 @@ async function prepareFolder(given: string): Promise<string> {
     await probe.withdraw();
     return dir;
   } catch (error) {
-    throw failed(`The folder ${resolve(given)}, for the data of Redis, cannot be written (${messageOf(error)}). Make it writable, run in another folder, or set REDIS_URL`);
+    throw failed(
+      `The folder ${resolve(given)}, for the data of Redis, cannot be written (${messageOf(error)}). Make it writable, run in another folder, or set REDIS_URL`,
+    );
   }
 }
 
@@ -115,7 +117,8 @@ async function hold(home: Home, { server, port }: Serving): Promise<HeldServer> 
   const holder = await Announcement.prepare(join(dir, 'holder'));
   const sharedWith = [...new Set((await holder.others()).map(({ pid }) => pid))];
   await holder.make();
-  if (sharedWith.length > 0) logger.info({ url: urlOf(port), pid: server.pid, sharedWith }, 'attached to the redis-server of another process');
+  if (sharedWith.length > 0)
+    logger.info({ url: urlOf(port), pid: server.pid, sharedWith }, 'attached to the redis-server of another process');
   const serveAgain = async (signal: AbortSignal): Promise<ProcessIdentity> => {
     const again = { ...home, signal };
     const found = (await findServing(again)) ?? (await launch(again, await ensureRedisServer(home), port));

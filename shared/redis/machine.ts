@@ -33,7 +33,11 @@ export function thisMachine(): Machine {
     osRelease: () => readFile('/etc/os-release', 'utf8').catch(() => ''),
     uid: currentUid,
     run: runCommand,
-    exists: (file) => access(file).then(() => true, () => false),
+    exists: (file) =>
+      access(file).then(
+        () => true,
+        () => false,
+      ),
     systemPath: '/usr/bin:/usr/local/bin',
     lockFolder: '/run',
   };

@@ -40,14 +40,16 @@ export function parseRedisUrl(text: string): RedisUrl {
  */
 export function problemOfRedisUrl(text: string): string | null {
   const trimmed = text.trim();
-  if (/^unix:|^redis(s?):\/\/\/(?!\d*\/?(\?|$))/i.test(trimmed)) return 'expected redis://host:port, over TCP, got the path of a Unix socket, which is not supported';
+  if (/^unix:|^redis(s?):\/\/\/(?!\d*\/?(\?|$))/i.test(trimmed))
+    return 'expected redis://host:port, over TCP, got the path of a Unix socket, which is not supported';
   if (!isRedisUrl(trimmed)) return null;
   const { hostname, port, pathname, searchParams } = new URL(trimmed);
   if (!HOST.test(hostname)) return 'expected a host name or an address, IPv6 in brackets, got another host (not shown)';
   if (port === '0') return 'expected a port from 1 to 65535, got 0';
   if (!DATABASE.test(pathname)) return 'expected the number of a database behind the host, such as /0, got something else (not shown)';
   for (const name of new Set(searchParams.keys())) {
-    if (!QUERY_NAMES.includes(name)) return `expected no query but db and family, got ${NAME.test(name) ? JSON.stringify(name) : 'another name (not shown)'}; timeouts, TLS and the prefix have variables of their own, and user and password come before the host`;
+    if (!QUERY_NAMES.includes(name))
+      return `expected no query but db and family, got ${NAME.test(name) ? JSON.stringify(name) : 'another name (not shown)'}; timeouts, TLS and the prefix have variables of their own, and user and password come before the host`;
   }
   return problemOfQuery(searchParams, pathname.replaceAll('/', ''));
 }
@@ -61,9 +63,12 @@ export function isRedisUrl(text: string): boolean {
 function problemOfQuery(query: URLSearchParams, path: string): string | null {
   const databases = query.getAll('db');
   const families = query.getAll('family');
-  if (databases.length > 1 || databases.some((database) => !/^\d{1,9}$/.test(database))) return 'expected the number of a database as db, once, got something else';
-  if (path !== '' && databases.some((database) => Number(database) !== Number(path))) return 'expected one database, got one behind the host and another one as db';
-  if (families.length > 1 || families.some((family) => !/^[046]$/.test(family))) return 'expected 4, 6 or 0 as family, once, got something else';
+  if (databases.length > 1 || databases.some((database) => !/^\d{1,9}$/.test(database)))
+    return 'expected the number of a database as db, once, got something else';
+  if (path !== '' && databases.some((database) => Number(database) !== Number(path)))
+    return 'expected one database, got one behind the host and another one as db';
+  if (families.length > 1 || families.some((family) => !/^[046]$/.test(family)))
+    return 'expected 4, 6 or 0 as family, once, got something else';
   return null;
 }
 

@@ -3,7 +3,18 @@
  * replicas or a part of the cluster, loads its data, cannot write to its disk, has no memory left, is in a script. UNBLOCKED
  * ends what waits when it becomes a replica.
  */
-const CODES = ['READONLY', 'UNBLOCKED', 'MASTERDOWN', 'NOREPLICAS', 'CLUSTERDOWN', 'TRYAGAIN', 'LOADING', 'MISCONF', 'OOM', 'BUSY'] as const;
+const CODES = [
+  'READONLY',
+  'UNBLOCKED',
+  'MASTERDOWN',
+  'NOREPLICAS',
+  'CLUSTERDOWN',
+  'TRYAGAIN',
+  'LOADING',
+  'MISCONF',
+  'OOM',
+  'BUSY',
+] as const;
 
 export type RefusalCode = (typeof CODES)[number];
 

@@ -78,7 +78,8 @@ export class ReplicaWait {
     const answers = (await pipeline.wait(count, timeoutMs).exec()) ?? [];
     for (const [error] of answers) if (error) throw this.#elsewhere(error);
     const removed = answers.slice(-1 - marks.length, -1);
-    if (!removed.every(([, found]) => found === 1)) throw unavailable(redis, new Error('another server than was written to has answered for its replicas'));
+    if (!removed.every(([, found]) => found === 1))
+      throw unavailable(redis, new Error('another server than was written to has answered for its replicas'));
     return answers.at(-1)?.[1] as number;
   }
 

@@ -84,7 +84,8 @@ export class Replicas {
     const counts = await Promise.all([...places].map(([server, there]) => this.#waitAt(server).join(there)));
     for (const server of places.keys()) {
       // Else the mark was perhaps laid on another server than was written to.
-      if (seen.get(server) !== this.#lossesOf(server)) throw unavailable(redis, new Error('the connection was lost before its replicas had what was written'));
+      if (seen.get(server) !== this.#lossesOf(server))
+        throw unavailable(redis, new Error('the connection was lost before its replicas had what was written'));
     }
     const replicas = Math.min(...counts);
     return replicas >= wanted ? null : { replicas, wanted, timeoutMs };
@@ -113,7 +114,11 @@ export class Replicas {
 }
 
 /** @param what was written, as a sentence without its full stop: "Task a was added" */
-export function notReplicated(what: string, { replicas, wanted, timeoutMs }: Shortfall, details: Readonly<Record<string, unknown>>): FleetError {
+export function notReplicated(
+  what: string,
+  { replicas, wanted, timeoutMs }: Shortfall,
+  details: Readonly<Record<string, unknown>>,
+): FleetError {
   const message = `${what}, but of ${wanted} replicas ${replicas} had that within ${timeoutMs} ms: a failover may lose it. Until then it holds; repeating the call is harmless.`;
   return new FleetError('NOT_REPLICATED', message, { details: { ...details, replicas, wanted, timeoutMs } });
 }

@@ -28,8 +28,12 @@ export function keysOfReply(error: unknown): string[] {
 export function asReplyError(redis: RedisConnection, error: unknown): FleetError {
   const keys = keysOfReply(error);
   const where = describeConnection(redis);
-  if (isWrongType(error)) return new FleetError('REDIS_WRONG_TYPE', `${where}: ${wrongTypeText(keys)}`, { cause: error, details: { keys } });
-  return new FleetError('REDIS_ERROR', `${where} refused a command${keys.length > 0 ? ` on ${named(keys)}` : ''}: ${messageOf(error)}`, { cause: error, details: { keys } });
+  if (isWrongType(error))
+    return new FleetError('REDIS_WRONG_TYPE', `${where}: ${wrongTypeText(keys)}`, { cause: error, details: { keys } });
+  return new FleetError('REDIS_ERROR', `${where} refused a command${keys.length > 0 ? ` on ${named(keys)}` : ''}: ${messageOf(error)}`, {
+    cause: error,
+    details: { keys },
+  });
 }
 
 /** The command that moves a key out of the way and keeps what it holds. */

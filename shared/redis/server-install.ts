@@ -65,5 +65,9 @@ function failure(update: CommandResult, install: CommandResult): string {
 }
 
 function lastLines(output: string): string[] {
-  return output.trimEnd().split('\n').slice(-SHOWN_LINES).map((line) => `  ${line}`);
+  return output
+    .trimEnd()
+    .split('\n')
+    .slice(-SHOWN_LINES)
+    .map((line) => `  ${line}`);
 }

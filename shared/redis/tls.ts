@@ -9,7 +9,12 @@ import { parseRedisUrl } from './redis-url.js';
  * each time a connection is opened, so that renewed certificates need no other path.
  * @throws FleetError `INVALID_SETTINGS`, naming the file that cannot be read
  */
-export function tlsOf({ redisUrl, tlsCaFile, tlsCertFile, tlsKeyFile }: Settings & { readonly redisUrl: string }): ConnectionOptions | null {
+export function tlsOf({
+  redisUrl,
+  tlsCaFile,
+  tlsCertFile,
+  tlsKeyFile,
+}: Settings & { readonly redisUrl: string }): ConnectionOptions | null {
   if (!parseRedisUrl(redisUrl).tls) return null;
   return {
     ...(tlsCaFile !== null && { ca: read('REDIS_TLS_CA_FILE', tlsCaFile) }),

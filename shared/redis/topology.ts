@@ -25,7 +25,8 @@ const REDIS_PORT = 6_379;
 export function topologyOf({ redisUrl, cluster, clusterNodes, sentinelHosts, sentinelPort }: ConnectedSettings): Topology {
   const { host: name, port } = parseRedisUrl(redisUrl);
   const address = { host: name, port: port ?? REDIS_PORT };
-  if (sentinelHosts.length > 0) return { kind: 'sentinel', service: address.host, sentinels: sentinelHosts.map((host) => parseAddress(host, sentinelPort)) };
+  if (sentinelHosts.length > 0)
+    return { kind: 'sentinel', service: address.host, sentinels: sentinelHosts.map((host) => parseAddress(host, sentinelPort)) };
   if (cluster) return { kind: 'cluster', nodes: [address, ...clusterNodes.map((host) => parseAddress(host, REDIS_PORT))] };
   return { kind: 'standalone', address };
 }

@@ -25,7 +25,8 @@ export function failUnanswered(redis: Redis): void {
     if (prevCommandQueue === commandQueue) return;
     const { maxRetriesPerRequest: limit } = redis.options;
     if (redis.status === 'end') failSent(redis, CONNECTION_CLOSED_TEXT);
-    else if (typeof limit === 'number' && retryAttempts % (limit + 1) === 0) failSent(redis, `Command aborted due to connection close, and no answer after ${retryAttempts} reconnects`);
+    else if (typeof limit === 'number' && retryAttempts % (limit + 1) === 0)
+      failSent(redis, `Command aborted due to connection close, and no answer after ${retryAttempts} reconnects`);
   });
 }
 

@@ -98,7 +98,8 @@ export class FleetFacts implements Leases {
   async #ask(): Promise<void> {
     const { fleet, openWebui } = this.#keys;
     const [id = null, seen = null] = await this.#redis.mget(fleet, openWebui);
-    if (seen !== null && !this.#seen) this.#logger.info({ prefix: this.#keys.prefix, leases: this.#mode !== 'off' }, 'open-webui works beside this fleet');
+    if (seen !== null && !this.#seen)
+      this.#logger.info({ prefix: this.#keys.prefix, leases: this.#mode !== 'off' }, 'open-webui works beside this fleet');
     this.#seen ||= seen !== null;
     this.#kept = seen !== null;
     this.#id = id ?? this.#id;

@@ -20,6 +20,10 @@ export async function readQueueNames(source: RecordSource): Promise<string[]> {
 async function existing({ redis, keys, unreadable }: RecordSource, names: readonly string[]): Promise<string[]> {
   const found = await Promise.all(names.map((name) => redis.exists(...USED.map((key) => keys.jobs(name) + key))));
   const used = names.filter((_, index) => (found[index] ?? 0) > 0);
-  if (used.length < names.length) unreadable.report({ key: keys.queues, problem: `expected the names of queues; ${names.length - used.length} of ${names.length} are of queues without a key` });
+  if (used.length < names.length)
+    unreadable.report({
+      key: keys.queues,
+      problem: `expected the names of queues; ${names.length - used.length} of ${names.length} are of queues without a key`,
+    });
   return used;
 }

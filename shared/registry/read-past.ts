@@ -14,7 +14,11 @@ export interface ReadPast<T> {
  * that does not exist in its place. Costs nothing more where all are well.
  * @param expected the type of each key, in the order of the script's keys
  */
-export async function readPast<T>({ redis, keys, unreadable }: RecordSource, expected: readonly (readonly [key: string, type: KeyType])[], read: (...names: string[]) => Promise<T>): Promise<ReadPast<T>> {
+export async function readPast<T>(
+  { redis, keys, unreadable }: RecordSource,
+  expected: readonly (readonly [key: string, type: KeyType])[],
+  read: (...names: string[]) => Promise<T>,
+): Promise<ReadPast<T>> {
   const names = expected.map(([key]) => key);
   try {
     return { value: await read(...names), without: new Set() };

@@ -72,7 +72,10 @@ export class Registry {
 
   /** The live tasks of an item, each with its entry, in one round trip. Null where a set of the item is wrong. */
   async findItem(item: string): Promise<Map<string, Entry | null>> {
-    const { value: [ids, ...entries], without } = await this.#readPast(this.#itemKeys(item), (...keys) => this.#redis.findItem(...keys));
+    const {
+      value: [ids, ...entries],
+      without,
+    } = await this.#readPast(this.#itemKeys(item), (...keys) => this.#redis.findItem(...keys));
     return new Map(this.#entriesOf(ids, ...entries, without).map((entry, index) => [ids[index] as string, entry]));
   }
 
@@ -87,7 +90,17 @@ export class Registry {
    * live tasks, ours or not.
    */
   claimItem({ id, item, queue, at }: Registration, mode: 'join' | 'reject'): Promise<string[]> {
-    return this.#redis.claimItem(...this.#itemKeys(item).map(([key]) => key), this.#keys.live, this.#keys.lease(id), id, item, queue, at, mode, Number(this.#facts.written));
+    return this.#redis.claimItem(
+      ...this.#itemKeys(item).map(([key]) => key),
+      this.#keys.live,
+      this.#keys.lease(id),
+      id,
+      item,
+      queue,
+      at,
+      mode,
+      Number(this.#facts.written),
+    );
   }
 
   /**
@@ -117,7 +130,9 @@ export class Registry {
     // Tasks of one millisecond share a score: those of the position's own millisecond that were seen are skipped.
     const skip = after === null ? 0 : await this.#countSeen(after);
     const from = after === null ? '+inf' : String(after.at);
-    const flat = await this.#readLive(this.#redis.zrange(this.#keys.live, from, '-inf', 'BYSCORE', 'REV', 'LIMIT', skip, limit, 'WITHSCORES'));
+    const flat = await this.#readLive(
+      this.#redis.zrange(this.#keys.live, from, '-inf', 'BYSCORE', 'REV', 'LIMIT', skip, limit, 'WITHSCORES'),
+    );
     const page: Position[] = [];
     for (let i = 0; i < flat.length; i += 2) page.push({ id: flat[i] as string, at: positionOf(flat[i + 1] as string) });
     return page;
@@ -135,11 +150,15 @@ export class Registry {
     // Where open-webui is, an entry of ours may be missing for each one of its own.
     if (all === 0 || (all <= ours && !this.#facts.removed)) return [];
     const found = new Map<string, Entry>();
-    for (let cursor = '0'; ; ) {
-      const { value: [next, ...flat], without } = await this.#readPast(this.#registryKeys(), (...keys) => this.#redis.foreignTasks(...keys, cursor, IDS_AT_ONCE));
+    for (let cursor = '0'; ;) {
+      const {
+        value: [next, ...flat],
+        without,
+      } = await this.#readPast(this.#registryKeys(), (...keys) => this.#redis.foreignTasks(...keys, cursor, IDS_AT_ONCE));
       // Without the queues of ours, ours would look like theirs.
       if (without.size > 0) return [];
-      for (let i = 0; i < flat.length; i += 2) found.set(flat[i] as string, { id: flat[i] as string, item: flat[i + 1] || null, queue: null });
+      for (let i = 0; i < flat.length; i += 2)
+        found.set(flat[i] as string, { id: flat[i] as string, item: flat[i + 1] || null, queue: null });
       if (next === '0') break;
       cursor = next;
     }
@@ -153,7 +172,10 @@ export class Registry {
   }
 
   #registryKeys(): Expected {
-    return [[this.#keys.tasks, 'hash'], [this.#keys.taskQueues, 'hash']];
+    return [
+      [this.#keys.tasks, 'hash'],
+      [this.#keys.taskQueues, 'hash'],
+    ];
   }
 
   /** Our tasks of the item, those that are shared, then as above. */
@@ -180,7 +202,12 @@ export class Registry {
   }
 
   /** Of entries whose queues cannot be read nothing is known: they are looked for on every queue. */
-  #entriesOf(ids: readonly string[], items: readonly (string | null)[], queues: readonly (string | null)[], without: ReadonlySet<string>): (Entry | null)[] {
+  #entriesOf(
+    ids: readonly string[],
+    items: readonly (string | null)[],
+    queues: readonly (string | null)[],
+    without: ReadonlySet<string>,
+  ): (Entry | null)[] {
     if (without.has(this.#keys.taskQueues)) return ids.map(() => null);
     const entries = ids.map((id, index) => {
       const item = items[index] ?? null;

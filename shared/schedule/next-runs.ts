@@ -23,7 +23,13 @@ export interface NextRun {
 const TOLERANCE_MS = 2_000;
 
 /** The next run of each of a queue's schedules, in one round trip. */
-export async function readNextRuns(redis: ScriptedRedis, keys: Keys, queue: string, ids: readonly string[], now: number): Promise<NextRun[]> {
+export async function readNextRuns(
+  redis: ScriptedRedis,
+  keys: Keys,
+  queue: string,
+  ids: readonly string[],
+  now: number,
+): Promise<NextRun[]> {
   if (ids.length === 0) return [];
   const jobs = keys.jobs(queue);
   const names = ['repeat', 'delayed', 'wait', 'prioritized', 'active', 'completed', 'failed', 'paused'].map((name) => jobs + name);
@@ -33,7 +39,10 @@ export async function readNextRuns(redis: ScriptedRedis, keys: Keys, queue: stri
     const run = { due: next, options, passed: numberOf(passed) };
     if (next === null) return { ...run, fault: 'absent' as const };
     if (place !== 'pending') return { ...run, fault: place === 'lost' ? ('lost' as const) : ('gone' as const) };
-    return { ...run, fault: isFar(next, Math.max(now, run.passed ?? 0), { every: numberOf(every), pattern, tz }) ? ('far' as const) : null };
+    return {
+      ...run,
+      fault: isFar(next, Math.max(now, run.passed ?? 0), { every: numberOf(every), pattern, tz }) ? ('far' as const) : null,
+    };
   });
 }
 

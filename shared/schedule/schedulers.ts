@@ -64,10 +64,18 @@ export class Schedulers {
     const queues = [...new Set(schedules.map(({ definition }) => definition.queue))];
     const found = queues.map(async (queue) => {
       const some = schedules.filter(({ definition }) => definition.queue === queue);
-      const runs = await readNextRuns(this.#redis, this.#keys, queue, some.map(({ id }) => id), this.#clock.now());
+      const runs = await readNextRuns(
+        this.#redis,
+        this.#keys,
+        queue,
+        some.map(({ id }) => id),
+        this.#clock.now(),
+      );
       return some.map((schedule, index) => ({ schedule, run: runs[index] as NextRun }));
     });
-    return (await Promise.all(found)).flat().filter(({ schedule, run }) => run.fault !== null || revisionIn(run.options) !== revisionOf(schedule));
+    return (await Promise.all(found))
+      .flat()
+      .filter(({ schedule, run }) => run.fault !== null || revisionIn(run.options) !== revisionOf(schedule));
   }
 
   /** Removes jobs that wait for their time and are not the next of their scheduler: a schedule has one. Returns how many. */
@@ -78,7 +86,6 @@ export class Schedulers {
     const removed = await Promise.allSettled(ids.map((id) => this.#queues.get(queue).remove(id)));
     return removed.filter((result) => result.status === 'fulfilled' && result.value === 1).length;
   }
-
 
   /** Removes a scheduler and its next job; one that a worker has fetched goes on. Returns whether there was one. */
   async remove(queue: string, id: string): Promise<boolean> {
@@ -94,7 +101,9 @@ export class Schedulers {
    */
   async addNow(schedule: Schedule, id: string): Promise<void> {
     const { definition, data } = schedule;
-    await this.#queues.get(definition.queue).add(definition.name, JSON.parse(data), { ...optionsOf(schedule), jobId: id, timestamp: this.#clock.now() });
+    await this.#queues
+      .get(definition.queue)
+      .add(definition.name, JSON.parse(data), { ...optionsOf(schedule), jobId: id, timestamp: this.#clock.now() });
   }
 
   /** When the next task of each is due, in ms since the epoch; null for one without a scheduler. */
@@ -138,7 +147,9 @@ export class Schedulers {
     const { id, definition, data, everyMs } = schedule;
     const timing = everyMs === null ? await this.#cronTiming(schedule) : await this.#intervalTiming(schedule, everyMs);
     await this.#redis.sadd(this.#keys.queues, definition.queue);
-    await this.#queues.get(definition.queue).upsertJobScheduler(id, timing, { name: definition.name, data: JSON.parse(data) as unknown, opts: optionsOf(schedule) });
+    await this.#queues
+      .get(definition.queue)
+      .upsertJobScheduler(id, timing, { name: definition.name, data: JSON.parse(data) as unknown, opts: optionsOf(schedule) });
   }
 
   /**
@@ -151,7 +162,7 @@ export class Schedulers {
     const repeat = this.#repeatKey(definition.queue);
     const [due, [pattern, tz]] = await Promise.all([this.#redis.zscore(repeat, id), this.#redis.hmget(`${repeat}:${id}`, 'pattern', 'tz')]);
     const goesOn = pattern === cron && tz === timeZone;
-    for (let after = Math.max(this.#clock.now(), goesOn ? Number(due) - 1 : 0); ; ) {
+    for (let after = Math.max(this.#clock.now(), goesOn ? Number(due) - 1 : 0); ;) {
       const time = getNextMillis(after, timing);
       if (time === undefined) return timing;
       // A job that nobody has touched is the next one, and is replaced.

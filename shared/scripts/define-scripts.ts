@@ -10,7 +10,17 @@ export type RecordedStop = [
 ];
 
 /** Where `restoreJobs` put a job, or why nowhere: see the script's header. */
-export type RestoredJob = 'missing' | 'unreadable' | 'placed' | 'stopped' | 'completed' | 'failed' | 'active' | 'waiting-children' | 'delayed' | 'waiting';
+export type RestoredJob =
+  | 'missing'
+  | 'unreadable'
+  | 'placed'
+  | 'stopped'
+  | 'completed'
+  | 'failed'
+  | 'active'
+  | 'waiting-children'
+  | 'delayed'
+  | 'waiting';
 
 /** What `cleanPool` did: see the script's header. */
 export type CleanedBatch =
@@ -30,7 +40,13 @@ export type ScriptedRedis = RedisConnection & {
   addCounts(...keysAndArguments: Arguments): Promise<0 | 1>;
   barRetry(...keysAndArguments: Arguments): Promise<number>;
   claimItem(...keysAndArguments: Arguments): Promise<string[]>;
-  claimKey(record: string, body: string, owner: string, busyMs: number, keptMs: number): Promise<[what: 'claimed' | 'answered' | 'conflict' | 'busy', answer?: string]>;
+  claimKey(
+    record: string,
+    body: string,
+    owner: string,
+    busyMs: number,
+    keptMs: number,
+  ): Promise<[what: 'claimed' | 'answered' | 'conflict' | 'busy', answer?: string]>;
   claimLook(look: string, enoughMs: number): Promise<0 | 1>;
   cleanPool(...keysAndArguments: Arguments): Promise<CleanedBatch>;
   clearStop(...keysAndArguments: Arguments): Promise<0 | 1>;
@@ -46,8 +62,15 @@ export type ScriptedRedis = RedisConnection & {
   layMark(mark: string, keptMs: number): Promise<1>;
   markParent(key: string): Promise<0 | 1>;
   markPassed(scheduler: string, due: number): Promise<0 | 1>;
-  nextRuns(...keysAndArguments: Arguments): Promise<[due: string, opts: string, every: string, pattern: string, tz: string, passed: string, place: string][]>;
-  readPage(key: string, jobs: string, first: number, last: number): Promise<[ids: string[], stopped: string[], unreadable: string[], type?: string]>;
+  nextRuns(
+    ...keysAndArguments: Arguments
+  ): Promise<[due: string, opts: string, every: string, pattern: string, tz: string, passed: string, place: string][]>;
+  readPage(
+    key: string,
+    jobs: string,
+    first: number,
+    last: number,
+  ): Promise<[ids: string[], stopped: string[], unreadable: string[], type?: string]>;
   readTasks(...keysAndArguments: Arguments): Promise<((string | number | null)[] | null)[]>;
   recordStop(...keysAndArguments: Arguments): Promise<RecordedStop[]>;
   relist(...keysAndArguments: Arguments): Promise<string[]>;
@@ -63,7 +86,41 @@ export type ScriptedRedis = RedisConnection & {
 };
 
 /** The number in a file's name is how many keys the script takes. */
-const SCRIPTS = { addCounts: 3, barRetry: 1, claimItem: 6, claimKey: 1, claimLook: 1, cleanPool: 2, clearStop: 2, countFetchable: 6, dropEntries: 3, dropLock: 1, editInput: 2, findItem: 4, findTasks: 2, foreignTasks: 2, isBusy: 4, keepStop: 2, layMark: 1, markParent: 1, markPassed: 1, nextRuns: 8, readPage: 1, readTasks: 7, recordStop: 8, relist: 3, renewLocks: 1, replaceField: 1, restoreJobs: 11, settleKey: 1, shortenDelays: 2, strayRuns: 2, takeLock: 1, touchUsage: 1, undoAdd: 4 } as const;
+const SCRIPTS = {
+  addCounts: 3,
+  barRetry: 1,
+  claimItem: 6,
+  claimKey: 1,
+  claimLook: 1,
+  cleanPool: 2,
+  clearStop: 2,
+  countFetchable: 6,
+  dropEntries: 3,
+  dropLock: 1,
+  editInput: 2,
+  findItem: 4,
+  findTasks: 2,
+  foreignTasks: 2,
+  isBusy: 4,
+  keepStop: 2,
+  layMark: 1,
+  markParent: 1,
+  markPassed: 1,
+  nextRuns: 8,
+  readPage: 1,
+  readTasks: 7,
+  recordStop: 8,
+  relist: 3,
+  renewLocks: 1,
+  replaceField: 1,
+  restoreJobs: 11,
+  settleKey: 1,
+  shortenDelays: 2,
+  strayRuns: 2,
+  takeLock: 1,
+  touchUsage: 1,
+  undoAdd: 4,
+} as const;
 
 /** Scripts that begin with a part that they share, from the folder `parts`. */
 const PARTS: Readonly<Record<string, string>> = { cleanPool: 'usage-entry', touchUsage: 'usage-entry' };

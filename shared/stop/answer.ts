@@ -31,7 +31,12 @@ export function answerOf(queue: string, [what, stop, , finishedOn, via]: Recorde
       const record = parseStop(stop, via);
       if (record === null) return { kind: 'ended', as: 'failed' };
       // A worker that knows nothing of stops failed it by its deferred failure, without running it.
-      return { kind: 'cancelled', stop: { ...record, via: record.via ?? 'queue' }, settledAt: new Date(isTime(Number(finishedOn)) ? Number(finishedOn) : 0), queue };
+      return {
+        kind: 'cancelled',
+        stop: { ...record, via: record.via ?? 'queue' },
+        settledAt: new Date(isTime(Number(finishedOn)) ? Number(finishedOn) : 0),
+        queue,
+      };
     }
     case 'active':
     case 'left':

@@ -36,7 +36,9 @@ export class Children {
 
   async #inFlow({ queue, id }: JobAddress): Promise<JobAddress[]> {
     const { redis, keys, unreadable } = this.#options;
-    const [pending, unsuccessful, failed] = ['dependencies', 'unsuccessful', 'failed'].map((name) => `${keys.jobs(queue)}${id}:${name}`) as [string, string, string];
+    const [pending, unsuccessful, failed] = ['dependencies', 'unsuccessful', 'failed'].map(
+      (name) => `${keys.jobs(queue)}${id}:${name}`,
+    ) as [string, string, string];
     const children = await Promise.all([
       unreadable.read(pending, 'set', redis.smembers(pending), []),
       unreadable.read(unsuccessful, 'sorted set', redis.zrange(unsuccessful, '0', '-1'), []),

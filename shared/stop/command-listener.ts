@@ -93,7 +93,10 @@ export class CommandListener extends Service {
   }
 
   #heed(command: StopCommand): void {
-    const { store: { facts }, onCommand } = this.#options;
+    const {
+      store: { facts },
+      onCommand,
+    } = this.#options;
     const ours = command.fleet === null || facts.id === null || command.fleet === facts.id;
     onCommand?.(command, ours);
     // What the fleet itself sends and has not recorded is for another program.

@@ -60,7 +60,9 @@ export class CommandPublisher {
   async #publish(ids: readonly string[], stop: Omit<StopCommand, 'ids' | 'fleet'>): Promise<number> {
     // Known from the connect on: only a stop that is the first word to Redis waits for it.
     const fleet = this.#facts.id ?? (await this.#facts.readId());
-    const heard = await Promise.all(formatCommands(ids, { ...stop, fleet }).map((message) => this.#redis.publish(this.#keys.commands, message)));
+    const heard = await Promise.all(
+      formatCommands(ids, { ...stop, fleet }).map((message) => this.#redis.publish(this.#keys.commands, message)),
+    );
     return heard.reduce((sum, some) => sum + some, 0);
   }
 }

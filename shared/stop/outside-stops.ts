@@ -49,7 +49,8 @@ export class OutsideStops {
     const answers = await stopper.request(ids, { reason, by, fromCommand: true });
     // open-webui deletes its own tasks right after their command: where it works, an id that nobody has is no news.
     const level = facts.removed ? 'debug' : 'warn';
-    for (const [id, { kind }] of answers) if (kind === 'not_found') this.#lines.write(level, id, { id }, 'A stop command named a task that does not exist');
+    for (const [id, { kind }] of answers)
+      if (kind === 'not_found') this.#lines.write(level, id, { id }, 'A stop command named a task that does not exist');
     const ending = [...answers].flatMap(([id, { kind }]) => (kind === 'recorded' && this.#relists(id) ? [id] : []));
     if (ending.length > 0) void this.#keepListed(ending);
   }
@@ -66,7 +67,8 @@ export class OutsideStops {
         if (open.length === 0) return;
       }
     } catch (error) {
-      if (!this.#closing.signal.aborted) this.#logger.debug({ error: messageOf(error) }, 'Could not look whether a stopped task is still listed');
+      if (!this.#closing.signal.aborted)
+        this.#logger.debug({ error: messageOf(error) }, 'Could not look whether a stopped task is still listed');
     }
   }
 }

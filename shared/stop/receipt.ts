@@ -38,7 +38,11 @@ export function receiptToJson(receipt: StopReceipt): Record<string, unknown> {
   };
 }
 
-type Facts = Pick<StopReceipt, 'id' | 'outcome'> & { endedAs?: TerminalState | null; stop?: Partial<StopRecord> | null; settledAt?: Date | null };
+type Facts = Pick<StopReceipt, 'id' | 'outcome'> & {
+  endedAs?: TerminalState | null;
+  stop?: Partial<StopRecord> | null;
+  settledAt?: Date | null;
+};
 
 /** A receipt from what is known; the rest is null. */
 export function createReceipt({ id, outcome, endedAs = null, stop = null, settledAt = null }: Facts): StopReceipt {

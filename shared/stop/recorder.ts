@@ -60,7 +60,16 @@ export class StopRecorder {
   /** The tasks in the order of the ids. */
   async record(queue: string, ids: readonly string[], { stop, text, token, dead }: Recording): Promise<FoundTask[]> {
     const { redis, queues, keys, lockMs, unreadable } = this.#options;
-    const recorded = await redis.recordStop(...queues.stopKeys(queue), keys.jobs(queue), stop, text, token, lockMs, JSON.stringify(dead), ...ids);
+    const recorded = await redis.recordStop(
+      ...queues.stopKeys(queue),
+      keys.jobs(queue),
+      stop,
+      text,
+      token,
+      lockMs,
+      JSON.stringify(dead),
+      ...ids,
+    );
     return ids.map((id, index) => {
       const [what, problem] = recorded[index] as RecordedStop;
       if (what !== 'unreadable') return { id, queue, recorded: recorded[index] as RecordedStop };

@@ -40,7 +40,23 @@ export class Settler {
   readonly #keys: Keys;
   readonly #logger: Logger;
 
-  constructor({ redis, queues, registry, schedulers, tally, keys, logger }: { redis: ScriptedRedis; queues: Queues; registry: Registry; schedulers: Schedulers; tally: Tally; keys: Keys; logger: Logger }) {
+  constructor({
+    redis,
+    queues,
+    registry,
+    schedulers,
+    tally,
+    keys,
+    logger,
+  }: {
+    redis: ScriptedRedis;
+    queues: Queues;
+    registry: Registry;
+    schedulers: Schedulers;
+    tally: Tally;
+    keys: Keys;
+    logger: Logger;
+  }) {
     this.#redis = redis;
     this.#queues = queues;
     this.#registry = registry;
@@ -86,12 +102,18 @@ export class Settler {
 
   /** Never rejects: the task is cancelled all the same, whether or not the events of the task say so. */
   async #tell(id: string): Promise<void> {
-    await Promise.all(writeState(this.#redis, this.#keys.events(id), 'cancelled')).catch((error: unknown) => this.#logger.warn({ id, error: messageOf(error) }, 'A cancellation was not written to the events of its task'));
+    await Promise.all(writeState(this.#redis, this.#keys.events(id), 'cancelled')).catch((error: unknown) =>
+      this.#logger.warn({ id, error: messageOf(error) }, 'A cancellation was not written to the events of its task'),
+    );
   }
 
   /** Never rejects: the task is cancelled all the same, and of our schedules the workers make the next one within a minute. */
   async #advance(queue: string, id: string, options: string): Promise<void> {
-    await this.#schedulers.advance(queue, id, options).catch((error: unknown) => this.#logger.warn({ id, error: messageOf(error) }, 'Stopped, but the next task of its schedule could not be made'));
+    await this.#schedulers
+      .advance(queue, id, options)
+      .catch((error: unknown) =>
+        this.#logger.warn({ id, error: messageOf(error) }, 'Stopped, but the next task of its schedule could not be made'),
+      );
   }
 
   /** Returns when it ended. */
@@ -101,7 +123,9 @@ export class Settler {
     // All that BullMQ looks at here; reading the job first would bring its input over for nothing. What a scheduler of
     // somebody else's adds need not have `attempts`, which the script compares.
     const job = { id, opts: { attempts: 0, ...bullmqOptions(options) } } as Job;
-    const { finishedOn } = await this.#queues.backend(queue).moveToFailed(job, failure.message, job.opts.removeOnFail ?? false, token, false, fields);
+    const { finishedOn } = await this.#queues
+      .backend(queue)
+      .moveToFailed(job, failure.message, job.opts.removeOnFail ?? false, token, false, fields);
     return new Date(Number(finishedOn));
   }
 }

@@ -161,7 +161,12 @@ export class Stopper {
   }
 
   /** `follows`: whether the children of a task with that answer are stopped too. `entries`: those of the ids, if they are known. */
-  async #stop(ids: readonly string[], request: StopRequest, follows: (answer: StopAnswer) => boolean, entries: ReadonlyMap<string, Entry | null> | null): Promise<Map<string, StopAnswer>> {
+  async #stop(
+    ids: readonly string[],
+    request: StopRequest,
+    follows: (answer: StopAnswer) => boolean,
+    entries: ReadonlyMap<string, Entry | null> | null,
+  ): Promise<Map<string, StopAnswer>> {
     const { reason, by, fromCommand = false } = request;
     const stop = { reason, by, at: this.#options.clock.now() };
     const asked = [...new Set(ids)];
@@ -172,7 +177,9 @@ export class Stopper {
     const locate = async (some: readonly Target[]): Promise<Located> => {
       const sought = some.flatMap(({ id, queue }) => (queue === undefined ? [id] : []));
       const known = entries && answers.size < entries.size;
-      const located = await (known ? reader.locateEntries(new Map(sought.map((id) => [id, entries.get(id) ?? null]))) : reader.locate(sought));
+      const located = await (known
+        ? reader.locateEntries(new Map(sought.map((id) => [id, entries.get(id) ?? null])))
+        : reader.locate(sought));
       for (const { id, queue } of some) {
         if (queue === undefined) continue;
         const others = located.byQueue.get(queue);
@@ -183,7 +190,7 @@ export class Stopper {
     };
     const met = new Set<string>();
     // Each round stops the children of the one before. A child that is enqueued later than this finds its parent's stop.
-    for (let open: readonly Target[] = asked.map((id) => ({ id })); open.length > 0; ) {
+    for (let open: readonly Target[] = asked.map((id) => ({ id })); open.length > 0;) {
       const parents: string[] = [];
       const inFlows: JobAddress[] = [];
       for (const some of chunks(open, ROUND)) {
@@ -238,15 +245,25 @@ export class Stopper {
     const unheard = (await publishing) === 0;
     const running = found.flatMap(({ id, recorded: [what] }) => (what === 'active' ? [id] : []));
     if (unheard && running.length > 0) void this.#recheckUnheard(running);
-    return found.map(({ id, recorded: [, , kids] }) => ({ id, answer: answers.get(id) as StopAnswer, kids: Boolean(kids), inFlow: inFlows.get(id) ?? [] }));
+    return found.map(({ id, recorded: [, , kids] }) => ({
+      id,
+      answer: answers.get(id) as StopAnswer,
+      kids: Boolean(kids),
+      inFlow: inFlows.get(id) ?? [],
+    }));
   }
 
   /** Tells those who follow a task's events, if it has any yet. */
   #announceState(found: readonly FoundTask[]): void {
     const { redis, keys, logger } = this.#options;
-    for (const { id, recorded: [what] } of found) {
+    for (const {
+      id,
+      recorded: [what],
+    } of found) {
       if (what !== 'active' && what !== 'left') continue;
-      Promise.all(writeState(redis, keys.events(id), 'stopping')).catch((error: unknown) => logger.debug({ id, error }, 'A stop was not written to the events of its task'));
+      Promise.all(writeState(redis, keys.events(id), 'stopping')).catch((error: unknown) =>
+        logger.debug({ id, error }, 'A stop was not written to the events of its task'),
+      );
     }
   }
 

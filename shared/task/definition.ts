@@ -115,7 +115,11 @@ const backoffSchema = z
   .strictObject({
     type: z.enum(['fixed', 'exponential']).default('exponential'),
     delayMs: z.int().min(0).max(DAY_MS).default(1_000),
-    maxDelayMs: z.int().min(0).max(7 * DAY_MS).optional(),
+    maxDelayMs: z
+      .int()
+      .min(0)
+      .max(7 * DAY_MS)
+      .optional(),
     jitter: z.number().min(0).max(1).default(0.2),
   })
   .refine(({ delayMs, maxDelayMs = delayMs }) => maxDelayMs >= delayMs, { path: ['maxDelayMs'], error: 'expected delayMs or more' })
@@ -136,7 +140,11 @@ const optionsSchema = z.strictObject({
     .prefault({}),
   timeoutMs: z.int().min(1).max(LONGEST_TIMER_MS).optional(),
   retryOnTimeout: z.boolean().default(false),
-  deadlineMs: z.int().min(1).max(10 * 365 * DAY_MS).optional(),
+  deadlineMs: z
+    .int()
+    .min(1)
+    .max(10 * 365 * DAY_MS)
+    .optional(),
   retention: z.strictObject(
     { completed: limitsSchema('completed'), failed: limitsSchema('failed and cancelled') },
     stated(`what is kept of ended tasks, for example ${RETENTION_EXAMPLE}`),

@@ -42,7 +42,8 @@ export interface StreamWrite {
 /** Adds entries to a task's stream, and makes the stream if it is not there. `averageLength` is that of its chunks: of long ones fewer are kept. */
 export function writeEvents(pipeline: ChainableCommander, key: string, events: readonly StreamWrite[], averageLength = 0): void {
   const kept = Math.min(KEPT_ENTRIES, Math.ceil(MAX_STREAM_BYTES / Math.max(1, averageLength)));
-  for (const { type, data, attempt } of events) pipeline.xadd(key, 'MAXLEN', '~', kept, '*', 'type', type, 'data', data, ...attemptField(attempt));
+  for (const { type, data, attempt } of events)
+    pipeline.xadd(key, 'MAXLEN', '~', kept, '*', 'type', type, 'data', data, ...attemptField(attempt));
   pipeline.pexpire(key, KEPT_WHILE_LIVE_MS);
 }
 
@@ -54,7 +55,19 @@ export interface StreamCommands {
 
 /** Adds a change of state to a task's stream, if the task has one. Returns what the commands returned. */
 export function writeState(commands: StreamCommands, key: string, state: TaskState, attempt?: number): unknown[] {
-  const added = commands.xadd(key, 'NOMKSTREAM', 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', 'state', 'data', JSON.stringify(state), ...attemptField(attempt));
+  const added = commands.xadd(
+    key,
+    'NOMKSTREAM',
+    'MAXLEN',
+    '~',
+    KEPT_ENTRIES,
+    '*',
+    'type',
+    'state',
+    'data',
+    JSON.stringify(state),
+    ...attemptField(attempt),
+  );
   return isTerminal(state) ? [added, expireEnded(commands, key)] : [added];
 }
 
@@ -63,7 +76,10 @@ export function writeState(commands: StreamCommands, key: string, state: TaskSta
  * gone, its queue's events do not tell a stop from a failure. Returns what the commands returned.
  */
 export function writeRemoval(commands: StreamCommands, key: string): unknown[] {
-  return [commands.xadd(key, 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', 'state', 'data', JSON.stringify('cancelled')), expireEnded(commands, key)];
+  return [
+    commands.xadd(key, 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', 'state', 'data', JSON.stringify('cancelled')),
+    expireEnded(commands, key),
+  ];
 }
 
 /** For a task that is to run again: adds `queued` to its stream, if it has one, which then stays as that of a live task. */

@@ -110,7 +110,10 @@ export function defineHandler<Input, Output, Parsed>(
   }
   const isolate: unknown = (options as HandlerOptions<Parsed> | null)?.isolate ?? false;
   if (typeof options !== 'object' || options === null || (typeof isolate !== 'boolean' && typeof isolate !== 'function')) {
-    throw new FleetError('INVALID_DEFINITION', `defineHandler("${definition.name}"): expected as third argument { isolate: true, false or a function }.`);
+    throw new FleetError(
+      'INVALID_DEFINITION',
+      `defineHandler("${definition.name}"): expected as third argument { isolate: true, false or a function }.`,
+    );
   }
   return Object.freeze({
     definition,

@@ -42,14 +42,18 @@ const FIELDS: Readonly<Record<string, readonly [test: Test, expected: string]>> 
  * Never throws.
  * @param options as they are stored: JSON, or what came of it
  */
-export function readOptions(options: unknown, notes?: Pick<HashReader, 'note'>): TaskJobOptions & { readonly attempts?: number; readonly delay?: number; readonly priority?: number } {
+export function readOptions(
+  options: unknown,
+  notes?: Pick<HashReader, 'note'>,
+): TaskJobOptions & { readonly attempts?: number; readonly delay?: number; readonly priority?: number } {
   const value = typeof options === 'string' ? parse(options) : options;
   if (!isObject(value)) {
     if (options !== null && options !== undefined) notes?.note('opts: expected a JSON object');
     return {};
   }
   const bad = Object.entries(FIELDS).filter(([name, [test]]) => value[name] !== undefined && !test(value[name]));
-  for (const [name, [, expected]] of bad) notes?.note(`opts.${name}: expected ${expected}, got ${Array.isArray(value[name]) ? 'a list' : typeof value[name]}`);
+  for (const [name, [, expected]] of bad)
+    notes?.note(`opts.${name}: expected ${expected}, got ${Array.isArray(value[name]) ? 'a list' : typeof value[name]}`);
   const names = new Set(bad.map(([name]) => name));
   return names.size === 0 ? value : Object.fromEntries(Object.entries(value).filter(([name]) => !names.has(name)));
 }
@@ -75,5 +79,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function isMark(value: unknown): boolean {
-  return isObject(value) && isString(value['id']) && OVERLAP_POLICIES.some((policy) => policy === value['overlap']) && isCount(value['jitterMs']);
+  return (
+    isObject(value) && isString(value['id']) && OVERLAP_POLICIES.some((policy) => policy === value['overlap']) && isCount(value['jitterMs'])
+  );
 }

@@ -4,8 +4,27 @@ import { moveAwayCommand } from '../redis/reply-error.js';
 
 /** The keys of a BullMQ queue beside its jobs, and the type of each. `test/contract` holds them to BullMQ's version. */
 const TYPES = {
-  ...{ wait: 'list', active: 'list', paused: 'list', prioritized: 'zset', delayed: 'zset', completed: 'zset', failed: 'zset', 'waiting-children': 'zset' },
-  ...{ marker: 'zset', repeat: 'zset', stalled: 'set', events: 'stream', meta: 'hash', id: 'string', pc: 'string', limiter: 'string', 'stalled-check': 'string' },
+  ...{
+    wait: 'list',
+    active: 'list',
+    paused: 'list',
+    prioritized: 'zset',
+    delayed: 'zset',
+    completed: 'zset',
+    failed: 'zset',
+    'waiting-children': 'zset',
+  },
+  ...{
+    marker: 'zset',
+    repeat: 'zset',
+    stalled: 'set',
+    events: 'stream',
+    meta: 'hash',
+    id: 'string',
+    pc: 'string',
+    limiter: 'string',
+    'stalled-check': 'string',
+  },
 } as const;
 
 /** A key of a queue that holds something else than BullMQ keeps there. */

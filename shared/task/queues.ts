@@ -27,7 +27,12 @@ export class Queues {
     let queue = this.#queues.get(name);
     if (!queue) {
       // The caller's connection decides how to wait, so BullMQ must not wait for it to be ready.
-      queue = new Queue(name, { connection: this.#redis, prefix: this.#keys.bull(name), skipVersionCheck: true, skipWaitingForReady: true });
+      queue = new Queue(name, {
+        connection: this.#redis,
+        prefix: this.#keys.bull(name),
+        skipVersionCheck: true,
+        skipWaitingForReady: true,
+      });
       useFleetClock(queue.getBackend(), this.#clock);
       queue.on('error', (error) => this.#logger.debug({ queue: name, error: error.message }, 'Queue error'));
       this.#queues.set(name, queue);

@@ -15,7 +15,8 @@ const SHARD = /^(.+)\.shard-([1-9]\d?)$/;
 /** What is wrong with the queue that a definition names, or null. */
 export function problemOfQueue({ queue, shards = 1 }: Sharded): string | null {
   if (LIKE_SHARD.test(queue)) return 'expected the name of the whole queue; one that ends in .shard-<n> is a shard of another';
-  if (shards > 1 && queue.length > MAX_SHARDED_LENGTH) return `expected at most ${MAX_SHARDED_LENGTH} characters for a queue with shards, got ${queue.length}`;
+  if (shards > 1 && queue.length > MAX_SHARDED_LENGTH)
+    return `expected at most ${MAX_SHARDED_LENGTH} characters for a queue with shards, got ${queue.length}`;
   return null;
 }
 

@@ -5,7 +5,18 @@
  * - `retrying`: an attempt failed, the next waits. `stopping`: a stop was requested and is not settled yet.
  * - `unreadable`: its record in Redis is not what it should be, so that nobody can say how it is. `taskfleet doctor` says what to do.
  */
-export const TASK_STATES = ['scheduled', 'queued', 'waiting', 'running', 'retrying', 'stopping', 'completed', 'failed', 'cancelled', 'unreadable'] as const;
+export const TASK_STATES = [
+  'scheduled',
+  'queued',
+  'waiting',
+  'running',
+  'retrying',
+  'stopping',
+  'completed',
+  'failed',
+  'cancelled',
+  'unreadable',
+] as const;
 export type TaskState = (typeof TASK_STATES)[number];
 export type TerminalState = 'completed' | 'failed' | 'cancelled';
 

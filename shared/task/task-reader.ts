@@ -109,7 +109,13 @@ export class TaskReader {
 
   /** Reads tasks of a known queue into `tasks`. A key that BullMQ keeps beside its jobs is none. */
   async readOn(queue: string, ids: readonly string[], tasks: Map<string, TaskView>, detail: Detail = 'summary'): Promise<void> {
-    for (const task of await readTasks(this.#source, queue, ids.filter((id) => !isQueueKey(id)), detail)) if (task) tasks.set(task.id, task);
+    for (const task of await readTasks(
+      this.#source,
+      queue,
+      ids.filter((id) => !isQueueKey(id)),
+      detail,
+    ))
+      if (task) tasks.set(task.id, task);
   }
 }
 
@@ -121,7 +127,20 @@ function unreadableTask(id: string, problem: string): TaskView {
 /** What is known of a task that another program registered and runs. */
 export function foreignTask(id: string, item: string | null): TaskView {
   return {
-    ...{ id, item, name: null, queue: null, state: 'running', attempt: 1, attempts: null, progress: null, result: null, error: null, problem: null, stop: null },
+    ...{
+      id,
+      item,
+      name: null,
+      queue: null,
+      state: 'running',
+      attempt: 1,
+      attempts: null,
+      progress: null,
+      result: null,
+      error: null,
+      problem: null,
+      stop: null,
+    },
     ...{ enqueuedAt: null, startedAt: null, finishedAt: null, worker: null },
   };
 }

@@ -64,7 +64,20 @@ export function taskToJson(task: TaskView): Record<string, unknown> {
 /** How much of a task is read: a `summary` for lists has no result, no long progress and the beginning of the error only. */
 export type Detail = 'summary' | 'whole';
 
-const FIELDS = ['name', 'opts', 'timestamp', 'progress', 'returnvalue', 'failedReason', 'atm', 'processedOn', 'finishedOn', 'stop', 'stop_via', 'pb'] as const;
+const FIELDS = [
+  'name',
+  'opts',
+  'timestamp',
+  'progress',
+  'returnvalue',
+  'failedReason',
+  'atm',
+  'processedOn',
+  'finishedOn',
+  'stop',
+  'stop_via',
+  'pb',
+] as const;
 /** Bytes of a field that are read for a summary; of a longer one, its length. Without results, which may be as long as they are allowed to be. */
 const SUMMARY: Readonly<Partial<Record<(typeof FIELDS)[number], number>>> = {
   ...{ name: 65_536, opts: 65_536, progress: LISTED.progressBytes, returnvalue: 0, failedReason: 65_536, stop: 65_536, pb: 1_024 },
@@ -80,7 +93,12 @@ export interface TaskSource {
 }
 
 /** Reads tasks of one queue, in one round trip for each 500. The result has the order of `ids`; null where there is none. */
-export async function readTasks({ redis, queues, keys, unreadable }: TaskSource, queue: string, ids: readonly string[], detail: Detail = 'summary'): Promise<(TaskView | null)[]> {
+export async function readTasks(
+  { redis, queues, keys, unreadable }: TaskSource,
+  queue: string,
+  ids: readonly string[],
+  detail: Detail = 'summary',
+): Promise<(TaskView | null)[]> {
   const wanted = FIELDS.map((name) => (detail === 'whole' || SUMMARY[name] === undefined ? name : `${name}:${SUMMARY[name]}`)).join(' ');
   const calls = chunks(ids, READ_AT_ONCE).map(async (some) => {
     const rows = await redis.readTasks(...queues.readKeys(queue), keys.jobs(queue), wanted, ...some);
@@ -96,7 +114,8 @@ function viewOf(id: string, queue: string, [place = null, ...read]: readonly (st
   const lengths = new Map(FIELDS.flatMap((name, index) => (typeof read[index] === 'number' ? [[name, read[index]]] : [])));
   const values = read.map((value) => (typeof value === 'number' ? null : value));
   const fields = new HashReader(Object.fromEntries(FIELDS.map((name, index) => [name, values[index] ?? null])));
-  for (const name of ['name', 'opts', 'stop', 'pb'] as const) if (lengths.has(name)) fields.note(`${name}: ${lengths.get(name)} bytes are too many`);
+  for (const name of ['name', 'opts', 'stop', 'pb'] as const)
+    if (lengths.has(name)) fields.note(`${name}: ${lengths.get(name)} bytes are too many`);
   const lost = values[FIELDS.length] ?? null;
   if (lost !== null) fields.note(lost);
   const recorded = parseStop(fields.text('stop'), fields.text('stop_via'));
@@ -108,7 +127,15 @@ function viewOf(id: string, queue: string, [place = null, ...read]: readonly (st
   const neverRan = state === 'cancelled' && stop?.via === 'queue';
   const attempt = Math.max(0, made + (place === 'active' ? 1 : 0) - (neverRan ? 1 : 0));
   const view = {
-    ...{ id, name: shownName(fields.text('name')), queue, item: options.item || null, state, attempt, attempts: Math.max(1, options.attempts ?? 1) },
+    ...{
+      id,
+      name: shownName(fields.text('name')),
+      queue,
+      item: options.item || null,
+      state,
+      attempt,
+      attempts: Math.max(1, options.attempts ?? 1),
+    },
     progress: fields.json('progress'),
     result: state === 'completed' ? fields.json('returnvalue') : null,
     stop,
@@ -118,7 +145,12 @@ function viewOf(id: string, queue: string, [place = null, ...read]: readonly (st
     worker: fields.text('pb'),
   };
   const { problem } = fields;
-  const error = state === 'unreadable' ? problem : state === 'completed' ? null : errorOf(fields.text('failedReason'), lengths.get('failedReason'), detail);
+  const error =
+    state === 'unreadable'
+      ? problem
+      : state === 'completed'
+        ? null
+        : errorOf(fields.text('failedReason'), lengths.get('failedReason'), detail);
   return { ...view, problem, error };
 }
 

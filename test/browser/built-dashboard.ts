@@ -23,9 +23,13 @@ export async function serveBuilt(redisUrl: string, keyPrefix: string): Promise<B
   const { createDashboard } = (await import(builtUrl('dist/dashboard/index.js'))) as typeof import('../../dashboard/index.js');
   const { createProducer } = (await import(builtUrl('dist/producer/index.js'))) as typeof import('../../producer/index.js');
   const tokens = { operator: newToken(), viewer: newToken() };
-  const apiTokens = [entryOf(tokens.operator, { name: 'olga', role: 'operator', items: null }), entryOf(tokens.viewer, { name: 'vera', role: 'viewer', items: null })];
+  const apiTokens = [
+    entryOf(tokens.operator, { name: 'olga', role: 'operator', items: null }),
+    entryOf(tokens.viewer, { name: 'vera', role: 'viewer', items: null }),
+  ];
   const producer: Producer = createProducer({ redisUrl, keyPrefix, logLevel: 'silent' });
-  const make = (): Dashboard => createDashboard({ producer, auth: { apiTokens, apiRateLimit: 1_000_000 }, loggers: new LogLines().loggers, streams: { lookMs: 200 } });
+  const make = (): Dashboard =>
+    createDashboard({ producer, auth: { apiTokens, apiRateLimit: 1_000_000 }, loggers: new LogLines().loggers, streams: { lookMs: 200 } });
   let dashboard = make();
   const app = express().use('/fleet', (req, res, next) => dashboard.router(req, res, next));
   const server = createServer(app);

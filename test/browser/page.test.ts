@@ -89,8 +89,14 @@ describe('the pages in a browser', { skip: noChromium }, () => {
     await dialog.getByRole('button', { name: 'Stop' }).click();
     (await chat.call(0)).throws(await (await chat.call(0)).aborted);
     await page.locator('#state').getByText('cancelled').waitFor();
-    await page.locator('#receipt').getByText(/cancelled by signal after [\d.]+ ms/).waitFor();
-    await page.locator('#stops').getByText(/cancelled by signal after [\d.]+ ms: heard enough/).waitFor();
+    await page
+      .locator('#receipt')
+      .getByText(/cancelled by signal after [\d.]+ ms/)
+      .waitFor();
+    await page
+      .locator('#stops')
+      .getByText(/cancelled by signal after [\d.]+ ms: heard enough/)
+      .waitFor();
     await page.locator('#facts').getByText('olga').waitFor();
     assert.match((await page.locator('#spoken').textContent()) ?? '', /^chat-novel: cancelled/);
     await check(page, 'task');
@@ -98,7 +104,10 @@ describe('the pages in a browser', { skip: noChromium }, () => {
     // The one way back. It ends again before the page follows it: the end that the page knows is not this one.
     await page.route('**/events?after=*', async (route) => {
       (await chat.call(1)).returns('told');
-      await until(() => producer.get('chat-novel'), (task) => task?.state === 'completed');
+      await until(
+        () => producer.get('chat-novel'),
+        (task) => task?.state === 'completed',
+      );
       await route.continue();
     });
     await page.getByRole('button', { name: 'Retry' }).click();
@@ -196,11 +205,17 @@ describe('the pages in a browser', { skip: noChromium }, () => {
   test('from Bull Board to a stopped task', async () => {
     const board = await go('board/queue/documents?status=active');
     await producer.enqueue(slow.definition, {}, { id: 'on-the-board', item: 'doc:8' });
-    const page = await Promise.all([olga.waitForEvent('page'), board.getByRole('link', { name: 'Stop it on its task page' }).first().click()]).then(([opened]) => opened);
+    const page = await Promise.all([
+      olga.waitForEvent('page'),
+      board.getByRole('link', { name: 'Stop it on its task page' }).first().click(),
+    ]).then(([opened]) => opened);
     await page.waitForURL('**/fleet/tasks/on-the-board');
     await page.getByRole('button', { name: 'Stop' }).click();
     await page.getByRole('dialog', { name: 'Stop this task?' }).getByRole('button', { name: 'Stop' }).click();
-    const call = await until(() => slow.calls.find(({ context }) => context.id === 'on-the-board'), (one) => one !== undefined);
+    const call = await until(
+      () => slow.calls.find(({ context }) => context.id === 'on-the-board'),
+      (one) => one !== undefined,
+    );
     void call?.aborted.then((cause) => call.throws(cause));
     await page.locator('#state').getByText('cancelled').waitFor();
     await page.close();
@@ -212,7 +227,10 @@ describe('the pages in a browser', { skip: noChromium }, () => {
 
   test('no page asked another origin or had an error', () => {
     // A search for a task that is not there is a 404, which the browser reports by itself.
-    assert.deepEqual(watched.problems.filter((problem) => !problem.includes('tasks/nobody')), []);
+    assert.deepEqual(
+      watched.problems.filter((problem) => !problem.includes('tasks/nobody')),
+      [],
+    );
   });
 
   /** Wide and light, then narrow and dark: nothing sticks out, and axe finds nothing serious. */
@@ -232,6 +250,8 @@ describe('the pages in a browser', { skip: noChromium }, () => {
 
   async function violations(page: Page): Promise<string[]> {
     const { violations: found } = await page.evaluate<AxeResults>("axe.run({ resultTypes: ['violations'], elementRef: false })");
-    return found.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+    return found
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
   }
 });

@@ -43,7 +43,11 @@ describe('the command over the API', () => {
     return TestDashboard.start(producer, { shutdownTimeoutMs: 100, ...settings }, { definitions: [talk.definition, broken.definition] });
   }
 
-  const env = (who: Who): Record<string, string> => ({ TASKFLEET_API: dashboard.url, TASKFLEET_TOKEN: dashboard.tokens[who], REDIS_URL: 'redis://127.0.0.1:1' });
+  const env = (who: Who): Record<string, string> => ({
+    TASKFLEET_API: dashboard.url,
+    TASKFLEET_TOKEN: dashboard.tokens[who],
+    REDIS_URL: 'redis://127.0.0.1:1',
+  });
   const client = (who: Who, url = dashboard.url): ApiClient => new ApiClient(new ApiConnection({ url, token: dashboard.tokens[who] }));
 
   async function over(given: Readonly<Record<string, string>>, args: readonly string[]): Promise<CommandResult> {
@@ -56,7 +60,10 @@ describe('the command over the API', () => {
 
   /** What a call fails with, as the command reports it. */
   async function failure(call: Promise<unknown>): Promise<{ exitCode: number; code: string; message: string }> {
-    const error: unknown = await call.then(() => assert.fail('it did not fail'), (reason: unknown) => reason);
+    const error: unknown = await call.then(
+      () => assert.fail('it did not fail'),
+      (reason: unknown) => reason,
+    );
     printed.push(describeError(error, { json: false, debug: true }).text);
     const { exitCode, text } = describeError(error, { json: true, debug: false });
     return { exitCode, ...(JSON.parse(text) as { error: { code: string; message: string } }).error };
@@ -67,9 +74,20 @@ describe('the command over the API', () => {
     await producer.stop('gone', { reason: 'enough', by: 'ada' });
     await producer.enqueue(fleetCanary, { run_ms: 0 }, { id: 'done' });
     await producer.result('done');
-    await producer.schedules.upsert('nightly', fleetCanary, { run_ms: 0 }, { cron: '30 3 * * *', timeZone: 'Europe/Berlin', jitter: 60_000, overlap: 'queue', item: 'a chat' });
-    for (const args of [['list', '--item', 'room'], ['stop', 'gone', 'done', 'nobody']]) {
-      const [api, redis] = await Promise.all([overApi('operator', 'task', ...args, '-o', 'json'), overRedis('task', ...args, '-o', 'json')]);
+    await producer.schedules.upsert(
+      'nightly',
+      fleetCanary,
+      { run_ms: 0 },
+      { cron: '30 3 * * *', timeZone: 'Europe/Berlin', jitter: 60_000, overlap: 'queue', item: 'a chat' },
+    );
+    for (const args of [
+      ['list', '--item', 'room'],
+      ['stop', 'gone', 'done', 'nobody'],
+    ]) {
+      const [api, redis] = await Promise.all([
+        overApi('operator', 'task', ...args, '-o', 'json'),
+        overRedis('task', ...args, '-o', 'json'),
+      ]);
       assert.deepEqual(api, redis);
       assert.ok(api.stdout.length > 200, api.stdout + api.stderr);
     }
@@ -79,9 +97,13 @@ describe('the command over the API', () => {
     assert.match(shown, /"reason":"enough","by":"ada"/);
     assert.equal(shown, JSON.stringify(taskToJson((await producer.get('gone')) ?? assert.fail())));
     const dryRun = await client('operator').stopItem('room', { dryRun: true });
-    assert.equal(JSON.stringify(dryRun.map(receiptToJson)), JSON.stringify((await producer.stopItem('room', { dryRun: true })).map(receiptToJson)));
+    assert.equal(
+      JSON.stringify(dryRun.map(receiptToJson)),
+      JSON.stringify((await producer.stopItem('room', { dryRun: true })).map(receiptToJson)),
+    );
     // The fleet's own schedules are due every few seconds.
-    const nightly = (schedules: readonly ScheduleView[]): string => JSON.stringify(schedules.filter(({ builtIn }) => !builtIn).map(scheduleToJson));
+    const nightly = (schedules: readonly ScheduleView[]): string =>
+      JSON.stringify(schedules.filter(({ builtIn }) => !builtIn).map(scheduleToJson));
     assert.equal(nightly(await viewer.schedules.list()), nightly(await producer.schedules.list()));
   });
 
@@ -108,7 +130,9 @@ describe('the command over the API', () => {
     await dashboard.stop();
     context.emit('two\n');
     await refuseOne(port);
-    const apiTokens = (['viewer', 'operator', 'submitter'] as const).map((role) => entryOf(tokens[role], { name: role, role, items: null }));
+    const apiTokens = (['viewer', 'operator', 'submitter'] as const).map((role) =>
+      entryOf(tokens[role], { name: role, role, items: null }),
+    );
     const restarted = await startDashboard({ apiPort: port, apiTokens });
     dashboard = Object.assign(restarted, { tokens });
     await watch.waitForLine(/^two$/);
@@ -118,7 +142,10 @@ describe('the command over the API', () => {
     assert.deepEqual([receipt?.outcome, receipt?.by, receipt?.reason], ['cancelled', 'operator', 'enough']);
     assert.equal((await watch.exit).code, 4);
     printed.push(watch.stdout.text, watch.stderr.text);
-    assert.deepEqual(watch.stdout.lines.filter((line) => line !== 'state stopping'), ['state running', 'one', 'two', 'three', 'state cancelled']);
+    assert.deepEqual(
+      watch.stdout.lines.filter((line) => line !== 'state stopping'),
+      ['state running', 'one', 'two', 'three', 'state cancelled'],
+    );
     assert.match(watch.stderr.text, /■ cancelled by operator: enough \(via signal, /);
   });
 
@@ -127,7 +154,11 @@ describe('the command over the API', () => {
     assert.deepEqual(all, await collect(producer.events('watched')));
     const from = { after: all[0]?.id ?? assert.fail() };
     assert.deepEqual(await collect(client('viewer').events('watched', from)), await collect(producer.events('watched', from)));
-    assert.deepEqual((await failure(client('viewer').result('watched'))), { exitCode: 4, code: 'TASK_CANCELLED', message: 'Task watched was stopped by operator: enough' });
+    assert.deepEqual(await failure(client('viewer').result('watched')), {
+      exitCode: 4,
+      code: 'TASK_CANCELLED',
+      message: 'Task watched was stopped by operator: enough',
+    });
   });
 
   it('waits for a stop longer than the API does', async () => {
@@ -136,7 +167,10 @@ describe('the command over the API', () => {
     const impatient = new ApiClient(new ApiConnection({ url: dashboard.url, token: dashboard.tokens.operator }), 0);
     const settled = impatient.stop(['slow'], { waitMs: 30_000 });
     call.throws(await call.aborted);
-    assert.deepEqual((await settled).map(({ outcome, by }) => [outcome, by]), [['cancelled', 'operator']]);
+    assert.deepEqual(
+      (await settled).map(({ outcome, by }) => [outcome, by]),
+      [['cancelled', 'operator']],
+    );
   });
 
   it('retries several tasks, or none if one cannot be retried', async () => {
@@ -146,13 +180,19 @@ describe('the command over the API', () => {
     assert.deepEqual(await failure(operator.retry(['again', 'done'])), await failure(producer.retry(['again', 'done'])));
     assert.deepEqual(await failure(operator.retry(['again', 'nobody'])), await failure(producer.retry(['again', 'nobody'])));
     assert.equal((await producer.get('again'))?.state, 'cancelled');
-    assert.deepEqual((await operator.retry(['again'])).map(({ id, stop }) => [id, stop]), [['again', null]]);
+    assert.deepEqual(
+      (await operator.retry(['again'])).map(({ id, stop }) => [id, stop]),
+      [['again', null]],
+    );
   });
 
   it('stops an item, runs and removes schedules', async () => {
     const operator = client('operator');
     const receipts = await operator.stopItem('room', { reason: 'closed', waitMs: 10_000 });
-    assert.deepEqual(receipts.map(({ id, outcome, by }) => `${id} ${outcome} by ${by}`).toSorted((a, b) => (a < b ? -1 : 1)), ['list-1 cancelled by operator', 'list-2 cancelled by operator']);
+    assert.deepEqual(
+      receipts.map(({ id, outcome, by }) => `${id} ${outcome} by ${by}`).toSorted((a, b) => (a < b ? -1 : 1)),
+      ['list-1 cancelled by operator', 'list-2 cancelled by operator'],
+    );
     const { id, name } = await operator.schedules.runNow('nightly');
     assert.equal(name, 'fleet.canary');
     await producer.waitUntilFinished(id);
@@ -171,7 +211,8 @@ describe('the command over the API', () => {
     const { code, stdout } = await overApi('operator', 'doctor', '--canary');
     assert.equal(code, 0, stdout);
     assert.match(stdout, /^API at http:\/\/127\.0\.0\.1:\d+\nok {4}api /);
-    for (const name of ['redis', 'eviction', 'worker', 'stop path', 'reconciler', 'not checked', 'canary start', 'canary stop']) assert.match(stdout, new RegExp(`^ok {4}${name} `, 'm'));
+    for (const name of ['redis', 'eviction', 'worker', 'stop path', 'reconciler', 'not checked', 'canary start', 'canary stop'])
+      assert.match(stdout, new RegExp(`^ok {4}${name} `, 'm'));
   });
 
   it('has an exit code and a message for each way that it may be refused', async () => {
@@ -180,7 +221,15 @@ describe('the command over the API', () => {
     assert.deepEqual([unknown.exitCode, unknown.code], [77, 'UNAUTHENTICATED']);
     assert.match(unknown.message, /not known here.* Set TASKFLEET_TOKEN/);
     assert.doesNotMatch(unknown.message, /nobody-gave/);
-    const { code, stderr } = await over({ GLOBAL_LOG_LEVEL: 'debug' }, ['task', 'stop', 'done', '--api', dashboard.url, '--token', dashboard.tokens.viewer]);
+    const { code, stderr } = await over({ GLOBAL_LOG_LEVEL: 'debug' }, [
+      'task',
+      'stop',
+      'done',
+      '--api',
+      dashboard.url,
+      '--token',
+      dashboard.tokens.viewer,
+    ]);
     assert.equal(code, 77);
     assert.match(stderr, /^taskfleet: This needs the role submitter; viewer is viewer\./);
     const name = await failure(client('operator').enqueue('no.such', {}));
@@ -203,10 +252,18 @@ describe('the command over the API', () => {
       [404, 'text/plain', 'no', 'NOT_AN_API', /answers 404/],
       [302, 'text/plain', '', 'NOT_AN_API', /redirects \(302\)/],
       [502, 'text/html', 'bad gateway', 'API_UNREACHABLE', /a proxy in front of it answers 502/],
-      [503, 'application/problem+json', '{"code":"REDIS_UNAVAILABLE","detail":"Redis cannot be reached."}', 'REDIS_UNAVAILABLE', /^Redis cannot be reached\.$/],
+      [
+        503,
+        'application/problem+json',
+        '{"code":"REDIS_UNAVAILABLE","detail":"Redis cannot be reached."}',
+        'REDIS_UNAVAILABLE',
+        /^Redis cannot be reached\.$/,
+      ],
     ];
     let answer = answers[0];
-    const other = await serve((_req, res) => void res.writeHead(answer?.[0] ?? 500, { 'Content-Type': answer?.[1] ?? '', Location: '/elsewhere' }).end(answer?.[2]));
+    const other = await serve(
+      (_req, res) => void res.writeHead(answer?.[0] ?? 500, { 'Content-Type': answer?.[1] ?? '', Location: '/elsewhere' }).end(answer?.[2]),
+    );
     for (answer of answers) {
       const { exitCode, code, message } = await overApiAt(`http://127.0.0.1:${other.port}`);
       assert.deepEqual([exitCode, code], [69, answer[3]]);
@@ -228,7 +285,14 @@ describe('the command over the API', () => {
     assert.equal(apiOf({ ...json, redis: 'redis://d.test' }, all), null);
     assert.equal(apiOf(json, { TASKFLEET_API: '', TASKFLEET_TOKEN: 'abc' }), null);
     const api = 'http://c.test';
-    for (const bad of [{ api, redis: 'redis://d.test' }, { token: 'x' }, { api, prefix: 'p' }, { api, token: 'hunter 2' }, { api: 'http://u:hunter2@c.test' }, { api: 'hunter2' }]) {
+    for (const bad of [
+      { api, redis: 'redis://d.test' },
+      { token: 'x' },
+      { api, prefix: 'p' },
+      { api, token: 'hunter 2' },
+      { api: 'http://u:hunter2@c.test' },
+      { api: 'hunter2' },
+    ]) {
       const { exitCode, message } = await failure((async () => apiOf({ ...json, ...bad }, {}))());
       assert.equal(exitCode, 2);
       assert.doesNotMatch(message, /hunter/);

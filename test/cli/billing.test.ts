@@ -56,7 +56,13 @@ describe('taskfleet billing', () => {
 
   it('twice at the same moment creates each plan once, and the two summaries add up', async () => {
     const runs = await Promise.all([1, 2].map(() => billing('init-plans', ...ALL, '-o', 'json')));
-    assert.deepEqual(runs.map(({ code, stderr }) => [code, stderr]), [[0, ''], [0, '']]);
+    assert.deepEqual(
+      runs.map(({ code, stderr }) => [code, stderr]),
+      [
+        [0, ''],
+        [0, ''],
+      ],
+    );
     const summaries = runs.map(({ stdout }) => JSON.parse(stdout) as Record<string, number>);
     for (const summary of summaries) assert.deepEqual(Object.keys(summary), ['created', 'updated', 'skipped', 'total']);
     const sum = (field: string): number => summaries.reduce((total, summary) => total + (summary[field] ?? Number.NaN), 0);
@@ -68,9 +74,13 @@ describe('taskfleet billing', () => {
     if (spawnSync('script', ['--version']).status !== 0) return t.skip('no script(1) to make a terminal');
     await fleet.producer.result(await fleet.producer.enqueue(billingInitPlans, {}));
     const first = await stored();
-    const terminal = spawnSync('script', ['-qec', `"${process.execPath}" "${COMMAND}" billing init-plans --include-annual --force`, '/dev/null'], {
-      ...{ env: { ...process.env, ...fleet.env }, encoding: 'utf8', input: '' },
-    });
+    const terminal = spawnSync(
+      'script',
+      ['-qec', `"${process.execPath}" "${COMMAND}" billing init-plans --include-annual --force`, '/dev/null'],
+      {
+        ...{ env: { ...process.env, ...fleet.env }, encoding: 'utf8', input: '' },
+      },
+    );
     assert.equal(terminal.status, 0);
     assert.match(terminal.stdout, /█ 100% {2}7\/7/);
     assert.match(terminal.stdout, /updated {2}free .*\r\n[^]*created 3, updated 4, skipped 0, total 7\r\n$/);
@@ -87,7 +97,10 @@ describe('taskfleet billing', () => {
     const failed = await billing('init-plans');
     assert.equal(failed.code, 1);
     assert.match(failed.stdout, /^created {2}free [^\n]*$/);
-    assert.match(failed.stderr, /^taskfleet: Task \S+ failed: Plan "starter": what is stored cannot be understood \(expected JSON\); a run with force replaces it$/);
+    assert.match(
+      failed.stderr,
+      /^taskfleet: Task \S+ failed: Plan "starter": what is stored cannot be understood \(expected JSON\); a run with force replaces it$/,
+    );
     const list = await billing('plans');
     assert.equal(list.code, 1);
     assert.match(list.stdout, /^free /m);
@@ -109,14 +122,19 @@ describe('taskfleet billing', () => {
 
   it('says that it waits for a worker; a stop ends it with exit code 4, Ctrl+C ends only the watching', async () => {
     const [stopped, left] = alone as [NodeProcess, NodeProcess];
-    const ids = await Promise.all(alone.map(async (command) => (await command.waitForLine(/^Task (\S+) waits for a worker\. /))[1] as string));
+    const ids = await Promise.all(
+      alone.map(async (command) => (await command.waitForLine(/^Task (\S+) waits for a worker\. /))[1] as string),
+    );
     const producer = createProducer({ redisUrl: fleet.redis.url, keyPrefix: ALONE[0] });
     assert.equal((await producer.stop(ids[0] as string, { by: 'me' })).outcome, 'cancelled');
     await producer.close();
     left.kill('SIGINT');
     assert.deepEqual([(await stopped.exit).code, (await left.exit).code], [4, 130]);
     assert.equal(stopped.stderr.lines.at(-1), `taskfleet: Task ${ids[0]} was stopped by me`);
-    assert.equal(left.stderr.lines.at(-1), `taskfleet: Stopped watching; task ${ids[1]} goes on. Stop it with: taskfleet task stop ${ids[1]}`);
+    assert.equal(
+      left.stderr.lines.at(-1),
+      `taskfleet: Stopped watching; task ${ids[1]} goes on. Stop it with: taskfleet task stop ${ids[1]}`,
+    );
     assert.deepEqual([stopped.stdout.text, left.stdout.text], ['', '']);
   });
 });

@@ -20,7 +20,9 @@ after(async () => {
 });
 
 test('a token that was made, with its entry in API_TOKENS, is who it says; the definitions of TASK_MODULES are known; a stop by open-webui holds without a worker', async (t) => {
-  const made = await runCommand(['token', 'create', '--name', 'ada', '--role', 'submitter', '--item', 'chat:*', '--item', 'draft:1'], { cwd: folder });
+  const made = await runCommand(['token', 'create', '--name', 'ada', '--role', 'submitter', '--item', 'chat:*', '--item', 'draft:1'], {
+    cwd: folder,
+  });
   assert.equal(made.code, 0);
   const [token = '', entry = '', ...others] = made.stdout.trim().split('\n');
   assert.deepEqual(others, []);
@@ -30,14 +32,35 @@ test('a token that was made, with its entry in API_TOKENS, is who it says; the d
   t.after(() => dashboard.stop());
   const { groups } = await dashboard.waitForLine(/"url":"(?<url>http:\/\/127\.0\.0\.1:\d+)".*Dashboard listens/);
   const url = groups?.['url'] ?? '';
-  const ask = async (path: string): Promise<Record<string, unknown>> => (await (await fetch(`${url}${path}`, { headers: { Authorization: `Bearer ${token}` } })).json()) as Record<string, unknown>;
-  assert.deepEqual(await ask('/api/v1/me'), { name: 'ada', role: 'submitter', items: ['chat:*', 'draft:1'], via: 'token', csrf_token: null });
+  const ask = async (path: string): Promise<Record<string, unknown>> =>
+    (await (await fetch(`${url}${path}`, { headers: { Authorization: `Bearer ${token}` } })).json()) as Record<string, unknown>;
+  assert.deepEqual(await ask('/api/v1/me'), {
+    name: 'ada',
+    role: 'submitter',
+    items: ['chat:*', 'draft:1'],
+    via: 'token',
+    csrf_token: null,
+  });
   const names = JSON.stringify(await ask('/api/v1/definitions'));
   for (const name of ['fleet.canary', 'test.talk']) assert.ok(names.includes(name), name);
-  const { id } = (await (await fetch(`${url}/api/v1/tasks`, { method: 'POST', headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' }, body: '{"name":"fleet.canary","item":"chat:1"}' })).json()) as { id: string };
+  const { id } = (await (
+    await fetch(`${url}/api/v1/tasks`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+      body: '{"name":"fleet.canary","item":"chat:1"}',
+    })
+  ).json()) as { id: string };
   const client = redis.client();
-  await until(() => client.publish('taskfleet:tasks:commands', JSON.stringify({ action: 'stop', task_id: id })), (heard) => heard > 0, { everyMs: 50 });
-  await until(() => ask(`/api/v1/tasks/${id}`), ({ state }) => state === 'cancelled', { everyMs: 20 });
+  await until(
+    () => client.publish('taskfleet:tasks:commands', JSON.stringify({ action: 'stop', task_id: id })),
+    (heard) => heard > 0,
+    { everyMs: 50 },
+  );
+  await until(
+    () => ask(`/api/v1/tasks/${id}`),
+    ({ state }) => state === 'cancelled',
+    { everyMs: 20 },
+  );
   dashboard.kill('SIGTERM');
   assert.deepEqual(await dashboard.exit, { code: 0, signal: null });
   assert.ok(!(dashboard.stderr.text + dashboard.stdout.text).includes(token));

@@ -24,8 +24,18 @@ describe('taskfleet, with a database that it cannot have', () => {
   it('ends each of its processes with code 78 if there is none of that number, and 69 if its user may not, and writes nothing', async () => {
     const forbidden = `redis://fleet:pw@127.0.0.1:${redis.port}/1`;
     const ends = await Promise.all([
-      ...['worker', 'dashboard', 'up --workers 1', 'task list', 'doctor'].map(async (args) => ({ args, code: 78, text: /DB index is out of range/, end: await run(args, `${redis.url}/16`) })),
-      ...['worker', 'dashboard', 'doctor'].map(async (args) => ({ args, code: 69, text: /NOPERM.*\+select/, end: await run(args, forbidden) })),
+      ...['worker', 'dashboard', 'up --workers 1', 'task list', 'doctor'].map(async (args) => ({
+        args,
+        code: 78,
+        text: /DB index is out of range/,
+        end: await run(args, `${redis.url}/16`),
+      })),
+      ...['worker', 'dashboard', 'doctor'].map(async (args) => ({
+        args,
+        code: 69,
+        text: /NOPERM.*\+select/,
+        end: await run(args, forbidden),
+      })),
     ]);
     for (const { args, code, text, end } of ends) {
       assert.equal(end.code, code, `${args}: ${end.stderr}`);

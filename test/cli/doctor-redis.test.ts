@@ -20,8 +20,16 @@ interface Answer {
 async function doctor(env: Readonly<Record<string, string>>): Promise<Answer> {
   const { code, stdout, stderr } = await runCommand(['doctor', '-o', 'json'], { env });
   assert.ok(stdout.startsWith('{'), `exit ${code}: ${stdout}${stderr}`);
-  const { checks, topology } = JSON.parse(stdout) as { checks: { name: string; level: string; message: string; advice: string | null }[]; topology: Answer['topology'] };
-  return { code, topology, checks: new Map(checks.map((check) => [check.name, check])), failed: checks.filter(({ level }) => level === 'fail').map(({ name }) => name) };
+  const { checks, topology } = JSON.parse(stdout) as {
+    checks: { name: string; level: string; message: string; advice: string | null }[];
+    topology: Answer['topology'];
+  };
+  return {
+    code,
+    topology,
+    checks: new Map(checks.map((check) => [check.name, check])),
+    failed: checks.filter(({ level }) => level === 'fail').map(({ name }) => name),
+  };
 }
 
 function replicasIn(topology: Answer['topology']): { address: string; link: string; lag_bytes: number }[] {
@@ -55,18 +63,35 @@ describe('The doctor of one Redis', () => {
     t.after(() => replica.stop());
     const { topology, code } = await untilReplica();
     const [only] = replicasIn(topology);
-    assert.deepEqual([code, topology?.['kind'], topology?.['role'], only?.address, only?.link], [0, 'standalone', 'master', `127.0.0.1:${replica.port}`, 'online']);
+    assert.deepEqual(
+      [code, topology?.['kind'], topology?.['role'], only?.address, only?.link],
+      [0, 'standalone', 'master', `127.0.0.1:${replica.port}`, 'online'],
+    );
     assert.equal(typeof only?.lag_bytes, 'number');
 
-    assertFails(await doctor({ REDIS_URL: replica.url }), 'topology', new RegExp(`a replica of 127\\.0\\.0\\.1:${redis.port}.*READONLY`), new RegExp(`^Set REDIS_URL to its master, 127\\.0\\.0\\.1:${redis.port}`));
+    assertFails(
+      await doctor({ REDIS_URL: replica.url }),
+      'topology',
+      new RegExp(`a replica of 127\\.0\\.0\\.1:${redis.port}.*READONLY`),
+      new RegExp(`^Set REDIS_URL to its master, 127\\.0\\.0\\.1:${redis.port}`),
+    );
   });
 
   function untilReplica(): Promise<Answer> {
-    return until(() => doctor({ REDIS_URL: redis.url }), ({ topology }) => replicasIn(topology).some(({ link }) => link === 'online'), { timeoutMs: 60_000 });
+    return until(
+      () => doctor({ REDIS_URL: redis.url }),
+      ({ topology }) => replicasIn(topology).some(({ link }) => link === 'online'),
+      { timeoutMs: 60_000 },
+    );
   }
 
   it('refuses a user without the channels, the keys or the commands that the fleet needs, and says which rules are missing', async () => {
-    assertFails(await doctor(as('mute:pw')), 'permissions', /^user mute may not use the channels taskfleet:\*/, /: ACL SETUSER mute &taskfleet:\*$/);
+    assertFails(
+      await doctor(as('mute:pw')),
+      'permissions',
+      /^user mute may not use the channels taskfleet:\*/,
+      /: ACL SETUSER mute &taskfleet:\*$/,
+    );
     const narrow = await doctor({ ...as('narrow:pw'), REDIS_KEY_PREFIX: 'mine' });
     assert.equal(narrow.checks.get('permissions')?.message, 'user narrow may not send hset, client unblock; nor touch the keys mine:*');
     assert.match(narrow.checks.get('permissions')?.advice ?? '', /: ACL SETUSER narrow \+hset \+client\|unblock ~mine:\*$/);
@@ -90,16 +115,31 @@ describe('The doctor of one Redis', () => {
     assertFails(await doctor(as('mute:other')), 'connection', /WRONGPASS/, /^Correct the user name and the password in REDIS_URL/);
     const locked = await startTestRedis({ password: 'p#s/s@rd' });
     t.after(() => locked.stop());
-    assertFails(await doctor({ REDIS_URL: `redis://127.0.0.1:${locked.port}` }), 'connection', /NOAUTH/, /^Put the user name and the password into REDIS_URL/);
+    assertFails(
+      await doctor({ REDIS_URL: `redis://127.0.0.1:${locked.port}` }),
+      'connection',
+      /NOAUTH/,
+      /^Put the user name and the password into REDIS_URL/,
+    );
     assert.equal((await doctor({ REDIS_URL: locked.url })).code, 0);
   });
 
   it('refuses REDIS_CLUSTER for what is no cluster', async () => {
-    assertFails(await doctor({ REDIS_URL: redis.url, REDIS_CLUSTER: 'true' }), 'connection', /cluster support disabled/, /unset REDIS_CLUSTER/);
+    assertFails(
+      await doctor({ REDIS_URL: redis.url, REDIS_CLUSTER: 'true' }),
+      'connection',
+      /cluster support disabled/,
+      /unset REDIS_CLUSTER/,
+    );
   });
 
   it('refuses more replicas to wait for than there are, and a Redis that refuses writes', async () => {
-    assertFails(await doctor({ REDIS_URL: redis.url, STOP_WAIT_REPLICAS: '1' }), 'replicas', /^0 follow, and STOP_WAIT_REPLICAS is 1/, /^Set STOP_WAIT_REPLICAS to 0/);
+    assertFails(
+      await doctor({ REDIS_URL: redis.url, STOP_WAIT_REPLICAS: '1' }),
+      'replicas',
+      /^0 follow, and STOP_WAIT_REPLICAS is 1/,
+      /^Set STOP_WAIT_REPLICAS to 0/,
+    );
     const client = redis.client();
     await client.config('SET', 'min-replicas-to-write', 1);
     const refused = await doctor({ REDIS_URL: redis.url });
@@ -111,18 +151,38 @@ describe('The doctor of one Redis', () => {
 
   it('leaves nothing behind', async () => {
     await doctor({ REDIS_URL: redis.url, REDIS_KEY_PREFIX: 'clean' });
-    assert.deepEqual((await redis.client().keys('clean:*')).filter((key) => !key.startsWith('clean:doctor:')), []);
+    assert.deepEqual(
+      (await redis.client().keys('clean:*')).filter((key) => !key.startsWith('clean:doctor:')),
+      [],
+    );
   });
 });
 
 it('counts what replicas lack, and warns where Redis has hardly any memory left', () => {
-  const info = parseInfo(['role:master', 'slave0:ip=10.0.0.2,port=6379,state=online,offset=90,lag=1', 'slave1:ip=10.0.0.3,port=6379,state=wait_bgsave,offset=0,lag=0', 'master_repl_offset:100'].join('\r\n'));
-  assert.deepEqual(replicasOf(info), [{ address: '10.0.0.2:6379', link: 'online', lagBytes: 10 }, { address: '10.0.0.3:6379', link: 'wait_bgsave', lagBytes: 100 }]);
+  const info = parseInfo(
+    [
+      'role:master',
+      'slave0:ip=10.0.0.2,port=6379,state=online,offset=90,lag=1',
+      'slave1:ip=10.0.0.3,port=6379,state=wait_bgsave,offset=0,lag=0',
+      'master_repl_offset:100',
+    ].join('\r\n'),
+  );
+  assert.deepEqual(replicasOf(info), [
+    { address: '10.0.0.2:6379', link: 'online', lagBytes: 10 },
+    { address: '10.0.0.3:6379', link: 'wait_bgsave', lagBytes: 100 },
+  ]);
   const none = { stopWaitReplicas: 1, enqueueWaitReplicas: 0 };
   assert.equal(checkReplicas(info, 0, none).level, 'ok');
-  assert.match(checkReplicas(info, 0, { stopWaitReplicas: 1, enqueueWaitReplicas: 2 }).message, /^1 follow, and ENQUEUE_WAIT_REPLICAS is 2/);
-  const memory = (used: number, limit: number, system: number): string => checkMemory(new Map(Object.entries({ used_memory: `${used}`, maxmemory: `${limit}`, total_system_memory: `${system}` }))).level;
-  assert.deepEqual([memory(89, 100, 100), memory(90, 100, 100), memory(89, 0, 100), memory(90, 0, 100), memory(90, 0, 0)], ['ok', 'warn', 'ok', 'warn', 'ok']);
+  assert.match(
+    checkReplicas(info, 0, { stopWaitReplicas: 1, enqueueWaitReplicas: 2 }).message,
+    /^1 follow, and ENQUEUE_WAIT_REPLICAS is 2/,
+  );
+  const memory = (used: number, limit: number, system: number): string =>
+    checkMemory(new Map(Object.entries({ used_memory: `${used}`, maxmemory: `${limit}`, total_system_memory: `${system}` }))).level;
+  assert.deepEqual(
+    [memory(89, 100, 100), memory(90, 100, 100), memory(89, 0, 100), memory(90, 0, 100), memory(90, 0, 0)],
+    ['ok', 'warn', 'ok', 'warn', 'ok'],
+  );
 });
 
 describe('The doctor of a master that sentinels name', () => {
@@ -133,14 +193,32 @@ describe('The doctor of a master that sentinels name', () => {
   });
   after(() => redis.stop());
 
-  const env = (changes: Readonly<Record<string, string>> = {}): Record<string, string> => ({ REDIS_URL: `redis://${redis.name}`, REDIS_SENTINEL_HOSTS: redis.sentinelHosts, ...changes });
+  const env = (changes: Readonly<Record<string, string>> = {}): Record<string, string> => ({
+    REDIS_URL: `redis://${redis.name}`,
+    REDIS_SENTINEL_HOSTS: redis.sentinelHosts,
+    ...changes,
+  });
 
   it('tells the master, the sentinels, the quorum and the replicas', async () => {
     const { code, topology, checks } = await doctor(env());
-    const { master, quorum, sentinels, replicas } = topology as { master: string; quorum: number; sentinels: { answers: boolean }[]; replicas: { link: string }[] };
+    const { master, quorum, sentinels, replicas } = topology as {
+      master: string;
+      quorum: number;
+      sentinels: { answers: boolean }[];
+      replicas: { link: string }[];
+    };
     assert.deepEqual([code, topology?.['kind'], master, quorum], [0, 'sentinel', `127.0.0.1:${redis.nodes[0]?.port}`, 2]);
-    assert.deepEqual([sentinels.map(({ answers }) => answers), replicas.map(({ link }) => link)], [[true, true, true], ['online', 'online']]);
-    assert.match(checks.get('topology')?.message ?? '', /^Redis master fleet at 127\.0\.0\.1:\d+ \(sentinels .*\): 3 of 3 sentinels answer, quorum 2; 2 replicas: /);
+    assert.deepEqual(
+      [sentinels.map(({ answers }) => answers), replicas.map(({ link }) => link)],
+      [
+        [true, true, true],
+        ['online', 'online'],
+      ],
+    );
+    assert.match(
+      checks.get('topology')?.message ?? '',
+      /^Redis master fleet at 127\.0\.0\.1:\d+ \(sentinels .*\): 3 of 3 sentinels answer, quorum 2; 2 replicas: /,
+    );
     assert.equal((await doctor(env({ STOP_WAIT_REPLICAS: '2' }))).code, 0);
     assert.deepEqual((await doctor(env({ STOP_WAIT_REPLICAS: '3' }))).failed, ['replicas']);
   });
@@ -181,16 +259,35 @@ describe('The doctor of a cluster', () => {
   it('tells its masters, replicas and slots, and looks at every master', async () => {
     const { code, topology, checks } = await doctor(env());
     const { masters } = topology as { masters: { slots: number; replicas: unknown[] }[] };
-    assert.deepEqual([code, topology?.['kind'], topology?.['state'], topology?.['slots_covered'], topology?.['require_full_coverage']], [0, 'cluster', 'ok', 16_384, true]);
-    assert.deepEqual([masters.length, masters.reduce((sum, { slots }) => sum + slots, 0), masters.map(({ replicas }) => replicas.length)], [3, 16_384, [1, 1, 1]]);
-    assert.match(checks.get('topology')?.message ?? '', /^cluster: 3 masters, 3 replicas, 16384 of 16384 slots covered, state ok, cluster-require-full-coverage yes$/);
+    assert.deepEqual(
+      [code, topology?.['kind'], topology?.['state'], topology?.['slots_covered'], topology?.['require_full_coverage']],
+      [0, 'cluster', 'ok', 16_384, true],
+    );
+    assert.deepEqual(
+      [masters.length, masters.reduce((sum, { slots }) => sum + slots, 0), masters.map(({ replicas }) => replicas.length)],
+      [3, 16_384, [1, 1, 1]],
+    );
+    assert.match(
+      checks.get('topology')?.message ?? '',
+      /^cluster: 3 masters, 3 replicas, 16384 of 16384 slots covered, state ok, cluster-require-full-coverage yes$/,
+    );
     assert.equal(checks.get('permissions')?.level, 'ok');
     const third = redis.nodes[2] as TestRedis;
     await third.client().config('SET', 'maxmemory-policy', 'allkeys-lru');
-    assertFails(await doctor(env()), 'eviction', new RegExp(`^127\\.0\\.0\\.1:${third.port}: maxmemory-policy is allkeys-lru`), /^Set maxmemory-policy noeviction/);
+    assertFails(
+      await doctor(env()),
+      'eviction',
+      new RegExp(`^127\\.0\\.0\\.1:${third.port}: maxmemory-policy is allkeys-lru`),
+      /^Set maxmemory-policy noeviction/,
+    );
   });
 
   it('refuses one of its nodes without REDIS_CLUSTER', async () => {
-    assertFails(await doctor({ REDIS_URL: redis.url }), 'topology', /a node of a Redis Cluster, and REDIS_CLUSTER is not set/, /^Set REDIS_CLUSTER=true/);
+    assertFails(
+      await doctor({ REDIS_URL: redis.url }),
+      'topology',
+      /a node of a Redis Cluster, and REDIS_CLUSTER is not set/,
+      /^Set REDIS_CLUSTER=true/,
+    );
   });
 });

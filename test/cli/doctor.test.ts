@@ -25,7 +25,12 @@ interface Answer {
 const STOPS = { stops: 40, stop_p50_ms: 3, stop_p99_ms: 12, stop_max_ms: 1_200 };
 
 /** The heartbeat of a worker that is subscribed and has just started, but for `fields`. */
-async function writeWorker(client: Redis, prefix: string, fields: Readonly<Record<string, string | number>> = {}, id = 'w1'): Promise<void> {
+async function writeWorker(
+  client: Redis,
+  prefix: string,
+  fields: Readonly<Record<string, string | number>> = {},
+  id = 'w1',
+): Promise<void> {
   const now = Date.now();
   await client.zadd(`${prefix}:workers`, now, id);
   await client.hset(`${prefix}:workers:${id}`, { host: 'h', pid: 7, slots: 20, subscribed: 1, started_at: now, beat_at: now, ...fields });
@@ -53,9 +58,34 @@ describe('taskfleet doctor', () => {
     const { code, stdout } = await doctor('--canary', '-o', 'json');
     const { ok, checks, workers } = JSON.parse(stdout) as Answer;
     assert.deepEqual([code, ok], [0, true]);
-    assert.deepEqual(checks.filter(({ level }) => level !== 'ok'), []);
-    const names = ['topology', 'version', 'eviction', 'memory', 'persistence', 'replicas', 'latency', 'clock', 'permissions', 'write', 'worker', 'stop path', 'reconciler', 'schedules', 'tasks', 'records', 'canary start', 'canary stop'];
-    assert.deepEqual(checks.map(({ name }) => name), names);
+    assert.deepEqual(
+      checks.filter(({ level }) => level !== 'ok'),
+      [],
+    );
+    const names = [
+      'topology',
+      'version',
+      'eviction',
+      'memory',
+      'persistence',
+      'replicas',
+      'latency',
+      'clock',
+      'permissions',
+      'write',
+      'worker',
+      'stop path',
+      'reconciler',
+      'schedules',
+      'tasks',
+      'records',
+      'canary start',
+      'canary stop',
+    ];
+    assert.deepEqual(
+      checks.map(({ name }) => name),
+      names,
+    );
     const [only] = workers;
     assert.equal(workers.length, 1);
     assert.deepEqual([only?.['pid'], only?.['running'], only?.['subscribed']], [worker.pid, 0, true]);
@@ -103,7 +133,10 @@ describe('taskfleet doctor', () => {
   it('takes its canary back if no worker comes for it', async () => {
     const producer = createProducer({ redisUrl: redis.url, keyPrefix: 'empty' });
     const checks = await checkCanary(producer, new AbortController().signal, 50);
-    assert.deepEqual(checks.map(({ name, level }) => [name, level]), [['canary start', 'fail']]);
+    assert.deepEqual(
+      checks.map(({ name, level }) => [name, level]),
+      [['canary start', 'fail']],
+    );
     assert.match(checks[0]?.message ?? '', /no worker took .* within 50 ms; it was stopped again/);
     assert.deepEqual((await producer.list()).tasks, []);
     await producer.close();
@@ -128,7 +161,8 @@ describe('what the doctor says of a fleet', () => {
     return checks.filter((check) => check.name === name).map(({ level, message }) => [level, message]);
   }
 
-  const ranAgo = (ms: number, fields: Readonly<Record<string, number>> = {}): Promise<number> => fleet.client.hset(`${prefix}:reconcile`, { ...fields, at: Date.now() - ms });
+  const ranAgo = (ms: number, fields: Readonly<Record<string, number>> = {}): Promise<number> =>
+    fleet.client.hset(`${prefix}:reconcile`, { ...fields, at: Date.now() - ms });
 
   it('shows no latency of a worker that has stopped nothing, or is too old to tell', async () => {
     await writeWorker(fleet.client, prefix, { stops: 0, stop_p50_ms: '', stop_p99_ms: '', stop_max_ms: '' });
@@ -156,7 +190,10 @@ describe('what the doctor says of a fleet', () => {
     await writeWorker(fleet.client, prefix, { subscribed: 0 }, 'w2');
     assert.deepEqual(await look('stop path'), [['warn', '1 of 2 workers subscribed']]);
     const lines = await look('worker');
-    assert.deepEqual(lines.map(([level]) => level), ['ok', 'warn']);
+    assert.deepEqual(
+      lines.map(([level]) => level),
+      ['ok', 'warn'],
+    );
     assert.match(lines[1]?.[1] ?? '', /does not hear stop messages/);
   });
 
@@ -170,7 +207,10 @@ describe('what the doctor says of a fleet', () => {
     await writeWorker(fleet.client, prefix, { clock_ms: 3_600_000, beat_at: Date.now() + 3_600_000 });
     await writeWorker(fleet.client, prefix, { clock_ms: -12 }, 'w2');
     const lines = await look('worker');
-    assert.deepEqual(lines.map(([level]) => level), ['warn', 'ok']);
+    assert.deepEqual(
+      lines.map(([level]) => level),
+      ['warn', 'ok'],
+    );
     assert.match(lines[0]?.[1] ?? '', /heartbeat in (59m|1h) \(clock\?\), clock 60 min 00 s ahead$/);
   });
 
@@ -211,7 +251,10 @@ describe('what the doctor says of a fleet', () => {
     await ranAgo(50_000);
     assert.deepEqual((await look('reconciler'))[0]?.[0], 'ok');
     const last = { at: 1_000, ...{ tookMs: null, removed: null, registered: null, settled: null } };
-    assert.deepEqual([61_000, 61_001].map((now) => checkReconciler(last, 0, now).level), ['ok', 'warn']);
+    assert.deepEqual(
+      [61_000, 61_001].map((now) => checkReconciler(last, 0, now).level),
+      ['ok', 'warn'],
+    );
   });
 
   it('warns that it never ran once a worker has been up for over a minute', async () => {
@@ -223,7 +266,10 @@ describe('what the doctor says of a fleet', () => {
     // What a run in progress has written so far is no finished run.
     await fleet.client.hset(`${prefix}:reconcile`, { at: '', removed: 0 });
     assert.deepEqual(await look('reconciler'), [['warn', 'never ran, and workers have been up for 2m']]);
-    assert.deepEqual([60_000, 60_001].map((upMs) => checkReconciler(null, upMs, 0).level), ['ok', 'warn']);
+    assert.deepEqual(
+      [60_000, 60_001].map((upMs) => checkReconciler(null, upMs, 0).level),
+      ['ok', 'warn'],
+    );
   });
 });
 
@@ -231,17 +277,33 @@ describe('what the doctor says of a Redis', () => {
   const level = (check: { level: string }): string => check.level;
 
   it('wants 6.2 or newer, of Redis or Valkey', () => {
-    const versions = ['5.0.14', '6.0.20', '6.2.0', '7.4.1', '8.0.0'].map((version) => level(checkVersion(new Map([['redis_version', version]]))));
+    const versions = ['5.0.14', '6.0.20', '6.2.0', '7.4.1', '8.0.0'].map((version) =>
+      level(checkVersion(new Map([['redis_version', version]]))),
+    );
     assert.deepEqual(versions, ['fail', 'fail', 'ok', 'ok', 'ok']);
-    const valkey = new Map([['redis_version', '7.2.4'], ['server_name', 'valkey'], ['valkey_version', '8.1.0']]);
+    const valkey = new Map([
+      ['redis_version', '7.2.4'],
+      ['server_name', 'valkey'],
+      ['valkey_version', '8.1.0'],
+    ]);
     assert.match(checkVersion(valkey).message, /^Valkey 8\.1\.0, compatible with Redis 7\.2\.4$/);
   });
 
   it('knows what a restart would lose', () => {
-    const aof = (status: string): Map<string, string> => new Map([['aof_enabled', '1'], ['aof_last_write_status', status]]);
+    const aof = (status: string): Map<string, string> =>
+      new Map([
+        ['aof_enabled', '1'],
+        ['aof_last_write_status', status],
+      ]);
     const none = new Map([['aof_enabled', '0']]);
     const failed = new Map([['rdb_last_bgsave_status', 'err']]);
-    const levels = [checkPersistence(aof('ok'), ''), checkPersistence(aof('err'), ''), checkPersistence(none, ''), checkPersistence(none, '60 1'), checkPersistence(failed, null)];
+    const levels = [
+      checkPersistence(aof('ok'), ''),
+      checkPersistence(aof('err'), ''),
+      checkPersistence(none, ''),
+      checkPersistence(none, '60 1'),
+      checkPersistence(failed, null),
+    ];
     assert.deepEqual(levels.map(level), ['ok', 'fail', 'warn', 'warn', 'fail']);
   });
 });

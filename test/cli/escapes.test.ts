@@ -19,8 +19,18 @@ const task: TaskView = {
 };
 
 test('no text of a task reaches a terminal as more than text', () => {
-  const texts = [...taskTable([task], 0, Infinity), taskLine(task), ...taskDetails(task, 0), endText({ ...task, state: 'failed' }), endText({ ...task, state: 'cancelled' })];
+  const texts = [
+    ...taskTable([task], 0, Infinity),
+    taskLine(task),
+    ...taskDetails(task, 0),
+    endText({ ...task, state: 'failed' }),
+    endText({ ...task, state: 'cancelled' }),
+  ];
   const plan = { id: EVIL, name: EVIL, price: 1, currency: 'USD', interval: 'month', active: true, promo: null, order: 1 } as never;
-  texts.push(...planTable([plan], new Date(), Infinity), invalidPlanText({ id: EVIL, problem: EVIL }), printable(describeError(new Error(EVIL), { json: false, debug: false }).text));
+  texts.push(
+    ...planTable([plan], new Date(), Infinity),
+    invalidPlanText({ id: EVIL, problem: EVIL }),
+    printable(describeError(new Error(EVIL), { json: false, debug: false }).text),
+  );
   for (const text of texts) assert.doesNotMatch(text.replaceAll('\n', ''), ESCAPES);
 });

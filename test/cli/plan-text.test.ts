@@ -9,8 +9,18 @@ const PLAN: Plan = {
 };
 
 test('money has as many decimals as its currency', () => {
-  const amounts = [[0, 'USD'], [7, 'USD'], [1_200, 'USD'], [1_200, 'JPY'], [1_200, 'KWD'], [2 ** 53 - 1, 'EUR']] as const;
-  assert.deepEqual(amounts.map(([amount, currency]) => formatMoney(amount, currency)), ['0.00 USD', '0.07 USD', '12.00 USD', '1200 JPY', '1.200 KWD', '90071992547409.91 EUR']);
+  const amounts = [
+    [0, 'USD'],
+    [7, 'USD'],
+    [1_200, 'USD'],
+    [1_200, 'JPY'],
+    [1_200, 'KWD'],
+    [2 ** 53 - 1, 'EUR'],
+  ] as const;
+  assert.deepEqual(
+    amounts.map(([amount, currency]) => formatMoney(amount, currency)),
+    ['0.00 USD', '0.07 USD', '12.00 USD', '1200 JPY', '1.200 KWD', '90071992547409.91 EUR'],
+  );
 });
 
 test('plans are a table, with the code and the end of a promotion', () => {
@@ -31,5 +41,8 @@ test('a line says what was done about a plan, and whether it is offered', () => 
 });
 
 test('a plan that cannot be understood is named in one line, fit for a terminal', () => {
-  assert.equal(invalidPlanText({ id: 'a\n\u001b[2J\u009b', problem: 'expected JSON' }), String.raw`Plan "a\n\u001b[2J\u009b" is left out, for it cannot be understood: expected JSON`);
+  assert.equal(
+    invalidPlanText({ id: 'a\n\u001b[2J\u009b', problem: 'expected JSON' }),
+    String.raw`Plan "a\n\u001b[2J\u009b" is left out, for it cannot be understood: expected JSON`,
+  );
 });

@@ -15,7 +15,12 @@ describe('taskfleet schedule', () => {
   before(async () => {
     fleet = await CliFleet.start();
     const { schedules } = fleet.producer;
-    await schedules.upsert('nightly', fail, {}, { cron: '30 3 * * *', timeZone: 'Europe/Berlin', jitter: 60_000, overlap: 'queue', item: 'a chat' });
+    await schedules.upsert(
+      'nightly',
+      fail,
+      {},
+      { cron: '30 3 * * *', timeZone: 'Europe/Berlin', jitter: 60_000, overlap: 'queue', item: 'a chat' },
+    );
     await schedules.upsert('hourly', fail, {}, { every: 3_600_000 });
   });
   after(() => fleet.stop());
@@ -28,7 +33,10 @@ describe('taskfleet schedule', () => {
       assert.deepEqual([code, stderr], [0, '']);
       const [header = '', ...lines] = stdout.split('\n');
       assert.match(header, /^ID +TASK +DUE +NEXT +OVERLAP +RUNNING +ITEM$/);
-      assert.deepEqual(lines.map((line) => line.split(' ')[0]), ['hourly', ...BUILT_IN.slice(0, 1), 'nightly', ...BUILT_IN.slice(1)]);
+      assert.deepEqual(
+        lines.map((line) => line.split(' ')[0]),
+        ['hourly', ...BUILT_IN.slice(0, 1), 'nightly', ...BUILT_IN.slice(1)],
+      );
       assert.match(lines[0] ?? '', /^hourly +test\.fail +every 1h +\S+ +skip +- +-$/);
       assert.match(lines[2] ?? '', /^nightly +test\.fail +30 3 \* \* \* Europe\/Berlin \+ up to 1m +\S+ +queue +- +a chat$/);
       assert.match(lines[3] ?? '', /^registry\.reconcile +\(built-in\) +every 10s +/);
@@ -39,11 +47,26 @@ describe('taskfleet schedule', () => {
       const schedules = JSON.parse(stdout) as Record<string, unknown>[];
       assert.equal(code, 0);
       const nightly = schedules.find(({ id }) => id === 'nightly');
-      assert.deepEqual({ ...nightly, next_at: null }, {
-        ...{ id: 'nightly', name: 'test.fail', queue: 'test', item: 'a chat', every_ms: null, cron: '30 3 * * *', time_zone: 'Europe/Berlin', jitter_ms: 60_000 },
-        ...{ overlap: 'queue', built_in: false, next_at: null, last_task: null, running: false, problem: null },
-      });
-      assert.deepEqual(schedules.filter((one) => one['built_in']).map(({ id }) => id), BUILT_IN);
+      assert.deepEqual(
+        { ...nightly, next_at: null },
+        {
+          ...{
+            id: 'nightly',
+            name: 'test.fail',
+            queue: 'test',
+            item: 'a chat',
+            every_ms: null,
+            cron: '30 3 * * *',
+            time_zone: 'Europe/Berlin',
+            jitter_ms: 60_000,
+          },
+          ...{ overlap: 'queue', built_in: false, next_at: null, last_task: null, running: false, problem: null },
+        },
+      );
+      assert.deepEqual(
+        schedules.filter((one) => one['built_in']).map(({ id }) => id),
+        BUILT_IN,
+      );
     });
   });
 

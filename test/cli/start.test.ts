@@ -22,7 +22,12 @@ async function loadedBy(...args: string[]): Promise<string[]> {
 }
 
 describe('the command loads what it needs', { concurrency: true }, () => {
-  for (const args of [['--version'], ['task', 'list', '--help'], ['task', 'list', '--api', 'http://127.0.0.1:1'], ['token', 'create', '--name', 'ada', '--role', 'viewer']]) {
+  for (const args of [
+    ['--version'],
+    ['task', 'list', '--help'],
+    ['task', 'list', '--api', 'http://127.0.0.1:1'],
+    ['token', 'create', '--name', 'ada', '--role', 'viewer'],
+  ]) {
     it(`and no more for ${args.join(' ')}`, async () => {
       assert.deepEqual(await loadedBy(...args), []);
     });

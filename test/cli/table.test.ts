@@ -12,7 +12,14 @@ const ESCAPES = /[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/;
 
 describe('tables', () => {
   it('align their columns, also where a character takes two', () => {
-    const lines = renderTable(COLUMNS, [['1', '漢字', 'x'], ['22', 'plain', 'y']], Infinity);
+    const lines = renderTable(
+      COLUMNS,
+      [
+        ['1', '漢字', 'x'],
+        ['22', 'plain', 'y'],
+      ],
+      Infinity,
+    );
     assert.deepEqual(lines, ['ID  ITEM   N', '1   漢字   x', '22  plain  y']);
   });
 
@@ -24,7 +31,14 @@ describe('tables', () => {
 
   it('show escapes of whatever cell, each in one line and in its column', () => {
     const evil = '\u001b[31mred\u001b[0m\r\n\u009bK\u0007\u202e';
-    const lines = renderTable(COLUMNS, [[evil, evil, evil], ['1', 'plain', 'y']], Infinity);
+    const lines = renderTable(
+      COLUMNS,
+      [
+        [evil, evil, evil],
+        ['1', 'plain', 'y'],
+      ],
+      Infinity,
+    );
     assert.equal(lines.length, 3);
     for (const line of lines) assert.doesNotMatch(line, ESCAPES);
     assert.equal(lines[2]?.indexOf('plain'), lines[0]?.indexOf('ITEM'));

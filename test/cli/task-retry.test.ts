@@ -63,7 +63,10 @@ describe('taskfleet task: how tasks end, and come back', () => {
       const { code, stdout } = await task('retry', 'retry-3', '-o', 'json');
       const tasks = JSON.parse(stdout) as { id: string; state: string; stop: unknown }[];
       assert.equal(code, 0);
-      assert.deepEqual(tasks.map(({ id, stop }) => [id, stop]), [['retry-3', null]]);
+      assert.deepEqual(
+        tasks.map(({ id, stop }) => [id, stop]),
+        [['retry-3', null]],
+      );
       assert.match(tasks[0]?.state ?? '', /^(?:queued|running)$/);
       await producer.stop('retry-3', { waitMs: 10_000 });
     });
@@ -71,7 +74,12 @@ describe('taskfleet task: how tasks end, and come back', () => {
     it('has exit code 1 for a task that cannot be retried, 3 for one that is not there, 2 for a wrong call; and then retries none', async () => {
       await failed('retry-4');
       await add('test.talk', 'retry-5', { delay: HOUR_MS });
-      const [live, missing, none, wrong] = await Promise.all([task('retry', 'retry-4', 'retry-5'), task('retry', 'retry-4', 'nobody'), task('retry'), task('retry', '')]);
+      const [live, missing, none, wrong] = await Promise.all([
+        task('retry', 'retry-4', 'retry-5'),
+        task('retry', 'retry-4', 'nobody'),
+        task('retry'),
+        task('retry', ''),
+      ]);
       assert.deepEqual([live.code, missing.code, none.code, wrong.code], [1, 3, 2, 2]);
       assert.equal(live.stderr, 'taskfleet: Task retry-5 cannot be retried: it is scheduled, and only failed and cancelled tasks can be.');
       assert.match(missing.stderr, /^taskfleet: No task nobody: /);
@@ -91,7 +99,11 @@ describe('taskfleet task: how tasks end, and come back', () => {
       await talking('stop-1');
       await add('test.talk', 'stop-2', { delay: HOUR_MS });
       await failed('stop-3');
-      await producer.enqueue(defineTask({ name: 'test.flaky', input: z.strictObject({}), retry: { attempts: 2, backoff: { delayMs: 0 } }, retention: KEEP }), {}, { id: 'stop-4' });
+      await producer.enqueue(
+        defineTask({ name: 'test.flaky', input: z.strictObject({}), retry: { attempts: 2, backoff: { delayMs: 0 } }, retention: KEEP }),
+        {},
+        { id: 'stop-4' },
+      );
       await producer.result('stop-4');
       const { code, stdout } = await task('stop', 'stop-1', 'stop-2', 'stop-3', 'stop-4', 'nobody');
       assert.equal(code, 3);
@@ -116,7 +128,11 @@ describe('taskfleet task: how tasks end, and come back', () => {
         ...{ type: 'state', id: null, state: 'cancelled' },
         receipt: {
           ...{ id: 'watch-1', outcome: 'cancelled', ended_as: 'cancelled', via: 'signal', reason: 'too slow', by: 'alice' },
-          ...{ requested_at: receipt.requestedAt?.toISOString(), settled_at: receipt.settledAt?.toISOString(), latency_ms: receipt.latencyMs },
+          ...{
+            requested_at: receipt.requestedAt?.toISOString(),
+            settled_at: receipt.settledAt?.toISOString(),
+            latency_ms: receipt.latencyMs,
+          },
         },
       });
     });

@@ -10,7 +10,10 @@ function attemptLine(task: Partial<TaskView>): string | undefined {
 }
 
 test('a time that is yet to come is said to be so, not to be now', () => {
-  const line = (ms: number) => taskDetails({ ...foreignTask('one', null), enqueuedAt: new Date(10_000_000 - ms) }, 10_000_000).find((one) => one.startsWith('enqueued')) ?? '';
+  const line = (ms: number) =>
+    taskDetails({ ...foreignTask('one', null), enqueuedAt: new Date(10_000_000 - ms) }, 10_000_000).find((one) =>
+      one.startsWith('enqueued'),
+    ) ?? '';
   assert.match(line(720_000), / \(12m ago\)$/);
   assert.match(line(-1_000), / \(0s ago\)$/);
   assert.match(line(-3_599_000), / \(in 59m \(clock\?\)\)$/);

@@ -154,7 +154,10 @@ describe('taskfleet task', () => {
       assert.equal(code, 0);
       assert.match(header ?? '', /^ID +NAME +STATE +PROGRESS +AGE +ITEM$/);
       assert.deepEqual(new Set(rows.map((row) => row.split(/\s{2,}/)[0])), new Set(['one', 'two', 'three']));
-      assert.ok(rows.every((row) => row.indexOf('fleet.canary') === header?.indexOf('NAME')), stdout);
+      assert.ok(
+        rows.every((row) => row.indexOf('fleet.canary') === header?.indexOf('NAME')),
+        stdout,
+      );
     });
 
     it('goes page by page, and says where the next begins', async () => {
@@ -201,7 +204,10 @@ describe('taskfleet task', () => {
       const { code, stdout } = await task('stop', '--item', 'room', '--reason', 'closed', '--by', 'me', '-o', 'json');
       const receipts = JSON.parse(stdout) as Record<string, unknown>[];
       assert.equal(code, 0);
-      assert.deepEqual(receipts.map((receipt) => Object.keys(receipt)), [RECEIPT_FIELDS, RECEIPT_FIELDS]);
+      assert.deepEqual(
+        receipts.map((receipt) => Object.keys(receipt)),
+        [RECEIPT_FIELDS, RECEIPT_FIELDS],
+      );
       assert.deepEqual(Object.fromEntries(receipts.map(({ id, outcome, via, reason, by }) => [id, [outcome, via, reason, by]])), {
         'talk-1': ['cancelled', 'signal', 'closed', 'me'],
         'talk-2': ['cancelled', 'queue', 'closed', 'me'],
@@ -234,12 +240,23 @@ describe('taskfleet task', () => {
 
     it('replays a finished task, and from any event on, as JSON lines', async () => {
       const { stdout } = await task('watch', 'watched', '-o', 'json');
-      const events = stdout.split('\n').map((line) => JSON.parse(line) as { type: string; id: string | null; state?: string; chunk?: unknown });
-      assert.deepEqual(events.filter(({ type }) => type === 'chunk').map(({ chunk }) => chunk), ['Hello, ', 'world', { n: 1 }, 'waiting\n']);
+      const events = stdout
+        .split('\n')
+        .map((line) => JSON.parse(line) as { type: string; id: string | null; state?: string; chunk?: unknown });
+      assert.deepEqual(
+        events.filter(({ type }) => type === 'chunk').map(({ chunk }) => chunk),
+        ['Hello, ', 'world', { n: 1 }, 'waiting\n'],
+      );
       assert.equal(events.at(-1)?.state, 'cancelled');
       const third = events.findIndex(({ chunk }) => typeof chunk === 'object');
       const rest = await task('watch', 'watched', '-o', 'json', '--after', events[third]?.id ?? '');
-      assert.equal(rest.stdout, stdout.split('\n').slice(third + 1).join('\n'));
+      assert.equal(
+        rest.stdout,
+        stdout
+          .split('\n')
+          .slice(third + 1)
+          .join('\n'),
+      );
     });
 
     it('begins a new line when a retry begins', async () => {
@@ -270,7 +287,10 @@ describe('taskfleet task', () => {
     it('ends quietly when nobody reads its output any more', async () => {
       await add('test.chatter', 'chatter');
       const script = `"$0" "$1" task watch chatter | head -n 2; echo "\${PIPESTATUS[0]}"`;
-      const { stdout, stderr } = spawnSync('bash', ['-c', script, process.execPath, COMMAND], { env: { ...process.env, ...env }, encoding: 'utf8' });
+      const { stdout, stderr } = spawnSync('bash', ['-c', script, process.execPath, COMMAND], {
+        env: { ...process.env, ...env },
+        encoding: 'utf8',
+      });
       assert.deepEqual([stdout, stderr], ['state running\nblah\n0\n', '']);
       await producer.stop('chatter');
     });

@@ -56,7 +56,9 @@ describe('taskfleet up, with a Redis of its own', () => {
 
   it('runs what is enqueued, and keeps what waits over a restart', async () => {
     const first = await startUp();
-    const { groups } = await first.up.waitForLine(/^Dashboard (?<url>http:\/\/127\.0\.0\.1:\d+) \(open to this machine only, as API_TOKENS is not set\)$/);
+    const { groups } = await first.up.waitForLine(
+      /^Dashboard (?<url>http:\/\/127\.0\.0\.1:\d+) \(open to this machine only, as API_TOKENS is not set\)$/,
+    );
     assert.equal((await fetch(`${groups?.['url']}/livez`)).status, 200);
     const [canary, survivor] = await Promise.all([
       runCommand(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'], { cwd: folder }),
@@ -86,7 +88,10 @@ describe('taskfleet up, with a Redis of its own', () => {
     started.push(successor);
 
     const watch = startCommand(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":60000}', '--wait'], { cwd: folder });
-    await until(() => runCommand(['task', 'list', '--state', 'running'], { cwd: folder }), ({ stdout }) => stdout.includes('fleet.canary'));
+    await until(
+      () => runCommand(['task', 'list', '--state', 'running'], { cwd: folder }),
+      ({ stdout }) => stdout.includes('fleet.canary'),
+    );
     up.kill('SIGINT');
     await up.waitForLine(/^SIGINT: stopping/);
     await up.waitForLine(/Shutting down: nothing more/);
@@ -144,7 +149,10 @@ describe('taskfleet up, and what it looks after', () => {
 
     for (let n = 0; n < 20; n += 1) second.up.kill('SIGTERM');
     await second.up.exit;
-    await until(() => alive(children), (living) => living.length === 0);
+    await until(
+      () => alive(children),
+      (living) => living.length === 0,
+    );
   });
 });
 
@@ -172,7 +180,12 @@ describe('taskfleet up, with REDIS_URL', () => {
   it('is outlived by its workers, if it is killed, only until their tasks have ended', async () => {
     const producer = createProducer({ redisUrl: redis.url });
     const env = { PATH: process.env['PATH'] ?? '', REDIS_URL: redis.url };
-    const up = spawn(process.execPath, [COMMAND, 'up', '--workers', '1'], { cwd: folder, env, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
+    const up = spawn(process.execPath, [COMMAND, 'up', '--workers', '1'], {
+      cwd: folder,
+      env,
+      detached: true,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     reapAtExit(-(up.pid as number));
     const lines: string[] = [];
     // Ends when the last of them has ended: they all write to it.

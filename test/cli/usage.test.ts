@@ -21,12 +21,35 @@ describe('taskfleet, without a Redis', () => {
   after(() => rm(folder, { recursive: true, force: true }));
 
   function taskfleet(args: string, env: Record<string, string> = {}): Promise<CommandResult> {
-    return runCommand(args.split(' ').filter((arg) => arg !== ''), { cwd: folder, env });
+    return runCommand(
+      args.split(' ').filter((arg) => arg !== ''),
+      { cwd: folder, env },
+    );
   }
 
   it('has help with examples for every command', () => {
     const commands = leavesOf(createProgram());
-    assert.deepEqual(commands.map((command) => command.name()), ['up', 'worker', 'dashboard', 'enqueue', 'list', 'show', 'stop', 'retry', 'watch', 'list', 'run', 'remove', 'init-plans', 'plans', 'create', 'doctor']);
+    assert.deepEqual(
+      commands.map((command) => command.name()),
+      [
+        'up',
+        'worker',
+        'dashboard',
+        'enqueue',
+        'list',
+        'show',
+        'stop',
+        'retry',
+        'watch',
+        'list',
+        'run',
+        'remove',
+        'init-plans',
+        'plans',
+        'create',
+        'doctor',
+      ],
+    );
     for (const command of commands) {
       let help = '';
       command.configureOutput({ writeOut: (text) => (help += text) });
@@ -40,7 +63,13 @@ describe('taskfleet, without a Redis', () => {
     const [help, version] = await Promise.all([taskfleet('task stop --help'), taskfleet('--version')]);
     assert.match(help.stdout, /^Usage: taskfleet task stop \[options\] \[ids\.\.\.\]/);
     assert.match(version.stdout, /^\d+\.\d+\.\d+$/);
-    assert.deepEqual([help, version].map(({ code, stderr }) => [code, stderr]), [[0, ''], [0, '']]);
+    assert.deepEqual(
+      [help, version].map(({ code, stderr }) => [code, stderr]),
+      [
+        [0, ''],
+        [0, ''],
+      ],
+    );
   });
 
   it('has exit code 2 for what it does not understand, and says why on standard error', async () => {
@@ -60,17 +89,33 @@ describe('taskfleet, without a Redis', () => {
     });
   });
 
-  it('says that its output cannot be written, exit code 70, and ends quietly when its reader has left', { skip: !existsSync('/dev/full') && 'this machine has no /dev/full' }, async () => {
-    const run = async (script: string): Promise<[number | null, string]> => {
-      const child = new NodeProcess(spawn('bash', ['-c', script, process.execPath, COMMAND], { cwd: folder, env: { PATH: process.env['PATH'] }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] }), script);
-      const { code } = await child.exit;
-      return [code, child.stderr.text];
-    };
-    const [full, left, mute] = await Promise.all([run('exec "$0" "$1" --help >/dev/full'), run('"$0" "$1" --help | true; exit "${PIPESTATUS[0]}"'), run('exec "$0" "$1" task show 2>/dev/full')]);
-    assert.deepEqual(full, [70, 'taskfleet: Standard output cannot be written: ENOSPC: no space left on device, write']);
-    assert.deepEqual(left, [0, '']);
-    assert.deepEqual(mute, [2, '']);
-  });
+  it(
+    'says that its output cannot be written, exit code 70, and ends quietly when its reader has left',
+    { skip: !existsSync('/dev/full') && 'this machine has no /dev/full' },
+    async () => {
+      const run = async (script: string): Promise<[number | null, string]> => {
+        const child = new NodeProcess(
+          spawn('bash', ['-c', script, process.execPath, COMMAND], {
+            cwd: folder,
+            env: { PATH: process.env['PATH'] },
+            detached: true,
+            stdio: ['ignore', 'pipe', 'pipe'],
+          }),
+          script,
+        );
+        const { code } = await child.exit;
+        return [code, child.stderr.text];
+      };
+      const [full, left, mute] = await Promise.all([
+        run('exec "$0" "$1" --help >/dev/full'),
+        run('"$0" "$1" --help | true; exit "${PIPESTATUS[0]}"'),
+        run('exec "$0" "$1" task show 2>/dev/full'),
+      ]);
+      assert.deepEqual(full, [70, 'taskfleet: Standard output cannot be written: ENOSPC: no space left on device, write']);
+      assert.deepEqual(left, [0, '']);
+      assert.deepEqual(mute, [2, '']);
+    },
+  );
 
   it('has exit code 69 if there is no Redis, and says what to do', async () => {
     const [none, silent, doctor] = await Promise.all([

@@ -55,7 +55,10 @@ describe('taskfleet worker', () => {
     // A worker that ends by itself, after its first line.
     const env = { PATH: process.env['PATH'], REDIS_URL: redis.url, TASK_MODULES: './missing.js' };
     const args = ['-qec', `'${process.execPath}' '${COMMAND}' worker`, '/dev/null'];
-    const worker = new NodeProcess(spawn('script', args, { cwd: folder, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] }), 'script');
+    const worker = new NodeProcess(
+      spawn('script', args, { cwd: folder, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] }),
+      'script',
+    );
     await worker.exit;
     assert.match(worker.stdout.text, /\[[\d:.]+\].*INFO.*: .*Worker starts/);
   });

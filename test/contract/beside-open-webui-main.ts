@@ -19,7 +19,9 @@ try {
   const running = new Map(peer.running);
   const { rounds, missing, listed } = await listBeside({ fleet, producer, peer, prefix, tasks, forMs: minutes * 60_000, everyMs: 100 });
   const lost = missing > 0 || listed !== tasks + running.size;
-  console.log(`${rounds} rounds of lists; ${missing} entries missing from them; ${listed} of ${tasks + running.size} tasks in the fleet's own list`);
+  console.log(
+    `${rounds} rounds of lists; ${missing} entries missing from them; ${listed} of ${tasks + running.size} tasks in the fleet's own list`,
+  );
   process.exitCode = lost ? 1 : 0;
 } finally {
   await fleet.stop();

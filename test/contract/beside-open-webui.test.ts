@@ -43,7 +43,10 @@ describe('Beside an open-webui', () => {
       void call.aborted.then((cause) => call.throws(cause));
     });
     await fleet.worker(prefix, [task.handler], { ...ALONE, concurrency: 10 });
-    const added = await producer.enqueueMany(task.definition, Array.from({ length: 20 }, () => ({ input: {}, item })));
+    const added = await producer.enqueueMany(
+      task.definition,
+      Array.from({ length: 20 }, () => ({ input: {}, item })),
+    );
     await Promise.all(calls.slice(0, 10));
     return added.map(({ id }) => id);
   }
@@ -55,7 +58,8 @@ describe('Beside an open-webui', () => {
   }
 
   const outcomes = (receipts: readonly StopReceipt[]) => [...new Set(receipts.map(({ outcome }) => outcome))];
-  const commandsFor = (id: string) => peer.heard.map((message) => JSON.parse(message) as Record<string, unknown>).filter(({ task_id: named }) => named === id);
+  const commandsFor = (id: string) =>
+    peer.heard.map((message) => JSON.parse(message) as Record<string, unknown>).filter(({ task_id: named }) => named === id);
 
   it('lists, and asks whether a chat is active, as often as it likes: no live task of the fleet is lost', async () => {
     await peer.create('theirs', 'chat-long');
@@ -84,7 +88,10 @@ describe('Beside an open-webui', () => {
   it('its own stop of the item ends all forty', async () => {
     const [ours] = [await startTwenty('chat-1'), await theirTwenty('chat-1')];
     await peer.stopItem('chat-1');
-    await until(() => fleet.registrySize(prefix), ({ queues }) => queues === 0);
+    await until(
+      () => fleet.registrySize(prefix),
+      ({ queues }) => queues === 0,
+    );
     assert.deepEqual(new Set(await Promise.all(ours.map(async (id) => (await producer.get(id))?.state))), new Set(['cancelled']));
     assert.equal(peer.running.size, 0);
     await fleet.emptied(prefix);
@@ -96,10 +103,17 @@ describe('Beside an open-webui', () => {
     const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
     const call = await task.call();
     await peer.stop(id);
-    const entry = async () => [await fleet.client.hget(keys.tasks, id), await fleet.client.sismember(keys.item('chat-1'), id), await fleet.client.get(keys.lease(id))];
+    const entry = async () => [
+      await fleet.client.hget(keys.tasks, id),
+      await fleet.client.sismember(keys.item('chat-1'), id),
+      await fleet.client.get(keys.lease(id)),
+    ];
     await until(entry, ([item, member, lease]) => item === 'chat-1' && member === 1 && lease === '1');
     assert.deepEqual(await peer.listItem('chat-1'), [id]);
-    assert.deepEqual((await producer.list({ item: 'chat-1' })).tasks.map(({ state }) => state), ['stopping']);
+    assert.deepEqual(
+      (await producer.list({ item: 'chat-1' })).tasks.map(({ state }) => state),
+      ['stopping'],
+    );
     call.throws(await call.aborted);
     await assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
     await fleet.emptied(prefix);
@@ -130,9 +144,15 @@ describe('Beside an open-webui', () => {
   it('a stop of its task alone: requested while it runs on, cancelled once it is gone, and not unknown if asked again', async () => {
     await setUp({}, { heeds: false });
     await peer.create('theirs', 'chat-1');
-    assert.deepEqual([(await producer.stop('theirs')).outcome, (await producer.stop('theirs', { waitMs: 50 })).outcome], ['requested', 'requested']);
+    assert.deepEqual(
+      [(await producer.stop('theirs')).outcome, (await producer.stop('theirs', { waitMs: 50 })).outcome],
+      ['requested', 'requested'],
+    );
     const waiting = producer.stop('theirs', { ...WAIT, reason: 'enough', by: 'alice' });
-    await until(() => commandsFor('theirs').length, (told) => told === 3);
+    await until(
+      () => commandsFor('theirs').length,
+      (told) => told === 3,
+    );
     await peer.end('theirs');
     const { outcome, via, reason, by, settledAt } = await waiting;
     assert.deepEqual([outcome, via, reason, by, settledAt !== null], ['cancelled', 'signal', 'enough', 'alice', true]);
@@ -149,8 +169,14 @@ describe('Beside an open-webui', () => {
     await fleet.client.multi().hdel(keys.tasks, id).del(keys.item('chat-2'), keys.lease(id)).exec();
     await assert.rejects(claim('chat-2'), { code: 'ITEM_BUSY' });
     assert.equal(await producer.hasActiveTasks('chat-2'), true);
-    assert.deepEqual((await producer.list({ item: 'chat-2' })).tasks.map((task) => task.id), [id]);
-    assert.deepEqual((await producer.stopItem('chat-2')).map(({ id: stopped, outcome }) => [stopped, outcome]), [[id, 'cancelled']]);
+    assert.deepEqual(
+      (await producer.list({ item: 'chat-2' })).tasks.map((task) => task.id),
+      [id],
+    );
+    assert.deepEqual(
+      (await producer.stopItem('chat-2')).map(({ id: stopped, outcome }) => [stopped, outcome]),
+      [[id, 'cancelled']],
+    );
   });
 
   it('runs a job of a plain BullMQ queue whose id is a name of the registry, and keeps it from open-webui', async () => {
@@ -161,10 +187,16 @@ describe('Beside an open-webui', () => {
     const first = await task.call(0);
     await queues.get('beside').add('beside.task', {}, { jobId: 'live' });
     const second = await task.call(1);
-    await until(() => fleet.client.hget(keys.taskQueues, 'live'), (queue) => queue === 'beside');
+    await until(
+      () => fleet.client.hget(keys.taskQueues, 'live'),
+      (queue) => queue === 'beside',
+    );
     assert.deepEqual([await peer.listTasks(), worker.status().running.toSorted()], [[other.id], [other.id, 'live'].toSorted()]);
     second.returns();
-    await until(() => fleet.registrySize(prefix), ({ queues: left }) => left === 1);
+    await until(
+      () => fleet.registrySize(prefix),
+      ({ queues: left }) => left === 1,
+    );
     assert.equal((await producer.get(other))?.state, 'running');
     first.returns();
     await fleet.emptied(prefix);
@@ -188,7 +220,10 @@ describe('Beside an open-webui', () => {
       assert.equal(await leases(), 0);
       await peer.create('theirs', 'chat-1');
       await producer.list();
-      await until(() => fleet.client.get(keys.openWebui), (seen) => seen === '1');
+      await until(
+        () => fleet.client.get(keys.openWebui),
+        (seen) => seen === '1',
+      );
       const { id } = await producer.enqueue(definition, {});
       assert.equal(await fleet.client.get(keys.lease(id)), '1');
       assert.equal(other.facts.written, false);
@@ -197,7 +232,11 @@ describe('Beside an open-webui', () => {
     });
 
     it('auto, live tasks have leases from the first on under its prefix', async () => {
-      for (const [keyPrefix, written] of [['open-webui', true], ['{open-webui}', true], ['open-webui2', false]] as const) {
+      for (const [keyPrefix, written] of [
+        ['open-webui', true],
+        ['{open-webui}', true],
+        ['open-webui2', false],
+      ] as const) {
         const store = fleet.store({ keyPrefix });
         assert.equal(store.facts.written, written, keyPrefix);
       }
@@ -207,7 +246,10 @@ describe('Beside an open-webui', () => {
       await setUp({ openWebui: 'off' });
       await peer.create('theirs', 'chat-1');
       await producer.list();
-      await until(() => fleet.client.get(keys.openWebui), (seen) => seen === '1');
+      await until(
+        () => fleet.client.get(keys.openWebui),
+        (seen) => seen === '1',
+      );
       const { id } = await producer.enqueue(definition, {});
       assert.equal(await fleet.client.exists(keys.lease(id)), 0);
       await fleet.client.set(keys.lease(id), '1');
@@ -221,7 +263,10 @@ describe('Beside an open-webui', () => {
     const listening = fleet.producer({ keyPrefix: prefix, listenForStops: true, loggers: log.loggers });
     await log.waitFor(/Listening for stop commands/);
     const task = new ScriptedTask('beside.task');
-    const [queued, delayed] = [await producer.enqueue(task.definition, {}, { item: 'chat-1' }), await producer.enqueue(task.definition, {}, { delay: 600_000 })];
+    const [queued, delayed] = [
+      await producer.enqueue(task.definition, {}, { item: 'chat-1' }),
+      await producer.enqueue(task.definition, {}, { delay: 600_000 }),
+    ];
     for (const { id } of [queued, delayed]) {
       await peer.stop(id);
       await assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
@@ -231,6 +276,9 @@ describe('Beside an open-webui', () => {
     await listening.close();
     await fleet.worker(prefix, [task.handler], ALONE);
     assert.deepEqual([task.calls.length, await fleet.registrySize(prefix)], [0, EMPTY_REGISTRY]);
-    assert.deepEqual(log.lines.filter(({ level }) => level >= 40), []);
+    assert.deepEqual(
+      log.lines.filter(({ level }) => level >= 40),
+      [],
+    );
   });
 });

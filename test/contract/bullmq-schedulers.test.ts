@@ -33,11 +33,19 @@ describe("BullMQ's job schedulers", () => {
   async function advance(job: Job): Promise<Job | undefined> {
     const scheduler = await queue.jobScheduler;
     const { repeat } = job.opts as { repeat: RepeatOptions };
-    return scheduler.upsertJobScheduler(job.repeatJobKey as string, repeat, '', null, job.opts, { override: false, producerId: job.id as string });
+    return scheduler.upsertJobScheduler(job.repeatJobKey as string, repeat, '', null, job.opts, {
+      override: false,
+      producerId: job.id as string,
+    });
   }
 
   async function fail({ id }: Job): Promise<void> {
-    await client.multi().zrem(queue.keys['delayed'] as string, String(id)).zadd(queue.keys['failed'] as string, Date.now(), String(id)).hset(queue.toKey(String(id)), 'finishedOn', Date.now()).exec();
+    await client
+      .multi()
+      .zrem(queue.keys['delayed'] as string, String(id))
+      .zadd(queue.keys['failed'] as string, Date.now(), String(id))
+      .hset(queue.toKey(String(id)), 'finishedOn', Date.now())
+      .exec();
   }
 
   for (const [kind, timing] of Object.entries({ every: EVERY, pattern: NIGHTLY })) {
@@ -56,7 +64,11 @@ describe("BullMQ's job schedulers", () => {
       assert.equal(await advance(first), undefined);
       assert.equal((await pending()).length, 2);
       const next = (await queue.getJob(String(second?.id))) as Job;
-      assert.deepEqual([next.name, next.data, (next.opts as { item?: string }).item], ['task', { n: 1 }, 'chat-1'], 'options of ours travel on');
+      assert.deepEqual(
+        [next.name, next.data, (next.opts as { item?: string }).item],
+        ['task', { n: 1 }, 'chat-1'],
+        'options of ours travel on',
+      );
     });
 
     it(`keep the time of their next job (${kind}) when they are made again`, async () => {
@@ -116,14 +128,19 @@ describe("BullMQ's job schedulers", () => {
     await queue.upsertJobScheduler('mine', EVERY);
     await (await onlyPending()).promote();
     await completed;
-    assert.deepEqual(seen, [[0, 1], [0, 2], [0, 3]]);
+    assert.deepEqual(seen, [
+      [0, 1],
+      [0, 2],
+      [0, 3],
+    ]);
     await until(pending, (jobs) => jobs.length === 1);
   });
 
   it('are due once on each day of a change of clocks, and every hour of it', () => {
     const next = (from: string, pattern: string, times: number): string[] => {
       const dates: string[] = [];
-      for (let at = Date.parse(from); dates.length < times; dates.push(new Date(at).toISOString())) at = getNextMillis(at, { pattern, tz: 'Europe/Berlin' }) as number;
+      for (let at = Date.parse(from); dates.length < times; dates.push(new Date(at).toISOString()))
+        at = getNextMillis(at, { pattern, tz: 'Europe/Berlin' }) as number;
       return dates.map((date) => date.slice(5, 16));
     };
     // 02:30 is not on the one day, and twice on the other.

@@ -12,7 +12,9 @@ const commands = path.join(path.dirname(createRequire(import.meta.url).resolve('
 /** What BullMQ's own scripts become. */
 function rewritten(): Map<string, string> {
   const found = new Map<string, string>();
-  const redis = { defineCommand: (name: string, { lua }: { lua: string }) => found.set(name.split(':')[0] as string, lua) } as unknown as Redis;
+  const redis = {
+    defineCommand: (name: string, { lua }: { lua: string }) => found.set(name.split(':')[0] as string, lua),
+  } as unknown as Redis;
   useRedisTime(redis);
   for (const file of readdirSync(commands).filter((name) => name.endsWith('.lua'))) {
     const [script = '', keys] = path.basename(file, '.lua').split('-');

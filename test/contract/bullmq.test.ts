@@ -3,7 +3,17 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
-import { type BackoffOptions, DelayedError, Job, type JobJson, type KeepJobs, Queue, UnrecoverableError, WaitingError, Worker } from 'bullmq';
+import {
+  type BackoffOptions,
+  DelayedError,
+  Job,
+  type JobJson,
+  type KeepJobs,
+  Queue,
+  UnrecoverableError,
+  WaitingError,
+  Worker,
+} from 'bullmq';
 import type { Redis } from 'ioredis';
 import { RESERVED_IDS } from '../../shared/keys.js';
 import { deferred } from '../support/deferred.js';
@@ -69,7 +79,9 @@ describe('BullMQ', () => {
   it('keeps options and fields that it does not know, over a retry', async () => {
     await queue.add('job', {}, { jobId: 'one', attempts: 2, item: 'chat-1' } as never);
     await client.hset(hash('one'), 'stop', '{"by":"x"}');
-    const worker = bare.newWorker((job) => (job.attemptsMade === 0 ? Promise.reject(new Error('again')) : Promise.resolve((job.opts as { item?: string }).item)));
+    const worker = bare.newWorker((job) =>
+      job.attemptsMade === 0 ? Promise.reject(new Error('again')) : Promise.resolve((job.opts as { item?: string }).item),
+    );
     const [job] = (await once(worker, 'completed')) as [Job];
     assert.equal(job.returnvalue, 'chat-1');
     assert.equal(await client.hget(hash('one'), 'stop'), '{"by":"x"}');
@@ -89,17 +101,28 @@ describe('BullMQ', () => {
       throw new WaitingError();
     });
     for (let ended = 0; ended < 2; ended += 1) await once(worker, 'completed');
-    assert.deepEqual([made, order], [[0, 0], ['one', 'one', 'two']]);
+    assert.deepEqual(
+      [made, order],
+      [
+        [0, 0],
+        ['one', 'one', 'two'],
+      ],
+    );
     assert.equal((await queue.getJob('one'))?.attemptsMade, 1);
   });
 
   it('puts a job off without counting an attempt, with fields that are given', async () => {
     await queue.add('job', {}, { jobId: 'one', attempts: 2 });
     const worker = bare.newWorker(async (_job, token) => {
-      await worker.getBackend().moveToDelayed('one', Date.now(), 60_000, token, { skipAttempt: true, fieldsToUpdate: { failedReason: 'later' } });
+      await worker
+        .getBackend()
+        .moveToDelayed('one', Date.now(), 60_000, token, { skipAttempt: true, fieldsToUpdate: { failedReason: 'later' } });
       throw new DelayedError();
     });
-    await until(() => queue.getJobState('one'), (state) => state === 'delayed');
+    await until(
+      () => queue.getJobState('one'),
+      (state) => state === 'delayed',
+    );
     assert.deepEqual(await client.hmget(hash('one'), 'failedReason', 'atm', 'ats', 'delay'), ['later', null, '1', '60000']);
   });
 
@@ -179,7 +202,10 @@ describe('BullMQ', () => {
       await worker.getBackend().moveToFailed(job, 'Stopped', false, token as string, false, fields);
       throw new WaitingError();
     });
-    await until(() => queue.getJobState('one'), (state) => state === 'failed');
+    await until(
+      () => queue.getJobState('one'),
+      (state) => state === 'failed',
+    );
     assert.deepEqual(await client.hmget(hash('one'), 'failedReason', 'stop_via'), ['Stopped', 'signal']);
   });
 
@@ -251,9 +277,15 @@ describe('BullMQ', () => {
     const parts = new Set((await client.keys(`${prefix}*`)).map((key) => key.slice(prefix.length).split(':')[0] as string));
     const own = [...parts].filter((part) => !part.startsWith('j-'));
     assert.ok(own.length >= 8, own.join(' '));
-    assert.deepEqual(own.filter((part) => !RESERVED_IDS.has(part)), []);
+    assert.deepEqual(
+      own.filter((part) => !RESERVED_IDS.has(part)),
+      [],
+    );
     // And all that it says it could keep.
-    assert.deepEqual(Object.keys(queue.keys).filter((key) => key !== '' && !RESERVED_IDS.has(key)), []);
+    assert.deepEqual(
+      Object.keys(queue.keys).filter((key) => key !== '' && !RESERVED_IDS.has(key)),
+      [],
+    );
   });
 
   it('counts the job ids that it makes itself from 1, which no task id of ours is', async () => {

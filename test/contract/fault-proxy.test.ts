@@ -48,13 +48,21 @@ describe('FaultProxy', () => {
     assert.ok(proxy.port < 32_000);
     const client = await open();
     const large = 'x'.repeat(5_000_000);
-    const answers = await Promise.all([client.set(key, large), client.get(key), client.mget(key, 'none'), client.eval('return {1, {2, {}}, "three"}', 0)]);
+    const answers = await Promise.all([
+      client.set(key, large),
+      client.get(key),
+      client.mget(key, 'none'),
+      client.eval('return {1, {2, {}}, "three"}', 0),
+    ]);
     assert.deepEqual(answers, ['OK', large, [large, null], [1, [2, []], 'three']]);
     assert.deepEqual([proxy.accepted, proxy.connections], [1, 1]);
     const gone = once(client, 'end');
     client.disconnect();
     await gone;
-    await until(() => proxy.connections, (count) => count === 0);
+    await until(
+      () => proxy.connections,
+      (count) => count === 0,
+    );
   });
 
   it('delays in each direction, and keeps the order when the delay becomes shorter', async () => {
@@ -101,19 +109,22 @@ describe('FaultProxy', () => {
     assert.equal(await (await open()).ping(), 'PONG');
   });
 
-  it('half-open: a client with ioredis\'s defaults notices nothing, one with a socket timeout does', async () => {
+  it("half-open: a client with ioredis's defaults notices nothing, one with a socket timeout does", async () => {
     const [unaware, watchful] = [await open(), await open({ socketTimeout: 600, maxRetriesPerRequest: 0 })];
     const heard: string[] = [];
     for (const event of ['error', 'close', 'end', 'reconnecting']) unaware.on(event, () => heard.push(event));
     proxy.halfOpen();
-    void unaware.set(key, 'lost').then(() => heard.push('reply'), () => heard.push('rejection'));
+    void unaware.set(key, 'lost').then(
+      () => heard.push('reply'),
+      () => heard.push('rejection'),
+    );
     await assert.rejects(watchful.ping());
     assert.deepEqual([heard, unaware.status, await direct.exists(key)], [[], 'ready', 0]);
   });
 
   it('half-open: neither end hears that the other has gone, and new connections are not answered', async () => {
     const [leaving, staying] = [await open({ connectionName: key }), await open()];
-    const isConnected = async () => (await direct.client('LIST') as string).includes(`name=${key}`);
+    const isConnected = async () => ((await direct.client('LIST')) as string).includes(`name=${key}`);
     const id = await staying.client('ID');
     proxy.halfOpen();
     const late = connect(proxy.port, '127.0.0.1');
@@ -160,8 +171,14 @@ describe('FaultProxy', () => {
     const client = await open();
     proxy.split('toClient');
     let answered = false;
-    void client.incr(key).finally(() => (answered = true)).catch(() => undefined);
-    await until(() => direct.get(key), (value) => value === '1');
+    void client
+      .incr(key)
+      .finally(() => (answered = true))
+      .catch(() => undefined);
+    await until(
+      () => direct.get(key),
+      (value) => value === '1',
+    );
     assert.equal(answered, false);
   });
 
@@ -192,16 +209,26 @@ describe('FaultProxy', () => {
     assert.deepEqual([await direct.exists(key), answer], [0, '']);
     await proxy.heal();
     assert.equal(await sent, 1);
-    await until(() => answer, (text) => text === '+PONG\r\n');
+    await until(
+      () => answer,
+      (text) => text === '+PONG\r\n',
+    );
     late.destroy();
   });
 
   it('loses the reply to one request, which has run; those before it are answered', async () => {
     const [client, other] = [await open({ maxRetriesPerRequest: 0 }), await open()];
     const lost = proxy.loseReply(`lose-${key}`);
-    const answers = await Promise.allSettled([client.incr(key), client.eval(`return redis.call("INCR", KEYS[1]) -- lose-${key}`, 1, key), client.ping()]);
+    const answers = await Promise.allSettled([
+      client.incr(key),
+      client.eval(`return redis.call("INCR", KEYS[1]) -- lose-${key}`, 1, key),
+      client.ping(),
+    ]);
     await lost;
-    assert.deepEqual(answers.map(({ status }) => status), ['fulfilled', 'rejected', 'rejected']);
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      ['fulfilled', 'rejected', 'rejected'],
+    );
     assert.equal(await other.get(key), '2');
     assert.equal(await client.eval(`return redis.call("INCR", KEYS[1]) -- lose-${key}`, 1, key), 3, 'one reply only');
   });
@@ -239,8 +266,22 @@ describe('FaultProxy', () => {
 
 it('RespFrames finds the same frames however the stream is cut', () => {
   const frames = [
-    '+OK\r\n', ':1\r\n', '-ERR no\r\n', '$-1\r\n', '*-1\r\n', '$0\r\n\r\n', '$4\r\n\r\n$1\r\n', '*0\r\n', '*2\r\n*1\r\n:1\r\n$1\r\nx\r\n', 'PING\r\n',
-    '%1\r\n+key\r\n*2\r\n_\r\n#t\r\n', '~1\r\n,1.5\r\n', '>2\r\n+message\r\n=5\r\ntxt:x\r\n', '|1\r\n+ttl\r\n:1\r\n$1\r\ny\r\n', '!3\r\nERR\r\n', '(12345678901234567890\r\n',
+    '+OK\r\n',
+    ':1\r\n',
+    '-ERR no\r\n',
+    '$-1\r\n',
+    '*-1\r\n',
+    '$0\r\n\r\n',
+    '$4\r\n\r\n$1\r\n',
+    '*0\r\n',
+    '*2\r\n*1\r\n:1\r\n$1\r\nx\r\n',
+    'PING\r\n',
+    '%1\r\n+key\r\n*2\r\n_\r\n#t\r\n',
+    '~1\r\n,1.5\r\n',
+    '>2\r\n+message\r\n=5\r\ntxt:x\r\n',
+    '|1\r\n+ttl\r\n:1\r\n$1\r\ny\r\n',
+    '!3\r\nERR\r\n',
+    '(12345678901234567890\r\n',
   ];
   const stream = Buffer.from(frames.join(''));
   for (const size of [1, 2, 3, 7, 50, stream.length]) {

@@ -26,7 +26,10 @@ describe('Under the prefix open-webui', () => {
 
   async function runningCanary(item: string): Promise<string> {
     const { id } = await producer.enqueue(fleetCanary, { run_ms: 60_000 }, { item });
-    await until(() => worker.status().running, (ids) => ids.includes(id));
+    await until(
+      () => worker.status().running,
+      (ids) => ids.includes(id),
+    );
     return id;
   }
 
@@ -44,7 +47,10 @@ describe('Under the prefix open-webui', () => {
     const view = await producer.get(id);
     assert.deepEqual([view?.state, view?.attempt, view?.stop?.via, view?.stop?.reason], ['cancelled', 1, 'signal', null]);
     assert.equal(JSON.parse((await fleet.client.hget(`open-webui:bull:fleet:${id}`, 'opts')) ?? '').attempts, 5);
-    await until(() => fleet.client.exists('open-webui:tasks', 'open-webui:tasks:item:chat-1'), (keys) => keys === 0);
+    await until(
+      () => fleet.client.exists('open-webui:tasks', 'open-webui:tasks:item:chat-1'),
+      (keys) => keys === 0,
+    );
   });
 
   it('a task without an item is listed with an empty one, as open-webui does it', async () => {
@@ -54,11 +60,18 @@ describe('Under the prefix open-webui', () => {
   });
 
   it('the tasks of an item are those of its set, and stopping each of them as open-webui does empties it', async () => {
-    const ids = [await runningCanary('chat-2'), await runningCanary('chat-2'), (await producer.enqueue(fleetCanary, {}, { item: 'chat-2', delay: 60_000 })).id];
+    const ids = [
+      await runningCanary('chat-2'),
+      await runningCanary('chat-2'),
+      (await producer.enqueue(fleetCanary, {}, { item: 'chat-2', delay: 60_000 })).id,
+    ];
     const members = await fleet.client.smembers('open-webui:tasks:item:chat-2');
     assert.deepEqual(members.toSorted(), ids.toSorted());
     for (const id of members) await fleet.client.publish('open-webui:tasks:commands', JSON.stringify({ action: 'stop', task_id: id }));
-    await until(() => fleet.client.scard('open-webui:tasks:item:chat-2'), (left) => left === 0);
+    await until(
+      () => fleet.client.scard('open-webui:tasks:item:chat-2'),
+      (left) => left === 0,
+    );
     for (const id of ids) assert.equal((await producer.get(id))?.state, 'cancelled');
   });
 
@@ -70,10 +83,16 @@ describe('Under the prefix open-webui', () => {
     await subscriber.subscribe('open-webui:tasks:commands');
     subscriber.on('message', (_channel: string, message: string) => heard.push(message));
 
-    assert.deepEqual((await producer.list()).tasks.map(({ id, item, queue }) => [id, item, queue]), [['owui-task', 'chat-3', null]]);
+    assert.deepEqual(
+      (await producer.list()).tasks.map(({ id, item, queue }) => [id, item, queue]),
+      [['owui-task', 'chat-3', null]],
+    );
     const [receipt] = await producer.stopItem('chat-3');
     assert.equal(receipt?.outcome, 'requested');
-    await until(() => heard, ({ length }) => length > 1);
+    await until(
+      () => heard,
+      ({ length }) => length > 1,
+    );
     // It reads `task_id` alone: it is told once, after its task was looked up.
     const named = heard.map((message) => (JSON.parse(message) as Record<string, unknown>)['task_id'] ?? null);
     assert.deepEqual(named, [null, 'owui-task']);

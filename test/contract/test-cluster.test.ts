@@ -47,7 +47,10 @@ describe('TestCluster', () => {
   }
 
   it('spreads the slots over three masters, each with a replica, on ports that leave those of outgoing connections alone', async () => {
-    assert.deepEqual(redis.hosts.map(({ port }) => port + 10_000 < 32_000), Array(6).fill(true));
+    assert.deepEqual(
+      redis.hosts.map(({ port }) => port + 10_000 < 32_000),
+      Array(6).fill(true),
+    );
     const owners = await masters();
     assert.equal(owners.length, 3);
     const served: unknown[] = [];

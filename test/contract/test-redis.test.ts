@@ -13,7 +13,11 @@ it('a redis-server ends with the test process, even if that is killed, and its f
   assert.ok(isAlive(pid) && folders.every(existsSync));
   starter.kill('SIGKILL');
   await starter.exit;
-  await until(() => isAlive(pid) || folders.some(existsSync), (left) => !left, { everyMs: 10 });
+  await until(
+    () => isAlive(pid) || folders.some(existsSync),
+    (left) => !left,
+    { everyMs: 10 },
+  );
 });
 
 it('a redis-server that cannot start says why, and leaves no folder', async () => {

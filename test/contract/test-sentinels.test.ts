@@ -9,13 +9,19 @@ describe('TestSentinels', () => {
   let redis: TestSentinels;
 
   before(async () => {
-    redis = await TestSentinels.start({ appendonly: 'yes', config: ['appendfsync always'], password: 'hidden-word', users: [{ name: 'guest', rules: 'on >guest-word ~* +get +info' }] });
+    redis = await TestSentinels.start({
+      appendonly: 'yes',
+      config: ['appendfsync always'],
+      password: 'hidden-word',
+      users: [{ name: 'guest', rules: 'on >guest-word ~* +get +info' }],
+    });
   });
   after(() => redis.stop());
 
   it('tells where the sentinels are, and leads to the master', async () => {
     assert.equal(redis.sentinelHosts, redis.sentinels.map(({ port }) => `127.0.0.1:${port}`).join(','));
-    for (const sentinel of redis.sentinels) assert.match(String(await sentinel.client().call('SENTINEL', 'CKQUORUM', redis.name)), /^OK 3 usable Sentinels/);
+    for (const sentinel of redis.sentinels)
+      assert.match(String(await sentinel.client().call('SENTINEL', 'CKQUORUM', redis.name)), /^OK 3 usable Sentinels/);
     const master = await redis.master();
     const client = redis.client();
     assert.equal(((await client.call('ROLE')) as unknown[])[0], 'master');

@@ -11,7 +11,15 @@ import { TestTls } from '../support/test-tls.js';
 
 /** The answer to a PING of a client that tries once, or the code or text of its error. */
 async function ping(url: string, tls?: ConnectionOptions): Promise<string> {
-  const client = new Redis(url, { lazyConnect: true, enableReadyCheck: false, disableClientInfo: true, protocol: 2, retryStrategy: () => null, maxRetriesPerRequest: 0, ...(tls === undefined ? {} : { tls }) });
+  const client = new Redis(url, {
+    lazyConnect: true,
+    enableReadyCheck: false,
+    disableClientInfo: true,
+    protocol: 2,
+    retryStrategy: () => null,
+    maxRetriesPerRequest: 0,
+    ...(tls === undefined ? {} : { tls }),
+  });
   let said: Error | undefined;
   client.on('error', (error: Error) => {
     said = error;
@@ -45,7 +53,10 @@ describe('TestTls', () => {
     await Promise.all(servers.map((server) => server.stop()));
     const all = [free, strict, foreign] as TestTls[];
     await Promise.all(all.map((tls) => tls.remove()));
-    assert.deepEqual(all.filter(({ caFile }) => existsSync(caFile)), []);
+    assert.deepEqual(
+      all.filter(({ caFile }) => existsSync(caFile)),
+      [],
+    );
   });
 
   it('makes a server that a client with its CA trusts by address and by name, and no other client does', async () => {
@@ -55,8 +66,14 @@ describe('TestTls', () => {
     assert.equal(await server.client().ping(), 'PONG');
     assert.equal(await ping(server.url, tls.anonymous), 'PONG');
     assert.equal(await ping(server.url.replace('127.0.0.1', 'localhost'), tls.anonymous), 'PONG');
-    assert.match(await ping(server.url), /^(?:UNABLE_TO_VERIFY_LEAF_SIGNATURE|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_GET_ISSUER_CERT_LOCALLY)$/);
-    assert.match(await ping(server.url, (foreign as TestTls).anonymous), /^(?:UNABLE_TO_VERIFY_LEAF_SIGNATURE|CERT_SIGNATURE_FAILURE|UNABLE_TO_GET_ISSUER_CERT_LOCALLY)$/);
+    assert.match(
+      await ping(server.url),
+      /^(?:UNABLE_TO_VERIFY_LEAF_SIGNATURE|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_GET_ISSUER_CERT_LOCALLY)$/,
+    );
+    assert.match(
+      await ping(server.url, (foreign as TestTls).anonymous),
+      /^(?:UNABLE_TO_VERIFY_LEAF_SIGNATURE|CERT_SIGNATURE_FAILURE|UNABLE_TO_GET_ISSUER_CERT_LOCALLY)$/,
+    );
     assert.equal(await ping(server.url, { ...tls.anonymous, servername: 'elsewhere.example' }), 'ERR_TLS_CERT_ALTNAME_INVALID');
     assert.match(await ping(server.url.replace('rediss', 'redis')), /ECONNRESET|closed|EPIPE/);
   });
@@ -72,7 +89,10 @@ describe('TestTls', () => {
 
   it('has in its files what it gives to clients', async () => {
     const { client, caFile, certFile, keyFile } = strict as TestTls;
-    assert.deepEqual([client.ca, client.cert, client.key], await Promise.all([caFile, certFile, keyFile].map((file) => readFile(file, 'utf8'))));
+    assert.deepEqual(
+      [client.ca, client.cert, client.key],
+      await Promise.all([caFile, certFile, keyFile].map((file) => readFile(file, 'utf8'))),
+    );
     const [ca, cert] = [new X509Certificate(client.ca as string), new X509Certificate(client.cert as string)];
     assert.ok(ca.ca && !cert.ca && cert.checkIssued(ca));
   });

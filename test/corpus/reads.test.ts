@@ -58,20 +58,31 @@ describe('One bad record is the problem of one record, to what reads', () => {
   const PATHS = [
     ...['tasks', 'tasks/one-waiting', 'tasks/wait'].map((path) => `/api/v1/${path}`),
     ...['items/item-1/tasks', 'workers', 'schedules', 'stats', 'audit', 'usage'].map((path) => `/api/v1/${path}`),
-    ...['/api/tasks', '/api/tasks/chat/item-1', '/readyz', '/metrics', '/board/api/queues?activeQueue=corpus&status=latest', '/board/api/queues/corpus/one-failed'],
+    ...[
+      '/api/tasks',
+      '/api/tasks/chat/item-1',
+      '/readyz',
+      '/metrics',
+      '/board/api/queues?activeQueue=corpus&status=latest',
+      '/board/api/queues/corpus/one-failed',
+    ],
   ];
 
   async function look(): Promise<void> {
     const settled = await Promise.allSettled(reads());
     for (const [index, one] of settled.entries()) if (one.status === 'rejected') throw new Error(`call ${index}: ${String(one.reason)}`);
-    for (const one of await Promise.allSettled(readsOfOneKey())) assert.ok(one.status === 'fulfilled' || isFleetError(one.reason), String((one as PromiseRejectedResult).reason));
-    const replies = await Promise.all(PATHS.map(async (path) => ({ path, reply: await dashboard.send('GET', path, { token: dashboard.tokens.admin }) })));
+    for (const one of await Promise.allSettled(readsOfOneKey()))
+      assert.ok(one.status === 'fulfilled' || isFleetError(one.reason), String((one as PromiseRejectedResult).reason));
+    const replies = await Promise.all(
+      PATHS.map(async (path) => ({ path, reply: await dashboard.send('GET', path, { token: dashboard.tokens.admin }) })),
+    );
     for (const { path, reply } of replies) assert.ok(reply.status < 500, `${path}: ${reply.status} ${reply.text.slice(0, 200)}`);
     const { keys, redis } = storeOf(producer);
     const found = new Findings();
     await checkFleet({ redis, keys, unreadable: found }, settings);
     const records = await checkRecords({ redis, keys, unreadable: found });
-    for (const { level, advice } of records) if (level !== 'ok' && !advice?.startsWith('redis-cli ')) throw new Error(`doctor gives no command: ${advice}`);
+    for (const { level, advice } of records)
+      if (level !== 'ok' && !advice?.startsWith('redis-cli ')) throw new Error(`doctor gives no command: ${advice}`);
     const page = replies.find(({ path }) => path === '/metrics')?.reply.text ?? '';
     const odd = page.split('\n').filter((line) => /^taskfleet_(?!dashboard_)/.test(line) && /part_ok\{.*\} 0$|nan$|inf$/i.test(line));
     if (odd.length > 0) throw new Error(`/metrics: ${odd.join(', ')}`);
@@ -86,7 +97,9 @@ describe('One bad record is the problem of one record, to what reads', () => {
       await whileSpoilt(fleet, bad, look).catch((error: Error) => failures.push(error.message));
     }
     assert.equal(failures.join('\n'), '');
-    const records = log.lines.filter(({ msg }) => msg.startsWith('A record in Redis cannot be read')).map(({ key, id }) => JSON.stringify([key, id]));
+    const records = log.lines
+      .filter(({ msg }) => msg.startsWith('A record in Redis cannot be read'))
+      .map(({ key, id }) => JSON.stringify([key, id]));
     assert.equal(new Set(records).size, records.length, 'one line for each record');
   });
 });

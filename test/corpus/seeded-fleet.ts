@@ -18,12 +18,28 @@ export async function seed({ client }: TestFleet, producer: Producer): Promise<S
   const now = Date.now();
   for (const place of ['completed', 'failed'] as const) {
     const id = `one-${place}`;
-    await client.multi().lrem(`${jobs}wait`, 0, id).zadd(`${jobs}${place}`, now, id).hset(jobs + id, { processedOn: now, finishedOn: now, atm: 1 }).exec();
+    await client
+      .multi()
+      .lrem(`${jobs}wait`, 0, id)
+      .zadd(`${jobs}${place}`, now, id)
+      .hset(jobs + id, { processedOn: now, finishedOn: now, atm: 1 })
+      .exec();
     await client.multi().hdel(keys.tasks, id).hdel(keys.taskQueues, id).zrem(keys.live, id).exec();
   }
   await producer.schedules.upsert('nightly', corpusTask, {}, { every: 3_600_000 });
   await client.zadd(keys.workers, now, 'w1');
-  await client.hset(keys.worker('w1'), { host: 'h', pid: 1, queues: '["corpus"]', slots: 2, running: '[]', zombies: 0, draining: 0, subscribed: 1, started_at: now, beat_at: now });
+  await client.hset(keys.worker('w1'), {
+    host: 'h',
+    pid: 1,
+    queues: '["corpus"]',
+    slots: 2,
+    running: '[]',
+    zombies: 0,
+    draining: 0,
+    subscribed: 1,
+    started_at: now,
+    beat_at: now,
+  });
   await client.hset(keys.reconcile, { at: now, took_ms: 1 });
   return { queue: QUEUE, item: ITEM, good: 'good', waiting: 'one-waiting', completed: 'one-completed', failed: 'one-failed', worker: 'w1' };
 }

@@ -23,7 +23,10 @@ test('a job of any id that a plain BullMQ queue added is looked up, shown, follo
     const path = `/api/v1/tasks/${encodeURIComponent(id)}`;
     const got = await dashboard.send('GET', path, { token });
     assert.deepEqual([got.status, (got.body as { id: string }).id], [200, id]);
-    assert.equal((await dashboard.send('GET', `/tasks/${encodeURIComponent(id)}`, { token, headers: { Accept: 'text/html' } })).status, 200);
+    assert.equal(
+      (await dashboard.send('GET', `/tasks/${encodeURIComponent(id)}`, { token, headers: { Accept: 'text/html' } })).status,
+      200,
+    );
     assert.equal((await client.get(id))?.state, 'queued');
     const stopped = await dashboard.send('POST', `${path}/stop`, { token, body: {} });
     assert.deepEqual([stopped.status, (stopped.body as { outcome: string }).outcome], [200, 'cancelled']);

@@ -22,7 +22,9 @@ after(async () => {
 
 test('the router is what Express takes, and its type needs no types of Express', async (t) => {
   const handler: RequestHandler = dashboard.router;
-  const app = express().use('/fleet', dashboard.router).use('/behind', (_req, _res, next) => next(), handler);
+  const app = express()
+    .use('/fleet', dashboard.router)
+    .use('/behind', (_req, _res, next) => next(), handler);
   const served = await serve(app);
   t.after(() => served.close());
   assert.deepEqual((await served.send('GET', '/fleet/livez')).body, { status: 'live' });
@@ -69,7 +71,7 @@ test("an error of the app's own is left to the app", async (t) => {
   assert.equal((await served.send('GET', '/fleet/livez')).status, 418);
 });
 
-test('the producer stays open, for it is not the dashboard\'s', async (t) => {
+test("the producer stays open, for it is not the dashboard's", async (t) => {
   const served = await serveDashboard(producer);
   t.after(() => served.close());
   await served.send('GET', '/fleet/api/tasks');

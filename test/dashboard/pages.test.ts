@@ -22,7 +22,11 @@ test('each page is there, and all that it takes is relative to where the dashboa
     assert.deepEqual([status, type, headers['cache-control']], [200, 'text/html; charset=utf-8', 'no-store'], path);
     const addresses = [...text.matchAll(/(?:href|src)="([^"]*)"/g)].map(([, address]) => address as string);
     const root = path.startsWith('/tasks/') ? '../' : './';
-    assert.deepEqual(addresses.filter((address) => !address.startsWith(root) && !/^(?:data:,|#main)$/.test(address)), [], path);
+    assert.deepEqual(
+      addresses.filter((address) => !address.startsWith(root) && !/^(?:data:,|#main)$/.test(address)),
+      [],
+      path,
+    );
     assert.doesNotMatch(text, /\{\{|<style|style=|<script(?! type="module" src=)|\bon\w+=/, 'the policy of the page would refuse it');
   }
 });
@@ -37,7 +41,20 @@ test('the assets are the scripts and styles of the pages, and nothing beside the
     const { status, headers } = await served.send('GET', `/fleet/assets/${path}`);
     assert.deepEqual([status, headers['cache-control'], headers['x-content-type-options']], [200, 'no-cache', 'nosniff'], path);
   }
-  for (const path of ['', 'page/', 'page/layout.html', 'page/tsconfig.json', 'page/tasks.ts', 'page/..%2fdashboard.js', 'page/%2e%2e/%2e%2e/package.json', 'page/../dashboard.ts', 'uplot/uPlot.d.ts', 'page/%zz.js', 'uplot/..%2fpackage.js', 'page/%00.css']) {
+  for (const path of [
+    '',
+    'page/',
+    'page/layout.html',
+    'page/tsconfig.json',
+    'page/tasks.ts',
+    'page/..%2fdashboard.js',
+    'page/%2e%2e/%2e%2e/package.json',
+    'page/../dashboard.ts',
+    'uplot/uPlot.d.ts',
+    'page/%zz.js',
+    'uplot/..%2fpackage.js',
+    'page/%00.css',
+  ]) {
     const { status } = await served.send('GET', `/fleet/assets/${path}`);
     assert.ok(status === 404 || status === 400, `${path}: ${status}`);
   }

@@ -92,7 +92,10 @@ describe('hostile ids and items', () => {
   };
   for (const [name, item] of Object.entries(ITEMS)) {
     test(`an item with ${name} is refused in few words`, async () => {
-      for (const [method, path] of [['GET', `/fleet/api/tasks/chat/${item}`], ['POST', `/fleet/api/tasks/chat/${item}/stop`]] as const) {
+      for (const [method, path] of [
+        ['GET', `/fleet/api/tasks/chat/${item}`],
+        ['POST', `/fleet/api/tasks/chat/${item}/stop`],
+      ] as const) {
         const detail = detailOf(await served.send(method, path), badItem);
         assert.match(detail, /^Bad item: expected /);
         assert.ok(detail.length < 300, `${detail.length} characters`);
@@ -104,10 +107,16 @@ describe('hostile ids and items', () => {
     assert.equal((await producer.get('bystander'))?.state, 'queued');
     const keys = createKeys('taskfleet');
     const fleet = redis.client();
-    assert.deepEqual((await fleet.keys('*')).filter((key) => /repeat|lock$/.test(key)), []);
+    assert.deepEqual(
+      (await fleet.keys('*')).filter((key) => /repeat|lock$/.test(key)),
+      [],
+    );
     assert.deepEqual(await fleet.hkeys(keys.tasks), ['bystander']);
     // Writes that were refused are in the audit, and so in the log; nothing else is.
-    assert.deepEqual(served.logged.filter((line) => !line.includes('"msg":"Write denied"')), []);
+    assert.deepEqual(
+      served.logged.filter((line) => !line.includes('"msg":"Write denied"')),
+      [],
+    );
   });
 });
 
@@ -197,7 +206,7 @@ describe('when a call fails', () => {
     assert.match(served.logged[0] ?? '', /secret of line 7/);
   });
 
-  test("an error of ours that no client can have caused is 500 and keeps its text to itself", async (t) => {
+  test('an error of ours that no client can have caused is 500 and keeps its text to itself', async (t) => {
     const served = await serveWith({ stopItem: () => Promise.reject(new FleetError('INVALID_SETTINGS', 'secret')) });
     t.after(() => served.close());
     const answer = await served.send('POST', '/fleet/api/tasks/chat/a/stop');

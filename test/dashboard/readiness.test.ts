@@ -39,23 +39,39 @@ describe('/readyz', () => {
     const ask = await serve(t, fleet.producer({ keyPrefix }));
     const without = await ask();
     assert.deepEqual([without.http, without.status, without.wrong], [200, 'degraded', ['workers']]);
-    assert.deepEqual(without.body.checks.map(({ name }) => name), ['redis', 'eviction', 'workers', 'listeners', 'queues', 'reconciler', 'log']);
+    assert.deepEqual(
+      without.body.checks.map(({ name }) => name),
+      ['redis', 'eviction', 'workers', 'listeners', 'queues', 'reconciler', 'log'],
+    );
 
     const worker = await fleet.worker(keyPrefix, [], { heartbeatMs: 600_000 });
-    await until(() => fleet.client.hget(keys.worker(worker.id), 'subscribed'), (subscribed) => subscribed === '1');
+    await until(
+      () => fleet.client.hget(keys.worker(worker.id), 'subscribed'),
+      (subscribed) => subscribed === '1',
+    );
     const ready = await until(ask, ({ status }) => status === 'ready');
     assert.deepEqual([ready.http, ready.status, ready.wrong], [200, 'ready', []]);
 
     await fleet.client.hset(keys.worker(worker.id), 'log_error', 'ENOSPC');
     const mute = await until(ask, ({ status }) => status !== 'ready');
-    assert.deepEqual([mute.status, mute.wrong, mute.body.checks.at(-1)?.detail], ['degraded', ['log'], '1 of 1 workers cannot write their log: ENOSPC']);
+    assert.deepEqual(
+      [mute.status, mute.wrong, mute.body.checks.at(-1)?.detail],
+      ['degraded', ['log'], '1 of 1 workers cannot write their log: ENOSPC'],
+    );
     await fleet.client.hdel(keys.worker(worker.id), 'log_error');
 
-    await fleet.client.hset(keys.worker(worker.id), { subscribed: 0, started_at: Date.now() - 120_000, broken: JSON.stringify([{ queue: 'chat', problem: 'p:bull:chat:wait holds a hash' }]) });
+    await fleet.client.hset(keys.worker(worker.id), {
+      subscribed: 0,
+      started_at: Date.now() - 120_000,
+      broken: JSON.stringify([{ queue: 'chat', problem: 'p:bull:chat:wait holds a hash' }]),
+    });
     await fleet.client.hset(keys.reconcile, 'at', Date.now() - 120_000);
     const worse = await until(ask, ({ wrong }) => wrong.includes('reconciler'));
     assert.deepEqual([worse.http, worse.status, worse.wrong], [200, 'degraded', ['listeners', 'queues', 'reconciler']]);
-    assert.equal(worse.body.checks.find(({ name }) => name === 'queues')?.detail, 'nothing is fetched from queue chat: p:bull:chat:wait holds a hash');
+    assert.equal(
+      worse.body.checks.find(({ name }) => name === 'queues')?.detail,
+      'nothing is fetched from queue chat: p:bull:chat:wait holds a hash',
+    );
     assert.match(worse.body.checks.find(({ name }) => name === 'reconciler')?.detail ?? '', /^last run 12\d s ago$/);
   });
 
@@ -72,10 +88,18 @@ describe('/readyz', () => {
     const look = async () => ((await served.send('GET', '/fleet/readyz')).body as Readiness).checks.find(({ name }) => name === 'log');
     assert.deepEqual(await look(), { name: 'log', ok: true, detail: 'every line is written' });
     loggers('dashboard').warn('lost');
-    assert.deepEqual(await until(look, (log) => log?.ok === false), { name: 'log', ok: false, detail: 'lines of this process that were lost: 1; none can be written now: ENOSPC' });
+    assert.deepEqual(await until(look, (log) => log?.ok === false), {
+      name: 'log',
+      ok: false,
+      detail: 'lines of this process that were lost: 1; none can be written now: ENOSPC',
+    });
     full = false;
     loggers('dashboard').warn('written');
-    assert.deepEqual(await until(look, (log) => log?.ok === true), { name: 'log', ok: true, detail: 'lines of this process that were lost: 1' });
+    assert.deepEqual(await until(look, (log) => log?.ok === true), {
+      name: 'log',
+      ok: true,
+      detail: 'lines of this process that were lost: 1',
+    });
     assert.match(lines.join(''), /"lost":1.*\n.*"written"/);
   });
 
@@ -90,11 +114,17 @@ describe('/readyz', () => {
 
     await own.redis.kill();
     const away = await until(ask, ({ http }) => http === 503);
-    assert.deepEqual([away.http, away.body], [503, { status: 'unready', checks: [{ name: 'redis', ok: false, detail: 'did not answer in time' }] }]);
+    assert.deepEqual(
+      [away.http, away.body],
+      [503, { status: 'unready', checks: [{ name: 'redis', ok: false, detail: 'did not answer in time' }] }],
+    );
     await own.redis.restart();
     await until(ask, ({ http }) => http === 200);
     await producer.close();
-    assert.deepEqual((await until(ask, ({ http }) => http === 503)).body, { status: 'unready', checks: [{ name: 'redis', ok: false, detail: 'closed: this process shuts down' }] });
+    assert.deepEqual((await until(ask, ({ http }) => http === 503)).body, {
+      status: 'unready',
+      checks: [{ name: 'redis', ok: false, detail: 'closed: this process shuts down' }],
+    });
   });
 
   it('asks Redis once for all who ask within a second', async (t) => {

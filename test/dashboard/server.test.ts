@@ -34,7 +34,11 @@ test('without tokens it is open to this machine, and says so', async (t) => {
 test('without tokens it does not listen for others', async () => {
   for (const apiHost of ['0.0.0.0', '::', '10.0.0.1', 'fleet.example', '127.0.0.1.example', 'localhost.example']) {
     const server = serverWith({ ...OPEN, apiHost, apiPort: 0 });
-    await assert.rejects(server.start(), refused(/^API_HOST: without tokens and JWTs the dashboard listens on loopback only.*Set API_TOKENS/), apiHost);
+    await assert.rejects(
+      server.start(),
+      refused(/^API_HOST: without tokens and JWTs the dashboard listens on loopback only.*Set API_TOKENS/),
+      apiHost,
+    );
     await server.stop();
   }
 });
@@ -43,14 +47,25 @@ test('without tokens it answers nobody who is not this machine itself', async (t
   const dashboard = await TestDashboard.start(fleet.producer(), OPEN);
   t.after(() => dashboard.stop());
   const { port } = dashboard;
-  const status = async (headers: Record<string, string>, method = 'POST'): Promise<number> => (await dashboard.send(method, '/api/v1/tasks/nobody/stop', { headers })).status;
-  for (const Host of ['127.0.0.1', `localhost:${port}`, `[::1]:${port}`, `127.0.0.1:${port}`]) assert.equal(await status({ Host }), 404, Host);
+  const status = async (headers: Record<string, string>, method = 'POST'): Promise<number> =>
+    (await dashboard.send(method, '/api/v1/tasks/nobody/stop', { headers })).status;
+  for (const Host of ['127.0.0.1', `localhost:${port}`, `[::1]:${port}`, `127.0.0.1:${port}`])
+    assert.equal(await status({ Host }), 404, Host);
   // A name that was made to point here, a proxy, and pages of other sites.
-  for (const Host of ['evil.example', `evil.example:${port}`, '127.0.0.1.evil.example', 'localhost.evil.example', '127.0.0.1:1@evil.example', '0.0.0.0']) assert.equal(await status({ Host }), 403, Host);
+  for (const Host of [
+    'evil.example',
+    `evil.example:${port}`,
+    '127.0.0.1.evil.example',
+    'localhost.evil.example',
+    '127.0.0.1:1@evil.example',
+    '0.0.0.0',
+  ])
+    assert.equal(await status({ Host }), 403, Host);
   assert.equal(statusOf(await rawRequest(port, 'GET /api/v1/me HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n')), 403);
   assert.equal(statusOf(await rawRequest(port, 'GET /api/v1/me HTTP/1.0\r\n\r\n')), 403);
   for (const name of ['Forwarded', 'X-Forwarded-For', 'X-Real-IP', 'Via']) assert.equal(await status({ [name]: '203.0.113.1' }), 403, name);
-  for (const Origin of ['https://evil.example', 'null', 'http://127.0.0.1:1', `https://evil.example:${port}`]) assert.equal(await status({ Origin }), 403, Origin);
+  for (const Origin of ['https://evil.example', 'null', 'http://127.0.0.1:1', `https://evil.example:${port}`])
+    assert.equal(await status({ Origin }), 403, Origin);
   for (const site of ['cross-site', 'same-site']) assert.equal(await status({ 'Sec-Fetch-Site': site }), 403, site);
   assert.equal(await status({ Origin: `http://127.0.0.1:${port}`, 'Sec-Fetch-Site': 'same-origin' }), 404);
   assert.equal((await dashboard.send('GET', '/api/v1/tasks', { headers: { Host: 'evil.example' } })).status, 403, 'reads too');
@@ -60,7 +75,10 @@ test('with tokens it listens for others', async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer(), { apiHost: '0.0.0.0' });
   t.after(() => dashboard.stop());
   assert.match(dashboard.url, /^http:\/\/0\.0\.0\.0:\d+$/);
-  assert.equal((await dashboard.send('GET', '/api/v1/me', { token: dashboard.tokens.viewer, headers: { Host: 'fleet.example' } })).status, 200);
+  assert.equal(
+    (await dashboard.send('GET', '/api/v1/me', { token: dashboard.tokens.viewer, headers: { Host: 'fleet.example' } })).status,
+    200,
+  );
 });
 
 test('bad tokens keep it from starting, each named', async () => {
@@ -73,7 +91,10 @@ test('a port that is taken is an error, or the next free one is taken', async (t
   await once(other, 'listening');
   t.after(() => other.close());
   const { port } = other.address() as AddressInfo;
-  await assert.rejects(serverWith({ ...OPEN, apiPort: port }).start(), refused(new RegExp(`^API_PORT: expected a free port, got ${port}, which another program has\\.$`)));
+  await assert.rejects(
+    serverWith({ ...OPEN, apiPort: port }).start(),
+    refused(new RegExp(`^API_PORT: expected a free port, got ${port}, which another program has\\.$`)),
+  );
   const next = serverWith({ ...OPEN, apiPort: port }, true);
   await next.start();
   t.after(() => next.stop());
@@ -115,7 +136,10 @@ test('a request that is under way when it stops is answered, and the connection 
 
 test('a request that never ends is cut off when the shutdown has lasted long enough', async () => {
   const dashboard = await TestDashboard.start(fleet.producer(), { shutdownTimeoutMs: 50 });
-  const answer = rawRequest(dashboard.port, 'POST /sign-in HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 50\r\n\r\ntoken=');
+  const answer = rawRequest(
+    dashboard.port,
+    'POST /sign-in HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 50\r\n\r\ntoken=',
+  );
   await dashboard.send('GET', '/livez');
   await dashboard.stop();
   assert.equal(statusOf(await answer), 0);
@@ -124,9 +148,11 @@ test('a request that never ends is cut off when the shutdown has lasted long eno
 test('an id of a request is taken on if it is sane, and made up if not', async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer(), OPEN);
   t.after(() => dashboard.stop());
-  const idFor = async (id: string): Promise<unknown> => (await dashboard.send('GET', '/nowhere', { headers: { 'X-Request-Id': id } })).headers['x-request-id'];
+  const idFor = async (id: string): Promise<unknown> =>
+    (await dashboard.send('GET', '/nowhere', { headers: { 'X-Request-Id': id } })).headers['x-request-id'];
   assert.equal(await idFor('0af7651916cd43dd8448eb211c80319c'), '0af7651916cd43dd8448eb211c80319c');
-  for (const odd of ['short', 'a'.repeat(65), 'has spaces in it', '{"a":"b","c":1}', '<script>alert(1)</script>']) assert.match((await idFor(odd)) as string, /^[0-9a-f-]{36}$/);
+  for (const odd of ['short', 'a'.repeat(65), 'has spaces in it', '{"a":"b","c":1}', '<script>alert(1)</script>'])
+    assert.match((await idFor(odd)) as string, /^[0-9a-f-]{36}$/);
   const { body, headers } = await dashboard.send('GET', '/nowhere');
   assert.equal((body as { request_id: string }).request_id, headers['x-request-id']);
 });
@@ -135,8 +161,14 @@ test('pages may load from here only, be shown in no frame, and run nothing that 
   const dashboard = await TestDashboard.start(fleet.producer());
   t.after(() => dashboard.stop());
   const { headers } = await dashboard.send('GET', '/sign-in');
-  assert.equal(headers['content-security-policy'], "default-src 'self';img-src 'self' data:;base-uri 'none';object-src 'none';form-action 'self';frame-ancestors 'none'");
-  assert.deepEqual([headers['x-frame-options'], headers['x-content-type-options'], headers['referrer-policy'], headers['x-powered-by']], ['DENY', 'nosniff', 'same-origin', undefined]);
+  assert.equal(
+    headers['content-security-policy'],
+    "default-src 'self';img-src 'self' data:;base-uri 'none';object-src 'none';form-action 'self';frame-ancestors 'none'",
+  );
+  assert.deepEqual(
+    [headers['x-frame-options'], headers['x-content-type-options'], headers['referrer-policy'], headers['x-powered-by']],
+    ['DENY', 'nosniff', 'same-origin', undefined],
+  );
   assert.equal(headers['strict-transport-security'], undefined);
 });
 
@@ -162,7 +194,10 @@ test('one address cannot hold all connections: what is too many is closed, other
   assert.match(answer.toString(), /^HTTP\/1\.1 200 /);
   assert.equal(dashboard.log.find(/^Too many connections of one address/).length, 1);
   held[0]?.destroy();
-  await until(async () => (await fetch(`http://127.0.0.1:${dashboard.port}/livez`).catch(() => null))?.status, (status) => status === 200);
+  await until(
+    async () => (await fetch(`http://127.0.0.1:${dashboard.port}/livez`).catch(() => null))?.status,
+    (status) => status === 200,
+  );
 });
 
 test('a proxy that is trusted has as many connections as it wants', async (t) => {

@@ -22,15 +22,27 @@ test('the API filters by the whole queue or by a shard, shows where a task is, a
   const api = await serveApi({ producer, definitions: [note] });
   t.after(() => api.close());
   await producer.enqueueMany(note, tasks);
-  const list = async (queue: string): Promise<{ id: string; queue: string }[]> => ((await api.send('GET', `/tasks?queue=${queue}`)).body as { tasks: { id: string; queue: string }[] }).tasks;
+  const list = async (queue: string): Promise<{ id: string; queue: string }[]> =>
+    ((await api.send('GET', `/tasks?queue=${queue}`)).body as { tasks: { id: string; queue: string }[] }).tasks;
   assert.equal((await list('note')).length, 30);
   for (const shard of SHARDS.slice(1)) {
     const listed = await list(shard);
-    assert.deepEqual(listed.map(({ id }) => id).toSorted(), tasks.flatMap(({ id }) => (shardOf(note, id) === shard ? [id] : [])).toSorted());
+    assert.deepEqual(
+      listed.map(({ id }) => id).toSorted(),
+      tasks.flatMap(({ id }) => (shardOf(note, id) === shard ? [id] : [])).toSorted(),
+    );
     assert.ok(listed.every(({ queue }) => queue === shard));
   }
-  const { definitions } = (await api.send('GET', '/definitions')).body as { definitions: { name: string; queue: string; shards: number }[] };
-  assert.deepEqual(definitions.flatMap(({ name, queue, shards }) => (name === 'note.take' || name === 'fleet.canary' ? [[name, queue, shards]] : [])), [['fleet.canary', 'fleet', 1], ['note.take', 'note', 3]]);
+  const { definitions } = (await api.send('GET', '/definitions')).body as {
+    definitions: { name: string; queue: string; shards: number }[];
+  };
+  assert.deepEqual(
+    definitions.flatMap(({ name, queue, shards }) => (name === 'note.take' || name === 'fleet.canary' ? [[name, queue, shards]] : [])),
+    [
+      ['fleet.canary', 'fleet', 1],
+      ['note.take', 'note', 3],
+    ],
+  );
 });
 
 test('the metrics have one figure for the queue: the sum of its shards, and the longest wait', async (t) => {
@@ -40,13 +52,20 @@ test('the metrics have one figure for the queue: the sum of its shards, and the 
   const served = await serveDashboard(producer);
   t.after(() => served.close());
   await producer.enqueueMany(note, tasks);
-  await producer.enqueueMany(note, tasks.map(({ input, id }) => ({ input, id: `later-${id}`, delay: 60_000 })));
+  await producer.enqueueMany(
+    note,
+    tasks.map(({ input, id }) => ({ input, id: `later-${id}`, delay: 60_000 })),
+  );
   await producer.stop('id-0');
   const last = SHARDS[2] as string;
   const waiting = await fleet.client.lindex(`${keys.jobs(last)}wait`, -1);
   await fleet.client.hset(`${keys.jobs(last)}${waiting}`, 'timestamp', Date.now() - 90_000);
   const { text } = await served.send('GET', '/fleet/metrics');
-  assert.deepEqual(valuesOf(text, 'taskfleet_queue_jobs'), { 'queue=note,state=waiting': 29, 'queue=note,state=delayed': 30, 'queue=note,state=failed': 1 });
+  assert.deepEqual(valuesOf(text, 'taskfleet_queue_jobs'), {
+    'queue=note,state=waiting': 29,
+    'queue=note,state=delayed': 30,
+    'queue=note,state=failed': 1,
+  });
   assert.ok((samplesOf(text).get('taskfleet_queue_oldest_wait_seconds{queue="note"}') ?? 0) >= 90);
   assert.doesNotMatch(text, /\.shard-/);
 });
@@ -56,9 +75,13 @@ test('the board lists each shard, and what is added on the page of one goes wher
   const dashboard = await TestDashboard.start(producer, {}, { definitions: [note] });
   t.after(() => dashboard.stop());
   await producer.enqueueMany(note, tasks);
-  const ask = (method: string, path: string, body?: Readonly<Record<string, unknown>>) => dashboard.send(method, `/board/api${path}`, { token: dashboard.tokens.operator, body });
+  const ask = (method: string, path: string, body?: Readonly<Record<string, unknown>>) =>
+    dashboard.send(method, `/board/api${path}`, { token: dashboard.tokens.operator, body });
   const { body: page } = await ask('GET', '/queues');
-  assert.deepEqual((page as { queues: { name: string }[] }).queues.map(({ name }) => name), SHARDS);
+  assert.deepEqual(
+    (page as { queues: { name: string }[] }).queues.map(({ name }) => name),
+    SHARDS,
+  );
   const id = ['a', 'b', 'c', 'd', 'e'].find((one) => shardOf(note, one) === SHARDS[2]) as string;
   const added = await ask('POST', `/queues/${SHARDS[1]}/add`, { name: 'note.take', data: {}, options: { jobId: id } });
   assert.equal(added.status, 200, JSON.stringify(added.body));

@@ -37,7 +37,10 @@ afterEach(async () => {
 after(() => redis.stop());
 
 const queue = (count: number, item?: string): Promise<EnqueuedTask[]> =>
-  producer.enqueueMany(fleetCanary, Array.from({ length: count }, () => ({ input: { run_ms: 60_000 }, item })));
+  producer.enqueueMany(
+    fleetCanary,
+    Array.from({ length: count }, () => ({ input: { run_ms: 60_000 }, item })),
+  );
 const get = async (path: string): Promise<unknown> => {
   const { status, type, body } = await served.send('GET', `/fleet${path}`);
   assert.deepEqual({ status, type }, { status: 200, type: 'application/json' });
@@ -232,10 +235,10 @@ describe('with a worker', () => {
     assert.equal(job.id, '1');
     // Its worker registers it before it runs; its first progress says that it does.
     const events = redis.client();
-    for (let seen: unknown = null; seen === null; ) seen = await events.xread('BLOCK', 1_000, 'STREAMS', keys.events('1'), '0');
+    for (let seen: unknown = null; seen === null;) seen = await events.xread('BLOCK', 1_000, 'STREAMS', keys.events('1'), '0');
     assert.deepEqual(await get('/api/tasks'), { tasks: ['1'] });
     assert.equal((await post('/api/tasks/stop/1')).status, 200);
-    for (let last = ''; last !== '"cancelled"'; ) last = await lastState(events, '1');
+    for (let last = ''; last !== '"cancelled"';) last = await lastState(events, '1');
     assert.deepEqual(await get('/api/tasks'), { tasks: [] });
     await plain.close();
   });

@@ -46,11 +46,22 @@ export class TestDashboard {
   ) {}
 
   /** With tokens unless the settings say `apiTokens: []`. Its limits are out of the way unless they are given. */
-  static async start(producer: Producer, settings: SettingsInput = {}, options: Partial<DashboardServerOptions> = {}): Promise<TestDashboard> {
+  static async start(
+    producer: Producer,
+    settings: SettingsInput = {},
+    options: Partial<DashboardServerOptions> = {},
+  ): Promise<TestDashboard> {
     const tokens = Object.fromEntries(Object.keys(WHO).map((name) => [name, newToken()])) as Record<Who, string>;
     const apiTokens = Object.entries(WHO).map(([name, { role, items }]) => entryOf(tokens[name as Who], { name, role, items }));
     const log = new LogLines();
-    const all = resolveSettings({ apiTokens, apiPort: 0, apiRateLimit: 1_000_000, apiFailureLimit: 1_000_000, shutdownTimeoutMs: 2_000, ...settings });
+    const all = resolveSettings({
+      apiTokens,
+      apiPort: 0,
+      apiRateLimit: 1_000_000,
+      apiFailureLimit: 1_000_000,
+      shutdownTimeoutMs: 2_000,
+      ...settings,
+    });
     const server = new DashboardServer({ settings: all, producer, loggers: log.loggers, ...options });
     await server.start();
     return new TestDashboard(server, tokens, log);
@@ -80,8 +91,14 @@ export class TestDashboard {
   }
 
   /** Signs in as a browser does; what it gets back, with the cookies in one header and the token for writes. */
-  async signIn(token: string, headers: OutgoingHttpHeaders = {}): Promise<{ readonly reply: Reply; readonly cookie: string; readonly csrf: string }> {
-    const reply = await this.send('POST', '/sign-in', { headers: { 'Content-Type': 'application/x-www-form-urlencoded', ...headers }, body: new URLSearchParams({ token }).toString() });
+  async signIn(
+    token: string,
+    headers: OutgoingHttpHeaders = {},
+  ): Promise<{ readonly reply: Reply; readonly cookie: string; readonly csrf: string }> {
+    const reply = await this.send('POST', '/sign-in', {
+      headers: { 'Content-Type': 'application/x-www-form-urlencoded', ...headers },
+      body: new URLSearchParams({ token }).toString(),
+    });
     const cookie = (reply.headers['set-cookie'] ?? []).map((one) => one.split(';')[0]).join('; ');
     const csrf = /XSRF-TOKEN=([\w-]+)/.exec(cookie)?.[1] ?? '';
     return { reply, cookie, csrf };

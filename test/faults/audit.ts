@@ -8,7 +8,17 @@ import { endedIds, leftovers } from './leftovers.js';
 import { type LoadKind, endOf, loadTask } from './load-task.js';
 
 /** What may be wrong. A fault that destroys data makes some of these unavoidable; then they are counted, and no more. */
-export const PROBLEMS = ['lost', 'unfinished', 'wrong end', 'two outcomes', 'stop lost', 'began after its stop', 'ran on after its stop', 'made though refused', 'left behind'] as const;
+export const PROBLEMS = [
+  'lost',
+  'unfinished',
+  'wrong end',
+  'two outcomes',
+  'stop lost',
+  'began after its stop',
+  'ran on after its stop',
+  'made though refused',
+  'left behind',
+] as const;
 export type ProblemKind = (typeof PROBLEMS)[number];
 
 export interface Problem {
@@ -93,7 +103,9 @@ export async function audit({ store, history, log, ends }: Facts): Promise<Audit
       ranAgain += Math.max(0, runs.length - (CALLS[task.kind] ?? 1));
       if (!isExpected(view, task, history)) tell('wrong end', id, `a ${task.kind} ended as ${view.state}: ${view.error}`);
     }
-    overlapping += runs.filter((run, index) => runs.some((other, at) => at < index && (other.endedAt ?? other.lastAt) > run.beganAt)).length;
+    overlapping += runs.filter((run, index) =>
+      runs.some((other, at) => at < index && (other.endedAt ?? other.lastAt) > run.beganAt),
+    ).length;
     for (const what of contradictions(id, view.state, stops, { history, ends })) tell('two outcomes', id, what);
     if (history.undoneStops.has(id)) tell('stop lost', id, 'it ran on, and had to be stopped once more');
     const after = checkStops(view, stops, runs);
@@ -102,13 +114,21 @@ export async function audit({ store, history, log, ends }: Facts): Promise<Audit
     for (const [kind, what] of after.problems) tell(kind, id, what);
   }
   const unsure = history.refusedEnqueues.filter(({ code }) => code === 'REDIS_UNAVAILABLE' || code === 'NOT_REPLICATED').length;
-  if (extra.length > unsure) tell('made though refused', extra[0] as string, `${extra.length} tasks that nobody was told of, ${unsure} of unknown outcome`);
+  if (extra.length > unsure)
+    tell('made though refused', extra[0] as string, `${extra.length} tasks that nobody was told of, ${unsure} of unknown outcome`);
   for (const [name, count] of Object.entries(left)) if (count > 0) tell('left behind', name, String(count));
 
   const count = (kind: ProblemKind): number => new Set(problems.filter((one) => one.kind === kind).map(({ id }) => id)).size;
   const counts = {
     ...{ acknowledged: history.enqueued.size, ...states, rejected: history.refusedEnqueues.length, madeThoughRejected: extra.length },
-    ...{ ranAgain, overlapping, stopsAcknowledged: history.stops.length, stopsRejected: history.refusedStops.length, endedBeforeAbort, zombies },
+    ...{
+      ranAgain,
+      overlapping,
+      stopsAcknowledged: history.stops.length,
+      stopsRejected: history.refusedStops.length,
+      endedBeforeAbort,
+      zombies,
+    },
     ...{ lost: count('lost') + count('unfinished'), twoOutcomes: count('two outcomes'), stopsLost: count('stop lost'), left },
   };
   return { counts, problems };
@@ -131,13 +151,20 @@ function isExpected({ state }: TaskView, { id, kind, item }: Enqueued, history: 
 }
 
 /** What was said of a task's end and does not fit with its state, or with what was said before. */
-function contradictions(id: string, state: TerminalState, stops: readonly Stopped[], { history, ends }: Pick<Facts, 'history' | 'ends'>): string[] {
+function contradictions(
+  id: string,
+  state: TerminalState,
+  stops: readonly Stopped[],
+  { history, ends }: Pick<Facts, 'history' | 'ends'>,
+): string[] {
   const found: string[] = [];
   const events = (ends.ends.get(id) ?? []).map(({ event }) => event);
   if (events.length > 1) found.push(`its queue told of ${events.join(' and ')}`);
   if (events.length === 0 && !ends.gap) found.push('its queue told of no end');
-  if (events.length === 1 && (events[0] === 'completed') !== (state === 'completed')) found.push(`its queue told of ${events[0]}, it is ${state}`);
-  for (const heard of history.ends) if (heard.id === id && heard.state !== state) found.push(`one who waited heard ${heard.state}, it is ${state}`);
+  if (events.length === 1 && (events[0] === 'completed') !== (state === 'completed'))
+    found.push(`its queue told of ${events[0]}, it is ${state}`);
+  for (const heard of history.ends)
+    if (heard.id === id && heard.state !== state) found.push(`one who waited heard ${heard.state}, it is ${state}`);
   for (const { receipt } of stops) {
     if (receipt.endedAs !== null && receipt.endedAs !== state) found.push(`a receipt says ${receipt.endedAs}, it is ${state}`);
   }
@@ -156,15 +183,23 @@ function checkStops({ state, stop }: TaskView, stops: readonly Stopped[], runs: 
   if (held.length === 0) return { problems: [], endedBeforeAbort: false, zombies: 0 };
   const problems: [ProblemKind, string][] = [];
   const settledAt = Math.min(...held.map(({ receipt, answeredAt }) => (receipt.outcome === 'cancelled' ? answeredAt : Infinity)));
-  for (const { beganAt } of runs) if (beganAt > settledAt) problems.push(['began after its stop', `${Math.round(beganAt - settledAt)} ms after it was settled`]);
+  for (const { beganAt } of runs)
+    if (beganAt > settledAt) problems.push(['began after its stop', `${Math.round(beganAt - settledAt)} ms after it was settled`]);
   // The handler had returned, or was about to, when the abort came: the stop was recorded, and had nothing left to stop.
-  const endedBeforeAbort = state === 'completed' && settledAt === Infinity && runs.some(({ how, aborted }) => how === 'returned' && aborted === null);
-  if (state !== 'cancelled' && !endedBeforeAbort) problems.push(['stop lost', `acknowledged as ${held[0]?.receipt.outcome}, and it is ${state}`]);
+  const endedBeforeAbort =
+    state === 'completed' && settledAt === Infinity && runs.some(({ how, aborted }) => how === 'returned' && aborted === null);
+  if (state !== 'cancelled' && !endedBeforeAbort)
+    problems.push(['stop lost', `acknowledged as ${held[0]?.receipt.outcome}, and it is ${state}`]);
 
   const ranOn = runs.filter(({ beganAt, lastAt, endedAt }) => beganAt <= settledAt && Math.max(lastAt, endedAt ?? 0) > settledAt);
   // Nothing can end a handler that is given up, or tell one whose worker was frozen or cut off while others took over.
   const last = runs.at(-1);
   const isZombie = (run: HandlerRun): boolean => run !== last || stop?.via === 'abandon' || stop?.via === 'fence';
-  for (const run of ranOn) if (!isZombie(run)) problems.push(['ran on after its stop', `${Math.round((run.endedAt ?? run.lastAt) - settledAt)} ms after it was settled, via ${stop?.via}`]);
+  for (const run of ranOn)
+    if (!isZombie(run))
+      problems.push([
+        'ran on after its stop',
+        `${Math.round((run.endedAt ?? run.lastAt) - settledAt)} ms after it was settled, via ${stop?.via}`,
+      ]);
   return { problems, endedBeforeAbort, zombies: ranOn.filter(isZombie).length };
 }

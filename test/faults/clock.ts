@@ -12,7 +12,12 @@ export function wallOffset(): number {
  * The first value of `read` that `holds`; asks every 50 ms. For what takes longer than `until` of test/support waits.
  * @throws an error that says what was waited for, after `limitMs`
  */
-export async function within<Value>(what: string, limitMs: number, read: () => Promise<Value> | Value, holds: (value: Value) => boolean): Promise<Value> {
+export async function within<Value>(
+  what: string,
+  limitMs: number,
+  read: () => Promise<Value> | Value,
+  holds: (value: Value) => boolean,
+): Promise<Value> {
   const deadline = now() + limitMs;
   for (;;) {
     const value = await read();

@@ -31,7 +31,13 @@ const COLUMNS: readonly (readonly [title: string, cell: (row: FaultRow) => strin
   ['stop', ({ recovery }) => recovery.stopMs],
   ['silence', ({ silenceMs }) => silenceMs],
   ['tail', ({ tailMs }) => tailMs],
-  ['rejected enqueues', ({ rejected }) => Object.entries(rejected).map(([code, count]) => `${count} × ${code}`).join(', ') || 0],
+  [
+    'rejected enqueues',
+    ({ rejected }) =>
+      Object.entries(rejected)
+        .map(([code, count]) => `${count} × ${code}`)
+        .join(', ') || 0,
+  ],
   ['rejected stops', ({ audit }) => audit.stopsRejected],
   ['ran again', ({ audit }) => audit.ranAgain],
   ['lost', ({ audit }) => audit.lost],
@@ -59,7 +65,8 @@ function header(columns: typeof COLUMNS): string {
 
 function linesOf(rows: readonly FaultRow[], columns: typeof COLUMNS, older: string): string[] {
   const lines = new Map<string, string>();
-  for (const text of older.split('\n')) if (text.startsWith('| ') && cells(text).length === columns.length && cells(text)[0] !== 'fault') lines.set(keyOf(text), text);
+  for (const text of older.split('\n'))
+    if (text.startsWith('| ') && cells(text).length === columns.length && cells(text)[0] !== 'fault') lines.set(keyOf(text), text);
   for (const row of rows) {
     const text = line(columns.map(([, cell]) => String(cell(row))));
     lines.set(keyOf(text), text);
@@ -89,7 +96,12 @@ function verdict({ unexpected, tolerated }: FaultRow): string {
 
 function also({ audit, figures }: FaultRow): string {
   const { madeThoughRejected, overlapping, endedBeforeAbort, zombies } = audit;
-  const counts = { 'tasks made though rejected': madeThoughRejected, 'runs that overlapped': overlapping, 'stopped, and completed before the abort': endedBeforeAbort, 'handlers that ran on, given up or cut off': zombies };
+  const counts = {
+    'tasks made though rejected': madeThoughRejected,
+    'runs that overlapped': overlapping,
+    'stopped, and completed before the abort': endedBeforeAbort,
+    'handlers that ran on, given up or cut off': zombies,
+  };
   const shown = [...Object.entries(figures), ...Object.entries(counts).filter(([, count]) => count > 0)];
   return shown.map(([name, figure]) => `${name}: ${figure}`).join('; ') || '–';
 }

@@ -26,7 +26,10 @@ export class EndLog {
   #running: Promise<void> | null = null;
 
   /** @param keeps whether it has the queue keep more events than BullMQ does by default; default true */
-  constructor(store: Store, private readonly keeps = true) {
+  constructor(
+    store: Store,
+    private readonly keeps = true,
+  ) {
     this.#store = store;
   }
 
@@ -59,7 +62,10 @@ export class EndLog {
     // BullMQ keeps 10,000 events, fewer than a burst of the load makes; each new process sets that anew.
     if (this.keeps) await redis.hset(`${keys.jobs(loadTask.queue)}meta`, 'opts.maxLenEvents', KEPT).catch(() => 0);
     for (;;) {
-      const [entries, [oldest]] = await Promise.all([redis.xrange(key, `(${this.#last}`, '+', 'COUNT', READ_AT_ONCE), redis.xrange(key, '-', '+', 'COUNT', 1)]);
+      const [entries, [oldest]] = await Promise.all([
+        redis.xrange(key, `(${this.#last}`, '+', 'COUNT', READ_AT_ONCE),
+        redis.xrange(key, '-', '+', 'COUNT', 1),
+      ]);
       if (oldest && this.#last !== '0-0' && isAfter(oldest[0], this.#last)) this.gap = true;
       for (const [id, fields] of entries) this.#take(id, fields);
       if (entries.length < READ_AT_ONCE) return;

@@ -21,14 +21,24 @@ const CONFIRMED = { enqueueWaitReplicas: 1, stopWaitReplicas: 1 };
 const CONFIRMED_WORDS = 'ENQUEUE_WAIT_REPLICAS and STOP_WAIT_REPLICAS 1';
 
 /** Loses what the old master had not yet sent to a replica. */
-const UNCONFIRMED = ['lost', 'wrong end', 'two outcomes', 'stop lost', 'began after its stop', 'ran on after its stop', 'made though refused'] as const;
+const UNCONFIRMED = [
+  'lost',
+  'wrong end',
+  'two outcomes',
+  'stop lost',
+  'began after its stop',
+  'ran on after its stop',
+  'made though refused',
+] as const;
 
 describe('Sentinel', () => {
   for (const confirmed of [true, false]) {
     faultTest({
       fault: 'Sentinel failover, the master killed (SIGKILL)',
       setting: `down-after ${DOWN_AFTER_MS / 1_000} s, ${confirmed ? `appendfsync always, ${CONFIRMED_WORDS}` : 'appendfsync everysec'}`,
-      about: confirmed ? 'What a replica has is kept: the one that has most becomes the master.' : 'What the master had not yet sent to a replica is lost.',
+      about: confirmed
+        ? 'What a replica has is kept: the one that has most becomes the master.'
+        : 'What the master had not yet sent to a replica is lost.',
       open: () => sentinels(confirmed),
       load,
       onlyFull: !confirmed,
@@ -48,11 +58,17 @@ describe('Sentinel', () => {
 });
 
 describe('Redis Cluster', () => {
-  for (const [what, confirmed] of [['of the queue', true], ['of the registry', true], ['of the queue', false]] as const) {
+  for (const [what, confirmed] of [
+    ['of the queue', true],
+    ['of the registry', true],
+    ['of the queue', false],
+  ] as const) {
     faultTest({
       fault: `Cluster, the master ${what} killed (SIGKILL)`,
       setting: `node-timeout ${DOWN_AFTER_MS / 1_000} s, ${confirmed ? `appendfsync always, ${CONFIRMED_WORDS}` : 'appendfsync everysec'}`,
-      about: confirmed ? 'What the replica has is kept. While the dead master, now the only replica, is away, nothing is acknowledged.' : 'What the master had not yet sent to its replica is lost.',
+      about: confirmed
+        ? 'What the replica has is kept. While the dead master, now the only replica, is away, nothing is acknowledged.'
+        : 'What the master had not yet sent to its replica is lost.',
       open: () => cluster(confirmed),
       load,
       onlyFull: !confirmed || what === 'of the registry',
@@ -109,7 +125,9 @@ function resumed({ history }: FaultFleet, { at }: { readonly at: number }): void
 }
 
 function noRedirections({ history }: FaultFleet): void {
-  const redirected = [...history.refusedEnqueues, ...history.refusedStops].filter(({ message }) => /redirection|MOVED|ASK|CROSSSLOT|TRYAGAIN/i.test(message));
+  const redirected = [...history.refusedEnqueues, ...history.refusedStops].filter(({ message }) =>
+    /redirection|MOVED|ASK|CROSSSLOT|TRYAGAIN/i.test(message),
+  );
   assert.deepEqual(redirected, []);
 }
 

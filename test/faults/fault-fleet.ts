@@ -90,7 +90,13 @@ export class FaultFleet {
   /** One more worker; it takes tasks when this resolves. */
   async startWorker({ env = {}, node = [] }: WorkerOptions = {}): Promise<NodeProcess> {
     const { deployment, slots } = this.options;
-    const settings = { ...deployment.env, REDIS_KEY_PREFIX: this.keyPrefix, TASK_MODULES: LOAD_MODULE, WORKER_CONCURRENCY: String(slots), FAULT_LOG: this.log.folder };
+    const settings = {
+      ...deployment.env,
+      REDIS_KEY_PREFIX: this.keyPrefix,
+      TASK_MODULES: LOAD_MODULE,
+      WORKER_CONCURRENCY: String(slots),
+      FAULT_LOG: this.log.folder,
+    };
     const worker = spawnNode([...node, COMMAND, 'worker'], { env: { ...settings, ...this.options.env, ...env } });
     this.workers.push(worker);
     await worker.waitForLine(/Worker takes tasks/, { timeoutMs: START_LIMIT_MS });
@@ -106,7 +112,11 @@ export class FaultFleet {
 
   /** Resolves when a worker runs as many tasks as it can, or nearly. */
   async busy({ pid }: NodeProcess): Promise<void> {
-    const running = (): number => this.log.refresh().at(now()).filter((run) => run.pid === pid).length;
+    const running = (): number =>
+      this.log
+        .refresh()
+        .at(now())
+        .filter((run) => run.pid === pid).length;
     await within('a busy worker', START_LIMIT_MS, running, (count) => count >= this.options.slots / 2);
   }
 
@@ -115,7 +125,9 @@ export class FaultFleet {
     const read = (): { [Name in keyof Recovery]: number | null } => {
       const [enqueued, stopped] = [this.history.enqueueWorkedAt(faultAt), this.history.stopWorkedAt(faultAt)];
       const task = this.#taskWorkedAt(faultAt);
-      const [enqueueMs = null, taskMs = null, stopMs = null] = [enqueued, task, stopped].map((at) => (at === null ? null : Math.round(at - faultAt)));
+      const [enqueueMs = null, taskMs = null, stopMs = null] = [enqueued, task, stopped].map((at) =>
+        at === null ? null : Math.round(at - faultAt),
+      );
       return { enqueueMs, taskMs, stopMs };
     };
     const recovery = await within('recovery', limitMs, read, (found) => Object.values(found).every((ms) => ms !== null));
@@ -128,7 +140,9 @@ export class FaultFleet {
    */
   tailOf(faultAt: number): number {
     const ids = new Set(this.log.at(faultAt).map(({ id }) => id));
-    const ends = [...ids].filter((id) => AT_ONCE.has(this.history.enqueued.get(id)?.kind ?? 'hold')).map((id) => this.ends.ends.get(id)?.[0]?.at ?? faultAt);
+    const ends = [...ids]
+      .filter((id) => AT_ONCE.has(this.history.enqueued.get(id)?.kind ?? 'hold'))
+      .map((id) => this.ends.ends.get(id)?.[0]?.at ?? faultAt);
     return Math.round(Math.max(faultAt, ...ends) - faultAt);
   }
 
@@ -159,7 +173,10 @@ export class FaultFleet {
   }
 
   #taskWorkedAt(faultAt: number): number | null {
-    const begun = this.log.refresh().all().filter(({ beganAt }) => beganAt >= faultAt);
+    const begun = this.log
+      .refresh()
+      .all()
+      .filter(({ beganAt }) => beganAt >= faultAt);
     const ends = begun.flatMap(({ id }) => (this.ends.ends.get(id) ?? []).map(({ at }) => at).filter((at) => at > faultAt));
     return ends.length === 0 ? null : Math.min(...ends);
   }

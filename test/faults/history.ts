@@ -67,12 +67,16 @@ export class History {
 
   /** When the first stop that was asked for after this time was settled; null if none was. */
   stopWorkedAt(since: number): number | null {
-    return first(this.stops.filter(({ askedAt, receipt }) => askedAt >= since && receipt.outcome === 'cancelled').map(({ answeredAt }) => answeredAt));
+    return first(
+      this.stops.filter(({ askedAt, receipt }) => askedAt >= since && receipt.outcome === 'cancelled').map(({ answeredAt }) => answeredAt),
+    );
   }
 
   /** The longest time between two acknowledged enqueues that ended after this time. */
   longestSilence(since: number): number {
-    const times = [since, ...[...this.enqueued.values()].map(({ answeredAt }) => answeredAt).filter((at) => at >= since)].toSorted((a, b) => a - b);
+    const times = [since, ...[...this.enqueued.values()].map(({ answeredAt }) => answeredAt).filter((at) => at >= since)].toSorted(
+      (a, b) => a - b,
+    );
     return Math.max(0, ...times.slice(1).map((at, index) => at - (times[index] as number)));
   }
 }

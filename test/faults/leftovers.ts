@@ -30,7 +30,14 @@ export async function leftovers({ redis, keys }: Store, queue: string, ended: Re
   const locks = own.filter((key) => key.endsWith(':lock')).length;
   const ghosts = own.map((key) => key.slice(jobs.length)).filter((id) => UUID.test(id) && !ended.has(id)).length;
   return {
-    ...{ tasks: Object.keys(tasks).length, queues: Object.keys(queues).length, live: live.length, items: items.length, children: children.length, early_stops: earlyStops },
+    ...{
+      tasks: Object.keys(tasks).length,
+      queues: Object.keys(queues).length,
+      live: live.length,
+      items: items.length,
+      children: children.length,
+      early_stops: earlyStops,
+    },
     ...{ wait, paused, active, delayed, prioritized, waiting_children: waitingChildren, locks, ghosts },
   };
 }

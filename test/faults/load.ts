@@ -75,7 +75,12 @@ export class Load {
   /** Stops one task, now; again and again until that is acknowledged. */
   async stopSurely(id: string, limitMs = LAST_STOPS_MS): Promise<void> {
     this.#history.asked.add(id);
-    await within(`an answer to the stop of ${id}`, limitMs, () => this.#stop([id], STOP_WAIT_MS), (answered) => answered);
+    await within(
+      `an answer to the stop of ${id}`,
+      limitMs,
+      () => this.#stop([id], STOP_WAIT_MS),
+      (answered) => answered,
+    );
   }
 
   /** Begins nothing more. */
@@ -94,13 +99,21 @@ export class Load {
 
   /** Tasks that run until they are stopped and were never acknowledged: only their ids' handlers tell of them. */
   async stopUnacknowledged(): Promise<void> {
-    const runs = this.#log.refresh().at(now()).filter(({ id, lastAt }) => !this.#history.enqueued.has(id) && !this.#history.asked.has(id) && now() - lastAt < ALIVE_MS);
+    const runs = this.#log
+      .refresh()
+      .at(now())
+      .filter(({ id, lastAt }) => !this.#history.enqueued.has(id) && !this.#history.asked.has(id) && now() - lastAt < ALIVE_MS);
     await Promise.all(runs.filter(({ beganAt }) => now() - beganAt > UNDONE_AFTER_MS).map(({ id }) => this.stopSurely(id)));
   }
 
   /** Stops once more what runs for ever although it was stopped. */
   async stopAgain(): Promise<void> {
-    const undone = this.#log.refresh().at(now()).filter(({ id, beganAt }) => this.#history.enqueued.get(id)?.kind === 'hold' && now() - beganAt > UNDONE_AFTER_MS && this.#hasLanded(id));
+    const undone = this.#log
+      .refresh()
+      .at(now())
+      .filter(
+        ({ id, beganAt }) => this.#history.enqueued.get(id)?.kind === 'hold' && now() - beganAt > UNDONE_AFTER_MS && this.#hasLanded(id),
+      );
     for (const { id } of undone) this.#history.undoneStops.add(id);
     await Promise.all(undone.map(({ id }) => this.#stop([id], STOP_WAIT_MS)));
   }
@@ -114,7 +127,7 @@ export class Load {
     const number = (this.#count += 1);
     const isHold = this.#pendingHolds + this.#liveHolds() < this.#options.holds;
     const kind = isHold ? 'hold' : (MIX[number % MIX.length] as LoadKind);
-    const ms = kind === 'spin' ? 50 : Math.round(this.#options.longestMs * ((number * 7) % 20) / 20);
+    const ms = kind === 'spin' ? 50 : Math.round((this.#options.longestMs * ((number * 7) % 20)) / 20);
     if (isHold) this.#pendingHolds += 1;
     await this.#add(kind, ms);
     if (isHold) this.#pendingHolds -= 1;
@@ -157,7 +170,9 @@ export class Load {
     const number = (this.#stopCount += 1);
     const waitMs = number % 2 === 0 ? STOP_WAIT_MS : 0;
     if (number % 10 === 0) return this.#stopItem(`chat-${number % ITEMS}`, waitMs);
-    const candidates = [...this.#history.enqueued.values()].filter(({ id, kind }) => (kind === 'hold') === (number % 3 !== 0) && !this.#history.asked.has(id));
+    const candidates = [...this.#history.enqueued.values()].filter(
+      ({ id, kind }) => (kind === 'hold') === (number % 3 !== 0) && !this.#history.asked.has(id),
+    );
     const victim = candidates[(number * 13) % Math.max(1, candidates.length)];
     if (!victim) return;
     this.#history.asked.add(victim.id);

@@ -30,7 +30,10 @@ for (const file of await buildTests(FILES)) {
 }
 
 function writePage(): void {
-  const rows = readFileSync(report, 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line) as FaultRow);
+  const rows = readFileSync(report, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as FaultRow);
   const machine = `Measured on ${availableParallelism()} cores, everything on one machine; Node ${process.versions.node}.`;
   writeFileSync(PAGE, documentOf(rows, machine, existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : ''));
 }

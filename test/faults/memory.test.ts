@@ -26,11 +26,25 @@ describe('A Redis without memory', () => {
       const ended = running.filter(({ id }) => (fleet.ends.ends.get(id) ?? []).length > 0).length;
       const stops = fleet.history.stops.filter(({ askedAt, receipt }) => askedAt > at && receipt.outcome === 'cancelled').length;
       const refusedStops = fleet.history.refusedStops.length;
-      const lockLost = fleet.log.refresh().all().filter(({ aborted }) => aborted === 'LockLost').length;
+      const lockLost = fleet.log
+        .refresh()
+        .all()
+        .filter(({ aborted }) => aborted === 'LockLost').length;
       const ends = [...fleet.ends.ends.values()].flat().filter((end) => end.at > at).length;
       const overAt = now();
       await client.config('SET', 'maxmemory', 0);
-      return { at, figures: { 'running before': running.length, 'of them ended meanwhile': ended, 'ended meanwhile': ends, 'stops settled meanwhile': stops, 'stops refused': refusedStops, 'handlers that lost their lock': lockLost, 'over after': Math.round(overAt - at) } };
+      return {
+        at,
+        figures: {
+          'running before': running.length,
+          'of them ended meanwhile': ended,
+          'ended meanwhile': ends,
+          'stops settled meanwhile': stops,
+          'stops refused': refusedStops,
+          'handlers that lost their lock': lockLost,
+          'over after': Math.round(overAt - at),
+        },
+      };
     },
     check: ({ history }) => {
       assert.equal(history.refusedStops.length, 0, JSON.stringify(history.refusedStops[0]));

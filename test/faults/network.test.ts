@@ -79,25 +79,35 @@ describe('The network between one of two workers and Redis', () => {
       proxy.halfOpen({ newConnections: false });
       // Only the worker behind the proxy connects anew.
       const noticed = async (name: string): Promise<number> => {
-        await within(`a new ${name}`, 60_000, () => client.call('CLIENT', 'LIST'), (list) => isListedAfter(before, name, String(list)));
+        await within(
+          `a new ${name}`,
+          60_000,
+          () => client.call('CLIENT', 'LIST'),
+          (list) => isListedAfter(before, name, String(list)),
+        );
         return Math.round(now() - at);
       };
       const [commands, subscriber] = await Promise.all([noticed('taskfleet:worker'), noticed('taskfleet:worker:stop')]);
       return { [COMMANDS_NOTICED]: commands, [SUBSCRIBER_NOTICED]: subscriber };
     },
     check: (_, { figures = {} }) => {
-      for (const name of [COMMANDS_NOTICED, SUBSCRIBER_NOTICED]) assert.ok(Number(figures[name]) <= HALF_OPEN_LIMIT_MS, `${name}: ${figures[name]}`);
+      for (const name of [COMMANDS_NOTICED, SUBSCRIBER_NOTICED])
+        assert.ok(Number(figures[name]) <= HALF_OPEN_LIMIT_MS, `${name}: ${figures[name]}`);
     },
   });
 
-  for (const [what, script] of [['the end of a task', 'moveToFinished'], ['a fetch', 'moveToActive']] as const) {
+  for (const [what, script] of [
+    ['the end of a task', 'moveToFinished'],
+    ['a fetch', 'moveToActive'],
+  ] as const) {
     through({
       fault: 'Reply lost after the script ran',
       setting: `${what}, ${LOSSES} times`,
       about: 'Sent again; what had been carried out is found to be so.',
       onlyFull: script === 'moveToActive',
       breaks: async (proxy) => {
-        for (let times = LOSSES; times > 0; times -= 1) await proxy.loseReply((request) => SCRIPTS[script].test(request.toString('latin1')));
+        for (let times = LOSSES; times > 0; times -= 1)
+          await proxy.loseReply((request) => SCRIPTS[script].test(request.toString('latin1')));
       },
     });
   }
@@ -138,9 +148,18 @@ function through({ breaks, ...scenario }: Omit<FaultScenario, 'open' | 'strike'>
 /** Stops some of what runs in a worker and would not end by itself. */
 async function stopThere(fleet: FaultFleet, { pid }: NodeProcess, at: number): Promise<Struck['figures']> {
   const isOpen = (id: string): boolean => fleet.history.enqueued.get(id)?.kind === 'hold' && !fleet.history.asked.has(id);
-  const there = fleet.log.refresh().at(at).filter((run) => run.pid === pid && isOpen(run.id)).slice(0, STOPPED_AMID);
+  const there = fleet.log
+    .refresh()
+    .at(at)
+    .filter((run) => run.pid === pid && isOpen(run.id))
+    .slice(0, STOPPED_AMID);
   await Promise.all(there.map(({ id }) => fleet.load.stopSurely(id)));
-  const settled = there.flatMap(({ id }) => fleet.history.receiptsOf(id).filter(({ receipt }) => receipt.outcome === 'cancelled').map(({ answeredAt }) => answeredAt - at));
+  const settled = there.flatMap(({ id }) =>
+    fleet.history
+      .receiptsOf(id)
+      .filter(({ receipt }) => receipt.outcome === 'cancelled')
+      .map(({ answeredAt }) => answeredAt - at),
+  );
   return { 'stops of what ran there': there.length, 'the last one settled after, ms': Math.round(Math.max(0, ...settled)) };
 }
 

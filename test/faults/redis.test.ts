@@ -70,7 +70,11 @@ describe('Faults of Redis', () => {
     });
   }
 
-  for (const [kind, everyMs] of [['TYPE normal', 100], ['TYPE pubsub', 20], ['ID, one at random', 10]] as const) {
+  for (const [kind, everyMs] of [
+    ['TYPE normal', 100],
+    ['TYPE pubsub', 20],
+    ['ID, one at random', 10],
+  ] as const) {
     faultTest({
       fault: 'CLIENT KILL in a loop',
       setting: `${kind}, every ${everyMs} ms for ${LOOP_MS / 1_000} s`,
@@ -117,7 +121,10 @@ describe('Faults of Redis', () => {
 /** What Redis appends to now. */
 async function appendOnlyFile({ dir }: TestRedis): Promise<string> {
   const folder = join(dir, 'appendonlydir');
-  const name = (await readdir(folder)).filter((file) => file.endsWith('.incr.aof')).toSorted().at(-1);
+  const name = (await readdir(folder))
+    .filter((file) => file.endsWith('.incr.aof'))
+    .toSorted()
+    .at(-1);
   return join(folder, name as string);
 }
 
@@ -129,7 +136,9 @@ async function killClients(redis: TestRedis, kind: string, everyMs: number, unti
     if (kind.startsWith('TYPE')) cut += Number(await client.call('CLIENT', 'KILL', ...kind.split(' '), 'SKIPME', 'yes'));
     else {
       const own = String(await client.call('CLIENT', 'ID'));
-      const ids = [...String(await client.call('CLIENT', 'LIST')).matchAll(/^id=(\d+)/gm)].map(([, id = '']) => id).filter((id) => id !== own);
+      const ids = [...String(await client.call('CLIENT', 'LIST')).matchAll(/^id=(\d+)/gm)]
+        .map(([, id = '']) => id)
+        .filter((id) => id !== own);
       const victim = ids[Math.floor(Math.random() * ids.length)];
       if (victim !== undefined) cut += Number(await client.call('CLIENT', 'KILL', 'ID', victim));
     }

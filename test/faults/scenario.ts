@@ -56,7 +56,7 @@ export function faultTest(scenario: FaultScenario): void {
   it(name, { timeout: TEST_LIMIT_MS, skip }, async (t) => {
     const fleet = await FaultFleet.start({
       deployment: await scenario.open(),
-      load: { ...(FULL ? FULL_LOAD : SMALL_LOAD), ...(FULL ? scenario.load?.full : scenario.load?.small)},
+      load: { ...(FULL ? FULL_LOAD : SMALL_LOAD), ...(FULL ? scenario.load?.full : scenario.load?.small) },
       workers: scenario.workers ?? 2,
       slots: scenario.slots ?? (FULL ? 25 : 10),
       env: { ...(FULL ? {} : SHORT), ...scenario.env },
@@ -82,7 +82,12 @@ export function faultTest(scenario: FaultScenario): void {
       const unexpected = problems.filter(({ kind }) => !tolerates.includes(kind));
       report({ ...row, unexpected: tally(unexpected) });
       t.diagnostic(JSON.stringify({ ...row, about: undefined }));
-      const shown = unexpected.slice(0, 5).map((problem) => ({ ...problem, runs: fleet.log.of(problem.id), receipts: fleet.history.receiptsOf(problem.id), task: fleet.history.enqueued.get(problem.id) }));
+      const shown = unexpected.slice(0, 5).map((problem) => ({
+        ...problem,
+        runs: fleet.log.of(problem.id),
+        receipts: fleet.history.receiptsOf(problem.id),
+        task: fleet.history.enqueued.get(problem.id),
+      }));
       assert.deepEqual(tally(unexpected), {}, JSON.stringify(shown, null, 1));
       await scenario.check?.(fleet, struck);
     } finally {

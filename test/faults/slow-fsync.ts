@@ -10,7 +10,9 @@ import { reapAtExit } from '../support/reaper.js';
  */
 export async function slowFsync(pid: number, byMs: number, forMs: number): Promise<number> {
   const inject = `inject=fsync,fdatasync:delay_enter=${byMs * 1_000}`;
-  const tracer = spawn('strace', ['-f', '-qq', '-e', 'trace=fsync,fdatasync', '-e', inject, '-p', String(pid)], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const tracer = spawn('strace', ['-f', '-qq', '-e', 'trace=fsync,fdatasync', '-e', inject, '-p', String(pid)], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   if (tracer.pid !== undefined) reapAtExit(tracer.pid);
   let held = 0;
   createInterface({ input: tracer.stderr }).on('line', (line) => {

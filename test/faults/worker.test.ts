@@ -24,7 +24,10 @@ describe('Faults of workers', () => {
     open: () => singleRedis(),
     slots: FULL ? 50 : 10,
     strike: async (fleet) => {
-      const held = fleet.log.refresh().at(now()).filter(({ pid }) => pid === first(fleet).pid).length;
+      const held = fleet.log
+        .refresh()
+        .at(now())
+        .filter(({ pid }) => pid === first(fleet).pid).length;
       const at = now();
       first(fleet).kill('SIGKILL');
       await first(fleet).exit;

@@ -63,7 +63,13 @@ export class Arena {
     this.producer = fleet.producer({ keyPrefix, onStep });
     this.mute = fleet.producer({ keyPrefix, onStep, redisUrl: urlFor(fleet, 'mute') });
     // Only for its look at stalled jobs, which every worker takes from time to time.
-    this.stalls = new Worker(QUEUE, null, { connection: this.store.redis, prefix: this.store.keys.bull(QUEUE), autorun: false, maxStalledCount: 1_000_000, stalledInterval: 500 });
+    this.stalls = new Worker(QUEUE, null, {
+      connection: this.store.redis,
+      prefix: this.store.keys.bull(QUEUE),
+      autorun: false,
+      maxStalledCount: 1_000_000,
+      stalledInterval: 500,
+    });
     this.stalls.on('error', () => undefined);
   }
 
@@ -102,7 +108,10 @@ export class Arena {
   /** Stops a worker. Resolves when it has ended, which one that reaches no Redis takes its time over. */
   retire(worker: PlayedWorker): Promise<void> {
     this.workers.splice(this.workers.indexOf(worker), 1);
-    const ended = worker.launcher.stop().then(() => this.fleet.client.acl('DELUSER', worker.user)).then(() => undefined);
+    const ended = worker.launcher
+      .stop()
+      .then(() => this.fleet.client.acl('DELUSER', worker.user))
+      .then(() => undefined);
     this.#closing.push(ended);
     return ended;
   }

@@ -60,24 +60,44 @@ async function caughtUp(world: World): Promise<void> {
   await until(idle, Boolean);
 }
 
-const enqueue = record<EnqueueChoice>({ ...manner, item, delayed: boolean(), onBusy: constantFrom(null, null, 'stop-previous', 'reject') })
-  .map((choice) => command('enqueue', choice, (world) => world.enqueue(choice)));
+const enqueue = record<EnqueueChoice>({
+  ...manner,
+  item,
+  delayed: boolean(),
+  onBusy: constantFrom(null, null, 'stop-previous', 'reject'),
+}).map((choice) => command('enqueue', choice, (world) => world.enqueue(choice)));
 const start = constant(command('start', undefined, caughtUp));
-const child = record({ pick, ...manner, delayed: boolean() })
-  .map((choice) => command('child', choice, (world) => onOne(choice.pick, world.open.filter(({ worker, abortedBy }) => !worker.dead && abortedBy === null), (call) => world.enqueueChild(call, choice))));
+const child = record({ pick, ...manner, delayed: boolean() }).map((choice) =>
+  command('child', choice, (world) =>
+    onOne(
+      choice.pick,
+      world.open.filter(({ worker, abortedBy }) => !worker.dead && abortedBy === null),
+      (call) => world.enqueueChild(call, choice),
+    ),
+  ),
+);
 const finish = pick.map((n) => command('finish', n, (world) => onOne(n, world.open, (call) => Promise.resolve(call.end('returns')))));
 const fail = pick.map((n) => command('fail', n, (world) => onOne(n, world.open, (call) => Promise.resolve(call.end('throws')))));
-const stop = record({ pick, how: constantFrom<StopHow[]>('told', 'mute', 'bare'), wait: boolean() })
-  .map(({ pick: n, how, wait }) => command('stop', { n, how, wait }, (world) => onOne(n, world.known, (task) => world.stop(task, how, wait ? { waitMs: 60_000 } : {}))));
-const stopLive = record({ pick, how: constantFrom<StopHow[]>('told', 'mute') })
-  .map(({ pick: n, how }) => command('stopLive', { n, how }, (world) => onOne(n, world.known.filter(isFresh), (task) => world.stop(task, how))));
+const stop = record({ pick, how: constantFrom<StopHow[]>('told', 'mute', 'bare'), wait: boolean() }).map(({ pick: n, how, wait }) =>
+  command('stop', { n, how, wait }, (world) => onOne(n, world.known, (task) => world.stop(task, how, wait ? { waitMs: 60_000 } : {}))),
+);
+const stopLive = record({ pick, how: constantFrom<StopHow[]>('told', 'mute') }).map(({ pick: n, how }) =>
+  command('stopLive', { n, how }, (world) => onOne(n, world.known.filter(isFresh), (task) => world.stop(task, how))),
+);
 const stopItem = constantFrom('a', 'b').map((one) => command('stopItem', one, (world) => world.stopItem(one)));
 const retry = pick.map((n) =>
-  command('retry', n, (world) => onOne(n, world.known.filter((task) => ['failed', 'cancelled'].includes(lifeOf(task).end?.state ?? '')), (task) => world.retry(task))),
+  command('retry', n, (world) =>
+    onOne(
+      n,
+      world.known.filter((task) => ['failed', 'cancelled'].includes(lifeOf(task).end?.state ?? '')),
+      (task) => world.retry(task),
+    ),
+  ),
 );
 const wake = constant(command('wake', undefined, (world) => world.wake()));
-const crash = record({ pick, trace: constantFrom('lock', 'beat', 'both') })
-  .map(({ pick: n, trace }) => command('crash', { n, trace }, (world) => onOne(n, world.arena.alive, (worker) => world.crash(worker, trace))));
+const crash = record({ pick, trace: constantFrom('lock', 'beat', 'both') }).map(({ pick: n, trace }) =>
+  command('crash', { n, trace }, (world) => onOne(n, world.arena.alive, (worker) => world.crash(worker, trace))),
+);
 const handBack = pick.map((n) => command('handBack', n, (world) => onOne(n, world.arena.alive, (worker) => world.handBack(worker))));
 const loseLock = pick.map((n) => command('loseLock', n, (world) => onOne(n, world.open.filter(isAlive), (call) => world.loseLock(call))));
 const deafen = constant(command('deafen', undefined, (world) => world.deafen()));
@@ -88,12 +108,13 @@ const reconcile = constant(
     await world.reconcile(60_000);
     const views = await world.observe();
     for (const { id, label } of stopped) {
-      if (views.get(id as string)?.state === 'stopping' && (await world.isOrphan(id as string))) world.model.violated(`${label} was stopped and has no owner, and the reconciler left it`);
+      if (views.get(id as string)?.state === 'stopping' && (await world.isOrphan(id as string)))
+        world.model.violated(`${label} was stopped and has no owner, and the reconciler left it`);
     }
   }),
 );
-const hold = constantFrom('enqueue:checked', 'enqueue:registered', 'worker:fetched', 'worker:tracked', 'worker:ended', 'stop:recorded').map((step) =>
-  command('hold', step, (world) => Promise.resolve(world.gates.arm(step))),
+const hold = constantFrom('enqueue:checked', 'enqueue:registered', 'worker:fetched', 'worker:tracked', 'worker:ended', 'stop:recorded').map(
+  (step) => command('hold', step, (world) => Promise.resolve(world.gates.arm(step))),
 );
 const release = pick.map((n) => command('release', n, (world) => Promise.resolve(world.gates.release(n))));
 

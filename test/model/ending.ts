@@ -73,12 +73,21 @@ async function checkNothingLeft(world: World): Promise<void> {
     for (const id of await client.zrange(keys.live, '0', '-1')) await client.zadd(keys.live, 'XX', Date.now() - OLD_MS, id);
     await world.reconcile(0);
   }
-  await until(size, isEmpty).catch(async () => model.violated(`left in the registry: ${JSON.stringify(await size())} ${await describeLeft()}`));
+  await until(size, isEmpty).catch(async () =>
+    model.violated(`left in the registry: ${JSON.stringify(await size())} ${await describeLeft()}`),
+  );
   const idle = () => arena.alive.flatMap(({ launcher }) => launcher.status().running);
   await until(idle, (running) => running.length === 0).catch(() => model.violated(`still running: ${idle().join()}`));
   const jobs = keys.jobs(QUEUE);
-  const [active, waiting, delayed, early, locks] = await Promise.all([client.llen(`${jobs}active`), client.llen(`${jobs}wait`), client.zcard(`${jobs}delayed`), client.hlen(keys.earlyStops), client.keys(`${jobs}*:lock`)]);
-  if (active + waiting + delayed + early + locks.length > 0) model.violated(`left behind: ${JSON.stringify({ active, waiting, delayed, early, locks })}`);
+  const [active, waiting, delayed, early, locks] = await Promise.all([
+    client.llen(`${jobs}active`),
+    client.llen(`${jobs}wait`),
+    client.zcard(`${jobs}delayed`),
+    client.hlen(keys.earlyStops),
+    client.keys(`${jobs}*:lock`),
+  ]);
+  if (active + waiting + delayed + early + locks.length > 0)
+    model.violated(`left behind: ${JSON.stringify({ active, waiting, delayed, early, locks })}`);
   for (const worker of died) {
     await client.zrem(keys.workers, worker.id);
     // It was only cut off, it turns out. What it still has to say is refused, and it ends sooner.

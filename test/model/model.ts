@@ -2,7 +2,18 @@ import type { StopReceipt } from '../../shared/stop/receipt.js';
 import type { TaskContext } from '../../shared/task/handler.js';
 import { isTerminal } from '../../shared/task/state.js';
 import type { TaskView } from '../../shared/task/view.js';
-import { ATTEMPTS, type CallFact, type Instant, type ItemStop, type Life, type Manner, type PlayedWorker, type StopFact, type TaskFact, lifeOf } from './facts.js';
+import {
+  ATTEMPTS,
+  type CallFact,
+  type Instant,
+  type ItemStop,
+  type Life,
+  type Manner,
+  type PlayedWorker,
+  type StopFact,
+  type TaskFact,
+  lifeOf,
+} from './facts.js';
 
 /**
  * What is known of a run, and what must hold of it. It predicts no states: commands overlap what the workers do, so
@@ -42,7 +53,18 @@ export class Model {
     const now = this.now();
     const life: Life = { bornAt: now, stops: [], stray: [], calls: [], end: null };
     const of = parent && { task: parent.task, life: parent.life };
-    const task: TaskFact = { ...manner, label: `t${this.tasks.length}`, item, parent: of, firedAt: now, id: null, addedAt: null, refused: false, lives: [life], fetches: [] };
+    const task: TaskFact = {
+      ...manner,
+      label: `t${this.tasks.length}`,
+      item,
+      parent: of,
+      firedAt: now,
+      id: null,
+      addedAt: null,
+      refused: false,
+      lives: [life],
+      fetches: [],
+    };
     this.tasks.push(task);
     return task;
   }
@@ -59,7 +81,9 @@ export class Model {
     this.note(`call ${call.n} of ${task.label} on ${worker.name} (attempt ${context.attempt})`);
     if (life.end) this.violated(`${task.label} was called after it had ended as ${life.end.state}`);
     // Who had it before the stop was acknowledged may still begin; nobody takes it afterwards.
-    const stop = life.stops.find(({ holds, ackedAt, firedAt }) => holds && ackedAt !== null && ackedAt < fetchedAt && task.addedAt !== null && task.addedAt < firedAt);
+    const stop = life.stops.find(
+      ({ holds, ackedAt, firedAt }) => holds && ackedAt !== null && ackedAt < fetchedAt && task.addedAt !== null && task.addedAt < firedAt,
+    );
     if (stop) this.violated(`${task.label} was picked up and called after its stop (${stop.how}) was acknowledged`);
     life.calls.push(call);
     return call;
@@ -79,9 +103,12 @@ export class Model {
     stop.holds = outcome === 'cancelled' || outcome === 'requested';
     this.note(`stop of ${label} (${stop.how}): ${outcome}${receipt.via ? ` via ${receipt.via}` : ''}; it is ${view?.state ?? 'not there'}`);
     if (lifeOf(task) !== life) return;
-    if (outcome === 'cancelled' && view?.state !== 'cancelled') this.violated(`the receipt said that ${label} is cancelled, and it was ${view?.state}`);
-    if (outcome === 'finished' && view?.state !== endedAs) this.violated(`the receipt said that ${label} ended as ${endedAs}, and it was ${view?.state}`);
-    if (outcome === 'not_found' && task.addedAt !== null && task.addedAt < stop.firedAt) this.violated(`the stop of ${label} did not find it`);
+    if (outcome === 'cancelled' && view?.state !== 'cancelled')
+      this.violated(`the receipt said that ${label} is cancelled, and it was ${view?.state}`);
+    if (outcome === 'finished' && view?.state !== endedAs)
+      this.violated(`the receipt said that ${label} ended as ${endedAs}, and it was ${view?.state}`);
+    if (outcome === 'not_found' && task.addedAt !== null && task.addedAt < stop.firedAt)
+      this.violated(`the stop of ${label} did not find it`);
     if (outcome === 'requested' && view?.state === 'failed') this.violated(`the stop of ${label} was recorded, and it failed all the same`);
   }
 
@@ -127,12 +154,14 @@ export class Model {
     const heeded = (abortedBy: string | null): boolean => abortedBy === 'stop' || abortedBy === 'lock-lost';
     if (view.state === 'completed') {
       const call = life.calls.find(({ n }) => n === (view.result as { call?: number } | null)?.call);
-      if (call?.ended?.how !== 'returns' || heeded(call.ended.abortedBy)) this.violated(`${label} completed, but not by a handler that returned in time`);
+      if (call?.ended?.how !== 'returns' || heeded(call.ended.abortedBy))
+        this.violated(`${label} completed, but not by a handler that returned in time`);
       if (call?.worker.dead) this.note(`${label} completed on ${call.worker.name} before that died`);
     } else if (view.state === 'failed') {
       const failed = life.calls.filter(({ ended }) => ended?.how === 'throws' && !heeded(ended.abortedBy)).length;
       if (failed < ATTEMPTS[kind]) this.violated(`${label} failed after ${failed} of ${ATTEMPTS[kind]} attempts: ${view.error}`);
-      if (life.stops.some(({ holds, ackedAt }) => holds && ackedAt !== null)) this.violated(`${label} failed although its stop was acknowledged`);
+      if (life.stops.some(({ holds, ackedAt }) => holds && ackedAt !== null))
+        this.violated(`${label} failed although its stop was acknowledged`);
     } else if (!this.#mayBeStopped(task, life)) {
       this.violated(`${label} was cancelled, and nobody had stopped it`);
     }
@@ -140,7 +169,8 @@ export class Model {
 
   #mayBeStopped({ item, parent }: TaskFact, life: Life): boolean {
     if (life.stops.length > 0 || life.stray.length > 0) return true;
-    if (item !== null && this.itemStops.some((stop) => stop.item === item && (stop.answeredAt === null || stop.answeredAt >= life.bornAt))) return true;
+    if (item !== null && this.itemStops.some((stop) => stop.item === item && (stop.answeredAt === null || stop.answeredAt >= life.bornAt)))
+      return true;
     // The stop of a parent holds for its children, whenever they come.
     return parent !== null && parent.task.lives.some((of) => this.#mayBeStopped(parent.task, of));
   }

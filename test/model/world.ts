@@ -102,10 +102,18 @@ export class World implements Director {
     task.addedAt = this.model.now();
     this.model.note(`${task.label} is added`);
     if (alone === null) return;
-    const others = this.model.tasks.filter((other) => other !== task && other.item === alone && other.addedAt !== null && lifeOf(other).bornAt < task.firedAt && other.addedAt < task.firedAt);
+    const others = this.model.tasks.filter(
+      (other) =>
+        other !== task &&
+        other.item === alone &&
+        other.addedAt !== null &&
+        lifeOf(other).bornAt < task.firedAt &&
+        other.addedAt < task.firedAt,
+    );
     const views = await this.#read(others);
     const live = others.filter(({ id }) => !['completed', 'failed', 'cancelled'].includes(views.get(id as string)?.state ?? ''));
-    if (live.length > 0) this.model.violated(`${task.label} was added although ${live.map(({ label }) => label).join()} was live on its item`);
+    if (live.length > 0)
+      this.model.violated(`${task.label} was added although ${live.map(({ label }) => label).join()} was live on its item`);
   }
 
   enqueueChild(call: CallFact, { kind, mood, delayed }: Omit<EnqueueChoice, 'item' | 'onBusy'>): Promise<void> {
@@ -129,14 +137,16 @@ export class World implements Director {
     const id = task.id as string;
     const life = lifeOf(task);
     const stop = model.stopFired(task, how);
-    if (how === 'bare') return this.#begin(() => arena.fleet.client.publish(arena.store.keys.commands, JSON.stringify({ action: 'stop', task_id: id })));
+    if (how === 'bare')
+      return this.#begin(() => arena.fleet.client.publish(arena.store.keys.commands, JSON.stringify({ action: 'stop', task_id: id })));
     const producer = how === 'mute' ? arena.mute : arena.producer;
     const answer = this.#begin(async () => {
       const orphan = await this.isOrphan(id);
       const receipt = await producer.stop(id, options);
       const view = (await this.#read([task])).get(id) ?? null;
       // Somebody else may have settled it in between.
-      if (orphan && receipt.outcome === 'requested' && view?.state !== 'cancelled') model.violated(`${task.label} had no owner, and its stop did not settle it`);
+      if (orphan && receipt.outcome === 'requested' && view?.state !== 'cancelled')
+        model.violated(`${task.label} had no owner, and its stop did not settle it`);
       model.stopAnswered(task, life, stop, receipt, view);
     });
     return options.waitMs ? Promise.resolve() : answer;
@@ -155,7 +165,8 @@ export class World implements Director {
         const receipt = receipts.find(({ id }) => id === task.id);
         const view = views.get(task.id as string) ?? null;
         if (receipt) model.stopAnswered(task, life, stop, receipt, view);
-        else if (!['completed', 'failed', 'cancelled'].includes(view?.state ?? '') && lifeOf(task) === life) model.violated(`the stop of the item missed ${task.label}`);
+        else if (!['completed', 'failed', 'cancelled'].includes(view?.state ?? '') && lifeOf(task) === life)
+          model.violated(`the stop of the item missed ${task.label}`);
         else stop.answered = true;
       }
     });
@@ -225,7 +236,10 @@ export class World implements Director {
   }
 
   async #read(tasks: readonly TaskFact[]): Promise<Map<string, TaskView>> {
-    return this.arena.store.reader.read(tasks.flatMap(({ id }) => (id === null ? [] : [id])), 'whole');
+    return this.arena.store.reader.read(
+      tasks.flatMap(({ id }) => (id === null ? [] : [id])),
+      'whole',
+    );
   }
 
   /** How many more tasks the workers could take now. */
@@ -280,8 +294,14 @@ export class World implements Director {
   async describe(id: string): Promise<string> {
     const { client } = this.arena.fleet;
     const jobs = this.arena.store.keys.jobs(QUEUE);
-    const [job, lock, place] = await Promise.all([client.hgetall(jobs + id), client.get(`${jobs}${id}:lock`), client.lpos(`${jobs}active`, id)]);
-    const workers = this.arena.workers.map(({ id: worker, name, launcher }) => `${name}: ${worker} ${JSON.stringify(launcher.status().running)}`);
+    const [job, lock, place] = await Promise.all([
+      client.hgetall(jobs + id),
+      client.get(`${jobs}${id}:lock`),
+      client.lpos(`${jobs}active`, id),
+    ]);
+    const workers = this.arena.workers.map(
+      ({ id: worker, name, launcher }) => `${name}: ${worker} ${JSON.stringify(launcher.status().running)}`,
+    );
     return JSON.stringify({ id, job, lock, active: place !== null, workers }, null, 1);
   }
 

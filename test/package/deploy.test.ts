@@ -28,14 +28,22 @@ interface Panel {
 const file = (name: string): string => readFileSync(new URL(`../../deploy/${name}`, import.meta.url), 'utf8');
 const { groups } = parse(file('alerts.yml')) as { groups: { name: string; rules: Rule[] }[] };
 const rules = groups.flatMap((group) => group.rules);
-const dashboard = JSON.parse(file('grafana-dashboard.json')) as { title: string; uid: string; panels: Panel[]; templating: { list: { name: string; definition?: string }[] } };
+const dashboard = JSON.parse(file('grafana-dashboard.json')) as {
+  title: string;
+  uid: string;
+  panels: Panel[];
+  templating: { list: { name: string; definition?: string }[] };
+};
 
 /** Words of PromQL that stand where a metric could. `up` is Prometheus's own. */
 const WORDS = new Set(['max', 'min', 'sum', 'by', 'rate', 'increase', 'histogram_quantile', 'time', 'up']);
 
 /** The names in an expression that are neither labels nor words of PromQL. */
 function namesIn(expr: string): string[] {
-  const bare = expr.replace(/\{[^}]*\}/g, '').replace(/\[[^\]]*\]/g, '').replace(/\bby\s*\([^)]*\)/g, '');
+  const bare = expr
+    .replace(/\{[^}]*\}/g, '')
+    .replace(/\[[^\]]*\]/g, '')
+    .replace(/\bby\s*\([^)]*\)/g, '');
   return [...bare.matchAll(/[a-zA-Z_][\w:]*/g)].map(([name]) => name).filter((name) => !WORDS.has(name));
 }
 
@@ -66,9 +74,11 @@ describe('the files of deploy/', () => {
     assert.ok(isBalanced(expr), `${what}: ${expr}`);
     for (const name of namesIn(expr)) assert.ok(exported.has(name), `${what}: ${name} is not among the metrics`);
     // A histogram has no samples under its own name.
-    for (const name of namesIn(expr)) assert.notEqual((METRICS as Record<string, { type: string }>)[name]?.type, 'histogram', `${what}: ${name}`);
+    for (const name of namesIn(expr))
+      assert.notEqual((METRICS as Record<string, { type: string }>)[name]?.type, 'histogram', `${what}: ${name}`);
     for (const [, labels = ''] of expr.matchAll(/\{([^}]*)\}/g)) {
-      for (const [, label = ''] of labels.matchAll(/(\w+)\s*(?:=~|!~|!=|=)\s*"/g)) assert.ok(LABELS.has(label), `${what}: ${label} is no label`);
+      for (const [, label = ''] of labels.matchAll(/(\w+)\s*(?:=~|!~|!=|=)\s*"/g))
+        assert.ok(LABELS.has(label), `${what}: ${label} is no label`);
     }
   }
 
@@ -86,7 +96,14 @@ describe('the files of deploy/', () => {
 
   test('there is an alert for each thing that an operator must know of', () => {
     const asked = new Set(rules.flatMap(({ expr }) => namesIn(expr)));
-    for (const metric of ['stop_oldest_open_seconds', 'workers_subscribed', 'queue_oldest_wait_seconds', 'workers', 'redis_up', 'reconciler_repairs_total']) {
+    for (const metric of [
+      'stop_oldest_open_seconds',
+      'workers_subscribed',
+      'queue_oldest_wait_seconds',
+      'workers',
+      'redis_up',
+      'reconciler_repairs_total',
+    ]) {
       assert.ok(asked.has(`taskfleet_${metric}`), metric);
     }
   });
@@ -95,7 +112,11 @@ describe('the files of deploy/', () => {
     assert.equal(dashboard.uid, 'taskfleet');
     assert.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length);
     const taken = new Set<string>();
-    for (const { title, gridPos: { x, y, w, h }, targets } of dashboard.panels) {
+    for (const {
+      title,
+      gridPos: { x, y, w, h },
+      targets,
+    } of dashboard.panels) {
       assert.ok(targets.length > 0 && x + w <= 24, title);
       for (const { expr } of targets) check(title, expr);
       for (let column = x; column < x + w; column += 1) {
@@ -107,12 +128,20 @@ describe('the files of deploy/', () => {
     }
     const variables = dashboard.templating.list;
     const used = JSON.stringify(dashboard.panels).matchAll(/\$\{?([a-z]\w*)/g);
-    for (const [, name] of used) assert.ok(variables.some((one) => one.name === name), `$${name}`);
-    for (const { definition = '' } of variables) for (const [, name = ''] of definition.matchAll(/label_values\((\w+)/g)) assert.ok(exported.has(name), name);
+    for (const [, name] of used)
+      assert.ok(
+        variables.some((one) => one.name === name),
+        `$${name}`,
+      );
+    for (const { definition = '' } of variables)
+      for (const [, name = ''] of definition.matchAll(/label_values\((\w+)/g)) assert.ok(exported.has(name), name);
   });
 
   test('Prometheus is told of the rules that are here, and keeps its token in a file', () => {
-    const { rule_files: ruleFiles, scrape_configs: [job] } = parse(file('prometheus.yml')) as { rule_files: string[]; scrape_configs: Record<string, unknown>[] };
+    const {
+      rule_files: ruleFiles,
+      scrape_configs: [job],
+    } = parse(file('prometheus.yml')) as { rule_files: string[]; scrape_configs: Record<string, unknown>[] };
     assert.deepEqual(ruleFiles, ['alerts.yml']);
     assert.equal(job?.['job_name'], 'taskfleet');
     assert.deepEqual(Object.keys(job['authorization'] as object), ['credentials_file']);

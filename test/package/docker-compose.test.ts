@@ -46,14 +46,20 @@ describe('the Redis of docker-compose.yml', () => {
   });
   after(() => server.stop());
 
-  for (const [parameter, expected] of [['appendonly', 'yes'], ['maxmemory-policy', 'noeviction']] as const) {
+  for (const [parameter, expected] of [
+    ['appendonly', 'yes'],
+    ['maxmemory-policy', 'noeviction'],
+  ] as const) {
     test(`its command line gives ${parameter} ${expected}`, async () => {
       assert.deepEqual(await redis.config('GET', parameter), [parameter, expected]);
     });
   }
 
   test('its append-only file is written to a named volume', () => {
-    assert.deepEqual(service('redis').volumes?.map((mount) => mount.split(':')[1]), ['/data']);
+    assert.deepEqual(
+      service('redis').volumes?.map((mount) => mount.split(':')[1]),
+      ['/data'],
+    );
     for (const mount of service('redis').volumes ?? []) assert.ok((mount.split(':')[0] ?? '') in volumes, mount);
   });
 
@@ -118,7 +124,11 @@ describe('the dashboard of docker-compose.yml', () => {
     const API_TOKENS = entryOf(newToken(), { name: 'ada', role: 'admin', items: null });
     const settings = loadSettings({ ...environmentOf('dashboard'), API_TOKENS, REDIS_URL: server.url, API_PORT: '0' });
     const producer = createProducer({ redisUrl: server.url, logLevel: 'silent' });
-    const dashboard = new DashboardServer({ settings, producer, loggers: createLoggerFactory({ settings, destination: { write: () => undefined } }) });
+    const dashboard = new DashboardServer({
+      settings,
+      producer,
+      loggers: createLoggerFactory({ settings, destination: { write: () => undefined } }),
+    });
     await dashboard.start();
     assert.match(dashboard.url, /^http:\/\/0\.0\.0\.0:/);
     await dashboard.stop();

@@ -17,7 +17,10 @@ const runtime = stages.at(-1) ?? [];
 /** The instructions of each stage. Continued lines are joined; comments are dropped. */
 function parseStages(text: string): Instruction[][] {
   const parsed: Instruction[][] = [];
-  for (const line of text.replaceAll(/^#.*\n/gm, '').replaceAll(/\\\n/g, ' ').split('\n')) {
+  for (const line of text
+    .replaceAll(/^#.*\n/gm, '')
+    .replaceAll(/\\\n/g, ' ')
+    .split('\n')) {
     const match = /^(?<word>[A-Z]+)\s+(?<rest>.*)$/.exec(line.trim());
     if (!match?.groups) continue;
     const { word = '', rest = '' } = match.groups;
@@ -45,7 +48,9 @@ describe('the Dockerfile', () => {
   const fromContext = copies.filter(({ rest }) => !rest.includes('--from=')).flatMap(({ rest }) => rest.split(/\s+/).slice(0, -1));
 
   test('copies only what exists and .dockerignore does not hold back', () => {
-    const ignored = readFileSync(resolve(root, '.dockerignore'), 'utf8').split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+    const ignored = readFileSync(resolve(root, '.dockerignore'), 'utf8')
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'));
     assert.ok(fromContext.length > 0);
     for (const path of fromContext) {
       assert.ok(existsSync(resolve(root, path)), `${path} does not exist`);

@@ -28,7 +28,10 @@ interface Deployment {
   readonly metadata: { readonly name: string };
   readonly spec: {
     readonly selector: { readonly matchLabels: object };
-    readonly template: { readonly metadata: { readonly labels: object }; readonly spec: { readonly terminationGracePeriodSeconds: number; readonly containers: readonly [Container] } };
+    readonly template: {
+      readonly metadata: { readonly labels: object };
+      readonly spec: { readonly terminationGracePeriodSeconds: number; readonly containers: readonly [Container] };
+    };
   };
 }
 
@@ -36,7 +39,13 @@ interface ScaledObject {
   readonly kind: string;
   readonly spec: {
     readonly scaleTargetRef: { readonly name: string };
-    readonly advanced: { readonly horizontalPodAutoscalerConfig: { readonly behavior: { readonly scaleDown: { readonly policies: readonly { readonly value: number; readonly periodSeconds: number }[] } } } };
+    readonly advanced: {
+      readonly horizontalPodAutoscalerConfig: {
+        readonly behavior: {
+          readonly scaleDown: { readonly policies: readonly { readonly value: number; readonly periodSeconds: number }[] };
+        };
+      };
+    };
     readonly triggers: readonly { readonly type: string; readonly metadata: { readonly query: string; readonly threshold: string } }[];
   };
 }
@@ -70,7 +79,11 @@ describe('deploy/kubernetes.yaml', () => {
     const known = new Set<string>(Object.values(SETTINGS).map(({ env }) => env));
     for (const { metadata, spec } of deployments) {
       const [container] = spec.template.spec.containers;
-      assert.deepEqual(container.env.map(({ name }) => name).filter((name) => !known.has(name)), [], metadata.name);
+      assert.deepEqual(
+        container.env.map(({ name }) => name).filter((name) => !known.has(name)),
+        [],
+        metadata.name,
+      );
       settingsOf(container);
       assert.deepEqual(spec.selector.matchLabels, spec.template.metadata.labels, metadata.name);
     }
@@ -79,13 +92,18 @@ describe('deploy/kubernetes.yaml', () => {
   test('leaves each process time to end', () => {
     assert.equal(deployments.length, 2);
     for (const { metadata, spec } of deployments) {
-      const { containers: [container], terminationGracePeriodSeconds } = spec.template.spec;
+      const {
+        containers: [container],
+        terminationGracePeriodSeconds,
+      } = spec.template.spec;
       assert.ok(terminationGracePeriodSeconds * 1_000 >= settingsOf(container).shutdownTimeoutMs + AFTER_SHUTDOWN_MS, metadata.name);
     }
   });
 
   test('asks dashboards how they are where they listen, and waits for the answer', () => {
-    const { containers: [{ ports, livenessProbe, readinessProbe, ...container }] } = podOf('taskfleet-dashboard');
+    const {
+      containers: [{ ports, livenessProbe, readinessProbe, ...container }],
+    } = podOf('taskfleet-dashboard');
     const { apiPort, apiHost } = settingsOf({ ports: [], ...container });
     assert.deepEqual([ports?.[0]?.containerPort, apiHost], [apiPort, '0.0.0.0']);
     assert.deepEqual([livenessProbe?.httpGet.path, readinessProbe?.httpGet.path], ['/livez', '/readyz']);
@@ -101,7 +119,9 @@ describe('deploy/keda.yaml', () => {
 
   test('scales the workers, by as many tasks as one takes', () => {
     assert.deepEqual([scaled.kind, scaled.spec.scaleTargetRef.name, type], ['ScaledObject', 'taskfleet-worker', 'prometheus']);
-    const { containers: [container] } = podOf('taskfleet-worker');
+    const {
+      containers: [container],
+    } = podOf('taskfleet-worker');
     assert.equal(Number(trigger.threshold), settingsOf(container).concurrency);
   });
 
@@ -110,7 +130,10 @@ describe('deploy/keda.yaml', () => {
     assert.ok(metric in METRICS, trigger.query);
     // `fleet` comes from prometheus.yml.
     const known: readonly string[] = ['fleet', ...METRICS[metric as keyof typeof METRICS].labels];
-    assert.deepEqual([...labels.matchAll(/(\w+)=/g)].map(([, label = '']) => label).filter((label) => !known.includes(label)), []);
+    assert.deepEqual(
+      [...labels.matchAll(/(\w+)=/g)].map(([, label = '']) => label).filter((label) => !known.includes(label)),
+      [],
+    );
     assert.ok(readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8').includes(trigger.query));
   });
 

@@ -26,7 +26,10 @@ describe('the package, as it is published', () => {
     // `npm test` has just built dist/; packing must not swap it under the tests that run beside this one.
     succeed(run(root, 'npm', 'pack', '--ignore-scripts', '--silent', '--pack-destination', folder));
     const tarball = join(folder, `taskfleet-${version}.tgz`);
-    packed = succeed(run(folder, 'tar', 'tzf', tarball)).trim().split('\n').map((path) => path.replace(/^package\//, ''));
+    packed = succeed(run(folder, 'tar', 'tzf', tarball))
+      .trim()
+      .split('\n')
+      .map((path) => path.replace(/^package\//, ''));
     await mkdir(project);
     await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'project', private: true, type: 'module' }));
     succeed(run(project, 'npm', 'install', ...QUIET, tarball));
@@ -36,14 +39,30 @@ describe('the package, as it is published', () => {
   test('the tarball holds what users need', async () => {
     const scripts = (await readdir(join(root, 'shared/scripts'))).filter((name) => name.endsWith('.lua'));
     assert.ok(scripts.length > 0);
-    const needed = ['README.md', 'LICENSE', 'CHANGELOG.md', 'package.json', 'dist/cli/main.js', ...scripts.map((name) => `dist/shared/scripts/${name}`)];
-    assert.deepEqual(needed.filter((path) => !packed.includes(path)), []);
-    assert.ok(packed.some((path) => path.startsWith('docs/')), 'docs/ is missing');
+    const needed = [
+      'README.md',
+      'LICENSE',
+      'CHANGELOG.md',
+      'package.json',
+      'dist/cli/main.js',
+      ...scripts.map((name) => `dist/shared/scripts/${name}`),
+    ];
+    assert.deepEqual(
+      needed.filter((path) => !packed.includes(path)),
+      [],
+    );
+    assert.ok(
+      packed.some((path) => path.startsWith('docs/')),
+      'docs/ is missing',
+    );
   });
 
   test('the tarball holds nothing else: no tests, no sources', () => {
     const allowed = /^(?:README\.md|LICENSE|CHANGELOG\.md|package\.json|docs\/.+|deploy\/.+|dist\/.+)$/;
-    assert.deepEqual(packed.filter((path) => !allowed.test(path)), []);
+    assert.deepEqual(
+      packed.filter((path) => !allowed.test(path)),
+      [],
+    );
     const sources = packed.filter((path) => /(?<!\.d)\.ts$|\.map$|\.test\.|\.tgz$|(?:^|\/)\.[^/]/.test(path));
     assert.deepEqual(sources, []);
   });
@@ -64,14 +83,19 @@ describe('the package, as it is published', () => {
     const { stdout, stderr, status, signal } = run(project, process.execPath, 'doors.mjs');
     assert.deepEqual({ stderr, status, signal }, { stderr: '', status: 0, signal: null });
     const exported = JSON.parse(stdout) as number[];
-    assert.ok(exported.every((count) => count > 0), stdout);
+    assert.ok(
+      exported.every((count) => count > 0),
+      stdout,
+    );
   });
 
   test('every door has types that compile under strict settings', async () => {
     await useTypesOfNode();
     const imports = DOORS.map((door, index) => `import * as door${index} from '${door}';`);
     // A door without types would be `any`, of which everything is a key.
-    const typed = DOORS.map((_, index) => `export const key${index}: 'no such key' extends keyof typeof door${index} ? never : string = '';`);
+    const typed = DOORS.map(
+      (_, index) => `export const key${index}: 'no such key' extends keyof typeof door${index} ? never : string = '';`,
+    );
     await writeFile(join(project, 'doors.ts'), [...imports, ...typed].join('\n'));
     const options = { strict: true, module: 'nodenext', target: 'es2023', skipLibCheck: false, noEmit: true, types: ['node'] };
     await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['doors.ts'] }));

@@ -43,5 +43,8 @@ test("the README's service and task module run as they stand there", async () =>
 
 /** The JavaScript blocks that begin with their file's name in a comment. */
 function codeBlocks(markdown: string): { name: string; code: string }[] {
-  return [...markdown.matchAll(/^```js\n\/\/ (\S+)\n(.*?)^```$/gms)].map(([, name, code]) => ({ name: name as string, code: code as string }));
+  return [...markdown.matchAll(/^```js\n\/\/ (\S+)\n(.*?)^```$/gms)].map(([, name, code]) => ({
+    name: name as string,
+    code: code as string,
+  }));
 }

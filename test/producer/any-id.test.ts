@@ -10,7 +10,7 @@ const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
 /** Null for one that BullMQ gives itself: a whole number. */
-const IDS = ['report for müller/42', '😀', 'x'.repeat(500), null, 'a%2Fb?c#d', ' ', "it's \"quoted\"", '__proto__', '\u001b[31mred'];
+const IDS = ['report for müller/42', '😀', 'x'.repeat(500), null, 'a%2Fb?c#d', ' ', 'it\'s "quoted"', '__proto__', '\u001b[31mred'];
 
 test('a job of any id that a plain BullMQ queue added is looked up, watched, stopped and retried', async () => {
   const keyPrefix = fleet.newPrefix();
@@ -22,7 +22,10 @@ test('a job of any id that a plain BullMQ queue added is looked up, watched, sto
     const { id = '' } = await queue.add('plain.work', {}, given === null ? {} : { jobId: given });
     const call = await task.call(2 * index);
     assert.equal((await producer.get(id))?.state, 'running', id);
-    await until(() => producer.list(), ({ tasks }) => tasks.some((one) => one.id === id));
+    await until(
+      () => producer.list(),
+      ({ tasks }) => tasks.some((one) => one.id === id),
+    );
     const end = producer.waitUntilFinished(id);
     call.throws(new UnrecoverableError('for once'));
     assert.equal((await end).state, 'failed', id);

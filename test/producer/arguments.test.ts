@@ -10,31 +10,106 @@ import { KEEP } from '../support/keep.js';
 import { TestFleet } from '../support/test-fleet.js';
 
 /** What code without types may pass by mistake. */
-const BAD: readonly unknown[] = [null, 7, -1, NaN, '', 'x y', true, Symbol('s'), 10n, () => 1, [], [null], [[]], {}, Object.create(null), new Date(NaN), { id: null }, { signal: 7 }, { limit: Symbol('s') }];
-const OK: readonly ErrorCode[] = ['INVALID_ID', 'INVALID_ITEM', 'INVALID_OPTION', 'INVALID_INPUT', 'INVALID_DEFINITION', 'TASK_NOT_FOUND', 'SCHEDULE_NOT_FOUND', 'TASK_NOT_RETRYABLE', 'ITEM_BUSY'];
+const BAD: readonly unknown[] = [
+  null,
+  7,
+  -1,
+  NaN,
+  '',
+  'x y',
+  true,
+  Symbol('s'),
+  10n,
+  () => 1,
+  [],
+  [null],
+  [[]],
+  {},
+  Object.create(null),
+  new Date(NaN),
+  { id: null },
+  { signal: 7 },
+  { limit: Symbol('s') },
+];
+const OK: readonly ErrorCode[] = [
+  'INVALID_ID',
+  'INVALID_ITEM',
+  'INVALID_OPTION',
+  'INVALID_INPUT',
+  'INVALID_DEFINITION',
+  'TASK_NOT_FOUND',
+  'SCHEDULE_NOT_FOUND',
+  'TASK_NOT_RETRYABLE',
+  'ITEM_BUSY',
+];
 
 type Call = (bad: never) => unknown;
 /** Each argument of each public method in turn; the others are as they should be. */
 const CALLS: Readonly<Record<string, (producer: Producer) => readonly Call[]>> = {
-  enqueue: (producer) => [(bad) => producer.enqueue(bad, {}), (bad) => producer.enqueue(fleetCanary, bad, { delay: 60_000 }), (bad) => producer.enqueue(fleetCanary, {}, bad)],
-  'enqueue, each option': (producer) => ['item', 'id', 'delay', 'priority', 'deadline', 'onBusy'].map((name) => (bad) => producer.enqueue(fleetCanary, {}, { [name]: bad })),
-  enqueueMany: (producer) => [(bad) => producer.enqueueMany(bad, []), (bad) => producer.enqueueMany(fleetCanary, bad), (bad) => producer.enqueueMany(fleetCanary, [bad])],
-  enqueueChild: (producer) => [(bad) => producer.enqueueChild({ queue: 'fleet', id: 'p', item: '' }, bad, {}, {}), (bad) => producer.enqueueChild({ queue: 'fleet', id: 'p', item: '' }, fleetCanary, {}, bad)],
+  enqueue: (producer) => [
+    (bad) => producer.enqueue(bad, {}),
+    (bad) => producer.enqueue(fleetCanary, bad, { delay: 60_000 }),
+    (bad) => producer.enqueue(fleetCanary, {}, bad),
+  ],
+  'enqueue, each option': (producer) =>
+    ['item', 'id', 'delay', 'priority', 'deadline', 'onBusy'].map((name) => (bad) => producer.enqueue(fleetCanary, {}, { [name]: bad })),
+  enqueueMany: (producer) => [
+    (bad) => producer.enqueueMany(bad, []),
+    (bad) => producer.enqueueMany(fleetCanary, bad),
+    (bad) => producer.enqueueMany(fleetCanary, [bad]),
+  ],
+  enqueueChild: (producer) => [
+    (bad) => producer.enqueueChild({ queue: 'fleet', id: 'p', item: '' }, bad, {}, {}),
+    (bad) => producer.enqueueChild({ queue: 'fleet', id: 'p', item: '' }, fleetCanary, {}, bad),
+  ],
   get: (producer) => [(bad) => producer.get(bad)],
-  list: (producer) => [(bad) => producer.list(bad), ...['item', 'state', 'name', 'queue', 'sees', 'after', 'limit'].map((name): Call => (bad) => producer.list({ [name]: bad }))],
+  list: (producer) => [
+    (bad) => producer.list(bad),
+    ...['item', 'state', 'name', 'queue', 'sees', 'after', 'limit'].map(
+      (name): Call =>
+        (bad) =>
+          producer.list({ [name]: bad }),
+    ),
+  ],
   hasActiveTasks: (producer) => [(bad) => producer.hasActiveTasks(bad)],
-  stop: (producer) => [(bad) => producer.stop(bad), (bad) => producer.stop([bad]), (bad) => producer.stop('one', bad), ...['reason', 'by', 'waitMs'].map((name): Call => (bad) => producer.stop('one', { [name]: bad }))],
-  stopItem: (producer) => [(bad) => producer.stopItem(bad), (bad) => producer.stopItem('item', bad), (bad) => producer.stopItem('item', { dryRun: true, reason: bad })],
+  stop: (producer) => [
+    (bad) => producer.stop(bad),
+    (bad) => producer.stop([bad]),
+    (bad) => producer.stop('one', bad),
+    ...['reason', 'by', 'waitMs'].map(
+      (name): Call =>
+        (bad) =>
+          producer.stop('one', { [name]: bad }),
+    ),
+  ],
+  stopItem: (producer) => [
+    (bad) => producer.stopItem(bad),
+    (bad) => producer.stopItem('item', bad),
+    (bad) => producer.stopItem('item', { dryRun: true, reason: bad }),
+  ],
   retry: (producer) => [(bad) => producer.retry(bad), (bad) => producer.retry([bad])],
-  result: (producer) => [(bad) => producer.result(bad), (bad) => producer.result('nobody', bad), (bad) => producer.result('nobody', { timeoutMs: bad }), (bad) => producer.result('nobody', { signal: bad })],
+  result: (producer) => [
+    (bad) => producer.result(bad),
+    (bad) => producer.result('nobody', bad),
+    (bad) => producer.result('nobody', { timeoutMs: bad }),
+    (bad) => producer.result('nobody', { signal: bad }),
+  ],
   waitUntilFinished: (producer) => [(bad) => producer.waitUntilFinished(bad), (bad) => producer.waitUntilFinished('nobody', bad)],
-  events: (producer) => [(bad) => producer.events(bad).next(), (bad) => producer.events('nobody', bad).next(), (bad) => producer.events('nobody', { after: bad }).next()],
+  events: (producer) => [
+    (bad) => producer.events(bad).next(),
+    (bad) => producer.events('nobody', bad).next(),
+    (bad) => producer.events('nobody', { after: bad }).next(),
+  ],
   'schedules.upsert': ({ schedules }) => [
     (bad) => schedules.upsert(bad, fleetCanary, {}, { every: 60_000 }),
     (bad) => schedules.upsert('nightly', bad, {}, { every: 60_000 }),
     (bad) => schedules.upsert('nightly', fleetCanary, bad, { every: 60_000 }),
     (bad) => schedules.upsert('nightly', fleetCanary, {}, bad),
-    ...['every', 'cron', 'timeZone', 'jitter', 'overlap', 'item'].map((name): Call => (bad) => schedules.upsert('nightly', fleetCanary, {}, { [name]: bad })),
+    ...['every', 'cron', 'timeZone', 'jitter', 'overlap', 'item'].map(
+      (name): Call =>
+        (bad) =>
+          schedules.upsert('nightly', fleetCanary, {}, { [name]: bad }),
+    ),
   ],
   'schedules.remove': ({ schedules }) => [(bad) => schedules.remove(bad)],
   'schedules.runNow': ({ schedules }) => [(bad) => schedules.runNow(bad)],
@@ -66,7 +141,8 @@ describe('what code without types may pass', () => {
   }
 
   test('null is refused for what has an argument, and undefined is what is left out', async () => {
-    const refuses = (code: ErrorCode, work: () => Promise<unknown>): Promise<void> => assert.rejects(work, (error) => isFleetError(error, code));
+    const refuses = (code: ErrorCode, work: () => Promise<unknown>): Promise<void> =>
+      assert.rejects(work, (error) => isFleetError(error, code));
     await refuses('INVALID_OPTION', () => producer.list(null as never));
     await refuses('INVALID_OPTION', () => producer.stop('one', null as never));
     await refuses('INVALID_OPTION', () => producer.enqueue(fleetCanary, {}, null as never));
@@ -82,14 +158,39 @@ test('what makes producers, workers, dashboards, tasks and handlers refuses what
   const task = defineTask({ name: 'a.task', input: z.unknown(), retention: KEEP });
   const redisUrl = 'redis://127.0.0.1:1';
   const makers: Readonly<Record<string, readonly [codes: readonly ErrorCode[], calls: readonly Call[]]>> = {
-    createProducer: [['INVALID_SETTINGS'], [(bad) => createProducer(bad), (bad) => createProducer({ redisUrl: bad }), (bad) => createProducer({ redisUrl, maxInputBytes: bad }), (bad) => createProducer({ redisUrl, loggers: bad })]],
+    createProducer: [
+      ['INVALID_SETTINGS'],
+      [
+        (bad) => createProducer(bad),
+        (bad) => createProducer({ redisUrl: bad }),
+        (bad) => createProducer({ redisUrl, maxInputBytes: bad }),
+        (bad) => createProducer({ redisUrl, loggers: bad }),
+      ],
+    ],
     createWorker: [
       ['INVALID_SETTINGS', 'INVALID_DEFINITION', 'INVALID_TASK_MODULE'],
-      [(bad) => createWorker(bad), (bad) => createWorker({ redisUrl: bad }), (bad) => createWorker({ redisUrl, handlers: bad }), (bad) => createWorker({ redisUrl, handlers: [bad] }), (bad) => createWorker({ redisUrl, producer: bad }), (bad) => createWorker({ redisUrl, taskModules: bad })],
+      [
+        (bad) => createWorker(bad),
+        (bad) => createWorker({ redisUrl: bad }),
+        (bad) => createWorker({ redisUrl, handlers: bad }),
+        (bad) => createWorker({ redisUrl, handlers: [bad] }),
+        (bad) => createWorker({ redisUrl, producer: bad }),
+        (bad) => createWorker({ redisUrl, taskModules: bad }),
+      ],
     ],
-    createDashboard: [['INVALID_SETTINGS', 'INVALID_DEFINITION'], [(bad) => createDashboard(bad), (bad) => createDashboard({ producer: bad, auth: false }), (bad) => createDashboard({ producer: { ping: () => 1 } as never, auth: bad })]],
+    createDashboard: [
+      ['INVALID_SETTINGS', 'INVALID_DEFINITION'],
+      [
+        (bad) => createDashboard(bad),
+        (bad) => createDashboard({ producer: bad, auth: false }),
+        (bad) => createDashboard({ producer: { ping: () => 1 } as never, auth: bad }),
+      ],
+    ],
     defineTask: [['INVALID_DEFINITION'], [(bad) => defineTask(bad)]],
-    defineHandler: [['INVALID_DEFINITION'], [(bad) => defineHandler(bad, () => 1), (bad) => defineHandler(task, bad), (bad) => defineHandler(task, () => 1, bad)]],
+    defineHandler: [
+      ['INVALID_DEFINITION'],
+      [(bad) => defineHandler(bad, () => 1), (bad) => defineHandler(task, bad), (bad) => defineHandler(task, () => 1, bad)],
+    ],
   };
   for (const [name, [codes, calls]] of Object.entries(makers)) {
     for (const [at, call] of calls.entries()) {
@@ -98,10 +199,19 @@ test('what makes producers, workers, dashboards, tasks and handlers refuses what
           const made = (await call(bad as never)) as { close?: () => Promise<void> } | undefined;
           await made?.close?.();
         } catch (error) {
-          assert.ok(isFleetError(error, ...codes), `${name}, argument ${at}, ${typeof bad}: ${error instanceof Error ? error.stack : 'no error'}`);
+          assert.ok(
+            isFleetError(error, ...codes),
+            `${name}, argument ${at}, ${typeof bad}: ${error instanceof Error ? error.stack : 'no error'}`,
+          );
         }
       }
     }
   }
-  await assert.rejects(createWorker({ redisUrl, handlers: [defineHandler(defineTask({ name: 'maintenance.mine', input: z.unknown(), retention: KEEP }), () => 1)] }), /the queue maintenance, which is the fleet's own/);
+  await assert.rejects(
+    createWorker({
+      redisUrl,
+      handlers: [defineHandler(defineTask({ name: 'maintenance.mine', input: z.unknown(), retention: KEEP }), () => 1)],
+    }),
+    /the queue maintenance, which is the fleet's own/,
+  );
 });

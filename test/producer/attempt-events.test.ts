@@ -39,7 +39,8 @@ describe('The events of a task that is tried again', () => {
     task = new ScriptedTask('attempts.task', { retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 0, jitter: 0 } } });
   }
 
-  const inStream = async (id: string): Promise<string> => (await fleet.client.xrange(keys.events(id), '-', '+')).map(([, [, , , data]]) => String(JSON.parse(data ?? ''))).join(' ');
+  const inStream = async (id: string): Promise<string> =>
+    (await fleet.client.xrange(keys.events(id), '-', '+')).map(([, [, , , data]]) => String(JSON.parse(data ?? ''))).join(' ');
 
   it('begin each attempt with its number before it speaks, also if another worker had it sooner than the first one could say so', async () => {
     open();
@@ -48,13 +49,19 @@ describe('The events of a task that is tried again', () => {
     const first = await task.call(0);
     const live = collect(producer.events(id));
     first.context.emit('one');
-    await until(() => inStream(id), (said) => said.endsWith('one'));
+    await until(
+      () => inStream(id),
+      (said) => said.endsWith('one'),
+    );
     await fleet.worker(keyPrefix, [task.handler]);
     proxy.delay(SLOW_MS);
     first.throws(new Error('once more'));
     const second = await task.call(1);
     second.context.emit('two');
-    await until(() => inStream(id), (said) => said.includes('two') && said.includes('retrying'));
+    await until(
+      () => inStream(id),
+      (said) => said.includes('two') && said.includes('retrying'),
+    );
     const lateEvents = producer.events(id);
     const now = await lateEvents.next();
     const late = collect(lateEvents);
@@ -77,7 +84,10 @@ describe('The events of a task that is tried again', () => {
     const { id } = await producer.enqueue(task.definition, null);
     const first = await task.call(0);
     first.context.emit('one');
-    await until(() => inStream(id), (said) => said.endsWith('one'));
+    await until(
+      () => inStream(id),
+      (said) => said.endsWith('one'),
+    );
     const [began] = (await fleet.client.xrange(keys.events(id), '-', '+')).map(([entry]) => entry);
     first.throws(new Error('once more'));
     const second = await task.call(1);
@@ -98,12 +108,24 @@ describe('The events of a task that is tried again', () => {
     const deaf = { follow: silence } as unknown as StreamHub;
     let reads = 0;
     const counted = { read: (ids: readonly string[]) => ((reads += 1), reader.read(ids)) } as unknown as TaskReader;
-    const watch = new Watch({ clock: Date, redis, reader: counted, keys, hub: deaf, jobEvents: { listen: silence } as unknown as JobEvents, reconnected: () => Promise.resolve(), recheckMs: 20 });
+    const watch = new Watch({
+      clock: Date,
+      redis,
+      reader: counted,
+      keys,
+      hub: deaf,
+      jobEvents: { listen: silence } as unknown as JobEvents,
+      reconnected: () => Promise.resolve(),
+      recheckMs: 20,
+    });
     const events = watch.events(id, {});
     const began = await events.next();
     const next = events.next();
     // It has looked through the stream, and waits.
-    await until(() => Promise.resolve(reads), (count) => count >= 3);
+    await until(
+      () => Promise.resolve(reads),
+      (count) => count >= 3,
+    );
     first.context.emit('one');
     first.throws(new Error('once more'));
     await task.call(1);
@@ -121,7 +143,10 @@ describe('The events of a task that is tried again', () => {
     const { id } = await producer.enqueue(task.definition, null);
     const first = await task.call(0);
     first.context.emit('half');
-    await until(() => inStream(id), (said) => said.endsWith('half'));
+    await until(
+      () => inStream(id),
+      (said) => said.endsWith('half'),
+    );
     const stopped = gone.stop();
     first.throws(await first.aborted);
     await stopped;
@@ -146,5 +171,13 @@ async function collect(events: AsyncIterable<TaskEvent>): Promise<TaskEvent[]> {
 }
 
 function textOf(events: readonly TaskEvent[]): string {
-  return events.map((event) => (event.type === 'state' ? [event.state, event.attempt].filter(Boolean).join(':') : event.type === 'chunk' ? String(event.chunk) : event.type)).join(' ');
+  return events
+    .map((event) =>
+      event.type === 'state'
+        ? [event.state, event.attempt].filter(Boolean).join(':')
+        : event.type === 'chunk'
+          ? String(event.chunk)
+          : event.type,
+    )
+    .join(' ');
 }

@@ -42,11 +42,17 @@ test('what was enqueued before the close goes out', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   // A close waits for a second only: what follows is not to be the first that this process enqueues.
-  await producer.enqueueMany(note, Array.from({ length: 1_000 }, () => ({ input: {} })));
+  await producer.enqueueMany(
+    note,
+    Array.from({ length: 1_000 }, () => ({ input: {} })),
+  );
   const enqueues = [
     ...Array.from({ length: 100 }, () => producer.enqueue(note, {})),
     producer.enqueue(note, {}, { id: 'mine' }),
-    producer.enqueueMany(note, Array.from({ length: 1_001 }, () => ({ input: {} }))),
+    producer.enqueueMany(
+      note,
+      Array.from({ length: 1_001 }, () => ({ input: {} })),
+    ),
   ];
   await producer.close();
   await Promise.all(enqueues);
@@ -85,9 +91,15 @@ test('a producer that was never used can be closed', async () => {
 
 test('a producer needs a URL of Redis', () => {
   for (const redisUrl of [undefined, '', null]) {
-    assert.throws(() => createProducer({ redisUrl: redisUrl as unknown as string }), (error) => isFleetError(error, 'INVALID_SETTINGS'));
+    assert.throws(
+      () => createProducer({ redisUrl: redisUrl as unknown as string }),
+      (error) => isFleetError(error, 'INVALID_SETTINGS'),
+    );
   }
-  assert.throws(() => createProducer({ redisUrl: 'http://nowhere' }), (error) => isFleetError(error, 'INVALID_SETTINGS') && /REDIS_URL/.test(error.message));
+  assert.throws(
+    () => createProducer({ redisUrl: 'http://nowhere' }),
+    (error) => isFleetError(error, 'INVALID_SETTINGS') && /REDIS_URL/.test(error.message),
+  );
 });
 
 test('nothing of a closed producer keeps the process', { timeout: 30_000 }, async () => {
@@ -109,4 +121,3 @@ test('nothing of a closed producer keeps the process', { timeout: 30_000 }, asyn
   assert.equal(code, 0, child.stderr.text);
   assert.deepEqual(child.stdout.lines, ['ended at once']);
 });
-

@@ -39,13 +39,22 @@ describe('A stop of a task that is registered and whose job is not there yet', (
   async function assertNeverRan(id: string): Promise<void> {
     await assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
     const view = await producer.get(id);
-    assert.deepEqual([view?.state, view?.attempt, view?.stop?.reason, view?.stop?.by, view?.stop?.via], ['cancelled', 0, 'too soon', 'alice', 'queue']);
+    assert.deepEqual(
+      [view?.state, view?.attempt, view?.stop?.reason, view?.stop?.by, view?.stop?.via],
+      ['cancelled', 0, 'too soon', 'alice', 'queue'],
+    );
     const probe = await producer.enqueue(task.definition, 'probe');
     await fleet.worker(prefix, [task.handler], NO_POLL);
     (await task.call()).returns();
     await producer.result(probe);
-    assert.deepEqual(task.calls.map(({ context }) => context.input), ['probe']);
-    await until(() => fleet.registrySize(prefix), ({ tasks, items }) => tasks + items === 0);
+    assert.deepEqual(
+      task.calls.map(({ context }) => context.input),
+      ['probe'],
+    );
+    await until(
+      () => fleet.registrySize(prefix),
+      ({ tasks, items }) => tasks + items === 0,
+    );
     assert.deepEqual([await fleet.registrySize(prefix), await fleet.client.exists(keys.earlyStops)], [EMPTY_REGISTRY, 0]);
   }
 
@@ -53,7 +62,10 @@ describe('A stop of a task that is registered and whose job is not there yet', (
     it(`by ${what} is kept, and carried out by the one who enqueues: the task never runs`, async () => {
       await register('early', 'chat-1');
       const receipts = what === 'stop' ? [await producer.stop('early', WHY)] : await producer.stopItem('chat-1', WHY);
-      assert.deepEqual(receipts.map(({ id, outcome, reason, by, via }) => [id, outcome, reason, by, via]), [['early', 'requested', 'too soon', 'alice', null]]);
+      assert.deepEqual(
+        receipts.map(({ id, outcome, reason, by, via }) => [id, outcome, reason, by, via]),
+        [['early', 'requested', 'too soon', 'alice', null]],
+      );
       assert.deepEqual(await fleet.client.hkeys(keys.earlyStops), ['early']);
       const added = await producer.enqueue(task.definition, {}, { id: 'early', item: 'chat-1' });
       assert.deepEqual([added.id, added.duplicate], ['early', false]);
@@ -64,7 +76,10 @@ describe('A stop of a task that is registered and whose job is not there yet', (
   it('waits for its job if it is to wait', async () => {
     await register('early');
     const stopped = producer.stop('early', { ...WHY, waitMs: 10_000 });
-    await until(() => fleet.client.hlen(keys.earlyStops), (count) => count === 1);
+    await until(
+      () => fleet.client.hlen(keys.earlyStops),
+      (count) => count === 1,
+    );
     await fleet.producer({ keyPrefix: prefix }).enqueue(task.definition, {}, { id: 'early' });
     const receipt = await stopped;
     assert.deepEqual([receipt.outcome, receipt.via, receipt.reason], ['cancelled', 'queue', 'too soon']);
@@ -88,7 +103,10 @@ describe('A stop of a task that is registered and whose job is not there yet', (
       const [receipt, added] = await Promise.all([producer.stop(id, WHY), other.enqueue(task.definition, {}, { id })]);
       assert.ok(receipt.outcome === 'requested' || receipt.outcome === 'cancelled', receipt.outcome);
       assert.equal(added.duplicate, false);
-      const view = await until(() => producer.get(id), (now) => now?.state === 'cancelled');
+      const view = await until(
+        () => producer.get(id),
+        (now) => now?.state === 'cancelled',
+      );
       assert.equal(view?.stop?.reason, 'too soon');
       assert.equal(await fleet.client.exists(keys.earlyStops), 0);
     }
@@ -150,7 +168,10 @@ describe('A stop of a task that is registered and whose job is not there yet', (
     const call = task.calls.find(({ context }) => context.id === other?.id) ?? (await task.call(1));
     call.returns('fine');
     assert.equal(await producer.result(other!), 'fine');
-    await until(() => producer.get(early!.id), (view) => view?.state === 'cancelled');
+    await until(
+      () => producer.get(early!.id),
+      (view) => view?.state === 'cancelled',
+    );
     assert.equal(await fleet.client.exists(keys.earlyStops), 0);
   });
 });

@@ -11,7 +11,11 @@ const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
 const note = defineTask({ name: 'note.take', input: z.object({ n: z.number() }), retention: KEEP });
-const brief = defineTask({ name: 'brief.take', input: z.object({ n: z.number() }), retention: { ...KEEP, completed: { ageMs: 1_000, count: 0 } } });
+const brief = defineTask({
+  name: 'brief.take',
+  input: z.object({ n: z.number() }),
+  retention: { ...KEEP, completed: { ageMs: 1_000, count: 0 } },
+});
 
 /** Item of each live id, as the registry and the item sets have it. */
 async function registered(prefix: string): Promise<{ items: Record<string, string>; sets: Record<string, string[]> }> {
@@ -35,7 +39,14 @@ test('the same id twice is one task, and the second answer tells about the first
 test('the same id for another task on another queue is still the first', async () => {
   const producer = fleet.producer();
   await producer.enqueue(note, { n: 1 }, { id: 'once' });
-  assert.deepEqual(await producer.enqueue(brief, { n: 1 }, { id: 'once' }), { id: 'once', name: 'note.take', queue: 'note', item: null, duplicate: true, superseded: [] });
+  assert.deepEqual(await producer.enqueue(brief, { n: 1 }, { id: 'once' }), {
+    id: 'once',
+    name: 'note.take',
+    queue: 'note',
+    item: null,
+    duplicate: true,
+    superseded: [],
+  });
 });
 
 test('twenty at once from two producers, each with an item of its own, are one task with one of the items', async () => {
@@ -43,7 +54,9 @@ test('twenty at once from two producers, each with an item of its own, are one t
     const keyPrefix = fleet.newPrefix();
     const producers = [fleet.producer({ keyPrefix }), fleet.producer({ keyPrefix })];
     await Promise.all(producers.map((producer) => producer.ping()));
-    const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => producers[n % 2]!.enqueue(note, { n }, { id: 'once', item: `item-${n}` })));
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => producers[n % 2]!.enqueue(note, { n }, { id: 'once', item: `item-${n}` })),
+    );
     assert.equal(answers.filter(({ duplicate }) => !duplicate).length, 1);
     const item = answers.find(({ duplicate }) => !duplicate)?.item as string;
     assert.ok(answers.every((answer) => answer.item === item));
@@ -55,8 +68,17 @@ test('twenty at once from two producers, each with an item of its own, are one t
 
 test('the same id twice in one call is one task', async () => {
   const keyPrefix = fleet.newPrefix();
-  const answers = await fleet.producer({ keyPrefix }).enqueueMany(note, [{ input: { n: 1 }, id: 'once', item: 'a' }, { input: { n: 2 }, id: 'once', item: 'b' }]);
-  assert.deepEqual(answers.map(({ item, duplicate }) => [item, duplicate]), [['a', false], ['a', true]]);
+  const answers = await fleet.producer({ keyPrefix }).enqueueMany(note, [
+    { input: { n: 1 }, id: 'once', item: 'a' },
+    { input: { n: 2 }, id: 'once', item: 'b' },
+  ]);
+  assert.deepEqual(
+    answers.map(({ item, duplicate }) => [item, duplicate]),
+    [
+      ['a', false],
+      ['a', true],
+    ],
+  );
   assert.deepEqual(await registered(keyPrefix), { items: { once: 'a' }, sets: { a: ['once'] } });
 });
 

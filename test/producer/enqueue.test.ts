@@ -16,9 +16,15 @@ after(() => fleet.stop());
 const note = defineTask({ name: 'note.take', input: z.object({ n: z.number().default(1), text: z.string().optional() }), retention: KEEP });
 const loose = defineTask({ name: 'note.any', input: z.unknown(), retention: KEEP });
 
-test('what is enqueued is a job of the definition\'s queue, with its input as it was given', async () => {
+test("what is enqueued is a job of the definition's queue, with its input as it was given", async () => {
   const keyPrefix = fleet.newPrefix();
-  const task = defineTask({ name: 'a.b', queue: 'other', input: z.object({ n: z.number().default(1) }), retry: { attempts: 3 }, retention: KEEP });
+  const task = defineTask({
+    name: 'a.b',
+    queue: 'other',
+    input: z.object({ n: z.number().default(1) }),
+    retry: { attempts: 3 },
+    retention: KEEP,
+  });
   const { id, ...rest } = await fleet.producer({ keyPrefix }).enqueue(task, {}, { item: 'chat-1' });
   assert.deepEqual(rest, { name: 'a.b', queue: 'other', item: 'chat-1', duplicate: false, superseded: [] });
   assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-7/, 'a UUIDv7');
@@ -47,16 +53,24 @@ test('what is enqueued in one turn of the loop is registered by one command for 
   await producer.enqueue(note, {});
   const watch = await fleet.monitor();
   await Promise.all(Array.from({ length: 500 }, (_, n) => producer.enqueue(note, { n }, { item: `chat-${n % 2}` })));
-  const commands = (await watch.stop()).filter(([name, key]) => name !== 'hlen' && key?.startsWith(`${keyPrefix}:tasks`)).map(([name, key]) => `${name} ${key}`);
+  const commands = (await watch.stop())
+    .filter(([name, key]) => name !== 'hlen' && key?.startsWith(`${keyPrefix}:tasks`))
+    .map(([name, key]) => `${name} ${key}`);
   const expected = ['hset tasks:queues', 'hset tasks', 'sadd tasks:item:chat-0', 'sadd tasks:item:chat-1', 'zadd tasks:live'];
-  assert.deepEqual(commands, expected.map((command) => command.replace(' ', ` ${keyPrefix}:`)));
+  assert.deepEqual(
+    commands,
+    expected.map((command) => command.replace(' ', ` ${keyPrefix}:`)),
+  );
 });
 
 test('five thousand at once are all there', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const single = await Promise.all(Array.from({ length: 5_000 }, (_, n) => producer.enqueue(note, { n })));
-  const many = await producer.enqueueMany(note, Array.from({ length: 5_000 }, (_, n) => ({ input: { n }, item: 'all' })));
+  const many = await producer.enqueueMany(
+    note,
+    Array.from({ length: 5_000 }, (_, n) => ({ input: { n }, item: 'all' })),
+  );
   assert.equal(new Set([...single, ...many].map(({ id }) => id)).size, 10_000);
   assert.deepEqual(await fleet.registrySize(keyPrefix), { tasks: 10_000, queues: 10_000, live: 10_000, items: 1, leases: 0 });
   assert.equal(await fleet.client.llen(`${createKeys(keyPrefix).jobs('note')}wait`), 10_000);
@@ -65,14 +79,21 @@ test('five thousand at once are all there', async () => {
 test('a wrong input is refused with the name of the field, and nothing is written', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
-  const task = defineTask({ name: 'deep', input: z.strictObject({ messages: z.array(z.object({ role: z.enum(['user']) })), n: z.number() }), retention: KEEP });
+  const task = defineTask({
+    name: 'deep',
+    input: z.strictObject({ messages: z.array(z.object({ role: z.enum(['user']) })), n: z.number() }),
+    retention: KEEP,
+  });
   const wrong = { messages: [{ role: 'user' }, { role: 'nobody' }], n: 'x' } as unknown as { messages: { role: 'user' }[]; n: number };
   await assert.rejects(producer.enqueue(task, wrong), (error) => {
     assert.ok(isFleetError(error, 'INVALID_INPUT'));
     assert.match(error.message, /^Bad input for deep: messages\.1\.role: .*; n: /);
     const { errors, ...rest } = error.details;
     assert.deepEqual(rest, { task: 'deep', fields: ['messages.1.role', 'n'] });
-    assert.deepEqual((errors as { field: string }[]).map(({ field }) => field), ['input.messages.1.role', 'input.n']);
+    assert.deepEqual(
+      (errors as { field: string }[]).map(({ field }) => field),
+      ['input.messages.1.role', 'input.n'],
+    );
     return true;
   });
   assert.deepEqual(await fleet.written(keyPrefix), []);
@@ -83,20 +104,36 @@ test('an input that JSON cannot hold is refused', async () => {
   const cyclic: Record<string, unknown> = {};
   cyclic['self'] = cyclic;
   for (const input of [cyclic, { n: 1n }, undefined, () => 1, Symbol('s')]) {
-    await assert.rejects(producer.enqueue(loose, input), (error) => isFleetError(error, 'INVALID_INPUT') && error.message.startsWith('Bad input for note.any: '));
+    await assert.rejects(
+      producer.enqueue(loose, input),
+      (error) => isFleetError(error, 'INVALID_INPUT') && error.message.startsWith('Bad input for note.any: '),
+    );
   }
 });
 
 test('a schema that throws is a wrong input too', async () => {
   const producer = fleet.producer();
   const slow = defineTask({ name: 'slow', input: z.string().refine(() => Promise.resolve(true)), retention: KEEP });
-  const broken = defineTask({ name: 'broken', input: z.string().refine(() => { throw new Error('out of luck'); }), retention: KEEP });
+  const broken = defineTask({
+    name: 'broken',
+    input: z.string().refine(() => {
+      throw new Error('out of luck');
+    }),
+    retention: KEEP,
+  });
   for (const task of [slow, broken]) await assert.rejects(producer.enqueue(task, 'x'), (error) => isFleetError(error, 'INVALID_INPUT'));
 });
 
 test('an input may be as long as the limit, counted in bytes of JSON, and no longer', async () => {
   const producer = fleet.producer({ maxInputBytes: 1_024 });
-  for (const [character, bytes] of [['a', 1], ['ü', 2], ['€', 3], ['🙂', 4], ['"', 2], ['\n', 2]] as const) {
+  for (const [character, bytes] of [
+    ['a', 1],
+    ['ü', 2],
+    ['€', 3],
+    ['🙂', 4],
+    ['"', 2],
+    ['\n', 2],
+  ] as const) {
     const room = 1_024 - 2 - ((1_024 - 2) % bytes);
     const filler = 'a'.repeat((1_024 - 2) % bytes);
     const fits = character.repeat(room / bytes) + filler;
@@ -113,7 +150,11 @@ test('an input may be as long as the limit, counted in bytes of JSON, and no lon
 test('a bad option is refused with its name and what is allowed', async () => {
   const producer = fleet.producer();
   for (const delay of [-1, 1.5, Number.NaN, Infinity, '5', 1e15]) {
-    await assert.rejects(producer.enqueue(note, {}, { delay: delay as number }), (error) => isFleetError(error, 'INVALID_OPTION') && /Bad delay: expected a whole number from 0 to 315360000000, got/.test(error.message));
+    await assert.rejects(
+      producer.enqueue(note, {}, { delay: delay as number }),
+      (error) =>
+        isFleetError(error, 'INVALID_OPTION') && /Bad delay: expected a whole number from 0 to 315360000000, got/.test(error.message),
+    );
   }
   await assert.rejects(producer.enqueue(note, {}, { priority: 2_097_152 }), /Bad priority: .* got 2097152/);
   await assert.rejects(producer.enqueue(note, {}, { id: 'active' }), (error) => isFleetError(error, 'INVALID_ID'));
@@ -149,7 +190,14 @@ test('tasks without a priority come first, then the lowest number, then the olde
   const producer = fleet.producer({ keyPrefix });
   const all = deferred();
   const order: unknown[] = [];
-  for (const [text, priority] of [['z', 2_097_151], ['b1', 2], ['b2', 2], ['a', 1], ['none', 0]] as const) await producer.enqueue(note, { text }, { priority });
+  for (const [text, priority] of [
+    ['z', 2_097_151],
+    ['b1', 2],
+    ['b2', 2],
+    ['a', 1],
+    ['none', 0],
+  ] as const)
+    await producer.enqueue(note, { text }, { priority });
   const handler = defineHandler(note, ({ input }) => {
     if (order.push(input.text) === 5) all.resolve();
   });

@@ -27,7 +27,8 @@ async function collect(events: AsyncIterable<TaskEvent>): Promise<TaskEvent[]> {
   return all;
 }
 
-const textOf = (event: TaskEvent): string => (event.type === 'chunk' ? String(event.chunk) : event.type === 'progress' ? JSON.stringify(event.progress) : `<${event.state}>`);
+const textOf = (event: TaskEvent): string =>
+  event.type === 'chunk' ? String(event.chunk) : event.type === 'progress' ? JSON.stringify(event.progress) : `<${event.state}>`;
 const idOf = (event: TaskEvent): string => event.id as string;
 
 test('events begin with the state, have everything in its order, and end with the terminal state', async () => {
@@ -44,10 +45,16 @@ test('events begin with the state, have everything in its order, and end with th
   assert.ok(first?.type === 'state' && ['queued', 'running'].includes(first.state));
   go.resolve();
   const rest = await collect(events);
-  assert.deepEqual(rest.filter(({ type }) => type === 'chunk').map(textOf), Array.from({ length: 300 }, (_, n) => `${n}`));
+  assert.deepEqual(
+    rest.filter(({ type }) => type === 'chunk').map(textOf),
+    Array.from({ length: 300 }, (_, n) => `${n}`),
+  );
   assert.deepEqual(rest.filter(({ type }) => type === 'progress').map(textOf), ['{"done":1,"total":1}']);
   const states = [first, ...rest].flatMap((event) => (event.type === 'state' ? [event.state] : []));
-  assert.deepEqual(states.filter((state) => state !== 'queued'), ['running', 'completed']);
+  assert.deepEqual(
+    states.filter((state) => state !== 'queued'),
+    ['running', 'completed'],
+  );
   assert.equal(rest.at(-1)?.type, 'state');
 });
 
@@ -105,7 +112,10 @@ test('a resume in the middle of a running task repeats nothing and misses nothin
     resumed.resolve();
     if (event.type === 'chunk') rest.push(event);
   }
-  assert.deepEqual([...before, ...rest].map(textOf), Array.from({ length: 100 }, (_, n) => `${n}`));
+  assert.deepEqual(
+    [...before, ...rest].map(textOf),
+    Array.from({ length: 100 }, (_, n) => `${n}`),
+  );
 });
 
 test('the events of a task that has ended are what is kept of them, then its state', async () => {
@@ -134,7 +144,10 @@ test('what a task emitted before it was stopped stays readable', async () => {
   assert.deepEqual((await live).at(-1), { type: 'state', id: null, state: 'cancelled', receipt });
   assert.equal(receipt.via, 'signal');
   const seen = (await live).map(textOf).filter((text) => text !== '<queued>');
-  assert.deepEqual(seen.filter((text) => text !== '<stopping>'), ['<running>', 'half of it', '<cancelled>']);
+  assert.deepEqual(
+    seen.filter((text) => text !== '<stopping>'),
+    ['<running>', 'half of it', '<cancelled>'],
+  );
   assert.ok((await collect(producer.events(task))).map(textOf).includes('half of it'));
 });
 
@@ -145,8 +158,14 @@ test('a task that is stopped in the queue ends its events', async () => {
   assert.equal(textOf((await events.next()).value as TaskEvent), '<queued>');
   const rest = collect(events);
   const receipt = await producer.stop(task, { reason: 'enough', by: 'alice' });
-  assert.deepEqual([(await rest).at(-1), receipt.via, receipt.by], [{ type: 'state', id: null, state: 'cancelled', receipt }, 'queue', 'alice']);
-  assert.deepEqual((await rest).map(textOf).filter((text) => text !== '<stopping>'), ['<cancelled>']);
+  assert.deepEqual(
+    [(await rest).at(-1), receipt.via, receipt.by],
+    [{ type: 'state', id: null, state: 'cancelled', receipt }, 'queue', 'alice'],
+  );
+  assert.deepEqual(
+    (await rest).map(textOf).filter((text) => text !== '<stopping>'),
+    ['<cancelled>'],
+  );
 });
 
 test('of other ends and states there is no receipt', async () => {
@@ -165,7 +184,14 @@ test('the events of a retried task go on with its new run', async () => {
   await producer.waitUntilFinished(task);
   await producer.retry(task);
   await producer.waitUntilFinished(task);
-  assert.deepEqual((await collect(producer.events(task))).map(textOf), ['<running>', 'run 1', '<queued>', '<running>', 'run 1', '<failed>']);
+  assert.deepEqual((await collect(producer.events(task))).map(textOf), [
+    '<running>',
+    'run 1',
+    '<queued>',
+    '<running>',
+    'run 1',
+    '<failed>',
+  ]);
 });
 
 test('a signal ends the events with its reason, also while nothing happens', async () => {

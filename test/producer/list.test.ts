@@ -38,7 +38,17 @@ test('a task can be read by its id or by what enqueue returned, and one that is 
   const { enqueuedAt, ...rest } = view as TaskView;
   assert.ok(enqueuedAt && enqueuedAt.getTime() >= before && enqueuedAt.getTime() <= Date.now());
   assert.deepEqual(rest, {
-    ...{ id: task.id, name: 'note.take', queue: 'note', item: 'chat-1', state: 'queued', attempt: 0, attempts: 1, progress: null, result: null },
+    ...{
+      id: task.id,
+      name: 'note.take',
+      queue: 'note',
+      item: 'chat-1',
+      state: 'queued',
+      attempt: 0,
+      attempts: 1,
+      progress: null,
+      result: null,
+    },
     ...{ error: null, problem: null, stop: null, startedAt: null, finishedAt: null, worker: null },
   });
   assert.equal(await producer.get('nobody'), null);
@@ -57,19 +67,31 @@ test('live tasks are listed newest first, by item and by name', async () => {
   assert.deepEqual(idsOf((await producer.list({ item: 'a', name: 'note.take' })).tasks), [first.id]);
   assert.deepEqual(idsOf((await producer.list({ name: 'other.take' })).tasks), [second.id]);
   assert.deepEqual(idsOf((await producer.list({ state: 'scheduled' })).tasks), [second.id]);
-  assert.deepEqual((await producer.list({ item: 'nothing' })), { tasks: [], next: null });
+  assert.deepEqual(await producer.list({ item: 'nothing' }), { tasks: [], next: null });
 });
 
 test('the pages of a list are all of it, each task once, whatever their size', async () => {
   const producer = fleet.producer();
-  const tasks = await producer.enqueueMany(note, Array.from({ length: 60 }, (_, n) => ({ input: {}, item: `item-${n % 3}` })));
+  const tasks = await producer.enqueueMany(
+    note,
+    Array.from({ length: 60 }, (_, n) => ({ input: {}, item: `item-${n % 3}` })),
+  );
   const all = tasks.map(({ id }) => id).toSorted();
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: 1, max: 70 }), fc.constantFrom(undefined, 'item-1'), async (limit, item) => {
       const { tasks: listed } = await everything(producer, { limit, item });
-      const expected = item === undefined ? all : tasks.filter((task) => task.item === item).map(({ id }) => id).toSorted();
+      const expected =
+        item === undefined
+          ? all
+          : tasks
+              .filter((task) => task.item === item)
+              .map(({ id }) => id)
+              .toSorted();
       assert.deepEqual(idsOf(listed).toSorted(), expected);
-      assert.deepEqual(idsOf(listed), idsOf(listed.toSorted((a, b) => b.enqueuedAt!.getTime() - a.enqueuedAt!.getTime() || (a.id < b.id ? 1 : -1))));
+      assert.deepEqual(
+        idsOf(listed),
+        idsOf(listed.toSorted((a, b) => b.enqueuedAt!.getTime() - a.enqueuedAt!.getTime() || (a.id < b.id ? 1 : -1))),
+      );
     }),
     { numRuns: 15 },
   );
@@ -84,21 +106,43 @@ test('ended tasks are listed by their state, across queues, the newest end first
   };
   await fleet.worker(keyPrefix, [defineHandler(note, handle), defineHandler(other, handle)]);
   const tasks = [];
-  for (let n = 0; n < 12; n += 1) tasks.push(await producer.enqueue(n % 2 ? note : other, { fail: n % 3 === 0 }, { item: `item-${n % 2}` }));
+  for (let n = 0; n < 12; n += 1)
+    tasks.push(await producer.enqueue(n % 2 ? note : other, { fail: n % 3 === 0 }, { item: `item-${n % 2}` }));
   await Promise.allSettled(tasks.map((task) => producer.result(task)));
   const stopped = await producer.enqueue(note, {}, { delay: 60_000 });
   await producer.stop(stopped);
 
   for (const limit of [1, 2, 5, 100]) {
     const { tasks: completed } = await everything(producer, { state: 'completed', limit });
-    assert.deepEqual(idsOf(completed).toSorted(), tasks.filter((_, n) => n % 3 !== 0).map(({ id }) => id).toSorted());
+    assert.deepEqual(
+      idsOf(completed).toSorted(),
+      tasks
+        .filter((_, n) => n % 3 !== 0)
+        .map(({ id }) => id)
+        .toSorted(),
+    );
     const ends = completed.map(({ finishedAt }) => finishedAt!.getTime());
-    assert.deepEqual(ends, ends.toSorted((a, b) => b - a));
-    assert.deepEqual(idsOf((await everything(producer, { state: 'failed', limit })).tasks).toSorted(), tasks.filter((_, n) => n % 3 === 0).map(({ id }) => id).toSorted());
+    assert.deepEqual(
+      ends,
+      ends.toSorted((a, b) => b - a),
+    );
+    assert.deepEqual(
+      idsOf((await everything(producer, { state: 'failed', limit })).tasks).toSorted(),
+      tasks
+        .filter((_, n) => n % 3 === 0)
+        .map(({ id }) => id)
+        .toSorted(),
+    );
     assert.deepEqual(idsOf((await everything(producer, { state: 'cancelled', limit })).tasks), [stopped.id]);
   }
   const ofItem = await everything(producer, { state: 'completed', item: 'item-1', name: 'note.take' });
-  assert.deepEqual(idsOf(ofItem.tasks).toSorted(), tasks.filter((_, n) => n % 3 !== 0 && n % 2 === 1).map(({ id }) => id).toSorted());
+  assert.deepEqual(
+    idsOf(ofItem.tasks).toSorted(),
+    tasks
+      .filter((_, n) => n % 3 !== 0 && n % 2 === 1)
+      .map(({ id }) => id)
+      .toSorted(),
+  );
   assert.deepEqual((await producer.list()).tasks, [], 'and are not among the live ones');
 });
 
@@ -107,7 +151,12 @@ test('running and retrying tasks are listed by their state', async () => {
   const producer = fleet.producer({ keyPrefix });
   const started = deferred();
   const end = deferred();
-  const failing = defineTask({ name: 'fail.ing', input: z.object({}), retry: { attempts: 2, backoff: { delayMs: 60_000 } }, retention: KEEP });
+  const failing = defineTask({
+    name: 'fail.ing',
+    input: z.object({}),
+    retry: { attempts: 2, backoff: { delayMs: 60_000 } },
+    retention: KEEP,
+  });
   const failed = deferred();
   const handlers = [
     defineHandler(note, async () => {
@@ -140,7 +189,10 @@ test('tasks of other programs come last, all of them, page by page', async () =>
   const keyPrefix = fleet.newPrefix();
   const keys = createKeys(keyPrefix);
   const producer = fleet.producer({ keyPrefix });
-  const ours = await producer.enqueueMany(note, Array.from({ length: 4 }, () => ({ input: {}, item: 'chat-1' })));
+  const ours = await producer.enqueueMany(
+    note,
+    Array.from({ length: 4 }, () => ({ input: {}, item: 'chat-1' })),
+  );
   const foreign = Array.from({ length: 7 }, (_, n) => `foreign-${n}`);
   for (const id of foreign) await fleet.client.multi().hset(keys.tasks, id, 'chat-1').sadd(keys.item('chat-1'), id).exec();
   await fleet.client.hset(keys.tasks, 'loose', '');
@@ -172,10 +224,17 @@ test('an item has active tasks until its last one has ended', async () => {
 test('a wrong option of a list is named', async () => {
   const producer = fleet.producer();
   for (const limit of [0, -1, 1.5, 1_001, Number.NaN, '5' as unknown as number]) {
-    await assert.rejects(producer.list({ limit }), (error) => isFleetError(error, 'INVALID_OPTION') && error.message.startsWith('Bad limit: expected a whole number from 1 to 1000'));
+    await assert.rejects(
+      producer.list({ limit }),
+      (error) => isFleetError(error, 'INVALID_OPTION') && error.message.startsWith('Bad limit: expected a whole number from 1 to 1000'),
+    );
   }
-  await assert.rejects(producer.list({ state: 'done' as 'failed' }), (error) => isFleetError(error, 'INVALID_OPTION') && /one of scheduled, .*got "done"/.test(error.message));
-  for (const wrong of ['', 'x', '-5-a', '5', 7 as unknown as string]) await assert.rejects(producer.list({ after: wrong }), (error) => isFleetError(error, 'INVALID_OPTION'), String(wrong));
+  await assert.rejects(
+    producer.list({ state: 'done' as 'failed' }),
+    (error) => isFleetError(error, 'INVALID_OPTION') && /one of scheduled, .*got "done"/.test(error.message),
+  );
+  for (const wrong of ['', 'x', '-5-a', '5', 7 as unknown as string])
+    await assert.rejects(producer.list({ after: wrong }), (error) => isFleetError(error, 'INVALID_OPTION'), String(wrong));
   await assert.rejects(producer.list({ item: 'a\0' }), (error) => isFleetError(error, 'INVALID_ITEM'));
 });
 
@@ -197,7 +256,10 @@ test('whoever sees certain items only gets full pages of those, and no cursor of
   const mine: string[] = [];
   for (let n = 0; n < 7; n += 1) {
     mine.unshift((await producer.enqueue(note, {}, { item: `mine-${n}` })).id);
-    await producer.enqueueMany(other, Array.from({ length: 300 }, () => ({ input: {}, item: 'other' })));
+    await producer.enqueueMany(
+      other,
+      Array.from({ length: 300 }, () => ({ input: {}, item: 'other' })),
+    );
   }
   await producer.enqueue(note, {});
   await fleet.client.hset(createKeys(keyPrefix).tasks, { 'foreign-mine': 'mine-f', 'foreign-other': 'other' });

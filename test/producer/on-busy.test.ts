@@ -53,7 +53,10 @@ test("'reject' adds nothing to an item with live tasks, says which they are, and
   call.returns();
   await producer.result(first);
   // Its end counts, not its entry, which may leave some ms later, or stay after a crash.
-  await until(() => fleet.registrySize(keyPrefix), ({ tasks }) => tasks <= 1);
+  await until(
+    () => fleet.registrySize(keyPrefix),
+    ({ tasks }) => tasks <= 1,
+  );
   await register(keyPrefix, first.id, Date.now());
   const next = await producer.enqueue(note, {}, REJECT);
   assert.equal(next.duplicate, false);
@@ -69,8 +72,14 @@ test("of two producers that enqueue with 'reject' at once exactly one wins", asy
     const won = ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value.id] : []));
     const lost = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as FleetError] : []));
     assert.equal(won.length, 1, `round ${round}: ${lost.map(String).join()}`);
-    assert.deepEqual(lost.map(({ code, details }) => [code, details['ids']]), [['ITEM_BUSY', won]]);
-    assert.deepEqual((await producer.list({ item })).tasks.map(({ id }) => id), won);
+    assert.deepEqual(
+      lost.map(({ code, details }) => [code, details['ids']]),
+      [['ITEM_BUSY', won]],
+    );
+    assert.deepEqual(
+      (await producer.list({ item })).tasks.map(({ id }) => id),
+      won,
+    );
   }
 });
 
@@ -105,7 +114,14 @@ test("of several that are enqueued with 'stop-previous' at once exactly one stay
     const some = producers.slice(0, 2 + (round % 4));
     const added: EnqueuedTask[] = await Promise.all(some.map((one) => one.enqueue(note, {}, { item, onBusy: 'stop-previous' })));
     const named = added.flatMap(({ superseded }) => superseded);
-    const views = await Promise.all(added.map((one) => until(() => producer.get(one), (view) => view?.state === (named.includes(one.id) ? 'cancelled' : 'queued'))));
+    const views = await Promise.all(
+      added.map((one) =>
+        until(
+          () => producer.get(one),
+          (view) => view?.state === (named.includes(one.id) ? 'cancelled' : 'queued'),
+        ),
+      ),
+    );
     assert.equal(views.filter((view) => view?.state === 'cancelled').length, some.length - 1, `round ${round}`);
     for (const view of views) {
       if (view?.state !== 'cancelled') continue;
@@ -171,8 +187,10 @@ test('an id of the caller that exists is a duplicate, however busy the item is, 
 
 test('onBusy needs an item, and is one of two words', async () => {
   const { keyPrefix, producer } = setUp();
-  const wrong = (message: RegExp) => (error: unknown) => isFleetError(error, 'INVALID_OPTION') && message.test(error.message) && error.details['field'] === 'onBusy';
+  const wrong = (message: RegExp) => (error: unknown) =>
+    isFleetError(error, 'INVALID_OPTION') && message.test(error.message) && error.details['field'] === 'onBusy';
   await assert.rejects(producer.enqueue(note, {}, { onBusy: 'reject' }), wrong(/needs one/));
-  for (const bad of ['wait', '', null, true]) await assert.rejects(producer.enqueue(note, {}, { ...ITEM, onBusy: bad as 'reject' }), wrong(/expected 'stop-previous' or 'reject'/));
+  for (const bad of ['wait', '', null, true])
+    await assert.rejects(producer.enqueue(note, {}, { ...ITEM, onBusy: bad as 'reject' }), wrong(/expected 'stop-previous' or 'reject'/));
   assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
 });

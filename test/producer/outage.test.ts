@@ -72,10 +72,17 @@ test('when Redis goes away, every call fails within two seconds; when it is back
 
   await reconnected(producer);
   assert.equal((await producer.get(task))?.state, 'queued', 'nothing is lost');
-  assert.deepEqual((await producer.list()).tasks.map(({ id }) => id), [task.id], 'and nothing was added by what failed');
+  assert.deepEqual(
+    (await producer.list()).tasks.map(({ id }) => id),
+    [task.id],
+    'and nothing was added by what failed',
+  );
   const added = await producer.enqueueMany(note, [{ input: {} }, { input: {}, id: 'mine' }]);
   const receipts = await producer.stop([task, ...added]);
-  assert.ok(receipts.every(({ outcome }) => outcome === 'cancelled'), 'scripts are known to the new server');
+  assert.ok(
+    receipts.every(({ outcome }) => outcome === 'cancelled'),
+    'scripts are known to the new server',
+  );
   assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
 });
 
@@ -104,7 +111,10 @@ test('scripts that somebody flushed are sent again', async () => {
   assert.equal((await producer.get(task))?.state, 'queued');
   await fleet.client.script('FLUSH');
   const receipts = await producer.stop([task, other]);
-  assert.deepEqual(receipts.map(({ outcome }) => outcome), ['cancelled', 'cancelled']);
+  assert.deepEqual(
+    receipts.map(({ outcome }) => outcome),
+    ['cancelled', 'cancelled'],
+  );
 });
 
 test('waits and events go on over a lost connection, and miss nothing', async () => {
@@ -134,7 +144,10 @@ test('waits and events go on over a lost connection, and miss nothing', async ()
   half.resolve();
   assert.equal(await result, 'done');
   await events;
-  assert.deepEqual(chunks, Array.from({ length: 40 }, (_, n) => n));
+  assert.deepEqual(
+    chunks,
+    Array.from({ length: 40 }, (_, n) => n),
+  );
 });
 
 test('a connection that is killed while thousands are enqueued rejects some at the most, and all others are there', async () => {
@@ -161,7 +174,10 @@ test('a connection that is killed while thousands are enqueued rejects some at t
 /** Kills the connections of one name, and of names that begin with it. */
 async function killClients(name: string): Promise<void> {
   const list = (await fleet.client.client('LIST')) as string;
-  const ids = list.split('\n').filter((line) => line.includes(` name=${name}`)).map((line) => /^id=(\d+)/.exec(line)?.[1] as string);
+  const ids = list
+    .split('\n')
+    .filter((line) => line.includes(` name=${name}`))
+    .map((line) => /^id=(\d+)/.exec(line)?.[1] as string);
   await Promise.all(ids.map((id) => fleet.client.client('KILL', 'ID', id)));
 }
 

@@ -32,7 +32,10 @@ function open() {
   const prefix = createKeys(keyPrefix).bull('note');
   const queue = new Queue('note', { connection: fleet.redis.client(), prefix });
   const worker = new Worker('note', null, { connection: fleet.redis.client(), prefix });
-  closing.push(() => worker.close(), () => queue.close());
+  closing.push(
+    () => worker.close(),
+    () => queue.close(),
+  );
   return { keyPrefix, producer: fleet.producer({ keyPrefix }), queue, worker };
 }
 
@@ -41,7 +44,11 @@ type Opened = ReturnType<typeof open>;
 /** A watch that never looks again by itself: what it does, it does upon a notification. `listening` resolves when it hears them. */
 function watchOf({ keyPrefix }: Opened, { forgetful = false } = {}) {
   const store = fleet.store({ keyPrefix });
-  const hub = new StreamHub(store.redis, () => fleet.redis.client({ maxRetriesPerRequest: null }), createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) })('producer'));
+  const hub = new StreamHub(
+    store.redis,
+    () => fleet.redis.client({ maxRetriesPerRequest: null }),
+    createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) })('producer'),
+  );
   closing.push(() => hub.close());
   const jobEvents = new JobEvents(store.redis, hub, store.keys);
   const heard = deferred();
@@ -95,7 +102,13 @@ for (const [how, [options, remove]] of Object.entries(removals)) {
     await remove(opened, id);
     const { receipt, code } = await end;
     const { settledAt, ...rest } = receipt;
-    assert.deepEqual([code, rest], ['TASK_CANCELLED', { id, outcome: 'cancelled', endedAs: 'cancelled', via: null, reason: REMOVED, by: null, requestedAt: null, latencyMs: null }]);
+    assert.deepEqual(
+      [code, rest],
+      [
+        'TASK_CANCELLED',
+        { id, outcome: 'cancelled', endedAs: 'cancelled', via: null, reason: REMOVED, by: null, requestedAt: null, latencyMs: null },
+      ],
+    );
     assert.ok(settledAt && settledAt.getTime() >= before);
     const event = await events;
     assert.ok(event?.type === 'state' && event.state === 'cancelled' && event.receipt);
@@ -129,7 +142,10 @@ test('the receipt of a stopped task that is removed before it ended says who sto
   await fleet.client.del(`${queue.toKey(id)}:lock`);
   await (await queue.getJob(id))?.remove();
   const { receipt } = await end;
-  assert.deepEqual([receipt.outcome, receipt.via, receipt.reason, receipt.by, receipt.requestedAt], ['cancelled', null, 'enough', 'alice', requestedAt]);
+  assert.deepEqual(
+    [receipt.outcome, receipt.via, receipt.reason, receipt.by, receipt.requestedAt],
+    ['cancelled', null, 'enough', 'alice', requestedAt],
+  );
 });
 
 test('a task that is removed after it ended ended as it did', { timeout: 20_000 }, async () => {

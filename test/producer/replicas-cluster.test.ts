@@ -10,7 +10,9 @@ import { KEEP } from '../support/keep.js';
 import type { TestRedis } from '../support/redis.js';
 import { TestCluster } from '../support/test-cluster.js';
 
-const definitions = Array.from({ length: 6 }, (_, n) => defineTask({ name: `note.${n}`, queue: `notes-${n}`, input: z.object({}), retention: KEEP }));
+const definitions = Array.from({ length: 6 }, (_, n) =>
+  defineTask({ name: `note.${n}`, queue: `notes-${n}`, input: z.object({}), retention: KEEP }),
+);
 const SETTINGS = { cluster: true, enqueueWaitReplicas: 1, stopWaitReplicas: 1, logLevel: 'silent' } as const;
 
 let cluster: TestCluster;
@@ -66,7 +68,9 @@ test('only what is on the master of a replica that hangs has to wait for it', as
   const { node } = await replicaOf(job(held, 'x'));
   process.kill(node.pid, 'SIGSTOP');
   try {
-    await assert.rejects(producer.enqueue(definitions[held] as (typeof definitions)[0], {}, { id: 'a' }), (error) => isFleetError(error, 'NOT_REPLICATED'));
+    await assert.rejects(producer.enqueue(definitions[held] as (typeof definitions)[0], {}, { id: 'a' }), (error) =>
+      isFleetError(error, 'NOT_REPLICATED'),
+    );
     for (const definition of others) await producer.enqueue(definition, {});
   } finally {
     process.kill(node.pid, 'SIGCONT');

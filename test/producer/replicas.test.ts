@@ -26,7 +26,11 @@ before(async () => {
   fleet = await TestFleet.start({ config: ['repl-diskless-sync-delay 0'] });
   replica = await startTestRedis({ config: [`replicaof 127.0.0.1 ${fleet.redis.port}`] });
   onReplica = replica.client();
-  await until(() => fleet.client.info('replication'), (info) => info.includes('state=online'), { everyMs: 10 });
+  await until(
+    () => fleet.client.info('replication'),
+    (info) => info.includes('state=online'),
+    { everyMs: 10 },
+  );
 });
 
 after(async () => {
@@ -73,7 +77,10 @@ async function whileHeld<Value>(call: () => Promise<Value>, written: () => Promi
 }
 
 async function refusal(call: Promise<unknown>): Promise<FleetError> {
-  const error = await call.then(() => assert.fail('expected NOT_REPLICATED'), (thrown: unknown) => thrown);
+  const error = await call.then(
+    () => assert.fail('expected NOT_REPLICATED'),
+    (thrown: unknown) => thrown,
+  );
   assert.ok(isFleetError(error, 'NOT_REPLICATED'), String(error));
   return error;
 }
@@ -82,7 +89,10 @@ test('an enqueue is answered when the replica has the task, and its registration
   const { keyPrefix, producer, job } = setUp(PATIENT);
   await producer.ping();
   const { tasks } = createKeys(keyPrefix);
-  await whileHeld(() => producer.enqueue(note, {}, { id: 'a' }), () => until(() => fleet.client.exists(job('a')), Boolean));
+  await whileHeld(
+    () => producer.enqueue(note, {}, { id: 'a' }),
+    () => until(() => fleet.client.exists(job('a')), Boolean),
+  );
   assert.deepEqual([await onReplica.hget(job('a'), 'name'), await onReplica.hget(tasks, 'a')], ['note.take', '']);
   for (let round = 0; round < 100; round += 1) {
     const { id } = await producer.enqueue(note, {});
@@ -93,7 +103,10 @@ test('an enqueue is answered when the replica has the task, and its registration
 test('a stop of what waits is answered when the replica has its end', async () => {
   const { producer, job } = setUp(PATIENT);
   await producer.enqueue(note, {}, { id: 'a' });
-  const receipt = await whileHeld(() => producer.stop('a', { reason: 'enough' }), () => until(() => fleet.client.hexists(job('a'), 'finishedOn'), Boolean));
+  const receipt = await whileHeld(
+    () => producer.stop('a', { reason: 'enough' }),
+    () => until(() => fleet.client.hexists(job('a'), 'finishedOn'), Boolean),
+  );
   assert.deepEqual([receipt.outcome, await onReplica.hget(job('a'), 'stop_via')], ['cancelled', 'queue']);
 });
 
@@ -109,7 +122,10 @@ test('a stop of what runs is answered when the replica has its record, and says 
   await fleet.worker(keyPrefix, [handler], { stopGraceMs: 60_000 });
   await producer.enqueue(note, {}, { id: 'a' });
   await started.promise;
-  const requested = await whileHeld(() => producer.stop('a'), () => until(() => fleet.client.hexists(job('a'), 'stop'), Boolean));
+  const requested = await whileHeld(
+    () => producer.stop('a'),
+    () => until(() => fleet.client.hexists(job('a'), 'stop'), Boolean),
+  );
   assert.deepEqual([requested.outcome, await onReplica.hexists(job('a'), 'stop')], ['requested', 1]);
   await aborted.promise;
   const asked = await countWaits();
@@ -129,7 +145,10 @@ test('a task that the replica does not have in time is there all the same, and m
   const error = await withoutReplica(() => refusal(producer.enqueue(note, {})));
   const { ids, replicas, wanted } = error.details as { ids: [string]; replicas: number; wanted: number };
   assert.deepEqual([ids.length, replicas, wanted], [1, 0, 1]);
-  assert.equal(error.message, `Task ${ids[0]} was added, but of 1 replicas 0 had that within 100 ms: a failover may lose it. Until then it holds; repeating the call is harmless.`);
+  assert.equal(
+    error.message,
+    `Task ${ids[0]} was added, but of 1 replicas 0 had that within 100 ms: a failover may lose it. Until then it holds; repeating the call is harmless.`,
+  );
   assert.equal(await fleet.client.exists(job(ids[0])), 1);
   const again = await producer.enqueue(note, {}, { id: ids[0] });
   assert.deepEqual([again.duplicate, await onReplica.exists(job(ids[0]))], [true, 1]);
@@ -140,7 +159,10 @@ test('a task that the replica does not have in time is there all the same, and m
 test('a stop that the replica does not have in time is recorded all the same, and may be repeated', async () => {
   const { producer, job } = setUp({ ...HASTY, enqueueWaitReplicas: 0 });
   const ids = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
-  await producer.enqueueMany(note, ids.map((id) => ({ input: {}, id, item: 'chat' })));
+  await producer.enqueueMany(
+    note,
+    ids.map((id) => ({ input: {}, id, item: 'chat' })),
+  );
   const one = await withoutReplica(() => refusal(producer.stop('a', { reason: 'enough', by: 'ada' })));
   assert.match(one.message, /^The stop of task a is recorded, but of 1 replicas 0 had that within 100 ms: /);
   const [receipt] = one.details['receipts'] as Record<string, unknown>[];
@@ -150,13 +172,23 @@ test('a stop that the replica does not have in time is recorded all the same, an
   assert.match(many.message, /^The stops of tasks \w, \w, \w, \w, \w and 1 more are recorded, /);
   assert.deepEqual((many.details['ids'] as string[]).toSorted(), ids.slice(1));
   const receipts = await producer.stop(ids, { reason: 'another' });
-  assert.deepEqual(receipts.map(({ outcome, reason }) => [outcome, reason]), [['cancelled', 'enough'], ...ids.slice(1).map(() => ['cancelled', null])]);
+  assert.deepEqual(
+    receipts.map(({ outcome, reason }) => [outcome, reason]),
+    [['cancelled', 'enough'], ...ids.slice(1).map(() => ['cancelled', null])],
+  );
   assert.equal(await onReplica.hget(job('g'), 'stop_via'), 'queue');
 });
 
 test('of many tasks that the replica does not have the error names all', async () => {
   const { producer } = setUp(HASTY);
-  const error = await withoutReplica(() => refusal(producer.enqueueMany(note, ['a', 'b', 'c'].map((id) => ({ input: {}, id })))));
+  const error = await withoutReplica(() =>
+    refusal(
+      producer.enqueueMany(
+        note,
+        ['a', 'b', 'c'].map((id) => ({ input: {}, id })),
+      ),
+    ),
+  );
   assert.deepEqual(error.details['ids'], ['a', 'b', 'c']);
   assert.match(error.message, /^3 tasks were added, a and others, but of 1 replicas 0 /);
 });
@@ -230,7 +262,8 @@ test('by default no WAIT is sent, and there is no connection for it', async () =
 
 test('one connection waits for enqueues and one for stops, and both go with the producer', async () => {
   const { producer } = setUp(PATIENT);
-  const connections = async (): Promise<number> => ((await fleet.client.client('LIST')) as string).split('name=taskfleet:producer:replicas ').length - 1;
+  const connections = async (): Promise<number> =>
+    ((await fleet.client.client('LIST')) as string).split('name=taskfleet:producer:replicas ').length - 1;
   const others = await connections();
   await Promise.all(Array.from({ length: 100 }, async () => producer.stop(await producer.enqueue(note, {}))));
   assert.equal((await connections()) - others, 2);
@@ -242,7 +275,8 @@ test('a Redis without replicas is told from the first call on', async () => {
   const alone = await TestFleet.start();
   try {
     const producer = alone.producer(HASTY);
-    for (let call = 0; call < 2; call += 1) assert.match((await refusal(producer.enqueue(note, {}, { id: 'a' }))).message, /of 1 replicas 0 had that/);
+    for (let call = 0; call < 2; call += 1)
+      assert.match((await refusal(producer.enqueue(note, {}, { id: 'a' }))).message, /of 1 replicas 0 had that/);
     assert.match((await refusal(producer.stop('a'))).message, /^The stop of task a is recorded, /);
   } finally {
     await alone.stop();

@@ -13,7 +13,12 @@ import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
-const sum = defineTask({ name: 'sum.up', input: z.object({ a: z.number(), b: z.number().default(1) }), output: z.object({ sum: z.number() }), retention: KEEP });
+const sum = defineTask({
+  name: 'sum.up',
+  input: z.object({ a: z.number(), b: z.number().default(1) }),
+  output: z.object({ sum: z.number() }),
+  retention: KEEP,
+});
 const held = defineTask({ name: 'held.back', input: z.object({}), retention: KEEP });
 
 /** A worker whose `held.back` tasks end when they are told to. */
@@ -23,7 +28,10 @@ async function withHeldTasks(handle: Handle<object, unknown> = () => null) {
   const release: Deferred<unknown> = deferred();
   const handler = defineHandler(held, async (context) => {
     started.resolve();
-    await Promise.race([release.promise, new Promise((_resolve, reject) => context.signal.addEventListener('abort', () => reject(context.signal.reason as Error)))]);
+    await Promise.race([
+      release.promise,
+      new Promise((_resolve, reject) => context.signal.addEventListener('abort', () => reject(context.signal.reason as Error))),
+    ]);
     return handle(context);
   });
   await fleet.worker(keyPrefix, [handler, defineHandler(sum, ({ input: { a, b } }) => ({ sum: a + b }))]);
@@ -44,7 +52,11 @@ test('a task that fails rejects with TASK_FAILED and its reason', async () => {
   const task = await producer.enqueue(held, {});
   const result = producer.result(task);
   release.resolve(null);
-  await assert.rejects(result, (error) => isFleetError(error, 'TASK_FAILED') && error.message === `Task ${task.id} failed: disk full` && error.details['attempt'] === 1);
+  await assert.rejects(
+    result,
+    (error) =>
+      isFleetError(error, 'TASK_FAILED') && error.message === `Task ${task.id} failed: disk full` && error.details['attempt'] === 1,
+  );
 });
 
 test('a task that is stopped rejects with its receipt', async () => {
@@ -67,7 +79,10 @@ test('a task is waited for until it has completed or failed, whichever', async (
   assert.deepEqual([done.state, done.result], ['completed', { sum: 3 }]);
   const task = await producer.enqueue(held, {});
   await started.promise;
-  await assert.rejects(producer.waitUntilFinished(task, { timeoutMs: 0 }), (error) => isFleetError(error, 'WAIT_TIMEOUT') && error.details['state'] === 'running');
+  await assert.rejects(
+    producer.waitUntilFinished(task, { timeoutMs: 0 }),
+    (error) => isFleetError(error, 'WAIT_TIMEOUT') && error.details['state'] === 'running',
+  );
   await assert.rejects(producer.waitUntilFinished(task, { signal: AbortSignal.abort(new Error('client went away')) }), /client went away/);
   const end = producer.waitUntilFinished(task.id);
   release.resolve(null);
@@ -90,7 +105,10 @@ test('a wait that takes too long rejects, and the task goes on', async () => {
   const task = await producer.enqueue(held, {});
   await started.promise;
   for (const timeoutMs of [0, 30]) {
-    await assert.rejects(producer.result(task, { timeoutMs }), (error) => isFleetError(error, 'WAIT_TIMEOUT') && error.message === `Task ${task.id} is still running after ${timeoutMs} ms.`);
+    await assert.rejects(
+      producer.result(task, { timeoutMs }),
+      (error) => isFleetError(error, 'WAIT_TIMEOUT') && error.message === `Task ${task.id} is still running after ${timeoutMs} ms.`,
+    );
   }
   release.resolve(null);
   assert.equal(await producer.result(task), 'late');
@@ -112,7 +130,10 @@ test('a wrong wait is refused', async () => {
   const producer = fleet.producer();
   const task = await producer.enqueue(held, {});
   for (const timeoutMs of [-1, Number.NaN, '5' as unknown as number]) {
-    await assert.rejects(producer.result(task, { timeoutMs }), (error) => isFleetError(error, 'INVALID_OPTION') && /Bad timeoutMs/.test(error.message));
+    await assert.rejects(
+      producer.result(task, { timeoutMs }),
+      (error) => isFleetError(error, 'INVALID_OPTION') && /Bad timeoutMs/.test(error.message),
+    );
   }
   await assert.rejects(producer.result('nobody'), (error) => isFleetError(error, 'TASK_NOT_FOUND'));
   await assert.rejects(producer.result('a\0b'), (error) => isFleetError(error, 'INVALID_ID'));
@@ -122,15 +143,23 @@ test('no end is missed, be it before, between or after the reading and the liste
   const { producer } = await withHeldTasks();
   for (let round = 0; round < 40; round += 1) {
     // The time is less than the recheck of two seconds: each of these ended by a notification or was read as ended.
-    const waiters = Array.from({ length: 10 }, async (_, n) => producer.result(await producer.enqueue(sum, { a: n }), { timeoutMs: 1_900 }));
-    assert.deepEqual((await Promise.all(waiters)).map((result) => result.sum), waiters.map((_, n) => n + 1));
+    const waiters = Array.from({ length: 10 }, async (_, n) =>
+      producer.result(await producer.enqueue(sum, { a: n }), { timeoutMs: 1_900 }),
+    );
+    assert.deepEqual(
+      (await Promise.all(waiters)).map((result) => result.sum),
+      waiters.map((_, n) => n + 1),
+    );
   }
 });
 
 test('many waits are one connection beside that of the commands', async () => {
   const { producer, release } = await withHeldTasks(() => 'ok');
   const before = await idsOfClients('taskfleet:producer:follow');
-  const tasks = await producer.enqueueMany(held, Array.from({ length: 10 }, () => ({ input: {} })));
+  const tasks = await producer.enqueueMany(
+    held,
+    Array.from({ length: 10 }, () => ({ input: {} })),
+  );
   const waiters = tasks.flatMap((task) => Array.from({ length: 20 }, () => producer.result(task)));
   await producer.ping();
   const live = producer.events(await producer.enqueue(sum, { a: 1 }, { delay: 60_000 }));
@@ -145,7 +174,11 @@ test('many waits are one connection beside that of the commands', async () => {
 test('a task that is not kept after its end still has a result for those who waited', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
-  const brief = defineTask({ name: 'brief.run', input: z.object({ fail: z.boolean() }), retention: { completed: { ageMs: 1_000, count: 0 }, failed: { ageMs: 1_000, count: 0 } } });
+  const brief = defineTask({
+    name: 'brief.run',
+    input: z.object({ fail: z.boolean() }),
+    retention: { completed: { ageMs: 1_000, count: 0 }, failed: { ageMs: 1_000, count: 0 } },
+  });
   const release = deferred();
   const handler = defineHandler(brief, async ({ input }) => {
     await release.promise;
@@ -185,5 +218,8 @@ test('a wait for a foreign task ends when its owner takes it out of the registry
 
 async function idsOfClients(name: string): Promise<string[]> {
   const list = (await fleet.client.client('LIST')) as string;
-  return list.split('\n').filter((line) => line.includes(` name=${name} `)).map((line) => line.split(' ')[0] as string);
+  return list
+    .split('\n')
+    .filter((line) => line.includes(` name=${name} `))
+    .map((line) => line.split(' ')[0] as string);
 }

@@ -17,7 +17,12 @@ after(() => fleet.stop());
 const queues: Queue[] = [];
 afterEach(() => Promise.all(queues.splice(0).map((queue) => queue.close())));
 
-const note = defineTask({ name: 'note.take', input: z.object({}), retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 0, jitter: 0 } }, retention: KEEP });
+const note = defineTask({
+  name: 'note.take',
+  input: z.object({}),
+  retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 0, jitter: 0 } },
+  retention: KEEP,
+});
 const HOUR_MS = 3_600_000;
 /** How a stream of a live task differs from one of a task that is over. */
 const LIVE_MS = 2 * HOUR_MS;
@@ -146,7 +151,13 @@ test('a task is registered before a worker can see it, and its stop goes in the 
   };
   const jobs = opened.keys.jobs('note');
   const visible = place(`lpush ${jobs}wait ${id}`);
-  for (const registered of [`hset ${opened.keys.taskQueues} ${id}`, `hset ${opened.keys.tasks} ${id}`, `zadd ${opened.keys.live}`, `sadd ${opened.keys.item('chat-1')}`]) assert.ok(place(registered) < visible, registered);
+  for (const registered of [
+    `hset ${opened.keys.taskQueues} ${id}`,
+    `hset ${opened.keys.tasks} ${id}`,
+    `zadd ${opened.keys.live}`,
+    `sadd ${opened.keys.item('chat-1')}`,
+  ])
+    assert.ok(place(registered) < visible, registered);
   const cleared = place(`hdel ${jobs}${id} stop`);
   const begins = lines.lastIndexOf('multi', cleared);
   assert.ok(begins >= 0 && cleared < visible && lines.indexOf('exec', begins) > visible, lines.join('\n'));
@@ -180,7 +191,10 @@ test('several are retried together, each once, and answered in the order of the 
   await producer.stop(tasks);
   const ids = tasks.map(({ id }) => id);
   const views = await producer.retry([...ids.toReversed(), tasks[0]!]);
-  assert.deepEqual(views.map(({ id, state }) => [id, state]), [...ids.toReversed(), ids[0]].map((id) => [id, 'queued']));
+  assert.deepEqual(
+    views.map(({ id, state }) => [id, state]),
+    [...ids.toReversed(), ids[0]].map((id) => [id, 'queued']),
+  );
   assert.equal((await fleet.registrySize(keyPrefix)).tasks, 3);
   assert.deepEqual(await producer.retry([]), []);
 });
@@ -211,9 +225,15 @@ test('a task that has not ended, has completed or is foreign cannot be retried, 
   const states = { [queued.id]: 'running', [scheduled.id]: 'scheduled', [completed.id]: 'completed', theirs: 'running' };
   assert.equal(running?.id, queued.id);
   for (const [id, state] of Object.entries(states)) {
-    await assert.rejects(producer.retry([stopped, id]), (error) => isFleetError(error, 'TASK_NOT_RETRYABLE') && error.details['id'] === id && error.details['state'] === state);
+    await assert.rejects(
+      producer.retry([stopped, id]),
+      (error) => isFleetError(error, 'TASK_NOT_RETRYABLE') && error.details['id'] === id && error.details['state'] === state,
+    );
   }
-  await assert.rejects(producer.retry([stopped, 'nobody']), (error) => isFleetError(error, 'TASK_NOT_FOUND') && error.details['id'] === 'nobody');
+  await assert.rejects(
+    producer.retry([stopped, 'nobody']),
+    (error) => isFleetError(error, 'TASK_NOT_FOUND') && error.details['id'] === 'nobody',
+  );
   await assert.rejects(producer.retry('a\0b'), (error) => isFleetError(error, 'INVALID_ID'));
   assert.equal(await (await job(stopped)).getState(), 'failed');
   assert.deepEqual(await fleet.registrySize(keyPrefix), before);

@@ -45,11 +45,25 @@ describe('schedules of a producer', () => {
     it('makes a schedule with one next task, that is as its definition says', async () => {
       const { producer, store } = await setUp();
       const since = Date.now();
-      const view = await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS, item: 'chat-1', overlap: 'queue', jitter: 1_000 });
+      const view = await producer.schedules.upsert('daily', report, INPUT, {
+        every: HOUR_MS,
+        item: 'chat-1',
+        overlap: 'queue',
+        jitter: 1_000,
+      });
       const nextAt = view.nextAt as Date;
       assert.ok(nextAt.getTime() >= since + HOUR_MS && nextAt.getTime() <= Date.now() + HOUR_MS);
       assert.deepEqual(view, {
-        ...{ id: 'daily', name: 'report.make', queue: 'report', item: 'chat-1', everyMs: HOUR_MS, cron: null, timeZone: null, jitterMs: 1_000 },
+        ...{
+          id: 'daily',
+          name: 'report.make',
+          queue: 'report',
+          item: 'chat-1',
+          everyMs: HOUR_MS,
+          cron: null,
+          timeZone: null,
+          jitterMs: 1_000,
+        },
         ...{ overlap: 'queue', builtIn: false, nextAt, lastTask: null, running: false, problem: null },
       });
       const [job, ...more] = await store.queues.get('report').getDelayed();
@@ -86,14 +100,21 @@ describe('schedules of a producer', () => {
       const first = await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS });
       const second = await producer.schedules.upsert('daily', report, { day: 'friday' }, { every: HOUR_MS });
       assert.deepEqual(second.nextAt, first.nextAt);
-      assert.deepEqual((await store.queues.get('report').getDelayed()).map(({ data }) => data), [{ day: 'friday' }]);
+      assert.deepEqual(
+        (await store.queues.get('report').getDelayed()).map(({ data }) => data),
+        [{ day: 'friday' }],
+      );
     });
 
     it('from an interval to cron and back leaves one next task', async () => {
       const { producer, store } = await setUp();
-      for (const timing of [{ every: HOUR_MS }, { cron: '0 3 * * *' }, { every: 2 * HOUR_MS }, { cron: '@hourly' }]) await producer.schedules.upsert('daily', report, INPUT, timing);
+      for (const timing of [{ every: HOUR_MS }, { cron: '0 3 * * *' }, { every: 2 * HOUR_MS }, { cron: '@hourly' }])
+        await producer.schedules.upsert('daily', report, INPUT, timing);
       assert.equal(await store.queues.get('report').count(), 1);
-      assert.deepEqual((await producer.schedules.list()).map(({ everyMs, cron }) => [everyMs, cron]), [[null, '@hourly']]);
+      assert.deepEqual(
+        (await producer.schedules.list()).map(({ everyMs, cron }) => [everyMs, cron]),
+        [[null, '@hourly']],
+      );
     });
 
     for (const paused of [false, true]) {
@@ -104,14 +125,19 @@ describe('schedules of a producer', () => {
         await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS });
         if (paused) await (await queue.getDelayed())[0]?.promote();
         const view = await producer.schedules.upsert('daily', digest, {}, { every: HOUR_MS });
-        assert.deepEqual([view.queue, await queue.count(), await queue.getJobSchedulersCount(), await store.queues.get('digest').count()], ['digest', 0, 0, 1]);
+        assert.deepEqual(
+          [view.queue, await queue.count(), await queue.getJobSchedulersCount(), await store.queues.get('digest').count()],
+          ['digest', 0, 0, 1],
+        );
       });
     }
 
     it('by several producers at once makes one', async () => {
       const { keyPrefix, store } = await setUp();
       const producers = Array.from({ length: 5 }, () => fleet.producer({ keyPrefix }));
-      await Promise.all(producers.map((producer, n) => producer.schedules.upsert('daily', report, { day: `day ${n}` }, { every: HOUR_MS + n })));
+      await Promise.all(
+        producers.map((producer, n) => producer.schedules.upsert('daily', report, { day: `day ${n}` }, { every: HOUR_MS + n })),
+      );
       assert.deepEqual([await store.queues.get('report').count(), await store.schedulers.ids('report')], [1, ['daily']]);
     });
 
@@ -127,10 +153,20 @@ describe('schedules of a producer', () => {
       ['a day that there is not', { cron: '0 0 31 2 *' }, /Bad cron: /, 'cron'],
       ['a time that is none', { cron: 'H 3 * * *' }, /has an H/, 'cron'],
       ['no cron expression at all', { cron: '' }, /cron: /, 'cron'],
-      ['a time zone that there is not', { cron: '0 3 * * *', timeZone: 'Europe/Atlantis' }, /expected an IANA name .*"Europe\/Atlantis"/, 'timeZone'],
+      [
+        'a time zone that there is not',
+        { cron: '0 3 * * *', timeZone: 'Europe/Atlantis' },
+        /expected an IANA name .*"Europe\/Atlantis"/,
+        'timeZone',
+      ],
       ['a time zone of an interval', { every: 1_000, timeZone: 'UTC' }, /Bad timeZone: it is about cron/, 'timeZone'],
       ['a jitter as long as the interval', { every: 1_000, jitter: 1_000 }, /expected less than every \(1000 ms\), got 1000/, 'jitter'],
-      ['a jitter beyond the deadline', { cron: '@daily', jitter: HOUR_MS }, /expected less than the deadlineMs of report\.make \(3600000 ms\)/, 'jitter'],
+      [
+        'a jitter beyond the deadline',
+        { cron: '@daily', jitter: HOUR_MS },
+        /expected less than the deadlineMs of report\.make \(3600000 ms\)/,
+        'jitter',
+      ],
       ['a jitter below nothing', { every: 1_000, jitter: -1 }, /jitter: /, 'jitter'],
       ['a policy that there is not', { every: 1_000, overlap: 'both' }, /overlap: .*skip/, 'overlap'],
       ['an option that there is not', { every: 1_000, tz: 'UTC' }, /tz/, 'options'],
@@ -140,7 +176,11 @@ describe('schedules of a producer', () => {
     for (const [what, options, message, field] of bad) {
       it(`refuses ${what}, and writes nothing`, async () => {
         const { producer, keyPrefix } = (refusing ??= await setUp());
-        await assert.rejects(producer.schedules.upsert('daily', report, INPUT, options as ScheduleOptions), { code: 'INVALID_OPTION', message, details: { field } });
+        await assert.rejects(producer.schedules.upsert('daily', report, INPUT, options as ScheduleOptions), {
+          code: 'INVALID_OPTION',
+          message,
+          details: { field },
+        });
         assert.deepEqual(await fleet.written(keyPrefix), []);
       });
     }
@@ -154,7 +194,11 @@ describe('schedules of a producer', () => {
       await assert.rejects(schedules.upsert('daily', report, { day: 1 } as never, every), { code: 'INVALID_INPUT', message: /day: / });
       await assert.rejects(small.schedules.upsert('daily', report, { day: 'x'.repeat(2_000) }, every), { code: 'INPUT_TOO_LARGE' });
       for (const id of ['', 'a:b', '__proto__', 'a b', 'x'.repeat(65), '../up', 7, null]) {
-        await assert.rejects(schedules.upsert(id as string, report, INPUT, every), { code: 'INVALID_ID', message: /^Bad schedule id: expected / }, String(id));
+        await assert.rejects(
+          schedules.upsert(id as string, report, INPUT, every),
+          { code: 'INVALID_ID', message: /^Bad schedule id: expected / },
+          String(id),
+        );
         await assert.rejects(schedules.remove(id as string), { code: 'INVALID_ID' }, String(id));
       }
       assert.deepEqual(await fleet.written(keyPrefix), []);
@@ -163,7 +207,10 @@ describe('schedules of a producer', () => {
     it("refuses the ids of the fleet's own, and so does remove", async () => {
       const { producer } = await setUp();
       for (const { id } of scheduleTable(resolveSettings({}))) {
-        await assert.rejects(producer.schedules.upsert(id, report, INPUT, { every: 1_000 }), { code: 'INVALID_ID', message: /the fleet's own/ });
+        await assert.rejects(producer.schedules.upsert(id, report, INPUT, { every: 1_000 }), {
+          code: 'INVALID_ID',
+          message: /the fleet's own/,
+        });
         await assert.rejects(producer.schedules.remove(id), { code: 'INVALID_ID', message: /the fleet's own/ });
       }
     });
@@ -171,7 +218,10 @@ describe('schedules of a producer', () => {
     it('takes an id that is a property of every object', async () => {
       const { producer } = await setUp();
       await producer.schedules.upsert('constructor', report, INPUT, { every: HOUR_MS });
-      assert.deepEqual((await producer.schedules.list()).map(({ id }) => id), ['constructor']);
+      assert.deepEqual(
+        (await producer.schedules.list()).map(({ id }) => id),
+        ['constructor'],
+      );
       assert.equal(await producer.schedules.remove('constructor'), true);
     });
   });
@@ -184,14 +234,17 @@ describe('schedules of a producer', () => {
       await producer.schedules.upsert('aaa', digest, {}, { cron: '0 3 * * *' });
       await new Schedules({ store, table: scheduleTable(resolveSettings({})), logger: new LogLines().loggers('schedule') }).apply();
       const list = await producer.schedules.list();
-      assert.deepEqual(list.map(({ id, builtIn }) => [id, builtIn]), [
-        ['aaa', false],
-        ['models.refresh', true],
-        ['registry.reconcile', true],
-        ['session-pool.clean', true],
-        ['usage-pool.clean', true],
-        ['zzz', false],
-      ]);
+      assert.deepEqual(
+        list.map(({ id, builtIn }) => [id, builtIn]),
+        [
+          ['aaa', false],
+          ['models.refresh', true],
+          ['registry.reconcile', true],
+          ['session-pool.clean', true],
+          ['usage-pool.clean', true],
+          ['zzz', false],
+        ],
+      );
       assert.ok(list.every(({ nextAt }) => nextAt !== null && nextAt.getTime() > Date.now()));
     });
 
@@ -199,10 +252,19 @@ describe('schedules of a producer', () => {
       const { producer, store } = await setUp();
       await store.redis.hset(store.keys.schedules, 'bad', 'no JSON', '__proto__', '{}');
       const list = await producer.schedules.list();
-      assert.deepEqual(list.map(({ id, name }) => [id, name]), [['__proto__', null], ['bad', null]]);
+      assert.deepEqual(
+        list.map(({ id, name }) => [id, name]),
+        [
+          ['__proto__', null],
+          ['bad', null],
+        ],
+      );
       for (const { problem } of list) assert.match(problem ?? '', /^expected a schedule as JSON/);
       assert.ok(await producer.schedules.remove('bad'));
-      assert.deepEqual((await producer.schedules.list()).map(({ id }) => id), ['__proto__']);
+      assert.deepEqual(
+        (await producer.schedules.list()).map(({ id }) => id),
+        ['__proto__'],
+      );
     });
 
     it('is JSON with snake_case names, ISO 8601 times, and null for what is absent', async () => {
@@ -210,7 +272,14 @@ describe('schedules of a producer', () => {
       const view = await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS });
       assert.deepEqual(scheduleToJson(view), {
         ...{ id: 'daily', name: 'report.make', queue: 'report', item: null, every_ms: HOUR_MS, cron: null, time_zone: null, jitter_ms: 0 },
-        ...{ overlap: 'skip', built_in: false, next_at: (view.nextAt as Date).toISOString(), last_task: null, running: false, problem: null },
+        ...{
+          overlap: 'skip',
+          built_in: false,
+          next_at: (view.nextAt as Date).toISOString(),
+          last_task: null,
+          running: false,
+          problem: null,
+        },
       });
       assert.equal(scheduleToJson({ ...view, nextAt: null })['next_at'], null);
     });
@@ -224,7 +293,10 @@ describe('schedules of a producer', () => {
       assert.equal(await producer.schedules.remove('daily'), false);
       assert.deepEqual([await producer.schedules.list(), await store.queues.get('report').count()], [[], 0]);
       const left = await fleet.client.keys(`${keyPrefix}:*`);
-      assert.deepEqual(left.filter((key) => /schedules|repeat/.test(key)), []);
+      assert.deepEqual(
+        left.filter((key) => /schedules|repeat/.test(key)),
+        [],
+      );
     });
 
     it('removes a next task too that is due on a paused queue', async () => {
@@ -281,7 +353,12 @@ describe('schedules of a producer', () => {
 
   it('fail with REDIS_UNAVAILABLE while Redis is away', async () => {
     const { schedules } = fleet.producer({ redisUrl: 'redis://127.0.0.1:1', connectTimeoutMs: 100 });
-    const calls = [schedules.list(), schedules.upsert('daily', report, INPUT, { every: 1_000 }), schedules.remove('daily'), schedules.runNow('daily')];
+    const calls = [
+      schedules.list(),
+      schedules.upsert('daily', report, INPUT, { every: 1_000 }),
+      schedules.remove('daily'),
+      schedules.runNow('daily'),
+    ];
     for (const call of calls.map((one) => assert.rejects(one, { code: 'REDIS_UNAVAILABLE' }))) await call;
   });
 });

@@ -21,35 +21,59 @@ const idsOf = (tasks: readonly TaskView[]): string[] => tasks.map(({ id }) => id
 /** Waiting ids by BullMQ queue. */
 async function waiting(keyPrefix: string, definition: TaskDefinition): Promise<Record<string, string[]>> {
   const keys = fleet.keys(keyPrefix);
-  const lists = await Promise.all(shardsOf(definition).map(async (queue) => [queue, (await fleet.client.lrange(`${keys.jobs(queue)}wait`, 0, -1)).toSorted()] as const));
+  const lists = await Promise.all(
+    shardsOf(definition).map(async (queue) => [queue, (await fleet.client.lrange(`${keys.jobs(queue)}wait`, 0, -1)).toSorted()] as const),
+  );
   return Object.fromEntries(lists);
 }
 
 test('every task is on exactly one shard, that of its id, where it is found, stopped and found again', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.integer({ min: 1, max: 64 }), fc.uniqueArray(fc.stringMatching(/^[a-z][a-z0-9._~@=+-]{0,20}$/), { minLength: 1, maxLength: 40 }), async (count, words) => {
-      const keyPrefix = fleet.newPrefix();
-      const producer = fleet.producer({ keyPrefix });
-      const task = notes(count);
-      // A word alone may be the name of one of a queue's own keys.
-      const given = words.map((word) => `id.${word}`).toSorted();
-      const own = await producer.enqueueMany(task, Array.from({ length: 10 }, () => ({ input: {} })));
-      const added = [...own, ...(await producer.enqueueMany(task, given.map((id) => ({ input: {}, id }))))];
-      const all = added.map(({ id }) => id).toSorted();
-      assert.deepEqual(await waiting(keyPrefix, task), Object.fromEntries(shardsOf(task).map((shard) => [shard, all.filter((id) => shardOf(task, id) === shard)])));
-      const found = (state: string) => Promise.all(added.map(async ({ id, queue }) => {
-        const view = await producer.get(id);
-        assert.deepEqual([view?.queue, view?.state, queue], [shardOf(task, id), state, shardOf(task, id)]);
-      }));
-      await found('queued');
-      assert.deepEqual(idsOf((await producer.list({ limit: 1_000 })).tasks), all);
-      const receipts = await producer.stop(all, { reason: 'enough' });
-      assert.ok(receipts.every(({ outcome, via }) => outcome === 'cancelled' && via === 'queue'), JSON.stringify(receipts));
-      assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
-      await found('cancelled');
-      assert.deepEqual(idsOf((await producer.list({ state: 'cancelled', limit: 1_000 })).tasks), all);
-      await producer.close();
-    }),
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 64 }),
+      fc.uniqueArray(fc.stringMatching(/^[a-z][a-z0-9._~@=+-]{0,20}$/), { minLength: 1, maxLength: 40 }),
+      async (count, words) => {
+        const keyPrefix = fleet.newPrefix();
+        const producer = fleet.producer({ keyPrefix });
+        const task = notes(count);
+        // A word alone may be the name of one of a queue's own keys.
+        const given = words.map((word) => `id.${word}`).toSorted();
+        const own = await producer.enqueueMany(
+          task,
+          Array.from({ length: 10 }, () => ({ input: {} })),
+        );
+        const added = [
+          ...own,
+          ...(await producer.enqueueMany(
+            task,
+            given.map((id) => ({ input: {}, id })),
+          )),
+        ];
+        const all = added.map(({ id }) => id).toSorted();
+        assert.deepEqual(
+          await waiting(keyPrefix, task),
+          Object.fromEntries(shardsOf(task).map((shard) => [shard, all.filter((id) => shardOf(task, id) === shard)])),
+        );
+        const found = (state: string) =>
+          Promise.all(
+            added.map(async ({ id, queue }) => {
+              const view = await producer.get(id);
+              assert.deepEqual([view?.queue, view?.state, queue], [shardOf(task, id), state, shardOf(task, id)]);
+            }),
+          );
+        await found('queued');
+        assert.deepEqual(idsOf((await producer.list({ limit: 1_000 })).tasks), all);
+        const receipts = await producer.stop(all, { reason: 'enough' });
+        assert.ok(
+          receipts.every(({ outcome, via }) => outcome === 'cancelled' && via === 'queue'),
+          JSON.stringify(receipts),
+        );
+        assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
+        await found('cancelled');
+        assert.deepEqual(idsOf((await producer.list({ state: 'cancelled', limit: 1_000 })).tasks), all);
+        await producer.close();
+      },
+    ),
     { numRuns: 8 },
   );
 });
@@ -57,19 +81,30 @@ test('every task is on exactly one shard, that of its id, where it is found, sto
 test('a filter by queue means all its shards, one by the name of a shard that shard; other queues are not in it', async () => {
   const producer = fleet.producer();
   const other = defineTask({ name: 'note2.take', queue: 'notebook', input: z.unknown(), retention: KEEP, shards: 2 });
-  const all = await producer.enqueueMany(four, ids(40).map((id) => ({ input: {}, id })));
-  await producer.enqueueMany(other, Array.from({ length: 10 }, () => ({ input: {} })));
+  const all = await producer.enqueueMany(
+    four,
+    ids(40).map((id) => ({ input: {}, id })),
+  );
+  await producer.enqueueMany(
+    other,
+    Array.from({ length: 10 }, () => ({ input: {} })),
+  );
   for (const state of [undefined, 'queued', 'cancelled'] as const) {
     if (state === 'cancelled') await producer.stop(all);
     assert.deepEqual(idsOf((await producer.list({ queue: 'note', state })).tasks), ids(40).toSorted());
     for (const shard of shardsOf(four).slice(1)) {
       const { tasks } = await producer.list({ queue: shard, state });
-      assert.deepEqual(idsOf(tasks), ids(40).filter((id) => shardOf(four, id) === shard).toSorted());
+      assert.deepEqual(
+        idsOf(tasks),
+        ids(40)
+          .filter((id) => shardOf(four, id) === shard)
+          .toSorted(),
+      );
       assert.ok(tasks.length > 0 && tasks.every(({ queue }) => queue === shard));
     }
   }
   const pages: string[] = [];
-  for (let next: string | null | undefined; next !== null; ) {
+  for (let next: string | null | undefined; next !== null;) {
     const page = await producer.list({ queue: 'note', state: 'cancelled', limit: 7, after: next });
     pages.push(...page.tasks.map(({ id }) => id));
     next = page.next;
@@ -78,24 +113,38 @@ test('a filter by queue means all its shards, one by the name of a shard that sh
   assert.deepEqual((await producer.list({ queue: 'not' })).tasks, []);
 });
 
-test('what is enqueued in one turn of the loop costs the registry no more than on one queue', { skip: fleet.settings.cluster && 'it watches one server' }, async () => {
-  const keyPrefix = fleet.newPrefix();
-  const producer = fleet.producer({ keyPrefix });
-  await producer.enqueueMany(four, ids(40).map((id) => ({ input: {}, id })));
-  const watch = await fleet.monitor();
-  const added = await producer.enqueueMany(four, Array.from({ length: 50 }, () => ({ input: {}, item: 'a' })));
-  const commands = await watch.stop();
-  assert.equal(new Set(added.map(({ queue }) => queue)).size, 4);
-  const inRegistry = commands.filter(([name, key]) => name !== 'hlen' && key?.startsWith(`${keyPrefix}:tasks`)).map(([name, key]) => `${name} ${key?.slice(keyPrefix.length + 1)}`);
-  assert.deepEqual(inRegistry, ['hset tasks:queues', 'hset tasks', 'sadd tasks:item:a', 'zadd tasks:live']);
-  assert.equal(commands.filter(([name = '']) => name.startsWith('eval')).length, 50, 'one for each job');
-});
+test(
+  'what is enqueued in one turn of the loop costs the registry no more than on one queue',
+  { skip: fleet.settings.cluster && 'it watches one server' },
+  async () => {
+    const keyPrefix = fleet.newPrefix();
+    const producer = fleet.producer({ keyPrefix });
+    await producer.enqueueMany(
+      four,
+      ids(40).map((id) => ({ input: {}, id })),
+    );
+    const watch = await fleet.monitor();
+    const added = await producer.enqueueMany(
+      four,
+      Array.from({ length: 50 }, () => ({ input: {}, item: 'a' })),
+    );
+    const commands = await watch.stop();
+    assert.equal(new Set(added.map(({ queue }) => queue)).size, 4);
+    const inRegistry = commands
+      .filter(([name, key]) => name !== 'hlen' && key?.startsWith(`${keyPrefix}:tasks`))
+      .map(([name, key]) => `${name} ${key?.slice(keyPrefix.length + 1)}`);
+    assert.deepEqual(inRegistry, ['hset tasks:queues', 'hset tasks', 'sadd tasks:item:a', 'zadd tasks:live']);
+    assert.equal(commands.filter(([name = '']) => name.startsWith('eval')).length, 50, 'one for each job');
+  },
+);
 
 test('twenty at once under one id, from two producers, are one task', async () => {
   const keyPrefix = fleet.newPrefix();
   const producers = [fleet.producer({ keyPrefix }), fleet.producer({ keyPrefix })];
   await Promise.all(producers.map((producer) => producer.ping()));
-  const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => producers[n % 2]!.enqueue(four, {}, { id: 'once', item: `item-${n}` })));
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, n) => producers[n % 2]!.enqueue(four, {}, { id: 'once', item: `item-${n}` })),
+  );
   assert.equal(answers.filter(({ duplicate }) => !duplicate).length, 1);
   assert.deepEqual(Object.values(await waiting(keyPrefix, four)).flat(), ['once']);
   assert.equal((await producers[0]!.stop('once')).outcome, 'cancelled');
@@ -103,15 +152,28 @@ test('twenty at once under one id, from two producers, are one task', async () =
 });
 
 test('an id that has a task, live or ended, has none on another shard when their number is changed', async () => {
-  for (const [before, now] of [[single, four], [four, single], [four, notes(7)]] as const) {
+  for (const [before, now] of [
+    [single, four],
+    [four, single],
+    [four, notes(7)],
+  ] as const) {
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });
-    await producer.enqueueMany(before, ids(20).map((id) => ({ input: {}, id })));
+    await producer.enqueueMany(
+      before,
+      ids(20).map((id) => ({ input: {}, id })),
+    );
     assert.ok(ids(20).some((id) => shardOf(before, id) !== shardOf(now, id)));
     for (const state of ['queued', 'cancelled']) {
       if (state === 'cancelled') await producer.stop(ids(20));
-      const again = await producer.enqueueMany(now, ids(20).map((id) => ({ input: {}, id })));
-      assert.deepEqual(again.map(({ duplicate, queue }) => [duplicate, queue]), ids(20).map((id) => [true, shardOf(before, id)]));
+      const again = await producer.enqueueMany(
+        now,
+        ids(20).map((id) => ({ input: {}, id })),
+      );
+      assert.deepEqual(
+        again.map(({ duplicate, queue }) => [duplicate, queue]),
+        ids(20).map((id) => [true, shardOf(before, id)]),
+      );
       assert.ok((await Promise.all(ids(20).map((id) => producer.get(id)))).every((task) => task?.state === state));
     }
     assert.deepEqual(Object.values(await waiting(keyPrefix, notes(7))).flat(), []);
@@ -136,11 +198,17 @@ test('an id that another producer is adding, with another number of shards, goes
 test('a stop of an item, and who is busy on it, know all shards', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
-  const all = await producer.enqueueMany(four, ids(20).map((id) => ({ input: {}, id, item: 'a' })));
+  const all = await producer.enqueueMany(
+    four,
+    ids(20).map((id) => ({ input: {}, id, item: 'a' })),
+  );
   await assert.rejects(producer.enqueue(four, {}, { item: 'a', onBusy: 'reject' }), (error) => isFleetError(error, 'ITEM_BUSY'));
   const last = await producer.enqueue(four, {}, { item: 'a', onBusy: 'stop-previous' });
   assert.deepEqual(last.superseded.toSorted(), ids(20).toSorted());
-  await producer.enqueueMany(four, Array.from({ length: 20 }, () => ({ input: {}, item: 'a' })));
+  await producer.enqueueMany(
+    four,
+    Array.from({ length: 20 }, () => ({ input: {}, item: 'a' })),
+  );
   const receipts = await producer.stopItem('a');
   assert.equal(receipts.length, 21);
   assert.ok(receipts.every(({ outcome }) => outcome === 'cancelled'));

@@ -13,7 +13,12 @@ const NO_POLL = { stopPollMs: 3_600_000, stopGraceMs: 60_000 };
 
 function setUp(config: Parameters<TestFleet['producer']>[0] = {}) {
   const keyPrefix = fleet.newPrefix();
-  return { keyPrefix, keys: createKeys(keyPrefix), producer: fleet.producer({ keyPrefix, ...config }), task: new ScriptedTask('stop.task') };
+  return {
+    keyPrefix,
+    keys: createKeys(keyPrefix),
+    producer: fleet.producer({ keyPrefix, ...config }),
+    task: new ScriptedTask('stop.task'),
+  };
 }
 
 /** What is published on the channel of stop commands. */
@@ -36,14 +41,27 @@ async function listen(channel: string) {
 
 test('a stop of up to 16 tasks is announced before it is recorded, one of more is not', async () => {
   const { keys, producer, task } = setUp();
-  for (const [count, announced] of [[16, [true, undefined]], [17, [undefined]]] as const) {
-    const tasks = await producer.enqueueMany(task.definition, Array.from({ length: count }, () => ({ input: {} })));
+  for (const [count, announced] of [
+    [16, [true, undefined]],
+    [17, [undefined]],
+  ] as const) {
+    const tasks = await producer.enqueueMany(
+      task.definition,
+      Array.from({ length: count }, () => ({ input: {} })),
+    );
     const { flush } = await listen(keys.commands);
     await producer.stop(tasks, { reason: 'enough', by: 'alice' });
     const heard = await flush();
-    assert.deepEqual(heard.map((message) => message['announced']), announced);
-    assert.deepEqual(heard.map((message) => typeof message['recorded_at']), announced.map((early) => (early ? 'undefined' : 'number')));
-    for (const message of heard) assert.deepEqual([(message['task_ids'] as string[]).length, message['reason'], message['by']], [count, 'enough', 'alice']);
+    assert.deepEqual(
+      heard.map((message) => message['announced']),
+      announced,
+    );
+    assert.deepEqual(
+      heard.map((message) => typeof message['recorded_at']),
+      announced.map((early) => (early ? 'undefined' : 'number')),
+    );
+    for (const message of heard)
+      assert.deepEqual([(message['task_ids'] as string[]).length, message['reason'], message['by']], [count, 'enough', 'alice']);
   }
 });
 
@@ -52,7 +70,10 @@ test('an announced stop aborts the run before it is recorded, and is kept althou
   await fleet.worker(keyPrefix, [task.handler], NO_POLL);
   const { id } = await producer.enqueue(task.definition, {});
   const call = await task.call();
-  await fleet.client.publish(keys.commands, JSON.stringify({ action: 'stop', task_id: id, reason: 'enough', by: 'alice', announced: true }));
+  await fleet.client.publish(
+    keys.commands,
+    JSON.stringify({ action: 'stop', task_id: id, reason: 'enough', by: 'alice', announced: true }),
+  );
   const cause = await call.aborted;
   assert.equal(cause.message, 'Stopped by alice: enough');
   assert.equal(await fleet.client.hget(keys.jobs('stop') + id, 'stop'), null, 'who announces a stop records it');
@@ -69,14 +90,20 @@ test('what an announcement said gives way to the record that was there first', a
   const { id } = await producer.enqueue(task.definition, {});
   const call = await task.call();
   const ended = gate.holdNext('worker:ended', id);
-  await fleet.client.publish(createKeys(keyPrefix).commands, JSON.stringify({ action: 'stop', task_id: id, reason: 'heard', announced: true }));
+  await fleet.client.publish(
+    createKeys(keyPrefix).commands,
+    JSON.stringify({ action: 'stop', task_id: id, reason: 'heard', announced: true }),
+  );
   call.throws(await call.aborted);
   assert.equal(await ended.reached, id);
   const receipt = await producer.stop(id, { reason: 'recorded', by: 'alice' });
   assert.deepEqual([receipt.outcome, receipt.reason], ['requested', 'recorded']);
   ended.release();
   const settled = await producer.stop(id, { reason: 'third', waitMs: 10_000 });
-  assert.deepEqual([settled.outcome, settled.reason, settled.by, settled.requestedAt], ['cancelled', 'recorded', 'alice', receipt.requestedAt]);
+  assert.deepEqual(
+    [settled.outcome, settled.reason, settled.by, settled.requestedAt],
+    ['cancelled', 'recorded', 'alice', receipt.requestedAt],
+  );
   assert.equal((await producer.get(id))?.error, 'Stopped by alice: recorded');
 });
 
@@ -90,7 +117,10 @@ test('of two stops at once of a running task, receipts and task all name the one
     const call = await task.call(round);
     void call.aborted.then((cause) => call.throws(cause));
     const receipts = await Promise.all([producer.stop(id, { reason: 'one', by: 'alice' }), other.stop(id, { reason: 'two', by: 'bob' })]);
-    const view = await until(() => producer.get(id), (now) => now?.state === 'cancelled');
+    const view = await until(
+      () => producer.get(id),
+      (now) => now?.state === 'cancelled',
+    );
     for (const { reason, by, requestedAt } of receipts) {
       assert.deepEqual([reason, by, requestedAt], [view?.stop?.reason, view?.stop?.by, view?.stop?.at], `round ${round}`);
     }
@@ -102,10 +132,16 @@ test('a stop of an item removes what exists nowhere from the item, and has no re
   const { keyPrefix, keys, producer, task } = setUp();
   const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
   await fleet.client.sadd(keys.item('chat-1'), 'ghost', 'other-ghost');
-  assert.deepEqual((await producer.stopItem('chat-1', { dryRun: true })).map((receipt) => receipt.id), [id]);
+  assert.deepEqual(
+    (await producer.stopItem('chat-1', { dryRun: true })).map((receipt) => receipt.id),
+    [id],
+  );
   assert.equal(await fleet.client.scard(keys.item('chat-1')), 3, 'a dry run changes nothing');
   const receipts = await producer.stopItem('chat-1');
-  assert.deepEqual(receipts.map((receipt) => [receipt.id, receipt.outcome]), [[id, 'cancelled']]);
+  assert.deepEqual(
+    receipts.map((receipt) => [receipt.id, receipt.outcome]),
+    [[id, 'cancelled']],
+  );
   assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
   assert.equal(await producer.hasActiveTasks('chat-1'), false);
 });
@@ -124,7 +160,10 @@ async function unheard() {
 test('a stop that no worker heard is looked at again: a task whose owner died meanwhile is settled', async () => {
   const { keys, producer, id, call } = await unheard();
   await fleet.client.del(`${keys.jobs('stop')}${id}:lock`);
-  const view = await until(() => producer.get(id), (task) => task?.state === 'cancelled');
+  const view = await until(
+    () => producer.get(id),
+    (task) => task?.state === 'cancelled',
+  );
   assert.deepEqual([view?.stop?.via, view?.stop?.reason], ['fence', 'enough']);
   call.returns();
 });
@@ -132,8 +171,14 @@ test('a stop that no worker heard is looked at again: a task whose owner died me
 test('a stop that no worker heard is said once more', async () => {
   const { keys, producer, id, call } = await unheard();
   const { heard } = await listen(keys.commands);
-  await until(() => heard.length, (count) => count > 0);
-  assert.deepEqual(heard.map(({ action, task_id: taskId, recorded_at: at }) => [action, taskId, typeof at]), [['stop', id, 'number']]);
+  await until(
+    () => heard.length,
+    (count) => count > 0,
+  );
+  assert.deepEqual(
+    heard.map(({ action, task_id: taskId, recorded_at: at }) => [action, taskId, typeof at]),
+    [['stop', id, 'number']],
+  );
   assert.equal((await producer.get(id))?.state, 'stopping');
   call.returns();
 });

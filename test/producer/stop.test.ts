@@ -47,7 +47,11 @@ async function assertNeverRuns(producer: Producer, keyPrefix: string): Promise<v
   assert.deepEqual(ran, [probe.id]);
 }
 
-for (const [what, options] of [['a waiting', {}], ['a delayed', LONG], ['a prioritized', { priority: 3 }]] as const) {
+for (const [what, options] of [
+  ['a waiting', {}],
+  ['a delayed', LONG],
+  ['a prioritized', { priority: 3 }],
+] as const) {
   test(`${what} task is cancelled on the spot, without any worker, and never runs`, async () => {
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });
@@ -72,7 +76,17 @@ test('a task that waits for its retry is cancelled on the spot; the attempt that
 
 test('a task that nobody knows is not found', async () => {
   const receipt = await fleet.producer().stop('nobody', { reason: 'enough' });
-  assert.deepEqual(receipt, { id: 'nobody', outcome: 'not_found', endedAs: null, via: null, reason: null, by: null, requestedAt: null, settledAt: null, latencyMs: null });
+  assert.deepEqual(receipt, {
+    id: 'nobody',
+    outcome: 'not_found',
+    endedAs: null,
+    via: null,
+    reason: null,
+    by: null,
+    requestedAt: null,
+    settledAt: null,
+    latencyMs: null,
+  });
 });
 
 test('a task that has ended by itself is finished, and the receipt says how', async () => {
@@ -83,7 +97,13 @@ test('a task that has ended by itself is finished, and the receipt says how', as
   const tasks = [await producer.enqueue(note, {}), await producer.enqueue(fails, {})];
   await Promise.allSettled(tasks.map((task) => producer.result(task)));
   const receipts = await producer.stop(tasks, { reason: 'late' });
-  assert.deepEqual(receipts.map(({ outcome, endedAs, reason, latencyMs }) => [outcome, endedAs, reason, latencyMs]), [['finished', 'completed', null, null], ['finished', 'failed', null, null]]);
+  assert.deepEqual(
+    receipts.map(({ outcome, endedAs, reason, latencyMs }) => [outcome, endedAs, reason, latencyMs]),
+    [
+      ['finished', 'completed', null, null],
+      ['finished', 'failed', null, null],
+    ],
+  );
   assert.equal((await producer.get(tasks[0]!))?.state, 'completed');
 });
 
@@ -102,7 +122,10 @@ test('two stops at once of one task are one stop', async () => {
   for (let round = 0; round < 20; round += 1) {
     const task = await producers[0]!.enqueue(note, {});
     const receipts = await Promise.all(producers.map((producer, n) => producer.stop(task, { reason: `from ${n}`, waitMs: 5_000 })));
-    assert.deepEqual(receipts.map(({ outcome }) => outcome), ['cancelled', 'cancelled']);
+    assert.deepEqual(
+      receipts.map(({ outcome }) => outcome),
+      ['cancelled', 'cancelled'],
+    );
     assert.equal(receipts[0]?.reason, receipts[1]?.reason);
   }
   assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
@@ -132,7 +155,10 @@ test('a stop that is not settled within the wait says requested, and the task is
   const worker = new Worker('note', null, { connection, prefix: createKeys(keyPrefix).bull('note') });
   await worker.getNextJob('token');
   const receipt = await producer.stop(task, { reason: 'enough', waitMs: 50 });
-  assert.deepEqual([receipt.outcome, receipt.via, receipt.settledAt, receipt.latencyMs, receipt.reason], ['requested', null, null, null, 'enough']);
+  assert.deepEqual(
+    [receipt.outcome, receipt.via, receipt.settledAt, receipt.latencyMs, receipt.reason],
+    ['requested', null, null, null, 'enough'],
+  );
   assert.ok(receipt.requestedAt);
   assert.equal((await producer.get(task))?.state, 'stopping');
   await worker.close();
@@ -154,7 +180,15 @@ test('many ids get one receipt each, in their order, also those given twice', as
   const producer = fleet.producer();
   const [a, b] = [await producer.enqueue(note, {}), await producer.enqueue(note, {}, LONG)];
   const receipts = await producer.stop([b, 'nobody', a.id, b.id]);
-  assert.deepEqual(receipts.map(({ id, outcome }) => [id, outcome]), [[b.id, 'cancelled'], ['nobody', 'not_found'], [a.id, 'cancelled'], [b.id, 'cancelled']]);
+  assert.deepEqual(
+    receipts.map(({ id, outcome }) => [id, outcome]),
+    [
+      [b.id, 'cancelled'],
+      ['nobody', 'not_found'],
+      [a.id, 'cancelled'],
+      [b.id, 'cancelled'],
+    ],
+  );
   assert.deepEqual(await producer.stop([]), []);
 });
 
@@ -165,7 +199,10 @@ test('a thousand ids take no more round trips than ten', async (context) => {
   far.delay(oneWayMs);
   const timeOf = async (count: number): Promise<number> => {
     const producer = fleet.producer({ redisUrl: far.url, connectTimeoutMs: 10_000 });
-    const tasks = await producer.enqueueMany(note, Array.from({ length: count }, () => ({ input: {}, ...LONG })));
+    const tasks = await producer.enqueueMany(
+      note,
+      Array.from({ length: count }, () => ({ input: {}, ...LONG })),
+    );
     const started = performance.now();
     const receipts = await producer.stop(tasks);
     assert.ok(receipts.every(({ outcome }) => outcome === 'cancelled'));
@@ -180,7 +217,10 @@ test('a thousand ids take no more round trips than ten', async (context) => {
 test('fifteen hundred tasks that wait are settled by the call, and none ever runs', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
-  const tasks = await producer.enqueueMany(note, Array.from({ length: 1_500 }, () => ({ input: {}, item: 'all' })));
+  const tasks = await producer.enqueueMany(
+    note,
+    Array.from({ length: 1_500 }, () => ({ input: {}, item: 'all' })),
+  );
   const receipts = await producer.stopItem('all', { reason: 'enough' });
   assert.equal(receipts.length, 1_500);
   assert.ok(receipts.every(({ outcome, via, reason }) => outcome === 'cancelled' && via === 'queue' && reason === 'enough'));
@@ -220,9 +260,15 @@ test('the stop of a foreign task is passed on in the form of open-webui, which r
   const heard: Record<string, unknown>[] = [];
   subscriber.on('message', (_channel, message) => heard.push(JSON.parse(message) as Record<string, unknown>));
   const [receipt] = await producer.stopItem('chat-1');
-  await until(() => heard.length, (messages) => messages === 2);
+  await until(
+    () => heard.length,
+    (messages) => messages === 2,
+  );
   const fleetId = await fleet.client.get(keys.fleet);
-  assert.deepEqual(heard, [{ action: 'stop', task_ids: ['theirs'], announced: true, fleet: fleetId }, { action: 'stop', task_id: 'theirs', fleet: fleetId }]);
+  assert.deepEqual(heard, [
+    { action: 'stop', task_ids: ['theirs'], announced: true, fleet: fleetId },
+    { action: 'stop', task_id: 'theirs', fleet: fleetId },
+  ]);
   assert.deepEqual([receipt?.id, receipt?.outcome], ['theirs', 'requested']);
   assert.equal(await fleet.client.hget(keys.tasks, 'theirs'), 'chat-1', 'its owner removes it');
 });
@@ -230,10 +276,20 @@ test('the stop of a foreign task is passed on in the form of open-webui, which r
 test('a wrong option of a stop is named, and nothing is stopped', async () => {
   const producer = fleet.producer();
   const task = await producer.enqueue(note, {});
-  await assert.rejects(producer.stop(task, { reason: 'x'.repeat(501) }), (error) => isFleetError(error, 'INVALID_OPTION') && /Bad reason: .*500 characters, got 501/.test(error.message));
-  await assert.rejects(producer.stop(task, { by: 7 as unknown as string }), (error) => isFleetError(error, 'INVALID_OPTION') && /Bad by/.test(error.message));
-  await assert.rejects(producer.stop(task, { waitMs: -1 }), (error) => isFleetError(error, 'INVALID_OPTION') && /Bad waitMs/.test(error.message));
-  for (const id of ['a\0b', 'x'.repeat(1_001), '', undefined, 7]) await assert.rejects(producer.stop([task, id as string]), (error) => isFleetError(error, 'INVALID_ID'), String(id));
+  await assert.rejects(
+    producer.stop(task, { reason: 'x'.repeat(501) }),
+    (error) => isFleetError(error, 'INVALID_OPTION') && /Bad reason: .*500 characters, got 501/.test(error.message),
+  );
+  await assert.rejects(
+    producer.stop(task, { by: 7 as unknown as string }),
+    (error) => isFleetError(error, 'INVALID_OPTION') && /Bad by/.test(error.message),
+  );
+  await assert.rejects(
+    producer.stop(task, { waitMs: -1 }),
+    (error) => isFleetError(error, 'INVALID_OPTION') && /Bad waitMs/.test(error.message),
+  );
+  for (const id of ['a\0b', 'x'.repeat(1_001), '', undefined, 7])
+    await assert.rejects(producer.stop([task, id as string]), (error) => isFleetError(error, 'INVALID_ID'), String(id));
   await assert.rejects(producer.stopItem('a\n'), (error) => isFleetError(error, 'INVALID_ITEM'));
   assert.equal((await producer.get(task))?.state, 'queued');
 });

@@ -27,11 +27,16 @@ function open(options: { lingerMs?: number } = {}) {
   const settings = { ...resolveSettings({ redisUrl: fleet.redis.url, logLevel: 'silent' }), redisUrl: fleet.redis.url };
   const logger = createLoggerFactory({ settings })('producer');
   const connections: Redis[] = [];
-  const hub = new StreamHub(fleet.redis.client(), () => {
-    const connection = connect({ settings, policy: 'wait', logger, name: 'hub', resend: false }) as Redis;
-    connections.push(connection);
-    return connection;
-  }, logger, options);
+  const hub = new StreamHub(
+    fleet.redis.client(),
+    () => {
+      const connection = connect({ settings, policy: 'wait', logger, name: 'hub', resend: false }) as Redis;
+      connections.push(connection);
+      return connection;
+    },
+    logger,
+    options,
+  );
   hubs.push(hub);
   return { hub, connections };
 }
@@ -195,6 +200,9 @@ test('ids of a stream are ordered by time and then by number', () => {
 /** Kills the connections that read and block. */
 async function killBlocked(): Promise<void> {
   const list = (await client.client('LIST')) as string;
-  const ids = list.split('\n').filter((line) => line.includes(' name=hub ')).map((line) => /^id=(\d+)/.exec(line)?.[1] as string);
+  const ids = list
+    .split('\n')
+    .filter((line) => line.includes(' name=hub '))
+    .map((line) => /^id=(\d+)/.exec(line)?.[1] as string);
   for (const id of ids) await client.client('KILL', 'ID', id).catch(() => undefined);
 }

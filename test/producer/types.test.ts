@@ -52,8 +52,9 @@ test('a definition without a word on what is kept does not compile', () => {
   assert.throws(() => defineTask({ name: 'kept.not', input }), /retention: state what is kept/);
   // @ts-expect-error -- none of failed tasks
   assert.throws(() => defineTask({ name: 'kept.half', input, retention: { completed: KEEP.completed } }), /retention\.failed: state/);
+  const countAlone = { ...KEEP, completed: { count: 5 } };
   // @ts-expect-error -- a count alone
-  assert.throws(() => defineTask({ name: 'kept.count', input, retention: { ...KEEP, completed: { count: 5 } } }), /retention\.completed\.ageMs: state/);
+  assert.throws(() => defineTask({ name: 'kept.count', input, retention: countAlone }), /retention\.completed\.ageMs: state/);
 });
 
 test('what does not fit a definition does not compile, and is refused when it runs', async () => {

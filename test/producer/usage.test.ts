@@ -41,15 +41,40 @@ describe('usage.touch', () => {
     ['refreshes the last session', 's', `{${others}, "s": {"updated_at": ${OLD}}}`, `{${others}, "s": ${NEW}}`],
     ['fills an empty entry', 's', ' { } ', `{"s": ${NEW}}`],
     ['keeps spaces when it adds', 's', ` { ${others}\n}\n`, ` { ${others}, "s": ${NEW}\n}\n`],
-    ['keeps other fields', 's', `{"s": {"n": [], "updated_at":${OLD}.5 , "big": 12345678901234567890}, "t": {"s": {"updated_at": 1}}}`, '{"s": {"n": [], "updated_at":NOW , "big": 12345678901234567890}, "t": {"s": {"updated_at": 1}}}'],
-    ['takes the last of two with one name', 's', `{"s": {"updated_at": 1}, "s": {"updated_at": 2}}`, `{"s": {"updated_at": 1}, "s": ${NEW}}`],
-    ['takes the last of two with one name, one escaped', 's', `{"s": {"updated_at": 1}, "\\u0073": {"updated_at": 2}}`, `{"s": {"updated_at": 1}, "\\u0073": ${NEW}}`],
+    [
+      'keeps other fields',
+      's',
+      `{"s": {"n": [], "updated_at":${OLD}.5 , "big": 12345678901234567890}, "t": {"s": {"updated_at": 1}}}`,
+      '{"s": {"n": [], "updated_at":NOW , "big": 12345678901234567890}, "t": {"s": {"updated_at": 1}}}',
+    ],
+    [
+      'takes the last of two with one name',
+      's',
+      `{"s": {"updated_at": 1}, "s": {"updated_at": 2}}`,
+      `{"s": {"updated_at": 1}, "s": ${NEW}}`,
+    ],
+    [
+      'takes the last of two with one name, one escaped',
+      's',
+      `{"s": {"updated_at": 1}, "\\u0073": {"updated_at": 2}}`,
+      `{"s": {"updated_at": 1}, "\\u0073": ${NEW}}`,
+    ],
     ['knows a session by another spelling', 'é/', `{"é\\/": {"updated_at": 1}}`, `{"é\\/": ${NEW}}`],
     ['knows a session that is not escaped', 'é', `{"é": {"updated_at": 1}}`, `{"é": ${NEW}}`],
     ['replaces details that are no object', 's', `{"s": [1, 2], ${others}}`, `{"s": ${NEW}, ${others}}`],
     ['replaces details without a time', 's', `{"s": {"n": "}"}, ${others}}`, `{"s": ${NEW}, ${others}}`],
-    ['is not misled by text that looks like a session', 's', `{"a\\"s": {"updated_at": 1}, "t": {"x": ", \\"s\\": {\\"updated_at\\": 1}"}}`, `{"a\\"s": {"updated_at": 1}, "t": {"x": ", \\"s\\": {\\"updated_at\\": 1}"}, "s": ${NEW}}`],
-    ['is not misled by a session of such a name', ': {', `{"a": {"updated_at": 1}, "": {"updated_at": 1}}`, `{"a": {"updated_at": 1}, "": {"updated_at": 1}, ": {": ${NEW}}`],
+    [
+      'is not misled by text that looks like a session',
+      's',
+      `{"a\\"s": {"updated_at": 1}, "t": {"x": ", \\"s\\": {\\"updated_at\\": 1}"}}`,
+      `{"a\\"s": {"updated_at": 1}, "t": {"x": ", \\"s\\": {\\"updated_at\\": 1}"}, "s": ${NEW}}`,
+    ],
+    [
+      'is not misled by a session of such a name',
+      ': {',
+      `{"a": {"updated_at": 1}, "": {"updated_at": 1}}`,
+      `{"a": {"updated_at": 1}, "": {"updated_at": 1}, ": {": ${NEW}}`,
+    ],
   ];
   for (const [what, session, before, expected] of cases) {
     it(`${what}, and leaves the rest as it was, byte for byte`, async () => {
@@ -67,16 +92,43 @@ describe('usage.touch', () => {
     await subscriber.subscribe(keys.usageChanges);
     subscriber.on('message', (_, message) => heard.push(JSON.parse(message)));
     await client.hset(keys.usagePool, 'odd', '{"\\u0061": {}, "b": 1}');
-    for (const [model, session] of [['m', 'a'], ['m', 'a'], ['m', 'b'], ['m', 'c'], ['m "é"', 'a'], ['odd', 'a'], ['odd', 'c']] as const) await producer.usage.touch(model, session);
+    for (const [model, session] of [
+      ['m', 'a'],
+      ['m', 'a'],
+      ['m', 'b'],
+      ['m', 'c'],
+      ['m "é"', 'a'],
+      ['odd', 'a'],
+      ['odd', 'c'],
+    ] as const)
+      await producer.usage.touch(model, session);
     await subscriber.ping();
-    assert.deepEqual(heard, [{ models: { m: 1 } }, { models: { m: 2 } }, { models: { m: 3 } }, { models: { 'm "é"': 1 } }, { models: { odd: 3 } }]);
+    assert.deepEqual(heard, [
+      { models: { m: 1 } },
+      { models: { m: 2 } },
+      { models: { m: 3 } },
+      { models: { 'm "é"': 1 } },
+      { models: { odd: 3 } },
+    ]);
   });
 
   it('refuses an entry that is no JSON object, and leaves it alone', async () => {
     const { producer, keys, read } = setUp();
-    for (const bad of ['', 'no JSON', '[]', 'null', '5', '{"a": {"updated_at": 1}', '{"a": {"updated_at": 1}, }', '{"a": {"updated_at": 1} "b": {"updated_at": 1}}']) {
+    for (const bad of [
+      '',
+      'no JSON',
+      '[]',
+      'null',
+      '5',
+      '{"a": {"updated_at": 1}',
+      '{"a": {"updated_at": 1}, }',
+      '{"a": {"updated_at": 1} "b": {"updated_at": 1}}',
+    ]) {
       await client.hset(keys.usagePool, 'm', bad);
-      await assert.rejects(producer.usage.touch('m', 'a'), { code: 'MALFORMED_DATA', message: `Bad entry "m" of ${keys.usagePool}: expected a JSON object. It was left alone.` });
+      await assert.rejects(producer.usage.touch('m', 'a'), {
+        code: 'MALFORMED_DATA',
+        message: `Bad entry "m" of ${keys.usagePool}: expected a JSON object. It was left alone.`,
+      });
       assert.equal(await read(), bad);
     }
   });
@@ -92,7 +144,15 @@ describe('usage.touch', () => {
 
   it('refuses a bad model or session, naming it', async () => {
     const { producer, keys } = setUp();
-    const bad: [unknown, RegExp][] = [['', /1 to 256 characters, got 0/], ['x'.repeat(257), /got 257/], ['a\nb', /control characters, got "a\\nb"/], ['\ud800', /well-formed/], [5, /a string, got number/], [null, /got null/], [undefined, /got undefined/]];
+    const bad: [unknown, RegExp][] = [
+      ['', /1 to 256 characters, got 0/],
+      ['x'.repeat(257), /got 257/],
+      ['a\nb', /control characters, got "a\\nb"/],
+      ['\ud800', /well-formed/],
+      [5, /a string, got number/],
+      [null, /got null/],
+      [undefined, /got undefined/],
+    ];
     for (const [value, message] of bad) {
       const named = (field: string) => (error: Error & { code: string; details: unknown }) => {
         assert.equal(error.code, 'INVALID_INPUT');
@@ -129,7 +189,12 @@ describe('Touches and the cleaner at once', () => {
     const producer = fleet.producer({ keyPrefix });
     const { redis, keys } = fleet.store({ keyPrefix });
     const pool = { key: keys.usagePool, lock: keys.usageLock, channel: keys.usageChanges, shape: 'usage', timeoutMs: 3_600_000 } as const;
-    const cleaner = new PoolCleaner({ connection: () => Promise.resolve(redis), pool, lockMs: 60_000, logger: new LogLines().loggers('cleanup') });
+    const cleaner = new PoolCleaner({
+      connection: () => Promise.resolve(redis),
+      pool,
+      lockMs: 60_000,
+      logger: new LogLines().loggers('cleanup'),
+    });
     const run = (): ReturnType<PoolCleaner['run']> => cleaner.run('task-1', new AbortController().signal);
 
     const touched = new AbortController();
@@ -142,14 +207,21 @@ describe('Touches and the cleaner at once', () => {
         const n = round * atOnce + index;
         return producer.usage.touch(`model-${n % models}`, `session-${n % 2 ? n : n % 500}`);
       });
-      await Promise.all([...touches, ...Array.from({ length: 5 }, (_, index) => client.eval(ADD_STALE, 1, keys.usagePool, `model-${(round + index) % models}`, `stale-${round}-${index}`))]);
+      await Promise.all([
+        ...touches,
+        ...Array.from({ length: 5 }, (_, index) =>
+          client.eval(ADD_STALE, 1, keys.usagePool, `model-${(round + index) % models}`, `stale-${round}-${index}`),
+        ),
+      ]);
     }
     touched.abort();
     await cleaning;
     cut += (await run()).sessions;
 
     const expected = new Set(Array.from({ length: rounds * atOnce }, (_, n) => `model-${n % models} session-${n % 2 ? n : n % 500}`));
-    const left = Object.entries(await client.hgetall(keys.usagePool)).flatMap(([model, text]) => Object.keys(JSON.parse(text) as object).map((session) => `${model} ${session}`));
+    const left = Object.entries(await client.hgetall(keys.usagePool)).flatMap(([model, text]) =>
+      Object.keys(JSON.parse(text) as object).map((session) => `${model} ${session}`),
+    );
     assert.deepEqual(left.toSorted(), [...expected].toSorted());
     assert.ok(cut > 300, `${cut} expired sessions were cut out`);
   });

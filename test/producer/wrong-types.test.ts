@@ -81,7 +81,10 @@ for (const { key, options = {}, added } of QUEUE) {
         return;
       }
       await assert.rejects(enqueue(), failedWith('REDIS_WRONG_TYPE', false));
-      assert.deepEqual((await client.keys(`${keys.jobs('note')}*`)).filter((name) => name !== broken && !/:(meta|id|events|pc)$/.test(name)), []);
+      assert.deepEqual(
+        (await client.keys(`${keys.jobs('note')}*`)).filter((name) => name !== broken && !/:(meta|id|events|pc)$/.test(name)),
+        [],
+      );
       assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
       await client.del(broken);
       assert.equal((await enqueue()).duplicate, false, 'the id is free once the key is right again');
@@ -103,7 +106,11 @@ test('an error of Redis names the key and the command that moves it away', async
 test('of many that are enqueued in one call, the error says which exist', async () => {
   const { keys, producer } = open();
   await client.set(`${keys.jobs('note')}delayed`, 'a string');
-  const call = producer.enqueueMany(note, [{ input: {}, id: 'now-1' }, { input: {}, delay: 60_000 }, { input: {}, id: 'now-2' }]);
+  const call = producer.enqueueMany(note, [
+    { input: {}, id: 'now-1' },
+    { input: {}, delay: 60_000 },
+    { input: {}, id: 'now-2' },
+  ]);
   await assert.rejects(call, (error) => {
     assert.ok(isFleetError(error, 'REDIS_WRONG_TYPE'), String(error));
     assert.deepEqual([error.details['exists'], error.details['added'], error.details['unknown']], ['unknown', ['now-1', 'now-2'], []]);

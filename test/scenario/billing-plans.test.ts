@@ -30,14 +30,20 @@ describe('billing.init-plans, whose worker dies half way', () => {
     await dying.exit;
     await proxy.stop();
     const done = (await producer.billing.plans()).plans;
-    assert.deepEqual(done.map(({ id }) => id), ['free', 'starter', 'starter-annual']);
+    assert.deepEqual(
+      done.map(({ id }) => id),
+      ['free', 'starter', 'starter-annual'],
+    );
 
     const heir = await startWorker(fleet.redis, keyPrefix, QUICK);
     try {
       const again = await producer.enqueue(billingInitPlans, input);
       const outputs = await Promise.all([again, interrupted].map((task) => producer.result(task, { timeoutMs: LIMIT_MS })));
       for (const { created, updated, skipped, total } of outputs) assert.deepEqual([created + skipped, updated, total], [9, 0, 9]);
-      assert.equal(outputs.reduce((sum, { created }) => sum + created, 0), 9 - done.length);
+      assert.equal(
+        outputs.reduce((sum, { created }) => sum + created, 0),
+        9 - done.length,
+      );
       const { plans, invalid } = await producer.billing.plans();
       assert.deepEqual([plans.length, new Set(plans.map(({ id }) => id)).size, invalid], [9, 9, []]);
       assert.deepEqual(plans.slice(0, done.length), done);

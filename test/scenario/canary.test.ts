@@ -28,7 +28,12 @@ describe('The canary of a worker with one slot and one thread', () => {
     fleet = await TestFleet.start();
     keys = fleet.keys(keyPrefix);
     producer = fleet.producer({ keyPrefix });
-    worker = await startWorker(fleet.redis, keyPrefix, { WORKER_CONCURRENCY: '1', THREAD_POOL_SIZE: '1', STOP_GRACE_MS: String(GRACE_MS), HEARTBEAT_INTERVAL_MS: '100' });
+    worker = await startWorker(fleet.redis, keyPrefix, {
+      WORKER_CONCURRENCY: '1',
+      THREAD_POOL_SIZE: '1',
+      STOP_GRACE_MS: String(GRACE_MS),
+      HEARTBEAT_INTERVAL_MS: '100',
+    });
   });
   after(async () => {
     await worker.stop();
@@ -48,11 +53,17 @@ describe('The canary of a worker with one slot and one thread', () => {
 
   it('burning its thread is ended with it after grace, and the CPU is idle again', async (t) => {
     const id = await running('spin', 600_000);
-    const busy = await until(() => cpuShare(worker.pid), (share) => share > 0.3);
+    const busy = await until(
+      () => cpuShare(worker.pid),
+      (share) => share > 0.3,
+    );
     const receipt = await producer.stop(id, { waitMs: 10_000 });
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'kill']);
     const latency = receipt.latencyMs ?? Infinity;
-    const idle = await until(() => cpuShare(worker.pid), (share) => share < 0.15);
+    const idle = await until(
+      () => cpuShare(worker.pid),
+      (share) => share < 0.15,
+    );
     t.diagnostic(`spin: cancelled ${latency - GRACE_MS} ms after grace; CPU ${percent(busy)} before, ${percent(idle)} after`);
     assert.ok(latency >= GRACE_MS - 1 && latency <= LIMIT_MS, `${latency} ms`);
     const next = await producer.enqueue(fleetCanary, { mode: 'spin', run_ms: 0 });
@@ -85,7 +96,11 @@ describe('The canary of a worker with one slot and one thread', () => {
 
   /** What Redis knows of a task. */
   async function everythingOf(id: string) {
-    const [task, job, stream] = await Promise.all([producer.get(id), fleet.client.hgetall(`${keys.jobs('fleet')}${id}`), fleet.client.xrange(keys.events(id), '-', '+')]);
+    const [task, job, stream] = await Promise.all([
+      producer.get(id),
+      fleet.client.hgetall(`${keys.jobs('fleet')}${id}`),
+      fleet.client.xrange(keys.events(id), '-', '+'),
+    ]);
     return { task, job, stream };
   }
 });

@@ -38,7 +38,10 @@ describe('A worker process that is frozen for longer than its locks hold', () =>
     const taken = await producer.enqueue(scenarioTicker, { file: end }, { item: 'chat-1' });
     for (const { id } of [stopped, taken]) {
       await handlerBegins([frozen], id);
-      await until(() => fleet.client.xlen(keys.events(id)), (entries) => entries > 5);
+      await until(
+        () => fleet.client.xlen(keys.events(id)),
+        (entries) => entries > 5,
+      );
     }
     frozen.kill('SIGSTOP');
     // Nobody else is there yet, so it is the stopper that finds the lock gone.
@@ -48,7 +51,10 @@ describe('A worker process that is frozen for longer than its locks hold', () =>
     const fenced = await everythingOf(stopped.id);
     heir = await startWorker(fleet.redis, keyPrefix, SETTINGS);
     await handlerBegins([heir], taken.id);
-    await until(() => pidsAfter(taken.id, '-'), (pids) => pids.includes(heir?.pid ?? 0));
+    await until(
+      () => pidsAfter(taken.id, '-'),
+      (pids) => pids.includes(heir?.pid ?? 0),
+    );
     const [[takenOver] = []] = await fleet.client.xrevrange(keys.events(taken.id), '+', '-', 'COUNT', 1);
 
     frozen.kill('SIGCONT');
@@ -56,7 +62,10 @@ describe('A worker process that is frozen for longer than its locks hold', () =>
     await frozen.waitForLine(new RegExp(`"${stopped.id}".*is aborted with (LockLost|StopRequested)`));
     // The handlers are deaf: they go on, are given up, and return in the end.
     for (const { id } of [stopped, taken]) await frozen.waitForLine(new RegExp(`"${id}".*was given up`));
-    await until(() => pidsAfter(taken.id, `(${takenOver}`), (pids) => pids.length > 10);
+    await until(
+      () => pidsAfter(taken.id, `(${takenOver}`),
+      (pids) => pids.length > 10,
+    );
     await writeFile(end, '');
     for (const { id } of [stopped, taken]) await frozen.waitForLine(new RegExp(`"${id}".*A given-up handler returned`));
     assert.equal(await producer.result(taken), heir.pid);
@@ -82,7 +91,11 @@ describe('A worker process that is frozen for longer than its locks hold', () =>
 
   /** What Redis knows of a task. */
   async function everythingOf(id: string) {
-    const [view, job, stream] = await Promise.all([producer.get(id), fleet.client.hgetall(keys.jobs('scenario') + id), fleet.client.xrange(keys.events(id), '-', '+')]);
+    const [view, job, stream] = await Promise.all([
+      producer.get(id),
+      fleet.client.hgetall(keys.jobs('scenario') + id),
+      fleet.client.xrange(keys.events(id), '-', '+'),
+    ]);
     return { view, job, stream };
   }
 });

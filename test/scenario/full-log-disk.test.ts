@@ -26,7 +26,15 @@ describe('A worker whose outputs are full', { skip: !existsSync('/dev/full') && 
     const keyPrefix = fleet.newPrefix();
     const keys = fleet.keys(keyPrefix);
     const producer = fleet.producer({ keyPrefix });
-    const env = { PATH: process.env['PATH'], REDIS_URL: fleet.redis.url, REDIS_CLUSTER: String(fleet.settings.cluster), REDIS_KEY_PREFIX: keyPrefix, TASK_MODULES: built('test/support/noisy-tasks.mjs'), SHUTDOWN_TIMEOUT_MS: '0', HEARTBEAT_INTERVAL_MS: '200' };
+    const env = {
+      PATH: process.env['PATH'],
+      REDIS_URL: fleet.redis.url,
+      REDIS_CLUSTER: String(fleet.settings.cluster),
+      REDIS_KEY_PREFIX: keyPrefix,
+      TASK_MODULES: built('test/support/noisy-tasks.mjs'),
+      SHUTDOWN_TIMEOUT_MS: '0',
+      HEARTBEAT_INTERVAL_MS: '200',
+    };
     const command = `exec '${process.execPath}' '${COMMAND}' worker >/dev/full 2>/dev/full`;
     const worker = new NodeProcess(spawn('sh', ['-c', command], { env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] }), 'worker');
     try {
@@ -34,7 +42,10 @@ describe('A worker whose outputs are full', { skip: !existsSync('/dev/full') && 
       assert.equal(await producer.result(id, { timeoutMs: 60_000 }), worker.pid);
       const [workerId = ''] = await fleet.client.zrange(keys.workers, '0', '-1');
       // It starts, takes tasks, is told something by the task, and meets a rejection.
-      await until(() => fleet.client.hmget(keys.worker(workerId), 'log_error', 'log_lost'), ([error, count]) => error === 'ENOSPC' && Number(count) >= 4);
+      await until(
+        () => fleet.client.hmget(keys.worker(workerId), 'log_error', 'log_lost'),
+        ([error, count]) => error === 'ENOSPC' && Number(count) >= 4,
+      );
 
       const burst = await producer.enqueue(bursting, {});
       assert.deepEqual(await worker.exit, { code: 70, signal: null });

@@ -30,7 +30,13 @@ async function connectionsNamed(name: string): Promise<number[]> {
 
 it('a worker and a producer whose connections were forgotten on the way take up tasks, hear stops and follow results again', async (t) => {
   // Stops are not found by polling here: what lands was heard of.
-  const worker = await startWorker(fleet.redis, keyPrefix, { REDIS_URL: proxy.url, REDIS_HEALTH_CHECK_INTERVAL: '0.2', HEARTBEAT_INTERVAL_MS: '200', STOP_POLL_INTERVAL_MS: '3600000', FETCH_STALL_MS: '60000' });
+  const worker = await startWorker(fleet.redis, keyPrefix, {
+    REDIS_URL: proxy.url,
+    REDIS_HEALTH_CHECK_INTERVAL: '0.2',
+    HEARTBEAT_INTERVAL_MS: '200',
+    STOP_POLL_INTERVAL_MS: '3600000',
+    FETCH_STALL_MS: '60000',
+  });
   try {
     const producer = fleet.producer({ keyPrefix });
     const distant = fleet.producer({ keyPrefix, redisUrl: proxy.url });
@@ -38,7 +44,10 @@ it('a worker and a producer whose connections were forgotten on the way take up 
     const later = await producer.enqueue(scenarioTask, {}, { delay: 600_000 });
     await handlerBegins([worker], running.id);
     const waiting = distant.result(later, { timeoutMs: 60_000 }).catch(({ code }: { code: string }) => code);
-    await until(() => connectionsNamed('taskfleet:producer:follow'), ({ length }) => length > 0);
+    await until(
+      () => connectionsNamed('taskfleet:producer:follow'),
+      ({ length }) => length > 0,
+    );
     const [lastSubscriber = 0] = await connectionsNamed('taskfleet:worker:stop');
 
     const at = performance.now();
@@ -50,12 +59,27 @@ it('a worker and a producer whose connections were forgotten on the way take up 
     // The producer ends it in Redis after its grace. The run itself goes on until its worker hears of that, or of the lock that is gone.
     await producer.stop(running);
     const [took, resubscribed, landed, answered] = await Promise.all([
-      until(() => producer.get(next.id), (view) => view?.state === 'completed', { timeoutMs: 2 * NOTICED_WITHIN_MS, everyMs: 10 }).then(since),
-      until(() => connectionsNamed('taskfleet:worker:stop'), (ids) => ids.some((id) => id > lastSubscriber), { timeoutMs: 2 * NOTICED_WITHIN_MS, everyMs: 10 }).then(since),
-      worker.waitForLine(new RegExp(`"${running.id}".*is aborted with (StopRequested|LockLost)`), { timeoutMs: 2 * NOTICED_WITHIN_MS }).then(since),
+      until(
+        () => producer.get(next.id),
+        (view) => view?.state === 'completed',
+        { timeoutMs: 2 * NOTICED_WITHIN_MS, everyMs: 10 },
+      ).then(since),
+      until(
+        () => connectionsNamed('taskfleet:worker:stop'),
+        (ids) => ids.some((id) => id > lastSubscriber),
+        { timeoutMs: 2 * NOTICED_WITHIN_MS, everyMs: 10 },
+      ).then(since),
+      worker
+        .waitForLine(new RegExp(`"${running.id}".*is aborted with (StopRequested|LockLost)`), { timeoutMs: 2 * NOTICED_WITHIN_MS })
+        .then(since),
       waiting.then((code) => [code, since()] as const),
     ]);
-    const figures = { 'a task was run': took, 'subscribed again': resubscribed, 'a stop landed': landed, 'a result was answered': answered[1] };
+    const figures = {
+      'a task was run': took,
+      'subscribed again': resubscribed,
+      'a stop landed': landed,
+      'a result was answered': answered[1],
+    };
     t.diagnostic(`ms after the connections were half open: ${JSON.stringify(figures)}`);
     assert.equal(answered[0], 'TASK_CANCELLED');
     for (const [what, ms] of Object.entries(figures)) assert.ok(ms < NOTICED_WITHIN_MS, `${what} after ${ms} ms`);
@@ -63,7 +87,10 @@ it('a worker and a producer whose connections were forgotten on the way take up 
     // By its message alone: it is recorded before, and nobody polls.
     const keys = fleet.keys(keyPrefix);
     const [id = ''] = await fleet.client.zrange(keys.workers, '0', '-1');
-    await until(() => fleet.client.hget(keys.worker(id), 'subscribed'), (subscribed) => subscribed === '1');
+    await until(
+      () => fleet.client.hget(keys.worker(id), 'subscribed'),
+      (subscribed) => subscribed === '1',
+    );
     const last = await producer.enqueue(scenarioTask, { ms: 600_000 });
     await handlerBegins([worker], last.id);
     const { outcome, via } = await producer.stop(last, { waitMs: 10_000 });

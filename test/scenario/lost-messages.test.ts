@@ -21,7 +21,9 @@ describe('Stops of tasks in two worker processes', () => {
   before(async () => {
     fleet = await TestFleet.start();
     producer = fleet.producer({ keyPrefix });
-    workers = await Promise.all([1, 2].map(() => startWorker(fleet.redis, keyPrefix, { WORKER_CONCURRENCY: String(STOPS), STOP_POLL_INTERVAL_MS: String(POLL_MS) })));
+    workers = await Promise.all(
+      [1, 2].map(() => startWorker(fleet.redis, keyPrefix, { WORKER_CONCURRENCY: String(STOPS), STOP_POLL_INTERVAL_MS: String(POLL_MS) })),
+    );
   });
   afterEach(async () => {
     await fleet.emptied(keyPrefix);
@@ -32,7 +34,10 @@ describe('Stops of tasks in two worker processes', () => {
   });
 
   async function running(count: number): Promise<string[]> {
-    const added = await producer.enqueueMany(scenarioTask, Array.from({ length: count }, () => ({ input: { ms: 600_000 }, item: 'chat-1' })));
+    const added = await producer.enqueueMany(
+      scenarioTask,
+      Array.from({ length: count }, () => ({ input: { ms: 600_000 }, item: 'chat-1' })),
+    );
     for (const { id } of added) await handlerBegins(workers, id);
     return added.map(({ id }) => id);
   }
@@ -49,7 +54,9 @@ describe('Stops of tasks in two worker processes', () => {
     const ids = await running(STOPS);
     let cuts = 0;
     const cutter = setInterval(() => {
-      void fleet.onEach((client) => client.call('CLIENT', 'KILL', 'TYPE', 'pubsub')).then((cut) => (cuts += cut.reduce<number>((sum, some) => sum + Number(some), 0)));
+      void fleet
+        .onEach((client) => client.call('CLIENT', 'KILL', 'TYPE', 'pubsub'))
+        .then((cut) => (cuts += cut.reduce<number>((sum, some) => sum + Number(some), 0)));
     }, 5);
     const stops: Promise<StopReceipt>[] = [];
     for (const id of ids) {
@@ -59,7 +66,9 @@ describe('Stops of tasks in two worker processes', () => {
     const receipts = await Promise.all(stops);
     clearInterval(cutter);
     const latencies = receipts.map(({ latencyMs }) => latencyMs ?? Infinity).toSorted((a, b) => a - b);
-    t.diagnostic(`${cuts} connections cut; stops: median ${latencies[STOPS / 2]} ms, slowest ${latencies.at(-1)} ms, poll every ${POLL_MS} ms`);
+    t.diagnostic(
+      `${cuts} connections cut; stops: median ${latencies[STOPS / 2]} ms, slowest ${latencies.at(-1)} ms, poll every ${POLL_MS} ms`,
+    );
     assert.deepEqual([...new Set(receipts.map(({ outcome, via }) => `${outcome} via ${via}`))], ['cancelled via signal']);
     assert.ok(cuts >= 10, `${cuts} cuts`);
     assert.ok((latencies.at(-1) ?? Infinity) <= LIMIT_MS, `${latencies.at(-1)} ms`);

@@ -37,7 +37,12 @@ describe('A mixed load', () => {
       }));
       const added = await producer.enqueueMany(scenarioTask, tasks);
       ids.push(...added.map(({ id }) => id));
-      stops.push(producer.stop(added.filter((_, index) => index % 5 === 0), { by: 'a test', waitMs: 30_000 }));
+      stops.push(
+        producer.stop(
+          added.filter((_, index) => index % 5 === 0),
+          { by: 'a test', waitMs: 30_000 },
+        ),
+      );
       stops.push(producer.stopItem('chat-7', { by: 'a test', waitMs: 30_000 }));
     }
     const receipts = (await Promise.all(stops)).flat();
@@ -53,10 +58,14 @@ describe('A mixed load', () => {
       const task = views.get(id);
       assert.ok(task && task.state in counts, `${id} is ${task?.state}`);
       counts[task.state as keyof typeof counts] += 1;
-      if (task.state === 'cancelled') return assert.ok((index % BATCH) % 5 === 0 || task.item === 'chat-7', 'only what was stopped is cancelled');
+      if (task.state === 'cancelled')
+        return assert.ok((index % BATCH) % 5 === 0 || task.item === 'chat-7', 'only what was stopped is cancelled');
       const fails = (index % BATCH) % 3 === 0;
       assert.deepEqual([task.state, task.attempt], fails ? ['failed', 2] : ['completed', 1]);
     });
-    assert.ok(Object.values(counts).every((count) => count > TASKS / 100), JSON.stringify(counts));
+    assert.ok(
+      Object.values(counts).every((count) => count > TASKS / 100),
+      JSON.stringify(counts),
+    );
   });
 });

@@ -43,7 +43,11 @@ describe('A dashboard process beside a worker', () => {
     const producer = fleet.producer({ keyPrefix });
     const enqueue = ['task', 'enqueue', 'scenario.task', '--input', '{"ms":600000}', '--item', 'chat-1', '-o', 'json'];
     const added = await Promise.all([1, 2, 3].map(() => overApi(enqueue)));
-    assert.deepEqual(added.map(({ code }) => code), [0, 0, 0], added[0]?.stderr);
+    assert.deepEqual(
+      added.map(({ code }) => code),
+      [0, 0, 0],
+      added[0]?.stderr,
+    );
     const ids = added.map(({ stdout }) => (JSON.parse(stdout) as { id: string }).id);
     for (const id of ids) await handlerBegins([worker], id);
     const [listed, watched, stopped] = await Promise.all([
@@ -53,13 +57,25 @@ describe('A dashboard process beside a worker', () => {
     ]);
     assert.equal(listed.code, 0, listed.stderr);
     assert.equal(watched.code, 4, watched.stderr);
-    assert.deepEqual((JSON.parse(stopped.stdout) as { outcome: string }[]).map(({ outcome }) => outcome), ['cancelled', 'cancelled', 'cancelled']);
+    assert.deepEqual(
+      (JSON.parse(stopped.stdout) as { outcome: string }[]).map(({ outcome }) => outcome),
+      ['cancelled', 'cancelled', 'cancelled'],
+    );
     assert.equal((await producer.get(ids[0] as string))?.state, 'cancelled');
   });
 
   it('has its pages, its figures and the board', async () => {
-    const [ready, metrics, queues, stats] = await Promise.all([page('/readyz'), page('/metrics'), page('/board/api/queues'), page('/api/v1/workers')]);
-    assert.deepEqual([ready, metrics, queues, stats].map(({ status }) => status), [200, 200, 200, 200], JSON.stringify([ready, queues]));
+    const [ready, metrics, queues, stats] = await Promise.all([
+      page('/readyz'),
+      page('/metrics'),
+      page('/board/api/queues'),
+      page('/api/v1/workers'),
+    ]);
+    assert.deepEqual(
+      [ready, metrics, queues, stats].map(({ status }) => status),
+      [200, 200, 200, 200],
+      JSON.stringify([ready, queues]),
+    );
     assert.match(metrics.text, /^taskfleet_tasks_finished_total\{.*"fleet\.canary",outcome="completed"\} 1$/m);
     assert.ok(queues.text.includes('"name":"scenario"'));
     assert.ok(stats.text.includes(`-${worker.pid}-`));

@@ -32,7 +32,13 @@ describe('Pools in the format of open-webui, in a fleet', () => {
 
   before(async () => {
     keys = fleet.keys(keyPrefix);
-    worker = await startWorker(fleet.redis, keyPrefix, { USAGE_POOL_CLEAN_INTERVAL_MS: '200', USAGE_POOL_TIMEOUT: '3600', SESSION_POOL_CLEAN_INTERVAL_MS: '200', CLEANUP_LOG_LEVEL: 'debug', WEBSOCKET_REDIS_LOCK_TIMEOUT: '0.3' });
+    worker = await startWorker(fleet.redis, keyPrefix, {
+      USAGE_POOL_CLEAN_INTERVAL_MS: '200',
+      USAGE_POOL_TIMEOUT: '3600',
+      SESSION_POOL_CLEAN_INTERVAL_MS: '200',
+      CLEANUP_LOG_LEVEL: 'debug',
+      WEBSOCKET_REDIS_LOCK_TIMEOUT: '0.3',
+    });
   });
   after(() => worker.stop());
 
@@ -48,7 +54,13 @@ describe('Pools in the format of open-webui, in a fleet', () => {
       const sessions = Array.from({ length: 10 }, (_, session) => {
         const old = expired(model, session);
         gone += Number(old);
-        return { old, text: `"s\\u00e9ssion-${session}"${colon}{"updated_at"${colon}${old ? OLD : now}${more}}`.replace('\\u00e9', model % 2 ? 'e' : '\\u00e9') };
+        return {
+          old,
+          text: `"s\\u00e9ssion-${session}"${colon}{"updated_at"${colon}${old ? OLD : now}${more}}`.replace(
+            '\\u00e9',
+            model % 2 ? 'e' : '\\u00e9',
+          ),
+        };
       });
       const entry = (texts: readonly { text: string }[]): string => `{${texts.map(({ text }) => text).join(', ')}}`;
       const kept = sessions.filter(({ old }) => !old);
@@ -57,12 +69,23 @@ describe('Pools in the format of open-webui, in a fleet', () => {
     }
     assert.deepEqual([Object.keys(expected).length, gone], [7, 50]);
     await fleet.client.hset(keys.usagePool, whole);
-    await until(() => fleet.client.hlen(keys.usagePool), (models) => models === 7);
+    await until(
+      () => fleet.client.hlen(keys.usagePool),
+      (models) => models === 7,
+    );
     assert.deepEqual(await fleet.client.hgetall(keys.usagePool), expected);
 
     const young = `{"id": "u", "last_seen_at": ${now}, "info": []}`;
-    await fleet.client.hset(keys.sessionPool, { young, old: `{"id": "u", "last_seen_at": ${now - 200}}`, never: '{"id": "u"}', broken: '{' });
-    await until(() => fleet.client.hlen(keys.sessionPool), (sessions) => sessions === 2);
+    await fleet.client.hset(keys.sessionPool, {
+      young,
+      old: `{"id": "u", "last_seen_at": ${now - 200}}`,
+      never: '{"id": "u"}',
+      broken: '{',
+    });
+    await until(
+      () => fleet.client.hlen(keys.sessionPool),
+      (sessions) => sessions === 2,
+    );
     assert.deepEqual(await fleet.client.hgetall(keys.sessionPool), { young, broken: '{' });
     await worker.waitForLine(/Cannot be understood, and is left alone: \\"broken\\"/);
   });
@@ -70,14 +93,25 @@ describe('Pools in the format of open-webui, in a fleet', () => {
   it('are left alone while an open-webui holds the lock, and cleaned when it lets go', async () => {
     const text = `{"a": {"updated_at": ${OLD}}}`;
     // Its SET NX, as often as it takes between two runs of ours.
-    await until(() => fleet.client.set(keys.usageLock, randomUUID(), 'EX', 60, 'NX'), (answer) => answer === 'OK');
+    await until(
+      () => fleet.client.set(keys.usageLock, randomUUID(), 'EX', 60, 'NX'),
+      (answer) => answer === 'OK',
+    );
     await fleet.client.hset(keys.usagePool, 'stale', text);
     await worker.waitForLine(/"component":"cleanup".*Skips this clean-up: somebody else holds the lock/);
-    const attempts = [...worker.stdout.lines, ...worker.stderr.lines].filter((line) => /usage_cleanup_lock.*Somebody else holds the lock for another/.test(line));
-    assert.deepEqual(attempts.slice(0, 3).map((line) => /"attempt":(\d)/.exec(line)?.[1]), ['1', '2', '3']);
+    const attempts = [...worker.stdout.lines, ...worker.stderr.lines].filter((line) =>
+      /usage_cleanup_lock.*Somebody else holds the lock for another/.test(line),
+    );
+    assert.deepEqual(
+      attempts.slice(0, 3).map((line) => /"attempt":(\d)/.exec(line)?.[1]),
+      ['1', '2', '3'],
+    );
     assert.equal(await fleet.client.hget(keys.usagePool, 'stale'), text);
     await fleet.client.del(keys.usageLock);
-    await until(() => fleet.client.hexists(keys.usagePool, 'stale'), (exists) => exists === 0);
+    await until(
+      () => fleet.client.hexists(keys.usagePool, 'stale'),
+      (exists) => exists === 0,
+    );
   });
 });
 
@@ -85,8 +119,12 @@ describe('A clean-up', () => {
   it('whose worker is killed in the middle is run again by another, under the same lock', async () => {
     const { keyPrefix, keys } = names();
     const lives = { LOCK_DURATION_MS: '1000', STALLED_CHECK_INTERVAL_MS: '500', CLEANUP_LOG_LEVEL: 'debug', ...BY_HAND };
-    const text = (index: number, old: boolean): string => `{${old ? `"old": {"updated_at": ${OLD}}, ` : ''}"new-${index}": {"updated_at": 4000000000, "more": "${'x'.repeat(3_000)}"}}`;
-    await fleet.client.hset(keys.usagePool, Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`model-${index}`, text(index, true)])));
+    const text = (index: number, old: boolean): string =>
+      `{${old ? `"old": {"updated_at": ${OLD}}, ` : ''}"new-${index}": {"updated_at": 4000000000, "more": "${'x'.repeat(3_000)}"}}`;
+    await fleet.client.hset(
+      keys.usagePool,
+      Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`model-${index}`, text(index, true)])),
+    );
     // The text of the script, if it was not known, and then a batch or two.
     const proxy = await FleetProxy.start(fleet.redis);
     const held = proxy.halfOpenAt(keys.usageChanges, 4);
@@ -98,11 +136,12 @@ describe('A clean-up', () => {
       const [dying] = workers;
       dying?.kill('SIGKILL');
       await dying?.exit;
-      const cleanedBy = (pool: Readonly<Record<string, string>>): number => Object.entries(pool).filter(([model, entry]) => {
-        const index = Number(model.slice('model-'.length));
-        assert.ok(entry === text(index, true) || entry === text(index, false), model);
-        return entry === text(index, false);
-      }).length;
+      const cleanedBy = (pool: Readonly<Record<string, string>>): number =>
+        Object.entries(pool).filter(([model, entry]) => {
+          const index = Number(model.slice('model-'.length));
+          assert.ok(entry === text(index, true) || entry === text(index, false), model);
+          return entry === text(index, false);
+        }).length;
       const some = cleanedBy(await fleet.client.hgetall(keys.usagePool));
       assert.ok(some > 0 && some < 200, `${some} of 200`);
       assert.match((await fleet.client.get(keys.usageLock)) ?? '', new RegExp(`^${task.id}/`));
@@ -110,8 +149,14 @@ describe('A clean-up', () => {
       const heir = await startWorker(fleet.redis, keyPrefix, lives);
       workers.push(heir);
       await heir.waitForLine(/Took the lock over from an earlier run of this task/);
-      await until(async () => cleanedBy(await fleet.client.hgetall(keys.usagePool)), (count) => count === 200);
-      await until(() => fleet.client.exists(keys.usageLock), (exists) => exists === 0);
+      await until(
+        async () => cleanedBy(await fleet.client.hgetall(keys.usagePool)),
+        (count) => count === 200,
+      );
+      await until(
+        () => fleet.client.exists(keys.usageLock),
+        (exists) => exists === 0,
+      );
     } finally {
       await Promise.all(workers.map((worker) => worker.stop()));
       await proxy.stop();

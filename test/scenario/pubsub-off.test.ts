@@ -19,7 +19,11 @@ describe('Where Redis lets nobody publish or subscribe', () => {
     fleet = await TestFleet.start();
     await fleet.onEach((client) => client.call('ACL', 'SETUSER', 'mute', 'on', '>pw', '~*', '+@all', 'resetchannels'));
     muteUrl = fleet.redis.url.replace('redis://', 'redis://mute:pw@');
-    worker = await startWorker(fleet.redis, keyPrefix, { REDIS_URL: muteUrl, STOP_POLL_INTERVAL_MS: String(POLL_MS), HEARTBEAT_INTERVAL_MS: '100' });
+    worker = await startWorker(fleet.redis, keyPrefix, {
+      REDIS_URL: muteUrl,
+      STOP_POLL_INTERVAL_MS: String(POLL_MS),
+      HEARTBEAT_INTERVAL_MS: '100',
+    });
   });
   after(async () => {
     await worker.stop();
@@ -73,7 +77,10 @@ describe('Where Redis lets nobody publish or subscribe', () => {
     assert.equal(await producer.result(talker), worker.pid);
     assert.equal(await producer.hasActiveTasks('chat-2'), true);
     const receipts = await producer.stopItem('chat-2');
-    assert.deepEqual(receipts.map(({ id, outcome, via }) => [id, outcome, via]), [[later.id, 'cancelled', 'queue']]);
+    assert.deepEqual(
+      receipts.map(({ id, outcome, via }) => [id, outcome, via]),
+      [[later.id, 'cancelled', 'queue']],
+    );
     await fleet.emptied(keyPrefix);
   });
 });

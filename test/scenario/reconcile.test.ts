@@ -9,7 +9,13 @@ import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 const keyPrefix = 'five';
-const SETTINGS = { LOCK_DURATION_MS: '1000', STALLED_CHECK_INTERVAL_MS: '500', HEARTBEAT_INTERVAL_MS: '200', RECONCILE_INTERVAL_MS: '300', ENQUEUE_GRACE_MS: '60000' };
+const SETTINGS = {
+  LOCK_DURATION_MS: '1000',
+  STALLED_CHECK_INTERVAL_MS: '500',
+  HEARTBEAT_INTERVAL_MS: '200',
+  RECONCILE_INTERVAL_MS: '300',
+  ENQUEUE_GRACE_MS: '60000',
+};
 const GONE = 20_000;
 
 describe('Five worker processes that start at once', () => {
@@ -42,14 +48,25 @@ describe('Five worker processes that start at once', () => {
   /** What the schedule of reconciling has, at one moment: its schedulers, and its tasks that are to run. */
   async function scheduled(): Promise<{ schedulers: string[]; next: string[] }> {
     const jobs = keys.jobs(MAINTENANCE_QUEUE);
-    const [schedulers, delayed, waiting, prioritized] = ((await fleet.client.multi().zrange(`${jobs}repeat`, '0', '-1').zrange(`${jobs}delayed`, '0', '-1').lrange(`${jobs}wait`, 0, -1).zrange(`${jobs}prioritized`, '0', '-1').exec()) ?? []).map(([, ids]) => ids as string[]);
-    return { schedulers: (schedulers ?? []).filter((id) => id === registryReconcile.name), next: [...(delayed ?? []), ...(waiting ?? []), ...(prioritized ?? [])].filter(ofReconciling) };
+    const [schedulers, delayed, waiting, prioritized] = (
+      (await fleet.client
+        .multi()
+        .zrange(`${jobs}repeat`, '0', '-1')
+        .zrange(`${jobs}delayed`, '0', '-1')
+        .lrange(`${jobs}wait`, 0, -1)
+        .zrange(`${jobs}prioritized`, '0', '-1')
+        .exec()) ?? []
+    ).map(([, ids]) => ids as string[]);
+    return {
+      schedulers: (schedulers ?? []).filter((id) => id === registryReconcile.name),
+      next: [...(delayed ?? []), ...(waiting ?? []), ...(prioritized ?? [])].filter(ofReconciling),
+    };
   }
 
   it('have one schedule for reconciling, with one next task, at every moment of several runs', async () => {
     const started = await until(lastRun, (at) => at > 0);
     let runs = 0;
-    for (let seen = started; runs < 4; ) {
+    for (let seen = started; runs < 4;) {
       const [{ schedulers, next }, at] = await Promise.all([scheduled(), lastRun()]);
       assert.deepEqual(schedulers, [registryReconcile.name]);
       // None between the pick-up of one and the making of the next.
@@ -70,7 +87,13 @@ describe('Five worker processes that start at once', () => {
     await fleet.client.sadd(keys.item('chat-1'), foreign, young, gone);
     const running = await producer.enqueue(scenarioTask, { ms: 600_000 }, { item: 'chat-1' });
     await handlerBegins(workers, running.id);
-    await fleet.client.multi().hdel(keys.tasks, running.id).hdel(keys.taskQueues, running.id).zrem(keys.live, running.id).srem(keys.item('chat-1'), running.id).exec();
+    await fleet.client
+      .multi()
+      .hdel(keys.tasks, running.id)
+      .hdel(keys.taskQueues, running.id)
+      .zrem(keys.live, running.id)
+      .srem(keys.item('chat-1'), running.id)
+      .exec();
     await wholeRun();
     assert.deepEqual((await fleet.client.smembers(keys.item('chat-1'))).toSorted(), [foreign, young, running.id].toSorted());
     assert.deepEqual((await fleet.client.hkeys(keys.tasks)).toSorted(), [foreign, young, running.id].toSorted());
@@ -78,7 +101,10 @@ describe('Five worker processes that start at once', () => {
     assert.equal(await fleet.client.zscore(keys.live, gone), null);
     assert.equal(Number(await fleet.client.zscore(keys.live, running.id)), (await producer.get(running))?.enqueuedAt?.getTime());
     assert.equal((await producer.stop(running, { waitMs: 10_000 })).outcome, 'cancelled');
-    await until(() => fleet.client.hget(keys.tasks, running.id), (item) => item === null);
+    await until(
+      () => fleet.client.hget(keys.tasks, running.id),
+      (item) => item === null,
+    );
   });
 
   it('go on reconciling when the one that does it is killed in the middle of a run', async (t) => {
@@ -87,7 +113,12 @@ describe('Five worker processes that start at once', () => {
     const names = Array.from({ length: GONE }, (_, index) => `gone-${index}`);
     const old = Date.now() - 3_600_000;
     const addGone = () =>
-      fleet.client.multi().hset(keys.taskQueues, ...names.flatMap((name) => [name, 'scenario'])).hset(keys.tasks, ...names.flatMap((name) => [name, ''])).zadd(keys.live, ...names.flatMap((name) => [old, name])).exec();
+      fleet.client
+        .multi()
+        .hset(keys.taskQueues, ...names.flatMap((name) => [name, 'scenario']))
+        .hset(keys.tasks, ...names.flatMap((name) => [name, '']))
+        .zadd(keys.live, ...names.flatMap((name) => [old, name]))
+        .exec();
     /** Freezes the worker that reconciles, in the middle of its run; null if the run was over before. */
     const freeze = async (): Promise<{ id: string; worker: NodeProcess } | null> => {
       await addGone();
@@ -103,11 +134,17 @@ describe('Five worker processes that start at once', () => {
     dying.kill('SIGKILL');
     await dying.exit;
     const killedAt = Date.now();
-    await until(() => fleet.client.hlen(keys.taskQueues), (entries) => entries < 10);
+    await until(
+      () => fleet.client.hlen(keys.taskQueues),
+      (entries) => entries < 10,
+    );
     await wholeRun();
     t.diagnostic(`all ${GONE} entries gone ${Date.now() - killedAt} ms after the kill, at a lock of ${SETTINGS.LOCK_DURATION_MS} ms`);
     // The task of the dead worker runs again, and ends.
-    await until(() => fleet.client.exists(jobs + id), (exists) => exists === 0);
+    await until(
+      () => fleet.client.exists(jobs + id),
+      (exists) => exists === 0,
+    );
     await until(scheduled, ({ next, schedulers }) => next.length === 1 && schedulers.length === 1);
   });
 });

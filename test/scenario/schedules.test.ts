@@ -27,11 +27,20 @@ describe('Schedules of workers', () => {
     await store.queues.get('scenario').obliterate({ force: true });
     const seldom = { reconcileMs: HOUR_MS, usageCleanMs: HOUR_MS, sessionCleanMs: HOUR_MS, modelsRefreshMs: HOUR_MS };
     await Promise.all(Array.from({ length: 4 }, () => fleet.worker(keyPrefix, [], seldom)));
-    const list = await until(() => producer.schedules.list(), (schedules) => schedules.length === 5 && schedules.every(({ nextAt }) => nextAt !== null));
-    assert.deepEqual(list.map(({ id }) => id), ['mine', 'models.refresh', 'registry.reconcile', 'session-pool.clean', 'usage-pool.clean']);
+    const list = await until(
+      () => producer.schedules.list(),
+      (schedules) => schedules.length === 5 && schedules.every(({ nextAt }) => nextAt !== null),
+    );
+    assert.deepEqual(
+      list.map(({ id }) => id),
+      ['mine', 'models.refresh', 'registry.reconcile', 'session-pool.clean', 'usage-pool.clean'],
+    );
     for (const { id, queue, nextAt } of list) {
       const jobs = await store.queues.get(queue ?? '').getJobs(['delayed', 'wait', 'prioritized', 'active']);
-      assert.deepEqual(jobs.filter((job) => job.repeatJobKey === id).map((job) => job.id), [`repeat:${id}:${nextAt?.getTime()}`]);
+      assert.deepEqual(
+        jobs.filter((job) => job.repeatJobKey === id).map((job) => job.id),
+        [`repeat:${id}:${nextAt?.getTime()}`],
+      );
     }
   });
 
@@ -42,7 +51,10 @@ describe('Schedules of workers', () => {
     try {
       const dying = await workers.start({ HOLD: 'yes' });
       await producer.schedules.upsert('mine', scenarioHold, {}, { every: 500, item: 'chat-1' });
-      const { lastTask: killed } = await until(() => mine(producer), (view) => view?.running === true) as { lastTask: string };
+      const { lastTask: killed } = (await until(
+        () => mine(producer),
+        (view) => view?.running === true,
+      )) as { lastTask: string };
       await handlerBegins([dying], killed);
       dying.kill('SIGKILL');
       await dying.exit;
@@ -52,7 +64,10 @@ describe('Schedules of workers', () => {
       assert.deepEqual([again.state, again.result, again.attempt], ['completed', last.pid, 1]);
       assert.equal(runsOf(workers.all, killed), 2);
       t.diagnostic(`run again ${(again.finishedAt?.getTime() ?? Infinity) - killedAt} ms after the kill`);
-      const { lastTask: next } = await until(() => mine(producer), (view) => view !== undefined && view.lastTask !== killed) as { lastTask: string };
+      const { lastTask: next } = (await until(
+        () => mine(producer),
+        (view) => view !== undefined && view.lastTask !== killed,
+      )) as { lastTask: string };
       assert.equal((await producer.waitUntilFinished(next, { timeoutMs: LIMIT_MS })).result, last.pid);
       assert.equal(await producer.schedules.remove('mine'), true);
       await fleet.emptied(keyPrefix);

@@ -36,7 +36,8 @@ describe('Secrets', { concurrency: true }, () => {
   });
   after(() => fleet.stop());
 
-  const setPassword = (password: string) => fleet.onEach((client) => client.acl('SETUSER', 'fleet', 'on', 'resetpass', `>${password}`, '~*', '&*', '+@all'));
+  const setPassword = (password: string) =>
+    fleet.onEach((client) => client.acl('SETUSER', 'fleet', 'on', 'resetpass', `>${password}`, '~*', '&*', '+@all'));
   const urlWith = (password: string, port = fleet.redis.port): string => `redis://fleet:${encodeURIComponent(password)}@127.0.0.1:${port}`;
 
   function assertNone(text: string): void {
@@ -54,7 +55,12 @@ describe('Secrets', { concurrency: true }, () => {
     const queue = queues.get('leak');
     const text = SECRETS.input;
     await queue.pause();
-    const jobs = [await queue.add('leak.picky', { text, n: text, more: text }), await queue.add('leak.output', { text }), await queue.add('leak.gone', { text }), await queue.add('leak.throw', { text })];
+    const jobs = [
+      await queue.add('leak.picky', { text, n: text, more: text }),
+      await queue.add('leak.output', { text }),
+      await queue.add('leak.gone', { text }),
+      await queue.add('leak.throw', { text }),
+    ];
     const corrupt = jobs.at(-1)?.id;
     await fleet.client.hset(`${fleet.keys(keyPrefix).jobs('leak')}${corrupt}`, 'data', `{"text":${SECRETS['corrupt input']}}`);
     await queue.resume();
@@ -63,12 +69,25 @@ describe('Secrets', { concurrency: true }, () => {
 
   /** The errors of these tasks, when each has one: also one without a handler, which goes on waiting for a worker that has it. */
   async function errorsOf(ids: readonly string[]): Promise<string> {
-    const tasks = await Promise.all(ids.map((id) => until(() => producer.get(id), (task) => typeof task?.error === 'string')));
+    const tasks = await Promise.all(
+      ids.map((id) =>
+        until(
+          () => producer.get(id),
+          (task) => typeof task?.error === 'string',
+        ),
+      ),
+    );
     return tasks.map((task) => task?.error).join('\n');
   }
 
   async function startWorker(t: TestContext, env: Readonly<Record<string, string>>): Promise<NodeProcess> {
-    const settings = { REDIS_CLUSTER: String(fleet.settings.cluster), REDIS_KEY_PREFIX: keyPrefix, TASK_MODULES: MODULE, GLOBAL_LOG_LEVEL: 'trace', SHUTDOWN_TIMEOUT_MS: '0' };
+    const settings = {
+      REDIS_CLUSTER: String(fleet.settings.cluster),
+      REDIS_KEY_PREFIX: keyPrefix,
+      TASK_MODULES: MODULE,
+      GLOBAL_LOG_LEVEL: 'trace',
+      SHUTDOWN_TIMEOUT_MS: '0',
+    };
     const worker = startCommand(['worker'], { env: { ...settings, ...env } });
     t.after(() => worker.stop());
     await worker.waitForLine(/Worker takes tasks/);
@@ -76,7 +95,10 @@ describe('Secrets', { concurrency: true }, () => {
   }
 
   it('are in no line that a worker writes at any level, and in no error of a task, whatever fails', async (t) => {
-    const echo = await upstream(t, (request, response) => void response.writeHead(400).end(`${request.headers.authorization} ${request.url}`));
+    const echo = await upstream(
+      t,
+      (request, response) => void response.writeHead(400).end(`${request.headers.authorization} ${request.url}`),
+    );
     const base = `${echo}?api-key=${encodeURIComponent(SECRETS['key in a query'])}`;
     const worker = await startWorker(t, {
       REDIS_URL: urlWith(SECRETS.password),
@@ -92,7 +114,10 @@ describe('Secrets', { concurrency: true }, () => {
     const errors = await errorsOf(ids);
     assertNone(errors);
     // What a handler throws is its own, and the task's error; it is no line of the log.
-    assert.match(await errorsOf(leaky.map(({ id }) => id as string)), new RegExp(`Cannot work with ${SECRETS.input}\nCannot work with ${SECRETS.input}`));
+    assert.match(
+      await errorsOf(leaky.map(({ id }) => id as string)),
+      new RegExp(`Cannot work with ${SECRETS.input}\nCannot work with ${SECRETS.input}`),
+    );
     await setPassword('another');
     await fleet.onEach((client) => client.call('CLIENT', 'KILL', 'USER', 'fleet'));
     await worker.waitForLine(/Redis cannot be used as it is set/);
@@ -110,7 +135,10 @@ describe('Secrets', { concurrency: true }, () => {
       runCommand(['doctor'], { env: { ...env, REDIS_URL: urlWith(SECRETS['wrong password']) } }),
       runCommand(['task', 'list', '-o', 'json'], { env: { ...env, REDIS_URL: urlWith(SECRETS.password, 1) } }),
     ]);
-    assert.deepEqual(results.map(({ code }) => code), [1, 69]);
+    assert.deepEqual(
+      results.map(({ code }) => code),
+      [1, 69],
+    );
     assertNone(results.map(({ stdout, stderr }) => `${stdout}\n${stderr}`).join('\n'));
   });
 });

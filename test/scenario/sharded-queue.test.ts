@@ -29,18 +29,29 @@ describe('A queue with shards on a cluster of three masters', () => {
   });
 
   it('has tasks on every master, each shard in a slot of its own', async () => {
-    const added = await producer.enqueueMany(task.definition, ids.map((id, n) => ({ input: {}, id, item: `chat-${n % 2}` })));
+    const added = await producer.enqueueMany(
+      task.definition,
+      ids.map((id, n) => ({ input: {}, id, item: `chat-${n % 2}` })),
+    );
     assert.ok(added.every(({ id, queue, duplicate }) => queue === shardOf(task.definition, id) && !duplicate));
     const queues = shardsOf(task.definition);
     const lists = queues.map((queue) => `${keys.jobs(queue)}wait`);
-    const [slots, masters, lengths] = await Promise.all([Promise.all(lists.map((list) => cluster.slotOf(list))), Promise.all(lists.map((list) => cluster.masterOf(list))), Promise.all(lists.map((list) => cluster.client().llen(list)))]);
+    const [slots, masters, lengths] = await Promise.all([
+      Promise.all(lists.map((list) => cluster.slotOf(list))),
+      Promise.all(lists.map((list) => cluster.masterOf(list))),
+      Promise.all(lists.map((list) => cluster.client().llen(list))),
+    ]);
     assert.equal(new Set(slots).size, SHARDS);
     assert.equal(new Set(masters).size, 3);
-    assert.deepEqual(lengths, queues.map((queue) => ids.filter((id) => shardOf(task.definition, id) === queue).length));
+    assert.deepEqual(
+      lengths,
+      queues.map((queue) => ids.filter((id) => shardOf(task.definition, id) === queue).length),
+    );
   });
 
   it('has each task found by its id, its item and its queue, stopped and retried', async () => {
-    const listed = async (queue: string): Promise<string[]> => (await producer.list({ queue, limit: 1_000 })).tasks.map(({ id }) => id).toSorted();
+    const listed = async (queue: string): Promise<string[]> =>
+      (await producer.list({ queue, limit: 1_000 })).tasks.map(({ id }) => id).toSorted();
     assert.deepEqual(await listed('load'), ids.toSorted());
     assert.deepEqual(await listed('load.shard-3'), ids.filter((id) => shardOf(task.definition, id) === 'load.shard-3').toSorted());
     const [one, ...others] = ids.filter((_, n) => n % 2 === 0) as [string, ...string[]];
@@ -54,18 +65,35 @@ describe('A queue with shards on a cluster of three masters', () => {
   });
 
   it('has a worker take them from all masters, and stops reach what runs there', async () => {
-    worker = await createWorker({ redisUrl: cluster.url, cluster: true, logLevel: 'silent', handlers: [task.handler], concurrency: 16, shutdownTimeoutMs: 0 });
+    worker = await createWorker({
+      redisUrl: cluster.url,
+      cluster: true,
+      logLevel: 'silent',
+      handlers: [task.handler],
+      concurrency: 16,
+      shutdownTimeoutMs: 0,
+    });
     await worker.start();
     const running = await Promise.all(Array.from({ length: 16 }, (_, index) => task.call(index)));
     for (const [index, call] of running.entries()) if (index < 8) void call.aborted.then((cause) => call.throws(cause));
     const stopped = running.slice(0, 8).map(({ context }) => context.id);
     const receipts = await producer.stop(stopped, { waitMs: 10_000 });
-    assert.ok(receipts.every(({ outcome, via }) => outcome === 'cancelled' && via === 'signal'), JSON.stringify(receipts));
+    assert.ok(
+      receipts.every(({ outcome, via }) => outcome === 'cancelled' && via === 'signal'),
+      JSON.stringify(receipts),
+    );
     for (const call of running.slice(8)) call.returns();
     for (let index = 16; index < ids.length - 1; index += 1) (await task.call(index)).returns();
     const client = cluster.client();
-    await until(() => Promise.all([client.hlen(keys.tasks), client.hlen(keys.taskQueues), client.zcard(keys.live)]), (sizes) => sizes.every((size) => size === 0));
-    const ended = await Promise.all(['completed', 'cancelled'].map(async (state) => (await producer.list({ queue: 'load', state: state as 'completed', limit: 1_000 })).tasks.length));
+    await until(
+      () => Promise.all([client.hlen(keys.tasks), client.hlen(keys.taskQueues), client.zcard(keys.live)]),
+      (sizes) => sizes.every((size) => size === 0),
+    );
+    const ended = await Promise.all(
+      ['completed', 'cancelled'].map(
+        async (state) => (await producer.list({ queue: 'load', state: state as 'completed', limit: 1_000 })).tasks.length,
+      ),
+    );
     assert.deepEqual(ended, [ids.length - 9, 9]);
   });
 });

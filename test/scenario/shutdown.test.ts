@@ -64,7 +64,14 @@ interface Started {
 async function start(what: 'worker' | 'dashboard', ready: RegExp, then: (started: Started) => Promise<void>): Promise<void> {
   const fleet = await TestFleet.onOneServer(REDIS);
   const proxy = await FaultProxy.start(fleet.redis.port);
-  const env = { REDIS_URL: proxy.url, REDIS_KEY_PREFIX: 'down', TASK_MODULES: TASK_MODULE, API_PORT: '0', SHUTDOWN_TIMEOUT_MS: String(SHUTDOWN_TIMEOUT_MS), STOP_GRACE_MS: '5000' };
+  const env = {
+    REDIS_URL: proxy.url,
+    REDIS_KEY_PREFIX: 'down',
+    TASK_MODULES: TASK_MODULE,
+    API_PORT: '0',
+    SHUTDOWN_TIMEOUT_MS: String(SHUTDOWN_TIMEOUT_MS),
+    STOP_GRACE_MS: '5000',
+  };
   const child = startCommand([what], { env });
   try {
     await child.waitForLine(ready);
@@ -117,7 +124,9 @@ describe('A worker process ends in time upon SIGTERM', { concurrency: 3 }, () =>
   }
 
   it('when Redis never was there', async () => {
-    const worker = startCommand(['worker'], { env: { REDIS_URL: 'redis://127.0.0.1:1', SHUTDOWN_TIMEOUT_MS: String(SHUTDOWN_TIMEOUT_MS) } });
+    const worker = startCommand(['worker'], {
+      env: { REDIS_URL: 'redis://127.0.0.1:1', SHUTDOWN_TIMEOUT_MS: String(SHUTDOWN_TIMEOUT_MS) },
+    });
     await worker.waitForLine(/Redis connection lost/);
     await endsInTime(worker);
   });

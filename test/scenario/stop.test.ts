@@ -33,19 +33,31 @@ describe('A stop from one process', () => {
     const ids = [cooperative.id, deaf.id, spinning.id];
     for (const id of ids) for await (const event of producer.events(id)) if (event.type === 'progress' || event.type === 'chunk') break;
     const receipts = await producer.stop(ids, { reason: 'enough', by: 'a test', waitMs: 10_000 });
-    assert.deepEqual(receipts.map(({ outcome, via }) => [outcome, via]), ['signal', 'abandon', 'kill'].map((via) => ['cancelled', via]));
+    assert.deepEqual(
+      receipts.map(({ outcome, via }) => [outcome, via]),
+      ['signal', 'abandon', 'kill'].map((via) => ['cancelled', via]),
+    );
     assert.ok((receipts[0]?.latencyMs ?? Infinity) < 500, `${receipts[0]?.latencyMs} ms`);
     for (const id of ids) {
       const task = await producer.get(id);
       assert.deepEqual([task?.state, task?.error, task?.attempt], ['cancelled', 'Stopped by a test: enough', 1]);
-      assert.ok(workers.some(({ pid }) => task?.worker?.startsWith(`${hostname()}-${pid}-`)), String(task?.worker));
+      assert.ok(
+        workers.some(({ pid }) => task?.worker?.startsWith(`${hostname()}-${pid}-`)),
+        String(task?.worker),
+      );
     }
-    await until(() => producer.hasActiveTasks('chat-1'), (active) => !active);
+    await until(
+      () => producer.hasActiveTasks('chat-1'),
+      (active) => !active,
+    );
   });
 
   it('holds for a task that fails on its own upon the abort, and leaves its neighbours alone', async () => {
     const stopped = await producer.enqueue(scenarioTask, { ms: 600_000 }, { item: 'chat-2' });
-    const others = await producer.enqueueMany(scenarioTask, [200, 200, 200].map((ms) => ({ input: { ms } })));
+    const others = await producer.enqueueMany(
+      scenarioTask,
+      [200, 200, 200].map((ms) => ({ input: { ms } })),
+    );
     await handlerBegins(workers, stopped.id);
     const [receipt] = await producer.stopItem('chat-2', { waitMs: 10_000 });
     assert.deepEqual([receipt?.outcome, receipt?.via], ['cancelled', 'signal']);
@@ -54,8 +66,14 @@ describe('A stop from one process', () => {
   });
 
   it('reaches fifty tasks at once, each of which ends once', async () => {
-    const added = await producer.enqueueMany(scenarioTask, Array.from({ length: 50 }, () => ({ input: { ms: 600_000 }, item: 'chat-3' })));
-    await until(() => producer.list({ item: 'chat-3' }), ({ tasks }) => tasks.filter(({ state }) => state === 'running').length === 20);
+    const added = await producer.enqueueMany(
+      scenarioTask,
+      Array.from({ length: 50 }, () => ({ input: { ms: 600_000 }, item: 'chat-3' })),
+    );
+    await until(
+      () => producer.list({ item: 'chat-3' }),
+      ({ tasks }) => tasks.filter(({ state }) => state === 'running').length === 20,
+    );
     const receipts = await producer.stopItem('chat-3', { waitMs: 10_000 });
     assert.equal(receipts.filter(({ outcome }) => outcome === 'cancelled').length, 50);
     assert.equal(receipts.filter(({ via }) => via === 'signal').length + receipts.filter(({ via }) => via === 'queue').length, 50);

@@ -29,7 +29,11 @@ describe('SIGTERM to a worker process', () => {
 
   it('lets tasks end that do so in time, hands the others to another worker, and ends with code 0', async () => {
     const worker = await setUp({ SHUTDOWN_TIMEOUT_MS: '1500' });
-    const [soon, heeding, deaf] = [await running(worker, { ms: 700 }), await running(worker, { ms: 4_000 }), await running(worker, { ms: 4_000, deaf: true })];
+    const [soon, heeding, deaf] = [
+      await running(worker, { ms: 700 }),
+      await running(worker, { ms: 4_000 }),
+      await running(worker, { ms: 4_000, deaf: true }),
+    ];
     worker.kill('SIGTERM');
     await worker.waitForLine(/nothing more is fetched/);
     const waiting = await producer.enqueue(scenarioTask, { ms: 0 });

@@ -13,12 +13,16 @@ const [OLD, NEW] = [1_700_000_000, 4_000_000_000];
 const LOCK_MS = 60_000;
 
 function batch(shape: 'usage' | 'session', cursor = '0', bytes = 1_000_000_000): Promise<CleanedBatch> {
-  const [pool, lock, channel] = shape === 'usage' ? [keys.usagePool, keys.usageLock, keys.usageChanges] : [keys.sessionPool, keys.sessionLock, keys.sessionChanges];
+  const [pool, lock, channel] =
+    shape === 'usage' ? [keys.usagePool, keys.usageLock, keys.usageChanges] : [keys.sessionPool, keys.sessionLock, keys.sessionChanges];
   return redis.cleanPool(pool, lock, 'me', LOCK_MS, cursor, bytes, 3, shape, channel);
 }
 
 /** What is left of these entries, and what the script says, without its cursor. */
-async function clean(shape: 'usage' | 'session', entries: Readonly<Record<string, string>>): Promise<{ left: Record<string, string>; counts: unknown[] }> {
+async function clean(
+  shape: 'usage' | 'session',
+  entries: Readonly<Record<string, string>>,
+): Promise<{ left: Record<string, string>; counts: unknown[] }> {
   const [pool, lock] = shape === 'usage' ? [keys.usagePool, keys.usageLock] : [keys.sessionPool, keys.sessionLock];
   await client.multi().del(pool).hset(pool, entries).set(lock, 'me').exec();
   const [what, cursor, ...counts] = await batch(shape);
@@ -39,7 +43,13 @@ describe('A clean-up of the usage pool', () => {
     for (let kept = 0; kept < 16; kept += 1) {
       const isKept = (_: string, index: number): boolean => (kept & (1 << index)) !== 0;
       const text = `{${sessions.map((name, index) => `"${name}": ${at(isKept(name, index) ? NEW : OLD)}`).join(', ')}}`;
-      const expected = kept === 0 ? null : `{${sessions.filter(isKept).map((name) => `"${name}": ${at(NEW)}`).join(', ')}}`;
+      const expected =
+        kept === 0
+          ? null
+          : `{${sessions
+              .filter(isKept)
+              .map((name) => `"${name}": ${at(NEW)}`)
+              .join(', ')}}`;
       assert.equal(await cleaned(text), expected);
       assert.equal(await cleaned(text.replaceAll(' ', '')), expected && expected.replaceAll(' ', ''), 'as JSON.stringify writes it');
     }
@@ -57,7 +67,10 @@ describe('A clean-up of the usage pool', () => {
 
   it('cuts only what is expired out of text that nobody here would write', async () => {
     const cases: [text: string, left: string | null][] = [
-      [`{"a": ${at(OLD)}, "b": {"updated_at": ${NEW}, "more": [], "big": 12345678901234567890}}`, `{"b": {"updated_at": ${NEW}, "more": [], "big": 12345678901234567890}}`],
+      [
+        `{"a": ${at(OLD)}, "b": {"updated_at": ${NEW}, "more": [], "big": 12345678901234567890}}`,
+        `{"b": {"updated_at": ${NEW}, "more": [], "big": 12345678901234567890}}`,
+      ],
       [` { "a" : ${at(OLD)} , "b":${at(NEW)} ,"c":${at(OLD)} } `, ` { "b":${at(NEW)} } `],
       [`{\n  "a": ${at(NEW)},\n  "b": ${at(OLD)},\n  "c": ${at(NEW)}\n}`, `{\n  "a": ${at(NEW)},\n  "c": ${at(NEW)}\n}`],
       [`{"a\\"}": {"updated_at": ${OLD}, "x": "{[\\\\"}, "\\u0062": ${at(NEW)}}`, `{"\\u0062": ${at(NEW)}}`],
@@ -77,8 +90,31 @@ describe('A clean-up of the usage pool', () => {
   });
 
   it('leaves alone what it cannot understand, and says which entries those are', async () => {
-    const bad = ['', 'no JSON', 'null', '[]', `[${at(OLD)}]`, '5', '"x"', `{"a": ${at(OLD)}`, `{"a": ${at(OLD)},}`, `{"a": ${at(OLD)}} x`, `{"a": ${at(OLD)} "b": ${at(OLD)}}`, `${'{"a":'.repeat(2_000)}1${'}'.repeat(2_000)}`];
-    const badSessions = ['{"a": null}', '{"a": []}', '{"a": 5}', '{"a": {}}', `{"a": {"updated_at": "${OLD}"}}`, '{"a": {"updated_at": null}}', '{"a": {"updated_at": NaN}}', '{"a": {"updated_at": -Infinity}}', '{"a": {"updated_at": 1e999}}'];
+    const bad = [
+      '',
+      'no JSON',
+      'null',
+      '[]',
+      `[${at(OLD)}]`,
+      '5',
+      '"x"',
+      `{"a": ${at(OLD)}`,
+      `{"a": ${at(OLD)},}`,
+      `{"a": ${at(OLD)}} x`,
+      `{"a": ${at(OLD)} "b": ${at(OLD)}}`,
+      `${'{"a":'.repeat(2_000)}1${'}'.repeat(2_000)}`,
+    ];
+    const badSessions = [
+      '{"a": null}',
+      '{"a": []}',
+      '{"a": 5}',
+      '{"a": {}}',
+      `{"a": {"updated_at": "${OLD}"}}`,
+      '{"a": {"updated_at": null}}',
+      '{"a": {"updated_at": NaN}}',
+      '{"a": {"updated_at": -Infinity}}',
+      '{"a": {"updated_at": 1e999}}',
+    ];
     for (const text of [...bad, ...badSessions]) {
       const { left, counts } = await clean('usage', { 'a model': text });
       assert.deepEqual([left, counts], [{ 'a model': text }, [1, 0, 0, 1, 'a model']], text);
@@ -86,7 +122,13 @@ describe('A clean-up of the usage pool', () => {
     const { left, counts } = await clean('usage', { m: `{"a": null, "b": ${at(OLD)}, "c": 1}` });
     assert.deepEqual([left, counts], [{ m: '{"a": null, "c": 1}' }, [1, 0, 1, 2, 'm']]);
     const many = await clean('usage', Object.fromEntries(Array.from({ length: 9 }, (_, index) => [`${index}${'x'.repeat(500)}`, 'bad'])));
-    assert.deepEqual([many.counts.slice(0, 4), many.counts.slice(4).map((name) => String(name).length)], [[9, 0, 0, 9], [256, 256, 256, 256, 256]]);
+    assert.deepEqual(
+      [many.counts.slice(0, 4), many.counts.slice(4).map((name) => String(name).length)],
+      [
+        [9, 0, 0, 9],
+        [256, 256, 256, 256, 256],
+      ],
+    );
   });
 
   it('counts seconds as open-webui does: more than the timeout ago', async () => {
@@ -100,18 +142,46 @@ describe('A clean-up of the usage pool', () => {
 
   it('does the same to any object, however it is written', async () => {
     const blank = fc.constantFrom('', '', ' ', '\n  ', '\t ');
-    const string = fc.oneof(fc.string({ maxLength: 6 }), fc.string({ unit: 'binary', maxLength: 4 }), fc.constantFrom('"', '\\', '}, "', '{', 'updated_at', ': {"updated_at": 1}'));
-    const written = fc.tuple(string, fc.boolean()).map(([text, ascii]) => (ascii ? JSON.stringify(text).replaceAll(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`) : JSON.stringify(text.toWellFormed())));
-    const field = fc.tuple(written, blank, fc.oneof(fc.json({ maxDepth: 2 }), written)).map(([name, space, value]) => `${name}${space}:${space}${value}`);
-    const member = fc.record({ name: written, before: blank, colon: blank, old: fc.boolean(), fields: fc.array(field, { maxLength: 2 }), comma: blank, plain: fc.boolean() });
-    const object = fc.record({ members: fc.uniqueArray(member, { minLength: 1, maxLength: 8, selector: ({ name }) => JSON.parse(name) as string }), plain: fc.boolean(), end: blank });
+    const string = fc.oneof(
+      fc.string({ maxLength: 6 }),
+      fc.string({ unit: 'binary', maxLength: 4 }),
+      fc.constantFrom('"', '\\', '}, "', '{', 'updated_at', ': {"updated_at": 1}'),
+    );
+    const written = fc
+      .tuple(string, fc.boolean())
+      .map(([text, ascii]) =>
+        ascii
+          ? JSON.stringify(text).replaceAll(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+          : JSON.stringify(text.toWellFormed()),
+      );
+    const field = fc
+      .tuple(written, blank, fc.oneof(fc.json({ maxDepth: 2 }), written))
+      .map(([name, space, value]) => `${name}${space}:${space}${value}`);
+    const member = fc.record({
+      name: written,
+      before: blank,
+      colon: blank,
+      old: fc.boolean(),
+      fields: fc.array(field, { maxLength: 2 }),
+      comma: blank,
+      plain: fc.boolean(),
+    });
+    const object = fc.record({
+      members: fc.uniqueArray(member, { minLength: 1, maxLength: 8, selector: ({ name }) => JSON.parse(name) as string }),
+      plain: fc.boolean(),
+      end: blank,
+    });
     await fc.assert(
       fc.asyncProperty(object, async ({ members, plain, end }) => {
         const parts = members.map(({ name, before, colon, old, fields, comma }, index) => {
           const time = `"updated_at": ${old ? OLD : NEW}`;
           if (plain) return { gap: index > 0 ? ', ' : '', text: `${name}: {${time}}`, old };
           const others = fields.filter((one) => JSON.parse(`{${one}}`).updated_at === undefined);
-          return { gap: `${index > 0 ? `${comma},` : ''}${before}`, text: `${name}${colon}:${colon}{${[...others, time].join(', ')}}`, old };
+          return {
+            gap: `${index > 0 ? `${comma},` : ''}${before}`,
+            text: `${name}${colon}:${colon}{${[...others, time].join(', ')}}`,
+            old,
+          };
         });
         const tail = `${plain ? '' : end}}`;
         const kept = parts.filter(({ old }) => !old);
@@ -156,7 +226,12 @@ describe('A batch', () => {
 
   it('renews the lock, and takes no longer than its share of a large pool', async () => {
     const text = `{${Array.from({ length: 100 }, (_, index) => `"session-${index}": ${at(index % 2 ? OLD : NEW)}`).join(', ')}}`;
-    await client.multi().del(keys.usagePool).hset(keys.usagePool, Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`model-${index}`, text]))).set(keys.usageLock, 'me', 'PX', 1_000).exec();
+    await client
+      .multi()
+      .del(keys.usagePool)
+      .hset(keys.usagePool, Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`model-${index}`, text])))
+      .set(keys.usageLock, 'me', 'PX', 1_000)
+      .exec();
     let [cursor, batches, sessions, most] = ['0', 0, 0, 0];
     do {
       const found = await batch('usage', cursor, 65_536);
@@ -177,12 +252,20 @@ describe('A batch', () => {
     const subscriber = fleet.redis.client();
     await subscriber.subscribe(keys.usageChanges, keys.sessionChanges);
     subscriber.on('message', (_, message) => heard.push(message));
-    await clean('usage', { 'gpt-4': `{"a": ${at(NEW)}, "b": ${at(OLD)}}`, 'a "b" é': `{"a": ${at(OLD)}}`, same: `{"a": ${at(NEW)}}`, none: '{}' });
+    await clean('usage', {
+      'gpt-4': `{"a": ${at(NEW)}, "b": ${at(OLD)}}`,
+      'a "b" é': `{"a": ${at(OLD)}}`,
+      same: `{"a": ${at(NEW)}}`,
+      none: '{}',
+    });
     await clean('session', { 'a "b" é': '{"id": 1}', young: `{"last_seen_at": ${NEW}}` });
     await clean('usage', { same: `{"a": ${at(NEW)}}` });
     await clean('session', { young: `{"last_seen_at": ${NEW}}` });
     await subscriber.ping();
-    assert.deepEqual(heard.map((message) => JSON.parse(message) as unknown), [{ models: { 'gpt-4': 1, 'a "b" é': 0, none: 0 } }, { gone: ['a "b" é'] }]);
+    assert.deepEqual(
+      heard.map((message) => JSON.parse(message) as unknown),
+      [{ models: { 'gpt-4': 1, 'a "b" é': 0, none: 0 } }, { gone: ['a "b" é'] }],
+    );
   });
 
   it('finds an absent pool empty, and says what a pool is that is no hash', async () => {
@@ -193,7 +276,10 @@ describe('A batch', () => {
   });
 
   it('removes thousands of entries at once', async () => {
-    const { left, counts } = await clean('session', Object.fromEntries(Array.from({ length: 9_000 }, (_, index) => [`session-${index}`, `{"id": ${index}}`])));
+    const { left, counts } = await clean(
+      'session',
+      Object.fromEntries(Array.from({ length: 9_000 }, (_, index) => [`session-${index}`, `{"id": ${index}}`])),
+    );
     assert.deepEqual([left, counts], [{}, [9_000, 9_000, 9_000, 0]]);
   });
 });

@@ -50,7 +50,10 @@ test('a CA that has not signed the certificate of Redis is named as the reason, 
 
 test('without the certificate of a client that Redis wants, it is refused', async () => {
   // The alert that says why may be overtaken by the end of the connection.
-  assert.match((await refusal({ tlsCaFile: tls.caFile }))?.message ?? '', /set REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE|ECONNRESET|EPIPE|Connection is closed|ended by the other party/);
+  assert.match(
+    (await refusal({ tlsCaFile: tls.caFile }))?.message ?? '',
+    /set REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE|ECONNRESET|EPIPE|Connection is closed|ended by the other party/,
+  );
 });
 
 test('a password that is not the one is named as the reason, and is not shown', async () => {

@@ -222,7 +222,13 @@ test('what Redis answered for good is an error of ours: a wrong type with its ke
 
 test('an error of ours and one of anybody else pass as they are', () => {
   const connection = open('fail-fast');
-  for (const error of [new FleetError('CLOSED', 'Connection is closed.'), new TypeError('x is not a function'), new Error('out of luck'), 'text', undefined]) {
+  for (const error of [
+    new FleetError('CLOSED', 'Connection is closed.'),
+    new TypeError('x is not a function'),
+    new Error('out of luck'),
+    'text',
+    undefined,
+  ]) {
     assert.equal(asUnavailable(connection, error), error);
   }
 });

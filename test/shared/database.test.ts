@@ -41,7 +41,11 @@ describe('The database of REDIS_URL', () => {
     return connection;
   }
 
-  const errorOf = (work: Promise<unknown>): Promise<unknown> => work.then(() => assert.fail('expected a rejection'), (error: unknown) => error);
+  const errorOf = (work: Promise<unknown>): Promise<unknown> =>
+    work.then(
+      () => assert.fail('expected a rejection'),
+      (error: unknown) => error,
+    );
   const written = async (): Promise<unknown> => /^db\d.*/m.exec(await admin.info('keyspace'))?.[0];
 
   for (const policy of ['fail-fast', 'wait'] as const) {
@@ -73,7 +77,10 @@ describe('The database of REDIS_URL', () => {
   });
 
   it('fails the calls of a producer and the start of a worker, and nothing is written', async () => {
-    for (const [redisUrl, code] of [[missing, 'INVALID_SETTINGS'], [forbidden, 'REDIS_UNAVAILABLE']] as const) {
+    for (const [redisUrl, code] of [
+      [missing, 'INVALID_SETTINGS'],
+      [forbidden, 'REDIS_UNAVAILABLE'],
+    ] as const) {
       const producer = createProducer({ redisUrl, loggers: log.loggers, connectTimeoutMs: LIMIT_MS });
       await assert.rejects(producer.enqueue(fleetCanary, { run_ms: 1, mode: 'cooperative' }), { code });
       await assert.rejects(producer.stop('a'), { code });
@@ -100,6 +107,9 @@ describe('The database of REDIS_URL', () => {
     await admin.call('ACL', 'SETUSER', 'fleet', '+select');
     await asked;
     assert.match(String(await written()), /^db2:keys=1/);
-    assert.ok(log.find(/cannot be used as it is set/).some(({ advice }) => String(advice).includes('+select')), 'the log says what to change');
+    assert.ok(
+      log.find(/cannot be used as it is set/).some(({ advice }) => String(advice).includes('+select')),
+      'the log says what to change',
+    );
   });
 });

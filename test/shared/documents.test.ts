@@ -38,7 +38,10 @@ test('docs/redis-keys.md lists exactly the names that are built in one place', a
 test('the README lists exactly the settings, with what they are', async () => {
   const text = await page('README.md');
   const section = text.slice(text.indexOf('## Settings'), text.indexOf('## Scaling out'));
-  assert.deepEqual(firstColumn(section), Object.values(SETTINGS).map(({ env }) => env));
+  assert.deepEqual(
+    firstColumn(section),
+    Object.values(SETTINGS).map(({ env }) => env),
+  );
   for (const { env, about } of Object.values(SETTINGS)) {
     assert.ok(section.includes(`| ${about} |`), `${env}: expected "${about}"`);
   }

@@ -8,7 +8,12 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { isFleetError } from '../../shared/errors.js';
-import { type EmbeddedRedis, type EmbeddedRedisOptions, findRunningEmbeddedRedis, startEmbeddedRedis } from '../../shared/redis/embedded.js';
+import {
+  type EmbeddedRedis,
+  type EmbeddedRedisOptions,
+  findRunningEmbeddedRedis,
+  startEmbeddedRedis,
+} from '../../shared/redis/embedded.js';
 import { identifyProcess } from '../../shared/redis/process-identity.js';
 import { ensureRedisServer } from '../../shared/redis/server-binary.js';
 import { freePort } from '../../shared/redis/server-process.js';
@@ -182,7 +187,10 @@ describe('a second start in the same folder', () => {
   it('ignores a state file that speaks of a dead server, or of one with another folder', async () => {
     const other = await startTestRedis();
     await mkdir(dir, { recursive: true });
-    for (const [pid, port] of [[NOBODY.pid, await freePort()], [other.pid, other.port]] as const) {
+    for (const [pid, port] of [
+      [NOBODY.pid, await freePort()],
+      [other.pid, other.port],
+    ] as const) {
       await writeFile(join(dir, 'server.json'), JSON.stringify({ pid, port, url: `redis://127.0.0.1:${port}`, started: '1' }));
       assert.equal(await findRunningEmbeddedRedis(dir), null);
       const redis = await start();
@@ -240,19 +248,28 @@ describe('a server that ends by itself', () => {
     const [{ pid, port, url }] = all as [EmbeddedRedis, EmbeddedRedis];
     await ask(url, (redis) => redis.set('kept', 'yes'));
     process.kill(pid, 'SIGKILL');
-    await until(() => Promise.resolve(all.map((one) => one.pid)), (pids) => pids.every((one) => one !== pid));
+    await until(
+      () => Promise.resolve(all.map((one) => one.pid)),
+      (pids) => pids.every((one) => one !== pid),
+    );
     assert.equal(new Set(all.map((one) => one.pid)).size, 1);
     for (const one of all) reapAtExit(one.pid);
     assert.equal(await ask(url, (redis) => redis.get('kept')), 'yes');
     assert.equal((await findRunningEmbeddedRedis(dir))?.port, port);
-    assert.deepEqual(lines, [`Redis (pid ${pid}) ended unexpectedly; starting it again. Its log: ${join(dir, 'redis.log')}`, `Redis runs again: pid ${all[0]?.pid}.`]);
+    assert.deepEqual(lines, [
+      `Redis (pid ${pid}) ended unexpectedly; starting it again. Its log: ${join(dir, 'redis.log')}`,
+      `Redis runs again: pid ${all[0]?.pid}.`,
+    ]);
   });
 
   it('is lost, with the reason, when another program has its port by then', RESTARTED, async () => {
     const redis = await start({ say: () => undefined });
     const squatter = createServer((socket) => socket.destroy());
     process.kill(redis.pid, 'SIGKILL');
-    await until(() => identifyProcess(redis.pid), (identity) => identity === null);
+    await until(
+      () => identifyProcess(redis.pid),
+      (identity) => identity === null,
+    );
     squatter.listen(redis.port, '127.0.0.1');
     await once(squatter, 'listening');
     const error = await redis.lost;
@@ -273,7 +290,10 @@ describe('a folder that cannot be written', () => {
     await writeFile(join(root, 'file'), '');
     await assert.rejects(start({ dir: join(root, 'file', 'redis') }), (error) => {
       assert.ok(isFleetError(error, 'REDIS_SERVER_FAILED'));
-      assert.match(error.message, /The folder .*\/file\/redis, for the data of Redis, cannot be written \(ENOTDIR.*\)\. Make it writable, .*set REDIS_URL/);
+      assert.match(
+        error.message,
+        /The folder .*\/file\/redis, for the data of Redis, cannot be written \(ENOTDIR.*\)\. Make it writable, .*set REDIS_URL/,
+      );
       return true;
     });
   });
@@ -283,7 +303,10 @@ describe('a start that is called off', () => {
   it('leaves no server behind', async () => {
     const controller = new AbortController();
     const starting = start({ signal: controller.signal });
-    await until(() => stateOf(dir).catch((): Record<string, unknown> => ({})), (state) => typeof state['pid'] === 'number');
+    await until(
+      () => stateOf(dir).catch((): Record<string, unknown> => ({})),
+      (state) => typeof state['pid'] === 'number',
+    );
     controller.abort(new Error('called off'));
     await starting.then(
       (redis) => redis.stop(), // it was faster

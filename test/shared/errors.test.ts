@@ -7,11 +7,20 @@ import { receiptOf, receiptToJson } from '../../shared/stop/receipt.js';
 
 test('an error of ours is known by its code, also one of another copy of this package', () => {
   const error = new FleetError('CLOSED', 'gone', { cause: new Error('why'), details: { id: 'a' } });
-  assert.deepEqual([error.name, error.code, error.message, (error.cause as Error).message, error.details], ['FleetError', 'CLOSED', 'gone', 'why', { id: 'a' }]);
+  assert.deepEqual(
+    [error.name, error.code, error.message, (error.cause as Error).message, error.details],
+    ['FleetError', 'CLOSED', 'gone', 'why', { id: 'a' }],
+  );
   assert.ok(isFleetError(error) && isFleetError(error, 'INVALID_ID', 'CLOSED'));
   assert.ok(!isFleetError(error, 'INVALID_ID'));
   assert.ok(isFleetError(Object.assign(new Error('x'), { code: 'CLOSED' }), 'CLOSED'));
-  for (const other of [new Error('x'), Object.assign(new Error('x'), { code: 'ENOENT' }), Object.assign(new Error('x'), { code: 'toString' }), { code: 'CLOSED' }, null]) {
+  for (const other of [
+    new Error('x'),
+    Object.assign(new Error('x'), { code: 'ENOENT' }),
+    Object.assign(new Error('x'), { code: 'toString' }),
+    { code: 'CLOSED' },
+    null,
+  ]) {
     assert.ok(!isFleetError(other));
   }
 });
@@ -32,6 +41,17 @@ test('a cancelled task says who stopped it and why, where that is known', () => 
 });
 
 test('a duration is shown in the unit that people would take', () => {
-  const shown = { 0: '0.0 ms', 8.54: '8.5 ms', 9.96: '10 ms', 850.4: '850 ms', 999.6: '1.0 s', 12_340: '12.3 s', 59_949: '59.9 s', 59_960: '1 min 00 s', 245_000: '4 min 05 s', 3_600_000: '60 min 00 s' };
+  const shown = {
+    0: '0.0 ms',
+    8.54: '8.5 ms',
+    9.96: '10 ms',
+    850.4: '850 ms',
+    999.6: '1.0 s',
+    12_340: '12.3 s',
+    59_949: '59.9 s',
+    59_960: '1 min 00 s',
+    245_000: '4 min 05 s',
+    3_600_000: '60 min 00 s',
+  };
   for (const [ms, text] of Object.entries(shown)) assert.equal(formatMs(Number(ms)), text);
 });

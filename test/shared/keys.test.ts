@@ -4,7 +4,21 @@ import { Queue } from 'bullmq';
 import * as fc from 'fast-check';
 import { z } from 'zod';
 import { isFleetError } from '../../shared/errors.js';
-import { MAX_ID_LENGTH, MAX_ITEM_LENGTH, RESERVED_IDS, TASK_KEY_NAMES, checkId, checkItem, checkKnownId, createKeys, isName, isShared, problemOfId, problemOfItem, quote } from '../../shared/keys.js';
+import {
+  MAX_ID_LENGTH,
+  MAX_ITEM_LENGTH,
+  RESERVED_IDS,
+  TASK_KEY_NAMES,
+  checkId,
+  checkItem,
+  checkKnownId,
+  createKeys,
+  isName,
+  isShared,
+  problemOfId,
+  problemOfItem,
+  quote,
+} from '../../shared/keys.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { KEEP } from '../support/keep.js';
 import { TestFleet } from '../support/test-fleet.js';
@@ -27,8 +41,13 @@ test('every name in Redis begins with the prefix', () => {
 
 test('a job is known by its key, on one server and on a cluster', () => {
   for (const keys of [createKeys('pre'), createKeys('pre', true)]) {
-    for (const job of [{ queue: 'chat', id: 'a' }, { queue: 'chat.shard-1', id: 'repeat:x:1' }]) assert.deepEqual(keys.jobAt(keys.jobs(job.queue) + job.id), job);
-    for (const key of [keys.jobs('chat'), keys.tasks, `other${keys.jobs('chat')}a`, keys.jobs(''), '']) assert.equal(keys.jobAt(key), null, key);
+    for (const job of [
+      { queue: 'chat', id: 'a' },
+      { queue: 'chat.shard-1', id: 'repeat:x:1' },
+    ])
+      assert.deepEqual(keys.jobAt(keys.jobs(job.queue) + job.id), job);
+    for (const key of [keys.jobs('chat'), keys.tasks, `other${keys.jobs('chat')}a`, keys.jobs(''), ''])
+      assert.equal(keys.jobAt(key), null, key);
   }
 });
 
@@ -48,7 +67,10 @@ test("the name of each of a queue's own keys is refused as an id", () => {
 });
 
 test('every name under p:tasks: is refused as an id, for the lease of such a task would be that key', () => {
-  const keys = Object.entries(createKeys('pre')).filter(([name]) => name !== 'lease' && name !== 'jobAt') as [string, string | ((part: string) => string)][];
+  const keys = Object.entries(createKeys('pre')).filter(([name]) => name !== 'lease' && name !== 'jobAt') as [
+    string,
+    string | ((part: string) => string),
+  ][];
   const names = keys.map(([, name]) => (typeof name === 'string' ? name : name('x')));
   const built = names.flatMap((name) => (name.startsWith('pre:tasks:') ? [name.split(':')[2] as string] : []));
   assert.deepEqual(new Set([...built, 'response_streams']), TASK_KEY_NAMES);
@@ -62,7 +84,24 @@ test('an id is up to 128 letters, digits and a few signs, and begins with a lett
   for (const good of ['a', 'A-1', 'user@example.org', 'a=b+c~d', 'a'.repeat(MAX_ID_LENGTH), '1e5', '0x10', '1.5', 'Active', 'activex']) {
     assert.equal(problemOfId(good), null, good);
   }
-  const bad = ['', 'a'.repeat(MAX_ID_LENGTH + 1), 'a:b', ':', 'a b', 'a\nb', 'a\r\nb', 'a\0b', '../a', '.a', '-a', 'a/b', 'ä', '🙂', 'a*', '{a}'];
+  const bad = [
+    '',
+    'a'.repeat(MAX_ID_LENGTH + 1),
+    'a:b',
+    ':',
+    'a b',
+    'a\nb',
+    'a\r\nb',
+    'a\0b',
+    '../a',
+    '.a',
+    '-a',
+    'a/b',
+    'ä',
+    '🙂',
+    'a*',
+    '{a}',
+  ];
   for (const id of bad) assert.notEqual(problemOfId(id), null, JSON.stringify(id));
 });
 
@@ -74,7 +113,11 @@ test('a whole number may be looked for, as a job of a plain BullMQ queue has one
   assert.equal(checkKnownId('42'), '42');
   assert.equal(checkKnownId('a-1'), 'a-1');
   for (const id of ['report for müller/42', 'a:b:c', '😀', 'x'.repeat(500), 'active', '..']) assert.equal(checkKnownId(id), id);
-  for (const id of ['', 'a\0b', '\ud800', 'x'.repeat(1_001), 42, null, undefined]) assert.throws(() => checkKnownId(id), (error) => isFleetError(error, 'INVALID_ID'));
+  for (const id of ['', 'a\0b', '\ud800', 'x'.repeat(1_001), 42, null, undefined])
+    assert.throws(
+      () => checkKnownId(id),
+      (error) => isFleetError(error, 'INVALID_ID'),
+    );
 });
 
 test('something that is not text is neither an id nor an item', () => {
@@ -94,7 +137,10 @@ test('an item is any well-formed text without control characters, up to 256 char
 test('an error about an id or item is short, whatever came, and has a code', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 2_000 }), (text) => {
-      for (const [check, code] of [[checkId, 'INVALID_ID'], [checkItem, 'INVALID_ITEM']] as const) {
+      for (const [check, code] of [
+        [checkId, 'INVALID_ID'],
+        [checkItem, 'INVALID_ITEM'],
+      ] as const) {
         try {
           assert.equal(check(text), text);
         } catch (error) {
@@ -117,13 +163,19 @@ test('a task of any accepted id can be enqueued, read, listed and stopped, and t
   await fc.assert(
     fc.asyncProperty(fc.uniqueArray(ids, { minLength: 1, maxLength: 20 }), async (some) => {
       const producer = fleet.producer();
-      await producer.enqueueMany(note, some.map((id) => ({ input: {}, id })));
+      await producer.enqueueMany(
+        note,
+        some.map((id) => ({ input: {}, id })),
+      );
       const probe = await producer.enqueue(note, {});
       for (const id of some) assert.equal((await producer.get(id))?.state, 'queued', id);
       const listed = (await producer.list({ limit: 1_000 })).tasks.map(({ id }) => id);
       assert.deepEqual(listed.toSorted(), [...some, probe.id].toSorted());
       const receipts = await producer.stop([...some, probe.id]);
-      assert.deepEqual(receipts.map(({ outcome }) => outcome), [...some, probe].map(() => 'cancelled'));
+      assert.deepEqual(
+        receipts.map(({ outcome }) => outcome),
+        [...some, probe].map(() => 'cancelled'),
+      );
     }),
     { numRuns: 15 },
   );
@@ -137,7 +189,10 @@ test('an item of any accepted text finds its task', async () => {
       const { id } = await producer.enqueue(note, {}, { item });
       assert.equal((await producer.get(id))?.item, item);
       assert.equal(await producer.hasActiveTasks(item), true);
-      assert.deepEqual((await producer.stopItem(item)).map((receipt) => receipt.id), [id]);
+      assert.deepEqual(
+        (await producer.stopItem(item)).map((receipt) => receipt.id),
+        [id],
+      );
       assert.equal(await producer.hasActiveTasks(item), false);
     }),
     { numRuns: 40 },

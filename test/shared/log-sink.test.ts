@@ -41,7 +41,10 @@ describe('A log whose lines cannot be written', () => {
     logger.info('again');
     logger.info('last');
     const lines = disk.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
-    assert.deepEqual(lines.map(({ msg }) => msg), ['first', '4 log lines were lost: they could not be written', 'again', 'last']);
+    assert.deepEqual(
+      lines.map(({ msg }) => msg),
+      ['first', '4 log lines were lost: they could not be written', 'again', 'last'],
+    );
     assert.deepEqual([lines[1]?.['lost'], lines[1]?.['error']], [4, 'ENOSPC']);
     assert.deepEqual(loggers.losses?.(), { lost: 4, error: null });
   });
@@ -74,7 +77,17 @@ describe('A log whose lines cannot be written', () => {
     const hostile = Object.defineProperty(new Error('x'), 'message', { get: () => assert.fail('a getter') });
     const revoked = Proxy.revocable({}, {});
     revoked.revoke();
-    for (const thrown of [new Error('x'), 'x', undefined, null, Object.create(null), { toString: () => assert.fail('a method') }, Symbol('x'), hostile, revoked.proxy]) {
+    for (const thrown of [
+      new Error('x'),
+      'x',
+      undefined,
+      null,
+      Object.create(null),
+      { toString: () => assert.fail('a method') },
+      Symbol('x'),
+      hostile,
+      revoked.proxy,
+    ]) {
       logUncaught(logger, 'fatal', thrown, 'Uncaught');
     }
     assert.equal(disk.lines.length, 9);

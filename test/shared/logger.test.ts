@@ -19,7 +19,13 @@ test('each component logs from its own level on', () => {
   loggers('worker').warn('heard');
   loggers('stop').debug('heard too');
   loggers('task').fatal('never');
-  assert.deepEqual(lines().map(({ component, msg }) => [component, msg]), [['worker', 'heard'], ['stop', 'heard too']]);
+  assert.deepEqual(
+    lines().map(({ component, msg }) => [component, msg]),
+    [
+      ['worker', 'heard'],
+      ['stop', 'heard too'],
+    ],
+  );
 });
 
 test('inputs, passwords and keys are not logged', () => {
@@ -80,7 +86,15 @@ test('a repeated line is written once for each key and interval, and the next on
   assert.equal(tell('a'), false);
   now = 1_000;
   assert.deepEqual([tell('a'), tell('b'), tell('a')], [true, true, false]);
-  assert.deepEqual(lines().map(({ key, repeated: count }) => [key, count]), [['a', undefined], ['b', undefined], ['a', 3], ['b', undefined]]);
+  assert.deepEqual(
+    lines().map(({ key, repeated: count }) => [key, count]),
+    [
+      ['a', undefined],
+      ['b', undefined],
+      ['a', 3],
+      ['b', undefined],
+    ],
+  );
   assert.equal(repeated.forget('a'), 1);
   assert.equal(tell('a'), true, 'what was over and comes again is told at once');
 });
@@ -90,7 +104,10 @@ test('lines whose keys never repeat are bounded too: those beyond the room are c
   let now = 0;
   const repeated = new RepeatedLines(loggers('worker'), { intervalMs: 1_000, maxKeys: 3, now: () => now });
   for (let index = 0; index < 100_000; index += 1) repeated.warn(`record ${index}`, { index }, 'It failed');
-  assert.deepEqual(lines().map(({ index }) => index), [0, 1, 2, 3]);
+  assert.deepEqual(
+    lines().map(({ index }) => index),
+    [0, 1, 2, 3],
+  );
   now = 1_000;
   repeated.warn('new', {}, 'It failed');
   repeated.warn('newer', {}, 'It failed');
@@ -106,6 +123,7 @@ test('of one warning of a component a hundred lines a minute are written, whatev
   }
   loggers('stop').warn('It failed');
   const counts = new Map<string, number>();
-  for (const { component, level } of lines()) counts.set(`${String(component)} ${String(level)}`, (counts.get(`${String(component)} ${String(level)}`) ?? 0) + 1);
+  for (const { component, level } of lines())
+    counts.set(`${String(component)} ${String(level)}`, (counts.get(`${String(component)} ${String(level)}`) ?? 0) + 1);
   assert.deepEqual(Object.fromEntries(counts), { 'worker 40': 100, 'task 50': 5_000, 'worker 30': 5_000, 'stop 40': 1 });
 });

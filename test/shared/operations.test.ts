@@ -25,14 +25,19 @@ function wordsOf(line: string): string[] {
 
 /** What the page has of the command, in text and in blocks. `<id>` and its like stand for something that there is. */
 function commandsOf(text: string): string[] {
-  return [...text.matchAll(/(?:^|`)((?:[A-Z_]+=\S+ )*taskfleet (?!-)[^`\n]*)/gm)].map(([, line = '']) => line).filter((line) => /^(?:[A-Z_]+=\S+ )*taskfleet [a-z]/.test(line));
+  return [...text.matchAll(/(?:^|`)((?:[A-Z_]+=\S+ )*taskfleet (?!-)[^`\n]*)/gm)]
+    .map(([, line = '']) => line)
+    .filter((line) => /^(?:[A-Z_]+=\S+ )*taskfleet [a-z]/.test(line));
 }
 
 function isAccepted(line: string): Promise<boolean> {
   const program = createProgram();
   const leaves = (command: Command): Command[] => (command.commands.length === 0 ? [command] : command.commands.flatMap(leaves));
   for (const leaf of leaves(program)) leaf.action(() => undefined);
-  return program.parseAsync(wordsOf(line), { from: 'user' }).then(() => true, () => false);
+  return program.parseAsync(wordsOf(line), { from: 'user' }).then(
+    () => true,
+    () => false,
+  );
 }
 
 describe('docs/operations.md', () => {
@@ -40,14 +45,18 @@ describe('docs/operations.md', () => {
     const known = new Set([...Object.values(SETTINGS).map(({ env }) => env), ...Object.keys(ERROR_CODES), ...OTHERS]);
     const named = new Set([...page.matchAll(/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g)].map(([name]) => name));
     assert.ok(named.size > 20, `${named.size}`);
-    assert.deepEqual([...named].filter((name) => !known.has(name)), []);
+    assert.deepEqual(
+      [...named].filter((name) => !known.has(name)),
+      [],
+    );
   });
 
   test('every command line is one that the command takes', async () => {
     const lines = commandsOf(page);
     assert.ok(lines.length > 10, `${lines.length}`);
     for (const line of lines) assert.ok(await isAccepted(line), line);
-    for (const mistake of ['taskfleet task halt <id>', 'taskfleet task list --pending', 'taskfleet doctor everything']) assert.ok(!(await isAccepted(mistake)), mistake);
+    for (const mistake of ['taskfleet task halt <id>', 'taskfleet task list --pending', 'taskfleet doctor everything'])
+      assert.ok(!(await isAccepted(mistake)), mistake);
   });
 
   test('the table of retries is what a producer waits', () => {
@@ -74,7 +83,11 @@ describe('docs/operations.md', () => {
     async function check(words: readonly string[], cluster: boolean): Promise<string> {
       await redis.client().call('ACL', 'SETUSER', 'fleet', 'reset', ...words);
       const client = redis.client({ username: 'fleet', password: 'secret' });
-      const { level, message } = await checkPermissions(client, [{ address: 'here', redis: client, info: new Map() }], createKeys('taskfleet', cluster));
+      const { level, message } = await checkPermissions(
+        client,
+        [{ address: 'here', redis: client, info: new Map() }],
+        createKeys('taskfleet', cluster),
+      );
       return `${level} ${message}`;
     }
 
@@ -98,14 +111,23 @@ describe('docs/operations.md', () => {
         const client = sentinel.client({ username: 'fleet', password: 'secret', enableReadyCheck: false });
         assert.equal(await client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'mymaster'), null);
         assert.equal(await client.subscribe('+switch-master'), 1);
-        await assert.rejects(sentinel.client({ username: 'fleet', password: 'secret', enableReadyCheck: false }).call('SENTINEL', 'RESET', '*'), /NOPERM/);
+        await assert.rejects(
+          sentinel.client({ username: 'fleet', password: 'secret', enableReadyCheck: false }).call('SENTINEL', 'RESET', '*'),
+          /NOPERM/,
+        );
       } finally {
         await sentinel.stop();
       }
     });
 
     test('what is missing would be seen', async () => {
-      assert.match(await check(single.filter((rule) => rule !== '+wait'), false), /^fail .*wait/);
+      assert.match(
+        await check(
+          single.filter((rule) => rule !== '+wait'),
+          false,
+        ),
+        /^fail .*wait/,
+      );
       assert.match(await check(single, true), /^fail .*touch the keys/);
     });
   });

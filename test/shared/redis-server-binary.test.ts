@@ -51,7 +51,10 @@ function hasThreeWays(error: unknown): true {
 
 describe('finding redis-server', () => {
   it('takes redis-server before valkey-server, whatever the order of the folders', async () => {
-    for (const [folder, command] of [['a', 'valkey-server'], ['b', 'redis-server']] as const) {
+    for (const [folder, command] of [
+      ['a', 'valkey-server'],
+      ['b', 'redis-server'],
+    ] as const) {
       await mkdir(join(root, folder));
       await writeFile(join(root, folder, command), '', { mode: 0o755 });
     }
@@ -68,9 +71,23 @@ describe('finding redis-server', () => {
   });
 
   it('names three ways to get one where it may not or cannot install one', async () => {
-    for (const facts of [{ osRelease: DEBIAN, uid: 1_000 }, { osRelease: ALPINE, uid: 0 }, { osRelease: '', uid: 0 }]) {
+    for (const facts of [
+      { osRelease: DEBIAN, uid: 1_000 },
+      { osRelease: ALPINE, uid: 0 },
+      { osRelease: '', uid: 0 },
+    ]) {
       const { machine, ran } = fakeMachine(facts);
-      await assert.rejects(startEmbeddedRedis({ dir: root, preferredPort: 1, path: '', say: () => assert.fail('installs'), logger: pino({ level: 'silent' }), machine }), hasThreeWays);
+      await assert.rejects(
+        startEmbeddedRedis({
+          dir: root,
+          preferredPort: 1,
+          path: '',
+          say: () => assert.fail('installs'),
+          logger: pino({ level: 'silent' }),
+          machine,
+        }),
+        hasThreeWays,
+      );
       assert.deepEqual(ran, []);
     }
   });
@@ -88,7 +105,10 @@ describe('installing redis-server', () => {
     assert.equal(binary, join(machine.systemPath, 'redis-server'));
     assert.deepEqual(said, ["No redis-server found: installing Debian's redis-server package (apt-get) …"]);
     assert.match(ran[0] ?? '', /apt-get .*update$/);
-    assert.match(ran[1] ?? '', /DEBIAN_FRONTEND=noninteractive .*DPkg::Lock::Timeout=120 .*install -y --no-install-recommends redis-server$/);
+    assert.match(
+      ran[1] ?? '',
+      /DEBIAN_FRONTEND=noninteractive .*DPkg::Lock::Timeout=120 .*install -y --no-install-recommends redis-server$/,
+    );
     assert.match(ran[1] ?? '', /DPkg::Pre-Invoke::=.*policy-rc\.d/);
     assert.equal(ran.at(-1), 'update-rc.d redis-server disable');
   });

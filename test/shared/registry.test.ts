@@ -27,7 +27,7 @@ function open() {
 /** All pages, one after the other. */
 async function pages(registry: Registry, limit: number): Promise<string[]> {
   const ids: string[] = [];
-  for (let seen: Position | null = null; ; ) {
+  for (let seen: Position | null = null; ;) {
     const page: Position[] = await registry.page(seen, limit);
     ids.push(...page.map(({ id }) => id));
     if (page.length < limit) return ids;
@@ -117,12 +117,19 @@ test('only the entries of other programs are foreign', async () => {
   assert.deepEqual(await registry.foreign(), []);
   await client.hset(keys.tasks, 'theirs', 'chat-1', 'loose', '');
   const foreign = (await registry.foreign()).toSorted((a, b) => (a.id < b.id ? -1 : 1));
-  assert.deepEqual(foreign, [{ id: 'loose', item: null, queue: null }, { id: 'theirs', item: 'chat-1', queue: null }]);
+  assert.deepEqual(foreign, [
+    { id: 'loose', item: null, queue: null },
+    { id: 'theirs', item: 'chat-1', queue: null },
+  ]);
 });
 
 test("an item's ids are those that are live", async () => {
   const { add, write, registry } = open();
-  await add({ id: 'a', item: 'x', queue: 'q', at: 1 }, { id: 'b', item: 'x', queue: 'q', at: 2 }, { id: 'c', item: 'y', queue: 'q', at: 3 });
+  await add(
+    { id: 'a', item: 'x', queue: 'q', at: 1 },
+    { id: 'b', item: 'x', queue: 'q', at: 2 },
+    { id: 'c', item: 'y', queue: 'q', at: 3 },
+  );
   assert.deepEqual([...(await registry.findItem('x')).keys()].toSorted(), ['a', 'b']);
   await write((writes) => writes.remove('a', { item: 'x' }));
   assert.deepEqual([...(await registry.findItem('x')).keys()], ['b']);
@@ -130,7 +137,10 @@ test("an item's ids are those that are live", async () => {
 });
 
 test('the pages of any tasks, many of one millisecond, are all of them, newest first, each once', async () => {
-  const tasks = fc.uniqueArray(fc.record({ id: fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9._~@=+-]{0,5}$/), at: fc.integer({ min: 1, max: 4 }) }), { selector: ({ id }) => id, maxLength: 60 });
+  const tasks = fc.uniqueArray(
+    fc.record({ id: fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9._~@=+-]{0,5}$/), at: fc.integer({ min: 1, max: 4 }) }),
+    { selector: ({ id }) => id, maxLength: 60 },
+  );
   await fc.assert(
     fc.asyncProperty(tasks, fc.integer({ min: 1, max: 7 }), async (some, limit) => {
       const { add, registry } = open();
@@ -156,7 +166,10 @@ test('tasks that come and go between two pages make nobody else appear twice or 
       const all = [...first, ...rest].map(({ id }) => id);
       assert.equal(new Set(all).size, all.length, 'nobody twice');
       const missing = tasks.map(({ id }) => id).filter((id) => !all.includes(id));
-      assert.ok(missing.every((id) => ended.includes(id)), 'nobody lost');
+      assert.ok(
+        missing.every((id) => ended.includes(id)),
+        'nobody lost',
+      );
     }),
     { numRuns: 30 },
   );
@@ -174,7 +187,10 @@ test('what open-webui has deleted of a live task changes nothing of what the fle
   await client.multi().hset(keys.tasks, 'theirs', 'x').sadd(keys.item('x'), 'theirs').exec();
   await deleted(opened, 'ours', 'x');
   assert.deepEqual(await registry.find(['ours']), [{ id: 'ours', item: null, queue: 'q' }]);
-  assert.deepEqual(Object.fromEntries(await registry.findItem('x')), { ours: { id: 'ours', item: null, queue: 'q' }, theirs: { id: 'theirs', item: 'x', queue: null } });
+  assert.deepEqual(Object.fromEntries(await registry.findItem('x')), {
+    ours: { id: 'ours', item: null, queue: 'q' },
+    theirs: { id: 'theirs', item: 'x', queue: null },
+  });
   assert.deepEqual(await registry.foreign(), [{ id: 'theirs', item: 'x', queue: null }]);
   await deleted(opened, 'theirs', 'x');
   assert.equal(await registry.hasActive('x'), true);
@@ -212,10 +228,13 @@ test('leases are written with many entries at once, before the list of live task
   writes.remove('a', { item: '' });
   writes.remove('b', { item: '' });
   await Promise.all(writes.flushInto(client));
-  assert.deepEqual((await watch.stop()).map(([name = '', key]) => `${name} ${key?.slice(p.length)}`).filter((line) => !/mget|ttl/.test(line)), [
-    ...['hset :tasks:queues', 'hset :tasks', 'mset :tasks:a', 'zadd :tasks:live'],
-    ...['zrem :tasks:live', 'del :tasks:a', 'hdel :tasks', 'hdel :tasks:queues'],
-  ]);
+  assert.deepEqual(
+    (await watch.stop()).map(([name = '', key]) => `${name} ${key?.slice(p.length)}`).filter((line) => !/mget|ttl/.test(line)),
+    [
+      ...['hset :tasks:queues', 'hset :tasks', 'mset :tasks:a', 'zadd :tasks:live'],
+      ...['zrem :tasks:live', 'del :tasks:a', 'hdel :tasks', 'hdel :tasks:queues'],
+    ],
+  );
   assert.deepEqual(await fleet.registrySize(p), EMPTY_REGISTRY);
 });
 

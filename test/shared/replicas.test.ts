@@ -20,7 +20,11 @@ before(async () => {
   [master, stranger] = await Promise.all([startTestRedis({ config: ['repl-diskless-sync-delay 0'] }), startTestRedis()]);
   replica = await startTestRedis({ config: [`replicaof 127.0.0.1 ${master.port}`] });
   const client = master.client();
-  await until(() => client.info('replication'), (info) => info.includes('state=online'), { everyMs: 10 });
+  await until(
+    () => client.info('replication'),
+    (info) => info.includes('state=online'),
+    { everyMs: 10 },
+  );
 });
 
 after(() => Promise.all([replica.stop(), master.stop(), stranger.stop()]));
@@ -32,7 +36,14 @@ async function startMovedName(first: number, later: number): Promise<{ server: S
   let accepted = 0;
   const server = createServer((socket) => {
     const target = connect((accepted += 1) === 1 ? first : later, '127.0.0.1');
-    for (const [one, other] of [[socket, target], [target, socket]] as const) one.on('error', () => other.destroy()).on('close', () => other.destroy()).pipe(other);
+    for (const [one, other] of [
+      [socket, target],
+      [target, socket],
+    ] as const)
+      one
+        .on('error', () => other.destroy())
+        .on('close', () => other.destroy())
+        .pipe(other);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

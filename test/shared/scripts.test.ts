@@ -25,7 +25,10 @@ async function open() {
   const bull = { connection: fleet.redis.client(), prefix: keys.bull('q') };
   const queue = new Queue('q', bull);
   const worker = new Worker('q', null, { ...bull, autorun: false });
-  closing.push(() => worker.close(), () => queue.close());
+  closing.push(
+    () => worker.close(),
+    () => queue.close(),
+  );
   const add = (id: string, options: JobsOptions = {}): Promise<Job> => queue.add('n', {}, { jobId: id, ...options });
   const pick = async (): Promise<Job> => {
     const job = await worker.getNextJob(TOKEN, { block: false });
@@ -34,9 +37,19 @@ async function open() {
   };
   const job = (id: string): Promise<Record<string, string>> => client.hgetall(keys.jobs('q') + id);
   const recordAll = (ids: string[], { stop = '{"at":1}', dead = [] as string[] } = {}): Promise<RecordedStop[]> =>
-    redis.recordStop(...store.queues.stopKeys('q'), keys.jobs('q'), stop, 'Stopped', 'of-the-stopper', 30_000, JSON.stringify(dead), ...ids);
+    redis.recordStop(
+      ...store.queues.stopKeys('q'),
+      keys.jobs('q'),
+      stop,
+      'Stopped',
+      'of-the-stopper',
+      30_000,
+      JSON.stringify(dead),
+      ...ids,
+    );
   /** What each is and its stop, without the rest. */
-  const record = async (...args: Parameters<typeof recordAll>): Promise<string[][]> => (await recordAll(...args)).map(([what, stop]) => [what, stop]);
+  const record = async (...args: Parameters<typeof recordAll>): Promise<string[][]> =>
+    (await recordAll(...args)).map(([what, stop]) => [what, stop]);
   const read = (ids: string[], fields = 'name'): Promise<((string | number | null)[] | null)[]> =>
     redis.readTasks(...store.queues.scriptKeys('q', ...READ_KEYS), keys.jobs('q'), fields, ...ids);
   return { keys, bull, queue, add, pick, job, record, recordAll, read };
@@ -52,7 +65,10 @@ async function everyPlace() {
   await run('is-completed', (job) => job.moveToCompleted('ok', TOKEN, false));
   await run('is-failed', (job) => job.moveToFailed(new Error('no'), TOKEN, false));
   await run('is-active', () => Promise.resolve());
-  await run('retry-delayed', (job) => job.moveToFailed(new Error('no'), TOKEN, false), { attempts: 3, backoff: { type: 'fixed', delay: 60_000 } });
+  await run('retry-delayed', (job) => job.moveToFailed(new Error('no'), TOKEN, false), {
+    attempts: 3,
+    backoff: { type: 'fixed', delay: 60_000 },
+  });
   await run('retry-waiting', (job) => job.moveToFailed(new Error('no'), TOKEN, false), { attempts: 3 });
   await add('is-waiting');
   await add('is-prioritized', { priority: 5 });
@@ -73,19 +89,46 @@ test('every script has a header, and as many keys as its name says', () => {
     assert.match(header, /Returns /, `${file} says what it returns`);
     const named = Number(/-(\d+)\.lua$/.exec(file)?.[1]);
     const described = [...header.matchAll(/KEYS\[(\d+)\]/g)].map(([, number]) => Number(number));
-    assert.deepEqual(described.toSorted((a, b) => a - b), Array.from({ length: named }, (_, index) => index + 1), file);
+    assert.deepEqual(
+      described.toSorted((a, b) => a - b),
+      Array.from({ length: named }, (_, index) => index + 1),
+      file,
+    );
     const used = [...text.slice(header.length).matchAll(/KEYS\[(\d+)\]/g)].map(([, number]) => Number(number));
-    assert.deepEqual([...new Set(used)].toSorted((a, b) => a - b), described.toSorted((a, b) => a - b), `${file} uses all of them`);
+    assert.deepEqual(
+      [...new Set(used)].toSorted((a, b) => a - b),
+      described.toSorted((a, b) => a - b),
+      `${file} uses all of them`,
+    );
   }
 });
 
 test('recordStop says where each job was, and takes those that nobody runs', async () => {
   const { record } = await everyPlace();
   const stop = '{"at":1}';
-  const ids = ['nobody', 'is-completed', 'is-failed', 'is-active', 'retry-delayed', 'retry-waiting', 'is-waiting', 'is-prioritized', 'is-delayed', 'parent'];
+  const ids = [
+    'nobody',
+    'is-completed',
+    'is-failed',
+    'is-active',
+    'retry-delayed',
+    'retry-waiting',
+    'is-waiting',
+    'is-prioritized',
+    'is-delayed',
+    'parent',
+  ];
   assert.deepEqual(await record(ids), [
-    ['missing', ''], ['completed', ''], ['failed', ''], ['active', stop], ['taken', stop],
-    ['taken', stop], ['taken', stop], ['taken', stop], ['taken', stop], ['taken', stop],
+    ['missing', ''],
+    ['completed', ''],
+    ['failed', ''],
+    ['active', stop],
+    ['taken', stop],
+    ['taken', stop],
+    ['taken', stop],
+    ['taken', stop],
+    ['taken', stop],
+    ['taken', stop],
   ]);
 });
 
@@ -95,7 +138,12 @@ test('a job that recordStop took is active under the lock of the caller, and now
   await record(ids);
   const active = await client.lrange(`${keys.jobs('q')}active`, 0, -1);
   assert.deepEqual(active.toSorted(), ['is-active', ...ids].toSorted());
-  assert.deepEqual(await queue.getJobCounts('waiting', 'delayed', 'prioritized', 'waiting-children'), { waiting: 0, delayed: 0, prioritized: 0, 'waiting-children': 0 });
+  assert.deepEqual(await queue.getJobCounts('waiting', 'delayed', 'prioritized', 'waiting-children'), {
+    waiting: 0,
+    delayed: 0,
+    prioritized: 0,
+    'waiting-children': 0,
+  });
   for (const id of ids) {
     assert.equal(await client.get(`${keys.jobs('q')}${id}:lock`), 'of-the-stopper');
     assert.ok((await client.pttl(`${keys.jobs('q')}${id}:lock`)) > 0);
@@ -138,7 +186,11 @@ test('without a stop of its own, recordStop takes only what was stopped before',
   await record(['stopped']);
   await running.moveToFailed(new Error('an attempt'), TOKEN, false);
   assert.equal((await queue.getJobCounts('waiting'))['waiting'], 2);
-  assert.deepEqual(await record(['stopped', 'not-stopped', 'nobody'], { stop: '' }), [['taken', '{"at":1}'], ['ignored', ''], ['missing', '']]);
+  assert.deepEqual(await record(['stopped', 'not-stopped', 'nobody'], { stop: '' }), [
+    ['taken', '{"at":1}'],
+    ['ignored', ''],
+    ['missing', ''],
+  ]);
   assert.equal((await job('not-stopped'))['defa'], undefined);
 });
 
@@ -149,7 +201,10 @@ test('of many that wait, recordStop takes each, and the others keep their order'
   const stopped = ids.filter((_, index) => index % 3 === 0);
   assert.deepEqual(new Set((await record([...stopped, 'nobody'])).map(([what]) => what)), new Set(['taken', 'missing']));
   const waiting = await client.lrange(`${keys.jobs('q')}wait`, 0, -1);
-  assert.deepEqual(waiting.toReversed(), ids.filter((id) => !stopped.includes(id)));
+  assert.deepEqual(
+    waiting.toReversed(),
+    ids.filter((id) => !stopped.includes(id)),
+  );
   assert.deepEqual((await client.lrange(`${keys.jobs('q')}active`, 0, -1)).toSorted(), stopped.toSorted());
 });
 
@@ -219,7 +274,13 @@ test('recordStop says when a job ended, how its stop was settled, and whether it
 test('recordStop says that a job has children in a flow', async () => {
   const { recordAll } = await everyPlace();
   const found = await recordAll(['parent', 'is-waiting']);
-  assert.deepEqual(found.map(([what, , kids]) => [what, kids]), [['taken', 'flow'], ['taken', null]]);
+  assert.deepEqual(
+    found.map(([what, , kids]) => [what, kids]),
+    [
+      ['taken', 'flow'],
+      ['taken', null],
+    ],
+  );
 });
 
 test('a job that has lost its place is taken by a stop, unless its owner is at work on it or it has ended', async () => {
@@ -227,20 +288,38 @@ test('a job that has lost its place is taken by a stop, unless its owner is at w
   const jobs = keys.jobs('q');
   const ids = ['is-waiting', 'is-prioritized', 'is-delayed', 'retry-waiting', 'parent', 'is-active', 'is-completed', 'is-failed'];
   await client.del(...['wait', 'prioritized', 'delayed', 'waiting-children', 'active', 'completed', 'failed'].map((list) => jobs + list));
-  assert.deepEqual((await record(ids)).map(([what]) => what), ['taken', 'taken', 'taken', 'fenced', 'taken', 'active', 'completed', 'failed']);
+  assert.deepEqual(
+    (await record(ids)).map(([what]) => what),
+    ['taken', 'taken', 'taken', 'fenced', 'taken', 'active', 'completed', 'failed'],
+  );
   assert.deepEqual((await client.lrange(`${jobs}active`, 0, -1)).toSorted(), ids.slice(0, 6).toSorted());
   assert.equal(await client.hget(`${jobs}is-failed`, 'stop'), null);
 });
 
-for (const [list, kind] of [['delayed', 'string'], ['wait', 'set'], ['waiting-children', 'hash'], ['active', 'string'], ['failed', 'list']] as const) {
+for (const [list, kind] of [
+  ['delayed', 'string'],
+  ['wait', 'set'],
+  ['waiting-children', 'hash'],
+  ['active', 'string'],
+  ['failed', 'list'],
+] as const) {
   test(`a queue whose ${list} is a ${kind} keeps no stop from its other jobs, and none from being recorded`, async () => {
     const { keys, record, job } = await everyPlace();
     const key = keys.jobs('q') + list;
     await client.del(key);
-    await (kind === 'string' ? client.set(key, 'x') : kind === 'set' ? client.sadd(key, 'x') : kind === 'hash' ? client.hset(key, 'x', 'y') : client.rpush(key, 'x'));
+    await (kind === 'string'
+      ? client.set(key, 'x')
+      : kind === 'set'
+        ? client.sadd(key, 'x')
+        : kind === 'hash'
+          ? client.hset(key, 'x', 'y')
+          : client.rpush(key, 'x'));
     const ids = ['is-waiting', 'is-prioritized', 'is-delayed', 'parent'];
     const lost = { delayed: ['is-delayed'], wait: ['is-waiting'], 'waiting-children': ['parent'], active: ids, failed: ids }[list];
-    assert.deepEqual((await record(ids)).map(([what]) => what), ids.map((id) => (lost.includes(id) ? 'left' : 'taken')));
+    assert.deepEqual(
+      (await record(ids)).map(([what]) => what),
+      ids.map((id) => (lost.includes(id) ? 'left' : 'taken')),
+    );
     for (const id of ids) assert.equal((await job(id))['stop'], '{"at":1}');
   });
 }
@@ -249,7 +328,10 @@ test('a job whose key is no hash cannot be read, and keeps no other from its sto
   const { keys, add, record } = await open();
   await add('a');
   await client.rpush(`${keys.jobs('q')}b`, 'x');
-  assert.deepEqual(await record(['b', 'a']), [['unreadable', 'expected a hash, found a list'], ['taken', '{"at":1}']]);
+  assert.deepEqual(await record(['b', 'a']), [
+    ['unreadable', 'expected a hash, found a list'],
+    ['taken', '{"at":1}'],
+  ]);
 });
 
 test('a job that waits in a paused queue is taken as well', async () => {
@@ -257,7 +339,10 @@ test('a job that waits in a paused queue is taken as well', async () => {
   await add('before');
   await queue.pause();
   await add('after');
-  assert.deepEqual((await record(['before', 'after'])).map(([what]) => what), ['taken', 'taken']);
+  assert.deepEqual(
+    (await record(['before', 'after'])).map(([what]) => what),
+    ['taken', 'taken'],
+  );
 });
 
 test('keepStop leaves a stop with a job for whoever holds its lock, and for nobody else', async () => {
@@ -294,7 +379,13 @@ test('what a late write left of a removed job is no job', async () => {
 test('readTasks says where each job is', async () => {
   const { read } = await everyPlace();
   const places = {
-    ...{ 'is-completed': 'completed', 'is-failed': 'failed', 'is-active': 'active', 'retry-delayed': 'delayed', 'retry-waiting': 'waiting' },
+    ...{
+      'is-completed': 'completed',
+      'is-failed': 'failed',
+      'is-active': 'active',
+      'retry-delayed': 'delayed',
+      'retry-waiting': 'waiting',
+    },
     ...{ 'is-waiting': 'waiting', 'is-prioritized': 'prioritized', 'is-delayed': 'delayed', parent: 'waiting-children' },
   };
   const rows = await read([...Object.keys(places), 'nobody']);
@@ -304,7 +395,15 @@ test('readTasks says where each job is', async () => {
 test('a job that has ended is what it ended as, also when it has left the list of those', async () => {
   const { read, keys } = await everyPlace();
   await client.del(`${keys.jobs('q')}completed`, `${keys.jobs('q')}failed`);
-  assert.deepEqual(await read(['is-completed', 'is-failed'], 'finishedOn nosuch').then((rows) => rows.map((row) => [row?.[0], row?.length, Number(row?.[1]) > 0])), [['completed', 3, true], ['failed', 3, true]]);
+  assert.deepEqual(
+    await read(['is-completed', 'is-failed'], 'finishedOn nosuch').then((rows) =>
+      rows.map((row) => [row?.[0], row?.length, Number(row?.[1]) > 0]),
+    ),
+    [
+      ['completed', 3, true],
+      ['failed', 3, true],
+    ],
+  );
   await client.hset(`${keys.jobs('q')}is-waiting`, 'finishedOn', 5);
   assert.deepEqual(await read(['is-waiting']), [['waiting', 'n']], 'whatever somebody wrote into it');
 });

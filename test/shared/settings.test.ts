@@ -83,11 +83,12 @@ test('no value of any variable makes it throw anything but INVALID_SETTINGS, and
 
 test('settings are frozen, and so are their lists and levels', () => {
   const settings = loadSettings({ TASK_MODULES: './a.js', OPENAI_API_BASE_URLS: 'http://a.example', OPENAI_API_KEYS: 'k' });
-  for (const value of [settings, settings.taskModules, settings.openaiBaseUrls, settings.openaiKeys, settings.logLevels]) assert.ok(Object.isFrozen(value));
+  for (const value of [settings, settings.taskModules, settings.openaiBaseUrls, settings.openaiKeys, settings.logLevels])
+    assert.ok(Object.isFrozen(value));
   assert.ok(Object.isFrozen(loadSettings({}).taskModules), 'an empty list too');
 });
 
-test('a list that the caller gave stays the caller\'s', () => {
+test("a list that the caller gave stays the caller's", () => {
   const mine = ['./a.js'];
   resolveSettings({ taskModules: mine });
   mine.push('./b.js');
@@ -121,7 +122,10 @@ test('more keys than base URLs are refused', () => {
 
 test('lists are split, trimmed and rid of empty parts', () => {
   assert.deepEqual(loadSettings({ TASK_MODULES: ' ./a.js, ./b.js ;,./c.js ' }).taskModules, ['./a.js', './b.js', './c.js']);
-  assert.deepEqual(loadSettings({ OPENAI_API_BASE_URLS: 'http://a.example/v1; http://b.example/v1;' }).openaiBaseUrls, ['http://a.example/v1', 'http://b.example/v1']);
+  assert.deepEqual(loadSettings({ OPENAI_API_BASE_URLS: 'http://a.example/v1; http://b.example/v1;' }).openaiBaseUrls, [
+    'http://a.example/v1',
+    'http://b.example/v1',
+  ]);
 });
 
 test('each component has the global log level unless it has one of its own', () => {
@@ -132,23 +136,43 @@ test('each component has the global log level unless it has one of its own', () 
 });
 
 test('levels may have the names of Python, in any case', () => {
-  const levels = { WARNING: 'warn', Critical: 'fatal', NOTSET: 'trace', ' info ': 'info', ERROR: 'error', FATAL: 'fatal', Silent: 'silent' };
+  const levels = {
+    WARNING: 'warn',
+    Critical: 'fatal',
+    NOTSET: 'trace',
+    ' info ': 'info',
+    ERROR: 'error',
+    FATAL: 'fatal',
+    Silent: 'silent',
+  };
   for (const [given, level] of Object.entries(levels)) {
     const settings = loadSettings({ GLOBAL_LOG_LEVEL: given, TASK_LOG_LEVEL: given });
     assert.deepEqual([settings.logLevel, settings.logLevels.task], [level, level], given);
   }
-  for (const given of ['loud', 'constructor', '30', '__proto__']) assert.equal(problemsOf(() => loadSettings({ GLOBAL_LOG_LEVEL: given })).length, 1, given);
+  for (const given of ['loud', 'constructor', '30', '__proto__'])
+    assert.equal(problemsOf(() => loadSettings({ GLOBAL_LOG_LEVEL: given })).length, 1, given);
 });
 
 test("a level of open-webui's SRC_LOG_LEVELS is that of the components that do the same work, unless they have one of their own", () => {
-  const { logLevels } = loadSettings({ MAIN_LOG_LEVEL: 'WARNING', STOP_LOG_LEVEL: 'debug', RAG_LOG_LEVEL: 'ERROR', SOCKET_LOG_LEVEL: 'CRITICAL', OPENAI_LOG_LEVEL: 'ERROR', MODELS_LOG_LEVEL: 'DEBUG', AUDIO_LOG_LEVEL: 'ERROR' });
+  const { logLevels } = loadSettings({
+    MAIN_LOG_LEVEL: 'WARNING',
+    STOP_LOG_LEVEL: 'debug',
+    RAG_LOG_LEVEL: 'ERROR',
+    SOCKET_LOG_LEVEL: 'CRITICAL',
+    OPENAI_LOG_LEVEL: 'ERROR',
+    MODELS_LOG_LEVEL: 'DEBUG',
+    AUDIO_LOG_LEVEL: 'ERROR',
+  });
   const expected = { dashboard: 'warn', worker: 'warn', stop: 'debug', task: 'error', cleanup: 'fatal', models: 'debug' };
   assert.deepEqual(logLevels, { ...Object.fromEntries(COMPONENTS.map((component) => [component, 'info'])), ...expected });
 });
 
 test('a level of open-webui that is none is refused, also where it has no effect', () => {
   for (const variable of Object.keys(OPEN_WEBUI_LEVELS)) {
-    assert.deepEqual(problemsOf(() => loadSettings({ [variable]: 'loud' })), [`${variable}: expected ${EXPECTED_LEVEL}, got "loud"`]);
+    assert.deepEqual(
+      problemsOf(() => loadSettings({ [variable]: 'loud' })),
+      [`${variable}: expected ${EXPECTED_LEVEL}, got "loud"`],
+    );
   }
 });
 
@@ -173,7 +197,10 @@ test('the health check can be off, and the delay of a reconnect may be a fractio
   assert.equal(loadSettings({ REDIS_HEALTH_CHECK_INTERVAL: '0' }).healthCheckMs, 0);
   assert.equal(resolveSettings({ healthCheckMs: 0 }).healthCheckMs, 0);
   assert.equal(loadSettings({ REDIS_HEALTH_CHECK_INTERVAL: '3600' }).healthCheckMs, 3_600_000);
-  assert.equal(problemsOf(() => loadSettings({ REDIS_HEALTH_CHECK_INTERVAL: '0.01' }))[0], 'REDIS_HEALTH_CHECK_INTERVAL: expected 0 or seconds, a number from 0.1 to 86400, got "0.01"');
+  assert.equal(
+    problemsOf(() => loadSettings({ REDIS_HEALTH_CHECK_INTERVAL: '0.01' }))[0],
+    'REDIS_HEALTH_CHECK_INTERVAL: expected 0 or seconds, a number from 0.1 to 86400, got "0.01"',
+  );
   assert.equal(loadSettings({ REDIS_RECONNECT_DELAY: '0.5' }).reconnectDelayMs, 0.5);
   assert.equal(loadSettings({ REDIS_RECONNECT_DELAY: '250.5' }).reconnectDelayMs, 250.5);
   assert.equal(loadSettings({ REDIS_RECONNECT_DELAY: '0' }).reconnectDelayMs, 0);
@@ -181,8 +208,10 @@ test('the health check can be off, and the delay of a reconnect may be a fractio
 
 test('flags are words of open-webui and of people', () => {
   for (const word of ['true', 'True', '1', 'yes', 'ON']) assert.equal(loadSettings({ REDIS_SOCKET_KEEPALIVE: word }).keepAlive, true, word);
-  for (const word of ['false', 'False', '0', 'no', 'off']) assert.equal(loadSettings({ REDIS_SOCKET_KEEPALIVE: word }).keepAlive, false, word);
-  for (const word of ['constructor', '__proto__', 'tru']) assert.equal(problemsOf(() => loadSettings({ REDIS_SOCKET_KEEPALIVE: word })).length, 1, word);
+  for (const word of ['false', 'False', '0', 'no', 'off'])
+    assert.equal(loadSettings({ REDIS_SOCKET_KEEPALIVE: word }).keepAlive, false, word);
+  for (const word of ['constructor', '__proto__', 'tru'])
+    assert.equal(problemsOf(() => loadSettings({ REDIS_SOCKET_KEEPALIVE: word })).length, 1, word);
 });
 
 const URL_OF_NODE = 'redis://127.0.0.1:7000';
@@ -199,16 +228,30 @@ test('what does not go together is named: cluster, sentinels, database, prefix a
     [{ REDIS_URL: URL_OF_NODE, REDIS_TLS_CA_FILE: 'ca.pem' }, 'REDIS_TLS_CA_FILE and its like'],
     [{ REDIS_URL: URL_OF_NODE, REDIS_SENTINEL_HOSTS: 'a b' }, 'REDIS_SENTINEL_HOSTS'],
   ];
-  for (const [env, variable] of cases) assert.deepEqual(problemsOf(() => loadSettings(env)).map((problem) => problem.split(':')[0]), [variable], JSON.stringify(env));
+  for (const [env, variable] of cases)
+    assert.deepEqual(
+      problemsOf(() => loadSettings(env)).map((problem) => problem.split(':')[0]),
+      [variable],
+      JSON.stringify(env),
+    );
 });
 
 test('sentinels have their own ports or the one that is set, as open-webui writes them', () => {
-  const { sentinelHosts, sentinelPort } = loadSettings({ REDIS_URL: 'redis://mymaster/0', REDIS_SENTINEL_HOSTS: 'a, b:26380', REDIS_SENTINEL_PORT: '26000' });
+  const { sentinelHosts, sentinelPort } = loadSettings({
+    REDIS_URL: 'redis://mymaster/0',
+    REDIS_SENTINEL_HOSTS: 'a, b:26380',
+    REDIS_SENTINEL_PORT: '26000',
+  });
   assert.deepEqual([sentinelHosts, sentinelPort], [['a', 'b:26380'], 26_000]);
 });
 
 test('a cluster that is switched off as open-webui writes it is no problem', () => {
-  for (const off of ['false', 'False', '0', 'no', '']) assert.deepEqual(problemsOf(() => loadSettings({ REDIS_CLUSTER: off })), [], off);
+  for (const off of ['false', 'False', '0', 'no', ''])
+    assert.deepEqual(
+      problemsOf(() => loadSettings({ REDIS_CLUSTER: off })),
+      [],
+      off,
+    );
 });
 
 test('a lock shorter than the check for stalled tasks is refused', () => {
@@ -223,9 +266,10 @@ test('a URL is shown without its password', () => {
 });
 
 test('a base URL that cannot be used is not shown: it may have a key in its query', () => {
-  assert.deepEqual(problemsOf(() => loadSettings({ OPENAI_API_BASE_URLS: 'ftp://host/?key=hunter2' })), [
-    'OPENAI_API_BASE_URLS: expected http(s) URLs separated by semicolons, got something else (not shown)',
-  ]);
+  assert.deepEqual(
+    problemsOf(() => loadSettings({ OPENAI_API_BASE_URLS: 'ftp://host/?key=hunter2' })),
+    ['OPENAI_API_BASE_URLS: expected http(s) URLs separated by semicolons, got something else (not shown)'],
+  );
 });
 
 test('a Redis URL whose password would be taken for something else is refused, and not shown', () => {
@@ -234,7 +278,8 @@ test('a Redis URL whose password would be taken for something else is refused, a
     assert.match(problem, /^REDIS_URL: expected a URL such as /, url);
     assert.doesNotMatch(problem, /hunter2/);
   }
-  for (const url of ['redis://user:a%23%2F%40@host:6379/0', 'rediss://host/0?db=0&family=6', 'redis://host']) assert.equal(loadSettings({ REDIS_URL: url }).redisUrl, url);
+  for (const url of ['redis://user:a%23%2F%40@host:6379/0', 'rediss://host/0?db=0&family=6', 'redis://host'])
+    assert.equal(loadSettings({ REDIS_URL: url }).redisUrl, url);
 });
 
 test('what a Redis URL must not have is named, and no part that may be a secret is shown', () => {
@@ -293,26 +338,50 @@ test('the pools are where the rest is, unless WEBSOCKET_ variables name another 
   const main = { REDIS_URL: 'redis://host/0' };
   const sentinels = { REDIS_URL: 'redis://mymaster/0', REDIS_SENTINEL_HOSTS: 'a,b' };
   const place = (env: Record<string, string>) => placeOfPools(loadSettings(env));
-  for (const same of [main, { ...main, WEBSOCKET_REDIS_URL: 'redis://host/0' }, { ...main, WEBSOCKET_REDIS_CLUSTER: 'false' }, sentinels, { ...sentinels, WEBSOCKET_REDIS_URL: 'redis://mymaster/0', WEBSOCKET_SENTINEL_HOSTS: 'a,b' }]) {
+  for (const same of [
+    main,
+    { ...main, WEBSOCKET_REDIS_URL: 'redis://host/0' },
+    { ...main, WEBSOCKET_REDIS_CLUSTER: 'false' },
+    sentinels,
+    { ...sentinels, WEBSOCKET_REDIS_URL: 'redis://mymaster/0', WEBSOCKET_SENTINEL_HOSTS: 'a,b' },
+  ]) {
     assert.equal(place(same), null, JSON.stringify(same));
   }
-  assert.deepEqual(place({ ...main, WEBSOCKET_REDIS_URL: 'redis://host/1' }), { redisUrl: 'redis://host/1', cluster: false, sentinelHosts: [], sentinelPort: 26_379 });
+  assert.deepEqual(place({ ...main, WEBSOCKET_REDIS_URL: 'redis://host/1' }), {
+    redisUrl: 'redis://host/1',
+    cluster: false,
+    sentinelHosts: [],
+    sentinelPort: 26_379,
+  });
   assert.deepEqual(place({ ...sentinels, WEBSOCKET_REDIS_URL: 'redis://plain/0' })?.sentinelHosts, []);
   assert.deepEqual(place({ ...main, REDIS_CLUSTER: 'true', WEBSOCKET_REDIS_URL: 'redis://other' })?.cluster, true, 'as in open-webui');
-  assert.deepEqual(place({ ...main, WEBSOCKET_REDIS_SENTINEL_HOSTS: 'c', WEBSOCKET_REDIS_SENTINEL_PORT: '7' }), { redisUrl: 'redis://host/0', cluster: false, sentinelHosts: ['c'], sentinelPort: 7 });
+  assert.deepEqual(place({ ...main, WEBSOCKET_REDIS_SENTINEL_HOSTS: 'c', WEBSOCKET_REDIS_SENTINEL_PORT: '7' }), {
+    redisUrl: 'redis://host/0',
+    cluster: false,
+    sentinelHosts: ['c'],
+    sentinelPort: 7,
+  });
   const refused: [Record<string, string>, string][] = [
     [{ ...main, WEBSOCKET_REDIS_URL: 'redis://host/1', WEBSOCKET_REDIS_CLUSTER: 'true' }, 'WEBSOCKET_REDIS_URL'],
     [{ ...main, WEBSOCKET_REDIS_CLUSTER: 'true', WEBSOCKET_SENTINEL_HOSTS: 'a' }, 'WEBSOCKET_REDIS_CLUSTER'],
     [{ WEBSOCKET_SENTINEL_HOSTS: 'a' }, 'WEBSOCKET_REDIS_CLUSTER, WEBSOCKET_SENTINEL_HOSTS'],
     [{ ...main, WEBSOCKET_REDIS_CLUSTER: 'true', REDIS_KEY_PREFIX: 'a{b}' }, 'REDIS_KEY_PREFIX'],
   ];
-  for (const [env, variable] of refused) assert.deepEqual(problemsOf(() => loadSettings(env)).map((problem) => problem.split(':')[0]), [variable], JSON.stringify(env));
+  for (const [env, variable] of refused)
+    assert.deepEqual(
+      problemsOf(() => loadSettings(env)).map((problem) => problem.split(':')[0]),
+      [variable],
+      JSON.stringify(env),
+    );
 });
 
 test('extensions of documents may be given with or without a dot, in any case', () => {
   assert.deepEqual(loadSettings({ DOCUMENT_EXTENSIONS: 'MD, .txt;.d.ts,' }).documentExtensions, ['.md', '.txt', '.d.ts']);
   assert.equal(loadSettings({}).documentRoot, null);
   for (const bad of [',', 'a/b', '.']) {
-    assert.deepEqual(problemsOf(() => loadSettings({ DOCUMENT_EXTENSIONS: bad })), [`DOCUMENT_EXTENSIONS: expected extensions such as .md, separated by commas, got ${JSON.stringify(bad)}`]);
+    assert.deepEqual(
+      problemsOf(() => loadSettings({ DOCUMENT_EXTENSIONS: bad })),
+      [`DOCUMENT_EXTENSIONS: expected extensions such as .md, separated by commas, got ${JSON.stringify(bad)}`],
+    );
   }
 });

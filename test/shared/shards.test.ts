@@ -41,13 +41,18 @@ test('every id lies on exactly one of the shards, always the same, whose name le
       const shard = shardOf({ queue: name, shards: count }, one);
       assert.ok(all.includes(shard));
       assert.equal(shardOf({ queue: name, shards: count }, one), shard);
-      assert.ok(all.every((other) => isOnQueue(shard, other) === (other === shard || other === name)), 'the name of a shard means that one, the name of the queue all');
+      assert.ok(
+        all.every((other) => isOnQueue(shard, other) === (other === shard || other === name)),
+        'the name of a shard means that one, the name of the queue all',
+      );
     }),
   );
 });
 
 test('where an id lies is the same in every version: what is enqueued is looked for there', () => {
-  const placed = ['chat-1', 'chat-2', 'order-7', 'a', '0190d3f0-0000-7000-8000-000000000001', '0190d3f0-0000-7000-8000-000000000002'].map((one) => shardOf({ queue: 'q', shards: 8 }, one));
+  const placed = ['chat-1', 'chat-2', 'order-7', 'a', '0190d3f0-0000-7000-8000-000000000001', '0190d3f0-0000-7000-8000-000000000002'].map(
+    (one) => shardOf({ queue: 'q', shards: 8 }, one),
+  );
   assert.deepEqual(placed, ['q.shard-5', 'q.shard-4', 'q.shard-4', 'q.shard-3', 'q.shard-3', 'q.shard-2']);
 });
 
@@ -76,7 +81,10 @@ test('a definition has one shard unless it states more, at most 64', () => {
 
 test('the name of a shard is not the name of a queue', () => {
   for (const name of ['chat.shard-1', 'chat.shard-0', 'chat.shard-64', 'a.b.SHARD-07']) {
-    assert.match(problemOf({ queue: name }), /^Bad task definition "a\.b": queue: expected the name of the whole queue; one that ends in \.shard-<n> is a shard of another\.$/);
+    assert.match(
+      problemOf({ queue: name }),
+      /^Bad task definition "a\.b": queue: expected the name of the whole queue; one that ends in \.shard-<n> is a shard of another\.$/,
+    );
   }
   for (const name of ['chat.shard', 'chat.shard-x', 'chat-shard-1', 'shard-1', 'chat.shard-1.more']) {
     assert.equal(defineTask({ name: 'a.b', queue: name, input: z.unknown(), retention: KEEP }).queue, name);
@@ -108,7 +116,10 @@ test('in a cluster of three equal nodes, eight shards or more are on all of them
       const slots = shardsOf({ queue: name, shards: count }).map((shard) => slotOf(`${keys.jobs(shard)}wait`));
       const nodes = [0, 1, 2].map((node) => slots.filter((slot) => Math.floor((slot * 3) / SLOTS) === node).length);
       assert.equal(new Set(slots).size, count, `${name}: two of ${count} shards share a slot`);
-      assert.ok(Math.min(...nodes) >= 1 && Math.max(...nodes) <= Math.ceil(count * 0.625), `${name}: ${count} shards lie as ${nodes.join('/')}`);
+      assert.ok(
+        Math.min(...nodes) >= 1 && Math.max(...nodes) <= Math.ceil(count * 0.625),
+        `${name}: ${count} shards lie as ${nodes.join('/')}`,
+      );
     }
   }
 });

@@ -16,7 +16,10 @@ function problemOf(message: string): string {
 
 test("open-webui's form is a stop of one task", () => {
   assert.deepEqual(parseCommand('{"action":"stop","task_id":"a-1"}'), { kind: 'stop', command: { ids: ['a-1'], ...NOTHING } });
-  assert.deepEqual(parseCommand('{"action": "stop", "task_id": "a-1", "sent_by": 7}'), { kind: 'stop', command: { ids: ['a-1'], ...NOTHING } });
+  assert.deepEqual(parseCommand('{"action": "stop", "task_id": "a-1", "sent_by": 7}'), {
+    kind: 'stop',
+    command: { ids: ['a-1'], ...NOTHING },
+  });
 });
 
 test("a stop of one task without more to say is formatted in open-webui's form", () => {
@@ -25,7 +28,13 @@ test("a stop of one task without more to say is formatted in open-webui's form",
 
 test('what is formatted is read back as it was', () => {
   const texts = fc.option(fc.string({ minLength: 1, maxLength: 500 }), { nil: null });
-  const stops = fc.record({ reason: texts, by: texts, recordedAt: fc.option(fc.integer({ min: 1 }), { nil: null }), announced: fc.boolean(), fleet: texts });
+  const stops = fc.record({
+    reason: texts,
+    by: texts,
+    recordedAt: fc.option(fc.integer({ min: 1 }), { nil: null }),
+    announced: fc.boolean(),
+    fleet: texts,
+  });
   const idLists = fc.array(fc.string({ minLength: 1, maxLength: 128 }), { maxLength: 50 });
   fc.assert(
     fc.property(idLists, stops, (ids, stop) => {
@@ -37,7 +46,13 @@ test('what is formatted is read back as it was', () => {
 
 test('many ids make several messages, each short enough to be read, that name every id once', () => {
   const ids = Array.from({ length: 2 * MAX_COMMAND_IDS + 1 }, (_, n) => String(n).padStart(128, 'a'));
-  const messages = formatCommands(ids, { reason: '\u0001'.repeat(500), by: '\u0001'.repeat(500), recordedAt: Date.now(), announced: false, fleet: null });
+  const messages = formatCommands(ids, {
+    reason: '\u0001'.repeat(500),
+    by: '\u0001'.repeat(500),
+    recordedAt: Date.now(),
+    announced: false,
+    fleet: null,
+  });
   assert.equal(messages.length, 3);
   for (const message of messages) assert.ok(message.length <= MAX_COMMAND_LENGTH);
   const read = messages.map(parseCommand).flatMap((parsed) => (parsed.kind === 'stop' ? parsed.command.ids : []));
@@ -64,9 +79,24 @@ test('a message that is no stop command says what was expected', () => {
 });
 
 test('an id that is missing or of another type makes the whole command bad', () => {
-  const fields: object[] = [{}, { task_id: null }, { task_id: 7 }, { task_id: '' }, { task_id: ['a'] }, { task_id: {} }, { task_id: 'x'.repeat(1_001) }];
-  fields.push({ task_ids: [] }, { task_ids: 'a' }, { task_ids: ['a', 7] }, { task_ids: { 0: 'a', length: 1 } }, { task_ids: Array(MAX_COMMAND_IDS + 1).fill('a') });
-  for (const field of fields) assert.match(problemOf(JSON.stringify({ action: 'stop', ...field })), /^expected task_id, a string, or task_ids/);
+  const fields: object[] = [
+    {},
+    { task_id: null },
+    { task_id: 7 },
+    { task_id: '' },
+    { task_id: ['a'] },
+    { task_id: {} },
+    { task_id: 'x'.repeat(1_001) },
+  ];
+  fields.push(
+    { task_ids: [] },
+    { task_ids: 'a' },
+    { task_ids: ['a', 7] },
+    { task_ids: { 0: 'a', length: 1 } },
+    { task_ids: Array(MAX_COMMAND_IDS + 1).fill('a') },
+  );
+  for (const field of fields)
+    assert.match(problemOf(JSON.stringify({ action: 'stop', ...field })), /^expected task_id, a string, or task_ids/);
 });
 
 test('a reason, a name or a time of another type is left out, and the stop stands', () => {
@@ -78,7 +108,11 @@ test('a reason, a name or a time of another type is left out, and the stop stand
 
 test('a time that cannot be true is left out: whoever hears the command records the stop anew', () => {
   for (const at of BAD_TIMES) {
-    assert.deepEqual(parseCommand(`{"action":"stop","task_id":"a","recorded_at":${at}}`), { kind: 'stop', command: { ids: ['a'], ...NOTHING } }, at);
+    assert.deepEqual(
+      parseCommand(`{"action":"stop","task_id":"a","recorded_at":${at}}`),
+      { kind: 'stop', command: { ids: ['a'], ...NOTHING } },
+      at,
+    );
   }
 });
 
@@ -89,7 +123,11 @@ test('a message of 1 MiB is not looked at', () => {
 });
 
 test('reading never throws, and a problem is short, whatever the message', () => {
-  const anything = fc.oneof(fc.string({ unit: 'binary' }), fc.json(), fc.jsonValue().map((task_id) => JSON.stringify({ action: 'stop', task_id, reason: task_id })));
+  const anything = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.json(),
+    fc.jsonValue().map((task_id) => JSON.stringify({ action: 'stop', task_id, reason: task_id })),
+  );
   fc.assert(
     fc.property(anything, (message) => {
       const parsed = parseCommand(message);
@@ -102,7 +140,12 @@ test('reading never throws, and a problem is short, whatever the message', () =>
 
 test('a stop that is kept with a job is read back as it was', () => {
   const at = Date.now();
-  assert.deepEqual(parseStop(formatStop({ reason: 'slow', by: null, at }), null), { reason: 'slow', by: null, at: new Date(at), via: null });
+  assert.deepEqual(parseStop(formatStop({ reason: 'slow', by: null, at }), null), {
+    reason: 'slow',
+    by: null,
+    at: new Date(at),
+    via: null,
+  });
   assert.equal(parseStop(formatStop({ reason: null, by: null, at }), 'signal')?.via, 'signal');
   assert.equal(parseStop(null, 'signal'), null);
   assert.equal(parseStop('', null), null);

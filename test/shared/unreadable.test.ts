@@ -10,7 +10,12 @@ function createReporter(): { unreadable: Unreadable; log: LogLines; kinds: strin
   const log = new LogLines();
   const kinds: string[] = [];
   let now = 0;
-  const unreadable = new Unreadable({ logger: log.loggers('redis'), prefix: 'p', tally: { unreadable: (kind) => void kinds.push(kind) }, now: () => now });
+  const unreadable = new Unreadable({
+    logger: log.loggers('redis'),
+    prefix: 'p',
+    tally: { unreadable: (kind) => void kinds.push(kind) },
+    now: () => now,
+  });
   return { unreadable, log, kinds, pass: (ms) => void (now += ms) };
 }
 
@@ -20,7 +25,13 @@ test('a record that cannot be read is logged and counted once an hour', () => {
   for (let i = 0; i < 1_000; i += 1) unreadable.report(record);
   unreadable.report({ ...record, id: 'y' });
   assert.deepEqual(kinds, ['task', 'task']);
-  assert.deepEqual(log.lines.map(({ id, problem }) => [id, problem]), [['x', record.problem], ['y', record.problem]]);
+  assert.deepEqual(
+    log.lines.map(({ id, problem }) => [id, problem]),
+    [
+      ['x', record.problem],
+      ['y', record.problem],
+    ],
+  );
   pass(HOUR_MS);
   unreadable.report(record);
   assert.equal(log.lines.length, 3);
@@ -49,7 +60,9 @@ test('a report never throws, whatever the log or the counter does', () => {
   const { loggers } = new LogLines();
   const logger = loggers('redis');
   logger.warn = fail;
-  assert.doesNotThrow(() => new Unreadable({ logger, prefix: 'p', tally: { unreadable: fail } }).report({ key: 'p:tasks', problem: 'bad' }));
+  assert.doesNotThrow(() =>
+    new Unreadable({ logger, prefix: 'p', tally: { unreadable: fail } }).report({ key: 'p:tasks', problem: 'bad' }),
+  );
 });
 
 test('a read of a key of another type gives the fallback and a report; other errors are thrown', async () => {
@@ -63,6 +76,19 @@ test('a read of a key of another type gives the fallback and a report; other err
 
 test('kinds are told by the key, on one server and on a cluster', () => {
   const kinds = (prefix: string, ...keys: string[]): string[] => keys.map((key) => kindOfKey(prefix, key));
-  assert.deepEqual(kinds('p', 'p:bull:chat:wait', 'p:bull:chat:a:b', 'p:tasks:live', 'p:tasks:stops', 'p:tasks:item:x', 'p:workers:w', 'p:else', 'q:tasks'), ['queue', 'task', 'registry', 'stop', 'registry', 'worker', 'other', 'other']);
+  assert.deepEqual(
+    kinds(
+      'p',
+      'p:bull:chat:wait',
+      'p:bull:chat:a:b',
+      'p:tasks:live',
+      'p:tasks:stops',
+      'p:tasks:item:x',
+      'p:workers:w',
+      'p:else',
+      'q:tasks',
+    ),
+    ['queue', 'task', 'registry', 'stop', 'registry', 'worker', 'other', 'other'],
+  );
   assert.deepEqual(kinds('{p}', '{p:bull:chat}:chat:wait', '{p:bull:chat}:chat:1', '{p}:schedules'), ['queue', 'task', 'schedule']);
 });

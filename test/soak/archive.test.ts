@@ -33,7 +33,13 @@ describe('The archive of a soak', () => {
     await remove(archived);
     assert.equal((await store.reader.read([archived])).size, 0);
     const views = await archive.store().reader.read([archived, kept, gone]);
-    assert.deepEqual([...views].map(([id, { state }]) => [id, state]), [[archived, 'completed'], [kept, 'completed']]);
+    assert.deepEqual(
+      [...views].map(([id, { state }]) => [id, state]),
+      [
+        [archived, 'completed'],
+        [kept, 'completed'],
+      ],
+    );
     assert.deepEqual([...archive.ids].toSorted(), [archived, kept].toSorted());
   });
 });

@@ -94,7 +94,12 @@ export class SoakClient {
 
   async #stopSurely(hold: Hold): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, Math.max(0, hold.stopFrom - now())));
-    await within(`an answer to the stop of ${hold.id}`, LAST_STOPS_MS, () => this.#stopHold(hold, STOP_WAIT_MS), (answered) => answered);
+    await within(
+      `an answer to the stop of ${hold.id}`,
+      LAST_STOPS_MS,
+      () => this.#stopHold(hold, STOP_WAIT_MS),
+      (answered) => answered,
+    );
   }
 
   #keep(work: Promise<unknown>): void {

@@ -105,7 +105,11 @@ function wordsOf(fault: Fault): string {
 
 async function killClients(nodes: readonly TestRedis[], type: 'normal' | 'pubsub' | 'one', times: number): Promise<void> {
   for (let cut = 0; cut < times; cut += 1) {
-    await Promise.all(nodes.map((node) => ask(node, (client) => (type === 'one' ? killOne(client, cut) : client.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes')))));
+    await Promise.all(
+      nodes.map((node) =>
+        ask(node, (client) => (type === 'one' ? killOne(client, cut) : client.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes'))),
+      ),
+    );
     await delay(CUT_EVERY_MS);
   }
 }
@@ -114,7 +118,9 @@ type Client = ReturnType<TestRedis['client']>;
 
 async function killOne(client: Client, number: number): Promise<void> {
   // The fleet names all of its connections; BullMQ names those of a queue after it.
-  const fleet = String(await client.call('CLIENT', 'LIST')).split('\n').filter((line) => line.includes(' name=taskfleet') || line.includes(` name=${KEY_PREFIX}`));
+  const fleet = String(await client.call('CLIENT', 'LIST'))
+    .split('\n')
+    .filter((line) => line.includes(' name=taskfleet') || line.includes(` name=${KEY_PREFIX}`));
   const victim = /^id=(\d+)/.exec(fleet[number % Math.max(1, fleet.length)] ?? '')?.[1];
   if (victim !== undefined) await client.call('CLIENT', 'KILL', 'ID', victim);
 }

@@ -16,12 +16,28 @@ describe('A handler that goes on after its stop', () => {
   const folders: string[] = [];
   after(() => folders.forEach((folder) => rmSync(folder, { recursive: true })));
 
-  function isExcused(settledAt: number, [pid, beganAt, endedAt]: readonly [pid: number, beganAt: number, endedAt: number], kind: ProblemKind = 'ran on after its stop'): boolean {
+  function isExcused(
+    settledAt: number,
+    [pid, beganAt, endedAt]: readonly [pid: number, beganAt: number, endedAt: number],
+    kind: ProblemKind = 'ran on after its stop',
+  ): boolean {
     const folder = mkdtempSync(join(tmpdir(), 'taskfleet-frozen-'));
     folders.push(folder);
-    writeFileSync(join(folder, `${pid}-0.log`), [['begin', beganAt], ['threw', endedAt]].map(([what, at]) => `${JSON.stringify(['a', `${pid}-0-1`, what, at])}\n`).join(''));
+    writeFileSync(
+      join(folder, `${pid}-0.log`),
+      [
+        ['begin', beganAt],
+        ['threw', endedAt],
+      ]
+        .map(([what, at]) => `${JSON.stringify(['a', `${pid}-0-1`, what, at])}\n`)
+        .join(''),
+    );
     const history = new History();
-    history.stops.push({ askedAt: settledAt - 10, answeredAt: settledAt, receipt: createReceipt({ id: 'a', outcome: 'cancelled', endedAs: 'cancelled' }) });
+    history.stops.push({
+      askedAt: settledAt - 10,
+      answeredAt: settledAt,
+      receipt: createReceipt({ id: 'a', outcome: 'cancelled', endedAs: 'cancelled' }),
+    });
     return isOfFrozen({ kind, id: 'a', what: '' }, { history, log: new HandlerLog(folder).refresh() }, [FREEZE], 5_000);
   }
 

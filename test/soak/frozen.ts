@@ -16,9 +16,21 @@ export interface Freeze {
  * without a freeze, it is a problem.
  * @param noticeMs how long a process that has woken may take to notice
  */
-export function isOfFrozen({ kind, id }: Problem, { history, log }: { readonly history: History; readonly log: HandlerLog }, freezes: readonly Freeze[], noticeMs: number): boolean {
+export function isOfFrozen(
+  { kind, id }: Problem,
+  { history, log }: { readonly history: History; readonly log: HandlerLog },
+  freezes: readonly Freeze[],
+  noticeMs: number,
+): boolean {
   if (kind !== 'began after its stop' && kind !== 'ran on after its stop') return false;
-  const settledAt = Math.min(...history.receiptsOf(id).map(({ receipt, answeredAt }) => (receipt.outcome === 'cancelled' ? answeredAt : Infinity)));
+  const settledAt = Math.min(
+    ...history.receiptsOf(id).map(({ receipt, answeredAt }) => (receipt.outcome === 'cancelled' ? answeredAt : Infinity)),
+  );
   const after = log.of(id).filter(({ lastAt, endedAt }) => Math.max(lastAt, endedAt ?? 0) > settledAt);
-  return after.every((run) => freezes.some(({ pid, from, to }) => pid === run.pid && from <= settledAt && settledAt <= to && Math.max(run.lastAt, run.endedAt ?? 0) <= to + noticeMs));
+  return after.every((run) =>
+    freezes.some(
+      ({ pid, from, to }) =>
+        pid === run.pid && from <= settledAt && settledAt <= to && Math.max(run.lastAt, run.endedAt ?? 0) <= to + noticeMs,
+    ),
+  );
 }

@@ -11,7 +11,13 @@ const LIMIT = { share: 0.2, least: 10 };
 
 describe('The check for growth', () => {
   it('compares the medians of the second and of the last fifth', () => {
-    assert.deepEqual(growthOf(series((second) => 1_000 + second), LIMIT), { name: 'figure', before: 1_030, after: 1_090, most: 1_236, grew: false });
+    assert.deepEqual(
+      growthOf(
+        series((second) => 1_000 + second),
+        LIMIT,
+      ),
+      { name: 'figure', before: 1_030, after: 1_090, most: 1_236, grew: false },
+    );
   });
 
   for (const [what, valueAt, grew] of [
@@ -36,9 +42,27 @@ describe('The check for growth', () => {
 
   it('takes less for as wrong as more, where it is to be the same', () => {
     const exact = { share: 0, least: 0, exact: true };
-    assert.equal(growthOf(series(() => 7), exact)?.grew, false);
-    assert.equal(growthOf(series((second) => (second < 50 ? 7 : 8)), exact)?.grew, true);
-    assert.equal(growthOf(series((second) => (second < 50 ? 7 : 6)), exact)?.grew, true);
+    assert.equal(
+      growthOf(
+        series(() => 7),
+        exact,
+      )?.grew,
+      false,
+    );
+    assert.equal(
+      growthOf(
+        series((second) => (second < 50 ? 7 : 8)),
+        exact,
+      )?.grew,
+      true,
+    );
+    assert.equal(
+      growthOf(
+        series((second) => (second < 50 ? 7 : 6)),
+        exact,
+      )?.grew,
+      true,
+    );
   });
 
   it('says nothing of too few points', () => {

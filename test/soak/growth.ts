@@ -42,7 +42,8 @@ const LEAST_POINTS = 3;
 export function growthOf({ name, points }: Series, { share, least, exact = false }: GrowthLimit): Growth | null {
   const [from = 0, to = 0] = [points[0]?.atMs, points.at(-1)?.atMs];
   const fifth = (to - from) / 5;
-  const within = (start: number, end: number): number[] => points.filter(({ atMs }) => atMs >= start && atMs <= end).map(({ value }) => value);
+  const within = (start: number, end: number): number[] =>
+    points.filter(({ atMs }) => atMs >= start && atMs <= end).map(({ value }) => value);
   const [early, late] = [within(from + fifth, from + 2 * fifth), within(from + 4 * fifth, to)];
   if (early.length < LEAST_POINTS || late.length < LEAST_POINTS) return null;
   const [before, after] = [median(early), median(late)];

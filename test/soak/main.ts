@@ -11,7 +11,8 @@ const SAME_SIGNAL_MS = 1_000;
 try {
   const options = parseOptions(process.argv.slice(2));
   if (options === null) console.log(USAGE);
-  else if (!existsSync('/proc/self/net/tcp')) throw new Error('The soak reads memory and connections of processes from /proc: it needs Linux');
+  else if (!existsSync('/proc/self/net/tcp'))
+    throw new Error('The soak reads memory and connections of processes from /proc: it needs Linux');
   else await run(JSON.stringify(options));
 } catch (error) {
   if (error instanceof UsageError) {
@@ -23,7 +24,10 @@ try {
 async function run(options: string): Promise<void> {
   const [file] = (await buildTests(['test/soak/run.ts', 'test/soak/client-process.ts'])) as [string, string];
   // In a group of its own: Ctrl+C is for this process alone, which asks for the end of the load.
-  const child = spawn(process.execPath, ['--enable-source-maps', file, options], { detached: true, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const child = spawn(process.execPath, ['--enable-source-maps', file, options], {
+    detached: true,
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
   let askedAt: number | null = null;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {

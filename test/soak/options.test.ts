@@ -28,7 +28,10 @@ describe('The arguments of the soak', () => {
     [['20'], /20/],
   ] as const) {
     it(`are refused: ${args.join(' ')}`, () => {
-      assert.throws(() => parseOptions(args), (error: Error) => error instanceof UsageError && message.test(error.message));
+      assert.throws(
+        () => parseOptions(args),
+        (error: Error) => error instanceof UsageError && message.test(error.message),
+      );
     });
   }
 });

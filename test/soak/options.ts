@@ -44,8 +44,12 @@ export function parseOptions(args: readonly string[], randomSeed: () => number =
   const { help, minutes, seed, topology, out, 'no-faults': calm } = read(args);
   if (help) return null;
   return {
-    minutes: number('--minutes', minutes, `a number of minutes above 0 and up to ${MAX_MINUTES}`, (value) => value > 0 && value <= MAX_MINUTES) ?? 20,
-    seed: number('--seed', seed, `a whole number from 0 to ${SEEDS - 1}`, (value) => Number.isInteger(value) && value >= 0 && value < SEEDS) ?? randomSeed(),
+    minutes:
+      number('--minutes', minutes, `a number of minutes above 0 and up to ${MAX_MINUTES}`, (value) => value > 0 && value <= MAX_MINUTES) ??
+      20,
+    seed:
+      number('--seed', seed, `a whole number from 0 to ${SEEDS - 1}`, (value) => Number.isInteger(value) && value >= 0 && value < SEEDS) ??
+      randomSeed(),
     topology: topologyOf(topology),
     out: out === undefined ? join(tmpdir(), 'taskfleet-soak') : folderOf(out),
     faults: !calm,
@@ -58,7 +62,8 @@ function read(args: readonly string[]): Given {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean', default: false } as const;
   try {
-    return parseArgs({ args: [...args], options: { minutes: text, seed: text, topology: text, out: text, 'no-faults': flag, help: flag } }).values;
+    return parseArgs({ args: [...args], options: { minutes: text, seed: text, topology: text, out: text, 'no-faults': flag, help: flag } })
+      .values;
   } catch (error) {
     throw new UsageError((error as Error).message);
   }

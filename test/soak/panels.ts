@@ -25,10 +25,17 @@ export function panelsOf(samples: readonly Sample[]): Panel[] {
     { title: 'Memory of each process (RSS)', unit: 'MiB', lines: processLines(samples, ({ rss }) => rss / MIB) },
     { title: 'Memory of Redis (used_memory)', unit: 'MiB', lines: [redisLine('Redis', 0, samples, ({ memory }) => memory / MIB)] },
     { title: 'Connections of each process to Redis', unit: '', lines: processLines(samples, ({ connections }) => connections) },
-    { title: 'Connections of Redis (connected_clients)', unit: '', lines: [redisLine('all clients', 0, samples, ({ clients }) => clients)] },
+    {
+      title: 'Connections of Redis (connected_clients)',
+      unit: '',
+      lines: [redisLine('all clients', 0, samples, ({ clients }) => clients)],
+    },
     {
       ...{ title: 'Keys of Redis', unit: '' },
-      lines: [redisLine('all keys (DBSIZE)', 0, samples, ({ keys }) => keys), redisLine('ended tasks, kept', 1, samples, ({ kept }) => kept)],
+      lines: [
+        redisLine('all keys (DBSIZE)', 0, samples, ({ keys }) => keys),
+        redisLine('ended tasks, kept', 1, samples, ({ kept }) => kept),
+      ],
     },
     {
       ...{ title: 'Registry', unit: '' },

@@ -21,7 +21,8 @@ describe('The plan of a soak', () => {
   });
 
   it('has every kind of fault, and those of slots on a cluster alone', () => {
-    const kindsOf = (topology: Topology): string[] => [...new Set(faultsOf(planOf({ ...OPTIONS, topology, seed: 1 })).map(({ kind }) => kind))].toSorted();
+    const kindsOf = (topology: Topology): string[] =>
+      [...new Set(faultsOf(planOf({ ...OPTIONS, topology, seed: 1 })).map(({ kind }) => kind))].toSorted();
     assert.deepEqual(kindsOf('cluster'), FAULT_KINDS.toSorted());
     assert.deepEqual(kindsOf('standalone'), FAULT_KINDS.filter((kind) => kind !== 'slots-move').toSorted());
   });
@@ -32,7 +33,10 @@ describe('The plan of a soak', () => {
       for (const lane of [plan.workers, plan.redis]) {
         for (const [index, fault] of lane.entries()) {
           const lastsMs = 'awayMs' in fault ? fault.awayMs : 'forMs' in fault ? fault.forMs : 0;
-          assert.ok(fault.atMs + lastsMs + 5_000 <= (lane[index + 1]?.atMs ?? OPTIONS.minutes * 60_000) + 1, `seed ${seed}: ${JSON.stringify(fault)}`);
+          assert.ok(
+            fault.atMs + lastsMs + 5_000 <= (lane[index + 1]?.atMs ?? OPTIONS.minutes * 60_000) + 1,
+            `seed ${seed}: ${JSON.stringify(fault)}`,
+          );
         }
       }
     }

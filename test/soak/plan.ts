@@ -15,7 +15,15 @@ export type Fault =
   /** The slots of the queue and of the registry move to another master. */
   | { readonly kind: 'slots-move' };
 export type FaultKind = Fault['kind'];
-export const FAULT_KINDS: readonly FaultKind[] = ['worker-kill', 'worker-term', 'worker-freeze', 'redis-kill', 'clients-kill', 'clients-pause', 'slots-move'];
+export const FAULT_KINDS: readonly FaultKind[] = [
+  'worker-kill',
+  'worker-term',
+  'worker-freeze',
+  'redis-kill',
+  'clients-kill',
+  'clients-pause',
+  'slots-move',
+];
 
 export type PlannedFault = Fault & {
   /** From the beginning of the load, in ms. A fault that is not over then holds up the next one of its lane. */
@@ -66,7 +74,7 @@ export function planOf(options: PlanOptions): Plan {
 function lane({ minutes }: PlanOptions, random: Random, [least, most]: readonly [number, number], draws: readonly Draw[]): PlannedFault[] {
   const endMs = minutes * 60_000 - MARGIN_MS;
   const planned: PlannedFault[] = [];
-  for (let atMs = MARGIN_MS + random() * least; ; ) {
+  for (let atMs = MARGIN_MS + random() * least; ;) {
     const fault = pick(random, draws)(random);
     const lastsMs = lengthOf(fault);
     if (atMs + lastsMs > endMs) return planned;
@@ -94,7 +102,11 @@ function redisFaults(topology: Topology): Draw[] {
   return [
     (random) => ({ kind: 'redis-kill', of: pick(random, ['queue', 'registry'] as const), awayMs: between(random, 0, 3_000) }),
     (random) => ({ kind: 'clients-kill', type: pick(random, ['normal', 'pubsub', 'one'] as const), times: between(random, 1, 20) }),
-    (random) => ({ kind: 'clients-pause', mode: pick(random, ['ALL', 'WRITE'] as const), forMs: between(random, 200, topology === 'standalone' ? 6_000 : SHORT_PAUSE_MS) }),
+    (random) => ({
+      kind: 'clients-pause',
+      mode: pick(random, ['ALL', 'WRITE'] as const),
+      forMs: between(random, 200, topology === 'standalone' ? 6_000 : SHORT_PAUSE_MS),
+    }),
     ...(topology === 'cluster' ? [() => ({ kind: 'slots-move' }) as const] : []),
   ];
 }

@@ -7,7 +7,9 @@ import type { AuditCounts } from '../faults/audit.js';
 const RESULT: Plotted = {
   options: { minutes: 20, seed: 42, topology: 'standalone', out: '', faults: true },
   lastedMs: 1_200_000,
-  samples: sampleRun({ pid: (minute) => (minute < 10 ? 3 : 4) }).map((sample) => (sample.atMs === 300_000 ? { ...sample, redis: null } : sample)),
+  samples: sampleRun({ pid: (minute) => (minute < 10 ? 3 : 4) }).map((sample) =>
+    sample.atMs === 300_000 ? { ...sample, redis: null } : sample,
+  ),
   faults: [
     { kind: 'worker-kill', about: 'worker 2 SIGKILL, <another> after 0 ms', atMs: 60_000, untilMs: 62_000 },
     { kind: 'redis-kill', about: 'Redis SIGKILL', atMs: 600_000, untilMs: null },
@@ -32,7 +34,10 @@ function elementsOf(svg: string): { readonly name: string; readonly attributes: 
     at = tag.index + whole.length;
     if (closes) assert.equal(open.pop(), name);
     else {
-      elements.push({ name, attributes: Object.fromEntries([...attributes.matchAll(/([a-z:-]+)="([^"]*)"/gi)].map(([, key, value]) => [key, value])) });
+      elements.push({
+        name,
+        attributes: Object.fromEntries([...attributes.matchAll(/([a-z:-]+)="([^"]*)"/gi)].map(([, key, value]) => [key, value])),
+      });
       if (!isEmpty) open.push(name);
     }
   }
@@ -47,18 +52,33 @@ describe('The plot of a soak', () => {
   it('is well-formed, with numbers only in its paths', () => {
     assert.equal(elements[0]?.name, 'svg');
     assert.doesNotMatch(svg, /NaN|Infinity|undefined|null/);
-    for (const { attributes } of elements.filter(({ name }) => name === 'path')) assert.match(attributes['d'] as string, /^(?:[MLHVh][\d. -]+)+$/);
+    for (const { attributes } of elements.filter(({ name }) => name === 'path'))
+      assert.match(attributes['d'] as string, /^(?:[MLHVh][\d. -]+)+$/);
   });
 
   it('has every series, with its name and unit', () => {
-    for (const name of ['producer', 'worker 1', 'worker 2', 'Redis', 'all clients', 'all keys (DBSIZE)', 'ended tasks, kept', 'live tasks', 'all entries']) assert.ok(svg.includes(`>${name}</text>`), name);
-    for (const title of ['Memory of each process (RSS), MiB', 'Memory of Redis (used_memory), MiB', 'minutes']) assert.ok(svg.includes(`>${title}</text>`), title);
+    for (const name of [
+      'producer',
+      'worker 1',
+      'worker 2',
+      'Redis',
+      'all clients',
+      'all keys (DBSIZE)',
+      'ended tasks, kept',
+      'live tasks',
+      'all entries',
+    ])
+      assert.ok(svg.includes(`>${name}</text>`), name);
+    for (const title of ['Memory of each process (RSS), MiB', 'Memory of Redis (used_memory), MiB', 'minutes'])
+      assert.ok(svg.includes(`>${title}</text>`), title);
     const drawn = elements.filter(({ attributes }) => attributes['class']?.startsWith('line') && (attributes['d']?.length ?? 0) > 100);
     assert.equal(drawn.length, 3 + 1 + 3 + 1 + 2 + 2);
   });
 
   it('begins a line anew where there was nothing to measure, and at another process', () => {
-    const begins = elements.filter(({ attributes }) => attributes['class']?.startsWith('line')).map(({ attributes }) => (attributes['d'] ?? '').split('M').length - 1);
+    const begins = elements
+      .filter(({ attributes }) => attributes['class']?.startsWith('line'))
+      .map(({ attributes }) => (attributes['d'] ?? '').split('M').length - 1);
     assert.equal(begins.filter((count) => count === 2).length, 1 + 1 + 1 + 1 + 2 + 2);
   });
 

@@ -60,8 +60,14 @@ function panelParts({ title, unit, lines }: Panel, top: number, x: Scale): strin
   const ticks = Array.from({ length: Math.round(highest / step) + 1 }, (_, index) => index * step);
   return [
     text(LEFT, top + 10, unit === '' ? title : `${title}, ${unit}`, 'panel'),
-    ...ticks.flatMap((value) => [`<path class="grid" d="M${LEFT} ${at(y(value))}H${LEFT + PLOT_WIDTH}"/>`, text(LEFT - 8, y(value) + 4, count(value), 'tick', 'end')]),
-    ...lines.map(({ color, dashed, runs }) => `<path class="line c${color}"${dashed ? ' stroke-dasharray="4 3"' : ''} d="${runs.map((run) => pathOf(run, x, y)).join('')}"/>`),
+    ...ticks.flatMap((value) => [
+      `<path class="grid" d="M${LEFT} ${at(y(value))}H${LEFT + PLOT_WIDTH}"/>`,
+      text(LEFT - 8, y(value) + 4, count(value), 'tick', 'end'),
+    ]),
+    ...lines.map(
+      ({ color, dashed, runs }) =>
+        `<path class="line c${color}"${dashed ? ' stroke-dasharray="4 3"' : ''} d="${runs.map((run) => pathOf(run, x, y)).join('')}"/>`,
+    ),
     ...lines.flatMap((line, index) => legend(line, plotTop + 8 + index * LEGEND_LINE)),
   ];
 }
@@ -73,10 +79,12 @@ function legend({ name, color, dashed }: Line, y: number): string[] {
 
 /** One kind of fault: a mark as long as it lasted. */
 function laneParts(kind: FaultKind, faults: Plotted['faults'], top: number, x: Scale): string[] {
-  const marks = faults.filter((fault) => fault.kind === kind).map(({ atMs, untilMs, about }) => {
-    const [from, to] = [x(atMs), x(untilMs ?? atMs)];
-    return `<rect class="mark" x="${at(from)}" y="${top + 3}" width="${at(Math.max(2, to - from))}" height="${LANE_HEIGHT - 5}"><title>${escaped(about)}</title></rect>`;
-  });
+  const marks = faults
+    .filter((fault) => fault.kind === kind)
+    .map(({ atMs, untilMs, about }) => {
+      const [from, to] = [x(atMs), x(untilMs ?? atMs)];
+      return `<rect class="mark" x="${at(from)}" y="${top + 3}" width="${at(Math.max(2, to - from))}" height="${LANE_HEIGHT - 5}"><title>${escaped(about)}</title></rect>`;
+    });
   return [...marks, text(LEFT + PLOT_WIDTH + 14, top + 11, `${kind} (${marks.length})`, 'small')];
 }
 

@@ -31,8 +31,13 @@ function connectionsOf(pid: number, ports: ReadonlySet<number>): number {
     if (inode !== undefined) sockets.add(inode);
   }
   // The table has those of all processes. Its columns: number, local, remote, state, queues, timer, retransmits, uid, timeout, inode.
-  const rows = ['tcp', 'tcp6'].flatMap((table) => readFileSync(`/proc/${pid}/net/${table}`, 'utf8').split('\n').slice(1)).map((row) => row.trim().split(/\s+/));
-  return rows.filter(([, , remote = '', state, , , , , , inode = '']) => state === ESTABLISHED && ports.has(Number.parseInt(remote.split(':')[1] ?? '', 16)) && sockets.has(inode)).length;
+  const rows = ['tcp', 'tcp6']
+    .flatMap((table) => readFileSync(`/proc/${pid}/net/${table}`, 'utf8').split('\n').slice(1))
+    .map((row) => row.trim().split(/\s+/));
+  return rows.filter(
+    ([, , remote = '', state, , , , , , inode = '']) =>
+      state === ESTABLISHED && ports.has(Number.parseInt(remote.split(':')[1] ?? '', 16)) && sockets.has(inode),
+  ).length;
 }
 
 /** Empty for one that was closed meanwhile. */

@@ -29,13 +29,21 @@ try {
   writeFileSync(plot, plotOf(result));
   writeFileSync(figures, `${JSON.stringify(result, null, 1)}\n`);
   const { audit, growths, untold, problems } = result;
-  say(`\nAudit: ${audit.acknowledged} tasks acknowledged; ${audit.completed} completed, ${audit.failed} failed, ${audit.cancelled} cancelled; lost ${audit.lost}, two outcomes ${audit.twoOutcomes}; ${audit.stopsAcknowledged} stops, lost ${audit.stopsLost}; ran again ${audit.ranAgain}; made though their enqueue was rejected ${audit.madeThoughRejected}`);
-  for (const { name, before, after, unit, grew } of growths) say(`${grew ? 'GREW  ' : 'steady'} ${name}: ${shown(before, unit)} → ${shown(after, unit)}`);
-  if (untold.length > 0) say(growths.length > 0 ? `Too few samples of: ${untold.join(', ')}` : 'Too short to tell whether anything grew: that takes 5 minutes.');
+  say(
+    `\nAudit: ${audit.acknowledged} tasks acknowledged; ${audit.completed} completed, ${audit.failed} failed, ${audit.cancelled} cancelled; lost ${audit.lost}, two outcomes ${audit.twoOutcomes}; ${audit.stopsAcknowledged} stops, lost ${audit.stopsLost}; ran again ${audit.ranAgain}; made though their enqueue was rejected ${audit.madeThoughRejected}`,
+  );
+  for (const { name, before, after, unit, grew } of growths)
+    say(`${grew ? 'GREW  ' : 'steady'} ${name}: ${shown(before, unit)} → ${shown(after, unit)}`);
+  if (untold.length > 0)
+    say(growths.length > 0 ? `Too few samples of: ${untold.join(', ')}` : 'Too short to tell whether anything grew: that takes 5 minutes.');
   for (const problem of problems.slice(0, PROBLEMS_SHOWN)) say(`PROBLEM: ${problem}`);
   if (problems.length > PROBLEMS_SHOWN) say(`… and ${problems.length - PROBLEMS_SHOWN} more, in ${figures}`);
   if (problems.length > 0) writeFileSync(join(options.out, 'workers.log'), `${soak.lastLines()}\n`);
-  say(problems.length > 0 ? `Not clean. Seed ${options.seed}.` : `Clean: every task accounted for${growths.length > 0 ? ', nothing grew' : ''}.`);
+  say(
+    problems.length > 0
+      ? `Not clean. Seed ${options.seed}.`
+      : `Clean: every task accounted for${growths.length > 0 ? ', nothing grew' : ''}.`,
+  );
   console.log(plot);
   console.log(figures);
   process.exitCode = problems.length > 0 ? 1 : 0;

@@ -17,7 +17,16 @@ export interface SampleRun {
 
 /** The samples of a run of 20 minutes, one every 5 s, that is steady where it is not said otherwise. */
 export function sampleRun(run: SampleRun = {}): Sample[] {
-  const { rss = () => 120 * MIB, connections = () => 7, memory = () => 5 * MIB, clients = () => 25, keys = () => 1_000, live = () => 13, calm = () => true, pid = () => 3 } = run;
+  const {
+    rss = () => 120 * MIB,
+    connections = () => 7,
+    memory = () => 5 * MIB,
+    clients = () => 25,
+    keys = () => 1_000,
+    live = () => 13,
+    calm = () => true,
+    pid = () => 3,
+  } = run;
   return Array.from({ length: 241 }, (_, index) => {
     const minute = index / 12;
     return {
@@ -28,7 +37,14 @@ export function sampleRun(run: SampleRun = {}): Sample[] {
         { place: 'worker 1', pid: 2, rss: rss(minute), connections: connections(minute) },
         { place: 'worker 2', pid: pid(minute), rss: 120 * MIB, connections: 7 },
       ],
-      redis: { memory: memory(minute), clients: clients(minute), keys: keys(minute), live: live(minute), registry: 3 * live(minute), kept: keys(minute) - 50 },
+      redis: {
+        memory: memory(minute),
+        clients: clients(minute),
+        keys: keys(minute),
+        live: live(minute),
+        registry: 3 * live(minute),
+        kept: keys(minute) - 50,
+      },
     };
   });
 }

@@ -60,7 +60,9 @@ export class Sampler {
     this.#options = options;
     const { nodes } = options.deployment;
     this.#ports = new Set(nodes.map(({ port }) => port));
-    this.#clients = nodes.map((node) => node.client({ maxRetriesPerRequest: 0, commandTimeout: ANSWER_LIMIT_MS, enableOfflineQueue: false }));
+    this.#clients = nodes.map((node) =>
+      node.client({ maxRetriesPerRequest: 0, commandTimeout: ANSWER_LIMIT_MS, enableOfflineQueue: false }),
+    );
   }
 
   start(): void {
@@ -84,7 +86,11 @@ export class Sampler {
       if (!(await client.info('replication')).includes('role:master')) continue;
       for await (const keys of client.scanStream({ count: 1_000 })) {
         for (const key of keys as string[]) {
-          const kind = key.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '<id>').replaceAll(/\d{5,}/g, '<number>').replace(/(workers:).*/, '$1<id>').replace(/(item:).*/, '$1<item>');
+          const kind = key
+            .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '<id>')
+            .replaceAll(/\d{5,}/g, '<number>')
+            .replace(/(workers:).*/, '$1<id>')
+            .replace(/(item:).*/, '$1<item>');
           kinds[kind] = (kinds[kind] ?? 0) + 1;
         }
       }

@@ -11,7 +11,9 @@ describe('A soak', { skip: !existsSync('/proc/self/net/tcp') && 'needs Linux' },
   it('of three seconds accounts for every task, and measures meanwhile', async () => {
     await compileInto(built(''), ['test/soak/client-process.ts']);
     const said: string[] = [];
-    const soak = await Soak.open({ minutes: 0.05, seed: 1, topology: 'standalone', out: tmpdir(), faults: false }, (line) => said.push(line));
+    const soak = await Soak.open({ minutes: 0.05, seed: 1, topology: 'standalone', out: tmpdir(), faults: false }, (line) =>
+      said.push(line),
+    );
     try {
       await soak.run(new AbortController().signal);
       const result = await soak.settle();
@@ -19,7 +21,12 @@ describe('A soak', { skip: !existsSync('/proc/self/net/tcp') && 'needs Linux' },
       const { acknowledged, completed, failed, cancelled, stopsAcknowledged } = result.audit;
       assert.ok(acknowledged > 10 && stopsAcknowledged > 0 && cancelled > 0);
       assert.equal(completed + failed + cancelled, acknowledged);
-      assert.ok(result.samples.some(({ redis, processes }) => redis && redis.keys > 0 && processes.length === 4 && processes.every(({ rss, connections }) => rss > 0 && connections > 0)));
+      assert.ok(
+        result.samples.some(
+          ({ redis, processes }) =>
+            redis && redis.keys > 0 && processes.length === 4 && processes.every(({ rss, connections }) => rss > 0 && connections > 0),
+        ),
+      );
       assert.equal(result.rest?.live, 0);
       assert.match(plotOf(result), /<svg/);
       assert.ok(said.some((line) => line.startsWith('Seed 1')) && said.some((line) => /\d+ enqueued, \d+ ended, \d+ stops/.test(line)));

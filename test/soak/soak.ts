@@ -100,14 +100,17 @@ export class Soak {
   async run(early: AbortSignal): Promise<void> {
     const { minutes, seed, topology, faults } = this.options;
     const plan = faults ? planOf({ seed, minutes, topology, workers: WORKERS, lockMs: LOCK_MS }) : { workers: [], redis: [] };
-    this.say(`${minutes} min on ${topology}: ${WORKERS} workers, ${LOAD.perSecond} enqueues and ${LOAD.stopsPerSecond} stops a second, ${plan.workers.length} faults of workers and ${plan.redis.length} of Redis`);
+    this.say(
+      `${minutes} min on ${topology}: ${WORKERS} workers, ${LOAD.perSecond} enqueues and ${LOAD.stopsPerSecond} stops a second, ${plan.workers.length} faults of workers and ${plan.redis.length} of Redis`,
+    );
     await this.workers.start();
     this.ends.start();
     this.archive.start();
     const client = await this.#startClient();
     const lanes = new FaultLanes({ deployment: this.deployment, workers: this.workers }, AbortSignal.any([early, this.#ending.signal]));
     this.#lanes = lanes;
-    const pids = (): Map<string, number | null> => new Map([['producer', client.pid], ...this.workers.pids.map((pid, place): [string, number | null] => [`worker ${place + 1}`, pid])]);
+    const pids = (): Map<string, number | null> =>
+      new Map([['producer', client.pid], ...this.workers.pids.map((pid, place): [string, number | null] => [`worker ${place + 1}`, pid])]);
     const everyMs = Math.min(SAMPLE_EVERY_MS, (minutes * 60_000) / SAMPLES);
     this.#sampler = new Sampler({ deployment: this.deployment, pids, calm: () => lanes.calmFor(CALM_AFTER_MS), everyMs });
     this.#sampler.start();
@@ -147,12 +150,22 @@ export class Soak {
     await this.workers.stop();
     const verdict = verdictOf(sampler.samples, { rest, topology: this.options.topology });
     return {
-      ...{ options: this.options, lastedMs: Math.round(this.#lastedMs), audit: { ...counts, madeThoughRejected: extra.length, zombies: counts.zombies + frozen.length }, enqueued: history.enqueued.size, workers: this.workers.started },
+      ...{
+        options: this.options,
+        lastedMs: Math.round(this.#lastedMs),
+        audit: { ...counts, madeThoughRejected: extra.length, zombies: counts.zombies + frozen.length },
+        enqueued: history.enqueued.size,
+        workers: this.workers.started,
+      },
       ...{ faults: this.#lanes?.struck ?? [], samples: sampler.samples, rest, keys, growths: verdict.growths, untold: verdict.untold },
       problems: [
         ...problems.filter((problem) => !frozen.includes(problem)).map(({ kind, id, what }) => `${kind}: ${id} ${what}`),
-        ...extra.filter((id) => !UNSURE.has(rejected.get(id) ?? '')).map((id) => `made though refused: ${id} was never acknowledged, and ended`),
-        ...extra.filter((id) => this.ends.ends.get(id)?.length !== 1).map((id) => `two outcomes: ${id} was never acknowledged, and ended more than once`),
+        ...extra
+          .filter((id) => !UNSURE.has(rejected.get(id) ?? ''))
+          .map((id) => `made though refused: ${id} was never acknowledged, and ended`),
+        ...extra
+          .filter((id) => this.ends.ends.get(id)?.length !== 1)
+          .map((id) => `two outcomes: ${id} was never acknowledged, and ended more than once`),
         ...verdict.problems,
         ...this.workers.problems,
         ...this.#problems,
@@ -181,8 +194,14 @@ export class Soak {
   }
 
   async #startClient(): Promise<NodeProcess> {
-    const order: ClientOrder = { config: { ...this.deployment.config, keyPrefix: KEY_PREFIX, logLevel: 'silent' }, load: LOAD, journal: this.#journal };
-    const client = spawnNode(['--enable-source-maps', built('test/soak/client-process.js')], { env: { SOAK_CLIENT: JSON.stringify(order) } });
+    const order: ClientOrder = {
+      config: { ...this.deployment.config, keyPrefix: KEY_PREFIX, logLevel: 'silent' },
+      load: LOAD,
+      journal: this.#journal,
+    };
+    const client = spawnNode(['--enable-source-maps', built('test/soak/client-process.js')], {
+      env: { SOAK_CLIENT: JSON.stringify(order) },
+    });
     this.#client = client;
     await client.waitForLine(/^begins$/, { timeoutMs: START_LIMIT_MS });
     return client;
@@ -195,7 +214,10 @@ export class Soak {
     const timer = setTimeout(() => client.kill('SIGKILL'), END_LIMIT_MS);
     const { code, signal } = await client.exit;
     clearTimeout(timer);
-    if (code !== 0) this.#problems.push(`the producer's process ended with code ${code}, signal ${signal}: ${client.stderr.lines.slice(0, 10).join(' ')}`);
+    if (code !== 0)
+      this.#problems.push(
+        `the producer's process ended with code ${code}, signal ${signal}: ${client.stderr.lines.slice(0, 10).join(' ')}`,
+      );
   }
 
   /** Resolves when nothing is left to do. What does not come to rest is the audit's to tell. */
@@ -203,7 +225,11 @@ export class Soak {
     const producer = createProducer({ ...this.deployment.config, keyPrefix: KEY_PREFIX, logLevel: 'silent' });
     const look = async (): Promise<number> => {
       // Those that run until they are stopped, and whose enqueue was rejected.
-      const unknown = log.refresh().at(now()).filter(({ id, lastAt }) => !history.enqueued.has(id) && now() - lastAt < ALIVE_MS).map(({ id }) => id);
+      const unknown = log
+        .refresh()
+        .at(now())
+        .filter(({ id, lastAt }) => !history.enqueued.has(id) && now() - lastAt < ALIVE_MS)
+        .map(({ id }) => id);
       for (const id of unknown) history.asked.add(id);
       if (unknown.length > 0) await producer.stop(unknown, { by: 'soak' });
       const left = await leftovers(this.store, soakTask.queue, await endedIds(this.store, soakTask.queue));
@@ -218,6 +244,8 @@ export class Soak {
     const { enqueued, stops, rejected } = last === undefined ? NO_COUNTS : (JSON.parse(last) as ClientCounts);
     const seconds = Math.round(elapsedMs / 1_000);
     const time = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
-    this.say(`${time.padStart(6)}  ${enqueued} enqueued, ${this.ends.ends.size} ended, ${stops} stops, ${rejected} calls rejected, ${this.#lanes?.struck.length ?? 0} faults`);
+    this.say(
+      `${time.padStart(6)}  ${enqueued} enqueued, ${this.ends.ends.size} ended, ${stops} stops, ${rejected} calls rejected, ${this.#lanes?.struck.length ?? 0} faults`,
+    );
   }
 }

@@ -11,14 +11,21 @@ describe('The verdict of a soak', () => {
   it('has nothing against a steady run, and tells what it compared', () => {
     const { problems, untold, growths } = verdictOf(sampleRun(), { rest: last(), topology });
     assert.deepEqual({ problems, untold }, { problems: [], untold: [] });
-    assert.deepEqual(growths.map(({ name }) => name), [
-      ...['producer', 'worker 1', 'worker 2'].flatMap((name) => [`memory of ${name}`, `connections of ${name}`]),
-      ...['memory of Redis', 'connections of Redis', 'keys of Redis', 'live tasks'],
-    ]);
+    assert.deepEqual(
+      growths.map(({ name }) => name),
+      [
+        ...['producer', 'worker 1', 'worker 2'].flatMap((name) => [`memory of ${name}`, `connections of ${name}`]),
+        ...['memory of Redis', 'connections of Redis', 'keys of Redis', 'live tasks'],
+      ],
+    );
   });
 
   const growing: readonly (readonly [what: string, run: SampleRun, problem: RegExp])[] = [
-    ['the memory of a process', { rss: (minute) => (110 + 3 * minute) * MIB }, /^memory of worker 1: 128.0 MiB → 164.0 MiB, expected at most 158.0 MiB$/],
+    [
+      'the memory of a process',
+      { rss: (minute) => (110 + 3 * minute) * MIB },
+      /^memory of worker 1: 128.0 MiB → 164.0 MiB, expected at most 158.0 MiB$/,
+    ],
     ['its connections', { connections: (minute) => (minute < 10 ? 7 : 8) }, /^connections of worker 1: 7 → 8, expected the same$/],
     ['connections that it lost', { connections: (minute) => (minute < 10 ? 7 : 6) }, /^connections of worker 1: 7 → 6/],
     ['the memory of Redis', { memory: (minute) => (5 + minute) * MIB }, /^memory of Redis: 11.0 MiB → 23.0 MiB/],
@@ -37,14 +44,24 @@ describe('The verdict of a soak', () => {
   it('leaves room for connections that come and go with the masters of a failover, or of slots', () => {
     const problems = (run: SampleRun, of: Topology): number => verdictOf(sampleRun(run), { rest: null, topology: of }).problems.length;
     const [clients, connections] = [(minute: number) => (minute < 10 ? 50 : 52), (minute: number) => (minute < 10 ? 7 : 8)];
-    assert.deepEqual(TOPOLOGIES.map((of) => problems({ clients }, of)), [1, 0, 0]);
-    assert.deepEqual(TOPOLOGIES.map((of) => problems({ connections }, of)), [1, 1, 0]);
+    assert.deepEqual(
+      TOPOLOGIES.map((of) => problems({ clients }, of)),
+      [1, 0, 0],
+    );
+    assert.deepEqual(
+      TOPOLOGIES.map((of) => problems({ connections }, of)),
+      [1, 1, 0],
+    );
     assert.equal(problems({ connections: (minute) => 7 + minute }, 'cluster'), 1);
   });
 
   it('counts connections and live tasks at rest only', () => {
     const calm = (minute: number): boolean => Math.floor(minute) % 2 === 0;
-    const run = { calm, connections: (minute: number) => (calm(minute) ? 7 : minute), live: (minute: number) => (calm(minute) ? 13 : 40 * minute) };
+    const run = {
+      calm,
+      connections: (minute: number) => (calm(minute) ? 7 : minute),
+      live: (minute: number) => (calm(minute) ? 13 : 40 * minute),
+    };
     assert.deepEqual(verdictOf(sampleRun(run), { rest: null, topology }).problems, []);
   });
 
@@ -55,7 +72,10 @@ describe('The verdict of a soak', () => {
 
   it('leaves out processes that lived for less than half of it', () => {
     const { growths } = verdictOf(sampleRun({ pid: (minute) => 100 + Math.floor(minute / 8) }), { rest: null, topology });
-    assert.deepEqual(growths.map(({ name }) => name).filter((name) => name.endsWith('worker 2')), []);
+    assert.deepEqual(
+      growths.map(({ name }) => name).filter((name) => name.endsWith('worker 2')),
+      [],
+    );
   });
 
   it('does not judge a short run, and says so', () => {

@@ -63,9 +63,15 @@ export function verdictOf(samples: readonly Sample[], { rest, topology }: Verdic
     if (growth === null) untold.push(series.name);
     else growths.push({ ...growth, unit });
   }
-  const problems = growths.filter(({ grew }) => grew).map(({ name, before, after, most, unit }) => `${name}: ${shown(before, unit)} → ${shown(after, unit)}, expected ${before === most ? 'the same' : `at most ${shown(most, unit)}`}`);
+  const problems = growths
+    .filter(({ grew }) => grew)
+    .map(
+      ({ name, before, after, most, unit }) =>
+        `${name}: ${shown(before, unit)} → ${shown(after, unit)}, expected ${before === most ? 'the same' : `at most ${shown(most, unit)}`}`,
+    );
   const plateau = growths.find(({ name }) => name === 'keys of Redis');
-  if (plateau && rest && rest.keys > plateau.most) problems.push(`keys of Redis at rest: ${rest.keys}, expected at most ${Math.round(plateau.most)}`);
+  if (plateau && rest && rest.keys > plateau.most)
+    problems.push(`keys of Redis at rest: ${rest.keys}, expected at most ${Math.round(plateau.most)}`);
   return { growths, untold, problems };
 }
 
@@ -75,7 +81,12 @@ export function shown(value: number, unit: 'B' | ''): string {
 }
 
 export function ofProcess(name: string, samples: readonly Sample[], pid: number, read: (sample: ProcessSample) => number): Series {
-  return { name, points: samples.flatMap(({ atMs, processes }): Point[] => processes.filter((one) => one.pid === pid).map((one) => ({ atMs, value: read(one) }))) };
+  return {
+    name,
+    points: samples.flatMap(({ atMs, processes }): Point[] =>
+      processes.filter((one) => one.pid === pid).map((one) => ({ atMs, value: read(one) })),
+    ),
+  };
 }
 
 export function ofRedis(name: string, samples: readonly Sample[], read: (sample: RedisSample) => number): Series {
@@ -85,6 +96,9 @@ export function ofRedis(name: string, samples: readonly Sample[], read: (sample:
 function longLived(samples: readonly Sample[]): { name: string; pid: number }[] {
   const lengthMs = (samples.at(-1)?.atMs ?? 0) - (samples[0]?.atMs ?? 0);
   const lives = new Map<number, { place: string; fromMs: number; toMs: number }>();
-  for (const { atMs, processes } of samples) for (const { pid, place } of processes) lives.set(pid, { place, fromMs: lives.get(pid)?.fromMs ?? atMs, toMs: atMs });
-  return [...lives].filter(([, { fromMs, toMs }]) => toMs - fromMs >= lengthMs * LEAST_LIFE).map(([pid, { place }]) => ({ name: place, pid }));
+  for (const { atMs, processes } of samples)
+    for (const { pid, place } of processes) lives.set(pid, { place, fromMs: lives.get(pid)?.fromMs ?? atMs, toMs: atMs });
+  return [...lives]
+    .filter(([, { fromMs, toMs }]) => toMs - fromMs >= lengthMs * LEAST_LIFE)
+    .map(([pid, { place }]) => ({ name: place, pid }));
 }

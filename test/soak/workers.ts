@@ -61,7 +61,9 @@ export class SoakWorkers {
     const worker = this.#places[place];
     if (worker) await this.#end(place, worker, signal);
     await delay(awayMs);
-    await this.#startAt(place).catch((error: unknown) => void this.problems.push(`worker ${place + 1} does not start: ${String(error).split('\n')[0]}`));
+    await this.#startAt(place).catch(
+      (error: unknown) => void this.problems.push(`worker ${place + 1} does not start: ${String(error).split('\n')[0]}`),
+    );
   }
 
   async freeze(place: number, forMs: number): Promise<void> {
@@ -81,17 +83,26 @@ export class SoakWorkers {
 
   /** The last lines that each process wrote. */
   lastLines(count: number): string {
-    return this.#started.map(({ pid, stderr, stdout }) => [`--- worker, pid ${pid}`, ...[...stdout.lines, ...stderr.lines].slice(-count)].join('\n')).join('\n');
+    return this.#started
+      .map(({ pid, stderr, stdout }) => [`--- worker, pid ${pid}`, ...[...stdout.lines, ...stderr.lines].slice(-count)].join('\n'))
+      .join('\n');
   }
 
   async #startAt(place: number): Promise<void> {
     const { env, slots, logFolder } = this.#options;
-    const settings = { REDIS_KEY_PREFIX: KEY_PREFIX, TASK_MODULES: LOAD_MODULE, WORKER_CONCURRENCY: String(slots), THREAD_POOL_SIZE: '2', FAULT_LOG: logFolder };
+    const settings = {
+      REDIS_KEY_PREFIX: KEY_PREFIX,
+      TASK_MODULES: LOAD_MODULE,
+      WORKER_CONCURRENCY: String(slots),
+      THREAD_POOL_SIZE: '2',
+      FAULT_LOG: logFolder,
+    };
     const worker = spawnNode([COMMAND, 'worker'], { env: { ...settings, ...WORKER_SETTINGS, ...env } });
     this.#started.push(worker);
     this.#places[place] = worker;
     void worker.exit.then(({ code, signal }) => {
-      if (!this.#ending.has(worker)) this.problems.push(`worker ${place + 1} (pid ${worker.pid}) ended by itself: code ${code}, signal ${signal}`);
+      if (!this.#ending.has(worker))
+        this.problems.push(`worker ${place + 1} (pid ${worker.pid}) ended by itself: code ${code}, signal ${signal}`);
     });
     await worker.waitForLine(/Worker takes tasks/, { timeoutMs: START_LIMIT_MS });
   }
@@ -101,10 +112,13 @@ export class SoakWorkers {
     this.#places[place] = null;
     const at = now();
     worker.kill(signal);
-    const timer = setTimeout(() => {
-      this.problems.push(`worker ${place + 1} (pid ${worker.pid}) did not end within ${MOST_SHUTDOWN_MS} ms of its ${signal}`);
-      worker.kill('SIGKILL');
-    }, MOST_SHUTDOWN_MS - (now() - at));
+    const timer = setTimeout(
+      () => {
+        this.problems.push(`worker ${place + 1} (pid ${worker.pid}) did not end within ${MOST_SHUTDOWN_MS} ms of its ${signal}`);
+        worker.kill('SIGKILL');
+      },
+      MOST_SHUTDOWN_MS - (now() - at),
+    );
     await worker.exit;
     clearTimeout(timer);
   }

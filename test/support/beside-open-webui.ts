@@ -30,7 +30,10 @@ const ITEM = 'chat-long';
 
 /** Keeps tasks of the fleet live while open-webui lists them, by all of its lists, again and again; stops them in the end. */
 export async function listBeside({ fleet, producer, peer, prefix, tasks, forMs, everyMs }: BesideOptions): Promise<BesideReport> {
-  const added = await producer.enqueueMany(fleetCanary, Array.from({ length: tasks }, () => ({ input: { run_ms: 60_000 }, item: ITEM, delay: forMs + 3_600_000 })));
+  const added = await producer.enqueueMany(
+    fleetCanary,
+    Array.from({ length: tasks }, () => ({ input: { run_ms: 60_000 }, item: ITEM, delay: forMs + 3_600_000 })),
+  );
   const ids = new Set(added.map(({ id }) => id));
   const seen = (listed: readonly string[]): number => listed.filter((id) => ids.has(id)).length;
   let [rounds, missing] = [0, 0];
@@ -47,6 +50,9 @@ export async function listBeside({ fleet, producer, peer, prefix, tasks, forMs, 
   const receipts = await producer.stopItem(ITEM, { waitMs: 30_000 });
   const cancelled = receipts.filter(({ id, outcome }) => ids.has(id) && outcome === 'cancelled').length;
   if (cancelled !== tasks) throw new Error(`expected ${tasks} tasks of the fleet to be cancelled, got ${cancelled}`);
-  await until(() => fleet.registrySize(prefix), ({ queues, leases }) => queues === 0 && leases === peer.running.size);
+  await until(
+    () => fleet.registrySize(prefix),
+    ({ queues, leases }) => queues === 0 && leases === peer.running.size,
+  );
   return { rounds, missing, listed };
 }

@@ -29,7 +29,9 @@ const place: Plugin = {
   setup: (bundle) => {
     bundle.onLoad({ filter: /\.ts$/ }, ({ path }) => {
       const values = { url: pathToFileURL(path).href, dirname: dirname(path), filename: path };
-      const contents = readFileSync(path, 'utf8').replaceAll(/import\.meta\.(url|dirname|filename)\b/g, (_, name: keyof typeof values) => JSON.stringify(values[name]));
+      const contents = readFileSync(path, 'utf8').replaceAll(/import\.meta\.(url|dirname|filename)\b/g, (_, name: keyof typeof values) =>
+        JSON.stringify(values[name]),
+      );
       return { contents, loader: 'ts' };
     });
   },

@@ -30,7 +30,9 @@ async function copyAll(root: string, folder: string): Promise<void> {
   const [product, tests] = await Promise.all([filesBelow(root, 'dist'), filesBelow(root, 'test')]);
   const files = ['package.json', ...product.filter((file) => !file.endsWith('.d.ts')), ...tests.filter((file) => file.endsWith('.mjs'))];
   for (const below of new Set(files.map((file) => dirname(file)))) await mkdir(join(folder, below), { recursive: true });
-  await Promise.all(files.map((file) => (file.endsWith('.map') ? copyMap(root, folder, file) : copyFile(join(root, file), join(folder, file)))));
+  await Promise.all(
+    files.map((file) => (file.endsWith('.map') ? copyMap(root, folder, file) : copyFile(join(root, file), join(folder, file)))),
+  );
 }
 
 async function filesBelow(root: string, below: string): Promise<string[]> {

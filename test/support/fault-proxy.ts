@@ -35,7 +35,11 @@ export class FaultProxy {
   };
   #server: Server;
 
-  private constructor(readonly port: number, private readonly targetPort: number, server: Server) {
+  private constructor(
+    readonly port: number,
+    private readonly targetPort: number,
+    server: Server,
+  ) {
     this.url = `redis://127.0.0.1:${port}`;
     this.#server = server;
     this.#serve(server);

@@ -6,7 +6,10 @@ export class FleetProxy {
   /** For the processes that go this way. */
   readonly env: Readonly<Record<string, string>>;
 
-  private constructor(readonly proxies: readonly FaultProxy[], { nodes }: TestRedis) {
+  private constructor(
+    readonly proxies: readonly FaultProxy[],
+    { nodes }: TestRedis,
+  ) {
     const { url } = proxies[0] as FaultProxy;
     const places = nodes.map(({ port }, index) => `127.0.0.1:${port}=127.0.0.1:${proxies[index]?.port}`);
     this.env = { REDIS_URL: url, ...(nodes.length > 1 && { REDIS_CLUSTER_NAT_MAP: places.join(',') }) };

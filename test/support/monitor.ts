@@ -49,5 +49,7 @@ export class Monitor {
 }
 
 function unescape(word: string): string {
-  return word.replace(/\\(x[0-9a-f]{2}|.)/gi, (_, code: string) => (code.length === 3 ? String.fromCharCode(Number.parseInt(code.slice(1), 16)) : (ESCAPES[code] ?? code)));
+  return word.replace(/\\(x[0-9a-f]{2}|.)/gi, (_, code: string) =>
+    code.length === 3 ? String.fromCharCode(Number.parseInt(code.slice(1), 16)) : (ESCAPES[code] ?? code),
+  );
 }

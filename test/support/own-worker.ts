@@ -10,7 +10,11 @@ export interface OwnWorker {
 }
 
 /** Resolves when it takes tasks. @param handlers and @param config as of `TestFleet.worker` */
-export async function ownWorker(fleet: TestFleet, handlers: Parameters<TestFleet['worker']>[1], config: Parameters<TestFleet['worker']>[2] = {}): Promise<OwnWorker> {
+export async function ownWorker(
+  fleet: TestFleet,
+  handlers: Parameters<TestFleet['worker']>[1],
+  config: Parameters<TestFleet['worker']>[2] = {},
+): Promise<OwnWorker> {
   const prefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix: prefix });
   const worker = await fleet.worker(prefix, handlers, config);

@@ -46,7 +46,10 @@ export class ProxiedConnection {
     this.#toClient = new Direction(this.#client, faults, 'toClient');
     client.on('data', (chunk) => this.#pass(chunk));
     this.#server.on('data', (chunk) => this.#passBack(chunk));
-    for (const [from, there] of [[client, this.#toServer], [this.#server, this.#toClient]] as const) {
+    for (const [from, there] of [
+      [client, this.#toServer],
+      [this.#server, this.#toClient],
+    ] as const) {
       from.setNoDelay(true);
       from.on('error', () => undefined);
       from.on('close', (hadError) => there.close(hadError));

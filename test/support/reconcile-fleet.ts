@@ -34,7 +34,12 @@ export class ReconcileFleet {
   }
 
   reconciler(limit?: number): Reconciler {
-    return new Reconciler({ store: this.store, graceMs: GRACE_MS, logger: this.log.loggers('worker'), ...(limit !== undefined && { limit }) });
+    return new Reconciler({
+      store: this.store,
+      graceMs: GRACE_MS,
+      logger: this.log.loggers('worker'),
+      ...(limit !== undefined && { limit }),
+    });
   }
 
   /** What one run did: its counts without those that are 0. */
@@ -63,7 +68,14 @@ export class ReconcileFleet {
 
   async unregister(id: string, item = ''): Promise<void> {
     const { client } = this.fleet;
-    await client.multi().hdel(this.keys.taskQueues, id).hdel(this.keys.tasks, id).zrem(this.keys.live, id).srem(this.keys.ownItem(item), id).srem(this.keys.item(item), id).exec();
+    await client
+      .multi()
+      .hdel(this.keys.taskQueues, id)
+      .hdel(this.keys.tasks, id)
+      .zrem(this.keys.live, id)
+      .srem(this.keys.ownItem(item), id)
+      .srem(this.keys.item(item), id)
+      .exec();
   }
 
   /** All that the registry has of a task. */
@@ -80,7 +92,11 @@ export class ReconcileFleet {
 
   /** Moves a waiting job to a worker of this name, as BullMQ does. Without a lock its worker has been silent for long. */
   async activate(id: string, { worker, locked }: { worker: string; locked: boolean }): Promise<void> {
-    const move = this.fleet.client.multi().lrem(`${this.jobs}wait`, 1, id).lpush(`${this.jobs}active`, id).hset(this.jobs + id, { processedOn: Date.now(), pb: worker, ats: 1 });
+    const move = this.fleet.client
+      .multi()
+      .lrem(`${this.jobs}wait`, 1, id)
+      .lpush(`${this.jobs}active`, id)
+      .hset(this.jobs + id, { processedOn: Date.now(), pb: worker, ats: 1 });
     if (locked) move.set(`${this.jobs}${id}:lock`, 'its token', 'PX', 60_000);
     await move.exec();
   }

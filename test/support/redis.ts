@@ -97,7 +97,12 @@ class OwnRedis implements TestRedis {
     { password, tls, extraArgs = [] }: TestRedisOptions,
   ) {
     this.url = `${tls === undefined ? 'redis' : 'rediss'}://${password === undefined ? '' : `:${encodeURIComponent(password)}@`}127.0.0.1:${port}`;
-    this.#access = { host: '127.0.0.1', port, ...(password === undefined ? {} : { password }), ...(tls === undefined ? {} : { tls: tls.client }) };
+    this.#access = {
+      host: '127.0.0.1',
+      port,
+      ...(password === undefined ? {} : { password }),
+      ...(tls === undefined ? {} : { tls: tls.client }),
+    };
     this.#process = new RedisProcess({ binary, dir, args: extraArgs, access: this.#access });
   }
 

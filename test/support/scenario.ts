@@ -16,7 +16,12 @@ export const scenarioTask = defineTask({
 
 /** The results of these are the pid of the worker that ran them. */
 export const scenarioHold = defineTask({ name: 'scenario.hold', input: z.object({}), output: z.number(), retention: KEEP });
-export const scenarioTicker = defineTask({ name: 'scenario.ticker', input: z.object({ file: z.string() }), output: z.number(), retention: KEEP });
+export const scenarioTicker = defineTask({
+  name: 'scenario.ticker',
+  input: z.object({ file: z.string() }),
+  output: z.number(),
+  retention: KEEP,
+});
 
 export const scenarioSpin = defineTask({ name: 'scenario.spin', input: z.object({}), retention: KEEP });
 
@@ -35,7 +40,15 @@ export function runsOf(workers: readonly NodeProcess[], id: string): number {
 
 /** A real worker process that takes tasks when this resolves. */
 export async function startWorker(redis: TestRedis, keyPrefix: string, env: Readonly<Record<string, string>> = {}): Promise<NodeProcess> {
-  const settings = { REDIS_URL: redis.url, REDIS_CLUSTER: String(redis.topology === 'cluster'), REDIS_KEY_PREFIX: keyPrefix, TASK_MODULES: SCENARIO_MODULE, STOP_GRACE_MS: '200', SHUTDOWN_TIMEOUT_MS: '0', WORKER_LOG_LEVEL: 'debug' };
+  const settings = {
+    REDIS_URL: redis.url,
+    REDIS_CLUSTER: String(redis.topology === 'cluster'),
+    REDIS_KEY_PREFIX: keyPrefix,
+    TASK_MODULES: SCENARIO_MODULE,
+    STOP_GRACE_MS: '200',
+    SHUTDOWN_TIMEOUT_MS: '0',
+    WORKER_LOG_LEVEL: 'debug',
+  };
   const worker = startCommand(['worker'], { env: { ...settings, ...env } });
   await worker.waitForLine(/Worker takes tasks/);
   return worker;

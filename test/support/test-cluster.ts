@@ -48,7 +48,10 @@ export class TestCluster {
   readonly #clients: Cluster[] = [];
   readonly #questions: ReadonlyMap<TestRedis, Redis>;
 
-  private constructor(nodes: readonly TestRedis[], private readonly options: TestClusterOptions) {
+  private constructor(
+    nodes: readonly TestRedis[],
+    private readonly options: TestClusterOptions,
+  ) {
     this.nodes = nodes;
     this.url = (nodes[0] as TestRedis).url;
     this.hosts = nodes.map(({ port }) => ({ host: '127.0.0.1', port }));
@@ -82,10 +85,14 @@ export class TestCluster {
 
   /** Resolves when every node that runs says `cluster_state:ok` and knows who owns each slot, and every replica among them has its master. */
   async complete(): Promise<void> {
-    await until(() => Promise.all(this.#running().map((node) => this.#problemOf(node))), (problems) => problems.every((problem) => problem === null), {
-      timeoutMs: FAILOVER_LIMIT_MS,
-      everyMs: 20,
-    });
+    await until(
+      () => Promise.all(this.#running().map((node) => this.#problemOf(node))),
+      (problems) => problems.every((problem) => problem === null),
+      {
+        timeoutMs: FAILOVER_LIMIT_MS,
+        everyMs: 20,
+      },
+    );
   }
 
   /** The master that has the slot of a key, by what the nodes that run say of it. */
@@ -135,7 +142,8 @@ export class TestCluster {
       await source.call('MIGRATE', '127.0.0.1', target.port, '', 0, MIGRATE_TIMEOUT_MS, ...auth, 'KEYS', ...keys);
     }
     // The new owner first: else there is a moment in which nobody is.
-    for (const node of new Set([target, from, ...owners.map(({ port }) => this.#nodeAt(port))])) await this.#ask(node).cluster('SETSLOT', slot, 'NODE', targetId);
+    for (const node of new Set([target, from, ...owners.map(({ port }) => this.#nodeAt(port))]))
+      await this.#ask(node).cluster('SETSLOT', slot, 'NODE', targetId);
     return target;
   }
 
@@ -148,10 +156,22 @@ export class TestCluster {
   client({ redisOptions, ...options }: ClusterClientOptions = {}): Cluster {
     const { password, tls } = this.options;
     const client = new Cluster([...this.hosts], {
-      ...{ maxRedirections: 100, retryDelayOnFailover: 200, retryDelayOnClusterDown: 200, retryDelayOnMoved: 100, slotsRefreshTimeout: 2_000 },
+      ...{
+        maxRedirections: 100,
+        retryDelayOnFailover: 200,
+        retryDelayOnClusterDown: 200,
+        retryDelayOnMoved: 100,
+        slotsRefreshTimeout: 2_000,
+      },
       clusterRetryStrategy: () => 100,
       ...options,
-      redisOptions: { protocol: 2, maxRetriesPerRequest: null, ...(password === undefined ? {} : { password }), ...(tls === undefined ? {} : { tls: tls.client }), ...redisOptions },
+      redisOptions: {
+        protocol: 2,
+        maxRetriesPerRequest: null,
+        ...(password === undefined ? {} : { password }),
+        ...(tls === undefined ? {} : { tls: tls.client }),
+        ...redisOptions,
+      },
     });
     client.on('error', () => undefined);
     this.#clients.push(client);
@@ -166,21 +186,30 @@ export class TestCluster {
   async #join(): Promise<void> {
     const masters = this.nodes.slice(0, MASTERS);
     // Each node meets each other one: else they would hear of one another by gossip, which takes seconds.
-    await Promise.all(this.nodes.map(async (node, index) => {
-      const client = this.#ask(node);
-      // Different from the start, so that nodes need not settle who is right.
-      await client.cluster('SET-CONFIG-EPOCH', index + 1);
-      for (const other of this.nodes) if (other !== node) await client.cluster('MEET', '127.0.0.1', other.port);
-    }));
-    await Promise.all(masters.map((master, index) => {
-      const [first, end] = [index, index + 1].map((part) => Math.ceil((part * SLOTS) / MASTERS)) as [number, number];
-      return this.#ask(master).cluster('ADDSLOTS', ...Array.from({ length: end - first }, (_, slot) => first + slot));
-    }));
-    await Promise.all(this.nodes.slice(MASTERS).map(async (replica, index) => {
-      const id = await this.#ask(masters[index] as TestRedis).cluster('MYID');
-      const replicate = (): Promise<unknown> => this.#ask(replica).cluster('REPLICATE', id).catch((error: Error) => error.message);
-      await until(replicate, (answer) => answer === 'OK', { timeoutMs: START_LIMIT_MS, everyMs: 20 });
-    }));
+    await Promise.all(
+      this.nodes.map(async (node, index) => {
+        const client = this.#ask(node);
+        // Different from the start, so that nodes need not settle who is right.
+        await client.cluster('SET-CONFIG-EPOCH', index + 1);
+        for (const other of this.nodes) if (other !== node) await client.cluster('MEET', '127.0.0.1', other.port);
+      }),
+    );
+    await Promise.all(
+      masters.map((master, index) => {
+        const [first, end] = [index, index + 1].map((part) => Math.ceil((part * SLOTS) / MASTERS)) as [number, number];
+        return this.#ask(master).cluster('ADDSLOTS', ...Array.from({ length: end - first }, (_, slot) => first + slot));
+      }),
+    );
+    await Promise.all(
+      this.nodes.slice(MASTERS).map(async (replica, index) => {
+        const id = await this.#ask(masters[index] as TestRedis).cluster('MYID');
+        const replicate = (): Promise<unknown> =>
+          this.#ask(replica)
+            .cluster('REPLICATE', id)
+            .catch((error: Error) => error.message);
+        await until(replicate, (answer) => answer === 'OK', { timeoutMs: START_LIMIT_MS, everyMs: 20 });
+      }),
+    );
   }
 
   async #problemOf(node: TestRedis): Promise<string | null> {
@@ -188,7 +217,8 @@ export class TestCluster {
     const [cluster, replication, owners] = await Promise.all([client.cluster('INFO'), client.info('replication'), ownersBy(client)]);
     if (!cluster.includes('cluster_state:ok')) return `${node.port}: cluster_state is not ok`;
     if (owners.some(({ port }) => !this.#nodeAt(port).running)) return `${node.port}: does not know of a dead master`;
-    if (replication.includes('role:slave') && !replication.includes('master_link_status:up')) return `${node.port}: has no link to its master`;
+    if (replication.includes('role:slave') && !replication.includes('master_link_status:up'))
+      return `${node.port}: has no link to its master`;
     const own = owners.find(({ port }) => port === node.port);
     return replication.includes('role:master') && own === undefined ? `${node.port}: a master without slots` : null;
   }

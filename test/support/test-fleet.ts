@@ -101,14 +101,20 @@ export class TestFleet {
       named(keys.item('*')),
       named(keys.lease('*')),
     ]);
-    const items = new Set([...ours.map((key) => key.slice(keys.ownItem('').length)), ...shared.map((key) => key.slice(keys.item('').length))]);
+    const items = new Set([
+      ...ours.map((key) => key.slice(keys.ownItem('').length)),
+      ...shared.map((key) => key.slice(keys.item('').length)),
+    ]);
     const leases = new Set(below.map((key) => key.slice(keys.lease('').length)).filter(isShared));
     return { tasks, queues, live, items: items.size, leases: leases.size };
   }
 
   /** Resolves when nothing is live. */
   async emptied(prefix: string): Promise<void> {
-    await until(() => this.registrySize(prefix), (sizes) => Object.values(sizes).every((size) => size === 0));
+    await until(
+      () => this.registrySize(prefix),
+      (sizes) => Object.values(sizes).every((size) => size === 0),
+    );
   }
 
   /**
@@ -123,7 +129,9 @@ export class TestFleet {
       await this.client.echo(end);
       await monitor.seen('echo', end);
       monitor.close();
-      return commands.filter(([name = '', ...words]) => words[0] !== end && !HANDSHAKE.has(name) && !words.some((word) => /:metrics:|:fleet$/.test(word)));
+      return commands.filter(
+        ([name = '', ...words]) => words[0] !== end && !HANDSHAKE.has(name) && !words.some((word) => /:metrics:|:fleet$/.test(word)),
+      );
     };
     return { commands, stop };
   }

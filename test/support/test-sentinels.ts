@@ -58,7 +58,11 @@ export class TestSentinels {
       const sentinel = { config: watch, extraArgs: ['--sentinel'], ...(tls === undefined ? {} : { tls }) };
       const [first, second] = await allOf([launch(replica), launch(replica)]);
       const client = master.client();
-      await until(() => linkedReplicas(client), (count) => count === 2, { everyMs: 10 });
+      await until(
+        () => linkedReplicas(client),
+        (count) => count === 2,
+        { everyMs: 10 },
+      );
       const sentinels = await allOf([launch(sentinel), launch(sentinel), launch(sentinel)]);
       const fleet = new TestSentinels([master, first, second] as TestRedis[], sentinels, options);
       await fleet.settled();
@@ -94,7 +98,11 @@ export class TestSentinels {
       { timeoutMs: FAILOVER_LIMIT_MS, everyMs: 20 },
     );
     const node = this.nodes.find(({ port }) => port === ports[0]) as TestRedis;
-    await until(() => this.#ask(node).info('replication'), (info) => info.includes('role:master'), { everyMs: 20 });
+    await until(
+      () => this.#ask(node).info('replication'),
+      (info) => info.includes('role:master'),
+      { everyMs: 20 },
+    );
     return node;
   }
 
@@ -107,7 +115,12 @@ export class TestSentinels {
   client(options: ClientOptions = {}): Redis {
     const { password, tls } = this.options;
     const client = new Redis({
-      ...{ sentinels: this.sentinels.map(({ port }) => ({ host: '127.0.0.1', port })), name: NAME, protocol: 2, maxRetriesPerRequest: null },
+      ...{
+        sentinels: this.sentinels.map(({ port }) => ({ host: '127.0.0.1', port })),
+        name: NAME,
+        protocol: 2,
+        maxRetriesPerRequest: null,
+      },
       ...{ retryStrategy: () => 20, sentinelRetryStrategy: () => 20, sentinelReconnectStrategy: () => 20 },
       // The old master, once it is a replica.
       reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 2 : false),
@@ -127,7 +140,11 @@ export class TestSentinels {
 
   /** Resolves when each sentinel knows all of the others and of the servers, and every replica has its link to the master. */
   async settled(): Promise<void> {
-    await until(() => Promise.all(this.sentinels.map((sentinel) => knownTo(this.#ask(sentinel)))), (views) => views.every((view) => view === 'complete'), { timeoutMs: 30_000, everyMs: 20 });
+    await until(
+      () => Promise.all(this.sentinels.map((sentinel) => knownTo(this.#ask(sentinel)))),
+      (views) => views.every((view) => view === 'complete'),
+      { timeoutMs: 30_000, everyMs: 20 },
+    );
   }
 
   async #masterPortOf(sentinel: TestRedis): Promise<number> {
@@ -149,7 +166,9 @@ async function knownTo(sentinel: Redis): Promise<string> {
   const replicas = ((await sentinel.call('SENTINEL', 'REPLICAS', NAME)) as string[][]).map(recordOf);
   const links = replicas.map((replica) => `${replica['flags']} ${replica['master-link-status']}`);
   const complete = master['flags'] === 'master' && master['num-other-sentinels'] === '2' && links.join() === 'slave ok,slave ok';
-  return complete ? 'complete' : `master ${master['flags']}, ${master['num-other-sentinels']} other sentinels, replicas ${links.join(', ')}`;
+  return complete
+    ? 'complete'
+    : `master ${master['flags']}, ${master['num-other-sentinels']} other sentinels, replicas ${links.join(', ')}`;
 }
 
 async function linkedReplicas(master: Redis): Promise<number> {
@@ -157,7 +176,9 @@ async function linkedReplicas(master: Redis): Promise<number> {
 }
 
 function recordOf(fields: readonly string[]): Record<string, string> {
-  return Object.fromEntries(Array.from({ length: fields.length / 2 }, (_, index) => [fields[2 * index] as string, fields[2 * index + 1] as string]));
+  return Object.fromEntries(
+    Array.from({ length: fields.length / 2 }, (_, index) => [fields[2 * index] as string, fields[2 * index + 1] as string]),
+  );
 }
 
 /** As `Promise.all`, but that all have settled when it rejects: what was started is known then. */

@@ -19,7 +19,10 @@ interface Pair {
 const HOUR_MS = 3_600_000;
 const KEY = { keyType: 'ec', curve: 'P-256', algorithm: 'sha256' } as const;
 /** Type 2 is a name, type 7 an address. */
-const SERVER_NAMES = [{ type: 2, value: 'localhost' }, { type: 7, ip: '127.0.0.1' }] as const;
+const SERVER_NAMES = [
+  { type: 2, value: 'localhost' },
+  { type: 7, ip: '127.0.0.1' },
+] as const;
 
 /**
  * A CA of a test's own, a certificate that it gave to the server 127.0.0.1, also known as localhost, and one for a client.
@@ -34,7 +37,12 @@ export class TestTls {
   readonly client: Pick<ConnectionOptions, 'ca' | 'cert' | 'key'>;
   readonly anonymous: Pick<ConnectionOptions, 'ca'>;
 
-  private constructor(private readonly dir: string, ca: Pair, client: Pair, private readonly clientCertificates: boolean) {
+  private constructor(
+    private readonly dir: string,
+    ca: Pair,
+    client: Pair,
+    private readonly clientCertificates: boolean,
+  ) {
     this.caFile = join(dir, 'ca.pem');
     this.certFile = join(dir, 'client.pem');
     this.keyFile = join(dir, 'client-key.pem');
@@ -43,14 +51,24 @@ export class TestTls {
   }
 
   static async create({ clientCertificates = false }: TestTlsOptions = {}): Promise<TestTls> {
-    const ca = await issue('Test CA', { name: 'basicConstraints', cA: true, critical: true }, { name: 'keyUsage', keyCertSign: true, critical: true });
+    const ca = await issue(
+      'Test CA',
+      { name: 'basicConstraints', cA: true, critical: true },
+      { name: 'keyUsage', keyCertSign: true, critical: true },
+    );
     // A server is a client as well: of its master, and of the other nodes of a cluster.
     const roles = { name: 'extKeyUsage', serverAuth: true, clientAuth: true } as const;
     const server = await issue('127.0.0.1', { name: 'subjectAltName', altNames: [...SERVER_NAMES] }, roles, ca);
     const client = await issue('Test client', { name: 'basicConstraints', cA: false }, { name: 'extKeyUsage', clientAuth: true }, ca);
     const dir = await realpath(await mkdtemp(join(tmpdir(), 'taskfleet-tls-')));
     removeAtExit(dir);
-    const files = { 'ca.pem': ca.cert, 'server.pem': server.cert, 'server-key.pem': server.key, 'client.pem': client.cert, 'client-key.pem': client.key };
+    const files = {
+      'ca.pem': ca.cert,
+      'server.pem': server.cert,
+      'server-key.pem': server.key,
+      'client.pem': client.cert,
+      'client-key.pem': client.key,
+    };
     await Promise.all(Object.entries(files).map(([name, text]) => writeFile(join(dir, name), text, { mode: 0o600 })));
     return new TestTls(dir, ca, client, clientCertificates);
   }
@@ -58,8 +76,18 @@ export class TestTls {
   /** The lines of a redis-server that serves TLS on this port and nothing else, as do its replication and cluster bus. */
   serverConfig(port: number): string[] {
     return [
-      ...['port 0', `tls-port ${port}`, 'tls-replication yes', 'tls-cluster yes', `tls-auth-clients ${this.clientCertificates ? 'yes' : 'no'}`],
-      ...[`tls-ca-cert-file "${this.caFile}"`, `tls-cert-file "${join(this.dir, 'server.pem')}"`, `tls-key-file "${join(this.dir, 'server-key.pem')}"`],
+      ...[
+        'port 0',
+        `tls-port ${port}`,
+        'tls-replication yes',
+        'tls-cluster yes',
+        `tls-auth-clients ${this.clientCertificates ? 'yes' : 'no'}`,
+      ],
+      ...[
+        `tls-ca-cert-file "${this.caFile}"`,
+        `tls-cert-file "${join(this.dir, 'server.pem')}"`,
+        `tls-key-file "${join(this.dir, 'server-key.pem')}"`,
+      ],
     ];
   }
 

@@ -4,7 +4,8 @@ import { ActiveRuns } from '../../worker/active-runs.js';
 import { Run } from '../../worker/run.js';
 import { deferred } from '../support/deferred.js';
 
-const newRun = (id: string, queue = 'q') => new Run({ id, queue, name: 'a.task', item: '', token: 't', lockMs: 15_000, lockedAt: Date.now(), clock: Date });
+const newRun = (id: string, queue = 'q') =>
+  new Run({ id, queue, name: 'a.task', item: '', token: 't', lockMs: 15_000, lockedAt: Date.now(), clock: Date });
 
 describe('ActiveRuns', () => {
   it('finds what it tracks, until it is untracked', () => {
@@ -13,7 +14,10 @@ describe('ActiveRuns', () => {
     runs.track(one);
     runs.track(two);
     assert.equal(runs.get('q', 'one'), one);
-    assert.deepEqual(runs.all().map(({ id }) => id), ['one', 'two']);
+    assert.deepEqual(
+      runs.all().map(({ id }) => id),
+      ['one', 'two'],
+    );
     runs.untrack(one);
     assert.equal(runs.get('q', 'one'), undefined);
     assert.deepEqual(runs.all(), [two]);

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 import { isFleetError } from '../../shared/errors.js';
-import { LISTED, MAX_CHUNK_BYTES, MAX_ERROR_BYTES, MAX_NAME_LENGTH, MAX_PROGRESS_BYTES, MAX_STACK_LENGTH, cutToBytes } from '../../shared/limits.js';
+import {
+  LISTED,
+  MAX_CHUNK_BYTES,
+  MAX_ERROR_BYTES,
+  MAX_NAME_LENGTH,
+  MAX_PROGRESS_BYTES,
+  MAX_STACK_LENGTH,
+  cutToBytes,
+} from '../../shared/limits.js';
 import { defineHandler, defineTask } from '../../worker/index.js';
 import type { TaskContext } from '../../worker/index.js';
 import { KEEP } from '../support/keep.js';
@@ -42,7 +50,13 @@ describe('What is kept of a task', () => {
   }
 
   // A text in JSON has two quotes around it, and an ä takes two bytes.
-  const FITS: Readonly<Record<string, unknown>> = { 'the longest text': 'x'.repeat(LIMIT - 2), 'the longest in bytes': 'ä'.repeat((LIMIT - 2) / 2), nothing: undefined, null: null, zero: 0 };
+  const FITS: Readonly<Record<string, unknown>> = {
+    'the longest text': 'x'.repeat(LIMIT - 2),
+    'the longest in bytes': 'ä'.repeat((LIMIT - 2) / 2),
+    nothing: undefined,
+    null: null,
+    zero: 0,
+  };
   for (const [name, value] of Object.entries(FITS)) {
     it(`is a result within the limit: ${name}`, async () => {
       const { view, job } = await ended(() => value);
@@ -51,7 +65,11 @@ describe('What is kept of a task', () => {
   }
 
   const BAD: readonly (readonly [name: string, make: () => unknown, problem: RegExp])[] = [
-    ['one byte more', () => 'x'.repeat(LIMIT - 1), /^The result of big\.task is 1025 bytes of JSON; at most 1024 bytes are allowed\. Store .* or raise MAX_RESULT_BYTES\.$/],
+    [
+      'one byte more',
+      () => 'x'.repeat(LIMIT - 1),
+      /^The result of big\.task is 1025 bytes of JSON; at most 1024 bytes are allowed\. Store .* or raise MAX_RESULT_BYTES\.$/,
+    ],
     ['more in bytes than in characters', () => 'ä'.repeat(LIMIT / 2), /is 1026 bytes/],
     ['ten megabytes', () => ({ list: Array.from({ length: 1_000 }, () => 'x'.repeat(10_000)) }), /at most 1024 bytes are allowed/],
     ['a circle', circle, /^Bad output of big\.task: not JSON \(Converting circular structure/],
@@ -73,7 +91,10 @@ describe('What is kept of a task', () => {
     assert.ok(Buffer.byteLength(view.error ?? '') <= MAX_ERROR_BYTES, view.error?.slice(-80));
     assert.match(view.error ?? '', /^ä+ … \(cut: 5000000 bytes\)$/);
     const stacks = JSON.parse(job['stacktrace'] ?? '[]') as string[];
-    assert.ok(stacks.length > 0 && stacks.every((stack) => stack.length <= MAX_STACK_LENGTH && /\n +at /.test(stack)), 'the stack is kept, without most of the message');
+    assert.ok(
+      stacks.length > 0 && stacks.every((stack) => stack.length <= MAX_STACK_LENGTH && /\n +at /.test(stack)),
+      'the stack is kept, without most of the message',
+    );
     const events = await fleet.client.xrange(`${keys.jobs('big')}events`, '-', '+');
     assert.ok(JSON.stringify(events).length < 200_000, 'the events of the queue too');
     const [listed] = (await producer.list({ state: 'failed' })).tasks;
@@ -95,7 +116,10 @@ describe('What is kept of a task', () => {
       attempt(() => emit(['x'.repeat(MAX_CHUNK_BYTES)]));
     });
     assert.equal(caught.length, 2);
-    assert.ok(caught.every((error) => isFleetError(error, 'OUTPUT_TOO_LARGE')), String(caught));
+    assert.ok(
+      caught.every((error) => isFleetError(error, 'OUTPUT_TOO_LARGE')),
+      String(caught),
+    );
   });
 
   it('is a long text in several chunks, none of which cuts a character', async () => {
@@ -133,7 +157,12 @@ describe('What is kept of a task', () => {
     await queue.add('n'.repeat(500_000), {}, { jobId: 'named-worse' });
     const failed = await queue.add('failing', {}, { jobId: 'fails' });
     const job = `${store.keys.jobs('plain')}${failed.id}`;
-    await store.redis.multi().lrem(`${store.keys.jobs('plain')}wait`, 0, 'fails').zadd(`${store.keys.jobs('plain')}failed`, 5, 'fails').hset(job, { finishedOn: 5, failedReason: 'e'.repeat(5_000_000), progress: JSON.stringify('p'.repeat(5_000_000)) }).exec();
+    await store.redis
+      .multi()
+      .lrem(`${store.keys.jobs('plain')}wait`, 0, 'fails')
+      .zadd(`${store.keys.jobs('plain')}failed`, 5, 'fails')
+      .hset(job, { finishedOn: 5, failedReason: 'e'.repeat(5_000_000), progress: JSON.stringify('p'.repeat(5_000_000)) })
+      .exec();
     await store.redis.sadd(store.keys.queues, 'plain');
     const [one] = (await producer.list({ state: 'failed' })).tasks;
     assert.deepEqual([one?.error, one?.progress], ['(5000000 bytes: too many for a list)', null]);

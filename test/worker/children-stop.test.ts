@@ -47,7 +47,10 @@ describe('A stop of a task whose handler enqueues others', () => {
 
   const keys = () => createKeys(prefix);
   const stopOf = async (id: string) => {
-    const view = await until(() => producer.get(id), (task) => task?.state === 'cancelled');
+    const view = await until(
+      () => producer.get(id),
+      (task) => task?.state === 'cancelled',
+    );
     return [view?.stop?.reason, view?.stop?.by, view?.stop?.via];
   };
   const emptied = async () => {
@@ -101,11 +104,15 @@ describe('A stop of a task whose handler enqueues others', () => {
   it('stops them also while it waits for its retry and is settled on the spot', async () => {
     const { root, call, childCall, running, waiting } = await family();
     call.throws(new Error('first attempt'));
-    await until(() => producer.get(root), (task) => task?.state === 'retrying');
+    await until(
+      () => producer.get(root),
+      (task) => task?.state === 'retrying',
+    );
     void childCall.aborted.then((cause) => childCall.throws(cause));
     const receipt = await producer.stop(root, { ...WHY, waitMs: 10_000 });
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'queue']);
-    for (const id of [...waiting, running.id]) assert.equal((await producer.get(id))?.state, 'cancelled', 'by the stop, not by the reconciler');
+    for (const id of [...waiting, running.id])
+      assert.equal((await producer.get(id))?.state, 'cancelled', 'by the stop, not by the reconciler');
     assert.deepEqual(await stopOf(running.id), ['enough', 'alice', 'signal']);
     for (const id of waiting) assert.deepEqual(await stopOf(id), ['enough', 'alice', 'queue']);
     await emptied();
@@ -123,7 +130,10 @@ describe('A stop of a task whose handler enqueues others', () => {
     childCall.returns();
     await producer.result(middle.id);
     // As if its worker had not come to that yet: an entry leaves the registry up to some ms after its end.
-    await until(() => fleet.client.scard(keys().children(root.id)), (count) => count === 0);
+    await until(
+      () => fleet.client.scard(keys().children(root.id)),
+      (count) => count === 0,
+    );
     await fleet.client.sadd(keys().children(root.id), middle.id);
     held.release();
     await stopped;
@@ -137,12 +147,21 @@ describe('A stop of a task whose handler enqueues others', () => {
     const made = await call.context.enqueue(idle.definition, {});
     call.returns();
     await producer.result(root);
-    await until(() => fleet.client.sismember(keys().ownItem('chat-1'), root.id), (listed) => listed === 0);
+    await until(
+      () => fleet.client.sismember(keys().ownItem('chat-1'), root.id),
+      (listed) => listed === 0,
+    );
     // As the item was read: the one had not ended, and the other was not there.
     await fleet.client.sadd(keys().ownItem('chat-1'), root.id);
     for (const key of [keys().ownItem('chat-1'), keys().item('chat-1')]) await fleet.client.srem(key, made.id);
     const receipts = await producer.stopItem('chat-1', WHY);
-    assert.deepEqual(receipts.map(({ id, outcome }) => [id, outcome]), [[root.id, 'finished'], [made.id, 'cancelled']]);
+    assert.deepEqual(
+      receipts.map(({ id, outcome }) => [id, outcome]),
+      [
+        [root.id, 'finished'],
+        [made.id, 'cancelled'],
+      ],
+    );
   });
 
   for (const settled of [false, true]) {

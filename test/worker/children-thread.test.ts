@@ -70,7 +70,14 @@ describe('An isolated handler', () => {
   });
 
   async function start(t: { after: (end: () => Promise<void>) => void }, config: Partial<WorkerConfig> = {}) {
-    const settings = { redisUrl: fleet.redis.url, keyPrefix: prefix, shutdownTimeoutMs: 0, stopGraceMs: 60_000, threads: 1, logLevel: 'silent' } as const;
+    const settings = {
+      redisUrl: fleet.redis.url,
+      keyPrefix: prefix,
+      shutdownTimeoutMs: 0,
+      stopGraceMs: 60_000,
+      threads: 1,
+      logLevel: 'silent',
+    } as const;
     const worker = await createWorker({ ...settings, cwd: folder, taskModules: ['tasks.mjs'], producer, ...config });
     t.after(() => worker.stop());
     await worker.start();
@@ -78,7 +85,8 @@ describe('An isolated handler', () => {
     return worker;
   }
 
-  const result = async (name: string, input: unknown, options: Parameters<Producer['enqueue']>[2] = {}) => producer.result(await producer.enqueue(task(name), input, options));
+  const result = async (name: string, input: unknown, options: Parameters<Producer['enqueue']>[2] = {}) =>
+    producer.result(await producer.enqueue(task(name), input, options));
   async function chunks(id: string): Promise<unknown[]> {
     const all: unknown[] = [];
     for await (const event of producer.events(id)) if (event.type === 'chunk') all.push(event.chunk);
@@ -90,11 +98,17 @@ describe('An isolated handler', () => {
 
   it('enqueues a task that has its item and belongs to it, with the defaults of its schema', async (t) => {
     await start(t);
-    const parent = await producer.enqueue(task('thread.parent'), { given: { text: 'a' }, options: { delay: 3_600_000 } }, { item: 'doc-1' });
+    const parent = await producer.enqueue(
+      task('thread.parent'),
+      { given: { text: 'a' }, options: { delay: 3_600_000 } },
+      { item: 'doc-1' },
+    );
     const made = (await producer.result(parent)) as { id: string };
     assert.deepEqual({ ...made }, { id: made.id, name: 'thread.child', queue: 'thread', item: 'doc-1', duplicate: false, superseded: [] });
     assert.deepEqual(await fleet.client.smembers(createKeys(prefix).children(parent.id)), [made.id]);
-    const { removeOnComplete } = JSON.parse((await fleet.client.hget(createKeys(prefix).jobs('thread') + made.id, 'opts')) ?? '{}') as { removeOnComplete?: { count: number } };
+    const { removeOnComplete } = JSON.parse((await fleet.client.hget(createKeys(prefix).jobs('thread') + made.id, 'opts')) ?? '{}') as {
+      removeOnComplete?: { count: number };
+    };
     assert.equal(removeOnComplete?.count, 5, 'the definition crosses as it is');
     await producer.stop(made.id);
     const other = (await result('thread.parent', { given: { text: 'b' }, options: {} }, { item: 'doc-2' })) as { id: string };
@@ -105,7 +119,18 @@ describe('An isolated handler', () => {
     await start(t);
     const errorOf = async (given: unknown, options: unknown = {}) => ((await result('thread.parent', { given, options })) as Parts).error;
     const input = await errorOf({ text: 5 });
-    assert.deepEqual([input.name, input.code, input.details], ['FleetError', 'INVALID_INPUT', { task: 'thread.child', fields: ['text'], errors: [{ field: 'input.text', message: 'Invalid input: expected string, received number' }] }]);
+    assert.deepEqual(
+      [input.name, input.code, input.details],
+      [
+        'FleetError',
+        'INVALID_INPUT',
+        {
+          task: 'thread.child',
+          fields: ['text'],
+          errors: [{ field: 'input.text', message: 'Invalid input: expected string, received number' }],
+        },
+      ],
+    );
     assert.match(input.message, /Bad input for thread\.child: text: /);
     const id = await errorOf({ text: 'a' }, { id: 'a:b' });
     assert.deepEqual([id.name, id.code, id.details], ['FleetError', 'INVALID_ID', { field: 'id' }]);
@@ -125,7 +150,10 @@ describe('An isolated handler', () => {
     const [one, other] = (await result('thread.twice', {})) as { duplicate: boolean }[];
     assert.deepEqual([one?.duplicate, other?.duplicate].filter(Boolean), [true]);
     await result('thread.leaves', {});
-    const view = await until(() => producer.get('left-behind'), (now) => now?.state === 'completed');
+    const view = await until(
+      () => producer.get('left-behind'),
+      (now) => now?.state === 'completed',
+    );
     assert.deepEqual(view?.result, { item: null, input: { text: 'left behind', times: 2 } });
   });
 
@@ -135,9 +163,15 @@ describe('An isolated handler', () => {
     await begun(id);
     const receipt = await producer.stop(id, { reason: 'enough', by: 'bob', waitMs: 10_000 });
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'signal']);
-    assert.deepEqual(await chunks(id), ['waiting', { name: 'StopRequested', message: 'Stopped by bob: enough', reason: 'enough', by: 'bob' }]);
+    assert.deepEqual(await chunks(id), [
+      'waiting',
+      { name: 'StopRequested', message: 'Stopped by bob: enough', reason: 'enough', by: 'bob' },
+    ]);
     assert.equal(await producer.get('late'), null);
-    await until(() => fleet.registrySize(prefix), ({ tasks }) => tasks === 0);
+    await until(
+      () => fleet.registrySize(prefix),
+      ({ tasks }) => tasks === 0,
+    );
     assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
   });
 
@@ -148,11 +182,17 @@ describe('An isolated handler', () => {
     const deadline = new Date(Date.now() + 1_000);
     const late = await producer.enqueue(task('thread.timely'), {}, { deadline });
     const patient = await producer.enqueue(task('thread.timely'), {}, { deadline: new Date(Date.now() + 60_000) });
-    await until(() => worker.status().running, (ids) => ids.includes(late.id) && ids.includes(patient.id));
+    await until(
+      () => worker.status().running,
+      (ids) => ids.includes(late.id) && ids.includes(patient.id),
+    );
     assert.ok(Date.now() < deadline.getTime(), 'it was picked up in time');
     await assert.rejects(producer.result(late, { timeoutMs: 10_000 }), { code: 'TASK_FAILED' });
     const view = await producer.get(late);
-    assert.deepEqual([view?.state, view?.attempt, view?.error], ['failed', 1, `Not started before its deadline, ${deadline.toISOString()}`]);
+    assert.deepEqual(
+      [view?.state, view?.attempt, view?.error],
+      ['failed', 1, `Not started before its deadline, ${deadline.toISOString()}`],
+    );
     assert.equal((await producer.get(spinning))?.state, 'running');
     await producer.stop(spinning, { waitMs: 10_000 });
     await producer.result(patient);

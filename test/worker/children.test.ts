@@ -29,7 +29,8 @@ describe('A task that a handler enqueues', () => {
   });
   after(() => fleet.stop());
 
-  const start = (config: Parameters<TestFleet['worker']>[2] = {}) => fleet.worker(prefix, [parent.handler, child.handler], { producer, ...config });
+  const start = (config: Parameters<TestFleet['worker']>[2] = {}) =>
+    fleet.worker(prefix, [parent.handler, child.handler], { producer, ...config });
   const keys = () => createKeys(prefix);
   const childrenOf = (id: string) => fleet.client.smembers(keys().children(id));
 
@@ -49,8 +50,20 @@ describe('A task that a handler enqueues', () => {
     assert.deepEqual([childCall.context.id, childCall.context.item, childCall.context.input], [made.id, 'chat-1', { n: 1 }]);
     childCall.returns('grown');
     assert.equal(await producer.result(made.id), 'grown');
-    assert.deepEqual(await until(() => childrenOf(parentId), (ids) => ids.length === 0), []);
-    assert.deepEqual(await until(() => fleet.client.smembers(keys().item('chat-1')), (ids) => ids.length === 1), [parentId]);
+    assert.deepEqual(
+      await until(
+        () => childrenOf(parentId),
+        (ids) => ids.length === 0,
+      ),
+      [],
+    );
+    assert.deepEqual(
+      await until(
+        () => fleet.client.smembers(keys().item('chat-1')),
+        (ids) => ids.length === 1,
+      ),
+      [parentId],
+    );
     call.returns();
     await producer.result(parentId);
     await fleet.emptied(prefix);
@@ -109,16 +122,35 @@ describe('A task that a handler enqueues', () => {
     const [lonely, call] = [await other.call(), await parent.call()];
     await assert.rejects(lonely.context.enqueue(child.definition, {}), { code: 'NO_PRODUCER' });
     const { enqueue } = call.context;
-    await assert.rejects(enqueue(strict, { text: 5 } as unknown as { text: string }), (error: Error & { code?: string; details?: unknown }) => {
-      assert.deepEqual([error.code, error.details], ['INVALID_INPUT', { task: 'family.strict', fields: ['text'], errors: [{ field: 'input.text', message: 'Invalid input: expected string, received number' }] }]);
-      return /text/.test(error.message);
-    });
+    await assert.rejects(
+      enqueue(strict, { text: 5 } as unknown as { text: string }),
+      (error: Error & { code?: string; details?: unknown }) => {
+        assert.deepEqual(
+          [error.code, error.details],
+          [
+            'INVALID_INPUT',
+            {
+              task: 'family.strict',
+              fields: ['text'],
+              errors: [{ field: 'input.text', message: 'Invalid input: expected string, received number' }],
+            },
+          ],
+        );
+        return /text/.test(error.message);
+      },
+    );
     await assert.rejects(enqueue(child.definition, {}, { id: 'a:b' }), { code: 'INVALID_ID' });
     await assert.rejects(enqueue(child.definition, {}, { delay: -1 }), { code: 'INVALID_OPTION', details: { field: 'delay' } });
-    await assert.rejects(enqueue(child.definition, {}, { deadline: new Date(0) }), { code: 'INVALID_OPTION', details: { field: 'deadline' } });
+    await assert.rejects(enqueue(child.definition, {}, { deadline: new Date(0) }), {
+      code: 'INVALID_OPTION',
+      details: { field: 'deadline' },
+    });
     lonely.returns();
     call.returns();
-    await until(() => fleet.registrySize(prefix), ({ tasks }) => tasks === 0);
+    await until(
+      () => fleet.registrySize(prefix),
+      ({ tasks }) => tasks === 0,
+    );
     assert.equal(child.calls.length, 0);
   });
 
@@ -136,7 +168,10 @@ describe('A task that a handler enqueues', () => {
     const { id } = await producer.enqueue(parent.definition, {});
     const call = await parent.call();
     assert.equal((await producer.stop(id, { reason: 'enough', by: 'bob', waitMs: 10_000 })).via, 'abandon');
-    await assert.rejects(call.context.enqueue(child.definition, {}), (error) => error instanceof StopRequested && error.reason === 'enough' && error.by === 'bob');
+    await assert.rejects(
+      call.context.enqueue(child.definition, {}),
+      (error) => error instanceof StopRequested && error.reason === 'enough' && error.by === 'bob',
+    );
     call.returns();
     assert.equal(child.calls.length, 0);
   });

@@ -45,8 +45,16 @@ for (const { name, shiftMs, set } of FAULTS) {
       prefix = fleet.newPrefix();
       log = new LogLines();
       producer = fleet.producer({ keyPrefix: prefix });
-      task = new ScriptedTask('clock.task', { deadlineMs: MINUTE_MS, retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 5 * MINUTE_MS, jitter: 0 } } });
-      worker = await fleet.worker(prefix, [task.handler], { lockMs: LOCK_MS, stalledCheckMs: LOCK_MS / 2, heartbeatMs: 100, loggers: log.loggers });
+      task = new ScriptedTask('clock.task', {
+        deadlineMs: MINUTE_MS,
+        retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 5 * MINUTE_MS, jitter: 0 } },
+      });
+      worker = await fleet.worker(prefix, [task.handler], {
+        lockMs: LOCK_MS,
+        stalledCheckMs: LOCK_MS / 2,
+        heartbeatMs: 100,
+        loggers: log.loggers,
+      });
       await producer.ping();
       if (set === 'later') setClock();
     });
@@ -82,7 +90,10 @@ for (const { name, shiftMs, set } of FAULTS) {
       const beat = () => fleet.client.hgetall(fleet.keys(prefix).worker(String(workerId)));
       await assertNow('the heartbeat', (await beat())['beat_at']);
       await until(beat, ({ clock_ms: ahead }) => Math.abs(Number(ahead) - shiftMs) < SLACK_MS);
-      await until(() => log.find(/clock differs from that of Redis/).length, (lines) => lines > 0);
+      await until(
+        () => log.find(/clock differs from that of Redis/).length,
+        (lines) => lines > 0,
+      );
     });
 
     it('runs what is delayed at its time, and not before', async () => {
@@ -99,7 +110,10 @@ for (const { name, shiftMs, set } of FAULTS) {
     it('tries again after the backoff, by Redis', async () => {
       const { id } = await producer.enqueue(task.definition, {});
       (await task.call()).throws(new Error('first'));
-      const due = await until(() => dueOf(id), (at) => at !== null);
+      const due = await until(
+        () => dueOf(id),
+        (at) => at !== null,
+      );
       await assertNow('the retry', Number(due) - 5 * MINUTE_MS);
       assert.equal(task.calls.length, 1);
     });
@@ -136,7 +150,9 @@ for (const { name, shiftMs, set } of FAULTS) {
     });
 
     it('keeps what has ended for as long as it is to be kept', async () => {
-      const short = new ScriptedTask('short.task', { retention: { completed: { ageMs: MINUTE_MS, count: 100 }, failed: { ageMs: MINUTE_MS, count: 100 } } });
+      const short = new ScriptedTask('short.task', {
+        retention: { completed: { ageMs: MINUTE_MS, count: 100 }, failed: { ageMs: MINUTE_MS, count: 100 } },
+      });
       const other = await fleet.worker(prefix, [short.handler]);
       const ids: string[] = [];
       for (let index = 0; index < 2; index += 1) {
@@ -150,28 +166,43 @@ for (const { name, shiftMs, set } of FAULTS) {
       await fleet.client.zadd(completed, (await redisNow()) - 2 * MINUTE_MS, String(ids[0]));
       (await short.call(2)).returns('last');
       await producer.result(old.id, IN_TIME);
-      await until(() => fleet.client.zrange(completed, '0', '-1'), (left) => left.join() === [ids[1], old.id].join());
+      await until(
+        () => fleet.client.zrange(completed, '0', '-1'),
+        (left) => left.join() === [ids[1], old.id].join(),
+      );
       await other.stop();
     });
 
     // What a clock that is ahead would do is to renew them more often.
-    if (shiftMs < 0) it('renews the locks of what runs', async () => {
-      const { id } = await producer.enqueue(task.definition, {});
-      const call = await task.call();
-      const enough = performance.now() + 1.2 * LOCK_MS;
-      await until(() => performance.now(), (now) => now > enough, { everyMs: 50 });
-      assert.equal(call.context.signal.aborted, false);
-      call.returns('still mine');
-      assert.equal(await producer.result(id, IN_TIME), 'still mine');
-      assert.equal(task.calls.length, 1);
-    });
+    if (shiftMs < 0)
+      it('renews the locks of what runs', async () => {
+        const { id } = await producer.enqueue(task.definition, {});
+        const call = await task.call();
+        const enough = performance.now() + 1.2 * LOCK_MS;
+        await until(
+          () => performance.now(),
+          (now) => now > enough,
+          { everyMs: 50 },
+        );
+        assert.equal(call.context.signal.aborted, false);
+        call.returns('still mine');
+        assert.equal(await producer.result(id, IN_TIME), 'still mine');
+        assert.equal(task.calls.length, 1);
+      });
 
     it('does not ask Redis without a pause while something is delayed', async () => {
       await producer.enqueue(task.definition, {}, { delay: 30 * MINUTE_MS });
-      await until(() => fleet.client.zcard(`${jobs()}delayed`), (count) => count === 1);
+      await until(
+        () => fleet.client.zcard(`${jobs()}delayed`),
+        (count) => count === 1,
+      );
       await fleet.client.config('RESETSTAT');
       const enough = performance.now() + 400;
-      await until(() => performance.now(), (now) => now > enough, { everyMs: 50 });
+      await until(
+        () => performance.now(),
+        (now) => now > enough,
+        { everyMs: 50 },
+      );
       const { bzpopmin = 0 } = await fleet.commandCounts();
       assert.ok(bzpopmin < 50, `${bzpopmin} waits in 400 ms`);
     });
@@ -191,7 +222,10 @@ describe("After Redis' clock was set back", () => {
     const worker = await fleet.worker(prefix, [task.handler], { stalledCheckMs: 500 });
     const bar = `${fleet.keys(prefix).jobs('clock')}stalled-check`;
     await fleet.client.set(bar, 'the last look', 'PX', HOUR_MS);
-    await until(() => fleet.client.pttl(bar), (ms) => ms < MINUTE_MS);
+    await until(
+      () => fleet.client.pttl(bar),
+      (ms) => ms < MINUTE_MS,
+    );
     await worker.stop();
   });
 });

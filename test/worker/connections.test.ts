@@ -28,14 +28,25 @@ describe('The connections of a worker', () => {
     it(`are one for commands, one for stops and one for each queue, with concurrency ${concurrency}`, async (t) => {
       const keyPrefix = fleet.newPrefix();
       const producer = fleet.producer({ keyPrefix });
-      const ids = (await producer.enqueueMany(scenarioTask, Array.from({ length: concurrency }, () => ({ input: { ms: 600_000 } })))).map(({ id }) => id);
+      const ids = (
+        await producer.enqueueMany(
+          scenarioTask,
+          Array.from({ length: concurrency }, () => ({ input: { ms: 600_000 } })),
+        )
+      ).map(({ id }) => id);
       await producer.close();
       const worker = await startWorker(fleet.redis, keyPrefix, { WORKER_CONCURRENCY: String(concurrency), HEARTBEAT_INTERVAL_MS: '100' });
       t.after(() => worker.stop());
       await Promise.all(ids.map((id) => handlerBegins([worker], id)));
       // That of maintenance is listed with its first schedule, a little later.
-      const queues = await until(() => fleet.client.smembers(createKeys(keyPrefix).queues), (known) => known.includes(MAINTENANCE_QUEUE));
-      const names = await until(() => namesOf(fleet.client), (found) => found.length >= 2 + queues.length);
+      const queues = await until(
+        () => fleet.client.smembers(createKeys(keyPrefix).queues),
+        (known) => known.includes(MAINTENANCE_QUEUE),
+      );
+      const names = await until(
+        () => namesOf(fleet.client),
+        (found) => found.length >= 2 + queues.length,
+      );
       const [id = ''] = await fleet.client.zrange(createKeys(keyPrefix).workers, '0', '-1');
       // BullMQ names those that wait for tasks, and finds its workers by these names.
       const waiting = queues.map((queue) => `${keyPrefix}:bull:${Buffer.from(queue).toString('base64')}:w:${id}`);

@@ -46,7 +46,13 @@ describe("A handler's context", () => {
     const handler = defineHandler(definition, ({ id, name, item, attempt, input }) => ({ id, name, item, attempt, input }));
     await fleet.worker(prefix, [handler]);
     const { id } = await producer.enqueue(definition, { text: 'a' }, { item: 'doc-1' });
-    assert.deepEqual(await producer.result(id), { id, name: 'context.input', item: 'doc-1', attempt: 1, input: { text: 'a', times: 3, seen: true } });
+    assert.deepEqual(await producer.result(id), {
+      id,
+      name: 'context.input',
+      item: 'doc-1',
+      attempt: 1,
+      input: { text: 'a', times: 3, seen: true },
+    });
     const other = await producer.enqueue(definition, { text: 'b', times: 1 });
     assert.equal(((await producer.result(other)) as { item: unknown }).item, null);
   });
@@ -85,7 +91,10 @@ describe("A handler's context", () => {
     for (const bad of [circle, 1n]) assert.throws(() => call.context.emit(bad), TypeError);
     call.returns('alive');
     assert.equal(await producer.result(id), 'alive');
-    assert.deepEqual((await eventsOf(id)).map(({ type }) => type), ['state']);
+    assert.deepEqual(
+      (await eventsOf(id)).map(({ type }) => type),
+      ['state'],
+    );
   });
 
   it('keeps thousands of chunks in order, and writes them in batches', async () => {
@@ -96,7 +105,10 @@ describe("A handler's context", () => {
     call.returns();
     await producer.result(id);
     const chunks = (await eventsOf(id)).flatMap((event) => (event.type === 'chunk' ? [event.chunk] : []));
-    assert.deepEqual(chunks, Array.from({ length: 3_000 }, (_, index) => index));
+    assert.deepEqual(
+      chunks,
+      Array.from({ length: 3_000 }, (_, index) => index),
+    );
     // Each batch renews the expiry of the stream, once.
     const { pexpire = 0 } = await fleet.commandCounts();
     assert.ok(pexpire <= 20, `${pexpire} batches`);
@@ -106,7 +118,18 @@ describe("A handler's context", () => {
     const task = new ScriptedTask('context.json');
     const { id, call } = await runOne(task);
     const date = new Date(0);
-    for (const chunk of ['text', 5, null, undefined, () => 1, Symbol('s'), date, { a: undefined, b: [undefined] }, 'ünï \u0000 \ud83d\ude00']) call.context.emit(chunk);
+    for (const chunk of [
+      'text',
+      5,
+      null,
+      undefined,
+      () => 1,
+      Symbol('s'),
+      date,
+      { a: undefined, b: [undefined] },
+      'ünï \u0000 \ud83d\ude00',
+    ])
+      call.context.emit(chunk);
     call.returns();
     await producer.result(id);
     const chunks = (await eventsOf(id)).flatMap((event) => (event.type === 'chunk' ? [event.chunk] : []));
@@ -131,7 +154,10 @@ describe("A handler's context", () => {
     progress(50);
     call.returns();
     await producer.result(id);
-    assert.deepEqual((await eventsOf(id)).map(({ type }) => type), ['state', 'chunk', 'progress', 'state']);
+    assert.deepEqual(
+      (await eventsOf(id)).map(({ type }) => type),
+      ['state', 'chunk', 'progress', 'state'],
+    );
   });
 
   it('logs with the task, its name and the attempt, at the level of the component task', async () => {
@@ -142,7 +168,10 @@ describe("A handler's context", () => {
     call.returns();
     await producer.result(id);
     const [line] = log.find(/^at work$/);
-    assert.deepEqual([line?.['task'], line?.['name'], line?.['attempt'], line?.['component'], line?.['extra']], [id, 'context.log', 1, 'task', 1]);
+    assert.deepEqual(
+      [line?.['task'], line?.['name'], line?.['attempt'], line?.['component'], line?.['extra']],
+      [id, 'context.log', 1, 'task', 1],
+    );
     assert.equal(log.find(/not shown/).length, 0);
   });
 

@@ -29,13 +29,21 @@ describe('A deadline', () => {
     return new ScriptedTask('timely.task', { ...RETRY, ...options });
   }
 
-  const past = (at: number) => until(() => Date.now(), (now) => now > at);
-  const deadlineOf = async (id: string) => (JSON.parse((await fleet.client.hget(createKeys(prefix).jobs('timely') + id, 'opts')) ?? '{}') as { deadline?: number }).deadline;
+  const past = (at: number) =>
+    until(
+      () => Date.now(),
+      (now) => now > at,
+    );
+  const deadlineOf = async (id: string) =>
+    (JSON.parse((await fleet.client.hget(createKeys(prefix).jobs('timely') + id, 'opts')) ?? '{}') as { deadline?: number }).deadline;
 
   async function assertMissed(id: string, deadline: number, attempt = 1): Promise<void> {
     await assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_FAILED' });
     const view = await producer.get(id);
-    assert.deepEqual([view?.state, view?.attempt, view?.error], ['failed', attempt, `Not started before its deadline, ${new Date(deadline).toISOString()}`]);
+    assert.deepEqual(
+      [view?.state, view?.attempt, view?.error],
+      ['failed', attempt, `Not started before its deadline, ${new Date(deadline).toISOString()}`],
+    );
     await fleet.emptied(prefix);
   }
 
@@ -68,7 +76,11 @@ describe('A deadline', () => {
   it('of the definition counts from the enqueue, or from the end of the delay, and one of the call takes its place', async () => {
     const task = await setUp({ deadlineMs: 60_000 });
     const [from, delay] = [Date.now(), 600_000];
-    const [plain, delayed, own] = [await producer.enqueue(task.definition, {}), await producer.enqueue(task.definition, {}, { delay }), await producer.enqueue(task.definition, {}, { deadline: new Date(from + 5_000) })];
+    const [plain, delayed, own] = [
+      await producer.enqueue(task.definition, {}),
+      await producer.enqueue(task.definition, {}, { delay }),
+      await producer.enqueue(task.definition, {}, { deadline: new Date(from + 5_000) }),
+    ];
     const offsets = (await Promise.all([plain, delayed, own].map(({ id }) => deadlineOf(id)))).map((at) => (at as number) - from);
     const took = Date.now() - from;
     assert.ok(offsets[0]! >= 60_000 && offsets[0]! <= 60_000 + took, `${offsets[0]}`);
@@ -112,17 +124,25 @@ describe('A deadline', () => {
   it('that has passed already, or is before the end of the delay, or no Date, is refused by name, and nothing is added', async () => {
     const task = await setUp();
     const refused = (options: Parameters<Producer['enqueue']>[2], message: RegExp) =>
-      assert.rejects(producer.enqueue(task.definition, {}, options), (error) => isFleetError(error, 'INVALID_OPTION') && message.test(error.message) && error.details['field'] === 'deadline');
+      assert.rejects(
+        producer.enqueue(task.definition, {}, options),
+        (error) => isFleetError(error, 'INVALID_OPTION') && message.test(error.message) && error.details['field'] === 'deadline',
+      );
     await refused({ deadline: new Date(Date.now() - 1) }, /is before now/);
     await refused({ deadline: new Date(Date.now() + 1_000), delay: 60_000 }, /is before the end of the delay/);
     await refused({ deadline: new Date(NaN) }, /expected a Date, got an invalid Date/);
-    for (const bad of [Date.now() + 60_000, '2030-01-01', null, {}]) await refused({ deadline: bad as unknown as Date }, /expected a Date, got/);
+    for (const bad of [Date.now() + 60_000, '2030-01-01', null, {}])
+      await refused({ deadline: bad as unknown as Date }, /expected a Date, got/);
     await fleet.emptied(prefix);
   });
 
   it('of a definition is a whole number of ms, at least 1', () => {
     for (const deadlineMs of [0, -1, 1.5, Infinity, '5' as unknown as number]) {
-      assert.throws(() => defineTask({ name: 'timely.task', input: z.unknown(), deadlineMs, retention: KEEP }), { code: 'INVALID_DEFINITION' }, String(deadlineMs));
+      assert.throws(
+        () => defineTask({ name: 'timely.task', input: z.unknown(), deadlineMs, retention: KEEP }),
+        { code: 'INVALID_DEFINITION' },
+        String(deadlineMs),
+      );
     }
     assert.equal(defineTask({ name: 'timely.task', input: z.unknown(), retention: KEEP }).deadlineMs, null);
   });

@@ -20,15 +20,26 @@ function ofAnotherCopy(): Error {
 }
 
 test('an UnrecoverableError is final: by its class, by a class that extends it, of any copy of BullMQ', () => {
-  for (const error of [new UnrecoverableError('no use'), new Refused('no use'), ofAnotherCopy(), Object.assign(new Error('no use'), { name: 'UnrecoverableError' })]) {
+  for (const error of [
+    new UnrecoverableError('no use'),
+    new Refused('no use'),
+    ofAnotherCopy(),
+    Object.assign(new Error('no use'), { name: 'UnrecoverableError' }),
+  ]) {
     assert.equal(isFinal(error, []), true, error.name);
   }
 });
 
 test("a schema's refusal is final, as any of zod's own", () => {
   const schema = z.object({ n: z.number() });
-  assert.throws(() => schema.parse({ n: 'one' }), (error) => isFinal(error, []));
-  assert.throws(() => new ZodMiniString({ type: 'string' }).parse(1), (error) => isFinal(error, []));
+  assert.throws(
+    () => schema.parse({ n: 'one' }),
+    (error) => isFinal(error, []),
+  );
+  assert.throws(
+    () => new ZodMiniString({ type: 'string' }).parse(1),
+    (error) => isFinal(error, []),
+  );
 });
 
 test('errors of ours are final if they say that what a call was given is wrong', () => {
@@ -40,7 +51,8 @@ test('errors of ours are final if they say that what a call was given is wrong',
 
 test('nothing else is, unless its definition excepts it: by name, by code, by a class that it extends', () => {
   const missing = Object.assign(new Error('no such file'), { code: 'ENOENT' });
-  for (const error of [new NotFound('gone'), missing, new TypeError('not a function'), 'text', null, undefined]) assert.equal(isFinal(error, ['RangeError', 'EACCES']), false);
+  for (const error of [new NotFound('gone'), missing, new TypeError('not a function'), 'text', null, undefined])
+    assert.equal(isFinal(error, ['RangeError', 'EACCES']), false);
   assert.equal(isFinal(new NotFound('gone'), ['NotFound']), true);
   assert.equal(isFinal(new NotFound('gone'), ['HttpError']), true);
   assert.equal(isFinal(new HttpError('any'), ['NotFound']), false);

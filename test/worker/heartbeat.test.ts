@@ -11,8 +11,20 @@ import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 const STATUS: WorkerStatus = {
-  ...{ pid: 7, queues: ['a', 'b'], slots: 20, running: ['one'], zombies: 1, draining: false, subscribed: true, replaced: 2, broken: [{ queue: 'a', problem: 'p:bull:a:wait holds a hash' }], connections: 9 },
-  log: { lost: 7, error: 'ENOSPC' }, stopLatency: { count: 5, p50Ms: 3, p99Ms: 40, maxMs: 70 },
+  ...{
+    pid: 7,
+    queues: ['a', 'b'],
+    slots: 20,
+    running: ['one'],
+    zombies: 1,
+    draining: false,
+    subscribed: true,
+    replaced: 2,
+    broken: [{ queue: 'a', problem: 'p:bull:a:wait holds a hash' }],
+    connections: 9,
+  },
+  log: { lost: 7, error: 'ENOSPC' },
+  stopLatency: { count: 5, p50Ms: 3, p99Ms: 40, maxMs: 70 },
 };
 const LATENCY_FIELDS = ['stops', 'stop_p50_ms', 'stop_p99_ms', 'stop_max_ms'] as const;
 const logger = createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) })('worker');
@@ -40,7 +52,21 @@ describe('A heartbeat', () => {
     assert.ok(score >= earliest && score <= Date.now());
     const { started_at: startedAt, beat_at: beatAt, ...fields } = await store.redis.hgetall(store.keys.worker('w1'));
     assert.deepEqual(fields, {
-      ...{ host: hostname(), pid: '7', slots: '20', zombies: '1', queues: '["a","b"]', running: '["one"]', draining: '0', subscribed: '1', replaced: '2', broken: JSON.stringify(STATUS.broken), connections: '9', clock_ms: '0', schemas: '{"a.task":"abc"}' },
+      ...{
+        host: hostname(),
+        pid: '7',
+        slots: '20',
+        zombies: '1',
+        queues: '["a","b"]',
+        running: '["one"]',
+        draining: '0',
+        subscribed: '1',
+        replaced: '2',
+        broken: JSON.stringify(STATUS.broken),
+        connections: '9',
+        clock_ms: '0',
+        schemas: '{"a.task":"abc"}',
+      },
       ...{ stops: '5', stop_p50_ms: '3', stop_p99_ms: '40', stop_max_ms: '70', log_lost: '7', log_error: 'ENOSPC' },
     });
     assert.equal(Number(beatAt), score);
@@ -54,13 +80,19 @@ describe('A heartbeat', () => {
     let beats = 0;
     const heartbeat = await newHeartbeat(20, () => ({ ...STATUS, zombies: (beats += 1) }));
     await heartbeat.start();
-    await until(() => store.redis.hget(store.keys.worker('w1'), 'zombies'), (zombies) => Number(zombies) >= 4);
+    await until(
+      () => store.redis.hget(store.keys.worker('w1'), 'zombies'),
+      (zombies) => Number(zombies) >= 4,
+    );
     await heartbeat.stop();
   });
 
   it('forgets workers that have been silent for an hour', async () => {
     const heartbeat = await newHeartbeat(60_000);
-    for (const [id, silentMs] of [['long-gone', 3_600_001], ['silent', 3_500_000]] as const) {
+    for (const [id, silentMs] of [
+      ['long-gone', 3_600_001],
+      ['silent', 3_500_000],
+    ] as const) {
       await store.redis.zadd(store.keys.workers, Date.now() - silentMs, id);
     }
     await heartbeat.beat();
@@ -82,7 +114,14 @@ describe('A heartbeat', () => {
       const ownStore = own.store();
       await ownStore.redis.ping();
       let zombies = 0;
-      const heartbeat = new Heartbeat({ workerId: 'w1', store: ownStore, intervalMs: 60_000, status: () => ({ ...STATUS, zombies: (zombies += 1) }), schemas: {}, logger });
+      const heartbeat = new Heartbeat({
+        workerId: 'w1',
+        store: ownStore,
+        intervalMs: 60_000,
+        status: () => ({ ...STATUS, zombies: (zombies += 1) }),
+        schemas: {},
+        logger,
+      });
       await heartbeat.start();
       await heartbeat.beat();
       await own.client.replicaof('127.0.0.1', 1);
@@ -93,7 +132,10 @@ describe('A heartbeat', () => {
       assert.equal(zombies, said + 1);
       await own.client.replicaof('NO', 'ONE');
       await beat;
-      await until(() => own.client.hget(ownStore.keys.worker('w1'), 'zombies'), (last) => last === String(said + 2));
+      await until(
+        () => own.client.hget(ownStore.keys.worker('w1'), 'zombies'),
+        (last) => last === String(said + 2),
+      );
       await heartbeat.stop();
     } finally {
       await own.stop();
@@ -107,12 +149,18 @@ describe('A heartbeat', () => {
     const { id } = await fleet.producer({ keyPrefix: prefix }).enqueue(task.definition, {});
     const call = await task.call();
     const key = `${prefix}:workers:${worker.id}`;
-    await until(() => fleet.client.hget(key, 'running'), (running) => running === JSON.stringify([id]));
+    await until(
+      () => fleet.client.hget(key, 'running'),
+      (running) => running === JSON.stringify([id]),
+    );
     assert.deepEqual(JSON.parse((await fleet.client.hget(key, 'queues')) ?? ''), ['chat', 'documents', 'fleet', 'beat']);
     // Three on each queue, but as many as there are threads where all tasks are isolated.
     assert.ok([10, 12].includes(Number(await fleet.client.hget(key, 'slots'))));
     const stopped = worker.stop();
-    await until(() => fleet.client.hget(key, 'draining'), (draining) => draining === '1');
+    await until(
+      () => fleet.client.hget(key, 'draining'),
+      (draining) => draining === '1',
+    );
     call.returns();
     await stopped;
     assert.deepEqual([await fleet.client.exists(key), await fleet.client.zcard(`${prefix}:workers`)], [0, 0]);
@@ -140,12 +188,19 @@ describe('A heartbeat', () => {
     const heeding = await producer.enqueue(task.definition, {});
     const call = await task.call(1);
     // A message may come before the record, and a stop that is settled before its record has nothing to be timed from.
-    const recorded = (): Promise<unknown> => until(() => fleet.client.hget(`${prefix}:bull:beat:${heeding.id}`, 'stop'), (stop) => stop !== null);
+    const recorded = (): Promise<unknown> =>
+      until(
+        () => fleet.client.hget(`${prefix}:bull:beat:${heeding.id}`, 'stop'),
+        (stop) => stop !== null,
+      );
     void call.aborted.then((cause) => recorded().then(() => call.throws(cause)));
     const heeded = (await producer.stop(heeding.id, { waitMs: 10_000 })).latencyMs ?? 0;
     const [quick, slow] = [Math.min(given, heeded), Math.max(given, heeded)];
     const key = `${prefix}:workers:${worker.id}`;
-    await until(() => fleet.client.hget(key, 'stops'), (stops) => stops === '2');
+    await until(
+      () => fleet.client.hget(key, 'stops'),
+      (stops) => stops === '2',
+    );
     assert.deepEqual(await fleet.client.hmget(key, ...LATENCY_FIELDS), [2, quick, slow, slow].map(String));
     assert.deepEqual(worker.status().stopLatency, { count: 2, p50Ms: quick, p99Ms: slow, maxMs: slow });
   });
@@ -155,7 +210,11 @@ describe('A heartbeat', () => {
     const task = new ScriptedTask('beat.untimed');
     const worker = await fleet.worker(prefix, [task.handler], { stopPollMs: 50, concurrency: 1 });
     const producer = fleet.producer({ keyPrefix: prefix });
-    const gone = (): Promise<unknown> => until(() => fleet.registrySize(prefix), ({ tasks }) => tasks === 0);
+    const gone = (): Promise<unknown> =>
+      until(
+        () => fleet.registrySize(prefix),
+        ({ tasks }) => tasks === 0,
+      );
 
     const completed = await producer.enqueue(task.definition, {});
     const occupied = await task.call(0);
@@ -183,7 +242,10 @@ describe('A heartbeat', () => {
       const worker = await own.worker(prefix, [], { heartbeatMs: 600_000 });
       await own.redis.kill();
       await own.redis.restart();
-      await until(() => own.client.zscore(`${prefix}:workers`, worker.id), (score) => score !== null);
+      await until(
+        () => own.client.zscore(`${prefix}:workers`, worker.id),
+        (score) => score !== null,
+      );
     } finally {
       await own.stop();
     }

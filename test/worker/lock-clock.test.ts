@@ -14,7 +14,7 @@ const LOCK = { id: 'a', queue: 'q', name: 'q.task', item: '', token: 't', lockMs
 
 /** What a CPU-bound handler does: nothing else happens in this process. */
 function blockFor(ms: number): void {
-  for (const end = performance.now() + ms; performance.now() < end; );
+  for (const end = performance.now() + ms; performance.now() < end;);
 }
 
 describe('A run whose lock has run out by its own clock', () => {
@@ -37,7 +37,10 @@ describe('A run whose lock has run out by its own clock', () => {
     return { id, worker, call: await task.call() };
   }
 
-  const spoken = async (id: string) => [await fleet.client.exists(`${prefix}:tasks:events:${id}`), await fleet.client.hget(`${prefix}:bull:lock:${id}`, 'progress')];
+  const spoken = async (id: string) => [
+    await fleet.client.exists(`${prefix}:tasks:events:${id}`),
+    await fleet.client.hget(`${prefix}:bull:lock:${id}`, 'progress'),
+  ];
 
   /** The task comes back, here, for nobody has it. */
   async function assertRunsAgain(id: string): Promise<void> {
@@ -54,7 +57,10 @@ describe('A run whose lock has run out by its own clock', () => {
     call.context.progress(50);
     blockFor(1_050);
     // Another worker has it, or may at any moment; nothing from Redis has been read since.
-    const refused = assert.rejects(call.context.enqueue(child.definition, {}, { id: 'nobody' }), (error) => error instanceof LockLost && error === call.context.signal.reason);
+    const refused = assert.rejects(
+      call.context.enqueue(child.definition, {}, { id: 'nobody' }),
+      (error) => error instanceof LockLost && error === call.context.signal.reason,
+    );
     call.context.emit('after');
     await refused;
     assert.ok((await call.aborted) instanceof LockLost);
@@ -112,7 +118,10 @@ describe('A run whose lock has run out by its own clock', () => {
   it('is none whose lock was renewed: it speaks on', async () => {
     const { id, worker, call } = await runOne();
     const enough = performance.now() + 2 * SHORT_LOCKS.lockMs;
-    await until(() => performance.now(), (now) => now > enough);
+    await until(
+      () => performance.now(),
+      (now) => now > enough,
+    );
     call.context.emit('still here');
     call.context.progress(60);
     call.returns('done');

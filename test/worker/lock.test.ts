@@ -62,7 +62,10 @@ describe('A task whose lock is lost', () => {
     // Three times as long as a lock lasts without renewal.
     const stalls = log.find(/Task stalled/).length;
     const enough = performance.now() + 3 * SHORT_LOCKS.lockMs;
-    const left = await until(() => fleet.client.pttl(lockOf(id)), (ms) => ms <= 0 || performance.now() > enough);
+    const left = await until(
+      () => fleet.client.pttl(lockOf(id)),
+      (ms) => ms <= 0 || performance.now() > enough,
+    );
     assert.ok(left > 0, 'the lock was not renewed');
     assert.equal(log.find(/Task stalled/).length, stalls);
     assert.equal(second.context.signal.aborted, false);

@@ -36,7 +36,11 @@ describe('A task that fits the input schema of another version only', () => {
     await fleet.client.hset(keys.worker('newer'), { schemas: JSON.stringify(schemasOf([newer.handler])), draining: '0', ...fields });
     await fleet.client.zadd(keys.workers, Date.now(), 'newer');
   }
-  const putOff = (id: string) => until(() => producer.get(id), (view) => view?.state === 'scheduled' && view.error !== null);
+  const putOff = (id: string) =>
+    until(
+      () => producer.get(id),
+      (view) => view?.state === 'scheduled' && view.error !== null,
+    );
   const failsAtOnce = async (): Promise<void> => {
     const { id } = await producer.enqueue(newer.definition, INPUT);
     await assert.rejects(producer.result(id), { code: 'TASK_FAILED', message: /Bad input for note\.take: .*language/ });
@@ -86,7 +90,10 @@ describe('A task that fits the input schema of another version only', () => {
     assert.deepEqual(one, two);
     assert.notDeepEqual(one, three);
     const worker = await startOlder();
-    const told = await until(() => fleet.client.hget(fleet.keys(prefix).worker(worker.id), 'schemas'), (schemas) => schemas !== null);
+    const told = await until(
+      () => fleet.client.hget(fleet.keys(prefix).worker(worker.id), 'schemas'),
+      (schemas) => schemas !== null,
+    );
     assert.equal((JSON.parse(told ?? '') as Record<string, string>)['note.take'], one['note.take']);
   });
 });

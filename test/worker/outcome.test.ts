@@ -47,7 +47,14 @@ describe('decideOutcome', () => {
   it('makes an error of whatever a handler throws', () => {
     const circle: Record<string, unknown> = {};
     circle['self'] = circle;
-    const thrown = [['text', 'text'], [undefined, 'the handler threw undefined'], [{ code: 5 }, 'the handler threw { code: 5 }'], [null, 'the handler threw null'], [1n, 'the handler threw 1n'], [circle, 'the handler threw <ref *1> { self: [Circular *1] }']] as const;
+    const thrown = [
+      ['text', 'text'],
+      [undefined, 'the handler threw undefined'],
+      [{ code: 5 }, 'the handler threw { code: 5 }'],
+      [null, 'the handler threw null'],
+      [1n, 'the handler threw 1n'],
+      [circle, 'the handler threw <ref *1> { self: [Circular *1] }'],
+    ] as const;
     for (const [error, message] of thrown) {
       const outcome = decideOutcome(null, { kind: 'threw', error }, RULES);
       assert.ok(outcome.kind === 'fail' && outcome.error instanceof Error);

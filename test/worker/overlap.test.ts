@@ -28,13 +28,17 @@ describe('Runs of a schedule', () => {
     const log = new LogLines();
     const task = new ScriptedTask('turn.task', { retention: KEEP, ...taskOptions });
     await producer.schedules.upsert('mine', task.definition, {}, { ...EVERY, item: 'chat-1', ...options });
-    const startWorker = (config: Parameters<TestFleet['worker']>[2] = {}) => fleet.worker(keyPrefix, [task.handler], { loggers: log.loggers, ...config });
+    const startWorker = (config: Parameters<TestFleet['worker']>[2] = {}) =>
+      fleet.worker(keyPrefix, [task.handler], { loggers: log.loggers, ...config });
     return { keyPrefix, producer, store, task, log, startWorker };
   }
 
   /** Makes the next task due now. Returns its id. */
   async function makeDue({ store }: { store: Store }): Promise<string> {
-    const [job] = await until(() => store.queues.get('turn').getDelayed(), (jobs) => jobs.some(isNext));
+    const [job] = await until(
+      () => store.queues.get('turn').getDelayed(),
+      (jobs) => jobs.some(isNext),
+    );
     const next = (await store.queues.get('turn').getDelayed()).find(isNext) ?? job;
     await next?.promote();
     return String(next?.id);
@@ -44,7 +48,11 @@ describe('Runs of a schedule', () => {
     await producer.waitUntilFinished(id, { timeoutMs: 10_000 }).catch(() => undefined);
     return producer.get(id);
   };
-  const listed = (producer: Producer, id: string, state: string) => until(() => producer.list({ item: 'chat-1' }), ({ tasks: [task] }) => task?.id === id && task.state === state);
+  const listed = (producer: Producer, id: string, state: string) =>
+    until(
+      () => producer.list({ item: 'chat-1' }),
+      ({ tasks: [task] }) => task?.id === id && task.state === state,
+    );
   const mine = async (producer: Producer) => (await producer.schedules.list()).find(({ id }) => id === 'mine');
 
   it('that is due while one is going is skipped, and the one after it is not', async () => {
@@ -73,7 +81,10 @@ describe('Runs of a schedule', () => {
     const first = await makeDue(fixture);
     const call = await task.call();
     const second = await makeDue(fixture);
-    await until(() => producer.get(second), (view) => view?.state === 'scheduled');
+    await until(
+      () => producer.get(second),
+      (view) => view?.state === 'scheduled',
+    );
     const third = await makeDue(fixture);
     assert.deepEqual((await ended(producer, third))?.result, { skipped: true, other: second });
     call.returns();
@@ -96,14 +107,20 @@ describe('Runs of a schedule', () => {
     const starts = () => fleet.client.hget(`${store.keys.jobs('turn')}${id}`, 'ats');
     const asks = () => fixture.log.find(/Waits for another run/).length;
     await until(asks, (count) => count >= 3);
-    await until(() => producer.get(id), (view) => view?.state === 'scheduled');
+    await until(
+      () => producer.get(id),
+      (view) => view?.state === 'scheduled',
+    );
     assert.ok(Number(await starts()) <= 2, `counted as fetched ${await starts()} times, after it asked ${asks()} times`);
     await store.queues.get('turn').pause();
     call.returns();
     await knowing.stop();
     await fleet.worker(keyPrefix, [new ScriptedTask('turn.other').handler]);
     await store.queues.get('turn').resume();
-    const view = await until(() => producer.get(id), (one) => one?.state === 'failed' || (one?.state === 'scheduled' && one.error !== null));
+    const view = await until(
+      () => producer.get(id),
+      (one) => one?.state === 'failed' || (one?.state === 'scheduled' && one.error !== null),
+    );
     assert.deepEqual([view?.state, view?.attempt], ['scheduled', 0]);
     await startWorker();
     (await task.call(1)).returns();
@@ -117,13 +134,22 @@ describe('Runs of a schedule', () => {
     await makeDue(fixture);
     const call = await task.call();
     const second = await makeDue(fixture);
-    await until(() => producer.get(second), (view) => view?.state === 'scheduled');
-    await until(() => producer.stopItem('chat-1', { dryRun: true }), (receipts) => receipts.length === 2);
+    await until(
+      () => producer.get(second),
+      (view) => view?.state === 'scheduled',
+    );
+    await until(
+      () => producer.stopItem('chat-1', { dryRun: true }),
+      (receipts) => receipts.length === 2,
+    );
     // It may be asking for its turn at this moment.
     const { outcome } = await producer.stop(second, { waitMs: 10_000 });
     assert.equal(outcome, 'cancelled');
     const third = await makeDue(fixture);
-    await until(() => producer.get(third), (view) => view?.state === 'scheduled');
+    await until(
+      () => producer.get(third),
+      (view) => view?.state === 'scheduled',
+    );
     call.returns();
     const next = await task.call(1);
     assert.equal(next.context.id, third);
@@ -142,7 +168,10 @@ describe('Runs of a schedule', () => {
     const call = await task.call();
     const others = [due, ...asked.map(({ id }) => id)].filter((id) => id !== call.context.id);
     const skipped = await Promise.all(others.map((id) => producer.result(id, { timeoutMs: 10_000 })));
-    assert.deepEqual(skipped, others.map(() => ({ skipped: true, other: call.context.id })));
+    assert.deepEqual(
+      skipped,
+      others.map(() => ({ skipped: true, other: call.context.id })),
+    );
     call.returns();
     await fleet.emptied(keyPrefix);
     assert.equal(task.calls.length, 1);
@@ -154,7 +183,10 @@ describe('Runs of a schedule', () => {
     await startWorker();
     const first = await makeDue(fixture);
     (await task.call()).throws(new Error('not yet'));
-    await until(() => producer.get(first), (view) => view?.state === 'retrying');
+    await until(
+      () => producer.get(first),
+      (view) => view?.state === 'retrying',
+    );
     const second = await makeDue(fixture);
     assert.deepEqual((await ended(producer, second))?.result, { skipped: true, other: first });
     await (await store.queues.get('turn').getJob(first))?.promote();
@@ -174,7 +206,10 @@ describe('Runs of a schedule', () => {
     await listed(producer, first, 'running');
     const view = await mine(producer);
     const receipts = await producer.stopItem('chat-1', { by: 'alice', waitMs: 10_000 });
-    assert.deepEqual(receipts.map(({ id, outcome }) => [id, outcome]), [[first, 'cancelled']]);
+    assert.deepEqual(
+      receipts.map(({ id, outcome }) => [id, outcome]),
+      [[first, 'cancelled']],
+    );
     assert.deepEqual(await mine(producer), { ...view, running: false });
     const second = await makeDue(fixture);
     assert.equal(dueTimeOf(second), view?.nextAt?.getTime());
@@ -189,9 +224,15 @@ describe('Runs of a schedule', () => {
     const { producer, task, store, startWorker, keyPrefix } = fixture;
     await startWorker();
     const first = await makeDue(fixture);
-    await until(() => producer.get(first), (view) => view?.state === 'scheduled');
+    await until(
+      () => producer.get(first),
+      (view) => view?.state === 'scheduled',
+    );
     await listed(producer, first, 'scheduled');
-    const job = await until(() => store.queues.get('turn').getJob(first), (one) => one !== undefined);
+    const job = await until(
+      () => store.queues.get('turn').getJob(first),
+      (one) => one !== undefined,
+    );
     const delay = job?.delay ?? -1;
     t.diagnostic(`put off for ${delay} of ${jitter} ms`);
     assert.ok(delay >= 0 && delay <= jitter);
@@ -213,12 +254,22 @@ describe('Runs of a schedule', () => {
     const { producer, task, store, startWorker, keyPrefix } = fixture;
     const [next] = await store.queues.get('turn').getDelayed();
     const id = String(next?.id);
-    await until(() => Date.now(), (now) => now > dueTimeOf(id) + 1);
+    await until(
+      () => Date.now(),
+      (now) => now > dueTimeOf(id) + 1,
+    );
     // It is to be the last one.
-    await store.redis.multi().hdel(store.keys.schedules, 'mine').zrem(`${store.keys.jobs('turn')}repeat`, 'mine').exec();
+    await store.redis
+      .multi()
+      .hdel(store.keys.schedules, 'mine')
+      .zrem(`${store.keys.jobs('turn')}repeat`, 'mine')
+      .exec();
     await startWorker();
     const view = await ended(producer, id);
-    assert.deepEqual([view?.state, view?.error], ['failed', `Not started before its deadline, ${new Date(dueTimeOf(id) + 1).toISOString()}`]);
+    assert.deepEqual(
+      [view?.state, view?.error],
+      ['failed', `Not started before its deadline, ${new Date(dueTimeOf(id) + 1).toISOString()}`],
+    );
     await producer.retry(id);
     (await task.call()).returns('late');
     assert.equal((await ended(producer, id))?.result, 'late');
@@ -256,7 +307,10 @@ describe('Runs of a schedule', () => {
     call.returns('done');
     assert.equal((await ended(producer, first))?.result, 'done');
     await producer.schedules.remove('mine');
-    assert.deepEqual([await store.queues.get('turn').count(), await fleet.client.hmget(createKeys(keyPrefix).scheduleRuns, 'mine', 'mine:next')], [0, [null, null]]);
+    assert.deepEqual(
+      [await store.queues.get('turn').count(), await fleet.client.hmget(createKeys(keyPrefix).scheduleRuns, 'mine', 'mine:next')],
+      [0, [null, null]],
+    );
     await fleet.emptied(keyPrefix);
   });
 });

@@ -26,7 +26,8 @@ function setUp({ lockMs = 60_000, onBatch }: Partial<PoolCleanerOptions> = {}) {
   return { pool, log, read, run: (task = 'task-1', signal = never) => cleaner.run(task, signal) };
 }
 
-const half = (index: number): string => `{"old-${index}": {"updated_at": ${OLD}}, "new-${index}": {"updated_at": ${NEW}, "more": "${'x'.repeat(3_000)}"}}`;
+const half = (index: number): string =>
+  `{"old-${index}": {"updated_at": ${OLD}}, "new-${index}": {"updated_at": ${NEW}, "more": "${'x'.repeat(3_000)}"}}`;
 const done = (index: number): string => half(index).replace(/"old.*?}, /, '');
 
 /** Models for several batches. */
@@ -53,7 +54,13 @@ describe('A run', () => {
     assert.ok(batches >= 3 && tookMs >= 0, `${batches} batches`);
     assert.equal(cleaned(await read()), 100);
     assert.equal(await client.exists(pool.lock), 0);
-    assert.deepEqual(log.lines.map(({ msg, level }) => [msg, level]), [['Took the lock', 20], ['Cleaned a pool', 20]]);
+    assert.deepEqual(
+      log.lines.map(({ msg, level }) => [msg, level]),
+      [
+        ['Took the lock', 20],
+        ['Cleaned a pool', 20],
+      ],
+    );
   });
 
   it('names what it could not understand once, as long as that stays the same', async () => {
@@ -66,7 +73,10 @@ describe('A run', () => {
     await client.hdel(pool.key, name);
     await run();
     const warnings = log.lines.filter(({ level }) => level === 40).map(({ msg }) => msg);
-    assert.deepEqual(warnings, [`Cannot be understood, and is left alone: ${JSON.stringify(`${name.slice(0, 60)}…`)}`, 'Cannot be understood, and is left alone: "another"']);
+    assert.deepEqual(warnings, [
+      `Cannot be understood, and is left alone: ${JSON.stringify(`${name.slice(0, 60)}…`)}`,
+      'Cannot be understood, and is left alone: "another"',
+    ]);
     assert.ok(!JSON.stringify(log.lines).includes('secret'), 'values are not logged');
   });
 
@@ -119,10 +129,16 @@ describe('The lock of a clean-up', () => {
     assert.equal(cleaned(await read()), 0);
     assert.equal(await client.get(pool.lock), FOREIGN);
     const attempts = log.find(/Somebody else holds the lock for another/);
-    assert.deepEqual(attempts.map(({ level, attempt, holder }) => [level, attempt, holder]), [1, 2, 3].map((attempt) => [20, attempt, JSON.stringify(FOREIGN)]));
+    assert.deepEqual(
+      attempts.map(({ level, attempt, holder }) => [level, attempt, holder]),
+      [1, 2, 3].map((attempt) => [20, attempt, JSON.stringify(FOREIGN)]),
+    );
     const times = attempts.map(({ time }) => Number(time));
     assert.ok((times[1] ?? 0) - (times[0] ?? 0) >= 49 && (times[2] ?? 0) - (times[1] ?? 0) >= 49, `attempts at ${times.join(', ')}`);
-    assert.deepEqual(log.lines.filter(({ level }) => level > 20).map(({ level, msg }) => [level, msg]), [[40, 'Skips this clean-up: somebody else holds the lock']]);
+    assert.deepEqual(
+      log.lines.filter(({ level }) => level > 20).map(({ level, msg }) => [level, msg]),
+      [[40, 'Skips this clean-up: somebody else holds the lock']],
+    );
     assert.ok((await client.pttl(pool.lock)) > 1_000, 'its expiry stays');
   });
 
@@ -158,7 +174,10 @@ describe('The lock of a clean-up', () => {
     assert.equal(await client.get(pool.lock), FOREIGN);
   });
 
-  for (const [how, thief] of [['taken away', FOREIGN], ['gone', null]] as const) {
+  for (const [how, thief] of [
+    ['taken away', FOREIGN],
+    ['gone', null],
+  ] as const) {
     it(`ends the run if it is ${how} in the middle: nothing more is removed`, async () => {
       let pools: Record<string, string>[] = [];
       const { pool, log, read, run } = setUp({
@@ -174,7 +193,10 @@ describe('The lock of a clean-up', () => {
       assert.equal(cleaned(await read()), counts.sessions);
       assert.ok(counts.sessions > 0 && counts.sessions < 100);
       assert.equal(await client.get(pool.lock), thief, 'it is left to whoever has it');
-      assert.deepEqual(log.lines.filter(({ level }) => level > 20).map(({ level, msg }) => [level, msg]), [[40, 'Lost the lock; this clean-up ends here']]);
+      assert.deepEqual(
+        log.lines.filter(({ level }) => level > 20).map(({ level, msg }) => [level, msg]),
+        [[40, 'Lost the lock; this clean-up ends here']],
+      );
     });
   }
 
@@ -200,7 +222,12 @@ describe('The lock of a clean-up', () => {
     });
     const later = (() => {
       const log = new LogLines();
-      const cleaner = new PoolCleaner({ connection: () => fleet.store().pools.connection(), pool: earlier.pool, lockMs: 60_000, logger: log.loggers('cleanup') });
+      const cleaner = new PoolCleaner({
+        connection: () => fleet.store().pools.connection(),
+        pool: earlier.pool,
+        lockMs: 60_000,
+        logger: log.loggers('cleanup'),
+      });
       return { log, run: (task: string) => cleaner.run(task, never) };
     })();
     await fill(earlier.pool.key);

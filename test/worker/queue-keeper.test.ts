@@ -63,7 +63,10 @@ describe('A worker that is connected and fetches nothing although tasks wait', (
     const long = await producer.enqueue(task.definition, {}, { item: 'a' });
     const running = await task.call(0);
     waits.next = true;
-    await until(() => waits.hung, (hung) => hung === 1);
+    await until(
+      () => waits.hung,
+      (hung) => hung === 1,
+    );
     const waiting = await producer.enqueue(task.definition, {}, { item: 'a' });
     const next = await task.call(1);
     assert.equal(next.context.id, waiting.id);
@@ -78,7 +81,10 @@ describe('A worker that is connected and fetches nothing although tasks wait', (
     assert.deepEqual([await producer.result(long.id), await producer.result(waiting.id)], ['kept', 'done']);
     assert.equal(task.calls.length, 2);
     assert.equal(log.find(/stalled/).length, 0);
-    await until(() => connections(fleet, prefix), (now) => now === connected);
+    await until(
+      () => connections(fleet, prefix),
+      (now) => now === connected,
+    );
     await fleet.emptied(prefix);
   });
 
@@ -89,7 +95,10 @@ describe('A worker that is connected and fetches nothing although tasks wait', (
     const first = await task.call(0);
     fetches.next = true;
     const second = await producer.enqueue(task.definition, {});
-    await until(() => fetches.hung, (hung) => hung === 1);
+    await until(
+      () => fetches.hung,
+      (hung) => hung === 1,
+    );
     const third = await producer.enqueue(task.definition, {});
     first.returns();
     const calls = await Promise.all([task.call(1), task.call(2)]);
@@ -108,7 +117,10 @@ describe('A worker that is connected and fetches nothing although tasks wait', (
       return original.call(this, timeout);
     });
     const { producer, task, log } = await watch(fleet);
-    const client = await until(() => clients[0], (found) => found !== undefined);
+    const client = await until(
+      () => clients[0],
+      (found) => found !== undefined,
+    );
     (client as unknown as { stream: NodeJS.ReadableStream }).stream.pause();
     const { id } = await producer.enqueue(task.definition, {});
     (await task.call()).returns('woken');
@@ -122,7 +134,10 @@ describe('A worker that is connected and fetches nothing although tasks wait', (
     await producer.enqueue(task.definition, {});
     const first = await task.call(0);
     waits.next = true;
-    await until(() => waits.hung, (hung) => hung === 1);
+    await until(
+      () => waits.hung,
+      (hung) => hung === 1,
+    );
     for (let more = 0; more < 3; more += 1) await producer.enqueue(task.definition, {});
     await task.call(1);
     await delay(1_000); // of several looks
@@ -139,7 +154,10 @@ describe('A worker that fetches nothing for a reason is left alone', { concurren
   /** Three times what it may be silent for; there is no signal for what does not happen. */
   const QUITE_A_WHILE_MS = 1_800;
 
-  async function leftAlone(prepare: (watched: Watched, queue: Queue) => Promise<unknown>, config: Partial<WorkerConfig> = {}): Promise<void> {
+  async function leftAlone(
+    prepare: (watched: Watched, queue: Queue) => Promise<unknown>,
+    config: Partial<WorkerConfig> = {},
+  ): Promise<void> {
     const fleet = await TestFleet.start();
     try {
       const watched = await watch(fleet, config);
@@ -193,7 +211,8 @@ describe('A worker that fetches nothing for a reason is left alone', { concurren
       { concurrency: 2 },
     ));
 
-  it('there is no handler for what waits', () => leftAlone((_, queue) => queue.addBulk(Array.from({ length: 5 }, () => ({ name: 'stall.unknown', data: {} })))));
+  it('there is no handler for what waits', () =>
+    leftAlone((_, queue) => queue.addBulk(Array.from({ length: 5 }, () => ({ name: 'stall.unknown', data: {} })))));
 
   it('Redis pauses writes', () =>
     leftAlone(async ({ fleet, producer, task }) => {
@@ -266,7 +285,10 @@ describe('A queue with a key of the wrong type', () => {
       await queue.waitUntilReady();
       await fleet.client.del(keyOf('marker'));
       await breaks(queue, fleet.client);
-      const worker = await fleet.worker(prefix, [defineHandler(stalling, () => 'back'), other.handler], { fetchStallMs: 600, loggers: log.loggers });
+      const worker = await fleet.worker(prefix, [defineHandler(stalling, () => 'back'), other.handler], {
+        fetchStallMs: 600,
+        loggers: log.loggers,
+      });
       await queue.add('stall.task', {}).catch(() => undefined);
       const line = await log.waitFor(/^A queue is broken/);
       assert.equal(line['queue'], 'stall');
@@ -282,7 +304,10 @@ describe('A queue with a key of the wrong type', () => {
       assert.ok(from !== undefined && to !== undefined && from.startsWith(keyOf('')), JSON.stringify(broken));
       await fleet.client.rename(from, to);
       assert.equal(await producer.result(await producer.enqueue(stalling, {})), 'back');
-      await until(() => worker.status().broken, (list) => list.length === 0);
+      await until(
+        () => worker.status().broken,
+        (list) => list.length === 0,
+      );
       await queue.close();
     });
   }

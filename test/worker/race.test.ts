@@ -72,17 +72,39 @@ const TIMED = { timeout: 20_000 };
 const throws = (call: HandlerCall): void => call.throws(new Error('failed'));
 const GAPS: readonly Gap[] = [
   { name: 'is not registered yet', reach: heldAtEnqueue, end: { message: 'not found', poll: 'not found' } },
-  { name: 'is registered and has no job yet', reach: registered, end: { message: 'not called', poll: 'not called or aborted', bare: 'not called', return: 'not called or aborted' } },
+  {
+    name: 'is registered and has no job yet',
+    reach: registered,
+    end: { message: 'not called', poll: 'not called or aborted', bare: 'not called', return: 'not called or aborted' },
+  },
   { name: 'waits for a free slot', reach: queued, end: 'not called' },
   { name: 'waits for its delay', reach: delayed, end: 'not called' },
   { name: 'waits for its retry', reach: retrying, end: 'not called', attempts: { count: 2, delayMs: LATER_MS } },
-  { name: 'is fetched and not tracked', reach: heldAt('worker:fetched'), end: { message: 'not called', poll: 'aborted', bare: 'not called', return: 'not called or aborted' } },
-  { name: 'is tracked and not begun', reach: heldAt('worker:tracked'), end: { message: 'not called', poll: 'not called or aborted', bare: 'not called', return: 'not called or aborted' } },
+  {
+    name: 'is fetched and not tracked',
+    reach: heldAt('worker:fetched'),
+    end: { message: 'not called', poll: 'aborted', bare: 'not called', return: 'not called or aborted' },
+  },
+  {
+    name: 'is tracked and not begun',
+    reach: heldAt('worker:tracked'),
+    end: { message: 'not called', poll: 'not called or aborted', bare: 'not called', return: 'not called or aborted' },
+  },
   { name: 'runs', reach: running, end: 'aborted' },
   { name: 'has returned, which is not written yet', reach: ended((call) => call.returns('result')), end: 'completed' },
   { name: 'has failed for good, which is not written yet', reach: ended(throws), end: 'not called' },
-  { name: 'has failed, which is not written yet, and is to be retried at once', reach: ended(throws), end: 'not called', attempts: { count: 3, delayMs: 0 } },
-  { name: 'has failed, which is not written yet, and is to be retried later', reach: ended(throws), end: 'not called', attempts: { count: 3, delayMs: LATER_MS } },
+  {
+    name: 'has failed, which is not written yet, and is to be retried at once',
+    reach: ended(throws),
+    end: 'not called',
+    attempts: { count: 3, delayMs: 0 },
+  },
+  {
+    name: 'has failed, which is not written yet, and is to be retried later',
+    reach: ended(throws),
+    end: 'not called',
+    attempts: { count: 3, delayMs: LATER_MS },
+  },
 ];
 
 async function heldAtEnqueue({ producer, gate, task }: Scene) {
@@ -117,7 +139,10 @@ async function delayed({ producer, task }: Scene) {
 async function retrying(scene: Scene) {
   const { call } = await running(scene);
   throws(call);
-  await until(() => scene.producer.get(ID), (view) => view?.state === 'retrying');
+  await until(
+    () => scene.producer.get(ID),
+    (view) => view?.state === 'retrying',
+  );
   return { goOn: () => undefined };
 }
 
@@ -161,7 +186,10 @@ const STOP: Record<Way, (scene: Scene) => Promise<StopReceipt | null>> = {
     const { client } = fleet;
     const keys = createKeys(prefix);
     await client.publish(keys.commands, JSON.stringify({ action: 'stop', task_id: ID }));
-    await until(async () => (await client.hexists(keys.jobs(task.definition.queue) + ID, 'stop')) + (await client.hexists(keys.earlyStops, ID)), Boolean);
+    await until(
+      async () => (await client.hexists(keys.jobs(task.definition.queue) + ID, 'stop')) + (await client.hexists(keys.earlyStops, ID)),
+      Boolean,
+    );
     return null;
   },
   return: async ({ user, producer, log }) => {
@@ -174,7 +202,10 @@ const STOP: Record<Way, (scene: Scene) => Promise<StopReceipt | null>> = {
     const clients = String(await client.call('CLIENT', 'LIST')).split('\n');
     const subscriber = clients.find((line) => line.includes('name=taskfleet:worker:stop ') && line.includes(`user=${user} `));
     await client.call('CLIENT', 'KILL', 'ID', /id=(\d+)/.exec(subscriber ?? '')?.[1] ?? 'none');
-    await until(() => log.find(/Listening for stop commands/), (lines) => lines.length > 1);
+    await until(
+      () => log.find(/Listening for stop commands/),
+      (lines) => lines.length > 1,
+    );
     return receipt;
   },
 };
@@ -193,7 +224,13 @@ async function setUp(way: Way, { count, delayMs }: NonNullable<Gap['attempts']>)
   const [log, gate] = [new LogLines(), new StepGate()];
   const task = new ScriptedTask('race.task', { retry: { attempts: count, backoff: { type: 'fixed', delayMs, jitter: 0 } } });
   const producer = fleet.producer({ keyPrefix: prefix, onStep: gate.onStep });
-  const settings = { redisUrl: urlFor(user), concurrency: 1, stopGraceMs: 60_000, stopPollMs: way === 'poll' ? 50 : NEVER_MS, reconnectDelayMs: 20 };
+  const settings = {
+    redisUrl: urlFor(user),
+    concurrency: 1,
+    stopGraceMs: 60_000,
+    stopPollMs: way === 'poll' ? 50 : NEVER_MS,
+    reconnectDelayMs: 20,
+  };
   const worker = await fleet.worker(prefix, [task.handler], { ...settings, loggers: log.loggers, onStep: gate.onStep });
   await log.waitFor(/Listening for stop commands/);
   return { prefix, user, producer, gate, task, log, worker };
@@ -213,7 +250,10 @@ describe('A stop of a task that', () => {
         await assertEnd(expected, scene, { call, before, receipt });
         await fleet.emptied(scene.prefix);
         assert.equal(await fleet.client.exists(createKeys(scene.prefix).earlyStops), 0);
-        await until(() => worker.status().running, (ids) => ids.length === 0);
+        await until(
+          () => worker.status().running,
+          (ids) => ids.length === 0,
+        );
         await worker.stop();
       });
     }
@@ -240,7 +280,10 @@ test('a worker that closes settles first what it was about to for a bare command
   await fleet.client.publish(createKeys(prefix).commands, JSON.stringify({ action: 'stop', task_id: ID }));
   await held.reached;
   const stopped = worker.stop();
-  await until(() => worker.status().subscribed, (subscribed) => !subscribed);
+  await until(
+    () => worker.status().subscribed,
+    (subscribed) => !subscribed,
+  );
   held.release();
   await stopped;
   assert.equal((await producer.get(ID))?.state, 'cancelled');
@@ -271,7 +314,10 @@ async function assertEnd(expected: End, { producer, task }: Scene, { call, befor
   const outcome = receipt?.outcome ?? null;
   if (expected === 'not found') {
     (await task.call(before)).returns('result');
-    await until(() => producer.get(ID), (view) => view?.state === 'completed');
+    await until(
+      () => producer.get(ID),
+      (view) => view?.state === 'completed',
+    );
     assert.equal(outcome, 'not_found');
     return;
   }
@@ -285,7 +331,10 @@ async function assertEnd(expected: End, { producer, task }: Scene, { call, befor
   void call?.aborted.then((cause) => call.throws(cause));
   void task.call(before).then((late) => late.aborted.then((cause) => late.throws(cause)));
   // Not by another stop: its message would reach whom the first one did not.
-  await until(() => producer.get(ID), (view) => view !== null);
+  await until(
+    () => producer.get(ID),
+    (view) => view !== null,
+  );
   await assert.rejects(producer.result(ID, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
   const last = await producer.stop(ID);
   assert.deepEqual([last.outcome, last.endedAs, (await producer.get(ID))?.state], ['cancelled', 'cancelled', 'cancelled']);

@@ -29,7 +29,16 @@ describe('A worker and records that it cannot read', () => {
   }
 
   /** A task on a queue of its own, and what a worker that begins later will do with it: at most one call at once. */
-  function scene(): { prefix: string; keys: Keys; jobs: string; producer: Producer; task: ScriptedTask; log: LogLines; work: () => Promise<string>; loud: () => unknown[] } {
+  function scene(): {
+    prefix: string;
+    keys: Keys;
+    jobs: string;
+    producer: Producer;
+    task: ScriptedTask;
+    log: LogLines;
+    work: () => Promise<string>;
+    loud: () => unknown[];
+  } {
     const prefix = fleet.newPrefix();
     const keys = fleet.keys(prefix);
     const log = new LogLines();
@@ -38,13 +47,29 @@ describe('A worker and records that it cannot read', () => {
     let calls = 0;
     /** Begins the worker, and returns the id of the next task whose handler is called. */
     const work = async (): Promise<string> => {
-      if (calls === 0) await fleet.worker(prefix, [task.handler], { loggers: log.loggers, stopPollMs: 100, heartbeatMs: 200, lockMs: 2_000, stalledCheckMs: 500 });
+      if (calls === 0)
+        await fleet.worker(prefix, [task.handler], {
+          loggers: log.loggers,
+          stopPollMs: 100,
+          heartbeatMs: 200,
+          lockMs: 2_000,
+          stalledCheckMs: 500,
+        });
       const call = await task.call(calls);
       calls += 1;
       call.returns();
       return call.context.id;
     };
-    return { prefix, keys, jobs: keys.jobs(task.definition.queue), producer, task, log, work, loud: () => log.lines.filter(({ level }) => level >= LOUD) };
+    return {
+      prefix,
+      keys,
+      jobs: keys.jobs(task.definition.queue),
+      producer,
+      task,
+      log,
+      work,
+      loud: () => log.lines.filter(({ level }) => level >= LOUD),
+    };
   }
 
   const FAILING: Readonly<Record<string, [fields: Record<string, string>, reason: RegExp]>> = {
@@ -82,7 +107,10 @@ describe('A worker and records that it cannot read', () => {
     await producer.enqueue(task.definition, {}, { id: 'good' });
     await fleet.client.rpush(`${jobs}wait`, 'without-a-job');
     assert.equal(await work(), 'good');
-    await until(() => fleet.client.exists(`${jobs}without-a-job`), (exists) => exists === 0);
+    await until(
+      () => fleet.client.exists(`${jobs}without-a-job`),
+      (exists) => exists === 0,
+    );
     await fleet.emptied(prefix);
     assert.equal(log.find(/cannot be read/).filter(({ problem }) => problem === 'it is listed, and has no job').length, 1);
   });
@@ -103,7 +131,10 @@ describe('A worker and records that it cannot read', () => {
       const run = async (id: string): Promise<void> => {
         await producer.enqueue(task.definition, {}, { id });
         assert.equal(await work(), id);
-        await until(() => fleet.client.zscore(`${jobs}completed`, id), (ended) => ended !== null);
+        await until(
+          () => fleet.client.zscore(`${jobs}completed`, id),
+          (ended) => ended !== null,
+        );
         await beaten(keys);
         await beaten(keys);
       };

@@ -15,7 +15,10 @@ interface Refusal {
 /** How Redis comes to refuse writes, and to take them again. */
 const REFUSALS: Readonly<Record<string, Refusal>> = {
   READONLY: { begin: (client) => client.replicaof('127.0.0.1', 1), end: (client) => client.replicaof('NO', 'ONE') },
-  NOREPLICAS: { begin: (client) => client.config('SET', 'min-replicas-to-write', '1'), end: (client) => client.config('SET', 'min-replicas-to-write', '0') },
+  NOREPLICAS: {
+    begin: (client) => client.config('SET', 'min-replicas-to-write', '1'),
+    end: (client) => client.config('SET', 'min-replicas-to-write', '0'),
+  },
   OOM: { begin: (client) => client.config('SET', 'maxmemory', '1'), end: (client) => client.config('SET', 'maxmemory', '0') },
 };
 /** Of these workers: with room for a reconnect on a busy machine. */
@@ -25,7 +28,10 @@ const REFUSED_MS = 1_000;
 
 describe('While Redis refuses writes', { concurrency: 3 }, () => {
   for (const [code, { begin, end }] of Object.entries(REFUSALS)) {
-    for (const [how, finish] of [['returns', 'completed'], ['throws', 'failed']] as const) {
+    for (const [how, finish] of [
+      ['returns', 'completed'],
+      ['throws', 'failed'],
+    ] as const) {
       it(`with ${code}, a task that ${how} meanwhile is settled once, when they are taken again`, async () => {
         const fleet = await TestFleet.start();
         try {
@@ -42,8 +48,14 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
           if (code === 'NOREPLICAS') await log.waitFor(/Redis refuses the end of a task/);
           else await delay(REFUSED_MS);
           await end(fleet.client);
-          const ended = await until(() => producer.get(id).catch(() => null), (view) => view?.state === finish);
-          assert.deepEqual([ended?.result ?? undefined, ended?.error ?? undefined], how === 'returns' ? ['once', undefined] : [undefined, 'no']);
+          const ended = await until(
+            () => producer.get(id).catch(() => null),
+            (view) => view?.state === finish,
+          );
+          assert.deepEqual(
+            [ended?.result ?? undefined, ended?.error ?? undefined],
+            how === 'returns' ? ['once', undefined] : [undefined, 'no'],
+          );
           await fleet.emptied(prefix);
           assert.equal(task.calls.length, 1);
           assert.deepEqual(log.find(/lock was gone|stalled/i), []);
@@ -67,7 +79,10 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
       await delay(3_000); // three times its lock
       assert.equal(call.context.signal.aborted, false);
       call.returns('without memory');
-      await until(async () => (await producer.get(id))?.state, (state) => state === 'completed');
+      await until(
+        async () => (await producer.get(id))?.state,
+        (state) => state === 'completed',
+      );
       await REFUSALS['OOM']?.end(fleet.client);
       assert.equal(await producer.result(id), 'without memory');
       assert.equal(task.calls.length, 1);
@@ -86,7 +101,10 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
       const producer = fleet.producer({ keyPrefix: prefix });
       await producer.enqueue(task.definition, {}, { delay: 300 });
       await REFUSALS['NOREPLICAS']?.begin(fleet.client);
-      await until(() => log.find(/Redis refuses to hand out tasks/), (lines) => lines.some(({ queue }) => queue === 'refused'));
+      await until(
+        () => log.find(/Redis refuses to hand out tasks/),
+        (lines) => lines.some(({ queue }) => queue === 'refused'),
+      );
       await fleet.client.config('RESETSTAT');
       await delay(3_000);
       const { evalsha = 0 } = await fleet.commandCounts();

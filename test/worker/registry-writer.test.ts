@@ -62,11 +62,17 @@ describe('The registry writer', () => {
     const other = fleet.redis.client();
     const read = other.xread('BLOCK', 10_000, 'STREAMS', `${keyPrefix}:tasks:events:one`, '$');
     // The blocking read must wait before what it waits for is written.
-    await until(() => fleet.client.client('LIST') as Promise<string>, (clients) => clients.includes('cmd=xread'));
+    await until(
+      () => fleet.client.client('LIST') as Promise<string>,
+      (clients) => clients.includes('cmd=xread'),
+    );
     writer.state('one', 'completed');
     writer.state('unheard-of', 'completed');
     const [stream] = (await read) ?? [];
-    assert.deepEqual(stream?.[1].map(([, fields]) => fields), [['type', 'state', 'data', '"completed"']]);
+    assert.deepEqual(
+      stream?.[1].map(([, fields]) => fields),
+      [['type', 'state', 'data', '"completed"']],
+    );
     await writer.flush();
     assert.ok((await fleet.client.pttl(`${keyPrefix}:tasks:events:one`)) > 3_000_000);
     assert.equal(await store.redis.exists(`${keyPrefix}:tasks:events:unheard-of`), 0);
@@ -78,11 +84,14 @@ describe('The registry writer', () => {
     await store.redis.xadd(key, '*', 'type', 'chunk', 'data', '1');
     writer.retrying('one', 1);
     await store.redis.xadd(key, '*', 'type', 'chunk', 'data', '2');
-    assert.deepEqual((await fleet.client.xrange(key, '-', '+')).map(([, fields]) => fields), [
-      ['type', 'chunk', 'data', '1'],
-      ['type', 'state', 'data', '"retrying"', 'attempt', '1'],
-      ['type', 'chunk', 'data', '2'],
-    ]);
+    assert.deepEqual(
+      (await fleet.client.xrange(key, '-', '+')).map(([, fields]) => fields),
+      [
+        ['type', 'chunk', 'data', '1'],
+        ['type', 'state', 'data', '"retrying"', 'attempt', '1'],
+        ['type', 'chunk', 'data', '2'],
+      ],
+    );
   });
 
   it('warns when Redis refuses', async () => {

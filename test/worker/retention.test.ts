@@ -35,12 +35,18 @@ describe('What is kept of ended tasks', () => {
     const result = producer.result(await producer.enqueue(task.definition, {}, { id, item: 'chat-1' })).catch(() => null);
     end(await call);
     await result;
-    await until(() => fleet.registrySize(prefix), ({ tasks }) => tasks === 0);
+    await until(
+      () => fleet.registrySize(prefix),
+      ({ tasks }) => tasks === 0,
+    );
   }
 
   const kept = (place: 'completed' | 'failed') => fleet.client.zrange(`${prefix}:bull:keep:${place}`, '0', '-1');
 
-  for (const [state, end] of [['completed', 'returns'], ['failed', 'throws']] as const) {
+  for (const [state, end] of [
+    ['completed', 'returns'],
+    ['failed', 'throws'],
+  ] as const) {
     const other = state === 'completed' ? 'failed' : 'completed';
 
     it(`is so many that ${state}, and the newest`, async () => {
@@ -63,7 +69,10 @@ describe('What is kept of ended tasks', () => {
 
   it('may be nothing: then who waits has the result, and who follows has all events to the last', async () => {
     const task = await taskOf({ completed: NONE, failed: NONE });
-    for (const [id, last] of [['good', 'completed'], ['bad', 'failed']] as const) {
+    for (const [id, last] of [
+      ['good', 'completed'],
+      ['bad', 'failed'],
+    ] as const) {
       const called = task.call(task.calls.length);
       await producer.enqueue(task.definition, {}, { id });
       const result = producer.result(id).then(String, String);
@@ -73,7 +82,10 @@ describe('What is kept of ended tasks', () => {
       })();
       const call = await called;
       call.context.emit('a word');
-      await until(() => seen, (events) => events.some(({ type }) => type === 'chunk'));
+      await until(
+        () => seen,
+        (events) => events.some(({ type }) => type === 'chunk'),
+      );
       if (last === 'completed') call.returns('done');
       else call.throws(new Error('broken'));
       assert.match(await result, last === 'completed' ? /^done$/ : /failed: broken$/);
@@ -84,7 +96,10 @@ describe('What is kept of ended tasks', () => {
       const chunks = (await fleet.client.xrange(`${prefix}:tasks:events:${id}`, '-', '+')).filter(([, fields]) => fields.includes('chunk'));
       assert.equal(chunks.length, 1, 'what it said stays for its hour');
     }
-    await until(() => fleet.registrySize(prefix), ({ tasks }) => tasks === 0);
+    await until(
+      () => fleet.registrySize(prefix),
+      ({ tasks }) => tasks === 0,
+    );
     assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
   });
 
@@ -95,10 +110,19 @@ describe('What is kept of ended tasks', () => {
     const call = await task.call();
     void call.aborted.then((cause) => call.throws(cause));
     const receipts = await producer.stop([id, waiting.id], { waitMs: 10_000, by: 'alice' });
-    assert.deepEqual(receipts.map(({ outcome, by, settledAt }) => [outcome, by, settledAt !== null]), [['cancelled', 'alice', true], ['cancelled', 'alice', true]]);
+    assert.deepEqual(
+      receipts.map(({ outcome, by, settledAt }) => [outcome, by, settledAt !== null]),
+      [
+        ['cancelled', 'alice', true],
+        ['cancelled', 'alice', true],
+      ],
+    );
     assert.deepEqual([await producer.get(id), await producer.get(waiting), await kept('failed')], [null, null, []]);
     assert.equal((await producer.stop(id)).outcome, 'not_found');
-    await until(() => fleet.registrySize(prefix), ({ tasks }) => tasks === 0);
+    await until(
+      () => fleet.registrySize(prefix),
+      ({ tasks }) => tasks === 0,
+    );
     assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
   });
 });

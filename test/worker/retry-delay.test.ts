@@ -10,8 +10,14 @@ import { KEEP } from '../support/keep.js';
 const HOUR_MS = 3_600_000;
 
 /** What a job of a definition waits after each of these attempts. */
-function delays(backoff: NonNullable<Parameters<typeof defineTask>[0]['retry']>['backoff'], attempts: readonly number[], random = 0): number[] {
-  const options = jobOptions(defineTask({ name: 'a', input: z.unknown(), retry: { attempts: 100, backoff: backoff ?? {} }, retention: KEEP }));
+function delays(
+  backoff: NonNullable<Parameters<typeof defineTask>[0]['retry']>['backoff'],
+  attempts: readonly number[],
+  random = 0,
+): number[] {
+  const options = jobOptions(
+    defineTask({ name: 'a', input: z.unknown(), retry: { attempts: 100, backoff: backoff ?? {} }, retention: KEEP }),
+  );
   return attempts.map((attempt) => retryDelay(options.backoff, attempt, random));
 }
 
@@ -32,7 +38,10 @@ test('jitter takes up to its share off the delay, also where doubling has stoppe
     assert.deepEqual(delays({ type, delayMs: 100, maxDelayMs: 100, jitter: 0.2 }, [1, 50], 0.5), [90, 90]);
     assert.deepEqual(delays({ type, delayMs: 100, jitter: 1 }, [1], 0), [0]);
   }
-  const [first, second] = [retryDelay({ type: 'fixed', delay: 1e9, jitter: 1 }, 1), retryDelay({ type: 'fixed', delay: 1e9, jitter: 1 }, 1)];
+  const [first, second] = [
+    retryDelay({ type: 'fixed', delay: 1e9, jitter: 1 }, 1),
+    retryDelay({ type: 'fixed', delay: 1e9, jitter: 1 }, 1),
+  ];
   assert.notEqual(first, second, 'it is random');
 });
 
@@ -43,7 +52,11 @@ test('below where doubling stops it is what BullMQ computes', (t) => {
       for (const jitter of [0, 0.2, 0.5, 1]) {
         for (const attempt of [1, 2, 7, 12]) {
           const backoff = { type, delay: 1_000, jitter };
-          assert.equal(retryDelay(backoff, attempt), Backoffs.calculate(backoff, attempt, new Error('no'), null as never), `${type} ${jitter} ${attempt} ${random}`);
+          assert.equal(
+            retryDelay(backoff, attempt),
+            Backoffs.calculate(backoff, attempt, new Error('no'), null as never),
+            `${type} ${jitter} ${attempt} ${random}`,
+          );
         }
       }
     }

@@ -64,11 +64,19 @@ describe('After a failed attempt', () => {
   });
 
   it('there is none after an input that its schema cannot even check', async () => {
-    const definition = defineTask({ name: 'input.later', input: z.unknown().refine(() => Promise.resolve(true)), retry: AGAIN, retention: KEEP });
+    const definition = defineTask({
+      name: 'input.later',
+      input: z.unknown().refine(() => Promise.resolve(true)),
+      retry: AGAIN,
+      retention: KEEP,
+    });
     const { prefix, producer } = await ownWorker(fleet, [defineHandler(definition, () => 1)]);
     const store = fleet.store({ keyPrefix: prefix });
     await store.queues.get('input').add('input.later', {}, { jobId: 'plain', attempts: 3 });
-    const view = await until(() => producer.get('plain'), (task) => task?.state === 'failed');
+    const view = await until(
+      () => producer.get('plain'),
+      (task) => task?.state === 'failed',
+    );
     assert.equal(view?.attempt, 1);
     assert.match(view?.error ?? '', /^Bad input for input\.later: its schema failed/);
   });
@@ -86,7 +94,9 @@ describe('After a failed attempt', () => {
   });
 
   it('the next one waits as the definition says, and no longer than it allows', async () => {
-    const task = new ScriptedTask('retry.waits', { retry: { attempts: 100, backoff: { delayMs: 10_000, maxDelayMs: 60_000, jitter: 0.5 } } });
+    const task = new ScriptedTask('retry.waits', {
+      retry: { attempts: 100, backoff: { delayMs: 10_000, maxDelayMs: 60_000, jitter: 0.5 } },
+    });
     const { prefix, producer } = await ownWorker(fleet, [task.handler]);
     const waits = async (failed: number): Promise<number> => {
       const id = `after-${failed}`;
@@ -97,7 +107,10 @@ describe('After a failed attempt', () => {
       const call = await called;
       assert.equal(call.context.attempt, failed + 1);
       call.throws(new Error('no'));
-      await until(() => producer.get(id), (view) => view?.state === 'retrying');
+      await until(
+        () => producer.get(id),
+        (view) => view?.state === 'retrying',
+      );
       return Number(await fleet.client.hget(`${prefix}:bull:retry:${id}`, 'delay'));
     };
     const [first, third, last] = [await waits(0), await waits(2), await waits(98)];
@@ -111,17 +124,26 @@ describe('After a failed attempt', () => {
     const { prefix, producer } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, {});
     (await task.call()).throws(new RetryableError('busy', 40_000));
-    await until(() => producer.get(id), (view) => view?.state === 'retrying');
+    await until(
+      () => producer.get(id),
+      (view) => view?.state === 'retrying',
+    );
     assert.equal(await fleet.client.hget(`${prefix}:bull:retry:${id}`, 'delay'), '40000');
   });
 
   it('a job of another program with a backoff of its own is retried too', async () => {
     const task = new ScriptedTask('retry.plain');
     const { prefix, producer } = await ownWorker(fleet, [task.handler]);
-    await fleet.store({ keyPrefix: prefix }).queues.get('retry').add('retry.plain', {}, { jobId: 'plain', attempts: 2, backoff: { type: 'theirs', delay: 1 } });
+    await fleet
+      .store({ keyPrefix: prefix })
+      .queues.get('retry')
+      .add('retry.plain', {}, { jobId: 'plain', attempts: 2, backoff: { type: 'theirs', delay: 1 } });
     (await task.call()).throws(new Error('once'));
     (await task.call(1)).returns('second time');
-    const view = await until(() => producer.get('plain'), (found) => found?.state === 'completed');
+    const view = await until(
+      () => producer.get('plain'),
+      (found) => found?.state === 'completed',
+    );
     assert.deepEqual([view?.attempt, view?.attempts, view?.result], [2, 2, 'second time']);
   });
 

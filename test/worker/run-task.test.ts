@@ -99,7 +99,9 @@ describe('A worker', () => {
     assert.equal(call.context.signal.aborted, false);
     call.returns();
     assert.equal((await endOf(producer, id)).state, 'completed');
-    assert.throws(() => defineTask({ name: 'time.longer', input: z.unknown(), timeoutMs: 2_147_483_648, retention: KEEP }), { code: 'INVALID_DEFINITION' });
+    assert.throws(() => defineTask({ name: 'time.longer', input: z.unknown(), timeoutMs: 2_147_483_648, retention: KEEP }), {
+      code: 'INVALID_DEFINITION',
+    });
   });
 
   it('fails a task whose output does not match its schema, or is not JSON', async () => {
@@ -112,10 +114,17 @@ describe('A worker', () => {
     const circle: Record<string, unknown> = {};
     circle['self'] = circle;
     const notJson = defineTask({ name: 'out.circle', input: z.unknown(), retention: KEEP });
-    const { prefix, producer, worker } = await ownWorker(fleet, [...tasks.map(({ handler }) => handler), defineHandler(notJson, () => circle)]);
+    const { prefix, producer, worker } = await ownWorker(fleet, [
+      ...tasks.map(({ handler }) => handler),
+      defineHandler(notJson, () => circle),
+    ]);
     const views = [];
-    for (const { definition } of [...tasks, { definition: notJson }]) views.push(await endOf(producer, (await producer.enqueue(definition, {})).id));
-    assert.deepEqual(views.map(({ state }) => state), ['failed', 'failed', 'completed', 'failed']);
+    for (const { definition } of [...tasks, { definition: notJson }])
+      views.push(await endOf(producer, (await producer.enqueue(definition, {})).id));
+    assert.deepEqual(
+      views.map(({ state }) => state),
+      ['failed', 'failed', 'completed', 'failed'],
+    );
     assert.match(views[0]?.error ?? '', /^Bad output of out\.bad: n: /);
     assert.match(views[1]?.error ?? '', /^Bad output of out\.none: /);
     assert.match(views[3]?.error ?? '', /circular/i);
@@ -143,7 +152,10 @@ describe('A worker', () => {
     const registered = async () => fleet.client.hget(`${prefix}:tasks`, job.id as string);
     assert.equal(await until(registered, (item) => item !== null), '');
     assert.equal(await fleet.client.hget(`${prefix}:tasks:queues`, job.id as string), 'plain');
-    assert.deepEqual((await producer.list()).tasks.map(({ id }) => id), [job.id]);
+    assert.deepEqual(
+      (await producer.list()).tasks.map(({ id }) => id),
+      [job.id],
+    );
     call.returns(5);
     await worker.stop();
     assert.equal((await store.queues.get('plain').getJob(job.id as string))?.returnvalue, 5);
@@ -175,7 +187,10 @@ describe('A worker', () => {
     const job = await store.queues.get('plain').add('plain.stop', {}, { attempts: 5, delay: 60_000, jobId: 'stopped' });
     await fleet.client.hset(`${prefix}:bull:plain:${job.id}`, 'stop', '{"reason":null,"by":null,"at":1}', 'defa', 'Stopped');
     let calls = 0;
-    const plain = new Worker('plain', () => Promise.resolve((calls += 1)), { connection: { port: fleet.redis.port }, prefix: `${prefix}:bull` });
+    const plain = new Worker('plain', () => Promise.resolve((calls += 1)), {
+      connection: { port: fleet.redis.port },
+      prefix: `${prefix}:bull`,
+    });
     const failed = once(plain, 'failed');
     await job.promote();
     const [, error] = (await failed) as [unknown, Error];
@@ -188,7 +203,10 @@ describe('A worker', () => {
   it('refuses handlers that would need a thread and come without a module', async () => {
     const definition = defineTask({ name: 'thread.less', input: z.object({ thread: z.boolean() }), retention: KEEP });
     const always = defineHandler(definition, () => 1, { isolate: true });
-    await assert.rejects(createWorker({ redisUrl: fleet.redis.url, handlers: [always], logLevel: 'silent' }), { code: 'INVALID_DEFINITION', message: /taskModules/ });
+    await assert.rejects(createWorker({ redisUrl: fleet.redis.url, handlers: [always], logLevel: 'silent' }), {
+      code: 'INVALID_DEFINITION',
+      message: /taskModules/,
+    });
     let calls = 0;
     const sometimes = defineHandler(definition, () => (calls += 1), { isolate: ({ thread }) => thread });
     const { producer } = await ownWorker(fleet, [sometimes]);

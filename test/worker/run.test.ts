@@ -3,11 +3,17 @@ import { describe, it } from 'node:test';
 import { type AbortCause, LockLost, ShuttingDown, StopRequested, TimedOut } from '../../shared/stop/cause.js';
 import { Run } from '../../worker/run.js';
 
-const newRun = () => new Run({ id: 'one', queue: 'q', name: 'a.task', item: '', token: 't', lockMs: 15_000, lockedAt: Date.now(), clock: Date });
+const newRun = () =>
+  new Run({ id: 'one', queue: 'q', name: 'a.task', item: '', token: 't', lockMs: 15_000, lockedAt: Date.now(), clock: Date });
 const HEARD = { reason: 'why', by: 'who', at: 1 };
 
 describe('Run', () => {
-  const causes = { stop: () => new StopRequested(), timeout: () => new TimedOut(5), shutdown: () => new ShuttingDown(), 'lock-lost': () => new LockLost() } as const;
+  const causes = {
+    stop: () => new StopRequested(),
+    timeout: () => new TimedOut(5),
+    shutdown: () => new ShuttingDown(),
+    'lock-lost': () => new LockLost(),
+  } as const;
   const kinds = Object.keys(causes) as AbortCause['kind'][];
   const stronger = (first: AbortCause['kind'], second: AbortCause['kind']): AbortCause['kind'] => {
     if (first === 'lock-lost' || second === 'lock-lost') return 'lock-lost';

@@ -48,8 +48,10 @@ describe('What keeps the schedules', () => {
   });
 
   const key = (name: string): string => store.keys.jobs('kept') + name;
-  const nextAt = async (id = 'mine'): Promise<number> => (await producer.schedules.list()).find((one) => one.id === id)?.nextAt?.getTime() ?? 0;
-  const waiting = async (): Promise<(string | undefined)[]> => (await store.queues.get('kept').getJobs(['delayed', 'wait'])).map(({ id }) => id);
+  const nextAt = async (id = 'mine'): Promise<number> =>
+    (await producer.schedules.list()).find((one) => one.id === id)?.nextAt?.getTime() ?? 0;
+  const waiting = async (): Promise<(string | undefined)[]> =>
+    (await store.queues.get('kept').getJobs(['delayed', 'wait'])).map(({ id }) => id);
   const make = (timing: (typeof TIMINGS)[keyof typeof TIMINGS]) => producer.schedules.upsert('mine', task.definition, {}, timing);
 
   async function assertOneWithinPeriod(): Promise<void> {
@@ -65,7 +67,12 @@ describe('What keeps the schedules', () => {
       const schedule = parseSchedule('mine', (await fleet.client.hget(store.keys.schedules, 'mine')) ?? '');
       await store.schedulers.remove('kept', 'mine');
       const ahead = { now: () => Date.now() + HOUR_MS };
-      await new Schedulers(store.redis, new Queues(store.redis, store.keys, ahead as FleetClock, log.loggers('redis')), store.keys, ahead).ensure(schedule as Schedule);
+      await new Schedulers(
+        store.redis,
+        new Queues(store.redis, store.keys, ahead as FleetClock, log.loggers('redis')),
+        store.keys,
+        ahead,
+      ).ensure(schedule as Schedule);
       assert.ok((await nextAt()) > Date.now() + HOUR_MS - MINUTE_MS);
       await keeper.apply();
       await assertOneWithinPeriod();
@@ -130,7 +137,12 @@ describe('What keeps the schedules', () => {
     await fleet.client.del(`${store.keys.jobs('maintenance')}delayed`);
     await keeper.apply();
     const delayed = await store.queues.get('maintenance').getDelayed();
-    assert.deepEqual(sorted(delayed.map(({ repeatJobKey }) => repeatJobKey)), ['models.refresh', 'registry.reconcile', 'session-pool.clean', 'usage-pool.clean']);
+    assert.deepEqual(sorted(delayed.map(({ repeatJobKey }) => repeatJobKey)), [
+      'models.refresh',
+      'registry.reconcile',
+      'session-pool.clean',
+      'usage-pool.clean',
+    ]);
   });
 
   it('looks once for all workers, and again if the last look is from the future', async () => {
@@ -161,12 +173,34 @@ describe('What keeps the schedules', () => {
       await run(1);
       const ownStore = own.store({ keyPrefix: prefix });
       await ownStore.redis.ping();
-      await new Schedules({ store: ownStore, table: scheduleTable(resolveSettings({ reconcileMs: 200 })), logger: log.loggers('schedule') }).look();
+      await new Schedules({
+        store: ownStore,
+        table: scheduleTable(resolveSettings({ reconcileMs: 200 })),
+        logger: log.loggers('schedule'),
+      }).look();
       const list = await mine.schedules.list();
-      assert.deepEqual(list.map(({ id, nextAt: at }) => [id, at !== null]), [['models.refresh', true], ['registry.reconcile', true], ['session-pool.clean', true], ['usage-pool.clean', true]]);
-      await until(() => own.client.smembers(ownStore.keys.queues), (queues) => ['flushed', 'maintenance'].every((queue) => queues.includes(queue)));
-      await until(() => checkReadiness(mine), ({ checks }) => checks.every(({ name, ok }) => ok || name === 'eviction'), { everyMs: 50 });
-      await until(() => own.client.hget(ownStore.keys.reconcile, 'at'), (at) => at !== null);
+      assert.deepEqual(
+        list.map(({ id, nextAt: at }) => [id, at !== null]),
+        [
+          ['models.refresh', true],
+          ['registry.reconcile', true],
+          ['session-pool.clean', true],
+          ['usage-pool.clean', true],
+        ],
+      );
+      await until(
+        () => own.client.smembers(ownStore.keys.queues),
+        (queues) => ['flushed', 'maintenance'].every((queue) => queues.includes(queue)),
+      );
+      await until(
+        () => checkReadiness(mine),
+        ({ checks }) => checks.every(({ name, ok }) => ok || name === 'eviction'),
+        { everyMs: 50 },
+      );
+      await until(
+        () => own.client.hget(ownStore.keys.reconcile, 'at'),
+        (at) => at !== null,
+      );
       await work.stop();
     } finally {
       await own.stop();

@@ -13,7 +13,8 @@ import { ScriptedTask } from '../support/scripted-task.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
-const sums = (shards: number): TaskDefinition<{ n: number }, number> => defineTask({ name: 'sum.add', input: z.object({ n: z.number() }), output: z.number(), retention: KEEP, shards });
+const sums = (shards: number): TaskDefinition<{ n: number }, number> =>
+  defineTask({ name: 'sum.add', input: z.object({ n: z.number() }), output: z.number(), retention: KEEP, shards });
 const adder = (shards: number): TaskHandler => defineHandler(sums(shards), ({ input }) => input.n + 1);
 const COUNT = 60;
 const inputs = Array.from({ length: COUNT }, (_, n) => ({ input: { n }, id: `id-${n}` }));
@@ -41,12 +42,18 @@ describe('A queue with shards', () => {
   it('has its tasks run on all of them, each once', async () => {
     const worker = await fleet.worker(keyPrefix, [adder(4)], { concurrency: 10 });
     const { queues, slots } = worker.status();
-    assert.deepEqual(queues.filter((queue) => queue.startsWith('sum')), shardsOf(sums(4)));
+    assert.deepEqual(
+      queues.filter((queue) => queue.startsWith('sum')),
+      shardsOf(sums(4)),
+    );
     await producer.enqueueMany(sums(4), inputs);
     assert.deepEqual(await results(), expected);
     await emptied();
     const ended = (await producer.list({ state: 'completed', queue: 'sum', limit: 1_000 })).tasks;
-    assert.deepEqual(ended.map(({ id, queue }) => `${id} ${queue}`).toSorted(), inputs.map(({ id }) => `${id} ${shardOf(sums(4), id)}`).toSorted());
+    assert.deepEqual(
+      ended.map(({ id, queue }) => `${id} ${queue}`).toSorted(),
+      inputs.map(({ id }) => `${id} ${shardOf(sums(4), id)}`).toSorted(),
+    );
     // Of the built-in queues, whose slots are as they were, and three for each shard.
     const builtIn = (await fleet.worker(fleet.newPrefix(), [], { concurrency: 10 })).status();
     assert.equal(slots - builtIn.slots, 12);
@@ -55,7 +62,10 @@ describe('A queue with shards', () => {
   it('has its tasks stopped by their ids, waiting or running, and by their item', async () => {
     const task = new ScriptedTask('slow.do', { shards: 3 });
     const ids = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
-    await producer.enqueueMany(task.definition, ids.map((id) => ({ input: {}, id, item: 'chat-1' })));
+    await producer.enqueueMany(
+      task.definition,
+      ids.map((id) => ({ input: {}, id, item: 'chat-1' })),
+    );
     assert.deepEqual(new Set(ids.map((id) => shardOf(task.definition, id))).size, 3);
     await fleet.worker(keyPrefix, [task.handler], { concurrency: 3 });
     // One runs on each shard.
@@ -69,7 +79,10 @@ describe('A queue with shards', () => {
     assert.deepEqual([heard.outcome, heard.via], ['cancelled', 'signal']);
     const receipts = await producer.stopItem('chat-1', { waitMs: 5_000 });
     assert.equal(receipts.length, ids.length - 2);
-    assert.ok(receipts.every(({ outcome }) => outcome === 'cancelled'), JSON.stringify(receipts));
+    assert.ok(
+      receipts.every(({ outcome }) => outcome === 'cancelled'),
+      JSON.stringify(receipts),
+    );
     await emptied();
     assert.equal(await producer.hasActiveTasks('chat-1'), false);
   });
@@ -91,12 +104,31 @@ describe('A queue with shards', () => {
     const playing = await child.call();
     void playing.aborted.then((cause) => playing.throws(cause));
     assert.equal((await producer.stop(id, { waitMs: 5_000 })).outcome, 'cancelled');
-    assert.equal(await until(async () => (await producer.get(part.id))?.state, (state) => state === 'cancelled'), 'cancelled');
+    assert.equal(
+      await until(
+        async () => (await producer.get(part.id))?.state,
+        (state) => state === 'cancelled',
+      ),
+      'cancelled',
+    );
     await emptied();
     // Each process hands its counts over by itself, once a second.
-    const once = ['enqueued|slow|slow.do', 'enqueued|slow|slow.part', 'retried|slow|slow.do', 'finished|slow|slow.do|failed', 'finished|slow|slow.do|cancelled', 'finished|slow|slow.part|cancelled'];
-    const counts = await until(() => fleet.client.hgetall(keys.counters), (fields) => once.every((field) => fields[field] === '1'));
-    assert.deepEqual(Object.keys(counts).filter((field) => field.includes('.shard-')), []);
+    const once = [
+      'enqueued|slow|slow.do',
+      'enqueued|slow|slow.part',
+      'retried|slow|slow.do',
+      'finished|slow|slow.do|failed',
+      'finished|slow|slow.do|cancelled',
+      'finished|slow|slow.part|cancelled',
+    ];
+    const counts = await until(
+      () => fleet.client.hgetall(keys.counters),
+      (fields) => once.every((field) => fields[field] === '1'),
+    );
+    assert.deepEqual(
+      Object.keys(counts).filter((field) => field.includes('.shard-')),
+      [],
+    );
   });
 
   it('keeps nothing back when the number is lowered while tasks wait', async () => {
@@ -117,8 +149,17 @@ describe('A queue with shards', () => {
     await producer.enqueueMany(sums(1), inputs.slice(0, 20));
     await producer.enqueueMany(sums(4), inputs.slice(20));
     assert.deepEqual(await results(), expected);
-    assert.deepEqual(worker.status().queues.filter((queue) => queue.startsWith('sum')).toSorted(), shardsOf(sums(4)));
-    await until(() => fleet.client.hget(keys.worker(worker.id), 'queues'), (queues) => queues?.includes('sum.shard-3') ?? false);
+    assert.deepEqual(
+      worker
+        .status()
+        .queues.filter((queue) => queue.startsWith('sum'))
+        .toSorted(),
+      shardsOf(sums(4)),
+    );
+    await until(
+      () => fleet.client.hget(keys.worker(worker.id), 'queues'),
+      (queues) => queues?.includes('sum.shard-3') ?? false,
+    );
     await worker.stop();
     await emptied();
   });
@@ -129,10 +170,19 @@ describe('A queue with shards', () => {
     await producer.enqueue(task, {}, { id, item: 'chat-1' });
     await fleet.client.del(keys.tasks, keys.taskQueues, keys.live, keys.item('chat-1'));
     await fleet.worker(keyPrefix, [], { reconcileMs: 200 });
-    assert.equal(await until(() => fleet.client.hget(keys.taskQueues, id), (queue) => queue !== null), shardOf(task, id));
+    assert.equal(
+      await until(
+        () => fleet.client.hget(keys.taskQueues, id),
+        (queue) => queue !== null,
+      ),
+      shardOf(task, id),
+    );
     assert.deepEqual(await fleet.client.smembers(keys.item('chat-1')), [id]);
     assert.equal((await producer.stop(id)).outcome, 'cancelled');
-    await until(() => fleet.registrySize(keyPrefix), (size) => JSON.stringify(size) === JSON.stringify(EMPTY_REGISTRY));
+    await until(
+      () => fleet.registrySize(keyPrefix),
+      (size) => JSON.stringify(size) === JSON.stringify(EMPTY_REGISTRY),
+    );
   });
 });
 

@@ -101,7 +101,13 @@ describe('A worker that shuts down', () => {
     const call = await task.call();
     // The record alone, as if its message were on the way.
     void call.aborted.then(async (cause) => {
-      await fleet.client.hset(`${prefix}:bull:end:${id}`, 'stop', JSON.stringify({ reason: 'late', by: null, at: Date.now() }), 'defa', 'Stopped: late');
+      await fleet.client.hset(
+        `${prefix}:bull:end:${id}`,
+        'stop',
+        JSON.stringify({ reason: 'late', by: null, at: Date.now() }),
+        'defa',
+        'Stopped: late',
+      );
       call.throws(cause);
     });
     await worker.stop();
@@ -185,7 +191,11 @@ describe('A process with a worker', () => {
   ];
 
   it('ends by itself once the worker has stopped', async () => {
-    const child = spawnNode(script(`const worker = await createWorker(config); await worker.start(); await worker.ready(); await worker.stop(); console.log('stopped');`));
+    const child = spawnNode(
+      script(
+        `const worker = await createWorker(config); await worker.start(); await worker.ready(); await worker.stop(); console.log('stopped');`,
+      ),
+    );
     await child.waitForLine(/^stopped$/);
     assert.deepEqual(await child.exit, { code: 0, signal: null });
   });
@@ -199,7 +209,8 @@ describe('A process with a worker', () => {
   it('ends by itself, and in time, though Redis is away when the worker stops with a task running', async () => {
     const own = await TestFleet.start();
     try {
-      const child = spawnNode(script(`
+      const child = spawnNode(
+        script(`
         const never = defineTask({ name: 'never.ends', input: z.unknown(), retention: ${JSON.stringify(KEEP)} });
         const handlers = [defineHandler(never, () => { console.log('running'); return new Promise(() => undefined); })];
         const worker = await createWorker({ ...config, redisUrl: '${own.redis.url}', keyPrefix: 'away', handlers });
@@ -210,7 +221,8 @@ describe('A process with a worker', () => {
           const startedAt = performance.now();
           await worker.stop();
           console.log('stopped after ' + Math.round(performance.now() - startedAt));
-        });`));
+        });`),
+      );
       await child.waitForLine(/^ready$/);
       await own.store({ keyPrefix: 'away' }).queues.get('never').add('never.ends', {});
       await child.waitForLine(/^running$/);

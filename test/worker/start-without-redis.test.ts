@@ -19,7 +19,13 @@ describe('A worker that starts while Redis is away', () => {
   it('is ready, and takes tasks, once Redis is there', async () => {
     const keyPrefix = fleet.newPrefix();
     await fleet.redis.kill();
-    const worker = await createWorker({ ...fleet.settings, keyPrefix, logLevel: 'silent', shutdownTimeoutMs: 0, handlers: [defineHandler(task, () => 'done')] });
+    const worker = await createWorker({
+      ...fleet.settings,
+      keyPrefix,
+      logLevel: 'silent',
+      shutdownTimeoutMs: 0,
+      handlers: [defineHandler(task, () => 'done')],
+    });
     try {
       await worker.start();
       // Its first attempts to connect fail long before a server has started.

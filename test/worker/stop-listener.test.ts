@@ -51,7 +51,9 @@ describe('The stop listener', () => {
     const { id } = await runOne();
     await producer.stop(id, WAIT);
     await cancelled(id);
-    const clients = String(await fleet.client.client('LIST')).split('\n').filter((line) => line.includes('name=taskfleet:worker:stop ') && line.includes('sub=1'));
+    const clients = String(await fleet.client.client('LIST'))
+      .split('\n')
+      .filter((line) => line.includes('name=taskfleet:worker:stop ') && line.includes('sub=1'));
     assert.match(clients.at(-1) ?? '', / cmd=subscribe /);
     const notices = log.find(/^THREAD_POOL_SIZE: 1000 is more than the limit/);
     assert.equal(notices.length, 1, 'what was capped is said once');
@@ -63,7 +65,10 @@ describe('The stop listener', () => {
       const { id } = await runOne();
       const since = Date.now();
       await publish(`{"action":"stop","task_id":"${id}","recorded_at":${at}}`);
-      const receipt = await producer.result(id, { timeoutMs: 10_000 }).then(() => assert.fail('it was not cancelled'), (error: TaskCancelled) => error.receipt);
+      const receipt = await producer.result(id, { timeoutMs: 10_000 }).then(
+        () => assert.fail('it was not cancelled'),
+        (error: TaskCancelled) => error.receipt,
+      );
       const requested = receipt.requestedAt?.getTime() ?? 0;
       assert.ok(requested >= since && requested <= Date.now(), `${at}: ${receipt.requestedAt?.toISOString()}`);
       assert.ok((receipt.latencyMs ?? Infinity) <= Date.now() - since, at);
@@ -76,10 +81,21 @@ describe('The stop listener', () => {
       'not JSON': ['', '{', 'stop', 'undefined', '{"action":"stop","task_id":"x"} trailing', '\u0000'],
       'expected a JSON object': ['null', '5', '"stop"', '[]', '[{"action":"stop","task_id":"x"}]'],
       'no action': ['{}', '{"task_id":"x"}'],
-      'unsupported action': ['{"action":"pause","task_id":"x"}', '{"action":5}', '{"action":null}', '{"action":{"stop":1}}', '{"action":"STOP","task_id":"x"}'],
+      'unsupported action': [
+        '{"action":"pause","task_id":"x"}',
+        '{"action":5}',
+        '{"action":null}',
+        '{"action":{"stop":1}}',
+        '{"action":"STOP","task_id":"x"}',
+      ],
       'expected task_id': [
         ...['{"action":"stop"}', '{"action":"stop","task_id":5}', '{"action":"stop","task_id":null}', '{"action":"stop","task_id":""}'],
-        ...['{"action":"stop","task_id":["x"]}', '{"action":"stop","task_ids":"x"}', '{"action":"stop","task_ids":[]}', '{"action":"stop","task_ids":["x",7]}'],
+        ...[
+          '{"action":"stop","task_id":["x"]}',
+          '{"action":"stop","task_ids":"x"}',
+          '{"action":"stop","task_ids":[]}',
+          '{"action":"stop","task_ids":["x",7]}',
+        ],
         JSON.stringify({ action: 'stop', task_ids: Array(1_001).fill('x') }),
         JSON.stringify({ action: 'stop', task_id: 'x'.repeat(1_001) }),
       ],
@@ -95,7 +111,10 @@ describe('The stop listener', () => {
     const expected = Object.entries(bad).flatMap(([problem, messages]) => messages.map(() => problem));
     assert.equal(problems.length, expected.length + 2);
     expected.forEach((problem, index) => assert.ok(problems[index]?.startsWith(problem), `${problems[index]} instead of ${problem}`));
-    assert.ok(problems.every((problem) => problem.length < 300), 'a message is not repeated in the log');
+    assert.ok(
+      problems.every((problem) => problem.length < 300),
+      'a message is not repeated in the log',
+    );
     assert.ok(log.find(/Unsupported message/).every(({ level }) => level === 50));
   });
 
@@ -109,7 +128,10 @@ describe('The stop listener', () => {
     await cancelled(id);
     const stop = (await producer.get(id))?.stop;
     assert.deepEqual([stop?.reason, stop?.by], [null, null]);
-    assert.deepEqual(log.lines.filter(({ level }) => level >= 50), []);
+    assert.deepEqual(
+      log.lines.filter(({ level }) => level >= 50),
+      [],
+    );
   });
 
   it('warns of a command for a task that nobody knows, once for each id', async () => {
@@ -121,7 +143,13 @@ describe('The stop listener', () => {
     await cancelled(id);
     await log.waitFor(/named a task that does not exist/);
     const warned = log.find(/named a task that does not exist/);
-    assert.deepEqual(warned.map(({ level, id: named }) => [level, named]), [[40, 'ghost'], [40, 'spirit']]);
+    assert.deepEqual(
+      warned.map(({ level, id: named }) => [level, named]),
+      [
+        [40, 'ghost'],
+        [40, 'spirit'],
+      ],
+    );
   });
 
   it('takes for a stop one whose message wrongly says that it is recorded', async () => {
@@ -153,7 +181,14 @@ describe('The stop listener', () => {
     for (const id of [delayed.id, queued.id, running.id]) await cancelled(id);
     assert.equal(task.calls.length, 1);
     const views = await Promise.all([running.id, queued.id, delayed.id].map((id) => producer.get(id)));
-    assert.deepEqual(views.map((view) => [view?.state, view?.stop?.via, view?.attempt]), [['cancelled', 'signal', 1], ['cancelled', 'queue', 0], ['cancelled', 'queue', 0]]);
+    assert.deepEqual(
+      views.map((view) => [view?.state, view?.stop?.via, view?.attempt]),
+      [
+        ['cancelled', 'signal', 1],
+        ['cancelled', 'queue', 0],
+        ['cancelled', 'queue', 0],
+      ],
+    );
   });
 
   it('sends nothing round for a task of another program', async () => {
@@ -171,7 +206,10 @@ describe('The stop listener', () => {
     await producer.stop(id, WAIT);
     await publish('marker');
     await log.waitFor(/Unsupported message/);
-    assert.deepEqual(heard.filter((message) => message.includes('foreign-1')), [command]);
+    assert.deepEqual(
+      heard.filter((message) => message.includes('foreign-1')),
+      [command],
+    );
     assert.equal(await fleet.client.hexists(`${prefix}:tasks`, 'foreign-1'), 1);
     subscriber.disconnect();
   });
@@ -182,7 +220,10 @@ describe('The stop listener', () => {
     const worker = await fleet.worker(prefix, [one.handler, other.handler], NO_POLL);
     const store = fleet.store({ keyPrefix: prefix });
     const jobs = [await store.queues.get('one').add('one.task', {}), await store.queues.get('other').add('other.task', {})];
-    assert.deepEqual(jobs.map(({ id }) => id), ['1', '1']);
+    assert.deepEqual(
+      jobs.map(({ id }) => id),
+      ['1', '1'],
+    );
     const [call, otherCall] = [await one.call(), await other.call()];
     assert.deepEqual([worker.status().running, call.context.signal.aborted], [['1', '1'], false]);
     // What a stop of the second one leaves: its record and the message.
@@ -221,7 +262,13 @@ describe('The stop listener', () => {
   it('reads its records when the sender knows its fleet by a former id, as after FLUSHALL', async () => {
     await setUp();
     const { id } = await runOne();
-    await fleet.client.hset(`${prefix}:bull:listen:${id}`, 'stop', JSON.stringify({ reason: 'recorded', by: null, at: Date.now() }), 'defa', 'Stopped');
+    await fleet.client.hset(
+      `${prefix}:bull:listen:${id}`,
+      'stop',
+      JSON.stringify({ reason: 'recorded', by: null, at: Date.now() }),
+      'defa',
+      'Stopped',
+    );
     await publish(JSON.stringify({ action: 'stop', task_id: id, recorded_at: Date.now(), fleet: 'former' }));
     await cancelled(id);
     assert.equal((await producer.get(id))?.stop?.reason, 'recorded');
@@ -253,7 +300,13 @@ describe('The stop listener', () => {
       const { id } = await producer.enqueue(task.definition, {});
       const call = await task.call();
       await own.client.config('SET', 'appendfsync', 'always');
-      await own.client.hset(`${prefix}:bull:listen:${id}`, 'stop', JSON.stringify({ reason: 'unheard', by: null, at: 1 }), 'defa', 'Stopped');
+      await own.client.hset(
+        `${prefix}:bull:listen:${id}`,
+        'stop',
+        JSON.stringify({ reason: 'unheard', by: null, at: 1 }),
+        'defa',
+        'Stopped',
+      );
       await own.redis.kill();
       await log.waitFor(/connection lost/);
       await own.redis.restart();

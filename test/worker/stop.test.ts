@@ -54,7 +54,10 @@ describe('A stop', () => {
     const call = await task.call(0);
     assert.equal((await producer.stop(id)).outcome, 'requested');
     // It is listed for as long as it is dying.
-    assert.deepEqual((await producer.list()).tasks.map(({ state }) => state), ['stopping']);
+    assert.deepEqual(
+      (await producer.list()).tasks.map(({ state }) => state),
+      ['stopping'],
+    );
     const receipt = await producer.stop(id, WAIT);
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'abandon']);
     assert.ok((receipt.latencyMs ?? 0) >= 995, `settled after ${receipt.latencyMs} ms`);
@@ -83,7 +86,10 @@ describe('A stop', () => {
       assert.deepEqual([view?.state, view?.progress, view?.result, view?.error], ['cancelled', null, null, 'Stopped']);
       const said = [];
       for await (const event of producer.events(id)) if (event.type !== 'state') said.push(event);
-      assert.deepEqual(said.map((event) => event.type === 'chunk' && event.chunk), ['before']);
+      assert.deepEqual(
+        said.map((event) => event.type === 'chunk' && event.chunk),
+        ['before'],
+      );
       assert.equal(task.calls.length, 1);
     }
   });
@@ -144,13 +150,19 @@ describe('A stop', () => {
     const ids: string[] = [];
     for (const options of [{}, { delay: 60_000 }, { priority: 3 }]) ids.push((await producer.enqueue(task.definition, {}, options)).id);
     const receipts = await producer.stop(ids);
-    assert.deepEqual(receipts.map(({ outcome, via }) => [outcome, via]), ids.map(() => ['cancelled', 'queue']));
+    assert.deepEqual(
+      receipts.map(({ outcome, via }) => [outcome, via]),
+      ids.map(() => ['cancelled', 'queue']),
+    );
     const worker = await fleet.worker(prefix, [task.handler]);
     const marker = await producer.enqueue(task.definition, {});
     (await task.call()).returns();
     await producer.result(marker);
     await worker.stop();
-    assert.deepEqual(task.calls.map(({ context }) => context.id), [marker.id]);
+    assert.deepEqual(
+      task.calls.map(({ context }) => context.id),
+      [marker.id],
+    );
     await fleet.emptied(prefix);
   });
 
@@ -172,7 +184,10 @@ describe('A stop', () => {
       await producer.result(marker);
       await other.stop();
       assert.equal((await producer.get(id))?.state, 'cancelled');
-      assert.deepEqual(task.calls.slice(1).map(({ context }) => context.input), ['marker']);
+      assert.deepEqual(
+        task.calls.slice(1).map(({ context }) => context.input),
+        ['marker'],
+      );
       await fleet.emptied(prefix);
     });
   }
@@ -210,7 +225,13 @@ describe('A stop', () => {
     const { id } = await producer.enqueue(task.definition, {});
     const call = await task.call();
     // No message: only the record, as a stop leaves it.
-    await fleet.client.hset(`${prefix}:bull:stop:${id}`, 'stop', JSON.stringify({ reason: 'unheard', by: null, at: Date.now() }), 'defa', 'Stopped');
+    await fleet.client.hset(
+      `${prefix}:bull:stop:${id}`,
+      'stop',
+      JSON.stringify({ reason: 'unheard', by: null, at: Date.now() }),
+      'defa',
+      'Stopped',
+    );
     await fleet.client.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
     const cause = await call.aborted;
     assert.ok(cause instanceof StopRequested && cause.reason === 'unheard');
@@ -225,12 +246,16 @@ describe('A stop', () => {
     const log = new LogLines();
     const fetched = deferred<string>();
     const goOn = deferred();
-    t.mock.method(QueueWorker.prototype, 'processJob', async function held(this: QueueWorker, ...args: Parameters<QueueWorker['processJob']>) {
-      if (args[0].name !== 'stop.gap') return processJob.apply(this, args); // the fleet's own
-      fetched.resolve(args[0].id as string);
-      await goOn.promise;
-      return processJob.apply(this, args);
-    });
+    t.mock.method(
+      QueueWorker.prototype,
+      'processJob',
+      async function held(this: QueueWorker, ...args: Parameters<QueueWorker['processJob']>) {
+        if (args[0].name !== 'stop.gap') return processJob.apply(this, args); // the fleet's own
+        fetched.resolve(args[0].id as string);
+        await goOn.promise;
+        return processJob.apply(this, args);
+      },
+    );
     await fleet.worker(prefix, [task.handler], { ...NO_POLL, loggers: log.loggers });
     await log.waitFor(/Listening for stop commands/);
     const { id } = await producer.enqueue(task.definition, {});
@@ -270,9 +295,15 @@ describe('A stop', () => {
       void call.aborted.then((cause) => call.throws(cause));
     }
     const receipts = await producer.stopItem('chat-9', WAIT);
-    assert.deepEqual(receipts.map(({ outcome }) => outcome), Array(8).fill('cancelled'));
+    assert.deepEqual(
+      receipts.map(({ outcome }) => outcome),
+      Array(8).fill('cancelled'),
+    );
     assert.equal(receipts.filter(({ via }) => via === 'signal').length, 5);
-    await until(() => producer.hasActiveTasks('chat-9'), (active) => !active);
+    await until(
+      () => producer.hasActiveTasks('chat-9'),
+      (active) => !active,
+    );
     await producer.result(other);
   });
 });

@@ -29,7 +29,10 @@ describe('The stream of a task that spoke in one run and was silent in its last'
     const { id } = await producer.enqueue(task.definition, {});
     const first = await task.call(0);
     first.context.emit('a word');
-    await until(() => fleet.client.xlen(keys.events(id)), (entries) => entries === 2);
+    await until(
+      () => fleet.client.xlen(keys.events(id)),
+      (entries) => entries === 2,
+    );
     return { id, first };
   }
 
@@ -43,8 +46,19 @@ describe('The stream of a task that spoke in one run and was silent in its last'
     first.throws(new Error('once more'));
     (await task.call(1)).returns();
     await producer.result(id);
-    assert.deepEqual(await until(() => states(id), (all) => all.includes('completed')), ['running', 'retrying', 'completed']);
-    assert.ok((await until(() => fleet.client.pttl(keys.events(id)), (ms) => ms <= HOUR_MS)) > 0);
+    assert.deepEqual(
+      await until(
+        () => states(id),
+        (all) => all.includes('completed'),
+      ),
+      ['running', 'retrying', 'completed'],
+    );
+    assert.ok(
+      (await until(
+        () => fleet.client.pttl(keys.events(id)),
+        (ms) => ms <= HOUR_MS,
+      )) > 0,
+    );
   });
 
   it('says that it was cancelled, by whoever came to it after its worker, and goes an hour later', async () => {
@@ -53,8 +67,21 @@ describe('The stream of a task that spoke in one run and was silent in its last'
     await fleet.client.hset(keys.jobs('end') + id, { stop: JSON.stringify({ reason: null, by: null, at: Date.now() }), defa: 'Stopped' });
     await fleet.client.del(`${keys.jobs('end')}${id}:lock`);
     await assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
-    assert.equal((await until(() => states(id), (all) => all.includes('cancelled'))).at(-1), 'cancelled');
-    assert.ok((await until(() => fleet.client.pttl(keys.events(id)), (ms) => ms <= HOUR_MS)) > 0);
+    assert.equal(
+      (
+        await until(
+          () => states(id),
+          (all) => all.includes('cancelled'),
+        )
+      ).at(-1),
+      'cancelled',
+    );
+    assert.ok(
+      (await until(
+        () => fleet.client.pttl(keys.events(id)),
+        (ms) => ms <= HOUR_MS,
+      )) > 0,
+    );
     first.returns();
     assert.equal(task.calls.length, 1);
   });

@@ -13,7 +13,8 @@ import { KEEP } from '../support/keep.js';
 const API = builtUrl('dist/worker/index.js');
 const ZOD = import.meta.resolve('zod');
 const HEAD = `import { defineHandler, defineTask } from '${API}'; import { z } from '${ZOD}';\n`;
-const task = (name: string) => `defineHandler(defineTask({ name: '${name}', input: z.unknown(), retention: ${JSON.stringify(KEEP)} }), () => 1)`;
+const task = (name: string) =>
+  `defineHandler(defineTask({ name: '${name}', input: z.unknown(), retention: ${JSON.stringify(KEEP)} }), () => 1)`;
 
 describe('TASK_MODULES', () => {
   let cwd: string;
@@ -64,20 +65,56 @@ describe('TASK_MODULES', () => {
     'that exports null': [`export default null;`, /expected as its default export an array/],
     'that exports a promise': [`export default async () => [];`, /expected as its default export an array/],
     'that exports a bare function in the list': [`export default [() => 1];`, /expected as its default export an array/],
-    'that exports a handler without a definition': [`export default [{ handle: () => 1, isolated: () => false }];`, /expected as its default export an array/],
-    'that exports a handler made by hand': [`${HEAD} export default [{ definition: { name: 'x', input: {} }, handle: () => 1 }];`, /expected as its default export an array/],
-    'that defines a task of ours again': [`${HEAD} export default [${task('fleet.canary')}];`, /the task fleet\.canary is defined in .* already/],
-    'that defines a task twice': [`${HEAD} export default [${task('d.one')}, ${task('d.one')}];`, /the task d\.one is defined in .* already/],
-    "on the fleet's own queue": [`${HEAD} export default [${task('maintenance.mine')}];`, /The task maintenance\.mine is on the queue maintenance, which is the fleet's own: give its definition another queue/],
+    'that exports a handler without a definition': [
+      `export default [{ handle: () => 1, isolated: () => false }];`,
+      /expected as its default export an array/,
+    ],
+    'that exports a handler made by hand': [
+      `${HEAD} export default [{ definition: { name: 'x', input: {} }, handle: () => 1 }];`,
+      /expected as its default export an array/,
+    ],
+    'that defines a task of ours again': [
+      `${HEAD} export default [${task('fleet.canary')}];`,
+      /the task fleet\.canary is defined in .* already/,
+    ],
+    'that defines a task twice': [
+      `${HEAD} export default [${task('d.one')}, ${task('d.one')}];`,
+      /the task d\.one is defined in .* already/,
+    ],
+    "on the fleet's own queue": [
+      `${HEAD} export default [${task('maintenance.mine')}];`,
+      /The task maintenance\.mine is on the queue maintenance, which is the fleet's own: give its definition another queue/,
+    ],
     'that is a Proxy': [`export default new Proxy([], { get() { throw new Error('trap'); } });`, /cannot be read: trap/],
-    'that is a Proxy of a list without end': [`export default new Proxy([], { get: (list, name) => (name === 'length' ? 4294967295 : undefined) });`, /expected at most 1000 handlers, got 4294967295/],
-    'that is a function whose traps throw': [`export default new Proxy(() => [], { apply() { throw undefined; } });`, /its default export threw: undefined/],
+    'that is a Proxy of a list without end': [
+      `export default new Proxy([], { get: (list, name) => (name === 'length' ? 4294967295 : undefined) });`,
+      /expected at most 1000 handlers, got 4294967295/,
+    ],
+    'that is a function whose traps throw': [
+      `export default new Proxy(() => [], { apply() { throw undefined; } });`,
+      /its default export threw: undefined/,
+    ],
     'that throws what cannot be shown': [`throw Object.create(null);`, /something that cannot be shown was thrown/],
-    'with a handler whose getters throw': [`export default [{ get definition() { throw new Error('getter'); } }];`, /A handler cannot be read: getter/],
-    'with a definition whose getters throw': [`${HEAD} const one = ${task('x.one')}; export default [{ ...one, definition: { ...one.definition, get retry() { throw new Error('no retry'); } } }];`, /A handler cannot be read: no retry/],
-    'with functions where data belongs': [`${HEAD} const one = ${task('x.one')}; export default [{ ...one, definition: { ...one.definition, queue: () => 'x', retention: () => 1 } }];`, /queue: .*retention: /],
-    'with a definition that lacks its parts': [`export default [{ definition: { name: 'x', input: { safeParse: () => 1 } }, handle: () => 1, isolated: () => false }];`, /retention: state what is kept/],
-    'with a name that is another one each time': [`${HEAD} const one = ${task('x.one')}; let n = 0; export default [{ ...one, definition: { ...one.definition, get name() { return n++ ? 7 : null; } } }];`, /expected as its default export an array/],
+    'with a handler whose getters throw': [
+      `export default [{ get definition() { throw new Error('getter'); } }];`,
+      /A handler cannot be read: getter/,
+    ],
+    'with a definition whose getters throw': [
+      `${HEAD} const one = ${task('x.one')}; export default [{ ...one, definition: { ...one.definition, get retry() { throw new Error('no retry'); } } }];`,
+      /A handler cannot be read: no retry/,
+    ],
+    'with functions where data belongs': [
+      `${HEAD} const one = ${task('x.one')}; export default [{ ...one, definition: { ...one.definition, queue: () => 'x', retention: () => 1 } }];`,
+      /queue: .*retention: /,
+    ],
+    'with a definition that lacks its parts': [
+      `export default [{ definition: { name: 'x', input: { safeParse: () => 1 } }, handle: () => 1, isolated: () => false }];`,
+      /retention: state what is kept/,
+    ],
+    'with a name that is another one each time': [
+      `${HEAD} const one = ${task('x.one')}; let n = 0; export default [{ ...one, definition: { ...one.definition, get name() { return n++ ? 7 : null; } } }];`,
+      /expected as its default export an array/,
+    ],
     'with a bad definition': [`${HEAD} export default [${task('bad name!')}];`, /Bad task definition/],
   };
   for (const [what, [source, message]] of Object.entries(bad)) {
@@ -94,7 +131,9 @@ describe('TASK_MODULES', () => {
   }
 
   it('takes a handler whose parts are computed, and as what they were when it was loaded', async () => {
-    const name = await moduleOf(`${HEAD} const one = ${task('e.one')}; let n = 0; export default [new Proxy({ ...one }, { get: (all, part) => (part === 'definition' ? { ...all.definition, timeoutMs: ++n } : all[part]) })];`);
+    const name = await moduleOf(
+      `${HEAD} const one = ${task('e.one')}; let n = 0; export default [new Proxy({ ...one }, { get: (all, part) => (part === 'definition' ? { ...all.definition, timeoutMs: ++n } : all[part]) })];`,
+    );
     const handler = (await load(name)).get('e.one');
     assert.deepEqual([handler?.definition.timeoutMs, handler?.definition.timeoutMs], [1, 1]);
   });

@@ -18,7 +18,14 @@ describe('TaskOutput', () => {
   it('says again which attempt speaks after a write that failed, and tells of the first of them', async () => {
     const key = store.keys.events('one');
     const errors: unknown[] = [];
-    const output = new TaskOutput(store.redis, key, 2, () => Promise.resolve(), () => true, (error) => void errors.push(error));
+    const output = new TaskOutput(
+      store.redis,
+      key,
+      2,
+      () => Promise.resolve(),
+      () => true,
+      (error) => void errors.push(error),
+    );
     await fleet.client.set(key, 'not a stream');
     for (let write = 0; write < 2; write += 1) {
       // A full batch goes out at once.
@@ -27,7 +34,10 @@ describe('TaskOutput', () => {
     }
     await fleet.client.del(key);
     output.emit('a word');
-    await until(() => fleet.client.xlen(key), (length) => length === 2);
+    await until(
+      () => fleet.client.xlen(key),
+      (length) => length === 2,
+    );
     output.emit('another');
     output.close();
     await output.written();

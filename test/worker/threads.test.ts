@@ -92,14 +92,22 @@ describe('An isolated handler', () => {
   });
 
   async function start(t: { after: (end: () => Promise<void>) => void }, config: Partial<WorkerConfig> = {}) {
-    const settings = { redisUrl: fleet.redis.url, keyPrefix: prefix, shutdownTimeoutMs: 0, stopGraceMs: 50, threads: 1, loggers: log.loggers };
+    const settings = {
+      redisUrl: fleet.redis.url,
+      keyPrefix: prefix,
+      shutdownTimeoutMs: 0,
+      stopGraceMs: 50,
+      threads: 1,
+      loggers: log.loggers,
+    };
     worker = await createWorker({ ...settings, cwd: folder, taskModules: ['tasks.mjs'], ...config });
     t.after(() => worker.stop());
     await worker.start();
     await worker.ready();
   }
 
-  const enqueue = async (name: string, input: unknown = {}, options: Parameters<Producer['enqueue']>[2] = {}) => (await producer.enqueue(task(name), input, options)).id;
+  const enqueue = async (name: string, input: unknown = {}, options: Parameters<Producer['enqueue']>[2] = {}) =>
+    (await producer.enqueue(task(name), input, options)).id;
   const ended = async (id: string) => {
     await producer.result(id).catch(() => undefined);
     return producer.get(id);
@@ -128,7 +136,10 @@ describe('An isolated handler', () => {
     assert.deepEqual(await chunks(id), [...Array.from({ length: 500 }, (_, index) => index), null, null, new Date(0).toISOString()]);
     assert.deepEqual((await producer.get(id))?.progress, { done: 100, total: 100 });
     const [line] = log.find(/^from a thread$/);
-    assert.deepEqual([line?.level, line?.['task'], line?.['name'], line?.['part'], line?.['n'], line?.['component']], [40, id, 'thread.speaks', 'b', 5, 'task']);
+    assert.deepEqual(
+      [line?.level, line?.['task'], line?.['name'], line?.['part'], line?.['n'], line?.['component']],
+      [40, id, 'thread.speaks', 'b', 5, 'task'],
+    );
   });
 
   it('hears a stop with who and why, and is cancelled whatever it throws then', async (t) => {
@@ -174,7 +185,10 @@ describe('An isolated handler', () => {
     const spinning = await enqueue('thread.spins');
     await firstChunk(spinning);
     const [stopped, patient] = [await enqueue('mixed.late'), await enqueue('mixed.late')];
-    await until(() => worker.status().running, (ids) => ids.includes(stopped) && ids.includes(patient));
+    await until(
+      () => worker.status().running,
+      (ids) => ids.includes(stopped) && ids.includes(patient),
+    );
     await setTimeout(60); // twice the time that it may run
     const receipt = await producer.stop(stopped, { waitMs: 10_000 });
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'queue']);
@@ -189,7 +203,12 @@ describe('An isolated handler', () => {
     await start(t, { maxResultBytes: 1_024 });
     const view = await ended(await enqueue('thread.throws', { error: 'passing' }));
     assert.deepEqual([view?.state, view?.attempt, view?.error], ['failed', 2, 'again']);
-    for (const [error, message] of [['final', /^for good$/], ['extended', /^refused$/], ['invalid', /expected string/], ['excepted', /^no such file$/]] as const) {
+    for (const [error, message] of [
+      ['final', /^for good$/],
+      ['extended', /^refused$/],
+      ['invalid', /expected string/],
+      ['excepted', /^no such file$/],
+    ] as const) {
       const final = await ended(await enqueue('thread.throws', { error }));
       assert.deepEqual([final?.state, final?.attempt], ['failed', 1], error);
       assert.match(final?.error ?? '', message);
@@ -197,7 +216,11 @@ describe('An isolated handler', () => {
     const circle = await ended(await enqueue('thread.circle'));
     assert.equal(circle?.attempt, 1);
     assert.match(circle?.error ?? '', /^Bad output of thread\.circle: not JSON \(.*circular/i);
-    for (const [what, message] of [['result', /^The result of thread\.long is 2002 bytes/], ['progress', /^context\.progress: .* 65536 are allowed/], ['chunk', /^context\.emit: /]] as const) {
+    for (const [what, message] of [
+      ['result', /^The result of thread\.long is 2002 bytes/],
+      ['progress', /^context\.progress: .* 65536 are allowed/],
+      ['chunk', /^context\.emit: /],
+    ] as const) {
       const long = await ended(await enqueue('thread.long', { what }));
       assert.deepEqual([long?.state, long?.attempt], ['failed', 1], what);
       assert.match(long?.error ?? '', message);
@@ -232,7 +255,10 @@ describe('An isolated handler', () => {
   it('is the canary that spins', async (t) => {
     await start(t);
     const { id } = await producer.enqueue(fleetCanary, { mode: 'spin', run_ms: 60_000 });
-    await until(() => producer.get(id), (view) => view?.state === 'running');
+    await until(
+      () => producer.get(id),
+      (view) => view?.state === 'running',
+    );
     const receipt = await producer.stop(id, { waitMs: 10_000 });
     assert.equal(receipt.outcome, 'cancelled');
     const { ran_ms: ranMs } = await producer.result(await producer.enqueue(fleetCanary, { mode: 'spin', run_ms: 5 }));

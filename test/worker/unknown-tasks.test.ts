@@ -29,7 +29,11 @@ describe('A task that a worker has no handler for', () => {
   after(() => fleet.stop());
 
   /** The task once the worker has put it off. */
-  const putOff = (id: string) => until(() => producer.get(id), (view) => view?.state === 'scheduled' && view.error !== null);
+  const putOff = (id: string) =>
+    until(
+      () => producer.get(id),
+      (view) => view?.state === 'scheduled' && view.error !== null,
+    );
 
   it('goes back without an attempt, saying why, and runs on a worker that has one', async () => {
     const { id } = await producer.enqueue(unknown.definition, {}, { item: 'chat-1' });
@@ -67,9 +71,13 @@ describe('A task that a worker has no handler for', () => {
   it('is warned of once, however often it comes', () => {
     const lines = new LogLines();
     const tasks = new UnknownTasks(['a.known'], lines.loggers('worker'));
-    const outcome = (attemptsStarted: number, attemptsMade = 0): Outcome => tasks.outcomeOf({ id: 'one', name: 'b.unknown', queueName: 'b', attemptsStarted, attemptsMade });
+    const outcome = (attemptsStarted: number, attemptsMade = 0): Outcome =>
+      tasks.outcomeOf({ id: 'one', name: 'b.unknown', queueName: 'b', attemptsStarted, attemptsMade });
     for (const starts of [1, 2, 3]) outcome(starts);
-    assert.deepEqual(lines.lines.map(({ level }) => level), [40, 20, 20]);
+    assert.deepEqual(
+      lines.lines.map(({ level }) => level),
+      [40, 20, 20],
+    );
   });
 
   it('goes back a little longer each time, for ten minutes in all', () => {

@@ -26,7 +26,8 @@ describe("Users' schedules", () => {
     return { store, producer, log, queue: store.queues.get('user'), apply: () => schedules.apply() };
   }
 
-  const nextIds = async ({ queue }: { queue: Queue }): Promise<string[]> => (await queue.getJobs(['wait', 'delayed'])).map(({ id }) => String(id));
+  const nextIds = async ({ queue }: { queue: Queue }): Promise<string[]> =>
+    (await queue.getJobs(['wait', 'delayed'])).map(({ id }) => String(id));
 
   for (const [kind, timing] of Object.entries(timings)) {
     describe(`with ${kind}`, () => {
@@ -181,7 +182,19 @@ describe("Users' schedules", () => {
     const good = (await store.redis.hget(store.keys.schedules, 'mine')) as string;
     const noInput = good.replace('"data":"{}"', '"data":"a secret"');
     const badQueue = good.replace('"queue":"user"', '"queue":"a:b"');
-    await store.redis.hset(store.keys.schedules, 'mine', '{"every_ms":"often"}', 'a:b', good, '__proto__', 'no JSON', 'no-input', noInput, 'bad-queue', badQueue);
+    await store.redis.hset(
+      store.keys.schedules,
+      'mine',
+      '{"every_ms":"often"}',
+      'a:b',
+      good,
+      '__proto__',
+      'no JSON',
+      'no-input',
+      noInput,
+      'bad-queue',
+      badQueue,
+    );
     await apply();
     const said = log.find(/cannot be understood/).map(({ id }) => String(id));
     assert.deepEqual(new Set(said), new Set(['__proto__', 'a:b', 'bad-queue', 'mine', 'no-input']));
@@ -196,12 +209,19 @@ describe("Users' schedules", () => {
     await producer.schedules.upsert('mine', task.definition, {}, timings.every);
     await queue.upsertJobScheduler('theirs', { every: 60_000 });
     await apply();
-    assert.deepEqual((await store.schedulers.ids('user')).toSorted((a, b) => a.localeCompare(b)), ['mine', 'theirs']);
+    assert.deepEqual(
+      (await store.schedulers.ids('user')).toSorted((a, b) => a.localeCompare(b)),
+      ['mine', 'theirs'],
+    );
   });
 
   it('of others may have times that only they know: a stop of their next task is carried out all the same', async (t) => {
     const { store, producer } = await setUp();
-    const theirs = new Queue('user', { connection: store.redis, prefix: store.keys.bull('user'), settings: { repeatStrategy: () => Date.now() + 3_600_000 } });
+    const theirs = new Queue('user', {
+      connection: store.redis,
+      prefix: store.keys.bull('user'),
+      settings: { repeatStrategy: () => Date.now() + 3_600_000 },
+    });
     t.after(() => theirs.close());
     await store.redis.sadd(store.keys.queues, 'user');
     const job = await theirs.upsertJobScheduler('theirs', { pattern: 'every full moon' }, { name: 'user.task' });
@@ -217,17 +237,29 @@ describe("Users' schedules", () => {
     await store.redis.del(`${store.keys.jobs('broken')}repeat:a-bad-one`);
     await store.redis.set(`${store.keys.jobs('broken')}repeat:a-bad-one`, 'of another type');
     await apply();
-    assert.deepEqual(log.find(/Could not apply a schedule/).map(({ id }) => id), ['a-bad-one']);
+    assert.deepEqual(
+      log.find(/Could not apply a schedule/).map(({ id }) => id),
+      ['a-bad-one'],
+    );
     assert.equal(await queue.count(), 1);
   });
 });
 
 /** A job that is gone, as a clean-up by hand leaves it. */
 async function loseJob({ client }: TestFleet, { keys, toKey }: Queue, id: string): Promise<void> {
-  await client.multi().del(toKey(id)).zrem(keys['delayed'] as string, id).exec();
+  await client
+    .multi()
+    .del(toKey(id))
+    .zrem(keys['delayed'] as string, id)
+    .exec();
 }
 
 /** A job that was failed without its scheduler having been told. */
 async function endJob({ client }: TestFleet, { keys, toKey }: Queue, id: string): Promise<void> {
-  await client.multi().zrem(keys['delayed'] as string, id).zadd(keys['failed'] as string, Date.now(), id).hset(toKey(id), 'finishedOn', Date.now()).exec();
+  await client
+    .multi()
+    .zrem(keys['delayed'] as string, id)
+    .zadd(keys['failed'] as string, Date.now(), id)
+    .hset(toKey(id), 'finishedOn', Date.now())
+    .exec();
 }

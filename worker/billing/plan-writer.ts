@@ -16,14 +16,20 @@ export interface WrittenPlan {
  * counts a plan as created that somebody else has created.
  * @throws FleetError `INVALID_PLAN` if what is stored cannot be understood, and is not replaced
  */
-export async function writePlan({ redis, keys, clock }: Store, template: PlanTemplate, force: boolean, signal: AbortSignal): Promise<WrittenPlan> {
+export async function writePlan(
+  { redis, keys, clock }: Store,
+  template: PlanTemplate,
+  force: boolean,
+  signal: AbortSignal,
+): Promise<WrittenPlan> {
   const { id } = template;
   for (;;) {
     signal.throwIfAborted();
     const stored = await redis.hgetBuffer(keys.plans, id);
     if (stored !== null && !force) return { outcome: 'skipped', plan: parsePlan(id, stored.toString()) };
     const text = storedText(template, stored === null ? {} : fieldsOf(stored.toString()), new Date(clock.now()).toISOString());
-    if (await redis.replaceField(keys.plans, id, stored ?? '', text)) return { outcome: stored === null ? 'created' : 'updated', plan: parsePlan(id, text) };
+    if (await redis.replaceField(keys.plans, id, stored ?? '', text))
+      return { outcome: stored === null ? 'created' : 'updated', plan: parsePlan(id, text) };
   }
 }
 

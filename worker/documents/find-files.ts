@@ -18,12 +18,15 @@ const MAX_ENTRIES = 1_000_000;
  */
 export async function realRoot(documentRoot: string | null): Promise<string> {
   if (documentRoot === null) {
-    throw new UnrecoverableError('DOCUMENT_ROOT is not set, so document.index reads nothing: set it for the workers, to the folder with the documents');
+    throw new UnrecoverableError(
+      'DOCUMENT_ROOT is not set, so document.index reads nothing: set it for the workers, to the folder with the documents',
+    );
   }
   const root = await realpath(documentRoot).catch((error: unknown) => {
     throw new Error(`DOCUMENT_ROOT ${quote(documentRoot)} cannot be read`, { cause: error });
   });
-  if (root.split(sep).includes(DATA_FOLDER)) throw new UnrecoverableError(`DOCUMENT_ROOT ${quote(documentRoot)} is in the fleet's own data folder: set another`);
+  if (root.split(sep).includes(DATA_FOLDER))
+    throw new UnrecoverableError(`DOCUMENT_ROOT ${quote(documentRoot)} is in the fleet's own data folder: set another`);
   return root;
 }
 
@@ -47,7 +50,9 @@ function isHidden(root: string, path: string): boolean {
 }
 
 function namesOf(root: string, path: string): Names {
-  return relative(root, path).split(sep).filter((name) => name !== '');
+  return relative(root, path)
+    .split(sep)
+    .filter((name) => name !== '');
 }
 
 export interface FoundFiles {

@@ -20,7 +20,9 @@ export class ListedRecord {
   /** By model id. What cannot be understood is left out. */
   async read(): Promise<Map<string, Fields>> {
     const stored = Object.entries(await this.#redis.hgetall(this.#key));
-    return new Map(stored.map(([id, json]) => [id, parseFields(json)] as const).filter((pair): pair is [string, Fields] => pair[1] !== null));
+    return new Map(
+      stored.map(([id, json]) => [id, parseFields(json)] as const).filter((pair): pair is [string, Fields] => pair[1] !== null),
+    );
   }
 
   /**
@@ -30,7 +32,12 @@ export class ListedRecord {
    * @param isKnown whether a model that was not listed this time has an entry all the same
    * @throws the signal's reason
    */
-  async write(listed: ReadonlyMap<string, ListedModel>, former: ReadonlyMap<string, Fields>, isKnown: (id: string) => boolean, signal: AbortSignal): Promise<void> {
+  async write(
+    listed: ReadonlyMap<string, ListedModel>,
+    former: ReadonlyMap<string, Fields>,
+    isKnown: (id: string) => boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
     const set = new Map<string, string>();
     for (const [id, model] of listed) {
       const json = JSON.stringify(model);
@@ -40,7 +47,10 @@ export class ListedRecord {
       signal.throwIfAborted();
       await this.#redis.hset(this.#key, ...batch);
     }
-    for (const batch of chunks([...former.keys()].filter((id) => !listed.has(id) && !isKnown(id)), BATCH_FIELDS)) {
+    for (const batch of chunks(
+      [...former.keys()].filter((id) => !listed.has(id) && !isKnown(id)),
+      BATCH_FIELDS,
+    )) {
       signal.throwIfAborted();
       await this.#redis.hdel(this.#key, ...batch);
     }

@@ -60,7 +60,8 @@ export class ModelCache {
     const content = new Map([...[...stored].map(([id, { json }]) => [id, json] as const), ...set]);
     for (const id of remove) content.delete(id);
     if (set.size > 0 || remove.length > 0) await this.#redis.set(this.#signature, signatureOf(content));
-    else if (content.size > 0 && !(await this.#redis.exists(this.#signature))) await this.#redis.set(this.#signature, signatureOf(content), 'NX');
+    else if (content.size > 0 && !(await this.#redis.exists(this.#signature)))
+      await this.#redis.set(this.#signature, signatureOf(content), 'NX');
   }
 
   /** Takes the signature away each time: another refresh may have signed in between, what is not complete any more. */

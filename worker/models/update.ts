@@ -30,7 +30,11 @@ export interface ModelStores {
  * does what they have added to a server's.
  * @throws the signal's reason
  */
-export async function updateModels({ cache, record, listings }: ModelStores, answers: readonly ServerAnswer[], signal: AbortSignal): Promise<ModelsUpdate> {
+export async function updateModels(
+  { cache, record, listings }: ModelStores,
+  answers: readonly ServerAnswer[],
+  signal: AbortSignal,
+): Promise<ModelsUpdate> {
   const [stored, former, formerlyListed] = await Promise.all([cache.read(), record.read(), listings.read()]);
   const labels = answers.map(({ label }) => label);
   const known = lastKnownModels(stored, formerPlaces(labels, former));

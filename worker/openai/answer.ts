@@ -23,7 +23,11 @@ const HEAD_LENGTH = 4_096;
  * @param onBytes called whenever something arrives, even if it completes no event
  * @throws ConnectionBroken if the answer breaks off; UpstreamFailure, which is final, if an event or a body is too long
  */
-export async function* readAnswer(response: Response, upstream: OpenAiUpstream, onBytes: () => void): AsyncGenerator<AnswerPart, void, void> {
+export async function* readAnswer(
+  response: Response,
+  upstream: OpenAiUpstream,
+  onBytes: () => void,
+): AsyncGenerator<AnswerPart, void, void> {
   const decoder = new TextDecoder();
   const events = new EventReader(upstream);
   let whole: string | null = null;

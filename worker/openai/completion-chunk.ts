@@ -95,7 +95,9 @@ function partsOf(content: unknown): Pick<Saying, 'text' | 'reasoning'> {
 
 function thoughtOf(thinking: unknown): string {
   const parts: unknown[] = Array.isArray(thinking) ? thinking : [thinking];
-  return parts.map((part) => (typeof part === 'string' ? part : isFields(part) && typeof part['text'] === 'string' ? part['text'] : '')).join('');
+  return parts
+    .map((part) => (typeof part === 'string' ? part : isFields(part) && typeof part['text'] === 'string' ? part['text'] : ''))
+    .join('');
 }
 
 function toolCallsOf(said: Fields): ToolCallPiece[] {

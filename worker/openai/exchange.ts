@@ -15,7 +15,11 @@ export class ConnectionBroken extends Error {
  * Sends a request to a server, with its key.
  * @throws Error that names the server, if it cannot be reached
  */
-export async function request(upstream: OpenAiUpstream, path: string, init: Pick<RequestInit, 'method' | 'body' | 'signal'>): Promise<Response> {
+export async function request(
+  upstream: OpenAiUpstream,
+  path: string,
+  init: Pick<RequestInit, 'method' | 'body' | 'signal'>,
+): Promise<Response> {
   try {
     // A redirect would turn a POST into a GET, or take prompt and key to a server that nobody configured.
     return await fetch(upstream.endpoint(path), { ...init, headers: upstream.headers, redirect: 'manual' });

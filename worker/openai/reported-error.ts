@@ -26,7 +26,11 @@ export function findError(answer: unknown): ReportedError | null {
   if (Array.isArray(answer)) return answer.length === 1 ? findError(answer[0]) : null;
   if (!isFields(answer)) return null;
   const choices = Array.isArray(answer['choices']) ? (answer['choices'] as unknown[]) : null;
-  for (const error of [answer['error'], answer['errors'], ...(choices ?? []).map((choice) => (isFields(choice) ? choice['error'] : null))]) {
+  for (const error of [
+    answer['error'],
+    answer['errors'],
+    ...(choices ?? []).map((choice) => (isFields(choice) ? choice['error'] : null)),
+  ]) {
     if (!isNothing(error)) return describeError(error, answer);
   }
   if (answer['object'] === 'error' || answer['type'] === 'error' || !isNothing(answer['error_code'])) return describeError(answer);
@@ -39,7 +43,9 @@ export function findError(answer: unknown): ReportedError | null {
 export function describeError(error: unknown, around: Fields = {}): ReportedError {
   const parts = [...nested(error), around];
   const status = parts.flatMap((part) => STATUSES.map((field) => statusOf(part[field]))).find((found) => found !== null) ?? null;
-  const codes = parts.flatMap((part) => CODES.map((field) => part[field])).filter((code) => typeof code === 'string' || typeof code === 'number');
+  const codes = parts
+    .flatMap((part) => CODES.map((field) => part[field]))
+    .filter((code) => typeof code === 'string' || typeof code === 'number');
   const words = wordsOf(error) ?? WORDS.map((field) => textOf(around[field])).find((text) => text !== null) ?? null;
   return { words, status, codes: codes.map(String) };
 }

@@ -78,7 +78,9 @@ function readable(text: string): string {
 function secretsOf(key: string | undefined, url: URL): string[] {
   const query = [url.search.slice(1), ...url.searchParams.values()].filter((text) => text.length >= SHORTEST_SECRET);
   const secrets = [...(key === undefined ? [] : [key]), ...query];
-  return secrets.flatMap((text) => [text, encodeURIComponent(text.toWellFormed()), text.replaceAll('/', '\\/')]).sort((a, b) => b.length - a.length);
+  return secrets
+    .flatMap((text) => [text, encodeURIComponent(text.toWellFormed()), text.replaceAll('/', '\\/')])
+    .sort((a, b) => b.length - a.length);
 }
 
 function describeMissing(servers: number, index: number): string {

@@ -51,7 +51,10 @@ export class EntryCheck {
     const old = gone.filter(({ registeredAt }) => registeredAt !== null && now - registeredAt >= this.#graceMs);
     const left = over.filter(({ registeredAt }) => registeredAt !== null && now - registeredAt >= OVER_GRACE_MS);
     // An entry of unknown age, or from a clock that was ahead, begins to age now: its registration may be under way.
-    await this.#age([...gone, ...over].filter(({ registeredAt }) => registeredAt === null || registeredAt > now + AHEAD_MS), now);
+    await this.#age(
+      [...gone, ...over].filter(({ registeredAt }) => registeredAt === null || registeredAt > now + AHEAD_MS),
+      now,
+    );
     const removed = await this.#drop([...old, ...left]);
     const registered = await this.#complete(live);
     const inherited = await this.#inheritStops(live);
@@ -61,7 +64,9 @@ export class EntryCheck {
   /** Registers live tasks that are not in the registry, whoever added them. Returns how many. */
   async register(missing: ReadonlyMap<string, string>): Promise<number> {
     const found = await this.#reader.jobs(missing);
-    const live = [...found].flatMap(([id, job]): Live[] => (isLive(job) ? [{ id, queue: missing.get(id) as string, item: null, score: null, registeredAt: null, job }] : []));
+    const live = [...found].flatMap(([id, job]): Live[] =>
+      isLive(job) ? [{ id, queue: missing.get(id) as string, item: null, score: null, registeredAt: null, job }] : [],
+    );
     return this.#add(live);
   }
 
@@ -82,9 +87,16 @@ export class EntryCheck {
   async #drop(entries: readonly Compared[]): Promise<number> {
     if (entries.length === 0) return 0;
     const { redis, keys, unreadable } = this.#store;
-    const words = entries.flatMap(({ id, item, job, score }) => [id, job?.options.item || item || '', score ?? '', isShared(id) ? keys.lease(id) : '']);
+    const words = entries.flatMap(({ id, item, job, score }) => [
+      id,
+      job?.options.item || item || '',
+      score ?? '',
+      isShared(id) ? keys.lease(id) : '',
+    ]);
     const dropped = new Set(await redis.dropEntries(keys.tasks, keys.taskQueues, keys.live, keys.item(''), keys.ownItem(''), ...words));
-    const children = entries.flatMap(({ id, job }) => (job?.options.childOf && dropped.has(id) ? [{ id, key: keys.children(job.options.childOf.id) }] : []));
+    const children = entries.flatMap(({ id, job }) =>
+      job?.options.childOf && dropped.has(id) ? [{ id, key: keys.children(job.options.childOf.id) }] : [],
+    );
     await Promise.all(children.map(({ id, key }) => unreadable.read(key, 'set', redis.srem(key, id), 0)));
     return dropped.size;
   }
@@ -97,7 +109,9 @@ export class EntryCheck {
       (isShared(id) && item !== (options.item ?? '')) || registeredAt === null || unlisted.has(id) || unleased.has(id);
     const wrong = live.filter(isWrong);
     const elsewhere = wrong.filter(({ item, job: { options } }) => item && item !== options.item);
-    await Promise.all(elsewhere.flatMap(({ id, item }) => [redis.srem(keys.item(item ?? ''), id), redis.srem(keys.ownItem(item ?? ''), id)]));
+    await Promise.all(
+      elsewhere.flatMap(({ id, item }) => [redis.srem(keys.item(item ?? ''), id), redis.srem(keys.ownItem(item ?? ''), id)]),
+    );
     return this.#add(wrong);
   }
 
@@ -105,7 +119,13 @@ export class EntryCheck {
   async #notInTheirItem(live: readonly Live[]): Promise<Set<string>> {
     const { redis, keys, unreadable } = this.#store;
     const byItem = new Map<string, string[]>();
-    for (const { id, job: { options: { item } } } of live) if (item) push(byItem, item, id);
+    for (const {
+      id,
+      job: {
+        options: { item },
+      },
+    } of live)
+      if (item) push(byItem, item, id);
     const missing = await Promise.all(
       [...byItem].map(async ([item, ids]) => {
         const read = (key: string): Promise<number[]> => unreadable.read(key, 'set', redis.smismember(key, ...ids), []);
@@ -129,7 +149,8 @@ export class EntryCheck {
     if (live.length === 0) return 0;
     const { redis, registry } = this.#store;
     const writes = registry.writes();
-    for (const { id, queue, registeredAt, job } of live) writes.add({ id, queue, ...membershipsOf(job.options), at: registeredAt ?? job.timestamp ?? this.#store.clock.now() });
+    for (const { id, queue, registeredAt, job } of live)
+      writes.add({ id, queue, ...membershipsOf(job.options), at: registeredAt ?? job.timestamp ?? this.#store.clock.now() });
     await Promise.all(writes.flushInto(redis));
     // Some may have ended since they were looked at, and their workers have removed them from the registry before.
     const again = await this.#reader.read(new Map(live.map(({ id, queue }) => [id, queue])));
@@ -143,7 +164,9 @@ export class EntryCheck {
       const parent = options.childOf ?? flowParent;
       return parent && !stopped ? [{ id, parentKey: keys.jobs(parent.queue) + parent.id, since: options.retriedAt ?? 0 }] : [];
     });
-    const stops = await Promise.all(children.map(({ parentKey }) => unreadable.read(parentKey, 'hash', redis.hget(parentKey, 'stop'), null)));
+    const stops = await Promise.all(
+      children.map(({ parentKey }) => unreadable.read(parentKey, 'hash', redis.hget(parentKey, 'stop'), null)),
+    );
     const orphans = children.flatMap(({ id, since }, index): { id: string; stop: StopRecord }[] => {
       const stop = parseStop(stops[index], null);
       // One that was retried on its own is its parent's no more.

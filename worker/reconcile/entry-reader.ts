@@ -55,7 +55,8 @@ export class EntryReader {
     const entries = ids.map((id, index) => {
       const score = scores?.[index] ?? null;
       const registeredAt = readScore(score, now);
-      if (score !== null && registeredAt === null) unreadable.report({ key: keys.live, id, problem: `expected ms since the epoch as its score, got ${score}` });
+      if (score !== null && registeredAt === null)
+        unreadable.report({ key: keys.live, id, problem: `expected ms since the epoch as its score, got ${score}` });
       const job = jobs.get(id) ?? null;
       const item = items === null ? (job?.options.item ?? '') : (items[index] ?? null);
       return { id, queue: listed.get(id) as string, item, score, registeredAt, job };

@@ -44,10 +44,16 @@ export class JobLists {
     const names: string[] = [];
     const others: string[] = [];
     for (const name of all) (isName(name) ? names : others).push(name);
-    if (others[0] !== undefined) unreadable.report({ key: keys.queues, problem: `${others.length} of its members are no names of queues, such as ${quote(others[0])}` });
+    if (others[0] !== undefined)
+      unreadable.report({
+        key: keys.queues,
+        problem: `${others.length} of its members are no names of queues, such as ${quote(others[0])}`,
+      });
     const used: string[] = [];
     for (const some of chunks(names, ASKED_AT_ONCE)) {
-      const lists = await Promise.all(some.map((queue) => redis.exists(...[...LISTS, 'active', 'completed', 'failed'].map((list) => keys.jobs(queue) + list))));
+      const lists = await Promise.all(
+        some.map((queue) => redis.exists(...[...LISTS, 'active', 'completed', 'failed'].map((list) => keys.jobs(queue) + list))),
+      );
       used.push(...some.filter((_, index) => lists[index] !== 0));
     }
     return used.sort();
@@ -73,8 +79,13 @@ export class JobLists {
     const { redis, keys, unreadable: reporter } = this.#store;
     const jobs = keys.jobs(queue);
     const [ids, stopped, unreadable, type] = await redis.readPage(jobs + list, jobs, offset, size === Infinity ? -1 : offset + size - 1);
-    if (type !== undefined) reporter.report({ key: jobs + list, problem: `expected a ${list === 'wait' || list === 'active' ? 'list' : 'sorted set'}, found a ${type}` });
-    for (let index = 0; index < unreadable.length; index += 2) reporter.report({ key: jobs + (unreadable[index] as string), problem: unreadable[index + 1] as string });
+    if (type !== undefined)
+      reporter.report({
+        key: jobs + list,
+        problem: `expected a ${list === 'wait' || list === 'active' ? 'list' : 'sorted set'}, found a ${type}`,
+      });
+    for (let index = 0; index < unreadable.length; index += 2)
+      reporter.report({ key: jobs + (unreadable[index] as string), problem: unreadable[index + 1] as string });
     return [ids, stopped];
   }
 }

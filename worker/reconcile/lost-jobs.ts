@@ -77,7 +77,10 @@ export class LostJobs {
     const length = waiting.size === 0 ? 0 : await unreadable.read(wait, 'list', redis.llen(wait), 0);
     if (length > this.#left) {
       // Somebody waits for the end of what is stopped.
-      const urgent = all.filter(({ ended }) => !ended).toSorted((a, b) => Number(b.stopped) - Number(a.stopped)).slice(0, MOST_SEARCHED);
+      const urgent = all
+        .filter(({ ended }) => !ended)
+        .toSorted((a, b) => Number(b.stopped) - Number(a.stopped))
+        .slice(0, MOST_SEARCHED);
       const searched = new Set(urgent.map(({ id }) => id));
       return all.filter(({ id, ended }) => ended || searched.has(id)).map(({ id }) => id);
     }
@@ -94,7 +97,8 @@ export class LostJobs {
     const found = await redis.restoreJobs(...queues.restoreKeys(queue), keys.jobs(queue), ...ids);
     const restored = found.filter((what) => what !== 'missing' && what !== 'unreadable' && what !== 'placed' && what !== 'stopped');
     counts.restored += restored.length;
-    if (restored.length > 0) this.#logger.warn({ queue, jobs: restored.length }, 'Jobs were in none of the lists of their queue; they are back in their places');
+    if (restored.length > 0)
+      this.#logger.warn({ queue, jobs: restored.length }, 'Jobs were in none of the lists of their queue; they are back in their places');
     const stopped = ids.filter((_, index) => found[index] === 'stopped');
     if (stopped.length === 0) return;
     const answers = await stopper.settleStopped(new Map([[queue, stopped]]), await deadWorkers(this.#store));

@@ -52,7 +52,19 @@ export class Reconciler {
   async run(signal?: AbortSignal): Promise<RegistryReconcileOutput> {
     const startedAt = performance.now();
     const { store, logger } = this.#options;
-    const counts: Counts = { entries: 0, young: 0, removed: 0, jobs: 0, registered: 0, settled: 0, inherited: 0, early: 0, restored: 0, complete: false, took_ms: 0 };
+    const counts: Counts = {
+      entries: 0,
+      young: 0,
+      removed: 0,
+      jobs: 0,
+      registered: 0,
+      settled: 0,
+      inherited: 0,
+      early: 0,
+      restored: 0,
+      complete: false,
+      took_ms: 0,
+    };
     const cursors = await this.#record.load();
     try {
       const queues = await this.#lists.queues();
@@ -86,11 +98,17 @@ export class Reconciler {
     const isolation = this.#isolation(keys.taskQueues);
     do {
       signal?.throwIfAborted();
-      const [next, flat] = await unreadable.read(keys.taskQueues, 'hash', redis.hscan(keys.taskQueues, cursors.entries, 'COUNT', PAGE), ['0', []]);
+      const [next, flat] = await unreadable.read(keys.taskQueues, 'hash', redis.hscan(keys.taskQueues, cursors.entries, 'COUNT', PAGE), [
+        '0',
+        [],
+      ]);
       const listed = this.#readEntries(flat);
       counts.entries += flat.length / 2;
       await isolation.each([...listed.keys()], async (ids) => {
-        const { young, removed, registered, inherited } = await this.#check.check(new Map(ids.map((id) => [id, listed.get(id) as string])), lost);
+        const { young, removed, registered, inherited } = await this.#check.check(
+          new Map(ids.map((id) => [id, listed.get(id) as string])),
+          lost,
+        );
         counts.young += young;
         counts.removed += removed;
         counts.registered += registered;
@@ -130,7 +148,8 @@ export class Reconciler {
       signal?.throwIfAborted();
       const page = await this.#lists.page(queues, cursors.jobs, PAGE);
       const settled = await this.#look(page.queue, page, counts);
-      if (page.list === 'delayed') await this.#isolation(store.keys.jobs(page.queue)).each(page.ids, (ids) => this.#shortenDelays(page.queue, ids));
+      if (page.list === 'delayed')
+        await this.#isolation(store.keys.jobs(page.queue)).each(page.ids, (ids) => this.#shortenDelays(page.queue, ids));
       // What was settled has left its list, and what comes after it has moved up.
       cursors.jobs = page.next && { ...page.next, offset: Math.max(0, page.next.offset - settled) };
     } while (cursors.jobs !== null && counts.jobs < limit);
@@ -143,14 +162,22 @@ export class Reconciler {
     const delayed = ids.filter((id) => !isScheduledRun(id));
     if (delayed.length === 0) return;
     const shortened = await redis.shortenDelays(...queues.scriptKeys(queue, 'delayed', 'marker'), keys.jobs(queue), CLOCK_MS, ...delayed);
-    if (shortened.length > 0) logger.warn({ queue, jobs: shortened.length, ids: shortened.slice(0, 5) }, 'Jobs were delayed for longer than their delay, by a clock that was ahead; they are due after it now');
+    if (shortened.length > 0)
+      logger.warn(
+        { queue, jobs: shortened.length, ids: shortened.slice(0, 5) },
+        'Jobs were delayed for longer than their delay, by a clock that was ahead; they are due after it now',
+      );
   }
 
   /**
    * Jobs that are not in the registry are registered; stops whose owner is dead, or that went back to their queue, are
    * settled. Returns how many.
    */
-  async #look(queue: string, { ids, stopped }: { readonly ids: readonly string[]; readonly stopped: readonly string[] }, counts: Counts): Promise<number> {
+  async #look(
+    queue: string,
+    { ids, stopped }: { readonly ids: readonly string[]; readonly stopped: readonly string[] },
+    counts: Counts,
+  ): Promise<number> {
     if (ids.length === 0) return 0;
     const isolation = this.#isolation(this.#options.store.keys.jobs(queue));
     const before = counts.settled;

@@ -30,7 +30,12 @@ export class RunRecord {
 
   async load(): Promise<Cursors> {
     const { redis, keys, unreadable } = this.#store;
-    const stored = await unreadable.read(keys.reconcile, 'hash', redis.hmget(keys.reconcile, 'entries_cursor', 'jobs_cursor', 'live_cursor', 'tasks_cursor'), null);
+    const stored = await unreadable.read(
+      keys.reconcile,
+      'hash',
+      redis.hmget(keys.reconcile, 'entries_cursor', 'jobs_cursor', 'live_cursor', 'tasks_cursor'),
+      null,
+    );
     const [entries = null, jobs = null, live = null, tasks = null] = stored ?? [];
     if (stored === null && this.#last !== null) return structuredClone(this.#last);
     return { entries: parseCursor(entries), jobs: parsePosition(jobs), strays: { live: parseCursor(live), tasks: parseCursor(tasks) } };

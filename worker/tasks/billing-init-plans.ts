@@ -19,7 +19,10 @@ export interface BillingInitPlansOptions {
  * What another attempt would not change (a template or a stored plan that cannot be understood, a key of another type)
  * throws `UnrecoverableError`; what Redis refuses otherwise throws an Error, and is retried.
  */
-export function billingInitPlansHandler({ store, loggers }: FleetResources, { templatesOf = planTemplates }: BillingInitPlansOptions = {}): TaskHandler {
+export function billingInitPlansHandler(
+  { store, loggers }: FleetResources,
+  { templatesOf = planTemplates }: BillingInitPlansOptions = {},
+): TaskHandler {
   const logger = loggers('billing');
   return defineHandler(billingInitPlans, async ({ input, signal, emit, progress }) => {
     const templates = checked(templatesOf(input, new Date(store.clock.now())));
@@ -59,7 +62,8 @@ function failureOf(id: string, key: string, thrown: unknown): Error {
   const error = asInvalidPlans(key, thrown);
   if (!isFleetError(error, 'INVALID_PLAN')) return new Error(`Plan "${id}": ${messageOf(error)}`, { cause: error });
   const { problem } = error.details;
-  const what = typeof problem === 'string' ? `what is stored cannot be understood (${problem}); a run with force replaces it` : error.message;
+  const what =
+    typeof problem === 'string' ? `what is stored cannot be understood (${problem}); a run with force replaces it` : error.message;
   return lasting(`Plan "${id}": ${what}`, error);
 }
 

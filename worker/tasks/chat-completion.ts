@@ -1,5 +1,10 @@
 import type { Settings } from '../../shared/settings.js';
-import { type ChatCompletionChunk, type ChatCompletionInput, type ChatCompletionOutput, chatCompletion } from '../../shared/task/builtin/index.js';
+import {
+  type ChatCompletionChunk,
+  type ChatCompletionInput,
+  type ChatCompletionOutput,
+  chatCompletion,
+} from '../../shared/task/builtin/index.js';
 import { defineHandler, type TaskContext, type TaskHandler } from '../../shared/task/handler.js';
 import { refusalOf, request } from '../openai/exchange.js';
 import { UpstreamFailure } from '../openai/failure.js';
@@ -38,7 +43,11 @@ export function chatCompletionHandler(settings: Settings, { idleTimeoutMs = 120_
     context.signal.throwIfAborted();
     const { base_url_index: server } = context.input;
     const upstream = upstreamAt(settings, server);
-    const line = openLine({ signal: context.signal, timeoutMs: idleTimeoutMs, late: `${upstream.label} sent nothing for ${idleTimeoutMs} ms` });
+    const line = openLine({
+      signal: context.signal,
+      timeoutMs: idleTimeoutMs,
+      late: `${upstream.label} sent nothing for ${idleTimeoutMs} ms`,
+    });
     let said = false;
     const emit = (piece: ChatCompletionChunk): void => {
       said = true;
@@ -71,7 +80,8 @@ async function complete({ context, upstream, line, emit }: Attempt, options: obj
   const completion = new Completion(context.input.model);
   for await (const chunk of completionChunks(response, upstream, line)) {
     for (const piece of completion.add(chunk)) emit(piece);
-    if (completion.tooLong) throw new UpstreamFailure(`${upstream.label} sent a completion of more than ${MAX_COMPLETION_LENGTH} characters`, { final: true });
+    if (completion.tooLong)
+      throw new UpstreamFailure(`${upstream.label} sent a completion of more than ${MAX_COMPLETION_LENGTH} characters`, { final: true });
   }
   // The chunks of a completion that is there end in peace, also when an abort broke the connection.
   context.signal.throwIfAborted();

@@ -36,7 +36,8 @@ export async function* completionChunks(
       const data = part.data.trim();
       if (data === '[DONE]' && finished) return;
       if (data === '[DONE]') throw new UpstreamFailure(`${upstream.label} sent [DONE] before the completion was complete`);
-      if (part.name === 'error') throw failureOf('reported an error in the stream', describeError(parse(data)?.json ?? data), data, upstream);
+      if (part.name === 'error')
+        throw failureOf('reported an error in the stream', describeError(parse(data)?.json ?? data), data, upstream);
       if (data === '' || data.startsWith(':') || KEEPALIVES.has(part.name)) continue;
       const values = jsonValuesOf(data);
       // What is cut off after the end of a completion is missed by nobody, and another attempt would cost a whole one.
@@ -83,7 +84,10 @@ function jsonValuesOf(data: string): unknown[] | null {
   const one = parse(data);
   if (one !== null) return [one.json];
   if (!data.includes('\n')) return null;
-  const values = data.split('\n').filter((part) => part.trim() !== '' && part.trim() !== '[DONE]').map(parse);
+  const values = data
+    .split('\n')
+    .filter((part) => part.trim() !== '' && part.trim() !== '[DONE]')
+    .map(parse);
   return values.every((value) => value !== null) ? values.map(({ json }) => json) : null;
 }
 

@@ -25,7 +25,10 @@ export function documentIndexHandler(settings: DocumentSettings): TaskHandler {
   return defineHandler(documentIndex, (context) => indexBelow(context, settings), { isolate: true });
 }
 
-async function indexBelow(context: TaskContext<DocumentIndexInput>, { documentRoot, documentExtensions }: DocumentSettings): Promise<DocumentIndexOutput> {
+async function indexBelow(
+  context: TaskContext<DocumentIndexInput>,
+  { documentRoot, documentExtensions }: DocumentSettings,
+): Promise<DocumentIndexOutput> {
   const { input, signal } = context;
   signal.throwIfAborted();
   const root = await realRoot(documentRoot);

@@ -25,17 +25,27 @@ export function modelsRefreshHandler({ store: { pools }, settings, loggers }: Fl
     reportFailures(answers, logger);
     const { keys } = pools;
     const redis = await pools.connection();
-    const stores = { cache: new ModelCache({ redis, keys }), record: new ServerRecord({ redis, keys }), listings: new ListedRecord({ redis, keys }) };
+    const stores = {
+      cache: new ModelCache({ redis, keys }),
+      record: new ServerRecord({ redis, keys }),
+      listings: new ListedRecord({ redis, keys }),
+    };
     const { models, ...counts } = answers.length === 0 ? NOTHING : await updateModels(stores, answers, signal);
     if (counts.added + counts.updated + counts.removed > 0) logger.info({ models: models.size, ...counts }, 'Models have changed');
-    return { models: models.size, ...counts, servers: describeServers(answers, models), took_ms: Math.round(performance.now() - startedAt) };
+    return {
+      models: models.size,
+      ...counts,
+      servers: describeServers(answers, models),
+      took_ms: Math.round(performance.now() - startedAt),
+    };
   });
 }
 
 /** @throws Error if all of them failed */
 function reportFailures(answers: readonly ServerAnswer[], logger: Logger): void {
   const failed = answers.filter(({ models }) => models === null);
-  for (const { label, error } of failed) logger.warn({ server: label, error }, 'A server did not list its models; the last known ones stay');
+  for (const { label, error } of failed)
+    logger.warn({ server: label, error }, 'A server did not list its models; the last known ones stay');
   if (failed.length === 0 || failed.length < answers.length) return;
   throw new Error(`No server listed its models. ${failed.map(({ error }) => error).join('; ')}`);
 }

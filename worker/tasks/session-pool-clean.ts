@@ -8,7 +8,13 @@ export function sessionPoolCleanHandler({ store: { pools }, settings, loggers }:
   const { keys } = pools;
   const cleaner = new PoolCleaner({
     connection: () => pools.connection(),
-    pool: { key: keys.sessionPool, lock: keys.sessionLock, channel: keys.sessionChanges, shape: 'session', timeoutMs: settings.sessionTimeoutMs },
+    pool: {
+      key: keys.sessionPool,
+      lock: keys.sessionLock,
+      channel: keys.sessionChanges,
+      shape: 'session',
+      timeoutMs: settings.sessionTimeoutMs,
+    },
     lockMs: settings.cleanupLockMs,
     logger: loggers('cleanup'),
   });

@@ -39,8 +39,15 @@ export function docsRoutes(describe: () => OpenApiDocument): Router {
   router.get('/docs', (_req, res) => {
     res.writeHead(200, { 'Content-Type': TYPES.html, 'Cache-Control': 'no-store' }).end(PAGE);
   });
-  for (const file of PACKAGED) router.get(`/docs/${file}`, sendFile(() => join(packageFolder(), file)));
-  router.get('/docs/start.js', sendFile(() => fileURLToPath(new URL('./start.js', import.meta.url))));
+  for (const file of PACKAGED)
+    router.get(
+      `/docs/${file}`,
+      sendFile(() => join(packageFolder(), file)),
+    );
+  router.get(
+    '/docs/start.js',
+    sendFile(() => fileURLToPath(new URL('./start.js', import.meta.url))),
+  );
   return router;
 }
 

@@ -26,10 +26,13 @@ const read = defineRoute({
     after: z.string().min(1).max(64).optional().meta({ description: 'The `next` of the page before.' }),
     limit: wholeText(1, 1_000, 'How many at the most. Default 100.').optional(),
   }),
-  replies: { 200: { about: 'A page, newest first.', schema: z.strictObject({ records: z.array(record), next: text }).meta({ id: 'AuditPage' }) } },
+  replies: {
+    200: { about: 'A page, newest first.', schema: z.strictObject({ records: z.array(record), next: text }).meta({ id: 'AuditPage' }) },
+  },
   errors: ['INVALID_OPTION'],
   handle: async ({ api, principal, query: { after = null, limit = 100 } }) => {
-    if (after !== null && !isAuditCursor(after)) throw new FleetError('INVALID_OPTION', 'Bad after: expected the `next` of a page.', { details: { field: 'after' } });
+    if (after !== null && !isAuditCursor(after))
+      throw new FleetError('INVALID_OPTION', 'Bad after: expected the `next` of a page.', { details: { field: 'after' } });
     const { records, next } = await readAudit(api.store(), { after, limit, sees: seesRecord(principal) });
     return { status: 200, body: { records: records.map(auditToJson), next } };
   },

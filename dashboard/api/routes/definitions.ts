@@ -30,7 +30,14 @@ const list = defineRoute({
 
 function definitionToJson(definition: AnyDefinition): Record<string, unknown> {
   const { name, queue, retry, timeoutMs } = definition;
-  return { name, queue, shards: shardsOf(definition).length, input: inputSchemaOf(definition), attempts: retry.attempts, timeout_ms: timeoutMs };
+  return {
+    name,
+    queue,
+    shards: shardsOf(definition).length,
+    input: inputSchemaOf(definition),
+    attempts: retry.attempts,
+    timeout_ms: timeoutMs,
+  };
 }
 
 const schemas = new WeakMap<AnyDefinition, Record<string, unknown>>();

@@ -57,7 +57,7 @@ async function sendTask(feed: TaskFeed, writer: EventWriter, after: string, chec
   await writer.send(snapshot);
   const changes = new StateChanges();
   let told = after !== START;
-  for (let at: string | null = after; at !== null && compareStreamIds(at, upTo) < 0 && !writer.signal.aborted; ) {
+  for (let at: string | null = after; at !== null && compareStreamIds(at, upTo) < 0 && !writer.signal.aborted;) {
     const page: HistoryPage = await feed.history(at, upTo);
     const news = page.said.filter(({ event }) => changes.isNews(event));
     told ||= news.length > 0;
@@ -66,7 +66,7 @@ async function sendTask(feed: TaskFeed, writer: EventWriter, after: string, chec
   }
   // What was said before does not tell it: a silent attempt is not in the stream, and this client missed when the feed saw it.
   if (told && state !== null && changes.isNews(state.event)) await writer.send(state.text);
-  for (let at = from; !writer.signal.aborted; ) {
+  for (let at = from; !writer.signal.aborted;) {
     const texts = feed.log.from(at, PIECE);
     // Too slow for what is kept here: it comes back with the id of its last event, and gets the rest from Redis.
     if (texts === null || (texts.length === 0 && feed.log.ended)) return writer.end();
@@ -96,7 +96,7 @@ const ofList = defineRoute({
     try {
       writer.start();
       await writer.send(eventText('ready', '{}'));
-      for (let at = from; !writer.signal.aborted; ) {
+      for (let at = from; !writer.signal.aborted;) {
         const changes = list.log.from(at, 1);
         if (changes === null || (changes.length === 0 && list.log.ended)) {
           writer.end();

@@ -31,7 +31,9 @@ const list = defineRoute({
   replies: { 200: { about: 'A page.', schema: taskPage } },
   errors: ['INVALID_ITEM', 'INVALID_OPTION'],
   handle: async ({ api, principal, params, query }) => {
-    const body = seesItem(principal, params.item) ? await pageOf(api.producer, principal, { ...query, item: params.item }) : { tasks: [], next: null };
+    const body = seesItem(principal, params.item)
+      ? await pageOf(api.producer, principal, { ...query, item: params.item })
+      : { tasks: [], next: null };
     return { status: 200, body };
   },
 });
@@ -53,11 +55,17 @@ const stop = defineRoute({
     202: { about: 'Requested: some stops hold, and were not settled within the wait.', schema: receipts },
   },
   errors: ['INVALID_ITEM', 'NOT_REPLICATED'],
-  audit: ({ params, body }) => ({ action: body.dry_run ? 'item.stop (dry run)' : 'item.stop', target: params.item, reason: body.reason ?? null }),
+  audit: ({ params, body }) => ({
+    action: body.dry_run ? 'item.stop (dry run)' : 'item.stop',
+    target: params.item,
+    reason: body.reason ?? null,
+  }),
   handle: async ({ api, principal, params, query, body, res }) => {
     const dryRun = body.dry_run ?? false;
     if (seesItem(principal, params.item)) noteItem(res, params.item);
-    const told = mayStop(principal, params.item) ? await api.producer.stopItem(params.item, { reason: body.reason, by: principal.name, waitMs: query.wait_ms, dryRun }) : [];
+    const told = mayStop(principal, params.item)
+      ? await api.producer.stopItem(params.item, { reason: body.reason, by: principal.name, waitMs: query.wait_ms, dryRun })
+      : [];
     const open = !dryRun && told.some(({ outcome }) => outcome === 'requested');
     return { status: open ? 202 : 200, body: { dry_run: dryRun, receipts: told.map(receiptToJson) }, outcome: `${told.length} tasks` };
   },

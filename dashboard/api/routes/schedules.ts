@@ -37,7 +37,10 @@ const list = defineRoute({
   operation: 'listSchedules',
   summary: 'What the fleet enqueues by itself',
   replies: { 200: { about: 'By id.', schema: z.strictObject({ schedules: z.array(schedule) }).meta({ id: 'Schedules' }) } },
-  handle: async ({ api, principal }) => ({ status: 200, body: { schedules: (await visible(api.producer, principal)).map(scheduleToJson) } }),
+  handle: async ({ api, principal }) => ({
+    status: 200,
+    body: { schedules: (await visible(api.producer, principal)).map(scheduleToJson) },
+  }),
 });
 
 const run = defineRoute({

@@ -11,7 +11,11 @@ const stats = z
   .strictObject({
     minutes: z.array(z.strictObject({ at: time, completed: count, failed: count, cancelled: count, stop_p50_ms: ms, stop_p99_ms: ms })),
   })
-  .meta({ id: 'Stats', description: 'One entry a minute, oldest first; the last one is under way. Stop times are from the record of a stop to the end of its task.' });
+  .meta({
+    id: 'Stats',
+    description:
+      'One entry a minute, oldest first; the last one is under way. Stop times are from the record of a stop to the end of its task.',
+  });
 
 export type Stats = z.output<typeof stats>;
 
@@ -25,7 +29,8 @@ const read = defineRoute({
   query: z.strictObject({ minutes: wholeText(1, 120, 'How many minutes. Default 60.').optional() }),
   replies: { 200: { about: 'The last minutes.', schema: stats } },
   handle: async ({ api, principal, query }) => {
-    if (principal.items !== null) throw new FleetError('FORBIDDEN', 'Figures are of all tasks, and this caller may see certain items only.');
+    if (principal.items !== null)
+      throw new FleetError('FORBIDDEN', 'Figures are of all tasks, and this caller may see certain items only.');
     return { status: 200, body: { minutes: await readHistory(api.store(), query.minutes ?? 60) } };
   },
 });

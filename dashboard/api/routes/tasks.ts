@@ -20,11 +20,23 @@ const enqueue = defineRoute({
   role: 'submitter',
   operation: 'enqueueTask',
   summary: 'Add a task',
-  description: 'Only tasks that `GET /definitions` lists. With `Idempotency-Key` it is safe to send again what had no answer: the same key and body gives the same task.',
+  description:
+    'Only tasks that `GET /definitions` lists. With `Idempotency-Key` it is safe to send again what had no answer: the same key and body gives the same task.',
   headers: idempotencyHeaders,
   body: enqueueBody,
   replies: { 202: { about: 'Added, or there already.', schema: enqueued, headers: { Location: 'Where the task is.' } } },
-  errors: ['UNKNOWN_TASK', 'INVALID_ID', 'INVALID_ITEM', 'INVALID_INPUT', 'INVALID_OPTION', 'INPUT_TOO_LARGE', 'ITEM_BUSY', 'IDEMPOTENCY_CONFLICT', 'IDEMPOTENCY_IN_PROGRESS', 'NOT_REPLICATED'],
+  errors: [
+    'UNKNOWN_TASK',
+    'INVALID_ID',
+    'INVALID_ITEM',
+    'INVALID_INPUT',
+    'INVALID_OPTION',
+    'INPUT_TOO_LARGE',
+    'ITEM_BUSY',
+    'IDEMPOTENCY_CONFLICT',
+    'IDEMPOTENCY_IN_PROGRESS',
+    'NOT_REPLICATED',
+  ],
   audit: ({ body }) => ({ action: 'task.enqueue', target: body.id ?? body.item ?? body.name }),
   handle: async ({ api, principal, headers, body, req, res }) => {
     const { name: taskName, input = {}, item: itemOfTask, id, delay, priority, deadline, on_busy: onBusy } = body;
@@ -33,7 +45,14 @@ const enqueue = defineRoute({
     noteItem(res, itemOfTask ?? null);
     if (onBusy === 'stop-previous') checkMayStop(principal, itemOfTask ?? null);
     const add = async (options: EnqueueOptions): Promise<Answer> => {
-      const added = await api.producer.enqueue(definition, input, { ...options, item: itemOfTask, delay, priority, deadline: deadline === undefined ? undefined : new Date(deadline), onBusy });
+      const added = await api.producer.enqueue(definition, input, {
+        ...options,
+        item: itemOfTask,
+        delay,
+        priority,
+        deadline: deadline === undefined ? undefined : new Date(deadline),
+        onBusy,
+      });
       return answerTo(principal, added, req.baseUrl);
     };
     const key = headers['idempotency-key'];
@@ -43,9 +62,14 @@ const enqueue = defineRoute({
   },
 });
 
-function answerTo(principal: Principal, { id, name: taskName, queue, item: itemOfTask, duplicate, superseded }: EnqueuedTask, baseUrl: string): Answer {
+function answerTo(
+  principal: Principal,
+  { id, name: taskName, queue, item: itemOfTask, duplicate, superseded }: EnqueuedTask,
+  baseUrl: string,
+): Answer {
   // An id that somebody else's task has: what that is, and whose, is not this caller's business.
-  if (!seesItem(principal, itemOfTask)) throw new FleetError('FORBIDDEN', `${principal.name} may not use this id.`, { details: { field: 'id' } });
+  if (!seesItem(principal, itemOfTask))
+    throw new FleetError('FORBIDDEN', `${principal.name} may not use this id.`, { details: { field: 'id' } });
   return {
     status: 202,
     headers: { Location: `${baseUrl}/tasks/${encodeURIComponent(id)}` },
@@ -83,7 +107,10 @@ const get = defineRoute({
   params: byId,
   replies: { 200: { about: 'The task.', schema: task } },
   errors: ['INVALID_ID', 'TASK_NOT_FOUND'],
-  handle: async ({ api, principal, params: { id } }) => ({ status: 200, body: taskToJson(seen(principal, id, await api.producer.get(id))) }),
+  handle: async ({ api, principal, params: { id } }) => ({
+    status: 200,
+    body: taskToJson(seen(principal, id, await api.producer.get(id))),
+  }),
 });
 
 const stop = defineRoute({
@@ -92,7 +119,8 @@ const stop = defineRoute({
   role: 'submitter',
   operation: 'stopTask',
   summary: 'Stop a task, wherever it is',
-  description: 'The stop is durable once this answers. What was waiting is cancelled by then; for what runs give `wait_ms`. Needs the role operator, or an item of its own that a submitter may see by pattern.',
+  description:
+    'The stop is durable once this answers. What was waiting is cancelled by then; for what runs give `wait_ms`. Needs the role operator, or an item of its own that a submitter may see by pattern.',
   params: byId,
   query: z.strictObject({ wait_ms: wholeText(0, 60_000, 'How long to wait for the end of what runs, in ms. Default 0.').optional() }),
   body: z.strictObject({ reason: reason.optional() }),
@@ -109,7 +137,10 @@ const stop = defineRoute({
     const told = await api.producer.stop(id, { reason: body.reason, by: principal.name, waitMs: query.wait_ms });
     const { outcome } = told;
     if (outcome === 'not_found') throw noTask(id);
-    if (outcome === 'finished') throw new FleetError('TASK_FINISHED', `Task ${id} had already ${told.endedAs ?? 'ended'}.`, { details: { receipt: receiptToJson(told) } });
+    if (outcome === 'finished')
+      throw new FleetError('TASK_FINISHED', `Task ${id} had already ${told.endedAs ?? 'ended'}.`, {
+        details: { receipt: receiptToJson(told) },
+      });
     return { status: outcome === 'cancelled' ? 200 : 202, body: receiptToJson(told), outcome };
   },
 });

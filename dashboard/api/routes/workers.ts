@@ -11,7 +11,9 @@ const ms = z.number().min(0).nullable();
 const worker = z
   .strictObject({
     id: z.string(),
-    alive: z.boolean().meta({ description: 'False for one that fell silent within the last hour, without a farewell; of that one only the last beat is known.' }),
+    alive: z.boolean().meta({
+      description: 'False for one that fell silent within the last hour, without a farewell; of that one only the last beat is known.',
+    }),
     host: z.string().nullable(),
     pid: count,
     queues: z.array(z.string()),
@@ -26,7 +28,10 @@ const worker = z
     stop_max_ms: ms,
     started_at: time.nullable(),
     beat_at: time.nullable(),
-    problem: z.string().nullable().meta({ description: 'What of its heartbeat cannot be read, and is null here; null for one that is whole.' }),
+    problem: z
+      .string()
+      .nullable()
+      .meta({ description: 'What of its heartbeat cannot be read, and is null here; null for one that is whole.' }),
   })
   .meta({ id: 'Worker' });
 
@@ -44,8 +49,19 @@ const list = defineRoute({
 
 async function visibleWorkers(store: Store, principal: Principal): Promise<Record<string, unknown>[]> {
   const workers = await readWorkers(store);
-  const visible = await visibleOf(store, principal, workers.flatMap(({ running }) => running));
-  return workers.toSorted((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1)).map((one) => workerToJson(one, one.running.filter((task) => visible.has(task))));
+  const visible = await visibleOf(
+    store,
+    principal,
+    workers.flatMap(({ running }) => running),
+  );
+  return workers
+    .toSorted((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1))
+    .map((one) =>
+      workerToJson(
+        one,
+        one.running.filter((task) => visible.has(task)),
+      ),
+    );
 }
 
 async function visibleOf({ reader }: Store, principal: Principal, ids: readonly string[]): Promise<ReadonlySet<string>> {
@@ -54,7 +70,10 @@ async function visibleOf({ reader }: Store, principal: Principal, ids: readonly 
   return new Set(ids.filter((id) => seesItem(principal, items.get(id) ?? null)));
 }
 
-function workerToJson({ id, alive, host, pid, queues, slots, zombies, draining, subscribed, stops, startedAt, beatAt, problem }: WorkerRecord, running: readonly string[]): Record<string, unknown> {
+function workerToJson(
+  { id, alive, host, pid, queues, slots, zombies, draining, subscribed, stops, startedAt, beatAt, problem }: WorkerRecord,
+  running: readonly string[],
+): Record<string, unknown> {
   const timeOf = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString());
   return {
     ...{ id, alive, host, pid, queues, slots, running, zombies, draining, subscribed },

@@ -12,10 +12,19 @@ export const problem = z
     detail: z.string().meta({ description: 'For people. Decide by `code`, never by this.' }),
     code: z.enum(codes),
     request_id: z.string().nullable(),
-    errors: z.array(z.strictObject({ field: z.string(), message: z.string() })).optional().meta({ description: 'Each field that is wrong.' }),
-    ids: z.array(z.string()).optional().meta({ description: 'With `ITEM_BUSY`: the live tasks. With `NOT_REPLICATED`: those that were added or stopped.' }),
+    errors: z
+      .array(z.strictObject({ field: z.string(), message: z.string() }))
+      .optional()
+      .meta({ description: 'Each field that is wrong.' }),
+    ids: z
+      .array(z.string())
+      .optional()
+      .meta({ description: 'With `ITEM_BUSY`: the live tasks. With `NOT_REPLICATED`: those that were added or stopped.' }),
     id: z.string().optional().meta({ description: 'Of the task that was to be added, where `exists` is.' }),
-    exists: z.union([z.boolean(), z.literal('unknown')]).optional().meta({ description: 'With an error of Redis after `POST /tasks`: whether the task exists.' }),
+    exists: z
+      .union([z.boolean(), z.literal('unknown')])
+      .optional()
+      .meta({ description: 'With an error of Redis after `POST /tasks`: whether the task exists.' }),
     known: z.array(z.string()).optional().meta({ description: 'With `UNKNOWN_TASK`: the names that are known.' }),
     receipt: receipt.optional().meta({ description: 'With `TASK_FINISHED`.' }),
     receipts: z.array(receipt).optional().meta({ description: 'With `NOT_REPLICATED`, of a stop.' }),

@@ -8,7 +8,8 @@ const count = z.int().min(0);
 
 export const taskState = z.enum(TASK_STATES).meta({
   id: 'TaskState',
-  description: '`completed`, `failed` and `cancelled` are terminal. `waiting`: the parent of a BullMQ flow waits for its children. `stopping`: a stop was requested and is not settled yet. `unreadable`: its record is not what it should be; `error` says why.',
+  description:
+    '`completed`, `failed` and `cancelled` are terminal. `waiting`: the parent of a BullMQ flow waits for its children. `stopping`: a stop was requested and is not settled yet. `unreadable`: its record is not what it should be; `error` says why.',
 });
 
 export const task = z
@@ -20,8 +21,12 @@ export const task = z
     state: taskState,
     attempt: count.meta({ description: 'The attempt that runs or ran last; 0 before the first.' }),
     attempts: z.int().min(1).nullable().meta({ description: 'How many it may have in all.' }),
-    progress: z.unknown().meta({ description: 'What its handler said last: a number, or an object. In a list, null for one of more than 4 KiB.' }),
-    result: z.unknown().meta({ description: 'What the handler returned; null unless completed, and in every list: `GET /tasks/{id}` has it.' }),
+    progress: z
+      .unknown()
+      .meta({ description: 'What its handler said last: a number, or an object. In a list, null for one of more than 4 KiB.' }),
+    result: z
+      .unknown()
+      .meta({ description: 'What the handler returned; null unless completed, and in every list: `GET /tasks/{id}` has it.' }),
     error: nullableText.meta({ description: 'In a list, its first 1,024 characters.' }),
     problem: nullableText.meta({ description: 'What of its record cannot be read, and is null here; null for a record that is whole.' }),
     stop: z.strictObject({ reason: nullableText, by: nullableText, at: time.nullable(), via: z.enum(STOP_WAYS).nullable() }).nullable(),
@@ -35,7 +40,9 @@ export const task = z
 export const taskPage = z
   .strictObject({
     tasks: z.array(task),
-    next: nullableText.meta({ description: 'Pass it as `after` for the next page; null on the last. A page may be short, or empty, and still have a next one.' }),
+    next: nullableText.meta({
+      description: 'Pass it as `after` for the next page; null on the last. A page may be short, or empty, and still have a next one.',
+    }),
   })
   .meta({ id: 'TaskPage' });
 
@@ -62,4 +69,8 @@ export const receipt = z
     settled_at: time.nullable(),
     latency_ms: z.number().min(0).nullable(),
   })
-  .meta({ id: 'Receipt', description: 'The answer to a stop. `cancelled` is never said before it is true; `requested`: it holds, and was not settled within the wait.' });
+  .meta({
+    id: 'Receipt',
+    description:
+      'The answer to a stop. `cancelled` is never said before it is true; `requested`: it holds, and was not settled within the wait.',
+  });

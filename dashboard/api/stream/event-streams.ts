@@ -36,7 +36,12 @@ export class EventStreams {
   readonly list: LiveList;
   #closed = false;
 
-  constructor(producer: Producer, store: () => Store, logger: Logger, { maxStreams = 1_000, keepAliveMs = 15_000, stallMs = 30_000, maxAgeMs = 3_600_000, lookMs = 1_000 }: StreamOptions = {}) {
+  constructor(
+    producer: Producer,
+    store: () => Store,
+    logger: Logger,
+    { maxStreams = 1_000, keepAliveMs = 15_000, stallMs = 30_000, maxAgeMs = 3_600_000, lookMs = 1_000 }: StreamOptions = {},
+  ) {
     this.#producer = producer;
     this.#store = store;
     this.#logger = logger;

@@ -29,7 +29,12 @@ export class Change {
 
   /** As an event, for those who see everything: the same bytes for all of them, however slowly they take them. */
   whole(): Buffer {
-    return (this.#whole ??= Buffer.from(eventText('change', this.#json(() => true))));
+    return (this.#whole ??= Buffer.from(
+      eventText(
+        'change',
+        this.#json(() => true),
+      ),
+    ));
   }
 
   /** As an event, the part of it with items that pass; null if there is none. */
@@ -126,7 +131,10 @@ export class LiveList {
   }
 
   /** What is no longer among the newest: newer ones may have pushed it out, or it is over. */
-  async #gone(before: ReadonlyMap<string, Listed>, now: ReadonlyMap<string, Listed>): Promise<{ ended: Listed[]; removed: { id: string; item: string | null }[] }> {
+  async #gone(
+    before: ReadonlyMap<string, Listed>,
+    now: ReadonlyMap<string, Listed>,
+  ): Promise<{ ended: Listed[]; removed: { id: string; item: string | null }[] }> {
     const missing = [...before].filter(([id]) => !now.has(id));
     const tasks = missing.length === 0 ? new Map<string, TaskView>() : await this.#store().reader.read(missing.map(([id]) => id));
     const over = missing.filter(([id]) => isTerminal(tasks.get(id)?.state ?? 'completed'));

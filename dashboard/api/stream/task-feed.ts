@@ -1,5 +1,13 @@
 import { setTimeout } from 'node:timers/promises';
-import { type Producer, type TaskEvent, type TaskStateEvent, type TaskView, isTerminal, receiptToJson, taskToJson } from '../../../producer/index.js';
+import {
+  type Producer,
+  type TaskEvent,
+  type TaskStateEvent,
+  type TaskView,
+  isTerminal,
+  receiptToJson,
+  taskToJson,
+} from '../../../producer/index.js';
 import { isFleetError } from '../../../shared/errors.js';
 import type { Logger } from '../../../shared/logger.js';
 import type { Store } from '../../../shared/store.js';
@@ -118,7 +126,8 @@ export class TaskFeed {
       await setTimeout(RETRY_MS, undefined, { signal }).catch(() => undefined);
       return !signal.aborted;
     }
-    if (!isFleetError(error, 'TASK_NOT_FOUND', 'CLOSED')) this.#logger.error({ error, task: this.#id }, 'The events of a task cannot be followed');
+    if (!isFleetError(error, 'TASK_NOT_FOUND', 'CLOSED'))
+      this.#logger.error({ error, task: this.#id }, 'The events of a task cannot be followed');
     return false;
   }
 
@@ -159,5 +168,10 @@ function textOf(event: TaskEvent): string {
 }
 
 function stateData({ state, attempt, receipt }: TaskStateEvent, task: TaskView | null): string {
-  return JSON.stringify({ state, attempt: attempt ?? null, receipt: receipt ? receiptToJson(receipt) : null, task: task && taskToJson(task) });
+  return JSON.stringify({
+    state,
+    attempt: attempt ?? null,
+    receipt: receipt ? receiptToJson(receipt) : null,
+    task: task && taskToJson(task),
+  });
 }

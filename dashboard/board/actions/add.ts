@@ -25,7 +25,8 @@ export async function addJob(call: BoardCall): Promise<BoardAnswer> {
   if (!parsed.success) throw new FleetError('BAD_REQUEST', `Bad job: ${z.prettifyError(parsed.error).slice(0, 200)}`);
   const { name, data, options } = parsed.data;
   const definition = definitions.find(unmarked(name));
-  if (definition.queue !== baseQueue(queue)) throw new FleetError('FORBIDDEN', `${definition.name} belongs on the queue ${definition.queue}.`);
+  if (definition.queue !== baseQueue(queue))
+    throw new FleetError('FORBIDDEN', `${definition.name} belongs on the queue ${definition.queue}.`);
   const { jobId, item, delay, priority } = options;
   const added = await producer.enqueue(definition, data ?? {}, { id: jobId, item: item || undefined, delay, priority });
   if (added.duplicate) throw new FleetError('INVALID_ID', `Bad task id: there is a task ${quote(added.id)}.`);

@@ -29,7 +29,12 @@ export async function cleanQueue(call: BoardCall): Promise<BoardAnswer> {
       return done(`${cancelled.length + requested} asked to stop`);
     }
     case 'delayed':
-      return done(await removeWaiting(call, (await queue.getRanges(['delayed'], 0, -1)).filter((id) => !isScheduledRun(id))));
+      return done(
+        await removeWaiting(
+          call,
+          (await queue.getRanges(['delayed'], 0, -1)).filter((id) => !isScheduledRun(id)),
+        ),
+      );
     case 'wait':
     case 'waiting':
       return done(await removeWaiting(call, await queue.getRanges(['wait'], 0, -1)));
@@ -37,7 +42,10 @@ export async function cleanQueue(call: BoardCall): Promise<BoardAnswer> {
     case 'waiting-children':
       return done(await removeWaiting(call, await queue.getRanges([status], 0, -1)));
     default:
-      throw new FleetError('BAD_REQUEST', `Bad state: expected completed, failed, active, delayed, waiting or prioritized, got ${quote(status)}.`);
+      throw new FleetError(
+        'BAD_REQUEST',
+        `Bad state: expected completed, failed, active, delayed, waiting or prioritized, got ${quote(status)}.`,
+      );
   }
 }
 

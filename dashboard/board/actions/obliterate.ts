@@ -12,7 +12,8 @@ export async function obliterate(call: BoardCall): Promise<BoardAnswer> {
   const name = queueNameOf(call);
   const queue = queueOf(call);
   const { force } = call.request.body as { force?: unknown };
-  if (force !== undefined && force !== false) throw refused('Tasks that run cannot be obliterated by force: stop them, and wait until they have ended.');
+  if (force !== undefined && force !== false)
+    throw refused('Tasks that run cannot be obliterated by force: stop them, and wait until they have ended.');
   if (name === MAINTENANCE_QUEUE) throw refused("This is the fleet's own queue.");
   if (!(await queue.isPaused())) throw refused('Pause the queue first.');
   if ((await queue.getActiveCount()) > 0) throw refused('The queue has tasks that run: stop them, and wait until they have ended.');

@@ -4,7 +4,8 @@ import { type BoardAnswer, type BoardCall, queueNameOf, queueOf } from '../board
 
 /** Not the fleet's own queue: what a dead worker leaves would wait for as long. @throws FleetError `FORBIDDEN`, `NOT_FOUND` */
 export async function pauseQueue(call: BoardCall): Promise<BoardAnswer> {
-  if (queueNameOf(call) === MAINTENANCE_QUEUE) throw new FleetError('FORBIDDEN', "This is the fleet's own queue: without it nothing would be repaired after a crash. Pause others.");
+  if (queueNameOf(call) === MAINTENANCE_QUEUE)
+    throw new FleetError('FORBIDDEN', "This is the fleet's own queue: without it nothing would be repaired after a crash. Pause others.");
   await queueOf(call).pause();
   return { status: 200, body: {} };
 }

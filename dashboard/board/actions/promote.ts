@@ -35,7 +35,11 @@ export async function delayedJobOf(call: BoardCall): Promise<Job> {
   const { id } = await taskOf(call);
   const job = (await queueOf(call).getJob(id)) as Job | undefined;
   if (!job) throw new FleetError('TASK_NOT_FOUND', `No task ${quote(id)}: it never was, or it is no longer kept.`);
-  if (isScheduledRun(id)) throw new FleetError('FORBIDDEN', `Task ${id} is of a schedule and runs at its time. Run the schedule now instead: that adds a task beside it.`);
+  if (isScheduledRun(id))
+    throw new FleetError(
+      'FORBIDDEN',
+      `Task ${id} is of a schedule and runs at its time. Run the schedule now instead: that adds a task beside it.`,
+    );
   if (await job.isDelayed()) return job;
   throw notDelayed(id);
 }

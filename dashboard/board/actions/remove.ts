@@ -27,7 +27,11 @@ export async function removeJob(call: BoardCall): Promise<BoardAnswer> {
 }
 
 /** Stops tasks that have not ended. */
-export async function stopTasks(call: BoardCall, ids: readonly string[], reason: string): Promise<{ readonly cancelled: string[]; readonly requested: number }> {
+export async function stopTasks(
+  call: BoardCall,
+  ids: readonly string[],
+  reason: string,
+): Promise<{ readonly cancelled: string[]; readonly requested: number }> {
   const queue = queueNameOf(call);
   const cancelled: string[] = [];
   let requested = 0;

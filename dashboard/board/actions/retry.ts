@@ -8,7 +8,10 @@ const AT_ONCE = 100;
 /** One task that failed; not one that somebody stopped. @throws FleetError `TASK_NOT_RETRYABLE`, `TASK_NOT_FOUND`, `FORBIDDEN` */
 export async function retryJob(call: BoardCall): Promise<BoardAnswer> {
   const task = await taskOf(call);
-  if (task.state === 'cancelled') throw new FleetError('TASK_NOT_RETRYABLE', `${stoppedBy(task)} Bring it back from its task page, if that is what you want.`, { details: { state: task.state } });
+  if (task.state === 'cancelled')
+    throw new FleetError('TASK_NOT_RETRYABLE', `${stoppedBy(task)} Bring it back from its task page, if that is what you want.`, {
+      details: { state: task.state },
+    });
   await checkMeans(call, queueNameOf(call), task.id);
   await call.producer.retry(task.id);
   return { status: 204, body: {} };
@@ -19,7 +22,8 @@ export async function retryAll(call: BoardCall): Promise<BoardAnswer> {
   const { store, producer, request } = call;
   const queue = queueNameOf(call);
   const status = String(request.params['queueStatus']);
-  if (status !== 'failed') throw new FleetError('TASK_NOT_RETRYABLE', 'Only what has failed can be retried.', { details: { state: status } });
+  if (status !== 'failed')
+    throw new FleetError('TASK_NOT_RETRYABLE', 'Only what has failed can be retried.', { details: { state: status } });
   const ids = await queueOf(call).getRanges(['failed'], 0, -1);
   let retried = 0;
   for (const some of chunks(ids, AT_ONCE)) {

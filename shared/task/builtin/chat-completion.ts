@@ -41,7 +41,13 @@ export type ChatCompletionOutput = z.output<typeof chatCompletionOutput>;
 export type ChatCompletionChunk =
   | string
   | { readonly type: 'reasoning'; readonly text: string }
-  | { readonly type: 'tool_call'; readonly index: number; readonly id: string | null; readonly name: string | null; readonly arguments: string };
+  | {
+      readonly type: 'tool_call';
+      readonly index: number;
+      readonly id: string | null;
+      readonly name: string | null;
+      readonly arguments: string;
+    };
 
 /**
  * Streams a completion from the OpenAI-compatible server that `base_url_index` (default 0, the first) picks from

@@ -17,7 +17,11 @@ const documentIndexInput = z.strictObject({
     .optional(),
   top_terms: z.int().min(1).max(100).default(10),
   max_files: z.int().min(1).max(100_000).default(2_000),
-  max_file_bytes: z.int().min(1).max(64 * 1_048_576).default(1_048_576),
+  max_file_bytes: z
+    .int()
+    .min(1)
+    .max(64 * 1_048_576)
+    .default(1_048_576),
 });
 
 const documentIndexOutput = z.strictObject({

@@ -7,7 +7,13 @@ import { modelsRefresh } from './models-refresh.js';
 import { sessionPoolClean, usagePoolClean } from './pool-clean.js';
 import { registryReconcile } from './registry-reconcile.js';
 
-export { type BillingInitPlansInput, type BillingInitPlansOutput, type BillingPlanLine, billingInitPlans, billingPlanLine } from './billing-init-plans.js';
+export {
+  type BillingInitPlansInput,
+  type BillingInitPlansOutput,
+  type BillingPlanLine,
+  billingInitPlans,
+  billingPlanLine,
+} from './billing-init-plans.js';
 export { type ChatCompletionChunk, type ChatCompletionInput, type ChatCompletionOutput, chatCompletion } from './chat-completion.js';
 export { type DocumentIndexInput, type DocumentIndexOutput, documentIndex } from './document-index.js';
 export { type FleetCanaryInput, type FleetCanaryOutput, fleetCanary } from './fleet-canary.js';

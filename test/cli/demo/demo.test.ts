@@ -15,7 +15,11 @@ const DEMO = 'dist/cli/demo/main.js';
  * The compiled demo, with a folder of its own for temporary files; colours off, as its output is no terminal.
  * @param main what is not about the documents of this repository is as well seen where there are few
  */
-async function startDemo(t: TestContext, main: string, ...args: string[]): Promise<{ demo: NodeProcess; leftFiles: () => Promise<string[]> }> {
+async function startDemo(
+  t: TestContext,
+  main: string,
+  ...args: string[]
+): Promise<{ demo: NodeProcess; leftFiles: () => Promise<string[]> }> {
   const folder = await mkdtemp(join(tmpdir(), 'taskfleet-demo-test-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const demo = spawnNode([main, ...args], { env: { TMPDIR: folder, REDIS_URL: 'redis://127.0.0.1:1' } });
@@ -50,7 +54,10 @@ describe('the demo', () => {
     assert.match(row('report-spin'), /cancelled via kill in [\d.]+ m?s$/);
     assert.match(row('report-delayed'), /– +cancelled +– +cancelled via queue in [\d.]+ m?s$/);
     assert.match(demo.stdout.text, /^\d+ tasks in .*: \d+ completed · 8 cancelled\. Stops settled in .* to .*\.$/m);
-    assert.deepEqual(demo.stdout.lines.filter((line) => line.length > 100), []);
+    assert.deepEqual(
+      demo.stdout.lines.filter((line) => line.length > 100),
+      [],
+    );
 
     // Said by the demo after it has looked: what is left in its group by now, `spawnNode` has killed.
     assert.match(demo.stdout.text, /^All 5 processes have ended and the temporary folder is gone\.$/m);

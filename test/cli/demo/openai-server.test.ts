@@ -63,7 +63,10 @@ describe('the demo OpenAI server', () => {
   it('lists its models', async (t) => {
     const { server } = await start(t);
     const { data } = (await (await fetch(`${server.url}/models`)).json()) as { data: { id: string }[] };
-    assert.deepEqual(data.map(({ id }) => id), ['demo-small', 'demo-large']);
+    assert.deepEqual(
+      data.map(({ id }) => id),
+      ['demo-small', 'demo-large'],
+    );
   });
 
   it('refuses a wrong key, a bad request and what it does not have', async (t) => {

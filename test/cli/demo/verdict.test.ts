@@ -18,24 +18,37 @@ function endedRow(task: BatchTask, state = task.expected): TaskRow {
 
 describe("the demo's verdict", () => {
   it('has nothing to say if every task ended as it should', () => {
-    assert.deepEqual(problemsOf(batch.map((task) => endedRow(task)), 0), []);
+    assert.deepEqual(
+      problemsOf(
+        batch.map((task) => endedRow(task)),
+        0,
+      ),
+      [],
+    );
   });
 
   it('names each task that ended otherwise, and a registry that is not empty', () => {
     const rows = batch.map((task) => endedRow(task, task.id === STOPPED_CHAT ? 'completed' : task.expected));
-    assert.deepEqual(problemsOf(rows, 2), [`${STOPPED_CHAT}: expected cancelled, is completed`, 'expected an empty registry, it has 2 entries']);
+    assert.deepEqual(problemsOf(rows, 2), [
+      `${STOPPED_CHAT}: expected cancelled, is completed`,
+      'expected an empty registry, it has 2 entries',
+    ]);
   });
 
   it('wants a receipt that says cancelled, and that the chat heeded its signal', () => {
     const rows = batch.filter(({ expected }) => expected === 'cancelled').map((task) => endedRow(task));
-    for (const row of rows) row.receipt = row.task.id === STOPPED_CHAT ? { ...receiptOf(row.task.id, null), outcome: 'cancelled', via: 'fence' } : null;
+    for (const row of rows)
+      row.receipt = row.task.id === STOPPED_CHAT ? { ...receiptOf(row.task.id, null), outcome: 'cancelled', via: 'fence' } : null;
     const problems = problemsOf(rows, 0);
     assert.equal(problems.length, rows.length);
     assert.ok(problems.includes(`${STOPPED_CHAT}: expected to be stopped by its signal, was by fence`));
   });
 
   it('is a table of one line a task, at most 100 columns wide', () => {
-    const lines = tableOf(batch.map((task) => endedRow(task)), plain);
+    const lines = tableOf(
+      batch.map((task) => endedRow(task)),
+      plain,
+    );
     assert.equal(lines.length, batch.length + 1);
     assert.ok(lines.every((line) => line.length <= 100));
   });

@@ -19,7 +19,7 @@ const idsOf = ({ body }: Sent): string[] => (body as { tasks: { id: string }[] }
 const add = (id: string, item?: string): Promise<unknown> => producer.enqueue(fleetCanary, {}, { id, item });
 const stateOf = async (id: string): Promise<string | undefined> => (await producer.get(id))?.state;
 
-test("tasks of others are like tasks that never were", async () => {
+test('tasks of others are like tasks that never were', async () => {
   await add('hidden', 'other-1');
   await add('bare');
   for (const id of ['hidden', 'bare']) {
@@ -39,13 +39,18 @@ test("tasks of others are like tasks that never were", async () => {
 
 test('lists leave the tasks of others out, and their pages end', async () => {
   for (let n = 0; n < 12; n += 1) await add(`m${n}`, `mine-${n}`);
-  await producer.enqueueMany(fleetCanary, Array.from({ length: 1_500 }, () => ({ input: {}, item: 'other' })));
+  await producer.enqueueMany(
+    fleetCanary,
+    Array.from({ length: 1_500 }, () => ({ input: {}, item: 'other' })),
+  );
   await add('last', 'mine-x');
   for (const filter of ['', '&queue=fleet', '&state=queued']) {
     const seen: string[] = [];
     let pages = 0;
     for (let cursor: string | null = ''; cursor !== null; pages += 1) {
-      const sent: Sent = await api.send('GET', `/tasks?limit=5${filter}${cursor && `&after=${encodeURIComponent(cursor)}`}`, { as: 'guest' });
+      const sent: Sent = await api.send('GET', `/tasks?limit=5${filter}${cursor && `&after=${encodeURIComponent(cursor)}`}`, {
+        as: 'guest',
+      });
       seen.push(...idsOf(sent));
       cursor = (sent.body as { next: string | null }).next;
       // A cursor names a task: it must be one that the caller has seen.
@@ -62,7 +67,11 @@ test('lists leave the tasks of others out, and their pages end', async () => {
 test('ended tasks and those of other programs are left out too', async () => {
   const keys = createKeys(keyPrefix);
   await fleet.client.hset(keys.tasks, { 'foreign-mine': 'mine-f', 'foreign-other': 'other-f', 'foreign-bare': '' });
-  for (const [id, item] of [['a', 'mine-1'], ['b', 'other'], ['c', undefined]] as const) {
+  for (const [id, item] of [
+    ['a', 'mine-1'],
+    ['b', 'other'],
+    ['c', undefined],
+  ] as const) {
     await add(id, item);
     await producer.stop(id);
   }
@@ -125,8 +134,22 @@ test('what a worker runs for others is not told', async () => {
   await add('seen', 'mine-1');
   await add('hidden', 'other-1');
   await fleet.client.zadd(keys.workers, Date.now(), 'w1', Date.now(), 'silent');
-  await fleet.client.hset(keys.worker('w1'), { host: 'h', pid: 7, queues: '["fleet"]', slots: 10, running: '["seen","hidden"]', zombies: 0, draining: 0, subscribed: 1, started_at: 1, beat_at: 2, stops: 0, stop_p50_ms: '' });
-  const running = async (as: Caller): Promise<unknown> => ((await api.send('GET', '/workers', { as })).body as { workers: { running: string[] }[] }).workers.map((worker) => worker.running);
+  await fleet.client.hset(keys.worker('w1'), {
+    host: 'h',
+    pid: 7,
+    queues: '["fleet"]',
+    slots: 10,
+    running: '["seen","hidden"]',
+    zombies: 0,
+    draining: 0,
+    subscribed: 1,
+    started_at: 1,
+    beat_at: 2,
+    stops: 0,
+    stop_p50_ms: '',
+  });
+  const running = async (as: Caller): Promise<unknown> =>
+    ((await api.send('GET', '/workers', { as })).body as { workers: { running: string[] }[] }).workers.map((worker) => worker.running);
   assert.deepEqual(await running('guest'), [['seen'], []]);
   assert.deepEqual(await running('viewer'), [['seen', 'hidden'], []]);
 });
@@ -137,12 +160,21 @@ test("open-webui's four keep to the same rules", async () => {
   const ask = (method: string, path: string, as: Caller): Promise<Sent> => send(api.port, method, path, { as });
   assert.deepEqual((await ask('GET', '/api/tasks', 'guest')).body, { tasks: ['seen'] });
   assert.deepEqual((await ask('GET', '/api/tasks/chat/other-1', 'guest')).body, { task_ids: [] });
-  assert.deepEqual(await ask('POST', '/api/tasks/stop/hidden', 'owner').then(({ status, body }) => [status, body]), [404, { detail: 'Task with ID hidden not found.' }]);
+  assert.deepEqual(await ask('POST', '/api/tasks/stop/hidden', 'owner').then(({ status, body }) => [status, body]), [
+    404,
+    { detail: 'Task with ID hidden not found.' },
+  ]);
   // As its newest version answers for the chat of somebody else; and the same for one that never was.
   for (const item of ['other-1', 'other-never']) {
-    assert.deepEqual(await ask('POST', `/api/tasks/chat/${item}/stop`, 'owner').then(({ status, body }) => [status, body]), [404, { detail: `Item ${item} not found.` }]);
+    assert.deepEqual(await ask('POST', `/api/tasks/chat/${item}/stop`, 'owner').then(({ status, body }) => [status, body]), [
+      404,
+      { detail: `Item ${item} not found.` },
+    ]);
   }
-  assert.deepEqual((await ask('POST', '/api/tasks/chat/mine-none/stop', 'owner')).body, { status: true, message: 'No tasks found for item mine-none.' });
+  assert.deepEqual((await ask('POST', '/api/tasks/chat/mine-none/stop', 'owner')).body, {
+    status: true,
+    message: 'No tasks found for item mine-none.',
+  });
   for (const as of ['viewer', 'guest', 'submitter'] as const) {
     assert.equal((await ask('POST', '/api/tasks/stop/seen', as)).status, 403);
     assert.equal((await ask('POST', '/api/tasks/chat/mine-1/stop', as)).status, 403);

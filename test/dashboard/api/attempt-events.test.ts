@@ -22,7 +22,10 @@ describe('The stream of a task that is tried again', () => {
     keys = createKeys(keyPrefix);
     producer = fleet.producer({ keyPrefix });
     await fleet.worker(keyPrefix, [task.handler]);
-    [api, other] = await Promise.all([serveApi({ producer, definitions: [task.definition] }), serveApi({ producer, definitions: [task.definition] })]);
+    [api, other] = await Promise.all([
+      serveApi({ producer, definitions: [task.definition] }),
+      serveApi({ producer, definitions: [task.definition] }),
+    ]);
   });
   after(async () => {
     await Promise.all([api.close(), other.close()]);
@@ -38,7 +41,10 @@ describe('The stream of a task that is tried again', () => {
     const early = await EventClient.open(api.port, path);
     await early.until((heard) => heard.length > 0);
     first.context.emit('one');
-    await until(() => entries(id), (all) => all.length === 2);
+    await until(
+      () => entries(id),
+      (all) => all.length === 2,
+    );
     first.throws(new Error('once more'));
     const second = await task.call(1);
     // The second attempt has said nothing yet: that it runs is not in the task's stream.
@@ -58,7 +64,8 @@ describe('The stream of a task that is tried again', () => {
     // `retrying` is there unless it came when the second attempt was seen already.
     assert.match(textOf(early.heard), /^\(running:1\) one (retrying:1 )?running:2 two completed$/);
     assert.match(textOf(resumed.heard), /^\(running:2\) (retrying:1 )?running:2 two completed$/);
-    for (const { heard } of [joined, late]) assert.match(textOf(heard), /^\(running:2\) running:1 one (retrying:1 )?running:2 two completed$/);
+    for (const { heard } of [joined, late])
+      assert.match(textOf(heard), /^\(running:2\) running:1 one (retrying:1 )?running:2 two completed$/);
   });
 });
 

@@ -38,7 +38,10 @@ export class EventClient {
       this.#notice?.();
     };
     const parser = createParser({ onEvent, onRetry: (ms) => (this.retry = ms), onComment: (comment) => void this.comments.push(comment) });
-    response.setEncoding('utf8').on('data', (text: string) => parser.feed(text)).on('error', () => undefined);
+    response
+      .setEncoding('utf8')
+      .on('data', (text: string) => parser.feed(text))
+      .on('error', () => undefined);
     this.#ended = new Promise((resolve) => {
       response.once('close', () => {
         resolve();
@@ -47,7 +50,11 @@ export class EventClient {
     });
   }
 
-  static async open(port: number, path: string, { as = 'admin', lastEventId, headers: more = {} }: EventClientOptions = {}): Promise<EventClient> {
+  static async open(
+    port: number,
+    path: string,
+    { as = 'admin', lastEventId, headers: more = {} }: EventClientOptions = {},
+  ): Promise<EventClient> {
     const headers = { 'x-as': as, ...(lastEventId !== undefined && { 'last-event-id': lastEventId }), ...more };
     const outgoing = request({ host: '127.0.0.1', port, path: `/api/v1${path}`, headers, agent: false }).end();
     outgoing.on('error', () => undefined);

@@ -28,7 +28,8 @@ const codeOf = ({ body }: Sent): string => (body as { code: string }).code;
 test('the workers are those that beat, with what they run', async () => {
   const { id } = await producer.enqueue(task.definition, null);
   const call = await task.call();
-  const read = async (): Promise<Record<string, unknown>[]> => ((await api.send('GET', '/workers')).body as { workers: Record<string, unknown>[] }).workers;
+  const read = async (): Promise<Record<string, unknown>[]> =>
+    ((await api.send('GET', '/workers')).body as { workers: Record<string, unknown>[] }).workers;
   const [worker] = await until(read, ([one]) => (one?.['running'] as string[] | undefined)?.includes(id) ?? false);
   assert.equal(worker?.['alive'], true);
   assert.equal(typeof worker?.['slots'], 'number');
@@ -39,8 +40,11 @@ test('the workers are those that beat, with what they run', async () => {
 test('what a worker left that fell silent, or that somebody wrote by hand, is no error', async () => {
   await fleet.client.zadd(keys.workers, Date.now(), 'silent', Date.now(), 'odd');
   await fleet.client.hset(keys.worker('odd'), { host: 'h', running: '{not json', queues: '7' });
-  const { workers } = (await api.send('GET', '/workers')).body as { workers: { id: string; alive: boolean; running: string[]; queues: string[] }[] };
-  const one = (id: string): unknown => workers.filter((worker) => worker.id === id).map(({ alive, running, queues }) => [alive, running, queues]);
+  const { workers } = (await api.send('GET', '/workers')).body as {
+    workers: { id: string; alive: boolean; running: string[]; queues: string[] }[];
+  };
+  const one = (id: string): unknown =>
+    workers.filter((worker) => worker.id === id).map(({ alive, running, queues }) => [alive, running, queues]);
   assert.deepEqual([one('silent'), one('odd')], [[[false, [], []]], [[true, [], []]]]);
 });
 
@@ -53,15 +57,23 @@ test('schedules are listed, run and removed', async () => {
   const { id, item } = run.body as { id: string; item: string };
   assert.deepEqual([run.status, run.headers.location, item], [202, `/api/v1/tasks/${encodeURIComponent(id)}`, 'reports']);
   assert.equal((await api.send('POST', '/schedules/registry.reconcile/run')).status, 202);
-  assert.deepEqual([(await api.send('DELETE', '/schedules/nightly')).status, (await api.send('DELETE', '/schedules/nightly')).status], [204, 404]);
+  assert.deepEqual(
+    [(await api.send('DELETE', '/schedules/nightly')).status, (await api.send('DELETE', '/schedules/nightly')).status],
+    [204, 404],
+  );
   const own = await api.send('DELETE', '/schedules/registry.reconcile');
   assert.deepEqual([own.status, codeOf(own)], [400, 'INVALID_ID']);
   assert.equal(codeOf(await api.send('POST', '/schedules/nightly/run')), 'SCHEDULE_NOT_FOUND');
 });
 
 test('what can be enqueued is listed with the schema of its input', async () => {
-  const { definitions } = (await api.send('GET', '/definitions')).body as { definitions: { name: string; input: { properties?: object } }[] };
-  assert.deepEqual(definitions.map(({ name }) => name), ['billing.init-plans', 'chat.completion', 'document.index', 'fleet.canary', 'models.refresh', 'report.write']);
+  const { definitions } = (await api.send('GET', '/definitions')).body as {
+    definitions: { name: string; input: { properties?: object } }[];
+  };
+  assert.deepEqual(
+    definitions.map(({ name }) => name),
+    ['billing.init-plans', 'chat.completion', 'document.index', 'fleet.canary', 'models.refresh', 'report.write'],
+  );
   assert.deepEqual(Object.keys(definitions.find(({ name }) => name === 'fleet.canary')?.input.properties ?? {}), ['run_ms', 'mode']);
 });
 
@@ -81,5 +93,11 @@ test('what ended is told minute by minute', async () => {
 });
 
 test('everybody may ask who they are', async () => {
-  assert.deepEqual((await api.send('GET', '/me', { as: 'guest' })).body, { name: 'guest', role: 'viewer', items: ['mine*'], via: 'token', csrf_token: null });
+  assert.deepEqual((await api.send('GET', '/me', { as: 'guest' })).body, {
+    name: 'guest',
+    role: 'viewer',
+    items: ['mine*'],
+    via: 'token',
+    csrf_token: null,
+  });
 });

@@ -22,7 +22,14 @@ let untouched: string[];
 /** All that is in Redis, by key; without the record of what was refused, and what is counted. */
 async function everything(): Promise<string[]> {
   const keys = (await fleet.client.keys(`${keyPrefix}:*`)).filter((key) => !/:dashboard:audit|:metrics:/.test(key)).toSorted();
-  return Promise.all(keys.map(async (key) => `${key} ${createHash('sha256').update(await contentOf(key)).digest('hex')}`));
+  return Promise.all(
+    keys.map(
+      async (key) =>
+        `${key} ${createHash('sha256')
+          .update(await contentOf(key))
+          .digest('hex')}`,
+    ),
+  );
 }
 
 /** A read of a hash may change the order of its fields, in which it is dumped. */
@@ -43,7 +50,10 @@ before(async () => {
   untouched = await everything();
 });
 after(async () => {
-  assert.deepEqual(api.logged.filter((line) => !line.includes('Write denied')), []);
+  assert.deepEqual(
+    api.logged.filter((line) => !line.includes('Write denied')),
+    [],
+  );
   await api.close();
   await fleet.stop();
 });
@@ -74,8 +84,20 @@ const REQUESTS: readonly (readonly [what: string, method: string, path: string, 
   ['the prototype as a task', 'GET', '/tasks/__proto__', {}, 404],
   ['the constructor as a task', 'GET', '/tasks/constructor', {}, 404],
   ['the prototype in a body', 'POST', '/tasks', { text: '{"name":"fleet.canary","__proto__":{"id":"x"}}', headers: JSON_TYPE }, 400],
-  ['the prototype deep in a body', 'POST', '/tasks', { text: '{"name":"report.write","input":{"a":[{"\\u005f_proto__":{}}]}}', headers: JSON_TYPE }, 400],
-  ['the constructor in a body', 'POST', '/tasks', { text: '{"name":"fleet.canary","constructor":{"prototype":{"x":1}}}', headers: JSON_TYPE }, 400],
+  [
+    'the prototype deep in a body',
+    'POST',
+    '/tasks',
+    { text: '{"name":"report.write","input":{"a":[{"\\u005f_proto__":{}}]}}', headers: JSON_TYPE },
+    400,
+  ],
+  [
+    'the constructor in a body',
+    'POST',
+    '/tasks',
+    { text: '{"name":"fleet.canary","constructor":{"prototype":{"x":1}}}', headers: JSON_TYPE },
+    400,
+  ],
   ['a name from the prototype', 'POST', '/tasks', { json: { name: 'toString' } }, 400],
   ['the prototype in a query', 'GET', '/tasks?__proto__[x]=1', {}, 400],
   ['bad JSON', 'POST', '/tasks', { text: '{"name":', headers: JSON_TYPE }, 400],
@@ -90,21 +112,39 @@ const REQUESTS: readonly (readonly [what: string, method: string, path: string, 
   ['an unknown field of a stop', 'POST', '/items/mine-1/stop', { json: { dryRun: true } }, 400],
   ['a body where there is none', 'POST', '/schedules/nightly/run', { json: { input: {} } }, 400],
   ['numbers beyond all measure', 'POST', '/tasks', { text: '{"name":"fleet.canary","delay":1e999}', headers: JSON_TYPE }, 400],
-  ['deep nesting', 'POST', '/tasks', { text: `{"name":"fleet.canary","input":${'['.repeat(20_000)}${']'.repeat(20_000)}}`, headers: JSON_TYPE }, 400],
+  [
+    'deep nesting',
+    'POST',
+    '/tasks',
+    { text: `{"name":"fleet.canary","input":${'['.repeat(20_000)}${']'.repeat(20_000)}}`, headers: JSON_TYPE },
+    400,
+  ],
   ['a form', 'POST', '/tasks', { text: 'name=fleet.canary', headers: { 'content-type': 'application/x-www-form-urlencoded' } }, 415],
   ['text', 'POST', '/tasks', { text: enqueue, headers: { 'content-type': 'text/plain' } }, 415],
   ['no type', 'POST', '/tasks', { text: enqueue }, 415],
   ['another charset', 'POST', '/tasks', { text: enqueue, headers: { 'content-type': 'application/json; charset=utf-7' } }, 415],
   ['a compressed body', 'POST', '/tasks', { text: gzipSync(enqueue), headers: { ...JSON_TYPE, 'content-encoding': 'gzip' } }, 415],
   ['a body that is too long', 'POST', '/tasks', { text: 'x'.repeat(BODY_LIMIT + 1), headers: JSON_TYPE }, 413],
-  ['a body that says it is too long', 'POST', '/tasks', { text: enqueue, headers: { ...JSON_TYPE, 'content-length': BODY_LIMIT * 1_000 } }, 413],
+  [
+    'a body that says it is too long',
+    'POST',
+    '/tasks',
+    { text: enqueue, headers: { ...JSON_TYPE, 'content-length': BODY_LIMIT * 1_000 } },
+    413,
+  ],
   ['an unknown path', 'GET', '/admin', {}, 404],
   ['a path in capitals', 'GET', '/TASKS', {}, 404],
   ['a slash too many', 'GET', '/tasks/', {}, 404],
   ['no item', 'POST', '/items//stop', {}, 404],
   ['another method', 'DELETE', '/tasks/bystander', {}, 405],
   ['another method with a body', 'PATCH', '/tasks', { json: {} }, 405],
-  ['a role in a header', 'POST', '/tasks/bystander/stop', { as: 'viewer', headers: { 'x-role': 'admin', 'x-http-method-override': 'GET' } }, 403],
+  [
+    'a role in a header',
+    'POST',
+    '/tasks/bystander/stop',
+    { as: 'viewer', headers: { 'x-role': 'admin', 'x-http-method-override': 'GET' } },
+    403,
+  ],
   ['a method in the query', 'GET', '/tasks/bystander/stop?_method=POST', {}, 405],
   ['the id of an event that is none', 'GET', '/tasks/bystander/events', { headers: { 'last-event-id': '1-1\\n' } }, 400],
   ['the end of a range as an event', 'GET', '/tasks/bystander/events?after=%2B', {}, 400],
@@ -135,7 +175,14 @@ test('a body without end is refused as soon as it is too long', async () => {
 });
 
 test('a body that does not arrive is given up', async () => {
-  const outgoing = request({ port: api.port, host: '127.0.0.1', method: 'POST', path: '/api/v1/tasks', headers: { ...JSON_TYPE, 'content-length': 100 }, agent: false });
+  const outgoing = request({
+    port: api.port,
+    host: '127.0.0.1',
+    method: 'POST',
+    path: '/api/v1/tasks',
+    headers: { ...JSON_TYPE, 'content-length': 100 },
+    agent: false,
+  });
   outgoing.on('error', () => undefined);
   outgoing.write('{"name":');
   const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
@@ -170,7 +217,7 @@ test('a flood of streams gets 429, and those that are open go on', async () => {
   assert.equal((await send(api.port, 'GET', path, { as: 'admin' })).status, 429);
   for (const response of [...first, ...others]) response.destroy();
   // Their places are free again.
-  for (let status: number | undefined = 429; status === 429; ) {
+  for (let status: number | undefined = 429; status === 429;) {
     const again = await open('viewer');
     status = again.statusCode;
     again.destroy();

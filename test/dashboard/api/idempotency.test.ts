@@ -72,7 +72,10 @@ test('a repeat after the process died in the middle adds no second task, before 
   assert.equal(codeOf(await add({ item: 'b' })), 'IDEMPOTENCY_CONFLICT');
   await fleet.client.hset(record, 'until', Date.now() - 1);
   const repeated = await add({ item: 'a' });
-  assert.equal((repeated.body as { id: string }).id, idOfKey({ key: KEY.replaceAll('"', ''), caller: callerKeyOf({ name: 'admin' }), body: canonical(body) }));
+  assert.equal(
+    (repeated.body as { id: string }).id,
+    idOfKey({ key: KEY.replaceAll('"', ''), caller: callerKeyOf({ name: 'admin' }), body: canonical(body) }),
+  );
   assert.equal(await live(), 1);
 });
 
@@ -85,7 +88,12 @@ test('the key is kept for a day, and what is kept of it names nobody', async () 
   assert.doesNotMatch(JSON.stringify(await fleet.client.hgetall(record)), /8e03978e|4242/);
 });
 
-for (const [what, key] of [['an empty key', '""'], ['a long key', 'k'.repeat(256)], ['a key with a quote inside', 'a"b'], ['a key with spaces', 'a b']] as const) {
+for (const [what, key] of [
+  ['an empty key', '""'],
+  ['a long key', 'k'.repeat(256)],
+  ['a key with a quote inside', 'a"b'],
+  ['a key with spaces', 'a b'],
+] as const) {
   test(`${what} is refused`, async () => {
     const sent = await add({}, { key });
     assert.deepEqual([sent.status, (sent.body as { errors: { field: string }[] }).errors[0]?.field], [400, 'idempotency-key']);
@@ -96,7 +104,10 @@ for (const [what, key] of [['an empty key', '""'], ['a long key', 'k'.repeat(256
 test('a body that is nested too deeply is refused', async () => {
   for (const depth of [1_000, 3_000, 5_000, 8_000, 20_000, 100_000, 400_000]) {
     const text = `{"name":"fleet.canary","input":${'['.repeat(depth)}${']'.repeat(depth)}}`;
-    const sent = await api.send('POST', '/tasks', { text, headers: { 'content-type': 'application/json', 'idempotency-key': `deep-${depth}` } });
+    const sent = await api.send('POST', '/tasks', {
+      text,
+      headers: { 'content-type': 'application/json', 'idempotency-key': `deep-${depth}` },
+    });
     assert.equal(sent.status, 400, `${depth}: ${sent.text}`);
   }
 });

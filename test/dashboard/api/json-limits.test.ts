@@ -29,18 +29,38 @@ test('a body that is short and holds much is refused before it is parsed, whatev
 });
 
 test('what is in strings counts as one value, whatever escapes they have', () => {
-  for (const text of ['{"a":"[[[[{{{{,,,,::::"}', String.raw`{"a":"\"","b":"\\","c":"\\\"[[["}`, `"${'[{,:'.repeat(200_000)}"`, String.raw`"\\\\\\" `]) assert.equal(problemOfShape(text), null);
+  for (const text of [
+    '{"a":"[[[[{{{{,,,,::::"}',
+    String.raw`{"a":"\"","b":"\\","c":"\\\"[[["}`,
+    `"${'[{,:'.repeat(200_000)}"`,
+    String.raw`"\\\\\\" `,
+  ])
+    assert.equal(problemOfShape(text), null);
   assert.equal(problemOfShape(`"${'\\\\'.repeat(10)}",${deep(101)}`), 'expected at most 100 levels of objects and arrays');
 });
 
 test('the limits themselves are allowed', () => {
-  assert.deepEqual([deep(100), fields(10_000), list(99_999), '', '{', ']]]]', '"'].map(problemOfShape), [null, null, null, null, null, null, null]);
-  assert.deepEqual([deep(101), fields(10_001), list(100_002)].map((text) => problemOfShape(text) !== null), [true, true, true]);
+  assert.deepEqual([deep(100), fields(10_000), list(99_999), '', '{', ']]]]', '"'].map(problemOfShape), [
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+    null,
+  ]);
+  assert.deepEqual(
+    [deep(101), fields(10_001), list(100_002)].map((text) => problemOfShape(text) !== null),
+    [true, true, true],
+  );
 });
 
 test('no field is called __proto__, also in other letters', async () => {
   for (const name of ['__proto__', String.raw`\u005f_proto__`, String.raw`__pro\u0074o__`]) {
-    const { status, body } = await api.send('POST', '/tasks', { text: `{"name":"fleet.canary","input":{"${name}":{}}}`, headers: { 'content-type': 'application/json' } });
+    const { status, body } = await api.send('POST', '/tasks', {
+      text: `{"name":"fleet.canary","input":{"${name}":{}}}`,
+      headers: { 'content-type': 'application/json' },
+    });
     assert.deepEqual([status, (body as { detail: string }).detail], [400, 'Bad body: no field may be called __proto__.'], name);
   }
 });

@@ -35,7 +35,9 @@ async function listen(options: EventClientOptions = {}): Promise<EventClient> {
 }
 
 const changedOf = ({ heard }: EventClient, id: string): unknown[] =>
-  heard.flatMap(({ data }) => (data['changed'] as { id: string; state: string }[] | undefined) ?? []).flatMap((task) => (task.id === id ? [task.state] : []));
+  heard
+    .flatMap(({ data }) => (data['changed'] as { id: string; state: string }[] | undefined) ?? [])
+    .flatMap((task) => (task.id === id ? [task.state] : []));
 const removedOf = ({ heard }: EventClient): string[] => heard.flatMap(({ data }) => (data['removed'] as string[] | undefined) ?? []);
 const add = (id: string, item?: string): Promise<unknown> => producer.enqueue(fleetCanary, {}, { id, item });
 
@@ -75,17 +77,34 @@ test('tasks of other programs come and go too', async () => {
 test('what is told of a task is short, whatever its handler reports, and the same bytes go to all who see everything', async () => {
   const client = await listen();
   await add('talks');
-  await fleet.client.hset(createKeys(keyPrefix).jobs('fleet') + 'talks', { progress: JSON.stringify('p'.repeat(5_000_000)), failedReason: 'e'.repeat(50_000) });
+  await fleet.client.hset(createKeys(keyPrefix).jobs('fleet') + 'talks', {
+    progress: JSON.stringify('p'.repeat(5_000_000)),
+    failedReason: 'e'.repeat(50_000),
+  });
   await client.until(() => changedOf(client, 'talks').length > 0);
-  const told = client.heard.flatMap(({ data }) => (data['changed'] as { id: string }[] | undefined) ?? []).filter(({ id }) => id === 'talks');
-  assert.ok(told.every((task) => JSON.stringify(task).length < 3_000), `${JSON.stringify(told).length} characters`);
-  const change = new Change([{ item: 'a', text: '{"id":"x"}' }, { item: 'b', text: '{"id":"y"}' }], []);
+  const told = client.heard
+    .flatMap(({ data }) => (data['changed'] as { id: string }[] | undefined) ?? [])
+    .filter(({ id }) => id === 'talks');
+  assert.ok(
+    told.every((task) => JSON.stringify(task).length < 3_000),
+    `${JSON.stringify(told).length} characters`,
+  );
+  const change = new Change(
+    [
+      { item: 'a', text: '{"id":"x"}' },
+      { item: 'b', text: '{"id":"y"}' },
+    ],
+    [],
+  );
   assert.equal(change.whole(), change.whole());
-  assert.deepEqual([change.whole().toString(), change.part((item) => item === 'a'), change.part(() => false)], [
-    'event: change\ndata: {"changed":[{"id":"x"},{"id":"y"}],"removed":[]}\n\n',
-    'event: change\ndata: {"changed":[{"id":"x"}],"removed":[]}\n\n',
-    null,
-  ]);
+  assert.deepEqual(
+    [change.whole().toString(), change.part((item) => item === 'a'), change.part(() => false)],
+    [
+      'event: change\ndata: {"changed":[{"id":"x"},{"id":"y"}],"removed":[]}\n\n',
+      'event: change\ndata: {"changed":[{"id":"x"}],"removed":[]}\n\n',
+      null,
+    ],
+  );
 });
 
 test('all listeners cost one look each time, and none when nobody listens', async () => {
@@ -110,7 +129,10 @@ test('all listeners cost one look each time, and none when nobody listens', asyn
 test('a task that newer ones push out of what is watched is not told as gone', async () => {
   await add('old');
   const client = await listen();
-  await producer.enqueueMany(fleetCanary, Array.from({ length: 1_001 }, (_, n) => ({ input: {}, id: `n${n}` })));
+  await producer.enqueueMany(
+    fleetCanary,
+    Array.from({ length: 1_001 }, (_, n) => ({ input: {}, id: `n${n}` })),
+  );
   await client.until(() => changedOf(client, 'n1000').length > 0);
   await producer.stop('n1000');
   await client.until(() => removedOf(client).includes('n1000'));

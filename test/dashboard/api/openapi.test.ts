@@ -34,7 +34,9 @@ after(async () => {
 });
 
 const operations = (): (readonly [path: string, method: string, operation: Operation])[] =>
-  Object.entries(document.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]) => [path, method, operation] as const));
+  Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => [path, method, operation] as const),
+  );
 
 test('it says what it is', () => {
   assert.match(document.openapi, /^3\.1\.\d$/);
@@ -55,20 +57,28 @@ test('every reference resolves', () => {
   for (const reference of references) {
     const [root, ...steps] = reference.split('/');
     assert.equal(root, '#');
-    assert.ok(steps.reduce<unknown>((part, step) => (part as Record<string, unknown> | undefined)?.[step], document), reference);
+    assert.ok(
+      steps.reduce<unknown>((part, step) => (part as Record<string, unknown> | undefined)?.[step], document),
+      reference,
+    );
   }
 });
 
 test('every part of a path is a parameter, and every response has a description and a schema', () => {
   for (const [path, method, { parameters = [], responses, requestBody }] of operations()) {
     const inPath = parameters.filter((one) => one.in === 'path');
-    assert.deepEqual(inPath.map(({ name }) => name), [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name), path);
+    assert.deepEqual(
+      inPath.map(({ name }) => name),
+      [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name),
+      path,
+    );
     assert.ok(inPath.every(({ required }) => required));
     for (const { schema, name } of parameters) assert.ok(isSchema(schema), `${method} ${path} ${name}`);
     assert.ok(Object.keys(responses).some((status) => status.startsWith('2')));
     for (const [status, { description, content }] of Object.entries(responses)) {
       assert.ok(description, `${method} ${path} ${status}`);
-      if (status !== '204') assert.ok(content && Object.values(content).every(({ schema }) => isSchema(schema)), `${method} ${path} ${status}`);
+      if (status !== '204')
+        assert.ok(content && Object.values(content).every(({ schema }) => isSchema(schema)), `${method} ${path} ${status}`);
     }
     if (requestBody) assert.ok(isSchema(requestBody.content['application/json']?.schema));
   }
@@ -76,7 +86,8 @@ test('every part of a path is a parameter, and every response has a description 
 
 test('every error that a route may answer is one of the catalogue, with a status', () => {
   for (const { errors } of ROUTES) for (const code of errors) assert.ok(code in ERROR_CODES && STATUS_OF[code], code);
-  const codes = (document.components as { schemas: { Problem: { properties: { code: { enum: string[] } } } } }).schemas.Problem.properties.code.enum;
+  const codes = (document.components as { schemas: { Problem: { properties: { code: { enum: string[] } } } } }).schemas.Problem.properties
+    .code.enum;
   for (const code of Object.keys(STATUS_OF) as ErrorCode[]) assert.ok(codes.includes(code));
 });
 
@@ -92,7 +103,8 @@ test('the page to read it takes everything from here, and has no script of its o
     assert.equal(sent.status, 200, file);
     assert.match(String(sent.headers['content-type']), file.endsWith('.css') ? /^text\/css/ : /^text\/javascript/);
   }
-  for (const file of ['index.html', 'swagger-initializer.js', '..%2fpackage.json', 'package.json']) assert.equal((await send(api.port, 'GET', `/docs/${file}`)).status, 404, file);
+  for (const file of ['index.html', 'swagger-initializer.js', '..%2fpackage.json', 'package.json'])
+    assert.equal((await send(api.port, 'GET', `/docs/${file}`)).status, 404, file);
 });
 
 /** Whether something could be a JSON Schema, with schemas in all the places where there should be some. */

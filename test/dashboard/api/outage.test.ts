@@ -30,9 +30,16 @@ async function askAll(api: ServedApi): Promise<void> {
     ROUTES.map(async ({ method, path, body }) => {
       const since = performance.now();
       const json = path === '/tasks' && body ? { name: 'fleet.canary' } : body ? {} : undefined;
-      const sent = await api.send(method.toUpperCase(), path.replaceAll(/\{\w+\}/g, 'some'), { json, headers: path === '/tasks' ? { 'idempotency-key': 'k' } : {} });
+      const sent = await api.send(method.toUpperCase(), path.replaceAll(/\{\w+\}/g, 'some'), {
+        json,
+        headers: path === '/tasks' ? { 'idempotency-key': 'k' } : {},
+      });
       const ms = performance.now() - since;
-      assert.deepEqual([sent.status, sent.headers['retry-after'], (sent.body as { code: string }).code], [503, '2', 'REDIS_UNAVAILABLE'], `${method} ${path}`);
+      assert.deepEqual(
+        [sent.status, sent.headers['retry-after'], (sent.body as { code: string }).code],
+        [503, '2', 'REDIS_UNAVAILABLE'],
+        `${method} ${path}`,
+      );
       assert.doesNotMatch(sent.text, /127\.0\.0\.1|ECONNREFUSED/);
       // Two seconds, and one for a machine that does much else.
       assert.ok(ms < 3_000, `${method} ${path} took ${Math.round(ms)} ms`);
@@ -62,7 +69,11 @@ test('a Redis that hangs is away', async (context) => {
 });
 
 test('a stream of events outlives an outage, and goes on where it was', async (context) => {
-  const { fleet, keyPrefix, producer, api } = await serve(context, { appendonly: 'yes', extraArgs: ['--appendfsync', 'always'] }, { reconnectDelayMs: 20 });
+  const { fleet, keyPrefix, producer, api } = await serve(
+    context,
+    { appendonly: 'yes', extraArgs: ['--appendfsync', 'always'] },
+    { reconnectDelayMs: 20 },
+  );
   const { id } = await producer.enqueue(fleetCanary, {}, {});
   const say = (chunk: number): Promise<unknown> => fleet.client.xadd(createKeys(keyPrefix).events(id), '*', 'type', 'chunk', 'data', chunk);
   const client = await EventClient.open(api.port, `/tasks/${id}/events`);
@@ -76,7 +87,10 @@ test('a stream of events outlives an outage, and goes on where it was', async (c
   await say(2);
   await client.until(() => client.chunks.length === 2);
   assert.deepEqual(client.chunks, [1, 2]);
-  await until(() => producer.stop(id).catch(() => null), (receipt) => receipt?.outcome === 'cancelled');
+  await until(
+    () => producer.stop(id).catch(() => null),
+    (receipt) => receipt?.outcome === 'cancelled',
+  );
   await client.end();
   await list.until((heard) => heard.some(({ data }) => (data['removed'] as string[] | undefined)?.includes(id)));
   list.leave();

@@ -15,12 +15,21 @@ test('what no replica has is answered with 503 and what was written, and a repea
     const add = () => api.send('POST', '/tasks', { json: { name: 'fleet.canary', item: 'chat' }, headers: { 'idempotency-key': '"a"' } });
     const [first, second] = [await add(), await add()];
     const problem = first.body as { code: string; ids: string[]; replicas: number; wanted: number };
-    assert.deepEqual([first.status, problem.code, problem.replicas, problem.wanted, first.headers['retry-after']], [503, 'NOT_REPLICATED', 0, 1, '2']);
+    assert.deepEqual(
+      [first.status, problem.code, problem.replicas, problem.wanted, first.headers['retry-after']],
+      [503, 'NOT_REPLICATED', 0, 1, '2'],
+    );
     assert.deepEqual((second.body as typeof problem).ids, problem.ids);
-    assert.deepEqual((await producer.list()).tasks.map(({ id }) => id), problem.ids);
+    assert.deepEqual(
+      (await producer.list()).tasks.map(({ id }) => id),
+      problem.ids,
+    );
     const stopped = await api.send('POST', `/tasks/${problem.ids[0]}/stop`, { json: { reason: 'enough' } });
     const { code, receipts } = stopped.body as { code: string; receipts: { outcome: string; reason: string }[] };
-    assert.deepEqual([stopped.status, code, receipts.map(({ outcome, reason }) => [outcome, reason])], [503, 'NOT_REPLICATED', [['cancelled', 'enough']]]);
+    assert.deepEqual(
+      [stopped.status, code, receipts.map(({ outcome, reason }) => [outcome, reason])],
+      [503, 'NOT_REPLICATED', [['cancelled', 'enough']]],
+    );
     const error = errorOf('http://fleet', stopped.status, stopped.body);
     assert.deepEqual([error.code, exitCodeOf(error)], ['NOT_REPLICATED', 69]);
     assert.equal((await api.send('POST', '/items/chat/stop', { json: {} })).status, 200, 'nothing is live there any more');

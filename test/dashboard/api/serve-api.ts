@@ -55,7 +55,10 @@ export const PRINCIPALS = {
 /** A dashboard on loopback, alone. */
 export async function serveApi(config: Omit<DashboardConfig, 'auth'>): Promise<ServedApi> {
   const logged: string[] = [];
-  const loggers = createLoggerFactory({ settings: resolveSettings({ logLevel: 'warn' }), destination: { write: (line) => void logged.push(line) } });
+  const loggers = createLoggerFactory({
+    settings: resolveSettings({ logLevel: 'warn' }),
+    destination: { write: (line) => void logged.push(line) },
+  });
   const auth = (req: IncomingMessage): Principal => PRINCIPALS[(req.headers['x-as'] ?? 'admin') as keyof typeof PRINCIPALS];
   const dashboard = createDashboard({ loggers, ...config, auth });
   const server = createServer((req, res) => dashboard.router(req, res, () => res.writeHead(404).end()));
@@ -75,10 +78,22 @@ export async function serveApi(config: Omit<DashboardConfig, 'auth'>): Promise<S
 }
 
 /** Sends a request with exactly this path, and reads the answer to its end. */
-export async function send(port: number, method: string, path: string, { as = 'admin', json, text: raw, headers = {} }: SendOptions = {}): Promise<Sent> {
+export async function send(
+  port: number,
+  method: string,
+  path: string,
+  { as = 'admin', json, text: raw, headers = {} }: SendOptions = {},
+): Promise<Sent> {
   const body = json === undefined ? raw : JSON.stringify(json);
   const type = json === undefined ? {} : { 'content-type': 'application/json' };
-  const outgoing = request({ host: '127.0.0.1', port, method, path, agent: false, headers: { 'x-as': as, ...type, ...(body !== undefined && { 'content-length': Buffer.byteLength(body) }), ...headers } });
+  const outgoing = request({
+    host: '127.0.0.1',
+    port,
+    method,
+    path,
+    agent: false,
+    headers: { 'x-as': as, ...type, ...(body !== undefined && { 'content-length': Buffer.byteLength(body) }), ...headers },
+  });
   outgoing.end(body);
   const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
   const got = await text(response);
@@ -110,7 +125,16 @@ export function checkAnswer(method: string, path: string, { status, headers, bod
   if (route) assert.ok(described(route).has(parsed.code as ErrorCode), `${method} ${path}: ${parsed.code} is not described`);
 }
 
-const ALWAYS: readonly ErrorCode[] = ['BAD_REQUEST', 'UNAUTHENTICATED', 'FORBIDDEN', 'TOO_MANY_REQUESTS', 'REDIS_UNAVAILABLE', 'REDIS_WRONG_TYPE', 'REDIS_ERROR', 'CLOSED'];
+const ALWAYS: readonly ErrorCode[] = [
+  'BAD_REQUEST',
+  'UNAUTHENTICATED',
+  'FORBIDDEN',
+  'TOO_MANY_REQUESTS',
+  'REDIS_UNAVAILABLE',
+  'REDIS_WRONG_TYPE',
+  'REDIS_ERROR',
+  'CLOSED',
+];
 const OF_BODY: readonly ErrorCode[] = ['REQUEST_TIMEOUT', 'BODY_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'];
 
 function described({ errors, body }: (typeof Routes)[number]): ReadonlySet<ErrorCode> {

@@ -27,10 +27,21 @@ const run = async (item?: string) => {
   const call = await task.call((calls += 1) - 1);
   const returns = (value?: unknown): void => call.returns(value);
   const throws = (error: Error): void => call.throws(error);
-  return { id, returns, throws, context: call.context, aborted: call.aborted, path: `/tasks/${id}/events`, say: (from: number, to: number) => numbers(from, to).forEach((n) => call.context.emit(n)) };
+  return {
+    id,
+    returns,
+    throws,
+    context: call.context,
+    aborted: call.aborted,
+    path: `/tasks/${id}/events`,
+    say: (from: number, to: number) => numbers(from, to).forEach((n) => call.context.emit(n)),
+  };
 };
 const connections = async (): Promise<string[]> =>
-  ((await fleet.client.client('LIST')) as string).split('\n').flatMap((line) => / name=(taskfleet:producer\S*)/.exec(line)?.[1] ?? []).toSorted();
+  ((await fleet.client.client('LIST')) as string)
+    .split('\n')
+    .flatMap((line) => / name=(taskfleet:producer\S*)/.exec(line)?.[1] ?? [])
+    .toSorted();
 
 describe('one dashboard', () => {
   before(async () => {
@@ -48,7 +59,10 @@ describe('one dashboard', () => {
   test('a stream has a snapshot, what was said before, what is said then, and the end', async () => {
     const { id, path, say, returns } = await run('mine-1');
     say(0, 3);
-    await until(() => fleet.client.xlen(createKeys(keyPrefix).events(id)), (length) => length >= 3);
+    await until(
+      () => fleet.client.xlen(createKeys(keyPrefix).events(id)),
+      (length) => length >= 3,
+    );
     const client = await open(path, { as: 'guest' });
     await client.until((heard) => heard.filter(({ event }) => event === 'chunk').length === 3);
     say(3, 5);
@@ -57,7 +71,10 @@ describe('one dashboard', () => {
     assert.deepEqual([heard[0]?.event, heard[0]?.data['id'], heard[0]?.data['state']], ['snapshot', id, 'running']);
     assert.deepEqual(client.chunks, numbers(0, 5));
     const last = heard.at(-1) as Heard;
-    assert.deepEqual([last.event, last.data['state'], last.data['receipt'], (last.data['task'] as { result: unknown }).result], ['state', 'completed', null, { pages: 7 }]);
+    assert.deepEqual(
+      [last.event, last.data['state'], last.data['receipt'], (last.data['task'] as { result: unknown }).result],
+      ['state', 'completed', null, { pages: 7 }],
+    );
     assert.equal(heard.filter((one) => stateOf(one) === 'completed').length, 1);
     assert.equal(client.retry, 2_000);
   });
@@ -106,7 +123,10 @@ describe('one dashboard', () => {
   test('a silent stream is kept alive', async () => {
     const { path, returns } = await run();
     const client = await open(path);
-    await until(() => client.comments.length, (count) => count >= 2);
+    await until(
+      () => client.comments.length,
+      (count) => count >= 2,
+    );
     returns();
     await client.end();
   });
@@ -117,7 +137,10 @@ describe('one dashboard', () => {
     say(0, 3);
     const first = await EventClient.open(own.port, path);
     await first.end();
-    assert.equal(first.heard.some((one) => stateOf(one) === 'completed'), false);
+    assert.equal(
+      first.heard.some((one) => stateOf(one) === 'completed'),
+      false,
+    );
     say(3, 6);
     returns();
     const second = await open(path, { lastEventId: first.lastId });
@@ -130,7 +153,10 @@ describe('one dashboard', () => {
     const { path, returns } = await run();
     const client = await open(path);
     await client.until((heard) => heard.length > 0);
-    const reads = async (): Promise<boolean> => ((await fleet.client.client('LIST')) as string).split('\n').some((line) => line.includes('producer:follow') && line.includes(' flags=b'));
+    const reads = async (): Promise<boolean> =>
+      ((await fleet.client.client('LIST')) as string)
+        .split('\n')
+        .some((line) => line.includes('producer:follow') && line.includes(' flags=b'));
     await until(reads, (some) => some);
     client.leave();
     // The read that waits ends by itself after five seconds; a new one is not begun.
@@ -157,7 +183,10 @@ describe('one dashboard', () => {
       if (n % 10 === 9) await other.until(() => other.chunks.length === n + 1);
     }
     // Its place is free again, though it has neither taken anything nor left.
-    const next = await until(() => EventClient.open(own.port, path), ({ status }) => status === 200);
+    const next = await until(
+      () => EventClient.open(own.port, path),
+      ({ status }) => status === 200,
+    );
     next.leave();
     // What the kernel holds for it is delivered, then the connection ends.
     slow.resume();
@@ -183,7 +212,8 @@ test('200 clients of one task hear each chunk once and in order, across a restar
   const early = await EventClient.open(one.served.port, path);
   await early.until((heard) => heard.length > 0);
   await fleet.client.config('RESETSTAT');
-  const many = (port: number, ids: readonly (string | undefined)[]): Promise<EventClient[]> => Promise.all(ids.map((lastEventId) => EventClient.open(port, path, { lastEventId })));
+  const many = (port: number, ids: readonly (string | undefined)[]): Promise<EventClient[]> =>
+    Promise.all(ids.map((lastEventId) => EventClient.open(port, path, { lastEventId })));
   const clients = await many(one.served.port, Array.from({ length: 200 }));
   await Promise.all(clients.map((client) => client.until((heard) => heard.length > 0)));
   say(0, 200);
@@ -196,7 +226,10 @@ test('200 clients of one task hear each chunk once and in order, across a restar
   say(200, 250);
 
   const two = await restart();
-  const back = await many(two.served.port, clients.map(({ lastId }) => lastId));
+  const back = await many(
+    two.served.port,
+    clients.map(({ lastId }) => lastId),
+  );
   say(250, 400);
   returns();
   await Promise.all(back.map((client) => client.end()));

@@ -33,9 +33,14 @@ describe('without a worker', () => {
   afterEach(() => api.close());
 
   test('a task is added, and is where Location says', async () => {
-    const { status, headers, body } = await api.send('POST', '/tasks', { json: { name: 'fleet.canary', input: { run_ms: 5 }, item: 'chat-1', delay: 60_000, priority: 3 } });
+    const { status, headers, body } = await api.send('POST', '/tasks', {
+      json: { name: 'fleet.canary', input: { run_ms: 5 }, item: 'chat-1', delay: 60_000, priority: 3 },
+    });
     const { id } = body as TaskJson;
-    assert.deepEqual([status, headers.location, body], [202, `/api/v1/tasks/${id}`, { id, name: 'fleet.canary', queue: 'fleet', item: 'chat-1', duplicate: false, superseded: [] }]);
+    assert.deepEqual(
+      [status, headers.location, body],
+      [202, `/api/v1/tasks/${id}`, { id, name: 'fleet.canary', queue: 'fleet', item: 'chat-1', duplicate: false, superseded: [] }],
+    );
     const found = (await api.send('GET', `/tasks/${id}`)).body as TaskJson;
     assert.deepEqual([found.id, found.item, found.state], [id, 'chat-1', 'scheduled']);
   });
@@ -48,7 +53,10 @@ describe('without a worker', () => {
   test('the same id twice is one task', async () => {
     const json = { name: 'fleet.canary', id: 'once' };
     const [first, second] = [await api.send('POST', '/tasks', { json }), await api.send('POST', '/tasks', { json })];
-    assert.deepEqual([first, second].map(({ body }) => (body as { duplicate: boolean }).duplicate), [false, true]);
+    assert.deepEqual(
+      [first, second].map(({ body }) => (body as { duplicate: boolean }).duplicate),
+      [false, true],
+    );
     assert.deepEqual(idsOf(await api.send('GET', '/tasks')), ['once']);
   });
 
@@ -56,7 +64,9 @@ describe('without a worker', () => {
     await api.send('POST', '/tasks', { json: { name: 'fleet.canary', item: 'chat-1', id: 'old' } });
     const refused = await api.send('POST', '/tasks', { json: { name: 'fleet.canary', item: 'chat-1', on_busy: 'reject' } });
     assert.deepEqual([refused.status, codeOf(refused), (refused.body as { ids: string[] }).ids], [409, 'ITEM_BUSY', ['old']]);
-    const { body } = await api.send('POST', '/tasks', { json: { name: 'fleet.canary', item: 'chat-1', id: 'new', on_busy: 'stop-previous' } });
+    const { body } = await api.send('POST', '/tasks', {
+      json: { name: 'fleet.canary', item: 'chat-1', id: 'new', on_busy: 'stop-previous' },
+    });
     assert.deepEqual((body as { superseded: string[] }).superseded, ['old']);
     assert.deepEqual(idsOf(await api.send('GET', '/tasks?item=chat-1')), ['new']);
   });
@@ -95,10 +105,17 @@ describe('without a worker', () => {
   });
 
   test('pages of the list follow each other, each task once', async () => {
-    const added = await producer.enqueueMany(fleetCanary, Array.from({ length: 25 }, () => ({ input: {}, item: 'chat-1' })));
-    for (const first of ['/tasks?limit=10', '/items/chat-1/tasks?limit=10', '/tasks?limit=10&queue=fleet&name=fleet.canary&state=queued&item=chat-1']) {
+    const added = await producer.enqueueMany(
+      fleetCanary,
+      Array.from({ length: 25 }, () => ({ input: {}, item: 'chat-1' })),
+    );
+    for (const first of [
+      '/tasks?limit=10',
+      '/items/chat-1/tasks?limit=10',
+      '/tasks?limit=10&queue=fleet&name=fleet.canary&state=queued&item=chat-1',
+    ]) {
       const seen: string[] = [];
-      for (let path: string | null = first; path !== null; ) {
+      for (let path: string | null = first; path !== null;) {
         const sent = await api.send('GET', path);
         const { next } = sent.body as { next: string | null };
         seen.push(...idsOf(sent));
@@ -159,7 +176,12 @@ describe('without a worker', () => {
   });
 
   test('a task that is unknown cannot be read, stopped or brought back', async () => {
-    for (const [method, path] of [['GET', '/tasks/nobody'], ['POST', '/tasks/nobody/stop'], ['POST', '/tasks/nobody/retry'], ['GET', '/tasks/nobody/events']] as const) {
+    for (const [method, path] of [
+      ['GET', '/tasks/nobody'],
+      ['POST', '/tasks/nobody/stop'],
+      ['POST', '/tasks/nobody/retry'],
+      ['GET', '/tasks/nobody/events'],
+    ] as const) {
       const sent = await api.send(method, path);
       assert.deepEqual([sent.status, codeOf(sent)], [404, 'TASK_NOT_FOUND']);
     }
@@ -175,7 +197,10 @@ describe('without a worker', () => {
   });
 
   test('an item is counted with a dry run, and stopped', async () => {
-    await producer.enqueueMany(fleetCanary, Array.from({ length: 3 }, () => ({ input: {}, item: 'a/b' })));
+    await producer.enqueueMany(
+      fleetCanary,
+      Array.from({ length: 3 }, () => ({ input: {}, item: 'a/b' })),
+    );
     const outcomes = ({ body }: Sent): unknown[] => (body as { receipts: { outcome: string }[] }).receipts.map(({ outcome }) => outcome);
     const dry = await api.send('POST', '/items/a%2Fb/stop', { json: { dry_run: true } });
     assert.deepEqual([dry.status, outcomes(dry)], [200, ['requested', 'requested', 'requested']]);

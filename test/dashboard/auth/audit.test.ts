@@ -22,28 +22,50 @@ test('a write is recorded with who, what, which task, why and what came of it', 
   t.after(() => dashboard.stop());
   await producer.enqueue(fleetCanary, { run_ms: 60_000 }, { id: 'one' });
   const send = (who: 'operator' | 'viewer', requestId: string): ReturnType<TestDashboard['send']> =>
-    dashboard.send('POST', '/api/v1/tasks/one/stop', { token: dashboard.tokens[who], headers: { 'X-Request-Id': requestId }, body: { reason: 'too slow' } });
+    dashboard.send('POST', '/api/v1/tasks/one/stop', {
+      token: dashboard.tokens[who],
+      headers: { 'X-Request-Id': requestId },
+      body: { reason: 'too slow' },
+    });
   assert.equal((await send('viewer', 'request-1')).status, 403);
   assert.equal((await send('operator', 'request-2')).status, 200);
-  assert.equal((await dashboard.send('POST', '/api/v1/tasks/one/stop', { token: 'wrong', headers: { 'X-Request-Id': 'request-3' } })).status, 401);
+  assert.equal(
+    (await dashboard.send('POST', '/api/v1/tasks/one/stop', { token: 'wrong', headers: { 'X-Request-Id': 'request-3' } })).status,
+    401,
+  );
   await dashboard.signIn('wrong');
 
   const { body } = await dashboard.send('GET', '/api/v1/audit', { token: dashboard.tokens.admin });
   const { records } = body as { records: Record<string, unknown>[] };
-  const shown = records.map(({ name, role, via, action, target, reason, outcome, result }) => [name, role, via, action, target, reason, outcome, result]);
+  const shown = records.map(({ name, role, via, action, target, reason, outcome, result }) => [
+    name,
+    role,
+    via,
+    action,
+    target,
+    reason,
+    outcome,
+    result,
+  ]);
   assert.deepEqual(shown, [
     [null, null, null, 'sign-in', null, null, 'denied', 'UNAUTHENTICATED'],
     [null, null, null, 'POST /api/v1/tasks/one/stop', null, null, 'denied', 'UNAUTHENTICATED'],
     ['operator', 'operator', 'token', 'task.stop', 'one', 'too slow', 'allowed', 'cancelled'],
     ['viewer', 'viewer', 'token', 'POST /api/v1/tasks/one/stop', null, null, 'denied', 'FORBIDDEN'],
   ]);
-  assert.deepEqual(records.slice(1).map(({ request_id }) => request_id), ['request-3', 'request-2', 'request-1']);
+  assert.deepEqual(
+    records.slice(1).map(({ request_id }) => request_id),
+    ['request-3', 'request-2', 'request-1'],
+  );
   for (const { at, address } of records) {
     assert.ok(Math.abs(Date.parse(at as string) - Date.now()) < 60_000);
     assert.equal(address, '127.0.0.1');
   }
   const [allowed] = dashboard.log.find(/^Write allowed$/);
-  assert.deepEqual([allowed?.['request_id'], allowed?.['name'], allowed?.['target'], allowed?.['reason'], allowed?.['result']], ['request-2', 'operator', 'one', 'too slow', 'cancelled']);
+  assert.deepEqual(
+    [allowed?.['request_id'], allowed?.['name'], allowed?.['target'], allowed?.['reason'], allowed?.['result']],
+    ['request-2', 'operator', 'one', 'too slow', 'cancelled'],
+  );
   assert.equal(dashboard.log.find(/^Write denied$/).length, 3);
 });
 
@@ -60,7 +82,10 @@ test('the pages of the audit follow each other, newest first, whatever was allow
   const all = (await readAudit(store, { limit: 1_000 })).records;
   assert.equal(all.length, 50);
   assert.equal(new Set(all.map(({ id }) => id)).size, 50);
-  assert.deepEqual(all.map(({ at }) => at), all.map(({ at }) => at).toSorted((a, b) => b - a));
+  assert.deepEqual(
+    all.map(({ at }) => at),
+    all.map(({ at }) => at).toSorted((a, b) => b - a),
+  );
   for (const limit of [1, 2, 3, 7, 50]) {
     const ids: string[] = [];
     for (let cursor: string | null = null, pages = 0; pages === 0 || cursor !== null; pages += 1) {
@@ -68,7 +93,11 @@ test('the pages of the audit follow each other, newest first, whatever was allow
       ids.push(...page.records.map(({ id }) => id));
       cursor = page.next;
     }
-    assert.deepEqual(ids, all.map(({ id }) => id), `by ${limit}`);
+    assert.deepEqual(
+      ids,
+      all.map(({ id }) => id),
+      `by ${limit}`,
+    );
   }
   for (const bad of ['', 'x', '1-1', '1-1x', '(1-1a', '+', '1-1a\n', '-1-1a']) assert.equal(isAuditCursor(bad), false, bad);
 });
@@ -79,18 +108,31 @@ test('a flood of refusals pushes out nothing that was allowed, and what nobody a
   const auditor = new Auditor(() => own, log.loggers('dashboard'));
   const caller = { requestId: null, address: '127.0.0.1' };
   await auditor.record({ ...caller, principal: ADA }, { action: 'task.stop', target: 'one', outcome: { allowed: 'cancelled' } });
-  await Promise.all(Array.from({ length: 5_000 }, () => auditor.record({ ...caller, principal: ADA }, { action: 'task.stop', outcome: { denied: 'FORBIDDEN' } })));
+  await Promise.all(
+    Array.from({ length: 5_000 }, () =>
+      auditor.record({ ...caller, principal: ADA }, { action: 'task.stop', outcome: { denied: 'FORBIDDEN' } }),
+    ),
+  );
   assert.equal(await own.redis.xlen(own.keys.audit), 1);
   assert.ok((await own.redis.xlen(own.keys.auditDenied)) < 2_200);
   const lines = log.lines.length;
-  await Promise.all(Array.from({ length: 1_000 }, () => auditor.record({ ...caller, principal: null }, { action: 'sign-in', outcome: { denied: 'UNAUTHENTICATED' } })));
+  await Promise.all(
+    Array.from({ length: 1_000 }, () =>
+      auditor.record({ ...caller, principal: null }, { action: 'sign-in', outcome: { denied: 'UNAUTHENTICATED' } }),
+    ),
+  );
   assert.ok(log.lines.length - lines <= 122, `${log.lines.length - lines} lines`);
 });
 
 test('a record that Redis does not take is in the log, and is no error of the request', async () => {
   const log = new LogLines();
-  const auditor = new Auditor(() => { throw new Error('away'); }, log.loggers('dashboard'));
-  await auditor.record({ requestId: 'r', address: '::1', principal: ADA }, { action: 'task.stop', target: 'one', reason: 'x'.repeat(2_000), outcome: { allowed: 'cancelled' } });
+  const auditor = new Auditor(() => {
+    throw new Error('away');
+  }, log.loggers('dashboard'));
+  await auditor.record(
+    { requestId: 'r', address: '::1', principal: ADA },
+    { action: 'task.stop', target: 'one', reason: 'x'.repeat(2_000), outcome: { allowed: 'cancelled' } },
+  );
   assert.equal(log.find(/^Write allowed$/)[0]?.['target'], 'one');
   assert.equal(String(log.find(/^Write allowed$/)[0]?.['reason']).length, 501);
   assert.equal(log.find(/could not be added to the audit/).length, 1);
@@ -99,7 +141,12 @@ test('a record that Redis does not take is in the log, and is no error of the re
 test('a write that no route has come to is recorded too, whatever it was refused for', async (t) => {
   const issuer = await startIssuer();
   t.after(() => issuer.stop());
-  const dashboard = await TestDashboard.start(fleet.producer(), { jwtIssuer: ISSUER, jwtAudience: AUDIENCE, jwtJwksUrl: issuer.url, apiBodyLimit: 1_024 });
+  const dashboard = await TestDashboard.start(fleet.producer(), {
+    jwtIssuer: ISSUER,
+    jwtAudience: AUDIENCE,
+    jwtJwksUrl: issuer.url,
+    apiBodyLimit: 1_024,
+  });
   t.after(() => dashboard.stop());
   const { operator: token } = dashboard.tokens;
   const json = { 'Content-Type': 'application/json' };
@@ -115,18 +162,29 @@ test('a write that no route has come to is recorded too, whatever it was refused
     [404, 'POST', '/api/v1/nothing', { token }],
     [404, 'PUT', '/nowhere', { token }],
     [403, 'POST', '/api/v1/tasks', { token: jwt, body: { name: 'fleet.canary' } }],
-    [403, 'POST', '/sign-in', { headers: { 'Content-Type': 'application/x-www-form-urlencoded' }, body: new URLSearchParams({ token: jwt }).toString() }],
+    [
+      403,
+      'POST',
+      '/sign-in',
+      { headers: { 'Content-Type': 'application/x-www-form-urlencoded' }, body: new URLSearchParams({ token: jwt }).toString() },
+    ],
     [403, 'POST', '/sign-out', { headers: { Cookie: cookie } }],
     [413, 'POST', '/sign-in', { headers: { 'Content-Type': 'application/x-www-form-urlencoded' }, body: `token=${'x'.repeat(40_000)}` }],
     [400, 'POST', '/api/tasks/stop/a%00b', { token }],
     [415, 'PUT', '/board/api/queues/fleet/pause', { token, headers: { 'Content-Type': 'text/plain' }, body: 'x' }],
   ];
-  for (const [status, method, path, options] of cases) assert.equal((await dashboard.send(method, path, options)).status, status, `${method} ${path}`);
+  for (const [status, method, path, options] of cases)
+    assert.equal((await dashboard.send(method, path, options)).status, status, `${method} ${path}`);
   // What reads is no write, also with a token or a role that is refused.
   assert.equal((await dashboard.send('GET', '/api/v1/me', { token: jwt })).status, 403);
   assert.equal((await dashboard.send('GET', '/api/v1/tasks?limit=x', { token })).status, 400);
   const { body } = await dashboard.send('GET', '/api/v1/audit', { token: dashboard.tokens.admin });
-  const told = (body as { records: Record<string, unknown>[] }).records.map(({ name, role, action, result }) => [name, role, action, result]);
+  const told = (body as { records: Record<string, unknown>[] }).records.map(({ name, role, action, result }) => [
+    name,
+    role,
+    action,
+    result,
+  ]);
   const operator = ['operator', 'operator'];
   assert.deepEqual(told.toReversed(), [
     [...operator, 'sign-in', 'signed in'],
@@ -149,10 +207,18 @@ test('a write that no route has come to is recorded too, whatever it was refused
 
 test('an admin with item patterns sees what it did and what was about its items, on full pages', async (t) => {
   const [producer, token] = [fleet.producer(), newToken()];
-  const apiTokens = [entryOf(token, { name: 'alice', role: 'admin', items: ['alice:*'] }), entryOf(ROOT, { name: 'root', role: 'admin', items: null })];
+  const apiTokens = [
+    entryOf(token, { name: 'alice', role: 'admin', items: ['alice:*'] }),
+    entryOf(ROOT, { name: 'root', role: 'admin', items: null }),
+  ];
   const dashboard = await TestDashboard.start(producer, { apiTokens });
   t.after(() => dashboard.stop());
-  for (const [id, item] of [['a', 'alice:1'], ['b', 'bob:1'], ['c', undefined]] as const) await producer.enqueue(fleetCanary, { run_ms: 60_000 }, { id, item });
+  for (const [id, item] of [
+    ['a', 'alice:1'],
+    ['b', 'bob:1'],
+    ['c', undefined],
+  ] as const)
+    await producer.enqueue(fleetCanary, { run_ms: 60_000 }, { id, item });
   const post = (by: string, path: string): Promise<unknown> => dashboard.send('POST', path, { token: by, body: {} });
   for (const id of ['a', 'b', 'c']) await post(ROOT, `/api/v1/tasks/${id}/stop`);
   for (const item of ['alice:1', 'bob:1']) await post(ROOT, `/api/v1/items/${encodeURIComponent(item)}/stop`);
@@ -161,7 +227,10 @@ test('an admin with item patterns sees what it did and what was about its items,
   await post(ROOT, '/api/tasks/stop/b');
   await post(token, '/api/v1/tasks/b/stop');
   const read = async (by: string, path = ''): Promise<{ records: Record<string, unknown>[]; next: string | null }> =>
-    (await dashboard.send('GET', `/api/v1/audit?${path}`, { token: by })).body as { records: Record<string, unknown>[]; next: string | null };
+    (await dashboard.send('GET', `/api/v1/audit?${path}`, { token: by })).body as {
+      records: Record<string, unknown>[];
+      next: string | null;
+    };
   const told = ({ name, target, item, result }: Record<string, unknown>): unknown[] => [name, target, item, result];
   const mine = [
     ['root', 'a', 'alice:1', 'cancelled'],
@@ -173,18 +242,30 @@ test('an admin with item patterns sees what it did and what was about its items,
   assert.deepEqual((await read(token)).records.map(told).toReversed(), mine);
   assert.equal((await read(ROOT)).records.length, 9);
   const pages: unknown[][] = [];
-  for (let cursor: string | null = ''; cursor !== null; ) {
+  for (let cursor: string | null = ''; cursor !== null;) {
     const page: Awaited<ReturnType<typeof read>> = await read(token, `limit=2${cursor && `&after=${cursor}`}`);
     pages.push(page.records.map(told));
     cursor = page.next;
   }
-  assert.deepEqual(pages.map((page) => page.length), [2, 2, 1]);
+  assert.deepEqual(
+    pages.map((page) => page.length),
+    [2, 2, 1],
+  );
   assert.deepEqual(pages.flat().toReversed(), mine);
 });
 
 test('a write is refused in time although a Redis that hangs records nothing', async () => {
   const log = new LogLines();
-  const auditor = new Auditor(() => ({ ...store, redis: Object.assign(Object.create(store.redis) as typeof store.redis, { xadd: () => new Promise(() => undefined) }) }), log.loggers('dashboard'));
-  await auditor.record({ requestId: 'r', address: '::1', principal: ADA }, { action: 'task.stop', outcome: { denied: 'REDIS_UNAVAILABLE' } });
+  const auditor = new Auditor(
+    () => ({
+      ...store,
+      redis: Object.assign(Object.create(store.redis) as typeof store.redis, { xadd: () => new Promise(() => undefined) }),
+    }),
+    log.loggers('dashboard'),
+  );
+  await auditor.record(
+    { requestId: 'r', address: '::1', principal: ADA },
+    { action: 'task.stop', outcome: { denied: 'REDIS_UNAVAILABLE' } },
+  );
   assert.equal(log.find(/could not be added to the audit/).length, 1);
 });

@@ -22,7 +22,14 @@ after(async () => {
 async function twoDashboards(settings: { readonly apiRateLimit?: number } = {}): Promise<readonly [TestDashboard, TestDashboard]> {
   const keyPrefix = fleet.newPrefix();
   const apiTokens = [entryOf(ada, { name: 'ada', role: 'operator', items: null })];
-  const start = (jwtIssuer: string): Promise<TestDashboard> => TestDashboard.start(fleet.producer({ keyPrefix }), { apiTokens, jwtIssuer, jwtAudience: AUDIENCE, jwtJwksUrl: issuer.url, ...settings });
+  const start = (jwtIssuer: string): Promise<TestDashboard> =>
+    TestDashboard.start(fleet.producer({ keyPrefix }), {
+      apiTokens,
+      jwtIssuer,
+      jwtAudience: AUDIENCE,
+      jwtJwksUrl: issuer.url,
+      ...settings,
+    });
   return [await start(ISSUER), await start(OTHER_ISSUER)];
 }
 
@@ -30,11 +37,18 @@ test('callers of one name are one caller only if one issuer vouches for them: id
   const [one, other] = await twoDashboards();
   t.after(() => Promise.all([one.stop(), other.stop()]));
   const add = (dashboard: TestDashboard, token: string, run_ms: number): Promise<Reply> =>
-    dashboard.send('POST', '/api/v1/tasks', { token, headers: { 'Idempotency-Key': 'order-7' }, body: { name: 'fleet.canary', input: { run_ms } } });
+    dashboard.send('POST', '/api/v1/tasks', {
+      token,
+      headers: { 'Idempotency-Key': 'order-7' },
+      body: { name: 'fleet.canary', input: { run_ms } },
+    });
   const [jwt, otherJwt] = [await issuer.sign(), await issuer.sign({ iss: OTHER_ISSUER })];
   // With one caller for all, the second body would be a conflict.
   const answers = [await add(one, ada, 1), await add(one, jwt, 2), await add(other, otherJwt, 3)];
-  assert.deepEqual(answers.map(({ status }) => status), [202, 202, 202]);
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    [202, 202, 202],
+  );
   const ids = answers.map(({ body }) => (body as { id: string }).id);
   assert.equal(new Set(ids).size, 3);
   const { cookie, csrf } = await other.signIn(ada);
@@ -63,11 +77,16 @@ test('and limits', async (t) => {
 test('and the audit', async (t) => {
   const [one, other] = await twoDashboards();
   t.after(() => Promise.all([one.stop(), other.stop()]));
-  const stop = (dashboard: TestDashboard, token: string): Promise<Reply> => dashboard.send('POST', '/api/v1/tasks/nobody/stop', { token, body: {} });
+  const stop = (dashboard: TestDashboard, token: string): Promise<Reply> =>
+    dashboard.send('POST', '/api/v1/tasks/nobody/stop', { token, body: {} });
   await stop(one, ada);
   await stop(one, await issuer.sign());
   await stop(other, await issuer.sign({ iss: OTHER_ISSUER }));
   const { body } = await one.send('GET', '/api/v1/audit', { token: await issuer.sign({ role: 'admin', sub: 'eve' }) });
   const told = (body as { records: { name: string; issuer: string }[] }).records.map(({ name, issuer: by }) => [name, by]);
-  assert.deepEqual(told.toReversed(), [['ada', 'tokens'], ['ada', `jwt:${ISSUER}`], ['ada', `jwt:${OTHER_ISSUER}`]]);
+  assert.deepEqual(told.toReversed(), [
+    ['ada', 'tokens'],
+    ['ada', `jwt:${ISSUER}`],
+    ['ada', `jwt:${OTHER_ISSUER}`],
+  ]);
 });

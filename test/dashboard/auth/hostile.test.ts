@@ -53,7 +53,9 @@ after(async () => {
 
 /** All that the fleet keeps, but for the dashboard's own counters, sessions and records, and for metrics, which are written at their own times. */
 async function everything(): Promise<Record<string, string>> {
-  const keys = (await fleet.client.keys(`${prefix}:*`)).filter((key) => !key.startsWith(`${prefix}:dashboard:`) && !key.startsWith(`${prefix}:metrics:`)).toSorted();
+  const keys = (await fleet.client.keys(`${prefix}:*`))
+    .filter((key) => !key.startsWith(`${prefix}:dashboard:`) && !key.startsWith(`${prefix}:metrics:`))
+    .toSorted();
   return Object.fromEntries(await Promise.all(keys.map(async (key) => [key, (await fleet.client.dumpBuffer(key))?.toString('hex') ?? ''])));
 }
 
@@ -66,7 +68,12 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
   const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
   const jwt = async (...args: Parameters<Issuer['sign']>): Promise<Attack> => ({ token: await issuer.sign(...args) });
   const bearer = (authorization: string | string[]): Attack => ({ headers: { Authorization: authorization } });
-  const signIn = (form: Record<string, string>, headers: OutgoingHttpHeaders = {}): Attack => ({ method: 'POST', path: '/sign-in', headers: { ...FORM, ...headers }, body: new URLSearchParams(form).toString() });
+  const signIn = (form: Record<string, string>, headers: OutgoingHttpHeaders = {}): Attack => ({
+    method: 'POST',
+    path: '/sign-in',
+    headers: { ...FORM, ...headers },
+    body: new URLSearchParams(form).toString(),
+  });
   const start = `POST ${STOP} HTTP/1.1\r\nHost: 127.0.0.1\r\n`;
   return {
     'no authorization': [{}, 401],
@@ -82,11 +89,28 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
     'a token with a NUL, encoded': [{ token: `${token}%00` }, 401],
     'a token in the query': [{ path: `${STOP}?access_token=${token}&token=${token}` }, 401],
     'a token in the body': [{ headers: FORM, body: `access_token=${token}` }, 401],
-    'a role in a header': [{ headers: { 'X-Role': 'admin', Role: 'admin', 'X-Forwarded-User': 'admin', 'X-Remote-User': 'admin', 'X-Taskfleet-Principal': '{"role":"admin"}' } }, 401],
-    "a viewer's token and a role in a header": [{ token: viewer, headers: { 'X-Role': 'admin', 'X-Forwarded-User': 'admin', 'X-Forwarded-For': '127.0.0.1' } }, 403],
+    'a role in a header': [
+      {
+        headers: {
+          'X-Role': 'admin',
+          Role: 'admin',
+          'X-Forwarded-User': 'admin',
+          'X-Remote-User': 'admin',
+          'X-Taskfleet-Principal': '{"role":"admin"}',
+        },
+      },
+      401,
+    ],
+    "a viewer's token and a role in a header": [
+      { token: viewer, headers: { 'X-Role': 'admin', 'X-Forwarded-User': 'admin', 'X-Forwarded-For': '127.0.0.1' } },
+      403,
+    ],
     "a viewer's token": [{ token: viewer }, 403],
     'the token of somebody with other items': [{ token: dashboard.tokens['alice-operator'] }, 404],
-    'a stop dressed up as a read': [{ token: viewer, method: 'GET', headers: { 'X-HTTP-Method-Override': 'POST', 'X-Method-Override': 'POST', 'X-HTTP-Method': 'POST' } }, 405],
+    'a stop dressed up as a read': [
+      { token: viewer, method: 'GET', headers: { 'X-HTTP-Method-Override': 'POST', 'X-Method-Override': 'POST', 'X-HTTP-Method': 'POST' } },
+      405,
+    ],
     'the method in the query': [{ token: viewer, method: 'GET', path: `${STOP}?_method=POST` }, 405],
 
     'a JWT without a signature': [{ token: `${head}.${claims}.` }, 401],
@@ -94,7 +118,10 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
     'alg None, with a signature': [{ token: `${part({ alg: 'None' })}.${claims}.${signature}` }, 401],
     'HS256 signed with the public key': [await jwt({}, { alg: 'HS256' }, bytes(issuer.publicPem)), 401],
     'HS256 signed with nothing': [await jwt({}, { alg: 'HS256' }, bytes(' ')), 401],
-    'claims that were changed': [{ token: `${head}.${part({ iss: ISSUER, aud: AUDIENCE, sub: 'ada', role: 'admin', exp: now + 300 })}.${signature}` }, 401],
+    'claims that were changed': [
+      { token: `${head}.${part({ iss: ISSUER, aud: AUDIENCE, sub: 'ada', role: 'admin', exp: now + 300 })}.${signature}` },
+      401,
+    ],
     "another issuer's key": [await jwt({}, {}, issuer.foreignKey), 401],
     'the wrong issuer': [await jwt({ iss: EVIL }), 401],
     'no issuer': [await jwt({ iss: undefined }), 401],
@@ -109,7 +136,10 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
     'a key id that is SQL': [await jwt({}, { kid: "one' OR '1'='1" }), 401],
     'a key in the header': [await jwt({}, { kid: 'mine', jwk: { kty: 'EC', crv: 'P-256', x: 'AA', y: 'AA' } }, issuer.foreignKey), 401],
     'a URL of keys in the header': [await jwt({}, { kid: 'mine', jku: `${EVIL}/jwks.json`, x5u: EVIL }, issuer.foreignKey), 401],
-    'a critical header that nobody knows': [{ token: `${part({ alg: 'ES256', kid: 'one', crit: ['exp'], exp: 1 })}.${claims}.${signature}` }, 401],
+    'a critical header that nobody knows': [
+      { token: `${part({ alg: 'ES256', kid: 'one', crit: ['exp'], exp: 1 })}.${claims}.${signature}` },
+      401,
+    ],
     'a JWT of junk': [{ token: 'eyJ.eyJ.eyJ' }, 401],
     'a JWT with the role root': [await jwt({ role: 'root' }), 403],
     'a JWT with a list of roles': [await jwt({ role: ['viewer', 'admin'] }), 403],
@@ -119,7 +149,10 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
     'a cookie that was never given': [{ headers: { Cookie: `taskfleet=${'A'.repeat(43)}` } }, 401],
     'a cookie that is a pattern': [{ headers: { Cookie: 'taskfleet=*' } }, 401],
     'a cookie that is the hash of another': [{ headers: { Cookie: `taskfleet=${'0'.repeat(64)}` } }, 401],
-    'a cookie of the name for TLS, without TLS': [{ headers: { Cookie: cookie.replace('taskfleet=', '__Host-taskfleet='), 'X-CSRF-Token': csrf } }, 401],
+    'a cookie of the name for TLS, without TLS': [
+      { headers: { Cookie: cookie.replace('taskfleet=', '__Host-taskfleet='), 'X-CSRF-Token': csrf } },
+      401,
+    ],
     'two cookies of one name': [{ headers: { Cookie: `taskfleet=${'A'.repeat(43)}; ${cookie}`, 'X-CSRF-Token': csrf } }, 401],
     'the same the other way round': [{ headers: { Cookie: `${cookie}; taskfleet=${'A'.repeat(43)}`, 'X-CSRF-Token': csrf } }, 401],
     'a write without a CSRF token': [{ signedIn: true }, 403],
@@ -127,10 +160,16 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
     'a write with the CSRF token as a cookie only': [{ headers: { Cookie: cookie, 'X-CSRF-Token': '' } }, 403],
     'a write with the CSRF token in the query': [{ signedIn: true, path: `${STOP}?csrf_token=${csrf}` }, 403],
     "another site's page, with the CSRF token": [{ signedIn: true, headers: { 'X-CSRF-Token': csrf, Origin: EVIL } }, 403],
-    "another site's page, as its browser says": [{ signedIn: true, headers: { 'X-CSRF-Token': csrf, 'Sec-Fetch-Site': 'cross-site' } }, 403],
+    "another site's page, as its browser says": [
+      { signedIn: true, headers: { 'X-CSRF-Token': csrf, 'Sec-Fetch-Site': 'cross-site' } },
+      403,
+    ],
     "a neighbour's page": [{ signedIn: true, headers: { 'X-CSRF-Token': csrf, 'Sec-Fetch-Site': 'same-site' } }, 403],
     'a page without an origin': [{ signedIn: true, headers: { 'X-CSRF-Token': csrf, Origin: 'null' } }, 403],
-    'a page whose host begins like ours': [{ signedIn: true, headers: { 'X-CSRF-Token': csrf, Origin: `http://127.0.0.1:${dashboard.port}.evil.example` } }, 403],
+    'a page whose host begins like ours': [
+      { signedIn: true, headers: { 'X-CSRF-Token': csrf, Origin: `http://127.0.0.1:${dashboard.port}.evil.example` } },
+      403,
+    ],
     'a sign-out by another site': [{ method: 'POST', path: '/sign-out', signedIn: true, headers: { Origin: EVIL } }, 403],
     'a sign-out without its token': [{ method: 'POST', path: '/sign-out', signedIn: true }, 403],
 
@@ -138,10 +177,16 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
     'a sign-in without a token': [signIn({}), 401],
     'a sign-in by another site': [signIn({ token }, { Origin: EVIL }), 403],
     'a sign-in with a list for a token': [{ method: 'POST', path: '/sign-in', headers: FORM, body: `token=a&token=${token}` }, 401],
-    'a sign-in with JSON': [{ method: 'POST', path: '/sign-in', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ token }) }, 401],
+    'a sign-in with JSON': [
+      { method: 'POST', path: '/sign-in', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ token }) },
+      401,
+    ],
     'a sign-in with a form of 40 kB': [signIn({ token: 'a'.repeat(40_000) }), 413],
     'a sign-in with fields without end': [{ method: 'POST', path: '/sign-in', headers: FORM, body: 'a=1&'.repeat(1_000) }, 413],
-    'a sign-in in a character set that nobody has': [signIn({ token }, { 'Content-Type': 'application/x-www-form-urlencoded; charset=x-evil' }), 400],
+    'a sign-in in a character set that nobody has': [
+      signIn({ token }, { 'Content-Type': 'application/x-www-form-urlencoded; charset=x-evil' }),
+      400,
+    ],
     'a sign-in that is packed': [signIn({ token }, { 'Content-Encoding': 'gzip' }), 400],
     'a page for somebody unknown': [{ method: 'GET', path: '//evil.example/', headers: { Accept: 'text/html' } }, 302],
     'another host': [{ headers: { Host: 'evil.example' } }, 401],
@@ -153,14 +198,33 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
     'two lengths': [{ raw: `${start}Content-Length: 0\r\nContent-Length: 5\r\n\r\n` }, 400],
     'a length and chunks': [{ raw: `${start}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n` }, 400],
     'headers that never end': [{ raw: `${start}X-Slow: `, slow: true }, 408],
-    'a form that never comes': [{ raw: `POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 99\r\n\r\ntoken=`, slow: true }, 408],
+    'a form that never comes': [
+      {
+        raw: `POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 99\r\n\r\ntoken=`,
+        slow: true,
+      },
+      408,
+    ],
     'no HTTP at all': [{ raw: '\x16\x03\x01\x02\x00\x01\r\n\r\n' }, 400],
   };
 }
 
-async function answerTo({ method = 'POST', path = STOP, headers = {}, token, body, signedIn = false, raw, slow = false }: Attack): Promise<{ readonly status: number; readonly reply: Reply | null }> {
+async function answerTo({
+  method = 'POST',
+  path = STOP,
+  headers = {},
+  token,
+  body,
+  signedIn = false,
+  raw,
+  slow = false,
+}: Attack): Promise<{ readonly status: number; readonly reply: Reply | null }> {
   if (raw !== undefined) return { status: statusOf(await rawRequest((slow ? hasty : dashboard).port, raw)), reply: null };
-  const reply = await dashboard.send(method, path, { headers: { ...(signedIn && { Cookie: cookie }), ...headers }, ...(token !== undefined && { token }), body });
+  const reply = await dashboard.send(method, path, {
+    headers: { ...(signedIn && { Cookie: cookie }), ...headers },
+    ...(token !== undefined && { token }),
+    body,
+  });
   return { status: reply.status, reply };
 }
 
@@ -169,8 +233,12 @@ test('hostile requests are answered as the table says, and change nothing', asyn
   const table = Object.entries(await attacks());
   assert.ok(table.length >= 60, `${table.length} requests`);
   const got = await Promise.all(table.map(async ([name, [attack, expected]]) => ({ name, expected, ...(await answerTo(attack)) })));
-  for (const { name, status, reply } of got) t.diagnostic(`${status} ${(reply?.body as { code?: string } | undefined)?.code ?? '-'} · ${name}`);
-  assert.deepEqual(got.map(({ name, status }) => [name, status]), got.map(({ name, expected }) => [name, expected]));
+  for (const { name, status, reply } of got)
+    t.diagnostic(`${status} ${(reply?.body as { code?: string } | undefined)?.code ?? '-'} · ${name}`);
+  assert.deepEqual(
+    got.map(({ name, status }) => [name, status]),
+    got.map(({ name, expected }) => [name, expected]),
+  );
 
   assert.deepEqual(await everything(), state);
   assert.equal((await producer.get('bystander'))?.state, 'queued');
@@ -181,8 +249,12 @@ test('hostile requests are answered as the table says, and change nothing', asyn
     assert.doesNotMatch(`${reply?.text} ${reply?.headers.location}`, /tf_[\w-]{43}|hunter2|\.ts:\d|node_modules/, name);
   }
   const log = JSON.stringify(dashboard.log.lines);
-  for (const secret of [...Object.values(dashboard.tokens), cookie.split('=')[1]?.split(';')[0] ?? '', 'hunter2']) assert.ok(!log.includes(secret));
-  assert.deepEqual(dashboard.log.lines.filter(({ level }) => level >= 50), []);
+  for (const secret of [...Object.values(dashboard.tokens), cookie.split('=')[1]?.split(';')[0] ?? '', 'hunter2'])
+    assert.ok(!log.includes(secret));
+  assert.deepEqual(
+    dashboard.log.lines.filter(({ level }) => level >= 50),
+    [],
+  );
 });
 
 test('the same requests with what they lack do what they say', async () => {
@@ -191,7 +263,8 @@ test('the same requests with what they lack do what they say', async () => {
   await producer.enqueue(fleetCanary, { run_ms: 60_000 }, { id: 'two', item: 'bob:1' });
   await producer.enqueue(fleetCanary, { run_ms: 60_000 }, { id: 'three', item: 'bob:1' });
   const own = { Cookie: cookie, 'X-CSRF-Token': csrf, Origin: `http://127.0.0.1:${dashboard.port}`, 'Sec-Fetch-Site': 'same-origin' };
-  const stop = (id: string, options: Parameters<TestDashboard['send']>[2]): Promise<Reply> => dashboard.send('POST', `/api/v1/tasks/${id}/stop`, options);
+  const stop = (id: string, options: Parameters<TestDashboard['send']>[2]): Promise<Reply> =>
+    dashboard.send('POST', `/api/v1/tasks/${id}/stop`, options);
   assert.equal((await stop('one', { token })).status, 200);
   assert.equal((await stop('two', { token: await issuer.sign() })).status, 200);
   assert.equal((await stop('three', { headers: own })).status, 200);

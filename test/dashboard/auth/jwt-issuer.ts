@@ -35,7 +35,9 @@ export async function startIssuer(): Promise<Issuer> {
     publicPem: await exportSPKI(own.publicKey),
     asked: () => asked,
     sign: (claims = {}, header = {}, key = own.privateKey) =>
-      new SignJWT({ iss: ISSUER, aud: AUDIENCE, sub: 'ada', role: 'operator', exp: now() + 300, ...claims }).setProtectedHeader({ alg: 'ES256', kid: 'one', ...header }).sign(key),
+      new SignJWT({ iss: ISSUER, aud: AUDIENCE, sub: 'ada', role: 'operator', exp: now() + 300, ...claims })
+        .setProtectedHeader({ alg: 'ES256', kid: 'one', ...header })
+        .sign(key),
     foreignKey: foreign.privateKey,
     stop: async () => {
       if (!server.listening) return;

@@ -20,7 +20,13 @@ const problemsOf = (given: Parameters<typeof resolveSettings>[0]): string[] => {
 
 test('a good JWT says who, which role, which items and until when', async () => {
   const exp = Math.floor(Date.now() / 1_000) + 60;
-  assert.deepEqual(await byUrl.verify(await issuer.sign({ exp, items: ['chat:*', 'a'] })), { name: 'ada', issuer: `jwt:${ISSUER}`, role: 'operator', items: ['chat:*', 'a'], expiresAt: exp * 1_000 });
+  assert.deepEqual(await byUrl.verify(await issuer.sign({ exp, items: ['chat:*', 'a'] })), {
+    name: 'ada',
+    issuer: `jwt:${ISSUER}`,
+    role: 'operator',
+    items: ['chat:*', 'a'],
+    expiresAt: exp * 1_000,
+  });
   assert.equal((await byUrl.verify(await issuer.sign({ items: 'chat:*' })))?.items?.[0], 'chat:*');
   assert.equal((await byUrl.verify(await issuer.sign()))?.items, null);
   assert.deepEqual((await byUrl.verify(await issuer.sign({ items: [] })))?.items, []);
@@ -29,13 +35,27 @@ test('a good JWT says who, which role, which items and until when', async () => 
 
 test('the claims may have other names', async () => {
   const verifier = new JwtVerifier(settings({ jwtJwksUrl: issuer.url, jwtRoleClaim: 'https://example/role', jwtItemsClaim: 'chats' }));
-  const { role, items } = (await verifier.verify(await issuer.sign({ 'https://example/role': 'viewer', role: 'admin', chats: ['a'], items: ['b'] }))) ?? {};
+  const { role, items } =
+    (await verifier.verify(await issuer.sign({ 'https://example/role': 'viewer', role: 'admin', chats: ['a'], items: ['b'] }))) ?? {};
   assert.deepEqual([role, items], ['viewer', ['a']]);
 });
 
 test('a role or items that mean nothing here are refused, not guessed', async () => {
-  for (const claims of [{ role: undefined }, { role: 'root' }, { role: ['admin'] }, { role: 'Admin' }, { items: [7] }, { items: null }, { items: { 0: '*' } }, { items: ['a\nb'] }]) {
-    await assert.rejects(issuer.sign(claims).then((jwt) => byUrl.verify(jwt)), (error) => isFleetError(error, 'FORBIDDEN'), JSON.stringify(claims));
+  for (const claims of [
+    { role: undefined },
+    { role: 'root' },
+    { role: ['admin'] },
+    { role: 'Admin' },
+    { items: [7] },
+    { items: null },
+    { items: { 0: '*' } },
+    { items: ['a\nb'] },
+  ]) {
+    await assert.rejects(
+      issuer.sign(claims).then((jwt) => byUrl.verify(jwt)),
+      (error) => isFleetError(error, 'FORBIDDEN'),
+      JSON.stringify(claims),
+    );
   }
 });
 
@@ -71,7 +91,17 @@ test('settings that do not fit together are refused, by name', () => {
   assert.match(problemsOf({ jwtAudience: AUDIENCE, jwtSecret: SECRET }).join(), /^API_JWT_ISSUER: expected an issuer/);
   assert.match(problemsOf(whole).join(), /expected one of them, got neither/);
   assert.match(problemsOf({ ...whole, jwtSecret: SECRET, jwtJwksUrl: issuer.url }).join(), /expected one of them, got both/);
-  assert.match(problemsOf({ ...whole, jwtSecret: SECRET, jwtAlgorithms: ['RS256'] }).join(), /expected some of HS256, HS384, HS512 with a secret, got "RS256"/);
-  for (const name of ['none', 'HS256', 'None', 'dir']) assert.match(problemsOf({ ...whole, jwtJwksUrl: issuer.url, jwtAlgorithms: ['ES256', name] }).join(), /^API_JWT_ALGORITHMS: expected some of RS256/);
-  assert.throws(() => resolveSettings({ jwtSecret: 'x'.repeat(31) }), /API_JWT_SECRET: expected a secret of at least 32 bytes, got something else \(not shown\)/);
+  assert.match(
+    problemsOf({ ...whole, jwtSecret: SECRET, jwtAlgorithms: ['RS256'] }).join(),
+    /expected some of HS256, HS384, HS512 with a secret, got "RS256"/,
+  );
+  for (const name of ['none', 'HS256', 'None', 'dir'])
+    assert.match(
+      problemsOf({ ...whole, jwtJwksUrl: issuer.url, jwtAlgorithms: ['ES256', name] }).join(),
+      /^API_JWT_ALGORITHMS: expected some of RS256/,
+    );
+  assert.throws(
+    () => resolveSettings({ jwtSecret: 'x'.repeat(31) }),
+    /API_JWT_SECRET: expected a secret of at least 32 bytes, got something else \(not shown\)/,
+  );
 });

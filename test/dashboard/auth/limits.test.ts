@@ -19,7 +19,10 @@ test('a caller over the limit gets 429 and is told when to come back; another ca
   const ask = (who: 'viewer' | 'admin'): Promise<Reply> => dashboard.send('GET', '/api/v1/me', { token: dashboard.tokens[who] });
   const answers: Reply[] = [];
   for (let n = 0; n < 5; n += 1) answers.push(await ask('viewer'));
-  assert.deepEqual(answers.map(({ status }) => status), [200, 200, 200, 429, 429]);
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    [200, 200, 200, 429, 429],
+  );
   const last = answers.at(-1) as Reply;
   assert.equal(codeOf(last), 'TOO_MANY_REQUESTS');
   assert.ok(Number(last.headers['retry-after']) > 0 && Number(last.headers['retry-after']) <= 60);
@@ -29,7 +32,13 @@ test('a caller over the limit gets 429 and is told when to come back; another ca
 test('replicas count together', async (t) => {
   const keyPrefix = fleet.newPrefix();
   const first = await TestDashboard.start(fleet.producer({ keyPrefix }), { apiRateLimit: 2 });
-  const second = await TestDashboard.start(fleet.producer({ keyPrefix }), { apiRateLimit: 2, apiTokens: [] , jwtIssuer: 'i', jwtAudience: 'a', jwtSecret: 'x'.repeat(32) });
+  const second = await TestDashboard.start(fleet.producer({ keyPrefix }), {
+    apiRateLimit: 2,
+    apiTokens: [],
+    jwtIssuer: 'i',
+    jwtAudience: 'a',
+    jwtSecret: 'x'.repeat(32),
+  });
   t.after(() => Promise.all([first.stop(), second.stop()]));
   await first.send('GET', '/api/v1/me', { token: first.tokens.viewer });
   const keys = await fleet.client.keys(`${keyPrefix}:dashboard:limits:requests:*`);
@@ -45,9 +54,15 @@ test('who fails too often at the sign-in is not listened to any more, even with 
   const { cookie } = await dashboard.signIn(dashboard.tokens.viewer);
   // The count of a sign-in that went well is taken back after its answer.
   const [counter = ''] = await fleet.client.keys(`${keyPrefix}:dashboard:limits:sign-ins:*`);
-  await until(() => fleet.client.get(counter), (count) => count === null || count === '0');
+  await until(
+    () => fleet.client.get(counter),
+    (count) => count === null || count === '0',
+  );
   const statuses = await Promise.all(Array.from({ length: 12 }, async () => (await dashboard.signIn('wrong')).reply.status));
-  assert.deepEqual(statuses.toSorted((a, b) => a - b), [...Array.from({ length: 4 }, () => 401), ...Array.from({ length: 8 }, () => 429)]);
+  assert.deepEqual(
+    statuses.toSorted((a, b) => a - b),
+    [...Array.from({ length: 4 }, () => 401), ...Array.from({ length: 8 }, () => 429)],
+  );
   const right = await dashboard.signIn(dashboard.tokens.viewer, { Accept: 'text/html' });
   assert.equal(right.reply.status, 429);
   assert.ok(Number(right.reply.headers['retry-after']) > 0);
@@ -78,7 +93,8 @@ test('the address is that of the connection, unless a proxy is trusted', async (
   const behind = await TestDashboard.start(fleet.producer({ keyPrefix }), { apiTrustProxy: ['1'] });
   t.after(() => Promise.all([plain.stop(), behind.stop()]));
   const headers = { 'X-Forwarded-For': '203.0.113.1, 198.51.100.7' };
-  const counted = async (): Promise<string[]> => (await fleet.client.keys(`${keyPrefix}:dashboard:limits:failures:*`)).map((key) => key.split('address:')[1] ?? '').toSorted();
+  const counted = async (): Promise<string[]> =>
+    (await fleet.client.keys(`${keyPrefix}:dashboard:limits:failures:*`)).map((key) => key.split('address:')[1] ?? '').toSorted();
   await plain.send('GET', '/api/v1/me', { token: 'wrong', headers });
   assert.deepEqual(await counted(), ['127.0.0.1']);
   await behind.send('GET', '/api/v1/me', { token: 'wrong', headers });

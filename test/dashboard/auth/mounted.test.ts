@@ -21,12 +21,23 @@ interface Reply {
 }
 
 /** An app with a dashboard at `/fleet`. */
-async function mount(t: TestContext, auth: Auth, app: Express = express()): Promise<(method: string, path: string, headers?: OutgoingHttpHeaders, body?: string) => Promise<Reply>> {
+async function mount(
+  t: TestContext,
+  auth: Auth,
+  app: Express = express(),
+): Promise<(method: string, path: string, headers?: OutgoingHttpHeaders, body?: string) => Promise<Reply>> {
   app.use('/fleet', createDashboard({ producer: fleet.producer(), auth, loggers: new LogLines().loggers }).router);
   const served = await serve(app);
   t.after(() => served.close());
   return async (method, path, headers = {}, body = '') => {
-    const outgoing = request({ host: '127.0.0.1', port: served.port, method, path: `/fleet${path}`, agent: false, headers: { ...headers, 'Content-Length': Buffer.byteLength(body) } }).end(body);
+    const outgoing = request({
+      host: '127.0.0.1',
+      port: served.port,
+      method,
+      path: `/fleet${path}`,
+      agent: false,
+      headers: { ...headers, 'Content-Length': Buffer.byteLength(body) },
+    }).end(body);
     const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
     return { status: response.statusCode ?? 0, headers: response.headers, text: await text(response) };
   };
@@ -42,7 +53,10 @@ test('with settings it has its sign-in below its path, also where the app has re
     const send = await mount(t, auth, app);
     const sent = await send('GET', '/', { Accept: 'text/html' });
     assert.deepEqual([sent.status, sent.headers.location], [302, '/fleet/sign-in?next=%2Ffleet%2F']);
-    assert.match((await send('GET', '/sign-in')).text, /action="\/fleet\/sign-in"[^]*href="\/fleet\/|href="\/fleet\/sign-in\.css"[^]*action="\/fleet\/sign-in"/);
+    assert.match(
+      (await send('GET', '/sign-in')).text,
+      /action="\/fleet\/sign-in"[^]*href="\/fleet\/|href="\/fleet\/sign-in\.css"[^]*action="\/fleet\/sign-in"/,
+    );
     const reply = await send('POST', '/sign-in', FORM, new URLSearchParams({ token, next: '/fleet/?state=running' }).toString());
     assert.deepEqual([reply.status, reply.headers.location], [303, '/fleet/?state=running']);
     const cookies = reply.headers['set-cookie'] ?? [];
@@ -52,7 +66,10 @@ test('with settings it has its sign-in below its path, also where the app has re
     assert.equal((await send('POST', STOP, { Cookie, 'Content-Type': 'application/json' }, '{}')).status, 403);
     const { csrf_token } = JSON.parse((await send('GET', '/api/v1/me', { Cookie })).text) as { csrf_token: string };
     assert.equal((await send('POST', STOP, { Cookie, 'X-CSRF-Token': csrf_token, 'Content-Type': 'application/json' }, '{}')).status, 404);
-    assert.equal((await send('POST', '/sign-in', FORM, new URLSearchParams({ token, next: '/elsewhere' }).toString())).headers.location, '/fleet/');
+    assert.equal(
+      (await send('POST', '/sign-in', FORM, new URLSearchParams({ token, next: '/elsewhere' }).toString())).headers.location,
+      '/fleet/',
+    );
   }
 });
 
@@ -64,11 +81,15 @@ test("with a function the app's users are who it says, and pages of other sites 
     odd: { name: 'odd', role: 'root' as 'admin', items: null, via: 'session' },
   };
   const send = await mount(t, (req) => Promise.resolve(users[String(req.headers['x-user'])] ?? null));
-  const stop = async (user: string, headers: OutgoingHttpHeaders = {}): Promise<number> => (await send('POST', STOP, { 'X-User': user, ...headers })).status;
-  assert.deepEqual([await stop('ada'), await stop('vera'), await stop('robot'), await stop('nobody'), await stop('odd')], [404, 403, 404, 401, 500]);
+  const stop = async (user: string, headers: OutgoingHttpHeaders = {}): Promise<number> =>
+    (await send('POST', STOP, { 'X-User': user, ...headers })).status;
+  assert.deepEqual(
+    [await stop('ada'), await stop('vera'), await stop('robot'), await stop('nobody'), await stop('odd')],
+    [404, 403, 404, 401, 500],
+  );
   const elsewhere = { Origin: 'https://evil.example' };
   assert.deepEqual([await stop('ada', elsewhere), await stop('robot', elsewhere)], [403, 404]);
-  assert.equal((await send('GET', '/sign-in')).status, 401, 'the sign-in is the app\'s');
+  assert.equal((await send('GET', '/sign-in')).status, 401, "the sign-in is the app's");
 });
 
 test('with false everybody who gets there may do everything, but for pages of other sites', async (t) => {
@@ -82,6 +103,10 @@ test('with false everybody who gets there may do everything, but for pages of ot
 test('it has to be said who may use it', () => {
   const producer = fleet.producer();
   for (const auth of [undefined, null, true, {}, { apiTokens: [] }, 'everyone'] as unknown[]) {
-    assert.throws(() => createDashboard({ producer, auth: auth as Auth }), (error) => isFleetError(error, 'INVALID_SETTINGS'), String(auth));
+    assert.throws(
+      () => createDashboard({ producer, auth: auth as Auth }),
+      (error) => isFleetError(error, 'INVALID_SETTINGS'),
+      String(auth),
+    );
   }
 });

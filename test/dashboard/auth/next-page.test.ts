@@ -9,8 +9,27 @@ test('a page of ours is where it goes on', () => {
 });
 
 const ELSEWHERE = [
-  ...['https://evil.example', '//evil.example', '///evil.example', '/\\evil.example', '\\\\evil.example', '/\t/evil.example', '/\n/evil.example'],
-  ...['/.//evil.example', '/x/..//evil.example', '/%2e//evil.example', '/./\\evil.example', 'javascript:alert(1)', 'evil.example', '', '/sign-in', '/sign-out', `/${'a'.repeat(3_000)}`],
+  ...[
+    'https://evil.example',
+    '//evil.example',
+    '///evil.example',
+    '/\\evil.example',
+    '\\\\evil.example',
+    '/\t/evil.example',
+    '/\n/evil.example',
+  ],
+  ...[
+    '/.//evil.example',
+    '/x/..//evil.example',
+    '/%2e//evil.example',
+    '/./\\evil.example',
+    'javascript:alert(1)',
+    'evil.example',
+    '',
+    '/sign-in',
+    '/sign-out',
+    `/${'a'.repeat(3_000)}`,
+  ],
   ...['http:/evil.example', 'http:evil.example', '/http://[', '//[', undefined, null, 7, ['/x'], { toString: () => '//evil.example' }],
 ];
 
@@ -20,10 +39,36 @@ test('what leads elsewhere, however it is written, leads to the first page', () 
     assert.equal(new URL(next, 'http://us.example').host, 'us.example', String(asked));
     assert.doesNotMatch(next, /^\/[/\\]/, String(asked));
   }
-  for (const asked of ['/', '/elsewhere', '/fleet', '/fleeting', '/fleet/../admin', '/fleet/%2e%2e/admin']) assert.equal(nextPage(asked, '/fleet'), '/fleet/', asked);
+  for (const asked of ['/', '/elsewhere', '/fleet', '/fleeting', '/fleet/../admin', '/fleet/%2e%2e/admin'])
+    assert.equal(nextPage(asked, '/fleet'), '/fleet/', asked);
 });
 
 test('whatever was asked for, a browser stays here', () => {
-  const text = fc.string({ unit: fc.constantFrom('/', '\\', '.', '..', '%2e', '%2f', '%5c', ':', '@', '?', '#', '\t', '\n', ' ', 'evil.example', 'http:', 'a', '\u3000', '。') });
-  fc.assert(fc.property(text, (asked) => assert.equal(new URL(nextPage(`/${asked}`, ''), 'http://us.example').host, 'us.example')), { numRuns: 2_000 });
+  const text = fc.string({
+    unit: fc.constantFrom(
+      '/',
+      '\\',
+      '.',
+      '..',
+      '%2e',
+      '%2f',
+      '%5c',
+      ':',
+      '@',
+      '?',
+      '#',
+      '\t',
+      '\n',
+      ' ',
+      'evil.example',
+      'http:',
+      'a',
+      '\u3000',
+      '。',
+    ),
+  });
+  fc.assert(
+    fc.property(text, (asked) => assert.equal(new URL(nextPage(`/${asked}`, ''), 'http://us.example').host, 'us.example')),
+    { numRuns: 2_000 },
+  );
 });

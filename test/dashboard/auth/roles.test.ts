@@ -19,7 +19,16 @@ after(async () => {
   await fleet.stop();
 });
 
-const CALLERS = ['nobody', 'viewer', 'submitter', 'operator', 'admin', 'alice-viewer', 'alice-submitter', 'alice-operator'] as const satisfies readonly (Who | 'nobody')[];
+const CALLERS = [
+  'nobody',
+  'viewer',
+  'submitter',
+  'operator',
+  'admin',
+  'alice-viewer',
+  'alice-submitter',
+  'alice-operator',
+] as const satisfies readonly (Who | 'nobody')[];
 /** The status for each of them, in that order. */
 type Statuses = readonly [number, number, number, number, number, number, number, number];
 
@@ -38,7 +47,8 @@ const READS_BOBS: Statuses = [401, 200, 200, 200, 200, 404, 404, 404];
 const stop = (id: string) => ['POST', `/api/v1/tasks/${id}/stop`, { reason: 'enough' }] as const;
 const oldStop = (id: string) => ['POST', `/api/tasks/stop/${id}`] as const;
 const retry = (id: string) => ['POST', `/api/v1/tasks/${id}/retry`] as const;
-const enqueue = (item?: string) => () => ['POST', '/api/v1/tasks', { name: 'fleet.canary', input: { run_ms: 1 }, ...(item && { item }) }] as const;
+const enqueue = (item?: string) => () =>
+  ['POST', '/api/v1/tasks', { name: 'fleet.canary', input: { run_ms: 1 }, ...(item && { item }) }] as const;
 
 const ACTIONS: Readonly<Record<string, Action>> = {
   'read who one is': { call: () => ['GET', '/api/v1/me'], answers: READS_ALL },
@@ -57,7 +67,11 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   'stop a task without an item': { call: stop, answers: [401, 403, 403, 200, 200, 403, 404, 404] },
   "stop alice's task as open-webui does": { item: ALICE, call: oldStop, answers: [401, 403, 403, 200, 200, 403, 200, 200] },
   "stop bob's task as open-webui does": { item: BOB, call: oldStop, answers: [401, 403, 403, 200, 200, 403, 404, 404] },
-  "stop bob's item": { item: BOB, call: () => ['POST', `/api/v1/items/${BOB}/stop`, { dry_run: true }], answers: [401, 403, 403, 200, 200, 403, 200, 200] },
+  "stop bob's item": {
+    item: BOB,
+    call: () => ['POST', `/api/v1/items/${BOB}/stop`, { dry_run: true }],
+    answers: [401, 403, 403, 200, 200, 403, 200, 200],
+  },
   "retry bob's task": { item: BOB, cancelled: true, call: retry, answers: [401, 403, 403, 200, 200, 403, 403, 404] },
   "retry alice's task": { item: ALICE, cancelled: true, call: retry, answers: [401, 403, 403, 200, 200, 403, 403, 200] },
   'run a schedule': { call: () => ['POST', '/api/v1/schedules/nightly/run'], answers: [401, 403, 403, 404, 404, 403, 403, 404] },
@@ -65,7 +79,11 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   'say that a model is used': { call: () => ['PUT', '/api/v1/usage/model/session'], answers: [401, 403, 204, 204, 204, 403, 204, 204] },
   'read the audit': { call: () => ['GET', '/api/v1/audit'], answers: [401, 403, 403, 403, 200, 403, 403, 403] },
   'read metrics': { call: () => ['GET', '/metrics'], answers: [401, 200, 200, 200, 200, 403, 403, 403] },
-  'pause a queue on the board': { item: ALICE, call: () => ['PUT', `/board/api/queues/${fleetCanary.queue}/pause`], answers: [401, 403, 403, 200, 200, 403, 403, 403] },
+  'pause a queue on the board': {
+    item: ALICE,
+    call: () => ['PUT', `/board/api/queues/${fleetCanary.queue}/pause`],
+    answers: [401, 403, 403, 200, 200, 403, 403, 403],
+  },
 };
 
 for (const [name, { item, cancelled, call, answers }] of Object.entries(ACTIONS)) {
@@ -76,7 +94,10 @@ for (const [name, { item, cancelled, call, answers }] of Object.entries(ACTIONS)
       if (cancelled) await producer.stop(id);
       const was = await producer.get(id);
       const [method, path, body] = call(id);
-      const { status } = await dashboard.send(method, path, { ...(who !== 'nobody' && { token: dashboard.tokens[who] }), body: body ?? (method === 'POST' ? {} : undefined) });
+      const { status } = await dashboard.send(method, path, {
+        ...(who !== 'nobody' && { token: dashboard.tokens[who] }),
+        body: body ?? (method === 'POST' ? {} : undefined),
+      });
       got.push(status);
       const allowed = answers[at] === 200;
       const { state } = (await producer.get(id)) ?? {};
@@ -89,7 +110,9 @@ for (const [name, { item, cancelled, call, answers }] of Object.entries(ACTIONS)
 }
 
 test('what a caller may not know of is not in its lists, and its absence reads the same as that of what never was', async () => {
-  const [mine, other, none] = await Promise.all([ALICE, BOB, undefined].map((item) => producer.enqueue(fleetCanary, { run_ms: 60_000 }, { item })));
+  const [mine, other, none] = await Promise.all(
+    [ALICE, BOB, undefined].map((item) => producer.enqueue(fleetCanary, { run_ms: 60_000 }, { item })),
+  );
   const token = dashboard.tokens['alice-operator'];
   const page = (await dashboard.send('GET', '/api/v1/tasks?limit=1000', { token })).body as { tasks: { id: string; item: string }[] };
   assert.ok(page.tasks.some(({ id }) => id === mine?.id));

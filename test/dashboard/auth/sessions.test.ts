@@ -8,7 +8,8 @@ import { AUDIENCE, ISSUER, startIssuer } from './jwt-issuer.js';
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
-const me = (dashboard: TestDashboard, cookie: string, headers: Record<string, string> = {}): Promise<Reply> => dashboard.send('GET', '/api/v1/me', { headers: { Cookie: cookie, ...headers } });
+const me = (dashboard: TestDashboard, cookie: string, headers: Record<string, string> = {}): Promise<Reply> =>
+  dashboard.send('GET', '/api/v1/me', { headers: { Cookie: cookie, ...headers } });
 const cookiesOf = ({ headers }: Reply): string[] => headers['set-cookie'] ?? [];
 
 test('a sign-in gives a session that every replica knows, and its sign-out ends it everywhere', async (t) => {
@@ -32,7 +33,10 @@ test('a sign-in gives a session that every replica knows, and its sign-out ends 
   const ttl = await fleet.client.pttl(key);
   assert.ok(ttl > 43_000_000 && ttl <= 43_200_000, `${ttl} ms`);
 
-  const out = await second.send('POST', '/sign-out', { headers: { Cookie: cookie, 'Content-Type': 'application/x-www-form-urlencoded' }, body: `csrf_token=${csrf}` });
+  const out = await second.send('POST', '/sign-out', {
+    headers: { Cookie: cookie, 'Content-Type': 'application/x-www-form-urlencoded' },
+    body: `csrf_token=${csrf}`,
+  });
   assert.deepEqual([out.status, out.headers.location], [303, '/sign-in']);
   for (const each of cookiesOf(out)) assert.match(each, /^[\w-]+=; .*Max-Age=0;/);
   for (const replica of replicas) assert.equal((await me(replica, cookie)).status, 401);
@@ -54,7 +58,7 @@ test('a session ends with its token, and has the rights that its token has by no
   assert.equal((await me(renewed, cookie)).status, 401);
 });
 
-test("a sign-in always begins a new session, and ends the one that the browser had", async (t) => {
+test('a sign-in always begins a new session, and ends the one that the browser had', async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer());
   t.after(() => dashboard.stop());
   const planted = `taskfleet=${'A'.repeat(43)}`;
@@ -71,7 +75,11 @@ test('a session from a JWT lasts no longer than the JWT', async (t) => {
   const issuer = await startIssuer();
   t.after(() => issuer.stop());
   const keyPrefix = fleet.newPrefix();
-  const dashboard = await TestDashboard.start(fleet.producer({ keyPrefix }), { jwtIssuer: ISSUER, jwtAudience: AUDIENCE, jwtJwksUrl: issuer.url });
+  const dashboard = await TestDashboard.start(fleet.producer({ keyPrefix }), {
+    jwtIssuer: ISSUER,
+    jwtAudience: AUDIENCE,
+    jwtJwksUrl: issuer.url,
+  });
   t.after(() => dashboard.stop());
   const { cookie } = await dashboard.signIn(await issuer.sign({ exp: Math.floor(Date.now() / 1_000) + 60, role: 'viewer' }));
   const { name, via } = (await me(dashboard, cookie)).body as Record<string, unknown>;
@@ -92,7 +100,8 @@ test('over TLS, at a proxy that is trusted, the cookie is one that only this hos
   assert.match(reply.headers['strict-transport-security'] ?? '', /^max-age=\d+$/);
   assert.equal((await me(dashboard, cookie, tls)).status, 200);
   assert.equal((await me(dashboard, cookie.replace('__Host-', ''), tls)).status, 401, 'a plain cookie counts for nothing there');
-  const stop = (origin: string): Promise<Reply> => dashboard.send('POST', '/api/v1/tasks/nobody/stop', { headers: { ...tls, Cookie: cookie, 'X-CSRF-Token': csrf, Origin: origin } });
+  const stop = (origin: string): Promise<Reply> =>
+    dashboard.send('POST', '/api/v1/tasks/nobody/stop', { headers: { ...tls, Cookie: cookie, 'X-CSRF-Token': csrf, Origin: origin } });
   assert.equal((await stop('https://fleet.example')).status, 404);
   assert.equal((await stop('https://evil.example')).status, 403);
   const untrusting = await TestDashboard.start(fleet.producer());
@@ -112,7 +121,10 @@ test('a browser without a session is sent to the sign-in, and from there to wher
   assert.match(form.text, /<input type="hidden" name="next" value="\/\?item=chat%201">/);
   assert.doesNotMatch(form.text, /<script|style=| on\w+=/);
   const post = (fields: Record<string, string>): Promise<Reply> =>
-    dashboard.send('POST', '/sign-in', { headers: { ...html, 'Content-Type': 'application/x-www-form-urlencoded' }, body: new URLSearchParams(fields).toString() });
+    dashboard.send('POST', '/sign-in', {
+      headers: { ...html, 'Content-Type': 'application/x-www-form-urlencoded' },
+      body: new URLSearchParams(fields).toString(),
+    });
   const wrong = await post({ token: 'hunter2', next: '/?item=chat%201' });
   assert.equal(wrong.status, 401);
   assert.match(wrong.text, /role="alert">This token is not known here/);
@@ -122,7 +134,8 @@ test('a browser without a session is sent to the sign-in, and from there to wher
   assert.equal((await post({ token: dashboard.tokens.viewer, next: '//evil.example/"><script>' })).headers.location, '/');
   const page = await dashboard.send('GET', `/sign-in?next=${encodeURIComponent('/"><script>alert(1)</script>')}`);
   assert.doesNotMatch(page.text, /<script>/);
-  for (const path of ['/api/v1/tasks', '/board/api/queues']) assert.equal((await dashboard.send('GET', path, { headers: html })).status, 401, path);
+  for (const path of ['/api/v1/tasks', '/board/api/queues'])
+    assert.equal((await dashboard.send('GET', path, { headers: html })).status, 401, path);
   const style = await dashboard.send('GET', '/sign-in.css');
   assert.deepEqual([style.status, style.headers['content-type']], [200, 'text/css; charset=utf-8']);
 });

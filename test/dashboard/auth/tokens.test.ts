@@ -14,7 +14,13 @@ function problemsOf(...entries: string[]): string[] {
 test('an entry made for a token is found by that token, with its role and item patterns', () => {
   const [ada, chats] = [newToken(), newToken()];
   const problems: string[] = [];
-  const table = readTokens([entryOf(ada, { name: 'ada', role: 'admin', items: null }), entryOf(chats, { name: 'chats', role: 'submitter', items: ['chat:*', 'draft:1'] })], problems);
+  const table = readTokens(
+    [
+      entryOf(ada, { name: 'ada', role: 'admin', items: null }),
+      entryOf(chats, { name: 'chats', role: 'submitter', items: ['chat:*', 'draft:1'] }),
+    ],
+    problems,
+  );
   assert.deepEqual(problems, []);
   const shown = (token: string): unknown => {
     const { name, role, items } = table.find(token) ?? {};
@@ -28,7 +34,8 @@ test('what is not exactly a token is not found: its hash, a part of it, nothing'
   const token = newToken();
   const table = readTokens([entryOf(token, { name: 'ada', role: 'admin', items: null })], []);
   const hash = createHash('sha256').update(token).digest('hex');
-  for (const other of ['', 'ada', hash, token.slice(0, -1), `${token}x`, token.toUpperCase(), ` ${token}`]) assert.equal(table.find(other), null);
+  for (const other of ['', 'ada', hash, token.slice(0, -1), `${token}x`, token.toUpperCase(), ` ${token}`])
+    assert.equal(table.find(other), null);
 });
 
 test('a hash that differs in one bit is that of another token', () => {
@@ -51,17 +58,37 @@ test('tokens are long and never the same', () => {
 });
 
 test('a bad entry is named, with what is wrong', () => {
-  assert.deepEqual(problemsOf(`ada:boss:${HASH}`), ['API_TOKENS: the entry ada: expected one of the roles viewer, submitter, operator, admin, got "boss"']);
-  assert.deepEqual(problemsOf('ada:admin:secret'), ['API_TOKENS: the entry ada: expected as its third part the SHA-256 of a token, 64 hexadecimal digits (not shown)']);
-  assert.deepEqual(problemsOf(`ada:viewer:${HASH}:chat:*,`), ['API_TOKENS: the entry ada: a bad item pattern: expected 1 to 256 characters, got 0']);
+  assert.deepEqual(problemsOf(`ada:boss:${HASH}`), [
+    'API_TOKENS: the entry ada: expected one of the roles viewer, submitter, operator, admin, got "boss"',
+  ]);
+  assert.deepEqual(problemsOf('ada:admin:secret'), [
+    'API_TOKENS: the entry ada: expected as its third part the SHA-256 of a token, 64 hexadecimal digits (not shown)',
+  ]);
+  assert.deepEqual(problemsOf(`ada:viewer:${HASH}:chat:*,`), [
+    'API_TOKENS: the entry ada: a bad item pattern: expected 1 to 256 characters, got 0',
+  ]);
   assert.deepEqual(problemsOf('ada'), ['API_TOKENS: entry 1: expected name:role:sha256-hex, or with :item-pattern,… behind it']);
-  assert.deepEqual(problemsOf(`ada:viewer:${HASH}`, `ada:admin:${HASH.replaceAll('a', 'b')}`), ['API_TOKENS: two entries have the name ada']);
-  assert.deepEqual(problemsOf(`ada:viewer:${HASH}`, `bob:admin:${HASH.toUpperCase()}`), ['API_TOKENS: the entry bob has the hash of another one']);
+  assert.deepEqual(problemsOf(`ada:viewer:${HASH}`, `ada:admin:${HASH.replaceAll('a', 'b')}`), [
+    'API_TOKENS: two entries have the name ada',
+  ]);
+  assert.deepEqual(problemsOf(`ada:viewer:${HASH}`, `bob:admin:${HASH.toUpperCase()}`), [
+    'API_TOKENS: the entry bob has the hash of another one',
+  ]);
 });
 
 test('neither a hash nor a token that was put into the wrong place is repeated', () => {
   const token = newToken();
-  for (const entry of [token, `ada:${token}`, `ada:${HASH}:viewer`, `${HASH}:viewer:ada`, `${token}:viewer:${HASH}`, `ada:viewer:${token}`, `ada:${token}:${HASH}`, `ada:viewer:x${HASH}`, `:${token}:`]) {
+  for (const entry of [
+    token,
+    `ada:${token}`,
+    `ada:${HASH}:viewer`,
+    `${HASH}:viewer:ada`,
+    `${token}:viewer:${HASH}`,
+    `ada:viewer:${token}`,
+    `ada:${token}:${HASH}`,
+    `ada:viewer:x${HASH}`,
+    `:${token}:`,
+  ]) {
     const problems = problemsOf(entry);
     assert.notEqual(problems.length, 0, entry);
     for (const problem of problems) for (const secret of [token, HASH]) assert.ok(!problem.includes(secret.slice(4, 24)), problem);

@@ -54,7 +54,10 @@ test('a running job that is removed is asked to stop', async () => {
   const shown = await board.ask('viewer', 'GET', `/queues/note/${id}`);
   assert.match(shown.text, /"name":"■ stopping · note.take"/);
   call.throws(cause);
-  await until(() => board.stateOf(id), (state) => state === 'cancelled');
+  await until(
+    () => board.stateOf(id),
+    (state) => state === 'cancelled',
+  );
   assert.equal(await put(`${id}/clean`), 204);
   assert.equal(await board.stateOf(id), null);
 });
@@ -67,8 +70,15 @@ test('a clean of the running asks all of them to stop', async () => {
     const call = await board.task.call(index);
     call.throws(await call.aborted);
   }
-  for (const id of ids) await until(() => board.stateOf(id), (state) => state === 'cancelled');
-  await until(() => board.registered(), (count) => count === 0);
+  for (const id of ids)
+    await until(
+      () => board.stateOf(id),
+      (state) => state === 'cancelled',
+    );
+  await until(
+    () => board.registered(),
+    (count) => count === 0,
+  );
 });
 
 test('a clean of the delayed goes through the registry and leaves schedules their next task', async () => {
@@ -104,14 +114,22 @@ test('a failed job that is retried is registered before it runs', async () => {
   assert.equal(await put(`${id}/retry`), 204);
   assert.equal(await board.stateOf(id), 'queued');
   assert.equal(await board.registered(), 1);
-  assert.deepEqual((await board.producer.list({ item: 'chat-1' })).tasks.map((task) => task.id), [id]);
+  assert.deepEqual(
+    (await board.producer.list({ item: 'chat-1' })).tasks.map((task) => task.id),
+    [id],
+  );
 });
 
 test('a retry of all that failed leaves what was stopped, however much there is of it', async () => {
   const worker = await board.work();
   const failed = [await fail(0), await fail(1)];
   await worker.stop();
-  const stopped = (await board.producer.enqueueMany(board.task.definition, Array.from({ length: 120 }, () => ({ input: {} })))).map(({ id }) => id);
+  const stopped = (
+    await board.producer.enqueueMany(
+      board.task.definition,
+      Array.from({ length: 120 }, () => ({ input: {} })),
+    )
+  ).map(({ id }) => id);
   await board.producer.stop(stopped);
   assert.equal(await board.registered(), 0);
   const { status, body } = await board.ask('operator', 'PUT', '/queues/note/retry/failed');
@@ -131,7 +149,11 @@ test('a delayed job is promoted, and all of them', async () => {
 
 test('an added job is a task like any other, and so is the duplicate of one that was stopped', async () => {
   await fleet.client.sadd(board.keys.queues, 'note');
-  const { status, body } = await board.ask('operator', 'POST', '/queues/note/add', { name: '■ cancelled · note.take', data: { a: 1 }, options: { item: 'chat-2', attempts: 99, priority: 2 } });
+  const { status, body } = await board.ask('operator', 'POST', '/queues/note/add', {
+    name: '■ cancelled · note.take',
+    data: { a: 1 },
+    options: { item: 'chat-2', attempts: 99, priority: 2 },
+  });
   assert.equal(status, 200);
   const { job, status: state } = body as { job: { id: string; name: string; data: unknown }; status: string };
   assert.deepEqual([job.name, job.data, state], ['note.take', { a: 1 }, 'prioritized']);

@@ -15,7 +15,14 @@ after(async () => {
 });
 
 const READS = ['', '/flow'];
-const WRITES = [['PUT', '/retry'], ['PUT', '/promote'], ['PUT', '/clean'], ['PATCH', '/update-data'], ['PATCH', '/delay'], ['PATCH', '/priority']] as const;
+const WRITES = [
+  ['PUT', '/retry'],
+  ['PUT', '/promote'],
+  ['PUT', '/clean'],
+  ['PATCH', '/update-data'],
+  ['PATCH', '/delay'],
+  ['PATCH', '/priority'],
+] as const;
 const BODY = { jobData: {}, runAt: Date.now() + 60_000, delay: 1_000, priority: 1 };
 
 test("an id that is one of the queue's own keys, or no id of a job, is 404 for every route of a job", async () => {
@@ -24,7 +31,22 @@ test("an id that is one of the queue's own keys, or no id of a job, is 404 for e
   await board.producer.schedules.upsert('nightly', board.task.definition, {}, { every: 3_600_000 });
   await fleet.client.set(`${board.keys.jobs('note')}text`, 'x');
   await fleet.client.sadd(`${board.keys.jobs('note')}set`, 'x');
-  const odd = ['nobody', 'a b', 'a:b', '..', '%', 'ü/42', '😀', '0', '-1', 'x'.repeat(500), 'repeat:nightly', 'one:lock', 'set:1', '\u0000'];
+  const odd = [
+    'nobody',
+    'a b',
+    'a:b',
+    '..',
+    '%',
+    'ü/42',
+    '😀',
+    '0',
+    '-1',
+    'x'.repeat(500),
+    'repeat:nightly',
+    'one:lock',
+    'set:1',
+    '\u0000',
+  ];
   for (const id of [...RESERVED_IDS, ...odd]) {
     const path = `/queues/note/${encodeURIComponent(id)}`;
     for (const suffix of READS) {

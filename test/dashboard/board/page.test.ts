@@ -80,14 +80,24 @@ test('what is nowhere is a problem that its page can show', async () => {
 });
 
 test('all queues are found, also one that came later, and no connection is opened for them', async () => {
-  const clients = async () => String(await fleet.client.client('LIST')).trim().split('\n').length;
+  const clients = async () =>
+    String(await fleet.client.client('LIST'))
+      .trim()
+      .split('\n').length;
   const id = await board.add();
   const before = await clients();
   const names = async () => ((await board.ask('viewer', 'GET', '/queues')).body as Queues).queues.map(({ name }) => name);
   assert.deepEqual(await names(), ['note']);
   await fleet.client.sadd(board.keys.queues, 'later');
   assert.deepEqual(await names(), ['later', 'note']);
-  for (const path of ['/redis/stats', '/job-schedulers', '/queues/note/workers', '/queues/note/metrics', `/queues/note/${id}/flow`, `/queues/note/${id}/logs`]) {
+  for (const path of [
+    '/redis/stats',
+    '/job-schedulers',
+    '/queues/note/workers',
+    '/queues/note/metrics',
+    `/queues/note/${id}/flow`,
+    `/queues/note/${id}/logs`,
+  ]) {
     const { status } = await board.ask('viewer', 'GET', path);
     assert.deepEqual([path, status], [path, 200]);
   }
@@ -128,7 +138,11 @@ test('what was stopped is marked', async () => {
 });
 
 test('whoever may see certain items only gets a sentence, whatever is asked for', async () => {
-  for (const [method, path] of [['GET', '/queues'], ['GET', '/queues/note/some-id'], ['PUT', '/queues/note/pause']] as const) {
+  for (const [method, path] of [
+    ['GET', '/queues'],
+    ['GET', '/queues/note/some-id'],
+    ['PUT', '/queues/note/pause'],
+  ] as const) {
     const { status, body } = await board.ask('alice-operator', method, path);
     assert.equal(status, 403);
     assert.match((body as { message: string }).message, /alice-operator may see certain items only/);
@@ -184,7 +198,9 @@ test('a Redis that hangs does not keep anybody waiting', async (t) => {
   const producer = fleet.producer({ redisUrl: proxy.url });
   t.after(() => proxy.stop());
   await producer.ping();
-  void storeOf(producer).redis.echo('hold-here').catch(() => undefined);
+  void storeOf(producer)
+    .redis.echo('hold-here')
+    .catch(() => undefined);
   await held;
   const loggers = createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) });
   const { router } = createDashboard({ producer, auth: () => ({ name: 'a', role: 'admin', items: null, via: 'token' }), loggers });
@@ -193,7 +209,10 @@ test('a Redis that hangs does not keep anybody waiting', async (t) => {
   t.after(() => server.close().closeAllConnections());
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/board/api/queues`;
   const answers = await Promise.all([fetch(url), fetch(`${url}/note/pause`, { method: 'PUT' })]);
-  assert.deepEqual(answers.map(({ status }) => status), [503, 503]);
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    [503, 503],
+  );
 });
 
 test('while Redis is away it says so within two seconds, and not where Redis is', async (t) => {
@@ -204,7 +223,10 @@ test('while Redis is away it says so within two seconds, and not where Redis is'
   await once(server, 'listening');
   t.after(() => server.close().closeAllConnections());
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/board/api/queues`;
-  for (const [method, path] of [['GET', ''], ['PUT', '/note/pause']] as const) {
+  for (const [method, path] of [
+    ['GET', ''],
+    ['PUT', '/note/pause'],
+  ] as const) {
     const answer = await fetch(url + path, { method, signal: AbortSignal.timeout(2_000) });
     assert.equal(answer.status, 503);
     assert.equal(answer.headers.get('retry-after'), '2');

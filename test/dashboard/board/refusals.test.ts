@@ -51,12 +51,21 @@ const BODIES: Readonly<Record<string, Record<string, unknown>>> = {
 };
 
 function pathOf(route: string): string {
-  return route.slice('/api'.length).replace(':queueName', 'note').replace(':jobId', waiting).replace(':schedulerId', 'nightly').replace(':queueStatus', 'failed');
+  return route
+    .slice('/api'.length)
+    .replace(':queueName', 'note')
+    .replace(':jobId', waiting)
+    .replace(':schedulerId', 'nightly')
+    .replace(':queueStatus', 'failed');
 }
 
 test('every write of Bull Board has a rule', async () => {
-  const { appRoutes } = (await import('@bull-board/api/dist/routes.js')) as unknown as { appRoutes: { api: { method: string | string[]; route: string | string[] }[] } };
-  const routes = appRoutes.api.flatMap(({ method, route }) => [method].flat().flatMap((one) => [route].flat().map((path) => `${one} ${path}`)));
+  const { appRoutes } = (await import('@bull-board/api/dist/routes.js')) as unknown as {
+    appRoutes: { api: { method: string | string[]; route: string | string[] }[] };
+  };
+  const routes = appRoutes.api.flatMap(({ method, route }) =>
+    [method].flat().flatMap((one) => [route].flat().map((path) => `${one} ${path}`)),
+  );
   const writes = routes.filter((one) => !one.startsWith('get '));
   assert.ok(writes.length > 20);
   assert.deepEqual(writes.toSorted(), [...WRITES.keys()].toSorted());
@@ -121,12 +130,15 @@ test('the headline of a refused retry names the state', async () => {
   assert.deepEqual((body as { error: unknown }).error, { key: 'ERRORS.JOB_NOT_RETRIABLE', options: { state: 'cancelled' } });
 });
 
-test("the next task of a schedule is not promoted, delayed or cleaned away", async () => {
+test('the next task of a schedule is not promoted, delayed or cleaned away', async () => {
   const [next = ''] = await board.queue.getRanges(['delayed'], 0, -1);
   assert.match(next, /^repeat:nightly:/);
   const dump = await board.dump();
   const path = `/queues/note/${encodeURIComponent(next)}`;
-  for (const [method, suffix, body] of [['PUT', 'promote', {}], ['PATCH', 'delay', { runAt: 1 }]] as const) {
+  for (const [method, suffix, body] of [
+    ['PUT', 'promote', {}],
+    ['PATCH', 'delay', { runAt: 1 }],
+  ] as const) {
     const reply = await board.ask('admin', method, `${path}/${suffix}`, body);
     assert.equal(reply.status, 403);
     assert.match(messageOf(reply), /Run the schedule now/);
@@ -137,7 +149,8 @@ test("the next task of a schedule is not promoted, delayed or cleaned away", asy
 
 test('bad bodies are refused before anything is done', async () => {
   const { dashboard } = board;
-  const send = (body: string, type = 'application/json') => dashboard.send('PUT', '/board/api/queues/note/concurrency', { token: dashboard.tokens.admin, body, headers: { 'Content-Type': type } });
+  const send = (body: string, type = 'application/json') =>
+    dashboard.send('PUT', '/board/api/queues/note/concurrency', { token: dashboard.tokens.admin, body, headers: { 'Content-Type': type } });
   const dump = await board.dump();
   assert.equal((await send('{')).status, 400);
   assert.equal((await send('{"__proto__":{"concurrency":1}}')).status, 400);

@@ -63,18 +63,31 @@ export class TestBoard {
   /** What is kept of the queue, its schedules and its tasks in the registry: to see that nothing has changed. */
   async dump(): Promise<Readonly<Record<string, string>>> {
     const { client } = this.#fleet;
-    const names = (await client.keys(`${this.keys.jobs('note')}*`)).filter((name) => !/:(?:events|lock|marker|stalled-check|stalled)$/.test(name)).toSorted();
+    const names = (await client.keys(`${this.keys.jobs('note')}*`))
+      .filter((name) => !/:(?:events|lock|marker|stalled-check|stalled)$/.test(name))
+      .toSorted();
     const contents = await Promise.all(names.map((name) => this.#contentOf(name)));
-    const tasks = Object.entries(await client.hgetall(this.keys.tasks)).filter(([, item]) => item === 'chat-1').map(String).toSorted();
+    const tasks = Object.entries(await client.hgetall(this.keys.tasks))
+      .filter(([, item]) => item === 'chat-1')
+      .map(String)
+      .toSorted();
     const schedules = await client.hgetall(this.keys.schedules);
-    return { ...Object.fromEntries(names.map((name, index) => [name, contents[index] ?? ''])), tasks: JSON.stringify(tasks), schedules: JSON.stringify(schedules) };
+    return {
+      ...Object.fromEntries(names.map((name, index) => [name, contents[index] ?? ''])),
+      tasks: JSON.stringify(tasks),
+      schedules: JSON.stringify(schedules),
+    };
   }
 
   async #contentOf(name: string): Promise<string> {
     const { client } = this.#fleet;
     switch (await client.type(name)) {
       case 'hash':
-        return JSON.stringify(Object.entries(await client.hgetall(name)).map(String).toSorted());
+        return JSON.stringify(
+          Object.entries(await client.hgetall(name))
+            .map(String)
+            .toSorted(),
+        );
       case 'zset':
         return JSON.stringify(await client.zrange(name, '0', '-1', 'WITHSCORES'));
       case 'list':

@@ -5,7 +5,13 @@ import { METRICS } from '../../../dashboard/metrics/catalogue.js';
 
 test('docs/metrics.md lists exactly the metrics, each with its type, its labels and what it is', async () => {
   const text = await readFile(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
-  const rows = new Map(text.split('\n').flatMap((line) => [...line.matchAll(/^\| `(taskfleet_\w+)` \| (.*) \|$/g)].map(([, name = '', rest = '']) => [name, rest.split(' | ')] as const)));
+  const rows = new Map(
+    text
+      .split('\n')
+      .flatMap((line) =>
+        [...line.matchAll(/^\| `(taskfleet_\w+)` \| (.*) \|$/g)].map(([, name = '', rest = '']) => [name, rest.split(' | ')] as const),
+      ),
+  );
   assert.deepEqual([...rows.keys()], Object.keys(METRICS));
   for (const [name, { type, labels, help }] of Object.entries(METRICS)) {
     const [documentedType, documentedLabels, about = ''] = rows.get(name) ?? [];

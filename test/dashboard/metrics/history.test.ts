@@ -47,10 +47,20 @@ describe('The history of the last hour', () => {
     const hour = await readHistory(store, 60);
     assert.equal(hour.length, 60);
     const times = hour.map(({ at }) => Date.parse(at));
-    assert.deepEqual(times, times.toSorted((a, b) => a - b));
+    assert.deepEqual(
+      times,
+      times.toSorted((a, b) => a - b),
+    );
     assert.equal((times[59] ?? 0) - (times[0] ?? 0), 59 * MINUTE_MS);
     assert.ok(Math.abs((times[59] ?? 0) - Date.now()) < 2 * MINUTE_MS);
-    for (const [asked, given] of [[0, 1], [-3, 1], [1.7, 1], [100_000, 120], [Number.NaN, 1]] as const) assert.equal((await readHistory(store, asked)).length, given, String(asked));
+    for (const [asked, given] of [
+      [0, 1],
+      [-3, 1],
+      [1.7, 1],
+      [100_000, 120],
+      [Number.NaN, 1],
+    ] as const)
+      assert.equal((await readHistory(store, asked)).length, given, String(asked));
   });
 
   it('gives the shortest stop its place too', async () => {

@@ -33,7 +33,10 @@ describe('/metrics', () => {
     t.after(() => served.close());
     const { status, type, text } = await scrape(served);
     assert.deepEqual([status, type], [200, 'text/plain; version=0.0.4; charset=utf-8']);
-    const [ours, process] = [metricsOf(text).filter((name) => !name.startsWith('taskfleet_dashboard_')), metricsOf(text).filter((name) => name.startsWith('taskfleet_dashboard_'))];
+    const [ours, process] = [
+      metricsOf(text).filter((name) => !name.startsWith('taskfleet_dashboard_')),
+      metricsOf(text).filter((name) => name.startsWith('taskfleet_dashboard_')),
+    ];
     assert.deepEqual(ours, Object.keys(METRICS));
     assert.ok(process.includes('taskfleet_dashboard_process_resident_memory_bytes'), process.join(' '));
     assert.deepEqual(Object.values(valuesOf(text, 'taskfleet_scrape_part_ok')), [1, 1, 1, 1, 1]);
@@ -54,8 +57,14 @@ describe('/metrics', () => {
     await fleet.client.hset(keys.tasks, 'foreign', '');
     await producer.schedules.upsert('nightly', note, {}, { every: 3_600_000 });
     await producer.stop(running.id);
-    await until(() => fleet.client.hget(keys.worker(worker.id), 'running'), (list) => list?.includes(running.id) ?? false);
-    await until(() => fleet.client.exists(`${keys.jobs('maintenance')}repeat`), (there) => there === 1);
+    await until(
+      () => fleet.client.hget(keys.worker(worker.id), 'running'),
+      (list) => list?.includes(running.id) ?? false,
+    );
+    await until(
+      () => fleet.client.exists(`${keys.jobs('maintenance')}repeat`),
+      (there) => there === 1,
+    );
     await fleet.client.zadd(keys.workers, Date.now(), 'gone');
     const waiting = await fleet.client.lindex(`${keys.jobs('note')}wait`, -1);
     await fleet.client.hset(`${keys.jobs('note')}${waiting}`, 'timestamp', Date.now() - 90_000);
@@ -69,7 +78,16 @@ describe('/metrics', () => {
     const gauges = samplesOf(text);
     const at = (name: string): number | undefined => gauges.get(name);
     assert.deepEqual([at('taskfleet_tasks_live'), at('taskfleet_tasks_foreign')], [6, 1]);
-    assert.deepEqual([at('taskfleet_workers'), at('taskfleet_workers_silent'), at('taskfleet_workers_subscribed'), at('taskfleet_slots_busy'), at('taskfleet_zombies')], [1, 1, 1, 1, 0]);
+    assert.deepEqual(
+      [
+        at('taskfleet_workers'),
+        at('taskfleet_workers_silent'),
+        at('taskfleet_workers_subscribed'),
+        at('taskfleet_slots_busy'),
+        at('taskfleet_zombies'),
+      ],
+      [1, 1, 1, 1, 0],
+    );
     assert.ok((at('taskfleet_queue_oldest_wait_seconds{queue="note"}') ?? 0) >= 90);
     assert.equal(at('taskfleet_stops_open{queue="slow"}'), 1);
     assert.ok((at('taskfleet_stop_oldest_open_seconds') ?? -1) > 0);
@@ -78,7 +96,9 @@ describe('/metrics', () => {
     assert.ok((at('taskfleet_redis_memory_used_bytes') ?? 0) > 100_000);
     assert.doesNotMatch(text, new RegExp(`${running.id}|foreign[^_]*"`));
 
-    const [next = ''] = await fleet.client.zrange(`${keys.jobs('note')}repeat`, '0', '-1', 'WITHSCORES').then(([id, due]) => [`repeat:${id}:${due}`]);
+    const [next = ''] = await fleet.client
+      .zrange(`${keys.jobs('note')}repeat`, '0', '-1', 'WITHSCORES')
+      .then(([id, due]) => [`repeat:${id}:${due}`]);
     await fleet.client.del(`${keys.jobs('note')}${next}`);
     assert.equal(samplesOf((await scrape(served)).text).get('taskfleet_schedules_without_next'), 1);
     call.returns();
@@ -101,10 +121,16 @@ describe('/metrics', () => {
     };
     process.kill(own.redis.pid, 'SIGSTOP');
     await away().finally(() => process.kill(own.redis.pid, 'SIGCONT'));
-    await until(() => scrape(served), ({ text }) => samplesOf(text).get('taskfleet_redis_up') === 1);
+    await until(
+      () => scrape(served),
+      ({ text }) => samplesOf(text).get('taskfleet_redis_up') === 1,
+    );
     await own.redis.kill();
     await away();
-    assert.deepEqual(served.logged.filter((line) => line.includes(String(own.redis.port))), []);
+    assert.deepEqual(
+      served.logged.filter((line) => line.includes(String(own.redis.port))),
+      [],
+    );
   });
 
   it('loses only the part that cannot be read', async (t) => {
@@ -113,8 +139,14 @@ describe('/metrics', () => {
     const served = await serveDashboard(producer);
     t.after(() => served.close());
     const gauges = samplesOf((await scrape(served)).text);
-    assert.deepEqual([gauges.get('taskfleet_scrape_part_ok{part="schedules"}'), gauges.get('taskfleet_scrape_part_ok{part="queues"}')], [0, 1]);
-    assert.deepEqual([gauges.get('taskfleet_redis_up'), gauges.has('taskfleet_schedules'), gauges.get('taskfleet_tasks_live')], [1, false, 0]);
+    assert.deepEqual(
+      [gauges.get('taskfleet_scrape_part_ok{part="schedules"}'), gauges.get('taskfleet_scrape_part_ok{part="queues"}')],
+      [0, 1],
+    );
+    assert.deepEqual(
+      [gauges.get('taskfleet_redis_up'), gauges.has('taskfleet_schedules'), gauges.get('taskfleet_tasks_live')],
+      [1, false, 0],
+    );
   });
 
   it('goes on without a key of another type, and counts it', async (t) => {
@@ -139,20 +171,41 @@ describe('/metrics', () => {
       const watch = await fleet.monitor();
       await scrape(served);
       // What was counted comes once a second, and by itself.
-      return (await watch.stop()).filter((words) => words.some((word) => word.startsWith(`${keyPrefix}:`)) && !words.some((word) => word.includes(':metrics:'))).length;
+      return (await watch.stop()).filter(
+        (words) => words.some((word) => word.startsWith(`${keyPrefix}:`)) && !words.some((word) => word.includes(':metrics:')),
+      ).length;
     };
     await producer.enqueue(note, {});
     await scrape(served);
     const few = await commands();
-    await producer.enqueueMany(note, Array.from({ length: 1_000 }, () => ({ input: {} })));
+    await producer.enqueueMany(
+      note,
+      Array.from({ length: 1_000 }, () => ({ input: {} })),
+    );
     assert.equal(await commands(), few);
   });
 
   it('counts into buckets as Prometheus has them, with what another version had counted', async () => {
-    const page = await formatSamples(samplesOfCounts({ 'wait|q|5': '2', 'wait|q|7': '1', 'wait|q|10': '4', 'wait|q|inf': '1', 'wait|q|sum': '9000', 'of another version|x': '1', 'wait|q': '7' }));
+    const page = await formatSamples(
+      samplesOfCounts({
+        'wait|q|5': '2',
+        'wait|q|7': '1',
+        'wait|q|10': '4',
+        'wait|q|inf': '1',
+        'wait|q|sum': '9000',
+        'of another version|x': '1',
+        'wait|q': '7',
+      }),
+    );
     const buckets = valuesOf(page, 'taskfleet_task_wait_seconds_bucket');
-    assert.deepEqual([buckets['queue=q,le=0.005'], buckets['queue=q,le=0.01'], buckets['queue=q,le=3600'], buckets['queue=q,le=+Inf']], [2, 7, 7, 8]);
-    assert.deepEqual([valuesOf(page, 'taskfleet_task_wait_seconds_sum'), valuesOf(page, 'taskfleet_task_wait_seconds_count')], [{ 'queue=q': 9 }, { 'queue=q': 8 }]);
+    assert.deepEqual(
+      [buckets['queue=q,le=0.005'], buckets['queue=q,le=0.01'], buckets['queue=q,le=3600'], buckets['queue=q,le=+Inf']],
+      [2, 7, 7, 8],
+    );
+    assert.deepEqual(
+      [valuesOf(page, 'taskfleet_task_wait_seconds_sum'), valuesOf(page, 'taskfleet_task_wait_seconds_count')],
+      [{ 'queue=q': 9 }, { 'queue=q': 8 }],
+    );
     assert.deepEqual(metricsOf(page), Object.keys(METRICS));
   });
 
@@ -164,12 +217,20 @@ describe('/metrics', () => {
   it('starts with 0 where something may be counted', () => {
     const zeros = samplesOfCounts({ 'enqueued|q|n': '3' }).filter(({ value }) => value === 0);
     const names = new Set(zeros.map(({ metric, labels }) => `${metric} ${Object.values(labels).join(' ')}`));
-    for (const one of ['taskfleet_tasks_finished_total q n failed', 'taskfleet_stops_total cancelled kill', 'taskfleet_reconciler_repairs_total removed']) assert.ok(names.has(one), one);
+    for (const one of [
+      'taskfleet_tasks_finished_total q n failed',
+      'taskfleet_stops_total cancelled kill',
+      'taskfleet_reconciler_repairs_total removed',
+    ])
+      assert.ok(names.has(one), one);
   });
 
   it('is not for who sees some items only', async () => {
     const producer = fleet.producer();
-    for (const [items, status] of [[null, 200], [['chat-*'], 403]] as const) {
+    for (const [items, status] of [
+      [null, 200],
+      [['chat-*'], 403],
+    ] as const) {
       const dashboard = createDashboard({ producer, auth: () => ({ name: 'p', role: 'viewer', items, via: 'token' }) });
       const served = await serve(express().use('/fleet', dashboard.router));
       assert.equal((await scrape(served)).status, status);

@@ -37,8 +37,15 @@ describe('The totals of the fleet', () => {
   function setUp() {
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });
-    const worker = (handlers: readonly TaskHandler[], config: Partial<WorkerConfig> = {}): Promise<FleetWorker> => fleet.worker(keyPrefix, handlers, config);
-    return { keyPrefix, keys: createKeys(keyPrefix), producer, worker, bull: { connection: fleet.redis.client(), prefix: `${keyPrefix}:bull` } };
+    const worker = (handlers: readonly TaskHandler[], config: Partial<WorkerConfig> = {}): Promise<FleetWorker> =>
+      fleet.worker(keyPrefix, handlers, config);
+    return {
+      keyPrefix,
+      keys: createKeys(keyPrefix),
+      producer,
+      worker,
+      bull: { connection: fleet.redis.client(), prefix: `${keyPrefix}:bull` },
+    };
   }
 
   /** What two dashboards show, once all that counted have ended: they show the same. Without the fleet's own tasks, which come and go. */
@@ -47,7 +54,8 @@ describe('The totals of the fleet', () => {
     const dashboards = [fleet.producer({ keyPrefix }), fleet.producer({ keyPrefix })].map((producer) => new Scrape(producer, logger));
     const [one = '', other = ''] = await Promise.all(dashboards.map((dashboard) => dashboard.page()));
     return (metric) => {
-      const users = (page: string): Record<string, number> => Object.fromEntries(Object.entries(valuesOf(page, metric)).filter(([labels]) => !labels.includes('maintenance')));
+      const users = (page: string): Record<string, number> =>
+        Object.fromEntries(Object.entries(valuesOf(page, metric)).filter(([labels]) => !labels.includes('maintenance')));
       assert.deepEqual(users(one), users(other));
       return users(one);
     };
@@ -57,7 +65,14 @@ describe('The totals of the fleet', () => {
     const { keyPrefix, keys, producer, worker } = setUp();
     const twice = new ScriptedTask('twice.do', { retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 0, jitter: 0 } } });
     const running = await worker([noteHandler, twice.handler]);
-    const tasks = await producer.enqueueMany(note, [{ input: {} }, { input: {} }, { input: {}, id: 'mine' }, { input: { fails: true } }, { input: { fails: true } }, { input: {}, id: 'mine' }]);
+    const tasks = await producer.enqueueMany(note, [
+      { input: {} },
+      { input: {} },
+      { input: {}, id: 'mine' },
+      { input: { fails: true } },
+      { input: { fails: true } },
+      { input: {}, id: 'mine' },
+    ]);
     assert.equal((await producer.enqueue(note, {}, { id: 'mine' })).duplicate, true);
     const both = await producer.enqueue(twice.definition, {});
     (await twice.call(0)).throws(new Error('once more'));
@@ -102,13 +117,22 @@ describe('The totals of the fleet', () => {
     const ignoring = await producer.enqueue(deaf.definition, {});
     await deaf.call();
     const spinning = await producer.enqueue(fleetCanary, { run_ms: 60_000, mode: 'spin' });
-    await until(() => producer.get(spinning), (task) => task?.state === 'running');
+    await until(
+      () => producer.get(spinning),
+      (task) => task?.state === 'running',
+    );
 
     const receipts = await producer.stop([waiting, orphan, heeding, ignoring], WAIT);
-    assert.deepEqual(receipts.map(({ via }) => via), ['queue', 'fence', 'signal', 'abandon']);
+    assert.deepEqual(
+      receipts.map(({ via }) => via),
+      ['queue', 'fence', 'signal', 'abandon'],
+    );
     const last = await producer.stop(spinning, WAIT);
     assert.equal(last.outcome, 'cancelled');
-    assert.deepEqual((await producer.stop([waiting.id, 'nobody'])).map(({ outcome }) => outcome), ['cancelled', 'not_found']);
+    assert.deepEqual(
+      (await producer.stop([waiting.id, 'nobody'])).map(({ outcome }) => outcome),
+      ['cancelled', 'not_found'],
+    );
 
     const show = await pages(keyPrefix, [running, producer]);
     const how: Record<string, number> = { 'outcome=not_found,via=': 1 };
@@ -132,7 +156,10 @@ describe('The totals of the fleet', () => {
     await fleet.client.del(`${keys.jobs('lost')}${id}:lock`);
     assert.equal((await producer.stop(id, WAIT)).via, 'fence');
     call.throws(await call.aborted);
-    await until(() => running.status().running.length, (length) => length === 0);
+    await until(
+      () => running.status().running.length,
+      (length) => length === 0,
+    );
 
     const show = await pages(keyPrefix, [running, producer]);
     assert.deepEqual(show('taskfleet_tasks_finished_total'), { 'queue=lost,name=lost.lock,outcome=cancelled': 1 });
@@ -150,7 +177,7 @@ describe('The totals of the fleet', () => {
     assert.deepEqual(show('taskfleet_tasks_finished_total'), { 'queue=note,name=note.write,outcome=completed': 2 });
   });
 
-  it('have what schedules and plain queues add, and no name that is nobody\'s', async () => {
+  it("have what schedules and plain queues add, and no name that is nobody's", async () => {
     const { keyPrefix, producer, worker, bull } = setUp();
     const queue = new Queue('note', bull);
     await producer.schedules.upsert('nightly', note, {}, { every: 3_600_000 });
@@ -158,13 +185,19 @@ describe('The totals of the fleet', () => {
     await queue.add('note.write', {});
     const running = await worker([noteHandler]);
     await producer.result(scheduled);
-    await until(() => queue.getCompletedCount(), (count) => count === 2);
+    await until(
+      () => queue.getCompletedCount(),
+      (count) => count === 2,
+    );
     const stranger = await queue.add('stranger-7', {}, { delay: 60_000 });
     await producer.stop(stranger.id as string);
     await queue.close();
 
     const show = await pages(keyPrefix, [running, producer]);
     assert.deepEqual(show('taskfleet_tasks_enqueued_total'), { 'queue=note,name=note.write': 2 });
-    assert.deepEqual(show('taskfleet_tasks_finished_total'), { 'queue=note,name=note.write,outcome=completed': 2, 'queue=note,name=unknown,outcome=cancelled': 1 });
+    assert.deepEqual(show('taskfleet_tasks_finished_total'), {
+      'queue=note,name=note.write,outcome=completed': 2,
+      'queue=note,name=unknown,outcome=cancelled': 1,
+    });
   });
 });

@@ -3,7 +3,21 @@ import type { Task } from '../../../dashboard/page/api-types.js';
 /** A task that runs, but for what is given. */
 export function aTask(given: Partial<Task> = {}): Task {
   return {
-    ...{ id: 'a', name: 'chat', queue: 'chat', item: 'chat-1', state: 'running', attempt: 1, attempts: 3, progress: null, result: null, error: null, problem: null, stop: null, worker: 'w1' },
+    ...{
+      id: 'a',
+      name: 'chat',
+      queue: 'chat',
+      item: 'chat-1',
+      state: 'running',
+      attempt: 1,
+      attempts: 3,
+      progress: null,
+      result: null,
+      error: null,
+      problem: null,
+      stop: null,
+      worker: 'w1',
+    },
     ...{ enqueued_at: at(0), started_at: at(0), finished_at: null },
     ...given,
   };

@@ -30,7 +30,8 @@ test('a task that runs far longer than others of its name stands out; alone, aft
 });
 
 test('what waits or has ended does not stand out', () => {
-  for (const state of ['queued', 'scheduled', 'completed'] as const) assert.equal(kindOf(aTask({ state }), 9 * HOUR, new Map(), ['w1']), null);
+  for (const state of ['queued', 'scheduled', 'completed'] as const)
+    assert.equal(kindOf(aTask({ state }), 9 * HOUR, new Map(), ['w1']), null);
 });
 
 test('what is usual is the median of those that run, and unknown for a few', () => {

@@ -24,17 +24,29 @@ test('a new task comes first, and pushes the oldest off a full page', () => {
 test('a page further back takes no new tasks, and follows its own', () => {
   const set = page([aTask({ id: 'a' })], { first: false });
   set.apply({ changed: [aTask({ id: 'b' }), aTask({ id: 'a', state: 'stopping' })], removed: [] }, NOW);
-  assert.deepEqual(set.list().map(({ id, state }) => `${id} ${state}`), ['a stopping']);
+  assert.deepEqual(
+    set.list().map(({ id, state }) => `${id} ${state}`),
+    ['a stopping'],
+  );
 });
 
 test('a task that ended stays for a while, with its end, and longer while somebody is at it', () => {
   const set = page([aTask({ id: 'a' })]);
   set.apply({ changed: [aTask({ id: 'a', state: 'cancelled', finished_at: at(1) })], removed: ['a'] }, NOW);
   assert.equal(set.list()[0]?.state, 'cancelled');
-  assert.equal(set.expire(NOW + 1_000, () => false), false);
-  assert.equal(set.expire(NOW + 60_000, () => true), false);
+  assert.equal(
+    set.expire(NOW + 1_000, () => false),
+    false,
+  );
+  assert.equal(
+    set.expire(NOW + 60_000, () => true),
+    false,
+  );
   assert.deepEqual(ids(set), ['a']);
-  assert.equal(set.expire(NOW + 60_000, () => false), true);
+  assert.equal(
+    set.expire(NOW + 60_000, () => false),
+    true,
+  );
   assert.deepEqual(ids(set), []);
 });
 
@@ -54,7 +66,13 @@ test('a task that is brought back while it lingers stays', () => {
 
 test('only what the filters let through comes in', () => {
   const set = page([], { filter: { item: 'chat-1', state: 'running', name: 'chat' } });
-  set.apply({ changed: [aTask({ id: 'a' }), aTask({ id: 'b', item: null }), aTask({ id: 'c', name: 'other' }), aTask({ id: 'd', state: 'queued' })], removed: [] }, NOW);
+  set.apply(
+    {
+      changed: [aTask({ id: 'a' }), aTask({ id: 'b', item: null }), aTask({ id: 'c', name: 'other' }), aTask({ id: 'd', state: 'queued' })],
+      removed: [],
+    },
+    NOW,
+  );
   assert.deepEqual(ids(set), ['a']);
 });
 

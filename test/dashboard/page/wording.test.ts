@@ -5,8 +5,19 @@ import { ago, duration, latency, progressOf, receiptOf, receiptText } from '../.
 import { aTask, at } from './a-task.js';
 
 test('a length of time has its largest units', () => {
-  assert.deepEqual([-5, 0, 59_999, 60_000, 3_599_999, 11_100_000, 187_200_000].map(duration), ['0 s', '0 s', '59 s', '1 min', '59 min', '3 h 5 min', '2 d 4 h']);
-  assert.deepEqual([duration(-2_001), duration(-3_599_000), ago(-3_599_000), ago(61_000)], ['in 2 s (clock?)', 'in 59 min (clock?)', 'in 59 min (clock?)', '1 min ago']);
+  assert.deepEqual([-5, 0, 59_999, 60_000, 3_599_999, 11_100_000, 187_200_000].map(duration), [
+    '0 s',
+    '0 s',
+    '59 s',
+    '1 min',
+    '59 min',
+    '3 h 5 min',
+    '2 d 4 h',
+  ]);
+  assert.deepEqual(
+    [duration(-2_001), duration(-3_599_000), ago(-3_599_000), ago(61_000)],
+    ['in 2 s (clock?)', 'in 59 min (clock?)', 'in 59 min (clock?)', '1 min ago'],
+  );
   assert.deepEqual([0.26, 14.4, 9_999, 12_000].map(latency), ['0.3 ms', '14 ms', '9999 ms', '12 s']);
 });
 

@@ -39,7 +39,8 @@ describe('a billing plan', () => {
     it(`with ${field} from ${JSON.stringify(value)} is refused, by its id and that field`, () => {
       const bad = { ...STORED, [field.split('.')[0] as string]: value };
       const { created_at: _, updated_at: __, ...template } = bad;
-      const named = (what: string, id: string) => (error: unknown) => isFleetError(error, 'INVALID_PLAN') && error.message.startsWith(`Bad ${what} "${id}": ${field}: `);
+      const named = (what: string, id: string) => (error: unknown) =>
+        isFleetError(error, 'INVALID_PLAN') && error.message.startsWith(`Bad ${what} "${id}": ${field}: `);
       assert.throws(() => parsePlan('pro', JSON.stringify(bad)), named('plan', 'pro'));
       if (typeof bad.id === 'string') assert.throws(() => checkPlanTemplate(template), named('plan template', bad.id));
     });
@@ -58,7 +59,10 @@ describe('a billing plan', () => {
   });
 
   it('is what its key says', () => {
-    assert.throws(() => parsePlan('team', JSON.stringify(STORED)), /Bad plan "team": id: expected the one that it is stored under, got "pro"/);
+    assert.throws(
+      () => parsePlan('team', JSON.stringify(STORED)),
+      /Bad plan "team": id: expected the one that it is stored under, got "pro"/,
+    );
   });
 
   it('that is not JSON is refused without repeating it', () => {

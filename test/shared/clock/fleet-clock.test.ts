@@ -23,7 +23,8 @@ function setMachine(t: TestContext, shiftMs: number): void {
   t.mock.method(Date, 'now', () => real() + shiftMs);
 }
 
-const near = (actual: number, expected: number): void => assert.ok(Math.abs(actual - expected) < NEAR_MS, `${actual} is not near ${expected}`);
+const near = (actual: number, expected: number): void =>
+  assert.ok(Math.abs(actual - expected) < NEAR_MS, `${actual} is not near ${expected}`);
 
 describe("The fleet's clock", () => {
   for (const aheadMs of [HOUR_MS, -HOUR_MS, 0]) {

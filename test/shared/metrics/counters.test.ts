@@ -42,7 +42,10 @@ describe('Counters', () => {
   it('arrive by themselves within a second or so', async () => {
     const store = await setUp();
     store.counters.increase(counted);
-    await until(() => totals(store), ({ a }) => a === '1');
+    await until(
+      () => totals(store),
+      ({ a }) => a === '1',
+    );
   });
 
   it('arrive with the end of whoever counted', async () => {
@@ -83,12 +86,18 @@ describe('Counters', () => {
       const store = own.store();
       await store.redis.ping();
       await own.redis.kill();
-      await until(() => store.redis.status, (status) => status !== 'ready');
+      await until(
+        () => store.redis.status,
+        (status) => status !== 'ready',
+      );
       store.counters.increase(counted);
       await store.counters.flush();
       store.counters.increase(counted);
       await own.redis.restart();
-      await until(() => own.client.hget(store.keys.counters, 'a'), (count) => count === '2');
+      await until(
+        () => own.client.hget(store.keys.counters, 'a'),
+        (count) => count === '2',
+      );
     } finally {
       await own.stop();
     }
@@ -115,7 +124,13 @@ describe('Counters', () => {
     await store.counters.flush();
     const fields = Object.entries(await totals(store));
     assert.ok(fields.length <= 502, `${fields.length} fields`);
-    assert.equal(fields.reduce((sum, [, count]) => sum + Number(count), 0), 1_004);
-    assert.deepEqual(fields.filter(([field]) => /[^\w.|-]/.test(field)), []);
+    assert.equal(
+      fields.reduce((sum, [, count]) => sum + Number(count), 0),
+      1_004,
+    );
+    assert.deepEqual(
+      fields.filter(([field]) => /[^\w.|-]/.test(field)),
+      [],
+    );
   });
 });

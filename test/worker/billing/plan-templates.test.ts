@@ -15,7 +15,10 @@ describe('the templates of the billing plans', () => {
     for (const template of all) assert.deepEqual(checkPlanTemplate(template), template);
     assert.equal(new Set(all.map(({ id }) => id)).size, all.length);
     const places = all.map(({ order }) => order);
-    assert.deepEqual(places, [...new Set(places)].toSorted((a, b) => a - b));
+    assert.deepEqual(
+      places,
+      [...new Set(places)].toSorted((a, b) => a - b),
+    );
     assert.ok(all.every(({ active }) => active));
   });
 
@@ -24,8 +27,14 @@ describe('the templates of the billing plans', () => {
     const annual = ['starter-annual', 'pro-annual', 'team-annual'];
     const promotional = ['starter-welcome', 'pro-launch'];
     assert.deepEqual(ids(NONE), ['free', 'starter', 'pro', 'team']);
-    assert.deepEqual(ids({ ...NONE, include_annual: true }).filter((id) => !ids(NONE).includes(id)), annual);
-    assert.deepEqual(ids({ ...NONE, include_promo: true }).filter((id) => !ids(NONE).includes(id)), promotional);
+    assert.deepEqual(
+      ids({ ...NONE, include_annual: true }).filter((id) => !ids(NONE).includes(id)),
+      annual,
+    );
+    assert.deepEqual(
+      ids({ ...NONE, include_promo: true }).filter((id) => !ids(NONE).includes(id)),
+      promotional,
+    );
     assert.equal(ids(ALL).length, 9);
   });
 
@@ -34,7 +43,10 @@ describe('the templates of the billing plans', () => {
       const from = plan(annual.discount?.from ?? '');
       assert.ok(from);
       assert.equal(annual.price, from.price * 9.6);
-      assert.deepEqual([annual.id, annual.discount?.percent, annual.quotas, annual.features], [`${from.id}-annual`, 20, from.quotas, from.features]);
+      assert.deepEqual(
+        [annual.id, annual.discount?.percent, annual.quotas, annual.features],
+        [`${from.id}-annual`, 20, from.quotas, from.features],
+      );
     }
   });
 
@@ -47,13 +59,19 @@ describe('the templates of the billing plans', () => {
 
   it('of a promotion that has ended are there and not active', () => {
     const ends = new Date(plan('starter-welcome')?.promo?.ends_at ?? '');
-    const activeAt = (ms: number) => planTemplates(ALL, new Date(ms)).filter(({ active }) => !active).map(({ id }) => id);
+    const activeAt = (ms: number) =>
+      planTemplates(ALL, new Date(ms))
+        .filter(({ active }) => !active)
+        .map(({ id }) => id);
     assert.deepEqual(activeAt(ends.getTime() - 1), []);
     assert.deepEqual(activeAt(ends.getTime()), ['starter-welcome']);
     assert.deepEqual(activeAt(new Date('2100-01-01').getTime()), ['starter-welcome', 'pro-launch']);
   });
 
   it('have prices in whole minor units, half a unit up', () => {
-    assert.deepEqual([discounted(999, 1, 50), discounted(1_001, 1, 50), discounted(333, 1, 33), discounted(0, 12, 20), discounted(1, 12, 20)], [500, 501, 223, 0, 10]);
+    assert.deepEqual(
+      [discounted(999, 1, 50), discounted(1_001, 1, 50), discounted(333, 1, 33), discounted(0, 12, 20), discounted(1, 12, 20)],
+      [500, 501, 223, 0, 10],
+    );
   });
 });

@@ -29,9 +29,13 @@ for (const byDescriptor of BY_DESCRIPTOR ? [true, false] : [false]) {
       symlinkSync(join(root, 'a'), join(root, 'link'));
       execFileSync('mkfifo', [join(root, 'pipe.md')]);
       const tree = openTree(t, root);
-      assert.deepEqual(new Set([...(tree.list([]) ?? [])].map(({ name, kind }) => `${name} ${kind}`)), new Set(['a folder', 'd.md file', 'link link', 'pipe.md other']));
+      assert.deepEqual(
+        new Set([...(tree.list([]) ?? [])].map(({ name, kind }) => `${name} ${kind}`)),
+        new Set(['a folder', 'd.md file', 'link link', 'pipe.md other']),
+      );
       assert.deepEqual([textOf(tree, 'a', 'b', 'c.md'), textOf(tree, 'd.md')], ['deep', 'flat']);
-      for (const names of [['a'], ['link', 'b', 'c.md'], ['pipe.md'], ['none'], ['d.md', 'x'], []]) assert.equal(tree.open(names), null, names.join('/'));
+      for (const names of [['a'], ['link', 'b', 'c.md'], ['pipe.md'], ['none'], ['d.md', 'x'], []])
+        assert.equal(tree.open(names), null, names.join('/'));
       for (const names of [['link'], ['d.md'], ['pipe.md'], ['none']]) assert.equal(tree.list(names), null, names.join('/'));
     });
 
@@ -46,7 +50,10 @@ for (const byDescriptor of BY_DESCRIPTOR ? [true, false] : [false]) {
         (tree) => [...(tree.list(['a', 'b']) ?? [])],
       ];
       for (const look of moments) {
-        for (const [folder, target] of [['a', '.'], ['a/b', '.']] as const) {
+        for (const [folder, target] of [
+          ['a', '.'],
+          ['a/b', '.'],
+        ] as const) {
           const root = await folderOf(t, files);
           const tree = openTree(t, root);
           look(tree);

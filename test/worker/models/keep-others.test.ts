@@ -17,9 +17,9 @@ test('each field has one owner', () => {
     ['a field that the server changed is changed', { id: 'm', a: 2 }, { id: 'm', a: 1 }, {}, { a: 2 }],
     ['a field that the server dropped goes', { id: 'm' }, { id: 'm', a: 1 }, {}, { a: undefined }],
     ['a field that another changed stays as that has it', { id: 'm', a: 1 }, { id: 'm', a: 1 }, { a: 5 }, { a: 5 }],
-    ['what both changed is the server\'s', { id: 'm', a: 2 }, { id: 'm', a: 1 }, { a: 5 }, { a: 2 }],
+    ["what both changed is the server's", { id: 'm', a: 2 }, { id: 'm', a: 1 }, { a: 5 }, { a: 2 }],
     ['what another changed and the server dropped stays', { id: 'm' }, { id: 'm', a: 1 }, { a: 5 }, { a: 5 }],
-    ['a field of another that the server lists now is the server\'s', { id: 'm', info: 2 }, { id: 'm' }, { info: 1 }, { info: 2 }],
+    ["a field of another that the server lists now is the server's", { id: 'm', info: 2 }, { id: 'm' }, { info: 1 }, { info: 2 }],
     ['a field that another has removed comes back', { id: 'm', a: 1 }, { id: 'm', a: 1 }, { a: undefined }, { a: 1 }],
     ['a name that another gave stays', { id: 'm' }, { id: 'm' }, { name: 'Ours' }, { name: 'Ours' }],
   ];
@@ -39,7 +39,8 @@ test('what one refresh made, the next leaves as it is; nothing of others is lost
     fc.property(listing, listing, edit, fc.boolean(), (now, before, theirs, recorded) => {
       const merged = refreshed(now, before, theirs, recorded ? before : null);
       for (const [field, given] of Object.entries(theirs)) assert.deepEqual(merged[field], given);
-      for (const [field, given] of Object.entries(now)) assert.deepEqual(Object.getOwnPropertyDescriptor(merged, field)?.value, given, field);
+      for (const [field, given] of Object.entries(now))
+        assert.deepEqual(Object.getOwnPropertyDescriptor(merged, field)?.value, given, field);
       assert.deepEqual(keepOthers(entryOf('m', now, 0), merged, now), merged);
       const moved = keepOthers(entryOf('m', now, 3), merged, now);
       assert.deepEqual({ ...moved, urlIdx: 0 }, merged);

@@ -29,7 +29,10 @@ async function assertFails(url: string, message: RegExp, options?: Parameters<ty
   });
 }
 
-const answering = (body: string, status = 200): RequestListener => (_, response) => void response.writeHead(status).end(body);
+const answering =
+  (body: string, status = 200): RequestListener =>
+  (_, response) =>
+    void response.writeHead(status).end(body);
 
 describe('A list of models', () => {
   it('is an array, bare or under data; what is no model in it is left out', async (t) => {
@@ -44,18 +47,27 @@ describe('A list of models', () => {
   });
 
   it('fails for whatever else a server may answer, in a sentence without its secrets', async (t) => {
-    const echo: RequestListener = (request, response) => void response.writeHead(401).end(`Bad ${request.headers.authorization} for ${request.url}`);
+    const echo: RequestListener = (request, response) =>
+      void response.writeHead(401).end(`Bad ${request.headers.authorization} for ${request.url}`);
     await assertFails(await upstream(t, echo), /answered 401: Bad Bearer \*\*\* for \/v1\/models\?\*\*\*$/);
-    const parts: RequestListener = (_, response) => void response.writeHead(500).end(`${QUERY}, ${encodeURIComponent(QUERY)}, ${QUERY.replace('/', '\\/')}`);
+    const parts: RequestListener = (_, response) =>
+      void response.writeHead(500).end(`${QUERY}, ${encodeURIComponent(QUERY)}, ${QUERY.replace('/', '\\/')}`);
     await assertFails(await upstream(t, parts), /answered 500: \*\*\*, \*\*\*, \*\*\*$/);
-    await assertFails(await upstream(t, (_, response) => void response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end()), /answered 302$/);
+    await assertFails(
+      await upstream(t, (_, response) => void response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end()),
+      /answered 302$/,
+    );
     await assertFails(await upstream(t, answering(`<html>${KEY}`)), /a list that is not JSON: <html>\*\*\*$/);
     await assertFails(await upstream(t, answering('')), /a list that is not JSON/);
     for (const body of ['null', '5', '{}', '{"data":{}}', '{"error":"no"}', '[1,2]', '{"data":[null]}']) {
       await assertFails(await upstream(t, answering(body)), /something that is not a list of models: /);
     }
-    await assertFails(await upstream(t, answering(`[{"id":"a","x":${'['.repeat(50_000)}${']'.repeat(50_000)}}]`)), /nested deeper than 100 levels/);
-    const cut: RequestListener = (_, response) => void response.writeHead(200, { 'content-length': 100 }).write('[', () => response.destroy());
+    await assertFails(
+      await upstream(t, answering(`[{"id":"a","x":${'['.repeat(50_000)}${']'.repeat(50_000)}}]`)),
+      /nested deeper than 100 levels/,
+    );
+    const cut: RequestListener = (_, response) =>
+      void response.writeHead(200, { 'content-length': 100 }).write('[', () => response.destroy());
     await assertFails(await upstream(t, cut), /broke off: /);
   });
 
@@ -79,7 +91,10 @@ describe('A list of models', () => {
         listener(request, response);
       });
       await assertFails(url, /did not list its models within 100 ms$/, { timeoutMs: 100 });
-      await until(() => open.size, (size) => size === 0);
+      await until(
+        () => open.size,
+        (size) => size === 0,
+      );
     }
   });
 

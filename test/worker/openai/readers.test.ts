@@ -59,7 +59,13 @@ function split(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
   return places.slice(1).map((end, index) => bytes.subarray(places[index], end));
 }
 
-const lines = fc.array(fc.oneof(fc.constantFrom('', ': x', 'event: error', 'data: [DONE]', 'data:', '{"a":1}'), fc.string({ unit: 'grapheme' }).map((text) => `data: ${text}`)), { maxLength: 12 });
+const lines = fc.array(
+  fc.oneof(
+    fc.constantFrom('', ': x', 'event: error', 'data: [DONE]', 'data:', '{"a":1}'),
+    fc.string({ unit: 'grapheme' }).map((text) => `data: ${text}`),
+  ),
+  { maxLength: 12 },
+);
 
 test('an answer is the same however its bytes are cut', async () => {
   await fc.assert(

@@ -14,7 +14,21 @@ const WRITE: Readonly<Record<string, (client: Redis, key: string) => Promise<unk
 };
 /** Keys of a fleet that a run reads. */
 const KEYS = ['tasks', 'taskQueues', 'live', 'earlyStops', 'queues', 'workers', 'reconcile'] as const;
-const LISTS = ['wait', 'prioritized', 'delayed', 'active', 'waiting-children', 'completed', 'failed', 'meta', 'marker', 'events', 'stalled', 'pc', 'repeat'] as const;
+const LISTS = [
+  'wait',
+  'prioritized',
+  'delayed',
+  'active',
+  'waiting-children',
+  'completed',
+  'failed',
+  'meta',
+  'marker',
+  'events',
+  'stalled',
+  'pc',
+  'repeat',
+] as const;
 const BAD_JOBS: Readonly<Record<string, Record<string, string>>> = {
   'options that are no JSON': { opts: '{' },
   'options that are a list': { opts: '[]' },
@@ -49,7 +63,12 @@ describe('The reconciler and records that it cannot read', () => {
   /** A good task of each kind that a run repairs. Returns what says whether it did, by what it needs. */
   async function work() {
     const { client } = fleet;
-    const [orphan, unlisted, lost, stopped] = [await rec.enqueue({ item: 'good' }), await rec.enqueue({ item: 'good' }), await rec.enqueue(), await rec.enqueue()];
+    const [orphan, unlisted, lost, stopped] = [
+      await rec.enqueue({ item: 'good' }),
+      await rec.enqueue({ item: 'good' }),
+      await rec.enqueue(),
+      await rec.enqueue(),
+    ];
     await rec.activate(stopped, { worker: 'dead', locked: false });
     await client.hset(rec.jobs + stopped, 'stop', STOP);
     await client.lrem(`${rec.jobs}wait`, 1, lost);
@@ -94,7 +113,8 @@ describe('The reconciler and records that it cannot read', () => {
       const done = await work();
       const strangers = rec.keys.jobs('of-a-stranger');
       await fleet.client.sadd(rec.keys.queues, 'of-a-stranger');
-      for (const other of ['wait', 'delayed', 'active']) await rec.store.queues.get('of-a-stranger').add(other, {}, { jobId: `in-${other}` });
+      for (const other of ['wait', 'delayed', 'active'])
+        await rec.store.queues.get('of-a-stranger').add(other, {}, { jobId: `in-${other}` });
       await fleet.client.hset(`${strangers}in-wait`, 'stop', STOP);
       await fleet.client.del(strangers + list);
       await WRITE[list === 'meta' || list === 'repeat' ? 'list' : 'string']?.(fleet.client, strangers + list);
@@ -126,10 +146,22 @@ describe('The reconciler and records that it cannot read', () => {
         await fleet.client.del(key);
         await WRITE[kind]?.(fleet.client, key);
       };
-      const [job, ofItem, child, ofFlow] = [await rec.enqueue(), await rec.enqueue({ item: 'bad' }), await rec.enqueue(), await rec.enqueue()];
+      const [job, ofItem, child, ofFlow] = [
+        await rec.enqueue(),
+        await rec.enqueue({ item: 'bad' }),
+        await rec.enqueue(),
+        await rec.enqueue(),
+      ];
       await rec.register('over', { item: 'bad' });
       await write(rec.jobs + job);
-      for (const key of [rec.keys.item('bad'), rec.keys.ownItem('bad'), `${rec.jobs}parent`, rec.keys.children('parent'), rec.keys.worker('dead')]) await write(key);
+      for (const key of [
+        rec.keys.item('bad'),
+        rec.keys.ownItem('bad'),
+        `${rec.jobs}parent`,
+        rec.keys.children('parent'),
+        rec.keys.worker('dead'),
+      ])
+        await write(key);
       await fleet.client.hset(rec.jobs + child, 'opts', JSON.stringify({ item: '', childOf: { queue: 'rec', id: 'parent' } }));
       await fleet.client.hset(rec.jobs + ofFlow, 'parentKey', `${rec.jobs}parent`);
       await fleet.client.lpush(`${rec.jobs}wait`, 'without-a-hash');
@@ -152,7 +184,12 @@ describe('The reconciler and records that it cannot read', () => {
     await rec.register('gone-too');
     await fleet.client.zadd(keys.live, 'inf', 'gone-too');
     await fleet.client.hset(keys.earlyStops, id, '{', 'nobody', '5');
-    const cursors = [['99999999999999999999', '["rec","wait",-1]'], ['18446744073709551616', '["rec","wait",1e300]'], ['-1', '[{},[],{}]'], ['1', '["zzz","delayed",5]']] as const;
+    const cursors = [
+      ['99999999999999999999', '["rec","wait",-1]'],
+      ['18446744073709551616', '["rec","wait",1e300]'],
+      ['-1', '[{},[],{}]'],
+      ['1', '["zzz","delayed",5]'],
+    ] as const;
     for (const [entries, jobs] of cursors) {
       await fleet.client.hset(keys.reconcile, { entries_cursor: entries, live_cursor: entries, tasks_cursor: entries, jobs_cursor: jobs });
       assert.equal((await rec.reconciler().run()).complete, true);
@@ -167,8 +204,12 @@ describe('The reconciler and records that it cannot read', () => {
   it('gets through thousands of names of queues and tasks of other programs, and costs little', async () => {
     const done = await work();
     const { client } = fleet;
-    await client.sadd(rec.keys.queues, ...Array.from({ length: 3_000 }, (_, index) => (index % 2 === 0 ? `q-${index}` : `no queue ${index}`)));
-    for (let page = 0; page < 20; page += 1) await client.hset(rec.keys.tasks, ...Array.from({ length: 5_000 }, (_, index) => [`foreign-${page}-${index}`, '']).flat());
+    await client.sadd(
+      rec.keys.queues,
+      ...Array.from({ length: 3_000 }, (_, index) => (index % 2 === 0 ? `q-${index}` : `no queue ${index}`)),
+    );
+    for (let page = 0; page < 20; page += 1)
+      await client.hset(rec.keys.tasks, ...Array.from({ length: 5_000 }, (_, index) => [`foreign-${page}-${index}`, '']).flat());
     const calls = async (): Promise<number> => Object.values(await fleet.commandCounts()).reduce((sum, some) => sum + some, 0);
     await client.config('RESETSTAT');
     assert.equal((await rec.run()).complete, true);

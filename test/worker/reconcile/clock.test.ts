@@ -21,7 +21,8 @@ describe('What the reconciler does after a clock was ahead', () => {
     rec = new ReconcileFleet(fleet);
   });
 
-  const dueIn = async (id: string): Promise<number> => Math.floor(Number(await fleet.client.zscore(`${rec.jobs}delayed`, id)) / UNIT) - Date.now();
+  const dueIn = async (id: string): Promise<number> =>
+    Math.floor(Number(await fleet.client.zscore(`${rec.jobs}delayed`, id)) / UNIT) - Date.now();
 
   it('lets what was delayed by it start after its delay from now, and leaves all other delays', async () => {
     const kept = await rec.enqueue({ delay: 30 * 24 * HOUR_MS });

@@ -55,7 +55,10 @@ describe('The reconciler and the entries of the registry', () => {
     await fleet.client.zrem(rec.keys.live, over);
     assert.deepEqual(await rec.run(), { entries: 2, young: 1, complete: true });
     const ages = (await fleet.client.zmscore(rec.keys.live, 'gone', over)).map((at) => Date.now() - Number(at));
-    assert.ok(ages.every((ms) => ms >= 0 && ms < 5_000), ages.join(', '));
+    assert.ok(
+      ages.every((ms) => ms >= 0 && ms < 5_000),
+      ages.join(', '),
+    );
     await age('gone', GRACE_MS + 1_000);
     await age(over, 6_000);
     assert.deepEqual(await rec.run(), { entries: 2, removed: 2, complete: true });
@@ -187,7 +190,8 @@ describe('The reconciler and the entries of the registry', () => {
 
   it('stops a child whose parent was stopped, whoever should have done it, and no other child', async () => {
     const [stopped, running] = [await rec.enqueue(), await rec.enqueue()];
-    const child = async (parent: string): Promise<string> => (await rec.producer.enqueueChild({ id: parent, queue: 'rec', item: '' }, reconciledTask, {}, {})).id;
+    const child = async (parent: string): Promise<string> =>
+      (await rec.producer.enqueueChild({ id: parent, queue: 'rec', item: '' }, reconciledTask, {}, {})).id;
     const [orphan, other] = [await child(stopped), await child(running)];
     await rec.activate(stopped, { worker: 'alive', locked: true });
     await rec.worker('alive', { alive: true });

@@ -21,7 +21,8 @@ describe('The reconciler and jobs that have lost their place', () => {
   after(() => fleet.stop());
 
   const lose = (...lists: string[]): Promise<number> => fleet.client.del(...lists.map((list) => rec.jobs + list));
-  const counts = () => rec.store.queues.get('rec').getJobCounts('waiting', 'delayed', 'prioritized', 'active', 'waiting-children', 'completed', 'failed');
+  const counts = () =>
+    rec.store.queues.get('rec').getJobCounts('waiting', 'delayed', 'prioritized', 'active', 'waiting-children', 'completed', 'failed');
   const NONE = { waiting: 0, delayed: 0, prioritized: 0, active: 0, 'waiting-children': 0, completed: 0, failed: 0 };
   const wait = (): Promise<string[]> => fleet.client.lrange(`${rec.jobs}wait`, 0, -1);
 
@@ -42,13 +43,25 @@ describe('The reconciler and jobs that have lost their place', () => {
   }
 
   it('honours priority and delay, and wakes no worker of a paused queue', async () => {
-    const [plain, urgent, later, due] = [await rec.enqueue(), await rec.enqueue({ priority: 2 }), await rec.enqueue({ delay: 600_000 }), await rec.enqueue({ delay: 600_000 })];
+    const [plain, urgent, later, due] = [
+      await rec.enqueue(),
+      await rec.enqueue({ priority: 2 }),
+      await rec.enqueue({ delay: 600_000 }),
+      await rec.enqueue({ delay: 600_000 }),
+    ];
     const delayed = await fleet.client.zscore(`${rec.jobs}delayed`, later);
     await rec.store.queues.get('rec').pause();
     await fleet.client.hset(rec.jobs + due, 'timestamp', Date.now() - 700_000);
     await lose('wait', 'prioritized', 'delayed', 'marker');
     assert.deepEqual(await rec.run(), { entries: 4, restored: 4, complete: true });
-    assert.deepEqual([(await wait()).toSorted(), await fleet.client.zrange(`${rec.jobs}prioritized`, '0', '-1'), await fleet.client.zrange(`${rec.jobs}delayed`, '0', '-1')], [[plain, due].toSorted(), [urgent], [later]]);
+    assert.deepEqual(
+      [
+        (await wait()).toSorted(),
+        await fleet.client.zrange(`${rec.jobs}prioritized`, '0', '-1'),
+        await fleet.client.zrange(`${rec.jobs}delayed`, '0', '-1'),
+      ],
+      [[plain, due].toSorted(), [urgent], [later]],
+    );
     assert.equal(Math.floor(Number(await fleet.client.zscore(`${rec.jobs}delayed`, later)) / 4_096), Math.floor(Number(delayed) / 4_096));
     assert.equal(await fleet.client.zscore(`${rec.jobs}marker`, '0'), null);
     assert.equal((await rec.producer.get(later))?.state, 'scheduled');
@@ -71,9 +84,18 @@ describe('The reconciler and jobs that have lost their place', () => {
     for (const id of [waited, ran]) await fleet.client.hset(rec.jobs + id, 'stop', STOP);
     assert.deepEqual(await rec.run(), { entries: 2, settled: 2, complete: true });
     const tasks = await Promise.all([waited, ran].map((id) => rec.producer.get(id)));
-    assert.deepEqual(tasks.map((task) => [task?.state, task?.stop?.via, task?.stop?.by]), [['cancelled', 'queue', 'alice'], ['cancelled', 'fence', 'alice']]);
+    assert.deepEqual(
+      tasks.map((task) => [task?.state, task?.stop?.via, task?.stop?.by]),
+      [
+        ['cancelled', 'queue', 'alice'],
+        ['cancelled', 'fence', 'alice'],
+      ],
+    );
     assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
-    assert.deepEqual((await rec.producer.stop([waited], {})).map(({ outcome, by }) => [outcome, by]), [['cancelled', 'alice']]);
+    assert.deepEqual(
+      (await rec.producer.stop([waited], {})).map(({ outcome, by }) => [outcome, by]),
+      [['cancelled', 'alice']],
+    );
   });
 
   it('stops at once what has lost its place, before any run', async () => {

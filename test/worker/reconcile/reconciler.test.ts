@@ -32,7 +32,9 @@ describe('The reconciler', () => {
 
   describe('and jobs', () => {
     it('registers again what is live and not registered: active, waiting, prioritized or delayed', async () => {
-      const ids = await Promise.all([{}, {}, { priority: 3 }, { delay: 600_000 }].map((options) => rec.enqueue({ ...options, item: 'chat-1' })));
+      const ids = await Promise.all(
+        [{}, {}, { priority: 3 }, { delay: 600_000 }].map((options) => rec.enqueue({ ...options, item: 'chat-1' })),
+      );
       await rec.activate(ids[0] as string, { worker: 'alive', locked: true });
       await rec.worker('alive', { alive: true });
       const scores = await fleet.client.zmscore(rec.keys.live, ...ids);
@@ -47,12 +49,17 @@ describe('The reconciler', () => {
     it('registers what a plain BullMQ queue added, in every list, and leaves what a schedule added to its worker', async () => {
       const queue = rec.store.queues.get('rec');
       await fleet.client.sadd(rec.keys.queues, 'rec');
-      const added = await Promise.all([{}, { delay: 600_000 }, { priority: 3 }, { jobId: 'report for müller/42' }].map((options) => queue.add('of-nobody', {}, options)));
+      const added = await Promise.all(
+        [{}, { delay: 600_000 }, { priority: 3 }, { jobId: 'report for müller/42' }].map((options) => queue.add('of-nobody', {}, options)),
+      );
       await queue.upsertJobScheduler('schedule', { every: 600_000 }, { name: 'rec.task', data: {} });
       assert.deepEqual(await rec.run(), { entries: 4, jobs: 5, registered: 4, complete: true });
       for (const { id } of added) assert.deepEqual(await rec.entry(id as string), ['rec', '', true, false]);
       const { tasks } = await rec.producer.list({ state: 'scheduled' });
-      assert.deepEqual(tasks.map(({ id, name, item }) => [id, name, item]), [[added[1]?.id, 'of-nobody', null]]);
+      assert.deepEqual(
+        tasks.map(({ id, name, item }) => [id, name, item]),
+        [[added[1]?.id, 'of-nobody', null]],
+      );
       assert.deepEqual(await rec.run(), { entries: 4, jobs: 5, complete: true });
       for (const { id } of added) await queue.remove(id as string);
       for (const { id } of added) await fleet.client.zadd(rec.keys.live, 1, id as string);
@@ -90,7 +97,10 @@ describe('The reconciler', () => {
       assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
     });
 
-    for (const [what, locked, alive] of [['whose lock is gone', false, true], ['with its lock, whose heartbeat is gone', true, false]] as const) {
+    for (const [what, locked, alive] of [
+      ['whose lock is gone', false, true],
+      ['with its lock, whose heartbeat is gone', true, false],
+    ] as const) {
       it(`settles the recorded stop of an owner ${what}`, async () => {
         const id = await rec.enqueue({ item: 'chat-1' });
         await rec.activate(id, { worker: 'owner', locked });
@@ -154,19 +164,37 @@ describe('The reconciler', () => {
       do runs.push(await rec.run(100));
       while (!runs.at(-1)?.complete && runs.length < 10);
       assert.ok(runs.length > 1 && runs.length < 10, `${runs.length} runs`);
-      assert.ok(runs.every(({ entries = 0 }) => entries <= 2 * 500), JSON.stringify(runs));
+      assert.ok(
+        runs.every(({ entries = 0 }) => entries <= 2 * 500),
+        JSON.stringify(runs),
+      );
       assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
     });
 
     it('gets through all jobs of all lists in the same way', async () => {
-      const ids = await Promise.all(Array.from({ length: MANY }, (_, index) => rec.enqueue({ item: 'chat-1', delay: index % 2 === 0 ? 600_000 : 0 })));
+      const ids = await Promise.all(
+        Array.from({ length: MANY }, (_, index) => rec.enqueue({ item: 'chat-1', delay: index % 2 === 0 ? 600_000 : 0 })),
+      );
       await fleet.client.del(rec.keys.taskQueues, rec.keys.tasks, rec.keys.live, rec.keys.item('chat-1'));
       const runs: Partial<RegistryReconcileOutput>[] = [];
       do runs.push(await rec.run(500));
       while (!runs.at(-1)?.complete && runs.length < 10);
-      assert.deepEqual(runs.map(({ jobs = 0 }) => jobs <= 2 * 500), runs.map(() => true), JSON.stringify(runs));
-      assert.equal(runs.reduce((sum, { registered = 0 }) => sum + registered, 0), MANY);
-      assert.deepEqual(await fleet.registrySize(rec.keys.prefix), { tasks: ids.length, queues: ids.length, live: ids.length, items: 1, leases: 0 });
+      assert.deepEqual(
+        runs.map(({ jobs = 0 }) => jobs <= 2 * 500),
+        runs.map(() => true),
+        JSON.stringify(runs),
+      );
+      assert.equal(
+        runs.reduce((sum, { registered = 0 }) => sum + registered, 0),
+        MANY,
+      );
+      assert.deepEqual(await fleet.registrySize(rec.keys.prefix), {
+        tasks: ids.length,
+        queues: ids.length,
+        live: ids.length,
+        items: 1,
+        leases: 0,
+      });
     });
 
     it('keeps what was done when one is aborted in the middle, and the next goes on from there', async () => {
@@ -189,7 +217,10 @@ describe('The reconciler', () => {
       const ids = await Promise.all(Array.from({ length: 50 }, () => rec.enqueue({ item: 'chat-1' })));
       for (const id of ids.slice(0, 25)) await rec.unregister(id, 'chat-1');
       const runs = await Promise.all([rec.run(), rec.run()]);
-      assert.equal(runs.reduce((sum, { removed = 0 }) => sum + removed, 0), 300);
+      assert.equal(
+        runs.reduce((sum, { removed = 0 }) => sum + removed, 0),
+        300,
+      );
       for (const id of ids) assert.deepEqual(await rec.entry(id, 'chat-1'), WHOLE);
       assert.deepEqual(await rec.run(), { entries: 50, jobs: 50, complete: true });
     });
@@ -207,9 +238,28 @@ describe('The reconciler', () => {
     await rec.register('old');
     const startedAt = Date.now();
     await rec.run();
-    const { at, took_ms: tookMs, entries_cursor: _, jobs_cursor: __, live_cursor: ___, tasks_cursor: ____, ...counts } = await fleet.client.hgetall(rec.keys.reconcile);
+    const {
+      at,
+      took_ms: tookMs,
+      entries_cursor: _,
+      jobs_cursor: __,
+      live_cursor: ___,
+      tasks_cursor: ____,
+      ...counts
+    } = await fleet.client.hgetall(rec.keys.reconcile);
     assert.ok(Number(at) >= startedAt && Number(at) <= Date.now() && Number(tookMs) >= 0);
-    assert.deepEqual(counts, { entries: '1', young: '0', removed: '1', jobs: '0', registered: '0', settled: '0', inherited: '0', early: '0', restored: '0', complete: '1' });
+    assert.deepEqual(counts, {
+      entries: '1',
+      young: '0',
+      removed: '1',
+      jobs: '0',
+      registered: '0',
+      settled: '0',
+      inherited: '0',
+      early: '0',
+      restored: '0',
+      complete: '1',
+    });
     assert.equal(rec.log.find(/Repaired the registry/).length, 1);
     await rec.run();
     assert.equal(rec.log.find(/Repaired the registry/).length, 1);

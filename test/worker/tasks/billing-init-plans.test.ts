@@ -52,24 +52,55 @@ describe('billing.init-plans', () => {
     const { fake, output } = begin({ include_annual: true });
     assert.deepEqual(await output, { created: 3, updated: 0, skipped: 4, total: 7 });
     const lines = fake.emitted as { plan: string; outcome: string }[];
-    const expected = [['free', 'skipped'], ['starter', 'skipped'], ['starter-annual', 'created'], ['pro', 'skipped'], ['pro-annual', 'created'], ['team', 'skipped'], ['team-annual', 'created']];
-    assert.deepEqual(lines.map(({ plan, outcome }) => [plan, outcome]), expected);
-    assert.deepEqual(fake.emitted[4], { plan: 'pro-annual', outcome: 'created', name: 'Pro Annual', price: 19_200, currency: 'USD', interval: 'year', active: true });
-    assert.deepEqual(fake.progress, Array.from({ length: 8 }, (_, done) => ({ done, total: 7 })));
-    assert.deepEqual(log.lines.map(({ component, level, plan, msg }) => [component, level, plan, msg]), [
-      ...expected.map(([plan, outcome]) => ['billing', outcome === 'created' ? 30 : 20, plan, `Billing plan ${outcome}`]),
-      ['billing', 30, undefined, 'Billing plans initialised'],
-    ]);
+    const expected = [
+      ['free', 'skipped'],
+      ['starter', 'skipped'],
+      ['starter-annual', 'created'],
+      ['pro', 'skipped'],
+      ['pro-annual', 'created'],
+      ['team', 'skipped'],
+      ['team-annual', 'created'],
+    ];
+    assert.deepEqual(
+      lines.map(({ plan, outcome }) => [plan, outcome]),
+      expected,
+    );
+    assert.deepEqual(fake.emitted[4], {
+      plan: 'pro-annual',
+      outcome: 'created',
+      name: 'Pro Annual',
+      price: 19_200,
+      currency: 'USD',
+      interval: 'year',
+      active: true,
+    });
+    assert.deepEqual(
+      fake.progress,
+      Array.from({ length: 8 }, (_, done) => ({ done, total: 7 })),
+    );
+    assert.deepEqual(
+      log.lines.map(({ component, level, plan, msg }) => [component, level, plan, msg]),
+      [
+        ...expected.map(([plan, outcome]) => ['billing', outcome === 'created' ? 30 : 20, plan, `Billing plan ${outcome}`]),
+        ['billing', 30, undefined, 'Billing plans initialised'],
+      ],
+    );
     const { plans, invalid } = await billing.plans();
     assert.deepEqual([plans.map(({ id }) => id), invalid], [expected.map(([plan]) => plan), []]);
-    assert.ok(plans.every(({ createdAt, updatedAt }) => createdAt.getTime() === updatedAt.getTime() && Date.now() - createdAt.getTime() < 60_000));
+    assert.ok(
+      plans.every(({ createdAt, updatedAt }) => createdAt.getTime() === updatedAt.getTime() && Date.now() - createdAt.getTime() < 60_000),
+    );
   });
 
   it('with force updates what is there, and keeps created_at and what others have added', async () => {
     const { run, key, billing, stored } = open();
     await run(ALL);
     for (const [id, text] of Object.entries(await stored())) {
-      await fleet.client.hset(key, id, JSON.stringify({ ...(JSON.parse(text) as object), price: 1, created_at: LONG_AGO, updated_at: LONG_AGO, tax_id: id }));
+      await fleet.client.hset(
+        key,
+        id,
+        JSON.stringify({ ...(JSON.parse(text) as object), price: 1, created_at: LONG_AGO, updated_at: LONG_AGO, tax_id: id }),
+      );
     }
     const changed = await stored();
     assert.deepEqual(await run(ALL), { created: 0, updated: 0, skipped: 9, total: 9 });
@@ -85,18 +116,30 @@ describe('billing.init-plans', () => {
     }
   });
 
-  for (const [what, text] of [['not JSON', '{"id": a secret'], ['empty', ''], ['no object', '[1]'], ['half a plan', `{"id":"pro","created_at":"${LONG_AGO}"}`], ['not even text', Buffer.from([0xff, 0xfe])]] as const) {
+  for (const [what, text] of [
+    ['not JSON', '{"id": a secret'],
+    ['empty', ''],
+    ['no object', '[1]'],
+    ['half a plan', `{"id":"pro","created_at":"${LONG_AGO}"}`],
+    ['not even text', Buffer.from([0xff, 0xfe])],
+  ] as const) {
     it(`ends at a stored plan that is ${what}, by its name; force replaces it`, async () => {
       const { run, begin, key, stored, billing } = open();
       await fleet.client.hset(key, 'pro', text);
       const { fake, output } = begin();
-      const error = await output.then(() => assert.fail(), (thrown: unknown) => thrown as Error);
+      const error = await output.then(
+        () => assert.fail(),
+        (thrown: unknown) => thrown as Error,
+      );
       assert.ok(error instanceof UnrecoverableError);
       assert.match(error.message, /^Plan "pro": what is stored cannot be understood \(.+\); a run with force replaces it$/);
       assert.ok(!error.message.includes('secret'));
       assert.deepEqual([fake.emitted.length, fake.progress.at(-1)], [2, { done: 2, total: 4 }]);
       assert.deepEqual(Object.keys(await stored()).toSorted(), ['free', 'pro', 'starter']);
-      assert.deepEqual((await billing.plans()).invalid.map(({ id }) => id), ['pro']);
+      assert.deepEqual(
+        (await billing.plans()).invalid.map(({ id }) => id),
+        ['pro'],
+      );
       assert.deepEqual(await run({ force: true }), { created: 1, updated: 3, skipped: 0, total: 4 });
       const { plans, invalid } = await billing.plans();
       assert.deepEqual([plans.map(({ id }) => id), invalid], [['free', 'starter', 'pro', 'team'], []]);
@@ -107,8 +150,14 @@ describe('billing.init-plans', () => {
   it('says so, and lists nothing, if the key of the plans is of another type', async () => {
     const { run, key, billing } = open();
     await fleet.client.set(key, 'something else');
-    await assert.rejects(run({ force: true }), (error) => error instanceof UnrecoverableError && error.message.startsWith(`Plan "free": ${key} holds something else`));
-    await assert.rejects(billing.plans(), { code: 'INVALID_PLAN', message: `${key} holds something else than a hash of billing plans. Delete or rename it.` });
+    await assert.rejects(
+      run({ force: true }),
+      (error) => error instanceof UnrecoverableError && error.message.startsWith(`Plan "free": ${key} holds something else`),
+    );
+    await assert.rejects(billing.plans(), {
+      code: 'INVALID_PLAN',
+      message: `${key} holds something else than a hash of billing plans. Delete or rename it.`,
+    });
     assert.equal(await fleet.client.get(key), 'something else');
   });
 
@@ -117,11 +166,18 @@ describe('billing.init-plans', () => {
     let refused = false;
     const { run, stored } = open((store) => {
       const redis = Object.create(store.redis, {
-        replaceField: { value: (...args: Parameters<Store['redis']['replaceField']>) => (!refused && args[1] === 'pro' ? ((refused = true), Promise.reject(refusal)) : store.redis.replaceField(...args)) },
+        replaceField: {
+          value: (...args: Parameters<Store['redis']['replaceField']>) =>
+            !refused && args[1] === 'pro' ? ((refused = true), Promise.reject(refusal)) : store.redis.replaceField(...args),
+        },
       }) as Store['redis'];
       return { ...store, redis };
     });
-    await assert.rejects(run(), (error: Error) => !(error instanceof UnrecoverableError) && error.message === `Plan "pro": ${refusal.message}` && error.cause === refusal);
+    await assert.rejects(
+      run(),
+      (error: Error) =>
+        !(error instanceof UnrecoverableError) && error.message === `Plan "pro": ${refusal.message}` && error.cause === refusal,
+    );
     assert.equal(Object.keys(await stored()).length, 2);
     assert.deepEqual(await run(), { created: 2, updated: 0, skipped: 2, total: 4 });
     assert.ok(billingInitPlans.retry.attempts > 1);
@@ -129,10 +185,17 @@ describe('billing.init-plans', () => {
 
   it('writes nothing if a template is bad, and names it with the field', async () => {
     const store = fleet.store();
-    const templatesOf: typeof planTemplates = (...args) => planTemplates(...args).map((one) => (one.id === 'team' ? { ...one, price: 0.5 } : one));
-    const handler = billingInitPlansHandler({ store, settings: resolveSettings({}) as ConnectedSettings, loggers: new LogLines().loggers }, { templatesOf });
+    const templatesOf: typeof planTemplates = (...args) =>
+      planTemplates(...args).map((one) => (one.id === 'team' ? { ...one, price: 0.5 } : one));
+    const handler = billingInitPlansHandler(
+      { store, settings: resolveSettings({}) as ConnectedSettings, loggers: new LogLines().loggers },
+      { templatesOf },
+    );
     const output = runHandler(billingInitPlans, handler, createFakeContext(billingInitPlans, {}));
-    await assert.rejects(output, (error) => error instanceof UnrecoverableError && error.message.startsWith('Bad plan template "team": price: '));
+    await assert.rejects(
+      output,
+      (error) => error instanceof UnrecoverableError && error.message.startsWith('Bad plan template "team": price: '),
+    );
     assert.equal(await fleet.client.exists(store.keys.plans), 0);
   });
 
@@ -152,8 +215,17 @@ describe('billing.init-plans', () => {
     for (const id of others) await fleet.client.hset(key, id, JSON.stringify({ ...free, id }));
     await fleet.client.hset(key, { broken: '{', wrong: JSON.stringify({ ...free, id: 'wrong', price: -1 }) });
     const { plans, invalid } = await billing.plans();
-    assert.deepEqual(plans.map(({ id }) => id), [...others.toSorted(), 'free', 'starter', 'pro', 'team']);
-    assert.deepEqual(invalid.map(({ id, problem }) => [id, problem.split(':')[0]]), [['broken', 'expected JSON'], ['wrong', 'price']]);
+    assert.deepEqual(
+      plans.map(({ id }) => id),
+      [...others.toSorted(), 'free', 'starter', 'pro', 'team'],
+    );
+    assert.deepEqual(
+      invalid.map(({ id, problem }) => [id, problem.split(':')[0]]),
+      [
+        ['broken', 'expected JSON'],
+        ['wrong', 'price'],
+      ],
+    );
   });
 
   for (const force of [false, true]) {
@@ -184,10 +256,16 @@ describe('billing.init-plans', () => {
     await fleet.worker(keyPrefix, []);
     for (const force of [false, true, false]) {
       await fleet.client.del(`${keyPrefix}:billing:plans`);
-      const tasks = await producer.enqueueMany(billingInitPlans, Array.from({ length: 2 }, () => ({ input: { ...ALL, force } })));
+      const tasks = await producer.enqueueMany(
+        billingInitPlans,
+        Array.from({ length: 2 }, () => ({ input: { ...ALL, force } })),
+      );
       const outputs = await Promise.all(tasks.map((task) => producer.result(task)));
       for (const { created, updated, skipped, total } of outputs) assert.deepEqual([created + updated + skipped, total], [9, 9]);
-      assert.equal(outputs.reduce((sum, { created }) => sum + created, 0), 9);
+      assert.equal(
+        outputs.reduce((sum, { created }) => sum + created, 0),
+        9,
+      );
       assert.equal((await producer.billing.plans()).plans.length, 9);
     }
   });

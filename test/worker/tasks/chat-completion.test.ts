@@ -29,13 +29,16 @@ describe('chat.completion', () => {
       usage: { prompt_tokens: 6, completion_tokens: 30, total_tokens: 36 },
     });
     assert.equal(server.closedEarly(), 0);
-    assert.deepEqual(server.requests.map(({ method, path, body }) => ({ method, path, body })), [
-      {
-        method: 'POST',
-        path: '/v1/chat/completions',
-        body: { ...PROMPT, max_tokens: 30, temperature: 0.5, stop: ['END'], stream: true, stream_options: { include_usage: true } },
-      },
-    ]);
+    assert.deepEqual(
+      server.requests.map(({ method, path, body }) => ({ method, path, body })),
+      [
+        {
+          method: 'POST',
+          path: '/v1/chat/completions',
+          body: { ...PROMPT, max_tokens: 30, temperature: 0.5, stop: ['END'], stream: true, stream_options: { include_usage: true } },
+        },
+      ],
+    );
   });
 
   it('sends the key of the chosen server, and none to a server without one', async (t) => {
@@ -47,8 +50,14 @@ describe('chat.completion', () => {
     const urls = [`${first.url}/`, second.url];
     await ask(urls, { keys: [KEY] }).output;
     await ask(urls, { keys: [KEY], input: { base_url_index: 1 } }).output;
-    assert.deepEqual(first.requests.map(({ path, authorization }) => [path, authorization]), [['/v1/chat/completions', `Bearer ${KEY}`]]);
-    assert.deepEqual(second.requests.map(({ authorization }) => authorization), [null]);
+    assert.deepEqual(
+      first.requests.map(({ path, authorization }) => [path, authorization]),
+      [['/v1/chat/completions', `Bearer ${KEY}`]],
+    );
+    assert.deepEqual(
+      second.requests.map(({ authorization }) => authorization),
+      [null],
+    );
   });
 
   it('on an abort closes the connection to the server and throws the reason', async (t) => {

@@ -10,7 +10,10 @@ import { KEY, PROMPT, ask, assertFails } from '../../support/ask-upstream.js';
 import { createFakeContext, runHandler } from '../../support/task-context.js';
 import { DONE, FINISH, delta, streaming, upstream } from '../../support/upstream.js';
 
-const refusing = (status: number, body: string, headers = {}): RequestListener => (_, response) => void response.writeHead(status, headers).end(body);
+const refusing =
+  (status: number, body: string, headers = {}): RequestListener =>
+  (_, response) =>
+    void response.writeHead(status, headers).end(body);
 
 /** A server that answers what asks for `stream_options` in its own way, and the rest with a completion; and whether each request asked. */
 async function olderServer(t: TestContext, refuse: RequestListener): Promise<{ url: string; asked: boolean[] }> {
@@ -34,7 +37,8 @@ describe('A server that refuses stream_options', () => {
     it(`with ${what} is asked again without them, and from then on never with them`, async (t) => {
       const [older, other] = [await olderServer(t, refuse), await olderServer(t, streaming(delta('b') + FINISH))];
       const handler = chatCompletionHandler(resolveSettings({ openaiBaseUrls: [older.url, other.url] }));
-      const complete = (server: number) => runHandler(chatCompletion, handler, createFakeContext(chatCompletion, { ...PROMPT, base_url_index: server }));
+      const complete = (server: number) =>
+        runHandler(chatCompletion, handler, createFakeContext(chatCompletion, { ...PROMPT, base_url_index: server }));
       const contents = [];
       for (const server of [0, 0, 1]) contents.push((await complete(server)).content);
       assert.deepEqual(contents, ['a', 'a', 'b']);
@@ -43,7 +47,11 @@ describe('A server that refuses stream_options', () => {
   }
 
   it('is not asked again after another refusal, a limit, or once it has said something', async (t) => {
-    const others = [refusing(400, '{"error":"no such model"}'), refusing(429, 'slow down: {"stream_options":{}}'), streaming(`${delta('x')}data: {"error":"stream_options"}\n\n`)];
+    const others = [
+      refusing(400, '{"error":"no such model"}'),
+      refusing(429, 'slow down: {"stream_options":{}}'),
+      streaming(`${delta('x')}data: {"error":"stream_options"}\n\n`),
+    ];
     for (const refuse of others) {
       const { url, asked } = await olderServer(t, refuse);
       await assert.rejects(ask([url]).output);
@@ -55,7 +63,10 @@ describe('A server that refuses stream_options', () => {
 describe('A refusal', () => {
   it('is final without credit or for the prompt, also with a status that may pass', async (t) => {
     for (const code of ['insufficient_quota', 'context_length_exceeded']) {
-      const url = await upstream(t, refusing(429, JSON.stringify({ error: { message: 'no', type: code, code: null } }), { 'retry-after': '1' }));
+      const url = await upstream(
+        t,
+        refusing(429, JSON.stringify({ error: { message: 'no', type: code, code: null } }), { 'retry-after': '1' }),
+      );
       await assertFails(ask([url]).output, false, /answered 429: /);
     }
     assert.ok(isFinalAnswer({ status: 429, codes: ['42902'] }));
@@ -63,7 +74,10 @@ describe('A refusal', () => {
   });
 
   it('quotes the words of a page', async (t) => {
-    const url = await upstream(t, refusing(502, `<html><head><title>502 Bad Gateway</title></head>\r\n<body><hr>nginx ${KEY}</body></html>`));
+    const url = await upstream(
+      t,
+      refusing(502, `<html><head><title>502 Bad Gateway</title></head>\r\n<body><hr>nginx ${KEY}</body></html>`),
+    );
     await assertFails(ask([url], { keys: [KEY] }).output, true, /answered 502: 502 Bad Gateway nginx \*\*\*$/);
   });
 
@@ -94,5 +108,6 @@ describe('retryAfterOf', () => {
     [{ 'retry-after': '2', 'retry-after-ms': '1500' }, 1_500],
     [{ 'retry-after': '2', 'retry-after-ms': 'x' }, 2_000],
   ];
-  for (const [headers, ms] of cases) it(`of ${JSON.stringify(headers)} is ${ms}`, () => assert.equal(retryAfterOf(new Headers(headers), now), ms));
+  for (const [headers, ms] of cases)
+    it(`of ${JSON.stringify(headers)} is ${ms}`, () => assert.equal(retryAfterOf(new Headers(headers), now), ms));
 });

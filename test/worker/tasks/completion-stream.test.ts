@@ -9,8 +9,10 @@ import { DONE, FINISH, delta, event, streaming, upstream } from '../../support/u
 
 const choice = (fields: object) => event({ choices: [{ index: 0, ...fields }] });
 const finish = (reason: unknown) => choice({ delta: {}, finish_reason: reason });
-const whole = (body: string | Uint8Array, headers: Record<string, string> = {}, status = 200): RequestListener => (_, response) =>
-  void response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(body);
+const whole =
+  (body: string | Uint8Array, headers: Record<string, string> = {}, status = 200): RequestListener =>
+  (_, response) =>
+    void response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(body);
 /** What is not text in a chunk, as it is emitted. */
 const thought = (text: string) => ({ type: 'reasoning', text });
 
@@ -37,7 +39,11 @@ const broken: [string, string, RegExp, retried?: boolean][] = [
   ['an error comes as {"object":"error"}', event({ object: 'error', message: 'engine died', code: 500 }), /in the stream: engine died$/],
   ['an error comes as {"error_code"}', event({ text: 'out of memory', error_code: 50002 }), /in the stream: out of memory$/],
   ['an error comes as {"detail"}', event({ detail: 'worker gone' }), /in the stream: worker gone$/],
-  ['an error comes as {"detail"} in parts', event({ detail: [{ loc: ['body'], msg: 'bad' }] }), /in the stream: \[\{"loc":\["body"\],"msg":"bad"\}\]$/],
+  [
+    'an error comes as {"detail"} in parts',
+    event({ detail: [{ loc: ['body'], msg: 'bad' }] }),
+    /in the stream: \[\{"loc":\["body"\],"msg":"bad"\}\]$/,
+  ],
   ['an error comes as {"message"}', event({ code: 'busy', message: 'try later' }), /in the stream: try later$/],
   ['an error without words comes', event({ error: true }), /in the stream: \{"error":true\}$/],
   ['an event "error" comes', `event: error\n${event({ error: 'busy' })}`, /in the stream: busy$/],
@@ -64,22 +70,55 @@ const accepted: [string, string, string][] = [
   ['with a usage that is cut off after the end', `${delta('a')}${FINISH}data: {"usage":{"tot`, 'a'],
   ['with other finish reasons', delta('a') + finish('content_filter') + DONE, 'a'],
   ['without blank lines', (delta('a') + delta('b') + FINISH + DONE).replaceAll('\n\n', '\n'), 'ab'],
-  ['with text in choices[0].message', choice({ message: { content: 'a' } }) + choice({ message: { content: 'b' }, finish_reason: 'stop' }), 'ab'],
-  ['with a message that repeats the deltas', delta('a') + delta('b') + choice({ delta: {}, message: { content: 'abc' }, finish_reason: 'stop' }), 'abc'],
+  [
+    'with text in choices[0].message',
+    choice({ message: { content: 'a' } }) + choice({ message: { content: 'b' }, finish_reason: 'stop' }),
+    'ab',
+  ],
+  [
+    'with a message that repeats the deltas',
+    delta('a') + delta('b') + choice({ delta: {}, message: { content: 'abc' }, finish_reason: 'stop' }),
+    'abc',
+  ],
   ['with text in choices[0].text', choice({ text: 'a' }) + FINISH, 'a'],
   ['with a content of parts', delta('a') + choice({ delta: { content: parts } }) + FINISH, 'abc'],
   ['with a content that is one part', choice({ delta: { content: parts[0] } }) + FINISH, 'b'],
   ['with a usage that is a list', event({ choices: [{ delta: { content: 'a' } }], usage: [] }) + FINISH, 'a'],
-  ['with an error that is none', ['null', 'false', '{}', '""', '[]', '{"message":null}'].map((error) => `data: {"error":${error},"choices":[]}\n\n`).join('') + delta('a') + FINISH, 'a'],
+  [
+    'with an error that is none',
+    ['null', 'false', '{}', '""', '[]', '{"message":null}'].map((error) => `data: {"error":${error},"choices":[]}\n\n`).join('') +
+      delta('a') +
+      FINISH,
+    'a',
+  ],
   ['with an error_code that is none', event({ error_code: 0, choices: [{ delta: { content: 'a' } }] }) + FINISH, 'a'],
-  ['with keepalives', `data: : keepalive\n\ndata:\n\n: ping\n\nevent: ping\ndata: {"type":"ping"}\n\nevent: ping\ndata: -\n\n${delta('a')}${FINISH}`, 'a'],
+  [
+    'with keepalives',
+    `data: : keepalive\n\ndata:\n\n: ping\n\nevent: ping\ndata: {"type":"ping"}\n\nevent: ping\ndata: -\n\n${delta('a')}${FINISH}`,
+    'a',
+  ],
   ['with events of others', `${event({ sources: [] })}id: 7\nretry: 5\nnonsense\n${delta('a')}${event({ timings: {} })}${FINISH}`, 'a'],
   ['with a byte order mark', `\uFEFF${delta('a')}${FINISH}`, 'a'],
   ['with blank lines first', `\r\n\n  \n${delta('a')}${FINISH}`, 'a'],
   ['with CR alone at the end of lines', (delta('a') + FINISH + DONE).replaceAll('\n', '\r'), 'a'],
-  ['with other choices', delta('a') + event({ choices: [{ index: 1, delta: { content: 'x' } }, { index: 0, delta: { content: 'b' } }] }) + FINISH, 'ab'],
+  [
+    'with other choices',
+    delta('a') +
+      event({
+        choices: [
+          { index: 1, delta: { content: 'x' } },
+          { index: 0, delta: { content: 'b' } },
+        ],
+      }) +
+      FINISH,
+    'ab',
+  ],
   ['with choices that are none', event({ choices: [null, 5] }) + event({ choices: null }) + delta('a') + FINISH, 'a'],
-  ['with fields of other types', event({ model: {}, choices: [{ delta: 5, message: [] }] }) + choice({ delta: { content: 7 } }) + delta('a') + FINISH, 'a'],
+  [
+    'with fields of other types',
+    event({ model: {}, choices: [{ delta: 5, message: [] }] }) + choice({ delta: { content: 7 } }) + delta('a') + FINISH,
+    'a',
+  ],
 ];
 
 describe('The stream of a completion', () => {
@@ -122,7 +161,13 @@ describe('The stream of a completion', () => {
 
   it('keeps reasoning, under each of its names, apart from the text', async (t) => {
     const thinking = { content: [{ type: 'thinking', thinking: [{ type: 'text', text: 'Well' }] }] };
-    const deltas = [{ reasoning_content: 'Hm' }, { reasoning: ', ' }, { reasoning: 'so', reasoning_content: 'so' }, thinking, { content: 'Yes' }];
+    const deltas = [
+      { reasoning_content: 'Hm' },
+      { reasoning: ', ' },
+      { reasoning: 'so', reasoning_content: 'so' },
+      thinking,
+      { content: 'Yes' },
+    ];
     const { fake, output } = ask([await upstream(t, streaming(deltas.map((each) => choice({ delta: each })).join('') + FINISH))]);
     const { content, reasoning_content, chunks } = await output;
     assert.deepEqual([content, reasoning_content, chunks], ['Yes', 'Hm, soWell', 1]);
@@ -151,10 +196,25 @@ describe('The stream of a completion', () => {
   });
 
   it('tells calls apart that all have the number 0 or none, and takes arguments that are JSON, and the older function_call', async (t) => {
-    const calls = [{ index: 0, id: 'x', function: { name: 'a', arguments: { n: 1 } } }, { index: 0, id: 'y', function: { name: 'b' } }, { id: 'z', function: { name: 'c' } }];
-    const { tool_calls } = await ask([await upstream(t, streaming(choice({ delta: { tool_calls: calls } }) + finish('tool_calls')))]).output;
-    assert.deepEqual(tool_calls?.map(({ id, function: { name, arguments: given } }) => [id, name, given]), [['x', 'a', '{"n":1}'], ['y', 'b', ''], ['z', 'c', '']]);
-    const older = choice({ delta: { function_call: { name: 'f', arguments: '{' } } }) + choice({ delta: { function_call: { arguments: '}' } } }) + finish('function_call');
+    const calls = [
+      { index: 0, id: 'x', function: { name: 'a', arguments: { n: 1 } } },
+      { index: 0, id: 'y', function: { name: 'b' } },
+      { id: 'z', function: { name: 'c' } },
+    ];
+    const { tool_calls } = await ask([await upstream(t, streaming(choice({ delta: { tool_calls: calls } }) + finish('tool_calls')))])
+      .output;
+    assert.deepEqual(
+      tool_calls?.map(({ id, function: { name, arguments: given } }) => [id, name, given]),
+      [
+        ['x', 'a', '{"n":1}'],
+        ['y', 'b', ''],
+        ['z', 'c', ''],
+      ],
+    );
+    const older =
+      choice({ delta: { function_call: { name: 'f', arguments: '{' } } }) +
+      choice({ delta: { function_call: { arguments: '}' } } }) +
+      finish('function_call');
     const { tool_calls: one } = await ask([await upstream(t, streaming(older))]).output;
     assert.deepEqual(one, [{ id: null, type: 'function', function: { name: 'f', arguments: '{}' } }]);
   });
@@ -215,14 +275,29 @@ describe('The stream of a completion', () => {
 });
 
 describe('An answer that is no stream', () => {
-  const message = { role: 'assistant', content: 'a', reasoning_content: 'Hm', tool_calls: [{ id: 'x', type: 'function', function: { name: 'f', arguments: '{}' } }] };
+  const message = {
+    role: 'assistant',
+    content: 'a',
+    reasoning_content: 'Hm',
+    tool_calls: [{ id: 'x', type: 'function', function: { name: 'f', arguments: '{}' } }],
+  };
   const answer = { model: 'm', choices: [{ index: 0, message, finish_reason: 'stop' }], usage: { total_tokens: 2 } };
 
   it('is taken if it is a completion, whatever its content type', async (t) => {
-    for (const [body, type] of [[JSON.stringify(answer, null, 2), 'application/json'], [`\uFEFF ${JSON.stringify([answer])}`, 'text/event-stream']] as const) {
+    for (const [body, type] of [
+      [JSON.stringify(answer, null, 2), 'application/json'],
+      [`\uFEFF ${JSON.stringify([answer])}`, 'text/event-stream'],
+    ] as const) {
       const { fake, output } = ask([await upstream(t, whole(body, { 'content-type': type }))]);
       const { tool_calls, ...rest } = await output;
-      assert.deepEqual(rest, { content: 'a', reasoning_content: 'Hm', model: 'm', finish_reason: 'stop', chunks: 1, usage: { total_tokens: 2 } });
+      assert.deepEqual(rest, {
+        content: 'a',
+        reasoning_content: 'Hm',
+        model: 'm',
+        finish_reason: 'stop',
+        chunks: 1,
+        usage: { total_tokens: 2 },
+      });
       assert.deepEqual(tool_calls, message.tool_calls);
       assert.deepEqual(fake.emitted, [thought('Hm'), 'a', { type: 'tool_call', index: 0, id: 'x', name: 'f', arguments: '{}' }]);
     }
@@ -242,7 +317,8 @@ describe('An answer that is no stream', () => {
       ['{"choices":[{"message":', /not a completion: \{"choices":\[\{"message":$/],
       ['[]', /not a completion: \[\]$/],
     ];
-    for (const [body, words, retried = true] of cases) await assertFails(ask([await upstream(t, whole(body))], { keys: [KEY] }).output, retried, words);
+    for (const [body, words, retried = true] of cases)
+      await assertFails(ask([await upstream(t, whole(body))], { keys: [KEY] }).output, retried, words);
   });
 
   it('fails for good if it is too long', async (t) => {

@@ -11,7 +11,12 @@ import { TermIndex, termsOf } from '../../../worker/tasks/term-index.js';
 import { folderOf } from '../../support/folder.js';
 import { createFakeContext, type FakeContextOptions, runHandler } from '../../support/task-context.js';
 
-function run(documentRoot: string | null, input: Partial<DocumentIndexInput> = {}, options: FakeContextOptions = {}, documentExtensions = ['.md', '.txt']) {
+function run(
+  documentRoot: string | null,
+  input: Partial<DocumentIndexInput> = {},
+  options: FakeContextOptions = {},
+  documentExtensions = ['.md', '.txt'],
+) {
   const fake = createFakeContext(documentIndex, input, options);
   return { fake, output: runHandler(documentIndex, documentIndexHandler({ documentRoot, documentExtensions }), fake) };
 }
@@ -40,11 +45,29 @@ describe('document.index', () => {
       skipped: 0,
       truncated: false,
       results: [
-        { path: 'a.md', tokens: 3, top_terms: [{ term: 'apple', score: 0.6667 }, { term: 'banana', score: 0.4685 }] },
-        { path: 'b.txt', tokens: 2, top_terms: [{ term: 'cherry', score: 0.7027 }, { term: 'apple', score: 0.5 }] },
+        {
+          path: 'a.md',
+          tokens: 3,
+          top_terms: [
+            { term: 'apple', score: 0.6667 },
+            { term: 'banana', score: 0.4685 },
+          ],
+        },
+        {
+          path: 'b.txt',
+          tokens: 2,
+          top_terms: [
+            { term: 'cherry', score: 0.7027 },
+            { term: 'apple', score: 0.5 },
+          ],
+        },
       ],
     });
-    assert.deepEqual(fake.progress, [{ done: 0, total: 2 }, { done: 1, total: 2 }, { done: 2, total: 2 }]);
+    assert.deepEqual(fake.progress, [
+      { done: 0, total: 2 },
+      { done: 1, total: 2 },
+      { done: 2, total: 2 },
+    ]);
   });
 
   it('works where there is nothing to index', async (t) => {
@@ -68,21 +91,37 @@ describe('document.index', () => {
     assert.deepEqual(pathsOf(await run(root, {}, {}, allowed).output), ['a.RST', 'b.d.ts', 'c.ts']);
     assert.deepEqual(pathsOf(await run(root, { extensions: ['.rst', '.D.TS'] }, {}, allowed).output), ['a.RST', 'b.d.ts']);
     for (const extension of ['.env', '.md', '.s']) {
-      await assertRefused(run(root, { extensions: ['.ts', extension] }, {}, allowed).output, `extension "${extension}" is not allowed: DOCUMENT_EXTENSIONS of the workers has .rst, .ts`);
+      await assertRefused(
+        run(root, { extensions: ['.ts', extension] }, {}, allowed).output,
+        `extension "${extension}" is not allowed: DOCUMENT_EXTENSIONS of the workers has .rst, .ts`,
+      );
     }
   });
 
   it('reads nothing without a DOCUMENT_ROOT of its own', async (t) => {
-    await assertRefused(run(null).output, 'DOCUMENT_ROOT is not set, so document.index reads nothing: set it for the workers, to the folder with the documents');
+    await assertRefused(
+      run(null).output,
+      'DOCUMENT_ROOT is not set, so document.index reads nothing: set it for the workers, to the folder with the documents',
+    );
     const root = await folderOf(t, { '.taskfleet/redis/dump.txt': 'secret' });
     for (const folder of ['.taskfleet', '.taskfleet/redis']) {
       const data = join(root, folder);
-      await assertRefused(run(data).output, `DOCUMENT_ROOT ${JSON.stringify(data.slice(0, 60))} is in the fleet's own data folder: set another`);
+      await assertRefused(
+        run(data).output,
+        `DOCUMENT_ROOT ${JSON.stringify(data.slice(0, 60))} is in the fleet's own data folder: set another`,
+      );
     }
   });
 
   it('leaves out whatever begins with a dot, and does not count it', async (t) => {
-    const root = await folderOf(t, { '.env.md': 'secret', '.md': 'secret', '.git/a.md': 'secret', '.taskfleet/redis/a.md': 'secret', 'a/.b/c.md': 'secret', 'a/d.md': 'x' });
+    const root = await folderOf(t, {
+      '.env.md': 'secret',
+      '.md': 'secret',
+      '.git/a.md': 'secret',
+      '.taskfleet/redis/a.md': 'secret',
+      'a/.b/c.md': 'secret',
+      'a/d.md': 'x',
+    });
     const output = await run(root).output;
     assert.deepEqual([pathsOf(output), output.skipped], [['a/d.md'], 0]);
     await symlink(join(root, '.git'), join(root, 'git'));
@@ -90,7 +129,7 @@ describe('document.index', () => {
     for (const path of ['.git', '.taskfleet/redis', 'a/.b', 'git', '.shortcut', './.git/../.git']) {
       await assertRefused(run(root, { path }).output, `path ${JSON.stringify(path)} is not a folder below DOCUMENT_ROOT`);
     }
-    assert.equal((await run(join(root, '.git')).output).documents, 1, 'the root itself is the operator\'s choice');
+    assert.equal((await run(join(root, '.git')).output).documents, 1, "the root itself is the operator's choice");
   });
 
   it('leaks nothing through a folder or a file that is replaced by a link while it reads', async (t) => {
@@ -191,7 +230,10 @@ describe('TermIndex', () => {
   it('puts equal scores in the order of the terms, and ranks before it rounds', () => {
     const index = new TermIndex();
     index.add('zebra mango zebra mango kiwi');
-    assert.deepEqual(index.topTerms(0, 2).map(({ term }) => term), ['mango', 'zebra']);
+    assert.deepEqual(
+      index.topTerms(0, 2).map(({ term }) => term),
+      ['mango', 'zebra'],
+    );
     const long = new TermIndex();
     long.add(`${'filler '.repeat(100_000)} alpha omega omega`);
     assert.deepEqual(long.topTerms(0, 3), [
@@ -204,6 +246,9 @@ describe('TermIndex', () => {
   it('is not confused by names that objects have', () => {
     const index = new TermIndex();
     assert.equal(index.add('constructor __proto__ toString'), 3);
-    assert.deepEqual(index.topTerms(0, 9).map(({ term }) => term), ['constructor', 'proto', 'tostring']);
+    assert.deepEqual(
+      index.topTerms(0, 9).map(({ term }) => term),
+      ['constructor', 'proto', 'tostring'],
+    );
   });
 });

@@ -24,7 +24,10 @@ describe('fleet.canary', () => {
     assert.equal(percents[0], 0);
     assert.equal(percents.at(-1), 100);
     assert.ok(percents.length >= 3, `progress was ${percents.join(', ')}`);
-    assert.deepEqual(percents, percents.toSorted((a, b) => a - b));
+    assert.deepEqual(
+      percents,
+      percents.toSorted((a, b) => a - b),
+    );
   });
 
   it('has nothing to wait for when run_ms is 0', async () => {

@@ -18,7 +18,15 @@ interface Setup {
 }
 
 const listed = (id: string) => ({ id, object: 'model', owned_by: 'somebody' });
-const entry = (id: string, urlIdx: number) => ({ ...listed(id), name: id, owned_by: 'openai', openai: listed(id), connection_type: 'external', provider: '', urlIdx });
+const entry = (id: string, urlIdx: number) => ({
+  ...listed(id),
+  name: id,
+  owned_by: 'openai',
+  openai: listed(id),
+  connection_type: 'external',
+  provider: '',
+  urlIdx,
+});
 const many = (count: number, name: string): string[] => Array.from({ length: count }, (_, index) => `${name}-${index}`);
 
 describe('models.refresh', () => {
@@ -45,7 +53,8 @@ describe('models.refresh', () => {
     return modelsRefreshHandler({ store: fleet.store(config), settings, loggers: log.loggers });
   }
 
-  const run = (handler: TaskHandler): Promise<ModelsRefreshOutput> => runHandler(modelsRefresh, handler, createFakeContext(modelsRefresh, {}));
+  const run = (handler: TaskHandler): Promise<ModelsRefreshOutput> =>
+    runHandler(modelsRefresh, handler, createFakeContext(modelsRefresh, {}));
   const refresh = (servers: readonly (ModelServer | string)[], setup: Setup = {}) => run(handlerFor(servers, setup));
 
   async function cached(): Promise<Record<string, unknown>> {
@@ -59,28 +68,45 @@ describe('models.refresh', () => {
   }
 
   async function threeServers(t: TestContext): Promise<[ModelServer, ModelServer, ModelServer]> {
-    return Promise.all([ModelServer.start(t, ['a', 'shared']), ModelServer.start(t, ['b', 'shared']), ModelServer.start(t, ['c', 'shared'])]);
+    return Promise.all([
+      ModelServer.start(t, ['a', 'shared']),
+      ModelServer.start(t, ['b', 'shared']),
+      ModelServer.start(t, ['c', 'shared']),
+    ]);
   }
 
   it('asks each server with its key, and merges what they list as open-webui does', async (t) => {
     const own = { id: 'own', name: 'My own', connection_type: 'local', provider: 'azure', context: { size: 8 } };
-    const first = await ModelServer.start(t, ['shared', own, { name: 'nameless id' }, { id: 'nameless', name: null }, { id: '__proto__' }, {}]);
+    const first = await ModelServer.start(t, [
+      'shared',
+      own,
+      { name: 'nameless id' },
+      { id: 'nameless', name: null },
+      { id: '__proto__' },
+      {},
+    ]);
     const second = await ModelServer.start(t, ['shared', 'b', 'text-embedding-3']);
     const output = await refresh([`${first.url}/?api-version=7`, second], { keys: ['', 'sk-second'] });
     assert.deepEqual([...first.requests, ...second.requests], ['GET /v1/models?api-version=7 -', 'GET /v1/models Bearer sk-second']);
     const extra = { owned_by: 'openai', connection_type: 'external', provider: '' };
-    assert.deepEqual(Object.entries(await cached()).toSorted(([a], [b]) => (a < b ? -1 : 1)), [
-      ['__proto__', { id: '__proto__', name: '__proto__', ...extra, openai: { id: '__proto__' }, urlIdx: 0 }],
-      ['b', entry('b', 1)],
-      ['nameless', { id: 'nameless', name: 'nameless', ...extra, openai: { id: 'nameless' }, urlIdx: 0 }],
-      ['nameless id', { name: 'nameless id', ...extra, openai: { name: 'nameless id' }, urlIdx: 0 }],
-      ['own', { ...own, owned_by: 'openai', openai: own, urlIdx: 0 }],
-      ['shared', entry('shared', 0)],
-      ['text-embedding-3', entry('text-embedding-3', 1)],
-    ]);
+    assert.deepEqual(
+      Object.entries(await cached()).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+      [
+        ['__proto__', { id: '__proto__', name: '__proto__', ...extra, openai: { id: '__proto__' }, urlIdx: 0 }],
+        ['b', entry('b', 1)],
+        ['nameless', { id: 'nameless', name: 'nameless', ...extra, openai: { id: 'nameless' }, urlIdx: 0 }],
+        ['nameless id', { name: 'nameless id', ...extra, openai: { name: 'nameless id' }, urlIdx: 0 }],
+        ['own', { ...own, owned_by: 'openai', openai: own, urlIdx: 0 }],
+        ['shared', entry('shared', 0)],
+        ['text-embedding-3', entry('text-embedding-3', 1)],
+      ],
+    );
     assert.match((await fleet.client.get(signature)) ?? '', /^[0-9a-f]{64}:[0-9a-f]{32}$/);
     const { took_ms: _, ...rest } = output;
-    const servers = [{ url_idx: 0, url: `${first.url}/`, models: 5, error: null }, { url_idx: 1, url: second.url, models: 2, error: null }];
+    const servers = [
+      { url_idx: 0, url: `${first.url}/`, models: 5, error: null },
+      { url_idx: 1, url: second.url, models: 2, error: null },
+    ];
     assert.deepEqual(rest, { models: 7, added: 7, updated: 0, removed: 0, servers });
     const [line] = log.find(/Models have changed/);
     assert.deepEqual([line?.['component'], line?.level, line?.['models'], line?.['added']], ['models', 30, 7, 7]);
@@ -110,9 +136,22 @@ describe('models.refresh', () => {
     const expected = { a: 0, shared: 0, b: 1, ...Object.fromEntries(many(5_000, 'new').map((id) => [id, 2])) };
     assert.deepEqual(await places(), expected);
     const errors = [/^Cannot reach http:\S+\/v1: connect ECONNREFUSED/, /^http:\S+\/v1 did not list its models within 2\.0 s$/];
-    assert.deepEqual(output.servers.map(({ url_idx, url, models: count }) => [url_idx, url, count]), [[0, dead.url, 2], [1, slow.url, 1], [2, big.url, 5_000]]);
+    assert.deepEqual(
+      output.servers.map(({ url_idx, url, models: count }) => [url_idx, url, count]),
+      [
+        [0, dead.url, 2],
+        [1, slow.url, 1],
+        [2, big.url, 5_000],
+      ],
+    );
     errors.forEach((error, index) => assert.match(output.servers[index]?.error ?? '', error));
-    assert.deepEqual(log.find(/did not list/).map(({ level, server }) => [level, server]), [[40, dead.url], [40, slow.url]]);
+    assert.deepEqual(
+      log.find(/did not list/).map(({ level, server }) => [level, server]),
+      [
+        [40, dead.url],
+        [40, slow.url],
+      ],
+    );
   });
 
   it('writes nothing when nothing has changed, not even the signature', async (t) => {
@@ -138,22 +177,41 @@ describe('models.refresh', () => {
     const monitor = await fleet.monitor();
     const output = await run(handler);
     const commands = (await monitor.stop()).filter(([name = '']) => ['hset', 'hdel', 'set', 'del'].includes(name.toLowerCase()));
-    const entries = [['del', signature], ['hset', models], ['del', signature], ['hdel', models], ['set', signature]];
-    assert.deepEqual(commands.map(([name, key]) => [name, key]), [...entries, ['hset', `${models}:listed`], ['hdel', `${models}:listed`]]);
-    assert.deepEqual(commands[1]?.filter((_, index) => index > 1 && index % 2 === 0), ['b', 'd']);
+    const entries = [
+      ['del', signature],
+      ['hset', models],
+      ['del', signature],
+      ['hdel', models],
+      ['set', signature],
+    ];
+    assert.deepEqual(
+      commands.map(([name, key]) => [name, key]),
+      [...entries, ['hset', `${models}:listed`], ['hdel', `${models}:listed`]],
+    );
+    assert.deepEqual(
+      commands[1]?.filter((_, index) => index > 1 && index % 2 === 0),
+      ['b', 'd'],
+    );
     assert.deepEqual([output.added, output.updated, output.removed], [1, 1, 1]);
     assert.deepEqual(await places(), { a: 0, b: 0, d: 0 });
     assert.notEqual(await fleet.client.get(signature), signed);
   });
 
-  it('leaves to open-webui what is open-webui\'s, and an equal entry of its own as it wrote it', async (t) => {
+  it("leaves to open-webui what is open-webui's, and an equal entry of its own as it wrote it", async (t) => {
     const server = await ModelServer.start(t, ['equal', 'changed', 'llama', { ...listed('relayed'), ollama: {}, preset: true }]);
     const foreign = {
       llama: '{"id": "llama", "ollama": {"name": "llama"}, "urls": [0]}',
       ...{ pipe: '{"id": "pipe", "pipe": {}}', arena: '{"id": "arena", "arena": true}', preset: '{"id": "preset", "preset": true}' },
     };
     const python = (id: string): string => JSON.stringify(entry(id, 0)).replaceAll(':', ': ').replaceAll(',', ', ');
-    const stale = { gone: python('gone'), other: '{"id": "other"}', broken: '{"id', list: '[1]', '': 'null', deep: `{"a":${'['.repeat(5_000)}${']'.repeat(5_000)}}` };
+    const stale = {
+      gone: python('gone'),
+      other: '{"id": "other"}',
+      broken: '{"id',
+      list: '[1]',
+      '': 'null',
+      deep: `{"a":${'['.repeat(5_000)}${']'.repeat(5_000)}}`,
+    };
     await fleet.client.hset(models, { ...foreign, ...stale, equal: python('equal'), changed: '{"not JSON' });
     const output = await refresh([server]);
     assert.deepEqual([output.models, output.added, output.updated, output.removed], [3, 1, 1, 6]);
@@ -223,7 +281,9 @@ describe('models.refresh', () => {
     for (const server of servers) await server.stop();
     const content = await fleet.client.hgetall(models);
     const signed = await fleet.client.get(signature);
-    await assert.rejects(refresh(servers), ({ message }: Error) => servers.every(({ url }) => message.includes(`Cannot reach ${url}: connect ECONNREFUSED`)));
+    await assert.rejects(refresh(servers), ({ message }: Error) =>
+      servers.every(({ url }) => message.includes(`Cannot reach ${url}: connect ECONNREFUSED`)),
+    );
     assert.deepEqual([await fleet.client.hgetall(models), await fleet.client.get(signature)], [content, signed]);
     assert.equal(log.find(/did not list/).length, 3);
   });
@@ -246,8 +306,14 @@ describe('models.refresh', () => {
     const producer = fleet.producer({ keyPrefix: prefix });
     const active = await fleet.store({ keyPrefix: prefix }).queues.get(MAINTENANCE_QUEUE).getActive();
     const runs = active.filter(({ name }) => name === modelsRefresh.name);
-    const receipts = await producer.stop(runs.map(({ id }) => id as string), { waitMs: 10_000 });
-    assert.deepEqual(receipts.map(({ outcome, via }) => [outcome, via]), [['cancelled', 'signal']]);
+    const receipts = await producer.stop(
+      runs.map(({ id }) => id as string),
+      { waitMs: 10_000 },
+    );
+    assert.deepEqual(
+      receipts.map(({ outcome, via }) => [outcome, via]),
+      [['cancelled', 'signal']],
+    );
     await silent.disconnected();
     assert.equal(await fleet.client.exists(models), 0);
   });
