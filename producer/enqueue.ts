@@ -207,7 +207,7 @@ export class Enqueuer {
       else if (duplicate && task.parent && task.parent.id !== stored.childOf?.id)
         await this.#registration.settle([redis.srem(keys.children(task.parent.id), id)]);
       if (ended || item === listed) {
-        if (!duplicate) this.#store.tally.enqueued(task.definition);
+        if (!duplicate) this.#store.taskCounters.enqueued(task.definition);
         return enqueued(task, at, item, duplicate);
       }
       // It may have ended before the correction, and been removed from the registry by the worker: so look again.

@@ -152,14 +152,14 @@ export class JobWriter {
 
   /** What may have been made by another enqueue of the same id is counted by who can tell, and what a schedule adds, by the worker. */
   #count({ task: { definition }, job: { opts } }: Pending): void {
-    if (opts.nonce === undefined && opts.schedule === undefined) this.#store.tally.enqueued(definition);
+    if (opts.nonce === undefined && opts.schedule === undefined) this.#store.taskCounters.enqueued(definition);
   }
 
   /** Resolves those that were added, after the stops that they met on their way are carried out. */
-  async #conclude(added: readonly Pending[], earlyStops: number): Promise<void> {
+  async #conclude(added: readonly Pending[], pendingStops: number): Promise<void> {
     for (const task of added) this.#count(task);
     try {
-      const met = await this.#stopsMet(added, earlyStops);
+      const met = await this.#stopsMet(added, pendingStops);
       for (const task of added) {
         const stop = met.get(task.job.id);
         if (stop) void this.#stop(task, stop);
@@ -187,17 +187,17 @@ export class JobWriter {
     stream?.cork();
     const answers = pending.map(({ queue, job }) => answer(async () => queues.backend(queue).addJobToTransaction(client, job, job.id)));
     // After the jobs: a stop that came too early for a job to be there is seen now.
-    const countEarly = (): Promise<Answer> => answer(() => redis.hlen(keys.earlyStops));
+    const countEarly = (): Promise<Answer> => answer(() => redis.hlen(keys.pendingStops));
     const early = keepsOrder(redis) ? countEarly() : Promise.all(answers).then(countEarly);
     stream?.uncork();
     return Promise.all([...answers, early]);
   }
 
   /** The stops that these tasks met on their way, by id. Usually there are none, and nothing is asked. */
-  async #stopsMet(pending: readonly Pending[], earlyStops: number): Promise<Map<string, StopMet>> {
-    const { keys, earlyStops: early } = this.#store;
+  async #stopsMet(pending: readonly Pending[], pendingStops: number): Promise<Map<string, StopMet>> {
+    const { keys, pendingStops: early } = this.#store;
     const met = new Map<string, StopMet>();
-    if (earlyStops > 0)
+    if (pendingStops > 0)
       for (const [id, stop] of await early.find(pending.map(({ job }) => job.id))) met.set(id, { ...stop, inherited: false });
     // Only now that the parent is marked: a stop before the mark is seen here, one after it sees the mark.
     const children = pending.flatMap(({ task: { parent }, job: { id } }) => (parent ? [{ id, parent }] : []));
@@ -216,10 +216,10 @@ export class JobWriter {
 
   /** The stop found no job to be recorded with, or was its parent's: it is for us to carry it out. */
   async #stop({ job: { id }, resolve }: Pending, stop: StopMet): Promise<void> {
-    const { stopper, earlyStops } = this.#store;
+    const { stopper, pendingStops } = this.#store;
     try {
       await stopper.request([id], { reason: stop.reason, by: stop.by });
-      await earlyStops.clear([id]);
+      await pendingStops.clear([id]);
       resolve({ stop });
     } catch (error) {
       resolve({ error, exists: true });

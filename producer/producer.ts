@@ -17,7 +17,7 @@ import type { TaskEvent } from '../shared/task/event-stream.js';
 import type { TaskView } from '../shared/task/view.js';
 import { idOf, idsOf, listOptionsOf, signalOptionsOf, tasksOf } from './arguments.js';
 import { Billing } from './billing.js';
-import { Calls } from './calls.js';
+import { CallGate } from './call-gate.js';
 import { type EnqueuedTask, Enqueuer } from './enqueue.js';
 import { enqueueFailure } from './enqueue-failure.js';
 import { allAdded } from './enqueue-replicas.js';
@@ -76,7 +76,7 @@ export class Producer implements ChildEnqueuer {
   readonly #settlement: Settlement;
   readonly #stop: TaskStop;
   readonly #retry: TaskRetry;
-  readonly #calls: Calls;
+  readonly #calls: CallGate;
   readonly #replicas: Readonly<Record<'enqueues' | 'stops', Replicas>>;
   readonly #commands: CommandListener | null;
   #closing: Promise<void> | null = null;
@@ -89,7 +89,7 @@ export class Producer implements ChildEnqueuer {
     // The hub reads again by itself, from where it was.
     const follow = (key: string) =>
       connectToServer(redis, key, { settings, policy: 'wait', logger: loggers('redis'), name: 'taskfleet:producer:follow', resend: false });
-    const calls = new Calls(redis, store.clock, settings);
+    const calls = new CallGate(redis, store.clock, settings);
     const replicas = (count: number): Replicas => new Replicas({ redis, keys, count, timeoutMs: settings.waitReplicasTimeoutMs });
     // Apart: a stop that waits in vain for many must not hold up an enqueue that waits for few.
     this.#replicas = { enqueues: replicas(settings.enqueueWaitReplicas), stops: replicas(settings.stopWaitReplicas) };

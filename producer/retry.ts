@@ -21,7 +21,10 @@ interface Retried {
   readonly options: TaskJobOptions;
 }
 
-type RetryStore = Pick<Store, 'redis' | 'queues' | 'reader' | 'registry' | 'keys' | 'earlyStops' | 'tally' | 'unreadable' | 'clock'>;
+type RetryStore = Pick<
+  Store,
+  'redis' | 'queues' | 'reader' | 'registry' | 'keys' | 'pendingStops' | 'taskCounters' | 'unreadable' | 'clock'
+>;
 
 /** How long the end of the last run may take to reach the registry; a worker writes it within a few ms. */
 const PATIENCE_MS = 1_000;
@@ -48,7 +51,7 @@ export class TaskRetry {
     const tasks = await this.#readOptions([...new Set(ids)].map((id) => checkRetryable(id, before.get(id))));
     await this.#untilUnregistered(tasks);
     // One that was left for the first run, and whose enqueuer did not live to clear it, is not meant for this one.
-    await this.#store.earlyStops.clear(tasks.map(({ id }) => id));
+    await this.#store.pendingStops.clear(tasks.map(({ id }) => id));
     await this.#register(tasks);
     const moves = await Promise.allSettled(tasks.map((task) => this.#move(task)));
     const moved = new Set(tasks.filter((_, index) => moves[index]?.status === 'fulfilled' && moves[index].value));
@@ -60,7 +63,7 @@ export class TaskRetry {
       if (move.status === 'rejected' && !(isReplyError(move.reason) && live[missed.indexOf(task)])) throw move.reason;
       if (move.status === 'rejected') moved.add(task);
     });
-    for (const task of moved) this.#store.tally.retried(task);
+    for (const task of moved) this.#store.taskCounters.retried(task);
     const now = await reader.read(ids);
     for (const task of missed) if (!moved.has(task)) throw notRetryable(task.id, now.get(task.id));
     // One that is not kept after its end may have ended by now.

@@ -74,12 +74,12 @@ export class Schedules {
   /** Removes a schedule and its next task; one that a worker has come to goes on, be it that it waits for its turn. Returns whether there was one. @throws FleetError `INVALID_ID` */
   remove(id: string): Promise<boolean> {
     return this.#call(async () => {
-      const { redis, keys, schedulers, turns } = this.#store;
+      const { redis, keys, schedulers, overlapGuard } = this.#store;
       const schedule = await this.#user(checkScheduleId(id));
       if ((await redis.hdel(keys.schedules, id)) === 0) return false;
       if (schedule === null) return true;
       await schedulers.remove(schedule.definition.queue, id);
-      await turns.forget(id, schedule.definition.queue);
+      await overlapGuard.forget(id, schedule.definition.queue);
       return true;
     });
   }
@@ -154,7 +154,7 @@ export class Schedules {
   async #times(
     schedule: Schedule,
   ): Promise<{ readonly next: number | null; readonly last: { readonly task: string; readonly going: boolean } | null }> {
-    const { schedulers, turns, keys, unreadable } = this.#store;
+    const { schedulers, overlapGuard, keys, unreadable } = this.#store;
     const {
       id,
       definition: { queue },
@@ -162,7 +162,7 @@ export class Schedules {
     const repeat = `${keys.jobs(queue)}repeat`;
     const [[next = null], [last = null]] = await Promise.all([
       unreadable.read(repeat, 'sorted set', schedulers.nextTimes([schedule]), []),
-      unreadable.read(keys.scheduleRuns, 'hash', turns.last([{ id, queue }]), []),
+      unreadable.read(keys.scheduleRuns, 'hash', overlapGuard.last([{ id, queue }]), []),
     ]);
     if (next === null || isTime(next)) return { next, last };
     unreadable.report({ key: repeat, id, problem: `expected a time as score, got ${next}` });

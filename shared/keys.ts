@@ -19,7 +19,7 @@ export interface Keys {
   /** Sorted set: live task id, scored by enqueue time in ms. */
   readonly live: string;
   /** Hash: task id → stop as JSON; for tasks that were stopped between their registration and their job's arrival. */
-  readonly earlyStops: string;
+  readonly pendingStops: string;
   /** Channel: stop commands. */
   readonly commands: string;
   /** Set: every queue that ever had a task or a worker. */
@@ -113,7 +113,7 @@ export function createKeys(given: string, cluster = false): Keys {
     tasks: `${prefix}:tasks`,
     taskQueues: `${prefix}:tasks:queues`,
     live: `${prefix}:tasks:live`,
-    earlyStops: `${prefix}:tasks:stops`,
+    pendingStops: `${prefix}:tasks:stops`,
     commands: `${prefix}:tasks:commands`,
     queues: `${prefix}:queues`,
     workers: `${prefix}:workers`,

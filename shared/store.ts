@@ -6,15 +6,15 @@ import { atMost } from './patience.js';
 import { Pools } from './pools.js';
 import { type ConnectionPolicy, connect, hangUp } from './redis/connect.js';
 import { Counters } from './metrics/counters.js';
-import { Tally } from './metrics/tally.js';
+import { TaskCounters } from './metrics/task-counters.js';
 import { FleetFacts } from './registry/fleet-facts.js';
 import { Registry } from './registry/registry.js';
 import { Schedulers } from './schedule/schedulers.js';
-import { Turns } from './schedule/turns.js';
+import { OverlapGuard } from './schedule/overlap-guard.js';
 import { type ScriptedRedis, defineScripts } from './scripts/define-scripts.js';
 import type { ConnectedSettings } from './redis/topology.js';
 import type { StepHook } from './step-hook.js';
-import { EarlyStops } from './stop/early-stops.js';
+import { PendingStops } from './stop/pending-stops.js';
 import { Stopper } from './stop/stopper.js';
 import { Queues } from './task/queues.js';
 import { TaskReader } from './task/task-reader.js';
@@ -34,12 +34,12 @@ export interface Store {
   readonly registry: Registry;
   readonly reader: TaskReader;
   readonly stopper: Stopper;
-  readonly earlyStops: EarlyStops;
+  readonly pendingStops: PendingStops;
   readonly schedulers: Schedulers;
-  readonly turns: Turns;
+  readonly overlapGuard: OverlapGuard;
   readonly pools: Pools;
   /** Counts for the metrics of the fleet. */
-  readonly tally: Tally;
+  readonly taskCounters: TaskCounters;
   readonly counters: Counters;
   /** Reports records that cannot be read. */
   readonly unreadable: Unreadable;
@@ -72,18 +72,18 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
   const queues = new Queues(redis, keys, clock, logger);
   const schedulers = new Schedulers(redis, queues, keys, clock);
   const counters = new Counters(redis, keys, clock);
-  const tally = new Tally(counters);
-  const unreadable = new Unreadable({ logger, tally, prefix: keys.prefix });
+  const taskCounters = new TaskCounters(counters);
+  const unreadable = new Unreadable({ logger, taskCounters, prefix: keys.prefix });
   const facts = new FleetFacts({ redis, keys, mode: settings.openWebui, logger });
   const registry = new Registry({ redis, keys, facts, unreadable });
-  const earlyStops = new EarlyStops({ redis, keys, unreadable });
+  const pendingStops = new PendingStops({ redis, keys, unreadable });
   const reader = new TaskReader({ redis, queues, keys, unreadable }, registry);
   const stopper = new Stopper({
-    earlyStops,
+    pendingStops,
     facts,
     unreadable,
     schedulers,
-    tally,
+    taskCounters,
     redis,
     queues,
     registry,
@@ -116,11 +116,11 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
     registry,
     reader,
     stopper,
-    earlyStops,
+    pendingStops,
     schedulers,
-    turns: new Turns(redis, keys),
+    overlapGuard: new OverlapGuard(redis, keys),
     pools,
-    tally,
+    taskCounters,
     counters,
     unreadable,
     close,

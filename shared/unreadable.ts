@@ -1,6 +1,6 @@
 import type { Keys } from './keys.js';
 import type { Logger } from './logger.js';
-import type { Tally } from './metrics/tally.js';
+import type { TaskCounters } from './metrics/task-counters.js';
 import type { RedisConnection } from './redis/connection.js';
 import { isWrongType } from './redis/reply-error.js';
 import { RepeatedLines } from './repeated-lines.js';
@@ -30,7 +30,7 @@ export interface RecordSource {
 
 export interface UnreadableOptions {
   readonly logger: Logger;
-  readonly tally: Pick<Tally, 'unreadable'>;
+  readonly taskCounters: Pick<TaskCounters, 'unreadable'>;
   /** The prefix of the fleet's keys, by which kinds are told apart. */
   readonly prefix: string;
   /** A clock in ms that never goes back. Default: performance.now. */
@@ -68,13 +68,13 @@ export abstract class RecordReporter {
  */
 export class Unreadable extends RecordReporter {
   readonly #lines: RepeatedLines;
-  readonly #tally: Pick<Tally, 'unreadable'>;
+  readonly #taskCounters: Pick<TaskCounters, 'unreadable'>;
   readonly #prefix: string;
 
-  constructor({ logger, tally, prefix, now }: UnreadableOptions) {
+  constructor({ logger, taskCounters, prefix, now }: UnreadableOptions) {
     super();
     this.#lines = new RepeatedLines(logger, { maxKeys: MAX_RECORDS, ...(now && { now }) });
-    this.#tally = tally;
+    this.#taskCounters = taskCounters;
     this.#prefix = prefix;
   }
 
@@ -87,7 +87,7 @@ export class Unreadable extends RecordReporter {
         { kind, ...record, problem: shorten(problem) },
         'A record in Redis cannot be read; the rest goes on without it',
       );
-      if (written) this.#tally.unreadable(kind);
+      if (written) this.#taskCounters.unreadable(kind);
     } catch {
       // Neither a line nor a count is worth the read that met the record.
     }

@@ -80,7 +80,7 @@ export abstract class FetchingWorker extends Worker {
   };
 
   /** For one that watches it: this process itself could not fetch. */
-  excuse(): void {
+  resetStallTimer(): void {
     this.#sign();
   }
 

@@ -40,7 +40,7 @@ export class FleetJob extends Job {
   }
 
   /** Back to the queue for so many ms, without counting the attempt; a reason becomes the task's error, `starts` its `attemptsStarted`. */
-  async putOff(
+  async defer(
     { ms, reason, starts }: { readonly ms: number; readonly reason?: string; readonly starts?: number },
     token: string,
   ): Promise<void> {

@@ -12,8 +12,8 @@ import { MAINTENANCE_QUEUE } from '../shared/task/builtin/index.js';
 import type { ChildEnqueuer } from '../shared/task/handler.js';
 import { ActiveRuns } from './active-runs.js';
 import { Heartbeat, type WorkerStatus } from './heartbeat.js';
-import { JobTally } from './job-tally.js';
-import { SHUTDOWN_GRACE_MS } from './ladder.js';
+import { JobCounters } from './job-counters.js';
+import { SHUTDOWN_GRACE_MS } from './escalation.js';
 import { withMaintenance } from './maintenance.js';
 import { QueueKeeper } from './queue-keeper.js';
 import { QueueWorker } from './queue-worker.js';
@@ -62,7 +62,7 @@ export class Launcher extends Service {
   readonly #stopLatency = new StopLatency();
   readonly #writer: RegistryWriter;
   readonly #threads: Threads;
-  readonly #tally: JobTally;
+  readonly #taskCounters: JobCounters;
   readonly #listener: StopListener;
   readonly #runner: TaskRunner;
   readonly #heartbeat: Heartbeat;
@@ -84,7 +84,7 @@ export class Launcher extends Service {
     this.#schedules = new Schedules({ store, table: scheduleTable(settings), logger: loggers('schedule') });
     this.#writer = new RegistryWriter(store, logger);
     this.#threads = new Threads(settings, logger);
-    this.#tally = new JobTally(store.tally, handlers, store.clock);
+    this.#taskCounters = new JobCounters(store.taskCounters, handlers, store.clock);
     this.#listener = new StopListener({
       settings,
       store,
@@ -103,7 +103,7 @@ export class Launcher extends Service {
       runs: this.#runs,
       writer: this.#writer,
       threads: this.#threads,
-      tally: this.#tally,
+      taskCounters: this.#taskCounters,
       loggers,
       recentlyStopped,
       producer,
@@ -169,7 +169,7 @@ export class Launcher extends Service {
       runs: this.#runs,
       writer: this.#writer,
       stopLatency: this.#stopLatency,
-      tally: this.#tally,
+      taskCounters: this.#taskCounters,
       logger: this.#logger,
     };
     const make = (): QueueWorker => new QueueWorker({ ...shared, queue, slots });
@@ -186,12 +186,12 @@ export class Launcher extends Service {
     this.#logger.info({ running: this.#runs.size, upToMs: shutdownTimeoutMs }, 'Shutting down: nothing more is fetched');
     for (const keeper of this.#keepers) keeper.pause();
     void this.#heartbeat.beat();
-    if (!(await this.#runs.idle(shutdownTimeoutMs))) await this.#handBack();
+    if (!(await this.#runs.idle(shutdownTimeoutMs))) await this.#requeue();
     await this.#close();
   }
 
   /** The time is up: what still runs goes back to the queue. */
-  async #handBack(): Promise<void> {
+  async #requeue(): Promise<void> {
     const left = this.#runs.all();
     this.#logger.warn({ running: left.length, tasks: someIds(left) }, 'Still running at the deadline: handing back to the queue');
     for (const run of left) run.abort(new ShuttingDown());

@@ -19,9 +19,9 @@ export type Outcome =
   /** Settled as cancelled, whatever the handler threw or returned. */
   | { readonly kind: 'cancel' }
   /** Back to the queue; the attempt does not count. */
-  | { readonly kind: 'hand-back' }
+  | { readonly kind: 'requeue' }
   /** The same, to be fetched again so many ms later. A reason becomes the task's error meanwhile; `starts` is how often it counts as fetched then. */
-  | { readonly kind: 'put-off'; readonly ms: number; readonly reason?: string; readonly starts?: number }
+  | { readonly kind: 'defer'; readonly ms: number; readonly reason?: string; readonly starts?: number }
   /** Not ours any more: nothing is written. */
   | { readonly kind: 'drop' };
 
@@ -49,7 +49,7 @@ export function decideOutcome(cause: AbortCause | null, end: HandlerEnd, rules: 
     case 'timeout':
       return { kind: 'fail', error: rules?.retryOnTimeout ? cause : unrecoverable(cause) };
     case 'shutdown':
-      return end.kind === 'returned' ? { kind: 'complete', value: end.value } : { kind: 'hand-back' };
+      return end.kind === 'returned' ? { kind: 'complete', value: end.value } : { kind: 'requeue' };
     case undefined:
       if (end.kind === 'returned') return { kind: 'complete', value: end.value };
       if (end.kind === 'threw') return failWith(end.error, rules?.retry.except);

@@ -112,7 +112,7 @@ export class QueueKeeper {
   async #look(): Promise<void> {
     const now = performance.now();
     // Frozen, or busy with something else: answers may have been waiting here to be read.
-    if (now - this.#lookedAt > 2 * this.#everyMs) this.#worker.excuse();
+    if (now - this.#lookedAt > 2 * this.#everyMs) this.#worker.resetStallTimer();
     this.#lookedAt = now;
     if (this.#retired.size > 0) this.#share();
     if (this.#looking) return;
@@ -123,7 +123,7 @@ export class QueueKeeper {
     } catch (error) {
       // Redis refuses, or is away: no worker could fetch.
       this.#options.logger.debug({ queue: this.name, error }, 'Could not look for what waits');
-      this.#worker.excuse();
+      this.#worker.resetStallTimer();
     } finally {
       this.#looking = false;
     }
@@ -149,7 +149,7 @@ export class QueueKeeper {
     const askedAt = performance.now();
     const fetchable = await this.#countFetchable();
     const answeredAt = performance.now();
-    if (answeredAt - askedAt > SLOW_ANSWER_MS) worker.excuse();
+    if (answeredAt - askedAt > SLOW_ANSWER_MS) worker.resetStallTimer();
     const { silentMs } = worker;
     if (fetchable === 0 || silentMs < stallMs / 2) return this.#clear();
     this.#fetchableSince ??= answeredAt;

@@ -13,7 +13,7 @@ import { isTerminal } from '../shared/task/state.js';
 import type { ActiveRuns } from './active-runs.js';
 import { FetchingWorker } from './fetching-worker.js';
 import { FleetJob } from './fleet-job.js';
-import type { JobTally } from './job-tally.js';
+import type { JobCounters } from './job-counters.js';
 import { untilTaken } from './refusals.js';
 import { isUnreadable, makeJobsReadable } from './readable-jobs.js';
 import type { RegistryWriter } from './registry-writer.js';
@@ -30,7 +30,7 @@ export interface QueueWorkerOptions {
   readonly runs: ActiveRuns;
   readonly writer: RegistryWriter;
   readonly stopLatency: StopLatency;
-  readonly tally: JobTally;
+  readonly taskCounters: JobCounters;
   readonly logger: Logger;
 }
 
@@ -59,10 +59,10 @@ export class QueueWorker extends FetchingWorker {
   readonly #writer: RegistryWriter;
   readonly #stopLatency: StopLatency;
   readonly #runner: TaskRunner;
-  readonly #tally: JobTally;
+  readonly #taskCounters: JobCounters;
   readonly #logger: Logger;
 
-  constructor({ queue, slots, workerId, settings, store, runner, runs, writer, stopLatency, tally, logger }: QueueWorkerOptions) {
+  constructor({ queue, slots, workerId, settings, store, runner, runs, writer, stopLatency, taskCounters, logger }: QueueWorkerOptions) {
     const options = {
       connection: store.redis,
       prefix: store.keys.bull(queue),
@@ -80,7 +80,7 @@ export class QueueWorker extends FetchingWorker {
     this.#writer = writer;
     this.#stopLatency = stopLatency;
     this.#runner = runner;
-    this.#tally = tally;
+    this.#taskCounters = taskCounters;
     this.#logger = logger;
     this.on('completed', (job) => this.#ended(job as FleetJob, 'completed'));
     this.on('failed', (job) => job && this.#failed(job as FleetJob));
@@ -203,13 +203,13 @@ export class QueueWorker extends FetchingWorker {
 
   #ended(job: FleetJob, state: 'completed' | 'failed' | 'cancelled'): void {
     const id = job.id as string;
-    this.#tally.ended(job, state);
+    this.#taskCounters.ended(job, state);
     this.#writer.remove(id, membershipsOf(taskOptions(job.opts)), { atOnce: state === 'cancelled' });
     if (maySpeak(job)) this.#writer.state(id, state);
     if (state !== 'cancelled') return;
     this.#measureStop(job);
     this.#store.queues
-      .barRetry(this.name, [id])
+      .blockRetry(this.name, [id])
       .catch((error: unknown) =>
         this.#logger.warn({ id, error: messageOf(error) }, 'A retry that is not ours could bring a cancelled task back'),
       );
@@ -225,7 +225,7 @@ export class QueueWorker extends FetchingWorker {
   #failed(job: FleetJob): void {
     if (job.finishedOn !== undefined) return this.#ended(job, job.run?.stop || job.stoppedBefore ? 'cancelled' : 'failed');
     const id = job.id as string;
-    this.#tally.attempted(job);
+    this.#taskCounters.attempted(job);
     if (maySpeak(job)) this.#writer.retrying(id, job.attemptsMade);
     // A stop may have come after the handler failed and before the job went back: nobody is left to hear it.
     this.#store.stopper

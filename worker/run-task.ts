@@ -17,8 +17,8 @@ import type { JobAddress, TaskJobOptions } from '../shared/task/options-record.j
 import type { ActiveRuns } from './active-runs.js';
 import { RunContext } from './context.js';
 import { type FleetJob, Stopped } from './fleet-job.js';
-import type { JobTally } from './job-tally.js';
-import { Ladder, deadlineMissed } from './ladder.js';
+import type { JobCounters } from './job-counters.js';
+import { Escalation, deadlineMissed } from './escalation.js';
 import { type Outcome, decideOutcome, failWith } from './outcome.js';
 import { untilTaken } from './refusals.js';
 import type { RegistryWriter } from './registry-writer.js';
@@ -43,7 +43,7 @@ export interface TaskRunnerOptions {
   readonly runs: ActiveRuns;
   readonly writer: RegistryWriter;
   readonly threads: Threads;
-  readonly tally: JobTally;
+  readonly taskCounters: JobCounters;
   readonly loggers: LoggerFactory;
   /** Whether a stop of this task was heard of a moment ago, perhaps before it was tracked. */
   readonly recentlyStopped: (id: string) => boolean;
@@ -60,7 +60,7 @@ export class TaskRunner {
   readonly #options: TaskRunnerOptions;
   readonly #logger: Logger;
   readonly #taskLogger: Logger;
-  readonly #ladder: Ladder;
+  readonly #escalation: Escalation;
   readonly #scheduled: ScheduledStart;
   readonly #unknown: UnknownTasks;
   readonly #versions: OtherVersions;
@@ -71,7 +71,12 @@ export class TaskRunner {
     this.#options = options;
     this.#logger = options.loggers('worker');
     this.#taskLogger = options.loggers('task');
-    this.#ladder = new Ladder({ ...options, stopGraceMs: options.settings.stopGraceMs, clock: options.store.clock, logger: this.#logger });
+    this.#escalation = new Escalation({
+      ...options,
+      stopGraceMs: options.settings.stopGraceMs,
+      clock: options.store.clock,
+      logger: this.#logger,
+    });
     this.#scheduled = new ScheduledStart(options.store, options.loggers('schedule'));
     this.#unknown = new UnknownTasks(options.handlers.keys(), this.#logger);
     this.#versions = new OtherVersions(options.store, options.workerId, options.schemas);
@@ -137,7 +142,7 @@ export class TaskRunner {
     else if (isScheduledRun(id) && run.queue !== MAINTENANCE_QUEUE)
       this.#options.writer.add({ id, item, queue: run.queue, at: dueTimeOf(id) });
     this.#options.runs.track(run);
-    this.#options.tally.fetched(job);
+    this.#options.taskCounters.fetched(job);
     return run;
   }
 
@@ -171,7 +176,9 @@ export class TaskRunner {
     // A process that was frozen since it fetched the task has lost it by now, and another may have ended it.
     if (!run.checkLock()) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
     const isolated = handler.isolated(input.value);
-    const end = await (isolated ? this.#ladder.inThread(run, handler, context, deadline) : this.#ladder.inProcess(run, handler, context));
+    const end = await (isolated
+      ? this.#escalation.inThread(run, handler, context, deadline)
+      : this.#escalation.inProcess(run, handler, context));
     return this.#checkOutput(job, handler, decideOutcome(run.cause, end, handler.definition));
   }
 
@@ -209,10 +216,10 @@ export class TaskRunner {
       case 'cancel':
         await this.#keepRecord(run);
         throw new Stopped(run);
-      case 'hand-back':
-        return this.#handBack(run, job, token);
-      case 'put-off':
-        return this.#putOff(run, job, token, outcome);
+      case 'requeue':
+        return this.#requeue(run, job, token);
+      case 'defer':
+        return this.#defer(run, job, token, outcome);
       case 'drop':
         this.#logger.warn({ id: run.id, name: run.name }, 'Lost its lock; the result is dropped');
         throw new WaitingError();
@@ -230,15 +237,15 @@ export class TaskRunner {
     if (stop) run.stop = { reason: stop.reason, by: stop.by, at: stop.at?.getTime() ?? 0 };
   }
 
-  async #handBack({ id, name, queue }: Run, job: FleetJob, token: string): Promise<never> {
+  async #requeue({ id, name, queue }: Run, job: FleetJob, token: string): Promise<never> {
     await untilTaken(() => job.moveToWait(token));
     this.#logger.info({ id, name }, 'Handed back to the queue');
     await this.#settleLateStop(queue, id);
     throw new WaitingError();
   }
 
-  async #putOff({ id, queue }: Run, job: FleetJob, token: string, outcome: Outcome & { kind: 'put-off' }): Promise<never> {
-    await untilTaken(() => job.putOff(outcome, token));
+  async #defer({ id, queue }: Run, job: FleetJob, token: string, outcome: Outcome & { kind: 'defer' }): Promise<never> {
+    await untilTaken(() => job.defer(outcome, token));
     await this.#settleLateStop(queue, id);
     throw new DelayedError();
   }

@@ -11,10 +11,10 @@ const ASK_AGAIN_MS = { first: 100, longest: 1_000 } as const;
 
 /** Whether a task that a schedule added is to start: null, or what becomes of it instead. */
 export class ScheduledStart {
-  readonly #store: Pick<Store, 'turns' | 'clock'>;
+  readonly #store: Pick<Store, 'overlapGuard' | 'clock'>;
   readonly #logger: Logger;
 
-  constructor(store: Pick<Store, 'turns' | 'clock'>, logger: Logger) {
+  constructor(store: Pick<Store, 'overlapGuard' | 'clock'>, logger: Logger) {
     this.#store = store;
     this.#logger = logger;
   }
@@ -25,8 +25,8 @@ export class ScheduledStart {
     const id = job.id as string;
     // Once: when it is fetched again, its time has come.
     if (schedule.jitterMs > 0 && !schedule.retried && isScheduledRun(id) && job.attemptsStarted <= 1)
-      return { kind: 'put-off', ms: randomInt(schedule.jitterMs + 1) };
-    const turn = await this.#store.turns.take(schedule, job.queueName, id);
+      return { kind: 'defer', ms: randomInt(schedule.jitterMs + 1) };
+    const turn = await this.#store.overlapGuard.take(schedule, job.queueName, id);
     if (turn.kind === 'start') return null;
     const { other } = turn;
     this.#logger.debug(
@@ -36,7 +36,7 @@ export class ScheduledStart {
     if (turn.kind === 'skip') return { kind: 'complete', value: { skipped: true, other } };
     // How often it asked must not count against it should the next worker have no handler for it: see UnknownTasks.
     return {
-      kind: 'put-off',
+      kind: 'defer',
       ms: askAgainMs(this.#store.clock.now() - (isScheduledRun(id) ? dueTimeOf(id) : job.timestamp)),
       starts: Math.max(1, job.attemptsStarted - 1),
     };

@@ -7,9 +7,9 @@ import type { JobAddress } from '../shared/task/options-record.js';
  * before the job was there; or that of the task whose handler enqueued it.
  */
 export async function standingStop(store: Store, job: JobAddress, parent: JobAddress | undefined): Promise<StopRecord | null> {
-  const { redis, keys, earlyStops } = store;
+  const { redis, keys, pendingStops } = store;
   const readStop = async ({ queue, id }: JobAddress): Promise<StopRecord | null> =>
     parseStop(await redis.hget(keys.jobs(queue) + id, 'stop'), null);
-  const [own, early, inherited] = await Promise.all([readStop(job), earlyStops.find([job.id]), parent ? readStop(parent) : null]);
+  const [own, early, inherited] = await Promise.all([readStop(job), pendingStops.find([job.id]), parent ? readStop(parent) : null]);
   return own ?? early.get(job.id) ?? inherited;
 }

@@ -82,10 +82,10 @@ export class StopListener extends Service {
     const runs = this.#options.runs.all();
     if (runs.length === 0) return;
     try {
-      const { redis, keys, earlyStops, unreadable } = this.#options.store;
+      const { redis, keys, pendingStops, unreadable } = this.#options.store;
       const readStop = (job: string): Promise<string | null> => unreadable.read(job, 'hash', redis.hget(job, 'stop'), null);
       const recorded = Promise.all(runs.map((run) => readStop(keys.jobs(run.queue) + run.id)));
-      const [stops, early] = await Promise.all([recorded, earlyStops.find(runs.map(({ id }) => id))]);
+      const [stops, early] = await Promise.all([recorded, pendingStops.find(runs.map(({ id }) => id))]);
       runs.forEach((run, index) => {
         const stop = parseStop(stops[index], null) ?? early.get(run.id);
         if (stop) run.requestStop({ reason: stop.reason, by: stop.by, at: stop.at?.getTime() ?? 0 });

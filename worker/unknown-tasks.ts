@@ -37,30 +37,30 @@ export class UnknownTasks {
 
   outcomeOf(job: UnknownJob): Outcome {
     const error = new FleetError('UNKNOWN_TASK', `No handler for ${job.name} on this worker; it has ${this.#known}`);
-    return this.#putOff(job, { kind: 'fail', error }, 'No handler for a task on this worker; it goes back for one that has it');
+    return this.#defer(job, { kind: 'fail', error }, 'No handler for a task on this worker; it goes back for one that has it');
   }
 
   /** Of a task whose input does not fit here, while another worker has another schema for it. */
   ofOtherVersion(job: UnknownJob, error: FleetError): Outcome {
-    return this.#putOff(
+    return this.#defer(
       job,
       failWith(error),
       "The input of a task does not fit this worker's version of it; it goes back for a worker with another version",
     );
   }
 
-  #putOff({ id, name, queueName, attemptsStarted, attemptsMade }: UnknownJob, last: Outcome & { kind: 'fail' }, line: string): Outcome {
+  #defer({ id, name, queueName, attemptsStarted, attemptsMade }: UnknownJob, last: Outcome & { kind: 'fail' }, line: string): Outcome {
     this.#cameAt.set(queueName, performance.now());
-    const ms = putOffMs(attemptsStarted - attemptsMade);
+    const ms = deferMs(attemptsStarted - attemptsMade);
     if (ms === null) return last;
     // Once for each name: there may be thousands of such tasks.
     this.#logger[this.#warned.has(name) ? 'debug' : 'warn']({ id, name }, line);
     this.#warned.add(name);
-    return { kind: 'put-off', ms, reason: last.error.message };
+    return { kind: 'defer', ms, reason: last.error.message };
   }
 }
 
 /** @param starts how often the task was fetched without an attempt that counted, this time included */
-function putOffMs(starts: number): number | null {
+function deferMs(starts: number): number | null {
   return starts > MOST_STARTS ? null : Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (starts - 1));
 }

@@ -53,7 +53,7 @@ async function lineOf({ redis }: Source, record: UnreadableRecord): Promise<Chec
 /** Reports keys of the fleet that are not of their type, and returns those. */
 async function checkTypes({ redis, keys, unreadable }: Source): Promise<ReadonlySet<string>> {
   const expected: readonly (readonly [key: string, type: KeyType])[] = [
-    ...[keys.tasks, keys.taskQueues, keys.earlyStops, keys.reconcile, keys.schedules, keys.scheduleRuns].map(
+    ...[keys.tasks, keys.taskQueues, keys.pendingStops, keys.reconcile, keys.schedules, keys.scheduleRuns].map(
       (key) => [key, 'hash'] as const,
     ),
     ...[keys.counters, keys.plans, keys.models, keys.modelServers, keys.usagePool, keys.sessionPool].map((key) => [key, 'hash'] as const),

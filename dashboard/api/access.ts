@@ -2,7 +2,7 @@ import { FleetError } from '../../shared/errors.js';
 import { type Principal, hasRole, seesItem } from '../auth/principal.js';
 
 /** The task, if the caller may know of it. @throws FleetError `TASK_NOT_FOUND`, the same as for a task that never was */
-export function seen<Task extends { readonly item: string | null }>(principal: Principal, id: string, task: Task | null): Task {
+export function requireVisible<Task extends { readonly item: string | null }>(principal: Principal, id: string, task: Task | null): Task {
   if (task && seesItem(principal, task.item)) return task;
   throw noTask(id);
 }

@@ -1,7 +1,7 @@
 import { quote } from '../../shared/keys.js';
 import { BOUNDS_MS, type HistogramName } from '../../shared/metrics/buckets.js';
 import { type Counted, INF, SUM, parseField } from '../../shared/metrics/fields.js';
-import { REPAIRS } from '../../shared/metrics/tally.js';
+import { REPAIRS } from '../../shared/metrics/task-counters.js';
 import { STOP_WAYS } from '../../shared/stop/record.js';
 import type { RecordSource } from '../../shared/unreadable.js';
 import { UNREADABLE_KINDS } from '../../shared/unreadable-kinds.js';

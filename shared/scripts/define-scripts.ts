@@ -38,7 +38,7 @@ type Arguments = (string | number)[];
 /** A connection that knows our scripts. Each takes its keys, then its arguments, as the script's header lists them. */
 export type ScriptedRedis = RedisConnection & {
   addCounts(...keysAndArguments: Arguments): Promise<0 | 1>;
-  barRetry(...keysAndArguments: Arguments): Promise<number>;
+  blockRetry(...keysAndArguments: Arguments): Promise<number>;
   claimItem(...keysAndArguments: Arguments): Promise<string[]>;
   claimKey(
     record: string,
@@ -88,7 +88,7 @@ export type ScriptedRedis = RedisConnection & {
 /** The number in a file's name is how many keys the script takes. */
 const SCRIPTS = {
   addCounts: 3,
-  barRetry: 1,
+  blockRetry: 1,
   claimItem: 6,
   claimKey: 1,
   claimLook: 1,

@@ -30,7 +30,7 @@ export class Children {
    * its lists along. Children that failed may have children that have not ended; those of one that completed all have.
    */
   async inFlows(found: readonly FoundTask[]): Promise<Map<string, JobAddress[]>> {
-    const parents = found.filter(({ recorded: [, , kids] }) => kids === 'flow');
+    const parents = found.filter(({ recorded: [, , children] }) => children === 'flow');
     return new Map(await Promise.all(parents.map(async (parent) => [parent.id, await this.#inFlow(parent)] as const)));
   }
 

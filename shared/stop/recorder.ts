@@ -2,23 +2,23 @@ import { uuidv7 } from 'uuidv7';
 import { chunks } from '../chunks.js';
 import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
-import type { Tally } from '../metrics/tally.js';
+import type { TaskCounters } from '../metrics/task-counters.js';
 import type { Registry } from '../registry/registry.js';
 import type { Schedulers } from '../schedule/schedulers.js';
 import type { RecordedStop, ScriptedRedis } from '../scripts/define-scripts.js';
 import type { Queues } from '../task/queues.js';
 import type { Unreadable } from '../unreadable.js';
 import { type StopAnswer, answerOf } from './answer.js';
-import type { EarlyStops } from './early-stops.js';
+import type { PendingStops } from './pending-stops.js';
 import { type HeldJob, Settler } from './settler.js';
 
 export interface RecorderOptions {
   readonly redis: ScriptedRedis;
   readonly queues: Queues;
   readonly registry: Registry;
-  readonly earlyStops: EarlyStops;
+  readonly pendingStops: PendingStops;
   readonly schedulers: Schedulers;
-  readonly tally: Tally;
+  readonly taskCounters: TaskCounters;
   readonly unreadable: Unreadable;
   readonly keys: Keys;
   /** How long what a stop takes is its caller's to settle. */
@@ -78,7 +78,7 @@ export class StopRecorder {
     });
   }
 
-  /** Jobs that are missing may be on their way: see {@link EarlyStops}. */
+  /** Jobs that are missing may be on their way: see {@link PendingStops}. */
   async recordEarly(found: FoundTask[], recording: Recording): Promise<FoundTask[]> {
     const missing = found.filter(({ recorded: [what] }) => what === 'missing');
     if (missing.length === 0) return found;
@@ -86,10 +86,10 @@ export class StopRecorder {
     const coming = missing.filter((_, index) => entries[index]?.queue);
     const ids = coming.map(({ id }) => id);
     if (ids.length === 0) return found;
-    if (!(await this.#options.earlyStops.leave(ids, recording.stop))) return found;
+    if (!(await this.#options.pendingStops.leave(ids, recording.stop))) return found;
     const again = new Map<string, FoundTask>();
     for (const { id, queue } of coming) for (const one of await this.record(queue, [id], recording)) again.set(id, one);
-    await this.#options.earlyStops.clear(ids.filter((id) => again.get(id)?.recorded[0] !== 'missing'));
+    await this.#options.pendingStops.clear(ids.filter((id) => again.get(id)?.recorded[0] !== 'missing'));
     return found.map((one) => {
       const now = again.get(one.id);
       if (!now) return one;

@@ -4,7 +4,7 @@ import { messageOf } from '../errors.js';
 import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
 import { UNKNOWN } from '../metrics/fields.js';
-import type { Tally } from '../metrics/tally.js';
+import type { TaskCounters } from '../metrics/task-counters.js';
 import type { Registry } from '../registry/registry.js';
 import { isScheduledRun } from '../schedule/schedule.js';
 import type { Schedulers } from '../schedule/schedulers.js';
@@ -36,7 +36,7 @@ export class Settler {
   readonly #queues: Queues;
   readonly #registry: Registry;
   readonly #schedulers: Schedulers;
-  readonly #tally: Tally;
+  readonly #taskCounters: TaskCounters;
   readonly #keys: Keys;
   readonly #logger: Logger;
 
@@ -45,7 +45,7 @@ export class Settler {
     queues,
     registry,
     schedulers,
-    tally,
+    taskCounters,
     keys,
     logger,
   }: {
@@ -53,7 +53,7 @@ export class Settler {
     queues: Queues;
     registry: Registry;
     schedulers: Schedulers;
-    tally: Tally;
+    taskCounters: TaskCounters;
     keys: Keys;
     logger: Logger;
   }) {
@@ -61,7 +61,7 @@ export class Settler {
     this.#queues = queues;
     this.#registry = registry;
     this.#schedulers = schedulers;
-    this.#tally = tally;
+    this.#taskCounters = taskCounters;
     this.#keys = keys;
     this.#logger = logger;
   }
@@ -89,7 +89,7 @@ export class Settler {
       writes.remove(id, membershipsOf(options));
       sent.push(this.#tell(id));
     });
-    const barred = groupByQueue(held, settled).map(([queue, ids]) => this.#queues.barRetry(queue, ids));
+    const barred = groupByQueue(held, settled).map(([queue, ids]) => this.#queues.blockRetry(queue, ids));
     await Promise.all([...sent, ...barred, ...writes.flushInto(this.#redis)]);
     return settled;
   }
@@ -97,7 +97,11 @@ export class Settler {
   #count({ queue, name, stop, via }: HeldJob, { item }: TaskJobOptions, settledAt: Date): void {
     // What a plain BullMQ queue added may have any name.
     const task = { queue, name: item === undefined ? UNKNOWN : name };
-    this.#tally.cancelled(task, { via, deliveredMs: null, settledMs: stop.at === null ? null : settledAt.getTime() - stop.at.getTime() });
+    this.#taskCounters.cancelled(task, {
+      via,
+      deliveredMs: null,
+      settledMs: stop.at === null ? null : settledAt.getTime() - stop.at.getTime(),
+    });
   }
 
   /** Never rejects: the task is cancelled all the same, whether or not the events of the task say so. */

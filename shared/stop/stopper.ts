@@ -50,7 +50,7 @@ interface RoundResult {
   readonly id: string;
   readonly answer: StopAnswer;
   /** Whether its handler has enqueued others, or it has children in a flow. */
-  readonly kids: boolean;
+  readonly children: boolean;
   /** Those in a flow. */
   readonly inFlow: readonly JobAddress[];
 }
@@ -147,9 +147,9 @@ export class Stopper {
   }
 
   #countInVain(kind: StopAnswer['kind']): void {
-    const { tally } = this.#options;
-    if (kind === 'ended') tally.stoppedInVain('finished');
-    else if (kind === 'not_found') tally.stoppedInVain('not_found');
+    const { taskCounters } = this.#options;
+    if (kind === 'ended') taskCounters.stoppedInVain('finished');
+    else if (kind === 'not_found') taskCounters.stoppedInVain('not_found');
   }
 
   /** Until it is over, the connection is not to be closed. */
@@ -196,11 +196,11 @@ export class Stopper {
       for (const some of chunks(open, ROUND)) {
         const results = await this.#stopRound(some, locate(some), stop, fromCommand);
         const known = new Set(some.flatMap(({ id, queue }) => (queue === undefined ? [] : [id])));
-        for (const { id, answer, kids, inFlow } of results) {
+        for (const { id, answer, children, inFlow } of results) {
           // What of a flow has ended is nothing that was stopped.
           if (!answers.has(id) && (answer.kind !== 'ended' || !known.has(id))) answers.set(id, answer);
           // A child that has ended meanwhile belongs to what is stopped, and so does what it had enqueued.
-          if (!kids || (given.has(id) && !follows(answer))) continue;
+          if (!children || (given.has(id) && !follows(answer))) continue;
           parents.push(id);
           inFlows.push(...inFlow);
         }
@@ -245,10 +245,10 @@ export class Stopper {
     const unheard = (await publishing) === 0;
     const running = found.flatMap(({ id, recorded: [what] }) => (what === 'active' ? [id] : []));
     if (unheard && running.length > 0) void this.#recheckUnheard(running);
-    return found.map(({ id, recorded: [, , kids] }) => ({
+    return found.map(({ id, recorded: [, , children] }) => ({
       id,
       answer: answers.get(id) as StopAnswer,
-      kids: Boolean(kids),
+      children: Boolean(children),
       inFlow: inFlows.get(id) ?? [],
     }));
   }
@@ -280,5 +280,5 @@ export class Stopper {
 }
 
 function withoutKids(id: string, answer: StopAnswer): RoundResult {
-  return { id, answer, kids: false, inFlow: [] };
+  return { id, answer, children: false, inFlow: [] };
 }

@@ -69,8 +69,8 @@ export class Queues {
    * Bars cancelled jobs of a queue from coming back by anybody's retry but ours.
    * @param name of the queue
    */
-  barRetry(name: string, ids: readonly string[]): Promise<number> {
-    return this.#redis.barRetry(...this.scriptKeys(name, 'failed'), this.#keys.jobs(name), ...ids);
+  blockRetry(name: string, ids: readonly string[]): Promise<number> {
+    return this.#redis.blockRetry(...this.scriptKeys(name, 'failed'), this.#keys.jobs(name), ...ids);
   }
 
   async close(): Promise<void> {

@@ -99,7 +99,7 @@ function targets(keys: Keys, { queue, item, waiting, completed, failed, worker }
     ['p:fleet', keys.fleet, 'string'],
     ['p:open_webui', keys.openWebui, 'string'],
     ['a lease', keys.lease(waiting), 'string'],
-    ['p:tasks:stops', keys.earlyStops, 'hash', ['garbage', fields({ [waiting]: 'x', stranger: '[]' })]],
+    ['p:tasks:stops', keys.pendingStops, 'hash', ['garbage', fields({ [waiting]: 'x', stranger: '[]' })]],
     [
       'p:tasks:events',
       keys.events(waiting),

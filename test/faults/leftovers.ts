@@ -10,11 +10,11 @@ export async function endedIds({ redis, keys }: Store, queue: string): Promise<S
 /** Of a queue at rest, what must not be there: entries of the registry, jobs that wait or run, locks, jobs in no list. */
 export async function leftovers({ redis, keys }: Store, queue: string, ended: ReadonlySet<string>): Promise<Record<string, number>> {
   const jobs = keys.jobs(queue);
-  const [tasks, queues, live, earlyStops, items, children, own] = await Promise.all([
+  const [tasks, queues, live, pendingStops, items, children, own] = await Promise.all([
     redis.hgetall(keys.tasks),
     redis.hgetall(keys.taskQueues),
     redis.zrange(keys.live, '0', '-1'),
-    redis.hlen(keys.earlyStops),
+    redis.hlen(keys.pendingStops),
     Promise.all([keysLike(redis, keys.ownItem('*')), keysLike(redis, keys.item('*'))]).then((found) => found.flat()),
     keysLike(redis, `${keys.prefix}*tasks:children:*`),
     keysLike(redis, `${jobs}*`),
@@ -36,7 +36,7 @@ export async function leftovers({ redis, keys }: Store, queue: string, ended: Re
       live: live.length,
       items: items.length,
       children: children.length,
-      early_stops: earlyStops,
+      early_stops: pendingStops,
     },
     ...{ wait, paused, active, delayed, prioritized, waiting_children: waitingChildren, locks, ghosts },
   };

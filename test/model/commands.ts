@@ -98,7 +98,7 @@ const wake = constant(command('wake', undefined, (world) => world.wake()));
 const crash = record({ pick, trace: constantFrom('lock', 'beat', 'both') }).map(({ pick: n, trace }) =>
   command('crash', { n, trace }, (world) => onOne(n, world.arena.alive, (worker) => world.crash(worker, trace))),
 );
-const handBack = pick.map((n) => command('handBack', n, (world) => onOne(n, world.arena.alive, (worker) => world.handBack(worker))));
+const requeue = pick.map((n) => command('requeue', n, (world) => onOne(n, world.arena.alive, (worker) => world.requeue(worker))));
 const loseLock = pick.map((n) => command('loseLock', n, (world) => onOne(n, world.open.filter(isAlive), (call) => world.loseLock(call))));
 const deafen = constant(command('deafen', undefined, (world) => world.deafen()));
 const stalled = constant(command('stalled', undefined, (world) => world.findStalled()));
@@ -134,7 +134,7 @@ export const commands = commandsOf(
         { weight: 5, arbitrary: retry },
         { weight: 2, arbitrary: wake },
         { weight: 2, arbitrary: crash },
-        { weight: 1, arbitrary: handBack },
+        { weight: 1, arbitrary: requeue },
         { weight: 3, arbitrary: loseLock },
         { weight: 2, arbitrary: deafen },
         { weight: 3, arbitrary: stalled },

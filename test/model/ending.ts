@@ -83,7 +83,7 @@ async function checkNothingLeft(world: World): Promise<void> {
     client.llen(`${jobs}active`),
     client.llen(`${jobs}wait`),
     client.zcard(`${jobs}delayed`),
-    client.hlen(keys.earlyStops),
+    client.hlen(keys.pendingStops),
     client.keys(`${jobs}*:lock`),
   ]);
   if (active + waiting + delayed + early + locks.length > 0)

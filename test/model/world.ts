@@ -210,7 +210,7 @@ export class World implements Director {
     }
   }
 
-  async handBack(worker: PlayedWorker): Promise<void> {
+  async requeue(worker: PlayedWorker): Promise<void> {
     worker.retiring = true;
     await this.arena.startWorker();
     this.gates.releaseAllOf(worker);

@@ -55,7 +55,7 @@ describe('A stop of a task that is registered and whose job is not there yet', (
       () => fleet.registrySize(prefix),
       ({ tasks, items }) => tasks + items === 0,
     );
-    assert.deepEqual([await fleet.registrySize(prefix), await fleet.client.exists(keys.earlyStops)], [EMPTY_REGISTRY, 0]);
+    assert.deepEqual([await fleet.registrySize(prefix), await fleet.client.exists(keys.pendingStops)], [EMPTY_REGISTRY, 0]);
   }
 
   for (const what of ['stop', 'stopItem'] as const) {
@@ -66,7 +66,7 @@ describe('A stop of a task that is registered and whose job is not there yet', (
         receipts.map(({ id, outcome, reason, by, via }) => [id, outcome, reason, by, via]),
         [['early', 'requested', 'too soon', 'alice', null]],
       );
-      assert.deepEqual(await fleet.client.hkeys(keys.earlyStops), ['early']);
+      assert.deepEqual(await fleet.client.hkeys(keys.pendingStops), ['early']);
       const added = await producer.enqueue(task.definition, {}, { id: 'early', item: 'chat-1' });
       assert.deepEqual([added.id, added.duplicate], ['early', false]);
       await assertNeverRan('early');
@@ -77,7 +77,7 @@ describe('A stop of a task that is registered and whose job is not there yet', (
     await register('early');
     const stopped = producer.stop('early', { ...WHY, waitMs: 10_000 });
     await until(
-      () => fleet.client.hlen(keys.earlyStops),
+      () => fleet.client.hlen(keys.pendingStops),
       (count) => count === 1,
     );
     await fleet.producer({ keyPrefix: prefix }).enqueue(task.definition, {}, { id: 'early' });
@@ -108,7 +108,7 @@ describe('A stop of a task that is registered and whose job is not there yet', (
         (now) => now?.state === 'cancelled',
       );
       assert.equal(view?.stop?.reason, 'too soon');
-      assert.equal(await fleet.client.exists(keys.earlyStops), 0);
+      assert.equal(await fleet.client.exists(keys.pendingStops), 0);
     }
     assert.equal((await fleet.registrySize(prefix)).tasks, 0);
   });
@@ -149,7 +149,7 @@ describe('A stop of a task that is registered and whose job is not there yet', (
     await fleet.worker(prefix, [task.handler], { stopPollMs: 50, reconcileMs: 3_600_000 });
     const { id } = await producer.enqueue(task.definition, {});
     const call = await task.call();
-    await fleet.client.hset(keys.earlyStops, id, formatStop({ ...WHY, at: Date.now() }));
+    await fleet.client.hset(keys.pendingStops, id, formatStop({ ...WHY, at: Date.now() }));
     const cause = await call.aborted;
     assert.equal(cause.message, 'Stopped by alice: too soon');
     call.throws(cause);
@@ -172,6 +172,6 @@ describe('A stop of a task that is registered and whose job is not there yet', (
       () => producer.get(early!.id),
       (view) => view?.state === 'cancelled',
     );
-    assert.equal(await fleet.client.exists(keys.earlyStops), 0);
+    assert.equal(await fleet.client.exists(keys.pendingStops), 0);
   });
 });

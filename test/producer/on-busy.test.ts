@@ -131,7 +131,7 @@ test("of several that are enqueued with 'stop-previous' at once exactly one stay
     await producer.stop(added);
   }
   assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
-  assert.equal(await fleet.client.exists(createKeys(keyPrefix).earlyStops), 0);
+  assert.equal(await fleet.client.exists(createKeys(keyPrefix).pendingStops), 0);
 });
 
 test('what a crash left in an item long ago does not keep it busy, and what is on its way does', async () => {

@@ -40,7 +40,7 @@ const REGISTRY: Readonly<Record<string, (keys: Keys) => string>> = {
   'live tasks': (keys) => keys.live,
   queues: (keys) => keys.queues,
   item: (keys) => keys.item('chat-1'),
-  'early stops': (keys) => keys.earlyStops,
+  'early stops': (keys) => keys.pendingStops,
 };
 
 for (const [name, keyOf] of Object.entries(REGISTRY)) {

@@ -13,7 +13,7 @@ function createReporter(): { unreadable: Unreadable; log: LogLines; kinds: strin
   const unreadable = new Unreadable({
     logger: log.loggers('redis'),
     prefix: 'p',
-    tally: { unreadable: (kind) => void kinds.push(kind) },
+    taskCounters: { unreadable: (kind) => void kinds.push(kind) },
     now: () => now,
   });
   return { unreadable, log, kinds, pass: (ms) => void (now += ms) };
@@ -61,7 +61,7 @@ test('a report never throws, whatever the log or the counter does', () => {
   const logger = loggers('redis');
   logger.warn = fail;
   assert.doesNotThrow(() =>
-    new Unreadable({ logger, prefix: 'p', tally: { unreadable: fail } }).report({ key: 'p:tasks', problem: 'bad' }),
+    new Unreadable({ logger, prefix: 'p', taskCounters: { unreadable: fail } }).report({ key: 'p:tasks', problem: 'bad' }),
   );
 });
 

@@ -141,7 +141,7 @@ async function partOf(client: Redis): Promise<Part> {
     here(client.hlen(keys.tasks)),
     here(client.hlen(keys.taskQueues)),
     here(client.zcard(keys.live)),
-    here(client.hlen(keys.earlyStops)),
+    here(client.hlen(keys.pendingStops)),
     here(client.zcard(`${jobs}completed`)),
     here(client.zcard(`${jobs}failed`)),
   ]);

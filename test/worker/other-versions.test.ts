@@ -36,7 +36,7 @@ describe('A task that fits the input schema of another version only', () => {
     await fleet.client.hset(keys.worker('newer'), { schemas: JSON.stringify(schemasOf([newer.handler])), draining: '0', ...fields });
     await fleet.client.zadd(keys.workers, Date.now(), 'newer');
   }
-  const putOff = (id: string) =>
+  const defer = (id: string) =>
     until(
       () => producer.get(id),
       (view) => view?.state === 'scheduled' && view.error !== null,
@@ -50,7 +50,7 @@ describe('A task that fits the input schema of another version only', () => {
     await announceNewer();
     await startOlder();
     const { id } = await producer.enqueue(newer.definition, INPUT);
-    const view = await putOff(id);
+    const view = await defer(id);
     assert.equal(view?.attempt, 0);
     assert.match(view?.error ?? '', /^Bad input for note\.take: .*language/);
     assert.equal(log.find(/does not fit this worker's version of it/).filter(({ level }) => level === 40).length, 1);
@@ -78,7 +78,7 @@ describe('A task that fits the input schema of another version only', () => {
     await announceNewer();
     await startOlder();
     const [gone, stopped] = [await producer.enqueue(newer.definition, INPUT), await producer.enqueue(newer.definition, INPUT)];
-    await Promise.all([putOff(gone.id), putOff(stopped.id)]);
+    await Promise.all([defer(gone.id), defer(stopped.id)]);
     assert.equal((await producer.stop(stopped.id, { waitMs: 10_000 })).outcome, 'cancelled');
     await fleet.client.del(fleet.keys(prefix).worker('newer'));
     await assert.rejects(producer.result(gone.id), { code: 'TASK_FAILED', message: /Bad input/ });

@@ -16,7 +16,7 @@ const TABLE = [
   { after: 'a stop', cause: new StopRequested(), outcomes: { returned: 'cancel', threw: 'cancel', abandoned: 'cancel' } },
   { after: 'a lost lock', cause: new LockLost(), outcomes: { returned: 'drop', threw: 'drop', abandoned: 'drop' } },
   { after: 'a timeout', cause: new TimedOut(5), outcomes: { returned: 'fail', threw: 'fail', abandoned: 'fail' } },
-  { after: 'a shutdown', cause: new ShuttingDown(), outcomes: { returned: 'complete', threw: 'hand-back', abandoned: 'hand-back' } },
+  { after: 'a shutdown', cause: new ShuttingDown(), outcomes: { returned: 'complete', threw: 'requeue', abandoned: 'requeue' } },
   { after: 'no abort', cause: null, outcomes: { returned: 'complete', threw: 'fail' } },
 ] as const;
 

@@ -187,7 +187,7 @@ const STOP: Record<Way, (scene: Scene) => Promise<StopReceipt | null>> = {
     const keys = createKeys(prefix);
     await client.publish(keys.commands, JSON.stringify({ action: 'stop', task_id: ID }));
     await until(
-      async () => (await client.hexists(keys.jobs(task.definition.queue) + ID, 'stop')) + (await client.hexists(keys.earlyStops, ID)),
+      async () => (await client.hexists(keys.jobs(task.definition.queue) + ID, 'stop')) + (await client.hexists(keys.pendingStops, ID)),
       Boolean,
     );
     return null;
@@ -249,7 +249,7 @@ describe('A stop of a task that', () => {
         goOn();
         await assertEnd(expected, scene, { call, before, receipt });
         await fleet.emptied(scene.prefix);
-        assert.equal(await fleet.client.exists(createKeys(scene.prefix).earlyStops), 0);
+        assert.equal(await fleet.client.exists(createKeys(scene.prefix).pendingStops), 0);
         await until(
           () => worker.status().running,
           (ids) => ids.length === 0,

@@ -124,7 +124,7 @@ describe('A worker and records that it cannot read', () => {
     await fleet.emptied(keys.prefix);
   });
 
-  for (const name of ['workers', 'queues', 'earlyStops', 'tasks', 'taskQueues', 'live', 'reconcile'] as const) {
+  for (const name of ['workers', 'queues', 'pendingStops', 'tasks', 'taskQueues', 'live', 'reconcile'] as const) {
     it(`goes on with the key of ${name} of a wrong type, and logs it once`, async () => {
       const { keys, jobs, producer, task, work, loud } = scene();
       await fleet.client.rpush(keys[name], 'x');

@@ -29,7 +29,7 @@ describe('A task that a worker has no handler for', () => {
   after(() => fleet.stop());
 
   /** The task once the worker has put it off. */
-  const putOff = (id: string) =>
+  const defer = (id: string) =>
     until(
       () => producer.get(id),
       (view) => view?.state === 'scheduled' && view.error !== null,
@@ -37,7 +37,7 @@ describe('A task that a worker has no handler for', () => {
 
   it('goes back without an attempt, saying why, and runs on a worker that has one', async () => {
     const { id } = await producer.enqueue(unknown.definition, {}, { item: 'chat-1' });
-    const view = await putOff(id);
+    const view = await defer(id);
     assert.deepEqual([view?.attempt, view?.attempts], [0, 2]);
     assert.match(view?.error ?? '', /^No handler for mix\.unknown on this worker; it has .*mix\.known/);
     assert.equal(await fleet.client.hget(`${prefix}:tasks`, id), 'chat-1', 'it is still live');
@@ -51,7 +51,7 @@ describe('A task that a worker has no handler for', () => {
 
   it('is stopped at once while it waits for one', async () => {
     const { id } = await producer.enqueue(unknown.definition, {}, { item: 'chat-1' });
-    await putOff(id);
+    await defer(id);
     const receipt = await producer.stop(id, { waitMs: 10_000 });
     assert.equal(receipt.outcome, 'cancelled');
     await fleet.emptied(prefix);
@@ -65,7 +65,7 @@ describe('A task that a worker has no handler for', () => {
     const view = await producer.get(id);
     assert.deepEqual([view?.state, view?.attempt], ['failed', 2]);
     await producer.retry(id);
-    assert.equal((await putOff(id))?.attempt, 0);
+    assert.equal((await defer(id))?.attempt, 0);
   });
 
   it('is warned of once, however often it comes', () => {
@@ -85,7 +85,7 @@ describe('A task that a worker has no handler for', () => {
     const waits: number[] = [];
     for (let starts = 1; ; starts += 1) {
       const outcome = tasks.outcomeOf({ id: 'one', name: 'b.unknown', queueName: 'b', attemptsStarted: starts + 2, attemptsMade: 2 });
-      if (outcome.kind !== 'put-off') {
+      if (outcome.kind !== 'defer') {
         assert.ok(outcome.kind === 'fail' && /^No handler for b\.unknown on this worker; it has a\.known$/.test(outcome.error.message));
         break;
       }

@@ -27,7 +27,7 @@ const DEFAULT_LIMIT = 10_000;
 /** How far two clocks that agree may be apart, in ms. */
 const CLOCK_MS = 5_000;
 const PAGE = 500;
-const MAX_EARLY_STOPS = 1_000;
+const MAX_PENDING_STOPS = 1_000;
 
 /**
  * Compares the registry with the queues, page by page, and repairs what crashes left: see docs/stop-protocol.md. Every
@@ -70,7 +70,7 @@ export class Reconciler {
       const queues = await this.#lists.queues();
       const { keys } = store;
       const rest = this.#isolation(keys.tasks);
-      await this.#isolation(keys.earlyStops).step(() => this.#carryOutEarlyStops(counts));
+      await this.#isolation(keys.pendingStops).step(() => this.#carryOutPendingStops(counts));
       await this.#lookAtActive(queues, counts);
       await this.#walkWaiting(queues, cursors, counts, signal);
       const lost = new LostJobs(store, logger, (key) => this.#isolation(key));
@@ -82,7 +82,7 @@ export class Reconciler {
       await this.#record.save(cursors).catch(() => undefined);
       throw error;
     } finally {
-      store.tally.repaired(counts);
+      store.taskCounters.repaired(counts);
     }
     counts.complete = cursors.entries === '0' && cursors.jobs === null;
     counts.took_ms = Math.round(performance.now() - startedAt);
@@ -202,11 +202,11 @@ export class Reconciler {
   }
 
   /** A task that was stopped before its job was there, by someone whose counterpart did not live to see it. */
-  async #carryOutEarlyStops(counts: Counts): Promise<void> {
-    const { earlyStops, registry, reader, stopper, redis, keys } = this.#options.store;
-    const ids = await earlyStops.ids(MAX_EARLY_STOPS);
+  async #carryOutPendingStops(counts: Counts): Promise<void> {
+    const { pendingStops, registry, reader, stopper, redis, keys } = this.#options.store;
+    const ids = await pendingStops.ids(MAX_PENDING_STOPS);
     if (ids.length === 0) return;
-    const [entries, tasks, stops] = await Promise.all([registry.find(ids), reader.read(ids), redis.hmget(keys.earlyStops, ...ids)]);
+    const [entries, tasks, stops] = await Promise.all([registry.find(ids), reader.read(ids), redis.hmget(keys.pendingStops, ...ids)]);
     const done: string[] = [];
     for (const [index, id] of ids.entries()) {
       const stop = parseStop(stops[index], null);
@@ -218,7 +218,7 @@ export class Reconciler {
       // Registered and without a job: it may still be on its way.
       if (arrived || !entries[index]) done.push(id);
     }
-    await earlyStops.clear(done);
+    await pendingStops.clear(done);
   }
 
   /** Blames what Redis does not take on records below a key: a record itself if the key is the start of those of jobs. */

@@ -3,7 +3,7 @@ import { type TaskView, isTerminal, taskToJson } from '../../../producer/index.j
 import { StateChanges } from '../../../shared/task/state-changes.js';
 import { callerKeyOf, seesItem } from '../../auth/principal.js';
 import { compareStreamIds } from '../../../producer/stream-hub.js';
-import { seen } from '../access.js';
+import { requireVisible } from '../access.js';
 import { type Route, defineRoute } from '../route.js';
 import { knownId } from '../schemas/fields.js';
 import { type EventWriter, PIECE, eventText } from '../stream/event-writer.js';
@@ -38,11 +38,11 @@ const ofTask = defineRoute({
   errors: ['INVALID_ID', 'TASK_NOT_FOUND', 'TOO_MANY_REQUESTS'],
   handle: async ({ api, principal, params: { id }, query, headers, req, res }) => {
     const after = headers['last-event-id'] ?? query.after ?? START;
-    const task = seen(principal, id, await api.streams.read(id));
+    const task = requireVisible(principal, id, await api.streams.read(id));
     if (after.endsWith(END) && isTerminal(task.state)) return { status: 204 };
     if (req.method === 'HEAD') return headOfStream;
     const writer = api.streams.open(res, callerKeyOf(principal));
-    await api.streams.follow(id, (feed) => sendTask(feed, writer, after.replace(END, ''), (found) => seen(principal, id, found)));
+    await api.streams.follow(id, (feed) => sendTask(feed, writer, after.replace(END, ''), (found) => requireVisible(principal, id, found)));
     return null;
   },
 });

@@ -4,7 +4,7 @@ import { receiptToJson, taskToJson } from '../../../producer/index.js';
 import { FleetError } from '../../../shared/errors.js';
 import { noteItem } from '../../auth/audit.js';
 import { type Principal, callerKeyOf, seesItem } from '../../auth/principal.js';
-import { checkMayStop, checkMayUseItem, noTask, seen } from '../access.js';
+import { checkMayStop, checkMayUseItem, noTask, requireVisible } from '../access.js';
 import { canonical, idOfKey, withKey } from '../idempotency.js';
 import { type Answer, type Route, defineRoute } from '../route.js';
 import { enqueueBody, idempotencyHeaders } from '../schemas/enqueue.js';
@@ -109,7 +109,7 @@ const get = defineRoute({
   errors: ['INVALID_ID', 'TASK_NOT_FOUND'],
   handle: async ({ api, principal, params: { id } }) => ({
     status: 200,
-    body: taskToJson(seen(principal, id, await api.producer.get(id))),
+    body: taskToJson(requireVisible(principal, id, await api.producer.get(id))),
   }),
 });
 
@@ -131,7 +131,7 @@ const stop = defineRoute({
   errors: ['INVALID_ID', 'TASK_NOT_FOUND', 'TASK_FINISHED', 'NOT_REPLICATED'],
   audit: ({ params, body }) => ({ action: 'task.stop', target: params.id, reason: body.reason ?? null }),
   handle: async ({ api, principal, params: { id }, query, body, res }) => {
-    const { item: itemOfTask } = seen(principal, id, await api.producer.get(id));
+    const { item: itemOfTask } = requireVisible(principal, id, await api.producer.get(id));
     noteItem(res, itemOfTask);
     checkMayStop(principal, itemOfTask);
     const told = await api.producer.stop(id, { reason: body.reason, by: principal.name, waitMs: query.wait_ms });
@@ -157,7 +157,7 @@ const retry = defineRoute({
   errors: ['INVALID_ID', 'TASK_NOT_FOUND', 'TASK_NOT_RETRYABLE'],
   audit: ({ params }) => ({ action: 'task.retry', target: params.id }),
   handle: async ({ api, principal, params: { id }, res }) => {
-    noteItem(res, seen(principal, id, await api.producer.get(id)).item);
+    noteItem(res, requireVisible(principal, id, await api.producer.get(id)).item);
     const retried = await api.producer.retry(id);
     return { status: 200, body: taskToJson(retried), outcome: retried.state };
   },

@@ -7,7 +7,7 @@ import { whenGone } from '../../auth/authenticate.js';
 import { EventWriter, type WriterLimits } from './event-writer.js';
 import { LiveList } from './live-list.js';
 import { TaskFeed } from './task-feed.js';
-import { Together } from './together.js';
+import { SingleFlight } from './single-flight.js';
 
 export interface StreamOptions extends Partial<WriterLimits> {
   /** Streams open at once at the most, in this process. Default 1,000; one caller has at most half of them. */
@@ -32,7 +32,7 @@ export class EventStreams {
   readonly #limits: WriterLimits & { readonly maxStreams: number };
   readonly #writers = new Map<EventWriter, string>();
   readonly #feeds = new Map<string, SharedFeed>();
-  readonly #reads = new Together();
+  readonly #reads = new SingleFlight();
   readonly list: LiveList;
   #closed = false;
 

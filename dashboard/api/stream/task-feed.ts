@@ -14,7 +14,7 @@ import type { Store } from '../../../shared/store.js';
 import { parseEvent } from '../../../shared/task/event-stream.js';
 import { Broadcast } from './broadcast.js';
 import { eventText } from './event-writer.js';
-import { Together } from './together.js';
+import { SingleFlight } from './single-flight.js';
 
 /** A part of what a task said before somebody began to follow it. */
 export interface HistoryPage {
@@ -53,7 +53,7 @@ export class TaskFeed {
   readonly #store: Store;
   readonly #logger: Logger;
   readonly #abort = new AbortController();
-  readonly #reads = new Together();
+  readonly #reads = new SingleFlight();
   readonly log = new Broadcast<string>(KEPT);
   /** Id of the last entry of the task's stream that was passed on, or was there before. */
   #lastId = '0-0';

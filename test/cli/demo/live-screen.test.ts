@@ -23,11 +23,7 @@ describe('the live view', () => {
       screen.close();
       // eslint-disable-next-line no-control-regex -- the terminal's control sequences are what this is about
       const [up, frame] = /\r\u001b\[(\d+)A([^]*?)\u001b\[J/.exec(written)?.slice(1) ?? [];
-      // eslint-disable-next-line no-control-regex -- the same
-      const lines = (frame ?? '')
-        .replaceAll(/\u001b\[K/g, '')
-        .trimEnd()
-        .split('\n');
+      const lines = (frame ?? '').replaceAll('\u001b[K', '').trimEnd().split('\n');
       assert.equal(lines[0], 'second');
       assert.equal(Number(up), lines.length - 1);
       assert.ok(lines.length - 1 < rows);

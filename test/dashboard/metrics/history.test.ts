@@ -28,10 +28,10 @@ describe('The history of the last hour', () => {
   it('has what ended in each minute, and how long stops took', async () => {
     const store = fleet.store();
     const at = await count(store, () => {
-      for (let n = 0; n < 5; n += 1) store.tally.finished(task, 'completed');
-      store.tally.finished(task, 'failed');
-      for (let ms = 1; ms <= 100; ms += 1) store.tally.cancelled(task, { via: 'signal', deliveredMs: 0, settledMs: ms });
-      store.tally.cancelled(task, { via: 'queue', deliveredMs: null, settledMs: null });
+      for (let n = 0; n < 5; n += 1) store.taskCounters.finished(task, 'completed');
+      store.taskCounters.finished(task, 'failed');
+      for (let ms = 1; ms <= 100; ms += 1) store.taskCounters.cancelled(task, { via: 'signal', deliveredMs: 0, settledMs: ms });
+      store.taskCounters.cancelled(task, { via: 'queue', deliveredMs: null, settledMs: null });
     });
     const minutes = await readHistory(store, 5);
     const minute = minutes.find((one) => one.at === at);
@@ -65,7 +65,7 @@ describe('The history of the last hour', () => {
 
   it('gives the shortest stop its place too', async () => {
     const store = fleet.store();
-    const at = await count(store, () => store.tally.cancelled(task, { via: 'signal', deliveredMs: 0, settledMs: -5 }));
+    const at = await count(store, () => store.taskCounters.cancelled(task, { via: 'signal', deliveredMs: 0, settledMs: -5 }));
     const minute = (await readHistory(store, 2)).find((one) => one.at === at);
     assert.deepEqual([minute?.stop_p50_ms, minute?.stop_p99_ms], [1, 1]);
   });

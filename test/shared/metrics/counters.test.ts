@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type Count, Counters, createCount } from '../../../shared/metrics/counters.js';
-import { Tally } from '../../../shared/metrics/tally.js';
+import { TaskCounters } from '../../../shared/metrics/task-counters.js';
 import type { Store } from '../../../shared/store.js';
 import { TestFleet } from '../../support/test-fleet.js';
 import { until } from '../../support/until.js';
@@ -105,8 +105,8 @@ describe('Counters', () => {
 
   it('keep what ended within a minute for two hours', async () => {
     const store = await setUp();
-    store.tally.finished({ queue: 'q', name: 'n' }, 'completed');
-    store.tally.finished({ queue: 'maintenance', name: 'registry.reconcile' }, 'completed');
+    store.taskCounters.finished({ queue: 'q', name: 'n' }, 'completed');
+    store.taskCounters.finished({ queue: 'maintenance', name: 'registry.reconcile' }, 'completed');
     await store.counters.flush();
     const [minute = ''] = await fleet.client.keys(store.keys.minute('*'));
     assert.deepEqual(await fleet.client.hgetall(minute), { completed: '1' });
@@ -118,9 +118,9 @@ describe('Counters', () => {
 
   it('know no more than 500 names apart from each other, and none that no definition could have', async () => {
     const store = await setUp();
-    const tally = new Tally(store.counters);
-    for (const name of ['', 'a|b', 'a\nb', 'x'.repeat(65)]) tally.enqueued({ queue: 'q', name });
-    for (let n = 0; n < 1_000; n += 1) tally.enqueued({ queue: 'q', name: `n${n}` });
+    const taskCounters = new TaskCounters(store.counters);
+    for (const name of ['', 'a|b', 'a\nb', 'x'.repeat(65)]) taskCounters.enqueued({ queue: 'q', name });
+    for (let n = 0; n < 1_000; n += 1) taskCounters.enqueued({ queue: 'q', name: `n${n}` });
     await store.counters.flush();
     const fields = Object.entries(await totals(store));
     assert.ok(fields.length <= 502, `${fields.length} fields`);

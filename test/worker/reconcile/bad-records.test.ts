@@ -13,7 +13,7 @@ const WRITE: Readonly<Record<string, (client: Redis, key: string) => Promise<unk
   set: (client, key) => client.sadd(key, 'x'),
 };
 /** Keys of a fleet that a run reads. */
-const KEYS = ['tasks', 'taskQueues', 'live', 'earlyStops', 'queues', 'workers', 'reconcile'] as const;
+const KEYS = ['tasks', 'taskQueues', 'live', 'pendingStops', 'queues', 'workers', 'reconcile'] as const;
 const LISTS = [
   'wait',
   'prioritized',
@@ -90,7 +90,7 @@ describe('The reconciler and records that it cannot read', () => {
     tasks: { completed: false },
     taskQueues: { completed: false, registered: false, removed: false, restored: false },
     live: { completed: false, removed: false },
-    ...{ earlyStops: {}, queues: { registered: false, settled: false }, workers: {}, reconcile: {} },
+    ...{ pendingStops: {}, queues: { registered: false, settled: false }, workers: {}, reconcile: {} },
   };
 
   for (const name of KEYS) {
@@ -183,7 +183,7 @@ describe('The reconciler and records that it cannot read', () => {
     await fleet.client.zadd(keys.live, 'inf', id, '-inf', 'gone-too', '1e300', 'b');
     await rec.register('gone-too');
     await fleet.client.zadd(keys.live, 'inf', 'gone-too');
-    await fleet.client.hset(keys.earlyStops, id, '{', 'nobody', '5');
+    await fleet.client.hset(keys.pendingStops, id, '{', 'nobody', '5');
     const cursors = [
       ['99999999999999999999', '["rec","wait",-1]'],
       ['18446744073709551616', '["rec","wait",1e300]'],

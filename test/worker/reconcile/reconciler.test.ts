@@ -139,21 +139,21 @@ describe('The reconciler', () => {
   describe('and stops that came before their job', () => {
     it('carries one out whose job has arrived, and forgets it', async () => {
       const id = await rec.enqueue({ item: 'chat-1' });
-      await fleet.client.hset(rec.keys.earlyStops, id, STOP);
+      await fleet.client.hset(rec.keys.pendingStops, id, STOP);
       assert.deepEqual(await rec.run(), { early: 1, complete: true });
       const task = await rec.producer.get(id);
       assert.deepEqual([task?.state, task?.stop?.reason, task?.stop?.by], ['cancelled', 'enough', 'alice']);
-      assert.equal(await fleet.client.exists(rec.keys.earlyStops), 0);
+      assert.equal(await fleet.client.exists(rec.keys.pendingStops), 0);
     });
 
     it('keeps one whose task is registered and may be on its way, and forgets it with the entry', async () => {
       await rec.register('coming', { ageMs: 0 });
-      await fleet.client.hset(rec.keys.earlyStops, 'coming', STOP);
+      await fleet.client.hset(rec.keys.pendingStops, 'coming', STOP);
       assert.deepEqual(await rec.run(), { entries: 1, young: 1, complete: true });
-      assert.equal(await fleet.client.hget(rec.keys.earlyStops, 'coming'), STOP);
+      assert.equal(await fleet.client.hget(rec.keys.pendingStops, 'coming'), STOP);
       await rec.unregister('coming');
       assert.deepEqual(await rec.run(), { complete: true });
-      assert.equal(await fleet.client.exists(rec.keys.earlyStops), 0);
+      assert.equal(await fleet.client.exists(rec.keys.pendingStops), 0);
     });
   });
 

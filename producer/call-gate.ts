@@ -17,7 +17,7 @@ const IDLE_MS = 1_000;
  * The calls of one producer: each waits a moment for a connection that is not there, fails as one error if it does not
  * come back, and is counted until it is over.
  */
-export class Calls {
+export class CallGate {
   readonly #redis: RedisConnection;
   readonly #clock: FleetClock;
   readonly #settings: ConnectedSettings;

@@ -1,5 +1,5 @@
 /** Does what many ask for at the same time only once. */
-export class Together {
+export class SingleFlight {
   readonly #under = new Map<string, Promise<unknown>>();
 
   /** What `work` resolves with; `name` says what it is. */

@@ -12,7 +12,7 @@ export type Turn =
  * Who of a schedule's tasks may run: one at a time, and with the policy `queue` one more may wait. A turn is not given
  * back: it is over when its task has ended, so a crash leaves nothing behind. A task that goes back to its queue keeps it.
  */
-export class Turns {
+export class OverlapGuard {
   readonly #redis: ScriptedRedis;
   readonly #keys: Keys;
 

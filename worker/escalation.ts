@@ -24,7 +24,7 @@ export interface LadderOptions {
 }
 
 /** Calls handlers. An aborted one climbs the ladder: the signal, then grace, then its thread is ended or it is given up. */
-export class Ladder {
+export class Escalation {
   readonly #options: LadderOptions;
 
   constructor(options: LadderOptions) {

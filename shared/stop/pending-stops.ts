@@ -4,7 +4,7 @@ import type { Unreadable } from '../unreadable.js';
 import { type StopRecord, parseStop } from './record.js';
 
 /** What early stops need of a store. */
-export interface EarlyStopsSource {
+export interface PendingStopsSource {
   readonly redis: ScriptedRedis;
   readonly keys: Keys;
   readonly unreadable: Unreadable;
@@ -16,12 +16,12 @@ export interface EarlyStopsSource {
  * here once the job is there. So one of the two sees the other. Workers and the reconciler look too, in case the one who
  * enqueued did not live to.
  */
-export class EarlyStops {
+export class PendingStops {
   readonly #redis: ScriptedRedis;
   readonly #keys: Keys;
   readonly #unreadable: Unreadable;
 
-  constructor({ redis, keys, unreadable }: EarlyStopsSource) {
+  constructor({ redis, keys, unreadable }: PendingStopsSource) {
     this.#redis = redis;
     this.#keys = keys;
     this.#unreadable = unreadable;
@@ -29,15 +29,15 @@ export class EarlyStops {
 
   /** The first stop of a task stays. Returns false if the key is of another type, so that nothing was left. */
   async leave(ids: readonly string[], stop: string): Promise<boolean> {
-    const left = await this.#read(Promise.all(ids.map((id) => this.#redis.hsetnx(this.#keys.earlyStops, id, stop))), null);
+    const left = await this.#read(Promise.all(ids.map((id) => this.#redis.hsetnx(this.#keys.pendingStops, id, stop))), null);
     return left !== null;
   }
 
   /** The stops that were left for these tasks. Usually there are none at all, which costs one short command. */
   async find(ids: readonly string[]): Promise<Map<string, StopRecord>> {
     const found = new Map<string, StopRecord>();
-    if ((await this.#read(this.#redis.hlen(this.#keys.earlyStops), 0)) === 0 || ids.length === 0) return found;
-    const stops = await this.#redis.hmget(this.#keys.earlyStops, ...ids);
+    if ((await this.#read(this.#redis.hlen(this.#keys.pendingStops), 0)) === 0 || ids.length === 0) return found;
+    const stops = await this.#redis.hmget(this.#keys.pendingStops, ...ids);
     ids.forEach((id, index) => {
       const stop = parseStop(stops[index], null);
       if (stop) found.set(id, stop);
@@ -47,15 +47,15 @@ export class EarlyStops {
 
   /** Up to `limit` tasks for which a stop was left. */
   async ids(limit: number): Promise<string[]> {
-    const [, flat] = await this.#read(this.#redis.hscan(this.#keys.earlyStops, 0, 'COUNT', limit), ['0', []]);
+    const [, flat] = await this.#read(this.#redis.hscan(this.#keys.pendingStops, 0, 'COUNT', limit), ['0', []]);
     return flat.filter((_, index) => index % 2 === 0).slice(0, limit);
   }
 
   async clear(ids: readonly string[]): Promise<void> {
-    if (ids.length > 0) await this.#read(this.#redis.hdel(this.#keys.earlyStops, ...ids), 0);
+    if (ids.length > 0) await this.#read(this.#redis.hdel(this.#keys.pendingStops, ...ids), 0);
   }
 
   #read<T>(reading: Promise<T>, fallback: T): Promise<T> {
-    return this.#unreadable.read(this.#keys.earlyStops, 'hash', reading, fallback);
+    return this.#unreadable.read(this.#keys.pendingStops, 'hash', reading, fallback);
   }
 }

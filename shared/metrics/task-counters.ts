@@ -41,7 +41,7 @@ interface TaskCounts {
 const MOST_NAMES = 500;
 
 /** What happens to tasks, as counts. */
-export class Tally {
+export class TaskCounters {
   readonly #counters: Counters;
   /** By queue, then by name. */
   readonly #tasks = new Map<string, Map<string, TaskCounts>>();
