@@ -7,7 +7,7 @@ import { sendJson } from '../../send-json.js';
 import type { OpenApiDocument } from '../openapi.js';
 
 const TYPES = { css: 'text/css; charset=utf-8', js: 'text/javascript; charset=utf-8', html: 'text/html; charset=utf-8' } as const;
-/** Of swagger-ui-dist; the rest of it is not served. */
+/** Files of Swagger UI. They come from a package that ships them without telemetry at install time, which `swagger-ui-dist` has. */
 const PACKAGED = ['swagger-ui.css', 'swagger-ui-bundle.js'] as const;
 
 const PAGE = `<!doctype html>
@@ -52,7 +52,7 @@ export function docsRoutes(describe: () => OpenApiDocument): Router {
 }
 
 function packageFolder(): string {
-  return dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
+  return join(dirname(createRequire(import.meta.url).resolve('@fastify/swagger-ui/package.json')), 'static');
 }
 
 function sendFile(path: () => string): RequestHandler {
