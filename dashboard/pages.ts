@@ -5,13 +5,13 @@ import { fileURLToPath } from 'node:url';
 import express, { type Request, Router } from 'express';
 import { FleetError } from '../shared/errors.js';
 
-/** A page: its own part of the HTML, and the module that fills it, have its name. */
+/** A page. Its HTML fragment and script share its name. */
 interface Page {
   readonly name: string;
   readonly title: string;
-  /** Below where the dashboard is mounted. An expression, so that Express does not decode the path. */
+  /** Relative to the mount point. A regular expression, so that Express does not decode the path. */
   readonly path: string | RegExp;
-  /** The way from the page to where the dashboard is mounted: all addresses in it are relative. */
+  /** The relative path from the page to the mount point; all URLs in the page are relative. */
   readonly root: './' | '../';
 }
 
@@ -20,16 +20,16 @@ const PAGES: readonly Page[] = [
   { name: 'task', title: 'Task', path: /^\/tasks\/[^/]+$/, root: '../' },
   { name: 'workers', title: 'Workers', path: '/workers', root: './' },
   { name: 'schedules', title: 'Schedules', path: '/schedules', root: './' },
-  { name: 'stats', title: 'Figures', path: '/stats', root: './' },
+  { name: 'stats', title: 'Statistics', path: '/stats', root: './' },
 ];
 
-/** Compiled by scripts/build.mjs from the TypeScript of this folder. */
+/** Compiled by scripts/build.mjs from dashboard/page. */
 const folder = fileURLToPath(new URL('./page/', import.meta.url));
 
-/** The scripts and styles of the pages, for everyone: there is nothing in them but what is published. */
+/** Serves the pages' scripts and styles without authentication: they are public. */
 export function pageAssets(): Router {
   const router = Router({ caseSensitive: true });
-  // Asked for again each time, with a 304 for an answer: a page never runs with parts of another version.
+  // Always revalidated (usually a 304), so that a page never mixes assets of two versions.
   const options = {
     index: false,
     redirect: false,
@@ -48,7 +48,7 @@ export function pageAssets(): Router {
   return router;
 }
 
-/** The Tasks page and what belongs to it. They hold no data: the API gives it, to those who may see it. */
+/** Serves the pages. They contain no data; the API returns it to authorized callers. */
 export function pageRoutes(): Router {
   const router = Router({ caseSensitive: true, strict: true });
   for (const page of PAGES) {
@@ -82,7 +82,7 @@ function onlyAssets(): express.RequestHandler {
   return (req, _res, next) => next(/\.(?:js|css)$/.test(req.path) ? undefined : 'router');
 }
 
-/** Mounted at `/fleet`, the first page is at `/fleet/`: from `/fleet`, relative addresses would miss it. */
+/** Whether the path ends with a slash: mounted at `/fleet`, relative URLs resolve from `/fleet/` only. */
 function hasSlash({ originalUrl }: Request): boolean {
   return originalUrl.replace(/\?.*$/s, '').endsWith('/');
 }

@@ -6,7 +6,7 @@ import type { Worker } from '../api/routes/workers.js';
 import type { problem } from '../api/schemas/problem.js';
 import type { enqueued, receipt, task, taskPage, taskState } from '../api/schemas/task.js';
 
-/** What the API answers, as its own schemas say. Types only: nothing of the server gets into the browser. */
+/** The API's response types, derived from its schemas. Type-only imports: no server code reaches the browser. */
 export type Task = z.output<typeof task>;
 export type TaskState = z.output<typeof taskState>;
 export type TaskPage = z.output<typeof taskPage>;
@@ -15,13 +15,13 @@ export type Enqueued = z.output<typeof enqueued>;
 export type Problem = z.output<typeof problem>;
 export type { Me, Schedule, Stats, Worker };
 
-/** An event `change` of the live list. */
+/** The data of a `change` event of the live list. */
 export interface ListChange {
   readonly changed: readonly Task[];
   readonly removed: readonly string[];
 }
 
-/** An event `state` of a task. */
+/** The data of a task's `state` event. */
 export interface StateChange {
   readonly state: TaskState;
   readonly receipt: Receipt | null;

@@ -1,25 +1,25 @@
 import type { Me, Problem, Receipt } from './api-types.js';
 
-/** Where the dashboard is mounted; this file is at `assets/page/` below it. */
+/** The dashboard's mount point; this file is served from `assets/page/` below it. */
 export const ROOT = new URL('../../', import.meta.url);
 const API = new URL('api/v1/', ROOT);
-/** A difference of clocks below this is the time that an answer took. */
-const SKEW_COUNTS_MS = 2_000;
+/** A smaller clock difference is attributed to network latency. */
+const MIN_SKEW_MS = 2_000;
 
 let skewMs = 0;
 
-/** The server's time, in ms: the clock of this machine may be wrong. */
+/** Returns the server's time, in ms: the browser's clock may be wrong. */
 export function now(): number {
   return Date.now() + skewMs;
 }
 
-/** The API refused, or cannot be reached. The message is for people. */
+/** An error response of the API, or no response. The message is shown to the user. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
-  /** 0: there was no answer. */
+  /** 0 for no response. */
   readonly status: number;
   readonly code: Problem['code'] | null;
-  /** Of a task that had ended before its stop. */
+  /** The receipt, for a task that had finished before its stop. */
   readonly receipt: Receipt | null;
 
   constructor(message: string, status: number, problem: Partial<Problem> = {}) {
@@ -52,7 +52,7 @@ export async function write<Body>(path: string, body: Readonly<Record<string, un
 
 let principal: Promise<Me> | null = null;
 
-/** Who looks at the page. Asked once, or `again`. @throws ApiError */
+/** Returns the signed-in user; cached unless `again` is set. @throws ApiError */
 export function me(again = false): Promise<Me> {
   if (again) principal = null;
   principal ??= read<Me>('me').catch((error: unknown) => {
@@ -67,8 +67,8 @@ async function send(path: string, init: RequestInit): Promise<unknown> {
     throw new ApiError('The dashboard cannot be reached.', 0);
   });
   const date = Date.parse(answer.headers.get('Date') ?? '');
-  if (!Number.isNaN(date)) skewMs = Math.abs(date - Date.now()) > SKEW_COUNTS_MS ? date - Date.now() : 0;
-  // Signed out meanwhile: whoever guards the page knows where to sign in again.
+  if (!Number.isNaN(date)) skewMs = Math.abs(date - Date.now()) > MIN_SKEW_MS ? date - Date.now() : 0;
+  // The session has ended: a reload leads to the sign-in page.
   if (answer.status === 401) location.reload();
   const body = (await answer.json().catch(() => ({}))) as Partial<Problem>;
   if (!answer.ok) throw new ApiError(body.detail ?? `The dashboard answered with ${answer.status}.`, answer.status, body);

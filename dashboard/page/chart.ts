@@ -3,9 +3,9 @@ import { ROOT } from './api.js';
 
 export interface ChartLine {
   readonly label: string;
-  /** The custom property of the style sheet that has its colour. */
+  /** The CSS custom property that holds the colour. */
   readonly colour: string;
-  /** Lines differ by more than their colour. */
+  /** Distinguishes lines without relying on colour. */
   readonly stroke: 'solid' | 'dashed' | 'dotted';
 }
 
@@ -13,28 +13,28 @@ export interface ChartOptions {
   readonly title: string;
   readonly lines: readonly ChartLine[];
   readonly unit: (value: number) => string;
-  /** Each value has a point: it may have no neighbours that a line could lead to. */
+  /** Whether to draw a point for each value: isolated values have no line. */
   readonly points: boolean;
 }
 
 const HEIGHT = 240;
 const DASHES: Readonly<Record<ChartLine['stroke'], number[]>> = { solid: [], dashed: [8, 4], dotted: [2, 3] };
 
-/** A chart over time, in the colours of the page, which follow the light. */
+/** A time-series chart that follows the page's light or dark theme. */
 export class Chart {
-  readonly #place: HTMLElement;
+  readonly #container: HTMLElement;
   readonly #options: ChartOptions;
   #plot: uPlot | null = null;
   #data: uPlot.AlignedData | null = null;
 
-  constructor(place: HTMLElement, options: ChartOptions) {
-    this.#place = place;
+  constructor(container: HTMLElement, options: ChartOptions) {
+    this.#container = container;
     this.#options = options;
-    new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(place);
+    new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(container);
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => void this.#draw());
   }
 
-  /** First the times in seconds, then the values of each line. */
+  /** Draws the data: the times in seconds first, then the values of each line. */
   async show(data: (readonly (number | null)[])[]): Promise<void> {
     this.#data = data as unknown as uPlot.AlignedData;
     if (this.#plot) this.#plot.setData(this.#data);
@@ -63,16 +63,16 @@ export class Chart {
         { ...axis, values: (_plot, values) => values.map(clock) },
         { ...axis, size: 70, values: (_plot, values) => values.map((value) => (Number.isInteger(value) || value < 1 ? unit(value) : '')) },
       ],
-      series: [{ label: 'at', value: (_plot, value: number | null) => (value === null ? '–' : clock(value)) }, ...series],
+      series: [{ label: 'Time', value: (_plot, value: number | null) => (value === null ? '–' : clock(value)) }, ...series],
       legend: { markers: { dash: (_plot, index) => lines[index - 1]?.stroke ?? 'solid' } },
-      // A quiet hour is a line at the bottom, not one in the middle.
+      // Keeps an all-zero line at the bottom of the chart.
       scales: { y: { range: (_plot, _min, max) => [0, Math.max(1, (max || 0) * 1.1)] } },
     };
-    this.#plot = new Plot(plotOptions, this.#data, this.#place);
+    this.#plot = new Plot(plotOptions, this.#data, this.#container);
   }
 
   #size(): { width: number; height: number } {
-    return { width: Math.max(200, this.#place.clientWidth), height: HEIGHT };
+    return { width: Math.max(200, this.#container.clientWidth), height: HEIGHT };
   }
 }
 

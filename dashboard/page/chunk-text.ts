@@ -1,27 +1,26 @@
-/** A chunk whose text continues the one before, if that has the same label. */
-interface Said {
+/** A chunk as text; it continues the previous chunk if both have the same label. */
+interface LabelledText {
   readonly label: string;
   readonly text: string;
 }
 
 /**
- * Turns a task's chunks into text, on the page and for `taskfleet task watch`. Strings continue each other; so do pieces of
- * reasoning, and pieces of one call of a tool, each in lines of their own that begin with what they are. Any other chunk is a
- * line of JSON.
+ * Converts a task's chunks to text, for the page and `taskfleet task watch`. Consecutive strings are concatenated, and so are pieces of
+ * reasoning and of one tool call, each starting on a labelled line. Any other chunk becomes a line of JSON.
  */
 export class ChunkText {
-  /** Of the line that is open; null if none is. */
+  /** The label of the open line; null without an open line. */
   #label: string | null = null;
 
   get inLine(): boolean {
     return this.#label !== null;
   }
 
-  /** What is to be written for a chunk. */
+  /** Returns the text to append for a chunk. */
   add(chunk: unknown): string {
-    const said = saidIn(chunk);
-    if (said === null) return this.line(JSON.stringify(chunk));
-    const { label, text } = said;
+    const labelled = labelledTextOf(chunk);
+    if (labelled === null) return this.line(JSON.stringify(chunk));
+    const { label, text } = labelled;
     if (label === '' && text === '') return '';
     const start = label === this.#label ? '' : `${this.endLine()}${label === '' ? '' : `${label}: `}`;
     this.#label = text.endsWith('\n') ? null : label;
@@ -39,7 +38,7 @@ export class ChunkText {
   }
 }
 
-function saidIn(chunk: unknown): Said | null {
+function labelledTextOf(chunk: unknown): LabelledText | null {
   if (typeof chunk === 'string') return { label: '', text: chunk };
   if (typeof chunk !== 'object' || chunk === null || !('type' in chunk)) return null;
   if (chunk.type === 'reasoning' && 'text' in chunk && typeof chunk.text === 'string') return { label: 'reasoning', text: chunk.text };

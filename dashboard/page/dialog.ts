@@ -2,19 +2,19 @@ import { element, showProblem } from './element.js';
 
 export interface DialogStep {
   readonly title: string;
-  /** What it is about, above the form's fields. */
+  /** The body, above the buttons. */
   readonly content: readonly Node[];
-  /** The button that goes on. */
+  /** The label of the submit button. */
   readonly action: string;
-  /** The button is red: something ends. */
+  /** Shows the submit button in red, for a destructive action. */
   readonly dangerous: boolean;
-  /** Called with the button; the dialog shows what it throws, and stays. Null: done. */
-  readonly go: () => Promise<DialogStep | null>;
+  /** Runs on submit. Returns the next step, or null to close; an error is shown and keeps the dialog open. */
+  readonly submit: () => Promise<DialogStep | null>;
 }
 
 /**
- * Shows a dialog, step by step, until it is done or given up. The browser keeps the keyboard within it, ends it with
- * Escape, and gives the focus back to where it was; if that is gone, `fallback` gets it.
+ * Shows a dialog step by step until it is completed or cancelled. The browser traps the focus, closes the dialog on Escape and restores
+ * the focus; if the focused element is gone, `fallback` is focused.
  */
 export async function runDialog(first: DialogStep, fallback: HTMLElement): Promise<void> {
   const heading = element('h2', { id: 'dialog-title' });
@@ -35,10 +35,10 @@ export async function runDialog(first: DialogStep, fallback: HTMLElement): Promi
     const field = content.querySelector<HTMLElement>('input, textarea');
     (field ?? button).focus();
   };
-  const go = async (): Promise<void> => {
+  const submit = async (): Promise<void> => {
     button.disabled = true;
     try {
-      const next = await step.go();
+      const next = await step.submit();
       if (next === null) return dialog.close();
       step = next;
       show();
@@ -51,7 +51,7 @@ export async function runDialog(first: DialogStep, fallback: HTMLElement): Promi
 
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    void go();
+    void submit();
   });
   document.body.append(dialog);
   const closed = new Promise<void>((resolve) => dialog.addEventListener('close', () => resolve(), { once: true }));

@@ -2,31 +2,31 @@ type Attribute = string | number | boolean | ((event: Event) => void);
 type Child = Node | string | null;
 
 /**
- * A new element. A function among the attributes listens to the event of its name; true is an attribute without a value,
- * false none. Text becomes text, never markup.
+ * Creates an element. A function attribute becomes a listener for the event of that name; true becomes an attribute without a value,
+ * and false is left out. Text is inserted as text, never as markup.
  */
 export function element<Name extends keyof HTMLElementTagNameMap>(
   name: Name,
   attributes: Readonly<Record<string, Attribute>> = {},
   ...children: Child[]
 ): HTMLElementTagNameMap[Name] {
-  const made = document.createElement(name);
+  const created = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
-    if (typeof value === 'function') made.addEventListener(key, value);
-    else if (value !== false) made.setAttribute(key, value === true ? '' : String(value));
+    if (typeof value === 'function') created.addEventListener(key, value);
+    else if (value !== false) created.setAttribute(key, value === true ? '' : String(value));
   }
-  made.append(...children.filter((child) => child !== null));
-  return made;
+  created.append(...children.filter((child) => child !== null));
+  return created;
 }
 
-/** The element of the page with this id. @throws if it is not there, or something else */
+/** Returns the page's element with this id. @throws if it is missing or of another kind */
 export function byId<Kind extends HTMLElement>(id: string, kind: new () => Kind): Kind {
   const found = document.getElementById(id);
   if (found instanceof kind) return found;
   throw new Error(`The page has no ${kind.name} with the id ${id}.`);
 }
 
-/** Touches the page only if there is something to change: what stays the same is not painted again. */
+/** Sets the text if it differs, to avoid repaints. */
 export function setText(node: Node, text: string): void {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -37,15 +37,15 @@ export function setAttribute(node: Element, name: string, value: string | null):
   else node.setAttribute(name, value);
 }
 
-/** A moment, as this machine writes it, with the whole of it for those who point at it. */
+/** Creates a `time` element in the user's locale, with the ISO 8601 time as its tooltip. */
 export function moment(iso: string | null): HTMLElement {
   if (iso === null) return element('span', {}, '–');
   const date = new Date(iso);
   return element('time', { datetime: iso, title: iso }, `${date.toLocaleDateString()} ${date.toLocaleTimeString()}`);
 }
 
-/** Shows a message of an error, or takes it away. */
-export function showProblem(place: HTMLElement, error: unknown): void {
-  place.hidden = error === null;
-  setText(place, error === null ? '' : error instanceof Error ? error.message : 'Something went wrong.');
+/** Shows the message of an error; hides the element for null. */
+export function showProblem(target: HTMLElement, error: unknown): void {
+  target.hidden = error === null;
+  setText(target, error === null ? '' : error instanceof Error ? error.message : 'Something went wrong.');
 }

@@ -1,12 +1,12 @@
 import { apiUrl, me } from './api.js';
 
-/** `ended`: there is nothing more to come. */
+/** `ended`: no more events will follow. */
 export type LinkState = 'connecting' | 'live' | 'lost' | 'ended';
 
 export interface EventStreamOptions {
-  /** Below the API. */
+  /** Relative to the API's base path. */
   readonly path: string;
-  /** What to do with each event, by its name. */
+  /** Handlers by event name. */
   readonly on: Readonly<Record<string, (data: never, id: string) => void>>;
   readonly onLink: (state: LinkState) => void;
 }
@@ -14,8 +14,8 @@ export interface EventStreamOptions {
 const RETRY_MS = 3_000;
 
 /**
- * Events of the API, for as long as the page is open. After a break the browser connects again by itself, with the id of
- * its last event. Where it gives up, because it got an error for an answer, this connects again and names that id.
+ * A stream of API events that stays open with the page. The browser reconnects after a network error and sends the last event id. It
+ * gives up on an error response; this class then reconnects with that id.
  */
 export class EventStream {
   readonly #options: EventStreamOptions;
@@ -30,7 +30,7 @@ export class EventStream {
   open(): void {
     this.#stop();
     const url = apiUrl(this.#options.path);
-    // Without the mark of an end: a task that was retried may have ended once more meanwhile.
+    // Strips the end marker: a retried task may have finished again in the meantime.
     if (this.#lastId !== '') url.searchParams.set('after', this.#lastId.replace(/-end$/, ''));
     const source = new EventSource(url);
     this.#source = source;
@@ -65,7 +65,7 @@ export class EventStream {
 
   #retry(): void {
     this.#timer = window.setTimeout(() => {
-      // Asking who this is tells a session that is over from a server that is away.
+      // A 401 means that the session has ended (and reloads the page); other errors mean that the server is down.
       me(true).then(
         () => this.open(),
         () => this.#retry(),

@@ -7,7 +7,7 @@ interface Definitions {
   readonly definitions: readonly { readonly name: string }[];
 }
 
-/** The filters of the list, and the search for a task by its id. */
+/** The list filters and the search by task ID. */
 export class FilterForm {
   readonly #item = byId('filter-item', HTMLInputElement);
   readonly #state = byId('filter-state', HTMLSelectElement);
@@ -20,17 +20,17 @@ export class FilterForm {
     this.#limit.append(...LIMITS.map((limit) => element('option', { value: limit }, String(limit))));
     this.show(query);
     const form = byId('filters', HTMLFormElement);
-    const change = (): void => {
-      const now = this.#read();
-      history.replaceState(null, '', `${location.pathname}${listSearch(now)}`);
-      onChange(now);
+    const applyFilters = (): void => {
+      const current = this.#read();
+      history.replaceState(null, '', `${location.pathname}${listSearch(current)}`);
+      onChange(current);
     };
-    form.addEventListener('change', change);
+    form.addEventListener('change', applyFilters);
     form.addEventListener('submit', (event) => {
       event.preventDefault();
-      change();
+      applyFilters();
     });
-    form.addEventListener('reset', () => window.setTimeout(change));
+    form.addEventListener('reset', () => window.setTimeout(applyFilters));
     byId('find', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
       void this.#find(this.#id.value.trim());
@@ -45,7 +45,7 @@ export class FilterForm {
     this.#limit.value = String(limit);
   }
 
-  /** Shows one item only. */
+  /** Filters the list by an item. */
   useItem(item: string): void {
     this.#item.value = item;
     this.#item.dispatchEvent(new Event('change', { bubbles: true }));
@@ -75,7 +75,9 @@ export class FilterForm {
     } catch (error) {
       showProblem(
         problem,
-        error instanceof ApiError && error.status === 404 ? new Error(`No task ${id}: it never was, or it is no longer kept.`) : error,
+        error instanceof ApiError && error.status === 404
+          ? new Error(`Task ${id} not found: it never existed or its retention has expired.`)
+          : error,
       );
       this.#id.focus();
     }

@@ -1,4 +1,4 @@
-/** Calls what belongs to a key, unless somebody writes or a dialog is open. */
+/** Registers keyboard shortcuts, inactive in form fields and dialogs. */
 export function onKeys(actions: Readonly<Record<string, () => void>>): void {
   document.addEventListener('keydown', (event) => {
     const action = actions[event.key];

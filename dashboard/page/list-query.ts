@@ -1,7 +1,7 @@
 import type { TaskState } from './api-types.js';
 import type { TaskFilter } from './task-set.js';
 
-/** What the list shows: in the address of the page, so that it can be kept and passed on. */
+/** The list's filters and page size, kept in the URL so that they can be bookmarked and shared. */
 export interface ListQuery extends TaskFilter {
   readonly limit: number;
 }
@@ -27,11 +27,11 @@ export function readListQuery(search: string): ListQuery {
     item: values.get('item') || null,
     state: STATES.find((state) => state === values.get('state')) ?? null,
     name: values.get('name') || null,
-    limit: LIMITS.find((known) => known === limit) ?? LIMITS[0],
+    limit: LIMITS.find((allowed) => allowed === limit) ?? LIMITS[0],
   };
 }
 
-/** As the address has it, and the API takes it; `''` for the list as it is at first. */
+/** Returns the query string for the page's URL and the API; `''` for the defaults. */
 export function listSearch({ item, state, name, limit }: ListQuery): string {
   const values = new URLSearchParams();
   for (const [key, value] of Object.entries({ item, state, name })) if (value !== null) values.set(key, value);
@@ -39,7 +39,7 @@ export function listSearch({ item, state, name, limit }: ListQuery): string {
   return values.size === 0 ? '' : `?${values.toString()}`;
 }
 
-/** The path of a page of the list, below the API. */
+/** Returns the API path of one page of the list. */
 export function listPath(query: ListQuery, after: string | null): string {
   const values = new URLSearchParams(listSearch(query));
   values.set('limit', String(query.limit));

@@ -3,29 +3,29 @@ import type { ListChange, Task, TaskPage } from './api-types.js';
 import { type ListQuery, listPath } from './list-query.js';
 import { TaskSet } from './task-set.js';
 
-export interface LiveListView {
-  /** Shows these tasks; `more`: there are older ones. */
+export interface TaskPagerView {
+  /** Renders the tasks; `more` says that older ones exist. */
   readonly show: (tasks: readonly Task[], page: { readonly number: number; readonly more: boolean }) => void;
   readonly fail: (error: unknown) => void;
-  /** Whether a row must not go yet. */
-  readonly keeps: (id: string) => boolean;
+  /** Whether a row must stay for now. */
+  readonly mustStay: (id: string) => boolean;
 }
 
-/** One page of the list at a time, kept up to date. */
-export class LiveList {
-  readonly #view: LiveListView;
+/** Pages through the task list and mustStay the current page up to date. */
+export class TaskPager {
+  readonly #view: TaskPagerView;
   #query: ListQuery;
-  /** Where each page up to this one begins. */
+  /** The start cursor of each page up to the current one. */
   #cursors: (string | null)[] = [null];
   #next: string | null = null;
   #set: TaskSet | null = null;
-  /** Of the last request: an answer to one before it comes too late. */
+  /** The number of the latest request; responses to earlier ones are discarded. */
   #request = 0;
-  /** What was told while a page was on its way. */
+  /** Changes received while a page loads. */
   #early: ListChange[] | null = null;
   #paused = false;
 
-  constructor(query: ListQuery, view: LiveListView) {
+  constructor(query: ListQuery, view: TaskPagerView) {
     this.#query = query;
     this.#view = view;
   }
@@ -34,7 +34,7 @@ export class LiveList {
     return this.#query;
   }
 
-  /** True while nothing moves. What happened meanwhile shows when it goes on. */
+  /** True while updates are paused; resuming reloads the page. */
   get paused(): boolean {
     return this.#paused;
   }
@@ -51,7 +51,7 @@ export class LiveList {
   }
 
   async older(): Promise<void> {
-    // New tasks have pushed others off the first page since its `next` was told.
+    // Refreshes `next`: new tasks have since pushed others off the first page.
     if (this.#cursors.length === 1) await this.load();
     if (this.#next === null) return;
     this.#cursors.push(this.#next);
@@ -63,7 +63,7 @@ export class LiveList {
     await this.load();
   }
 
-  /** Asks for the page again. */
+  /** Reloads the current page. */
   async load(): Promise<void> {
     const request = ++this.#request;
     const first = this.#cursors.length === 1;
@@ -92,9 +92,9 @@ export class LiveList {
     this.#show();
   }
 
-  /** Lets go of what has ended and was shown for long enough. */
+  /** Removes tasks that left the list long enough ago. */
   expire(): void {
-    if (!this.#paused && this.#set?.expire(now(), this.#view.keeps)) this.#show();
+    if (!this.#paused && this.#set?.expire(now(), this.#view.mustStay)) this.#show();
   }
 
   #show(): void {

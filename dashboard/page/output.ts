@@ -1,9 +1,9 @@
 import { ChunkText } from './chunk-text.js';
 
-/** The browser keeps so much of an output, in characters; older text goes. */
-const KEPT = 400_000;
+/** Characters of output to keep; older text is dropped. */
+const MAX_LENGTH = 400_000;
 
-/** What a task says while it runs. Written once for each picture that the screen shows, however fast it comes. */
+/** A task's output, written at most once per animation frame. */
 export class Output {
   readonly #place: HTMLElement;
   readonly #text = document.createTextNode('');
@@ -32,13 +32,13 @@ export class Output {
   }
 
   #write(): void {
-    // Who has scrolled up to read stays there.
+    // Keeps the scroll position of a user who has scrolled up.
     const { scrollTop, clientHeight, scrollHeight } = this.#place;
     const atEnd = scrollTop + clientHeight > scrollHeight - 40;
     this.#text.appendData(this.#waiting.join(''));
     this.#waiting = [];
-    if (this.#text.length > KEPT) {
-      this.#text.deleteData(0, this.#text.length - KEPT);
+    if (this.#text.length > MAX_LENGTH) {
+      this.#text.deleteData(0, this.#text.length - MAX_LENGTH);
       this.#cut = true;
     }
     if (atEnd) this.#place.scrollTop = this.#place.scrollHeight;

@@ -2,7 +2,7 @@ import { mayOperate } from './access.js';
 import { ROOT, now, read, taskPath, write } from './api.js';
 import type { Enqueued, Schedule } from './api-types.js';
 import { byId, element, setText, showProblem } from './element.js';
-import { keepFresh, startShell } from './shell.js';
+import { refreshEvery, startShell } from './shell.js';
 import { count, duration } from './wording.js';
 
 const EVERY_MS = 3_000;
@@ -10,20 +10,20 @@ const CELLS: readonly (readonly [string, string])[] = [
   ...([
     ['id', 'Schedule'],
     ['task', 'Task'],
-    ['when', 'When'],
-    ['next', 'Next'],
+    ['when', 'Timing'],
+    ['next', 'Next run'],
     ['last', 'Last task'],
-    ['overlap', 'If one still runs'],
+    ['overlap', 'Overlap'],
   ] as const),
 ];
-const OVERLAPS: Readonly<Record<Schedule['overlap'], string>> = { skip: 'skips its turn', queue: 'waits for it' };
+const OVERLAPS: Readonly<Record<Schedule['overlap'], string>> = { skip: 'skip', queue: 'queue' };
 
 /** The page `/schedules`. */
 const operates = mayOperate(await startShell());
 const rows = new Map<string, HTMLTableRowElement>();
 const body = byId('rows', HTMLTableSectionElement);
 byId('action-column', HTMLElement).hidden = !operates;
-keepFresh(refresh, EVERY_MS);
+refreshEvery(refresh, EVERY_MS);
 
 async function refresh(): Promise<void> {
   const { schedules } = await read<{ schedules: Schedule[] }>('schedules');
@@ -42,20 +42,20 @@ function show(schedule: Schedule): void {
   const row = rows.get(schedule.id) ?? add(schedule.id);
   const cell = (name: string): HTMLElement => row.querySelector(`[data-cell="${name}"]`) as HTMLElement;
   const { id, name, item, next_at: nextAt, last_task: lastTask, overlap, built_in: builtIn } = schedule;
-  setText(cell('id'), builtIn ? `${id} (the fleet's own)` : id);
-  setText(cell('task'), name === null ? 'cannot be read' : item === null ? name : `${name} for ${item}`);
-  setText(cell('when'), whenOf(schedule));
+  setText(cell('id'), builtIn ? `${id} (built-in)` : id);
+  setText(cell('task'), name === null ? 'unreadable' : item === null ? name : `${name} for ${item}`);
+  setText(cell('when'), timingOf(schedule));
   setText(cell('next'), nextOf(nextAt));
   cell('next').title = nextAt ?? '';
   setText(cell('overlap'), OVERLAPS[overlap]);
   showLast(cell('last'), lastTask, schedule.running);
 }
 
-function whenOf({ every_ms: everyMs, cron, time_zone: timeZone, jitter_ms: jitterMs, problem }: Schedule): string {
+function timingOf({ every_ms: everyMs, cron, time_zone: timeZone, jitter_ms: jitterMs, problem }: Schedule): string {
   if (problem !== null) return problem;
   const times =
     cron === null ? `every ${everyMs === null ? '?' : duration(everyMs)}` : `${cron}${timeZone === null ? '' : ` (${timeZone})`}`;
-  return jitterMs > 0 ? `${times}, up to ${duration(jitterMs)} later` : times;
+  return jitterMs > 0 ? `${times}, jitter ${duration(jitterMs)}` : times;
 }
 
 function nextOf(iso: string | null): string {
@@ -69,7 +69,7 @@ function showLast(place: HTMLElement, task: string | null, running: boolean): vo
   if (place.dataset['shown'] === key) return;
   place.dataset['shown'] = key;
   if (task === null) place.textContent = '–';
-  else place.replaceChildren(element('a', { href: new URL(taskPath(task), ROOT).href, class: 'id' }, task), running ? ' runs now' : '');
+  else place.replaceChildren(element('a', { href: new URL(taskPath(task), ROOT).href, class: 'id' }, task), running ? ' (running)' : '');
 }
 
 function add(id: string): HTMLTableRowElement {
@@ -94,7 +94,7 @@ async function run(id: string, button: HTMLButtonElement): Promise<void> {
     const { id: task } = await write<Enqueued>(`schedules/${encodeURIComponent(id)}/run`);
     showProblem(problem, null);
     byId('done', HTMLElement).replaceChildren(
-      `${id} was added as task `,
+      `Enqueued ${id} as task `,
       element('a', { href: new URL(taskPath(task), ROOT).href, class: 'id' }, task),
     );
     await refresh();

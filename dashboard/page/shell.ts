@@ -5,7 +5,7 @@ import type { LinkState } from './event-stream.js';
 
 const LINKS: Readonly<Record<LinkState, string>> = { connecting: '◌ connecting …', live: '● live', lost: '○ reconnecting …', ended: '' };
 
-/** What all pages have around them: where one is, who one is, the way out. Resolves with who one is. */
+/** Sets up the header: current page, user and sign-out. Returns the user. */
 export async function startShell(): Promise<Me> {
   for (const link of document.querySelectorAll('header nav a')) {
     if ((link as HTMLAnchorElement).pathname === location.pathname) link.setAttribute('aria-current', 'page');
@@ -17,15 +17,15 @@ export async function startShell(): Promise<Me> {
   return principal;
 }
 
-/** Whether what is shown is fresh. */
+/** Shows the connection state in the header. */
 export function showLink(state: LinkState): void {
   const place = byId('link', HTMLElement);
   place.dataset['state'] = state;
   setText(place, LINKS[state]);
 }
 
-/** Calls `refresh` now and every so often while the page is looked at. What it throws shows as a lost connection. */
-export function keepFresh(refresh: () => Promise<void>, everyMs: number): void {
+/** Calls `refresh` now and at an interval while the page is visible. An error shows as a lost connection. */
+export function refreshEvery(refresh: () => Promise<void>, intervalMs: number): void {
   const run = async (): Promise<void> => {
     try {
       if (!document.hidden) await refresh();
@@ -33,7 +33,7 @@ export function keepFresh(refresh: () => Promise<void>, everyMs: number): void {
     } catch {
       showLink('lost');
     }
-    window.setTimeout(() => void run(), everyMs);
+    window.setTimeout(() => void run(), intervalMs);
   };
   showLink('connecting');
   void run();

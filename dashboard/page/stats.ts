@@ -2,7 +2,7 @@ import { read } from './api.js';
 import type { Stats } from './api-types.js';
 import { Chart, type ChartLine } from './chart.js';
 import { byId, element, setText, showProblem } from './element.js';
-import { keepFresh, startShell } from './shell.js';
+import { refreshEvery, startShell } from './shell.js';
 import { count, latency } from './wording.js';
 
 type Minute = Stats['minutes'][number];
@@ -14,25 +14,25 @@ const OUTCOMES: readonly ChartLine[] = [
   { label: 'cancelled', colour: '--fair', stroke: 'dotted' },
 ];
 const LATENCIES: readonly ChartLine[] = [
-  { label: 'half of the stops within', colour: '--accent', stroke: 'solid' },
-  { label: '99 % within', colour: '--fair', stroke: 'dashed' },
+  { label: 'p50', colour: '--accent', stroke: 'solid' },
+  { label: 'p99', colour: '--fair', stroke: 'dashed' },
 ];
 
-/** The page `/stats`: what ended, and how long stops took. */
+/** The page `/stats`: throughput and stop latency. */
 const principal = await startShell();
 const minutes = byId('minutes', HTMLSelectElement);
 
 if (principal.items !== null)
-  showProblem(byId('problem', HTMLElement), new Error('These figures are of all tasks, and you may see certain items only.'));
+  showProblem(byId('problem', HTMLElement), new Error('Statistics cover all tasks, but your access is limited to certain items.'));
 else {
   const outcomes = new Chart(byId('outcomes', HTMLElement), {
-    title: 'Finished tasks a minute',
+    title: 'Finished tasks per minute',
     lines: OUTCOMES,
     unit: String,
     points: false,
   });
   const latencies = new Chart(byId('latencies', HTMLElement), {
-    title: 'From the record of a stop to the end of its task',
+    title: 'Stop latency',
     lines: LATENCIES,
     unit: latency,
     points: true,
@@ -48,9 +48,9 @@ else {
     showSummary(stats.minutes);
     showTable(stats.minutes);
   };
-  byId('figures', HTMLElement).hidden = false;
+  byId('statistics', HTMLElement).hidden = false;
   minutes.addEventListener('change', () => void refresh());
-  keepFresh(refresh, EVERY_MS);
+  refreshEvery(refresh, EVERY_MS);
 }
 
 function showSummary(all: readonly Minute[]): void {
@@ -59,7 +59,7 @@ function showSummary(all: readonly Minute[]): void {
   setText(byId('shown', HTMLElement), `${count(all.length, 'minute')}: ${sum('completed')}, ${sum('failed')}, ${sum('cancelled')}`);
 }
 
-/** The same as the charts, for those who do not see them. */
+/** Fills the table with the data of the charts. */
 function showTable(all: readonly Minute[]): void {
   const time = (ms: number | null): string => (ms === null ? '–' : latency(ms));
   const rows = all.toReversed().map((minute) => {

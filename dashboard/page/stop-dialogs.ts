@@ -4,7 +4,7 @@ import { type DialogStep, runDialog } from './dialog.js';
 import { element } from './element.js';
 import { count, nameOf } from './wording.js';
 
-/** What the API answers to the stop of an item. */
+/** The API's response to the stop of an item. */
 export interface ItemAnswer {
   readonly dry_run: boolean;
   readonly receipts: readonly Receipt[];
@@ -13,7 +13,7 @@ export interface ItemAnswer {
 const MAX_REASON = 500;
 const SHOWN_IDS = 8;
 
-/** Asks why a task is to be stopped, then calls `stop`, which need not wait for its end. */
+/** Asks for confirmation and a reason, then calls `stop`, which need not wait for the stop to settle. */
 export function askToStop(task: Task, fallback: HTMLElement, stop: (reason: string) => void): Promise<void> {
   const reason = reasonField();
   const step: DialogStep = {
@@ -23,12 +23,12 @@ export function askToStop(task: Task, fallback: HTMLElement, stop: (reason: stri
         ['Task', `${nameOf(task)} ${task.id}`],
         ['Item', task.item ?? '–'],
       ]),
-      element('p', {}, 'It ends wherever it is, and does not come back by itself.'),
+      element('p', {}, 'The task is cancelled and will not run again unless it is retried.'),
       reason.field,
     ],
     action: 'Stop',
     dangerous: true,
-    go: () => {
+    submit: () => {
       stop(reason.value());
       return Promise.resolve(null);
     },
@@ -36,7 +36,7 @@ export function askToStop(task: Task, fallback: HTMLElement, stop: (reason: stri
   return runDialog(step, fallback);
 }
 
-/** Asks for an item, says what a stop of it would end, then calls `stop`. */
+/** Asks for an item, lists its live tasks for confirmation, then calls `stop`. */
 export function askToStopItem(item: string, fallback: HTMLElement, stop: (item: string, reason: string) => void): Promise<void> {
   const input = element('input', {
     type: 'text',
@@ -48,11 +48,11 @@ export function askToStopItem(item: string, fallback: HTMLElement, stop: (item: 
     value: item,
   });
   const step: DialogStep = {
-    title: 'Stop all of an item',
+    title: 'Stop all tasks of an item',
     content: [labelled('Item', input)],
-    action: 'Count its tasks',
+    action: 'Find tasks',
     dangerous: false,
-    go: async () => confirmItem(input.value, await write<ItemAnswer>(itemPath(input.value), { dry_run: true }), stop),
+    submit: async () => confirmItem(input.value, await write<ItemAnswer>(itemPath(input.value), { dry_run: true }), stop),
   };
   return runDialog(step, fallback);
 }
@@ -64,21 +64,21 @@ export function itemPath(item: string): string {
 function confirmItem(item: string, { receipts }: ItemAnswer, stop: (item: string, reason: string) => void): DialogStep {
   const ids = receipts.map(({ id }) => id);
   if (ids.length === 0) {
-    const text = element('p', {}, `${item} has no live tasks that you can see.`);
-    return { title: 'Nothing to stop', content: [text], action: 'Close', dangerous: false, go: () => Promise.resolve(null) };
+    const text = element('p', {}, `${item} has no live tasks visible to you.`);
+    return { title: 'Nothing to stop', content: [text], action: 'Close', dangerous: false, submit: () => Promise.resolve(null) };
   }
   const reason = reasonField();
   const more = ids.length > SHOWN_IDS ? [element('li', {}, `and ${ids.length - SHOWN_IDS} more`)] : [];
   return {
     title: `Stop ${count(ids.length, 'task')}?`,
     content: [
-      element('p', {}, `These are the live tasks of ${item}:`),
+      element('p', {}, `Live tasks of ${item}:`),
       element('ul', { class: 'ids' }, ...ids.slice(0, SHOWN_IDS).map((id) => element('li', {}, id)), ...more),
       reason.field,
     ],
     action: `Stop ${count(ids.length, 'task')}`,
     dangerous: true,
-    go: () => {
+    submit: () => {
       stop(item, reason.value());
       return Promise.resolve(null);
     },
@@ -87,7 +87,7 @@ function confirmItem(item: string, { receipts }: ItemAnswer, stop: (item: string
 
 function reasonField(): { readonly field: HTMLElement; readonly value: () => string } {
   const input = element('input', { type: 'text', id: 'dialog-reason', maxlength: MAX_REASON, autocomplete: 'off' });
-  return { field: labelled('Reason (optional, kept with the task)', input), value: () => input.value.trim() };
+  return { field: labelled('Reason (optional, stored with the task)', input), value: () => input.value.trim() };
 }
 
 function labelled(label: string, input: HTMLInputElement): HTMLElement {

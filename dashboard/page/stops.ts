@@ -5,103 +5,103 @@ import { type ItemAnswer, itemPath } from './stop-dialogs.js';
 import { isTerminal } from './task-set.js';
 import { count, receiptOf, receiptText } from './wording.js';
 
-/** A stop that was asked for on this page, of one task or of many. */
-interface Asked {
-  readonly what: string;
+/** A stop requested on this page, for one or more tasks. */
+interface StopRequest {
+  readonly subject: string;
   readonly line: HTMLLIElement;
   readonly text: HTMLElement;
   readonly receipts: Map<string, Receipt>;
 }
 
 const WAIT_MS = 1_000;
-const LOOK_MS = 2_000;
-/** Asked for at once, of the stops that are not settled. */
-const LOOKED_AT = 10;
+const POLL_MS = 2_000;
+/** Unsettled tasks to fetch per poll. */
+const POLL_BATCH = 10;
 const SHOWN = 20;
 
-/** Stops tasks and shows the receipts, until each is settled; a screen reader hears how each ended. */
+/** Stops tasks and shows each receipt until it is settled; the outcome is announced to screen readers. */
 export class Stops {
   readonly #section: HTMLElement;
   readonly #list: HTMLOListElement;
   readonly #spoken: HTMLElement;
-  readonly #asked: Asked[] = [];
-  #looking = false;
+  readonly #requests: StopRequest[] = [];
+  #polling = false;
 
   constructor(section: HTMLElement, spoken: HTMLElement) {
     this.#section = section;
     this.#spoken = spoken;
     this.#list = element('ol', { class: 'receipts' });
-    section.append(element('h2', {}, 'Your stops'), this.#list);
+    section.append(element('h2', {}, 'Your stop requests'), this.#list);
   }
 
   stopTask({ id }: Task, reason: string): void {
-    const asked = this.#add(id);
-    void this.#ask(asked, async () => [await write<Receipt>(`${taskPath(id)}/stop?wait_ms=${WAIT_MS}`, bodyOf(reason))]);
+    const request = this.#add(id);
+    void this.#send(request, async () => [await write<Receipt>(`${taskPath(id)}/stop?wait_ms=${WAIT_MS}`, bodyOf(reason))]);
   }
 
   stopItem(item: string, reason: string): void {
-    const asked = this.#add(`All of ${item}`);
-    void this.#ask(asked, async () => (await write<ItemAnswer>(`${itemPath(item)}?wait_ms=${WAIT_MS}`, bodyOf(reason))).receipts);
+    const request = this.#add(`All tasks of ${item}`);
+    void this.#send(request, async () => (await write<ItemAnswer>(`${itemPath(item)}?wait_ms=${WAIT_MS}`, bodyOf(reason))).receipts);
   }
 
-  /** Somebody has seen this task: if its stop was asked for here, it may be settled now. */
+  /** Settles this page's stop request for the task, if the task has finished. */
   note(task: Task): void {
     if (!isTerminal(task.state)) return;
-    for (const asked of this.#asked) {
-      if (asked.receipts.get(task.id)?.outcome === 'requested') this.#settle(asked, [receiptOf(task)]);
+    for (const request of this.#requests) {
+      if (request.receipts.get(task.id)?.outcome === 'requested') this.#settle(request, [receiptOf(task)]);
     }
   }
 
-  #add(what: string): Asked {
-    const text = element('span', {}, 'asking for the stop …');
-    const line = element('li', {}, element('strong', { class: 'id' }, what), ' ', text);
-    const asked: Asked = { what, line, text, receipts: new Map() };
-    this.#asked.unshift(asked);
+  #add(subject: string): StopRequest {
+    const text = element('span', {}, 'requesting the stop …');
+    const line = element('li', {}, element('strong', { class: 'id' }, subject), ' ', text);
+    const request: StopRequest = { subject, line, text, receipts: new Map() };
+    this.#requests.unshift(request);
     this.#list.prepend(line);
-    for (const old of this.#asked.splice(SHOWN)) old.line.remove();
+    for (const old of this.#requests.splice(SHOWN)) old.line.remove();
     this.#section.hidden = false;
-    return asked;
+    return request;
   }
 
-  async #ask(asked: Asked, send: () => Promise<readonly Receipt[]>): Promise<void> {
+  async #send(request: StopRequest, send: () => Promise<readonly Receipt[]>): Promise<void> {
     try {
-      this.#settle(asked, await send());
+      this.#settle(request, await send());
     } catch (error) {
-      if (error instanceof ApiError && error.receipt) return this.#settle(asked, [error.receipt]);
-      this.#say(asked, error instanceof Error ? error.message : 'Something went wrong.', 'problem');
+      if (error instanceof ApiError && error.receipt) return this.#settle(request, [error.receipt]);
+      this.#report(request, error instanceof Error ? error.message : 'Something went wrong.', 'problem');
     }
   }
 
-  #settle(asked: Asked, receipts: readonly Receipt[]): void {
-    for (const receipt of receipts) asked.receipts.set(receipt.id, receipt);
-    const all = [...asked.receipts.values()];
-    const open = all.filter(({ outcome }) => outcome === 'requested').length;
+  #settle(request: StopRequest, receipts: readonly Receipt[]): void {
+    for (const receipt of receipts) request.receipts.set(receipt.id, receipt);
+    const all = [...request.receipts.values()];
+    const unsettled = all.filter(({ outcome }) => outcome === 'requested').length;
     const [only] = all;
-    this.#say(asked, all.length === 1 && only ? sentence(only) : summary(all), open > 0 ? 'open' : 'settled');
-    if (open > 0) void this.#look();
+    this.#report(request, all.length === 1 && only ? sentence(only) : summary(all), unsettled > 0 ? 'open' : 'settled');
+    if (unsettled > 0) void this.#poll();
   }
 
-  #say({ what, line, text }: Asked, words: string, state: 'open' | 'settled' | 'problem'): void {
+  #report({ subject, line, text }: StopRequest, message: string, state: 'open' | 'settled' | 'problem'): void {
     line.dataset['state'] = state;
-    if (text.textContent === words) return;
-    setText(text, words);
-    this.#spoken.textContent = `${what}: ${words}`;
+    if (text.textContent === message) return;
+    setText(text, message);
+    this.#spoken.textContent = `${subject}: ${message}`;
   }
 
-  /** Until all is settled: what the live list does not tell of, because it is on another page or the connection is lost. */
-  async #look(): Promise<void> {
-    if (this.#looking) return;
-    this.#looking = true;
+  /** Polls unsettled tasks: the live list misses those on other pages, and all of them while disconnected. */
+  async #poll(): Promise<void> {
+    if (this.#polling) return;
+    this.#polling = true;
     for (;;) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-      const ids = this.#asked.flatMap(({ receipts }) =>
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      const ids = this.#requests.flatMap(({ receipts }) =>
         [...receipts.values()].filter(({ outcome }) => outcome === 'requested').map(({ id }) => id),
       );
       if (ids.length === 0) break;
-      const tasks = await Promise.all([...new Set(ids)].slice(0, LOOKED_AT).map((id) => read<Task>(taskPath(id)).catch(() => null)));
+      const tasks = await Promise.all([...new Set(ids)].slice(0, POLL_BATCH).map((id) => read<Task>(taskPath(id)).catch(() => null)));
       for (const task of tasks) if (task) this.note(task);
     }
-    this.#looking = false;
+    this.#polling = false;
   }
 }
 
@@ -118,7 +118,7 @@ function summary(receipts: readonly Receipt[]): string {
     const number = receipts.filter((receipt) => receipt.outcome === outcome).length;
     return number === 0
       ? []
-      : [`${number} ${{ cancelled: 'cancelled', requested: 'not settled yet', finished: 'had ended before' }[outcome]}`];
+      : [`${number} ${{ cancelled: 'cancelled', requested: 'not settled yet', finished: 'already finished' }[outcome]}`];
   });
   return `${count(receipts.length, 'task')}: ${parts.join(', ') || 'nothing to stop'}`;
 }

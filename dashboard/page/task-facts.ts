@@ -3,7 +3,7 @@ import type { Task } from './api-types.js';
 import { element, moment } from './element.js';
 import { attemptOf, nameOf } from './wording.js';
 
-/** What there is to say about a task, as terms and values. Its input is on the board, for those who may see it. */
+/** Returns a task's details as terms and values. Its input is on the board, linked for callers that may see it. */
 export function taskFacts(task: Task, seesInput: boolean): [string, Node | string][] {
   const { id, queue, item, worker, stop, problem } = task;
   const facts: [string, Node | string][] = [
@@ -19,10 +19,10 @@ export function taskFacts(task: Task, seesInput: boolean): [string, Node | strin
   if (seesInput && queue !== null)
     facts.push([
       'Input',
-      element('a', { href: new URL(`board/queue/${encodeURIComponent(queue)}/${encodeURIComponent(id)}`, ROOT).href }, 'on the board'),
+      element('a', { href: new URL(`board/queue/${encodeURIComponent(queue)}/${encodeURIComponent(id)}`, ROOT).href }, 'view on the board'),
     ]);
-  if (problem !== null) facts.push(['Cannot be read', problem]);
-  if (stop) facts.push(['Stop asked for', moment(stop.at)], ['Stopped by', stop.by ?? '–'], ['Reason', stop.reason ?? '–']);
+  if (problem !== null) facts.push(['Unreadable', problem]);
+  if (stop) facts.push(['Stop requested', moment(stop.at)], ['Stopped by', stop.by ?? '–'], ['Reason', stop.reason ?? '–']);
   return facts;
 }
 

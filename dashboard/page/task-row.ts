@@ -6,13 +6,13 @@ import { isTerminal } from './task-set.js';
 import { attemptOf, duration, nameOf, progressOf } from './wording.js';
 
 export interface RowActions {
-  /** Null for those who may stop nothing: the row has no button then. */
+  /** Null hides the Stop button, for callers that may not stop tasks. */
   readonly stop: ((task: Task) => void) | null;
   readonly filterItem: (item: string) => void;
 }
 
-/** One task in the table. The row stays the same element for as long as the task is shown; only what differs is written. */
-export class TaskRow {
+/** A task's row in the table. The element is kept while the task is shown; only changed values are written. */
+export class TaskTableRow {
   readonly element: HTMLTableRowElement;
   readonly #state = element('span', { class: 'state' });
   readonly #note = element('span', { class: 'note', hidden: true });
@@ -61,7 +61,7 @@ export class TaskRow {
     return this.#task;
   }
 
-  /** The link that the keyboard moves along. */
+  /** The focus target for keyboard navigation. */
   get link(): HTMLAnchorElement {
     return this.element.querySelector('a') as HTMLAnchorElement;
   }
@@ -89,7 +89,7 @@ export class TaskRow {
     setText(this.#age, enqueuedAt === null ? '–' : duration(end - Date.parse(enqueuedAt)));
   }
 
-  /** Says so in words, with a sign and a thicker edge: colour alone is not for everyone. */
+  /** Marks the row with text, a symbol and a border, not by colour alone. */
   mark(attention: Attention | null): void {
     setAttribute(this.element, 'data-attention', attention?.kind ?? null);
     this.#note.hidden = attention === null;
@@ -104,7 +104,7 @@ export class TaskRow {
   }
 }
 
-/** The role is said once more: on a narrow screen the rows are cards, and a table that is none loses its roles. */
+/** Creates a cell with an explicit role: on narrow screens rows are laid out as cards, which drops the table roles. */
 function cell(label: string, ...children: Node[]): HTMLTableCellElement {
   return element('td', { role: 'cell', 'data-label': label }, element('div', {}, ...children));
 }

@@ -2,22 +2,22 @@ import type { ListChange, Task, TaskState } from './api-types.js';
 
 export interface TaskFilter {
   readonly item: string | null;
-  /** Null for all live ones. */
+  /** Null for all live tasks. */
   readonly state: TaskState | null;
   readonly name: string | null;
 }
 
-/** How long a task that left the list is still shown, with what became of it, in ms. */
+/** How long a task that left the list stays visible with its outcome, in ms. */
 const LINGER_MS = 5_000;
 
-/** The tasks of one page of the list, kept up to date by the changes that the API tells of. */
+/** The tasks of one page of the list, updated by the API's change events. */
 export class TaskSet {
   readonly #filter: TaskFilter;
   readonly #limit: number;
-  /** Whether new tasks belong here: they are on the first page. */
+  /** Whether this is the first page, where new tasks appear. */
   readonly #first: boolean;
   readonly #tasks: Map<string, Task>;
-  /** When those that have left go, in ms. */
+  /** When to remove tasks that left the list, by id, in ms. */
   readonly #leaving = new Map<string, number>();
 
   constructor(
@@ -34,32 +34,32 @@ export class TaskSet {
     return this.#tasks.size;
   }
 
-  /** Newest first, ended ones by their end. */
+  /** Returns the tasks, newest first: by enqueue time, finished ones by finish time. */
   list(): Task[] {
-    const ended = this.#filter.state !== null && isTerminal(this.#filter.state);
-    const placeOf = ({ enqueued_at: enqueuedAt, finished_at: finishedAt }: Task): string => (ended ? finishedAt : enqueuedAt) ?? '';
-    return [...this.#tasks.values()].sort((a, b) => compare(placeOf(b), placeOf(a)) || compare(b.id, a.id));
+    const finished = this.#filter.state !== null && isTerminal(this.#filter.state);
+    const sortKeyOf = ({ enqueued_at: enqueuedAt, finished_at: finishedAt }: Task): string => (finished ? finishedAt : enqueuedAt) ?? '';
+    return [...this.#tasks.values()].sort((a, b) => compare(sortKeyOf(b), sortKeyOf(a)) || compare(b.id, a.id));
   }
 
   apply({ changed, removed }: ListChange, now: number): void {
-    const told = new Set<string>();
+    const updated = new Set<string>();
     for (const task of changed) {
-      told.add(task.id);
-      this.#take(task, now);
+      updated.add(task.id);
+      this.#upsert(task, now);
     }
-    // A task that is over and was not kept: nothing is known of its end.
-    if (!this.#showsEnded()) for (const id of removed) if (!told.has(id)) this.#drop(id);
+    // A finished task without retention: its outcome is unknown.
+    if (!this.#showsFinished()) for (const id of removed) if (!updated.has(id)) this.#drop(id);
     this.#trim();
   }
 
-  /** Lets go those that have been shown long enough, unless `keeps` says otherwise. True if there were any. */
-  expire(now: number, keeps: (id: string) => boolean): boolean {
-    const due = [...this.#leaving].filter(([id, at]) => at <= now && !keeps(id));
+  /** Removes tasks whose time is up, except those that must stay. Returns whether any were removed. */
+  expire(now: number, mustStay: (id: string) => boolean): boolean {
+    const due = [...this.#leaving].filter(([id, at]) => at <= now && !mustStay(id));
     for (const [id] of due) this.#drop(id);
     return due.length > 0;
   }
 
-  #take(task: Task, now: number): void {
+  #upsert(task: Task, now: number): void {
     const known = this.#tasks.has(task.id);
     if (this.#matches(task)) {
       this.#leaving.delete(task.id);
@@ -77,7 +77,7 @@ export class TaskSet {
     return filter.state === null ? !isTerminal(state) : state === filter.state;
   }
 
-  #showsEnded(): boolean {
+  #showsFinished(): boolean {
     return this.#filter.state !== null && isTerminal(this.#filter.state);
   }
 

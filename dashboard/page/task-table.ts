@@ -1,19 +1,19 @@
 import type { Task } from './api-types.js';
-import { type Attention, type Surroundings, attentionOf, typicalRuns } from './attention.js';
-import { type RowActions, TaskRow } from './task-row.js';
+import { type Attention, type AttentionContext, attentionOf, typicalRuns } from './attention.js';
+import { type RowActions, TaskTableRow } from './task-row.js';
 
-/** The body of the table: one row for each task, kept by its id. A row that stays is not taken out and put back. */
+/** The table body, with one row per task id. Rows that stay are not removed and reinserted. */
 export class TaskTable {
   readonly #body: HTMLTableSectionElement;
   readonly #actions: RowActions;
-  readonly #rows = new Map<string, TaskRow>();
+  readonly #rows = new Map<string, TaskTableRow>();
 
   constructor(body: HTMLTableSectionElement, actions: RowActions) {
     this.#body = body;
     this.#actions = actions;
   }
 
-  /** Shows these tasks in this order. */
+  /** Renders the tasks in this order. */
   show(tasks: readonly Task[], now: number): void {
     const shown = new Set(tasks.map(({ id }) => id));
     for (const [id, row] of this.#rows) if (!shown.has(id)) this.#remove(id, row);
@@ -26,9 +26,9 @@ export class TaskTable {
     }
   }
 
-  /** What changes by itself: ages, and what has run for too long by now. Returns how many tasks stand out. */
+  /** Updates ages and attention marks. Returns how many tasks need attention. */
   tick(now: number, silent: ReadonlySet<string>): number {
-    const around: Surroundings = {
+    const context: AttentionContext = {
       now,
       silent,
       typical: typicalRuns(
@@ -36,23 +36,23 @@ export class TaskTable {
         now,
       ),
     };
-    let standOut = 0;
+    let flagged = 0;
     for (const row of this.#rows.values()) {
       row.tick(now);
-      const attention: Attention | null = attentionOf(row.task, around);
+      const attention: Attention | null = attentionOf(row.task, context);
       row.mark(attention);
-      if (attention) standOut += 1;
+      if (attention) flagged += 1;
     }
-    return standOut;
+    return flagged;
   }
 
-  /** Whether somebody is at this row now: it must not go from under them. */
+  /** Whether the row has focus or is hovered, and so must not disappear. */
   isInUse(id: string): boolean {
     const row = this.#rows.get(id)?.element;
     return row !== undefined && (row.contains(document.activeElement) || row.matches(':hover'));
   }
 
-  /** Moves the keyboard to the row below or above the one that it is in; to the first one from elsewhere. */
+  /** Moves the focus to the next or previous row; to the first row from elsewhere. */
   step(by: 1 | -1): void {
     const rows = [...this.#body.rows].filter((row) => row.checkVisibility());
     const at = rows.findIndex((row) => row.contains(document.activeElement));
@@ -60,15 +60,15 @@ export class TaskTable {
     row?.querySelector('a')?.focus();
   }
 
-  #rowOf(task: Task): TaskRow {
+  #rowOf(task: Task): TaskTableRow {
     const known = this.#rows.get(task.id);
     if (known) return known;
-    const row = new TaskRow(task, this.#actions);
+    const row = new TaskTableRow(task, this.#actions);
     this.#rows.set(task.id, row);
     return row;
   }
 
-  #remove(id: string, { element }: TaskRow): void {
+  #remove(id: string, { element }: TaskTableRow): void {
     const hadFocus = element.contains(document.activeElement);
     const neighbour = element.nextElementSibling ?? element.previousElementSibling;
     element.remove();

@@ -27,8 +27,8 @@ const problem = byId('problem', HTMLElement);
 const stopButton = byId('stop', HTMLButtonElement);
 const retryButton = byId('retry', HTMLButtonElement);
 let task: Task | null = null;
-/** Counts what was shown: an answer to a question from before has come too late. */
-let shown = 0;
+/** Counts renders, to discard responses to older requests. */
+let renders = 0;
 
 const events = new EventStream({
   path: `${taskPath(id)}/events`,
@@ -42,7 +42,7 @@ const events = new EventStream({
       if (task) show({ ...task, progress });
       addEvent(eventId, `progress ${progressOf(progress)?.text ?? ''}`);
     },
-    state: (change: StateChange, eventId) => void takeState(change, eventId),
+    state: (change: StateChange, eventId) => void onState(change, eventId),
   },
   onLink: showLink,
 });
@@ -57,7 +57,7 @@ await start();
 
 async function start(): Promise<void> {
   try {
-    // Asked first: an event stream would not say why there is none.
+    // Fetched first: an EventSource does not expose the error response.
     show(await read<Task>(taskPath(id)));
     events.open();
   } catch (error) {
@@ -68,10 +68,10 @@ async function start(): Promise<void> {
 
 function show(seen: Task): void {
   task = seen;
-  shown += 1;
+  renders += 1;
   showProblem(problem, null);
   byId('content', HTMLElement).hidden = false;
-  const over = isTerminal(seen.state);
+  const finished = isTerminal(seen.state);
   setText(byId('state', HTMLElement), seen.state);
   setAttribute(byId('state', HTMLElement), 'data-state', seen.state);
   byId('facts', HTMLElement).replaceChildren(
@@ -82,7 +82,7 @@ function show(seen: Task): void {
   showBlock('result', seen.result === null ? null : typeof seen.result === 'string' ? seen.result : JSON.stringify(seen.result, null, 2));
   byId('receipt', HTMLElement).hidden = seen.stop === null;
   if (seen.stop) setText(byId('receipt-text', HTMLElement), receiptText(receiptOf(seen)));
-  stopButton.hidden = over || !mayStop(principal);
+  stopButton.hidden = finished || !mayStop(principal);
   stopButton.disabled = seen.state === 'stopping';
   retryButton.hidden = !mayOperate(principal) || !(seen.state === 'failed' || seen.state === 'cancelled');
   showNote(seen);
@@ -109,17 +109,17 @@ function showBlock(name: 'error' | 'result', text: string | null): void {
   setText(byId(name, HTMLElement), text ?? '');
 }
 
-async function takeState({ state, receipt, task: ended }: StateChange, eventId: string): Promise<void> {
+async function onState({ state, receipt, task: ended }: StateChange, eventId: string): Promise<void> {
   addEvent(eventId, receipt ? `${state}: ${receiptText(receipt)}` : state);
   if (isTerminal(state)) events.close();
-  const before = shown;
+  const before = renders;
   const seen = ended ?? (await read<Task>(taskPath(id)).catch(() => task && { ...task, state }));
-  if (!seen || (!ended && shown !== before && !isTerminal(state))) return;
+  if (!seen || (!ended && renders !== before && !isTerminal(state))) return;
   show(seen);
   stops.note(seen);
 }
 
-/** The id of an event begins with its time in ms. */
+/** Adds an event to the log. Its id starts with its time in ms. */
 function addEvent(eventId: string, text: string): void {
   const ms = Number.parseInt(eventId, 10);
   const list = byId('events', HTMLOListElement);

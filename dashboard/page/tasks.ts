@@ -6,7 +6,7 @@ import { EventStream } from './event-stream.js';
 import { FilterForm } from './filter-form.js';
 import { onKeys } from './keys.js';
 import { readListQuery } from './list-query.js';
-import { LiveList } from './live-list.js';
+import { TaskPager } from './live-list.js';
 import { showLink, startShell } from './shell.js';
 import { askToStop, askToStopItem } from './stop-dialogs.js';
 import { Stops } from './stops.js';
@@ -17,7 +17,7 @@ import { isSilent } from './worker-health.js';
 const TICK_MS = 1_000;
 const WORKERS_EVERY_MS = 15_000;
 
-/** The page `/`: what is live now. */
+/** The page `/`: the live tasks. */
 const principal = await startShell();
 const stops = new Stops(byId('stops', HTMLElement), byId('spoken', HTMLElement));
 const heading = byId('title', HTMLElement);
@@ -29,10 +29,10 @@ const table = new TaskTable(byId('rows', HTMLTableSectionElement), {
   stop: stoppable ? (task) => void askToStop(task, heading, (reason) => stops.stopTask(task, reason)) : null,
   filterItem: (item) => filters.useItem(item),
 });
-const list = new LiveList(readListQuery(location.search), {
+const list = new TaskPager(readListQuery(location.search), {
   show,
   fail: (error) => showProblem(byId('problem', HTMLElement), error),
-  keeps: (id) => table.isInUse(id),
+  mustStay: (id) => table.isInUse(id),
 });
 
 byId('action-column', HTMLElement).hidden = !stoppable;
@@ -45,14 +45,14 @@ onKeys({
 });
 new EventStream({
   path: 'events',
-  // Whatever happened before the connection was there is not told: the page is asked for after it.
-  on: { ready: () => void (list.paused || list.load()), change: (change: ListChange) => take(change) },
+  // Changes from before the connection are not replayed, so the page is reloaded.
+  on: { ready: () => void (list.paused || list.load()), change: (change: ListChange) => onChange(change) },
   onLink: showLink,
 }).open();
 window.setInterval(tick, TICK_MS);
-void lookAtWorkers();
+void refreshSilentWorkers();
 
-function take(change: ListChange): void {
+function onChange(change: ListChange): void {
   for (const task of change.changed) stops.note(task);
   list.apply(change);
 }
@@ -76,14 +76,14 @@ function tick(): void {
 function showAttention(): void {
   const number = table.tick(now(), silent);
   byId('attention', HTMLElement).hidden = number === 0 && !byId('only-attention', HTMLInputElement).checked;
-  setText(byId('attention-count', HTMLElement), `⚠ ${count(number, 'task needs', 'tasks need')} a look`);
+  setText(byId('attention-count', HTMLElement), `⚠ ${count(number, 'task needs', 'tasks need')} attention`);
 }
 
 function setUpButtons(): void {
   const pause = byId('pause', HTMLButtonElement);
   pause.addEventListener('click', () => {
     list.pause(!list.paused);
-    setText(pause, list.paused ? 'Go on' : 'Pause');
+    setText(pause, list.paused ? 'Resume' : 'Pause');
   });
   byId('newer', HTMLButtonElement).addEventListener('click', () => void list.newer());
   byId('older', HTMLButtonElement).addEventListener('click', () => void list.older());
@@ -98,11 +98,11 @@ function setUpButtons(): void {
   );
 }
 
-/** Of what a silent worker runs, nothing is heard any more. */
-async function lookAtWorkers(): Promise<void> {
+/** Refreshes the set of workers without a heartbeat, whose tasks are marked. */
+async function refreshSilentWorkers(): Promise<void> {
   if (!document.hidden) {
     const { workers } = await read<{ workers: Worker[] }>('workers').catch(() => ({ workers: [] }));
     silent = new Set(workers.filter((worker) => isSilent(worker, now())).map(({ id }) => id));
   }
-  window.setTimeout(() => void lookAtWorkers(), WORKERS_EVERY_MS);
+  window.setTimeout(() => void refreshSilentWorkers(), WORKERS_EVERY_MS);
 }

@@ -6,10 +6,13 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const LONGEST_VALUE = 120;
 
-/** From here on a time lies in the future, and not in the difference of two clocks that agree. */
+/** The tolerated clock skew; times further ahead are reported as being in the future. */
 const FUTURE = 2 * SECOND;
 
-/** A length of time in its one or two largest units: `42 s`, `4 min`, `3 h 5 min`, `2 d 4 h`. To a time that is yet to come: `in 59 min (clock?)`. */
+/**
+ * Formats a duration in its one or two largest units: `42 s`, `4 min`, `3 h 5 min`, `2 d 4 h`. A negative duration hints at clock
+ * skew: `in 59 min (clock?)`.
+ */
 export function duration(ms: number): string {
   if (ms < -FUTURE) return `in ${duration(-ms)} (clock?)`;
   const left = Math.max(0, ms);
@@ -19,28 +22,28 @@ export function duration(ms: number): string {
   return `${Math.floor(left / DAY)} d ${Math.floor((left % DAY) / HOUR)} h`;
 }
 
-/** How long ago something was: `4 min ago`, or `in 59 min (clock?)`. */
+/** Formats a time in the past: `4 min ago`, or `in 59 min (clock?)`. */
 export function ago(ms: number): string {
   return ms < -FUTURE ? duration(ms) : `${duration(ms)} ago`;
 }
 
-/** A short time, to the millisecond below ten seconds. */
+/** Formats a latency, to the millisecond below ten seconds. */
 export function latency(ms: number): string {
   return ms < 10 * SECOND ? `${ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms)} ms` : duration(ms);
 }
 
-/** A task's name, or what is known instead. */
+/** Returns the task's name, or a placeholder. */
 export function nameOf({ name, queue }: Pick<Task, 'name' | 'queue'>): string {
-  return name ?? (queue === null ? 'of another program' : 'unknown');
+  return name ?? (queue === null ? 'foreign task' : 'unknown');
 }
 
 export interface Progress {
-  /** 0 to 1; null for what has no scale. */
+  /** 0 to 1; null without a total. */
   readonly fraction: number | null;
   readonly text: string;
 }
 
-/** What a handler said last: a percentage, `{ done, total }`, or something of its own. Null if it said nothing. */
+/** Formats a handler's last progress report: a percentage, `{ done, total }` or a custom value. Null without a report. */
 export function progressOf(value: unknown): Progress | null {
   if (value === null || value === undefined || value === '') return null;
   if (typeof value === 'number') return { fraction: Math.min(1, Math.max(0, value / 100)), text: `${Math.round(value)} %` };
@@ -50,7 +53,7 @@ export function progressOf(value: unknown): Progress | null {
   return { fraction: null, text: shorten(textOf(value)) };
 }
 
-/** A value of a task as text. */
+/** Formats a value as text: strings as they are, other values as JSON. */
 export function textOf(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
@@ -63,7 +66,7 @@ export function count(number: number, one: string, many = `${one}s`): string {
   return `${number.toLocaleString('en')} ${number === 1 ? one : many}`;
 }
 
-/** The receipt of a stop in a sentence. */
+/** Describes a stop receipt in a sentence. */
 export function receiptText({ outcome, ended_as: endedAs, via, latency_ms: latencyMs }: Receipt): string {
   switch (outcome) {
     case 'cancelled':
@@ -71,7 +74,7 @@ export function receiptText({ outcome, ended_as: endedAs, via, latency_ms: laten
     case 'requested':
       return 'stop recorded, not settled yet';
     case 'finished':
-      return `had already ${endedAs ?? 'ended'}`;
+      return `already ${endedAs ?? 'finished'}`;
     case 'not_found':
       return 'no such task';
   }
@@ -80,12 +83,12 @@ export function receiptText({ outcome, ended_as: endedAs, via, latency_ms: laten
 const WAYS: Readonly<Record<NonNullable<Receipt['via']>, string>> = {
   queue: 'removal from the queue',
   signal: 'signal',
-  kill: 'the end of its thread',
-  abandon: 'giving up on it',
-  fence: 'fencing off its dead worker',
+  kill: 'terminating its thread',
+  abandon: 'abandoning its handler',
+  fence: 'fencing its dead worker',
 };
 
-/** What a stop came to, told by the task itself. */
+/** Derives the stop receipt from the task. */
 export function receiptOf(task: Task): Receipt {
   const { id, state, stop, finished_at: finishedAt } = task;
   const ended = state === 'cancelled' || state === 'completed' || state === 'failed' ? state : null;

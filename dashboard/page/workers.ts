@@ -1,7 +1,7 @@
 import { ROOT, now, read, taskPath } from './api.js';
 import type { Worker } from './api-types.js';
 import { byId, element, setAttribute, setText } from './element.js';
-import { keepFresh, startShell } from './shell.js';
+import { refreshEvery, startShell } from './shell.js';
 import { type Health, healthOf, listenerOf } from './worker-health.js';
 import { ago, count, duration, latency } from './wording.js';
 
@@ -13,7 +13,7 @@ const NONE = '–';
 await startShell();
 const rows = new Map<string, HTMLTableRowElement>();
 const body = byId('rows', HTMLTableSectionElement);
-keepFresh(refresh, EVERY_MS);
+refreshEvery(refresh, EVERY_MS);
 
 async function refresh(): Promise<void> {
   const { workers } = await read<{ workers: Worker[] }>('workers');
@@ -22,10 +22,9 @@ async function refresh(): Promise<void> {
   for (const worker of workers) show(worker);
   byId('empty', HTMLElement).hidden = workers.length > 0;
   const alive = workers.filter((worker) => healthOf(worker, now()).level !== 'bad');
-  setText(
-    byId('shown', HTMLElement),
-    `${count(alive.length, 'worker')} alive, ${alive.reduce((sum, { running }) => sum + running.length, 0)} of ${alive.reduce((sum, { slots }) => sum + (slots ?? 0), 0)} slots in use`,
-  );
+  const busy = alive.reduce((sum, { running }) => sum + running.length, 0);
+  const total = alive.reduce((sum, { slots }) => sum + (slots ?? 0), 0);
+  setText(byId('shown', HTMLElement), `${count(alive.length, 'worker')} alive, ${busy} of ${total} slots in use`);
 }
 
 function remove(id: string, row: HTMLTableRowElement): void {
@@ -67,7 +66,7 @@ function showHealth(place: HTMLElement, { level, text }: Health): void {
 }
 
 function showTasks(place: HTMLElement, ids: readonly string[]): void {
-  // Written again only if it differs: a link that somebody is at stays.
+  // Rewritten only on change, so that a focused link keeps the focus.
   const key = ids.join(' ');
   if (place.dataset['ids'] === key) return;
   place.dataset['ids'] = key;
@@ -82,7 +81,7 @@ function add(id: string): HTMLTableRowElement {
   const cells: readonly (readonly [string, string])[] = [
     ...([
       ['health', 'State'],
-      ['where', 'Host and process'],
+      ['where', 'Host and PID'],
       ['listener', 'Stop listener'],
       ['slots', 'Slots in use'],
       ['beat', 'Heartbeat'],
@@ -91,8 +90,8 @@ function add(id: string): HTMLTableRowElement {
       ['zombies', 'Zombies'],
       ['stops', 'Stops'],
       ['queues', 'Queues'],
-      ['up', 'Up for'],
-      ['tasks', 'Runs'],
+      ['up', 'Uptime'],
+      ['tasks', 'Running tasks'],
     ] as const),
   ];
   const row = element(

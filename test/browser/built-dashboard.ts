@@ -10,15 +10,15 @@ import type { Producer } from '../../producer/index.js';
 
 export interface BuiltDashboard {
   readonly origin: string;
-  /** Where the dashboard is: below the root of its app. */
+  /** The dashboard's URL, below the root of its app. */
   readonly url: string;
   readonly tokens: { readonly operator: string; readonly viewer: string };
-  /** Replaces the dashboard by a new one: what a restart is to its clients. */
+  /** Replaces the dashboard with a new one, which clients see as a restart. */
   restart(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** The dashboard of dist/, whose pages are compiled, in an app of its own at `/fleet`. */
+/** Serves the built dashboard, with compiled pages, at `/fleet` of an Express app. */
 export async function serveBuilt(redisUrl: string, keyPrefix: string): Promise<BuiltDashboard> {
   const { createDashboard } = (await import(builtUrl('dist/dashboard/index.js'))) as typeof import('../../dashboard/index.js');
   const { createProducer } = (await import(builtUrl('dist/producer/index.js'))) as typeof import('../../producer/index.js');
@@ -28,9 +28,9 @@ export async function serveBuilt(redisUrl: string, keyPrefix: string): Promise<B
     entryOf(tokens.viewer, { name: 'vera', role: 'viewer', items: null }),
   ];
   const producer: Producer = createProducer({ redisUrl, keyPrefix, logLevel: 'silent' });
-  const make = (): Dashboard =>
+  const create = (): Dashboard =>
     createDashboard({ producer, auth: { apiTokens, apiRateLimit: 1_000_000 }, loggers: new LogLines().loggers, streams: { lookMs: 200 } });
-  let dashboard = make();
+  let dashboard = create();
   const app = express().use('/fleet', (req, res, next) => dashboard.router(req, res, next));
   const server = createServer(app);
   server.listen(0, '127.0.0.1');
@@ -40,7 +40,7 @@ export async function serveBuilt(redisUrl: string, keyPrefix: string): Promise<B
     ...{ origin, url: `${origin}/fleet/`, tokens },
     restart: async () => {
       const old = dashboard;
-      dashboard = make();
+      dashboard = create();
       await old.close();
     },
     close: async () => {

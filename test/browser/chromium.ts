@@ -12,16 +12,16 @@ const QUIET = [
   '--disable-sync',
 ];
 
-/** Why there is no browser to test with; false if there is one. In CI there must be one, so the tests run and fail. */
+/** The reason to skip browser tests, or false. In CI they are never skipped: without Chromium they fail. */
 export const noChromium: string | false =
   existsSync(PATH) || process.env['CI'] === 'true' ? false : `SKIPPED: no Chromium at ${PATH}; on Debian: apt-get install chromium`;
 
-/** Chromium without a window, with a new empty profile. */
+/** Starts headless Chromium with an empty profile. */
 export function startChromium(): Promise<Browser> {
   return chromium.launch({ executablePath: PATH, headless: true, args: QUIET, timeout: 30_000 });
 }
 
-/** What pages did that they must not do. */
+/** Records forbidden requests and errors of pages. */
 export class Watched {
   readonly problems: string[] = [];
   readonly #origin: string;

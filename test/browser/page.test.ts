@@ -14,7 +14,7 @@ import { type BuiltDashboard, serveBuilt } from './built-dashboard.js';
 import { Watched, noChromium, startChromium } from './chromium.js';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-/** To look at; the tests look at nothing in them. */
+/** For visual review only. */
 const SCREENSHOTS = join(tmpdir(), 'taskfleet-pages');
 const HOSTILE_ITEM = '<img src=x onerror="document.title=1">&"';
 
@@ -66,7 +66,7 @@ describe('the pages in a browser', { skip: noChromium }, () => {
   test('sign in, watch a chat, stop it, and see its receipt', async () => {
     await producer.enqueue(chat.definition, {}, { id: 'chat-novel', item: 'chat:novel' });
     const { context } = await chat.call(0);
-    // Whoever opens an address and is not signed in gets there after signing in.
+    // A deep link leads through the sign-in to the page.
     const page = await signIn(olga, 'operator', 'tasks/chat-novel');
     await page.waitForURL('**/fleet/tasks/chat-novel');
     context.progress(40);
@@ -75,7 +75,7 @@ describe('the pages in a browser', { skip: noChromium }, () => {
     await page.locator('#output').getByText('Call me Ishmael.').waitFor();
     await page.getByText('40 %').first().waitFor();
 
-    // Its stream goes on, each piece once, when the dashboard is replaced.
+    // The stream survives a restart of the dashboard, without repeated chunks.
     await dashboard.restart();
     await page.getByText('reconnecting').waitFor();
     context.emit(' Some years ago');
@@ -101,7 +101,7 @@ describe('the pages in a browser', { skip: noChromium }, () => {
     assert.match((await page.locator('#spoken').textContent()) ?? '', /^chat-novel: cancelled/);
     await check(page, 'task');
 
-    // The one way back. It ends again before the page follows it: the end that the page knows is not this one.
+    // The retried task finishes before the page follows it again: the page must not mistake the earlier end for this one.
     await page.route('**/events?after=*', async (route) => {
       (await chat.call(1)).returns('told');
       await until(
@@ -116,7 +116,7 @@ describe('the pages in a browser', { skip: noChromium }, () => {
     await page.close();
   });
 
-  test('the list is live, keeps its rows, and stops an item of 20', async () => {
+  test('the list updates live, keeps its rows and stops the 20 tasks of an item', async () => {
     const page = await go('');
     await page.getByText('● live').waitFor();
     const [first, ...rest] = Array.from({ length: 20 }, (_, index) => `page-${String(index).padStart(2, '0')}`);
@@ -131,16 +131,16 @@ describe('the pages in a browser', { skip: noChromium }, () => {
     await check(page, 'tasks');
     await Promise.all(rest.map((id) => producer.enqueue(slow.definition, {}, { id, item: 'doc:7' })));
     await page.locator('tr[data-id="page-19"]').waitFor();
-    assert.ok(await row.evaluate((element) => element.classList.contains('the-same')), 'the row was made again');
+    assert.ok(await row.evaluate((element) => element.classList.contains('the-same')), 'the row was recreated');
 
     await row.getByRole('button', { name: 'doc:7' }).click();
     await page.waitForURL(/item=doc/);
     await page.locator('tr[data-id="hostile"]').waitFor({ state: 'detached' });
-    await page.getByRole('button', { name: 'Stop all of an item' }).click();
-    await page.getByRole('button', { name: 'Count its tasks' }).click();
+    await page.getByRole('button', { name: 'Stop all tasks of an item' }).click();
+    await page.getByRole('button', { name: 'Find tasks' }).click();
     await page.getByRole('dialog', { name: 'Stop 20 tasks?' }).waitFor();
     await page.screenshot({ path: join(SCREENSHOTS, 'stop-item-1280.png') });
-    assert.equal((await producer.list({ state: 'stopping' })).tasks.length, 0, 'counting must stop nothing');
+    assert.equal((await producer.list({ state: 'stopping' })).tasks.length, 0, 'the dry run must stop nothing');
     await page.getByRole('button', { name: 'Stop 20 tasks' }).click();
     for (const call of slow.calls) void call.aborted.then((cause) => call.throws(cause));
     await page.locator('#stops').getByText('20 tasks: 20 cancelled').waitFor();
@@ -148,32 +148,32 @@ describe('the pages in a browser', { skip: noChromium }, () => {
     await page.close();
   });
 
-  test('a task is found by its id with the keyboard', async () => {
+  test('a task is opened by id with the keyboard', async () => {
     const page = await go('');
     await page.locator('tr[data-id="hostile"]').waitFor();
     await page.keyboard.press('/');
     await page.keyboard.type('nobody');
     await page.keyboard.press('Enter');
-    await page.getByText('No task nobody').waitFor();
-    await page.getByLabel('Task by its id').fill('hostile');
+    await page.getByText('Task nobody not found').waitFor();
+    await page.getByLabel('Task ID').fill('hostile');
     await page.keyboard.press('Enter');
     await page.waitForURL('**/tasks/hostile');
     await page.locator('#facts').getByText(HOSTILE_ITEM).waitFor();
     await page.close();
   });
 
-  test('a schedule is run now, and its task is linked', async () => {
+  test('Run now enqueues a schedule and links its task', async () => {
     const page = await go('schedules');
     const row = page.locator('tr[data-id="registry.reconcile"]');
     await row.getByRole('button', { name: 'Run now' }).click();
-    await page.locator('#done').getByText('registry.reconcile was added as task').waitFor();
+    await page.locator('#done').getByText('Enqueued registry.reconcile as task').waitFor();
     await check(page, 'schedules');
     await page.close();
   });
 
-  test('workers and figures are shown', async () => {
+  test('the Workers and Statistics pages show data', async () => {
     const workers = await go('workers');
-    await workers.getByText('● hears stops').waitFor();
+    await workers.getByText('● subscribed').waitFor();
     await workers.getByText('1 worker alive').waitFor();
     await check(workers, 'workers');
     await workers.close();
@@ -184,7 +184,7 @@ describe('the pages in a browser', { skip: noChromium }, () => {
     await stats.close();
   });
 
-  test('a viewer sees no way to stop anything, and the API refuses it', async (t) => {
+  test('a viewer has no Stop button, and the API refuses a stop', async (t) => {
     const context = await browser.newContext();
     t.after(() => context.close());
     const page = await signIn(context, 'viewer');
@@ -225,18 +225,18 @@ describe('the pages in a browser', { skip: noChromium }, () => {
     await board.close();
   });
 
-  test('no page asked another origin or had an error', () => {
-    // A search for a task that is not there is a 404, which the browser reports by itself.
+  test('no page loads from another origin or logs an error', () => {
+    // The browser logs the 404 of the search for a missing task.
     assert.deepEqual(
       watched.problems.filter((problem) => !problem.includes('tasks/nobody')),
       [],
     );
   });
 
-  /** Wide and light, then narrow and dark: nothing sticks out, and axe finds nothing serious. */
+  /** Checks the page wide and light, then narrow and dark: no overflow, no serious axe violations. */
   async function check(page: Page, name: string): Promise<void> {
     await page.screenshot({ path: join(SCREENSHOTS, `${name}-1280.png`) });
-    // Not as a script of the page: its policy would refuse it.
+    // Evaluated rather than injected: the content security policy would block a script element.
     await page.evaluate(AXE);
     assert.deepEqual(await violations(page), [], `${name}, wide`);
     await page.setViewportSize({ width: 390, height: 1_100 });

@@ -1,6 +1,6 @@
 import type { Task } from '../../../dashboard/page/api-types.js';
 
-/** A task that runs, but for what is given. */
+/** Returns a running task with the given overrides. */
 export function aTask(given: Partial<Task> = {}): Task {
   return {
     ...{
@@ -23,7 +23,7 @@ export function aTask(given: Partial<Task> = {}): Task {
   };
 }
 
-/** So many seconds after the beginning of all tasks here. */
+/** Returns the time this many seconds after the epoch. */
 export function at(seconds: number): string {
   return new Date(seconds * 1_000).toISOString();
 }

@@ -10,31 +10,31 @@ function kindOf(task: Task, now: number, typical = new Map<string, number>(), si
   return attentionOf(task, { now, typical, silent: new Set(silent) })?.kind ?? null;
 }
 
-test('a stop that is not settled after ten seconds stands out', () => {
+test('flags a stop that has not settled after ten seconds', () => {
   const task = aTask({ state: 'stopping', stop: { reason: null, by: null, at: at(0), via: null } });
   assert.equal(kindOf(task, 9_000), null);
   assert.equal(kindOf(task, 11_000), 'stuck');
 });
 
-test('a task whose worker has fallen silent stands out', () => {
+test('flags a task whose worker has no heartbeat', () => {
   assert.equal(kindOf(aTask(), 1_000, new Map(), ['w1']), 'silent');
   assert.equal(kindOf(aTask({ worker: null }), 1_000, new Map(), ['w1']), null);
 });
 
-test('a task that runs far longer than others of its name stands out; alone, after an hour', () => {
+test('flags a task that runs far longer than others of its name, or, without others, more than an hour', () => {
   assert.equal(kindOf(aTask(), 100_000, new Map([['chat', 20_000]])), 'slow');
-  assert.equal(kindOf(aTask(), 50_000, new Map([['chat', 2_000]])), null, 'a minute is never long');
+  assert.equal(kindOf(aTask(), 50_000, new Map([['chat', 2_000]])), null, 'runs under a minute are never slow');
   assert.equal(kindOf(aTask(), 2 * HOUR, new Map([['chat', HOUR]])), null);
   assert.equal(kindOf(aTask(), HOUR / 2), null);
   assert.equal(kindOf(aTask(), 2 * HOUR), 'slow');
 });
 
-test('what waits or has ended does not stand out', () => {
+test('does not flag queued and finished tasks', () => {
   for (const state of ['queued', 'scheduled', 'completed'] as const)
     assert.equal(kindOf(aTask({ state }), 9 * HOUR, new Map(), ['w1']), null);
 });
 
-test('what is usual is the median of those that run, and unknown for a few', () => {
+test('the typical run time is the median of running tasks, given enough of them', () => {
   const five = [1, 2, 3, 4, 95].map((seconds, index) => aTask({ id: String(index), started_at: at(100 - seconds) }));
   assert.deepEqual([...typicalRuns([...five, aTask({ name: 'rare' }), aTask({ state: 'queued' })], 100_000)], [['chat', 3_000]]);
 });

@@ -15,13 +15,13 @@ function page(tasks: readonly Task[], given: Partial<ConstructorParameters<typeo
   return new TaskSet(tasks, { filter: ALL, limit: 3, first: true, ...given });
 }
 
-test('a new task comes first, and pushes the oldest off a full page', () => {
+test('a new task comes first and pushes the oldest off a full page', () => {
   const set = page(['a', 'b', 'c'].map((id, index) => aTask({ id, enqueued_at: at(index) })));
   set.apply({ changed: [aTask({ id: 'd', enqueued_at: at(9) })], removed: [] }, NOW);
   assert.deepEqual(ids(set), ['d', 'c', 'b']);
 });
 
-test('a page further back takes no new tasks, and follows its own', () => {
+test('later pages add no new tasks but update their own', () => {
   const set = page([aTask({ id: 'a' })], { first: false });
   set.apply({ changed: [aTask({ id: 'b' }), aTask({ id: 'a', state: 'stopping' })], removed: [] }, NOW);
   assert.deepEqual(
@@ -30,7 +30,7 @@ test('a page further back takes no new tasks, and follows its own', () => {
   );
 });
 
-test('a task that ended stays for a while, with its end, and longer while somebody is at it', () => {
+test('a finished task lingers with its outcome, longer while its row is in use', () => {
   const set = page([aTask({ id: 'a' })]);
   set.apply({ changed: [aTask({ id: 'a', state: 'cancelled', finished_at: at(1) })], removed: ['a'] }, NOW);
   assert.equal(set.list()[0]?.state, 'cancelled');
@@ -50,13 +50,13 @@ test('a task that ended stays for a while, with its end, and longer while somebo
   assert.deepEqual(ids(set), []);
 });
 
-test('a task that ended and was not kept goes at once', () => {
+test('a finished task without retention is removed at once', () => {
   const set = page([aTask({ id: 'a' })]);
   set.apply({ changed: [], removed: ['a'] }, NOW);
   assert.deepEqual(ids(set), []);
 });
 
-test('a task that is brought back while it lingers stays', () => {
+test('a lingering task that is retried stays', () => {
   const set = page([aTask({ id: 'a' })]);
   set.apply({ changed: [aTask({ id: 'a', state: 'failed' })], removed: ['a'] }, NOW);
   set.apply({ changed: [aTask({ id: 'a', state: 'queued' })], removed: [] }, NOW);
@@ -64,7 +64,7 @@ test('a task that is brought back while it lingers stays', () => {
   assert.deepEqual(ids(set), ['a']);
 });
 
-test('only what the filters let through comes in', () => {
+test('only tasks that match the filters are added', () => {
   const set = page([], { filter: { item: 'chat-1', state: 'running', name: 'chat' } });
   set.apply(
     {
@@ -76,7 +76,7 @@ test('only what the filters let through comes in', () => {
   assert.deepEqual(ids(set), ['a']);
 });
 
-test('a list of ended tasks takes those that end, by their end', () => {
+test('a list of finished tasks is ordered by finish time', () => {
   const set = page([aTask({ id: 'a', state: 'failed', finished_at: at(5) })], { filter: { ...ALL, state: 'failed' } });
   set.apply({ changed: [aTask({ id: 'b', state: 'failed', finished_at: at(9) }), aTask({ id: 'c' })], removed: ['b'] }, NOW);
   assert.deepEqual(ids(set), ['b', 'a']);

@@ -4,7 +4,7 @@ import { listPath, listSearch, readListQuery } from '../../../dashboard/page/lis
 import { ago, duration, latency, progressOf, receiptOf, receiptText } from '../../../dashboard/page/wording.js';
 import { aTask, at } from './a-task.js';
 
-test('a length of time has its largest units', () => {
+test('a duration is shown in its largest units', () => {
   assert.deepEqual([-5, 0, 59_999, 60_000, 3_599_999, 11_100_000, 187_200_000].map(duration), [
     '0 s',
     '0 s',
@@ -21,7 +21,7 @@ test('a length of time has its largest units', () => {
   assert.deepEqual([0.26, 14.4, 9_999, 12_000].map(latency), ['0.3 ms', '14 ms', '9999 ms', '12 s']);
 });
 
-test('progress is a percentage, so many of so many, or what the handler says', () => {
+test('progress is a percentage, a count of a total, or a custom value', () => {
   assert.equal(progressOf(null), null);
   assert.deepEqual(progressOf(42.4), { fraction: 0.424, text: '42 %' });
   assert.deepEqual(progressOf(500), { fraction: 1, text: '500 %' });
@@ -30,14 +30,14 @@ test('progress is a percentage, so many of so many, or what the handler says', (
   assert.equal(progressOf('y'.repeat(500))?.text.length, 121);
 });
 
-test('a task tells the receipt of its stop', () => {
+test('a task yields its stop receipt', () => {
   const stop = { reason: 'why', by: 'olga', at: at(1), via: 'signal' as const };
   assert.equal(receiptText(receiptOf(aTask({ state: 'stopping', stop }))), 'stop recorded, not settled yet');
   assert.equal(receiptText(receiptOf(aTask({ state: 'cancelled', stop, finished_at: at(1.014) }))), 'cancelled by signal after 14 ms');
-  assert.equal(receiptText(receiptOf(aTask({ state: 'completed', stop, finished_at: at(2) }))), 'had already completed');
+  assert.equal(receiptText(receiptOf(aTask({ state: 'completed', stop, finished_at: at(2) }))), 'already completed');
 });
 
-test('what the list shows is in the address, and bad values are not', () => {
+test('the URL holds the list query; bad values are ignored', () => {
   const query = readListQuery('?item=a%26b&state=running&name=chat&limit=500');
   assert.deepEqual(query, { item: 'a&b', state: 'running', name: 'chat', limit: 500 });
   assert.equal(listSearch(query), '?item=a%26b&state=running&name=chat&limit=500');
