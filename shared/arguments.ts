@@ -2,7 +2,7 @@ import { type ErrorCode, FleetError } from './errors.js';
 import { isName, quote } from './keys.js';
 import type { AnyDefinition } from './task/definition.js';
 
-/** What came instead of what was expected, in a few words. Never throws. */
+/** Describes an unexpected value in a few words, for an error message. Never throws. */
 export function describeValue(value: unknown): string {
   if (typeof value === 'string') return quote(value);
   if (typeof value === 'symbol') return 'a symbol';
@@ -15,25 +15,25 @@ export function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The options of a call, none if they are left out. @throws FleetError `INVALID_OPTION` for what is no object */
+/** Returns the options of a call, `{}` for undefined. @throws FleetError `INVALID_OPTION` for anything but an object */
 export function optionsOf<Options extends object>(options: Options | undefined, field = 'options'): Partial<Options> {
   if (options === undefined) return {};
   if (isObject(options)) return options;
   throw badArgument('INVALID_OPTION', field, 'an object', options);
 }
 
-/** The one argument of a function that makes something. @throws FleetError `INVALID_SETTINGS` for what is no object */
+/** Returns the config given to a factory function. @throws FleetError `INVALID_SETTINGS` for anything but an object */
 export function configOf<Config extends object>(config: Config | undefined, maker: string): Config {
   if (isObject(config)) {
     const { loggers } = config as { readonly loggers?: unknown };
     if (loggers !== undefined && typeof loggers !== 'function')
-      throw new FleetError('INVALID_SETTINGS', `${maker}: expected as loggers a function, got ${describeValue(loggers)}.`);
+      throw new FleetError('INVALID_SETTINGS', `${maker}: expected loggers to be a function, got ${describeValue(loggers)}.`);
     return config;
   }
   throw new FleetError('INVALID_SETTINGS', `${maker}: expected an object of settings, got ${describeValue(config)}.`);
 }
 
-/** @throws FleetError `INVALID_DEFINITION` for what defineTask, of any copy of this package, has not made */
+/** Accepts a definition from any copy of this package. @throws FleetError `INVALID_DEFINITION` for anything else */
 export function definitionOf(definition: unknown): AnyDefinition {
   if (isDefinition(definition)) return definition;
   throw new FleetError('INVALID_DEFINITION', `Bad definition: expected what defineTask returns, got ${describeValue(definition)}.`, {
@@ -47,7 +47,7 @@ function isDefinition(value: unknown): value is AnyDefinition {
   return isName(name) && isName(queue) && typeof input?.safeParse === 'function' && isObject(retry) && isObject(retention);
 }
 
-/** A call has an argument that it cannot use. */
+/** Makes the error for a bad argument of a call. */
 export function badArgument(code: ErrorCode, field: string, expected: string, got: unknown): FleetError {
   return new FleetError(code, `Bad ${field}: expected ${expected}, got ${describeValue(got)}.`, { details: { field } });
 }

@@ -1,7 +1,4 @@
-/**
- * Waits between attempts that fail one after another: each about twice as long as the one before, with jitter so that many
- * processes do not come back together.
- */
+/** Exponential backoff with jitter, so that many processes do not reconnect at the same moment. */
 export class BackOff {
   readonly #firstMs: number;
   readonly #longestMs: number;
@@ -12,19 +9,19 @@ export class BackOff {
     this.#longestMs = longestMs;
   }
 
-  /** How many attempts failed since the last reset. */
+  /** Failed attempts since the last reset. */
   get failures(): number {
     return this.#failures;
   }
 
-  /** Counts a failure and returns how long to wait, in ms: between half of the full time and all of it. */
+  /** Counts a failure and returns the delay before the next attempt, in ms: between half the full delay and all of it. */
   next(): number {
     const full = Math.min(this.#longestMs, this.#firstMs * 2 ** Math.min(this.#failures, 30));
     this.#failures += 1;
     return full * (0.5 + Math.random() / 2);
   }
 
-  /** An attempt succeeded. */
+  /** Starts over after a success. */
   reset(): void {
     this.#failures = 0;
   }

@@ -1,4 +1,4 @@
-/** Cuts a list into parts of at most `size`, in order. Redis commands take their arguments by spreading, which has a limit. */
+/** Splits a list into chunks of at most `size`, in order: JavaScript limits the number of arguments that a Redis command can spread. */
 export function chunks<Value>(list: readonly Value[], size: number): Value[][] {
   const parts: Value[][] = [];
   for (let from = 0; from < list.length; from += size) parts.push(list.slice(from, from + size));

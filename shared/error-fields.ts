@@ -1,12 +1,12 @@
 import { messageOf } from './errors.js';
 import { MAX_ERROR_BYTES, MAX_STACK_LENGTH, cutToBytes, shortened } from './limits.js';
 
-/** A Redis that does not know a command repeats what came with it: a password, or a task's input. */
+/** Redis repeats the arguments of an unknown command in its error: a password, or a task's input. */
 const ARGUMENTS = /, with args beginning with: .*/g;
 
 /**
- * What is worth reading of an error in a log. Not everything that hangs on it: ioredis keeps the command there, with its
- * password or a task's input.
+ * Picks the fields of an error that are safe to log: ioredis attaches the failed command, which may contain a password or a
+ * task's input.
  */
 function errorFields(error: unknown): unknown {
   if (typeof error === 'string') return cutToBytes(withoutArguments(error), MAX_ERROR_BYTES);
@@ -21,7 +21,7 @@ function errorFields(error: unknown): unknown {
   };
 }
 
-/** For pino, which itself knows errors under the name `err` only: with all their fields. Any other it writes as `{}`. */
+/** Serializers for pino, which by default logs every field of `err` and writes any other error as `{}`. */
 export const ERROR_SERIALIZERS = { error: errorFields, err: errorFields } as const;
 
 function withoutArguments(text: string): string {

@@ -1,20 +1,17 @@
 import { quote } from './keys.js';
 
-/** Fields of a hash or an entry of a stream as Redis has them; absent ones are null or missing. */
+/** The raw fields of a hash or a stream entry; an absent field is null or missing. */
 export type RawFields = Readonly<Record<string, string | null | undefined>>;
 
-/** The first ms of the year 10000: what is later has no ISO 8601 form of four digits, and is nobody's time. */
+/** The first ms of the year 10000, which ISO 8601 cannot write with a four-digit year. */
 const TIMES_END = 253_402_300_800_000;
 
-/** True for ms since the epoch that may be a time. */
+/** True for ms since the epoch, before the year 10000. */
 export function isTime(ms: unknown): boolean {
   return typeof ms === 'number' && Number.isFinite(ms) && ms >= 0 && ms < TIMES_END;
 }
 
-/**
- * Reads the fields of a record that anybody may have written. A field that cannot be read is null, and a problem of the record;
- * the others are read all the same. Never throws.
- */
+/** Reads a record that any program may have written. An unreadable field becomes null and is noted in `problem`. Never throws. */
 export class HashReader {
   readonly #fields: RawFields;
   readonly #problems: string[] = [];
@@ -23,7 +20,7 @@ export class HashReader {
     this.#fields = fields;
   }
 
-  /** What is wrong with the fields that were read so far; null if nothing is. */
+  /** The problems of the fields read so far; null if there are none. */
   get problem(): string | null {
     return this.#problems.length === 0 ? null : this.#problems.join('; ');
   }
@@ -76,14 +73,14 @@ export class HashReader {
     return text === '1' || text === '0' ? text === '1' : this.#bad(name, '1 or 0', text);
   }
 
-  /** One of some words; null for an absent or empty field. */
+  /** One of the given words; null for an absent or empty field. */
   oneOf<Word extends string>(name: string, words: readonly Word[]): Word | null {
     const text = this.text(name);
     if (text === null) return null;
     return words.find((word) => word === text) ?? this.#bad(name, `one of ${words.join(', ')}`, text);
   }
 
-  /** A value as JSON; null for an absent or empty field. */
+  /** A JSON value; null for an absent or empty field. */
   json(name: string): unknown {
     const text = this.text(name);
     if (text === null) return null;
@@ -103,16 +100,16 @@ export class HashReader {
       : this.#bad(name, 'a JSON object', this.text(name) ?? '');
   }
 
-  /** A JSON list of strings; empty for an absent or empty field. Of a list with others, its strings. */
+  /** The strings of a JSON list; empty for an absent or empty field. */
   strings(name: string): string[] {
     const value = this.json(name);
     if (value === null) return [];
-    const strings = Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
+    const strings = Array.isArray(value) ? value.filter((entry) => typeof entry === 'string') : [];
     if (!Array.isArray(value) || strings.length < value.length) this.#bad(name, 'a JSON list of strings', this.text(name) ?? '');
     return strings;
   }
 
-  /** Notes a problem that a parser found itself. */
+  /** Adds a problem that the caller found. */
   note(problem: string): void {
     this.#problems.push(problem);
   }

@@ -1,16 +1,16 @@
 import { FleetError } from './errors.js';
 
 /**
- * All names in Redis, built in this one place. `p` is REDIS_KEY_PREFIX. open-webui shares some of those under `p:tasks`, so that
- * both can read and stop each other's tasks: it writes and deletes them too. docs/redis-keys.md describes each.
+ * All Redis keys and channels; `p` is REDIS_KEY_PREFIX. open-webui reads, writes and deletes some keys under `p:tasks`, so that
+ * each program can list and stop the other's tasks. docs/redis-keys.md describes each key.
  */
 export interface Keys {
   readonly prefix: string;
-  /** Never written: read in the place of a key that is not of its type. */
+  /** A key that is never written: scripts read it in place of a key of the wrong type. */
   readonly nothing: string;
-  /** String: the id of the fleet in this database, carried by its stop commands. */
+  /** String: the fleet's id, which its stop commands carry. */
   readonly fleet: string;
-  /** String: there from the moment when open-webui was seen beside the fleet. */
+  /** String: exists once a task of open-webui was seen. */
   readonly openWebui: string;
   /** Hash: live task id → item, `''` for none. Shared with open-webui. */
   readonly tasks: string;
@@ -18,7 +18,7 @@ export interface Keys {
   readonly taskQueues: string;
   /** Sorted set: live task id, scored by enqueue time in ms. */
   readonly live: string;
-  /** Hash: task id → stop as JSON; for tasks that were stopped between their registration and their job's arrival. */
+  /** Hash: task id → stop as JSON; for tasks stopped after their registration and before their job was added. */
   readonly pendingStops: string;
   /** Channel: stop commands. */
   readonly commands: string;
@@ -26,78 +26,78 @@ export interface Keys {
   readonly queues: string;
   /** Sorted set: worker id, scored by its last heartbeat in ms. */
   readonly workers: string;
-  /** Hash: how far the last run of the reconciler came, when, and what it did. */
+  /** Hash: the reconciler's last run: its cursor, time and counts. */
   readonly reconcile: string;
-  /** Hash: model id → JSON `{ session id: { updated_at: seconds } }`, as open-webui has it. */
+  /** Hash: model id → JSON `{ session id: { updated_at: seconds } }`, in open-webui's format. */
   readonly usagePool: string;
-  /** Channel: which models of the usage pool have how many sessions now. */
+  /** Channel: session counts of models in the usage pool, after each change. */
   readonly usageChanges: string;
-  /** String: who cleans the usage pool, with an expiry. */
+  /** String with an expiry: the lock of the usage pool's clean-up. */
   readonly usageLock: string;
-  /** Hash: session id → JSON with `last_seen_at` in seconds, as open-webui has it. */
+  /** Hash: session id → JSON with `last_seen_at` in seconds, in open-webui's format. */
   readonly sessionPool: string;
-  /** Channel: which sessions have left the session pool. */
+  /** Channel: sessions removed from the session pool. */
   readonly sessionChanges: string;
-  /** String: who cleans the session pool, with an expiry. */
+  /** String with an expiry: the lock of the session pool's clean-up. */
   readonly sessionLock: string;
-  /** Hash: model id → JSON, as open-webui has it. */
+  /** Hash: model id → JSON, in open-webui's format. */
   readonly models: string;
-  /** String: changes with the content of `models`; open-webui reads its models anew when it does. */
+  /** String: changes with the content of `models`, so that open-webui reloads its models. */
   readonly modelsSignature: string;
-  /** Hash: `urlIdx` of our entries of `models` → the base URL that it meant when they were written. */
+  /** Hash: `urlIdx` of our entries in `models` → the base URL it stood for when they were written. */
   readonly modelServers: string;
-  /** Hash: model id → JSON of the model as its server listed it last. */
+  /** Hash: model id → JSON of the model as last listed by its server. */
   readonly modelsListed: string;
   /** Hash: plan id → JSON. */
   readonly plans: string;
-  /** Hash: schedule id → JSON; those that users made. */
+  /** Hash: schedule id → JSON; the schedules that users added. */
   readonly schedules: string;
-  /** String: when a worker looked at the schedules last, in ms; it looks for the whole fleet. Expires with the interval. */
+  /** String with an expiry: when a worker last checked the schedules for the whole fleet, in ms. */
   readonly scheduleLook: string;
-  /** Hash: schedule id → its task that started last; `<schedule id>:next` → the one that waits for it. */
+  /** Hash: schedule id → its last started task; `<schedule id>:next` → the task waiting for that one. */
   readonly scheduleRuns: string;
-  /** Stream: the writes that the dashboard allowed, and who made them. */
+  /** Stream: writes that the dashboard allowed, with their callers. */
   readonly audit: string;
-  /** Stream: what the dashboard refused. One of its own, so that a flood of refusals pushes nothing else out. */
+  /** Stream: requests that the dashboard refused. Separate, so that a flood of refusals does not push out the audit log. */
   readonly auditDenied: string;
-  /** Start of the counters of the dashboard's rate limits. */
+  /** Prefix of the dashboard's rate limit counters. */
   limits(name: string): string;
-  /** Hash: what became of a request with an idempotency key, by the hash of caller and key. */
+  /** Hash: the state and response of a request with an idempotency key, by the hash of caller and key. */
   idempotency(hash: string): string;
-  /** String: the session of a browser, by the hash of its id. */
+  /** String: a browser session, by the hash of its id. */
   session(hash: string): string;
-  /** Hash: what was counted → how often, in the whole fleet: see shared/metrics/fields.ts. */
+  /** Hash: counter → total of the whole fleet; shared/metrics/fields.ts lists the counters. */
   readonly counters: string;
-  /** Hash: the same of what ended within one minute, in whole minutes since the epoch. */
+  /** Hash: counters of tasks that ended within one minute, given in whole minutes since the epoch. */
   minute(minute: string): string;
-  /** String: number of the last batch of counts that a process has added. */
+  /** String: number of the last batch of counts that a process added. */
   countSource(id: string): string;
-  /** Set: the item's live tasks of this fleet; nobody else writes it. */
+  /** Set: the item's live tasks of this fleet; only the fleet writes it. */
   ownItem(item: string): string;
   /** Set: the item's live task ids. Shared with open-webui. */
   item(item: string): string;
-  /** String: open-webui takes a task of `tasks` without it for dead. Only for ids that {@link isShared}. */
+  /** String: open-webui considers a task in `tasks` without a lease dead. Only for ids that {@link isShared} accepts. */
   lease(id: string): string;
-  /** Set: live tasks that the handler of this one enqueued. */
+  /** Set: live tasks that this task's handler enqueued. */
   children(id: string): string;
-  /** Stream: what the task emitted, its progress and its changes of state. */
+  /** Stream: the task's output, progress and state changes. */
   events(id: string): string;
-  /** Hash: one worker's last heartbeat. */
+  /** Hash: a worker's last heartbeat. */
   worker(id: string): string;
-  /** String: what a wait for replicas lays and removes, in the slot of a queue; of the registry, for null. */
+  /** String: written and removed by a wait for replicas, in the slot of a queue or, for null, of the registry. */
   replicaMark(id: string, queue?: string | null): string;
-  /** BullMQ's own prefix for a queue. Never `p` itself: BullMQ's clean-up of a queue deletes what it does not know below it. */
+  /** BullMQ's prefix for a queue. Never `p` itself: when BullMQ cleans up a queue, it deletes unknown keys under the prefix. */
   bull(queue: string): string;
-  /** Start of the keys of a queue's jobs; a job's hash is this plus its id. */
+  /** Prefix of the keys of a queue's jobs; a job's hash is this plus its id. */
   jobs(queue: string): string;
-  /** The job whose hash has this key; null for a key that is no job's, or below another prefix. */
+  /** Parses the key of a job's hash; null for any other key, and for another prefix. */
   readonly jobAt: (key: string) => { readonly queue: string; readonly id: string } | null;
 }
 
 /**
  * @param given REDIS_KEY_PREFIX
- * @param cluster whether the keys are for a cluster, where a script takes keys of one slot only: then everything but the
- *   queues is in the slot of the prefix, in braces there, and each queue in a slot of its own. Default false.
+ * @param cluster whether the keys are for a cluster, where the keys of a script must share a slot: each queue then has a slot of
+ *   its own, and everything else is in the slot of the prefix in braces. Default false.
  */
 export function createKeys(given: string, cluster = false): Keys {
   const bare = given.replaceAll(/[{}]/g, '');
@@ -150,7 +150,7 @@ export function createKeys(given: string, cluster = false): Keys {
     jobs,
     jobAt: (key) => {
       const start = cluster ? `{${bare}:bull:` : `${given}:bull:`;
-      // The name of a queue has neither a colon nor a brace.
+      // A queue name contains neither a colon nor a brace.
       const queue = key.startsWith(start) ? (/^[^:}]+/.exec(key.slice(start.length))?.[0] ?? '') : '';
       const id = queue !== '' && key.startsWith(jobs(queue)) ? key.slice(jobs(queue).length) : '';
       return id === '' ? null : { queue, id };
@@ -158,23 +158,23 @@ export function createKeys(given: string, cluster = false): Keys {
   };
 }
 
-/** Keys that a BullMQ queue keeps beside its jobs: a job with such an id would overwrite one and break the queue. */
+/** Names of a BullMQ queue's own keys: a job with such an id would overwrite one and break the queue. */
 export const RESERVED_IDS: ReadonlySet<string> = new Set([
   ...['active', 'wait', 'waiting', 'waiting-children', 'paused', 'id', 'delayed', 'prioritized', 'priority'],
   ...['stalled-check', 'completed', 'failed', 'stalled', 'repeat', 'limiter', 'meta', 'events', 'pc', 'marker', 'de', 'metrics'],
 ]);
 
-/** What BullMQ keeps beside a job, in keys that begin with the job's. */
-const BESIDE_A_JOB = /:(lock|logs|dependencies|processed|failed|unsuccessful|data)$/;
+/** Suffixes of the keys that BullMQ keeps for a job beside its hash. */
+const JOB_KEY_SUFFIX = /:(lock|logs|dependencies|processed|failed|unsuccessful|data)$/;
 
-/** True for what follows a queue's name in a key that is no job's: `wait`, `meta`, `metrics:completed`, `<job id>:lock`. */
+/** True if the part of a key after the queue's name is not a job's id: `wait`, `meta`, `metrics:completed`, `<job id>:lock`. */
 export function isQueueKey(id: string): boolean {
-  return RESERVED_IDS.has(id) || BESIDE_A_JOB.test(id) || id.startsWith('de:') || id.startsWith('metrics:');
+  return RESERVED_IDS.has(id) || JOB_KEY_SUFFIX.test(id) || id.startsWith('de:') || id.startsWith('metrics:');
 }
 
 /**
- * Names under `p:tasks:`, ours and open-webui's: the lease of a task with such an id would be that key, and open-webui deletes
- * the lease of a task that it stops. Each may be followed by a colon and more.
+ * Names of keys under `p:tasks:`, ours and open-webui's, alone or followed by a colon. The lease of a task with such an id would
+ * be that key, and open-webui deletes the lease of a task that it stops.
  */
 export const TASK_KEY_NAMES: ReadonlySet<string> = new Set([
   'children',
@@ -188,8 +188,8 @@ export const TASK_KEY_NAMES: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Whether open-webui may know of a task: whether the key of its lease is no other key. A plain BullMQ queue may add a job of any
- * id; one that is not shared is in the fleet's own part of the registry alone.
+ * True if a task can be shared with open-webui: its lease must not collide with another key. Plain BullMQ clients may add a job
+ * with any id; a job that cannot be shared is only in the fleet's own part of the registry.
  */
 export function isShared(id: string): boolean {
   const colon = id.indexOf(':');
@@ -197,7 +197,7 @@ export function isShared(id: string): boolean {
 }
 
 export const MAX_ID_LENGTH = 128;
-/** Of ids that others gave. */
+/** Longest id of a job that a plain BullMQ client added. */
 export const MAX_KNOWN_ID_LENGTH = 1_000;
 export const MAX_ITEM_LENGTH = 256;
 const ID = /^[A-Za-z0-9][A-Za-z0-9._~@=+-]*$/;
@@ -205,7 +205,7 @@ const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/i;
 // eslint-disable-next-line no-control-regex -- control characters are what it looks for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
-/** What is wrong with a task id, or null. */
+/** Returns what is wrong with a task id, or null. */
 export function problemOfId(id: unknown): string | null {
   if (typeof id !== 'string') return `expected a string, got ${id === null ? 'null' : typeof id}`;
   if (id.length === 0 || id.length > MAX_ID_LENGTH) return `expected 1 to ${MAX_ID_LENGTH} characters, got ${id.length}`;
@@ -216,7 +216,7 @@ export function problemOfId(id: unknown): string | null {
   return null;
 }
 
-/** What is wrong with an item, or null. */
+/** Returns what is wrong with an item, or null. */
 export function problemOfItem(item: unknown): string | null {
   if (typeof item !== 'string') return `expected a string, got ${item === null ? 'null' : typeof item}`;
   if (item.length === 0 || item.length > MAX_ITEM_LENGTH) return `expected 1 to ${MAX_ITEM_LENGTH} characters, got ${item.length}`;
@@ -232,7 +232,7 @@ export function checkId(id: unknown): string {
   return id as string;
 }
 
-/** What is wrong with the id of a task to look for, or null. A plain BullMQ queue may have given any id: our rule is for new tasks of ours. */
+/** Returns what is wrong with the id of an existing task, or null. Plain BullMQ clients may use ids that new tasks may not. */
 export function problemOfKnownId(id: unknown): string | null {
   if (typeof id !== 'string') return `expected a string, got ${id === null ? 'null' : typeof id}`;
   if (id.length === 0 || id.length > MAX_KNOWN_ID_LENGTH) return `expected 1 to ${MAX_KNOWN_ID_LENGTH} characters, got ${id.length}`;
@@ -241,10 +241,7 @@ export function problemOfKnownId(id: unknown): string | null {
   return null;
 }
 
-/**
- * The id of a task to look for: an id of ours, or any that a plain BullMQ queue may have given.
- * @throws FleetError `INVALID_ID`
- */
+/** Checks the id of an existing task, which a plain BullMQ client may have chosen. @throws FleetError `INVALID_ID` */
 export function checkKnownId(id: unknown): string {
   const problem = problemOfKnownId(id);
   if (problem !== null) throw new FleetError('INVALID_ID', `Bad task id: ${problem}.`, { details: { field: 'id' } });
@@ -258,12 +255,12 @@ export function checkItem(item: unknown): string {
   return item as string;
 }
 
-/** True for a name that a task or a queue may have. */
+/** True for a valid name of a task or queue. */
 export function isName(name: unknown): name is string {
   return typeof name === 'string' && NAME.test(name);
 }
 
-/** At most 60 characters of something foreign, escaped, for a message. */
+/** Quotes and escapes foreign text for a message, cut to 60 characters. */
 export function quote(text: string): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** The parts of the fleet that log, each with a level of its own: `WORKER_LOG_LEVEL=debug`. */
+/** The components that log, each with its own level: `WORKER_LOG_LEVEL=debug`. */
 export const COMPONENTS = [
   'billing',
   'cleanup',
@@ -19,10 +19,10 @@ export type Component = (typeof COMPONENTS)[number];
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** Names of Python's logging that differ from ours. NOTSET lets every line through. */
+/** Level names of Python's logging that differ from ours. NOTSET logs everything. */
 const PYTHON_LEVELS: Readonly<Record<string, LogLevel>> = { warning: 'warn', critical: 'fatal', notset: 'trace' };
 
-/** A level of ours or of Python's, in upper or lower case. */
+/** Parses a log level of ours or Python's, in either case. */
 export const levelSchema = z
   .string()
   .transform((text) => text.trim().toLowerCase())
@@ -32,8 +32,8 @@ export const levelSchema = z
 export const EXPECTED_LEVEL = `one of ${LOG_LEVELS.join(', ')}, or a level of Python (WARNING, CRITICAL, NOTSET)`;
 
 /**
- * open-webui's SRC_LOG_LEVELS: by variable, the components of ours that do the same work. Without a component a level
- * is checked and has no effect. `MODELS_LOG_LEVEL` is not listed: it is the variable of a component of that name.
+ * open-webui's SRC_LOG_LEVELS variables and our components that do the same work. A variable without components is checked
+ * and has no effect. `MODELS_LOG_LEVEL` is not listed because our component `models` already has it.
  */
 export const OPEN_WEBUI_LEVELS: Readonly<Record<string, readonly Component[]>> = {
   MAIN_LOG_LEVEL: ['dashboard', 'stop', 'worker'],
@@ -55,7 +55,7 @@ export function levelVariable(component: Component): string {
   return `${component.toUpperCase()}_LOG_LEVEL`;
 }
 
-/** The variables that may set the level of a component, the first one that is set counts. */
+/** Returns the variables that can set a component's level, in order of precedence. */
 export function levelVariables(component: Component): readonly string[] {
   const foreign = Object.entries(OPEN_WEBUI_LEVELS).flatMap(([variable, components]) => (components.includes(component) ? [variable] : []));
   return [levelVariable(component), ...foreign];

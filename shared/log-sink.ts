@@ -1,10 +1,10 @@
 import { writeSync } from 'node:fs';
 
-/** What became of the lines of a log. */
+/** Log lines that could not be written. */
 export interface LogLosses {
-  /** Lines that could not be written, since the process began. */
+  /** Lines lost since the process started. */
   readonly lost: number;
-  /** Why the last attempt to write failed; null if it did not. */
+  /** Why the last write failed; null if it succeeded. */
   readonly error: string | null;
 }
 
@@ -13,24 +13,24 @@ export const NO_LOSSES: LogLosses = { lost: 0, error: null };
 export interface LogSinkOptions {
   /** Writes text, or throws. */
   readonly write: (text: string) => void;
-  /** The line that tells of a loss, with its line break. */
+  /** Formats the line that reports a loss, with its line break. */
   readonly notice: (losses: LogLosses) => string;
 }
 
-/** How often it is tried, while nothing else is logged, to tell of a loss. */
+/** Interval of attempts to report a loss while nothing else is logged. */
 const RETRY_MS = 1_000;
 const EAGAIN_ATTEMPTS = 10;
 const EAGAIN_WAIT_MS = 10;
 
 /**
- * Takes the lines of a log and never throws: a full disk or a reader that is gone ends no process. Lines that cannot be
- * written are counted, and the first thing that is written again is how many they were.
+ * Writes log lines and never throws: a full disk or a closed pipe must not end the process. Lost lines are counted, and once
+ * writing works again the first line reports their number.
  */
 export class LogSink {
   readonly #options: LogSinkOptions;
   #lost = 0;
-  /** Of those lost, how many no line has told of. */
-  #untold = 0;
+  /** Lost lines that are not yet reported. */
+  #unreported = 0;
   #error: string | null = null;
   #retry: NodeJS.Timeout | null = null;
 
@@ -45,15 +45,15 @@ export class LogSink {
   write(line: string): void {
     if (this.#attempt(line)) return;
     this.#lost += 1;
-    this.#untold += 1;
+    this.#unreported += 1;
     this.#retry ??= setInterval(() => this.#attempt(''), RETRY_MS).unref();
   }
 
   #attempt(line: string): boolean {
     const { write, notice } = this.#options;
     try {
-      if (this.#untold > 0) write(notice({ lost: this.#untold, error: this.#error }));
-      this.#untold = 0;
+      if (this.#unreported > 0) write(notice({ lost: this.#unreported, error: this.#error }));
+      this.#unreported = 0;
       if (line !== '') write(line);
       this.#error = null;
       if (this.#retry) clearInterval(this.#retry);
@@ -67,8 +67,8 @@ export class LogSink {
 }
 
 /**
- * Writes whole texts to a file descriptor. After one that was cut off in the middle the next one begins on a new line. A
- * pipe that is full is given a tenth of a second, and no time at all until it has taken something again.
+ * Returns a function that writes whole texts to a file descriptor. After a partial write, the next text begins on a new line.
+ * A full pipe is retried for 100 ms; further writes then fail at once until the pipe accepts data again.
  */
 export function writerTo(fd: number): (text: string) => void {
   let torn = false;

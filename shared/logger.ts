@@ -13,31 +13,31 @@ export interface LoggerOptions {
   readonly settings: Pick<Settings, 'logLevel' | 'logLevels'>;
   /** Pretty lines for people instead of JSON lines. Default: false. */
   readonly pretty?: boolean;
-  /** Where lines go. Default: standard error, so that standard output holds data only. */
+  /** Default: standard error, which keeps standard output for data. */
   readonly destination?: DestinationStream;
 }
 
 const STANDARD_ERROR = 2;
-/** What these hold is not written, down to the third level of a line. The settings among them are whole lists of secrets. */
+/** Fields that are censored down to the third level of a line. */
 const SECRET_FIELDS = ['input', 'password', 'token', 'apiKey', 'authorization', 'redisUrl', 'openaiBaseUrls', 'openaiKeys'] as const;
 
-/** Makes the logger of a component; each has the level that its own variable or GLOBAL_LOG_LEVEL says. */
+/** Makes a component's logger, at the level set by its own variable or GLOBAL_LOG_LEVEL. */
 export interface LoggerFactory {
   (component: Component): Logger;
-  /** What became of the lines. Absent where that is not known. */
+  /** Lines that could not be written. Absent if the factory does not count them. */
   readonly losses?: () => LogLosses;
 }
 
-/** How often one warning or error of a component is written in a minute, whatever its fields are. More of them are counted. */
+/** How often a component may log the same warning or error in a minute; repetitions beyond that are counted. */
 const BURST = 100;
 const BURST_MS = 60_000;
 /** pino's number of the level. */
 const WARN = 40;
 
 /**
- * Makes the loggers of a process. A fault that returns at once must not fill the disk: of one warning or error of a component 100 lines
- * a minute are written, the rest is counted, and the first line of the next minute that has one says how many: `repeated: n`. What
- * handlers log is theirs, and all of it is written. A line that cannot be written is lost, and counted: logging never throws.
+ * Makes the loggers of a process. To keep a recurring fault from filling the disk, a component may log the same warning or error 100
+ * times a minute; the rest is counted, and the next line written has the count as `repeated: n`. Lines from handlers are not limited.
+ * Logging never throws: lines that cannot be written are counted as lost.
  */
 export function createLoggerFactory({ settings, pretty = false, destination }: LoggerOptions): LoggerFactory {
   const write = destination ? (text: string) => destination.write(text) : writerTo(STANDARD_ERROR);
@@ -64,12 +64,12 @@ export function createLoggerFactory({ settings, pretty = false, destination }: L
   return Object.assign(loggerOf, { losses: () => sink.losses });
 }
 
-/** Logs what nobody caught. Anything may be thrown, a task's input for example, and nothing is thrown in here. */
+/** Logs an uncaught value, of which only errors are logged as objects: it may be a task's input. Never throws. */
 export function logUncaught(logger: Logger, level: 'error' | 'fatal', thrown: unknown, message: string): void {
   try {
     logger[level]({ error: thrown instanceof Error ? thrown : messageOf(thrown) }, message);
   } catch {
-    logger[level](`${message}; what was thrown cannot be logged`);
+    logger[level](`${message}; the thrown value cannot be logged`);
   }
 }
 
@@ -77,12 +77,12 @@ function noticeOf({ lost, error }: LogLosses): string {
   let line = '';
   pino({ base: null }, { write: (text) => (line = text) }).warn(
     { lost, error },
-    `${lost} log ${lost === 1 ? 'line was' : 'lines were'} lost: they could not be written`,
+    `Lost ${lost} log ${lost === 1 ? 'line' : 'lines'}: the log could not be written`,
   );
   return line;
 }
 
-/** By what a line is counted; null for what is always written. */
+/** The key under which repetitions of a line are counted; null if it is always written. */
 function lineKey({ component }: Readonly<Record<string, unknown>>, words: readonly unknown[]): string | null {
   return component === 'task' ? null : `${String(component)} ${String(words.find((word) => typeof word === 'string'))}`;
 }

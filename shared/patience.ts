@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Resolves when the work is over, however it ended, or after so many ms: the work goes on then. */
+/** Waits until the work settles or the timeout expires, in ms. Never rejects, and does not cancel the work. */
 export async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
-  const over = new AbortController();
-  await Promise.race([work.catch(() => undefined), delay(ms, undefined, { signal: over.signal }).catch(() => undefined)]);
-  over.abort();
+  const settled = new AbortController();
+  await Promise.race([work.catch(() => undefined), delay(ms, undefined, { signal: settled.signal }).catch(() => undefined)]);
+  settled.abort();
 }

@@ -8,18 +8,17 @@ import type { ConnectedSettings } from './redis/topology.js';
 
 export interface PoolsOptions {
   readonly settings: ConnectedSettings;
-  /** The connection and the names of the fleet, which are those of the pools too unless WEBSOCKET_REDIS_URL says otherwise. */
+  /** The fleet's connection and keys, which the pools share unless WEBSOCKET_REDIS_URL says otherwise. */
   readonly redis: ScriptedRedis;
   readonly keys: Keys;
   readonly logger: Logger;
-  /** Shown by CLIENT LIST for a connection of their own. */
+  /** Shown by CLIENT LIST for the pools' own connection. */
   readonly name: string;
 }
 
 /**
- * What open-webui's websockets keep in Redis: the usage pool, the session pool and the list of models. Perhaps in another
- * Redis than the tasks; then over a connection of their own, which is opened when it is first needed and fails fast for
- * workers too: nothing of a task waits for that Redis.
+ * Access to the data of open-webui's websockets: the usage pool, the session pool and the list of models. If they are in another
+ * Redis than the tasks, their connection opens on first use and fails fast even in workers, so that no task waits for that Redis.
  */
 export class Pools {
   readonly keys: Keys;
@@ -39,7 +38,7 @@ export class Pools {
   }
 
   /**
-   * The connection to use; one of their own is ready when this resolves.
+   * Resolves with the connection to use, once it is ready.
    * @throws FleetError `REDIS_UNAVAILABLE` after REDIS_SOCKET_CONNECT_TIMEOUT, `INVALID_SETTINGS`
    */
   async connection(): Promise<ScriptedRedis> {
@@ -50,7 +49,7 @@ export class Pools {
     return this.#own;
   }
 
-  /** How many connections there are beside that of the fleet. */
+  /** Number of connections beside the fleet's. */
   get connections(): number {
     return this.#own === null ? 0 : countConnections(this.#own);
   }

@@ -5,7 +5,7 @@ import { type Setting, flag, integer, list, milliseconds, optionalFlag, optional
 const redisUrl: Setting<string | null> = {
   env: 'REDIS_URL',
   fallback: null,
-  about: 'Where Redis is; with sentinels, the host is the name of the service. Without it the fleet starts a redis-server of its own.',
+  about: 'URL of Redis; with sentinels, the host is the name of the service. Without a URL, the fleet starts its own redis-server.',
   expected: 'a URL such as redis://user:password@host:6379/0 (redis: or rediss:), special characters in the password as %40',
   explain: (value) => (typeof value === 'string' ? problemOfRedisUrl(value) : null),
   schema: z.union([
@@ -21,17 +21,17 @@ const redisUrl: Setting<string | null> = {
 const keyPrefix: Setting<string> = {
   env: 'REDIS_KEY_PREFIX',
   fallback: 'taskfleet',
-  about: 'The first part of every Redis key. Fleets with different prefixes share a Redis without meeting.',
+  about: 'Prefix of every Redis key. Fleets with different prefixes can share a Redis.',
   expected: 'up to 64 letters, digits or . _ - { }',
   schema: z.string().regex(/^[A-Za-z0-9._{}-]{1,64}$/),
 };
 
-const HOSTS = 'hosts separated by commas, each with :port if it is not the usual one';
+const HOSTS = 'hosts separated by commas, each with :port unless it is the default';
 const host = z.string().refine((text) => URL.canParse(`redis://${text}`) && /^(\[[0-9a-f:.]+\]|[A-Za-z0-9._-]+)(:\d+)?$/i.test(text));
 
 const natPair = z.string().refine((text) => /^[^\s=]+:\d+=[^\s=]+:\d+$/.test(text));
 
-/** How to reach Redis. */
+/** The settings of the Redis connection. */
 export const REDIS_SETTINGS = {
   redisUrl,
   keyPrefix,
@@ -40,25 +40,25 @@ export const REDIS_SETTINGS = {
     'REDIS_CLUSTER_NODES',
     /,/,
     HOSTS,
-    'More nodes of the cluster to begin with, should the one of REDIS_URL be down.',
+    'More nodes of the cluster to connect to first, in case the node in REDIS_URL is down.',
     host,
   ),
   clusterNatMap: list(
     'REDIS_CLUSTER_NAT_MAP',
     /,/,
     'pairs host:port=host:port separated by commas',
-    'Where the nodes of the cluster are for us, if not where they say: behind a port mapping, for example.',
+    'Maps advertised node addresses to reachable ones, for example behind a port mapping.',
     natPair,
   ),
   sentinelHosts: list('REDIS_SENTINEL_HOSTS', /,/, HOSTS, 'Sentinels that know the master.', host),
-  sentinelPort: integer('REDIS_SENTINEL_PORT', 26_379, 1, 65_535, 'The port of sentinels that are given without one.'),
+  sentinelPort: integer('REDIS_SENTINEL_PORT', 26_379, 1, 65_535, 'Port of the sentinels in REDIS_SENTINEL_HOSTS that have none.'),
   sentinelUsername: optionalText(
     'REDIS_SENTINEL_USERNAME',
     'a user name',
-    'The user name for the sentinels, if they want one; that for Redis itself is in REDIS_URL.',
+    "User name for the sentinels, if they require one; Redis' own is in REDIS_URL.",
   ),
   sentinelPassword: {
-    ...optionalText('REDIS_SENTINEL_PASSWORD', 'a password', 'The password for the sentinels, if they want one.'),
+    ...optionalText('REDIS_SENTINEL_PASSWORD', 'a password', 'Password for the sentinels, if they require one.'),
     secret: true,
   },
   maxRetries: integer(
@@ -66,26 +66,26 @@ export const REDIS_SETTINGS = {
     2,
     0,
     1_000,
-    'How often a producer repeats what Redis did not answer or could not do during a failover. Workers repeat for ever.',
+    'How often a producer retries a command that Redis did not answer or could not run during a failover. Workers retry forever.',
   ),
   reconnectDelayMs: milliseconds(
     'REDIS_RECONNECT_DELAY',
     100,
     0,
     60_000,
-    'First delay before a reconnect or a repetition in ms, also with a fraction; it doubles up to 1 s.',
+    'Initial delay before a reconnect or retry, in ms, fractions allowed; it doubles up to 1 s.',
   ),
   tlsCaFile: optionalText(
     'REDIS_TLS_CA_FILE',
     'a path',
-    'The certificates, as PEM, by which that of a `rediss:` Redis is known. Default: those that Node trusts.',
+    'CA certificates (PEM) that verify a `rediss:` server. Default: the CAs that Node trusts.',
   ),
   tlsCertFile: optionalText(
     'REDIS_TLS_CERT_FILE',
     'a path',
-    'The certificate, as PEM, that a `rediss:` Redis is shown; with REDIS_TLS_KEY_FILE.',
+    'Client certificate (PEM) for a `rediss:` server; requires REDIS_TLS_KEY_FILE.',
   ),
-  tlsKeyFile: optionalText('REDIS_TLS_KEY_FILE', 'a path', 'The key of REDIS_TLS_CERT_FILE, as PEM.'),
+  tlsKeyFile: optionalText('REDIS_TLS_KEY_FILE', 'a path', 'Private key (PEM) of REDIS_TLS_CERT_FILE.'),
   connectTimeoutMs: seconds('REDIS_SOCKET_CONNECT_TIMEOUT', 3_000, 0.05, 600, 'Seconds to wait for a connection to Redis.'),
   keepAlive: flag('REDIS_SOCKET_KEEPALIVE', true, 'TCP keep-alive on connections to Redis.'),
   healthCheckMs: orZero(
@@ -94,16 +94,15 @@ export const REDIS_SETTINGS = {
   poolRedisUrl: {
     ...redisUrl,
     env: 'WEBSOCKET_REDIS_URL',
-    about:
-      "Where the usage pool, the session pool and the list of models are, if not at REDIS_URL: in the Redis of open-webui's websockets.",
+    about: "URL of the Redis of open-webui's websockets (usage pool, session pool, list of models), if it is not REDIS_URL.",
   },
-  poolCluster: optionalFlag('WEBSOCKET_REDIS_CLUSTER', 'Whether that is a node of a Redis Cluster. Default: as REDIS_CLUSTER.'),
+  poolCluster: optionalFlag('WEBSOCKET_REDIS_CLUSTER', 'Whether WEBSOCKET_REDIS_URL is a node of a Redis Cluster. Default: REDIS_CLUSTER.'),
   poolSentinelHosts: {
-    ...list('WEBSOCKET_SENTINEL_HOSTS', /,/, HOSTS, 'Sentinels that know its master.', host),
+    ...list('WEBSOCKET_SENTINEL_HOSTS', /,/, HOSTS, 'Sentinels that know the master of WEBSOCKET_REDIS_URL.', host),
     alias: 'WEBSOCKET_REDIS_SENTINEL_HOSTS',
   },
   poolSentinelPort: {
-    ...integer('WEBSOCKET_SENTINEL_PORT', 26_379, 1, 65_535, 'The port of those that are given without one.'),
+    ...integer('WEBSOCKET_SENTINEL_PORT', 26_379, 1, 65_535, 'Port of the sentinels in WEBSOCKET_SENTINEL_HOSTS that have none.'),
     alias: 'WEBSOCKET_REDIS_SENTINEL_PORT',
   },
   enqueueWaitReplicas: integer(
@@ -111,22 +110,22 @@ export const REDIS_SETTINGS = {
     0,
     0,
     100,
-    'How many replicas of Redis must have a task before its enqueue is acknowledged.',
+    'Number of Redis replicas that must have a task before its enqueue is acknowledged.',
   ),
-  stopWaitReplicas: integer('STOP_WAIT_REPLICAS', 0, 0, 100, 'How many replicas of Redis must have a stop before it is acknowledged.'),
+  stopWaitReplicas: integer('STOP_WAIT_REPLICAS', 0, 0, 100, 'Number of Redis replicas that must have a stop before it is acknowledged.'),
   waitReplicasTimeoutMs: integer(
     'WAIT_REPLICAS_TIMEOUT_MS',
     1_000,
     1,
     60_000,
-    'How long those replicas may take, in ms; then the call fails with NOT_REPLICATED.',
+    'How long to wait for the replicas, in ms, before the call fails with NOT_REPLICATED.',
   ),
 } as const;
 
 type Table = typeof REDIS_SETTINGS;
 type RedisSettings = { readonly [Name in keyof Table]: Table[Name] extends Setting<infer Value> ? Value : never };
 
-/** What does not go together. */
+/** Returns the conflicts between Redis settings. */
 export function problemsOfRedis(settings: RedisSettings): string[] {
   const { redisUrl: url, cluster, clusterNodes, clusterNatMap, sentinelHosts, tlsCaFile, tlsCertFile, tlsKeyFile } = settings;
   const pool = placeOfPools(settings);
@@ -146,7 +145,7 @@ export function problemsOfRedis(settings: RedisSettings): string[] {
     [(tlsCertFile === null) !== (tlsKeyFile === null), 'REDIS_TLS_CERT_FILE: expected it together with REDIS_TLS_KEY_FILE'],
     [
       !isTls && (tlsCaFile ?? tlsCertFile ?? tlsKeyFile) !== null,
-      'REDIS_TLS_CA_FILE and its like: expected REDIS_URL to begin with rediss://',
+      'REDIS_TLS_CA_FILE, REDIS_TLS_CERT_FILE, REDIS_TLS_KEY_FILE: expected REDIS_URL to begin with rediss://',
     ],
   ];
   return [
@@ -160,7 +159,7 @@ export function problemsOfRedis(settings: RedisSettings): string[] {
 
 type Place = Pick<RedisSettings, 'redisUrl' | 'cluster' | 'sentinelHosts' | 'sentinelPort'>;
 
-/** @param names of the variables of URL, cluster and sentinels */
+/** The last parameter has the names of the variables for URL, cluster and sentinels. */
 function problemsOfPlace(
   { redisUrl: url, cluster, sentinelHosts }: Place,
   prefix: string,
@@ -168,22 +167,19 @@ function problemsOfPlace(
 ): string[] {
   const database = url === null ? 0 : parseRedisUrl(url).database;
   const problems: [boolean, string][] = [
-    [
-      cluster && sentinelHosts.length > 0,
-      `${ofCluster}: expected false together with ${ofSentinels}, got true: a Redis is one or the other`,
-    ],
-    [cluster && database !== 0, `${ofUrl}: expected database 0, the only one that a cluster has, got ${database}`],
+    [cluster && sentinelHosts.length > 0, `${ofCluster}: expected false together with ${ofSentinels}, got true; set one of the two`],
+    [cluster && database !== 0, `${ofUrl}: expected database 0, the only one in a cluster, got ${database}`],
     [
       cluster && !/^([^{}]+|\{[^{}]+\})$/.test(prefix),
-      `REDIS_KEY_PREFIX: expected one without braces, or wholly in braces, for a cluster, got ${JSON.stringify(prefix)}`,
+      `REDIS_KEY_PREFIX: expected a prefix without braces, or entirely in braces, for a cluster, got ${JSON.stringify(prefix)}`,
     ],
   ];
   return problems.flatMap(([bad, problem]) => (bad ? [problem] : []));
 }
 
 /**
- * Where the pools are, if they are not where the rest is; else null. As in open-webui the sentinels of REDIS_URL are not
- * those of another WEBSOCKET_REDIS_URL, and a cluster of the one is a cluster of the other unless that is said.
+ * Returns the Redis of the pools, or null if it is the fleet's. As in open-webui, another WEBSOCKET_REDIS_URL inherits
+ * REDIS_CLUSTER but not the sentinels.
  */
 export function placeOfPools(settings: RedisSettings): Place | null {
   const { poolRedisUrl, poolCluster, poolSentinelHosts, poolSentinelPort, ...main } = settings;

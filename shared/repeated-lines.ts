@@ -3,7 +3,7 @@ import { Repeats, type RepeatsOptions } from './repeats.js';
 
 export type LineLevel = 'debug' | 'info' | 'warn' | 'error';
 
-/** Writes a line once for each key and interval and counts the rest. The next line of the key has the count: `repeated: n`. */
+/** Logs a line once per key and interval and counts repetitions; the key's next line has the count as `repeated: n`. */
 export class RepeatedLines {
   readonly #logger: Logger;
   readonly #repeats: Repeats;
@@ -13,7 +13,7 @@ export class RepeatedLines {
     this.#repeats = new Repeats(options);
   }
 
-  /** Writes or counts the line. Returns whether it was written. */
+  /** Logs or counts the line. Returns whether it was logged. */
   write(level: LineLevel, key: string, fields: Readonly<Record<string, unknown>>, message: string): boolean {
     const repeated = this.#repeats.admit(key);
     if (repeated === null) return false;
@@ -37,7 +37,7 @@ export class RepeatedLines {
     return this.write('error', key, fields, message);
   }
 
-  /** Forgets a key, so that its next line is written: what it told of is over. Returns how many lines were counted and not told. */
+  /** Forgets a key, so that its next line is logged. Returns the number of repetitions not yet reported. */
   forget(key: string): number {
     return this.#repeats.forget(key);
   }

@@ -1,34 +1,34 @@
 export interface RepeatsOptions {
-  /** How long one line stands for all of its key, in ms. Default: an hour. */
+  /** Length of an interval, in ms. Default: an hour. */
   readonly intervalMs?: number;
-  /** How many lines of a key are written in an interval. Default: 1. */
+  /** Lines logged per key and interval. Default: 1. */
   readonly burst?: number;
-  /** How many keys are remembered. Lines of further keys are counted together, as lines of one key. Default: 1,000. */
+  /** Keys remembered at once. Lines with further keys share one key. Default: 1,000. */
   readonly maxKeys?: number;
-  /** A clock in ms that never goes back. Default: performance.now. */
+  /** A monotonic clock in ms. Default: performance.now. */
   readonly now?: () => number;
 }
 
 interface Written {
-  /** When the interval of these lines began. */
+  /** Start of the interval. */
   readonly at: number;
   lines: number;
-  /** Lines that were counted since. */
+  /** Lines counted, not logged, since then. */
   repeated: number;
 }
 
 const HOUR_MS = 3_600_000;
 const MAX_KEYS = 1_000;
-/** The key of all lines for whose own keys there is no room. No caller has it: keys are not empty. */
+/** The shared key of lines beyond `maxKeys`. Callers' keys are never empty. */
 const OTHERS = '';
 
-/** Decides which of many lines are written. Its memory is bounded, and so is what it lets through, also if no key ever repeats. */
+/** Decides which repeated lines to log. Bounds both memory and the number of logged lines, even if no key ever repeats. */
 export class Repeats {
   readonly #intervalMs: number;
   readonly #burst: number;
   readonly #maxKeys: number;
   readonly #now: () => number;
-  /** By key, the one whose interval began longest ago first. */
+  /** By key, oldest interval first. */
   readonly #written = new Map<string, Written>();
 
   constructor({ intervalMs = HOUR_MS, burst = 1, maxKeys = MAX_KEYS, now = () => performance.now() }: RepeatsOptions = {}) {
@@ -38,7 +38,7 @@ export class Repeats {
     this.#now = now;
   }
 
-  /** How many lines of the key were counted since its last interval, if this one is to be written; null if it is counted too. */
+  /** Returns null if the line is to be counted only, else the number of lines counted since the key's last interval. */
   admit(key: string): number | null {
     const now = this.#now();
     const kept = this.#keyFor(key, now);
@@ -56,7 +56,7 @@ export class Repeats {
     return null;
   }
 
-  /** Forgets a key. Returns how many of its lines were counted and not told. */
+  /** Forgets a key. Returns the number of its counted lines not yet reported. */
   forget(key: string): number {
     const { repeated = 0 } = this.#written.get(key) ?? {};
     this.#written.delete(key);

@@ -1,17 +1,17 @@
 import { FleetError } from './errors.js';
 
 /**
- * The one shape of everything that lives long. `start` and `stop` may be called any number of times, in any order and at
- * once: work is done once, everyone waits for the same end. A start that fails is undone before its error is thrown. A
- * stopped service does not start again.
+ * Base class of long-lived services. `start` and `stop` may be called any number of times, in any order and concurrently: each
+ * does its work once, and all callers wait for it. A failed start is undone before its error is thrown. A stopped service
+ * cannot start again.
  */
 export abstract class Service {
   #starting: Promise<void> | null = null;
   #stopping: Promise<void> | null = null;
 
-  /** Takes up the work. Whatever it opened before it threw is released by `onStop`. */
+  /** Starts the service. If it throws, `onStop` releases the resources opened so far. */
   protected abstract onStart(): Promise<void>;
-  /** Releases everything; also called after a start that failed half way. */
+  /** Releases all resources; also called after a failed start. */
   protected abstract onStop(): Promise<void>;
 
   /** @throws FleetError `CLOSED` if it was stopped */
@@ -22,7 +22,7 @@ export abstract class Service {
   }
 
   stop(): Promise<void> {
-    // A start that fails undoes itself, so a stop that came meanwhile only waits for that.
+    // A failed start undoes itself, so a concurrent stop only waits for that.
     this.#stopping ??=
       this.#starting === null
         ? Promise.resolve()
@@ -44,12 +44,12 @@ export abstract class Service {
     }
   }
 
-  /** Never rejects: the error of the start is the one to tell. */
+  /** Never rejects: the start's error is the one to throw. */
   async #undo(): Promise<void> {
     try {
       await this.onStop();
     } catch {
-      // What could not be released is no longer used by anything.
+      // Nothing uses the unreleased resources any more.
     }
   }
 

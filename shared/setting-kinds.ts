@@ -4,19 +4,19 @@ export interface Setting<Value> {
   /** The environment variable. */
   readonly env: string;
   readonly schema: z.ZodType<Value>;
-  /** What a good value is; completes the sentence "expected …". */
+  /** Describes a valid value; completes the sentence "expected …". */
   readonly expected: string;
-  /** The same for code that embeds the fleet, where its unit is another. */
+  /** The same for embedding code, if its unit differs. */
   readonly expectedInCode?: string;
   readonly fallback: Value;
   readonly about: string;
-  /** A secret is never repeated in a message. */
+  /** Set if messages must not repeat the value. */
   readonly secret?: true;
-  /** Another name of the variable; it counts where the first one is not set. */
+  /** Another name of the variable, read if `env` is not set. */
   readonly alias?: string;
-  /** Says more of a bad value than {@link expected} does: "expected …, got …". Null if there is no more to say. */
+  /** Explains a bad value more precisely than {@link expected}: "expected …, got …". Null if it cannot. */
   readonly explain?: (value: unknown) => string | null;
-  /** Says how a value was changed to be usable; null if it was not. */
+  /** Says how a value was adjusted; null if it was not. */
   readonly notice?: (value: unknown) => string | null;
 }
 
@@ -30,7 +30,7 @@ export function integer(env: string, fallback: number, min: number, max: number,
   };
 }
 
-/** Seconds in the environment, as open-webui has them; milliseconds in {@link Settings}. */
+/** Seconds in the environment, as in open-webui; milliseconds in {@link Settings}. */
 export function seconds(env: string, fallbackMs: number, min: number, max: number, about: string): Setting<number> {
   return {
     env,
@@ -55,7 +55,7 @@ export function seconds(env: string, fallbackMs: number, min: number, max: numbe
   };
 }
 
-/** Milliseconds, also with a fraction. */
+/** Milliseconds, fractions allowed. */
 export function milliseconds(env: string, fallback: number, min: number, max: number, about: string): Setting<number> {
   return {
     env,
@@ -74,7 +74,7 @@ export function milliseconds(env: string, fallback: number, min: number, max: nu
   };
 }
 
-/** The same setting, which may be 0 as well. */
+/** Allows 0 as well. */
 export function orZero(setting: Setting<number>): Setting<number> {
   const { expected, expectedInCode, schema } = setting;
   return {
@@ -92,13 +92,13 @@ export function orZero(setting: Setting<number>): Setting<number> {
   };
 }
 
-/** A whole number of which 0 means the default, and too large a one the largest. */
+/** A whole number: 0 means the default, and larger numbers are reduced to `max`. */
 export function cappedInteger(env: string, fallback: number, max: number, what: string, about: string): Setting<number> {
   const { schema, ...setting } = integer(env, fallback, 0, 2 ** 31 - 1, about);
   return {
     ...setting,
     schema: schema.transform((value) => (value === 0 ? fallback : Math.min(value, max))),
-    notice: (value) => (Number(value) > max ? `${env}: ${Number(value)} is more than the limit; ${max} ${what} are used` : null),
+    notice: (value) => (Number(value) > max ? `${env}: ${Number(value)} exceeds the limit; using ${max} ${what}` : null),
   };
 }
 
@@ -135,7 +135,7 @@ export function flag(env: string, fallback: boolean, about: string): Setting<boo
   };
 }
 
-/** Null if it is not set. */
+/** Null if not set. */
 export function optionalFlag(env: string, about: string): Setting<boolean | null> {
   const setting = flag(env, false, about);
   return { ...setting, fallback: null, schema: z.union([z.null(), setting.schema]) };

@@ -16,11 +16,11 @@ import {
 import { REDIS_SETTINGS, problemsOfRedis } from './redis-settings.js';
 import { type Setting, cappedInteger, choice, httpUrl, integer, list, optionalText, seconds } from './setting-kinds.js';
 
-/** Whether the registry is kept for open-webui too: `auto` is on under its prefix, and once one of its tasks was seen. */
+/** Whether the registry is shared with open-webui: `auto` is on under open-webui's prefix, and once a task of open-webui was seen. */
 export const OPEN_WEBUI_MODES = ['auto', 'on', 'off'] as const;
 export type OpenWebuiMode = (typeof OPEN_WEBUI_MODES)[number];
 
-/** Secret for what they may have in their query, or as user name and password. */
+/** Secret because a URL may contain credentials. */
 const openaiBaseUrls: Setting<readonly string[]> = {
   ...list(
     'OPENAI_API_BASE_URLS',
@@ -32,11 +32,11 @@ const openaiBaseUrls: Setting<readonly string[]> = {
   secret: true,
 };
 
-/** Keys belong to base URLs by their place, so an empty one keeps its place. */
+/** Keys and base URLs are matched by position, so empty keys are kept. */
 const openaiKeys: Setting<readonly string[]> = {
   env: 'OPENAI_API_KEYS',
   fallback: Object.freeze([]),
-  about: 'The API key of each base URL, in the same order; an empty one for a server that wants none.',
+  about: 'API keys of the base URLs, in the same order; empty for a server without a key.',
   expected: 'keys separated by semicolons',
   schema: z
     .union([z.array(z.string()), z.string().transform((text) => text.split(';'))])
@@ -45,11 +45,11 @@ const openaiKeys: Setting<readonly string[]> = {
   secret: true,
 };
 
-/** In lower case, each with its dot. */
+/** In lower case, with the dot. */
 const documentExtensions: Setting<readonly string[]> = {
   env: 'DOCUMENT_EXTENSIONS',
   fallback: Object.freeze(['.md', '.markdown', '.txt', '.text', '.rst', '.adoc', '.org', '.tex']),
-  about: 'The only files that `document.index` reads, by how their names end; separated by commas.',
+  about: 'Extensions of the files that `document.index` reads, separated by commas.',
   expected: 'extensions such as .md, separated by commas',
   schema: z
     .union([z.array(z.string()), z.string().transform((text) => text.split(/[,;]/))])
@@ -60,110 +60,123 @@ const documentExtensions: Setting<readonly string[]> = {
 const logLevel: Setting<LogLevel> = {
   env: 'GLOBAL_LOG_LEVEL',
   fallback: 'info',
-  about: 'Log level of every component without one of its own (`WORKER_LOG_LEVEL`, `STOP_LOG_LEVEL`, …).',
+  about: 'Log level of every component without its own (`WORKER_LOG_LEVEL`, `STOP_LOG_LEVEL`, …).',
   expected: EXPECTED_LEVEL,
   schema: levelSchema,
 };
 
-const UNUSED_KEYS = 'OPENAI_API_KEYS: no key is used, for OPENAI_API_BASE_URLS names no server';
+const UNUSED_KEYS = 'OPENAI_API_KEYS: ignored because OPENAI_API_BASE_URLS is not set';
 
-/** Every setting but the log level of each component. The README's table is made from this. */
+/** All settings except the components' log levels. */
 export const SETTINGS = {
   ...REDIS_SETTINGS,
   openWebui: choice(
     'OPEN_WEBUI',
     'auto',
     OPEN_WEBUI_MODES,
-    'Whether live tasks get the keys by which open-webui knows that they are alive: `auto`, `on` or `off`; `auto` is on under the prefix `open-webui`, and once one of its tasks was seen.',
+    'Whether live tasks get the leases that open-webui checks: `auto`, `on` or `off`. `auto` is on under the prefix `open-webui`, ' +
+      'and once a task of open-webui was seen.',
   ),
-  redisPort: integer('EMBEDDED_REDIS_PORT', 6399, 1, 65_535, "The embedded redis-server's port on loopback; a free one if it is taken."),
-  concurrency: integer('WORKER_CONCURRENCY', 10, 1, 1_000, 'Tasks that one worker process runs at once, for each queue.'),
+  redisPort: integer('EMBEDDED_REDIS_PORT', 6399, 1, 65_535, "The embedded redis-server's port on loopback; if it is taken, a free port."),
+  concurrency: integer('WORKER_CONCURRENCY', 10, 1, 1_000, 'Tasks that a worker process runs concurrently, per queue.'),
   threads: cappedInteger(
     'THREAD_POOL_SIZE',
     availableParallelism(),
     256,
     'threads',
-    'Threads of one worker process for isolated handlers, 256 at most; 0 for the default.',
+    'Threads per worker process for isolated handlers, up to 256; 0 for the default.',
   ),
-  taskModules: list('TASK_MODULES', /[,;]/, 'module paths separated by commas', "Modules with a service's own task handlers.", z.string()),
-  stopGraceMs: integer('STOP_GRACE_MS', 5_000, 0, 3_600_000, 'What a handler gets between the abort and the escalation, in ms.'),
-  stopPollMs: integer('STOP_POLL_INTERVAL_MS', 2_000, 50, 3_600_000, 'How often a worker re-reads the stops of what it runs, in ms.'),
-  shutdownTimeoutMs: integer('SHUTDOWN_TIMEOUT_MS', 30_000, 0, 3_600_000, 'How long running tasks may go on after SIGTERM, in ms.'),
-  lockMs: integer('LOCK_DURATION_MS', 15_000, 1_000, 3_600_000, "How long a silent worker keeps a task's lock, in ms."),
+  taskModules: list(
+    'TASK_MODULES',
+    /[,;]/,
+    'module paths separated by commas',
+    "Modules that export a service's own task handlers.",
+    z.string(),
+  ),
+  stopGraceMs: integer(
+    'STOP_GRACE_MS',
+    5_000,
+    0,
+    3_600_000,
+    'Time between the abort of a handler and the next step of the escalation, in ms.',
+  ),
+  stopPollMs: integer('STOP_POLL_INTERVAL_MS', 2_000, 50, 3_600_000, 'How often a worker polls for stops of its running tasks, in ms.'),
+  shutdownTimeoutMs: integer(
+    'SHUTDOWN_TIMEOUT_MS',
+    30_000,
+    0,
+    3_600_000,
+    'How long a worker waits for running tasks after SIGTERM, in ms.',
+  ),
+  lockMs: integer('LOCK_DURATION_MS', 15_000, 1_000, 3_600_000, "How long a task's lock lasts without renewal, in ms."),
   stalledCheckMs: integer(
     'STALLED_CHECK_INTERVAL_MS',
     5_000,
     500,
     3_600_000,
-    'How often workers look for tasks whose lock is gone, in ms.',
+    'How often workers look for stalled tasks, whose lock has expired, in ms.',
   ),
   fetchStallMs: integer(
     'FETCH_STALL_MS',
     15_000,
     500,
     3_600_000,
-    'How long a worker with free slots may fetch nothing although tasks wait, in ms; then its connection is replaced.',
+    'How long a worker with free slots may fetch nothing while tasks are queued, in ms, before its connection is replaced.',
   ),
-  heartbeatMs: integer('HEARTBEAT_INTERVAL_MS', 5_000, 100, 600_000, 'How often a worker says that it is alive, in ms.'),
+  heartbeatMs: integer('HEARTBEAT_INTERVAL_MS', 5_000, 100, 600_000, 'How often a worker writes its heartbeat, in ms.'),
   reconcileMs: integer(
     'RECONCILE_INTERVAL_MS',
     10_000,
     200,
     3_600_000,
-    'How often the fleet compares its registry with its queues, in ms.',
+    'How often the fleet reconciles its registry with its queues, in ms.',
   ),
   enqueueGraceMs: integer(
     'ENQUEUE_GRACE_MS',
     60_000,
     1_000,
     3_600_000,
-    'How long a registered task may be without its job before it counts as lost, in ms.',
+    'How long a registered task may have no job before it counts as lost, in ms.',
   ),
   cleanupLockMs: seconds(
     'WEBSOCKET_REDIS_LOCK_TIMEOUT',
     60_000,
     0.1,
     3_600,
-    'Seconds after which the lock of a clean-up expires, should its owner be gone.',
+    'Seconds until the lock of a clean-up expires if its owner is gone.',
   ),
   usageTimeoutMs: seconds(
     'USAGE_POOL_TIMEOUT',
     3_000,
     1,
     86_400,
-    'Seconds after which a session that says nothing more no longer uses its model.',
+    'Seconds without a sign of life after which a session no longer counts as using its model.',
   ),
-  usageCleanMs: integer('USAGE_POOL_CLEAN_INTERVAL_MS', 3_000, 200, 3_600_000, 'How often the usage pool is cleaned, in ms.'),
+  usageCleanMs: integer('USAGE_POOL_CLEAN_INTERVAL_MS', 3_000, 200, 3_600_000, 'How often the usage pool is cleaned up, in ms.'),
   sessionTimeoutMs: seconds(
     'SESSION_POOL_TIMEOUT',
     120_000,
     1,
     86_400,
-    'Seconds after which a session that was not seen leaves the session pool.',
+    'Seconds without a sign of life after which a session is removed from the session pool.',
   ),
-  sessionCleanMs: integer('SESSION_POOL_CLEAN_INTERVAL_MS', 30_000, 200, 3_600_000, 'How often the session pool is cleaned, in ms.'),
-  modelsRefreshMs: integer(
-    'MODELS_REFRESH_INTERVAL_MS',
-    300_000,
-    1_000,
-    86_400_000,
-    'How often the servers are asked for their models, in ms.',
-  ),
-  modelListTimeoutMs: seconds('AIOHTTP_CLIENT_TIMEOUT_MODEL_LIST', 10_000, 0.1, 600, 'Seconds that a server gets to list its models.'),
-  maxInputBytes: integer('MAX_INPUT_BYTES', 1_048_576, 1_024, 67_108_864, 'The longest input of a task, as JSON in bytes.'),
+  sessionCleanMs: integer('SESSION_POOL_CLEAN_INTERVAL_MS', 30_000, 200, 3_600_000, 'How often the session pool is cleaned up, in ms.'),
+  modelsRefreshMs: integer('MODELS_REFRESH_INTERVAL_MS', 300_000, 1_000, 86_400_000, "How often the servers' models are refreshed, in ms."),
+  modelListTimeoutMs: seconds('AIOHTTP_CLIENT_TIMEOUT_MODEL_LIST', 10_000, 0.1, 600, "Timeout for listing a server's models, in seconds."),
+  maxInputBytes: integer('MAX_INPUT_BYTES', 1_048_576, 1_024, 67_108_864, 'Longest input of a task, in bytes of JSON.'),
   maxResultBytes: integer(
     'MAX_RESULT_BYTES',
     1_048_576,
     1_024,
     67_108_864,
-    'The longest result of a task, as JSON in bytes; a task with a longer one fails.',
+    'Longest result of a task, in bytes of JSON; a task with a longer result fails.',
   ),
   openaiBaseUrls,
   openaiKeys,
   documentRoot: optionalText(
     'DOCUMENT_ROOT',
     'a path',
-    'The only folder below which `document.index` reads; it fails without one. Nothing that begins with a dot is read.',
+    'The folder that `document.index` may read; without it the task fails. Dotfiles are never read.',
   ),
   documentExtensions,
   ...API_SETTINGS,
@@ -175,7 +188,7 @@ export type Settings = {
   readonly [Name in keyof Table]: Table[Name] extends Setting<infer Value> ? Value : never;
 } & {
   readonly logLevels: Readonly<Record<Component, LogLevel>>;
-  /** What was changed in the values that were given, and what has no effect, in words. A worker logs it when it starts. */
+  /** Messages about adjusted values and ignored settings, which a worker logs when it starts. */
   readonly notices: readonly string[];
 };
 
@@ -188,7 +201,7 @@ interface GivenLevel {
 
 /**
  * Reads all settings from environment variables. An empty variable counts as absent.
- * @throws FleetError `INVALID_SETTINGS`, with every problem in one message: the variable, what was expected, what came.
+ * @throws FleetError `INVALID_SETTINGS`, whose message lists every problem: the variable, the expected and the actual value
  */
 export function loadSettings(env: Environment): Settings {
   const given: Partial<Record<keyof Table, unknown>> = {};
@@ -205,7 +218,7 @@ export function loadSettings(env: Environment): Settings {
   return check(given, { levels, unused, notices: [] }, false);
 }
 
-/** Settings for code that embeds the fleet: any of them by name, the rest by default. Units are those of {@link Settings}. */
+/** Settings for embedding code, in the units of {@link Settings}; the rest default. */
 export type SettingsInput = { readonly [Name in keyof Table]?: Settings[Name] | undefined } & {
   readonly logLevels?: Readonly<Partial<Record<Component, LogLevel>>> | undefined;
   readonly notices?: readonly string[] | undefined;
@@ -221,22 +234,22 @@ export function resolveSettings({ logLevels = {}, notices = [], ...given }: Sett
   return check(given, { levels, unused: [], notices }, true);
 }
 
-interface Beside {
+interface LevelsAndNotices {
   readonly levels: ReadonlyMap<Component, GivenLevel>;
-  /** Levels that need only be good ones. */
+  /** Levels that are validated and not used. */
   readonly unused: readonly GivenLevel[];
   readonly notices: readonly string[];
 }
 
-function check(given: Partial<Record<keyof Table, unknown>>, { levels, unused, notices }: Beside, inCode: boolean): Settings {
+function check(given: Partial<Record<keyof Table, unknown>>, { levels, unused, notices }: LevelsAndNotices, inCode: boolean): Settings {
   const problems = new Set<string>();
-  const said = [...notices];
+  const newNotices = [...notices];
   const read = (setting: Setting<unknown>, env: string, value: unknown): unknown => {
     if (value === undefined) return setting.fallback;
     const parsed = setting.schema.safeParse(value);
     if (parsed.success) {
       const notice = setting.notice?.(value);
-      if (notice) said.push(notice);
+      if (notice) newNotices.push(notice);
       return Array.isArray(parsed.data) ? Object.freeze(parsed.data) : parsed.data;
     }
     const expected = (inCode ? setting.expectedInCode : undefined) ?? setting.expected;
@@ -252,7 +265,7 @@ function check(given: Partial<Record<keyof Table, unknown>>, { levels, unused, n
   values['logLevels'] = Object.freeze(Object.fromEntries(COMPONENTS.map((component) => [component, levelOf(component)])));
   for (const { variable, level } of unused) read(logLevel, variable, level);
   const settings = values as unknown as Settings;
-  // Of settings that are themselves bad, the rest is not asked.
+  // Conflicts are checked only between settings that are valid themselves.
   if (problems.size === 0) for (const problem of problemsOfRedis(settings)) problems.add(problem);
   for (const problem of problemsOfPairs(settings)) problems.add(problem);
   if (problems.size > 0) {
@@ -261,14 +274,14 @@ function check(given: Partial<Record<keyof Table, unknown>>, { levels, unused, n
       details: { problems: all },
     });
   }
-  if (settings.openaiKeys.length > 0 && settings.openaiBaseUrls.length === 0) said.push(UNUSED_KEYS);
-  values['notices'] = Object.freeze([...new Set(said)]);
+  if (settings.openaiKeys.length > 0 && settings.openaiBaseUrls.length === 0) newNotices.push(UNUSED_KEYS);
+  values['notices'] = Object.freeze([...new Set(newNotices)]);
   return Object.freeze(settings);
 }
 
 function problemsOfPairs({ openaiKeys: { length: keys }, openaiBaseUrls: { length: urls }, stalledCheckMs, lockMs }: Settings): string[] {
   const problems: string[] = [];
-  // Without any URL the keys go nowhere; with some, one too many means that they are out of step.
+  // More keys than URLs means that they no longer correspond. Without URLs the keys are unused.
   if (urls > 0 && keys > urls)
     problems.push(`OPENAI_API_KEYS: expected at most one key for each of OPENAI_API_BASE_URLS (${urls}), got ${keys}`);
   if (stalledCheckMs > lockMs)
@@ -276,13 +289,13 @@ function problemsOfPairs({ openaiKeys: { length: keys }, openaiBaseUrls: { lengt
   return problems;
 }
 
-/** Every environment variable that is read. */
+/** Returns the names of all environment variables that are read. */
 export function settingVariables(): ReadonlySet<string> {
   const own = Object.values<Setting<unknown>>(SETTINGS).flatMap(({ env, alias }) => (alias === undefined ? [env] : [env, alias]));
   return new Set([...own, ...COMPONENTS.map(levelVariable), ...Object.keys(OPEN_WEBUI_LEVELS)]);
 }
 
-/** Also of what JSON cannot hold: code may give anything. */
+/** Describes a value for a message; embedding code may pass values that JSON cannot represent. */
 function shown(value: unknown): string {
   try {
     return JSON.stringify(value) ?? describeValue(value);
@@ -295,7 +308,7 @@ function entries(): [keyof Table, Setting<unknown>][] {
   return Object.entries(SETTINGS) as [keyof Table, Setting<unknown>][];
 }
 
-/** A Redis URL that may be shown: without password, and without its query, from which ioredis takes options. */
+/** Redacts the password of a Redis URL, and its query, from which ioredis reads options. */
 export function redactUrl(url: string): string {
   const parsed = new URL(url);
   if (parsed.password) parsed.password = '***';

@@ -22,14 +22,14 @@ import { Unreadable } from './unreadable.js';
 
 export type { ConnectedSettings };
 
-/** Everything that producers and workers share over one connection for commands. */
+/** The parts that producers and workers share, over one command connection. */
 export interface Store {
   readonly redis: ScriptedRedis;
   readonly keys: Keys;
-  /** What every time that is stored for others comes from. */
+  /** The source of every stored timestamp. */
   readonly clock: FleetClock;
   readonly queues: Queues;
-  /** What is known of the fleet: its id, and whether open-webui is beside it. */
+  /** The fleet's id, and whether open-webui runs beside it. */
   readonly facts: FleetFacts;
   readonly registry: Registry;
   readonly reader: TaskReader;
@@ -38,12 +38,12 @@ export interface Store {
   readonly schedulers: Schedulers;
   readonly overlapGuard: OverlapGuard;
   readonly pools: Pools;
-  /** Counts for the metrics of the fleet. */
+  /** Counters for the fleet's metrics. */
   readonly taskCounters: TaskCounters;
   readonly counters: Counters;
   /** Reports records that cannot be read. */
   readonly unreadable: Unreadable;
-  /** Hands over what was counted, and closes the queues and the connection. Waits a second at most for a Redis that does not answer. */
+  /** Flushes the counters, and closes the queues and the connection. Waits up to a second for Redis. */
   close(): Promise<void>;
 }
 
@@ -54,14 +54,14 @@ export interface StoreOptions {
   /** Shown by CLIENT LIST. */
   readonly name: string;
   readonly onStep?: StepHook | undefined;
-  /** Leave connecting to the caller. Default false: it begins at once, in the background. */
+  /** Whether the caller connects. Default false: the connection opens at once, in the background. */
   readonly lazy?: boolean;
 }
 
-/** What a Redis that is connected gets to answer what is left. */
+/** How long `close` waits for Redis. */
 const CLOSE_MS = 1_000;
 
-/** Opens the connection and builds what works over it. */
+/** Opens the connection and builds the store on it. */
 export function openStore({ settings, policy, loggers, name, onStep, lazy = false }: StoreOptions): Store {
   const logger = loggers('redis');
   const redis = defineScripts(connect({ settings, policy, logger, name, lazy }));

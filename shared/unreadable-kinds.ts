@@ -1,6 +1,6 @@
 import { RESERVED_IDS } from './keys.js';
 
-/** What a record that cannot be read is part of; the label `kind` of its metric. */
+/** Kinds of unreadable records: the label `kind` of their metric. */
 export const UNREADABLE_KINDS = [
   'task',
   'queue',
@@ -19,7 +19,7 @@ export const UNREADABLE_KINDS = [
 ] as const;
 export type UnreadableKind = (typeof UNREADABLE_KINDS)[number];
 
-/** By the start of what follows the prefix of the fleet's keys: the first one that fits. */
+/** Kinds by the start of the key after the fleet's prefix; the first match counts. */
 const KINDS: readonly (readonly [string, UnreadableKind])[] = [
   ['bull:', 'task'],
   ['tasks:stops', 'stop'],
@@ -40,9 +40,9 @@ const KINDS: readonly (readonly [string, UnreadableKind])[] = [
   ['dashboard:', 'dashboard'],
 ];
 
-/** The kind of what a key holds. */
+/** Returns the kind of the data under a key. */
 export function kindOfKey(prefix: string, key: string): UnreadableKind {
-  // On a cluster the keys of a queue have braces of their own: {p:bull:chat}:chat:…
+  // On a cluster, the keys of a queue have braces: {p:bull:chat}:chat:…
   const bare = (text: string): string => text.replaceAll(/[{}]/g, '');
   const start = `${bare(prefix)}:`;
   const name = bare(key);

@@ -8,20 +8,20 @@ import { kindOfKey } from './unreadable-kinds.js';
 
 export { isWrongType };
 
-/** A record in Redis that cannot be read: another version or another program wrote it, or somebody did by hand. */
+/** A record in Redis that cannot be read: written by another version or program, or by hand. */
 export interface UnreadableRecord {
-  /** The key that holds it. */
+  /** The key that holds the record. */
   readonly key: string;
-  /** Which record of the key: a task id, a field, a member. Absent if the whole key is meant. */
+  /** The record within the key: a task id, field or member. Absent for the whole key. */
   readonly id?: string | undefined;
-  /** What was expected, and what is there. */
+  /** The expected and the actual value. */
   readonly problem: string;
 }
 
-/** The types of Redis that a key of ours may have. */
+/** Redis types of our keys. */
 export type KeyType = 'hash' | 'list' | 'set' | 'sorted set' | 'stream' | 'string';
 
-/** What reading records needs of a store. */
+/** The parts of a store that record readers need. */
 export interface RecordSource {
   readonly redis: RedisConnection;
   readonly keys: Keys;
@@ -31,25 +31,24 @@ export interface RecordSource {
 export interface UnreadableOptions {
   readonly logger: Logger;
   readonly taskCounters: Pick<TaskCounters, 'unreadable'>;
-  /** The prefix of the fleet's keys, by which kinds are told apart. */
+  /** The prefix of the fleet's keys. */
   readonly prefix: string;
-  /** A clock in ms that never goes back. Default: performance.now. */
+  /** A monotonic clock in ms. Default: performance.now. */
   readonly now?: (() => number) | undefined;
 }
 
-/** Records that are remembered; what comes beyond is counted together. */
+/** Records remembered at once; further ones are counted together. */
 const MAX_RECORDS = 2_000;
-/** Characters of a name or a problem that are kept and logged. */
+/** Characters logged of a name or problem. */
 const MAX_CHARACTERS = 200;
 
-/** Takes what cannot be read. */
+/** Receives reports of unreadable records. */
 export abstract class RecordReporter {
   /** Never throws. */
   abstract report(record: UnreadableRecord): void;
 
   /**
-   * Returns what a read of one key returns; `fallback`, after a report, if the key has another type than expected.
-   * Every other error of the read is thrown.
+   * Awaits the read of a key. If the key has the wrong type, reports that and returns `fallback`; other errors are thrown.
    */
   async read<T>(key: string, expected: KeyType, reading: Promise<T>, fallback: T): Promise<T> {
     try {
@@ -63,8 +62,8 @@ export abstract class RecordReporter {
 }
 
 /**
- * Reports records that cannot be read: one warning and one count for each record and hour of this process. Memory is bounded,
- * whatever strangers write: what comes beyond 2,000 records shares one line an hour.
+ * Reports unreadable records: one warning and one count per record and hour in this process. To bound memory, records beyond
+ * 2,000 share one line an hour.
  */
 export class Unreadable extends RecordReporter {
   readonly #lines: RepeatedLines;
@@ -85,16 +84,16 @@ export class Unreadable extends RecordReporter {
       const written = this.#lines.warn(
         JSON.stringify(record),
         { kind, ...record, problem: shorten(problem) },
-        'A record in Redis cannot be read; the rest goes on without it',
+        'Cannot read a record in Redis; skipping it',
       );
       if (written) this.#taskCounters.unreadable(kind);
     } catch {
-      // Neither a line nor a count is worth the read that met the record.
+      // Reporting must not fail the read that met the record.
     }
   }
 }
 
-/** The problem of a key that is not of its type. */
+/** Describes the problem of a key of the wrong type. */
 export function wrongType(expected: KeyType): string {
   return `expected a ${expected}, found a key of another type`;
 }

@@ -7,7 +7,7 @@ const planId = z.string().refine(isName, 'expected letters, digits and . _ - (at
 const time = z.iso.datetime({ offset: true, error: 'expected a time as ISO 8601, such as 2030-01-31T12:00:00Z' });
 const quotaName = z.string().regex(/^[a-z][a-z0-9_]{0,63}$/, 'expected lower-case letters, digits and _ (at most 64)');
 
-/** What a template says of a plan: all of it but when it was made. JSON, with every field. */
+/** A plan without its timestamps. JSON, with every field. */
 const planTemplateSchema = z.strictObject({
   id: planId,
   name: z.string().min(1).max(100),
@@ -26,10 +26,10 @@ const planTemplateSchema = z.strictObject({
 
 export type PlanTemplate = z.output<typeof planTemplateSchema>;
 
-// What others have added to a plan is theirs: it is no reason to refuse the plan.
+// Other programs may add fields to a plan.
 const storedPlanSchema = z.looseObject({ ...planTemplateSchema.shape, created_at: time, updated_at: time });
 
-/** A billing plan as JSON: in `p:billing:plans`, and wherever one is printed. */
+/** A billing plan as JSON, as stored in `p:billing:plans` and as printed. */
 export type PlanJson = PlanTemplate & { readonly created_at: string; readonly updated_at: string };
 
 /** A billing plan. */
@@ -37,34 +37,35 @@ export interface Plan {
   /** Letters, digits and `. _ -`, at most 64. */
   readonly id: string;
   readonly name: string;
-  /** For one interval, in minor units of the currency: 1200 is 12.00 USD, or 1200 JPY. */
+  /** Price per interval, in minor units of the currency: 1200 is 12.00 USD, or 1200 JPY. */
   readonly price: number;
   /** ISO 4217. */
   readonly currency: string;
   readonly interval: 'month' | 'year';
-  /** What is included; null for as much as one likes. */
+  /** Included amounts; null for unlimited. */
   readonly quotas: Readonly<Record<string, number | null>>;
   readonly features: readonly string[];
-  /** Whether it is offered. */
+  /** Whether the plan is offered. */
   readonly active: boolean;
-  /** Its place in a price list, the lowest first. */
+  /** Position in a price list, lowest first. */
   readonly order: number;
-  /** The plan that it is cheaper than, and by how much; null for a plan at its own price. */
+  /** The discount on another plan's price; null for none. */
   readonly discount: { readonly from: string; readonly percent: number } | null;
-  /** Offered to whoever has the code, until then; null for a plan that everybody may have. */
+  /** The code that the plan requires, and its expiry; null for a plan open to everybody. */
   readonly promo: { readonly code: string; readonly endsAt: Date } | null;
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
 
 /**
- * Reads what is stored for a plan.
+ * Parses a stored plan.
  * @throws FleetError `INVALID_PLAN`, naming the plan and each field that is wrong
  */
 export function parsePlan(id: string, text: string): Plan {
   const parsed = storedPlanSchema.safeParse(parseJson(id, text));
   if (!parsed.success) throw invalidPlan(id, issuesOf(parsed.error));
-  if (parsed.data.id !== id) throw invalidPlan(id, `id: expected the one that it is stored under, got ${quote(parsed.data.id)}`);
+  if (parsed.data.id !== id)
+    throw invalidPlan(id, `id: expected ${quote(id)}, under which the plan is stored, got ${quote(parsed.data.id)}`);
   const { promo, created_at, updated_at, ...plan } = parsed.data;
   return {
     ...{ id, name: plan.name, price: plan.price, currency: plan.currency, interval: plan.interval },
@@ -86,7 +87,7 @@ export function planToJson({ promo, createdAt, updatedAt, ...plan }: Plan): Plan
 }
 
 /**
- * A template of a plan, checked.
+ * Checks a plan template.
  * @throws FleetError `INVALID_PLAN`, naming the plan and each field that is wrong
  */
 export function checkPlanTemplate(template: PlanTemplate): PlanTemplate {
@@ -95,16 +96,16 @@ export function checkPlanTemplate(template: PlanTemplate): PlanTemplate {
   throw invalidPlan(template.id, issuesOf(parsed.error), 'plan template');
 }
 
-/** What Redis says about a key that is of another type, as `INVALID_PLAN`; every other error passes as it is. */
+/** Turns Redis' WRONGTYPE error into `INVALID_PLAN`; returns any other error unchanged. */
 export function asInvalidPlans(key: string, error: unknown): unknown {
   if (!(error instanceof Error && error.message.startsWith('WRONGTYPE'))) return error;
-  return new FleetError('INVALID_PLAN', `${key} holds something else than a hash of billing plans. Delete or rename it.`, {
+  return new FleetError('INVALID_PLAN', `Expected ${key} to be a hash of billing plans. Delete or rename the key.`, {
     cause: error,
     details: { key },
   });
 }
 
-/** A time as plans have it, or null. */
+/** Returns the value if it is a time in the format of plans, else null. */
 export function timeOrNull(value: unknown): string | null {
   return time.safeParse(value).data ?? null;
 }
@@ -117,7 +118,7 @@ function parseJson(id: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The parser's own message would repeat some of the text.
+    // The parser's message would quote part of the text.
     throw invalidPlan(id, 'expected JSON');
   }
 }

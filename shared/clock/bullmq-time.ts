@@ -4,8 +4,8 @@ import { dueTimeOf } from '../schedule/schedule.js';
 import type { FleetClock } from './fleet-clock.js';
 
 /**
- * The argument by which each of BullMQ's scripts is told the time: its caller's, unless something is done about it. Those
- * that add a job take the job's own, which this fleet sets.
+ * The position of the caller's time among the arguments of each BullMQ script. The scripts that add a job take the job's
+ * timestamp instead, which the fleet sets.
  */
 const TIME_ARGUMENTS: Readonly<Record<string, number>> = {
   addJobScheduler: 7,
@@ -19,7 +19,7 @@ const TIME_ARGUMENTS: Readonly<Record<string, number>> = {
   updateJobScheduler: 5,
 };
 
-/** Replaces the argument by Redis' time, if its user may ask for that. */
+/** Replaces an argument by Redis' time, if the Redis user may call TIME. */
 const takeRedisTime = (argument: number): string => `do
   local time = redis.pcall('TIME')
   if time[1] then ARGV[${argument}] = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)) end
@@ -27,8 +27,8 @@ end
 `;
 
 /**
- * Before the next run of a schedule is made: notes that the one before was fetched or stopped ahead of its time, so that the next one is not
- * taken for one that is too far off. In the same script, as nobody may look in between.
+ * Runs before the script that adds the next run of a schedule. Notes that the previous run was fetched or stopped before its due time, so
+ * that the next run is not mistaken for one too far in the future. Must be atomic with that script.
  */
 const NOTE_PASSED = `do
   local due = string.match(ARGV[7] or '', ':(%d+)$')
@@ -38,44 +38,44 @@ end
 `;
 
 /**
- * Before the check for stalled jobs: its key bars the next check until it expires, which would be much later if Redis' clock was set
- * back meanwhile.
+ * Runs before the check for stalled jobs, whose key blocks further checks until it expires: much too late if Redis' clock was set back
+ * meanwhile.
  */
 const CHECK_AGAIN = `if redis.call('PTTL', KEYS[4]) > tonumber(ARGV[4]) then redis.call('DEL', KEYS[4]) end
 `;
 
-/** What comes before a script beside the time. */
-const FIRST: Readonly<Record<string, string>> = { moveStalledJobsToWait: CHECK_AGAIN, updateJobScheduler: NOTE_PASSED };
+/** Lua to prepend to a script, after the time. */
+const PRELUDES: Readonly<Record<string, string>> = { moveStalledJobsToWait: CHECK_AGAIN, updateJobScheduler: NOTE_PASSED };
 
 /**
- * Has BullMQ's scripts on a connection go by Redis' clock instead of their caller's: a process whose clock is wrong would
- * run what is delayed early or late, stop schedules, and remove what is to be kept. Call it before BullMQ is given the
- * connection. See docs/adr/0018-one-clock.md; `test/contract/bullmq-time.test.ts` holds it to BullMQ's version.
+ * Makes BullMQ's scripts on a connection use Redis' clock instead of the caller's: a process with a wrong clock would run
+ * delayed jobs early or late, stop schedules, and remove jobs before their retention is over. Call it before BullMQ gets the
+ * connection. See docs/adr/0018-one-clock.md; `test/contract/bullmq-time.test.ts` fails if BullMQ's scripts change.
  */
 export function useRedisTime(redis: RedisConnection): void {
   const define = redis.defineCommand.bind(redis);
-  redis.defineCommand = (name, definition) => define(name, { ...definition, lua: byRedisTime(name, definition.lua) });
+  redis.defineCommand = (name, definition) => define(name, { ...definition, lua: withRedisTime(name, definition.lua) });
 }
 
-function byRedisTime(name: string, lua: string): string {
+function withRedisTime(name: string, lua: string): string {
   const [script = '', version] = name.split(':');
-  // Only BullMQ's have a version in their names.
+  // Only the names of BullMQ's scripts contain a version.
   if (version === undefined) return lua;
   const argument = TIME_ARGUMENTS[script];
-  return argument === undefined ? lua : takeRedisTime(argument) + (FIRST[script] ?? '') + lua;
+  return argument === undefined ? lua : takeRedisTime(argument) + (PRELUDES[script] ?? '') + lua;
 }
 
-/** What a backend keeps to its subclasses. */
+/** A protected method of the backend. */
 interface Internals {
   moveToFinishedArgs(...args: unknown[]): unknown;
 }
 
-/** Where `moveToFinishedArgs` is told when a job ended. */
+/** Position of the end time among the arguments of `moveToFinishedArgs`. */
 const ENDED_AT = 6;
 
 /**
- * Has a backend of BullMQ's go by the fleet's clock where it computes in this process: when a job ended, which it also tells
- * its caller, and the next run of a cron schedule. The next run of an interval is computed in a script.
+ * Makes a BullMQ backend use the fleet's clock for times that it computes in this process: a job's end, and the next run of a
+ * cron schedule. The next run of an interval schedule is computed in a script.
  */
 export function useFleetClock(backend: RedisQueueBackend, clock: Pick<FleetClock, 'now'>): void {
   const internals = backend as unknown as Internals;
@@ -88,13 +88,13 @@ export function useFleetClock(backend: RedisQueueBackend, clock: Pick<FleetClock
 
   const advance = backend.updateJobSchedulerNextMillis.bind(backend);
   backend.updateJobSchedulerNextMillis = (id, next, data, options, producer) => {
-    // After the run that is fetched, which may have been promoted before its time.
+    // The fetched run may have been promoted before it was due; the next one comes after that due time.
     const after = Math.max(clock.now(), (producer && dueTimeOf(producer)) || 0);
     return advance(id, nextRun((options as { repeat?: RepeatOptions }).repeat ?? {}, after) ?? next, data, options, producer);
   };
 }
 
-/** When a cron schedule is due after a time, in ms since the epoch; undefined for never, and without a pattern. */
+/** The next run of a cron schedule after a time, in ms since the epoch; undefined if there is none, or no pattern. */
 function nextRun({ pattern, tz, startDate }: RepeatOptions, after: number): number | undefined {
   if (!pattern) return undefined;
   return getNextMillis(after, { pattern, ...(tz && { tz }), ...(startDate !== undefined && { startDate }) });

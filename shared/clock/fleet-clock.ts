@@ -1,31 +1,30 @@
 import type { Logger } from '../logger.js';
 
 export interface FleetClockOptions {
-  /** Asks Redis for its time, in ms since the epoch. Null while Redis cannot be asked. */
+  /** Reads Redis' time, in ms since the epoch. Null while Redis is not connected. */
   readonly read: () => Promise<number> | null;
   readonly logger: Logger;
 }
 
-/** How often Redis is asked. */
+/** How often Redis' time is read. */
 const INTERVAL_MS = 2_000;
-/** How far the machine's clock may move against its timers before it is not believed, and Redis is asked at once. */
+/** How far the machine's clock may move against its monotonic timer before it counts as set, and Redis' time is read at once. */
 const JUMP_MS = 500;
-/** Redis' times and the machine's are in whole ms. */
+/** Both clocks give whole ms. */
 const ROUNDING_MS = 1;
-/** How much two clocks may drift apart between two answers. */
+/** How far two clocks may drift apart between two answers. */
 const DRIFT_MS = 1;
-/** Bounds that are further apart than this are those of a slow answer: Redis is asked again soon, some times. */
+/** Bounds further apart than this come from a slow answer: the time is read again soon, a few times. */
 const WIDE_MS = 20;
-const AGAIN = { afterMs: 100, times: 5 } as const;
-/** From this difference on, the machine's clock is called wrong: in the log, by `taskfleet doctor` and on the dashboard. */
+const RETRY = { afterMs: 100, times: 5 } as const;
+/** Skew at which the machine's clock is reported as wrong: in the log, by `taskfleet doctor` and on the dashboard. */
 export const WRONG_CLOCK_MS = 2_000;
 
 /**
- * The time of Redis: the one clock of the fleet. Every time that is stored, and that other processes trust, comes from it,
- * or from `TIME` inside a script.
+ * Redis' time, the fleet's only clock: every stored timestamp comes from it, or from `TIME` inside a script.
  *
- * It is the machine's own clock where that agrees with Redis', as far as an answer can tell, and before the first answer.
- * Else, and as soon as the machine's clock jumps, it counts on with the process's monotonic timer.
+ * It returns the machine's time before the first answer and while the two clocks agree within the accuracy of the answers.
+ * Otherwise, and as soon as the machine's clock jumps, it extrapolates with the monotonic timer.
  */
 export class FleetClock {
   readonly #read: FleetClockOptions['read'];
@@ -34,9 +33,9 @@ export class FleetClock {
   #base: number | null = null;
   /** Date.now minus performance.now when Redis was asked last. */
   #machine = Date.now() - performance.now();
-  /** Between what the base is, by the answers so far; of the last one alone if they contradict each other. */
+  /** Bounds of the base by all answers; by the last answer alone if they contradict each other. */
   #bounds: readonly [least: number, most: number] = [-Infinity, Infinity];
-  #again: number = AGAIN.times;
+  #retriesLeft: number = RETRY.times;
   #measuring: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #wrong = false;
@@ -47,26 +46,26 @@ export class FleetClock {
     this.#logger = logger;
   }
 
-  /** Whether Redis has told its time, or refused to. */
+  /** Whether Redis has returned its time, or refused to. */
   get known(): boolean {
     return this.#answered;
   }
 
-  /** How far the machine's clock is ahead of Redis', in whole ms; negative if it is behind. 0 if they agree. */
+  /** How far the machine's clock is ahead of Redis', in whole ms; negative if it is behind, 0 if they agree. */
   get skewMs(): number {
     return Date.now() - this.now();
   }
 
-  /** In whole ms since the epoch. */
+  /** Returns whole ms since the epoch. */
   now(): number {
     const [machine, monotonic] = [Date.now(), performance.now()];
-    // The machine's clock was set, or the machine slept and its timers with it.
+    // The clock was set, or the machine slept and stopped its timers.
     const jumped = Math.abs(machine - monotonic - this.#machine) > JUMP_MS;
     if (jumped) void this.measure();
     return this.#base === null && !jumped ? machine : Math.floor((this.#base ?? this.#machine) + monotonic);
   }
 
-  /** Asks Redis every few seconds until `stop`. Does not keep the process. */
+  /** Reads Redis' time every few seconds until `stop`. Does not keep the process alive. */
   start(): void {
     this.#timer ??= setInterval(() => void this.measure(), INTERVAL_MS).unref();
     void this.measure();
@@ -77,7 +76,7 @@ export class FleetClock {
     this.#timer = null;
   }
 
-  /** Asks Redis now, or waits for the answer that is under way. Never rejects: without an answer the time counts on. */
+  /** Reads Redis' time now, or waits for the read in progress. Never rejects: without an answer the clock runs on. */
   measure(): Promise<void> {
     this.#measuring ??= this.#measure().finally(() => {
       this.#measuring = null;
@@ -92,30 +91,30 @@ export class FleetClock {
       const time = await this.#read();
       if (time === null) return;
       this.#answered = true;
-      this.#take(time, machine, sentAt, performance.now());
+      this.#update(time, machine, sentAt, performance.now());
     } catch (error) {
       this.#answered ||= error instanceof Error && error.name === 'ReplyError';
-      this.#logger.debug({ error }, 'Redis did not tell its time');
+      this.#logger.debug({ error }, 'Could not read the time of Redis');
     }
   }
 
-  /** Redis read its clock at some moment between the two: the quicker the answer, the better the bounds. */
-  #take(time: number, machine: number, sentAt: number, answeredAt: number): void {
-    const told = [time - answeredAt - ROUNDING_MS, time + ROUNDING_MS - sentAt] as const;
-    const both = [Math.max(told[0], this.#bounds[0] - DRIFT_MS), Math.min(told[1], this.#bounds[1] + DRIFT_MS)] as const;
-    this.#bounds = both[0] <= both[1] ? both : told;
+  /** Redis read its clock between `sentAt` and `answeredAt`: the faster the answer, the tighter the bounds. */
+  #update(time: number, machine: number, sentAt: number, answeredAt: number): void {
+    const fresh = [time - answeredAt - ROUNDING_MS, time + ROUNDING_MS - sentAt] as const;
+    const narrowed = [Math.max(fresh[0], this.#bounds[0] - DRIFT_MS), Math.min(fresh[1], this.#bounds[1] + DRIFT_MS)] as const;
+    this.#bounds = narrowed[0] <= narrowed[1] ? narrowed : fresh;
     const [least, most] = this.#bounds;
     this.#machine = machine;
     this.#base = machine >= least && machine <= most ? null : (least + most) / 2;
-    this.#judge();
-    if (most - least <= WIDE_MS) this.#again = AGAIN.times;
-    else if (this.#timer && this.#again > 0) {
-      this.#again -= 1;
-      setTimeout(() => void this.measure(), AGAIN.afterMs).unref();
+    this.#reportSkew();
+    if (most - least <= WIDE_MS) this.#retriesLeft = RETRY.times;
+    else if (this.#timer && this.#retriesLeft > 0) {
+      this.#retriesLeft -= 1;
+      setTimeout(() => void this.measure(), RETRY.afterMs).unref();
     }
   }
 
-  #judge(): void {
+  #reportSkew(): void {
     const { skewMs } = this;
     const wrong = Math.abs(skewMs) > WRONG_CLOCK_MS;
     if (wrong === this.#wrong) return;
@@ -123,8 +122,8 @@ export class FleetClock {
     if (wrong)
       this.#logger.warn(
         { aheadMs: skewMs },
-        "This machine's clock differs from that of Redis; the fleet goes by Redis'. Synchronise the clocks (NTP)",
+        "This machine's clock differs from Redis'; the fleet uses Redis' clock. Synchronise the clocks (NTP)",
       );
-    else this.#logger.info({ aheadMs: skewMs }, "This machine's clock agrees with that of Redis again");
+    else this.#logger.info({ aheadMs: skewMs }, "This machine's clock agrees with Redis' again");
   }
 }

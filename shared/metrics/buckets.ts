@@ -1,4 +1,4 @@
-/** Upper bounds of the buckets of each histogram, in ms. What is longer than the last one counts as `inf`. */
+/** Upper bounds of each histogram's buckets, in ms. Longer durations count as `inf`. */
 export const BOUNDS_MS = {
   wait: [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000],
   run: [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000],
@@ -7,15 +7,15 @@ export const BOUNDS_MS = {
 
 export type HistogramName = keyof typeof BOUNDS_MS;
 
-/** Of the buckets below: each is a twelfth of a doubling wide, which is six percent. */
+/** Narrow buckets per doubling: each bucket is six percent wide. */
 const STEPS = 12;
 
-/** A narrow bucket, for percentiles of what happened within a minute: few of them are ever used. */
+/** Returns the narrow bucket of a duration, for percentiles within a minute: few of these buckets are ever used. */
 export function narrowBucketOf(ms: number): number {
   return ms <= 1 ? 0 : Math.ceil(STEPS * Math.log2(ms));
 }
 
-/** What a duration in a narrow bucket is at most, in ms. */
+/** Returns the upper bound of a narrow bucket, in ms. */
 export function narrowBucketMs(bucket: number): number {
   return 2 ** (bucket / STEPS);
 }

@@ -3,19 +3,19 @@ import type { FleetClock } from '../clock/fleet-clock.js';
 import type { Keys } from '../keys.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 
-/** What this process counts under one field. Whoever counts often keeps it: then a count is an addition. */
+/** A counter of this process. Frequent callers keep it, so that counting is one addition. */
 export interface Count {
   readonly field: string;
-  /** Whether it is kept by minute, and not in the totals. */
+  /** Whether it is counted per minute instead of in the totals. */
   readonly byMinute: boolean;
-  /** What is not handed over yet. */
+  /** Increments not yet sent. */
   pending: number;
 }
 
-/** What is handed over at once. */
+/** The counts of one command. */
 interface Batch {
   readonly number: number;
-  /** The minute in which it was begun, in whole minutes since the epoch. */
+  /** The minute of its first count, in whole minutes since the epoch. */
   readonly minute: number;
   readonly counts: readonly Omit<Count, 'pending'>[];
   readonly increments: readonly number[];
@@ -23,26 +23,26 @@ interface Batch {
 
 const INTERVAL_MS = 1_000;
 const MINUTE_MS = 60_000;
-/** The page with the tasks shows an hour. */
+/** The dashboard's tasks page shows the last hour. */
 const MINUTE_KEPT_S = 2 * 3_600;
-/** Longer than any answer is waited for. */
+/** Longer than any wait for an answer. */
 const SOURCE_KEPT_S = 3_600;
 
 /**
- * Counts for the whole fleet: each process gathers increments and adds them to the totals in Redis, in one command a
- * second and one more at its end. Nobody waits for it and nothing fails by it. A crash loses the last second; what is
- * gathered while Redis is away is added when it is back.
+ * Counters of the whole fleet. Each process batches its increments and adds them to the totals in Redis once a second and when
+ * it closes. Counting never waits or fails. A crash loses the last second; increments made while Redis is unavailable are added
+ * once it is back.
  */
 export class Counters {
   readonly #redis: ScriptedRedis;
   readonly #keys: Keys;
   readonly #clock: Pick<FleetClock, 'now'>;
   readonly #source = uuidv7();
-  /** Those that have something pending. */
+  /** Counts with pending increments. */
   #touched: Count[] = [];
-  #begunAt = 0;
+  #firstCountAt = 0;
   #batches = 0;
-  /** Handed over, and not known to have arrived. */
+  /** Sent, but not acknowledged. */
   #sealed: Batch | null = null;
   #sending: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -59,9 +59,9 @@ export class Counters {
     count.pending += by;
   }
 
-  /** Hands over what was counted so far, if Redis is there. Never rejects. */
+  /** Sends all pending increments, if Redis is connected. Never rejects. */
   async flush(): Promise<void> {
-    // What is under way is of an earlier moment.
+    // A send in progress lacks the latest increments.
     await this.#sending;
     this.#sending ??= this.#send().finally(() => {
       this.#sending = null;
@@ -69,25 +69,24 @@ export class Counters {
     await this.#sending;
   }
 
-  /** The same for the last time. */
+  /** Flushes for the last time. */
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
     await this.flush();
-    // What had failed before went first, and alone.
+    // The first flush may have sent only a batch that had failed before.
     if (this.#touched.length > 0 && !this.#sealed) await this.flush();
   }
 
   #touch(count: Count): void {
     if (this.#touched.push(count) > 1) return;
-    this.#begunAt = this.#clock.now();
+    this.#firstCountAt = this.#clock.now();
     this.#schedule();
   }
 
   #schedule(): void {
     if (this.#timer || this.#closed) return;
-    // A process that has nothing else to do need not stay for it.
     this.#timer = setTimeout(this.#onTime, INTERVAL_MS).unref();
   }
 
@@ -100,16 +99,16 @@ export class Counters {
 
   #seal(): Batch | null {
     if (this.#touched.length === 0) return null;
-    // The order of the script: first the totals, then what is of the minute.
+    // The script expects the totals first, then the counts per minute.
     const counts = this.#touched.toSorted((a, b) => Number(a.byMinute) - Number(b.byMinute));
     const increments = counts.map(({ pending }) => pending);
     for (const count of counts) count.pending = 0;
     this.#touched = [];
-    return { number: (this.#batches += 1), minute: Math.floor(this.#begunAt / MINUTE_MS), counts, increments };
+    return { number: (this.#batches += 1), minute: Math.floor(this.#firstCountAt / MINUTE_MS), counts, increments };
   }
 
   async #send(): Promise<void> {
-    // A worker's connection would let commands pile up, and a producer's would refuse them.
+    // While disconnected, a worker's connection would queue the commands, and a producer's would refuse them.
     if (this.#redis.status !== 'ready') return;
     this.#sealed ??= this.#seal();
     if (!this.#sealed) return;
@@ -127,7 +126,7 @@ export class Counters {
       );
       this.#sealed = null;
     } catch {
-      // It stays sealed, and goes again under its number: it may have arrived.
+      // The batch may have arrived: it is sent again under the same number, which the script adds only once.
     }
   }
 }

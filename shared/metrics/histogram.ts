@@ -2,11 +2,11 @@ import { BOUNDS_MS, type HistogramName } from './buckets.js';
 import { type Count, type Counters, createCount } from './counters.js';
 import { INF, SUM, fieldOf } from './fields.js';
 
-/** Durations by bucket, with one set of labels. */
+/** A histogram of durations with one set of labels. */
 export class Histogram {
   readonly #counters: Counters;
   readonly #bounds: readonly number[];
-  /** One for each bound, and one for what is longer. */
+  /** One per bound, and one for longer durations. */
   readonly #buckets: readonly Count[];
   readonly #sum: Count;
 
@@ -17,7 +17,7 @@ export class Histogram {
     this.#sum = createCount(fieldOf(name, ...labels, SUM));
   }
 
-  /** Clocks that disagree may give less than nothing: that counts as 0. */
+  /** Counts a duration. A negative one, from clocks that disagree, counts as 0. */
   observe(ms: number): void {
     const value = Math.max(0, Math.round(ms));
     let bucket = 0;

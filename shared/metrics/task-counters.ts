@@ -9,27 +9,27 @@ import { type Count, type Counters, createCount } from './counters.js';
 import { UNKNOWN, fieldOf } from './fields.js';
 import { Histogram } from './histogram.js';
 
-/** A task, for its labels. */
+/** The labels of a task. */
 export interface CountedTask {
-  /** Shards are counted as the queue that they are shards of. */
+  /** A shard counts as its base queue. */
   readonly queue: string;
   readonly name: string;
 }
 
-/** How a stop was settled. A latency is null where it is not known. */
+/** How a stop was settled. A latency is null if unknown. */
 export interface SettledStop {
   readonly via: StopWay;
-  /** From the record to the moment when the worker heard of it, in ms. */
+  /** From the stop's record until the worker received it, in ms. */
   readonly deliveredMs: number | null;
-  /** From the record to the end of the job, in ms. */
+  /** From the stop's record to the end of the job, in ms. */
   readonly settledMs: number | null;
 }
 
-/** Repairs of the reconciler that are counted, by their names in its output. */
+/** The reconciler's repairs, by their names in its output. */
 export const REPAIRS = ['removed', 'registered', 'settled', 'inherited', 'early', 'restored'] as const;
 export type Repairs = Readonly<Record<(typeof REPAIRS)[number], number>>;
 
-/** What is counted of the tasks of one name. */
+/** The counters of one task name. */
 interface TaskCounts {
   readonly enqueued: Count;
   readonly retried: Count;
@@ -37,10 +37,10 @@ interface TaskCounts {
   readonly run: Histogram;
 }
 
-/** Names that one process counts apart from each other: somebody may make definitions without end. */
+/** Limit on names with counters of their own in a process: a program may define tasks without end. */
 const MOST_NAMES = 500;
 
-/** What happens to tasks, as counts. */
+/** Counts the events of tasks and stops. */
 export class TaskCounters {
   readonly #counters: Counters;
   /** By queue, then by name. */
@@ -76,17 +76,17 @@ export class TaskCounters {
     this.#counters.increase(this.#of(task).enqueued);
   }
 
-  /** It had failed or been cancelled, and runs again. */
+  /** A failed or cancelled task runs again. */
   retried(task: CountedTask): void {
     this.#counters.increase(this.#of(task).retried);
   }
 
-  /** A worker has fetched it for the first time. */
+  /** A worker has fetched the task for the first time. */
   started({ queue }: CountedTask, waitMs: number): void {
     (this.#waits.get(queue) ?? this.#learnWaits(queue)).observe(waitMs);
   }
 
-  /** An attempt has ended, be it the last one or not. */
+  /** An attempt has ended. */
   ran(task: CountedTask, ms: number): void {
     this.#of(task).run.observe(ms);
   }
@@ -96,7 +96,7 @@ export class TaskCounters {
     if (task.queue !== MAINTENANCE_QUEUE) this.#counters.increase(this.#minute[outcome]);
   }
 
-  /** A task was stopped, and is over. */
+  /** A stopped task has ended. */
   cancelled(task: CountedTask, { via, deliveredMs, settledMs }: SettledStop): void {
     this.finished(task, 'cancelled');
     this.#counters.increase(this.#stops.get(via) as Count);
@@ -106,8 +106,8 @@ export class TaskCounters {
     this.#counters.increase(this.#minuteStop(narrowBucketOf(settledMs)));
   }
 
-  /** Somebody asked to stop what had ended, or never was. */
-  stoppedInVain(outcome: 'finished' | 'not_found'): void {
+  /** A stop had no effect: the task had finished, or does not exist. */
+  stopMissed(outcome: 'finished' | 'not_found'): void {
     this.#counters.increase(this.#stops.get(outcome) as Count);
   }
 

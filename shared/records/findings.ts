@@ -1,9 +1,9 @@
 import { RecordReporter, type UnreadableRecord } from '../unreadable.js';
 
-/** Records that are kept; of what comes beyond, the number is. */
+/** Records kept; further ones are only counted. */
 const MAX_RECORDS = 1_000;
 
-/** Keeps what cannot be read, each record once. */
+/** Collects unreadable records, each once. */
 export class Findings extends RecordReporter {
   readonly #records = new Map<string, UnreadableRecord>();
   #beyond = 0;
@@ -12,7 +12,7 @@ export class Findings extends RecordReporter {
     return [...this.#records.values()];
   }
 
-  /** Reports that there was no room for. */
+  /** Number of reports beyond the limit. */
   get beyond(): number {
     return this.#beyond;
   }

@@ -1,9 +1,9 @@
 import { HashReader } from '../hash-reader.js';
 import type { RecordSource } from '../unreadable.js';
 
-/** The last finished run of the reconciler. A number is null if the run did not note it, or not in a way that can be read. */
+/** The reconciler's last finished run. A number is null if it is missing or unreadable. */
 export interface ReconcileRecord {
-  /** When it ended, in ms since the epoch. */
+  /** End of the run, in ms since the epoch. */
   readonly at: number;
   readonly tookMs: number | null;
   readonly removed: number | null;
@@ -11,7 +11,7 @@ export interface ReconcileRecord {
   readonly settled: number | null;
 }
 
-/** Null if no run has finished yet, or if nobody can say when. */
+/** Reads the reconciler's last run; null if none has finished yet, or if its time is unreadable. */
 export async function readReconcile({ redis, keys, unreadable }: RecordSource): Promise<ReconcileRecord | null> {
   const key = keys.reconcile;
   const run = new HashReader(await unreadable.read(key, 'hash', redis.hgetall(key), {}));

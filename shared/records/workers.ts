@@ -2,10 +2,10 @@ import { HashReader, isTime } from '../hash-reader.js';
 import { type BrokenQueue, parseBrokenQueues } from '../task/queue-keys.js';
 import type { RecordSource } from '../unreadable.js';
 
-/** A worker by its last heartbeat. What the heartbeat does not say, or not in a way that can be read, is null. */
+/** A worker's last heartbeat. A missing or unreadable field is null. */
 export interface WorkerRecord {
   readonly id: string;
-  /** False for one that fell silent within the last hour, without a farewell. */
+  /** False for a worker that stopped beating within the last hour without signing off. */
   readonly alive: boolean;
   readonly host: string | null;
   readonly pid: number | null;
@@ -16,31 +16,31 @@ export interface WorkerRecord {
   readonly zombies: number | null;
   readonly draining: boolean | null;
   readonly subscribed: boolean | null;
-  /** Of the tasks that ran there and were stopped. */
+  /** Stop latencies of the worker's tasks. */
   readonly stops: {
     readonly count: number | null;
     readonly p50Ms: number | null;
     readonly p99Ms: number | null;
     readonly maxMs: number | null;
   };
-  /** Queues from which it fetches nothing, and why. */
+  /** Queues that it cannot fetch from, with the reasons. */
   readonly broken: readonly BrokenQueue[];
-  /** Why it cannot write its log; null if it can. */
+  /** Why the worker cannot write its log; null if it can. */
   readonly logError: string | null;
-  /** How far the clock of its machine is ahead of Redis', in ms; null if it does not tell. */
+  /** How far the machine's clock is ahead of Redis', in ms; null if unknown. */
   readonly clockMs: number | null;
   /** In ms since the epoch. */
   readonly startedAt: number | null;
-  /** In ms since the epoch, by the list of workers. */
+  /** Time of the last heartbeat, in ms since the epoch. */
   readonly beatAt: number | null;
-  /** What of it cannot be read; null for a record that is whole. */
+  /** What is unreadable in the record; null if nothing is. */
   readonly problem: string | null;
 }
 
-/** More than any fleet has; of what somebody else may have put into the list, the last ones are read. */
+/** More than any fleet has; a limit in case another program writes to the list. */
 const MAX_WORKERS = 2_000;
 
-/** The workers by their last heartbeats, the one that beat longest ago first; of more than 2,000, those that beat last. */
+/** Reads the last heartbeats, oldest first; of more than 2,000 workers, the latest. */
 export async function readWorkers({ redis, keys, unreadable }: RecordSource): Promise<WorkerRecord[]> {
   const flat = await unreadable.read(
     keys.workers,
@@ -48,13 +48,13 @@ export async function readWorkers({ redis, keys, unreadable }: RecordSource): Pr
     redis.zrange(keys.workers, '0', String(MAX_WORKERS - 1), 'REV', 'WITHSCORES'),
     [],
   );
-  // In the order of their beats again.
+  // Back to oldest first.
   const beats = flat.flatMap((id, index) => (index % 2 === 0 ? [{ id, score: flat[index + 1] as string }] : [])).toReversed();
   return Promise.all(
     beats.map(async ({ id, score }) => {
       const key = keys.worker(id);
       const fields = await unreadable.read(key, 'hash', redis.hgetall(key), null);
-      const worker = fields === null ? noHash(id, score) : workerOf(id, score, fields);
+      const worker = fields === null ? unreadableWorker(id, score) : workerOf(id, score, fields);
       if (fields !== null && worker.problem !== null) unreadable.report({ key, problem: worker.problem });
       return worker;
     }),
@@ -90,11 +90,11 @@ function workerOf(id: string, score: string, fields: Readonly<Record<string, str
   return { ...worker, problem: beat.problem };
 }
 
-/** A worker whose heartbeat is a key of another type: nothing says whether it lives. */
-function noHash(id: string, score: string): WorkerRecord {
+/** A worker whose heartbeat has the wrong type: whether it is alive is unknown. */
+function unreadableWorker(id: string, score: string): WorkerRecord {
   return {
     ...{ id, alive: false, host: null, pid: null, queues: [], slots: null, running: [], zombies: null, draining: null, subscribed: null },
     ...{ stops: { count: null, p50Ms: null, p99Ms: null, maxMs: null }, broken: [], clockMs: null, logError: null },
-    ...{ startedAt: null, beatAt: isTime(Number(score)) ? Number(score) : null, problem: 'its heartbeat is not a hash' },
+    ...{ startedAt: null, beatAt: isTime(Number(score)) ? Number(score) : null, problem: 'expected its heartbeat to be a hash' },
   };
 }

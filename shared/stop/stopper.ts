@@ -148,8 +148,8 @@ export class Stopper {
 
   #countInVain(kind: StopAnswer['kind']): void {
     const { taskCounters } = this.#options;
-    if (kind === 'ended') taskCounters.stoppedInVain('finished');
-    else if (kind === 'not_found') taskCounters.stoppedInVain('not_found');
+    if (kind === 'ended') taskCounters.stopMissed('finished');
+    else if (kind === 'not_found') taskCounters.stopMissed('not_found');
   }
 
   /** Until it is over, the connection is not to be closed. */

@@ -43,7 +43,7 @@ describe('A log whose lines cannot be written', () => {
     const lines = disk.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
     assert.deepEqual(
       lines.map(({ msg }) => msg),
-      ['first', '4 log lines were lost: they could not be written', 'again', 'last'],
+      ['first', 'Lost 4 log lines: the log could not be written', 'again', 'last'],
     );
     assert.deepEqual([lines[1]?.['lost'], lines[1]?.['error']], [4, 'ENOSPC']);
     assert.deepEqual(loggers.losses?.(), { lost: 4, error: null });
@@ -68,7 +68,7 @@ describe('A log whose lines cannot be written', () => {
     logger.info('lost');
     disk.hasRoom = true;
     logger.info('again');
-    assert.match(disk.lines.join(''), /WARN.*1 log line was lost[^\n]*\n.*INFO.*again[^\n]*\n$/s);
+    assert.match(disk.lines.join(''), /WARN.*Lost 1 log line:[^\n]*\n.*INFO.*again[^\n]*\n$/s);
   });
 
   it('takes whatever was thrown', () => {

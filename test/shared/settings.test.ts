@@ -181,7 +181,7 @@ test('a thread pool of 0 has the default size, and one beyond 256 has 256 and sa
   assert.deepEqual(loadSettings({ THREAD_POOL_SIZE: '256' }).notices, []);
   const { threads, notices } = loadSettings({ THREAD_POOL_SIZE: '2000' });
   assert.equal(threads, 256);
-  assert.deepEqual(notices, ['THREAD_POOL_SIZE: 2000 is more than the limit; 256 threads are used']);
+  assert.deepEqual(notices, ['THREAD_POOL_SIZE: 2000 exceeds the limit; using 256 threads']);
   assert.deepEqual(resolveSettings({ threads, notices }).notices, notices, 'it is still said where the settings are passed on');
   for (const given of ['-1', '1.5', 'many']) assert.equal(problemsOf(() => loadSettings({ THREAD_POOL_SIZE: given })).length, 1, given);
 });
@@ -225,7 +225,7 @@ test('what does not go together is named: cluster, sentinels, database, prefix a
     [{ REDIS_URL: `${URL_OF_NODE}/3`, REDIS_CLUSTER: 'true' }, 'REDIS_URL'],
     [{ REDIS_URL: URL_OF_NODE, REDIS_CLUSTER: 'true', REDIS_KEY_PREFIX: 'a{b}' }, 'REDIS_KEY_PREFIX'],
     [{ REDIS_URL: 'rediss://host', REDIS_TLS_CERT_FILE: 'a.pem' }, 'REDIS_TLS_CERT_FILE'],
-    [{ REDIS_URL: URL_OF_NODE, REDIS_TLS_CA_FILE: 'ca.pem' }, 'REDIS_TLS_CA_FILE and its like'],
+    [{ REDIS_URL: URL_OF_NODE, REDIS_TLS_CA_FILE: 'ca.pem' }, 'REDIS_TLS_CA_FILE, REDIS_TLS_CERT_FILE, REDIS_TLS_KEY_FILE'],
     [{ REDIS_URL: URL_OF_NODE, REDIS_SENTINEL_HOSTS: 'a b' }, 'REDIS_SENTINEL_HOSTS'],
   ];
   for (const [env, variable] of cases)

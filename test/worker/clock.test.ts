@@ -91,7 +91,7 @@ for (const { name, shiftMs, set } of FAULTS) {
       await assertNow('the heartbeat', (await beat())['beat_at']);
       await until(beat, ({ clock_ms: ahead }) => Math.abs(Number(ahead) - shiftMs) < SLACK_MS);
       await until(
-        () => log.find(/clock differs from that of Redis/).length,
+        () => log.find(/clock differs from Redis'/).length,
         (lines) => lines > 0,
       );
     });

@@ -55,7 +55,7 @@ describe('The stop listener', () => {
       .split('\n')
       .filter((line) => line.includes('name=taskfleet:worker:stop ') && line.includes('sub=1'));
     assert.match(clients.at(-1) ?? '', / cmd=subscribe /);
-    const notices = log.find(/^THREAD_POOL_SIZE: 1000 is more than the limit/);
+    const notices = log.find(/^THREAD_POOL_SIZE: 1000 exceeds the limit/);
     assert.equal(notices.length, 1, 'what was capped is said once');
   });
 

@@ -94,7 +94,7 @@ describe('TASK_MODULES', () => {
       `export default new Proxy(() => [], { apply() { throw undefined; } });`,
       /its default export threw: undefined/,
     ],
-    'that throws what cannot be shown': [`throw Object.create(null);`, /something that cannot be shown was thrown/],
+    'that throws what cannot be shown': [`throw Object.create(null);`, /a value that cannot be shown was thrown/],
     'with a handler whose getters throw': [
       `export default [{ get definition() { throw new Error('getter'); } }];`,
       /A handler cannot be read: getter/,

@@ -61,7 +61,7 @@ describe('a billing plan', () => {
   it('is what its key says', () => {
     assert.throws(
       () => parsePlan('team', JSON.stringify(STORED)),
-      /Bad plan "team": id: expected the one that it is stored under, got "pro"/,
+      /Bad plan "team": id: expected "team", under which the plan is stored, got "pro"/,
     );
   });
 

@@ -74,11 +74,11 @@ describe("The fleet's clock", () => {
     const { clock, log } = clockOf(redis);
     await clock.measure();
     await clock.measure();
-    assert.equal(log.find(/differs from that of Redis/).length, 1);
+    assert.equal(log.find(/differs from Redis'/).length, 1);
     redis.aheadMs = 0;
     await clock.measure();
     await clock.measure();
-    assert.deepEqual([log.find(/differs from that of Redis/).length, log.find(/agrees with that of Redis again/).length], [1, 1]);
+    assert.deepEqual([log.find(/differs from Redis'/).length, log.find(/agrees with Redis' again/).length], [1, 1]);
   });
 
   it('counts on where Redis does not answer, and is as good as known where it refuses', async () => {

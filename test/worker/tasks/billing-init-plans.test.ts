@@ -156,7 +156,7 @@ describe('billing.init-plans', () => {
     );
     await assert.rejects(billing.plans(), {
       code: 'INVALID_PLAN',
-      message: `${key} holds something else than a hash of billing plans. Delete or rename it.`,
+      message: `Expected ${key} to be a hash of billing plans. Delete or rename the key.`,
     });
     assert.equal(await fleet.client.get(key), 'something else');
   });
