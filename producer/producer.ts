@@ -34,7 +34,7 @@ import { StreamHub } from './stream-hub.js';
 import { Usage } from './usage.js';
 import { type WaitOptions, Watch } from './watch.js';
 
-/** Settings by name; `redisUrl` is required. The rest has the defaults of the README's table. */
+/** Settings by name; `redisUrl` is required. docs/settings.md lists the defaults of the rest. */
 export interface ProducerConfig extends SettingsInput {
   readonly redisUrl: string;
   /**

@@ -7,7 +7,7 @@ const apiTokens: Setting<readonly string[]> = {
     'API_TOKENS',
     /;/,
     'entries name:role:sha256-hex[:item-pattern,…] separated by semicolons',
-    'API tokens of the dashboard: `name:role:sha256[:item-pattern,…]` separated by `;`. `taskfleet token create` makes one.',
+    'Tokens that the dashboard accepts. `taskfleet token create` prints a token and its entry.',
     z.string(),
   ),
   secret: true,
@@ -33,7 +33,7 @@ export const API_SETTINGS = {
     ...optionalText(
       'API_JWT_SECRET',
       'a secret of at least 32 bytes',
-      'Secret for HS256 JWTs, instead of `API_JWT_JWKS_URL`; at least 32 bytes.',
+      'Secret for HS256 JWTs, instead of `API_JWT_JWKS_URL`.',
       z.string().refine((secret) => Buffer.byteLength(secret) >= 32),
     ),
     secret: true,
@@ -66,7 +66,7 @@ export const API_SETTINGS = {
     'Proxies whose `X-Forwarded-*` headers are trusted: their number, or their addresses.',
     proxy,
   ),
-  apiBodyLimit: integer('API_BODY_LIMIT', 1_048_576, 1_024, 67_108_864, 'Longest request body that the dashboard accepts, in bytes.'),
+  apiBodyLimit: integer('API_BODY_LIMIT', 1_048_576, 1_024, 67_108_864, 'Longest request body that the dashboard accepts.'),
   apiRateLimit: integer('API_RATE_LIMIT', 1_200, 1, 10_000_000, 'Requests per minute that the dashboard accepts from each caller.'),
   apiConnectionLimit: integer(
     'API_CONNECTION_LIMIT',

@@ -73,7 +73,7 @@ export const REDIS_SETTINGS = {
     100,
     0,
     60_000,
-    'Initial delay before a reconnect or retry, in ms, fractions allowed; it doubles up to 1 s.',
+    'Initial delay before a reconnect or retry, fractions allowed; it doubles up to 1 s.',
   ),
   tlsCaFile: optionalText(
     'REDIS_TLS_CA_FILE',
@@ -118,7 +118,7 @@ export const REDIS_SETTINGS = {
     1_000,
     1,
     60_000,
-    'How long to wait for the replicas, in ms, before the call fails with NOT_REPLICATED.',
+    'How long to wait for the replicas before the call fails with NOT_REPLICATED.',
   ),
 } as const;
 

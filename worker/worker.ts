@@ -10,7 +10,7 @@ import type { WorkerStatus } from './heartbeat.js';
 import { checkHandler, checkQueue } from './check-handler.js';
 import { type LoadedHandler, loadTaskModules } from './task-modules.js';
 
-/** Settings by name; `redisUrl` is required. The rest has the defaults of the README's table. */
+/** Settings by name; `redisUrl` is required. docs/settings.md lists the defaults of the rest. */
 export interface WorkerConfig extends SettingsInput {
   readonly redisUrl: string;
   /** Paths of `taskModules` are relative to this folder. Default: '.', the folder that the process was started in. */
