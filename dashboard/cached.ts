@@ -1,17 +1,17 @@
 /**
- * What `read` has said, read once for all that ask at once, and for the ms after it was said. A probe of many, or of somebody who wants to
- * do harm, then costs Redis what one costs.
+ * Wraps `read` so that concurrent calls share one read, and its result is reused for the given ms. A flood of requests then costs Redis
+ * one read per interval.
  */
 export function cached<Value>(ms: number, read: () => Promise<Value>): () => Promise<Value> {
-  let saidAt = -Infinity;
-  let said: Promise<Value> | null = null;
+  let readAt = -Infinity;
+  let result: Promise<Value> | null = null;
   return () => {
-    if (said !== null && performance.now() - saidAt < ms) return said;
-    // While it is being read, nobody reads it again.
-    saidAt = Infinity;
-    said = read().finally(() => {
-      saidAt = performance.now();
+    if (result !== null && performance.now() - readAt < ms) return result;
+    // Callers share the pending read.
+    readAt = Infinity;
+    result = read().finally(() => {
+      readAt = performance.now();
     });
-    return said;
+    return result;
   };
 }

@@ -5,14 +5,14 @@ import { RepeatedLines } from '../shared/repeated-lines.js';
 import { addressKey } from './client-address.js';
 
 export interface ConnectionLimit {
-  /** Connections of one address. */
+  /** Maximum open connections per address. */
   readonly perAddress: number;
-  /** Whether this is a proxy, whose connections are those of many. */
+  /** Whether the address is a trusted proxy, which carries many clients and is exempt. */
   readonly isProxy: (address: string) => boolean;
   readonly logger: Logger;
 }
 
-/** Closes a connection at once whose address has as many as it may: one alone cannot hold all that the server has. */
+/** Limits open connections per address, so that no client can use up the server's. */
 export function limitConnections(server: Server, { perAddress, isProxy, logger }: ConnectionLimit): void {
   const open = new Map<string, number>();
   const lines = new RepeatedLines(logger);
@@ -23,7 +23,7 @@ export function limitConnections(server: Server, { perAddress, isProxy, logger }
     const count = (open.get(key) ?? 0) + 1;
     if (count > perAddress) {
       socket.destroy();
-      lines.warn(key, { address, limit: perAddress }, 'Too many connections of one address: closed at once');
+      lines.warn(key, { address, limit: perAddress }, 'Too many connections from one address; closing the new one');
       return;
     }
     open.set(key, count);

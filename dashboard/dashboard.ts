@@ -22,43 +22,43 @@ import { taskRoutes } from './routes/tasks.js';
 import { securityHeaders } from './security-headers.js';
 
 export interface DashboardConfig {
-  /** The service's own. The dashboard never closes it. */
+  /** The service's producer. The dashboard never closes it. */
   readonly producer: Producer;
-  /** Who may use it. There is no default: see {@link Auth}. */
+  /** Who may use the dashboard; required, see {@link Auth}. */
   readonly auth: Auth;
-  /** What may be enqueued beside the built-in tasks. Default: nothing. */
+  /** Definitions that may be enqueued in addition to the built-in tasks. Default: none. */
   readonly definitions?: readonly AnyDefinition[];
-  /** The longest body of a request, in bytes. Default 1 MiB. */
+  /** Maximum size of a request body, in bytes. Default 1 MiB. */
   readonly bodyLimit?: number;
-  /** How long a body may take to arrive, in ms. Default 10,000. */
+  /** Timeout for receiving a request body, in ms. Default 10,000. */
   readonly bodyTimeoutMs?: number;
   /** Limits of the event streams. */
   readonly streams?: StreamOptions;
-  /** Where unexpected errors are logged, under `dashboard`. Default: JSON lines on standard error. */
+  /** Loggers for unexpected errors, under `dashboard`. Default: JSON lines on standard error. */
   readonly loggers?: LoggerFactory;
 }
 
 export interface Dashboard {
   /**
-   * An Express 5 router: `app.use('/fleet', dashboard.router)`. What it has no route for goes on to `next`. Its type
-   * names Node's classes only, and so does its code: any framework that can run a Connect middleware can mount it.
+   * An Express 5 router: `app.use('/fleet', dashboard.router)`. Requests without a route go to `next`. It relies on Node's classes
+   * only, so any framework that accepts Connect middleware can mount it.
    */
   readonly router: (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void;
-  /** Ends what it keeps open: event streams. May be called again. */
+  /** Closes all event streams. May be called again. */
   readonly close: () => Promise<void>;
 }
 
 /**
- * The fleet's HTTP door, for a service to mount in its own Express app. It opens no port and owns no connection.
+ * Creates the fleet's HTTP interface, to be mounted in a service's Express app. It opens no port and owns no connection.
  *
- * Mount it at a path of its own: with `auth` given as settings, everything below that is behind its sign-in.
+ * Mount it at a dedicated path: with `auth` given as settings, everything below that path requires a sign-in.
  *
- * Routes, below where it is mounted:
+ * Routes, relative to the mount point:
  * - `GET /api/tasks`, `POST /api/tasks/stop/{task_id}`, `GET /api/tasks/chat/{item}`, `POST /api/tasks/chat/{item}/stop`:
  *   paths and bodies of open-webui (`backend/open_webui/main.py`), see {@link taskRoutes}.
- * - `/api/v1`, `GET /openapi.json`, and `GET /docs` to read it: see {@link createApi}.
+ * - `/api/v1`, `GET /openapi.json` and its reader `GET /docs`: see {@link createApi}.
  * - `/board`: Bull Board, see {@link boardRoutes}.
- * - `/`, `/tasks/{id}`, `/workers`, `/schedules`, `/stats`: pages for people, see {@link pageRoutes}; `/assets` is theirs.
+ * - `/`, `/tasks/{id}`, `/workers`, `/schedules`, `/stats`: web pages, see {@link pageRoutes}; their assets are at `/assets`.
  * - `GET /livez`, `GET /readyz`: for probes, see {@link healthRoutes}.
  * - `GET /metrics`: for Prometheus, see {@link metricsRoutes}.
  *
@@ -80,7 +80,7 @@ export function createDashboard(config: DashboardConfig): Dashboard {
   const { guard, signIn, authenticate } = createAuth(auth, producer, logger);
   router.use(requestContext(new Auditor(() => storeOf(producer), logger)));
   router.use(securityHeaders());
-  // Pages tell ages by it: as all times are, by the clock of Redis.
+  // Pages compute ages from this header, by the clock of Redis, as all times are.
   router.use((_req, res, next) => {
     const store = findStore(producer);
     if (store) res.setHeader('Date', new Date(store.clock.now()).toUTCString());
@@ -108,10 +108,10 @@ function checkConfig(config: DashboardConfig): DashboardConfig {
   if (!isObject(producer))
     throw new FleetError(
       'INVALID_SETTINGS',
-      `createDashboard: expected as producer one of createProducer, got ${describeValue(producer)}.`,
+      `createDashboard: expected a producer made by createProducer, got ${describeValue(producer)}.`,
     );
   if (!Array.isArray(definitions))
-    throw new FleetError('INVALID_SETTINGS', `createDashboard: expected as definitions an array, got ${describeValue(definitions)}.`);
+    throw new FleetError('INVALID_SETTINGS', `createDashboard: expected definitions to be an array, got ${describeValue(definitions)}.`);
   definitions.forEach(definitionOf);
   return config;
 }

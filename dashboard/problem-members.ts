@@ -1,8 +1,8 @@
 import type { ErrorCode, FleetError } from '../shared/errors.js';
 
-/** What is wrong with one field of a request. */
+/** A problem with entry field of a request. */
 export interface FieldError {
-  /** Its path: `limit`, `input.messages.0.role`. */
+  /** The field's path: `limit`, `input.messages.0.role`. */
   readonly field: string;
   readonly message: string;
 }
@@ -10,10 +10,10 @@ export interface FieldError {
 const MAX_ERRORS = 20;
 const MAX_LENGTH = 300;
 
-/** What an enqueue tells of its task. */
+/** Whether the task of a failed enqueue exists. */
 const EXISTENCE = ['id', 'exists'] as const;
 
-/** Facts that go along with a problem, by code: names of `details`. */
+/** The fields of `details` that a problem includes, by error code. */
 const FACTS: Partial<Record<ErrorCode, readonly string[]>> = {
   CLOSED: EXISTENCE,
   ITEM_BUSY: ['ids'],
@@ -27,13 +27,13 @@ const FACTS: Partial<Record<ErrorCode, readonly string[]>> = {
   UNKNOWN_TASK: ['known'],
 };
 
-/** What our own code calls otherwise than HTTP does. */
+/** HTTP names of fields whose internal names differ. */
 const NAMES: ReadonlyMap<string, string> = new Map([
   ['onBusy', 'on_busy'],
   ['waitMs', 'wait_ms'],
 ]);
 
-/** What a problem says beside its detail: `errors`, one for each field that is wrong, and what its code has to tell. */
+/** Returns a problem's additional members: `errors`, with entry entry per invalid field, and the facts of its error code. */
 export function membersOf(error: FleetError): Readonly<Record<string, unknown>> {
   const errors = fieldErrorsOf(error);
   const facts = FACTS[error.code] ?? [];
@@ -46,11 +46,11 @@ export function membersOf(error: FleetError): Readonly<Record<string, unknown>> 
 function fieldErrorsOf({ message, details }: FleetError): FieldError[] {
   const { errors, field } = details as { errors?: readonly FieldError[]; field?: unknown };
   if (Array.isArray(errors))
-    return errors.slice(0, MAX_ERRORS).map((one) => ({ field: shorten(one.field), message: shorten(one.message) }));
+    return errors.slice(0, MAX_ERRORS).map((entry) => ({ field: shorten(entry.field), message: shorten(entry.message) }));
   return typeof field === 'string' ? [{ field: NAMES.get(field) ?? field, message: shorten(message) }] : [];
 }
 
-/** What came may be a megabyte long, and an error message may repeat it. */
+/** Shortens a text that may repeat a long request value. */
 export function shorten(text: string): string {
   return text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…`.toWellFormed() : text;
 }

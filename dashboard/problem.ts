@@ -7,24 +7,24 @@ import { membersOf, shorten } from './problem-members.js';
 import { requestIdOf } from './request-context.js';
 import { sendJson } from './send-json.js';
 
-/** `INTERNAL_ERROR`: something unexpected, which is in the log and not in the answer. The others are the fleet's own. */
+/** `INTERNAL_ERROR` stands for an unexpected error, which is logged and not disclosed. The other codes are the fleet's. */
 export type ProblemCode = ErrorCode | 'INTERNAL_ERROR';
 
-/** An error as RFC 9457 has it, sent as `application/problem+json`. */
+/** An RFC 9457 problem, sent as `application/problem+json`. */
 export interface Problem {
-  /** Always `about:blank`: `code` tells errors apart. */
+  /** Always `about:blank`; `code` identifies the error. */
   readonly type: 'about:blank';
-  /** The status in words. */
+  /** The reason phrase of the status. */
   readonly title: string;
   readonly status: number;
-  /** For people. Decide by `code`, never by this. */
+  /** For humans. Programs decide by `code`. */
   readonly detail: string;
   readonly code: ProblemCode;
-  /** Names the request in the log, as its `X-Request-Id` does. */
+  /** The `X-Request-Id`, which identifies the request in the log. */
   readonly request_id: string | null;
 }
 
-/** What else happens in a route is our own mistake: 500. */
+/** HTTP status by error code. Any other error is a bug: 500. */
 export const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   BAD_REQUEST: 400,
   INVALID_ID: 400,
@@ -57,24 +57,24 @@ export const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   KEYS_UNAVAILABLE: 503,
   CLOSED: 503,
 };
-/** In seconds. By then the producer, which tries again every two seconds at the latest, has noticed that Redis is back. */
+/** In seconds: the producer retries its connection at least every two seconds. */
 const RETRY_AFTER = '2';
-/** The same failure of the same request is logged this often, in ms, with how often it happened since. */
+/** How often a repeated failure of the same request is logged, in ms, with a count of repetitions. */
 const LOG_EVERY_MS = 60_000;
 
 /**
- * The last in the chain: answers every error of the routes with a {@link Problem}. 4xx says what was wrong; 503 has
- * `Retry-After` and says no more than that Redis is away or unusable, not where it is; 500 says nothing. What an operator has to cure is logged.
- * @param shape adds what certain callers want to find in it
+ * Answers every error of the routes with a {@link Problem}; the last middleware. A 4xx names the mistake. A 503 has `Retry-After` and
+ * says only that Redis is unavailable or unusable, not where it is. A 500 says nothing. Errors that an operator must fix are logged.
+ * @param shape adapts the problem for certain clients
  */
 export function problemHandler(logger: Logger, shape: (problem: Problem) => Problem = (problem) => problem): ErrorRequestHandler {
   const lines = new RepeatedLines(logger, { intervalMs: LOG_EVERY_MS });
   return (error: unknown, req, res, _next) => {
     const problem: Problem = { ...problemOf(error), request_id: requestIdOf(res) };
     const path = req.baseUrl + req.path;
-    if (isForTheLog(problem, error))
-      lines.error(`${req.method} ${path} ${messageOf(error)}`, { error, method: req.method, path }, 'A request failed');
-    // Half an answer is out: it must break off, or it could be taken for a whole one.
+    if (mustBeLogged(problem, error))
+      lines.error(`${req.method} ${path} ${messageOf(error)}`, { error, method: req.method, path }, 'Request failed');
+    // A partial response must be cut off, or the client could take it for a complete one.
     if (res.headersSent) res.destroy();
     else sendProblem(res, shape(problem));
   };
@@ -82,8 +82,7 @@ export function problemHandler(logger: Logger, shape: (problem: Problem) => Prob
 
 function problemOf(error: unknown): Omit<Problem, 'request_id'> {
   const status = isFleetError(error) ? STATUS_OF[error.code] : undefined;
-  if (!isFleetError(error) || status === undefined)
-    return createProblem(500, 'INTERNAL_ERROR', 'Something went wrong here; it is in the log.');
+  if (!isFleetError(error) || status === undefined) return createProblem(500, 'INTERNAL_ERROR', 'Internal error; see the log.');
   return { ...createProblem(status, error.code, status < 500 ? shorten(error.message) : ERROR_CODES[error.code]), ...membersOf(error) };
 }
 
@@ -96,12 +95,12 @@ function sendProblem(res: ServerResponse, problem: Problem): void {
   sendJson(res, problem, { status: problem.status, type: 'application/problem+json', headers });
 }
 
-/** What the answer does not say, and no retry cures. */
-function isForTheLog({ status, code }: Problem, error: unknown): boolean {
+/** Returns whether to log the error: the response hides its cause, and a retry does not help. */
+function mustBeLogged({ status, code }: Problem, error: unknown): boolean {
   return code === 'REDIS_WRONG_TYPE' || code === 'REDIS_ERROR' || (status === 500 && !isHangUp(error));
 }
 
-/** The client went away before it had the whole answer. */
+/** Returns whether the client disconnected before the response was complete. */
 function isHangUp(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE';
 }

@@ -17,36 +17,40 @@ export interface ReadinessCheck {
 }
 
 /**
- * - `ready`: nothing is wrong.
- * - `degraded`: this process does its work, and something in the fleet is wrong.
- * - `unready`: this process cannot do its work.
+ * - `ready`: all checks pass.
+ * - `degraded`: this process works, but the fleet has a problem.
+ * - `unready`: this process cannot work.
  */
 export interface Readiness {
   readonly status: 'ready' | 'degraded' | 'unready';
   readonly checks: readonly ReadinessCheck[];
 }
 
-/** Of two seconds, with room to answer. */
+/** Leaves time to respond within two seconds. */
 const LIMIT_MS = 1_700;
-/** Six times the default of RECONCILE_INTERVAL_MS, for workers may have another one than this process. */
+/** Six times the default RECONCILE_INTERVAL_MS: workers may have another setting than this process. */
 const OVERDUE_MS = 60_000;
-/** Characters of what is said about broken queues. */
+/** Maximum length of the detail about broken queues. */
 const LONGEST_DETAIL = 2_000;
-/** Of what a worker says of its log. */
+/** Maximum length of a worker's log error. */
 const LONGEST_REASON = 100;
 
 /**
- * Only what this process cannot do without makes it unready: Redis. Without workers it still takes tasks and stops, and
- * taking it out of service would cure nothing. Never rejects.
- * @param losses of the log of this process
+ * Checks the fleet. Only a missing Redis makes this process unready: without workers it still accepts tasks and stops, and taking it
+ * out of service would not help. Never rejects.
+ * @param losses log lines that this process lost
  */
 export async function checkReadiness(producer: Producer, losses: LogLosses = NO_LOSSES): Promise<Readiness> {
   try {
-    const checks = await within(LIMIT_MS, checkFleet(producer, losses), () => new FleetError('REDIS_UNAVAILABLE', 'Redis is too slow.'));
+    const checks = await within(
+      LIMIT_MS,
+      checkFleet(producer, losses),
+      () => new FleetError('REDIS_UNAVAILABLE', 'Redis did not answer in time.'),
+    );
     return { status: checks.every(({ ok }) => ok) ? 'ready' : 'degraded', checks };
   } catch (error) {
-    // Not the error's own text, which says where Redis is.
-    const detail = isFleetError(error, 'CLOSED') ? 'closed: this process shuts down' : 'did not answer in time';
+    // The error's message would disclose the address of Redis.
+    const detail = isFleetError(error, 'CLOSED') ? 'closed: this process is shutting down' : 'did not answer in time';
     return { status: 'unready', checks: [{ name: 'redis', ok: false, detail }] };
   }
 }
@@ -69,48 +73,50 @@ async function checkFleet(producer: Producer, losses: LogLosses): Promise<Readin
 async function checkEviction(store: Store): Promise<ReadinessCheck> {
   const { policy } = await readMemory(store);
   const ok = policy === 'noeviction';
-  return { name: 'eviction', ok, detail: ok ? policy : `maxmemory-policy is ${policy}: a Redis that is short of memory would drop tasks` };
+  return { name: 'eviction', ok, detail: ok ? policy : `maxmemory-policy is ${policy}, expected noeviction: Redis may evict tasks` };
 }
 
 function checkWorkers({ alive, silent }: Beats): ReadinessCheck {
-  const gone = silent === 0 ? '' : `, ${silent} fell silent within the last hour`;
-  return { name: 'workers', ok: alive.length > 0, detail: `${alive.length} alive${gone}` };
+  const lost = silent === 0 ? '' : `, ${silent} lost within the last hour`;
+  return { name: 'workers', ok: alive.length > 0, detail: `${alive.length} alive${lost}` };
 }
 
 function checkListeners({ alive }: Beats): ReadinessCheck {
-  const deaf = alive.filter(({ subscribed }) => !subscribed).length;
+  const unsubscribed = alive.filter(({ subscribed }) => !subscribed).length;
   return {
     name: 'listeners',
-    ok: deaf === 0,
-    detail: deaf === 0 ? 'every worker hears stop commands' : `${deaf} of ${alive.length} workers find stops by polling only`,
+    ok: unsubscribed === 0,
+    detail:
+      unsubscribed === 0
+        ? 'all workers are subscribed to stop commands'
+        : `${unsubscribed} of ${alive.length} workers are not subscribed and poll for stops`,
   };
 }
 
 function checkLog({ lost, error }: LogLosses, { alive }: Beats): ReadinessCheck {
-  const here =
-    lost === 0 ? [] : [`lines of this process that were lost: ${lost}${error === null ? '' : `; none can be written now: ${error}`}`];
-  const mute = alive.filter(({ logError }) => logError !== null);
+  const here = lost === 0 ? [] : [`log lines lost by this process: ${lost}${error === null ? '' : `; cannot write the log: ${error}`}`];
+  const failing = alive.filter(({ logError }) => logError !== null);
   const elsewhere =
-    mute.length === 0
+    failing.length === 0
       ? []
-      : [`${mute.length} of ${alive.length} workers cannot write their log: ${mute[0]?.logError?.slice(0, LONGEST_REASON)}`];
-  return { name: 'log', ok: error === null && mute.length === 0, detail: [...here, ...elsewhere].join('; ') || 'every line is written' };
+      : [`${failing.length} of ${alive.length} workers cannot write their log: ${failing[0]?.logError?.slice(0, LONGEST_REASON)}`];
+  return { name: 'log', ok: error === null && failing.length === 0, detail: [...here, ...elsewhere].join('; ') || 'writable' };
 }
 
 function checkQueues({ alive }: Beats): ReadinessCheck {
   const broken = new Map(alive.flatMap((beat) => beat.broken.map(({ queue, problem }) => [queue, problem])));
-  const detail = [...broken].map(([queue, problem]) => `nothing is fetched from queue ${queue}: ${problem}`).join('; ');
+  const detail = [...broken].map(([queue, problem]) => `cannot fetch from queue ${queue}: ${problem}`).join('; ');
   return {
     name: 'queues',
     ok: broken.size === 0,
-    detail: broken.size === 0 ? 'workers fetch from all of theirs' : shortened(detail, LONGEST_DETAIL),
+    detail: broken.size === 0 ? 'workers fetch from all queues' : shortened(detail, LONGEST_DETAIL),
   };
 }
 
 function checkReconciler({ alive }: Beats, last: number | null, now: number): ReadinessCheck {
   const name = 'reconciler';
   const detail = last === null ? 'has not run yet' : `last run ${Math.round((now - last) / 1_000)} s ago`;
-  // Workers run it: those that have just started may not have come to it.
+  // Freshly started workers may not have run the reconciler yet.
   const expected = alive.some(({ startedAt }) => now - (startedAt ?? now) > OVERDUE_MS);
   return { name, ok: !expected || (last !== null && now - last <= OVERDUE_MS), detail };
 }

@@ -2,21 +2,21 @@ import { randomUUID } from 'node:crypto';
 import type { RequestHandler, Response } from 'express';
 import type { Auditor } from './auth/auditor.js';
 
-/** What the routes know of a request beside its principal. */
+/** Request data available to all routes, in addition to the principal. */
 interface RequestLocals {
   requestId?: string;
   auditor?: Auditor;
 }
 
-/** What a caller or a proxy may name a request; anything else could be long, or break a log. */
+/** Request ids accepted from clients and proxies; others could be long or corrupt the log. */
 const SANE_ID = /^[A-Za-z0-9._~+=-]{8,64}$/;
 
-/** The first in the chain: gives the request its id, which the answer and the log have too, and takes it on from `X-Request-Id` if that is sane. */
+/** Assigns the request id for the response and the log, taken from `X-Request-Id` if well-formed; the first middleware. */
 export function requestContext(auditor: Auditor): RequestHandler {
   return (req, res, next) => {
     const given = req.headers['x-request-id'];
     const requestId = typeof given === 'string' && SANE_ID.test(given) ? given : randomUUID();
-    // Without an app of Express around the router there are none.
+    // Only an Express app sets `locals`.
     res.locals ??= {};
     Object.assign(res.locals, { requestId, auditor } satisfies RequestLocals);
     res.setHeader('X-Request-Id', requestId);

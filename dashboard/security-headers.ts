@@ -2,7 +2,7 @@ import type { RequestHandler } from 'express';
 import helmet from 'helmet';
 import { isSecure } from './client-address.js';
 
-/** A page takes everything from where it came from, and nothing that is written into it is run. */
+/** Pages load only from their own origin and run no inline scripts. */
 export const CONTENT_SECURITY_POLICY = {
   defaultSrc: ["'self'"],
   imgSrc: ["'self'", 'data:'],
@@ -14,13 +14,13 @@ export const CONTENT_SECURITY_POLICY = {
 
 const YEAR_S = 31_536_000;
 
-/** What browsers are to refuse. That they come over TLS only is asked for only where they came over TLS. */
+/** Sets security headers; HSTS only for requests over TLS. */
 export function securityHeaders(): RequestHandler {
   const helmetHeaders = helmet({
     contentSecurityPolicy: { useDefaults: false, directives: CONTENT_SECURITY_POLICY },
     strictTransportSecurity: false,
     xFrameOptions: { action: 'deny' },
-    // With no-referrer a browser would give `null` for the origin of our own forms.
+    // With no-referrer, browsers send `Origin: null` for the dashboard's own forms.
     referrerPolicy: { policy: 'same-origin' },
   });
   return (req, res, next) => {

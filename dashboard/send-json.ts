@@ -7,8 +7,8 @@ export interface SendOptions {
 }
 
 /**
- * Answers with JSON; status 200 and `application/json` unless told otherwise. Express's `res.json` would follow the
- * settings of the app that the router is mounted in, which are its own business (`json spaces`, `json replacer`, `etag`).
+ * Sends JSON, by default with status 200 and `application/json`. Express's `res.json` would follow the settings of the app that mounts
+ * the router (`json spaces`, `json replacer`, `etag`).
  */
 export function sendJson(
   res: ServerResponse,

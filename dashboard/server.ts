@@ -14,12 +14,12 @@ import { type Dashboard, type DashboardConfig, createDashboard } from './dashboa
 import { problemHandler } from './problem.js';
 
 export interface DashboardServerOptions extends Pick<DashboardConfig, 'definitions'> {
-  /** With `apiHost`, `apiPort`, and how callers are known. */
+  /** Includes `apiHost`, `apiPort` and the authentication settings. */
   readonly settings: Settings;
-  /** Stays the caller's. */
+  /** Owned and closed by the caller. */
   readonly producer: Producer;
   readonly loggers: LoggerFactory;
-  /** Take the next free port if that of the settings is taken, of the twenty behind it. Default false. */
+  /** Tries the next twenty ports if the configured one is taken. Default false. */
   readonly nextFreePort?: boolean;
   /** For tests. */
   readonly timeouts?: Partial<Timeouts>;
@@ -27,11 +27,11 @@ export interface DashboardServerOptions extends Pick<DashboardConfig, 'definitio
 
 /** In ms. */
 interface Timeouts {
-  /** From the connection to the last header. */
+  /** Limit for receiving the headers, from the start of the connection. */
   readonly headersMs: number;
-  /** From the connection to the end of the body. */
+  /** Limit for receiving the whole request. */
   readonly requestMs: number;
-  /** How often the two above are looked at. */
+  /** Interval at which both limits are enforced. */
   readonly checkMs: number;
 }
 
@@ -44,8 +44,8 @@ const PORTS_TO_TRY = 21;
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/;
 
 /**
- * The HTTP server around the dashboard. Without tokens and JWTs it listens on loopback only, for this machine only. Stopping it
- * ends event streams at once and lets other requests end, until SHUTDOWN_TIMEOUT_MS.
+ * The dashboard's HTTP server. Without tokens and JWTs it listens on loopback only. On stop it ends event streams at once and lets
+ * other requests finish, up to SHUTDOWN_TIMEOUT_MS.
  */
 export class DashboardServer extends Service {
   readonly #options: DashboardServerOptions;
@@ -58,13 +58,13 @@ export class DashboardServer extends Service {
     this.#options = options;
   }
 
-  /** Where it listens, `http://127.0.0.1:8420`. @throws if it has not started */
+  /** The server's URL, such as `http://127.0.0.1:8420`. @throws before the start */
   get url(): string {
     if (this.#url === null) throw new Error('The dashboard has not started.');
     return this.#url;
   }
 
-  /** @throws FleetError `INVALID_SETTINGS`: bad tokens or JWT settings, an address for others without either, a port that is taken */
+  /** @throws FleetError `INVALID_SETTINGS` for bad tokens or JWT settings, a public address without either, or a port in use */
   protected async onStart(): Promise<void> {
     const { settings, producer, loggers, definitions } = this.#options;
     const open = Authority.of(settings) === null;
@@ -83,8 +83,8 @@ export class DashboardServer extends Service {
     const { port } = server.address() as AddressInfo;
     this.#url = `http://${settings.apiHost.includes(':') ? `[${settings.apiHost}]` : settings.apiHost}:${port}`;
     const logger = loggers('dashboard');
-    logger.info({ url: this.#url }, 'Dashboard listens');
-    if (open) logger.warn('No API_TOKENS and no JWTs: whoever uses this machine may do everything here, and nobody else gets in');
+    logger.info({ url: this.#url }, 'Dashboard listening');
+    if (open) logger.warn('No API_TOKENS or JWTs configured: local users have full access, remote requests are refused');
   }
 
   protected async onStop(): Promise<void> {
@@ -93,7 +93,7 @@ export class DashboardServer extends Service {
       const closed = once(server, 'close');
       server.close();
       await this.#dashboard?.close();
-      // A connection is idle once its request or stream has ended, and would be kept for the next one.
+      // Connections become idle as their requests finish, and would be kept alive.
       const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS);
       const timer = setTimeout(() => server.closeAllConnections(), this.#options.settings.shutdownTimeoutMs);
       await closed;
@@ -151,17 +151,19 @@ function checkLoopback(host: string): void {
   if (LOOPBACK.test(host)) return;
   throw new FleetError(
     'INVALID_SETTINGS',
-    `API_HOST: without tokens and JWTs the dashboard listens on loopback only, got ${host}. Set API_TOKENS (\`taskfleet token create --name N --role R\` makes an entry) or API_JWT_ISSUER, API_JWT_AUDIENCE and API_JWT_JWKS_URL.`,
+    `API_HOST: expected a loopback address without tokens or JWTs, got ${host}. ` +
+      'Set API_TOKENS (`taskfleet token create --name N --role R` prints an entry) ' +
+      'or API_JWT_ISSUER, API_JWT_AUDIENCE and API_JWT_JWKS_URL.',
   );
 }
 
 function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): FleetError {
-  const inUse = `API_PORT: expected a free port, got ${port}, which another program has`;
-  const other = `API_HOST, API_PORT: the dashboard cannot listen on ${host}, port ${port}: ${error.message}`;
+  const inUse = `API_PORT: expected a free port, but ${port} is in use`;
+  const other = `API_HOST, API_PORT: cannot listen on ${host}, port ${port}: ${error.message}`;
   return new FleetError('INVALID_SETTINGS', `${error.code === 'EADDRINUSE' ? inUse : other}.`, { cause: error });
 }
 
-/** As Express takes it: how many proxies, or who they are; false for none. */
+/** Converts the setting to Express's `trust proxy`: a hop count, a list of addresses, or false. */
 function trustedProxies(setting: readonly string[]): number | string[] | false {
   if (setting.length === 0) return false;
   const [first = ''] = setting;

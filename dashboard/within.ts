@@ -1,4 +1,4 @@
-/** What a promise resolves with, if that is within so many ms; else rejects with `late`. The promise goes on. */
+/** Resolves with the promise, or rejects with `late` after the given time. The promise itself is not cancelled. */
 export async function within<Value>(ms: number, promise: Promise<Value>, late: () => Error): Promise<Value> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<never>((_resolve, reject) => {

@@ -2,16 +2,16 @@ import { HashReader, isTime } from '../../shared/hash-reader.js';
 import type { Store } from '../../shared/store.js';
 import { CALLER_WAYS, type Principal, ROLES, type Role, callerKeyOf, seesItem } from './principal.js';
 
-/** One write, as it is shown to admins. */
+/** A recorded write, as shown to admins. */
 export interface AuditRecord {
-  /** For the next page. */
+  /** Cursor for the next page. */
   readonly id: string;
-  /** In ms. */
+  /** In ms since the epoch. */
   readonly at: number;
   readonly requestId: string | null;
-  /** Null for somebody who did not say who it is, or not rightly. */
+  /** Null for an unauthenticated caller. */
   readonly name: string | null;
-  /** Who vouches for the name: see {@link Principal}. */
+  /** The issuer of the name, see {@link Principal}. */
   readonly issuer: string | null;
   readonly role: Role | null;
   readonly via: Principal['via'] | null;
@@ -21,43 +21,43 @@ export interface AuditRecord {
   readonly item: string | null;
   readonly reason: string | null;
   readonly outcome: 'allowed' | 'denied';
-  /** What came of it, or the code of the refusal. */
+  /** The outcome, or the error code of the refusal. */
   readonly result: string;
 }
 
 export interface AuditPage {
   /** Newest first. */
   readonly records: AuditRecord[];
-  /** For `after`; null if this is the end. */
+  /** Cursor to pass as `after`; null on the last page. */
   readonly next: string | null;
 }
 
-/** Ids of both streams may be equal: the letter tells whose it is, and orders them. */
+/** Ids may occur in both streams: the letter names the stream and breaks the tie. */
 const CURSOR = /^(\d{1,20}-\d{1,20})([ad])$/;
 
-/** True for what `after` may be. */
+/** Returns whether a text is a valid cursor for `after`. */
 export function isAuditCursor(text: string): boolean {
   return CURSOR.test(text);
 }
 
-/** What to read of the audit. */
+/** Options of {@link readAudit}. */
 export interface AuditQuery {
-  /** The `next` of the page before. */
+  /** The `next` of the previous page. */
   readonly after?: string | null;
   /** At most 1,000. */
   readonly limit: number;
-  /** Leaves the others out, and reads on until the page is full. Default: all. */
+  /** Filters records; reading continues until the page is full. Default: all. */
   readonly sees?: ((record: AuditRecord) => boolean) | undefined;
 }
 
-const MOST = 1_000;
+const MAX_RECORDS = 1_000;
 
-/** A page of what was allowed and denied, newest first. */
+/** Reads a page of allowed and denied writes, newest first. */
 export async function readAudit(store: Store, { after = null, limit, sees }: AuditQuery): Promise<AuditPage> {
-  const wanted = Math.min(Math.max(limit, 1), MOST);
+  const wanted = Math.min(Math.max(limit, 1), MAX_RECORDS);
   const records: AuditRecord[] = [];
   for (let from = after; ;) {
-    const page = await readPage(store, from, sees ? MOST : wanted);
+    const page = await readPage(store, from, sees ? MAX_RECORDS : wanted);
     const seen = sees ? page.records.filter(sees) : page.records;
     const room = wanted - records.length;
     records.push(...seen.slice(0, room));
@@ -71,7 +71,7 @@ export async function readAudit(store: Store, { after = null, limit, sees }: Aud
 async function readPage(store: Store, after: string | null, limit: number): Promise<AuditPage> {
   const count = limit + 1;
   const [, id, letter] = (after === null ? null : CURSOR.exec(after)) ?? [];
-  // Of an id that is in both streams, the allowed one comes first.
+  // If both streams have the same id, the allowed entry comes first.
   const from = (own: 'a' | 'd'): string => (id === undefined ? '+' : own === 'd' && letter === 'a' ? id : `(${id}`);
   const { audit, auditDenied } = store.keys;
   const [allowed, denied] = await Promise.all([
@@ -83,7 +83,7 @@ async function readPage(store: Store, after: string | null, limit: number): Prom
   return { records, next: found.length > limit ? (records.at(-1)?.id ?? null) : null };
 }
 
-/** What an admin sees of the audit: with item patterns what it did itself, and what was about an item that it may see; else everything. */
+/** Returns the filter for an admin with item patterns (own writes, and writes about visible items), or undefined to see everything. */
 export function seesRecord(principal: Principal): ((record: AuditRecord) => boolean) | undefined {
   if (principal.items === null) return undefined;
   const own = callerKeyOf(principal);
@@ -91,7 +91,7 @@ export function seesRecord(principal: Principal): ((record: AuditRecord) => bool
     (item !== null && seesItem(principal, item)) || (name !== null && callerKeyOf({ name, ...(issuer !== null && { issuer }) }) === own);
 }
 
-/** For the API and `-o json`. */
+/** Converts a record to JSON for the API and `-o json`. */
 export function auditToJson({ requestId, at, ...record }: AuditRecord): Record<string, unknown> {
   const { id, name, issuer, role, via, address, action, target, item, reason, outcome, result } = record;
   return {
@@ -128,9 +128,9 @@ async function readStream(
   });
 }
 
-/** What cannot be read of an entry is null. Its time is then that of its id. */
+/** Parses an entry. Unreadable fields are null; an unreadable time is taken from the entry's id. */
 function recordOf(id: string, fields: HashReader, letter: 'a' | 'd'): AuditRecord {
-  const [written] = placeOf(id);
+  const [written] = partsOf(id);
   return {
     id,
     at: fields.ms('at') ?? (isTime(written) ? written : 0),
@@ -150,12 +150,12 @@ function recordOf(id: string, fields: HashReader, letter: 'a' | 'd'): AuditRecor
 }
 
 function newestFirst(one: AuditRecord, other: AuditRecord): number {
-  const [ms, seq] = placeOf(one.id);
-  const [otherMs, otherSeq] = placeOf(other.id);
+  const [ms, seq] = partsOf(one.id);
+  const [otherMs, otherSeq] = partsOf(other.id);
   return otherMs - ms || otherSeq - seq || (one.id.endsWith('a') ? -1 : 1);
 }
 
-function placeOf(id: string): [number, number] {
+function partsOf(id: string): [number, number] {
   const [ms = '0', seq = '0'] = id.slice(0, -1).split('-');
   return [Number(ms), Number(seq)];
 }

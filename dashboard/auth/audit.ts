@@ -7,14 +7,14 @@ import { findPrincipal } from './principal.js';
 
 export type { AuditEntry } from './auditor.js';
 
-/** What is known of a request for its entry. */
+/** Request data for the audit entry. */
 interface AuditLocals {
   item?: string | null;
   claimant?: AuditName;
   audited?: true;
 }
 
-/** Records a write of this request: every route that changes something calls it. Never rejects. */
+/** Records a write; every route that changes state calls it. Never rejects. */
 export function audit(res: Response, entry: AuditEntry): Promise<void> {
   const locals = res.locals as AuditLocals;
   locals.audited = true;
@@ -25,19 +25,18 @@ export function audit(res: Response, entry: AuditEntry): Promise<void> {
   );
 }
 
-/** Says which item this request's write is about, once its caller is known to see it. */
+/** Sets the item of this request's audit entry, once the caller is known to see it. */
 export function noteItem({ locals }: Response, item: string | null): void {
   (locals as AuditLocals).item = item;
 }
 
-/** Says who a request is from that is refused before it has a principal. */
+/** Sets the caller's name for the audit of a request refused before it has a principal. */
 export function noteClaimant({ locals }: Response, claimant: AuditName): void {
   (locals as AuditLocals).claimant = claimant;
 }
 
 /**
- * Records a write that was refused before a route could: its body cannot be read, its path does not know the method, there are too many …
- * Stands in front of what answers errors.
+ * Records a write refused before its route ran: unreadable body, wrong method, rate limit. Mount it before the error handler.
  * @param action default: the method and path
  */
 export function auditRefusals(action?: string): ErrorRequestHandler {
@@ -49,12 +48,12 @@ export function auditRefusals(action?: string): ErrorRequestHandler {
   };
 }
 
-/** Whether a request of this method may change something. */
+/** Returns whether a request with this method may change state. */
 export function isWrite(method: string | undefined): boolean {
   return method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS';
 }
 
-/** `POST /api/v1/tasks`, without the query. */
+/** Returns the request's method and path without the query: `POST /api/v1/tasks`. */
 export function requestLine({ method, baseUrl, url }: Request): string {
   return `${method} ${baseUrl}${url.replace(/\?.*/s, '')}`;
 }

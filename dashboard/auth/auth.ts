@@ -12,14 +12,14 @@ import { signInRoutes } from './sign-in.js';
 
 /**
  * Who may use a dashboard:
- * - settings: those with one of `apiTokens`, or a JWT (`jwtIssuer`, `jwtAudience`, `jwtJwksUrl` or `jwtSecret`);
- * - a function: whom it makes of a request, null for nobody. The app around the dashboard knows its users;
- * - `false`: everybody who gets here, as an admin. The app around the dashboard lets only the right ones through;
- * - `'local'`: everybody on this machine, as an admin, and nobody else.
+ * - settings: callers with one of `apiTokens` or a JWT (`jwtIssuer`, `jwtAudience`, `jwtJwksUrl` or `jwtSecret`);
+ * - a function: returns the principal of a request, or null to refuse it, for an app that authenticates its users;
+ * - `false`: every caller, as an admin, for an app that restricts access to the dashboard;
+ * - `'local'`: every caller on this machine, as an admin; remote callers are refused.
  */
 export type Auth = { readonly [Name in keyof AuthSettings]?: SettingsInput[Name] } | PrincipalOf | false | 'local';
 
-/** The parts of the router that keep others out: `guard` for all routes, `signIn` in front of and `authenticate` for those that are not for everyone. */
+/** The access-control routers: `guard` protects all routes, `signIn` precedes and `authenticate` protects the private ones. */
 export interface AuthParts {
   readonly guard: Router;
   readonly signIn: Router;
@@ -42,7 +42,8 @@ function useSettings(parts: AuthParts, auth: Exclude<Auth, PrincipalOf | false |
   if (typeof auth !== 'object' || auth === null) {
     throw new FleetError(
       'INVALID_SETTINGS',
-      "createDashboard: expected auth: settings with apiTokens or JWTs, a function that tells who makes a request, false if the app around it protects it, or 'local'.",
+      'createDashboard: expected auth to be settings with apiTokens or JWTs, a function that returns the principal of a request, ' +
+        "false (the surrounding app protects the dashboard) or 'local'.",
     );
   }
   const settings = resolveSettings(auth);
@@ -50,7 +51,7 @@ function useSettings(parts: AuthParts, auth: Exclude<Auth, PrincipalOf | false |
   if (authority === null)
     throw new FleetError(
       'INVALID_SETTINGS',
-      'createDashboard: auth has neither apiTokens nor the settings of JWTs. Say auth: false if the app around the dashboard protects it.',
+      'createDashboard: expected apiTokens or JWT settings in auth. Pass auth: false if the surrounding app protects the dashboard.',
     );
   const options = { authority, sessions: new Sessions(producer, authority), limits: createLimits(producer, settings, logger) };
   parts.signIn.use(signInRoutes(options));

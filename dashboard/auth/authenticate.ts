@@ -8,10 +8,10 @@ import type { Limits } from './limits.js';
 import { type Principal, ROLES } from './principal.js';
 import type { Session, Sessions } from './sessions.js';
 
-/** Tells who makes a request; null for nobody that may. */
+/** Returns the principal of a request, or null to refuse it. */
 export type PrincipalOf = (req: IncomingMessage) => Principal | null | Promise<Principal | null>;
 
-/** Everyone, where nobody else gets in: on this machine, or behind an app that protects the dashboard itself. */
+/** The principal of every request where access is restricted by other means: to this machine, or by the surrounding app. */
 export const LOCAL: Principal = Object.freeze({ name: 'local', issuer: 'local', role: 'admin', items: null, via: 'local' });
 
 export interface AuthenticateOptions {
@@ -22,14 +22,14 @@ export interface AuthenticateOptions {
 
 type WhenGone = (callback: () => void) => () => void;
 
-/** A longer timer of Node's fires at once. No stream lives that long. */
+/** The longest timer that Node supports; longer ones fire at once. */
 const LONGEST_TIMER_MS = 2_147_483_647;
 const BEARER = /^Bearer +([\w.~+/=-]{1,8192})$/i;
 
 /**
- * Finds out who makes a request: by its bearer token, else by the session of its cookie. Whoever did not say is sent to the
- * sign-in if it is a browser that wants a page, and gets 401 if not. A write with a cookie must come from our own pages:
- * the browser says so, and the header `X-CSRF-Token` proves it. A bearer token needs no such proof, for no page has it by accident.
+ * Authenticates a request by its bearer token, else by its session cookie. Without either, a browser is redirected to the sign-in page;
+ * other clients get 401. A write with a cookie must come from the dashboard's own pages, as shown by the browser's headers and proved
+ * by `X-CSRF-Token`. Bearer tokens need no such proof: browsers never attach them on their own.
  * @throws FleetError `UNAUTHENTICATED`, `FORBIDDEN`, `TOO_MANY_REQUESTS`, `REDIS_UNAVAILABLE`, `KEYS_UNAVAILABLE`
  */
 export function authenticate({ authority, sessions, limits }: AuthenticateOptions): RequestHandler {
@@ -40,7 +40,7 @@ export function authenticate({ authority, sessions, limits }: AuthenticateOption
       if (identity === null) {
         await count(limits.failures, req, res);
         await refuse(req, res, 'invalid_token');
-        throw unauthenticated('This token is not known here, or no longer.');
+        throw unauthenticated('Invalid or expired token.');
       }
       keepPrincipal(res, identity.principal);
       const { expiresAt } = identity;
@@ -52,7 +52,7 @@ export function authenticate({ authority, sessions, limits }: AuthenticateOption
       if (wantsPage(req))
         return void res.writeHead(302, { Location: signInUrl(req), 'Content-Length': 0, 'Cache-Control': 'no-store' }).end();
       await refuse(req, res, null);
-      throw unauthenticated('Expected Authorization: Bearer <token>, or the cookie of a sign-in.');
+      throw unauthenticated('Expected an Authorization: Bearer <token> header or a session cookie.');
     }
     keepPrincipal(res, session.principal);
     keepSession(res, session);
@@ -62,7 +62,7 @@ export function authenticate({ authority, sessions, limits }: AuthenticateOption
   };
 }
 
-/** Who a token stands for. The name of a JWT whose role is refused is noted for the audit. @throws as {@link Authority.identify} */
+/** Identifies a token's bearer. A JWT with a refused role still names its caller for the audit. @throws as {@link Authority.identify} */
 export async function identify(authority: Authority, token: string, res: Response): Promise<Identity | null> {
   try {
     return await authority.identify(token);
@@ -73,7 +73,7 @@ export async function identify(authority: Authority, token: string, res: Respons
   }
 }
 
-/** The same where all who get here are one and may do everything. Browsers may bring other sites' requests along: their writes are refused. */
+/** Authenticates every request as {@link LOCAL}. Browsers can be tricked into cross-site writes, so those are refused. */
 export function authenticateLocal(): RequestHandler {
   return async (req, res, next) => {
     keepPrincipal(res, LOCAL);
@@ -82,51 +82,51 @@ export function authenticateLocal(): RequestHandler {
   };
 }
 
-/** The same where the app around the dashboard knows its users. */
+/** Authenticates requests with the surrounding app's function. */
 export function authenticateBy(principalOf: PrincipalOf): RequestHandler {
   return async (req, res, next) => {
     const principal = await principalOf(req);
-    if (principal === null) throw unauthenticated('The app around the dashboard does not know who makes this request.');
-    if (!ROLES.includes(principal.role)) throw new TypeError('auth: expected a principal with a role, or null');
+    if (principal === null) throw unauthenticated('The surrounding app did not authenticate this request.');
+    if (!ROLES.includes(principal.role)) throw new TypeError('auth: expected a principal with a known role, or null');
     keepPrincipal(res, principal);
-    // With a session of the app's own, as with ours, a browser sends the cookie for any site that asks it to.
+    // Browsers attach session cookies, the app's too, to requests from any site.
     if (isWrite(req.method) && (principal.via === 'session' || principal.via === 'local')) await checkOwnPage(req, res, null);
     next();
   };
 }
 
-/** The session of this request; null for one without a cookie of ours. */
+/** Returns the session of this request, or null. */
 export function sessionOf({ locals }: Response): Session | null {
   return (locals as { session?: Session }).session ?? null;
 }
 
 /**
- * Calls back once the caller of this request has lost what it was let in by: its session has ended, its JWT has expired. Never for a token of
- * API_TOKENS, whose removal takes a restart, nor where the app around the dashboard knows its users. Returns what takes that back.
+ * Calls back once the caller loses access: its session has ended or its JWT has expired. Never for tokens of API_TOKENS, whose removal
+ * takes a restart, or for callers authenticated by the surrounding app. Returns a function that cancels the callback.
  */
 export function whenGone({ locals }: Pick<Response, 'locals'>, callback: () => void): () => void {
   const { whenGone: asked } = locals as { whenGone?: WhenGone };
   return asked?.(callback) ?? (() => undefined);
 }
 
-/** @throws FleetError `FORBIDDEN` for a write that another site's page may have brought about, having audited it */
+/** Refuses and audits a write that another site's page may have caused. @throws FleetError `FORBIDDEN` */
 async function checkOwnPage(req: Request, res: Response, session: Session | null): Promise<void> {
   const problem = isCrossSite(req)
-    ? 'it comes from a page of another site'
+    ? 'it comes from another site'
     : session && !hasCsrfToken(req, session)
-      ? 'its header X-CSRF-Token is missing or wrong'
+      ? 'its X-CSRF-Token header is missing or wrong'
       : null;
   if (problem === null) return;
   await audit(res, { action: requestLine(req), outcome: { denied: 'FORBIDDEN' } });
-  throw new FleetError('FORBIDDEN', `This write was refused: ${problem}.`);
+  throw new FleetError('FORBIDDEN', `Write refused: ${problem}.`);
 }
 
-/** `X-XSRF-TOKEN` is what pages with axios make of the cookie XSRF-TOKEN. */
+/** axios copies the XSRF-TOKEN cookie to the `X-XSRF-TOKEN` header. */
 function hasCsrfToken({ headers }: Request, { id }: Session): boolean {
   return isCsrfTokenOf(id, headers['x-csrf-token'] ?? headers['x-xsrf-token']);
 }
 
-/** Null if there is none; with another scheme, such as that of a proxy in front, the cookie counts. */
+/** Returns the bearer token, or null. Other schemes, such as a proxy's, are ignored, and the cookie counts. */
 function bearerOf({ headers: { authorization = '' } }: IncomingMessage): { readonly token: string } | null {
   if (!/^bearer\b/i.test(authorization)) return null;
   return { token: BEARER.exec(authorization)?.[1] ?? '' };

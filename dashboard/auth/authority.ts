@@ -4,22 +4,22 @@ import { type JwtSettings, type JwtVerifier, readJwt } from './jwt.js';
 import type { Principal } from './principal.js';
 import { type TokenTable, fingerprintOf, readTokens } from './tokens.js';
 
-/** How callers are known, by name as in `createProducer`; the rest of the settings may be there too. */
+/** The authentication settings, named as in `createProducer`; other settings may be present. */
 export type AuthSettings = JwtSettings & Pick<Settings, 'apiTokens' | 'apiRateLimit' | 'apiFailureLimit'>;
 
-/** The issuer of everybody in API_TOKENS. */
+/** The issuer of all tokens in API_TOKENS. */
 const TOKENS = 'tokens';
 
-/** Who a token stands for, and for how long. */
+/** The bearer of a token. */
 export interface Identity {
   readonly principal: Principal;
-  /** What a session remembers, to ask again with `recall`. */
+  /** Stored with the session and passed to `recall`. */
   readonly origin: string;
-  /** In ms; null for no end. */
+  /** In ms since the epoch; null for no expiry. */
   readonly expiresAt: number | null;
 }
 
-/** Knows callers by their tokens: those of API_TOKENS, and JWTs. */
+/** Identifies callers by their token: an entry of API_TOKENS or a JWT. */
 export class Authority {
   readonly #tokens: TokenTable;
   readonly #jwt: JwtVerifier | null;
@@ -29,7 +29,7 @@ export class Authority {
     this.#jwt = jwt;
   }
 
-  /** Null if neither tokens nor JWTs are configured. @throws FleetError `INVALID_SETTINGS`, with every problem */
+  /** Returns null if neither tokens nor JWTs are configured. @throws FleetError `INVALID_SETTINGS`, listing every problem */
   static of(settings: AuthSettings): Authority | null {
     const problems: string[] = [];
     const tokens = readTokens(settings.apiTokens, problems);
@@ -41,7 +41,7 @@ export class Authority {
     return tokens.size === 0 && jwt === null ? null : new Authority(tokens, jwt);
   }
 
-  /** Null for a token that is not, or no longer, good. @throws FleetError `FORBIDDEN`, `KEYS_UNAVAILABLE` */
+  /** Returns null for an invalid or expired token. @throws FleetError `FORBIDDEN`, `KEYS_UNAVAILABLE` */
   async identify(token: string): Promise<Identity | null> {
     const entry = this.#tokens.find(token);
     if (entry)
@@ -56,7 +56,7 @@ export class Authority {
     return { principal: { name, issuer, role, items, via: 'jwt' }, origin: issuer, expiresAt };
   }
 
-  /** Who a session stands for now: with the rights that its token has by now; null if that is configured no more. */
+  /** Returns a session's principal with the current rights of its token, or null if the token is no longer configured. */
   recall(origin: string, then: Principal): Principal | null {
     if (origin.startsWith('jwt:')) return origin === this.#jwt?.issuer ? { ...then, issuer: origin, via: 'session' } : null;
     const entry = this.#tokens.recall(origin.slice('token:'.length));

@@ -4,18 +4,18 @@ export interface CookieOptions {
   readonly path: string;
   readonly secure: boolean;
   readonly maxAgeS: number;
-  /** Whether scripts of the page can read it. Default false. */
+  /** Whether scripts can read the cookie. Default false. */
   readonly readable?: boolean;
 }
 
-/** The value of a cookie; null if there is none, or more than one: then somebody else has set one of them. */
+/** Returns the value of a cookie, or null if it is missing or, as after cookie injection, ambiguous. */
 export function readCookie(req: IncomingMessage, name: string): string | null {
   const pairs = (req.headers.cookie ?? '').split(';').map((pair) => pair.trim());
   const values = pairs.filter((pair) => pair.startsWith(`${name}=`)).map((pair) => pair.slice(name.length + 1));
   return values.length === 1 ? (values[0] as string) : null;
 }
 
-/** Adds a cookie to the answer, for this site only and never sent by another. The value is for the caller to encode. */
+/** Adds a `SameSite=Strict` cookie to the response. The caller encodes the value. */
 export function setCookie(
   res: ServerResponse,
   name: string,

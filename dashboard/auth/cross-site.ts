@@ -2,7 +2,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Request } from 'express';
 
-/** Whether a browser says that another site's page makes this request. What is no browser says nothing, and passes. */
+/** Returns whether browser headers mark the request as cross-site. Clients without these headers pass. */
 export function isCrossSite(req: IncomingMessage): boolean {
   const site = req.headers['sec-fetch-site'];
   if (site !== undefined) return site !== 'same-origin' && site !== 'none';
@@ -10,7 +10,7 @@ export function isCrossSite(req: IncomingMessage): boolean {
   return origin !== undefined && hostOf(origin) !== ((req as Partial<Request>).host ?? req.headers.host);
 }
 
-/** What a page must send with its writes; it follows from the session's id, which no page can read. */
+/** Returns the CSRF token for a page's writes, derived from the session id, which pages cannot read. */
 export function csrfTokenOf(sessionId: string): string {
   return createHmac('sha256', sessionId).update('csrf').digest('base64url');
 }

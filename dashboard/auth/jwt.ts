@@ -9,14 +9,14 @@ export type JwtSettings = Pick<
   'jwtIssuer' | 'jwtAudience' | 'jwtJwksUrl' | 'jwtSecret' | 'jwtAlgorithms' | 'jwtRoleClaim' | 'jwtItemsClaim'
 >;
 
-/** What a JWT says of its bearer. */
+/** The claims of a verified JWT. */
 export interface JwtClaims {
   readonly name: string;
-  /** `jwt:` and the `iss`. */
+  /** `jwt:` followed by the `iss` claim. */
   readonly issuer: string;
   readonly role: Role;
   readonly items: readonly string[] | null;
-  /** In ms. */
+  /** In ms since the epoch. */
   readonly expiresAt: number;
 }
 
@@ -24,14 +24,14 @@ const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256
 const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
 const CLOCK_TOLERANCE_S = 5;
 const JWKS_TIMEOUT_MS = 1_500;
-/** After a failure the keys are not asked for again for so long: whoever sends nonsense must not make the issuer work. */
+/** How long a failed key fetch is cached, so that bad requests cannot make the dashboard flood the issuer. */
 const JWKS_PAUSE_MS = 2_000;
 const SHAPE = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 const MAX_NAME_LENGTH = 128;
 
-/** Checks JWTs of one issuer. */
+/** Verifies JWTs of one issuer. */
 export class JwtVerifier {
-  /** `jwt:` and the `iss`. */
+  /** `jwt:` followed by the `iss` claim. */
   readonly issuer: string;
   readonly #keys: JWTVerifyGetKey | Uint8Array;
   readonly #options: JWTVerifyOptions;
@@ -54,8 +54,8 @@ export class JwtVerifier {
   }
 
   /**
-   * What a JWT says; null if it is none, or is not to be trusted.
-   * @throws FleetError `FORBIDDEN` for a good one whose role or items mean nothing here, with `name` and `issuer` in its details;
+   * Returns the claims of a JWT, or null if it is malformed or untrusted.
+   * @throws FleetError `FORBIDDEN` for a valid JWT with an unknown role or bad item patterns, with `name` and `issuer` in its details;
    *   `KEYS_UNAVAILABLE`
    */
   async verify(token: string): Promise<JwtClaims | null> {
@@ -72,7 +72,7 @@ export class JwtVerifier {
       return payload;
     } catch (error) {
       if (error instanceof FleetError) throw error;
-      // Whatever else it is, the token was not verified: a key that the token names and that does not fit it, say.
+      // Any other error means that the token failed verification, such as a key that does not fit its algorithm.
       return null;
     }
   }
@@ -85,38 +85,37 @@ export class JwtVerifier {
     const role = ROLES.find((each) => each === claim(this.#roleClaim));
     const items = itemsOf(claim(this.#itemsClaim));
     if (!role)
-      throw new FleetError('FORBIDDEN', `This JWT has no role that is known here: expected one of ${ROLES.join(', ')}.`, {
+      throw new FleetError('FORBIDDEN', `Missing or unknown role in the JWT: expected one of ${ROLES.join(', ')}.`, {
         details: { name, issuer },
       });
     if (items === undefined)
-      throw new FleetError('FORBIDDEN', 'This JWT has no item patterns that are understood here: expected a list of strings.', {
+      throw new FleetError('FORBIDDEN', 'Bad item patterns in the JWT: expected a list of strings.', {
         details: { name, issuer },
       });
     return { name, issuer, role, items, expiresAt: exp * 1_000 };
   }
 }
 
-/** The verifier, or null if no JWTs are configured. What is wrong goes to `problems`. */
+/** Returns the verifier, or null if no JWTs are configured. Adds setting errors to `problems`. */
 export function readJwt(settings: JwtSettings, problems: string[]): JwtVerifier | null {
   const { jwtIssuer, jwtAudience, jwtJwksUrl, jwtSecret, jwtAlgorithms } = settings;
   if (jwtIssuer === null && jwtAudience === null && jwtJwksUrl === null && jwtSecret === null) return null;
   const before = problems.length;
-  if (jwtIssuer === null) problems.push('API_JWT_ISSUER: expected an issuer, since other settings of JWTs are there; got nothing');
-  if (jwtAudience === null) problems.push('API_JWT_AUDIENCE: expected an audience, since other settings of JWTs are there; got nothing');
+  if (jwtIssuer === null) problems.push('API_JWT_ISSUER: expected an issuer, required by the other JWT settings; got nothing');
+  if (jwtAudience === null) problems.push('API_JWT_AUDIENCE: expected an audience, required by the other JWT settings; got nothing');
   if ((jwtJwksUrl === null) === (jwtSecret === null)) {
-    problems.push(`API_JWT_JWKS_URL, API_JWT_SECRET: expected one of them, got ${jwtSecret === null ? 'neither' : 'both'}`);
+    problems.push(`API_JWT_JWKS_URL, API_JWT_SECRET: expected exactly one of them, got ${jwtSecret === null ? 'neither' : 'both'}`);
   }
   const allowed = jwtSecret === null ? ASYMMETRIC : SYMMETRIC;
+  const keySetting = jwtSecret === null ? 'API_JWT_JWKS_URL' : 'API_JWT_SECRET';
   for (const name of jwtAlgorithms) {
     if (!allowed.includes(name))
-      problems.push(
-        `API_JWT_ALGORITHMS: expected some of ${allowed.join(', ')} ${jwtSecret === null ? 'with keys of a URL' : 'with a secret'}, got ${JSON.stringify(name)}`,
-      );
+      problems.push(`API_JWT_ALGORITHMS: expected some of ${allowed.join(', ')} with ${keySetting}, got ${JSON.stringify(name)}`);
   }
   return problems.length === before ? new JwtVerifier(settings) : null;
 }
 
-/** The issuer's keys, kept for ten minutes; a key that is not among them makes it ask again, every 30 s at most. */
+/** Returns the issuer's keys, cached for ten minutes; an unknown key id triggers a refetch, at most every 30 s. */
 function fetchedKeys(url: URL): JWTVerifyGetKey {
   const remote = createRemoteJWKSet(url, { timeoutDuration: JWKS_TIMEOUT_MS, cooldownDuration: 30_000, cacheMaxAge: 600_000 });
   let failed: { readonly at: number; readonly error: FleetError } | null = null;
@@ -128,7 +127,7 @@ function fetchedKeys(url: URL): JWTVerifyGetKey {
       if (isAboutTheToken(error)) throw error;
       failed = {
         at: performance.now(),
-        error: new FleetError('KEYS_UNAVAILABLE', 'The keys of the issuer of JWTs cannot be fetched.', { cause: error }),
+        error: new FleetError('KEYS_UNAVAILABLE', "Cannot fetch the JWT issuer's keys.", { cause: error }),
       };
       throw failed.error;
     }
@@ -139,7 +138,7 @@ function isAboutTheToken(error: unknown): boolean {
   return [errors.JWKSNoMatchingKey, errors.JWKSMultipleMatchingKeys, errors.JOSENotSupported].some((kind) => error instanceof kind);
 }
 
-/** A list of patterns, or one; null, which is everything, without the claim; undefined for what is neither. */
+/** Returns the claim's patterns; null (all items) without the claim; undefined for an invalid claim. */
 function itemsOf(claim: unknown): readonly string[] | null | undefined {
   if (claim === undefined) return null;
   const patterns: unknown[] = Array.isArray(claim) ? claim : [claim];

@@ -5,12 +5,12 @@ import { storeOf } from '../../producer/store-of.js';
 import { FleetError } from '../../shared/errors.js';
 import { within } from '../within.js';
 
-/** With a Redis that hangs, a request is to be answered within two seconds all the same. */
+/** Keeps responses within two seconds even if Redis hangs. */
 const LIMIT_MS = 250;
 
 /**
- * Counts in Redis, over the producer's connection. rate-limit-redis loads its scripts once, when it is made, and never again if
- * that failed; here they are sent along whenever Redis does not know them.
+ * Counts requests in Redis over the producer's connection. rate-limit-redis loads its scripts once and never retries a failed load;
+ * this class resends a script whenever Redis does not know it.
  */
 export class LimitStore extends RedisStore {
   constructor(producer: Producer, name: string) {
@@ -19,7 +19,7 @@ export class LimitStore extends RedisStore {
       const [verb = '', ...args] = command;
       if (verb === 'SCRIPT') return keepScript(scripts, args[1] ?? '');
       const { redis } = storeOf(producer);
-      // A connection that is on its way is waited for: nobody slips in uncounted after a start.
+      // Waits for a pending connection, so that requests right after the start are counted too.
       if (redis.status !== 'ready') await producer.ping();
       try {
         return await redis.call(verb, ...args);

@@ -8,11 +8,11 @@ import { LimitStore } from './limit-store.js';
 import { callerKeyOf, findPrincipal } from './principal.js';
 
 export interface Limits {
-  /** Counts a request of a principal. */
+  /** Counts requests by principal. */
   readonly requests: RequestHandler;
-  /** Counts each time it is called, by address: for what has failed. */
+  /** Counts failed authentications by address. */
   readonly failures: RequestHandler;
-  /** Counts what does not end well, by address: to be asked before a sign-in is looked at. */
+  /** Counts unsuccessful sign-ins by address; runs before the sign-in. */
   readonly signIns: RequestHandler;
 }
 
@@ -24,7 +24,10 @@ export interface LimitSettings {
 const MINUTE_MS = 60_000;
 const FAILURES_MS = 5 * MINUTE_MS;
 
-/** The limits of callers, counted in Redis for all replicas together. While Redis is away they let everything pass: what needs Redis answers 503 by itself. */
+/**
+ * Creates the rate limits, shared by all replicas through Redis. While Redis is unavailable every request passes; routes that need
+ * Redis answer 503 anyway.
+ */
 export function createLimits(producer: Producer, { apiRateLimit, apiFailureLimit }: LimitSettings, logger: Logger): Limits {
   const limiter = (
     name: string,
@@ -43,10 +46,10 @@ export function createLimits(producer: Producer, { apiRateLimit, apiFailureLimit
       standardHeaders: 'draft-8',
       legacyHeaders: false,
       passOnStoreError: true,
-      // It would look at settings of an Express app, and there may be none around.
+      // The validations expect the settings of an Express app, which may be absent.
       validate: false,
       logger: {
-        error: (...args) => logger.debug({ error: args.find((arg) => arg instanceof Error) }, 'A request is not counted'),
+        error: (...args) => logger.debug({ error: args.find((arg) => arg instanceof Error) }, 'Could not count a request; letting it pass'),
         warn: () => undefined,
       },
       handler: (_req, res, next) => {

@@ -7,8 +7,9 @@ const LOCAL_HOST = /^(?:localhost|[a-z0-9-]+\.localhost|127(?:\.\d{1,3}){3}|\[::
 const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via'];
 
 /**
- * For a dashboard without tokens: only this machine's own requests pass. A page of another site, whose name was made to point
- * here, names its own host; a request that a proxy passes on comes from who knows where. @throws FleetError `FORBIDDEN`
+ * Passes only requests from this machine, for a dashboard without tokens. The Host header guards against DNS rebinding; requests
+ * forwarded by a proxy may come from anywhere.
+ * @throws FleetError `FORBIDDEN`
  */
 export function localOnly(): RequestHandler {
   return (req, _res, next) => {
@@ -18,14 +19,14 @@ export function localOnly(): RequestHandler {
         ? undefined
         : new FleetError(
             'FORBIDDEN',
-            `No tokens are configured, so only requests of this machine are answered, and ${problem}. Set API_TOKENS to let others in.`,
+            `No tokens are configured, so only local requests are accepted, but ${problem}. Set API_TOKENS to allow remote access.`,
           ),
     );
   };
 }
 
 function problemOf(req: IncomingMessage): string | null {
-  if (!isLoopback(req.socket.remoteAddress)) return 'this one comes from elsewhere';
-  if (!LOCAL_HOST.test(req.headers.host ?? '')) return 'this one is for another host';
-  return FORWARDED.some((name) => name in req.headers) ? 'this one came through a proxy' : null;
+  if (!isLoopback(req.socket.remoteAddress)) return 'this request comes from a remote address';
+  if (!LOCAL_HOST.test(req.headers.host ?? '')) return 'this request names a non-local host';
+  return FORWARDED.some((name) => name in req.headers) ? 'this request came through a proxy' : null;
 }

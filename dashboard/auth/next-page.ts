@@ -1,12 +1,15 @@
-/** Nothing is there: only for resolving what is relative. */
+/** A base for resolving relative URLs; never requested. */
 const HERE = 'http://here.invalid';
 
-/** Where to go after a sign-in: the page that was asked for, if it is one of ours, else the first one. Never another site. */
-export function nextPage(asked: unknown, basePath: string): string {
+/**
+ * Returns the page to open after a sign-in: the requested one if it belongs to the dashboard, else the first page. Never another site.
+ */
+export function nextPage(requested: unknown, basePath: string): string {
   const first = `${basePath}/`;
-  if (typeof asked !== 'string' || !asked.startsWith('/') || asked.length > 2_048 || !URL.canParse(asked, HERE)) return first;
-  // As a browser will read it: with `\` as `/`, without line breaks, and with `..` resolved.
-  const { origin, pathname, search, hash } = new URL(asked, HERE);
+  if (typeof requested !== 'string' || !requested.startsWith('/') || requested.length > 2_048 || !URL.canParse(requested, HERE))
+    return first;
+  // Parsed as browsers do: `\` becomes `/`, line breaks are dropped, `..` is resolved.
+  const { origin, pathname, search, hash } = new URL(requested, HERE);
   if (origin !== HERE || pathname.startsWith('//') || !pathname.startsWith(first) || pathname.startsWith(`${basePath}/sign-`)) return first;
   return `${pathname}${search}${hash}`;
 }

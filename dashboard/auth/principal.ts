@@ -1,42 +1,42 @@
 import { createHash } from 'node:crypto';
 import type { Response } from 'express';
 
-/** Each may do what those before it may. */
+/** Each role includes the permissions of those before it. */
 export const ROLES = ['viewer', 'submitter', 'operator', 'admin'] as const;
 export type Role = (typeof ROLES)[number];
 
-/** How a caller may have been told. */
+/** Ways to authenticate. */
 export const CALLER_WAYS = ['token', 'jwt', 'session', 'local'] as const;
 
-/** Who makes a request. */
+/** The authenticated caller of a request. */
 export interface Principal {
-  /** For the audit, and as `by` of stops. */
+  /** Recorded in the audit and as `by` of stops. */
   readonly name: string;
   /**
-   * Who vouches for the name. Callers of one name and two issuers are two callers. `tokens` for a token of API_TOKENS, `jwt:` and the `iss`
-   * for a JWT, `local` without either; of what a function given as `auth` returns, default `app`.
+   * The issuer of the name; the same name from two issuers means two callers. `tokens` for API_TOKENS, `jwt:` followed by the `iss` for
+   * a JWT, `local` without either; for a principal returned by an `auth` function, default `app`.
    */
   readonly issuer?: string;
   readonly role: Role;
-  /** Patterns of the items that it may see, `*` standing for any text; null for everything, tasks without an item too. */
+  /** Patterns of visible items, where `*` matches any text; null for everything, including tasks without an item. */
   readonly items: readonly string[] | null;
-  /** How it was told. `local`: no tokens are configured, and only this machine reaches the dashboard. */
+  /** How the caller was authenticated. `local`: no tokens are configured, and the dashboard is reachable from this machine only. */
   readonly via: (typeof CALLER_WAYS)[number];
 }
 
-/** Who makes this request, as `authenticate` has found. @throws if the route is not behind it */
+/** Returns the principal set by `authenticate`. @throws if the route is not behind it */
 export function principalOf(res: Response): Principal {
   const principal = findPrincipal(res);
   if (!principal) throw new Error('This route is not behind authenticate.');
   return principal;
 }
 
-/** The same where it may not be known yet. */
+/** Returns the principal, or null before authentication. */
 export function findPrincipal({ locals }: Response): Principal | null {
   return (locals as { principal?: Principal }).principal ?? null;
 }
 
-/** Names a caller in Redis, in 32 characters: the same for the bearer of a token or JWT and for the session that came of it. */
+/** Returns the caller's key in Redis, 32 characters: the same for a token or JWT and its sessions. */
 export function callerKeyOf({ issuer = 'app', name }: Pick<Principal, 'issuer' | 'name'>): string {
   return createHash('sha256')
     .update(JSON.stringify([issuer, name]))
@@ -48,7 +48,7 @@ export function hasRole({ role }: Principal, least: Role): boolean {
   return ROLES.indexOf(role) >= ROLES.indexOf(least);
 }
 
-/** Whether it may know of a task with this item, null for none. */
+/** Returns whether the principal may see tasks of this item; null stands for tasks without an item. */
 export function seesItem({ items }: Principal, item: string | null): boolean {
   if (items === null) return true;
   return item !== null && items.some((pattern) => matches(pattern, item));

@@ -10,27 +10,27 @@ import { csrfTokenOf } from './cross-site.js';
 import { type Principal, ROLES } from './principal.js';
 import { SessionWatch } from './session-watch.js';
 
-/** A browser that has signed in. */
+/** A signed-in browser. */
 export interface Session {
-  /** Only its owner's cookie has it: Redis has its hash. */
+  /** Known to the browser's cookie only; Redis stores its hash. */
   readonly id: string;
   readonly principal: Principal;
 }
 
-/** As it is in Redis. */
+/** A session as stored in Redis. */
 interface SessionRecord {
   readonly origin: string;
   readonly principal: Principal;
 }
 
 const SESSION_MS = 12 * 3_600_000;
-/** What Bull Board's page, as any that uses axios, sends back as `X-XSRF-TOKEN`. */
+/** axios, which Bull Board's page uses, sends this cookie back as the `X-XSRF-TOKEN` header. */
 const CSRF_COOKIE = 'XSRF-TOKEN';
 const ID = /^[\w-]{43}$/;
 
 /**
- * The sessions of browsers, in Redis: every replica knows them, and one that is ended is ended everywhere. A session is
- * worth what its token is worth now: it ends when that is taken out of API_TOKENS.
+ * Browser sessions, stored in Redis and shared by all replicas. A session has the current rights of its token and ends when the token
+ * is removed from API_TOKENS.
  */
 export class Sessions {
   readonly #producer: Producer;
@@ -43,7 +43,7 @@ export class Sessions {
     this.#watch = new SessionWatch(producer);
   }
 
-  /** Signs a browser in: always with a new id, whatever its cookie said before. @throws FleetError `REDIS_UNAVAILABLE` */
+  /** Signs a browser in, always with a new session id. @throws FleetError `REDIS_UNAVAILABLE` */
   async begin(req: IncomingMessage, res: ServerResponse, basePath: string, { principal, origin, expiresAt }: Identity): Promise<Session> {
     const id = randomBytes(32).toString('base64url');
     const ms = Math.max(1, Math.min(SESSION_MS, expiresAt === null ? SESSION_MS : expiresAt - Date.now()));
@@ -55,7 +55,7 @@ export class Sessions {
     return { id, principal: record.principal };
   }
 
-  /** The session of a request's cookie, or null. @throws FleetError `REDIS_UNAVAILABLE` within two seconds */
+  /** Returns the session of a request's cookie, or null. @throws FleetError `REDIS_UNAVAILABLE` within two seconds */
   async find(req: IncomingMessage): Promise<Session | null> {
     const id = idOf(req);
     if (id === null) return null;
@@ -67,7 +67,10 @@ export class Sessions {
     return now && { id, principal: now };
   }
 
-  /** Calls back once the session has ended: signed out here or at another dashboard, or expired. Returns what takes that back. */
+  /**
+   * Calls back once the session has ended: signed out here or on another replica, or expired. Returns a function that cancels the
+   * callback.
+   */
   whenEnded({ id }: Session, callback: () => void): () => void {
     return this.#watch.whenEnded(hashOf(id), callback);
   }
@@ -88,7 +91,7 @@ export class Sessions {
   }
 }
 
-/** Null for what is no record: the browser then has to sign in again. */
+/** Parses a session record; null if malformed, so that the browser has to sign in again. */
 function parseRecord(json: string): SessionRecord | null {
   try {
     const record = JSON.parse(json) as Partial<SessionRecord> | null;
@@ -104,7 +107,7 @@ function parseRecord(json: string): SessionRecord | null {
   }
 }
 
-/** Over TLS only a cookie that nobody but this host over TLS can have set. */
+/** Returns the cookie name; over TLS with the `__Host-` prefix, which only this host over TLS can set. */
 function cookieNameOf(req: IncomingMessage): string {
   return isSecure(req) ? '__Host-taskfleet' : 'taskfleet';
 }
@@ -122,7 +125,7 @@ function setCookies(
 ): void {
   const secure = isSecure(req);
   const path = basePath || '/';
-  // A name with __Host- wants the whole host.
+  // The `__Host-` prefix requires the path `/`.
   setCookie(res, cookieNameOf(req), id, { path: secure ? '/' : path, secure, maxAgeS });
   setCookie(res, CSRF_COOKIE, csrf, { path, secure, maxAgeS, readable: true });
 }

@@ -1,13 +1,13 @@
 export interface SignInPage {
-  /** Where the dashboard is mounted. */
+  /** The dashboard's mount point. */
   readonly basePath: string;
-  /** Where to go afterwards. */
+  /** The page to open after the sign-in. */
   readonly next: string;
-  /** What went wrong the last time. */
+  /** The error of the previous attempt. */
   readonly problem: string | null;
 }
 
-/** A form that works without scripts. */
+/** Renders the sign-in form, which works without scripts. */
 export function signInPage({ basePath, next, problem }: SignInPage): string {
   const alert = problem === null ? '' : `\n      <p class="problem" id="problem" role="alert">${escape(problem)}</p>`;
   const described = problem === null ? 'aria-describedby="hint"' : 'aria-describedby="problem hint" aria-invalid="true"';
@@ -27,7 +27,7 @@ export function signInPage({ basePath, next, problem }: SignInPage): string {
     <form method="post" action="${escape(basePath)}/sign-in">${alert}
       <label for="token">Token</label>
       <input id="token" name="token" type="password" required autofocus autocomplete="current-password" spellcheck="false" maxlength="8192" ${described}>
-      <p class="hint" id="hint">The one that you were given for this fleet. It stays signed in for 12 hours at most.</p>
+      <p class="hint" id="hint">Your access token for this fleet. The session lasts up to 12 hours.</p>
       <input type="hidden" name="next" value="${escape(next)}">
       <button type="submit">Sign in</button>
     </form>

@@ -18,15 +18,15 @@ export interface SignInOptions {
 }
 
 /**
- * For browsers.
- * - `GET /sign-in?next=`: a form for a token.
- * - `POST /sign-in` with `token` and `next`: 303 to the page that was asked for, with the cookie of a new session.
+ * The sign-in routes for browsers.
+ * - `GET /sign-in?next=`: the sign-in form.
+ * - `POST /sign-in` with `token` and `next`: 303 to the requested page, with the cookie of a new session.
  * - `POST /sign-out`, with `csrf_token` or `X-CSRF-Token`: ends the session, 303 to the form.
  */
 export function signInRoutes({ authority, sessions, limits }: SignInOptions): Router {
   const router = Router({ caseSensitive: true });
   router.get('/sign-in', (req, res) =>
-    sendPage(req, res, 200, { asked: new URL(req.url, 'http://here.invalid').searchParams.get('next'), problem: null }),
+    sendPage(req, res, 200, { requested: new URL(req.url, 'http://here.invalid').searchParams.get('next'), problem: null }),
   );
   router.get('/sign-in.css', (_req, res) => send(res, 200, 'text/css; charset=utf-8', SIGN_IN_STYLE, 'public, max-age=3600'));
   router.post('/sign-in', ownPageOnly(), limits.signIns, readForm(), signIn(authority, sessions), auditRefusals('sign-in'), showProblem());
@@ -38,7 +38,7 @@ function signIn(authority: Authority, sessions: Sessions): RequestHandler {
   return async (req, res) => {
     const { token, next } = formOf(req) as { token?: string; next?: string };
     const identity = token === undefined ? null : await identify(authority, token.trim(), res);
-    if (identity === null) throw new FleetError('UNAUTHENTICATED', 'This token is not known here, or no longer.');
+    if (identity === null) throw new FleetError('UNAUTHENTICATED', 'Invalid or expired token.');
     const { principal } = await sessions.begin(req, res, req.baseUrl, identity);
     Object.assign(res.locals, { principal });
     await audit(res, { action: 'sign-in', outcome: { allowed: 'signed in' } });
@@ -62,23 +62,23 @@ function signOut(sessions: Sessions): RequestHandler {
   };
 }
 
-/** Another site must not sign a browser in, under a name that its user does not know of. @throws FleetError `FORBIDDEN` */
+/** Refuses cross-site sign-ins, which would sign a user in under another name unnoticed. @throws FleetError `FORBIDDEN` */
 function ownPageOnly(): RequestHandler {
   return (req, _res, next) => {
     next(isCrossSite(req) ? new FleetError('FORBIDDEN', 'The sign-in did not come from a page of this dashboard.') : undefined);
   };
 }
 
-/** A person gets the form again, with what was wrong; a program the problem. */
+/** Answers browsers with the form and its error, other clients with a problem. */
 function showProblem(): ErrorRequestHandler {
   return (error: unknown, req, res, next) => {
     if (!(req.headers.accept ?? '').includes('text/html')) return next(error);
-    const show = (status: number, problem: string): void => sendPage(req, res, status, { asked: formOf(req)['next'], problem });
-    if (isFleetError(error, 'UNAUTHENTICATED')) show(401, 'This token is not known here, or no longer.');
+    const show = (status: number, problem: string): void => sendPage(req, res, status, { requested: formOf(req)['next'], problem });
+    if (isFleetError(error, 'UNAUTHENTICATED')) show(401, 'Invalid or expired token.');
     else if (isFleetError(error, 'FORBIDDEN')) show(403, error.message);
-    else if (isFleetError(error, 'TOO_MANY_REQUESTS')) show(429, 'Too many sign-ins have failed. Try again in some minutes.');
+    else if (isFleetError(error, 'TOO_MANY_REQUESTS')) show(429, 'Too many failed sign-ins. Try again in a few minutes.');
     else if (isFleetError(error, 'REDIS_UNAVAILABLE', 'KEYS_UNAVAILABLE', 'CLOSED'))
-      show(503, 'The fleet cannot be reached at the moment. Try again in a few seconds.');
+      show(503, 'The fleet is unavailable. Try again in a few seconds.');
     else next(error);
   };
 }
@@ -87,10 +87,10 @@ function sendPage(
   req: Request,
   res: ServerResponse,
   status: number,
-  { asked, problem }: { readonly asked: unknown; readonly problem: string | null },
+  { requested, problem }: { readonly requested: unknown; readonly problem: string | null },
 ): void {
   const { baseUrl: basePath } = req;
-  send(res, status, 'text/html; charset=utf-8', signInPage({ basePath, next: nextPage(asked, basePath), problem }), 'no-store');
+  send(res, status, 'text/html; charset=utf-8', signInPage({ basePath, next: nextPage(requested, basePath), problem }), 'no-store');
 }
 
 function send(res: ServerResponse, status: number, type: string, text: string, caching: string): void {

@@ -219,7 +219,7 @@ describe('the command over the API', () => {
     const nobody = new ApiClient(new ApiConnection({ url: dashboard.url, token: 'a-token-that-nobody-gave' }));
     const unknown = await failure(nobody.list({}));
     assert.deepEqual([unknown.exitCode, unknown.code], [77, 'UNAUTHENTICATED']);
-    assert.match(unknown.message, /not known here.* Set TASKFLEET_TOKEN/);
+    assert.match(unknown.message, /Invalid or expired token.* Set TASKFLEET_TOKEN/);
     assert.doesNotMatch(unknown.message, /nobody-gave/);
     const { code, stderr } = await over({ GLOBAL_LOG_LEVEL: 'debug' }, [
       'task',
@@ -231,7 +231,7 @@ describe('the command over the API', () => {
       dashboard.tokens.viewer,
     ]);
     assert.equal(code, 77);
-    assert.match(stderr, /^taskfleet: This needs the role submitter; viewer is viewer\./);
+    assert.match(stderr, /^taskfleet: Requires the role submitter; viewer has the role viewer\./);
     const name = await failure(client('operator').enqueue('no.such', {}));
     assert.deepEqual([name.exitCode, name.code], [2, 'UNKNOWN_TASK']);
     const input = await failure(client('operator').enqueue('fleet.canary', { run_ms: 'soon' }));

@@ -30,7 +30,7 @@ test('a token that was made, with its entry in API_TOKENS, is who it says; the d
   const env = { REDIS_URL: redis.url, API_TOKENS: ` ${entry} ; `, TASK_MODULES: built('test/cli/tasks.mjs') };
   const dashboard = startCommand(['dashboard', '--port', '0'], { cwd: folder, env });
   t.after(() => dashboard.stop());
-  const { groups } = await dashboard.waitForLine(/"url":"(?<url>http:\/\/127\.0\.0\.1:\d+)".*Dashboard listens/);
+  const { groups } = await dashboard.waitForLine(/"url":"(?<url>http:\/\/127\.0\.0\.1:\d+)".*Dashboard listening/);
   const url = groups?.['url'] ?? '';
   const ask = async (path: string): Promise<Record<string, unknown>> =>
     (await (await fetch(`${url}${path}`, { headers: { Authorization: `Bearer ${token}` } })).json()) as Record<string, unknown>;
@@ -76,7 +76,7 @@ test('what it cannot do with its settings has exit code 78, a message, and no se
   assert.equal(elsewhere.code, 78);
   assert.match(elsewhere.stderr, /^taskfleet: API_HOST: without tokens and JWTs .* Set API_TOKENS/m);
   assert.equal(bad.code, 78);
-  assert.match(bad.stderr, /API_TOKENS: the entry ada: expected as its third part the SHA-256/);
+  assert.match(bad.stderr, /API_TOKENS: entry ada: expected the SHA-256/);
   assert.doesNotMatch(bad.stderr, /hunter2/);
   assert.equal(odd.code, 2);
 });

@@ -70,7 +70,7 @@ describe('/readyz', () => {
     assert.deepEqual([worse.http, worse.status, worse.wrong], [200, 'degraded', ['listeners', 'queues', 'reconciler']]);
     assert.equal(
       worse.body.checks.find(({ name }) => name === 'queues')?.detail,
-      'nothing is fetched from queue chat: p:bull:chat:wait holds a hash',
+      'cannot fetch from queue chat: p:bull:chat:wait holds a hash',
     );
     assert.match(worse.body.checks.find(({ name }) => name === 'reconciler')?.detail ?? '', /^last run 12\d s ago$/);
   });
@@ -86,19 +86,19 @@ describe('/readyz', () => {
     const served = await serveDashboard(fleet.producer(), { loggers });
     t.after(() => served.close());
     const look = async () => ((await served.send('GET', '/fleet/readyz')).body as Readiness).checks.find(({ name }) => name === 'log');
-    assert.deepEqual(await look(), { name: 'log', ok: true, detail: 'every line is written' });
+    assert.deepEqual(await look(), { name: 'log', ok: true, detail: 'writable' });
     loggers('dashboard').warn('lost');
     assert.deepEqual(await until(look, (log) => log?.ok === false), {
       name: 'log',
       ok: false,
-      detail: 'lines of this process that were lost: 1; none can be written now: ENOSPC',
+      detail: 'log lines lost by this process: 1; cannot write the log: ENOSPC',
     });
     full = false;
     loggers('dashboard').warn('written');
     assert.deepEqual(await until(look, (log) => log?.ok === true), {
       name: 'log',
       ok: true,
-      detail: 'lines of this process that were lost: 1',
+      detail: 'log lines lost by this process: 1',
     });
     assert.match(lines.join(''), /"lost":1.*\n.*"written"/);
   });
@@ -123,7 +123,7 @@ describe('/readyz', () => {
     await producer.close();
     assert.deepEqual((await until(ask, ({ http }) => http === 503)).body, {
       status: 'unready',
-      checks: [{ name: 'redis', ok: false, detail: 'closed: this process shuts down' }],
+      checks: [{ name: 'redis', ok: false, detail: 'closed: this process is shutting down' }],
     });
   });
 

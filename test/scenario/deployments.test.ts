@@ -92,7 +92,7 @@ describe('A fleet of processes', () => {
         (live) => live === 0,
       );
 
-      const { groups } = await dashboard.waitForLine(/"url":"(?<url>http:\/\/127\.0\.0\.1:\d+)".*Dashboard listens/);
+      const { groups } = await dashboard.waitForLine(/"url":"(?<url>http:\/\/127\.0\.0\.1:\d+)".*Dashboard listening/);
       assert.equal((await fetch(`${groups?.['url']}/readyz`)).status, 200);
       const doctor = await runCommand(['doctor', '-o', 'json'], { env });
       const { checks, topology } = JSON.parse(doctor.stdout) as {

@@ -21,7 +21,7 @@ describe('A dashboard process beside a worker', () => {
     const env = { REDIS_URL: redisUrl, REDIS_CLUSTER: String(cluster), REDIS_KEY_PREFIX: keyPrefix, TASK_MODULES: SCENARIO_MODULE };
     dashboard = startCommand(['dashboard', '--port', '0'], { env });
     worker = await startWorker(fleet.redis, keyPrefix);
-    const { groups } = await dashboard.waitForLine(/"url":"(?<url>http:\/\/127\.0\.0\.1:\d+)".*Dashboard listens/);
+    const { groups } = await dashboard.waitForLine(/"url":"(?<url>http:\/\/127\.0\.0\.1:\d+)".*Dashboard listening/);
     url = groups?.['url'] ?? '';
   });
   after(async () => {

@@ -135,7 +135,7 @@ describe('A worker process ends in time upon SIGTERM', { concurrency: 3 }, () =>
 describe('A dashboard process ends in time upon SIGTERM', { concurrency: 3 }, () => {
   for (const { what, begin } of FAULTS) {
     it(`when Redis ${what}`, () =>
-      start('dashboard', /Dashboard listens/, async ({ process: dashboard, fleet, proxy }) => {
+      start('dashboard', /Dashboard listening/, async ({ process: dashboard, fleet, proxy }) => {
         await begin(fleet, proxy);
         await endsInTime(dashboard);
       }));

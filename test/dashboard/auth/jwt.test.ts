@@ -89,11 +89,11 @@ test('settings that do not fit together are refused, by name', () => {
   assert.deepEqual(problemsOf({}), []);
   assert.match(problemsOf({ jwtIssuer: ISSUER, jwtSecret: SECRET }).join(), /^API_JWT_AUDIENCE: expected an audience/);
   assert.match(problemsOf({ jwtAudience: AUDIENCE, jwtSecret: SECRET }).join(), /^API_JWT_ISSUER: expected an issuer/);
-  assert.match(problemsOf(whole).join(), /expected one of them, got neither/);
-  assert.match(problemsOf({ ...whole, jwtSecret: SECRET, jwtJwksUrl: issuer.url }).join(), /expected one of them, got both/);
+  assert.match(problemsOf(whole).join(), /expected exactly one of them, got neither/);
+  assert.match(problemsOf({ ...whole, jwtSecret: SECRET, jwtJwksUrl: issuer.url }).join(), /expected exactly one of them, got both/);
   assert.match(
     problemsOf({ ...whole, jwtSecret: SECRET, jwtAlgorithms: ['RS256'] }).join(),
-    /expected some of HS256, HS384, HS512 with a secret, got "RS256"/,
+    /expected some of HS256, HS384, HS512 with API_JWT_SECRET, got "RS256"/,
   );
   for (const name of ['none', 'HS256', 'None', 'dir'])
     assert.match(

@@ -127,7 +127,7 @@ test('a browser without a session is sent to the sign-in, and from there to wher
     });
   const wrong = await post({ token: 'hunter2', next: '/?item=chat%201' });
   assert.equal(wrong.status, 401);
-  assert.match(wrong.text, /role="alert">This token is not known here/);
+  assert.match(wrong.text, /role="alert">Invalid or expired token/);
   assert.match(wrong.text, /name="next" value="\/\?item=chat%201"/);
   assert.doesNotMatch(wrong.text, /hunter2/);
   assert.equal((await post({ token: dashboard.tokens.viewer, next: '/?item=chat%201' })).headers.location, '/?item=chat%201');

@@ -62,17 +62,17 @@ test('a bad entry is named, with what is wrong', () => {
     'API_TOKENS: the entry ada: expected one of the roles viewer, submitter, operator, admin, got "boss"',
   ]);
   assert.deepEqual(problemsOf('ada:admin:secret'), [
-    'API_TOKENS: the entry ada: expected as its third part the SHA-256 of a token, 64 hexadecimal digits (not shown)',
+    'API_TOKENS: entry ada: expected the SHA-256 of a token as the third part, 64 hexadecimal digits (not shown)',
   ]);
   assert.deepEqual(problemsOf(`ada:viewer:${HASH}:chat:*,`), [
-    'API_TOKENS: the entry ada: a bad item pattern: expected 1 to 256 characters, got 0',
+    'API_TOKENS: entry ada: bad item pattern: expected 1 to 256 characters, got 0',
   ]);
-  assert.deepEqual(problemsOf('ada'), ['API_TOKENS: entry 1: expected name:role:sha256-hex, or with :item-pattern,… behind it']);
+  assert.deepEqual(problemsOf('ada'), ['API_TOKENS: entry 1: expected name:role:sha256-hex, optionally followed by :item-pattern,…']);
   assert.deepEqual(problemsOf(`ada:viewer:${HASH}`, `ada:admin:${HASH.replaceAll('a', 'b')}`), [
     'API_TOKENS: two entries have the name ada',
   ]);
   assert.deepEqual(problemsOf(`ada:viewer:${HASH}`, `bob:admin:${HASH.toUpperCase()}`), [
-    'API_TOKENS: the entry bob has the hash of another one',
+    'API_TOKENS: entry bob has the same hash as another entry',
   ]);
 });
 
