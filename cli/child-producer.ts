@@ -1,7 +1,7 @@
 import { type Producer, type ProducerConfig, createProducer } from '../producer/index.js';
 import type { ChildEnqueuer } from '../shared/task/handler.js';
 
-/** The producer of a worker's handlers, connected when the first of them enqueues: most never do. */
+/** The producer that a worker's handlers share. Connects on the first enqueue, because most handlers never enqueue. */
 export class ChildProducer implements ChildEnqueuer {
   readonly #config: ProducerConfig;
   #producer: Producer | null = null;

@@ -1,7 +1,7 @@
 import { isFleetError, messageOf } from '../shared/errors.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
 
-/** An error of the command itself, with the code that `-o json` shows and the exit code. */
+/** An error of the command itself, with its exit code and the `code` that `-o json` prints. */
 export class CliError extends Error {
   readonly code: string;
   readonly exitCode: number;
@@ -14,19 +14,19 @@ export class CliError extends Error {
   }
 }
 
-/** The command was called in a way that it does not understand. */
+/** An error in the command's arguments. */
 export function usageError(message: string): CliError {
   return new CliError('USAGE', EXIT.USAGE, message);
 }
 
-/** How an error is reported. */
+/** An error as the command reports it. */
 export interface Report {
   readonly exitCode: number;
-  /** What goes to standard error, without a line break at the end. */
+  /** The text for standard error, without a final line break. */
   readonly text: string;
 }
 
-/** The one form of all errors: `taskfleet: <message>`, or `{ "error": { code, message } }`; with `debug`, the stack too. */
+/** Formats an error as `taskfleet: <message>`, or as `{ "error": { code, message } }`; `debug` adds the stack. */
 export function describeError(error: unknown, { json, debug }: { readonly json: boolean; readonly debug: boolean }): Report {
   const exitCode = error instanceof CliError ? error.exitCode : exitCodeOf(error);
   const stack = debug && error instanceof Error && error.stack ? error.stack : null;
@@ -34,6 +34,6 @@ export function describeError(error: unknown, { json, debug }: { readonly json: 
     const code = error instanceof CliError || isFleetError(error) ? error.code : 'UNEXPECTED';
     return { exitCode, text: JSON.stringify({ error: { code, message: messageOf(error), ...(stack && { stack }) } }) };
   }
-  const hint = exitCode === EXIT.INTERNAL && !stack ? '\n(unexpected: GLOBAL_LOG_LEVEL=debug shows where it comes from)' : '';
+  const hint = exitCode === EXIT.INTERNAL && !stack ? '\n(unexpected error; set GLOBAL_LOG_LEVEL=debug to see the stack trace)' : '';
   return { exitCode, text: `taskfleet: ${messageOf(error)}${hint}${stack ? `\n${stack}` : ''}` };
 }

@@ -16,12 +16,12 @@ import type {
 import type { TaskDefinition } from '../shared/task/definition.js';
 
 /**
- * What commands ask of a fleet, whether they reach it through Redis or through its HTTP API. Each call does, and throws,
- * what the producer's of the same name does; what only a connection can get wrong is a CliError.
+ * The operations that commands need, over Redis or over the HTTP API. Each behaves and throws like the producer method of
+ * the same name; errors of the API connection itself are CliErrors.
  */
 export interface FleetClient {
   readonly schedules: ScheduleClient;
-  /** @param task its definition, or its name, which the fleet's end of the connection looks up. @throws FleetError `UNKNOWN_TASK` */
+  /** @param task a definition, or a name that the implementation looks up. @throws FleetError `UNKNOWN_TASK` */
   enqueue<Input, Output>(
     task: string | TaskDefinition<Input, Output, unknown>,
     input: Input,
@@ -29,7 +29,7 @@ export interface FleetClient {
   ): Promise<EnqueuedTask<Output>>;
   get(id: string): Promise<TaskView | null>;
   list(options: ListOptions): Promise<TaskPage>;
-  /** Over the API `by` is the name that the token has there, whatever is given. Default: the user's name. */
+  /** `by` defaults to the user's name. Over the API it is always the token's name. */
   stop(ids: readonly string[], options: StopOptions): Promise<StopReceipt[]>;
   stopItem(item: string, options: StopItemOptions): Promise<StopReceipt[]>;
   retry(ids: readonly string[]): Promise<TaskView[]>;
@@ -41,6 +41,6 @@ export interface FleetClient {
 export interface ScheduleClient {
   list(): Promise<ScheduleView[]>;
   runNow(id: string): Promise<EnqueuedTask>;
-  /** False if there was none. */
+  /** Returns false if there is no such schedule. */
   remove(id: string): Promise<boolean>;
 }

@@ -1,7 +1,7 @@
 import { type ErrorCode, isFleetError } from '../shared/errors.js';
 import type { TerminalState } from '../shared/task/state.js';
 
-/** The exit codes of the `taskfleet` command. From 64 on they are those of sysexits.h. */
+/** The exit codes of the `taskfleet` command. Codes from 64 to 78 follow sysexits.h. */
 export const EXIT = {
   DONE: 0,
   TASK_FAILED: 1,
@@ -13,7 +13,7 @@ export const EXIT = {
   INTERNAL: 70,
   NOT_PERMITTED: 77,
   CONFIG: 78,
-  /** Ended by Ctrl+C, as shells have it: 128 and the signal's number. */
+  /** Interrupted by Ctrl+C: 128 plus the signal number, the shell convention. */
   INTERRUPTED: 130,
 } as const;
 
@@ -63,12 +63,12 @@ const BY_ERROR: Readonly<Record<ErrorCode, number>> = {
   REDIS_SERVER_FAILED: EXIT.REDIS_UNREACHABLE,
 };
 
-/** The exit code for an error that ends a command. */
+/** Returns the exit code for an error that ends a command. */
 export function exitCodeOf(error: unknown): number {
   return isFleetError(error) ? BY_ERROR[error.code] : EXIT.INTERNAL;
 }
 
-/** The exit code for the end of the task that a command waited for. */
+/** Returns the exit code for the final state of the task that a command waited for. */
 export function exitCodeOfState(state: TerminalState): number {
   switch (state) {
     case 'completed':

@@ -6,51 +6,52 @@ import { type ProcessOutput, SupervisedProcess } from './supervised-process.js';
 
 export interface FleetOptions {
   readonly settings: Settings;
-  /** The environment that `settings` were read from. The workers get it, with REDIS_URL set to the Redis in use. */
+  /** The environment that `settings` were read from. The processes inherit it, with REDIS_URL set to the Redis in use. */
   readonly env: Environment;
-  /** How many worker processes. */
+  /** Number of worker processes. */
   readonly workers: number;
-  /** Whether there is a dashboard too, in a process of its own. */
+  /** Whether to run a dashboard, in its own process. */
   readonly dashboard: boolean;
-  /** The embedded Redis's data folder, for when `settings` has no `redisUrl`. */
+  /** The embedded Redis's data folder, used if `settings` has no `redisUrl`. */
   readonly redisDir: string;
-  /** Gets the lines that a person should see: an installation, a worker that is started again. */
+  /** Receives notices for the user, such as an installation or a worker's restart. */
   readonly say: (line: string) => void;
   readonly loggers: LoggerFactory;
-  /** What becomes of the processes' standard output and error. Default: `inherit`. */
+  /** Destination of the processes' standard output and error. Default: `inherit`. */
   readonly output?: ProcessOutput;
-  /** Ends a start that is under way. */
+  /** Aborts the start. */
   readonly signal?: AbortSignal;
 }
 
-/** A Redis, worker processes and a dashboard on this machine. */
+/** A Redis, worker processes and a dashboard, all on this machine. */
 export interface Fleet {
   readonly redisUrl: string;
-  /** The ids of other processes that used the embedded Redis when this fleet came; the last one to end stops it. Empty with a REDIS_URL. */
+  /** Pids of other processes that shared the embedded Redis at the start; the last to exit stops it. Empty with a REDIS_URL. */
   readonly redisSharedWith: readonly number[];
-  /** Resolves with the reason once the embedded Redis has ended and could not be started again. */
+  /** Resolves with the reason if the embedded Redis dies and cannot be restarted. */
   readonly redisLost: Promise<Error>;
-  /** The worker processes as they are now: `index` from 1; `pid` null while one waits to be started again; `id` null until it takes tasks. */
+  /** Returns the worker processes: `index` counts from 1; `pid` is null during a restart; `id` is null until the worker takes tasks. */
   workers(): { index: number; pid: number | null; id: string | null }[];
-  /** The dashboard as it is now; `url` null until it listens. Null if the fleet has none. */
+  /** Returns the dashboard, or null if the fleet has none; `url` is null until it listens. */
   dashboard(): { pid: number | null; url: string | null } | null;
   /**
    * Resolves when all workers are connected and take tasks, and the dashboard listens.
-   * @throws FleetError with the code of what keeps a worker from running (`INVALID_TASK_MODULE` …); `CLOSED` if the fleet is stopped before
+   * @throws FleetError with the code of the error that prevents a worker from running (`INVALID_TASK_MODULE` …); `CLOSED` if the fleet
+   *   is stopped first
    */
   ready(): Promise<void>;
-  /** SIGTERM to the processes, SIGKILL to those that still run 5 s after SHUTDOWN_TIMEOUT_MS, then leaves the embedded Redis. May be called again. */
+  /** Sends SIGTERM, then SIGKILL 5 s after SHUTDOWN_TIMEOUT_MS, then releases the embedded Redis. Idempotent. */
   stop(): Promise<void>;
-  /** SIGKILL to the processes, then leaves the embedded Redis, which still ends cleanly. Also cuts a `stop` short. May be called again. */
+  /** Sends SIGKILL to the processes, then releases the embedded Redis, which still shuts down cleanly. Cuts a `stop` short. Idempotent. */
   killNow(): Promise<void>;
 }
 
-/** What a process gets beyond its own shutdown timeout: for handing tasks back and closing connections. */
+/** Extra time after a process's shutdown timeout, to requeue tasks and close connections. */
 const SHUTDOWN_MARGIN_MS = 5_000;
 
 /**
- * Starts a fleet: an embedded Redis unless there is a URL of one, and the workers. Resolves when the processes exist; see
- * `ready`. A start that fails is undone. Workers notice when this process is gone, and shut down gracefully.
+ * Starts a fleet: the workers, the dashboard and, without a Redis URL, an embedded Redis. Resolves when the processes exist
+ * (see `ready` for more). Undoes a start that fails. If this process dies, the workers notice and shut down gracefully.
  * @throws FleetError `REDIS_UNAVAILABLE`, `REDIS_SERVER_MISSING`, `REDIS_SERVER_FAILED`; the reason of `signal`
  */
 export async function startFleet(options: FleetOptions): Promise<Fleet> {
@@ -141,7 +142,7 @@ class LocalFleet implements Fleet {
 
   async #end(endOne: (each: SupervisedProcess) => Promise<void>): Promise<void> {
     await Promise.all(this.#processes().map(endOne));
-    // Last: what the workers hand back has to find it.
+    // Redis stops last: the workers requeue their tasks there.
     await this.#redis.stop();
   }
 

@@ -3,7 +3,7 @@ import type { Setting } from '../shared/setting-kinds.js';
 import { type Environment, SETTINGS } from '../shared/settings.js';
 import { usageError } from './cli-error.js';
 
-/** What every command takes, before or after its name. */
+/** The options of every command, accepted before or after its name. */
 export interface GlobalOptions {
   readonly output: 'text' | 'json';
   readonly redis?: string;
@@ -14,16 +14,16 @@ export interface GlobalOptions {
 
 export function addGlobalOptions(program: Command): void {
   program
-    .addOption(new Option('-o, --output <format>', 'how answers are printed').choices(['text', 'json']).default('text'))
-    .option('--redis <url>', 'where Redis is (instead of REDIS_URL)')
-    .option('--prefix <prefix>', 'first part of every Redis key (instead of REDIS_KEY_PREFIX)')
-    .option('--api <url>', 'ask the HTTP API of a dashboard, not Redis (instead of TASKFLEET_API)')
-    .option('--token <token>', 'for the API; better set TASKFLEET_TOKEN, for others can see what a command was given');
+    .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
+    .option('--redis <url>', 'URL of Redis (instead of REDIS_URL)')
+    .option('--prefix <prefix>', 'prefix of every Redis key (instead of REDIS_KEY_PREFIX)')
+    .option('--api <url>', "use a dashboard's HTTP API instead of Redis (instead of TASKFLEET_API)")
+    .option('--token <token>', 'token for the API; prefer TASKFLEET_TOKEN, as arguments are visible to other users');
 }
 
 /**
- * The environment with what was given as an option in place of its variable.
- * @throws CliError `USAGE` for an option that no setting could be
+ * Returns the environment with options overriding their variables.
+ * @throws CliError `USAGE` for an option that is not a valid setting
  */
 export function environmentOf({ redis, prefix }: GlobalOptions): Environment {
   const env: Record<string, string | undefined> = { ...process.env };
@@ -33,7 +33,7 @@ export function environmentOf({ redis, prefix }: GlobalOptions): Environment {
 }
 
 /**
- * The same for commands that ask and go: they say what went wrong themselves, so their log is quiet unless it was asked for.
+ * Returns the environment for short-lived commands. These print their own errors, so their log is off unless configured.
  * @throws CliError `USAGE`
  */
 export function clientEnvironmentOf(globals: GlobalOptions): Environment {
@@ -41,7 +41,7 @@ export function clientEnvironmentOf(globals: GlobalOptions): Environment {
   return env[SETTINGS.logLevel.env] ? env : { ...env, [SETTINGS.logLevel.env]: 'error' };
 }
 
-/** A URL may have a password in it, so what came is not repeated. */
+/** The value is not repeated in the error: a URL may contain a password. */
 function check(flag: string, { schema, expected, explain }: Setting<unknown>, value: string): string {
   if (value !== '' && schema.safeParse(value).success) return value;
   throw usageError(`Bad ${flag}: ${explain?.(value) ?? `expected ${expected}`}.`);

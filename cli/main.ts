@@ -13,11 +13,11 @@ try {
 } catch (error) {
   process.exitCode = report(error);
 }
-// What is written is out first. Then the end, whatever a task module that was loaded may keep open.
+// Exits once the output is flushed, even if a loaded task module keeps handles open.
 await new Promise((resolve) => process.stdout.write('', resolve));
 process.exit();
 
-/** Says what went wrong, in the one place for it. Returns the exit code. */
+/** Reports an error and returns the exit code. */
 function report(error: unknown): number {
   const shown = error instanceof CommanderError ? fromCommander(error) : error;
   if (typeof shown === 'number') return shown;
@@ -27,7 +27,7 @@ function report(error: unknown): number {
   return exitCode;
 }
 
-/** Help and version are no errors, and have been printed; nor is there more to say where help was all that could be said. */
+/** Help and version are not errors and have been printed already, so they need no report. */
 function fromCommander({ code, exitCode, message }: CommanderError): Error | number {
   if (exitCode === 0) return EXIT.DONE;
   return code === 'commander.help' ? EXIT.USAGE : usageError(message.replace(/^error: /, ''));

@@ -3,15 +3,15 @@ import { isFleetError, messageOf } from '../shared/errors.js';
 import { exitCodeOf } from './exit-codes.js';
 import { goOnWithoutOutput } from './output.js';
 
-/** What a supervised process tells the one that started it, over IPC: a worker with its id, a dashboard with its URL; that its event loop turns. */
+/** An IPC message from a supervised process to its parent. `alive` shows that its event loop turns. */
 export type ChildMessage = WorkerMessage | { readonly type: 'alive' };
 
 const ALIVE_MS = 1_000;
 
 /**
- * Runs a command that `taskfleet up` may have started, and ends the process with the code it resolves with: what was given up may
- * still hold the process. If it cannot run, the parent says so, once for all of its children.
- * @throws what `run` throws, in a process of its own
+ * Runs a command that `taskfleet up` may have started, then exits with the resulting code, even if abandoned handlers keep the
+ * process alive. A supervised process reports a start-up error to its parent, which prints it once for all children.
+ * @throws what `run` throws, if the process is not supervised
  */
 export async function runAsChild(supervised: boolean, run: () => Promise<number>): Promise<never> {
   if (supervised) sayAlive();
@@ -25,7 +25,7 @@ export async function runAsChild(supervised: boolean, run: () => Promise<number>
   }
 }
 
-/** Once a second, from before the first module of tasks is loaded: also that may hang. */
+/** Sends a beat every second, starting before the first task module is loaded, because loading may hang too. */
 function sayAlive(): void {
   const say = (): void => {
     if (process.connected) process.send?.({ type: 'alive' } satisfies ChildMessage);

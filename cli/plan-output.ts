@@ -4,7 +4,7 @@ import { printData, say } from './output.js';
 import { planLine } from './plan-text.js';
 import { ProgressBar } from './progress.js';
 
-/** Shows what a run of `billing.init-plans` does: a line for each plan, and on a terminal a bar below them. */
+/** Prints a line for each plan of a `billing.init-plans` run, with a progress bar below on a terminal. */
 export class PlanOutput {
   readonly #lines: boolean;
   readonly #bar: ProgressBar | null;
@@ -21,7 +21,7 @@ export class PlanOutput {
     if (line.success) this.#above(() => printData(planLine(line.data)));
   }
 
-  /** For the person at the keyboard. */
+  /** Prints a notice for the user. */
   notice(text: string): void {
     this.#above(() => say(text));
   }
@@ -32,7 +32,7 @@ export class PlanOutput {
     this.#bar?.show();
   }
 
-  /** Leaves the terminal in order. */
+  /** Clears the progress bar. */
   close(): void {
     this.#bar?.hide();
   }

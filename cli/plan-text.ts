@@ -14,15 +14,15 @@ const COLUMNS = [
   { header: 'ENDS' },
 ] as const;
 
-/** An amount of minor units, as a person would write it: `12.00 USD`, `1200 JPY`. */
+/** Formats an amount of minor units: `12.00 USD`, `1200 JPY`. */
 export function formatMoney(amount: number, currency: string): string {
   const digits = new Intl.NumberFormat('en', { style: 'currency', currency }).resolvedOptions().maximumFractionDigits ?? 2;
-  // Not by division: large amounts would lose their last digits.
+  // String arithmetic, because division would lose the last digits of large amounts.
   const text = String(amount).padStart(digits + 1, '0');
   return `${digits === 0 ? text : `${text.slice(0, -digits)}.${text.slice(-digits)}`} ${currency}`;
 }
 
-/** Plans as lines of a table. */
+/** Formats plans as table lines. */
 export function planTable(plans: readonly Plan[], now: Date, width: number): string[] {
   const prices = plans.map(({ price, currency }) => formatMoney(price, currency));
   const widest = Math.max(...prices.map(({ length }) => length));
@@ -43,13 +43,14 @@ function endText(endsAt: Date, now: Date): string {
 }
 
 export function invalidPlanText({ id, problem }: InvalidPlan): string {
-  return oneLine(`Plan ${quote(id)} is left out, for it cannot be understood: ${problem}`);
+  return oneLine(`Skipping plan ${quote(id)}, which is invalid: ${problem}`);
 }
 
-/** What was done about a plan, in columns that are wide enough for what the templates have. */
+/** Formats the outcome for one plan, in columns wide enough for the templates. */
 export function planLine({ outcome, plan, name, price, currency, interval, active }: BillingPlanLine): string {
   const note = active ? '' : '  (not active)';
-  return `${outcome}  ${oneLine(plan).padEnd(15)}  ${formatMoney(price, currency).padStart(11)} / ${interval.padEnd(5)}  ${oneLine(name)}${note}`;
+  const amount = formatMoney(price, currency).padStart(11);
+  return `${outcome}  ${oneLine(plan).padEnd(15)}  ${amount} / ${interval.padEnd(5)}  ${oneLine(name)}${note}`;
 }
 
 export function summaryText({ created, updated, skipped, total }: BillingInitPlansOutput): string {

@@ -12,25 +12,26 @@ import { addGlobalOptions } from './global-options.js';
 
 const EXAMPLES = `
 Examples:
-  taskfleet up                                 a fleet on this machine, with a Redis of its own
+  taskfleet up                                 a fleet on this machine, with an embedded Redis
   taskfleet task enqueue fleet.canary --input '{"run_ms":5000}' --wait
   taskfleet task list
   taskfleet doctor --canary
   TASKFLEET_API=https://fleet.example.org TASKFLEET_TOKEN=… taskfleet task list
 
-Exit codes: 0 done, 1 the task failed, 2 usage, 3 not found, 4 cancelled, 69 Redis or API unreachable, 77 not permitted, 78 bad configuration.
+Exit codes: 0 done, 1 the task failed, 2 usage error, 3 not found, 4 cancelled, 69 Redis or API unreachable, 77 not permitted,
+78 bad configuration.
 Data goes to standard output; logs, notices and errors to standard error.`;
 
-/** The command with all of its subcommands. Parsing throws a CommanderError where commander would end the process. */
+/** Creates the command with all subcommands. Parsing throws a CommanderError instead of exiting. */
 export function createProgram(): Command {
   const program = new Command('taskfleet');
   program
-    .description('A fleet of BullMQ workers with a stop that always lands.')
+    .description('Run BullMQ workers whose tasks can always be stopped.')
     .version(version(), '--version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)
     .configureHelp({ showGlobalOptions: true })
-    // Errors are reported in one place, main.ts.
+    // main.ts reports all errors.
     .configureOutput({ outputError: () => undefined })
     .exitOverride()
     .addHelpText('after', EXAMPLES);

@@ -1,7 +1,7 @@
 import { SingleBar } from 'cli-progress';
 import { oneLine } from './output.js';
 
-/** The share of a task that is done, 0 to 1; null if its progress does not say. */
+/** Returns the completed fraction, 0 to 1, or null if the progress does not tell. */
 function share(progress: unknown): number | null {
   if (typeof progress === 'number') return clamp(progress / 100);
   if (typeof progress !== 'object' || progress === null || !('done' in progress) || !('total' in progress)) return null;
@@ -13,7 +13,7 @@ function clamp(value: number): number {
   return Math.min(1, Math.max(0, value));
 }
 
-/** A task's progress in a few words: `40%`, `12/30`, or its JSON; `-` for none. BullMQ's own 0 is none, too. */
+/** Formats progress as `40%`, `12/30` or JSON; `-` for none, which includes BullMQ's default of 0. */
 export function progressText(progress: unknown): string {
   if (progress === null || progress === undefined || progress === 0) return '-';
   if (typeof progress === 'number') return `${Math.round(progress)}%`;
@@ -22,7 +22,7 @@ export function progressText(progress: unknown): string {
   return `${done}/${total}`;
 }
 
-/** The last line of a terminal while a task runs: a bar that makes room for text, and comes back below it. */
+/** A progress bar on the terminal's last line, which can be hidden while text is printed. */
 export class ProgressBar {
   readonly #bar: SingleBar;
   #progress: unknown = null;
@@ -32,12 +32,12 @@ export class ProgressBar {
     this.#bar = new SingleBar({
       ...{ stream, format: '{bar} {percentage}%  {text}', barsize: 30, fps: 10 },
       ...{ barCompleteChar: '█', barIncompleteChar: '░', clearOnComplete: true, hideCursor: true },
-      // It would end the process on Ctrl+C; that is for the command to decide.
+      // By default the bar would exit the process on Ctrl+C; the command handles signals itself.
       gracefulExit: false,
     });
   }
 
-  /** Shows this progress, and keeps it for `show`. */
+  /** Shows this progress and remembers it for `show`. */
   update(progress: unknown): void {
     this.#progress = progress;
     this.show();
@@ -53,7 +53,7 @@ export class ProgressBar {
     this.#shown = true;
   }
 
-  /** Clears the line, for text to take its place. */
+  /** Clears the line to make room for text. */
   hide(): void {
     if (this.#shown) this.#bar.stop();
     this.#shown = false;

@@ -24,7 +24,7 @@ import type { AnyDefinition, TaskDefinition } from '../shared/task/definition.js
 import { loadTaskModules } from '../worker/task-modules.js';
 import type { FleetClient, ScheduleClient } from './client.js';
 
-/** Runs `work` with a client that has a producer of its own, and closes it. */
+/** Runs `work` with a client that owns its producer, then closes both. */
 export async function withRedisClient<Value>(settings: ConnectedSettings, work: (client: FleetClient) => Promise<Value>): Promise<Value> {
   const loggers = createLoggerFactory({ settings, pretty: process.stderr.isTTY });
   const producer = createProducer({ ...settings, loggers });
@@ -35,12 +35,12 @@ export async function withRedisClient<Value>(settings: ConnectedSettings, work: 
   }
 }
 
-/** A fleet by way of its Redis: a producer, and the definitions of TASK_MODULES for what is enqueued by name. */
+/** A fleet client over Redis: a producer, plus the definitions of TASK_MODULES to enqueue tasks by name. */
 class RedisClient implements FleetClient {
   readonly #producer: Producer;
   readonly #settings: Settings;
 
-  /** The producer stays the caller's. */
+  /** The caller owns, and closes, the producer. */
   constructor(producer: Producer, settings: Settings) {
     this.#producer = producer;
     this.#settings = settings;
@@ -94,7 +94,7 @@ class RedisClient implements FleetClient {
   }
 }
 
-/** @throws FleetError `UNKNOWN_TASK`, with the names that are known; `INVALID_TASK_MODULE` */
+/** @throws FleetError `UNKNOWN_TASK`, listing the known names; `INVALID_TASK_MODULE` */
 async function findDefinition(name: string, settings: Settings): Promise<AnyDefinition> {
   const handlers = await loadTaskModules(settings, process.cwd());
   const definitions = new Map(
@@ -107,7 +107,7 @@ async function findDefinition(name: string, settings: Settings): Promise<AnyDefi
   throw new FleetError('UNKNOWN_TASK', message, { details: { name, known } });
 }
 
-/** A container may run under an id that has no name. */
+/** Falls back because a container may run under a uid without a name. */
 function userName(): string | undefined {
   try {
     return userInfo().username;

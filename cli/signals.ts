@@ -3,15 +3,15 @@ import { CliError } from './cli-error.js';
 
 export type EndSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
-/** The exit code of a process that a signal has ended, as shells have it. */
+/** Returns the exit code of a process that a signal ended: 128 plus the signal number. */
 export function exitCodeOfSignal(signal: EndSignal): number {
   return 128 + constants.signals[signal];
 }
 
 /**
- * Runs `work` with a signal that Ctrl+C or SIGTERM aborts, upon which it is to end soon. A second one ends the process.
- * @param goesOn what the person should know then: that the task goes on, and how to stop it
- * @throws CliError `INTERRUPTED`, whatever `work` threw once it was interrupted
+ * Runs `work` with an AbortSignal that Ctrl+C or SIGTERM aborts; `work` should then end soon. A second signal exits at once.
+ * @param goesOn returns the notice for the user: that the task keeps running, and how to stop it
+ * @throws CliError `INTERRUPTED` if interrupted, whatever `work` threw
  */
 export async function interruptible<Value>(goesOn: () => string, work: (signal: AbortSignal) => Promise<Value>): Promise<Value> {
   const controller = new AbortController();
@@ -29,7 +29,7 @@ export async function interruptible<Value>(goesOn: () => string, work: (signal: 
   }
 }
 
-/** For work that knows no signals: is not waited for any longer once the signal is aborted. */
+/** Rejects once the signal is aborted, for work that does not accept a signal. */
 export async function orAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
   const aborted = new Promise<never>((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
@@ -37,16 +37,15 @@ export async function orAborted<Value>(work: Promise<Value>, signal: AbortSignal
   return Promise.race([work, aborted]);
 }
 
-/** What a process that lives long is asked to do: to end, then to end at once. */
+/** Requests to a long-lived process: `first` to shut down, `second` to exit at once. */
 export interface EndRequests {
   readonly first: Promise<EndSignal>;
   readonly second: Promise<EndSignal>;
 }
 
 /**
- * Listens for SIGINT, SIGTERM and SIGHUP. Further ones change nothing: an end at once is on its way, and a process that
- * ended on the spot would leave its redis-server behind. A terminal that is closed sends SIGHUP more than once: that is a
- * wish to end, never one for haste.
+ * Listens for SIGINT, SIGTERM and SIGHUP. Signals after the second are ignored: an immediate exit is under way, and dying on
+ * the spot would leave the redis-server behind. A closing terminal sends SIGHUP more than once, so SIGHUP never counts as the second.
  */
 export function listenForEnd(): EndRequests {
   const resolvers: ((signal: EndSignal) => void)[] = [];

@@ -9,37 +9,36 @@ import type { Environment } from '../shared/settings.js';
 import { EXIT } from './exit-codes.js';
 import type { ChildMessage } from './parent.js';
 
-/** `inherit`: the parent's own streams; or a function that gets each line of each process, with its name. */
+/** `inherit` uses the parent's streams; a function receives each line with the name of its process. */
 export type ProcessOutput = 'inherit' | ((name: string, line: string) => void);
 
 export interface SupervisedProcessOptions {
-  /** For people: `Worker 1`. */
+  /** Display name: `Worker 1`. */
   readonly name: string;
-  /** The command that it runs, which knows `--supervised`. */
+  /** The subcommand to run; it must accept `--supervised`. */
   readonly command: 'worker' | 'dashboard';
-  /** What it does again once it is back, in words: `takes tasks`. */
+  /** What the process does once it is ready, for the notice after a restart: `takes tasks`. */
   readonly does: string;
   readonly env: Environment;
   readonly output: ProcessOutput;
-  /** After three of these intervals without a sign of life it is killed and started again, in ms: HEARTBEAT_INTERVAL_MS. */
+  /** Interval in ms (HEARTBEAT_INTERVAL_MS): after three of them without a beat, the process is killed and restarted. */
   readonly beatMs: number;
-  /** Gets the lines that a person should see. */
+  /** Receives notices for the user. */
   readonly say: (line: string) => void;
 }
 
-/** The command itself, compiled or (in tests) not: this file's neighbour with the same ending. */
+/** The command's entry point next to this file, with the same extension: compiled, or (in tests) source. */
 const COMMAND = join(import.meta.dirname, `main${extname(import.meta.filename)}`);
 const FIRST_RESTART_MS = 500;
 const LONGEST_RESTART_MS = 30_000;
-/** One that lived for this long starts again with the first delay. */
+/** After this uptime, the restart delay resets. */
 const STABLE_MS = 60_000;
 const BEATS_MISSED = 3;
 
 /**
- * One process of a fleet, `taskfleet worker` or `taskfleet dashboard`. When it ends and nobody asked it to, it is started
- * again, after 0.5 s at first and twice as long each further time, up to 30 s. Only one that says at its very first start that
- * it cannot run (bad settings, a bad task module) is left alone: starting it again would not help. One whose event loop hangs
- * is killed, for its tasks to run elsewhere.
+ * One process of a fleet, `taskfleet worker` or `taskfleet dashboard`. Restarts it when it ends unexpectedly, with a backoff from
+ * 0.5 s, doubling up to 30 s, unless its very first start fails for a reason that a restart cannot fix (bad settings, a bad task
+ * module). Kills it when its event loop hangs, so that its tasks run elsewhere.
  */
 export class SupervisedProcess {
   readonly #options: SupervisedProcessOptions;
@@ -53,7 +52,7 @@ export class SupervisedProcess {
   #delayMs = FIRST_RESTART_MS;
   #restart: NodeJS.Timeout | null = null;
   #watch: NodeJS.Timeout | null = null;
-  /** Beats since its last sign of life. Counted, not timed: after a suspension of the machine nothing has been missed. */
+  /** Beats missed. Counted rather than timed, so that a suspended machine misses none. */
   #missed = 0;
   #stopping = false;
 
@@ -63,16 +62,16 @@ export class SupervisedProcess {
       this.#resolveReady = resolve;
       this.#rejectReady = reject;
     });
-    // Not everybody waits for it.
+    // Not every caller awaits `ready`.
     this.#ready.catch(() => undefined);
   }
 
-  /** Null while it waits for its next start. */
+  /** Null while a restart is pending. */
   get pid(): number | null {
     return this.#child?.pid ?? null;
   }
 
-  /** What it said when it was ready: a worker's id in the fleet, a dashboard's URL. Null before. */
+  /** The worker's id or the dashboard's URL; null until the process is ready. */
   get id(): string | null {
     return this.#id;
   }
@@ -83,14 +82,14 @@ export class SupervisedProcess {
   }
 
   /**
-   * Resolves when it said for the first time that it is ready.
-   * @throws FleetError with the code of whatever keeps it from running; `CLOSED` if it was stopped before it was ready
+   * Resolves when the process is ready for the first time.
+   * @throws FleetError with the code of the error that prevents it from running; `CLOSED` if it was stopped before it was ready
    */
   ready(): Promise<void> {
     return this.#ready;
   }
 
-  /** SIGTERM, and SIGKILL after `timeoutMs`. Resolves when the process is gone. May be called again. */
+  /** Sends SIGTERM, and SIGKILL after `timeoutMs`. Resolves when the process is gone. Idempotent. */
   async stop(timeoutMs: number): Promise<void> {
     this.#leave();
     const child = this.#child;
@@ -98,14 +97,14 @@ export class SupervisedProcess {
     const exit = once(child, 'exit');
     child.kill('SIGTERM');
     const timer = setTimeout(() => {
-      this.#options.say(`${this.#name(child)} did not end within ${formatMs(timeoutMs)}: killing it.`);
+      this.#options.say(`${this.#name(child)} did not exit within ${formatMs(timeoutMs)}; killing it.`);
       child.kill('SIGKILL');
     }, timeoutMs);
     await exit;
     clearTimeout(timer);
   }
 
-  /** SIGKILL. Resolves when the process is gone. */
+  /** Sends SIGKILL. Resolves when the process is gone. */
   async kill(): Promise<void> {
     this.#leave();
     const child = this.#child;
@@ -131,7 +130,7 @@ export class SupervisedProcess {
     if (output !== 'inherit') for (const lines of [child.stdout, child.stderr]) this.#read(lines, output);
     child.on('message', (message) => this.#hear(message as ChildMessage));
     child.once('exit', (code, signal) => this.#ended(child, signal ?? `exit code ${code}`, code));
-    // Without a pid there will be no exit; with one, it is the failure of a signal or message to a process that is gone.
+    // Without a pid, the spawn failed and no exit will follow; with one, a signal or message did not reach a process that is gone.
     child.on('error', (error) => child.pid === undefined && this.#ended(child, messageOf(error), null));
     return child;
   }
@@ -166,7 +165,7 @@ export class SupervisedProcess {
     const child = this.#child;
     if (this.#missed < BEATS_MISSED || child === null) return;
     this.#unwatch();
-    this.#options.say(`${this.#name(child)} has not answered for ${formatMs(BEATS_MISSED * this.#options.beatMs)}: killing it.`);
+    this.#options.say(`${this.#name(child)} has not responded for ${formatMs(BEATS_MISSED * this.#options.beatMs)}; killing it.`);
     child.kill('SIGKILL');
   }
 
@@ -187,7 +186,7 @@ export class SupervisedProcess {
     if (performance.now() - this.#startedAt >= STABLE_MS) this.#delayMs = FIRST_RESTART_MS;
     const delayMs = this.#delayMs;
     this.#delayMs = Math.min(2 * delayMs, LONGEST_RESTART_MS);
-    this.#options.say(`${this.#name(child)} ended unexpectedly (${how}); starting it again in ${formatMs(delayMs)}.`);
+    this.#options.say(`${this.#name(child)} ended unexpectedly (${how}); restarting it in ${formatMs(delayMs)}.`);
     this.#restart = setTimeout(() => this.#launch(), delayMs);
   }
 

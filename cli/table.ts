@@ -2,7 +2,7 @@ import { printable } from './output.js';
 
 export interface Column {
   readonly header: string;
-  /** May be cut if the table is wider than the terminal. Default false. */
+  /** Whether cells may be truncated if the table is wider than the terminal. Default false. */
   readonly flexible?: boolean;
 }
 
@@ -12,7 +12,10 @@ const BREAKS = /[\t\n\r\u2028\u2029]+/g;
 const WIDE = /\p{Emoji_Presentation}|\p{Script=Han}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Script=Hangul}|[\uff01-\uff60]/u;
 const segmenter = new Intl.Segmenter();
 
-/** Lines of aligned columns, the header first; a cell is one line that cannot take over a terminal, whatever is in it. Flexible columns, the widest first, give way until a line fits into `width`. */
+/**
+ * Renders aligned columns, header first, and makes every cell a terminal-safe line. Flexible columns, widest first, shrink until a line
+ * fits into `width`.
+ */
 export function renderTable(columns: readonly Column[], given: readonly (readonly string[])[], width: number): string[] {
   const rows = given.map((cells) => cells.map((cell) => printable(cell.replaceAll(BREAKS, ' '))));
   const widths = columns.map(({ header }, place) => Math.max(...[header, ...rows.map((row) => row[place] ?? '')].map(textWidth)));
@@ -24,7 +27,7 @@ export function renderTable(columns: readonly Column[], given: readonly (readonl
 }
 
 function fit(widths: number[], columns: readonly Column[], width: number): void {
-  const total = (): number => widths.reduce((sum, one) => sum + one, GAP.length * (widths.length - 1));
+  const total = (): number => widths.reduce((sum, cell) => sum + cell, GAP.length * (widths.length - 1));
   while (total() > width) {
     const flexible = widths.map((one, place) => (columns[place]?.flexible && one > NARROWEST ? one : 0));
     const widest = Math.max(...flexible);
@@ -33,7 +36,7 @@ function fit(widths: number[], columns: readonly Column[], width: number): void 
   }
 }
 
-/** How many columns of a terminal a text takes. */
+/** Returns the number of terminal columns that a text occupies. */
 export function textWidth(text: string): number {
   let width = 0;
   for (const { segment } of segmenter.segment(text)) width += WIDE.test(segment) ? 2 : 1;
@@ -44,7 +47,7 @@ function pad(text: string, width: number): string {
   return text + ' '.repeat(Math.max(0, width - textWidth(text)));
 }
 
-/** The text, or its beginning and `…`. */
+/** Truncates a text to `width`, ending in `…`. */
 export function cut(text: string, width: number): string {
   if (textWidth(text) <= width) return text;
   let kept = '';

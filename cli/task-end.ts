@@ -9,15 +9,15 @@ import { printData, printJson, say } from './output.js';
 import { interruptible } from './signals.js';
 import { taskDetails, taskLine } from './task-text.js';
 
-/** Prints a task that was just added; with `wait`, waits for its end and prints it then. Returns the exit code. */
+/** Prints a task that was just added; with `wait`, waits for the task to end first. Returns the exit code. */
 export async function printAdded(
   client: FleetClient,
   added: EnqueuedTask,
   flags: GlobalOptions & { readonly wait?: true },
 ): Promise<number> {
   const task = (await client.get(added.id)) ?? viewOf(added);
-  if (added.duplicate) say(`There is a task ${added.id} already (${task.state}); nothing was added.`);
-  if (added.superseded.length > 0) say(`Stopped in its favour: ${added.superseded.join(', ')}`);
+  if (added.duplicate) say(`Task ${added.id} already exists (${task.state}); nothing was added.`);
+  if (added.superseded.length > 0) say(`Superseded and stopped: ${added.superseded.join(', ')}`);
   if (flags.wait) return printEnd(await untilEnded(client, task, flags), flags);
   if (flags.output === 'json') printJson(taskToJson(task));
   else printData(taskLine(task));
@@ -25,12 +25,12 @@ export async function printAdded(
 }
 
 function untilEnded(client: FleetClient, task: TaskView, { output }: GlobalOptions): Promise<TaskView> {
-  const goesOn = (): string => `Not waiting any longer; task ${task.id} goes on. Stop it with: taskfleet task stop ${task.id}`;
+  const goesOn = (): string => `Stopped waiting; task ${task.id} keeps running. To stop it: taskfleet task stop ${task.id}`;
   return interruptible(goesOn, async (signal) => {
-    if (output === 'text') say(`Task ${task.id} is ${task.state}. Waiting for its end…`);
+    if (output === 'text') say(`Task ${task.id} is ${task.state}. Waiting for it to finish…`);
     try {
       const result = await client.result(task.id, { signal });
-      // A task that is not kept after its end is known by its result alone.
+      // A task without retention is gone by now; only its result is known.
       return (await client.get(task.id)) ?? { ...task, state: 'completed', result, finishedAt: new Date() };
     } catch (error) {
       if (!isFleetError(error, 'TASK_FAILED', 'TASK_CANCELLED')) throw error;
@@ -46,7 +46,7 @@ function printEnd(task: TaskView, { output }: GlobalOptions): number {
   return isTerminal(task.state) ? exitCodeOfState(task.state) : EXIT.INTERNAL;
 }
 
-/** A task that had ended, and was no longer kept, before it could be read. */
+/** Describes a task that ended, and was removed, before it could be read. */
 function viewOf({ id, name, queue, item }: EnqueuedTask): TaskView {
   return {
     ...{

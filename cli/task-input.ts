@@ -10,7 +10,7 @@ const TYPED = '--input';
 
 /**
  * Reads a task's input: JSON itself, `@file`, or `-` for standard input.
- * @throws CliError `USAGE`, saying what is wrong with it and where
+ * @throws CliError `USAGE`, naming the source and the problem
  */
 export async function readInput(source: string): Promise<unknown> {
   if (source === '-') return parse(await readStandardInput(), 'standard input');
@@ -23,23 +23,23 @@ async function readInputFile(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : messageOf(error);
+    const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : messageOf(error);
     throw usageError(`Cannot read the input from ${quote(file)}: ${why}.`);
   }
 }
 
 function readStandardInput(): Promise<string> {
-  if (process.stdin.isTTY) say('Reading JSON from the keyboard; Ctrl+D ends it.');
+  if (process.stdin.isTTY) say('Reading JSON from the terminal; press Ctrl+D to finish.');
   return text(process.stdin);
 }
 
 function parse(json: string, origin: string): unknown {
   try {
-    // Some editors begin a file with a byte order mark.
+    // Some editors write a byte order mark.
     return JSON.parse(json.replace(/^\uFEFF/, ''));
   } catch (error) {
-    // What was typed may be shown; what is in a file may be a secret.
+    // An argument may be repeated; the content of a file may be secret.
     const got = json.trim() === '' ? 'nothing' : origin === TYPED ? quote(json) : `${json.length} characters`;
-    throw usageError(`Bad input: ${origin} is not JSON: ${jsonProblem(error)}. Got ${got}; expected for example '{"run_ms":1000}'.`);
+    throw usageError(`Bad input: ${origin} is not JSON: ${jsonProblem(error)}. Expected JSON such as '{"run_ms":1000}', got ${got}.`);
   }
 }

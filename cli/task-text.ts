@@ -15,7 +15,7 @@ const COLUMNS = [
   { header: 'ITEM', flexible: true },
 ] as const;
 
-/** Tasks as lines of a table. */
+/** Formats tasks as table lines. */
 export function taskTable(tasks: readonly TaskView[], now: number, width: number): string[] {
   const rows = tasks.map((task) => [
     oneLine(task.id),
@@ -28,23 +28,23 @@ export function taskTable(tasks: readonly TaskView[], now: number, width: number
   return renderTable(COLUMNS, rows, width);
 }
 
-/** What a task without a queue is, or without a name in its record. */
+/** Labels a task without a name `(foreign)` if it has no queue, otherwise `(unknown)`. */
 function nameText({ name, queue }: TaskView): string {
   return name === null ? (queue === null ? '(foreign)' : '(unknown)') : oneLine(name);
 }
 
-/** A task in one line: id, name, state, item. */
+/** Formats a task as one line: id, name, state, item. */
 export function taskLine(task: TaskView): string {
   const { id, state, item } = task;
   return [oneLine(id), nameText(task), state, ...(item === null ? [] : [`item ${oneLine(item)}`])].join('  ');
 }
 
-/** Everything about a task, a line for each thing that is known. */
+/** Formats a task's details, one line for each known field. */
 export function taskDetails(task: TaskView, now: number): string[] {
   const { enqueuedAt, startedAt, finishedAt, stop } = task;
   const facts: [label: string, text: string | null][] = [
     ['id', task.id],
-    ['name', task.name === null && task.queue === null ? '(foreign: another program runs it)' : nameText(task)],
+    ['name', task.name === null && task.queue === null ? '(foreign: run by another program)' : nameText(task)],
     ['state', task.state],
     ['item', task.item],
     ['queue', task.queue],
@@ -62,14 +62,14 @@ export function taskDetails(task: TaskView, now: number): string[] {
   return facts.flatMap(([label, text]) => (text ? [`${label.padEnd(10)}${oneLine(text)}`] : []));
 }
 
-/** How a task ended, in one line for the person who has watched it. */
+/** Formats the end of a watched task as one line. */
 export function endText(task: TaskView): string {
   const time = lasted(' after', task.startedAt, task.finishedAt);
   switch (task.state) {
     case 'completed':
       return `✓ completed${time}`;
     case 'failed':
-      return `✗ failed${time}: ${oneLine(task.error ?? 'no reason was kept')}`;
+      return `✗ failed${time}: ${oneLine(task.error ?? 'no reason recorded')}`;
     case 'cancelled':
       return cancelledText(receiptOf(task.id, task));
     default:
@@ -87,8 +87,8 @@ export function cancelledText({ by, reason, via, latencyMs }: StopReceipt): stri
 
 /** `2 of 3`. */
 function attemptText({ state, attempt, attempts }: TaskView): string {
-  const final = state === 'failed' && attempts !== null && attempt < attempts;
-  return `${attempt}${attempts === null ? '' : ` of ${attempts}`}${final ? ' (this error is not retried)' : ''}`;
+  const notRetryable = state === 'failed' && attempts !== null && attempt < attempts;
+  return `${attempt}${attempts === null ? '' : ` of ${attempts}`}${notRetryable ? ' (this error is not retried)' : ''}`;
 }
 
 function stopText({ by, via, reason }: NonNullable<TaskView['stop']>): string {

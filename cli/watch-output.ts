@@ -5,16 +5,16 @@ import { oneLine, printData, printable, say } from './output.js';
 import { ProgressBar, progressText } from './progress.js';
 import { cancelledText, endText } from './task-text.js';
 
-/** Shows what happens to a task. */
+/** Displays the events of one task. */
 export interface WatchOutput {
   event(event: TaskEvent): void;
-  /** The task has ended like this; null if it is gone. `receipt` if it was cancelled, gone or not. */
+  /** Displays the end of the task; `task` is null if it is no longer stored, `receipt` is set if it was cancelled. */
   end(task: TaskView | null, receipt: StopReceipt | null): void;
-  /** Leaves the terminal in order; also after an error. */
+  /** Restores the terminal, also after an error. */
   close(): void;
 }
 
-/** One JSON line for each event. */
+/** Prints each event as a JSON line. */
 export class JsonOutput implements WatchOutput {
   event(event: TaskEvent): void {
     const { receipt = null } = event.type === 'state' ? event : {};
@@ -26,7 +26,7 @@ export class JsonOutput implements WatchOutput {
   close(): void {}
 }
 
-/** The task's text as it comes. Whatever else there is to say begins on a line of its own. */
+/** Writes the task's text as it arrives; notices start on a new line. */
 class TextStream {
   readonly #text = new ChunkText();
 
@@ -49,14 +49,14 @@ class TextStream {
   }
 }
 
-/** For a terminal: a line break of two characters has none that must be shown. */
+/** Makes a chunk safe for a terminal; the `\r` of a CRLF line break must not become visible. */
 function printableChunk(text: string): string {
   return printable(text.replaceAll('\r\n', '\n'));
 }
 
 /**
- * For pipes and files: `state running`, `progress 40`, and the task's output in between, as it is. Where standard output is a terminal and
- * standard error is not, the output is made fit for one.
+ * Output for pipes and files: `state running`, `progress 40`, with the task's raw output in between. The output is made terminal-safe
+ * if standard output is a terminal and only standard error is redirected.
  */
 export class PlainOutput implements WatchOutput {
   readonly #text = new TextStream((text) => process.stdout.write(process.stdout.isTTY ? printableChunk(text) : text));
@@ -83,11 +83,11 @@ export class PlainOutput implements WatchOutput {
   }
 }
 
-/** For a terminal: the task's output, a progress bar below it whenever no line is open, and how it ended. */
+/** Output for a terminal: the task's text, a progress bar below it while no line is open, and the final state. */
 export class TerminalOutput implements WatchOutput {
   readonly #text = new TextStream((text) => process.stdout.write(printableChunk(text)));
   readonly #bar = new ProgressBar(process.stderr);
-  /** The attempt that was last seen to begin; null before the first, undefined if it is not known which. */
+  /** The last attempt seen to start; null before the first, undefined if its number is unknown. */
   #attempt: number | null | undefined = null;
 
   event(event: TaskEvent): void {
@@ -104,7 +104,7 @@ export class TerminalOutput implements WatchOutput {
     }
   }
 
-  /** The end has a line of its own. */
+  /** Skips final states, which `end` prints. */
   #state({ state, attempt }: TaskStateEvent): void {
     if (state === 'completed' || state === 'failed' || state === 'cancelled') return;
     if (state !== 'running') return this.#notice(`· ${state}`);

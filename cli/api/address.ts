@@ -1,15 +1,15 @@
 import { usageError } from '../cli-error.js';
 import type { GlobalOptions } from '../global-options.js';
 
-/** Where an API is, and what shows who asks. */
+/** The URL of an API and the token for it. */
 export interface ApiAddress {
-  /** Without a slash at the end: paths such as `/api/v1/tasks` go behind it. */
+  /** The base URL, without a trailing slash. */
   readonly url: string;
-  /** Null for none: a dashboard without tokens wants none. */
+  /** Null for a dashboard without authentication. */
   readonly token: string | null;
 }
 
-/** Their environment variables. A token in an argument is seen by everyone on the machine who lists its processes. */
+/** The environment variables. Prefer TASKFLEET_TOKEN to `--token`, which every user of the machine can see in the process list. */
 const API_ENV = 'TASKFLEET_API';
 export const TOKEN_ENV = 'TASKFLEET_TOKEN';
 
@@ -17,32 +17,31 @@ const URL_EXPECTED = 'expected an http:// or https:// URL without user, query or
 const TOKEN_EXPECTED = 'expected 1 to 8,192 letters, digits or . _ ~ + / = -';
 
 /**
- * The API that a command is to ask; null if it is to ask Redis. What was given as an option counts before what is in the
- * environment, and there the API before Redis.
+ * Returns the API that a command should use, or null for Redis. Options override the environment, where TASKFLEET_API
+ * overrides REDIS_URL.
  * @throws CliError `USAGE`
  */
 export function apiOf(
   { api, token, redis, prefix }: GlobalOptions,
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): ApiAddress | null {
-  if (api !== undefined && redis !== undefined) throw usageError('Expected --api or --redis, one of the two.');
+  if (api !== undefined && redis !== undefined) throw usageError('Pass either --api or --redis, not both.');
   const url = api ?? (redis === undefined ? env[API_ENV] || undefined : undefined);
   if (url === undefined) {
-    if (token !== undefined) throw usageError(`--token is for an API: give --api or ${API_ENV} too.`);
+    if (token !== undefined) throw usageError(`--token needs --api or ${API_ENV}.`);
     return null;
   }
-  if (prefix !== undefined) throw usageError('--prefix is for --redis: the API has the prefix of its dashboard.');
+  if (prefix !== undefined) throw usageError('--prefix cannot be used with the API, whose prefix is set by the dashboard.');
   const from = api === undefined ? API_ENV : '--api';
   return { url: checkUrl(url, from), token: checkToken(token ?? (env[TOKEN_ENV] || null), token === undefined ? TOKEN_ENV : '--token') };
 }
 
-/** For commands that are a part of the fleet. @throws CliError `USAGE` */
+/** Rejects API options for commands that need Redis itself. @throws CliError `USAGE` */
 export function refuseApi({ api, token }: GlobalOptions, command: string): void {
-  if (api !== undefined || token !== undefined)
-    throw usageError(`taskfleet ${command} works with Redis itself: --api and --token are not for it.`);
+  if (api !== undefined || token !== undefined) throw usageError(`taskfleet ${command} needs Redis and does not accept --api or --token.`);
 }
 
-/** It may have a password in it, so what came is not repeated. */
+/** The value is not repeated in the error: a URL may contain a password. */
 function checkUrl(text: string, from: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash)

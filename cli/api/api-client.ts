@@ -26,18 +26,18 @@ import type { ApiConnection } from './connection.js';
 import { follow } from './follow.js';
 import { type ReceiptJson, type TaskJson, enqueuedOf, receiptOfJson, scheduleOf, taskOf } from './from-json.js';
 
-/** What the API waits at the most for one answer to a stop, in ms. */
+/** The API's longest wait for one stop, in ms. */
 const MAX_API_WAIT_MS = 60_000;
-/** Requests at once. */
+/** Maximum concurrent requests. */
 const AT_ONCE = 50;
 
-/** A fleet by way of its HTTP API. What may be enqueued, the dashboard at its other end knows. */
+/** A fleet client over the HTTP API. The dashboard knows which tasks may be enqueued. */
 export class ApiClient implements FleetClient {
   readonly schedules: ScheduleClient;
   readonly #connection: ApiConnection;
   readonly #maxApiWaitMs: number;
 
-  /** @param maxApiWaitMs for tests: what the API is asked to wait at the most */
+  /** @param maxApiWaitMs for tests: longest wait requested from the API */
   constructor(connection: ApiConnection, maxApiWaitMs = MAX_API_WAIT_MS) {
     this.#connection = connection;
     this.#maxApiWaitMs = maxApiWaitMs;
@@ -45,7 +45,7 @@ export class ApiClient implements FleetClient {
       list: () => connection.ask('/schedules', ({ schedules }: { schedules: Schedule[] }) => schedules.map(scheduleOf)),
       runNow: (id) => connection.ask(`/schedules/${encodeURIComponent(id)}/run`, enqueuedOf, { method: 'POST', body: {} }),
       remove: (id) =>
-        orIfNot(
+        orFallback(
           'SCHEDULE_NOT_FOUND',
           false,
           connection.ask(`/schedules/${encodeURIComponent(id)}`, () => true, { method: 'DELETE' }),
@@ -65,7 +65,7 @@ export class ApiClient implements FleetClient {
   }
 
   async get(id: string): Promise<TaskView | null> {
-    return orIfNot('TASK_NOT_FOUND', null, this.#connection.ask(pathOf(id), taskOf));
+    return orFallback('TASK_NOT_FOUND', null, this.#connection.ask(pathOf(id), taskOf));
   }
 
   list({ item, state, name, queue, after, limit }: ListOptions): Promise<TaskPage> {
@@ -77,7 +77,7 @@ export class ApiClient implements FleetClient {
     ids.forEach(checkKnownId);
     const deadline = performance.now() + waitMs;
     const receipts: StopReceipt[] = [];
-    for (const some of chunks(ids, AT_ONCE)) receipts.push(...(await Promise.all(some.map((id) => this.#stopOne(id, reason, deadline)))));
+    for (const batch of chunks(ids, AT_ONCE)) receipts.push(...(await Promise.all(batch.map((id) => this.#stopOne(id, reason, deadline)))));
     return receipts;
   }
 
@@ -95,28 +95,28 @@ export class ApiClient implements FleetClient {
     return dryRun ? receipts : Promise.all(receipts.map((receipt) => this.#settled(receipt, deadline)));
   }
 
-  /** One after the other. Those that will be refused come first, so that then, as with a producer, none is retried. */
+  /** Retries sequentially, tasks that the API will refuse first, so that, as with a producer, none is retried if one cannot be. */
   async retry(ids: readonly string[]): Promise<TaskView[]> {
     const found = new Map<string, TaskView | null>();
-    for (const some of chunks([...new Set(ids)], AT_ONCE)) await Promise.all(some.map(async (id) => found.set(id, await this.get(id))));
-    const mayBeRetried = (id: string): boolean => ['failed', 'cancelled'].includes(found.get(id)?.state ?? '');
+    for (const batch of chunks([...new Set(ids)], AT_ONCE)) await Promise.all(batch.map(async (id) => found.set(id, await this.get(id))));
+    const isRetryable = (id: string): boolean => ['failed', 'cancelled'].includes(found.get(id)?.state ?? '');
     const retried = new Map<string, TaskView>();
-    for (const id of [...found.keys()].sort((a, b) => Number(mayBeRetried(a)) - Number(mayBeRetried(b)))) {
+    for (const id of [...found.keys()].sort((a, b) => Number(isRetryable(a)) - Number(isRetryable(b)))) {
       retried.set(id, await this.#connection.ask(`${pathOf(id)}/retry`, taskOf, { method: 'POST', body: {} }));
     }
     return ids.map((id) => retried.get(id) as TaskView);
   }
 
-  /** Null for a task whose result is not kept. */
+  /** Resolves with null for a task whose result is not retained. */
   async result<Output = unknown>(task: string | EnqueuedTask<Output>, { signal }: Pick<WaitOptions, 'signal'> = {}): Promise<Output> {
     const id = checkKnownId(typeof task === 'string' ? task : task.id);
     for await (const { event, task: end } of follow(this.#connection, id, { signal })) {
       if (event.type !== 'state' || !isTerminal(event.state)) continue;
       if (event.state === 'completed') return (end?.result ?? null) as Output;
       if (event.state === 'cancelled') throw new TaskCancelled(event.receipt ?? receiptOf(id, end));
-      throw new FleetError('TASK_FAILED', `Task ${id} failed: ${end?.error ?? 'no reason was kept'}`, { details: { id } });
+      throw new FleetError('TASK_FAILED', `Task ${id} failed: ${end?.error ?? 'no reason recorded'}`, { details: { id } });
     }
-    throw new FleetError('TASK_NOT_FOUND', `Task ${id} is over, and no longer kept.`, { details: { id } });
+    throw new FleetError('TASK_NOT_FOUND', `Task ${id} has ended and is no longer stored.`, { details: { id } });
   }
 
   async *events(id: string, options: EventOptions = {}): AsyncGenerator<TaskEvent, void, undefined> {
@@ -124,7 +124,7 @@ export class ApiClient implements FleetClient {
   }
 
   plans(): Promise<PlanList> {
-    return Promise.reject(usageError('Billing plans are not listed over the API: this needs --redis.'));
+    return Promise.reject(usageError('The API does not list billing plans; use --redis.'));
   }
 
   async #stopOne(id: string, reason: string | undefined, deadline: number): Promise<StopReceipt> {
@@ -144,7 +144,7 @@ export class ApiClient implements FleetClient {
     }
   }
 
-  /** The receipt once the stop is settled, or as it is when the time is over: for waits that are longer than the API's. */
+  /** Returns the receipt once the stop is settled, or unchanged at the deadline. Covers waits longer than the API's. */
   async #settled(receipt: StopReceipt, deadline: number): Promise<StopReceipt> {
     const left = Math.ceil(deadline - performance.now());
     if (receipt.outcome !== 'requested' || left <= 0) return receipt;
@@ -168,15 +168,15 @@ function pathOf(id: string): string {
   return `/tasks/${encodeURIComponent(checkKnownId(id))}`;
 }
 
-async function orIfNot<Value, Other>(
+async function orFallback<Value, Fallback>(
   code: 'TASK_NOT_FOUND' | 'SCHEDULE_NOT_FOUND',
-  other: Other,
+  fallback: Fallback,
   work: Promise<Value>,
-): Promise<Value | Other> {
+): Promise<Value | Fallback> {
   try {
     return await work;
   } catch (error) {
-    if (isFleetError(error, code)) return other;
+    if (isFleetError(error, code)) return fallback;
     throw error;
   }
 }

@@ -8,14 +8,14 @@ export interface ApiRequest {
   readonly body?: Readonly<Record<string, unknown>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;
-  /** How long the answer may take beside the usual. Default 0. */
+  /** Extra time for the response, in ms. Default 0. */
   readonly extraMs?: number;
 }
 
-/** For an answer, in ms: longer than the API itself waits for its Redis. */
+/** Response timeout in ms, longer than the API's own wait for Redis. */
 const LIMIT_MS = 20_000;
 
-/** Sends requests to an API and takes its answers. The token goes into their headers and nowhere else. */
+/** Sends requests to an API and parses its responses. The token appears in request headers only. */
 export class ApiConnection {
   readonly url: string;
   readonly #headers: Readonly<Record<string, string>>;
@@ -26,19 +26,19 @@ export class ApiConnection {
   }
 
   /**
-   * The answer to a request below `/api/v1`, as `convert` reads its JSON.
-   * @throws FleetError as the API says; CliError `API_UNREACHABLE`, `NOT_AN_API`, `API_FAILED`
+   * Sends a request below `/api/v1` and returns its JSON through `convert`.
+   * @throws the API's FleetError; CliError `API_UNREACHABLE`, `NOT_AN_API`, `API_FAILED`
    */
   ask<Value>(path: string, convert: (body: never) => Value, request: ApiRequest = {}): Promise<Value> {
     return this.#read(`/api/v1${path}`, convert, request, false);
   }
 
-  /** What `/readyz` says, also if that is that it is not ready. */
+  /** Returns the answer of `/readyz`, also if it is 503 (not ready). */
   askReadiness<Value>(convert: (body: never) => Value): Promise<Value> {
     return this.#read('/readyz', convert, {}, true);
   }
 
-  /** The answer to a request for events, once it begins; null if there are no more of them. `leave` ends it. */
+  /** Opens an event stream; null if there are no more events. `leave` closes it. */
   async open(path: string, request: ApiRequest, leave: AbortSignal): Promise<ReadableStream<Uint8Array> | null> {
     const response = await this.#send(
       `/api/v1${path}`,
@@ -63,7 +63,7 @@ export class ApiConnection {
     try {
       return convert((text === '' ? null : JSON.parse(text)) as never);
     } catch {
-      throw notAnApi(this.url, 'it answers in another form');
+      throw notAnApi(this.url, 'its JSON has an unexpected shape');
     }
   }
 

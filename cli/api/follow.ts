@@ -4,17 +4,17 @@ import type { EventOptions, TaskEvent, TaskView } from '../../producer/index.js'
 import { isFleetError } from '../../shared/errors.js';
 import { StateChanges } from '../../shared/task/state-changes.js';
 import { type TaskState, isTerminal } from '../../shared/task/state.js';
-import { isPassing, notAnApi, unreachable } from './api-error.js';
+import { isTransient, notAnApi, unreachable } from './api-error.js';
 import type { ApiConnection } from './connection.js';
 import { type ReceiptJson, type TaskJson, receiptOfJson, taskOf } from './from-json.js';
 
-/** An event, and with the last one the task as it ended; null if it is not kept. */
+/** An event. With the last event, `task` is the ended task, or null if it is no longer stored. */
 export interface Followed {
   readonly event: TaskEvent;
   readonly task: TaskView | null;
 }
 
-/** What a state event has beside its name. */
+/** The data of a state event. */
 interface StateJson {
   readonly state: TaskState;
   readonly attempt: number | null;
@@ -22,17 +22,17 @@ interface StateJson {
   readonly task: TaskJson | null;
 }
 
-/** The API sends something every 15 s. A connection that is silent for so long is broken, in ms. */
+/** A connection that is silent for this long, in ms, is broken: the API sends something every 15 s. */
 const SILENT_MS = 45_000;
-/** For so long a connection that was lost is tried again, in ms. A dashboard that restarts is back by then. */
+/** How long to retry a lost connection, in ms: long enough for a dashboard to restart. */
 const GIVE_UP_MS = 60_000;
 const RETRY_MS = 250;
 const MAX_RETRY_MS = 2_000;
 
 /**
- * A task's events as the producer has them: first its state now, last its terminal state. After a lost connection it goes
- * on behind the last event that came, so that each comes once. Ends without a terminal state if the task is gone by then.
- * @throws FleetError `TASK_NOT_FOUND` and whatever the API says; CliError `API_UNREACHABLE`; the signal's reason
+ * Yields a task's events as the producer does: first its current state, last its terminal state. Resumes after the last event
+ * when a connection is lost, so that each event comes once. Returns without a terminal state if the task is gone by then.
+ * @throws FleetError `TASK_NOT_FOUND` or another error of the API; CliError `API_UNREACHABLE`; the signal's reason
  */
 export async function* follow(
   connection: ApiConnection,
@@ -52,7 +52,7 @@ export async function* follow(
         const followed = read(connection.url, message, seen !== null);
         if (followed === null) continue;
         const { event } = followed;
-        // After a retry, an id that was seen may be followed by an end that was not.
+        // Terminal events have no id: after a retry, an end may follow a known id.
         if (event.id !== null) seen = event.id;
         const over = event.type === 'state' && isTerminal(event.state);
         if (over || changes.isNews(event)) yield followed;
@@ -61,7 +61,7 @@ export async function* follow(
     } catch (error) {
       signal?.throwIfAborted();
       if (connected && isFleetError(error, 'TASK_NOT_FOUND')) return;
-      if (!connected || !isPassing(error)) throw error;
+      if (!connected || !isTransient(error)) throw error;
       if (lostAt !== 0 && performance.now() - lostAt > GIVE_UP_MS) throw error;
     }
     if (lostAt === 0) lostAt = performance.now();
@@ -101,16 +101,16 @@ async function* messages(
 }
 
 /**
- * Null for what is no event of a task, for a snapshot of one that is over, whose end comes as an event too, and for that of one
- * that is followed from `behind` an event on: what it said since comes next, and then its state.
+ * Parses a message. Returns null for messages that are not task events, and for redundant snapshots: of an ended task, whose end
+ * follows as an event, and of a resumed stream (`resumed`), where the missed events and then the state follow.
  */
-function read(url: string, { event, id, data }: EventSourceMessage, behind: boolean): Followed | null {
+function read(url: string, { event, id, data }: EventSourceMessage, resumed: boolean): Followed | null {
   try {
     const body = JSON.parse(data) as never;
     switch (event) {
       case 'snapshot': {
         const now = new StateChanges().ofTask(taskOf(body));
-        return behind || now === null || isTerminal(now.state) ? null : { event: now, task: null };
+        return resumed || now === null || isTerminal(now.state) ? null : { event: now, task: null };
       }
       case 'progress':
         return { event: { type: 'progress', id: id as string, progress: (body as { progress: unknown }).progress }, task: null };
@@ -122,11 +122,11 @@ function read(url: string, { event, id, data }: EventSourceMessage, behind: bool
         return null;
     }
   } catch {
-    throw notAnApi(url, 'its events are of another form');
+    throw notAnApi(url, 'its events have an unexpected format');
   }
 }
 
-/** The id of an end is the API's own, and no place in the task's stream. */
+/** Drops the id of a terminal event: the API made it up, and it is not a position in the task's stream. */
 function readState({ state, attempt, receipt, task }: StateJson, id: string | null): Followed {
   const event: TaskEvent = {
     type: 'state',

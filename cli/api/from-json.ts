@@ -7,7 +7,7 @@ export type TaskJson = z.output<typeof task>;
 export type ReceiptJson = z.output<typeof receipt>;
 export type EnqueuedJson = z.output<typeof enqueued>;
 
-/** What the API says as the producer has it. Each of these throws for what is not of that form. */
+/** Converts the API's JSON of a task into a TaskView. Like the other converters here, throws if the JSON has another shape. */
 export function taskOf(json: TaskJson): TaskView {
   const { id, name, queue, item, state, attempt, attempts, progress, result, error, problem, stop, worker } = json;
   return {

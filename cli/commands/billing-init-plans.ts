@@ -21,20 +21,20 @@ Examples:
   taskfleet billing init-plans --include-annual --include-promo
   taskfleet billing init-plans --force -o json | jq .updated
 
-A plan that is there already is skipped, so running it again finishes what did not get through.
-Ctrl+C ends the watching, not the task.
+Existing plans are skipped, so running the command again completes a partial run.
+Ctrl+C stops watching; the task keeps running.
 Exit codes: 1 the task failed, 4 it was stopped.`;
 
-/** A task that no worker has taken by then: the person may have none. */
+/** If no worker takes the task within this time, the user may have none running. */
 const WORKER_EXPECTED_MS = 3_000;
 
 export function addBillingInitPlans(billing: Command): void {
   billing
     .command('init-plans')
-    .description('create the billing plans that are not there yet')
-    .option('--include-annual', 'the annual plans too, at a discount')
-    .option('--include-promo', 'the promotional plans too, each with a code and an end date')
-    .option('--force', 'also update the plans that are there, each to what its template says; created_at stays')
+    .description('create the missing billing plans')
+    .option('--include-annual', 'include the annual plans, at a discount')
+    .option('--include-promo', 'include the promotional plans, each with a code and an end date')
+    .option('--force', 'also update existing plans to their templates; created_at stays')
     .addHelpText('after', EXAMPLES)
     .action((_flags: unknown, command: Command) => initPlans(command.optsWithGlobals<InitPlansFlags>()));
 }
@@ -44,7 +44,7 @@ async function initPlans(flags: InitPlansFlags): Promise<void> {
   const json = flags.output === 'json';
   const summary = await withClient(flags, async (client) => {
     const task = await client.enqueue(billingInitPlans, { include_annual: includeAnnual, include_promo: includePromo, force });
-    const goesOn = (): string => `Stopped watching; task ${task.id} goes on. Stop it with: taskfleet task stop ${task.id}`;
+    const goesOn = (): string => `Stopped watching; task ${task.id} keeps running. To stop it: taskfleet task stop ${task.id}`;
     const output = new PlanOutput({ lines: !json, bar: process.stderr.isTTY });
     return interruptible(goesOn, (signal) => follow(client, task, output, signal));
   });
@@ -52,26 +52,26 @@ async function initPlans(flags: InitPlansFlags): Promise<void> {
   else printData(summaryText(summary));
 }
 
-/** @throws FleetError `TASK_FAILED`, with the plan at which it failed; TaskCancelled */
+/** @throws FleetError `TASK_FAILED`, naming the plan that failed; TaskCancelled */
 async function follow(
   client: FleetClient,
   task: EnqueuedTask<BillingInitPlansOutput>,
   output: PlanOutput,
   signal: AbortSignal,
 ): Promise<BillingInitPlansOutput> {
-  const noWorker = `Task ${task.id} waits for a worker. If there is none, start one with: taskfleet worker`;
+  const noWorker = `Task ${task.id} is waiting for a worker. If none is running, start one: taskfleet worker`;
   const waiting = setTimeout(() => output.notice(noWorker), WORKER_EXPECTED_MS);
   try {
     for await (const event of client.events(task.id, { signal })) {
       if (event.type !== 'state' || event.state !== 'queued') clearTimeout(waiting);
       if (event.type === 'state' && event.state === 'retrying')
-        output.notice(`${oneLine((await client.get(task.id))?.error ?? 'The run failed')}; it is tried again.`);
+        output.notice(`${oneLine((await client.get(task.id))?.error ?? 'The attempt failed')}; retrying.`);
       output.event(event);
     }
   } finally {
     clearTimeout(waiting);
     output.close();
   }
-  // What was shown may have gaps; the task's own answer has none.
+  // The events may have gaps; the task's result has none.
   return client.result(task, { signal });
 }

@@ -21,16 +21,16 @@ Examples:
   taskfleet doctor --canary
   taskfleet doctor -o json | jq '.checks[] | select(.level != "ok")'
 
-Exit codes: 0 all ok or warnings only, 1 something fails, 69 Redis or the API cannot be reached. Over the
-API it says what it cannot look at from there; --canary needs the role operator.`;
+Exit codes: 0 no failures (warnings are possible), 1 a check failed, 69 Redis or the API is unreachable.
+Over the API some checks are not possible, and the output lists them; --canary needs the operator role.`;
 
 const UNHEALTHY = 1;
 
 export function addDoctor(program: Command): void {
   program
     .command('doctor')
-    .description('look at Redis and the fleet: what is wrong, and what to do about it')
-    .option('--canary', 'also send a task through the fleet and stop it, and time both')
+    .description('check Redis and the fleet, and suggest fixes')
+    .option('--canary', 'also enqueue and stop a test task, and time both')
     .addHelpText('after', EXAMPLES)
     .action(async (_flags: unknown, command: Command) => {
       process.exitCode = await examine(command.optsWithGlobals<DoctorFlags>());
@@ -60,7 +60,7 @@ async function examine(flags: DoctorFlags): Promise<number> {
   return failed ? UNHEALTHY : 0;
 }
 
-/** Loaded when they are needed: they would be most of the start of a command that does something else. */
+/** Imported lazily: the checks would dominate the start-up of other commands. */
 async function look(flags: DoctorFlags): Promise<DoctorReport> {
   const { lookAtRedis } = await import('../doctor/look.js');
   return lookAtRedis(flags, (line) => flags.output !== 'json' && printData(line));
@@ -72,7 +72,7 @@ async function lookOver(api: ApiAddress): Promise<DoctorReport> {
 }
 
 function canaryGone(): string {
-  return 'Interrupted; the canary is stopped.';
+  return 'Interrupted; the canary was stopped.';
 }
 
 function print({ name, level, message, advice }: Check): void {

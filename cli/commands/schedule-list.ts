@@ -12,8 +12,8 @@ Examples:
   taskfleet schedule list
   taskfleet schedule list -o json | jq -r '.[] | select(.next_at == null).id'
 
-DUE is when, NEXT in how long. A task that is due while the one before is going is dropped (overlap skip), or is the next
-in turn (queue).`;
+DUE is the interval or cron expression, NEXT the time until the next task. If a task is due while the previous one is still
+running, it is dropped (OVERLAP skip) or waits for it (queue).`;
 
 const COLUMNS = [
   { header: 'ID', flexible: true },
@@ -28,7 +28,7 @@ const COLUMNS = [
 export function addScheduleList(schedule: Command): void {
   schedule
     .command('list')
-    .description("list all schedules, the fleet's own among them")
+    .description('list all schedules, including the built-in ones')
     .addHelpText('after', EXAMPLES)
     .action((_flags: unknown, command: Command) => listSchedules(command.optsWithGlobals<GlobalOptions>()));
 }
@@ -36,11 +36,11 @@ export function addScheduleList(schedule: Command): void {
 async function listSchedules(globals: GlobalOptions): Promise<void> {
   const schedules = await withClient(globals, (client) => client.schedules.list());
   if (globals.output === 'json') printJson(schedules.map(scheduleToJson));
-  else if (schedules.length === 0) say("No schedules. (The fleet's own are made by its first worker.)");
+  else if (schedules.length === 0) say('No schedules. (The first worker creates the built-in ones.)');
   else
     for (const line of renderTable(
       COLUMNS,
-      schedules.map((one) => cells(one, Date.now())),
+      schedules.map((schedule) => cells(schedule, Date.now())),
       outputWidth(),
     ))
       printData(line);

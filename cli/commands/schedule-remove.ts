@@ -8,7 +8,7 @@ const EXAMPLES = `
 Examples:
   taskfleet schedule remove nightly-report
 
-Its next task goes too; one that is running goes on. Exit codes: 3 if there is no such schedule.`;
+Also removes the schedule's next task; a running task continues. Exit code 3 if there is no such schedule.`;
 
 export function addScheduleRemove(schedule: Command): void {
   schedule
@@ -23,5 +23,5 @@ async function removeSchedule(id: string, globals: GlobalOptions): Promise<void>
   const removed = await withClient(globals, (client) => client.schedules.remove(id));
   if (!removed) throw new FleetError('SCHEDULE_NOT_FOUND', `No schedule ${JSON.stringify(id)}.`, { details: { id } });
   if (globals.output === 'json') printJson({ id, removed });
-  else say(`Removed the schedule ${id}.`);
+  else say(`Removed schedule ${id}.`);
 }

@@ -12,15 +12,15 @@ Examples:
   taskfleet schedule run models.refresh --wait
   taskfleet schedule run nightly-report
 
-Adds one task now; the schedule keeps its times. While another run of the schedule is going, its overlap policy decides.
-Exit codes: 3 if there is no such schedule; with --wait: 0 completed, 1 failed, 4 cancelled.`;
+Enqueues one task now; the regular times do not change. If a task of the schedule is still running, the overlap policy applies.
+Exit code 3 if there is no such schedule; with --wait: 0 completed, 1 failed, 4 cancelled.`;
 
 export function addScheduleRun(schedule: Command): void {
   schedule
     .command('run')
-    .description('add a task of a schedule now')
+    .description("enqueue a schedule's task now")
     .argument('<id>', 'id of the schedule')
-    .option('--wait', 'wait for the end of the task, and print it then')
+    .option('--wait', 'wait until the task ends, then print it')
     .addHelpText('after', EXAMPLES)
     .action(async (id: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<RunFlags>();

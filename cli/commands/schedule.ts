@@ -8,7 +8,7 @@ Examples:
   taskfleet schedule list
   taskfleet schedule run models.refresh --wait
 
-Schedules are made in code, with producer.schedules.upsert; the fleet's own by its settings.`;
+Create schedules in code, with producer.schedules.upsert. Settings control the built-in ones.`;
 
 export function addSchedule(program: Command): void {
   const schedule = program

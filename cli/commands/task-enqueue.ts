@@ -23,24 +23,28 @@ Examples:
   taskfleet task enqueue chat.completion --item chat-7 --input @question.json --on-busy stop-previous
   jq -n '{path:"docs"}' | taskfleet task enqueue document.index --input - -o json
 
-document.index reads below DOCUMENT_ROOT of the workers, and fails without one.
-Over the API, the tasks are those that the dashboard knows. Exit codes with --wait: 0 completed, 1 failed, 4 cancelled.`;
+document.index reads files below the workers' DOCUMENT_ROOT, and fails if that is not set.
+Over the API, only tasks that the dashboard knows can be enqueued.
+Exit codes with --wait: 0 completed, 1 failed, 4 cancelled.`;
 
 export function addTaskEnqueue(task: Command): void {
   task
     .command('enqueue')
-    .description('add a task: a built-in one, or one of TASK_MODULES')
-    .argument('<name>', 'name of the task, for example fleet.canary')
-    .option('--input <json>', "the task's input: JSON, @file, or - for standard input", '{}')
-    .option('--item <item>', 'what the task belongs to: a chat, a document, a user')
-    .option('--id <id>', 'id of the task; the same id twice is one task (default: a new UUIDv7)')
-    .option('--delay <ms>', 'start no sooner than this, in ms', wholeNumber(0, 315_360_000_000))
-    .option('--priority <n>', '1 is first, 2097151 last; 0 comes before all', wholeNumber(0, 2_097_151))
-    .option('--deadline <time>', 'start no later than this: ISO 8601, such as 2030-01-31T12:00:00Z', time)
+    .description('enqueue a task, built-in or from TASK_MODULES')
+    .argument('<name>', 'task name, for example fleet.canary')
+    .option('--input <json>', 'input: JSON, @file, or - for standard input', '{}')
+    .option('--item <item>', 'what the task belongs to, such as a chat, document or user')
+    .option('--id <id>', 'task id; enqueueing the same id again adds nothing (default: a new UUIDv7)')
+    .option('--delay <ms>', 'delay before the first attempt, in ms', wholeNumber(0, 315_360_000_000))
+    .option('--priority <n>', '1 (first) to 2097151 (last); 0 comes before all', wholeNumber(0, 2_097_151))
+    .option('--deadline <time>', 'latest start, in ISO 8601, such as 2030-01-31T12:00:00Z', time)
     .addOption(
-      new Option('--on-busy <what>', 'if the item has live tasks: stop them, or add nothing and fail').choices(['stop-previous', 'reject']),
+      new Option('--on-busy <what>', 'if the item has live tasks: stop them, or fail (default: run alongside)').choices([
+        'stop-previous',
+        'reject',
+      ]),
     )
-    .option('--wait', 'wait for the end of the task, and print it then')
+    .option('--wait', 'wait until the task ends, then print it')
     .addHelpText('after', EXAMPLES)
     .action(async (name: string, _flags: unknown, command: Command) => {
       process.exitCode = await enqueueTask(name, command.optsWithGlobals<EnqueueFlags>());
@@ -58,6 +62,6 @@ async function enqueueTask(name: string, flags: EnqueueFlags): Promise<number> {
 
 function time(text: string): Date {
   const parsed = new Date(text);
-  if (Number.isNaN(parsed.getTime())) throw new InvalidArgumentError('Expected a time as ISO 8601, such as 2030-01-31T12:00:00Z.');
+  if (Number.isNaN(parsed.getTime())) throw new InvalidArgumentError('Expected an ISO 8601 time such as 2030-01-31T12:00:00Z.');
   return parsed;
 }

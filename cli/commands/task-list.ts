@@ -27,13 +27,13 @@ Examples:
 export function addTaskList(task: Command): void {
   task
     .command('list')
-    .description('list tasks: live ones, or those in one state')
+    .description('list live tasks, or tasks in one state')
     .option('--item <item>', 'only tasks of this item')
-    .addOption(new Option('--state <state>', 'only tasks in this state; ended ones are listed only by theirs').choices(TASK_STATES))
-    .option('--name <name>', 'only tasks of this name')
-    .option('--queue <queue>', 'only tasks of this queue, with its shards; or of one shard')
-    .option('--limit <n>', 'how many at the most', wholeNumber(1, 1_000), 100)
-    .option('--after <cursor>', 'go on after a page: the cursor that it ended with')
+    .addOption(new Option('--state <state>', 'only tasks in this state; ended tasks are listed only with this option').choices(TASK_STATES))
+    .option('--name <name>', 'only tasks with this name')
+    .option('--queue <queue>', 'only tasks of this queue and its shards, or of one shard')
+    .option('--limit <n>', 'maximum number of tasks', wholeNumber(1, 1_000), 100)
+    .option('--after <cursor>', 'continue after a page, with the cursor that it printed')
     .addHelpText('after', EXAMPLES)
     .action((_flags: unknown, command: Command) => listTasks(command.optsWithGlobals<ListFlags>()));
 }
@@ -44,6 +44,6 @@ async function listTasks(flags: ListFlags): Promise<void> {
   if (flags.output === 'json') printJson(page.tasks.map(taskToJson));
   else if (page.tasks.length > 0) for (const line of taskTable(page.tasks, Date.now(), outputWidth())) printData(line);
   else if (page.next === null)
-    say(state ? `No tasks are ${state}.` : 'No live tasks. (Ended ones are listed by their state: --state completed)');
-  if (page.next !== null) say(`There is more: --after ${page.next}`);
+    say(state ? `No tasks are ${state}.` : 'No live tasks. (To list ended tasks, pass their state: --state completed)');
+  if (page.next !== null) say(`More tasks follow: --after ${page.next}`);
 }

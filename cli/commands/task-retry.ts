@@ -11,14 +11,14 @@ Examples:
   taskfleet task retry task-1 task-2 -o json
   taskfleet task list --state failed -o json | jq -r '.[].id' | xargs taskfleet task retry
 
-Each task gets a new run with all its attempts, and its stop is forgotten. If one of them cannot be retried, none is.
-Exit codes: 1 if a task has not ended or has completed, 3 if one was not found.`;
+Each task gets its full number of attempts again, and its stop is cleared. If one task cannot be retried, none is.
+Exit codes: 1 if a task is still live or has completed, 3 if one was not found.`;
 
 export function addTaskRetry(task: Command): void {
   task
     .command('retry')
-    .description('run tasks again that failed or were cancelled')
-    .argument('<ids...>', 'ids of the tasks')
+    .description('run failed or cancelled tasks again')
+    .argument('<ids...>', 'task ids')
     .addHelpText('after', EXAMPLES)
     .action((ids: string[], _flags: unknown, command: Command) => retryTasks(ids, command.optsWithGlobals<GlobalOptions>()));
 }

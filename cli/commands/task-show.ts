@@ -17,14 +17,14 @@ export function addTaskShow(task: Command): void {
   task
     .command('show')
     .description('show a task, live or ended')
-    .argument('<id>', 'id of the task')
+    .argument('<id>', 'task id')
     .addHelpText('after', EXAMPLES)
     .action((id: string, _flags: unknown, command: Command) => showTask(id, command.optsWithGlobals<GlobalOptions>()));
 }
 
 async function showTask(id: string, globals: GlobalOptions): Promise<void> {
   const task = await withClient(globals, (client) => client.get(id));
-  if (task === null) throw new FleetError('TASK_NOT_FOUND', `No task ${id}: it never was, or it is no longer kept.`);
+  if (task === null) throw new FleetError('TASK_NOT_FOUND', `No task ${id}: it never existed or is no longer stored.`);
   if (globals.output === 'json') printJson(taskToJson(task));
   else for (const line of taskDetails(task, Date.now())) printData(line);
 }

@@ -26,21 +26,21 @@ Examples:
   taskfleet task stop --item chat-7 --dry-run
   taskfleet task stop task-1 task-2 --wait 0 -o json
 
-A stop is durable once it is recorded: it holds even if the wait was too short. Exit code 3 if a task was not found.`;
+A recorded stop is durable and takes effect even if --wait was too short. Exit code 3 if a task was not found.`;
 
-/** Longer than the grace that a handler has by default, so that the answer says how even a deaf one ended. */
+/** Longer than the default grace period, so that the output shows the end even of a handler that ignores the signal. */
 const DEFAULT_WAIT_MS = 10_000;
 
 export function addTaskStop(task: Command): void {
   task
     .command('stop')
-    .description('stop tasks wherever they are: waiting, delayed or running')
-    .argument('[ids...]', 'ids of the tasks')
+    .description('stop tasks, whether queued, delayed or running')
+    .argument('[ids...]', 'task ids')
     .option('--item <item>', 'stop all live tasks of this item instead')
-    .option('--reason <text>', 'why; kept with the task')
-    .option('--by <who>', 'who; kept with the task (default: your user name; over the API it is always the name of the token)')
-    .option('--wait <ms>', 'how long to wait for the end of running tasks, in ms', wholeNumber(0, 3_600_000), DEFAULT_WAIT_MS)
-    .option('--dry-run', 'say what would be stopped, and stop nothing')
+    .option('--reason <text>', 'why; stored with the task')
+    .option('--by <who>', "who; stored with the task (default: your user name; over the API always the token's name)")
+    .option('--wait <ms>', 'how long to wait for running tasks to end, in ms', wholeNumber(0, 3_600_000), DEFAULT_WAIT_MS)
+    .option('--dry-run', 'show what would be stopped without stopping it')
     .addHelpText('after', EXAMPLES)
     .action(async (ids: string[], _flags: unknown, command: Command) => {
       process.exitCode = await stopTasks(ids, command.optsWithGlobals<StopFlags>());
@@ -48,9 +48,10 @@ export function addTaskStop(task: Command): void {
 }
 
 async function stopTasks(ids: readonly string[], flags: StopFlags): Promise<number> {
-  if (ids.length > 0 === (flags.item !== undefined)) throw usageError('Expected ids of tasks or --item, one of the two.');
-  if (flags.by !== undefined && apiOf(flags)) throw usageError('--by is for --redis: over the API, a stop has the name of its token.');
-  const goesOn = (): string => 'Not waiting any longer. The stop is recorded and holds; see: taskfleet task list --state stopping';
+  if (ids.length > 0 === (flags.item !== undefined)) throw usageError('Pass either task ids or --item.');
+  if (flags.by !== undefined && apiOf(flags))
+    throw usageError("--by needs --redis: over the API, a stop is recorded under the token's name.");
+  const goesOn = (): string => 'Stopped waiting. The stop is recorded and will take effect; see: taskfleet task list --state stopping';
   const receipts = await withClient(flags, (client) =>
     interruptible(goesOn, (signal) => orAborted(stopOrLook(client, ids, flags), signal)),
   );
@@ -74,7 +75,7 @@ function printReceipts(receipts: readonly StopReceipt[], { item, wait, dryRun }:
   for (const receipt of receipts) printData(`${receipt.id}  ${dryRun ? dryText(receipt) : receiptText(receipt)}`);
   if (receipts.length === 0) say(`Item ${item} has no live tasks.`);
   const open = dryRun || wait === 0 ? 0 : receipts.filter(({ outcome }) => outcome === 'requested').length;
-  if (open > 0) say(`${open} not settled within ${formatMs(wait)}. The stop is recorded and holds: it lands as soon as a worker sees it.`);
+  if (open > 0) say(`${open} not settled within ${formatMs(wait)}. The stop is recorded and takes effect as soon as a worker sees it.`);
 }
 
 function dryText({ outcome, endedAs }: StopReceipt): string {
@@ -89,7 +90,7 @@ function receiptText({ outcome, endedAs, via, latencyMs }: StopReceipt): string 
     case 'requested':
       return 'stop requested';
     case 'finished':
-      return `had ended before${endedAs ? ` (${endedAs})` : ''}`;
+      return `had already ended${endedAs ? ` (${endedAs})` : ''}`;
     case 'not_found':
       return 'not found';
   }

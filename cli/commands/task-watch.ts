@@ -18,16 +18,16 @@ Examples:
   taskfleet task watch my-task | tee output.txt
   taskfleet task watch my-task -o json --after 1753000000000-0
 
-Shows what is kept of a task's events from the start, then what comes, until the task ends. With -o json each event is a
-line with its id, from which --after goes on. Ctrl+C ends the watching, not the task.
+Prints a task's stored events, then new ones until the task ends. With -o json each event is a line with an id, and --after
+resumes after it. Ctrl+C stops watching; the task keeps running.
 Exit codes: 0 completed, 1 failed, 3 not found, 4 cancelled.`;
 
 export function addTaskWatch(task: Command): void {
   task
     .command('watch')
-    .description('follow a task live: progress, output, final state')
-    .argument('<id>', 'id of the task')
-    .option('--after <event>', 'leave out what came up to the event with this id', eventId)
+    .description('follow a task: progress, output, final state')
+    .argument('<id>', 'task id')
+    .option('--after <event>', 'skip events up to and including this event id', eventId)
     .addHelpText('after', EXAMPLES)
     .action(async (id: string, _flags: unknown, command: Command) => {
       process.exitCode = await watchTask(id, command.optsWithGlobals<WatchFlags>());
@@ -36,12 +36,12 @@ export function addTaskWatch(task: Command): void {
 
 function eventId(text: string): string {
   if (/^\d{1,16}-\d{1,16}$/.test(text)) return text;
-  throw new InvalidArgumentError('Expected the id of an event, such as 1753000000000-0.');
+  throw new InvalidArgumentError('Expected an event id such as 1753000000000-0.');
 }
 
 async function watchTask(id: string, flags: WatchFlags): Promise<number> {
   const output = outputFor(flags);
-  const goesOn = (): string => `Stopped watching; task ${id} goes on. Stop it with: taskfleet task stop ${id}`;
+  const goesOn = (): string => `Stopped watching; task ${id} keeps running. To stop it: taskfleet task stop ${id}`;
   try {
     return await withClient(flags, (client) =>
       interruptible(goesOn, (signal) => follow(client, id, output, { after: flags.after, signal })),
@@ -69,6 +69,6 @@ async function follow(
     return exitCodeOfState(event.state);
   }
   output.end(null, null);
-  say(`Task ${id} is over. How it ended is not known: it was not kept.`);
+  say(`Task ${id} has ended. Its final state is unknown, because it is no longer stored.`);
   return EXIT.DONE;
 }

@@ -16,19 +16,18 @@ Examples:
   taskfleet token create --name ada --role operator
   taskfleet token create --name chats --role submitter --item 'chat:*' --item 'draft:*'
 
-Prints the token, which is shown this once and kept nowhere, and the entry for API_TOKENS, which has only its SHA-256: the
-token is 256 random bits, so that nobody gets from one to the other. Several entries are separated by semicolons. Each role
-may do what those before it may: viewer (look), submitter (enqueue, and stop what its item patterns name), operator (stop,
-retry, schedules, the board), admin (also the audit).`;
+Prints the token, which is shown only once and stored nowhere, and the entry for API_TOKENS, which contains only its SHA-256.
+Separate several entries by semicolons. Each role includes the ones before it: viewer (read), submitter (enqueue, and stop tasks
+that match its item patterns), operator (stop, retry, schedules, the board), admin (also the audit log).`;
 
 export function addTokenCreate(token: Command): void {
   token
     .command('create')
-    .description('make a token for the dashboard')
-    .requiredOption('--name <name>', 'whose it is, for the audit')
-    .addOption(new Option('--role <role>', 'what it may do').choices(ROLES).makeOptionMandatory())
+    .description('create a token for the dashboard')
+    .requiredOption('--name <name>', 'owner of the token, for the audit log')
+    .addOption(new Option('--role <role>', 'permissions of the token').choices(ROLES).makeOptionMandatory())
     .addOption(
-      new Option('--item <pattern>', 'an item that it may see, * for any text; may be given again (default: all)').argParser(
+      new Option('--item <pattern>', 'pattern of visible items, * for any text; repeatable (default: all items)').argParser(
         (pattern: string, before?: readonly string[]) => [...(before ?? []), pattern],
       ),
     )
@@ -43,7 +42,7 @@ function create({ name, role, item, output }: CreateFlags): void {
   const token = newToken();
   const entry = entryOf(token, owner);
   if (output === 'json') return printJson({ token, entry });
-  say('The token, shown this once; whoever has it may do what its role may:');
+  say('The token, shown only once; it grants the permissions of its role to anyone who has it:');
   printData(token);
   say('The entry for API_TOKENS:');
   printData(entry);

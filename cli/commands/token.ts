@@ -7,6 +7,6 @@ Examples:
   taskfleet token create --name chats --role submitter --item 'chat:*'`;
 
 export function addToken(program: Command): void {
-  const token = program.command('token').helpCommand(false).description('make tokens for the dashboard').addHelpText('after', EXAMPLES);
+  const token = program.command('token').helpCommand(false).description('create tokens for the dashboard').addHelpText('after', EXAMPLES);
   addTokenCreate(token);
 }

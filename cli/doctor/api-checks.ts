@@ -5,26 +5,25 @@ import type { ApiConnection } from '../api/connection.js';
 import { type Check, fail, ok, warn } from './check.js';
 import { type FleetReport, type WorkerInfo, checkWorkers } from './fleet-checks.js';
 
-const NOT_CHECKED =
-  "Redis's version, persistence, latency and clock, how long tasks have waited, and which records cannot be read: the API does not tell; doctor --redis looks at them";
+const NOT_CHECKED = "Redis' version, persistence, latency and clock, the oldest task's age, unreadable records: these need doctor --redis";
 const ADVICE: Readonly<Partial<Record<ReadinessCheck['name'], string>>> = {
-  redis: "The dashboard does not reach its Redis. Look at Redis, and at the dashboard's log.",
-  eviction: 'Set maxmemory-policy noeviction in redis.conf, and now: redis-cli config set maxmemory-policy noeviction',
-  queues: 'Move the key away by the command above; the reconciler puts back what waited.',
-  reconciler: "What a dead process left behind stays listed until it runs again. Look at the workers' logs.",
+  redis: "The dashboard cannot reach its Redis. Check Redis and the dashboard's log.",
+  eviction: 'Set maxmemory-policy noeviction in redis.conf, and until the next restart: redis-cli config set maxmemory-policy noeviction',
+  queues: 'Move the key away with the command above; the reconciler then requeues the tasks.',
+  reconciler: "Tasks of dead workers stay listed until it runs again. Check the workers' logs.",
 };
 
-/** The same as `checkRedis` and `checkFleet`, as far as the API tells. Without Redis the workers are not known either. */
+/** Runs the checks of `checkRedis` and `checkFleet` that are possible over the API. */
 export async function checkApi(connection: ApiConnection): Promise<FleetReport> {
   const sentAt = performance.now();
   const readiness = await connection.askReadiness(({ status, checks }: Readiness) => ({ status, checks: checks.map(checkOf) }));
   const api = ok('api', `answers in ${formatMs(performance.now() - sentAt)}: ${readiness.status}`);
-  // The lines of the workers say more than the dashboard's summary of them.
+  // The worker checks below are more detailed than the dashboard's summary.
   const checks = readiness.checks.filter(({ name }) => name !== 'workers' && name !== 'listeners');
   if (readiness.status === 'unready') return { checks: [api, ...checks], workers: [], reconcile: null };
   const beats = await connection.ask('/workers', ({ workers }: { workers: Worker[] }) => workers.map(({ ...worker }) => worker));
   const workers = beats.filter(({ alive }) => alive).map((worker) => workerOf(worker, Date.now()));
-  // Of interest only if nobody takes them.
+  // Only needed if no worker is alive.
   const live =
     workers.length > 0 ? 0 : await connection.ask('/tasks', ({ tasks }: { tasks: unknown[] }) => tasks.length, { query: { limit: 1_000 } });
   const about = checkWorkers(workers, { silent: beats.length - workers.length, live, channel: 'the channel of stop messages' });
@@ -42,7 +41,7 @@ function workerOf(worker: Worker, now: number): WorkerInfo {
   return {
     ...{ id, host: host ?? '', pid: pid ?? 0, slots: slots ?? 0, running: running.length, zombies: zombies ?? 0 },
     ...{ draining: draining ?? false, subscribed: subscribed ?? false },
-    // A check of the dashboard's has them.
+    // The dashboard's own check reports broken queues.
     broken: [],
     stops: { count: stops ?? 0, p50Ms: worker.stop_p50_ms, p99Ms: worker.stop_p99_ms, maxMs: worker.stop_max_ms },
     upMs: startedAt === null ? 0 : Math.max(0, now - Date.parse(startedAt)),

@@ -7,15 +7,15 @@ import { type Check, fail, ok } from './check.js';
 
 const START_LIMIT_MS = 10_000;
 const STOP_LIMIT_MS = 10_000;
-/** Long enough to be stopped; should the doctor die, the canary ends by itself. */
+/** Long enough to be stopped, short enough that the canary ends soon should the doctor die. */
 const RUN_MS = 60_000;
 const BY = { by: 'taskfleet doctor', reason: 'canary' } as const;
 
 type CanaryClient = Pick<FleetClient, 'enqueue' | 'stop' | 'events'>;
 
 /**
- * Sends a canary through the real fleet: times enqueue → start, then stop → cancelled. It never stays behind.
- * @param startLimitMs how long a worker may take to start it. Default 10,000
+ * Runs a canary task: times enqueue → start, then stop → cancelled. Always stops the canary.
+ * @param startLimitMs longest wait for a worker to start it, in ms. Default 10,000
  */
 export async function checkCanary(client: CanaryClient, signal: AbortSignal, startLimitMs = START_LIMIT_MS): Promise<Check[]> {
   const sentAt = performance.now();
@@ -28,12 +28,12 @@ export async function checkCanary(client: CanaryClient, signal: AbortSignal, sta
   const askedAt = performance.now();
   const [receipt] = await client.stop([id], { ...BY, waitMs: started ? STOP_LIMIT_MS : 0 });
   if (!started) {
-    const message = `no worker took ${id} within ${formatMs(startLimitMs)}; it was stopped again`;
+    const message = `no worker took ${id} within ${formatMs(startLimitMs)}; the canary was stopped`;
     return [
       fail(
         'canary start',
         message,
-        'Are workers alive with the same --redis and --prefix, and do they have a free slot for the queue "fleet"?',
+        'Check that workers with the same --redis and --prefix are alive and have a free slot for the queue "fleet".',
       ),
     ];
   }
@@ -41,23 +41,23 @@ export async function checkCanary(client: CanaryClient, signal: AbortSignal, sta
   const stopMs = performance.now() - askedAt;
   const { outcome, via } = receipt as StopReceipt;
   if (outcome === 'cancelled') return [start, ok('canary stop', `stop → cancelled in ${formatMs(stopMs)}, via ${via ?? 'unknown'}`)];
-  const advice = `The stop is recorded and holds. See: taskfleet task show ${id}`;
+  const advice = `The stop is recorded and will take effect. See: taskfleet task show ${id}`;
   return [start, fail('canary stop', `not cancelled after ${formatMs(stopMs)} (${outcome})`, advice)];
 }
 
-/** False if the time is over first. */
+/** Returns false on a timeout. */
 async function untilRunning(client: CanaryClient, id: string, signal: AbortSignal, limitMs: number): Promise<boolean> {
-  const over = new AbortController();
-  const late = sleep(limitMs, false, { signal: AbortSignal.any([over.signal, signal]) });
+  const done = new AbortController();
+  const timeout = sleep(limitMs, false, { signal: AbortSignal.any([done.signal, signal]) });
   const running = (async (): Promise<boolean> => {
-    for await (const event of client.events(id, { signal: over.signal }))
+    for await (const event of client.events(id, { signal: done.signal }))
       if (event.type === 'state' && event.state === 'running') return true;
     return false;
   })();
   try {
-    return await Promise.race([running, late]);
+    return await Promise.race([running, timeout]);
   } finally {
-    over.abort();
-    await Promise.allSettled([running, late]);
+    done.abort();
+    await Promise.allSettled([running, timeout]);
   }
 }

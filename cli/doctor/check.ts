@@ -1,9 +1,9 @@
-/** What the doctor found out about one thing. */
+/** The result of one check. */
 export interface Check {
   readonly name: string;
   readonly level: 'ok' | 'warn' | 'fail';
   readonly message: string;
-  /** What to do about it; null if nothing. */
+  /** The suggested fix; null if none is needed. */
   readonly advice: string | null;
 }
 

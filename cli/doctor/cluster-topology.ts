@@ -5,7 +5,7 @@ import type { ClusterReport, Server, TopologyFindings } from './topology-report.
 const SLOTS = 16_384;
 const NAME = 'topology';
 
-/** @param servers the masters that the connection has found */
+/** @param servers the masters found by the connection */
 export async function checkCluster(servers: readonly Server[]): Promise<TopologyFindings> {
   const asked = (servers[0] as Server).redis;
   const info = parseInfo(String(await asked.call('CLUSTER', 'INFO')));
@@ -24,7 +24,7 @@ export async function checkCluster(servers: readonly Server[]): Promise<Topology
   return { report, checks: [judge(report)], usable: true };
 }
 
-/** From CLUSTER NODES: CLUSTER SLOTS leaves out replicas to which nothing was written yet. */
+/** Parses CLUSTER NODES, because CLUSTER SLOTS omits replicas that have received no writes yet. */
 function mastersOf(nodes: string): ClusterReport['masters'] {
   const all = nodes.split('\n').flatMap((line) => {
     const [id = '', address = '', flags = '', master = '', , , , , ...slots] = line.trim().split(' ');
@@ -40,7 +40,7 @@ function mastersOf(nodes: string): ClusterReport['masters'] {
     }));
 }
 
-/** Of `5`, `0-5460`; 0 of what is being moved, `[93-<-…]`. */
+/** Returns the size of a range such as `5` or `0-5460`; 0 for a slot in migration, `[93-<-…]`. */
 function sizeOf(range: string): number {
   const [first = Number.NaN, last = first] = range.split('-').map(Number);
   return Number.isNaN(first) || Number.isNaN(last) ? 0 : last - first + 1;
@@ -49,19 +49,20 @@ function sizeOf(range: string): number {
 function judge({ state, slotsCovered, requireFullCoverage, masters }: ClusterReport): Check {
   const replicas = masters.reduce((sum, master) => sum + master.replicas.length, 0);
   const coverage = requireFullCoverage === null ? '' : `, cluster-require-full-coverage ${requireFullCoverage ? 'yes' : 'no'}`;
-  const message = `cluster: ${masters.length} masters, ${replicas} replicas, ${slotsCovered} of ${SLOTS} slots covered, state ${state}${coverage}`;
+  const slots = `${slotsCovered} of ${SLOTS} slots covered`;
+  const message = `cluster: ${masters.length} masters, ${replicas} replicas, ${slots}, state ${state}${coverage}`;
   if (state !== 'ok' || slotsCovered < SLOTS)
     return fail(
       NAME,
       message,
-      'Bring back the master of the missing slots, or its replica: redis-cli --cluster check <node>, then --cluster fix.',
+      'Restore the master of the missing slots, or its replica: redis-cli --cluster check <node>, then --cluster fix.',
     );
   const alone = masters.filter((master) => master.replicas.length === 0).map(({ address }) => address);
   if (alone.length > 0)
     return warn(
       NAME,
       `${message}; without a replica: ${alone.join(', ')}`,
-      'Add one to each (redis-cli --cluster add-node … --cluster-slave): with such a master its slots are gone.',
+      'Add one to each (redis-cli --cluster add-node … --cluster-slave): without a replica, losing the master loses its slots.',
     );
   return ok(NAME, message);
 }

@@ -13,7 +13,7 @@ import { type Check, fail, ok, warn } from './check.js';
 import { checkReconciler } from './reconciler-check.js';
 import { checkSchedules } from './schedule-check.js';
 
-/** A worker as its last heartbeat says. */
+/** A worker, from its last heartbeat. */
 export interface WorkerInfo {
   readonly id: string;
   readonly host: string;
@@ -25,10 +25,10 @@ export interface WorkerInfo {
   readonly subscribed: boolean;
   readonly broken: readonly BrokenQueue[];
   readonly stops: StopLatencySummary;
-  /** For how long it has been up. */
+  /** Uptime in ms. */
   readonly upMs: number;
   readonly beatAgeMs: number;
-  /** How far the clock of its machine is ahead of Redis', in ms; null if it does not tell. */
+  /** How far the machine's clock is ahead of Redis', in ms; null if unknown. */
   readonly clockMs: number | null;
 }
 
@@ -39,7 +39,7 @@ export interface FleetReport {
   readonly reconcile: ReconcileRecord | null;
 }
 
-/** Who works, and on how much. */
+/** Checks workers, reconciler, schedules and live tasks. */
 export async function checkFleet(source: RecordSource, settings: Settings): Promise<FleetReport> {
   const { redis, keys, unreadable } = source;
   const records = await readWorkers(source);
@@ -62,10 +62,10 @@ export async function checkFleet(source: RecordSource, settings: Settings): Prom
 }
 
 /**
- * What the heartbeats of the workers that are alive say.
- * @param silent how many fell silent without a farewell
- * @param live how many tasks are live
- * @param channel where workers hear stop messages
+ * Checks the live workers by their heartbeats.
+ * @param silent number of workers whose heartbeats stopped without a shutdown
+ * @param live number of live tasks
+ * @param channel the channel of stop messages
  */
 export function checkWorkers(
   workers: readonly WorkerInfo[],
@@ -74,7 +74,7 @@ export function checkWorkers(
   return [...workers.map(checkWorker), ...checkCount(workers.length, silent, live), ...checkStopPath(workers, channel)];
 }
 
-/** Queues whose keys BullMQ's own scripts fail over. */
+/** Reports queues whose keys make BullMQ's scripts fail. */
 function checkQueues(workers: readonly WorkerInfo[]): Check[] {
   const broken = new Map(workers.flatMap((worker) => worker.broken.map(({ queue, problem }) => [queue, problem])));
   return [...broken].map(([queue, problem]) => fail('queue', `nothing is fetched from ${queue}`, problem));
@@ -93,18 +93,23 @@ function workerOf(
 
 function checkWorker(worker: WorkerInfo): Check {
   const { host, pid, running, slots, zombies, draining, subscribed, stops, beatAgeMs, clockMs } = worker;
-  const state = `${draining ? ', draining' : ''}${subscribed ? '' : ', does not hear stop messages'}${zombies > 0 ? `, ${zombies} given up` : ''}`;
-  const message = `${host} pid ${pid}: ${running} of ${slots} slots busy${state}${describeStops(stops)}, heartbeat ${formatAgo(beatAgeMs)}${describeClock(clockMs)}`;
-  if (!subscribed && !draining)
-    return warn('worker', message, 'Stops still land there, but only as it polls for them. Look at its connection to Redis.');
+  const notes = [
+    ...(draining ? ['draining'] : []),
+    ...(subscribed ? [] : ['not subscribed to stop messages']),
+    ...(zombies > 0 ? [`${zombies} abandoned`] : []),
+  ];
+  const state = notes.map((note) => `, ${note}`).join('');
+  const heartbeat = `heartbeat ${formatAgo(beatAgeMs)}${describeClock(clockMs)}`;
+  const message = `${host} pid ${pid}: ${running} of ${slots} slots busy${state}${describeStops(stops)}, ${heartbeat}`;
+  if (!subscribed && !draining) return warn('worker', message, 'Its tasks are stopped only when it polls. Check its connection to Redis.');
   if (zombies > 0)
     return warn(
       'worker',
       message,
-      'Handlers that ignore their abort signal still run in that process: pass the signal on, or isolate them.',
+      'Handlers that ignored their abort signal still run in that process. Pass the signal on, or isolate them.',
     );
   if (isWrong(clockMs))
-    return warn('worker', message, 'The fleet goes by the clock of Redis all the same. Synchronise the clock of that machine (NTP).');
+    return warn('worker', message, 'Synchronise the clock of that machine (NTP). The fleet itself uses the clock of Redis.');
   return ok('worker', message);
 }
 
@@ -120,12 +125,12 @@ function describeStops({ count, p50Ms, p99Ms }: StopLatencySummary): string {
   return p50Ms === null || p99Ms === null ? '' : `, stops p50 ${formatWholeMs(p50Ms)}, p99 ${formatWholeMs(p99Ms)} of ${count}`;
 }
 
-/** Clocks in whole milliseconds measured it: no tenths. */
+/** Formats a latency measured in whole milliseconds, without decimals. */
 function formatWholeMs(ms: number): string {
   return ms < 10 ? `${ms} ms` : formatMs(ms);
 }
 
-/** How fast stops reach the fleet. Like its own line, this one minds no deaf worker that is closing. */
+/** Checks subscriptions and stop latencies. An unsubscribed worker that is draining is no problem, here and in its own line. */
 function checkStopPath(workers: readonly WorkerInfo[], channel: string): Check[] {
   if (workers.length === 0) return [];
   const slowest = Math.max(...workers.map(({ stops }) => stops.p99Ms ?? -1));
@@ -136,7 +141,7 @@ function checkStopPath(workers: readonly WorkerInfo[], channel: string): Check[]
     warn(
       'stop path',
       message,
-      `Stops reach the others only at their next poll (STOP_POLL_INTERVAL_MS). Can they connect, and may they subscribe to ${channel}?`,
+      `The others see stops only when they poll (STOP_POLL_INTERVAL_MS). Check that they can connect and subscribe to ${channel}.`,
     ),
   ];
 }
@@ -145,14 +150,14 @@ function checkCount(alive: number, silent: number, live: number): Check[] {
   const checks: Check[] = [];
   if (alive === 0)
     checks.push(
-      warn('workers', live > 0 ? `none alive, and ${live} tasks wait` : 'none alive', 'Start some: taskfleet up, or taskfleet worker'),
+      warn('workers', live > 0 ? `none alive, ${live} tasks waiting` : 'none alive', 'Start workers: taskfleet up, or taskfleet worker'),
     );
   if (silent > 0)
     checks.push(
       warn(
         'workers',
-        `${silent} fell silent within the last hour without a farewell`,
-        'They were killed or lost their connection. What they ran goes to the others.',
+        `${silent} disappeared within the last hour without shutting down`,
+        'They were killed or lost their connection. Other workers take over their tasks.',
       ),
     );
   return checks;

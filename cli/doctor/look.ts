@@ -19,21 +19,21 @@ import { checkTopology, openServers } from './topology.js';
 import { checkWrite, notReadable } from './write-check.js';
 
 export interface DoctorReport extends FleetReport {
-  /** Null if it is not known. */
+  /** Null if unknown. */
   readonly topology: TopologyReport | null;
 }
 
 const NO_FLEET = { workers: [], reconcile: null } as const;
 
 /**
- * Looks at the Redis of the settings, and at the fleet in it.
- * @param say is told where it looks, before it does
- * @throws FleetError `REDIS_UNAVAILABLE` if there is none; `INVALID_SETTINGS`
+ * Checks the configured Redis and the fleet in it.
+ * @param say receives the Redis URL and key prefix before the checks start
+ * @throws FleetError `REDIS_UNAVAILABLE`, `INVALID_SETTINGS`
  */
 export async function lookAtRedis(flags: GlobalOptions, say: (line: string) => unknown): Promise<DoctorReport> {
   const settings = await clientSettings(flags);
   say(`Redis at ${redactUrl(settings.redisUrl)}, keys ${settings.keyPrefix}:*`);
-  // What it would log is said by a check.
+  // Log lines are dropped: the checks report connection problems.
   const logger = createLoggerFactory({ settings, destination: { write: () => undefined } })('cli');
   const redis = connect({ settings, policy: 'fail-fast', logger, name: 'taskfleet:doctor' });
   try {
@@ -52,7 +52,7 @@ export async function lookAtRedis(flags: GlobalOptions, say: (line: string) => u
 async function lookInside(redis: RedisConnection, settings: ConnectedSettings): Promise<DoctorReport> {
   const keys = createKeys(settings.keyPrefix, settings.cluster);
   const servers = await openServers(redis);
-  // Without INFO nothing else can be said.
+  // Without INFO, no other check is possible.
   if (servers.some(({ info }) => info.size === 0))
     return { ...NO_FLEET, checks: [await checkPermissions(redis, servers, keys)], topology: null };
   const { report: topology, checks: about, usable } = await checkTopology(redis, servers, settings);

@@ -7,11 +7,11 @@ import type { Server } from './topology-report.js';
 
 const NAME = 'permissions';
 const ANSWER_MS = 5_000;
-/** What a user may not do at all is told from a key or a channel that it may not touch by these words of Redis 6.2 to 8. */
+/** Phrases of Redis 6.2 to 8 that tell a denied key or channel from a denied command. */
 const OF_KEY = /one of the keys|access a key|access the '.*' key/i;
 const OF_CHANNEL = /channel/i;
 
-/** Every command that the fleet, BullMQ and their scripts send, with a key of ours, as it would be sent. */
+/** Returns every command that the fleet, BullMQ and their scripts send, with a key of the fleet as argument. */
 function needed(key: string, channel: string): (readonly string[])[] {
   const onKey = (names: string, ...words: string[]): string[][] => names.split(' ').map((name) => [name, key, ...words]);
   return [
@@ -57,40 +57,39 @@ function needed(key: string, channel: string): (readonly string[])[] {
   ];
 }
 
-/** What a client of a cluster sends by itself. */
+/** Commands that a cluster client sends on its own. */
 const OF_A_CLUSTER = [['readonly'], ['asking'], ['cluster', 'slots'], ['cluster', 'info']] as const;
 
 /**
- * What the user of REDIS_URL may not do. Each command is sent within a transaction that is then discarded: Redis refuses
- * it there as it would outside, and runs none of them; but for the subscription, on a connection of its own.
- * Without the right to begin one, that is all that is known.
- * @param servers those that take writes: users are known to each of them for itself
+ * Checks the permissions of REDIS_URL's user. Sends each command in a transaction that is then discarded: Redis checks
+ * permissions when it queues a command, and runs none. Tests SUBSCRIBE on its own, outside the transaction. A user who may not
+ * send MULTI learns only that.
+ * @param servers all writable servers, because each has its own users
  */
 export async function checkPermissions(redis: RedisConnection, servers: readonly Server[], keys: Keys): Promise<Check> {
   const lacks = await Promise.all(servers.map((server) => lacking(server.redis, keys, isCluster(redis))));
   const commands = [...new Set(lacks.flatMap((lack) => lack.commands))];
   const [ofKeys, ofChannels] = [lacks.some((lack) => lack.keys), lacks.some((lack) => lack.channels)];
   const user = await whoAmI(servers[0]?.redis as Redis, redis);
-  if (commands.length === 0 && !ofKeys && !ofChannels) return ok(NAME, `user ${user} may do all that the fleet needs`);
+  if (commands.length === 0 && !ofKeys && !ofChannels) return ok(NAME, `user ${user} has all needed permissions`);
   const { prefix } = keys;
   const missing = [
     ...(commands.length > 0 ? [`send ${commands.map((command) => command.replace('|', ' ')).join(', ')}`] : []),
-    ...(ofKeys ? [`touch the keys ${keyPatterns(keys).join(' and ')}`] : []),
-    ...(ofChannels ? [`use the channels ${prefix}:*, so that stops land only as workers poll for them`] : []),
+    ...(ofKeys ? [`access the keys ${keyPatterns(keys).join(' and ')}`] : []),
+    ...(ofChannels ? [`use the channels ${prefix}:* (workers then see stops only when they poll)`] : []),
   ];
   const rules = [
     ...commands.map((command) => `+${command}`),
     ...(ofChannels ? [`&${prefix}:*`] : []),
     ...(ofKeys ? keyPatterns(keys).map((pattern) => `~${pattern}`) : []),
   ];
-  return fail(
-    NAME,
-    `user ${user} may not ${missing.join('; nor ')}`,
-    `Run as an administrator${servers.length > 1 ? ', on every node' : ''}: ACL SETUSER ${user} ${rules.join(' ')}${commands.includes('multi') ? ', and look again' : ''}`,
-  );
+  const where = servers.length > 1 ? ', on every node' : '';
+  const again = commands.includes('multi') ? ', then run the doctor again' : '';
+  const advice = `Run as an administrator${where}: ACL SETUSER ${user} ${rules.join(' ')}${again}`;
+  return fail(NAME, `user ${user} may not ${missing.join('; nor ')}`, advice);
 }
 
-/** Queues have the slot of their own name on a cluster, and the braces that choose it are part of their keys. */
+/** On a cluster each queue has its own slot, and its keys start with the hash tag in braces. */
 function keyPatterns(keys: Keys): string[] {
   const bull = keys.bull('*');
   return bull.startsWith(`${keys.prefix}:`) ? [`${keys.prefix}:*`] : [`${keys.prefix}:*`, `${bull.slice(0, bull.indexOf('*'))}*`];
@@ -103,7 +102,7 @@ interface Lacking {
 }
 
 async function lacking(redis: Redis, keys: Keys, cluster: boolean): Promise<Lacking> {
-  // A replica's READONLY, too, is an answer here, and no reason to try again.
+  // A replica's READONLY is an answer here, so it must not trigger a reconnect.
   const own = redis.duplicate({ lazyConnect: false, enableOfflineQueue: true, reconnectOnError: null, commandTimeout: ANSWER_MS });
   own.on('error', () => undefined);
   try {
@@ -114,13 +113,13 @@ async function lacking(redis: Redis, keys: Keys, cluster: boolean): Promise<Lack
       wanted.map(async (words) => ({ words, refusal: begun === null ? await refusalOf(own, words) : null })),
     );
     await refusalOf(own, ['discard']);
-    // Last, and for good: the connection is its own.
+    // Sent last, because this connection stays subscribed.
     const subscribe = ['subscribe', keys.commands];
     answers.push({ words: subscribe, refusal: await refusalOf(own, subscribe) });
     const refused = answers.filter(({ refusal }) => refusal !== null).map(({ words, refusal }) => ({ words, refusal: refusal as string }));
     const ofKeys = refused.filter(({ refusal }) => OF_KEY.test(refusal));
     const ofChannels = refused.filter(({ refusal }) => OF_CHANNEL.test(refusal));
-    const others = refused.filter((one) => !ofKeys.includes(one) && !ofChannels.includes(one)).map(({ words }) => nameOf(words));
+    const others = refused.filter((answer) => !ofKeys.includes(answer) && !ofChannels.includes(answer)).map(({ words }) => nameOf(words));
     return {
       commands: [...(begun === null ? [] : ['multi', 'exec', 'discard']), ...others],
       keys: ofKeys.length > 0,
@@ -131,12 +130,12 @@ async function lacking(redis: Redis, keys: Keys, cluster: boolean): Promise<Lack
   }
 }
 
-/** As ACL rules name it. */
+/** Returns a command's name in ACL rules. */
 function nameOf([name = '', sub = '']: readonly string[]): string {
   return name === 'client' || name === 'script' || name === 'cluster' ? `${name}|${sub}` : name;
 }
 
-/** Null unless it is not permitted: other errors, such as another node's slot, come after that. */
+/** Returns the NOPERM error, or null. Redis checks permissions first, so other errors mean that the command is permitted. */
 async function refusalOf(redis: Redis, [name = '', ...words]: readonly string[]): Promise<string | null> {
   try {
     await redis.call(name, ...words);

@@ -13,17 +13,17 @@ import { type Check, ok, warn } from './check.js';
 import { repairOf } from './repair.js';
 
 const NAME = 'records';
-/** Of each list of a queue, and of the list of live tasks: the doctor is not to hold up a fleet with a million of them. */
+/** Maximum ids checked in each list, so that the doctor does not slow down a fleet with a million tasks. */
 const MAX_IDS = 500;
 const MAX_QUEUES = 200;
-/** Records with a line of their own. */
+/** Maximum number of records listed individually. */
 const MAX_LINES = 50;
 
 interface Source extends RecordSource {
   readonly unreadable: Findings;
 }
 
-/** Whether what is in Redis can be read: the keys by their types, schedules, plans, and the first tasks of each list. */
+/** Checks that stored data is readable: the types of keys, schedules, plans, and the first tasks of each list. */
 export async function checkRecords(source: Source): Promise<Check[]> {
   const { unreadable } = source;
   const types = await checkTypes(source);
@@ -34,12 +34,12 @@ export async function checkRecords(source: Source): Promise<Check[]> {
     ...(await readQueueNames(source)).slice(0, MAX_QUEUES).map((queue) => checkQueue(source, queue)),
   ]);
   const { records, beyond } = unreadable;
-  if (records.length === 0) return [ok(NAME, 'all that were looked at can be read')];
+  if (records.length === 0) return [ok(NAME, 'all checked records are readable')];
   const lines = await Promise.all(records.slice(0, MAX_LINES).map((record) => lineOf(source, record)));
   const more = records.length - lines.length + beyond;
   return [
     ...lines,
-    ...(more > 0 ? [warn(NAME, `${more} more cannot be read`, 'Repair these first, then run taskfleet doctor again.')] : []),
+    ...(more > 0 ? [warn(NAME, `${more} more are unreadable`, 'Repair these first, then run taskfleet doctor again.')] : []),
   ];
 }
 
@@ -47,10 +47,10 @@ async function lineOf({ redis }: Source, record: UnreadableRecord): Promise<Chec
   const { key, id, problem } = record;
   const type = await redis.type(key);
   const isWhole = id === undefined && (/expected an? [\w ]+, found/.test(problem) || type === 'none');
-  return warn(NAME, `${key}${id === undefined ? '' : ` ${quote(id)}`} cannot be read: ${problem}`, repairOf(record, type, isWhole));
+  return warn(NAME, `${key}${id === undefined ? '' : ` ${quote(id)}`} is unreadable: ${problem}`, repairOf(record, type, isWhole));
 }
 
-/** Reports keys of the fleet that are not of their type, and returns those. */
+/** Reports, and returns, keys of the fleet with a wrong type. */
 async function checkTypes({ redis, keys, unreadable }: Source): Promise<ReadonlySet<string>> {
   const expected: readonly (readonly [key: string, type: KeyType])[] = [
     ...[keys.tasks, keys.taskQueues, keys.pendingStops, keys.reconcile, keys.schedules, keys.scheduleRuns].map(
@@ -97,19 +97,17 @@ async function checkPlans({ redis, keys, unreadable }: Source, wrong: ReadonlySe
   }
 }
 
-/** The newest live tasks: that each has a queue, and can be read there. */
+/** Checks that the newest live tasks have a queue and are readable there. */
 async function checkLive(source: Source, wrong: ReadonlySet<string>): Promise<void> {
   const { redis, keys, unreadable } = source;
   if (wrong.has(keys.live) || wrong.has(keys.taskQueues)) return;
   const ids = await redis.zrange(keys.live, '0', String(MAX_IDS - 1), 'REV');
   const queues = ids.length === 0 ? [] : await redis.hmget(keys.taskQueues, ...ids);
   for (const queue of new Set(queues)) {
-    const some = ids.filter((_, index) => queues[index] === queue);
+    const queued = ids.filter((_, index) => queues[index] === queue);
     if (queue === null) continue;
-    if (isName(queue)) await read(source, queue, some);
-    else
-      for (const id of some)
-        unreadable.report({ key: keys.taskQueues, id, problem: `expected the name of its queue, got ${quote(queue)}` });
+    if (isName(queue)) await read(source, queue, queued);
+    else for (const id of queued) unreadable.report({ key: keys.taskQueues, id, problem: `expected a queue name, got ${quote(queue)}` });
   }
 }
 
@@ -138,5 +136,5 @@ async function checkQueue(source: Source, queue: string): Promise<void> {
 
 async function read({ redis, keys, unreadable }: Source, queue: string, ids: readonly string[]): Promise<void> {
   const queues = { readKeys: (name: string): string[] => READ_PLACES.map((place) => keys.jobs(name) + place) };
-  for (const some of chunks(ids, MAX_IDS)) await readTasks({ redis: defineScripts(redis), queues, keys, unreadable }, queue, some);
+  for (const batch of chunks(ids, MAX_IDS)) await readTasks({ redis: defineScripts(redis), queues, keys, unreadable }, queue, batch);
 }

@@ -13,7 +13,7 @@ const SLOW_PING_MS = 20;
 const MAX_CLOCK_DIFFERENCE_MS = 1_000;
 const FULL = 0.9;
 
-/** What Redis must be like for tasks to be safe and stops to be fast: of each server that takes writes. */
+/** Checks every writable server for the conditions that keep tasks safe and stops fast. */
 export async function checkRedis(redis: RedisConnection, servers: readonly Server[], settings: ConnectedSettings): Promise<Check[]> {
   const each = await Promise.all(servers.map((server) => checkServer(server, settings)));
   const [first = []] = each;
@@ -36,14 +36,14 @@ async function checkServer({ redis, info }: Server, settings: ConnectedSettings)
   ];
 }
 
-/** One of several servers: the worst, and where that is. */
+/** Merges one check of several servers into the worst result, with the addresses that have it. */
 function merge(found: readonly { readonly address: string; readonly check: Check }[]): Check {
-  const level = (['fail', 'warn', 'ok'] as const).find((one) => found.some(({ check }) => check.level === one));
+  const level = (['fail', 'warn', 'ok'] as const).find((candidate) => found.some(({ check }) => check.level === candidate));
   const same = found.filter(({ check }) => check.level === level);
   const { check } = same[0] as (typeof found)[number];
-  const messages = new Set(same.map((one) => one.check.message));
+  const messages = new Set(same.map((result) => result.check.message));
   if (found.length === 1 || (messages.size === 1 && same.length === found.length)) return check;
-  return { ...check, message: same.map((one) => `${one.address}: ${one.check.message}`).join('; ') };
+  return { ...check, message: same.map((result) => `${result.address}: ${result.check.message}`).join('; ') };
 }
 
 export function checkVersion(info: Info): Check {
@@ -52,7 +52,11 @@ export function checkVersion(info: Info): Check {
   const product =
     info.get('server_name') === 'valkey' ? `Valkey ${info.get('valkey_version')}, compatible with Redis ${version}` : `Redis ${version}`;
   if (major > OLDEST.major || (major === OLDEST.major && minor >= OLDEST.minor)) return ok('version', product);
-  return fail('version', `${product} is too old`, `Use Redis ${OLDEST.major}.${OLDEST.minor} or newer: the scripts need its commands.`);
+  return fail(
+    'version',
+    `${product} is too old`,
+    `Upgrade to Redis ${OLDEST.major}.${OLDEST.minor} or newer: the scripts need its commands.`,
+  );
 }
 
 export function checkEviction(info: Info): Check {
@@ -60,12 +64,12 @@ export function checkEviction(info: Info): Check {
   if (policy === 'noeviction') return ok('eviction', 'noeviction');
   return fail(
     'eviction',
-    `maxmemory-policy is ${policy}: a Redis that is short of memory would drop tasks`,
-    'Set maxmemory-policy noeviction in redis.conf, and now: redis-cli config set maxmemory-policy noeviction',
+    `maxmemory-policy is ${policy}: when memory runs out, Redis would evict tasks`,
+    'Set maxmemory-policy noeviction in redis.conf, and until the next restart: redis-cli config set maxmemory-policy noeviction',
   );
 }
 
-/** Without a limit nothing stops Redis from taking all memory of its machine; with one, enqueues are refused when it is reached. */
+/** Checks memory use against maxmemory, at which enqueues are refused, or else against the machine's memory. */
 export function checkMemory(info: Info): Check {
   const name = 'memory';
   const [used, limit, system] = ['used_memory', 'maxmemory', 'total_system_memory'].map((field) => Number(info.get(field) ?? 0)) as [
@@ -74,12 +78,11 @@ export function checkMemory(info: Info): Check {
     number,
   ];
   const message = `${formatBytes(used)} used, ${limit === 0 ? 'no maxmemory' : `maxmemory ${formatBytes(limit)}`}`;
-  const advice =
-    'Give Redis more (maxmemory in redis.conf, or config set maxmemory), or keep ended tasks for a shorter time: when it is full, enqueues are refused.';
+  const advice = 'Raise maxmemory (redis.conf or config set) or shorten the retention of ended tasks: when memory is full, enqueues fail.';
   if (limit > 0) return used < limit * FULL ? ok(name, message) : warn(name, message, advice);
   return system === 0 || used < system * FULL
     ? ok(name, message)
-    : warn(name, `${message}, and its machine has ${formatBytes(system)}`, advice);
+    : warn(name, `${message}, of ${formatBytes(system)} on its machine`, advice);
 }
 
 /** @param minReplicas the setting `min-replicas-to-write` */
@@ -93,8 +96,8 @@ export function checkReplicas(
   if (good < minReplicas)
     return fail(
       name,
-      `${good} are near enough, and min-replicas-to-write is ${minReplicas}: every write is refused (NOREPLICAS)`,
-      `Bring the replicas back, or now: redis-cli config set min-replicas-to-write ${good}`,
+      `${good} in sync, but min-replicas-to-write is ${minReplicas}: every write is refused (NOREPLICAS)`,
+      `Restore the replicas, or until then: redis-cli config set min-replicas-to-write ${good}`,
     );
   const following = replicasOf(info).filter(({ link }) => link === 'online').length;
   const wanted = Object.entries({ STOP_WAIT_REPLICAS: stopWaitReplicas, ENQUEUE_WAIT_REPLICAS: enqueueWaitReplicas });
@@ -102,24 +105,24 @@ export function checkReplicas(
   if (over)
     return fail(
       name,
-      `${following} follow, and ${over[0]} is ${over[1]}: what waits for them fails with NOT_REPLICATED`,
-      `Set ${over[0]} to ${following} at the most, or add replicas.`,
+      `${following} connected, but ${over[0]} is ${over[1]}: calls that wait for replicas fail with NOT_REPLICATED`,
+      `Lower ${over[0]} to ${following}, or add replicas.`,
     );
-  return ok(name, `${following} follow${wanted.map(([variable, count]) => (count > 0 ? `, ${variable} ${count}` : '')).join('')}`);
+  return ok(name, `${following} connected${wanted.map(([variable, count]) => (count > 0 ? `, ${variable} ${count}` : '')).join('')}`);
 }
 
-/** `saves` and `fsync` are the settings `save` and `appendfsync`, null if Redis does not tell. */
+/** @param saves the setting `save`, null if unknown @param fsync the setting `appendfsync`, null if unknown */
 export function checkPersistence(info: Info, saves: string | null, fsync: string | null = null): Check {
   const name = 'persistence';
   if (info.get('aof_enabled') === '1') {
     if (info.get('aof_last_write_status') !== 'err') return ok(name, `append-only file${fsync === null ? '' : `, appendfsync ${fsync}`}`);
-    return fail(name, 'the last write to the append-only file failed', "Look at Redis's log and at the free space on its disk.");
+    return fail(name, 'the last write to the append-only file failed', "Check Redis's log and the free space on its disk.");
   }
-  const advice = 'Set appendonly yes, so that a restart of Redis loses a second of work at the most.';
+  const advice = 'Set appendonly yes, so that a restart of Redis loses at most one second of work.';
   if (saves === '') return warn(name, 'none: a restart of Redis loses all tasks', advice);
   if (info.get('rdb_last_bgsave_status') === 'err')
-    return fail(name, 'the last snapshot failed', "Look at Redis's log and at the free space on its disk.");
-  return warn(name, 'snapshots only: a crash of Redis loses what came after the last one', advice);
+    return fail(name, 'the last snapshot failed', "Check Redis's log and the free space on its disk.");
+  return warn(name, 'snapshots only: a crash of Redis loses all writes since the last one', advice);
 }
 
 async function checkLatency(redis: RedisConnection): Promise<Check> {
@@ -133,21 +136,21 @@ async function checkLatency(redis: RedisConnection): Promise<Check> {
   const at = (share: number): number => times[Math.ceil(share * times.length) - 1] as number;
   const message = `p50 ${formatMs(at(0.5))}, p99 ${formatMs(at(0.99))} of ${PINGS} PINGs`;
   if (at(0.5) <= SLOW_PING_MS) return ok('latency', message);
-  return warn('latency', message, 'Run the fleet near its Redis: every task takes some round trips.');
+  return warn('latency', message, 'Run the fleet closer to its Redis: every task takes several round trips.');
 }
 
 async function checkClock(redis: Redis): Promise<Check> {
   const before = Date.now();
   const time = await redis.time().catch((error: unknown) => messageOf(error));
-  if (typeof time === 'string') return warn('clock', `Redis does not tell: ${time}`, 'See the permissions below.');
+  if (typeof time === 'string') return warn('clock', `unknown: ${time}`, 'See the permissions below.');
   const [seconds = 0, micros = 0] = time.map(Number);
   const difference = seconds * 1_000 + micros / 1_000 - (before + Date.now()) / 2;
-  const message = `${formatMs(Math.abs(difference))} ${difference < 0 ? 'ahead of' : 'behind'} that of Redis`;
+  const message = `${formatMs(Math.abs(difference))} ${difference < 0 ? 'ahead of' : 'behind'} the clock of Redis`;
   if (Math.abs(difference) <= MAX_CLOCK_DIFFERENCE_MS) return ok('clock', message);
-  return warn('clock', message, 'Synchronise the clocks (NTP): ages, delays and latencies are off by this much.');
+  return warn('clock', message, 'Synchronise the clocks (NTP): ages, delays and latencies are off by this difference.');
 }
 
-/** Null where CONFIG is not allowed, as at many providers. */
+/** Returns a setting of Redis, or null where CONFIG is not allowed, as with many providers. */
 async function configOf(redis: Redis, name: string): Promise<string | null> {
   try {
     return (await redis.config('GET', name))[1] ?? null;

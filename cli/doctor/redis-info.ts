@@ -1,10 +1,10 @@
-/** The fields of INFO, or of another answer, by name. */
+/** The fields of INFO or a similar reply, by name. */
 export type Info = ReadonlyMap<string, string>;
 
-/** A replica, as its master says. */
+/** A replica, as its master reports it. */
 export interface Replica {
   readonly address: string;
-  /** `online` when it follows its master. */
+  /** `online` when it is in sync with its master. */
   readonly link: string;
   readonly lagBytes: number;
 }
@@ -18,7 +18,7 @@ export function parseInfo(text: string): Info {
   return fields;
 }
 
-/** The answer of a sentinel, or of CONFIG GET: names and values by turns. */
+/** Parses the alternating names and values of a sentinel's reply or of CONFIG GET. */
 export function parsePairs(words: readonly string[]): Info {
   return new Map(Array.from({ length: words.length >> 1 }, (_, index) => [words[2 * index] as string, words[2 * index + 1] as string]));
 }

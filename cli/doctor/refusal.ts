@@ -14,8 +14,8 @@ const NAME = 'connection';
 const PROBE_MS = 2_000;
 
 /**
- * Why a connection did not come about, if it is not for want of a Redis: what the settings have to be, or what has to be
- * waited for. Null if nothing is known but that nobody answers.
+ * Finds out why Redis refused a connection, such as wrong settings or data that is still loading. Returns null if no server
+ * answers at all.
  */
 export async function findRefusal(
   redis: RedisConnection,
@@ -38,7 +38,7 @@ export async function findRefusal(
           fail(
             NAME,
             `${describeConnection(redis)}: ${why}`,
-            advice ?? 'The sentinels answer, and the master that they name does not: wait for a failover, or look at its log.',
+            advice ?? 'The sentinels answer, but their master does not: wait for a failover, or check its log.',
           ),
         ];
     return { checks: [...failed, ...checks], report };
@@ -47,10 +47,10 @@ export async function findRefusal(
   const loading = topology.kind === 'standalone' ? await findLoading(topology.address, settings) : null;
   return loading === null
     ? null
-    : { checks: [fail(NAME, `${describeConnection(redis)} ${loading}`, 'Wait until it has read its data.')], report: null };
+    : { checks: [fail(NAME, `${describeConnection(redis)} ${loading}`, 'Wait until Redis has loaded its data.')], report: null };
 }
 
-/** A server that is loading accepts connections and answers nothing else than how far it is. */
+/** Detects a server that is loading: it accepts connections but answers only INFO. */
 async function findLoading(address: Address, settings: ConnectedSettings): Promise<string | null> {
   const options = {
     ...address,

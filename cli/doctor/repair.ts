@@ -1,14 +1,14 @@
 import type { UnreadableRecord } from '../../shared/unreadable.js';
 
-/** Removes a member of a key, by the key's type. */
+/** Commands that remove a member, by type of the key. */
 const REMOVALS: Readonly<Record<string, string>> = { hash: 'HDEL', set: 'SREM', zset: 'ZREM', stream: 'XDEL' };
-/** Fields of a job without which it is none. */
+/** The field that every job must have. */
 const NEEDED = 'timestamp';
 
 /**
- * The command that repairs or removes a record that cannot be read.
- * @param type of the record's key, as Redis says it
- * @param isWhole whether the key's type is the fault
+ * Returns the command that repairs or removes an unreadable record.
+ * @param type the type of the record's key, as TYPE returns it
+ * @param isWhole whether the key itself has the wrong type
  */
 export function repairOf({ key, id, problem }: UnreadableRecord, type: string, isWhole: boolean): string {
   if (isWhole) return command('RENAME', key, `${key}.moved`);
@@ -29,10 +29,10 @@ function command(...words: readonly string[]): string {
   return ['redis-cli', ...words.map(quoted)].join(' ');
 }
 
-/** For a shell; with escapes for what a terminal would not show. */
+/** Quotes a word for the shell, with escapes for control characters. */
 function quoted(word: string): string {
   if (/^[\w.:@%+=/-]+$/.test(word)) return word;
-  // eslint-disable-next-line no-control-regex -- control characters are what it looks for
+  // eslint-disable-next-line no-control-regex -- matches control characters on purpose
   if (!/[\u0000-\u001f\u007f-\u009f]/.test(word)) return `'${word.replaceAll("'", "'\\''")}'`;
   const escaped = (character: string): string => Buffer.from(character).toString('hex').replaceAll(/../g, '\\x$&');
   return `$'${word.replaceAll(/[^\w .:@%+=/-]/gu, escaped)}'`;

@@ -11,14 +11,14 @@ const NAME = 'schedules';
 const WORDS: Readonly<Record<NextRunFault, string>> = {
   absent: 'no next run',
   gone: 'no next run',
-  lost: "a next run in none of its queue's lists",
-  far: 'a next run further off than one period',
+  lost: 'a next run that is in no list of its queue',
+  far: 'a next run more than one period away',
 };
 const NAMED = 5;
 
 /**
- * Whether each schedule has its next run, within one period.
- * @param alive whether workers are alive: the first one makes the fleet's own
+ * Checks that each schedule has a next run within one period.
+ * @param alive whether workers are alive; the first worker creates the built-in schedules
  */
 export async function checkSchedules({ redis, keys, unreadable }: RecordSource, settings: Settings, alive: boolean): Promise<Check> {
   const scripted = defineScripts(redis);
@@ -41,10 +41,10 @@ export async function checkSchedules({ redis, keys, unreadable }: RecordSource, 
     })),
   );
   const wrong = runs.flatMap(({ id, run }) => (run?.fault ? [`${id} has ${WORDS[run.fault]}`] : []));
-  if (wrong.length === 0) return ok(NAME, schedules.length === 0 ? 'none' : `${schedules.length}, each with its next run`);
+  if (wrong.length === 0) return ok(NAME, schedules.length === 0 ? 'none' : `${schedules.length}, each with a next run`);
   const more = wrong.length > NAMED ? `, and ${wrong.length - NAMED} more` : '';
   const advice = alive
-    ? 'A worker corrects this within half a minute. If it stays: look at the logs of the workers (component schedule).'
-    : 'Workers correct this: start some.';
+    ? "A worker repairs this within half a minute. If it persists, check the workers' logs (component schedule)."
+    : 'Start workers, which repair this.';
   return warn(NAME, `${wrong.slice(0, NAMED).join('; ')}${more}`, advice);
 }

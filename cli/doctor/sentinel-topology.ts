@@ -10,8 +10,8 @@ const NAME = 'topology';
 const ANSWER_MS = 2_000;
 
 /**
- * Asks each sentinel for itself: a connection needs only one of them, a failover most of them.
- * @param master the server that the connection goes to, null if it does not come about
+ * Asks every sentinel: a connection needs only one of them, but a failover needs a majority.
+ * @param master the connected server, null if there is no connection
  */
 export async function checkSentinels(
   topology: Extract<Topology, { kind: 'sentinel' }>,
@@ -34,49 +34,51 @@ export async function checkSentinels(
 
 function judge({ service, master, quorum, sentinels, replicas }: SentinelReport): Check[] {
   const answering = sentinels.filter(({ answers }) => answers);
-  const told = `Redis master ${service}${master === null ? '' : ` at ${master}`} (sentinels ${sentinels.map(({ address }) => address).join(', ')}): ${answering.length} of ${sentinels.length} sentinels answer`;
+  const addresses = sentinels.map(({ address }) => address).join(', ');
+  const name = `Redis master ${service}${master === null ? '' : ` at ${master}`} (sentinels ${addresses})`;
+  const summary = `${name}: ${answering.length} of ${sentinels.length} sentinels answer`;
   const silent = sentinels.find(({ answers }) => !answers);
-  if (answering.length === 0) return [fail(NAME, `${told}: ${silent?.error}`, adviceOfSilence(silent?.error ?? ''))];
+  if (answering.length === 0) return [fail(NAME, `${summary}: ${silent?.error}`, adviceForSilent(silent?.error ?? ''))];
   const ignorant = answering.filter(({ error }) => error !== null);
   if (ignorant.length > 0) {
     return [
       fail(
         NAME,
-        `${told}; ${ignorant.map(({ address, error }) => `${address} says: ${error}`).join('; ')}`,
-        `Set the host of REDIS_URL, now ${service}, to the name by which they know the master (sentinel monitor <name> …), and REDIS_SENTINEL_HOSTS to sentinels that watch it.`,
+        `${summary}; ${ignorant.map(({ address, error }) => `${address} replies: ${error}`).join('; ')}`,
+        `Set the host of REDIS_URL, now ${service}, to the master's name in the sentinels (sentinel monitor <name> …), ` +
+          'and REDIS_SENTINEL_HOSTS to sentinels that monitor it.',
       ),
     ];
   }
-  const message = `${told}, quorum ${quorum}; ${describeReplicas(replicas)}`;
+  const message = `${summary}, quorum ${quorum}; ${describeReplicas(replicas)}`;
   const masters = new Set(answering.map((answer) => answer.master));
   if (masters.size > 1)
     return [
       warn(
         NAME,
         `${message}; they disagree on the master: ${[...masters].join(', ')}`,
-        'A failover may be under way. If it stays so, look at the logs of the sentinels.',
+        'A failover may be in progress. If this persists, check the logs of the sentinels.',
       ),
     ];
   const known = Math.max(...answering.map((answer) => answer.known ?? 1));
   const needed = Math.max(quorum ?? 1, Math.floor(known / 2) + 1);
-  if (silent) return [warn(NAME, `${message}; ${silent.address}: ${silent.error}`, adviceOfSilence(silent.error ?? ''))];
+  if (silent) return [warn(NAME, `${message}; ${silent.address}: ${silent.error}`, adviceForSilent(silent.error ?? ''))];
   if (known < needed || known === 1)
     return [
       warn(
         NAME,
-        `${message}; they know of ${known} sentinels in all, and ${needed} are needed for a failover`,
-        'Run three sentinels at least, with a quorum of two.',
+        `${message}; ${known} sentinels known in total, but a failover needs ${needed}`,
+        'Run at least three sentinels, with a quorum of two.',
       ),
     ];
   const following = replicas.filter(({ link }) => link === 'online').length;
-  if (following === 0) return [warn(NAME, message, 'Without a replica there is nobody to take over: add one with replicaof.')];
+  if (following === 0) return [warn(NAME, message, 'Add a replica (replicaof): without one, no failover is possible.')];
   return [ok(NAME, message)];
 }
 
-function adviceOfSilence(error: string): string {
-  if (/NOAUTH|WRONGPASS|AUTH/.test(error))
-    return 'Set REDIS_SENTINEL_PASSWORD, and REDIS_SENTINEL_USERNAME if it is not that of the user default.';
-  return 'Start it again, or correct REDIS_SENTINEL_HOSTS: a failover needs most of the sentinels.';
+function adviceForSilent(error: string): string {
+  if (/NOAUTH|WRONGPASS|AUTH/.test(error)) return 'Set REDIS_SENTINEL_PASSWORD, and REDIS_SENTINEL_USERNAME for a user other than default.';
+  return 'Restart it, or correct REDIS_SENTINEL_HOSTS: a failover needs a majority of the sentinels.';
 }
 
 async function ask(sentinel: Address, service: string, settings: ConnectedSettings): Promise<SentinelAnswer> {
@@ -91,20 +93,20 @@ async function ask(sentinel: Address, service: string, settings: ConnectedSettin
   });
   let problem: string | null = null;
   redis.on('error', (error: Error) => (problem ??= messageOf(error) || (error as NodeJS.ErrnoException).code || 'no connection'));
-  const said = { address: formatAddress(sentinel), answers: true, error: null, master: null, quorum: null, known: null };
+  const reply = { address: formatAddress(sentinel), answers: true, error: null, master: null, quorum: null, known: null };
   try {
     await redis.connect();
     const master: Info = parsePairs((await redis.call('SENTINEL', 'MASTER', service)) as string[]);
     const number = (name: string): number => Number(master.get(name) ?? 0);
     return {
-      ...said,
+      ...reply,
       master: `${master.get('ip')}:${master.get('port')}`,
       quorum: number('quorum'),
       known: number('num-other-sentinels') + 1,
     };
   } catch (error) {
     const text = messageOf(error);
-    return { ...said, answers: /No such master/i.test(text), error: problem ?? text };
+    return { ...reply, answers: /No such master/i.test(text), error: problem ?? text };
   } finally {
     redis.disconnect();
   }

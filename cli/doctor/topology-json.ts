@@ -1,6 +1,6 @@
 import type { TopologyReport } from './topology-report.js';
 
-/** As every JSON of this command: names in snake_case. */
+/** Converts a topology report to JSON with snake_case names. */
 export function topologyToJson(report: TopologyReport): Record<string, unknown> {
   switch (report.kind) {
     case 'standalone':

@@ -5,7 +5,7 @@ import type { Info, Replica } from './redis-info.js';
 export interface SentinelReport {
   readonly kind: 'sentinel';
   readonly service: string;
-  /** Where the connection goes; null if there is none. */
+  /** Address of the connected master; null if there is no connection. */
   readonly master: string | null;
   /** How many sentinels must agree that the master is down; null if none answers. */
   readonly quorum: number | null;
@@ -16,12 +16,12 @@ export interface SentinelReport {
 export interface SentinelAnswer {
   readonly address: string;
   readonly answers: boolean;
-  /** What it says instead of what it was asked for, or why it says nothing; null if all is well. */
+  /** The sentinel's error reply, or why it does not answer; null if neither. */
   readonly error: string | null;
-  /** Of the master, as this sentinel sees it. */
+  /** Address of the master, as this sentinel sees it. */
   readonly master: string | null;
   readonly quorum: number | null;
-  /** All sentinels that this one knows of, with itself. */
+  /** Number of sentinels that this one knows, including itself. */
   readonly known: number | null;
 }
 
@@ -29,7 +29,7 @@ export interface ClusterReport {
   readonly kind: 'cluster';
   readonly state: string;
   readonly slotsCovered: number;
-  /** Null where CONFIG is not allowed. */
+  /** Null if CONFIG is not allowed. */
   readonly requireFullCoverage: boolean | null;
   readonly masters: readonly { readonly address: string; readonly slots: number; readonly replicas: readonly string[] }[];
 }
@@ -42,7 +42,7 @@ export interface StandaloneReport {
 
 export type TopologyReport = StandaloneReport | SentinelReport | ClusterReport;
 
-/** One redis-server that takes writes. */
+/** A writable redis-server. */
 export interface Server {
   readonly address: string;
   readonly redis: Redis;
@@ -52,6 +52,6 @@ export interface Server {
 export interface TopologyFindings {
   readonly report: TopologyReport;
   readonly checks: readonly Check[];
-  /** False if no more can be asked: it is another kind of server than the settings say. */
+  /** False if no more checks are possible, because the server is of another kind than the settings say. */
   readonly usable: boolean;
 }

@@ -8,7 +8,7 @@ import { type Info, describeReplicas, parseInfo, replicasOf } from './redis-info
 import { checkSentinels } from './sentinel-topology.js';
 import type { Server, TopologyFindings } from './topology-report.js';
 
-/** Those that take writes: the server, the master that sentinels name, all masters of a cluster. */
+/** Returns the writable servers: the server itself, the sentinels' master, or all masters of a cluster. */
 export function openServers(redis: RedisConnection): Promise<Server[]> {
   const servers = isCluster(redis) ? redis.nodes('master') : [redis];
   return Promise.all(
@@ -22,7 +22,7 @@ export function openServers(redis: RedisConnection): Promise<Server[]> {
   );
 }
 
-/** Nothing if it is not permitted. */
+/** Returns an empty map if INFO is not permitted. */
 async function infoOf(server: Redis): Promise<Info> {
   return server.info().then(parseInfo, (error: unknown) => {
     if (messageOf(error).startsWith('NOPERM')) return new Map();
@@ -30,7 +30,7 @@ async function infoOf(server: Redis): Promise<Info> {
   });
 }
 
-/** What stands behind REDIS_URL, and whether it is what the settings say. */
+/** Finds the topology behind REDIS_URL and checks that it matches the settings. */
 export async function checkTopology(
   redis: RedisConnection,
   servers: readonly Server[],
@@ -52,20 +52,20 @@ function wrongServer(info: Info): Check | null {
   if (mode === 'cluster')
     return fail(
       name,
-      'it is a node of a Redis Cluster, and REDIS_CLUSTER is not set',
+      'REDIS_URL is a node of a Redis Cluster, but REDIS_CLUSTER is not set',
       'Set REDIS_CLUSTER=true for every process of the fleet.',
     );
   if (mode === 'sentinel')
     return fail(
       name,
-      'it is a sentinel, not a Redis',
-      'Name it in REDIS_SENTINEL_HOSTS, and set REDIS_URL to redis://<name of the master>.',
+      'REDIS_URL is a sentinel, not a Redis',
+      'Add it to REDIS_SENTINEL_HOSTS, and set REDIS_URL to redis://<name of the master>.',
     );
   if (info.get('role') !== 'slave') return null;
   const master = `${info.get('master_host')}:${info.get('master_port')}`;
   return fail(
     name,
-    `it is a replica of ${master}, which takes no writes (READONLY)`,
-    `Set REDIS_URL to its master, ${master}, or name the sentinels in REDIS_SENTINEL_HOSTS.`,
+    `REDIS_URL is a read-only replica of ${master} (READONLY)`,
+    `Set REDIS_URL to its master, ${master}, or list the sentinels in REDIS_SENTINEL_HOSTS.`,
   );
 }

@@ -7,28 +7,28 @@ import { type Check, fail, ok } from './check.js';
 const NAME = 'write';
 const GONE_AFTER_MS = 1_000;
 
-/** By what Redis says to a write. */
-const ADVICE: readonly (readonly [says: RegExp, advice: string])[] = [
-  [/^NOREPLICAS/, 'Bring its replicas back, or lower min-replicas-to-write in redis.conf, and now with redis-cli config set.'],
-  [/^READONLY/, 'It is a replica: set REDIS_URL to its master.'],
-  [/^OOM/, 'Give Redis more memory: maxmemory in redis.conf, and now with redis-cli config set.'],
-  [/^MISCONF/, "Look at Redis's log and at the free space on its disk: it could not save, and stop-writes-on-bgsave-error is yes."],
+/** Advice by the error of a write. */
+const ADVICE: readonly (readonly [error: RegExp, advice: string])[] = [
+  [/^NOREPLICAS/, 'Restore the replicas, or lower min-replicas-to-write, both in redis.conf and with redis-cli config set.'],
+  [/^READONLY/, 'This is a replica: set REDIS_URL to its master.'],
+  [/^OOM/, 'Raise maxmemory, both in redis.conf and with redis-cli config set.'],
+  [/^MISCONF/, "Check Redis's log and the free space on its disk: a snapshot failed, and stop-writes-on-bgsave-error is yes."],
   [/^NOPERM/, 'See the permissions above.'],
   [/^CLUSTERDOWN/, 'See the topology above.'],
 ];
 
-/** Writes a key that is gone a second later. */
+/** Writes a key that expires after a second. */
 export async function checkWrite(redis: RedisConnection, keys: Keys): Promise<Check> {
   try {
     await redis.set(`${keys.prefix}:doctor:${randomUUID()}`, 1, 'PX', GONE_AFTER_MS);
-    return ok(NAME, 'taken');
+    return ok(NAME, 'accepted');
   } catch (error) {
     const text = messageOf(error);
-    return fail(NAME, `refused: ${text}`, ADVICE.find(([says]) => says.test(text))?.[1] ?? "Look at Redis's log.");
+    return fail(NAME, `refused: ${text}`, ADVICE.find(([pattern]) => pattern.test(text))?.[1] ?? "Check Redis's log.");
   }
 }
 
-/** Instead of what is said of the fleet. */
+/** The check that replaces the fleet checks if the fleet's keys cannot be read. */
 export function notReadable(error: unknown): Check {
-  return fail('fleet', `its keys cannot be read: ${messageOf(error)}`, 'Correct what fails above first.');
+  return fail('fleet', `its keys cannot be read: ${messageOf(error)}`, 'Fix the failures above first.');
 }

@@ -16,7 +16,7 @@ export interface DashboardFlags extends GlobalOptions {
   readonly supervised?: boolean;
 }
 
-/** Is the dashboard, until it ends the process. @throws CliError `USAGE`; FleetError */
+/** Runs the dashboard, then exits the process. @throws CliError `USAGE`; FleetError */
 export function serve(flags: DashboardFlags): Promise<never> {
   return runAsChild(flags.supervised === true, () => run(flags));
 }
@@ -33,12 +33,12 @@ async function run({ host, port, supervised = false, ...globals }: DashboardFlag
   const settings = await locateRedis(loadSettings(env));
   const loggers = createLoggerFactory({ settings, pretty: process.stderr.isTTY });
   const handlers = await loadTaskModules(settings, process.cwd());
-  loggers('dashboard').info({ pid: process.pid, redis: redactUrl(settings.redisUrl) }, 'Dashboard starts');
+  loggers('dashboard').info({ pid: process.pid, redis: redactUrl(settings.redisUrl) }, 'Dashboard starting');
   const onReady = (url: string): Promise<void> => (supervised ? tellParent({ type: 'ready', id: url }) : Promise.resolve());
   return runDashboard({ settings, loggers, definitions: ownDefinitions(handlers), supervised, onReady });
 }
 
-/** Those of TASK_MODULES: which of the built-in ones may be enqueued, the dashboard knows. */
+/** Returns the definitions from TASK_MODULES; the dashboard decides which built-in ones may be enqueued. */
 function ownDefinitions(handlers: Awaited<ReturnType<typeof loadTaskModules>>): AnyDefinition[] {
   return [...handlers.values()].filter(({ source }) => source.moduleUrl !== BUILTIN_MODULE).map(({ definition }) => definition);
 }

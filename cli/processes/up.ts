@@ -16,19 +16,19 @@ export interface UpFlags extends GlobalOptions {
   readonly dashboard: boolean;
 }
 
-/** A fleet, from its start to its end. Returns the exit code. @throws CliError `USAGE`; FleetError */
+/** Runs a fleet until it is stopped, and returns the exit code. @throws CliError `USAGE`; FleetError */
 export async function up(flags: UpFlags): Promise<number> {
   refuseApi(flags, 'up');
   goOnWithoutOutput();
   const env = environmentOf(flags);
   const settings = loadSettings(env);
-  // The workers log as the environment says; this process tells a person what it does.
+  // The workers log as configured; this process prints notices and by default logs errors only.
   const loggers = createLoggerFactory({ settings: loadSettings(clientEnvironmentOf(flags)), pretty: process.stderr.isTTY });
   const requests = listenForEnd();
   const startedAt = performance.now();
   const starting = new AbortController();
   void requests.second.then((signal) => {
-    starting.abort(new CliError('INTERRUPTED', exitCodeOfSignal(signal), `${signal}: ended before the fleet was up.`));
+    starting.abort(new CliError('INTERRUPTED', exitCodeOfSignal(signal), `${signal}: exited before the fleet was up.`));
   });
   const options = {
     settings,
@@ -52,10 +52,10 @@ export async function up(flags: UpFlags): Promise<number> {
   return Promise.race([end(fleet, requests), lost]);
 }
 
-/** Without its Redis no process can record or hand back anything. Rejects with the reason once all have ended. */
+/** Kills the fleet when its Redis is lost, since no process can record results or requeue tasks. Rejects once all have exited. */
 function endOnLoss(fleet: Fleet): Promise<never> {
   const lost = fleet.redisLost.then(async (error): Promise<never> => {
-    say('Redis is lost: ending everything.');
+    say('Redis is lost; killing all processes.');
     await fleet.killNow();
     throw error;
   });
@@ -67,9 +67,7 @@ function introduce(fleet: Fleet, embedded: boolean): void {
   say(`Redis     ${redactUrl(fleet.redisUrl)}${embedded ? ` (data in ${resolve(REDIS_DIR)})` : ''}`);
   if (fleet.redisSharedWith.length > 0) {
     const others = fleet.redisSharedWith.map((pid) => `pid ${pid}`).join(', ');
-    say(
-      `          Another process of this folder (${others}) uses this Redis too: both work on the same tasks. The last one to end stops it.`,
-    );
+    say(`          Also used by ${others}, started in this folder, for the same tasks. The last process to exit stops it.`);
   }
   for (const { index, pid } of fleet.workers()) say(`Worker ${index}  pid ${pid}`);
 }
@@ -77,19 +75,19 @@ function introduce(fleet: Fleet, embedded: boolean): void {
 function welcome(fleet: Fleet, { apiTokens, jwtIssuer }: Settings, ms: number): void {
   const url = fleet.dashboard()?.url;
   if (url)
-    say(`Dashboard ${url}${apiTokens.length === 0 && jwtIssuer === null ? ' (open to this machine only, as API_TOKENS is not set)' : ''}`);
-  say(`Ready after ${formatMs(ms)}. Ctrl+C ends it all. To try it, in another terminal:`);
+    say(`Dashboard ${url}${apiTokens.length === 0 && jwtIssuer === null ? ' (this machine only, because API_TOKENS is not set)' : ''}`);
+  say(`Ready after ${formatMs(ms)}. Ctrl+C stops the fleet. To try it, run in another terminal:`);
   say(`  taskfleet task enqueue fleet.canary --input '{"run_ms":10000}' --item demo`);
   say('  taskfleet task stop --item demo');
 }
 
 async function end(fleet: Fleet, { first, second }: EndRequests): Promise<number> {
   const signal = await first;
-  say(`${signal}: stopping. Running tasks may end first; once more ends everything at once.`);
+  say(`${signal}: stopping, once running tasks have finished. Signal again to exit at once.`);
   let code: number = EXIT.DONE;
   const cutShort = async (again: EndSignal): Promise<void> => {
     code = exitCodeOfSignal(again);
-    say(`${again}: ending everything at once.`);
+    say(`${again}: killing all processes.`);
     await fleet.killNow();
   };
   await Promise.race([fleet.stop(), second.then(cutShort)]);

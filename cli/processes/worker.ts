@@ -13,7 +13,7 @@ export interface WorkerFlags extends GlobalOptions {
   readonly supervised?: true;
 }
 
-/** Is a worker, until it ends the process. @throws CliError `USAGE`; FleetError */
+/** Runs a worker, then exits the process. @throws CliError `USAGE`; FleetError */
 export function work(flags: WorkerFlags): Promise<never> {
   return runAsChild(flags.supervised === true, () => run(flags));
 }
@@ -26,7 +26,7 @@ async function run(flags: WorkerFlags): Promise<number> {
   const embedded = settings.redisUrl === null ? await startRedis(settings, env, loggers) : null;
   const redisUrl = embedded?.url ?? (settings.redisUrl as string);
   const producer = new ChildProducer({ ...settings, redisUrl, loggers });
-  loggers('worker').info({ pid: process.pid, redis: redactUrl(redisUrl) }, 'Worker starts');
+  loggers('worker').info({ pid: process.pid, redis: redactUrl(redisUrl) }, 'Worker starting');
   return runWorker({
     settings: { ...settings, redisUrl },
     loggers,

@@ -58,7 +58,7 @@ describe('the command over the API', () => {
   const overApi = (who: Who, ...args: string[]): Promise<CommandResult> => over(env(who), args);
   const overRedis = (...args: string[]): Promise<CommandResult> => over({ REDIS_URL: fleet.redis.url, REDIS_KEY_PREFIX: prefix }, args);
 
-  /** What a call fails with, as the command reports it. */
+  /** Returns the error of a call, as the command reports it. */
   async function failure(call: Promise<unknown>): Promise<{ exitCode: number; code: string; message: string }> {
     const error: unknown = await call.then(
       () => assert.fail('it did not fail'),
@@ -69,7 +69,7 @@ describe('the command over the API', () => {
     return { exitCode, ...(JSON.parse(text) as { error: { code: string; message: string } }).error };
   }
 
-  it('prints what it prints over Redis, byte for byte', async () => {
+  it('prints the same bytes as over Redis', async () => {
     for (const id of ['list-1', 'list-2', 'gone']) await producer.enqueue(fleetCanary, {}, { id, item: 'room', delay: HOUR_MS });
     await producer.stop('gone', { reason: 'enough', by: 'ada' });
     await producer.enqueue(fleetCanary, { run_ms: 0 }, { id: 'done' });
@@ -91,7 +91,7 @@ describe('the command over the API', () => {
       assert.deepEqual(api, redis);
       assert.ok(api.stdout.length > 200, api.stdout + api.stderr);
     }
-    // What these commands print is the JSON of what the client says.
+    // These commands print the client's results as JSON.
     const viewer = client('viewer');
     const shown = JSON.stringify(taskToJson((await viewer.get('gone')) ?? assert.fail()));
     assert.match(shown, /"reason":"enough","by":"ada"/);
@@ -101,13 +101,13 @@ describe('the command over the API', () => {
       JSON.stringify(dryRun.map(receiptToJson)),
       JSON.stringify((await producer.stopItem('room', { dryRun: true })).map(receiptToJson)),
     );
-    // The fleet's own schedules are due every few seconds.
+    // Built-in schedules are due every few seconds.
     const nightly = (schedules: readonly ScheduleView[]): string =>
       JSON.stringify(schedules.filter(({ builtIn }) => !builtIn).map(scheduleToJson));
     assert.equal(nightly(await viewer.schedules.list()), nightly(await producer.schedules.list()));
   });
 
-  it('enqueues what the dashboard knows and waits for its end, which its exit code tells', async () => {
+  it('enqueues tasks that the dashboard knows, and with --wait exits with the code of the final state', async () => {
     const [done, failed] = await Promise.all([
       overApi('submitter', 'task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait', '-o', 'json'),
       overApi('submitter', 'task', 'enqueue', 'test.broken', '--wait'),
@@ -118,7 +118,7 @@ describe('the command over the API', () => {
     assert.match(failed.stdout, /^error {5}this never works$/m);
   });
 
-  it('goes on watching after the dashboard was restarted: each event once, and the end', async () => {
+  it('resumes watching after a restart of the dashboard: each event once, then the end', async () => {
     await producer.enqueue(talk.definition, {}, { id: 'watched' });
     const call = await talk.call();
     const { context } = call;
@@ -149,7 +149,7 @@ describe('the command over the API', () => {
     assert.match(watch.stderr.text, /■ cancelled by operator: enough \(via signal, /);
   });
 
-  it('gives the events that the producer gives, from any of them on', async () => {
+  it("yields the producer's events, from any of them on", async () => {
     const all = await collect(client('viewer').events('watched'));
     assert.deepEqual(all, await collect(producer.events('watched')));
     const from = { after: all[0]?.id ?? assert.fail() };
@@ -161,7 +161,7 @@ describe('the command over the API', () => {
     });
   });
 
-  it('waits for a stop longer than the API does', async () => {
+  it("waits for a stop longer than the API's limit", async () => {
     await producer.enqueue(talk.definition, {}, { id: 'slow' });
     const call = await talk.call(1);
     const impatient = new ApiClient(new ApiConnection({ url: dashboard.url, token: dashboard.tokens.operator }), 0);
@@ -200,14 +200,14 @@ describe('the command over the API', () => {
     assert.deepEqual(await failure(operator.schedules.runNow('nightly')), await failure(producer.schedules.runNow('nightly')));
   });
 
-  it('creates billing plans, and says that it cannot list them', async () => {
+  it('creates billing plans, and refuses to list them', async () => {
     const { code, stdout } = await overApi('submitter', 'billing', 'init-plans', '-o', 'json');
     assert.equal(code, 0, stdout);
     assert.equal((JSON.parse(stdout) as { created: number }).created, (await producer.billing.plans()).plans.length);
     assert.equal((await failure(client('viewer').plans())).exitCode, 2);
   });
 
-  it('looks at the fleet with its doctor, and says what it cannot see', async () => {
+  it('runs the doctor, which lists the checks that need Redis', async () => {
     const { code, stdout } = await overApi('operator', 'doctor', '--canary');
     assert.equal(code, 0, stdout);
     assert.match(stdout, /^API at http:\/\/127\.0\.0\.1:\d+\nok {4}api /);
@@ -215,7 +215,7 @@ describe('the command over the API', () => {
       assert.match(stdout, new RegExp(`^ok {4}${name} `, 'm'));
   });
 
-  it('has an exit code and a message for each way that it may be refused', async () => {
+  it('has an exit code and a message for each refusal', async () => {
     const nobody = new ApiClient(new ApiConnection({ url: dashboard.url, token: 'a-token-that-nobody-gave' }));
     const unknown = await failure(nobody.list({}));
     assert.deepEqual([unknown.exitCode, unknown.code], [77, 'UNAUTHENTICATED']);
@@ -240,7 +240,7 @@ describe('the command over the API', () => {
     assert.deepEqual(await failure(client('viewer').result('nobody')), await failure(producer.result('nobody')));
   });
 
-  it('says when there is no API at the URL: exit code 69', async () => {
+  it('exits with code 69 if the URL has no API', async () => {
     const closed = await serve(() => undefined);
     await closed.close();
     const away = await overApiAt(`http://127.0.0.1:${closed.port}`);
@@ -251,7 +251,7 @@ describe('the command over the API', () => {
       [200, 'application/json', '{}', 'NOT_AN_API', /answers in another form/],
       [404, 'text/plain', 'no', 'NOT_AN_API', /answers 404/],
       [302, 'text/plain', '', 'NOT_AN_API', /redirects \(302\)/],
-      [502, 'text/html', 'bad gateway', 'API_UNREACHABLE', /a proxy in front of it answers 502/],
+      [502, 'text/html', 'bad gateway', 'API_UNREACHABLE', /a proxy in front of it answered 502/],
       [
         503,
         'application/problem+json',
@@ -271,13 +271,13 @@ describe('the command over the API', () => {
     }
     const tls = await overApiAt(`https://127.0.0.1:${other.port}`);
     assert.equal(tls.exitCode, 69);
-    assert.match(tls.message, /does not speak TLS as expected/);
+    assert.match(tls.message, /TLS failed/);
     await other.close();
   });
 
   const overApiAt = (url: string): ReturnType<typeof failure> => failure(client('viewer', url).list({}));
 
-  it('knows from options and environment whom to ask', async () => {
+  it('chooses API or Redis from options and environment', async () => {
     const json = { output: 'json' } as const;
     const all = { TASKFLEET_API: 'http://a.test/fleet/api/v1/', TASKFLEET_TOKEN: 'abc', REDIS_URL: 'redis://b.test' };
     assert.deepEqual(apiOf(json, all), { url: 'http://a.test/fleet', token: 'abc' });
@@ -298,16 +298,16 @@ describe('the command over the API', () => {
       assert.doesNotMatch(message, /hunter/);
     }
     const { code, stderr } = await over({}, ['up', '--api', api]);
-    assert.deepEqual([code, stderr], [2, 'taskfleet: taskfleet up works with Redis itself: --api and --token are not for it.']);
+    assert.deepEqual([code, stderr], [2, 'taskfleet: taskfleet up needs Redis and does not accept --api or --token.']);
   });
 
-  it('has shown no token in all of this', () => {
+  it('printed no token in any of these tests', () => {
     assert.ok(printed.length > 30);
     for (const token of Object.values(dashboard.tokens)) assert.ok(!printed.join('\n').includes(token));
   });
 });
 
-/** Stands in for a dashboard that is away, as a proxy in front of it would, until somebody has asked for it. */
+/** Answers like a proxy in front of a dashboard that is down, until the first request. */
 async function refuseOne(port: number): Promise<void> {
   const proxy = createServer((_req, res) => void res.writeHead(502, { Connection: 'close' }).end()).listen(port, '127.0.0.1');
   await once(proxy, 'request');

@@ -19,7 +19,7 @@ const ALL = ['--include-annual', '--include-promo'];
 describe('taskfleet billing', () => {
   let fleet: CliFleet;
   let redis: Redis;
-  /** Of fleets without a worker. They take a while to say so, and are looked at last. */
+  /** Commands for fleets without a worker. Their notice takes a while, so they are checked last. */
   let alone: NodeProcess[];
 
   before(async () => {
@@ -33,9 +33,9 @@ describe('taskfleet billing', () => {
   const billing = (...args: string[]): Promise<CommandResult> => runCommand(['billing', ...args], { env: fleet.env, cwd: fleet.folder });
   const stored = async (): Promise<Plan[]> => (await fleet.producer.billing.plans()).plans;
 
-  it('creates plans with a line for each and the summary, and lists them', async () => {
+  it('creates plans, prints a line for each and a summary, and lists them', async () => {
     const none = await billing('plans');
-    assert.deepEqual(none, { code: 0, stdout: '', stderr: 'No billing plans yet. Create them with: taskfleet billing init-plans' });
+    assert.deepEqual(none, { code: 0, stdout: '', stderr: 'No billing plans yet. To create them: taskfleet billing init-plans' });
     const { code, stdout, stderr } = await billing('init-plans');
     assert.deepEqual([code, stderr], [0, '']);
     assert.deepEqual(stdout.split('\n'), [
@@ -54,7 +54,7 @@ describe('taskfleet billing', () => {
     assert.deepEqual(Object.keys(plans[0] ?? {}), PLAN_FIELDS);
   });
 
-  it('twice at the same moment creates each plan once, and the two summaries add up', async () => {
+  it('creates each plan once when run twice at the same time; the two summaries add up', async () => {
     const runs = await Promise.all([1, 2].map(() => billing('init-plans', ...ALL, '-o', 'json')));
     assert.deepEqual(
       runs.map(({ code, stderr }) => [code, stderr]),
@@ -70,7 +70,7 @@ describe('taskfleet billing', () => {
     assert.equal(await redis.hlen(PLANS), 9);
   });
 
-  it('with --force updates the plans, and keeps created_at; on a terminal it shows a bar', async (t) => {
+  it('with --force updates the plans and keeps created_at; on a terminal shows a progress bar', async (t) => {
     if (spawnSync('script', ['--version']).status !== 0) return t.skip('no script(1) to make a terminal');
     await fleet.producer.result(await fleet.producer.enqueue(billingInitPlans, {}));
     const first = await stored();
@@ -92,7 +92,7 @@ describe('taskfleet billing', () => {
     }
   });
 
-  it('has exit code 1 with the plan if the task fails, and lists the plans that can be read', async () => {
+  it('exits with code 1 and names the plan if the task fails; still lists the readable plans', async () => {
     await redis.hset(PLANS, 'starter', 'nonsense');
     const failed = await billing('init-plans');
     assert.equal(failed.code, 1);
@@ -104,15 +104,15 @@ describe('taskfleet billing', () => {
     const list = await billing('plans');
     assert.equal(list.code, 1);
     assert.match(list.stdout, /^free /m);
-    assert.equal(list.stderr, 'Plan "starter" is left out, for it cannot be understood: expected JSON');
+    assert.equal(list.stderr, 'Skipping plan "starter", which is invalid: expected JSON');
   });
 
-  it('says that a run failed and is tried again, and goes on with it', async () => {
+  it('reports a failed attempt and follows the retry', async () => {
     const allButPlans = ['~taskfleet:[^b]*', '~taskfleet:bull*', ...ALONE.map((prefix) => `~${prefix}:*`)];
     await redis.acl('SETUSER', 'default', 'resetkeys', ...allButPlans);
     const command = startCommand(['billing', 'init-plans'], { env: fleet.env, cwd: fleet.folder });
     try {
-      await command.waitForLine(/^Plan "free": NOPERM .*; it is tried again\.$/);
+      await command.waitForLine(/^Plan "free": NOPERM .*; retrying\.$/);
     } finally {
       await redis.acl('SETUSER', 'default', 'allkeys');
     }
@@ -120,10 +120,10 @@ describe('taskfleet billing', () => {
     assert.equal(command.stdout.lines.at(-1), 'created 4, updated 0, skipped 0, total 4');
   });
 
-  it('says that it waits for a worker; a stop ends it with exit code 4, Ctrl+C ends only the watching', async () => {
+  it('reports a missing worker; exits with code 4 on a stop; Ctrl+C only stops watching', async () => {
     const [stopped, left] = alone as [NodeProcess, NodeProcess];
     const ids = await Promise.all(
-      alone.map(async (command) => (await command.waitForLine(/^Task (\S+) waits for a worker\. /))[1] as string),
+      alone.map(async (command) => (await command.waitForLine(/^Task (\S+) is waiting for a worker\. /))[1] as string),
     );
     const producer = createProducer({ redisUrl: fleet.redis.url, keyPrefix: ALONE[0] });
     assert.equal((await producer.stop(ids[0] as string, { by: 'me' })).outcome, 'cancelled');
@@ -133,7 +133,7 @@ describe('taskfleet billing', () => {
     assert.equal(stopped.stderr.lines.at(-1), `taskfleet: Task ${ids[0]} was stopped by me`);
     assert.equal(
       left.stderr.lines.at(-1),
-      `taskfleet: Stopped watching; task ${ids[1]} goes on. Stop it with: taskfleet task stop ${ids[1]}`,
+      `taskfleet: Stopped watching; task ${ids[1]} keeps running. To stop it: taskfleet task stop ${ids[1]}`,
     );
     assert.deepEqual([stopped.stdout.text, left.stdout.text], ['', '']);
   });

@@ -19,7 +19,7 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-test('a token that was made, with its entry in API_TOKENS, is who it says; the definitions of TASK_MODULES are known; a stop by open-webui holds without a worker', async (t) => {
+test('accepts a created token, knows the tasks of TASK_MODULES, and records a stop by open-webui without a worker', async (t) => {
   const made = await runCommand(['token', 'create', '--name', 'ada', '--role', 'submitter', '--item', 'chat:*', '--item', 'draft:1'], {
     cwd: folder,
   });
@@ -66,7 +66,7 @@ test('a token that was made, with its entry in API_TOKENS, is who it says; the d
   assert.ok(!(dashboard.stderr.text + dashboard.stdout.text).includes(token));
 });
 
-test('what it cannot do with its settings has exit code 78, a message, and no secret in it', async () => {
+test('exits with code 78 on unusable settings, with a message that contains no secret', async () => {
   const env = { REDIS_URL: redis.url };
   const [elsewhere, bad, odd] = await Promise.all([
     runCommand(['dashboard', '--host', '0.0.0.0', '--port', '0'], { cwd: folder, env }),
@@ -81,7 +81,7 @@ test('what it cannot do with its settings has exit code 78, a message, and no se
   assert.equal(odd.code, 2);
 });
 
-test('a token needs a name and a role that are some, and is JSON if that was asked for', async () => {
+test('token create requires a valid name and role, and prints JSON with -o json', async () => {
   const create = (...args: string[]): ReturnType<typeof runCommand> => runCommand(['token', 'create', ...args], { cwd: folder });
   const [badName, badRole, noName, badItem, json] = await Promise.all([
     create('--name', 'a:b', '--role', 'viewer'),

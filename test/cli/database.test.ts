@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { runCommand } from '../support/command.js';
 import { type TestRedis, startTestRedis } from '../support/redis.js';
 
-describe('taskfleet, with a database that it cannot have', () => {
+describe('taskfleet with an unusable database', () => {
   let redis: TestRedis;
   let folder: string;
 
@@ -21,7 +21,7 @@ describe('taskfleet, with a database that it cannot have', () => {
 
   const run = (args: string, redisUrl: string) => runCommand(args.split(' '), { cwd: folder, env: { REDIS_URL: redisUrl, API_PORT: '0' } });
 
-  it('ends each of its processes with code 78 if there is none of that number, and 69 if its user may not, and writes nothing', async () => {
+  it('exits every process with code 78 if the database does not exist, 69 if the user may not select it, and writes nothing', async () => {
     const forbidden = `redis://fleet:pw@127.0.0.1:${redis.port}/1`;
     const ends = await Promise.all([
       ...['worker', 'dashboard', 'up --workers 1', 'task list', 'doctor'].map(async (args) => ({

@@ -1,4 +1,4 @@
-/** What the doctor says of each kind of Redis, and of each that the fleet cannot use. */
+/** The doctor's findings for each topology, and for each Redis that the fleet cannot use. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { checkMemory, checkReplicas } from '../../cli/doctor/redis-checks.js';
@@ -13,7 +13,7 @@ interface Answer {
   readonly code: number | null;
   readonly topology: Record<string, unknown> | null;
   readonly checks: ReadonlyMap<string, { readonly level: string; readonly message: string; readonly advice: string | null }>;
-  /** Names of those that fail. */
+  /** Names of the failed checks. */
   readonly failed: readonly string[];
 }
 
@@ -36,14 +36,14 @@ function replicasIn(topology: Answer['topology']): { address: string; link: stri
   return (topology?.['replicas'] ?? []) as { address: string; link: string; lag_bytes: number }[];
 }
 
-/** Fails in one check only. */
+/** Asserts that exactly one check fails. */
 function assertFails({ code, checks, failed }: Answer, name: string, message: RegExp, advice: RegExp): void {
   assert.deepEqual([code, failed], [1, [name]]);
   assert.match(checks.get(name)?.message ?? '', message);
   assert.match(checks.get(name)?.advice ?? '', advice);
 }
 
-describe('The doctor of one Redis', () => {
+describe('taskfleet doctor on a standalone Redis', () => {
   let redis: TestRedis;
 
   before(async () => {
@@ -58,7 +58,7 @@ describe('The doctor of one Redis', () => {
 
   const as = (user: string): Record<string, string> => ({ REDIS_URL: redis.url.replace('redis://', `redis://${user}@`) });
 
-  it('tells what it is, with its replicas', async (t) => {
+  it('reports the topology and its replicas', async (t) => {
     const replica = await startTestRedis({ config: [`replicaof 127.0.0.1 ${redis.port}`] });
     t.after(() => replica.stop());
     const { topology, code } = await untilReplica();
@@ -72,7 +72,7 @@ describe('The doctor of one Redis', () => {
     assertFails(
       await doctor({ REDIS_URL: replica.url }),
       'topology',
-      new RegExp(`a replica of 127\\.0\\.0\\.1:${redis.port}.*READONLY`),
+      new RegExp(`a read-only replica of 127\\.0\\.0\\.1:${redis.port}.*READONLY`),
       new RegExp(`^Set REDIS_URL to its master, 127\\.0\\.0\\.1:${redis.port}`),
     );
   });
@@ -85,7 +85,7 @@ describe('The doctor of one Redis', () => {
     );
   }
 
-  it('refuses a user without the channels, the keys or the commands that the fleet needs, and says which rules are missing', async () => {
+  it('fails for a user without the needed channels, keys or commands, and names the missing rules', async () => {
     assertFails(
       await doctor(as('mute:pw')),
       'permissions',
@@ -93,11 +93,11 @@ describe('The doctor of one Redis', () => {
       /: ACL SETUSER mute &taskfleet:\*$/,
     );
     const narrow = await doctor({ ...as('narrow:pw'), REDIS_KEY_PREFIX: 'mine' });
-    assert.equal(narrow.checks.get('permissions')?.message, 'user narrow may not send hset, client unblock; nor touch the keys mine:*');
+    assert.equal(narrow.checks.get('permissions')?.message, 'user narrow may not send hset, client unblock; nor access the keys mine:*');
     assert.match(narrow.checks.get('permissions')?.advice ?? '', /: ACL SETUSER narrow \+hset \+client\|unblock ~mine:\*$/);
   });
 
-  it('is content with a user once it was given the rules that it named', async () => {
+  it('passes once the user has the rules it named', async () => {
     const first = await doctor(as('none:pw'));
     assert.equal(first.checks.get('permissions')?.message, 'user none may not send multi, exec, discard, subscribe');
     await grant(first);
@@ -107,11 +107,11 @@ describe('The doctor of one Redis', () => {
   });
 
   async function grant({ checks }: Answer): Promise<void> {
-    const [, rules = ''] = /: ACL SETUSER none (.*?)(, and look again)?$/.exec(checks.get('permissions')?.advice ?? '') ?? [];
+    const [, rules = ''] = /: ACL SETUSER none (.*?)(, then run the doctor again)?$/.exec(checks.get('permissions')?.advice ?? '') ?? [];
     await redis.client().call('ACL', 'SETUSER', 'none', ...rules.split(' '));
   }
 
-  it('refuses passwords that Redis refuses, and one that is missing', async (t) => {
+  it('fails for wrong passwords and for a missing one', async (t) => {
     assertFails(await doctor(as('mute:other')), 'connection', /WRONGPASS/, /^Correct the user name and the password in REDIS_URL/);
     const locked = await startTestRedis({ password: 'p#s/s@rd' });
     t.after(() => locked.stop());
@@ -124,7 +124,7 @@ describe('The doctor of one Redis', () => {
     assert.equal((await doctor({ REDIS_URL: locked.url })).code, 0);
   });
 
-  it('refuses REDIS_CLUSTER for what is no cluster', async () => {
+  it('fails for REDIS_CLUSTER without a cluster', async () => {
     assertFails(
       await doctor({ REDIS_URL: redis.url, REDIS_CLUSTER: 'true' }),
       'connection',
@@ -133,23 +133,23 @@ describe('The doctor of one Redis', () => {
     );
   });
 
-  it('refuses more replicas to wait for than there are, and a Redis that refuses writes', async () => {
+  it('fails for more required replicas than exist, and for a Redis that refuses writes', async () => {
     assertFails(
       await doctor({ REDIS_URL: redis.url, STOP_WAIT_REPLICAS: '1' }),
       'replicas',
-      /^0 follow, and STOP_WAIT_REPLICAS is 1/,
-      /^Set STOP_WAIT_REPLICAS to 0/,
+      /^0 connected, but STOP_WAIT_REPLICAS is 1/,
+      /^Lower STOP_WAIT_REPLICAS to 0/,
     );
     const client = redis.client();
     await client.config('SET', 'min-replicas-to-write', 1);
     const refused = await doctor({ REDIS_URL: redis.url });
     await client.config('SET', 'min-replicas-to-write', 0);
     assert.deepEqual([refused.code, refused.failed], [1, ['replicas', 'write']]);
-    assert.match(refused.checks.get('replicas')?.message ?? '', /^0 are near enough, and min-replicas-to-write is 1/);
+    assert.match(refused.checks.get('replicas')?.message ?? '', /^0 in sync, but min-replicas-to-write is 1/);
     assert.match(refused.checks.get('write')?.message ?? '', /NOREPLICAS/);
   });
 
-  it('leaves nothing behind', async () => {
+  it('leaves no keys behind', async () => {
     await doctor({ REDIS_URL: redis.url, REDIS_KEY_PREFIX: 'clean' });
     assert.deepEqual(
       (await redis.client().keys('clean:*')).filter((key) => !key.startsWith('clean:doctor:')),
@@ -158,7 +158,7 @@ describe('The doctor of one Redis', () => {
   });
 });
 
-it('counts what replicas lack, and warns where Redis has hardly any memory left', () => {
+it('reports the lag of replicas, and warns when Redis is nearly out of memory', () => {
   const info = parseInfo(
     [
       'role:master',
@@ -175,7 +175,7 @@ it('counts what replicas lack, and warns where Redis has hardly any memory left'
   assert.equal(checkReplicas(info, 0, none).level, 'ok');
   assert.match(
     checkReplicas(info, 0, { stopWaitReplicas: 1, enqueueWaitReplicas: 2 }).message,
-    /^1 follow, and ENQUEUE_WAIT_REPLICAS is 2/,
+    /^1 connected, but ENQUEUE_WAIT_REPLICAS is 2/,
   );
   const memory = (used: number, limit: number, system: number): string =>
     checkMemory(new Map(Object.entries({ used_memory: `${used}`, maxmemory: `${limit}`, total_system_memory: `${system}` }))).level;
@@ -185,7 +185,7 @@ it('counts what replicas lack, and warns where Redis has hardly any memory left'
   );
 });
 
-describe('The doctor of a master that sentinels name', () => {
+describe('taskfleet doctor with sentinels', () => {
   let redis: TestSentinels;
 
   before(async () => {
@@ -199,7 +199,7 @@ describe('The doctor of a master that sentinels name', () => {
     ...changes,
   });
 
-  it('tells the master, the sentinels, the quorum and the replicas', async () => {
+  it('reports master, sentinels, quorum and replicas', async () => {
     const { code, topology, checks } = await doctor(env());
     const { master, quorum, sentinels, replicas } = topology as {
       master: string;
@@ -223,21 +223,21 @@ describe('The doctor of a master that sentinels name', () => {
     assert.deepEqual((await doctor(env({ STOP_WAIT_REPLICAS: '3' }))).failed, ['replicas']);
   });
 
-  it('refuses a name that the sentinels do not know, naming the host of REDIS_URL', async () => {
+  it('fails for a master name that the sentinels do not know, and names the host of REDIS_URL', async () => {
     const answer = await doctor(env({ REDIS_URL: 'redis://mymaster' }));
     assert.ok(answer.failed.includes('topology') && answer.code === 1, JSON.stringify([...answer.checks]));
     assert.match(answer.checks.get('topology')?.message ?? '', /No such master/i);
-    assert.match(answer.checks.get('topology')?.advice ?? '', /^Set the host of REDIS_URL, now mymaster, to the name/);
+    assert.match(answer.checks.get('topology')?.advice ?? '', /^Set the host of REDIS_URL, now mymaster, to the master's name/);
   });
 
-  it('refuses a sentinel that is taken for a Redis', async () => {
+  it('fails if REDIS_URL names a sentinel', async () => {
     const sentinel = redis.sentinels[0] as TestRedis;
     const { code, failed, checks } = await doctor({ REDIS_URL: `redis://127.0.0.1:${sentinel.port}` });
     assert.deepEqual([code, failed], [1, ['topology']]);
     assert.match(checks.get('topology')?.advice ?? '', /REDIS_SENTINEL_HOSTS/);
   });
 
-  it('warns of a sentinel that does not answer', async () => {
+  it('warns of an unreachable sentinel', async () => {
     await redis.sentinels[0]?.kill();
     const { code, checks } = await doctor(env());
     assert.equal(code, 0);
@@ -246,7 +246,7 @@ describe('The doctor of a master that sentinels name', () => {
   });
 });
 
-describe('The doctor of a cluster', () => {
+describe('taskfleet doctor on a cluster', () => {
   let redis: TestCluster;
 
   before(async () => {
@@ -256,7 +256,7 @@ describe('The doctor of a cluster', () => {
 
   const env = (): Record<string, string> => ({ REDIS_URL: redis.url, REDIS_CLUSTER: 'true' });
 
-  it('tells its masters, replicas and slots, and looks at every master', async () => {
+  it('reports masters, replicas and slots, and checks every master', async () => {
     const { code, topology, checks } = await doctor(env());
     const { masters } = topology as { masters: { slots: number; replicas: unknown[] }[] };
     assert.deepEqual(
@@ -282,11 +282,11 @@ describe('The doctor of a cluster', () => {
     );
   });
 
-  it('refuses one of its nodes without REDIS_CLUSTER', async () => {
+  it('fails for a cluster node without REDIS_CLUSTER', async () => {
     assertFails(
       await doctor({ REDIS_URL: redis.url }),
       'topology',
-      /a node of a Redis Cluster, and REDIS_CLUSTER is not set/,
+      /a node of a Redis Cluster, but REDIS_CLUSTER is not set/,
       /^Set REDIS_CLUSTER=true/,
     );
   });

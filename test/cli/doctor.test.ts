@@ -24,7 +24,7 @@ interface Answer {
 
 const STOPS = { stops: 40, stop_p50_ms: 3, stop_p99_ms: 12, stop_max_ms: 1_200 };
 
-/** The heartbeat of a worker that is subscribed and has just started, but for `fields`. */
+/** The heartbeat of a subscribed worker that has just started, overridden by `fields`. */
 async function writeWorker(
   client: Redis,
   prefix: string,
@@ -54,7 +54,7 @@ describe('taskfleet doctor', () => {
     return runCommand(['doctor', '--redis', redis.url, ...args]);
   }
 
-  it('finds a healthy fleet healthy, and sends a canary through it', async () => {
+  it('reports a healthy fleet, and runs a canary', async () => {
     const { code, stdout } = await doctor('--canary', '-o', 'json');
     const { ok, checks, workers } = JSON.parse(stdout) as Answer;
     assert.deepEqual([code, ok], [0, true]);
@@ -92,7 +92,7 @@ describe('taskfleet doctor', () => {
     assert.deepEqual(only?.['stops'], { count: 0, p50_ms: null, p99_ms: null, max_ms: null });
   });
 
-  it('tells how fast stops land and when the reconciler last ran, for people and for programs', async () => {
+  it('reports stop latencies and the last reconciler run, as text and as JSON', async () => {
     const at = Date.now();
     await writeWorker(redis.client(), 'healthy', STOPS);
     await redis.client().hset('healthy:reconcile', { at, took_ms: 12, removed: 1, registered: 2, settled: 3 });
@@ -110,12 +110,12 @@ describe('taskfleet doctor', () => {
     assert.deepEqual(reconcile, { at, took_ms: 12, removed: 1, registered: 2, settled: 3 });
   });
 
-  it('says null of a reconciler that never ran', async () => {
+  it('reports null for a reconciler that never ran', async () => {
     const { stdout } = await doctor('--prefix', 'empty', '-o', 'json');
     assert.equal((JSON.parse(stdout) as Answer).reconcile, null);
   });
 
-  it('fails for a Redis that drops keys, and says what to do', async () => {
+  it('fails for a Redis that evicts keys, and suggests the fix', async () => {
     await redis.client().config('SET', 'maxmemory-policy', 'allkeys-lru');
     const { code, stdout } = await doctor();
     await redis.client().config('SET', 'maxmemory-policy', 'noeviction');
@@ -124,26 +124,26 @@ describe('taskfleet doctor', () => {
     assert.match(stdout, /^ok {4}version /m);
   });
 
-  it('warns where no worker is', async () => {
+  it('warns if no worker is alive', async () => {
     const { code, stdout } = await doctor('--prefix', 'empty');
     assert.equal(code, 0);
-    assert.match(stdout, /^warn {2}workers {7}none alive\n {6}→ Start some: taskfleet up/m);
+    assert.match(stdout, /^warn {2}workers {7}none alive\n {6}→ Start workers: taskfleet up/m);
   });
 
-  it('takes its canary back if no worker comes for it', async () => {
+  it('stops its canary if no worker takes it', async () => {
     const producer = createProducer({ redisUrl: redis.url, keyPrefix: 'empty' });
     const checks = await checkCanary(producer, new AbortController().signal, 50);
     assert.deepEqual(
       checks.map(({ name, level }) => [name, level]),
       [['canary start', 'fail']],
     );
-    assert.match(checks[0]?.message ?? '', /no worker took .* within 50 ms; it was stopped again/);
+    assert.match(checks[0]?.message ?? '', /no worker took .* within 50 ms; the canary was stopped/);
     assert.deepEqual((await producer.list()).tasks, []);
     await producer.close();
   });
 });
 
-describe('what the doctor says of a fleet', () => {
+describe('the fleet checks of the doctor', () => {
   let fleet: TestFleet;
   let prefix: string;
 
@@ -164,7 +164,7 @@ describe('what the doctor says of a fleet', () => {
   const ranAgo = (ms: number, fields: Readonly<Record<string, number>> = {}): Promise<number> =>
     fleet.client.hset(`${prefix}:reconcile`, { ...fields, at: Date.now() - ms });
 
-  it('shows no latency of a worker that has stopped nothing, or is too old to tell', async () => {
+  it('shows no latency for a worker that has stopped nothing or does not report it', async () => {
     await writeWorker(fleet.client, prefix, { stops: 0, stop_p50_ms: '', stop_p99_ms: '', stop_max_ms: '' });
     await writeWorker(fleet.client, prefix, {}, 'w2');
     const lines = (await look('worker')).map(([, message]) => message.replace(/\d+s ago/, 'now'));
@@ -177,7 +177,7 @@ describe('what the doctor says of a fleet', () => {
     assert.match((await look('worker'))[0]?.[1] ?? '', /, stops p50 0 ms, p99 1\.2 s of 2, /);
   });
 
-  it('names the latency of the slowest worker for all, also if it is 0 ms', async () => {
+  it("reports the slowest worker's latency for the fleet, also if it is 0 ms", async () => {
     await writeWorker(fleet.client, prefix, { stops: 1, stop_p50_ms: 0, stop_p99_ms: 0, stop_max_ms: 0 });
     assert.deepEqual(await look('stop path'), [['ok', '1 of 1 workers subscribed, slowest p99 0 ms']]);
     await writeWorker(fleet.client, prefix, STOPS, 'w2');
@@ -185,7 +185,7 @@ describe('what the doctor says of a fleet', () => {
     assert.deepEqual(await look('stop path'), [['ok', '3 of 3 workers subscribed, slowest p99 12 ms']]);
   });
 
-  it('warns of a worker that does not hear stop messages, in its line and for the fleet', async () => {
+  it('warns of a worker that is not subscribed to stop messages, in its line and for the fleet', async () => {
     await writeWorker(fleet.client, prefix);
     await writeWorker(fleet.client, prefix, { subscribed: 0 }, 'w2');
     assert.deepEqual(await look('stop path'), [['warn', '1 of 2 workers subscribed']]);
@@ -194,16 +194,16 @@ describe('what the doctor says of a fleet', () => {
       lines.map(([level]) => level),
       ['ok', 'warn'],
     );
-    assert.match(lines[1]?.[1] ?? '', /does not hear stop messages/);
+    assert.match(lines[1]?.[1] ?? '', /not subscribed to stop messages/);
   });
 
-  it('minds no deaf worker that is closing', async () => {
+  it('ignores an unsubscribed worker that is draining', async () => {
     await writeWorker(fleet.client, prefix);
     await writeWorker(fleet.client, prefix, { subscribed: 0, draining: 1 }, 'w2');
     assert.deepEqual(await look('stop path'), [['ok', '1 of 2 workers subscribed']]);
   });
 
-  it('warns of a worker whose clock differs from that of Redis, and says so of a heartbeat from the future', async () => {
+  it("warns of a worker whose clock differs from Redis', and of a heartbeat from the future", async () => {
     await writeWorker(fleet.client, prefix, { clock_ms: 3_600_000, beat_at: Date.now() + 3_600_000 });
     await writeWorker(fleet.client, prefix, { clock_ms: -12 }, 'w2');
     const lines = await look('worker');
@@ -214,27 +214,27 @@ describe('what the doctor says of a fleet', () => {
     assert.match(lines[0]?.[1] ?? '', /heartbeat in (59m|1h) \(clock\?\), clock 60 min 00 s ahead$/);
   });
 
-  it('warns of schedules without a next run, and of next runs that are further off than one period', async () => {
+  it('warns of schedules without a next run, or with one more than a period away', async () => {
     assert.deepEqual(await look('schedules'), [['ok', 'none']]);
     const producer = fleet.producer({ keyPrefix: prefix });
     const task = new ScriptedTask('seen.task');
     const { nextAt } = await producer.schedules.upsert('hourly', task.definition, {}, { every: 3_600_000 });
     await producer.schedules.upsert('nightly', task.definition, {}, { cron: '0 3 * * *' });
-    assert.deepEqual(await look('schedules'), [['ok', '2, each with its next run']]);
+    assert.deepEqual(await look('schedules'), [['ok', '2, each with a next run']]);
     const jobs = fleet.keys(prefix).jobs('seen');
     const far = Number(nextAt) + 7_200_000;
     await fleet.client.rename(`${jobs}repeat:hourly:${Number(nextAt)}`, `${jobs}repeat:hourly:${far}`);
     await fleet.client.zadd(`${jobs}repeat`, far, 'hourly');
     await fleet.client.zadd(`${jobs}delayed`, far * 4_096, `repeat:hourly:${far}`);
     await fleet.client.zrem(`${jobs}repeat`, 'nightly');
-    assert.deepEqual(await look('schedules'), [['warn', 'hourly has a next run further off than one period; nightly has no next run']]);
+    assert.deepEqual(await look('schedules'), [['warn', 'hourly has a next run more than one period away; nightly has no next run']]);
   });
 
-  it('says nothing of the stop path where no worker is', async () => {
+  it('has no stop path check without workers', async () => {
     assert.deepEqual(await look('stop path'), []);
   });
 
-  it('tells what the reconciler did, as far as it noted it', async () => {
+  it("reports the reconciler's counts, as far as they are recorded", async () => {
     await ranAgo(4_000, { took_ms: 1, removed: 0, registered: 0, settled: 0 });
     assert.deepEqual(await look('reconciler'), [['ok', 'last run 4s ago: removed 0, registered 0, settled 0']]);
     await fleet.client.hdel(`${prefix}:reconcile`, 'took_ms', 'removed', 'settled');
@@ -243,7 +243,7 @@ describe('what the doctor says of a fleet', () => {
     assert.match((await look('reconciler'))[0]?.[1] ?? '', /^last run \ds ago$/);
   });
 
-  it('warns of a reconciler that has not run for over a minute although workers are alive', async () => {
+  it('warns of a reconciler that has not run for over a minute while workers are alive', async () => {
     await ranAgo(61_500, { removed: 0 });
     assert.deepEqual(await look('reconciler'), [['ok', 'last run 1m ago: removed 0']]);
     await writeWorker(fleet.client, prefix);
@@ -257,13 +257,13 @@ describe('what the doctor says of a fleet', () => {
     );
   });
 
-  it('warns that it never ran once a worker has been up for over a minute', async () => {
+  it('warns of a reconciler that never ran once a worker has been up for over a minute', async () => {
     assert.deepEqual(await look('reconciler'), [['ok', 'has not run yet']]);
     await writeWorker(fleet.client, prefix, { started_at: Date.now() - 50_000 });
     assert.deepEqual(await look('reconciler'), [['ok', 'has not run yet']]);
     await writeWorker(fleet.client, prefix, { started_at: Date.now() - 121_000 }, 'w2');
     await writeWorker(fleet.client, prefix, {}, 'w3');
-    // What a run in progress has written so far is no finished run.
+    // A run in progress does not count as finished.
     await fleet.client.hset(`${prefix}:reconcile`, { at: '', removed: 0 });
     assert.deepEqual(await look('reconciler'), [['warn', 'never ran, and workers have been up for 2m']]);
     assert.deepEqual(
@@ -273,10 +273,10 @@ describe('what the doctor says of a fleet', () => {
   });
 });
 
-describe('what the doctor says of a Redis', () => {
+describe('the Redis checks of the doctor', () => {
   const level = (check: { level: string }): string => check.level;
 
-  it('wants 6.2 or newer, of Redis or Valkey', () => {
+  it('require Redis 6.2 or newer, or Valkey', () => {
     const versions = ['5.0.14', '6.0.20', '6.2.0', '7.4.1', '8.0.0'].map((version) =>
       level(checkVersion(new Map([['redis_version', version]]))),
     );
@@ -289,7 +289,7 @@ describe('what the doctor says of a Redis', () => {
     assert.match(checkVersion(valkey).message, /^Valkey 8\.1\.0, compatible with Redis 7\.2\.4$/);
   });
 
-  it('knows what a restart would lose', () => {
+  it('report what a restart would lose', () => {
     const aof = (status: string): Map<string, string> =>
       new Map([
         ['aof_enabled', '1'],

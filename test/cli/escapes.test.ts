@@ -8,10 +8,10 @@ import type { TaskView } from '../../producer/index.js';
 import { foreignTask } from '../../shared/task/task-reader.js';
 
 const EVIL = '\u001b]0;owned\u0007\u009b2J\r\u202e';
-// eslint-disable-next-line no-control-regex -- control characters are what it looks for
+// eslint-disable-next-line no-control-regex -- matches control characters on purpose
 const ESCAPES = /[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/;
 
-/** A task whose every text was written by somebody with a terminal in mind. */
+/** A task whose every text contains terminal escapes. */
 const task: TaskView = {
   ...foreignTask(EVIL, EVIL),
   ...{ name: EVIL, queue: EVIL, worker: EVIL, error: EVIL, result: { [EVIL]: EVIL }, progress: { [EVIL]: EVIL }, problem: EVIL },

@@ -43,6 +43,6 @@ test('a line says what was done about a plan, and whether it is offered', () => 
 test('a plan that cannot be understood is named in one line, fit for a terminal', () => {
   assert.equal(
     invalidPlanText({ id: 'a\n\u001b[2J\u009b', problem: 'expected JSON' }),
-    String.raw`Plan "a\n\u001b[2J\u009b" is left out, for it cannot be understood: expected JSON`,
+    String.raw`Skipping plan "a\n\u001b[2J\u009b", which is invalid: expected JSON`,
   );
 });

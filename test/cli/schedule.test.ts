@@ -28,7 +28,7 @@ describe('taskfleet schedule', () => {
   const schedule = (...args: string[]): Promise<CommandResult> => runCommand(['schedule', ...args], { env: fleet.env, cwd: fleet.folder });
 
   describe('list', () => {
-    it("prints a table of all schedules, the fleet's own among them", async () => {
+    it('prints a table of all schedules, including the built-in ones', async () => {
       const { code, stdout, stderr } = await schedule('list');
       assert.deepEqual([code, stderr], [0, '']);
       const [header = '', ...lines] = stdout.split('\n');
@@ -71,20 +71,20 @@ describe('taskfleet schedule', () => {
   });
 
   describe('run', () => {
-    it('adds a task, and prints it in a line that begins with its id', async () => {
+    it('enqueues a task and prints it as a line that starts with its id', async () => {
       const { code, stdout } = await schedule('run', 'registry.reconcile');
       assert.equal(code, 0);
       assert.match(stdout, /^[0-9a-f-]{36} {2}registry\.reconcile {2}/);
     });
 
-    it('waits for the end with --wait, and its exit code tells which', async () => {
+    it('with --wait, exits with the code of the final state', async () => {
       const { code, stdout } = await schedule('run', 'hourly', '--wait', '-o', 'json');
       const { state, error } = JSON.parse(stdout) as { state: string; error: string };
       assert.deepEqual([code, state], [1, 'failed']);
       assert.match(error, /this never works/);
     });
 
-    it('has exit code 3 if there is no such schedule', async () => {
+    it('exits with code 3 for an unknown schedule', async () => {
       assert.deepEqual(await schedule('run', '__proto__'), { code: 3, stdout: '', stderr: 'taskfleet: No schedule "__proto__".' });
     });
   });
@@ -94,11 +94,11 @@ describe('taskfleet schedule', () => {
       await fleet.producer.schedules.upsert('goes', fail, {}, { every: 3_600_000 });
       const first = await schedule('remove', 'goes');
       const second = await schedule('remove', 'goes', '-o', 'json');
-      assert.deepEqual([first.code, first.stderr, second.code], [0, 'Removed the schedule goes.', 3]);
+      assert.deepEqual([first.code, first.stderr, second.code], [0, 'Removed schedule goes.', 3]);
       assert.deepEqual(JSON.parse(second.stderr), { error: { code: 'SCHEDULE_NOT_FOUND', message: 'No schedule "goes".' } });
     });
 
-    it("refuses the fleet's own, with exit code 2", async () => {
+    it('refuses built-in schedules with exit code 2', async () => {
       const { code, stderr } = await schedule('remove', 'usage-pool.clean');
       assert.equal(code, 2);
       assert.match(stderr, /the fleet's own; its settings change it/);

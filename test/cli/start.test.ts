@@ -4,16 +4,16 @@ import { describe, it } from 'node:test';
 import { spawnNode } from '../support/processes.js';
 
 const ROOT = join(import.meta.dirname, '../..');
-/** Half a second to load, together. */
+/** Packages that together take half a second to load. */
 const SLOW = ['bullmq', 'ioredis', 'express', 'pino', 'piscina'] as const;
-/** Node knows the CommonJS modules that were loaded, also those that came by an `import`. */
+/** Lists the loaded CommonJS modules, including those loaded by `import`. */
 const TELL = `data:text/javascript,${encodeURIComponent(`
   import { createRequire } from 'node:module';
   const { cache } = createRequire('/');
   process.on('exit', () => console.error('loaded ' + JSON.stringify(Object.keys(cache))));
 `)}`;
 
-/** Those of SLOW that a command has loaded, run with the packages as they are installed. */
+/** Returns the packages of SLOW that a command loads. */
 async function loadedBy(...args: string[]): Promise<string[]> {
   const command = spawnNode(['--import', TELL, join(ROOT, 'dist/cli/main.js'), ...args]);
   const [, files] = await command.waitForLine(/^loaded (.*)$/);
@@ -21,7 +21,7 @@ async function loadedBy(...args: string[]): Promise<string[]> {
   return SLOW.filter((name) => (JSON.parse(files as string) as string[]).some((file) => file.includes(join('node_modules', name, '/'))));
 }
 
-describe('the command loads what it needs', { concurrency: true }, () => {
+describe('the command loads only the packages it needs', { concurrency: true }, () => {
   for (const args of [
     ['--version'],
     ['task', 'list', '--help'],
@@ -33,7 +33,7 @@ describe('the command loads what it needs', { concurrency: true }, () => {
     });
   }
 
-  it('such as BullMQ, to ask Redis', async () => {
+  it('BullMQ, for commands over Redis', async () => {
     assert.deepEqual(await loadedBy('task', 'list', '--redis', 'redis://127.0.0.1:1'), ['bullmq', 'ioredis', 'pino']);
   });
 });

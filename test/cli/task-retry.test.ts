@@ -10,7 +10,7 @@ import type { TestRedis } from '../support/redis.js';
 
 const HOUR_MS = 3_600_000;
 
-describe('taskfleet task: how tasks end, and come back', () => {
+describe('taskfleet task: final states and retries', () => {
   let fleet: CliFleet;
   let folder: string;
   let redis: TestRedis;
@@ -29,13 +29,13 @@ describe('taskfleet task: how tasks end, and come back', () => {
     await producer.enqueue(defineTask({ name, input: z.strictObject({}), retention: KEEP }), {}, { ...options, id });
   }
 
-  /** One that has said something, and waits to be stopped. */
+  /** Starts a task that emits output and then waits to be stopped. */
   async function talking(id: string): Promise<void> {
     await add('test.talk', id);
     await firstChunk(id);
   }
 
-  /** Resolves when the handler is at work. */
+  /** Resolves when the handler is running. */
   async function firstChunk(id: string): Promise<void> {
     for await (const event of producer.events(id)) if (event.type === 'chunk') return;
   }
@@ -46,7 +46,7 @@ describe('taskfleet task: how tasks end, and come back', () => {
   }
 
   describe('retry', () => {
-    it('brings back what failed and what was cancelled, and prints a line for each', async () => {
+    it('retries failed and cancelled tasks and prints a line for each', async () => {
       await failed('retry-1');
       await add('test.talk', 'retry-2', { item: 'room', delay: HOUR_MS });
       await producer.stop('retry-2');
@@ -71,7 +71,7 @@ describe('taskfleet task: how tasks end, and come back', () => {
       await producer.stop('retry-3', { waitMs: 10_000 });
     });
 
-    it('has exit code 1 for a task that cannot be retried, 3 for one that is not there, 2 for a wrong call; and then retries none', async () => {
+    it('exits with code 1 if a task cannot be retried, 3 if one is unknown, 2 on a usage error, and then retries none', async () => {
       await failed('retry-4');
       await add('test.talk', 'retry-5', { delay: HOUR_MS });
       const [live, missing, none, wrong] = await Promise.all([
@@ -95,7 +95,7 @@ describe('taskfleet task: how tasks end, and come back', () => {
   });
 
   describe('stop', () => {
-    it('says of each task how its stop was settled and how fast, or how it had ended', async () => {
+    it('prints how and how fast each stop settled, or how the task had already ended', async () => {
       await talking('stop-1');
       await add('test.talk', 'stop-2', { delay: HOUR_MS });
       await failed('stop-3');
@@ -111,12 +111,16 @@ describe('taskfleet task: how tasks end, and come back', () => {
       const time = String.raw`\d+(?:\.\d)? m?s`;
       assert.match(lines[0] ?? '', new RegExp(`^stop-1 {2}cancelled via signal in ${time}$`));
       assert.match(lines[1] ?? '', new RegExp(`^stop-2 {2}cancelled via queue in ${time}$`));
-      assert.deepEqual(lines.slice(2), ['stop-3  had ended before (failed)', 'stop-4  had ended before (completed)', 'nobody  not found']);
+      assert.deepEqual(lines.slice(2), [
+        'stop-3  had already ended (failed)',
+        'stop-4  had already ended (completed)',
+        'nobody  not found',
+      ]);
     });
   });
 
   describe('watch', () => {
-    it('ends with the receipt of a stopped task, as text and as JSON', async () => {
+    it('prints the receipt of a stopped task, as text and as JSON', async () => {
       await talking('watch-1');
       const receipt = await producer.stop('watch-1', { by: 'alice', reason: 'too slow', waitMs: 10_000 });
       assert.equal(receipt.outcome, 'cancelled');
@@ -137,7 +141,7 @@ describe('taskfleet task: how tasks end, and come back', () => {
       });
     });
 
-    it('ends when the task is removed, with exit code 4, and says so', async () => {
+    it('reports a removed task and exits with code 4', async () => {
       await add('test.talk', 'watch-2', { delay: HOUR_MS });
       const watch = startCommand(['task', 'watch', 'watch-2'], { env, cwd: folder });
       await watch.waitForLine(/^state scheduled$/);

@@ -38,7 +38,7 @@ describe('taskfleet task', () => {
     return startCommand(['task', ...args], { env, cwd: folder });
   }
 
-  /** Adds a task of tasks.mjs, not through the command. */
+  /** Enqueues a task of tasks.mjs without the command. */
   async function add(name: string, id: string, options: EnqueueOptions = {}, attempts = 1): Promise<void> {
     const definition = defineTask({ name, input: z.strictObject({}), retry: { attempts, backoff: { delayMs: 0 } }, retention: KEEP });
     await producer.enqueue(definition, {}, { ...options, id });
@@ -48,20 +48,20 @@ describe('taskfleet task', () => {
     for await (const event of producer.events(id)) if (event.type === 'state' && event.state === 'running') return;
   }
 
-  /** Adds one, and waits for its end. */
+  /** Enqueues a task and waits until it ends. */
   async function run(name: string, id: string, attempts = 1): Promise<void> {
     await add(name, id, {}, attempts);
     await producer.result(id).catch(() => undefined);
   }
 
   describe('enqueue', () => {
-    it('prints the task in a line that begins with its id', async () => {
+    it('prints the task as a line that starts with its id', async () => {
       const { code, stdout } = await task('enqueue', 'fleet.canary', '--input', '{"run_ms":0}', '--id', 'line', '--item', 'a chat');
       assert.equal(code, 0);
       assert.match(stdout, /^line {2}fleet\.canary {2}\w+ {2}item a chat$/);
     });
 
-    it('prints the task as JSON, whichever side -o stands on', async () => {
+    it('prints the task as JSON, with -o before or after the command', async () => {
       const runs = await Promise.all([
         runCommand(['-o', 'json', 'task', 'enqueue', 'fleet.canary', '--delay', '3600000'], { env }),
         task('enqueue', 'fleet.canary', '--delay', '3600000', '--output=json'),
@@ -74,7 +74,7 @@ describe('taskfleet task', () => {
       }
     });
 
-    it('waits for the end, and its exit code says which it was', async () => {
+    it('with --wait, exits with the code of the final state', async () => {
       const [completed, failed] = await Promise.all([
         task('enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait', '-o', 'json'),
         task('enqueue', 'test.fail', '--wait'),
@@ -85,24 +85,24 @@ describe('taskfleet task', () => {
       assert.match(failed.stdout, /^error {5}this never works not even on the second line$/m);
     });
 
-    it('waits for a task that is stopped, with exit code 4', async () => {
+    it('with --wait, exits with code 4 when the task is stopped', async () => {
       const waiting = start('enqueue', 'fleet.canary', '--input', LONG, '--id', 'stopped', '--wait');
-      await waiting.waitForLine(/Waiting for its end/);
+      await waiting.waitForLine(/Waiting for it to finish/);
       await producer.stop('stopped');
       assert.equal((await waiting.exit).code, 4);
       assert.match(waiting.stdout.text, /^state {5}cancelled$/m);
     });
 
-    it('on Ctrl+C stops waiting, and says that the task goes on', async () => {
+    it('on Ctrl+C stops waiting and reports that the task keeps running', async () => {
       const waiting = start('enqueue', 'fleet.canary', '--input', LONG, '--id', 'left', '--wait');
-      await waiting.waitForLine(/Waiting for its end/);
+      await waiting.waitForLine(/Waiting for it to finish/);
       waiting.kill('SIGINT');
       assert.equal((await waiting.exit).code, 130);
-      assert.match(waiting.stderr.text, /task left goes on\. Stop it with: taskfleet task stop left/);
+      assert.match(waiting.stderr.text, /task left keeps running\. To stop it: taskfleet task stop left/);
       assert.equal((await producer.stop('left', { waitMs: 10_000 })).outcome, 'cancelled');
     });
 
-    it('takes the input from a file and from standard input', async () => {
+    it('reads the input from a file and from standard input', async () => {
       const file = join(folder, 'input.json');
       await writeFile(file, '\uFEFF{"run_ms":2}');
       assert.equal((await task('enqueue', 'fleet.canary', '--input', `@${file}`)).code, 0);
@@ -111,14 +111,14 @@ describe('taskfleet task', () => {
       assert.equal(spawnSync(process.execPath, args, { ...options, input: '{"run_ms":3}' }).status, 0);
       const bad = spawnSync(process.execPath, args, { ...options, input: '{"secret":hunter2}' });
       assert.equal(bad.status, 2);
-      assert.match(bad.stderr, /standard input is not JSON: Unexpected token 'h'\. Got 18 characters;/);
+      assert.match(bad.stderr, /standard input is not JSON: Unexpected token 'h'\. .*, got 18 characters\.$/);
     });
 
-    it('says what is wrong with an input, exit code 2', async () => {
+    it('explains what is wrong with an input, exit code 2', async () => {
       const cases = {
         '{"run_ms":': /--input is not JSON: .*Got "\{\\"run_ms\\":"/,
         '': /--input is not JSON: .*Got nothing/,
-        '@missing.json': /"missing\.json": there is no such file/,
+        '@missing.json': /"missing\.json": no such file/,
         '{"run_ms":"soon"}': /Bad input for fleet\.canary: run_ms: /,
       };
       const runs = await Promise.all(Object.keys(cases).map((input) => task('enqueue', 'fleet.canary', '--input', input)));
@@ -129,7 +129,7 @@ describe('taskfleet task', () => {
       });
     });
 
-    it('says which tasks there are if it does not know one, exit code 2', async () => {
+    it('lists the known tasks when a name is unknown, exit code 2', async () => {
       const { code, stderr } = await task('enqueue', 'no.such', '-o', 'json');
       assert.equal(code, 2);
       const { error } = JSON.parse(stderr) as { error: { code: string; message: string } };
@@ -137,11 +137,11 @@ describe('taskfleet task', () => {
       for (const name of ['chat.completion', 'document.index', 'fleet.canary', 'test.talk']) assert.ok(error.message.includes(name), name);
     });
 
-    it('says so if there is a task with that id already', async () => {
+    it('reports an id that already exists', async () => {
       await producer.enqueue(fleetCanary, {}, { id: 'twice', delay: HOUR_MS });
       const { code, stderr } = await task('enqueue', 'fleet.canary', '--id', 'twice');
       assert.equal(code, 0);
-      assert.match(stderr, /There is a task twice already \(scheduled\)/);
+      assert.match(stderr, /Task twice already exists \(scheduled\)/);
     });
   });
 
@@ -160,10 +160,10 @@ describe('taskfleet task', () => {
       );
     });
 
-    it('goes page by page, and says where the next begins', async () => {
+    it('pages through tasks with the printed cursor', async () => {
       const first = await task('list', '--item', 'list', '--limit', '2', '-o', 'json');
       assert.equal((JSON.parse(first.stdout) as unknown[]).length, 2);
-      const cursor = /There is more: --after (?<cursor>\S+)/.exec(first.stderr)?.groups?.['cursor'] ?? '';
+      const cursor = /More tasks follow: --after (?<cursor>\S+)/.exec(first.stderr)?.groups?.['cursor'] ?? '';
       const second = await task('list', '--item', 'list', '--limit', '2', '--after', cursor, '-o', 'json');
       const tasks = JSON.parse(second.stdout) as Record<string, unknown>[];
       assert.deepEqual([tasks.length, Object.keys(tasks[0] ?? {}), second.stderr], [1, TASK_FIELDS, '']);
@@ -181,13 +181,13 @@ describe('taskfleet task', () => {
       assert.deepEqual([(JSON.parse(canaries.stdout) as unknown[]).length, chats.stdout], [3, '[]']);
     });
 
-    it('shows a task to a person and to a program', async () => {
+    it('shows a task as text and as JSON', async () => {
       const [text, json] = await Promise.all([task('show', 'one'), task('show', 'one', '-o', 'json')]);
       assert.match(text.stdout, /^id {8}one\nname {6}fleet\.canary\nstate {5}scheduled\nitem {6}list$/m);
       assert.deepEqual(Object.keys(JSON.parse(json.stdout) as object), TASK_FIELDS);
     });
 
-    it('has exit code 3 for a task that is not there', async () => {
+    it('exits with code 3 for an unknown task', async () => {
       const { code, stdout, stderr } = await task('show', 'missing');
       assert.deepEqual([code, stdout], [3, '']);
       assert.match(stderr, /^taskfleet: No task missing: /);
@@ -195,7 +195,7 @@ describe('taskfleet task', () => {
   });
 
   describe('stop', () => {
-    it('stops an item: first says what it would stop, then prints receipts', async () => {
+    it("stops an item's tasks: --dry-run lists them, then it prints receipts", async () => {
       await add('test.talk', 'talk-1', { item: 'room' });
       await add('test.talk', 'talk-2', { item: 'room', delay: HOUR_MS });
       await untilRunning('talk-1');
@@ -214,20 +214,20 @@ describe('taskfleet task', () => {
       });
     });
 
-    it('does not wait with --wait 0, and has exit code 3 if one was not found', async () => {
+    it('does not wait with --wait 0; exits with code 3 if a task was not found', async () => {
       await add('test.talk', 'talk-3');
       const { code, stdout } = await task('stop', 'talk-3', 'nobody', '--wait', '0');
       assert.equal(code, 3);
       assert.match(stdout, /^talk-3 {2}(?:stop requested|cancelled.*)\nnobody {2}not found$/);
     });
 
-    it('wants ids or an item, exit code 2', async () => {
+    it('requires either ids or an item, exit code 2', async () => {
       assert.equal((await task('stop', 'one', '--item', 'list')).code, 2);
     });
   });
 
   describe('watch', () => {
-    it('in a pipe prints states, progress and output as lines; a stop ends it with exit code 4', async () => {
+    it('in a pipe prints states, progress and output as lines; exits with code 4 on a stop', async () => {
       await add('test.talk', 'watched');
       const watch = start('watch', 'watched');
       await watch.waitForLine(/^waiting$/);
@@ -238,7 +238,7 @@ describe('taskfleet task', () => {
       assert.match(watch.stderr.text, /■ cancelled by me: enough \(via signal, .* m?s\)/);
     });
 
-    it('replays a finished task, and from any event on, as JSON lines', async () => {
+    it('replays a finished task as JSON lines, also from a given event', async () => {
       const { stdout } = await task('watch', 'watched', '-o', 'json');
       const events = stdout
         .split('\n')
@@ -259,7 +259,7 @@ describe('taskfleet task', () => {
       );
     });
 
-    it('begins a new line when a retry begins', async () => {
+    it('starts a new line when a retry starts', async () => {
       await run('test.flaky', 'flaky', 2);
       const { code, stdout } = await task('watch', 'flaky');
       assert.equal(code, 0);
@@ -267,24 +267,24 @@ describe('taskfleet task', () => {
       assert.deepEqual(lines, ['state running', 'attempt 1', 'state running', 'attempt 2', 'state completed']);
     });
 
-    it('has the exit codes of the task', async () => {
+    it("exits with the code of the task's final state", async () => {
       await run('test.fail', 'broken');
       const [failed, missing] = await Promise.all([task('watch', 'broken'), task('watch', 'missing')]);
       assert.deepEqual([failed.code, missing.code], [1, 3]);
       assert.match(failed.stderr, /failed.*: this never works/);
     });
 
-    it('on Ctrl+C stops watching, and says that the task goes on', async () => {
+    it('on Ctrl+C stops watching and reports that the task keeps running', async () => {
       await add('test.talk', 'still');
       const watch = start('watch', 'still');
       await watch.waitForLine(/^waiting$/);
       watch.kill('SIGINT');
       assert.equal((await watch.exit).code, 130);
-      assert.match(watch.stderr.text, /task still goes on\. Stop it with: taskfleet task stop still/);
+      assert.match(watch.stderr.text, /task still keeps running\. To stop it: taskfleet task stop still/);
       assert.equal((await producer.stop('still', { waitMs: 10_000 })).outcome, 'cancelled');
     });
 
-    it('ends quietly when nobody reads its output any more', async () => {
+    it('exits silently when the reader of its output is gone', async () => {
       await add('test.chatter', 'chatter');
       const script = `"$0" "$1" task watch chatter | head -n 2; echo "\${PIPESTATUS[0]}"`;
       const { stdout, stderr } = spawnSync('bash', ['-c', script, process.execPath, COMMAND], {
@@ -295,7 +295,7 @@ describe('taskfleet task', () => {
       await producer.stop('chatter');
     });
 
-    it('on a terminal shows a bar, and ends with how the task ended', async (t) => {
+    it('on a terminal shows a progress bar, then the final state', async (t) => {
       if (spawnSync('script', ['--version']).status !== 0) return t.skip('no script(1) to make a terminal');
       await producer.enqueue(fleetCanary, { run_ms: 1_500 }, { id: 'bar' });
       const terminal = spawnSync('script', ['-qec', `"${process.execPath}" "${COMMAND}" task watch bar`, '/dev/null'], {

@@ -8,7 +8,7 @@ const input = z.strictObject({});
 const kept = { ageMs: 3_600_000, count: 10_000 };
 const retention = { completed: kept, failed: kept };
 
-/** Says something of everything, and then waits to be stopped. */
+/** Emits progress and output, then waits to be stopped. */
 const talk = defineHandler(defineTask({ name: 'test.talk', input, retention }), async ({ signal, emit, progress }) => {
   progress(40);
   emit('Hello, ');
@@ -19,7 +19,7 @@ const talk = defineHandler(defineTask({ name: 'test.talk', input, retention }), 
   signal.throwIfAborted();
 });
 
-/** Emits for as long as it may. */
+/** Emits output until it is stopped. */
 const chatter = defineHandler(defineTask({ name: 'test.chatter', input, retention }), async ({ signal, emit }) => {
   for (;;) {
     emit('blah\n');
@@ -27,7 +27,7 @@ const chatter = defineHandler(defineTask({ name: 'test.chatter', input, retentio
   }
 });
 
-/** Fails in the middle of a line, once. */
+/** Fails once, in the middle of a line. */
 const flaky = defineHandler(
   defineTask({ name: 'test.flaky', input, retention, retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 0, jitter: 0 } } }),
   ({ attempt, emit }) => {
@@ -41,7 +41,7 @@ const fail = defineHandler(defineTask({ name: 'test.fail', input, retention }), 
   throw new Error('this never works\nnot even on the second line');
 });
 
-/** Throws where nobody can catch it. */
+/** Throws an exception that cannot be caught. */
 const crash = defineHandler(defineTask({ name: 'test.crash', input, retention }), async () => {
   setImmediate(() => {
     throw new Error('thrown into the void');

@@ -22,7 +22,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-/** The ids of processes that have not ended. */
+/** Returns the pids of processes that are still alive. */
 async function alive(pids: readonly number[]): Promise<number[]> {
   const found = await Promise.all(pids.map((pid) => identifyProcess(pid)));
   return found.flatMap((identity) => identity?.pid ?? []);
@@ -33,7 +33,7 @@ async function workerPid(up: NodeProcess, index: number): Promise<number> {
   return Number(line.groups?.['pid']);
 }
 
-describe('taskfleet up, with a Redis of its own', () => {
+describe('taskfleet up with an embedded Redis', () => {
   let started: number[];
 
   beforeEach(() => {
@@ -43,7 +43,7 @@ describe('taskfleet up, with a Redis of its own', () => {
     for (const pid of await alive(started)) process.kill(pid, 'SIGKILL');
   });
 
-  /** Starts it, waits until it is ready, and notes the pids of its Redis and of its worker. */
+  /** Starts the fleet, waits until it is ready, and records the pids of its Redis and its worker. */
   async function startUp(): Promise<{ up: NodeProcess; redis: number; worker: number }> {
     const up = startCommand(['up', '--workers', '1'], { cwd: folder });
     await up.waitForLine(/^Ready after /);
@@ -54,7 +54,7 @@ describe('taskfleet up, with a Redis of its own', () => {
     return { up, redis, worker };
   }
 
-  it('runs what is enqueued, and keeps what waits over a restart', async () => {
+  it('runs tasks, and keeps queued tasks across a restart', async () => {
     const first = await startUp();
     const { groups } = await first.up.waitForLine(
       /^Dashboard (?<url>http:\/\/127\.0\.0\.1:\d+) \(open to this machine only, as API_TOKENS is not set\)$/,
@@ -79,10 +79,10 @@ describe('taskfleet up, with a Redis of its own', () => {
     forget(second.redis);
   });
 
-  it('starts a worker again that was killed; a second signal ends everything at once', async () => {
+  it('restarts a killed worker; a second signal exits at once', async () => {
     const { up, redis, worker } = await startUp();
     process.kill(worker, 'SIGKILL');
-    await up.waitForLine(new RegExp(`^Worker 1 \\(pid ${worker}\\) ended unexpectedly \\(SIGKILL\\); starting it again in 500 ms\\.$`));
+    await up.waitForLine(new RegExp(`^Worker 1 \\(pid ${worker}\\) ended unexpectedly \\(SIGKILL\\); restarting it in 500 ms\\.$`));
     const line = await up.waitForLine(/^Worker 1 takes tasks again: pid (?<pid>\d+)\.$/);
     const successor = Number(line.groups?.['pid']);
     started.push(successor);
@@ -104,7 +104,7 @@ describe('taskfleet up, with a Redis of its own', () => {
   });
 });
 
-describe('taskfleet up, and what it looks after', () => {
+describe('taskfleet up as a supervisor', () => {
   const children: number[] = [];
   afterEach(async () => {
     for (const pid of await alive(children.splice(0))) process.kill(pid, 'SIGKILL');
@@ -118,7 +118,7 @@ describe('taskfleet up, and what it looks after', () => {
     return { up, worker };
   }
 
-  it('starts its Redis again, and a worker that hangs', async () => {
+  it('restarts its Redis, and a worker that hangs', async () => {
     const { up, worker } = await startUp({ HEARTBEAT_INTERVAL_MS: '1000' });
     const redis = await redisPid();
     await runCommand(['task', 'enqueue', 'fleet.canary', '--id', 'kept', '--delay', '3600000'], { cwd: folder });
@@ -128,7 +128,7 @@ describe('taskfleet up, and what it looks after', () => {
     assert.equal((await runCommand(['task', 'show', 'kept'], { cwd: folder })).code, 0);
 
     process.kill(worker, 'SIGSTOP');
-    await up.waitForLine(new RegExp(`^Worker 1 \\(pid ${worker}\\) has not answered for 3\\.0 s: killing it\\.$`));
+    await up.waitForLine(new RegExp(`^Worker 1 \\(pid ${worker}\\) has not responded for 3\\.0 s; killing it\\.$`));
     await up.waitForLine(/^Worker 1 takes tasks again: pid \d+\.$/);
     const { code } = await runCommand(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'], { cwd: folder });
     assert.equal(code, 0);
@@ -136,7 +136,7 @@ describe('taskfleet up, and what it looks after', () => {
     assert.deepEqual(await alive(children), []);
   });
 
-  it('shares its Redis with a second one in its folder, and leaves it to that; twenty signals leave nothing behind', async () => {
+  it('shares its Redis with a second fleet in its folder, which takes it over; twenty signals leave no process behind', async () => {
     const first = await startUp();
     const redis = await redisPid();
     children.push(redis);
@@ -161,7 +161,7 @@ async function redisPid(): Promise<number> {
   return pid;
 }
 
-describe('taskfleet up, with REDIS_URL', () => {
+describe('taskfleet up with REDIS_URL', () => {
   let redis: TestRedis;
 
   beforeEach(async () => {
@@ -169,7 +169,7 @@ describe('taskfleet up, with REDIS_URL', () => {
   });
   afterEach(() => redis.stop());
 
-  it('has exit code 78, and leaves nothing behind, if its workers cannot run', async () => {
+  it('exits with code 78, and leaves no process behind, if its workers cannot start', async () => {
     const up = startCommand(['up'], { cwd: folder, env: { REDIS_URL: redis.url, TASK_MODULES: './missing.js' } });
     const workers = [await workerPid(up, 1), await workerPid(up, 2)];
     assert.deepEqual(await up.exit, { code: 78, signal: null });
@@ -177,7 +177,7 @@ describe('taskfleet up, with REDIS_URL', () => {
     assert.deepEqual(await alive(workers), []);
   });
 
-  it('is outlived by its workers, if it is killed, only until their tasks have ended', async () => {
+  it('when killed, is outlived by its workers only until their tasks have ended', async () => {
     const producer = createProducer({ redisUrl: redis.url });
     const env = { PATH: process.env['PATH'] ?? '', REDIS_URL: redis.url };
     const up = spawn(process.execPath, [COMMAND, 'up', '--workers', '1'], {
@@ -188,7 +188,7 @@ describe('taskfleet up, with REDIS_URL', () => {
     });
     reapAtExit(-(up.pid as number));
     const lines: string[] = [];
-    // Ends when the last of them has ended: they all write to it.
+    // The stream ends when the last process exits, since all of them write to it.
     for await (const line of createInterface({ input: up.stderr })) {
       lines.push(line);
       if (!line.startsWith('Ready after')) continue;

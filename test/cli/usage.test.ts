@@ -12,7 +12,7 @@ import { NodeProcess } from '../support/processes.js';
 
 const NOBODY = 'redis://user:secret@127.0.0.1:1';
 
-describe('taskfleet, without a Redis', () => {
+describe('taskfleet without a Redis', () => {
   let folder: string;
 
   before(async () => {
@@ -72,14 +72,14 @@ describe('taskfleet, without a Redis', () => {
     );
   });
 
-  it('has exit code 2 for what it does not understand, and says why on standard error', async () => {
+  it('exits with code 2 on a usage error and explains it on standard error', async () => {
     const cases = {
       '': /^Usage: taskfleet/,
       tsk: /^taskfleet: unknown command 'tsk'\n\(Did you mean task\?\)$/,
       'task show': /^taskfleet: missing required argument 'id'$/,
       'task list --limit 0': /'0' is invalid\. Expected a whole number from 1 to 1000\.$/,
-      'task stop': /^taskfleet: Expected ids of tasks or --item, one of the two\.$/,
-      'task watch a --after 7': /Expected the id of an event, such as 1753000000000-0\.$/,
+      'task stop': /^taskfleet: Pass either task ids or --item\.$/,
+      'task watch a --after 7': /Expected an event id such as 1753000000000-0\.$/,
       'task list --redis nonsense': /^taskfleet: Bad --redis: expected a URL such as /,
     };
     const runs = await Promise.all(Object.keys(cases).map((args) => taskfleet(args)));
@@ -111,33 +111,33 @@ describe('taskfleet, without a Redis', () => {
         run('"$0" "$1" --help | true; exit "${PIPESTATUS[0]}"'),
         run('exec "$0" "$1" task show 2>/dev/full'),
       ]);
-      assert.deepEqual(full, [70, 'taskfleet: Standard output cannot be written: ENOSPC: no space left on device, write']);
+      assert.deepEqual(full, [70, 'taskfleet: Cannot write to standard output: ENOSPC: no space left on device, write']);
       assert.deepEqual(left, [0, '']);
       assert.deepEqual(mute, [2, '']);
     },
   );
 
-  it('has exit code 69 if there is no Redis, and says what to do', async () => {
+  it('exits with code 69 without a Redis and suggests what to do', async () => {
     const [none, silent, doctor] = await Promise.all([
       taskfleet('task list'),
       taskfleet(`task list -o json --redis ${NOBODY}`),
       taskfleet('doctor', { REDIS_URL: NOBODY }),
     ]);
     assert.deepEqual([none.code, silent.code, doctor.code], [69, 69, 69]);
-    assert.match(none.stderr, /^taskfleet: No Redis: .* Set REDIS_URL, or start one with: taskfleet up$/);
+    assert.match(none.stderr, /^taskfleet: No Redis: .* Set REDIS_URL, or start: taskfleet up$/);
     assert.deepEqual(JSON.parse(silent.stderr), {
       error: { code: 'REDIS_UNAVAILABLE', message: 'Redis at 127.0.0.1:1 cannot be reached: connect ECONNREFUSED 127.0.0.1:1' },
     });
     assert.ok(!(doctor.stdout + doctor.stderr).includes('secret'));
   });
 
-  it('has exit code 78 for bad settings, with all problems', async () => {
+  it('exits with code 78 on bad settings and lists all problems', async () => {
     const { code, stderr } = await taskfleet('task list', { WORKER_CONCURRENCY: 'many', STOP_GRACE_MS: '-1' });
     assert.equal(code, 78);
     assert.match(stderr, /^taskfleet: Bad settings:\n {2}WORKER_CONCURRENCY: .*got "many"\n {2}STOP_GRACE_MS: .*got "-1"$/m);
   });
 
-  it('shows where an error comes from if GLOBAL_LOG_LEVEL is debug', async () => {
+  it('prints the stack of an error if GLOBAL_LOG_LEVEL is debug', async () => {
     const { code, stderr } = await taskfleet('task list', { GLOBAL_LOG_LEVEL: 'debug' });
     assert.equal(code, 69);
     assert.match(stderr, /^ {4}at /m);

@@ -44,15 +44,15 @@ describe('taskfleet worker', () => {
     for await (const event of producer.events(id)) if (event.type === 'state' && event.state === 'running') return;
   }
 
-  it('logs JSON lines on standard error only, and ends in peace upon SIGTERM', async () => {
+  it('logs JSON lines to standard error only, and exits cleanly on SIGTERM', async () => {
     const worker = await startWorker({ REDIS_URL: redis.url });
     assert.deepEqual(await worker.stop(), { code: 0, signal: null });
     assert.equal(worker.stdout.text, '');
     for (const line of worker.stderr.lines) assert.equal((JSON.parse(line) as { component: string }).component, 'worker', line);
   });
 
-  it('logs lines for people on a terminal', { skip: !HAS_SCRIPT && 'this machine has no script(1) of util-linux' }, async () => {
-    // A worker that ends by itself, after its first line.
+  it('logs readable lines on a terminal', { skip: !HAS_SCRIPT && 'this machine has no script(1) of util-linux' }, async () => {
+    // A worker that exits after its first line.
     const env = { PATH: process.env['PATH'], REDIS_URL: redis.url, TASK_MODULES: './missing.js' };
     const args = ['-qec', `'${process.execPath}' '${COMMAND}' worker`, '/dev/null'];
     const worker = new NodeProcess(
@@ -60,10 +60,10 @@ describe('taskfleet worker', () => {
       'script',
     );
     await worker.exit;
-    assert.match(worker.stdout.text, /\[[\d:.]+\].*INFO.*: .*Worker starts/);
+    assert.match(worker.stdout.text, /\[[\d:.]+\].*INFO.*: .*Worker starting/);
   });
 
-  it('waits for its tasks upon SIGINT, and does not upon a second one', async () => {
+  it('waits for its tasks on SIGINT, and exits at once on a second one', async () => {
     const worker = await startWorker({ REDIS_URL: redis.url });
     await enqueueRunning('deaf');
     worker.kill('SIGINT');
@@ -73,7 +73,7 @@ describe('taskfleet worker', () => {
     await producer.stop('deaf');
   });
 
-  it('ends by itself, with exit code 70, after an exception that nobody caught', async () => {
+  it('exits with code 70 after an uncaught exception', async () => {
     const worker = await startWorker({ REDIS_URL: redis.url, TASK_MODULES: built('test/cli/tasks.mjs') });
     await producer.enqueue(defineTask({ name: 'test.crash', input: z.strictObject({}), retention: KEEP }), {}, { id: 'crash' });
     assert.deepEqual(await worker.exit, { code: 70, signal: null });
@@ -81,13 +81,13 @@ describe('taskfleet worker', () => {
     assert.equal((await producer.get('crash'))?.state, 'completed');
   });
 
-  it('has exit code 78 for a task module that it cannot load', async () => {
+  it('exits with code 78 if a task module cannot be loaded', async () => {
     const { code, stderr } = await runCommand(['worker'], { cwd: folder, env: { REDIS_URL: redis.url, TASK_MODULES: './missing.js' } });
     assert.equal(code, 78);
     assert.match(stderr, /^taskfleet: Task module file:.*missing\.js: /m);
   });
 
-  it('without REDIS_URL starts the Redis of its folder, and stops it at the end', async () => {
+  it('without REDIS_URL starts the embedded Redis of its folder, and stops it on exit', async () => {
     const worker = await startWorker({});
     const dir = join(folder, '.taskfleet/redis');
     assert.notEqual(await findRunningEmbeddedRedis(dir), null);

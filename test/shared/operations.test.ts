@@ -128,7 +128,7 @@ describe('docs/operations.md', () => {
         ),
         /^fail .*wait/,
       );
-      assert.match(await check(single, true), /^fail .*touch the keys/);
+      assert.match(await check(single, true), /^fail .*access the keys/);
     });
   });
 });
