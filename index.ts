@@ -1,4 +1,4 @@
-/** Task contracts: what producers and workers agree on. */
+/** Task contracts, shared by producers and workers. */
 export { ERROR_CODES, type ErrorCode, FleetError, isFleetError } from './shared/errors.js';
 export { AbortCause, LockLost, ShuttingDown, StopRequested, TimedOut } from './shared/stop/cause.js';
 export { TaskCancelled } from './shared/stop/task-cancelled.js';

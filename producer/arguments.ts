@@ -4,17 +4,17 @@ import type { EnqueuedTask } from './enqueue.js';
 import type { ListOptions } from './list.js';
 import type { EnqueueOptions } from './prepare.js';
 
-/** The id of a task that a call is about. @throws FleetError `INVALID_ID` */
+/** Returns the id of a call's task. @throws FleetError `INVALID_ID` */
 export function idOf(task: string | EnqueuedTask): string {
   return checkKnownId(isObject(task) ? task.id : task);
 }
 
-/** The ids of a call about one task or several. @throws FleetError `INVALID_ID` */
+/** Returns the ids of a call's task or tasks. @throws FleetError `INVALID_ID` */
 export function idsOf(tasks: string | EnqueuedTask | readonly (string | EnqueuedTask)[]): string[] {
-  return (Array.isArray(tasks) ? tasks : [tasks]).map((one: string | EnqueuedTask) => idOf(one));
+  return (Array.isArray(tasks) ? tasks : [tasks]).map((task: string | EnqueuedTask) => idOf(task));
 }
 
-/** @throws FleetError `INVALID_OPTION` */
+/** Checks the options of `list`. @throws FleetError `INVALID_OPTION` */
 export function listOptionsOf(options: ListOptions | undefined): ListOptions {
   const { name, queue, after, sees, ...rest } = optionsOf(options);
   for (const [field, value] of Object.entries({ name, queue, after })) {
@@ -24,7 +24,7 @@ export function listOptionsOf(options: ListOptions | undefined): ListOptions {
   return { ...rest, name, queue, after, sees };
 }
 
-/** Options with a signal, which may be of any realm. @throws FleetError `INVALID_OPTION` */
+/** Checks options with an AbortSignal, which may come from another realm. @throws FleetError `INVALID_OPTION` */
 export function signalOptionsOf<Options extends { readonly signal?: AbortSignal | undefined }>(
   options: Options | undefined,
 ): Partial<Options> {
@@ -35,7 +35,7 @@ export function signalOptionsOf<Options extends { readonly signal?: AbortSignal 
   return checked;
 }
 
-/** The tasks of one call, each with its input and options. @throws FleetError `INVALID_OPTION` */
+/** Splits the tasks of `enqueueMany` into input and options. @throws FleetError `INVALID_OPTION` */
 export function tasksOf<Task extends { readonly input: unknown } & EnqueueOptions>(
   tasks: Iterable<Task>,
 ): { readonly input: unknown; readonly options: EnqueueOptions }[] {

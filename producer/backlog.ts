@@ -1,7 +1,7 @@
-/** Enqueues that may wait for a Redis that says nothing. Each holds some kilobytes: together less than 50 MB. */
+/** Maximum enqueues that wait for an unresponsive Redis. At a few kilobytes each, they hold less than 50 MB. */
 const MOST_WAITING = 2_000;
 const TICK_MS = 100;
-/** Ticks without any answer after which a queue counts as silent. */
+/** Ticks without a reply after which a queue counts as silent. */
 const SILENT_TICKS = 10;
 
 interface Waiting {
@@ -10,13 +10,13 @@ interface Waiting {
 }
 
 /**
- * Bounds what a producer holds of enqueues without an answer. As long as answers come there may be any number of them;
- * of a queue that has had none for a second, no more are taken once {@link MOST_WAITING} wait. By queue, for on a cluster
- * those of a dead master are silent while the others answer.
+ * Limits the pending enqueues of a producer. While replies arrive there is no limit; a queue without a reply for a second
+ * accepts no more once {@link MOST_WAITING} are pending. Silence is tracked for each queue, because on a cluster one master may be
+ * dead while the others reply.
  */
 export class Backlog {
   #waiting = 0;
-  /** Those of each queue, and ticks of a timer, not a time: a process that was too busy to read the answers must not take that for silence. */
+  /** Counts ticks rather than time, so that a process too busy to read replies does not mistake that for silence. */
   readonly #queues = new Map<string, Waiting>();
   #timer: NodeJS.Timeout | null = null;
 
@@ -24,12 +24,12 @@ export class Backlog {
     return this.#waiting;
   }
 
-  /** Whether there is no room for another one of this queue. */
+  /** Returns whether the queue accepts no more enqueues. */
   isFull(queue: string): boolean {
     return this.#waiting >= MOST_WAITING && (this.#queues.get(queue)?.silentTicks ?? 0) >= SILENT_TICKS;
   }
 
-  /** Counts what `work` does until it is over. */
+  /** Counts `work` as pending until it settles. */
   async hold<Value>(queue: string, work: () => Promise<Value>): Promise<Value> {
     const waiting = this.#enter(queue);
     try {

@@ -4,19 +4,19 @@ import type { Store } from '../shared/store.js';
 import type { Caller } from './caller.js';
 
 export interface PlanList {
-  /** In the order of a price list: by `order`, then by id. */
+  /** Sorted by `order`, then by id. */
   readonly plans: Plan[];
-  /** What is stored and cannot be understood, by id: it is not among the plans, and keeps nobody from seeing those. */
+  /** Stored plans that are invalid, sorted by id. They are not in `plans`. */
   readonly invalid: InvalidPlan[];
 }
 
 export interface InvalidPlan {
   readonly id: string;
-  /** The fields that are wrong, each with what was expected. */
+  /** The invalid fields, each with the expected value. */
   readonly problem: string;
 }
 
-/** The billing plans of the fleet, which `billing.init-plans` creates. */
+/** The fleet's billing plans, which the task `billing.init-plans` creates. */
 export class Billing {
   readonly #store: Store;
   readonly #call: Caller;
@@ -26,7 +26,7 @@ export class Billing {
     this.#call = call;
   }
 
-  /** All plans, those that are not active too. @throws FleetError `INVALID_PLAN` if their key is no hash; `REDIS_UNAVAILABLE` */
+  /** Returns all plans, including inactive ones. @throws FleetError `INVALID_PLAN` if their key is not a hash; `REDIS_UNAVAILABLE` */
   plans(): Promise<PlanList> {
     return this.#call(async () => listOf(await this.#read()));
   }

@@ -8,14 +8,14 @@ import { repeated, repetitionMs } from '../shared/redis/repeat.js';
 import type { ConnectedSettings } from '../shared/redis/topology.js';
 import { Backlog } from './backlog.js';
 
-/** What a call waits at least for a connection that was there before. */
+/** Minimum wait for a lost connection to come back, in ms. */
 const RECONNECT_WAIT_MS = 1_000;
-/** What calls that are under way get to end when the producer is closed. */
+/** How long `idle` waits for pending calls, in ms. */
 const IDLE_MS = 1_000;
 
 /**
- * The calls of one producer: each waits a moment for a connection that is not there, fails as one error if it does not
- * come back, and is counted until it is over.
+ * Admits the calls of one producer: each waits briefly for a missing connection, fails with `REDIS_UNAVAILABLE` if it does not
+ * come back, and is counted until it settles.
  */
 export class CallGate {
   readonly #redis: RedisConnection;
@@ -23,7 +23,7 @@ export class CallGate {
   readonly #settings: ConnectedSettings;
   #connecting: Promise<void> | null = null;
   #wasReady = false;
-  /** Those that are under way, and who waits for their end. */
+  /** Number of pending calls. */
   #open = 0;
   #onIdle: (() => void) | null = null;
   readonly #backlog = new Backlog();
@@ -35,13 +35,13 @@ export class CallGate {
     this.#settings = settings;
   }
 
-  /** @throws what `work` throws; FleetError `REDIS_UNAVAILABLE`, `CLOSED` */
+  /** Runs a call that must not be repeated. @throws the error of `work`; FleetError `REDIS_UNAVAILABLE`, `CLOSED` */
   async once<Value>(work: () => Promise<Value>): Promise<Value> {
     this.#open += 1;
     try {
       if (this.#redis.status !== 'ready' || this.#closing) await this.ready();
       this.#wasReady = true;
-      // What is stored has the time of Redis, from the first call on.
+      // Stored times are Redis' times, so the clock must be known before the first write.
       if (!this.#clock.known) await this.#clock.measure();
       return await work();
     } catch (error) {
@@ -52,20 +52,23 @@ export class CallGate {
     }
   }
 
-  /** The same for an enqueue: see `enqueuingOne`. */
+  /** Runs a call that enqueues one task. */
   enqueuing<Value>(queue: string, work: () => Promise<Value>): Promise<Value> {
     return this.enqueuingOne(queue, () => this.once(work));
   }
 
-  /** One enqueue, of a call of several. Refused at once if too many wait already for a Redis that says nothing. */
+  /**
+   * Runs one enqueue within a call. Rejects at once if too many are pending on an unresponsive Redis.
+   * @throws FleetError `REDIS_UNAVAILABLE`
+   */
   async enqueuingOne<Value>(queue: string, work: () => Promise<Value>): Promise<Value> {
     const backlog = this.#backlog;
     if (backlog.isFull(queue))
-      throw unavailable(this.#redis, new Error(`no answer for a second, and ${backlog.waiting} enqueues wait for one`));
+      throw unavailable(this.#redis, new Error(`no reply for a second, and ${backlog.waiting} enqueues are pending`));
     return backlog.hold(queue, work);
   }
 
-  /** The same for what may be done twice: what fails by a failover is done again. */
+  /** Runs an idempotent call, and repeats it after a failover. */
   repeatable<Value>(work: () => Promise<Value>): Promise<Value> {
     return this.once(() => repeated(work, this.#settings));
   }
@@ -77,26 +80,26 @@ export class CallGate {
     return asUnavailable(this.#redis, error);
   }
 
-  /** Resolves when there is a connection. @throws FleetError `REDIS_UNAVAILABLE`, `CLOSED` */
+  /** Resolves when the connection is ready. @throws FleetError `REDIS_UNAVAILABLE`, `CLOSED` */
   async ready(): Promise<void> {
     if (this.#closing) throw new FleetError('CLOSED', 'This producer is closed.');
     const { connectTimeoutMs } = this.#settings;
     const patience = this.#wasReady
       ? Math.max(Math.min(RECONNECT_WAIT_MS, connectTimeoutMs), repetitionMs(this.#settings))
       : connectTimeoutMs;
-    // One wait for all calls: a thousand of them must not cost a thousand listeners.
+    // All calls share one wait, so that a thousand calls do not add a thousand listeners.
     this.#connecting ??= ready(this.#redis, patience).finally(() => {
       this.#connecting = null;
     });
     await this.#connecting;
   }
 
-  /** From now on every call is refused. */
+  /** Refuses all further calls. */
   close(): void {
     this.#closing = true;
   }
 
-  /** Resolves when those that are under way are over; at once if Redis is not there to answer them, and soon if it does not. */
+  /** Resolves when all pending calls have settled, but at once without a connection, and after a second at the latest. */
   async idle(): Promise<void> {
     if (this.#redis.status === 'ready' && this.#open > 0) await atMost(IDLE_MS, new Promise<void>((resolve) => (this.#onIdle = resolve)));
   }

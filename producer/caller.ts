@@ -1,2 +1,2 @@
-/** Runs a call of the producer's: while Redis is away it fails soon, and `close` lets it finish. */
+/** Runs a call of the producer: it fails fast while Redis is unavailable, and `close` waits for it. */
 export type Caller = <Value>(work: () => Promise<Value>) => Promise<Value>;

@@ -7,19 +7,19 @@ import { BUILTIN_DEFINITIONS, MAINTENANCE_QUEUE } from '../shared/task/builtin/i
 import { type AnyDefinition, issuesOf } from '../shared/task/definition.js';
 import { checkInput } from '../shared/task/input.js';
 
-/** When a schedule's tasks are due: `every` or `cron`. */
+/** Options of a schedule. Exactly one of `every` and `cron` is required. */
 export interface ScheduleOptions {
-  /** An interval in ms, 100 to ten years; the first task is due after one. */
+  /** Interval in ms, from 100 to ten years. The first task is due after one interval. */
   readonly every?: number | undefined;
-  /** A cron expression: five fields, or six with seconds in front, or `@hourly` and the like. */
+  /** Cron expression with five fields, six with leading seconds, or a macro such as `@hourly`. */
   readonly cron?: string | undefined;
-  /** Where the clock of `cron` is, as the IANA names it: `Europe/Berlin`. Default: UTC. */
+  /** IANA time zone of `cron`, such as `Europe/Berlin`. Default: UTC. */
   readonly timeZone?: string | undefined;
-  /** Each task starts up to so many ms later, at random. Default 0; less than `every` and the task's `deadlineMs`, and at most a day. */
+  /** Maximum random delay of each task in ms. Default 0; less than `every` and the task's `deadlineMs`, at most a day. */
   readonly jitter?: number | undefined;
-  /** What becomes of a task that is due while the one before is going: dropped, or the next in turn. Default `skip`. */
+  /** Whether a task that is due while the previous one is live is dropped (`skip`) or waits for it (`queue`). Default `skip`. */
   readonly overlap?: OverlapPolicy | undefined;
-  /** What the tasks belong to. */
+  /** The item of the tasks. Default: none. */
   readonly item?: string | undefined;
 }
 
@@ -43,7 +43,7 @@ const optionsSchema = z.strictObject({
 });
 
 /**
- * Checks everything about a schedule before anything is written.
+ * Validates a schedule before anything is written.
  * @throws FleetError `INVALID_ID`, `INVALID_INPUT`, `INPUT_TOO_LARGE`, `INVALID_ITEM`, `INVALID_OPTION` (naming the field)
  */
 export function checkSchedule(
@@ -69,7 +69,7 @@ export function checkSchedule(
   };
 }
 
-/** The id of a schedule that users may make, change and remove. @throws FleetError `INVALID_ID` */
+/** Validates the id of a user's schedule; ids of built-in schedules are refused. @throws FleetError `INVALID_ID` */
 export function checkScheduleId(id: unknown): string {
   if (!isName(id)) {
     const got = typeof id === 'string' ? quote(id) : typeof id;
@@ -79,7 +79,7 @@ export function checkScheduleId(id: unknown): string {
   }
   const own = BUILTIN_DEFINITIONS.some(({ name, queue }) => name === id && queue === MAINTENANCE_QUEUE);
   if (own)
-    throw new FleetError('INVALID_ID', `The schedule ${id} is the fleet's own; its settings change it.`, { details: { field: 'id' } });
+    throw new FleetError('INVALID_ID', `Schedule ${id} is built-in; change it with the fleet's settings.`, { details: { field: 'id' } });
   return id;
 }
 
@@ -89,7 +89,7 @@ function checkTiming({
   timeZone,
   jitter,
 }: Pick<ScheduleOptions, 'every' | 'cron' | 'timeZone'> & { jitter: number }): ScheduleTiming {
-  if ((every === undefined) === (cron === undefined)) throw bad('every', 'Bad schedule: expected one of every and cron.');
+  if ((every === undefined) === (cron === undefined)) throw bad('every', 'Bad schedule: expected either every or cron.');
   if (timeZone !== undefined) checkTimeZone(timeZone, cron);
   if (cron !== undefined) checkCron(cron, timeZone ?? 'UTC');
   if (every !== undefined && jitter >= every) throw bad('jitter', `Bad jitter: expected less than every (${every} ms), got ${jitter}.`);
@@ -97,7 +97,7 @@ function checkTiming({
 }
 
 function checkTimeZone(timeZone: string, cron: string | undefined): void {
-  if (cron === undefined) throw bad('timeZone', 'Bad timeZone: it is about cron, and every has none.');
+  if (cron === undefined) throw bad('timeZone', 'Bad timeZone: it needs cron, not every.');
   try {
     Intl.DateTimeFormat('en', { timeZone });
   } catch {
@@ -106,12 +106,12 @@ function checkTimeZone(timeZone: string, cron: string | undefined): void {
 }
 
 function checkCron(cron: string, timeZone: string): void {
-  // What parses it makes up for what is missing: "5" would be once a week.
+  // The parser fills in missing fields: "5" would mean once a week.
   const fields = cron.trim().split(/ +/).length;
   if (!cron.startsWith('@') && fields !== 5 && fields !== 6)
-    throw bad('cron', `Bad cron: expected five fields, or six with seconds in front, got ${quote(cron)}.`);
-  // Some dialects take H for "some value", which would be another one each time.
-  if (/(^|[\s,/])H/.test(cron)) throw bad('cron', `Bad cron: ${quote(cron)} has an H, which has no fixed time.`);
+    throw bad('cron', `Bad cron: expected five fields, or six with leading seconds, got ${quote(cron)}.`);
+  // In some dialects H means a random value, which would differ at each evaluation.
+  if (/(^|[\s,/])H/.test(cron)) throw bad('cron', `Bad cron: ${quote(cron)} contains H, which has no fixed time.`);
   const next = nextTime(cron, timeZone);
   if (next === undefined) throw bad('cron', `Bad cron: ${quote(cron)} is never due.`);
 }

@@ -2,16 +2,16 @@ import { isFleetError } from '../shared/errors.js';
 import { type Shortfall, type Written, notReplicated } from '../shared/redis/replicas.js';
 import { enqueueManyFailure } from './enqueue-failure.js';
 
-/** @throws FleetError `NOT_REPLICATED`, naming the task, if there is a shortfall */
+/** Waits for the replicas. @throws FleetError `NOT_REPLICATED`, naming the task, if too few acknowledge */
 export async function confirmTask(id: string, what: string, written: Written, queues: Iterable<string | null>): Promise<void> {
   const shortfall = await written.confirm(queues);
   if (shortfall) throw notReplicated(`Task ${id} ${what}`, shortfall, { ids: [id] });
 }
 
 /**
- * The tasks, when each of them is added or is not. `before` are those that the same call added before.
- * @throws FleetError with the code of the first error, and the ids of the tasks that exist; of several `NOT_REPLICATED` and none of
- *   another kind, one with the ids of all those tasks
+ * Waits until every enqueue has settled, and returns the tasks. `before` are the tasks that the same call has already added.
+ * @throws FleetError with the code of the first error and the ids of the existing tasks; if all errors are `NOT_REPLICATED`, one
+ *   error with the ids of all their tasks
  */
 export async function allAdded<Task extends Identified>(adding: readonly Promise<Task>[], before: readonly Task[]): Promise<Task[]> {
   const settled = await Promise.allSettled(adding);

@@ -22,9 +22,9 @@ import type { PreparedTask } from './prepare.js';
 import { Registration } from './registration.js';
 
 export interface EnqueuedTask<Output = unknown> extends ChildTask {
-  /** The ids of the item's live tasks that were stopped in favour of this one (`onBusy: 'stop-previous'`). */
+  /** Ids of the item's live tasks that this task replaced, and which were stopped (`onBusy: 'stop-previous'`). */
   readonly superseded: readonly string[];
-  /** Carries the type of the result; never set. */
+  /** Carries the result's type; never set at runtime. */
   readonly output?: Output;
 }
 
@@ -36,7 +36,7 @@ export interface EnqueuerOptions {
   readonly onStep?: StepHook | undefined;
 }
 
-/** What replicas are to have before an enqueue is acknowledged: the task, and the stops of those that it supersedes. */
+/** The replica waits before an enqueue is acknowledged: for the task, and for the stops of superseded tasks. */
 export interface EnqueueReplicas {
   readonly enqueues: Replicas;
   readonly stops: Replicas;
@@ -44,7 +44,7 @@ export interface EnqueueReplicas {
 
 const NONE: readonly string[] = Object.freeze([]);
 
-/** Adds tasks. */
+/** Adds tasks, idempotently if the caller gives an id. */
 export class Enqueuer {
   readonly #store: Store;
   readonly #registration: Registration;
@@ -66,13 +66,13 @@ export class Enqueuer {
 
   /**
    * @throws FleetError `ITEM_BUSY`, `NOT_REPLICATED`; `REDIS_UNAVAILABLE`, `REDIS_OUT_OF_MEMORY`, `REDIS_WRONG_TYPE` or `REDIS_ERROR`,
-   *   whose `details.exists` says whether the task exists. StopRequested for a child whose parent was stopped: the child is stopped too.
+   *   whose `details.exists` says whether the task exists; StopRequested for a child whose parent was stopped, which stops the child too
    */
   async enqueue(task: PreparedTask): Promise<EnqueuedTask> {
     try {
       return await this.#enqueueReplicated(task);
     } catch (error) {
-      // Nothing was sent yet: but under an id of the caller's a task may have been added before.
+      // Nothing was sent yet, but a caller's id may belong to a task that was added earlier.
       throw enqueueFailure(this.#store.redis, error, task.id, task.id === null ? false : 'unknown');
     }
   }
@@ -86,7 +86,7 @@ export class Enqueuer {
     try {
       await this.#repeated(async () => {
         if (lost) {
-          // It may have been added to a master that is none any more, which the new one knows nothing of.
+          // After a failover, the new master may lack the task: add it again.
           written = enqueues.begin();
           await this.#enqueue({ ...task, id: added.id });
         }
@@ -125,8 +125,8 @@ export class Enqueuer {
   }
 
   /**
-   * The task that has this id of the caller's already, or where to add one. Whoever is adding it at this moment has
-   * registered its shard, which with another number of shards is another one than ours: on one queue, one job is made.
+   * Finds the task with the caller's id, or the queue to add it to. A concurrent enqueue may have registered it on another shard (if
+   * its number of shards differs): using that shard makes both write the same job.
    */
   async #look(task: PreparedTask, id: string): Promise<{ existing: EnqueuedTask | null; at: JobAddress }> {
     const { reader } = this.#store;
@@ -140,7 +140,7 @@ export class Enqueuer {
     return { existing, at: follows ? { queue: registered, id } : placeOf(task, id) };
   }
 
-  /** What is read; `none` if a key has the wrong type. A task that is not found in this way is met on its queue, by its id. */
+  /** Reads, or returns `none` if a key has the wrong type. Adding the job then detects an existing task by its id. */
   async #readable<Value>(read: () => Promise<Value>, none: Value): Promise<Value> {
     try {
       return await this.#repeated(read);
@@ -166,7 +166,7 @@ export class Enqueuer {
   async #written(task: PreparedTask, at: JobAddress, options: WriteOptions): Promise<StopMet | null> {
     let exists: Existence = false;
     try {
-      // Under the same id and nonce, so that one whose answer was lost is not added twice.
+      // Same id and nonce, so that a task whose reply was lost is not added twice.
       return await this.#repeated(async () => {
         const written = await this.#writer.write(task, at, options);
         if (!('error' in written)) return written.stop;
@@ -186,14 +186,14 @@ export class Enqueuer {
     }
   }
 
-  /** Adds a task under an id of the caller's, which another producer may be adding at this very moment. */
+  /** Adds a task under a caller's id, which another producer may be adding concurrently. */
   async #addOnce(task: PreparedTask, at: JobAddress, registered: boolean): Promise<EnqueuedTask> {
     const nonce = uuidv7();
     await this.#write(task, at, { nonce, registered });
     return this.#whenAdded(at.id, () => this.#settleOnce(task, at, nonce));
   }
 
-  /** Whose task it is that has the id now, and its entry set right. */
+  /** Finds out which enqueue created the task, and corrects the registry entry accordingly. */
   async #settleOnce(task: PreparedTask, at: JobAddress, nonce: string): Promise<EnqueuedTask> {
     const { redis, keys } = this.#store;
     const { queue, id } = at;
@@ -210,12 +210,12 @@ export class Enqueuer {
         if (!duplicate) this.#store.taskCounters.enqueued(task.definition);
         return enqueued(task, at, item, duplicate);
       }
-      // It may have ended before the correction, and been removed from the registry by the worker: so look again.
+      // The task may have ended, and left the registry, before the correction: look again.
       listed = item;
     }
   }
 
-  /** What we registered is not so: another enqueue made the task (then `actual` is its item), or it is over (null). */
+  /** Replaces our registry entry: another enqueue created the task (`actual` is its item), or it has ended (null). */
   async #correct({ parent }: PreparedTask, { queue, id }: JobAddress, listed: string, actual: string | null): Promise<void> {
     const { redis, registry } = this.#store;
     const undo = registry.writes();
@@ -239,6 +239,6 @@ function enqueued({ definition }: PreparedTask, { queue, id }: JobAddress, item:
 }
 
 function busy(item: string, ids: readonly string[]): FleetError {
-  const some = ids.slice(0, 5).join(', ') + (ids.length > 5 ? ` and ${ids.length - 5} more` : '');
-  return new FleetError('ITEM_BUSY', `Item ${quote(item)} has live tasks: ${some}. Nothing was added.`, { details: { item, ids } });
+  const shown = ids.slice(0, 5).join(', ') + (ids.length > 5 ? ` and ${ids.length - 5} more` : '');
+  return new FleetError('ITEM_BUSY', `Item ${quote(item)} has live tasks: ${shown}. Nothing was added.`, { details: { item, ids } });
 }

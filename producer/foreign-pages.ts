@@ -6,14 +6,14 @@ export interface ForeignTask {
   readonly item: string | null;
 }
 
-/** How long the pages of one list share a look at the registry, in ms. */
+/** How long the pages of one list share a scan of the registry, in ms. */
 const SHARED_MS = 5_000;
-/** Of so many, other lists share it too: one look at them all keeps Redis and this process busy for a while. */
+/** From this many foreign tasks on, all lists share a scan, because scanning them keeps Redis and this process busy. */
 const MANY = 10_000;
 
 /**
- * The live tasks of other programs, page by page: by id, the last one first. Finding them costs the size of the registry, so the pages
- * of a list after its first share one look at it.
+ * Pages through the live tasks of other programs, by descending id. Finding them takes a scan of the whole registry, so pages
+ * after the first share one scan.
  */
 export class ForeignPages {
   readonly #registry: Pick<Registry, 'foreign'>;
@@ -24,7 +24,7 @@ export class ForeignPages {
     this.#registry = registry;
   }
 
-  /** Up to `limit` of those that come after a position and pass, and whether more of them do. */
+  /** Returns up to `limit` matching tasks after a position, and whether more follow. */
   async page(
     after: Position | null,
     limit: number,
@@ -59,7 +59,7 @@ export class ForeignPages {
   }
 }
 
-/** Where the ids that come after one begin. */
+/** Returns the index of the first id after a position. */
 function firstAfter(found: readonly ForeignTask[], id: string): number {
   let [low, high] = [0, found.length];
   while (low < high) {

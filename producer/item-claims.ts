@@ -3,10 +3,10 @@ import { isTerminal } from '../shared/task/state.js';
 import type { JobAddress } from '../shared/task/options-record.js';
 import type { PreparedTask } from './prepare.js';
 
-/** How often a claim is tried again after entries that a crash left were removed. */
+/** Maximum claims, each after removing entries that a crash left behind. */
 const MAX_ATTEMPTS = 3;
 
-/** Registers tasks that mind who else is live on their item. */
+/** Registers tasks with an `onBusy` policy. */
 export class ItemClaims {
   readonly #store: Store;
   readonly #enqueueGraceMs: number;
@@ -21,14 +21,14 @@ export class ItemClaims {
     return this.#claim(task, at, 'join');
   }
 
-  /** Registers the task if nothing else is live on its item; else returns what is. */
+  /** Registers the task if its item has no live tasks; otherwise returns their ids. */
   async claim(task: PreparedTask, at: JobAddress): Promise<string[]> {
     for (let attempt = 1; ; attempt += 1) {
       const listed = await this.#claim(task, at, 'reject');
       if (listed.length === 0) return [];
       const live = await this.#live(listed);
       if (live.length > 0 || attempt === MAX_ATTEMPTS) return live.length > 0 ? live : listed;
-      // What a crash left behind must not keep the item busy until the reconciler comes.
+      // Stale entries of a crash must not keep the item busy until the reconciler runs.
       await this.#store.registry.leaveItem(task.item, listed);
     }
   }
@@ -37,7 +37,7 @@ export class ItemClaims {
     return this.#store.registry.claimItem({ id, item, queue, at: this.#store.clock.now() }, mode);
   }
 
-  /** Those that are live: they have not ended, or are still on their way. */
+  /** Filters live tasks: those that have not ended, or are just being enqueued. */
   async #live(ids: readonly string[]): Promise<string[]> {
     const { reader, redis, keys, clock } = this.#store;
     const [tasks, registeredAt] = await Promise.all([reader.read(ids), redis.zmscore(keys.live, ...ids)]);

@@ -3,8 +3,8 @@ import type { RedisConnection } from '../shared/redis/connection.js';
 import type { StreamHub } from './stream-hub.js';
 
 /**
- * What BullMQ wrote to a queue's event stream about one job: `active`, `completed`, `failed`, `delayed`, `removed` …, with
- * its fields. `cleaned`, when jobs were removed without a word about each, is for all jobs of the queue.
+ * Receives BullMQ's events of one job (`active`, `completed`, `failed`, `delayed`, `removed` …) with their fields, and the queue-wide
+ * `cleaned`, which follows bulk removals without events for each job.
  */
 export type JobListener = (event: string, fields: Readonly<Record<string, string>>) => void;
 
@@ -14,8 +14,8 @@ export interface JobEnd {
 }
 
 /**
- * What an event says about the end of its job's last run: the end; null if there was none by then, as for a job that was
- * retried; undefined if it says nothing about that.
+ * Returns the end that an event reports; null if the event shows that the job has not ended (it was retried); undefined if the
+ * event does not tell.
  */
 export function endSaidBy(event: string, fields: Readonly<Record<string, string>>): JobEnd | null | undefined {
   switch (event) {
@@ -32,7 +32,7 @@ export function endSaidBy(event: string, fields: Readonly<Record<string, string>
   }
 }
 
-/** As many events as BullMQ keeps of a queue, about. */
+/** About as many events as BullMQ keeps for a queue. */
 const SEARCHED = 10_000;
 
 interface Feed {
@@ -40,7 +40,7 @@ interface Feed {
   readonly followed: Promise<() => void>;
 }
 
-/** Hands out the events of single jobs; one reader for each queue, for as long as somebody listens to one of its jobs. */
+/** Dispatches the events of single jobs. Each queue with listeners has one reader. */
 export class JobEvents {
   readonly #redis: RedisConnection;
   readonly #hub: StreamHub;
@@ -53,7 +53,7 @@ export class JobEvents {
     this.#keys = keys;
   }
 
-  /** Resolves, when events from now on will be heard, with how to end it. */
+  /** Subscribes to a job's new events. Resolves, once subscribed, with a function that unsubscribes. */
   async listen(queue: string, id: string, listener: JobListener): Promise<() => void> {
     const feed = this.#feeds.get(queue) ?? this.#open(queue);
     const listeners = feed.listeners.get(id) ?? new Set();
@@ -73,8 +73,7 @@ export class JobEvents {
   }
 
   /**
-   * How a job ended that is not kept, as the script that removed it wrote; null if its last run never ended, or that is no
-   * longer among the queue's events.
+   * Finds the end of a removed job in the queue's events; null if its last run did not end, or the event is no longer stored.
    */
   async endOf(queue: string, id: string): Promise<JobEnd | null> {
     for (const [, fields] of await this.#redis.xrevrange(`${this.#keys.jobs(queue)}events`, '+', '-', 'COUNT', SEARCHED)) {

@@ -12,25 +12,25 @@ import type { PreparedTask } from './prepare.js';
 import type { Registration } from './registration.js';
 
 export interface WriteOptions {
-  /** Tells two enqueues of one id apart. */
+  /** Distinguishes two enqueues of the same id. */
   readonly nonce?: string;
-  /** True if it is in the registry already. Default false. */
+  /** Whether the task is already registered. Default false. */
   readonly registered?: boolean;
 }
 
-/** A stop that a task met on its way. */
+/** A stop that arrived while the task was being enqueued. */
 export interface StopMet {
   readonly reason: string | null;
   readonly by: string | null;
-  /** Whether it is its parent's. */
+  /** Whether the stop is the parent's. */
   readonly inherited: boolean;
 }
 
-/** What became of a task. */
+/** The result of writing a task. */
 export type WrittenTask =
-  /** It was added, and met this stop on its way; null for none. */
+  /** The task was added; `stop` arrived meanwhile, or is null. */
   | { readonly stop: StopMet | null }
-  /** It was not added, or what was left to do for it failed. */
+  /** The task was not added, or a later step failed. */
   | { readonly error: unknown; readonly exists: Existence };
 
 interface Pending {
@@ -43,27 +43,27 @@ interface Pending {
 
 type Answer = [error: unknown, reply?: unknown];
 
-/** Redis is told of a queue again after this time: it may have lost everything. */
+/** Queues are registered again after this time, in case Redis has lost its data. */
 const KNOWN_MS = 10_000;
-/** Jobs in one write: enough to share its cost, few enough that Redis works on one write while we build the next. */
+/** Jobs per socket write: enough to share its cost, few enough for Redis to process one write while the next is built. */
 const JOBS_AT_ONCE = 64;
 
-/** Writes tasks. What is written in one turn of the event loop goes out together, its registrations first. */
+/** Writes tasks. Batches all writes of one event loop turn, and sends their registrations first. */
 export class JobWriter {
   readonly #store: Store;
   readonly #registration: Registration;
-  /** Which queues Redis was told of, and when, of performance.now. */
+  /** When each queue was last registered (performance.now). */
   readonly #knownQueues = new Map<string, number>();
   #pending: Pending[] = [];
 
   constructor(store: Store, registration: Registration) {
     this.#store = store;
     this.#registration = registration;
-    // A Redis that was restarted may have lost what it knew.
+    // A restarted Redis may have lost its data.
     store.redis.on('close', () => this.#knownQueues.clear());
   }
 
-  /** Never rejects. A task that met a stop on its way is stopped by then. */
+  /** Writes a task. Never rejects. A stop that arrived meanwhile has been carried out when this resolves. */
   write(task: PreparedTask, { queue, id }: JobAddress, { nonce, registered = false }: WriteOptions = {}): Promise<WrittenTask> {
     const { definition, data, item, delay, priority, deadline, parent, schedule } = task;
     const opts = {
@@ -89,7 +89,7 @@ export class JobWriter {
       () => null,
       (error: unknown) => error,
     );
-    for (const some of chunks(pending, JOBS_AT_ONCE)) void this.#send(some, registered);
+    for (const batch of chunks(pending, JOBS_AT_ONCE)) void this.#send(batch, registered);
   }
 
   async #register(pending: readonly Pending[]): Promise<void> {
@@ -110,7 +110,7 @@ export class JobWriter {
     for (const queue of newQueues) this.#knownQueues.set(queue, now);
   }
 
-  /** `registered` resolves with the error of the registration, null for none. */
+  /** @param registered resolves with the error of the registration, or null */
   async #send(pending: readonly Pending[], registered: Promise<unknown>): Promise<void> {
     const [replies, unregistered] = await this.#add(pending, registered);
     const sent = replies.length > 0;
@@ -128,7 +128,7 @@ export class JobWriter {
     for (const { task, exists, error } of failed) if (exists !== true) task.resolve({ error, exists });
   }
 
-  /** Whether a task exists that was not added without an error. */
+  /** Determines whether a task exists after an error. */
   async #failureOf(
     task: Pending,
     error: unknown,
@@ -138,7 +138,7 @@ export class JobWriter {
     return { task, error, exists: isReplyError(error) ? await this.#undo(task) : 'unknown' };
   }
 
-  /** BullMQ's script failed in the middle. */
+  /** Undoes a job that BullMQ's script added only partly. Returns whether the task exists nevertheless. */
   async #undo({ queue, job }: Pending): Promise<Existence> {
     const { redis, queues } = this.#store;
     try {
@@ -150,12 +150,12 @@ export class JobWriter {
     }
   }
 
-  /** What may have been made by another enqueue of the same id is counted by who can tell, and what a schedule adds, by the worker. */
+  /** Counts new tasks, except those with a nonce (`Enqueuer` knows who created them) and scheduled tasks (counted by the worker). */
   #count({ task: { definition }, job: { opts } }: Pending): void {
     if (opts.nonce === undefined && opts.schedule === undefined) this.#store.taskCounters.enqueued(definition);
   }
 
-  /** Resolves those that were added, after the stops that they met on their way are carried out. */
+  /** Resolves the added tasks, after carrying out the stops that arrived meanwhile. */
   async #conclude(added: readonly Pending[], pendingStops: number): Promise<void> {
     for (const task of added) this.#count(task);
     try {
@@ -170,36 +170,36 @@ export class JobWriter {
     }
   }
 
-  /** What the registration failed with is the second of the results. Jobs that are not sent have no answer. */
+  /** Returns the replies, none if the jobs were not sent, and the error of the registration or null. */
   async #add(pending: readonly Pending[], registered: Promise<unknown>): Promise<[Answer[], unknown]> {
-    // Where the connection keeps the order, the jobs need not wait for the answer to their registrations.
+    // On a single connection the order is kept, so jobs need not wait for the registrations' replies.
     if (keepsOrder(this.#store.redis)) return Promise.all([this.#addJobs(pending), registered]);
     const error = await registered;
     return error === null ? [await this.#addJobs(pending), null] : [[], error];
   }
 
-  /** Writes the jobs to the socket together. Never rejects: what fails is the answer to each. */
+  /** Writes the jobs to the socket together. Never rejects: errors are in the replies. */
   async #addJobs(pending: readonly Pending[]): Promise<Answer[]> {
     const { redis, queues, keys } = this.#store;
     const client = createIORedisClient(redis);
     const stream = isCluster(redis) ? null : redis.stream;
-    // Not a pipeline: ioredis gives each one every script of its connection, and each command in it two more promises.
+    // Not a pipeline: ioredis defines every script on each pipeline and adds two promises to each command.
     stream?.cork();
     const answers = pending.map(({ queue, job }) => answer(async () => queues.backend(queue).addJobToTransaction(client, job, job.id)));
-    // After the jobs: a stop that came too early for a job to be there is seen now.
+    // Sent after the jobs, to see the stops that came before their jobs existed.
     const countEarly = (): Promise<Answer> => answer(() => redis.hlen(keys.pendingStops));
     const early = keepsOrder(redis) ? countEarly() : Promise.all(answers).then(countEarly);
     stream?.uncork();
     return Promise.all([...answers, early]);
   }
 
-  /** The stops that these tasks met on their way, by id. Usually there are none, and nothing is asked. */
+  /** Returns the stops that arrived meanwhile, by id. Usually there are none, and Redis is not asked. */
   async #stopsMet(pending: readonly Pending[], pendingStops: number): Promise<Map<string, StopMet>> {
     const { keys, pendingStops: early } = this.#store;
     const met = new Map<string, StopMet>();
     if (pendingStops > 0)
       for (const [id, stop] of await early.find(pending.map(({ job }) => job.id))) met.set(id, { ...stop, inherited: false });
-    // Only now that the parent is marked: a stop before the mark is seen here, one after it sees the mark.
+    // The parent is marked by now: an earlier stop is seen here, and a later one sees the mark.
     const children = pending.flatMap(({ task: { parent }, job: { id } }) => (parent ? [{ id, parent }] : []));
     const stops = await Promise.all(children.map(({ parent }) => this.#readStop(keys.jobs(parent.queue) + parent.id)));
     children.forEach(({ id, parent }, index) => {
@@ -214,7 +214,7 @@ export class JobWriter {
     return unreadable.read(job, 'hash', redis.hget(job, 'stop'), null);
   }
 
-  /** The stop found no job to be recorded with, or was its parent's: it is for us to carry it out. */
+  /** Carries out a stop that found no job to be recorded in, or that the parent received. */
   async #stop({ job: { id }, resolve }: Pending, stop: StopMet): Promise<void> {
     const { stopper, pendingStops } = this.#store;
     try {
@@ -226,13 +226,13 @@ export class JobWriter {
     }
   }
 
-  /** These jobs do not exist: Redis refused to add them, for want of memory for example, or they were not sent. */
+  /** Unregisters tasks whose jobs do not exist: Redis refused them (out of memory, for example), or they were not sent. */
   async #unregister(missing: readonly Pending[]): Promise<void> {
     const { redis, registry } = this.#store;
     if (missing.length === 0 || redis.status !== 'ready') return;
     const writes = registry.writes();
     for (const { job } of missing) writes.remove(job.id, membershipsOf(job.opts));
-    // The callers get the refusal; an entry that stays is the reconciler's.
+    // The callers get the original error; the reconciler removes leftover entries.
     await Promise.all(writes.flushInto(redis)).catch(() => undefined);
   }
 }

@@ -15,39 +15,39 @@ import { ForeignPages, type ForeignTask } from './foreign-pages.js';
 export interface ListOptions {
   /** Only tasks of this item. */
   readonly item?: string | undefined;
-  /** Only tasks in this state. Default: all live tasks. Ended ones are listed only by their state, for as long as they are kept. */
+  /** Only tasks in this state. Default: all live tasks. Ended tasks are listed only with this option, while they are retained. */
   readonly state?: TaskState | undefined;
   readonly name?: string | undefined;
-  /** Only tasks of this queue and its shards; with the name of a shard, only tasks of that one. */
+  /** Only tasks of this queue and its shards, or of one shard if it names a shard. */
   readonly queue?: string | undefined;
   /**
-   * Only tasks whose item, null for none, passes: for whoever may not know of the others. No `next` then names a task
-   * that does not pass, so each page is read to its end, however far that is.
+   * Only tasks whose item (null for none) passes, for callers with limited access. Then `next` never names a hidden task, so a page
+   * is read until it is full, however far that is.
    */
   readonly sees?: ((item: string | null) => boolean) | undefined;
-  /** The `next` of the page before. */
+  /** The `next` of the previous page. */
   readonly after?: string | undefined;
-  /** 1 to 1,000. Default 100. */
+  /** Maximum number of tasks, 1 to 1,000. Default 100. */
   readonly limit?: number | undefined;
 }
 
 export interface TaskPage {
-  /** Live tasks newest first, ended ones by their end, newest first. */
+  /** Live tasks by enqueue time, ended tasks by their end, newest first. */
   readonly tasks: TaskView[];
-  /** Pass it as `after` for the next page; null on the last. */
+  /** Cursor for `after` to get the next page; null on the last page. */
   readonly next: string | null;
 }
 
-/** A source of ids in the order of the list, read in pages. */
+/** A paged source of ids in list order. */
 type Source = (after: Position | null, limit: number) => Promise<(Position & { queue?: string })[]>;
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
-/** Ids read for one page at the most: a rare state in a large fleet gives a short page with a `next`, not a long wait. */
+/** Maximum ids read for one page, so that a rare state in a large fleet yields a short page with a `next`, not a long wait. */
 const MAX_SCANNED = 20_000;
-/** Ids looked at in one go where few of them may pass. */
+/** Ids read per batch when few may pass the filter. */
 const SIFTED_AT_ONCE = 2_000;
-/** The time of tasks of other programs, in a position: before all of ours. */
+/** The time of foreign tasks in a cursor: they come after all of the fleet's tasks. */
 const FOREIGN_AT = 0;
 
 export class TaskList {
@@ -103,7 +103,7 @@ export class TaskList {
     return sees ? this.#sifted(live, sees) : live;
   }
 
-  /** Only live tasks whose item passes: the others need not be read. */
+  /** Filters live ids by their item, so that other tasks need not be read. */
   #sifted(source: Source, sees: (item: string | null) => boolean): Source {
     return async (after, limit) => {
       const passing: Position[] = [];
@@ -137,7 +137,7 @@ export class TaskList {
     return (after, limit) => Promise.resolve(all.filter((one) => after === null || newestFirst(after, one) < 0).slice(0, limit));
   }
 
-  /** Ended tasks of all queues, merged by their end. */
+  /** Returns the ended tasks of all queues, merged by their end. */
   async #ended(state: TaskState, only: string | undefined): Promise<Source> {
     const place = state === 'completed' ? 'completed' : 'failed';
     const queues = (await this.#registry.queueNames()).filter((queue) => only === undefined || isOnQueue(queue, only));
@@ -178,7 +178,7 @@ export class TaskList {
     return tasks;
   }
 
-  /** Completes the last page of ours with tasks of other programs. These have no time: they come last. */
+  /** Fills up the last page with foreign tasks, which come last because they have no time. */
   async #withForeign(tasks: TaskView[], after: Position | null, options: ListOptions, limit: number): Promise<TaskPage> {
     if (options.state !== undefined && options.state !== 'running') return { tasks, next: null };
     const passes = ({ id, item }: ForeignTask): boolean => matches(foreignTask(id, item), options);

@@ -1,4 +1,4 @@
-/** Something happened, once or often, since it was last waited for. For one waiter at a time. */
+/** An auto-reset event for one waiter at a time. */
 export class Notice {
   #raised = false;
   #wake: (() => void) | null = null;
@@ -8,7 +8,7 @@ export class Notice {
     this.#wake?.();
   }
 
-  /** Resolves true when the notice is or was raised, false after `timeoutMs`; rejects with the signal's reason. */
+  /** Resolves with true when raised, or if raised since the last wait; false after `timeoutMs`. Rejects with the signal's reason. */
   wait(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const finish = (settle: () => void): void => {

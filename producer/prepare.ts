@@ -7,45 +7,44 @@ import type { ChildOptions, ParentTask } from '../shared/task/handler.js';
 import { checkInput } from '../shared/task/input.js';
 import type { Sharded } from '../shared/task/shards.js';
 
-/** What the checks of a task go by. */
+/** Limits for validating tasks. */
 export interface TaskLimits {
   readonly maxInputBytes: number;
   readonly clock: Pick<FleetClock, 'now'>;
 }
 
 export interface EnqueueOptions {
-  /** What the task belongs to: a chat, a document, a user. 1 to 256 characters, no control characters. */
+  /** What the task belongs to, such as a chat, document or user. 1 to 256 characters, no control characters. Default: none. */
   readonly item?: string | undefined;
-  /** Makes enqueueing idempotent: the same id twice is one task. Default: a new UUIDv7. */
+  /** Makes enqueueing idempotent: enqueueing the same id again adds nothing. Default: a new UUIDv7. */
   readonly id?: string | undefined;
-  /** Start no sooner than this, in ms from now. Default 0, at most ten years. */
+  /** Delay before the first attempt, in ms. Default 0, at most ten years. */
   readonly delay?: number | undefined;
-  /** 1 is first, 2,097,151 last; 0, the default, comes before all of them. */
+  /** 1 (first) to 2,097,151 (last). 0, the default, comes before all of them. */
   readonly priority?: number | undefined;
-  /** Start no attempt later than this: a task that nobody has come to by then fails. Default: the definition's, if it has one. */
+  /** No attempt starts after this time; the task then fails. Default: from the definition's `deadlineMs`, if set. */
   readonly deadline?: Date | undefined;
   /**
-   * What to do if the item has live tasks. `stop-previous`: add this one and stop those. `reject`: add nothing and fail
-   * with `ITEM_BUSY`. Of several that are enqueued at once, one is the last, or the only one. Needs an `item`.
-   * Default: they live side by side.
+   * Policy if the item has live tasks. `stop-previous` adds this task and stops the others; `reject` adds nothing and fails with
+   * `ITEM_BUSY`. Of several concurrent enqueues, exactly one task survives. Needs an `item`. Default: tasks run side by side.
    */
   readonly onBusy?: OnBusy | undefined;
 }
 
 export type OnBusy = 'stop-previous' | 'reject';
 
-/** A task that has passed every check and is not yet written. */
+/** A validated task that is not yet written. */
 export interface PreparedTask {
   readonly definition: ScheduledDefinition & Sharded;
-  /** The input as JSON, as the caller gave it: the worker fills in defaults. */
+  /** The caller's input as JSON, without the schema's defaults, which the worker fills in. */
   readonly data: string;
-  /** `''` for none. */
+  /** Empty for none. */
   readonly item: string;
-  /** Null for a new one. */
+  /** Null to generate an id. */
   readonly id: string | null;
   readonly delay: number;
   readonly priority: number;
-  /** In ms since the epoch; null for none. */
+  /** Milliseconds since the epoch; null for none. */
   readonly deadline: number | null;
   readonly onBusy: OnBusy | null;
   readonly parent: ParentTask | null;
@@ -56,7 +55,7 @@ const MAX_DELAY_MS = 10 * 365 * 24 * 3_600_000;
 const MAX_PRIORITY = 2_097_151;
 
 /**
- * Checks everything about a task before anything is written.
+ * Validates a task before anything is written.
  * @throws FleetError `INVALID_INPUT`, `INPUT_TOO_LARGE`, `INVALID_ID`, `INVALID_ITEM` or `INVALID_OPTION`
  */
 export function prepareTask(
@@ -80,7 +79,7 @@ export function prepareTask(
   };
 }
 
-/** A task that a handler enqueues. @throws as {@link prepareTask} */
+/** Validates a task that a handler enqueues. @throws as {@link prepareTask} */
 export function prepareChild(
   parent: ParentTask,
   definition: AnyDefinition,
@@ -92,10 +91,10 @@ export function prepareChild(
   return { ...prepareTask(definition, input, { id, delay, priority, deadline }, limits), item: parent.item, parent };
 }
 
-/** A task of a schedule, to be run now. */
+/** Prepares a schedule's task to run now. */
 export function prepareScheduled({ id, definition, data, item, overlap }: Schedule, now: number): PreparedTask {
   const deadline = definition.deadlineMs === null ? null : now + definition.deadlineMs;
-  // Whoever asks for it now does not want it a random time later.
+  // No jitter for an explicit run.
   return {
     definition,
     data,
@@ -123,7 +122,7 @@ function checkDeadline(deadline: unknown, startsAt: number, deadlineMs: number |
 function checkOnBusy({ onBusy, item }: EnqueueOptions): OnBusy {
   if (onBusy !== 'stop-previous' && onBusy !== 'reject') throw badOption('onBusy', "'stop-previous' or 'reject'", onBusy);
   if (item === undefined)
-    throw new FleetError('INVALID_OPTION', 'Bad onBusy: it is about the tasks of an item, so it needs one.', {
+    throw new FleetError('INVALID_OPTION', 'Bad onBusy: it needs an item.', {
       details: { field: 'onBusy' },
     });
   return onBusy;
@@ -134,7 +133,7 @@ function badOption(field: string, expected: string, got: unknown): FleetError {
   return new FleetError('INVALID_OPTION', `Bad ${field}: expected ${expected}, got ${shown}.`, { details: { field } });
 }
 
-/** A whole number from 0 to `max`; 0 if it is not given. */
+/** Returns a whole number from 0 to `max`; 0 if undefined. */
 export function checkWhole(name: string, value: unknown, max: number): number {
   if (value === undefined) return 0;
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max) return value;

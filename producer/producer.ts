@@ -34,34 +34,34 @@ import { StreamHub } from './stream-hub.js';
 import { Usage } from './usage.js';
 import { type WaitOptions, Watch } from './watch.js';
 
-/** Settings by name; `redisUrl` is required. docs/settings.md lists the defaults of the rest. */
+/** Settings by name. `redisUrl` is required; docs/settings.md lists the defaults of the others. */
 export interface ProducerConfig extends SettingsInput {
   readonly redisUrl: string;
   /**
-   * Hear stop commands of other programs and record them, which otherwise only workers and dashboards do: a stop that open-webui asks
-   * for while none of them is up then holds. Takes a connection more. Default false.
+   * Listen for stop commands of other programs and record them, as workers and dashboards do, so that a stop by open-webui
+   * holds even while none of them is running. Uses one more connection. Default false.
    */
   readonly listenForStops?: boolean;
   /** Default: JSON lines on standard error. */
   readonly loggers?: LoggerFactory;
-  /** For tests: holds what is done here between two steps. */
+  /** For tests: called between steps. */
   readonly onStep?: StepHook | undefined;
 }
 
 export interface EventOptions {
-  /** The id of the last event that was seen. Default: from the start of what is kept. */
+  /** Id of the last event seen. Default: replay all stored events. */
   readonly after?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 const ENQUEUE_AT_ONCE = 1_000;
-/** What a Redis that does not answer may hold up the end of a producer that listens for stops. */
+/** How long `close` waits for received stop commands to be recorded, in ms. */
 const RECORDING_MS = 1_000;
 
 /**
- * What a service embeds: enqueue, stop, list, wait and follow. One connection for commands, a second one once somebody
- * waits or follows, and one more each for ENQUEUE_WAIT_REPLICAS and STOP_WAIT_REPLICAS. While Redis is away every call
- * fails within a second or so with `REDIS_UNAVAILABLE`.
+ * The client that a service embeds to enqueue, stop, list, await and follow tasks. Uses one connection for commands, a second one
+ * for waits and events, and one more each for ENQUEUE_WAIT_REPLICAS and STOP_WAIT_REPLICAS. While Redis is unavailable,
+ * every call fails within about a second with `REDIS_UNAVAILABLE`.
  */
 export class Producer implements ChildEnqueuer {
   readonly billing: Billing;
@@ -86,12 +86,12 @@ export class Producer implements ChildEnqueuer {
     const loggers = given ?? createLoggerFactory({ settings });
     const store = openStore({ settings, policy: 'fail-fast', loggers, name: 'taskfleet:producer', onStep });
     const { redis, keys, reader } = store;
-    // The hub reads again by itself, from where it was.
+    // No resend: the hub resumes its reads itself.
     const follow = (key: string) =>
       connectToServer(redis, key, { settings, policy: 'wait', logger: loggers('redis'), name: 'taskfleet:producer:follow', resend: false });
     const calls = new CallGate(redis, store.clock, settings);
     const replicas = (count: number): Replicas => new Replicas({ redis, keys, count, timeoutMs: settings.waitReplicasTimeoutMs });
-    // Apart: a stop that waits in vain for many must not hold up an enqueue that waits for few.
+    // Separate connections: a stop that waits for missing replicas must not block an enqueue that needs fewer.
     this.#replicas = { enqueues: replicas(settings.enqueueWaitReplicas), stops: replicas(settings.stopWaitReplicas) };
     const stopReplicas = new StopReplicas(this.#replicas.stops);
     this.#limits = { maxInputBytes: settings.maxInputBytes, clock: store.clock };
@@ -124,7 +124,8 @@ export class Producer implements ChildEnqueuer {
    * Adds a task.
    * @throws FleetError `INVALID_INPUT` (naming the field), `INPUT_TOO_LARGE`, `INVALID_ID`, `INVALID_ITEM`,
    *   `INVALID_OPTION`, `ITEM_BUSY`; `REDIS_UNAVAILABLE`, `REDIS_OUT_OF_MEMORY`, `REDIS_WRONG_TYPE`, `REDIS_ERROR` or `CLOSED`, whose
-   *   `details.exists` says whether the task exists; `NOT_REPLICATED`: it was added, and is safe to enqueue again under the id in `details.ids`
+   *   `details.exists` says whether the task exists; `NOT_REPLICATED`: the task was added, and it is safe to enqueue it again under the
+   *   id in `details.ids`
    */
   async enqueue<Input, Output>(
     definition: TaskDefinition<Input, Output, unknown>,
@@ -139,7 +140,10 @@ export class Producer implements ChildEnqueuer {
     );
   }
 
-  /** Adds a task that belongs to another one: what a worker calls for `context.enqueue`. @throws as `enqueue`; StopRequested if the parent was stopped */
+  /**
+   * Adds a child task. Workers call it for `context.enqueue`.
+   * @throws as `enqueue`; StopRequested if the parent was stopped
+   */
   async enqueueChild(parent: ParentTask, definition: AnyDefinition, input: unknown, options?: ChildOptions): Promise<ChildTask> {
     const [checked, asked] = [definitionOf(definition), optionsOf(options)];
     if (!isObject(parent)) throw badArgument('INVALID_OPTION', 'parent', 'a task', parent);
@@ -150,14 +154,14 @@ export class Producer implements ChildEnqueuer {
     try {
       return await this.#calls.enqueuing(queue, work);
     } catch (error) {
-      // What says nothing of the task comes from before the first write.
+      // An error without `details.exists` was thrown before the first write.
       throw enqueueFailure(this.#store.redis, error, id ?? null, id === undefined ? false : 'unknown');
     }
   }
 
   /**
-   * Adds many tasks of one definition. All are checked first: if one is bad, none is added.
-   * @throws as `enqueue`; `details.added` has the ids of the tasks that exist all the same, and `details.unknown` of those that may
+   * Adds many tasks of one definition. Validates all of them first: if one is invalid, none is added.
+   * @throws as `enqueue`; `details.added` lists the ids of the tasks that exist, `details.unknown` those that may exist
    */
   async enqueueMany<Input, Output>(
     definition: TaskDefinition<Input, Output, unknown>,
@@ -171,12 +175,12 @@ export class Producer implements ChildEnqueuer {
     const added: EnqueuedTask[] = [];
     try {
       await this.#calls.once(async () => {
-        // With deadlines by Redis' clock.
+        // Prepare again, now that Redis' clock is known, because deadlines depend on it.
         if (!known) prepared = prepare();
-        for (const some of chunks(prepared, ENQUEUE_AT_ONCE)) {
+        for (const batch of chunks(prepared, ENQUEUE_AT_ONCE)) {
           added.push(
             ...(await allAdded(
-              some.map((task) => this.#calls.enqueuingOne(task.definition.queue, () => this.#enqueuer.enqueue(task))),
+              batch.map((task) => this.#calls.enqueuingOne(task.definition.queue, () => this.#enqueuer.enqueue(task))),
               added,
             )),
           );
@@ -188,7 +192,7 @@ export class Producer implements ChildEnqueuer {
     return added as EnqueuedTask<Output>[];
   }
 
-  /** A task, live or ended and still kept; null if there is none. */
+  /** Returns a live or retained task; null if there is none. */
   get<Output = unknown>(task: string | EnqueuedTask<Output>): Promise<TaskView<Output> | null> {
     return this.#calls.repeatable(async () => {
       const id = idOf(task);
@@ -196,20 +200,20 @@ export class Producer implements ChildEnqueuer {
     });
   }
 
-  /** A page of tasks: by default of live ones, newest first. */
+  /** Returns a page of tasks, by default live tasks, newest first. @throws FleetError `INVALID_OPTION`, `INVALID_ITEM` */
   list(options?: ListOptions): Promise<TaskPage> {
     return this.#calls.repeatable(async () => this.#list.page(listOptionsOf(options)));
   }
 
-  /** Whether an item has tasks that have not ended. */
+  /** Returns whether an item has live tasks. @throws FleetError `INVALID_ITEM` */
   hasActiveTasks(item: string): Promise<boolean> {
     return this.#calls.repeatable(async () => this.#store.registry.hasActive(checkItem(item)));
   }
 
   /**
-   * Stops a task, or several, wherever they are. The stop is durable once this resolves. What was waiting is cancelled
-   * by then; for what is running give `waitMs`, or the receipt says `requested`.
-   * @throws FleetError `NOT_REPLICATED`: it is recorded all the same, `details.receipts` has the receipts, and it may be repeated
+   * Stops one or several tasks in any state. The stop is durable once this resolves. Tasks that were not running are cancelled by
+   * then; for running tasks, pass `waitMs`, or the receipt says `requested`.
+   * @throws FleetError `NOT_REPLICATED`: the stop is recorded and may be repeated; `details.receipts` has the receipts
    */
   stop(id: string | EnqueuedTask, options?: StopOptions): Promise<StopReceipt>;
   stop(ids: readonly (string | EnqueuedTask)[], options?: StopOptions): Promise<StopReceipt[]>;
@@ -220,14 +224,14 @@ export class Producer implements ChildEnqueuer {
     });
   }
 
-  /** Stops every live task of an item; with `dryRun`, says which they are. */
+  /** Stops every live task of an item; with `dryRun`, only returns what would be stopped. @throws as `stop`; FleetError `INVALID_ITEM` */
   stopItem(item: string, options?: StopItemOptions): Promise<StopReceipt[]> {
     return this.#calls.repeatable(async () => this.#stop.stopItem(item, optionsOf(options)));
   }
 
   /**
-   * Brings back a task that failed or was cancelled, or several: each gets a new run with all its attempts, and forgets
-   * its stop. If one cannot be retried, none is. Returns the tasks as they are then.
+   * Retries one or several failed or cancelled tasks: each gets its full number of attempts again, and its stop is cleared. If one
+   * cannot be retried, none is. Returns the updated tasks.
    * @throws FleetError `TASK_NOT_FOUND`, `TASK_NOT_RETRYABLE`
    */
   retry(id: string | EnqueuedTask): Promise<TaskView>;
@@ -240,7 +244,7 @@ export class Producer implements ChildEnqueuer {
   }
 
   /**
-   * The result of a task, once it has one.
+   * Waits until a task completes, and returns its result.
    * @throws TaskCancelled with the receipt, if it was stopped or removed before it ended; FleetError `TASK_FAILED`,
    *   `TASK_NOT_FOUND`, `WAIT_TIMEOUT`; the signal's reason
    */
@@ -249,14 +253,14 @@ export class Producer implements ChildEnqueuer {
       const id = idOf(task);
       const end = await this.#watch.untilFinished(id, signalOptionsOf(options));
       if (end.state === 'completed') return end.result as Output;
-      throw new FleetError('TASK_FAILED', `Task ${id} failed: ${end.error ?? 'no reason was kept'}`, {
+      throw new FleetError('TASK_FAILED', `Task ${id} failed: ${end.error ?? 'no reason recorded'}`, {
         details: { id, attempt: end.attempt },
       });
     });
   }
 
   /**
-   * A task, completed or failed, once it is so.
+   * Waits until a task has completed or failed, and returns it.
    * @throws TaskCancelled with the receipt, if it was stopped or removed before it ended; FleetError `TASK_NOT_FOUND`,
    *   `WAIT_TIMEOUT`; the signal's reason
    */
@@ -276,12 +280,12 @@ export class Producer implements ChildEnqueuer {
     }
   }
 
-  /** Resolves when Redis answers. @throws FleetError `REDIS_UNAVAILABLE` */
+  /** Resolves when Redis replies. @throws FleetError `REDIS_UNAVAILABLE` */
   async ping(): Promise<void> {
     await this.#calls.repeatable(() => this.#store.redis.ping());
   }
 
-  /** Lets what was enqueued go out and ends the waits with `CLOSED`, then closes the connections. Tasks go on. May be called again. */
+  /** Sends pending enqueues, rejects waits with `CLOSED`, then closes the connections. Tasks keep running. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -293,7 +297,7 @@ export class Producer implements ChildEnqueuer {
     this.#watch.close();
     this.#settlement.close();
     await this.#calls.idle();
-    // What was heard is being recorded.
+    // Received stop commands may still be being recorded.
     if (this.#commands) await atMost(RECORDING_MS, this.#store.stopper.idle());
     this.#replicas.enqueues.close();
     this.#replicas.stops.close();

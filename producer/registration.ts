@@ -6,8 +6,8 @@ import { RepeatedLines } from '../shared/repeated-lines.js';
 import type { Store } from '../shared/store.js';
 
 /**
- * Writes registrations of tasks that exist, or are about to, whatever becomes of their registration. What Redis refuses is
- * reported once for each key and hour; the reconciler finds the task by its job and lists it.
+ * Registers tasks on a best-effort basis: a task exists even if Redis refuses its registration. Refusals are logged once per key and
+ * hour; the reconciler later registers the task from its job.
  */
 export class Registration {
   readonly #store: Pick<Store, 'unreadable'>;
@@ -18,7 +18,7 @@ export class Registration {
     this.#lines = new RepeatedLines(logger);
   }
 
-  /** Resolves when all of it is answered. @throws the error of what got no answer, or a refusal that may pass */
+  /** Waits for all replies. @throws the error of a command without a reply, or a refusal that may be temporary */
   async settle(sent: readonly unknown[]): Promise<void> {
     const passing: unknown[] = [];
     for (const one of await Promise.allSettled(sent)) {
@@ -29,11 +29,11 @@ export class Registration {
     if (passing.length > 0) throw passing[0];
   }
 
-  /** Says that a task that exists could not be registered. */
+  /** Logs that an existing task could not be registered. */
   report(error: unknown): void {
     const [key = ''] = keysOfReply(error);
     if (isWrongType(error))
-      this.#store.unreadable.report({ key, problem: 'It has the wrong type: tasks are added and cannot be registered in it' });
-    else this.#lines.warn(key, { key, error: messageOf(error) }, 'A task cannot be registered; it runs, and the reconciler lists it later');
+      this.#store.unreadable.report({ key, problem: 'Wrong type: tasks are added but cannot be registered in this key' });
+    else this.#lines.warn(key, { key, error: messageOf(error) }, 'Could not register a task; it runs, and the reconciler will register it');
   }
 }

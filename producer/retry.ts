@@ -13,7 +13,7 @@ import { type TaskJobOptions, readOptions } from '../shared/task/options-record.
 import type { TaskView } from '../shared/task/view.js';
 import { Registration } from './registration.js';
 
-/** A task that has failed or was cancelled, and is to run again. */
+/** A failed or cancelled task to retry. */
 interface Retried {
   readonly id: string;
   readonly queue: string;
@@ -26,11 +26,11 @@ type RetryStore = Pick<
   'redis' | 'queues' | 'reader' | 'registry' | 'keys' | 'pendingStops' | 'taskCounters' | 'unreadable' | 'clock'
 >;
 
-/** How long the end of the last run may take to reach the registry; a worker writes it within a few ms. */
+/** Maximum wait until the last run's end reaches the registry; a worker writes it within a few ms. */
 const PATIENCE_MS = 1_000;
 const PAUSE_MS = 10;
 
-/** Brings tasks back that failed or were cancelled. */
+/** Retries failed and cancelled tasks. */
 export class TaskRetry {
   readonly #store: RetryStore;
   readonly #registration: Registration;
@@ -41,8 +41,8 @@ export class TaskRetry {
   }
 
   /**
-   * Makes a new run of each task, and returns the tasks as they are then, in the order of the ids. If one of them cannot
-   * be retried, none is, unless somebody else gets hold of it in the same moment.
+   * Retries each task and returns the updated tasks, in the order of the ids. If one of them cannot be retried, none is, unless
+   * another process changes it at the same moment.
    * @throws FleetError `TASK_NOT_FOUND`; `TASK_NOT_RETRYABLE` with its `id` and `state`
    */
   async retry(ids: readonly string[]): Promise<TaskView[]> {
@@ -50,7 +50,7 @@ export class TaskRetry {
     const before = await reader.read(ids);
     const tasks = await this.#readOptions([...new Set(ids)].map((id) => checkRetryable(id, before.get(id))));
     await this.#untilUnregistered(tasks);
-    // One that was left for the first run, and whose enqueuer did not live to clear it, is not meant for this one.
+    // A pending stop was meant for the first run, whose enqueuer died before clearing it.
     await this.#store.pendingStops.clear(tasks.map(({ id }) => id));
     await this.#register(tasks);
     const moves = await Promise.allSettled(tasks.map((task) => this.#move(task)));
@@ -59,14 +59,14 @@ export class TaskRetry {
     const live = await Promise.all(missed.map((task) => this.#putRight(task)));
     moves.forEach((move, index) => {
       const task = tasks[index] as Retried;
-      // BullMQ's script may have failed after it had moved the job.
+      // BullMQ's script may have failed after moving the job.
       if (move.status === 'rejected' && !(isReplyError(move.reason) && live[missed.indexOf(task)])) throw move.reason;
       if (move.status === 'rejected') moved.add(task);
     });
     for (const task of moved) this.#store.taskCounters.retried(task);
     const now = await reader.read(ids);
     for (const task of missed) if (!moved.has(task)) throw notRetryable(task.id, now.get(task.id));
-    // One that is not kept after its end may have ended by now.
+    // A task without retention may have ended by now.
     return ids.map((id) => now.get(id) ?? queuedAgain(before.get(id) as TaskView));
   }
 
@@ -74,9 +74,9 @@ export class TaskRetry {
     const { redis, keys, clock } = this.#store;
     return Promise.all(
       views.map(async (view) => {
-        // A deadline was for the first run: whoever retries wants it to start.
+        // The deadline applied to the first run.
         const { childOf, deadline: _, schedule, ...others } = readOptions(await redis.hget(keys.jobs(view.queue) + view.id, 'opts'));
-        // The stop of a parent holds for its children, and would end this one again: it is on its own from now on.
+        // A stop of the parent would stop this task again, so the retried task is detached from it.
         const detached = childOf !== undefined && (await redis.hexists(keys.jobs(childOf.queue) + childOf.id, 'stop')) === 1;
         const mark = schedule && { schedule: { ...schedule, retried: true as const } };
         const options = { ...others, ...mark, ...(childOf && !detached && { childOf }), retriedAt: clock.now() };
@@ -85,7 +85,7 @@ export class TaskRetry {
     );
   }
 
-  /** Whoever ended the last run takes it out of the registry a little later, and would take the new entry instead. */
+  /** Waits until the process that ended the last run has removed its registry entry, which otherwise would remove the new one. */
   async #untilUnregistered(tasks: readonly Retried[]): Promise<void> {
     const ids = tasks.map(({ id }) => id);
     for (let waited = 0; waited < PATIENCE_MS; waited += PAUSE_MS) {
@@ -93,7 +93,7 @@ export class TaskRetry {
       if (entries.every((entry) => entry === null)) return;
       await setTimeout(PAUSE_MS);
     }
-    // Whoever it was has died before it could: there is nobody left to do it.
+    // That process has died, so nothing will remove the new entry.
   }
 
   async #register(tasks: readonly Retried[]): Promise<void> {
@@ -103,16 +103,16 @@ export class TaskRetry {
     await this.#registration.settle([...writes.flushInto(redis), ...tasks.flatMap(({ id }) => writeRetry(redis, keys.events(id)))]);
   }
 
-  /** Clears the stop and moves the job in one transaction: nobody can have the one without the other. False if it had left the failed set. */
+  /** Clears the stop and moves the job in one transaction. Returns false if the job has left the failed set. */
   async #move({ id, queue, options }: Retried): Promise<boolean> {
     const { redis, queues } = this.#store;
-    // Before the transaction, which knows only scripts that the connection had been taught: a new queue teaches BullMQ's.
+    // Must precede the transaction: creating the queue loads BullMQ's scripts, which the transaction needs.
     const backend = queues.backend(queue);
     const transaction = createIORedisClient(redis).multi() as unknown as IRedisTransaction;
     const [failed, job, ...rest] = queues.scriptKeys(queue, 'failed', id, 'wait', 'meta', 'active', 'marker', 'prioritized', 'pc');
     const [events] = queues.scriptKeys(queue, 'events');
     transaction.runCommand('clearStop', [failed, job, id, JSON.stringify(options)]);
-    // What `retryFinishedJob` does, which does it on its own connection at once.
+    // The equivalent of `retryFinishedJob`, which would run outside the transaction.
     backend.execCommand(transaction, 'reprocessJob', [job, events, failed, ...rest, id, 'LPUSH', 'failedReason', 'failed', '1', '1']);
     const replies = (await transaction.exec()) ?? [];
     const refused = replies.find(([error]) => error !== null);
@@ -120,7 +120,7 @@ export class TaskRetry {
     return replies[1]?.[1] === 1;
   }
 
-  /** Somebody else retried or removed the task in the same instant. Our entry stays only if it is live, which is returned. */
+  /** Handles a concurrent retry or removal: keeps the registry entry only if the task is live, and returns whether it is. */
   async #putRight(task: Retried): Promise<boolean> {
     const { redis, keys, reader, registry, clock } = this.#store;
     for (let registered = true; ;) {
@@ -133,7 +133,7 @@ export class TaskRetry {
       if (live) writes.add(registrationOf(task, clock.now()));
       else writes.remove(task.id, membershipsOf(task.options));
       await this.#registration.settle([...writes.flushInto(redis), ...(live ? [] : [expireEnded(redis, keys.events(task.id))])]);
-      // It may have come back or ended between the look and the write: so look again.
+      // The task may have changed between the read and the write: look again.
       registered = live;
     }
   }
@@ -149,13 +149,13 @@ function isRetryable({ state }: TaskView): boolean {
 }
 
 function notRetryable(id: string, task: TaskView | undefined): FleetError {
-  if (!task) return new FleetError('TASK_NOT_FOUND', `No task ${id}: it never was, or it is no longer kept.`, { details: { id } });
+  if (!task) return new FleetError('TASK_NOT_FOUND', `No task ${id}: it never existed or is no longer stored.`, { details: { id } });
   const why =
     task.queue === null
-      ? 'another program runs it'
+      ? 'it belongs to another program'
       : isRetryable(task)
-        ? 'somebody else retried it at the same time'
-        : `it is ${task.state}, and only failed and cancelled tasks can be`;
+        ? 'it was retried concurrently'
+        : `it is ${task.state}; only failed and cancelled tasks can be`;
   return new FleetError('TASK_NOT_RETRYABLE', `Task ${id} cannot be retried: ${why}.`, { details: { id, state: task.state } });
 }
 

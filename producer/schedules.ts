@@ -26,7 +26,7 @@ export interface SchedulesOptions {
 
 const PROBLEM = 'expected a schedule as JSON, under an id of at most 64 letters, digits and . _ -';
 
-/** Tasks that the fleet enqueues by itself, again and again. Workers keep a schedule going; without one it waits. */
+/** Schedules of recurring tasks. Workers keep them going; without a worker, no task is enqueued. */
 export class Schedules {
   readonly #store: Store;
   readonly #call: Caller;
@@ -40,7 +40,7 @@ export class Schedules {
     this.#maxInputBytes = maxInputBytes;
   }
 
-  /** All schedules by id, the fleet's own among them (once a worker has made them), and those whose record cannot be read. */
+  /** Returns all schedules sorted by id, including unreadable ones and (once a worker has created them) the built-in ones. */
   list(): Promise<ScheduleView[]> {
     return this.#call(async () => {
       const [{ users, bad }, fleets] = await Promise.all([this.#users(), this.#fleets()]);
@@ -49,7 +49,7 @@ export class Schedules {
   }
 
   /**
-   * Makes a schedule, or changes the one with this id. What is unchanged keeps its time; of a run that is going nothing changes.
+   * Creates or updates a schedule. An unchanged schedule keeps its next time; a running task is not affected.
    * @throws FleetError `INVALID_ID`, `INVALID_INPUT`, `INPUT_TOO_LARGE`, `INVALID_ITEM`, `INVALID_OPTION` (naming the field)
    */
   upsert<Input, Output>(
@@ -62,7 +62,7 @@ export class Schedules {
       const schedule = checkSchedule(id, definitionOf(definition), input, options, this.#maxInputBytes);
       const { redis, keys, schedulers } = this.#store;
       const before = await this.#user(id);
-      // The record first: should we not get further, the workers do.
+      // The record comes first, so that workers finish an interrupted upsert.
       await redis.hset(keys.schedules, id, formatSchedule(schedule));
       if (before && before.definition.queue !== schedule.definition.queue) await schedulers.remove(before.definition.queue, id);
       await schedulers.ensure(schedule);
@@ -71,7 +71,11 @@ export class Schedules {
     });
   }
 
-  /** Removes a schedule and its next task; one that a worker has come to goes on, be it that it waits for its turn. Returns whether there was one. @throws FleetError `INVALID_ID` */
+  /**
+   * Removes a schedule and its next task. A task that a worker has picked up continues, even while it waits for its turn.
+   * Returns whether the schedule existed.
+   * @throws FleetError `INVALID_ID`
+   */
   remove(id: string): Promise<boolean> {
     return this.#call(async () => {
       const { redis, keys, schedulers, overlapGuard } = this.#store;
@@ -85,7 +89,7 @@ export class Schedules {
   }
 
   /**
-   * Adds a task of a schedule now, beside those at its times. It is a run like any other: the overlap policy holds.
+   * Enqueues a task of a schedule now, in addition to its regular times. The overlap policy applies.
    * @throws FleetError `SCHEDULE_NOT_FOUND`
    */
   runNow(id: string): Promise<EnqueuedTask> {
@@ -108,7 +112,7 @@ export class Schedules {
     return text === null ? null : this.#parse(id, text);
   }
 
-  /** Those that users made, and what is stored as one and cannot be read. */
+  /** Returns the users' schedules, including unreadable ones. */
   async #users(): Promise<{ readonly users: Found[]; readonly bad: ScheduleView[] }> {
     const { redis, keys, unreadable } = this.#store;
     const stored = await unreadable.read(keys.schedules, 'hash', redis.hgetall(keys.schedules), {});
@@ -126,7 +130,7 @@ export class Schedules {
     return schedule;
   }
 
-  /** What the workers have made of their table. */
+  /** Returns the built-in schedules that workers have created. */
   async #fleets(): Promise<Found[]> {
     const { redis, keys, unreadable } = this.#store;
     const own = BUILTIN_DEFINITIONS.filter(({ queue }) => queue === MAINTENANCE_QUEUE);
@@ -150,7 +154,7 @@ export class Schedules {
     return (await Promise.all(made)).flat();
   }
 
-  /** When the next task of a schedule is due, and its last one. Of one whose keys have other types, neither is known. */
+  /** Returns a schedule's next time and its last task; neither is known if a key has the wrong type. */
   async #times(
     schedule: Schedule,
   ): Promise<{ readonly next: number | null; readonly last: { readonly task: string; readonly going: boolean } | null }> {

@@ -9,21 +9,21 @@ import type { JobEvents } from './job-events.js';
 import { Notice } from './notice.js';
 import type { StopReplicas } from './stop-replicas.js';
 
-/** A task whose stop is recorded and not settled. */
+/** A recorded stop that is not settled yet. */
 export interface OpenStop {
   readonly id: string;
   readonly queue: string;
   readonly stop: StopRecord;
 }
 
-/** How a task went that is not kept. */
+/** The last event of a task that is no longer stored. */
 type LastEvent = 'completed' | 'failed' | 'removed';
 
-/** After this time without news the tasks are looked at again: an owner may have died, a notification may be lost. */
+/** Without a notification for this time, tasks are checked again: an owner may have died, or a notification may be lost. */
 const RECHECK_MS = 1_000;
 const RETRY_MS = 10;
 
-/** Waits for the ends of stopped tasks, by notification, and settles those whose owner turns out to be dead. */
+/** Waits for stopped tasks to end, by notification, and settles those whose owner has died. */
 export class Settlement {
   readonly #store: Store;
   readonly #jobEvents: JobEvents;
@@ -32,7 +32,7 @@ export class Settlement {
   readonly #waiting = new Set<Notice>();
   #closed = false;
 
-  /** `reconnected` resolves when the connection is there again, and rejects when that takes too long. */
+  /** @param reconnected resolves when the connection is back, rejects when that takes too long */
   constructor(store: Store, jobEvents: JobEvents, replicas: StopReplicas, reconnected: () => Promise<void>) {
     this.#store = store;
     this.#jobEvents = jobEvents;
@@ -46,7 +46,7 @@ export class Settlement {
     for (const notice of this.#waiting) notice.raise();
   }
 
-  /** The receipts of those that ended before `deadline` (of performance.now), by id. */
+  /** Returns the receipts of tasks that ended before `deadline` (performance.now), by id. */
   async untilSettled(open: readonly OpenStop[], deadline: number): Promise<Map<string, StopReceipt>> {
     const pending = new Map(open.map((one) => [one.id, one]));
     const settled = new Map<string, StopReceipt>();
@@ -113,7 +113,7 @@ export class Settlement {
     return settled;
   }
 
-  /** A task that is not kept after its end, or was removed before it. Null if it has not come to be yet. */
+  /** Returns the receipt of a task that is no longer stored; null if its job does not exist yet. */
   async #gone({ id, queue, stop }: OpenStop, last: LastEvent | undefined): Promise<StopReceipt | null> {
     const how = last ?? (await this.#jobEvents.endOf(queue, id))?.event;
     if (how === undefined) return null;
@@ -121,7 +121,7 @@ export class Settlement {
     return createReceipt({ id, outcome: 'cancelled', endedAs: 'cancelled', stop, settledAt: new Date(this.#store.clock.now()) });
   }
 
-  /** Asks again after a lost connection has come back. */
+  /** Repeats a read after the connection is restored. */
   async #retried<Value>(ask: () => Promise<Value>): Promise<Value> {
     for (;;) {
       if (this.#closed) throw new FleetError('CLOSED', 'This producer was closed during the wait.');
@@ -129,7 +129,7 @@ export class Settlement {
         return await ask();
       } catch (error) {
         if (this.#closed || !(isUnavailability(error) || isFleetError(error, 'REDIS_UNAVAILABLE'))) throw error;
-        // The loss may not have been noticed yet: without a pause, this loop would keep it from being noticed.
+        // The client may not have noticed the loss yet; without a pause, this loop would starve the socket events.
         await sleep(RETRY_MS);
         await this.#reconnected();
       }

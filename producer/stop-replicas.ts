@@ -3,7 +3,7 @@ import { type StopAnswer, queuesOf } from '../shared/stop/answer.js';
 import { type StopReceipt, receiptOfAnswer, receiptToJson } from '../shared/stop/receipt.js';
 import type { StopRecord } from '../shared/stop/record.js';
 
-/** Has stops wait until replicas have them: STOP_WAIT_REPLICAS. */
+/** Makes stops wait for replicas (STOP_WAIT_REPLICAS). */
 export class StopReplicas {
   readonly #replicas: Replicas;
 
@@ -12,8 +12,8 @@ export class StopReplicas {
   }
 
   /**
-   * The answers to stops, once replicas have what they say: that a stop is recorded, or that it is settled. What was asked
-   * of another program is not in Redis, and what had ended by itself needs no stop.
+   * Requests stops and waits until replicas have every recorded or settled one. Stops of foreign tasks are not stored in Redis, and
+   * ended tasks need no stop, so neither waits.
    * @throws FleetError `NOT_REPLICATED` with the receipts
    */
   async confirmed(asked: Omit<StopRecord, 'via'>, request: () => Promise<Map<string, StopAnswer>>): Promise<Map<string, StopAnswer>> {
@@ -28,7 +28,7 @@ export class StopReplicas {
   }
 
   /**
-   * The receipts of tasks of these queues that `read` finds settled, once replicas have their ends.
+   * Returns the receipts that `read` finds settled, once replicas have the tasks' ends.
    * @throws FleetError `NOT_REPLICATED` with the receipts
    */
   async settled(queueOf: (id: string) => string, read: () => Promise<Map<string, StopReceipt>>): Promise<Map<string, StopReceipt>> {
@@ -39,7 +39,7 @@ export class StopReplicas {
     const shortfall = await written.confirm([null, ...cancelled.map(({ id }) => queueOf(id))]);
     if (shortfall === null) return receipts;
     throw notReplicated(
-      `${listOf(cancelled)} ${cancelled.length === 1 ? 'has' : 'have'} landed`,
+      `${listOf(cancelled)} ${cancelled.length === 1 ? 'has' : 'have'} settled`,
       shortfall,
       detailsOf([...receipts.values()]),
     );
@@ -50,11 +50,11 @@ const SHOWN = 5;
 
 function listOf(stopped: readonly { readonly id: string }[]): string {
   if (stopped.length === 1) return `The stop of task ${stopped[0]?.id}`;
-  const some = stopped
+  const shown = stopped
     .slice(0, SHOWN)
     .map(({ id }) => id)
     .join(', ');
-  return `The stops of tasks ${some}${stopped.length > SHOWN ? ` and ${stopped.length - SHOWN} more` : ''}`;
+  return `The stops of tasks ${shown}${stopped.length > SHOWN ? ` and ${stopped.length - SHOWN} more` : ''}`;
 }
 
 function detailsOf(receipts: readonly StopReceipt[]): Readonly<Record<string, unknown>> {

@@ -9,22 +9,22 @@ import type { OpenStop, Settlement } from './settlement.js';
 import type { StopReplicas } from './stop-replicas.js';
 
 export interface StopOptions {
-  /** Why; kept with the task and shown to its handler. At most 500 characters. */
+  /** Why; stored with the task and passed to its handler. At most 500 characters. Default: none. */
   readonly reason?: string | undefined;
-  /** Who; kept with the task. At most 500 characters. */
+  /** Who; stored with the task. At most 500 characters. Default: none. */
   readonly by?: string | undefined;
-  /** How long to wait for the end of what was running, in ms. Default 0: the receipts then say `requested`. At most an hour. */
+  /** How long to wait for running tasks to end, in ms. Default 0: their receipts then say `requested`. At most an hour. */
   readonly waitMs?: number | undefined;
 }
 
 export interface StopItemOptions extends StopOptions {
-  /** Say which tasks would be stopped, and stop none. Default false. */
+  /** Return the tasks that would be stopped, without stopping them. Default false. */
   readonly dryRun?: boolean | undefined;
 }
 
 const MAX_WAIT_MS = 3_600_000;
 
-/** Stops tasks and waits for their end. */
+/** Stops tasks and waits until they end. */
 export class TaskStop {
   readonly #store: Store;
   readonly #settlement: Settlement;
@@ -36,7 +36,7 @@ export class TaskStop {
     this.#replicas = replicas;
   }
 
-  /** One receipt for each id, in their order. */
+  /** Returns one receipt for each id, in the same order. */
   async stop(ids: readonly string[], options: StopOptions): Promise<StopReceipt[]> {
     const asked = checkOptions(options, this.#store.clock.now());
     const answers = await this.#replicas.confirmed(asked, () => this.#store.stopper.request(ids, asked));
@@ -44,7 +44,7 @@ export class TaskStop {
     return ids.map((id) => receipts.get(id) as StopReceipt);
   }
 
-  /** One receipt for each task of the item that was live, and for what their handlers had enqueued. */
+  /** Returns one receipt for each live task of the item and for each of their child tasks. */
   async stopItem(item: string, options: StopItemOptions): Promise<StopReceipt[]> {
     const asked = checkOptions(options, this.#store.clock.now());
     if (options.dryRun) return this.#dryRun(checkItem(item));
@@ -82,7 +82,7 @@ interface Asked {
   readonly by: string | null;
   readonly at: Date;
   readonly waitMs: number;
-  /** Of performance.now. */
+  /** A time of performance.now. */
   readonly deadline: number;
 }
 

@@ -2,17 +2,17 @@ import type { Store } from '../shared/store.js';
 
 const stores = new WeakMap<object, Store>();
 
-/** Lets the fleet's own parts work over a producer's connection. */
+/** Records a producer's store, so that the fleet's own parts can use its connection. */
 export function keepStore(producer: object, store: Store): void {
   stores.set(producer, store);
 }
 
-/** What a producer works over; null for a producer that something else than createProducer has made. */
+/** Returns a producer's store; null if it was not made by createProducer. */
 export function findStore(producer: object): Store | null {
   return stores.get(producer) ?? null;
 }
 
-/** The same. Not for its users: the package does not export it. */
+/** Returns a producer's store. Internal: the package does not export it. @throws TypeError if it was not made by createProducer */
 export function storeOf(producer: object): Store {
   const store = findStore(producer);
   if (!store) throw new TypeError('Expected a producer made by createProducer of this copy of the package.');

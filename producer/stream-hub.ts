@@ -3,12 +3,12 @@ import type { Logger } from '../shared/logger.js';
 import { type RedisConnection, isCluster, slotOf } from '../shared/redis/connection.js';
 import { type StreamListener, StreamReader } from './stream-reader.js';
 
-/** How long a connection stays when nothing is followed over it: the next one will probably come soon. */
+/** How long an idle connection stays open, in ms, because the next follower will probably come soon. */
 const LINGER_MS = 10_000;
 
 /**
- * Follows any number of Redis streams: over one connection in all, on a cluster over one for each slot that has any, for a
- * read takes streams of one slot only.
+ * Follows any number of Redis streams over one connection, or on a cluster over one for each slot, because a read is limited to
+ * one slot.
  */
 export class StreamHub {
   readonly #commands: RedisConnection;
@@ -18,8 +18,9 @@ export class StreamHub {
   readonly #readers = new Map<number, StreamReader>();
 
   /**
-   * `commands` is for short commands; `connect` opens a connection that blocks, to the server that has the key, when it is
-   * first needed. It stays for `lingerMs` (default 10,000) when nothing is followed any more.
+   * @param commands the connection for short commands
+   * @param connect opens a connection for blocking reads, to the server that has the key; called on first use
+   * @param options.lingerMs how long an idle connection stays open, in ms. Default 10,000
    */
   constructor(commands: RedisConnection, connect: (key: string) => Redis, logger: Logger, { lingerMs = LINGER_MS } = {}) {
     this.#commands = commands;
@@ -28,7 +29,7 @@ export class StreamHub {
     this.#lingerMs = lingerMs;
   }
 
-  /** Calls the listener with what is added to the stream from now on. Resolves, when that is so, with how to end it. */
+  /** Subscribes the listener to new entries. Resolves, once subscribed, with a function that unsubscribes. */
   follow(key: string, listener: StreamListener): Promise<() => void> {
     const slot = isCluster(this.#commands) ? slotOf(key) : 0;
     let reader = this.#readers.get(slot);
@@ -44,7 +45,7 @@ export class StreamHub {
   }
 }
 
-/** Orders two stream ids, `<ms>-<sequence>`. */
+/** Compares two stream ids, `<ms>-<sequence>`. */
 export function compareStreamIds(a: string, b: string): number {
   const [aMs = '0', aSequence = '0'] = a.split('-');
   const [bMs = '0', bSequence = '0'] = b.split('-');

@@ -14,7 +14,7 @@ export interface StreamEntry {
   readonly fields: readonly string[];
 }
 
-/** Called with what was added to a stream since the last call. */
+/** Receives the entries added to a stream since the last call. */
 export type StreamListener = (entries: readonly StreamEntry[]) => void;
 
 interface Stream {
@@ -25,13 +25,13 @@ interface Stream {
 const BLOCK_MS = 5_000;
 const READ_AT_ONCE = 1_000;
 const RETRY_MS = 5;
-/** After an error, and the longest wait after many of them. */
+/** Initial and maximum backoff after errors, in ms. */
 const RETRY_AFTER_ERROR_MS = 100;
 const LONGEST_RETRY_MS = 5_000;
 
 /**
- * Follows any number of streams of one server over one connection, with one blocking read at a time. After a lost
- * connection it goes on where it was, so nothing that is still in a stream is missed.
+ * Follows any number of streams of one server over one connection, with one blocking read at a time. Resumes after a lost connection
+ * at the last entry, so that no entry still in a stream is missed.
  */
 export class StreamReader {
   readonly #commands: RedisConnection;
@@ -47,8 +47,9 @@ export class StreamReader {
   #closed = false;
 
   /**
-   * `commands` is for short commands; `connect` opens the connection that blocks, when it is first needed. It stays for
-   * `lingerMs` when nothing is followed any more.
+   * @param commands the connection for short commands
+   * @param connect opens the connection for blocking reads; called on first use
+   * @param lingerMs how long the idle connection stays open, in ms
    */
   constructor(commands: RedisConnection, connect: () => Redis, logger: Logger, lingerMs: number) {
     this.#lingerMs = lingerMs;
@@ -57,7 +58,7 @@ export class StreamReader {
     this.#logger = logger;
   }
 
-  /** Calls the listener with what is added to the stream from now on. Resolves, when that is so, with how to end it. */
+  /** Subscribes the listener to new entries. Resolves, once subscribed, with a function that unsubscribes. */
   async follow(key: string, listener: StreamListener): Promise<() => void> {
     let stream = this.#streams.get(key);
     if (!stream) {
@@ -84,7 +85,7 @@ export class StreamReader {
     await this.#loop;
   }
 
-  /** Ends the read that waits without this stream. More than once, for a read may be on its way and not yet wait. */
+  /** Unblocks the current read so that the next one includes this stream. Repeats, because a read may be sent but not blocked yet. */
   async #include(key: string): Promise<void> {
     while (!this.#closed && this.#streams.has(key) && !this.#reading.has(key)) {
       if (this.#clientId !== null)
@@ -108,9 +109,9 @@ export class StreamReader {
         backOff.reset();
       } catch (error) {
         if (this.#closed) break;
-        this.#logger.debug({ error }, 'Reading streams failed, trying again');
+        this.#logger.debug({ error }, 'Could not read streams; retrying');
         if (isWrongType(error)) await this.#dropOthers().catch(() => undefined);
-        // A connection that was lost has its own wait.
+        // The client has its own backoff for a lost connection.
         await setTimeout(isConnectionError(error) ? RETRY_AFTER_ERROR_MS : backOff.next());
       }
     }
@@ -122,7 +123,7 @@ export class StreamReader {
     await ended;
   }
 
-  /** One key that is no stream would fail the read of all: nothing can be heard there. */
+  /** Drops keys that are not streams, since one of them would fail the read of all. */
   async #dropOthers(): Promise<void> {
     for (const key of [...this.#streams.keys()]) {
       const type = await this.#commands.type(key);
@@ -130,7 +131,7 @@ export class StreamReader {
     }
   }
 
-  /** Whether there is something to follow, now or soon. */
+  /** Returns whether there is a stream to follow, after waiting up to `lingerMs` for one. */
   async #wanted(): Promise<boolean> {
     while (!this.#closed && this.#streams.size === 0) {
       this.#reading = new Set();

@@ -5,7 +5,7 @@ import { asUnavailable } from '../shared/redis/connection-errors.js';
 import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
 import type { Caller } from './caller.js';
 
-/** Which models are in use, by whom: the usage pool, which open-webui reads and writes too. */
+/** The usage pool, which records the models in use by session. Shared with open-webui. */
 export class Usage {
   readonly #pools: Pools;
   readonly #call: Caller;
@@ -16,10 +16,10 @@ export class Usage {
   }
 
   /**
-   * Says that a session uses a model now; say it again before USAGE_POOL_TIMEOUT is over. `model` and `session` are 1 to
-   * 256 characters, well-formed Unicode without control characters.
-   * @throws FleetError `INVALID_INPUT` (naming the field), `MALFORMED_DATA` if somebody else's entry of the model is no
-   *   JSON object: it is left alone then; `REDIS_UNAVAILABLE`
+   * Records that a session is using a model. Repeat it within USAGE_POOL_TIMEOUT to keep the entry. `model` and `session` are 1 to
+   * 256 characters of well-formed Unicode without control characters.
+   * @throws FleetError `INVALID_INPUT` (naming the field); `MALFORMED_DATA` if the model's entry is not a JSON object, which is left
+   *   unchanged; `REDIS_UNAVAILABLE`
    */
   touch(model: string, session: string): Promise<void> {
     return this.#over(async (redis) => {
@@ -31,7 +31,7 @@ export class Usage {
       if (found === 'malformed') {
         throw new FleetError(
           'MALFORMED_DATA',
-          `Bad entry ${quote(model)} of ${keys.usagePool}: expected a JSON object. It was left alone.`,
+          `Bad entry ${quote(model)} of ${keys.usagePool}: expected a JSON object. It was not changed.`,
           { details: { key: keys.usagePool, field: model } },
         );
       }
@@ -39,8 +39,8 @@ export class Usage {
   }
 
   /**
-   * The ids of the models that are in use, sorted, as of the last clean-up.
-   * @throws FleetError `MALFORMED_DATA` if the pool is no hash; `REDIS_UNAVAILABLE`
+   * Returns the sorted ids of the models in use, as of the last clean-up.
+   * @throws FleetError `MALFORMED_DATA` if the pool is not a hash; `REDIS_UNAVAILABLE`
    */
   inUse(): Promise<string[]> {
     return this.#over(async (redis) => {
@@ -52,7 +52,7 @@ export class Usage {
     });
   }
 
-  /** Runs `work` with the connection of the pools; an error names their Redis. */
+  /** Runs `work` with the pools' connection; errors name their Redis. */
   #over<Value>(work: (redis: ScriptedRedis) => Promise<Value>): Promise<Value> {
     return this.#call(async () => {
       const redis = await this.#pools.connection();
@@ -63,17 +63,17 @@ export class Usage {
   }
 }
 
-/** The rule is that of items. */
+/** Validates a model or session id, by the rules for items. */
 function check(field: 'model' | 'session', value: unknown): void {
   const problem = problemOfItem(value);
   if (problem !== null) throw new FleetError('INVALID_INPUT', `Bad ${field}: ${problem}.`, { details: { fields: [field] } });
 }
 
 function notAHash(key: string): FleetError {
-  return new FleetError('MALFORMED_DATA', `Bad ${key}: expected a hash. It was left alone.`, { details: { key } });
+  return new FleetError('MALFORMED_DATA', `Bad ${key}: expected a hash. It was not changed.`, { details: { key } });
 }
 
-/** A string as Python's json.dumps writes it. */
+/** Encodes a string like Python's json.dumps. */
 function asciiJson(text: string): string {
   return JSON.stringify(text).replaceAll(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

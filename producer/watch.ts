@@ -18,17 +18,17 @@ import { type StreamHub, compareStreamIds } from './stream-hub.js';
 import type { StreamEntry } from './stream-reader.js';
 
 export interface WaitOptions {
-  /** Longest wait in ms. Default: no limit. */
+  /** Maximum wait in ms. Default: no limit. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Should a notification be lost, or none be sent, the state is read again after this time. */
+/** The state is read again after this time, in case a notification is lost or none is sent. */
 const RECHECK_MS = 2_000;
 const RETRY_MS = 10;
 const REMOVED = 'The task was removed before it ended';
 
-/** What is known of a job's end from the events that came while it was listened to. */
+/** A job's end, as the events have reported it so far. */
 interface Heard {
   end: JobEnd | null;
 }
@@ -40,13 +40,13 @@ export interface WatchOptions {
   readonly hub: StreamHub;
   readonly jobEvents: JobEvents;
   readonly keys: Keys;
-  /** Resolves when the connection is there again; rejects when that takes too long. */
+  /** Resolves when the connection is back; rejects when that takes too long. */
   readonly reconnected: () => Promise<void>;
-  /** After this time in ms the state is read again, should a notification be lost. Default 2,000. */
+  /** Interval in ms at which the state is read again, in case a notification is lost. Default 2,000. */
   readonly recheckMs?: number | undefined;
 }
 
-/** Waits for tasks and follows them, by notification. A connection that is lost for a moment ends no wait. */
+/** Waits for tasks and follows them, by notification. Waits survive a brief loss of the connection. */
 export class Watch {
   readonly #redis: ScriptedRedis;
   readonly #clock: Pick<FleetClock, 'now'>;
@@ -76,15 +76,15 @@ export class Watch {
     for (const notice of this.#waiting) notice.raise();
   }
 
-  /** The task, or `TASK_NOT_FOUND`. */
+  /** Returns the task. @throws FleetError `TASK_NOT_FOUND` */
   async get(id: string): Promise<TaskView> {
     const task = await this.#read(id);
-    if (!task) throw new FleetError('TASK_NOT_FOUND', `No task ${id}: it never was, or it is no longer kept.`, { details: { id } });
+    if (!task) throw new FleetError('TASK_NOT_FOUND', `No task ${id}: it never existed or is no longer stored.`, { details: { id } });
     return task;
   }
 
   /**
-   * The task once it has completed or failed.
+   * Waits until the task has completed or failed, and returns it.
    * @throws TaskCancelled with the receipt, if it was stopped, or removed before it ended; FleetError `TASK_NOT_FOUND`,
    *   `WAIT_TIMEOUT`, `INVALID_OPTION`, `CLOSED`; the signal's reason
    */
@@ -98,9 +98,8 @@ export class Watch {
   }
 
   /**
-   * Resolves with the task when it is in a terminal state, or with its last state when the time is over. A task that is
-   * removed before it ended is cancelled. Foreign tasks send no notifications: they are looked at every two seconds, and
-   * are over when they are gone.
+   * Resolves with the task once it is in a terminal state, or in its current state at the timeout. A task removed before its
+   * end counts as cancelled. Foreign tasks send no notifications: they are polled every two seconds, and count as completed once gone.
    */
   async untilEnded(id: string, { timeoutMs = Infinity, signal }: WaitOptions): Promise<TaskView> {
     checkTimeout(timeoutMs);
@@ -131,10 +130,9 @@ export class Watch {
   }
 
   /**
-   * What happens to a task: first its state now, then progress, chunks and changes of state as they come, last its
-   * terminal state; that of a cancelled task has the receipt. Each attempt that says something begins with a `running`.
-   * `after` is the id of the last event that was seen: then what came since is first, and the state now follows. Without it,
-   * everything that is kept is repeated.
+   * Yields the task's current state, then progress, chunks and state changes as they arrive, last the terminal state, with the
+   * receipt if the task was cancelled. An attempt that emits events starts with `running`. With `after`, the id of the last event seen, the missed
+   * events come first, then the current state; without it, all stored events are replayed.
    */
   async *events(
     id: string,
@@ -180,7 +178,7 @@ export class Watch {
     for (;;) {
       current = (await this.#read(id)) ?? (await this.#gone(current, heard));
       const over = isTerminal(current.state);
-      // What the task said until it was so is in the stream by now, but perhaps not here yet.
+      // Events up to this state are in the stream by now, but may not have arrived here.
       if (!changes.knows(current)) arrived.push(...(await this.#history(id, seen)));
       let changed = false;
       for (const entry of arrived.splice(0)) {
@@ -198,7 +196,7 @@ export class Watch {
           state: current.state,
           ...(current.state === 'cancelled' && { receipt: receiptOfEnd(current) }),
         };
-      // The stream may know more than what was read before it.
+      // The stream may be ahead of the task that was read before it.
       if (changed) continue;
       const now = changes.ofTask(current);
       if (now) yield now;
@@ -211,17 +209,17 @@ export class Watch {
     return entries.map(([entryId, fields]) => ({ id: entryId, fields }));
   }
 
-  /** The task as it is now; null if it is gone. */
+  /** Reads the task; null if it is gone. */
   async #read(id: string): Promise<TaskView | null> {
     return (await this.#retried(() => this.#reader.read([id], 'whole'))).get(id) ?? null;
   }
 
-  /** A task that was there before and is not any more. Either it has ended and is not kept: then its queue's events say how. Or somebody removed it. */
+  /** Returns the final view of a task that is gone: it ended without retention (its queue's events tell how), or it was removed. */
   async #gone(task: TaskView, heard: Heard): Promise<TaskView> {
     const { id, queue } = task;
     const finishedAt = new Date(this.#clock.now());
     if (queue === null) return { ...task, state: 'completed', finishedAt };
-    // A busy queue may have had thousands of events since, and keeps only so many.
+    // Prefer the heard end: a busy queue may have trimmed the event by now.
     const end = heard.end ?? (await this.#retried(() => this.#jobEvents.endOf(queue, id)));
     if (!end) return { ...task, state: 'cancelled', error: REMOVED, finishedAt };
     const { event, fields } = end;
@@ -231,21 +229,21 @@ export class Watch {
     return { ...task, state: stopped ? 'cancelled' : 'failed', error: fields['failedReason'] ?? null, finishedAt };
   }
 
-  /** Whether the last word of a task's stream is that it was cancelled: for one that is not kept. */
+  /** Returns whether the last event in a task's stream is its cancellation, for a task that is no longer stored. */
   async #wasCancelled(id: string): Promise<boolean> {
     const [last] = await this.#retried(() => this.#redis.xrevrange(this.#keys.events(id), '+', '-', 'COUNT', 1));
     const event = last ? parseEvent(...last) : null;
     return event?.type === 'state' && event.state === 'cancelled';
   }
 
-  /** Reads again after a lost connection has come back. */
+  /** Repeats a read after the connection is restored. */
   async #retried<Value>(read: () => Promise<Value>): Promise<Value> {
     for (;;) {
       try {
         return await read();
       } catch (error) {
         if (this.#closed || !isUnavailability(error)) throw error;
-        // The loss may not have been noticed yet: without a pause, this loop would keep it from being noticed.
+        // The client may not have noticed the loss yet; without a pause, this loop would starve the socket events.
         await setTimeout(RETRY_MS);
         await this.#reconnected();
       }
@@ -268,7 +266,7 @@ function hear(heard: Heard, event: string, fields: Readonly<Record<string, strin
   if (end !== undefined) heard.end = end;
 }
 
-/** The receipt of a task that is cancelled; for one that was removed without a stop, the reason is that. */
+/** Returns the receipt of a cancelled task; for a task removed without a stop, the reason is its removal. */
 function receiptOfEnd(task: TaskView): StopReceipt {
   const receipt = receiptOf(task.id, task);
   return task.stop ? receipt : { ...receipt, reason: task.error };
@@ -283,7 +281,7 @@ function checkTimeout(timeoutMs: unknown): void {
 
 function checkEventId(after: unknown): void {
   if (typeof after === 'string' && /^\d{1,16}(-\d{1,16})?$/.test(after)) return;
-  throw new FleetError('INVALID_OPTION', `Bad after: expected the id of an event, got ${describeValue(after)}.`, {
+  throw new FleetError('INVALID_OPTION', `Bad after: expected an event id, got ${describeValue(after)}.`, {
     details: { field: 'after' },
   });
 }

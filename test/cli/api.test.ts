@@ -248,7 +248,7 @@ describe('the command over the API', () => {
     assert.match(away.message, /^Cannot reach the API at http:\/\/127\.0\.0\.1:\d+: ECONNREFUSED\.$/);
     const answers: readonly [status: number, type: string, body: string, code: string, message: RegExp][] = [
       [200, 'text/html', '<p>hello', 'NOT_AN_API', /does not answer with JSON/],
-      [200, 'application/json', '{}', 'NOT_AN_API', /answers in another form/],
+      [200, 'application/json', '{}', 'NOT_AN_API', /its JSON has an unexpected shape/],
       [404, 'text/plain', 'no', 'NOT_AN_API', /answers 404/],
       [302, 'text/plain', '', 'NOT_AN_API', /redirects \(302\)/],
       [502, 'text/html', 'bad gateway', 'API_UNREACHABLE', /a proxy in front of it answered 502/],

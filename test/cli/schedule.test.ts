@@ -101,7 +101,7 @@ describe('taskfleet schedule', () => {
     it('refuses built-in schedules with exit code 2', async () => {
       const { code, stderr } = await schedule('remove', 'usage-pool.clean');
       assert.equal(code, 2);
-      assert.match(stderr, /the fleet's own; its settings change it/);
+      assert.match(stderr, /is built-in; change it with the fleet's settings/);
     });
   });
 });

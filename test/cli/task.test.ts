@@ -111,13 +111,13 @@ describe('taskfleet task', () => {
       assert.equal(spawnSync(process.execPath, args, { ...options, input: '{"run_ms":3}' }).status, 0);
       const bad = spawnSync(process.execPath, args, { ...options, input: '{"secret":hunter2}' });
       assert.equal(bad.status, 2);
-      assert.match(bad.stderr, /standard input is not JSON: Unexpected token 'h'\. .*, got 18 characters\.$/);
+      assert.match(bad.stderr, /standard input is not JSON: Unexpected token 'h'\. .*, got 18 characters\./);
     });
 
     it('explains what is wrong with an input, exit code 2', async () => {
       const cases = {
-        '{"run_ms":': /--input is not JSON: .*Got "\{\\"run_ms\\":"/,
-        '': /--input is not JSON: .*Got nothing/,
+        '{"run_ms":': /--input is not JSON: .*got "\{\\"run_ms\\":"/,
+        '': /--input is not JSON: .*got nothing/,
         '@missing.json': /"missing\.json": no such file/,
         '{"run_ms":"soon"}': /Bad input for fleet\.canary: run_ms: /,
       };

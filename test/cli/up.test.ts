@@ -57,7 +57,7 @@ describe('taskfleet up with an embedded Redis', () => {
   it('runs tasks, and keeps queued tasks across a restart', async () => {
     const first = await startUp();
     const { groups } = await first.up.waitForLine(
-      /^Dashboard (?<url>http:\/\/127\.0\.0\.1:\d+) \(open to this machine only, as API_TOKENS is not set\)$/,
+      /^Dashboard (?<url>http:\/\/127\.0\.0\.1:\d+) \(this machine only, because API_TOKENS is not set\)$/,
     );
     assert.equal((await fetch(`${groups?.['url']}/livez`)).status, 200);
     const [canary, survivor] = await Promise.all([
@@ -141,7 +141,7 @@ describe('taskfleet up as a supervisor', () => {
     const redis = await redisPid();
     children.push(redis);
     const second = await startUp();
-    await second.up.waitForLine(new RegExp(`Another process of this folder \\(pid ${first.up.pid}\\) uses this Redis too`));
+    await second.up.waitForLine(new RegExp(`Also used by pid ${first.up.pid}, started in this folder`));
     assert.deepEqual(await first.up.stop(), { code: 0, signal: null });
     assert.deepEqual(await alive([redis, first.worker]), [redis]);
     const { code } = await runCommand(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'], { cwd: folder });

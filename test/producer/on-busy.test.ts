@@ -189,7 +189,7 @@ test('onBusy needs an item, and is one of two words', async () => {
   const { keyPrefix, producer } = setUp();
   const wrong = (message: RegExp) => (error: unknown) =>
     isFleetError(error, 'INVALID_OPTION') && message.test(error.message) && error.details['field'] === 'onBusy';
-  await assert.rejects(producer.enqueue(note, {}, { onBusy: 'reject' }), wrong(/needs one/));
+  await assert.rejects(producer.enqueue(note, {}, { onBusy: 'reject' }), wrong(/needs an item/));
   for (const bad of ['wait', '', null, true])
     await assert.rejects(producer.enqueue(note, {}, { ...ITEM, onBusy: bad as 'reject' }), wrong(/expected 'stop-previous' or 'reject'/));
   assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);

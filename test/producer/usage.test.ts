@@ -127,7 +127,7 @@ describe('usage.touch', () => {
       await client.hset(keys.usagePool, 'm', bad);
       await assert.rejects(producer.usage.touch('m', 'a'), {
         code: 'MALFORMED_DATA',
-        message: `Bad entry "m" of ${keys.usagePool}: expected a JSON object. It was left alone.`,
+        message: `Bad entry "m" of ${keys.usagePool}: expected a JSON object. It was not changed.`,
       });
       assert.equal(await read(), bad);
     }
@@ -137,7 +137,7 @@ describe('usage.touch', () => {
     const { producer, keys } = setUp();
     await client.set(keys.usagePool, 'text');
     for (const call of [producer.usage.touch('m', 'a'), producer.usage.inUse()]) {
-      await assert.rejects(call, { code: 'MALFORMED_DATA', message: `Bad ${keys.usagePool}: expected a hash. It was left alone.` });
+      await assert.rejects(call, { code: 'MALFORMED_DATA', message: `Bad ${keys.usagePool}: expected a hash. It was not changed.` });
     }
     assert.equal(await client.get(keys.usagePool), 'text');
   });
