@@ -1,15 +1,15 @@
 import { LockLost } from '../shared/stop/cause.js';
 import type { Run } from './run.js';
 
-/** What this process is running, and what it has given up and is still waiting for. */
+/** The runs of this process, and the abandoned handlers that have not returned yet. */
 export class ActiveRuns {
-  /** By queue, then by id: jobs that plain BullMQ queues number have the same ids on every queue. */
+  /** By queue, then by id: plain BullMQ queues number their jobs, so ids repeat across queues. */
   readonly #runs = new Map<string, Map<string, Run>>();
   readonly #zombies = new Set<Run>();
   #size = 0;
   #onIdle: (() => void) | null = null;
 
-  /** A task that stalled may come back to the same worker: the run that lost it ends. */
+  /** Adds a run. A stalled task may come back to the same worker: the run that lost its lock is aborted. */
   track(run: Run): void {
     let ofQueue = this.#runs.get(run.queue);
     if (!ofQueue) this.#runs.set(run.queue, (ofQueue = new Map()));
@@ -31,7 +31,7 @@ export class ActiveRuns {
     return this.#runs.get(queue)?.get(id);
   }
 
-  /** The runs with this id, on whichever queue. */
+  /** Returns the runs with this id, on any queue. */
   find(id: string): Run[] {
     const found: Run[] = [];
     for (const ofQueue of this.#runs.values()) {
@@ -49,12 +49,12 @@ export class ActiveRuns {
     return this.#size;
   }
 
-  /** Handlers that were given up and have not returned. They hold no slot and no lock. */
+  /** The number of abandoned handlers that have not returned. They hold no slot and no lock. */
   get zombies(): number {
     return this.#zombies.size;
   }
 
-  /** Counts a given-up handler until it returns. */
+  /** Counts an abandoned handler until it returns. */
   addZombie(run: Run, handler: Promise<unknown>, onReturn: () => void): void {
     this.#zombies.add(run);
     const end = (): void => {
@@ -64,7 +64,7 @@ export class ActiveRuns {
     handler.then(end, end);
   }
 
-  /** Resolves true when nothing runs, false after `timeoutMs`. For one who waits at a time. */
+  /** Resolves with true when no task is running, or with false after `timeoutMs`. Supports one waiting caller. */
   idle(timeoutMs: number): Promise<boolean> {
     if (this.#size === 0) return Promise.resolve(true);
     return new Promise((resolve) => {

@@ -1,11 +1,11 @@
 import { MAX_ERROR_BYTES, MAX_STACK_LENGTH, cutToBytes, shortened } from '../shared/limits.js';
 
-/** Characters of the message that a stack begins with. */
+/** Length to which the message at the start of a stack is cut, in characters. */
 const IN_STACK = 256;
 
 /**
- * The same error for BullMQ, which keeps its message with the job, its stack beside that, and the message again in the queue's
- * events. An error that is short enough is itself.
+ * Returns the error with its message and stack cut to their limits, or the error itself if both fit. BullMQ stores the message twice, with
+ * the job and in the queue's events, and the stack beside it.
  */
 export function boundedError(error: Error): Error {
   const message = cutToBytes(error.message, MAX_ERROR_BYTES);
@@ -14,7 +14,7 @@ export function boundedError(error: Error): Error {
   return Object.create(error, { message: { value: message }, stack: { value: stack } }) as Error;
 }
 
-/** A stack repeats the message, however long it is. */
+/** Cuts the message inside the stack as well: V8 repeats it there in full. */
 function boundedStack({ message, stack }: Error): string | undefined {
   if (stack === undefined || stack.length <= MAX_STACK_LENGTH) return stack;
   const at = stack.indexOf(message);

@@ -1,7 +1,7 @@
 import { type AbortCause, LockLost, ShuttingDown, StopRequested, TimedOut } from '../shared/stop/cause.js';
 import type { CauseParts } from './thread-messages.js';
 
-/** An abort cause as it crosses to a thread: a copy of an Error would lose its class. */
+/** Serializes an abort cause for a thread: a structured clone of an Error loses its class. */
 export function partsOf(cause: AbortCause): CauseParts {
   return {
     kind: cause.kind,

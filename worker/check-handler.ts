@@ -6,8 +6,8 @@ import { type AnyDefinition, defineTask } from '../shared/task/definition.js';
 import type { TaskHandler } from '../shared/task/handler.js';
 
 /**
- * A handler that somebody's code gave, made anew of what each of its parts was when it was read, once: a part that is missing, throws or
- * would be another one the next time is a problem of the start, and not of the first task.
+ * Returns a validated, frozen copy of a handler. Each property is read once, so a getter that throws or changes its value fails at startup
+ * and not in the first task.
  * @throws FleetError `INVALID_DEFINITION`
  */
 export function checkHandler(given: unknown): TaskHandler {
@@ -19,12 +19,15 @@ export function checkHandler(given: unknown): TaskHandler {
   }
 }
 
-/** @throws FleetError `INVALID_DEFINITION`: that queue is of what the fleet does for itself, with slots and a retention of its own */
+/**
+ * Refuses the maintenance queue, which is reserved for the fleet's own tasks.
+ * @throws FleetError `INVALID_DEFINITION`
+ */
 export function checkQueue({ definition: { name, queue } }: TaskHandler): void {
   if (queue === MAINTENANCE_QUEUE)
     throw new FleetError(
       'INVALID_DEFINITION',
-      `The task ${name} is on the queue ${queue}, which is the fleet's own: give its definition another queue.`,
+      `The queue ${queue} of task ${name} is reserved for the fleet's own tasks: choose another queue.`,
     );
 }
 
@@ -32,14 +35,14 @@ function readHandler(given: unknown): TaskHandler {
   if (!isObject(given)) throw notAHandler(describeValue(given));
   const { definition, handle, isolated, alwaysIsolated } = given as Partial<TaskHandler>;
   if (!isObject(definition) || typeof handle !== 'function' || typeof isolated !== 'function')
-    throw notAHandler('an object of another form');
+    throw notAHandler('an object without definition, handle and isolated');
   return Object.freeze({ definition: readDefinition(definition), handle, isolated, alwaysIsolated: alwaysIsolated === true });
 }
 
-/** Of another copy of this package it may not know of shards. */
+/** A definition made by an older copy of this package may lack `shards`. */
 function readDefinition(given: Omit<AnyDefinition, 'shards'> & Partial<Pick<AnyDefinition, 'shards'>>): AnyDefinition {
   const { name, queue, shards = 1, input, output, retry, timeoutMs, retryOnTimeout, deadlineMs, retention } = given;
-  if (!isName(name) || typeof input?.safeParse !== 'function') throw notAHandler('one with a definition that defineTask has not made');
+  if (!isName(name) || typeof input?.safeParse !== 'function') throw notAHandler('a handler whose definition was not made with defineTask');
   return defineTask({
     ...{ name, queue, shards, input, retry, retention },
     ...(output && { output }),

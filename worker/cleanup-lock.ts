@@ -9,18 +9,18 @@ import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
 export interface CleanupLockOptions {
   readonly redis: ScriptedRedis;
   readonly key: string;
-  /** It expires so many ms after it was taken or renewed last. */
+  /** Time to live after each acquisition and renewal, in ms. */
   readonly ttlMs: number;
-  /** The id of the task that cleans up. */
+  /** The id of the clean-up task. */
   readonly task: string;
   readonly logger: Logger;
 }
 
-const MOST_ATTEMPTS = 3;
+const MAX_ATTEMPTS = 3;
 
 /**
- * The lock of one run of a clean-up, which open-webui's instances take too: docs/adr/0009-the-cleanup-lock.md. Whoever
- * works under it gives `owner` to the script that does the work, which looks whether the lock is still its own.
+ * The lock of one clean-up run, shared with open-webui's instances: docs/adr/0009-the-cleanup-lock.md. The script that does the work gets
+ * `owner` and checks that the lock still has that value.
  */
 export class CleanupLock {
   readonly owner: string;
@@ -29,14 +29,15 @@ export class CleanupLock {
 
   constructor(options: CleanupLockOptions) {
     this.#options = options;
-    // An id has no slash, so no other task's owner begins like this.
+    // Ids have no slash, so this prefix is unique to the task.
     this.#task = `${options.task}/`;
     this.owner = this.#task + randomUUID();
   }
 
   /**
-   * Tries three times, with a random delay of half to all of its expiry in between. False if somebody else held it each
-   * time. @throws the signal's reason
+   * Acquires the lock. Tries three times, with random delays of half to all of its time to live in between. Returns false if another owner
+   * held the lock each time.
+   * @throws the signal's reason
    */
   async take(signal: AbortSignal): Promise<boolean> {
     const { redis, key, ttlMs, logger } = this.#options;
@@ -45,24 +46,24 @@ export class CleanupLock {
       const [what, holder, leftMs] = await redis.takeLock(key, this.owner, ttlMs, this.#task);
       const held = { key, attempt, ...(holder !== '' && { holder: quote(holder) }) };
       if (what === 'taken') {
-        logger.debug(held, holder === '' ? 'Took the lock' : 'Took the lock over from an earlier run of this task');
+        logger.debug(held, holder === '' ? 'Acquired the lock' : 'Took over the lock of an earlier run of this task');
         return true;
       }
-      const left = leftMs < 0 ? 'for ever' : `for another ${formatMs(leftMs)}`;
-      logger.debug({ ...held, left_ms: leftMs }, `Somebody else holds the lock ${left}`);
-      if (attempt === MOST_ATTEMPTS) {
-        logger.warn({ ...held, left_ms: leftMs }, 'Skips this clean-up: somebody else holds the lock');
+      const expiry = leftMs < 0 ? 'never expires' : `expires in ${formatMs(leftMs)}`;
+      logger.debug({ ...held, left_ms: leftMs }, `Another owner holds the lock, which ${expiry}`);
+      if (attempt === MAX_ATTEMPTS) {
+        logger.warn({ ...held, left_ms: leftMs }, 'Skipping this clean-up: another owner holds the lock');
         return false;
       }
       await delay(ttlMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
 
-  /** Lets go of it if it is still its own. Never rejects: it expires by itself. */
+  /** Releases the lock if this owner still holds it. Never rejects: the lock expires anyway. */
   async release(): Promise<void> {
     const { redis, key, logger } = this.#options;
     await redis
       .dropLock(key, this.owner)
-      .catch((error: unknown) => logger.debug({ key, error: messageOf(error) }, 'Could not release the lock; it expires by itself'));
+      .catch((error: unknown) => logger.debug({ key, error: messageOf(error) }, 'Could not release the lock; it will expire'));
   }
 }

@@ -9,13 +9,13 @@ export interface RunContextOptions<Input> {
   readonly run: Run;
   readonly attempt: number;
   readonly input: Input;
-  /** Makes the output when it is first needed. */
+  /** Creates the output on first use. */
   readonly output: () => TaskOutput;
   readonly producer: ChildEnqueuer | null;
   readonly logger: Logger;
 }
 
-/** The context of a handler in this thread. Logger, signal and output are made when they are first used. */
+/** The context of a handler in the main thread. Logger, signal and output are created on first use. */
 export class RunContext<Input> implements TaskContext<Input> {
   readonly id: string;
   readonly name: string;
@@ -49,8 +49,8 @@ export class RunContext<Input> implements TaskContext<Input> {
     return this.#log;
   }
 
-  // Handlers take what they need from their context, `({ input, emit }) => …`: these work on their own. A run that has
-  // ended is not heard: asked for its output now, it could get a new one.
+  // Getters that return closures, because handlers destructure their context: `({ input, emit }) => …`. Calls after the end of the run are
+  // ignored: asking for the output then could create a new one.
   get progress(): TaskContext['progress'] {
     return (value) => {
       if (!this.#run.ended) this.#output().progress(checkProgress(value));
@@ -70,16 +70,13 @@ export class RunContext<Input> implements TaskContext<Input> {
       if (run.cause) throw run.cause;
       if (run.ended) throw new FleetError('CLOSED', 'context.enqueue: this run has ended.');
       if (this.#producer === null)
-        throw new FleetError(
-          'NO_PRODUCER',
-          'context.enqueue: this worker was given no producer; start it with createWorker({ …, producer }).',
-        );
+        throw new FleetError('NO_PRODUCER', 'context.enqueue: this worker has no producer; start it with createWorker({ …, producer }).');
       return this.#producer.enqueueChild(run, definition as AnyDefinition, input, options);
     };
   }
 }
 
-/** @throws TypeError for what is neither a finite number nor an object */
+/** @throws TypeError if the value is neither a finite number nor an object */
 export function checkProgress(value: unknown): number | object {
   if (typeof value === 'number' && Number.isFinite(value)) return value;
   if (typeof value === 'object' && value !== null) return value;

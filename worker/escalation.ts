@@ -10,12 +10,12 @@ import type { Run } from './run.js';
 import type { LoadedHandler } from './task-modules.js';
 import type { Threads } from './threads.js';
 
-/** What a handler gets to unwind when the worker's time is up. */
+/** Grace for handlers aborted by a shutdown, in ms. */
 export const SHUTDOWN_GRACE_MS = 1_000;
-/** A longer timer of Node's fires at once. */
+/** The longest delay of a Node timer: a longer one fires at once. */
 const LONGEST_TIMER_MS = 2_147_483_647;
 
-export interface LadderOptions {
+export interface EscalationOptions {
   readonly runs: ActiveRuns;
   readonly threads: Threads;
   readonly stopGraceMs: number;
@@ -23,15 +23,18 @@ export interface LadderOptions {
   readonly logger: Logger;
 }
 
-/** Calls handlers. An aborted one climbs the ladder: the signal, then grace, then its thread is ended or it is given up. */
+/** Calls handlers, and escalates when one is aborted: signal, then grace, then the handler is abandoned or its thread terminated. */
 export class Escalation {
-  readonly #options: LadderOptions;
+  readonly #options: EscalationOptions;
 
-  constructor(options: LadderOptions) {
+  constructor(options: EscalationOptions) {
     this.#options = options;
   }
 
-  /** The handler in this thread. If it does not end within grace of an abort, it is given up: its slot is free, and it may do what it likes. */
+  /**
+   * Runs the handler in the main thread. A handler that outlives the grace after an abort is abandoned: its slot is freed while it keeps
+   * running.
+   */
   inProcess(run: Run, handler: LoadedHandler, context: TaskContext): Promise<HandlerEnd> {
     return new Promise((resolve) => {
       let grace: Grace | null = null;
@@ -41,7 +44,7 @@ export class Escalation {
         grace?.cancel();
         resolve(end);
       };
-      const giveUp = (): void => {
+      const abandon = (): void => {
         if (run.stop) run.via = 'abandon';
         this.#abandon(run, handled);
         finish({ kind: 'abandoned' });
@@ -52,15 +55,15 @@ export class Escalation {
         (error: unknown) => finish({ kind: 'threw', error }),
       );
       run.onAbort((cause) => {
-        grace ??= new Grace(giveUp);
+        grace ??= new Grace(abandon);
         grace.limit(this.#graceMs(cause));
       });
     });
   }
 
   /**
-   * The handler in a thread of its own. If it does not end within grace of an abort, the thread does.
-   * @param deadline if no thread has begun with it by then (ms since the epoch), it is not begun at all
+   * Runs the handler in a thread. A handler that outlives the grace after an abort is terminated with its thread.
+   * @param deadline in ms since the epoch; a handler that no thread has started by then is not started
    */
   async inThread(run: Run, handler: LoadedHandler, context: TaskContext, deadline: number | null): Promise<HandlerEnd> {
     const { clock } = this.#options;
@@ -72,20 +75,20 @@ export class Escalation {
       if (run.stop) run.via = 'kill';
       this.#options.logger.warn(
         { id: run.id, name: run.name, cause: run.cause?.kind },
-        'Isolated handler ignored its signal; its thread is ended',
+        'Isolated handler ignored its abort signal; terminating its thread',
       );
       thread.kill();
     });
-    const tooLate = (): void => {
+    const failIfLate = (): void => {
       if (!thread.started && deadline !== null && clock.now() >= deadline) thread.kill(deadlineMissed(deadline));
     };
-    const start = deadline === null ? null : setTimeout(tooLate, Math.min(LONGEST_TIMER_MS, deadline - clock.now()));
+    const deadlineTimer = deadline === null ? null : setTimeout(failIfLate, Math.min(LONGEST_TIMER_MS, deadline - clock.now()));
     run.onAbort((cause) => {
       if (thread.started) {
         thread.abort(cause);
         return grace.limit(this.#graceMs(cause));
       }
-      // It waits for a free thread: there is nobody to be patient with.
+      // Still waiting for a free thread: no handler needs grace.
       if (run.stop) run.via = 'queue';
       thread.kill();
     });
@@ -95,7 +98,7 @@ export class Escalation {
       return { kind: 'threw', error };
     } finally {
       if (timeout) clearTimeout(timeout);
-      if (start) clearTimeout(start);
+      if (deadlineTimer) clearTimeout(deadlineTimer);
       grace.cancel();
     }
   }
@@ -103,9 +106,12 @@ export class Escalation {
   #abandon(run: Run, handled: Promise<unknown>): void {
     const { runs, clock, logger } = this.#options;
     const { id, name } = run;
-    logger.warn({ id, name, cause: run.cause?.kind }, 'Handler ignored its signal and was given up; it still runs in this process');
+    logger.warn(
+      { id, name, cause: run.cause?.kind },
+      'Handler ignored its abort signal; abandoning it while it still runs in this process',
+    );
     runs.addZombie(run, handled, () => {
-      logger.info({ id, name, afterMs: clock.now() - run.startedAt }, 'A given-up handler returned');
+      logger.info({ id, name, afterMs: clock.now() - run.startedAt }, 'Abandoned handler returned');
     });
   }
 
@@ -115,17 +121,17 @@ export class Escalation {
   }
 }
 
-/** Why a task is not begun any more. It is not retried: that would be later still. */
+/** The error of a task whose deadline has passed. Final: a retry would be even later. */
 export function deadlineMissed(deadline: number): UnrecoverableError {
   return new UnrecoverableError(`Not started before its deadline, ${new Date(deadline).toISOString()}`);
 }
 
-/** From the moment at which the handler begins. */
+/** Starts the timeout of an attempt, which counts from the call of the handler. */
 function startTimeout(run: Run, { definition: { timeoutMs } }: LoadedHandler): NodeJS.Timeout | null {
   return timeoutMs === null ? null : setTimeout(() => run.abort(new TimedOut(timeoutMs)), timeoutMs);
 }
 
-/** Calls a handler; what it throws at once is a rejection too. */
+/** Calls a handler; a synchronous throw becomes a rejection. */
 async function callHandler(handler: LoadedHandler, context: TaskContext): Promise<unknown> {
   return handler.handle(context);
 }

@@ -12,39 +12,39 @@ import type { Store } from '../shared/store.js';
 import type { FleetJob } from './fleet-job.js';
 import { refusalDelay } from './refusals.js';
 
-/** What BullMQ keeps to itself. `test/worker/queue-keeper.test.ts` holds it to its version. */
+/** BullMQ's private members. `test/worker/queue-keeper.test.ts` fails if BullMQ changes them. */
 interface Internals {
-  /** What was fetched and is not yet begun, beside what is pending; null before the first fetch. */
+  /** Fetched jobs that have not started, and pending fetches; null before the first fetch. */
   readonly mainLoopQueue: { fetch(): Promise<FleetJob | undefined>; numQueued(): number; add(job: Promise<void>): void } | null;
   isRateLimited(): boolean;
 }
 
-/** Waits after fetches that fail at once: BullMQ would ask again in the same moment, thousands of times a second. */
+/** Backoff after fetches that fail at once: BullMQ would retry immediately, thousands of times a second. */
 const FIRST_FAILURE_MS = 50;
 const LONGEST_FAILURE_MS = 10_000;
-/** Failures in a row after which a queue is said to be broken. */
+/** Consecutive failures after which a queue counts as broken. */
 const CERTAIN_FAILURES = 3;
 
 /**
- * BullMQ's worker, as far as it fetches: it shows whether its fetching is alive, can be replaced by another one while its
- * jobs go on, and bears a Redis that refuses.
+ * BullMQ's worker with control over fetching: it reports stalls, can be replaced while its jobs go on, and backs off while Redis refuses
+ * commands.
  */
 export abstract class FetchingWorker extends Worker {
   readonly #redis: Store['redis'];
   readonly #clock: Store['clock'];
   readonly #logger: Logger;
   readonly #internals = this as unknown as Internals;
-  /** What is run or settled, by the token of its lock. */
+  /** Jobs being run or settled, by lock token. */
   readonly #held = new Map<string, FleetJob>();
-  /** Of performance.now: when its fetching last gave a sign of life. */
-  #signAt = performance.now();
+  /** Last sign of life of the fetch loop, by performance.now. */
+  #aliveAt = performance.now();
   #refusals = 0;
-  /** Of fetches, and of waits for jobs, that fail at once for another reason than a refusal, as where a key has the wrong type. */
+  /** For fetches and waits that fail at once for another reason than a refusal, such as a key of the wrong type. */
   readonly #fetches = new BackOff(FIRST_FAILURE_MS, LONGEST_FAILURE_MS);
   readonly #waits = new BackOff(FIRST_FAILURE_MS, LONGEST_FAILURE_MS);
   #lastFailure = '';
   #sleeping = 0;
-  readonly #ended = new AbortController();
+  readonly #pausing = new AbortController();
   #retired = false;
   #onReleased: (() => void) | null = null;
 
@@ -62,31 +62,31 @@ export abstract class FetchingWorker extends Worker {
     this.#watchFetching();
   }
 
-  /** What it has: what is run, and what has ended and is not settled yet. */
+  /** Jobs being run or settled. */
   get held(): readonly FleetJob[] {
     return [...this.#held.values()];
   }
 
-  /** How long its fetching gave no sign of life, in ms; 0 while it has no reason to fetch, or no Redis to fetch from. */
+  /** Time since the fetch loop last showed life, in ms; 0 while it has no reason to fetch or no connection. */
   get silentMs(): number {
-    const rests =
+    const isIdle =
       !this.running || this.paused || this.#sleeping > 0 || this.#internals.isRateLimited() || this.#held.size >= this.concurrency;
-    if (rests || this.#redis.status !== 'ready') this.#sign();
-    return performance.now() - this.#signAt;
+    if (isIdle || this.#redis.status !== 'ready') this.#showLife();
+    return performance.now() - this.#aliveAt;
   }
 
-  readonly #sign = (): void => {
-    this.#signAt = performance.now();
+  readonly #showLife = (): void => {
+    this.#aliveAt = performance.now();
   };
 
-  /** For one that watches it: this process itself could not fetch. */
+  /** Restarts the stall timer, for when this process itself was unable to fetch. */
   resetStallTimer(): void {
-    this.#sign();
+    this.#showLife();
   }
 
   /**
-   * Each wait for a job ends, with or without one, and that is a sign of life; so is an attempt to connect. While Redis
-   * refuses there is no wait: BullMQ would forget what is due, and wait for up to 10 s more when Redis takes writes again.
+   * Counts the end of each wait for a job, and each attempt to connect, as a sign of life. While Redis refuses fetches there is no wait:
+   * BullMQ would forget due jobs, and wait up to 10 s after Redis accepts writes again.
    */
   #watchFetching(): void {
     const backend = this.getBackend();
@@ -103,38 +103,38 @@ export abstract class FetchingWorker extends Worker {
         if (!isRefusal(error)) this.emit('error', error as Error);
         return null;
       } finally {
-        this.#sign();
+        this.#showLife();
       }
     };
-    for (const event of ['error', 'close', 'ready']) blockingClient(this)?.on(event, this.#sign);
+    for (const event of ['error', 'close', 'ready']) blockingClient(this)?.on(event, this.#showLife);
   }
 
   /**
-   * Fetches a job, for the loop that fetches or in place of one that has moved elsewhere. BullMQ asks again at once if
-   * Redis refuses: a loop that would take a whole core.
+   * Fetches a job, for the fetch loop or after a job that moved elsewhere. Backs off after refusals: BullMQ would retry at once and occupy
+   * a whole core.
    */
   protected override async moveToActive(...args: Parameters<Worker['moveToActive']>): ReturnType<Worker['moveToActive']> {
     if (this.#retired) return undefined as unknown as Job;
-    const ofLoop = !this.#held.has(args[0]);
+    const isFetchLoop = !this.#held.has(args[0]);
     try {
       if (!this.#clock.known) await this.#clock.measure();
       const job = await super.moveToActive(...args);
       this.#refusals = 0;
       this.#fetches.reset();
       if (!this.#retired || !job) return job;
-      // The loop that asked for it may never come to it.
+      // The fetch loop may never process this job.
       void this.processJob(job, args[0], () => false);
       return undefined as unknown as Job;
     } catch (error) {
-      // BullMQ itself waits for a lost connection.
+      // BullMQ waits for a lost connection itself.
       if (!isConnectionError(error)) await this.#pauseAfter(error, this.#fetches);
       throw error;
     } finally {
-      if (ofLoop) this.#sign();
+      if (isFetchLoop) this.#showLife();
     }
   }
 
-  /** Why nothing can be fetched, in the words of the last failure; null if that is not so, or not yet certain. */
+  /** The last failure, if fetching fails consistently; else null. */
   get failure(): string | null {
     return Math.max(this.#fetches.failures, this.#waits.failures) < CERTAIN_FAILURES ? null : this.#lastFailure;
   }
@@ -143,28 +143,28 @@ export abstract class FetchingWorker extends Worker {
     if (isRefusal(error)) {
       this.#refusals += 1;
       if (this.#refusals === 1)
-        this.#logger.warn({ queue: this.name, error: error.message }, 'Redis refuses to hand out tasks; asking again until it does');
+        this.#logger.warn({ queue: this.name, error: error.message }, 'Redis refuses fetches; retrying until it accepts them');
       return this.#sleep(refusalDelay(this.#refusals));
     }
     this.#lastFailure = messageOf(error);
     await this.#sleep(backOff.next());
   }
 
-  /** Ends at once when nothing more is to be fetched. */
+  /** Sleeps, or returns at once when the worker pauses or closes. */
   async #sleep(ms: number): Promise<void> {
     if (this.closing) return;
     this.#sleeping += 1;
-    await delay(ms, undefined, { signal: this.#ended.signal }).catch(() => undefined);
+    await delay(ms, undefined, { signal: this.#pausing.signal }).catch(() => undefined);
     this.#sleeping -= 1;
   }
 
   override async pause(doNotWaitActive?: boolean): Promise<void> {
-    this.#ended.abort();
+    this.#pausing.abort();
     await super.pause(doNotWaitActive);
   }
 
   override async close(force?: boolean): Promise<void> {
-    this.#ended.abort();
+    this.#pausing.abort();
     await super.close(force);
   }
 
@@ -175,17 +175,14 @@ export abstract class FetchingWorker extends Worker {
       if (!next || !this.#retired) return next;
       return await this.processJob(next, token, () => false);
     } finally {
-      // With all slots taken there was no reason to fetch.
-      if (this.#held.size >= this.concurrency) this.#sign();
+      // Without a free slot there was no reason to fetch.
+      if (this.#held.size >= this.concurrency) this.#showLife();
       this.#held.delete(token);
       if (this.#held.size === 0) this.#onReleased?.();
     }
   }
 
-  /**
-   * Fetches nothing more, for good. What it has is run and settled as before, and keeps its locks until then. Resolves
-   * when nothing is left.
-   */
+  /** Stops fetching for good. Current jobs are run and settled as before and keep their locks. Resolves when none is left. */
   async retire(): Promise<void> {
     this.#retired = true;
     await this.pause(true);
@@ -193,10 +190,10 @@ export abstract class FetchingWorker extends Worker {
     backend.reconnectBlocking = () => Promise.resolve();
     const blocking = blockingClient(this);
     if (blocking) hangUp(blocking);
-    // What it has fetched and not begun: the loop that would do that may hang.
+    // Start the jobs that were fetched but not started: the fetch loop may hang.
     const { mainLoopQueue } = this.#internals;
-    const taken = mainLoopQueue ? Array.from({ length: mainLoopQueue.numQueued() }, () => mainLoopQueue.fetch()) : [];
-    for (const job of await Promise.all(taken)) if (job?.token) void this.processJob(job, job.token, () => false);
+    const fetched = mainLoopQueue ? Array.from({ length: mainLoopQueue.numQueued() }, () => mainLoopQueue.fetch()) : [];
+    for (const job of await Promise.all(fetched)) if (job?.token) void this.processJob(job, job.token, () => false);
     if (this.#held.size > 0) await new Promise<void>((resolve) => (this.#onReleased = resolve));
     await this.letGo();
   }
@@ -205,11 +202,11 @@ export abstract class FetchingWorker extends Worker {
   resize(slots: number): void {
     if (slots === this.concurrency) return;
     this.concurrency = slots;
-    // It may wait for the end of a job that it runs: BullMQ's own `resume` wakes it in this way.
+    // The fetch loop may be waiting for a running job to end: wake it as BullMQ's `resume` does.
     this.#internals.mainLoopQueue?.add(Promise.resolve());
   }
 
-  /** For a `close` that waits for a Redis that is away: lets go of what would keep the process alive. */
+  /** Releases everything that would keep the process alive while `close` waits for an unreachable Redis. */
   async letGo(): Promise<void> {
     await this.lockManager.close();
     const blocking = blockingClient(this);
@@ -218,7 +215,7 @@ export abstract class FetchingWorker extends Worker {
   }
 }
 
-/** The connection that waits for jobs, whether it is ready or not. */
+/** Returns the connection that waits for jobs, ready or not. */
 function blockingClient(worker: Worker): RedisConnection | null {
   const connection = worker.getBackend().blockingConnection as unknown as Readonly<Record<'_client', RedisConnection>> | undefined;
   return connection?.['_client'] ?? null;

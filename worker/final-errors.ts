@@ -1,6 +1,6 @@
 import { type ErrorCode, isFleetError } from '../shared/errors.js';
 
-/** What a call was given was wrong. Another attempt would give it the same. */
+/** Errors caused by invalid arguments: another attempt would fail in the same way. */
 const VALIDATION_CODES: readonly ErrorCode[] = [
   'INVALID_DEFINITION',
   'INVALID_INPUT',
@@ -13,19 +13,19 @@ const VALIDATION_CODES: readonly ErrorCode[] = [
   'INVALID_OPTION',
   'INVALID_PLAN',
 ];
-/** By name, for a task module may have its own copy of BullMQ or zod. zod's core has names of its own. */
+/** By name, because a task module may have its own copy of BullMQ or zod; `$ZodError` is that of zod's core. */
 const FINAL_NAMES: readonly string[] = ['UnrecoverableError', 'ZodError', '$ZodError'];
 
 /**
- * Whether there is no other attempt after an error: an `UnrecoverableError`, failed validation, or one of those that the
- * definition excepts.
+ * Returns whether an error is not retried: an `UnrecoverableError`, a failed validation, or an error that the definition excludes from
+ * retries.
  */
 export function isFinal(error: unknown, except: readonly string[]): boolean {
   if (isFleetError(error, ...VALIDATION_CODES)) return true;
   return namesOf(error).some((name) => FINAL_NAMES.includes(name) || except.includes(name));
 }
 
-/** What an error goes by: its name, its code, its class and those that it extends. */
+/** Returns the names of an error: its name, its code, and those of its class and superclasses. */
 function namesOf(error: unknown): string[] {
   if (!(error instanceof Error)) return [];
   const names = [error.name];

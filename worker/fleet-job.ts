@@ -4,7 +4,7 @@ import { boundedError } from './bounded-error.js';
 import { delayAfter } from './retry-delay.js';
 import type { Run } from './run.js';
 
-/** Thrown by a processor to settle its job as cancelled. */
+/** Thrown by the processor to settle its job as cancelled. */
 export class Stopped extends UnrecoverableError {
   readonly run: Run;
 
@@ -14,20 +14,20 @@ export class Stopped extends UnrecoverableError {
   }
 }
 
-/** A BullMQ job that can be settled as cancelled, and knows the run that it had in this process. */
+/** A BullMQ job that can be settled as cancelled and knows its run in this process. */
 export class FleetJob extends Job {
   run: Run | null = null;
-  /** Whether its data is not JSON: it fails without being run, as a stopped one does. */
+  /** Whether the job's data is not JSON: it fails without being run, like a stopped job. */
   unreadable = false;
-  /** What its handler returned, as JSON; null as long as nothing was. */
+  /** The handler's result as JSON; null until the handler has returned. */
   resultJson: string | null = null;
 
-  /** Whether it was stopped before it was fetched: then BullMQ fails it without running it. */
+  /** Whether the job was stopped before it was fetched: BullMQ then fails it without running it. */
   get stoppedBefore(): boolean {
     return this.deferredFailure !== undefined && !this.unreadable;
   }
 
-  /** Writes the result as it was measured. BullMQ's own way makes JSON of it twice. */
+  /** Writes the result JSON that was measured; BullMQ would serialize the result a second time. */
   override async moveToCompleted(value: unknown, token: string, fetchNext = true): ReturnType<Job['moveToCompleted']> {
     if (this.resultJson === null) return super.moveToCompleted(value, token, fetchNext);
     const backend = this.backend as RedisQueueBackend;
@@ -39,7 +39,7 @@ export class FleetJob extends Job {
     return next;
   }
 
-  /** Back to the queue for so many ms, without counting the attempt; a reason becomes the task's error, `starts` its `attemptsStarted`. */
+  /** Delays the job by `ms` without counting the attempt. `reason` becomes the task's error, `starts` its `attemptsStarted`. */
   async defer(
     { ms, reason, starts }: { readonly ms: number; readonly reason?: string; readonly starts?: number },
     token: string,
@@ -52,7 +52,7 @@ export class FleetJob extends Job {
   override async moveToFailed(error: Error, token: string, fetchNext = false): ReturnType<Job['moveToFailed']> {
     const stopFields = this.#stopFields(error);
     if (stopFields === null) {
-      // BullMQ's own way of computing it is not open to subclasses; a fixed delay is taken as it is.
+      // Subclasses cannot replace BullMQ's computation of the delay, but BullMQ applies a fixed delay unchanged.
       const delay = delayAfter(error, this.opts.backoff, this.attemptsMade + 1);
       if (delay > 0 || this.opts.backoff !== undefined) this.opts.backoff = { type: 'fixed', delay };
       return super.moveToFailed(boundedError(error), token, fetchNext);
@@ -73,12 +73,12 @@ export class FleetJob extends Job {
   }
 
   /**
-   * What is written of the stop, by the script that ends the job: no moment shows it failed and not cancelled. Null if
-   * there is nothing to write.
+   * The fields that record how the stop took effect; null if the job was not stopped. The script that fails the job writes them, so the job
+   * never appears failed but not cancelled.
    */
   #stopFields(error: Error): Record<string, string> | null {
     if (error instanceof Stopped) return { stop_via: error.run.via };
-    // It ran, and was stopped; its worker died, and the stalled check came to it before anybody who would have fenced it.
+    // The task was running when it was stopped; its worker died, and the stalled check found it before a stopper fenced it.
     return this.stoppedBefore && this.stalledCounter > 0 ? { stop_via: 'fence' } : null;
   }
 }

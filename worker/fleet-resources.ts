@@ -1,9 +1,9 @@
 import type { LoggerFactory } from '../shared/logger.js';
 import type { ConnectedSettings, Store } from '../shared/store.js';
 
-/** What the handlers of the fleet's own tasks work with. */
+/** The resources of the built-in handlers. */
 export interface FleetResources {
-  /** Over the worker's own connection. */
+  /** Uses the worker's connection. */
   readonly store: Store;
   readonly settings: ConnectedSettings;
   readonly loggers: LoggerFactory;

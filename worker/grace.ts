@@ -1,4 +1,4 @@
-/** The time that an aborted handler has left. The shortest of several limits holds; when it is over, `onOver` is called once. */
+/** The time that an aborted handler has left. The shortest of several limits applies; `onOver` is called once, at its end. */
 export class Grace {
   readonly #onOver: () => void;
   #endsAt = Infinity;
@@ -16,7 +16,7 @@ export class Grace {
     this.#timer = setTimeout(this.#onOver, ms);
   }
 
-  /** The handler ended by itself. */
+  /** Stops the timer, for a handler that has ended. */
   cancel(): void {
     if (this.#timer) clearTimeout(this.#timer);
   }

@@ -8,7 +8,7 @@ import { isWrongType, wrongType } from '../shared/unreadable.js';
 import type { Schemas } from './schemas.js';
 import type { StopLatencySummary } from './stop-latency.js';
 
-/** What a worker says of itself. */
+/** The status that a worker reports in its heartbeats. */
 export interface WorkerStatus {
   readonly pid: number;
   readonly queues: readonly string[];
@@ -17,24 +17,23 @@ export interface WorkerStatus {
   readonly zombies: number;
   readonly draining: boolean;
   readonly subscribed: boolean;
-  /** Queue workers that fetched nothing although tasks waited, and were replaced. */
+  /** Queue workers that stalled while tasks were waiting, and were replaced. */
   readonly replaced: number;
-  /** Queues that nothing can be fetched from, each with why and what repairs it. */
+  /** Queues that cannot be fetched from, each with the reason and the repair. */
   readonly broken: readonly BrokenQueue[];
-  /** To Redis. With those of a producer that its handlers enqueue with, there are one or two more. */
+  /** Connections to Redis, without the one or two of a producer that the handlers enqueue with. */
   readonly connections: number;
-  /** Of the tasks that ran here and were stopped. */
+  /** Of stopped tasks that ran on this worker. */
   readonly stopLatency: StopLatencySummary;
-  /** Of its log. */
   readonly log: LogLosses;
 }
 
-/** Beats after which a silent worker's hash is gone. */
+/** Missed beats after which a worker's hash expires. */
 const BEATS_KEPT = 3;
-/** Workers that were silent for this long leave the list. */
+/** Workers silent for this long are removed from the list. */
 const FORGET_AFTER_MS = 3_600_000;
 
-/** Says at every HEARTBEAT_INTERVAL_MS that this worker is alive and what it does. */
+/** Reports every HEARTBEAT_INTERVAL_MS that this worker is alive, and its status. */
 export class Heartbeat extends Service {
   readonly #workerId: string;
   readonly #store: Store;
@@ -42,7 +41,7 @@ export class Heartbeat extends Service {
   readonly #status: () => WorkerStatus;
   readonly #schemas: string;
   readonly #logger: Logger;
-  /** Of performance.now. */
+  /** By performance.now. */
   readonly #startedAt = performance.now();
   #timer: NodeJS.Timeout | null = null;
   #beating: Promise<void> | null = null;
@@ -72,7 +71,7 @@ export class Heartbeat extends Service {
     return Promise.resolve();
   }
 
-  /** The worker leaves the list at once, if Redis is there to hear it. */
+  /** Removes the worker from the list at once, if Redis is connected. */
   protected override async onStop(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer);
     const { redis, keys } = this.#store;
@@ -81,8 +80,8 @@ export class Heartbeat extends Service {
   }
 
   /**
-   * Says it now, or once what is on its way has been said: a Redis that refuses writes is connected to again and again, and
-   * each of these beats would wait for it.
+   * Sends a heartbeat, after the one in progress if there is one. While Redis refuses writes the client reconnects again and again; only
+   * one heartbeat waits, however many were asked for.
    */
   beat(): Promise<void> {
     if (this.#beating) {
@@ -100,7 +99,7 @@ export class Heartbeat extends Service {
 
   async #write(): Promise<void> {
     const { redis, keys, clock, unreadable } = this.#store;
-    // While Redis is away beats would pile up and all be sent later.
+    // While Redis is away, heartbeats would queue up in the client and all be sent later.
     if (redis.status !== 'ready' || this.stopping) return;
     const now = clock.now();
     const { pid, queues, slots, running, zombies, draining, subscribed, replaced, broken, connections, stopLatency, log } = this.#status();
@@ -144,7 +143,7 @@ export class Heartbeat extends Service {
       if (isWrongType(ofWorker)) unreadable.report({ key, problem: wrongType('hash') });
       if (isWrongType(ofQueues)) unreadable.report({ key: keys.queues, problem: wrongType('set') });
     } catch (error) {
-      this.#logger.debug({ error }, 'Heartbeat not sent');
+      this.#logger.debug({ error }, 'Could not send the heartbeat');
     }
   }
 }

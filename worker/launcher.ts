@@ -39,20 +39,20 @@ export interface LauncherOptions {
   readonly onStep?: StepHook | undefined;
 }
 
-/** What handlers get, beyond their own grace, to have their hand-back written. */
-const HAND_BACK_MS = 250;
-/** What closing may take in all. A Redis that is away or hangs must not keep the process: it ends within 2 s of SHUTDOWN_TIMEOUT_MS. */
+/** Time for requeueing tasks after the handlers' own grace, in ms. */
+const REQUEUE_MS = 250;
+/** Time limit for closing everything, in ms: the process ends within 2 s of SHUTDOWN_TIMEOUT_MS even if Redis is away or hangs. */
 const CLOSE_MS = 500;
-/** Of a thousand tasks, the log names so many. */
+/** Most task ids in one log line. */
 const LOGGED_IDS = 20;
-/** What each part gets although the time is up: enough for one that has nothing to wait for. */
-const LEAST_CLOSE_MS = 20;
+/** Time for each part once the limit is used up, in ms: enough if the part has nothing to wait for. */
+const MIN_CLOSE_MS = 20;
 
 /**
- * One worker: creates and owns everything that runs in it. See docs/architecture.md for who creates whom.
+ * One worker: creates and owns its parts. docs/architecture.md shows who creates whom.
  *
- * Starting does not wait for Redis: connections are made, and made again, in the background. Stopping is one deadline
- * and three steps: fetch nothing more, let running tasks end, hand back the rest.
+ * Starting does not wait for Redis: connections are made, and made again, in the background. Stopping has one deadline and three steps:
+ * stop fetching, let running tasks finish, requeue the rest.
  */
 export class Launcher extends Service {
   readonly #options: LauncherOptions;
@@ -67,7 +67,7 @@ export class Launcher extends Service {
   readonly #runner: TaskRunner;
   readonly #heartbeat: Heartbeat;
   readonly #schedules: Schedules;
-  /** By BullMQ queue. */
+  /** Slots by BullMQ queue. */
   readonly #slots: Map<string, number>;
   readonly #shards: ShardFinder;
   readonly #keepers: QueueKeeper[] = [];
@@ -115,12 +115,12 @@ export class Launcher extends Service {
       store,
       slots: this.#slots,
       intervalMs: settings.heartbeatMs,
-      take: (queue, slots) => this.#take(queue, slots),
+      take: (queue, slots) => this.#fetchFrom(queue, slots),
       logger,
     });
   }
 
-  /** Of what users enqueue: the queue of what the fleet does for itself is left out. */
+  /** Reports on users' tasks; the maintenance queue is left out. */
   status(): WorkerStatus {
     const slots = [...this.#slots].filter(([queue]) => queue !== MAINTENANCE_QUEUE);
     return {
@@ -133,7 +133,7 @@ export class Launcher extends Service {
       subscribed: this.#listener.subscribed,
       replaced: this.#keepers.reduce((sum, { replaced }) => sum + replaced, 0),
       broken: this.#keepers.flatMap(({ name: queue, broken: problem }) => (problem === null ? [] : [{ queue, problem }])),
-      // One that hears stops, and one of each queue that waits for its tasks.
+      // One for stop messages, and one for each queue that waits for jobs.
       connections: countConnections(this.#store.redis) + this.#store.pools.connections + 1 + this.#keepers.length,
       stopLatency: this.#stopLatency.summary(),
       log: this.#options.loggers.losses?.() ?? NO_LOSSES,
@@ -141,7 +141,7 @@ export class Launcher extends Service {
   }
 
   /**
-   * Resolves when the worker is connected to Redis, takes tasks and is in the list of workers.
+   * Resolves when the worker is connected to Redis, fetches tasks and is in the list of workers.
    * @throws FleetError `INVALID_SETTINGS`, `REDIS_UNAVAILABLE` if Redis refuses the database of REDIS_URL
    */
   async ready(): Promise<void> {
@@ -151,15 +151,15 @@ export class Launcher extends Service {
   }
 
   protected override async onStart(): Promise<void> {
-    this.#store.redis.connect().catch(() => undefined); // it goes on trying, and says so by its events
+    this.#store.redis.connect().catch(() => undefined); // keeps retrying, and reports by its events
     await this.#listener.start();
-    for (const [queue, slots] of this.#slots) this.#take(queue, slots);
+    for (const [queue, slots] of this.#slots) this.#fetchFrom(queue, slots);
     await this.#shards.start();
     await this.#heartbeat.start();
     await this.#schedules.start();
   }
 
-  #take(queue: string, slots: number): void {
+  #fetchFrom(queue: string, slots: number): void {
     const { settings, workerId } = this.#options;
     const shared = {
       settings,
@@ -183,31 +183,31 @@ export class Launcher extends Service {
     const { shutdownTimeoutMs } = this.#options.settings;
     await this.#shards.stop();
     this.#runner.drain();
-    this.#logger.info({ running: this.#runs.size, upToMs: shutdownTimeoutMs }, 'Shutting down: nothing more is fetched');
+    this.#logger.info({ running: this.#runs.size, upToMs: shutdownTimeoutMs }, 'Shutting down: no longer fetching tasks');
     for (const keeper of this.#keepers) keeper.pause();
     void this.#heartbeat.beat();
     if (!(await this.#runs.idle(shutdownTimeoutMs))) await this.#requeue();
     await this.#close();
   }
 
-  /** The time is up: what still runs goes back to the queue. */
+  /** Aborts the tasks that still run at the deadline and returns them to the queue. */
   async #requeue(): Promise<void> {
-    const left = this.#runs.all();
-    this.#logger.warn({ running: left.length, tasks: someIds(left) }, 'Still running at the deadline: handing back to the queue');
-    for (const run of left) run.abort(new ShuttingDown());
-    if (await this.#runs.idle(SHUTDOWN_GRACE_MS + HAND_BACK_MS)) return;
+    const running = this.#runs.all();
+    this.#logger.warn({ running: running.length, tasks: someIds(running) }, 'Shutdown timeout reached; requeueing the running tasks');
+    for (const run of running) run.abort(new ShuttingDown());
+    if (await this.#runs.idle(SHUTDOWN_GRACE_MS + REQUEUE_MS)) return;
     this.#logger.error(
       { running: this.#runs.size, tasks: someIds(this.#runs.all()) },
-      'Could not hand back: these run again when their lock has run out',
+      'Could not requeue these tasks; they will run again when their locks expire',
     );
   }
 
   async #close(): Promise<void> {
     const closeBy = performance.now() + CLOSE_MS;
     const closed = await this.#closeBy(closeBy, 'queue workers', Promise.all(this.#keepers.map((keeper) => keeper.close())));
-    const left = this.#keepers.flatMap(({ held }) => held.map(({ id }) => ({ id: id as string })));
+    const unsettled = this.#keepers.flatMap(({ held }) => held.map(({ id }) => ({ id: id as string })));
     if (!closed) await Promise.all(this.#keepers.map((keeper) => keeper.letGo()));
-    // First what does not need Redis: what comes after something that hangs would come too late.
+    // Parts that do not need Redis first: a close that hangs uses up the time of those after it.
     await this.#listener.stop();
     await this.#closeBy(closeBy, 'threads', this.#threads.close());
     await this.#closeBy(closeBy, 'schedules', this.#schedules.stop());
@@ -215,19 +215,19 @@ export class Launcher extends Service {
     await this.#closeBy(closeBy, 'heartbeat', this.#heartbeat.stop());
     await this.#closeBy(closeBy, 'stops', this.#store.stopper.idle());
     await this.#closeBy(closeBy, 'connection', this.#store.close());
-    if (left.length > 0)
+    if (unsettled.length > 0)
       this.#logger.error(
-        { left: left.length, tasks: someIds(left) },
-        'Left behind: Redis did not take the end of these tasks, or not in time; they run again when their lock has run out',
+        { unsettled: unsettled.length, tasks: someIds(unsettled) },
+        'Could not record these results; the tasks will run again when their locks expire',
       );
   }
 
-  /** Resolves with whether it was closed in time. */
+  /** Resolves with whether closing finished in time. */
   async #closeBy(deadline: number, what: string, closing: Promise<unknown>): Promise<boolean> {
-    const ms = Math.max(LEAST_CLOSE_MS, deadline - performance.now());
+    const ms = Math.max(MIN_CLOSE_MS, deadline - performance.now());
     const timer = new AbortController();
-    const timeout = delay(ms, 'late' as const, { signal: timer.signal, ref: false }).catch(() => 'done' as const);
-    const first = await Promise.race([
+    const timeout = delay(ms, 'timeout' as const, { signal: timer.signal, ref: false }).catch(() => 'done' as const);
+    const outcome = await Promise.race([
       closing.then(
         () => 'done' as const,
         (error: unknown) => error,
@@ -235,13 +235,12 @@ export class Launcher extends Service {
       timeout,
     ]);
     timer.abort();
-    if (first === 'late') this.#logger.warn({ what }, 'Closing took too long; leaving it');
-    else if (first !== 'done') this.#logger.warn({ what, error: messageOf(first) }, 'Closing failed');
-    return first === 'done';
+    if (outcome === 'timeout') this.#logger.warn({ what }, 'Close timed out; continuing the shutdown');
+    else if (outcome !== 'done') this.#logger.warn({ what, error: messageOf(outcome) }, 'Close failed; continuing the shutdown');
+    return outcome === 'done';
   }
 }
 
-/** For a log line. */
 function someIds(runs: readonly { readonly id: string }[]): string[] {
   return runs.slice(0, LOGGED_IDS).map(({ id }) => id);
 }

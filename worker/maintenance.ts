@@ -9,15 +9,17 @@ import { sessionPoolCleanHandler } from './tasks/session-pool-clean.js';
 import { usagePoolCleanHandler } from './tasks/usage-pool-clean.js';
 
 /**
- * Adds the handlers of what the fleet does for itself. Unlike those of task modules they work on the fleet's own Redis,
- * over the worker's connection.
- * @throws FleetError `INVALID_DEFINITION` if a task module has one of their names
+ * Adds the handlers of the fleet's own tasks. Unlike task modules, they use the fleet's own Redis over the worker's connection.
+ * @throws FleetError `INVALID_DEFINITION` if a task module uses one of their names
  */
 export function withMaintenance(handlers: ReadonlyMap<string, LoadedHandler>, fleet: FleetResources): ReadonlyMap<string, LoadedHandler> {
   const all = new Map(handlers);
   for (const handler of maintenanceHandlers(fleet)) {
     const { name } = handler.definition;
-    if (all.has(name)) throw new FleetError('INVALID_DEFINITION', `The task ${name} is the fleet's own.`, { details: { task: name } });
+    if (all.has(name))
+      throw new FleetError('INVALID_DEFINITION', `The task name ${name} is reserved for the fleet's own tasks: rename the task.`, {
+        details: { task: name },
+      });
     all.set(name, { ...handler, source: { moduleUrl: '', name } });
   }
   return all;

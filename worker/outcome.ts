@@ -5,38 +5,38 @@ import type { RetryPolicy } from '../shared/task/definition.js';
 import { isFinal } from './final-errors.js';
 import { unrecoverable } from './unrecoverable.js';
 
-/** How a handler came to its end: it returned, it threw, or it was given up after grace. */
+/** How a handler ended: it returned, threw, or was abandoned after its grace. */
 export type HandlerEnd =
   | { readonly kind: 'returned'; readonly value: unknown }
   | { readonly kind: 'threw'; readonly error: unknown }
   | { readonly kind: 'abandoned' };
 
-/** What becomes of the task. */
+/** What happens to the task next. */
 export type Outcome =
   | { readonly kind: 'complete'; readonly value: unknown }
   /** Retried if attempts are left, unless the error is an `UnrecoverableError`. */
   | { readonly kind: 'fail'; readonly error: Error }
-  /** Settled as cancelled, whatever the handler threw or returned. */
+  /** Settled as cancelled, no matter what the handler threw or returned. */
   | { readonly kind: 'cancel' }
-  /** Back to the queue; the attempt does not count. */
+  /** Returned to the queue; the attempt does not count. */
   | { readonly kind: 'requeue' }
-  /** The same, to be fetched again so many ms later. A reason becomes the task's error meanwhile; `starts` is how often it counts as fetched then. */
+  /** Fetched again after `ms`; the attempt does not count. `reason` becomes the task's error meanwhile, `starts` its number of fetches. */
   | { readonly kind: 'defer'; readonly ms: number; readonly reason?: string; readonly starts?: number }
-  /** Not ours any more: nothing is written. */
+  /** The lock is lost: nothing is written. */
   | { readonly kind: 'drop' };
 
-/** What a definition says of failures. */
+/** The rules of a definition for failures. */
 export interface FailureRules {
   readonly retryOnTimeout: boolean;
   readonly retry: Pick<RetryPolicy, 'except'>;
 }
 
-/** What BullMQ takes as word that the job was moved already: it would stay active, with nobody to end it. */
+/** BullMQ takes these errors to mean that the job was already moved: it would stay active without an owner. */
 const PLACE_ERRORS: readonly string[] = ['DelayedError', 'WaitingError', 'WaitingChildrenError'];
 
 /**
- * The outcome rules. The cause of an abort decides, never a message; without an abort, the handler does. A handler that
- * returned before the abort reached it has completed: then there is no cause here.
+ * Decides the outcome of an attempt. The cause of an abort decides, never a message; without an abort, the handler's end does. A handler
+ * that returned before the abort reached it has completed: there is no cause then.
  *
  * @param rules null if no handler was called
  */
@@ -53,11 +53,11 @@ export function decideOutcome(cause: AbortCause | null, end: HandlerEnd, rules: 
     case undefined:
       if (end.kind === 'returned') return { kind: 'complete', value: end.value };
       if (end.kind === 'threw') return failWith(end.error, rules?.retry.except);
-      throw new Error('a handler was given up without a cause');
+      throw new Error('a handler was abandoned without an abort cause');
   }
 }
 
-/** @param except errors that are not retried, beside those that never are */
+/** @param except further errors that are not retried */
 export function failWith(thrown: unknown, except: readonly string[] = []): Outcome & { kind: 'fail' } {
   const error = asError(thrown);
   return { kind: 'fail', error: isFinal(error, except) ? unrecoverable(error) : error };

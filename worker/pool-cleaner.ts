@@ -5,19 +5,19 @@ import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
 import type { PoolCleanOutput } from '../shared/task/builtin/index.js';
 import { CleanupLock } from './cleanup-lock.js';
 
-/** A pool that open-webui has too, and what is expired in it. */
+/** A pool shared with open-webui, and its expiry rules. */
 export interface Pool {
   readonly key: string;
   readonly lock: string;
-  /** Where its changes are published. */
+  /** The channel on which changes are published. */
   readonly channel: string;
-  /** What its entries look like: see cleanPool-2.lua. */
+  /** The form of the entries: see cleanPool-2.lua. */
   readonly shape: 'usage' | 'session';
   readonly timeoutMs: number;
 }
 
 export interface PoolCleanerOptions {
-  /** To the Redis of the pool. */
+  /** Connects to the Redis of the pool. */
   readonly connection: () => Promise<ScriptedRedis>;
   readonly pool: Pool;
   readonly lockMs: number;
@@ -28,17 +28,17 @@ export interface PoolCleanerOptions {
 
 type Counts = { -readonly [Name in keyof PoolCleanOutput]: PoolCleanOutput[Name] };
 
-/** What one script looks at, less where there is much to cut out: half a ms of Redis, `npm run bench`. */
+/** Bytes that one script examines, fewer if many entries are removed: half a millisecond of Redis' time (`npm run bench`). */
 const BATCH_BYTES = 65_536;
-const MOST_NAMES = 5;
+const MAX_LOGGED_NAMES = 5;
 
 /**
- * Removes what is expired from a pool, batch by batch, under its lock. Each batch is one script that also renews the lock
- * and does nothing without it; so a run that stops anywhere leaves a consistent pool, and the next begins anew.
+ * Removes expired entries from a pool, batch by batch, under its lock. Each batch is one script that also renews the lock and does nothing
+ * without it, so a run may end anywhere: the pool stays consistent, and the next run starts over.
  */
 export class PoolCleaner {
   readonly #options: PoolCleanerOptions;
-  /** What the last warning about entries said: what stays invalid is not worth one every few seconds. */
+  /** The last warning about invalid entries: repeated only when they change. */
   #reported = '';
 
   constructor(options: PoolCleanerOptions) {
@@ -46,8 +46,9 @@ export class PoolCleaner {
   }
 
   /**
-   * One run, for the task of that id. @throws the signal's reason; what was removed by then is gone. FleetError
-   * `MALFORMED_DATA` if the pool is no hash, `REDIS_UNAVAILABLE` if its Redis is away.
+   * Runs one clean-up for the task with this id.
+   * @throws the signal's reason; entries removed by then stay removed. FleetError `MALFORMED_DATA` if the pool is not a hash,
+   *   `REDIS_UNAVAILABLE` if its Redis is unreachable.
    */
   async run(task: string, signal: AbortSignal): Promise<PoolCleanOutput> {
     const startedAt = performance.now();
@@ -82,7 +83,7 @@ export class PoolCleaner {
         throw new FleetError('MALFORMED_DATA', `Bad pool ${key}: expected a hash, got a ${batch[1]}.`, { details: { key } });
       if (batch[0] === 'lost') {
         counts.lost = true;
-        logger.warn({ key: lock, ...counts }, 'Lost the lock; this clean-up ends here');
+        logger.warn({ key: lock, ...counts }, 'Lost the lock; ending this clean-up');
         return;
       }
       const [, next, entries, removed, sessions, wrong, ...names] = batch;
@@ -91,7 +92,7 @@ export class PoolCleaner {
       counts.removed += removed;
       counts.sessions += sessions;
       counts.invalid += wrong;
-      invalid.push(...names.slice(0, MOST_NAMES - invalid.length));
+      invalid.push(...names.slice(0, MAX_LOGGED_NAMES - invalid.length));
       cursor = next;
       if (onBatch) await onBatch();
     } while (cursor !== '0');
@@ -102,7 +103,7 @@ export class PoolCleaner {
     const { pool, logger } = this.#options;
     const entries = names.map(quote).join(', ');
     if (count > 0 && entries !== this.#reported)
-      logger.warn({ pool: pool.key, invalid: count }, `Cannot be understood, and is left alone: ${entries}`);
+      logger.warn({ pool: pool.key, invalid: count }, `Ignoring invalid pool entries: ${entries}`);
     this.#reported = entries;
   }
 }

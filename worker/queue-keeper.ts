@@ -11,38 +11,38 @@ export interface QueueKeeperOptions {
   readonly queue: string;
   readonly slots: number;
   readonly store: Store;
-  /** How long the worker may fetch nothing while there is something to fetch, in ms. */
+  /** How long the worker may fetch nothing while tasks are fetchable, in ms. */
   readonly stallMs: number;
-  /** Makes a worker for the queue, which does not run yet. */
+  /** Creates a worker for the queue, without running it. */
   readonly make: () => QueueWorker;
   readonly logger: Logger;
 }
 
-/** Looks in one stall time. */
-const LOOKS = 10;
-/** A Redis that takes longer to answer is slow, and so is what it is asked for. */
+/** Checks per stall time. */
+const CHECKS = 10;
+/** If Redis takes longer to answer than this, it is slow for the worker's fetches too. */
 const SLOW_ANSWER_MS = 1_000;
-/** Characters of what is said about a broken queue. */
-const LONGEST_FAULT = 1_000;
+/** Maximum length of the problem reported for a broken queue, in characters. */
+const MAX_PROBLEM_LENGTH = 1_000;
 
 /**
- * Keeps one queue fetched from. BullMQ's worker may come out of a failover connected, and fetch nothing ever after (its
- * issues 4138, 4378, 4479, 4585). Such a worker is replaced by a new one with a new connection; what it runs stays with
- * it until it is settled, and its slots with that.
+ * Keeps one queue fetched from. After a failover BullMQ's worker may be connected and never fetch again (its issues 4138, 4378, 4479,
+ * 4585). Such a worker is replaced by one with a new connection; the old one keeps its running jobs, and their slots, until they are
+ * settled.
  *
- * A worker is silent for half the stall time before anybody looks into the queue, and must leave it as it is for the
- * other half. Whoever has no free slot, no Redis or a rate limit does not count as silent: see `QueueWorker.silentMs`.
+ * A worker must be silent for half the stall time before the queue is examined, and leave fetchable tasks alone for the other half. A
+ * worker without a free slot or Redis, or under a rate limit, is not silent: see `QueueWorker.silentMs`.
  */
 export class QueueKeeper {
   readonly #options: QueueKeeperOptions;
   readonly #everyMs: number;
   #worker: QueueWorker;
-  /** Workers that were replaced and still have jobs. */
+  /** Replaced workers that still have jobs. */
   readonly #retired = new Set<QueueWorker>();
   #timer: NodeJS.Timeout | null = null;
-  #lookedAt = performance.now();
-  #looking = false;
-  /** Of performance.now: since when there has been something to fetch; null if there is not. */
+  #checkedAt = performance.now();
+  #checking = false;
+  /** When tasks were first seen fetchable, by performance.now; null if there are none. */
   #fetchableSince: number | null = null;
   #replaced = 0;
   #broken: string | null = null;
@@ -50,7 +50,7 @@ export class QueueKeeper {
 
   constructor(options: QueueKeeperOptions) {
     this.#options = options;
-    this.#everyMs = options.stallMs / LOOKS;
+    this.#everyMs = options.stallMs / CHECKS;
     this.#lines = new RepeatedLines(options.logger);
     this.#worker = options.make();
   }
@@ -59,43 +59,43 @@ export class QueueKeeper {
     return this.#options.queue;
   }
 
-  /** How many workers of this queue were replaced. */
+  /** The number of replaced workers. */
   get replaced(): number {
     return this.#replaced;
   }
 
-  /** Why nothing can be fetched from the queue, and what repairs it; null if nothing is wrong. */
+  /** Why the queue cannot be fetched from, and the repair; null if it can. */
   get broken(): string | null {
     return this.#broken;
   }
 
-  /** What is run, and what has ended and is not settled. */
+  /** Jobs being run or settled. */
   get held(): readonly FleetJob[] {
     return this.#all().flatMap((worker) => worker.held);
   }
 
   run(): void {
     this.#run(this.#worker);
-    this.#timer = setInterval(() => void this.#look(), this.#everyMs);
+    this.#timer = setInterval(() => void this.#check(), this.#everyMs);
   }
 
   async waitUntilReady(): Promise<void> {
     await this.#worker.waitUntilReady();
   }
 
-  /** Fetches nothing more. */
+  /** Stops fetching. */
   pause(): void {
     if (this.#timer) clearInterval(this.#timer);
     this.#timer = null;
     for (const worker of this.#all()) void worker.pause(true);
   }
 
-  /** Resolves when everything is settled and closed; may never do, while Redis is away. */
+  /** Resolves when all jobs are settled and the connections closed; may never resolve while Redis is away. */
   async close(): Promise<void> {
     await Promise.all(this.#all().map((worker) => worker.close()));
   }
 
-  /** For a `close` that waits for a Redis that is away: lets go of what would keep the process alive. */
+  /** Releases everything that would keep the process alive while `close` waits for an unreachable Redis. */
   async letGo(): Promise<void> {
     await Promise.all(this.#all().map((worker) => worker.letGo()));
   }
@@ -106,31 +106,31 @@ export class QueueKeeper {
 
   #run(worker: QueueWorker): void {
     const { queue, logger } = this.#options;
-    worker.run().catch((error: unknown) => logger.error({ queue, error: messageOf(error) }, 'Queue worker ended'));
+    worker.run().catch((error: unknown) => logger.error({ queue, error: messageOf(error) }, 'Queue worker exited'));
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     const now = performance.now();
-    // Frozen, or busy with something else: answers may have been waiting here to be read.
-    if (now - this.#lookedAt > 2 * this.#everyMs) this.#worker.resetStallTimer();
-    this.#lookedAt = now;
-    if (this.#retired.size > 0) this.#share();
-    if (this.#looking) return;
-    this.#looking = true;
+    // This process was frozen or busy: Redis' answers may have been waiting here to be read.
+    if (now - this.#checkedAt > 2 * this.#everyMs) this.#worker.resetStallTimer();
+    this.#checkedAt = now;
+    if (this.#retired.size > 0) this.#shareSlots();
+    if (this.#checking) return;
+    this.#checking = true;
     try {
-      await this.#findFault();
-      await this.#judge();
+      await this.#findProblem();
+      await this.#replaceIfStalled();
     } catch (error) {
-      // Redis refuses, or is away: no worker could fetch.
-      this.#options.logger.debug({ queue: this.name, error }, 'Could not look for what waits');
+      // Redis refuses the command or is away: no worker could fetch.
+      this.#options.logger.debug({ queue: this.name, error }, 'Could not count fetchable tasks');
       this.#worker.resetStallTimer();
     } finally {
-      this.#looking = false;
+      this.#checking = false;
     }
   }
 
-  /** BullMQ's own scripts fail where a key of the queue has the wrong type; only this queue suffers. */
-  async #findFault(): Promise<void> {
+  /** Looks for keys of a wrong type: BullMQ's scripts fail on them, but only this queue is affected. */
+  async #findProblem(): Promise<void> {
     const { store, queue } = this.#options;
     const { failure } = this.#worker;
     if (failure === null) {
@@ -138,30 +138,30 @@ export class QueueKeeper {
       return void this.#lines.forget(queue);
     }
     const wrong = await wrongKeysOf(store.redis, store.keys, queue);
-    this.#broken = shortened(wrong.length > 0 ? describeWrongKeys(wrong) : failure, LONGEST_FAULT);
-    this.#lines.error(queue, { queue, problem: this.#broken }, 'A queue is broken and nothing is fetched from it; the other queues go on');
+    this.#broken = shortened(wrong.length > 0 ? describeWrongKeys(wrong) : failure, MAX_PROBLEM_LENGTH);
+    this.#lines.error(queue, { queue, problem: this.#broken }, 'A queue is broken; fetching from the other queues only');
   }
 
-  async #judge(): Promise<void> {
+  async #replaceIfStalled(): Promise<void> {
     const { stallMs, logger } = this.#options;
     const worker = this.#worker;
-    if (worker.silentMs < stallMs / 2) return this.#clear();
+    if (worker.silentMs < stallMs / 2) return this.#clearFetchable();
     const askedAt = performance.now();
     const fetchable = await this.#countFetchable();
     const answeredAt = performance.now();
     if (answeredAt - askedAt > SLOW_ANSWER_MS) worker.resetStallTimer();
     const { silentMs } = worker;
-    if (fetchable === 0 || silentMs < stallMs / 2) return this.#clear();
+    if (fetchable === 0 || silentMs < stallMs / 2) return this.#clearFetchable();
     this.#fetchableSince ??= answeredAt;
     if (answeredAt - this.#fetchableSince < stallMs / 2 || silentMs < stallMs || this.#timer === null) return;
     logger.warn(
       { queue: this.name, waiting: fetchable, silentMs: Math.round(silentMs), running: worker.held.length },
-      'Nothing is fetched although tasks wait and slots are free: the queue worker is replaced',
+      'Queue worker fetches nothing although tasks wait and slots are free; replacing it',
     );
     this.#replace();
   }
 
-  #clear(): void {
+  #clearFetchable(): void {
     this.#fetchableSince = null;
   }
 
@@ -176,23 +176,23 @@ export class QueueKeeper {
   #replace(): void {
     const { make, logger } = this.#options;
     const old = this.#worker;
-    this.#clear();
+    this.#clearFetchable();
     this.#replaced += 1;
     this.#retired.add(old);
     this.#worker = make();
-    this.#share();
+    this.#shareSlots();
     old
       .retire()
-      .catch((error: unknown) => logger.warn({ queue: this.name, error: messageOf(error) }, 'A replaced queue worker was not closed'))
+      .catch((error: unknown) => logger.warn({ queue: this.name, error: messageOf(error) }, 'Could not close a replaced queue worker'))
       .finally(() => {
         this.#retired.delete(old);
-        this.#share();
+        this.#shareSlots();
       });
     this.#run(this.#worker);
   }
 
-  /** What the old ones run is taken from the slots of the new one. */
-  #share(): void {
+  /** Subtracts the jobs of the replaced workers from the slots of the new one. */
+  #shareSlots(): void {
     const taken = [...this.#retired].reduce((sum, { held }) => sum + held.length, 0);
     this.#worker.resize(Math.max(1, this.#options.slots - taken));
   }

@@ -14,7 +14,7 @@ import type { ActiveRuns } from './active-runs.js';
 import { FetchingWorker } from './fetching-worker.js';
 import { FleetJob } from './fleet-job.js';
 import type { JobCounters } from './job-counters.js';
-import { untilTaken } from './refusals.js';
+import { untilAccepted } from './refusals.js';
 import { isUnreadable, makeJobsReadable } from './readable-jobs.js';
 import type { RegistryWriter } from './registry-writer.js';
 import type { TaskRunner } from './run-task.js';
@@ -34,13 +34,13 @@ export interface QueueWorkerOptions {
   readonly logger: Logger;
 }
 
-/** A stalled task is never failed for having stalled: it did nothing wrong. */
+/** Stalled tasks never fail for having stalled: the worker was at fault, not the task. */
 const MAX_STALLED_COUNT = 1_000_000;
 const YIELD_S = 0.1;
-/** How often the same error of BullMQ's worker is logged, in ms, and how many are told apart. */
-const SAY_AGAIN_MS = 60_000;
-const MOST_ERRORS = 100;
-/** What BullMQ's LockManager keeps to itself. `test/worker/clock.test.ts` holds it to its version. */
+/** Interval between log lines for the same error of BullMQ's worker, in ms, and the most errors told apart. */
+const REPEAT_LOG_MS = 60_000;
+const MAX_ERRORS = 100;
+/** Private members of BullMQ's LockManager. `test/worker/clock.test.ts` fails if BullMQ changes them. */
 interface LockRenewal {
   readonly closed: boolean;
   readonly trackedJobs: ReadonlyMap<string, unknown>;
@@ -49,10 +49,10 @@ interface LockRenewal {
   startLockExtenderTimer(): void;
 }
 
-/** What moves a job elsewhere throws one of these: it is not settled, only the next job is fetched. */
+/** Thrown after a job was moved elsewhere: BullMQ does not settle such a job, and only fetches the next one. */
 const MOVED: readonly string[] = ['DelayedError', 'WaitingError', 'WaitingChildrenError'];
 
-/** BullMQ's worker for one queue, with our jobs, and the registry kept in step with what it settles. */
+/** BullMQ's worker for one queue, with fleet jobs, which keeps the registry in step with the jobs it settles. */
 export class QueueWorker extends FetchingWorker {
   readonly #store: Store;
   readonly #runs: ActiveRuns;
@@ -82,16 +82,16 @@ export class QueueWorker extends FetchingWorker {
     this.#runner = runner;
     this.#taskCounters = taskCounters;
     this.#logger = logger;
-    this.on('completed', (job) => this.#ended(job as FleetJob, 'completed'));
-    this.on('failed', (job) => job && this.#failed(job as FleetJob));
+    this.on('completed', (job) => this.#onSettled(job as FleetJob, 'completed'));
+    this.on('failed', (job) => job && this.#onFailed(job as FleetJob));
     this.on('lockRenewalFailed', (ids) => ids.forEach((id) => runs.get(queue, id)?.abort(new LockLost())));
     makeJobsReadable(this.getBackend(), (id, problem) => store.unreadable.report({ key: store.keys.jobs(queue) + id, problem }));
-    const stalls = new RepeatedLines(logger, { intervalMs: SAY_AGAIN_MS });
-    this.on('stalled', (id) => stalls.warn(id, { id, queue }, 'Task stalled: its worker is gone or hangs; it will run again'));
-    // A lost connection, and one that cannot be used, is logged where it is made, a refusal when it begins; everything else should be seen.
+    const stalls = new RepeatedLines(logger, { intervalMs: REPEAT_LOG_MS });
+    this.on('stalled', (id) => stalls.warn(id, { id, queue }, 'Task stalled: its worker is dead or hung; the task will run again'));
+    // Connection errors and refusals are logged elsewhere, where they begin; log all other errors here.
     const isKnown = (error: unknown): boolean =>
       isConnectionError(error) || isRefusal(error) || adviceFor(store.redis, messageOf(error)) !== null;
-    const lines = new RepeatedLines(logger, { intervalMs: SAY_AGAIN_MS, maxKeys: MOST_ERRORS });
+    const lines = new RepeatedLines(logger, { intervalMs: REPEAT_LOG_MS, maxKeys: MAX_ERRORS });
     this.on('error', (error) =>
       lines.write(isKnown(error) ? 'debug' : 'warn', error.message || error.name, { queue, error: error.message }, 'Queue worker error'),
     );
@@ -103,7 +103,7 @@ export class QueueWorker extends FetchingWorker {
       job.unreadable = isUnreadable(data.deferredFailure);
       return job;
     } catch (error) {
-      // Thrown from here it would leave the job active and without an owner, again after every stalled check.
+      // If this threw, the job would stay active without an owner, again after every stalled check.
       const { deferredFailure = `The job's data is not JSON: ${jsonProblem(error)}` } = data;
       const job = FleetJob.fromJSON(this, { ...data, data: 'null', deferredFailure }, id) as FleetJob;
       job.unreadable = data.deferredFailure === undefined;
@@ -112,19 +112,19 @@ export class QueueWorker extends FetchingWorker {
   }
 
   /**
-   * How long an idle worker waits for the next job, in seconds. All idle workers wait for the same due time, and the one
-   * that has been connected longest wins: while there are tasks that it cannot run, it lets the others come first.
+   * Returns how long an idle worker waits for the next job, in seconds. All idle workers wait for the same due time, and the one connected
+   * longest wins; a worker that lacks handlers for some tasks waits a little longer, so that others fetch first.
    */
   protected override getBlockTimeout(blockUntil: number): number {
-    // BullMQ compares it with this machine's clock, and it is by Redis'.
+    // BullMQ compares `blockUntil`, a time by Redis' clock, with this machine's clock.
     const timeout = super.getBlockTimeout(blockUntil > 0 ? blockUntil + this.#store.clock.skewMs : blockUntil);
     return blockUntil > 0 && this.#runner.lacksHandlers(this.name) ? timeout + YIELD_S : timeout;
   }
 
   /**
-   * BullMQ tracks the locks that it renews by job id. A job that stalled and came back to this worker would lose its
-   * renewals with the end of its first run, stall again, and so on for ever. A run that has ended is no longer among the
-   * active ones when it is untracked here; one that still is took its place.
+   * BullMQ tracks the locks it renews by job id. When a stalled job comes back to this worker, the end of its first run would stop the
+   * renewals of the second, which would stall again, forever. So a lock is untracked only if its job has no active run here: a run that has
+   * ended is no longer active by then.
    */
   protected override createLockManager(): void {
     super.createLockManager();
@@ -133,7 +133,7 @@ export class QueueWorker extends FetchingWorker {
     lockManager.untrackJob = (id) => {
       if (!this.#runs.get(this.name, id)) untrack(id);
     };
-    // A lock holds from when its renewal was sent: the answer may be read much later, after a process was frozen.
+    // A lock holds from the moment its renewal was sent: after a freeze of this process, the answer may be read much later.
     const manager = lockManager as unknown as LockRenewal;
     const extend = manager.extendLocks.bind(manager);
     manager.extendLocks = async (ids) => {
@@ -144,8 +144,8 @@ export class QueueWorker extends FetchingWorker {
       await extend(ids);
       this.off('locksRenewed', renewed);
     };
-    // BullMQ renews what was renewed long ago by the time of day: a clock that is set back would let locks run out. This renews
-    // what was there at the turn before.
+    // BullMQ decides by wall-clock time which locks to renew: if that clock is set back, locks expire. This renews the locks that were
+    // tracked at the previous turn.
     let seen = new Set<string>();
     manager.startLockExtenderTimer = () => {
       if (manager.closed) return;
@@ -161,7 +161,7 @@ export class QueueWorker extends FetchingWorker {
     };
   }
 
-  /** BullMQ's own way needs memory that Redis may not have. */
+  /** Renews locks by a script of ours: BullMQ's needs memory that Redis may not have. */
   override async extendJobLocks(ids: string[], tokens: string[], duration: number): Promise<string[]> {
     const { redis, queues, keys } = this.#store;
     const locks = ids.flatMap((id, index) => [id, tokens[index] ?? '']);
@@ -172,18 +172,18 @@ export class QueueWorker extends FetchingWorker {
     return this.#settle(args[1], args[2], () => super.handleCompleted(...args));
   }
 
-  /** As long as Redis refuses to end a job its lock is kept: once it is lost, another worker runs it again. */
+  /** Settles a job, and keeps its lock while Redis refuses: without the lock, another worker would run the job again. */
   #settle<Result>(job: Job, token: string, settle: () => Promise<Result>): Promise<Result> {
     const id = job.id as string;
     const attempt = (): Promise<Result> => {
       this.lockManager.untrackJob(id);
       return settle();
     };
-    return untilTaken(attempt, (error, refusals) => {
+    return untilAccepted(attempt, (error, refusals) => {
       if (refusals === 1)
         this.#logger.warn(
           { id, queue: this.name, error: error.message },
-          'Redis refuses the end of a task; it is tried again until it is taken or the lock is lost',
+          'Redis refuses to record a result; retrying until it accepts the result or the lock is lost',
         );
       this.lockManager.trackJob(id, token, job.processedOn as number);
     });
@@ -194,40 +194,37 @@ export class QueueWorker extends FetchingWorker {
     try {
       return await (MOVED.includes(args[0].name) ? settle() : this.#settle(args[1], args[2], settle));
     } catch (error) {
-      // Everything that could be done for this job failed. If Redis answered, our lock is gone: perhaps an earlier try
-      // was carried out and only its answer was lost.
+      // Settling failed for good. If Redis answered, the lock is gone: an earlier try may have succeeded and only its answer been lost.
       if (!isConnectionError(error)) void this.#resolveUnknown(args[1]);
       throw error;
     }
   }
 
-  #ended(job: FleetJob, state: 'completed' | 'failed' | 'cancelled'): void {
+  #onSettled(job: FleetJob, state: 'completed' | 'failed' | 'cancelled'): void {
     const id = job.id as string;
     this.#taskCounters.ended(job, state);
     this.#writer.remove(id, membershipsOf(taskOptions(job.opts)), { atOnce: state === 'cancelled' });
-    if (maySpeak(job)) this.#writer.state(id, state);
+    if (mayHaveStream(job)) this.#writer.state(id, state);
     if (state !== 'cancelled') return;
     this.#measureStop(job);
     this.#store.queues
       .blockRetry(this.name, [id])
-      .catch((error: unknown) =>
-        this.#logger.warn({ id, error: messageOf(error) }, 'A retry that is not ours could bring a cancelled task back'),
-      );
+      .catch((error: unknown) => this.#logger.warn({ id, error: messageOf(error) }, 'Could not block foreign retries of a cancelled task'));
   }
 
-  /** Only of what ran here: what a worker settles for others says nothing of how fast it is. */
+  /** Measures stops of runs in this process only: settling for others says nothing about this worker's speed. */
   #measureStop({ run, finishedOn }: FleetJob): void {
     const at = run?.stop?.at ?? 0;
-    // 0 stands for a record that somebody wrote by hand and without a time.
+    // 0 marks a hand-written record without a time.
     if (at > 0 && finishedOn !== undefined) this.#stopLatency.record(finishedOn - at);
   }
 
-  #failed(job: FleetJob): void {
-    if (job.finishedOn !== undefined) return this.#ended(job, job.run?.stop || job.stoppedBefore ? 'cancelled' : 'failed');
+  #onFailed(job: FleetJob): void {
+    if (job.finishedOn !== undefined) return this.#onSettled(job, job.run?.stop || job.stoppedBefore ? 'cancelled' : 'failed');
     const id = job.id as string;
     this.#taskCounters.attempted(job);
-    if (maySpeak(job)) this.#writer.retrying(id, job.attemptsMade);
-    // A stop may have come after the handler failed and before the job went back: nobody is left to hear it.
+    if (mayHaveStream(job)) this.#writer.retrying(id, job.attemptsMade);
+    // A stop may have arrived between the handler's failure and the job's return to the queue: no run is left to receive it.
     this.#store.stopper
       .settleIfStopped(this.name, id)
       .catch((error: unknown) => this.#logger.warn({ id, error }, 'Could not check for a stop after a failed attempt'));
@@ -238,14 +235,14 @@ export class QueueWorker extends FetchingWorker {
     try {
       const task = (await this.#store.reader.read([id])).get(id);
       if (!task || isTerminal(task.state)) this.#writer.remove(id, membershipsOf(taskOptions(job.opts)));
-      this.#logger.warn({ id, state: task?.state ?? 'removed' }, 'The lock was gone when the task ended here');
+      this.#logger.warn({ id, state: task?.state ?? 'removed' }, 'The lock was gone when the task finished');
     } catch (error) {
-      this.#logger.warn({ id, error }, 'The outcome of a task is unknown');
+      this.#logger.warn({ id, error }, 'Could not determine the outcome of a task');
     }
   }
 }
 
-/** Whether the task may have a stream of events: this run has made one, or one before it may have, perhaps elsewhere. */
-function maySpeak({ run, attemptsStarted }: FleetJob): boolean {
-  return (run?.spoke ?? false) || attemptsStarted > 1;
+/** Returns whether the task may have an event stream, made by this run or by an earlier one, perhaps on another worker. */
+function mayHaveStream({ run, attemptsStarted }: FleetJob): boolean {
+  return (run?.hasStream ?? false) || attemptsStarted > 1;
 }

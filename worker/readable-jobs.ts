@@ -1,31 +1,31 @@
 import type { RedisQueueBackend } from 'bullmq';
 import { jsonProblem } from '../shared/json-problem.js';
 
-/** Why a job fails that BullMQ cannot make a job of: the beginning of its deferred failure. */
+/** Start of the deferred failure of a job that BullMQ cannot parse. */
 const UNREADABLE = 'The job cannot be read: ';
-/** What BullMQ parses of a job that it has fetched, before its worker sees anything of it. */
+/** Fields that BullMQ parses before its worker sees the job. */
 const PARSED = ['opts', 'progress', 'parent'] as const;
-/** Scripts that hand out the next job. */
-const HAND_OUT: ReadonlySet<string> = new Set(['moveToActive', 'moveToFinished', 'moveToDelayed']);
+/** Scripts that return the next job. */
+const FETCHING_SCRIPTS: ReadonlySet<string> = new Set(['moveToActive', 'moveToFinished', 'moveToDelayed']);
 
-/** What BullMQ keeps to its backend. `test/worker/readable-jobs.test.ts` holds it to its version. */
+/** Private members of BullMQ's backend. `test/worker/readable-jobs.test.ts` fails if BullMQ changes them. */
 interface Internals {
   execCommand(client: unknown, command: string, args: unknown): Promise<unknown>;
 }
 
 /**
- * Makes what a worker fetches readable: BullMQ throws over one of these fields that is no JSON, and the job would stay active
- * without an owner, again after every stalled check. Such a job is handed out with a blank field and with a deferred failure, so
- * that it fails with the reason and its handler is not called. An id that was listed without a job is not kept.
+ * Makes fetched jobs parseable. BullMQ throws if one of these fields is not JSON, and the job would stay active without an owner, again
+ * after every stalled check. Instead, such a job gets a blank field and a deferred failure: it fails with the reason, and its handler is
+ * not called. A listed id without a job is dropped.
  *
- * `report` is told of each.
+ * @param report called for each such job
  */
 export function makeJobsReadable(backend: RedisQueueBackend, report: (id: string, problem: string) => void): void {
   const internals = backend as unknown as Internals;
   const execute = internals.execCommand.bind(backend);
   internals.execCommand = async (client, command, args) => {
     const reply = await execute(client, command, args);
-    if (!HAND_OUT.has(command) || !Array.isArray(reply) || !Array.isArray(reply[0])) return reply;
+    if (!FETCHING_SCRIPTS.has(command) || !Array.isArray(reply) || !Array.isArray(reply[0])) return reply;
     const [fields, id, ...rest] = reply as [string[], string, ...unknown[]];
     const problem = makeReadable(fields);
     if (problem !== null) report(id, problem);
@@ -33,12 +33,12 @@ export function makeJobsReadable(backend: RedisQueueBackend, report: (id: string
   };
 }
 
-/** Whether a job is to fail because it could not be read. */
+/** Returns whether a job fails because it could not be parsed. */
 export function isUnreadable(deferredFailure: string | undefined): boolean {
   return deferredFailure?.startsWith(UNREADABLE) ?? false;
 }
 
-/** Changes fields and values of a job's hash; returns what is wrong with them, null for nothing. */
+/** Repairs the fields and values of a job's hash in place. Returns the problem, or null if there was none. */
 function makeReadable(fields: string[]): string | null {
   const places = new Map<string, number>();
   for (let index = 0; index + 1 < fields.length; index += 2) places.set(fields[index] as string, index + 1);
@@ -51,7 +51,7 @@ function makeReadable(fields: string[]): string | null {
   return null;
 }
 
-/** Options and a parent are objects to BullMQ; a stop that was recorded before is what the job fails with. */
+/** Blanks the fields that cannot be parsed and adds a deferred failure, unless a recorded stop has already set one. */
 function fail(fields: string[], places: ReadonlyMap<string, number>, problem: string, options: string | null): string {
   const set = (name: string, value: string): void => {
     const place = places.get(name);

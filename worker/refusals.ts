@@ -4,17 +4,17 @@ import { isRefusal } from '../shared/redis/refusals.js';
 const FIRST_DELAY_MS = 50;
 const LONGEST_DELAY_MS = 1_000;
 
-/** How long to wait after so many refusals in a row, the first of them 1; in ms. */
+/** Returns the backoff after a number of consecutive refusals, in ms. */
 export function refusalDelay(refusals: number): number {
   return Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(refusals - 1, 16));
 }
 
 /**
- * Tries again as long as Redis refuses it. Ends as the first attempt that is not refused does: with the error of a
- * connection that was closed, at the latest.
- * @param onRefused called before each wait, with what Redis said and how often it has
+ * Retries `attempt` while Redis refuses it. Settles with the first attempt that is not refused: at the latest with the error of a closed
+ * connection.
+ * @param onRefused called before each wait, with Redis' error and the number of refusals
  */
-export async function untilTaken<Result>(
+export async function untilAccepted<Result>(
   attempt: () => Promise<Result>,
   onRefused?: (error: Error, refusals: number) => void,
 ): Promise<Result> {

@@ -6,10 +6,10 @@ import type { Store } from '../shared/store.js';
 import { writeState } from '../shared/task/event-stream.js';
 import type { TaskState } from '../shared/task/state.js';
 
-/** Least time between two writes. A busy worker's ends gather meanwhile; the first one after a pause goes out at once. */
+/** Minimum interval between writes, in ms. A busy worker's writes are batched meanwhile; the first after a pause is sent at once. */
 const INTERVAL_MS = 10;
 
-/** A worker's writes to the registry, gathered so that the ends of many tasks cost a few commands. */
+/** Batches a worker's writes to the registry, so that many finished tasks cost a few commands. */
 export class RegistryWriter {
   readonly #store: Store;
   readonly #lines: RepeatedLines;
@@ -25,35 +25,35 @@ export class RegistryWriter {
     this.#writes = store.registry.writes();
   }
 
-  /** For a task that a plain BullMQ queue added. */
+  /** Registers a task that no producer has registered. */
   add(registration: Registration): void {
     this.#writes.add(registration);
     this.#schedule();
   }
 
-  /** For a task that is over, certainly. `atOnce` for one whose end somebody waits for: it takes along what has gathered. */
+  /** Removes a finished task. With `atOnce`, because someone waits for its end, the batch is sent right away. */
   remove(id: string, memberships: Memberships, { atOnce = false } = {}): void {
     this.#writes.remove(id, memberships);
     if (atOnce) setImmediate(this.#send);
     else this.#schedule();
   }
 
-  /** Adds a change of state to the task's events. */
+  /** Adds a change of state to the task's event stream. */
   state(id: string, state: TaskState): void {
     this.#states.push([id, state]);
     this.#schedule();
   }
 
   /**
-   * Adds to the task's events that an attempt failed, now: the next one may begin in this very tick. It may yet come after the
-   * first words of an attempt that another worker has, and whoever reads it knows by the number.
+   * Adds a failed attempt to the task's event stream, unbatched: the next attempt may start in this very tick. The event may still follow
+   * the first ones of the next attempt on another worker; readers tell them apart by the attempt number.
    */
   retrying(id: string, attempt: number): void {
     const { redis, keys } = this.#store;
     this.#track(writeState(redis, keys.events(id), 'retrying', attempt));
   }
 
-  /** Resolves when everything so far is written. */
+  /** Sends the batch, and resolves when all writes so far are done. */
   async flush(): Promise<void> {
     this.#send();
     await this.#sending;
@@ -76,12 +76,12 @@ export class RegistryWriter {
     if (sent.length > 0) this.#track(sent);
   };
 
-  /** One connection sends all, in order: what was sent last is answered last. */
+  /** A single connection keeps the order: the last write is answered last. */
   #track(sent: readonly unknown[]): void {
     this.#sending = Promise.all(sent).catch((error: unknown) => this.#warn(error));
   }
 
   #warn(error: unknown): void {
-    this.#lines.warn(messageOf(error), { error }, 'Registry not updated; the reconciler removes the entries of ended tasks');
+    this.#lines.warn(messageOf(error), { error }, 'Could not update the registry; the reconciler will remove finished tasks');
   }
 }

@@ -3,8 +3,8 @@ import { bytesBeyond } from '../shared/limits.js';
 import { toJson } from './task-output.js';
 
 /**
- * A handler's result as JSON. What JSON leaves out (undefined, a function, a symbol) is null.
- * @throws FleetError `INVALID_OUTPUT` for what JSON cannot hold, a circle or a BigInt; `RESULT_TOO_LARGE`
+ * Returns a handler's result as JSON. Values that JSON omits (undefined, a function, a symbol) become null.
+ * @throws FleetError `INVALID_OUTPUT` if JSON cannot represent the result (a cycle, a BigInt); `RESULT_TOO_LARGE`
  */
 export function resultJson(name: string, result: unknown, maxBytes: number): string {
   const json = stringified(name, result, maxBytes);
@@ -17,9 +17,9 @@ function stringified(name: string, result: unknown, maxBytes: number): string {
   try {
     return toJson(result);
   } catch (error) {
-    // V8 makes no text of more than half a gigabyte.
+    // V8 limits strings to half a gigabyte.
     if (error instanceof RangeError && error.message === 'Invalid string length')
-      throw tooLarge(name, 'is too long for a text of JSON', maxBytes, null);
+      throw tooLarge(name, 'is too long to serialize', maxBytes, null);
     throw new FleetError('INVALID_OUTPUT', `Bad output of ${name}: not JSON (${messageOf(error)})`, { cause: error });
   }
 }

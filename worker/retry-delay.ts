@@ -1,15 +1,14 @@
 import type { JobsOptions } from 'bullmq';
 import type { TaskBackoff } from '../shared/task/job-options.js';
 
-/** For a job of others that asks for a backoff and does not say how long. */
+/** Backoff delay for foreign jobs that do not specify one. */
 const FALLBACK_DELAY_MS = 1_000;
 
 /**
- * How long a job waits after a failed attempt, in ms: as BullMQ computes it, but doubling stops at `maxDelay`. A type that
- * BullMQ does not know either (another program's own) doubles too; BullMQ would throw, and the job would stay active and
- * run again after every stalled check.
+ * Returns the backoff after a failed attempt, in ms: as BullMQ computes it, but doubling stops at `maxDelay`. Types that BullMQ does not
+ * know (another program's own) double as well; BullMQ would throw, and the job would stay active and run again after every stalled check.
  *
- * @param attempt that failed, 1 for the first
+ * @param attempt the failed attempt, from 1
  * @param random from 0 to 1
  */
 export function retryDelay(backoff: JobsOptions['backoff'], attempt: number, random: number = Math.random()): number {
@@ -24,9 +23,9 @@ export function retryDelay(backoff: JobsOptions['backoff'], attempt: number, ran
   return Math.floor(full * (1 - jitter) + random * full * jitter);
 }
 
-/** An error after which another attempt may succeed, but not before some time. */
+/** An error that permits a retry, but only after a wait. */
 export class RetryableError extends Error {
-  /** How long the next attempt should wait, in ms; null if nothing asks for a wait. */
+  /** Minimum wait before the next attempt, in ms; null for none. */
   readonly retryAfterMs: number | null;
 
   constructor(message: string, retryAfterMs: number | null) {
@@ -35,7 +34,9 @@ export class RetryableError extends Error {
   }
 }
 
-/** How long a job waits after an attempt that failed with `error`, in ms: as {@link retryDelay} has it, but at least as long as the error asks for. */
+/**
+ * Returns the wait after an attempt that failed with `error`, in ms: the backoff of {@link retryDelay}, or longer if the error asks for it.
+ */
 export function delayAfter(error: Error, backoff: JobsOptions['backoff'], attempt: number): number {
   const asked = error instanceof RetryableError ? error.retryAfterMs : null;
   return Math.max(asked ?? 0, retryDelay(backoff, attempt));

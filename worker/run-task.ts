@@ -20,7 +20,7 @@ import { type FleetJob, Stopped } from './fleet-job.js';
 import type { JobCounters } from './job-counters.js';
 import { Escalation, deadlineMissed } from './escalation.js';
 import { type Outcome, decideOutcome, failWith } from './outcome.js';
-import { untilTaken } from './refusals.js';
+import { untilAccepted } from './refusals.js';
 import type { RegistryWriter } from './registry-writer.js';
 import { resultJson } from './result-json.js';
 import { Run } from './run.js';
@@ -35,7 +35,7 @@ import { validate } from './validate.js';
 
 export interface TaskRunnerOptions {
   readonly workerId: string;
-  /** Of the handlers. */
+  /** The input schemas of the handlers. */
   readonly schemas: Schemas;
   readonly handlers: ReadonlyMap<string, LoadedHandler>;
   readonly settings: Settings;
@@ -45,17 +45,17 @@ export interface TaskRunnerOptions {
   readonly threads: Threads;
   readonly taskCounters: JobCounters;
   readonly loggers: LoggerFactory;
-  /** Whether a stop of this task was heard of a moment ago, perhaps before it was tracked. */
+  /** Returns whether a stop of this task arrived lately, perhaps before the task was tracked. */
   readonly recentlyStopped: (id: string) => boolean;
-  /** For handlers that enqueue; null if whoever started the worker gave it none. */
+  /** The producer behind `context.enqueue`; null if the worker has none. */
   readonly producer: ChildEnqueuer | null;
   readonly onStep?: StepHook | undefined;
 }
 
-/** Redis' time and this process's may be apart by this much, in ms. */
+/** Tolerated lead of Redis' clock over the fleet clock, in ms. */
 const AHEAD_MS = 500;
 
-/** Runs one attempt: validates, calls the handler, climbs the ladder when it is aborted, and decides the outcome. */
+/** Runs one attempt: validates, calls the handler, escalates after an abort, and decides the outcome. */
 export class TaskRunner {
   readonly #options: TaskRunnerOptions;
   readonly #logger: Logger;
@@ -83,17 +83,17 @@ export class TaskRunner {
     this.#onStep = options.onStep;
   }
 
-  /** From now on a task that is still fetched goes straight back. */
+  /** Makes tasks that are still fetched go back to the queue unrun. */
   drain(): void {
     this.#draining = true;
   }
 
-  /** Whether a queue lately had tasks that there is no handler for here, and that another worker should get. */
+  /** Returns whether a queue lately had tasks without a handler here, which another worker should fetch. */
   lacksHandlers(queue: string): boolean {
     return this.#unknown.cameLately(queue);
   }
 
-  /** BullMQ's processor: resolves with the result, or throws what makes BullMQ do what the outcome says. */
+  /** BullMQ's processor. Resolves with the result, or throws the error that makes BullMQ apply the outcome. */
   async run(job: FleetJob, token: string): Promise<unknown> {
     if (this.#onStep) await this.#onStep('worker:fetched', job.id as string);
     await this.#checkClock(job);
@@ -102,7 +102,7 @@ export class TaskRunner {
       if (this.#onStep) await this.#onStep('worker:tracked', run.id);
       const outcome = await this.#attempt(run, job);
       run.end();
-      // Elsewhere the connection keeps the order.
+      // A single connection keeps the order; a cluster client does not.
       if (!keepsOrder(this.#options.store.redis)) await run.output?.written();
       if (this.#onStep) await this.#onStep('worker:ended', run.id);
       return outcome.kind === 'complete' ? outcome.value : await this.#conclude(run, job, token, outcome);
@@ -112,7 +112,7 @@ export class TaskRunner {
     }
   }
 
-  /** A job whose lock has run out by now, or comes from the future: this process was frozen, or Redis' clock was set. Redis knows which. */
+  /** Measures the clock again if the lock seems expired or in the future: this process was frozen, or Redis' clock was set. */
   async #checkClock({ processedOn }: FleetJob): Promise<void> {
     const { store, settings } = this.#options;
     if (processedOn === undefined || !store.clock.known) return;
@@ -135,10 +135,10 @@ export class TaskRunner {
       clock,
     });
     job.run = run;
-    // Our producer registers first; a job without our mark was added by a plain BullMQ queue.
+    // Producers register their tasks; a job without our options comes from a plain BullMQ queue.
     if (item === undefined)
       this.#options.writer.add({ id, item: '', queue: run.queue, at: isTime(job.timestamp) ? job.timestamp : clock.now() });
-    // What a schedule adds is live when its time has come. What the fleet does for itself is not among its users' tasks.
+    // Scheduled tasks are registered once due, except the fleet's own, which users do not see.
     else if (isScheduledRun(id) && run.queue !== MAINTENANCE_QUEUE)
       this.#options.writer.add({ id, item, queue: run.queue, at: dueTimeOf(id) });
     this.#options.runs.track(run);
@@ -150,15 +150,15 @@ export class TaskRunner {
     const options = taskOptions(job.opts);
     const { childOf } = options;
     if (this.#draining) run.abort(new ShuttingDown());
-    else if (childOf || this.#options.recentlyStopped(run.id)) await this.#heedStandingStop(run, childOf);
+    else if (childOf || this.#options.recentlyStopped(run.id)) await this.#applyStandingStop(run, childOf);
     if (run.cause) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
 
     const handler = this.#options.handlers.get(run.name);
     const deadline = deadlineOf(run.id, options, handler?.definition);
     if (deadline !== null && this.#options.store.clock.now() > deadline) return { kind: 'fail', error: deadlineMissed(deadline) };
-    const instead = await this.#scheduled.check(job);
-    if (instead !== null) return instead;
-    // A stop of its item finds it from now on.
+    const scheduled = await this.#scheduled.check(job);
+    if (scheduled !== null) return scheduled;
+    // From here on, a stop of its item includes this task.
     if (isScheduledRun(run.id)) await this.#options.writer.flush();
     if (run.cause) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
     if (!handler) return this.#unknown.outcomeOf(job);
@@ -173,7 +173,7 @@ export class TaskRunner {
       producer,
       logger: this.#taskLogger,
     });
-    // A process that was frozen since it fetched the task has lost it by now, and another may have ended it.
+    // After a freeze since the fetch, another worker may have finished the task.
     if (!run.checkLock()) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
     const isolated = handler.isolated(input.value);
     const end = await (isolated
@@ -182,15 +182,15 @@ export class TaskRunner {
     return this.#checkOutput(job, handler, decideOutcome(run.cause, end, handler.definition));
   }
 
-  /** Fails at once, unless a worker that is alive may take it: then the task waits for that one. */
+  /** Fails the attempt, unless another live worker may accept the input: then defers the task to it. */
   async #badInput(run: Run, job: FleetJob, error: FleetError): Promise<Outcome> {
-    const elsewhere = await untilTaken(() => this.#versions.have(run.name));
+    const elsewhere = await untilAccepted(() => this.#versions.have(run.name));
     if (run.cause) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
     return elsewhere ? this.#unknown.ofOtherVersion(job, error) : failWith(error);
   }
 
-  /** Heeds a stop that came before this run was tracked. */
-  async #heedStandingStop(run: Run, parent: JobAddress | undefined): Promise<void> {
+  /** Applies a stop that arrived before this run was tracked. */
+  async #applyStandingStop(run: Run, parent: JobAddress | undefined): Promise<void> {
     const stop = await standingStop(this.#options.store, run, parent);
     if (stop === null) return;
     run.via = 'queue';
@@ -214,46 +214,46 @@ export class TaskRunner {
       case 'fail':
         throw outcome.error;
       case 'cancel':
-        await this.#keepRecord(run);
+        await this.#recordStop(run);
         throw new Stopped(run);
       case 'requeue':
         return this.#requeue(run, job, token);
       case 'defer':
         return this.#defer(run, job, token, outcome);
       case 'drop':
-        this.#logger.warn({ id: run.id, name: run.name }, 'Lost its lock; the result is dropped');
+        this.#logger.warn({ id: run.id, name: run.name }, 'Lost the lock; dropping the result');
         throw new WaitingError();
     }
   }
 
-  /** What a message said of a stop may differ from what is recorded, or come before it: the first record of a task stays. */
-  async #keepRecord(run: Run): Promise<void> {
+  /** Records the stop, or adopts an earlier record: the stop message may differ from the record, or arrive before it. */
+  async #recordStop(run: Run): Promise<void> {
     const { redis, keys, clock } = this.#options.store;
     const { reason, by, at } = run.stop ?? { reason: null, by: null, at: clock.now() };
-    const heard = formatStop({ reason, by, at });
+    const received = formatStop({ reason, by, at });
     const job = keys.jobs(run.queue) + run.id;
-    const kept = await untilTaken(() => redis.keepStop(job, `${job}:lock`, heard, describeStop(reason, by), run.token));
+    const kept = await untilAccepted(() => redis.keepStop(job, `${job}:lock`, received, describeStop(reason, by), run.token));
     const stop = parseStop(kept, null);
     if (stop) run.stop = { reason: stop.reason, by: stop.by, at: stop.at?.getTime() ?? 0 };
   }
 
   async #requeue({ id, name, queue }: Run, job: FleetJob, token: string): Promise<never> {
-    await untilTaken(() => job.moveToWait(token));
-    this.#logger.info({ id, name }, 'Handed back to the queue');
+    await untilAccepted(() => job.moveToWait(token));
+    this.#logger.info({ id, name }, 'Requeued the task');
     await this.#settleLateStop(queue, id);
     throw new WaitingError();
   }
 
   async #defer({ id, queue }: Run, job: FleetJob, token: string, outcome: Outcome & { kind: 'defer' }): Promise<never> {
-    await untilTaken(() => job.defer(outcome, token));
+    await untilAccepted(() => job.defer(outcome, token));
     await this.#settleLateStop(queue, id);
     throw new DelayedError();
   }
 
-  /** A stop may have come in the last moment before the task went back, and no worker may come for it for a long time. */
+  /** Settles a stop that arrived just before the task went back: no worker may fetch the task for a long time. */
   async #settleLateStop(queue: string, id: string): Promise<void> {
     const settling = this.#options.store.stopper.settleIfStopped(queue, id);
-    await settling.catch((error: unknown) => this.#logger.warn({ id, error }, 'Could not check for a stop after handing back'));
+    await settling.catch((error: unknown) => this.#logger.warn({ id, error }, 'Could not check for a stop after requeueing'));
   }
 
   #outputOf(run: Run, job: FleetJob): TaskOutput {
@@ -264,13 +264,16 @@ export class TaskRunner {
       job.attemptsMade + 1,
       (progress) => job.updateProgress(progress),
       () => run.checkLock(),
-      (error) => this.#logger.warn({ id: run.id, error: messageOf(error) }, 'Output of a task was not written'),
+      (error) => this.#logger.warn({ id: run.id, error: messageOf(error) }, 'Could not write task output'),
     );
     return run.output;
   }
 }
 
-/** No attempt starts after this, in ms since the epoch; null for no limit. A scheduled task has its definition's, from when it was due. */
+/**
+ * Returns the deadline for starting an attempt, in ms since the epoch; null for none. The deadline of a scheduled task is its definition's,
+ * counted from its due time.
+ */
 function deadlineOf(id: string, { deadline, schedule }: TaskJobOptions, definition: AnyDefinition | undefined): number | null {
   if (deadline !== undefined) return deadline;
   const deadlineMs = schedule && !schedule.retried && isScheduledRun(id) ? (definition?.deadlineMs ?? null) : null;

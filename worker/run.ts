@@ -6,7 +6,7 @@ import type { TaskOutput } from './task-output.js';
 export interface RunStop {
   readonly reason: string | null;
   readonly by: string | null;
-  /** When it was recorded or, before that is known, heard of; in ms since the epoch. 0 for a record without a time. */
+  /** When the stop was recorded or, until that is known, received; in ms since the epoch. 0 for a record without a time. */
   readonly at: number;
 }
 
@@ -14,23 +14,22 @@ export interface RunOptions {
   readonly id: string;
   readonly queue: string;
   readonly name: string;
-  /** `''` for none. */
+  /** `''` if the task has no item. */
   readonly item: string;
   /** What its lock holds. */
   readonly token: string;
-  /** How long its lock holds from `lockedAt`, and from each renewal, in ms. */
+  /** How long the lock holds from `lockedAt` and from each renewal, in ms. */
   readonly lockMs: number;
-  /** When Redis gave the lock, in ms since the epoch. */
+  /** When Redis granted the lock, in ms since the epoch. */
   readonly lockedAt: number;
   readonly clock: Pick<FleetClock, 'now'>;
 }
 
 /**
- * One attempt at a task in this process, from pick-up until it is settled. Holds the abort and its cause.
+ * One attempt at a task in this process, from fetch to settlement. Holds the abort and its cause.
  *
- * The first cause aborts the signal. A stop that comes after another cause replaces it, for a stopped task must not come
- * back; nothing replaces a lost lock, for then the task is no longer ours to settle. Once the handler has ended, or was
- * given up, nothing reaches the run any more.
+ * The first cause aborts the signal. A later stop replaces it, because a stopped task must not come back; nothing replaces a lost lock,
+ * because the task then belongs to another worker. Once the handler has ended or was abandoned, aborts are ignored.
  */
 export class Run {
   readonly id: string;
@@ -43,11 +42,11 @@ export class Run {
   readonly startedAt: number;
   readonly #clock: Pick<FleetClock, 'now'>;
   readonly #lockMs: number;
-  /** Of performance.now. */
+  /** By performance.now. */
   #lockedUntil: number;
-  /** How a stop reached this run, if one did. */
+  /** How a stop took effect on this run, if one did. */
   via: StopWay = 'signal';
-  /** Made when the handler first says something. */
+  /** Created by the handler's first progress or chunk. */
   output: TaskOutput | null = null;
   #cause: AbortCause | null = null;
   #stop: RunStop | null = null;
@@ -68,27 +67,27 @@ export class Run {
     this.#lockedUntil = performance.now() + lockMs - Math.max(0, this.startedAt - lockedAt);
   }
 
-  /** Its lock was renewed by what was sent at that time of performance.now. */
+  /** Notes a renewal of the lock that was sent at `sentAt`, by performance.now. */
   lockRenewed(sentAt: number): void {
     this.#lockedUntil = sentAt + this.#lockMs;
   }
 
   /**
-   * Whether the task is still ours. A process that was frozen, or whose event loop was, may go on with a task for a
-   * while that another worker has: before it learns of that from Redis, its own clock says that the lock ran out.
+   * Returns whether this run still holds its lock. After a freeze, a process may continue a task that another worker already has; its own
+   * clock tells that the lock expired before Redis does.
    */
   checkLock(): boolean {
     const held = performance.now() <= this.#lockedUntil;
-    if (!held) this.abort(new LockLost()); // not heard after the end of the handler, whose last words come then
+    if (!held) this.abort(new LockLost()); // ignored once the handler has ended, when its last output is sent
     return held && this.#cause?.kind !== 'lock-lost';
   }
 
-  /** Whether the task has a stream of events by now. */
-  get spoke(): boolean {
+  /** Whether this run has created the task's event stream. */
+  get hasStream(): boolean {
     return this.output?.used ?? false;
   }
 
-  /** Whether the handler has ended or was given up: how the task ends is decided. */
+  /** Whether the handler has ended or was abandoned: the outcome is decided. */
   get ended(): boolean {
     return this.#ended;
   }
@@ -101,17 +100,17 @@ export class Run {
     return this.#stop;
   }
 
-  /** When the first word of a stop reached this run, in ms since the epoch. */
+  /** When this run first received a stop, in ms since the epoch. */
   get stopHeardAt(): number | null {
     return this.#stopHeardAt;
   }
 
-  /** For the time after the end of the handler, when `requestStop` is not heard any more. */
+  /** Sets the stop after the end of the handler, when `requestStop` is ignored. */
   set stop(stop: RunStop) {
     this.#stop = stop;
   }
 
-  /** Made when a handler first asks for it: most tasks of a busy fleet never do. */
+  /** Created on first use: most tasks of a busy fleet never need it. */
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
     if (this.#cause && !this.#controller.signal.aborted) this.#controller.abort(this.#cause);
@@ -119,8 +118,8 @@ export class Run {
   }
 
   /**
-   * Calls the listener at each abort, also at one that does not become the cause: it may shorten the handler's grace.
-   * At once if the run is aborted already. One listener.
+   * Calls the listener at each abort, even one that does not become the cause, because it may shorten the handler's grace; at once if the
+   * run is already aborted. Supports one listener.
    */
   onAbort(listener: (cause: AbortCause) => void): void {
     this.#onAbort = listener;
@@ -143,7 +142,7 @@ export class Run {
     this.#onAbort?.(cause);
   }
 
-  /** The handler is through. What it said goes out, and nothing more is heard of it. */
+  /** Ends the run: its pending output is sent, and later output and aborts are ignored. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;

@@ -3,13 +3,13 @@ import type { Settings } from '../shared/settings.js';
 import { modelsRefresh, registryReconcile, sessionPoolClean, usagePoolClean } from '../shared/task/builtin/index.js';
 import type { AnyDefinition, Retention } from '../shared/task/definition.js';
 
-/** Something that the fleet does by itself. */
+/** A schedule of one of the fleet's own tasks. */
 export interface FleetSchedule extends Schedule {
-  /** Whether it is also done when a worker starts. */
+  /** Whether the task also runs when a worker starts. */
   readonly atStart: boolean;
 }
 
-/** Everything that the fleet does by itself. None of it takes an input. */
+/** Returns the schedules of the fleet's own tasks. None of these tasks has an input. */
 export function scheduleTable({ reconcileMs, usageCleanMs, sessionCleanMs, modelsRefreshMs }: Settings): readonly FleetSchedule[] {
   return [
     every(reconcileMs, registryReconcile),
@@ -19,7 +19,7 @@ export function scheduleTable({ reconcileMs, usageCleanMs, sessionCleanMs, model
   ];
 }
 
-/** A list of ended tasks should be of what users enqueued; what a run did is in the log. */
+/** The list of finished tasks is for users' tasks; results of the fleet's own are in the log. */
 const NOT_KEPT: Retention = { ageMs: 60_000, count: 0 };
 
 function every(everyMs: number, task: AnyDefinition, { atStart = false } = {}): FleetSchedule {

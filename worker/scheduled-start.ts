@@ -6,10 +6,10 @@ import { taskOptions } from '../shared/task/job-options.js';
 import type { FleetJob } from './fleet-job.js';
 import type { Outcome } from './outcome.js';
 
-/** How soon a task asks again that waits for the one before it: the later the longer it has waited, for that one may be short or long. */
+/** Delay before a waiting run asks again, in ms: it grows with the time already waited, because the active run may be short or long. */
 const ASK_AGAIN_MS = { first: 100, longest: 1_000 } as const;
 
-/** Whether a task that a schedule added is to start: null, or what becomes of it instead. */
+/** Decides whether a scheduled task may start: null if it may, else its outcome. */
 export class ScheduledStart {
   readonly #store: Pick<Store, 'overlapGuard' | 'clock'>;
   readonly #logger: Logger;
@@ -23,7 +23,7 @@ export class ScheduledStart {
     const { schedule } = taskOptions(job.opts);
     if (!schedule) return null;
     const id = job.id as string;
-    // Once: when it is fetched again, its time has come.
+    // Jitter applies once: the second fetch is the delayed one.
     if (schedule.jitterMs > 0 && !schedule.retried && isScheduledRun(id) && job.attemptsStarted <= 1)
       return { kind: 'defer', ms: randomInt(schedule.jitterMs + 1) };
     const turn = await this.#store.overlapGuard.take(schedule, job.queueName, id);
@@ -31,10 +31,10 @@ export class ScheduledStart {
     const { other } = turn;
     this.#logger.debug(
       { id, schedule: schedule.id, other },
-      turn.kind === 'skip' ? 'Skipped: another run of its schedule is in its way' : 'Waits for another run of its schedule',
+      turn.kind === 'skip' ? 'Skipped: overlaps another run of its schedule' : 'Deferred: waiting for another run of its schedule',
     );
     if (turn.kind === 'skip') return { kind: 'complete', value: { skipped: true, other } };
-    // How often it asked must not count against it should the next worker have no handler for it: see UnknownTasks.
+    // Asking again must not use up the fetches after which UnknownTasks gives up.
     return {
       kind: 'defer',
       ms: askAgainMs(this.#store.clock.now() - (isScheduledRun(id) ? dueTimeOf(id) : job.timestamp)),
@@ -43,7 +43,7 @@ export class ScheduledStart {
   }
 }
 
-/** @param waitedMs since the task was due; less than nothing if Redis' clock was set back */
+/** @param waitedMs since the task was due; negative if Redis' clock was set back */
 function askAgainMs(waitedMs: number): number {
   return Math.min(ASK_AGAIN_MS.longest, Math.max(ASK_AGAIN_MS.first, waitedMs));
 }

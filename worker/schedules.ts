@@ -14,20 +14,20 @@ export interface SchedulesOptions {
 }
 
 const FAULTS: Readonly<Record<NextRunFault, string>> = {
-  absent: 'A schedule had no next run',
-  gone: 'The next run of a schedule was gone',
-  lost: "The next run of a schedule was in none of its queue's lists",
-  far: 'The next run of a schedule was further off than one period',
+  absent: 'Schedule had no next run',
+  gone: 'The next run of a schedule was missing',
+  lost: 'The next run of a schedule was in no list of its queue',
+  far: 'The next run of a schedule was more than one period away',
 };
 
-/** How often a worker asks whether somebody has looked at the schedules: from three quarters of it to five. */
-const LOOK_MS = 20_000;
-/** One look is enough for the whole fleet for this time. */
-const ENOUGH_MS = 12_000;
+/** Mean interval between a worker's checks, in ms; each interval is 0.75 to 1.25 times that. */
+const CHECK_MS = 20_000;
+/** After one worker's check, the others skip theirs for this time. */
+const CLAIM_MS = 12_000;
 
 /**
- * Keeps the schedules as the table has them, and those of users as they made them. A worker looks at its start and after
- * each reconnect; every quarter of a minute or so, one of the workers does. It is no task: that would end with its own schedule.
+ * Repairs the schedules of the table and of users. A worker checks them at its start and after each reconnect; about every quarter of a
+ * minute, one of the workers does. This is not a scheduled task, because its own schedule might be the broken one.
  */
 export class Schedules extends Service {
   readonly #options: SchedulesOptions;
@@ -44,7 +44,7 @@ export class Schedules extends Service {
 
   protected override onStart(): Promise<void> {
     const { redis } = this.#options.store;
-    this.#lookLater();
+    this.#checkLater();
     redis.on('ready', this.#onReady);
     if (redis.status === 'ready') this.#onReady();
     return Promise.resolve();
@@ -56,20 +56,20 @@ export class Schedules extends Service {
     await this.#applying;
   }
 
-  /** Applies the schedules if no worker has done it within the last seconds. Never rejects. */
+  /** Applies the schedules unless another worker has in the last seconds. Never rejects. */
   async look(): Promise<void> {
     const { store, logger } = this.#options;
     if (store.redis.status !== 'ready' || this.stopping) return;
     try {
-      if (!(await store.redis.claimLook(store.keys.scheduleLook, ENOUGH_MS))) return;
+      if (!(await store.redis.claimLook(store.keys.scheduleLook, CLAIM_MS))) return;
     } catch (error) {
-      return logger.debug({ error }, 'Could not ask whether somebody has looked at the schedules');
+      return logger.debug({ error }, 'Could not claim the check of the schedules; trying again within a minute');
     }
     await this.apply();
   }
 
-  #lookLater(): void {
-    this.#timer = setTimeout(() => void this.look().then(() => this.stopping || this.#lookLater()), LOOK_MS * (0.75 + Math.random() / 2));
+  #checkLater(): void {
+    this.#timer = setTimeout(() => void this.look().then(() => this.stopping || this.#checkLater()), CHECK_MS * (0.75 + Math.random() / 2));
   }
 
   /** Never rejects. */
@@ -84,16 +84,16 @@ export class Schedules extends Service {
     const { store, table, logger } = this.#options;
     if (store.redis.status !== 'ready' || this.stopping) return;
     try {
-      // First what there is: a schedule that is made meanwhile is not in it, for its record comes before its scheduler.
-      const made = await this.#made();
-      const users = await this.#users();
-      await this.#removeOthers(made, users);
-      const absent = await this.#ensureFleets();
-      await this.#startFirst(absent);
+      // List the schedulers before the records: a new schedule's record precedes its scheduler, so it is never taken for an orphan.
+      const made = await this.#schedulerIds();
+      const users = await this.#userSchedules();
+      await this.#removeOrphans(made, users);
+      const absent = await this.#ensureTable();
+      await this.#runAtStart(absent);
       const mine = [...users.values()].filter((schedule) => schedule !== null);
       for (const { schedule, run } of await store.schedulers.findWrong(mine)) {
-        this.#tell(schedule, run);
-        await this.#ensureUsers(schedule);
+        this.#logFault(schedule, run);
+        await this.#ensureUserSchedule(schedule);
       }
       await this.#removeStrays([...table, ...mine]);
       this.#applied = true;
@@ -102,71 +102,77 @@ export class Schedules extends Service {
     }
   }
 
-  /** Returns those that had no scheduler at all. */
-  async #ensureFleets(): Promise<FleetSchedule[]> {
+  /** Repairs the table's schedules. Returns those that had no scheduler. */
+  async #ensureTable(): Promise<FleetSchedule[]> {
     const { store, table } = this.#options;
     const wrong = await store.schedulers.findWrong(table);
-    for (const { schedule, run } of wrong) this.#tell(schedule, run);
+    for (const { schedule, run } of wrong) this.#logFault(schedule, run);
     await Promise.all(wrong.map(({ schedule }) => store.schedulers.ensure(schedule)));
     return wrong.flatMap(({ schedule, run }) => (run.fault === 'absent' ? [schedule] : []));
   }
 
-  /** At the start nothing is there yet, and a schedule that has changed is no fault. */
-  #tell({ id }: Schedule, { fault, due }: NextRun): void {
+  /** Logs a fault, except at the first run: then schedulers may be missing or changed legitimately. */
+  #logFault({ id }: Schedule, { fault, due }: NextRun): void {
     if (fault === null || !this.#applied) return;
-    this.#options.logger.warn({ id, fault, due: due === null ? null : new Date(due).toISOString() }, `${FAULTS[fault]}; it gets a new one`);
+    this.#options.logger.warn(
+      { id, fault, due: due === null ? null : new Date(due).toISOString() },
+      `${FAULTS[fault]}; creating a new one`,
+    );
   }
 
   async #removeStrays(schedules: readonly Schedule[]): Promise<void> {
     const { store, logger } = this.#options;
     for (const queue of new Set(schedules.map(({ definition }) => definition.queue))) {
       const removed = await store.schedulers.removeStrays(queue);
-      if (removed > 0) logger.warn({ queue, removed }, 'Schedules had more than one next run; the others are removed');
+      if (removed > 0) logger.warn({ queue, removed }, 'Schedules had more than one next run; removed the surplus');
     }
   }
 
-  /** The schedulers of all queues that the fleet knows of. */
-  async #made(): Promise<{ queue: string; id: string }[]> {
+  /** Returns the schedulers on all known queues. */
+  async #schedulerIds(): Promise<{ queue: string; id: string }[]> {
     const { redis, keys, schedulers } = this.#options.store;
     const queues = new Set([...(await redis.smembers(keys.queues)), MAINTENANCE_QUEUE]);
     const made = await Promise.all([...queues].map(async (queue) => (await schedulers.ids(queue)).map((id) => ({ queue, id }))));
     return made.flat();
   }
 
-  /** By id; null for one that cannot be understood. */
-  async #users(): Promise<Map<string, Schedule | null>> {
+  /** Returns users' schedules by id; null for an invalid record. */
+  async #userSchedules(): Promise<Map<string, Schedule | null>> {
     const { store, logger } = this.#options;
     const stored = Object.entries(await store.redis.hgetall(store.keys.schedules));
     return new Map(
       stored.map(([id, text]) => {
         const schedule = parseSchedule(id, text);
-        if (schedule === null) logger.warn({ id }, 'A schedule is stored in a way that cannot be understood; leaving it');
+        if (schedule === null) logger.warn({ id }, 'Could not parse a stored schedule; leaving it unchanged');
         return [id, schedule];
       }),
     );
   }
 
-  /** What is in neither list has left the table, or its producer did not live to remove it. On users' queues others may have their own. */
-  async #removeOthers(made: readonly { queue: string; id: string }[], users: ReadonlyMap<string, Schedule | null>): Promise<void> {
+  /**
+   * Removes schedulers without a schedule: dropped from the table, or left by a producer that died while removing them. Foreign schedulers
+   * on users' queues stay.
+   */
+  async #removeOrphans(made: readonly { queue: string; id: string }[], users: ReadonlyMap<string, Schedule | null>): Promise<void> {
     const { store, table } = this.#options;
     const fleets = new Set(table.map(({ id }) => id));
     for (const { queue, id } of made) {
       const user = users.get(id);
       if (user === null || user?.definition.queue === queue) continue;
       if (queue === MAINTENANCE_QUEUE) {
-        // At the start only: workers with two versions of the table would undo each other's work every minute.
+        // At the start only: workers with different versions of the table would undo each other's work every minute.
         if (!fleets.has(id) && !this.#started) await store.schedulers.remove(queue, id);
       } else if (await store.schedulers.isOurs(queue, id)) await store.schedulers.remove(queue, id);
     }
   }
 
-  /** One schedule that cannot be applied must not keep the others from it. */
-  async #ensureUsers(read: Schedule): Promise<void> {
+  /** Repairs one schedule. Never rejects, so that a bad schedule does not block the others. */
+  async #ensureUserSchedule(read: Schedule): Promise<void> {
     const { store, logger } = this.#options;
     const { id } = read;
     try {
       for (let schedule = read; await store.schedulers.ensure(schedule);) {
-        // Somebody may have changed or removed it since it was read.
+        // The schedule may have been changed or removed since it was read.
         const text = await store.redis.hget(store.keys.schedules, id);
         const now = text === null ? null : parseSchedule(id, text);
         if (now?.definition.queue !== schedule.definition.queue) await store.schedulers.remove(schedule.definition.queue, id);
@@ -178,8 +184,11 @@ export class Schedules extends Service {
     }
   }
 
-  /** What is due at each start, and again where Redis has lost all: workers that do it together do it once, for the id is that of a few seconds. */
-  async #startFirst(absent: readonly FleetSchedule[]): Promise<void> {
+  /**
+   * Runs the tasks due at each start, and again after Redis has lost its data. Workers that start together run each task once: the id is
+   * the same for a few seconds.
+   */
+  async #runAtStart(absent: readonly FleetSchedule[]): Promise<void> {
     const { store, table } = this.#options;
     const due = this.#started ? absent : table;
     for (const schedule of due.filter(({ atStart }) => atStart))

@@ -5,13 +5,13 @@ import type { Store } from '../shared/store.js';
 import type { AnyDefinition } from '../shared/task/definition.js';
 import type { TaskHandler } from '../shared/task/handler.js';
 
-/** Name of a task → a hash of its input schema. */
+/** Hashes of input schemas, by task name. */
 export type Schemas = Readonly<Record<string, string>>;
 
-/** Workers whose heartbeats are read for one answer. */
-const MOST_WORKERS = 1_000;
+/** Most workers whose heartbeats are read for one answer. */
+const MAX_WORKERS = 1_000;
 
-/** Of each handler. A schema that JSON Schema cannot hold has none: nobody can tell it from another. */
+/** Hashes the input schema of each handler, except schemas that JSON Schema cannot represent. */
 export function schemasOf(handlers: Iterable<TaskHandler>): Schemas {
   return Object.fromEntries(
     [...handlers].flatMap(({ definition }) => {
@@ -21,7 +21,7 @@ export function schemasOf(handlers: Iterable<TaskHandler>): Schemas {
   );
 }
 
-/** Of what JSON Schema says of the input: a check that is a function of its own does not change it. */
+/** Hashes the JSON Schema of the input; custom checks of the schema do not affect it. */
 function hashOf({ input }: AnyDefinition): string | null {
   try {
     return createHash('sha256')
@@ -33,7 +33,7 @@ function hashOf({ input }: AnyDefinition): string | null {
   }
 }
 
-/** What other workers have for tasks of the same name: in a fleet that is being upgraded, another version of them. */
+/** The versions of tasks on other workers, which differ while a fleet is being upgraded. */
 export class OtherVersions {
   readonly #store: Store;
   readonly #workerId: string;
@@ -45,18 +45,18 @@ export class OtherVersions {
     this.#own = own;
   }
 
-  /** Whether a worker that is alive, and goes on taking tasks, has another input schema for a task. */
+  /** Returns whether a live worker that is not draining has another input schema for a task. */
   async have(name: string): Promise<boolean> {
     const own = this.#own[name];
     if (own === undefined) return false;
     const { redis, keys } = this.#store;
-    // A list of workers that is no list any more names none.
-    const ids = await redis.zrevrange(keys.workers, 0, MOST_WORKERS - 1).catch((error: unknown) => {
+    // If the key has a wrong type, no worker is known.
+    const ids = await redis.zrevrange(keys.workers, 0, MAX_WORKERS - 1).catch((error: unknown) => {
       if (isWrongType(error)) return [];
       throw error;
     });
     const pipeline = redis.pipeline();
-    // The hash of a worker that has died expires with its last heartbeat.
+    // The hash of a dead worker expires soon after its last heartbeat.
     for (const id of ids) if (id !== this.#workerId) pipeline.hmget(keys.worker(id), 'schemas', 'draining');
     const beats = (await pipeline.exec()) ?? [];
     return beats.some(([error, beat]) => {

@@ -6,23 +6,23 @@ import { slotsOfOthers } from './slots.js';
 
 export interface ShardFinderOptions {
   readonly store: Store;
-  /** Of the BullMQ queues that the worker takes tasks from. */
+  /** Slots of the BullMQ queues that the worker fetches from. */
   readonly slots: ReadonlyMap<string, number>;
   readonly intervalMs: number;
-  /** Takes tasks from one more, which is in `slots` from then on. */
+  /** Starts fetching from another queue and adds it to `slots`. */
   readonly take: (queue: string, slots: number) => void;
   readonly logger: Logger;
 }
 
 /**
- * Finds shards of the worker's queues that its own definitions do not have: those of other versions that state more, or
- * did. Without that their tasks would wait until such a version is back. Looks at the start, after each reconnect and at
- * every heartbeat. What is found is kept, also when it is empty: another process may still add to it.
+ * Finds shards of the worker's queues that only other versions of its definitions have; their tasks would wait until such a version is
+ * back. Looks at the start, after each reconnect and at every heartbeat. Found shards are kept even when empty: another process may still
+ * add tasks to them.
  */
 export class ShardFinder extends Service {
   readonly #options: ShardFinderOptions;
   #timer: NodeJS.Timeout | null = null;
-  readonly #onTime = (): void => void this.look();
+  readonly #onTick = (): void => void this.look();
 
   constructor(options: ShardFinderOptions) {
     super();
@@ -30,15 +30,15 @@ export class ShardFinder extends Service {
   }
 
   protected override onStart(): Promise<void> {
-    this.#timer = setInterval(this.#onTime, this.#options.intervalMs);
-    this.#options.store.redis.on('ready', this.#onTime);
-    this.#onTime();
+    this.#timer = setInterval(this.#onTick, this.#options.intervalMs);
+    this.#options.store.redis.on('ready', this.#onTick);
+    this.#onTick();
     return Promise.resolve();
   }
 
   protected override onStop(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer);
-    this.#options.store.redis.off('ready', this.#onTime);
+    this.#options.store.redis.off('ready', this.#onTick);
     return Promise.resolve();
   }
 
@@ -48,14 +48,14 @@ export class ShardFinder extends Service {
     if (store.redis.status !== 'ready') return;
     try {
       const names = await store.registry.queueNames();
-      // Without a pause from here on: of two looks at once, the second finds what the first has taken.
+      // No await from here on: of two concurrent looks, the second must see the shards that the first took.
       if (this.stopping) return;
       for (const [queue, some] of slotsOfOthers(slots, names)) {
         take(queue, some);
-        logger.info({ queue, slots: some }, 'Takes tasks from a shard that its own definitions do not have');
+        logger.info({ queue, slots: some }, 'Fetching from a shard that only another version defines');
       }
     } catch (error) {
-      logger.debug({ error: messageOf(error) }, 'Could not look for shards');
+      logger.debug({ error: messageOf(error) }, 'Could not look for new shards; trying again at the next heartbeat');
     }
   }
 }

@@ -2,14 +2,14 @@ import { MAINTENANCE_QUEUE } from '../shared/task/builtin/index.js';
 import { baseQueue, shardsOf } from '../shared/task/shards.js';
 import type { LoadedHandler } from './task-modules.js';
 
-/** Of what the fleet does for itself, whatever WORKER_CONCURRENCY is: a run that waits for a lock must not hold up the rest. */
+/** Slots of the maintenance queue, independent of WORKER_CONCURRENCY: a run that waits for a lock must not block the others. */
 const MAINTENANCE_SLOTS = 8;
 
 type Slotted = Pick<LoadedHandler, 'definition' | 'alwaysIsolated'>;
 
 /**
- * Slots of each BullMQ queue. Those of a queue are divided over its shards, rounded up. Where all tasks are isolated, more
- * slots than threads would hold tasks that only wait.
+ * Returns the slots of each BullMQ queue. The slots of a sharded queue are divided over its shards, rounded up. A queue with isolated tasks
+ * only gets no more slots than there are threads: further tasks would only wait for a thread.
  */
 export function slotsByQueue(handlers: Iterable<Slotted>, concurrency: number, threads: number): Map<string, number> {
   const queues = new Map<string, { onlyIsolated: boolean; shards: string[] }>();
@@ -30,8 +30,8 @@ export function slotsByQueue(handlers: Iterable<Slotted>, concurrency: number, t
 }
 
 /**
- * Slots of the shards among `names` whose queue is in `slots` and that are not there themselves: as many as each shard
- * would have if all of them were known from the start. The others keep theirs.
+ * Returns slots for the shards among `names` that belong to a queue in `slots` but are missing there: as many as if all shards had been
+ * known from the start. Known shards keep theirs.
  */
 export function slotsOfOthers(slots: ReadonlyMap<string, number>, names: Iterable<string>): Map<string, number> {
   const others = [...names].filter((name) => baseQueue(name) !== name && slots.has(baseQueue(name)) && !slots.has(name));

@@ -3,8 +3,8 @@ import type { Store } from '../shared/store.js';
 import type { JobAddress } from '../shared/task/options-record.js';
 
 /**
- * The stop that holds for a task before its handler is called, null for none: its own, recorded with its job or left
- * before the job was there; or that of the task whose handler enqueued it.
+ * Returns the stop that applies to a task before its handler is called, or null: the task's own, recorded with its job or pending, or that
+ * of its parent.
  */
 export async function standingStop(store: Store, job: JobAddress, parent: JobAddress | undefined): Promise<StopRecord | null> {
   const { redis, keys, pendingStops } = store;

@@ -15,17 +15,17 @@ export interface StopListenerOptions {
   readonly onSubscribed: () => void;
 }
 
-/** How long a stop of a task that was not running here is remembered: it may have been fetched and not yet tracked. */
+/** How long a stop of a task that is not running here is remembered: the task may be fetched but not tracked yet. */
 const REMEMBER_MS = 10_000;
 const MAX_REMEMBERED = 100_000;
 
 /**
- * Hears stop commands and aborts the runs that they name. A message only makes a stop fast. What makes it certain is
- * its record with the job, which is read again for all runs at every (re)subscription and every STOP_POLL_INTERVAL_MS.
+ * Receives stop commands and aborts the runs they name. Messages only make stops fast. The record with each job makes them certain: it is
+ * read for all runs at every (re)subscription and every STOP_POLL_INTERVAL_MS.
  */
 export class StopListener extends Service {
   readonly #options: StopListenerOptions;
-  /** Until when, of performance.now. */
+  /** Expiry by task id, by performance.now. */
   readonly #recent = new Map<string, number>();
   readonly #commands: CommandListener;
   #poll: NodeJS.Timeout | null = null;
@@ -40,7 +40,7 @@ export class StopListener extends Service {
       ...options,
       name: 'taskfleet:worker:stop',
       relists: (id) => runs.find(id).length > 0,
-      onCommand: (command, ours) => this.#heed(command, ours),
+      onCommand: (command, ours) => this.#handle(command, ours),
       onSubscribed: () => {
         onSubscribed();
         return this.readStops();
@@ -52,7 +52,7 @@ export class StopListener extends Service {
     return this.#commands.subscribed;
   }
 
-  /** Whether a stop of this task was heard of while it was not running here. */
+  /** Returns whether a stop of this task arrived lately while the task was not running here. */
   readonly recentlyStopped = (id: string): boolean => this.#recent.size > 0 && this.#recent.has(id);
 
   protected override async onStart(): Promise<void> {
@@ -65,7 +65,7 @@ export class StopListener extends Service {
     await this.#commands.stop();
   }
 
-  /** Reads the recorded stops of everything that runs here, in one round trip. Called while it reads, it reads again. */
+  /** Reads the recorded stops of all runs in one round trip. A call during a read makes it read again. */
   async readStops(): Promise<void> {
     this.#readAgain = true;
     if (this.#reading) return;
@@ -91,11 +91,11 @@ export class StopListener extends Service {
         if (stop) run.requestStop({ reason: stop.reason, by: stop.by, at: stop.at?.getTime() ?? 0 });
       });
     } catch (error) {
-      this.#options.logger.warn({ error }, 'Could not read the stops of running tasks');
+      this.#options.logger.warn({ error }, 'Could not read the recorded stops of running tasks');
     }
   }
 
-  #heed(command: StopCommand, ours: boolean): void {
+  #handle(command: StopCommand, ours: boolean): void {
     const { runs, store } = this.#options;
     const { ids, reason, by, recordedAt } = command;
     const now = store.clock.now();
@@ -104,20 +104,20 @@ export class StopListener extends Service {
       if (!run) {
         if (ours) this.#remember(id);
       } else if (!ours) {
-        // Another database may have a task of this id. If ours is meant, and the sender knows the fleet by a former id, there is a record.
+        // May mean a task of the same id in another database. If it means ours, sent under a former fleet id, there is a record.
         void this.readStops();
       } else if (others.length === 0 && (recordedAt ?? now) >= run.startedAt) {
-        // Not one that was recorded before this run: it may be late, and have ended the run before a retry.
+        // A stop older than this run may be a late message that already ended an earlier attempt.
         run.requestStop({ reason, by, at: recordedAt ?? now });
       } else if (recordedAt !== null) {
-        // Which run is meant is in the record alone, once it is written.
+        // Only the record, once written, tells which run is meant.
         void this.readStops();
       }
     }
   }
 
   #remember(id: string): void {
-    this.#recent.delete(id); // so that the map stays in the order of time
+    this.#recent.delete(id); // keeps the map in order of time
     this.#recent.set(id, performance.now() + REMEMBER_MS);
     if (this.#recent.size <= MAX_REMEMBERED) return;
     const [oldest] = this.#recent.keys();

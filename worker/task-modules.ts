@@ -6,19 +6,19 @@ import type { TaskHandler } from '../shared/task/handler.js';
 import { checkHandler, checkQueue } from './check-handler.js';
 import type { HandlerSource } from './thread-messages.js';
 
-/** A handler, and where a thread finds it again. */
+/** A handler, and where a thread can load it from. */
 export interface LoadedHandler extends TaskHandler {
   readonly source: HandlerSource;
 }
 
-/** The module of the built-in tasks. They come through the same door as a service's own. */
+/** The module of the built-in tasks, loaded like any task module. */
 export const BUILTIN_MODULE = new URL('./tasks/index.js', import.meta.url).href;
 
-const MOST_HANDLERS = 1_000;
+const MAX_HANDLERS = 1_000;
 
 /**
- * Loads the built-in tasks and those of TASK_MODULES; a path is relative to `cwd`.
- * @throws FleetError `INVALID_TASK_MODULE`, naming the module and what is wrong with it
+ * Loads the built-in tasks and those of TASK_MODULES; relative paths start at `cwd`.
+ * @throws FleetError `INVALID_TASK_MODULE`, with the module and the problem
  */
 export async function loadTaskModules(settings: Settings, cwd: string): Promise<ReadonlyMap<string, LoadedHandler>> {
   const handlers = new Map<string, LoadedHandler>();
@@ -34,7 +34,10 @@ export async function loadTaskModules(settings: Settings, cwd: string): Promise<
   return handlers;
 }
 
-/** The handlers of one module. @throws FleetError `INVALID_TASK_MODULE`, whatever the module does when it is read */
+/**
+ * Returns the handlers of one module.
+ * @throws FleetError `INVALID_TASK_MODULE`, no matter how loading fails
+ */
 export async function loadTaskModule(url: string, settings: Settings): Promise<readonly TaskHandler[]> {
   const { default: exported } = await importModule(url);
   let given: unknown;
@@ -46,7 +49,7 @@ export async function loadTaskModule(url: string, settings: Settings): Promise<r
   try {
     const list: readonly unknown[] = Array.isArray(given) ? given : [given];
     if (list.length === 0) throw invalid(url, 'it exports no handlers');
-    if (list.length > MOST_HANDLERS) throw invalid(url, `expected at most ${MOST_HANDLERS} handlers, got ${list.length}`);
+    if (list.length > MAX_HANDLERS) throw invalid(url, `expected at most ${MAX_HANDLERS} handlers, got ${list.length}`);
     return list.map((one) => checkOwn(url, one));
   } catch (error) {
     if (isFleetError(error, 'INVALID_TASK_MODULE')) throw error;
@@ -54,7 +57,7 @@ export async function loadTaskModule(url: string, settings: Settings): Promise<r
   }
 }
 
-/** The module, and not its default export: what has a `then` would be waited for. */
+/** Returns the module rather than its default export: awaiting an export with a `then` would call it. */
 async function importModule(url: string): Promise<{ readonly default?: unknown }> {
   try {
     return (await import(url)) as { readonly default?: unknown };

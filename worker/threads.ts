@@ -137,8 +137,8 @@ export class Threads {
     // A thread that breaks outside of a run; without a listener it would end the process. If it could not even start,
     // the run that it was for would wait for ever.
     pool.on('error', (error) => {
-      this.#logger.error({ error }, 'A thread failed');
-      for (const failStart of this.#starting) failStart(new Error(`No thread could be started: ${messageOf(error)}`));
+      this.#logger.error({ error }, 'Thread failed outside of a task');
+      for (const failStart of this.#starting) failStart(new Error(`Could not start a thread: ${messageOf(error)}`));
     });
     return pool;
   }
@@ -150,7 +150,7 @@ export class Threads {
       else if (message.level !== 'silent') context.log[message.level](message.fields, message.message);
     } catch (error) {
       // In an event handler a throw would end the process.
-      this.#logger.error({ task: context.id, error }, 'Bad message from a thread');
+      this.#logger.error({ task: context.id, error }, 'Bad message from a thread; ignoring it');
     }
   }
 }

@@ -37,7 +37,7 @@ export class UnknownTasks {
 
   outcomeOf(job: UnknownJob): Outcome {
     const error = new FleetError('UNKNOWN_TASK', `No handler for ${job.name} on this worker; it has ${this.#known}`);
-    return this.#defer(job, { kind: 'fail', error }, 'No handler for a task on this worker; it goes back for one that has it');
+    return this.#defer(job, { kind: 'fail', error }, 'No handler for a task on this worker; deferring the task to another worker');
   }
 
   /** Of a task whose input does not fit here, while another worker has another schema for it. */
@@ -45,7 +45,7 @@ export class UnknownTasks {
     return this.#defer(
       job,
       failWith(error),
-      "The input of a task does not fit this worker's version of it; it goes back for a worker with another version",
+      "The input of a task does not match this worker's schema; deferring the task to a worker with another version",
     );
   }
 

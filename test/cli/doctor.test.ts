@@ -43,7 +43,7 @@ describe('taskfleet doctor', () => {
   before(async () => {
     redis = await startTestRedis({ appendonly: 'yes' });
     worker = startCommand(['worker'], { env: { REDIS_URL: redis.url } });
-    await worker.waitForLine(/Worker takes tasks/);
+    await worker.waitForLine(/Worker is ready/);
   });
   after(async () => {
     await worker.stop();

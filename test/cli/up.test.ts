@@ -94,7 +94,7 @@ describe('taskfleet up with an embedded Redis', () => {
     );
     up.kill('SIGINT');
     await up.waitForLine(/^SIGINT: stopping/);
-    await up.waitForLine(/Shutting down: nothing more/);
+    await up.waitForLine(/Shutting down: no longer fetching/);
     up.kill('SIGINT');
     assert.deepEqual(await up.exit, { code: 130, signal: null });
     assert.deepEqual(await alive([redis, successor]), []);
@@ -199,7 +199,7 @@ describe('taskfleet up with REDIS_URL', () => {
       await exit;
     }
     forget(-(up.pid as number));
-    assert.match(lines.join('\n'), /the process that started it is gone/);
+    assert.match(lines.join('\n'), /the parent process is gone/);
     assert.equal((await producer.get('last'))?.state, 'completed');
     await producer.close();
   });

@@ -35,7 +35,7 @@ describe('taskfleet worker', () => {
 
   async function startWorker(env: Record<string, string>): Promise<NodeProcess> {
     const worker = startCommand(['worker'], { cwd: folder, env });
-    await worker.waitForLine(/Worker takes tasks/);
+    await worker.waitForLine(/Worker is ready/);
     return worker;
   }
 

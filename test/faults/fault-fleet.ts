@@ -99,7 +99,7 @@ export class FaultFleet {
     };
     const worker = spawnNode([...node, COMMAND, 'worker'], { env: { ...settings, ...this.options.env, ...env } });
     this.workers.push(worker);
-    await worker.waitForLine(/Worker takes tasks/, { timeoutMs: START_LIMIT_MS });
+    await worker.waitForLine(/Worker is ready/, { timeoutMs: START_LIMIT_MS });
     return worker;
   }
 

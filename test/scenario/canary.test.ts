@@ -86,7 +86,7 @@ describe('The canary of a worker with one slot and one thread', () => {
     const settled = await everythingOf(id);
     assert.equal(settled.task?.state, 'cancelled');
     await until(heartbeat, ({ zombies }) => zombies === '1');
-    await worker.waitForLine(new RegExp(`"${id}".*A given-up handler returned`));
+    await worker.waitForLine(new RegExp(`"${id}".*Abandoned handler returned`));
     // What its return made the worker write is on the heartbeat's connection, and before the second one.
     const first = await until(heartbeat, ({ zombies }) => zombies === '0');
     await until(heartbeat, ({ beat_at: at }) => Number(at) > Number(first['beat_at']));

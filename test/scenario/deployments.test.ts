@@ -63,7 +63,7 @@ describe('A fleet of processes', () => {
         await producer.close();
         await Promise.all([worker.stop(), dashboard.stop()]);
       });
-      await worker.waitForLine(/Worker takes tasks/);
+      await worker.waitForLine(/Worker is ready/);
 
       const short = await producer.enqueue(scenarioTask, { ms: 0 });
       await producer.result(short, { timeoutMs: 10_000 });

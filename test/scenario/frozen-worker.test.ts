@@ -61,13 +61,13 @@ describe('A worker process that is frozen for longer than its locks hold', () =>
     await frozen.waitForLine(new RegExp(`"${taken.id}".*is aborted with LockLost`));
     await frozen.waitForLine(new RegExp(`"${stopped.id}".*is aborted with (LockLost|StopRequested)`));
     // The handlers are deaf: they go on, are given up, and return in the end.
-    for (const { id } of [stopped, taken]) await frozen.waitForLine(new RegExp(`"${id}".*was given up`));
+    for (const { id } of [stopped, taken]) await frozen.waitForLine(new RegExp(`"${id}".*abandoning it`));
     await until(
       () => pidsAfter(taken.id, `(${takenOver}`),
       (pids) => pids.length > 10,
     );
     await writeFile(end, '');
-    for (const { id } of [stopped, taken]) await frozen.waitForLine(new RegExp(`"${id}".*A given-up handler returned`));
+    for (const { id } of [stopped, taken]) await frozen.waitForLine(new RegExp(`"${id}".*Abandoned handler returned`));
     assert.equal(await producer.result(taken), heir.pid);
     const task = await producer.get(taken);
     assert.deepEqual([task?.state, task?.attempt, task?.stop, task?.progress === null], ['completed', 1, null, false]);

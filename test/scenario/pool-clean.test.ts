@@ -87,7 +87,7 @@ describe('Pools in the format of open-webui, in a fleet', () => {
       (sessions) => sessions === 2,
     );
     assert.deepEqual(await fleet.client.hgetall(keys.sessionPool), { young, broken: '{' });
-    await worker.waitForLine(/Cannot be understood, and is left alone: \\"broken\\"/);
+    await worker.waitForLine(/Ignoring invalid pool entries: \\"broken\\"/);
   });
 
   it('are left alone while an open-webui holds the lock, and cleaned when it lets go', async () => {
@@ -98,9 +98,9 @@ describe('Pools in the format of open-webui, in a fleet', () => {
       (answer) => answer === 'OK',
     );
     await fleet.client.hset(keys.usagePool, 'stale', text);
-    await worker.waitForLine(/"component":"cleanup".*Skips this clean-up: somebody else holds the lock/);
+    await worker.waitForLine(/"component":"cleanup".*Skipping this clean-up: another owner holds the lock/);
     const attempts = [...worker.stdout.lines, ...worker.stderr.lines].filter((line) =>
-      /usage_cleanup_lock.*Somebody else holds the lock for another/.test(line),
+      /usage_cleanup_lock.*Another owner holds the lock, which expires in/.test(line),
     );
     assert.deepEqual(
       attempts.slice(0, 3).map((line) => /"attempt":(\d)/.exec(line)?.[1]),
@@ -148,7 +148,7 @@ describe('A clean-up', () => {
 
       const heir = await startWorker(fleet.redis, keyPrefix, lives);
       workers.push(heir);
-      await heir.waitForLine(/Took the lock over from an earlier run of this task/);
+      await heir.waitForLine(/Took over the lock of an earlier run of this task/);
       await until(
         async () => cleanedBy(await fleet.client.hgetall(keys.usagePool)),
         (count) => count === 200,
@@ -170,7 +170,7 @@ describe('A clean-up', () => {
     const producer = fleet.producer({ keyPrefix });
     await fleet.client.set(keys.sessionLock, randomUUID());
     const task = await producer.enqueue(sessionPoolClean, {});
-    await log.waitFor(/Somebody else holds the lock for ever/);
+    await log.waitFor(/Another owner holds the lock, which never expires/);
     const { outcome, via } = await producer.stop(task, { waitMs: 5_000 });
     assert.deepEqual([outcome, via], ['cancelled', 'signal']);
   });

@@ -90,7 +90,7 @@ describe('Secrets', { concurrency: true }, () => {
     };
     const worker = startCommand(['worker'], { env: { ...settings, ...env } });
     t.after(() => worker.stop());
-    await worker.waitForLine(/Worker takes tasks/);
+    await worker.waitForLine(/Worker is ready/);
     return worker;
   }
 

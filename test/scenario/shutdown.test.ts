@@ -105,19 +105,19 @@ async function endsInTime(child: NodeProcess, mostMs = MOST_MS): Promise<void> {
 describe('A worker process ends in time upon SIGTERM', { concurrency: 3 }, () => {
   for (const { what, begin, leaves } of FAULTS) {
     it(`when Redis ${what}, and names the task that it leaves behind`, () =>
-      start('worker', /Worker takes tasks/, async ({ process: worker, fleet, proxy }) => {
+      start('worker', /Worker is ready/, async ({ process: worker, fleet, proxy }) => {
         const { id } = await fleet.producer({ keyPrefix: 'down' }).enqueue(scenarioTask, { ms: 600_000 });
         await worker.waitForLine(new RegExp(`"${id}".*begins, attempt 1`));
         await begin(fleet, proxy);
         await endsInTime(worker);
-        const last = worker.stderr.lines.filter((line) => line.includes('Left behind'));
+        const last = worker.stderr.lines.filter((line) => line.includes('Could not record these results'));
         assert.equal(last.length, leaves ? 1 : 0, worker.stderr.text);
         if (leaves) assert.ok(last[0]?.includes(id));
-        else assert.match(worker.stderr.text, new RegExp(`"${id}".*Handed back to the queue`));
+        else assert.match(worker.stderr.text, new RegExp(`"${id}".*Requeued the task`));
       }));
 
     it(`when Redis ${what} and nothing runs`, () =>
-      start('worker', /Worker takes tasks/, async ({ process: worker, fleet, proxy }) => {
+      start('worker', /Worker is ready/, async ({ process: worker, fleet, proxy }) => {
         await begin(fleet, proxy);
         await endsInTime(worker);
       }));

@@ -35,7 +35,7 @@ describe('SIGTERM to a worker process', () => {
       await running(worker, { ms: 4_000, deaf: true }),
     ];
     worker.kill('SIGTERM');
-    await worker.waitForLine(/nothing more is fetched/);
+    await worker.waitForLine(/no longer fetching tasks/);
     const waiting = await producer.enqueue(scenarioTask, { ms: 0 });
     assert.deepEqual(await worker.exit, { code: 0, signal: null });
     assert.equal(await producer.result(soon), 1);
@@ -56,7 +56,7 @@ describe('SIGTERM to a worker process', () => {
     const worker = await setUp({ SHUTDOWN_TIMEOUT_MS: '600000' });
     await running(worker, { ms: 600_000, deaf: true });
     worker.kill('SIGTERM');
-    await worker.waitForLine(/nothing more is fetched/);
+    await worker.waitForLine(/no longer fetching tasks/);
     worker.kill('SIGTERM');
     assert.deepEqual(await worker.exit, { code: 143, signal: null });
   });

@@ -104,7 +104,7 @@ export class SoakWorkers {
       if (!this.#ending.has(worker))
         this.problems.push(`worker ${place + 1} (pid ${worker.pid}) ended by itself: code ${code}, signal ${signal}`);
     });
-    await worker.waitForLine(/Worker takes tasks/, { timeoutMs: START_LIMIT_MS });
+    await worker.waitForLine(/Worker is ready/, { timeoutMs: START_LIMIT_MS });
   }
 
   async #end(place: number, worker: NodeProcess, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {

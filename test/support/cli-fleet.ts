@@ -24,7 +24,7 @@ export class CliFleet {
     const redis = await startTestRedis();
     const env = { REDIS_URL: redis.url, TASK_MODULES: built('test/cli/tasks.mjs') };
     const worker = startCommand(['worker'], { env, cwd: folder });
-    await worker.waitForLine(/Worker takes tasks/);
+    await worker.waitForLine(/Worker is ready/);
     return new CliFleet(folder, redis, env, createProducer({ redisUrl: redis.url }), worker);
   }
 

@@ -50,7 +50,7 @@ export async function startWorker(redis: TestRedis, keyPrefix: string, env: Read
     WORKER_LOG_LEVEL: 'debug',
   };
   const worker = startCommand(['worker'], { env: { ...settings, ...env } });
-  await worker.waitForLine(/Worker takes tasks/);
+  await worker.waitForLine(/Worker is ready/);
   return worker;
 }
 

@@ -39,7 +39,7 @@ describe('A task whose lock is lost', () => {
     await fleet.client.set(lockOf(id), 'stolen');
     assert.ok((await call.aborted) instanceof LockLost);
     call.returns('of the loser');
-    await log.waitFor(/the result is dropped/);
+    await log.waitFor(/dropping the result/);
     // The new owner decides.
     const view = await producer.get(id);
     assert.deepEqual([view?.state, view?.result], ['running', null]);
@@ -58,7 +58,7 @@ describe('A task whose lock is lost', () => {
     const second = await task.call(1);
     assert.ok((await first.aborted) instanceof LockLost);
     first.throws(new Error('of the loser'));
-    await log.waitFor(/the result is dropped/);
+    await log.waitFor(/dropping the result/);
     // Three times as long as a lock lasts without renewal.
     const stalls = log.find(/Task stalled/).length;
     const enough = performance.now() + 3 * SHORT_LOCKS.lockMs;
@@ -83,7 +83,7 @@ describe('A task whose lock is lost', () => {
     await fleet.client.set(lockOf(id), 'stolen');
     await call.aborted;
     call.throws(new Error('gone'));
-    await log.waitFor(/the result is dropped/);
+    await log.waitFor(/dropping the result/);
     assert.equal((await producer.stop(id)).outcome, 'requested');
     await fleet.client.del(lockOf(id));
     await assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });

@@ -53,7 +53,7 @@ describe('A task that fits the input schema of another version only', () => {
     const view = await defer(id);
     assert.equal(view?.attempt, 0);
     assert.match(view?.error ?? '', /^Bad input for note\.take: .*language/);
-    assert.equal(log.find(/does not fit this worker's version of it/).filter(({ level }) => level === 40).length, 1);
+    assert.equal(log.find(/does not match this worker's schema/).filter(({ level }) => level === 40).length, 1);
     await fleet.worker(prefix, [newer.handler]);
     const call = await newer.call();
     assert.deepEqual([call.context.attempt, call.context.input], [1, INPUT]);

@@ -105,7 +105,7 @@ describe('Runs of a schedule', () => {
     const call = await task.call();
     const { id } = await producer.schedules.runNow('mine');
     const starts = () => fleet.client.hget(`${store.keys.jobs('turn')}${id}`, 'ats');
-    const asks = () => fixture.log.find(/Waits for another run/).length;
+    const asks = () => fixture.log.find(/waiting for another run/).length;
     await until(asks, (count) => count >= 3);
     await until(
       () => producer.get(id),

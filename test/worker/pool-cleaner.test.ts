@@ -57,7 +57,7 @@ describe('A run', () => {
     assert.deepEqual(
       log.lines.map(({ msg, level }) => [msg, level]),
       [
-        ['Took the lock', 20],
+        ['Acquired the lock', 20],
         ['Cleaned a pool', 20],
       ],
     );
@@ -74,8 +74,8 @@ describe('A run', () => {
     await run();
     const warnings = log.lines.filter(({ level }) => level === 40).map(({ msg }) => msg);
     assert.deepEqual(warnings, [
-      `Cannot be understood, and is left alone: ${JSON.stringify(`${name.slice(0, 60)}…`)}`,
-      'Cannot be understood, and is left alone: "another"',
+      `Ignoring invalid pool entries: ${JSON.stringify(`${name.slice(0, 60)}…`)}`,
+      'Ignoring invalid pool entries: "another"',
     ]);
     assert.ok(!JSON.stringify(log.lines).includes('secret'), 'values are not logged');
   });
@@ -128,7 +128,7 @@ describe('The lock of a clean-up', () => {
     assert.deepEqual([counts.skipped, counts.batches], [true, 0]);
     assert.equal(cleaned(await read()), 0);
     assert.equal(await client.get(pool.lock), FOREIGN);
-    const attempts = log.find(/Somebody else holds the lock for another/);
+    const attempts = log.find(/Another owner holds the lock, which expires in/);
     assert.deepEqual(
       attempts.map(({ level, attempt, holder }) => [level, attempt, holder]),
       [1, 2, 3].map((attempt) => [20, attempt, JSON.stringify(FOREIGN)]),
@@ -137,7 +137,7 @@ describe('The lock of a clean-up', () => {
     assert.ok((times[1] ?? 0) - (times[0] ?? 0) >= 49 && (times[2] ?? 0) - (times[1] ?? 0) >= 49, `attempts at ${times.join(', ')}`);
     assert.deepEqual(
       log.lines.filter(({ level }) => level > 20).map(({ level, msg }) => [level, msg]),
-      [[40, 'Skips this clean-up: somebody else holds the lock']],
+      [[40, 'Skipping this clean-up: another owner holds the lock']],
     );
     assert.ok((await client.pttl(pool.lock)) > 1_000, 'its expiry stays');
   });
@@ -146,7 +146,7 @@ describe('The lock of a clean-up', () => {
     const { pool, log, run } = setUp({ lockMs: 100 });
     await client.set(pool.lock, FOREIGN);
     assert.equal((await run()).skipped, true);
-    assert.match(log.lines[0]?.msg ?? '', /for ever/);
+    assert.match(log.lines[0]?.msg ?? '', /never expires/);
     await client.multi().del(pool.lock).hset(pool.lock, 'a', 'b').exec();
     assert.equal((await run()).skipped, true);
     assert.equal(log.lines.at(-1)?.['holder'], '"a hash"');
@@ -157,7 +157,7 @@ describe('The lock of a clean-up', () => {
     await fill(pool.key, 3);
     await client.set(pool.lock, FOREIGN);
     const running = run();
-    await log.waitFor(/Somebody else holds the lock/);
+    await log.waitFor(/Another owner holds the lock/);
     await client.del(pool.lock);
     assert.equal((await running).skipped, false);
     assert.equal(cleaned(await read()), 3);
@@ -168,7 +168,7 @@ describe('The lock of a clean-up', () => {
     const { pool, log, run } = setUp({ lockMs: 3_600_000 });
     await client.set(pool.lock, FOREIGN);
     const running = run('task-1', stop.signal);
-    await log.waitFor(/Somebody else holds the lock/);
+    await log.waitFor(/Another owner holds the lock/);
     stop.abort(new StopRequested('enough'));
     await assert.rejects(running, StopRequested);
     assert.equal(await client.get(pool.lock), FOREIGN);
@@ -195,7 +195,7 @@ describe('The lock of a clean-up', () => {
       assert.equal(await client.get(pool.lock), thief, 'it is left to whoever has it');
       assert.deepEqual(
         log.lines.filter(({ level }) => level > 20).map(({ level, msg }) => [level, msg]),
-        [[40, 'Lost the lock; this clean-up ends here']],
+        [[40, 'Lost the lock; ending this clean-up']],
       );
     });
   }
@@ -234,7 +234,7 @@ describe('The lock of a clean-up', () => {
     const counts = await earlier.run('task-1');
     assert.deepEqual([counts.lost, counts.batches], [true, 1]);
     assert.equal(cleaned(await earlier.read()), 100);
-    assert.match(String(later.log.find(/Took the lock over/)[0]?.['holder']), /^"task-1\//);
+    assert.match(String(later.log.find(/Took over the lock/)[0]?.['holder']), /^"task-1\//);
   });
 
   it('does not go over to a task whose id begins alike', async () => {

@@ -14,7 +14,7 @@ import { ScriptedTask } from '../support/scripted-task.js';
 import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
-const REPLACED = /the queue worker is replaced/;
+const REPLACED = /Queue worker fetches nothing/;
 const NEVER = (): Promise<never> => new Promise(() => undefined);
 
 interface Watched {
@@ -224,7 +224,7 @@ describe('A worker that fetches nothing for a reason is left alone', { concurren
     leftAlone(async (watched) => {
       await watched.producer.enqueue(watched.task.definition, {}, { delay: 300 });
       await watched.fleet.client.config('SET', 'min-replicas-to-write', '1');
-      await watched.log.waitFor(/Redis refuses to hand out tasks/);
+      await watched.log.waitFor(/Redis refuses fetches/);
     }));
 
   it('Redis hangs', () =>

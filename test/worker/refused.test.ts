@@ -45,7 +45,7 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
           await begin(fleet.client);
           if (how === 'returns') call.returns('once');
           else call.throws(Object.assign(new Error('no'), { name: 'UnrecoverableError' }));
-          if (code === 'NOREPLICAS') await log.waitFor(/Redis refuses the end of a task/);
+          if (code === 'NOREPLICAS') await log.waitFor(/Redis refuses to record a result/);
           else await delay(REFUSED_MS);
           await end(fleet.client);
           const ended = await until(
@@ -102,7 +102,7 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
       await producer.enqueue(task.definition, {}, { delay: 300 });
       await REFUSALS['NOREPLICAS']?.begin(fleet.client);
       await until(
-        () => log.find(/Redis refuses to hand out tasks/),
+        () => log.find(/Redis refuses fetches/),
         (lines) => lines.some(({ queue }) => queue === 'refused'),
       );
       await fleet.client.config('RESETSTAT');
@@ -111,7 +111,7 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
       assert.ok(evalsha < 100, `${evalsha} scripts in 3 s`);
       await REFUSALS['NOREPLICAS']?.end(fleet.client);
       (await task.call()).returns();
-      const said = log.find(/Redis refuses to hand out tasks/).filter(({ queue }) => queue === 'refused');
+      const said = log.find(/Redis refuses fetches/).filter(({ queue }) => queue === 'refused');
       assert.ok(said.length === 1, `said ${said.length} times`);
     } finally {
       await fleet.stop();

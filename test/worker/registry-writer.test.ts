@@ -99,6 +99,6 @@ describe('The registry writer', () => {
     await fleet.client.set(`${keyPrefix}:tasks`, 'not a hash');
     writer.remove('one', { item: '' });
     await writer.flush();
-    assert.match(JSON.stringify(log.find(/Registry not updated/)[0]), /WRONGTYPE/);
+    assert.match(JSON.stringify(log.find(/Could not update the registry/)[0]), /WRONGTYPE/);
   });
 });

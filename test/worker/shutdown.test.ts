@@ -36,7 +36,7 @@ describe('A worker that shuts down', () => {
     const call = await task.call();
     const { id: waiting } = await producer.enqueue(task.definition, {});
     const stopped = worker.stop();
-    await log.waitFor(/nothing more is fetched/);
+    await log.waitFor(/no longer fetching tasks/);
     assert.equal(worker.status().draining, true);
     assert.equal(call.context.signal.aborted, false);
     call.returns('finished');
@@ -122,7 +122,7 @@ describe('A worker that shuts down', () => {
     assert.equal(worker.stop(), first);
     await Promise.all([first, worker.stop()]);
     await worker.stop();
-    assert.equal(log.find(/nothing more is fetched/).length, 1);
+    assert.equal(log.find(/no longer fetching tasks/).length, 1);
     await assert.rejects(worker.start(), { code: 'CLOSED' });
   });
 

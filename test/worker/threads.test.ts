@@ -193,7 +193,7 @@ describe('An isolated handler', () => {
     const receipt = await producer.stop(stopped, { waitMs: 10_000 });
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'queue']);
     assert.deepEqual([(await producer.get(stopped))?.attempt, (await producer.get(patient))?.state], [0, 'running']);
-    assert.equal(log.find(/ignored its signal/).length, 0);
+    assert.equal(log.find(/ignored its abort signal/).length, 0);
     await producer.stop(spinning, { waitMs: 10_000 });
     assert.equal((await ended(patient))?.error, 'Timed out after 30 ms');
     assert.deepEqual([await chunks(stopped), await chunks(patient)], [[], ['begun']]);
@@ -247,7 +247,7 @@ describe('An isolated handler', () => {
     const child = spawnNode(['--import', preload, COMMAND, 'worker'], { env });
     for (let round = 0; round < 2; round += 1) {
       const view = await ended(await enqueue('thread.context'));
-      assert.deepEqual([view?.state, view?.error], ['failed', 'No thread could be started: no room']);
+      assert.deepEqual([view?.state, view?.error], ['failed', 'Could not start a thread: no room']);
     }
     await child.stop();
   });

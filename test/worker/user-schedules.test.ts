@@ -196,12 +196,12 @@ describe("Users' schedules", () => {
       badQueue,
     );
     await apply();
-    const said = log.find(/cannot be understood/).map(({ id }) => String(id));
+    const said = log.find(/Could not parse a stored schedule/).map(({ id }) => String(id));
     assert.deepEqual(new Set(said), new Set(['__proto__', 'a:b', 'bad-queue', 'mine', 'no-input']));
     assert.equal(said.length, 5);
     assert.ok(!JSON.stringify(log.lines).includes('a secret'));
     assert.deepEqual([await store.schedulers.ids('user'), await queue.count()], [['mine'], 1]);
-    assert.deepEqual(log.find(/Could not/), []);
+    assert.deepEqual(log.find(/Could not apply/), []);
   });
 
   it('leave those of others on their queue alone', async () => {

@@ -97,8 +97,7 @@ export class LostJobs {
     const found = await redis.restoreJobs(...queues.restoreKeys(queue), keys.jobs(queue), ...ids);
     const restored = found.filter((what) => what !== 'missing' && what !== 'unreadable' && what !== 'placed' && what !== 'stopped');
     counts.restored += restored.length;
-    if (restored.length > 0)
-      this.#logger.warn({ queue, jobs: restored.length }, 'Jobs were in none of the lists of their queue; they are back in their places');
+    if (restored.length > 0) this.#logger.warn({ queue, jobs: restored.length }, 'Restored jobs that were in no list of their queue');
     const stopped = ids.filter((_, index) => found[index] === 'stopped');
     if (stopped.length === 0) return;
     const answers = await stopper.settleStopped(new Map([[queue, stopped]]), await deadWorkers(this.#store));

@@ -163,10 +163,7 @@ export class Reconciler {
     if (delayed.length === 0) return;
     const shortened = await redis.shortenDelays(...queues.scriptKeys(queue, 'delayed', 'marker'), keys.jobs(queue), CLOCK_MS, ...delayed);
     if (shortened.length > 0)
-      logger.warn(
-        { queue, jobs: shortened.length, ids: shortened.slice(0, 5) },
-        'Jobs were delayed for longer than their delay, by a clock that was ahead; they are due after it now',
-      );
+      logger.warn({ queue, jobs: shortened.length, ids: shortened.slice(0, 5) }, 'Shortened delays that a fast clock had extended');
   }
 
   /**

@@ -40,7 +40,7 @@ export function billingInitPlansHandler(
       emit(line);
       progress({ done: index + 1, total });
     }
-    logger.info({ ...counts, total }, 'Billing plans initialised');
+    logger.info({ ...counts, total }, 'Billing plans initialized');
     return { ...counts, total };
   });
 }

@@ -31,7 +31,7 @@ export function modelsRefreshHandler({ store: { pools }, settings, loggers }: Fl
       listings: new ListedRecord({ redis, keys }),
     };
     const { models, ...counts } = answers.length === 0 ? NOTHING : await updateModels(stores, answers, signal);
-    if (counts.added + counts.updated + counts.removed > 0) logger.info({ models: models.size, ...counts }, 'Models have changed');
+    if (counts.added + counts.updated + counts.removed > 0) logger.info({ models: models.size, ...counts }, 'Models updated');
     return {
       models: models.size,
       ...counts,
@@ -45,7 +45,7 @@ export function modelsRefreshHandler({ store: { pools }, settings, loggers }: Fl
 function reportFailures(answers: readonly ServerAnswer[], logger: Logger): void {
   const failed = answers.filter(({ models }) => models === null);
   for (const { label, error } of failed)
-    logger.warn({ server: label, error }, 'A server did not list its models; the last known ones stay');
+    logger.warn({ server: label, error }, 'Could not list the models of a server; keeping its last known models');
   if (failed.length === 0 || failed.length < answers.length) return;
   throw new Error(`No server listed its models. ${failed.map(({ error }) => error).join('; ')}`);
 }

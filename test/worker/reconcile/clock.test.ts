@@ -34,9 +34,9 @@ describe('What the reconciler does after a clock was ahead', () => {
     assert.ok(Math.abs((await dueIn(wrong)) - 5 * MINUTE_MS) < SLACK_MS, `due in ${(await dueIn(wrong)) / 1_000} s`);
     assert.ok(Math.abs((await dueIn(kept)) - 30 * 24 * HOUR_MS) < SLACK_MS);
     assert.equal(await fleet.client.zscore(`${rec.jobs}delayed`, near), dueBefore);
-    assert.equal(rec.log.find(/delayed for longer than their delay/).length, 1);
+    assert.equal(rec.log.find(/Shortened delays/).length, 1);
     await rec.run();
-    assert.equal(rec.log.find(/delayed for longer than their delay/).length, 1);
+    assert.equal(rec.log.find(/Shortened delays/).length, 1);
   });
 
   it('leaves a job alone that has no delay of its own, or an unreadable one', async () => {

@@ -82,7 +82,7 @@ describe('billing.init-plans', () => {
       log.lines.map(({ component, level, plan, msg }) => [component, level, plan, msg]),
       [
         ...expected.map(([plan, outcome]) => ['billing', outcome === 'created' ? 30 : 20, plan, `Billing plan ${outcome}`]),
-        ['billing', 30, undefined, 'Billing plans initialised'],
+        ['billing', 30, undefined, 'Billing plans initialized'],
       ],
     );
     const { plans, invalid } = await billing.plans();

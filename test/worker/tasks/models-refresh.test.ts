@@ -108,7 +108,7 @@ describe('models.refresh', () => {
       { url_idx: 1, url: second.url, models: 2, error: null },
     ];
     assert.deepEqual(rest, { models: 7, added: 7, updated: 0, removed: 0, servers });
-    const [line] = log.find(/Models have changed/);
+    const [line] = log.find(/Models updated/);
     assert.deepEqual([line?.['component'], line?.level, line?.['models'], line?.['added']], ['models', 30, 7, 7]);
   });
 
@@ -146,7 +146,7 @@ describe('models.refresh', () => {
     );
     errors.forEach((error, index) => assert.match(output.servers[index]?.error ?? '', error));
     assert.deepEqual(
-      log.find(/did not list/).map(({ level, server }) => [level, server]),
+      log.find(/Could not list the models/).map(({ level, server }) => [level, server]),
       [
         [40, dead.url],
         [40, slow.url],
@@ -165,7 +165,7 @@ describe('models.refresh', () => {
     const commands = (await monitor.stop()).map(([name = '']) => name.toLowerCase());
     assert.deepEqual(new Set(commands), new Set(['hgetall', 'exists']));
     assert.deepEqual([output.models, output.added, output.updated, output.removed], [703, 0, 0, 0]);
-    assert.equal(log.find(/Models have changed/).length, 1);
+    assert.equal(log.find(/Models updated/).length, 1);
   });
 
   it('writes only what is new or has changed, under a new signature', async (t) => {
@@ -285,7 +285,7 @@ describe('models.refresh', () => {
       servers.every(({ url }) => message.includes(`Cannot reach ${url}: connect ECONNREFUSED`)),
     );
     assert.deepEqual([await fleet.client.hgetall(models), await fleet.client.get(signature)], [content, signed]);
-    assert.equal(log.find(/did not list/).length, 3);
+    assert.equal(log.find(/Could not list the models/).length, 3);
   });
 
   it('does not touch the models when it has no servers to ask', async () => {
