@@ -74,7 +74,8 @@ function checkOwn(url: string, given: unknown): TaskHandler {
   } catch (error) {
     throw invalid(
       url,
-      `expected as its default export an array of handlers made with defineHandler(definition, handle), or a function that returns one. ${messageOf(error).replace(/\.$/, '')}`,
+      'expected as its default export an array of handlers made with defineHandler(definition, handle), ' +
+        `or a function that returns one. ${messageOf(error).replace(/\\.$/, '')}`,
       error,
     );
   }

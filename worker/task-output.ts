@@ -3,18 +3,18 @@ import { MAX_CHUNK_BYTES, MAX_PROGRESS_BYTES, bytesBeyond } from '../shared/limi
 import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
 import { type StreamWrite, writeEvents } from '../shared/task/event-stream.js';
 
-/** How long chunks gather before they go out. Short enough that text still seems to flow. */
+/** How long chunks are batched, in ms: short enough that text still seems to flow. */
 const CHUNK_DELAY_MS = 10;
-/** Progress that comes faster than this replaces what is waiting. */
+/** Minimum interval between progress events, in ms; newer progress replaces unsent progress meanwhile. */
 const PROGRESS_INTERVAL_MS = 100;
-/** Chunks of one batch; more go out at once. */
+/** Most chunks in one batch; a full batch is sent at once. */
 const MAX_BATCH = 256;
-/** Characters of one batch. */
+/** Most characters in one batch. */
 const MAX_BATCH_LENGTH = 1_048_576;
-/** Characters of one part of a long text: as JSON one may take six bytes. */
+/** Characters in one part of a long text: each may take six bytes as JSON. */
 const CHUNK_PART = Math.floor(MAX_CHUNK_BYTES / 6) - 1;
 
-/** What one run says: chunks and progress, batched into the task's stream. Silent once it is closed. */
+/** The output of one run: chunks and progress, batched into the task's event stream. Ignores output after it is closed. */
 export class TaskOutput {
   readonly #redis: ScriptedRedis;
   readonly #key: string;
@@ -23,26 +23,26 @@ export class TaskOutput {
   readonly #mayWrite: () => boolean;
   readonly #onError: (error: unknown) => void;
   #chunks: StreamWrite[] = [];
-  /** Characters of those. */
-  #gathered = 0;
-  /** Of all that were emitted. */
+  /** Characters in the current batch. */
+  #batchLength = 0;
+  /** Totals of all emitted chunks. */
   #chunkCount = 0;
   #chunkLength = 0;
-  /** As JSON: a handler may go on changing the object. */
+  /** Unsent progress, as JSON because the handler may go on changing the object. */
   #progress: string | null = null;
   #progressAt = -Infinity;
   #chunkTimer: NodeJS.Timeout | null = null;
   #progressTimer: NodeJS.Timeout | null = null;
   #used = false;
-  /** Whether `running` is in the stream, as far as is known. */
+  /** Whether the `running` event is in the stream, as far as is known. */
   #announced = false;
-  #failed = false;
+  #errorReported = false;
   #writing: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   /**
-   * `saveProgress` keeps the newest progress with the job, where Bull Board shows it. `mayWrite` is asked before each
-   * write; what it refuses is dropped.
+   * @param saveProgress stores the newest progress with the job, where Bull Board shows it
+   * @param mayWrite asked before each write; refused output is dropped
    */
   constructor(
     redis: ScriptedRedis,
@@ -60,25 +60,25 @@ export class TaskOutput {
     this.#onError = onError;
   }
 
-  /** Whether the task has a stream by now. */
+  /** Whether this run has written to the event stream. */
   get used(): boolean {
     return this.#used;
   }
 
-  /** @throws FleetError `OUTPUT_TOO_LARGE`; TypeError for what JSON cannot hold: a circle, a BigInt */
+  /** @throws FleetError `OUTPUT_TOO_LARGE`; TypeError if JSON cannot represent the chunk (a cycle, a BigInt) */
   emit(chunk: unknown): void {
     if (this.#closed) return;
     for (const data of chunkJsons(chunk)) {
       this.#chunks.push({ type: 'chunk', data });
-      this.#gathered += data.length;
+      this.#batchLength += data.length;
       this.#chunkCount += 1;
       this.#chunkLength += data.length;
     }
-    if (this.#chunks.length >= MAX_BATCH || this.#gathered >= MAX_BATCH_LENGTH) this.#sendChunks();
+    if (this.#chunks.length >= MAX_BATCH || this.#batchLength >= MAX_BATCH_LENGTH) this.#sendChunks();
     else this.#chunkTimer ??= setTimeout(() => this.#sendChunks(), CHUNK_DELAY_MS);
   }
 
-  /** @throws FleetError `OUTPUT_TOO_LARGE`; TypeError for what JSON cannot hold */
+  /** @throws FleetError `OUTPUT_TOO_LARGE`; TypeError if JSON cannot represent the value */
   progress(value: object | number): void {
     if (this.#closed) return;
     this.#progress = progressJson(value);
@@ -87,8 +87,8 @@ export class TaskOutput {
   }
 
   /**
-   * Sends what is waiting and takes nothing more: whatever a given-up handler says later is not heard. Where the
-   * connection keeps the order, all of it is in Redis before whatever is sent next; elsewhere see `written`.
+   * Sends pending output and ignores later calls, such as those of an abandoned handler. If the connection keeps the order, the output
+   * reaches Redis before any later command; otherwise await `written`.
    */
   close(): void {
     if (this.#closed) return;
@@ -97,7 +97,7 @@ export class TaskOutput {
     this.#closed = true;
   }
 
-  /** Resolves when everything that was sent is in Redis, or failed. */
+  /** Resolves when all writes have succeeded or failed. */
   async written(): Promise<void> {
     await this.#writing;
   }
@@ -107,7 +107,7 @@ export class TaskOutput {
     this.#chunkTimer = null;
     const chunks = this.#chunks;
     this.#chunks = [];
-    this.#gathered = 0;
+    this.#batchLength = 0;
     if (chunks.length > 0 && this.#mayWrite()) this.#send(chunks);
   }
 
@@ -124,7 +124,7 @@ export class TaskOutput {
   }
 
   #send(events: StreamWrite[]): void {
-    // In one write: whoever follows the task knows which attempt speaks, however late the end of the one before is written.
+    // In the same write, so that readers know the attempt of these events even if the end of the previous attempt is written later.
     if (!this.#announced) events.unshift({ type: 'state', data: '"running"', attempt: this.#attempt });
     this.#used = true;
     this.#announced = true;
@@ -137,16 +137,19 @@ export class TaskOutput {
     this.#writing = Promise.all([this.#writing, writing]);
   }
 
-  /** After a write that failed `running` is written again: it may be what is missing. Many more may fail; one is told of. */
+  /** After a failed write `running` is written again, because it may be missing. Only the first failure is reported. */
   #check(error: unknown): void {
     if (!error) return;
     this.#announced = false;
-    if (!this.#failed) this.#onError(error);
-    this.#failed = true;
+    if (!this.#errorReported) this.#onError(error);
+    this.#errorReported = true;
   }
 }
 
-/** A progress value as JSON. @throws FleetError `OUTPUT_TOO_LARGE`; TypeError for what JSON cannot hold */
+/**
+ * Returns a progress value as JSON.
+ * @throws FleetError `OUTPUT_TOO_LARGE`; TypeError if JSON cannot represent the value
+ */
 export function progressJson(value: object | number): string {
   const json = toJson(value);
   const bytes = bytesBeyond(json, MAX_PROGRESS_BYTES);
@@ -154,7 +157,10 @@ export function progressJson(value: object | number): string {
   return json;
 }
 
-/** A chunk as JSON, a long text as several. @throws FleetError `OUTPUT_TOO_LARGE`; TypeError for what JSON cannot hold */
+/**
+ * Returns a chunk as JSON, a long text as several.
+ * @throws FleetError `OUTPUT_TOO_LARGE`; TypeError if JSON cannot represent the chunk
+ */
 export function chunkJsons(chunk: unknown): string[] {
   const json = toJson(chunk);
   const bytes = bytesBeyond(json, MAX_CHUNK_BYTES);
@@ -163,7 +169,7 @@ export function chunkJsons(chunk: unknown): string[] {
   throw tooLarge('emit', 'The chunk', bytes, MAX_CHUNK_BYTES, 'Emit several smaller ones.');
 }
 
-/** A text in parts that are short enough however JSON escapes them; none begins or ends within a character. */
+/** Splits a text, never inside a character, into parts that fit however JSON escapes them. */
 function partsOf(text: string): string[] {
   const parts: string[] = [];
   for (let from = 0; from < text.length;) {
@@ -185,7 +191,7 @@ function tooLarge(call: string, what: string, bytes: number, limit: number, advi
   });
 }
 
-/** What a handler says, as JSON. What JSON leaves out (undefined, a function, a symbol) is null. */
+/** Serializes output. Values that JSON omits (undefined, a function, a symbol) become null. */
 export function toJson(value: unknown): string {
   const json: string | undefined = JSON.stringify(value);
   return json ?? 'null';

@@ -8,11 +8,11 @@ import { checkInput } from '../shared/task/input.js';
 import { causeOf, partsOf } from './cause-parts.js';
 import type { EnqueueResult, MainMessage, ThreadMessage } from './thread-messages.js';
 
-/** `context.enqueue` in a thread: the input is checked here, where its schema is; the main thread has the producer. */
+/** `context.enqueue` inside a thread: the input is validated here, where its schema is; the main thread has the producer. */
 export class ThreadEnqueuer {
   readonly #port: MessagePort;
   readonly #maxInputBytes: number;
-  readonly #waiting = new Map<number, { resolve(task: ChildTask): void; reject(error: unknown): void }>();
+  readonly #pending = new Map<number, { resolve(task: ChildTask): void; reject(error: unknown): void }>();
   #calls = 0;
 
   constructor(port: MessagePort, maxInputBytes: number) {
@@ -25,22 +25,22 @@ export class ThreadEnqueuer {
     const input = JSON.parse(checkInput(definition as AnyDefinition, given, this.#maxInputBytes)) as unknown;
     const call = (this.#calls += 1);
     return new Promise<ChildTask>((resolve, reject) => {
-      this.#waiting.set(call, { resolve, reject });
+      this.#pending.set(call, { resolve, reject });
       this.#port.postMessage({ type: 'enqueue', call, definition: portable, input, options } satisfies ThreadMessage);
     });
   };
 
   receive({ call, ...result }: Extract<MainMessage, { type: 'enqueued' }>): void {
-    const waiting = this.#waiting.get(call);
-    this.#waiting.delete(call);
-    if (result.ok) return waiting?.resolve(result.task);
+    const pending = this.#pending.get(call);
+    this.#pending.delete(call);
+    if (result.ok) return pending?.resolve(result.task);
     const { code, message, details, cause } = result.error;
-    if (cause) waiting?.reject(causeOf(cause));
-    else waiting?.reject(code === null ? new Error(message) : new FleetError(code, message, { details }));
+    if (cause) pending?.reject(causeOf(cause));
+    else pending?.reject(code === null ? new Error(message) : new FleetError(code, message, { details }));
   }
 }
 
-/** The main thread's side. Never rejects. */
+/** Enqueues a child task for a thread, in the main thread. Never rejects. */
 export async function enqueueForThread(
   context: TaskContext,
   { definition, input, options }: Extract<ThreadMessage, { type: 'enqueue' }>,

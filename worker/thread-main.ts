@@ -13,7 +13,7 @@ import { chunkJsons, progressJson } from './task-output.js';
 import { ThreadEnqueuer } from './thread-enqueue.js';
 import type { MainMessage, ThreadMessage, ThreadResult, ThreadRun } from './thread-messages.js';
 
-/** Runs one isolated handler in this thread; piscina calls it. The context is the same as in the main thread. */
+/** Runs one isolated handler, called by piscina in the thread. The context works as in the main thread. */
 export default async function runInThread(run: ThreadRun): Promise<ThreadResult> {
   const { port, name, moduleUrl } = run;
   const controller = new AbortController();
@@ -28,7 +28,7 @@ export default async function runInThread(run: ThreadRun): Promise<ThreadResult>
     if (!handler) throw new Error(`${moduleUrl} has no handler for ${name} in this thread`);
     ({ except } = handler.definition.retry);
     post(port, { type: 'started' });
-    // As JSON, like every output, so that a thread hands over nothing that a task in the main thread could not.
+    // As JSON, so that results have the same limits as in the main thread.
     return {
       ok: true,
       value: JSON.parse(
@@ -52,12 +52,12 @@ function contextOf({ id, name, item, attempt, input, port }: ThreadRun, signal: 
     ...{ id, name, item, attempt, input, signal, enqueue },
     log: portLogger(port),
     progress: (value) => post(port, { type: 'progress', value: JSON.parse(progressJson(checkProgress(value))) as number | object }),
-    // As JSON for the same reason as the result: what cannot be cloned is not a chunk.
+    // As JSON, so that chunks have the same limits as in the main thread.
     emit: (chunk) => chunkJsons(chunk).forEach((json) => post(port, { type: 'emit', chunk: JSON.parse(json) as unknown })),
   };
 }
 
-/** A logger whose lines the main thread writes, with its levels and the task's fields. */
+/** Creates a logger whose lines the main thread writes, with its levels and the task's fields. */
 function portLogger(port: MessagePort): pino.Logger {
   const write = (line: string): void => {
     const { level, msg, time: _time, ...fields } = JSON.parse(line) as Record<string, unknown>;

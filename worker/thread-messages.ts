@@ -5,13 +5,13 @@ import type { Settings } from '../shared/settings.js';
 import type { AnyDefinition } from '../shared/task/definition.js';
 import type { ChildOptions, ChildTask } from '../shared/task/handler.js';
 
-/** Where a thread finds a handler: a task module, and the name of a task in it. */
+/** Where a thread loads a handler from: a task module, and the name of a task in it. */
 export interface HandlerSource {
   readonly moduleUrl: string;
   readonly name: string;
 }
 
-/** What a thread gets for one run. */
+/** The input of a thread for one run. */
 export interface ThreadRun extends HandlerSource {
   readonly settings: Settings;
   readonly id: string;
@@ -21,12 +21,12 @@ export interface ThreadRun extends HandlerSource {
   readonly port: MessagePort;
 }
 
-/** Main thread → thread, while the handler runs. */
+/** From the main thread to the thread, while the handler runs. */
 export type MainMessage =
   | { readonly type: 'abort'; readonly cause: CauseParts }
   | ({ readonly type: 'enqueued'; readonly call: number } & EnqueueResult);
 
-/** An abort cause crosses as its parts. */
+/** A serialized abort cause. */
 export interface CauseParts {
   readonly kind: 'stop' | 'timeout' | 'shutdown' | 'lock-lost';
   readonly reason: string | null;
@@ -34,9 +34,9 @@ export interface CauseParts {
   readonly timeoutMs: number;
 }
 
-/** Thread → main thread, while the handler runs. */
+/** From the thread to the main thread, while the handler runs. */
 export type ThreadMessage =
-  /** First: until then the run waited for a free thread, and for its module to be loaded there. */
+  /** Sent first: until then the run waited for a free thread, or for its module to load there. */
   | { readonly type: 'started' }
   | { readonly type: 'progress'; readonly value: number | object }
   | { readonly type: 'emit'; readonly chunk: unknown }
@@ -49,7 +49,7 @@ export type ThreadMessage =
     }
   | { readonly type: 'log'; readonly level: LogLevel; readonly fields: Readonly<Record<string, unknown>>; readonly message: string };
 
-/** A definition without its schemas: these cannot cross, and the thread has checked the input by then. */
+/** A definition without its schemas, which cannot be cloned; the thread has already validated the input. */
 export type PortableDefinition = Omit<AnyDefinition, 'input' | 'output'>;
 
 export type EnqueueResult =
@@ -64,7 +64,7 @@ export type EnqueueResult =
       };
     };
 
-/** How the handler ended. Errors cross as their parts, for a copy of an Error loses its class: the thread says whether it is `final`. */
+/** How the handler ended. Errors are serialized, because a clone loses its class; the thread determines `final`. */
 export type ThreadResult =
   | { readonly ok: true; readonly value: unknown }
   | {

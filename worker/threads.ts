@@ -10,34 +10,34 @@ import { partsOf } from './cause-parts.js';
 import { enqueueForThread } from './thread-enqueue.js';
 import type { HandlerSource, MainMessage, ThreadMessage, ThreadResult, ThreadRun } from './thread-messages.js';
 
-/** This file's neighbour, with this file's ending: compiled, or as source where a loader runs it. */
+/** The entry module of threads, with this file's extension: compiled, or source under a loader. */
 const THREAD_MAIN = new URL(`./thread-main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
 
-/** An isolated handler at work. */
+/** A running isolated handler. */
 export interface ThreadHandle {
   readonly result: Promise<unknown>;
-  /** Whether the handler has been called; before that it waits for a free thread that has loaded its module. */
+  /** Whether the handler has been called; before that, the run waits for a free thread that has loaded its module. */
   readonly started: boolean;
-  /** Passes the abort on to the handler's signal. A thread that never looks up does not notice. */
+  /** Aborts the handler's signal. A thread that never yields does not notice. */
   abort(cause: AbortCause): void;
-  /** Ends the thread, whatever it does; `result` rejects, with the reason if one is given. */
+  /** Terminates the thread; `result` rejects, with the reason if given. */
   kill(reason?: Error): void;
 }
 
 /**
- * The threads of this process. Made with the first isolated task.
+ * The threads of this process, created for the first isolated task.
  *
- * Piscina never gets more runs than it may have threads: what waits in its own queue when a thread is ended stays there
- * until the next run comes, which may be never (5.3).
+ * Piscina never gets more runs than it has threads: when a thread is terminated, runs in piscina's own queue stay there until the next run
+ * arrives, which may be never (5.3).
  */
 export class Threads {
   readonly #settings: Settings;
   readonly #logger: Logger;
   #pool: Piscina<ThreadRun, ThreadResult> | null = null;
   #busy = 0;
-  /** Fails each run that was given to the pool and whose handler has not been called yet. */
+  /** Callbacks that fail runs given to the pool whose handler has not been called yet. */
   readonly #starting = new Set<(error: Error) => void>();
-  /** Begins each run that waits for a free thread. In the order in which they came. */
+  /** Callbacks that start runs waiting for a free thread, in order of arrival. */
   readonly #waiting = new Set<() => void>();
 
   constructor(settings: Settings, logger: Logger) {
@@ -45,7 +45,7 @@ export class Threads {
     this.#logger = logger;
   }
 
-  /** Calls `onStarted` when a thread calls the handler. */
+  /** Runs a handler in a thread. Calls `onStarted` when the thread calls the handler. */
   run(source: HandlerSource, context: TaskContext, onStarted: () => void): ThreadHandle {
     const pool = (this.#pool ??= this.#createPool());
     const { port1: near, port2: far } = new MessageChannel();
@@ -67,12 +67,12 @@ export class Threads {
     const closed = once(near, 'close');
     const { id, item, attempt, input } = context;
     const run: ThreadRun = { ...source, settings: this.#settings, id, item, attempt, input, port: far };
-    // The thread closes its end last, after everything that it said; the result may overtake that on its way here.
+    // The thread closes its port after its last message; the result may arrive before these messages.
     const begin = (): Promise<ThreadResult> => {
       this.#starting.add(failStart);
       return pool.run(run, { transferList: [far], signal: killer.signal });
     };
-    const result = this.#inTurn(killer.signal, begin)
+    const result = this.#withThread(killer.signal, begin)
       .then((ended) => closed.then(() => valueOf(ended)))
       .catch((error: unknown) => {
         throw killer.signal.aborted ? killer.signal.reason : error;
@@ -91,16 +91,16 @@ export class Threads {
     };
   }
 
-  /** Ends all threads at once. */
+  /** Terminates all threads at once. */
   async close(): Promise<void> {
     this.#waiting.clear();
     await this.#pool?.destroy();
   }
 
-  /** Calls `begin` when a thread is free. Rejects if it is aborted before. */
-  async #inTurn<Value>(signal: AbortSignal, begin: () => Promise<Value>): Promise<Value> {
+  /** Calls `begin` when a thread is free. Rejects if aborted before. */
+  async #withThread<Value>(signal: AbortSignal, begin: () => Promise<Value>): Promise<Value> {
     if (this.#busy < this.#settings.threads) this.#busy += 1;
-    else await this.#freeThread(signal);
+    else await this.#reserveThread(signal);
     try {
       return await begin();
     } finally {
@@ -110,8 +110,8 @@ export class Threads {
     }
   }
 
-  /** Resolves with a thread's place taken. */
-  #freeThread(signal: AbortSignal): Promise<void> {
+  /** Resolves once a thread is reserved. */
+  #reserveThread(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const next = (): void => {
         this.#waiting.delete(next);
@@ -131,11 +131,10 @@ export class Threads {
       minThreads: 0,
       maxThreads: this.#settings.threads,
       idleTimeout: 30_000,
-      // Piscina's default puts an idle thread to sleep before its port is closed and what was said on it is sent.
+      // By default piscina puts an idle thread to sleep before its port is closed and its messages are sent.
       atomics: 'disabled',
     });
-    // A thread that breaks outside of a run; without a listener it would end the process. If it could not even start,
-    // the run that it was for would wait for ever.
+    // Without a listener, a thread that fails outside a run would end the process; a run whose thread cannot start would wait forever.
     pool.on('error', (error) => {
       this.#logger.error({ error }, 'Thread failed outside of a task');
       for (const failStart of this.#starting) failStart(new Error(`Could not start a thread: ${messageOf(error)}`));
@@ -149,7 +148,7 @@ export class Threads {
       else if (message.type === 'emit') context.emit(message.chunk);
       else if (message.level !== 'silent') context.log[message.level](message.fields, message.message);
     } catch (error) {
-      // In an event handler a throw would end the process.
+      // A throw in an event handler would end the process.
       this.#logger.error({ task: context.id, error }, 'Bad message from a thread; ignoring it');
     }
   }

@@ -5,32 +5,32 @@ import { type Outcome, failWith } from './outcome.js';
 
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 30_000;
-/** Twice the longest: such a task that is still there has come again by then. */
+/** How long a queue counts as having unknown tasks, in ms: twice the longest delay, by which such a task would have come again. */
 const LATELY_MS = 60_000;
-/** Ten minutes: what an upgrade takes that replaces one worker after the other. */
-const MOST_STARTS = 28;
+/** Most fetches of a task without a handler, spread over ten minutes: time for a rolling upgrade. */
+const MAX_STARTS = 28;
 
 type UnknownJob = Pick<FleetJob, 'id' | 'name' | 'queueName' | 'attemptsStarted' | 'attemptsMade'>;
 
 /**
- * Tasks that this worker has no handler for, or whose input fits only what another worker has. In a fleet that is being upgraded old
- * workers meet new tasks, and new ones old: such a task goes back for a worker that can run it, a little longer each time, and that is no
- * attempt. After ten minutes without one its attempt has failed.
+ * Decides about tasks without a handler on this worker, or whose input matches only another worker's schema. While a fleet is upgraded, old
+ * workers meet new tasks and new workers old ones: such a task is deferred to another worker, with growing delays that do not count as
+ * attempts. After ten minutes its attempt fails.
  */
 export class UnknownTasks {
   readonly #known: string;
   readonly #logger: Logger;
   readonly #warned = new Set<string>();
-  /** When such a task last came, by queue; of performance.now. */
+  /** When such a task was last fetched, by queue; by performance.now. */
   readonly #cameAt = new Map<string, number>();
 
-  /** @param known names of the tasks that there are handlers for */
+  /** @param known names of the tasks with a handler */
   constructor(known: Iterable<string>, logger: Logger) {
     this.#known = [...known].join(', ');
     this.#logger = logger;
   }
 
-  /** Whether a queue had such tasks lately. */
+  /** Returns whether such tasks were fetched from a queue lately. */
   cameLately(queue: string): boolean {
     return performance.now() - (this.#cameAt.get(queue) ?? -Infinity) < LATELY_MS;
   }
@@ -40,7 +40,7 @@ export class UnknownTasks {
     return this.#defer(job, { kind: 'fail', error }, 'No handler for a task on this worker; deferring the task to another worker');
   }
 
-  /** Of a task whose input does not fit here, while another worker has another schema for it. */
+  /** Decides about a task whose input does not match here, while another worker has a different schema. */
   ofOtherVersion(job: UnknownJob, error: FleetError): Outcome {
     return this.#defer(
       job,
@@ -53,14 +53,14 @@ export class UnknownTasks {
     this.#cameAt.set(queueName, performance.now());
     const ms = deferMs(attemptsStarted - attemptsMade);
     if (ms === null) return last;
-    // Once for each name: there may be thousands of such tasks.
+    // Warn once per name: there may be thousands of such tasks.
     this.#logger[this.#warned.has(name) ? 'debug' : 'warn']({ id, name }, line);
     this.#warned.add(name);
     return { kind: 'defer', ms, reason: last.error.message };
   }
 }
 
-/** @param starts how often the task was fetched without an attempt that counted, this time included */
+/** @param starts how often the task was fetched without an attempt that counted, including now */
 function deferMs(starts: number): number | null {
-  return starts > MOST_STARTS ? null : Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (starts - 1));
+  return starts > MAX_STARTS ? null : Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (starts - 1));
 }

@@ -1,6 +1,6 @@
 import { UnrecoverableError } from 'bullmq';
 
-/** The same failure as BullMQ has to have it not to retry. */
+/** Wraps an error so that BullMQ does not retry it. */
 export function unrecoverable(error: Error): UnrecoverableError {
   if (error instanceof UnrecoverableError) return error;
   const final = new UnrecoverableError(error.message);

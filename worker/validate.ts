@@ -4,7 +4,7 @@ import { issuesOf } from '../shared/task/definition.js';
 
 export type Validated = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly problem: string };
 
-/** A value as its schema has it. Nothing fits a schema whose own check throws, or has to be waited for. */
+/** Parses a value with its schema. Fails if the schema's own check throws or is asynchronous. */
 export function validate(schema: z.ZodType, value: unknown): Validated {
   try {
     const parsed = schema.safeParse(value);

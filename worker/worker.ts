@@ -13,18 +13,18 @@ import { type LoadedHandler, loadTaskModules } from './task-modules.js';
 /** Settings by name; `redisUrl` is required. docs/settings.md lists the defaults of the rest. */
 export interface WorkerConfig extends SettingsInput {
   readonly redisUrl: string;
-  /** Paths of `taskModules` are relative to this folder. Default: '.', the folder that the process was started in. */
+  /** The folder that `taskModules` paths are relative to. Default: '.', the current folder. */
   readonly cwd?: string;
   /**
-   * Handlers of the program's own, beside those of `taskModules`. These run in the worker's own thread: an isolated
-   * handler must come from a module, where its thread finds it.
+   * The program's own handlers, in addition to those of `taskModules`. They run in the main thread: an isolated handler must be in a
+   * module, where its thread can load it.
    */
   readonly handlers?: readonly TaskHandler[];
-  /** Shown in heartbeats. Default: the pid of this process is not known, 0. */
+  /** Process id for heartbeats. Default: 0, unknown. */
   readonly pid?: number;
-  /** What handlers enqueue with (`context.enqueue`): one from `createProducer`. Default: none, and `context.enqueue` rejects. */
+  /** The producer behind `context.enqueue`, from `createProducer`. Default: none, and `context.enqueue` rejects. */
   readonly producer?: ChildEnqueuer | undefined;
-  /** For tests: holds what is done here between two steps. */
+  /** For tests: pauses between two steps. */
   readonly onStep?: StepHook | undefined;
   /** Default: JSON lines on standard error. */
   readonly loggers?: LoggerFactory;
@@ -33,35 +33,35 @@ export interface WorkerConfig extends SettingsInput {
 /** A worker of the fleet. */
 export interface FleetWorker {
   readonly id: string;
-  /** Takes up work. Does not wait for Redis: see `ready`. */
+  /** Starts the worker. Does not wait for Redis: see `ready`. */
   start(): Promise<void>;
   /**
-   * Resolves when it is connected and takes tasks.
+   * Resolves when the worker is connected and fetches tasks.
    * @throws FleetError `INVALID_SETTINGS`, `REDIS_UNAVAILABLE` if Redis refuses the database of REDIS_URL
    */
   ready(): Promise<void>;
-  /** Fetches nothing more, lets running tasks end until SHUTDOWN_TIMEOUT_MS, hands back the rest. */
+  /** Stops fetching, lets running tasks finish until SHUTDOWN_TIMEOUT_MS, and requeues the rest. */
   stop(): Promise<void>;
   status(): WorkerStatus;
 }
 
 /**
- * Makes a worker with the built-in tasks, those of `taskModules` and those given.
+ * Creates a worker with the built-in tasks, those of `taskModules` and the given ones.
  * @throws FleetError `INVALID_SETTINGS`, `INVALID_TASK_MODULE`, `INVALID_DEFINITION`
  */
 export async function createWorker(config: WorkerConfig): Promise<FleetWorker> {
   const { loggers: givenLoggers, handlers: given = [], cwd = '.', pid = 0, producer, onStep, ...input } = configOf(config, 'createWorker');
   if (!Array.isArray(given))
-    throw new FleetError('INVALID_SETTINGS', `createWorker: expected as handlers an array, got ${describeValue(given)}.`);
+    throw new FleetError('INVALID_SETTINGS', `createWorker: expected an array as handlers, got ${describeValue(given)}.`);
   if (producer !== undefined && typeof producer?.enqueueChild !== 'function')
-    throw new FleetError('INVALID_SETTINGS', `createWorker: expected as producer one of createProducer, got ${describeValue(producer)}.`);
+    throw new FleetError('INVALID_SETTINGS', `createWorker: expected a producer from createProducer, got ${describeValue(producer)}.`);
   const settings: Settings = resolveSettings(input);
   if (!settings.redisUrl) throw new FleetError('INVALID_SETTINGS', 'createWorker: expected redisUrl, for example redis://127.0.0.1:6379.');
   const loggers = givenLoggers ?? createLoggerFactory({ settings });
   for (const notice of settings.notices) loggers('worker').warn(notice);
   const handlers = new Map(await loadTaskModules(settings, cwd));
   for (const handler of given) addInline(handlers, checkHandler(handler));
-  // Not with this module: task modules import it too, and would load all of BullMQ in each thread of an isolated handler.
+  // Imported late: task modules import this module too, and would load all of BullMQ in every thread.
   const { Launcher } = await import('./launcher.js');
   const workerId = `${hostname()}-${pid}-${uuidv7().slice(-8)}`;
   const launcher = new Launcher({
@@ -89,18 +89,18 @@ function addInline(handlers: Map<string, LoadedHandler>, handler: TaskHandler): 
   if (handler.alwaysIsolated) {
     throw new FleetError(
       'INVALID_DEFINITION',
-      `The handler of ${name} is isolated: name its module in taskModules, so that a thread can load it.`,
+      `The handler of ${name} is isolated: add its module to taskModules, so that a thread can load it.`,
     );
   }
   handlers.set(name, { ...handler, isolated: (input) => refuseThread(handler, input), source: { moduleUrl: '', name } });
 }
 
-/** Run in this thread after all, it could hold up every other task of the process, and no stop would reach it. */
+/** Refuses to run an isolated handler in the main thread: it could block every other task of the process, and no stop would reach it. */
 function refuseThread(handler: TaskHandler, input: unknown): false {
   if (!handler.isolated(input)) return false;
   const { name } = handler.definition;
   throw new FleetError(
     'INVALID_DEFINITION',
-    `${name} is isolated for this input: name its module in taskModules, so that a thread can load it.`,
+    `${name} is isolated for this input: add its module to taskModules, so that a thread can load it.`,
   );
 }

@@ -99,7 +99,7 @@ describe('taskfleet billing', () => {
     assert.match(failed.stdout, /^created {2}free [^\n]*$/);
     assert.match(
       failed.stderr,
-      /^taskfleet: Task \S+ failed: Plan "starter": what is stored cannot be understood \(expected JSON\); a run with force replaces it$/,
+      /^taskfleet: Task \S+ failed: Plan "starter": the stored plan is invalid \(expected JSON\); a run with force replaces it$/,
     );
     const list = await billing('plans');
     assert.equal(list.code, 1);

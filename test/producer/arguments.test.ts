@@ -212,6 +212,6 @@ test('what makes producers, workers, dashboards, tasks and handlers refuses what
       redisUrl,
       handlers: [defineHandler(defineTask({ name: 'maintenance.mine', input: z.unknown(), retention: KEEP }), () => 1)],
     }),
-    /the queue maintenance, which is the fleet's own/,
+    /The queue maintenance of task .* is reserved/,
   );
 });

@@ -76,9 +76,9 @@ describe('What keeps the schedules', () => {
       assert.ok((await nextAt()) > Date.now() + HOUR_MS - MINUTE_MS);
       await keeper.apply();
       await assertOneWithinPeriod();
-      assert.equal(log.find(/further off than one period/).length, 1);
+      assert.equal(log.find(/more than one period away/).length, 1);
       await keeper.apply();
-      assert.equal(log.find(/further off than one period/).length, 1);
+      assert.equal(log.find(/more than one period away/).length, 1);
     });
 
     const losses: [what: string, harm: () => Promise<unknown>][] = [

@@ -83,7 +83,7 @@ describe('TASK_MODULES', () => {
     ],
     "on the fleet's own queue": [
       `${HEAD} export default [${task('maintenance.mine')}];`,
-      /The task maintenance\.mine is on the queue maintenance, which is the fleet's own: give its definition another queue/,
+      /The queue maintenance of task maintenance\.mine is reserved for the fleet's own tasks: choose another queue/,
     ],
     'that is a Proxy': [`export default new Proxy([], { get() { throw new Error('trap'); } });`, /cannot be read: trap/],
     'that is a Proxy of a list without end': [

@@ -1,7 +1,7 @@
 import type { PlanTemplate } from '../../shared/billing/plan.js';
 import type { BillingInitPlansInput } from '../../shared/task/builtin/index.js';
 
-/** What all plans are made from. A plan's place leaves room for those that are made from it. */
+/** The templates of all plans. Their positions leave room for derived plans. */
 const DEFAULT_PLANS: readonly PlanTemplate[] = [
   {
     ...{ id: 'free', name: 'Free', price: 0, currency: 'USD', interval: 'month' },
@@ -34,7 +34,7 @@ const ANNUAL = { months: 12, percent: 20 } as const;
 
 interface Promotion {
   readonly id: string;
-  /** The default plan that is promoted. */
+  /** The id of the promoted default plan. */
   readonly from: string;
   readonly name: string;
   readonly percent: number;
@@ -48,8 +48,8 @@ const PROMOTIONS: readonly Promotion[] = [
 ];
 
 /**
- * The plans that a run writes, in their order: the default ones, and if asked for the annual and the promotional ones.
- * A promotion whose end is not after `now` is among them, but not active.
+ * Returns the plans that a run writes, in order: the default ones and, if asked for, the annual and promotional ones. A promotion that has
+ * ended by `now` is included, but not active.
  */
 export function planTemplates({ include_annual, include_promo }: Omit<BillingInitPlansInput, 'force'>, now: Date): PlanTemplate[] {
   const annual = include_annual ? DEFAULT_PLANS.filter(({ price }) => price > 0).map(annualOf) : [];
@@ -57,7 +57,7 @@ export function planTemplates({ include_annual, include_promo }: Omit<BillingIni
   return [...DEFAULT_PLANS, ...annual, ...promotional].toSorted((a, b) => a.order - b.order);
 }
 
-/** The price of `months` at a discount, in whole minor units; half a unit counts as a whole one. */
+/** Returns the discounted price of `months`, in whole minor units, rounded half up. */
 export function discounted(price: number, months: number, percent: number): number {
   return Math.round((price * months * (100 - percent)) / 100);
 }
@@ -76,11 +76,11 @@ function annualOf(plan: PlanTemplate): PlanTemplate {
 
 function promotionalOf({ id, from, name, percent, code, ends_at }: Promotion, now: Date): PlanTemplate {
   const plan = DEFAULT_PLANS.find((one) => one.id === from);
-  if (!plan) throw new Error(`The promotion ${id} is of ${from}, and there is no such plan.`);
+  if (!plan) throw new Error(`The promotion ${id} is based on ${from}, and there is no such plan.`);
   return {
     ...{ ...plan, id, name },
     price: discounted(plan.price, 1, percent),
-    // Who has it keeps it, so the plan is there; it is only not offered any more.
+    // Subscribers keep the plan, so it is stored; it is only no longer offered.
     active: plan.active && now < new Date(ends_at),
     order: plan.order + 20,
     discount: { from, percent },

@@ -2,19 +2,19 @@ import { type Plan, type PlanTemplate, parsePlan, timeOrNull } from '../../share
 import type { Store } from '../../shared/store.js';
 import type { BillingPlanLine } from '../../shared/task/builtin/index.js';
 
-/** What was done about a plan, and the plan as it is stored now. */
+/** The outcome of a write, and the stored plan. */
 export interface WrittenPlan {
   readonly outcome: BillingPlanLine['outcome'];
   readonly plan: Plan;
 }
 
 /**
- * Stores a plan if it is absent; with `force`, also in place of what is stored. That keeps its `created_at`, where it can
- * be read, and the fields that others have added.
+ * Stores a plan if it is absent or, with `force`, replaces the stored one but keeps its `created_at`, where readable, and the fields that
+ * others have added.
  *
- * A write whose answer was lost is sent again, and finds what it wrote itself: then the plan counts as skipped. Nobody
- * counts a plan as created that somebody else has created.
- * @throws FleetError `INVALID_PLAN` if what is stored cannot be understood, and is not replaced
+ * A write whose answer was lost is sent again and finds its own plan: the plan then counts as skipped. A plan never counts as created if
+ * someone else created it.
+ * @throws FleetError `INVALID_PLAN` if the stored plan is invalid and not replaced
  */
 export async function writePlan(
   { redis, keys, clock }: Store,
@@ -37,7 +37,7 @@ function storedText(template: PlanTemplate, kept: Readonly<Record<string, unknow
   return JSON.stringify({ ...kept, ...template, created_at: timeOrNull(kept['created_at']) ?? now, updated_at: now });
 }
 
-/** All fields of what is stored; none if it is no object. */
+/** Returns the fields of the stored plan; none if it is not an object. */
 function fieldsOf(text: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(text);

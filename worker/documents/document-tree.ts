@@ -1,7 +1,7 @@
 import { type Dir, closeSync, constants, existsSync, fstatSync, lstatSync, openSync, opendirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The way from the root to a file or folder: a name for each step. */
+/** The path from the root to a file or folder, as names. */
 export type Names = readonly string[];
 
 export interface TreeEntry {
@@ -9,37 +9,40 @@ export interface TreeEntry {
   readonly kind: 'folder' | 'file' | 'link' | 'other';
 }
 
-/** A folder on the way to the one that was last looked at. */
+/** A folder on the path to the current one. */
 interface Step {
   readonly name: string;
   readonly path: string;
-  /** Null where folders are not held open. */
+  /** Null on systems where folders are not held open. */
   readonly fd: number | null;
 }
 
-/** Of Linux, where Node has no name for it: names a file without opening it, so that a pipe does not block and a device does nothing. */
+/**
+ * Linux' O_PATH, which Node does not define: opens a name without opening the file, so that a pipe does not block and a device is not
+ * touched.
+ */
 const O_PATH = 0o10_000_000;
 // Some are absent on Windows: `undefined` counts as 0 in an OR.
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
-/** Of the folders that this process holds open, also when they are moved or replaced. */
+/** Paths of the folders that this process holds open, valid even when these are moved or replaced. */
 const DESCRIPTORS = '/proc/self/fd';
 
 /**
- * The folders and files below a root, without a way out: no step follows a link, whatever happens to the tree meanwhile.
+ * The folders and files below a root, with no way out: no step follows a link, even if the tree changes meanwhile.
  *
- * On Linux each step is taken from the folder that is held open, never from a path: a folder that is replaced by a link between two looks
- * at it is still the folder, or is not entered. Elsewhere Node has no such call; there a step is by path, and counts only if afterwards
- * the path still has no link in it and leads to what was opened. Somebody who replaces a folder twice within that instant could slip
- * through, so let nobody write below the root there whom you would not let read what the worker can.
+ * On Linux each step starts from the open folder, never from a path: a folder that is replaced by a link is still the old folder, or is not
+ * entered. Node has no such call elsewhere; there a step uses the path, and is accepted only if the path afterwards has no link and leads
+ * to the opened file. Someone who replaces a folder twice in that instant could slip through, so let nobody write below the root who must
+ * not read the worker's files.
  */
 export class DocumentTree {
   readonly #byDescriptor: boolean;
-  /** The root, and the steps to the folder that was last looked at. */
+  /** The root, and the folders down to the current one. */
   readonly #steps: Step[] = [];
 
   /**
    * @param root without links
-   * @throws the system's error if it is not a folder that can be read
+   * @throws the system's error if the root is not a readable folder
    */
   constructor(root: string, byDescriptor: boolean = existsSync(DESCRIPTORS)) {
     this.#byDescriptor = byDescriptor;
@@ -48,19 +51,19 @@ export class DocumentTree {
     this.#steps.push(step);
   }
 
-  /** Whether there is such a folder, and it can be read. */
+  /** Returns whether the folder exists and is readable. */
   hasFolder(names: Names): boolean {
     return this.#enter(names) !== null;
   }
 
-  /** What is in a folder, one after the other, closed when the loop over it is left; null if there is no such folder, or it cannot be read. */
+  /** Yields the entries of a folder, which is closed when the loop is left; null if the folder is missing or unreadable. */
   list(names: Names): Generator<TreeEntry, void, void> | null {
     const folder = this.#enter(names);
     const opened = folder && attempt(() => opendirSync(placeOf(folder)));
     return opened && entriesOf(opened);
   }
 
-  /** Opens a file to be read. Null if it is not there, cannot be read or is no regular file. The caller closes it. */
+  /** Opens a file for reading. Null if it is missing, unreadable or not a regular file. The caller closes it. */
   open(names: Names): number | null {
     const folder = this.#enter(names.slice(0, -1));
     const name = names.at(-1);
@@ -73,7 +76,7 @@ export class DocumentTree {
     for (const { fd } of this.#steps.splice(0)) if (fd !== null) closeSync(fd);
   }
 
-  /** Goes to a folder. Files come folder by folder, so most of the way is there already. */
+  /** Opens a folder. Files come folder by folder, so most of the path is open already. */
   #enter(names: Names): Step | null {
     let shared = 0;
     while (shared < names.length && this.#steps[shared + 1]?.name === names[shared]) shared += 1;
@@ -111,7 +114,7 @@ function* entriesOf(folder: Dir): Generator<TreeEntry, void, void> {
   }
 }
 
-/** Looks at what the name means before it opens that very file. */
+/** Checks that the name is a regular file before opening that very file. */
 function openNamed(path: string): number | null {
   const named = openSync(path, O_PATH | O_NOFOLLOW);
   try {
@@ -121,7 +124,7 @@ function openNamed(path: string): number | null {
   }
 }
 
-/** Opens by path, and then makes sure that the path has no link in it and leads to the file that is open. */
+/** Opens by path, and then checks that the path has no link and leads to the open file. */
 function openChecked(path: string): number | null {
   if (!lstatSync(path).isFile()) return null;
   const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
@@ -129,13 +132,13 @@ function openChecked(path: string): number | null {
     const [opened, found] = [fstatSync(fd, { bigint: true }), lstatSync(path, { bigint: true })];
     if (opened.isFile() && opened.dev === found.dev && opened.ino === found.ino && realpathSync(path) === path) return fd;
   } catch {
-    // It is gone or moved: as below.
+    // Gone or moved: treated as below.
   }
   closeSync(fd);
   return null;
 }
 
-/** Null where the system refuses: what cannot be read is left out, whatever the reason. */
+/** Returns null if the system refuses: unreadable files are left out, for any reason. */
 function attempt<Value>(call: () => Value): Value | null {
   try {
     return call();

@@ -4,16 +4,15 @@ import { UnrecoverableError } from 'bullmq';
 import { quote } from '../../shared/keys.js';
 import type { DocumentTree, Names, TreeEntry } from './document-tree.js';
 
-/** The fleet's own data: Redis' files, with everybody's tasks. */
+/** The fleet's own data folder: Redis' files, with everyone's tasks. */
 const DATA_FOLDER = '.taskfleet';
-/** Deepest folder that is entered, in steps from the root: each step is a descriptor that stays open. */
+/** Deepest folder entered, in steps from the root: each step holds a descriptor open. */
 const MAX_STEPS = 100;
-/** Entries that are looked at, of all folders together. */
+/** Most entries examined in all folders together. */
 const MAX_ENTRIES = 1_000_000;
 
 /**
- * Finds the folder that DOCUMENT_ROOT means.
- * @returns its path without links
+ * Resolves DOCUMENT_ROOT to a path without links.
  * @throws UnrecoverableError if it is not set, or is the fleet's own data folder; Error if it cannot be read
  */
 export async function realRoot(documentRoot: string | null): Promise<string> {
@@ -31,9 +30,9 @@ export async function realRoot(documentRoot: string | null): Promise<string> {
 }
 
 /**
- * Finds the way to a folder below the root, following links that stay below it.
- * @throws UnrecoverableError that names the path, if it is absolute, outside, hidden (below a name that begins with a dot) or no folder. It does
- *   not say which, so that nobody can ask what exists elsewhere.
+ * Resolves the path to a folder below the root, following links that stay below it.
+ * @throws UnrecoverableError with the path, if it is absolute, outside, hidden (below a name that starts with a dot) or not a folder. The
+ *   error does not say which, so that nobody can probe for files elsewhere.
  */
 export async function findFolder(root: string, path: string): Promise<Names> {
   const refused = new UnrecoverableError(`path ${quote(path)} is not a folder below DOCUMENT_ROOT`);
@@ -44,7 +43,7 @@ export async function findFolder(root: string, path: string): Promise<Names> {
   return namesOf(root, folder);
 }
 
-/** Whether a path is outside of the root, or below something that begins with a dot. */
+/** Returns whether a path is outside the root, or below a name that starts with a dot. */
 function isHidden(root: string, path: string): boolean {
   return isAbsolute(relative(root, path)) || namesOf(root, path).some((name) => name.startsWith('.'));
 }
@@ -56,11 +55,11 @@ function namesOf(root: string, path: string): Names {
 }
 
 export interface FoundFiles {
-  /** From the root, in the order of their names' UTF-16 code units. */
+  /** Paths from the root, in the order of their names' UTF-16 code units. */
   readonly files: readonly Names[];
-  /** Symbolic links and unreadable folders that were met on the way. */
+  /** Number of symbolic links and unreadable folders found. */
   readonly skipped: number;
-  /** Whether there was more than may be read. */
+  /** Whether a limit cut the search short. */
   readonly truncated: boolean;
 }
 
@@ -68,19 +67,19 @@ export interface FindOptions {
   /** In lower case. */
   readonly extensions: readonly string[];
   readonly maxFiles: number;
-  /** Called often; throws once the search is to end. */
+  /** Called often; throws to end the search. */
   readonly turn: () => Promise<void>;
 }
 
 /**
- * Finds the files below a folder that have one of the extensions (in any case). Never follows a symbolic link, and takes nothing whose name
- * begins with a dot, which is not counted either.
+ * Finds the files below a folder that have one of the extensions, in any case. Never follows a symbolic link, and ignores names that start
+ * with a dot.
  */
 export async function findFiles(tree: DocumentTree, folder: Names, { extensions, maxFiles, turn }: FindOptions): Promise<FoundFiles> {
   const files: Names[] = [];
   let skipped = 0;
   let entries = 0;
-  // A stack, the next one last. Its length is bounded by the entries of the folders on one path.
+  // A stack. Its length is bounded by the entries of the folders on one path.
   const ahead: { names: Names; isFolder: boolean }[] = [{ names: folder, isFolder: true }];
   for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {
     const { names, isFolder } = next;
@@ -106,7 +105,7 @@ export async function findFiles(tree: DocumentTree, folder: Names, { extensions,
   return { files, skipped, truncated: false };
 }
 
-/** Orders so that the stack yields whole paths in order: a folder's name counts with its separator. */
+/** Orders entries so that the stack yields whole paths in order: a folder's name counts with its separator. */
 function lastFirst(a: TreeEntry, b: TreeEntry): number {
   const [nameA, nameB] = [a, b].map(({ name, kind }) => (kind === 'folder' ? `${name}/` : name)) as [string, string];
   return nameA < nameB ? 1 : -1;

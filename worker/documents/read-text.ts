@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, readSync } from 'node:fs';
 import type { DocumentTree, Names } from './document-tree.js';
 
-/** Reads a file. Null if it cannot be read, is longer than `maxBytes`, or is not text in UTF-8. */
+/** Reads a file. Null if it is unreadable, longer than `maxBytes`, or not UTF-8 text. */
 export function readText(tree: DocumentTree, file: Names, maxBytes: number): string | null {
   const fd = tree.open(file);
   if (fd === null) return null;
@@ -24,7 +24,7 @@ function readBytes(fd: number, maxBytes: number): Buffer | null {
     const read = readSync(fd, buffer, length, buffer.length - length, length);
     length += read;
     if (read === 0) return buffer.subarray(0, length);
-    // It grew while it was read. What comes after is not ours to wait for.
+    // The file grew while it was read: ignore the rest.
     if (length > size) return null;
   }
 }

@@ -5,18 +5,18 @@ import { labelOf, upstreamAt } from '../openai/upstream.js';
 import { type ModelEntry, entriesOf } from './merge.js';
 import { listModels } from './model-list.js';
 
-/** What came of asking a server for its models. */
+/** The answer of a server to a request for its models. */
 export interface ServerAnswer {
-  /** Its base URL, without query. */
+  /** The server's base URL, without query. */
   readonly label: string;
-  /** Null if it did not list them. */
+  /** The server's models; null if it did not list them. */
   readonly models: ReadonlyMap<string, ModelEntry> | null;
-  /** Why it did not. */
+  /** Why the server did not list its models. */
   readonly error: string | null;
 }
 
 /**
- * Asks all servers of OPENAI_API_BASE_URLS at once, each with a time limit of its own. The answers are in their order.
+ * Asks all servers of OPENAI_API_BASE_URLS at once, each with its own time limit. Returns the answers in the same order.
  * @throws the signal's reason, once the connections are closed
  */
 export async function askServers(settings: Settings, signal: AbortSignal): Promise<ServerAnswer[]> {

@@ -1,8 +1,8 @@
-/** Fields of one write, and characters of JSON in it: few enough for Redis to be done with it in a few ms. */
+/** Most fields, and characters of JSON, in one write: few enough that Redis finishes it in a few ms. */
 export const BATCH_FIELDS = 500;
 const BATCH_LENGTH = 1_048_576;
 
-/** The fields and values of a hash for one HSET after the other: names and values by turns. */
+/** Yields the arguments of consecutive HSETs: alternating fields and values. */
 export function* batchesOf(set: ReadonlyMap<string, string>): Generator<string[], void, void> {
   let batch: string[] = [];
   let length = 0;

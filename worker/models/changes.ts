@@ -9,8 +9,8 @@ export interface CountedChanges extends ModelChanges {
 }
 
 /**
- * What makes `p:models` what it should be. An entry with the same content stays as it is, also one that open-webui wrote:
- * its JSON has other spaces.
+ * Returns the changes that bring `p:models` up to date. An entry with the same content stays as it is, even one from open-webui, whose JSON
+ * has different spaces.
  */
 export function changesTo(stored: ReadonlyMap<string, StoredModel>, wanted: ReadonlyMap<string, ModelEntry>): CountedChanges {
   const set = new Map<string, string>();

@@ -2,8 +2,8 @@ import type { ModelEntry } from './merge.js';
 import type { StoredModel } from './model-cache.js';
 
 /**
- * The models that are stored for each server.
- * @param places for each server, the `urlIdx` that its entries have; null for one that has none
+ * Returns the stored models of each server.
+ * @param places for each server, the `urlIdx` of its entries; null if it has none
  */
 export function lastKnownModels(stored: ReadonlyMap<string, StoredModel>, places: readonly (number | null)[]): Map<string, ModelEntry>[] {
   const known = places.map(() => new Map<string, ModelEntry>());
@@ -16,15 +16,15 @@ export function lastKnownModels(stored: ReadonlyMap<string, StoredModel>, places
   return known;
 }
 
-/** What other parts of open-webui have put in: models of Ollama, of functions, arenas, and those that users made. */
+/** Fields of models from other parts of open-webui: Ollama, functions, arenas, and models made by users. */
 const OTHER_KINDS = ['ollama', 'pipe', 'arena', 'preset'] as const;
 
-/** Whether an entry is none of our business. A server may list models with such fields itself: those are its own. */
+/** Returns whether an entry belongs to another part of open-webui. A server may list models with such fields itself: those are its own. */
 export function isForeign({ fields }: StoredModel): boolean {
   return fields !== null && !isServersOwn(fields) && OTHER_KINDS.some((kind) => Object.hasOwn(fields, kind));
 }
 
-/** Whether an entry is of a server of OPENAI_API_BASE_URLS, whoever wrote it. */
+/** Returns whether an entry is of a server of OPENAI_API_BASE_URLS, no matter who wrote it. */
 function isServersOwn(fields: Readonly<Record<string, unknown>>): fields is ModelEntry {
   return Object.hasOwn(fields, 'openai') && typeof fields['urlIdx'] === 'number';
 }

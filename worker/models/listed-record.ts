@@ -5,8 +5,8 @@ import { type Fields, parseFields } from './model-cache.js';
 import type { ListedModel } from './model-list.js';
 
 /**
- * `p:models:listed`: each model as its server listed it when it last answered. It tells which fields of an entry of `p:models` are the
- * server's, and which others have added or changed. `openai` in the entry itself does not: open-webui writes there as well.
+ * `p:models:listed`: each model as its server last listed it. The record tells which fields of an entry in `p:models` come from the server
+ * and which were added or changed by others. `openai` in the entry does not: open-webui writes there as well.
  */
 export class ListedRecord {
   readonly #redis: Store['redis'];
@@ -17,7 +17,7 @@ export class ListedRecord {
     this.#key = keys.modelsListed;
   }
 
-  /** By model id. What cannot be understood is left out. */
+  /** Returns the listed models by id, without unreadable ones. */
   async read(): Promise<Map<string, Fields>> {
     const stored = Object.entries(await this.#redis.hgetall(this.#key));
     return new Map(
@@ -26,10 +26,10 @@ export class ListedRecord {
   }
 
   /**
-   * Records what was listed. Comes after the entries were written: if it does not come at all, the next run finds the entries as they are
-   * to be, and records them.
-   * @param former as {@link read}
-   * @param isKnown whether a model that was not listed this time has an entry all the same
+   * Records the listed models, after the entries were written. If this is missed, the next run finds the entries up to date and records
+   * them.
+   * @param former the result of {@link read}
+   * @param isKnown returns whether a model that was not listed this time still has an entry
    * @throws the signal's reason
    */
   async write(

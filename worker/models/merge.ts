@@ -1,14 +1,14 @@
 import type { ListedModel } from './model-list.js';
 
-/** A model as `p:models` has it: what its server lists, and what open-webui adds to that. */
+/** A model as stored in `p:models`: the server's fields and those open-webui adds. */
 export type ModelEntry = Readonly<Record<string, unknown>> & { readonly urlIdx: number };
 
-/** Of api.openai.com, models whose id has one of these are left out: they do not chat. */
+/** Parts of ids of api.openai.com models that cannot chat and are left out. */
 const NO_CHAT = ['babbage', 'dall-e', 'davinci', 'embedding', 'tts', 'whisper'] as const;
 
 /**
- * The entries of the models that a server lists, by id; a model without `id` is known by its `name`. The form is that of
- * open-webui, `get_merged_models` in backend/open_webui/routers/openai.py.
+ * Returns the entries of a server's models by id; a model without `id` goes by its `name`. The form is open-webui's: `get_merged_models` in
+ * backend/open_webui/routers/openai.py.
  */
 export function entriesOf(models: readonly ListedModel[], baseUrl: string, urlIdx: number): Map<string, ModelEntry> {
   const entries = new Map<string, ModelEntry>();
@@ -23,13 +23,12 @@ export function entriesOf(models: readonly ListedModel[], baseUrl: string, urlId
   return entries;
 }
 
-/** The entry of one model. */
 export function entryOf(id: string, model: ListedModel, urlIdx: number): ModelEntry {
   const { name = id, connection_type = 'external', provider = '' } = model;
   return { ...model, name, owned_by: 'openai', openai: model, connection_type, provider, urlIdx };
 }
 
-/** All servers' models, each once: of the first server that has it. */
+/** Merges the models of all servers; the first server that lists a model provides it. */
 export function mergeModels(servers: readonly ReadonlyMap<string, ModelEntry>[]): Map<string, ModelEntry> {
   const merged = new Map<string, ModelEntry>();
   for (const models of servers) for (const [id, entry] of models) if (!merged.has(id)) merged.set(id, entry);

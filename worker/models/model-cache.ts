@@ -5,17 +5,17 @@ import { isDeeper } from './depth.js';
 
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** Deepest nesting of an entry that counts as one. It has what its server lists twice, the second time a level deeper. */
+/** Deepest nesting of a valid entry. An entry holds the server's fields twice, the second time one level deeper. */
 const MAX_DEPTH = 200;
 
-/** An entry of `p:models` as it is stored. */
+/** A stored entry of `p:models`. */
 export interface StoredModel {
   readonly json: string;
-  /** Null if that is not a JSON object. */
+  /** Null if the entry is not a JSON object. */
   readonly fields: Fields | null;
 }
 
-/** What is to be done with `p:models`. */
+/** The changes to make to `p:models`. */
 export interface ModelChanges {
   /** Id → JSON. */
   readonly set: ReadonlyMap<string, string>;
@@ -25,8 +25,8 @@ export interface ModelChanges {
 type Transaction = ReturnType<Store['redis']['multi']>;
 
 /**
- * `p:models`, in open-webui's form and with its manners (`RedisDict.set` in backend/open_webui/socket/utils.py): a reader
- * keeps its copy for as long as `p:models:signature` is the one that it has seen, and never finds the hash empty.
+ * `p:models`, in open-webui's form and written in its way (`RedisDict.set` in backend/open_webui/socket/utils.py): readers keep their copy
+ * while `p:models:signature` is unchanged, and never find the hash empty.
  */
 export class ModelCache {
   readonly #redis: Store['redis'];
@@ -45,11 +45,10 @@ export class ModelCache {
   }
 
   /**
-   * Writes what is new or changed, and then removes what is gone. No reader keeps the mix that is there in between, for
-   * it has no signature. If there is nothing to do, nothing is written, unless a writer that died left no signature:
-   * without one, every reader reads everything every time.
-   * @param stored what is there now, as {@link read}
-   * @throws the signal's reason; what was written by then stays, and the next run finds what is left to do
+   * Writes new and changed entries, and then removes the others. Readers do not keep the mix in between, because it has no signature.
+   * Without changes nothing is written, unless a writer that died left no signature: then every reader would read everything every time.
+   * @param stored the result of {@link read}
+   * @throws the signal's reason; earlier writes stay, and the next run completes them
    */
   async write({ set, remove }: ModelChanges, stored: ReadonlyMap<string, StoredModel>, signal: AbortSignal): Promise<void> {
     for (const batch of batchesOf(set)) await this.#change((transaction) => transaction.hset(this.#models, ...batch), signal);
@@ -64,7 +63,7 @@ export class ModelCache {
       await this.#redis.set(this.#signature, signatureOf(content), 'NX');
   }
 
-  /** Takes the signature away each time: another refresh may have signed in between, what is not complete any more. */
+  /** Removes the signature before each batch: a concurrent refresh may have signed meanwhile, for content that is no longer complete. */
   async #change(write: (transaction: Transaction) => Transaction, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const answers = await write(this.#redis.multi().del(this.#signature)).exec();
@@ -72,7 +71,7 @@ export class ModelCache {
   }
 }
 
-/** Null if it is not a JSON object, or nested deeper than {@link MAX_DEPTH}. */
+/** Parses an entry; null if it is not a JSON object, or nested deeper than {@link MAX_DEPTH}. */
 export function parseFields(json: string): Fields | null {
   try {
     const value: unknown = JSON.parse(json);
@@ -82,7 +81,7 @@ export function parseFields(json: string): Fields | null {
   }
 }
 
-/** `<sha256 of the sorted ids and entries>:<32 hex digits>`. The random part tells two writes of the same content apart. */
+/** Returns `<sha256 of the sorted ids and entries>:<32 hex digits>`. The random part distinguishes two writes of the same content. */
 function signatureOf(content: ReadonlyMap<string, string>): string {
   const hash = createHash('sha256');
   for (const id of [...content.keys()].sort()) hash.update(`${id}\0${content.get(id) ?? ''}\0`);

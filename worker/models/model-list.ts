@@ -4,25 +4,25 @@ import { openLine } from '../openai/line.js';
 import type { OpenAiUpstream } from '../openai/upstream.js';
 import { isDeeper } from './depth.js';
 
-/** A model as its server lists it: any fields, `id` and `name` among them as a rule. */
+/** A model as its server lists it: any fields, usually with `id` and `name`. */
 export type ListedModel = Readonly<Record<string, unknown>>;
 
 export interface ListModelsOptions {
-  /** What the server gets for its whole answer. */
+  /** Time limit for the server's whole answer. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
 
-/** Longest list, in bytes. Five thousand models of OpenAI's own size are a tenth of it. */
+/** Longest list, in bytes: ten times the size of five thousand OpenAI models. */
 export const MAX_LIST_BYTES = 16 * 1_048_576;
 /** Deepest nesting of a list. */
 const MAX_DEPTH = 100;
 
 /**
- * Asks a server for its models: `GET <base URL>/models`. The answer is `{ "data": [model, …] }`, or the bare array.
- * Protocol: https://platform.openai.com/docs/api-reference/models/list
+ * Requests a server's models: `GET <base URL>/models`. The answer is `{ "data": [model, …] }`, or the bare array. Protocol:
+ * https://platform.openai.com/docs/api-reference/models/list
  *
- * @throws the signal's reason once that is aborted; else an Error that names the server and what is wrong
+ * @throws the signal's reason once it is aborted; else an Error with the server and the problem
  */
 export async function listModels(upstream: OpenAiUpstream, { timeoutMs, signal }: ListModelsOptions): Promise<readonly ListedModel[]> {
   const late = `${upstream.label} did not list its models within ${formatMs(timeoutMs)}`;
@@ -32,7 +32,7 @@ export async function listModels(upstream: OpenAiUpstream, { timeoutMs, signal }
     if (!response.ok) throw await refusalOf(response, upstream);
     return parseList(await textOf(response, upstream), upstream);
   } catch (error) {
-    // An abort surfaces as whatever fetch made of it.
+    // After an abort, fetch may throw any error.
     line.signal.throwIfAborted();
     throw error;
   } finally {
@@ -60,10 +60,10 @@ function parseList(text: string, upstream: OpenAiUpstream): readonly ListedModel
     throw new Error(`${upstream.label} sent a list that is not JSON: ${upstream.excerpt(text)}`);
   }
   const list = isObject(body) ? body['data'] : body;
-  // One that is no model at all does not cost the others.
+  // One invalid model does not invalidate the others.
   const models = Array.isArray(list) ? list.filter(isObject) : [];
   if (!Array.isArray(list) || models.length < Math.min(1, list.length)) {
-    throw new Error(`${upstream.label} sent something that is not a list of models: ${upstream.excerpt(text)}`);
+    throw new Error(`${upstream.label} sent an answer that is not a list of models: ${upstream.excerpt(text)}`);
   }
   if (isDeeper(models, MAX_DEPTH)) throw new Error(`${upstream.label} sent a list that is nested deeper than ${MAX_DEPTH} levels`);
   return models;

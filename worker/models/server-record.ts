@@ -1,11 +1,11 @@
 import type { Store } from '../../shared/store.js';
 
-/** Place in OPENAI_API_BASE_URLS → the base URL, without query, that it meant. */
+/** Base URLs, without query, by their place in OPENAI_API_BASE_URLS. */
 export type ServerPlaces = ReadonlyMap<number, string>;
 
 /**
- * `p:models:servers`: what `urlIdx` means in `p:models`. OPENAI_API_BASE_URLS may change, and the last known models of one
- * server are not to be taken for those of another. It is not in the entries themselves: open-webui shows those to users.
+ * `p:models:servers`: the meaning of `urlIdx` in `p:models`. OPENAI_API_BASE_URLS may change, and the last known models of one server must
+ * not be taken for another's. The record is not in the entries themselves, because open-webui shows those to users.
  */
 export class ServerRecord {
   readonly #redis: Store['redis'];
@@ -16,15 +16,15 @@ export class ServerRecord {
     this.#key = keys.modelServers;
   }
 
-  /** Empty if there never was one. */
+  /** Returns the recorded places; empty without a record. */
   async read(): Promise<ServerPlaces> {
     const record = await this.#redis.hgetall(this.#key);
     return new Map(Object.entries(record).map(([urlIdx, label]) => [Number(urlIdx), label]));
   }
 
   /**
-   * Writes what places mean from now on, around `write`, which changes the entries. Until that is done, nobody knows what
-   * the entries of a place belong to that changes its meaning: if a crash leaves it so, they are nobody's last known models.
+   * Records the new places around `write`, which changes the entries. Places that change their meaning are unknown until `write` is done:
+   * after a crash in between, their entries are nobody's last known models.
    */
   async change(former: ServerPlaces, labels: readonly string[], write: () => Promise<void>): Promise<void> {
     const other = labels.flatMap((label, urlIdx) => (former.get(urlIdx) === label ? [] : [urlIdx]));
@@ -38,12 +38,12 @@ export class ServerRecord {
 }
 
 /**
- * For each place of now, the place that its base URL had before; null for one that had none. Where there is no record,
- * the entries are open-webui's, and its list is taken to be the same as ours.
+ * Returns the former place of each base URL; null for a new one. Without a record the entries are open-webui's, whose list is assumed to
+ * equal ours.
  */
 export function formerPlaces(labels: readonly string[], former: ServerPlaces): (number | null)[] {
   if (former.size === 0) return labels.map((_, urlIdx) => urlIdx);
-  // The same URL may be there twice, with two keys: what is in its old place stays, and the rest is shared out in order.
+  // The same URL may occur twice, with two keys: one that kept its place stays there, and the others are assigned in order.
   const moved = [...former].filter(([urlIdx, label]) => labels[urlIdx] !== label).sort(([a], [b]) => a - b);
   return labels.map((label, urlIdx) => {
     if (former.get(urlIdx) === label) return urlIdx;

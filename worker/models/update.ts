@@ -8,16 +8,16 @@ import type { ModelCache } from './model-cache.js';
 import type { ListedModel } from './model-list.js';
 import { type ServerRecord, formerPlaces } from './server-record.js';
 
-/** What an update made of `p:models`. */
+/** The result of an update of `p:models`. */
 export interface ModelsUpdate {
-  /** All models of the servers. */
+  /** The models of all servers. */
   readonly models: ReadonlyMap<string, ModelEntry>;
   readonly added: number;
   readonly updated: number;
   readonly removed: number;
 }
 
-/** What an update reads and writes. */
+/** The records that an update reads and writes. */
 export interface ModelStores {
   readonly cache: ModelCache;
   readonly record: ServerRecord;
@@ -25,9 +25,8 @@ export interface ModelStores {
 }
 
 /**
- * Brings `p:models` to what the servers answered. One that did not answer keeps its last known models, which take part in
- * the merge at its place. Models that other parts of open-webui have put in stay, also against a server's of the same id, and so
- * does what they have added to a server's.
+ * Updates `p:models` from the servers' answers. A server that did not answer keeps its last known models, at its place in the merge. Models
+ * from other parts of open-webui stay, even against a server's of the same id, and so do the fields they have added to a server's models.
  * @throws the signal's reason
  */
 export async function updateModels(

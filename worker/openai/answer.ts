@@ -3,25 +3,24 @@ import { bytesOf } from './exchange.js';
 import { UpstreamFailure } from './failure.js';
 import type { OpenAiUpstream } from './upstream.js';
 
-/** One event of a stream, or a body that is no stream at all. */
+/** One event of a stream, or a body that is not a stream. */
 export type AnswerPart =
-  /** `cut`: the stream ended before the blank line that ends an event, so its data may not be whole. */
+  /** `cut`: the stream ended before the blank line after an event, so its data may be incomplete. */
   | { readonly kind: 'event'; readonly name: string; readonly data: string; readonly cut: boolean }
   | { readonly kind: 'whole'; readonly text: string };
 
 /** Longest single event of a stream, in characters. */
 const MAX_EVENT_LENGTH = 4 * 1_048_576;
-/** Longest body that is no stream, in characters. */
+/** Longest body that is not a stream, in characters. */
 const MAX_WHOLE_LENGTH = 16 * 1_048_576;
-/** What is kept of the beginning of a stream, to be quoted if no event comes, in characters. */
+/** Characters kept from the start of a stream, to be quoted if no event arrives. */
 const HEAD_LENGTH = 4_096;
 
 /**
- * Reads an answer by what it is, not by its content type: server-sent events, or a body that begins as JSON or HTML does and
- * is read as a whole. A body in which there is no event is a whole one too. Decodes across reads, so a character may be split
- * between two of them. Leaving the loop closes the connection.
- * @param onBytes called whenever something arrives, even if it completes no event
- * @throws ConnectionBroken if the answer breaks off; UpstreamFailure, which is final, if an event or a body is too long
+ * Reads an answer by its content, not its content type: server-sent events, or a whole body if it starts like JSON or HTML or has no event.
+ * Decodes across reads, because a character may be split between two. Leaving the loop closes the connection.
+ * @param onBytes called whenever bytes arrive, even if they complete no event
+ * @throws ConnectionBroken if the answer breaks off; a final UpstreamFailure if an event or a body is too long
  */
 export async function* readAnswer(
   response: Response,
@@ -56,7 +55,7 @@ function extend(whole: string, text: string, upstream: OpenAiUpstream): string {
 }
 
 class EventReader {
-  /** How many events there were. */
+  /** Number of events so far. */
   seen = 0;
   readonly #ready: { kind: 'event'; name: string; data: string; cut: boolean }[] = [];
   readonly #parser: ReturnType<typeof createParser>;
@@ -81,7 +80,7 @@ class EventReader {
     return this.#ready.splice(0);
   }
 
-  /** The event that the blank line is missing of, if there is one. */
+  /** Yields the last event if its blank line is missing. */
   end(): AnswerPart[] {
     this.#ended = true;
     return this.feed('\n\n');

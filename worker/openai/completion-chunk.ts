@@ -1,27 +1,27 @@
-/** A piece of a call of a tool: the first names it, the following ones have more of its arguments. */
+/** A piece of a tool call: the first has its name, later ones continue its arguments. */
 export interface ToolCallPiece {
-  /** Which of the calls; null if the server does not number them. */
+  /** The number of the call; null if the server does not number calls. */
   readonly index: number | null;
   readonly id: string | null;
   readonly name: string | null;
-  /** A part of the arguments' JSON, as text. */
+  /** Part of the arguments' JSON text. */
   readonly arguments: string;
 }
 
-/** What a model said; empty where it said nothing. */
+/** Output of a model; empty where it has none. */
 export interface Saying {
   readonly text: string;
   readonly reasoning: string;
   readonly toolCalls: readonly ToolCallPiece[];
 }
 
-/** One chunk of a completion, of its first choice. */
+/** The first choice of one chunk of a completion. */
 export interface CompletionChunk {
-  /** What is new. */
+  /** The new part. */
   readonly delta: Saying;
-  /** `choices[0].message`: the answer as a whole, as far as it has come. */
+  /** `choices[0].message`: the whole answer so far. */
   readonly message: Saying;
-  /** Null while the completion goes on; `''` and `'null'`, which some servers send meanwhile, count as null. */
+  /** Null until the completion ends; `''` and `'null'`, which some servers send meanwhile, count as null. */
   readonly finishReason: string | null;
   readonly model: string | null;
   readonly usage: Readonly<Record<string, unknown>> | null;
@@ -29,27 +29,26 @@ export interface CompletionChunk {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Characters that are kept of what a server calls its model or its reason. */
+/** Most characters kept from a server's model name or finish reason. */
 const MAX_NAME = 200;
-/** What a server may call the first choice. */
+/** The numbers that servers give to the first choice. */
 const FIRST: ReadonlySet<unknown> = new Set([0, '0', null, undefined]);
 const SILENCE: Saying = { text: '', reasoning: '', toolCalls: [] };
 
 /**
- * Reads a chunk of a streamed completion, or a completion that came as a whole. Fields of another type than the protocol's are
- * left out, not refused; only what is no object, or has `choices` that are no list, is no chunk: null.
- * Protocol: https://platform.openai.com/docs/api-reference/chat-streaming
+ * Reads a chunk of a streamed completion, or a whole completion. Fields of an unexpected type are ignored; only a value that is not an
+ * object, or whose `choices` is not a list, is not a chunk: null. Protocol: https://platform.openai.com/docs/api-reference/chat-streaming
  */
 export function readChunk(json: unknown): CompletionChunk | null {
   if (!isFields(json)) return null;
   const choices = json['choices'] ?? [];
   if (!Array.isArray(choices)) return null;
   const { model, usage } = json;
-  // One choice is asked for. Of several, only the first is the answer.
+  // The request asks for one choice; of several, only the first is used.
   const choice: Fields = choices.find((each: unknown): each is Fields => isFields(each) && FIRST.has(each['index'])) ?? {};
   const delta = sayingOf(choice['delta']);
   return {
-    // Servers of the older protocol, without messages, have the text in the choice itself.
+    // The older protocol has no messages, but text in the choice itself.
     delta: delta === SILENCE && typeof choice['text'] === 'string' ? { ...SILENCE, text: choice['text'] } : delta,
     message: sayingOf(choice['message']),
     finishReason: reasonOf(choice['finish_reason']),
@@ -58,7 +57,7 @@ export function readChunk(json: unknown): CompletionChunk | null {
   };
 }
 
-/** Whether there are choices in it: without any, an answer that came as a whole is no completion. */
+/** Returns whether there are choices: a whole answer without any is not a completion. */
 export function hasChoices(json: unknown): boolean {
   return isFields(json) && Array.isArray(json['choices']) && json['choices'].some(isFields);
 }
@@ -76,12 +75,12 @@ function reasonOf(value: unknown): string | null {
 function sayingOf(said: unknown): Saying {
   if (!isFields(said)) return SILENCE;
   const { text, reasoning } = partsOf(said['content']);
-  // Some servers send both names, with the same words.
+  // Some servers send the same text under both names.
   const named = [said['reasoning_content'], said['reasoning']].map((value) => partsOf(value).text).find((words) => words !== '') ?? '';
   return { text, reasoning: named + reasoning, toolCalls: toolCallsOf(said) };
 }
 
-/** A content is a string, or a list of parts; those with text are joined, those of a model's thinking are its reasoning. */
+/** Joins the text parts of a content, which is a string or a list of parts; those of a model's thinking are its reasoning. */
 function partsOf(content: unknown): Pick<Saying, 'text' | 'reasoning'> {
   if (typeof content === 'string') return { text: content, reasoning: '' };
   let [text, reasoning] = ['', ''];

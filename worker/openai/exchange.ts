@@ -3,17 +3,17 @@ import { UpstreamFailure, isFinalAnswer, retryAfterOf } from './failure.js';
 import { findError } from './reported-error.js';
 import type { OpenAiUpstream } from './upstream.js';
 
-/** Of the body of a refusal, so much is read: enough for an excerpt, whatever the server sends. */
+/** Most bytes read from the body of a refusal: enough for an excerpt. */
 const REFUSAL_LENGTH = 16_384;
 
-/** The connection to a server ended in the middle of an answer. */
+/** The connection to a server broke during an answer. */
 export class ConnectionBroken extends Error {
   override readonly name = 'ConnectionBroken';
 }
 
 /**
  * Sends a request to a server, with its key.
- * @throws Error that names the server, if it cannot be reached
+ * @throws Error with the server, if it cannot be reached
  */
 export async function request(
   upstream: OpenAiUpstream,
@@ -21,7 +21,7 @@ export async function request(
   init: Pick<RequestInit, 'method' | 'body' | 'signal'>,
 ): Promise<Response> {
   try {
-    // A redirect would turn a POST into a GET, or take prompt and key to a server that nobody configured.
+    // A redirect would turn a POST into a GET, or send prompt and key to an unconfigured server.
     return await fetch(upstream.endpoint(path), { ...init, headers: upstream.headers, redirect: 'manual' });
   } catch (error) {
     throw new Error(`Cannot reach ${upstream.label}: ${networkMessage(error)}`, { cause: error });
@@ -29,8 +29,8 @@ export async function request(
 }
 
 /**
- * The bytes of an answer. Leaving the loop closes the connection.
- * @throws ConnectionBroken that names the server, if the answer breaks off
+ * Yields the bytes of an answer. Leaving the loop closes the connection.
+ * @throws ConnectionBroken with the server, if the answer breaks off
  */
 export async function* bytesOf(response: Response, upstream: OpenAiUpstream): AsyncGenerator<Uint8Array, void, void> {
   if (response.body === null) return;
@@ -41,7 +41,7 @@ export async function* bytesOf(response: Response, upstream: OpenAiUpstream): As
   }
 }
 
-/** Describes an answer that is not 2xx: its status, and the beginning of what the server wrote. */
+/** Describes an answer that is not 2xx: its status and an excerpt of its body. */
 export async function refusalOf(response: Response, upstream: OpenAiUpstream): Promise<UpstreamFailure> {
   const words = await startOf(response, upstream);
   const excerpt = upstream.excerpt(words);
@@ -61,7 +61,7 @@ function codesIn(body: string): readonly string[] {
   }
 }
 
-/** The start of a body. What broke off counts as the end. */
+/** Reads the start of a body. A body that breaks off ends there. */
 async function startOf(response: Response, upstream: OpenAiUpstream): Promise<string> {
   const decoder = new TextDecoder();
   let text = '';
@@ -76,7 +76,7 @@ async function startOf(response: Response, upstream: OpenAiUpstream): Promise<st
   return text;
 }
 
-/** What went wrong on the network: fetch hides it in the cause of `fetch failed` and `terminated`. */
+/** Returns the network error, which fetch hides in the cause of `fetch failed` and `terminated`. */
 function networkMessage(error: unknown): string {
   return messageOf(error instanceof Error && error.cause !== undefined ? error.cause : error);
 }

@@ -1,25 +1,25 @@
-/** Watches over the connection to a server for as long as one attempt needs it. */
+/** Watches the connection to a server during one attempt. */
 export interface Line {
-  /** Aborted with the task's own reason, or with an Error when nothing was heard for too long. */
+  /** Aborted with the task's own reason, or with an Error after too long a silence. */
   readonly signal: AbortSignal;
-  /** Something arrived: the silence starts again. */
+  /** Notes received data: the silence starts again. */
   readonly heard: () => void;
-  /** From now on silence may last at most this long, in ms. */
+  /** Sets the longest silence from now on, in ms. */
   readonly limit: (ms: number) => void;
-  /** Ends the watch. The connection itself ends with the loop over the response, however that is left. */
+  /** Stops watching. The connection itself closes when the loop over the response is left. */
   close(): void;
 }
 
 export interface LineOptions {
-  /** Of the task. */
+  /** The task's signal. */
   readonly signal: AbortSignal;
   /** Longest silence, in ms. */
   readonly timeoutMs: number;
-  /** The message of the Error when that is over. */
+  /** The message of the Error after too long a silence. */
   readonly late: string;
 }
 
-/** Starts to watch. */
+/** Starts watching. */
 export function openLine({ signal: task, timeoutMs, late }: LineOptions): Line {
   const controller = new AbortController();
   const hangUp = (): void => controller.abort(task.reason);

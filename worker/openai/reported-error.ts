@@ -1,26 +1,26 @@
-/** An error that a server put into its answer. */
+/** An error reported in a server's answer. */
 export interface ReportedError {
-  /** What the server says of it; null if it only says that there is one. */
+  /** The server's description of the error; null if it has none. */
   readonly words: string | null;
-  /** An HTTP status from 400 to 599, if the error has one. */
+  /** The error's HTTP status, 400 to 599, if it has one. */
   readonly status: number | null;
-  /** What servers decide by: `insufficient_quota`, `invalid_request_error`. */
+  /** Codes such as `insufficient_quota` or `invalid_request_error`. */
   readonly codes: readonly string[];
 }
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Fields with the words of an error, the most telling first. */
+/** Fields that describe an error, the most informative first. */
 const WORDS = ['message', 'msg', 'detail', 'text', 'description', 'reason', 'error'] as const;
 const STATUSES = ['status', 'status_code', 'code', 'error_code'] as const;
 const CODES = ['code', 'type', 'status', 'error_code'] as const;
-/** How deep an error is looked into: servers wrap the error of another server once or twice. */
+/** Deepest nesting searched: servers wrap the error of another server once or twice. */
 const MAX_DEPTH = 4;
 
 /**
- * Finds the error in an answer or in one event of a stream; null if there is none. The forms: `{ error }` of OpenAI,
- * `{ object: 'error', message }` of vLLM, `{ error_code, text }` of FastChat, `{ detail }` of FastAPI, `choices[0].error`, and
- * each of them alone in an array. An `error` that says nothing (`null`, `false`, `{}`) is none.
+ * Finds the error in an answer or in one event of a stream; null if there is none. The forms: `{ error }` of OpenAI, `{ object: 'error',
+ * message }` of vLLM, `{ error_code, text }` of FastChat, `{ detail }` of FastAPI, `choices[0].error`, and each of them alone in an array.
+ * An empty `error` (`null`, `false`, `{}`) is none.
  */
 export function findError(answer: unknown): ReportedError | null {
   if (Array.isArray(answer)) return answer.length === 1 ? findError(answer[0]) : null;
@@ -39,7 +39,7 @@ export function findError(answer: unknown): ReportedError | null {
   return describeError(answer);
 }
 
-/** Describes a value that is known to be an error. `around` is the answer that it was found in. */
+/** Describes a value known to be an error. `around` is the answer that contains it. */
 export function describeError(error: unknown, around: Fields = {}): ReportedError {
   const parts = [...nested(error), around];
   const status = parts.flatMap((part) => STATUSES.map((field) => statusOf(part[field]))).find((found) => found !== null) ?? null;
@@ -54,7 +54,7 @@ function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The objects that an error consists of, from the outside in. */
+/** Returns the nested objects of an error, from the outside in. */
 function nested(error: unknown): Fields[] {
   const found: Fields[] = [];
   for (let part = error; isFields(part) && found.length < MAX_DEPTH; part = part['error']) found.push(part);
@@ -85,7 +85,7 @@ function asJson(value: unknown): string | null {
   }
 }
 
-/** FastChat's codes have two more digits than the statuses that they refine: 40303, 42901, 50002. */
+/** FastChat's codes append two digits to the HTTP status: 40303, 42901, 50002. */
 function statusOf(value: unknown): number | null {
   const number = typeof value === 'string' && /^\d{3,5}$/.test(value) ? Number(value) : value;
   if (typeof number !== 'number' || !Number.isInteger(number)) return null;

@@ -1,33 +1,30 @@
 import { UnrecoverableError } from 'bullmq';
 import type { Settings } from '../../shared/settings.js';
 
-/** Characters of an upstream's own words that an error message may have. */
+/** Most characters of a server's own words in an error message. */
 const MAX_EXCERPT = 500;
 
-/** Characters of a page of HTML in which its words are looked for. */
+/** Characters of an HTML page that are searched for text. */
 const MAX_PAGE = 16_384;
 
-/** A shorter value of a query, such as `v=1`, is no secret, and would be found in the middle of words. */
+/** A shorter query value, such as `v=1`, is not a secret, and would match inside words. */
 const SHORTEST_SECRET = 4;
 
 /** One of the OpenAI-compatible servers of OPENAI_API_BASE_URLS. */
 export interface OpenAiUpstream {
-  /** The base URL as messages may show it: without query, which may hold a key. */
+  /** The base URL for messages: without query, which may contain a key. */
   readonly label: string;
-  /** The URL of an endpoint: `endpoint('chat/completions')`. The base URL's query is kept. */
+  /** Returns the URL of an endpoint: `endpoint('chat/completions')`. The base URL's query is kept. */
   endpoint(path: string): URL;
-  /** With `authorization` if a key is set for this server. */
+  /** Includes `authorization` if a key is set for this server. */
   readonly headers: Headers;
-  /**
-   * Something that this server said, fit for a message: at most {@link MAX_EXCERPT} characters, without key and query; of a page of
-   * HTML, its words.
-   */
+  /** Returns the server's words for a message: at most {@link MAX_EXCERPT} characters, without key and query; the text of an HTML page. */
   excerpt(text: string): string;
 }
 
 /**
- * The server at an index of OPENAI_API_BASE_URLS, with the key at the same index of OPENAI_API_KEYS.
- * @throws UnrecoverableError if there is no such server, or its URL or key cannot be used: a retry would not change it.
+ * Returns the server at an index of OPENAI_API_BASE_URLS, with the key at the same index of OPENAI_API_KEYS.
+ * @throws UnrecoverableError if there is no such server, or if its URL or key is unusable
  */
 export function upstreamAt(settings: Pick<Settings, 'openaiBaseUrls' | 'openaiKeys'>, index: number): OpenAiUpstream {
   const base = settings.openaiBaseUrls[index];
@@ -54,13 +51,13 @@ export function upstreamAt(settings: Pick<Settings, 'openaiBaseUrls' | 'openaiKe
   };
 }
 
-/** A base URL as messages may show it: without query and credentials. */
+/** Returns a base URL for messages: without query and credentials. */
 export function labelOf(base: string): string {
   const { origin, pathname } = new URL(base);
   return origin + pathname;
 }
 
-/** The words of a page of HTML, if it is one with content; else the text as it is. */
+/** Returns the text of an HTML page with content; any other text unchanged. */
 function readable(text: string): string {
   if (!/^\s*<(!doctype html|html|head|body)\b/i.test(text) || !text.includes('</')) return text;
   const words = text
@@ -72,8 +69,8 @@ function readable(text: string): string {
 }
 
 /**
- * What a server that repeats a request would give away, as it is, as URLs have it, and as some write it in JSON. The
- * longest first, so that nothing is left over of one that another is a part of.
+ * Returns the secrets that a server might echo: plain, URL-encoded and JSON-escaped. The longest come first, so that no part of one is left
+ * over.
  */
 function secretsOf(key: string | undefined, url: URL): string[] {
   const query = [url.search.slice(1), ...url.searchParams.values()].filter((text) => text.length >= SHORTEST_SECRET);
@@ -94,8 +91,8 @@ function headersWith(key: string | undefined, label: string): Headers {
   try {
     headers.set('authorization', `Bearer ${key}`);
   } catch {
-    // Without the cause: its message has the key.
-    throw new UnrecoverableError(`OPENAI_API_KEYS: the key for ${label} has characters that a header cannot have`);
+    // Without the cause, whose message contains the key.
+    throw new UnrecoverableError(`OPENAI_API_KEYS: the key for ${label} has characters that are not allowed in a header`);
   }
   return headers;
 }

@@ -8,16 +8,16 @@ import { type WrittenPlan, writePlan } from '../billing/plan-writer.js';
 import type { FleetResources } from '../fleet-resources.js';
 
 export interface BillingInitPlansOptions {
-  /** Default: what this package has. */
+  /** Default: this package's templates. */
   readonly templatesOf?: typeof planTemplates;
 }
 
 /**
- * The handler of `billing.init-plans`. It goes from plan to plan, and ends with the first one that it can do nothing
- * about: the error names it. Every plan before is stored, and another run goes on from there.
+ * Creates the handler of `billing.init-plans`. It writes plan by plan and stops at the first one that fails, which the error names. Earlier
+ * plans stay stored; another run continues from there.
  *
- * What another attempt would not change (a template or a stored plan that cannot be understood, a key of another type)
- * throws `UnrecoverableError`; what Redis refuses otherwise throws an Error, and is retried.
+ * Errors that another attempt would repeat (an invalid template or stored plan, a key of another type) are `UnrecoverableError`s; other
+ * Redis errors are retried.
  */
 export function billingInitPlansHandler(
   { store, loggers }: FleetResources,
@@ -49,12 +49,12 @@ function lineOf({ outcome, plan: { id, name, price, currency, interval, active }
   return { plan: id, outcome, name, price, currency, interval, active };
 }
 
-/** @throws UnrecoverableError naming the template and the field, if one of them is no plan */
+/** @throws UnrecoverableError with the template and the field, if a template is invalid */
 function checked(templates: readonly PlanTemplate[]): PlanTemplate[] {
   try {
     return templates.map(checkPlanTemplate);
   } catch (error) {
-    throw lasting(messageOf(error), error);
+    throw final(messageOf(error), error);
   }
 }
 
@@ -62,12 +62,11 @@ function failureOf(id: string, key: string, thrown: unknown): Error {
   const error = asInvalidPlans(key, thrown);
   if (!isFleetError(error, 'INVALID_PLAN')) return new Error(`Plan "${id}": ${messageOf(error)}`, { cause: error });
   const { problem } = error.details;
-  const what =
-    typeof problem === 'string' ? `what is stored cannot be understood (${problem}); a run with force replaces it` : error.message;
-  return lasting(`Plan "${id}": ${what}`, error);
+  const what = typeof problem === 'string' ? `the stored plan is invalid (${problem}); a run with force replaces it` : error.message;
+  return final(`Plan "${id}": ${what}`, error);
 }
 
-/** An error that another attempt would meet again. */
-function lasting(message: string, cause: unknown): Error {
+/** Returns an error that is not retried. */
+function final(message: string, cause: unknown): Error {
   return Object.assign(new UnrecoverableError(message), { cause });
 }

@@ -19,7 +19,7 @@ export interface ChatCompletionOptions {
   readonly idleTimeoutMs?: number;
 }
 
-/** What one attempt works with. */
+/** The state of one attempt. */
 interface Attempt {
   readonly context: TaskContext<ChatCompletionInput>;
   readonly upstream: OpenAiUpstream;
@@ -28,14 +28,14 @@ interface Attempt {
 }
 
 /**
- * The handler of `chat.completion`. Emits each piece while it arrives; an abort closes the connection to the server and the
- * abort's reason is thrown.
+ * Creates the handler of `chat.completion`. It emits each piece as it arrives; an abort closes the connection and throws the abort's
+ * reason.
  *
- * Throws an `UnrecoverableError` where the server would answer the same again: after 3xx, after 4xx but for 408, 409, 425 and 429,
- * without credit, and after an answer that is too long. Everything else may be retried, after the wait that the server asked
- * for. A retry asks from the beginning, and its text follows what the failed attempt had emitted.
+ * Throws an `UnrecoverableError` if the server would answer the same again: after 3xx, after 4xx except 408, 409, 425 and 429, without
+ * credit, and after too long an answer. Other errors may be retried, after the wait that the server asks for. A retry starts from the
+ * beginning, and its text follows that of the failed attempt.
  *
- * A server that refuses `stream_options` is asked again without them, and from then on never again with them by this handler.
+ * If a server refuses `stream_options`, the handler repeats the request without them, and omits them from then on.
  */
 export function chatCompletionHandler(settings: Settings, { idleTimeoutMs = 120_000 }: ChatCompletionOptions = {}): TaskHandler {
   const withoutOptions = new Set<number>();
@@ -62,7 +62,7 @@ export function chatCompletionHandler(settings: Settings, { idleTimeoutMs = 120_
         return complete(attempt, {});
       });
     } catch (error) {
-      // An abort surfaces as whatever fetch or the stream made of it; its reason is what decides about the task.
+      // After an abort, fetch or the stream may throw any error; the abort's reason decides the outcome.
       line.signal.throwIfAborted();
       throw error instanceof UpstreamFailure && error.final ? unrecoverable(error) : error;
     } finally {
@@ -83,12 +83,12 @@ async function complete({ context, upstream, line, emit }: Attempt, options: obj
     if (completion.tooLong)
       throw new UpstreamFailure(`${upstream.label} sent a completion of more than ${MAX_COMPLETION_LENGTH} characters`, { final: true });
   }
-  // The chunks of a completion that is there end in peace, also when an abort broke the connection.
+  // A finished completion ends normally even if an abort broke the connection.
   context.signal.throwIfAborted();
   return completion.output();
 }
 
-/** Whether a server does not know `stream_options`. */
+/** Returns whether a server refused `stream_options`. */
 function refusesOptions(error: unknown): boolean {
   return error instanceof UpstreamFailure && error.objectsTo(/stream_options|include_usage/);
 }

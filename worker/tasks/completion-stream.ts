@@ -6,23 +6,21 @@ import type { Line } from '../openai/line.js';
 import { type ReportedError, describeError, findError } from '../openai/reported-error.js';
 import type { OpenAiUpstream } from '../openai/upstream.js';
 
-/** What a server gets for the rest after a finish reason (usage, `[DONE]`), in ms: the completion is there. */
+/** Time for the rest of the answer after a finish reason (usage, `[DONE]`), in ms: the completion is already whole. */
 const REST_MS = 10_000;
 
-/** Finish reasons of a completion that was given up in the middle: of OpenRouter, vLLM, Zhipu, DeepSeek. */
+/** Finish reasons of a completion that the server gave up halfway: of OpenRouter, vLLM, Zhipu, DeepSeek. */
 const FAILURES: ReadonlySet<string> = new Set(['error', 'abort', 'network_error', 'insufficient_system_resource']);
 
-/** Events that only keep the connection open. */
+/** Keep-alive events. */
 const KEEPALIVES: ReadonlySet<string> = new Set(['ping', 'keepalive', 'keep-alive', 'heartbeat']);
 
 /**
- * The chunks of a completion, in order. It is complete only if a chunk has a finish reason: after that, `[DONE]`, the last blank
- * line and the rest of the connection may be missing; before that, neither `[DONE]` nor the end of the stream makes it complete.
- * A completion that came as one JSON answer is one chunk.
+ * Yields the chunks of a completion. A finish reason makes it complete, even if `[DONE]`, the last blank line or the rest of the answer is
+ * missing; without one, neither `[DONE]` nor the end of the stream does. A completion sent as one JSON answer is one chunk.
  *
- * @throws UpstreamFailure that names the server and what is wrong, if the answer ends too early, is no completion, has a chunk
- *   that is not JSON or not a chunk, or reports an error, which is quoted; ConnectionBroken if the connection does. Leaving the
- *   loop closes the connection.
+ * @throws UpstreamFailure with the server and the problem, if the answer ends early, is not a completion, has an invalid chunk or reports
+ *   an error, which is quoted; ConnectionBroken if the connection breaks. Leaving the loop closes the connection.
  */
 export async function* completionChunks(
   response: Response,
@@ -40,7 +38,7 @@ export async function* completionChunks(
         throw failureOf('reported an error in the stream', describeError(parse(data)?.json ?? data), data, upstream);
       if (data === '' || data.startsWith(':') || KEEPALIVES.has(part.name)) continue;
       const values = jsonValuesOf(data);
-      // What is cut off after the end of a completion is missed by nobody, and another attempt would cost a whole one.
+      // Nothing important is lost after the end of a completion, and another attempt would cost a whole one.
       if (values === null && finished) continue;
       if (values === null && part.cut) break;
       if (values === null) throw new UpstreamFailure(`${upstream.label} sent a chunk that is not JSON: ${upstream.excerpt(data)}`);
@@ -58,7 +56,7 @@ export async function* completionChunks(
   if (!finished) throw new UpstreamFailure(`${upstream.label} ended the stream before the completion was complete`);
 }
 
-/** The one chunk of a completion that did not come as a stream; some servers put it, or its error, into an array. */
+/** Yields the one chunk of a completion that was not streamed; some servers wrap it, or its error, in an array. */
 function* wholeCompletion(text: string, response: Response, upstream: OpenAiUpstream): Generator<CompletionChunk, void, void> {
   const parsed = parse(text);
   const json: unknown = Array.isArray(parsed?.json) && parsed.json.length === 1 ? parsed.json[0] : parsed?.json;
@@ -66,7 +64,7 @@ function* wholeCompletion(text: string, response: Response, upstream: OpenAiUpst
   if (error !== null) throw failureOf(`answered ${response.status} with an error`, error, text, upstream);
   if (hasChoices(json)) return yield chunkOf(json, text, upstream);
   const words = upstream.excerpt(text);
-  const got = words === '' ? 'nothing' : `something that is not a completion: ${words}`;
+  const got = words === '' ? 'nothing' : `an answer that is not a completion: ${words}`;
   throw new UpstreamFailure(`${upstream.label} answered ${response.status} with ${got}`);
 }
 
@@ -74,12 +72,12 @@ function chunkOf(json: unknown, data: string, upstream: OpenAiUpstream): Complet
   const error = findError(json);
   if (error !== null) throw failureOf('reported an error in the stream', error, data, upstream);
   const chunk = readChunk(json);
-  if (chunk === null) throw new UpstreamFailure(`${upstream.label} sent something that is not a chunk: ${upstream.excerpt(data)}`);
+  if (chunk === null) throw new UpstreamFailure(`${upstream.label} sent an event that is not a chunk: ${upstream.excerpt(data)}`);
   if (chunk.finishReason === null || !FAILURES.has(chunk.finishReason)) return chunk;
-  throw new UpstreamFailure(`${upstream.label} gave up in the middle of the completion: finish_reason "${chunk.finishReason}"`);
+  throw new UpstreamFailure(`${upstream.label} gave up halfway through the completion: finish_reason "${chunk.finishReason}"`);
 }
 
-/** The JSON of an event; null if it is not JSON. Servers that leave out the blank lines have a chunk in each of its lines. */
+/** Parses an event; null if it is not JSON. Servers that omit the blank lines send a chunk in each line of one event. */
 function jsonValuesOf(data: string): unknown[] | null {
   const one = parse(data);
   if (one !== null) return [one.json];

@@ -3,10 +3,10 @@ import type { CompletionChunk, Saying, ToolCallPiece } from '../openai/completio
 
 type ToolCall = NonNullable<ChatCompletionOutput['tool_calls']>[number];
 
-/** Longest completion, in characters: text, reasoning and the arguments of calls together. */
+/** Longest completion, in characters: text, reasoning and call arguments together. */
 export const MAX_COMPLETION_LENGTH = 16 * 1_048_576;
 
-/** A completion as far as it has come. */
+/** The completion received so far. */
 export class Completion {
   #model: string;
   #content = '';
@@ -15,7 +15,7 @@ export class Completion {
   #usage: ChatCompletionOutput['usage'] = null;
   #pieces = 0;
   #length = 0;
-  /** Whether something came in a delta: then a message repeats it, and is no piece of its own. */
+  /** Whether deltas were received: then a message only repeats them. */
   #streamed = false;
   readonly #calls: ToolCall[] = [];
   readonly #callAt = new Map<number, ToolCall>();
@@ -24,12 +24,12 @@ export class Completion {
     this.#model = model;
   }
 
-  /** Whether it has become longer than {@link MAX_COMPLETION_LENGTH}. */
+  /** Whether the completion is longer than {@link MAX_COMPLETION_LENGTH}. */
   get tooLong(): boolean {
     return this.#length > MAX_COMPLETION_LENGTH;
   }
 
-  /** Adds a chunk. @returns what is new, as the task emits it */
+  /** Adds a chunk. Returns the new part, as the task emits it. */
   add(chunk: CompletionChunk): ChatCompletionChunk[] {
     this.#model = chunk.model ?? this.#model;
     this.#finishReason = chunk.finishReason ?? this.#finishReason;
@@ -67,7 +67,7 @@ export class Completion {
     };
   }
 
-  /** What a message says beyond what is known. */
+  /** Returns the part of a message that is new. */
   #beyond(known: string, message: string): string {
     return this.#streamed && message.startsWith(known) ? message.slice(known.length) : message;
   }
@@ -81,7 +81,7 @@ export class Completion {
     return { type: 'tool_call', index: this.#calls.indexOf(call), id: piece.id, name: piece.name, arguments: piece.arguments };
   }
 
-  /** Some servers number no call, or all of them 0: then another id begins another call. */
+  /** Some servers do not number calls, or number all of them 0: a new id then starts a new call. */
   #callOf({ index, id }: ToolCallPiece): ToolCall {
     const known = index === null ? this.#calls.at(-1) : this.#callAt.get(index);
     if (known !== undefined && (id === null || known.id === null || known.id === id)) return known;

@@ -9,17 +9,17 @@ import { findFiles, findFolder, realRoot } from '../documents/find-files.js';
 import { readText } from '../documents/read-text.js';
 import { TermIndex } from './term-index.js';
 
-/** How long the thread computes before it looks whether it should stop. */
+/** How long the thread computes before it checks for an abort, in ms. */
 const TURN_MS = 20;
-/** Characters that are read of all files together. */
+/** Most characters read from all files together. */
 const MAX_LENGTH = 512 * 1_048_576;
 
 type DocumentSettings = Pick<Settings, 'documentRoot' | 'documentExtensions'>;
 
 /**
- * The handler of `document.index`. Always isolated: it reads synchronously. Progress is `{ done, total }` files.
- * Throws `UnrecoverableError` if DOCUMENT_ROOT is not set, if the path is not a folder below it, or if DOCUMENT_EXTENSIONS does not allow an
- * extension; and the signal's reason after an abort.
+ * Creates the handler of `document.index`. Always isolated, because it reads synchronously. Progress is `{ done, total }` files. Throws
+ * `UnrecoverableError` if DOCUMENT_ROOT is not set, if the path is not a folder below it, or if DOCUMENT_EXTENSIONS does not allow an
+ * extension; after an abort, the signal's reason.
  */
 export function documentIndexHandler(settings: DocumentSettings): TaskHandler {
   return defineHandler(documentIndex, (context) => indexBelow(context, settings), { isolate: true });
@@ -36,7 +36,7 @@ async function indexBelow(
   const folder = await findFolder(root, input.path);
   const tree = new DocumentTree(root);
   try {
-    // Whoever replaced it by a link after it was found does not get to its target.
+    // A folder replaced by a link since it was found is refused here.
     if (!tree.hasFolder(folder)) throw new UnrecoverableError(`path ${quote(input.path)} is not a folder below DOCUMENT_ROOT`);
     return await indexDocuments(context, tree, folder, extensions);
   } finally {
@@ -44,7 +44,7 @@ async function indexBelow(
   }
 }
 
-/** @throws UnrecoverableError that names the first one that is not allowed */
+/** @throws UnrecoverableError with the first extension that is not allowed */
 function extensionsOf(wanted: readonly string[] | undefined, allowed: readonly string[]): readonly string[] {
   const endings = wanted?.map((extension) => extension.toLowerCase()) ?? allowed;
   // '.d.ts' names fewer files than '.ts'.
@@ -94,8 +94,8 @@ async function indexDocuments(
 }
 
 /**
- * Lets the event loop turn whenever TURN_MS of computing are over, so that the abort can arrive.
- * The function throws the signal's reason after an abort.
+ * Returns a function that lets the event loop turn after each TURN_MS of computing, so that an abort can arrive, and throws the signal's
+ * reason after an abort.
  */
 function turns(signal: AbortSignal): () => Promise<void> {
   let since = performance.now();

@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type FleetCanaryInput, fleetCanary } from '../../shared/task/builtin/index.js';
 import { defineHandler, type TaskContext } from '../../shared/task/handler.js';
 
-/** Longest time between two reports of progress. */
+/** Longest time between two progress reports, in ms. */
 const PROGRESS_MS = 200;
 
 /**
- * The handler of `fleet.canary`: three ways to pass `run_ms`, of which only `cooperative` ends when it is asked to.
- * `cooperative` and `deaf` report progress; `spin` says once that it has begun, and then does nothing but burn its thread.
+ * Creates the handler of `fleet.canary`: three ways to spend `run_ms`, of which only `cooperative` heeds an abort. `cooperative` and `deaf`
+ * report progress; `spin` reports its start and then blocks its thread.
  */
 export const fleetCanaryHandler = defineHandler(
   fleetCanary,
@@ -34,7 +34,10 @@ export const fleetCanaryHandler = defineHandler(
   { isolate: ({ mode }) => mode === 'spin' },
 );
 
-/** Waits and reports the share of the time that is over. @throws the signal's reason as soon as it is aborted. */
+/**
+ * Waits, and reports the share of the time passed.
+ * @throws the signal's reason as soon as it is aborted
+ */
 async function pass(context: TaskContext<FleetCanaryInput>, elapsed: () => number, signal?: AbortSignal): Promise<void> {
   const runMs = context.input.run_ms;
   signal?.throwIfAborted();

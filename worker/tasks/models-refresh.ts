@@ -11,11 +11,11 @@ import { type ModelsUpdate, updateModels } from '../models/update.js';
 const NOTHING: ModelsUpdate = { models: new Map(), added: 0, updated: 0, removed: 0 };
 
 /**
- * The handler of `models.refresh`. Any number of runs at once do no harm. An abort closes the connections to the servers,
- * or ends the writing between two batches, and its reason is thrown.
+ * Creates the handler of `models.refresh`. Concurrent runs do no harm. An abort closes the connections to the servers, or ends the writes
+ * between two batches, and throws its reason.
  *
- * Throws an Error that names every server if none of them listed its models; then nothing is written. Without any server,
- * nothing is written either: the models are somebody else's.
+ * If no server listed its models, throws an Error that names them all, and writes nothing. Without any configured server it writes nothing
+ * either: the models then belong to another program.
  */
 export function modelsRefreshHandler({ store: { pools }, settings, loggers }: FleetResources): TaskHandler {
   const logger = loggers('models');

@@ -1,4 +1,4 @@
-/** Words too common in English to tell what a text is about. */
+/** Words too common in English to characterize a text. */
 const STOP_WORDS: ReadonlySet<string> = new Set(
   (
     'about above after again against all also am an and any are as at be because been before being below between both ' +
@@ -14,12 +14,12 @@ const STOP_WORDS: ReadonlySet<string> = new Set(
 const MIN_TERM_LENGTH = 2;
 const MAX_TERM_LENGTH = 40;
 
-/** A letter or digit and what follows of its kind. Marks belong to the word: most Indic vowels are marks. */
+/** A letter or digit and those that follow. Marks belong to the word: most Indic vowels are marks. */
 const WORD = /[\p{L}\p{N}][\p{L}\p{M}\p{N}]*/gu;
 
 /**
- * The terms of a text in order: words in Unicode normal form KC and lower case, 2 to 40 characters (code points) long,
- * without English stop words. Scripts that put no spaces between words are not segmented.
+ * Yields the terms of a text in order: words in Unicode normal form KC and lower case, 2 to 40 characters (code points) long, without
+ * English stop words. Scripts without spaces between words are not segmented.
  */
 export function* termsOf(text: string): Generator<string, void, void> {
   for (const [word] of text.normalize('NFKC').toLowerCase().matchAll(WORD)) {
@@ -53,21 +53,21 @@ export class TermIndex {
   readonly #numbers = new Map<string, number>();
   readonly #terms: string[] = [];
   readonly #documentFrequency: number[] = [];
-  /** Term number and count in turn: a tenth of the memory of a map for each document. */
+  /** Term numbers and counts, alternating: a tenth of the memory of a map per document. */
   readonly #counts: Uint32Array[] = [];
   readonly #tokens: number[] = [];
 
-  /** How many documents were added. */
+  /** Number of documents added. */
   get documents(): number {
     return this.#counts.length;
   }
 
-  /** How many distinct terms they have together. */
+  /** Number of distinct terms in all documents. */
   get terms(): number {
     return this.#terms.length;
   }
 
-  /** Adds a document. @returns how many terms it has, repetitions included. */
+  /** Adds a document. Returns its number of terms, repetitions included. */
   add(text: string): number {
     const counts = new Map<number, number>();
     let tokens = 0;
@@ -88,12 +88,12 @@ export class TermIndex {
     return tokens;
   }
 
-  /** How many terms a document has, repetitions included. */
+  /** Returns the number of terms in a document, repetitions included. */
   tokensOf(document: number): number {
     return this.#tokens[document] ?? 0;
   }
 
-  /** The terms of a document with the highest scores among all documents added so far; equal scores in the order of the terms. */
+  /** Returns the terms of a document with the highest scores among all documents so far; equal scores in the order of the terms. */
   topTerms(document: number, limit: number): ScoredTerm[] {
     const counts = this.#counts[document] ?? new Uint32Array();
     const scored: ScoredTerm[] = [];

@@ -60,7 +60,7 @@ describe('A list of models', () => {
     await assertFails(await upstream(t, answering(`<html>${KEY}`)), /a list that is not JSON: <html>\*\*\*$/);
     await assertFails(await upstream(t, answering('')), /a list that is not JSON/);
     for (const body of ['null', '5', '{}', '{"data":{}}', '{"error":"no"}', '[1,2]', '{"data":[null]}']) {
-      await assertFails(await upstream(t, answering(body)), /something that is not a list of models: /);
+      await assertFails(await upstream(t, answering(body)), /an answer that is not a list of models: /);
     }
     await assertFails(
       await upstream(t, answering(`[{"id":"a","x":${'['.repeat(50_000)}${']'.repeat(50_000)}}]`)),

@@ -132,7 +132,7 @@ describe('billing.init-plans', () => {
         (thrown: unknown) => thrown as Error,
       );
       assert.ok(error instanceof UnrecoverableError);
-      assert.match(error.message, /^Plan "pro": what is stored cannot be understood \(.+\); a run with force replaces it$/);
+      assert.match(error.message, /^Plan "pro": the stored plan is invalid \(.+\); a run with force replaces it$/);
       assert.ok(!error.message.includes('secret'));
       assert.deepEqual([fake.emitted.length, fake.progress.at(-1)], [2, { done: 2, total: 4 }]);
       assert.deepEqual(Object.keys(await stored()).toSorted(), ['free', 'pro', 'starter']);

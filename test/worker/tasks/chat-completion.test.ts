@@ -179,7 +179,11 @@ describe('chat.completion', () => {
       /^No server with base_url_index 1: OPENAI_API_BASE_URLS has 1, numbered from 0$/,
     );
     await assertFails(ask([`http://me:${KEY}@127.0.0.1:1/v1`]).output, false, /has a user name or password/);
-    await assertFails(ask(['http://127.0.0.1:1/v1'], { keys: [`${KEY}\n${KEY}`] }).output, false, /characters that a header cannot have$/);
+    await assertFails(
+      ask(['http://127.0.0.1:1/v1'], { keys: [`${KEY}\n${KEY}`] }).output,
+      false,
+      /characters that are not allowed in a header$/,
+    );
   });
 
   it('refuses an input that wants to choose the server or the key', () => {
