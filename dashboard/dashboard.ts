@@ -12,7 +12,7 @@ import type { StreamOptions } from './api/stream/event-streams.js';
 import { auditRefusals } from './auth/audit.js';
 import { type Auth, createAuth } from './auth/auth.js';
 import { Auditor } from './auth/auditor.js';
-import { boardProblems, boardRoutes } from './board.js';
+import { boardProblems, boardRoutes } from './board/board.js';
 import { pageAssets, pageRoutes } from './pages.js';
 import { problemHandler } from './problem.js';
 import { requestContext } from './request-context.js';
@@ -94,7 +94,7 @@ export function createDashboard(config: DashboardConfig): Dashboard {
   router.use(metricsRoutes(producer, logger));
   router.use(api.router);
   router.use(taskRoutes(producer));
-  router.use(boardRoutes({ producer, definitions, bodyLimit, bodyTimeoutMs }));
+  router.use(boardRoutes({ producer, bodyLimit, bodyTimeoutMs }));
   router.use('/board', auditRefusals(), boardProblems(logger));
   router.use(pageRoutes());
   router.use(auditRefusals());

@@ -1,8 +1,8 @@
-import { STATUS_CODES } from 'node:http';
 import type { ControllerHandlerReturnType, ErrorTranslationKey, TranslatableMessage } from '@bull-board/api/typings/app';
+import { FleetError, type ErrorCode } from '../../shared/errors.js';
 import type { Problem, ProblemCode } from '../problem.js';
 
-/** What Bull Board's page shows of an answer: a headline, and a sentence below it. */
+/** The members of an answer that Bull Board's page shows: a headline, and a sentence below it. */
 interface Shown {
   readonly error: TranslatableMessage;
   readonly message: string;
@@ -14,32 +14,21 @@ const HEADLINES: Partial<Record<ProblemCode, ErrorTranslationKey>> = {
   TASK_NOT_FOUND: 'ERRORS.JOB_NOT_FOUND',
   TASK_NOT_RETRYABLE: 'ERRORS.JOB_NOT_RETRIABLE',
 };
-const CODES: Readonly<Record<number, ProblemCode>> = { 400: 'BAD_REQUEST', 403: 'FORBIDDEN', 404: 'NOT_FOUND', 405: 'METHOD_NOT_ALLOWED' };
+const CODES: Readonly<Record<number, ErrorCode>> = { 403: 'FORBIDDEN', 404: 'NOT_FOUND', 405: 'METHOD_NOT_ALLOWED' };
 
-/** A problem as everywhere else, with what Bull Board's page shows of it. */
+/** Adds to a problem the members that Bull Board's page shows. */
 export function withShown(problem: Problem): Problem & Shown {
-  // Some headlines name a state, which those problems have as a member.
+  // The headline of some problems names a state, which is then a member of the problem.
   const { state } = problem as { readonly state?: string };
   const error = { key: HEADLINES[problem.code] ?? 'ERRORS.FORBIDDEN', ...(state !== undefined && { options: { state } }) };
   return { ...problem, error, message: problem.detail };
 }
 
-/** What Bull Board refused by itself or a hook denied, as a problem. */
-export function problemOfAnswer(
-  status: number,
-  body: ControllerHandlerReturnType['body'],
-  requestId: string | null,
-): Record<string, unknown> {
-  const { error, message } = (typeof body === 'object' ? body : {}) as { error?: { key?: string }; message?: unknown };
-  const detail = typeof message === 'string' ? message : (error?.key ?? 'Refused');
-  return {
-    type: 'about:blank',
-    title: STATUS_CODES[status] ?? 'Error',
-    status,
-    detail,
-    code: CODES[status] ?? 'BAD_REQUEST',
-    request_id: requestId,
-    error,
-    message,
-  };
+/** Returns the error for an answer with which Bull Board refuses. */
+export function refusalOf(status: number, body: ControllerHandlerReturnType['body']): Error {
+  const { error } = body as { error?: string | { key?: string } };
+  const key = String(typeof error === 'string' ? error : error?.key);
+  if (key === HEADLINES.TASK_NOT_FOUND) return new FleetError('TASK_NOT_FOUND', 'No such task: it never was, or it is no longer kept.');
+  const message = `Bull Board refused the request: ${key.replace('ERRORS.', '').toLowerCase().replaceAll('_', ' ')}.`;
+  return status < 500 ? new FleetError(CODES[status] ?? 'BAD_REQUEST', message) : new Error(message);
 }

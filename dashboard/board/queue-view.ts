@@ -14,30 +14,27 @@ export interface QueueViewOptions {
   readonly root: string;
 }
 
-/** With one that is missing in the type of the constructor. */
+/** `QueueAdapterOptions` leaves out an option that the constructor reads. */
 type Options = Partial<QueueAdapterOptions> & { readonly allowCompletedRetries: boolean };
 
-/** What a viewer sees in place of a task's input, which may be anything: a user's words, a key. */
+/** Stands in for a task's input, which may hold a user's words or a key. */
 const HIDDEN = 'Shown to operators only';
 const CANCELLED = '■ cancelled · ';
 const STOPPING = '■ stopping · ';
 const PAGE = 200;
 
-/**
- * A queue as one caller sees it on the board: made for each request, over the producer's own connection. Its writes are
- * not its own: see rules.ts.
- */
+/** A queue as one caller sees it on the board: made for each request, over the producer's connection. rules.ts has its writes. */
 export class QueueView extends TolerantQueue {
   readonly #store: Store;
   readonly #name: string;
   readonly #seesInput: boolean;
-  /** By id; of the jobs that were read for this request. */
+  /** The tasks that were read for this request, by id. */
   readonly #tasks = new Map<string, TaskView>();
 
   constructor(name: string, { store, principal, root }: QueueViewOptions) {
     const isOperator = hasRole(principal, 'operator');
     const options: Options = {
-      // The page then offers no writes. They are refused anyhow.
+      // Hides the writes on the page; rules.ts refuses them.
       readOnlyMode: !isOperator,
       allowCompletedRetries: false,
       externalJobUrl: ({ id, finishedOn }) => ({
@@ -53,12 +50,12 @@ export class QueueView extends TolerantQueue {
     this.setFormatter('name', ({ id, name: jobName }: { id: string; name: string }) => this.#mark(id) + jobName);
   }
 
-  /** Undefined also for an id that is one of the queue's own keys: BullMQ would read whatever is there. */
+  /** Returns undefined for an id that is also one of the queue's own keys: BullMQ would read that key as a job. */
   override async getJob(id: string): Promise<Job | undefined> {
     if (isQueueKey(id)) return undefined;
     await this.#readIds([id]);
     const job = this.#tasks.has(id) ? await super.getJob(id) : undefined;
-    this.#read(job ? [job] : []);
+    this.#hideBlock(job ? [job] : []);
     return job;
   }
 
@@ -66,11 +63,11 @@ export class QueueView extends TolerantQueue {
     const last = end < 0 ? start + PAGE - 1 : Math.min(end, start + PAGE - 1);
     const jobs = await super.getJobs(statuses, start, last);
     await this.#readIds(jobs.map((job) => String(job.id)));
-    this.#read(jobs);
+    this.#hideBlock(jobs);
     return jobs;
   }
 
-  /** By their heartbeats: BullMQ would ask Redis for all of its connections, for each queue. */
+  /** Reads the workers' heartbeats: BullMQ would list all connections of Redis for each queue. */
   override async getWorkers(): Promise<QueueWorker[]> {
     const workers = await readWorkers(this.#store);
     const now = this.#store.clock.now();
@@ -97,8 +94,8 @@ export class QueueView extends TolerantQueue {
     await this.#store.reader.readOn(this.#name, ids, this.#tasks);
   }
 
-  #read(jobs: readonly Job[]): void {
-    // What bars a cancelled job from coming back would be shown as a failure that is yet to come.
+  /** Drops the field that blocks retries of a cancelled job: the page would show it as a failure that is yet to come. */
+  #hideBlock(jobs: readonly Job[]): void {
     for (const job of jobs) if (this.#tasks.get(String(job.id))?.state === 'cancelled') Reflect.deleteProperty(job, 'deferredFailure');
   }
 
@@ -106,9 +103,4 @@ export class QueueView extends TolerantQueue {
     const state = this.#tasks.get(id)?.state;
     return state === 'cancelled' ? CANCELLED : state === 'stopping' ? STOPPING : '';
   }
-}
-
-/** A job's name as it is, for one that the page took from what it was shown. */
-export function unmarked(name: string): string {
-  return [CANCELLED, STOPPING].reduce((text, mark) => (text.startsWith(mark) ? text.slice(mark.length) : text), name);
 }

@@ -1,81 +1,108 @@
-import { isWrite } from '../auth/audit.js';
+import { FleetError } from '../../shared/errors.js';
 import type { Role } from '../auth/principal.js';
-import { addJob } from './actions/add.js';
-import { cleanQueue, emptyQueue } from './actions/clean.js';
-import { changeDelay, updateData } from './actions/edit.js';
-import { obliterate } from './actions/obliterate.js';
-import { pauseAll, pauseQueue } from './actions/pause.js';
-import { promoteAll, promoteJob } from './actions/promote.js';
-import { removeJob } from './actions/remove.js';
-import { retryAll, retryJob } from './actions/retry.js';
-import { removeScheduler, runScheduler } from './actions/schedulers.js';
+import { changeDelay, pauseAll, pauseQueue, promoteAll, promoteJob, removeJob, retryAll, retryJob } from './actions.js';
 import type { BoardAnswer, BoardCall } from './board-call.js';
 
-/** What holds for a route of Bull Board. */
+/** Who may use a write of Bull Board, and what the fleet does for it. */
 export interface Rule {
-  /** The least that a caller must be. */
+  /** The lowest role that may. */
   readonly role: Role;
   /** For the audit. */
   readonly action: string;
-  /** Does it the fleet's way; null: Bull Board does it. */
-  readonly handle: ((call: BoardCall) => Promise<BoardAnswer>) | null;
-  /** Why nobody may; null for what is allowed. */
-  readonly refusal: string | null;
+  readonly run: (call: BoardCall) => Promise<BoardAnswer>;
 }
 
-const ANY_READ: Rule = { role: 'viewer', action: 'board.read', handle: null, refusal: null };
-const UNKNOWN: Rule = { ...ANY_READ, action: 'board.unknown', refusal: 'This board does not know what that does to the fleet.' };
+/** A page of the dashboard, below its root. */
+type PageOf = (call: BoardCall) => string;
 
 const QUEUE = '/api/queues/:queueName';
 const JOB = `${QUEUE}/:jobId`;
+const ENDED = ['completed', 'failed'];
 
-/** The writes, by method and route. What is not here is refused: another version of Bull Board may bring more of them. */
+const API_PAGE: PageOf = () => 'docs';
+const SCHEDULES_PAGE: PageOf = () => 'schedules';
+const TASKS_PAGE: PageOf = () => '';
+const TASK_PAGE: PageOf = ({ request }) => `tasks/${encodeURIComponent(String(request.params['jobId']))}`;
+
+const byBullBoard: Rule['run'] = (call) => call.proceed();
+const stopInstead = refuse('Stop queued and running tasks on the Tasks page, which shows a receipt for each', TASKS_PAGE);
+const cleanEnded: Rule['run'] = (call) => (ENDED.includes(String(call.request.params['queueStatus'])) ? call.proceed() : stopInstead(call));
+
+/** The writes, by method and pattern. A write that is not here is refused: a newer Bull Board may bring more of them. */
 export const WRITES: ReadonlyMap<string, Rule> = new Map([
   write('put', '/api/queues/pause', 'operator', 'pause-all', pauseAll),
-  write('put', '/api/queues/resume', 'operator', 'resume-all', null),
+  write('put', '/api/queues/resume', 'operator', 'resume-all', byBullBoard),
   write('put', `${QUEUE}/pause`, 'operator', 'pause', pauseQueue),
-  write('put', `${QUEUE}/resume`, 'operator', 'resume', null),
+  write('put', `${QUEUE}/resume`, 'operator', 'resume', byBullBoard),
   write('put', `${QUEUE}/retry/:queueStatus`, 'operator', 'retry-all', retryAll),
   write('put', `${QUEUE}/promote`, 'operator', 'promote-all', promoteAll),
-  write('put', `${QUEUE}/clean/:queueStatus`, 'operator', 'clean', cleanQueue),
-  write('put', `${QUEUE}/empty`, 'operator', 'empty', emptyQueue),
+  write('put', `${QUEUE}/clean/:queueStatus`, 'operator', 'clean', cleanEnded),
   write('put', `${JOB}/retry`, 'operator', 'retry', retryJob),
   write('put', `${JOB}/promote`, 'operator', 'promote', promoteJob),
   write('put', `${JOB}/clean`, 'operator', 'remove', removeJob),
-  write('post', `${QUEUE}/add`, 'operator', 'add', addJob),
-  write('put', `${QUEUE}/job-schedulers/:schedulerId/run`, 'operator', 'schedule.run', runScheduler),
-  write('put', `${QUEUE}/job-schedulers/:schedulerId/remove`, 'operator', 'schedule.remove', removeScheduler),
-  write('put', `${QUEUE}/obliterate`, 'admin', 'obliterate', obliterate),
-  write('put', `${QUEUE}/concurrency`, 'admin', 'concurrency', null),
-  write('put', `${QUEUE}/rate-limit`, 'admin', 'rate-limit', null),
-  write('put', `${QUEUE}/rate-limit/release`, 'admin', 'rate-limit.release', null),
-  write('patch', `${JOB}/update-data`, 'admin', 'update-data', updateData),
+  write('put', `${QUEUE}/concurrency`, 'admin', 'concurrency', byBullBoard),
+  write('put', `${QUEUE}/rate-limit`, 'admin', 'rate-limit', byBullBoard),
+  write('put', `${QUEUE}/rate-limit/release`, 'admin', 'rate-limit.release', byBullBoard),
   write('patch', `${JOB}/delay`, 'admin', 'delay', changeDelay),
-  write('patch', `${JOB}/priority`, 'admin', 'priority', null),
-  refused(
+  write('patch', `${JOB}/priority`, 'admin', 'priority', byBullBoard),
+  write('post', `${QUEUE}/add`, 'operator', 'add', refuse('Enqueue tasks over the API, which checks their input', API_PAGE)),
+  write('put', `${QUEUE}/empty`, 'operator', 'empty', stopInstead),
+  write('put', `${QUEUE}/obliterate`, 'admin', 'obliterate', stopInstead),
+  write(
     'patch',
-    `${QUEUE}/job-schedulers/:schedulerId`,
-    'schedule.update',
-    'The fleet would not know of it. Change a schedule where it is made, with producer.schedules.upsert.',
+    `${JOB}/update-data`,
+    'admin',
+    'update-data',
+    refuse('A task keeps its input; stop the task and enqueue another', TASK_PAGE),
   ),
-  refused(
+  write(
     'put',
     `${JOB}/remove-unprocessed-children`,
+    'operator',
     'remove-children',
-    'Stop the task: what its handler has enqueued is stopped with it.',
+    refuse('Stop the task, which also stops the tasks that its handler enqueued', TASK_PAGE),
+  ),
+  write(
+    'put',
+    `${QUEUE}/job-schedulers/:schedulerId/run`,
+    'operator',
+    'schedule.run',
+    refuse('Run the schedule on the Schedules page', SCHEDULES_PAGE),
+  ),
+  write(
+    'put',
+    `${QUEUE}/job-schedulers/:schedulerId/remove`,
+    'operator',
+    'schedule.remove',
+    refuse('Remove the schedule with `taskfleet schedule remove` or over the API', API_PAGE),
+  ),
+  write(
+    'patch',
+    `${QUEUE}/job-schedulers/:schedulerId`,
+    'operator',
+    'schedule.update',
+    refuse('Change the schedule where it is made, with producer.schedules.upsert', SCHEDULES_PAGE),
   ),
 ]);
 
-/** The rule of a route, by its method and pattern as Bull Board has them. */
-export function ruleOf(method: string, route: string): Rule {
-  if (!isWrite(method.toUpperCase())) return ANY_READ;
-  return WRITES.get(`${method} ${route}`) ?? UNKNOWN;
+const UNKNOWN: Rule = {
+  role: 'operator',
+  action: 'board.unknown',
+  run: refuse('The dashboard has no rule for this write of Bull Board; use its own pages', TASKS_PAGE),
+};
+
+/** Returns the rule for a write of Bull Board. */
+export function ruleOf(method: string, pattern: string): Rule {
+  return WRITES.get(`${method} ${pattern}`) ?? UNKNOWN;
 }
 
-function write(method: string, route: string, role: Role, action: string, handle: Rule['handle']): [string, Rule] {
-  return [`${method} ${route}`, { role, action: `board.${action}`, handle, refusal: null }];
+function write(method: string, pattern: string, role: Role, action: string, run: Rule['run']): [string, Rule] {
+  return [`${method} ${pattern}`, { role, action: `board.${action}`, run }];
 }
 
-function refused(method: string, route: string, action: string, refusal: string): [string, Rule] {
-  return [`${method} ${route}`, { role: 'operator', action: `board.${action}`, handle: null, refusal }];
+/** Refuses with one sentence and the page that does it better. */
+function refuse(sentence: string, page: PageOf): Rule['run'] {
+  return async (call) => {
+    throw new FleetError('FORBIDDEN', `${sentence}: ${call.root}/${page(call)}`);
+  };
 }

@@ -7,17 +7,17 @@ import type { RecordReporter } from '../../shared/unreadable.js';
 
 export interface TolerantQueueOptions {
   readonly unreadable: RecordReporter;
-  /** Start of the queue's keys. */
+  /** Prefix of the queue's keys. */
   readonly start: string;
   readonly options: Partial<QueueAdapterOptions>;
 }
 
-/** In the place of the name of a job that cannot be read. */
+/** Stands in for the name of a job that cannot be read. */
 const UNREADABLE = '✕ cannot be read';
 
 /**
- * A queue that anybody may have written to, for Bull Board: of a job that BullMQ cannot read it shows the id and why, and a list that
- * is of another type is empty. One such record would else be the end of the whole page, for all queues.
+ * A queue whose bad records do not break Bull Board's pages. A job that BullMQ cannot read is shown with its id and the problem, and a
+ * list of another type is shown as empty. Otherwise one such record would fail the pages of all queues.
  */
 export class TolerantQueue extends BullMQAdapter {
   readonly #queue: Queue;
@@ -39,7 +39,7 @@ export class TolerantQueue extends BullMQAdapter {
     try {
       const job = await this.#queue.getJob(id);
       if (!job) return undefined;
-      // Asked for with the job's own page. A key of its queue that is of another type may be the list that has it.
+      // The page of a job asks for its state. A list of its queue may be of another type.
       const getState = job.getState.bind(job);
       job.getState = () => getState().catch((error: unknown) => (isWrongType(error) ? 'unknown' : Promise.reject(error as Error)));
       return job;

@@ -53,7 +53,6 @@ export type ScriptedRedis = RedisConnection & {
   countFetchable(...keysAndArguments: Arguments): Promise<number>;
   dropLock(lock: string, owner: string): Promise<0 | 1>;
   dropEntries(...keysAndArguments: Arguments): Promise<string[]>;
-  editInput(active: string, job: string, id: string, input: string): Promise<0 | 1>;
   findItem(...keysAndArguments: Arguments): Promise<[ids: string[], items: (string | null)[], queues: (string | null)[]]>;
   findTasks(...keysAndArguments: Arguments): Promise<[items: (string | null)[], queues: (string | null)[]]>;
   foreignTasks(...keysAndArguments: Arguments): Promise<[next: string, ...idsAndItems: string[]]>;
@@ -97,7 +96,6 @@ const SCRIPTS = {
   countFetchable: 6,
   dropEntries: 3,
   dropLock: 1,
-  editInput: 2,
   findItem: 4,
   findTasks: 2,
   foreignTasks: 2,

@@ -18,8 +18,8 @@ export interface BuiltDashboard {
   close(): Promise<void>;
 }
 
-/** Serves the built dashboard, with compiled pages, at `/fleet` of an Express app. */
-export async function serveBuilt(redisUrl: string, keyPrefix: string): Promise<BuiltDashboard> {
+/** Serves the built dashboard, with compiled pages, at a path of an Express app. */
+export async function serveBuilt(redisUrl: string, keyPrefix: string, path: '/' | `/${string}` = '/fleet'): Promise<BuiltDashboard> {
   const { createDashboard } = (await import(builtUrl('dist/dashboard/index.js'))) as typeof import('../../dashboard/index.js');
   const { createProducer } = (await import(builtUrl('dist/producer/index.js'))) as typeof import('../../producer/index.js');
   const tokens = { operator: newToken(), viewer: newToken() };
@@ -31,13 +31,13 @@ export async function serveBuilt(redisUrl: string, keyPrefix: string): Promise<B
   const create = (): Dashboard =>
     createDashboard({ producer, auth: { apiTokens, apiRateLimit: 1_000_000 }, loggers: new LogLines().loggers, streams: { lookMs: 200 } });
   let dashboard = create();
-  const app = express().use('/fleet', (req, res, next) => dashboard.router(req, res, next));
+  const app = express().use(path, (req, res, next) => dashboard.router(req, res, next));
   const server = createServer(app);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
-    ...{ origin, url: `${origin}/fleet/`, tokens },
+    ...{ origin, url: `${origin}${path === '/' ? '' : path}/`, tokens },
     restart: async () => {
       const old = dashboard;
       dashboard = create();

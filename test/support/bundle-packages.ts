@@ -5,6 +5,7 @@ import { type Plugin, build } from 'esbuild';
 /** What takes longest to import, each with the doors that are used: of hundreds of files, reading them is most of the time. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@bull-board/api': ['.', './bullMQAdapter', './dist/routes.js'],
+  '@bull-board/express': ['.'],
   bullmq: ['.'],
   commander: ['.'],
   express: ['.'],

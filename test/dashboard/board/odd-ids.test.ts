@@ -19,11 +19,10 @@ const WRITES = [
   ['PUT', '/retry'],
   ['PUT', '/promote'],
   ['PUT', '/clean'],
-  ['PATCH', '/update-data'],
   ['PATCH', '/delay'],
   ['PATCH', '/priority'],
 ] as const;
-const BODY = { jobData: {}, runAt: Date.now() + 60_000, delay: 1_000, priority: 1 };
+const BODY = { runAt: Date.now() + 60_000, delay: 1_000, priority: 1 };
 
 test("an id that is one of the queue's own keys, or no id of a job, is 404 for every route of a job", async () => {
   await board.work();
