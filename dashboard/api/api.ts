@@ -25,22 +25,22 @@ import { EventStreams, type StreamOptions } from './stream/event-streams.js';
 export interface ApiOptions extends StreamOptions {
   readonly producer: Producer;
   readonly logger: Logger;
-  /** What may be enqueued beside the built-in tasks. Default none. */
+  /** Definitions that may be enqueued in addition to the built-in tasks. Default: none. */
   readonly definitions?: readonly AnyDefinition[];
-  /** The longest body, in bytes. Default 1 MiB. */
+  /** Maximum size of a request body, in bytes. Default 1 MiB. */
   readonly bodyLimit?: number | undefined;
-  /** How long a body may take to arrive, in ms. Default 10,000. */
+  /** Timeout for receiving a request body, in ms. Default 10,000. */
   readonly bodyTimeoutMs?: number | undefined;
 }
 
 export interface Api {
-  /** `/api/v1`, `/openapi.json` and `/docs`. Behind `authenticate`. */
+  /** Serves `/api/v1`, `/openapi.json` and `/docs`; mounted behind `authenticate`. */
   readonly router: Router;
-  /** Ends the streams of events. */
+  /** Ends all event streams. */
   readonly close: () => void;
 }
 
-/** Every route of `/api/v1`. */
+/** All routes of `/api/v1`. */
 export const ROUTES: readonly Route[] = [
   ...taskRoutes,
   ...itemRoutes,
@@ -70,13 +70,13 @@ export function createApi({
     body: { maxBytes: bodyLimit, timeoutMs: bodyTimeoutMs },
   };
   const router = Router({ caseSensitive: true });
-  router.use(API_PATH, mountRoutes(ROUTES, api), onBadEncoding);
+  router.use(API_PATH, mountRoutes(ROUTES, api), onUndecodablePath);
   router.use(docsRoutes(() => describeRoutes(ROUTES)));
   return { router, close: () => streams.close() };
 }
 
-/** Express cannot decode the path, `%zz` or half a character, and says so before any route is reached. */
-const onBadEncoding: ErrorRequestHandler = (error: unknown, _req, _res, next) => {
+/** Handles paths that Express cannot decode, such as `%zz`, which fail before any route matches. */
+const onUndecodablePath: ErrorRequestHandler = (error: unknown, _req, _res, next) => {
   next(
     error instanceof URIError
       ? new FleetError('BAD_REQUEST', 'Bad path: expected percent-encoded UTF-8.', { cause: error, details: { field: 'path' } })

@@ -2,10 +2,10 @@ import type { Response } from 'express';
 import { isFleetError } from '../../shared/errors.js';
 import { type AuditEntry, audit } from '../auth/audit.js';
 
-/** What is recorded of a write beside its outcome. */
+/** The audit entry of a write without its outcome. */
 export type AuditSubject = Pick<AuditEntry, 'action' | 'target' | 'reason'>;
 
-/** Does a write, which says in a word or two what came of it, and records it, whether it was done or refused. */
+/** Runs a write and records its outcome, or its refusal. `work` resolves with a short description of the outcome. */
 export async function audited<Outcome extends string>(
   res: Response,
   subject: AuditSubject,

@@ -1,18 +1,18 @@
-/** Levels of objects and arrays. */
+/** Maximum nesting of objects and arrays. */
 const MAX_DEPTH = 100;
-/** Members and elements in all: so many take some tens of ms to parse, check and write. */
+/** Maximum members and elements in total: they take some tens of ms to parse, check and write. */
 const MAX_VALUES = 100_000;
-/** Members of one object: with more, engines keep it in a slower form. */
+/** Maximum members of one object: beyond that, engines switch to a slower representation. */
 const MAX_MEMBERS = 10_000;
 
 const [QUOTE, BACKSLASH, COMMA, COLON, OPEN_LIST, CLOSE_LIST, OPEN, CLOSE] = [0x22, 0x5c, 0x2c, 0x3a, 0x5b, 0x5d, 0x7b, 0x7d] as const;
 
 /**
- * What a JSON text has too much of, or null: it is looked at before it is parsed, for a body within its limit of bytes can still hold up
- * every other request for a second. Says nothing of a text that is no JSON.
+ * Returns which limit a JSON text exceeds, or null. Checked before parsing: a body within its byte limit could still block the event
+ * loop for a second. Ignores syntax errors.
  */
 export function problemOfShape(text: string): string | null {
-  /** Of the objects and arrays that are open, the outermost first. */
+  /** Member counts of the open objects and arrays, outermost first. */
   const members: number[] = [];
   let values = 0;
   for (let at = 0; at < text.length; at += 1) {
@@ -46,7 +46,7 @@ function count(members: number[]): number {
   return last < 0 ? 0 : (members[last] = (members[last] as number) + 1);
 }
 
-/** Where the string that begins before `from` ends. */
+/** Returns the end of the string that starts before `from`. */
 function endOfString(text: string, from: number): number {
   for (let at = text.indexOf('"', from); at !== -1; at = text.indexOf('"', at + 1)) {
     let slashes = 0;

@@ -5,10 +5,10 @@ import type { KnownDefinitions } from './known-definitions.js';
 import type { BodyLimits } from './read-body.js';
 import type { EventStreams } from './stream/event-streams.js';
 
-/** What the routes work with. */
+/** The routes' shared dependencies. */
 export interface ApiContext {
   readonly producer: Producer;
-  /** What the producer works over: asked for with the first request, not before. */
+  /** Returns the producer's store; first called with the first request. */
   readonly store: () => Store;
   readonly definitions: KnownDefinitions;
   readonly body: BodyLimits;

@@ -4,24 +4,24 @@ import type { Store } from '../../shared/store.js';
 import { STATUS_OF } from '../problem.js';
 import type { Answer } from './route.js';
 
-/** As long as a key is remembered. */
-const KEPT_MS = 24 * 3_600_000;
-/** A request that takes longer has died with its process; its key may be taken up again. */
+/** Retention of a key. */
+const RETENTION_MS = 24 * 3_600_000;
+/** After this time a request's process is presumed dead, and its key may be claimed again. */
 const BUSY_MS = 15_000;
 
-/** A request that its sender may repeat. */
+/** A request with an idempotency key. */
 export interface KeyedRequest {
   readonly key: string;
-  /** Of `callerKeyOf`: the key of another caller is another key. */
+  /** The caller's key, from `callerKeyOf`: keys of different callers are independent. */
   readonly caller: string;
-  /** As it was checked, of {@link canonical}. */
+  /** The validated body in {@link canonical} form. */
   readonly body: string;
 }
 
 /**
- * Answers a request as it was answered before, else with `work` (draft-ietf-httpapi-idempotency-key-header). A request
- * that is refused leaves its key unused. A process that dies in the middle leaves the key open for a repeat, which must do
- * the work in a way that is harmless to do twice: see {@link idOfKey}.
+ * Returns the stored response for a repeated request, else runs `work` (draft-ietf-httpapi-idempotency-key-header). A refused request
+ * leaves its key unused. If a process dies midway, the key stays open for a repeat, so `work` must be safe to repeat: see {@link
+ * idOfKey}.
  * @throws FleetError `IDEMPOTENCY_CONFLICT`, `IDEMPOTENCY_IN_PROGRESS`
  */
 export async function withKey(
@@ -31,12 +31,12 @@ export async function withKey(
 ): Promise<Answer> {
   const record = keys.idempotency(hash(caller, key));
   const owner = randomUUID();
-  const [what, answer = ''] = await redis.claimKey(record, hash(body), owner, BUSY_MS, KEPT_MS);
-  switch (what) {
+  const [status, answer = ''] = await redis.claimKey(record, hash(body), owner, BUSY_MS, RETENTION_MS);
+  switch (status) {
     case 'answered': {
-      const kept = parseAnswer(answer);
-      if (kept) return kept;
-      // Doing the work again is harmless, and finds out what was done.
+      const stored = parseAnswer(answer);
+      if (stored) return stored;
+      // Repeating the work is safe, and yields the earlier outcome.
       unreadable.report({ key: record, id: 'answer', problem: 'expected an answer as JSON' });
       break;
     }
@@ -55,12 +55,12 @@ export async function withKey(
   try {
     answered = await work();
   } catch (error) {
-    // Refused: the key was not used. Else nobody knows what was done: a repeat with this body finds out by the task's id.
+    // A refusal leaves the key unused. Otherwise the outcome is unknown: a repeat with this body finds the task by its id.
     const refused = isFleetError(error) && (STATUS_OF[error.code] ?? 500) < 500;
     await (refused ? redis.settleKey(record, owner, '') : redis.hdel(record, 'until')).catch(() => undefined);
     throw error;
   }
-  // The work is done, and must not be reported as failed: a repeat of what could not be kept does it again, harmlessly.
+  // The work is done and must not be reported as failed. If its response cannot be stored, a repeat safely runs it again.
   await redis.settleKey(record, owner, JSON.stringify(answered)).catch(() => undefined);
   return answered;
 }
@@ -74,7 +74,7 @@ function parseAnswer(text: string): Answer | null {
   }
 }
 
-/** The id of the task that this request makes: the same for each repeat, so that none makes a second one. */
+/** Returns the id of the task that this request creates: the same for each repeat, so that no second task is created. */
 export function idOfKey({ key, caller, body }: KeyedRequest): string {
   return `key-${hash(caller, key, body).slice(0, 40)}`;
 }
@@ -83,7 +83,7 @@ function hash(...parts: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 
-/** JSON with the fields of each object in order, so that their order does not count. */
+/** Returns JSON with sorted object keys, so that their order does not matter. */
 export function canonical(value: unknown): string {
   try {
     return JSON.stringify(value, (_, part: unknown) => {
@@ -91,7 +91,7 @@ export function canonical(value: unknown): string {
       return Object.fromEntries(Object.entries(part).toSorted(([a], [b]) => (a < b ? -1 : 1)));
     });
   } catch (error) {
-    // What was parsed with less of a stack.
-    throw new FleetError('BAD_REQUEST', 'Bad body: it is nested too deeply.', { cause: error, details: { field: 'body' } });
+    // Parsing uses less stack than this replacer.
+    throw new FleetError('BAD_REQUEST', 'Bad body: nested too deeply.', { cause: error, details: { field: 'body' } });
   }
 }

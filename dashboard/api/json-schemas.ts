@@ -2,11 +2,11 @@ import { z } from 'zod';
 
 type JsonSchema = Record<string, unknown>;
 
-/** Makes the JSON Schemas of a document; those whose schema has an id are written once, among its components, and referred to. */
+/** Builds the JSON Schemas of a document. Schemas with an id become components and are referenced. */
 export class JsonSchemas {
   readonly components: Record<string, JsonSchema> = {};
 
-  /** @param io whether it is of what callers send or of what they get */
+  /** @param io whether the schema describes requests or responses */
   of(schema: z.ZodType, io: 'input' | 'output'): JsonSchema {
     const {
       $schema: _,
@@ -20,7 +20,7 @@ export class JsonSchemas {
     return { $ref: refTo(id) };
   }
 
-  /** The members of an object, one by one, with whether each must be there. */
+  /** Returns the members of an object, each with whether it is required. */
   members(schema: z.ZodObject): { name: string; required: boolean; schema: JsonSchema }[] {
     return Object.entries(schema.shape).map(([name, member]) => ({
       name,
@@ -34,7 +34,7 @@ function refTo(id: string): string {
   return `#/components/schemas/${id}`;
 }
 
-/** With references to the components, and without ids: `id` is no word of JSON Schema. */
+/** Points references to the components and drops `id`, which is not a JSON Schema keyword. */
 function relocate(schema: JsonSchema): JsonSchema {
   const { id: _, ...rest } = schema;
   return JSON.parse(JSON.stringify(rest), (key, value: unknown) => {

@@ -3,23 +3,23 @@ import { quote } from '../../shared/keys.js';
 import { billingInitPlans, chatCompletion, documentIndex, fleetCanary, modelsRefresh } from '../../shared/task/builtin/index.js';
 import type { AnyDefinition } from '../../shared/task/definition.js';
 
-/** The built-in tasks that somebody may want. The others the fleet does for itself, at their times. */
-const WANTED: readonly AnyDefinition[] = [billingInitPlans, chatCompletion, documentIndex, fleetCanary, modelsRefresh];
+/** Built-in tasks for users; the fleet schedules the others itself. */
+const PUBLIC_BUILTIN: readonly AnyDefinition[] = [billingInitPlans, chatCompletion, documentIndex, fleetCanary, modelsRefresh];
 
-/** What may be enqueued over HTTP: the built-in tasks, and the service's own. */
+/** Definitions that may be enqueued over HTTP: built-in tasks and those of the service. */
 export class KnownDefinitions {
   readonly #byName: ReadonlyMap<string, AnyDefinition>;
 
   constructor(own: readonly AnyDefinition[]) {
-    this.#byName = new Map([...WANTED, ...own].map((definition) => [definition.name, definition]));
+    this.#byName = new Map([...PUBLIC_BUILTIN, ...own].map((definition) => [definition.name, definition]));
   }
 
-  /** By name. */
+  /** Returns the definitions, sorted by name. */
   list(): AnyDefinition[] {
     return [...this.#byName.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  /** @throws FleetError `UNKNOWN_TASK`, with the names that are known */
+  /** Finds a definition by name. @throws FleetError `UNKNOWN_TASK`, with the known names */
   find(name: string): AnyDefinition {
     const definition = this.#byName.get(name);
     if (definition) return definition;

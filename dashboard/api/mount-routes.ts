@@ -13,16 +13,16 @@ import type { Answer, Call, Route } from './route.js';
 import { validate } from './validate.js';
 
 /**
- * A router of these routes: each checks the caller's role, then path, query, headers and body, then that Redis answers.
- * HEAD is answered as GET. Another method is 405 with `Allow`, another path 404.
+ * Builds a router for these routes. Each checks the caller's role, then path, query, headers and body, then that Redis responds. HEAD
+ * is answered as GET; other methods get 405 with `Allow`, other paths 404.
  */
 export function mountRoutes(routes: readonly Route[], api: ApiContext): Router {
   const router = Router({ caseSensitive: true, strict: true });
   for (const path of new Set(routes.map((route) => route.path))) {
-    const some = routes.filter((route) => route.path === path);
+    const sharing = routes.filter((route) => route.path === path);
     const place = router.route(path.replaceAll(/\{(\w+)\}/g, ':$1'));
-    for (const route of some) place[route.method](requireRole(route.role), answerWith(route, api));
-    place.all(refuseMethod(some));
+    for (const route of sharing) place[route.method](requireRole(route.role), handlerOf(route, api));
+    place.all(refuseMethod(sharing));
   }
   router.use(() => {
     throw new FleetError('NOT_FOUND', 'There is nothing at this path.');
@@ -30,7 +30,7 @@ export function mountRoutes(routes: readonly Route[], api: ApiContext): Router {
   return router;
 }
 
-function answerWith(route: Route, api: ApiContext): RequestHandler {
+function handlerOf(route: Route, api: ApiContext): RequestHandler {
   return async (req, res) => {
     const call = await checkCall(route, api, req, res);
     await reachRedis(api.producer);
@@ -48,7 +48,7 @@ async function checkCall(route: Route, api: ApiContext, req: Request, res: Respo
   return {
     ...{ api, req, res, principal: principalOf(res) },
     params: params && validate(params, { ...req.params }, 'path'),
-    // Without a schema there are no parameters, and an unknown one is refused all the same.
+    // Unknown query parameters are refused even by routes without any.
     query: validate(query, readQuery(req.url), 'query'),
     headers: headers && validate(headers, req.headers, 'header'),
     body: body && validate(body, await readBody(req, res, api.body), 'body'),
@@ -71,7 +71,7 @@ function refuseMethod(routes: readonly Route[]): RequestHandler {
   const allow = [...methods, 'OPTIONS'].join(', ');
   return (req, res) => {
     res.setHeader('Allow', allow);
-    if (req.method !== 'OPTIONS') throw new FleetError('METHOD_NOT_ALLOWED', `This path takes ${allow}.`);
+    if (req.method !== 'OPTIONS') throw new FleetError('METHOD_NOT_ALLOWED', `Expected one of the methods ${allow}.`);
     res.writeHead(204).end();
   };
 }

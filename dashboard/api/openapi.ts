@@ -6,8 +6,8 @@ import { problem } from './schemas/problem.js';
 
 export const API_PATH = '/api/v1';
 
-/** What may go wrong in every route. */
-const ALWAYS: readonly ErrorCode[] = [
+/** Errors of every route. */
+const COMMON_ERRORS: readonly ErrorCode[] = [
   'BAD_REQUEST',
   'UNAUTHENTICATED',
   'FORBIDDEN',
@@ -16,13 +16,13 @@ const ALWAYS: readonly ErrorCode[] = [
   'REDIS_WRONG_TYPE',
   'REDIS_ERROR',
 ];
-/** Where there is a body. */
-const OF_BODY: readonly ErrorCode[] = ['REQUEST_TIMEOUT', 'BODY_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'];
+/** Errors of routes with a body. */
+const BODY_ERRORS: readonly ErrorCode[] = ['REQUEST_TIMEOUT', 'BODY_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'];
 
-const ABOUT = `Tasks of a fleet: add, list, stop, follow. JSON is snake_case, times are ISO 8601, absent values null.
+const ABOUT = `Enqueue, list, follow and stop the tasks of a fleet. JSON is snake_case, times are ISO 8601, absent values null.
 
-Errors are \`application/problem+json\` (RFC 9457): decide by \`code\`. Every answer has \`X-Request-Id\`. A caller that may see
-certain items only gets 404 for the tasks of others, and lists leave them out.`;
+Errors are \`application/problem+json\` (RFC 9457), identified by \`code\`. Every response has \`X-Request-Id\`. Callers limited to
+certain items get 404 for other tasks, and lists omit them.`;
 
 export interface OpenApiDocument {
   readonly openapi: string;
@@ -38,7 +38,7 @@ interface Response {
   readonly headers?: Readonly<Record<string, unknown>>;
 }
 
-/** The OpenAPI document of these routes. Its schemas are JSON Schema, as zod writes it: 3.1 wants no other dialect. */
+/** Builds the OpenAPI document of these routes, with zod's JSON Schemas, the dialect of OpenAPI 3.1. */
 export function describeRoutes(routes: readonly Route[]): OpenApiDocument {
   const schemas = new JsonSchemas();
   const paths: Record<string, Record<string, unknown>> = {};
@@ -97,7 +97,7 @@ function responseOf({ about, schema, type = 'application/json', headers = {} }: 
 
 function errorsOf({ errors, body }: Route, schemas: JsonSchemas): Record<string, Response> {
   const byStatus = new Map<number, ErrorCode[]>();
-  for (const code of new Set([...ALWAYS, ...(body ? OF_BODY : []), ...errors])) {
+  for (const code of new Set([...COMMON_ERRORS, ...(body ? BODY_ERRORS : []), ...errors])) {
     const status = STATUS_OF[code] ?? 500;
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }

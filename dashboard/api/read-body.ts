@@ -3,15 +3,14 @@ import { FleetError } from '../../shared/errors.js';
 import { problemOfShape } from './body-shape.js';
 
 export interface BodyLimits {
-  /** In bytes. */
+  /** Maximum size, in bytes. */
   readonly maxBytes: number;
-  /** How long a body may take to arrive, in ms. */
+  /** Timeout for receiving the body, in ms. */
   readonly timeoutMs: number;
 }
 
 /**
- * The JSON body of a request; `{}` for an empty one. A body that the app around the router has parsed already is taken as
- * it is.
+ * Reads the JSON body of a request; `{}` for an empty one. A body already parsed by the surrounding app is used as it is.
  * @throws FleetError `BODY_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE`, `REQUEST_TIMEOUT`, `BAD_REQUEST`
  */
 export async function readBody(req: IncomingMessage, res: ServerResponse, limits: BodyLimits): Promise<unknown> {
@@ -43,7 +42,7 @@ function isUtf8(parameter: string): boolean {
   return !parameter.startsWith('charset=') || /^charset="?utf-?8"?$/.test(parameter);
 }
 
-/** What follows a refusal is read and dropped by Node; its server's own limits end a client that never ends. */
+/** Reads the body as text. After a refusal Node discards the rest; the server's timeouts end a client that keeps sending. */
 function readText(req: IncomingMessage, res: ServerResponse, { maxBytes, timeoutMs }: BodyLimits): Promise<string> {
   return new Promise((resolve, reject) => {
     const parts: Buffer[] = [];
@@ -65,11 +64,11 @@ function readText(req: IncomingMessage, res: ServerResponse, { maxBytes, timeout
           reject(bad('expected UTF-8', error));
         }
       });
-    const onGone = (): void => finish(() => reject(bad('it broke off')));
+    const onGone = (): void => finish(() => reject(bad('it ended early')));
     const timer = setTimeout(() => {
-      // Whoever sends so slowly gets no second request on this connection.
+      // A client this slow may not reuse the connection.
       res.setHeader('Connection', 'close');
-      finish(() => reject(new FleetError('REQUEST_TIMEOUT', `Bad body: it did not arrive within ${timeoutMs} ms.`)));
+      finish(() => reject(new FleetError('REQUEST_TIMEOUT', `Bad body: not received within ${timeoutMs} ms.`)));
     }, timeoutMs);
     req.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone);
   });
@@ -80,7 +79,7 @@ function parse(text: string, maxBytes: number): unknown {
   const problem = problemOfShape(text);
   if (problem !== null) throw bad(problem);
   try {
-    // A function that is called for each value takes ten times as long: only where there may be something for it.
+    // A reviver makes parsing ten times slower, so it is used only if the text may contain `__proto__`.
     return MAY_NAME_PROTOTYPE.test(text) ? JSON.parse(text, refusePrototype) : JSON.parse(text);
   } catch (error) {
     if (error instanceof FleetError) throw error;
@@ -88,19 +87,19 @@ function parse(text: string, maxBytes: number): unknown {
   }
 }
 
-/** Also with characters that are written as escapes. */
+/** Escapes may spell `__proto__` too. */
 const MAY_NAME_PROTOTYPE = /__proto__|\\u/;
 
-/** `JSON.parse` makes an ordinary field of it; whoever copies that field by assignment would set a prototype. */
+/** Refuses `__proto__`: `JSON.parse` creates an ordinary field, but copying it by assignment would set a prototype. */
 function refusePrototype(key: string, value: unknown): unknown {
   if (key === '__proto__')
-    throw new FleetError('BAD_REQUEST', 'Bad body: no field may be called __proto__.', { details: { field: '__proto__' } });
+    throw new FleetError('BAD_REQUEST', 'Bad body: expected no field named __proto__.', { details: { field: '__proto__' } });
   return value;
 }
 
 function tooLarge(req: IncomingMessage | null, maxBytes: number): FleetError {
   req?.resume();
-  return new FleetError('BODY_TOO_LARGE', `Bad body: it is longer than ${maxBytes} bytes.`);
+  return new FleetError('BODY_TOO_LARGE', `Bad body: expected at most ${maxBytes} bytes.`);
 }
 
 function bad(problem: string, cause?: unknown): FleetError {

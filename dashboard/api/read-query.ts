@@ -1,8 +1,7 @@
 import { FleetError } from '../../shared/errors.js';
 
 /**
- * The query of a URL. Not Express's: the app that the router is mounted in decides how that is parsed, and there may be none.
- * A name that comes twice is an array.
+ * Parses the query of a URL, independently of the query parser of the app that mounts the router. A repeated name becomes an array.
  * @throws FleetError `BAD_REQUEST`
  */
 export function readQuery(url: string): Record<string, string | string[]> {

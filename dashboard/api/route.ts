@@ -7,42 +7,42 @@ import type { ApiContext } from './context.js';
 
 export type Method = 'get' | 'post' | 'put' | 'delete';
 
-/** What a route answers if it is well, by status. */
+/** A successful response of a route. */
 export interface Reply {
   readonly about: string;
-  /** Of the JSON body; null if there is none. */
+  /** Schema of the JSON body; null without a body. */
   readonly schema: z.ZodType | null;
   /** Default: `application/json`. */
   readonly type?: string;
-  /** Headers beside the usual ones, with what each is. */
+  /** Descriptions of additional headers, by name. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** One route, in one place: the router, the checks and the OpenAPI document are made of it. */
+/** The single definition of a route: router, validation and OpenAPI document derive from it. */
 export interface Route {
   readonly method: Method;
-  /** Below `/api/v1`, as OpenAPI writes it: `/tasks/{id}`. */
+  /** Relative to `/api/v1`, in OpenAPI syntax: `/tasks/{id}`. */
   readonly path: string;
-  /** The least that a caller must be. */
+  /** The minimum role. */
   readonly role: Role;
-  /** The name of the operation in the OpenAPI document. */
+  /** The `operationId` in the OpenAPI document. */
   readonly operation: string;
   readonly summary: string;
   readonly description?: string;
   readonly params: z.ZodObject | null;
   readonly query: z.ZodObject;
   readonly headers: z.ZodObject | null;
-  /** An empty body counts as `{}`. Null: the route takes none, and does not read it. */
+  /** An empty body counts as `{}`. Null: the route ignores the body. */
   readonly body: z.ZodType | null;
   readonly replies: Readonly<Record<number, Reply>>;
-  /** What may go wrong, beside what may in every route. */
+  /** Errors specific to the route. */
   readonly errors: readonly ErrorCode[];
-  /** Of a write: what is recorded of it, beside its outcome. */
+  /** The audit subject of a write; null for reads. */
   readonly audit: ((call: AnyCall) => AuditSubject) | null;
   readonly handle: (call: AnyCall) => Promise<Answer | null>;
 }
 
-/** What a handler works with; all of it has been checked. */
+/** A validated request, as passed to a handler. */
 export interface Call<Params, Query, Headers, Body> {
   readonly api: ApiContext;
   readonly principal: Principal;
@@ -57,13 +57,13 @@ export interface Call<Params, Query, Headers, Body> {
 // oxlint-disable-next-line typescript/no-explicit-any -- a list of routes has handlers of all kinds of calls
 type AnyCall = Call<any, any, any, any>;
 
-/** What a handler answers; null if it has answered by itself. */
+/** A handler's response; handlers that respond themselves return null. */
 export interface Answer {
   readonly status: number;
   /** Sent as JSON; undefined for none. */
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
-  /** For the audit: in a word or two. */
+  /** A short outcome for the audit. */
   readonly outcome?: string;
 }
 

@@ -1,7 +1,7 @@
 import { type ListOptions, type Producer, taskToJson } from '../../producer/index.js';
 import { type Principal, seesItem } from '../auth/principal.js';
 
-/** A page of the tasks that the caller may see, as JSON. */
+/** Reads a page of the tasks visible to the caller, as JSON. */
 export async function pageOf(
   producer: Producer,
   principal: Principal,

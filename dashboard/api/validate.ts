@@ -3,12 +3,12 @@ import { type ErrorCode, FleetError } from '../../shared/errors.js';
 import { fieldErrorsOf } from '../../shared/task/definition.js';
 import { shorten } from '../problem-members.js';
 
-/** Where something of a request was. */
+/** A part of a request. */
 type Part = 'path' | 'query' | 'header' | 'body';
 
 /**
- * What a schema makes of a part of a request.
- * @throws FleetError `BAD_REQUEST`, or the code that the schema gives the problem, naming each field
+ * Parses a part of a request with its schema.
+ * @throws FleetError `BAD_REQUEST` or the code given by the schema, with each invalid field
  */
 export function validate<Schema extends z.ZodType>(schema: Schema, value: unknown, part: Part): z.output<Schema> {
   const parsed = schema.safeParse(value);
@@ -17,7 +17,7 @@ export function validate<Schema extends z.ZodType>(schema: Schema, value: unknow
   const [issue] = parsed.error.issues;
   const code = issue?.code === 'custom' ? (issue.params?.['code'] as ErrorCode | undefined) : undefined;
   const [first] = errors;
-  throw new FleetError(code ?? 'BAD_REQUEST', `Bad ${shorten(first?.field ?? part)}: ${first?.message ?? 'not understood.'}`, {
+  throw new FleetError(code ?? 'BAD_REQUEST', `Bad ${shorten(first?.field ?? part)}: ${first?.message ?? 'invalid value.'}`, {
     details: { errors },
   });
 }

@@ -3,11 +3,11 @@ import type { RecordSource } from '../../shared/unreadable.js';
 
 export interface Beats {
   readonly alive: readonly WorkerRecord[];
-  /** Workers that fell silent within the last hour, without a farewell. */
+  /** Workers lost within the last hour: their heartbeats stopped without a shutdown. */
   readonly silent: number;
 }
 
-/** The workers by their last heartbeats. One whose heartbeat cannot be read counts as neither: it is reported. */
+/** Reads all workers by their last heartbeats. Unreadable heartbeats are reported and not counted. */
 export async function readBeats(source: RecordSource): Promise<Beats> {
   const workers = await readWorkers(source);
   const alive = workers.filter((worker) => worker.alive);

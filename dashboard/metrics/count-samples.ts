@@ -8,7 +8,7 @@ import { UNREADABLE_KINDS } from '../../shared/unreadable-kinds.js';
 import type { MetricName } from './catalogue.js';
 import { type Sample, sample } from './exposition.js';
 
-/** What is counted, how it is shown, and with which labels in the order of its fields. */
+/** Counters with their metric and labels, in the order of the counter's fields. */
 const COUNTERS = {
   enqueued: ['taskfleet_tasks_enqueued_total', 'queue', 'name'],
   retried: ['taskfleet_tasks_retried_total', 'queue', 'name'],
@@ -26,7 +26,7 @@ const HISTOGRAMS = {
 
 const OUTCOMES = ['completed', 'failed', 'cancelled'] as const;
 
-/** The values of a histogram with the same labels: how many are in each bucket, by its bound in ms, and their sum in ms. */
+/** A histogram's values for one set of labels: counts by bucket bound in ms, and the sum in ms. */
 interface Values {
   readonly histogram: HistogramName;
   readonly labels: Readonly<Record<string, string>>;
@@ -34,7 +34,7 @@ interface Values {
   sumMs: number;
 }
 
-/** The totals of the whole fleet, the same for every dashboard. */
+/** Returns the totals of the whole fleet, identical on every dashboard. */
 export async function countSamples({ redis, keys, unreadable }: RecordSource): Promise<Sample[]> {
   const counts = await unreadable.read(keys.counters, 'hash', redis.hgetall(keys.counters), {});
   for (const [field, text] of Object.entries(counts))
@@ -42,9 +42,9 @@ export async function countSamples({ redis, keys, unreadable }: RecordSource): P
   return samplesOf(counts);
 }
 
-/** Fields that this version does not know are left out. */
+/** Converts counters to samples; fields unknown to this version are skipped. */
 export function samplesOf(counts: Readonly<Record<string, string>>): Sample[] {
-  const totals = startAtZero(Object.keys(counts));
+  const totals = zeroSamples(Object.keys(counts));
   const histograms = new Map<string, Values>();
   for (const [field, text] of Object.entries(counts)) {
     const parsed = parseField(field);
@@ -57,8 +57,8 @@ export function samplesOf(counts: Readonly<Record<string, string>>): Sample[] {
   return [...totals.values(), ...[...histograms.values()].flatMap(histogramSamples)];
 }
 
-/** What has not happened yet is 0 and not absent: Prometheus sees no increase in a series that begins with 1. */
-function startAtZero(fields: readonly string[]): Map<string, Sample> {
+/** Returns known series with the value 0: Prometheus sees no increase in a series that first appears with 1. */
+function zeroSamples(fields: readonly string[]): Map<string, Sample> {
   const zeros = new Map<string, Sample>();
   const add = (counted: keyof typeof COUNTERS, ...labels: string[]): void =>
     void zeros.set([counted, ...labels].join('|'), counterSample(counted, labels, 0));
@@ -90,10 +90,10 @@ function addTo(histograms: Map<string, Values>, histogram: HistogramName, labels
   else values.buckets.set(bucket === INF ? Infinity : Number(bucket), value);
 }
 
-/** Each of Prometheus's buckets has what is in those before it too. */
+/** Converts to Prometheus's cumulative buckets. */
 function histogramSamples({ histogram, labels, buckets, sumMs }: Values): Sample[] {
   const [metric] = HISTOGRAMS[histogram];
-  // Another version may have other bounds: what it counted belongs to the next one of ours.
+  // Counts of versions with other bounds go to the next larger bound.
   const upTo = (bound: number): number => [...buckets].reduce((sum, [upper, count]) => (upper <= bound ? sum + count : sum), 0);
   const series = BOUNDS_MS[histogram].map((bound): Sample => ({
     metric,

@@ -7,7 +7,7 @@ export interface Sample {
   readonly metric: MetricName;
   readonly labels: Labels;
   readonly value: number;
-  /** Of a histogram: which of its series it belongs to. */
+  /** The series of a histogram. */
   readonly series?: 'bucket' | 'sum' | 'count';
 }
 
@@ -18,15 +18,15 @@ export function sample(metric: MetricName, value: number, labels: Labels = {}): 
 }
 
 /**
- * Samples as text for Prometheus. The registry is made for the one answer: what it shows is not counted in this process,
- * and two answers at once must not mix.
+ * Formats samples as text for Prometheus, with a registry per response: the values are not counted in this process, and concurrent
+ * responses must not mix.
  */
 export function formatSamples(samples: readonly Sample[]): Promise<string> {
   const registry = new Registry();
   const byMetric = new Map<MetricName, Sample[]>();
   for (const one of samples) {
-    const some = byMetric.get(one.metric);
-    if (some) some.push(one);
+    const group = byMetric.get(one.metric);
+    if (group) group.push(one);
     else byMetric.set(one.metric, [one]);
   }
   for (const [name, { type, help }] of Object.entries(METRICS)) {
@@ -35,7 +35,7 @@ export function formatSamples(samples: readonly Sample[]): Promise<string> {
       value,
       ...(series && { metricName: `${name}_${series}` }),
     }));
-    // All that a registry asks of a metric.
+    // The part of the metric interface that the registry uses.
     const metric = { name, get: () => Promise.resolve({ name, type, help, values, aggregator: 'sum' }) };
     registry.registerMetric(metric as unknown as Metric);
   }

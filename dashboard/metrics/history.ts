@@ -3,29 +3,29 @@ import { narrowBucketMs } from '../../shared/metrics/buckets.js';
 import { parseField } from '../../shared/metrics/fields.js';
 import type { Store } from '../../shared/store.js';
 
-/** What ended within one minute, in the whole fleet; without what the fleet does for itself. As JSON has it. */
+/** Finished tasks of one minute in the whole fleet, without maintenance tasks; in the API's JSON format. */
 export interface HistoryMinute {
-  /** Its beginning, ISO 8601. */
+  /** Start of the minute, ISO 8601. */
   readonly at: string;
   readonly completed: number;
   readonly failed: number;
   readonly cancelled: number;
-  /** From the record of a stop to the end of its task, to within six percent; null for a minute without stops. */
+  /** Stop latency, accurate to six percent; null for a minute without stops. */
   readonly stop_p50_ms: number | null;
   readonly stop_p99_ms: number | null;
 }
 
 const MINUTE_MS = 60_000;
-/** Minutes are kept for so long. */
-const MOST_MINUTES = 120;
+/** Retention of the minute counters. */
+const MAX_MINUTES = 120;
 
-/** What is longer than some weeks is no stop. */
+/** The bucket for some weeks; larger values are invalid. */
 const MAX_BUCKET = 400;
 
-/** The last minutes, oldest first; the last of them is under way. At most two hours, in one round trip. */
+/** Reads the last minutes, oldest first, at most two hours, in one round trip. The last minute is incomplete. */
 export async function readHistory({ redis, keys, clock, unreadable }: Store, minutes: number): Promise<HistoryMinute[]> {
   const now = Math.floor(clock.now() / MINUTE_MS);
-  const length = Math.max(1, Math.min(MOST_MINUTES, Math.floor(minutes) || 1));
+  const length = Math.max(1, Math.min(MAX_MINUTES, Math.floor(minutes) || 1));
   const numbers = Array.from({ length }, (_, index) => now - length + 1 + index);
   return Promise.all(
     numbers.map(async (minute) => {
@@ -54,7 +54,7 @@ function minuteOf(minute: number, fields: readonly string[], count: (field: stri
   };
 }
 
-/** By nearest rank, in ms with one decimal. */
+/** Returns the nearest-rank percentile, in ms with one decimal. */
 function percentile(sorted: readonly { readonly ms: number; readonly count: number }[], percent: number): number | null {
   let left = Math.ceil((percent * sorted.reduce((sum, { count }) => sum + count, 0)) / 100);
   for (const { ms, count } of sorted) {

@@ -3,8 +3,8 @@ import { Registry, collectDefaultMetrics } from 'prom-client';
 let registry: Registry | null = null;
 
 /**
- * Memory, CPU and event loop of this process, as prom-client collects them, under `taskfleet_dashboard_`. One registry for
- * the process, made when it is first asked for: prom-client observes it from then on, and does not let go of it.
+ * Returns this process's memory, CPU and event-loop metrics from prom-client, under `taskfleet_dashboard_`. The registry is created on
+ * first use and kept: prom-client's observers cannot be removed.
  */
 export function processMetrics(): Promise<string> {
   if (!registry) {

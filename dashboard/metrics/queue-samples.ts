@@ -6,8 +6,8 @@ import { baseQueue } from '../../shared/task/shards.js';
 import { readOptions } from '../../shared/task/options-record.js';
 import { type Sample, sample } from './exposition.js';
 
-/** BullMQ's lists of jobs, by their type. */
-const PLACES = {
+/** BullMQ's job states and the Redis types of their keys. */
+const JOB_STATES = {
   waiting: 'list',
   prioritized: 'sorted set',
   active: 'list',
@@ -17,26 +17,26 @@ const PLACES = {
   failed: 'sorted set',
 } as const;
 const LENGTH = { list: 'llen', 'sorted set': 'zcard' } as const;
-/** BullMQ's key of a place, where that has another name. */
+/** Keys whose names differ from their states. */
 const KEY_OF: Readonly<Record<string, string>> = { waiting: 'wait' };
-/** BullMQ puts a priority above these bits of a score, and a running number into them. */
+/** BullMQ stores the priority in a score's bits above these, and a sequence number below. */
 const PRIORITY = 2 ** 32;
-/** Running jobs that are looked at for open stops: as many as a large fleet has slots on one queue. */
-const MOST_ACTIVE = 2_000;
+/** Maximum running jobs per queue to check for unsettled stops. */
+const MAX_ACTIVE = 2_000;
 
-/** What is read of one BullMQ queue. */
+/** The readings of one BullMQ queue. */
 interface Reading {
   /** The logical queue. */
   readonly queue: string;
   readonly depths: Readonly<Record<string, number>>;
   readonly waitMs: number;
-  /** When each open stop was recorded, in ms since the epoch. */
+  /** When each unsettled stop was recorded, in ms since the epoch. */
   readonly stops: readonly number[];
 }
 
 /**
- * How full each queue is, its shards taken together: whoever scales by depth wants one figure. Costs the same for any
- * number of tasks that wait; of those that run, it looks for stops.
+ * Returns the depth of each queue, summed over its shards, as autoscalers need it. The cost does not grow with queued tasks; running
+ * tasks are checked for unsettled stops.
  */
 export async function queueSamples(store: Store): Promise<Sample[]> {
   const { redis, keys, registry, clock, unreadable } = store;
@@ -47,7 +47,7 @@ export async function queueSamples(store: Store): Promise<Sample[]> {
   ]);
   const now = clock.now();
   const read = await Promise.all(queues.map((queue) => readQueue(store, queue, now)));
-  // A record that somebody wrote by hand has no time: 0.
+  // A stop record written by hand may lack a time (0).
   const oldest = Math.max(0, ...read.flatMap(({ stops }) => stops.map((at) => (at > 0 ? now - at : 0))));
   return [
     sample('taskfleet_tasks_live', all),
@@ -63,9 +63,9 @@ export async function queueSamples(store: Store): Promise<Sample[]> {
 }
 
 function samplesOf(queue: string, shards: readonly Reading[]): Sample[] {
-  const sum = (figures: readonly number[]): number => figures.reduce((total, figure) => total + figure, 0);
+  const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
   return [
-    ...Object.keys(PLACES).map((state) =>
+    ...Object.keys(JOB_STATES).map((state) =>
       sample('taskfleet_queue_jobs', sum(shards.map(({ depths }) => depths[state] ?? 0)), { queue, state }),
     ),
     sample('taskfleet_queue_oldest_wait_seconds', Math.max(...shards.map(({ waitMs }) => waitMs)) / 1_000, { queue }),
@@ -80,17 +80,17 @@ async function readQueue(store: Store, queue: string, now: number): Promise<Read
     return unreadable.read(key, type, redis[LENGTH[type]](key), 0);
   };
   const [depths, waitMs, stops] = await Promise.all([
-    Promise.all(Object.entries(PLACES).map(async ([state, type]) => [state, await lengthOf(state, type)] as const)),
+    Promise.all(Object.entries(JOB_STATES).map(async ([state, type]) => [state, await lengthOf(state, type)] as const)),
     oldestWaitMs(store, queue, now),
-    openStops(store, queue),
+    unsettledStops(store, queue),
   ]);
   return { queue: baseQueue(queue), depths: Object.fromEntries(depths), waitMs, stops };
 }
 
-/** When each open stop of what runs was recorded, in ms since the epoch. */
-async function openStops({ redis, keys, unreadable }: Store, queue: string): Promise<number[]> {
+/** Returns when each unsettled stop of a running task was recorded, in ms since the epoch. */
+async function unsettledStops({ redis, keys, unreadable }: Store, queue: string): Promise<number[]> {
   const jobs = keys.jobs(queue);
-  const [, stopped] = await unreadable.read(`${jobs}active`, 'list', redis.readPage(`${jobs}active`, jobs, 0, MOST_ACTIVE - 1), [
+  const [, stopped] = await unreadable.read(`${jobs}active`, 'list', redis.readPage(`${jobs}active`, jobs, 0, MAX_ACTIVE - 1), [
     [],
     [],
     [],
@@ -99,7 +99,9 @@ async function openStops({ redis, keys, unreadable }: Store, queue: string): Pro
   return stops.flatMap((stop) => parseStop(stop, null)?.at?.getTime() ?? []);
 }
 
-/** Of those that wait, the first in line; of those with a priority, the oldest of the highest and of the lowest one. */
+/**
+ * Returns the longest wait of the next job in line and, among prioritized jobs, of the oldest with the highest and the lowest priority.
+ */
 async function oldestWaitMs(store: Store, queue: string, now: number): Promise<number> {
   const { redis, keys, unreadable } = store;
   const start = keys.jobs(queue);
@@ -118,7 +120,7 @@ async function oldestWaitMs(store: Store, queue: string, now: number): Promise<n
   return Math.max(0, ...(await Promise.all(ids.map((id) => waitOf(store, start + id, id, now)))));
 }
 
-/** How long a job has waited; 0 for one of which that cannot be read. */
+/** Returns how long a job has waited; 0 if unreadable. */
 async function waitOf({ redis, unreadable }: Store, key: string, id: string, now: number): Promise<number> {
   const [timestamp, opts, processedOn] = await unreadable.read(key, 'hash', redis.hmget(key, 'timestamp', 'opts', 'processedOn'), []);
   const fields = new HashReader({ timestamp, opts, processedOn });
@@ -128,7 +130,7 @@ async function waitOf({ redis, unreadable }: Store, key: string, id: string, now
   return Number.isFinite(waited) ? waited : 0;
 }
 
-/** In ms since the epoch. After a failed attempt, since that was begun: nothing says when it ended. */
+/** Returns when the wait began, in ms since the epoch. After a failed attempt, its start time: BullMQ does not record its end. */
 function waitsSince(id: string, timestamp: number, options: string | null, processedOn: number): number {
   const { retriedAt = 0, delay = 0 } = readOptions(options);
   const due = isScheduledRun(id) ? dueTimeOf(id) : timestamp + delay;

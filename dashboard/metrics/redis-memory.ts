@@ -5,7 +5,7 @@ export interface RedisMemory {
   readonly usedBytes: number;
   /** 0 for no limit. */
   readonly maxBytes: number;
-  /** What Redis does when it has no more. */
+  /** The eviction policy. */
   readonly policy: string;
 }
 

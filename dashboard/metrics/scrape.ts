@@ -13,12 +13,12 @@ import { memorySamples } from './redis-memory.js';
 import { scheduleSamples } from './schedule-samples.js';
 import { workerSamples } from './worker-samples.js';
 
-/** Of two seconds, with room to know who asks, and to answer. */
+/** Leaves time to authenticate and respond within two seconds. */
 const LIMIT_MS = 1_500;
 
 type Part = (store: Store, producer: Producer) => Promise<Sample[]>;
 
-/** What is read from Redis. Each part may fail on its own. */
+/** The parts read from Redis, each of which may fail on its own. */
 const PARTS: Readonly<Record<string, Part>> = {
   counts: countSamples,
   queues: queueSamples,
@@ -27,11 +27,11 @@ const PARTS: Readonly<Record<string, Part>> = {
   memory: memorySamples,
 };
 
-/** Makes the page for Prometheus. Whoever asks while it is being made gets the same one. */
+/** Produces the response for Prometheus. Concurrent requests share one scrape. */
 export class Scrape {
   readonly #producer: Producer;
   readonly #logger: Logger;
-  #making: Promise<string> | null = null;
+  #pending: Promise<string> | null = null;
 
   constructor(producer: Producer, logger: Logger) {
     this.#producer = producer;
@@ -39,13 +39,13 @@ export class Scrape {
   }
 
   page(): Promise<string> {
-    this.#making ??= this.#make().finally(() => {
-      this.#making = null;
+    this.#pending ??= this.#scrape().finally(() => {
+      this.#pending = null;
     });
-    return this.#making;
+    return this.#pending;
   }
 
-  async #make(): Promise<string> {
+  async #scrape(): Promise<string> {
     const startedAt = performance.now();
     const read = await this.#readInTime();
     const seconds = (performance.now() - startedAt) / 1_000;
@@ -57,12 +57,12 @@ export class Scrape {
     return `${await formatSamples(samples)}\n${await processMetrics()}`;
   }
 
-  /** Null if Redis is away, or too slow. */
+  /** Returns null if Redis is unavailable or too slow. */
   async #readInTime(): Promise<Sample[] | null> {
     try {
       return await within(LIMIT_MS, this.#read(), () => new FleetError('REDIS_UNAVAILABLE', `Redis did not answer within ${LIMIT_MS} ms.`));
     } catch (error) {
-      this.#logger.debug({ error: messageOf(error) }, 'The metrics of the fleet could not be read');
+      this.#logger.debug({ error: messageOf(error) }, 'Could not read the metrics of the fleet');
       return null;
     }
   }
@@ -78,7 +78,7 @@ export class Scrape {
     try {
       return [...(await reading), sample('taskfleet_scrape_part_ok', 1, { part })];
     } catch (error) {
-      this.#logger.warn({ part, error: messageOf(error) }, 'A part of the metrics could not be read');
+      this.#logger.warn({ part, error: messageOf(error) }, 'Could not read a part of the metrics');
       return [sample('taskfleet_scrape_part_ok', 0, { part })];
     }
   }

@@ -4,7 +4,7 @@ import type { Store } from '../../shared/store.js';
 import { readBeats } from './beats.js';
 import { type Sample, sample } from './exposition.js';
 
-/** Who works, by their last heartbeats, and when the reconciler last did. */
+/** Returns worker metrics from the last heartbeats, and the reconciler's last run. */
 export async function workerSamples(store: Store): Promise<Sample[]> {
   const [{ alive, silent }, reconciled] = await Promise.all([readBeats(store), readReconcile(store)]);
   const sum = (count: (beat: WorkerRecord) => number): number => alive.reduce((total, beat) => total + count(beat), 0);

@@ -11,7 +11,7 @@ export interface TaskPagerView {
   readonly mustStay: (id: string) => boolean;
 }
 
-/** Pages through the task list and mustStay the current page up to date. */
+/** Pages through the task list and keeps the current page up to date. */
 export class TaskPager {
   readonly #view: TaskPagerView;
   #query: ListQuery;

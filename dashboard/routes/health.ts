@@ -5,14 +5,14 @@ import { cached } from '../cached.js';
 import { checkReadiness } from '../readiness.js';
 import { sendJson } from '../send-json.js';
 
-/** How long an answer of `/readyz` holds, in ms. */
+/** How long a response of `/readyz` is cached, in ms. */
 const READY_MS = 1_000;
 
 /**
- * For probes.
- * - `GET /livez`: 200 `{"status":"live"}` as long as the process answers. Does not touch Redis: a restart would not cure it.
+ * The routes for health probes.
+ * - `GET /livez`: 200 `{"status":"live"}` while the process responds. Independent of Redis: a restart would not fix Redis.
  * - `GET /readyz`: `{"status":…,"checks":[{"name","ok","detail"}]}` within two seconds: 200 for `ready` and `degraded`, 503
- *   for `unready`, see {@link checkReadiness}. An answer holds for a second, for all who ask.
+ *   for `unready`, see {@link checkReadiness}. Responses are cached for a second.
  */
 export function healthRoutes(producer: Producer, losses?: () => LogLosses): Router {
   const router = Router({ caseSensitive: true });

@@ -8,10 +8,10 @@ import { CONTENT_TYPE } from '../metrics/exposition.js';
 import { Scrape } from '../metrics/scrape.js';
 
 /**
- * `GET /metrics`: the fleet for Prometheus, and this process. 200 also while Redis is away, then with `taskfleet_redis_up 0`
- * and within two seconds: an alert needs an answer. docs/metrics.md has what is in it.
+ * `GET /metrics`: metrics of the fleet and of this process for Prometheus, described in docs/metrics.md. Responds within two seconds,
+ * with 200 even while Redis is unavailable (`taskfleet_redis_up 0`), so that alerts keep working.
  *
- * For viewers that see everything: it has the totals of all items. Prometheus sends a bearer token.
+ * Requires a viewer without item patterns, since the totals cover all items. Prometheus sends a bearer token.
  */
 export function metricsRoutes(producer: Producer, logger: Logger): Router {
   const router = Router({ caseSensitive: true });
@@ -24,9 +24,9 @@ export function metricsRoutes(producer: Producer, logger: Logger): Router {
   return router;
 }
 
-/** @throws FleetError `FORBIDDEN` for who sees some items only */
+/** @throws FleetError `FORBIDDEN` for callers with item patterns */
 const requireAllItems: RequestHandler = (_req, res, next) => {
   const { name, items } = principalOf(res);
-  if (items !== null) throw new FleetError('FORBIDDEN', `The metrics are of all items; ${name} sees some only.`);
+  if (items !== null) throw new FleetError('FORBIDDEN', `Metrics cover all items, but ${name} may see certain items only.`);
   next();
 };

@@ -12,19 +12,19 @@ import { requireRole } from '../auth/require-role.js';
 import { reachRedis } from '../reach-redis.js';
 import { sendJson } from '../send-json.js';
 
-/** The most that the producer gives at once. */
+/** The producer's maximum page size. */
 const PAGE = 1_000;
 /**
- * The four routes of open-webui, with its paths and bodies (`backend/open_webui/main.py`, `tasks.py`). To a caller, tasks of
- * items that it may not see do not exist. docs/open-webui.md compares each answer with open-webui's.
- * - `GET /api/tasks` → `{"tasks":[ids]}`: all live tasks, those of other programs last.
- * - `POST /api/tasks/stop/{task_id}` → `{"status":true,"message":…}` once the stop is recorded, or if the task has ended;
- *   404 `{"detail":…}` if there is no such task, as FastAPI has it.
+ * The four open-webui routes, with its paths and bodies (`backend/open_webui/main.py`, `tasks.py`). For a caller, tasks of
+ * items outside its patterns do not exist. docs/open-webui.md compares each response with open-webui's.
+ * - `GET /api/tasks` → `{"tasks":[ids]}`: all live tasks, foreign tasks last.
+ * - `POST /api/tasks/stop/{task_id}` → `{"status":true,"message":…}` once the stop is recorded, or if the task has finished;
+ *   404 `{"detail":…}`, FastAPI's format, if there is no such task.
  * - `GET /api/tasks/chat/{item}` → `{"task_ids":[ids]}`: the item's live tasks; none for an item that the caller may not see.
- * - `POST /api/tasks/chat/{item}/stop` → `{"status":true,"message":…}`, also if there were none; 404 `{"detail":…}` for an item
+ * - `POST /api/tasks/chat/{item}/stop` → `{"status":true,"message":…}`, even without live tasks; 404 `{"detail":…}` for an item
  *   that the caller may not see.
  *
- * An item may contain slashes, encoded or not. Stopping again is safe.
+ * An item may contain slashes, encoded or not. Repeated stops are safe.
  */
 export function taskRoutes(producer: Producer): Router {
   const router = Router({ caseSensitive: true });
@@ -35,8 +35,8 @@ export function taskRoutes(producer: Producer): Router {
   );
   router.post('/api/tasks/chat/*item/stop', requireRole('submitter'), stopItem(producer));
   router.use('/api/tasks', onNotFound());
-  router.use('/api/tasks/stop', onBadEncoding('INVALID_ID', 'Bad task id'));
-  router.use('/api/tasks/chat', onBadEncoding('INVALID_ITEM', 'Bad item'));
+  router.use('/api/tasks/stop', onUndecodablePath('INVALID_ID', 'Bad task id'));
+  router.use('/api/tasks/chat', onUndecodablePath('INVALID_ITEM', 'Bad item'));
   return router;
 }
 
@@ -72,14 +72,14 @@ function stopItem(producer: Producer): RequestHandler<{ item: string[] }> {
   };
 }
 
-type Found = Exclude<StopReceipt['outcome'], 'not_found'>;
+type StopOutcome = Exclude<StopReceipt['outcome'], 'not_found'>;
 
 /** @throws FleetError `TASK_NOT_FOUND`, `FORBIDDEN` */
-async function stop(producer: Producer, res: Response, id: string): Promise<Found> {
+async function stop(producer: Producer, res: Response, id: string): Promise<StopOutcome> {
   const principal = principalOf(res);
   const task = await producer.get(id);
   if (task && seesItem(principal, task.item)) noteItem(res, task.item);
-  // A caller that may stop everything may stop this task, whatever its item and whether or not it can be read.
+  // An operator without item patterns may stop any task, even an unreadable one.
   if (principal.items !== null || !hasRole(principal, 'operator')) {
     if (!task || !seesItem(principal, task.item)) throw noSuchTask(id);
     checkMayStop(principal, task.item);
@@ -93,18 +93,18 @@ function noSuchTask(id: string): FleetError {
   return new FleetError('TASK_NOT_FOUND', `Task with ID ${id} not found.`);
 }
 
-const STOPPED_AS: Record<Found, string> = {
+const STOPPED_AS: Record<StopOutcome, string> = {
   cancelled: 'stopped',
   requested: 'is being stopped',
   finished: 'had already ended',
 };
 
-/** Sends ids page by page, so that a fleet of any size takes the memory of a page. */
+/** Streams ids page by page, to bound the memory for a fleet of any size. */
 async function sendIds(res: Response, producer: Producer, field: string, filter: ListOptions): Promise<void> {
   const principal = principalOf(res);
   const options = { ...filter, ...(principal.items !== null && { sees: (item: string | null) => seesItem(principal, item) }) };
   await reachRedis(producer);
-  // Most errors show with the first page, while the answer can still be an error.
+  // Most errors surface with the first page, before the status is sent.
   const first = await producer.list({ ...options, limit: PAGE });
   res.writeHead(200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' });
   await pipeline(Readable.from(idsAsJson(producer, field, options, first)), res);
@@ -128,12 +128,12 @@ async function* idsAsJson(
   yield ']}';
 }
 
-/** Express splits what a wildcard matched at its slashes, and decodes the parts. */
+/** Joins the path segments that Express split and decoded. */
 function itemOf(parts: readonly string[]): string {
   return checkItem(parts.join('/'));
 }
 
-/** As FastAPI answers it: the detail alone. */
+/** Answers 404 in FastAPI's format, with the detail alone. */
 function onNotFound(): ErrorRequestHandler {
   return (error: unknown, _req, res, next) => {
     if (isFleetError(error, 'TASK_NOT_FOUND', 'NOT_FOUND')) sendJson(res, { detail: error.message }, { status: 404 });
@@ -141,8 +141,8 @@ function onNotFound(): ErrorRequestHandler {
   };
 }
 
-/** Express cannot decode the path, `%zz` or half a character, and says so before any route is reached. */
-function onBadEncoding(code: ErrorCode, what: string): ErrorRequestHandler {
+/** Handles paths that Express cannot decode, such as `%zz`, which fail before any route matches. */
+function onUndecodablePath(code: ErrorCode, what: string): ErrorRequestHandler {
   return (error: unknown, _req, _res, next) => {
     next(error instanceof URIError ? new FleetError(code, `${what}: expected percent-encoded UTF-8.`, { cause: error }) : error);
   };

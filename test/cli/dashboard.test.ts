@@ -74,7 +74,7 @@ test('exits with code 78 on unusable settings, with a message that contains no s
     runCommand(['dashboard', '--host', 'a b'], { cwd: folder, env }),
   ]);
   assert.equal(elsewhere.code, 78);
-  assert.match(elsewhere.stderr, /^taskfleet: API_HOST: without tokens and JWTs .* Set API_TOKENS/m);
+  assert.match(elsewhere.stderr, /^taskfleet: API_HOST: expected a loopback address .* Set API_TOKENS/m);
   assert.equal(bad.code, 78);
   assert.match(bad.stderr, /API_TOKENS: entry ada: expected the SHA-256/);
   assert.doesNotMatch(bad.stderr, /hunter2/);

@@ -27,13 +27,13 @@ const PAGE = `<!doctype html>
 </html>
 `;
 
-/** `GET /openapi.json`, and `GET /docs`, a page to read it. Both take everything from here. */
+/** Serves `GET /openapi.json` and its reader `GET /docs`, without external resources. */
 export function docsRoutes(describe: () => OpenApiDocument): Router {
   const router = Router({ caseSensitive: true, strict: true });
   let document: OpenApiDocument | null = null;
   router.get('/openapi.json', (req, res) => {
     document ??= describe();
-    // Below where the dashboard is mounted.
+    // Relative to the mount point.
     sendJson(res, { ...document, servers: [{ url: req.baseUrl || '/' }] });
   });
   router.get('/docs', (_req, res) => {

@@ -11,7 +11,7 @@ const record = z
   .strictObject({
     ...{ id: z.string(), at: time, request_id: text, name: text, issuer: text, role: z.enum(ROLES).nullable(), via: text, address: text },
     ...{ action: z.string(), target: text, item: text, reason: text, outcome: z.enum(['allowed', 'denied']) },
-    result: z.string().meta({ description: 'What came of it, or the code of the refusal.' }),
+    result: z.string().meta({ description: 'The outcome, or the error code of the refusal.' }),
   })
   .meta({ id: 'AuditRecord' });
 
@@ -20,11 +20,11 @@ const read = defineRoute({
   path: '/audit',
   role: 'admin',
   operation: 'readAudit',
-  summary: 'Who changed what, and who was refused',
-  description: 'With item patterns: what the caller did itself, and what was about an item that it may see.',
+  summary: 'Read the audit: allowed and denied writes',
+  description: 'A caller with item patterns sees its own writes and those about visible items.',
   query: z.strictObject({
-    after: z.string().min(1).max(64).optional().meta({ description: 'The `next` of the page before.' }),
-    limit: wholeText(1, 1_000, 'How many at the most. Default 100.').optional(),
+    after: z.string().min(1).max(64).optional().meta({ description: 'The `next` of the previous page.' }),
+    limit: wholeText(1, 1_000, 'Maximum number of records. Default 100.').optional(),
   }),
   replies: {
     200: { about: 'A page, newest first.', schema: z.strictObject({ records: z.array(record), next: text }).meta({ id: 'AuditPage' }) },

@@ -9,8 +9,8 @@ const definitions = z
       z.strictObject({
         name: z.string(),
         queue: z.string(),
-        shards: z.int().min(1).meta({ description: 'BullMQ queues that its tasks are spread over: `chat`, `chat.shard-1`, …' }),
-        input: z.record(z.string(), z.unknown()).meta({ description: 'JSON Schema of the input; `{}` where it cannot be told.' }),
+        shards: z.int().min(1).meta({ description: 'Number of BullMQ queues that share its tasks: `chat`, `chat.shard-1`, …' }),
+        input: z.record(z.string(), z.unknown()).meta({ description: 'JSON Schema of the input; `{}` if it cannot be expressed.' }),
         attempts: z.int().min(1),
         timeout_ms: z.number().nullable(),
       }),
@@ -23,8 +23,8 @@ const list = defineRoute({
   path: '/definitions',
   role: 'viewer',
   operation: 'listDefinitions',
-  summary: 'What can be enqueued here',
-  replies: { 200: { about: 'By name.', schema: definitions } },
+  summary: 'List the tasks that can be enqueued',
+  replies: { 200: { about: 'Definitions, sorted by name.', schema: definitions } },
   handle: ({ api }) => Promise.resolve({ status: 200, body: { definitions: api.definitions.list().map(definitionToJson) } }),
 });
 
@@ -50,7 +50,7 @@ function inputSchemaOf(definition: AnyDefinition): Record<string, unknown> {
   return made;
 }
 
-/** A schema of a service's own may be of another version, or have what JSON Schema does not know. */
+/** Converts a schema; `{}` if it is from another zod version or JSON Schema cannot express it. */
 function toJsonSchema(schema: z.ZodType): Record<string, unknown> {
   try {
     return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });

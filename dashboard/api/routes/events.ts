@@ -11,8 +11,8 @@ import type { HistoryPage, TaskFeed } from '../stream/task-feed.js';
 
 const eventId = z
   .string()
-  .regex(/^\d{1,16}(-\d{1,16})?(-end)?$/, 'expected the id of an event')
-  .meta({ description: 'The id of the last event that was seen. Default: everything that is kept is repeated.' });
+  .regex(/^\d{1,16}(-\d{1,16})?(-end)?$/, 'expected an event id')
+  .meta({ description: 'The id of the last event received. Default: replay all retained events.' });
 
 const START = '0-0';
 const END = '-end';
@@ -22,18 +22,21 @@ const ofTask = defineRoute({
   path: '/tasks/{id}/events',
   role: 'viewer',
   operation: 'followTask',
-  summary: 'Follow a task until it ends',
+  summary: 'Follow a task until it finishes',
   description: [
-    'Server-sent events, `data` is JSON: first `snapshot`, a Task; then, each once and in order, `chunk` (`{"chunk": …}`), `progress` (`{"progress": …}`) and `state`',
-    '(`{"state", "attempt", "receipt", "task"}`). Each attempt that says something begins with a `state` `running`, with its number in `attempt`. The last one is a `state` with a terminal state: it has the task as it ended, null if it is not kept, and the receipt if it was stopped.',
-    'The `id` of an event is its place in the task’s stream: `Last-Event-ID`, or `after`, takes up from there. 204: the client had the last one, there is no more.',
+    'Server-sent events with JSON `data`: first `snapshot`, a Task; then, in order and without repetition, `chunk` (`{"chunk": …}`),',
+    '`progress` (`{"progress": …}`) and `state` (`{"state", "attempt", "receipt", "task"}`). Each attempt with output begins with the',
+    '`state` `running`, with its number in `attempt`. The last event is a terminal `state`, with the finished task (null without',
+    'retention) and, if it was stopped, the receipt.',
+    'The `id` of an event is its position in the task’s stream; `Last-Event-ID` or `after` resumes from it.',
+    '204: the client has received the last event.',
   ].join(' '),
   params: z.strictObject({ id: knownId }),
   query: z.strictObject({ after: eventId.optional() }),
   headers: z.object({ 'last-event-id': eventId.optional() }),
   replies: {
-    200: { about: 'Events, until the task ends.', schema: z.string(), type: 'text/event-stream' },
-    204: { about: 'The task has ended, and the client had its last event.', schema: null },
+    200: { about: 'Events until the task finishes.', schema: z.string(), type: 'text/event-stream' },
+    204: { about: 'The task has finished, and the client has received its last event.', schema: null },
   },
   errors: ['INVALID_ID', 'TASK_NOT_FOUND', 'TOO_MANY_REQUESTS'],
   handle: async ({ api, principal, params: { id }, query, headers, req, res }) => {
@@ -51,24 +54,24 @@ const headOfStream = { status: 200, headers: { 'Content-Type': 'text/event-strea
 
 async function sendTask(feed: TaskFeed, writer: EventWriter, after: string, check: (task: TaskView | null) => TaskView): Promise<void> {
   const { from, upTo, state } = feed.join();
-  // Nothing was sent so far: an error is still a whole answer.
+  // Nothing has been sent yet, so errors still become problem responses.
   const snapshot = eventText('snapshot', JSON.stringify(taskToJson(check(await feed.read()))));
   writer.start();
   await writer.send(snapshot);
   const changes = new StateChanges();
-  let told = after !== START;
+  let relevant = after !== START;
   for (let at: string | null = after; at !== null && compareStreamIds(at, upTo) < 0 && !writer.signal.aborted;) {
     const page: HistoryPage = await feed.history(at, upTo);
-    const news = page.said.filter(({ event }) => changes.isNews(event));
-    told ||= news.length > 0;
+    const news = page.serialized.filter(({ event }) => changes.isNews(event));
+    relevant ||= news.length > 0;
     await writer.sendAll(news.map(({ text }) => text));
     at = page.last;
   }
-  // What was said before does not tell it: a silent attempt is not in the stream, and this client missed when the feed saw it.
-  if (told && state !== null && changes.isNews(state.event)) await writer.send(state.text);
+  // An attempt without output is not in the stream, and this client joined after the feed saw its start.
+  if (relevant && state !== null && changes.isNews(state.event)) await writer.send(state.text);
   for (let at = from; !writer.signal.aborted;) {
     const texts = feed.log.from(at, PIECE);
-    // Too slow for what is kept here: it comes back with the id of its last event, and gets the rest from Redis.
+    // Too slow for the buffer: the client reconnects with its last event id and reads the rest from Redis.
     if (texts === null || (texts.length === 0 && feed.log.ended)) return writer.end();
     if (texts.length === 0) await feed.log.more(at, writer.signal);
     else await writer.sendAll(texts);
@@ -83,10 +86,12 @@ const ofList = defineRoute({
   operation: 'followList',
   summary: 'Follow the list of live tasks',
   description: [
-    'Server-sent events, `data` is JSON: `ready` (`{}`) once changes are told: fetch the list then; and `change` (`{"changed": [Task …], "removed": [id …]}`), about once a second if there is one.',
-    'A task that is over is in `removed`, and, if it is kept, in `changed` as it ended. Watched are the 1,000 newest live tasks. Cannot be resumed: fetch the list again after each `ready`.',
+    'Server-sent events with JSON `data`: `ready` (`{}`) once changes are sent, the time to fetch the list; then `change`',
+    '(`{"changed": [Task …], "removed": [id …]}`), at most about once a second.',
+    'A finished task is in `removed` and, with retention, in `changed` in its final state. Covers the 1,000 newest live tasks.',
+    'Cannot be resumed: fetch the list again after each `ready`.',
   ].join(' '),
-  replies: { 200: { about: 'Events, until the client goes.', schema: z.string(), type: 'text/event-stream' } },
+  replies: { 200: { about: 'Events until the client disconnects.', schema: z.string(), type: 'text/event-stream' } },
   errors: ['TOO_MANY_REQUESTS'],
   handle: async ({ api, principal, req, res }) => {
     if (req.method === 'HEAD') return headOfStream;

@@ -10,10 +10,10 @@ import { pageOf } from '../task-page.js';
 
 const byItem = z.strictObject({ item });
 
-/** How many tasks a stop was for: an item that the caller may not see has none. */
+/** The receipts of an item's stop; empty for an item outside the caller's patterns. */
 const receipts = z.strictObject({ dry_run: z.boolean(), receipts: z.array(receipt) }).meta({
   id: 'Receipts',
-  description: 'One for each live task of the item, and for what their handlers had enqueued. None for an item without live tasks.',
+  description: 'One receipt per live task of the item, including tasks enqueued by their handlers.',
 });
 
 const list = defineRoute({
@@ -21,14 +21,14 @@ const list = defineRoute({
   path: '/items/{item}/tasks',
   role: 'viewer',
   operation: 'listTasksOfItem',
-  summary: "An item's live tasks, newest first",
-  description: 'Slashes in the item are sent encoded, as `%2F`.',
+  summary: "List an item's live tasks, newest first",
+  description: 'Encode slashes in the item as `%2F`.',
   params: byItem,
   query: z.strictObject({
-    after: z.string().min(1).max(200).optional().meta({ description: 'The `next` of the page before.' }),
-    limit: wholeText(1, 1_000, 'How many at the most. Default 100.').optional(),
+    after: z.string().min(1).max(200).optional().meta({ description: 'The `next` of the previous page.' }),
+    limit: wholeText(1, 1_000, 'Maximum number of tasks. Default 100.').optional(),
   }),
-  replies: { 200: { about: 'A page.', schema: taskPage } },
+  replies: { 200: { about: 'A page of tasks.', schema: taskPage } },
   errors: ['INVALID_ITEM', 'INVALID_OPTION'],
   handle: async ({ api, principal, params, query }) => {
     const body = seesItem(principal, params.item)
@@ -43,16 +43,16 @@ const stop = defineRoute({
   path: '/items/{item}/stop',
   role: 'submitter',
   operation: 'stopItem',
-  summary: 'Stop every live task of an item, or say which that would be',
+  summary: 'Stop every live task of an item, or list them as a dry run',
   params: byItem,
-  query: z.strictObject({ wait_ms: wholeText(0, 60_000, 'How long to wait for the end of what runs, in ms. Default 0.').optional() }),
+  query: z.strictObject({ wait_ms: wholeText(0, 60_000, 'How long to wait for running tasks to settle, in ms. Default 0.').optional() }),
   body: z.strictObject({
     reason: reason.optional(),
-    dry_run: z.boolean().optional().meta({ description: 'Say which tasks would be stopped, and stop none. Default false.' }),
+    dry_run: z.boolean().optional().meta({ description: 'List the tasks without stopping them. Default false.' }),
   }),
   replies: {
-    200: { about: 'Settled: every task is cancelled or had ended; or this was a dry run.', schema: receipts },
-    202: { about: 'Requested: some stops hold, and were not settled within the wait.', schema: receipts },
+    200: { about: 'Settled: every task is cancelled or had finished; or the result of a dry run.', schema: receipts },
+    202: { about: 'Requested: some stops are recorded but did not settle within the wait.', schema: receipts },
   },
   errors: ['INVALID_ITEM', 'NOT_REPLICATED'],
   audit: ({ params, body }) => ({
@@ -63,15 +63,19 @@ const stop = defineRoute({
   handle: async ({ api, principal, params, query, body, res }) => {
     const dryRun = body.dry_run ?? false;
     if (seesItem(principal, params.item)) noteItem(res, params.item);
-    const told = mayStop(principal, params.item)
+    const receiptsOfStop = mayStop(principal, params.item)
       ? await api.producer.stopItem(params.item, { reason: body.reason, by: principal.name, waitMs: query.wait_ms, dryRun })
       : [];
-    const open = !dryRun && told.some(({ outcome }) => outcome === 'requested');
-    return { status: open ? 202 : 200, body: { dry_run: dryRun, receipts: told.map(receiptToJson) }, outcome: `${told.length} tasks` };
+    const open = !dryRun && receiptsOfStop.some(({ outcome }) => outcome === 'requested');
+    return {
+      status: open ? 202 : 200,
+      body: { dry_run: dryRun, receipts: receiptsOfStop.map(receiptToJson) },
+      outcome: `${receiptsOfStop.length} tasks`,
+    };
   },
 });
 
-/** False for an item that it may not see: to this caller, it has no tasks. @throws FleetError `FORBIDDEN` */
+/** Returns false for an item that the caller may not see, which has no tasks for it. @throws FleetError `FORBIDDEN` */
 function mayStop(principal: Principal, name: string): boolean {
   if (!seesItem(principal, name)) return false;
   checkMayStop(principal, name);

@@ -8,9 +8,9 @@ const me = z
   .strictObject({
     name: z.string(),
     role: z.enum(ROLES),
-    items: z.array(z.string()).nullable().meta({ description: 'Patterns of the items that it may see; null for all.' }),
+    items: z.array(z.string()).nullable().meta({ description: 'Patterns of visible items; null for all.' }),
     via: z.enum(['token', 'jwt', 'session', 'local']),
-    csrf_token: z.string().nullable().meta({ description: "For the writes of a browser's session, as `X-CSRF-Token`; else null." }),
+    csrf_token: z.string().nullable().meta({ description: 'The `X-CSRF-Token` for writes of a browser session; otherwise null.' }),
   })
   .meta({ id: 'Principal' });
 
@@ -21,7 +21,7 @@ const read = defineRoute({
   path: '/me',
   role: 'viewer',
   operation: 'readMe',
-  summary: 'Who the caller is, and what it may do',
+  summary: 'Read the caller and its permissions',
   replies: { 200: { about: 'The caller.', schema: me } },
   handle: ({ principal: { name, role, items, via }, res }) => {
     const session = sessionOf(res);

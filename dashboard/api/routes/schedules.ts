@@ -10,7 +10,7 @@ import { enqueued } from '../schemas/task.js';
 const schedule = z
   .strictObject({
     id: z.string(),
-    name: z.string().nullable().meta({ description: 'Of its tasks. Null, as the queue is, for a schedule whose record cannot be read.' }),
+    name: z.string().nullable().meta({ description: 'Task name. Null, like the queue, for a schedule with an unreadable record.' }),
     queue: z.string().nullable(),
     item: z.string().nullable(),
     every_ms: z.number().nullable(),
@@ -18,11 +18,11 @@ const schedule = z
     time_zone: z.string().nullable(),
     jitter_ms: z.number(),
     overlap: z.enum(OVERLAP_POLICIES),
-    built_in: z.boolean().meta({ description: "The fleet's own: it can be run now, and neither changed nor removed." }),
+    built_in: z.boolean().meta({ description: 'Built-in schedules can be run now, but not changed or removed.' }),
     next_at: time.nullable(),
     last_task: z.string().nullable(),
     running: z.boolean(),
-    problem: z.string().nullable().meta({ description: 'Why its record cannot be read; null for one that can.' }),
+    problem: z.string().nullable().meta({ description: 'Why the record is unreadable; null if readable.' }),
   })
   .meta({ id: 'Schedule' });
 
@@ -35,8 +35,10 @@ const list = defineRoute({
   path: '/schedules',
   role: 'viewer',
   operation: 'listSchedules',
-  summary: 'What the fleet enqueues by itself',
-  replies: { 200: { about: 'By id.', schema: z.strictObject({ schedules: z.array(schedule) }).meta({ id: 'Schedules' }) } },
+  summary: 'List the schedules',
+  replies: {
+    200: { about: 'Schedules, sorted by id.', schema: z.strictObject({ schedules: z.array(schedule) }).meta({ id: 'Schedules' }) },
+  },
   handle: async ({ api, principal }) => ({
     status: 200,
     body: { schedules: (await visible(api.producer, principal)).map(scheduleToJson) },
@@ -48,11 +50,11 @@ const run = defineRoute({
   path: '/schedules/{id}/run',
   role: 'operator',
   operation: 'runSchedule',
-  summary: 'Add a task of a schedule now',
-  description: 'Beside those at its times. It is a run like any other: the overlap policy holds.',
+  summary: 'Enqueue a task of a schedule now',
+  description: 'In addition to its scheduled times. The overlap policy applies.',
   params: byId,
   body: z.strictObject({}),
-  replies: { 202: { about: 'Added.', schema: enqueued, headers: { Location: 'Where the task is.' } } },
+  replies: { 202: { about: 'Enqueued.', schema: enqueued, headers: { Location: 'URL of the task.' } } },
   errors: ['SCHEDULE_NOT_FOUND', 'NOT_REPLICATED'],
   audit: ({ params }) => ({ action: 'schedule.run', target: params.id }),
   handle: async ({ api, principal, params: { id }, req }) => {
@@ -73,7 +75,7 @@ const remove = defineRoute({
   role: 'operator',
   operation: 'removeSchedule',
   summary: 'Remove a schedule and its next task',
-  description: "A run that is going goes on. The fleet's own schedules cannot be removed.",
+  description: 'A running task continues. Built-in schedules cannot be removed.',
   params: byId,
   replies: { 204: { about: 'Removed.', schema: null } },
   errors: ['SCHEDULE_NOT_FOUND', 'INVALID_ID'],

@@ -14,7 +14,8 @@ const stats = z
   .meta({
     id: 'Stats',
     description:
-      'One entry a minute, oldest first; the last one is under way. Stop times are from the record of a stop to the end of its task.',
+      'One entry per minute, oldest first; the last minute is incomplete. ' +
+      'Stop latency is measured from the recorded stop to the end of the task.',
   });
 
 export type Stats = z.output<typeof stats>;
@@ -24,13 +25,13 @@ const read = defineRoute({
   path: '/stats',
   role: 'viewer',
   operation: 'readStats',
-  summary: 'What ended in the last minutes, and how long stops took',
-  description: 'Of all tasks, so only for callers that may see all items.',
-  query: z.strictObject({ minutes: wholeText(1, 120, 'How many minutes. Default 60.').optional() }),
+  summary: 'Read finished tasks and stop latency of the last minutes',
+  description: 'Covers all tasks; requires access to all items.',
+  query: z.strictObject({ minutes: wholeText(1, 120, 'Number of minutes. Default 60.').optional() }),
   replies: { 200: { about: 'The last minutes.', schema: stats } },
   handle: async ({ api, principal, query }) => {
     if (principal.items !== null)
-      throw new FleetError('FORBIDDEN', 'Figures are of all tasks, and this caller may see certain items only.');
+      throw new FleetError('FORBIDDEN', 'Statistics cover all tasks, but this caller may see certain items only.');
     return { status: 200, body: { minutes: await readHistory(api.store(), query.minutes ?? 60) } };
   },
 });

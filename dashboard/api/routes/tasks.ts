@@ -19,12 +19,12 @@ const enqueue = defineRoute({
   path: '/tasks',
   role: 'submitter',
   operation: 'enqueueTask',
-  summary: 'Add a task',
+  summary: 'Enqueue a task',
   description:
-    'Only tasks that `GET /definitions` lists. With `Idempotency-Key` it is safe to send again what had no answer: the same key and body gives the same task.',
+    'Accepts tasks listed by `GET /definitions`. `Idempotency-Key` makes retries safe: the same key and body yield the same task.',
   headers: idempotencyHeaders,
   body: enqueueBody,
-  replies: { 202: { about: 'Added, or there already.', schema: enqueued, headers: { Location: 'Where the task is.' } } },
+  replies: { 202: { about: 'Enqueued, or a duplicate.', schema: enqueued, headers: { Location: 'URL of the task.' } } },
   errors: [
     'UNKNOWN_TASK',
     'INVALID_ID',
@@ -67,7 +67,7 @@ function answerTo(
   { id, name: taskName, queue, item: itemOfTask, duplicate, superseded }: EnqueuedTask,
   baseUrl: string,
 ): Answer {
-  // An id that somebody else's task has: what that is, and whose, is not this caller's business.
+  // The id belongs to another caller's task, whose details must not be disclosed.
   if (!seesItem(principal, itemOfTask))
     throw new FleetError('FORBIDDEN', `${principal.name} may not use this id.`, { details: { field: 'id' } });
   return {
@@ -84,16 +84,16 @@ const list = defineRoute({
   role: 'viewer',
   operation: 'listTasks',
   summary: 'List tasks, newest first',
-  description: 'Live tasks, or with `state` those in one state; ended ones are listed only by theirs, for as long as they are kept.',
+  description: 'Live tasks, or tasks in one `state`. Finished tasks are listed only by state, while retained.',
   query: z.strictObject({
     item: item.optional(),
     state: taskState.optional(),
     name: name.optional(),
-    queue: name.optional().meta({ description: 'A queue, with its shards; or one of its shards.' }),
-    after: z.string().min(1).max(200).optional().meta({ description: 'The `next` of the page before.' }),
-    limit: wholeText(1, 1_000, 'How many at the most. Default 100.').optional(),
+    queue: name.optional().meta({ description: 'A queue including its shards, or a single shard.' }),
+    after: z.string().min(1).max(200).optional().meta({ description: 'The `next` of the previous page.' }),
+    limit: wholeText(1, 1_000, 'Maximum number of tasks. Default 100.').optional(),
   }),
-  replies: { 200: { about: 'A page.', schema: taskPage } },
+  replies: { 200: { about: 'A page of tasks.', schema: taskPage } },
   errors: ['INVALID_ITEM', 'INVALID_OPTION'],
   handle: async ({ api, principal, query }) => ({ status: 200, body: await pageOf(api.producer, principal, query) }),
 });
@@ -103,7 +103,7 @@ const get = defineRoute({
   path: '/tasks/{id}',
   role: 'viewer',
   operation: 'getTask',
-  summary: 'A task, live or ended and still kept',
+  summary: 'Read a live or retained task',
   params: byId,
   replies: { 200: { about: 'The task.', schema: task } },
   errors: ['INVALID_ID', 'TASK_NOT_FOUND'],
@@ -118,15 +118,16 @@ const stop = defineRoute({
   path: '/tasks/{id}/stop',
   role: 'submitter',
   operation: 'stopTask',
-  summary: 'Stop a task, wherever it is',
+  summary: 'Stop a task, queued or running',
   description:
-    'The stop is durable once this answers. What was waiting is cancelled by then; for what runs give `wait_ms`. Needs the role operator, or an item of its own that a submitter may see by pattern.',
+    'The stop is durable once this responds. A queued task is cancelled by then; for a running one, set `wait_ms`. ' +
+    'Requires the role operator, or submitter with a matching item pattern.',
   params: byId,
-  query: z.strictObject({ wait_ms: wholeText(0, 60_000, 'How long to wait for the end of what runs, in ms. Default 0.').optional() }),
+  query: z.strictObject({ wait_ms: wholeText(0, 60_000, 'How long to wait for a running task to settle, in ms. Default 0.').optional() }),
   body: z.strictObject({ reason: reason.optional() }),
   replies: {
     200: { about: 'Settled: the task is cancelled.', schema: receipt },
-    202: { about: 'Requested: the stop holds, and was not settled within the wait.', schema: receipt },
+    202: { about: 'Requested: the stop is recorded but did not settle within the wait.', schema: receipt },
   },
   errors: ['INVALID_ID', 'TASK_NOT_FOUND', 'TASK_FINISHED', 'NOT_REPLICATED'],
   audit: ({ params, body }) => ({ action: 'task.stop', target: params.id, reason: body.reason ?? null }),
@@ -134,14 +135,14 @@ const stop = defineRoute({
     const { item: itemOfTask } = requireVisible(principal, id, await api.producer.get(id));
     noteItem(res, itemOfTask);
     checkMayStop(principal, itemOfTask);
-    const told = await api.producer.stop(id, { reason: body.reason, by: principal.name, waitMs: query.wait_ms });
-    const { outcome } = told;
+    const stopped = await api.producer.stop(id, { reason: body.reason, by: principal.name, waitMs: query.wait_ms });
+    const { outcome } = stopped;
     if (outcome === 'not_found') throw noTask(id);
     if (outcome === 'finished')
-      throw new FleetError('TASK_FINISHED', `Task ${id} had already ${told.endedAs ?? 'ended'}.`, {
-        details: { receipt: receiptToJson(told) },
+      throw new FleetError('TASK_FINISHED', `Task ${id} already ${stopped.endedAs ?? 'finished'}.`, {
+        details: { receipt: receiptToJson(stopped) },
       });
-    return { status: outcome === 'cancelled' ? 200 : 202, body: receiptToJson(told), outcome };
+    return { status: outcome === 'cancelled' ? 200 : 202, body: receiptToJson(stopped), outcome };
   },
 });
 
@@ -150,10 +151,10 @@ const retry = defineRoute({
   path: '/tasks/{id}/retry',
   role: 'operator',
   operation: 'retryTask',
-  summary: 'Bring back a task that failed or was cancelled',
+  summary: 'Retry a failed or cancelled task',
   params: byId,
   body: z.strictObject({}),
-  replies: { 200: { about: 'The task, as it is now.', schema: task } },
+  replies: { 200: { about: 'The retried task.', schema: task } },
   errors: ['INVALID_ID', 'TASK_NOT_FOUND', 'TASK_NOT_RETRYABLE'],
   audit: ({ params }) => ({ action: 'task.retry', target: params.id }),
   handle: async ({ api, principal, params: { id }, res }) => {

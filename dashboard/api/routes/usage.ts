@@ -10,22 +10,22 @@ const list = defineRoute({
   path: '/usage',
   role: 'viewer',
   operation: 'listModelsInUse',
-  summary: 'The models in use, as of the last clean-up',
-  replies: { 200: { about: 'Ids of models, sorted.', schema: z.strictObject({ models: z.array(z.string()) }).meta({ id: 'Usage' }) } },
+  summary: 'List the models in use, as of the last clean-up',
+  replies: { 200: { about: 'Model ids, sorted.', schema: z.strictObject({ models: z.array(z.string()) }).meta({ id: 'Usage' }) } },
   errors: ['MALFORMED_DATA'],
   handle: async ({ api }) => ({ status: 200, body: { models: await api.producer.usage.inUse() } }),
 });
 
-/** Not audited: a session says it every second or so, and it changes nothing that anybody would ask about later. */
+/** Not audited: sessions send it about every second, and it changes nothing of interest to an audit. */
 const touch = defineRoute({
   method: 'put',
   path: '/usage/{model}/{session}',
   role: 'submitter',
   operation: 'touchUsage',
-  summary: 'Say that a session uses a model now',
-  description: 'Say it again before `USAGE_POOL_TIMEOUT` is over. Slashes are sent encoded, as `%2F`.',
+  summary: 'Report that a session is using a model',
+  description: 'Repeat before `USAGE_POOL_TIMEOUT` expires. Encode slashes as `%2F`.',
   params: z.strictObject({ model: part('The id of the model.'), session: part('The id of the session.') }),
-  replies: { 204: { about: 'Noted.', schema: null } },
+  replies: { 204: { about: 'Recorded.', schema: null } },
   errors: ['INVALID_INPUT', 'MALFORMED_DATA'],
   handle: async ({ api, params: { model, session } }) => {
     await api.producer.usage.touch(model, session);

@@ -12,16 +12,17 @@ const worker = z
   .strictObject({
     id: z.string(),
     alive: z.boolean().meta({
-      description: 'False for one that fell silent within the last hour, without a farewell; of that one only the last beat is known.',
+      description:
+        'False for a worker lost within the last hour: its heartbeats stopped without a shutdown, and only the last one is known.',
     }),
     host: z.string().nullable(),
     pid: count,
     queues: z.array(z.string()),
-    slots: count.meta({ description: 'Tasks that it runs at once, on all its queues.' }),
-    running: z.array(z.string()).meta({ description: 'The tasks that it runs and the caller may see.' }),
-    zombies: count.meta({ description: 'Handlers that were given up and have not returned.' }),
+    slots: count.meta({ description: 'Concurrency across all its queues.' }),
+    running: z.array(z.string()).meta({ description: 'Running tasks that the caller may see.' }),
+    zombies: count.meta({ description: 'Abandoned handlers that have not returned.' }),
     draining: z.boolean().nullable(),
-    subscribed: z.boolean().nullable().meta({ description: 'Whether it hears stop commands; without that it finds them by polling.' }),
+    subscribed: z.boolean().nullable().meta({ description: 'Whether it is subscribed to stop commands; otherwise it polls for them.' }),
     stops: count,
     stop_p50_ms: ms,
     stop_p99_ms: ms,
@@ -31,7 +32,7 @@ const worker = z
     problem: z
       .string()
       .nullable()
-      .meta({ description: 'What of its heartbeat cannot be read, and is null here; null for one that is whole.' }),
+      .meta({ description: 'The unreadable part of its heartbeat, which is null here; null for a valid heartbeat.' }),
   })
   .meta({ id: 'Worker' });
 
@@ -42,8 +43,8 @@ const list = defineRoute({
   path: '/workers',
   role: 'viewer',
   operation: 'listWorkers',
-  summary: 'The workers, by their last heartbeats',
-  replies: { 200: { about: 'All workers, by host.', schema: z.strictObject({ workers: z.array(worker) }).meta({ id: 'Workers' }) } },
+  summary: 'List the workers with their last heartbeats',
+  replies: { 200: { about: 'All workers, sorted by host.', schema: z.strictObject({ workers: z.array(worker) }).meta({ id: 'Workers' }) } },
   handle: async ({ api, principal }) => ({ status: 200, body: { workers: await visibleWorkers(api.store(), principal) } }),
 });
 
@@ -55,7 +56,7 @@ async function visibleWorkers(store: Store, principal: Principal): Promise<Recor
     workers.flatMap(({ running }) => running),
   );
   return workers
-    .toSorted((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1))
+    .toSorted((a, b) => (sortKeyOf(a) < sortKeyOf(b) ? -1 : 1))
     .map((one) =>
       workerToJson(
         one,
@@ -82,7 +83,7 @@ function workerToJson(
   };
 }
 
-function placeOf({ host, id }: WorkerRecord): string {
+function sortKeyOf({ host, id }: WorkerRecord): string {
   return `${host ?? '\uffff'}\0${id}`;
 }
 

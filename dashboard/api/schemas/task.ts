@@ -9,26 +9,25 @@ const count = z.int().min(0);
 export const taskState = z.enum(TASK_STATES).meta({
   id: 'TaskState',
   description:
-    '`completed`, `failed` and `cancelled` are terminal. `waiting`: the parent of a BullMQ flow waits for its children. `stopping`: a stop was requested and is not settled yet. `unreadable`: its record is not what it should be; `error` says why.',
+    '`completed`, `failed` and `cancelled` are terminal. `waiting`: the parent of a BullMQ flow waits for its children. ' +
+    '`stopping`: a stop is not settled yet. `unreadable`: the record is malformed; `error` says why.',
 });
 
 export const task = z
   .strictObject({
     id: z.string(),
-    name: nullableText.meta({ description: 'Null for a task that another program runs.' }),
-    queue: nullableText.meta({ description: 'The BullMQ queue that it is on: if its definition has shards, one of them.' }),
+    name: nullableText.meta({ description: 'Null for a foreign task.' }),
+    queue: nullableText.meta({ description: 'The BullMQ queue; one of the shards if its definition has shards.' }),
     item: nullableText,
     state: taskState,
-    attempt: count.meta({ description: 'The attempt that runs or ran last; 0 before the first.' }),
-    attempts: z.int().min(1).nullable().meta({ description: 'How many it may have in all.' }),
+    attempt: count.meta({ description: 'The current or last attempt; 0 before the first.' }),
+    attempts: z.int().min(1).nullable().meta({ description: 'Maximum number of attempts.' }),
     progress: z
       .unknown()
-      .meta({ description: 'What its handler said last: a number, or an object. In a list, null for one of more than 4 KiB.' }),
-    result: z
-      .unknown()
-      .meta({ description: 'What the handler returned; null unless completed, and in every list: `GET /tasks/{id}` has it.' }),
-    error: nullableText.meta({ description: 'In a list, its first 1,024 characters.' }),
-    problem: nullableText.meta({ description: 'What of its record cannot be read, and is null here; null for a record that is whole.' }),
+      .meta({ description: "The handler's last progress report: a number or an object. In a list, null if over 4 KiB." }),
+    result: z.unknown().meta({ description: "The handler's return value; null unless completed, and in lists: see `GET /tasks/{id}`." }),
+    error: nullableText.meta({ description: 'Truncated to 1,024 characters in a list.' }),
+    problem: nullableText.meta({ description: 'The unreadable part of its record, which is null here; null for a valid record.' }),
     stop: z.strictObject({ reason: nullableText, by: nullableText, at: time.nullable(), via: z.enum(STOP_WAYS).nullable() }).nullable(),
     worker: nullableText,
     enqueued_at: time.nullable(),
@@ -41,7 +40,7 @@ export const taskPage = z
   .strictObject({
     tasks: z.array(task),
     next: nullableText.meta({
-      description: 'Pass it as `after` for the next page; null on the last. A page may be short, or empty, and still have a next one.',
+      description: 'Pass as `after` for the next page; null on the last. A page may be short or empty and still have a next one.',
     }),
   })
   .meta({ id: 'TaskPage' });
@@ -52,8 +51,8 @@ export const enqueued = z
     name: z.string(),
     queue: z.string(),
     item: nullableText,
-    duplicate: z.boolean().meta({ description: 'There was a task with this id already; nothing was added.' }),
-    superseded: z.array(z.string()).meta({ description: 'Tasks of the item that were stopped in favour of this one.' }),
+    duplicate: z.boolean().meta({ description: 'A task with this id existed already; nothing was enqueued.' }),
+    superseded: z.array(z.string()).meta({ description: 'Tasks of the item that this one replaced.' }),
   })
   .meta({ id: 'Enqueued' });
 
@@ -72,5 +71,5 @@ export const receipt = z
   .meta({
     id: 'Receipt',
     description:
-      'The answer to a stop. `cancelled` is never said before it is true; `requested`: it holds, and was not settled within the wait.',
+      'The response to a stop. `cancelled`: the task has ended. `requested`: the stop is recorded but did not settle within the wait.',
   });

@@ -1,24 +1,24 @@
 export interface BroadcastLimits {
-  /** Entries kept at the most. */
+  /** Maximum number of buffered entries. */
   readonly entries: number;
-  /** Sum of their sizes at the most. */
+  /** Maximum total size of buffered entries. */
   readonly size: number;
 }
 
-interface Kept<Entry> {
+interface Buffered<Entry> {
   readonly entry: Entry;
   readonly size: number;
 }
 
 /**
- * Passes entries on to any number of readers. Each reads at its own pace, by number; only so much is kept, and who falls
- * behind that misses some, and is told so. So a slow reader costs nothing.
+ * Broadcasts entries to any number of readers, each reading by number at its own pace. The buffer is bounded: a reader that falls
+ * behind learns that it missed entries, and costs nothing.
  */
 export class Broadcast<Entry> {
   readonly #limits: BroadcastLimits;
-  readonly #kept: Kept<Entry>[] = [];
+  readonly #buffer: Buffered<Entry>[] = [];
   readonly #waiting = new Set<() => void>();
-  /** Number of the oldest that is kept. */
+  /** Number of the oldest buffered entry. */
   #first = 0;
   #size = 0;
   #ended = false;
@@ -27,9 +27,9 @@ export class Broadcast<Entry> {
     this.#limits = limits;
   }
 
-  /** Number of the next entry. */
+  /** The number of the next entry. */
   get next(): number {
-    return this.#first + this.#kept.length;
+    return this.#first + this.#buffer.length;
   }
 
   get ended(): boolean {
@@ -37,35 +37,35 @@ export class Broadcast<Entry> {
   }
 
   push(entry: Entry, size = 1): void {
-    this.#kept.push({ entry, size });
+    this.#buffer.push({ entry, size });
     this.#size += size;
-    while (this.#kept.length > 1 && (this.#kept.length > this.#limits.entries || this.#size > this.#limits.size)) {
-      this.#size -= this.#kept.shift()?.size ?? 0;
+    while (this.#buffer.length > 1 && (this.#buffer.length > this.#limits.entries || this.#size > this.#limits.size)) {
+      this.#size -= this.#buffer.shift()?.size ?? 0;
       this.#first += 1;
     }
     this.#wake();
   }
 
-  /** Nothing will follow. */
+  /** Ends the broadcast. */
   end(): void {
     this.#ended = true;
     this.#wake();
   }
 
-  /** The entries from this number on, of this size together or the first alone; null if some of them are no longer kept. */
+  /** Returns the entries from this number on, up to the total size but at least one; null if some are no longer buffered. */
   from(number: number, size: number): Entry[] | null {
     if (number < this.#first) return null;
     const entries: Entry[] = [];
     let total = 0;
-    for (const kept of this.#kept.slice(number - this.#first)) {
-      total += kept.size;
+    for (const buffered of this.#buffer.slice(number - this.#first)) {
+      total += buffered.size;
       if (entries.length > 0 && total > size) break;
-      entries.push(kept.entry);
+      entries.push(buffered.entry);
     }
     return entries;
   }
 
-  /** Resolves when there is something from this number on, when nothing will follow, or when the signal is aborted. */
+  /** Waits for an entry with at least this number, the end, or the abort of the signal. */
   more(number: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {

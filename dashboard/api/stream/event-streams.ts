@@ -5,14 +5,14 @@ import type { Logger } from '../../../shared/logger.js';
 import type { Store } from '../../../shared/store.js';
 import { whenGone } from '../../auth/authenticate.js';
 import { EventWriter, type WriterLimits } from './event-writer.js';
-import { LiveList } from './live-list.js';
+import { ListFeed } from './live-list.js';
 import { TaskFeed } from './task-feed.js';
 import { SingleFlight } from './single-flight.js';
 
 export interface StreamOptions extends Partial<WriterLimits> {
-  /** Streams open at once at the most, in this process. Default 1,000; one caller has at most half of them. */
+  /** Maximum open streams of this process. Default 1,000; a single caller gets at most half. */
   readonly maxStreams?: number;
-  /** How often the live list is looked at while somebody listens, in ms. Default 1,000. */
+  /** Poll interval of the live list while clients listen, in ms. Default 1,000. */
   readonly lookMs?: number;
 }
 
@@ -24,7 +24,7 @@ interface SharedFeed {
 
 const RETRY_AFTER_S = '5';
 
-/** The open streams of events of this process, and what feeds them. */
+/** The open event streams of this process and their feeds. */
 export class EventStreams {
   readonly #producer: Producer;
   readonly #store: () => Store;
@@ -33,7 +33,7 @@ export class EventStreams {
   readonly #writers = new Map<EventWriter, string>();
   readonly #feeds = new Map<string, SharedFeed>();
   readonly #reads = new SingleFlight();
-  readonly list: LiveList;
+  readonly list: ListFeed;
   #closed = false;
 
   constructor(
@@ -46,19 +46,19 @@ export class EventStreams {
     this.#store = store;
     this.#logger = logger;
     this.#limits = { maxStreams, keepAliveMs, stallMs, maxAgeMs };
-    this.list = new LiveList({ producer, store, logger, intervalMs: lookMs });
+    this.list = new ListFeed({ producer, store, logger, intervalMs: lookMs });
   }
 
   /**
-   * Takes a place for a stream, until `res` is closed. The stream ends when its caller's session or JWT does.
-   * @throws FleetError `TOO_MANY_REQUESTS` if too many are open, in all or of this caller; `CLOSED`
+   * Opens a stream until `res` closes. The stream ends with its caller's session or JWT.
+   * @throws FleetError `TOO_MANY_REQUESTS` if too many are open, in total or for this caller; `CLOSED`
    */
   open(res: Response, caller: string): EventWriter {
-    if (this.#closed) throw new FleetError('CLOSED', 'This dashboard is closing.');
+    if (this.#closed) throw new FleetError('CLOSED', 'The dashboard is shutting down.');
     const own = [...this.#writers.values()].filter((one) => one === caller).length;
     if (this.#writers.size >= this.#limits.maxStreams || own >= Math.ceil(this.#limits.maxStreams / 2)) {
       res.setHeader('Retry-After', RETRY_AFTER_S);
-      throw new FleetError('TOO_MANY_REQUESTS', `Too many event streams are open: ${own} of this caller, ${this.#writers.size} in all.`);
+      throw new FleetError('TOO_MANY_REQUESTS', `Too many open event streams: ${own} for this caller, ${this.#writers.size} in total.`);
     }
     const writer = new EventWriter(res, this.#limits);
     this.#writers.set(writer, caller);
@@ -72,7 +72,7 @@ export class EventStreams {
     return writer;
   }
 
-  /** A task as it is now, read once for all that ask at once; null if there is none. */
+  /** Reads a task, or null; concurrent calls share one read. */
   read(id: string): Promise<TaskView | null> {
     return this.#reads.ask(id, () => this.#producer.get(id));
   }
@@ -90,7 +90,7 @@ export class EventStreams {
     }
   }
 
-  /** Ends all streams; their clients come back, to wherever they find a dashboard then. */
+  /** Ends all streams; clients reconnect to any available dashboard. */
   close(): void {
     this.#closed = true;
     for (const writer of this.#writers.keys()) writer.end();
@@ -101,7 +101,7 @@ export class EventStreams {
 
   #feedOf(id: string): SharedFeed {
     const found = this.#feeds.get(id);
-    // The feed of a task that has ended knows nothing of its retry.
+    // The feed of a finished task does not see a later retry.
     if (found && !found.feed.log.ended) return found;
     const feed = new TaskFeed(id, this.#producer, this.#store(), this.#logger);
     const shared = { feed, started: feed.start(), followers: 0 };

@@ -1,25 +1,25 @@
 import type { ServerResponse } from 'node:http';
 
 export interface WriterLimits {
-  /** A comment goes out so often, in ms: proxies cut connections that are silent. */
+  /** Interval of keep-alive comments, in ms: proxies cut idle connections. */
   readonly keepAliveMs: number;
-  /** A client that takes nothing for so long is dropped, in ms. */
+  /** A client that reads nothing for this time is dropped, in ms. */
   readonly stallMs: number;
-  /** After so long a stream ends, in ms: whoever comes back is asked again who it is. */
+  /** Maximum age of a stream, in ms: reconnecting clients are authenticated again. */
   readonly maxAgeMs: number;
 }
 
-/** One event as `text/event-stream` has it. `data` is JSON text, which has no line breaks. */
+/** Formats an event as `text/event-stream`. `data` is JSON text without line breaks. */
 export function eventText(event: string, data: string, id?: string): string {
   return `event: ${event}\n${id === undefined ? '' : `id: ${id}\n`}data: ${data}\n\n`;
 }
 
-/** Sent in one piece at the most, in characters, unless a single event is longer. */
+/** Maximum size of a write, in characters, unless a single event is longer. */
 export const PIECE = 65_536;
-/** What a browser waits before it connects again, in ms. */
+/** The browser's reconnect delay, in ms. */
 const RETRY_MS = 2_000;
 
-/** An answer of events. What the client has not taken yet is at most one piece: `send` waits for room. */
+/** Writes an event stream. `send` waits for the client, so at most one piece is buffered. */
 export class EventWriter {
   readonly #res: ServerResponse;
   readonly #limits: WriterLimits;
@@ -37,13 +37,13 @@ export class EventWriter {
     if (res.closed || res.destroyed) this.#gone.abort();
   }
 
-  /** Aborted when the client is gone, or the answer at its end. */
+  /** Aborted when the client disconnects or the response ends. */
   get signal(): AbortSignal {
     return this.#gone.signal;
   }
 
   start(): void {
-    // Gone while its first event was read: nothing would ever clear the timers.
+    // The client left while its first event was read: nothing would clear the timers.
     if (this.signal.aborted) return;
     this.#res.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
     this.#res.write(`retry: ${RETRY_MS}\n\n`);
@@ -53,7 +53,7 @@ export class EventWriter {
     this.#ageTimer = setTimeout(() => this.end(), this.#limits.maxAgeMs);
   }
 
-  /** Resolves when there is room for more, or the client is gone: see `signal`. */
+  /** Sends an event. Resolves when there is room for more, or the client is gone: see `signal`. */
   async send(event: string | Buffer): Promise<void> {
     if (this.signal.aborted || this.#res.writableEnded || this.#res.write(event)) return;
     await new Promise<void>((resolve) => {
@@ -69,7 +69,7 @@ export class EventWriter {
     });
   }
 
-  /** The same for many, in pieces. */
+  /** Sends many events, in pieces. */
   async sendAll(texts: readonly string[]): Promise<void> {
     let piece = '';
     for (const text of texts) {
@@ -82,19 +82,19 @@ export class EventWriter {
     if (piece !== '') await this.send(piece);
   }
 
-  /** Ends the answer; a browser connects again, with the id of the last event that it had. */
+  /** Ends the response; browsers reconnect with the id of the last event received. */
   end(): void {
     this.#clear();
     if (this.#res.headersSent && !this.#res.writableEnded) this.#res.end(`retry: ${RETRY_MS}\n\n`);
   }
 
-  /** Ends the answer now, whatever was about to be sent: its caller may see no more. */
+  /** Ends the response at once, discarding pending events: the caller may see no more. */
   revoke(): void {
     this.#gone.abort();
-    // Without a head there is nothing that could end in order.
+    // Without headers the response cannot end gracefully.
     if (!this.#res.headersSent) return void this.#res.destroy();
     this.end();
-    // A client that takes nothing would keep what is left.
+    // A client that reads nothing would keep the rest buffered.
     const timer = setTimeout(() => this.#res.destroy(), this.#limits.stallMs);
     this.#res.once('close', () => clearTimeout(timer));
   }

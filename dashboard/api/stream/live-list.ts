@@ -5,13 +5,13 @@ import type { Store } from '../../../shared/store.js';
 import { Broadcast } from './broadcast.js';
 import { eventText } from './event-writer.js';
 
-/** A task as JSON text, and what decides who may see it. */
+/** A task as JSON text, with the item that decides its visibility. */
 interface Listed {
   readonly item: string | null;
   readonly text: string;
 }
 
-/** What is different since the look before. */
+/** The changes since the previous poll. */
 export class Change {
   readonly #changed: readonly Listed[];
   readonly #removed: readonly { readonly id: string; readonly item: string | null }[];
@@ -22,12 +22,12 @@ export class Change {
     this.#removed = removed;
   }
 
-  /** How much of memory it takes, in characters of JSON. */
+  /** The memory used, in characters of JSON. */
   get size(): number {
     return this.#changed.reduce((sum, { text }) => sum + text.length, this.#removed.length * ID_LENGTH);
   }
 
-  /** As an event, for those who see everything: the same bytes for all of them, however slowly they take them. */
+  /** Returns the event for callers that see all items; they share one buffer. */
   whole(): Buffer {
     return (this.#whole ??= Buffer.from(
       eventText(
@@ -37,7 +37,7 @@ export class Change {
     ));
   }
 
-  /** As an event, the part of it with items that pass; null if there is none. */
+  /** Returns the event for the visible items; null if there are none. */
   part(sees: (item: string | null) => boolean): string | null {
     return [...this.#changed, ...this.#removed].some(({ item }) => sees(item)) ? eventText('change', this.#json(sees)) : null;
   }
@@ -49,26 +49,23 @@ export class Change {
   }
 }
 
-/** The newest live tasks are watched; a page that shows older ones asks for them again. */
-const WATCHED = 1_000;
-/** A client that takes longer than this lasts begins anew. */
-const KEPT = { entries: 60, size: 16 * 1_048_576 } as const;
-/** Of the id of a task that is gone, roughly. */
+/** How many of the newest live tasks are polled; pages with older ones reload. */
+const MAX_POLLED = 1_000;
+/** A client that falls behind this buffer starts over. */
+const BUFFER = { entries: 60, size: 16 * 1_048_576 } as const;
+/** The approximate length of a task id. */
 const ID_LENGTH = 40;
 
-/**
- * Looks at the newest live tasks every so often while somebody listens, and tells all of them what is different: one
- * reader for any number of clients, whatever the fleet does in between.
- */
-export class LiveList {
+/** Polls the newest live tasks while clients listen, and broadcasts the changes: one reader for any number of clients. */
+export class ListFeed {
   readonly #producer: Producer;
   readonly #store: () => Store;
   readonly #logger: Logger;
   readonly #intervalMs: number;
-  readonly log = new Broadcast<Change>(KEPT);
+  readonly log = new Broadcast<Change>(BUFFER);
   #listeners = 0;
   #known: Map<string, Listed> | null = null;
-  #looking: Promise<void> | null = null;
+  #polling: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: { producer: Producer; store: () => Store; logger: Logger; intervalMs: number }) {
@@ -78,11 +75,11 @@ export class LiveList {
     this.#intervalMs = options.intervalMs;
   }
 
-  /** Resolves with where to take up the log: of what happens from now on, nothing is missed. Ends with `leave`. */
+  /** Starts listening until `leave`. Resolves with the log position from which no change is missed. */
   async join(): Promise<number> {
     this.#listeners += 1;
     try {
-      if (this.#known === null) await this.#look();
+      if (this.#known === null) await this.#poll();
       return this.log.next;
     } catch (error) {
       this.leave();
@@ -98,40 +95,41 @@ export class LiveList {
     this.#known = null;
   }
 
-  #look(): Promise<void> {
-    this.#looking ??= this.#compare().finally(() => {
-      this.#looking = null;
+  #poll(): Promise<void> {
+    this.#polling ??= this.#compare().finally(() => {
+      this.#polling = null;
       this.#timer ??= this.#listeners > 0 ? setTimeout(this.#onTime, this.#intervalMs) : null;
     });
-    return this.#looking;
+    return this.#polling;
   }
 
   readonly #onTime = (): void => {
     this.#timer = null;
-    this.#look().catch((error: unknown) => {
-      // While Redis is away nothing can be told; the next look tells all that came about meanwhile.
-      if (!isFleetError(error, 'REDIS_UNAVAILABLE', 'CLOSED')) this.#logger.error({ error }, 'The live tasks cannot be listed');
+    this.#poll().catch((error: unknown) => {
+      // While Redis is unavailable nothing is sent; the next poll catches up.
+      if (!isFleetError(error, 'REDIS_UNAVAILABLE', 'CLOSED'))
+        this.#logger.error({ error }, 'Could not list the live tasks; polling again');
     });
   };
 
   async #compare(): Promise<void> {
-    const { tasks } = await this.#producer.list({ limit: WATCHED });
+    const { tasks } = await this.#producer.list({ limit: MAX_POLLED });
     const now = new Map(tasks.map((task) => [task.id, listed(task)]));
     const before = this.#known;
     if (before !== null) {
       const changed = [...now].filter(([id, { text }]) => before.get(id)?.text !== text).map(([, one]) => one);
-      const { ended, removed } = await this.#gone(before, now);
-      if (changed.length + removed.length > 0) this.#tell(new Change([...changed, ...ended], removed));
+      const { ended, removed } = await this.#findRemoved(before, now);
+      if (changed.length + removed.length > 0) this.#broadcast(new Change([...changed, ...ended], removed));
     }
     if (this.#listeners > 0) this.#known = now;
   }
 
-  #tell(change: Change): void {
+  #broadcast(change: Change): void {
     this.log.push(change, change.size);
   }
 
-  /** What is no longer among the newest: newer ones may have pushed it out, or it is over. */
-  async #gone(
+  /** Returns tasks that left the newest: finished ones, not those pushed out by newer tasks. */
+  async #findRemoved(
     before: ReadonlyMap<string, Listed>,
     now: ReadonlyMap<string, Listed>,
   ): Promise<{ ended: Listed[]; removed: { id: string; item: string | null }[] }> {

@@ -1,17 +1,17 @@
-/** Does what many ask for at the same time only once. */
+/** Runs work requested by concurrent callers once. */
 export class SingleFlight {
-  readonly #under = new Map<string, Promise<unknown>>();
+  readonly #pending = new Map<string, Promise<unknown>>();
 
-  /** What `work` resolves with; `name` says what it is. */
+  /** Resolves with the result of `work`; concurrent calls with the same name share it. */
   async ask<Value>(name: string, work: () => Promise<Value>): Promise<Value> {
-    const under = this.#under.get(name) as Promise<Value> | undefined;
-    if (under) return under;
-    const begun = work();
-    this.#under.set(name, begun);
+    const pending = this.#pending.get(name) as Promise<Value> | undefined;
+    if (pending) return pending;
+    const started = work();
+    this.#pending.set(name, started);
     try {
-      return await begun;
+      return await started;
     } finally {
-      this.#under.delete(name);
+      this.#pending.delete(name);
     }
   }
 }

@@ -16,36 +16,36 @@ import { Broadcast } from './broadcast.js';
 import { eventText } from './event-writer.js';
 import { SingleFlight } from './single-flight.js';
 
-/** A part of what a task said before somebody began to follow it. */
+/** A page of a task's earlier events. */
 export interface HistoryPage {
-  readonly said: readonly Said[];
-  /** Id of its last entry; null on the last page. */
+  readonly serialized: readonly SerializedEvent[];
+  /** The id of the page's last entry; null on the last page. */
   readonly last: string | null;
 }
 
-/** An event, and its text on the wire. */
-export interface Said {
+/** An event and its wire format. */
+export interface SerializedEvent {
   readonly event: TaskEvent;
   readonly text: string;
 }
 
-/** Where one who comes now takes up a feed. */
-export interface Joined {
-  /** The place in the log. */
+/** The position where a new client joins a feed. */
+export interface JoinPosition {
+  /** The position in the log. */
   readonly from: number;
-  /** The last id of what was before. */
+  /** The id of the last earlier event. */
   readonly upTo: string;
-  /** The state of the task at that place; null if it has ended. */
-  readonly state: Said | null;
+  /** The task's state at that position; null if it has finished. */
+  readonly state: SerializedEvent | null;
 }
 
-const KEPT = { entries: 2_000, size: 4 * 1_048_576 } as const;
-const HISTORY_AT_ONCE = 500;
+const BUFFER = { entries: 2_000, size: 4 * 1_048_576 } as const;
+const HISTORY_PAGE_SIZE = 500;
 const RETRY_MS = 1_000;
 
 /**
- * One task's events, for all clients that follow it: read once, written as text once. What was before is read when a
- * client asks for it, once for those that ask together.
+ * A task's events for all clients that follow it, read and serialized once. Earlier events are read on demand; concurrent reads are
+ * shared.
  */
 export class TaskFeed {
   readonly #id: string;
@@ -54,10 +54,10 @@ export class TaskFeed {
   readonly #logger: Logger;
   readonly #abort = new AbortController();
   readonly #reads = new SingleFlight();
-  readonly log = new Broadcast<string>(KEPT);
-  /** Id of the last entry of the task's stream that was passed on, or was there before. */
+  readonly log = new Broadcast<string>(BUFFER);
+  /** The id of the last stream entry that was passed on or existed at the start. */
   #lastId = '0-0';
-  #state: Said | null = null;
+  #state: SerializedEvent | null = null;
 
   constructor(id: string, producer: Producer, store: Store, logger: Logger) {
     this.#id = id;
@@ -66,7 +66,7 @@ export class TaskFeed {
     this.#logger = logger;
   }
 
-  /** Resolves when nothing more will be missed. @throws FleetError `TASK_NOT_FOUND`, `REDIS_UNAVAILABLE` */
+  /** Starts the feed; resolves once no event can be missed. @throws FleetError `TASK_NOT_FOUND`, `REDIS_UNAVAILABLE` */
   async start(): Promise<void> {
     const { redis, keys } = this.#store;
     const [newest] = await redis.xrevrange(keys.events(this.#id), '+', '-', 'COUNT', 1);
@@ -82,24 +82,24 @@ export class TaskFeed {
     this.log.end();
   }
 
-  join(): Joined {
-    // The last event of a task that is over is for everyone.
+  join(): JoinPosition {
+    // Every client gets the last event of a finished task.
     return { from: this.log.ended ? Math.max(0, this.log.next - 1) : this.log.next, upTo: this.#lastId, state: this.#state };
   }
 
-  /** The task as it is now; null if it is gone. */
+  /** Reads the task; null if it no longer exists. */
   read(): Promise<TaskView | null> {
     return this.#reads.ask('task', () => this.#producer.get(this.#id));
   }
 
-  /** What was said after one id, up to another. */
+  /** Reads the events after one id, up to another. */
   history(after: string, upTo: string): Promise<HistoryPage> {
     return this.#reads.ask(`${after} ${upTo}`, async () => {
-      const entries = await this.#store.redis.xrange(this.#store.keys.events(this.#id), `(${after}`, upTo, 'COUNT', HISTORY_AT_ONCE);
+      const entries = await this.#store.redis.xrange(this.#store.keys.events(this.#id), `(${after}`, upTo, 'COUNT', HISTORY_PAGE_SIZE);
       const events = entries.map(([id, fields]) => parseEvent(id, fields));
-      // How an earlier run ended is no end now.
-      const all = events.flatMap((event) => (event === null || isEnd(event) ? [] : [said(event)]));
-      return { said: all, last: entries.length < HISTORY_AT_ONCE ? null : (entries.at(-1)?.[0] ?? null) };
+      // The end of an earlier run does not end this one.
+      const all = events.flatMap((event) => (event === null || isEnd(event) ? [] : [serialized(event)]));
+      return { serialized: all, last: entries.length < HISTORY_PAGE_SIZE ? null : (entries.at(-1)?.[0] ?? null) };
     });
   }
 
@@ -113,13 +113,13 @@ export class TaskFeed {
         for await (const event of events) await this.#pass(event);
         return this.log.end();
       } catch (error) {
-        if (!(await this.#mayGoOn(error))) return this.log.end();
+        if (!(await this.#waitForRetry(error))) return this.log.end();
       }
     }
   }
 
-  /** While Redis is away its clients stay, and hear the rest when it is back. */
-  async #mayGoOn(error: unknown): Promise<boolean> {
+  /** Waits for a retry while Redis is unavailable; clients stay connected and catch up. */
+  async #waitForRetry(error: unknown): Promise<boolean> {
     const { signal } = this.#abort;
     if (signal.aborted) return false;
     if (isFleetError(error, 'REDIS_UNAVAILABLE')) {
@@ -127,27 +127,27 @@ export class TaskFeed {
       return !signal.aborted;
     }
     if (!isFleetError(error, 'TASK_NOT_FOUND', 'CLOSED'))
-      this.#logger.error({ error, task: this.#id }, 'The events of a task cannot be followed');
+      this.#logger.error({ error, task: this.#id }, "Could not follow a task's events; ending its streams");
     return false;
   }
 
   async #pass(event: TaskEvent): Promise<void> {
     const text = isEnd(event) ? await this.#endText(event) : textOf(event);
     if (event.id !== null) this.#lastId = event.id;
-    // Told to those who join, it has no place in the task's stream.
-    if (event.type === 'state') this.#state = isTerminal(event.state) ? null : said({ ...event, id: null });
+    // Sent to joining clients without an id: it has no position in the stream.
+    if (event.type === 'state') this.#state = isTerminal(event.state) ? null : serialized({ ...event, id: null });
     this.log.push(text, text.length);
     if (isEnd(event)) this.log.end();
   }
 
-  /** The last event has the task as it ended, if it is kept. Its id tells a client that comes back with it that there is no more. */
+  /** Formats the last event, with the finished task if retained. Its id tells a reconnecting client that nothing follows. */
   async #endText(event: TaskStateEvent): Promise<string> {
     const task = await this.#producer.get(this.#id).catch(() => null);
     return eventText('state', stateData(event, task && isTerminal(task.state) ? task : null), `${this.#lastId}-end`);
   }
 }
 
-function said(event: TaskEvent): Said {
+function serialized(event: TaskEvent): SerializedEvent {
   return { event, text: textOf(event) };
 }
 

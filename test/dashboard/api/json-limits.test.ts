@@ -61,7 +61,7 @@ test('no field is called __proto__, also in other letters', async () => {
       text: `{"name":"fleet.canary","input":{"${name}":{}}}`,
       headers: { 'content-type': 'application/json' },
     });
-    assert.deepEqual([status, (body as { detail: string }).detail], [400, 'Bad body: no field may be called __proto__.'], name);
+    assert.deepEqual([status, (body as { detail: string }).detail], [400, 'Bad body: expected no field named __proto__.'], name);
   }
 });
 

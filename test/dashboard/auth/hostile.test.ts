@@ -51,7 +51,7 @@ after(async () => {
   await fleet.stop();
 });
 
-/** All that the fleet keeps, but for the dashboard's own counters, sessions and records, and for metrics, which are written at their own times. */
+/** The fleet's state in Redis, except the dashboard's counters, sessions and audit, and metrics, which change at any time. */
 async function everything(): Promise<Record<string, string>> {
   const keys = (await fleet.client.keys(`${prefix}:*`))
     .filter((key) => !key.startsWith(`${prefix}:dashboard:`) && !key.startsWith(`${prefix}:metrics:`))

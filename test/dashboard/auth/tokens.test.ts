@@ -59,7 +59,7 @@ test('tokens are long and never the same', () => {
 
 test('a bad entry is named, with what is wrong', () => {
   assert.deepEqual(problemsOf(`ada:boss:${HASH}`), [
-    'API_TOKENS: the entry ada: expected one of the roles viewer, submitter, operator, admin, got "boss"',
+    'API_TOKENS: entry ada: expected one of the roles viewer, submitter, operator, admin, got "boss"',
   ]);
   assert.deepEqual(problemsOf('ada:admin:secret'), [
     'API_TOKENS: entry ada: expected the SHA-256 of a token as the third part, 64 hexadecimal digits (not shown)',
