@@ -4,8 +4,8 @@ import { basename, dirname, join } from 'node:path';
 import { type ProcessIdentity, identifyThisProcess, isRunning } from './process-identity.js';
 
 /**
- * A file by which a process tells the others on this machine that it holds something: `<path>.<pid>.<start of the
- * process>.<random>`. The file of a process that has died is void, and the next reader removes it.
+ * A file that announces to other processes on this machine that this process holds something:
+ * `<path>.<pid>.<process start>.<random>`. The file of a dead process is void, and the next reader removes it.
  */
 export class Announcement {
   readonly #path: string;
@@ -16,7 +16,7 @@ export class Announcement {
     this.#name = `${basename(path)}.${self.pid}.${encodeURIComponent(self.started)}.${randomUUID()}`;
   }
 
-  /** Prepares an announcement of this process. One process may make several with one path; each counts by itself. */
+  /** Prepares an announcement of this process, which may make several with the same path. */
   static async prepare(path: string): Promise<Announcement> {
     return new Announcement(path, await identifyThisProcess());
   }
@@ -31,7 +31,7 @@ export class Announcement {
     await rm(this.#file, { force: true });
   }
 
-  /** The live processes that have announced the same path, without this announcement. Removes the files of dead ones. */
+  /** Returns the live processes of all other announcements of the path. Removes the files of dead ones. */
   async others(): Promise<ProcessIdentity[]> {
     const prefix = `${basename(this.#path)}.`;
     const folder = dirname(this.#path);

@@ -4,7 +4,7 @@ import type { Logger } from '../logger.js';
 import { type RedisConnection, isCluster, nameConnection } from './connection.js';
 import { CONNECTION_CLOSED_TEXT, unavailable } from './connection-errors.js';
 import { logConnection } from './connection-log.js';
-import { databaseRefusal, insistOnDatabase } from './database.js';
+import { databaseRefusal, requireDatabase } from './database.js';
 import { endOnce } from './end-once.js';
 import { parseRedisUrl } from './redis-url.js';
 import { textRefusedWith } from './refusals.js';
@@ -13,10 +13,9 @@ import { failSent, failUnanswered } from './unanswered.js';
 import { type Address, type ConnectedSettings, type Topology, describeTopology, parseAddress, topologyOf } from './topology.js';
 
 /**
- * What a connection does while Redis is away.
- * - `fail-fast`, for producers: nothing is queued; a command fails at once, one in flight after REDIS_SENTINEL_MAX_RETRY_COUNT
- *   reconnects.
- * - `wait`, for workers: commands wait, however long it takes, and are sent after the reconnect.
+ * How a connection behaves while Redis is unavailable.
+ * - `fail-fast`, for producers: new commands fail at once, commands in flight after REDIS_SENTINEL_MAX_RETRY_COUNT reconnects.
+ * - `wait`, for workers: commands are queued until the connection is restored.
  */
 export type ConnectionPolicy = 'fail-fast' | 'wait';
 
@@ -28,7 +27,7 @@ export interface ConnectOptions {
   readonly name: string;
   /** Connect with the first command. Default false. */
   readonly lazy?: boolean;
-  /** Send a command again that had no answer when the connection was lost. Default true; else it fails. */
+  /** Whether to resend commands that were unanswered when the connection was lost, or to fail them. Default true. */
   readonly resend?: boolean;
 }
 
@@ -36,11 +35,11 @@ const SHORTEST_RECONNECT_DELAY_MS = 1;
 const LONGEST_RECONNECT_DELAY_MS = 1_000;
 const DISCONNECT_TIMEOUT_MS = 100;
 const SENTINEL_TIMEOUT_MS = 2_000;
-/** A connection that owes an answer for longer is dead. Longer than BullMQ's longest blocking read, 10 s. */
+/** A connection without an answer for this long is dead. Longer than BullMQ's longest blocking read, 10 s. */
 const WAITING_SOCKET_TIMEOUT_MS = 12_000;
 const FAST_SOCKET_TIMEOUT_MS = 5_000;
 const READONLY = textRefusedWith('READONLY');
-/** While a cluster elects a new master, a command asks for its slot's again and again: for 20 s, longer than an election takes. */
+/** While a cluster elects a new master, a command is retried for 20 s, longer than an election takes. */
 const REDIRECTIONS = {
   maxRedirections: 100,
   retryDelayOnFailover: 200,
@@ -51,54 +50,53 @@ const REDIRECTIONS = {
 };
 
 /**
- * Opens a connection to the Redis of the settings, whatever its topology. It reconnects for ever; losing and regaining
- * Redis is logged once each.
+ * Opens a connection to Redis in any topology. It reconnects forever, and logs each loss and each recovery once.
  * @throws FleetError `INVALID_SETTINGS` for a certificate that cannot be read
  */
 export function connect(options: ConnectOptions): RedisConnection {
   const { settings, logger } = options;
   const topology = topologyOf(settings);
   const redis = topology.kind === 'cluster' ? openCluster(topology, options) : openServer(topology, options);
-  // Its copies are not lazy: BullMQ makes one to wait for tasks with, calls connect() if it is, and takes the failure of
-  // that first attempt for the end. A worker that started while Redis was away would never be ready.
+  // Duplicates must not be lazy: BullMQ would call connect() on the duplicate for its blocking reads and give up if that first
+  // attempt fails. A worker started while Redis is unavailable would never be ready.
   redis.options.lazyConnect = false;
   if (!isCluster(redis)) {
     failUnanswered(redis);
     endOnce(redis);
-    insistOnDatabase(redis);
+    requireDatabase(redis);
   }
   nameConnection(redis, describeTopology(topology));
   logConnection(redis, logger, describeTopology(topology));
   return redis;
 }
 
-/** What each connection to one server has, whoever finds the server. */
+/** Returns the options of a connection to a single server, in any topology. */
 export function serverOptions({ settings, policy, name, resend = true }: Omit<ConnectOptions, 'logger' | 'lazy'>) {
   const waits = policy === 'wait';
   const tls = tlsOf(settings);
   return {
-    ...fromUrl(settings.redisUrl),
+    ...urlOptions(settings.redisUrl),
     ...(tls && { tls }),
     connectionName: name,
     connectTimeout: settings.connectTimeoutMs,
-    // ioredis sets this timer, 2 s by default, also for a stream that has closed already: it would keep the process.
+    // ioredis sets this timer, 2 s by default, even for a closed stream: it would keep the process alive.
     disconnectTimeout: DISCONNECT_TIMEOUT_MS,
     keepAlive: settings.keepAlive ? 30_000 : 0,
     // RESP2: the shape of a reply does not depend on the server's version.
     protocol: 2 as const,
-    // Whoever subscribes does it again by itself. ioredis would do it too, and leave a refusal to end the process.
+    // Subscribers resubscribe themselves: if Redis refused ioredis' own attempt, the unhandled error would end the process.
     autoResubscribe: false,
-    // With 0, not with autoResendUnfulfilledCommands: that leaves the promise of such a command open for ever.
+    // 0 instead of autoResendUnfulfilledCommands, which would never settle the promise of such a command.
     maxRetriesPerRequest: resend ? (waits ? null : settings.maxRetries) : 0,
     socketTimeout: waits ? WAITING_SOCKET_TIMEOUT_MS : FAST_SOCKET_TIMEOUT_MS,
   } satisfies RedisOptions;
 }
 
-/** Of a connection that stays with one server, or with whichever one takes its place. */
+/** Returns the reconnect options of a connection to one server, or to its successor. */
 export function reconnecting(settings: ConnectedSettings) {
   return {
     retryStrategy: (times: number) => reconnectDelay(settings, times),
-    // After a failover the old master answers READONLY: reconnect, and send the command again.
+    // After a failover the old master answers READONLY: 2 means reconnect and resend the command.
     reconnectOnError: (error: Error): 2 | false => (READONLY.test(error.message) ? 2 : false),
   } satisfies RedisOptions;
 }
@@ -119,7 +117,7 @@ function openServer(topology: Exclude<Topology, { kind: 'cluster' }>, options: C
     ...(sentinelUsername !== null && { sentinelUsername }),
     ...(sentinelPassword !== null && { sentinelPassword }),
     ...('tls' in shared && { enableTLSForSentinelMode: true, sentinelTLS: shared.tls }),
-    // A sentinel that is cut off from the others, or takes connections and says nothing, must not hold up the rest.
+    // A sentinel that is cut off from the others, or accepts connections and does not answer, must not delay the rest.
     sentinelCommandTimeout: Math.min(connectTimeoutMs, SENTINEL_TIMEOUT_MS),
     sentinelReconnectStrategy: () => null,
     sentinelRetryStrategy: (times) => reconnectDelay(settings, times),
@@ -136,7 +134,7 @@ function openCluster({ nodes }: Extract<Topology, { kind: 'cluster' }>, options:
     enableOfflineQueue: policy === 'wait',
     clusterRetryStrategy: (times: number) => reconnectDelay(settings, times),
     natMap: natMapOf(settings),
-    // A cluster tells the names that it was given; those of TLS certificates must not become addresses.
+    // Keep host names unresolved: TLS checks them against the certificate.
     dnsLookup: (host: string, callback: (error: null, address: string) => void) => callback(null, host),
   } satisfies ClusterOptions;
   return new Cluster(
@@ -154,8 +152,8 @@ function natMapOf({ clusterNatMap }: ConnectedSettings): Record<string, Address>
   );
 }
 
-/** What the URL says beside the address. ioredis is not given the URL itself: it would take any option from its query. */
-function fromUrl(redisUrl: string): Pick<RedisOptions, 'username' | 'password' | 'db' | 'family'> {
+/** Returns the options in the URL besides the address. ioredis does not get the URL itself: its query could set any option. */
+function urlOptions(redisUrl: string): Pick<RedisOptions, 'username' | 'password' | 'db' | 'family'> {
   const { username, password, database, family } = parseRedisUrl(redisUrl);
   return {
     ...(username && { username }),
@@ -166,10 +164,10 @@ function fromUrl(redisUrl: string): Pick<RedisOptions, 'username' | 'password' |
 }
 
 /**
- * Resolves when a connection can take commands.
- * @param timeoutMs Infinity to wait for as long as it takes
- * @throws FleetError `REDIS_UNAVAILABLE` after `timeoutMs`, with the last connection error; at once if the database of the
- *   URL is refused, as `INVALID_SETTINGS` if there is none of that number
+ * Waits until a connection is ready.
+ * @param timeoutMs Infinity for no timeout
+ * @throws FleetError `REDIS_UNAVAILABLE` after `timeoutMs`, with the last connection error; at once if Redis refuses the
+ *   URL's database, with `INVALID_SETTINGS` if that does not exist
  */
 export async function ready(redis: RedisConnection, timeoutMs: number): Promise<void> {
   if (redis.status === 'ready') return;
@@ -195,13 +193,13 @@ export async function ready(redis: RedisConnection, timeoutMs: number): Promise<
   });
 }
 
-/** Closes a connection for good. Commands without an answer fail, at once unless their connection is ready: then when it has ended. */
+/** Closes a connection for good. Unanswered commands fail, at once or, if the connection was ready, when it has closed. */
 export function hangUp(redis: RedisConnection): void {
   if (isCluster(redis)) return hangUpCluster(redis);
   const wasReady = redis.status === 'ready';
   redis.disconnect();
   if (wasReady) return;
-  // Between two attempts ioredis only forgets the next one, and while it asks sentinels it goes on until they have answered.
+  // Between attempts, or while it queries sentinels, ioredis itself would leave the commands pending.
   redis['flushQueue'](new Error(CONNECTION_CLOSED_TEXT));
   failSent(redis, CONNECTION_CLOSED_TEXT);
 }
@@ -211,11 +209,11 @@ function hangUpCluster(cluster: Cluster): void {
   cluster.once('end', () => failDelayed(cluster));
   const isEmpty = cluster.nodes().length === 0;
   cluster.disconnect();
-  // It ends with the connection to its last node. Without any it never would, and keep for ever what it was asked for.
+  // ioredis emits 'end' with the connection to the last node: without nodes, never, and pending commands would never settle.
   if (isEmpty) cluster['setStatus']('end');
 }
 
-/** What was to be sent again finds that it is over, at once. */
+/** Fails the commands that wait to be retried. */
 function failDelayed(cluster: Cluster): void {
   const { queues, timeouts } = cluster['delayQueue'] as unknown as {
     queues: Record<string, unknown>;

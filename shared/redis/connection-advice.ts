@@ -4,69 +4,73 @@ import { textRefusedWith } from './refusals.js';
 
 type Kind = 'standalone' | 'sentinel' | 'cluster';
 
-/** By what Redis, or the connection to it, says: what to change. Only what does not pass by itself. */
+/** Advice by error text, for errors that do not resolve themselves. */
 const ADVICE: readonly { readonly says: RegExp; readonly kind?: Kind; readonly advice: string }[] = [
   {
     says: /^All sentinels are unreachable.*\b(NOAUTH|WRONGPASS|ERR AUTH|ERR invalid password)\b/,
     advice:
-      'The sentinels want another password, or one at all: set REDIS_SENTINEL_PASSWORD, and REDIS_SENTINEL_USERNAME if it is not that of the user default.',
+      'The sentinels require a password, or another one: set REDIS_SENTINEL_PASSWORD, and REDIS_SENTINEL_USERNAME unless the ' +
+      'user is `default`.',
   },
   {
     says: /\b(WRONGPASS|ERR invalid password)\b/,
-    advice: 'Correct the user name and the password in REDIS_URL, redis://user:password@host:port, with special characters as %40.',
+    advice: 'Correct the user name and password in REDIS_URL: redis://user:password@host:port, with special characters as %40.',
   },
-  { says: /\bNOAUTH\b/, advice: 'Put the user name and the password into REDIS_URL: redis://user:password@host:port.' },
+  { says: /\bNOAUTH\b/, advice: 'Add the user name and password to REDIS_URL: redis://user:password@host:port.' },
   {
     says: /\bDENIED\b/,
     advice:
-      'Redis is in protected mode: it has no password, and serves its own machine only. Give it one (requirepass, or users), or set protected-mode no in a network that is trusted.',
+      'Redis is in protected mode: it has no password and serves its own machine only. Set a password (requirepass, or ACL users), ' +
+      'or set protected-mode no in a trusted network.',
   },
   {
     says: /^NOPERM\b.*'select'/,
-    advice: 'The user of REDIS_URL may not change to its database: run ACL SETUSER with +select for that user, or take database 0.',
+    advice: 'The user of REDIS_URL may not select the database: run ACL SETUSER with +select for that user, or use database 0.',
   },
   {
     says: /DB index is out of range|invalid DB index|Only 0th database/i,
-    advice: 'Redis does not have the database that REDIS_URL names: take a lower number, or raise `databases` in its configuration.',
+    advice: 'Redis does not have the database in REDIS_URL: use a lower number, or raise `databases` in its configuration.',
   },
   {
     says: /SELECT is not allowed in cluster/,
-    advice: 'It is a node of a Redis Cluster, which has database 0 only: set REDIS_CLUSTER=true, and take the number out of REDIS_URL.',
+    advice: 'It is a node of a Redis Cluster, which has only database 0: set REDIS_CLUSTER=true, and remove the number from REDIS_URL.',
   },
-  { says: /cluster support disabled/, advice: 'It is no cluster: unset REDIS_CLUSTER.' },
+  { says: /cluster support disabled/, advice: 'It is not a cluster: unset REDIS_CLUSTER.' },
   { says: /^(MOVED|CROSSSLOT|ASK)\b/, kind: 'standalone', advice: 'It is a node of a Redis Cluster: set REDIS_CLUSTER=true.' },
   {
     says: textRefusedWith('READONLY'),
     kind: 'standalone',
-    advice: 'It is a replica: set REDIS_URL to its master, or name the sentinels in REDIS_SENTINEL_HOSTS.',
+    advice: 'It is a replica: set REDIS_URL to its master, or list the sentinels in REDIS_SENTINEL_HOSTS.',
   },
   {
     says: /CERTIFICATE_REQUIRED|alert certificate required|alert handshake failure/i,
-    advice: 'It wants to see a certificate: set REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE.',
+    advice: 'It requires a client certificate: set REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE.',
   },
   {
     says: /alert unknown ca\b/i,
-    advice: 'It does not know who signed the certificate of REDIS_TLS_CERT_FILE: take one that its tls-ca-cert-file has signed.',
+    advice: 'It does not trust the CA of REDIS_TLS_CERT_FILE: use a certificate signed by the CA in its tls-ca-cert-file.',
   },
   {
     says: /self-signed certificate|unable to verify|unable to get (local )?issuer|certificate signature failure/i,
-    advice: 'It is not known who signed the certificate of Redis: set REDIS_TLS_CA_FILE to the certificate that has.',
+    advice: "The CA of Redis' certificate is not trusted: set REDIS_TLS_CA_FILE to the CA's certificate.",
   },
-  { says: /certificate has expired/i, advice: 'Renew the certificate of Redis.' },
-  { says: /does not match certificate's altnames/i, advice: 'Reach Redis by a name that its certificate has, or make one for this name.' },
+  { says: /certificate has expired/i, advice: "Renew Redis' certificate." },
+  {
+    says: /does not match certificate's altnames/i,
+    advice: 'Use a host name that the certificate of Redis covers, or issue one for this name.',
+  },
   {
     says: /wrong version number|packet length too long/i,
-    advice: 'It does not speak TLS there: begin REDIS_URL with redis://, or take its port for TLS.',
+    advice: 'The port does not speak TLS: begin REDIS_URL with redis://, or use the TLS port.',
   },
 ];
 
-const UNKNOWN_SERVICE =
-  'The sentinels answer, and watch no master of that name: the host of REDIS_URL has to be the name by which they know it.';
-/** Connections whose sentinels know no such master. That alone is no error: it says the same when they name one that is dead. */
+const UNKNOWN_SERVICE = 'The sentinels answer, but monitor no master of that name: set the host in REDIS_URL to the name that they use.';
+/** Connections whose sentinels do not know the master. ioredis reports the same error when the sentinels name a dead master. */
 const ofUnknownService = new WeakSet<RedisConnection>();
 
-/** Notes what the sentinels of a connection say. */
-export function heedSentinels(redis: Redis): void {
+/** Tracks whether the sentinels of a connection know the master. */
+export function watchSentinels(redis: Redis): void {
   redis.on('sentinelError', ({ message }: Error) => {
     if (message.endsWith('invalid reply: null')) ofUnknownService.add(redis);
     else ofUnknownService.delete(redis);
@@ -74,7 +78,7 @@ export function heedSentinels(redis: Redis): void {
   redis.on('connect', () => ofUnknownService.delete(redis));
 }
 
-/** What to change where a connection fails, or is refused what the fleet needs; null for what may pass by itself. */
+/** Returns how to fix an error of the connection; null if it may resolve itself. */
 export function adviceFor(redis: RedisConnection, text: string): string | null {
   if (text.startsWith('All sentinels are unreachable') && ofUnknownService.has(redis)) return UNKNOWN_SERVICE;
   const kind = kindOf(redis);
@@ -82,7 +86,7 @@ export function adviceFor(redis: RedisConnection, text: string): string | null {
 }
 
 function kindOf(redis: RedisConnection): Kind {
-  // One with a Connector of ours follows a slot of a cluster.
+  // A connection with our own Connector follows a cluster slot.
   if (isCluster(redis) || redis.options.Connector) return 'cluster';
   return redis.options.sentinels ? 'sentinel' : 'standalone';
 }

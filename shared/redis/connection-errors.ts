@@ -5,10 +5,10 @@ import { databaseRefusal, isForbidden } from './database.js';
 import { isOutOfMemory, isRefusal } from './refusals.js';
 import { asReplyError, isReplyError } from './reply-error.js';
 
-/** What ioredis says to commands without an answer when their connection is closed. */
+/** ioredis' error text for commands unanswered when their connection closes. */
 export const CONNECTION_CLOSED_TEXT = 'Connection is closed.';
 
-/** ioredis gives most of these neither a class nor a code; `test/shared/connect.test.ts` holds the texts to its version. */
+/** ioredis gives most of these errors neither a class nor a code; `test/shared/connect.test.ts` fails if the texts change. */
 const CONNECTION_ERROR_TEXTS = [
   CONNECTION_CLOSED_TEXT,
   "Stream isn't writeable and enableOfflineQueue options is false",
@@ -24,10 +24,10 @@ const CONNECTION_ERROR_TEXTS = [
   'Too many Cluster redirections',
 ];
 
-/** Of a connection that does not wait: there was none at that moment. */
+/** The error of a fail-fast connection that is not connected. */
 const NOT_CONNECTED = /^(Stream isn't writeable|Cluster isn't ready) and enableOfflineQueue options is false/;
 
-/** True for a command that got no answer. */
+/** True for the error of a command that got no answer. */
 export function isConnectionError(error: unknown): error is Error {
   if (!(error instanceof Error) || error instanceof FleetError || error.name === 'ReplyError') return false;
   if (error.name === 'MaxRetriesPerRequestError') return true;
@@ -35,21 +35,25 @@ export function isConnectionError(error: unknown): error is Error {
   return CONNECTION_ERROR_TEXTS.some((text) => error.message.startsWith(text));
 }
 
-/** True for what may pass by itself: no answer, or that of a server that cannot take commands now. */
+/** True for an error that may resolve itself: no answer, or a server that cannot run commands now. */
 export function isUnavailability(error: unknown): error is Error {
-  return isConnectionError(error) || isNotNow(error);
+  return isConnectionError(error) || isTemporary(error);
 }
 
 /**
- * What is thrown to callers when Redis cannot be reached, or cannot take commands: `REDIS_UNAVAILABLE`; `INVALID_SETTINGS`
- * if it does not have the database of the URL.
+ * Makes the error for callers when Redis cannot be reached or cannot run commands: `REDIS_UNAVAILABLE`, or `INVALID_SETTINGS`
+ * if it does not have the URL's database.
  */
 export function unavailable(redis: RedisConnection, cause: unknown): FleetError {
   const refusal = databaseRefusal(redis);
   const why = reasonOf(refusal ?? cause);
   const advice = adviceFor(redis, why);
   const what =
-    refusal !== null || isForeign(redis, cause) ? 'cannot be used so' : isNotNow(cause) ? 'cannot take commands now' : 'cannot be reached';
+    refusal !== null || isClusterReply(redis, cause)
+      ? 'cannot be used with these settings'
+      : isTemporary(cause)
+        ? 'cannot run commands now'
+        : 'cannot be reached';
   const code = refusal !== null && !isForbidden(refusal) ? 'INVALID_SETTINGS' : 'REDIS_UNAVAILABLE';
   return new FleetError(
     code,
@@ -59,35 +63,35 @@ export function unavailable(redis: RedisConnection, cause: unknown): FleetError 
 }
 
 /**
- * Turns what may pass by itself into `REDIS_UNAVAILABLE`, a refusal for want of memory into `REDIS_OUT_OF_MEMORY`, and what
- * Redis answered for good into `REDIS_WRONG_TYPE` or `REDIS_ERROR`; every other error passes as it is.
+ * Turns an error that may resolve itself into `REDIS_UNAVAILABLE`, OOM into `REDIS_OUT_OF_MEMORY`, and any other error reply
+ * into `REDIS_WRONG_TYPE` or `REDIS_ERROR`. Returns other errors unchanged.
  */
 export function asUnavailable(redis: RedisConnection, error: unknown): unknown {
   if (isOutOfMemory(error)) return outOfMemory(redis, error);
-  if (isUnavailability(error) || isForeign(redis, error)) return unavailable(redis, error);
+  if (isUnavailability(error) || isClusterReply(redis, error)) return unavailable(redis, error);
   return isReplyError(error) ? asReplyError(redis, error) : error;
 }
 
-/** True for a command that Redis certainly did not carry out: it was never sent, or was refused before it began. */
+/** True if Redis certainly did not run the command: it was never sent, or was refused. */
 export function wasNotDone(redis: RedisConnection, error: unknown): boolean {
-  return isRefusal(error) || isForeign(redis, error) || (error instanceof Error && NOT_CONNECTED.test(error.message));
+  return isRefusal(error) || isClusterReply(redis, error) || (error instanceof Error && NOT_CONNECTED.test(error.message));
 }
 
 function outOfMemory(redis: RedisConnection, cause: Error): FleetError {
-  const message = `${describeConnection(redis)} has no memory left and takes nothing new: raise its maxmemory, or keep less of ended tasks (retention)`;
+  const message = `${describeConnection(redis)} is out of memory and refuses writes: raise its maxmemory, or shorten the retention of tasks`;
   return new FleetError('REDIS_OUT_OF_MEMORY', message, { cause });
 }
 
-/** What a node of a cluster answers to one who does not know that it is one. */
-function isForeign(redis: RedisConnection, error: unknown): boolean {
+/** True for the reply of a cluster node to a connection that is not a cluster client. */
+function isClusterReply(redis: RedisConnection, error: unknown): boolean {
   return !isCluster(redis) && error instanceof Error && /^(MOVED|CROSSSLOT|ASK) /.test(error.message);
 }
 
-function isNotNow(error: unknown): error is Error {
+function isTemporary(error: unknown): error is Error {
   return isRefusal(error) && !isOutOfMemory(error);
 }
 
-/** In words. Of a cluster that could not be asked for its slots: what its last node said. */
+/** Describes an error. If the slots of a cluster could not be read, adds the error of its last node. */
 export function reasonOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   if (NOT_CONNECTED.test(cause.message)) return 'the connection is lost';

@@ -1,21 +1,20 @@
 import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from '../logger.js';
 import { type RedisConnection, isCluster } from './connection.js';
-import { adviceFor, heedSentinels } from './connection-advice.js';
+import { adviceFor, watchSentinels } from './connection-advice.js';
 import { reasonOf } from './connection-errors.js';
 import { formatAddress } from './topology.js';
 
-/** How often it is said again what has to be changed. */
+/** How often the same advice is logged. */
 const ADVISE_EVERY_MS = 60_000;
 
 /**
- * Says once each that Redis, or a node of the cluster, was lost and is there again; and what to change, where the
- * connection would be tried for ever in vain.
+ * Logs each loss and recovery of Redis, or of a cluster node, once; and advice where reconnecting cannot help.
  */
 export function logConnection(redis: RedisConnection, logger: Logger, description: string): void {
   let lost = false;
   const advised = adviser(redis, logger, description);
-  if (!isCluster(redis)) heedSentinels(redis);
+  if (!isCluster(redis)) watchSentinels(redis);
   redis.on('error', (error: Error) => {
     if (!lost && !advised(error)) logger.warn({ redis: description, error: reasonOf(error) }, 'Redis connection lost, reconnecting');
     else if (lost) advised(error);
@@ -29,7 +28,7 @@ export function logConnection(redis: RedisConnection, logger: Logger, descriptio
   else adviseOnReplies(redis, advised);
 }
 
-/** Says what to change, if it is known; then true, also if it was said a moment ago. */
+/** Returns a function that logs advice for an error, at intervals, and returns whether there is any. */
 function adviser(redis: RedisConnection, logger: Logger, description: string): (error: Error) => boolean {
   let last: { readonly advice: string; readonly at: number } | null = null;
   return (error) => {
@@ -39,12 +38,12 @@ function adviser(redis: RedisConnection, logger: Logger, description: string): (
     const now = performance.now();
     if (last?.advice === advice && now - last.at < ADVISE_EVERY_MS) return true;
     last = { advice, at: now };
-    logger.error({ redis: description, error: why, advice }, 'Redis cannot be used as it is set');
+    logger.error({ redis: description, error: why, advice }, 'Cannot use Redis with these settings');
     return true;
   };
 }
 
-/** ioredis asks with each reply that is an error whether to reconnect. */
+/** ioredis calls `reconnectOnError` for every error reply. */
 function adviseOnReplies({ options }: Redis, advised: (error: Error) => boolean): void {
   const reconnect = options.reconnectOnError;
   options.reconnectOnError = (error) => {
@@ -56,14 +55,14 @@ function adviseOnReplies({ options }: Redis, advised: (error: Error) => boolean)
 function logNodes(cluster: Cluster, logger: Logger): void {
   const lost = new Set<string>();
   cluster.on('node error', (error: Error, node: string) => {
-    if (!lost.has(node)) logger.warn({ node, error: error.message }, 'A node of the Redis Cluster cannot be reached');
+    if (!lost.has(node)) logger.warn({ node, error: error.message }, 'Redis Cluster node unreachable');
     lost.add(node);
   });
   cluster.on('+node', (redis: Redis) => {
     const { host = '', port = 0 } = redis.options;
     const node = formatAddress({ host, port });
     redis.on('ready', () => {
-      if (lost.delete(node)) logger.info({ node }, 'A node of the Redis Cluster is there again');
+      if (lost.delete(node)) logger.info({ node }, 'Redis Cluster node reachable again');
     });
   });
 }

@@ -1,12 +1,12 @@
 import { type Cluster, Command, type Redis } from 'ioredis';
 import { type Address, formatAddress } from './topology.js';
 
-/** A connection to one redis-server, perhaps one that sentinels name, or to a cluster. */
+/** A connection to one redis-server, possibly found through sentinels, or to a cluster. */
 export type RedisConnection = Redis | Cluster;
 
 const descriptions = new WeakMap<RedisConnection, string>();
 
-/** For messages: what the connection goes to. */
+/** Describes the connection's target, for messages. */
 export function describeConnection(redis: RedisConnection): string {
   const known = descriptions.get(redis);
   if (known !== undefined || isCluster(redis)) return known ?? 'Redis Cluster';
@@ -22,20 +22,17 @@ export function isCluster(redis: RedisConnection): redis is Cluster {
   return redis.isCluster;
 }
 
-/**
- * Whether commands are carried out in the order in which they were sent, whatever their keys. On a cluster they are not:
- * what must come first has to be answered first.
- */
+/** Whether commands run in the order sent, whatever their keys. Not on a cluster, where each step must await the previous one. */
 export function keepsOrder(redis: RedisConnection): boolean {
   return !isCluster(redis);
 }
 
-/** The slot of a cluster that a key belongs to. */
+/** Returns the cluster slot of a key. */
 export function slotOf(key: string): number {
   return new Command('GET', [key]).getSlot();
 }
 
-/** The address of the master that has the slot of a key; null while the cluster is not known. */
+/** Returns the address of the master that owns a key's slot; null while unknown. */
 export function ownerOf(cluster: Cluster, key: string): Address | null {
   const node = cluster.slots[slotOf(key)]?.[0];
   if (node === undefined) return null;
@@ -43,14 +40,14 @@ export function ownerOf(cluster: Cluster, key: string): Address | null {
   return { host: node.slice(0, colon), port: Number(node.slice(colon + 1)) };
 }
 
-/** The connection to the server that has a key: of a cluster, that to the key's master. Null while that is not known. */
+/** Returns the connection to the server that holds a key: on a cluster, to the key's master. Null while unknown. */
 export function serverOf(redis: RedisConnection, key: string): Redis | null {
   if (!isCluster(redis)) return redis;
   const owner = ownerOf(redis, key);
   return redis.nodes('master').find(({ options: { host, port } }) => host === owner?.host && port === owner?.port) ?? null;
 }
 
-/** How many connections to servers it has: on a cluster, one to each node that was asked anything, and one that ioredis listens on. */
+/** Counts the connections to servers: on a cluster, one per node used so far, plus ioredis' subscriber. */
 export function countConnections(redis: RedisConnection): number {
   if (!isCluster(redis)) return 1;
   return redis.nodes().filter(({ status }) => status === 'ready').length + 1;

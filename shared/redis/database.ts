@@ -1,47 +1,46 @@
 import type { Redis } from 'ioredis';
 import type { RedisConnection } from './connection.js';
 
-/** Connections that were refused the database of their URL, with what the server said. */
+/** Connections whose database was refused, with the server's error. */
 const refusals = new WeakMap<RedisConnection, Error>();
 
 /**
- * Lets a connection, and every copy of it, be ready in the database of its URL or not at all. ioredis goes on in database 0
- * where SELECT is refused: out of range, or not permitted. Here it ends such a connection before anything is sent over it,
- * and tries again as after every other failure.
+ * Makes a connection and its duplicates ready only in the URL's database. ioredis continues in database 0 if SELECT is refused
+ * as out of range or not permitted; here such a connection is closed before any command is sent, and reconnects as usual.
  */
-export function insistOnDatabase(redis: Redis): void {
+export function requireDatabase(redis: Redis): void {
   const select: (database: number) => Promise<'OK'> = redis.select.bind(redis);
   const duplicate = redis.duplicate.bind(redis);
-  const insist = (database: number): Promise<'OK'> =>
+  const selectOrClose = (database: number): Promise<'OK'> =>
     select(database).catch(async (error: Error) => {
       await refuse(redis, error);
       throw error;
     });
-  redis.select = insist;
+  redis.select = selectOrClose;
   redis.duplicate = (override) => {
     const copy = duplicate(override);
-    insistOnDatabase(copy);
+    requireDatabase(copy);
     return copy;
   };
   redis.on('connecting', () => refusals.delete(redis));
 }
 
-/** What the server said when it refused the database to the last attempt to connect; null if it did not. */
+/** Returns the server's error if the last connection attempt was refused its database, else null. */
 export function databaseRefusal(redis: RedisConnection): Error | null {
   return refusals.get(redis) ?? null;
 }
 
-/** Whether another user, with more rights, would be given the database. If not, the URL has to be another one. */
+/** Whether a user with more permissions could select the database. If not, the URL is wrong. */
 export function isForbidden(refusal: Error): boolean {
   return refusal.message.startsWith('NOPERM');
 }
 
 async function refuse(redis: Redis, error: Error): Promise<void> {
-  // NOAUTH: the server has refused the password, or wants one, and says so by itself.
+  // NOAUTH: the server requires a password, or refused it, and reports that itself.
   if (error.name !== 'ReplyError' || error.message.startsWith('NOAUTH')) return;
   refusals.set(redis, error);
   const closed = new Promise<void>((resolve) => redis.once('close', () => resolve()));
   redis.disconnect(true);
-  // Until then ioredis takes the connection for one that is about to be ready.
+  // Until it has closed, ioredis would still make the connection ready.
   await closed;
 }

@@ -2,18 +2,18 @@ import { randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Announcement } from './announcement.js';
 
-/** Lets go of a lock; may be called again. */
+/** Releases a lock; may be called again. */
 export type Unlock = () => Promise<void>;
 
 /**
- * Takes a lock that one process on this machine, and one caller within it, holds at a time. The lock of a process that
- * has died is void. The lock is an {@link Announcement}; the folder of `path` must exist.
+ * Acquires a machine-wide lock, exclusive between processes and between callers in a process. The lock of a dead process is
+ * void. The lock is an {@link Announcement}; the folder of `path` must exist.
  *
- * Announce, then look: each puts a file with a name of its own, and holds the lock if no other live file is there then.
- * Of two that announce at once at least one sees the other and steps back. A single file with a fixed name would need
- * "if its owner is dead, remove it" in one step, and file systems have none: two that clean up could both get in.
+ * Announce, then look: each contender writes a file with a unique name, and holds the lock if there is no other live file.
+ * Of two that announce at once, at least one sees the other and backs off. A single file with a fixed name would require an
+ * atomic "remove it if its owner is dead", which file systems lack: two contenders cleaning up could both get the lock.
  *
- * @returns null if it could not be had within `timeoutMs`.
+ * @returns null if the lock was not acquired within `timeoutMs`
  */
 export async function takeLock(path: string, timeoutMs: number): Promise<Unlock | null> {
   const deadline = Date.now() + timeoutMs;

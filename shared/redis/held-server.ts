@@ -12,13 +12,13 @@ export interface HeldServerOptions {
   readonly dir: string;
   readonly port: number;
   readonly server: ProcessIdentity;
-  /** Says that this process uses the server. It has been made. */
+  /** The announcement that this process uses the server, already made. */
   readonly holder: Announcement;
-  /** The ids of the other processes that used the server when this one came. */
+  /** Pids of other processes that already used the server. */
   readonly sharedWith: readonly number[];
-  /** Finds the folder's server, or starts it again on the same port. Called under the folder's lock. Rejects if neither works. */
+  /** Finds the folder's server, or restarts it on the same port. Called under the folder's lock. Rejects if neither works. */
   readonly serveAgain: (signal: AbortSignal) => Promise<ProcessIdentity>;
-  /** Gets the lines that a person should see: that the server ended, that it runs again. */
+  /** Prints a line for the user, about the end or restart of the server. */
   readonly say: (line: string) => void;
   readonly logger: Logger;
   /** From SIGTERM to SIGKILL, in ms. */
@@ -28,24 +28,24 @@ export interface HeldServerOptions {
 const KILL_TIMEOUT_MS = 10_000;
 const STOP_LOCK_TIMEOUT_MS = 2_000;
 const CHECK_MS = 1_000;
-/** Another process of the folder may be starting the server: that takes as long as reading its data does. */
+/** Another process may be starting the server, which takes as long as loading its data. */
 const RESTART_LOCK_TIMEOUT_MS = 120_000;
 const RESTART_DELAYS_MS = [0, 500, 1_000, 2_000] as const;
 
-/** Held while a folder's server is started, found or stopped, so that nobody attaches to one that is going away. */
+/** Locks the start, search and stop of a folder's server, so that no process attaches to a server that is stopping. */
 export function lockServer(dir: string, timeoutMs: number): Promise<Unlock | null> {
   return takeLock(join(dir, 'server.lock'), timeoutMs);
 }
 
 /**
- * An embedded redis-server that this process uses, alone or with others. Every holder looks after it: should it end, the first
- * to notice starts it again on the same port. The last holder to leave stops it.
+ * An embedded redis-server that this process uses, alone or with others. If the server exits, the first holder to notice
+ * restarts it on the same port. The last holder to leave stops it.
  */
 export class HeldServer {
   readonly url: string;
   readonly port: number;
   readonly sharedWith: readonly number[];
-  /** Resolves with the reason once the server has ended and could not be started again. */
+  /** Resolves with the reason once the server has ended and cannot be restarted. */
   readonly lost: Promise<Error>;
   readonly #options: HeldServerOptions;
   readonly #leaving = new AbortController();
@@ -65,7 +65,7 @@ export class HeldServer {
     this.#timer = setInterval(() => void this.#check(), CHECK_MS).unref();
   }
 
-  /** Of the server as it is now. */
+  /** The current server's pid. */
   get pid(): number {
     return this.#server.pid;
   }
@@ -76,30 +76,30 @@ export class HeldServer {
   }
 
   #check(): Promise<void> {
-    this.#checking ??= this.#bringBack().finally(() => {
+    this.#checking ??= this.#restartIfDead().finally(() => {
       this.#checking = null;
     });
     return this.#checking;
   }
 
-  async #bringBack(): Promise<void> {
+  async #restartIfDead(): Promise<void> {
     if (await isRunning(this.#server)) return;
     const { say, logger, dir } = this.#options;
     const { signal } = this.#leaving;
     if (signal.aborted) return;
-    logger.debug({ pid: this.#server.pid, dir }, 'redis-server has ended; its log is redis.log');
-    say(`Redis (pid ${this.#server.pid}) ended unexpectedly; starting it again. Its log: ${join(dir, 'redis.log')}`);
+    logger.debug({ pid: this.#server.pid, dir }, 'Redis-server has exited; see redis.log');
+    say(`Redis (pid ${this.#server.pid}) exited unexpectedly; restarting it. Log: ${join(dir, 'redis.log')}`);
     let problem: unknown = null;
     for (const pause of RESTART_DELAYS_MS) {
       await delay(pause, undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return;
       try {
         this.#server = await this.#serveAgain(signal);
-        say(`Redis runs again: pid ${this.#server.pid}.`);
+        say(`Redis restarted: pid ${this.#server.pid}.`);
         return;
       } catch (error) {
         problem = error;
-        logger.warn({ error }, 'redis-server could not be started again');
+        logger.warn({ error }, 'Could not restart redis-server; trying again');
       }
     }
     clearInterval(this.#timer);
@@ -120,12 +120,12 @@ export class HeldServer {
     this.#leaving.abort();
     clearInterval(this.#timer);
     await this.#checking;
-    // A stop goes on without the lock: a process that keeps it for so long is stuck, and the server has to go all the same.
+    // Stop even without the lock: a process that has held it for this long is stuck.
     const unlock = await lockServer(dir, STOP_LOCK_TIMEOUT_MS);
     try {
       await holder.withdraw();
       const others = (await holder.others()).map(({ pid }) => pid);
-      if (others.length > 0) logger.info({ pid: this.pid, others }, 'redis-server goes on, for other processes of its folder');
+      if (others.length > 0) logger.info({ pid: this.pid, others }, 'Redis-server stays up for other processes');
       else await this.#end();
     } finally {
       await unlock?.();
@@ -135,15 +135,15 @@ export class HeldServer {
   async #end(): Promise<void> {
     const { dir, logger, stopTimeoutMs } = this.#options;
     const state = await readState(dir);
-    // Another holder may have started it again, and have left since.
+    // Another holder may have restarted the server and left since.
     const server = (state && serverOf(state)) ?? this.#server;
     await signalProcess(server, 'SIGTERM');
     if (!(await waitForExit(server, stopTimeoutMs))) {
-      logger.warn({ pid: server.pid, afterMs: stopTimeoutMs }, 'redis-server did not end, killing it');
+      logger.warn({ pid: server.pid, afterMs: stopTimeoutMs }, 'Redis-server did not exit after SIGTERM; killing it');
       await signalProcess(server, 'SIGKILL');
       await waitForExit(server, KILL_TIMEOUT_MS);
     }
     await removeState(dir, server);
-    logger.info({ pid: server.pid }, 'redis-server stopped');
+    logger.info({ pid: server.pid }, 'Redis-server stopped');
   }
 }

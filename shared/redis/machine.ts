@@ -2,25 +2,25 @@ import { execFile } from 'node:child_process';
 import { access, readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 
-/** What installing redis-server asks of the machine, so that a test can bring one of its own. */
+/** The machine as the installer of redis-server sees it; tests replace it. */
 export interface Machine {
   /** The text of /etc/os-release, '' if there is none. */
   osRelease(): Promise<string>;
-  /** The user's id; -1 if it cannot be told. */
+  /** The user's id; -1 if unknown. */
   uid(): number;
-  /** Never rejects: a command that cannot be started has code null and says why in its output. */
+  /** Never rejects: a command that cannot be started returns code null and the reason as output. */
   run(command: string, args: readonly string[]): Promise<CommandResult>;
   exists(file: string): Promise<boolean>;
-  /** Where the system's packages put commands, as a PATH. */
+  /** The PATH where the system's packages install commands. */
   readonly systemPath: string;
-  /** A folder for the lock that keeps two from installing at once. */
+  /** Folder of the lock against concurrent installations. */
   readonly lockFolder: string;
 }
 
 export interface CommandResult {
   /** Exit code; null if it was killed or could not be started. */
   readonly code: number | null;
-  /** What it wrote to standard output, then what to standard error. */
+  /** Standard output, followed by standard error. */
   readonly output: string;
 }
 
@@ -43,7 +43,7 @@ export function thisMachine(): Machine {
   };
 }
 
-/** The distribution's name if it is Debian or made from it, by ID and ID_LIKE of os-release(5); else null. */
+/** Returns the distribution's name if it is Debian or derived from it, by ID and ID_LIKE of os-release(5); else null. */
 export function debianName(osRelease: string): 'Debian' | 'Ubuntu' | null {
   const words = [...osRelease.matchAll(/^(?:ID|ID_LIKE)=(?<value>.*)$/gm)].flatMap((match) =>
     (match.groups?.['value'] ?? '').replaceAll(/["']/g, '').split(/\s+/),
@@ -52,7 +52,7 @@ export function debianName(osRelease: string): 'Debian' | 'Ubuntu' | null {
   return words.includes('debian') ? 'Debian' : null;
 }
 
-/** A container may run under an id that has no name; asking for the user then throws, and it is not root. */
+/** A container may run under an id without a name: `userInfo` then throws, and the user is not root. */
 function currentUid(): number {
   try {
     return userInfo().uid;

@@ -5,8 +5,8 @@ import { isUnavailability } from './connection-errors.js';
 import type { ConnectedSettings } from './topology.js';
 
 /**
- * Does again what failed for a reason that passes with a failover: REDIS_SENTINEL_MAX_RETRY_COUNT times, waiting as long
- * as before a reconnect. For what may be done twice.
+ * Retries idempotent work that a failover interrupted, up to REDIS_SENTINEL_MAX_RETRY_COUNT times, with the delays of
+ * reconnects.
  */
 export async function repeated<Value>(work: () => Promise<Value>, settings: ConnectedSettings): Promise<Value> {
   for (let attempt = 1; ; attempt += 1) {
@@ -19,7 +19,7 @@ export async function repeated<Value>(work: () => Promise<Value>, settings: Conn
   }
 }
 
-/** How long all its waits take together, in ms. */
+/** Returns the total delay of all retries, in ms. */
 export function repetitionMs(settings: ConnectedSettings): number {
   return Array.from({ length: settings.maxRetries }, (_, index) => reconnectDelay(settings, index + 1)).reduce((sum, ms) => sum + ms, 0);
 }

@@ -8,7 +8,7 @@ import { CONNECTION_CLOSED_TEXT, unavailable } from './connection-errors.js';
 export interface ReplicaWaitOptions {
   /** The connection that writes. */
   readonly redis: ScriptedRedis;
-  /** The same to the server whose replicas are asked; of a cluster, one of its nodes. */
+  /** The connection to the server whose replicas are awaited: `redis` itself, or a node of a cluster. */
   readonly server: Redis;
   readonly keys: Keys;
   readonly count: number;
@@ -20,18 +20,17 @@ interface Round {
   readonly replicas: Promise<number>;
 }
 
-/** A mark of a process that has died goes by itself. Longer than a round may take. */
+/** Expires the mark of a process that died. Longer than a round. */
 const MARK_KEPT_MS = 60_000;
-/** A WAIT that has no answer for so much longer than its timeout has lost its connection. */
+/** A WAIT unanswered for this long after its timeout has lost its connection. */
 const SILENCE_MS = 2_000;
 
 /**
- * WAITs for the replicas of one server, one at a time, each for all who asked before it began.
+ * WAITs for the replicas of one server, in consecutive rounds; a round covers all calls made before it began.
  *
- * WAIT speaks for what its own connection has written, and holds up what is sent behind it: so it has a connection of its
- * own. That this one goes to the server that was written to is not taken for granted: the connection that wrote lays a
- * mark, and this one removes it. A server that has the mark has everything before it, and a WAIT after its removal covers
- * that.
+ * WAIT covers the writes of its own connection and blocks later commands, so it has a separate connection. To prove that both
+ * connections reach the same server, the writing connection sets a mark and this one deletes it: a server with the mark has
+ * every earlier write, and a WAIT after the deletion covers them.
  */
 export class ReplicaWait {
   readonly #options: ReplicaWaitOptions;
@@ -44,7 +43,7 @@ export class ReplicaWait {
     this.#options = options;
   }
 
-  /** How many replicas have what was written to these queues before the call; waits for `count` of them. Null is the registry. */
+  /** Waits until `count` replicas have all earlier writes to these queues. Returns how many do. Null is the registry. */
   join(queues: Iterable<string | null>): Promise<number> {
     this.#next ??= this.#newRound();
     for (const queue of queues) this.#next.queues.add(queue);
@@ -62,7 +61,7 @@ export class ReplicaWait {
       this.#next = null;
       return this.#wait([...queues]);
     });
-    // Nobody knows what a connection owes after an error, or to whom it goes.
+    // After an error, neither the connection's pending replies nor its server are certain.
     this.#last = replicas.catch(() => this.#hangUp());
     return { queues, replicas };
   }
@@ -72,18 +71,17 @@ export class ReplicaWait {
     const marks = queues.map((queue) => keys.replicaMark(randomUUID(), queue));
     const [own] = await Promise.all([this.#connected(), ...marks.map((mark) => redis.layMark(mark, MARK_KEPT_MS))]);
     const pipeline = own.pipeline();
-    // While a slot moves, the mark may be here and what was written elsewhere by now: then this is answered by ASK.
+    // While a slot migrates, the mark may be here and the writes on another node: EXISTS then answers ASK.
     if (isCluster(redis)) for (const queue of queues) pipeline.exists(probeOf(keys, queue));
     for (const mark of marks) pipeline.del(mark);
     const answers = (await pipeline.wait(count, timeoutMs).exec()) ?? [];
-    for (const [error] of answers) if (error) throw this.#elsewhere(error);
+    for (const [error] of answers) if (error) throw this.#asMoved(error);
     const removed = answers.slice(-1 - marks.length, -1);
-    if (!removed.every(([, found]) => found === 1))
-      throw unavailable(redis, new Error('another server than was written to has answered for its replicas'));
+    if (!removed.every(([, found]) => found === 1)) throw unavailable(redis, new Error('WAIT reached another server than the writes did'));
     return answers.at(-1)?.[1] as number;
   }
 
-  /** Connects when it is first needed, and after each failure. */
+  /** Connects on first use, and again after a failure. */
   async #connected(): Promise<Redis> {
     if (this.#closed) throw new Error(CONNECTION_CLOSED_TEXT);
     if (this.#own?.status === 'ready') return this.#own;
@@ -100,15 +98,15 @@ export class ReplicaWait {
       reconnectOnError: null,
       failoverDetector: false,
     });
-    // Its commands and `connect` fail too.
+    // Commands and `connect` report the same error.
     own.on('error', () => undefined);
     this.#own = own;
     await own.connect();
     return own;
   }
 
-  /** That a slot has moved is no error of the caller's. */
-  #elsewhere(error: Error): unknown {
+  /** Turns the error of a moved slot into one that callers retry. */
+  #asMoved(error: Error): unknown {
     const { redis } = this.#options;
     if (!/^(MOVED|ASK)\b/.test(error.message)) return error;
     if (isCluster(redis)) redis.refreshSlotsCache();
@@ -121,7 +119,7 @@ export class ReplicaWait {
   }
 }
 
-/** A key of a queue that has had a job; of the registry, for null. */
+/** Returns a key that exists in every used queue or, for null, in the registry. */
 export function probeOf(keys: Keys, queue: string | null): string {
   return queue === null ? keys.queues : `${keys.jobs(queue)}meta`;
 }

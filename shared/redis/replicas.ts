@@ -10,27 +10,27 @@ export interface ReplicasOptions {
   /** The connection that writes. */
   readonly redis: ScriptedRedis;
   readonly keys: Keys;
-  /** How many replicas must have what was written. 0: nothing is waited for, and nothing is sent. */
+  /** Number of replicas that must have the writes. 0 disables the wait. */
   readonly count: number;
-  /** How long they have, in ms. At least 1. */
+  /** Timeout in ms, at least 1. */
   readonly timeoutMs: number;
 }
 
-/** Too few replicas had what was written in time. */
+/** The result of a wait in which too few replicas acknowledged the writes. */
 export interface Shortfall {
   readonly replicas: number;
   readonly wanted: number;
   readonly timeoutMs: number;
 }
 
-/** What was written since {@link Replicas.begin}. */
+/** The writes since {@link Replicas.begin}. */
 export interface Written {
   /**
-   * Resolves with null once enough replicas have all that was written to, and read from, these queues, and with the
-   * shortfall if they do not in time. That is at most twice the timeout, should one wait be under way.
-   * @param queues on a cluster each may be on another server; null is the registry
-   * @throws FleetError `REDIS_UNAVAILABLE`, or what {@link isUnavailability} knows, if the connection was lost since, or
-   *   another server is the master now: what was written may be lost, and is to be written again
+   * Resolves with null once enough replicas have all data written to and read from these queues, or with the shortfall after
+   * the timeout: up to twice the timeout if another wait is in progress.
+   * @param queues on a cluster, each may be on another server; null is the registry
+   * @throws FleetError `REDIS_UNAVAILABLE`, or an error that {@link isUnavailability} accepts, if the connection was lost or the
+   *   master changed since: the writes may be lost and must be repeated
    */
   confirm(queues: Iterable<string | null>): Promise<Shortfall | null>;
 }
@@ -38,12 +38,12 @@ export interface Written {
 const NOT_WAITED: Written = { confirm: () => Promise.resolve(null) };
 
 /**
- * Waits until replicas have what a connection has written: what they do not have, a failover loses. docs/adr/0015-replicas.md
- * has the reasons.
+ * Waits until replicas have a connection's writes, so that a failover does not lose them. docs/adr/0015-replicas.md has the
+ * reasons.
  */
 export class Replicas {
   readonly #options: ReplicasOptions;
-  /** How often the connection to each server was lost, as far as was looked. */
+  /** How often each server's connection was lost since it was first checked. */
   readonly #losses = new WeakMap<Redis, number>();
   readonly #waits = new Map<Redis, ReplicaWait>();
   #closed = false;
@@ -52,12 +52,12 @@ export class Replicas {
     this.#options = options;
   }
 
-  /** Whether anything is waited for at all. */
+  /** Whether waiting is enabled. */
   get wanted(): boolean {
     return this.#options.count > 0;
   }
 
-  /** To be called before the first command whose effects are to be confirmed. */
+  /** Call it before the first write that `confirm` is to cover. */
   begin(): Written {
     if (!this.wanted) return NOT_WAITED;
     const { redis } = this.#options;
@@ -65,7 +65,7 @@ export class Replicas {
     return { confirm: (queues) => this.#confirm(queues, seen) };
   }
 
-  /** Closes its connections. Who waits gets a connection error. */
+  /** Closes all connections; pending waits fail with a connection error. */
   close(): void {
     this.#closed = true;
     for (const wait of this.#waits.values()) wait.close();
@@ -75,17 +75,17 @@ export class Replicas {
   async #confirm(queues: Iterable<string | null>, seen: ReadonlyMap<Redis, number>): Promise<Shortfall | null> {
     const { redis, keys, count: wanted, timeoutMs } = this.#options;
     const places = new Map<Redis, (string | null)[]>();
-    // Without a cluster all of it is on one server, the registry too.
+    // Without a cluster, the one server also has the registry.
     for (const queue of isCluster(redis) ? new Set(queues) : [null]) {
       const server = serverOf(redis, probeOf(keys, queue));
-      if (server === null) throw unavailable(redis, new Error('nobody is known to have its slot'));
+      if (server === null) throw unavailable(redis, new Error('the master of its slot is not known'));
       places.set(server, [...(places.get(server) ?? []), queue]);
     }
     const counts = await Promise.all([...places].map(([server, there]) => this.#waitAt(server).join(there)));
     for (const server of places.keys()) {
-      // Else the mark was perhaps laid on another server than was written to.
+      // After a reconnect, the mark may have been set on another server than the writes.
       if (seen.get(server) !== this.#lossesOf(server))
-        throw unavailable(redis, new Error('the connection was lost before its replicas had what was written'));
+        throw unavailable(redis, new Error('the connection was lost before the replicas had the writes'));
     }
     const replicas = Math.min(...counts);
     return replicas >= wanted ? null : { replicas, wanted, timeoutMs };
@@ -113,12 +113,14 @@ export class Replicas {
   }
 }
 
-/** @param what was written, as a sentence without its full stop: "Task a was added" */
+/** @param what the write, as a sentence without full stop: "Task a was added" */
 export function notReplicated(
   what: string,
   { replicas, wanted, timeoutMs }: Shortfall,
   details: Readonly<Record<string, unknown>>,
 ): FleetError {
-  const message = `${what}, but of ${wanted} replicas ${replicas} had that within ${timeoutMs} ms: a failover may lose it. Until then it holds; repeating the call is harmless.`;
+  const message =
+    `${what}, but only ${replicas} of ${wanted} replicas acknowledged it within ${timeoutMs} ms: a failover may lose it. ` +
+    'Until a failover it stands; repeating the call is safe.';
   return new FleetError('NOT_REPLICATED', message, { details: { ...details, replicas, wanted, timeoutMs } });
 }

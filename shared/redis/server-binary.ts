@@ -8,15 +8,15 @@ import { installRedisServer } from './server-install.js';
 export interface EnsureOptions {
   /** A PATH value: folders to look in. */
   readonly path: string;
-  /** Gets the line that a person should see while this takes long. */
+  /** Prints a line for the user before an installation. */
   readonly say: (line: string) => void;
-  /** Default: the one that this runs on. */
+  /** Default: this machine. */
   readonly machine?: Machine;
 }
 
 const COMMANDS = ['redis-server', 'valkey-server'] as const;
 
-/** The first `redis-server`, else the first `valkey-server`, in the folders of a PATH value; null if there is none. */
+/** Returns the first `redis-server`, else the first `valkey-server`, in the folders of a PATH value; null if there is none. */
 export async function findRedisServer(path: string): Promise<string | null> {
   const folders = path.split(delimiter).filter((folder) => folder !== '');
   for (const command of COMMANDS) {
@@ -29,9 +29,9 @@ export async function findRedisServer(path: string): Promise<string | null> {
 }
 
 /**
- * Finds a redis-server; as root on Debian and Ubuntu installs the system's package if there is none.
- * @returns the path of the command.
- * @throws FleetError `REDIS_SERVER_MISSING`, with the ways to get one, and the end of apt-get's output if that failed.
+ * Finds a redis-server, or, as root on Debian and Ubuntu, installs the system's package.
+ * @returns the path of the command
+ * @throws FleetError `REDIS_SERVER_MISSING`, with the ways to get one, and the end of apt-get's output if that failed
  */
 export async function ensureRedisServer({ path, say, machine = thisMachine() }: EnsureOptions): Promise<string> {
   const found = await findRedisServer(path);
@@ -47,11 +47,11 @@ export async function ensureRedisServer({ path, say, machine = thisMachine() }: 
 
 function missing(why: string): FleetError {
   const ways = [
-    'Get one in any of these ways:',
+    'Get a redis-server in one of these ways:',
     '  1. Install it: apt-get install redis-server · dnf install redis · apk add redis · brew install redis',
     '  2. Run it in Docker: docker run -p 6379:6379 redis:7 redis-server --appendonly yes --maxmemory-policy noeviction',
     '     and set REDIS_URL=redis://127.0.0.1:6379',
-    '  3. Use one that you have: set REDIS_URL, for example redis://user:password@host:6379/0',
+    '  3. Use an existing Redis: set REDIS_URL, for example redis://user:password@host:6379/0',
   ];
   return new FleetError('REDIS_SERVER_MISSING', [why, ...ways].join('\n'));
 }

@@ -13,14 +13,13 @@ import { failUnanswered } from './unanswered.js';
 
 type Stream = ReturnType<typeof createConnection>;
 
-/** How often it is looked whether the cluster is known by now. */
+/** How often to check whether the slot's master is known. */
 const LOOK_MS = 20;
 const REFUSED_ELSEWHERE = textRefusedWith('READONLY', 'UNBLOCKED', 'CLUSTERDOWN');
 
 /**
- * Opens a connection of its own to the server that has a key: for what blocks or subscribes, which cannot share one. On a
- * cluster it goes to the master of the key's slot, and follows the slot when that moves or its master dies: `commands`
- * knows where it is.
+ * Opens a separate connection to the server that holds a key, for blocking reads and subscriptions. On a cluster it connects to
+ * the master of the key's slot, looked up through `commands`, and follows the slot when it moves or its master dies.
  */
 export function connectToServer(commands: RedisConnection, key: string, options: ConnectOptions): Redis {
   if (!isCluster(commands)) return connect(options) as Redis;
@@ -31,7 +30,7 @@ export function connectToServer(commands: RedisConnection, key: string, options:
     lazyConnect: lazy,
     enableOfflineQueue: policy === 'wait',
     Connector: ownerConnector(() => ownerOf(commands, key), shared.tls),
-    reconnectOnError: (error: Error): 2 | false => (follows(error, commands) ? 2 : false),
+    reconnectOnError: (error: Error): 2 | false => (hasMoved(error, commands) ? 2 : false),
   });
   failUnanswered(redis);
   endOnce(redis);
@@ -40,14 +39,14 @@ export function connectToServer(commands: RedisConnection, key: string, options:
   return redis;
 }
 
-/** Whether the slot has gone elsewhere. */
-function follows({ message }: Error, commands: Cluster): boolean {
+/** Whether the slot has another master now. */
+function hasMoved({ message }: Error, commands: Cluster): boolean {
   const moved = /^(MOVED|ASK)\b/.test(message) || REFUSED_ELSEWHERE.test(message);
   if (moved) commands.refreshSlotsCache();
   return moved;
 }
 
-/** What ioredis makes its streams with: asks for the address at each attempt. */
+/** Makes the class with which ioredis opens streams; it looks up the address at each attempt. */
 function ownerConnector(find: () => Address | null, tls: ConnectionOptions | undefined) {
   return class OwnerConnector extends AbstractConnector {
     constructor(options: unknown) {
@@ -56,7 +55,7 @@ function ownerConnector(find: () => Address | null, tls: ConnectionOptions | und
 
     override async connect(): Promise<Stream> {
       this.connecting = true;
-      // Not rejected until it is known: ioredis would give up for good.
+      // Wait instead of rejecting while the master is unknown: after a rejection ioredis would not reconnect.
       for (;;) {
         const owner = find();
         if (!this.connecting) throw new Error(CONNECTION_CLOSED_TEXT);

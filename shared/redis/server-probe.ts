@@ -1,25 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 
-/** What a server on a loopback port says of itself. */
+/** The facts that a server on a loopback port reports. */
 export interface ServerFacts {
   readonly pid: number;
-  /** Its data folder, symbolic links resolved. */
+  /** The data folder, symbolic links resolved. */
   readonly dir: string;
-  /** True while it reads its data from disk; commands on keys then fail. */
+  /** True while it loads its data from disk, when commands on keys fail. */
   readonly loading: boolean;
 }
 
 const ANSWER_TIMEOUT_MS = 2_000;
 const RETRY_MS = 10;
 
-/** Asks what serves a port of 127.0.0.1. Null if nothing does, if it does not answer within 2 s, or if it is not a Redis that tells. */
+/** Probes a port of 127.0.0.1. Null if there is no Redis, it does not answer within 2 s, or it does not report these facts. */
 export async function probeServer(port: number): Promise<ServerFacts | null> {
   const redis = new Redis({
     ...{ host: '127.0.0.1', port, protocol: 2, lazyConnect: true, enableReadyCheck: false },
     ...{ retryStrategy: () => null, disableClientInfo: true, connectTimeout: ANSWER_TIMEOUT_MS, commandTimeout: ANSWER_TIMEOUT_MS },
   });
-  // The error arrives at the caller of connect() as well.
+  // connect() rejects with the same error.
   redis.on('error', () => undefined);
   try {
     await redis.connect();
@@ -35,8 +35,8 @@ export async function probeServer(port: number): Promise<ServerFacts | null> {
 }
 
 /**
- * Waits until the server of `dir` answers on a port and has read its data.
- * @returns null as soon as `signal` is aborted: its process has ended, or this takes too long.
+ * Waits until the server of `dir` answers on a port and has loaded its data.
+ * @returns null as soon as `signal` is aborted
  */
 export async function waitUntilServing(port: number, dir: string, signal: AbortSignal): Promise<ServerFacts | null> {
   while (!signal.aborted) {

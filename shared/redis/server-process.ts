@@ -15,22 +15,22 @@ export interface SpawnOptions {
   /** More arguments, such as `--appendonly yes`. */
   readonly args: readonly string[];
   readonly startTimeoutMs: number;
-  /** Called when the process exists, before it answers. */
+  /** Called once the process exists, before it answers. */
   readonly onSpawn?: (pid: number) => Promise<void>;
-  /** Ends the start, and the server with it. */
+  /** Aborts the start, and kills the server. */
   readonly signal?: AbortSignal | undefined;
 }
 
 const LOG_FILE = 'redis.log';
 const SHOWN_LOG_BYTES = 2_048;
-/** EADDRINUSE, in the words of glibc, macOS and musl: redis-server has the same exit code for everything. */
+/** EADDRINUSE as glibc, macOS and musl word it: the exit code of redis-server does not tell failures apart. */
 const PORT_TAKEN = /Address (?:already )?in use/;
 
 /**
- * Starts a redis-server on 127.0.0.1 in a session of its own, so that a Ctrl+C in the terminal does not reach it, and
- * waits until it answers and has read its data. It logs to `redis.log` in `dir`, and does not keep this process alive.
- * @returns null if somebody else has the port.
- * @throws FleetError `REDIS_SERVER_FAILED` with the end of its log if it ends, or does not answer in time (it is killed then);
+ * Starts a redis-server on 127.0.0.1 in its own session, so that Ctrl+C in the terminal does not reach it, and waits until it
+ * answers and has loaded its data. It logs to `redis.log` in `dir`, and does not keep this process alive.
+ * @returns null if another process has the port
+ * @throws FleetError `REDIS_SERVER_FAILED` with the end of the log if the server exits, or does not answer in time and is killed;
  * the reason of `signal`
  */
 export async function spawnServer(options: SpawnOptions): Promise<ChildProcess | null> {
@@ -62,12 +62,12 @@ export async function spawnServer(options: SpawnOptions): Promise<ChildProcess |
   });
 }
 
-/** True if nothing listens on the port of 127.0.0.1. Somebody may take it at any moment afterwards. */
+/** True if the port of 127.0.0.1 is free, which may change at any moment. */
 export async function isPortFree(port: number): Promise<boolean> {
   return (await listenOnce(port)) !== null;
 }
 
-/** A port of 127.0.0.1, chosen by the operating system, that was free a moment ago. */
+/** Returns a free port of 127.0.0.1, chosen by the operating system. */
 export async function freePort(): Promise<number> {
   const port = await listenOnce(0);
   if (port === null) throw new FleetError('REDIS_SERVER_FAILED', 'The operating system has no free port on 127.0.0.1.');
@@ -93,14 +93,14 @@ async function kill(child: ChildProcess): Promise<void> {
 
 function howItEnded(child: ChildProcess, ended: AbortSignal): string {
   if (child.pid === undefined) return `could not be started (${messageOf(ended.reason)})`;
-  return `ended with ${child.signalCode ?? `exit code ${child.exitCode}`} before it answered`;
+  return `exited with ${child.signalCode ?? `code ${child.exitCode}`} before it answered`;
 }
 
 async function sizeOf(file: string): Promise<number> {
   return (await stat(file).catch(() => null))?.size ?? 0;
 }
 
-/** The last lines that were written to a file since it had `start` bytes, indented. */
+/** Returns the last lines written to a file after its first `start` bytes, indented. */
 async function tailOf(file: string, start: number): Promise<string> {
   const handle = await open(file).catch(() => null);
   if (handle === null) return '  (no log)';

@@ -4,13 +4,13 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { ProcessIdentity } from './process-identity.js';
 
-/** What `server.json` in a data folder says of the redis-server that serves the folder. */
+/** The content of `server.json` in a data folder: the folder's redis-server. */
 export interface ServerState {
-  /** Null in the moment between the choice of the port and the start of the process. */
+  /** Null between the choice of the port and the start of the process. */
   readonly pid: number | null;
   readonly port: number;
   readonly url: string;
-  /** When the process `pid` started: see {@link ProcessIdentity}. */
+  /** Start time of the process: see {@link ProcessIdentity}. */
   readonly started: string | null;
 }
 
@@ -21,7 +21,7 @@ const schema = z.object({
   started: z.string().nullable(),
 });
 
-/** Null if there is no state file, or none that can be read: it then counts as stale. */
+/** Reads the state file; null if it is missing or unreadable, which counts as stale. */
 export async function readState(dir: string): Promise<ServerState | null> {
   try {
     return schema.parse(JSON.parse(await readFile(fileIn(dir), 'utf8')));
@@ -30,20 +30,20 @@ export async function readState(dir: string): Promise<ServerState | null> {
   }
 }
 
-/** Replaces the state file in one step: a reader sees the old one or the new one. */
+/** Replaces the state file atomically. */
 export async function writeState(dir: string, state: ServerState): Promise<void> {
   const temporary = `${fileIn(dir)}.${randomUUID()}`;
   await writeFile(temporary, `${JSON.stringify(state)}\n`, { mode: 0o600 });
   await rename(temporary, fileIn(dir));
 }
 
-/** Removes the state file if it still speaks of that server. */
+/** Removes the state file if it still refers to the server. */
 export async function removeState(dir: string, server: ProcessIdentity): Promise<void> {
   const state = await readState(dir);
   if (state?.pid === server.pid && state.started === server.started) await rm(fileIn(dir), { force: true });
 }
 
-/** The process that the state speaks of; it need not run any more. */
+/** Returns the server's process, which may have exited. */
 export function serverOf({ pid, started }: ServerState): ProcessIdentity | null {
   return pid === null || started === null ? null : { pid, started };
 }

@@ -5,8 +5,8 @@ import type { Settings } from '../settings.js';
 import { parseRedisUrl } from './redis-url.js';
 
 /**
- * What TLS connections are made with; null for plain ones, which every URL but `rediss:` asks for. The files are read
- * each time a connection is opened, so that renewed certificates need no other path.
+ * Returns the TLS options for a `rediss:` URL, else null. The files are read for each connection, so that certificates can be
+ * renewed in place.
  * @throws FleetError `INVALID_SETTINGS`, naming the file that cannot be read
  */
 export function tlsOf({
@@ -27,6 +27,6 @@ function read(variable: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new FleetError('INVALID_SETTINGS', `${variable}: cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new FleetError('INVALID_SETTINGS', `${variable}: cannot read the file: ${messageOf(error)}`, { cause: error });
   }
 }

@@ -1,18 +1,18 @@
 import type { Settings } from '../settings.js';
 import { parseRedisUrl } from './redis-url.js';
 
-/** A place where a redis-server or a sentinel listens. */
+/** The address of a redis-server or sentinel. */
 export interface Address {
   readonly host: string;
   readonly port: number;
 }
 
-/** Settings of something that talks to Redis. */
+/** Settings with a Redis URL. */
 export type ConnectedSettings = Settings & { readonly redisUrl: string };
 
 /**
- * What stands behind REDIS_URL: one server; the master that sentinels name, where the URL's host is the name of the
- * service, as in open-webui; or a cluster, whose other nodes the one of the URL names.
+ * The target of REDIS_URL: one server; a master found through sentinels, with the URL's host as the name of the service, as in
+ * open-webui; or a cluster, found through the URL's node.
  */
 export type Topology =
   | { readonly kind: 'standalone'; readonly address: Address }
@@ -21,7 +21,7 @@ export type Topology =
 
 const REDIS_PORT = 6_379;
 
-/** @param settings checked ones: never both a cluster and sentinels */
+/** Expects checked settings, which never have both a cluster and sentinels. */
 export function topologyOf({ redisUrl, cluster, clusterNodes, sentinelHosts, sentinelPort }: ConnectedSettings): Topology {
   const { host: name, port } = parseRedisUrl(redisUrl);
   const address = { host: name, port: port ?? REDIS_PORT };
@@ -31,7 +31,7 @@ export function topologyOf({ redisUrl, cluster, clusterNodes, sentinelHosts, sen
   return { kind: 'standalone', address };
 }
 
-/** For messages: `Redis at host:6379`, `Redis master mymaster (sentinels a:26379, b:26379)`, `Redis Cluster at a:6379, b:6379`. */
+/** Describes the target for messages: `Redis at host:6379`, `Redis master mymaster (sentinels a:26379, b:26379)`, `Redis Cluster at a:6379, b:6379`. */
 export function describeTopology(topology: Topology): string {
   switch (topology.kind) {
     case 'standalone':
@@ -47,7 +47,7 @@ export function formatAddress({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** `host`, `host:port`, `[v6]` or `[v6]:port`. */
+/** Parses `host`, `host:port`, `[v6]` or `[v6]:port`. */
 export function parseAddress(text: string, defaultPort: number): Address {
   const { hostname, port } = new URL(`redis://${text}`);
   return { host: unbracketed(hostname), port: Number(port) || defaultPort };

@@ -1,9 +1,9 @@
 import type { Redis } from 'ioredis';
 import { CONNECTION_CLOSED_TEXT } from './connection-errors.js';
 
-/** What ioredis keeps to itself. `test/shared/connect.test.ts` holds it to its version. */
+/** Internals of ioredis. `test/shared/connect.test.ts` fails if they change. */
 interface Internals {
-  /** What was sent over the last connection that was ready, and had no answer: it is sent again by the next one. */
+  /** Unanswered commands of the last ready connection, which the next one resends. */
   readonly prevCommandQueue?: CommandQueue | null;
   readonly commandQueue: CommandQueue;
   readonly retryAttempts: number;
@@ -15,9 +15,9 @@ interface CommandQueue {
 }
 
 /**
- * ioredis fails what has no answer when it was closed, or after `maxRetriesPerRequest` vain reconnects; but only what it
- * finds in one place. Once another connection was accepted and not answered, as by a network that is half open, it has
- * left the commands elsewhere, and would let them wait for ever.
+ * Fails unanswered commands that ioredis forgets. On close, or after `maxRetriesPerRequest` failed reconnects, ioredis fails only
+ * the commands in `commandQueue`. If a connection was accepted but never became ready, as on a half-open network, earlier commands
+ * stay in `prevCommandQueue` and would wait forever.
  */
 export function failUnanswered(redis: Redis): void {
   redis.on('close', () => {
@@ -30,7 +30,7 @@ export function failUnanswered(redis: Redis): void {
   });
 }
 
-/** Fails what was sent over a connection that is lost. */
+/** Fails the commands sent over a lost connection. */
 export function failSent(redis: Redis, text: string): void {
   const { prevCommandQueue } = redis as unknown as Internals;
   for (let sent = prevCommandQueue?.shift(); sent; sent = prevCommandQueue?.shift()) sent.command.reject(new Error(text));

@@ -13,15 +13,15 @@ export interface FleetFactsOptions {
   readonly logger: Logger;
 }
 
-/** How often what other processes have found out is read, in ms. */
+/** Interval of reading what other processes found out, in ms. */
 const REFRESH_MS = 5_000;
-/** With this prefix a fleet is there to work beside open-webui. */
-const ITS_PREFIX = /^\{?open-webui\}?$/;
+/** The prefix of a fleet that works beside open-webui. */
+const OPEN_WEBUI_PREFIX = /^\{?open-webui\}?$/;
 
 /**
- * What a process knows of its fleet, kept in Redis for all of its processes: the id by which its stop commands are told from
- * those of a fleet in another database, and whether open-webui was seen, which then needs leases. Read at every connect and every
- * five seconds, so that no enqueue and no stop asks for it.
+ * Facts about the fleet, shared by its processes through Redis: the id that tells its stop commands from those of a fleet in another
+ * database, and whether open-webui was seen, which requires leases. Read on each connect and every five seconds, so that enqueues and
+ * stops need no extra round trip.
  */
 export class FleetFacts implements Leases {
   readonly #redis: RedisConnection;
@@ -30,7 +30,7 @@ export class FleetFacts implements Leases {
   readonly #logger: Logger;
   #id: string | null = null;
   #seen: boolean;
-  /** Whether Redis says so too. */
+  /** Whether Redis has `#seen` too. */
   #kept = false;
   #asking: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -40,7 +40,7 @@ export class FleetFacts implements Leases {
     this.#keys = keys;
     this.#mode = mode;
     this.#logger = logger;
-    this.#seen = mode === 'on' || (mode === 'auto' && ITS_PREFIX.test(keys.prefix));
+    this.#seen = mode === 'on' || (mode === 'auto' && OPEN_WEBUI_PREFIX.test(keys.prefix));
     redis.on('ready', this.#onReady);
   }
 
@@ -54,28 +54,28 @@ export class FleetFacts implements Leases {
     return this.#seen;
   }
 
-  /** The id of the fleet in this database; null while it is not known. */
+  /** The fleet's id; null while unknown. */
   get id(): string | null {
     return this.#id;
   }
 
-  /** The same once Redis was asked for it. Null if it is not to be had: from a Redis that refuses writes, for example. */
+  /** Returns the id, reading it if necessary. Null if it is unavailable, for example because Redis refuses writes. */
   async readId(): Promise<string | null> {
     if (this.#id === null) await this.refresh();
     return this.#id;
   }
 
-  /** An entry that is not ours was met. Every process of the fleet learns of it. */
+  /** Notes that a foreign entry was seen, and tells all processes of the fleet. */
   readonly sawForeign = (): void => {
     if (this.#kept) return;
     this.#seen = true;
     void this.refresh();
   };
 
-  /** Reads what others have found out, and writes what they do not know. Never rejects. */
+  /** Exchanges facts with Redis. Never rejects. */
   refresh(): Promise<void> {
     this.#asking ??= this.#ask()
-      .catch((error: unknown) => this.#logger.debug({ error: messageOf(error) }, 'Could not read what is known of the fleet'))
+      .catch((error: unknown) => this.#logger.debug({ error: messageOf(error) }, 'Could not read the id of the fleet; trying again'))
       .finally(() => {
         this.#asking = null;
       });
@@ -99,11 +99,11 @@ export class FleetFacts implements Leases {
     const { fleet, openWebui } = this.#keys;
     const [id = null, seen = null] = await this.#redis.mget(fleet, openWebui);
     if (seen !== null && !this.#seen)
-      this.#logger.info({ prefix: this.#keys.prefix, leases: this.#mode !== 'off' }, 'open-webui works beside this fleet');
+      this.#logger.info({ prefix: this.#keys.prefix, leases: this.#mode !== 'off' }, 'Detected open-webui beside this fleet');
     this.#seen ||= seen !== null;
     this.#kept = seen !== null;
     this.#id = id ?? this.#id;
-    // After FLUSHALL the fleet keeps the id that its processes know, unless a new one has come first.
+    // After FLUSHALL the fleet keeps its id, unless another process wrote a new one first.
     if (id === null) {
       await this.#redis.set(fleet, this.#id ?? uuidv7(), 'NX');
       this.#id = await this.#redis.get(fleet);

@@ -1,22 +1,22 @@
 import { chunks } from '../chunks.js';
 import { type Keys, isShared } from '../keys.js';
 
-/** Where a task is listed beside the registry itself. */
+/** The lists of a task besides the registry itself. */
 export interface Memberships {
   /** `''` for none. */
   readonly item: string;
-  /** The id of the task whose handler enqueued it. Default: none. */
+  /** Id of the task whose handler enqueued this one. Default: none. */
   readonly parent?: string | undefined;
 }
 
 export interface Registration extends Memberships {
   readonly id: string;
   readonly queue: string;
-  /** When it was enqueued, in ms. */
+  /** Time of the enqueue, in ms. */
   readonly at: number;
 }
 
-/** Which leases go with the entries of tasks. */
+/** Whether entries of tasks have leases. */
 export interface Leases {
   /** Whether live tasks have leases. */
   readonly written: boolean;
@@ -27,8 +27,8 @@ export interface Leases {
 type Words = (string | number)[];
 
 /**
- * What takes the writes: a pipeline, or a connection. A pipeline saves writes to the socket; but each one is a new object
- * that ioredis gives every script of its connection, BullMQ's too, which costs as much as ten commands.
+ * A pipeline or a connection. A pipeline saves socket writes, but ioredis defines every script of the connection on each new
+ * pipeline, BullMQ's too, which costs as much as ten commands.
  */
 export interface RegistryCommands {
   hset(key: string, ...fieldsAndValues: Words): unknown;
@@ -43,21 +43,21 @@ export interface RegistryCommands {
 }
 
 const NO_LEASES: Leases = Object.freeze({ written: false, removed: false });
-/** Words of one command, field and value each one. Even, so that pairs stay together. */
+/** Arguments of one command, counting field and value each. Even, so that pairs stay together. */
 const WORDS_AT_ONCE = 20_000;
-/** The list of a task's children goes by itself, should one of them leave it by a crash. */
+/** Expires a task's list of children, in case a crash leaves one in it. */
 const CHILDREN_KEPT_MS = 24 * 3_600_000;
 
 /**
- * Writes to the registry, gathered and written as a few commands of many fields each: what costs is the command, not
- * the field. All of them may be repeated without harm.
+ * Batches registry writes into a few commands with many fields each, since the command costs more than the field. All writes are
+ * idempotent.
  *
- * A task's queue is written first and deleted last. So an id without a queue is another program's at every moment, and
- * whatever a crash leaves half written or half deleted still has its queue, which is where the reconciler looks. In the list
- * of live tasks it is written last and deleted first: what a lost connection sends again of a registration is seen there, if the
- * task is over by then; and what is not there is not listed again for open-webui in the middle of its removal.
+ * A task's queue is written first and deleted last. So an id without a queue always belongs to another program, and an entry that
+ * a crash left half written or half deleted still has its queue, where the reconciler looks. The list of live tasks is written last
+ * and deleted first: a registration resent after the task has ended shows up there, and a task being removed is not relisted for
+ * open-webui.
  *
- * What open-webui shares is written for it alone: it deletes entries of ours too. The fleet's own part is `p:tasks:queues`,
+ * The shared keys are written only for open-webui, which deletes our entries too. The fleet's own part is `p:tasks:queues`,
  * `p:tasks:live` and `p:items:<item>`.
  */
 export class MergedWrites {
@@ -74,7 +74,7 @@ export class MergedWrites {
   readonly #left = new Map<string, string[]>();
   readonly #parents = new Set<string>();
 
-  /** `leases` says each time which there are. Default: none. {@link Registry.writes} knows of the fleet's. */
+  /** `leases` is read at each write; default: no leases. {@link Registry.writes} passes the fleet's. */
   constructor(keys: Keys, leases: Leases = NO_LEASES) {
     this.#keys = keys;
     this.#leases = leases;
@@ -104,7 +104,7 @@ export class MergedWrites {
     if (parent) append(this.#left, this.#keys.children(parent), id);
   }
 
-  /** Hands over the gathered writes, registrations first, and forgets them. Returns what each command returned. */
+  /** Sends the batched writes, registrations first. Returns the result of each command. */
   flushInto(commands: RegistryCommands): unknown[] {
     return [...this.#flushAdded(commands), ...this.#flushRemoved(commands)];
   }

@@ -1,17 +1,17 @@
 import { isName, quote } from '../keys.js';
 import type { RecordSource } from '../unreadable.js';
 
-/** More than any fleet has: of so many names, most are of queues that never were. */
+/** More than any fleet has: with this many names, most are of queues that never existed. */
 const MANY = 500;
-/** BullMQ's keys of which a queue that was ever used has one. */
+/** A queue that was ever used has at least one of these BullMQ keys. */
 const USED = ['meta', 'id', 'wait', 'active', 'delayed', 'prioritized', 'completed', 'failed', 'waiting-children'];
 
-/** Every queue that ever had a task or a worker, sorted. What is no name is reported; of very many names, those of queues that exist. */
+/** Returns all queues that ever had a task or worker, sorted. Reports invalid names; beyond 500 names, checks which queues exist. */
 export async function readQueueNames(source: RecordSource): Promise<string[]> {
   const { redis, keys, unreadable } = source;
   const members = await unreadable.read(keys.queues, 'set', redis.smembers(keys.queues), []);
   const names = members.filter((name) => {
-    if (!isName(name)) unreadable.report({ key: keys.queues, id: name, problem: `expected the name of a queue, got ${quote(name)}` });
+    if (!isName(name)) unreadable.report({ key: keys.queues, id: name, problem: `expected a queue name, got ${quote(name)}` });
     return isName(name);
   });
   return (names.length > MANY ? await existing(source, names) : names).sort();
@@ -23,7 +23,7 @@ async function existing({ redis, keys, unreadable }: RecordSource, names: readon
   if (used.length < names.length)
     unreadable.report({
       key: keys.queues,
-      problem: `expected the names of queues; ${names.length - used.length} of ${names.length} are of queues without a key`,
+      problem: `expected queue names; ${names.length - used.length} of ${names.length} queues have no key`,
     });
   return used;
 }

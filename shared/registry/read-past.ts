@@ -1,17 +1,18 @@
 import { type KeyType, type RecordSource, isWrongType, wrongType } from '../unreadable.js';
 
-/** What Redis calls the types. */
+/** Redis' names of types. */
 const TYPE_NAMES: Readonly<Record<string, string>> = { 'sorted set': 'zset' };
 
-/** What a read returned, and the keys that it went without. */
+/** The result of a read. */
 export interface ReadPast<T> {
   readonly value: T;
+  /** Keys of the wrong type, which were left out. */
   readonly without: ReadonlySet<string>;
 }
 
 /**
- * Runs a script that reads several keys. If one of them is not of its type, it is reported, and the script runs again with a key
- * that does not exist in its place. Costs nothing more where all are well.
+ * Runs a script that reads several keys. If keys have the wrong type, reports them and runs the script again with a nonexistent
+ * key in their place. Costs nothing extra if all types are right.
  * @param expected the type of each key, in the order of the script's keys
  */
 export async function readPast<T>(
@@ -26,7 +27,7 @@ export async function readPast<T>(
     if (!isWrongType(error)) throw error;
     const types = await Promise.all(names.map((key) => redis.type(key)));
     const without = new Set(names.filter((_, index) => types[index] !== 'none' && types[index] !== redisType(expected[index]?.[1])));
-    // It was put right meanwhile, or it is a key that the script makes up itself.
+    // The key was repaired meanwhile, or its name is built within the script.
     if (without.size === 0) throw error;
     for (const [key, type] of expected) if (without.has(key)) unreadable.report({ key, problem: wrongType(type) });
     return { value: await read(...names.map((key) => (without.has(key) ? keys.nothing : key))), without };

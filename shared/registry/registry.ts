@@ -7,18 +7,18 @@ import { MergedWrites, type Registration } from './merged-writes.js';
 import { readQueueNames } from './queue-names.js';
 import { type ReadPast, readPast } from './read-past.js';
 
-/** A live task as the registry has it. */
+/** A live task in the registry. */
 export interface Entry {
   readonly id: string;
-  /** Of a foreign task, null for none. Null for one of ours, whose item is in its job: what the registry says of it is for open-webui. */
+  /** The item of a foreign task. Null for our own tasks: their item is in the job, and the registry's copy is for open-webui. */
   readonly item: string | null;
-  /** Null for a foreign task: one that is not on our queues. */
+  /** Null for a foreign task, which is not on our queues. */
   readonly queue: string | null;
-  /** Why nobody can say on which queue it is; null for an entry that is whole. */
+  /** Why the queue is unreadable; absent if it is not. */
   readonly problem?: string;
 }
 
-/** A place in the list of live tasks: everything at it and after it has been seen. */
+/** A position in the list of live tasks: newer tasks were already listed. */
 export interface Position {
   readonly at: number;
   readonly id: string;
@@ -31,16 +31,16 @@ export interface RegistryOptions {
   readonly unreadable: RecordReporter;
 }
 
-/** Ids of one script: it holds up Redis. */
+/** Ids per script, because a script blocks Redis. */
 const IDS_AT_ONCE = 1_000;
-/** The highest place in a list: what fits into the `next` of a page. */
+/** The highest position that fits into the `next` of a page. */
 const MAX_POSITION = 9_999_999_999_999;
 
 type Expected = readonly (readonly [key: string, type: KeyType])[];
 
 /**
- * The registry of live tasks. What is ours, and that it is live, is read from keys that nobody else writes; the hash of tasks and the
- * shared sets of items say only what other programs have.
+ * The registry of live tasks. Our own tasks are read from keys that only the fleet writes; the shared hash of tasks and sets of items
+ * only tell the tasks of other programs.
  */
 export class Registry {
   readonly #redis: ScriptedRedis;
@@ -55,22 +55,22 @@ export class Registry {
     this.#unreadable = unreadable;
   }
 
-  /** Gathers writes to it. */
+  /** Starts a batch of writes. */
   writes(): MergedWrites {
     return new MergedWrites(this.#keys, this.#facts);
   }
 
-  /** Item and queue of each id in one round trip; null for an id that is not live. */
+  /** Finds the entries of ids in one round trip; null for an id that is not live. */
   async find(ids: readonly string[]): Promise<(Entry | null)[]> {
     if (ids.length === 0) return [];
     if (ids.length > IDS_AT_ONCE) return (await Promise.all(chunks(ids, IDS_AT_ONCE).map((some) => this.find(some)))).flat();
-    // Read at one moment. Writers set the queue before the item and delete it after: so no moment shows a task of ours
-    // without its queue, like a foreign one.
+    // Read atomically. Writers set the queue before the item and delete it after, so our own task never looks like a foreign
+    // one without a queue.
     const { value, without } = await this.#readPast(this.#registryKeys(), (tasks, queues) => this.#redis.findTasks(tasks, queues, ...ids));
     return this.#entriesOf(ids, ...value, without);
   }
 
-  /** The live tasks of an item, each with its entry, in one round trip. Null where a set of the item is wrong. */
+  /** Finds the live tasks of an item in one round trip. An entry is null if the hash of queues has the wrong type. */
   async findItem(item: string): Promise<Map<string, Entry | null>> {
     const {
       value: [ids, ...entries],
@@ -79,15 +79,15 @@ export class Registry {
     return new Map(this.#entriesOf(ids, ...entries, without).map((entry, index) => [ids[index] as string, entry]));
   }
 
-  /** Whether anything of an item is live, ours or not. */
+  /** Whether an item has a live task, ours or foreign. */
   async hasActive(item: string): Promise<boolean> {
     const { value } = await this.#readPast(this.#itemKeys(item), (...keys) => this.#redis.isBusy(...keys));
     return value === 1;
   }
 
   /**
-   * Registers a task under its item, with `reject` only if nothing else of the item is live. Returns the ids of the item's other
-   * live tasks, ours or not.
+   * Registers a task under its item; with `reject`, only if the item has no other live task. Returns the ids of the item's other
+   * live tasks, ours or foreign.
    */
   claimItem({ id, item, queue, at }: Registration, mode: 'join' | 'reject'): Promise<string[]> {
     return this.#redis.claimItem(
@@ -104,8 +104,8 @@ export class Registry {
   }
 
   /**
-   * Lists live tasks of ours again, by id with their items, where open-webui has deleted them. Those that have ended are left alone.
-   * Returns the ids of the others.
+   * Restores the shared entries of our live tasks, given as id → item, after open-webui has deleted them. Returns the ids that are
+   * still live.
    */
   async relist(items: ReadonlyMap<string, string | null>): Promise<string[]> {
     const { tasks, taskQueues, live } = this.#keys;
@@ -114,20 +114,20 @@ export class Registry {
     return words.length === 0 ? [] : this.#redis.relist(tasks, taskQueues, live, this.#keys.item(''), ...words);
   }
 
-  /** Takes from an item what turned out not to be live. */
+  /** Removes tasks that are not live from their item. */
   async leaveItem(item: string, ids: readonly string[]): Promise<void> {
     const sets = [this.#keys.ownItem(item), this.#keys.item(item)];
     await Promise.all(sets.map((key) => this.#unreadable.read(key, 'set', this.#redis.srem(key, ...ids), 0)));
   }
 
-  /** How many tasks are live, those of other programs included; roughly, while open-webui deletes entries of ours. */
+  /** Counts live tasks, foreign ones included; approximate while open-webui deletes our entries. */
   async count(): Promise<number> {
     return Math.max(...(await this.#lengths()));
   }
 
-  /** Up to `limit` live tasks of ours, newest first, after a position. */
+  /** Returns up to `limit` of our live tasks after a position, newest first. */
   async page(after: Position | null, limit: number): Promise<Position[]> {
-    // Tasks of one millisecond share a score: those of the position's own millisecond that were seen are skipped.
+    // Tasks of the same millisecond share a score: skip those already listed.
     const skip = after === null ? 0 : await this.#countSeen(after);
     const from = after === null ? '+inf' : String(after.at);
     const flat = await this.#readLive(
@@ -138,16 +138,16 @@ export class Registry {
     return page;
   }
 
-  /** How many tasks of the position's millisecond come at it or before it, in the order of a page. */
+  /** Counts the tasks of the position's millisecond that were already listed. */
   async #countSeen({ at, id }: Position): Promise<number> {
     const same = await this.#readLive(this.#redis.zrangebyscore(this.#keys.live, at, at));
     return same.filter((other) => other >= id).length;
   }
 
-  /** Live tasks of other programs. Costs the size of the registry, page by page, but only where there may be any. */
+  /** Returns live tasks of other programs. Scans the whole registry, but only if there may be any. */
   async foreign(): Promise<Entry[]> {
     const [all, ours] = await this.#lengths();
-    // Where open-webui is, an entry of ours may be missing for each one of its own.
+    // Equal counts prove nothing beside open-webui, which may have deleted as many of our entries as it added.
     if (all === 0 || (all <= ours && !this.#facts.removed)) return [];
     const found = new Map<string, Entry>();
     for (let cursor = '0'; ;) {
@@ -155,7 +155,7 @@ export class Registry {
         value: [next, ...flat],
         without,
       } = await this.#readPast(this.#registryKeys(), (...keys) => this.#redis.foreignTasks(...keys, cursor, IDS_AT_ONCE));
-      // Without the queues of ours, ours would look like theirs.
+      // Without the hash of queues, our own tasks would look foreign.
       if (without.size > 0) return [];
       for (let i = 0; i < flat.length; i += 2)
         found.set(flat[i] as string, { id: flat[i] as string, item: flat[i + 1] || null, queue: null });
@@ -166,7 +166,7 @@ export class Registry {
     return [...found.values()];
   }
 
-  /** Every queue that ever had a task or a worker: see {@link readQueueNames}. */
+  /** Returns all queues that ever had a task or worker: see {@link readQueueNames}. */
   queueNames(): Promise<string[]> {
     return readQueueNames(this.#source);
   }
@@ -178,7 +178,7 @@ export class Registry {
     ];
   }
 
-  /** Our tasks of the item, those that are shared, then as above. */
+  /** The item's own and shared sets, then the registry's keys. */
   #itemKeys(item: string): Expected {
     return [[this.#keys.ownItem(item), 'set'], [this.#keys.item(item), 'set'], ...this.#registryKeys()];
   }
@@ -195,13 +195,12 @@ export class Registry {
     return this.#unreadable.read(this.#keys.live, 'sorted set', reading, []);
   }
 
-  /** Of the tasks, and of the queues of ours. */
   #lengths(): Promise<[all: number, ours: number]> {
     const lengthOf = (key: string): Promise<number> => this.#unreadable.read(key, 'hash', this.#redis.hlen(key), 0);
     return Promise.all([lengthOf(this.#keys.tasks), lengthOf(this.#keys.taskQueues)]);
   }
 
-  /** Of entries whose queues cannot be read nothing is known: they are looked for on every queue. */
+  /** If the hash of queues is unreadable, all entries are null: their tasks are then searched on every queue. */
   #entriesOf(
     ids: readonly string[],
     items: readonly (string | null)[],
@@ -220,13 +219,13 @@ export class Registry {
   }
 
   #badQueue(id: string, queue: string): Entry {
-    const problem = `expected the name of its queue in ${this.#keys.taskQueues}, got ${quote(queue)}`;
+    const problem = `expected a queue name in ${this.#keys.taskQueues}, got ${quote(queue)}`;
     this.#unreadable.report({ key: this.#keys.taskQueues, id, problem });
     return { id, item: null, queue: null, problem };
   }
 }
 
-/** A score of a list of tasks as a place in it, in whole ms: somebody may have written any number. */
+/** Turns a score into a position, in whole ms. Another program may have written any number. */
 export function positionOf(score: string): number {
   return Math.trunc(Math.min(Math.max(Number(score), 0), MAX_POSITION));
 }

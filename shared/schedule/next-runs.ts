@@ -3,26 +3,26 @@ import type { Keys } from '../keys.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 
 /**
- * What is wrong with the next run of a schedule: there is no scheduler, the scheduler has no next job that could be fetched, its next job
- * is in none of its queue's lists, or it is due further off than one period.
+ * What is wrong with a schedule's next run: the scheduler is missing (`absent`), its next job does not exist or has ended (`gone`), the job
+ * is in no list of its queue (`lost`), or it is due later than one period from now (`far`).
  */
 export type NextRunFault = 'absent' | 'gone' | 'lost' | 'far';
 
-/** A scheduler as it is in Redis. */
+/** The state of a scheduler in Redis. */
 export interface NextRun {
   /** In ms since the epoch; null without a scheduler. */
   readonly due: number | null;
-  /** The options of its jobs as JSON, `''` for none. */
+  /** Options of its jobs as JSON, `''` for none. */
   readonly options: string;
-  /** The due time of a run that was fetched or stopped before it, in ms since the epoch; null if none was. */
+  /** The due time of a run that was fetched or stopped early, in ms since the epoch; null if there is none. */
   readonly passed: number | null;
   readonly fault: NextRunFault | null;
 }
 
-/** Between two times of Redis that a client has read and computed, and what a script has. */
+/** Tolerated difference between a time computed by a client and one from a script. */
 const TOLERANCE_MS = 2_000;
 
-/** The next run of each of a queue's schedules, in one round trip. */
+/** Reads the next run of each schedule of a queue, in one round trip. */
 export async function readNextRuns(
   redis: ScriptedRedis,
   keys: Keys,
@@ -46,7 +46,7 @@ export async function readNextRuns(
   });
 }
 
-/** Whether a next run is due after the one that should come after `from`. What nobody can tell is not. */
+/** Whether a run is due later than the first one after `from`. False if that cannot be computed. */
 function isFar(due: number, from: number, { every, pattern, tz }: { every: number | null; pattern: string; tz: string }): boolean {
   if (every !== null) return due > from + every + TOLERANCE_MS;
   try {

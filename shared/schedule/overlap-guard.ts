@@ -2,15 +2,15 @@ import type { Keys } from '../keys.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import type { ScheduleMark } from './schedule.js';
 
-/** What a task of a schedule is to do. `other` is the task that is in its way. */
+/** Whether a scheduled task may start. `other` is the task that blocks it. */
 export type Turn =
   | { readonly kind: 'start' }
   | { readonly kind: 'wait'; readonly other: string }
   | { readonly kind: 'skip'; readonly other: string };
 
 /**
- * Who of a schedule's tasks may run: one at a time, and with the policy `queue` one more may wait. A turn is not given
- * back: it is over when its task has ended, so a crash leaves nothing behind. A task that goes back to its queue keeps it.
+ * Lets one task of a schedule run at a time, and with the policy `queue` one more wait. A turn ends with its task and is never
+ * released explicitly, so a crash leaves nothing behind. A requeued task keeps its turn.
  */
 export class OverlapGuard {
   readonly #redis: ScriptedRedis;
@@ -21,7 +21,7 @@ export class OverlapGuard {
     this.#keys = keys;
   }
 
-  /** Takes the turn for a task that is about to start, or says why not. May be asked again. */
+  /** Takes the turn for a task that is about to start, or says why it cannot. May be called again. */
   async take({ id: schedule, overlap }: ScheduleMark, queue: string, task: string): Promise<Turn> {
     const next = nextField(schedule);
     for (;;) {
@@ -30,13 +30,13 @@ export class OverlapGuard {
       if (ahead !== null) return { kind: 'skip', other: ahead };
       const other = current === task ? null : await this.#ifGoing(queue, current);
       if (other !== null && overlap === 'skip') return { kind: 'skip', other };
-      // Somebody else may have been faster: then look again.
+      // If another worker wrote first, look again.
       if (other === null && (await this.#write(schedule, current, task))) return { kind: 'start' };
       if (other !== null && (await this.#write(next, waiting, task))) return { kind: 'wait', other };
     }
   }
 
-  /** The task of each schedule that started last, and whether it is still going; null for one that never ran. */
+  /** Returns each schedule's last started task and whether it is still live; null if none ever ran. */
   async last(schedules: readonly { readonly id: string; readonly queue: string }[]): Promise<({ task: string; going: boolean } | null)[]> {
     if (schedules.length === 0) return [];
     const tasks = await this.#redis.hmget(this.#keys.scheduleRuns, ...schedules.map(({ id }) => id));
@@ -48,7 +48,7 @@ export class OverlapGuard {
     );
   }
 
-  /** For a schedule that is no more. What is going keeps its turn: the schedule may come back sooner than it ends. */
+  /** Forgets a removed schedule. A live task keeps its turn: the schedule may be added again before the task ends. */
   async forget(schedule: string, queue: string): Promise<void> {
     const fields = [schedule, nextField(schedule)];
     const tasks = await this.#redis.hmget(this.#keys.scheduleRuns, ...fields);
@@ -56,7 +56,7 @@ export class OverlapGuard {
     if (going.every((task) => task === null)) await this.#redis.hdel(this.#keys.scheduleRuns, ...fields);
   }
 
-  /** The task, if it has not ended. */
+  /** Returns the task if it has not ended, else null. */
   async #ifGoing(queue: string, task: string | null): Promise<string | null> {
     if (task === null) return null;
     const [added, ended] = await this.#redis.hmget(this.#keys.jobs(queue) + task, 'timestamp', 'finishedOn');
@@ -68,7 +68,7 @@ export class OverlapGuard {
   }
 }
 
-/** Of the task that waits for its turn. Ids of schedules have no colon. */
+/** The field of the waiting task. Schedule ids contain no colon. */
 function nextField(schedule: string): string {
   return `${schedule}:next`;
 }

@@ -3,28 +3,28 @@ import { isName } from '../keys.js';
 import { MAINTENANCE_QUEUE } from '../task/builtin/maintenance-queue.js';
 import type { RetryPolicy, TaskDefinition } from '../task/definition.js';
 
-/** What becomes of a run that is due while the one before is still going. */
+/** What to do with a run that is due while the previous one is still live. */
 export const OVERLAP_POLICIES = ['skip', 'queue'] as const;
 export type OverlapPolicy = (typeof OVERLAP_POLICIES)[number];
 
-/** When a schedule's tasks are due. One of `everyMs` and `cron` is not null. */
+/** When a schedule's tasks are due. Either `everyMs` or `cron` is set. */
 export interface ScheduleTiming {
   readonly everyMs: number | null;
   /** Five fields, or six with seconds in front. */
   readonly cron: string | null;
-  /** Of `cron`, as the IANA names it; null without one. */
+  /** IANA time zone of `cron`; null for none. */
   readonly timeZone: string | null;
-  /** Each task starts up to so much later, at random. */
+  /** Longest random delay of each task's start. */
   readonly jitterMs: number;
 }
 
 /**
- * What a schedule keeps of its task's definition: enough to make jobs of it without the code that defined it. No shards:
- * all of its tasks are on the first, where each looks for the others.
+ * The part of a task's definition that a schedule stores: enough to add jobs without the code. It has no shards: all of the
+ * schedule's tasks are on the first one, so that they find each other.
  */
 export type ScheduledDefinition = Pick<TaskDefinition, 'name' | 'queue' | 'retry' | 'retention' | 'deadlineMs'>;
 
-/** A task that the fleet enqueues by itself, again and again. */
+/** A task that the fleet enqueues periodically. */
 export interface Schedule extends ScheduleTiming {
   /** Unique in the fleet. The ids of its tasks are `repeat:<id>:<ms>`. */
   readonly id: string;
@@ -36,34 +36,34 @@ export interface Schedule extends ScheduleTiming {
   readonly overlap: OverlapPolicy;
 }
 
-/** Our mark on the jobs of a schedule, in their options. */
+/** Our mark in the options of scheduled jobs. */
 export interface ScheduleMark {
   readonly id: string;
   readonly overlap: OverlapPolicy;
   readonly jitterMs: number;
-  /** Somebody has brought the task back: when it was due no longer counts. */
+  /** The task was retried, so its due time no longer counts. */
   readonly retried?: true;
 }
 
 const AT_START = 'at-start.';
 const AT_START_ONCE_MS = 10_000;
 
-/** Whether a task is one that a schedule added, by its id. */
+/** Whether an id is that of a scheduled task. */
 export function isScheduledRun(id: string): boolean {
   return id.startsWith('repeat:');
 }
 
-/** The id of a task that a schedule adds when workers start: the same for those that start in one period of 10 s. */
+/** Returns the id of a schedule's task at worker start: the same for all workers that start in the same period of 10 s. */
 export function atStartId(schedule: string, now: number): string {
   return `${AT_START}${schedule}.${Math.floor(now / AT_START_ONCE_MS)}`;
 }
 
-/** Whether a task is one of what the fleet does when it starts, by its queue and id. */
+/** Whether a task was added at worker start, by its queue and id. */
 export function isAtStart(queue: string, id: string): boolean {
   return queue === MAINTENANCE_QUEUE && id.startsWith(AT_START);
 }
 
-/** When a task that a schedule added was due, in ms since the epoch. */
+/** Returns the due time of a scheduled task, in ms since the epoch. */
 export function dueTimeOf(id: string): number {
   return Number(id.slice(id.lastIndexOf(':') + 1));
 }
@@ -81,14 +81,14 @@ const storedSchedule = z.object({
   definition: z.object({
     name: z.string(),
     queue: z.string().refine(isName),
-    // Checked when it was defined; a newer version may know more of it than this one.
+    // Checked when it was defined; a newer version may have more fields.
     retry: z.custom<RetryPolicy>((value) => typeof value === 'object' && value !== null),
     retention: z.object({ completed: retention, failed: retention }),
     deadlineMs: whole.nullable(),
   }),
 });
 
-/** As it is stored under its id in `p:schedules`. */
+/** Formats a schedule for its field in `p:schedules`. */
 export function formatSchedule({ everyMs, cron, timeZone, jitterMs, overlap, item, data, definition }: Schedule): string {
   const { name, queue, retry, retention: kept, deadlineMs } = definition;
   const stored: z.input<typeof storedSchedule> = {
@@ -104,7 +104,7 @@ export function formatSchedule({ everyMs, cron, timeZone, jitterMs, overlap, ite
   return JSON.stringify(stored);
 }
 
-/** Null for what is no schedule. */
+/** Parses a stored schedule; null if it is not valid. */
 export function parseSchedule(id: string, text: string): Schedule | null {
   if (!isName(id)) return null;
   try {

@@ -9,24 +9,24 @@ import type { TaskJobOptions } from '../task/options-record.js';
 import { type NextRun, readNextRuns } from './next-runs.js';
 import { type Schedule, type ScheduleMark, formatSchedule } from './schedule.js';
 
-/** With what tells whether a scheduler was made from a schedule as it is now. */
+/** With a revision that tells whether a scheduler matches its schedule's current version. */
 interface RevisionMark extends ScheduleMark {
   readonly rev: string;
 }
 
-/** A schedule whose scheduler has a fault, or is that of the schedule as it was. */
+/** A schedule whose scheduler is faulty or outdated. */
 export interface WrongSchedule<Some extends Schedule = Schedule> {
   readonly schedule: Some;
   readonly run: NextRun;
 }
 
-/** Delayed jobs of a queue, those that are due first, among which strays are looked for. */
+/** Delayed jobs of a queue, earliest due first, that are searched for strays. */
 const MOST_DELAYED = 1_000;
 
-/** Of a job that a scheduler added. */
+/** The options of a job that a scheduler added. */
 type JobSchedulerOptions = JobsOptions & { readonly repeat?: RepeatOptions; readonly repeatJobKey?: string };
 
-/** BullMQ's job schedulers: one for each schedule, with exactly one next job. */
+/** Manages BullMQ's job schedulers: one per schedule, each with exactly one next job. */
 export class Schedulers {
   readonly #redis: ScriptedRedis;
   readonly #queues: Queues;
@@ -41,25 +41,25 @@ export class Schedulers {
   }
 
   /**
-   * Makes a schedule's scheduler, changes it, or gives it back its next job: whichever it needs. One that is as it should
-   * be keeps its next job and its time. Returns whether it needed anything.
+   * Creates, updates or repairs a schedule's scheduler as necessary. A correct one keeps its next job and due time. Returns whether
+   * anything was necessary.
    */
   async ensure(schedule: Schedule): Promise<boolean> {
     const [wrong] = await this.findWrong([schedule]);
     if (!wrong) return false;
     const { id, definition } = schedule;
     const { fault, passed } = wrong.run;
-    // BullMQ keeps the time of a next job, and does not go past one that is in none of its lists.
+    // BullMQ would keep the due time of a next job, and would not replace a job that is in no list.
     if (fault === 'far' || fault === 'lost') await this.remove(definition.queue, id);
-    // Nor over a next job that has lost its scheduler.
+    // Nor would BullMQ replace a next job without a scheduler.
     if (fault === 'absent') await this.removeStrays(definition.queue);
     await this.#make(schedule);
-    // It has written the scheduler anew.
+    // #make has overwritten the scheduler.
     if (passed !== null && fault !== 'far') await this.#redis.markPassed(`${this.#repeatKey(definition.queue)}:${id}`, passed);
     return true;
   }
 
-  /** Those that `ensure` would do something about: one round trip for each queue. */
+  /** Returns the schedules that `ensure` would change, in one round trip per queue. */
   async findWrong<Some extends Schedule>(schedules: readonly Some[]): Promise<WrongSchedule<Some>[]> {
     const queues = [...new Set(schedules.map(({ definition }) => definition.queue))];
     const found = queues.map(async (queue) => {
@@ -78,16 +78,16 @@ export class Schedulers {
       .filter(({ schedule, run }) => run.fault !== null || revisionIn(run.options) !== revisionOf(schedule));
   }
 
-  /** Removes jobs that wait for their time and are not the next of their scheduler: a schedule has one. Returns how many. */
+  /** Removes delayed jobs that are not the next job of their scheduler. Returns how many. */
   async removeStrays(queue: string): Promise<number> {
     const [delayed, repeat] = this.#queues.scriptKeys(queue, 'delayed', 'repeat') as [string, string];
     const ids = await this.#redis.strayRuns(delayed, repeat, this.#keys.jobs(queue), MOST_DELAYED);
-    // One that has become the next since is refused by BullMQ, and one that a worker has fetched since is locked.
+    // BullMQ refuses to remove a job that has become the next one since, or that a worker has locked.
     const removed = await Promise.allSettled(ids.map((id) => this.#queues.get(queue).remove(id)));
     return removed.filter((result) => result.status === 'fulfilled' && result.value === 1).length;
   }
 
-  /** Removes a scheduler and its next job; one that a worker has fetched goes on. Returns whether there was one. */
+  /** Removes a scheduler and its next job, unless a worker has fetched that. Returns whether there was a scheduler. */
   async remove(queue: string, id: string): Promise<boolean> {
     const due = await this.#redis.zscore(this.#repeatKey(queue), id);
     const removed = await this.#queues.get(queue).removeJobScheduler(id);
@@ -96,8 +96,8 @@ export class Schedulers {
   }
 
   /**
-   * Adds a task of a schedule now, beside those at its times. Several that are added under one id are one.
-   * @param id of the task
+   * Adds a task of a schedule now, in addition to the regular ones. Adding the same id again has no effect.
+   * @param id the task's id
    */
   async addNow(schedule: Schedule, id: string): Promise<void> {
     const { definition, data } = schedule;
@@ -106,21 +106,21 @@ export class Schedulers {
       .add(definition.name, JSON.parse(data), { ...optionsOf(schedule), jobId: id, timestamp: this.#clock.now() });
   }
 
-  /** When the next task of each is due, in ms since the epoch; null for one without a scheduler. */
+  /** Returns the due time of each schedule's next task, in ms since the epoch; null without a scheduler. */
   async nextTimes(schedules: readonly Schedule[]): Promise<(number | null)[]> {
     const scores = await Promise.all(schedules.map(({ id, definition }) => this.#redis.zscore(this.#repeatKey(definition.queue), id)));
     return scores.map((score) => (score === null ? null : Number(score)));
   }
 
-  /** The ids of all schedulers of a queue. */
+  /** Returns the ids of a queue's schedulers. */
   ids(queue: string): Promise<string[]> {
     return this.#redis.zrange(this.#repeatKey(queue), '0', '-1');
   }
 
   /**
-   * Makes the task that comes after one of a schedule, unless there is one. A worker does it when it fetches a task; one
-   * that is settled without having been fetched would be the last of its schedule.
-   * @param options of the job, as BullMQ stores them
+   * Adds the schedule's next task after a given one, unless it exists. A worker does that when it fetches a task; without this, a
+   * task settled before it was fetched would be the schedule's last.
+   * @param options the job's options as BullMQ stores them
    */
   async advance(queue: string, jobId: string, options: string): Promise<void> {
     const opts = Job.optsFromJSON(options) as JobSchedulerOptions;
@@ -131,15 +131,15 @@ export class Schedulers {
     await scheduler.upsertJobScheduler(repeatJobKey, repeat, '', null, opts, { override: false, producerId: jobId });
   }
 
-  /** Whether a scheduler is made by us: others may have some on a user's queue. */
+  /** Whether the fleet made a scheduler: other programs may have some on a user's queue. */
   async isOurs(queue: string, id: string): Promise<boolean> {
     return revisionIn(await this.#redis.hget(`${this.#repeatKey(queue)}:${id}`, 'opts')) !== null;
   }
 
-  /** BullMQ leaves a next job whose time has come, and that no worker has fetched: its queue may be paused. */
+  /** Removes a due but unfetched next job, which BullMQ leaves behind, for example on a paused queue. */
   async #removeWaiting(queue: string, jobId: string): Promise<void> {
     const [added, fetched, ended] = await this.#redis.hmget(this.#keys.jobs(queue) + jobId, 'timestamp', 'processedOn', 'finishedOn');
-    // One that a worker has fetched since is locked, and stays.
+    // A job that a worker has fetched since is locked and stays.
     if (added && !fetched && !ended) await this.#queues.get(queue).remove(jobId);
   }
 
@@ -153,9 +153,9 @@ export class Schedulers {
   }
 
   /**
-   * The first time from now on that has not had its job: one may have been stopped before it came, or runs where the
-   * clock is ahead. BullMQ would write a new one over it. What is kept of ended tasks may be nothing, so with the same
-   * times the scheduler itself knows best how far it has come.
+   * Returns the first due time from now on that has had no job: a job may have been stopped early, or run where the clock is
+   * ahead, and BullMQ would overwrite it. Ended tasks may not be kept at all, so with an unchanged pattern the search begins at
+   * the scheduler's own next run.
    */
   async #cronTiming({ id, definition, cron, timeZone }: Schedule): Promise<RepeatOptions> {
     const timing = { pattern: cron as string, ...(timeZone !== null && { tz: timeZone }) };
@@ -165,7 +165,7 @@ export class Schedulers {
     for (let after = Math.max(this.#clock.now(), goesOn ? Number(due) - 1 : 0); ;) {
       const time = getNextMillis(after, timing);
       if (time === undefined) return timing;
-      // A job that nobody has touched is the next one, and is replaced.
+      // An unfetched job is the next one, and is replaced.
       const [fetched, ended] = await this.#redis.hmget(`${this.#repeatKey(definition.queue)}:${id}:${time}`, 'processedOn', 'finishedOn');
       if (!fetched && !ended) return { ...timing, startDate: after };
       after = time;
@@ -173,8 +173,8 @@ export class Schedulers {
   }
 
   /**
-   * The first time is after an interval: a fleet that starts has better to do. A next job that is due sooner keeps its
-   * time: workers with different settings would put it off by turns, for ever.
+   * Schedules the first run after one interval, to spare a starting fleet. A next job that is due sooner keeps its time: otherwise
+   * workers with different settings would defer it in turns, forever.
    */
   async #intervalTiming({ id, definition }: Schedule, everyMs: number): Promise<RepeatOptions> {
     const due = Number(await this.#redis.zscore(this.#repeatKey(definition.queue), id));
@@ -187,7 +187,7 @@ export class Schedulers {
   }
 }
 
-/** Of each job of a schedule. */
+/** The options of a schedule's jobs. */
 function optionsOf(schedule: Schedule): JobsOptions & TaskJobOptions {
   const { id, definition, item, overlap, jitterMs } = schedule;
   const mark: RevisionMark = { id, overlap, jitterMs, rev: revisionOf(schedule) };

@@ -1,26 +1,26 @@
 import type { OverlapPolicy, ScheduleTiming } from './schedule.js';
 
-/** A schedule as anybody may see it: without its input. */
+/** The public view of a schedule, without its input. */
 export interface ScheduleView extends ScheduleTiming {
   readonly id: string;
-  /** Of its tasks. Null, as the queue is, for a schedule whose record cannot be read: see `problem`. */
+  /** The tasks' name. Null, like the queue, if the record is unreadable: see `problem`. */
   readonly name: string | null;
   readonly queue: string | null;
   readonly item: string | null;
   readonly overlap: OverlapPolicy;
-  /** Whether it is the fleet's own: it can be run now, and neither changed nor removed. */
+  /** Whether the schedule is built in: it can be run now, but neither changed nor removed. */
   readonly builtIn: boolean;
-  /** When its next task is due, before jitter. Null if it has none: the workers see to it within a minute. */
+  /** Due time of the next task, before jitter. Null if there is none: the workers repair that within a minute. */
   readonly nextAt: Date | null;
-  /** The id of its task that started last; null before the first. */
+  /** Id of the last started task; null before the first. */
   readonly lastTask: string | null;
-  /** Whether that one is still going. */
+  /** Whether that task is still live. */
   readonly running: boolean;
-  /** Why its record cannot be read; null for one that can. */
+  /** Why the record is unreadable; null if it is readable. */
   readonly problem: string | null;
 }
 
-/** What there is to say of a schedule whose record cannot be read. */
+/** Returns the view of a schedule with an unreadable record. */
 export function unreadableSchedule(id: string, problem: string): ScheduleView {
   return {
     ...{ id, name: null, queue: null, item: null, everyMs: null, cron: null, timeZone: null, jitterMs: 0, overlap: 'skip' },

@@ -1,12 +1,12 @@
 --[[
-  Registers a task under an item and says what was live there before, at one moment: of two tasks that claim an item at
-  the same time, one is the first and the other knows of it. Whether a task of ours is live is told by its queue alone: the
-  item's shared set, and the hash of tasks, are open-webui's to delete from.
+  Registers a task under an item and returns the item's other live tasks, atomically: of two tasks that claim an item at the same
+  time, the second sees the first. Only its queue tells whether our own task is live, because open-webui may delete from the
+  item's shared set and the hash of tasks.
 
   KEYS[1] our tasks of the item  KEYS[2] tasks of the item, shared  KEYS[3] tasks  KEYS[4] queues of tasks  KEYS[5] live tasks
   KEYS[6] lease of the task
   ARGV[1] id  ARGV[2] item  ARGV[3] queue  ARGV[4] time in ms
-  ARGV[5] 'join' to register in any case, 'reject' to do so only if nothing else is live
+  ARGV[5] 'join' to register in any case, 'reject' to register only if no other task is live
   ARGV[6] '1' to write the lease, '0' for none
 
   Returns the ids of the item's other live tasks.
@@ -14,7 +14,7 @@
 local others, seen = {}, { [ARGV[1]] = true }
 for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do
   if redis.call('HEXISTS', KEYS[4], id) == 0 then
-    -- The queue comes first and goes last: this was left behind.
+    -- The queue is written first and deleted last, so this entry is stale.
     redis.call('SREM', KEYS[1], id)
   elseif not seen[id] then
     seen[id] = true

@@ -1,9 +1,9 @@
 --[[
-  Claims an idempotency key for a request, or finds what became of the request that had it before.
+  Claims an idempotency key for a request, or returns the answer to the request that used it before.
 
   KEYS[1] record of the key, a hash
-  ARGV[1] hash of the request's body  ARGV[2] who claims
-  ARGV[3] ms after which a claim without an answer may be taken over  ARGV[4] ms for which the key is remembered
+  ARGV[1] hash of the request's body  ARGV[2] claimant
+  ARGV[3] ms after which a claim without an answer may be taken over  ARGV[4] ms to remember the key
 
   Returns { 'claimed' }, { 'answered', answer }, { 'conflict' } for another body, or { 'busy' }.
 ]]

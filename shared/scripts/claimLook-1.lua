@@ -1,10 +1,10 @@
 --[[
-  Claims the next look at the schedules for one worker of the fleet.
+  Claims the next check of the schedules for one worker of the fleet.
 
-  KEYS[1] when somebody looked last
-  ARGV[1] ms for which one look is enough
+  KEYS[1] time of the last check
+  ARGV[1] interval between checks, in ms
 
-  Returns 1, or 0 if somebody has just looked. A time from the future is of a clock that was set back since.
+  Returns 1, or 0 if the last check is recent. A last check in the future means that the clock was set back since.
 ]]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

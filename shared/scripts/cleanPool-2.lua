@@ -1,38 +1,38 @@
 --[[
-  Cleans a batch of a pool: removes what is expired now, by Redis's own clock, and leaves what was refreshed a moment ago.
-  Nothing is removed unless the lock is the caller's, which is renewed with it: whoever has lost the lock can do no harm.
+  Cleans a batch of a pool: removes entries that are expired by Redis' clock. Removes nothing unless the caller holds the lock,
+  which is renewed in the same step, so a caller that has lost the lock does no harm.
 
-  How much is a batch is counted in bytes, since an entry may be of any size: HSCAN in small steps until there are enough.
-  What takes longer than to look at an entry as open-webui writes it counts for more.
-  Expired as open-webui has it: whole seconds now - seconds then > timeout. An entry of a shape
-    usage    is `{ session: { "updated_at": seconds } }`: expired sessions are cut out, an entry without any goes;
-    session  is `{ "last_seen_at": seconds, … }`, 0 if absent, and goes as a whole.
-  What cannot be understood is left alone and counted. Both keys must be in one slot.
+  A batch is measured in bytes, since an entry may have any size: HSCAN in small steps until there are enough. Work that takes
+  longer than reading an entry in open-webui's format counts for more.
+  Expired means, as in open-webui: now - time > timeout, in whole seconds. An entry of the shape
+    usage    is `{ session: { "updated_at": seconds } }`: expired sessions are removed, and with the last one the entry;
+    session  is `{ "last_seen_at": seconds, … }`, 0 if absent, and is removed as a whole.
+  Invalid entries are left alone and counted. Both keys must be in one slot.
 
   KEYS[1] pool  KEYS[2] lock
   ARGV[1] owner of the lock  ARGV[2] its expiry in ms
   ARGV[3] cursor  ARGV[4] bytes in a batch
-  ARGV[5] timeout in seconds  ARGV[6] shape  ARGV[7] channel for what changed
+  ARGV[5] timeout in seconds  ARGV[6] shape  ARGV[7] channel for changes
 
-  Returns 'lost'; or 'wrong-type' and the pool's type; or 'done', the next cursor, how many entries were looked at, entries
-  removed, sessions removed, entries and sessions that are invalid, and the names of up to 5 of these entries, cut.
+  Returns 'lost'; or 'wrong-type' and the pool's type; or 'done', the next cursor, the numbers of entries read, entries removed,
+  sessions removed, and invalid entries and sessions, and up to 5 names of invalid entries, cut.
 ]]
 if redis.call('TYPE', KEYS[2]).ok ~= 'string' or redis.call('GET', KEYS[2]) ~= ARGV[1] then return { 'lost' } end
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'hash' and kind ~= 'none' then return { 'wrong-type', kind } end
 
-local STEP_BYTES, MOST_AT_ONCE = 4096, 16 -- of a step: small entries are read many at a time
-local STEP_COST, ENTRY_COST = 512, 256    -- what these take beside their bytes, in bytes
--- How much longer than a look at flat text: to cut it; to look at any other; to cut that, too.
+local STEP_BYTES, MOST_AT_ONCE = 4096, 16 -- per step: small entries are read several at a time
+local STEP_COST, ENTRY_COST = 512, 256    -- overhead, in bytes
+-- Cost relative to reading flat text: of cutting it; of reading any other text; of cutting that.
 local CUT_FLAT, READ_ANY, CUT_ANY = 2, 2, 16
 local MOST_NAMES = 5
-local MOST_FIELDS = 1000  -- of one HDEL: Lua's stack is limited
+local MOST_FIELDS = 1000  -- per HDEL: Lua's stack is limited
 
 local now, timeout = tonumber(redis.call('TIME')[1]), tonumber(ARGV[5])
 local cost, sessions, invalid, names, gone, rewritten, changes = 0, 0, 0, {}, {}, {}, {}
 
--- Nil if that is not a time: NaN and infinity would never expire.
+-- Nil if it is not a time: NaN and infinity would never expire.
 local function isExpired(seconds)
   if type(seconds) ~= 'number' or seconds ~= seconds or seconds == math.huge or seconds == -math.huge then return nil end
   return now - seconds > timeout
@@ -43,7 +43,7 @@ local markOf = setmetatable({}, { __index = function(marks, seconds)
   return marks[seconds]
 end })
 
--- Cuts members out with their commas. What is left keeps what stood before it; the first takes the place of the first.
+-- Removes members with their commas. The remaining members keep the text before them; the first takes the first one's place.
 local function cut(text, members, isKept)
   local parts = { string.sub(text, 1, members[1].first - 1) }
   for i, member in ipairs(members) do
@@ -56,8 +56,8 @@ local function cut(text, members, isKept)
   return table.concat(parts)
 end
 
--- The ways to clean an entry of usage return its new text, '' if it is to go, nil if it is to stay as it is; then how many
--- sessions were removed, how many are left, and how many are invalid.
+-- Both ways to clean a usage entry return its new text, '' to remove it or nil to keep it; then the numbers of sessions removed,
+-- left and invalid.
 local function cleanAny(text)
   local details = decodeObject(text)
   if not details then return nil, 0, 0, 1 end
@@ -83,7 +83,7 @@ local function cleanFlat(text, marks)
     twice, seen[name] = twice or seen[name], true
     return markOf[seconds] == EXPIRED and '' or nil
   end)
-  if twice then return cleanAny(text) end -- of two with one name, the last counts
+  if twice then return cleanAny(text) end -- of duplicate names, the last one counts
   if string.sub(kept, -3) == ', }' then kept = string.sub(kept, 1, -4) .. '}' end
   return kept, removed, left, 0
 end
@@ -102,7 +102,7 @@ end
 
 local function cleanSession(name, text)
   local session = decodeObject(text)
-  if not session or next(session) == nil then return 1 end -- open-webui, too, keeps what is empty
+  if not session or next(session) == nil then return 1 end -- like open-webui, keep empty entries
   local seconds = session.last_seen_at
   local expired = isExpired(seconds == nil and 0 or seconds)
   if expired == nil then return 1 end

@@ -1,13 +1,13 @@
 --[[
-  How many jobs of a queue a worker could fetch now.
+  Counts the jobs of a queue that a worker could fetch now.
 
-  It writes, though nothing that changes anything: it is answered only if a worker's fetch could be. A Redis that pauses
-  or refuses writes answers what only reads.
+  It does a write without effect, so that Redis answers only if it would answer a fetch too: while Redis pauses or refuses writes,
+  it still answers reads.
 
   KEYS[1] wait  KEYS[2] prioritized  KEYS[3] delayed  KEYS[4] meta  KEYS[5] active  KEYS[6] limiter
   ARGV[1] the time now, in ms since the epoch
 
-  Returns the number; 0 while the queue is paused, at its global concurrency or at its rate limit.
+  Returns the count; 0 while the queue is paused, at its global concurrency or at its rate limit.
 ]]
 redis.call('PERSIST', KEYS[4])
 local meta = redis.call('HMGET', KEYS[4], 'paused', 'concurrency', 'max')

@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs';
 import { useRedisTime } from '../clock/bullmq-time.js';
 import type { RedisConnection } from '../redis/connection.js';
 
-/** What `recordStop` found: see the script's header. */
+/** A result of `recordStop`: see the script's header. */
 export type RecordedStop = [
   what: 'missing' | 'completed' | 'failed' | 'active' | 'taken' | 'fenced' | 'left' | 'ignored' | 'unreadable',
   stop: string,
   ...more: (string | null)[],
 ];
 
-/** Where `restoreJobs` put a job, or why nowhere: see the script's header. */
+/** A result of `restoreJobs`: see the script's header. */
 export type RestoredJob =
   | 'missing'
   | 'unreadable'
@@ -22,20 +22,20 @@ export type RestoredJob =
   | 'delayed'
   | 'waiting';
 
-/** What `cleanPool` did: see the script's header. */
+/** The result of `cleanPool`: see the script's header. */
 export type CleanedBatch =
   | readonly [what: 'lost']
   | readonly [what: 'wrong-type', type: string]
   | readonly [what: 'done', cursor: string, entries: number, removed: number, sessions: number, invalid: number, ...names: string[]];
 
-/** Whether `takeLock` has it, whose it was or is, and for how many ms that is still so. */
+/** The result of `takeLock`: see the script's header. */
 export type TakenLock = readonly [what: 'taken' | 'held', holder: string, leftMs: number];
 
 export type TouchedUsage = 'added' | 'refreshed' | 'malformed' | 'wrong-type';
 
 type Arguments = (string | number)[];
 
-/** A connection that knows our scripts. Each takes its keys, then its arguments, as the script's header lists them. */
+/** A connection with our scripts as commands, which take keys, then arguments, as listed in the script's header. */
 export type ScriptedRedis = RedisConnection & {
   addCounts(...keysAndArguments: Arguments): Promise<0 | 1>;
   blockRetry(...keysAndArguments: Arguments): Promise<number>;
@@ -84,7 +84,7 @@ export type ScriptedRedis = RedisConnection & {
   undoAdd(...keysAndArguments: Arguments): Promise<0 | 1>;
 };
 
-/** The number in a file's name is how many keys the script takes. */
+/** The number of keys of each script, which is also in its file name. */
 const SCRIPTS = {
   addCounts: 3,
   blockRetry: 1,
@@ -120,10 +120,10 @@ const SCRIPTS = {
   undoAdd: 4,
 } as const;
 
-/** Scripts that begin with a part that they share, from the folder `parts`. */
+/** Scripts that begin with a shared part from the folder `parts`. */
 const PARTS: Readonly<Record<string, string>> = { cleanPool: 'usage-entry', touchUsage: 'usage-entry' };
 
-/** Teaches a connection our scripts, and BullMQ's to go by Redis' clock; it sends the text of each once and its hash from then on. */
+/** Defines our scripts on a connection, and makes BullMQ's scripts use Redis' clock. */
 export function defineScripts(redis: RedisConnection): ScriptedRedis {
   for (const [name, numberOfKeys] of Object.entries(SCRIPTS)) {
     const part = PARTS[name];

@@ -1,13 +1,13 @@
 --[[
-  Removes entries of tasks that are over, unless they were registered anew since they were looked at. The keys of items and
-  leases are made from the item and the id, so all keys of the registry must be in one slot. A key of an item
-  or of all tasks that has a wrong type, which other programs write too, keeps no entry.
+  Removes the registry entries of ended tasks, unless they were registered again since they were read. The script builds the keys of
+  items and leases, so all keys of the registry must be in one slot. Wrong types are ignored in keys that other programs write too:
+  items and the hash of tasks.
 
   KEYS[1] tasks  KEYS[2] queues of tasks  KEYS[3] live tasks
-  ARGV[1] start of the keys of items, shared  ARGV[2] start of the keys of our items
-  ARGV[3…] id, item, score when looked at ('' for none), key of the lease ('' for none), id, item …
+  ARGV[1] start of the keys of shared items  ARGV[2] start of the keys of our items
+  ARGV[3…] id, item, score when read ('' for none), key of the lease ('' for none), id, item …
 
-  Returns the ids that were removed.
+  Returns the removed ids.
 ]]
 local removed = {}
 for i = 3, #ARGV, 4 do

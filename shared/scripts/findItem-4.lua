@@ -1,11 +1,11 @@
 --[[
-  Reads the live tasks of an item with their queues, at one moment: see findTasks. Ours are in a set that nobody else writes; those
-  of other programs, and of older versions of the fleet, are in the shared one alone.
+  Reads the live tasks of an item with their queues, atomically: see findTasks. Our tasks are in a set that only the fleet writes; tasks
+  of other programs, and of older versions of the fleet, are only in the shared set.
 
   KEYS[1] our tasks of the item  KEYS[2] tasks of the item, shared  KEYS[3] tasks  KEYS[4] queues of tasks
   No ARGV.
 
-  Returns { ids, items, queues }, all in the same order, false for what is not there.
+  Returns { ids, items, queues }, all in the same order, false for absent values.
 ]]
 -- Lua can unpack about 8,000 values.
 local AT_ONCE = 5000

@@ -1,10 +1,10 @@
 --[[
-  Finds the tasks of other programs, page by page: entries of the registry that have no queue.
+  Finds a page of the tasks of other programs: registry entries without a queue.
 
   KEYS[1] tasks  KEYS[2] queues of tasks
-  ARGV[1] cursor of HSCAN, '0' for the first page  ARGV[2] entries of a page, roughly
+  ARGV[1] cursor of HSCAN, '0' for the first page  ARGV[2] approximate entries per page
 
-  Returns { next cursor, id, item, id, item … } in no order; an entry may come twice. The cursor is '0' after the last page.
+  Returns { next cursor, id, item, id, item … } in no order; an entry may appear twice. The cursor is '0' after the last page.
 ]]
 local next, tasks = unpack(redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2]))
 local found = { next }

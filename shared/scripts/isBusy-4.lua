@@ -1,5 +1,5 @@
 --[[
-  Tells whether an item has a live task: one of ours with a queue, or one of another program that is registered.
+  Tells whether an item has a live task: our own with a queue, or a registered one of another program.
 
   KEYS[1] our tasks of the item  KEYS[2] tasks of the item, shared  KEYS[3] tasks  KEYS[4] queues of tasks
   No ARGV.

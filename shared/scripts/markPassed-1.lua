@@ -1,8 +1,8 @@
 --[[
-  Notes of a scheduler that a run was fetched or stopped before its time.
+  Records with a scheduler that a run was fetched or stopped before it was due.
 
   KEYS[1] hash of the scheduler
-  ARGV[1] when the run was due, in ms
+  ARGV[1] the run's due time, in ms
 
   Returns 1, or 0 if there is no such scheduler.
 ]]

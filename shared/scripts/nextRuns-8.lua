@@ -1,12 +1,12 @@
 --[[
-  Reads the schedulers of one queue, and where the next job of each is.
+  Reads the schedulers of one queue, and the place of each one's next job.
 
   KEYS[1] repeat  KEYS[2] delayed  KEYS[3] wait  KEYS[4] prioritized  KEYS[5] active  KEYS[6] completed  KEYS[7] failed  KEYS[8] paused
   ARGV[1] start of the queue's job keys  ARGV[2…] ids of schedulers
 
   Returns for each { due, opts, every, pattern, tz, passed, place }, each '' if there is none; `passed` is the due time of a run that was
-  fetched or stopped before it. The place is pending, ended, or lost: it is in none of its queue's lists. A list of another
-  type may have it.
+  fetched or stopped early. The place is pending, ended, or lost: in none of its queue's lists. A list of the wrong type may contain
+  the job, so it is not lost then.
 ]]
 local jobs = ARGV[1]
 
@@ -36,7 +36,7 @@ for i = 2, #ARGV do
   if type(due) ~= 'string' then due = '' end
   local hash = fieldsOf(KEYS[1] .. ':' .. ARGV[i], 'opts', 'every', 'pattern', 'tz', 'passed')
   local place = due == '' and '' or placeOf('repeat:' .. ARGV[i] .. ':' .. due)
-  -- Only a job whose hash is there can be fetched.
+  -- Only a job with a hash can be fetched.
   if place == 'pending' and redis.call('EXISTS', jobs .. 'repeat:' .. ARGV[i] .. ':' .. due) == 0 then place = '' end
   found[i - 1] = { due, hash[1] or '', hash[2] or '', hash[3] or '', hash[4] or '', hash[5] or '', place }
 end

@@ -1,12 +1,12 @@
 --[[
-  Reads a page of one of a queue's lists of jobs, and which of them have a stop.
+  Reads a page of a queue's list of jobs, and which jobs have a stop.
 
   KEYS[1] the list, or sorted set
   ARGV[1] start of the queue's job keys
-  ARGV[2] place of the first  ARGV[3] place of the last
+  ARGV[2] first index  ARGV[3] last index
 
-  Returns { ids, ids of those with a stop, unreadable }, the last as id, problem, id, problem …; and the type of the key if it
-  is neither a list nor a sorted set.
+  Returns { ids, ids with a stop, unreadable }, the last as id, problem, id, problem …; and the type of the key if it is neither a
+  list nor a sorted set.
 ]]
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'list' and kind ~= 'zset' and kind ~= 'none' then return { {}, {}, {}, kind } end
@@ -24,7 +24,7 @@ for _, id in ipairs(ids) do
   if known.err then
     note(id, 'expected a hash, found a ' .. redis.call('TYPE', job).ok)
   elseif not known[1] then
-    note(id, 'it is listed, and has no job')
+    note(id, 'it is listed, but has no job')
   elseif known[2] then
     stopped[#stopped + 1] = id
   end

@@ -1,18 +1,18 @@
 --[[
-  Reads tasks of one queue: where each job is, and the fields that make a task's view.
+  Reads tasks of one queue: each job's place, and the fields of its view.
 
   KEYS[1] completed  KEYS[2] failed  KEYS[3] delayed  KEYS[4] prioritized  KEYS[5] active  KEYS[6] waiting-children
   KEYS[7] wait
   ARGV[1] start of the queue's job keys
-  ARGV[2] names of the hash fields to read, separated by spaces; `name:bytes` for one that is not read if it is longer
+  ARGV[2] names of the hash fields to read, separated by spaces; `name:bytes` for a field that is not read if it is longer
   ARGV[3…] job ids
 
-  Returns an array with one entry an id: false if there is no such job, else { place, field values … }. In place of a value that
-  is too long is its length, an integer.
-  A place is completed, failed, delayed, prioritized, active, waiting-children or waiting. The wait list is not searched (it may
-  be long): a job that is nowhere else is waiting, unless it has the time of its end: then it lost its place, and is what it
-  ended as. The place is unreadable, and after the values comes the problem, for a job whose key is not a
-  hash, for one that a list of the queue has without its hash, and for one whose list may be a key of another type.
+  Returns an entry per id: false if there is no such job, else { place, field values … }, with the length, an integer, in place of
+  a value that is too long.
+  The place is completed, failed, delayed, prioritized, active, waiting-children or waiting. The wait list may be long and is not
+  searched: a job that is nowhere else is waiting, unless it has an end time: then it lost its place and has its final state.
+  The place is unreadable, and the problem follows the values, if the job's key is not a hash, if the job is listed without a hash,
+  or if the list that should contain it has the wrong type.
 ]]
 local fields = {}
 local limits = {}
@@ -24,7 +24,7 @@ end
 local read = { 'timestamp', unpack(fields) }
 read[#read + 1] = 'finishedOn'
 
--- The fields of a job, or the error of a key that is no hash. A field that is asked for by an empty name is not there.
+-- The fields of a job, or the error of a key that is not a hash. Reading the field '' skips a value that is too long.
 local function fetch(key)
   local long = {}
   local asked = read
@@ -44,7 +44,7 @@ local function fetch(key)
   return values
 end
 
--- The first key of the queue that is not of its type.
+-- The queue's first key of the wrong type.
 local broken = nil
 local function ask(command, key, ...)
   local answer = redis.pcall(command, key, ...)
@@ -54,7 +54,7 @@ local function ask(command, key, ...)
   return false
 end
 
--- Up to this many ids a search of the active list for each is cheaper than reading the list.
+-- Up to this many ids, searching the active list for each is cheaper than reading it.
 local FEW = 8
 local running = nil
 local function isActive(id)
@@ -66,7 +66,7 @@ local function isActive(id)
   return running[id] == true
 end
 
--- Of those that are searched.
+-- Searches every list but the wait list.
 local function placeOf(id)
   if ask('ZSCORE', KEYS[1], id) then return 'completed' end
   if ask('ZSCORE', KEYS[2], id) then return 'failed' end
@@ -77,8 +77,8 @@ local function placeOf(id)
   return nil
 end
 
--- Of those that are nowhere else. BullMQ removes the time of the end when it puts a job back; the wait list is searched all the
--- same, for a few: anybody may have written that time.
+-- The final state of a job that is nowhere else. BullMQ removes the end time when it requeues a job; for a few jobs the wait list is
+-- searched anyway, because another program may have written the end time.
 local searches = 0
 local function endOf(id, finishedOn)
   if (tonumber(finishedOn or '') or 0) <= 0 then return nil end
@@ -110,9 +110,9 @@ for i = 3, #ARGV do
       values[#fields + 2] = nil
       tasks[i - 2] = values
     elseif values[1] then
-      tasks[i - 2] = unreadable(values, 'its place is not known: ' .. broken .. ' is a ' .. redis.call('TYPE', broken).ok)
+      tasks[i - 2] = unreadable(values, 'its place is unknown: ' .. broken .. ' is a ' .. redis.call('TYPE', broken).ok)
     elseif place then
-      local kind = redis.call('EXISTS', key) == 1 and 'the hash of its job has no timestamp' or 'it is listed, and has no job'
+      local kind = redis.call('EXISTS', key) == 1 and 'the hash of its job has no timestamp' or 'it is listed, but has no job'
       tasks[i - 2] = unreadable(values, kind)
     else
       tasks[i - 2] = false

@@ -1,19 +1,18 @@
 --[[
-  Records the stop of tasks of one queue, and takes those that nobody runs, for the caller to settle at once.
+  Records the stop of tasks of one queue, and takes those that no worker runs, for the caller to settle at once.
 
-  An active job gets the field `stop`, and `defa`, BullMQ's deferred failure: whoever picks the job up again fails it
-  without running it. A job that waits, for its turn, its time or its children, gets both too, and moves to the active list
-  under the caller's lock; should the caller die before it has settled the job, the lock runs out, and the next stop, the
-  reconciler or the stalled check comes to it. The first stop of a task stays; a later one does not replace its reason.
+  An active job gets the field `stop`, and `defa`, BullMQ's deferred failure: the next worker to pick up the job fails it without
+  running it. A waiting, delayed or waiting-children job gets both too, and moves to the active list under the caller's lock; if the
+  caller dies before it has settled the job, the lock expires, and the next stop, the reconciler or the stalled check settles it.
+  The first stop of a task stays; a later one does not replace its reason.
 
-  The fence: an active job whose lock is gone, or whose worker is known to be dead, is taken too. From then on the lock
-  is the caller's, and whatever its former owner still tries to settle is refused.
+  The fence: an active job without a lock, or of a worker known to be dead, is taken too. The caller then holds the lock, and the
+  former owner can no longer settle the job.
 
-  A job that is in none of the lists has lost its place. With a time of its end it is what it ended as; else it counts as
-  active.
+  A job in none of the lists has lost its place. With an end time it has its final state; otherwise it counts as active.
 
   KEYS[1] completed  KEYS[2] failed  KEYS[3] delayed  KEYS[4] prioritized  KEYS[5] wait  KEYS[6] active
-  KEYS[7] waiting-children  KEYS[8] paused, in which BullMQ had what waits in a paused queue up to its version 4
+  KEYS[7] waiting-children  KEYS[8] paused, where BullMQ up to version 4 kept the waiting jobs of a paused queue
   ARGV[1] start of the queue's job keys
   ARGV[2] the stop as JSON; '' to take only tasks whose stop was recorded before
   ARGV[3] the text of the deferred failure
@@ -21,24 +20,24 @@
   ARGV[6] names of dead workers, as a JSON array
   ARGV[7…] job ids
 
-  Returns an array with one { what, stop as JSON, kids, finishedOn, last } an id, cut off where there is nothing more. what:
-    missing     no such job
-    unreadable  its key is no hash; in the place of the stop: the problem
+  Returns { what, stop as JSON, children, finishedOn, last } per id, without trailing empty values. what:
+    missing     there is no such job
+    unreadable  its key is not a hash; the problem is in place of the stop
     completed   it has ended
-    failed      it has ended; cancelled, if there is a stop; last: stop_via
+    failed      it has ended; it is cancelled if it has a stop; last: stop_via
     active      its owner will settle it
-    left        waits, with its stop recorded, for a worker
-    taken       waited, and is the caller's to settle; last: opts, name
-    fenced      its owner is dead, and it is the caller's to settle; last: opts, name
-    ignored     has no stop (only with ARGV[2] '')
-  kids is 'flow' for a task with children in a BullMQ flow, else '1' for one whose handler has enqueued others, else false.
+    left        its stop is recorded; the worker that fetches it will settle it
+    taken       it was waiting, and the caller must settle it; last: opts, name
+    fenced      its owner is dead, and the caller must settle it; last: opts, name
+    ignored     it has no stop (only with ARGV[2] '')
+  children is 'flow' for a task with children in a BullMQ flow, else '1' if its handler has enqueued others, else false.
 ]]
--- Without memory Redis refuses a script whose first write needs some. This one needs none, and the others may follow.
+-- Out of memory, Redis refuses a script at its first write if that may allocate. PERSIST does not, and later writes are allowed.
 redis.call('PERSIST', KEYS[1])
 
--- Up to this many ids a search of a list for each is cheaper than reading the list.
+-- Up to this many ids, searching a list for each is cheaper than reading it.
 local FEW = 8
--- Reading a longer list would hold up Redis. Then so many ids are searched for, and the rest is left.
+-- Reading a longer list would block Redis. Then at most MOST_SEARCHES ids are searched for, and the rest are left.
 local LONGEST = 100000
 local MOST_SEARCHES = 200
 
@@ -47,7 +46,7 @@ for i = 7, #ARGV do ids[#ids + 1] = ARGV[i] end
 local dead = {}
 for _, name in ipairs(cjson.decode(ARGV[6])) do dead[name] = true end
 
--- A list of a wrong type has no jobs. What it should have cannot be told from what has lost its place.
+-- A list of the wrong type has no jobs: jobs that belong in it cannot be told from those that lost their place.
 local SORTED_SETS, LISTS = { KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[7] }, { KEYS[5], KEYS[6], KEYS[8] }
 local isThere, isRight, areRight = {}, {}, true
 for kind, keys in pairs({ zset = SORTED_SETS, list = LISTS }) do
@@ -71,9 +70,9 @@ local function isActive(id)
   return running[id] == true
 end
 
--- Places in the wait list by id, if it is read as a whole. What is taken from it becomes a gap, and gaps go at the end.
+-- Positions in the wait list by id, if it was read as a whole. A job taken from it leaves a gap; gaps are removed at the end.
 local places, gaps, searches = nil, 0, 0
--- Nil if it is not known whether it waits.
+-- Nil if it is unknown whether the job is waiting.
 local function takeWaiting(id)
   if not isThere[KEYS[5]] then return false end
   if #ids > FEW and not places and redis.call('LLEN', KEYS[5]) <= LONGEST then
@@ -99,7 +98,7 @@ local function take(id)
   return takeWaiting(id)
 end
 
--- For a job with a time of its end that is not among the ended ones. BullMQ removes that time when it puts a job back.
+-- For a job with an end time that is in neither of the sets of ended jobs. BullMQ removes the end time when it requeues a job.
 local function isPlaced(id)
   for _, key in ipairs({ KEYS[3], KEYS[4], KEYS[7] }) do
     if redis.call('ZSCORE', key, id) then return true end
@@ -108,21 +107,21 @@ local function isPlaced(id)
   return isActive(id) or (searches <= MOST_SEARCHES and (redis.call('LPOS', KEYS[5], id) or redis.call('LPOS', KEYS[8], id))) ~= false
 end
 
-local function hold(what, job, stop, kids)
+local function hold(what, job, stop, children)
   redis.call('SET', job .. ':lock', ARGV[4], 'PX', ARGV[5])
-  return { what, stop, kids, false, unpack(redis.call('HMGET', job, 'opts', 'name')) }
+  return { what, stop, children, false, unpack(redis.call('HMGET', job, 'opts', 'name')) }
 end
 
 local function record(id)
   local job = ARGV[1] .. id
-  -- a scheduler's record has a name too, but no timestamp
+  -- A scheduler's record has a name too, but no timestamp.
   local known = redis.pcall('HMGET', job, 'timestamp', 'stop', 'kids', 'finishedOn', 'stop_via', 'pb', 'processedOn', 'returnvalue')
   if known.err then return { 'unreadable', 'expected a hash, found a ' .. redis.call('TYPE', job).ok } end
   if not known[1] then return { 'missing', '' } end
-  local kids = known[3]
-  if redis.call('EXISTS', job .. ':dependencies', job .. ':unsuccessful', job .. ':failed') > 0 then kids = 'flow' end
-  local function completed() return { 'completed', '', kids, known[4] } end
-  local function failed() return { 'failed', known[2] or '', kids, known[4], known[5] } end
+  local children = known[3]
+  if redis.call('EXISTS', job .. ':dependencies', job .. ':unsuccessful', job .. ':failed') > 0 then children = 'flow' end
+  local function completed() return { 'completed', '', children, known[4] } end
+  local function failed() return { 'failed', known[2] or '', children, known[4], known[5] } end
   if known[4] and isThere[KEYS[1]] and redis.call('ZSCORE', KEYS[1], id) then return completed() end
   if known[4] and isThere[KEYS[2]] and redis.call('ZSCORE', KEYS[2], id) then return failed() end
 
@@ -132,19 +131,19 @@ local function record(id)
   if stop == '' then return { 'ignored', '' } end
   if known[2] then redis.call('HSETNX', job, 'defa', ARGV[3]) else redis.call('HSET', job, 'stop', stop, 'defa', ARGV[3]) end
   if not isActive(id) then
-    if not mayTake then return { 'left', stop, kids } end
+    if not mayTake then return { 'left', stop, children } end
     local taken = take(id)
-    if taken == nil or (not taken and not areRight) then return { 'left', stop, kids } end
+    if taken == nil or (not taken and not areRight) then return { 'left', stop, children } end
     redis.call('LPUSH', KEYS[6], id)
     if running then running[id] = true end
     if taken then
       redis.call('HSET', job, 'delay', 0)
-      return hold('taken', job, stop, kids)
+      return hold('taken', job, stop, children)
     end
   end
-  if redis.call('EXISTS', job .. ':lock') == 1 and not (known[6] and dead[known[6]]) then return { 'active', stop, kids } end
-  -- Without an owner it was taken by a stop before, whose caller died, or has lost its place while it waited.
-  return hold(known[7] and 'fenced' or 'taken', job, stop, kids)
+  if redis.call('EXISTS', job .. ':lock') == 1 and not (known[6] and dead[known[6]]) then return { 'active', stop, children } end
+  -- A job that no worker ever fetched was taken by a stop whose caller died, or lost its place while it was waiting.
+  return hold(known[7] and 'fenced' or 'taken', job, stop, children)
 end
 
 local results = {}

@@ -1,9 +1,9 @@
 --[[
-  Lists live tasks of ours again where open-webui has deleted them: it does so as soon as it has asked for a stop, while the task
-  is still ending. A task that ends at this moment is not listed again: its removal begins with the list of live tasks.
+  Restores the shared entries of our live tasks after open-webui has deleted them, which it does right after asking for a stop, while
+  the task is still ending. A task that is just being removed is not restored: its removal begins with the list of live tasks.
 
   KEYS[1] tasks  KEYS[2] queues of tasks  KEYS[3] live tasks
-  ARGV[1] start of the keys of items, shared
+  ARGV[1] start of the keys of shared items
   ARGV[2…] id, item, key of the lease ('' for none), id, item …
 
   Returns the ids that are live.

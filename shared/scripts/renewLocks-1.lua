@@ -1,13 +1,13 @@
 --[[
-  Renews the locks of jobs that run, as BullMQ's extendLocks does, with a command that Redis takes when its memory is full:
-  BullMQ writes the lock anew, which Redis refuses then, and every running job would lose its lock.
+  Renews the locks of running jobs like BullMQ's extendLocks, but with a command that Redis accepts when it is out of memory: BullMQ
+  rewrites the lock, which Redis then refuses, and every running job would lose its lock.
 
-  KEYS[1] the queue's set of jobs that are looked at as stalled
-  ARGV[1] the start of the keys of the queue's jobs
-  ARGV[2] how long the locks hold from now, in ms
-  ARGV[3…] of each job: its id, and what its lock holds as long as the job is the worker's
+  KEYS[1] the queue's set of jobs that may be stalled
+  ARGV[1] start of the queue's job keys
+  ARGV[2] lock duration from now, in ms
+  ARGV[3…] job id, lock token, job id, lock token …
 
-  Returns the ids of the jobs that are not the worker's any more.
+  Returns the ids of jobs whose lock the worker no longer holds.
 ]]
 local lost = {}
 for i = 3, #ARGV, 2 do

@@ -1,23 +1,21 @@
 --[[
-  Puts jobs of one queue that are in none of its lists back into their places: a key was deleted, renamed or evicted, or a
-  backup restored in part. Every move of BullMQ is one script, so at each moment a job is in exactly one list, and one that
-  this script finds in none has been lost.
+  Puts jobs that are in none of a queue's lists back into place, after a key was deleted, renamed or evicted, or a backup was
+  partly restored. BullMQ moves jobs atomically, so a job is always in exactly one list, and a job in none is lost.
 
-  A job with the time of its end goes back to the ended ones, one whose lock holds to the active ones, one with children
-  that have not ended to those that wait for children, one whose time has not come to the delayed ones, and every other
-  to the front of the queue, or of its priority. A job with a stop is left to the stop.
+  A job with an end time goes to completed or failed, a locked one to active, one with open children to waiting-children, one that is
+  not yet due to delayed, and any other to the front of the queue, or of its priority. A job with a stop is left to the stop.
 
   KEYS[1] completed  KEYS[2] failed  KEYS[3] delayed  KEYS[4] prioritized  KEYS[5] wait  KEYS[6] active
-  KEYS[7] waiting-children  KEYS[8] paused, in which BullMQ had what waits in a paused queue up to its version 4
+  KEYS[7] waiting-children  KEYS[8] paused, where BullMQ up to version 4 kept the waiting jobs of a paused queue
   KEYS[9] meta  KEYS[10] marker  KEYS[11] events
   ARGV[1] start of the queue's job keys
-  ARGV[2…] job ids, none twice; of several that waited, the last is the first to run
+  ARGV[2…] unique job ids; of several waiting ones, the last runs first
 
-  Returns one word an id: missing, unreadable (its key is no hash), placed (it is in a list), stopped, or where it was put:
-  completed, failed, active, waiting-children, delayed or waiting. An empty array if one of the keys is of a wrong type:
-  then nobody knows what was lost.
+  Returns one word per id: missing, unreadable (its key is not a hash), placed (it is in a list), stopped, or its new place:
+  completed, failed, active, waiting-children, delayed or waiting. Returns an empty array if a key has the wrong type, because
+  lost jobs are then unknown.
 ]]
--- Without memory Redis refuses a script whose first write needs some. This one needs none, and the others may follow.
+-- Out of memory, Redis refuses a script at its first write if that may allocate. PERSIST does not, and later writes are allowed.
 redis.call('PERSIST', KEYS[1])
 
 -- The active list first: it is short.
@@ -29,9 +27,9 @@ for kind, keys in pairs({ list = LISTS, zset = SORTED_SETS, hash = { KEYS[9] }, 
   end
 end
 
--- Up to this many ids, and in a longer list, a search for each is cheaper than reading the list, or holds up Redis less.
+-- For up to FEW ids, or in a list beyond LONGEST, searching for each is cheaper than reading the list.
 local FEW, LONGEST = 8, 100000
--- The last ms that a date has, and the highest priority.
+-- The last ms of a JavaScript date, and BullMQ's lowest priority.
 local LAST_MS, LOWEST_PRIORITY = 8.64e15, 2097152
 
 local function membersOf(key)
@@ -57,7 +55,7 @@ local function isPlaced(id)
   return false
 end
 
--- 0 for what is no number of at least 0, or beyond the limit: anybody may have written it.
+-- 0 for anything but a number from 0 to the limit: another program may have written it.
 local function number(text, limit)
   local value = tonumber(text or '') or 0
   return value >= 0 and value <= limit and value or 0
@@ -76,7 +74,7 @@ local function mark()
   if not meta[1] and not isFull then redis.call('ZADD', KEYS[10], 0, '0') end
 end
 
--- BullMQ's score of a delayed job: its time, and one of 4,096 places within it.
+-- BullMQ's score of a delayed job: its due time, and one of 4,096 positions within that ms.
 local function delay(id, due)
   local first, last = due * 0x1000, (due + 1) * 0x1000 - 1
   local latest = redis.call('ZREVRANGEBYSCORE', KEYS[3], last, first, 'WITHSCORES', 'LIMIT', 0, 1)
@@ -116,7 +114,7 @@ local function restore(id)
     tell('waiting-children', id)
     return 'waiting-children'
   end
-  -- The delay counts from the enqueue, or from the end of an attempt, which came after its beginning.
+  -- The delay counts from the enqueue, or from the end of the last attempt, which is after its start.
   local since = math.max(number(known[1], LAST_MS), number(known[6], LAST_MS))
   local due = since + number(known[5], LAST_MS)
   if number(known[5], LAST_MS) > 0 and due > now and due <= LAST_MS then return delay(id, due) end

@@ -1,10 +1,10 @@
 --[[
-  Ends a claim of an idempotency key, if it is still ours: keeps the answer, or forgets the key.
+  Ends a claim of an idempotency key, if the caller still holds it: stores the answer, or deletes the key.
 
   KEYS[1] record of the key, a hash
-  ARGV[1] who claimed it  ARGV[2] the answer, '' if there is none to keep
+  ARGV[1] claimant  ARGV[2] the answer, '' for none
 
-  Returns 1 if it was ours, else 0.
+  Returns 1 if the caller held it, else 0.
 ]]
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end

@@ -1,8 +1,8 @@
 --[[
-  Finds jobs of our schedules that wait for their time, were never fetched, and are not the next of their scheduler.
+  Finds delayed jobs of our schedules that were never fetched and are not their scheduler's next job.
 
   KEYS[1] delayed  KEYS[2] repeat
-  ARGV[1] start of the queue's job keys  ARGV[2] how many of the delayed jobs to look at, those that are due first
+  ARGV[1] start of the queue's job keys  ARGV[2] number of delayed jobs to check, earliest due first
 
   Returns their ids.
 ]]
@@ -15,7 +15,7 @@ for _, id in ipairs(ids) do
     local job = redis.pcall('HMGET', ARGV[1] .. id, 'opts', 'ats', 'processedOn')
     if not job.err and job[1] and not job[2] and not job[3] then
       local read, options = pcall(cjson.decode, job[1])
-      -- Others may have schedulers on the same queue.
+      -- Other programs may have schedulers on the same queue.
       if read and type(options) == 'table' and type(options.schedule) == 'table' and options.schedule.rev then strays[#strays + 1] = id end
     end
   end

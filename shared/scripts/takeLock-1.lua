@@ -1,12 +1,12 @@
 --[[
-  Takes a lock that is free, or that an earlier run of the same task left behind: BullMQ starts a task again only when the
-  worker that ran it has lost it.
+  Acquires a lock that is free, or that an earlier run of the same task left behind: BullMQ starts a task again only after its
+  worker has lost it.
 
   KEYS[1] lock
   ARGV[1] the new owner  ARGV[2] its expiry in ms
-  ARGV[3] how the owners of the same task begin
+  ARGV[3] prefix of owners that run the same task
 
-  Returns 'taken' and whose it was ('' for nobody's); or 'held', by whom, and for how many ms (-1 for ever).
+  Returns 'taken' and the previous owner ('' for none); or 'held', the owner, and the remaining ms (-1 for no expiry).
 ]]
 local kind = redis.call('TYPE', KEYS[1]).ok
 local holder = ''

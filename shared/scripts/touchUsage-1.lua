@@ -1,12 +1,12 @@
 --[[
-  Says that a session uses a model now, in the usage pool: whole seconds by Redis's own clock, in the style of Python's
-  json.dumps, as open-webui writes it. Everything else in the model's entry stays as it was, byte for byte.
+  Records in the usage pool that a session uses a model now: in whole seconds of Redis' clock, formatted like Python's json.dumps, as
+  open-webui does. The rest of the model's entry stays unchanged, byte for byte.
 
   KEYS[1] usage pool
-  ARGV[1] model  ARGV[2] session as JSON, with all but ASCII escaped  ARGV[3] channel for a model that has one more session
+  ARGV[1] model  ARGV[2] session as ASCII JSON  ARGV[3] channel for a new session
 
-  Returns 'added', 'refreshed'; 'malformed' if the entry is no JSON object, 'wrong-type' if the pool is no hash: nothing is
-  written then.
+  Returns 'added' or 'refreshed'; without writing, 'malformed' if the entry is not a JSON object, 'wrong-type' if the pool is not
+  a hash.
 ]]
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'hash' and kind ~= 'none' then return 'wrong-type' end
@@ -29,7 +29,7 @@ local function touchFlat(sessions)
   local first, last
   repeat
     local from, to = string.find(text, ARGV[2] .. ': {"updated_at": ', (last or 0) + 1, true)
-    if from then first, last = from, to end -- of two with one name, the last counts
+    if from then first, last = from, to end -- of duplicate names, the last one counts
   until not from
   if not first then return added(string.sub(text, 1, -2) .. ', ' .. ARGV[2] .. ': ' .. details .. '}', sessions + 1) end
   replace(last + 1, string.find(text, '}', last, true) - 1, now)

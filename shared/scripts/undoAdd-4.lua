@@ -1,18 +1,18 @@
 --[[
-  Decides what became of a job whose addition ended with an error in the middle of BullMQ's script, as a key of the wrong
-  type causes it: the job may be listed, and is going to run; or only its hash was written, which no worker ever
-  finds and which would pass for the job when its id is enqueued again. Such a hash is removed.
+  Cleans up after BullMQ's script to add a job failed half way, for example at a key of the wrong type. The job may be listed and
+  will run; or only its hash was written, which no worker ever finds and which would count as a duplicate when its id is enqueued
+  again. Such a hash is removed.
 
   KEYS[1] job  KEYS[2] wait  KEYS[3] delayed  KEYS[4] prioritized
   ARGV[1] job id
-  ARGV[2] the nonce in the options of the job that is meant; '' if nobody else can have made one of this id
+  ARGV[2] the nonce in the job's options; '' if no other caller can have used this id
 
   Returns 1 if the job exists, 0 if it does not.
 ]]
--- New jobs are near the head. A longer search would hold up Redis.
+-- New jobs are near the head, and a longer search would block Redis.
 local FAR = 100000
 
--- The wrong type of one key says nothing about another one.
+-- A key of the wrong type does not rule out the others.
 local function found(...)
   local reply = redis.pcall(...)
   return reply and not (type(reply) == 'table' and reply.err)

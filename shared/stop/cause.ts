@@ -1,12 +1,12 @@
 /**
- * Why a handler's signal was aborted. The cause, never a message text, decides what becomes of the task:
+ * Why a handler's signal was aborted. The cause, never a message text, decides the task's outcome:
  * `StopRequested` → cancelled; `TimedOut` → failed; `ShuttingDown` → back to the queue; `LockLost` → the result is dropped.
  */
 export abstract class AbortCause extends Error {
   abstract readonly kind: 'stop' | 'timeout' | 'shutdown' | 'lock-lost';
 }
 
-/** Somebody asked for the task to be stopped. */
+/** A stop of the task was requested. */
 export class StopRequested extends AbortCause {
   readonly kind = 'stop';
   override readonly name = 'StopRequested';
@@ -29,7 +29,7 @@ export class TimedOut extends AbortCause {
   }
 }
 
-/** The worker shuts down; the task goes back to the queue and this attempt does not count. */
+/** The worker is shutting down; the task is requeued and this attempt does not count. */
 export class ShuttingDown extends AbortCause {
   readonly kind = 'shutdown';
   override readonly name = 'ShuttingDown';
@@ -39,7 +39,7 @@ export class ShuttingDown extends AbortCause {
   }
 }
 
-/** The worker no longer owns the task: it stalled, and another worker has it or will. */
+/** The worker no longer owns the task: it stalled, and another worker will run it. */
 export class LockLost extends AbortCause {
   readonly kind = 'lock-lost';
   override readonly name = 'LockLost';
@@ -49,7 +49,7 @@ export class LockLost extends AbortCause {
   }
 }
 
-/** What a stopped task's error says: `Stopped by alice: too slow`. */
+/** Describes a stop, for the task's error: `Stopped by alice: too slow`. */
 export function describeStop(reason: string | null, by: string | null): string {
   return `Stopped${by === null ? '' : ` by ${by}`}${reason === null ? '' : `: ${reason}`}`;
 }

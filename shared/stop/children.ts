@@ -10,7 +10,7 @@ export interface ChildrenOptions {
   readonly unreadable: Unreadable;
 }
 
-/** Finds what belongs to the stop of a task: what its handler has enqueued, and its children in a BullMQ flow. */
+/** Finds the tasks that a stop includes: those enqueued by the task's handler, and its children in a BullMQ flow. */
 export class Children {
   readonly #options: ChildrenOptions;
 
@@ -18,7 +18,7 @@ export class Children {
     this.#options = options;
   }
 
-  /** The live tasks that the handlers of these have enqueued. */
+  /** Returns the live tasks that the parents' handlers have enqueued. */
   async enqueuedBy(parents: readonly string[]): Promise<string[]> {
     const { redis, keys, unreadable } = this.#options;
     const children = parents.map((id) => unreadable.read(keys.children(id), 'set', redis.smembers(keys.children(id)), []));
@@ -26,8 +26,8 @@ export class Children {
   }
 
   /**
-   * The children of jobs in flows, by their parents' ids. To be read before the parents are settled: one that is not kept takes
-   * its lists along. Children that failed may have children that have not ended; those of one that completed all have.
+   * Returns the children of jobs in flows, by parent id. Call it before the parents are settled: a job without retention takes its
+   * lists with it. Failed children may have live children; those of completed children have all ended.
    */
   async inFlows(found: readonly FoundTask[]): Promise<Map<string, JobAddress[]>> {
     const parents = found.filter(({ recorded: [, , children] }) => children === 'flow');
@@ -44,7 +44,7 @@ export class Children {
       unreadable.read(unsuccessful, 'sorted set', redis.zrange(unsuccessful, '0', '-1'), []),
       unreadable.read(failed, 'hash', redis.hkeys(failed), []),
     ]);
-    // A flow may reach into queues below another prefix, which are another fleet's.
+    // A flow may include queues under another prefix, which belong to another fleet.
     return children.flat().flatMap((key) => keys.jobAt(key) ?? []);
   }
 }

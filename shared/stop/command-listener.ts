@@ -14,17 +14,17 @@ export interface CommandListenerOptions {
   readonly logger: Logger;
   /** Shown by CLIENT LIST. */
   readonly name: string;
-  /** Whether this process lists a task again that another program has deleted: one process for each task is enough, more do no harm. */
+  /** Whether this process relists a task that another program deleted. One process per task suffices; more do no harm. */
   readonly relists: (id: string) => boolean;
-  /** Called for every command, before its stops are recorded; `ours` is false for one that a fleet in another database sent. */
+  /** Called for every command, before its stops are recorded; `ours` is false for a command of a fleet in another database. */
   readonly onCommand?: (command: StopCommand, ours: boolean) => void;
   /** Called at every (re)subscription. */
   readonly onSubscribed?: () => Promise<void>;
 }
 
 /**
- * Hears stop commands on a connection of its own, and has recorded what nobody recorded: a command of another program holds from then
- * on, whether or not a worker heard it.
+ * Receives stop commands on a separate connection, and records those of other programs, which then hold even if no worker received
+ * them.
  */
 export class CommandListener extends Service {
   readonly #options: CommandListenerOptions;
@@ -48,13 +48,12 @@ export class CommandListener extends Service {
     const { redis, keys } = this.#options.store;
     const subscriber = connectToServer(redis, keys.commands, { settings, policy: 'wait', logger, name, lazy: true });
     this.#subscriber = subscriber;
-    subscriber.on('message', (_channel: string, message: string) => this.#hear(message));
+    subscriber.on('message', (_channel: string, message: string) => this.#receive(message));
     subscriber.on('ready', () => void this.#subscribe(subscriber));
     subscriber.on('close', () => {
       this.#subscribed = false;
     });
-    subscriber.connect().catch(() => undefined); // it goes on trying, and says so by its events
-    // A subscriber is silent by nature: only a PING tells a quiet connection from a dead one.
+    subscriber.connect().catch(() => undefined); // it reconnects, and its events report errors
     this.#endHealthCheck = checkHealth(subscriber, settings.healthCheckMs);
     return Promise.resolve();
   }
@@ -76,30 +75,30 @@ export class CommandListener extends Service {
       await onSubscribed?.();
     } catch (error) {
       if (this.stopping) return;
-      logger.warn({ error }, 'Could not subscribe to stop commands; stops are found by polling');
+      logger.warn({ error }, 'Could not subscribe to stop commands; polling for stops instead');
     }
   }
 
-  /** A throw in here would end the process: the message may come from anybody. */
-  #hear(message: string): void {
+  /** Never throws, which would end the process: any program may have sent the message. */
+  #receive(message: string): void {
     const { logger } = this.#options;
     try {
       const parsed = parseCommand(message);
       if (parsed.kind === 'bad') logger.error({ problem: parsed.problem }, 'Unsupported message on the stop channel');
-      else this.#heed(parsed.command);
+      else this.#handle(parsed.command);
     } catch (error) {
-      logger.error({ error }, 'A stop command could not be carried out');
+      logger.error({ error }, 'Could not handle a stop command');
     }
   }
 
-  #heed(command: StopCommand): void {
+  #handle(command: StopCommand): void {
     const {
       store: { facts },
       onCommand,
     } = this.#options;
     const ours = command.fleet === null || facts.id === null || command.fleet === facts.id;
     onCommand?.(command, ours);
-    // What the fleet itself sends and has not recorded is for another program.
+    // A command of this fleet without a record is meant for another program.
     if (command.fleet === null && command.recordedAt === null && !command.announced) this.#outside.record(command);
   }
 }

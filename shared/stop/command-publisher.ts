@@ -12,7 +12,7 @@ export interface CommandPublisherOptions {
   readonly logger: Logger;
 }
 
-/** Who asked for a stop, and why. */
+/** The requester of a stop, and the reason. */
 export type Asker = Pick<StopCommand, 'reason' | 'by'>;
 
 /** Publishes stop commands. */
@@ -29,20 +29,20 @@ export class CommandPublisher {
     this.#logger = logger;
   }
 
-  /** Says that the stop of these tasks is about to be recorded. Nothing depends on it, and no other program heeds it. */
+  /** Announces that stops are about to be recorded. Nothing depends on it, and other programs ignore it. */
   async announce(ids: readonly string[], asker: Asker): Promise<void> {
     await this.#try(ids, { ...asker, recordedAt: null, announced: true });
   }
 
   /**
-   * Says that the stop of these tasks is recorded, which makes it fast, no more: without the message, the worker finds the record
-   * at its next poll. Returns how many heard it; null if it was not sent.
+   * Publishes that stops are recorded. That only makes them faster: without the message, the worker finds the record at its next
+   * poll. Returns the number of receivers; null if it was not sent.
    */
   recorded(ids: readonly string[], asker: Asker, recordedAt: number): Promise<number | null> {
     return this.#try(ids, { ...asker, recordedAt, announced: false });
   }
 
-  /** Asks other programs to stop tasks of theirs: one message for each, of which open-webui reads `task_id`. Nothing else carries it. */
+  /** Asks other programs to stop their tasks, with one message each, of which open-webui reads `task_id`. Throws: there is no record. */
   async foreign(ids: readonly string[], asker: Asker): Promise<void> {
     const stop = { ...asker, recordedAt: null, announced: false };
     await Promise.all(ids.map((id) => this.#publish([id], stop)));
@@ -52,17 +52,17 @@ export class CommandPublisher {
     try {
       return await this.#publish(ids, stop);
     } catch (error) {
-      this.#logger.warn({ error: messageOf(error) }, 'The message of a stop was not sent; its record holds');
+      this.#logger.warn({ error: messageOf(error) }, 'Could not publish a stop; the worker will find its record by polling');
       return null;
     }
   }
 
   async #publish(ids: readonly string[], stop: Omit<StopCommand, 'ids' | 'fleet'>): Promise<number> {
-    // Known from the connect on: only a stop that is the first word to Redis waits for it.
+    // Known once connected: only a stop that is the very first command waits for it.
     const fleet = this.#facts.id ?? (await this.#facts.readId());
-    const heard = await Promise.all(
+    const receivers = await Promise.all(
       formatCommands(ids, { ...stop, fleet }).map((message) => this.#redis.publish(this.#keys.commands, message)),
     );
-    return heard.reduce((sum, some) => sum + some, 0);
+    return receivers.reduce((sum, count) => sum + count, 0);
   }
 }

@@ -4,9 +4,9 @@ import { MAX_REASON_LENGTH } from '../limits.js';
 import { stopTime } from './record.js';
 
 /**
- * A stop command on the channel `p:tasks:commands`. open-webui's form is `{"action":"stop","task_id":"…"}`, and `task_id` is all that
- * it reads; the other fields are ours. `recorded_at` says that the stop is already in Redis (ms since the epoch); without it, or with one that cannot be
- * true, whoever hears the command records it first, unless it is `announced`: then whoever sent it is about to.
+ * A stop command on the channel `p:tasks:commands`. open-webui sends `{"action":"stop","task_id":"…"}` and reads only `task_id`; the
+ * other fields are ours. `recorded_at` (ms since the epoch) says that the stop is already in Redis. If it is missing or implausible,
+ * the receiver records the stop, unless the command is `announced`: then the sender is about to.
  */
 export interface StopCommand {
   readonly ids: readonly string[];
@@ -14,20 +14,20 @@ export interface StopCommand {
   readonly by: string | null;
   readonly recordedAt: number | null;
   readonly announced: boolean;
-  /** The id of the fleet that sent it; null for one of another program. Databases of one Redis share their channels. */
+  /** Id of the sending fleet; null for another program. The databases of a Redis share their channels. */
   readonly fleet: string | null;
 }
 
 export type ParsedCommand = { readonly kind: 'stop'; readonly command: StopCommand } | { readonly kind: 'bad'; readonly problem: string };
 
-/** Longest message that is looked at, in characters; a stop of a thousand ids has about 130,000 at most. */
+/** Longest accepted message, in characters; a stop of a thousand ids has up to about 130,000. */
 export const MAX_COMMAND_LENGTH = 262_144;
-/** Ids in one message. */
+/** Ids per message. */
 export const MAX_COMMAND_IDS = 1_000;
-/** Length of the ids in one message of ours; the rest is for the first id once more, the reason and the name. */
+/** Length of all ids in a message that we send; the rest is for the repeated first id, the reason and the name. */
 const MAX_IDS_LENGTH = MAX_COMMAND_LENGTH / 2;
 
-/** An announced command has no `task_id`: a task of another program would end before its stop was looked up. */
+/** Formats commands. An announced one has no `task_id`: another program would end its task before the stop was looked up. */
 export function formatCommands(ids: readonly string[], stop: Omit<StopCommand, 'ids'>): string[] {
   const rest = {
     ...(stop.reason === null ? {} : { reason: stop.reason }),
@@ -42,7 +42,7 @@ export function formatCommands(ids: readonly string[], stop: Omit<StopCommand, '
   });
 }
 
-/** Ids for one message each: as many as it may name, and as long as it may be. Ids of other programs may be long. */
+/** Groups ids for one message each, by number and length: ids of other programs may be long. */
 function groupIds(ids: readonly string[]): string[][] {
   const groups: string[][] = [];
   let length = Infinity;
@@ -60,7 +60,7 @@ function groupIds(ids: readonly string[]): string[][] {
   return groups;
 }
 
-/** Reads a message that anybody may have sent. Never throws; the problem says what was expected and what came. */
+/** Parses a message, which any program may have sent. Never throws; the problem says what was expected. */
 export function parseCommand(message: string): ParsedCommand {
   if (message.length > MAX_COMMAND_LENGTH) return bad(`longer than ${MAX_COMMAND_LENGTH} characters (${message.length})`);
   let body: unknown;

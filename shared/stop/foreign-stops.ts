@@ -4,7 +4,7 @@ import type { Registry } from '../registry/registry.js';
 import type { StopAnswer } from './answer.js';
 import type { Asker, CommandPublisher } from './command-publisher.js';
 
-/** How long it is known which tasks were told, in ms: longer than a stop is repeated for. */
+/** How long told tasks are remembered, in ms: longer than a stop is repeated. */
 const REMEMBER_MS = 60_000;
 const MAX_REMEMBERED = 10_000;
 const FIRST_PAUSE_MS = 20;
@@ -13,14 +13,14 @@ const LONGEST_PAUSE_MS = 500;
 type ForeignAnswer = StopAnswer & { readonly kind: 'foreign' };
 
 /**
- * Stops tasks of other programs. Nothing can be recorded for such a task: its program is told, and the task is over once its entry
- * has left the registry.
+ * Stops tasks of other programs. Such a stop cannot be recorded: the program is told, and the task has ended once its entry has left
+ * the registry.
  */
 export class ForeignStops {
   readonly #registry: Registry;
   readonly #publisher: CommandPublisher;
   readonly #clock: FleetClock;
-  /** Id → when it was told, in the order of time. */
+  /** Id → time when its program was told, oldest first. */
   readonly #told = new Map<string, number>();
 
   constructor(registry: Registry, publisher: CommandPublisher, clock: FleetClock) {
@@ -29,7 +29,7 @@ export class ForeignStops {
     this.#publisher = publisher;
   }
 
-  /** Tells the programs that have these tasks, which were in the registry a moment ago. */
+  /** Tells the programs of these tasks, which were just found in the registry. */
   async stop(ids: readonly string[], asker: Asker): Promise<Map<string, ForeignAnswer>> {
     const now = performance.now();
     for (const id of ids) this.#remember(id, now);
@@ -37,17 +37,17 @@ export class ForeignStops {
     return this.#look(ids);
   }
 
-  /** The answer for an id that is nowhere: it was another program's, and our word has ended it, if it was told; else null. */
+  /** Answers for an id that no longer exists: a foreign task that we stopped recently, else null. */
   endedByUs(id: string): ForeignAnswer | null {
     const at = this.#told.get(id);
     return at !== undefined && performance.now() - at < REMEMBER_MS ? { kind: 'foreign', goneAt: this.#now() } : null;
   }
 
-  /** Resolves when all have left the registry, or at `deadline` (of performance.now). Returns when each was seen to be gone. */
+  /** Waits until all have left the registry, or until `deadline` (of performance.now). Returns when each was first missing. */
   async untilGone(ids: readonly string[], deadline: number): Promise<Map<string, Date>> {
     const gone = new Map<string, Date>();
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
-      for (const [id, { goneAt }] of await this.#look(ids.filter((one) => !gone.has(one)))) if (goneAt) gone.set(id, goneAt);
+      for (const [id, { goneAt }] of await this.#look(ids.filter((other) => !gone.has(other)))) if (goneAt) gone.set(id, goneAt);
       const left = deadline - performance.now();
       if (gone.size === ids.length || left <= 0) return gone;
       await sleep(Math.min(pauseMs, left));

@@ -12,12 +12,12 @@ export interface OutsideStopsOptions {
 }
 
 /**
- * When it is looked whether what was stopped is still listed, in ms after its stop was recorded: open-webui deletes the entries of a task
- * right after its command.
+ * When to check that stopped tasks are still listed, in ms after their stop was recorded: open-webui deletes a task's entries right after
+ * its command.
  */
 const LOOKS_AFTER_MS = [0, 100, 1_000];
 
-/** Stops that open-webui asks for, or somebody by hand: nobody has recorded them. */
+/** Records stops that open-webui or a user requested by a command alone. */
 export class OutsideStops {
   readonly #store: Store;
   readonly #logger: Logger;
@@ -32,14 +32,14 @@ export class OutsideStops {
     this.#lines = new RepeatedLines(logger);
   }
 
-  /** Records the stops. All who hear the command do; the first one's record stands. */
+  /** Records the stops. Every receiver of the command does, and the first record stays. */
   record(command: StopCommand): void {
     this.#record(command).catch((error: unknown) => {
-      if (!this.#closing.signal.aborted) this.#logger.error({ error }, 'A stop command could not be recorded');
+      if (!this.#closing.signal.aborted) this.#logger.error({ error }, 'Could not record a stop command');
     });
   }
 
-  /** Nothing is listed again from now on. */
+  /** Ends all relisting. */
   close(): void {
     this.#closing.abort();
   }
@@ -47,15 +47,15 @@ export class OutsideStops {
   async #record({ ids, reason, by }: StopCommand): Promise<void> {
     const { stopper, facts } = this.#store;
     const answers = await stopper.request(ids, { reason, by, fromCommand: true });
-    // open-webui deletes its own tasks right after their command: where it works, an id that nobody has is no news.
+    // open-webui deletes its own tasks right after their command, so beside it an unknown id is normal.
     const level = facts.removed ? 'debug' : 'warn';
     for (const [id, { kind }] of answers)
-      if (kind === 'not_found') this.#lines.write(level, id, { id }, 'A stop command named a task that does not exist');
+      if (kind === 'not_found') this.#lines.write(level, id, { id }, 'Ignored a stop command for a task that does not exist');
     const ending = [...answers].flatMap(([id, { kind }]) => (kind === 'recorded' && this.#relists(id) ? [id] : []));
     if (ending.length > 0) void this.#keepListed(ending);
   }
 
-  /** Whatever ends is still listed. Never rejects: the reconciler lists again what is missed here. */
+  /** Keeps ending tasks listed. Never rejects: the reconciler relists any that are missed here. */
   async #keepListed(ids: readonly string[]): Promise<void> {
     const { reader, registry } = this.#store;
     let [open, passed] = [ids, 0];
@@ -68,7 +68,7 @@ export class OutsideStops {
       }
     } catch (error) {
       if (!this.#closing.signal.aborted)
-        this.#logger.debug({ error: messageOf(error) }, 'Could not look whether a stopped task is still listed');
+        this.#logger.debug({ error: messageOf(error) }, 'Could not relist a stopped task; the reconciler will');
     }
   }
 }

@@ -3,7 +3,7 @@ import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import type { Unreadable } from '../unreadable.js';
 import { type StopRecord, parseStop } from './record.js';
 
-/** What early stops need of a store. */
+/** The parts of a store that pending stops need. */
 export interface PendingStopsSource {
   readonly redis: ScriptedRedis;
   readonly keys: Keys;
@@ -11,10 +11,9 @@ export interface PendingStopsSource {
 }
 
 /**
- * Stops of tasks that are registered and have no job yet: their enqueue is under way, and a stop has no job to be
- * recorded with. Whoever stops such a task leaves the stop here and looks for the job once more; whoever enqueues looks
- * here once the job is there. So one of the two sees the other. Workers and the reconciler look too, in case the one who
- * enqueued did not live to.
+ * Stops of tasks that are registered but have no job yet to record the stop with, because their enqueue is in progress. The stopper
+ * leaves the stop here and then looks for the job again; the producer adds the job and then looks here. So one of them sees the
+ * other. Workers and the reconciler look too, in case the producer died.
  */
 export class PendingStops {
   readonly #redis: ScriptedRedis;
@@ -27,13 +26,13 @@ export class PendingStops {
     this.#unreadable = unreadable;
   }
 
-  /** The first stop of a task stays. Returns false if the key is of another type, so that nothing was left. */
+  /** Leaves a stop; the first one of a task stays. Returns false if the key has the wrong type and nothing was written. */
   async leave(ids: readonly string[], stop: string): Promise<boolean> {
     const left = await this.#read(Promise.all(ids.map((id) => this.#redis.hsetnx(this.#keys.pendingStops, id, stop))), null);
     return left !== null;
   }
 
-  /** The stops that were left for these tasks. Usually there are none at all, which costs one short command. */
+  /** Finds the stops left for these tasks. Usually there are none at all, which costs one short command. */
   async find(ids: readonly string[]): Promise<Map<string, StopRecord>> {
     const found = new Map<string, StopRecord>();
     if ((await this.#read(this.#redis.hlen(this.#keys.pendingStops), 0)) === 0 || ids.length === 0) return found;
@@ -45,7 +44,7 @@ export class PendingStops {
     return found;
   }
 
-  /** Up to `limit` tasks for which a stop was left. */
+  /** Returns up to `limit` ids of tasks with a pending stop. */
   async ids(limit: number): Promise<string[]> {
     const [, flat] = await this.#read(this.#redis.hscan(this.#keys.pendingStops, 0, 'COUNT', limit), ['0', []]);
     return flat.filter((_, index) => index % 2 === 0).slice(0, limit);

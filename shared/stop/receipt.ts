@@ -5,9 +5,9 @@ import type { StopRecord, StopWay } from './record.js';
 
 /**
  * The answer to a stop.
- * - `cancelled`: it is over; the task was stopped. Never said before that is true.
- * - `requested`: the stop is recorded and holds, but was not settled within the wait.
- * - `finished`: the task had ended by itself; `endedAs` says how.
+ * - `cancelled`: the task was stopped and has ended.
+ * - `requested`: the stop is recorded, but was not settled within the wait.
+ * - `finished`: the task had already ended; `endedAs` says how.
  * - `not_found`: no such task.
  */
 export interface StopReceipt {
@@ -23,7 +23,7 @@ export interface StopReceipt {
   readonly latencyMs: number | null;
 }
 
-/** A receipt as JSON for the CLI and HTTP: snake_case, ISO 8601, absent values null. */
+/** Formats a receipt for the CLI and HTTP: snake_case, ISO 8601, absent values null. */
 export function receiptToJson(receipt: StopReceipt): Record<string, unknown> {
   return {
     id: receipt.id,
@@ -44,7 +44,7 @@ type Facts = Pick<StopReceipt, 'id' | 'outcome'> & {
   settledAt?: Date | null;
 };
 
-/** A receipt from what is known; the rest is null. */
+/** Makes a receipt from the known facts; the rest is null. */
 export function createReceipt({ id, outcome, endedAs = null, stop = null, settledAt = null }: Facts): StopReceipt {
   const at = stop?.at ?? null;
   return {
@@ -57,7 +57,7 @@ export function createReceipt({ id, outcome, endedAs = null, stop = null, settle
   };
 }
 
-/** The receipt for a task as it is now; `task` is null if there is none. */
+/** Makes the receipt for a task's current state; `task` is null if it does not exist. */
 export function receiptOf(id: string, task: TaskView | null): StopReceipt {
   if (task === null) return createReceipt({ id, outcome: 'not_found' });
   const { state, stop } = task;
@@ -66,7 +66,7 @@ export function receiptOf(id: string, task: TaskView | null): StopReceipt {
   return createReceipt({ id, outcome: 'finished', endedAs: state, stop });
 }
 
-/** The receipt from the first answer to a stop, `asked`. */
+/** Makes the receipt from the first answer to a stop, `asked`. */
 export function receiptOfAnswer(id: string, answer: StopAnswer, asked: Omit<StopRecord, 'via'>): StopReceipt {
   switch (answer.kind) {
     case 'cancelled':

@@ -21,33 +21,33 @@ export interface RecorderOptions {
   readonly taskCounters: TaskCounters;
   readonly unreadable: Unreadable;
   readonly keys: Keys;
-  /** How long what a stop takes is its caller's to settle. */
+  /** How long the caller of a stop holds the jobs that it must settle, in ms. */
   readonly lockMs: number;
   readonly logger: Logger;
 }
 
-/** What is written, and with which lock what nobody runs is taken. */
+/** The record to write, and the lock for jobs that no worker runs. */
 export interface Recording {
   /** As JSON; `''` to take only tasks whose stop was recorded before. */
   readonly stop: string;
-  /** Of the deferred failure. */
+  /** Text of the deferred failure. */
   readonly text: string;
   readonly token: string;
   /** Ids of dead workers. */
   readonly dead: readonly string[];
 }
 
-/** A task that the script has looked at. */
+/** A result of the script. */
 export interface FoundTask {
   readonly id: string;
   readonly queue: string;
   readonly recorded: RecordedStop;
 }
 
-/** Tasks of one script: it holds up Redis. */
+/** Tasks per script, because a script blocks Redis. */
 const RECORD_AT_ONCE = 1_000;
 
-/** Writes stops to their tasks, and settles what nobody runs. */
+/** Records stops with their tasks, and settles those that no worker runs. */
 export class StopRecorder {
   readonly #options: RecorderOptions;
   readonly #settler: Settler;
@@ -57,7 +57,7 @@ export class StopRecorder {
     this.#settler = new Settler(options);
   }
 
-  /** The tasks in the order of the ids. */
+  /** Returns the tasks in the order of the ids. */
   async record(queue: string, ids: readonly string[], { stop, text, token, dead }: Recording): Promise<FoundTask[]> {
     const { redis, queues, keys, lockMs, unreadable } = this.#options;
     const recorded = await redis.recordStop(
@@ -78,7 +78,7 @@ export class StopRecorder {
     });
   }
 
-  /** Jobs that are missing may be on their way: see {@link PendingStops}. */
+  /** Leaves stops for missing jobs that may be about to be added: see {@link PendingStops}. */
   async recordEarly(found: FoundTask[], recording: Recording): Promise<FoundTask[]> {
     const missing = found.filter(({ recorded: [what] }) => what === 'missing');
     if (missing.length === 0) return found;
@@ -88,16 +88,16 @@ export class StopRecorder {
     if (ids.length === 0) return found;
     if (!(await this.#options.pendingStops.leave(ids, recording.stop))) return found;
     const again = new Map<string, FoundTask>();
-    for (const { id, queue } of coming) for (const one of await this.record(queue, [id], recording)) again.set(id, one);
+    for (const { id, queue } of coming) for (const task of await this.record(queue, [id], recording)) again.set(id, task);
     await this.#options.pendingStops.clear(ids.filter((id) => again.get(id)?.recorded[0] !== 'missing'));
-    return found.map((one) => {
-      const now = again.get(one.id);
-      if (!now) return one;
+    return found.map((task) => {
+      const now = again.get(task.id);
+      if (!now) return task;
       return now.recorded[0] === 'missing' ? { ...now, recorded: ['left', recording.stop, null, null, null] } : now;
     });
   }
 
-  /** Settles what is held, and says what became of each. */
+  /** Settles the held jobs, and returns the answer for each task. */
   async settle(found: readonly FoundTask[], token: string): Promise<Map<string, StopAnswer>> {
     const answers = new Map(found.map(({ id, queue, recorded }) => [id, answerOf(queue, recorded)]));
     const held = found.flatMap(({ id, queue, recorded: [what, , , , options, name] }): HeldJob[] => {
@@ -114,12 +114,12 @@ export class StopRecorder {
   }
 }
 
-/** Tasks by queue, in bites for one script each. */
+/** Splits tasks by queue into groups for one script each. */
 export function groupsOf(byQueue: ReadonlyMap<string, string[]>): { queue: string; some: string[] }[] {
   return [...byQueue].flatMap(([queue, all]) => chunks(all, RECORD_AT_ONCE).map((some) => ({ queue, some })));
 }
 
-/** Of a lock that a stop takes. */
+/** Makes the token of a lock that a stop takes. */
 export function newToken(): string {
   return `stop:${uuidv7()}`;
 }

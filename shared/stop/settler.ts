@@ -22,15 +22,15 @@ export interface HeldJob {
   readonly queue: string;
   readonly name: string;
   readonly stop: StopRecord;
-  /** `queue` for one that waited, `fence` for one whose owner is dead. */
+  /** `queue` if the job was waiting, `fence` if its owner is dead. */
   readonly via: 'queue' | 'fence';
   /** The job's options, as BullMQ stores them. */
   readonly options: string;
 }
 
-const BARRED_AT_ONCE = 1_000;
+const BLOCKED_AT_ONCE = 1_000;
 
-/** Settles what a stop holds as cancelled. */
+/** Settles the jobs held by a stop as cancelled. */
 export class Settler {
   readonly #redis: ScriptedRedis;
   readonly #queues: Queues;
@@ -66,7 +66,7 @@ export class Settler {
     this.#logger = logger;
   }
 
-  /** Fails the jobs through BullMQ's own script, so that its events, flows and retention hold. Returns when each ended: those whose end is certain. */
+  /** Fails the jobs through BullMQ's script, so that its events, flows and retention apply. Returns the end time of each settled job. */
   async settle(held: readonly HeldJob[], token: string): Promise<Map<string, Date>> {
     const settled = new Map<string, Date>();
     if (held.length === 0) return settled;
@@ -77,25 +77,25 @@ export class Settler {
       const { id, queue, options: stored } = job;
       const outcome = outcomes[index] as PromiseSettledResult<Date>;
       if (outcome.status === 'rejected') {
-        // The intent stands: whoever comes to it next, when our lock has run out, settles it.
-        this.#logger.warn({ id, error: messageOf(outcome.reason) }, 'Stop recorded, but not settled at once');
+        // The record stays: once our lock has expired, the next worker or the reconciler settles the task.
+        this.#logger.warn({ id, error: messageOf(outcome.reason) }, 'Could not settle a recorded stop at once; it will be settled later');
         return;
       }
       settled.set(id, outcome.value);
-      // The stop is of this run: its schedule goes on.
+      // The stop affects this run only: the schedule continues.
       if (isScheduledRun(id)) sent.push(this.#advance(queue, id, stored));
       const options = readOptions(stored);
       this.#count(job, options, outcome.value);
       writes.remove(id, membershipsOf(options));
-      sent.push(this.#tell(id));
+      sent.push(this.#writeEvent(id));
     });
-    const barred = groupByQueue(held, settled).map(([queue, ids]) => this.#queues.blockRetry(queue, ids));
-    await Promise.all([...sent, ...barred, ...writes.flushInto(this.#redis)]);
+    const blocked = groupByQueue(held, settled).map(([queue, ids]) => this.#queues.blockRetry(queue, ids));
+    await Promise.all([...sent, ...blocked, ...writes.flushInto(this.#redis)]);
     return settled;
   }
 
   #count({ queue, name, stop, via }: HeldJob, { item }: TaskJobOptions, settledAt: Date): void {
-    // What a plain BullMQ queue added may have any name.
+    // A plain BullMQ client may have used any name.
     const task = { queue, name: item === undefined ? UNKNOWN : name };
     this.#taskCounters.cancelled(task, {
       via,
@@ -104,28 +104,28 @@ export class Settler {
     });
   }
 
-  /** Never rejects: the task is cancelled all the same, whether or not the events of the task say so. */
-  async #tell(id: string): Promise<void> {
+  /** Never rejects: the task is cancelled even if its events do not say so. */
+  async #writeEvent(id: string): Promise<void> {
     await Promise.all(writeState(this.#redis, this.#keys.events(id), 'cancelled')).catch((error: unknown) =>
-      this.#logger.warn({ id, error: messageOf(error) }, 'A cancellation was not written to the events of its task'),
+      this.#logger.warn({ id, error: messageOf(error) }, "Could not write a cancellation to the task's events; the task is cancelled"),
     );
   }
 
-  /** Never rejects: the task is cancelled all the same, and of our schedules the workers make the next one within a minute. */
+  /** Never rejects: the workers add a missing next task of our schedules within a minute. */
   async #advance(queue: string, id: string, options: string): Promise<void> {
     await this.#schedulers
       .advance(queue, id, options)
       .catch((error: unknown) =>
-        this.#logger.warn({ id, error: messageOf(error) }, 'Stopped, but the next task of its schedule could not be made'),
+        this.#logger.warn({ id, error: messageOf(error) }, "Could not add the schedule's next task after a stop; the workers will"),
       );
   }
 
-  /** Returns when it ended. */
+  /** Returns the end time. */
   async #fail({ id, queue, stop, via, options }: HeldJob, token: string): Promise<Date> {
     const failure = new UnrecoverableError(describeStop(stop.reason, stop.by));
     const fields = { failedReason: failure.message, stacktrace: '[]', stop_via: via };
-    // All that BullMQ looks at here; reading the job first would bring its input over for nothing. What a scheduler of
-    // somebody else's adds need not have `attempts`, which the script compares.
+    // BullMQ uses only these fields, and reading the whole job would transfer its input. Jobs of foreign schedulers may lack
+    // `attempts`, which the script compares.
     const job = { id, opts: { attempts: 0, ...bullmqOptions(options) } } as Job;
     const { finishedOn } = await this.#queues
       .backend(queue)
@@ -134,7 +134,7 @@ export class Settler {
   }
 }
 
-/** A job's options as BullMQ has them; none if they cannot be read: the job is to end all the same. */
+/** Parses a job's options; none if they are unreadable, so that the job still ends. */
 function bullmqOptions(stored: string): JobsOptions {
   try {
     return Job.optsFromJSON(stored);
@@ -143,11 +143,11 @@ function bullmqOptions(stored: string): JobsOptions {
   }
 }
 
-/** The ids of those that are settled, by queue, in bites for one script each. */
+/** Splits the settled ids by queue into groups for one script each. */
 function groupByQueue(held: readonly HeldJob[], settled: ReadonlyMap<string, Date>): [queue: string, ids: string[]][] {
   const queues = [...new Set(held.map(({ queue }) => queue))];
   return queues.flatMap((queue) => {
     const ids = held.flatMap((job) => (job.queue === queue && settled.has(job.id) ? [job.id] : []));
-    return chunks(ids, BARRED_AT_ONCE).map((some): [string, string[]] => [queue, some]);
+    return chunks(ids, BLOCKED_AT_ONCE).map((some): [string, string[]] => [queue, some]);
   });
 }

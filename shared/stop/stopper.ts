@@ -21,7 +21,7 @@ import { type FoundTask, type RecorderOptions, StopRecorder, groupsOf, newToken 
 export interface StopRequest {
   readonly reason: string | null;
   readonly by: string | null;
-  /** True when a worker heard of the stop by a command that nobody had recorded. Default false. */
+  /** True for a stop received as a command without a record. Default false. */
   readonly fromCommand?: boolean;
 }
 
@@ -42,30 +42,30 @@ interface PlainStop {
 /** A task to stop. */
 interface Target {
   readonly id: string;
-  /** Of a child in a flow, which need not be on a queue that the fleet knows. */
+  /** Set for a child in a flow, which may be on a queue that the fleet does not know. */
   readonly queue?: string;
 }
 
 interface RoundResult {
   readonly id: string;
   readonly answer: StopAnswer;
-  /** Whether its handler has enqueued others, or it has children in a flow. */
+  /** Whether it has children, enqueued by its handler or in a flow. */
   readonly children: boolean;
-  /** Those in a flow. */
+  /** Children in a flow. */
   readonly inFlow: readonly JobAddress[];
 }
 
-/** Tasks of one round: what a script takes must be settled before its lock runs out. */
+/** Tasks per round: jobs that a script takes must be settled before its lock expires. */
 const ROUND = 10_000;
-/** A stop of so few tasks is announced before it is recorded. */
+/** A stop of up to this many tasks is announced before it is recorded. */
 const ANNOUNCED = 16;
-/** After a message that nobody heard, the tasks are looked at again. */
-const UNHEARD_RECHECK_MS = 250;
+/** Delay before a recheck of tasks whose stop command had no receiver. */
+const RECHECK_MS = 250;
 
 /**
- * Steps 1 to 3 and 7 of the stop protocol, for producers, for workers that hear a command nobody recorded, and for the
- * reconciler: look up, write the intent, publish; settle what nobody runs. The number of round trips does not depend on
- * the number of tasks, up to 10,000. docs/stop-protocol.md has the whole.
+ * Steps 1 to 3 and 7 of the stop protocol: look up, record, publish; settle tasks that no worker runs. Used by producers, by
+ * workers that receive a command without a record, and by the reconciler. The number of round trips does not depend on the number of
+ * tasks, up to 10,000. docs/stop-protocol.md describes the protocol.
  */
 export class Stopper {
   readonly #options: StopperOptions;
@@ -83,45 +83,44 @@ export class Stopper {
     this.#foreign = new ForeignStops(options.registry, this.#publisher, options.clock);
   }
 
-  /** Resolves when nothing is being stopped. Whoever closed the connection before would leave tasks under a lock that nobody holds. */
+  /** Waits until no stop is in progress. Closing the connection earlier would leave tasks under a stale lock. */
   async idle(): Promise<void> {
     while (this.#open.size > 0) await Promise.allSettled(this.#open);
   }
 
   /**
-   * Stops tasks, what their handlers have enqueued, and their children in BullMQ flows. The map has every id that was given, then those of children.
-   * The program of a foreign task is told by a command, unless the request came from such a command: then it would go round for ever.
+   * Stops tasks with their children, enqueued by their handlers or in BullMQ flows. Returns answers for all given ids, then for
+   * children. The program of a foreign task gets a command, unless the request came from a command, which would loop forever.
    */
   async request(ids: readonly string[], request: StopRequest): Promise<Map<string, StopAnswer>> {
     const answers = await this.#keep(this.#stop(ids, request, ({ kind }) => kind === 'recorded' || kind === 'cancelled', null));
-    // Of a command, every worker that hears it asks.
-    if (!request.fromCommand) for (const { kind } of answers.values()) this.#countInVain(kind);
+    // Every worker that receives a command requests its stops, so these are not counted.
+    if (!request.fromCommand) for (const { kind } of answers.values()) this.#countMissed(kind);
     return answers;
   }
 
   /**
-   * Stops the live tasks of an item. A task that ended meanwhile may have enqueued a child after the item was read: it
-   * counts with its children.
+   * Stops the live tasks of an item. The children of a task that ended meanwhile are stopped too: it may have enqueued them after the
+   * item was read.
    */
   async requestItem(item: string, request: StopRequest): Promise<Map<string, StopAnswer>> {
     const { registry } = this.#options;
     const entries = await registry.findItem(item);
     const answers = await this.#keep(this.#stop([...entries.keys()], request, () => true, entries));
-    // Entries that a crash left behind would keep the item busy for ever.
+    // Stale entries of a crash would keep the item busy forever.
     const gone = [...answers].flatMap(([id, { kind }]) => (kind === 'not_found' ? [id] : []));
     if (gone.length > 0) await registry.leaveItem(item, gone);
     for (const id of gone) answers.delete(id);
     return answers;
   }
 
-  /** When each of these tasks of other programs was seen to be gone, of those that are by `deadline` (of performance.now). */
+  /** Waits until these foreign tasks are gone, or until `deadline` (of performance.now). Returns when each was first missing. */
   untilGone(ids: readonly string[], deadline: number): Promise<Map<string, Date>> {
     return this.#foreign.untilGone(ids, deadline);
   }
 
   /**
-   * Takes another look at tasks whose stop is recorded: what went back to its queue, or whose owner has died, is settled
-   * here. Does nothing to a task without a stop.
+   * Settles recorded stops whose task was requeued, or whose owner has died. Ignores tasks without a stop.
    */
   async recheck(ids: readonly string[]): Promise<Map<string, StopAnswer>> {
     const { reader } = this.#options;
@@ -129,13 +128,13 @@ export class Stopper {
     return this.settleStopped(byQueue, dead);
   }
 
-  /** The same for one task, whose owner has just put it back for another attempt. */
+  /** Rechecks one task, which its owner has just requeued for another attempt. Returns whether it was settled. */
   async settleIfStopped(queue: string, id: string): Promise<boolean> {
     const answers = await this.settleStopped(new Map([[queue, [id]]]), []);
     return answers.get(id)?.kind === 'cancelled';
   }
 
-  /** The same for tasks of known queues. `dead` are the ids of dead workers. */
+  /** Rechecks tasks of known queues. `dead` are the ids of dead workers. */
   settleStopped(byQueue: ReadonlyMap<string, string[]>, dead: readonly string[]): Promise<Map<string, StopAnswer>> {
     return this.#keep(this.#settleStopped(byQueue, dead));
   }
@@ -146,13 +145,13 @@ export class Stopper {
     return this.#recorder.settle(found.flat(), recording.token);
   }
 
-  #countInVain(kind: StopAnswer['kind']): void {
+  #countMissed(kind: StopAnswer['kind']): void {
     const { taskCounters } = this.#options;
     if (kind === 'ended') taskCounters.stopMissed('finished');
     else if (kind === 'not_found') taskCounters.stopMissed('not_found');
   }
 
-  /** Until it is over, the connection is not to be closed. */
+  /** Tracks work for {@link idle}. */
   #keep<Value>(work: Promise<Value>): Promise<Value> {
     this.#open.add(work);
     const end = (): void => void this.#open.delete(work);
@@ -160,7 +159,7 @@ export class Stopper {
     return work;
   }
 
-  /** `follows`: whether the children of a task with that answer are stopped too. `entries`: those of the ids, if they are known. */
+  /** @param follows whether to stop the children of a task with this answer @param entries the ids' entries, if already known */
   async #stop(
     ids: readonly string[],
     request: StopRequest,
@@ -189,7 +188,7 @@ export class Stopper {
       return located;
     };
     const met = new Set<string>();
-    // Each round stops the children of the one before. A child that is enqueued later than this finds its parent's stop.
+    // Each round stops the children of the previous one. A child enqueued later finds its parent's stop.
     for (let open: readonly Target[] = asked.map((id) => ({ id })); open.length > 0;) {
       const parents: string[] = [];
       const inFlows: JobAddress[] = [];
@@ -197,16 +196,16 @@ export class Stopper {
         const results = await this.#stopRound(some, locate(some), stop, fromCommand);
         const known = new Set(some.flatMap(({ id, queue }) => (queue === undefined ? [] : [id])));
         for (const { id, answer, children, inFlow } of results) {
-          // What of a flow has ended is nothing that was stopped.
+          // Children in a flow that had already ended were not stopped.
           if (!answers.has(id) && (answer.kind !== 'ended' || !known.has(id))) answers.set(id, answer);
-          // A child that has ended meanwhile belongs to what is stopped, and so does what it had enqueued.
+          // A child that has ended meanwhile may have children of its own, which are stopped too.
           if (!children || (given.has(id) && !follows(answer))) continue;
           parents.push(id);
           inFlows.push(...inFlow);
         }
       }
       const enqueued = (await this.#children.enqueuedBy(parents)).filter((id) => !answers.has(id)).map((id) => ({ id }));
-      // Ids are unique within a queue; and lists that somebody wrote by hand may go round.
+      // Ids are unique only within a queue, and lists written by hand may be cyclic.
       const flows = inFlows.filter(({ queue, id }) => met.size < met.add(`${queue} ${id}`).size);
       open = [...enqueued, ...flows];
     }
@@ -217,19 +216,19 @@ export class Stopper {
     const { byQueue, foreign } = await located;
     const [ours, theirs] = await Promise.all([this.#stopOurs(byQueue, stop), this.#stopForeign([...foreign.keys()], stop, fromCommand)]);
     const byId = new Map([...ours, ...theirs].map((result) => [result.id, result]));
-    return targets.map(({ id }) => byId.get(id) ?? withoutKids(id, this.#foreign.endedByUs(id) ?? { kind: 'not_found' }));
+    return targets.map(({ id }) => byId.get(id) ?? withoutChildren(id, this.#foreign.endedByUs(id) ?? { kind: 'not_found' }));
   }
 
   async #stopForeign(ids: readonly string[], stop: PlainStop, fromCommand: boolean): Promise<RoundResult[]> {
-    if (ids.length === 0 || fromCommand) return ids.map((id) => withoutKids(id, { kind: 'foreign', goneAt: null }));
-    return [...(await this.#foreign.stop(ids, stop))].map(([id, answer]) => withoutKids(id, answer));
+    if (ids.length === 0 || fromCommand) return ids.map((id) => withoutChildren(id, { kind: 'foreign', goneAt: null }));
+    return [...(await this.#foreign.stop(ids, stop))].map(([id, answer]) => withoutChildren(id, answer));
   }
 
   async #stopOurs(byQueue: ReadonlyMap<string, string[]>, stop: PlainStop): Promise<RoundResult[]> {
     const { reason, by } = stop;
     const recording = { stop: formatStop(stop), text: describeStop(reason, by), token: newToken(), dead: [] };
     const groups = groupsOf(byQueue);
-    // All at once, the intents first: whoever hears the message finds its intent.
+    // Pipelined, the records first: a receiver of the message finds the record.
     const recorded = groups.map(({ queue, some }) => this.#recorder.record(queue, some, recording));
     const ours = groups.flatMap(({ some }) => some);
     const { onStep, redis } = this.#options;
@@ -237,14 +236,14 @@ export class Stopper {
     if (onStep) await Promise.all(recorded).then(() => Promise.all(ours.map((id) => onStep('stop:recorded', id))));
     const publishing = this.#publisher.recorded(ours, stop, stop.at);
     const found = await this.#recorder.recordEarly((await Promise.all(recorded)).flat(), recording);
-    // Of many, the caller need not wait until all of this is written.
+    // For many tasks, do not make the caller wait for these writes.
     if (found.length <= ANNOUNCED) this.#announceState(found);
     else setImmediate(() => this.#announceState(found));
     const inFlows = await this.#children.inFlows(found);
     const answers = await this.#recorder.settle(found, recording.token);
-    const unheard = (await publishing) === 0;
+    const hadNoReceiver = (await publishing) === 0;
     const running = found.flatMap(({ id, recorded: [what] }) => (what === 'active' ? [id] : []));
-    if (unheard && running.length > 0) void this.#recheckUnheard(running);
+    if (hadNoReceiver && running.length > 0) void this.#recheckLater(running);
     return found.map(({ id, recorded: [, , children] }) => ({
       id,
       answer: answers.get(id) as StopAnswer,
@@ -253,7 +252,7 @@ export class Stopper {
     }));
   }
 
-  /** Tells those who follow a task's events, if it has any yet. */
+  /** Writes `stopping` to the tasks' event streams, where they exist. */
   #announceState(found: readonly FoundTask[]): void {
     const { redis, keys, logger } = this.#options;
     for (const {
@@ -262,23 +261,23 @@ export class Stopper {
     } of found) {
       if (what !== 'active' && what !== 'left') continue;
       Promise.all(writeState(redis, keys.events(id), 'stopping')).catch((error: unknown) =>
-        logger.debug({ id, error }, 'A stop was not written to the events of its task'),
+        logger.debug({ id, error }, "Could not write a stop to the task's events"),
       );
     }
   }
 
-  /** Nobody is subscribed, or nobody is alive. Does not keep the process. */
-  async #recheckUnheard(ids: readonly string[]): Promise<void> {
+  /** Rechecks tasks whose stop had no receiver: no worker is subscribed, or none is alive. Does not keep the process alive. */
+  async #recheckLater(ids: readonly string[]): Promise<void> {
     try {
-      await sleep(UNHEARD_RECHECK_MS, undefined, { ref: false });
+      await sleep(RECHECK_MS, undefined, { ref: false });
       const open = [...(await this.recheck(ids))].filter(([, { kind }]) => kind === 'recorded').map(([id]) => id);
       if (open.length > 0) await this.#publisher.recorded(open, { reason: null, by: null }, this.#options.clock.now());
     } catch (error) {
-      this.#options.logger.debug({ error: messageOf(error) }, 'Could not look again at a stop that no worker heard');
+      this.#options.logger.debug({ error: messageOf(error) }, 'Could not recheck a stop that no worker received');
     }
   }
 }
 
-function withoutKids(id: string, answer: StopAnswer): RoundResult {
+function withoutChildren(id: string, answer: StopAnswer): RoundResult {
   return { id, answer, children: false, inFlow: [] };
 }

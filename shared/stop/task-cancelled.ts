@@ -1,7 +1,7 @@
 import { FleetError } from '../errors.js';
 import type { StopReceipt } from './receipt.js';
 
-/** Thrown to those who wait for a task that was stopped. `code` is `TASK_CANCELLED`. */
+/** The error of a wait for a task that was stopped. `code` is `TASK_CANCELLED`. */
 export class TaskCancelled extends FleetError {
   readonly receipt: StopReceipt;
 

@@ -112,14 +112,14 @@ describe('taskfleet doctor on a standalone Redis', () => {
   }
 
   it('fails for wrong passwords and for a missing one', async (t) => {
-    assertFails(await doctor(as('mute:other')), 'connection', /WRONGPASS/, /^Correct the user name and the password in REDIS_URL/);
+    assertFails(await doctor(as('mute:other')), 'connection', /WRONGPASS/, /^Correct the user name and password in REDIS_URL/);
     const locked = await startTestRedis({ password: 'p#s/s@rd' });
     t.after(() => locked.stop());
     assertFails(
       await doctor({ REDIS_URL: `redis://127.0.0.1:${locked.port}` }),
       'connection',
       /NOAUTH/,
-      /^Put the user name and the password into REDIS_URL/,
+      /^Add the user name and password to REDIS_URL/,
     );
     assert.equal((await doctor({ REDIS_URL: locked.url })).code, 0);
   });

@@ -123,7 +123,7 @@ describe('taskfleet up as a supervisor', () => {
     const redis = await redisPid();
     await runCommand(['task', 'enqueue', 'fleet.canary', '--id', 'kept', '--delay', '3600000'], { cwd: folder });
     process.kill(redis, 'SIGKILL');
-    const line = await up.waitForLine(/^Redis runs again: pid (?<pid>\d+)\.$/);
+    const line = await up.waitForLine(/^Redis restarted: pid (?<pid>\d+)\.$/);
     children.push(Number(line.groups?.['pid']));
     assert.equal((await runCommand(['task', 'show', 'kept'], { cwd: folder })).code, 0);
 

@@ -98,7 +98,7 @@ describe('One bad record is the problem of one record, to what reads', () => {
     }
     assert.equal(failures.join('\n'), '');
     const records = log.lines
-      .filter(({ msg }) => msg.startsWith('A record in Redis cannot be read'))
+      .filter(({ msg }) => msg.startsWith('Cannot read a record in Redis'))
       .map(({ key, id }) => JSON.stringify([key, id]));
     assert.equal(new Set(records).size, records.length, 'one line for each record');
   });

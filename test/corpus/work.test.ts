@@ -52,7 +52,7 @@ describe('One bad record is the problem of one record, to what works', () => {
     assert.equal(failures.join('\n'), '');
     assert.equal((await producer.get(seeded.good))?.state, 'queued');
     const records = log.lines
-      .filter(({ msg }) => msg.startsWith('A record in Redis cannot be read'))
+      .filter(({ msg }) => msg.startsWith('Cannot read a record in Redis'))
       .map(({ key, id, component }) => JSON.stringify([component, key, id]));
     // The store of the test and that of the worker are two processes, as it were.
     assert.ok(records.length <= 2 * new Set(records).size, 'at most one line for each record and store');

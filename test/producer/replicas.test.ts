@@ -147,7 +147,7 @@ test('a task that the replica does not have in time is there all the same, and m
   assert.deepEqual([ids.length, replicas, wanted], [1, 0, 1]);
   assert.equal(
     error.message,
-    `Task ${ids[0]} was added, but of 1 replicas 0 had that within 100 ms: a failover may lose it. Until then it holds; repeating the call is harmless.`,
+    `Task ${ids[0]} was added, but only 0 of 1 replicas acknowledged it within 100 ms: a failover may lose it. Until a failover it stands; repeating the call is safe.`,
   );
   assert.equal(await fleet.client.exists(job(ids[0])), 1);
   const again = await producer.enqueue(note, {}, { id: ids[0] });
@@ -164,7 +164,7 @@ test('a stop that the replica does not have in time is recorded all the same, an
     ids.map((id) => ({ input: {}, id, item: 'chat' })),
   );
   const one = await withoutReplica(() => refusal(producer.stop('a', { reason: 'enough', by: 'ada' })));
-  assert.match(one.message, /^The stop of task a is recorded, but of 1 replicas 0 had that within 100 ms: /);
+  assert.match(one.message, /^The stop of task a is recorded, but only 0 of 1 replicas acknowledged it within 100 ms: /);
   const [receipt] = one.details['receipts'] as Record<string, unknown>[];
   assert.deepEqual([receipt?.['id'], receipt?.['outcome'], receipt?.['by']], ['a', 'cancelled', 'ada']);
   assert.equal(await fleet.client.hget(job('a'), 'stop_via'), 'queue');
@@ -190,7 +190,7 @@ test('of many tasks that the replica does not have the error names all', async (
     ),
   );
   assert.deepEqual(error.details['ids'], ['a', 'b', 'c']);
-  assert.match(error.message, /^3 tasks were added, a and others, but of 1 replicas 0 /);
+  assert.match(error.message, /^3 tasks were added, a and others, but only 0 of 1 replicas /);
 });
 
 test('a connection that is lost while it waits is no error: it is looked whether the task is there', async () => {
@@ -276,7 +276,7 @@ test('a Redis without replicas is told from the first call on', async () => {
   try {
     const producer = alone.producer(HASTY);
     for (let call = 0; call < 2; call += 1)
-      assert.match((await refusal(producer.enqueue(note, {}, { id: 'a' }))).message, /of 1 replicas 0 had that/);
+      assert.match((await refusal(producer.enqueue(note, {}, { id: 'a' }))).message, /0 of 1 replicas acknowledged it/);
     assert.match((await refusal(producer.stop('a'))).message, /^The stop of task a is recorded, /);
   } finally {
     await alone.stop();

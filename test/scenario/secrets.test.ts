@@ -120,7 +120,7 @@ describe('Secrets', { concurrency: true }, () => {
     );
     await setPassword('another');
     await fleet.onEach((client) => client.call('CLIENT', 'KILL', 'USER', 'fleet'));
-    await worker.waitForLine(/Redis cannot be used as it is set/);
+    await worker.waitForLine(/Cannot use Redis with these settings/);
     await setPassword(SECRETS.password);
     await worker.waitForLine(/connection restored/);
     await worker.waitForLine(/Unsupported message on the stop channel/);

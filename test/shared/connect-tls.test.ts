@@ -44,7 +44,7 @@ test('a CA, a certificate of the client and a password with special characters c
 test('a CA that has not signed the certificate of Redis is named as the reason, once, with the setting to change', async () => {
   const refused = await refusal({ ...FILES, tlsCaFile: other.caFile });
   assert.match(refused?.message ?? '', /(unable to verify|self-signed|signature).*set REDIS_TLS_CA_FILE/);
-  const told = refused?.logged.filter((line) => line.includes('Redis cannot be used as it is set')) ?? [];
+  const told = refused?.logged.filter((line) => line.includes('Cannot use Redis with these settings')) ?? [];
   assert.equal(told.length, 1, refused?.logged.join(''));
 });
 
@@ -58,6 +58,6 @@ test('without the certificate of a client that Redis wants, it is refused', asyn
 
 test('a password that is not the one is named as the reason, and is not shown', async () => {
   const refused = await refusal({ ...FILES, redisUrl: redis.url.replace(encodeURIComponent(PASSWORD), 'hunter2') });
-  assert.match(refused?.message ?? '', /WRONGPASS.*Correct the user name and the password in REDIS_URL/);
+  assert.match(refused?.message ?? '', /WRONGPASS.*Correct the user name and password in REDIS_URL/);
   assert.doesNotMatch(`${refused?.message}${refused?.logged.join('')}`, /hunter2/);
 });

@@ -108,7 +108,7 @@ describe('The database of REDIS_URL', () => {
     await asked;
     assert.match(String(await written()), /^db2:keys=1/);
     assert.ok(
-      log.find(/cannot be used as it is set/).some(({ advice }) => String(advice).includes('+select')),
+      log.find(/Cannot use Redis with these settings/).some(({ advice }) => String(advice).includes('+select')),
       'the log says what to change',
     );
   });

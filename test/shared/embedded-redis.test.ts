@@ -145,7 +145,7 @@ describe('the embedded redis-server', () => {
     await writeFile(join(dir, 'appendonlydir', 'appendonly.aof.manifest'), 'this is no manifest\n');
     await assert.rejects(start(), (error) => {
       assert.ok(isFleetError(error, 'REDIS_SERVER_FAILED'));
-      assert.match(error.message, /ended with exit code 1/);
+      assert.match(error.message, /exited with code 1/);
       assert.match(error.message, /manifest/i);
       return true;
     });
@@ -257,8 +257,8 @@ describe('a server that ends by itself', () => {
     assert.equal(await ask(url, (redis) => redis.get('kept')), 'yes');
     assert.equal((await findRunningEmbeddedRedis(dir))?.port, port);
     assert.deepEqual(lines, [
-      `Redis (pid ${pid}) ended unexpectedly; starting it again. Its log: ${join(dir, 'redis.log')}`,
-      `Redis runs again: pid ${all[0]?.pid}.`,
+      `Redis (pid ${pid}) exited unexpectedly; restarting it. Log: ${join(dir, 'redis.log')}`,
+      `Redis restarted: pid ${all[0]?.pid}.`,
     ]);
   });
 
@@ -273,7 +273,7 @@ describe('a server that ends by itself', () => {
     squatter.listen(redis.port, '127.0.0.1');
     await once(squatter, 'listening');
     const error = await redis.lost;
-    assert.match(error.message, new RegExp(`Port ${redis.port}, where everybody looks for Redis, is taken`));
+    assert.match(error.message, new RegExp(`Port ${redis.port} of the embedded redis-server was taken by another process`));
     squatter.close();
   });
 
@@ -290,10 +290,7 @@ describe('a folder that cannot be written', () => {
     await writeFile(join(root, 'file'), '');
     await assert.rejects(start({ dir: join(root, 'file', 'redis') }), (error) => {
       assert.ok(isFleetError(error, 'REDIS_SERVER_FAILED'));
-      assert.match(
-        error.message,
-        /The folder .*\/file\/redis, for the data of Redis, cannot be written \(ENOTDIR.*\)\. Make it writable, .*set REDIS_URL/,
-      );
+      assert.match(error.message, /Cannot write to Redis' data folder .*\/file\/redis \(ENOTDIR.*\)\. Make it writable, .*set REDIS_URL/);
       return true;
     });
   });

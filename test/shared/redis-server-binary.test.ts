@@ -132,7 +132,7 @@ describe('installing redis-server', () => {
     const { machine } = fakeMachine({ osRelease: DEBIAN, uid: 0, install: { code: 100, output } });
     await assert.rejects(ensureRedisServer({ path: '', say: () => undefined, machine }), (error) => {
       assert.ok(isFleetError(error));
-      assert.match(error.message, /apt-get install ended with 100/);
+      assert.match(error.message, /apt-get install failed with 100/);
       assert.match(error.message, /E: Unable to locate package redis-server/);
       assert.doesNotMatch(error.message, /line 3\b/);
       return hasThreeWays(error);

@@ -97,7 +97,7 @@ describe('A Redis that refuses', () => {
     );
   }
 
-  it('because it cannot save cannot take commands now', async () => {
+  it('because it cannot save cannot run commands now', async () => {
     const connection = await open('fail-fast');
     await mkdir(join(redis.dir, 'dump.rdb')); // where it would save to
     await admin.config('SET', 'save', '3600 1');
@@ -109,7 +109,7 @@ describe('A Redis that refuses', () => {
     for (const attempt of [connection.set('a', 1), connection.eval("redis.call('SET', KEYS[1], 1)", 1, 'a')]) {
       const error = (await told(connection, attempt)) as Error;
       assert.deepEqual(
-        [(error as Error & { code: string }).code, /cannot take commands now: .*MISCONF/.test(error.message)],
+        [(error as Error & { code: string }).code, /cannot run commands now: .*MISCONF/.test(error.message)],
         ['REDIS_UNAVAILABLE', true],
         error.message,
       );
@@ -118,7 +118,7 @@ describe('A Redis that refuses', () => {
     assert.equal(await connection.set('a', 1), 'OK');
   });
 
-  it('because it is in a script cannot take commands now', async () => {
+  it('because it is in a script cannot run commands now', async () => {
     const connection = await open('fail-fast');
     const asker = redis.client();
     await asker.config('SET', 'lua-time-limit', 1);
@@ -135,7 +135,7 @@ describe('A Redis that refuses', () => {
     const error = (await told(connection, connection.set('a', 1))) as Error & { code: string };
     await asker.script('KILL');
     await script;
-    assert.deepEqual([error.code, /cannot take commands now: BUSY/.test(error.message)], ['REDIS_UNAVAILABLE', true], error.message);
+    assert.deepEqual([error.code, /cannot run commands now: BUSY/.test(error.message)], ['REDIS_UNAVAILABLE', true], error.message);
   });
 
   it('many commands at once as a replica ends the connection of these once, and has them in the end', async () => {

@@ -1,9 +1,9 @@
 --[[
-  Reads and changes an entry of the usage pool, `{ session id: { "updated_at": seconds } }`, as text, so that everything
-  that is not to change stays as it was, byte for byte: cjson would write {} for [], lose digits and change the order.
+  Reads and changes an entry of the usage pool, `{ session id: { "updated_at": seconds } }`, as text, so that the rest stays
+  unchanged, byte for byte: cjson would write {} for [], lose digits and change the order.
 
-  Put in front of the scripts that need it. Two ways: a fast one for entries that are as Python's json.dumps writes them,
-  without escapes or other fields, which nearly all are; and one for any other JSON, which cjson has found to be valid.
+  Prepended to the scripts that need it. There are two ways: a fast one for entries in the format of Python's json.dumps without
+  escapes or other fields, which nearly all are; and one for any other JSON, which cjson has validated.
 ]]
 local FRESH, EXPIRED = '\1', '\2'
 
@@ -11,30 +11,31 @@ local function has(text, plain)
   return string.find(text, plain, 1, true) ~= nil
 end
 
--- The fast way. A mark for each session but the last, and the seconds of the last; nil for what needs the other way.
--- `markOf` has the mark for each number of seconds. A single gsub does it all, in half the time of cjson.decode.
+-- The fast way. Returns a mark for each session but the last, and the seconds of the last; nil if the entry needs the other way.
+-- `markOf` maps seconds to marks. A single gsub takes half the time of cjson.decode.
 local function readFlat(text, markOf)
   if has(text, '\\') or has(text, FRESH) or has(text, EXPIRED) then return nil end
   local rest = string.gsub(text, '%b"": {"updated_at": ([1-9]%d*)}, ', markOf)
   return string.match(rest, '^{([\1\2]*)%b"": {"updated_at": ([1-9]%d*)}}$')
 end
 
--- What cjson makes of an object; nil for anything else, an array among them.
+-- Decodes a JSON object; nil for anything else, arrays included.
 local function decodeObject(text)
   local valid, value = pcall(cjson.decode, text)
   if valid and type(value) == 'table' and string.find(text, '^%s*{') then return value end
   return nil
 end
 
--- The positions after the string, and after the value of any kind, that begin here.
+-- The position after the string that begins here.
 local function afterString(text, at)
   while true do
     at = string.find(text, '["\\]', at + 1)
     if string.byte(text, at) == 34 then return at + 1 end
-    at = at + 1 -- what is escaped, perhaps a quote
+    at = at + 1 -- the escaped character, perhaps a quote
   end
 end
 
+-- The position after the value of any kind that begins here.
 local function afterValue(text, at)
   local depth = 0
   repeat
@@ -53,7 +54,7 @@ local function afterValue(text, at)
   return at
 end
 
--- The members of an object that is valid JSON: where each begins and ends, where its value begins, and its name.
+-- The members of a valid JSON object: each one's name, start and end, and the start of its value.
 local function membersOf(text)
   local members = {}
   local at = string.find(text, '[^%s,]', string.find(text, '{', 1, true) + 1)
@@ -69,7 +70,7 @@ local function membersOf(text)
   return members
 end
 
--- The last member of that name: the one that counts.
+-- Of duplicate names, the last member counts.
 local function memberNamed(members, name)
   for i = #members, 1, -1 do
     if members[i].name == name then return members[i] end
