@@ -42,7 +42,7 @@ export function isUnreadable(deferredFailure: string | undefined): boolean {
 function makeReadable(fields: string[]): string | null {
   const places = new Map<string, number>();
   for (let index = 0; index + 1 < fields.length; index += 2) places.set(fields[index] as string, index + 1);
-  if (!places.has('timestamp') && !places.has('name')) return fail(fields, places, 'it is listed, and has no job', '{"removeOnFail":true}');
+  if (!places.has('timestamp') && !places.has('name')) return fail(fields, places, 'it is listed, but has no job', '{"removeOnFail":true}');
   for (const name of PARSED) {
     const place = places.get(name);
     const problem = place === undefined ? null : problemOf(name, fields[place] as string);

@@ -125,7 +125,7 @@ async function checkQueue(source: Source, queue: string): Promise<void> {
     if (wrong.has(key)) continue;
     const ids = await (sorted.includes(name) ? redis.zrange(key, '0', String(MAX_IDS - 1), 'REV') : redis.lrange(key, 0, MAX_IDS - 1));
     const there = await Promise.all(ids.map((id) => redis.exists(start + id)));
-    ids.forEach((id, index) => there[index] === 0 && unreadable.report({ key, id, problem: 'it is listed, and has no job' }));
+    ids.forEach((id, index) => there[index] === 0 && unreadable.report({ key, id, problem: 'it is listed, but has no job' }));
     await read(
       source,
       queue,

@@ -3,80 +3,79 @@ import { FleetError } from '../errors.js';
 import { isName, quote } from '../keys.js';
 import { MAX_SHARDS, problemOfQueue } from './shards.js';
 
-/** How a failed attempt is followed by another. */
+/** When a failed attempt is retried. */
 export interface RetryPolicy {
-  /** Attempts in all, the first included. Default 1 (no retry), 1 to 100. */
+  /** Total attempts, including the first. Default 1 (no retry), 1 to 100. */
   readonly attempts: number;
   readonly backoff: {
     /** `fixed` waits `delayMs` each time, `exponential` doubles it after each attempt. Default `exponential`. */
     readonly type: 'fixed' | 'exponential';
-    /** Default 1,000 ms, at most a day. */
+    /** Default 1,000 ms, up to a day. */
     readonly delayMs: number;
-    /** What doubling stops at. Default an hour, or `delayMs` if that is longer; at most a week. */
+    /** Upper limit of the doubled delay. Default an hour, or `delayMs` if that is longer; up to a week. */
     readonly maxDelayMs: number;
-    /** Share of the delay that is random, 0 to 1: 0.2 waits between 80 % of it and all of it. Default 0.2. */
+    /** Random share of the delay, 0 to 1: 0.2 waits between 80 % and 100 % of it. Default 0.2. */
     readonly jitter: number;
   };
   /**
-   * Errors after which there is no other attempt, whatever `attempts` says: each by its `name`, the name of its class or
-   * of one that it extends, or its `code`. At most 100, as text, so that they cross to threads. Default none. An
-   * `UnrecoverableError` and failed validation are never retried anyway.
+   * Errors that are never retried: each given by its `name`, the name of its class or of a base class, or its `code`. Up to 100,
+   * as text, so that they can be passed to threads. Default none. An `UnrecoverableError` and failed validation are never retried.
    */
   readonly except: readonly string[];
 }
 
-/** How long ended tasks are kept: whichever limit is reached first. */
+/** How long ended tasks are kept, until the first limit is reached. */
 export interface Retention {
   /** At least 1,000 ms; rounded up to whole seconds. */
   readonly ageMs: number;
-  /** 0 keeps none. Of a queue with shards, each keeps its part, rounded up. */
+  /** 0 keeps none. Each shard of a queue keeps its share, rounded up. */
   readonly count: number;
 }
 
-/** What is kept of tasks that have ended. BullMQ looks at it when another task of the queue ends, and then at the whole queue. */
+/** The retention of ended tasks. BullMQ applies it to the whole queue whenever a task of the queue ends. */
 export interface RetentionPolicy {
   readonly completed: Retention;
-  /** Of cancelled ones too. */
+  /** For failed and cancelled tasks. */
   readonly failed: Retention;
 }
 
 /**
- * What producers and workers agree on: the name, the queue, the shape of input and output, and what happens on failure.
- * Producers need only this; the worker adds a handler.
+ * The contract between producers and workers: name, queue, schemas of input and output, and retries. Producers need only this;
+ * the worker adds a handler.
  */
 export interface TaskDefinition<Input = unknown, Output = unknown, Parsed = Input> {
   readonly name: string;
   /** The logical queue: see `shards`. */
   readonly queue: string;
-  /** BullMQ queues that its tasks are spread over: `shardsOf` has their names. */
+  /** Number of BullMQ queues that share the tasks: `shardsOf` returns their names. */
   readonly shards: number;
-  /** Takes what callers enqueue (`Input`, stored as given) and makes what handlers get (`Parsed`: with defaults filled in). */
+  /** Parses the enqueued value (`Input`, stored as given) into the handler's (`Parsed`, with defaults filled in). */
   readonly input: z.ZodType<Parsed, Input>;
-  /** Null if the output is not checked. It is always JSON. */
+  /** Null if the output, which is always JSON, is not checked. */
   readonly output: z.ZodType<Output> | null;
   readonly retry: RetryPolicy;
   /** Longest run of one attempt in ms, null for no limit. */
   readonly timeoutMs: number | null;
   /** Whether a timed-out attempt may be retried. Default false. */
   readonly retryOnTimeout: boolean;
-  /** No attempt starts later than this, in ms from when the task may first start; null for no limit. */
+  /** Latest start of an attempt, in ms from when the task may first start; null for no limit. */
   readonly deadlineMs: number | null;
   readonly retention: RetentionPolicy;
 }
 
-/** A definition of any input and output, for lists and maps of them. */
+/** A definition with any input and output, for lists and maps. */
 // oxlint-disable-next-line typescript/no-explicit-any -- the only type to which every definition can be assigned
 export type AnyDefinition = TaskDefinition<any, any, any>;
 
 export interface TaskOptions<Input, Output, Parsed = Input> {
-  /** Unique in the fleet: letters, digits and `. _ -`, at most 64. By convention `noun.verb`. */
+  /** Unique in the fleet: up to 64 letters, digits and `. _ -`. By convention `noun.verb`. */
   readonly name: string;
   /** Default: the name up to its first dot, so that tasks of one noun share workers and order. */
   readonly queue?: string;
   /**
-   * For what outgrows one node of a cluster: spreads the tasks over so many BullMQ queues, by their ids: `chat`,
-   * `chat.shard-1`, … Each has an order of its own. Workers take all of them. Default 1, 1 to 64; more than one needs a
-   * queue of at most 55 characters.
+   * Number of BullMQ queues that the tasks are spread over by id, for load beyond one cluster node: `chat`, `chat.shard-1`, … Order
+   * holds within each shard, and workers take all shards. Default 1, 1 to 64; more than one requires a queue name of up to 55
+   * characters.
    */
   readonly shards?: number;
   readonly input: z.ZodType<Parsed, Input>;
@@ -86,21 +85,21 @@ export interface TaskOptions<Input, Output, Parsed = Input> {
   readonly timeoutMs?: number;
   readonly retryOnTimeout?: boolean;
   /**
-   * Do not start an attempt later than this, in ms from the enqueue or, with a delay, from its end. A task that nobody
-   * has come to by then fails. 1 to ten years. Default: no limit.
+   * Latest start of an attempt, in ms from the enqueue or, with a delay, from its end. A task not started by then fails. 1 ms to ten
+   * years. Default: no limit.
    */
   readonly deadlineMs?: number;
-  /** What is kept of tasks that have ended, by age and by count. There is no default: whoever defines a task knows. */
+  /** Retention of ended tasks, by age and count. There is no default. */
   readonly retention: RetentionPolicy;
 }
 
 const HOUR_MS = 3_600_000;
-/** A longer timer of Node's fires at once. */
+/** Node fires a longer timer at once. */
 const LONGEST_TIMER_MS = 2_147_483_647;
 const DAY_MS = 24 * HOUR_MS;
 const RETENTION_EXAMPLE = '{ completed: { ageMs: 3_600_000, count: 1_000 }, failed: { ageMs: 604_800_000, count: 1_000 } }';
 
-/** Says what to write to whoever has left it out. */
+/** Adds a hint to the error of a missing field. */
 const stated = (field: string) => ({ error: ({ input }: { input?: unknown }) => (input === undefined ? `state ${field}` : undefined) });
 const limitsSchema = (state: string) =>
   z.strictObject(
@@ -157,7 +156,7 @@ function isSchema(value: unknown): boolean {
 
 /**
  * Defines a task.
- * @throws FleetError `INVALID_DEFINITION`, naming each field that is wrong.
+ * @throws FleetError `INVALID_DEFINITION`, naming each wrong field
  */
 export function defineTask<Input, Output = unknown, Parsed = Input>(
   options: TaskOptions<Input, Output, Parsed>,
@@ -181,7 +180,7 @@ export function defineTask<Input, Output = unknown, Parsed = Input>(
   });
 }
 
-/** The problems of a failed parse in one line: `messages.0.role: Invalid option: …; model: Required`. */
+/** Formats the issues of a failed parse in one line: `messages.0.role: Invalid option: …; model: Required`. */
 export function issuesOf(error: z.ZodError): string {
   return error.issues
     .slice(0, 10)
@@ -189,10 +188,10 @@ export function issuesOf(error: z.ZodError): string {
     .join('; ');
 }
 
-/** More would help nobody, and an input may have a hundred thousand that are wrong. */
+/** An input may have a hundred thousand wrong fields. */
 const MOST_FIELDS = 100;
 
-/** The same for programs: the first fields that are wrong, each by its path below `root`, a key that should not be there too. */
+/** Returns the first wrong fields of a failed parse, each with its path under `root`; unrecognized keys count as fields. */
 export function fieldErrorsOf(error: z.ZodError, root?: string): { readonly field: string; readonly message: string }[] {
   const start = root === undefined ? [] : [root];
   return error.issues.slice(0, MOST_FIELDS).flatMap((issue) => {

@@ -4,10 +4,10 @@ import type { StopReceipt } from '../stop/receipt.js';
 import { type TaskState, TASK_STATES, isTerminal } from './state.js';
 
 /**
- * A task's stream, `p:tasks:events:<id>`. It comes to life with the first progress or chunk, so that a task that has
- * nothing to say costs nothing; from then on changes of state are in it too. Entry: `type` (state, progress, chunk),
- * `data`, JSON, and with `running` and `retrying` the number of the `attempt`. The first words of each run are written together
- * with a `running` ahead of them. Everything else about a state may be written late, by whoever has seen it.
+ * An event of a task's stream, `p:tasks:events:<id>`. The first progress or chunk creates the stream, so that tasks without output
+ * cost nothing; later state changes are added to it. An entry has `type` (state, progress, chunk), `data` as JSON, and for `running`
+ * and `retrying` the number of the `attempt`. The first output of each run is written together with a preceding `running`; all other
+ * state changes may be late.
  */
 export type TaskEvent =
   | TaskStateEvent
@@ -16,20 +16,20 @@ export type TaskEvent =
 
 export interface TaskStateEvent {
   readonly type: 'state';
-  /** Null for a state that is not in the stream: the task was seen to be so. */
+  /** Null for a state that was read from the task instead of the stream. */
   readonly id: string | null;
   readonly state: TaskState;
-  /** With `running` the attempt that began, from 1; with `retrying` the one that failed. Absent if it is not known. */
+  /** For `running` the attempt that began, from 1; for `retrying` the failed one. Absent if unknown. */
   readonly attempt?: number;
-  /** Only with `cancelled`, which is the last event: how the stop was settled. */
+  /** How the stop was settled; only for `cancelled`, which is the last event. */
   readonly receipt?: StopReceipt;
 }
 
-/** About how many entries of a task are kept; older ones go. */
+/** Approximate number of entries kept per task. */
 const KEPT_ENTRIES = 10_000;
-/** How long a stream stays readable after the end of its task. */
+/** How long a stream is kept after the end of its task. */
 const KEPT_AFTER_END_MS = 3_600_000;
-/** After this time without a word, the stream of a task that never ended goes too. */
+/** How long the stream of a live task is kept without new entries. */
 const KEPT_WHILE_LIVE_MS = 7 * 24 * 3_600_000;
 
 export interface StreamWrite {
@@ -39,7 +39,7 @@ export interface StreamWrite {
   readonly attempt?: number;
 }
 
-/** Adds entries to a task's stream, and makes the stream if it is not there. `averageLength` is that of its chunks: of long ones fewer are kept. */
+/** Adds entries to a task's stream, creating it if necessary. The longer the chunks on average, the fewer are kept. */
 export function writeEvents(pipeline: ChainableCommander, key: string, events: readonly StreamWrite[], averageLength = 0): void {
   const kept = Math.min(KEPT_ENTRIES, Math.ceil(MAX_STREAM_BYTES / Math.max(1, averageLength)));
   for (const { type, data, attempt } of events)
@@ -47,13 +47,13 @@ export function writeEvents(pipeline: ChainableCommander, key: string, events: r
   pipeline.pexpire(key, KEPT_WHILE_LIVE_MS);
 }
 
-/** Takes a change of state: a pipeline, or a connection. */
+/** A pipeline or a connection. */
 export interface StreamCommands {
   xadd(key: string, ...words: (string | number)[]): unknown;
   pexpire(key: string, ms: number): unknown;
 }
 
-/** Adds a change of state to a task's stream, if the task has one. Returns what the commands returned. */
+/** Adds a state change to a task's stream, if that exists. Returns the results of the commands. */
 export function writeState(commands: StreamCommands, key: string, state: TaskState, attempt?: number): unknown[] {
   const added = commands.xadd(
     key,
@@ -72,8 +72,8 @@ export function writeState(commands: StreamCommands, key: string, state: TaskSta
 }
 
 /**
- * Says that a task was cancelled whose job is about to be removed, and makes the stream if it is not there: of a job that is
- * gone, its queue's events do not tell a stop from a failure. Returns what the commands returned.
+ * Adds `cancelled` for a job that is about to be removed, creating the stream if necessary: the queue's events alone do not tell a stop
+ * from a failure once the job is gone. Returns the results of the commands.
  */
 export function writeRemoval(commands: StreamCommands, key: string): unknown[] {
   return [
@@ -82,12 +82,12 @@ export function writeRemoval(commands: StreamCommands, key: string): unknown[] {
   ];
 }
 
-/** For a task that is to run again: adds `queued` to its stream, if it has one, which then stays as that of a live task. */
+/** Adds `queued` to the stream of a retried task, if that exists, and keeps it as for a live task. */
 export function writeRetry(commands: StreamCommands, key: string): unknown[] {
   return [...writeState(commands, key, 'queued'), commands.pexpire(key, KEPT_WHILE_LIVE_MS)];
 }
 
-/** Lets the stream of a task that is over go in its time. */
+/** Sets the expiry of an ended task's stream. */
 export function expireEnded(commands: Pick<StreamCommands, 'pexpire'>, key: string): unknown {
   return commands.pexpire(key, KEPT_AFTER_END_MS);
 }
@@ -96,7 +96,7 @@ function attemptField(attempt: number | undefined): (string | number)[] {
   return attempt === undefined ? [] : ['attempt', attempt];
 }
 
-/** Reads an entry; null for one that is not of ours. */
+/** Parses an entry; null for a foreign one. */
 export function parseEvent(id: string, fields: readonly string[]): TaskEvent | null {
   const entry: Record<string, string | undefined> = {};
   for (let i = 0; i + 1 < fields.length; i += 2) entry[fields[i] as string] = fields[i + 1];

@@ -5,38 +5,38 @@ import type { StopRecord } from '../stop/record.js';
 import type { AnyDefinition, TaskDefinition } from './definition.js';
 import type { JobAddress } from './options-record.js';
 
-/** Anything that JSON can hold. What is not (functions, dates …) is converted as `JSON.stringify` does. */
+/** Any JSON value. Other values (functions, dates …) are converted as by `JSON.stringify`. */
 export type Json = unknown;
 
-/** What a handler gets. The same for handlers in the worker's own thread and for isolated ones. */
+/** The argument of a handler, the same in the main thread and in isolation. */
 export interface TaskContext<Input = unknown> {
   readonly id: string;
   readonly name: string;
-  /** The item that the task belongs to, null for none. */
+  /** The task's item, null for none. */
   readonly item: string | null;
   /** 1 for the first attempt. */
   readonly attempt: number;
   /** Validated against the definition's schema. */
   readonly input: Input;
-  /** Aborted with a cause: `StopRequested`, `TimedOut`, `ShuttingDown` or `LockLost`. Pass it on to whatever waits. */
+  /** Aborted with a cause: `StopRequested`, `TimedOut`, `ShuttingDown` or `LockLost`. Pass it to every call that waits. */
   readonly signal: AbortSignal;
   readonly log: Logger;
   /**
-   * Says how far the task is: a percentage from 0 to 100, or any JSON object (`{ done, total }` is shown as a bar).
-   * Cheap to call often: what comes faster than it can be written replaces what is waiting.
+   * Reports progress: a percentage from 0 to 100, or any JSON object (`{ done, total }` is shown as a bar). Cheap to call often: a
+   * newer value replaces one that is not yet written.
    */
   readonly progress: (value: number | Readonly<Record<string, Json>>) => void;
-  /** Adds a chunk to the task's output. Batched; kept in order; stays readable after a stop. */
+  /** Adds a chunk to the task's output. Chunks are batched, stay in order, and remain readable after a stop. */
   readonly emit: (chunk: Json) => void;
   /**
-   * Enqueues a task that belongs to this one: it has the same item, and a stop of this task or of the item stops it too,
-   * also one that comes in the same instant. Rejects with the abort's cause once this task was aborted, and as the
-   * producer's `enqueue` does. An attempt that is retried enqueues again: give an `id` to make that harmless.
+   * Enqueues a child of this task: it has the same item, and a stop of this task or of the item stops it too, even a concurrent stop.
+   * Rejects like the producer's `enqueue`, and with the abort's cause once this task is aborted. A retry enqueues again: pass an `id`
+   * to avoid a duplicate.
    */
   readonly enqueue: EnqueueChild;
 }
 
-/** What may be said of a task that a handler enqueues; as in the producer's `enqueue`. */
+/** Options of a child task, as in the producer's `enqueue`. */
 export interface ChildOptions {
   readonly id?: string | undefined;
   readonly delay?: number | undefined;
@@ -56,45 +56,45 @@ export interface ChildTask {
   readonly name: string;
   readonly queue: string;
   readonly item: string | null;
-  /** True if a task with this id existed already, and nothing was added. */
+  /** True if a task with this id already existed, and none was added. */
   readonly duplicate: boolean;
 }
 
-/** The task whose handler enqueues. */
+/** The task whose handler enqueues a child. */
 export interface ParentTask extends JobAddress {
   /** `''` for none. */
   readonly item: string;
-  /** The stop that its run has heard of: a task that is not kept after its end has no other record. */
+  /** The stop that the run received: a task without retention has no other record of it. */
   readonly stop?: Pick<StopRecord, 'reason' | 'by'> | null;
 }
 
-/** What a worker needs of a producer, so that its handlers can enqueue. */
+/** The part of a producer that a worker needs for its handlers to enqueue. */
 export interface ChildEnqueuer {
   enqueueChild(parent: ParentTask, definition: AnyDefinition, input: unknown, options: ChildOptions): Promise<ChildTask>;
 }
 
-/** A worker's part of a task. What it returns is the task's result, and must be JSON. */
+/** The function that runs a task. Returns the task's result, which must be JSON. */
 export type Handle<Input, Output> = (context: TaskContext<Input>) => Promise<Output> | Output;
 
 export interface TaskHandler {
   readonly definition: AnyDefinition;
   readonly handle: Handle<unknown, unknown>;
-  /** Whether this input is to be run in a thread of its own, which can be ended from outside. */
+  /** Whether to run this input in a separate thread, which can be terminated. */
   isolated(input: unknown): boolean;
-  /** True if every input is isolated, so that more slots than threads would only wait. */
+  /** True if every input is isolated, so that slots beyond the number of threads would be useless. */
   readonly alwaysIsolated: boolean;
 }
 
 export interface HandlerOptions<Parsed> {
   /**
-   * Run in a worker thread: for CPU-bound code, which would otherwise hold up every other task of the process and could
-   * not be stopped. Or a function that decides for each input. Default false.
+   * Whether to run in a worker thread, or a function that decides per input. For CPU-bound code, which would otherwise block every
+   * other task of the process and could not be stopped. Default false.
    */
   readonly isolate?: boolean | ((input: Parsed) => boolean);
 }
 
 /**
- * Joins a definition with the function that does the work.
+ * Joins a definition with the function that runs it.
  * @throws FleetError `INVALID_DEFINITION`
  */
 export function defineHandler<Input, Output, Parsed>(
@@ -112,7 +112,7 @@ export function defineHandler<Input, Output, Parsed>(
   if (typeof options !== 'object' || options === null || (typeof isolate !== 'boolean' && typeof isolate !== 'function')) {
     throw new FleetError(
       'INVALID_DEFINITION',
-      `defineHandler("${definition.name}"): expected as third argument { isolate: true, false or a function }.`,
+      `defineHandler("${definition.name}"): expected { isolate: true, false or a function } as third argument.`,
     );
   }
   return Object.freeze({
@@ -124,7 +124,7 @@ export function defineHandler<Input, Output, Parsed>(
 }
 
 /**
- * The default export of a task module: handlers, or a function that makes them from the fleet's settings.
- * The built-in tasks come through the same door.
+ * The default export of a task module: handlers, or a function that makes them from the fleet's settings. Built-in tasks are loaded the
+ * same way.
  */
 export type TaskModule = readonly TaskHandler[] | ((settings: Settings) => readonly TaskHandler[]);

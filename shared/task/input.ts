@@ -2,7 +2,7 @@ import { FleetError, messageOf } from '../errors.js';
 import { type AnyDefinition, fieldErrorsOf, issuesOf } from './definition.js';
 
 /**
- * An input as JSON, as the caller gave it: the worker fills in defaults.
+ * Checks an input and returns it as JSON, without defaults, which the worker fills in.
  * @throws FleetError `INVALID_INPUT`, naming the fields; `INPUT_TOO_LARGE`
  */
 export function checkInput(definition: AnyDefinition, input: unknown, maxBytes: number): string {
@@ -20,7 +20,7 @@ export function checkInput(definition: AnyDefinition, input: unknown, maxBytes: 
   // A UTF-16 unit takes at most three bytes, so most inputs need not be measured.
   if (data.length * 3 > maxBytes && Buffer.byteLength(data) > maxBytes) {
     const bytes = Buffer.byteLength(data);
-    throw new FleetError('INPUT_TOO_LARGE', `Input for ${definition.name} is ${bytes} bytes of JSON; at most ${maxBytes} are allowed.`, {
+    throw new FleetError('INPUT_TOO_LARGE', `Input for ${definition.name} is ${bytes} bytes of JSON; the limit is ${maxBytes}.`, {
       details: { task: definition.name, bytes, limit: maxBytes },
     });
   }
@@ -31,7 +31,7 @@ function parse(definition: AnyDefinition, input: unknown): ReturnType<AnyDefinit
   try {
     return definition.input.safeParse(input);
   } catch (error) {
-    // A check of the schema's own threw, or is asynchronous.
+    // A custom check of the schema threw, or is asynchronous.
     throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: its schema failed (${messageOf(error)}).`, { cause: error });
   }
 }
@@ -43,5 +43,5 @@ function toJson(definition: AnyDefinition, input: unknown): string {
   } catch (error) {
     throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: not JSON (${messageOf(error)}).`, { cause: error });
   }
-  throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: expected something that JSON can hold, got ${typeof input}.`);
+  throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: expected a JSON value, got ${typeof input}.`);
 }

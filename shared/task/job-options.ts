@@ -3,12 +3,12 @@ import type { Memberships } from '../registry/merged-writes.js';
 import type { AnyDefinition, Retention, RetryPolicy } from './definition.js';
 import { type TaskJobOptions, readOptions } from './options-record.js';
 
-/** What they are made from. */
+/** The part of a definition that determines its job options. */
 type Kept = Pick<AnyDefinition, 'retry' | 'retention'> & { readonly shards?: number };
 
 const cache = new WeakMap<Kept, JobsOptions>();
 
-/** BullMQ's options for every job of a definition, the same object each time. */
+/** Returns BullMQ's options for a definition's jobs, the same object each time. */
 export function jobOptions(definition: Kept): JobsOptions {
   let options = cache.get(definition);
   if (!options) {
@@ -25,24 +25,24 @@ export function jobOptions(definition: Kept): JobsOptions {
   return options;
 }
 
-/** What doubling stops at, which BullMQ does not know: a plain worker of it goes on doubling. */
+/** Adds an upper limit of the delay, which plain BullMQ workers ignore. */
 export type TaskBackoff = BackoffOptions & { readonly maxDelay?: number };
 
 function backoffOf({ backoff: { type, delayMs, maxDelayMs, jitter } }: RetryPolicy): TaskBackoff {
   return { type, delay: delayMs, jitter, ...(type === 'exponential' && { maxDelay: maxDelayMs }) };
 }
 
-/** BullMQ counts what each queue keeps. */
+/** BullMQ applies the count to each queue, so each shard keeps its share. */
 function keepJobs({ ageMs, count }: Retention, shards: number): { age: number; count: number } {
   return { age: Math.ceil(ageMs / 1_000), count: Math.ceil(count / shards) };
 }
 
-/** Our part of a job's options, without what cannot be read; empty for a job that was not enqueued by us. */
+/** Returns our part of a job's options, without unreadable fields; empty for a foreign job. */
 export function taskOptions(options: JobsOptions): TaskJobOptions {
   return readOptions(options);
 }
 
-/** Where the registry lists a task, by its job's options. */
+/** Returns a task's lists in the registry, by its job's options. */
 export function membershipsOf({ item = '', childOf }: TaskJobOptions): Memberships {
   return { item, parent: childOf?.id };
 }

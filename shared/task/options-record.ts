@@ -1,8 +1,9 @@
 import { type HashReader, isTime } from '../hash-reader.js';
 import { OVERLAP_POLICIES, type ScheduleMark } from '../schedule/schedule.js';
 
-/** Our part of a job's options, which BullMQ keeps as they are: `''` for no item. Absent on jobs that others added. */
+/** Our part of a job's options, which BullMQ stores unchanged. Absent on jobs of other programs. */
 export interface TaskJobOptions {
+  /** `''` for none. */
   readonly item?: string;
   /** Tells two enqueues of one id apart: the one whose nonce was stored made the task. */
   readonly nonce?: string;
@@ -10,13 +11,13 @@ export interface TaskJobOptions {
   readonly childOf?: JobAddress;
   /** No attempt starts after this time, in ms since the epoch. */
   readonly deadline?: number;
-  /** When it was last brought back after its end, in ms since the epoch: since when it waits. */
+  /** Time of the last retry after its end, in ms since the epoch: the start of its wait. */
   readonly retriedAt?: number;
-  /** On what a schedule adds, or was asked to run now. */
+  /** Set on scheduled tasks, and on runs of a schedule on demand. */
   readonly schedule?: ScheduleMark;
 }
 
-/** Where a job is. */
+/** The address of a job. */
 export interface JobAddress {
   readonly queue: string;
   readonly id: string;
@@ -24,7 +25,7 @@ export interface JobAddress {
 
 type Test = (value: unknown) => boolean;
 
-/** What may be in each field of ours, and in those of BullMQ that we read. Other fields are nobody's business here. */
+/** Checks of our fields, and of the BullMQ fields that we read. Other fields are ignored. */
 const FIELDS: Readonly<Record<string, readonly [test: Test, expected: string]>> = {
   item: [isString, 'a string'],
   nonce: [isString, 'a string'],
@@ -38,9 +39,9 @@ const FIELDS: Readonly<Record<string, readonly [test: Test, expected: string]>> 
 };
 
 /**
- * Reads the options of a job that anybody may have added. A field that cannot be read is left out, and a problem of `notes`, if given.
- * Never throws.
- * @param options as they are stored: JSON, or what came of it
+ * Reads the options of a job, which any program may have added. Leaves out unreadable fields and notes them in `notes`, if given. Never
+ * throws.
+ * @param options JSON as stored, or parsed
  */
 export function readOptions(
   options: unknown,

@@ -2,7 +2,7 @@ import type { Keys } from '../keys.js';
 import type { RedisConnection } from '../redis/connection.js';
 import { moveAwayCommand } from '../redis/reply-error.js';
 
-/** The keys of a BullMQ queue beside its jobs, and the type of each. `test/contract` holds them to BullMQ's version. */
+/** The keys of a BullMQ queue besides its jobs, and their types. `test/contract` fails if BullMQ changes them. */
 const TYPES = {
   ...{
     wait: 'list',
@@ -27,16 +27,16 @@ const TYPES = {
   },
 } as const;
 
-/** A key of a queue that holds something else than BullMQ keeps there. */
+/** A key of a queue with the wrong type. */
 export interface WrongKey {
   readonly key: string;
   readonly expected: string;
   readonly found: string;
-  /** The command that moves it away. */
+  /** The command that renames it. */
   readonly repair: string;
 }
 
-/** The keys of a queue that have the wrong type, as a job whose id is the name of such a key makes it. One round trip. */
+/** Finds a queue's keys of the wrong type, for example overwritten by a job with the key's name as id. One round trip. */
 export async function wrongKeysOf(redis: RedisConnection, keys: Keys, queue: string): Promise<WrongKey[]> {
   const expected = Object.entries(TYPES);
   const names = expected.map(([name]) => keys.jobs(queue) + name);
@@ -48,18 +48,18 @@ export async function wrongKeysOf(redis: RedisConnection, keys: Keys, queue: str
   });
 }
 
-/** In words, with the commands that repair it. */
+/** Describes wrong keys, with the commands that repair them. */
 export function describeWrongKeys(wrong: readonly WrongKey[]): string {
   return wrong.map(({ key, expected, found, repair }) => `${key} holds a ${found} instead of a ${expected}: ${repair}`).join('; ');
 }
 
-/** A queue that a worker cannot fetch from, as its heartbeat says: why, and what repairs it. */
+/** A queue that a worker cannot fetch from, by its heartbeat, with the problem and the repair. */
 export interface BrokenQueue {
   readonly queue: string;
   readonly problem: string;
 }
 
-/** The field `broken` of a heartbeat; what is no such list is empty. */
+/** Parses the field `broken` of a heartbeat; an invalid list is empty. */
 export function parseBrokenQueues(json: string | null | undefined): BrokenQueue[] {
   try {
     const list: unknown = JSON.parse(json ?? '[]');

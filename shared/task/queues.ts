@@ -5,10 +5,10 @@ import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 
-/** The keys of a queue that `readTasks` looks at, in the order of its header. */
+/** The keys of a queue that `readTasks` reads, in the order of its header. */
 export const READ_PLACES = ['completed', 'failed', 'delayed', 'prioritized', 'active', 'waiting-children', 'wait'] as const;
 
-/** The BullMQ queues of the fleet over one connection, each made when it is first needed. */
+/** The BullMQ queues of the fleet over one connection, each created on first use. */
 export class Queues {
   readonly #redis: ScriptedRedis;
   readonly #keys: Keys;
@@ -26,7 +26,7 @@ export class Queues {
   get(name: string): Queue {
     let queue = this.#queues.get(name);
     if (!queue) {
-      // The caller's connection decides how to wait, so BullMQ must not wait for it to be ready.
+      // The connection's policy decides whether commands wait, so BullMQ must not wait for it to be ready.
       queue = new Queue(name, {
         connection: this.#redis,
         prefix: this.#keys.bull(name),
@@ -44,7 +44,7 @@ export class Queues {
     return this.get(name).getBackend();
   }
 
-  /** The keys of a queue in the order of our scripts' headers. */
+  /** Returns a queue's keys with the given names. */
   scriptKeys(name: string, ...names: string[]): string[] {
     const prefix = this.#keys.jobs(name);
     return names.map((key) => prefix + key);
@@ -66,8 +66,8 @@ export class Queues {
   }
 
   /**
-   * Bars cancelled jobs of a queue from coming back by anybody's retry but ours.
-   * @param name of the queue
+   * Blocks retries of a queue's cancelled jobs by other programs.
+   * @param name the queue's name
    */
   blockRetry(name: string, ids: readonly string[]): Promise<number> {
     return this.#redis.blockRetry(...this.scriptKeys(name, 'failed'), this.#keys.jobs(name), ...ids);

@@ -3,41 +3,40 @@ import { type TaskState, isTerminal } from './state.js';
 import type { TaskView } from './view.js';
 
 /**
- * What one who follows a task knows of its state, and so which changes of state are news. A change comes from two sides:
- * from the task's stream, and from reading the task, for what it does in silence. And some come late: `retrying` is written by
- * the worker that failed, when the next attempt may have begun elsewhere. The `running` of an attempt cannot be late: it is
- * written with the first words of the attempt. So each attempt is seen to begin before it speaks, and nothing of the one
- * before is said of it.
+ * Filters the state changes shown to a follower of a task, from two sources: the task's stream, and reads of the task, for changes
+ * without output. Some events are late: the worker of a failed attempt writes `retrying` when the next attempt may already run
+ * elsewhere. An attempt's `running` is never late, since it is written with the attempt's first output. So each attempt is seen to
+ * begin before its output, and late events of earlier attempts are dropped.
  */
 export class StateChanges {
   #state: TaskState | null = null;
-  /** Of the run that was last seen to begin; null if that is unknown. */
+  /** Number of the last attempt seen to begin; null if unknown. */
   #attempt: number | null = null;
-  /** Whether there was output since the last change of state. */
-  #spoken = false;
+  /** Whether there was output since the last state change. */
+  #hadOutput = false;
 
-  /** Takes an event of a task, in order. Whether it is news; an end is not: the stream may have that of an earlier run. */
+  /** Takes the next event and returns whether to show it. A final state never is: it may be that of an earlier run. */
   isNews(event: TaskEvent): boolean {
     if (event.type !== 'state') {
-      this.#spoken = true;
+      this.#hadOutput = true;
       return true;
     }
     const attempt = attemptOf(event);
     if (isTerminal(event.state)) return false;
     if (event.state === 'retrying' && this.#compare(attempt) < 0) return false;
-    // In the stream a run after output is another run, even of the same attempt: its worker died, or handed it back.
-    const another = event.id !== null && event.state === 'running' && this.#spoken;
-    if (this.knows(event) && !another) return false;
+    // In the stream, `running` after output is a new run, even of the same attempt: the worker died, or requeued the task.
+    const isNewRun = event.id !== null && event.state === 'running' && this.#hadOutput;
+    if (this.knows(event) && !isNewRun) return false;
     this.#note(event.state, attempt);
     return true;
   }
 
-  /** Whether it is known that a task is so. */
+  /** Whether this state was already shown. */
   knows(now: TaskView | TaskStateEvent): boolean {
     return now.state === this.#state && this.#compare(attemptOf(now)) === 0;
   }
 
-  /** The event that says how a task that was read is; null if that is known. */
+  /** Returns the event for the state of a task that was read; null if it was already shown. */
   ofTask(task: TaskView): TaskStateEvent | null {
     if (this.knows(task)) return null;
     const attempt = attemptOf(task);
@@ -45,16 +44,16 @@ export class StateChanges {
     return { type: 'state', id: null, state: task.state, ...(attempt !== null && { attempt }) };
   }
 
-  /** Below 0 for an attempt before the one that is known; 0 for that one, and if either is unknown. */
+  /** Negative for an attempt before the known one; 0 for the same, or if either is unknown. */
   #compare(attempt: number | null): number {
     return attempt === null || this.#attempt === null ? 0 : attempt - this.#attempt;
   }
 
   #note(state: TaskState, attempt: number | null): void {
     this.#state = state;
-    // The attempts of a task that was brought back are counted anew.
+    // The attempts of a retried task count from 1 again.
     if (attempt !== null || state === 'queued' || state === 'running') this.#attempt = attempt;
-    this.#spoken = false;
+    this.#hadOutput = false;
   }
 }
 

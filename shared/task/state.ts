@@ -1,9 +1,9 @@
 /**
- * The states of a task. `completed`, `failed` and `cancelled` are terminal: reached once, never changed, unless someone explicitly retries.
- * - `scheduled`: waits for its delay. `queued`: waits for a free slot. `waiting`: waits for its children, the other jobs of a
- *   BullMQ flow. `running`: a handler is at work.
- * - `retrying`: an attempt failed, the next waits. `stopping`: a stop was requested and is not settled yet.
- * - `unreadable`: its record in Redis is not what it should be, so that nobody can say how it is. `taskfleet doctor` says what to do.
+ * The states of a task. `completed`, `failed` and `cancelled` are terminal: only an explicit retry leaves them.
+ * - `scheduled`: delayed. `queued`: waiting for a free slot. `waiting`: waiting for its children in a BullMQ flow. `running`: a
+ *   handler is running.
+ * - `retrying`: an attempt failed and the next is pending. `stopping`: a stop is recorded and not yet settled.
+ * - `unreadable`: its record in Redis is malformed, so its state is unknown. `taskfleet doctor` says how to repair it.
  */
 export const TASK_STATES = [
   'scheduled',
@@ -24,10 +24,10 @@ export function isTerminal(state: TaskState): state is TerminalState {
   return state === 'completed' || state === 'failed' || state === 'cancelled';
 }
 
-/** Where BullMQ has a job. */
+/** The BullMQ list of a job. */
 export type JobPlace = 'completed' | 'failed' | 'delayed' | 'active' | 'waiting' | 'prioritized' | 'waiting-children';
 
-/** A task's state from the place of its job, whether a stop was requested, and how many attempts have failed. */
+/** Derives a task's state from its job's place, its stop, and the number of failed attempts. */
 export function taskState(place: JobPlace, stopRequested: boolean, attemptsMade: number): TaskState {
   switch (place) {
     case 'completed':

@@ -5,12 +5,12 @@ import { isWrongType } from '../unreadable.js';
 import { readOptions } from './options-record.js';
 import { type Detail, type TaskSource, type TaskView, readTasks } from './view.js';
 
-/** Where tasks are: on which queue, or registered by another program. Ids that are nowhere are in neither. */
+/** The locations of tasks: on a queue, or registered by another program. Unknown ids are in neither. */
 export interface Located {
   readonly byQueue: Map<string, string[]>;
   /** Id → item. */
   readonly foreign: Map<string, string | null>;
-  /** Id → why nobody can say where it is. */
+  /** Id → why its location is unreadable. */
   readonly unreadable: Map<string, string>;
 }
 
@@ -24,13 +24,13 @@ export class TaskReader {
     this.#registry = registry;
   }
 
-  /** One round trip for live tasks; two more if some are not live, which may have ended and are looked for on every queue. */
+  /** Locates tasks: one round trip for live ones, two more to search every queue for the rest, which may have ended. */
   async locate(ids: readonly string[]): Promise<Located> {
     const entries = await this.#registry.find(ids);
     return this.locateEntries(new Map(ids.map((id, index) => [id, entries[index] ?? null])));
   }
 
-  /** The same for ids whose entries are known: null for one that is not live. */
+  /** Locates tasks whose registry entries are known; null for an id that is not live. */
   async locateEntries(entries: ReadonlyMap<string, Entry | null>): Promise<Located> {
     const located: Located = { byQueue: new Map(), foreign: new Map(), unreadable: new Map() };
     const rest: string[] = [];
@@ -48,7 +48,7 @@ export class TaskReader {
     return located;
   }
 
-  /** Returns the ids that were found. */
+  /** Returns the found ids. */
   async #locateEnded(ids: readonly string[], byQueue: Map<string, string[]>): Promise<Set<string>> {
     const names = await this.#registry.queueNames();
     const found = new Set<string>();
@@ -62,23 +62,23 @@ export class TaskReader {
     return found;
   }
 
-  /** Which of the ids are jobs of the queue. */
+  /** Returns for each id whether it is a job of the queue. */
   async #areKept(queue: string, ids: readonly string[]): Promise<boolean[]> {
     const { redis, keys } = this.#source;
     const pipeline = redis.pipeline();
-    // What is a job has a timestamp. A scheduler's record looks much like one.
+    // Jobs have a timestamp; the similar records of schedulers do not.
     for (const id of ids) pipeline.hexists(keys.jobs(queue) + id, 'timestamp');
     const replies = answered(await pipeline.exec());
-    // What is no hash is a job that cannot be read, unless its key is one that BullMQ keeps beside its jobs.
+    // A key of another type is an unreadable job, unless it is one of BullMQ's own keys.
     return replies.map(([error, exists], index) => exists === 1 || (isWrongType(error) && !isQueueKey(ids[index] as string)));
   }
 
-  /** The tasks that exist, by id. */
+  /** Reads the tasks that exist, by id. */
   async read(ids: readonly string[], detail: Detail = 'summary'): Promise<Map<string, TaskView>> {
     return this.readLocated(await this.locate(ids), detail);
   }
 
-  /** The same for tasks that were located. */
+  /** Reads tasks that were located. */
   async readLocated({ byQueue, foreign, unreadable }: Located, detail: Detail = 'summary'): Promise<Map<string, TaskView>> {
     const tasks = new Map<string, TaskView>();
     for (const [id, problem] of unreadable) tasks.set(id, unreadableTask(id, problem));
@@ -87,7 +87,7 @@ export class TaskReader {
     return tasks;
   }
 
-  /** The items of live tasks by id, null for none: of ours from the job, of another program's as it says. */
+  /** Returns the items of live tasks by id, null for none: our own from the job, foreign ones from the registry. */
   async itemsOf(ids: readonly string[]): Promise<Map<string, string | null>> {
     const items = new Map<string, string | null>();
     const byQueue = new Map<string, string[]>();
@@ -107,7 +107,7 @@ export class TaskReader {
     ids.forEach((id, index) => items.set(id, readOptions(replies[index]?.[1]).item || null));
   }
 
-  /** Reads tasks of a known queue into `tasks`. A key that BullMQ keeps beside its jobs is none. */
+  /** Reads tasks of a known queue into `tasks`. Skips BullMQ's own keys. */
   async readOn(queue: string, ids: readonly string[], tasks: Map<string, TaskView>, detail: Detail = 'summary'): Promise<void> {
     for (const task of await readTasks(
       this.#source,
@@ -119,12 +119,12 @@ export class TaskReader {
   }
 }
 
-/** What is known of a task that is listed, and nobody can say where. */
+/** Returns the view of a task whose location is unreadable. */
 function unreadableTask(id: string, problem: string): TaskView {
   return { ...foreignTask(id, null), state: 'unreadable', attempt: 0, error: problem, problem };
 }
 
-/** What is known of a task that another program registered and runs. */
+/** Returns the view of a task that another program registered and runs. */
 export function foreignTask(id: string, item: string | null): TaskView {
   return {
     ...{
@@ -145,7 +145,7 @@ export function foreignTask(id: string, item: string | null): TaskView {
   };
 }
 
-/** Without an answer nothing is known. Any other error is that of one key: it is not a hash. */
+/** Throws if a command was unanswered. Any other error concerns one key, which is not a hash. */
 function answered(replies: [error: Error | null, reply: unknown][] | null): [error: Error | null, reply: unknown][] {
   const unanswered = replies?.find(([error]) => isUnavailability(error));
   if (unanswered) throw unanswered[0] as Error;

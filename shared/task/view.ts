@@ -9,36 +9,36 @@ import { readOptions } from './options-record.js';
 import type { Queues } from './queues.js';
 import { type JobPlace, type TaskState, isTerminal, taskState } from './state.js';
 
-/** A task as anybody may see it: without its input. */
+/** The public view of a task, without its input. */
 export interface TaskView<Output = unknown> {
   readonly id: string;
-  /** Null for a foreign task: one that another program registered and runs. */
+  /** Null for a foreign task, which another program registered and runs. */
   readonly name: string | null;
-  /** The BullMQ queue that it is on: if its definition has shards, one of them. */
+  /** The task's BullMQ queue, possibly a shard. */
   readonly queue: string | null;
   readonly item: string | null;
   readonly state: TaskState;
-  /** The attempt that runs or ran last; 0 before the first. */
+  /** The current or last attempt; 0 before the first. */
   readonly attempt: number;
-  /** How many attempts it may have in all; null for a foreign task. */
+  /** Total attempts allowed; null for a foreign task. */
   readonly attempts: number | null;
   /** Null in a list if it is longer than 4 KiB. */
   readonly progress: unknown;
-  /** What the handler returned; null unless completed, and in every list. */
+  /** The handler's result; null unless completed, and in every list. */
   readonly result: Output | null;
-  /** Why the task failed or was cancelled, why its last attempt failed, or why no worker here could run it; why it is unreadable. In a list its first 1,024 characters. */
+  /** Why the task or its last attempt failed, was cancelled, could not run, or is unreadable. In a list, the first 1,024 characters. */
   readonly error: string | null;
-  /** What of its record cannot be read, and is null here; null for a record that is whole. */
+  /** What is unreadable in the record, and null here; null if nothing is. */
   readonly problem: string | null;
   readonly stop: StopRecord | null;
   readonly enqueuedAt: Date | null;
   readonly startedAt: Date | null;
   readonly finishedAt: Date | null;
-  /** The worker that ran it last. */
+  /** The last worker. */
   readonly worker: string | null;
 }
 
-/** A task as JSON for the CLI and HTTP: snake_case, ISO 8601, absent values null. */
+/** Formats a task for the CLI and HTTP: snake_case, ISO 8601, absent values null. */
 export function taskToJson(task: TaskView): Record<string, unknown> {
   const { stop } = task;
   return {
@@ -61,7 +61,7 @@ export function taskToJson(task: TaskView): Record<string, unknown> {
   };
 }
 
-/** How much of a task is read: a `summary` for lists has no result, no long progress and the beginning of the error only. */
+/** How much of a task is read: a `summary`, for lists, has no result, no long progress, and only the start of the error. */
 export type Detail = 'summary' | 'whole';
 
 const FIELDS = [
@@ -78,13 +78,13 @@ const FIELDS = [
   'stop_via',
   'pb',
 ] as const;
-/** Bytes of a field that are read for a summary; of a longer one, its length. Without results, which may be as long as they are allowed to be. */
+/** Longest field that is read for a summary, in bytes; of a longer one, only its length. Results are never read. */
 const SUMMARY: Readonly<Partial<Record<(typeof FIELDS)[number], number>>> = {
   ...{ name: 65_536, opts: 65_536, progress: LISTED.progressBytes, returnvalue: 0, failedReason: 65_536, stop: 65_536, pb: 1_024 },
 };
 const READ_AT_ONCE = 500;
 
-/** What reading tasks needs of a store. */
+/** The parts of a store that reading tasks needs. */
 export interface TaskSource {
   readonly redis: ScriptedRedis;
   readonly queues: Pick<Queues, 'readKeys'>;
@@ -92,7 +92,7 @@ export interface TaskSource {
   readonly unreadable: RecordReporter;
 }
 
-/** Reads tasks of one queue, in one round trip for each 500. The result has the order of `ids`; null where there is none. */
+/** Reads tasks of one queue, in one round trip per 500. Returns them in the order of `ids`; null for a missing task. */
 export async function readTasks(
   { redis, queues, keys, unreadable }: TaskSource,
   queue: string,
@@ -109,7 +109,7 @@ export async function readTasks(
   return tasks;
 }
 
-/** A task from what `readTasks.lua` returns for it. What cannot be read of it is null; never throws. */
+/** Makes a view from a row of `readTasks`. Unreadable fields are null; never throws. */
 function viewOf(id: string, queue: string, [place = null, ...read]: readonly (string | number | null)[], detail: Detail): TaskView {
   const lengths = new Map(FIELDS.flatMap((name, index) => (typeof read[index] === 'number' ? [[name, read[index]]] : [])));
   const values = read.map((value) => (typeof value === 'number' ? null : value));
@@ -122,7 +122,7 @@ function viewOf(id: string, queue: string, [place = null, ...read]: readonly (st
   const made = fields.whole('atm') ?? 0;
   const options = readOptions(fields.text('opts'), fields);
   const state = lost === null ? taskState(place as JobPlace, recorded !== null, made) : 'unreadable';
-  // A job that failed by BullMQ's deferred failure, without our worker's word on it, never ran.
+  // Without `stop_via`, BullMQ's deferred failure ended the job, so it never ran.
   const stop = recorded && state === 'cancelled' && recorded.via === null ? { ...recorded, via: 'queue' as const } : recorded;
   const neverRan = state === 'cancelled' && stop?.via === 'queue';
   const attempt = Math.max(0, made + (place === 'active' ? 1 : 0) - (neverRan ? 1 : 0));
@@ -159,7 +159,7 @@ function shownName(name: string | null): string | null {
 }
 
 function errorOf(text: string | null, length: number | undefined, detail: Detail): string | null {
-  if (length !== undefined) return `(${length} bytes: too many for a list)`;
+  if (length !== undefined) return `(${length} bytes: too long for a list)`;
   if (text === null) return null;
   return detail === 'whole' ? cutToBytes(text, MAX_ERROR_BYTES) : shortened(text, LISTED.errorLength);
 }

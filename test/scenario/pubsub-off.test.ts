@@ -44,7 +44,7 @@ describe('Where Redis lets nobody publish or subscribe', () => {
   }
 
   it('a worker says that it cannot hear stop commands, in its log and its heartbeat', async () => {
-    await worker.waitForLine(/Could not subscribe to stop commands; stops are found by polling/);
+    await worker.waitForLine(/Could not subscribe to stop commands; polling for stops instead/);
     const keys = fleet.keys(keyPrefix);
     const [id] = await fleet.client.zrange(keys.workers, '0', '-1');
     assert.equal(await fleet.client.hget(keys.worker(id ?? ''), 'subscribed'), '0');

@@ -83,7 +83,7 @@ test('the name of a shard is not the name of a queue', () => {
   for (const name of ['chat.shard-1', 'chat.shard-0', 'chat.shard-64', 'a.b.SHARD-07']) {
     assert.match(
       problemOf({ queue: name }),
-      /^Bad task definition "a\.b": queue: expected the name of the whole queue; one that ends in \.shard-<n> is a shard of another\.$/,
+      /^Bad task definition "a\.b": queue: expected the name of a logical queue; one that ends in \.shard-<n> is a shard of another\.$/,
     );
   }
   for (const name of ['chat.shard', 'chat.shard-x', 'chat-shard-1', 'shard-1', 'chat.shard-1.more']) {

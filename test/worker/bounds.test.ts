@@ -165,7 +165,7 @@ describe('What is kept of a task', () => {
       .exec();
     await store.redis.sadd(store.keys.queues, 'plain');
     const [one] = (await producer.list({ state: 'failed' })).tasks;
-    assert.deepEqual([one?.error, one?.progress], ['(5000000 bytes: too many for a list)', null]);
+    assert.deepEqual([one?.error, one?.progress], ['(5000000 bytes: too long for a list)', null]);
     assert.ok(Buffer.byteLength((await producer.get('fails'))?.error ?? '') <= MAX_ERROR_BYTES);
     assert.equal((await producer.get('named'))?.name?.length, MAX_NAME_LENGTH);
     const found = await store.reader.read(['named', 'named-worse']);

@@ -112,7 +112,7 @@ describe('A worker and records that it cannot read', () => {
       (exists) => exists === 0,
     );
     await fleet.emptied(prefix);
-    assert.equal(log.find(/cannot be read/).filter(({ problem }) => problem === 'it is listed, and has no job').length, 1);
+    assert.equal(log.find(/cannot be read/).filter(({ problem }) => problem === 'it is listed, but has no job').length, 1);
   });
 
   it('registers a plain job whose time is none as of now', async () => {

@@ -125,7 +125,7 @@ export class Reconciler {
     for (let index = 0; index + 1 < flat.length; index += 2) {
       const [id, queue] = [flat[index] as string, flat[index + 1] as string];
       if (isName(queue)) listed.set(id, queue);
-      else unreadable.report({ key: keys.taskQueues, id, problem: `expected the name of a queue, got ${quote(queue)}` });
+      else unreadable.report({ key: keys.taskQueues, id, problem: `expected a queue name, got ${quote(queue)}` });
     }
     return listed;
   }

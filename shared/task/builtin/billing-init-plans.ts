@@ -12,11 +12,11 @@ const billingInitPlansInput = z.strictObject({
 
 const billingInitPlansOutput = z.strictObject({ created: count, updated: count, skipped: count, total: count });
 
-/** What the handler of {@link billingInitPlans} gets. */
+/** The parsed input of {@link billingInitPlans}. */
 export type BillingInitPlansInput = z.output<typeof billingInitPlansInput>;
 export type BillingInitPlansOutput = z.output<typeof billingInitPlansOutput>;
 
-/** What the handler emits for each plan: what was done about it, and how the plan is stored now. */
+/** The chunk emitted for each plan: the outcome, and the plan as stored. */
 export const billingPlanLine = z.object({
   plan: z.string(),
   outcome: z.enum(['created', 'updated', 'skipped']),
@@ -31,12 +31,12 @@ export const billingPlanLine = z.object({
 export type BillingPlanLine = z.output<typeof billingPlanLine>;
 
 /**
- * Creates the billing plans of the templates in `p:billing:plans`: the default ones, with `include_annual` the annual
- * ones too, with `include_promo` the promotional ones. A plan that exists is skipped, or with `force` updated; it keeps
- * its `created_at`. Running it again, or twice at once, does no harm.
+ * Creates billing plans in `p:billing:plans` from templates: the default plans, with `include_annual` also the annual ones, with
+ * `include_promo` also the promotional ones. An existing plan is skipped, or updated with `force`; it keeps its `created_at`.
+ * Running it again, or concurrently, is safe.
  *
- * Emits a {@link BillingPlanLine} for each, its progress is `{ done, total }`, and the output is how many plans of
- * `total` the last attempt `created`, `updated` and `skipped`. Five attempts: what Redis refuses may pass.
+ * Emits a {@link BillingPlanLine} per plan; the progress is `{ done, total }`, and the output counts the plans that the last attempt
+ * `created`, `updated` and `skipped` out of `total`. Five attempts, since Redis may refuse writes temporarily.
  */
 export const billingInitPlans = defineTask({
   name: 'billing.init-plans',

@@ -30,13 +30,13 @@ const chatCompletionOutput = z.strictObject({
   usage: z.record(z.string(), z.unknown()).nullable(),
 });
 
-/** What the handler of {@link chatCompletion} gets. */
+/** The parsed input of {@link chatCompletion}. */
 export type ChatCompletionInput = z.output<typeof chatCompletionInput>;
 export type ChatCompletionOutput = z.output<typeof chatCompletionOutput>;
 
 /**
- * What `chat.completion` emits: text as a plain string; a piece of the model's reasoning; or a piece of a call of a tool, of which
- * the first has `id` and `name`, and all of the same `index` together have the `arguments`.
+ * A chunk of `chat.completion`: text as a plain string; a piece of the model's reasoning; or a piece of a tool call. The first piece
+ * of a call has `id` and `name`, and all pieces with the same `index` together form the `arguments`.
  */
 export type ChatCompletionChunk =
   | string
@@ -51,15 +51,15 @@ export type ChatCompletionChunk =
 
 /**
  * Streams a completion from the OpenAI-compatible server that `base_url_index` (default 0, the first) picks from
- * OPENAI_API_BASE_URLS. Where requests go and with which key is never up to the input: other fields are refused.
+ * OPENAI_API_BASE_URLS. The input cannot choose other URLs or keys: other fields are refused.
  *
- * Each piece of text is emitted as a plain string, reasoning and calls of tools as a {@link ChatCompletionChunk} with a `type`. The
- * output has the whole text as `content`, `reasoning_content` and `tool_calls` (null if there were none), `model` as the server
- * named it, `finish_reason` (null only if the server answered with one JSON object that has none), `chunks` = how many pieces of
- * text there were, and `usage` as the server counted it, null if it did not.
+ * Text is emitted as plain strings, reasoning and tool calls as {@link ChatCompletionChunk}s with a `type`. The output has the whole
+ * text as `content`, `reasoning_content` and `tool_calls` (null if there were none), `model` as named by the server, `finish_reason`
+ * (null only if the server answered with a single JSON object without one), `chunks`, the number of pieces of text, and `usage` as
+ * counted by the server, or null.
  *
- * Three attempts, unless the server would answer the same again. A retry starts the completion again: what a failed attempt emitted stays in the task's events, before
- * those of the next attempt; the output is of the last attempt alone.
+ * Three attempts, unless a retry would get the same answer. A retry restarts the completion: the chunks of failed attempts stay in the
+ * task's events, and the output is that of the last attempt.
  */
 export const chatCompletion = defineTask({
   name: 'chat.completion',

@@ -40,23 +40,23 @@ const documentIndexOutput = z.strictObject({
   ),
 });
 
-/** What the handler of {@link documentIndex} gets. */
+/** The parsed input of {@link documentIndex}. */
 export type DocumentIndexInput = z.output<typeof documentIndexInput>;
 export type DocumentIndexOutput = z.output<typeof documentIndexOutput>;
 
 /**
- * Reads the text files below a folder and tells what each is about: its terms with the highest TF-IDF scores.
+ * Indexes the text files below a folder by their terms with the highest TF-IDF scores.
  *
- * Input: `path`, a folder relative to DOCUMENT_ROOT (default `.`, all of it); `extensions`, in any case, of those that DOCUMENT_EXTENSIONS
- * of the workers allows (default: all of these); `top_terms` a document (default 10, 1 to 100); `max_files` (default 2,000, 1 to 100,000);
- * `max_file_bytes` (default 1 MiB, at most 64 MiB).
+ * Input: `path`, a folder relative to DOCUMENT_ROOT (default `.`); `extensions`, in any case, a subset of the workers'
+ * DOCUMENT_EXTENSIONS (default: all of these); `top_terms` per document (default 10, 1 to 100); `max_files` (default 2,000, 1 to
+ * 100,000); `max_file_bytes` (default 1 MiB, up to 64 MiB).
  *
- * Names that begin with a dot are left out. Without DOCUMENT_ROOT the task fails, and is not retried.
+ * Dotfiles are skipped. Without DOCUMENT_ROOT the task fails, and is not retried.
  *
- * Output: `root`, the folder relative to DOCUMENT_ROOT; how many `documents`, distinct `terms` and `tokens` there are;
- * `skipped`, the symbolic links, unreadable folders and unreadable, binary or too long files that were left out;
- * `truncated`, whether there was more than `max_files`, or more than a run reads (512 Mi characters, a million entries); and one of
- * `results` for each document, by `path`, which is relative to `root`. Paths have `/` as separator.
+ * Output: `root`, the folder relative to DOCUMENT_ROOT; the numbers of `documents`, distinct `terms` and `tokens`; `skipped`, the
+ * number of symbolic links, unreadable folders, and unreadable, binary or too long files; `truncated`, whether `max_files` or the
+ * limits of a run (512 Mi characters, a million entries) were reached; and `results`, one per document, with a `path` relative to
+ * `root`. Paths have `/` as separator.
  */
 export const documentIndex = defineTask({
   name: 'document.index',

@@ -9,14 +9,13 @@ const fleetCanaryInput = z.strictObject({
 
 const fleetCanaryOutput = z.strictObject({ ran_ms: z.number().min(0), mode: canaryMode });
 
-/** What the handler of {@link fleetCanary} gets. */
+/** The parsed input of {@link fleetCanary}. */
 export type FleetCanaryInput = z.output<typeof fleetCanaryInput>;
 export type FleetCanaryOutput = z.output<typeof fleetCanaryOutput>;
 
 /**
- * Does nothing for `run_ms` (default 1,000), in one of three ways, to try what the fleet does with it: `cooperative`
- * (default) honours the signal, `deaf` waits without looking at it, `spin` burns a CPU in a thread of its own.
- * The output has the time that it really took in ms.
+ * Does nothing for `run_ms` (default 1,000), to test the fleet: `cooperative` (default) obeys the signal, `deaf` ignores it, `spin`
+ * keeps a CPU busy in a separate thread. The output has the actual run time in ms.
  */
 export const fleetCanary = defineTask({
   name: 'fleet.canary',

@@ -1,11 +1,11 @@
 import type { RetentionPolicy } from '../definition.js';
 
-/** The queue of what the fleet does for itself. */
+/** The queue of the fleet's own tasks. */
 export const MAINTENANCE_QUEUE = 'maintenance';
 
 /**
- * The same for all tasks of the queue: BullMQ applies what one of them says to those of the others too. It is for what
- * somebody asked for. Of what is done by schedule nothing is kept that went well: see worker/schedule-table.ts.
+ * The retention of tasks on demand, the same for all tasks of the queue: BullMQ applies each task's retention to the whole queue.
+ * Scheduled tasks that complete are not kept: see worker/schedule-table.ts.
  */
 export const MAINTENANCE_RETENTION: RetentionPolicy = {
   completed: { ageMs: 7 * 24 * 3_600_000, count: 1_000 },

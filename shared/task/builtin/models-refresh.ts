@@ -23,13 +23,12 @@ const modelsRefreshOutput = z.strictObject({
 export type ModelsRefreshOutput = z.output<typeof modelsRefreshOutput>;
 
 /**
- * Asks every server of OPENAI_API_BASE_URLS for its models and brings `p:models` up to date. When a fleet starts, and
- * MODELS_REFRESH_INTERVAL_MS apart from then on; or enqueue it. No input.
+ * Lists the models of every server in OPENAI_API_BASE_URLS and updates `p:models`. Runs when a fleet starts, then every
+ * MODELS_REFRESH_INTERVAL_MS, and on demand. No input.
  *
- * Output: how many `models` there are now, of which `added` and `updated` were written, and how many were `removed`; and
- * each of the `servers` by its place in OPENAI_API_BASE_URLS, with its URL (without query or credentials) and how many
- * models of `p:models` are its own. One that did not answer says why in `error`, and keeps its last known models;
- * if none of them answered, the task fails and nothing is changed.
+ * Output: the number of `models` now, and how many were `added`, `updated` and `removed`; and `servers`, by position in
+ * OPENAI_API_BASE_URLS, with the URL (without query or credentials) and the number of their models in `p:models`. A server that did not
+ * answer has an `error` and keeps its last known models; if none answered, the task fails without changes.
  */
 export const modelsRefresh = defineTask({
   name: 'models.refresh',

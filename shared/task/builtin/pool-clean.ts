@@ -4,7 +4,6 @@ import { MAINTENANCE_QUEUE, MAINTENANCE_RETENTION } from './maintenance-queue.js
 
 const count = z.int().min(0);
 
-/** What a clean-up of a pool did. */
 const poolCleanOutput = z.strictObject({
   skipped: z.boolean(),
   lost: z.boolean(),
@@ -19,13 +18,12 @@ const poolCleanOutput = z.strictObject({
 export type PoolCleanOutput = z.output<typeof poolCleanOutput>;
 
 /**
- * Removes the sessions of `p:usage_pool` that were not refreshed for USAGE_POOL_TIMEOUT, and the models that have none
- * left. Scheduled, USAGE_POOL_CLEAN_INTERVAL_MS apart; no input.
+ * Removes sessions from `p:usage_pool` that were not refreshed for USAGE_POOL_TIMEOUT, and models without sessions. Runs every
+ * USAGE_POOL_CLEAN_INTERVAL_MS; no input.
  *
- * Output: `skipped`, whether somebody else held `p:usage_cleanup_lock` at every attempt, and nothing was done; `lost`,
- * whether it was taken away in the middle, and the run ended there; `entries` of the pool looked at, of which `removed` are
- * gone; how many `sessions` are; `invalid` entries and sessions that could not be understood, and were left alone;
- * `batches`, the scripts that it took.
+ * Output: `skipped`, whether another owner held `p:usage_cleanup_lock` at every attempt, so that nothing was done; `lost`, whether the
+ * lock was lost and the run ended early; the numbers of `entries` read, entries `removed`, `sessions` removed, `invalid` entries and
+ * sessions, which were left alone, and `batches`.
  */
 export const usagePoolClean = defineTask({
   name: 'usage-pool.clean',
@@ -36,8 +34,8 @@ export const usagePoolClean = defineTask({
 });
 
 /**
- * The same for `p:session_pool`: entries that were not seen for SESSION_POOL_TIMEOUT go, under `p:session_cleanup_lock`.
- * An entry is a session, so `sessions` and `removed` are the same. Scheduled, SESSION_POOL_CLEAN_INTERVAL_MS apart.
+ * Removes entries from `p:session_pool` that were not seen for SESSION_POOL_TIMEOUT, under `p:session_cleanup_lock`. An entry is a
+ * session, so `sessions` equals `removed`. Runs every SESSION_POOL_CLEAN_INTERVAL_MS; the output is that of {@link usagePoolClean}.
  */
 export const sessionPoolClean = defineTask({
   name: 'session-pool.clean',

@@ -21,14 +21,12 @@ const registryReconcileOutput = z.strictObject({
 export type RegistryReconcileOutput = z.output<typeof registryReconcileOutput>;
 
 /**
- * Compares the registry with the queues and repairs what crashes left. Scheduled, RECONCILE_INTERVAL_MS apart; no input.
+ * Compares the registry with the queues and repairs the damage of crashes. Runs every RECONCILE_INTERVAL_MS; no input.
  *
- * Output, all of one run: `entries` of the registry looked at, of which `young` are without a job and may be on their
- * way, and `removed` were of jobs that had ended or are gone; `jobs` looked at, of which `registered` were missing or
- * listed wrongly; stops `settled` for owners that are dead; tasks stopped because their parent was (`inherited`), or
- * because somebody had stopped them before their job was there (`early`); jobs put back that were in none of the lists of
- * their queue (`restored`); `complete`, whether it got through everything: a large fleet takes several runs, each going on
- * where the one before left off.
+ * Output, per run: the numbers of registry `entries` read, of these `young` ones whose job may not be added yet, and `removed` ones of
+ * ended or missing jobs; `jobs` read, of these `registered` ones that were missing or listed wrongly; stops `settled` for dead owners;
+ * tasks stopped because of their parent (`inherited`) or of a stop before their job was added (`early`); jobs in no list of their queue
+ * that were `restored`; and `complete`, whether everything was covered: a large fleet takes several runs, each continuing the previous.
  */
 export const registryReconcile = defineTask({
   name: 'registry.reconcile',
