@@ -141,8 +141,8 @@ describe('The stop listener', () => {
     const { id } = await runOne();
     await publish(JSON.stringify({ action: 'stop', task_id: id }));
     await cancelled(id);
-    await log.waitFor(/named a task that does not exist/);
-    const warned = log.find(/named a task that does not exist/);
+    await log.waitFor(/stop command for a task that does not exist/);
+    const warned = log.find(/stop command for a task that does not exist/);
     assert.deepEqual(
       warned.map(({ level, id: named }) => [level, named]),
       [
