@@ -33,7 +33,9 @@ end
 const NOTE_PASSED = `do
   local due = string.match(ARGV[7] or '', ':(%d+)$')
   local scheduler = KEYS[1] .. ':' .. ARGV[2]
-  if due and tonumber(due) > tonumber(ARGV[5]) and redis.call('EXISTS', scheduler) == 1 then redis.call('HSET', scheduler, 'passed', due) end
+  if due and tonumber(due) > tonumber(ARGV[5]) and redis.call('EXISTS', scheduler) == 1 then
+    redis.call('HSET', scheduler, 'passed', due)
+  end
 end
 `;
 

@@ -78,7 +78,7 @@ export function wasNotDone(redis: RedisConnection, error: unknown): boolean {
 }
 
 function outOfMemory(redis: RedisConnection, cause: Error): FleetError {
-  const message = `${describeConnection(redis)} is out of memory and refuses writes: raise its maxmemory, or shorten the retention of tasks`;
+  const message = `${describeConnection(redis)} is out of memory and refuses writes: raise maxmemory, or shorten the retention of tasks`;
   return new FleetError('REDIS_OUT_OF_MEMORY', message, { cause });
 }
 

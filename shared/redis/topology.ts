@@ -31,7 +31,7 @@ export function topologyOf({ redisUrl, cluster, clusterNodes, sentinelHosts, sen
   return { kind: 'standalone', address };
 }
 
-/** Describes the target for messages: `Redis at host:6379`, `Redis master mymaster (sentinels a:26379, b:26379)`, `Redis Cluster at a:6379, b:6379`. */
+/** Describes the target: `Redis at host:6379`, `Redis master mymaster (sentinels a:26379)`, `Redis Cluster at a:6379, b:6379`. */
 export function describeTopology(topology: Topology): string {
   switch (topology.kind) {
     case 'standalone':

@@ -25,7 +25,8 @@ local function placeOf(id)
   local job = fieldsOf(jobs .. id, 'timestamp', 'finishedOn')
   if not job[1] then return '' end
   if job[2] then return 'ended' end
-  if has('ZSCORE', KEYS[4], id) or has('LPOS', KEYS[3], id) or has('LPOS', KEYS[5], id) or has('LPOS', KEYS[8], id) then return 'pending' end
+  if has('ZSCORE', KEYS[4], id) or has('LPOS', KEYS[3], id) then return 'pending' end
+  if has('LPOS', KEYS[5], id) or has('LPOS', KEYS[8], id) then return 'pending' end
   if has('ZSCORE', KEYS[6], id) or has('ZSCORE', KEYS[7], id) then return 'ended' end
   return 'lost'
 end

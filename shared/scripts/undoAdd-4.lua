@@ -21,6 +21,7 @@ end
 local job = redis.pcall('HMGET', KEYS[1], 'timestamp', 'opts', 'ats', 'finishedOn')
 if job.err or not job[1] then return 0 end
 if job[3] or job[4] or not string.find(job[2] or '', ARGV[2], 1, true) then return 1 end
-if found('LPOS', KEYS[2], ARGV[1], 'MAXLEN', FAR) or found('ZSCORE', KEYS[3], ARGV[1]) or found('ZSCORE', KEYS[4], ARGV[1]) then return 1 end
+if found('LPOS', KEYS[2], ARGV[1], 'MAXLEN', FAR) then return 1 end
+if found('ZSCORE', KEYS[3], ARGV[1]) or found('ZSCORE', KEYS[4], ARGV[1]) then return 1 end
 redis.call('DEL', KEYS[1])
 return 0

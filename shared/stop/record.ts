@@ -1,6 +1,6 @@
 import { MAX_REASON_LENGTH, shortened } from '../limits.js';
 
-/** How a stop was settled: the task never ran, the handler obeyed its signal, its thread was ended, it was abandoned, or its dead owner was fenced off. */
+/** How a stop was settled: never ran, handler obeyed the signal, thread ended, handler abandoned, or dead owner fenced off. */
 export const STOP_WAYS = ['queue', 'signal', 'kill', 'abandon', 'fence'] as const;
 export type StopWay = (typeof STOP_WAYS)[number];
 

@@ -114,7 +114,7 @@ test('lines whose keys never repeat are bounded too: those beyond the room are c
   assert.equal(lines().length, 6, 'keys that are silent for an interval make room');
 });
 
-test('of one warning of a component a hundred lines a minute are written, whatever its fields are; information and what handlers log is not counted', () => {
+test('the same warning of a component is logged 100 times a minute; information and lines of handlers are not limited', () => {
   const { loggers, lines } = loggersInto({ logLevel: 'info' });
   for (let index = 0; index < 5_000; index += 1) {
     loggers('worker').warn({ index }, 'It failed');

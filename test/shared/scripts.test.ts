@@ -345,7 +345,7 @@ test('a job that waits in a paused queue is taken as well', async () => {
   );
 });
 
-test('keepStop leaves a stop with a job for whoever holds its lock, and for nobody else', async () => {
+test('keepStop records a stop with a job only for the holder of its lock', async () => {
   const { keys, add, pick, job } = await open();
   const { redis } = fleet.store();
   await add('a');

@@ -83,7 +83,7 @@ test('the name of a shard is not the name of a queue', () => {
   for (const name of ['chat.shard-1', 'chat.shard-0', 'chat.shard-64', 'a.b.SHARD-07']) {
     assert.match(
       problemOf({ queue: name }),
-      /^Bad task definition "a\.b": queue: expected the name of a logical queue; one that ends in \.shard-<n> is a shard of another\.$/,
+      /^Bad task definition "a\.b": queue: expected the name of a logical queue; a name that ends in \.shard-<n> is that of a shard\.$/,
     );
   }
   for (const name of ['chat.shard', 'chat.shard-x', 'chat-shard-1', 'shard-1', 'chat.shard-1.more']) {
@@ -124,7 +124,7 @@ test('in a cluster of three equal nodes, eight shards or more are on all of them
   }
 });
 
-/** The slot of a key in a cluster: CRC-16 (XMODEM) of its hash tag, if it has one. https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/ */
+/** The cluster slot of a key: CRC-16 (XMODEM) of its hash tag, if it has one. See the Redis Cluster specification. */
 function slotOf(key: string): number {
   const [, tag = key] = /\{([^}]+)\}/.exec(key) ?? [];
   let crc = 0;

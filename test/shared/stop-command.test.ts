@@ -106,7 +106,7 @@ test('a reason, a name or a time of another type is left out, and the stop stand
   }
 });
 
-test('a time that cannot be true is left out: whoever hears the command records the stop anew', () => {
+test('an implausible time is dropped, so that the receiver of the command records the stop', () => {
   for (const at of BAD_TIMES) {
     assert.deepEqual(
       parseCommand(`{"action":"stop","task_id":"a","recorded_at":${at}}`),

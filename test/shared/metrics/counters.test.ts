@@ -48,7 +48,7 @@ describe('Counters', () => {
     );
   });
 
-  it('arrive with the end of whoever counted', async () => {
+  it('arrive when their process closes', async () => {
     const store = await setUp();
     store.counters.increase(counted, 3);
     await store.close();
