@@ -13,20 +13,20 @@ import { until } from '../support/until.js';
 const NO_POLL = { stopPollMs: 3_600_000, stopGraceMs: 60_000 };
 const WHY = { reason: 'enough', by: 'alice' };
 const LONG = { delay: 3_600_000 };
-/** So many ids that a stop of them is not announced before it is recorded. */
+/** More ids than a stop announces before it is recorded. */
 const NOBODIES = Array.from({ length: 16 }, (_, n) => `nobody-${n}`);
 
 describe('A stop of a task whose handler enqueues others', () => {
   let fleet: TestFleet;
   let prefix: string;
-  /** The user's. */
+  /** The user's producer. */
   let producer: Producer;
   /** At the steps of the user's producer, and of the one that handlers enqueue with. */
   let stopping: StepGate;
   let enqueuing: StepGate;
   let parent: ScriptedTask;
   let child: ScriptedTask;
-  /** No worker runs it: it stays in its queue. */
+  /** No worker runs this task: it stays queued. */
   let idle: ScriptedTask;
 
   before(async () => {
@@ -77,7 +77,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     void childCall.aborted.then((cause) => childCall.throws(cause));
     const receipt = await producer.stop(root, { ...WHY, waitMs: 10_000 });
     assert.deepEqual([receipt.id, receipt.outcome, receipt.via], [root.id, 'cancelled', 'signal']);
-    // The wait is for all of them, the receipts are for what was asked.
+    // The stop waits for all of them; receipts are only for the requested ids.
     for (const id of waiting) assert.equal((await producer.get(id))?.state, 'cancelled');
     for (const id of waiting) assert.deepEqual(await stopOf(id), ['enough', 'alice', 'queue']);
     assert.deepEqual(await stopOf(running.id), ['enough', 'alice', 'signal']);
@@ -165,7 +165,8 @@ describe('A stop of a task whose handler enqueues others', () => {
   });
 
   for (const settled of [false, true]) {
-    it(`catches a child that has passed its checks and is not registered when the stop comes${settled ? ', and its parent ends first' : ''}`, async () => {
+    const order = settled ? ', and its parent ends first' : '';
+    it(`catches a child that is checked but not registered when the stop arrives${order}`, async () => {
       const root = await producer.enqueue(parent.definition, {}, { item: 'chat-1' });
       const call = await parent.call();
       const held = enqueuing.holdNext('enqueue:checked');
@@ -250,11 +251,11 @@ describe('A stop of a task whose handler enqueues others', () => {
     assert.equal(await producer.result(root), 'went on');
   });
 
-  it('holds for a child that is still in its queue: whoever picks it up does not start it', async () => {
+  it('applies to a child that is still queued: its worker does not start it', async () => {
     const root = await producer.enqueue(parent.definition, {});
     const call = await parent.call();
     const made = await call.context.enqueue(idle.definition, {});
-    // Only the record: as if whoever stopped the parent had died before it came to the child.
+    // Only the record, as if the stopper had died before it reached the child.
     await fleet.client.hset(keys().jobs('family') + root.id, 'stop', JSON.stringify({ ...WHY, at: Date.now() }));
     const log = new LogLines();
     await fleet.worker(prefix, [idle.handler], { ...NO_POLL, loggers: log.loggers });

@@ -44,7 +44,7 @@ describe('A heartbeat', () => {
     return new Heartbeat({ workerId: 'w1', store, intervalMs, status, schemas: { 'a.task': 'abc' }, logger });
   }
 
-  it('puts the worker into the list, with what it says of itself, for three beats', async () => {
+  it('lists the worker with its status for three beats', async () => {
     const heartbeat = await newHeartbeat(60_000);
     const earliest = Date.now();
     await heartbeat.beat();
@@ -76,7 +76,7 @@ describe('A heartbeat', () => {
     assert.deepEqual((await store.redis.smembers(store.keys.queues)).toSorted(), ['a', 'b']);
   });
 
-  it('beats by itself, each time with what is so then', async () => {
+  it('is sent at each interval with the current status', async () => {
     let beats = 0;
     const heartbeat = await newHeartbeat(20, () => ({ ...STATUS, zombies: (beats += 1) }));
     await heartbeat.start();
@@ -99,7 +99,7 @@ describe('A heartbeat', () => {
     assert.deepEqual((await store.redis.zrange(store.keys.workers, '0', '-1')).toSorted(), ['silent', 'w1']);
   });
 
-  it('leaves nothing of the worker when it stops, whatever was on its way', async () => {
+  it('removes the worker completely when it stops, even during a beat', async () => {
     const heartbeat = await newHeartbeat(60_000);
     await heartbeat.start();
     void heartbeat.beat();
@@ -108,7 +108,7 @@ describe('A heartbeat', () => {
     assert.deepEqual([await store.redis.zcard(store.keys.workers), await store.redis.exists(store.keys.worker('w1'))], [0, 0]);
   });
 
-  it('has one beat on its way and one to come while Redis refuses them, however often it connects, and says then what is so', async () => {
+  it('keeps one beat in progress and one pending while Redis refuses writes, and then reports the current status', async () => {
     const own = await TestFleet.onOneServer();
     try {
       const ownStore = own.store();
@@ -127,7 +127,7 @@ describe('A heartbeat', () => {
       await own.client.replicaof('127.0.0.1', 1);
       const said = zombies;
       const beat = heartbeat.beat();
-      // Each of its replies has it connect anew, and each connection wants a beat.
+      // Each refusal makes the client reconnect, and each connection sends a beat.
       for (let times = 0; times < 5; times += 1) await eventOf(ownStore.redis, 'ready');
       assert.equal(zombies, said + 1);
       await own.client.replicaof('NO', 'ONE');
@@ -142,7 +142,7 @@ describe('A heartbeat', () => {
     }
   });
 
-  it('tells of the tasks that a worker runs, and of its shutting down', async () => {
+  it('reports the running tasks of a worker, and its shutdown', async () => {
     const prefix = fleet.newPrefix();
     const task = new ScriptedTask('beat.task');
     const worker = await fleet.worker(prefix, [task.handler], { heartbeatMs: 100, shutdownTimeoutMs: 30_000, concurrency: 3, threads: 1 });
@@ -154,7 +154,7 @@ describe('A heartbeat', () => {
       (running) => running === JSON.stringify([id]),
     );
     assert.deepEqual(JSON.parse((await fleet.client.hget(key, 'queues')) ?? ''), ['chat', 'documents', 'fleet', 'beat']);
-    // Three on each queue, but as many as there are threads where all tasks are isolated.
+    // Three per queue, but only as many as threads where all tasks are isolated.
     assert.ok([10, 12].includes(Number(await fleet.client.hget(key, 'slots'))));
     const stopped = worker.stop();
     await until(
@@ -166,7 +166,7 @@ describe('A heartbeat', () => {
     assert.deepEqual([await fleet.client.exists(key), await fleet.client.zcard(`${prefix}:workers`)], [0, 0]);
   });
 
-  it('leaves the latencies empty until there is one, and 0 ms is one', async () => {
+  it('has empty stop latencies until the first, which may be 0 ms', async () => {
     let stopLatency: WorkerStatus['stopLatency'] = { count: 0, p50Ms: null, p99Ms: null, maxMs: null };
     const heartbeat = await newHeartbeat(60_000, () => ({ ...STATUS, stopLatency }));
     await heartbeat.beat();
@@ -176,7 +176,7 @@ describe('A heartbeat', () => {
     assert.deepEqual(await store.redis.hmget(store.keys.worker('w1'), ...LATENCY_FIELDS), ['1', '0', '0', '0']);
   });
 
-  it('tells how long its stops took, which is what their receipts say', async () => {
+  it('reports the stop latencies of the receipts', async () => {
     const prefix = fleet.newPrefix();
     const task = new ScriptedTask('beat.stopped');
     const worker = await fleet.worker(prefix, [task.handler], { heartbeatMs: 100, stopGraceMs: 50 });
@@ -187,7 +187,7 @@ describe('A heartbeat', () => {
     assert.ok(given >= 45, `given up after ${given} ms`);
     const heeding = await producer.enqueue(task.definition, {});
     const call = await task.call(1);
-    // A message may come before the record, and a stop that is settled before its record has nothing to be timed from.
+    // A message may precede the record, and a stop settled before its record has no start time.
     const recorded = (): Promise<unknown> =>
       until(
         () => fleet.client.hget(`${prefix}:bull:beat:${heeding.id}`, 'stop'),
@@ -205,7 +205,7 @@ describe('A heartbeat', () => {
     assert.deepEqual(worker.status().stopLatency, { count: 2, p50Ms: quick, p99Ms: slow, maxMs: slow });
   });
 
-  it('counts no stop that it cannot time, nor a task that was not stopped here', async () => {
+  it('counts no stop without a time, and no task stopped elsewhere', async () => {
     const prefix = fleet.newPrefix();
     const task = new ScriptedTask('beat.untimed');
     const worker = await fleet.worker(prefix, [task.handler], { stopPollMs: 50, concurrency: 1 });
@@ -235,7 +235,7 @@ describe('A heartbeat', () => {
     assert.deepEqual(worker.status().stopLatency, { count: 0, p50Ms: null, p99Ms: null, maxMs: null });
   });
 
-  it('is there again after Redis has lost it', async () => {
+  it('reappears after Redis has lost its data', async () => {
     const own = await TestFleet.start();
     try {
       const prefix = own.newPrefix();

@@ -13,7 +13,7 @@ const older = new ScriptedTask('note.take', { input: z.strictObject({ text: z.st
 const newer = new ScriptedTask('note.take', { input: z.strictObject({ text: z.string(), language: z.string() }) });
 const INPUT = { text: 'a', language: 'en' };
 
-describe('A task that fits the input schema of another version only', () => {
+describe("A task whose input matches only another version's schema", () => {
   let fleet: TestFleet;
   let prefix: string;
   let producer: Producer;
@@ -46,7 +46,7 @@ describe('A task that fits the input schema of another version only', () => {
     await assert.rejects(producer.result(id), { code: 'TASK_FAILED', message: /Bad input for note\.take: .*language/ });
   };
 
-  it('goes back without an attempt while such a worker is alive, and runs there', async () => {
+  it('is deferred without an attempt while such a worker is alive, and runs there', async () => {
     await announceNewer();
     await startOlder();
     const { id } = await producer.enqueue(newer.definition, INPUT);
@@ -61,7 +61,7 @@ describe('A task that fits the input schema of another version only', () => {
     assert.equal(await producer.result(id), 'done');
   });
 
-  it('fails at once where none is: alone, beside a worker of the same version, of a draining one, and of one that says nothing', async () => {
+  it('fails at once without such a worker: alone, or beside a same-version, draining or schemaless one', async () => {
     await startOlder();
     await failsAtOnce();
     await startOlder();
@@ -74,7 +74,7 @@ describe('A task that fits the input schema of another version only', () => {
     }
   });
 
-  it('fails when the other worker has gone meanwhile, and is stopped at once while it waits', async () => {
+  it('fails once the other worker is gone, and can be stopped while deferred', async () => {
     await announceNewer();
     await startOlder();
     const [gone, stopped] = [await producer.enqueue(newer.definition, INPUT), await producer.enqueue(newer.definition, INPUT)];
@@ -85,7 +85,7 @@ describe('A task that fits the input schema of another version only', () => {
     await fleet.emptied(prefix);
   });
 
-  it('workers tell what they have of it in their heartbeats: the same for the same schema', async () => {
+  it('is announced by schema hashes in the heartbeats, equal for equal schemas', async () => {
     const [one, two, three] = [schemasOf([older.handler]), schemasOf([older.handler]), schemasOf([newer.handler])];
     assert.deepEqual(one, two);
     assert.notDeepEqual(one, three);

@@ -46,7 +46,7 @@ function cleaned(pool: Readonly<Record<string, string>>): number {
 }
 
 describe('A run', () => {
-  it('goes through the pool in batches, says what it did, and lets go of the lock', async () => {
+  it('cleans the pool in batches, logs the counts, and releases the lock', async () => {
     const { pool, log, read, run } = setUp();
     await fill(pool.key);
     const { took_ms: tookMs, batches, ...counts } = await run();
@@ -63,7 +63,7 @@ describe('A run', () => {
     );
   });
 
-  it('names what it could not understand once, as long as that stays the same', async () => {
+  it('logs invalid entries once, until they change', async () => {
     const { pool, log, run } = setUp();
     const name = `a "bad" one\n${'x'.repeat(100)}`;
     await client.hset(pool.key, { [name]: 'secret, no JSON', good: half(1) });
@@ -80,14 +80,14 @@ describe('A run', () => {
     assert.ok(!JSON.stringify(log.lines).includes('secret'), 'values are not logged');
   });
 
-  it('fails if the pool is no hash, and lets go of the lock', async () => {
+  it('fails if the pool is not a hash, and releases the lock', async () => {
     const { pool, run } = setUp();
     await client.set(pool.key, 'text');
     await assert.rejects(run(), { code: 'MALFORMED_DATA', message: `Bad pool ${pool.key}: expected a hash, got a string.` });
     assert.equal(await client.exists(pool.lock), 0);
   });
 
-  it('that is stopped between two batches ends there, lets go of the lock, and the next one does the rest', async () => {
+  it('that is stopped between two batches ends there and releases the lock; the next run finishes', async () => {
     const stop = new AbortController();
     const { pool, read, run } = setUp({ onBatch: () => Promise.resolve(stop.abort(new StopRequested('enough'))) });
     await fill(pool.key);
@@ -99,7 +99,7 @@ describe('A run', () => {
     assert.deepEqual([entries, sessions, cleaned(await read())], [100, 100 - some, 100]);
   });
 
-  it('outlives a restart of Redis, whose pool is consistent, and the next run does what is left', async () => {
+  it('survives a restart of Redis: the pool is consistent, and the next run finishes', async () => {
     let restarts = 0;
     const { pool, read, run } = setUp({
       onBatch: async () => {
@@ -163,7 +163,7 @@ describe('The lock of a clean-up', () => {
     assert.equal(cleaned(await read()), 3);
   });
 
-  it('is waited for no longer than until a stop', async () => {
+  it('is no longer awaited after a stop', async () => {
     const stop = new AbortController();
     const { pool, log, run } = setUp({ lockMs: 3_600_000 });
     await client.set(pool.lock, FOREIGN);
@@ -178,7 +178,7 @@ describe('The lock of a clean-up', () => {
     ['taken away', FOREIGN],
     ['gone', null],
   ] as const) {
-    it(`ends the run if it is ${how} in the middle: nothing more is removed`, async () => {
+    it(`ends the run if it is ${how} halfway: nothing more is removed`, async () => {
       let pools: Record<string, string>[] = [];
       const { pool, log, read, run } = setUp({
         onBatch: async () => {
@@ -192,7 +192,7 @@ describe('The lock of a clean-up', () => {
       assert.deepEqual(await read(), pools[0]);
       assert.equal(cleaned(await read()), counts.sessions);
       assert.ok(counts.sessions > 0 && counts.sessions < 100);
-      assert.equal(await client.get(pool.lock), thief, 'it is left to whoever has it');
+      assert.equal(await client.get(pool.lock), thief, 'the lock is left to its owner');
       assert.deepEqual(
         log.lines.filter(({ level }) => level > 20).map(({ level, msg }) => [level, msg]),
         [[40, 'Lost the lock; ending this clean-up']],
@@ -213,7 +213,7 @@ describe('The lock of a clean-up', () => {
     assert.ok(left.length >= 3 && left.every((ms) => ms > 10_000), left.join(', '));
   });
 
-  it('goes over to the next run of the same task, whose worker is dead, and the earlier run does no more', async () => {
+  it('passes from a dead worker to the next run of the same task, and the earlier run ends', async () => {
     const earlier = setUp({
       onBatch: async () => {
         const { sessions, lost } = await later.run('task-1');
@@ -237,7 +237,7 @@ describe('The lock of a clean-up', () => {
     assert.match(String(later.log.find(/Took over the lock/)[0]?.['holder']), /^"task-1\//);
   });
 
-  it('does not go over to a task whose id begins alike', async () => {
+  it('does not pass to a task whose id has the same prefix', async () => {
     const { pool, run } = setUp({ lockMs: 100 });
     await client.set(pool.lock, `task-10/${FOREIGN}`);
     assert.equal((await run('task-1')).skipped, true);

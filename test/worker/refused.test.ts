@@ -12,7 +12,7 @@ interface Refusal {
   readonly end: (client: Redis) => Promise<unknown>;
 }
 
-/** How Redis comes to refuse writes, and to take them again. */
+/** Ways to make Redis refuse writes, and accept them again. */
 const REFUSALS: Readonly<Record<string, Refusal>> = {
   READONLY: { begin: (client) => client.replicaof('127.0.0.1', 1), end: (client) => client.replicaof('NO', 'ONE') },
   NOREPLICAS: {
@@ -23,7 +23,7 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
 };
 /** Of these workers: with room for a reconnect on a busy machine. */
 const LOCK_MS = 4_000;
-/** How long the refusal takes; beyond the lock nobody could say that the task was not lost. */
+/** Duration of the refusal: beyond the lock time the task could be lost. */
 const REFUSED_MS = 1_000;
 
 describe('While Redis refuses writes', { concurrency: 3 }, () => {
@@ -66,7 +66,7 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
     }
   }
 
-  it('for want of memory, a running task keeps its lock and ends as ever', async () => {
+  it('because memory is full, a running task keeps its lock and finishes normally', async () => {
     const fleet = await TestFleet.start();
     try {
       const prefix = fleet.newPrefix();
@@ -91,7 +91,7 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
     }
   });
 
-  it('a worker asks for tasks about once a second, says so once, and goes on afterwards', async () => {
+  it('a worker retries fetches about once a second, logs one warning, and recovers', async () => {
     const fleet = await TestFleet.start();
     try {
       const prefix = fleet.newPrefix();

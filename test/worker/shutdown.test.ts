@@ -30,7 +30,7 @@ describe('A worker that shuts down', () => {
     return fleet.worker(prefix, [task.handler], { loggers: log.loggers, ...config });
   }
 
-  it('fetches nothing more and lets a running task finish', async () => {
+  it('stops fetching and lets a running task finish', async () => {
     const worker = await setUp({ shutdownTimeoutMs: 30_000, concurrency: 1 });
     const { id } = await producer.enqueue(task.definition, {});
     const call = await task.call();
@@ -46,7 +46,7 @@ describe('A worker that shuts down', () => {
     assert.equal(task.calls.length, 1);
   });
 
-  it('hands back what does not finish in time, without counting an attempt, and another worker runs it', async () => {
+  it('requeues unfinished tasks without counting an attempt, and another worker runs them', async () => {
     const worker = await setUp({ shutdownTimeoutMs: 20 });
     const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
     const call = await task.call();
@@ -63,7 +63,7 @@ describe('A worker that shuts down', () => {
     assert.equal(await producer.result(id), 'by another');
   });
 
-  it('keeps the result of a handler that returns although it was told', async () => {
+  it('keeps the result of a handler that returns after the abort', async () => {
     const worker = await setUp();
     const { id } = await producer.enqueue(task.definition, {});
     const call = await task.call();
@@ -72,7 +72,7 @@ describe('A worker that shuts down', () => {
     assert.equal(await producer.result(id), 'in time');
   });
 
-  it('gives up a handler that ignores it, and hands its task back', async () => {
+  it('abandons a handler that ignores the abort, and requeues its task', async () => {
     const worker = await setUp();
     const { id } = await producer.enqueue(task.definition, {});
     const call = await task.call();
@@ -82,7 +82,7 @@ describe('A worker that shuts down', () => {
     assert.equal((await producer.get(id))?.state, 'queued');
   });
 
-  it('does not wait longer for a stopped handler because that had more grace', async () => {
+  it('does not wait longer for a stopped handler with a longer grace', async () => {
     const worker = await setUp({ stopGraceMs: 3_600_000 });
     const { id } = await producer.enqueue(task.definition, {});
     const call = await task.call();
@@ -95,7 +95,7 @@ describe('A worker that shuts down', () => {
     call.returns();
   });
 
-  it('settles a task whose stop came when it was being handed back', async () => {
+  it('settles a task that is stopped while it is requeued', async () => {
     const worker = await setUp({ stopPollMs: 3_600_000 });
     const { id } = await producer.enqueue(task.definition, {});
     const call = await task.call();
@@ -116,7 +116,7 @@ describe('A worker that shuts down', () => {
     await fleet.emptied(prefix);
   });
 
-  it('ends once, however often and early it is told to', async () => {
+  it('shuts down once, however often and early it is stopped', async () => {
     const worker = await setUp();
     const first = worker.stop();
     assert.equal(worker.stop(), first);
@@ -126,7 +126,7 @@ describe('A worker that shuts down', () => {
     await assert.rejects(worker.start(), { code: 'CLOSED' });
   });
 
-  it('may be stopped before it was started, and has opened nothing then', async () => {
+  it('may be stopped before its start, without opening connections', async () => {
     const worker = await createWorker({ redisUrl: fleet.redis.url, keyPrefix: 'never', logLevel: 'silent' });
     await worker.stop();
     await assert.rejects(worker.start(), { code: 'CLOSED' });
@@ -141,7 +141,7 @@ describe('A worker that shuts down', () => {
     await Promise.all([worker.stop(), started]);
   });
 
-  it('does not wait for a Redis that hangs, and does the rest', async () => {
+  it('does not wait for a hung Redis, and closes the rest', async () => {
     const own = await TestFleet.start();
     const hung = new ScriptedTask('end.task');
     const worker = await own.worker('hangs', [hung.handler]);
@@ -190,23 +190,24 @@ describe('A process with a worker', () => {
      ${body}`,
   ];
 
-  it('ends by itself once the worker has stopped', async () => {
+  it('exits once the worker has stopped', async () => {
     const child = spawnNode(
       script(
-        `const worker = await createWorker(config); await worker.start(); await worker.ready(); await worker.stop(); console.log('stopped');`,
+        `const worker = await createWorker(config); await worker.start(); await worker.ready();
+        await worker.stop(); console.log('stopped');`,
       ),
     );
     await child.waitForLine(/^stopped$/);
     assert.deepEqual(await child.exit, { code: 0, signal: null });
   });
 
-  it('ends by itself when the worker was made and never started', async () => {
+  it('exits if the worker was never started', async () => {
     const child = spawnNode(script(`const worker = await createWorker(config); await worker.stop(); console.log('stopped');`));
     assert.deepEqual(await child.exit, { code: 0, signal: null });
     assert.equal(child.stdout.text, 'stopped');
   });
 
-  it('ends by itself, and in time, though Redis is away when the worker stops with a task running', async () => {
+  it('exits in time if Redis is away when the worker stops with a running task', async () => {
     const own = await TestFleet.start();
     try {
       const child = spawnNode(

@@ -13,7 +13,7 @@ import { until } from '../support/until.js';
 const WAIT = { waitMs: 10_000 };
 // eslint-disable-next-line typescript/unbound-method -- called with its worker
 const { processJob } = QueueWorker.prototype;
-/** Never, in effect: what a test sees came by message, not by polling. */
+/** Effectively never: tests see stops by message, not by polling. */
 const NO_POLL = { stopPollMs: 3_600_000 };
 
 describe('A stop', () => {
@@ -32,7 +32,7 @@ describe('A stop', () => {
     return fleet.worker(prefix, [task.handler], { ...NO_POLL, ...config });
   }
 
-  it('of a running task aborts its signal with who and why, and the receipt says that it heeded', async () => {
+  it('of a running task aborts its signal with sender and reason, and the receipt says so', async () => {
     const task = new ScriptedTask('stop.heeded');
     await setUp(task);
     const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
@@ -47,13 +47,13 @@ describe('A stop', () => {
     assert.deepEqual([view?.state, view?.error, view?.attempt], ['cancelled', 'Stopped by alice: too slow', 1]);
   });
 
-  it('of a deaf task gives its handler up after grace, and the slot is free while it goes on', async () => {
+  it('of a deaf task abandons its handler after the grace, and frees the slot', async () => {
     const task = new ScriptedTask('stop.deaf');
     const worker = await setUp(task, { concurrency: 1, stopGraceMs: 1_000 });
     const { id } = await producer.enqueue(task.definition, {});
     const call = await task.call(0);
     assert.equal((await producer.stop(id)).outcome, 'requested');
-    // It is listed for as long as it is dying.
+    // The task stays listed during its grace.
     assert.deepEqual(
       (await producer.list()).tasks.map(({ state }) => state),
       ['stopping'],
@@ -70,7 +70,7 @@ describe('A stop', () => {
     assert.equal(worker.status().zombies, 0);
   });
 
-  it('is not undone by anything that a given-up handler does later', async () => {
+  it('is not undone by anything an abandoned handler does later', async () => {
     for (const end of ['returns', 'throws'] as const) {
       const task = new ScriptedTask('stop.zombie', { retry: { attempts: 5, backoff: { delayMs: 0 } } });
       const worker = await setUp(task, { stopGraceMs: 10 });
@@ -94,7 +94,7 @@ describe('A stop', () => {
     }
   });
 
-  it('leaves no stream of a given-up handler that first speaks after the end', async () => {
+  it('creates no event stream for an abandoned handler whose first output is late', async () => {
     const task = new ScriptedTask('stop.lateword');
     const worker = await setUp(task, { stopGraceMs: 10 });
     const { id } = await producer.enqueue(task.definition, {});
@@ -107,7 +107,7 @@ describe('A stop', () => {
     assert.equal(await fleet.client.exists(`${prefix}:tasks:events:${id}`), 0);
   });
 
-  it('holds although the handler throws an error of its own and has attempts left', async () => {
+  it('applies although the handler throws its own error and has attempts left', async () => {
     const task = new ScriptedTask('stop.ownerror', { retry: { attempts: 5, backoff: { delayMs: 0 } } });
     const worker = await setUp(task);
     const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
@@ -121,7 +121,7 @@ describe('A stop', () => {
     await fleet.emptied(prefix);
   });
 
-  it('holds although the handler returns after the abort', async () => {
+  it('applies although the handler returns after the abort', async () => {
     const task = new ScriptedTask('stop.returned');
     await setUp(task);
     const { id } = await producer.enqueue(task.definition, {});
@@ -132,7 +132,7 @@ describe('A stop', () => {
     assert.deepEqual([view?.state, view?.result], ['cancelled', null]);
   });
 
-  it('comes too late for a handler that has returned: the task is completed and the receipt says finished', async () => {
+  it('is too late once the handler has returned: the task completes and the receipt says finished', async () => {
     const task = new ScriptedTask('stop.finished');
     await setUp(task);
     const { id } = await producer.enqueue(task.definition, {});
@@ -167,12 +167,12 @@ describe('A stop', () => {
   });
 
   for (const delayMs of [0, 60_000]) {
-    it(`between a failed attempt and its retry ${delayMs === 0 ? 'at once' : 'later'} cancels the task, and it never runs again`, async () => {
+    it(`before ${delayMs === 0 ? 'an immediate' : 'a delayed'} retry cancels the task, which never runs again`, async () => {
       const task = new ScriptedTask('stop.retry', { retry: { attempts: 5, backoff: { type: 'fixed', delayMs, jitter: 0 } } });
       const worker = await setUp(task);
       const { id } = await producer.enqueue(task.definition, {});
       const call = await task.call();
-      // The failure is on its way to Redis when the stop is: whichever is first there, the task does not come back.
+      // The failure and the stop race to Redis: in either order, the task does not run again.
       call.throws(new Error('first attempt'));
       const receipt = await producer.stop(id, WAIT);
       assert.equal(receipt.outcome, 'cancelled');
@@ -207,7 +207,7 @@ describe('A stop', () => {
   it('of a task that is recorded while its message is lost is found by polling', async () => {
     const task = new ScriptedTask('stop.polled');
     await setUp(task, { stopPollMs: 50 });
-    // May do everything but publish.
+    // A user with all rights except PUBLISH.
     await fleet.client.acl('SETUSER', 'mute', 'on', 'nopass', '~*', 'resetchannels', '+@all');
     const muted = fleet.producer({ keyPrefix: prefix, redisUrl: fleet.redis.url.replace('redis://', 'redis://mute:x@') });
     const { id } = await producer.enqueue(task.definition, {});

@@ -8,7 +8,7 @@ import { until } from '../support/until.js';
 
 const HOUR_MS = 3_600_000;
 
-describe('The stream of a task that spoke in one run and was silent in its last', () => {
+describe('The event stream of a task without output in its last run', () => {
   let fleet: TestFleet;
   let keys: Keys;
   let producer: Producer;
@@ -24,7 +24,7 @@ describe('The stream of a task that spoke in one run and was silent in its last'
     keys = createKeys(keyPrefix);
     producer = fleet.producer({ keyPrefix });
     task = new ScriptedTask('end.task', { retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 1, jitter: 0 } } });
-    // What is left behind is for the stalled check: the first run of the reconciler is an hour away.
+    // Stalled tasks are left to the stalled check: the reconciler first runs after an hour.
     await fleet.worker(keyPrefix, [task.handler], { lockMs: 1_000, stalledCheckMs: 500, reconcileMs: HOUR_MS });
     const { id } = await producer.enqueue(task.definition, {});
     const first = await task.call(0);
@@ -41,7 +41,7 @@ describe('The stream of a task that spoke in one run and was silent in its last'
     return entries.flatMap(([, [, type, , data]]) => (type === 'state' ? [JSON.parse(data ?? '')] : []));
   };
 
-  it('says that it completed, and goes an hour later', async () => {
+  it('ends with completed, and expires an hour later', async () => {
     const { id, first } = await setUp();
     first.throws(new Error('once more'));
     (await task.call(1)).returns();
@@ -61,9 +61,9 @@ describe('The stream of a task that spoke in one run and was silent in its last'
     );
   });
 
-  it('says that it was cancelled, by whoever came to it after its worker, and goes an hour later', async () => {
+  it('ends with cancelled after its worker died, and expires an hour later', async () => {
     const { id, first } = await setUp();
-    // Its worker hangs: the stop is recorded, nobody heeds it, and the stalled check puts the task back.
+    // Its worker hangs: the stop is recorded but not applied, and the stalled check requeues the task.
     await fleet.client.hset(keys.jobs('end') + id, { stop: JSON.stringify({ reason: null, by: null, at: Date.now() }), defa: 'Stopped' });
     await fleet.client.del(`${keys.jobs('end')}${id}:lock`);
     await assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });

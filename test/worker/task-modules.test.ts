@@ -100,11 +100,13 @@ describe('TASK_MODULES', () => {
       /A handler cannot be read: getter/,
     ],
     'with a definition whose getters throw': [
-      `${HEAD} const one = ${task('x.one')}; export default [{ ...one, definition: { ...one.definition, get retry() { throw new Error('no retry'); } } }];`,
+      `${HEAD} const one = ${task('x.one')}; 
+        export default [{ ...one, definition: { ...one.definition, get retry() { throw new Error('no retry'); } } }];`,
       /A handler cannot be read: no retry/,
     ],
     'with functions where data belongs': [
-      `${HEAD} const one = ${task('x.one')}; export default [{ ...one, definition: { ...one.definition, queue: () => 'x', retention: () => 1 } }];`,
+      `${HEAD} const one = ${task('x.one')}; 
+        export default [{ ...one, definition: { ...one.definition, queue: () => 'x', retention: () => 1 } }];`,
       /queue: .*retention: /,
     ],
     'with a definition that lacks its parts': [
@@ -112,7 +114,8 @@ describe('TASK_MODULES', () => {
       /retention: state what is kept/,
     ],
     'with a name that is another one each time': [
-      `${HEAD} const one = ${task('x.one')}; let n = 0; export default [{ ...one, definition: { ...one.definition, get name() { return n++ ? 7 : null; } } }];`,
+      `${HEAD} const one = ${task('x.one')}; let n = 0; 
+        export default [{ ...one, definition: { ...one.definition, get name() { return n++ ? 7 : null; } } }];`,
       /expected as its default export an array/,
     ],
     'with a bad definition': [`${HEAD} export default [${task('bad name!')}];`, /Bad task definition/],
@@ -132,7 +135,9 @@ describe('TASK_MODULES', () => {
 
   it('takes a handler whose parts are computed, and as what they were when it was loaded', async () => {
     const name = await moduleOf(
-      `${HEAD} const one = ${task('e.one')}; let n = 0; export default [new Proxy({ ...one }, { get: (all, part) => (part === 'definition' ? { ...all.definition, timeoutMs: ++n } : all[part]) })];`,
+      `${HEAD} const one = ${task('e.one')}; let n = 0;
+        export default [new Proxy({ ...one }, { get: (all, part) =>
+          (part === 'definition' ? { ...all.definition, timeoutMs: ++n } : all[part]) })];`,
     );
     const handler = (await load(name)).get('e.one');
     assert.deepEqual([handler?.definition.timeoutMs, handler?.definition.timeoutMs], [1, 1]);

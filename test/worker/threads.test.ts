@@ -26,7 +26,8 @@ import { z } from '${import.meta.resolve('zod')}';
 import { defineHandler, defineTask } from '${COMPILED}';
 
 const KEEP = ${JSON.stringify(KEEP)};
-const isolated = (name, handle, options = {}) => defineHandler(defineTask({ name, input: z.any(), retention: KEEP, ...options }), handle, { isolate: true });
+const isolated = (name, handle, options = {}) =>
+  defineHandler(defineTask({ name, input: z.any(), retention: KEEP, ...options }), handle, { isolate: true });
 class Refused extends UnrecoverableError {}
 const ERRORS = {
   passing: () => new TypeError('again'),
@@ -56,12 +57,19 @@ export default [
     }
   }, { retry: { attempts: 5, backoff: { delayMs: 0 } } }),
   isolated('thread.late', (context) => context.emit('begun') ?? abort(context), { timeoutMs: 30 }),
-  defineHandler(defineTask({ name: 'mixed.late', input: z.any(), timeoutMs: 30, retention: KEEP }), (context) => context.emit('begun') ?? abort(context), { isolate: () => true }),
+  defineHandler(defineTask({ name: 'mixed.late', input: z.any(), timeoutMs: 30, retention: KEEP }),
+    (context) => context.emit('begun') ?? abort(context), { isolate: () => true }),
   isolated('thread.spins', (context) => { context.emit('begun'); for (;;); }, { timeoutMs: 60_000 }),
   isolated('thread.overruns', (context) => { context.emit('begun'); for (;;); }, { timeoutMs: 30 }),
-  isolated('thread.throws', ({ input }) => { throw ERRORS[input.error](); }, { retry: { attempts: 2, backoff: { delayMs: 0 }, except: ['ENOENT'] } }),
-  isolated('thread.circle', () => { const circle = {}; circle.self = circle; return circle; }, { retry: { attempts: 2, backoff: { delayMs: 0 } } }),
-  isolated('thread.long', ({ input, progress, emit }) => ({ result: () => 'x'.repeat(2_000), progress: () => progress({ text: 'x'.repeat(70_000) }), chunk: () => emit(['x'.repeat(300_000)]) })[input.what](), { retry: { attempts: 2, backoff: { delayMs: 0 } } }),
+  isolated('thread.throws', ({ input }) => { throw ERRORS[input.error](); },
+    { retry: { attempts: 2, backoff: { delayMs: 0 }, except: ['ENOENT'] } }),
+  isolated('thread.circle', () => { const circle = {}; circle.self = circle; return circle; },
+    { retry: { attempts: 2, backoff: { delayMs: 0 } } }),
+  isolated('thread.long', ({ input, progress, emit }) => ({
+    result: () => 'x'.repeat(2_000),
+    progress: () => progress({ text: 'x'.repeat(70_000) }),
+    chunk: () => emit(['x'.repeat(300_000)]),
+  })[input.what](), { retry: { attempts: 2, backoff: { delayMs: 0 } } }),
   isolated('thread.exits', () => process.exit(3)),
   isolated('thread.breaks', ({ progress }) => progress(NaN)),
 ];

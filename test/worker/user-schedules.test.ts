@@ -85,7 +85,7 @@ describe("Users' schedules", () => {
         assert.deepEqual([more, (await producer.get(id))?.state], [[], 'cancelled']);
       });
 
-      it('go on if whoever stopped their next task died before it could see to that', async () => {
+      it('continue if the stopper of their next task died before it could repair them', async () => {
         const { producer, queue, apply } = await setUp();
         await producer.schedules.upsert('mine', task.definition, {}, timing);
         const [id = ''] = await nextIds({ queue });
@@ -176,7 +176,7 @@ describe("Users' schedules", () => {
     assert.deepEqual([await store.schedulers.ids('user'), await queue.count()], [[], 0]);
   });
 
-  it('that cannot be understood are reported once each time, and left', async () => {
+  it('with an invalid record are reported once each time, and left unchanged', async () => {
     const { store, producer, queue, log, apply } = await setUp();
     await producer.schedules.upsert('mine', task.definition, {}, timings.every);
     const good = (await store.redis.hget(store.keys.schedules, 'mine')) as string;
@@ -204,7 +204,7 @@ describe("Users' schedules", () => {
     assert.deepEqual(log.find(/Could not apply/), []);
   });
 
-  it('leave those of others on their queue alone', async () => {
+  it("leave other programs' schedules on their queue alone", async () => {
     const { store, producer, queue, apply } = await setUp();
     await producer.schedules.upsert('mine', task.definition, {}, timings.every);
     await queue.upsertJobScheduler('theirs', { every: 60_000 });
@@ -229,7 +229,7 @@ describe("Users' schedules", () => {
     assert.deepEqual([outcome, via, (await producer.get(String(job?.id)))?.state], ['cancelled', 'queue', 'cancelled']);
   });
 
-  it('do not keep each other from being applied', async () => {
+  it('are applied independently of each other', async () => {
     const { store, producer, queue, log, apply } = await setUp();
     await producer.schedules.upsert('a-bad-one', new ScriptedTask('broken.task').definition, {}, timings.every);
     await producer.schedules.upsert('mine', task.definition, {}, timings.every);

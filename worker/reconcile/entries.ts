@@ -5,7 +5,7 @@ import { membershipsOf } from '../../shared/task/job-options.js';
 import { type Compared, EntryReader, type FoundJob } from './entry-reader.js';
 import type { LostJobs } from './lost-jobs.js';
 
-/** An entry whose job is there. */
+/** An entry whose job exists. */
 type Live = Compared & { readonly job: FoundJob };
 
 export interface EntryCounts {
@@ -15,12 +15,9 @@ export interface EntryCounts {
   inherited: number;
 }
 
-/**
- * How old an entry must be before it counts as left behind by a task that has ended: whoever retries a task registers it
- * first.
- */
-const OVER_GRACE_MS = 5_000;
-/** What is registered so far in the future was registered by a clock that was ahead. */
+/** How old the entry of a finished task must be to count as left over: a retry registers its task first. */
+const FINISHED_GRACE_MS = 5_000;
+/** An entry registered further in the future than this came from a clock that was ahead. */
 const AHEAD_MS = 60_000;
 
 /** Compares entries of the registry with their jobs. */
@@ -29,28 +26,28 @@ export class EntryCheck {
   readonly #graceMs: number;
   readonly #reader: EntryReader;
 
-  /** `graceMs`: how long an entry may be without a job. */
+  /** @param graceMs how long an entry may be without a job */
   constructor(store: Store, graceMs: number) {
     this.#store = store;
     this.#graceMs = graceMs;
     this.#reader = new EntryReader(store);
   }
 
-  /** `listed`: id → queue. `lost` is told of what may have lost its place. */
+  /** Repairs the entries in `listed`, queues by id. Jobs that may have lost their place are passed to `lost`. */
   async check(listed: ReadonlyMap<string, string>, lost: LostJobs): Promise<EntryCounts> {
     const { entries, areDated } = await this.#reader.read(listed);
     const now = this.#store.clock.now();
     const gone = entries.filter(({ job }) => job === null);
     const over = entries.filter((entry): entry is Live => entry.job !== null && isOver(entry.job));
-    // What cannot be read stays listed, as it is.
+    // Entries of unreadable jobs stay listed.
     const live = entries.filter((entry): entry is Live => entry.job !== null && isLive(entry.job));
     for (const { id, queue, job } of [...over, ...live.filter(({ job: { place } }) => place === 'waiting')]) {
       lost.suspect(queue, { id, timestamp: job.timestamp ?? 0, stopped: job.stopped, ended: isOver(job) });
     }
     if (!areDated) return { young: 0, removed: 0, registered: 0, inherited: await this.#inheritStops(live) };
     const old = gone.filter(({ registeredAt }) => registeredAt !== null && now - registeredAt >= this.#graceMs);
-    const left = over.filter(({ registeredAt }) => registeredAt !== null && now - registeredAt >= OVER_GRACE_MS);
-    // An entry of unknown age, or from a clock that was ahead, begins to age now: its registration may be under way.
+    const left = over.filter(({ registeredAt }) => registeredAt !== null && now - registeredAt >= FINISHED_GRACE_MS);
+    // An entry of unknown age, or from a clock that was ahead, ages from now on: its registration may be in progress.
     await this.#age(
       [...gone, ...over].filter(({ registeredAt }) => registeredAt === null || registeredAt > now + AHEAD_MS),
       now,
@@ -61,7 +58,7 @@ export class EntryCheck {
     return { young: gone.length - old.length, removed, registered, inherited };
   }
 
-  /** Registers live tasks that are not in the registry, whoever added them. Returns how many. */
+  /** Registers live tasks that are missing in the registry, no matter who added them. Returns their number. */
   async register(missing: ReadonlyMap<string, string>): Promise<number> {
     const found = await this.#reader.jobs(missing);
     const live = [...found].flatMap(([id, job]): Live[] =>
@@ -78,7 +75,7 @@ export class EntryCheck {
     const wrong = entries.filter(({ score }) => score !== null);
     if (missing.length > 0) await redis.zadd(keys.live, 'NX', ...missing.flatMap(({ id }) => [now, id]));
     if (wrong.length > 0) await redis.zadd(keys.live, 'XX', ...wrong.flatMap(({ id }) => [now, id]));
-    // Some may have come and ended since they were looked at: nobody would remove what is listed here alone.
+    // Some tasks may have been added and finished meanwhile: nothing else would remove an entry that is only in this list.
     const listed = await redis.hmget(keys.taskQueues, ...ids);
     const over = ids.filter((_, index) => listed[index] === null);
     if (over.length > 0) await redis.zrem(keys.live, ...over);
@@ -101,10 +98,10 @@ export class EntryCheck {
     return dropped.size;
   }
 
-  /** Puts right what is listed in part, or under another item than its own. */
+  /** Repairs entries that are incomplete or listed under the wrong item. */
   async #complete(live: readonly Live[]): Promise<number> {
     const { redis, keys } = this.#store;
-    const [unlisted, unleased] = await Promise.all([this.#notInTheirItem(live), this.#withoutLease(live)]);
+    const [unlisted, unleased] = await Promise.all([this.#missingInItem(live), this.#withoutLease(live)]);
     const isWrong = ({ id, item, registeredAt, job: { options } }: Live): boolean =>
       (isShared(id) && item !== (options.item ?? '')) || registeredAt === null || unlisted.has(id) || unleased.has(id);
     const wrong = live.filter(isWrong);
@@ -115,8 +112,11 @@ export class EntryCheck {
     return this.#add(wrong);
   }
 
-  /** Those that a set of their item lacks. A set of a wrong type lacks nothing: nothing could be put into it. */
-  async #notInTheirItem(live: readonly Live[]): Promise<Set<string>> {
+  /**
+   * Returns the tasks that are missing in a set of their item. A key of a wrong type counts as complete, because nothing can be added to
+   * it.
+   */
+  async #missingInItem(live: readonly Live[]): Promise<Set<string>> {
     const { redis, keys, unreadable } = this.#store;
     const byItem = new Map<string, string[]>();
     for (const {
@@ -136,7 +136,7 @@ export class EntryCheck {
     return new Set(missing.flat());
   }
 
-  /** From the moment on when open-webui was seen, tasks that were registered before it get theirs here. */
+  /** Returns the tasks without a lease. Once open-webui was seen, tasks registered before get theirs here. */
   async #withoutLease(live: readonly Live[]): Promise<Set<string>> {
     const { redis, keys, facts } = this.#store;
     const ids = facts.written ? live.map(({ id }) => id).filter(isShared) : [];
@@ -152,12 +152,12 @@ export class EntryCheck {
     for (const { id, queue, registeredAt, job } of live)
       writes.add({ id, queue, ...membershipsOf(job.options), at: registeredAt ?? job.timestamp ?? this.#store.clock.now() });
     await Promise.all(writes.flushInto(redis));
-    // Some may have ended since they were looked at, and their workers have removed them from the registry before.
+    // Some may have finished meanwhile, and their workers have already removed them from the registry.
     const again = await this.#reader.read(new Map(live.map(({ id, queue }) => [id, queue])));
     return live.length - (await this.#drop(again.entries.filter(({ job }) => job === null || isOver(job))));
   }
 
-  /** A child whose parent was stopped is stopped by whoever enqueues it, or stops its flow, if that lives to. */
+  /** Stops the children of stopped parents, for enqueuers and stoppers that died before doing so. */
   async #inheritStops(live: readonly Live[]): Promise<number> {
     const { redis, keys, stopper, unreadable } = this.#store;
     const children = live.flatMap(({ id, job: { stopped, flowParent, options } }) => {
@@ -169,7 +169,7 @@ export class EntryCheck {
     );
     const orphans = children.flatMap(({ id, since }, index): { id: string; stop: StopRecord }[] => {
       const stop = parseStop(stops[index], null);
-      // One that was retried on its own is its parent's no more.
+      // A child that was retried on its own no longer follows its parent.
       return stop && (stop.at?.getTime() ?? 0) >= since ? [{ id, stop }] : [];
     });
     await Promise.all(orphans.map(({ id, stop }) => stopper.request([id], { reason: stop.reason, by: stop.by })));

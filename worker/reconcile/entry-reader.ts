@@ -3,34 +3,34 @@ import type { Store } from '../../shared/store.js';
 import { type JobAddress, type TaskJobOptions, readOptions } from '../../shared/task/options-record.js';
 import type { JobPlace } from '../../shared/task/state.js';
 
-/** What the registry says of a task of ours, and its job. */
+/** An entry of the registry, and its job. */
 export interface Compared {
   readonly id: string;
   readonly queue: string;
-  /** As open-webui is told it; null where it is missing. */
+  /** As reported to open-webui; null if missing. */
   readonly item: string | null;
-  /** As Redis has it, to tell whether the task was registered anew; null where it is missing. */
+  /** The raw score, to detect a new registration; null if missing. */
   readonly score: string | null;
-  /** When it was registered, in ms; null for a score that is missing, or no time. */
+  /** When the task was registered, in ms; null for a missing or invalid score. */
   readonly registeredAt: number | null;
-  /** Null where there is no job. */
+  /** Null without a job. */
   readonly job: FoundJob | null;
 }
 
 export interface FoundJob {
   readonly place: JobPlace | 'unreadable';
   readonly options: TaskJobOptions;
-  /** When it was enqueued, in ms; null for what is no time. */
+  /** When the job was enqueued, in ms; null for an invalid time. */
   readonly timestamp: number | null;
   readonly stopped: boolean;
-  /** Its parent in a BullMQ flow. */
+  /** The parent in a BullMQ flow. */
   readonly flowParent: JobAddress | null;
 }
 
-/** Clocks differ; what is further ahead is no time of an entry. */
+/** Tolerance for clocks that differ; a time further ahead is invalid. */
 const MOST_AHEAD_MS = 24 * 3_600_000;
 
-/** Reads entries of the registry with their jobs. What cannot be read is reported. */
+/** Reads entries of the registry with their jobs, and reports unreadable ones. */
 export class EntryReader {
   readonly #store: Store;
 
@@ -39,9 +39,9 @@ export class EntryReader {
   }
 
   /**
-   * Compares entries with their jobs. `areDated` is false if the list of live tasks has a wrong type, so that nobody knows how old
-   * they are. If the hash of tasks has one, which other programs write too, no item is missing: none could be put there.
-   * @param listed id → queue
+   * Reads entries and their jobs. `areDated` is false if the list of live tasks has a wrong type, so that ages are unknown. If the hash of
+   * tasks, which other programs write too, has a wrong type, no item counts as missing, because none can be added.
+   * @param listed queues by id
    */
   async read(listed: ReadonlyMap<string, string>): Promise<{ readonly entries: readonly Compared[]; readonly areDated: boolean }> {
     const { redis, keys, unreadable } = this.#store;
@@ -64,7 +64,7 @@ export class EntryReader {
     return { entries, areDated: scores !== null };
   }
 
-  /** The jobs that there are, by id. */
+  /** Returns the existing jobs by id. */
   async jobs(listed: ReadonlyMap<string, string>): Promise<Map<string, FoundJob>> {
     const { redis, queues, keys, unreadable } = this.#store;
     const jobs = new Map<string, FoundJob>();
@@ -73,7 +73,8 @@ export class EntryReader {
       rows.forEach((row, index) => {
         if (!row) return;
         const id = ids[index] as string;
-        const [place, options = null, timestamp, stop, parentKey = null, problem] = row as readonly (string | null)[]; // no length is limited
+        const fields = row as readonly (string | null)[]; // without length limits
+        const [place, options = null, timestamp, stop, parentKey = null, problem] = fields;
         if (problem) unreadable.report({ key: keys.jobs(queue) + id, problem });
         jobs.set(id, {
           place: place as FoundJob['place'],

@@ -1,28 +1,28 @@
 import { isUnavailability } from '../../shared/redis/connection-errors.js';
 import { isRefusal } from '../../shared/redis/refusals.js';
 
-/** True for what Redis answers for good: a record of a type or with a content that a command does not take. */
+/** Returns whether Redis rejected a record for good: its type or content does not suit the command. */
 function isBadRecord(error: unknown): error is Error {
   return error instanceof Error && error.name === 'ReplyError' && !isUnavailability(error) && !isRefusal(error);
 }
 
-/** Halvings that one run makes: with every record bad, most of a page is left out as a whole. */
-const MOST_HALVINGS = 500;
+/** Most halvings in one run: if every record is bad, most of a page is skipped as a whole. */
+const MAX_HALVINGS = 500;
 
 /**
- * Keeps a bad record from failing the work on others: work that Redis does not take for all of them is done for each half, down
- * to the record that is to blame. The work may be done twice, for a part that was done before another failed.
+ * Isolates bad records: if Redis rejects work on a batch, the work is repeated for each half, down to the bad record. Parts done before
+ * another part failed may be done twice.
  */
 export class Isolation {
   readonly #blame: (ids: readonly string[], error: Error) => void;
-  #halvings = MOST_HALVINGS;
+  #halvings = MAX_HALVINGS;
 
-  /** `blame` is told of records that were left out, and why. */
+  /** @param blame called with the skipped records and the error */
   constructor(blame: (ids: readonly string[], error: Error) => void) {
     this.#blame = blame;
   }
 
-  /** Rejects only with what the work rejects with if Redis is away. */
+  /** Does the work on all good records. Rejects only if Redis is unavailable. */
   async each(ids: readonly string[], work: (ids: readonly string[]) => Promise<void>): Promise<void> {
     if (ids.length === 0) return;
     try {
@@ -37,7 +37,7 @@ export class Isolation {
     }
   }
 
-  /** The same for work on what cannot be divided: without it the rest goes on. */
+  /** Does work that cannot be divided; a bad record only skips it. */
   async step(work: () => Promise<void>): Promise<void> {
     try {
       await work();

@@ -2,11 +2,11 @@ import { chunks } from '../../shared/chunks.js';
 import { isName, quote } from '../../shared/keys.js';
 import type { Store } from '../../shared/store.js';
 
-/** Where live jobs wait. */
+/** The lists of waiting jobs. */
 const LISTS = ['wait', 'prioritized', 'delayed', 'waiting-children'] as const;
 type ListName = (typeof LISTS)[number];
 
-/** A place in the walk over the waiting jobs of all queues. */
+/** A position in the walk over the waiting jobs of all queues. */
 export interface JobPosition {
   readonly queue: string;
   readonly list: ListName;
@@ -17,19 +17,16 @@ export interface JobPage {
   readonly queue: string;
   readonly list: ListName;
   readonly ids: readonly string[];
-  /** Those of them that have a stop. */
+  /** The stopped jobs among them. */
   readonly stopped: readonly string[];
   /** Null after the last page. */
   readonly next: JobPosition | null;
 }
 
-/** Queues that are asked for at once whether they have any jobs. */
-const ASKED_AT_ONCE = 500;
+/** Queues checked for jobs at once. */
+const CHECKED_AT_ONCE = 500;
 
-/**
- * Walks over the waiting jobs of all queues that have any. The lists change meanwhile: a job that slips from one page to
- * another is met in the next walk.
- */
+/** Walks over the waiting jobs of all queues. The lists change meanwhile: a job that slips between pages is found in the next walk. */
 export class JobLists {
   readonly #store: Store;
 
@@ -37,7 +34,7 @@ export class JobLists {
     this.#store = store;
   }
 
-  /** The queues with jobs, in order. Any number of names costs little: a queue without jobs is asked for once. */
+  /** Returns the queues with jobs, in order. Names without jobs cost one EXISTS each. */
   async queues(): Promise<string[]> {
     const { redis, keys, registry, unreadable } = this.#store;
     const all = await unreadable.read(keys.queues, 'set', registry.queueNames(), []);
@@ -47,10 +44,10 @@ export class JobLists {
     if (others[0] !== undefined)
       unreadable.report({
         key: keys.queues,
-        problem: `${others.length} of its members are no names of queues, such as ${quote(others[0])}`,
+        problem: `${others.length} of its members are not queue names, such as ${quote(others[0])}`,
       });
     const used: string[] = [];
-    for (const some of chunks(names, ASKED_AT_ONCE)) {
+    for (const some of chunks(names, CHECKED_AT_ONCE)) {
       const lists = await Promise.all(
         some.map((queue) => redis.exists(...[...LISTS, 'active', 'completed', 'failed'].map((list) => keys.jobs(queue) + list))),
       );
@@ -59,9 +56,9 @@ export class JobLists {
     return used.sort();
   }
 
-  /** The page at a position, null for the first. */
+  /** Returns the page at a position; null is the first. */
   async page(queues: readonly string[], position: JobPosition | null, size: number): Promise<JobPage> {
-    // A queue whose name is gone meanwhile: on with the one that comes after it.
+    // If the queue is gone, continue with the next one.
     const queue = position === null ? queues[0] : queues.find((name) => name >= position.queue);
     if (queue === undefined) return { queue: '', list: LISTS[0], ids: [], stopped: [], next: null };
     const at = position?.queue === queue ? position : { queue, list: LISTS[0], offset: 0 };
@@ -69,7 +66,7 @@ export class JobLists {
     return { queue, list: at.list, ids, stopped, next: ids.length === size ? { ...at, offset: at.offset + size } : nextList(at, queues) };
   }
 
-  /** What runs on a queue, all of it: it is no more than the slots of the fleet. */
+  /** Returns all active jobs of a queue: no more than the slots of the fleet. */
   async active(queue: string): Promise<{ readonly ids: readonly string[]; readonly stopped: readonly string[] }> {
     const [ids, stopped] = await this.#read(queue, 'active', 0, Infinity);
     return { ids, stopped };
@@ -90,12 +87,12 @@ export class JobLists {
   }
 }
 
-/** A position as text, `''` for none. */
+/** Serializes a position; `''` for none. */
 export function formatPosition(position: JobPosition | null): string {
   return position ? JSON.stringify([position.queue, position.list, position.offset]) : '';
 }
 
-/** Null for what is no position. */
+/** Parses a position; null if invalid. */
 export function parsePosition(text: string | null): JobPosition | null {
   try {
     const [queue, list, offset] = JSON.parse(text ?? '') as [unknown, unknown, unknown];

@@ -4,46 +4,45 @@ import { deadWorkers } from '../../shared/registry/dead-workers.js';
 import type { Store } from '../../shared/store.js';
 import type { Isolation } from './isolate.js';
 
-/** A job that is in none of the lists that were looked into; it may be in the wait list of its queue. */
+/** A job found in none of the lists examined; it may be in the wait list of its queue. */
 export interface Suspect {
   readonly id: string;
-  /** When it was enqueued, in ms. */
+  /** When the job was enqueued, in ms. */
   readonly timestamp: number;
   readonly stopped: boolean;
-  /** It has the time of its end, so it is not in the wait list. */
+  /** Whether the job has finished, so that it is not in the wait list. */
   readonly ended: boolean;
 }
 
 export interface LostJobCounts {
-  /** Jobs that are back in their place. */
+  /** Jobs restored to their lists. */
   restored: number;
-  /** Stops of lost jobs that were settled. */
+  /** Settled stops of lost jobs. */
   settled: number;
 }
 
-/** Ids of the wait lists that one run reads. */
-const MOST_READ = 100_000;
+/** Most ids read from wait lists in one run. */
+const MAX_READ = 100_000;
 const READ_AT_ONCE = 5_000;
-/** Jobs that one run searches for in a wait list that is too long to be read. */
-const MOST_SEARCHED = 20;
-/** Jobs of one script: it holds up Redis. */
+/** Most jobs searched for in a wait list that is too long to read. */
+const MAX_SEARCHED = 20;
+/** Jobs restored by one script, which blocks Redis meanwhile. */
 const RESTORED_AT_ONCE = 500;
 
 /**
- * Finds what has lost its place among the jobs that one run of the reconciler has met, and puts it back: a job that is in none
- * of the lists of its queue would stay as it is for ever.
+ * Restores jobs that a run of the reconciler found in none of the lists of their queue; otherwise they would stay lost forever.
  *
- * Most suspects wait. So the wait list is read once, from its head: what is added meanwhile is met twice, and nothing is
- * missed but what leaves the list. Those that are left are looked for once more by the script that puts them back.
+ * Most suspects are waiting. So the wait list is read once, from its head: concurrent additions only make ids appear twice, and only jobs
+ * leaving the list are missed. The script that restores the remaining suspects checks once more.
  */
 export class LostJobs {
   readonly #store: Store;
   readonly #logger: Logger;
   readonly #isolation: (key: string) => Isolation;
   readonly #suspects = new Map<string, Map<string, Suspect>>();
-  #left = MOST_READ;
+  #unread = MAX_READ;
 
-  /** `isolation`: what keeps the work on one queue from failing that on others. */
+  /** @param isolation keeps errors of one queue from affecting others */
   constructor(store: Store, logger: Logger, isolation: (key: string) => Isolation) {
     this.#store = store;
     this.#logger = logger;
@@ -55,7 +54,10 @@ export class LostJobs {
     this.#suspects.set(queue, others.set(suspect.id, suspect));
   }
 
-  /** Looks at one queue's suspects after the other. @throws the signal's reason */
+  /**
+   * Restores the lost jobs, queue by queue.
+   * @throws the signal's reason
+   */
   async restore(signal: AbortSignal | undefined): Promise<LostJobCounts> {
     const counts: LostJobCounts = { restored: 0, settled: 0 };
     for (const [queue, suspects] of this.#suspects) {
@@ -68,23 +70,23 @@ export class LostJobs {
     return counts;
   }
 
-  /** Ids in the order in which they are to be put back: the last one is the first to run. */
+  /** Returns the suspects that are not waiting, in the order of restoring: the last one runs first. */
   async #notWaiting(queue: string, suspects: ReadonlyMap<string, Suspect>): Promise<string[]> {
     const { redis, keys, unreadable } = this.#store;
     const wait = `${keys.jobs(queue)}wait`;
     const all = [...suspects.values()].toSorted((a, b) => b.timestamp - a.timestamp);
     const waiting = new Set(all.flatMap(({ id, ended }) => (ended ? [] : [id])));
     const length = waiting.size === 0 ? 0 : await unreadable.read(wait, 'list', redis.llen(wait), 0);
-    if (length > this.#left) {
-      // Somebody waits for the end of what is stopped.
+    if (length > this.#unread) {
+      // Stopped jobs first: someone waits for their end.
       const urgent = all
         .filter(({ ended }) => !ended)
         .toSorted((a, b) => Number(b.stopped) - Number(a.stopped))
-        .slice(0, MOST_SEARCHED);
+        .slice(0, MAX_SEARCHED);
       const searched = new Set(urgent.map(({ id }) => id));
       return all.filter(({ id, ended }) => ended || searched.has(id)).map(({ id }) => id);
     }
-    this.#left -= length;
+    this.#unread -= length;
     for (let from = 0; from < length && waiting.size > 0; from += READ_AT_ONCE) {
       for (const id of await unreadable.read(wait, 'list', redis.lrange(wait, from, from + READ_AT_ONCE - 1), [])) waiting.delete(id);
     }
@@ -93,7 +95,7 @@ export class LostJobs {
 
   async #restoreOn(queue: string, ids: readonly string[], counts: LostJobCounts): Promise<void> {
     const { redis, queues, keys, stopper } = this.#store;
-    // Nothing if a key of the queue has a wrong type: its walk has reported that.
+    // Restores nothing if a key of the queue has a wrong type, which the walk has already reported.
     const found = await redis.restoreJobs(...queues.restoreKeys(queue), keys.jobs(queue), ...ids);
     const restored = found.filter((what) => what !== 'missing' && what !== 'unreadable' && what !== 'placed' && what !== 'stopped');
     counts.restored += restored.length;

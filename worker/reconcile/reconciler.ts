@@ -17,21 +17,21 @@ export interface ReconcilerOptions {
   /** How long an entry of the registry may be without a job, in ms. */
   readonly graceMs: number;
   readonly logger: Logger;
-  /** Entries, and waiting jobs, that one run looks at. Default 10,000 each. */
+  /** Most entries, and most waiting jobs, examined in one run. Default 10,000 each. */
   readonly limit?: number;
 }
 
 type Counts = { -readonly [Name in keyof RegistryReconcileOutput]: RegistryReconcileOutput[Name] };
 
 const DEFAULT_LIMIT = 10_000;
-/** How far two clocks that agree may be apart, in ms. */
+/** Tolerated difference between clocks, in ms. */
 const CLOCK_MS = 5_000;
 const PAGE = 500;
 const MAX_PENDING_STOPS = 1_000;
 
 /**
- * Compares the registry with the queues, page by page, and repairs what crashes left: see docs/stop-protocol.md. Every
- * repair may be made twice, so two runs at once do no harm, nor does one that is stopped in the middle.
+ * Compares the registry with the queues, page by page, and repairs the effects of crashes: see docs/stop-protocol.md. All repairs are
+ * idempotent, so concurrent or interrupted runs do no harm.
  */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
@@ -48,7 +48,10 @@ export class Reconciler {
     this.#limit = options.limit ?? DEFAULT_LIMIT;
   }
 
-  /** Goes on where the last run left off. @throws the signal's reason; what was done by then is kept. */
+  /**
+   * Continues where the last run ended.
+   * @throws the signal's reason; earlier repairs stay
+   */
   async run(signal?: AbortSignal): Promise<RegistryReconcileOutput> {
     const startedAt = performance.now();
     const { store, logger } = this.#options;
@@ -71,14 +74,14 @@ export class Reconciler {
       const { keys } = store;
       const rest = this.#isolation(keys.tasks);
       await this.#isolation(keys.pendingStops).step(() => this.#carryOutPendingStops(counts));
-      await this.#lookAtActive(queues, counts);
+      await this.#checkActive(queues, counts);
       await this.#walkWaiting(queues, cursors, counts, signal);
       const lost = new LostJobs(store, logger, (key) => this.#isolation(key));
       await this.#isolation(keys.taskQueues).step(() => this.#walkEntries(cursors, lost, counts, signal));
       await this.#restore(lost, counts, signal);
       await rest.step(async () => void (counts.removed += await new Strays(store, queues).drop(cursors.strays, signal)));
     } catch (error) {
-      // With the page that failed. Should it not be saved, pages are looked at twice, no more.
+      // Includes the page that failed. If saving fails, pages are only examined twice.
       await this.#record.save(cursors).catch(() => undefined);
       throw error;
     } finally {
@@ -92,7 +95,7 @@ export class Reconciler {
     return counts;
   }
 
-  /** Entries without a job go, those of ended jobs too; what is listed in part is completed. */
+  /** Removes entries of missing or finished jobs, and completes partial ones. */
   async #walkEntries(cursors: Cursors, lost: LostJobs, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
     const { redis, keys, unreadable } = this.#options.store;
     const isolation = this.#isolation(keys.taskQueues);
@@ -118,7 +121,7 @@ export class Reconciler {
     } while (cursors.entries !== '0' && counts.entries < this.#limit);
   }
 
-  /** Id → queue, from what HSCAN returns. */
+  /** Parses the reply of HSCAN into queues by id. */
   #readEntries(flat: readonly string[]): Map<string, string> {
     const { keys, unreadable } = this.#options.store;
     const listed = new Map<string, string>();
@@ -136,9 +139,9 @@ export class Reconciler {
     counts.settled += settled;
   }
 
-  /** What runs, in each run: the owner of a stopped task may be dead. */
-  async #lookAtActive(queues: readonly string[], counts: Counts): Promise<void> {
-    for (const queue of queues) await this.#look(queue, await this.#lists.active(queue), counts);
+  /** Examines all active jobs in each run: the owner of a stopped task may be dead. */
+  async #checkActive(queues: readonly string[], counts: Counts): Promise<void> {
+    for (const queue of queues) await this.#checkJobs(queue, await this.#lists.active(queue), counts);
   }
 
   async #walkWaiting(queues: readonly string[], cursors: Cursors, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
@@ -147,15 +150,18 @@ export class Reconciler {
     do {
       signal?.throwIfAborted();
       const page = await this.#lists.page(queues, cursors.jobs, PAGE);
-      const settled = await this.#look(page.queue, page, counts);
+      const settled = await this.#checkJobs(page.queue, page, counts);
       if (page.list === 'delayed')
         await this.#isolation(store.keys.jobs(page.queue)).each(page.ids, (ids) => this.#shortenDelays(page.queue, ids));
-      // What was settled has left its list, and what comes after it has moved up.
+      // Settled jobs have left their list, and later ones moved up.
       cursors.jobs = page.next && { ...page.next, offset: Math.max(0, page.next.offset - settled) };
     } while (cursors.jobs !== null && counts.jobs < limit);
   }
 
-  /** Redis' clock was set back, or a program beside us has another one. A scheduled run has its due time in its id: whoever keeps the schedules sees to it. */
+  /**
+   * Shortens delays computed by a clock that was ahead: Redis', before it was set back, or another program's. Scheduled runs have their due
+   * time in their id and are repaired with their schedules.
+   */
   async #shortenDelays(queue: string, ids: readonly string[]): Promise<void> {
     const { store, logger } = this.#options;
     const { redis, queues, keys } = store;
@@ -167,10 +173,9 @@ export class Reconciler {
   }
 
   /**
-   * Jobs that are not in the registry are registered; stops whose owner is dead, or that went back to their queue, are
-   * settled. Returns how many.
+   * Registers missing jobs, and settles stops whose owner is dead or whose job went back to its queue. Returns the number of settled stops.
    */
-  async #look(
+  async #checkJobs(
     queue: string,
     { ids, stopped }: { readonly ids: readonly string[]; readonly stopped: readonly string[] },
     counts: Counts,
@@ -193,12 +198,12 @@ export class Reconciler {
   async #registerMissing(queue: string, ids: readonly string[]): Promise<number> {
     const { redis, keys, unreadable } = this.#options.store;
     const listed = await unreadable.read(keys.taskQueues, 'hash', redis.hmget(keys.taskQueues, ...ids), []);
-    // What a schedule adds is registered while it runs, by its worker, if it is to be seen at all.
+    // Scheduled tasks are registered by their worker while they run, if users may see them.
     const missing = ids.filter((id, index) => listed[index] === null && !isScheduledRun(id) && !isAtStart(queue, id));
     return missing.length === 0 ? 0 : this.#check.register(new Map(missing.map((id) => [id, queue])));
   }
 
-  /** A task that was stopped before its job was there, by someone whose counterpart did not live to see it. */
+  /** Carries out stops that were recorded before their job existed, if both sides died before doing so. */
   async #carryOutPendingStops(counts: Counts): Promise<void> {
     const { pendingStops, registry, reader, stopper, redis, keys } = this.#options.store;
     const ids = await pendingStops.ids(MAX_PENDING_STOPS);
@@ -212,13 +217,13 @@ export class Reconciler {
         await stopper.request([id], { reason: stop.reason, by: stop.by });
         counts.early += 1;
       }
-      // Registered and without a job: it may still be on its way.
+      // Registered without a job: the job may still arrive.
       if (arrived || !entries[index]) done.push(id);
     }
     await pendingStops.clear(done);
   }
 
-  /** Blames what Redis does not take on records below a key: a record itself if the key is the start of those of jobs. */
+  /** Reports records that Redis rejects. If the key is a prefix of job keys, the record is a job; else it is an id in the key. */
   #isolation(key: string): Isolation {
     const { unreadable } = this.#options.store;
     return new Isolation((ids, { message }) => {

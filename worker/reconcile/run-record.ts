@@ -3,22 +3,22 @@ import type { RegistryReconcileOutput } from '../../shared/task/builtin/index.js
 import { type JobPosition, formatPosition, parsePosition } from './job-lists.js';
 import type { StrayCursors } from './strays.js';
 
-/** How far the runs have come. */
+/** The progress of the runs. */
 export interface Cursors {
-  /** Of HSCAN, over the entries of the registry. */
+  /** Cursor of HSCAN over the entries of the registry. */
   entries: string;
-  /** Over what is registered in one part of the registry alone. */
+  /** Cursors over tasks registered in only one part of the registry. */
   strays: StrayCursors;
   jobs: JobPosition | null;
 }
 
-/** A number that Redis takes as a cursor: 64 bits. */
+/** A cursor of Redis: 64 bits. */
 const CURSOR = /^\d{1,20}$/;
 const LAST_CURSOR = 2n ** 64n - 1n;
 
 /**
- * What `p:reconcile` says of the last run. Where it cannot be read or written, each worker goes on where its own last run left
- * off: a run that begins anew each time would never get through a large fleet.
+ * `p:reconcile`: the progress and counts of the last run. If it cannot be read or written, each worker continues from its own last run:
+ * starting over each time would never finish a large fleet.
  */
 export class RunRecord {
   readonly #store: Store;

@@ -3,14 +3,14 @@ import type { Store } from '../../shared/store.js';
 import { isTerminal } from '../../shared/task/state.js';
 import { readTasks } from '../../shared/task/view.js';
 
-/** Ids of one page. */
+/** Ids per page. */
 const PAGE = 500;
-/** Ids that a run looks at in each part of the registry. */
-const MOST = 10_000;
-/** Jobs that a run looks for: each stray on each queue. Others may register as many tasks as they like. */
-const MOST_SOUGHT = 100_000;
+/** Most ids examined in each part of the registry. */
+const MAX_IDS = 10_000;
+/** Most job lookups in a run, each stray on each queue: other programs may register any number of tasks. */
+const MAX_LOOKUPS = 100_000;
 
-/** Where the next run goes on, in each part of the registry: cursors of Redis. */
+/** Redis cursors at which the next run continues, for each part of the registry. */
 export interface StrayCursors {
   live: string;
   tasks: string;
@@ -19,29 +19,31 @@ export interface StrayCursors {
 interface Walk {
   readonly part: keyof StrayCursors;
   readonly scan: (cursor: string) => Promise<[next: string, flat: string[]]>;
-  /** Returns how many of these were removed. */
+  /** Removes strays. Returns how many were removed. */
   readonly drop: (ids: readonly string[]) => Promise<number>;
 }
 
 /**
- * Removes what is left of tasks that are over in one part of the registry alone. That happens if a task is listed again
- * in the middle of its removal; if a lost connection has a part of its registration sent once more; and if a failover
- * undoes a part of its removal.
+ * Removes entries of finished tasks that remain in only one part of the registry. Causes: a task listed again during its removal, a
+ * registration partly resent after a lost connection, a removal partly undone by a failover.
  *
- * A registration writes the queue of a task first, and a removal deletes it last: a task without a queue is over, or
- * another program's. What is listed as live is ours.
+ * A registration writes the task's queue first, and a removal deletes it last: a task without a queue is finished, or another program's.
+ * Tasks in the list of live tasks are always ours.
  */
 export class Strays {
   readonly #store: Store;
   readonly #queues: readonly string[];
 
-  /** `queues`: those that have jobs. */
+  /** @param queues the queues with jobs */
   constructor(store: Store, queues: readonly string[]) {
     this.#store = store;
     this.#queues = queues;
   }
 
-  /** Goes on at the cursors, and moves them. Returns how many were removed. @throws the signal's reason */
+  /**
+   * Continues at the cursors, and moves them. Returns how many entries were removed.
+   * @throws the signal's reason
+   */
   async drop(cursors: StrayCursors, signal: AbortSignal | undefined): Promise<number> {
     const { redis, keys, unreadable } = this.#store;
     const [live, tasks, queues] = await Promise.all([
@@ -62,7 +64,7 @@ export class Strays {
     return dropped;
   }
 
-  /** Hands over those without a queue, page by page. */
+  /** Drops tasks without a queue, page by page. */
   async #walk({ part, scan, drop }: Walk, cursors: StrayCursors, signal: AbortSignal | undefined): Promise<number> {
     const { redis, keys } = this.#store;
     let [dropped, seen, sought] = [0, 0, 0];
@@ -76,7 +78,7 @@ export class Strays {
       seen += ids.length;
       sought += strays.length * this.#queues.length;
       cursors[part] = next;
-    } while (cursors[part] !== '0' && seen < MOST && sought < MOST_SOUGHT);
+    } while (cursors[part] !== '0' && seen < MAX_IDS && sought < MAX_LOOKUPS);
     return dropped;
   }
 
@@ -93,7 +95,7 @@ export class Strays {
     return dropped;
   }
 
-  /** Of these, what has ended on a queue of ours: what no queue knows may be another program's. */
+  /** Removes tasks that have finished on one of our queues; tasks on no queue may be another program's. */
   async #dropEnded(ids: readonly string[]): Promise<number> {
     const { redis, keys, registry } = this.#store;
     const found = (await Promise.all(this.#queues.map((queue) => readTasks(this.#store, queue, ids)))).flat();

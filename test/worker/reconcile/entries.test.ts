@@ -30,7 +30,7 @@ describe('The reconciler and the entries of the registry', () => {
     assert.deepEqual([await rec.entry('old', 'chat-1'), await rec.entry('young', 'chat-1')], [NOTHING, WHOLE]);
   });
 
-  it('removes the entry of a job that has ended', async () => {
+  it('removes the entry of a finished job', async () => {
     const [completed, failed] = [await rec.enqueue({ item: 'chat-1' }), await rec.enqueue({ item: 'chat-1' })];
     await end(completed, 'completed');
     await end(failed, 'failed');
@@ -48,7 +48,7 @@ describe('The reconciler and the entries of the registry', () => {
     assert.deepEqual(await rec.entry(id, 'chat-1'), WHOLE);
   });
 
-  it('lets an entry of unknown age begin to age, be its job gone or over', async () => {
+  it('starts the age of an undated entry, whether its job is missing or finished', async () => {
     await rec.register('gone', { ageMs: null });
     const over = await rec.enqueue();
     await end(over, 'failed');
@@ -64,7 +64,7 @@ describe('The reconciler and the entries of the registry', () => {
     assert.deepEqual(await rec.run(), { entries: 2, removed: 2, complete: true });
   });
 
-  it('leaves nothing of a task that ends while its entry begins to age', async () => {
+  it('leaves nothing of a task that finishes while its entry is dated', async () => {
     await rec.register('quick', { ageMs: null });
     const { redis } = rec.store;
     const zadd = redis.zadd.bind(redis) as (...words: unknown[]) => Promise<number>;
@@ -77,7 +77,7 @@ describe('The reconciler and the entries of the registry', () => {
     assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
   });
 
-  it('leaves an entry that was registered anew since it was looked at', async () => {
+  it('keeps an entry that was registered again since it was read', async () => {
     await rec.register('again', { item: 'chat-1' });
     const { redis } = rec.store;
     const drop = redis.dropEntries.bind(redis);
@@ -89,14 +89,14 @@ describe('The reconciler and the entries of the registry', () => {
     assert.deepEqual(await rec.entry('again', 'chat-1'), WHOLE);
   });
 
-  it('leaves alone what other programs have registered', async () => {
+  it("leaves other programs' entries alone", async () => {
     await fleet.client.hset(rec.keys.tasks, 'foreign', 'chat-1');
     await fleet.client.sadd(rec.keys.item('chat-1'), 'foreign');
     assert.deepEqual(await rec.run(), { complete: true });
     assert.deepEqual(await rec.entry('foreign', 'chat-1'), [null, 'chat-1', false, true]);
   });
 
-  it("completes the entry of a live job that is listed in part: no item, no age, not among its item's tasks", async () => {
+  it('completes the entry of a live job that lacks its item, its age or its place in the item', async () => {
     const { client } = fleet;
     const damage: ((id: string) => Promise<unknown>)[] = [
       (id) => client.hdel(rec.keys.tasks, id),
@@ -115,7 +115,7 @@ describe('The reconciler and the entries of the registry', () => {
     assert.deepEqual(await rec.run(), { entries: 3, jobs: 3, complete: true }, 'nothing is left to repair');
   });
 
-  it('lists again what open-webui deleted of a live job, and gives it its lease once open-webui was seen', async () => {
+  it('restores entries that open-webui deleted, with a lease once open-webui was seen', async () => {
     const { client } = fleet;
     const [listed, deleted] = [await rec.enqueue({ item: 'chat-1' }), await rec.enqueue({ item: 'chat-1' })];
     await client.multi().hdel(rec.keys.tasks, deleted).srem(rec.keys.item('chat-1'), deleted).exec();
@@ -140,7 +140,7 @@ describe('The reconciler and the entries of the registry', () => {
     assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
   });
 
-  it('puts among the tasks of their items what an older version registered', async () => {
+  it('adds tasks registered by an older version to their items', async () => {
     const id = await rec.enqueue({ item: 'chat-1' });
     await fleet.client.del(rec.keys.ownItem('chat-1'));
     assert.equal((await rec.run()).registered, 1);
@@ -148,7 +148,7 @@ describe('The reconciler and the entries of the registry', () => {
     assert.deepEqual(await rec.run(), { entries: 1, jobs: 1, complete: true });
   });
 
-  it('leaves a job whose id is a name of the registry to the part that is ours alone', async () => {
+  it('lists a job whose id is a key of the registry in our own part only', async () => {
     await rec.store.queues.get('rec').add('rec.task', {}, { jobId: 'queues' });
     await rec.activate('queues', { worker: 'alive', locked: true });
     await rec.worker('alive', { alive: true });
@@ -159,7 +159,7 @@ describe('The reconciler and the entries of the registry', () => {
     assert.deepEqual([await fleet.client.hget(rec.keys.taskQueues, 'queues'), await fleet.client.hlen(rec.keys.tasks)], ['rec', 0]);
   });
 
-  it('puts a live job under its own item, and takes it from under the wrong one', async () => {
+  it('moves a live job from the wrong item to its own', async () => {
     const [id, none] = [await rec.enqueue({ item: 'chat-1' }), await rec.enqueue()];
     await rec.register(id, { item: 'chat-2' });
     await rec.register(none, { item: 'chat-2' });
@@ -170,12 +170,12 @@ describe('The reconciler and the entries of the registry', () => {
     assert.deepEqual(await fleet.client.smembers(rec.keys.item('chat-2')), []);
   });
 
-  it('does not bring back an entry whose job ends while it is being completed', async () => {
+  it('does not restore an entry whose job finishes while it is completed', async () => {
     const id = await rec.enqueue({ item: 'chat-1' });
     await fleet.client.srem(rec.keys.item('chat-1'), id);
     const { redis } = rec.store;
     const hset = redis.hset.bind(redis) as (...words: unknown[]) => Promise<number>;
-    // Its worker ends it, and takes it out of the registry, just before the reconciler writes.
+    // Its worker settles it and removes it from the registry just before the reconciler writes.
     const late = async (key: string, ...words: unknown[]): Promise<number> => {
       if (key === rec.keys.taskQueues) {
         await end(id, 'completed');
@@ -188,7 +188,7 @@ describe('The reconciler and the entries of the registry', () => {
     assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
   });
 
-  it('stops a child whose parent was stopped, whoever should have done it, and no other child', async () => {
+  it('stops the children of stopped parents, and no others', async () => {
     const [stopped, running] = [await rec.enqueue(), await rec.enqueue()];
     const child = async (parent: string): Promise<string> =>
       (await rec.producer.enqueueChild({ id: parent, queue: 'rec', item: '' }, reconciledTask, {}, {})).id;

@@ -229,10 +229,10 @@ describe('billing.init-plans', () => {
   });
 
   for (const force of [false, true]) {
-    it(`twice at once creates each plan once, whoever reads first${force ? ', also with force' : ''}`, async () => {
+    it(`creates each plan once in two concurrent runs${force ? ', also with force' : ''}`, async () => {
       const read = new Map<string, Deferred<void>>();
       const { run, stored } = open((store) => {
-        // Nobody writes a plan before both have read that there is none.
+        // Neither run writes before both have found no plan.
         const hgetBuffer = async (key: string, id: string): Promise<Buffer | null> => {
           const text = await store.redis.hgetBuffer(key, id);
           const other = read.get(id);

@@ -306,7 +306,8 @@ describe('An answer that is no stream', () => {
   });
 
   it('fails with the words of its error, or with its own first words', async (t) => {
-    const page = `<!DOCTYPE html><html><head><title>Sign in</title><style>p { x }</style></head>\n<body><p>to <b>Acme</b></p><script>let ${KEY}</script></body></html>`;
+    const head = '<head><title>Sign in</title><style>p { x }</style></head>';
+    const page = `<!DOCTYPE html><html>${head}\n<body><p>to <b>Acme</b></p><script>let ${KEY}</script></body></html>`;
     const cases: [string, RegExp, retried?: boolean][] = [
       ['{"error":{"message":"model is loading"}}', /answered 200 with an error: model is loading$/],
       ['[{"error":{"message":"bad key","code":401,"status":"UNAUTHENTICATED"}}]', /answered 200 with an error: bad key$/, false],

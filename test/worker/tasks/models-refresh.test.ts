@@ -75,7 +75,7 @@ describe('models.refresh', () => {
     ]);
   }
 
-  it('asks each server with its key, and merges what they list as open-webui does', async (t) => {
+  it('requests models with the key of each server, and merges them as open-webui does', async (t) => {
     const own = { id: 'own', name: 'My own', connection_type: 'local', provider: 'azure', context: { size: 8 } };
     const first = await ModelServer.start(t, [
       'shared',
@@ -119,7 +119,7 @@ describe('models.refresh', () => {
     await dead.stop();
     slow.silent = true;
     big.models = [...many(5_000, 'new'), 'shared', 'b'];
-    // A reader that looks all the time, at a list of which every model of the third server is replaced.
+    // A reader that polls a list whose third server replaces all its models.
     const reader = fleet.redis.client();
     const sizes: number[] = [];
     const refreshed = new AbortController();
@@ -197,7 +197,7 @@ describe('models.refresh', () => {
     assert.notEqual(await fleet.client.get(signature), signed);
   });
 
-  it("leaves to open-webui what is open-webui's, and an equal entry of its own as it wrote it", async (t) => {
+  it("keeps open-webui's own models, and leaves equal entries in its formatting", async (t) => {
     const server = await ModelServer.start(t, ['equal', 'changed', 'llama', { ...listed('relayed'), ollama: {}, preset: true }]);
     const foreign = {
       llama: '{"id": "llama", "ollama": {"name": "llama"}, "urls": [0]}',
@@ -232,7 +232,7 @@ describe('models.refresh', () => {
 
   const additions = { info: { id: 'a', meta: { tags: [] } }, actions: [{ id: 'act' }], filters: [], tags: [{ name: 'mine' }], later: 1 };
 
-  it("keeps what open-webui has added to a server's model, and takes away what the server no longer lists", async (t) => {
+  it("keeps open-webui's additions to a server's model, and removes fields the server dropped", async (t) => {
     const server = await ModelServer.start(t, [{ ...listed('a'), created: 1, limits: { size: 8 } }, 'b']);
     await refresh([server]);
     await edit('a', (model) => Object.assign(model, additions, { name: 'Our own' }));
@@ -249,7 +249,7 @@ describe('models.refresh', () => {
     assert.equal(((await cached())['a'] as { later?: number }).later, 1);
   });
 
-  it('keeps it also in an entry that open-webui wrote, with the settings of its connection, and through a move of the server', async (t) => {
+  it('keeps additions in entries written by open-webui, with its connection settings, and after a server moved', async (t) => {
     const [server, other] = [await ModelServer.start(t, ['a']), await ModelServer.start(t, ['b'])];
     const settings = { tags: [{ name: 'paid' }], connection_type: 'local' };
     const theirs = { ...entry('a', 0), ...additions, ...settings, openai: { ...listed('a'), gone: 1, ...settings }, gone: 1 };
@@ -263,7 +263,7 @@ describe('models.refresh', () => {
     assert.deepEqual(Object.keys(await fleet.client.hgetall(`${models}:listed`)).toSorted(), ['a', 'b']);
   });
 
-  it('knows the last known models of a server again wherever its URL has moved to in the list', async (t) => {
+  it('recognizes the last known models of a server after its URL moved in the list', async (t) => {
     const [first, second, third] = await threeServers(t);
     await refresh([first, second]);
     await Promise.all([first.stop(), second.stop()]);
@@ -318,14 +318,14 @@ describe('models.refresh', () => {
     assert.equal(await fleet.client.exists(models), 0);
   });
 
-  it('stopped between two batches leaves old and new models without a signature, and the next run goes on from there', async (t) => {
+  it('leaves unsigned old and new models when stopped between two batches, and the next run continues', async (t) => {
     const server = await ModelServer.start(t, many(3_000, 'old'));
     await refresh([server]);
     server.models = many(3_000, 'new');
     const fake = createFakeContext(modelsRefresh, {});
     const handler = handlerFor([server]);
     const reason = new StopRequested('enough', 'a test');
-    // The first batch is in Redis: more models than before, and not all of them.
+    // The first batch is written: more models than before, but not all.
     const reader = fleet.redis.client();
     const watching = (async () => {
       while ((await reader.hlen(models)) === 3_000);
@@ -342,7 +342,7 @@ describe('models.refresh', () => {
     assert.equal(await fleet.client.exists(signature), 1);
   });
 
-  it('signs what a writer that died has left without a signature', async (t) => {
+  it('signs the entries of a writer that died before signing', async (t) => {
     const server = await ModelServer.start(t, ['a']);
     await refresh([server]);
     await fleet.client.del(signature);
