@@ -24,7 +24,8 @@ const KEEP = ${JSON.stringify(KEEP)};
 const child = defineTask({
   name: 'thread.child', input: z.object({ text: z.string(), times: z.number().default(2) }),
   retention: { ...KEEP, completed: { ageMs: 3_600_000, count: 5 } } });
-const isolated = (name, handle, options = {}) => defineHandler(defineTask({ name, input: z.any(), retention: KEEP, ...options }), handle, { isolate: () => true });
+const isolated = (name, handle, options = {}) =>
+  defineHandler(defineTask({ name, input: z.any(), retention: KEEP, ...options }), handle, { isolate: () => true });
 const aborted = ({ signal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(signal.reason)));
 const partsOf = ({ name, code, message, details, reason, by }) => ({ name, code, message, details, reason, by });
 
