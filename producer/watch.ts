@@ -131,8 +131,8 @@ export class Watch {
 
   /**
    * Yields the task's current state, then progress, chunks and state changes as they arrive, last the terminal state, with the
-   * receipt if the task was cancelled. An attempt that emits events starts with `running`. With `after`, the id of the last event seen, the missed
-   * events come first, then the current state; without it, all stored events are replayed.
+   * receipt if the task was cancelled. An attempt that emits events starts with `running`. With `after`, the id of the last event
+   * seen, the missed events come first, then the current state; without it, all stored events are replayed.
    */
   async *events(
     id: string,

@@ -9,10 +9,10 @@ import { until } from '../support/until.js';
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
-/** Null for one that BullMQ gives itself: a whole number. */
+/** Null for an id that BullMQ generates, a whole number. */
 const IDS = ['report for müller/42', '😀', 'x'.repeat(500), null, 'a%2Fb?c#d', ' ', 'it\'s "quoted"', '__proto__', '\u001b[31mred'];
 
-test('a job of any id that a plain BullMQ queue added is looked up, watched, stopped and retried', async () => {
+test('finds, watches, stops and retries a plain BullMQ job with any id', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const task = new ScriptedTask('plain.work');
@@ -37,7 +37,7 @@ test('a job of any id that a plain BullMQ queue added is looked up, watched, sto
   }
 });
 
-test('an id with colons that somebody wrote by hand is looked up and stopped', async () => {
+test('finds and stops a job whose id contains colons', async () => {
   const producer = fleet.producer();
   await producer.ping();
   const { keys, redis } = storeOf(producer);

@@ -9,7 +9,7 @@ import { createWorker } from '../../worker/index.js';
 import { KEEP } from '../support/keep.js';
 import { TestFleet } from '../support/test-fleet.js';
 
-/** What code without types may pass by mistake. */
+/** Values that untyped code may pass by mistake. */
 const BAD: readonly unknown[] = [
   null,
   7,
@@ -44,7 +44,7 @@ const OK: readonly ErrorCode[] = [
 ];
 
 type Call = (bad: never) => unknown;
-/** Each argument of each public method in turn; the others are as they should be. */
+/** Each argument of each public method in turn; the others are valid. */
 const CALLS: Readonly<Record<string, (producer: Producer) => readonly Call[]>> = {
   enqueue: (producer) => [
     (bad) => producer.enqueue(bad, {}),
@@ -116,7 +116,7 @@ const CALLS: Readonly<Record<string, (producer: Producer) => readonly Call[]>> =
   'usage.touch': ({ usage }) => [(bad) => usage.touch(bad, 'session'), (bad) => usage.touch('model', bad)],
 };
 
-describe('what code without types may pass', () => {
+describe('arguments from untyped code', () => {
   let fleet: TestFleet;
   let producer: Producer;
   before(async () => {
@@ -127,7 +127,7 @@ describe('what code without types may pass', () => {
   after(() => fleet.stop());
 
   for (const [name, calls] of Object.entries(CALLS)) {
-    test(`to ${name} is taken, or refused with a FleetError`, async () => {
+    test(`to ${name} are accepted or refused with a FleetError`, async () => {
       for (const [at, call] of calls(producer).entries()) {
         for (const bad of BAD) {
           try {
@@ -140,7 +140,7 @@ describe('what code without types may pass', () => {
     });
   }
 
-  test('null is refused for what has an argument, and undefined is what is left out', async () => {
+  test('null is refused as an argument, and undefined counts as omitted', async () => {
     const refuses = (code: ErrorCode, work: () => Promise<unknown>): Promise<void> =>
       assert.rejects(work, (error) => isFleetError(error, code));
     await refuses('INVALID_OPTION', () => producer.list(null as never));
@@ -154,7 +154,7 @@ describe('what code without types may pass', () => {
   });
 });
 
-test('what makes producers, workers, dashboards, tasks and handlers refuses what is no settings, with a code', async () => {
+test('factories of producers, workers, dashboards, tasks and handlers refuse invalid settings with a code', async () => {
   const task = defineTask({ name: 'a.task', input: z.unknown(), retention: KEEP });
   const redisUrl = 'redis://127.0.0.1:1';
   const makers: Readonly<Record<string, readonly [codes: readonly ErrorCode[], calls: readonly Call[]]>> = {

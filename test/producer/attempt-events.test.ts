@@ -11,10 +11,10 @@ import { ScriptedTask } from '../support/scripted-task.js';
 import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
-/** Long enough for another worker to begin an attempt, and to speak, before the first one learns that its own is over. */
+/** Long enough for another worker to start an attempt and emit events before the first one learns that its own has ended. */
 const SLOW_MS = 300;
 
-describe('The events of a task that is tried again', () => {
+describe('The events of a retried task', () => {
   let fleet: TestFleet;
   let keys: Keys;
   let keyPrefix: string;
@@ -42,7 +42,7 @@ describe('The events of a task that is tried again', () => {
   const inStream = async (id: string): Promise<string> =>
     (await fleet.client.xrange(keys.events(id), '-', '+')).map(([, [, , , data]]) => String(JSON.parse(data ?? ''))).join(' ');
 
-  it('begin each attempt with its number before it speaks, also if another worker had it sooner than the first one could say so', async () => {
+  it('start each attempt with its number, even if another worker starts the next attempt first', async () => {
     open();
     await fleet.worker(keyPrefix, [task.handler], { redisUrl: proxy.url });
     const { id } = await producer.enqueue(task.definition, null);
@@ -69,7 +69,7 @@ describe('The events of a task that is tried again', () => {
     second.returns();
     await producer.result(id);
     const again = await collect(producer.events(id));
-    // `retrying` is there unless it came too late, and then nowhere.
+    // `retrying` may be missing if it came too late.
     assert.match(textOf(await live), /^running:1 one (retrying:1 )?running:2 two completed$/);
     assert.equal(now.value && textOf([now.value]), 'running:2');
     assert.match(textOf(await late), /^running:1 one (retrying:1 )?running:2 two completed$/);
@@ -78,7 +78,7 @@ describe('The events of a task that is tried again', () => {
     assert.match(textOf(await resumed), /^(retrying:1 )?running:2 two completed$/);
   });
 
-  it('say what came since the last event that was seen before they say how the task is now', async () => {
+  it('yield missed events before the current state', async () => {
     open();
     await fleet.worker(keyPrefix, [task.handler]);
     const { id } = await producer.enqueue(task.definition, null);
@@ -99,7 +99,7 @@ describe('The events of a task that is tried again', () => {
     assert.match(textOf(await collect(resumed)), /^(retrying:1 )?running:2 two completed$/);
   });
 
-  it('have what an attempt said before it is known that the next one runs, also if its words are slow to come', async () => {
+  it("yield an attempt's events before the next attempt starts, even if they arrive late", async () => {
     open();
     await fleet.worker(keyPrefix, [task.handler]);
     const { id } = await producer.enqueue(task.definition, null);
@@ -121,7 +121,7 @@ describe('The events of a task that is tried again', () => {
     const events = watch.events(id, {});
     const began = await events.next();
     const next = events.next();
-    // It has looked through the stream, and waits.
+    // By now the follower has read the stream and is waiting.
     await until(
       () => Promise.resolve(reads),
       (count) => count >= 3,
@@ -137,7 +137,7 @@ describe('The events of a task that is tried again', () => {
     assert.match(textOf(said), /^running:1 one (retrying:1 )?running:2$/);
   });
 
-  it('tell a run from the one before it, also if its attempt did not count', async () => {
+  it('distinguish a run from the previous one, even if its attempt did not count', async () => {
     open();
     const gone = await fleet.worker(keyPrefix, [task.handler]);
     const { id } = await producer.enqueue(task.definition, null);
@@ -159,7 +159,7 @@ describe('The events of a task that is tried again', () => {
   });
 });
 
-/** Listens, and never hears. */
+/** A listener that never receives an event. */
 async function silence(): Promise<() => void> {
   return Promise.resolve(() => undefined);
 }

@@ -5,7 +5,7 @@ import { deferred } from '../support/deferred.js';
 
 const MOST = 2_000;
 
-/** Holds so many of a queue, until `answer` is called. */
+/** Holds `count` enqueues of a queue until `answer` is called. */
 function hold(backlog: Backlog, queue: string, count: number): { answer(): Promise<void> } {
   const { promise, resolve } = deferred();
   const held = Array.from({ length: count }, () => backlog.hold(queue, () => promise));
@@ -29,7 +29,7 @@ function withTicks(work: (tick: (ms: number) => void) => Promise<void>): () => P
 }
 
 test(
-  'any number is taken while answers come',
+  'accepts any number of enqueues while replies arrive',
   withTicks(async (tick) => {
     const backlog = new Backlog();
     const many = hold(backlog, 'a', 10 * MOST);
@@ -45,7 +45,7 @@ test(
 );
 
 test(
-  'of a queue without an answer for a second no more are taken than the limit',
+  'limits a queue that has had no reply for a second',
   withTicks(async (tick) => {
     const backlog = new Backlog();
     const few = hold(backlog, 'a', MOST - 1);
@@ -60,7 +60,7 @@ test(
 );
 
 test(
-  'a second of silence is needed',
+  'does not limit a queue before a second of silence',
   withTicks(async (tick) => {
     const backlog = new Backlog();
     const many = hold(backlog, 'a', MOST);
@@ -75,7 +75,7 @@ test(
 );
 
 test(
-  'an enqueue that fails is no answer, and is no longer counted',
+  'does not count a failed enqueue as a reply or as pending',
   withTicks(async (tick) => {
     const backlog = new Backlog();
     const many = hold(backlog, 'a', MOST);
@@ -90,7 +90,7 @@ test(
 );
 
 test(
-  'a queue that answers is not held up by one that does not',
+  'does not limit a queue because of another silent one',
   withTicks(async (tick) => {
     const backlog = new Backlog();
     const silent = hold(backlog, 'a', MOST);

@@ -38,10 +38,10 @@ test('a closed producer refuses every call with CLOSED, and may be closed again'
   for (const [name, call] of Object.entries(calls)) await assertClosed(call(), name);
 });
 
-test('what was enqueued before the close goes out', async () => {
+test('tasks enqueued before close are sent', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
-  // A close waits for a second only: what follows is not to be the first that this process enqueues.
+  // Warms up first, because close waits only a second for pending enqueues.
   await producer.enqueueMany(
     note,
     Array.from({ length: 1_000 }, () => ({ input: {} })),
@@ -59,7 +59,7 @@ test('what was enqueued before the close goes out', async () => {
   assert.equal((await fleet.registrySize(keyPrefix)).tasks, 2_102);
 });
 
-test('a wait, a follower and a call without a connection end with CLOSED', async () => {
+test('waits, followers and calls without a connection reject with CLOSED', async () => {
   const producer = fleet.producer();
   const task = await producer.enqueue(note, {});
   const events = producer.events(task);
@@ -72,7 +72,7 @@ test('a wait, a follower and a call without a connection end with CLOSED', async
   await Promise.all(closed);
 });
 
-test('closing does not wait for a Redis that is away', { timeout: 5_000 }, async (context) => {
+test('close does not wait for an unreachable Redis', { timeout: 5_000 }, async (context) => {
   const own = await TestFleet.start();
   context.after(() => own.stop());
   const producer = own.producer();
@@ -84,12 +84,12 @@ test('closing does not wait for a Redis that is away', { timeout: 5_000 }, async
   assert.ok(isFleetError(await waiting));
 });
 
-test('a producer that was never used can be closed', async () => {
+test('an unused producer can be closed', async () => {
   await fleet.producer().close();
   await fleet.producer({ redisUrl: 'redis://127.0.0.1:1' }).close();
 });
 
-test('a producer needs a URL of Redis', () => {
+test('a producer requires a Redis URL', () => {
   for (const redisUrl of [undefined, '', null]) {
     assert.throws(
       () => createProducer({ redisUrl: redisUrl as unknown as string }),
@@ -102,7 +102,7 @@ test('a producer needs a URL of Redis', () => {
   );
 });
 
-test('nothing of a closed producer keeps the process', { timeout: 30_000 }, async () => {
+test('a closed producer does not keep the process alive', { timeout: 30_000 }, async () => {
   const program = `
     import { createProducer } from ${JSON.stringify(builtUrl('dist/producer/index.js'))};
     import { fleetCanary } from ${JSON.stringify(builtUrl('dist/index.js'))};
@@ -110,7 +110,8 @@ test('nothing of a closed producer keeps the process', { timeout: 30_000 }, asyn
     const task = await producer.enqueue(fleetCanary, {});
     const events = producer.events(task);
     await events.next();
-    const waiting = [producer.result(task), events.next(), producer.stop(task, { waitMs: 60_000 })].map((one) => one.catch((error) => error.code));
+    const calls = [producer.result(task), events.next(), producer.stop(task, { waitMs: 60_000 })];
+    const waiting = calls.map((call) => call.catch((error) => error.code));
     await producer.close();
     const closed = performance.now();
     await Promise.all(waiting);

@@ -17,7 +17,7 @@ after(() => fleet.stop());
 const WHY = { reason: 'too soon', by: 'alice' };
 const NO_POLL = { stopPollMs: 3_600_000 };
 
-describe('A stop of a task that is registered and whose job is not there yet', () => {
+describe('A stop of a registered task without a job', () => {
   let prefix: string;
   let keys: Keys;
   let producer: Producer;
@@ -59,7 +59,7 @@ describe('A stop of a task that is registered and whose job is not there yet', (
   }
 
   for (const what of ['stop', 'stopItem'] as const) {
-    it(`by ${what} is kept, and carried out by the one who enqueues: the task never runs`, async () => {
+    it(`by ${what} is kept and carried out by the enqueuer: the task never runs`, async () => {
       await register('early', 'chat-1');
       const receipts = what === 'stop' ? [await producer.stop('early', WHY)] : await producer.stopItem('chat-1', WHY);
       assert.deepEqual(
@@ -73,7 +73,7 @@ describe('A stop of a task that is registered and whose job is not there yet', (
     });
   }
 
-  it('waits for its job if it is to wait', async () => {
+  it('waits for the job if it has waitMs', async () => {
     await register('early');
     const stopped = producer.stop('early', { ...WHY, waitMs: 10_000 });
     await until(
@@ -86,7 +86,7 @@ describe('A stop of a task that is registered and whose job is not there yet', (
     await assertNeverRan('early');
   });
 
-  it('keeps the first reason of two', async () => {
+  it('keeps the first of two reasons', async () => {
     await register('early');
     await producer.stop('early', WHY);
     await producer.stop('early', { reason: 'second', by: 'bob' });
@@ -94,7 +94,7 @@ describe('A stop of a task that is registered and whose job is not there yet', (
     await assertNeverRan('early');
   });
 
-  it('finds the job if that arrives in the middle of the stop, in whichever gap, and leaves nothing behind', async () => {
+  it('finds a job that arrives during the stop, at any step, and leaves no keys behind', async () => {
     for (let round = 0; round < 30; round += 1) {
       const id = `racing-${round}`;
       const other = fleet.producer({ keyPrefix: prefix });
@@ -113,7 +113,7 @@ describe('A stop of a task that is registered and whose job is not there yet', (
     assert.equal((await fleet.registrySize(prefix)).tasks, 0);
   });
 
-  it('finds the job if that arrives between its first look and its second', async () => {
+  it('finds a job that arrives between its first and second read', async () => {
     const gate = new StepGate();
     const stopper = fleet.producer({ keyPrefix: prefix, onStep: gate.onStep });
     await register('early');
@@ -128,13 +128,13 @@ describe('A stop of a task that is registered and whose job is not there yet', (
     await assertNeverRan('early');
   });
 
-  it('is found at pick-up by a worker that heard of it, should the one who enqueued be dead', async () => {
+  it('is found at pick-up by a worker that received it, if the enqueuer is dead', async () => {
     const log = new LogLines();
     await fleet.worker(prefix, [task.handler], { ...NO_POLL, loggers: log.loggers });
     await log.waitFor(/Listening for stop commands/);
     await register('early');
     await producer.stop('early', WHY);
-    // Messages come in order: when the worker has this one, it has heard the stop.
+    // Messages arrive in order: once the worker has this one, it has received the stop.
     await fleet.client.publish(keys.commands, 'marker');
     await log.waitFor(/Unsupported message/);
     const { queues } = fleet.store({ keyPrefix: prefix });
@@ -144,8 +144,8 @@ describe('A stop of a task that is registered and whose job is not there yet', (
     assert.deepEqual([view?.attempt, view?.stop?.reason, view?.stop?.via, task.calls.length], [0, 'too soon', 'queue', 0]);
   });
 
-  it('is found by the poll of a worker that runs it already', async () => {
-    // The reconciler looks for such stops too: not before this test is over.
+  it('is found by the poll of a worker that is running the task', async () => {
+    // The reconciler finds such stops too, so it must not run during this test.
     await fleet.worker(prefix, [task.handler], { stopPollMs: 50, reconcileMs: 3_600_000 });
     const { id } = await producer.enqueue(task.definition, {});
     const call = await task.call();
@@ -157,7 +157,7 @@ describe('A stop of a task that is registered and whose job is not there yet', (
     assert.deepEqual([(await producer.get(id))?.stop?.reason, (await producer.get(id))?.stop?.via], ['too soon', 'signal']);
   });
 
-  it('does not hold up, or touch, what else is enqueued in the same turn', async () => {
+  it('does not delay or affect other tasks enqueued in the same turn', async () => {
     await register('early');
     await producer.stop('early', WHY);
     const started = deferred();

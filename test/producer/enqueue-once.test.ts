@@ -17,7 +17,7 @@ const brief = defineTask({
   retention: { ...KEEP, completed: { ageMs: 1_000, count: 0 } },
 });
 
-/** Item of each live id, as the registry and the item sets have it. */
+/** The item of each live id, from the registry and the item sets. */
 async function registered(prefix: string): Promise<{ items: Record<string, string>; sets: Record<string, string[]> }> {
   const keys = createKeys(prefix);
   const sets: Record<string, string[]> = {};
@@ -25,7 +25,7 @@ async function registered(prefix: string): Promise<{ items: Record<string, strin
   return { items: await fleet.client.hgetall(keys.tasks), sets };
 }
 
-test('the same id twice is one task, and the second answer tells about the first', async () => {
+test('enqueueing the same id twice adds one task, and the second call returns the first task', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const first = await producer.enqueue(note, { n: 1 }, { id: 'once', item: 'a' });
@@ -36,7 +36,7 @@ test('the same id twice is one task, and the second answer tells about the first
   assert.deepEqual(await registered(keyPrefix), { items: { once: 'a' }, sets: { a: ['once'] } });
 });
 
-test('the same id for another task on another queue is still the first', async () => {
+test('the same id for a task on another queue returns the first task', async () => {
   const producer = fleet.producer();
   await producer.enqueue(note, { n: 1 }, { id: 'once' });
   assert.deepEqual(await producer.enqueue(brief, { n: 1 }, { id: 'once' }), {
@@ -49,7 +49,7 @@ test('the same id for another task on another queue is still the first', async (
   });
 });
 
-test('twenty at once from two producers, each with an item of its own, are one task with one of the items', async () => {
+test('twenty concurrent enqueues from two producers with different items add one task with one of the items', async () => {
   for (let round = 0; round < 10; round += 1) {
     const keyPrefix = fleet.newPrefix();
     const producers = [fleet.producer({ keyPrefix }), fleet.producer({ keyPrefix })];
@@ -66,7 +66,7 @@ test('twenty at once from two producers, each with an item of its own, are one t
   }
 });
 
-test('the same id twice in one call is one task', async () => {
+test('the same id twice in one call adds one task', async () => {
   const keyPrefix = fleet.newPrefix();
   const answers = await fleet.producer({ keyPrefix }).enqueueMany(note, [
     { input: { n: 1 }, id: 'once', item: 'a' },
@@ -82,7 +82,7 @@ test('the same id twice in one call is one task', async () => {
   assert.deepEqual(await registered(keyPrefix), { items: { once: 'a' }, sets: { a: ['once'] } });
 });
 
-test('an id whose task has ended and is still kept starts nothing, and stays out of the registry', async () => {
+test('the id of a retained ended task starts nothing and stays out of the registry', async () => {
   const keyPrefix = fleet.newPrefix();
   const [producer, other] = [fleet.producer({ keyPrefix }), fleet.producer({ keyPrefix })];
   let runs = 0;
@@ -95,7 +95,7 @@ test('an id whose task has ended and is still kept starts nothing, and stays out
   assert.equal(runs, 1);
 });
 
-test('an id may be used again once its task is no longer kept', async () => {
+test('an id may be reused once its task is no longer stored', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const runs: number[] = [];
@@ -107,7 +107,7 @@ test('an id may be used again once its task is no longer kept', async () => {
   assert.deepEqual(runs, [1, 2]);
 });
 
-test('ids that are enqueued over and over while workers finish them leave nothing in the registry', async () => {
+test('ids enqueued repeatedly while workers finish them leave nothing in the registry', async () => {
   const keyPrefix = fleet.newPrefix();
   const producers = [fleet.producer({ keyPrefix }), fleet.producer({ keyPrefix }), fleet.producer({ keyPrefix })];
   const worker = await fleet.worker(keyPrefix, [defineHandler(note, () => null)], { concurrency: 20 });

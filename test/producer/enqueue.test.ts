@@ -16,7 +16,7 @@ after(() => fleet.stop());
 const note = defineTask({ name: 'note.take', input: z.object({ n: z.number().default(1), text: z.string().optional() }), retention: KEEP });
 const loose = defineTask({ name: 'note.any', input: z.unknown(), retention: KEEP });
 
-test("what is enqueued is a job of the definition's queue, with its input as it was given", async () => {
+test("an enqueued task is a job on the definition's queue, with its input unchanged", async () => {
   const keyPrefix = fleet.newPrefix();
   const task = defineTask({
     name: 'a.b',
@@ -35,7 +35,7 @@ test("what is enqueued is a job of the definition's queue, with its input as it 
   await queue.close();
 });
 
-test('a task is registered before a worker could see it', async () => {
+test('a task is registered before a worker can see it', async () => {
   const producer = fleet.producer();
   await producer.ping();
   const watch = await fleet.monitor();
@@ -47,7 +47,7 @@ test('a task is registered before a worker could see it', async () => {
   }
 });
 
-test('what is enqueued in one turn of the loop is registered by one command for each key', async () => {
+test('tasks enqueued in one event loop turn are registered by one command per key', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   await producer.enqueue(note, {});
@@ -63,7 +63,7 @@ test('what is enqueued in one turn of the loop is registered by one command for 
   );
 });
 
-test('five thousand at once are all there', async () => {
+test('five thousand concurrent enqueues all add their task', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const single = await Promise.all(Array.from({ length: 5_000 }, (_, n) => producer.enqueue(note, { n })));
@@ -76,7 +76,7 @@ test('five thousand at once are all there', async () => {
   assert.equal(await fleet.client.llen(`${createKeys(keyPrefix).jobs('note')}wait`), 10_000);
 });
 
-test('a wrong input is refused with the name of the field, and nothing is written', async () => {
+test('an invalid input is refused with the name of the field, and nothing is written', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const task = defineTask({
@@ -111,7 +111,7 @@ test('an input that JSON cannot hold is refused', async () => {
   }
 });
 
-test('a schema that throws is a wrong input too', async () => {
+test('a schema that throws counts as invalid input', async () => {
   const producer = fleet.producer();
   const slow = defineTask({ name: 'slow', input: z.string().refine(() => Promise.resolve(true)), retention: KEEP });
   const broken = defineTask({
@@ -124,7 +124,7 @@ test('a schema that throws is a wrong input too', async () => {
   for (const task of [slow, broken]) await assert.rejects(producer.enqueue(task, 'x'), (error) => isFleetError(error, 'INVALID_INPUT'));
 });
 
-test('an input may be as long as the limit, counted in bytes of JSON, and no longer', async () => {
+test('the limit of an input counts the bytes of its JSON', async () => {
   const producer = fleet.producer({ maxInputBytes: 1_024 });
   for (const [character, bytes] of [
     ['a', 1],
@@ -147,7 +147,7 @@ test('an input may be as long as the limit, counted in bytes of JSON, and no lon
   }
 });
 
-test('a bad option is refused with its name and what is allowed', async () => {
+test('an invalid option is refused with its name and the allowed values', async () => {
   const producer = fleet.producer();
   for (const delay of [-1, 1.5, Number.NaN, Infinity, '5', 1e15]) {
     await assert.rejects(
@@ -162,7 +162,7 @@ test('a bad option is refused with its name and what is allowed', async () => {
   await assert.rejects(producer.enqueue(note, {}, { item: 'a\nb' }), (error) => isFleetError(error, 'INVALID_ITEM'));
 });
 
-test('many are added all or none: one bad one keeps out the others, and is named', async () => {
+test('enqueueMany adds all tasks or none, and names the invalid one', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const tasks = [{ input: { n: 1 } }, { input: { n: 'two' as unknown as number } }, { input: { n: 3 } }];
@@ -172,7 +172,7 @@ test('many are added all or none: one bad one keeps out the others, and is named
   assert.deepEqual(await producer.enqueueMany(note, []), []);
 });
 
-test('a delayed task is scheduled, and runs when its time has come', async () => {
+test('a delayed task is scheduled, and runs after its delay', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const later = await producer.enqueue(note, {}, { delay: 3_600_000 });
@@ -185,7 +185,7 @@ test('a delayed task is scheduled, and runs when its time has come', async () =>
   assert.equal((await producer.get(later))?.state, 'scheduled');
 });
 
-test('tasks without a priority come first, then the lowest number, then the oldest', async () => {
+test('tasks without a priority run first, then by lowest number, then by age', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const all = deferred();
@@ -206,7 +206,7 @@ test('tasks without a priority come first, then the lowest number, then the olde
   assert.deepEqual(order, ['none', 'a', 'b1', 'b2', 'z']);
 });
 
-test('when Redis has no memory left, enqueue says so and leaves nothing in the registry', async (context) => {
+test('when Redis is out of memory, enqueue rejects and leaves nothing in the registry', async (context) => {
   const full = await TestFleet.start({ extraArgs: ['--maxmemory', '8mb', '--maxmemory-policy', 'noeviction'] });
   context.after(() => full.stop());
   const keyPrefix = full.newPrefix();

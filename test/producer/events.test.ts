@@ -14,7 +14,7 @@ after(() => fleet.stop());
 
 const talk = defineTask({ name: 'talk.on', input: z.object({}), retention: KEEP });
 
-/** A producer and a worker that runs `talk.on` so. */
+/** A producer, and a worker that runs `talk.on` with the given handler. */
 async function open(handle: (context: TaskContext<object>) => unknown) {
   const keyPrefix = fleet.newPrefix();
   await fleet.worker(keyPrefix, [defineHandler(talk, handle)]);
@@ -31,7 +31,7 @@ const textOf = (event: TaskEvent): string =>
   event.type === 'chunk' ? String(event.chunk) : event.type === 'progress' ? JSON.stringify(event.progress) : `<${event.state}>`;
 const idOf = (event: TaskEvent): string => event.id as string;
 
-test('events begin with the state, have everything in its order, and end with the terminal state', async () => {
+test('events start with the state, stay in order, and end with the terminal state', async () => {
   const go = deferred();
   const producer = await open(async ({ emit, progress }) => {
     await go.promise;
@@ -58,7 +58,7 @@ test('events begin with the state, have everything in its order, and end with th
   assert.equal(rest.at(-1)?.type, 'state');
 });
 
-test('each piece arrives while the task still runs', async () => {
+test('each chunk arrives while the task is still running', async () => {
   const steps = [deferred(), deferred(), deferred()];
   const producer = await open(async ({ emit }) => {
     for (const [n, step] of steps.entries()) {
@@ -76,7 +76,7 @@ test('each piece arrives while the task still runs', async () => {
   assert.deepEqual(seen, ['piece 0', 'piece 1', 'piece 2']);
 });
 
-test('following goes on after the last event that was seen', async () => {
+test('following resumes after the last event seen', async () => {
   const producer = await open(({ emit }) => {
     for (let n = 0; n < 10; n += 1) emit(`${n}`);
   });
@@ -90,7 +90,7 @@ test('following goes on after the last event that was seen', async () => {
   }
 });
 
-test('a resume in the middle of a running task repeats nothing and misses nothing', async () => {
+test('resuming in the middle of a running task repeats and misses nothing', async () => {
   const half = deferred();
   const resumed = deferred();
   const producer = await open(async ({ emit }) => {
@@ -118,7 +118,7 @@ test('a resume in the middle of a running task repeats nothing and misses nothin
   );
 });
 
-test('the events of a task that has ended are what is kept of them, then its state', async () => {
+test('the events of an ended task are the stored events, then its state', async () => {
   const producer = await open(({ emit }) => emit('hello'));
   const quiet = await open(() => 'nothing to say');
   const task = await producer.enqueue(talk, {});
@@ -130,7 +130,7 @@ test('the events of a task that has ended are what is kept of them, then its sta
   assert.deepEqual((await collect(quiet.events(silent))).map(textOf), ['<completed>']);
 });
 
-test('what a task emitted before it was stopped stays readable', async () => {
+test('output emitted before a stop stays readable', async () => {
   const spoke = deferred();
   const producer = await open(async ({ emit, signal }) => {
     emit('half of it');
@@ -151,7 +151,7 @@ test('what a task emitted before it was stopped stays readable', async () => {
   assert.ok((await collect(producer.events(task))).map(textOf).includes('half of it'));
 });
 
-test('a task that is stopped in the queue ends its events', async () => {
+test('a stop of a queued task ends its events', async () => {
   const producer = fleet.producer();
   const task = await producer.enqueue(talk, {});
   const events = producer.events(task);
@@ -168,14 +168,14 @@ test('a task that is stopped in the queue ends its events', async () => {
   );
 });
 
-test('of other ends and states there is no receipt', async () => {
+test('other final states have no receipt', async () => {
   const producer = await open(() => 'ok');
   const events = await collect(producer.events(await producer.enqueue(talk, {})));
   assert.deepEqual(events.at(-1), { type: 'state', id: null, state: 'completed' });
   assert.ok(events.every((event) => !('receipt' in event)));
 });
 
-test('the events of a retried task go on with its new run', async () => {
+test('the events of a retried task continue with its new run', async () => {
   const producer = await open(({ emit, attempt }) => {
     emit(`run ${attempt}`);
     throw new Error('no');
@@ -194,7 +194,7 @@ test('the events of a retried task go on with its new run', async () => {
   ]);
 });
 
-test('a signal ends the events with its reason, also while nothing happens', async () => {
+test('a signal ends the events with its reason, also while idle', async () => {
   const producer = fleet.producer();
   const controller = new AbortController();
   const events = producer.events(await producer.enqueue(talk, {}), { signal: controller.signal });
@@ -204,7 +204,7 @@ test('a signal ends the events with its reason, also while nothing happens', asy
   await assert.rejects(next, /client went away/);
 });
 
-test('a wrong id of an event or task is refused', async () => {
+test('an invalid event id or task id is refused', async () => {
   const producer = fleet.producer();
   const task = await producer.enqueue(talk, {});
   for (const wrong of ['', 'x', '1-', '-1', '1-2-3', '(1-0', '$', '+']) {

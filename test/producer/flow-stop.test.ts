@@ -36,7 +36,7 @@ describe(
     const isFailed = async (queue: string, id: string): Promise<boolean> =>
       (await fleet.client.zscore(`${rec.keys.jobs(queue)}failed`, id)) !== null;
 
-    it('cancels it and all below it, on whichever queues they are', async () => {
+    it('cancels the flow and all its descendants, on any queue', async () => {
       await add({}, child('a', 'rec'), child('b', 'unheard-of', { children: [child('c', 'unheard-of'), child('root', 'third')] }));
       assert.equal((await rec.run()).registered, 2);
       assert.deepEqual(
@@ -58,7 +58,7 @@ describe(
       assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
     });
 
-    it('cancels it although a child that failed will never wake it, and what is left below that child', async () => {
+    it('cancels a parent that a failed child will never wake, and the rest below that child', async () => {
       await add({}, child('failing', 'other', { children: [child('left', 'other')] }));
       const other = rec.keys.jobs('other');
       await fleet.client
@@ -71,14 +71,14 @@ describe(
       assert.deepEqual([await isFailed('other', 'left'), await field('other', 'failing', 'stop')], [true, null]);
     });
 
-    it('stops the children also if the parent is not kept', async () => {
+    it('stops the children of a parent without retention', async () => {
       await add({ removeOnFail: true }, child('a', 'other'));
       assert.equal((await rec.producer.stop('root', WHY)).outcome, 'cancelled');
       assert.equal(await rec.producer.get('root'), null);
       assert.ok(await isFailed('other', 'a'));
     });
 
-    it('leaves the parent of what is stopped, and its other children', async () => {
+    it('leaves the parent of a stopped task and its other children', async () => {
       await add({}, child('a', 'rec'), child('b', 'rec'));
       assert.equal((await rec.producer.stop('a', WHY)).outcome, 'cancelled');
       await rec.run();
@@ -87,7 +87,7 @@ describe(
       assert.equal((await rec.producer.get('b'))?.state, 'cancelled');
     });
 
-    it('reaches a child that its stopper did not live to stop, by way of the reconciler, and none that was retried since', async () => {
+    it('lets the reconciler stop a child that its stopper missed, but none that was retried since', async () => {
       await add({}, child('a', 'rec'), child('b', 'rec'));
       await rec.run();
       await fleet.client.hset(rec.jobs + 'root', 'stop', JSON.stringify({ ...WHY, at: 1_000 }));
@@ -101,7 +101,7 @@ describe(
       ]);
     });
 
-    it('ends although its lists go round, and tells of one that is none', async () => {
+    it('terminates on cyclic lists, and reports a malformed one', async () => {
       await add({}, child('a', 'rec'));
       await fleet.client.sadd(`${rec.jobs}a:dependencies`, `${rec.jobs}root`, 'nobody', `${rec.jobs}gone`);
       await fleet.client.set(`${rec.jobs}a:unsuccessful`, 'x');

@@ -29,7 +29,7 @@ async function everything(producer: Producer, options: ListOptions = {}): Promis
 
 const idsOf = (tasks: readonly TaskView[]): string[] => tasks.map(({ id }) => id);
 
-test('a task can be read by its id or by what enqueue returned, and one that is not there is null', async () => {
+test('get accepts an id or an enqueued task, and returns null for an unknown one', async () => {
   const producer = fleet.producer();
   const before = Date.now();
   const task = await producer.enqueue(note, {}, { item: 'chat-1' });
@@ -70,7 +70,7 @@ test('live tasks are listed newest first, by item and by name', async () => {
   assert.deepEqual(await producer.list({ item: 'nothing' }), { tasks: [], next: null });
 });
 
-test('the pages of a list are all of it, each task once, whatever their size', async () => {
+test('the pages of a list contain each task once, at any page size', async () => {
   const producer = fleet.producer();
   const tasks = await producer.enqueueMany(
     note,
@@ -97,7 +97,7 @@ test('the pages of a list are all of it, each task once, whatever their size', a
   );
 });
 
-test('ended tasks are listed by their state, across queues, the newest end first', async () => {
+test('ended tasks are listed by state across queues, latest end first', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const handle = ({ input }: { input: { fail: boolean } }): null => {
@@ -146,7 +146,7 @@ test('ended tasks are listed by their state, across queues, the newest end first
   assert.deepEqual((await producer.list()).tasks, [], 'and are not among the live ones');
 });
 
-test('running and retrying tasks are listed by their state', async () => {
+test('running and retrying tasks are listed by state', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const started = deferred();
@@ -185,7 +185,7 @@ test('running and retrying tasks are listed by their state', async () => {
   assert.deepEqual((await producer.get(retrying))?.error, 'try again');
 });
 
-test('tasks of other programs come last, all of them, page by page', async () => {
+test('foreign tasks come last, on all pages', async () => {
   const keyPrefix = fleet.newPrefix();
   const keys = createKeys(keyPrefix);
   const producer = fleet.producer({ keyPrefix });
@@ -210,7 +210,7 @@ test('tasks of other programs come last, all of them, page by page', async () =>
   assert.deepEqual((await everything(producer, { name: 'note.take' })).tasks.length, 4);
 });
 
-test('an item has active tasks until its last one has ended', async () => {
+test('an item has active tasks until its last task has ended', async () => {
   const producer = fleet.producer();
   assert.equal(await producer.hasActiveTasks('chat-1'), false);
   const [a, b] = [await producer.enqueue(note, {}, { item: 'chat-1' }), await producer.enqueue(note, {}, { item: 'chat-1' })];
@@ -221,7 +221,7 @@ test('an item has active tasks until its last one has ended', async () => {
   await assert.rejects(producer.hasActiveTasks(''), (error) => isFleetError(error, 'INVALID_ITEM'));
 });
 
-test('a wrong option of a list is named', async () => {
+test('an invalid list option is named', async () => {
   const producer = fleet.producer();
   for (const limit of [0, -1, 1.5, 1_001, Number.NaN, '5' as unknown as number]) {
     await assert.rejects(
@@ -238,7 +238,7 @@ test('a wrong option of a list is named', async () => {
   await assert.rejects(producer.list({ item: 'a\0' }), (error) => isFleetError(error, 'INVALID_ITEM'));
 });
 
-test('tasks of one queue are listed alone, live and ended ones', async () => {
+test('the queue filter lists the live and ended tasks of one queue', async () => {
   const producer = fleet.producer();
   const [mine, ended] = [await producer.enqueue(note, {}), await producer.enqueue(note, {})];
   const [theirs, gone] = [await producer.enqueue(other, {}), await producer.enqueue(other, {})];
@@ -250,7 +250,7 @@ test('tasks of one queue are listed alone, live and ended ones', async () => {
   assert.deepEqual(await list({ queue: 'nobody', state: 'cancelled' }), []);
 });
 
-test('whoever sees certain items only gets full pages of those, and no cursor of another task', async () => {
+test('with `sees`, pages are full and no cursor names a hidden task', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const mine: string[] = [];

@@ -37,7 +37,7 @@ async function register(keyPrefix: string, id: string, at: number): Promise<void
   await Promise.all(writes.flushInto(fleet.client));
 }
 
-test("'reject' adds nothing to an item with live tasks, says which they are, and adds once they have ended", async () => {
+test("'reject' adds nothing to an item with live tasks, names them, and adds once they have ended", async () => {
   const { keyPrefix, producer } = setUp();
   const task = new ScriptedTask('note.take');
   const first = await producer.enqueue(note, {}, REJECT);
@@ -52,7 +52,7 @@ test("'reject' adds nothing to an item with live tasks, says which they are, and
   assert.equal((await producer.enqueue(note, {}, { ...REJECT, item: 'chat-2' })).item, 'chat-2');
   call.returns();
   await producer.result(first);
-  // Its end counts, not its entry, which may leave some ms later, or stay after a crash.
+  // The task's end counts, not its entry, which may disappear some ms later or stay after a crash.
   await until(
     () => fleet.registrySize(keyPrefix),
     ({ tasks }) => tasks <= 1,
@@ -63,7 +63,7 @@ test("'reject' adds nothing to an item with live tasks, says which they are, and
   await producer.stop(next);
 });
 
-test("of two producers that enqueue with 'reject' at once exactly one wins", async () => {
+test("exactly one of two concurrent enqueues with 'reject' wins", async () => {
   const { producers, producer } = setUp(2);
   await Promise.all(producers.map((one) => one.ping()));
   for (let round = 0; round < 40; round += 1) {
@@ -83,7 +83,7 @@ test("of two producers that enqueue with 'reject' at once exactly one wins", asy
   }
 });
 
-test("'stop-previous' stops what was live on the item, in its favour, and nothing else", async () => {
+test("'stop-previous' supersedes the item's live tasks, and stops no others", async () => {
   const { keyPrefix, producer } = setUp();
   const task = new ScriptedTask('note.take');
   await fleet.worker(keyPrefix, [task.handler], { concurrency: 1, stopPollMs: 3_600_000 });
@@ -106,7 +106,7 @@ test("'stop-previous' stops what was live on the item, in its favour, and nothin
   assert.deepEqual(await Promise.all([other, next].map((one) => producer.result(one))), [other.id, next.id]);
 });
 
-test("of several that are enqueued with 'stop-previous' at once exactly one stays", async () => {
+test("exactly one of several concurrent enqueues with 'stop-previous' survives", async () => {
   const { keyPrefix, producers, producer } = setUp(5);
   await Promise.all(producers.map((one) => one.ping()));
   for (let round = 0; round < 40; round += 1) {
@@ -134,7 +134,7 @@ test("of several that are enqueued with 'stop-previous' at once exactly one stay
   assert.equal(await fleet.client.exists(createKeys(keyPrefix).pendingStops), 0);
 });
 
-test('what a crash left in an item long ago does not keep it busy, and what is on its way does', async () => {
+test('stale entries of a crash do not keep an item busy, but an enqueue in progress does', async () => {
   const { keyPrefix, keys, producer } = setUp();
   await fleet.client.sadd(keys.item('chat-1'), 'nowhere');
   await register(keyPrefix, 'long-ago', Date.now() - 61_000);
@@ -146,7 +146,7 @@ test('what a crash left in an item long ago does not keep it busy, and what is o
   await assert.rejects(producer.enqueue(note, {}, REJECT), busyWith(['on-its-way']));
 });
 
-test('a task of another program keeps the item busy, and is told to stop in favour of the next', async () => {
+test("a foreign task keeps the item busy, and 'stop-previous' asks it to stop", async () => {
   const { keys, producer } = setUp();
   await fleet.client.multi().hset(keys.tasks, 'theirs', 'chat-1').sadd(keys.item('chat-1'), 'theirs').exec();
   await assert.rejects(producer.enqueue(note, {}, REJECT), busyWith(['theirs']));
@@ -165,7 +165,7 @@ test('a task of another program keeps the item busy, and is told to stop in favo
   assert.equal((await producer.get(next))?.state, 'queued');
 });
 
-test('an id of the caller that exists is a duplicate, however busy the item is, and stops nobody', async () => {
+test('an existing id is a duplicate even on a busy item, and stops no task', async () => {
   const { producers, producer } = setUp(2);
   await Promise.all(producers.map((one) => one.ping()));
   for (const onBusy of ['reject', 'stop-previous'] as const) {
@@ -185,7 +185,7 @@ test('an id of the caller that exists is a duplicate, however busy the item is, 
   }
 });
 
-test('onBusy needs an item, and is one of two words', async () => {
+test('onBusy requires an item and one of its two values', async () => {
   const { keyPrefix, producer } = setUp();
   const wrong = (message: RegExp) => (error: unknown) =>
     isFleetError(error, 'INVALID_OPTION') && message.test(error.message) && error.details['field'] === 'onBusy';

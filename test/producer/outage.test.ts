@@ -55,13 +55,13 @@ async function assertUnavailable(call: Promise<unknown>, port: number, name: str
   assert.ok(performance.now() - started < WHEN_AWAY_MS, `${name} took ${performance.now() - started} ms`);
 }
 
-test('where no Redis ever was, every call says so, with host and port, when the connection time is over', async () => {
+test('without a Redis, every call rejects with host and port after the connect timeout', async () => {
   const port = await closedPort();
   const producer = fleet.producer({ redisUrl: `redis://127.0.0.1:${port}`, connectTimeoutMs: 200 });
   await Promise.all(Object.entries(CALLS).map(([name, call]) => assertUnavailable(call(producer), port, name)));
 });
 
-test('when Redis goes away, every call fails within two seconds; when it is back, every call works again', async () => {
+test('every call fails within two seconds of losing Redis, and works again once Redis is back', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix, reconnectDelayMs: 20 });
   const task = await producer.enqueue(note, {}, { item: 'a' });
@@ -86,7 +86,7 @@ test('when Redis goes away, every call fails within two seconds; when it is back
   assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
 });
 
-test('a Redis that came back without its data learns everything again', async (context) => {
+test('a Redis that restarts without its data is initialised again', async (context) => {
   const own = await TestFleet.start();
   context.after(() => own.stop());
   const keyPrefix = own.newPrefix();
@@ -101,7 +101,7 @@ test('a Redis that came back without its data learns everything again', async (c
   assert.equal((await producer.get(task))?.state, 'cancelled', 'an ended task is found on its queue');
 });
 
-test('scripts that somebody flushed are sent again', async () => {
+test('flushed scripts are loaded again', async () => {
   const producer = fleet.producer();
   const task = await producer.enqueue(note, {});
   await producer.stop(await producer.enqueue(note, {}));
@@ -117,7 +117,7 @@ test('scripts that somebody flushed are sent again', async () => {
   );
 });
 
-test('waits and events go on over a lost connection, and miss nothing', async () => {
+test('waits and events survive a lost connection without gaps', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix, reconnectDelayMs: 20 });
   const started = deferred();
@@ -150,7 +150,7 @@ test('waits and events go on over a lost connection, and miss nothing', async ()
   );
 });
 
-test('a connection that is killed while thousands are enqueued rejects some at the most, and all others are there', async () => {
+test('killing the connection during thousands of enqueues rejects some at most, and all others are added', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix, reconnectDelayMs: 20 });
   await producer.ping();
@@ -171,7 +171,7 @@ test('a connection that is killed while thousands are enqueued rejects some at t
   assert.ok(ids.length > 0 && ids.every((id) => waiting.has(id)));
 });
 
-/** Kills the connections of one name, and of names that begin with it. */
+/** Kills the connections whose name starts with `name`. */
 async function killClients(name: string): Promise<void> {
   const list = (await fleet.client.client('LIST')) as string;
   const ids = list
@@ -181,7 +181,7 @@ async function killClients(name: string): Promise<void> {
   await Promise.all(ids.map((id) => fleet.client.client('KILL', 'ID', id)));
 }
 
-/** Resolves when the producer has found Redis again. */
+/** Resolves when the producer has reconnected. */
 async function reconnected(producer: Producer): Promise<void> {
   for (;;) {
     try {

@@ -26,7 +26,7 @@ const HOUR_MS = 3_600_000;
 const NEVER_MS = 2 ** 31 - 1;
 const REMOVED = 'The task was removed before it ended';
 
-/** A producer, BullMQ's queue of its tasks, and a plain worker that takes them when it is told to. */
+/** A producer, BullMQ's queue of its tasks, and a plain worker that takes them on demand. */
 function open() {
   const keyPrefix = fleet.newPrefix();
   const prefix = createKeys(keyPrefix).bull('note');
@@ -41,7 +41,7 @@ function open() {
 
 type Opened = ReturnType<typeof open>;
 
-/** A watch that never looks again by itself: what it does, it does upon a notification. `listening` resolves when it hears them. */
+/** A watch without rechecks, which reacts to notifications only. `listening` resolves once it receives them. */
 function watchOf({ keyPrefix }: Opened, { forgetful = false } = {}) {
   const store = fleet.store({ keyPrefix });
   const hub = new StreamHub(
@@ -62,7 +62,7 @@ function watchOf({ keyPrefix }: Opened, { forgetful = false } = {}) {
   const watch = new Watch({ ...store, hub, jobEvents, reconnected: () => Promise.resolve(), recheckMs: NEVER_MS });
   const listening = async (): Promise<void> => {
     await heard.promise;
-    // The look that follows takes two round trips of this connection.
+    // The read that follows takes two round trips on this connection.
     for (let trip = 0; trip < 4; trip += 1) await store.redis.ping();
   };
   return { watch, listening };
@@ -91,7 +91,7 @@ const removals = {
 } as const;
 
 for (const [how, [options, remove]] of Object.entries(removals)) {
-  test(`${how} releases those who wait at once`, { timeout: 20_000 }, async () => {
+  test(`${how} settles waits at once`, { timeout: 20_000 }, async () => {
     const opened = open();
     const { id } = await opened.producer.enqueue(note, {}, options);
     const [waiting, following] = [watchOf(opened), watchOf(opened)];
@@ -116,7 +116,7 @@ for (const [how, [options, remove]] of Object.entries(removals)) {
   });
 }
 
-test('obliterate with force, which tells nobody, releases those who wait for queued and running tasks', async () => {
+test('a forced obliterate, which sends no events, settles waits for queued and running tasks', async () => {
   const { producer, queue, worker } = open();
   const running = await producer.enqueue(note, {});
   await worker.getNextJob('token');
@@ -130,7 +130,7 @@ test('obliterate with force, which tells nobody, releases those who wait for que
   assert.ok(event?.type === 'state' && event.state === 'cancelled');
 });
 
-test('the receipt of a stopped task that is removed before it ended says who stopped it', { timeout: 20_000 }, async () => {
+test('the receipt of a stopped task that is removed before its end names who stopped it', { timeout: 20_000 }, async () => {
   const opened = open();
   const { producer, worker, queue } = opened;
   const { id } = await producer.enqueue(note, {});
@@ -148,7 +148,7 @@ test('the receipt of a stopped task that is removed before it ended says who sto
   );
 });
 
-test('a task that is removed after it ended ended as it did', { timeout: 20_000 }, async () => {
+test('removing an ended task does not change its final state', { timeout: 20_000 }, async () => {
   const opened = open();
   const { producer, worker, queue } = opened;
   const { id } = await producer.enqueue(note, {});
@@ -156,13 +156,13 @@ test('a task that is removed after it ended ended as it did', { timeout: 20_000 
   const { watch, listening } = watchOf(opened);
   const end = watch.untilFinished(id, {});
   await listening();
-  // One transaction, so that nobody can read the task between the two.
+  // One transaction, so that the task cannot be read between the two.
   await job?.moveToCompleted({ n: 7 }, 'token', false);
   await queue.remove(id);
   assert.deepEqual([(await end).state, (await end).result], ['completed', { n: 7 }]);
 });
 
-test('a task that was retried and then removed did not end as it had the first time', { timeout: 20_000 }, async () => {
+test('a task removed after a retry does not report the end of its first run', { timeout: 20_000 }, async () => {
   const opened = open();
   const { producer, worker, queue } = opened;
   const { id } = await producer.enqueue(note, {});
@@ -171,12 +171,12 @@ test('a task that was retried and then removed did not end as it had the first t
   const { watch, listening } = watchOf(opened);
   const end = cancelledBy(watch.untilFinished(id, {}));
   await listening();
-  // It says nothing of the single job, so the end of the first run is the last that is said of how it ended.
+  // No event names this job, so the end of the first run is its last event.
   await queue.clean(-HOUR_MS, 0, 'wait');
   assert.equal((await end).receipt.reason, REMOVED);
 });
 
-test('how a task ended that is not kept is what the waiting heard, should the queue have forgotten it', { timeout: 20_000 }, async () => {
+test("the end of a task without retention is the one heard, if the queue's events are trimmed", { timeout: 20_000 }, async () => {
   const opened = open();
   const { producer, worker } = opened;
   const brief = defineTask({ name: 'note.brief', input: z.object({}), retention: { ...KEEP, completed: { ageMs: 1_000, count: 0 } } });

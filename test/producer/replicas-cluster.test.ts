@@ -27,7 +27,7 @@ function setUp(keyPrefix: string, waitReplicasTimeoutMs: number) {
   return { producer, job };
 }
 
-/** The replica of the master of a key, and a connection to it that may read. */
+/** The replica of a key's master, and a readonly connection to it. */
 async function replicaOf(key: string): Promise<{ node: TestRedis; client: Redis }> {
   const master = await cluster.masterOf(key);
   for (const node of cluster.nodes) {
@@ -40,7 +40,7 @@ async function replicaOf(key: string): Promise<{ node: TestRedis; client: Redis 
   assert.fail(`no replica of ${master.url}`);
 }
 
-test('on a cluster a task is on the replica of its own queue, and its stop, when they are acknowledged', async () => {
+test("on a cluster, the replica of the task's queue has the task and its stop when they are acknowledged", async () => {
   const { producer, job } = setUp('a', 20_000);
   try {
     const masters = new Set<string>();
@@ -59,7 +59,7 @@ test('on a cluster a task is on the replica of its own queue, and its stop, when
   }
 });
 
-test('only what is on the master of a replica that hangs has to wait for it', async () => {
+test('only tasks on the master of a hanging replica wait for it', async () => {
   const { producer, job } = setUp('b', 300);
   const places = await Promise.all(definitions.map((_, n) => cluster.masterOf(job(n, 'x'))));
   const registry = await cluster.masterOf(createKeys('b', true).tasks);
@@ -78,7 +78,7 @@ test('only what is on the master of a replica that hangs has to wait for it', as
   }
 });
 
-test('a queue whose slot moves to another master is asked for there', async () => {
+test('the replicas of a migrated queue are asked at its new master', async () => {
   const { producer, job } = setUp('c', 20_000);
   try {
     const [definition] = definitions as [(typeof definitions)[0]];

@@ -14,7 +14,7 @@ import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
 
 const note = defineTask({ name: 'note.take', input: z.object({}), retention: KEEP });
-/** Longer than a slow machine needs, and than any test holds the replica. */
+/** Longer than a slow machine needs, and longer than any test holds the replica. */
 const PATIENT = { enqueueWaitReplicas: 1, stopWaitReplicas: 1, waitReplicasTimeoutMs: 20_000 };
 const HASTY = { ...PATIENT, waitReplicasTimeoutMs: 100 };
 
@@ -44,7 +44,7 @@ function setUp(config: Partial<ProducerConfig> = {}) {
   return { keyPrefix, job, producer: fleet.producer({ keyPrefix, ...config }) };
 }
 
-/** How many connections are held by WAIT. */
+/** Returns the number of connections blocked in WAIT. */
 async function waiting(): Promise<number> {
   const clients = (await fleet.client.client('LIST')) as string;
   return clients.split('\n').filter((client) => / cmd=wait /.test(client) && / flags=\w*b/.test(client)).length;
@@ -54,7 +54,7 @@ async function countWaits(): Promise<number> {
   return Number(/^cmdstat_wait:calls=(\d+)/m.exec(await fleet.client.info('commandstats'))?.[1] ?? 0);
 }
 
-/** While `work` runs, the replica has nothing of what is written. */
+/** Runs `work` while the replica receives no writes. */
 async function withoutReplica<Value>(work: () => Promise<Value>): Promise<Value> {
   process.kill(replica.pid, 'SIGSTOP');
   try {
@@ -64,7 +64,7 @@ async function withoutReplica<Value>(work: () => Promise<Value>): Promise<Value>
   }
 }
 
-/** Holds to it that a call is not answered before the replica has what it wrote. `written` resolves when the master has that. */
+/** Asserts that a call resolves only once the replica has its writes. `written` resolves when the master has them. */
 async function whileHeld<Value>(call: () => Promise<Value>, written: () => Promise<unknown>): Promise<Value> {
   let answered = false;
   const answer = await withoutReplica(async () => {
@@ -85,7 +85,7 @@ async function refusal(call: Promise<unknown>): Promise<FleetError> {
   return error;
 }
 
-test('an enqueue is answered when the replica has the task, and its registration', async () => {
+test('an enqueue resolves when the replica has the task and its registration', async () => {
   const { keyPrefix, producer, job } = setUp(PATIENT);
   await producer.ping();
   const { tasks } = createKeys(keyPrefix);
@@ -100,7 +100,7 @@ test('an enqueue is answered when the replica has the task, and its registration
   }
 });
 
-test('a stop of what waits is answered when the replica has its end', async () => {
+test('a stop of a queued task resolves when the replica has its end', async () => {
   const { producer, job } = setUp(PATIENT);
   await producer.enqueue(note, {}, { id: 'a' });
   const receipt = await whileHeld(
@@ -110,7 +110,7 @@ test('a stop of what waits is answered when the replica has its end', async () =
   assert.deepEqual([receipt.outcome, await onReplica.hget(job('a'), 'stop_via')], ['cancelled', 'queue']);
 });
 
-test('a stop of what runs is answered when the replica has its record, and says cancelled when it has the end', async () => {
+test('a stop of a running task resolves when the replica has its record, and says cancelled once it has the end', async () => {
   const { keyPrefix, producer, job } = setUp(PATIENT);
   const [started, released, aborted] = [deferred(), deferred(), deferred()];
   const handler = defineHandler(note, async ({ signal }) => {
@@ -140,14 +140,15 @@ test('a stop of what runs is answered when the replica has its record, and says 
   assert.deepEqual([receipt.outcome, await onReplica.hget(job('a'), 'stop_via')], ['cancelled', 'signal']);
 });
 
-test('a task that the replica does not have in time is there all the same, and may be enqueued again', async () => {
+test('a task that the replica lacks at the timeout exists, and may be enqueued again', async () => {
   const { producer, job } = setUp(HASTY);
   const error = await withoutReplica(() => refusal(producer.enqueue(note, {})));
   const { ids, replicas, wanted } = error.details as { ids: [string]; replicas: number; wanted: number };
   assert.deepEqual([ids.length, replicas, wanted], [1, 0, 1]);
   assert.equal(
     error.message,
-    `Task ${ids[0]} was added, but only 0 of 1 replicas acknowledged it within 100 ms: a failover may lose it. Until a failover it stands; repeating the call is safe.`,
+    `Task ${ids[0]} was added, but only 0 of 1 replicas acknowledged it within 100 ms: a failover may lose it. ` +
+      'Until a failover it stands; repeating the call is safe.',
   );
   assert.equal(await fleet.client.exists(job(ids[0])), 1);
   const again = await producer.enqueue(note, {}, { id: ids[0] });
@@ -156,7 +157,7 @@ test('a task that the replica does not have in time is there all the same, and m
   assert.match(message, /^Task \S+ is there, but /);
 });
 
-test('a stop that the replica does not have in time is recorded all the same, and may be repeated', async () => {
+test('a stop that the replica lacks at the timeout is recorded, and may be repeated', async () => {
   const { producer, job } = setUp({ ...HASTY, enqueueWaitReplicas: 0 });
   const ids = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
   await producer.enqueueMany(
@@ -179,7 +180,7 @@ test('a stop that the replica does not have in time is recorded all the same, an
   assert.equal(await onReplica.hget(job('g'), 'stop_via'), 'queue');
 });
 
-test('of many tasks that the replica does not have the error names all', async () => {
+test('the error names all tasks that the replica lacks', async () => {
   const { producer } = setUp(HASTY);
   const error = await withoutReplica(() =>
     refusal(
@@ -193,14 +194,14 @@ test('of many tasks that the replica does not have the error names all', async (
   assert.match(error.message, /^3 tasks were added, a and others, but only 0 of 1 replicas /);
 });
 
-test('a connection that is lost while it waits is no error: it is looked whether the task is there', async () => {
+test('a connection lost during the wait is no error: the task is looked up', async () => {
   const { producer, job } = setUp(PATIENT);
   await producer.ping();
   const { enqueueing } = await withoutReplica(async () => {
     const call = producer.enqueue(note, {}, { id: 'a' });
     await until(waiting, (count) => count > 0);
     const clients = (await fleet.client.client('LIST')) as string;
-    // That of other tests' producers too: none of them has a call under way.
+    // Other tests' producers use it too, but none of them has a pending call.
     for (const [, id] of clients.matchAll(/^id=(\d+) .* name=taskfleet:producer /gm)) await fleet.client.client('KILL', 'ID', Number(id));
     return { enqueueing: call };
   });
@@ -209,7 +210,7 @@ test('a connection that is lost while it waits is no error: it is looked whether
   assert.equal((await producer.list()).tasks.length, 1);
 });
 
-test('a task in place of others stops them, whatever the replica has', async () => {
+test('a superseding task stops the others even if the replica lags', async () => {
   const { producer, job } = setUp(HASTY);
   await producer.enqueue(note, {}, { id: 'old', item: 'chat' });
   const newer = { id: 'new', item: 'chat', onBusy: 'stop-previous' } as const;
@@ -219,7 +220,7 @@ test('a task in place of others stops them, whatever the replica has', async () 
   assert.equal((await producer.enqueue(note, {}, newer)).duplicate, true);
 });
 
-test('a stop waits for its replica also when Redis has no memory left', async () => {
+test('a stop waits for its replica also when Redis is out of memory', async () => {
   const { producer, job } = setUp(PATIENT);
   await producer.enqueue(note, {}, { id: 'a' });
   await fleet.client.config('SET', 'maxmemory', '1');
@@ -231,7 +232,7 @@ test('a stop waits for its replica also when Redis has no memory left', async ()
   }
 });
 
-test('what asks for nothing of a replica does not wait for it', async () => {
+test('calls without writes do not wait for a replica', async () => {
   const { producer } = setUp(HASTY);
   await withoutReplica(async () => {
     assert.equal((await producer.stop('nobody')).outcome, 'not_found');
@@ -240,17 +241,17 @@ test('what asks for nothing of a replica does not wait for it', async () => {
   });
 });
 
-test('of 500 enqueues at once a few WAITs are sent', async () => {
+test('500 concurrent enqueues send only a few WAITs', async () => {
   const { producer } = setUp(PATIENT);
   await producer.enqueue(note, {});
   const before500 = await countWaits();
   await Promise.all(Array.from({ length: 500 }, () => producer.enqueue(note, {})));
   const sent = (await countWaits()) - before500;
-  // Two or three; an enqueue may take the answer of no other's WAIT that began before it was written.
+  // Two or three, because an enqueue cannot use a WAIT that started before its write.
   assert.ok(sent >= 1 && sent <= 20, `${sent} WAITs`);
 });
 
-test('by default no WAIT is sent, and there is no connection for it', async () => {
+test('by default no WAIT is sent and no connection is opened for it', async () => {
   const { producer } = setUp();
   const sent = await countWaits();
   await withoutReplica(async () => {
@@ -260,7 +261,7 @@ test('by default no WAIT is sent, and there is no connection for it', async () =
   assert.equal(await countWaits(), sent);
 });
 
-test('one connection waits for enqueues and one for stops, and both go with the producer', async () => {
+test('one connection waits for enqueues and one for stops, and close ends both', async () => {
   const { producer } = setUp(PATIENT);
   const connections = async (): Promise<number> =>
     ((await fleet.client.client('LIST')) as string).split('name=taskfleet:producer:replicas ').length - 1;
@@ -271,7 +272,7 @@ test('one connection waits for enqueues and one for stops, and both go with the 
   await until(connections, (count) => count === others);
 });
 
-test('a Redis without replicas is told from the first call on', async () => {
+test('a Redis without replicas is reported from the first call on', async () => {
   const alone = await TestFleet.start();
   try {
     const producer = alone.producer(HASTY);

@@ -21,7 +21,7 @@ const sum = defineTask({
 });
 const held = defineTask({ name: 'held.back', input: z.object({}), retention: KEEP });
 
-/** A worker whose `held.back` tasks end when they are told to. */
+/** A worker whose `held.back` tasks end on demand. */
 async function withHeldTasks(handle: Handle<object, unknown> = () => null) {
   const keyPrefix = fleet.newPrefix();
   const started = deferred();
@@ -38,7 +38,7 @@ async function withHeldTasks(handle: Handle<object, unknown> = () => null) {
   return { keyPrefix, producer: fleet.producer({ keyPrefix }), started, release };
 }
 
-test('the result of a task is what its handler returned, however late one asks', async () => {
+test("result returns the handler's return value, also long after the end", async () => {
   const { producer } = await withHeldTasks();
   const task = await producer.enqueue(sum, { a: 2 });
   assert.deepEqual(await producer.result(task), { sum: 3 });
@@ -47,7 +47,7 @@ test('the result of a task is what its handler returned, however late one asks',
   assert.deepEqual([view?.state, view?.result, view?.error, view?.attempt], ['completed', { sum: 3 }, null, 1]);
 });
 
-test('a task that fails rejects with TASK_FAILED and its reason', async () => {
+test('a failed task rejects with TASK_FAILED and its reason', async () => {
   const { producer, release } = await withHeldTasks(() => Promise.reject(new Error('disk full')));
   const task = await producer.enqueue(held, {});
   const result = producer.result(task);
@@ -59,7 +59,7 @@ test('a task that fails rejects with TASK_FAILED and its reason', async () => {
   );
 });
 
-test('a task that is stopped rejects with its receipt', async () => {
+test('a stopped task rejects with its receipt', async () => {
   const { producer, started } = await withHeldTasks();
   const task = await producer.enqueue(held, {});
   await started.promise;
@@ -73,7 +73,7 @@ test('a task that is stopped rejects with its receipt', async () => {
   });
 });
 
-test('a task is waited for until it has completed or failed, whichever', async () => {
+test('waitUntilFinished resolves on completion and on failure', async () => {
   const { producer, release, started } = await withHeldTasks(() => Promise.reject(new Error('disk full')));
   const done = await producer.waitUntilFinished(await producer.enqueue(sum, { a: 2 }));
   assert.deepEqual([done.state, done.result], ['completed', { sum: 3 }]);
@@ -91,7 +91,7 @@ test('a task is waited for until it has completed or failed, whichever', async (
   await assert.rejects(producer.waitUntilFinished(''), (error) => isFleetError(error, 'INVALID_ID'));
 });
 
-test('whoever waits for the end of a task that is stopped gets the receipt', async () => {
+test('waitUntilFinished rejects with the receipt of a stopped task', async () => {
   const { producer, started } = await withHeldTasks();
   const task = await producer.enqueue(held, {});
   await started.promise;
@@ -100,7 +100,7 @@ test('whoever waits for the end of a task that is stopped gets the receipt', asy
   await assert.rejects(end, (error) => error instanceof TaskCancelled && assert.deepEqual(error.receipt, receipt) === undefined);
 });
 
-test('a wait that takes too long rejects, and the task goes on', async () => {
+test('a wait rejects at its timeout, and the task keeps running', async () => {
   const { producer, started, release } = await withHeldTasks(() => 'late');
   const task = await producer.enqueue(held, {});
   await started.promise;
@@ -126,7 +126,7 @@ test('a signal ends the wait with its reason', async () => {
   await assert.rejects(producer.result(task, { signal: controller.signal }), reason);
 });
 
-test('a wrong wait is refused', async () => {
+test('invalid wait options are refused', async () => {
   const producer = fleet.producer();
   const task = await producer.enqueue(held, {});
   for (const timeoutMs of [-1, Number.NaN, '5' as unknown as number]) {
@@ -139,10 +139,10 @@ test('a wrong wait is refused', async () => {
   await assert.rejects(producer.result('a\0b'), (error) => isFleetError(error, 'INVALID_ID'));
 });
 
-test('no end is missed, be it before, between or after the reading and the listening', async () => {
+test('no end is missed before, between or after reading and listening', async () => {
   const { producer } = await withHeldTasks();
   for (let round = 0; round < 40; round += 1) {
-    // The time is less than the recheck of two seconds: each of these ended by a notification or was read as ended.
+    // Less than the recheck of two seconds, so each wait ended by a notification or by its first read.
     const waiters = Array.from({ length: 10 }, async (_, n) =>
       producer.result(await producer.enqueue(sum, { a: n }), { timeoutMs: 1_900 }),
     );
@@ -153,7 +153,7 @@ test('no end is missed, be it before, between or after the reading and the liste
   }
 });
 
-test('many waits are one connection beside that of the commands', async () => {
+test('many waits share one connection besides the command connection', async () => {
   const { producer, release } = await withHeldTasks(() => 'ok');
   const before = await idsOfClients('taskfleet:producer:follow');
   const tasks = await producer.enqueueMany(
@@ -171,7 +171,7 @@ test('many waits are one connection beside that of the commands', async () => {
   await live.return();
 });
 
-test('a task that is not kept after its end still has a result for those who waited', async () => {
+test('pending waits get the result of a task without retention', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const brief = defineTask({
@@ -205,7 +205,7 @@ test('a task that is not kept after its end still has a result for those who wai
   assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
 });
 
-test('a wait for a foreign task ends when its owner takes it out of the registry', async () => {
+test('a wait for a foreign task ends when its owner unregisters it', async () => {
   const keyPrefix = fleet.newPrefix();
   const keys = createKeys(keyPrefix);
   const producer = fleet.producer({ keyPrefix });

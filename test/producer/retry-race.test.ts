@@ -29,14 +29,14 @@ function open() {
   return { keyPrefix, keys, producer: fleet.producer({ keyPrefix }), job: async (id: string) => (await queue.getJob(id))! };
 }
 
-/** A task that was stopped while it waited. */
+/** A task that was stopped while queued. */
 async function cancelled({ producer }: ReturnType<typeof open>): Promise<string> {
   const { id } = await producer.enqueue(note, {}, { item: 'chat-1' });
   assert.equal((await producer.stop(id)).via, 'queue');
   return id;
 }
 
-/** A retry to which `meanwhile` happens between its look at the task and its move. */
+/** A retry with `meanwhile` running between its read and its move of the task. */
 function retryWith(store: Store, meanwhile: () => Promise<unknown>): TaskRetry {
   const registry = {
     writes: () => store.registry.writes(),
@@ -48,7 +48,7 @@ function retryWith(store: Store, meanwhile: () => Promise<unknown>): TaskRetry {
   return new TaskRetry({ ...store, registry }, new LogLines().loggers('producer'));
 }
 
-test('a task that is removed in the same moment is not found, and leaves nothing behind', async () => {
+test('retrying a task that is removed concurrently rejects with not found and leaves no keys behind', async () => {
   const opened = open();
   const id = await cancelled(opened);
   const store = fleet.store({ keyPrefix: opened.keyPrefix });
@@ -60,7 +60,7 @@ test('a task that is removed in the same moment is not found, and leaves nothing
   assert.ok((await fleet.client.pttl(opened.keys.events(id))) <= HOUR_MS);
 });
 
-test('of a task that somebody else retries in the same moment the registration stays, and so does a new stop', async () => {
+test('a concurrent retry by another process keeps the registration and a new stop', async () => {
   const opened = open();
   const id = await cancelled(opened);
   const store = fleet.store({ keyPrefix: opened.keyPrefix });
@@ -74,7 +74,7 @@ test('of a task that somebody else retries in the same moment the registration s
   assert.deepEqual(await fleet.client.hmget(hash, 'stop', 'defa'), ['{"reason":"again","by":null,"at":1}', 'Stopped: again']);
 });
 
-test('of two retries at once one makes the run, and the task stays registered', async () => {
+test('one of two concurrent retries starts the run, and the task stays registered', async () => {
   const opened = open();
   const other = fleet.producer({ keyPrefix: opened.keyPrefix });
   for (let round = 0; round < 10; round += 1) {
@@ -89,7 +89,7 @@ test('of two retries at once one makes the run, and the task stays registered', 
   assert.deepEqual(await fleet.registrySize(opened.keyPrefix), EMPTY_REGISTRY);
 });
 
-test('the end of the last run, which reaches the registry late, does not take the new entry', async () => {
+test('a late removal by the last run does not remove the new entry', async () => {
   const { producer, keys, keyPrefix } = open();
   const task = await producer.enqueue(note, {}, { item: 'chat-1' });
   const plain = new Worker('note', null, { connection: fleet.redis.client(), prefix: keys.bull('note') });
@@ -97,7 +97,7 @@ test('the end of the last run, which reaches the registry late, does not take th
   await job?.moveToFailed(new UnrecoverableError('no'), 'token', false);
   await plain.close();
   const retried = producer.retry(task);
-  // Far more round trips than a retry takes that does not wait for it.
+  // Far more round trips than a retry without this wait takes.
   for (let trip = 0; trip < 12; trip += 1) await producer.ping();
   const writes = new MergedWrites(keys);
   writes.remove(task.id, { item: 'chat-1' });

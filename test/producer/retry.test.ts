@@ -24,10 +24,10 @@ const note = defineTask({
   retention: KEEP,
 });
 const HOUR_MS = 3_600_000;
-/** How a stream of a live task differs from one of a task that is over. */
+/** The expiry that tells the stream of a live task from that of an ended one. */
 const LIVE_MS = 2 * HOUR_MS;
 
-/** A producer, BullMQ's queue of its `note.take` tasks, and how to run them. */
+/** A producer, BullMQ's queue of its `note.take` tasks, and a function that runs them. */
 function open() {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
@@ -41,7 +41,7 @@ function open() {
 
 type Opened = ReturnType<typeof open>;
 
-/** A task that failed by itself, its worker gone. */
+/** A failed task whose worker is gone. */
 async function failed({ producer, work }: Opened, options: { item?: string } = {}): Promise<string> {
   const { id } = await producer.enqueue(note, {}, options);
   const worker = await work(() => Promise.reject(new Error('no')));
@@ -70,7 +70,7 @@ const cancelledHow = {
   },
 };
 
-test('a task that failed gets a new run with all its attempts, and is live again', async () => {
+test('a failed task gets all its attempts again and is live', async () => {
   const opened = open();
   const { producer, keyPrefix, keys, work } = opened;
   const id = await failed(opened, { item: 'chat-1' });
@@ -95,7 +95,7 @@ test('a task that failed gets a new run with all its attempts, and is live again
 });
 
 for (const [when, cancel] of Object.entries(cancelledHow)) {
-  test(`a task that was cancelled while ${when} forgets its stop and runs`, async () => {
+  test(`retrying a task that was cancelled while ${when} clears its stop and runs it`, async () => {
     const opened = open();
     const { producer, work, keys } = opened;
     const id = await cancel(opened);
@@ -108,7 +108,7 @@ for (const [when, cancel] of Object.entries(cancelledHow)) {
   });
 
   for (const retry of ['job.retry', 'queue.retryJobs'] as const) {
-    test(`a task that was cancelled while ${when} and comes back by BullMQ's own ${retry} is cancelled again, without running`, async () => {
+    test(`BullMQ's own ${retry} of a task cancelled while ${when} cancels it again without a run`, async () => {
       const opened = open();
       const { producer, keyPrefix, queue, job, work } = opened;
       const id = await cancel(opened);
@@ -126,7 +126,7 @@ for (const [when, cancel] of Object.entries(cancelledHow)) {
   }
 }
 
-test('the new run is not bound to the deadline of the first', async () => {
+test('the deadline of the first run does not apply to a retry', async () => {
   const { producer, keyPrefix } = open();
   await producer.ping(); // the deadline is not to pass during the connect
   const deadline = new Date(Date.now() + 50);
@@ -138,7 +138,7 @@ test('the new run is not bound to the deadline of the first', async () => {
   assert.equal((await producer.waitUntilFinished(id)).state, 'completed');
 });
 
-test('a task is registered before a worker can see it, and its stop goes in the same transaction in which it comes back', async () => {
+test('a retried task is registered before a worker can see it, and its stop is cleared in the transaction that requeues it', async () => {
   const opened = open();
   const id = await cancelledHow.waiting(opened);
   const monitor = await fleet.monitor();
@@ -163,7 +163,7 @@ test('a task is registered before a worker can see it, and its stop goes in the 
   assert.ok(begins >= 0 && cleared < visible && lines.indexOf('exec', begins) > visible, lines.join('\n'));
 });
 
-test('the stream of a retried task says so, and is kept as long as that of a live one', async () => {
+test('the stream of a retried task records the retry, and has the expiry of a live task', async () => {
   const { producer, work, keys } = open();
   const spoke = await work(({ emit, progress }) => {
     emit('half of it');
@@ -185,7 +185,7 @@ test('the stream of a retried task says so, and is kept as long as that of a liv
   assert.equal(await fleet.client.exists(keys.events(quiet.id)), 0);
 });
 
-test('several are retried together, each once, and answered in the order of the ids', async () => {
+test('several tasks are retried once each and returned in the order of the ids', async () => {
   const { producer, keyPrefix } = open();
   const tasks = await producer.enqueueMany(note, [{ input: {} }, { input: {}, priority: 3 }, { input: {}, delay: HOUR_MS }]);
   await producer.stop(tasks);
@@ -208,7 +208,7 @@ test('a retried task can be stopped again', async () => {
   assert.deepEqual(await fleet.registrySize(opened.keyPrefix), EMPTY_REGISTRY);
 });
 
-test('a task that has not ended, has completed or is foreign cannot be retried, and then none is', async () => {
+test('live, completed and foreign tasks cannot be retried, and then none is', async () => {
   const opened = open();
   const { producer, keys, keyPrefix, job } = opened;
   const stopped = await cancelledHow.waiting(opened);
@@ -239,7 +239,7 @@ test('a task that has not ended, has completed or is foreign cannot be retried, 
   assert.deepEqual(await fleet.registrySize(keyPrefix), before);
 });
 
-/** A child, cancelled, of a task that is live. */
+/** A cancelled child of a live task. */
 async function cancelledChild({ producer, queue }: Opened): Promise<{ parent: string; options: object }> {
   const { id: parent } = await producer.enqueue(note, {}, { delay: HOUR_MS });
   const options = { jobId: 'kid', item: 'chat-1', childOf: { queue: 'note', id: parent } };
@@ -255,7 +255,7 @@ test('a child of a live task is listed with its parent again', async () => {
   assert.deepEqual(await fleet.client.smembers(opened.keys.children(parent)), ['kid']);
 });
 
-test('a child of a stopped task is on its own and runs: the stop of its parent does not end it', async () => {
+test('a retried child of a stopped task is detached and runs', async () => {
   const opened = open();
   const { producer, keys, work, job } = opened;
   const { parent } = await cancelledChild(opened);

@@ -42,7 +42,7 @@ describe('schedules of a producer', () => {
   }
 
   describe('upsert', () => {
-    it('makes a schedule with one next task, that is as its definition says', async () => {
+    it('creates a schedule with one next task, as defined', async () => {
       const { producer, store } = await setUp();
       const since = Date.now();
       const view = await producer.schedules.upsert('daily', report, INPUT, {
@@ -72,21 +72,21 @@ describe('schedules of a producer', () => {
       assert.deepEqual(await store.redis.smembers(store.keys.queues), ['report']);
     });
 
-    it('says when a cron schedule is due, where its clock is', async () => {
+    it("computes cron times in the schedule's time zone", async () => {
       const { producer } = await setUp();
       const view = await producer.schedules.upsert('nightly', report, INPUT, { cron: '30 3 * * *', timeZone: 'Asia/Kolkata' });
       assert.deepEqual([view.cron, view.timeZone, view.everyMs], ['30 3 * * *', 'Asia/Kolkata', null]);
       assert.match((view.nextAt as Date).toISOString(), /T22:00:00\.000Z$/);
     });
 
-    it('is in UTC unless it is told otherwise, wherever the producer is', async () => {
+    it("uses UTC by default, whatever the producer's time zone", async () => {
       const { producer } = await setUp();
       const { timeZone, nextAt } = await producer.schedules.upsert('nightly', report, INPUT, { cron: '15 30 3 * * *' });
       assert.equal(timeZone, 'UTC');
       assert.match((nextAt as Date).toISOString(), /T03:30:15\.000Z$/);
     });
 
-    it('again without a change keeps the time and the task', async () => {
+    it('without a change keeps the next time and task', async () => {
       const { producer, store } = await setUp();
       const first = await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS });
       const jobs = () => store.redis.hgetall(`${store.keys.jobs('report')}repeat:daily:${(first.nextAt as Date).getTime()}`);
@@ -95,7 +95,7 @@ describe('schedules of a producer', () => {
       assert.deepEqual(await jobs(), job);
     });
 
-    it('with another input keeps the time, and takes the input over', async () => {
+    it('with another input keeps the time and updates the input', async () => {
       const { producer, store } = await setUp();
       const first = await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS });
       const second = await producer.schedules.upsert('daily', report, { day: 'friday' }, { every: HOUR_MS });
@@ -118,7 +118,7 @@ describe('schedules of a producer', () => {
     });
 
     for (const paused of [false, true]) {
-      it(`to a task of another queue leaves nothing on the old one${paused ? ', which is paused and where it is due' : ''}`, async () => {
+      it(`to a task of another queue leaves nothing on the old one${paused ? ', even if paused with a due task' : ''}`, async () => {
         const { producer, store } = await setUp();
         const queue = store.queues.get('report');
         if (paused) await queue.pause();
@@ -132,7 +132,7 @@ describe('schedules of a producer', () => {
       });
     }
 
-    it('by several producers at once makes one', async () => {
+    it('by several producers at once creates one schedule', async () => {
       const { keyPrefix, store } = await setUp();
       const producers = Array.from({ length: 5 }, () => fleet.producer({ keyPrefix }));
       await Promise.all(
@@ -144,22 +144,22 @@ describe('schedules of a producer', () => {
     const bad: [what: string, options: unknown, message: RegExp, field: string][] = [
       ['no timing', {}, /expected either every or cron/, 'every'],
       ['two timings', { every: 1_000, cron: '* * * * *' }, /expected either every or cron/, 'every'],
-      ['an interval that is too short', { every: 99 }, /every: .*100/, 'every'],
+      ['an interval below the minimum', { every: 99 }, /every: .*100/, 'every'],
       ['an interval that is not whole', { every: 1_000.5 }, /every: /, 'every'],
       ['an interval as text', { every: '1 h' }, /every: .*string/, 'every'],
       ['a cron expression of three fields', { cron: '* * *' }, /expected five fields, .*"\* \* \*"/, 'cron'],
       ['a cron expression of two lines', { cron: '0 3 *\n* *' }, /cron: expected one line/, 'cron'],
-      ['a minute that there is not', { cron: '61 * * * *' }, /Bad cron: "61 \* \* \* \*"/, 'cron'],
-      ['a day that there is not', { cron: '0 0 31 2 *' }, /Bad cron: /, 'cron'],
-      ['a time that is none', { cron: 'H 3 * * *' }, /contains H/, 'cron'],
+      ['a nonexistent minute', { cron: '61 * * * *' }, /Bad cron: "61 \* \* \* \*"/, 'cron'],
+      ['a nonexistent day', { cron: '0 0 31 2 *' }, /Bad cron: /, 'cron'],
+      ['a random time', { cron: 'H 3 * * *' }, /contains H/, 'cron'],
       ['no cron expression at all', { cron: '' }, /cron: /, 'cron'],
       [
-        'a time zone that there is not',
+        'an unknown time zone',
         { cron: '0 3 * * *', timeZone: 'Europe/Atlantis' },
         /expected an IANA name .*"Europe\/Atlantis"/,
         'timeZone',
       ],
-      ['a time zone of an interval', { every: 1_000, timeZone: 'UTC' }, /Bad timeZone: it needs cron/, 'timeZone'],
+      ['a time zone with an interval', { every: 1_000, timeZone: 'UTC' }, /Bad timeZone: it needs cron/, 'timeZone'],
       ['a jitter as long as the interval', { every: 1_000, jitter: 1_000 }, /expected less than every \(1000 ms\), got 1000/, 'jitter'],
       [
         'a jitter beyond the deadline',
@@ -167,9 +167,9 @@ describe('schedules of a producer', () => {
         /expected less than the deadlineMs of report\.make \(3600000 ms\)/,
         'jitter',
       ],
-      ['a jitter below nothing', { every: 1_000, jitter: -1 }, /jitter: /, 'jitter'],
-      ['a policy that there is not', { every: 1_000, overlap: 'both' }, /overlap: .*skip/, 'overlap'],
-      ['an option that there is not', { every: 1_000, tz: 'UTC' }, /tz/, 'options'],
+      ['a negative jitter', { every: 1_000, jitter: -1 }, /jitter: /, 'jitter'],
+      ['an unknown policy', { every: 1_000, overlap: 'both' }, /overlap: .*skip/, 'overlap'],
+      ['an unknown option', { every: 1_000, tz: 'UTC' }, /tz/, 'options'],
       ['no options', undefined, /Bad schedule/, 'options'],
     ];
     let refusing: Awaited<ReturnType<typeof setUp>> | null = null;
@@ -185,7 +185,7 @@ describe('schedules of a producer', () => {
       });
     }
 
-    it('refuses a bad item, a bad input, one that is too large and a bad id, each by its own code', async () => {
+    it('refuses a bad item, a bad input, a large input and a bad id with their own codes', async () => {
       const { producer, keyPrefix } = await setUp();
       const small = fleet.producer({ keyPrefix, maxInputBytes: 1_024 });
       const { schedules } = producer;
@@ -204,7 +204,7 @@ describe('schedules of a producer', () => {
       assert.deepEqual(await fleet.written(keyPrefix), []);
     });
 
-    it("refuses the ids of the fleet's own, and so does remove", async () => {
+    it('refuses built-in ids, as does remove', async () => {
       const { producer } = await setUp();
       for (const { id } of scheduleTable(resolveSettings({}))) {
         await assert.rejects(producer.schedules.upsert(id, report, INPUT, { every: 1_000 }), {
@@ -215,7 +215,7 @@ describe('schedules of a producer', () => {
       }
     });
 
-    it('takes an id that is a property of every object', async () => {
+    it('accepts an id that is a property of every object', async () => {
       const { producer } = await setUp();
       await producer.schedules.upsert('constructor', report, INPUT, { every: HOUR_MS });
       assert.deepEqual(
@@ -227,7 +227,7 @@ describe('schedules of a producer', () => {
   });
 
   describe('list', () => {
-    it("has all schedules by id, the fleet's own among them once a worker has made them", async () => {
+    it('returns all schedules by id, including the built-in ones once a worker has created them', async () => {
       const { producer, store } = await setUp();
       assert.deepEqual(await producer.schedules.list(), []);
       await producer.schedules.upsert('zzz', report, INPUT, { every: HOUR_MS });
@@ -248,7 +248,7 @@ describe('schedules of a producer', () => {
       assert.ok(list.every(({ nextAt }) => nextAt !== null && nextAt.getTime() > Date.now()));
     });
 
-    it('lists what cannot be understood, and says so', async () => {
+    it('lists unreadable schedules with their problem', async () => {
       const { producer, store } = await setUp();
       await store.redis.hset(store.keys.schedules, 'bad', 'no JSON', '__proto__', '{}');
       const list = await producer.schedules.list();
@@ -286,7 +286,7 @@ describe('schedules of a producer', () => {
   });
 
   describe('remove', () => {
-    it('removes the schedule and its next task, and says whether there was one', async () => {
+    it('removes the schedule and its next task, and returns whether it existed', async () => {
       const { producer, store, keyPrefix } = await setUp();
       await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS });
       assert.equal(await producer.schedules.remove('daily'), true);
@@ -299,7 +299,7 @@ describe('schedules of a producer', () => {
       );
     });
 
-    it('removes a next task too that is due on a paused queue', async () => {
+    it('also removes a next task that is due on a paused queue', async () => {
       const { producer, store } = await setUp();
       const queue = store.queues.get('report');
       await queue.pause();
@@ -309,7 +309,7 @@ describe('schedules of a producer', () => {
       assert.equal(await queue.count(), 0);
     });
 
-    it('leaves a task alone that was stopped, be it that nobody has told the schedule yet', async () => {
+    it('leaves a stopped task alone, even before the schedule has noticed its end', async () => {
       const { producer, store } = await setUp();
       await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS });
       const [job] = await store.queues.get('report').getDelayed();
@@ -324,7 +324,7 @@ describe('schedules of a producer', () => {
   });
 
   describe('runNow', () => {
-    it('adds a task beside those at their times, with the input, item and deadline of the schedule', async () => {
+    it('adds an extra task with the input, item and deadline of the schedule', async () => {
       const { producer, store, keyPrefix } = await setUp();
       const made = await producer.schedules.upsert('daily', report, INPUT, { every: HOUR_MS, item: 'chat-1', jitter: 1_000 });
       const { id, name, item } = await producer.schedules.runNow('daily');
@@ -336,14 +336,14 @@ describe('schedules of a producer', () => {
       assert.deepEqual(await fleet.client.smembers(createKeys(keyPrefix).item('chat-1')), [id]);
     });
 
-    it("takes the fleet's own too", async () => {
+    it('accepts built-in schedules', async () => {
       const { producer, store } = await setUp();
       await new Schedules({ store, table: scheduleTable(resolveSettings({})), logger: new LogLines().loggers('schedule') }).apply();
       const { name, queue } = await producer.schedules.runNow('registry.reconcile');
       assert.deepEqual([name, queue], ['registry.reconcile', registryReconcile.queue]);
     });
 
-    it('refuses an id that is of no schedule', async () => {
+    it('refuses an unknown id', async () => {
       const { producer } = await setUp();
       for (const id of ['none', 'a:b', '__proto__', '', 'billing.init-plans', null]) {
         await assert.rejects(producer.schedules.runNow(id as string), { code: 'SCHEDULE_NOT_FOUND', message: /^No schedule / }, String(id));

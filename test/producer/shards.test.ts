@@ -18,7 +18,7 @@ const [single, four] = [notes(1), notes(4)];
 const ids = (count: number): string[] => Array.from({ length: count }, (_, n) => `id-${n}`);
 const idsOf = (tasks: readonly TaskView[]): string[] => tasks.map(({ id }) => id).toSorted();
 
-/** Waiting ids by BullMQ queue. */
+/** Queued ids by BullMQ queue. */
 async function waiting(keyPrefix: string, definition: TaskDefinition): Promise<Record<string, string[]>> {
   const keys = fleet.keys(keyPrefix);
   const lists = await Promise.all(
@@ -27,7 +27,7 @@ async function waiting(keyPrefix: string, definition: TaskDefinition): Promise<R
   return Object.fromEntries(lists);
 }
 
-test('every task is on exactly one shard, that of its id, where it is found, stopped and found again', async () => {
+test('every task is on exactly one shard, that of its id, where it is found and stopped', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 64 }),
@@ -36,7 +36,7 @@ test('every task is on exactly one shard, that of its id, where it is found, sto
         const keyPrefix = fleet.newPrefix();
         const producer = fleet.producer({ keyPrefix });
         const task = notes(count);
-        // A word alone may be the name of one of a queue's own keys.
+        // A bare word may be the name of one of the queue's own keys.
         const given = words.map((word) => `id.${word}`).toSorted();
         const own = await producer.enqueueMany(
           task,
@@ -78,7 +78,7 @@ test('every task is on exactly one shard, that of its id, where it is found, sto
   );
 });
 
-test('a filter by queue means all its shards, one by the name of a shard that shard; other queues are not in it', async () => {
+test('a queue filter covers all its shards, a shard filter only that shard', async () => {
   const producer = fleet.producer();
   const other = defineTask({ name: 'note2.take', queue: 'notebook', input: z.unknown(), retention: KEEP, shards: 2 });
   const all = await producer.enqueueMany(
@@ -138,7 +138,7 @@ test(
   },
 );
 
-test('twenty at once under one id, from two producers, are one task', async () => {
+test('twenty concurrent enqueues of one id from two producers add one task', async () => {
   const keyPrefix = fleet.newPrefix();
   const producers = [fleet.producer({ keyPrefix }), fleet.producer({ keyPrefix })];
   await Promise.all(producers.map((producer) => producer.ping()));
@@ -151,7 +151,7 @@ test('twenty at once under one id, from two producers, are one task', async () =
   assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
 });
 
-test('an id that has a task, live or ended, has none on another shard when their number is changed', async () => {
+test('an existing id gets no second task on another shard when the number of shards changes', async () => {
   for (const [before, now] of [
     [single, four],
     [four, single],
@@ -180,7 +180,7 @@ test('an id that has a task, live or ended, has none on another shard when their
   }
 });
 
-test('an id that another producer is adding, with another number of shards, goes where that one has registered it', async () => {
+test('an id that another producer is adding with another number of shards goes to the shard registered there', async () => {
   const keyPrefix = fleet.newPrefix();
   const id = ids(20).find((one) => shardOf(four, one) !== 'note') as string;
   const gate = new StepGate();
@@ -195,7 +195,7 @@ test('an id that another producer is adding, with another number of shards, goes
   assert.deepEqual(Object.values(await waiting(keyPrefix, four)).flat(), [id]);
 });
 
-test('a stop of an item, and who is busy on it, know all shards', async () => {
+test('stops of an item and onBusy cover all shards', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const all = await producer.enqueueMany(

@@ -21,7 +21,7 @@ function setUp(config: Parameters<TestFleet['producer']>[0] = {}) {
   };
 }
 
-/** What is published on the channel of stop commands. */
+/** Collects the messages on the channel of stop commands. */
 async function listen(channel: string) {
   const subscriber = fleet.redis.client();
   await subscriber.subscribe(channel);
@@ -29,7 +29,7 @@ async function listen(channel: string) {
   subscriber.on('message', (_channel: string, message: string) => heard.push(JSON.parse(message) as Record<string, unknown>));
   return {
     heard,
-    /** Messages come in order: what was said before this is there. */
+    /** Messages arrive in order, so all earlier ones have been received. */
     flush: async () => {
       await fleet.client.publish(channel, '{"end":true}');
       await until(() => heard.at(-1)?.['end'], Boolean);
@@ -39,7 +39,7 @@ async function listen(channel: string) {
   };
 }
 
-test('a stop of up to 16 tasks is announced before it is recorded, one of more is not', async () => {
+test('a stop of up to 16 tasks is announced before it is recorded, a larger one is not', async () => {
   const { keys, producer, task } = setUp();
   for (const [count, announced] of [
     [16, [true, undefined]],
@@ -65,7 +65,7 @@ test('a stop of up to 16 tasks is announced before it is recorded, one of more i
   }
 });
 
-test('an announced stop aborts the run before it is recorded, and is kept although its announcer dies', async () => {
+test('an announced stop aborts the run before it is recorded, and holds even if its announcer dies', async () => {
   const { keyPrefix, keys, producer, task } = setUp();
   await fleet.worker(keyPrefix, [task.handler], NO_POLL);
   const { id } = await producer.enqueue(task.definition, {});
@@ -83,7 +83,7 @@ test('an announced stop aborts the run before it is recorded, and is kept althou
   assert.deepEqual([view?.stop?.reason, view?.stop?.by, view?.stop?.via], ['enough', 'alice', 'signal']);
 });
 
-test('what an announcement said gives way to the record that was there first', async () => {
+test('an earlier record overrides an announcement', async () => {
   const gate = new StepGate();
   const { keyPrefix, producer, task } = setUp();
   await fleet.worker(keyPrefix, [task.handler], { ...NO_POLL, onStep: gate.onStep });
@@ -107,7 +107,7 @@ test('what an announcement said gives way to the record that was there first', a
   assert.equal((await producer.get(id))?.error, 'Stopped by alice: recorded');
 });
 
-test('of two stops at once of a running task, receipts and task all name the one that was first', async () => {
+test('after two concurrent stops of a running task, receipts and task name the first', async () => {
   const { keyPrefix, producer, task } = setUp();
   const other = fleet.producer({ keyPrefix });
   await other.ping();
@@ -128,7 +128,7 @@ test('of two stops at once of a running task, receipts and task all name the one
   }
 });
 
-test('a stop of an item removes what exists nowhere from the item, and has no receipt for it', async () => {
+test('a stop of an item drops stale entries from the item without a receipt', async () => {
   const { keyPrefix, keys, producer, task } = setUp();
   const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
   await fleet.client.sadd(keys.item('chat-1'), 'ghost', 'other-ghost');
@@ -146,7 +146,7 @@ test('a stop of an item removes what exists nowhere from the item, and has no re
   assert.equal(await producer.hasActiveTasks('chat-1'), false);
 });
 
-/** A worker that may not subscribe, and a task that runs there and is stopped; nobody has heard of it. */
+/** A worker that may not subscribe, and a stopped task running there whose stop was not received. */
 async function unheard() {
   const { keyPrefix, keys, producer, task } = setUp();
   await fleet.client.acl('SETUSER', 'deaf', 'on', 'nopass', '~*', '&*', '+@all', '-subscribe');
@@ -157,7 +157,7 @@ async function unheard() {
   return { keys, producer, id, call };
 }
 
-test('a stop that no worker heard is looked at again: a task whose owner died meanwhile is settled', async () => {
+test('a stop that no worker received is rechecked, and settled if the owner has died', async () => {
   const { keys, producer, id, call } = await unheard();
   await fleet.client.del(`${keys.jobs('stop')}${id}:lock`);
   const view = await until(
@@ -168,7 +168,7 @@ test('a stop that no worker heard is looked at again: a task whose owner died me
   call.returns();
 });
 
-test('a stop that no worker heard is said once more', async () => {
+test('a stop that no worker received is published again', async () => {
   const { keys, producer, id, call } = await unheard();
   const { heard } = await listen(keys.commands);
   await until(
@@ -183,7 +183,7 @@ test('a stop that no worker heard is said once more', async () => {
   call.returns();
 });
 
-test('a stop of a foreign task that cannot be passed on is an error, however few are stopped', async () => {
+test('a stop of a foreign task that cannot be forwarded is an error', async () => {
   const { keyPrefix, keys } = setUp();
   await fleet.client.hset(keys.tasks, 'theirs', '');
   await fleet.client.acl('SETUSER', 'mute', 'on', 'nopass', '~*', 'resetchannels', '+@all');

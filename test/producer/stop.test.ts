@@ -20,7 +20,7 @@ after(() => fleet.stop());
 const note = defineTask({ name: 'note.take', input: z.object({}), retry: { attempts: 5, backoff: { delayMs: 60_000 } }, retention: KEEP });
 const LONG = { delay: 3_600_000 };
 
-/** A producer, and a task that has failed once and waits for its retry. */
+/** A producer, and a task that failed once and waits for its retry. */
 async function retrying(options: { item?: string } = {}) {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
@@ -52,7 +52,7 @@ for (const [what, options] of [
   ['a delayed', LONG],
   ['a prioritized', { priority: 3 }],
 ] as const) {
-  test(`${what} task is cancelled on the spot, without any worker, and never runs`, async () => {
+  test(`${what} task is cancelled at once without a worker, and never runs`, async () => {
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });
     const task = await producer.enqueue(note, {}, { ...options, item: 'chat-1' });
@@ -65,7 +65,7 @@ for (const [what, options] of [
   });
 }
 
-test('a task that waits for its retry is cancelled on the spot; the attempt that it had counts', async () => {
+test('a task waiting for its retry is cancelled at once, and its attempt counts', async () => {
   const { keyPrefix, producer, task } = await retrying({ item: 'chat-1' });
   assertCancelledInQueue(await producer.stop(task, { reason: 'enough', by: 'alice' }), task.id);
   const view = await producer.get(task);
@@ -74,7 +74,7 @@ test('a task that waits for its retry is cancelled on the spot; the attempt that
   await assertNeverRuns(producer, keyPrefix);
 });
 
-test('a task that nobody knows is not found', async () => {
+test('an unknown task is not found', async () => {
   const receipt = await fleet.producer().stop('nobody', { reason: 'enough' });
   assert.deepEqual(receipt, {
     id: 'nobody',
@@ -89,7 +89,7 @@ test('a task that nobody knows is not found', async () => {
   });
 });
 
-test('a task that has ended by itself is finished, and the receipt says how', async () => {
+test('the receipt of an ended task says finished and its final state', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const fails = defineTask({ name: 'fail.ing', input: z.object({}), retention: KEEP });
@@ -107,7 +107,7 @@ test('a task that has ended by itself is finished, and the receipt says how', as
   assert.equal((await producer.get(tasks[0]!))?.state, 'completed');
 });
 
-test('a second stop gets the record of the first', async () => {
+test('a second stop returns the record of the first', async () => {
   const producer = fleet.producer();
   const task = await producer.enqueue(note, {});
   const first = await producer.stop(task, { reason: 'first', by: 'alice' });
@@ -115,7 +115,7 @@ test('a second stop gets the record of the first', async () => {
   assert.deepEqual(second, first);
 });
 
-test('two stops at once of one task are one stop', async () => {
+test('two concurrent stops of one task are one stop', async () => {
   const keyPrefix = fleet.newPrefix();
   const producers = [fleet.producer({ keyPrefix }), fleet.producer({ keyPrefix })];
   await Promise.all(producers.map((producer) => producer.ping()));
@@ -131,7 +131,7 @@ test('two stops at once of one task are one stop', async () => {
   assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
 });
 
-test('a running task is requested at once, and cancelled within the wait', async () => {
+test('the stop of a running task is requested at once, and cancelled within waitMs', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const started = deferred();
@@ -147,7 +147,7 @@ test('a running task is requested at once, and cancelled within the wait', async
   assert.deepEqual([(await producer.get(task))?.attempt, (await producer.get(task))?.state], [1, 'cancelled']);
 });
 
-test('a stop that is not settled within the wait says requested, and the task is stopping', async () => {
+test('a stop that is not settled within waitMs says requested, and the task is stopping', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const task = await producer.enqueue(note, {});
@@ -164,7 +164,7 @@ test('a stop that is not settled within the wait says requested, and the task is
   await worker.close();
 });
 
-test('a job that a plain BullMQ queue added under a number is found and stopped', async () => {
+test('a plain BullMQ job with a numeric id is found and stopped', async () => {
   const keyPrefix = fleet.newPrefix();
   const keys = createKeys(keyPrefix);
   const producer = fleet.producer({ keyPrefix });
@@ -176,7 +176,7 @@ test('a job that a plain BullMQ queue added under a number is found and stopped'
   await queue.close();
 });
 
-test('many ids get one receipt each, in their order, also those given twice', async () => {
+test('each id gets one receipt, in order, also duplicate ids', async () => {
   const producer = fleet.producer();
   const [a, b] = [await producer.enqueue(note, {}), await producer.enqueue(note, {}, LONG)];
   const receipts = await producer.stop([b, 'nobody', a.id, b.id]);
@@ -192,7 +192,7 @@ test('many ids get one receipt each, in their order, also those given twice', as
   assert.deepEqual(await producer.stop([]), []);
 });
 
-test('a thousand ids take no more round trips than ten', async (context) => {
+test('a thousand ids take as few round trips as ten', async (context) => {
   const oneWayMs = 25;
   const far = await FaultProxy.start(fleet.redis.port);
   context.after(() => far.stop());
@@ -209,12 +209,12 @@ test('a thousand ids take no more round trips than ten', async (context) => {
     return performance.now() - started;
   };
   const [few, many] = [await timeOf(10), await timeOf(1_000)];
-  // In turn, a thousand would take at least this, and many times what ten take.
+  // Sequentially, a thousand would take at least this long, and many times as long as ten.
   const inTurn = 2 * oneWayMs * 1_000;
   assert.ok(many - few < inTurn / 3, `a thousand took ${many} ms, ten ${few} ms`);
 });
 
-test('fifteen hundred tasks that wait are settled by the call, and none ever runs', async () => {
+test('fifteen hundred queued tasks are settled by the call, and none runs', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const tasks = await producer.enqueueMany(
@@ -229,7 +229,7 @@ test('fifteen hundred tasks that wait are settled by the call, and none ever run
   assert.ok(settled.every(({ outcome, via }) => outcome === 'cancelled' && via === 'queue'));
 });
 
-test('all live tasks of an item are stopped, and those of others are not', async () => {
+test('stopItem stops all live tasks of the item and no others', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   const mine = [await producer.enqueue(note, {}, { item: 'a' }), await producer.enqueue(note, {}, { item: 'a', ...LONG })];
@@ -250,7 +250,7 @@ test('a dry run names the tasks of an item and stops none', async () => {
   for (const task of tasks) assert.match((await producer.get(task))?.state ?? '', /^(queued|scheduled)$/);
 });
 
-test('the stop of a foreign task is passed on in the form of open-webui, which reads task_id alone, once it was looked up', async () => {
+test("the stop of a foreign task is forwarded in open-webui's format once the task was looked up", async () => {
   const keyPrefix = fleet.newPrefix();
   const keys = createKeys(keyPrefix);
   const producer = fleet.producer({ keyPrefix });
@@ -273,7 +273,7 @@ test('the stop of a foreign task is passed on in the form of open-webui, which r
   assert.equal(await fleet.client.hget(keys.tasks, 'theirs'), 'chat-1', 'its owner removes it');
 });
 
-test('a wrong option of a stop is named, and nothing is stopped', async () => {
+test('an invalid stop option is named, and nothing is stopped', async () => {
   const producer = fleet.producer();
   const task = await producer.enqueue(note, {});
   await assert.rejects(

@@ -22,7 +22,7 @@ after(async () => {
   await fleet.stop();
 });
 
-/** A hub, and the connections that it opens. */
+/** A hub and its connections. */
 function open(options: { lingerMs?: number } = {}) {
   const settings = { ...resolveSettings({ redisUrl: fleet.redis.url, logLevel: 'silent' }), redisUrl: fleet.redis.url };
   const logger = createLoggerFactory({ settings })('producer');
@@ -41,7 +41,7 @@ function open(options: { lingerMs?: number } = {}) {
   return { hub, connections };
 }
 
-/** Collects what is added to a stream, and says when so much has come. */
+/** Collects a stream's new entries; `until` resolves at a given count. */
 async function follow(hub: StreamHub, key: string) {
   const seen: string[] = [];
   let waiting: { count: number; done: Deferred<void> } | null = null;
@@ -61,7 +61,7 @@ async function follow(hub: StreamHub, key: string) {
 const add = (key: string, value: string | number): Promise<unknown> => client.xadd(key, '*', 'v', value);
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, n) => `${n}`);
 
-test('what is added after the following has begun is heard, and nothing from before', async () => {
+test('a follower receives new entries only', async () => {
   const { hub } = open();
   const key = fleet.newPrefix();
   await add(key, 'before');
@@ -70,7 +70,7 @@ test('what is added after the following has begun is heard, and nothing from bef
   assert.deepEqual(await until(1), ['after']);
 });
 
-test('two followers of one stream hear the same, and one that leaves hears nothing more', async () => {
+test('two followers of one stream receive the same entries, and none after unsubscribing', async () => {
   const { hub } = open();
   const key = fleet.newPrefix();
   const [a, b] = [await follow(hub, key), await follow(hub, key)];
@@ -81,8 +81,8 @@ test('two followers of one stream hear the same, and one that leaves hears nothi
   assert.deepEqual([await a.until(2), b.seen], [['1', '2'], ['1']]);
 });
 
-test('any number of streams are followed over one connection, each heard at once', { timeout: 4_000 }, async () => {
-  // A read that waits is five seconds long: so each new stream must have ended the one before.
+test('any number of streams share one connection without delay', { timeout: 4_000 }, async () => {
+  // A blocking read lasts five seconds, so each new stream must have unblocked the previous one.
   const { hub, connections } = open();
   for (const key of Array.from({ length: 30 }, () => fleet.newPrefix())) {
     const { until } = await follow(hub, key);
@@ -104,7 +104,7 @@ test('a killed connection loses nothing and repeats nothing', async () => {
   assert.equal(connections.length, 1);
 });
 
-test('a restart of Redis that keeps its data loses nothing either', async (context) => {
+test('a restart of Redis with its data loses nothing', async (context) => {
   const own = await TestFleet.start({ appendonly: 'yes', extraArgs: ['--appendfsync', 'always'] });
   const settings = { ...resolveSettings({ redisUrl: own.redis.url, logLevel: 'silent', reconnectDelayMs: 20 }), redisUrl: own.redis.url };
   const logger = createLoggerFactory({ settings })('producer');
@@ -122,7 +122,7 @@ test('a restart of Redis that keeps its data loses nothing either', async (conte
   assert.deepEqual(await until(2), ['before', 'after']);
 });
 
-test('a stream that is followed right after a lost connection is heard at once', { timeout: 3_000 }, async () => {
+test('a stream followed right after a lost connection is received at once', { timeout: 3_000 }, async () => {
   const { hub, connections } = open();
   const first = fleet.newPrefix();
   const { until } = await follow(hub, first);
@@ -137,7 +137,7 @@ test('a stream that is followed right after a lost connection is heard at once',
   assert.deepEqual(await second.until(1), ['y']);
 });
 
-test('the connection goes a while after the last follower, and comes back for the next', async () => {
+test('the connection closes some time after the last follower and reopens for the next', async () => {
   const { hub, connections } = open({ lingerMs: 20 });
   const key = fleet.newPrefix();
   const { until, end } = await follow(hub, key);
@@ -153,7 +153,7 @@ test('the connection goes a while after the last follower, and comes back for th
   assert.equal(connections.length, 2);
 });
 
-test('the connection stays for one who follows soon after the last', async () => {
+test('the connection stays open for a follower soon after the last', async () => {
   const { hub, connections } = open();
   for (const key of [fleet.newPrefix(), fleet.newPrefix()]) {
     const { until, end } = await follow(hub, key);
@@ -164,7 +164,7 @@ test('the connection stays for one who follows soon after the last', async () =>
   assert.equal(connections.length, 1);
 });
 
-test('a follower of events that leaves early takes its listeners with it', async () => {
+test('a follower of events that leaves early removes its listeners', async () => {
   const store = fleet.store();
   const { hub, connections } = open({ lingerMs: 20 });
   const watch = new Watch({ ...store, hub, jobEvents: new JobEvents(store.redis, hub, store.keys), reconnected: () => Promise.resolve() });
@@ -178,7 +178,7 @@ test('a follower of events that leaves early takes its listeners with it', async
   await closed;
 });
 
-test('a hub that is closed ends its connection, also during a read, and may be closed again', async () => {
+test('close ends the connection, also during a read, and is idempotent', async () => {
   const { hub, connections } = open();
   const key = fleet.newPrefix();
   const { until, seen } = await follow(hub, key);
@@ -191,13 +191,13 @@ test('a hub that is closed ends its connection, also during a read, and may be c
   await open().hub.close();
 });
 
-test('ids of a stream are ordered by time and then by number', () => {
+test('stream ids are ordered by time, then by sequence', () => {
   const ids = ['0-0', '5-0', '5-1', '5-9', '5-10', '10-0', '1700000000000-0'];
   assert.deepEqual(ids.toReversed().toSorted(compareStreamIds), ids);
   assert.equal(compareStreamIds('5', '5-0'), 0);
 });
 
-/** Kills the connections that read and block. */
+/** Kills the connections with blocking reads. */
 async function killBlocked(): Promise<void> {
   const list = (await client.client('LIST')) as string;
   const ids = list

@@ -46,7 +46,7 @@ test('the types of a definition hold from the input through the handler to the r
   assert.equal(anything, 7);
 });
 
-test('a definition without a word on what is kept does not compile', () => {
+test('a definition without retention does not compile', () => {
   const input = z.object({});
   // @ts-expect-error -- no retention
   assert.throws(() => defineTask({ name: 'kept.not', input }), /retention: state what is kept/);
@@ -57,7 +57,7 @@ test('a definition without a word on what is kept does not compile', () => {
   assert.throws(() => defineTask({ name: 'kept.count', input, retention: countAlone }), /retention\.completed\.ageMs: state/);
 });
 
-test('what does not fit a definition does not compile, and is refused when it runs', async () => {
+test('a call that does not match its definition does not compile, and is refused at runtime', async () => {
   const producer = fleet.producer();
   // @ts-expect-error -- a field is missing
   await assert.rejects(producer.enqueue(greet, {}), /name: /);

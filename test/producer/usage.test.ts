@@ -16,7 +16,7 @@ function setUp(): { producer: Producer; keys: Keys; read: (model?: string) => Pr
   return { producer: fleet.producer({ keyPrefix }), keys, read: (model = 'm') => client.hget(keys.usagePool, model) };
 }
 
-/** The text with `NOW` for every second of the last minute, by Redis's clock. */
+/** Replaces every second of the last minute, by Redis' clock, with `NOW`. */
 async function masked(text: string | null): Promise<string | null> {
   const now = Number((await client.time())[0]);
   return text?.replaceAll(/\b\d{10}\b/g, (seconds) => (now - Number(seconds) >= 0 && now - Number(seconds) < 60 ? 'NOW' : seconds)) ?? null;
@@ -26,7 +26,7 @@ const OLD = 1_700_000_000;
 const NEW = '{"updated_at": NOW}';
 
 describe('usage.touch', () => {
-  it('writes what open-webui would', async () => {
+  it('writes the same as open-webui', async () => {
     const { producer, read } = setUp();
     await producer.usage.touch('m', 'a');
     assert.equal(await masked(await read()), `{"a": ${NEW}}`);
@@ -77,7 +77,7 @@ describe('usage.touch', () => {
     ],
   ];
   for (const [what, session, before, expected] of cases) {
-    it(`${what}, and leaves the rest as it was, byte for byte`, async () => {
+    it(`${what}, and leaves every other byte unchanged`, async () => {
       const { producer, keys, read } = setUp();
       await client.hset(keys.usagePool, 'm', before);
       await producer.usage.touch('m', session);
@@ -85,7 +85,7 @@ describe('usage.touch', () => {
     });
   }
 
-  it('publishes how many sessions a model has when that has changed', async () => {
+  it("publishes the number of a model's sessions when it changes", async () => {
     const { producer, keys } = setUp();
     const heard: unknown[] = [];
     const subscriber = fleet.redis.client();
@@ -112,7 +112,7 @@ describe('usage.touch', () => {
     ]);
   });
 
-  it('refuses an entry that is no JSON object, and leaves it alone', async () => {
+  it('refuses an entry that is not a JSON object, and leaves it unchanged', async () => {
     const { producer, keys, read } = setUp();
     for (const bad of [
       '',
@@ -133,7 +133,7 @@ describe('usage.touch', () => {
     }
   });
 
-  it('refuses a pool that is no hash', async () => {
+  it('refuses a pool that is not a hash', async () => {
     const { producer, keys } = setUp();
     await client.set(keys.usagePool, 'text');
     for (const call of [producer.usage.touch('m', 'a'), producer.usage.inUse()]) {
@@ -169,7 +169,7 @@ describe('usage.touch', () => {
 });
 
 describe('usage.inUse', () => {
-  it('names the models that somebody uses, sorted', async () => {
+  it('returns the sorted models in use', async () => {
     const { producer } = setUp();
     assert.deepEqual(await producer.usage.inUse(), []);
     for (const model of ['llama', 'gpt-4', 'gpt-4', 'ä']) await producer.usage.touch(model, 's');
@@ -177,13 +177,13 @@ describe('usage.inUse', () => {
   });
 });
 
-describe('Touches and the cleaner at once', () => {
-  /** What else is in the pool: sessions that have expired, so that the cleaner has something to cut out of every model. */
+describe('Concurrent touches and clean-ups', () => {
+  /** Expired sessions in the pool, so that the cleaner has something to remove from every model. */
   const ADD_STALE = `
     local text = redis.call('HGET', KEYS[1], ARGV[1])
     if text then redis.call('HSET', KEYS[1], ARGV[1], '{"' .. ARGV[2] .. '": {"updated_at": 1}, ' .. string.sub(text, 2)) end`;
 
-  it('lose no session, and leave none that has expired', async () => {
+  it('lose no session and leave no expired one', async () => {
     const [models, rounds, atOnce] = [20, 100, 50];
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });

@@ -25,7 +25,7 @@ function open() {
 
 const waiting = (keys: Keys): Promise<string[]> => client.lrange(`${keys.jobs('note')}wait`, 0, -1);
 
-/** What an enqueue is told, and that it is true. */
+/** Asserts the outcome of an enqueue, and that it is true. */
 function failedWith(code: ErrorCode, exists: boolean): (error: unknown) => true {
   return (error) => {
     assert.ok(isFleetError(error, code), String(error));
@@ -44,7 +44,7 @@ const REGISTRY: Readonly<Record<string, (keys: Keys) => string>> = {
 };
 
 for (const [name, keyOf] of Object.entries(REGISTRY)) {
-  test(`a task whose registration fails, for the wrong type of the key of ${name}, is added, and the log says so once`, async () => {
+  test(`a task is added, with one log line, although the key of ${name} has the wrong type`, async () => {
     const { keys, producer, log } = open();
     await client.set(keyOf(keys), 'a string');
     const added = await Promise.all(Array.from({ length: 10 }, () => producer.enqueue(note, {}, { item: 'chat-1' })));
@@ -56,7 +56,7 @@ for (const [name, keyOf] of Object.entries(REGISTRY)) {
   });
 }
 
-/** Keys of a queue that BullMQ's script writes, and what becomes of a job that it adds. */
+/** Keys of a queue that BullMQ's script writes, and whether a job is then added. */
 const QUEUE: readonly { readonly key: string; readonly options?: EnqueueOptions; readonly added: boolean }[] = [
   { key: 'meta', added: false },
   { key: 'id', added: false },
@@ -70,7 +70,8 @@ const QUEUE: readonly { readonly key: string; readonly options?: EnqueueOptions;
 
 for (const { key, options = {}, added } of QUEUE) {
   for (const id of [undefined, 'mine']) {
-    test(`where ${key} of the queue has the wrong type, a task ${JSON.stringify({ ...options, id })} is ${added ? 'added' : 'refused, and leaves nothing'}`, async () => {
+    const outcome = added ? 'added' : 'refused, and leaves no keys';
+    test(`if the queue's ${key} has the wrong type, a task ${JSON.stringify({ ...options, id })} is ${outcome}`, async () => {
       const { keys, producer, keyPrefix } = open();
       const broken = `${keys.jobs('note')}${key}`;
       await client.sadd(broken, 'a set');
@@ -92,7 +93,7 @@ for (const { key, options = {}, added } of QUEUE) {
   }
 }
 
-test('an error of Redis names the key and the command that moves it away', async () => {
+test('a Redis error names the key and the command that moves it away', async () => {
   const { keys, producer } = open();
   await client.set(keys.schedules, 'a string');
   await assert.rejects(producer.schedules.upsert('daily', note, {}, { every: 60_000 }), (error) => {
@@ -103,7 +104,7 @@ test('an error of Redis names the key and the command that moves it away', async
   });
 });
 
-test('of many that are enqueued in one call, the error says which exist', async () => {
+test('the error of enqueueMany says which tasks exist', async () => {
   const { keys, producer } = open();
   await client.set(`${keys.jobs('note')}delayed`, 'a string');
   const call = producer.enqueueMany(note, [
@@ -119,7 +120,7 @@ test('of many that are enqueued in one call, the error says which exist', async 
   assert.deepEqual(new Set(await waiting(keys)), new Set(['now-1', 'now-2']));
 });
 
-test('an item that cannot be claimed gets no task, and what is retried is retried without its registration', async () => {
+test('an item that cannot be claimed gets no task, and a retry succeeds without its registration', async () => {
   const { keys, producer } = open();
   const { id } = await producer.enqueue(note, {}, { item: 'chat-1' });
   await producer.stop(id);
@@ -132,7 +133,7 @@ test('an item that cannot be claimed gets no task, and what is retried is retrie
   assert.deepEqual(await waiting(keys), [id]);
 });
 
-test('a task whose end of the script failed after it was moved has been retried', async () => {
+test('a retry succeeds if the script fails after moving the job', async () => {
   const { keys, producer } = open();
   const { id } = await producer.enqueue(note, {});
   await producer.stop(id);
@@ -141,7 +142,7 @@ test('a task whose end of the script failed after it was moved has been retried'
   assert.equal((await producer.retry(id)).state, 'queued');
 });
 
-test('children and runs of schedules are added although they cannot be registered', async () => {
+test('children and scheduled tasks are added although they cannot be registered', async () => {
   const { keys, keyPrefix, producer } = open();
   const parent = defineTask({ name: 'parent.run', input: z.object({}), retention: KEEP });
   await producer.schedules.upsert('nightly', note, {}, { cron: '0 3 * * *' });
