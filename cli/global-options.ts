@@ -15,9 +15,9 @@ export interface GlobalOptions {
 export function addGlobalOptions(program: Command): void {
   program
     .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
-    .option('--redis <url>', 'URL of Redis (instead of REDIS_URL)')
-    .option('--prefix <prefix>', 'prefix of every Redis key (instead of REDIS_KEY_PREFIX)')
-    .option('--api <url>', "use a dashboard's HTTP API instead of Redis (instead of TASKFLEET_API)")
+    .option('--redis <url>', 'URL of Redis (overrides REDIS_URL)')
+    .option('--prefix <prefix>', 'prefix of every Redis key (overrides REDIS_KEY_PREFIX)')
+    .option('--api <url>', "URL of a dashboard's API, used instead of Redis (overrides TASKFLEET_API)")
     .option('--token <token>', 'token for the API; prefer TASKFLEET_TOKEN, as arguments are visible to other users');
 }
 

@@ -149,7 +149,8 @@ function isRetryable({ state }: TaskView): boolean {
 }
 
 function notRetryable(id: string, task: TaskView | undefined): FleetError {
-  if (!task) return new FleetError('TASK_NOT_FOUND', `No task ${id}: it never existed or is no longer stored.`, { details: { id } });
+  if (!task)
+    return new FleetError('TASK_NOT_FOUND', `Task ${id} not found: it never existed or its retention has expired.`, { details: { id } });
   const why =
     task.queue === null
       ? 'it belongs to another program'

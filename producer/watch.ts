@@ -79,7 +79,8 @@ export class Watch {
   /** Returns the task. @throws FleetError `TASK_NOT_FOUND` */
   async get(id: string): Promise<TaskView> {
     const task = await this.#read(id);
-    if (!task) throw new FleetError('TASK_NOT_FOUND', `No task ${id}: it never existed or is no longer stored.`, { details: { id } });
+    if (!task)
+      throw new FleetError('TASK_NOT_FOUND', `Task ${id} not found: it never existed or its retention has expired.`, { details: { id } });
     return task;
   }
 

@@ -16,8 +16,8 @@ export function addDashboard(program: Command): void {
   program
     .command('dashboard')
     .description('run the dashboard (HTTP API and web pages)')
-    .option('--host <host>', 'address to listen on (instead of API_HOST)')
-    .option('--port <port>', 'port to listen on, 0 for any free port (instead of API_PORT)', wholeNumber(0, 65_535))
+    .option('--host <host>', 'address to listen on (overrides API_HOST)')
+    .option('--port <port>', 'port to listen on, 0 for any free port (overrides API_PORT)', wholeNumber(0, 65_535))
     // `taskfleet up` passes it to the dashboard that it starts.
     .addOption(new Option('--supervised').hideHelp())
     .addHelpText('after', EXAMPLES)

@@ -14,7 +14,7 @@ export function addScheduleRemove(schedule: Command): void {
   schedule
     .command('remove')
     .description('remove a schedule')
-    .argument('<id>', 'id of the schedule')
+    .argument('<id>', 'schedule id')
     .addHelpText('after', EXAMPLES)
     .action((id: string, _flags: unknown, command: Command) => removeSchedule(id, command.optsWithGlobals<GlobalOptions>()));
 }

@@ -19,7 +19,7 @@ export function addScheduleRun(schedule: Command): void {
   schedule
     .command('run')
     .description("enqueue a schedule's task now")
-    .argument('<id>', 'id of the schedule')
+    .argument('<id>', 'schedule id')
     .option('--wait', 'wait until the task ends, then print it')
     .addHelpText('after', EXAMPLES)
     .action(async (id: string, _flags: unknown, command: Command) => {

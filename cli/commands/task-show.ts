@@ -24,7 +24,7 @@ export function addTaskShow(task: Command): void {
 
 async function showTask(id: string, globals: GlobalOptions): Promise<void> {
   const task = await withClient(globals, (client) => client.get(id));
-  if (task === null) throw new FleetError('TASK_NOT_FOUND', `No task ${id}: it never existed or is no longer stored.`);
+  if (task === null) throw new FleetError('TASK_NOT_FOUND', `Task ${id} not found: it never existed or its retention has expired.`);
   if (globals.output === 'json') printJson(taskToJson(task));
   else for (const line of taskDetails(task, Date.now())) printData(line);
 }

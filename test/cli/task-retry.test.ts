@@ -82,7 +82,7 @@ describe('taskfleet task: final states and retries', () => {
       ]);
       assert.deepEqual([live.code, missing.code, none.code, wrong.code], [1, 3, 2, 2]);
       assert.equal(live.stderr, 'taskfleet: Task retry-5 cannot be retried: it is scheduled; only failed and cancelled tasks can be.');
-      assert.match(missing.stderr, /^taskfleet: No task nobody: /);
+      assert.match(missing.stderr, /^taskfleet: Task nobody not found: /);
       assert.deepEqual([live.stdout, missing.stdout], ['', '']);
       assert.equal((await producer.get('retry-4'))?.state, 'failed');
     });

@@ -190,7 +190,7 @@ describe('taskfleet task', () => {
     it('exits with code 3 for an unknown task', async () => {
       const { code, stdout, stderr } = await task('show', 'missing');
       assert.deepEqual([code, stdout], [3, '']);
-      assert.match(stderr, /^taskfleet: No task missing: /);
+      assert.match(stderr, /^taskfleet: Task missing not found: /);
     });
   });
 
