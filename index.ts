@@ -11,7 +11,7 @@ export {
   modelsRefresh,
   sessionPoolClean,
   usagePoolClean,
-} from './shared/task/builtin/index.js';
+} from './worker/builtin/definitions.js';
 export {
   type AnyDefinition,
   type Retention,
@@ -29,4 +29,4 @@ export {
   type TaskModule,
   defineHandler,
 } from './shared/task/handler.js';
-export { type Settings, type SettingsInput, loadSettings } from './shared/settings.js';
+export { type Settings, type SettingsInput, loadSettings } from './shared/settings/settings.js';

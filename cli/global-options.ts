@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
-import type { Setting } from '../shared/setting-kinds.js';
-import { type Environment, SETTINGS } from '../shared/settings.js';
+import type { Setting } from '../shared/settings/kinds.js';
+import { type Environment, SETTINGS } from '../shared/settings/settings.js';
 import { usageError } from './cli-error.js';
 
 /** The options of every command, accepted before or after its name. */

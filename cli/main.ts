@@ -3,7 +3,7 @@ import { CommanderError } from 'commander';
 import { describeError, usageError } from './cli-error.js';
 import { EXIT } from './exit-codes.js';
 import type { GlobalOptions } from './global-options.js';
-import { endWithoutOutput, say } from './output.js';
+import { endWithoutOutput, say } from './text/output.js';
 import { createProgram } from './program.js';
 
 endWithoutOutput();

@@ -4,7 +4,7 @@ import { messageOf } from '../shared/errors.js';
 import { jsonProblem } from '../shared/json-problem.js';
 import { quote } from '../shared/keys.js';
 import { usageError } from './cli-error.js';
-import { say } from './output.js';
+import { say } from './text/output.js';
 
 const TYPED = '--input';
 

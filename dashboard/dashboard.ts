@@ -5,7 +5,7 @@ import { findStore, storeOf } from '../producer/store-of.js';
 import { configOf, definitionOf, describeValue, isObject } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
 import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
-import { resolveSettings } from '../shared/settings.js';
+import { resolveSettings } from '../shared/settings/settings.js';
 import type { AnyDefinition } from '../shared/task/definition.js';
 import { createApi } from './api/api.js';
 import type { StreamOptions } from './api/stream/event-streams.js';
@@ -13,13 +13,13 @@ import { auditRefusals } from './auth/audit.js';
 import { type Auth, createAuth } from './auth/auth.js';
 import { Auditor } from './auth/auditor.js';
 import { boardProblems, boardRoutes } from './board/board.js';
-import { pageAssets, pageRoutes } from './pages.js';
-import { problemHandler } from './problem.js';
-import { requestContext } from './request-context.js';
-import { healthRoutes } from './routes/health.js';
-import { metricsRoutes } from './routes/metrics.js';
-import { taskRoutes } from './routes/tasks.js';
-import { securityHeaders } from './security-headers.js';
+import { pageAssets, pageRoutes } from './http/pages.js';
+import { problemHandler } from './http/problem.js';
+import { requestContext } from './http/request-context.js';
+import { healthRoutes } from './http/health.js';
+import { metricsRoutes } from './metrics/routes.js';
+import { taskRoutes } from './api/open-webui.js';
+import { securityHeaders } from './http/security-headers.js';
 
 export interface DashboardConfig {
   /** The service's producer. The dashboard never closes it. */

@@ -6,12 +6,12 @@ import type { Producer } from '../producer/index.js';
 import { FleetError } from '../shared/errors.js';
 import type { LoggerFactory } from '../shared/logger.js';
 import { Service } from '../shared/service.js';
-import type { Settings } from '../shared/settings.js';
+import type { Settings } from '../shared/settings/settings.js';
 import { auditRefusals } from './auth/audit.js';
 import { Authority } from './auth/authority.js';
-import { limitConnections } from './connection-limit.js';
+import { limitConnections } from './http/connection-limit.js';
 import { type Dashboard, type DashboardConfig, createDashboard } from './dashboard.js';
-import { problemHandler } from './problem.js';
+import { problemHandler } from './http/problem.js';
 
 export interface DashboardServerOptions extends Pick<DashboardConfig, 'definitions'> {
   /** Includes `apiHost`, `apiPort` and the authentication settings. */

@@ -1,4 +1,4 @@
-import { type Plan, asInvalidPlans, parsePlan } from '../shared/billing/plan.js';
+import { type Plan, asInvalidPlans, parsePlan } from '../shared/records/billing-plan.js';
 import { isFleetError } from '../shared/errors.js';
 import type { Store } from '../shared/store.js';
 import type { Caller } from './caller.js';

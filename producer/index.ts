@@ -1,14 +1,14 @@
 export { Producer, type ProducerConfig, type EventOptions, createProducer } from './producer.js';
 export type { Billing, InvalidPlan, PlanList } from './billing.js';
-export type { EnqueuedTask } from './enqueue.js';
-export type { EnqueueOptions, OnBusy } from './prepare.js';
+export type { EnqueuedTask } from './enqueue/enqueuer.js';
+export type { EnqueueOptions, OnBusy } from './enqueue/prepare.js';
 export type { ListOptions, TaskPage } from './list.js';
 export type { ScheduleOptions } from './check-schedule.js';
 export type { Schedules } from './schedules.js';
 export type { StopOptions, StopItemOptions } from './stop.js';
 export type { Usage } from './usage.js';
-export type { WaitOptions } from './watch.js';
-export { type Plan, type PlanJson, planToJson } from '../shared/billing/plan.js';
+export type { WaitOptions } from './wait/waiter.js';
+export { type Plan, type PlanJson, planToJson } from '../shared/records/billing-plan.js';
 export { type StopReceipt, receiptToJson } from '../shared/stop/receipt.js';
 export { type StopRecord, type StopWay } from '../shared/stop/record.js';
 export { TaskCancelled } from '../shared/stop/task-cancelled.js';

@@ -9,7 +9,7 @@ import { isOnQueue } from '../shared/task/shards.js';
 import { TASK_STATES, type TaskState, isTerminal } from '../shared/task/state.js';
 import { type TaskReader, foreignTask } from '../shared/task/task-reader.js';
 import type { TaskView } from '../shared/task/view.js';
-import type { RecordReporter } from '../shared/unreadable.js';
+import type { RecordReporter } from '../shared/records/unreadable.js';
 import { ForeignPages, type ForeignTask } from './foreign-pages.js';
 
 export interface ListOptions {

@@ -11,7 +11,7 @@ import { membershipsOf } from '../shared/task/job-options.js';
 import { isTerminal } from '../shared/task/state.js';
 import { type TaskJobOptions, readOptions } from '../shared/task/options-record.js';
 import type { TaskView } from '../shared/task/view.js';
-import { Registration } from './registration.js';
+import { Registration } from './enqueue/registration.js';
 
 /** A failed or cancelled task to retry. */
 interface Retried {

@@ -1,16 +1,16 @@
 import { definitionOf, describeValue } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
-import { isTime } from '../shared/hash-reader.js';
+import { isTime } from '../shared/records/hash-reader.js';
 import { isName } from '../shared/keys.js';
 import { type Schedule, formatSchedule, parseSchedule } from '../shared/schedule/schedule.js';
 import { type ScheduleView, unreadableSchedule } from '../shared/schedule/view.js';
 import type { Store } from '../shared/store.js';
-import { BUILTIN_DEFINITIONS, MAINTENANCE_QUEUE } from '../shared/task/builtin/index.js';
+import { BUILTIN_DEFINITIONS, MAINTENANCE_QUEUE } from '../worker/builtin/definitions.js';
 import type { TaskDefinition } from '../shared/task/definition.js';
 import type { Caller } from './caller.js';
 import { type ScheduleOptions, checkSchedule, checkScheduleId } from './check-schedule.js';
-import type { EnqueuedTask, Enqueuer } from './enqueue.js';
-import { prepareScheduled } from './prepare.js';
+import type { EnqueuedTask, Enqueuer } from './enqueue/enqueuer.js';
+import { prepareScheduled } from './enqueue/prepare.js';
 
 interface Found {
   readonly schedule: Schedule;

@@ -4,8 +4,8 @@ import { MAX_REASON_LENGTH } from '../shared/limits.js';
 import type { StopAnswer } from '../shared/stop/answer.js';
 import { type StopReceipt, receiptOf, receiptOfAnswer } from '../shared/stop/receipt.js';
 import type { Store } from '../shared/store.js';
-import { checkWhole } from './prepare.js';
-import type { OpenStop, Settlement } from './settlement.js';
+import { checkWhole } from './enqueue/prepare.js';
+import type { OpenStop, Settlement } from './wait/settlement.js';
 import type { StopReplicas } from './stop-replicas.js';
 
 export interface StopOptions {

@@ -1,6 +1,6 @@
-import { COMPONENTS, levelVariable } from '../shared/log-levels.js';
-import type { Setting } from '../shared/setting-kinds.js';
-import { SETTINGS } from '../shared/settings.js';
+import { COMPONENTS, levelVariable } from '../shared/settings/log-levels.js';
+import type { Setting } from '../shared/settings/kinds.js';
+import { SETTINGS } from '../shared/settings/settings.js';
 
 /** The sections of the page. Each variable matches exactly one pattern; the test of the page holds that. */
 const SECTIONS: readonly (readonly [heading: string, pattern: RegExp])[] = [

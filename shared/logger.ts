@@ -2,10 +2,10 @@ import { type DestinationStream, type Logger, pino } from 'pino';
 import { prettyFactory } from 'pino-pretty';
 import { ERROR_SERIALIZERS } from './error-fields.js';
 import { messageOf } from './errors.js';
-import type { Component } from './log-levels.js';
+import type { Component } from './settings/log-levels.js';
 import { type LogLosses, LogSink, writerTo } from './log-sink.js';
 import { Repeats } from './repeats.js';
-import type { Settings } from './settings.js';
+import type { Settings } from './settings/settings.js';
 
 export type { Logger } from 'pino';
 

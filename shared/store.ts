@@ -3,7 +3,7 @@ import type { LoggerFactory } from './logger.js';
 import { FleetClock } from './clock/fleet-clock.js';
 import { redisTime } from './clock/redis-time.js';
 import { atMost } from './patience.js';
-import { Pools } from './pools.js';
+import { Pools } from './redis/pools.js';
 import { type ConnectionPolicy, connect, hangUp } from './redis/connect.js';
 import { Counters } from './metrics/counters.js';
 import { TaskCounters } from './metrics/task-counters.js';
@@ -18,7 +18,7 @@ import { PendingStops } from './stop/pending-stops.js';
 import { Stopper } from './stop/stopper.js';
 import { Queues } from './task/queues.js';
 import { TaskReader } from './task/task-reader.js';
-import { Unreadable } from './unreadable.js';
+import { Unreadable } from './records/unreadable.js';
 
 export type { ConnectedSettings };
 

@@ -1,7 +1,7 @@
 import { describeValue, isObject } from '../shared/arguments.js';
 import { FleetError, messageOf } from '../shared/errors.js';
 import { isName } from '../shared/keys.js';
-import { MAINTENANCE_QUEUE } from '../shared/task/builtin/index.js';
+import { MAINTENANCE_QUEUE } from './builtin/definitions.js';
 import { type AnyDefinition, defineTask } from '../shared/task/definition.js';
 import type { TaskHandler } from '../shared/task/handler.js';
 

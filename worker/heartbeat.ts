@@ -4,8 +4,8 @@ import type { Logger } from '../shared/logger.js';
 import { Service } from '../shared/service.js';
 import type { Store } from '../shared/store.js';
 import type { BrokenQueue } from '../shared/task/queue-keys.js';
-import { isWrongType, wrongType } from '../shared/unreadable.js';
-import type { Schemas } from './schemas.js';
+import { isWrongType, wrongType } from '../shared/records/unreadable.js';
+import type { Schemas } from './run/schemas.js';
 import type { StopLatencySummary } from './stop-latency.js';
 
 /** The status that a worker reports in its heartbeats. */

@@ -1,6 +1,6 @@
 import type { Schedule } from '../shared/schedule/schedule.js';
-import type { Settings } from '../shared/settings.js';
-import { modelsRefresh, registryReconcile, sessionPoolClean, usagePoolClean } from '../shared/task/builtin/index.js';
+import type { Settings } from '../shared/settings/settings.js';
+import { modelsRefresh, registryReconcile, sessionPoolClean, usagePoolClean } from './builtin/definitions.js';
 import type { AnyDefinition, Retention } from '../shared/task/definition.js';
 
 /** A schedule of one of the fleet's own tasks. */

@@ -4,7 +4,7 @@ import type { NextRun, NextRunFault } from '../shared/schedule/next-runs.js';
 import { atStartId, formatSchedule, parseSchedule, type Schedule } from '../shared/schedule/schedule.js';
 import { Service } from '../shared/service.js';
 import type { Store } from '../shared/store.js';
-import { MAINTENANCE_QUEUE } from '../shared/task/builtin/index.js';
+import { MAINTENANCE_QUEUE } from './builtin/definitions.js';
 import type { FleetSchedule } from './schedule-table.js';
 
 export interface SchedulesOptions {

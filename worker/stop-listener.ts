@@ -4,7 +4,7 @@ import type { StopCommand } from '../shared/stop/command.js';
 import { CommandListener } from '../shared/stop/command-listener.js';
 import { parseStop } from '../shared/stop/record.js';
 import type { ConnectedSettings, Store } from '../shared/store.js';
-import type { ActiveRuns } from './active-runs.js';
+import type { ActiveRuns } from './run/active-runs.js';
 
 export interface StopListenerOptions {
   readonly settings: ConnectedSettings;

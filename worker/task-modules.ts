@@ -1,10 +1,10 @@
 import { isAbsolute, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { FleetError, isFleetError, messageOf } from '../shared/errors.js';
-import type { Settings } from '../shared/settings.js';
+import type { Settings } from '../shared/settings/settings.js';
 import type { TaskHandler } from '../shared/task/handler.js';
 import { checkHandler, checkQueue } from './check-handler.js';
-import type { HandlerSource } from './thread-messages.js';
+import type { HandlerSource } from './run/threads/messages.js';
 
 /** A handler, and where a thread can load it from. */
 export interface LoadedHandler extends TaskHandler {
@@ -12,7 +12,7 @@ export interface LoadedHandler extends TaskHandler {
 }
 
 /** The module of the built-in tasks, loaded like any task module. */
-export const BUILTIN_MODULE = new URL('./tasks/index.js', import.meta.url).href;
+export const BUILTIN_MODULE = new URL('./builtin/handlers.js', import.meta.url).href;
 
 const MAX_HANDLERS = 1_000;
 

@@ -3,7 +3,7 @@ import { uuidv7 } from 'uuidv7';
 import { configOf, describeValue } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
 import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
-import { type Settings, type SettingsInput, resolveSettings } from '../shared/settings.js';
+import { type Settings, type SettingsInput, resolveSettings } from '../shared/settings/settings.js';
 import type { StepHook } from '../shared/step-hook.js';
 import type { ChildEnqueuer, TaskHandler } from '../shared/task/handler.js';
 import type { WorkerStatus } from './heartbeat.js';

@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import type { EnqueuedTask } from '../../producer/index.js';
-import { type BillingInitPlansOutput, billingInitPlans } from '../../shared/task/builtin/index.js';
-import type { FleetClient } from '../client.js';
-import { withClient } from '../connection.js';
+import { type BillingInitPlansOutput, billingInitPlans } from '../../worker/builtin/definitions.js';
+import type { FleetClient } from '../client/client.js';
+import { withClient } from '../client/open.js';
 import type { GlobalOptions } from '../global-options.js';
-import { oneLine, printData, printJson } from '../output.js';
-import { PlanOutput } from '../plan-output.js';
-import { summaryText } from '../plan-text.js';
+import { oneLine, printData, printJson } from '../text/output.js';
+import { PlanOutput } from '../text/plan-output.js';
+import { summaryText } from '../text/plan-text.js';
 import { interruptible } from '../signals.js';
 
 interface InitPlansFlags extends GlobalOptions {

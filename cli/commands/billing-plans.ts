@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
-import { planToJson } from '../../shared/billing/plan.js';
-import { withClient } from '../connection.js';
+import { planToJson } from '../../shared/records/billing-plan.js';
+import { withClient } from '../client/open.js';
 import { EXIT } from '../exit-codes.js';
 import type { GlobalOptions } from '../global-options.js';
-import { outputWidth, printData, printJson, say } from '../output.js';
-import { invalidPlanText, planTable } from '../plan-text.js';
+import { outputWidth, printData, printJson, say } from '../text/output.js';
+import { invalidPlanText, planTable } from '../text/plan-text.js';
 
 const EXAMPLES = `
 Examples:

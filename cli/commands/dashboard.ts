@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { wholeNumber } from '../number-option.js';
-import type { DashboardFlags } from '../processes/dashboard.js';
+import type { DashboardFlags } from '../fleet/dashboard-process.js';
 
 const EXAMPLES = `
 Examples:
@@ -22,7 +22,7 @@ export function addDashboard(program: Command): void {
     .addOption(new Option('--supervised').hideHelp())
     .addHelpText('after', EXAMPLES)
     .action(async (_flags: unknown, command: Command) => {
-      const { serve } = await import('../processes/dashboard.js');
+      const { serve } = await import('../fleet/dashboard-process.js');
       return serve(command.optsWithGlobals<DashboardFlags>());
     });
 }

@@ -1,13 +1,13 @@
 import type { Command } from 'commander';
-import { type ApiAddress, apiOf } from '../api/address.js';
-import { withClient } from '../connection.js';
+import { type ApiAddress, apiOf } from '../client/address.js';
+import { withClient } from '../client/open.js';
 import { checkCanary } from '../doctor/canary.js';
 import type { Check } from '../doctor/check.js';
 import type { DoctorReport } from '../doctor/look.js';
 import { topologyToJson } from '../doctor/topology-json.js';
 import type { WorkerInfo } from '../doctor/fleet-checks.js';
 import type { GlobalOptions } from '../global-options.js';
-import { printData, printJson } from '../output.js';
+import { printData, printJson } from '../text/output.js';
 import type { ReconcileRecord } from '../../shared/records/reconcile.js';
 import { interruptible } from '../signals.js';
 
@@ -67,7 +67,7 @@ async function look(flags: DoctorFlags): Promise<DoctorReport> {
 }
 
 async function lookOver(api: ApiAddress): Promise<DoctorReport> {
-  const [{ checkApi }, { ApiConnection }] = await Promise.all([import('../doctor/api-checks.js'), import('../api/connection.js')]);
+  const [{ checkApi }, { ApiConnection }] = await Promise.all([import('../doctor/api-checks.js'), import('../client/http-connection.js')]);
   return { ...(await checkApi(new ApiConnection(api))), topology: null };
 }
 

@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { formatMs } from '../../shared/duration.js';
 import { type ScheduleView, scheduleToJson } from '../../shared/schedule/view.js';
-import { formatAge, wholeUnits } from '../age.js';
-import { withClient } from '../connection.js';
+import { formatAge, wholeUnits } from '../text/age.js';
+import { withClient } from '../client/open.js';
 import type { GlobalOptions } from '../global-options.js';
-import { oneLine, outputWidth, printData, printJson, say } from '../output.js';
-import { renderTable } from '../table.js';
+import { oneLine, outputWidth, printData, printJson, say } from '../text/output.js';
+import { renderTable } from '../text/table.js';
 
 const EXAMPLES = `
 Examples:

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { FleetError } from '../../shared/errors.js';
-import { withClient } from '../connection.js';
+import { withClient } from '../client/open.js';
 import type { GlobalOptions } from '../global-options.js';
-import { printJson, say } from '../output.js';
+import { printJson, say } from '../text/output.js';
 
 const EXAMPLES = `
 Examples:

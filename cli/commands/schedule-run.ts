@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { withClient } from '../connection.js';
+import { withClient } from '../client/open.js';
 import type { GlobalOptions } from '../global-options.js';
-import { printAdded } from '../task-end.js';
+import { printAdded } from '../text/task-end.js';
 
 interface RunFlags extends GlobalOptions {
   readonly wait?: true;

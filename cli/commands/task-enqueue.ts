@@ -1,9 +1,9 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { OnBusy } from '../../producer/index.js';
-import { withClient } from '../connection.js';
+import { withClient } from '../client/open.js';
 import type { GlobalOptions } from '../global-options.js';
 import { wholeNumber } from '../number-option.js';
-import { printAdded } from '../task-end.js';
+import { printAdded } from '../text/task-end.js';
 import { readInput } from '../task-input.js';
 
 interface EnqueueFlags extends GlobalOptions {

@@ -1,11 +1,11 @@
 import { type Command, Option } from 'commander';
 import { TASK_STATES, type TaskState } from '../../shared/task/state.js';
 import { taskToJson } from '../../shared/task/view.js';
-import { withClient } from '../connection.js';
+import { withClient } from '../client/open.js';
 import type { GlobalOptions } from '../global-options.js';
 import { wholeNumber } from '../number-option.js';
-import { outputWidth, printData, printJson, say } from '../output.js';
-import { taskTable } from '../task-text.js';
+import { outputWidth, printData, printJson, say } from '../text/output.js';
+import { taskTable } from '../text/task-text.js';
 
 interface ListFlags extends GlobalOptions {
   readonly item?: string;

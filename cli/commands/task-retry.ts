@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
 import { taskToJson } from '../../shared/task/view.js';
-import { withClient } from '../connection.js';
+import { withClient } from '../client/open.js';
 import type { GlobalOptions } from '../global-options.js';
-import { printData, printJson } from '../output.js';
-import { taskLine } from '../task-text.js';
+import { printData, printJson } from '../text/output.js';
+import { taskLine } from '../text/task-text.js';
 
 const EXAMPLES = `
 Examples:

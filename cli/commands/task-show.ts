@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import { FleetError } from '../../shared/errors.js';
 import { taskToJson } from '../../shared/task/view.js';
-import { withClient } from '../connection.js';
+import { withClient } from '../client/open.js';
 import type { GlobalOptions } from '../global-options.js';
-import { printData, printJson } from '../output.js';
-import { taskDetails } from '../task-text.js';
+import { printData, printJson } from '../text/output.js';
+import { taskDetails } from '../text/task-text.js';
 
 const EXAMPLES = `
 Examples:

@@ -1,14 +1,14 @@
 import type { Command } from 'commander';
 import { formatMs } from '../../shared/duration.js';
 import { type StopReceipt, receiptOf, receiptToJson } from '../../shared/stop/receipt.js';
-import { apiOf } from '../api/address.js';
+import { apiOf } from '../client/address.js';
 import { usageError } from '../cli-error.js';
-import type { FleetClient } from '../client.js';
-import { withClient } from '../connection.js';
+import type { FleetClient } from '../client/client.js';
+import { withClient } from '../client/open.js';
 import { EXIT } from '../exit-codes.js';
 import type { GlobalOptions } from '../global-options.js';
 import { wholeNumber } from '../number-option.js';
-import { printData, printJson, say } from '../output.js';
+import { printData, printJson, say } from '../text/output.js';
 import { interruptible, orAborted } from '../signals.js';
 
 interface StopFlags extends GlobalOptions {

@@ -1,12 +1,12 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { isTerminal } from '../../shared/task/state.js';
-import type { FleetClient } from '../client.js';
-import { withClient } from '../connection.js';
+import type { FleetClient } from '../client/client.js';
+import { withClient } from '../client/open.js';
 import { EXIT, exitCodeOfState } from '../exit-codes.js';
 import type { GlobalOptions } from '../global-options.js';
-import { say } from '../output.js';
+import { say } from '../text/output.js';
 import { interruptible } from '../signals.js';
-import { JsonOutput, PlainOutput, TerminalOutput, type WatchOutput } from '../watch-output.js';
+import { JsonOutput, PlainOutput, TerminalOutput, type WatchOutput } from '../text/watch-output.js';
 
 interface WatchFlags extends GlobalOptions {
   readonly after?: string;

@@ -3,7 +3,7 @@ import { ROLES, type Role } from '../../dashboard/auth/principal.js';
 import { entryOf, newToken, problemsOfEntry } from '../../dashboard/auth/tokens.js';
 import { usageError } from '../cli-error.js';
 import type { GlobalOptions } from '../global-options.js';
-import { printData, printJson, say } from '../output.js';
+import { printData, printJson, say } from '../text/output.js';
 
 interface CreateFlags extends GlobalOptions {
   readonly name: string;

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { REDIS_DIR } from '../connection.js';
+import { REDIS_DIR } from '../client/open.js';
 import { wholeNumber } from '../number-option.js';
-import type { UpFlags } from '../processes/up.js';
+import type { UpFlags } from '../fleet/up.js';
 
 const EXAMPLES = `
 Examples:
@@ -21,7 +21,7 @@ export function addUp(program: Command): void {
     .option('--no-dashboard', 'do not run a dashboard')
     .addHelpText('after', EXAMPLES)
     .action(async (_flags: unknown, command: Command) => {
-      const { up } = await import('../processes/up.js');
+      const { up } = await import('../fleet/up.js');
       process.exitCode = await up(command.optsWithGlobals<UpFlags>());
     });
 }

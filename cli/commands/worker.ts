@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
-import { REDIS_DIR } from '../connection.js';
-import type { WorkerFlags } from '../processes/worker.js';
+import { REDIS_DIR } from '../client/open.js';
+import type { WorkerFlags } from '../fleet/worker-process.js';
 
 const EXAMPLES = `
 Examples:
@@ -18,7 +18,7 @@ export function addWorker(program: Command): void {
     .addOption(new Option('--supervised').hideHelp())
     .addHelpText('after', EXAMPLES)
     .action(async (_flags: unknown, command: Command) => {
-      const { work } = await import('../processes/worker.js');
+      const { work } = await import('../fleet/worker-process.js');
       return work(command.optsWithGlobals<WorkerFlags>());
     });
 }

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StopReceipt } from '../../producer/index.js';
 import { formatMs } from '../../shared/duration.js';
-import { fleetCanary } from '../../shared/task/builtin/index.js';
-import type { FleetClient } from '../client.js';
+import { fleetCanary } from '../../worker/builtin/definitions.js';
+import type { FleetClient } from '../client/client.js';
 import { type Check, fail, ok } from './check.js';
 
 const START_LIMIT_MS = 10_000;

@@ -1,13 +1,13 @@
 import { isFleetError } from '../../shared/errors.js';
 import { createKeys } from '../../shared/keys.js';
 import { createLoggerFactory } from '../../shared/logger.js';
-import { Findings } from '../../shared/records/findings.js';
+import { Findings } from './findings.js';
 import { connect, hangUp, ready } from '../../shared/redis/connect.js';
 import type { RedisConnection } from '../../shared/redis/connection.js';
 import { databaseRefusal } from '../../shared/redis/database.js';
 import type { ConnectedSettings } from '../../shared/redis/topology.js';
-import { redactUrl } from '../../shared/settings.js';
-import { clientSettings } from '../connection.js';
+import { redactUrl } from '../../shared/settings/settings.js';
+import { clientSettings } from '../client/open.js';
 import type { GlobalOptions } from '../global-options.js';
 import { type FleetReport, checkFleet } from './fleet-checks.js';
 import { checkPermissions } from './permissions.js';

@@ -1,5 +1,5 @@
 import type { ReconcileRecord } from '../../shared/records/reconcile.js';
-import { formatAge, formatAgo } from '../age.js';
+import { formatAge, formatAgo } from '../text/age.js';
 import { type Check, ok, warn } from './check.js';
 
 /** Six times the default RECONCILE_INTERVAL_MS, because the workers' value may differ from the doctor's. */

@@ -1,14 +1,14 @@
-import { parsePlan } from '../../shared/billing/plan.js';
+import { parsePlan } from '../../shared/records/billing-plan.js';
 import { chunks } from '../../shared/chunks.js';
 import { messageOf } from '../../shared/errors.js';
 import { isName, quote } from '../../shared/keys.js';
-import { Findings } from '../../shared/records/findings.js';
+import { Findings } from './findings.js';
 import { readQueueNames } from '../../shared/registry/queue-names.js';
 import { parseSchedule } from '../../shared/schedule/schedule.js';
 import { defineScripts } from '../../shared/scripts/define-scripts.js';
 import { READ_PLACES } from '../../shared/task/queues.js';
 import { readTasks } from '../../shared/task/view.js';
-import { type KeyType, type RecordSource, type UnreadableRecord, wrongType } from '../../shared/unreadable.js';
+import { type KeyType, type RecordSource, type UnreadableRecord, wrongType } from '../../shared/records/unreadable.js';
 import { type Check, ok, warn } from './check.js';
 import { repairOf } from './repair.js';
 

@@ -1,4 +1,4 @@
-import type { UnreadableRecord } from '../../shared/unreadable.js';
+import type { UnreadableRecord } from '../../shared/records/unreadable.js';
 
 /** Commands that remove a member, by type of the key. */
 const REMOVALS: Readonly<Record<string, string>> = { hash: 'HDEL', set: 'SREM', zset: 'ZREM', stream: 'XDEL' };

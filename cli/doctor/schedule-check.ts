@@ -2,8 +2,8 @@ import { redisTime } from '../../shared/clock/redis-time.js';
 import { type NextRunFault, readNextRuns } from '../../shared/schedule/next-runs.js';
 import { parseSchedule } from '../../shared/schedule/schedule.js';
 import { defineScripts } from '../../shared/scripts/define-scripts.js';
-import type { Settings } from '../../shared/settings.js';
-import type { RecordSource } from '../../shared/unreadable.js';
+import type { Settings } from '../../shared/settings/settings.js';
+import type { RecordSource } from '../../shared/records/unreadable.js';
 import { scheduleTable } from '../../worker/schedule-table.js';
 import { type Check, ok, warn } from './check.js';
 

@@ -5,7 +5,7 @@ import { FleetError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
 import type { AnyDefinition } from '../../shared/task/definition.js';
 import type { ApiContext } from './context.js';
-import { docsRoutes } from './docs/docs-page.js';
+import { docsRoutes } from './docs-page.js';
 import { KnownDefinitions } from './known-definitions.js';
 import { mountRoutes } from './mount-routes.js';
 import { API_PATH, describeRoutes } from './openapi.js';

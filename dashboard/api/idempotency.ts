@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import type { Store } from '../../shared/store.js';
-import { STATUS_OF } from '../problem.js';
+import { STATUS_OF } from '../http/problem.js';
 import type { Answer } from './route.js';
 
 /** Retention of a key. */

@@ -1,6 +1,6 @@
 import { FleetError } from '../../shared/errors.js';
 import { quote } from '../../shared/keys.js';
-import { billingInitPlans, chatCompletion, documentIndex, fleetCanary, modelsRefresh } from '../../shared/task/builtin/index.js';
+import { billingInitPlans, chatCompletion, documentIndex, fleetCanary, modelsRefresh } from '../../worker/builtin/definitions.js';
 import type { AnyDefinition } from '../../shared/task/definition.js';
 
 /** Built-in tasks for users; the fleet schedules the others itself. */

@@ -1,5 +1,5 @@
 import { ERROR_CODES, type ErrorCode } from '../../shared/errors.js';
-import { STATUS_OF } from '../problem.js';
+import { STATUS_OF } from '../http/problem.js';
 import { JsonSchemas } from './json-schemas.js';
 import type { Reply, Route } from './route.js';
 import { problem } from './schemas/problem.js';

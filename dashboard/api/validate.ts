@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { type ErrorCode, FleetError } from '../../shared/errors.js';
 import { fieldErrorsOf } from '../../shared/task/definition.js';
-import { shorten } from '../problem-members.js';
+import { shorten } from '../http/problem-members.js';
 
 /** A part of a request. */
 type Part = 'path' | 'query' | 'header' | 'body';

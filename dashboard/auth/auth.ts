@@ -2,7 +2,7 @@ import { Router } from 'express';
 import type { Producer } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
-import { type SettingsInput, resolveSettings } from '../../shared/settings.js';
+import { type SettingsInput, resolveSettings } from '../../shared/settings/settings.js';
 import { type PrincipalOf, authenticate, authenticateBy, authenticateLocal } from './authenticate.js';
 import { type AuthSettings, Authority } from './authority.js';
 import { createLimits } from './limits.js';

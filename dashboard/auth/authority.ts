@@ -1,5 +1,5 @@
 import { FleetError } from '../../shared/errors.js';
-import type { Settings } from '../../shared/settings.js';
+import type { Settings } from '../../shared/settings/settings.js';
 import { type JwtSettings, type JwtVerifier, readJwt } from './jwt.js';
 import type { Principal } from './principal.js';
 import { type TokenTable, fingerprintOf, readTokens } from './tokens.js';

@@ -1,7 +1,7 @@
 import { type JWTPayload, type JWTVerifyGetKey, type JWTVerifyOptions, createRemoteJWKSet, errors, jwtVerify } from 'jose';
 import { FleetError } from '../../shared/errors.js';
 import { problemOfItem } from '../../shared/keys.js';
-import type { Settings } from '../../shared/settings.js';
+import type { Settings } from '../../shared/settings/settings.js';
 import { ROLES, type Role } from './principal.js';
 
 export type JwtSettings = Pick<

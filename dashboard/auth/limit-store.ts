@@ -3,7 +3,7 @@ import { RedisStore } from 'rate-limit-redis';
 import type { Producer } from '../../producer/index.js';
 import { storeOf } from '../../producer/store-of.js';
 import { FleetError } from '../../shared/errors.js';
-import { within } from '../within.js';
+import { within } from '../http/within.js';
 
 /** Keeps responses within two seconds even if Redis hangs. */
 const LIMIT_MS = 250;

@@ -3,7 +3,7 @@ import { rateLimit } from 'express-rate-limit';
 import type { Producer } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
-import { addressKey, addressOf } from '../client-address.js';
+import { addressKey, addressOf } from '../http/client-address.js';
 import { LimitStore } from './limit-store.js';
 import { callerKeyOf, findPrincipal } from './principal.js';
 

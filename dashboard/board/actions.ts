@@ -3,7 +3,7 @@ import { chunks } from '../../shared/chunks.js';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import { quote } from '../../shared/keys.js';
 import { isScheduledRun } from '../../shared/schedule/schedule.js';
-import { MAINTENANCE_QUEUE } from '../../shared/task/builtin/index.js';
+import { MAINTENANCE_QUEUE } from '../../worker/builtin/definitions.js';
 import { writeRemoval } from '../../shared/task/event-stream.js';
 import { isTerminal } from '../../shared/task/state.js';
 import type { TaskView } from '../../shared/task/view.js';

@@ -1,6 +1,6 @@
 import type { ControllerHandlerReturnType, ErrorTranslationKey, TranslatableMessage } from '@bull-board/api/typings/app';
 import { FleetError, type ErrorCode } from '../../shared/errors.js';
-import type { Problem, ProblemCode } from '../problem.js';
+import type { Problem, ProblemCode } from '../http/problem.js';
 
 /** The members of an answer that Bull Board's page shows: a headline, and a sentence below it. */
 interface Shown {

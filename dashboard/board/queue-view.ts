@@ -1,7 +1,7 @@
 import type { AppJobScheduler, JobStatus, QueueAdapterOptions, QueueWorker } from '@bull-board/api/typings/app';
 import type { Job } from 'bullmq';
 import { isQueueKey } from '../../shared/keys.js';
-import { readWorkers } from '../../shared/records/workers.js';
+import { readWorkers } from '../../shared/records/heartbeats.js';
 import type { Store } from '../../shared/store.js';
 import type { TaskView } from '../../shared/task/view.js';
 import { type Principal, hasRole } from '../auth/principal.js';

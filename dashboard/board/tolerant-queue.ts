@@ -3,7 +3,7 @@ import type { AppJobScheduler, JobCounts, JobStatus, QueueAdapterOptions } from 
 import { Job, type JobState, type Queue } from 'bullmq';
 import { messageOf } from '../../shared/errors.js';
 import { isWrongType } from '../../shared/redis/reply-error.js';
-import type { RecordReporter } from '../../shared/unreadable.js';
+import type { RecordReporter } from '../../shared/records/unreadable.js';
 
 export interface TolerantQueueOptions {
   readonly unreadable: RecordReporter;

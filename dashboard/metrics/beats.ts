@@ -1,5 +1,5 @@
-import { type WorkerRecord, readWorkers } from '../../shared/records/workers.js';
-import type { RecordSource } from '../../shared/unreadable.js';
+import { type WorkerRecord, readWorkers } from '../../shared/records/heartbeats.js';
+import type { RecordSource } from '../../shared/records/unreadable.js';
 
 export interface Beats {
   readonly alive: readonly WorkerRecord[];

@@ -3,8 +3,8 @@ import { BOUNDS_MS, type HistogramName } from '../../shared/metrics/buckets.js';
 import { type Counted, INF, SUM, parseField } from '../../shared/metrics/fields.js';
 import { REPAIRS } from '../../shared/metrics/task-counters.js';
 import { STOP_WAYS } from '../../shared/stop/record.js';
-import type { RecordSource } from '../../shared/unreadable.js';
-import { UNREADABLE_KINDS } from '../../shared/unreadable-kinds.js';
+import type { RecordSource } from '../../shared/records/unreadable.js';
+import { UNREADABLE_KINDS } from '../../shared/records/unreadable-kinds.js';
 import type { MetricName } from './catalogue.js';
 import { type Sample, sample } from './exposition.js';
 

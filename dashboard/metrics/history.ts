@@ -1,4 +1,4 @@
-import { HashReader } from '../../shared/hash-reader.js';
+import { HashReader } from '../../shared/records/hash-reader.js';
 import { narrowBucketMs } from '../../shared/metrics/buckets.js';
 import { parseField } from '../../shared/metrics/fields.js';
 import type { Store } from '../../shared/store.js';

@@ -1,4 +1,4 @@
-import { HashReader } from '../../shared/hash-reader.js';
+import { HashReader } from '../../shared/records/hash-reader.js';
 import { dueTimeOf, isScheduledRun } from '../../shared/schedule/schedule.js';
 import { parseStop } from '../../shared/stop/record.js';
 import type { Store } from '../../shared/store.js';

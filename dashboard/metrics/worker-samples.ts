@@ -1,5 +1,5 @@
 import { readReconcile } from '../../shared/records/reconcile.js';
-import type { WorkerRecord } from '../../shared/records/workers.js';
+import type { WorkerRecord } from '../../shared/records/heartbeats.js';
 import type { Store } from '../../shared/store.js';
 import { readBeats } from './beats.js';
 import { type Sample, sample } from './exposition.js';

@@ -1,5 +1,5 @@
 import type uPlot from 'uplot';
-import { ROOT } from './api.js';
+import { ROOT } from './parts/api.js';
 
 export interface ChartLine {
   readonly label: string;

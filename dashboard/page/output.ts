@@ -1,4 +1,4 @@
-import { ChunkText } from './chunk-text.js';
+import { ChunkText } from './parts/chunk-text.js';
 
 /** Characters of output to keep; older text is dropped. */
 const MAX_LENGTH = 400_000;

@@ -1,9 +1,9 @@
-import { mayOperate } from './access.js';
-import { ROOT, now, read, taskPath, write } from './api.js';
-import type { Enqueued, Schedule } from './api-types.js';
-import { byId, element, setText, showProblem } from './element.js';
-import { refreshEvery, startShell } from './shell.js';
-import { count, duration } from './wording.js';
+import { mayOperate } from './parts/access.js';
+import { ROOT, now, read, taskPath, write } from './parts/api.js';
+import type { Enqueued, Schedule } from './parts/api-types.js';
+import { byId, element, setText, showProblem } from './parts/element.js';
+import { refreshEvery, startShell } from './parts/shell.js';
+import { count, duration } from './parts/wording.js';
 
 const EVERY_MS = 3_000;
 const CELLS: readonly (readonly [string, string])[] = [

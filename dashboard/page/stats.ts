@@ -1,9 +1,9 @@
-import { read } from './api.js';
-import type { Stats } from './api-types.js';
+import { read } from './parts/api.js';
+import type { Stats } from './parts/api-types.js';
 import { Chart, type ChartLine } from './chart.js';
-import { byId, element, setText, showProblem } from './element.js';
-import { refreshEvery, startShell } from './shell.js';
-import { count, latency } from './wording.js';
+import { byId, element, setText, showProblem } from './parts/element.js';
+import { refreshEvery, startShell } from './parts/shell.js';
+import { count, latency } from './parts/wording.js';
 
 type Minute = Stats['minutes'][number];
 

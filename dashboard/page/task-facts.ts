@@ -1,7 +1,7 @@
-import { ROOT } from './api.js';
-import type { Task } from './api-types.js';
-import { element, moment } from './element.js';
-import { attemptOf, nameOf } from './wording.js';
+import { ROOT } from './parts/api.js';
+import type { Task } from './parts/api-types.js';
+import { element, moment } from './parts/element.js';
+import { attemptOf, nameOf } from './parts/wording.js';
 
 /** Returns a task's details as terms and values. Its input is on the board, linked for callers that may see it. */
 export function taskFacts(task: Task, seesInput: boolean): [string, Node | string][] {

@@ -1,16 +1,16 @@
-import { mayOperate, mayStop } from './access.js';
-import { ApiError, now, read, taskPath, write } from './api.js';
-import type { StateChange, Task } from './api-types.js';
-import { attentionOf } from './attention.js';
-import { byId, element, moment, setAttribute, setText, showProblem } from './element.js';
-import { EventStream } from './event-stream.js';
+import { mayOperate, mayStop } from './parts/access.js';
+import { ApiError, now, read, taskPath, write } from './parts/api.js';
+import type { StateChange, Task } from './parts/api-types.js';
+import { attentionOf } from './parts/attention.js';
+import { byId, element, moment, setAttribute, setText, showProblem } from './parts/element.js';
+import { EventStream } from './parts/event-stream.js';
 import { Output } from './output.js';
-import { showLink, startShell } from './shell.js';
-import { askToStop } from './stop-dialogs.js';
-import { Stops } from './stops.js';
+import { showLink, startShell } from './parts/shell.js';
+import { askToStop } from './parts/stop-dialogs.js';
+import { Stops } from './parts/stops.js';
 import { taskFacts } from './task-facts.js';
-import { isTerminal } from './task-set.js';
-import { progressOf, receiptOf, receiptText } from './wording.js';
+import { isTerminal } from './parts/task-set.js';
+import { progressOf, receiptOf, receiptText } from './parts/wording.js';
 
 const TICK_MS = 1_000;
 const SHOWN_EVENTS = 200;

@@ -1,9 +1,9 @@
-import { ROOT, now, read, taskPath } from './api.js';
-import type { Worker } from './api-types.js';
-import { byId, element, setAttribute, setText } from './element.js';
-import { refreshEvery, startShell } from './shell.js';
-import { type Health, healthOf, listenerOf } from './worker-health.js';
-import { ago, count, duration, latency } from './wording.js';
+import { ROOT, now, read, taskPath } from './parts/api.js';
+import type { Worker } from './parts/api-types.js';
+import { byId, element, setAttribute, setText } from './parts/element.js';
+import { refreshEvery, startShell } from './parts/shell.js';
+import { type Health, healthOf, listenerOf } from './parts/worker-health.js';
+import { ago, count, duration, latency } from './parts/wording.js';
 
 const EVERY_MS = 3_000;
 const SHOWN_TASKS = 5;

@@ -1,9 +1,9 @@
 import { isName } from '../keys.js';
 import { STOP_WAYS, type StopWay } from '../stop/record.js';
-import { MAINTENANCE_QUEUE } from '../task/builtin/maintenance-queue.js';
+import { MAINTENANCE_QUEUE } from '../schedule/maintenance-queue.js';
 import { baseQueue } from '../task/shards.js';
 import type { TerminalState } from '../task/state.js';
-import { UNREADABLE_KINDS, type UnreadableKind } from '../unreadable-kinds.js';
+import { UNREADABLE_KINDS, type UnreadableKind } from '../records/unreadable-kinds.js';
 import { narrowBucketOf } from './buckets.js';
 import { type Count, type Counters, createCount } from './counters.js';
 import { UNKNOWN, fieldOf } from './fields.js';

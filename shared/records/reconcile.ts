@@ -1,5 +1,5 @@
-import { HashReader } from '../hash-reader.js';
-import type { RecordSource } from '../unreadable.js';
+import { HashReader } from './hash-reader.js';
+import type { RecordSource } from './unreadable.js';
 
 /** The reconciler's last finished run. A number is null if it is missing or unreadable. */
 export interface ReconcileRecord {

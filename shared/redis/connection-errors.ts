@@ -8,7 +8,7 @@ import { asReplyError, isReplyError } from './reply-error.js';
 /** ioredis' error text for commands unanswered when their connection closes. */
 export const CONNECTION_CLOSED_TEXT = 'Connection is closed.';
 
-/** ioredis gives most of these errors neither a class nor a code; `test/shared/connect.test.ts` fails if the texts change. */
+/** ioredis gives most of these errors neither a class nor a code; `test/shared/redis/connect.test.ts` fails if the texts change. */
 const CONNECTION_ERROR_TEXTS = [
   CONNECTION_CLOSED_TEXT,
   "Stream isn't writeable and enableOfflineQueue options is false",

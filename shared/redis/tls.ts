@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
 import { FleetError, messageOf } from '../errors.js';
-import type { Settings } from '../settings.js';
+import type { Settings } from '../settings/settings.js';
 import { parseRedisUrl } from './redis-url.js';
 
 /**

@@ -1,4 +1,4 @@
-import type { Settings } from '../settings.js';
+import type { Settings } from '../settings/settings.js';
 import { parseRedisUrl } from './redis-url.js';
 
 /** The address of a redis-server or sentinel. */

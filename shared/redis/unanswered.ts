@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { CONNECTION_CLOSED_TEXT } from './connection-errors.js';
 
-/** Internals of ioredis. `test/shared/connect.test.ts` fails if they change. */
+/** Internals of ioredis. `test/shared/redis/connect.test.ts` fails if they change. */
 interface Internals {
   /** Unanswered commands of the last ready connection, which the next one resends. */
   readonly prevCommandQueue?: CommandQueue | null;

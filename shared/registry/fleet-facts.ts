@@ -3,7 +3,7 @@ import { messageOf } from '../errors.js';
 import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
 import type { RedisConnection } from '../redis/connection.js';
-import type { OpenWebuiMode } from '../settings.js';
+import type { OpenWebuiMode } from '../settings/settings.js';
 import type { Leases } from './merged-writes.js';
 
 export interface FleetFactsOptions {

@@ -1,5 +1,5 @@
 import { isName, quote } from '../keys.js';
-import type { RecordSource } from '../unreadable.js';
+import type { RecordSource } from '../records/unreadable.js';
 
 /** More than any fleet has: with this many names, most are of queues that never existed. */
 const MANY = 500;

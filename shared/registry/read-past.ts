@@ -1,4 +1,4 @@
-import { type KeyType, type RecordSource, isWrongType, wrongType } from '../unreadable.js';
+import { type KeyType, type RecordSource, isWrongType, wrongType } from '../records/unreadable.js';
 
 /** Redis' names of types. */
 const TYPE_NAMES: Readonly<Record<string, string>> = { 'sorted set': 'zset' };

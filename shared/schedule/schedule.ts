@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { isName } from '../keys.js';
-import { MAINTENANCE_QUEUE } from '../task/builtin/maintenance-queue.js';
+import { MAINTENANCE_QUEUE } from './maintenance-queue.js';
 import type { RetryPolicy, TaskDefinition } from '../task/definition.js';
 
 /** What to do with a run that is due while the previous one is still live. */

@@ -84,51 +84,65 @@ export type ScriptedRedis = RedisConnection & {
   undoAdd(...keysAndArguments: Arguments): Promise<0 | 1>;
 };
 
-/** The number of keys of each script, which is also in its file name. */
+/** The scripts of each folder, each with its number of keys, as in its file name. */
 const SCRIPTS = {
-  addCounts: 3,
-  blockRetry: 1,
-  claimItem: 6,
-  claimKey: 1,
-  claimLook: 1,
-  cleanPool: 2,
-  clearStop: 2,
-  countFetchable: 6,
-  dropEntries: 3,
-  dropLock: 1,
-  findItem: 4,
-  findTasks: 2,
-  foreignTasks: 2,
-  isBusy: 4,
-  keepStop: 2,
-  layMark: 1,
-  markParent: 1,
-  markPassed: 1,
-  nextRuns: 8,
-  readPage: 1,
-  readTasks: 7,
-  recordStop: 8,
-  relist: 3,
-  renewLocks: 1,
-  replaceField: 1,
-  restoreJobs: 11,
-  settleKey: 1,
-  shortenDelays: 2,
-  strayRuns: 2,
-  takeLock: 1,
-  touchUsage: 1,
-  undoAdd: 4,
+  jobs: {
+    countFetchable: 6,
+    readPage: 1,
+    readTasks: 7,
+    renewLocks: 1,
+    restoreJobs: 11,
+    shortenDelays: 2,
+    undoAdd: 4,
+  },
+  pools: {
+    cleanPool: 2,
+    dropLock: 1,
+    takeLock: 1,
+    touchUsage: 1,
+  },
+  records: {
+    addCounts: 3,
+    claimKey: 1,
+    settleKey: 1,
+  },
+  registry: {
+    claimItem: 6,
+    dropEntries: 3,
+    findItem: 4,
+    findTasks: 2,
+    foreignTasks: 2,
+    isBusy: 4,
+    markParent: 1,
+    relist: 3,
+    replaceField: 1,
+  },
+  schedule: {
+    claimLook: 1,
+    layMark: 1,
+    markPassed: 1,
+    nextRuns: 8,
+    strayRuns: 2,
+  },
+  stop: {
+    blockRetry: 1,
+    clearStop: 2,
+    keepStop: 2,
+    recordStop: 8,
+  },
 } as const;
 
-/** Scripts that begin with a shared part from the folder `parts`. */
+/** Scripts that begin with a shared part of their folder. */
 const PARTS: Readonly<Record<string, string>> = { cleanPool: 'usage-entry', touchUsage: 'usage-entry' };
 
 /** Defines our scripts on a connection, and makes BullMQ's scripts use Redis' clock. */
 export function defineScripts(redis: RedisConnection): ScriptedRedis {
-  for (const [name, numberOfKeys] of Object.entries(SCRIPTS)) {
-    const part = PARTS[name];
-    const lua = (part ? read(`parts/${part}`) : '') + read(`${name}-${numberOfKeys}`);
-    redis.defineCommand(name, { numberOfKeys, lua });
+  for (const [folder, scripts] of Object.entries(SCRIPTS)) {
+    for (const [name, numberOfKeys] of Object.entries(scripts)) {
+      const part = PARTS[name];
+      const lua = (part ? read(`${folder}/${part}`) : '') + read(`${folder}/${name}-${numberOfKeys}`);
+      redis.defineCommand(name, { numberOfKeys, lua });
+    }
   }
   useRedisTime(redis);
   return redis as ScriptedRedis;

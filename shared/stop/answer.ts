@@ -1,4 +1,4 @@
-import { isTime } from '../hash-reader.js';
+import { isTime } from '../records/hash-reader.js';
 import type { RecordedStop } from '../scripts/define-scripts.js';
 import { type StopRecord, parseStop } from './record.js';
 

@@ -1,7 +1,7 @@
 import type { Keys } from '../keys.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import type { JobAddress } from '../task/options-record.js';
-import type { Unreadable } from '../unreadable.js';
+import type { Unreadable } from '../records/unreadable.js';
 import type { FoundTask } from './recorder.js';
 
 export interface ChildrenOptions {

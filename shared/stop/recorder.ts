@@ -7,7 +7,7 @@ import type { Registry } from '../registry/registry.js';
 import type { Schedulers } from '../schedule/schedulers.js';
 import type { RecordedStop, ScriptedRedis } from '../scripts/define-scripts.js';
 import type { Queues } from '../task/queues.js';
-import type { Unreadable } from '../unreadable.js';
+import type { Unreadable } from '../records/unreadable.js';
 import { type StopAnswer, answerOf } from './answer.js';
 import type { PendingStops } from './pending-stops.js';
 import { type HeldJob, Settler } from './settler.js';

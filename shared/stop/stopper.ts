@@ -3,7 +3,7 @@ import { chunks } from '../chunks.js';
 import type { FleetClock } from '../clock/fleet-clock.js';
 import { messageOf } from '../errors.js';
 import type { FleetFacts } from '../registry/fleet-facts.js';
-import { deadWorkers } from '../registry/dead-workers.js';
+import { deadWorkers } from '../records/dead-workers.js';
 import { keepsOrder } from '../redis/connection.js';
 import type { Entry } from '../registry/registry.js';
 import type { StepHook } from '../step-hook.js';

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { FleetError } from '../errors.js';
-import type { Settings } from '../settings.js';
+import type { Settings } from '../settings/settings.js';
 import type { StopRecord } from '../stop/record.js';
 import type { AnyDefinition, TaskDefinition } from './definition.js';
 import type { JobAddress } from './options-record.js';

@@ -1,4 +1,4 @@
-import { type HashReader, isTime } from '../hash-reader.js';
+import { type HashReader, isTime } from '../records/hash-reader.js';
 import { OVERLAP_POLICIES, type ScheduleMark } from '../schedule/schedule.js';
 
 /** Our part of a job's options, which BullMQ stores unchanged. Absent on jobs of other programs. */

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Redis } from 'ioredis';
 import { type Plan, createProducer, planToJson } from '../../producer/index.js';
-import { billingInitPlans } from '../../shared/task/builtin/index.js';
+import { billingInitPlans } from '../../worker/builtin/definitions.js';
 import { CliFleet } from '../support/cli-fleet.js';
 import { COMMAND, type CommandResult, runCommand, startCommand } from '../support/command.js';
 import type { NodeProcess } from '../support/processes.js';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 import type { EnqueueOptions, Producer } from '../../producer/index.js';
-import { fleetCanary } from '../../shared/task/builtin/index.js';
+import { fleetCanary } from '../../worker/builtin/definitions.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { CliFleet } from '../support/cli-fleet.js';
 import { COMMAND, type CommandResult, runCommand, startCommand } from '../support/command.js';

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
-import { fleetCanary } from '../../shared/task/builtin/index.js';
+import { fleetCanary } from '../../worker/builtin/definitions.js';
 import type { FleetWorker } from '../../worker/index.js';
 import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { storeOf } from '../../producer/store-of.js';
-import { ApiClient } from '../../cli/api/api-client.js';
-import { ApiConnection } from '../../cli/api/connection.js';
+import { ApiClient } from '../../cli/client/http.js';
+import { ApiConnection } from '../../cli/client/http-connection.js';
 import { TestFleet } from '../support/test-fleet.js';
 import { TestDashboard } from './test-dashboard.js';
 

@@ -6,7 +6,7 @@ import express from 'express';
 import { createDashboard } from '../../dashboard/index.js';
 import type { Producer } from '../../producer/index.js';
 import { type LoggerFactory, createLoggerFactory } from '../../shared/logger.js';
-import { resolveSettings } from '../../shared/settings.js';
+import { resolveSettings } from '../../shared/settings/settings.js';
 
 export interface Answer {
   readonly status: number;

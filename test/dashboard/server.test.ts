@@ -6,12 +6,12 @@ import { after, test } from 'node:test';
 import { LOCAL } from '../../dashboard/auth/authenticate.js';
 import { DashboardServer } from '../../dashboard/server.js';
 import { isFleetError } from '../../shared/errors.js';
-import { resolveSettings } from '../../shared/settings.js';
+import { resolveSettings } from '../../shared/settings/settings.js';
 import { deferred } from '../support/deferred.js';
 import { LogLines } from '../support/log-lines.js';
 import { TestFleet } from '../support/test-fleet.js';
 import { until } from '../support/until.js';
-import { rawRequest, statusOf } from './auth/raw-request.js';
+import { rawRequest, statusOf } from './raw-request.js';
 import { TestDashboard } from './test-dashboard.js';
 
 const fleet = await TestFleet.start();

@@ -5,7 +5,7 @@ import type { Role } from '../../dashboard/index.js';
 import { DashboardServer, type DashboardServerOptions } from '../../dashboard/server.js';
 import { entryOf, newToken } from '../../dashboard/auth/tokens.js';
 import type { Producer } from '../../producer/index.js';
-import { type SettingsInput, resolveSettings } from '../../shared/settings.js';
+import { type SettingsInput, resolveSettings } from '../../shared/settings/settings.js';
 import { LogLines } from '../support/log-lines.js';
 
 export interface Reply {

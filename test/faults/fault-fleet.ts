@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Producer, createProducer } from '../../producer/index.js';
 import { createLoggerFactory } from '../../shared/logger.js';
-import { type SettingsInput, resolveSettings } from '../../shared/settings.js';
+import { type SettingsInput, resolveSettings } from '../../shared/settings/settings.js';
 import { type ConnectedSettings, type Store, openStore } from '../../shared/store.js';
 import { COMMAND } from '../support/command.js';
 import { type NodeProcess, spawnNode } from '../support/processes.js';

@@ -3,7 +3,7 @@ import { Worker } from 'bullmq';
 import { z } from 'zod';
 import type { Producer } from '../../producer/index.js';
 import { createLoggerFactory } from '../../shared/logger.js';
-import { resolveSettings } from '../../shared/settings.js';
+import { resolveSettings } from '../../shared/settings/settings.js';
 import type { Step } from '../../shared/step-hook.js';
 import type { ConnectedSettings, Store } from '../../shared/store.js';
 import { type TaskDefinition, defineTask } from '../../shared/task/definition.js';

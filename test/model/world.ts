@@ -1,5 +1,5 @@
 import type { StopOptions } from '../../producer/stop.js';
-import type { OnBusy } from '../../producer/prepare.js';
+import type { OnBusy } from '../../producer/enqueue/prepare.js';
 import { isFleetError } from '../../shared/errors.js';
 import type { Step } from '../../shared/step-hook.js';
 import { AbortCause, StopRequested } from '../../shared/stop/cause.js';
@@ -8,7 +8,7 @@ import type { TaskView } from '../../shared/task/view.js';
 import { deferred } from '../support/deferred.js';
 import { type Arena, type Director, QUEUE, SLOTS, definitions } from './arena.js';
 import { type CallFact, type Manner, type PlayedWorker, type TaskFact, lifeOf } from './facts.js';
-import { Reconciler } from '../../worker/reconcile/reconciler.js';
+import { Reconciler } from '../../worker/builtin/reconcile/reconciler.js';
 import { Gates } from './gates.js';
 import { Model } from './model.js';
 

@@ -5,7 +5,7 @@ import { parse } from 'yaml';
 import { METRICS } from '../../dashboard/metrics/catalogue.js';
 import { Scrape } from '../../dashboard/metrics/scrape.js';
 import { createLoggerFactory } from '../../shared/logger.js';
-import { resolveSettings } from '../../shared/settings.js';
+import { resolveSettings } from '../../shared/settings/settings.js';
 import { metricsOf } from '../support/metrics-page.js';
 import { TestFleet } from '../support/test-fleet.js';
 

@@ -9,7 +9,7 @@ import { entryOf, newToken } from '../../dashboard/auth/tokens.js';
 import { DashboardServer } from '../../dashboard/server.js';
 import { createProducer } from '../../producer/index.js';
 import { createLoggerFactory } from '../../shared/logger.js';
-import { loadSettings, settingVariables } from '../../shared/settings.js';
+import { loadSettings, settingVariables } from '../../shared/settings/settings.js';
 import { startTestRedis, type TestRedis } from '../support/redis.js';
 
 interface Service {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { METRICS } from '../../dashboard/metrics/catalogue.js';
-import { SETTINGS, loadSettings } from '../../shared/settings.js';
+import { SETTINGS, loadSettings } from '../../shared/settings/settings.js';
 
 interface Variable {
   readonly name: string;

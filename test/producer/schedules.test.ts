@@ -6,10 +6,10 @@ import { type Producer, type ScheduleOptions, scheduleToJson } from '../../produ
 import { createKeys } from '../../shared/keys.js';
 import type { Store } from '../../shared/store.js';
 import { defineTask } from '../../shared/task/definition.js';
-import { registryReconcile } from '../../shared/task/builtin/index.js';
+import { registryReconcile } from '../../worker/builtin/definitions.js';
 import { scheduleTable } from '../../worker/schedule-table.js';
 import { Schedules } from '../../worker/schedules.js';
-import { resolveSettings } from '../../shared/settings.js';
+import { resolveSettings } from '../../shared/settings/settings.js';
 import { KEEP } from '../support/keep.js';
 import { LogLines } from '../support/log-lines.js';
 import { TestFleet } from '../support/test-fleet.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { z } from 'zod';
-import { type FleetCanaryOutput, fleetCanary } from '../../shared/task/builtin/index.js';
+import { type FleetCanaryOutput, fleetCanary } from '../../worker/builtin/definitions.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { defineHandler } from '../../shared/task/handler.js';
 import { KEEP } from '../support/keep.js';

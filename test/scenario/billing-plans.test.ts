@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { billingInitPlans } from '../../shared/task/builtin/index.js';
+import { billingInitPlans } from '../../worker/builtin/definitions.js';
 import { FleetProxy } from '../support/fleet-proxy.js';
 import { startWorker } from '../support/scenario.js';
 import { TestFleet } from '../support/test-fleet.js';

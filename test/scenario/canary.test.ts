@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Producer } from '../../producer/index.js';
 import type { Keys } from '../../shared/keys.js';
-import { fleetCanary } from '../../shared/task/builtin/index.js';
+import { fleetCanary } from '../../worker/builtin/definitions.js';
 import type { NodeProcess } from '../support/processes.js';
 import { startWorker } from '../support/scenario.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, describe, it } from 'node:test';
 import { createProducer } from '../../producer/index.js';
 import { createKeys } from '../../shared/keys.js';
-import { loadSettings } from '../../shared/settings.js';
+import { loadSettings } from '../../shared/settings/settings.js';
 import { runCommand, startCommand } from '../support/command.js';
 import type { TestRedis } from '../support/redis.js';
 import { startTestRedis } from '../support/redis.js';

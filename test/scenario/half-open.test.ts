@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
-import { fleetCanary } from '../../shared/task/builtin/fleet-canary.js';
+import { fleetCanary } from '../../worker/builtin/canary/definition.js';
 import { FaultProxy } from '../support/fault-proxy.js';
 import { handlerBegins, scenarioTask, scenarioTicker, startWorker } from '../support/scenario.js';
 import { TestFleet } from '../support/test-fleet.js';

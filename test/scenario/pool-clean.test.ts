@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { sessionPoolClean, usagePoolClean } from '../../shared/task/builtin/index.js';
+import { sessionPoolClean, usagePoolClean } from '../../worker/builtin/definitions.js';
 import type { Keys } from '../../shared/keys.js';
 import { FleetProxy } from '../support/fleet-proxy.js';
 import { LogLines } from '../support/log-lines.js';

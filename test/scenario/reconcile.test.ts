@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
 import type { Keys } from '../../shared/keys.js';
-import { MAINTENANCE_QUEUE, registryReconcile } from '../../shared/task/builtin/index.js';
+import { MAINTENANCE_QUEUE, registryReconcile } from '../../worker/builtin/definitions.js';
 import type { NodeProcess } from '../support/processes.js';
 import { handlerBegins, scenarioTask, startWorker } from '../support/scenario.js';
 import { TestFleet } from '../support/test-fleet.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
-import { chatCompletion, modelsRefresh } from '../../shared/task/builtin/index.js';
+import { chatCompletion, modelsRefresh } from '../../worker/builtin/definitions.js';
 import { built } from '../support/built.js';
 import { runCommand, startCommand } from '../support/command.js';
 import type { NodeProcess } from '../support/processes.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
-import { fleetCanary } from '../../shared/task/builtin/index.js';
+import { fleetCanary } from '../../worker/builtin/definitions.js';
 import type { NodeProcess } from '../support/processes.js';
 import { handlerBegins, scenarioSpin, scenarioTask, startWorker } from '../support/scenario.js';
 import { TestFleet } from '../support/test-fleet.js';

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { settingsPage } from '../../scripts/settings-page.js';
 import { ERROR_CODES } from '../../shared/errors.js';
 import { createKeys } from '../../shared/keys.js';
-import { SETTINGS } from '../../shared/settings.js';
+import { SETTINGS } from '../../shared/settings/settings.js';
 
 const page = (path: string): Promise<string> => readFile(new URL(`../../${path}`, import.meta.url), 'utf8');
 

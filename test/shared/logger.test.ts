@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { FleetError } from '../../shared/errors.js';
 import { createLoggerFactory } from '../../shared/logger.js';
 import { RepeatedLines } from '../../shared/repeated-lines.js';
-import { type SettingsInput, resolveSettings } from '../../shared/settings.js';
+import { type SettingsInput, resolveSettings } from '../../shared/settings/settings.js';
 import { builtUrl } from '../support/built.js';
 import { spawnNode } from '../support/processes.js';
 
@@ -64,7 +64,7 @@ test('a logged error has its message, code and stack, and nothing else that hang
 test('lines go to standard error, and standard output stays for data', async () => {
   const program = `
     import { createLoggerFactory } from ${JSON.stringify(builtUrl('dist/shared/logger.js'))};
-    import { resolveSettings } from ${JSON.stringify(builtUrl('dist/shared/settings.js'))};
+    import { resolveSettings } from ${JSON.stringify(builtUrl('dist/shared/settings/settings.js'))};
     for (const pretty of [false, true]) createLoggerFactory({ settings: resolveSettings({}), pretty })('cli').info('hello ' + pretty);
   `;
   const child = spawnNode(['--input-type=module', '-e', program]);

@@ -6,8 +6,8 @@ import { checkPermissions } from '../../cli/doctor/permissions.js';
 import { createProgram } from '../../cli/program.js';
 import { ERROR_CODES } from '../../shared/errors.js';
 import { createKeys } from '../../shared/keys.js';
-import { repetitionMs } from '../../shared/redis/repeat.js';
-import { SETTINGS, resolveSettings } from '../../shared/settings.js';
+import { repetitionMs } from '../../producer/repeat.js';
+import { SETTINGS, resolveSettings } from '../../shared/settings/settings.js';
 import { type TestRedis, startTestRedis } from '../support/redis.js';
 
 const page = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createProducer } from '../../producer/index.js';
 import { createLoggerFactory } from '../../shared/logger.js';
-import { resolveSettings } from '../../shared/settings.js';
+import { resolveSettings } from '../../shared/settings/settings.js';
 import { type ConnectedSettings, type Store, openStore } from '../../shared/store.js';
 import { type AuditCounts, audit } from '../faults/audit.js';
 import { now, within } from '../faults/clock.js';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { UnrecoverableError } from 'bullmq';
-import { resolveSettings } from '../../shared/settings.js';
-import { type ChatCompletionOutput, chatCompletion } from '../../shared/task/builtin/index.js';
-import { type ChatCompletionOptions, chatCompletionHandler } from '../../worker/tasks/chat-completion.js';
+import { resolveSettings } from '../../shared/settings/settings.js';
+import { type ChatCompletionOutput, chatCompletion } from '../../worker/builtin/definitions.js';
+import { type ChatCompletionOptions, chatCompletionHandler } from '../../worker/builtin/chat/handler.js';
 import { type FakeContext, type FakeContextOptions, createFakeContext, runHandler } from './task-context.js';
 
 export const KEY = 'sk-test-not-a-real-key';

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Producer } from '../../producer/index.js';
-import { fleetCanary } from '../../shared/task/builtin/index.js';
+import { fleetCanary } from '../../worker/builtin/definitions.js';
 import type { OpenWebuiPeer } from './open-webui-peer.js';
 import type { TestFleet } from './test-fleet.js';
 import { until } from './until.js';

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import { type LoggerFactory, createLoggerFactory } from '../../shared/logger.js';
-import type { LogLevel } from '../../shared/log-levels.js';
-import { resolveSettings } from '../../shared/settings.js';
+import type { LogLevel } from '../../shared/settings/log-levels.js';
+import { resolveSettings } from '../../shared/settings/settings.js';
 
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string; readonly level: number };
 

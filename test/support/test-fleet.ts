@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { type Producer, type ProducerConfig, createProducer } from '../../producer/index.js';
 import { type Keys, createKeys, isShared } from '../../shared/keys.js';
 import { type LoggerFactory, createLoggerFactory } from '../../shared/logger.js';
-import { resolveSettings } from '../../shared/settings.js';
+import { resolveSettings } from '../../shared/settings/settings.js';
 import { type ConnectedSettings, type Store, openStore } from '../../shared/store.js';
 import type { TaskHandler } from '../../shared/task/handler.js';
 import { type FleetWorker, type WorkerConfig, createWorker } from '../../worker/index.js';

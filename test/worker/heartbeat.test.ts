@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { after, before, describe, it } from 'node:test';
 import { createLoggerFactory } from '../../shared/logger.js';
-import { resolveSettings } from '../../shared/settings.js';
+import { resolveSettings } from '../../shared/settings/settings.js';
 import type { Store } from '../../shared/store.js';
 import { Heartbeat, type WorkerStatus } from '../../worker/heartbeat.js';
 import { eventOf } from '../support/event.js';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { isFleetError } from '../../shared/errors.js';
-import { resolveSettings } from '../../shared/settings.js';
+import { resolveSettings } from '../../shared/settings/settings.js';
 import { createWorker } from '../../worker/index.js';
 import { loadTaskModules } from '../../worker/task-modules.js';
 import { builtUrl } from '../support/built.js';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { FleetError } from '../../../shared/errors.js';
-import { auditToJson, isAuditCursor, readAudit, seesRecord } from '../../auth/audit-page.js';
+import { auditToJson, isAuditCursor, readAudit, seesRecord } from '../../auth/audit-log.js';
 import { ROLES } from '../../auth/principal.js';
 import { type Route, defineRoute } from '../route.js';
 import { time, wholeText } from '../schemas/fields.js';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type WorkerRecord, readWorkers } from '../../../shared/records/workers.js';
+import { type WorkerRecord, readWorkers } from '../../../shared/records/heartbeats.js';
 import type { Store } from '../../../shared/store.js';
 import { type Principal, seesItem } from '../../auth/principal.js';
 import { type Route, defineRoute } from '../route.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { ROUTES } from '../../../dashboard/api/api.js';
 import { ERROR_CODES, type ErrorCode } from '../../../shared/errors.js';
-import { STATUS_OF } from '../../../dashboard/problem.js';
+import { STATUS_OF } from '../../../dashboard/http/problem.js';
 import { TestFleet } from '../../support/test-fleet.js';
 import { type ServedApi, send, serveApi } from './serve-api.js';
 

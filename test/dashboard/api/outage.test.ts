@@ -8,7 +8,7 @@ import { createKeys } from '../../../shared/keys.js';
 import type { TestRedisOptions } from '../../support/redis.js';
 import { TestFleet } from '../../support/test-fleet.js';
 import { until } from '../../support/until.js';
-import { EventClient } from './event-client.js';
+import { EventClient } from './stream/event-client.js';
 import { type ServedApi, serveApi } from './serve-api.js';
 
 /** An API with a Redis of its own, until the test ends. */

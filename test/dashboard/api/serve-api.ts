@@ -7,10 +7,10 @@ import { type ROUTES as Routes, ROUTES } from '../../../dashboard/api/api.js';
 import { problem } from '../../../dashboard/api/schemas/problem.js';
 import type { Principal } from '../../../dashboard/auth/principal.js';
 import { type Dashboard, type DashboardConfig, createDashboard } from '../../../dashboard/dashboard.js';
-import { STATUS_OF } from '../../../dashboard/problem.js';
+import { STATUS_OF } from '../../../dashboard/http/problem.js';
 import { createLoggerFactory } from '../../../shared/logger.js';
 import type { ErrorCode } from '../../../shared/errors.js';
-import { resolveSettings } from '../../../shared/settings.js';
+import { resolveSettings } from '../../../shared/settings/settings.js';
 
 export interface Sent {
   readonly status: number;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { isAuditCursor, readAudit } from '../../../dashboard/auth/audit-page.js';
+import { isAuditCursor, readAudit } from '../../../dashboard/auth/audit-log.js';
 import { Auditor } from '../../../dashboard/auth/auditor.js';
 import { entryOf, newToken } from '../../../dashboard/auth/tokens.js';
 import { fleetCanary } from '../../../index.js';

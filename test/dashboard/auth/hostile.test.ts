@@ -6,7 +6,7 @@ import type { Producer } from '../../../producer/index.js';
 import { TestFleet } from '../../support/test-fleet.js';
 import { type Reply, TestDashboard } from '../test-dashboard.js';
 import { AUDIENCE, ISSUER, type Issuer, startIssuer } from './jwt-issuer.js';
-import { rawRequest, statusOf } from './raw-request.js';
+import { rawRequest, statusOf } from '../raw-request.js';
 
 /** What it asks for unless it says something else: a stop of a task that waits. */
 interface Attack {

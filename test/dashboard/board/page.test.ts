@@ -8,7 +8,7 @@ import { createDashboard } from '../../../dashboard/index.js';
 import type { Principal } from '../../../dashboard/index.js';
 import { storeOf } from '../../../producer/store-of.js';
 import { createLoggerFactory } from '../../../shared/logger.js';
-import { resolveSettings } from '../../../shared/settings.js';
+import { resolveSettings } from '../../../shared/settings/settings.js';
 import { FaultProxy } from '../../support/fault-proxy.js';
 import { TestFleet } from '../../support/test-fleet.js';
 import { TestBoard } from './test-board.js';

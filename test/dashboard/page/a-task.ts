@@ -1,4 +1,4 @@
-import type { Task } from '../../../dashboard/page/api-types.js';
+import type { Task } from '../../../dashboard/page/parts/api-types.js';
 
 /** Returns a running task with the given overrides. */
 export function aTask(given: Partial<Task> = {}): Task {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Task } from '../../../dashboard/page/api-types.js';
-import { attentionOf, typicalRuns } from '../../../dashboard/page/attention.js';
+import type { Task } from '../../../dashboard/page/parts/api-types.js';
+import { attentionOf, typicalRuns } from '../../../dashboard/page/parts/attention.js';
 import { aTask, at } from './a-task.js';
 
 const HOUR = 3_600_000;

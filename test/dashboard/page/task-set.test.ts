@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Task } from '../../../dashboard/page/api-types.js';
-import { TaskSet } from '../../../dashboard/page/task-set.js';
+import type { Task } from '../../../dashboard/page/parts/api-types.js';
+import { TaskSet } from '../../../dashboard/page/parts/task-set.js';
 import { aTask, at } from './a-task.js';
 
 const ALL = { item: null, state: null, name: null };

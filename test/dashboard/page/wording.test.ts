@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { listPath, listSearch, readListQuery } from '../../../dashboard/page/list-query.js';
-import { ago, duration, latency, progressOf, receiptOf, receiptText } from '../../../dashboard/page/wording.js';
+import { listPath, listSearch, readListQuery } from '../../../dashboard/page/parts/list-query.js';
+import { ago, duration, latency, progressOf, receiptOf, receiptText } from '../../../dashboard/page/parts/wording.js';
 import { aTask, at } from './a-task.js';
 
 test('a duration is shown in its largest units', () => {

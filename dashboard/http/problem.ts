@@ -1,0 +1,106 @@
+import { STATUS_CODES, type ServerResponse } from 'node:http';
+import type { ErrorRequestHandler } from 'express';
+import { ERROR_CODES, type ErrorCode, isFleetError, messageOf } from '../../shared/errors.js';
+import type { Logger } from '../../shared/logger.js';
+import { RepeatedLines } from '../../shared/repeated-lines.js';
+import { membersOf, shorten } from './problem-members.js';
+import { requestIdOf } from './request-context.js';
+import { sendJson } from './send-json.js';
+
+/** `INTERNAL_ERROR` stands for an unexpected error, which is logged and not disclosed. The other codes are the fleet's. */
+export type ProblemCode = ErrorCode | 'INTERNAL_ERROR';
+
+/** An RFC 9457 problem, sent as `application/problem+json`. */
+export interface Problem {
+  /** Always `about:blank`; `code` identifies the error. */
+  readonly type: 'about:blank';
+  /** The reason phrase of the status. */
+  readonly title: string;
+  readonly status: number;
+  /** For humans. Programs decide by `code`. */
+  readonly detail: string;
+  readonly code: ProblemCode;
+  /** The `X-Request-Id`, which identifies the request in the log. */
+  readonly request_id: string | null;
+}
+
+/** HTTP status by error code. Any other error is a bug: 500. */
+export const STATUS_OF: Partial<Record<ErrorCode, number>> = {
+  BAD_REQUEST: 400,
+  INVALID_ID: 400,
+  INVALID_INPUT: 400,
+  INVALID_ITEM: 400,
+  INVALID_OPTION: 400,
+  UNKNOWN_TASK: 400,
+  UNAUTHENTICATED: 401,
+  FORBIDDEN: 403,
+  NOT_FOUND: 404,
+  SCHEDULE_NOT_FOUND: 404,
+  TASK_NOT_FOUND: 404,
+  METHOD_NOT_ALLOWED: 405,
+  REQUEST_TIMEOUT: 408,
+  IDEMPOTENCY_IN_PROGRESS: 409,
+  ITEM_BUSY: 409,
+  MALFORMED_DATA: 409,
+  TASK_FINISHED: 409,
+  TASK_NOT_RETRYABLE: 409,
+  BODY_TOO_LARGE: 413,
+  INPUT_TOO_LARGE: 413,
+  UNSUPPORTED_MEDIA_TYPE: 415,
+  IDEMPOTENCY_CONFLICT: 422,
+  TOO_MANY_REQUESTS: 429,
+  NOT_REPLICATED: 503,
+  REDIS_UNAVAILABLE: 503,
+  REDIS_OUT_OF_MEMORY: 503,
+  REDIS_WRONG_TYPE: 503,
+  REDIS_ERROR: 503,
+  KEYS_UNAVAILABLE: 503,
+  CLOSED: 503,
+};
+/** In seconds: the producer retries its connection at least every two seconds. */
+const RETRY_AFTER = '2';
+/** How often a repeated failure of the same request is logged, in ms, with a count of repetitions. */
+const LOG_EVERY_MS = 60_000;
+
+/**
+ * Answers every error of the routes with a {@link Problem}; the last middleware. A 4xx names the mistake. A 503 has `Retry-After` and
+ * says only that Redis is unavailable or unusable, not where it is. A 500 says nothing. Errors that an operator must fix are logged.
+ * @param shape adapts the problem for certain clients
+ */
+export function problemHandler(logger: Logger, shape: (problem: Problem) => Problem = (problem) => problem): ErrorRequestHandler {
+  const lines = new RepeatedLines(logger, { intervalMs: LOG_EVERY_MS });
+  return (error: unknown, req, res, _next) => {
+    const problem: Problem = { ...problemOf(error), request_id: requestIdOf(res) };
+    const path = req.baseUrl + req.path;
+    if (mustBeLogged(problem, error))
+      lines.error(`${req.method} ${path} ${messageOf(error)}`, { error, method: req.method, path }, 'Request failed');
+    // A partial response must be cut off, or the client could take it for a complete one.
+    if (res.headersSent) res.destroy();
+    else sendProblem(res, shape(problem));
+  };
+}
+
+function problemOf(error: unknown): Omit<Problem, 'request_id'> {
+  const status = isFleetError(error) ? STATUS_OF[error.code] : undefined;
+  if (!isFleetError(error) || status === undefined) return createProblem(500, 'INTERNAL_ERROR', 'Internal error; see the log.');
+  return { ...createProblem(status, error.code, status < 500 ? shorten(error.message) : ERROR_CODES[error.code]), ...membersOf(error) };
+}
+
+function createProblem(status: number, code: ProblemCode, detail: string): Omit<Problem, 'request_id'> {
+  return { type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, detail, code };
+}
+
+function sendProblem(res: ServerResponse, problem: Problem): void {
+  const headers: Record<string, string> = problem.status === 503 ? { 'Retry-After': RETRY_AFTER } : {};
+  sendJson(res, problem, { status: problem.status, type: 'application/problem+json', headers });
+}
+
+/** Returns whether to log the error: the response hides its cause, and a retry does not help. */
+function mustBeLogged({ status, code }: Problem, error: unknown): boolean {
+  return code === 'REDIS_WRONG_TYPE' || code === 'REDIS_ERROR' || (status === 500 && !isHangUp(error));
+}
+
+/** Returns whether the client disconnected before the response was complete. */
+function isHangUp(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE';
+}

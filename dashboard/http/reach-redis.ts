@@ -1,0 +1,15 @@
+import type { Producer } from '../../producer/index.js';
+import { FleetError } from '../../shared/errors.js';
+import { within } from './within.js';
+
+/** More than the second that a producer waits for a reconnect; leaves time to respond within two seconds. */
+const LIMIT_MS = 1_500;
+
+/**
+ * Waits until Redis has answered a PING. Runs before every call: a producer may wait longer, for its first connection or a hanging
+ * Redis, and no single timeout suits all calls, such as the stop of a large item.
+ * @throws FleetError `REDIS_UNAVAILABLE` after 1.5 s; `CLOSED`
+ */
+export function reachRedis(producer: Producer): Promise<void> {
+  return within(LIMIT_MS, producer.ping(), () => new FleetError('REDIS_UNAVAILABLE', `Redis did not answer within ${LIMIT_MS} ms.`));
+}

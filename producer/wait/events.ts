@@ -1,0 +1,116 @@
+import type { Keys } from '../../shared/keys.js';
+import type { RedisConnection } from '../../shared/redis/connection.js';
+import type { StreamHub } from './stream-hub.js';
+
+/**
+ * Receives BullMQ's events of one job (`active`, `completed`, `failed`, `delayed`, `removed` …) with their fields, and the queue-wide
+ * `cleaned`, which follows bulk removals without events for each job.
+ */
+export type JobListener = (event: string, fields: Readonly<Record<string, string>>) => void;
+
+export interface JobEnd {
+  readonly event: 'completed' | 'failed';
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+/**
+ * Returns the end that an event reports; null if the event shows that the job has not ended (it was retried); undefined if the
+ * event does not tell.
+ */
+export function endSaidBy(event: string, fields: Readonly<Record<string, string>>): JobEnd | null | undefined {
+  switch (event) {
+    case 'completed':
+    case 'failed':
+      return { event, fields };
+    case 'added':
+    case 'waiting':
+    case 'delayed':
+    case 'active':
+      return null;
+    default:
+      return undefined;
+  }
+}
+
+/** About as many events as BullMQ keeps for a queue. */
+const SEARCHED = 10_000;
+
+interface Feed {
+  readonly listeners: Map<string, Set<JobListener>>;
+  readonly followed: Promise<() => void>;
+}
+
+/** Dispatches the events of single jobs. Each queue with listeners has one reader. */
+export class JobEvents {
+  readonly #redis: RedisConnection;
+  readonly #hub: StreamHub;
+  readonly #keys: Keys;
+  readonly #feeds = new Map<string, Feed>();
+
+  constructor(redis: RedisConnection, hub: StreamHub, keys: Keys) {
+    this.#redis = redis;
+    this.#hub = hub;
+    this.#keys = keys;
+  }
+
+  /** Subscribes to a job's new events. Resolves, once subscribed, with a function that unsubscribes. */
+  async listen(queue: string, id: string, listener: JobListener): Promise<() => void> {
+    const feed = this.#feeds.get(queue) ?? this.#open(queue);
+    const listeners = feed.listeners.get(id) ?? new Set();
+    feed.listeners.set(id, listeners.add(listener));
+    const end = (): void => {
+      listeners.delete(listener);
+      if (listeners.size === 0) feed.listeners.delete(id);
+      if (feed.listeners.size === 0 && this.#feeds.get(queue) === feed) this.#close(queue, feed);
+    };
+    try {
+      await feed.followed;
+    } catch (error) {
+      end();
+      throw error;
+    }
+    return end;
+  }
+
+  /**
+   * Finds the end of a removed job in the queue's events; null if its last run did not end, or the event is no longer stored.
+   */
+  async endOf(queue: string, id: string): Promise<JobEnd | null> {
+    for (const [, fields] of await this.#redis.xrevrange(`${this.#keys.jobs(queue)}events`, '+', '-', 'COUNT', SEARCHED)) {
+      const entry = toRecord(fields);
+      const end = entry['jobId'] === id ? endSaidBy(entry['event'] ?? '', entry) : undefined;
+      if (end !== undefined) return end;
+    }
+    return null;
+  }
+
+  #open(queue: string): Feed {
+    const listeners = new Map<string, Set<JobListener>>();
+    const followed = this.#hub.follow(`${this.#keys.jobs(queue)}events`, (entries) => {
+      for (const { fields } of entries) {
+        const entry = toRecord(fields);
+        const event = entry['event'] ?? '';
+        const concerned =
+          event === 'cleaned' ? [...listeners.values()].flatMap((some) => [...some]) : (listeners.get(entry['jobId'] ?? '') ?? []);
+        for (const listener of concerned) listener(event, entry);
+      }
+    });
+    const feed = { listeners, followed };
+    this.#feeds.set(queue, feed);
+    return feed;
+  }
+
+  #close(queue: string, feed: Feed): void {
+    this.#feeds.delete(queue);
+    feed.followed.then(
+      (unfollow) => unfollow(),
+      () => undefined,
+    );
+  }
+}
+
+function toRecord(fields: readonly string[]): Record<string, string> {
+  const record: Record<string, string> = {};
+  for (let i = 0; i + 1 < fields.length; i += 2) record[fields[i] as string] = fields[i + 1] as string;
+  return record;
+}

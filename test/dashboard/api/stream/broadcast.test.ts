@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Broadcast } from '../../../../dashboard/api/stream/broadcast.js';
+
+const open = (limits = {}): Broadcast<string> => new Broadcast<string>({ entries: 3, size: 100, ...limits });
+const never = new AbortController().signal;
+
+test('entries are read by number, each as often as anybody likes', () => {
+  const log = open();
+  for (const entry of ['a', 'b', 'c']) log.push(entry);
+  assert.deepEqual([log.from(0, 10), log.from(1, 10), log.from(3, 10), log.next], [['a', 'b', 'c'], ['b', 'c'], [], 3]);
+});
+
+test('who falls behind what is kept is told so', () => {
+  const log = open();
+  for (const entry of ['a', 'b', 'c', 'd']) log.push(entry);
+  assert.deepEqual([log.from(0, 10), log.from(1, 10)], [null, ['b', 'c', 'd']]);
+});
+
+test('no more than its size is kept, and a single entry of any size', () => {
+  const log = open();
+  log.push('a', 60);
+  log.push('b', 60);
+  assert.deepEqual([log.from(0, 10), log.from(1, 10)], [null, ['b']]);
+  log.push('c', 1_000);
+  assert.deepEqual(log.from(2, 10), ['c']);
+});
+
+test('so much is read at once, and at least one', () => {
+  const log = open();
+  for (const entry of ['a', 'b', 'c']) log.push(entry, 10);
+  assert.deepEqual([log.from(0, 5), log.from(0, 20), log.from(2, 20)], [['a'], ['a', 'b'], ['c']]);
+});
+
+test('whoever waits is woken by an entry, by the end, and by its own signal', async () => {
+  const log = open();
+  const own = new AbortController();
+  const waits = [log.more(0, never), log.more(0, own.signal)];
+  own.abort();
+  await waits[1];
+  log.push('a');
+  await waits[0];
+  await log.more(0, never);
+  const last = log.more(1, never);
+  log.end();
+  await last;
+  await log.more(1, never);
+  assert.ok(log.ended);
+});

@@ -1,0 +1,264 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { after, test } from 'node:test';
+import { Redis } from 'ioredis';
+import { FleetError, isFleetError } from '../../../shared/errors.js';
+import { createLoggerFactory } from '../../../shared/logger.js';
+import { type ConnectionPolicy, connect, hangUp, ready } from '../../../shared/redis/connect.js';
+import { asUnavailable, isConnectionError } from '../../../shared/redis/connection-errors.js';
+import { type SettingsInput, resolveSettings } from '../../../shared/settings/settings.js';
+import { eventOf } from '../../support/event.js';
+import { startTestRedis } from '../../support/redis.js';
+
+const redis = await startTestRedis();
+const admin = redis.client();
+const opened: Redis[] = [];
+after(async () => {
+  for (const connection of opened) connection.disconnect();
+  await redis.stop();
+});
+
+function open(policy: ConnectionPolicy, input: SettingsInput = {}, lines: string[] = []): Redis {
+  const settings = { ...resolveSettings({ redisUrl: redis.url, reconnectDelayMs: 20, ...input }), redisUrl: input.redisUrl ?? redis.url };
+  const logger = createLoggerFactory({ settings, destination: { write: (line) => void lines.push(line) } })('redis');
+  const connection = connect({ settings, policy, logger, name: 'test-connect' }) as Redis;
+  opened.push(connection);
+  return connection;
+}
+
+async function errorOf(promise: Promise<unknown>): Promise<Error> {
+  try {
+    await promise;
+  } catch (error) {
+    return error as Error;
+  }
+  throw new assert.AssertionError({ message: 'expected a rejection' });
+}
+
+/** A port of this machine where nobody listens. */
+async function closedPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Takes connections and never says a word. */
+async function silentServer(): Promise<{ url: string; close(): void }> {
+  const server = createServer((socket) => socket.on('error', () => undefined)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  server.unref();
+  return { url: `redis://127.0.0.1:${(server.address() as { port: number }).port}`, close: () => server.close() };
+}
+
+test('a connection that is not ready in time is REDIS_UNAVAILABLE, with host, port and the reason', async () => {
+  const port = await closedPort();
+  for (const host of ['127.0.0.1', 'localhost']) {
+    const error = await errorOf(ready(open('fail-fast', { redisUrl: `redis://:hunter2@${host}:${port}` }), 200));
+    assert.ok(isFleetError(error, 'REDIS_UNAVAILABLE'), String(error));
+    assert.match(error.message, new RegExp(`^Redis at ${host}:${port} cannot be reached: .*ECONNREFUSED`));
+    assert.doesNotMatch(error.message, /hunter2/);
+  }
+});
+
+test('a server that takes the connection and says nothing is REDIS_UNAVAILABLE too', async () => {
+  const silent = await silentServer();
+  const error = await errorOf(ready(open('fail-fast', { redisUrl: silent.url }), 200));
+  assert.ok(isFleetError(error, 'REDIS_UNAVAILABLE'), String(error));
+  silent.close();
+});
+
+test('a wrong password is named as the reason', async () => {
+  const user = `u${redis.port}`;
+  await admin.call('ACL', 'SETUSER', user, 'on', '>right', '~*', '+@all');
+  const connection = open('fail-fast', { redisUrl: `redis://${user}:wrong@127.0.0.1:${redis.port}` });
+  const error = await errorOf(ready(connection, 300));
+  assert.ok(isFleetError(error, 'REDIS_UNAVAILABLE'), String(error));
+  assert.match(error.message, /WRONGPASS/);
+  assert.doesNotMatch(error.message, /wrong\b/);
+});
+
+test('it is ready at once when it is connected, and waits for a connection that is not yet there', async () => {
+  const connection = open('fail-fast');
+  await Promise.all([ready(connection, 2_000), ready(connection, 2_000)]);
+  await ready(connection, 0);
+  assert.equal(connection.listenerCount('ready'), 1, 'no listener is left behind');
+});
+
+test('a closed connection is refused at once, not after the timeout', async () => {
+  const connection = open('fail-fast');
+  await ready(connection, 2_000);
+  connection.disconnect();
+  await eventOf(connection, 'end');
+  const started = performance.now();
+  const error = await errorOf(ready(connection, 5_000));
+  assert.ok(isFleetError(error, 'REDIS_UNAVAILABLE'));
+  assert.ok(performance.now() - started < 1_000);
+});
+
+test('while it is not connected, a fail-fast connection refuses a command, a pipeline and a transaction', async () => {
+  const connection = open('fail-fast', { redisUrl: `redis://127.0.0.1:${await closedPort()}` });
+  assert.ok(isConnectionError(await errorOf(connection.get('a'))));
+  assert.ok(isConnectionError(await errorOf(connection.multi().get('a').exec())));
+  const replies = await connection.pipeline().get('a').exec();
+  assert.ok(isConnectionError(replies?.[0]?.[0]));
+});
+
+test('a command on a closed connection is a connection error', async () => {
+  const connection = open('fail-fast');
+  await ready(connection, 2_000);
+  await connection.quit();
+  assert.ok(isConnectionError(await errorOf(connection.get('a'))));
+});
+
+test('a command in flight fails after one vain attempt to reconnect, if the connection is to fail fast', async () => {
+  const connection = open('fail-fast');
+  await ready(connection, 2_000);
+  const blocked = errorOf(connection.blpop('nothing', 0));
+  await redis.kill();
+  const error = await blocked;
+  assert.equal(error.name, 'MaxRetriesPerRequestError');
+  assert.ok(isConnectionError(error));
+  await redis.restart();
+});
+
+test('a command in flight is sent again when the connection comes back', async () => {
+  const connection = open('fail-fast');
+  await ready(connection, 2_000);
+  const id = await connection.client('ID');
+  const popped = connection.blpop('later', 0);
+  await admin.client('KILL', 'ID', id);
+  await eventOf(connection, 'ready');
+  await admin.rpush('later', 'x');
+  assert.deepEqual(await popped, ['later', 'x']);
+});
+
+test('the rest of a pipeline of which a part was answered is not sent again, and is a connection error', async () => {
+  const connection = open('fail-fast');
+  await ready(connection, 2_000);
+  const id = await connection.client('ID');
+  const first = admin.blpop('first', 0);
+  const replies = connection.pipeline().lpush('first', 'x').blpop('nothing', 0).exec();
+  await first;
+  await admin.client('KILL', 'ID', id);
+  const [answered, cut] = (await replies) ?? [];
+  assert.deepEqual(answered, [null, 1]);
+  assert.equal(cut?.[0]?.message, 'Command aborted due to connection close');
+  assert.ok(isConnectionError(cut?.[0]));
+});
+
+test('a command that is left unfinished by a disconnect is a connection error', async () => {
+  const connection = open('wait');
+  await ready(connection, 2_000);
+  const blocked = errorOf(connection.blpop('nothing', 0));
+  connection.disconnect();
+  assert.ok(isConnectionError(await blocked));
+});
+
+test('a connection that is closed between two attempts to reconnect fails what was in flight too', async () => {
+  const connection = open('wait', { reconnectDelayMs: 60_000 });
+  await ready(connection, 2_000);
+  const blocked = errorOf(connection.blpop('nothing', 0));
+  const lost = eventOf(connection, 'reconnecting');
+  await redis.kill();
+  await lost;
+  hangUp(connection);
+  assert.ok(isConnectionError(await blocked));
+  await redis.restart();
+});
+
+test('a command whose time is over is a connection error', async () => {
+  const silent = await silentServer();
+  const slow = new Redis(silent.url, { commandTimeout: 50, enableReadyCheck: false, protocol: 2, disableClientInfo: true });
+  slow.on('error', () => undefined);
+  opened.push(slow);
+  assert.ok(isConnectionError(await errorOf(slow.get('a'))));
+  silent.close();
+});
+
+test('a server that stops answering in the middle is a connection error', async () => {
+  const paused = new Redis(redis.url, { protocol: 2, socketTimeout: 100, maxRetriesPerRequest: 0, retryStrategy: () => 20 });
+  const errors: Error[] = [];
+  paused.on('error', (error: Error) => errors.push(error));
+  opened.push(paused);
+  await paused.ping();
+  await admin.client('PAUSE', 60_000, 'ALL').catch(() => undefined);
+  const error = await errorOf(paused.get('a'));
+  assert.ok(isConnectionError(error), `${error.name}: ${error.message}`);
+  for (const seen of errors) assert.ok(isConnectionError(seen), `${seen.name}: ${seen.message}`);
+  assert.ok(errors.some(({ message }) => message.startsWith('Socket timeout')));
+  paused.disconnect();
+  await redis.kill();
+  await redis.restart();
+});
+
+test('a connection that is not made in time is a connection error', async (context) => {
+  const full = await startTestRedis({ extraArgs: ['--tcp-backlog', '1'] });
+  context.after(() => full.stop());
+  process.kill(full.pid, 'SIGSTOP');
+  // It accepts none of these: once the queue of those that wait is full, the next one gets no answer.
+  const attempts = Array.from({ length: 6 }, () => new Redis(full.url, { connectTimeout: 100, retryStrategy: () => null }));
+  const errors = (await Promise.race(attempts.map((attempt) => once(attempt, 'error')))) as [Error];
+  assert.equal(errors[0].message, 'connect ETIMEDOUT');
+  assert.ok(isConnectionError(errors[0]));
+  for (const attempt of attempts) attempt.on('error', () => undefined).disconnect();
+});
+
+test('what Redis answered for good is an error of ours: a wrong type with its key, and any other', async () => {
+  const connection = open('fail-fast');
+  await ready(connection, 2_000);
+  await connection.set('text', 'x');
+  const error = await errorOf(connection.lpush('text', 'y'));
+  assert.equal(error.name, 'ReplyError');
+  const known = asUnavailable(connection, error);
+  assert.ok(isFleetError(known, 'REDIS_WRONG_TYPE'));
+  assert.deepEqual(known.details['keys'], ['text']);
+  const syntax = await errorOf(connection.call('SET', 'text'));
+  assert.ok(isFleetError(asUnavailable(connection, syntax), 'REDIS_ERROR'));
+});
+
+test('an error of ours and one of anybody else pass as they are', () => {
+  const connection = open('fail-fast');
+  for (const error of [
+    new FleetError('CLOSED', 'Connection is closed.'),
+    new TypeError('x is not a function'),
+    new Error('out of luck'),
+    'text',
+    undefined,
+  ]) {
+    assert.equal(asUnavailable(connection, error), error);
+  }
+});
+
+test('a waiting connection carries out after a restart what was asked for while Redis was away', async () => {
+  const connection = open('wait');
+  await ready(connection, 2_000);
+  const closed = eventOf(connection, 'close');
+  await redis.kill();
+  await closed;
+  const waiting = connection.set('asked', 'while away');
+  await redis.restart();
+  assert.equal(await waiting, 'OK');
+  assert.equal(await admin.get('asked'), 'while away');
+});
+
+test('losing and regaining Redis is logged once each', async () => {
+  const lines: string[] = [];
+  const connection = open('wait', {}, lines);
+  await ready(connection, 2_000);
+  const refused = async () => {
+    const [error] = (await eventOf(connection, 'error')) as [Error];
+    return error;
+  };
+  const several = (async () => [await refused(), await refused(), await refused()])();
+  await redis.kill();
+  await several;
+  const again = eventOf(connection, 'ready');
+  await redis.restart();
+  await again;
+  const messages = lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
+  assert.deepEqual(messages, ['Redis connection lost, reconnecting', 'Redis connection restored']);
+});

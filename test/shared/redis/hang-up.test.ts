@@ -1,0 +1,104 @@
+/** No command waits for ever, whatever state its connection is in when it is closed, or is lost. */
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import type { Redis } from 'ioredis';
+import { createLoggerFactory } from '../../../shared/logger.js';
+import { type ConnectionPolicy, connect, hangUp, ready } from '../../../shared/redis/connect.js';
+import type { RedisConnection } from '../../../shared/redis/connection.js';
+import { isConnectionError } from '../../../shared/redis/connection-errors.js';
+import { type SettingsInput, resolveSettings } from '../../../shared/settings/settings.js';
+import type { ConnectedSettings } from '../../../shared/store.js';
+import { eventOf } from '../../support/event.js';
+import { FaultProxy } from '../../support/fault-proxy.js';
+import { startTestRedis } from '../../support/redis.js';
+import { TestCluster } from '../../support/test-cluster.js';
+
+const redis = await startTestRedis();
+const proxy = await FaultProxy.start(redis.port);
+/** Nobody listens there. */
+const dead = await startTestRedis();
+await dead.kill();
+const opened: RedisConnection[] = [];
+after(async () => {
+  for (const connection of opened) hangUp(connection);
+  await proxy.stop();
+  await Promise.all([redis.stop(), dead.stop()]);
+});
+
+function open(policy: ConnectionPolicy, input: SettingsInput & { readonly redisUrl: string }): RedisConnection {
+  const settings = resolveSettings({ reconnectDelayMs: 20, ...input }) as ConnectedSettings;
+  const logger = createLoggerFactory({ settings, destination: { write: () => undefined } })('redis');
+  const connection = connect({ settings, policy, logger, name: 'test' });
+  opened.push(connection);
+  return connection;
+}
+
+async function assertLost(command: Promise<unknown>): Promise<void> {
+  await assert.rejects(command, (error) => {
+    assert.ok(isConnectionError(error), String(error));
+    return true;
+  });
+}
+
+/** A connection with a command on its way, whose reconnect is accepted and not answered. */
+async function halfOpen(policy: ConnectionPolicy): Promise<{ readonly connection: Redis; readonly lost: Promise<void> }> {
+  const connection = open(policy, { redisUrl: proxy.url, maxRetries: 1 }) as Redis;
+  await ready(connection, 5_000);
+  const lost = assertLost(connection.blpop('nothing', 0));
+  const again = eventOf(connection, 'connect');
+  proxy.halfOpen();
+  proxy.reset();
+  await again;
+  return { connection, lost };
+}
+
+test('what was on its way fails after so many reconnects, also if they are accepted and never answered', async (t) => {
+  t.after(() => proxy.heal());
+  const { lost } = await halfOpen('fail-fast');
+  proxy.reset();
+  await lost;
+});
+
+test('what was on its way fails when its connection is closed while the next one is not answered', async (t) => {
+  t.after(() => proxy.heal());
+  const { connection, lost } = await halfOpen('wait');
+  hangUp(connection);
+  await lost;
+});
+
+test('a cluster that is closed while it looks for its nodes fails what it was asked, and has ended', async () => {
+  const cluster = open('wait', { redisUrl: dead.url, cluster: true });
+  const lost = assertLost(cluster.get('key'));
+  assert.equal(cluster.status, 'connecting');
+  hangUp(cluster);
+  await lost;
+  await untilEnded(cluster);
+});
+
+test('a cluster that is closed between two attempts fails what it was asked, and has ended', async () => {
+  const cluster = open('wait', { redisUrl: dead.url, cluster: true, reconnectDelayMs: 60_000 });
+  const lost = assertLost(cluster.get('key'));
+  await eventOf(cluster, 'reconnecting');
+  hangUp(cluster);
+  await lost;
+  await untilEnded(cluster);
+});
+
+test('a cluster that is closed while it waits for a new master fails what it was to send again', async (t) => {
+  const nodes = await TestCluster.start();
+  t.after(() => nodes.stop());
+  const cluster = open('wait', { redisUrl: nodes.hosts.map(({ port }) => `redis://127.0.0.1:${port}`)[0] as string, cluster: true });
+  await ready(cluster, 5_000);
+  await cluster.set('key', 'value');
+  const lost = assertLost(cluster.blpop('key-of-a-list', 0));
+  await nodes.killMasterOf('key-of-a-list');
+  await eventOf(cluster, '-node');
+  hangUp(cluster);
+  await lost;
+  await untilEnded(cluster);
+});
+
+async function untilEnded(cluster: RedisConnection): Promise<void> {
+  if (cluster.status !== 'end') await eventOf(cluster, 'end');
+  await assertLost(cluster.get('key'));
+}

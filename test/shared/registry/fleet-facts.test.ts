@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { ScriptedTask } from '../../support/scripted-task.js';
+import { TestFleet } from '../../support/test-fleet.js';
+
+let fleet: TestFleet;
+before(async () => {
+  fleet = await TestFleet.start();
+});
+after(() => fleet.stop());
+
+test('all processes of a fleet know it by one id, which is another one in another database', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const stores = Array.from({ length: 5 }, () => fleet.store({ keyPrefix }));
+  const ids = new Set(await Promise.all(stores.map(({ facts }) => facts.readId())));
+  assert.deepEqual([...ids], [await fleet.client.get(fleet.keys(keyPrefix).fleet)]);
+  if (fleet.redis.topology === 'cluster') return;
+  const elsewhere = await fleet.store({ keyPrefix, redisUrl: `${fleet.redis.url}/1` }).facts.readId();
+  assert.ok(elsewhere !== null && !ids.has(elsewhere));
+});
+
+test('what Redis has lost it is told again, unless a new process came first', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const keys = fleet.keys(keyPrefix);
+  const { facts } = fleet.store({ keyPrefix, openWebui: 'on' });
+  const id = await facts.readId();
+  await fleet.client.del(keys.fleet, keys.openWebui);
+  await facts.refresh();
+  assert.deepEqual(await fleet.client.mget(keys.fleet, keys.openWebui), [id, '1']);
+  await fleet.client.set(keys.fleet, 'of a new process');
+  await facts.refresh();
+  assert.equal(facts.id, 'of a new process');
+});
+
+test('a fleet whose id cannot be had enqueues and stops all the same', async () => {
+  const keyPrefix = fleet.newPrefix();
+  await fleet.client.lpush(fleet.keys(keyPrefix).fleet, 'a list');
+  const task = new ScriptedTask('facts.task');
+  const worker = await fleet.worker(keyPrefix, [task.handler], { stopPollMs: 3_600_000 });
+  const producer = fleet.producer({ keyPrefix });
+  const { id } = await producer.enqueue(task.definition, {});
+  const call = await task.call();
+  void call.aborted.then((cause) => call.throws(cause));
+  assert.deepEqual([(await producer.stop(id, { waitMs: 10_000 })).outcome, worker.status().running], ['cancelled', []]);
+});

@@ -1,0 +1,252 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import * as fc from 'fast-check';
+import { MergedWrites, type Registration } from '../../../shared/registry/merged-writes.js';
+import type { Position, Registry } from '../../../shared/registry/registry.js';
+import { TASK_KEY_NAMES } from '../../../shared/keys.js';
+import { EMPTY_REGISTRY, TestFleet } from '../../support/test-fleet.js';
+
+const fleet = await TestFleet.start();
+const { client } = fleet;
+after(() => fleet.stop());
+
+function open() {
+  const prefix = fleet.newPrefix();
+  const { keys, registry } = fleet.store({ keyPrefix: prefix });
+  const write = async (change: (writes: MergedWrites) => void): Promise<void> => {
+    const writes = new MergedWrites(keys);
+    change(writes);
+    const pipeline = client.pipeline();
+    writes.flushInto(pipeline);
+    await pipeline.exec();
+  };
+  const add = (...tasks: Registration[]) => write((writes) => tasks.forEach((task) => writes.add(task)));
+  return { prefix, keys, registry, write, add };
+}
+
+/** All pages, one after the other. */
+async function pages(registry: Registry, limit: number): Promise<string[]> {
+  const ids: string[] = [];
+  for (let seen: Position | null = null; ;) {
+    const page: Position[] = await registry.page(seen, limit);
+    ids.push(...page.map(({ id }) => id));
+    if (page.length < limit) return ids;
+    seen = page.at(-1) as Position;
+  }
+}
+
+test('many registrations are one command for each key, whatever their number', async () => {
+  const { prefix: p, keys } = open();
+  const writes = new MergedWrites(keys);
+  writes.add({ id: 'a', item: 'chat-1', queue: 'chat', at: 1 });
+  writes.add({ id: 'b', item: '', queue: 'chat', at: 2 });
+  writes.add({ id: 'c', item: 'chat-1', queue: 'docs', at: 2 });
+  const watch = await fleet.monitor();
+  const pipeline = client.pipeline();
+  assert.equal(writes.flushInto(pipeline).length, 5);
+  await pipeline.exec();
+  assert.deepEqual(await watch.stop(), [
+    ['hset', `${p}:tasks:queues`, 'a', 'chat', 'b', 'chat', 'c', 'docs'],
+    ['hset', `${p}:tasks`, 'a', 'chat-1', 'b', '', 'c', 'chat-1'],
+    ['sadd', `${p}:items:chat-1`, 'a', 'c'],
+    ['sadd', `${p}:tasks:item:chat-1`, 'a', 'c'],
+    ['zadd', `${p}:tasks:live`, '1', 'a', '2', 'b', '2', 'c'],
+  ]);
+});
+
+test('many removals are one command for each key too, after the registrations', async () => {
+  const { prefix: p, keys } = open();
+  const writes = new MergedWrites(keys);
+  writes.remove('a', { item: 'chat-1' });
+  writes.remove('b', { item: '' });
+  writes.add({ id: 'a', item: 'chat-1', queue: 'chat', at: 1 });
+  const watch = await fleet.monitor();
+  const pipeline = client.pipeline();
+  assert.equal(writes.flushInto(pipeline).length, 10);
+  assert.equal(writes.flushInto(pipeline).length, 0);
+  await pipeline.exec();
+  assert.deepEqual((await watch.stop()).slice(5), [
+    ['zrem', `${p}:tasks:live`, 'a', 'b'],
+    ['srem', `${p}:items:chat-1`, 'a'],
+    ['srem', `${p}:tasks:item:chat-1`, 'a'],
+    ['hdel', `${p}:tasks`, 'a', 'b'],
+    ['hdel', `${p}:tasks:queues`, 'a', 'b'],
+  ]);
+  assert.deepEqual(await fleet.registrySize(p), EMPTY_REGISTRY);
+});
+
+test('as many registrations as anybody may enqueue at once can be written and removed', async () => {
+  const { prefix, write, registry } = open();
+  const ids = Array.from({ length: 150_000 }, (_, n) => `t${n}`);
+  await write((writes) => ids.forEach((id) => writes.add({ id, item: 'big', queue: 'q', at: 1 })));
+  assert.equal((await fleet.registrySize(prefix)).tasks, ids.length);
+  const found = await registry.find(ids);
+  assert.ok(found.every((entry) => entry?.queue === 'q'));
+  await write((writes) => ids.forEach((id) => writes.remove(id, { item: 'big' })));
+  assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+});
+
+test('writing twice what was written changes nothing', async () => {
+  const { prefix, add, write, registry } = open();
+  const task = { id: 'a', item: 'chat-1', queue: 'chat', at: 5 };
+  await add(task);
+  await add(task);
+  assert.deepEqual(await registry.find(['a']), [{ id: 'a', item: null, queue: 'chat' }]);
+  await write((writes) => writes.remove('a', { item: 'chat-1' }));
+  await write((writes) => writes.remove('a', { item: 'chat-1' }));
+  assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
+});
+
+test('an id is found with its queue, a foreign one with its item and without a queue, any other not at all', async () => {
+  const { keys, add, registry } = open();
+  await add({ id: 'ours', item: 'chat-1', queue: 'chat', at: 1 }, { id: 'loose', item: '', queue: 'chat', at: 1 });
+  await client.hset(keys.tasks, 'theirs', 'chat-1', 'theirs-loose', '');
+  assert.deepEqual(await registry.find(['ours', 'loose', 'theirs', 'theirs-loose', 'nobody']), [
+    { id: 'ours', item: null, queue: 'chat' },
+    { id: 'loose', item: null, queue: 'chat' },
+    { id: 'theirs', item: 'chat-1', queue: null },
+    { id: 'theirs-loose', item: null, queue: null },
+    null,
+  ]);
+  assert.deepEqual(await registry.find([]), []);
+});
+
+test('only the entries of other programs are foreign', async () => {
+  const { keys, add, registry } = open();
+  await add({ id: 'ours', item: '', queue: 'chat', at: 1 });
+  assert.deepEqual(await registry.foreign(), []);
+  await client.hset(keys.tasks, 'theirs', 'chat-1', 'loose', '');
+  const foreign = (await registry.foreign()).toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  assert.deepEqual(foreign, [
+    { id: 'loose', item: null, queue: null },
+    { id: 'theirs', item: 'chat-1', queue: null },
+  ]);
+});
+
+test("an item's ids are those that are live", async () => {
+  const { add, write, registry } = open();
+  await add(
+    { id: 'a', item: 'x', queue: 'q', at: 1 },
+    { id: 'b', item: 'x', queue: 'q', at: 2 },
+    { id: 'c', item: 'y', queue: 'q', at: 3 },
+  );
+  assert.deepEqual([...(await registry.findItem('x')).keys()].toSorted(), ['a', 'b']);
+  await write((writes) => writes.remove('a', { item: 'x' }));
+  assert.deepEqual([...(await registry.findItem('x')).keys()], ['b']);
+  assert.deepEqual([await registry.hasActive('x'), await registry.hasActive('z')], [true, false]);
+});
+
+test('the pages of any tasks, many of one millisecond, are all of them, newest first, each once', async () => {
+  const tasks = fc.uniqueArray(
+    fc.record({ id: fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9._~@=+-]{0,5}$/), at: fc.integer({ min: 1, max: 4 }) }),
+    { selector: ({ id }) => id, maxLength: 60 },
+  );
+  await fc.assert(
+    fc.asyncProperty(tasks, fc.integer({ min: 1, max: 7 }), async (some, limit) => {
+      const { add, registry } = open();
+      await add(...some.map((task) => ({ ...task, item: '', queue: 'q' })));
+      const expected = some.toSorted((a, b) => b.at - a.at || (a.id < b.id ? 1 : -1)).map(({ id }) => id);
+      assert.deepEqual(await pages(registry, limit), expected);
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test('tasks that come and go between two pages make nobody else appear twice or get lost', async () => {
+  const tasks = Array.from({ length: 30 }, (_, n) => ({ id: `t${String(n).padStart(2, '0')}`, item: '', queue: 'q', at: 1 + (n % 3) }));
+  const gone = fc.subarray(tasks.map(({ id }) => id));
+  await fc.assert(
+    fc.asyncProperty(gone, fc.nat(20), async (ended, seen) => {
+      const { add, write, registry } = open();
+      await add(...tasks);
+      const first = await registry.page(null, seen + 1);
+      await write((writes) => ended.forEach((id) => writes.remove(id, { item: '' })));
+      await add({ id: 'new', item: '', queue: 'q', at: 9 });
+      const rest = await registry.page(first.at(-1) as Position, 1_000);
+      const all = [...first, ...rest].map(({ id }) => id);
+      assert.equal(new Set(all).size, all.length, 'nobody twice');
+      const missing = tasks.map(({ id }) => id).filter((id) => !all.includes(id));
+      assert.ok(
+        missing.every((id) => ended.includes(id)),
+        'nobody lost',
+      );
+    }),
+    { numRuns: 30 },
+  );
+});
+
+/** What open-webui does to a task that it stops. */
+async function deleted({ keys }: ReturnType<typeof open>, id: string, item: string): Promise<void> {
+  await client.multi().hdel(keys.tasks, id).srem(keys.item(item), id).del(keys.lease(id)).exec();
+}
+
+test('what open-webui has deleted of a live task changes nothing of what the fleet knows', async () => {
+  const opened = open();
+  const { keys, add, registry } = opened;
+  await add({ id: 'ours', item: 'x', queue: 'q', at: 1 });
+  await client.multi().hset(keys.tasks, 'theirs', 'x').sadd(keys.item('x'), 'theirs').exec();
+  await deleted(opened, 'ours', 'x');
+  assert.deepEqual(await registry.find(['ours']), [{ id: 'ours', item: null, queue: 'q' }]);
+  assert.deepEqual(Object.fromEntries(await registry.findItem('x')), {
+    ours: { id: 'ours', item: null, queue: 'q' },
+    theirs: { id: 'theirs', item: 'x', queue: null },
+  });
+  assert.deepEqual(await registry.foreign(), [{ id: 'theirs', item: 'x', queue: null }]);
+  await deleted(opened, 'theirs', 'x');
+  assert.equal(await registry.hasActive('x'), true);
+  assert.deepEqual(await registry.claimItem({ id: 'second', item: 'x', queue: 'q', at: 2 }, 'reject'), ['ours']);
+  assert.equal(await registry.count(), 1);
+});
+
+test("what an older version registered, in the shared set of an item alone, is the fleet's all the same", async () => {
+  const { keys, add, registry } = open();
+  await add({ id: 'old', item: 'x', queue: 'q', at: 1 });
+  await client.del(keys.ownItem('x'));
+  assert.deepEqual([...(await registry.findItem('x'))], [['old', { id: 'old', item: null, queue: 'q' }]]);
+  assert.equal(await registry.hasActive('x'), true);
+  assert.deepEqual(await registry.claimItem({ id: 'new', item: 'x', queue: 'q', at: 2 }, 'join'), ['old']);
+});
+
+test('a member of an item that is no task, ours or not, keeps no item busy, and a claim removes it', async () => {
+  const { prefix, keys, registry } = open();
+  await client.multi().sadd(keys.ownItem('x'), 'left').sadd(keys.item('x'), 'left', 'left-too').exec();
+  assert.equal(await registry.hasActive('x'), false);
+  assert.deepEqual(await registry.claimItem({ id: 'new', item: 'x', queue: 'q', at: 2 }, 'reject'), []);
+  assert.deepEqual([await client.smembers(keys.ownItem('x')), await client.smembers(keys.item('x'))], [['new'], ['new']]);
+  assert.deepEqual(await fleet.registrySize(prefix), { tasks: 1, queues: 1, live: 1, items: 1, leases: 0 });
+});
+
+test('leases are written with many entries at once, before the list of live tasks, and removed with them', async () => {
+  const { prefix: p, keys } = open();
+  const writes = new MergedWrites(keys, { written: true, removed: true });
+  writes.add({ id: 'a', item: '', queue: 'chat', at: 1 });
+  writes.add({ id: 'b', item: '', queue: 'chat', at: 2 });
+  const watch = await fleet.monitor();
+  await Promise.all(writes.flushInto(client));
+  assert.deepEqual(await client.mget(keys.lease('a'), keys.lease('b')), ['1', '1']);
+  assert.equal(await client.pttl(keys.lease('a')), -1);
+  writes.remove('a', { item: '' });
+  writes.remove('b', { item: '' });
+  await Promise.all(writes.flushInto(client));
+  assert.deepEqual(
+    (await watch.stop()).map(([name = '', key]) => `${name} ${key?.slice(p.length)}`).filter((line) => !/mget|ttl/.test(line)),
+    [
+      ...['hset :tasks:queues', 'hset :tasks', 'mset :tasks:a', 'zadd :tasks:live'],
+      ...['zrem :tasks:live', 'del :tasks:a', 'hdel :tasks', 'hdel :tasks:queues'],
+    ],
+  );
+  assert.deepEqual(await fleet.registrySize(p), EMPTY_REGISTRY);
+});
+
+test('a job whose id is a name of the registry, as a plain BullMQ queue may add it, is kept from open-webui', async () => {
+  const { keys, registry } = open();
+  const names = [...TASK_KEY_NAMES, 'item:chat-1', 'events:1'];
+  const writes = new MergedWrites(keys, { written: true, removed: true });
+  for (const id of names) writes.add({ id, item: 'x', queue: 'q', at: 1 });
+  await Promise.all(writes.flushInto(client));
+  assert.equal(await client.hlen(keys.tasks), 0);
+  assert.deepEqual([...(await registry.findItem('x')).keys()].toSorted(), names.toSorted());
+  for (const id of names) writes.remove(id, { item: 'x' });
+  await Promise.all(writes.flushInto(client));
+  assert.equal(await registry.hasActive('x'), false);
+});

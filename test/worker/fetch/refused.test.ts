@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { LogLines } from '../../support/log-lines.js';
+import { ScriptedTask } from '../../support/scripted-task.js';
+import { TestFleet } from '../../support/test-fleet.js';
+import { until } from '../../support/until.js';
+
+interface Refusal {
+  readonly begin: (client: Redis) => Promise<unknown>;
+  readonly end: (client: Redis) => Promise<unknown>;
+}
+
+/** Ways to make Redis refuse writes, and accept them again. */
+const REFUSALS: Readonly<Record<string, Refusal>> = {
+  READONLY: { begin: (client) => client.replicaof('127.0.0.1', 1), end: (client) => client.replicaof('NO', 'ONE') },
+  NOREPLICAS: {
+    begin: (client) => client.config('SET', 'min-replicas-to-write', '1'),
+    end: (client) => client.config('SET', 'min-replicas-to-write', '0'),
+  },
+  OOM: { begin: (client) => client.config('SET', 'maxmemory', '1'), end: (client) => client.config('SET', 'maxmemory', '0') },
+};
+/** Of these workers: with room for a reconnect on a busy machine. */
+const LOCK_MS = 4_000;
+/** Duration of the refusal: beyond the lock time the task could be lost. */
+const REFUSED_MS = 1_000;
+
+describe('While Redis refuses writes', { concurrency: 3 }, () => {
+  for (const [code, { begin, end }] of Object.entries(REFUSALS)) {
+    for (const [how, finish] of [
+      ['returns', 'completed'],
+      ['throws', 'failed'],
+    ] as const) {
+      it(`with ${code}, a task that ${how} meanwhile is settled once, when they are taken again`, async () => {
+        const fleet = await TestFleet.start();
+        try {
+          const prefix = fleet.newPrefix();
+          const task = new ScriptedTask('refused.task', { retry: { attempts: 2, backoff: { delayMs: 0 } } });
+          const log = new LogLines();
+          await fleet.worker(prefix, [task.handler], { lockMs: LOCK_MS, stalledCheckMs: 500, loggers: log.loggers });
+          const producer = fleet.producer({ keyPrefix: prefix });
+          const { id } = await producer.enqueue(task.definition, {}, { item: 'a' });
+          const call = await task.call();
+          await begin(fleet.client);
+          if (how === 'returns') call.returns('once');
+          else call.throws(Object.assign(new Error('no'), { name: 'UnrecoverableError' }));
+          if (code === 'NOREPLICAS') await log.waitFor(/Redis refuses to record a result/);
+          else await delay(REFUSED_MS);
+          await end(fleet.client);
+          const ended = await until(
+            () => producer.get(id).catch(() => null),
+            (view) => view?.state === finish,
+          );
+          assert.deepEqual(
+            [ended?.result ?? undefined, ended?.error ?? undefined],
+            how === 'returns' ? ['once', undefined] : [undefined, 'no'],
+          );
+          await fleet.emptied(prefix);
+          assert.equal(task.calls.length, 1);
+          assert.deepEqual(log.find(/lock was gone|stalled/i), []);
+        } finally {
+          await fleet.stop();
+        }
+      });
+    }
+  }
+
+  it('because memory is full, a running task keeps its lock and finishes normally', async () => {
+    const fleet = await TestFleet.start();
+    try {
+      const prefix = fleet.newPrefix();
+      const task = new ScriptedTask('refused.task');
+      await fleet.worker(prefix, [task.handler], { lockMs: 1_000, stalledCheckMs: 500 });
+      const producer = fleet.producer({ keyPrefix: prefix });
+      const { id } = await producer.enqueue(task.definition, {});
+      const call = await task.call();
+      await REFUSALS['OOM']?.begin(fleet.client);
+      await delay(3_000); // three times its lock
+      assert.equal(call.context.signal.aborted, false);
+      call.returns('without memory');
+      await until(
+        async () => (await producer.get(id))?.state,
+        (state) => state === 'completed',
+      );
+      await REFUSALS['OOM']?.end(fleet.client);
+      assert.equal(await producer.result(id), 'without memory');
+      assert.equal(task.calls.length, 1);
+    } finally {
+      await fleet.stop();
+    }
+  });
+
+  it('a worker retries fetches about once a second, logs one warning, and recovers', async () => {
+    const fleet = await TestFleet.start();
+    try {
+      const prefix = fleet.newPrefix();
+      const task = new ScriptedTask('refused.task');
+      const log = new LogLines();
+      await fleet.worker(prefix, [task.handler], { loggers: log.loggers });
+      const producer = fleet.producer({ keyPrefix: prefix });
+      await producer.enqueue(task.definition, {}, { delay: 300 });
+      await REFUSALS['NOREPLICAS']?.begin(fleet.client);
+      await until(
+        () => log.find(/Redis refuses fetches/),
+        (lines) => lines.some(({ queue }) => queue === 'refused'),
+      );
+      await fleet.client.config('RESETSTAT');
+      await delay(3_000);
+      const { evalsha = 0 } = await fleet.commandCounts();
+      assert.ok(evalsha < 100, `${evalsha} scripts in 3 s`);
+      await REFUSALS['NOREPLICAS']?.end(fleet.client);
+      (await task.call()).returns();
+      const said = log.find(/Redis refuses fetches/).filter(({ queue }) => queue === 'refused');
+      assert.ok(said.length === 1, `said ${said.length} times`);
+    } finally {
+      await fleet.stop();
+    }
+  });
+});

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Backoffs } from 'bullmq';
+import { z } from 'zod';
+import { defineTask } from '../../../../shared/task/definition.js';
+import { jobOptions } from '../../../../shared/task/job-options.js';
+import { RetryableError, delayAfter, retryDelay } from '../../../../worker/run/retry-delay.js';
+import { KEEP } from '../../../support/keep.js';
+
+const HOUR_MS = 3_600_000;
+
+/** What a job of a definition waits after each of these attempts. */
+function delays(
+  backoff: NonNullable<Parameters<typeof defineTask>[0]['retry']>['backoff'],
+  attempts: readonly number[],
+  random = 0,
+): number[] {
+  const options = jobOptions(
+    defineTask({ name: 'a', input: z.unknown(), retry: { attempts: 100, backoff: backoff ?? {} }, retention: KEEP }),
+  );
+  return attempts.map((attempt) => retryDelay(options.backoff, attempt, random));
+}
+
+test('a fixed delay is the same after each attempt', () => {
+  assert.deepEqual(delays({ type: 'fixed', delayMs: 70, jitter: 0 }, [1, 2, 99]), [70, 70, 70]);
+});
+
+test('an exponential delay doubles after each attempt, and stops at an hour or what the definition says', () => {
+  assert.deepEqual(delays({ jitter: 0 }, [1, 2, 3, 12, 13, 99]), [1_000, 2_000, 4_000, 2_048_000, HOUR_MS, HOUR_MS]);
+  assert.deepEqual(delays({ delayMs: 10, maxDelayMs: 25, jitter: 0 }, [1, 2, 3, 99]), [10, 20, 25, 25]);
+  assert.deepEqual(delays({ delayMs: 2 * HOUR_MS, jitter: 0 }, [1, 2]), [2 * HOUR_MS, 2 * HOUR_MS]);
+  assert.deepEqual(delays({ delayMs: 0 }, [1, 99]), [0, 0]);
+});
+
+test('jitter takes up to its share off the delay, also where doubling has stopped', () => {
+  for (const type of ['fixed', 'exponential'] as const) {
+    assert.deepEqual(delays({ type, delayMs: 100, maxDelayMs: 100, jitter: 0.2 }, [1, 50], 0), [80, 80]);
+    assert.deepEqual(delays({ type, delayMs: 100, maxDelayMs: 100, jitter: 0.2 }, [1, 50], 0.5), [90, 90]);
+    assert.deepEqual(delays({ type, delayMs: 100, jitter: 1 }, [1], 0), [0]);
+  }
+  const [first, second] = [
+    retryDelay({ type: 'fixed', delay: 1e9, jitter: 1 }, 1),
+    retryDelay({ type: 'fixed', delay: 1e9, jitter: 1 }, 1),
+  ];
+  assert.notEqual(first, second, 'it is random');
+});
+
+test('below where doubling stops it is what BullMQ computes', (t) => {
+  for (const random of [0, 0.25, 0.75]) {
+    t.mock.method(Math, 'random', () => random);
+    for (const type of ['fixed', 'exponential']) {
+      for (const jitter of [0, 0.2, 0.5, 1]) {
+        for (const attempt of [1, 2, 7, 12]) {
+          const backoff = { type, delay: 1_000, jitter };
+          assert.equal(
+            retryDelay(backoff, attempt),
+            Backoffs.calculate(backoff, attempt, new Error('no'), null as never),
+            `${type} ${jitter} ${attempt} ${random}`,
+          );
+        }
+      }
+    }
+  }
+});
+
+test('a job of others may ask for no backoff, for a number, or for a type of its own, which doubles', () => {
+  assert.equal(retryDelay(undefined, 3), 0);
+  assert.equal(retryDelay(40, 3), 40);
+  assert.equal(retryDelay({ type: 'theirs', delay: 10 }, 3), 40);
+  assert.equal(retryDelay({ type: 'theirs' }, 1), 1_000);
+  assert.equal(retryDelay({ type: 'exponential', delay: 10 }, 5), 160);
+});
+
+test('an error that asks for a wait is waited for at least as long as that', () => {
+  const backoff = { type: 'fixed', delay: 50 };
+  assert.equal(delayAfter(new RetryableError('later', 700), backoff, 1), 700);
+  assert.equal(delayAfter(new RetryableError('soon', 10), backoff, 1), 50);
+  assert.equal(delayAfter(new RetryableError('whenever', null), backoff, 1), 50);
+  assert.equal(delayAfter(new RetryableError('later', 700), undefined, 1), 700);
+  assert.equal(delayAfter(Object.assign(new Error('of others'), { retryAfterMs: 700 }), backoff, 1), 50);
+});

@@ -1,0 +1,286 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { z } from 'zod';
+import type { Producer, TaskEvent } from '../../../../producer/index.js';
+import { fleetCanary } from '../../../../worker/builtin/definitions.js';
+import { type FleetWorker, type WorkerConfig, defineTask } from '../../../../worker/index.js';
+import { builtUrl } from '../../../support/built.js';
+import { COMMAND } from '../../../support/command.js';
+import { KEEP } from '../../../support/keep.js';
+import { LogLines } from '../../../support/log-lines.js';
+import { spawnNode } from '../../../support/processes.js';
+import { TestFleet } from '../../../support/test-fleet.js';
+import { until } from '../../../support/until.js';
+
+/** Threads load modules without the loader of these tests, so the worker is the compiled one. */
+const COMPILED = builtUrl('dist/worker/index.js');
+const { createWorker } = (await import(COMPILED)) as typeof import('../../../../worker/index.js');
+
+const MODULE = `
+import { UnrecoverableError } from '${import.meta.resolve('bullmq')}';
+import { z } from '${import.meta.resolve('zod')}';
+import { defineHandler, defineTask } from '${COMPILED}';
+
+const KEEP = ${JSON.stringify(KEEP)};
+const isolated = (name, handle, options = {}) =>
+  defineHandler(defineTask({ name, input: z.any(), retention: KEEP, ...options }), handle, { isolate: true });
+class Refused extends UnrecoverableError {}
+const ERRORS = {
+  passing: () => new TypeError('again'),
+  final: () => new UnrecoverableError('for good'),
+  extended: () => new Refused('refused'),
+  invalid: () => z.string().safeParse(1).error,
+  excepted: () => Object.assign(new Error('no such file'), { code: 'ENOENT' }),
+};
+const abort = ({ signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+
+export default [
+  isolated('thread.context', ({ id, name, item, attempt, input }) => ({ id, name, item, attempt, input })),
+  isolated('thread.speaks', ({ emit, progress, log }) => {
+    for (let index = 0; index < 500; index += 1) emit(index);
+    for (const chunk of [undefined, () => 1, new Date(0)]) emit(chunk);
+    for (let done = 1; done <= 100; done += 1) progress({ done, total: 100 });
+    log.child({ part: 'b' }).warn({ n: 5 }, 'from a thread');
+    return new Date(0);
+  }),
+  isolated('thread.waits', async (context) => {
+    context.emit('waiting');
+    try {
+      await abort(context);
+    } catch (reason) {
+      context.emit([reason.name, reason.reason, reason.by, reason.timeoutMs]);
+      throw new Error('something else');
+    }
+  }, { retry: { attempts: 5, backoff: { delayMs: 0 } } }),
+  isolated('thread.late', (context) => context.emit('begun') ?? abort(context), { timeoutMs: 30 }),
+  defineHandler(defineTask({ name: 'mixed.late', input: z.any(), timeoutMs: 30, retention: KEEP }),
+    (context) => context.emit('begun') ?? abort(context), { isolate: () => true }),
+  isolated('thread.spins', (context) => { context.emit('begun'); for (;;); }, { timeoutMs: 60_000 }),
+  isolated('thread.overruns', (context) => { context.emit('begun'); for (;;); }, { timeoutMs: 30 }),
+  isolated('thread.throws', ({ input }) => { throw ERRORS[input.error](); },
+    { retry: { attempts: 2, backoff: { delayMs: 0 }, except: ['ENOENT'] } }),
+  isolated('thread.circle', () => { const circle = {}; circle.self = circle; return circle; },
+    { retry: { attempts: 2, backoff: { delayMs: 0 } } }),
+  isolated('thread.long', ({ input, progress, emit }) => ({
+    result: () => 'x'.repeat(2_000),
+    progress: () => progress({ text: 'x'.repeat(70_000) }),
+    chunk: () => emit(['x'.repeat(300_000)]),
+  })[input.what](), { retry: { attempts: 2, backoff: { delayMs: 0 } } }),
+  isolated('thread.exits', () => process.exit(3)),
+  isolated('thread.breaks', ({ progress }) => progress(NaN)),
+];
+`;
+const task = (name: string) => defineTask({ name, input: z.any(), retry: { attempts: 2, backoff: { delayMs: 0 } }, retention: KEEP });
+
+describe('An isolated handler', () => {
+  let fleet: TestFleet;
+  let folder: string;
+  let prefix: string;
+  let producer: Producer;
+  let log: LogLines;
+  let worker: FleetWorker;
+
+  before(async () => {
+    fleet = await TestFleet.start();
+    folder = await mkdtemp(join(tmpdir(), 'taskfleet-threads-'));
+    await writeFile(join(folder, 'tasks.mjs'), MODULE);
+  });
+  beforeEach(() => {
+    prefix = fleet.newPrefix();
+    producer = fleet.producer({ keyPrefix: prefix });
+    log = new LogLines();
+  });
+  after(async () => {
+    await fleet.stop();
+    await rm(folder, { recursive: true });
+  });
+
+  async function start(t: { after: (end: () => Promise<void>) => void }, config: Partial<WorkerConfig> = {}) {
+    const settings = {
+      redisUrl: fleet.redis.url,
+      keyPrefix: prefix,
+      shutdownTimeoutMs: 0,
+      stopGraceMs: 50,
+      threads: 1,
+      loggers: log.loggers,
+    };
+    worker = await createWorker({ ...settings, cwd: folder, taskModules: ['tasks.mjs'], ...config });
+    t.after(() => worker.stop());
+    await worker.start();
+    await worker.ready();
+  }
+
+  const enqueue = async (name: string, input: unknown = {}, options: Parameters<Producer['enqueue']>[2] = {}) =>
+    (await producer.enqueue(task(name), input, options)).id;
+  const ended = async (id: string) => {
+    await producer.result(id).catch(() => undefined);
+    return producer.get(id);
+  };
+  /** Resolves with the first chunk that the task emits: then its handler is at work. */
+  async function firstChunk(id: string): Promise<unknown> {
+    for await (const event of producer.events(id)) if (event.type === 'chunk') return event.chunk;
+    return null;
+  }
+  async function chunks(id: string): Promise<unknown[]> {
+    const events: TaskEvent[] = [];
+    for await (const event of producer.events(id)) events.push(event);
+    return events.flatMap((event) => (event.type === 'chunk' ? [event.chunk] : []));
+  }
+
+  it('gets the same context as any other', async (t) => {
+    await start(t);
+    const id = await enqueue('thread.context', { n: [1, null] }, { item: 'doc-1' });
+    assert.deepEqual(await producer.result(id), { id, name: 'thread.context', item: 'doc-1', attempt: 1, input: { n: [1, null] } });
+  });
+
+  it('is heard as any other: chunks in order, progress, log lines, a result as JSON', async (t) => {
+    await start(t);
+    const id = await enqueue('thread.speaks');
+    assert.equal(await producer.result(id), new Date(0).toISOString());
+    assert.deepEqual(await chunks(id), [...Array.from({ length: 500 }, (_, index) => index), null, null, new Date(0).toISOString()]);
+    assert.deepEqual((await producer.get(id))?.progress, { done: 100, total: 100 });
+    const [line] = log.find(/^from a thread$/);
+    assert.deepEqual(
+      [line?.level, line?.['task'], line?.['name'], line?.['part'], line?.['n'], line?.['component']],
+      [40, id, 'thread.speaks', 'b', 5, 'task'],
+    );
+  });
+
+  it('hears a stop with who and why, and is cancelled whatever it throws then', async (t) => {
+    await start(t, { stopGraceMs: 60_000 });
+    const id = await enqueue('thread.waits');
+    await firstChunk(id);
+    const receipt = await producer.stop(id, { reason: 'enough', by: 'bob', waitMs: 10_000 });
+    assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'signal']);
+    assert.deepEqual(await chunks(id), ['waiting', ['StopRequested', 'enough', 'bob', null]]);
+    assert.equal((await producer.get(id))?.attempt, 1);
+  });
+
+  it('hears that its time is over', async (t) => {
+    await start(t);
+    const view = await ended(await enqueue('thread.late'));
+    assert.deepEqual([view?.state, view?.error], ['failed', 'Timed out after 30 ms']);
+  });
+
+  it('that listens to nothing is ended with its thread, which burns no more', async (t) => {
+    await start(t);
+    const id = await enqueue('thread.spins');
+    await firstChunk(id);
+    const receipt = await producer.stop(id, { waitMs: 10_000 });
+    assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'kill']);
+    assert.ok((receipt.latencyMs ?? 0) < 1_000, `${receipt.latencyMs} ms`);
+    assert.equal(worker.status().zombies, 0);
+    const cpu = process.cpuUsage();
+    await setTimeout(300); // the time over which it is measured; a spinning thread would burn all of it
+    const { user, system } = process.cpuUsage(cpu);
+    assert.ok(user + system < 150_000, `${(user + system) / 1_000} ms of CPU`);
+    // The only thread is free for the next one.
+    assert.equal((await producer.result<{ input: unknown }>(await enqueue('thread.context', 1))).input, 1);
+  });
+
+  it('that overruns its time is ended with its thread', async (t) => {
+    await start(t);
+    const view = await ended(await enqueue('thread.overruns'));
+    assert.deepEqual([view?.state, view?.error], ['failed', 'Timed out after 30 ms']);
+  });
+
+  it('that waits for a free thread is stopped at once, and its time runs only from when it has one', async (t) => {
+    await start(t);
+    const spinning = await enqueue('thread.spins');
+    await firstChunk(spinning);
+    const [stopped, patient] = [await enqueue('mixed.late'), await enqueue('mixed.late')];
+    await until(
+      () => worker.status().running,
+      (ids) => ids.includes(stopped) && ids.includes(patient),
+    );
+    await setTimeout(60); // twice the time that it may run
+    const receipt = await producer.stop(stopped, { waitMs: 10_000 });
+    assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'queue']);
+    assert.deepEqual([(await producer.get(stopped))?.attempt, (await producer.get(patient))?.state], [0, 'running']);
+    assert.equal(log.find(/ignored its abort signal/).length, 0);
+    await producer.stop(spinning, { waitMs: 10_000 });
+    assert.equal((await ended(patient))?.error, 'Timed out after 30 ms');
+    assert.deepEqual([await chunks(stopped), await chunks(patient)], [[], ['begun']]);
+  });
+
+  it('fails with the error that it throws, and is retried unless that forbids it', async (t) => {
+    await start(t, { maxResultBytes: 1_024 });
+    const view = await ended(await enqueue('thread.throws', { error: 'passing' }));
+    assert.deepEqual([view?.state, view?.attempt, view?.error], ['failed', 2, 'again']);
+    for (const [error, message] of [
+      ['final', /^for good$/],
+      ['extended', /^refused$/],
+      ['invalid', /expected string/],
+      ['excepted', /^no such file$/],
+    ] as const) {
+      const final = await ended(await enqueue('thread.throws', { error }));
+      assert.deepEqual([final?.state, final?.attempt], ['failed', 1], error);
+      assert.match(final?.error ?? '', message);
+    }
+    const circle = await ended(await enqueue('thread.circle'));
+    assert.equal(circle?.attempt, 1);
+    assert.match(circle?.error ?? '', /^Bad output of thread\.circle: not JSON \(.*circular/i);
+    for (const [what, message] of [
+      ['result', /^The result of thread\.long is 2002 bytes/],
+      ['progress', /^context\.progress: .* 65536 are allowed/],
+      ['chunk', /^context\.emit: /],
+    ] as const) {
+      const long = await ended(await enqueue('thread.long', { what }));
+      assert.deepEqual([long?.state, long?.attempt], ['failed', 1], what);
+      assert.match(long?.error ?? '', message);
+    }
+    assert.match((await ended(await enqueue('thread.exits')))?.error ?? '', /exited with code: 3/);
+    assert.match((await ended(await enqueue('thread.breaks')))?.error ?? '', /expected a number or an object/);
+  });
+
+  it('is handed back at a shutdown, with its thread ended', async (t) => {
+    await start(t);
+    const id = await enqueue('thread.spins', {}, { item: 'chat-1' });
+    await firstChunk(id);
+    await worker.stop();
+    const view = await producer.get(id);
+    assert.deepEqual([view?.state, view?.attempt], ['queued', 0]);
+    await producer.stop(id);
+    await fleet.emptied(prefix);
+  });
+
+  it('fails when no thread can be started, instead of waiting for ever', async () => {
+    const preload = join(folder, 'preload.mjs');
+    await writeFile(preload, `import { isMainThread } from 'node:worker_threads'; if (!isMainThread) throw new Error('no room');`);
+    const env = { REDIS_URL: fleet.redis.url, REDIS_KEY_PREFIX: prefix, TASK_MODULES: join(folder, 'tasks.mjs'), THREAD_POOL_SIZE: '1' };
+    const child = spawnNode(['--import', preload, COMMAND, 'worker'], { env });
+    for (let round = 0; round < 2; round += 1) {
+      const view = await ended(await enqueue('thread.context'));
+      assert.deepEqual([view?.state, view?.error], ['failed', 'Could not start a thread: no room']);
+    }
+    await child.stop();
+  });
+
+  it('is the canary that spins', async (t) => {
+    await start(t);
+    const { id } = await producer.enqueue(fleetCanary, { mode: 'spin', run_ms: 60_000 });
+    await until(
+      () => producer.get(id),
+      (view) => view?.state === 'running',
+    );
+    const receipt = await producer.stop(id, { waitMs: 10_000 });
+    assert.equal(receipt.outcome, 'cancelled');
+    const { ran_ms: ranMs } = await producer.result(await producer.enqueue(fleetCanary, { mode: 'spin', run_ms: 5 }));
+    assert.ok(ranMs >= 5);
+  });
+
+  it('keeps its lock however busy the threads are: it runs once, and is not taken for stalled', async (t) => {
+    // More threads than cores, for longer than a lock holds and than several stalled checks take.
+    await start(t, { threads: 4, lockMs: 1_000, stalledCheckMs: 500 });
+    const tasks = await Promise.all([1, 2, 3, 4].map(() => producer.enqueue(fleetCanary, { mode: 'spin', run_ms: 2_000 })));
+    for (const { id, queue } of tasks) {
+      await producer.result(id);
+      const { atm, ats, stc } = await fleet.client.hgetall(`${prefix}:bull:${queue}:${id}`);
+      assert.deepEqual({ atm, ats, stc }, { atm: '1', ats: '1', stc: undefined });
+    }
+  });
+});

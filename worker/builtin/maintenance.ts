@@ -1,0 +1,36 @@
+import { FleetError } from '../../shared/errors.js';
+import type { TaskHandler } from '../../shared/task/handler.js';
+import type { FleetResources } from './fleet-resources.js';
+import type { LoadedHandler } from '../task-modules.js';
+import { billingInitPlansHandler } from './billing/handler.js';
+import { modelsRefreshHandler } from './models/handler.js';
+import { registryReconcileHandler } from './reconcile/handler.js';
+import { sessionPoolCleanHandler } from './pools/session-pool-clean.js';
+import { usagePoolCleanHandler } from './pools/usage-pool-clean.js';
+
+/**
+ * Adds the handlers of the fleet's own tasks. Unlike task modules, they use the fleet's own Redis over the worker's connection.
+ * @throws FleetError `INVALID_DEFINITION` if a task module uses one of their names
+ */
+export function withMaintenance(handlers: ReadonlyMap<string, LoadedHandler>, fleet: FleetResources): ReadonlyMap<string, LoadedHandler> {
+  const all = new Map(handlers);
+  for (const handler of maintenanceHandlers(fleet)) {
+    const { name } = handler.definition;
+    if (all.has(name))
+      throw new FleetError('INVALID_DEFINITION', `The task name ${name} is reserved for the fleet's own tasks: rename the task.`, {
+        details: { task: name },
+      });
+    all.set(name, { ...handler, source: { moduleUrl: '', name } });
+  }
+  return all;
+}
+
+function maintenanceHandlers(fleet: FleetResources): readonly TaskHandler[] {
+  return [
+    billingInitPlansHandler(fleet),
+    modelsRefreshHandler(fleet),
+    registryReconcileHandler(fleet),
+    sessionPoolCleanHandler(fleet),
+    usagePoolCleanHandler(fleet),
+  ];
+}

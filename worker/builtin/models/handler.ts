@@ -1,0 +1,57 @@
+import type { Logger } from '../../../shared/logger.js';
+import { type ModelsRefreshOutput, modelsRefresh } from '../definitions.js';
+import { type TaskHandler, defineHandler } from '../../../shared/task/handler.js';
+import type { FleetResources } from '../fleet-resources.js';
+import { type ServerAnswer, askServers } from './ask-servers.js';
+import { ListedRecord } from './listed-record.js';
+import { ModelCache } from './model-cache.js';
+import { ServerRecord } from './server-record.js';
+import { type ModelsUpdate, updateModels } from './update.js';
+
+const NOTHING: ModelsUpdate = { models: new Map(), added: 0, updated: 0, removed: 0 };
+
+/**
+ * Creates the handler of `models.refresh`. Concurrent runs do no harm. An abort closes the connections to the servers, or ends the writes
+ * between two batches, and throws its reason.
+ *
+ * If no server listed its models, throws an Error that names them all, and writes nothing. Without any configured server it writes nothing
+ * either: the models then belong to another program.
+ */
+export function modelsRefreshHandler({ store: { pools }, settings, loggers }: FleetResources): TaskHandler {
+  const logger = loggers('models');
+  return defineHandler(modelsRefresh, async ({ signal }) => {
+    const startedAt = performance.now();
+    const answers = await askServers(settings, signal);
+    reportFailures(answers, logger);
+    const { keys } = pools;
+    const redis = await pools.connection();
+    const stores = {
+      cache: new ModelCache({ redis, keys }),
+      record: new ServerRecord({ redis, keys }),
+      listings: new ListedRecord({ redis, keys }),
+    };
+    const { models, ...counts } = answers.length === 0 ? NOTHING : await updateModels(stores, answers, signal);
+    if (counts.added + counts.updated + counts.removed > 0) logger.info({ models: models.size, ...counts }, 'Models updated');
+    return {
+      models: models.size,
+      ...counts,
+      servers: describeServers(answers, models),
+      took_ms: Math.round(performance.now() - startedAt),
+    };
+  });
+}
+
+/** @throws Error if all of them failed */
+function reportFailures(answers: readonly ServerAnswer[], logger: Logger): void {
+  const failed = answers.filter(({ models }) => models === null);
+  for (const { label, error } of failed)
+    logger.warn({ server: label, error }, 'Could not list the models of a server; keeping its last known models');
+  if (failed.length === 0 || failed.length < answers.length) return;
+  throw new Error(`No server listed its models. ${failed.map(({ error }) => error).join('; ')}`);
+}
+
+function describeServers(answers: readonly ServerAnswer[], models: ModelsUpdate['models']): ModelsRefreshOutput['servers'] {
+  const counts = answers.map(() => 0);
+  for (const { urlIdx } of models.values()) counts[urlIdx] = (counts[urlIdx] ?? 0) + 1;
+  return answers.map(({ label, error }, urlIdx) => ({ url_idx: urlIdx, url: label, models: counts[urlIdx] ?? 0, error }));
+}

@@ -1,0 +1,61 @@
+import type { Store } from '../../../shared/store.js';
+import type { RegistryReconcileOutput } from '../definitions.js';
+import { type JobPosition, formatPosition, parsePosition } from './job-lists.js';
+import type { StrayCursors } from './strays.js';
+
+/** The progress of the runs. */
+export interface Cursors {
+  /** Cursor of HSCAN over the entries of the registry. */
+  entries: string;
+  /** Cursors over tasks registered in only one part of the registry. */
+  strays: StrayCursors;
+  jobs: JobPosition | null;
+}
+
+/** A cursor of Redis: 64 bits. */
+const CURSOR = /^\d{1,20}$/;
+const LAST_CURSOR = 2n ** 64n - 1n;
+
+/**
+ * `p:reconcile`: the progress and counts of the last run. If it cannot be read or written, each worker continues from its own last run:
+ * starting over each time would never finish a large fleet.
+ */
+export class RunRecord {
+  readonly #store: Store;
+  #last: Cursors | null = null;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  async load(): Promise<Cursors> {
+    const { redis, keys, unreadable } = this.#store;
+    const stored = await unreadable.read(
+      keys.reconcile,
+      'hash',
+      redis.hmget(keys.reconcile, 'entries_cursor', 'jobs_cursor', 'live_cursor', 'tasks_cursor'),
+      null,
+    );
+    const [entries = null, jobs = null, live = null, tasks = null] = stored ?? [];
+    if (stored === null && this.#last !== null) return structuredClone(this.#last);
+    return { entries: parseCursor(entries), jobs: parsePosition(jobs), strays: { live: parseCursor(live), tasks: parseCursor(tasks) } };
+  }
+
+  async save({ entries, jobs, strays }: Cursors): Promise<void> {
+    this.#last = structuredClone({ entries, jobs, strays });
+    await this.#write({ entries_cursor: entries, jobs_cursor: formatPosition(jobs), live_cursor: strays.live, tasks_cursor: strays.tasks });
+  }
+
+  async saveCounts({ complete, ...numbers }: RegistryReconcileOutput): Promise<void> {
+    await this.#write({ at: this.#store.clock.now(), ...numbers, complete: Number(complete) });
+  }
+
+  async #write(fields: Readonly<Record<string, string | number>>): Promise<void> {
+    const { redis, keys, unreadable } = this.#store;
+    await unreadable.read(keys.reconcile, 'hash', redis.hset(keys.reconcile, fields), 0);
+  }
+}
+
+function parseCursor(text: string | null): string {
+  return text !== null && CURSOR.test(text) && BigInt(text) <= LAST_CURSOR ? text : '0';
+}

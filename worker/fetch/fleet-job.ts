@@ -1,0 +1,84 @@
+import { Job, type RedisQueueBackend, UnrecoverableError } from 'bullmq';
+import { describeStop } from '../../shared/stop/cause.js';
+import { boundedError } from './bounded-error.js';
+import { delayAfter } from '../run/retry-delay.js';
+import type { Run } from '../run/run.js';
+
+/** Thrown by the processor to settle its job as cancelled. */
+export class Stopped extends UnrecoverableError {
+  readonly run: Run;
+
+  constructor(run: Run) {
+    super(describeStop(run.stop?.reason ?? null, run.stop?.by ?? null));
+    this.run = run;
+  }
+}
+
+/** A BullMQ job that can be settled as cancelled and knows its run in this process. */
+export class FleetJob extends Job {
+  run: Run | null = null;
+  /** Whether the job's data is not JSON: it fails without being run, like a stopped job. */
+  unreadable = false;
+  /** The handler's result as JSON; null until the handler has returned. */
+  resultJson: string | null = null;
+
+  /** Whether the job was stopped before it was fetched: BullMQ then fails it without running it. */
+  get stoppedBefore(): boolean {
+    return this.deferredFailure !== undefined && !this.unreadable;
+  }
+
+  /** Writes the result JSON that was measured; BullMQ would serialize the result a second time. */
+  override async moveToCompleted(value: unknown, token: string, fetchNext = true): ReturnType<Job['moveToCompleted']> {
+    if (this.resultJson === null) return super.moveToCompleted(value, token, fetchNext);
+    const backend = this.backend as RedisQueueBackend;
+    this.returnvalue = value;
+    const args = backend.moveToCompletedArgs(this, this.resultJson, this.opts.removeOnComplete ?? false, token, fetchNext);
+    const next = await backend.moveToFinished(this.id as string, args);
+    this.finishedOn = Number(args[backend.moveToFinishedKeys.length + 1]);
+    this.attemptsMade += 1;
+    return next;
+  }
+
+  /** Delays the job by `ms` without counting the attempt. `reason` becomes the task's error, `starts` its `attemptsStarted`. */
+  async defer(
+    { ms, reason, starts }: { readonly ms: number; readonly reason?: string; readonly starts?: number },
+    token: string,
+  ): Promise<void> {
+    const fieldsToUpdate = { ...(reason !== undefined && { failedReason: reason }), ...(starts !== undefined && { ats: starts }) };
+    const fields = Object.keys(fieldsToUpdate).length > 0 ? { fieldsToUpdate } : {};
+    await this.backend.moveToDelayed(this.id as string, Date.now(), ms, token, { skipAttempt: true, ...fields });
+  }
+
+  override async moveToFailed(error: Error, token: string, fetchNext = false): ReturnType<Job['moveToFailed']> {
+    const stopFields = this.#stopFields(error);
+    if (stopFields === null) {
+      // Subclasses cannot replace BullMQ's computation of the delay, but BullMQ applies a fixed delay unchanged.
+      const delay = delayAfter(error, this.opts.backoff, this.attemptsMade + 1);
+      if (delay > 0 || this.opts.backoff !== undefined) this.opts.backoff = { type: 'fixed', delay };
+      return super.moveToFailed(boundedError(error), token, fetchNext);
+    }
+    const fields = { failedReason: error.message, stacktrace: '[]', ...stopFields };
+    const { result, finishedOn } = await this.backend.moveToFailed(
+      this,
+      error.message,
+      this.opts.removeOnFail ?? false,
+      token,
+      fetchNext,
+      fields,
+    );
+    this.failedReason = error.message;
+    this.finishedOn = Number(finishedOn);
+    this.attemptsMade += 1;
+    return result;
+  }
+
+  /**
+   * The fields that record how the stop took effect; null if the job was not stopped. The script that fails the job writes them, so the job
+   * never appears failed but not cancelled.
+   */
+  #stopFields(error: Error): Record<string, string> | null {
+    if (error instanceof Stopped) return { stop_via: error.run.via };
+    // The task was running when it was stopped; its worker died, and the stalled check found it before a stopper fenced it.
+    return this.stoppedBefore && this.stalledCounter > 0 ? { stop_via: 'fence' } : null;
+  }
+}

@@ -1,0 +1,66 @@
+import type { FleetClock } from '../../shared/clock/fleet-clock.js';
+import { UNKNOWN } from '../../shared/metrics/fields.js';
+import type { CountedTask, TaskCounters } from '../../shared/metrics/task-counters.js';
+import { dueTimeOf, isScheduledRun } from '../../shared/schedule/schedule.js';
+import { taskOptions } from '../../shared/task/job-options.js';
+import type { TerminalState } from '../../shared/task/state.js';
+import type { FleetJob } from './fleet-job.js';
+
+/** Counts the tasks that a worker fetches and finishes. Tasks settled by a stopper under its own lock are counted there. */
+export class JobCounters {
+  readonly #taskCounters: TaskCounters;
+  readonly #known: ReadonlyMap<string, unknown>;
+  readonly #clock: Pick<FleetClock, 'now'>;
+
+  /** @param known keyed by the names of tasks with a handler */
+  constructor(taskCounters: TaskCounters, known: ReadonlyMap<string, unknown>, clock: Pick<FleetClock, 'now'>) {
+    this.#taskCounters = taskCounters;
+    this.#known = known;
+    this.#clock = clock;
+  }
+
+  /** Counts a task at its first fetch: later attempts do not count as waiting. */
+  fetched(job: FleetJob): void {
+    if (job.attemptsStarted > 1) return;
+    const { item, schedule, retriedAt } = taskOptions(job.opts);
+    const task = this.#taskOf(job);
+    // No producer has counted scheduled tasks or jobs of plain BullMQ queues.
+    if ((item === undefined || schedule) && retriedAt === undefined) this.#taskCounters.enqueued(task);
+    this.#taskCounters.started(task, (job.processedOn ?? this.#clock.now()) - (retriedAt ?? dueAt(job)));
+  }
+
+  /** Counts a failed attempt that will be retried. */
+  attempted(job: FleetJob): void {
+    const { run } = job;
+    // A stop before the call of the handler leaves nothing to time.
+    if (run && run.via !== 'queue') this.#taskCounters.ran(this.#taskOf(job), this.#clock.now() - run.startedAt);
+  }
+
+  ended(job: FleetJob, state: TerminalState): void {
+    this.attempted(job);
+    if (state === 'cancelled') this.#cancelled(job);
+    else this.#taskCounters.finished(this.#taskOf(job), state);
+  }
+
+  #cancelled(job: FleetJob): void {
+    const { run, finishedOn } = job;
+    const stop = run?.stop;
+    const task = this.#taskOf(job);
+    // BullMQ failed the job without running it: stopped in the queue or, if it had stalled, after its owner died.
+    if (!run || !stop)
+      return this.#taskCounters.cancelled(task, { via: job.stalledCounter > 0 ? 'fence' : 'queue', deliveredMs: null, settledMs: null });
+    // 0 marks a hand-written record without a time.
+    const since = (at: number | null | undefined): number | null => (stop.at > 0 && at ? at - stop.at : null);
+    const deliveredMs = run.via === 'queue' ? null : since(run.stopHeardAt);
+    this.#taskCounters.cancelled(task, { via: run.via, deliveredMs, settledMs: since(finishedOn) });
+  }
+
+  #taskOf({ queueName, name }: FleetJob): CountedTask {
+    return { queue: queueName, name: this.#known.has(name) ? name : UNKNOWN };
+  }
+}
+
+/** The earliest time at which the job could have been fetched, in ms since the epoch. */
+function dueAt({ id, timestamp, opts }: FleetJob): number {
+  return isScheduledRun(id as string) ? dueTimeOf(id as string) : timestamp + (opts.delay ?? 0);
+}

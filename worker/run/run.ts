@@ -1,0 +1,157 @@
+import type { FleetClock } from '../../shared/clock/fleet-clock.js';
+import { AbortCause, LockLost, StopRequested } from '../../shared/stop/cause.js';
+import type { StopWay } from '../../shared/stop/record.js';
+import type { TaskOutput } from './output.js';
+
+export interface RunStop {
+  readonly reason: string | null;
+  readonly by: string | null;
+  /** When the stop was recorded or, until that is known, received; in ms since the epoch. 0 for a record without a time. */
+  readonly at: number;
+}
+
+export interface RunOptions {
+  readonly id: string;
+  readonly queue: string;
+  readonly name: string;
+  /** `''` if the task has no item. */
+  readonly item: string;
+  /** What its lock holds. */
+  readonly token: string;
+  /** How long the lock holds from `lockedAt` and from each renewal, in ms. */
+  readonly lockMs: number;
+  /** When Redis granted the lock, in ms since the epoch. */
+  readonly lockedAt: number;
+  readonly clock: Pick<FleetClock, 'now'>;
+}
+
+/**
+ * One attempt at a task in this process, from fetch to settlement. Holds the abort and its cause.
+ *
+ * The first cause aborts the signal. A later stop replaces it, because a stopped task must not come back; nothing replaces a lost lock,
+ * because the task then belongs to another worker. Once the handler has ended or was abandoned, aborts are ignored.
+ */
+export class Run {
+  readonly id: string;
+  readonly queue: string;
+  readonly name: string;
+  readonly item: string;
+  /** What its lock holds. */
+  readonly token: string;
+  /** In ms since the epoch. */
+  readonly startedAt: number;
+  readonly #clock: Pick<FleetClock, 'now'>;
+  readonly #lockMs: number;
+  /** By performance.now. */
+  #lockedUntil: number;
+  /** How a stop took effect on this run, if one did. */
+  via: StopWay = 'signal';
+  /** Created by the handler's first progress or chunk. */
+  output: TaskOutput | null = null;
+  #cause: AbortCause | null = null;
+  #stop: RunStop | null = null;
+  #stopHeardAt: number | null = null;
+  #controller: AbortController | null = null;
+  #onAbort: ((cause: AbortCause) => void) | null = null;
+  #ended = false;
+
+  constructor({ id, queue, name, item, token, lockMs, lockedAt, clock }: RunOptions) {
+    this.id = id;
+    this.queue = queue;
+    this.name = name;
+    this.item = item;
+    this.token = token;
+    this.#clock = clock;
+    this.startedAt = clock.now();
+    this.#lockMs = lockMs;
+    this.#lockedUntil = performance.now() + lockMs - Math.max(0, this.startedAt - lockedAt);
+  }
+
+  /** Notes a renewal of the lock that was sent at `sentAt`, by performance.now. */
+  lockRenewed(sentAt: number): void {
+    this.#lockedUntil = sentAt + this.#lockMs;
+  }
+
+  /**
+   * Returns whether this run still holds its lock. After a freeze, a process may continue a task that another worker already has; its own
+   * clock tells that the lock expired before Redis does.
+   */
+  checkLock(): boolean {
+    const held = performance.now() <= this.#lockedUntil;
+    if (!held) this.abort(new LockLost()); // ignored once the handler has ended, when its last output is sent
+    return held && this.#cause?.kind !== 'lock-lost';
+  }
+
+  /** Whether this run has created the task's event stream. */
+  get hasStream(): boolean {
+    return this.output?.used ?? false;
+  }
+
+  /** Whether the handler has ended or was abandoned: the outcome is decided. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  get cause(): AbortCause | null {
+    return this.#cause;
+  }
+
+  get stop(): RunStop | null {
+    return this.#stop;
+  }
+
+  /** When this run first received a stop, in ms since the epoch. */
+  get stopHeardAt(): number | null {
+    return this.#stopHeardAt;
+  }
+
+  /** Sets the stop after the end of the handler, when `requestStop` is ignored. */
+  set stop(stop: RunStop) {
+    this.#stop = stop;
+  }
+
+  /** Created on first use: most tasks of a busy fleet never need it. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#cause && !this.#controller.signal.aborted) this.#controller.abort(this.#cause);
+    return this.#controller.signal;
+  }
+
+  /**
+   * Calls the listener at each abort, even one that does not become the cause, because it may shorten the handler's grace; at once if the
+   * run is already aborted. Supports one listener.
+   */
+  onAbort(listener: (cause: AbortCause) => void): void {
+    this.#onAbort = listener;
+    if (this.#cause) listener(this.#cause);
+  }
+
+  requestStop(stop: RunStop): void {
+    if (this.#ended) return;
+    this.#stop ??= stop;
+    this.#stopHeardAt ??= this.#clock.now();
+    this.abort(new StopRequested(this.#stop.reason, this.#stop.by));
+  }
+
+  abort(cause: AbortCause): void {
+    if (this.#ended) return;
+    if (replaces(cause, this.#cause)) {
+      this.#cause = cause;
+      this.#controller?.abort(cause);
+    }
+    this.#onAbort?.(cause);
+  }
+
+  /** Ends the run: its pending output is sent, and later output and aborts are ignored. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.output?.close();
+  }
+}
+
+function replaces(cause: AbortCause, current: AbortCause | null): boolean {
+  if (current === null) return true;
+  if (current.kind === 'lock-lost' || current.kind === cause.kind) return false;
+  return cause.kind === 'stop' || cause.kind === 'lock-lost';
+}
