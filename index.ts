@@ -1,7 +1,7 @@
 /** Task contracts, shared by producers and workers. */
 export { ERROR_CODES, type ErrorCode, FleetError, isFleetError } from './shared/errors.js';
 export { AbortCause, LockLost, ShuttingDown, StopRequested, TimedOut } from './shared/stop/cause.js';
-export { TaskCancelled } from './shared/stop/task-cancelled.js';
+export { TaskCancelled } from './shared/stop/receipt.js';
 export {
   BUILTIN_DEFINITIONS,
   billingInitPlans,

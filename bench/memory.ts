@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { defineTask } from 'taskfleet';
 import { type ProducerConfig, createProducer } from 'taskfleet/producer';
 import { z } from 'zod';
-import { chunks } from '../shared/chunks.js';
+import { chunks } from '../shared/limits.js';
 
 const kept = defineTask({
   name: 'bench.kept',

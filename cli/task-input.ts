@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { messageOf } from '../shared/errors.js';
-import { jsonProblem } from '../shared/json-problem.js';
+import { jsonProblem } from '../shared/arguments.js';
 import { quote } from '../shared/keys.js';
 import { usageError } from './cli-error.js';
 import { say } from './text/output.js';

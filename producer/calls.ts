@@ -1,6 +1,6 @@
 import type { FleetClock } from '../shared/clock/fleet-clock.js';
 import { FleetError, isFleetError } from '../shared/errors.js';
-import { atMost } from '../shared/patience.js';
+import { atMost } from '../shared/time.js';
 import { ready } from '../shared/redis/connect.js';
 import type { RedisConnection } from '../shared/redis/connection.js';
 import { asUnavailable, isConnectionError, unavailable } from '../shared/redis/connection-errors.js';

@@ -1,7 +1,6 @@
 import { describeValue } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
-import { checkItem, quote } from '../shared/keys.js';
-import type { Keys } from '../shared/keys.js';
+import { type Keys, checkItem, quote } from '../shared/keys.js';
 import { type Entry, type Position, type Registry, positionOf } from '../shared/registry/registry.js';
 import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
 import type { Store } from '../shared/store.js';

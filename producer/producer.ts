@@ -1,9 +1,9 @@
-import { chunks } from '../shared/chunks.js';
+import { chunks } from '../shared/limits.js';
 import { badArgument, configOf, definitionOf, isObject, optionsOf } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
 import { checkItem } from '../shared/keys.js';
 import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
-import { atMost } from '../shared/patience.js';
+import { atMost } from '../shared/time.js';
 import { Replicas } from '../shared/redis/replicas.js';
 import { connectToServer } from '../shared/redis/server-connection.js';
 import { type Settings, type SettingsInput, resolveSettings } from '../shared/settings/settings.js';

@@ -2,14 +2,13 @@ import { setTimeout } from 'node:timers/promises';
 import { type IRedisTransaction, createIORedisClient } from 'bullmq';
 import { FleetError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
-import { UNKNOWN } from '../shared/metrics/fields.js';
-import { isReplyError } from '../shared/redis/reply-error.js';
+import { UNKNOWN } from '../shared/metrics/counters.js';
+import { isReplyError } from '../shared/redis/reply-errors.js';
 import type { MergedWrites } from '../shared/registry/merged-writes.js';
 import type { Store } from '../shared/store.js';
 import { expireEnded, writeRetry } from '../shared/task/event-stream.js';
-import { membershipsOf } from '../shared/task/job-options.js';
+import { type TaskJobOptions, membershipsOf, readOptions } from '../shared/task/job-options.js';
 import { isTerminal } from '../shared/task/state.js';
-import { type TaskJobOptions, readOptions } from '../shared/task/options-record.js';
 import type { TaskView } from '../shared/task/view.js';
 import { Registration } from './enqueue/registration.js';
 

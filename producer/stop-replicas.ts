@@ -1,7 +1,5 @@
 import { type Replicas, notReplicated } from '../shared/redis/replicas.js';
-import { type StopAnswer, queuesOf } from '../shared/stop/answer.js';
-import { type StopReceipt, receiptOfAnswer, receiptToJson } from '../shared/stop/receipt.js';
-import type { StopRecord } from '../shared/stop/record.js';
+import { type StopAnswer, type StopReceipt, type StopRecord, queuesOf, receiptOfAnswer, receiptToJson } from '../shared/stop/receipt.js';
 
 /** Makes stops wait for replicas (STOP_WAIT_REPLICAS). */
 export class StopReplicas {

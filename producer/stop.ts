@@ -1,8 +1,7 @@
 import { FleetError } from '../shared/errors.js';
 import { checkItem } from '../shared/keys.js';
 import { MAX_REASON_LENGTH } from '../shared/limits.js';
-import type { StopAnswer } from '../shared/stop/answer.js';
-import { type StopReceipt, receiptOf, receiptOfAnswer } from '../shared/stop/receipt.js';
+import { type StopAnswer, type StopReceipt, receiptOf, receiptOfAnswer } from '../shared/stop/receipt.js';
 import type { Store } from '../shared/store.js';
 import { checkWhole } from './enqueue/prepare.js';
 import type { OpenStop, Settlement } from './wait/settlement.js';

@@ -1,6 +1,12 @@
-import { type ErrorCode, FleetError } from './errors.js';
+import { type ErrorCode, FleetError, messageOf } from './errors.js';
 import { isName, quote } from './keys.js';
 import type { AnyDefinition } from './task/definition.js';
+
+/** Returns why `JSON.parse` refused a text, without the excerpt that V8 quotes: it may be part of a task's input. */
+export function jsonProblem(error: unknown): string {
+  const [reason = ''] = messageOf(error).split(/,? ?(?:\.\.\.)?"/, 1);
+  return reason === '' ? 'not JSON' : reason;
+}
 
 /** Describes an unexpected value in a few words, for an error message. Never throws. */
 export function describeValue(value: unknown): string {

@@ -66,7 +66,7 @@ export interface Keys {
   idempotency(hash: string): string;
   /** String: a browser session, by the hash of its id. */
   session(hash: string): string;
-  /** Hash: counter → total of the whole fleet; shared/metrics/fields.ts lists the counters. */
+  /** Hash: counter → total of the whole fleet; shared/metrics/counters.ts lists the counters. */
   readonly counters: string;
   /** Hash: counters of tasks that ended within one minute, given in whole minutes since the epoch. */
   minute(minute: string): string;

@@ -1,8 +1,7 @@
 import { type Keys, createKeys } from './keys.js';
 import type { LoggerFactory } from './logger.js';
-import { FleetClock } from './clock/fleet-clock.js';
-import { redisTime } from './clock/redis-time.js';
-import { atMost } from './patience.js';
+import { FleetClock, redisTime } from './clock/fleet-clock.js';
+import { atMost } from './time.js';
 import { Pools } from './redis/pools.js';
 import { type ConnectionPolicy, connect, hangUp } from './redis/connect.js';
 import { Counters } from './metrics/counters.js';

@@ -3,7 +3,7 @@ import type { LogLosses } from '../shared/log-sink.js';
 import type { Logger } from '../shared/logger.js';
 import { Service } from '../shared/service.js';
 import type { Store } from '../shared/store.js';
-import type { BrokenQueue } from '../shared/task/queue-keys.js';
+import type { BrokenQueue } from '../shared/task/queues.js';
 import { isWrongType, wrongType } from '../shared/records/unreadable.js';
 import type { Schemas } from './run/schemas.js';
 import type { StopLatencySummary } from './stop-latency.js';

@@ -1,7 +1,6 @@
 import { messageOf } from '../shared/errors.js';
-import type { Logger } from '../shared/logger.js';
+import { type Logger, RepeatedLines } from '../shared/logger.js';
 import type { Memberships, MergedWrites, Registration } from '../shared/registry/merged-writes.js';
-import { RepeatedLines } from '../shared/repeated-lines.js';
 import type { Store } from '../shared/store.js';
 import { writeState } from '../shared/task/event-stream.js';
 import type { TaskState } from '../shared/task/state.js';

@@ -1,6 +1,6 @@
 import type { Logger } from '../shared/logger.js';
 import { messageOf } from '../shared/errors.js';
-import type { NextRun, NextRunFault } from '../shared/schedule/next-runs.js';
+import type { NextRun, NextRunFault } from '../shared/schedule/schedulers.js';
 import { atStartId, formatSchedule, parseSchedule, type Schedule } from '../shared/schedule/schedule.js';
 import { Service } from '../shared/service.js';
 import type { Store } from '../shared/store.js';

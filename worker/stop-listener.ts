@@ -1,8 +1,8 @@
 import type { Logger } from '../shared/logger.js';
 import { Service } from '../shared/service.js';
-import type { StopCommand } from '../shared/stop/command.js';
+import type { StopCommand } from '../shared/stop/commands.js';
 import { CommandListener } from '../shared/stop/command-listener.js';
-import { parseStop } from '../shared/stop/record.js';
+import { parseStop } from '../shared/stop/receipt.js';
 import type { ConnectedSettings, Store } from '../shared/store.js';
 import type { ActiveRuns } from './run/active-runs.js';
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type EventSourceMessage, createParser } from 'eventsource-parser';
 import type { EventOptions, TaskEvent, TaskView } from '../../producer/index.js';
 import { isFleetError } from '../../shared/errors.js';
-import { StateChanges } from '../../shared/task/state-changes.js';
+import { StateChanges } from '../../shared/task/event-stream.js';
 import { type TaskState, isTerminal } from '../../shared/task/state.js';
 import { isTransient, notAnApi, unreachable } from './api-error.js';
 import type { ApiConnection } from './http-connection.js';

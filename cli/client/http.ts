@@ -13,11 +13,10 @@ import type {
   TaskView,
   WaitOptions,
 } from '../../producer/index.js';
-import { chunks } from '../../shared/chunks.js';
+import { chunks } from '../../shared/limits.js';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import { checkItem, checkKnownId } from '../../shared/keys.js';
-import { createReceipt, receiptOf } from '../../shared/stop/receipt.js';
-import { TaskCancelled } from '../../shared/stop/task-cancelled.js';
+import { TaskCancelled, createReceipt, receiptOf } from '../../shared/stop/receipt.js';
 import type { TaskDefinition } from '../../shared/task/definition.js';
 import { isTerminal } from '../../shared/task/state.js';
 import { usageError } from '../cli-error.js';

@@ -15,7 +15,7 @@ interface InitPlansFlags extends GlobalOptions {
   readonly force?: true;
 }
 
-const EXAMPLES = `
+const INIT_PLANS_EXAMPLES = `
 Examples:
   taskfleet billing init-plans
   taskfleet billing init-plans --include-annual --include-promo
@@ -35,7 +35,7 @@ export function addBillingInitPlans(billing: Command): void {
     .option('--include-annual', 'include the annual plans, at a discount')
     .option('--include-promo', 'include the promotional plans, each with a code and an end date')
     .option('--force', 'also update existing plans to their templates; created_at stays')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', INIT_PLANS_EXAMPLES)
     .action((_flags: unknown, command: Command) => initPlans(command.optsWithGlobals<InitPlansFlags>()));
 }
 

@@ -6,7 +6,7 @@ import type { GlobalOptions } from '../global-options.js';
 import { outputWidth, printData, printJson, say } from '../text/output.js';
 import { invalidPlanText, planTable } from '../text/plan-text.js';
 
-const EXAMPLES = `
+const PLANS_EXAMPLES = `
 Examples:
   taskfleet billing plans
   taskfleet billing plans -o json | jq -r '.[] | select(.active) | .id'
@@ -18,7 +18,7 @@ export function addBillingPlans(billing: Command): void {
   billing
     .command('plans')
     .description('list the billing plans in display order')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', PLANS_EXAMPLES)
     .action(async (_flags: unknown, command: Command) => {
       process.exitCode = await listPlans(command.optsWithGlobals<GlobalOptions>());
     });

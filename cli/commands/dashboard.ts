@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { wholeNumber } from '../number-option.js';
 import type { DashboardFlags } from '../fleet/dashboard-process.js';
 
-const EXAMPLES = `
+const DASHBOARD_EXAMPLES = `
 Examples:
   taskfleet dashboard
   REDIS_URL=redis://host:6379 API_TOKENS='…' taskfleet dashboard --host 0.0.0.0
@@ -20,7 +20,7 @@ export function addDashboard(program: Command): void {
     .option('--port <port>', 'port to listen on, 0 for any free port (overrides API_PORT)', wholeNumber(0, 65_535))
     // `taskfleet up` passes it to the dashboard that it starts.
     .addOption(new Option('--supervised').hideHelp())
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', DASHBOARD_EXAMPLES)
     .action(async (_flags: unknown, command: Command) => {
       const { serve } = await import('../fleet/dashboard-process.js');
       return serve(command.optsWithGlobals<DashboardFlags>());

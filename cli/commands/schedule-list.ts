@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { formatMs } from '../../shared/duration.js';
+import { formatMs } from '../../shared/time.js';
 import { type ScheduleView, scheduleToJson } from '../../shared/schedule/view.js';
 import { formatAge, wholeUnits } from '../text/age.js';
 import { withClient } from '../client/open.js';
@@ -7,7 +7,7 @@ import type { GlobalOptions } from '../global-options.js';
 import { oneLine, outputWidth, printData, printJson, say } from '../text/output.js';
 import { renderTable } from '../text/table.js';
 
-const EXAMPLES = `
+const LIST_EXAMPLES = `
 Examples:
   taskfleet schedule list
   taskfleet schedule list -o json | jq -r '.[] | select(.next_at == null).id'
@@ -29,7 +29,7 @@ export function addScheduleList(schedule: Command): void {
   schedule
     .command('list')
     .description('list all schedules, including the built-in ones')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', LIST_EXAMPLES)
     .action((_flags: unknown, command: Command) => listSchedules(command.optsWithGlobals<GlobalOptions>()));
 }
 

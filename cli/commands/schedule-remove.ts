@@ -4,7 +4,7 @@ import { withClient } from '../client/open.js';
 import type { GlobalOptions } from '../global-options.js';
 import { printJson, say } from '../text/output.js';
 
-const EXAMPLES = `
+const REMOVE_EXAMPLES = `
 Examples:
   taskfleet schedule remove nightly-report
 
@@ -15,7 +15,7 @@ export function addScheduleRemove(schedule: Command): void {
     .command('remove')
     .description('remove a schedule')
     .argument('<id>', 'schedule id')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', REMOVE_EXAMPLES)
     .action((id: string, _flags: unknown, command: Command) => removeSchedule(id, command.optsWithGlobals<GlobalOptions>()));
 }
 

@@ -7,7 +7,7 @@ interface RunFlags extends GlobalOptions {
   readonly wait?: true;
 }
 
-const EXAMPLES = `
+const RUN_EXAMPLES = `
 Examples:
   taskfleet schedule run models.refresh --wait
   taskfleet schedule run nightly-report
@@ -21,7 +21,7 @@ export function addScheduleRun(schedule: Command): void {
     .description("enqueue a schedule's task now")
     .argument('<id>', 'schedule id')
     .option('--wait', 'wait until the task ends, then print it')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', RUN_EXAMPLES)
     .action(async (id: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<RunFlags>();
       process.exitCode = await withClient(flags, async (client) => printAdded(client, await client.schedules.runNow(id), flags));

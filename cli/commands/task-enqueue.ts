@@ -17,7 +17,7 @@ interface EnqueueFlags extends GlobalOptions {
   readonly wait?: true;
 }
 
-const EXAMPLES = `
+const ENQUEUE_EXAMPLES = `
 Examples:
   taskfleet task enqueue fleet.canary --input '{"run_ms":3000}' --wait
   taskfleet task enqueue chat.completion --item chat-7 --input @question.json --on-busy stop-previous
@@ -45,7 +45,7 @@ export function addTaskEnqueue(task: Command): void {
       ]),
     )
     .option('--wait', 'wait until the task ends, then print it')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', ENQUEUE_EXAMPLES)
     .action(async (name: string, _flags: unknown, command: Command) => {
       process.exitCode = await enqueueTask(name, command.optsWithGlobals<EnqueueFlags>());
     });

@@ -16,7 +16,7 @@ interface ListFlags extends GlobalOptions {
   readonly after?: string;
 }
 
-const EXAMPLES = `
+const LIST_EXAMPLES = `
 Examples:
   taskfleet task list                        all live tasks, newest first
   taskfleet task list --item chat-7
@@ -34,7 +34,7 @@ export function addTaskList(task: Command): void {
     .option('--queue <queue>', 'only tasks of this queue and its shards, or of one shard')
     .option('--limit <n>', 'maximum number of tasks', wholeNumber(1, 1_000), 100)
     .option('--after <cursor>', 'continue after a page, with the cursor that it printed')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', LIST_EXAMPLES)
     .action((_flags: unknown, command: Command) => listTasks(command.optsWithGlobals<ListFlags>()));
 }
 

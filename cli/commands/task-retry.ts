@@ -5,7 +5,7 @@ import type { GlobalOptions } from '../global-options.js';
 import { printData, printJson } from '../text/output.js';
 import { taskLine } from '../text/task-text.js';
 
-const EXAMPLES = `
+const RETRY_EXAMPLES = `
 Examples:
   taskfleet task retry 01981f6e-8f6b-7a41-b1c5-1d1f0a3c9f10
   taskfleet task retry task-1 task-2 -o json
@@ -19,7 +19,7 @@ export function addTaskRetry(task: Command): void {
     .command('retry')
     .description('run failed or cancelled tasks again')
     .argument('<ids...>', 'task ids')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', RETRY_EXAMPLES)
     .action((ids: string[], _flags: unknown, command: Command) => retryTasks(ids, command.optsWithGlobals<GlobalOptions>()));
 }
 

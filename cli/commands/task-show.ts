@@ -6,7 +6,7 @@ import type { GlobalOptions } from '../global-options.js';
 import { printData, printJson } from '../text/output.js';
 import { taskDetails } from '../text/task-text.js';
 
-const EXAMPLES = `
+const SHOW_EXAMPLES = `
 Examples:
   taskfleet task show 01981f6e-8f6b-7a41-b1c5-1d1f0a3c9f10
   taskfleet task show my-task -o json | jq .result
@@ -18,7 +18,7 @@ export function addTaskShow(task: Command): void {
     .command('show')
     .description('show a task, live or ended')
     .argument('<id>', 'task id')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', SHOW_EXAMPLES)
     .action((id: string, _flags: unknown, command: Command) => showTask(id, command.optsWithGlobals<GlobalOptions>()));
 }
 

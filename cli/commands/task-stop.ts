@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { formatMs } from '../../shared/duration.js';
+import { formatMs } from '../../shared/time.js';
 import { type StopReceipt, receiptOf, receiptToJson } from '../../shared/stop/receipt.js';
 import { apiOf } from '../client/address.js';
 import { usageError } from '../cli-error.js';

@@ -11,7 +11,7 @@ interface CreateFlags extends GlobalOptions {
   readonly item?: readonly string[];
 }
 
-const EXAMPLES = `
+const CREATE_EXAMPLES = `
 Examples:
   taskfleet token create --name ada --role operator
   taskfleet token create --name chats --role submitter --item 'chat:*' --item 'draft:*'
@@ -31,7 +31,7 @@ export function addTokenCreate(token: Command): void {
         (pattern: string, before?: readonly string[]) => [...(before ?? []), pattern],
       ),
     )
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', CREATE_EXAMPLES)
     .action((_flags: unknown, command: Command) => create(command.optsWithGlobals<CreateFlags>()));
 }
 

@@ -3,7 +3,7 @@ import { REDIS_DIR } from '../client/open.js';
 import { wholeNumber } from '../number-option.js';
 import type { UpFlags } from '../fleet/up.js';
 
-const EXAMPLES = `
+const UP_EXAMPLES = `
 Examples:
   taskfleet up
   taskfleet up --workers 4 --no-dashboard
@@ -19,7 +19,7 @@ export function addUp(program: Command): void {
     .description('run a fleet on this machine: workers, a dashboard and, without REDIS_URL, a Redis')
     .option('--workers <n>', 'number of worker processes', wholeNumber(1, 64), 2)
     .option('--no-dashboard', 'do not run a dashboard')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', UP_EXAMPLES)
     .action(async (_flags: unknown, command: Command) => {
       const { up } = await import('../fleet/up.js');
       process.exitCode = await up(command.optsWithGlobals<UpFlags>());

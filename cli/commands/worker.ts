@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { REDIS_DIR } from '../client/open.js';
 import type { WorkerFlags } from '../fleet/worker-process.js';
 
-const EXAMPLES = `
+const WORKER_EXAMPLES = `
 Examples:
   REDIS_URL=redis://host:6379 taskfleet worker
   TASK_MODULES=./tasks.js WORKER_CONCURRENCY=20 taskfleet worker
@@ -16,7 +16,7 @@ export function addWorker(program: Command): void {
     .description('run one worker process')
     // `taskfleet up` passes it to the workers that it starts.
     .addOption(new Option('--supervised').hideHelp())
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', WORKER_EXAMPLES)
     .action(async (_flags: unknown, command: Command) => {
       const { work } = await import('../fleet/worker-process.js');
       return work(command.optsWithGlobals<WorkerFlags>());

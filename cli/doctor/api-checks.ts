@@ -1,6 +1,6 @@
 import type { Worker } from '../../dashboard/api/routes/workers.js';
 import type { Readiness, ReadinessCheck } from '../../dashboard/http/readiness.js';
-import { formatMs } from '../../shared/duration.js';
+import { formatMs } from '../../shared/time.js';
 import type { ApiConnection } from '../client/http-connection.js';
 import { type Check, fail, ok, warn } from './check.js';
 import { type FleetReport, type WorkerInfo, checkWorkers } from './fleet-checks.js';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StopReceipt } from '../../producer/index.js';
-import { formatMs } from '../../shared/duration.js';
+import { formatMs } from '../../shared/time.js';
 import { fleetCanary } from '../../worker/builtin/definitions.js';
 import type { FleetClient } from '../client/client.js';
 import { type Check, fail, ok } from './check.js';

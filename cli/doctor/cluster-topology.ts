@@ -3,7 +3,6 @@ import { parseInfo, parsePairs } from './redis-info.js';
 import type { ClusterReport, Server, TopologyFindings } from './topology-report.js';
 
 const SLOTS = 16_384;
-const NAME = 'topology';
 
 /** @param servers the masters found by the connection */
 export async function checkCluster(servers: readonly Server[]): Promise<TopologyFindings> {
@@ -21,7 +20,7 @@ export async function checkCluster(servers: readonly Server[]): Promise<Topology
     requireFullCoverage: coverage,
     masters: mastersOf(nodes),
   } as const;
-  return { report, checks: [judge(report)], usable: true };
+  return { report, checks: [judgeCluster(report)], usable: true };
 }
 
 /** Parses CLUSTER NODES, because CLUSTER SLOTS omits replicas that have received no writes yet. */
@@ -46,7 +45,7 @@ function sizeOf(range: string): number {
   return Number.isNaN(first) || Number.isNaN(last) ? 0 : last - first + 1;
 }
 
-function judge({ state, slotsCovered, requireFullCoverage, masters }: ClusterReport): Check {
+function judgeCluster({ state, slotsCovered, requireFullCoverage, masters }: ClusterReport): Check {
   const replicas = masters.reduce((sum, master) => sum + master.replicas.length, 0);
   const coverage = requireFullCoverage === null ? '' : `, cluster-require-full-coverage ${requireFullCoverage ? 'yes' : 'no'}`;
   const slots = `${slotsCovered} of ${SLOTS} slots covered`;

@@ -1,11 +1,10 @@
-import { WRONG_CLOCK_MS } from '../../shared/clock/fleet-clock.js';
-import { redisTime } from '../../shared/clock/redis-time.js';
-import { formatMs } from '../../shared/duration.js';
+import { WRONG_CLOCK_MS, redisTime } from '../../shared/clock/fleet-clock.js';
+import { formatMs } from '../../shared/time.js';
 import { isTime } from '../../shared/records/hash-reader.js';
 import { type ReconcileRecord, readReconcile } from '../../shared/records/reconcile.js';
 import { type WorkerRecord, readWorkers } from '../../shared/records/heartbeats.js';
 import type { Settings } from '../../shared/settings/settings.js';
-import type { BrokenQueue } from '../../shared/task/queue-keys.js';
+import type { BrokenQueue } from '../../shared/task/queues.js';
 import type { RecordSource } from '../../shared/records/unreadable.js';
 import type { StopLatencySummary } from '../../worker/stop-latency.js';
 import { formatAge, formatAgo } from '../text/age.js';

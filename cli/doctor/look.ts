@@ -4,7 +4,7 @@ import { createLoggerFactory } from '../../shared/logger.js';
 import { Findings } from './findings.js';
 import { connect, hangUp, ready } from '../../shared/redis/connect.js';
 import type { RedisConnection } from '../../shared/redis/connection.js';
-import { databaseRefusal } from '../../shared/redis/database.js';
+import { databaseRefusal } from '../../shared/redis/reply-errors.js';
 import type { ConnectedSettings } from '../../shared/redis/topology.js';
 import { redactUrl } from '../../shared/settings/settings.js';
 import { clientSettings } from '../client/open.js';

@@ -1,9 +1,9 @@
 import { parsePlan } from '../../shared/records/billing-plan.js';
-import { chunks } from '../../shared/chunks.js';
+import { chunks } from '../../shared/limits.js';
 import { messageOf } from '../../shared/errors.js';
 import { isName, quote } from '../../shared/keys.js';
 import { Findings } from './findings.js';
-import { readQueueNames } from '../../shared/registry/queue-names.js';
+import { readQueueNames } from '../../shared/registry/reads.js';
 import { parseSchedule } from '../../shared/schedule/schedule.js';
 import { defineScripts } from '../../shared/scripts/define-scripts.js';
 import { READ_PLACES } from '../../shared/task/queues.js';

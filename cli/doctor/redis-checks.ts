@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { formatMs } from '../../shared/duration.js';
+import { formatMs } from '../../shared/time.js';
 import { messageOf } from '../../shared/errors.js';
 import type { RedisConnection } from '../../shared/redis/connection.js';
 import type { ConnectedSettings } from '../../shared/redis/topology.js';

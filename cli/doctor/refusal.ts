@@ -1,7 +1,6 @@
 import { Redis } from 'ioredis';
 import { messageOf } from '../../shared/errors.js';
-import { adviceFor } from '../../shared/redis/connection-advice.js';
-import { reasonOf } from '../../shared/redis/connection-errors.js';
+import { adviceFor, reasonOf } from '../../shared/redis/connection-errors.js';
 import { serverOptions } from '../../shared/redis/connect.js';
 import { type RedisConnection, describeConnection } from '../../shared/redis/connection.js';
 import { type Address, type ConnectedSettings, topologyOf } from '../../shared/redis/topology.js';

@@ -1,5 +1,5 @@
-import { redisTime } from '../../shared/clock/redis-time.js';
-import { type NextRunFault, readNextRuns } from '../../shared/schedule/next-runs.js';
+import { redisTime } from '../../shared/clock/fleet-clock.js';
+import { type NextRunFault, readNextRuns } from '../../shared/schedule/schedulers.js';
 import { parseSchedule } from '../../shared/schedule/schedule.js';
 import { defineScripts } from '../../shared/scripts/define-scripts.js';
 import type { Settings } from '../../shared/settings/settings.js';
@@ -7,7 +7,7 @@ import type { RecordSource } from '../../shared/records/unreadable.js';
 import { scheduleTable } from '../../worker/schedule-table.js';
 import { type Check, ok, warn } from './check.js';
 
-const NAME = 'schedules';
+const SCHEDULES = 'schedules';
 const WORDS: Readonly<Record<NextRunFault, string>> = {
   absent: 'no next run',
   gone: 'no next run',
@@ -41,10 +41,10 @@ export async function checkSchedules({ redis, keys, unreadable }: RecordSource, 
     })),
   );
   const wrong = runs.flatMap(({ id, run }) => (run?.fault ? [`${id} has ${WORDS[run.fault]}`] : []));
-  if (wrong.length === 0) return ok(NAME, schedules.length === 0 ? 'none' : `${schedules.length}, each with a next run`);
+  if (wrong.length === 0) return ok(SCHEDULES, schedules.length === 0 ? 'none' : `${schedules.length}, each with a next run`);
   const more = wrong.length > NAMED ? `, and ${wrong.length - NAMED} more` : '';
   const advice = alive
     ? "A worker repairs this within half a minute. If it persists, check the workers' logs (component schedule)."
     : 'Start workers, which repair this.';
-  return warn(NAME, `${wrong.slice(0, NAMED).join('; ')}${more}`, advice);
+  return warn(SCHEDULES, `${wrong.slice(0, NAMED).join('; ')}${more}`, advice);
 }

@@ -1,7 +1,6 @@
 import { Redis } from 'ioredis';
 import { messageOf } from '../../shared/errors.js';
-import { tlsOf } from '../../shared/redis/tls.js';
-import { type Address, type ConnectedSettings, type Topology, formatAddress } from '../../shared/redis/topology.js';
+import { type Address, type ConnectedSettings, type Topology, formatAddress, tlsOf } from '../../shared/redis/topology.js';
 import { type Check, fail, ok, warn } from './check.js';
 import { type Info, type Replica, describeReplicas, parsePairs } from './redis-info.js';
 import type { SentinelAnswer, SentinelReport, TopologyFindings } from './topology-report.js';
@@ -29,10 +28,10 @@ export async function checkSentinels(
     sentinels: answers,
     replicas: master?.replicas ?? [],
   } as const;
-  return { report, checks: judge(report), usable: master !== null };
+  return { report, checks: judgeSentinels(report), usable: master !== null };
 }
 
-function judge({ service, master, quorum, sentinels, replicas }: SentinelReport): Check[] {
+function judgeSentinels({ service, master, quorum, sentinels, replicas }: SentinelReport): Check[] {
   const answering = sentinels.filter(({ answers }) => answers);
   const addresses = sentinels.map(({ address }) => address).join(', ');
   const name = `Redis master ${service}${master === null ? '' : ` at ${master}`} (sentinels ${addresses})`;

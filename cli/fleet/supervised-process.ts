@@ -4,7 +4,7 @@ import { extname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { ERROR_CODES, type ErrorCode, FleetError, messageOf } from '../../shared/errors.js';
-import { formatMs } from '../../shared/duration.js';
+import { formatMs } from '../../shared/time.js';
 import type { Environment } from '../../shared/settings/settings.js';
 import { EXIT } from '../exit-codes.js';
 import type { ChildMessage } from './parent.js';

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { formatMs } from '../../shared/duration.js';
+import { formatMs } from '../../shared/time.js';
 import { createLoggerFactory } from '../../shared/logger.js';
 import { type Settings, loadSettings, redactUrl } from '../../shared/settings/settings.js';
 import { refuseApi } from '../client/address.js';

@@ -1,7 +1,7 @@
-import type { EnqueuedTask } from '../../producer/index.js';
+import type { EnqueuedTask, TaskView } from '../../producer/index.js';
 import { isFleetError } from '../../shared/errors.js';
 import { isTerminal } from '../../shared/task/state.js';
-import { type TaskView, taskToJson } from '../../shared/task/view.js';
+import { taskToJson } from '../../shared/task/view.js';
 import type { FleetClient } from '../client/client.js';
 import { EXIT, exitCodeOfState } from '../exit-codes.js';
 import type { GlobalOptions } from '../global-options.js';

@@ -1,5 +1,5 @@
 import type { StopReceipt, TaskView } from '../../producer/index.js';
-import { formatMs } from '../../shared/duration.js';
+import { formatMs } from '../../shared/time.js';
 import { receiptOf } from '../../shared/stop/receipt.js';
 import { formatAge, formatAgo } from './age.js';
 import { oneLine } from './output.js';

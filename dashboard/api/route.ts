@@ -89,14 +89,14 @@ export function defineRoute<
   Query extends z.ZodObject | undefined = undefined,
   Headers extends z.ZodObject | undefined = undefined,
   Body extends z.ZodType | undefined = undefined,
->({ params, query, headers, body, audit, errors = [], ...rest }: RouteOptions<Params, Query, Headers, Body>): Route {
+>({ params, query, headers, body, audit: subjectOf, errors = [], ...rest }: RouteOptions<Params, Query, Headers, Body>): Route {
   return {
     ...rest,
     params: params ?? null,
     query: query ?? NO_QUERY,
     headers: headers ?? null,
     body: body ?? null,
-    audit: audit ?? null,
+    audit: subjectOf ?? null,
     errors,
   };
 }

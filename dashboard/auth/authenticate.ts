@@ -83,9 +83,9 @@ export function authenticateLocal(): RequestHandler {
 }
 
 /** Authenticates requests with the surrounding app's function. */
-export function authenticateBy(principalOf: PrincipalOf): RequestHandler {
+export function authenticateBy(identifyCaller: PrincipalOf): RequestHandler {
   return async (req, res, next) => {
-    const principal = await principalOf(req);
+    const principal = await identifyCaller(req);
     if (principal === null) throw unauthenticated('The surrounding app did not authenticate this request.');
     if (!ROLES.includes(principal.role)) throw new TypeError('auth: expected a principal with a known role, or null');
     keepPrincipal(res, principal);

@@ -1,6 +1,6 @@
 import type { Producer } from '../../producer/index.js';
 import { storeOf } from '../../producer/store-of.js';
-import { chunks } from '../../shared/chunks.js';
+import { chunks } from '../../shared/limits.js';
 
 /** How often the sessions of open streams are checked, in ms. */
 const POLL_MS = 1_000;

@@ -1,5 +1,5 @@
 import type { Job } from 'bullmq';
-import { chunks } from '../../shared/chunks.js';
+import { chunks } from '../../shared/limits.js';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import { quote } from '../../shared/keys.js';
 import { isScheduledRun } from '../../shared/schedule/schedule.js';

@@ -1,7 +1,6 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Logger } from '../../shared/logger.js';
-import { RepeatedLines } from '../../shared/repeated-lines.js';
+import { type Logger, RepeatedLines } from '../../shared/logger.js';
 import { addressKey } from './client-address.js';
 
 export interface ConnectionLimit {

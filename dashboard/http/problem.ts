@@ -1,8 +1,7 @@
 import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { ErrorRequestHandler } from 'express';
 import { ERROR_CODES, type ErrorCode, isFleetError, messageOf } from '../../shared/errors.js';
-import type { Logger } from '../../shared/logger.js';
-import { RepeatedLines } from '../../shared/repeated-lines.js';
+import { type Logger, RepeatedLines } from '../../shared/logger.js';
 import { membersOf, shorten } from './problem-members.js';
 import { requestIdOf } from './request-context.js';
 import { sendJson } from './send-json.js';

@@ -1,8 +1,7 @@
 import { quote } from '../../shared/keys.js';
-import { BOUNDS_MS, type HistogramName } from '../../shared/metrics/buckets.js';
-import { type Counted, INF, SUM, parseField } from '../../shared/metrics/fields.js';
+import { BOUNDS_MS, type Counted, type HistogramName, INF, SUM, parseField } from '../../shared/metrics/counters.js';
 import { REPAIRS } from '../../shared/metrics/task-counters.js';
-import { STOP_WAYS } from '../../shared/stop/record.js';
+import { STOP_WAYS } from '../../shared/stop/receipt.js';
 import type { RecordSource } from '../../shared/records/unreadable.js';
 import { UNREADABLE_KINDS } from '../../shared/records/unreadable-kinds.js';
 import type { MetricName } from './catalogue.js';

@@ -1,6 +1,6 @@
 import type { Store } from '../../shared/store.js';
 import { isTerminal } from '../../shared/task/state.js';
-import type { JobAddress } from '../../shared/task/options-record.js';
+import type { JobAddress } from '../../shared/task/job-options.js';
 import type { PreparedTask } from './prepare.js';
 
 /** Maximum claims, each after removing entries that a crash left behind. */

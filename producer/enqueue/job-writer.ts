@@ -1,12 +1,11 @@
 import { type JobJson, createIORedisClient } from 'bullmq';
-import { chunks } from '../../shared/chunks.js';
+import { chunks } from '../../shared/limits.js';
 import { wasNotDone } from '../../shared/redis/connection-errors.js';
 import { isCluster, keepsOrder } from '../../shared/redis/connection.js';
-import { isReplyError } from '../../shared/redis/reply-error.js';
-import { parseStop } from '../../shared/stop/record.js';
+import { isReplyError } from '../../shared/redis/reply-errors.js';
+import { parseStop } from '../../shared/stop/receipt.js';
 import type { Store } from '../../shared/store.js';
-import { jobOptions, membershipsOf } from '../../shared/task/job-options.js';
-import type { JobAddress, TaskJobOptions } from '../../shared/task/options-record.js';
+import { type JobAddress, type TaskJobOptions, jobOptions, membershipsOf } from '../../shared/task/job-options.js';
 import type { Existence } from './failure.js';
 import type { PreparedTask } from './prepare.js';
 import type { Registration } from './registration.js';

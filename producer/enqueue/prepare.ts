@@ -2,9 +2,8 @@ import type { FleetClock } from '../../shared/clock/fleet-clock.js';
 import { FleetError } from '../../shared/errors.js';
 import { checkId, checkItem, quote } from '../../shared/keys.js';
 import type { Schedule, ScheduleMark, ScheduledDefinition } from '../../shared/schedule/schedule.js';
-import type { AnyDefinition } from '../../shared/task/definition.js';
+import { type AnyDefinition, checkInput } from '../../shared/task/definition.js';
 import type { ChildOptions, ParentTask } from '../../shared/task/handler.js';
-import { checkInput } from '../../shared/task/input.js';
 import type { Sharded } from '../../shared/task/shards.js';
 
 /** Limits for validating tasks. */

@@ -1,8 +1,6 @@
 import { messageOf } from '../../shared/errors.js';
-import type { Logger } from '../../shared/logger.js';
-import { isRefusal } from '../../shared/redis/refusals.js';
-import { isReplyError, isWrongType, keysOfReply } from '../../shared/redis/reply-error.js';
-import { RepeatedLines } from '../../shared/repeated-lines.js';
+import { type Logger, RepeatedLines } from '../../shared/logger.js';
+import { isRefusal, isReplyError, isWrongType, keysOfReply } from '../../shared/redis/reply-errors.js';
 import type { Store } from '../../shared/store.js';
 
 /**

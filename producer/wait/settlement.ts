@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import { isUnavailability } from '../../shared/redis/connection-errors.js';
-import { type StopReceipt, createReceipt, receiptOf } from '../../shared/stop/receipt.js';
-import type { StopRecord } from '../../shared/stop/record.js';
+import { type StopReceipt, type StopRecord, createReceipt, receiptOf } from '../../shared/stop/receipt.js';
 import type { Store } from '../../shared/store.js';
 import { isTerminal } from '../../shared/task/state.js';
 import type { JobEvents } from './events.js';

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
-import { setTimeout } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { BackOff } from '../../shared/back-off.js';
+import { BackOff } from '../../shared/time.js';
 import type { Logger } from '../../shared/logger.js';
 import { hangUp } from '../../shared/redis/connect.js';
 import { isConnectionError } from '../../shared/redis/connection-errors.js';
 import { type RedisConnection, serverOf } from '../../shared/redis/connection.js';
-import { isWrongType } from '../../shared/redis/reply-error.js';
+import { isWrongType } from '../../shared/redis/reply-errors.js';
 import { Notice } from './notice.js';
 
 export interface StreamEntry {
@@ -92,7 +92,7 @@ export class StreamReader {
         await serverOf(this.#commands, key)
           ?.client('UNBLOCK', this.#clientId)
           .catch(() => undefined);
-      await setTimeout(RETRY_MS);
+      await delay(RETRY_MS);
     }
   }
 
@@ -112,7 +112,7 @@ export class StreamReader {
         this.#logger.debug({ error }, 'Could not read streams; retrying');
         if (isWrongType(error)) await this.#dropOthers().catch(() => undefined);
         // The client has its own backoff for a lost connection.
-        await setTimeout(isConnectionError(error) ? RETRY_AFTER_ERROR_MS : backOff.next());
+        await delay(isConnectionError(error) ? RETRY_AFTER_ERROR_MS : backOff.next());
       }
     }
     this.#blocking = null;

@@ -3,6 +3,85 @@ import type { FleetClock } from '../clock/fleet-clock.js';
 import type { Keys } from '../keys.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 
+/**
+ * The fields of `p:metrics:counters`: counter and labels, joined by `|`, which names of tasks and queues cannot contain.
+ *
+ * - `enqueued|<queue>|<name>`, `retried|<queue>|<name>`, `finished|<queue>|<name>|<outcome>`
+ * - `wait|<queue>|<bucket>`, `run|<queue>|<name>|<bucket>`, `stop|<phase>|<bucket>`: the bucket is its upper bound in ms, `inf`,
+ *   or `sum` for the sum of all values in whole ms; each value counts in one bucket
+ * - `stops|<outcome>|<via>`, `repairs|<kind>`, `unreadable|<kind>`
+ *
+ * The fields of `p:metrics:minutes:<minute>`: `completed`, `failed`, `cancelled`, and `stop|<narrow bucket>`.
+ */
+const COUNTED = ['enqueued', 'retried', 'finished', 'wait', 'run', 'stop', 'stops', 'repairs', 'unreadable'] as const;
+export type Counted = (typeof COUNTED)[number];
+
+const SEPARATOR = '|';
+/** Label of the sum of all values, in place of a bucket. */
+export const SUM = 'sum';
+/** Label of the last bucket. */
+export const INF = 'inf';
+/** Label of task names without a definition. */
+export const UNKNOWN = 'unknown';
+
+export function fieldOf(counted: Counted, ...labels: readonly (string | number)[]): string {
+  return [counted, ...labels].join(SEPARATOR);
+}
+
+/** Parses a field into counter and labels; null for a field that this version does not know. */
+export function parseField(field: string): { readonly counted: Counted; readonly labels: readonly string[] } | null {
+  const [first, ...labels] = field.split(SEPARATOR);
+  const counted = COUNTED.find((name) => name === first);
+  return counted ? { counted, labels } : null;
+}
+
+/** Upper bounds of each histogram's buckets, in ms. Longer durations count as `inf`. */
+export const BOUNDS_MS = {
+  wait: [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000],
+  run: [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000],
+  stop: [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000],
+} as const satisfies Record<string, readonly number[]>;
+
+export type HistogramName = keyof typeof BOUNDS_MS;
+
+/** Narrow buckets per doubling: each bucket is six percent wide. */
+const STEPS = 12;
+
+/** Returns the narrow bucket of a duration, for percentiles within a minute: few of these buckets are ever used. */
+export function narrowBucketOf(ms: number): number {
+  return ms <= 1 ? 0 : Math.ceil(STEPS * Math.log2(ms));
+}
+
+/** Returns the upper bound of a narrow bucket, in ms. */
+export function narrowBucketMs(bucket: number): number {
+  return 2 ** (bucket / STEPS);
+}
+
+/** A histogram of durations with one set of labels. */
+export class Histogram {
+  readonly #counters: Counters;
+  readonly #bounds: readonly number[];
+  /** One per bound, and one for longer durations. */
+  readonly #buckets: readonly Count[];
+  readonly #sum: Count;
+
+  constructor(counters: Counters, name: HistogramName, ...labels: readonly string[]) {
+    this.#counters = counters;
+    this.#bounds = BOUNDS_MS[name];
+    this.#buckets = [...this.#bounds, INF].map((bucket) => createCount(fieldOf(name, ...labels, bucket)));
+    this.#sum = createCount(fieldOf(name, ...labels, SUM));
+  }
+
+  /** Counts a duration. A negative one, from clocks that disagree, counts as 0. */
+  observe(ms: number): void {
+    const value = Math.max(0, Math.round(ms));
+    let bucket = 0;
+    while (bucket < this.#bounds.length && value > (this.#bounds[bucket] as number)) bucket += 1;
+    this.#counters.increase(this.#buckets[bucket] as Count);
+    this.#counters.increase(this.#sum, value);
+  }
+}
+
 /** A counter of this process. Frequent callers keep it, so that counting is one addition. */
 export interface Count {
   readonly field: string;

@@ -1,13 +1,10 @@
 import { isName } from '../keys.js';
-import { STOP_WAYS, type StopWay } from '../stop/record.js';
-import { MAINTENANCE_QUEUE } from '../schedule/maintenance-queue.js';
+import { STOP_WAYS, type StopWay } from '../stop/receipt.js';
+import { MAINTENANCE_QUEUE } from '../schedule/schedule.js';
 import { baseQueue } from '../task/shards.js';
 import type { TerminalState } from '../task/state.js';
 import { UNREADABLE_KINDS, type UnreadableKind } from '../records/unreadable-kinds.js';
-import { narrowBucketOf } from './buckets.js';
-import { type Count, type Counters, createCount } from './counters.js';
-import { UNKNOWN, fieldOf } from './fields.js';
-import { Histogram } from './histogram.js';
+import { type Count, type Counters, Histogram, UNKNOWN, createCount, fieldOf, narrowBucketOf } from './counters.js';
 
 /** The labels of a task. */
 export interface CountedTask {

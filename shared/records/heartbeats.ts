@@ -1,6 +1,8 @@
+import type { Keys } from '../keys.js';
+import type { RedisConnection } from '../redis/connection.js';
+import { type BrokenQueue, parseBrokenQueues } from '../task/queues.js';
 import { HashReader, isTime } from './hash-reader.js';
-import { type BrokenQueue, parseBrokenQueues } from '../task/queue-keys.js';
-import type { RecordSource } from './unreadable.js';
+import type { RecordSource, Unreadable } from './unreadable.js';
 
 /** A worker's last heartbeat. A missing or unreadable field is null. */
 export interface WorkerRecord {
@@ -97,4 +99,17 @@ function unreadableWorker(id: string, score: string): WorkerRecord {
     ...{ stops: { count: null, p50Ms: null, p99Ms: null, maxMs: null }, broken: [], clockMs: null, logError: null },
     ...{ startedAt: null, beatAt: isTime(Number(score)) ? Number(score) : null, problem: 'expected its heartbeat to be a hash' },
   };
+}
+
+interface WorkerRecords {
+  readonly redis: RedisConnection;
+  readonly keys: Keys;
+  readonly unreadable: Unreadable;
+}
+
+/** Returns the ids of workers that were alive within the last hour, did not sign off, and whose heartbeat has expired. */
+export async function deadWorkers({ redis, keys, unreadable }: WorkerRecords): Promise<string[]> {
+  const known = await unreadable.read(keys.workers, 'sorted set', redis.zrange(keys.workers, '0', '-1'), []);
+  const alive = await Promise.all(known.map((id) => redis.exists(keys.worker(id))));
+  return known.filter((_, index) => alive[index] === 0);
 }

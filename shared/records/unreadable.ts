@@ -1,9 +1,8 @@
 import type { Keys } from '../keys.js';
-import type { Logger } from '../logger.js';
+import { type Logger, RepeatedLines } from '../logger.js';
 import type { TaskCounters } from '../metrics/task-counters.js';
 import type { RedisConnection } from '../redis/connection.js';
-import { isWrongType } from '../redis/reply-error.js';
-import { RepeatedLines } from '../repeated-lines.js';
+import { isWrongType } from '../redis/reply-errors.js';
 import { kindOfKey } from './unreadable-kinds.js';
 
 export { isWrongType };

@@ -3,14 +3,10 @@ import { FleetError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { type RedisConnection, isCluster, nameConnection } from './connection.js';
 import { CONNECTION_CLOSED_TEXT, unavailable } from './connection-errors.js';
-import { logConnection } from './connection-log.js';
-import { databaseRefusal, requireDatabase } from './database.js';
-import { endOnce } from './end-once.js';
+import { endOnce, failSent, failUnanswered, logConnection } from './connection-watch.js';
+import { databaseRefusal, requireDatabase, textRefusedWith } from './reply-errors.js';
 import { parseRedisUrl } from './redis-url.js';
-import { textRefusedWith } from './refusals.js';
-import { tlsOf } from './tls.js';
-import { failSent, failUnanswered } from './unanswered.js';
-import { type Address, type ConnectedSettings, type Topology, describeTopology, parseAddress, topologyOf } from './topology.js';
+import { type Address, type ConnectedSettings, type Topology, describeTopology, parseAddress, tlsOf, topologyOf } from './topology.js';
 
 /**
  * How a connection behaves while Redis is unavailable.

@@ -5,11 +5,9 @@ import { AbstractConnector, type Cluster, Redis } from 'ioredis';
 import { type RedisConnection, describeConnection, isCluster, nameConnection, ownerOf } from './connection.js';
 import { type ConnectOptions, connect, reconnecting, serverOptions } from './connect.js';
 import { CONNECTION_CLOSED_TEXT } from './connection-errors.js';
-import { logConnection } from './connection-log.js';
-import { endOnce } from './end-once.js';
-import { textRefusedWith } from './refusals.js';
+import { endOnce, failUnanswered, logConnection } from './connection-watch.js';
+import { textRefusedWith } from './reply-errors.js';
 import type { Address } from './topology.js';
-import { failUnanswered } from './unanswered.js';
 
 type Stream = ReturnType<typeof createConnection>;
 

@@ -1,4 +1,4 @@
-import { chunks } from '../chunks.js';
+import { chunks } from '../limits.js';
 import { type Keys, isShared } from '../keys.js';
 
 /** The lists of a task besides the registry itself. */

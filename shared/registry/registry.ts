@@ -1,11 +1,10 @@
-import { chunks } from '../chunks.js';
+import { chunks } from '../limits.js';
 import { type Keys, isName, isShared, quote } from '../keys.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import type { KeyType, RecordReporter, RecordSource } from '../records/unreadable.js';
 import type { FleetFacts } from './fleet-facts.js';
 import { MergedWrites, type Registration } from './merged-writes.js';
-import { readQueueNames } from './queue-names.js';
-import { type ReadPast, readPast } from './read-past.js';
+import { type ReadPast, readPast, readQueueNames } from './reads.js';
 
 /** A live task in the registry. */
 export interface Entry {

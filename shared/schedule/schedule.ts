@@ -1,7 +1,18 @@
 import { z } from 'zod';
 import { isName } from '../keys.js';
-import { MAINTENANCE_QUEUE } from './maintenance-queue.js';
-import type { RetryPolicy, TaskDefinition } from '../task/definition.js';
+import type { RetentionPolicy, RetryPolicy, TaskDefinition } from '../task/definition.js';
+
+/** The queue of the fleet's own tasks. */
+export const MAINTENANCE_QUEUE = 'maintenance';
+
+/**
+ * The retention of tasks on demand, the same for all tasks of the queue: BullMQ applies each task's retention to the whole queue.
+ * Scheduled tasks that complete are not kept: see worker/schedule-table.ts.
+ */
+export const MAINTENANCE_RETENTION: RetentionPolicy = {
+  completed: { ageMs: 7 * 24 * 3_600_000, count: 1_000 },
+  failed: { ageMs: 7 * 24 * 3_600_000, count: 1_000 },
+};
 
 /** What to do with a run that is due while the previous one is still live. */
 export const OVERLAP_POLICIES = ['skip', 'queue'] as const;

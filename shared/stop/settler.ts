@@ -1,20 +1,19 @@
 import { Job, type JobsOptions, UnrecoverableError } from 'bullmq';
-import { chunks } from '../chunks.js';
+import { chunks } from '../limits.js';
 import { messageOf } from '../errors.js';
 import type { Keys } from '../keys.js';
 import type { Logger } from '../logger.js';
-import { UNKNOWN } from '../metrics/fields.js';
+import { UNKNOWN } from '../metrics/counters.js';
 import type { TaskCounters } from '../metrics/task-counters.js';
 import type { Registry } from '../registry/registry.js';
 import { isScheduledRun } from '../schedule/schedule.js';
 import type { Schedulers } from '../schedule/schedulers.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { writeState } from '../task/event-stream.js';
-import { membershipsOf } from '../task/job-options.js';
+import { type TaskJobOptions, membershipsOf, readOptions } from '../task/job-options.js';
 import type { Queues } from '../task/queues.js';
-import { type TaskJobOptions, readOptions } from '../task/options-record.js';
 import { describeStop } from './cause.js';
-import type { StopRecord } from './record.js';
+import type { StopRecord } from './receipt.js';
 
 /** A job that `recordStop` put under our lock. */
 export interface HeldJob {

@@ -1,22 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { chunks } from '../chunks.js';
+import { chunks } from '../limits.js';
 import type { FleetClock } from '../clock/fleet-clock.js';
 import { messageOf } from '../errors.js';
 import type { FleetFacts } from '../registry/fleet-facts.js';
-import { deadWorkers } from '../records/dead-workers.js';
+import { deadWorkers } from '../records/heartbeats.js';
 import { keepsOrder } from '../redis/connection.js';
 import type { Entry } from '../registry/registry.js';
 import type { StepHook } from '../step-hook.js';
 import { writeState } from '../task/event-stream.js';
 import type { Located, TaskReader } from '../task/task-reader.js';
-import type { JobAddress } from '../task/options-record.js';
-import type { StopAnswer } from './answer.js';
+import type { JobAddress } from '../task/job-options.js';
+import { type StopAnswer, formatStop } from './receipt.js';
 import { describeStop } from './cause.js';
-import { Children } from './children.js';
-import { CommandPublisher } from './command-publisher.js';
+import { Children, type FoundTask, type RecorderOptions, StopRecorder, groupsOf, newToken } from './recorder.js';
+import { CommandPublisher } from './commands.js';
 import { ForeignStops } from './foreign-stops.js';
-import { formatStop } from './record.js';
-import { type FoundTask, type RecorderOptions, StopRecorder, groupsOf, newToken } from './recorder.js';
 
 export interface StopRequest {
   readonly reason: string | null;

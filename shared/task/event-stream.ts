@@ -1,7 +1,8 @@
 import type { ChainableCommander } from 'ioredis';
 import { MAX_STREAM_BYTES } from '../limits.js';
 import type { StopReceipt } from '../stop/receipt.js';
-import { type TaskState, TASK_STATES, isTerminal } from './state.js';
+import { TASK_STATES, type TaskState, isTerminal } from './state.js';
+import type { TaskView } from './view.js';
 
 /**
  * An event of a task's stream, `p:tasks:events:<id>`. The first progress or chunk creates the stream, so that tasks without output
@@ -119,4 +120,63 @@ export function parseEvent(id: string, fields: readonly string[]): TaskEvent | n
     default:
       return null;
   }
+}
+
+/**
+ * Filters the state changes shown to a follower of a task, from two sources: the task's stream, and reads of the task, for changes
+ * without output. Some events are late: the worker of a failed attempt writes `retrying` when the next attempt may already run
+ * elsewhere. An attempt's `running` is never late, since it is written with the attempt's first output. So each attempt is seen to
+ * begin before its output, and late events of earlier attempts are dropped.
+ */
+export class StateChanges {
+  #state: TaskState | null = null;
+  /** Number of the last attempt seen to begin; null if unknown. */
+  #attempt: number | null = null;
+  /** Whether there was output since the last state change. */
+  #hadOutput = false;
+
+  /** Takes the next event and returns whether to show it. A final state never is: it may be that of an earlier run. */
+  isNews(event: TaskEvent): boolean {
+    if (event.type !== 'state') {
+      this.#hadOutput = true;
+      return true;
+    }
+    const attempt = attemptOf(event);
+    if (isTerminal(event.state)) return false;
+    if (event.state === 'retrying' && this.#compare(attempt) < 0) return false;
+    // In the stream, `running` after output is a new run, even of the same attempt: the worker died, or requeued the task.
+    const isNewRun = event.id !== null && event.state === 'running' && this.#hadOutput;
+    if (this.knows(event) && !isNewRun) return false;
+    this.#note(event.state, attempt);
+    return true;
+  }
+
+  /** Whether this state was already shown. */
+  knows(now: TaskView | TaskStateEvent): boolean {
+    return now.state === this.#state && this.#compare(attemptOf(now)) === 0;
+  }
+
+  /** Returns the event for the state of a task that was read; null if it was already shown. */
+  ofTask(task: TaskView): TaskStateEvent | null {
+    if (this.knows(task)) return null;
+    const attempt = attemptOf(task);
+    this.#note(task.state, attempt);
+    return { type: 'state', id: null, state: task.state, ...(attempt !== null && { attempt }) };
+  }
+
+  /** Negative for an attempt before the known one; 0 for the same, or if either is unknown. */
+  #compare(attempt: number | null): number {
+    return attempt === null || this.#attempt === null ? 0 : attempt - this.#attempt;
+  }
+
+  #note(state: TaskState, attempt: number | null): void {
+    this.#state = state;
+    // The attempts of a retried task count from 1 again.
+    if (attempt !== null || state === 'queued' || state === 'running') this.#attempt = attempt;
+    this.#hadOutput = false;
+  }
+}
+
+function attemptOf({ state, attempt = null }: { readonly state: TaskState; readonly attempt?: number | null }): number | null {
+  return state === 'running' || state === 'retrying' ? attempt : null;
 }

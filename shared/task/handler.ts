@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
 import { FleetError } from '../errors.js';
 import type { Settings } from '../settings/settings.js';
-import type { StopRecord } from '../stop/record.js';
+import type { StopRecord } from '../stop/receipt.js';
 import type { AnyDefinition, TaskDefinition } from './definition.js';
-import type { JobAddress } from './options-record.js';
+import type { JobAddress } from './job-options.js';
 
 /** Any JSON value. Other values (functions, dates …) are converted as by `JSON.stringify`. */
 export type Json = unknown;

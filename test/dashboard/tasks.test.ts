@@ -5,7 +5,7 @@ import type { Redis } from 'ioredis';
 import { fleetCanary } from '../../index.js';
 import { type EnqueuedTask, type Producer, createProducer } from '../../producer/index.js';
 import { type Keys, createKeys } from '../../shared/keys.js';
-import { chunks } from '../../shared/chunks.js';
+import { chunks } from '../../shared/limits.js';
 import { type FleetWorker, createWorker } from '../../worker/index.js';
 import { type TestRedis, startTestRedis } from '../support/redis.js';
 import { type Served, serveDashboard } from './serve-dashboard.js';

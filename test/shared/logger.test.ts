@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FleetError } from '../../shared/errors.js';
-import { createLoggerFactory } from '../../shared/logger.js';
-import { RepeatedLines } from '../../shared/repeated-lines.js';
+import { RepeatedLines, createLoggerFactory } from '../../shared/logger.js';
 import { type SettingsInput, resolveSettings } from '../../shared/settings/settings.js';
 import { builtUrl } from '../support/built.js';
 import { spawnNode } from '../support/processes.js';

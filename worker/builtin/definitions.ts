@@ -17,7 +17,7 @@ export {
 export { type ChatCompletionChunk, type ChatCompletionInput, type ChatCompletionOutput, chatCompletion } from './chat/definition.js';
 export { type DocumentIndexInput, type DocumentIndexOutput, documentIndex } from './documents/definition.js';
 export { type FleetCanaryInput, type FleetCanaryOutput, fleetCanary } from './canary/definition.js';
-export { MAINTENANCE_QUEUE } from '../../shared/schedule/maintenance-queue.js';
+export { MAINTENANCE_QUEUE } from '../../shared/schedule/schedule.js';
 export { type ModelsRefreshOutput, modelsRefresh } from './models/definition.js';
 export { type PoolCleanOutput, sessionPoolClean, usagePoolClean } from './pools/definition.js';
 export { type RegistryReconcileOutput, registryReconcile } from './reconcile/definition.js';

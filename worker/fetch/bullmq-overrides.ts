@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Job, type Processor, Worker, type WorkerOptions } from 'bullmq';
-import { BackOff } from '../../shared/back-off.js';
+import { BackOff } from '../../shared/time.js';
 import { useFleetClock } from '../../shared/clock/bullmq-time.js';
 import { messageOf } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
 import { hangUp } from '../../shared/redis/connect.js';
 import type { RedisConnection } from '../../shared/redis/connection.js';
 import { isConnectionError } from '../../shared/redis/connection-errors.js';
-import { isRefusal } from '../../shared/redis/refusals.js';
+import { isRefusal } from '../../shared/redis/reply-errors.js';
 import type { Store } from '../../shared/store.js';
 import type { FleetJob } from './fleet-job.js';
 import { refusalDelay } from './refusals.js';

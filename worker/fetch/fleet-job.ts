@@ -53,8 +53,8 @@ export class FleetJob extends Job {
     const stopFields = this.#stopFields(error);
     if (stopFields === null) {
       // Subclasses cannot replace BullMQ's computation of the delay, but BullMQ applies a fixed delay unchanged.
-      const delay = delayAfter(error, this.opts.backoff, this.attemptsMade + 1);
-      if (delay > 0 || this.opts.backoff !== undefined) this.opts.backoff = { type: 'fixed', delay };
+      const delayMs = delayAfter(error, this.opts.backoff, this.attemptsMade + 1);
+      if (delayMs > 0 || this.opts.backoff !== undefined) this.opts.backoff = { type: 'fixed', delay: delayMs };
       return super.moveToFailed(boundedError(error), token, fetchNext);
     }
     const fields = { failedReason: error.message, stacktrace: '[]', ...stopFields };

@@ -1,5 +1,5 @@
 import type { FleetClock } from '../../shared/clock/fleet-clock.js';
-import { UNKNOWN } from '../../shared/metrics/fields.js';
+import { UNKNOWN } from '../../shared/metrics/counters.js';
 import type { CountedTask, TaskCounters } from '../../shared/metrics/task-counters.js';
 import { dueTimeOf, isScheduledRun } from '../../shared/schedule/schedule.js';
 import { taskOptions } from '../../shared/task/job-options.js';

@@ -1,9 +1,8 @@
 import { messageOf } from '../../shared/errors.js';
 import { shortened } from '../../shared/limits.js';
-import type { Logger } from '../../shared/logger.js';
-import { RepeatedLines } from '../../shared/repeated-lines.js';
+import { type Logger, RepeatedLines } from '../../shared/logger.js';
 import type { Store } from '../../shared/store.js';
-import { describeWrongKeys, wrongKeysOf } from '../../shared/task/queue-keys.js';
+import { describeWrongKeys, wrongKeysOf } from '../../shared/task/queues.js';
 import type { FleetJob } from './fleet-job.js';
 import type { QueueWorker } from './queue-worker.js';
 

@@ -1,11 +1,9 @@
 import type { Job, JobJson, Worker } from 'bullmq';
 import { messageOf } from '../../shared/errors.js';
-import { jsonProblem } from '../../shared/json-problem.js';
-import type { Logger } from '../../shared/logger.js';
-import { adviceFor } from '../../shared/redis/connection-advice.js';
-import { isConnectionError } from '../../shared/redis/connection-errors.js';
-import { isRefusal } from '../../shared/redis/refusals.js';
-import { RepeatedLines } from '../../shared/repeated-lines.js';
+import { jsonProblem } from '../../shared/arguments.js';
+import { type Logger, RepeatedLines } from '../../shared/logger.js';
+import { adviceFor, isConnectionError } from '../../shared/redis/connection-errors.js';
+import { isRefusal } from '../../shared/redis/reply-errors.js';
 import type { ConnectedSettings, Store } from '../../shared/store.js';
 import { LockLost } from '../../shared/stop/cause.js';
 import { membershipsOf, taskOptions } from '../../shared/task/job-options.js';

@@ -1,5 +1,5 @@
 import type { RedisQueueBackend } from 'bullmq';
-import { jsonProblem } from '../../shared/json-problem.js';
+import { jsonProblem } from '../../shared/arguments.js';
 
 /** Start of the deferred failure of a job that BullMQ cannot parse. */
 const UNREADABLE = 'The job cannot be read: ';

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { isRefusal } from '../../shared/redis/refusals.js';
+import { isRefusal } from '../../shared/redis/reply-errors.js';
 
 const FIRST_DELAY_MS = 50;
 const LONGEST_DELAY_MS = 1_000;

@@ -9,7 +9,7 @@ import { toJson } from './output.js';
 export function resultJson(name: string, result: unknown, maxBytes: number): string {
   const json = stringified(name, result, maxBytes);
   const bytes = bytesBeyond(json, maxBytes);
-  if (bytes !== null) throw tooLarge(name, `is ${bytes} bytes of JSON`, maxBytes, bytes);
+  if (bytes !== null) throw resultTooLarge(name, `is ${bytes} bytes of JSON`, maxBytes, bytes);
   return json;
 }
 
@@ -19,12 +19,12 @@ function stringified(name: string, result: unknown, maxBytes: number): string {
   } catch (error) {
     // V8 limits strings to half a gigabyte.
     if (error instanceof RangeError && error.message === 'Invalid string length')
-      throw tooLarge(name, 'is too long to serialize', maxBytes, null);
+      throw resultTooLarge(name, 'is too long to serialize', maxBytes, null);
     throw new FleetError('INVALID_OUTPUT', `Bad output of ${name}: not JSON (${messageOf(error)})`, { cause: error });
   }
 }
 
-function tooLarge(name: string, what: string, limit: number, bytes: number | null): FleetError {
+function resultTooLarge(name: string, what: string, limit: number, bytes: number | null): FleetError {
   const advice = 'Store the content elsewhere and return a reference, emit it in chunks, or raise MAX_RESULT_BYTES.';
   return new FleetError('RESULT_TOO_LARGE', `The result of ${name} ${what}; at most ${limit} bytes are allowed. ${advice}`, {
     details: { task: name, bytes, limit },

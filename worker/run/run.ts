@@ -1,6 +1,6 @@
 import type { FleetClock } from '../../shared/clock/fleet-clock.js';
 import { AbortCause, LockLost, StopRequested } from '../../shared/stop/cause.js';
-import type { StopWay } from '../../shared/stop/record.js';
+import type { StopWay } from '../../shared/stop/receipt.js';
 import type { TaskOutput } from './output.js';
 
 export interface RunStop {

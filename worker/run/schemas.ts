@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { isWrongType } from '../../shared/redis/reply-error.js';
+import { isWrongType } from '../../shared/redis/reply-errors.js';
 import type { Store } from '../../shared/store.js';
 import type { AnyDefinition } from '../../shared/task/definition.js';
 import type { TaskHandler } from '../../shared/task/handler.js';

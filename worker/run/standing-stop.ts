@@ -1,6 +1,6 @@
-import { type StopRecord, parseStop } from '../../shared/stop/record.js';
+import { type StopRecord, parseStop } from '../../shared/stop/receipt.js';
 import type { Store } from '../../shared/store.js';
-import type { JobAddress } from '../../shared/task/options-record.js';
+import type { JobAddress } from '../../shared/task/job-options.js';
 
 /**
  * Returns the stop that applies to a task before its handler is called, or null: the task's own, recorded with its job or pending, or that

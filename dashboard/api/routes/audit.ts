@@ -15,7 +15,7 @@ const record = z
   })
   .meta({ id: 'AuditRecord' });
 
-const read = defineRoute({
+const readAuditPage = defineRoute({
   method: 'get',
   path: '/audit',
   role: 'admin',
@@ -38,4 +38,4 @@ const read = defineRoute({
   },
 });
 
-export const auditRoutes: readonly Route[] = [read];
+export const auditRoutes: readonly Route[] = [readAuditPage];

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type TaskView, isTerminal, taskToJson } from '../../../producer/index.js';
-import { StateChanges } from '../../../shared/task/state-changes.js';
+import { StateChanges } from '../../../shared/task/event-stream.js';
 import { callerKeyOf, seesItem } from '../../auth/principal.js';
 import { compareStreamIds } from '../../../producer/wait/stream-hub.js';
 import { requireVisible } from '../access.js';

@@ -16,7 +16,7 @@ const me = z
 
 export type Me = z.output<typeof me>;
 
-const read = defineRoute({
+const readMe = defineRoute({
   method: 'get',
   path: '/me',
   role: 'viewer',
@@ -29,4 +29,4 @@ const read = defineRoute({
   },
 });
 
-export const meRoutes: readonly Route[] = [read];
+export const meRoutes: readonly Route[] = [readMe];

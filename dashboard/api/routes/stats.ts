@@ -4,12 +4,21 @@ import { readHistory } from '../../metrics/history.js';
 import { type Route, defineRoute } from '../route.js';
 import { time, wholeText } from '../schemas/fields.js';
 
-const count = z.int().min(0);
-const ms = z.number().min(0).nullable();
+const statsCount = z.int().min(0);
+const statsMs = z.number().min(0).nullable();
 
 const stats = z
   .strictObject({
-    minutes: z.array(z.strictObject({ at: time, completed: count, failed: count, cancelled: count, stop_p50_ms: ms, stop_p99_ms: ms })),
+    minutes: z.array(
+      z.strictObject({
+        at: time,
+        completed: statsCount,
+        failed: statsCount,
+        cancelled: statsCount,
+        stop_p50_ms: statsMs,
+        stop_p99_ms: statsMs,
+      }),
+    ),
   })
   .meta({
     id: 'Stats',

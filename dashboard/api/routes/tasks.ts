@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import type { EnqueueOptions, EnqueuedTask } from '../../../producer/index.js';
-import { receiptToJson, taskToJson } from '../../../producer/index.js';
+import { type EnqueueOptions, type EnqueuedTask, receiptToJson, taskToJson } from '../../../producer/index.js';
 import { FleetError } from '../../../shared/errors.js';
 import { noteItem } from '../../auth/audit.js';
 import { type Principal, callerKeyOf, seesItem } from '../../auth/principal.js';

@@ -5,7 +5,7 @@ import { text } from '../schemas/fields.js';
 
 const part = (description: string) => text(problemOfItem, 'INVALID_INPUT').meta({ description, minLength: 1, maxLength: MAX_ITEM_LENGTH });
 
-const list = defineRoute({
+const listUsage = defineRoute({
   method: 'get',
   path: '/usage',
   role: 'viewer',
@@ -33,4 +33,4 @@ const touch = defineRoute({
   },
 });
 
-export const usageRoutes: readonly Route[] = [list, touch];
+export const usageRoutes: readonly Route[] = [listUsage, touch];

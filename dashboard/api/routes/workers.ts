@@ -38,7 +38,7 @@ const worker = z
 
 export type Worker = z.output<typeof worker>;
 
-const list = defineRoute({
+const listWorkers = defineRoute({
   method: 'get',
   path: '/workers',
   role: 'viewer',
@@ -87,4 +87,4 @@ function sortKeyOf({ host, id }: WorkerRecord): string {
   return `${host ?? '\uffff'}\0${id}`;
 }
 
-export const workerRoutes: readonly Route[] = [list];
+export const workerRoutes: readonly Route[] = [listWorkers];

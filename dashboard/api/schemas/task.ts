@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { STOP_WAYS } from '../../../shared/stop/record.js';
+import { STOP_WAYS } from '../../../shared/stop/receipt.js';
 import { TASK_STATES } from '../../../shared/task/state.js';
 import { time } from './fields.js';
 

@@ -68,10 +68,10 @@ export class TaskTable {
     return row;
   }
 
-  #remove(id: string, { element }: TaskTableRow): void {
-    const hadFocus = element.contains(document.activeElement);
-    const neighbour = element.nextElementSibling ?? element.previousElementSibling;
-    element.remove();
+  #remove(id: string, { element: row }: TaskTableRow): void {
+    const hadFocus = row.contains(document.activeElement);
+    const neighbour = row.nextElementSibling ?? row.previousElementSibling;
+    row.remove();
     this.#rows.delete(id);
     if (hadFocus) neighbour?.querySelector('a')?.focus();
   }

@@ -1,8 +1,7 @@
 import { Queue } from 'bullmq';
 import type { Producer } from '../../../producer/index.js';
 import { type Keys, createKeys } from '../../../shared/keys.js';
-import type { Who } from '../test-dashboard.js';
-import { type Reply, TestDashboard } from '../test-dashboard.js';
+import { type Reply, TestDashboard, type Who } from '../test-dashboard.js';
 import { ScriptedTask } from '../../support/scripted-task.js';
 import type { TestFleet } from '../../support/test-fleet.js';
 

@@ -3,7 +3,7 @@ import { after, beforeEach, describe, it } from 'node:test';
 import type { Producer } from '../../../producer/index.js';
 import { type Keys, createKeys } from '../../../shared/keys.js';
 import { MergedWrites } from '../../../shared/registry/merged-writes.js';
-import { formatStop } from '../../../shared/stop/record.js';
+import { formatStop } from '../../../shared/stop/receipt.js';
 import { deferred } from '../../support/deferred.js';
 import { LogLines } from '../../support/log-lines.js';
 import { ScriptedTask } from '../../support/scripted-task.js';

@@ -7,7 +7,7 @@ import { createLoggerFactory } from '../../../shared/logger.js';
 import { connect, hangUp, ready, reconnecting } from '../../../shared/redis/connect.js';
 import type { RedisConnection } from '../../../shared/redis/connection.js';
 import { asUnavailable, isUnavailability } from '../../../shared/redis/connection-errors.js';
-import { isOutOfMemory, isRefusal } from '../../../shared/redis/refusals.js';
+import { isOutOfMemory, isRefusal } from '../../../shared/redis/reply-errors.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 import type { ConnectedSettings } from '../../../shared/store.js';
 import { type TestRedis, startTestRedis } from '../../support/redis.js';

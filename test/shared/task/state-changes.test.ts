@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { TaskEvent } from '../../../shared/task/event-stream.js';
+import { StateChanges, type TaskEvent } from '../../../shared/task/event-stream.js';
 import type { TaskState } from '../../../shared/task/state.js';
-import { StateChanges } from '../../../shared/task/state-changes.js';
 import { foreignTask } from '../../../shared/task/task-reader.js';
 import type { TaskView } from '../../../shared/task/view.js';
 

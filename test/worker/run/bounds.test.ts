@@ -11,8 +11,7 @@ import {
   MAX_STACK_LENGTH,
   cutToBytes,
 } from '../../../shared/limits.js';
-import { defineHandler, defineTask } from '../../../worker/index.js';
-import type { TaskContext } from '../../../worker/index.js';
+import { type TaskContext, defineHandler, defineTask } from '../../../worker/index.js';
 import { KEEP } from '../../support/keep.js';
 import { endOf, ownWorker } from '../../support/own-worker.js';
 import { TestFleet } from '../../support/test-fleet.js';

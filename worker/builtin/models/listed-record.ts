@@ -1,4 +1,4 @@
-import { chunks } from '../../../shared/chunks.js';
+import { chunks } from '../../../shared/limits.js';
 import type { Store } from '../../../shared/store.js';
 import { BATCH_FIELDS, batchesOf } from './batches.js';
 import { type Fields, parseFields } from './model-cache.js';

@@ -1,4 +1,4 @@
-import { formatMs } from '../../../shared/duration.js';
+import { formatMs } from '../../../shared/time.js';
 import { bytesOf, refusalOf, request } from '../openai/exchange.js';
 import { openLine } from '../openai/line.js';
 import type { OpenAiUpstream } from '../openai/upstream.js';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { formatMs } from '../../../shared/duration.js';
+import { formatMs } from '../../../shared/time.js';
 import { messageOf } from '../../../shared/errors.js';
 import { quote } from '../../../shared/keys.js';
 import type { Logger } from '../../../shared/logger.js';

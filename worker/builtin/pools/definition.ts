@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defineTask } from '../../../shared/task/definition.js';
-import { MAINTENANCE_QUEUE, MAINTENANCE_RETENTION } from '../../../shared/schedule/maintenance-queue.js';
+import { MAINTENANCE_QUEUE, MAINTENANCE_RETENTION } from '../../../shared/schedule/schedule.js';
 
 const count = z.int().min(0);
 

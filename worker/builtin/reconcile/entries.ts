@@ -1,5 +1,5 @@
 import { isShared } from '../../../shared/keys.js';
-import { type StopRecord, parseStop } from '../../../shared/stop/record.js';
+import { type StopRecord, parseStop } from '../../../shared/stop/receipt.js';
 import type { Store } from '../../../shared/store.js';
 import { membershipsOf } from '../../../shared/task/job-options.js';
 import { type Compared, EntryReader, type FoundJob } from './entry-reader.js';

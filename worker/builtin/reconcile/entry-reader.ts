@@ -1,6 +1,6 @@
 import { isTime } from '../../../shared/records/hash-reader.js';
 import type { Store } from '../../../shared/store.js';
-import { type JobAddress, type TaskJobOptions, readOptions } from '../../../shared/task/options-record.js';
+import { type JobAddress, type TaskJobOptions, readOptions } from '../../../shared/task/job-options.js';
 import type { JobPlace } from '../../../shared/task/state.js';
 
 /** An entry of the registry, and its job. */

@@ -1,5 +1,5 @@
 import { isUnavailability } from '../../../shared/redis/connection-errors.js';
-import { isRefusal } from '../../../shared/redis/refusals.js';
+import { isRefusal } from '../../../shared/redis/reply-errors.js';
 
 /** Returns whether Redis rejected a record for good: its type or content does not suit the command. */
 function isBadRecord(error: unknown): error is Error {

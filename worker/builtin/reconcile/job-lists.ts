@@ -1,4 +1,4 @@
-import { chunks } from '../../../shared/chunks.js';
+import { chunks } from '../../../shared/limits.js';
 import { isName, quote } from '../../../shared/keys.js';
 import type { Store } from '../../../shared/store.js';
 

@@ -1,6 +1,6 @@
-import { chunks } from '../../../shared/chunks.js';
+import { chunks } from '../../../shared/limits.js';
 import type { Logger } from '../../../shared/logger.js';
-import { deadWorkers } from '../../../shared/records/dead-workers.js';
+import { deadWorkers } from '../../../shared/records/heartbeats.js';
 import type { Store } from '../../../shared/store.js';
 import type { Isolation } from './isolate.js';
 

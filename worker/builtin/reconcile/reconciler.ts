@@ -1,8 +1,8 @@
 import { isName, quote } from '../../../shared/keys.js';
 import type { Logger } from '../../../shared/logger.js';
-import { deadWorkers } from '../../../shared/records/dead-workers.js';
+import { deadWorkers } from '../../../shared/records/heartbeats.js';
 import { isAtStart, isScheduledRun } from '../../../shared/schedule/schedule.js';
-import { parseStop } from '../../../shared/stop/record.js';
+import { parseStop } from '../../../shared/stop/receipt.js';
 import type { Store } from '../../../shared/store.js';
 import type { RegistryReconcileOutput } from '../definitions.js';
 import { EntryCheck } from './entries.js';

@@ -2,9 +2,8 @@ import type { MessagePort } from 'node:worker_threads';
 import { z } from 'zod';
 import { FleetError, isFleetError, messageOf } from '../../../shared/errors.js';
 import { AbortCause } from '../../../shared/stop/cause.js';
-import type { AnyDefinition } from '../../../shared/task/definition.js';
+import { type AnyDefinition, checkInput } from '../../../shared/task/definition.js';
 import type { ChildTask, EnqueueChild, TaskContext } from '../../../shared/task/handler.js';
-import { checkInput } from '../../../shared/task/input.js';
 import { causeOf, partsOf } from './cause-parts.js';
 import type { EnqueueResult, MainMessage, ThreadMessage } from './messages.js';
 

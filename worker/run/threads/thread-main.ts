@@ -1,6 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import { pino } from 'pino';
-import { ERROR_SERIALIZERS } from '../../../shared/error-fields.js';
+import { ERROR_SERIALIZERS } from '../../../shared/logger.js';
 import { messageOf } from '../../../shared/errors.js';
 import type { LogLevel } from '../../../shared/settings/log-levels.js';
 import type { TaskContext } from '../../../shared/task/handler.js';
