@@ -1,7 +1,7 @@
 import { type Plan, asInvalidPlans, parsePlan } from '../shared/records/billing-plan.js';
 import { isFleetError } from '../shared/errors.js';
 import type { Store } from '../shared/store.js';
-import type { Caller } from './caller.js';
+import type { Caller } from './calls.js';
 
 export interface PlanList {
   /** Sorted by `order`, then by id. */

@@ -1,12 +1,100 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { FleetClock } from '../shared/clock/fleet-clock.js';
 import { FleetError, isFleetError } from '../shared/errors.js';
-import { atMost } from '../shared/time.js';
-import { ready } from '../shared/redis/connect.js';
+import { ready, reconnectDelay } from '../shared/redis/connect.js';
+import { asUnavailable, isConnectionError, isUnavailability, unavailable } from '../shared/redis/connection-errors.js';
 import type { RedisConnection } from '../shared/redis/connection.js';
-import { asUnavailable, isConnectionError, unavailable } from '../shared/redis/connection-errors.js';
-import { repeated, repetitionMs } from './repeat.js';
 import type { ConnectedSettings } from '../shared/redis/topology.js';
-import { Backlog } from './backlog.js';
+import { atMost } from '../shared/time.js';
+
+/** Runs a call of the producer: it fails fast while Redis is unavailable, and `close` waits for it. */
+export type Caller = <Value>(work: () => Promise<Value>) => Promise<Value>;
+
+/** Maximum enqueues that wait for an unresponsive Redis. At a few kilobytes each, they hold less than 50 MB. */
+const MOST_WAITING = 2_000;
+const TICK_MS = 100;
+/** Ticks without a reply after which a queue counts as silent. */
+const SILENT_TICKS = 10;
+
+interface Waiting {
+  count: number;
+  silentTicks: number;
+}
+
+/**
+ * Limits the pending enqueues of a producer. While replies arrive there is no limit; a queue without a reply for a second
+ * accepts no more once {@link MOST_WAITING} are pending. Silence is tracked for each queue, because on a cluster one master may be
+ * dead while the others reply.
+ */
+export class Backlog {
+  #waiting = 0;
+  /** Counts ticks rather than time, so that a process too busy to read replies does not mistake that for silence. */
+  readonly #queues = new Map<string, Waiting>();
+  #timer: NodeJS.Timeout | null = null;
+
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** Returns whether the queue accepts no more enqueues. */
+  isFull(queue: string): boolean {
+    return this.#waiting >= MOST_WAITING && (this.#queues.get(queue)?.silentTicks ?? 0) >= SILENT_TICKS;
+  }
+
+  /** Counts `work` as pending until it settles. */
+  async hold<Value>(queue: string, work: () => Promise<Value>): Promise<Value> {
+    const waiting = this.#enter(queue);
+    try {
+      const value = await work();
+      waiting.silentTicks = 0;
+      return value;
+    } finally {
+      this.#leave(queue, waiting);
+    }
+  }
+
+  #enter(queue: string): Waiting {
+    let waiting = this.#queues.get(queue);
+    if (!waiting) this.#queues.set(queue, (waiting = { count: 0, silentTicks: 0 }));
+    waiting.count += 1;
+    this.#waiting += 1;
+    this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
+    return waiting;
+  }
+
+  #leave(queue: string, waiting: Waiting): void {
+    waiting.count -= 1;
+    this.#waiting -= 1;
+    if (waiting.count === 0) this.#queues.delete(queue);
+    if (this.#waiting > 0 || this.#timer === null) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  #tick(): void {
+    for (const waiting of this.#queues.values()) waiting.silentTicks += 1;
+  }
+}
+
+/**
+ * Retries idempotent work that a failover interrupted, up to REDIS_SENTINEL_MAX_RETRY_COUNT times, with the delays of
+ * reconnects.
+ */
+export async function repeated<Value>(work: () => Promise<Value>, settings: ConnectedSettings): Promise<Value> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt > settings.maxRetries || !(isUnavailability(error) || isFleetError(error, 'REDIS_UNAVAILABLE'))) throw error;
+      await delay(reconnectDelay(settings, attempt));
+    }
+  }
+}
+
+/** Returns the total delay of all retries, in ms. */
+export function repetitionMs(settings: ConnectedSettings): number {
+  return Array.from({ length: settings.maxRetries }, (_, index) => reconnectDelay(settings, index + 1)).reduce((sum, ms) => sum + ms, 0);
+}
 
 /** Minimum wait for a lost connection to come back, in ms. */
 const RECONNECT_WAIT_MS = 1_000;

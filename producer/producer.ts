@@ -19,18 +19,16 @@ import { idOf, idsOf, listOptionsOf, signalOptionsOf, tasksOf } from './argument
 import { Billing } from './billing.js';
 import { CallGate } from './calls.js';
 import { type EnqueuedTask, Enqueuer } from './enqueue/enqueuer.js';
-import { enqueueFailure } from './enqueue/failure.js';
-import { allAdded } from './enqueue/replicas.js';
+import { allAdded, enqueueFailure } from './enqueue/failure.js';
 import { JobEvents } from './wait/events.js';
 import { type ListOptions, TaskList, type TaskPage } from './list.js';
 import { type EnqueueOptions, type PreparedTask, type TaskLimits, prepareChild, prepareTask } from './enqueue/prepare.js';
 import { TaskRetry } from './retry.js';
 import { Schedules } from './schedules.js';
 import { type StopItemOptions, type StopOptions, TaskStop } from './stop.js';
-import { StopReplicas } from './stop-replicas.js';
-import { Settlement } from './wait/settlement.js';
+import { Settlement, StopReplicas } from './wait/settlement.js';
 import { keepStore } from './store-of.js';
-import { StreamHub } from './wait/stream-hub.js';
+import { StreamHub } from './wait/stream-reader.js';
 import { Usage } from './usage.js';
 import { type WaitOptions, Watch } from './wait/waiter.js';
 

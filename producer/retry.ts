@@ -10,7 +10,7 @@ import { expireEnded, writeRetry } from '../shared/task/event-stream.js';
 import { type TaskJobOptions, membershipsOf, readOptions } from '../shared/task/job-options.js';
 import { isTerminal } from '../shared/task/state.js';
 import type { TaskView } from '../shared/task/view.js';
-import { Registration } from './enqueue/registration.js';
+import { Registration } from './enqueue/claims.js';
 
 /** A failed or cancelled task to retry. */
 interface Retried {

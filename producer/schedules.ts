@@ -7,7 +7,7 @@ import { type ScheduleView, unreadableSchedule } from '../shared/schedule/view.j
 import type { Store } from '../shared/store.js';
 import { BUILTIN_DEFINITIONS, MAINTENANCE_QUEUE } from '../worker/builtin/definitions.js';
 import type { TaskDefinition } from '../shared/task/definition.js';
-import type { Caller } from './caller.js';
+import type { Caller } from './calls.js';
 import { type ScheduleOptions, checkSchedule, checkScheduleId } from './check-schedule.js';
 import type { EnqueuedTask, Enqueuer } from './enqueue/enqueuer.js';
 import { prepareScheduled } from './enqueue/prepare.js';

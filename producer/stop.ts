@@ -4,8 +4,7 @@ import { MAX_REASON_LENGTH } from '../shared/limits.js';
 import { type StopAnswer, type StopReceipt, receiptOf, receiptOfAnswer } from '../shared/stop/receipt.js';
 import type { Store } from '../shared/store.js';
 import { checkWhole } from './enqueue/prepare.js';
-import type { OpenStop, Settlement } from './wait/settlement.js';
-import type { StopReplicas } from './stop-replicas.js';
+import type { OpenStop, Settlement, StopReplicas } from './wait/settlement.js';
 
 export interface StopOptions {
   /** Why; stored with the task and passed to its handler. At most 500 characters. Default: none. */

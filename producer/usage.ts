@@ -3,7 +3,7 @@ import { problemOfItem, quote } from '../shared/keys.js';
 import type { Pools } from '../shared/redis/pools.js';
 import { asUnavailable } from '../shared/redis/connection-errors.js';
 import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
-import type { Caller } from './caller.js';
+import type { Caller } from './calls.js';
 
 /** The usage pool, which records the models in use by session. Shared with open-webui. */
 export class Usage {

@@ -2,7 +2,7 @@ import { uuidv7 } from 'uuidv7';
 import { FleetError } from '../../shared/errors.js';
 import { quote } from '../../shared/keys.js';
 import type { Logger } from '../../shared/logger.js';
-import { repeated } from '../repeat.js';
+import { repeated } from '../calls.js';
 import { isWrongType } from '../../shared/redis/reply-errors.js';
 import type { Replicas } from '../../shared/redis/replicas.js';
 import type { ConnectedSettings } from '../../shared/redis/topology.js';
@@ -14,12 +14,10 @@ import type { ChildTask } from '../../shared/task/handler.js';
 import { baseQueue, shardOf } from '../../shared/task/shards.js';
 import { type JobAddress, readOptions } from '../../shared/task/job-options.js';
 import type { TaskView } from '../../shared/task/view.js';
-import { type Existence, afterAttempt, enqueueFailure } from './failure.js';
-import { confirmTask } from './replicas.js';
-import { ItemClaims } from './claims.js';
+import { type Existence, afterAttempt, confirmTask, enqueueFailure } from './failure.js';
+import { ItemClaims, Registration } from './claims.js';
 import { JobWriter, type StopMet, type WriteOptions } from './job-writer.js';
 import type { PreparedTask } from './prepare.js';
-import { Registration } from './registration.js';
 
 export interface EnqueuedTask<Output = unknown> extends ChildTask {
   /** Ids of the item's live tasks that this task replaced, and which were stopped (`onBusy: 'stop-previous'`). */

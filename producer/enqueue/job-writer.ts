@@ -8,7 +8,7 @@ import type { Store } from '../../shared/store.js';
 import { type JobAddress, type TaskJobOptions, jobOptions, membershipsOf } from '../../shared/task/job-options.js';
 import type { Existence } from './failure.js';
 import type { PreparedTask } from './prepare.js';
-import type { Registration } from './registration.js';
+import type { Registration } from './claims.js';
 
 export interface WriteOptions {
   /** Distinguishes two enqueues of the same id. */

@@ -1,6 +1,6 @@
 import type { Keys } from '../../shared/keys.js';
 import type { RedisConnection } from '../../shared/redis/connection.js';
-import type { StreamHub } from './stream-hub.js';
+import type { StreamHub } from './stream-reader.js';
 
 /**
  * Receives BullMQ's events of one job (`active`, `completed`, `failed`, `delayed`, `removed` …) with their fields, and the queue-wide

@@ -11,9 +11,7 @@ import { isTerminal } from '../../shared/task/state.js';
 import type { TaskReader } from '../../shared/task/task-reader.js';
 import type { TaskView } from '../../shared/task/view.js';
 import { type JobEnd, type JobEvents, type JobListener, endSaidBy } from './events.js';
-import { Notice } from './notice.js';
-import { type StreamHub, compareStreamIds } from './stream-hub.js';
-import type { StreamEntry } from './stream-reader.js';
+import { Notice, type StreamEntry, type StreamHub, compareStreamIds } from './stream-reader.js';
 
 export interface WaitOptions {
   /** Maximum wait in ms. Default: no limit. */

@@ -6,7 +6,7 @@ import { checkPermissions } from '../../cli/doctor/permissions.js';
 import { createProgram } from '../../cli/program.js';
 import { ERROR_CODES } from '../../shared/errors.js';
 import { createKeys } from '../../shared/keys.js';
-import { repetitionMs } from '../../producer/repeat.js';
+import { repetitionMs } from '../../producer/calls.js';
 import { SETTINGS, resolveSettings } from '../../shared/settings/settings.js';
 import { type TestRedis, startTestRedis } from '../support/redis.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
-import { Backlog } from '../../../producer/backlog.js';
+import { Backlog } from '../../../producer/calls.js';
 import { deferred } from '../../support/deferred.js';
 
 const MOST = 2_000;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer, TaskEvent } from '../../../producer/index.js';
 import type { JobEvents } from '../../../producer/wait/events.js';
-import type { StreamHub } from '../../../producer/wait/stream-hub.js';
+import type { StreamHub } from '../../../producer/wait/stream-reader.js';
 import { Watch } from '../../../producer/wait/waiter.js';
 import type { TaskReader } from '../../../shared/task/task-reader.js';
 import { type Keys, createKeys } from '../../../shared/keys.js';

@@ -4,7 +4,7 @@ import { Queue, Worker } from 'bullmq';
 import { z } from 'zod';
 import { TaskCancelled, type TaskEvent } from '../../../producer/index.js';
 import { JobEvents } from '../../../producer/wait/events.js';
-import { StreamHub } from '../../../producer/wait/stream-hub.js';
+import { StreamHub } from '../../../producer/wait/stream-reader.js';
 import { Watch } from '../../../producer/wait/waiter.js';
 import { createKeys } from '../../../shared/keys.js';
 import { createLoggerFactory } from '../../../shared/logger.js';

@@ -3,7 +3,7 @@ import { after, test } from 'node:test';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { JobEvents } from '../../../producer/wait/events.js';
-import { StreamHub, compareStreamIds } from '../../../producer/wait/stream-hub.js';
+import { StreamHub, compareStreamIds } from '../../../producer/wait/stream-reader.js';
 import { Watch } from '../../../producer/wait/waiter.js';
 import { createLoggerFactory } from '../../../shared/logger.js';
 import { connect } from '../../../shared/redis/connect.js';
