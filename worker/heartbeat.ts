@@ -5,8 +5,8 @@ import { Service } from '../shared/service.js';
 import type { Store } from '../shared/store.js';
 import type { BrokenQueue } from '../shared/task/queues.js';
 import { isWrongType, wrongType } from '../shared/records/unreadable.js';
-import type { Schemas } from './run/schemas.js';
-import type { StopLatencySummary } from './stop-latency.js';
+import type { Schemas } from './run/unknown-tasks.js';
+import type { StopLatencySummary } from './stop-listener.js';
 
 /** The status that a worker reports in its heartbeats. */
 export interface WorkerStatus {

@@ -1,11 +1,36 @@
-import type { Logger } from '../shared/logger.js';
 import { messageOf } from '../shared/errors.js';
+import type { Logger } from '../shared/logger.js';
+import { type Schedule, atStartId, formatSchedule, parseSchedule } from '../shared/schedule/schedule.js';
 import type { NextRun, NextRunFault } from '../shared/schedule/schedulers.js';
-import { atStartId, formatSchedule, parseSchedule, type Schedule } from '../shared/schedule/schedule.js';
 import { Service } from '../shared/service.js';
+import type { Settings } from '../shared/settings/settings.js';
 import type { Store } from '../shared/store.js';
-import { MAINTENANCE_QUEUE } from './builtin/definitions.js';
-import type { FleetSchedule } from './schedule-table.js';
+import type { AnyDefinition, Retention } from '../shared/task/definition.js';
+import { MAINTENANCE_QUEUE, modelsRefresh, registryReconcile, sessionPoolClean, usagePoolClean } from './builtin/definitions.js';
+
+/** A schedule of one of the fleet's own tasks. */
+export interface FleetSchedule extends Schedule {
+  /** Whether the task also runs when a worker starts. */
+  readonly atStart: boolean;
+}
+
+/** Returns the schedules of the fleet's own tasks. None of these tasks has an input. */
+export function scheduleTable({ reconcileMs, usageCleanMs, sessionCleanMs, modelsRefreshMs }: Settings): readonly FleetSchedule[] {
+  return [
+    every(reconcileMs, registryReconcile),
+    every(usageCleanMs, usagePoolClean),
+    every(sessionCleanMs, sessionPoolClean),
+    every(modelsRefreshMs, modelsRefresh, { atStart: true }),
+  ];
+}
+
+/** The list of finished tasks is for users' tasks; results of the fleet's own are in the log. */
+const NOT_KEPT: Retention = { ageMs: 60_000, count: 0 };
+
+function every(everyMs: number, task: AnyDefinition, { atStart = false } = {}): FleetSchedule {
+  const definition = { ...task, retention: { ...task.retention, completed: NOT_KEPT } };
+  return { id: task.name, definition, data: '{}', item: '', everyMs, cron: null, timeZone: null, jitterMs: 0, overlap: 'skip', atStart };
+}
 
 export interface SchedulesOptions {
   readonly store: Store;

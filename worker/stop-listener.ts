@@ -1,10 +1,11 @@
 import type { Logger } from '../shared/logger.js';
 import { Service } from '../shared/service.js';
-import type { StopCommand } from '../shared/stop/commands.js';
 import { CommandListener } from '../shared/stop/command-listener.js';
-import { parseStop } from '../shared/stop/receipt.js';
+import type { StopCommand } from '../shared/stop/commands.js';
+import { type StopRecord, parseStop } from '../shared/stop/receipt.js';
 import type { ConnectedSettings, Store } from '../shared/store.js';
-import type { ActiveRuns } from './run/active-runs.js';
+import type { JobAddress } from '../shared/task/job-options.js';
+import type { ActiveRuns } from './run/run.js';
 
 export interface StopListenerOptions {
   readonly settings: ConnectedSettings;
@@ -130,5 +131,49 @@ export class StopListener extends Service {
       if (until > now) break;
       this.#recent.delete(id);
     }
+  }
+}
+
+/**
+ * Returns the stop that applies to a task before its handler is called, or null: the task's own, recorded with its job or pending, or that
+ * of its parent.
+ */
+export async function standingStop(store: Store, job: JobAddress, parent: JobAddress | undefined): Promise<StopRecord | null> {
+  const { redis, keys, pendingStops } = store;
+  const readStop = async ({ queue, id }: JobAddress): Promise<StopRecord | null> =>
+    parseStop(await redis.hget(keys.jobs(queue) + id, 'stop'), null);
+  const [own, early, inherited] = await Promise.all([readStop(job), pendingStops.find([job.id]), parent ? readStop(parent) : null]);
+  return own ?? early.get(job.id) ?? inherited;
+}
+
+/** How fast a worker settles stops, in ms, over the last 1,000 stops; null before the first. */
+export interface StopLatencySummary {
+  /** All stops since the worker's start. */
+  readonly count: number;
+  readonly p50Ms: number | null;
+  readonly p99Ms: number | null;
+  readonly maxMs: number | null;
+}
+
+/** Number of latencies kept. */
+const KEPT = 1_000;
+
+/** The last 1,000 stop latencies, from the record of a stop to the end of its job. */
+export class StopLatency {
+  /** A ring buffer. */
+  readonly #latest: number[] = [];
+  #count = 0;
+
+  /** Adds a latency; a negative one, from clocks that disagree, counts as 0. */
+  record(ms: number): void {
+    this.#latest[this.#count % KEPT] = Math.max(0, ms);
+    this.#count += 1;
+  }
+
+  /** Computes percentiles by nearest rank. */
+  summary(): StopLatencySummary {
+    const sorted = this.#latest.toSorted((a, b) => a - b);
+    const at = (percent: number): number | null => sorted[Math.ceil((percent * sorted.length) / 100) - 1] ?? null;
+    return { count: this.#count, p50Ms: at(50), p99Ms: at(99), maxMs: at(100) };
   }
 }

@@ -7,8 +7,7 @@ import { type Settings, type SettingsInput, resolveSettings } from '../shared/se
 import type { StepHook } from '../shared/step-hook.js';
 import type { ChildEnqueuer, TaskHandler } from '../shared/task/handler.js';
 import type { WorkerStatus } from './heartbeat.js';
-import { checkHandler, checkQueue } from './check-handler.js';
-import { type LoadedHandler, loadTaskModules } from './task-modules.js';
+import { type LoadedHandler, checkHandler, checkQueue, loadTaskModules } from './task-modules.js';
 
 /** Settings by name; `redisUrl` is required. docs/settings.md lists the defaults of the rest. */
 export interface WorkerConfig extends SettingsInput {

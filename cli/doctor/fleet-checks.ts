@@ -6,7 +6,7 @@ import { type WorkerRecord, readWorkers } from '../../shared/records/heartbeats.
 import type { Settings } from '../../shared/settings/settings.js';
 import type { BrokenQueue } from '../../shared/task/queues.js';
 import type { RecordSource } from '../../shared/records/unreadable.js';
-import type { StopLatencySummary } from '../../worker/stop-latency.js';
+import type { StopLatencySummary } from '../../worker/stop-listener.js';
 import { formatAge, formatAgo } from '../text/age.js';
 import { type Check, fail, ok, warn } from './check.js';
 import { checkReconciler } from './reconciler-check.js';

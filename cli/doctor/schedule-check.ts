@@ -4,7 +4,7 @@ import { parseSchedule } from '../../shared/schedule/schedule.js';
 import { defineScripts } from '../../shared/scripts/define-scripts.js';
 import type { Settings } from '../../shared/settings/settings.js';
 import type { RecordSource } from '../../shared/records/unreadable.js';
-import { scheduleTable } from '../../worker/schedule-table.js';
+import { scheduleTable } from '../../worker/schedules.js';
 import { type Check, ok, warn } from './check.js';
 
 const SCHEDULES = 'schedules';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { StopLatency } from '../../worker/stop-latency.js';
+import { StopLatency } from '../../worker/stop-listener.js';
 
 function summaryOf(latencies: readonly number[]): ReturnType<StopLatency['summary']> {
   const stops = new StopLatency();

@@ -5,8 +5,7 @@ import type { LoadedHandler } from '../task-modules.js';
 import { billingInitPlansHandler } from './billing/handler.js';
 import { modelsRefreshHandler } from './models/handler.js';
 import { registryReconcileHandler } from './reconcile/handler.js';
-import { sessionPoolCleanHandler } from './pools/session-pool-clean.js';
-import { usagePoolCleanHandler } from './pools/usage-pool-clean.js';
+import { sessionPoolCleanHandler, usagePoolCleanHandler } from './pools/handlers.js';
 
 /**
  * Adds the handlers of the fleet's own tasks. Unlike task modules, they use the fleet's own Redis over the worker's connection.

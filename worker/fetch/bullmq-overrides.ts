@@ -9,8 +9,7 @@ import type { RedisConnection } from '../../shared/redis/connection.js';
 import { isConnectionError } from '../../shared/redis/connection-errors.js';
 import { isRefusal } from '../../shared/redis/reply-errors.js';
 import type { Store } from '../../shared/store.js';
-import type { FleetJob } from './fleet-job.js';
-import { refusalDelay } from './refusals.js';
+import { type FleetJob, refusalDelay } from './fleet-job.js';
 
 /** BullMQ's private members. `test/worker/fetch/queue-supervisor.test.ts` fails if BullMQ changes them. */
 interface Internals {

@@ -8,15 +8,14 @@ import type { ConnectedSettings, Store } from '../../shared/store.js';
 import { LockLost } from '../../shared/stop/cause.js';
 import { membershipsOf, taskOptions } from '../../shared/task/job-options.js';
 import { isTerminal } from '../../shared/task/state.js';
-import type { ActiveRuns } from '../run/active-runs.js';
+import type { ActiveRuns } from '../run/run.js';
 import { FetchingWorker } from './bullmq-overrides.js';
-import { FleetJob } from './fleet-job.js';
+import { FleetJob, untilAccepted } from './fleet-job.js';
 import type { JobCounters } from './job-counters.js';
-import { untilAccepted } from './refusals.js';
 import { isUnreadable, makeJobsReadable } from './readable-jobs.js';
 import type { RegistryWriter } from '../registry-writer.js';
 import type { TaskRunner } from '../run/task-runner.js';
-import type { StopLatency } from '../stop-latency.js';
+import type { StopLatency } from '../stop-listener.js';
 
 export interface QueueWorkerOptions {
   readonly queue: string;

@@ -1,9 +1,10 @@
-import { FleetError } from '../../shared/errors.js';
+import type { z } from 'zod';
+import { FleetError, messageOf } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
-import type { AnyDefinition } from '../../shared/task/definition.js';
+import { type AnyDefinition, issuesOf } from '../../shared/task/definition.js';
 import type { ChildEnqueuer, EnqueueChild, TaskContext } from '../../shared/task/handler.js';
-import type { Run } from './run.js';
 import type { TaskOutput } from './output.js';
+import type { Run } from './run.js';
 
 export interface RunContextOptions<Input> {
   readonly run: Run;
@@ -81,4 +82,16 @@ export function checkProgress(value: unknown): number | object {
   if (typeof value === 'number' && Number.isFinite(value)) return value;
   if (typeof value === 'object' && value !== null) return value;
   throw new TypeError(`context.progress: expected a number or an object, got ${value === null ? 'null' : typeof value}`);
+}
+
+export type Validated = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly problem: string };
+
+/** Parses a value with its schema. Fails if the schema's own check throws or is asynchronous. */
+export function validate(schema: z.ZodType, value: unknown): Validated {
+  try {
+    const parsed = schema.safeParse(value);
+    return parsed.success ? { ok: true, value: parsed.data } : { ok: false, problem: issuesOf(parsed.error) };
+  } catch (error) {
+    return { ok: false, problem: `its schema failed (${messageOf(error)})` };
+  }
 }

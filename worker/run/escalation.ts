@@ -3,12 +3,34 @@ import type { FleetClock } from '../../shared/clock/fleet-clock.js';
 import type { Logger } from '../../shared/logger.js';
 import { type AbortCause, TimedOut } from '../../shared/stop/cause.js';
 import type { TaskContext } from '../../shared/task/handler.js';
-import type { ActiveRuns } from './active-runs.js';
-import { Grace } from './grace.js';
-import type { HandlerEnd } from './outcome.js';
-import type { Run } from './run.js';
 import type { LoadedHandler } from '../task-modules.js';
+import type { HandlerEnd } from './outcome.js';
+import type { ActiveRuns, Run } from './run.js';
 import type { Threads } from './threads/threads.js';
+
+/** The time that an aborted handler has left. The shortest of several limits applies; `onOver` is called once, at its end. */
+export class Grace {
+  readonly #onOver: () => void;
+  #endsAt = Infinity;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(onOver: () => void) {
+    this.#onOver = onOver;
+  }
+
+  limit(ms: number): void {
+    const endsAt = performance.now() + ms;
+    if (endsAt >= this.#endsAt) return;
+    this.#endsAt = endsAt;
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#onOver, ms);
+  }
+
+  /** Stops the timer, for a handler that has ended. */
+  cancel(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+  }
+}
 
 /** Grace for handlers aborted by a shutdown, in ms. */
 export const SHUTDOWN_GRACE_MS = 1_000;

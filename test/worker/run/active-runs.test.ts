@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ActiveRuns } from '../../../worker/run/active-runs.js';
-import { Run } from '../../../worker/run/run.js';
+import { ActiveRuns, Run } from '../../../worker/run/run.js';
 import { deferred } from '../../support/deferred.js';
 
 const newRun = (id: string, queue = 'q') =>

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { z } from 'zod';
 import type { Producer } from '../../../producer/index.js';
-import { schemasOf } from '../../../worker/run/schemas.js';
+import { schemasOf } from '../../../worker/run/unknown-tasks.js';
 import { LogLines } from '../../support/log-lines.js';
 import { ScriptedTask } from '../../support/scripted-task.js';
 import { TestFleet } from '../../support/test-fleet.js';

@@ -1,6 +1,5 @@
 import { createParser } from 'eventsource-parser';
-import { bytesOf } from '../openai/exchange.js';
-import { UpstreamFailure } from '../openai/failure.js';
+import { UpstreamFailure, bytesOf } from '../openai/exchange.js';
 import type { OpenAiUpstream } from '../openai/upstream.js';
 
 /** One event of a stream, or a body that is not a stream. */

@@ -4,9 +4,8 @@ import { quote } from '../../../shared/keys.js';
 import type { Settings } from '../../../shared/settings/settings.js';
 import { type DocumentIndexInput, type DocumentIndexOutput, documentIndex } from '../definitions.js';
 import { type TaskContext, type TaskHandler, defineHandler } from '../../../shared/task/handler.js';
-import { DocumentTree, type Names } from './document-tree.js';
+import { DocumentTree, type Names, readText } from './document-tree.js';
 import { findFiles, findFolder, realRoot } from './find-files.js';
-import { readText } from './read-text.js';
 import { TermIndex } from './term-index.js';
 
 /** How long the thread computes before it checks for an abort, in ms. */

@@ -1,8 +1,15 @@
 import { formatMs } from '../../../shared/time.js';
 import { bytesOf, refusalOf, request } from '../openai/exchange.js';
-import { openLine } from '../openai/line.js';
-import type { OpenAiUpstream } from '../openai/upstream.js';
-import { isDeeper } from './depth.js';
+import { type OpenAiUpstream, openLine } from '../openai/upstream.js';
+
+/**
+ * Returns whether a value nests objects or lists deeper than `levels`. JSON parses at any depth, but serializes only as deep as the stack
+ * allows.
+ */
+export function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((part) => isDeeper(part, levels - 1));
+}
 
 /** A model as its server lists it: any fields, usually with `id` and `name`. */
 export type ListedModel = Readonly<Record<string, unknown>>;

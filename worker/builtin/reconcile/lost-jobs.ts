@@ -2,7 +2,7 @@ import { chunks } from '../../../shared/limits.js';
 import type { Logger } from '../../../shared/logger.js';
 import { deadWorkers } from '../../../shared/records/heartbeats.js';
 import type { Store } from '../../../shared/store.js';
-import type { Isolation } from './isolate.js';
+import type { Isolation } from './run-record.js';
 
 /** A job found in none of the lists examined; it may be in the wait list of its queue. */
 export interface Suspect {

@@ -4,8 +4,7 @@ import { FleetError, isFleetError, messageOf } from '../../../shared/errors.js';
 import { AbortCause } from '../../../shared/stop/cause.js';
 import { type AnyDefinition, checkInput } from '../../../shared/task/definition.js';
 import type { ChildTask, EnqueueChild, TaskContext } from '../../../shared/task/handler.js';
-import { causeOf, partsOf } from './cause-parts.js';
-import type { EnqueueResult, MainMessage, ThreadMessage } from './messages.js';
+import { type EnqueueResult, type MainMessage, type ThreadMessage, causeOf, partsOf } from './messages.js';
 
 /** `context.enqueue` inside a thread: the input is validated here, where its schema is; the main thread has the producer. */
 export class ThreadEnqueuer {

@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { ErrorCode } from '../../../shared/errors.js';
 import type { LogLevel } from '../../../shared/settings/log-levels.js';
 import type { Settings } from '../../../shared/settings/settings.js';
+import { type AbortCause, LockLost, ShuttingDown, StopRequested, TimedOut } from '../../../shared/stop/cause.js';
 import type { AnyDefinition } from '../../../shared/task/definition.js';
 import type { ChildOptions, ChildTask } from '../../../shared/task/handler.js';
 
@@ -71,3 +72,26 @@ export type ThreadResult =
       readonly ok: false;
       readonly error: { readonly name: string; readonly message: string; readonly stack: string | undefined; readonly final: boolean };
     };
+
+/** Serializes an abort cause for a thread: a structured clone of an Error loses its class. */
+export function partsOf(cause: AbortCause): CauseParts {
+  return {
+    kind: cause.kind,
+    reason: cause instanceof StopRequested ? cause.reason : null,
+    by: cause instanceof StopRequested ? cause.by : null,
+    timeoutMs: cause instanceof TimedOut ? cause.timeoutMs : 0,
+  };
+}
+
+export function causeOf({ kind, reason, by, timeoutMs }: CauseParts): AbortCause {
+  switch (kind) {
+    case 'stop':
+      return new StopRequested(reason, by);
+    case 'timeout':
+      return new TimedOut(timeoutMs);
+    case 'shutdown':
+      return new ShuttingDown();
+    case 'lock-lost':
+      return new LockLost();
+  }
+}

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import { type TestContext, describe, it } from 'node:test';
 import { resolveSettings } from '../../../../shared/settings/settings.js';
 import { chatCompletion } from '../../../../worker/builtin/definitions.js';
-import { UpstreamFailure, isFinalAnswer, retryAfterOf } from '../../../../worker/builtin/openai/failure.js';
+import { UpstreamFailure, isFinalAnswer, retryAfterOf } from '../../../../worker/builtin/openai/exchange.js';
 import { chatCompletionHandler } from '../../../../worker/builtin/chat/handler.js';
 import { KEY, PROMPT, ask, assertFails } from '../../../support/ask-upstream.js';
 import { createFakeContext, runHandler } from '../../../support/task-context.js';

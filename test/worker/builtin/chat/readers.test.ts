@@ -7,7 +7,7 @@ import { readChunk } from '../../../../worker/builtin/chat/completion-chunk.js';
 import { describeError, findError } from '../../../../worker/builtin/openai/reported-error.js';
 import { upstreamAt } from '../../../../worker/builtin/openai/upstream.js';
 import { Completion } from '../../../../worker/builtin/chat/completion.js';
-import { completionChunks } from '../../../../worker/builtin/chat/completion-stream.js';
+import { completionChunks } from '../../../../worker/builtin/chat/handler.js';
 
 const server = upstreamAt(resolveSettings({ openaiBaseUrls: ['http://127.0.0.1:1/v1'] }), 0);
 const unwatched = { heard: () => undefined, limit: () => undefined };

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { keepOthers } from '../../../../worker/builtin/models/keep-others.js';
-import { entryOf } from '../../../../worker/builtin/models/merge.js';
+import { entryOf, keepOthers } from '../../../../worker/builtin/models/merge.js';
 
 type Fields = Record<string, unknown>;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { entriesOf } from '../../../../worker/builtin/models/merge.js';
-import { formerPlaces } from '../../../../worker/builtin/models/server-record.js';
+import { formerPlaces } from '../../../../worker/builtin/models/records.js';
 
 test('of api.openai.com, and of it alone, models that do not chat are left out', () => {
   const models = ['gpt-5', 'gpt-4o-mini-tts', 'text-embedding-3-small', 'dall-e-3', 'whisper-1', 'davinci-002', 'babbage-002'].map(

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import type { Store } from '../../../../shared/store.js';
 import { StopRequested } from '../../../../shared/stop/cause.js';
-import { type Pool, PoolCleaner, type PoolCleanerOptions } from '../../../../worker/builtin/pools/pool-cleaner.js';
+import { type Pool, PoolCleaner, type PoolCleanerOptions } from '../../../../worker/builtin/pools/handlers.js';
 import { LogLines } from '../../../support/log-lines.js';
 import { TestFleet } from '../../../support/test-fleet.js';
 

@@ -3,7 +3,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { atStartId } from '../../../../shared/schedule/schedule.js';
 import { resolveSettings } from '../../../../shared/settings/settings.js';
 import { MAINTENANCE_QUEUE, type RegistryReconcileOutput } from '../../../../worker/builtin/definitions.js';
-import { scheduleTable } from '../../../../worker/schedule-table.js';
+import { scheduleTable } from '../../../../worker/schedules.js';
 import { ReconcileFleet } from '../../../support/reconcile-fleet.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../../support/test-fleet.js';
 

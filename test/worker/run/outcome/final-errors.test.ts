@@ -4,8 +4,7 @@ import { UnrecoverableError } from 'bullmq';
 import { z } from 'zod';
 import { ZodMiniString } from 'zod/mini';
 import { ERROR_CODES, type ErrorCode, FleetError } from '../../../../shared/errors.js';
-import { isFinal } from '../../../../worker/run/final-errors.js';
-import { unrecoverable } from '../../../../worker/run/unrecoverable.js';
+import { isFinal, unrecoverable } from '../../../../worker/run/outcome.js';
 
 class Refused extends UnrecoverableError {}
 class HttpError extends Error {}

@@ -4,7 +4,7 @@ import { Backoffs } from 'bullmq';
 import { z } from 'zod';
 import { defineTask } from '../../../../shared/task/definition.js';
 import { jobOptions } from '../../../../shared/task/job-options.js';
-import { RetryableError, delayAfter, retryDelay } from '../../../../worker/run/retry-delay.js';
+import { RetryableError, delayAfter, retryDelay } from '../../../../worker/run/outcome.js';
 import { KEEP } from '../../../support/keep.js';
 
 const HOUR_MS = 3_600_000;

@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { UnrecoverableError } from 'bullmq';
 import { z } from 'zod';
 import { defineHandler, defineTask } from '../../../../worker/index.js';
-import { RetryableError } from '../../../../worker/run/retry-delay.js';
+import { RetryableError } from '../../../../worker/run/outcome.js';
 import { KEEP } from '../../../support/keep.js';
 import { endOf, ownWorker } from '../../../support/own-worker.js';
 import { ScriptedTask } from '../../../support/scripted-task.js';

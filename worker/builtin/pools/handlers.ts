@@ -2,7 +2,9 @@ import { FleetError } from '../../../shared/errors.js';
 import { quote } from '../../../shared/keys.js';
 import type { Logger } from '../../../shared/logger.js';
 import type { ScriptedRedis } from '../../../shared/scripts/define-scripts.js';
-import type { PoolCleanOutput } from '../definitions.js';
+import { type TaskHandler, defineHandler } from '../../../shared/task/handler.js';
+import { type PoolCleanOutput, sessionPoolClean, usagePoolClean } from '../definitions.js';
+import type { FleetResources } from '../fleet-resources.js';
 import { CleanupLock } from './cleanup-lock.js';
 
 /** A pool shared with open-webui, and its expiry rules. */
@@ -106,4 +108,34 @@ export class PoolCleaner {
       logger.warn({ pool: pool.key, invalid: count }, `Ignoring invalid pool entries: ${entries}`);
     this.#reported = entries;
   }
+}
+
+/** The handler of `session-pool.clean`. */
+export function sessionPoolCleanHandler({ store: { pools }, settings, loggers }: FleetResources): TaskHandler {
+  const { keys } = pools;
+  const cleaner = new PoolCleaner({
+    connection: () => pools.connection(),
+    pool: {
+      key: keys.sessionPool,
+      lock: keys.sessionLock,
+      channel: keys.sessionChanges,
+      shape: 'session',
+      timeoutMs: settings.sessionTimeoutMs,
+    },
+    lockMs: settings.cleanupLockMs,
+    logger: loggers('cleanup'),
+  });
+  return defineHandler(sessionPoolClean, ({ id, signal }) => cleaner.run(id, signal));
+}
+
+/** The handler of `usage-pool.clean`. */
+export function usagePoolCleanHandler({ store: { pools }, settings, loggers }: FleetResources): TaskHandler {
+  const { keys } = pools;
+  const cleaner = new PoolCleaner({
+    connection: () => pools.connection(),
+    pool: { key: keys.usagePool, lock: keys.usageLock, channel: keys.usageChanges, shape: 'usage', timeoutMs: settings.usageTimeoutMs },
+    lockMs: settings.cleanupLockMs,
+    logger: loggers('cleanup'),
+  });
+  return defineHandler(usagePoolClean, ({ id, signal }) => cleaner.run(id, signal));
 }
