@@ -15,9 +15,9 @@ import { Auditor } from './auth/auditor.js';
 import { boardProblems, boardRoutes } from './board/board.js';
 import { pageAssets, pageRoutes } from './http/pages.js';
 import { problemHandler } from './http/problem.js';
-import { requestContext } from './http/request-context.js';
+import { requestContext } from './http/request.js';
 import { healthRoutes } from './http/health.js';
-import { metricsRoutes } from './metrics/routes.js';
+import { metricsRoutes } from './metrics/scrape.js';
 import { taskRoutes } from './api/open-webui.js';
 import { securityHeaders } from './http/security-headers.js';
 

@@ -1,17 +1,48 @@
 import { once } from 'node:events';
 import { type Server, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import express from 'express';
 import type { Producer } from '../producer/index.js';
 import { FleetError } from '../shared/errors.js';
-import type { LoggerFactory } from '../shared/logger.js';
+import { type Logger, type LoggerFactory, RepeatedLines } from '../shared/logger.js';
 import { Service } from '../shared/service.js';
 import type { Settings } from '../shared/settings/settings.js';
 import { auditRefusals } from './auth/audit.js';
 import { Authority } from './auth/authority.js';
-import { limitConnections } from './http/connection-limit.js';
 import { type Dashboard, type DashboardConfig, createDashboard } from './dashboard.js';
 import { problemHandler } from './http/problem.js';
+import { addressKey } from './http/request.js';
+
+export interface ConnectionLimit {
+  /** Maximum open connections per address. */
+  readonly perAddress: number;
+  /** Whether the address is a trusted proxy, which carries many clients and is exempt. */
+  readonly isProxy: (address: string) => boolean;
+  readonly logger: Logger;
+}
+
+/** Limits open connections per address, so that no client can use up the server's. */
+export function limitConnections(server: Server, { perAddress, isProxy, logger }: ConnectionLimit): void {
+  const open = new Map<string, number>();
+  const lines = new RepeatedLines(logger);
+  server.on('connection', (socket: Socket) => {
+    const { remoteAddress: address } = socket;
+    if (address === undefined || isProxy(address)) return;
+    const key = addressKey(address);
+    const count = (open.get(key) ?? 0) + 1;
+    if (count > perAddress) {
+      socket.destroy();
+      lines.warn(key, { address, limit: perAddress }, 'Too many connections from one address; closing the new one');
+      return;
+    }
+    open.set(key, count);
+    socket.once('close', () => {
+      const left = (open.get(key) ?? 1) - 1;
+      if (left === 0) open.delete(key);
+      else open.set(key, left);
+    });
+  });
+}
 
 export interface DashboardServerOptions extends Pick<DashboardConfig, 'definitions'> {
   /** Includes `apiHost`, `apiPort` and the authentication settings. */

@@ -1,5 +1,5 @@
-import type { Worker } from '../../dashboard/api/routes/workers.js';
-import type { Readiness, ReadinessCheck } from '../../dashboard/http/readiness.js';
+import type { Worker } from '../../dashboard/api/routes/fleet.js';
+import type { Readiness, ReadinessCheck } from '../../dashboard/http/health.js';
 import { formatMs } from '../../shared/time.js';
 import type { ApiConnection } from '../client/http-connection.js';
 import { type Check, fail, ok, warn } from './check.js';

@@ -1,3 +1,4 @@
+import { type ListOptions, type Producer, taskToJson } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
 import { type Principal, hasRole, seesItem } from '../auth/principal.js';
 
@@ -28,4 +29,15 @@ export function checkMayUseItem(principal: Principal, item: string | null): void
   if (seesItem(principal, item)) return;
   const problem = item === null ? 'the task has no item' : 'this item is not one of them';
   throw new FleetError('FORBIDDEN', `${principal.name} may use certain items only: ${problem}.`, { details: { field: 'item' } });
+}
+
+/** Reads a page of the tasks visible to the caller, as JSON. */
+export async function pageOf(
+  producer: Producer,
+  principal: Principal,
+  options: ListOptions,
+): Promise<{ tasks: unknown[]; next: string | null }> {
+  const sees = principal.items === null ? undefined : (item: string | null): boolean => seesItem(principal, item);
+  const { tasks, next } = await producer.list({ ...options, sees });
+  return { tasks: tasks.map(taskToJson), next };
 }

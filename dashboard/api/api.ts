@@ -4,22 +4,18 @@ import { storeOf } from '../../producer/store-of.js';
 import { FleetError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
 import type { AnyDefinition } from '../../shared/task/definition.js';
-import type { ApiContext } from './context.js';
+import { type ApiContext, KnownDefinitions } from './context.js';
 import { docsRoutes } from './docs-page.js';
-import { KnownDefinitions } from './known-definitions.js';
 import { mountRoutes } from './mount-routes.js';
 import { API_PATH, describeRoutes } from './openapi.js';
 import type { Route } from './route.js';
-import { auditRoutes } from './routes/audit.js';
+import { auditRoutes, meRoutes } from './routes/account.js';
 import { definitionRoutes } from './routes/definitions.js';
 import { eventRoutes } from './routes/events.js';
 import { itemRoutes } from './routes/items.js';
-import { meRoutes } from './routes/me.js';
 import { scheduleRoutes } from './routes/schedules.js';
-import { statsRoutes } from './routes/stats.js';
+import { statsRoutes, usageRoutes, workerRoutes } from './routes/fleet.js';
 import { taskRoutes } from './routes/tasks.js';
-import { usageRoutes } from './routes/usage.js';
-import { workerRoutes } from './routes/workers.js';
 import { EventStreams, type StreamOptions } from './stream/event-streams.js';
 
 export interface ApiOptions extends StreamOptions {

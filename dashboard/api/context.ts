@@ -1,9 +1,39 @@
 import type { Producer } from '../../producer/index.js';
+import { FleetError } from '../../shared/errors.js';
+import { quote } from '../../shared/keys.js';
 import type { Logger } from '../../shared/logger.js';
 import type { Store } from '../../shared/store.js';
-import type { KnownDefinitions } from './known-definitions.js';
+import type { AnyDefinition } from '../../shared/task/definition.js';
+import { billingInitPlans, chatCompletion, documentIndex, fleetCanary, modelsRefresh } from '../../worker/builtin/definitions.js';
 import type { BodyLimits } from './read-body.js';
 import type { EventStreams } from './stream/event-streams.js';
+
+/** Built-in tasks for users; the fleet schedules the others itself. */
+const PUBLIC_BUILTIN: readonly AnyDefinition[] = [billingInitPlans, chatCompletion, documentIndex, fleetCanary, modelsRefresh];
+
+/** Definitions that may be enqueued over HTTP: built-in tasks and those of the service. */
+export class KnownDefinitions {
+  readonly #byName: ReadonlyMap<string, AnyDefinition>;
+
+  constructor(own: readonly AnyDefinition[]) {
+    this.#byName = new Map([...PUBLIC_BUILTIN, ...own].map((definition) => [definition.name, definition]));
+  }
+
+  /** Returns the definitions, sorted by name. */
+  list(): AnyDefinition[] {
+    return [...this.#byName.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Finds a definition by name. @throws FleetError `UNKNOWN_TASK`, with the known names */
+  find(name: string): AnyDefinition {
+    const definition = this.#byName.get(name);
+    if (definition) return definition;
+    const known = this.list().map((one) => one.name);
+    throw new FleetError('UNKNOWN_TASK', `Unknown task ${quote(name)}. Known here: ${known.join(', ')}.`, {
+      details: { field: 'name', known },
+    });
+  }
+}
 
 /** The routes' shared dependencies. */
 export interface ApiContext {

@@ -1,16 +1,64 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express';
-import { FleetError } from '../../shared/errors.js';
+import type { z } from 'zod';
+import { type ErrorCode, FleetError } from '../../shared/errors.js';
 import { asUnavailable } from '../../shared/redis/connection-errors.js';
+import { fieldErrorsOf } from '../../shared/task/definition.js';
+import { requireRole } from '../auth/authenticate.js';
 import { principalOf } from '../auth/principal.js';
-import { requireRole } from '../auth/require-role.js';
+import { shorten } from '../http/problem.js';
 import { reachRedis } from '../http/reach-redis.js';
 import { sendJson } from '../http/send-json.js';
-import { audited } from './audited.js';
 import type { ApiContext } from './context.js';
 import { readBody } from './read-body.js';
-import { readQuery } from './read-query.js';
-import type { Answer, Call, Route } from './route.js';
-import { validate } from './validate.js';
+import { type Answer, type Call, type Route, audited } from './route.js';
+
+/** A part of a request. */
+type Part = 'path' | 'query' | 'header' | 'body';
+
+/**
+ * Parses a part of a request with its schema.
+ * @throws FleetError `BAD_REQUEST` or the code given by the schema, with each invalid field
+ */
+export function validate<Schema extends z.ZodType>(schema: Schema, value: unknown, part: Part): z.output<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const errors = fieldErrorsOf(parsed.error).map(({ field, message }) => ({ field: field || part, message: `${message}.` }));
+  const [issue] = parsed.error.issues;
+  const code = issue?.code === 'custom' ? (issue.params?.['code'] as ErrorCode | undefined) : undefined;
+  const [first] = errors;
+  throw new FleetError(code ?? 'BAD_REQUEST', `Bad ${shorten(first?.field ?? part)}: ${first?.message ?? 'invalid value.'}`, {
+    details: { errors },
+  });
+}
+
+/**
+ * Parses the query of a URL, independently of the query parser of the app that mounts the router. A repeated name becomes an array.
+ * @throws FleetError `BAD_REQUEST`
+ */
+export function readQuery(url: string): Record<string, string | string[]> {
+  const start = url.indexOf('?');
+  const values = new Map<string, string | string[]>();
+  if (start === -1) return {};
+  for (const pair of url
+    .slice(start + 1)
+    .split('&')
+    .filter((part) => part !== '')) {
+    const equals = pair.indexOf('=');
+    const name = decode(equals === -1 ? pair : pair.slice(0, equals));
+    const value = equals === -1 ? '' : decode(pair.slice(equals + 1));
+    const before = values.get(name);
+    values.set(name, before === undefined ? value : [before, value].flat());
+  }
+  return Object.fromEntries(values);
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch (error) {
+    throw new FleetError('BAD_REQUEST', 'Bad query: expected percent-encoded UTF-8.', { cause: error, details: { field: 'query' } });
+  }
+}
 
 /**
  * Builds a router for these routes. Each checks the caller's role, then path, query, headers and body, then that Redis responds. HEAD

@@ -5,10 +5,10 @@ import type { ListOptions, Producer, StopReceipt, TaskPage } from '../../produce
 import { type ErrorCode, FleetError, isFleetError } from '../../shared/errors.js';
 import { checkItem, checkKnownId } from '../../shared/keys.js';
 import { checkMayStop } from './access.js';
-import { audited } from './audited.js';
+import { audited } from './route.js';
 import { noteItem } from '../auth/audit.js';
 import { hasRole, principalOf, seesItem } from '../auth/principal.js';
-import { requireRole } from '../auth/require-role.js';
+import { requireRole } from '../auth/authenticate.js';
 import { reachRedis } from '../http/reach-redis.js';
 import { sendJson } from '../http/send-json.js';
 

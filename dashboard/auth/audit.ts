@@ -1,7 +1,6 @@
 import type { ErrorRequestHandler, Request, Response } from 'express';
 import { isFleetError } from '../../shared/errors.js';
-import { addressOf } from '../http/client-address.js';
-import { auditorOf, requestIdOf } from '../http/request-context.js';
+import { addressOf, auditorOf, requestIdOf } from '../http/request.js';
 import type { AuditEntry, AuditName } from './auditor.js';
 import { findPrincipal } from './principal.js';
 

@@ -1,7 +1,7 @@
 import type { Logger } from '../../shared/logger.js';
 import { FleetError } from '../../shared/errors.js';
 import type { Store } from '../../shared/store.js';
-import { within } from '../http/within.js';
+import { within } from '../http/reach-redis.js';
 import type { Principal, Role } from './principal.js';
 
 /** A write and its outcome. */

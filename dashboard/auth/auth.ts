@@ -1,12 +1,13 @@
-import { Router } from 'express';
+import type { IncomingMessage } from 'node:http';
+import { type RequestHandler, Router } from 'express';
 import type { Producer } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
 import { type SettingsInput, resolveSettings } from '../../shared/settings/settings.js';
+import { isLoopback } from '../http/request.js';
 import { type PrincipalOf, authenticate, authenticateBy, authenticateLocal } from './authenticate.js';
 import { type AuthSettings, Authority } from './authority.js';
 import { createLimits } from './limits.js';
-import { localOnly } from './local-only.js';
 import { Sessions } from './sessions.js';
 import { signInRoutes } from './sign-in.js';
 
@@ -56,4 +57,32 @@ function useSettings(parts: AuthParts, auth: Exclude<Auth, PrincipalOf | false |
   const options = { authority, sessions: new Sessions(producer, authority), limits: createLimits(producer, settings, logger) };
   parts.signIn.use(signInRoutes(options));
   parts.authenticate.use(authenticate(options));
+}
+
+const LOCAL_HOST = /^(?:localhost|[a-z0-9-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i;
+const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via'];
+
+/**
+ * Passes only requests from this machine, for a dashboard without tokens. The Host header guards against DNS rebinding; requests
+ * forwarded by a proxy may come from anywhere.
+ * @throws FleetError `FORBIDDEN`
+ */
+export function localOnly(): RequestHandler {
+  return (req, _res, next) => {
+    const problem = problemOf(req);
+    next(
+      problem === null
+        ? undefined
+        : new FleetError(
+            'FORBIDDEN',
+            `No tokens are configured, so only local requests are accepted, but ${problem}. Set API_TOKENS to allow remote access.`,
+          ),
+    );
+  };
+}
+
+function problemOf(req: IncomingMessage): string | null {
+  if (!isLoopback(req.socket.remoteAddress)) return 'this request comes from a remote address';
+  if (!LOCAL_HOST.test(req.headers.host ?? '')) return 'this request names a non-local host';
+  return FORWARDED.some((name) => name in req.headers) ? 'this request came through a proxy' : null;
 }

@@ -3,9 +3,9 @@ import type { Request, RequestHandler, Response } from 'express';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import { audit, isWrite, noteClaimant, requestLine } from './audit.js';
 import type { Authority, Identity } from './authority.js';
-import { isCrossSite, isCsrfTokenOf } from './cross-site.js';
+import { isCrossSite, isCsrfTokenOf } from './cookies.js';
 import type { Limits } from './limits.js';
-import { type Principal, ROLES } from './principal.js';
+import { type Principal, ROLES, type Role, hasRole, principalOf } from './principal.js';
 import type { Session, Sessions } from './sessions.js';
 
 /** Returns the principal of a request, or null to refuse it. */
@@ -171,4 +171,14 @@ function after(ms: number, callback: () => void): () => void {
 
 function keepSession(res: Response, session: Session): void {
   Object.assign(res.locals, { session });
+}
+
+/** Requires this role or a higher one. Refused writes are audited. @throws FleetError `FORBIDDEN` */
+export function requireRole(least: Role): RequestHandler {
+  return async (req, res, next) => {
+    const principal = principalOf(res);
+    if (hasRole(principal, least)) return next();
+    if (isWrite(req.method)) await audit(res, { action: requestLine(req), outcome: { denied: 'FORBIDDEN' } });
+    throw new FleetError('FORBIDDEN', `Requires the role ${least}; ${principal.name} has the role ${principal.role}.`);
+  };
 }

@@ -1,4 +1,6 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Request } from 'express';
 
 export interface CookieOptions {
   readonly path: string;
@@ -26,4 +28,27 @@ export function setCookie(
   if (!readable) parts.push('HttpOnly');
   if (secure) parts.push('Secure');
   res.appendHeader('Set-Cookie', parts.join('; '));
+}
+
+/** Returns whether browser headers mark the request as cross-site. Clients without these headers pass. */
+export function isCrossSite(req: IncomingMessage): boolean {
+  const site = req.headers['sec-fetch-site'];
+  if (site !== undefined) return site !== 'same-origin' && site !== 'none';
+  const { origin } = req.headers;
+  return origin !== undefined && hostOf(origin) !== ((req as Partial<Request>).host ?? req.headers.host);
+}
+
+/** Returns the CSRF token for a page's writes, derived from the session id, which pages cannot read. */
+export function csrfTokenOf(sessionId: string): string {
+  return createHmac('sha256', sessionId).update('csrf').digest('base64url');
+}
+
+export function isCsrfTokenOf(sessionId: string, given: unknown): boolean {
+  const expected = Buffer.from(csrfTokenOf(sessionId));
+  const actual = Buffer.from(typeof given === 'string' ? given : '');
+  return actual.length === expected.length && timingSafeEqual(actual, expected);
+}
+
+function hostOf(origin: string): string | null {
+  return URL.canParse(origin) ? new URL(origin).host : null;
 }

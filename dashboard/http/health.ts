@@ -1,9 +1,143 @@
 import { Router } from 'express';
 import type { Producer } from '../../producer/index.js';
-import type { LogLosses } from '../../shared/log-sink.js';
-import { cached } from './cached.js';
-import { checkReadiness } from './readiness.js';
+import { storeOf } from '../../producer/store-of.js';
+import { FleetError, isFleetError } from '../../shared/errors.js';
+import { shortened } from '../../shared/limits.js';
+import { type LogLosses, NO_LOSSES } from '../../shared/log-sink.js';
+import { readReconcile } from '../../shared/records/reconcile.js';
+import type { Store } from '../../shared/store.js';
+import { type Beats, readBeats, readMemory } from '../metrics/fleet-samples.js';
+import { reachRedis, within } from './reach-redis.js';
 import { sendJson } from './send-json.js';
+
+/**
+ * Wraps `read` so that concurrent calls share one read, and its result is reused for the given ms. A flood of requests then costs Redis
+ * one read per interval.
+ */
+export function cached<Value>(ms: number, read: () => Promise<Value>): () => Promise<Value> {
+  let readAt = -Infinity;
+  let result: Promise<Value> | null = null;
+  return () => {
+    if (result !== null && performance.now() - readAt < ms) return result;
+    // Callers share the pending read.
+    readAt = Infinity;
+    result = read().finally(() => {
+      readAt = performance.now();
+    });
+    return result;
+  };
+}
+
+export interface ReadinessCheck {
+  readonly name: 'redis' | 'eviction' | 'workers' | 'listeners' | 'queues' | 'reconciler' | 'log';
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+/**
+ * - `ready`: all checks pass.
+ * - `degraded`: this process works, but the fleet has a problem.
+ * - `unready`: this process cannot work.
+ */
+export interface Readiness {
+  readonly status: 'ready' | 'degraded' | 'unready';
+  readonly checks: readonly ReadinessCheck[];
+}
+
+/** Leaves time to respond within two seconds. */
+const LIMIT_MS = 1_700;
+/** Six times the default RECONCILE_INTERVAL_MS: workers may have another setting than this process. */
+const OVERDUE_MS = 60_000;
+/** Maximum length of the detail about broken queues. */
+const LONGEST_DETAIL = 2_000;
+/** Maximum length of a worker's log error. */
+const LONGEST_REASON = 100;
+
+/**
+ * Checks the fleet. Only a missing Redis makes this process unready: without workers it still accepts tasks and stops, and taking it
+ * out of service would not help. Never rejects.
+ * @param losses log lines that this process lost
+ */
+export async function checkReadiness(producer: Producer, losses: LogLosses = NO_LOSSES): Promise<Readiness> {
+  try {
+    const checks = await within(
+      LIMIT_MS,
+      checkFleet(producer, losses),
+      () => new FleetError('REDIS_UNAVAILABLE', 'Redis did not answer in time.'),
+    );
+    return { status: checks.every(({ ok }) => ok) ? 'ready' : 'degraded', checks };
+  } catch (error) {
+    // The error's message would disclose the address of Redis.
+    const detail = isFleetError(error, 'CLOSED') ? 'closed: this process is shutting down' : 'did not answer in time';
+    return { status: 'unready', checks: [{ name: 'redis', ok: false, detail }] };
+  }
+}
+
+async function checkFleet(producer: Producer, losses: LogLosses): Promise<ReadinessCheck[]> {
+  await reachRedis(producer);
+  const store = storeOf(producer);
+  const [eviction, beats, reconciled] = await Promise.all([checkEviction(store), readBeats(store), readReconcile(store)]);
+  return [
+    { name: 'redis', ok: true, detail: 'answers' },
+    eviction,
+    checkWorkers(beats),
+    checkListeners(beats),
+    checkQueues(beats),
+    checkReconciler(beats, reconciled?.at ?? null, store.clock.now()),
+    checkLog(losses, beats),
+  ];
+}
+
+async function checkEviction(store: Store): Promise<ReadinessCheck> {
+  const { policy } = await readMemory(store);
+  const ok = policy === 'noeviction';
+  return { name: 'eviction', ok, detail: ok ? policy : `maxmemory-policy is ${policy}, expected noeviction: Redis may evict tasks` };
+}
+
+function checkWorkers({ alive, silent }: Beats): ReadinessCheck {
+  const lost = silent === 0 ? '' : `, ${silent} lost within the last hour`;
+  return { name: 'workers', ok: alive.length > 0, detail: `${alive.length} alive${lost}` };
+}
+
+function checkListeners({ alive }: Beats): ReadinessCheck {
+  const unsubscribed = alive.filter(({ subscribed }) => !subscribed).length;
+  return {
+    name: 'listeners',
+    ok: unsubscribed === 0,
+    detail:
+      unsubscribed === 0
+        ? 'all workers are subscribed to stop commands'
+        : `${unsubscribed} of ${alive.length} workers are not subscribed and poll for stops`,
+  };
+}
+
+function checkLog({ lost, error }: LogLosses, { alive }: Beats): ReadinessCheck {
+  const here = lost === 0 ? [] : [`log lines lost by this process: ${lost}${error === null ? '' : `; cannot write the log: ${error}`}`];
+  const failing = alive.filter(({ logError }) => logError !== null);
+  const elsewhere =
+    failing.length === 0
+      ? []
+      : [`${failing.length} of ${alive.length} workers cannot write their log: ${failing[0]?.logError?.slice(0, LONGEST_REASON)}`];
+  return { name: 'log', ok: error === null && failing.length === 0, detail: [...here, ...elsewhere].join('; ') || 'writable' };
+}
+
+function checkQueues({ alive }: Beats): ReadinessCheck {
+  const broken = new Map(alive.flatMap((beat) => beat.broken.map(({ queue, problem }) => [queue, problem])));
+  const detail = [...broken].map(([queue, problem]) => `cannot fetch from queue ${queue}: ${problem}`).join('; ');
+  return {
+    name: 'queues',
+    ok: broken.size === 0,
+    detail: broken.size === 0 ? 'workers fetch from all queues' : shortened(detail, LONGEST_DETAIL),
+  };
+}
+
+function checkReconciler({ alive }: Beats, last: number | null, now: number): ReadinessCheck {
+  const name = 'reconciler';
+  const detail = last === null ? 'has not run yet' : `last run ${Math.round((now - last) / 1_000)} s ago`;
+  // Freshly started workers may not have run the reconciler yet.
+  const expected = alive.some(({ startedAt }) => now - (startedAt ?? now) > OVERDUE_MS);
+  return { name, ok: !expected || (last !== null && now - last <= OVERDUE_MS), detail };
+}
 
 /** How long a response of `/readyz` is cached, in ms. */
 const READY_MS = 1_000;

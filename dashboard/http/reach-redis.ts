@@ -1,6 +1,18 @@
 import type { Producer } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
-import { within } from './within.js';
+
+/** Resolves with the promise, or rejects with `late` after the given time. The promise itself is not cancelled. */
+export async function within<Value>(ms: number, promise: Promise<Value>, late: () => Error): Promise<Value> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(late()), ms);
+  });
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 /** More than the second that a producer waits for a reconnect; leaves time to respond within two seconds. */
 const LIMIT_MS = 1_500;

@@ -1,6 +1,6 @@
 import type { RequestHandler } from 'express';
 import helmet from 'helmet';
-import { isSecure } from './client-address.js';
+import { isSecure } from './request.js';
 
 /** Pages load only from their own origin and run no inline scripts. */
 export const CONTENT_SECURITY_POLICY = {

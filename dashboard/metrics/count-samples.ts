@@ -4,8 +4,7 @@ import { REPAIRS } from '../../shared/metrics/task-counters.js';
 import { STOP_WAYS } from '../../shared/stop/receipt.js';
 import type { RecordSource } from '../../shared/records/unreadable.js';
 import { UNREADABLE_KINDS } from '../../shared/records/unreadable-kinds.js';
-import type { MetricName } from './catalogue.js';
-import { type Sample, sample } from './exposition.js';
+import { type MetricName, type Sample, sample } from './exposition.js';
 
 /** Counters with their metric and labels, in the order of the counter's fields. */
 const COUNTERS = {

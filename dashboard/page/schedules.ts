@@ -1,8 +1,6 @@
-import { mayOperate } from './parts/access.js';
+import { type Enqueued, type Schedule, mayOperate } from './parts/api-types.js';
 import { ROOT, now, read, taskPath, write } from './parts/api.js';
-import type { Enqueued, Schedule } from './parts/api-types.js';
-import { byId, element, setText, showProblem } from './parts/element.js';
-import { refreshEvery, startShell } from './parts/shell.js';
+import { byId, element, refreshEvery, setText, showProblem, startShell } from './parts/shell.js';
 import { count, duration } from './parts/wording.js';
 
 const EVERY_MS = 3_000;

@@ -1,16 +1,86 @@
-import { mayOperate, mayStop } from './parts/access.js';
-import { ApiError, now, read, taskPath, write } from './parts/api.js';
-import type { StateChange, Task } from './parts/api-types.js';
+import { type StateChange, type Task, mayOperate, mayStop } from './parts/api-types.js';
+import { ApiError, EventStream, ROOT, now, read, taskPath, write } from './parts/api.js';
 import { attentionOf } from './parts/attention.js';
-import { byId, element, moment, setAttribute, setText, showProblem } from './parts/element.js';
-import { EventStream } from './parts/event-stream.js';
-import { Output } from './output.js';
-import { showLink, startShell } from './parts/shell.js';
+import { ChunkText } from './parts/chunk-text.js';
+import { byId, element, moment, setAttribute, setText, showLink, showProblem, startShell } from './parts/shell.js';
 import { askToStop } from './parts/stop-dialogs.js';
 import { Stops } from './parts/stops.js';
-import { taskFacts } from './task-facts.js';
 import { isTerminal } from './parts/task-set.js';
-import { progressOf, receiptOf, receiptText } from './parts/wording.js';
+import { attemptOf, nameOf, progressOf, receiptOf, receiptText } from './parts/wording.js';
+
+/** Returns a task's details as terms and values. Its input is on the board, linked for callers that may see it. */
+export function taskFacts(task: Task, seesInput: boolean): [string, Node | string][] {
+  const { id, queue, item, worker, stop, problem } = task;
+  const facts: [string, Node | string][] = [
+    ['Name', nameOf(task)],
+    ['Item', item === null ? '–' : itemLink(item)],
+    ['Queue', queue ?? '–'],
+    ['Attempt', attemptOf(task)],
+    ['Worker', worker ?? '–'],
+    ['Enqueued', moment(task.enqueued_at)],
+    ['Started', moment(task.started_at)],
+    ['Finished', moment(task.finished_at)],
+  ];
+  if (seesInput && queue !== null)
+    facts.push([
+      'Input',
+      element('a', { href: new URL(`board/queue/${encodeURIComponent(queue)}/${encodeURIComponent(id)}`, ROOT).href }, 'view on the board'),
+    ]);
+  if (problem !== null) facts.push(['Unreadable', problem]);
+  if (stop) facts.push(['Stop requested', moment(stop.at)], ['Stopped by', stop.by ?? '–'], ['Reason', stop.reason ?? '–']);
+  return facts;
+}
+
+function itemLink(item: string): HTMLElement {
+  const url = new URL(ROOT);
+  url.searchParams.set('item', item);
+  return element('a', { href: url.href }, item);
+}
+
+/** Characters of output to keep; older text is dropped. */
+const MAX_LENGTH = 400_000;
+
+/** A task's output, written at most once per animation frame. */
+export class Output {
+  readonly #place: HTMLElement;
+  readonly #text = document.createTextNode('');
+  #chunks = new ChunkText();
+  #waiting: string[] = [];
+  #cut = false;
+
+  constructor(place: HTMLElement) {
+    this.#place = place;
+    place.append(this.#text);
+  }
+
+  get cut(): boolean {
+    return this.#cut;
+  }
+
+  add(chunk: unknown): void {
+    if (this.#waiting.length === 0) requestAnimationFrame(() => this.#write());
+    this.#waiting.push(this.#chunks.add(chunk));
+  }
+
+  clear(): void {
+    this.#chunks = new ChunkText();
+    this.#waiting = [];
+    this.#text.data = '';
+  }
+
+  #write(): void {
+    // Keeps the scroll position of a user who has scrolled up.
+    const { scrollTop, clientHeight, scrollHeight } = this.#place;
+    const atEnd = scrollTop + clientHeight > scrollHeight - 40;
+    this.#text.appendData(this.#waiting.join(''));
+    this.#waiting = [];
+    if (this.#text.length > MAX_LENGTH) {
+      this.#text.deleteData(0, this.#text.length - MAX_LENGTH);
+      this.#cut = true;
+    }
+    if (atEnd) this.#place.scrollTop = this.#place.scrollHeight;
+  }
+}
 
 const TICK_MS = 1_000;
 const SHOWN_EVENTS = 200;

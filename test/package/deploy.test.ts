@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { parse } from 'yaml';
-import { METRICS } from '../../dashboard/metrics/catalogue.js';
+import { METRICS } from '../../dashboard/metrics/exposition.js';
 import { Scrape } from '../../dashboard/metrics/scrape.js';
 import { createLoggerFactory } from '../../shared/logger.js';
 import { resolveSettings } from '../../shared/settings/settings.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
-import { METRICS } from '../../dashboard/metrics/catalogue.js';
+import { METRICS } from '../../dashboard/metrics/exposition.js';
 import { SETTINGS, loadSettings } from '../../shared/settings/settings.js';
 
 interface Variable {

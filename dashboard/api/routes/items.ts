@@ -2,11 +2,10 @@ import { z } from 'zod';
 import { receiptToJson } from '../../../producer/index.js';
 import { noteItem } from '../../auth/audit.js';
 import { type Principal, seesItem } from '../../auth/principal.js';
-import { checkMayStop } from '../access.js';
+import { checkMayStop, pageOf } from '../access.js';
 import { type Route, defineRoute } from '../route.js';
 import { item, reason, wholeText } from '../schemas/fields.js';
 import { receipt, taskPage } from '../schemas/task.js';
-import { pageOf } from '../task-page.js';
 
 const byItem = z.strictObject({ item });
 

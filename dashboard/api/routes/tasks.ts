@@ -3,13 +3,11 @@ import { type EnqueueOptions, type EnqueuedTask, receiptToJson, taskToJson } fro
 import { FleetError } from '../../../shared/errors.js';
 import { noteItem } from '../../auth/audit.js';
 import { type Principal, callerKeyOf, seesItem } from '../../auth/principal.js';
-import { checkMayStop, checkMayUseItem, noTask, requireVisible } from '../access.js';
+import { checkMayStop, checkMayUseItem, noTask, pageOf, requireVisible } from '../access.js';
 import { canonical, idOfKey, withKey } from '../idempotency.js';
 import { type Answer, type Route, defineRoute } from '../route.js';
-import { enqueueBody, idempotencyHeaders } from '../schemas/enqueue.js';
+import { enqueueBody, enqueued, idempotencyHeaders, receipt, task, taskPage, taskState } from '../schemas/task.js';
 import { item, knownId, name, reason, wholeText } from '../schemas/fields.js';
-import { enqueued, receipt, task, taskPage, taskState } from '../schemas/task.js';
-import { pageOf } from '../task-page.js';
 
 const byId = z.strictObject({ id: knownId });
 

@@ -12,9 +12,8 @@ import { isFleetError } from '../../../shared/errors.js';
 import type { Logger } from '../../../shared/logger.js';
 import type { Store } from '../../../shared/store.js';
 import { parseEvent } from '../../../shared/task/event-stream.js';
-import { Broadcast } from './broadcast.js';
+import { Broadcast, SingleFlight } from './broadcast.js';
 import { eventText } from './event-writer.js';
-import { SingleFlight } from './single-flight.js';
 
 /** A page of a task's earlier events. */
 export interface HistoryPage {

@@ -1,10 +1,8 @@
 import type { z } from 'zod';
-import type { Me } from '../../api/routes/me.js';
+import type { Me } from '../../api/routes/account.js';
+import type { Stats, Worker } from '../../api/routes/fleet.js';
 import type { Schedule } from '../../api/routes/schedules.js';
-import type { Stats } from '../../api/routes/stats.js';
-import type { Worker } from '../../api/routes/workers.js';
-import type { problem } from '../../api/schemas/problem.js';
-import type { enqueued, receipt, task, taskPage, taskState } from '../../api/schemas/task.js';
+import type { enqueued, problem, receipt, task, taskPage, taskState } from '../../api/schemas/task.js';
 
 /** The API's response types, derived from its schemas. Type-only imports: no server code reaches the browser. */
 export type Task = z.output<typeof task>;
@@ -26,4 +24,14 @@ export interface StateChange {
   readonly state: TaskState;
   readonly receipt: Receipt | null;
   readonly task: Task | null;
+}
+
+/** Decides which buttons the page shows. The API enforces the same rules; hiding a button protects nothing. */
+export function mayStop({ role, items }: Me): boolean {
+  return mayOperate({ role }) || (role === 'submitter' && items !== null);
+}
+
+/** Returns whether the caller may retry tasks and run schedules. */
+export function mayOperate({ role }: Pick<Me, 'role'>): boolean {
+  return role === 'operator' || role === 'admin';
 }

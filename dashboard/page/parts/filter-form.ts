@@ -1,7 +1,7 @@
 import { ApiError, ROOT, read, taskPath } from './api.js';
 import type { Task, TaskState } from './api-types.js';
-import { byId, element, showProblem } from './element.js';
-import { LIMITS, type ListQuery, STATES, listSearch } from './list-query.js';
+import { byId, element, showProblem } from './shell.js';
+import { LIMITS, type ListQuery, STATES, listSearch } from './task-set.js';
 
 interface Definitions {
   readonly definitions: readonly { readonly name: string }[];

@@ -1,7 +1,6 @@
 import { now, read } from './api.js';
 import type { ListChange, Task, TaskPage } from './api-types.js';
-import { type ListQuery, listPath } from './list-query.js';
-import { TaskSet } from './task-set.js';
+import { type ListQuery, TaskSet, listPath } from './task-set.js';
 
 export interface TaskPagerView {
   /** Renders the tasks; `more` says that older ones exist. */

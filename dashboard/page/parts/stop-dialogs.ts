@@ -1,8 +1,69 @@
-import { write } from './api.js';
 import type { Receipt, Task } from './api-types.js';
-import { type DialogStep, runDialog } from './dialog.js';
-import { element } from './element.js';
+import { write } from './api.js';
+import { element, showProblem } from './shell.js';
 import { count, nameOf } from './wording.js';
+
+export interface DialogStep {
+  readonly title: string;
+  /** The body, above the buttons. */
+  readonly content: readonly Node[];
+  /** The label of the submit button. */
+  readonly action: string;
+  /** Shows the submit button in red, for a destructive action. */
+  readonly dangerous: boolean;
+  /** Runs on submit. Returns the next step, or null to close; an error is shown and keeps the dialog open. */
+  readonly submit: () => Promise<DialogStep | null>;
+}
+
+/**
+ * Shows a dialog step by step until it is completed or cancelled. The browser traps the focus, closes the dialog on Escape and restores
+ * the focus; if the focused element is gone, `fallback` is focused.
+ */
+export async function runDialog(first: DialogStep, fallback: HTMLElement): Promise<void> {
+  const heading = element('h2', { id: 'dialog-title' });
+  const content = element('div', { class: 'dialog-content' });
+  const problem = element('p', { class: 'problem', role: 'alert', hidden: true });
+  const button = element('button', { type: 'submit' });
+  const cancel = element('button', { type: 'button', click: () => dialog.close() }, 'Cancel');
+  const form = element('form', { method: 'dialog' }, heading, content, problem, element('div', { class: 'buttons' }, cancel, button));
+  const dialog = element('dialog', { 'aria-labelledby': 'dialog-title' }, form);
+  let step = first;
+
+  const show = (): void => {
+    heading.textContent = step.title;
+    content.replaceChildren(...step.content);
+    button.textContent = step.action;
+    button.classList.toggle('danger', step.dangerous);
+    showProblem(problem, null);
+    const field = content.querySelector<HTMLElement>('input, textarea');
+    (field ?? button).focus();
+  };
+  const submit = async (): Promise<void> => {
+    button.disabled = true;
+    try {
+      const next = await step.submit();
+      if (next === null) return dialog.close();
+      step = next;
+      show();
+    } catch (error) {
+      showProblem(problem, error);
+    } finally {
+      button.disabled = false;
+    }
+  };
+
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    void submit();
+  });
+  document.body.append(dialog);
+  const closed = new Promise<void>((resolve) => dialog.addEventListener('close', () => resolve(), { once: true }));
+  dialog.showModal();
+  show();
+  await closed;
+  dialog.remove();
+  if (document.activeElement === document.body || document.activeElement === null) fallback.focus();
+}
 
 /** The API's response to the stop of an item. */
 export interface ItemAnswer {

@@ -1,6 +1,6 @@
 import { ApiError, read, taskPath, write } from './api.js';
 import type { Receipt, Task } from './api-types.js';
-import { element, setText } from './element.js';
+import { element, setText } from './shell.js';
 import { type ItemAnswer, itemPath } from './stop-dialogs.js';
 import { isTerminal } from './task-set.js';
 import { count, receiptOf, receiptText } from './wording.js';

@@ -1,6 +1,113 @@
 import type { Task } from './api-types.js';
+import { ROOT, taskPath } from './api.js';
 import { type Attention, type AttentionContext, attentionOf, typicalRuns } from './attention.js';
-import { type RowActions, TaskTableRow } from './task-row.js';
+import { element, setAttribute, setText } from './shell.js';
+import { isTerminal } from './task-set.js';
+import { attemptOf, duration, nameOf, progressOf } from './wording.js';
+
+export interface RowActions {
+  /** Null hides the Stop button, for callers that may not stop tasks. */
+  readonly stop: ((task: Task) => void) | null;
+  readonly filterItem: (item: string) => void;
+}
+
+/** A task's row in the table. The element is kept while the task is shown; only changed values are written. */
+export class TaskTableRow {
+  readonly element: HTMLTableRowElement;
+  readonly #state = element('span', { class: 'state' });
+  readonly #note = element('span', { class: 'note', hidden: true });
+  readonly #name = element('span', { class: 'name' });
+  readonly #item: HTMLButtonElement;
+  readonly #bar = element('progress', { max: 1, 'aria-hidden': 'true' });
+  readonly #progress = element('span');
+  readonly #age = element('span');
+  readonly #worker = element('span', { class: 'worker' });
+  readonly #attempt = element('span');
+  readonly #stop: HTMLButtonElement | null;
+  #task: Task;
+
+  constructor(task: Task, { stop, filterItem }: RowActions) {
+    this.#task = task;
+    this.#item = element('button', {
+      type: 'button',
+      class: 'link',
+      title: 'Show only this item',
+      click: () => this.#task.item !== null && filterItem(this.#task.item),
+    });
+    this.#stop =
+      stop &&
+      element(
+        'button',
+        { type: 'button', class: 'danger', click: () => stop(this.#task) },
+        'Stop',
+        element('span', { class: 'sr-only' }, ` ${task.id}`),
+      );
+    const id = element('a', { href: new URL(taskPath(task.id), ROOT).href, class: 'id' }, task.id);
+    this.element = element(
+      'tr',
+      { role: 'row', 'data-id': task.id },
+      cell('State', this.#state, this.#note),
+      cell('Task', this.#name, id),
+      cell('Item', this.#item),
+      cell('Progress', this.#bar, this.#progress),
+      cell('Age', this.#age),
+      cell('Worker', this.#worker),
+      cell('Attempt', this.#attempt),
+      ...(this.#stop ? [cell('Action', this.#stop)] : []),
+    );
+  }
+
+  get task(): Task {
+    return this.#task;
+  }
+
+  /** The focus target for keyboard navigation. */
+  get link(): HTMLAnchorElement {
+    return this.element.querySelector('a') as HTMLAnchorElement;
+  }
+
+  show(task: Task, now: number): void {
+    this.#task = task;
+    const { item, state, worker } = task;
+    setText(this.#state, state);
+    setAttribute(this.#state, 'data-state', state);
+    setText(this.#name, nameOf(task));
+    setText(this.#item, item ?? '');
+    this.#item.hidden = item === null;
+    this.#showProgress();
+    setText(this.#worker, worker ?? '–');
+    setAttribute(this.#worker, 'title', worker);
+    setText(this.#attempt, attemptOf(task));
+    if (this.#stop) this.#stop.disabled = state === 'stopping' || isTerminal(state);
+    this.element.classList.toggle('over', isTerminal(state));
+    this.tick(now);
+  }
+
+  tick(now: number): void {
+    const { enqueued_at: enqueuedAt, finished_at: finishedAt } = this.#task;
+    const end = finishedAt === null ? now : Date.parse(finishedAt);
+    setText(this.#age, enqueuedAt === null ? '–' : duration(end - Date.parse(enqueuedAt)));
+  }
+
+  /** Marks the row with text, a symbol and a border, not by colour alone. */
+  mark(attention: Attention | null): void {
+    setAttribute(this.element, 'data-attention', attention?.kind ?? null);
+    this.#note.hidden = attention === null;
+    setText(this.#note, attention === null ? '' : `⚠ ${attention.text}`);
+  }
+
+  #showProgress(): void {
+    const progress = progressOf(this.#task.progress);
+    this.#bar.hidden = progress?.fraction == null;
+    if (progress?.fraction != null && this.#bar.value !== progress.fraction) this.#bar.value = progress.fraction;
+    setText(this.#progress, progress?.text ?? '–');
+  }
+}
+
+/** Creates a cell with an explicit role: on narrow screens rows are laid out as cards, which drops the table roles. */
+function cell(label: string, ...children: Node[]): HTMLTableCellElement {
+  return element('td', { role: 'cell', 'data-label': label }, element('div', {}, ...children));
+}
 
 /** The table body, with one row per task id. Rows that stay are not removed and reinserted. */
 export class TaskTable {

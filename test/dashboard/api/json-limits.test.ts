@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { problemOfShape } from '../../../dashboard/api/body-shape.js';
+import { problemOfShape } from '../../../dashboard/api/read-body.js';
 import { TestFleet } from '../../support/test-fleet.js';
 import { freshApi } from './fresh-api.js';
 import type { ServedApi } from './serve-api.js';

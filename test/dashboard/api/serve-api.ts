@@ -4,7 +4,7 @@ import { type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeader
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { type ROUTES as Routes, ROUTES } from '../../../dashboard/api/api.js';
-import { problem } from '../../../dashboard/api/schemas/problem.js';
+import { problem } from '../../../dashboard/api/schemas/task.js';
 import type { Principal } from '../../../dashboard/auth/principal.js';
 import { type Dashboard, type DashboardConfig, createDashboard } from '../../../dashboard/dashboard.js';
 import { STATUS_OF } from '../../../dashboard/http/problem.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { nextPage } from '../../../dashboard/auth/next-page.js';
+import { nextPage } from '../../../dashboard/auth/sign-in.js';
 
 test('a page of ours is where it goes on', () => {
   for (const page of ['/', '/tasks/a-1', '/?item=a%20b&state=running', '/board/queue/x#top']) assert.equal(nextPage(page, ''), page);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { METRICS } from '../../../dashboard/metrics/catalogue.js';
+import { METRICS } from '../../../dashboard/metrics/exposition.js';
 
 test('docs/metrics.md lists exactly the metrics, each with its type, its labels and what it is', async () => {
   const text = await readFile(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');

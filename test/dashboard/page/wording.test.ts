@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { listPath, listSearch, readListQuery } from '../../../dashboard/page/parts/list-query.js';
+import { listPath, listSearch, readListQuery } from '../../../dashboard/page/parts/task-set.js';
 import { ago, duration, latency, progressOf, receiptOf, receiptText } from '../../../dashboard/page/parts/wording.js';
 import { aTask, at } from './a-task.js';
 

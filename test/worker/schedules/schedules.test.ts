@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { checkReadiness } from '../../../dashboard/http/readiness.js';
+import { checkReadiness } from '../../../dashboard/http/health.js';
 import type { Producer } from '../../../producer/index.js';
 import type { FleetClock } from '../../../shared/clock/fleet-clock.js';
 import { parseSchedule, type Schedule } from '../../../shared/schedule/schedule.js';

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { RequestHandler, Response } from 'express';
+import type { IncomingMessage } from 'node:http';
+import type { Request, RequestHandler, Response } from 'express';
+import { ipKeyGenerator } from 'express-rate-limit';
 import type { Auditor } from '../auth/auditor.js';
 
 /** Request data available to all routes, in addition to the principal. */
@@ -32,4 +34,23 @@ export function auditorOf(res: Pick<Response, 'locals'>): Auditor {
   const { auditor } = res.locals as RequestLocals;
   if (!auditor) throw new Error('This route is not behind requestContext.');
   return auditor;
+}
+
+/** Returns the client address: behind trusted proxies as Express derives it from `X-Forwarded-For`, else the socket's. */
+export function addressOf(req: IncomingMessage): string {
+  return (req as Partial<Request>).ip ?? req.socket.remoteAddress ?? 'unknown';
+}
+
+/** Returns the rate-limit key of an address. IPv6 addresses are grouped by /56, the range of one customer. */
+export function addressKey(address: string): string {
+  return address === 'unknown' ? address : ipKeyGenerator(address);
+}
+
+/** Returns whether the request came over TLS, here or at a trusted proxy. */
+export function isSecure(req: IncomingMessage): boolean {
+  return (req as Partial<Request>).secure ?? 'encrypted' in req.socket;
+}
+
+export function isLoopback(address: string | undefined): boolean {
+  return address !== undefined && /^(?:::1|(?:::ffff:)?127(?:\.\d{1,3}){3})$/.test(address);
 }

@@ -1,0 +1,109 @@
+import { Registry, collectDefaultMetrics } from 'prom-client';
+import type { Producer } from '../../producer/index.js';
+import { type WorkerRecord, readWorkers } from '../../shared/records/heartbeats.js';
+import { readReconcile } from '../../shared/records/reconcile.js';
+import type { RecordSource } from '../../shared/records/unreadable.js';
+import type { Store } from '../../shared/store.js';
+import { type Sample, sample } from './exposition.js';
+
+export interface Beats {
+  readonly alive: readonly WorkerRecord[];
+  /** Workers lost within the last hour: their heartbeats stopped without a shutdown. */
+  readonly silent: number;
+}
+
+/** Reads all workers by their last heartbeats. Unreadable heartbeats are reported and not counted. */
+export async function readBeats(source: RecordSource): Promise<Beats> {
+  const workers = await readWorkers(source);
+  const alive = workers.filter((worker) => worker.alive);
+  return { alive, silent: workers.filter((worker) => !worker.alive && worker.problem === null).length };
+}
+
+/** Returns worker metrics from the last heartbeats, and the reconciler's last run. */
+export async function workerSamples(store: Store): Promise<Sample[]> {
+  const [{ alive, silent }, reconciled] = await Promise.all([readBeats(store), readReconcile(store)]);
+  const sum = (count: (beat: WorkerRecord) => number): number => alive.reduce((total, beat) => total + count(beat), 0);
+  return [
+    sample('taskfleet_workers', alive.length),
+    sample(
+      'taskfleet_workers_subscribed',
+      sum(({ subscribed }) => Number(subscribed)),
+    ),
+    sample(
+      'taskfleet_workers_draining',
+      sum(({ draining }) => Number(draining)),
+    ),
+    sample('taskfleet_workers_silent', silent),
+    sample(
+      'taskfleet_slots',
+      sum(({ slots }) => slots ?? 0),
+    ),
+    sample(
+      'taskfleet_slots_busy',
+      sum(({ running }) => running.length),
+    ),
+    sample(
+      'taskfleet_zombies',
+      sum(({ zombies }) => zombies ?? 0),
+    ),
+    sample('taskfleet_workers_clock_offset_seconds', Math.max(0, ...alive.map(({ clockMs }) => Math.abs(clockMs ?? 0))) / 1_000),
+    ...(reconciled ? [sample('taskfleet_reconciler_last_run_timestamp_seconds', reconciled.at / 1_000)] : []),
+  ];
+}
+
+/** Tolerates the latency of a busy fleet, which is not the schedule's fault; idle workers fetch a due task within about a second. */
+const LATE_MS = 30_000;
+
+/** Returns whether schedules have a next task and run on time. */
+export async function scheduleSamples({ schedules }: Producer, { redis, keys, clock }: Store): Promise<Sample[]> {
+  const list = (await schedules.list()).filter(({ problem }) => problem === null);
+  const now = clock.now();
+  const dues = list.flatMap(({ id, queue, nextAt }) =>
+    nextAt === null || queue === null ? [] : [{ key: `${keys.jobs(queue)}repeat:${id}:${nextAt.getTime()}`, due: nextAt.getTime() }],
+  );
+  // A scheduler keeps its next due time even if the task itself was removed.
+  const exists = await Promise.all(dues.map(({ key }) => redis.exists(key)));
+  const withNext = dues.filter((_, index) => exists[index] === 1);
+  return [
+    sample('taskfleet_schedules', list.length),
+    sample('taskfleet_schedules_without_next', list.length - withNext.length),
+    sample('taskfleet_schedules_late', withNext.filter(({ due }) => now - due > LATE_MS).length),
+  ];
+}
+
+export interface RedisMemory {
+  readonly usedBytes: number;
+  /** 0 for no limit. */
+  readonly maxBytes: number;
+  /** The eviction policy. */
+  readonly policy: string;
+}
+
+export async function readMemory({ redis }: Store): Promise<RedisMemory> {
+  const info = await redis.info('memory');
+  const field = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
+  return {
+    usedBytes: Number(field('used_memory') ?? 0),
+    maxBytes: Number(field('maxmemory') ?? 0),
+    policy: field('maxmemory_policy') ?? 'unknown',
+  };
+}
+
+export async function memorySamples(store: Store): Promise<Sample[]> {
+  const { usedBytes, maxBytes } = await readMemory(store);
+  return [sample('taskfleet_redis_memory_used_bytes', usedBytes), sample('taskfleet_redis_memory_max_bytes', maxBytes)];
+}
+
+let registry: Registry | null = null;
+
+/**
+ * Returns this process's memory, CPU and event-loop metrics from prom-client, under `taskfleet_dashboard_`. The registry is created on
+ * first use and kept: prom-client's observers cannot be removed.
+ */
+export function processMetrics(): Promise<string> {
+  if (!registry) {
+    registry = new Registry();
+    collectDefaultMetrics({ register: registry, prefix: 'taskfleet_dashboard_' });
+  }
+  return registry.metrics();
+}
