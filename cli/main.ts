@@ -1,8 +1,7 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander';
-import { describeError, usageError } from './cli-error.js';
-import { EXIT } from './exit-codes.js';
-import type { GlobalOptions } from './global-options.js';
+import { EXIT, describeError, usageError } from './errors.js';
+import type { GlobalOptions } from './options.js';
 import { endWithoutOutput, say } from './text/output.js';
 import { createProgram } from './program.js';
 

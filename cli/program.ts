@@ -1,14 +1,12 @@
 import { createRequire } from 'node:module';
 import { Command } from 'commander';
 import { addBilling } from './commands/billing.js';
-import { addDashboard } from './commands/dashboard.js';
+import { addDashboard, addUp, addWorker } from './commands/fleet.js';
 import { addDoctor } from './commands/doctor.js';
 import { addSchedule } from './commands/schedule.js';
 import { addTask } from './commands/task.js';
 import { addToken } from './commands/token.js';
-import { addUp } from './commands/up.js';
-import { addWorker } from './commands/worker.js';
-import { addGlobalOptions } from './global-options.js';
+import { addGlobalOptions } from './options.js';
 
 const EXAMPLES = `
 Examples:

@@ -19,11 +19,10 @@ import { checkItem, checkKnownId } from '../../shared/keys.js';
 import { TaskCancelled, createReceipt, receiptOf } from '../../shared/stop/receipt.js';
 import type { TaskDefinition } from '../../shared/task/definition.js';
 import { isTerminal } from '../../shared/task/state.js';
-import { usageError } from '../cli-error.js';
+import { usageError } from '../errors.js';
 import type { FleetClient, ScheduleClient } from './client.js';
 import type { ApiConnection } from './http-connection.js';
-import { follow } from './follow.js';
-import { type ReceiptJson, type TaskJson, enqueuedOf, receiptOfJson, scheduleOf, taskOf } from './from-json.js';
+import { type ReceiptJson, type TaskJson, enqueuedOf, follow, receiptOfJson, scheduleOf, taskOf } from './follow.js';
 
 /** The API's longest wait for one stop, in ms. */
 const MAX_API_WAIT_MS = 60_000;

@@ -1,11 +1,10 @@
 import { FleetError } from '../../shared/errors.js';
 import { type Settings, loadSettings } from '../../shared/settings/settings.js';
 import type { ConnectedSettings } from '../../shared/store.js';
-import { apiOf } from './address.js';
+import { ApiConnection, apiOf } from './http-connection.js';
 import { ApiClient } from './http.js';
-import { ApiConnection } from './http-connection.js';
 import type { FleetClient } from './client.js';
-import { type GlobalOptions, clientEnvironmentOf } from '../global-options.js';
+import { type GlobalOptions, clientEnvironmentOf } from '../options.js';
 
 /** The embedded Redis's data folder, relative to the working directory. */
 export const REDIS_DIR = '.taskfleet/redis';

@@ -1,15 +1,15 @@
 import type { Command } from 'commander';
-import { type ApiAddress, apiOf } from '../client/address.js';
+import { type ApiAddress, apiOf } from '../client/http-connection.js';
 import { withClient } from '../client/open.js';
 import { checkCanary } from '../doctor/canary.js';
 import type { Check } from '../doctor/check.js';
 import type { DoctorReport } from '../doctor/look.js';
-import { topologyToJson } from '../doctor/topology-json.js';
+import { topologyToJson } from '../doctor/topology-report.js';
 import type { WorkerInfo } from '../doctor/fleet-checks.js';
-import type { GlobalOptions } from '../global-options.js';
+import type { GlobalOptions } from '../options.js';
 import { printData, printJson } from '../text/output.js';
 import type { ReconcileRecord } from '../../shared/records/reconcile.js';
-import { interruptible } from '../signals.js';
+import { interruptible } from '../process.js';
 
 interface DoctorFlags extends GlobalOptions {
   readonly canary?: true;

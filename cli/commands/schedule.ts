@@ -1,7 +1,121 @@
 import type { Command } from 'commander';
-import { addScheduleList } from './schedule-list.js';
-import { addScheduleRemove } from './schedule-remove.js';
-import { addScheduleRun } from './schedule-run.js';
+import { FleetError } from '../../shared/errors.js';
+import { type ScheduleView, scheduleToJson } from '../../shared/schedule/view.js';
+import { formatMs } from '../../shared/time.js';
+import { withClient } from '../client/open.js';
+import type { GlobalOptions } from '../options.js';
+import { oneLine, outputWidth, printData, printJson, say } from '../text/output.js';
+import { formatAge, renderTable, wholeUnits } from '../text/table.js';
+import { printAdded } from '../text/task-text.js';
+
+const LIST_EXAMPLES = `
+Examples:
+  taskfleet schedule list
+  taskfleet schedule list -o json | jq -r '.[] | select(.next_at == null).id'
+
+DUE is the interval or cron expression, NEXT the time until the next task. If a task is due while the previous one is still
+running, it is dropped (OVERLAP skip) or waits for it (queue).`;
+
+const COLUMNS = [
+  { header: 'ID', flexible: true },
+  { header: 'TASK', flexible: true },
+  { header: 'DUE', flexible: true },
+  { header: 'NEXT' },
+  { header: 'OVERLAP' },
+  { header: 'RUNNING' },
+  { header: 'ITEM', flexible: true },
+] as const;
+
+export function addScheduleList(schedule: Command): void {
+  schedule
+    .command('list')
+    .description('list all schedules, including the built-in ones')
+    .addHelpText('after', LIST_EXAMPLES)
+    .action((_flags: unknown, command: Command) => listSchedules(command.optsWithGlobals<GlobalOptions>()));
+}
+
+async function listSchedules(globals: GlobalOptions): Promise<void> {
+  const schedules = await withClient(globals, (client) => client.schedules.list());
+  if (globals.output === 'json') printJson(schedules.map(scheduleToJson));
+  else if (schedules.length === 0) say('No schedules. (The first worker creates the built-in ones.)');
+  else
+    for (const line of renderTable(
+      COLUMNS,
+      schedules.map((schedule) => cells(schedule, Date.now())),
+      outputWidth(),
+    ))
+      printData(line);
+}
+
+function cells(schedule: ScheduleView, now: number): string[] {
+  const { id, name, builtIn, nextAt, overlap, running, item } = schedule;
+  return [
+    oneLine(id),
+    builtIn ? '(built-in)' : name === null ? '(unreadable)' : oneLine(name),
+    dueText(schedule),
+    nextAt === null ? '-' : nextAt.getTime() <= now ? 'now' : formatAge(nextAt.getTime() - now),
+    overlap,
+    running ? 'yes' : '-',
+    item === null ? '-' : oneLine(item),
+  ];
+}
+
+function dueText({ everyMs, cron, timeZone, jitterMs, problem }: ScheduleView): string {
+  if (problem !== null) return problem;
+  const due = everyMs === null ? `${cron} ${timeZone}` : `every ${interval(everyMs)}`;
+  return jitterMs === 0 ? due : `${due} + up to ${interval(jitterMs)}`;
+}
+
+function interval(ms: number): string {
+  return wholeUnits(ms) ?? formatMs(ms);
+}
+
+interface RunFlags extends GlobalOptions {
+  readonly wait?: true;
+}
+
+const RUN_EXAMPLES = `
+Examples:
+  taskfleet schedule run models.refresh --wait
+  taskfleet schedule run nightly-report
+
+Enqueues one task now; the regular times do not change. If a task of the schedule is still running, the overlap policy applies.
+Exit code 3 if there is no such schedule; with --wait: 0 completed, 1 failed, 4 cancelled.`;
+
+export function addScheduleRun(schedule: Command): void {
+  schedule
+    .command('run')
+    .description("enqueue a schedule's task now")
+    .argument('<id>', 'schedule id')
+    .option('--wait', 'wait until the task ends, then print it')
+    .addHelpText('after', RUN_EXAMPLES)
+    .action(async (id: string, _flags: unknown, command: Command) => {
+      const flags = command.optsWithGlobals<RunFlags>();
+      process.exitCode = await withClient(flags, async (client) => printAdded(client, await client.schedules.runNow(id), flags));
+    });
+}
+
+const REMOVE_EXAMPLES = `
+Examples:
+  taskfleet schedule remove nightly-report
+
+Also removes the schedule's next task; a running task continues. Exit code 3 if there is no such schedule.`;
+
+export function addScheduleRemove(schedule: Command): void {
+  schedule
+    .command('remove')
+    .description('remove a schedule')
+    .argument('<id>', 'schedule id')
+    .addHelpText('after', REMOVE_EXAMPLES)
+    .action((id: string, _flags: unknown, command: Command) => removeSchedule(id, command.optsWithGlobals<GlobalOptions>()));
+}
+
+async function removeSchedule(id: string, globals: GlobalOptions): Promise<void> {
+  const removed = await withClient(globals, (client) => client.schedules.remove(id));
+  if (!removed) throw new FleetError('SCHEDULE_NOT_FOUND', `No schedule ${JSON.stringify(id)}.`, { details: { id } });
+  if (globals.output === 'json') printJson({ id, removed });
+  else say(`Removed schedule ${id}.`);
+}
 
 const EXAMPLES = `
 Examples:

@@ -1,15 +1,13 @@
 import type { Command } from 'commander';
 import { formatMs } from '../../shared/time.js';
 import { type StopReceipt, receiptOf, receiptToJson } from '../../shared/stop/receipt.js';
-import { apiOf } from '../client/address.js';
-import { usageError } from '../cli-error.js';
+import { apiOf } from '../client/http-connection.js';
+import { EXIT, usageError } from '../errors.js';
 import type { FleetClient } from '../client/client.js';
 import { withClient } from '../client/open.js';
-import { EXIT } from '../exit-codes.js';
-import type { GlobalOptions } from '../global-options.js';
-import { wholeNumber } from '../number-option.js';
+import { type GlobalOptions, wholeNumber } from '../options.js';
 import { printData, printJson, say } from '../text/output.js';
-import { interruptible, orAborted } from '../signals.js';
+import { interruptible, orAborted } from '../process.js';
 
 interface StopFlags extends GlobalOptions {
   readonly item?: string;

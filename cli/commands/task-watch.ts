@@ -2,10 +2,10 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { isTerminal } from '../../shared/task/state.js';
 import type { FleetClient } from '../client/client.js';
 import { withClient } from '../client/open.js';
-import { EXIT, exitCodeOfState } from '../exit-codes.js';
-import type { GlobalOptions } from '../global-options.js';
+import { EXIT, exitCodeOfState } from '../errors.js';
+import type { GlobalOptions } from '../options.js';
 import { say } from '../text/output.js';
-import { interruptible } from '../signals.js';
+import { interruptible } from '../process.js';
 import { JsonOutput, PlainOutput, TerminalOutput, type WatchOutput } from '../text/watch-output.js';
 
 interface WatchFlags extends GlobalOptions {

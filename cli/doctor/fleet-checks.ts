@@ -1,16 +1,18 @@
 import { WRONG_CLOCK_MS, redisTime } from '../../shared/clock/fleet-clock.js';
-import { formatMs } from '../../shared/time.js';
 import { isTime } from '../../shared/records/hash-reader.js';
-import { type ReconcileRecord, readReconcile } from '../../shared/records/reconcile.js';
 import { type WorkerRecord, readWorkers } from '../../shared/records/heartbeats.js';
+import { type ReconcileRecord, readReconcile } from '../../shared/records/reconcile.js';
+import type { RecordSource } from '../../shared/records/unreadable.js';
+import { parseSchedule } from '../../shared/schedule/schedule.js';
+import { type NextRunFault, readNextRuns } from '../../shared/schedule/schedulers.js';
+import { defineScripts } from '../../shared/scripts/define-scripts.js';
 import type { Settings } from '../../shared/settings/settings.js';
 import type { BrokenQueue } from '../../shared/task/queues.js';
-import type { RecordSource } from '../../shared/records/unreadable.js';
+import { formatMs } from '../../shared/time.js';
+import { scheduleTable } from '../../worker/schedules.js';
 import type { StopLatencySummary } from '../../worker/stop-listener.js';
-import { formatAge, formatAgo } from '../text/age.js';
+import { formatAge, formatAgo } from '../text/table.js';
 import { type Check, fail, ok, warn } from './check.js';
-import { checkReconciler } from './reconciler-check.js';
-import { checkSchedules } from './schedule-check.js';
 
 /** A worker, from its last heartbeat. */
 export interface WorkerInfo {
@@ -160,4 +162,68 @@ function checkCount(alive: number, silent: number, live: number): Check[] {
       ),
     );
   return checks;
+}
+
+/** Six times the default RECONCILE_INTERVAL_MS, because the workers' value may differ from the doctor's. */
+const OVERDUE_MS = 60_000;
+const RECONCILER = 'reconciler';
+
+/** @param oldestWorkerMs uptime of the oldest live worker in ms, null if none is alive */
+export function checkReconciler(last: ReconcileRecord | null, oldestWorkerMs: number | null, now: number): Check {
+  if (last === null) {
+    if (oldestWorkerMs === null || oldestWorkerMs <= OVERDUE_MS) return ok(RECONCILER, 'has not run yet');
+    const advice = 'Workers take turns to run it every RECONCILE_INTERVAL_MS. Check their logs, and that their version includes it.';
+    return warn(RECONCILER, `never ran, and workers have been up for ${formatAge(oldestWorkerMs)}`, advice);
+  }
+  const { at, removed, registered, settled } = last;
+  const did = Object.entries({ removed, registered, settled }).flatMap(([what, count]) => (count === null ? [] : [`${what} ${count}`]));
+  const message = `last run ${formatAgo(now - at)}${did.length === 0 ? '' : `: ${did.join(', ')}`}`;
+  if (oldestWorkerMs === null || now - at <= OVERDUE_MS) return ok(RECONCILER, message);
+  return warn(
+    RECONCILER,
+    message,
+    "Tasks of dead workers stay listed until it runs again. Check the workers' logs and RECONCILE_INTERVAL_MS.",
+  );
+}
+
+const SCHEDULES = 'schedules';
+const WORDS: Readonly<Record<NextRunFault, string>> = {
+  absent: 'no next run',
+  gone: 'no next run',
+  lost: 'a next run that is in no list of its queue',
+  far: 'a next run more than one period away',
+};
+const NAMED = 5;
+
+/**
+ * Checks that each schedule has a next run within one period.
+ * @param alive whether workers are alive; the first worker creates the built-in schedules
+ */
+export async function checkSchedules({ redis, keys, unreadable }: RecordSource, settings: Settings, alive: boolean): Promise<Check> {
+  const scripted = defineScripts(redis);
+  const stored = Object.entries(await unreadable.read(keys.schedules, 'hash', redis.hgetall(keys.schedules), {})).flatMap(
+    ([id, text]) => parseSchedule(id, text) ?? [],
+  );
+  const schedules = [...(alive ? scheduleTable(settings) : []), ...stored].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const now = (await redisTime(redis, keys.tasks)) ?? Date.now();
+  const runs = await Promise.all(
+    schedules.map(async ({ id, definition }) => ({
+      id,
+      run: (
+        await unreadable.read(
+          `${keys.jobs(definition.queue)}repeat`,
+          'sorted set',
+          readNextRuns(scripted, keys, definition.queue, [id], now),
+          [],
+        )
+      )[0],
+    })),
+  );
+  const wrong = runs.flatMap(({ id, run }) => (run?.fault ? [`${id} has ${WORDS[run.fault]}`] : []));
+  if (wrong.length === 0) return ok(SCHEDULES, schedules.length === 0 ? 'none' : `${schedules.length}, each with a next run`);
+  const more = wrong.length > NAMED ? `, and ${wrong.length - NAMED} more` : '';
+  const advice = alive
+    ? "A worker repairs this within half a minute. If it persists, check the workers' logs (component schedule)."
+    : 'Start workers, which repair this.';
+  return warn(SCHEDULES, `${wrong.slice(0, NAMED).join('; ')}${more}`, advice);
 }

@@ -4,11 +4,11 @@ import { SETTINGS, loadSettings, redactUrl } from '../../shared/settings/setting
 import type { AnyDefinition } from '../../shared/task/definition.js';
 import { tellParent } from '../../worker/main.js';
 import { BUILTIN_MODULE, loadTaskModules } from '../../worker/task-modules.js';
-import { refuseApi } from '../client/address.js';
-import { usageError } from '../cli-error.js';
+import { refuseApi } from '../client/http-connection.js';
+import { usageError } from '../errors.js';
 import { locateRedis } from '../client/open.js';
-import { type GlobalOptions, environmentOf } from '../global-options.js';
-import { runAsChild } from './parent.js';
+import { type GlobalOptions, environmentOf } from '../options.js';
+import { runAsChild } from '../process.js';
 
 export interface DashboardFlags extends GlobalOptions {
   readonly host?: string;

@@ -6,8 +6,8 @@ import type { Readable } from 'node:stream';
 import { ERROR_CODES, type ErrorCode, FleetError, messageOf } from '../../shared/errors.js';
 import { formatMs } from '../../shared/time.js';
 import type { Environment } from '../../shared/settings/settings.js';
-import { EXIT } from '../exit-codes.js';
-import type { ChildMessage } from './parent.js';
+import { EXIT } from '../errors.js';
+import type { ChildMessage } from '../process.js';
 
 /** `inherit` uses the parent's streams; a function receives each line with the name of its process. */
 export type ProcessOutput = 'inherit' | ((name: string, line: string) => void);

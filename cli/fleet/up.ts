@@ -2,14 +2,13 @@ import { resolve } from 'node:path';
 import { formatMs } from '../../shared/time.js';
 import { createLoggerFactory } from '../../shared/logger.js';
 import { type Settings, loadSettings, redactUrl } from '../../shared/settings/settings.js';
-import { refuseApi } from '../client/address.js';
-import { CliError } from '../cli-error.js';
+import { refuseApi } from '../client/http-connection.js';
+import { CliError, EXIT } from '../errors.js';
 import { REDIS_DIR } from '../client/open.js';
-import { EXIT } from '../exit-codes.js';
 import { type Fleet, startFleet } from './fleet.js';
-import { type GlobalOptions, clientEnvironmentOf, environmentOf } from '../global-options.js';
+import { type GlobalOptions, clientEnvironmentOf, environmentOf } from '../options.js';
 import { goOnWithoutOutput, say } from '../text/output.js';
-import { type EndRequests, type EndSignal, exitCodeOfSignal, listenForEnd } from '../signals.js';
+import { type EndRequests, type EndSignal, exitCodeOfSignal, listenForEnd } from '../process.js';
 
 export interface UpFlags extends GlobalOptions {
   readonly workers: number;

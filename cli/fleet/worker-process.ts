@@ -1,13 +1,33 @@
+import { type Producer, type ProducerConfig, createProducer } from '../../producer/index.js';
 import { type LoggerFactory, createLoggerFactory } from '../../shared/logger.js';
-import { type EmbeddedRedis, startEmbeddedRedis } from '../embedded-redis/embedded.js';
 import { type Environment, type Settings, loadSettings, redactUrl } from '../../shared/settings/settings.js';
+import type { ChildEnqueuer } from '../../shared/task/handler.js';
 import { runWorker } from '../../worker/main.js';
-import { refuseApi } from '../client/address.js';
-import { ChildProducer } from './child-producer.js';
+import { refuseApi } from '../client/http-connection.js';
 import { REDIS_DIR } from '../client/open.js';
-import { type GlobalOptions, environmentOf } from '../global-options.js';
+import { type EmbeddedRedis, startEmbeddedRedis } from '../embedded-redis/embedded.js';
+import { type GlobalOptions, environmentOf } from '../options.js';
+import { runAsChild } from '../process.js';
 import { say } from '../text/output.js';
-import { runAsChild } from './parent.js';
+
+/** The producer that a worker's handlers share. Connects on the first enqueue, because most handlers never enqueue. */
+export class ChildProducer implements ChildEnqueuer {
+  readonly #config: ProducerConfig;
+  #producer: Producer | null = null;
+
+  constructor(config: ProducerConfig) {
+    this.#config = config;
+  }
+
+  enqueueChild(...args: Parameters<ChildEnqueuer['enqueueChild']>): ReturnType<ChildEnqueuer['enqueueChild']> {
+    this.#producer ??= createProducer(this.#config);
+    return this.#producer.enqueueChild(...args);
+  }
+
+  async close(): Promise<void> {
+    await this.#producer?.close();
+  }
+}
 
 export interface WorkerFlags extends GlobalOptions {
   readonly supervised?: true;

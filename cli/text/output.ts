@@ -1,5 +1,5 @@
 import { messageOf } from '../../shared/errors.js';
-import { EXIT } from '../exit-codes.js';
+import { EXIT } from '../errors.js';
 
 /**
  * For short-lived commands: exits when standard output cannot be written, silently if the reader closed the pipe

@@ -5,7 +5,7 @@ import { checkFleet } from '../../cli/doctor/fleet-checks.js';
 import { checkRecords } from '../../cli/doctor/record-checks.js';
 import { storeOf } from '../../producer/store-of.js';
 import { resolveSettings } from '../../shared/settings/settings.js';
-import { Findings } from '../../cli/doctor/findings.js';
+import { Findings } from '../../cli/doctor/check.js';
 import { isFleetError } from '../../shared/errors.js';
 import { TestDashboard } from '../dashboard/test-dashboard.js';
 import { LogLines } from '../support/log-lines.js';

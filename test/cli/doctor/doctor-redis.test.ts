@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { checkMemory, checkReplicas } from '../../../cli/doctor/redis-checks.js';
-import { parseInfo, replicasOf } from '../../../cli/doctor/redis-info.js';
+import { parseInfo, replicasOf } from '../../../cli/doctor/topology-report.js';
 import { runCommand } from '../../support/command.js';
 import { type TestRedis, startTestRedis } from '../../support/redis.js';
 import { TestCluster } from '../../support/test-cluster.js';

@@ -3,7 +3,7 @@ import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { takeLock } from '../../../cli/embedded-redis/exclusive-lock.js';
+import { takeLock } from '../../../cli/embedded-redis/server-state.js';
 import { identifyThisProcess, isRunning } from '../../../cli/embedded-redis/process-identity.js';
 
 let root: string;

@@ -6,8 +6,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { pino } from 'pino';
 import { isFleetError } from '../../../shared/errors.js';
 import { startEmbeddedRedis } from '../../../cli/embedded-redis/embedded.js';
-import type { CommandResult, Machine } from '../../../cli/embedded-redis/machine.js';
-import { ensureRedisServer, findRedisServer } from '../../../cli/embedded-redis/server-binary.js';
+import { type CommandResult, type Machine, ensureRedisServer, findRedisServer } from '../../../cli/embedded-redis/server-binary.js';
 
 let root: string;
 

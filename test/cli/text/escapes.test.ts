@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeError } from '../../../cli/cli-error.js';
+import { describeError } from '../../../cli/errors.js';
 import { printable } from '../../../cli/text/output.js';
 import { invalidPlanText, planTable } from '../../../cli/text/plan-text.js';
 import { endText, taskDetails, taskLine, taskTable } from '../../../cli/text/task-text.js';
