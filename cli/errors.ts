@@ -99,7 +99,7 @@ export function usageError(message: string): CliError {
 }
 
 /** An error as the command reports it. */
-export interface Report {
+interface Report {
   readonly exitCode: number;
   /** The text for standard error, without a final line break. */
   readonly text: string;

@@ -6,7 +6,7 @@ import { storeOf } from '../producer/store-of.js';
 import type { AnyDefinition } from '../shared/task/definition.js';
 import { DashboardServer } from './server.js';
 
-export interface RunDashboardOptions {
+interface RunDashboardOptions {
   readonly settings: ConnectedSettings;
   readonly loggers: LoggerFactory;
   /** Definitions that may be enqueued in addition to the built-in tasks. */

@@ -13,7 +13,7 @@ import { type Dashboard, type DashboardConfig, createDashboard } from './dashboa
 import { problemHandler } from './http/problem.js';
 import { addressKey } from './http/request.js';
 
-export interface ConnectionLimit {
+interface ConnectionLimit {
   /** Maximum open connections per address. */
   readonly perAddress: number;
   /** Whether the address is a trusted proxy, which carries many clients and is exempt. */
@@ -22,7 +22,7 @@ export interface ConnectionLimit {
 }
 
 /** Limits open connections per address, so that no client can use up the server's. */
-export function limitConnections(server: Server, { perAddress, isProxy, logger }: ConnectionLimit): void {
+function limitConnections(server: Server, { perAddress, isProxy, logger }: ConnectionLimit): void {
   const open = new Map<string, number>();
   const lines = new RepeatedLines(logger);
   server.on('connection', (socket: Socket) => {

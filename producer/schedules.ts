@@ -17,7 +17,7 @@ interface Found {
   readonly builtIn: boolean;
 }
 
-export interface SchedulesOptions {
+interface SchedulesOptions {
   readonly store: Store;
   readonly call: Caller;
   readonly enqueuer: Enqueuer;

@@ -50,7 +50,7 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-export interface FleetErrorOptions {
+interface FleetErrorOptions {
   cause?: unknown;
   /** Machine-readable facts about the error: field names, limits, ids. JSON values only. */
   details?: Readonly<Record<string, unknown>>;

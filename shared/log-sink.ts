@@ -10,7 +10,7 @@ export interface LogLosses {
 
 export const NO_LOSSES: LogLosses = { lost: 0, error: null };
 
-export interface LogSinkOptions {
+interface LogSinkOptions {
   /** Writes text, or throws. */
   readonly write: (text: string) => void;
   /** Formats the line that reports a loss, with its line break. */

@@ -35,7 +35,7 @@ function withoutArguments(text: string): string {
 
 export type { Logger } from 'pino';
 
-export interface LoggerOptions {
+interface LoggerOptions {
   readonly settings: Pick<Settings, 'logLevel' | 'logLevels'>;
   /** Pretty lines for people instead of JSON lines. Default: false. */
   readonly pretty?: boolean;
@@ -118,7 +118,7 @@ function withRepeated([first, ...rest]: readonly unknown[], repeated: number): u
   return [first instanceof Error ? { error: first, repeated } : { ...(first as object), repeated }, ...rest];
 }
 
-export interface RepeatsOptions {
+interface RepeatsOptions {
   /** Length of an interval, in ms. Default: an hour. */
   readonly intervalMs?: number;
   /** Lines logged per key and interval. Default: 1. */
@@ -143,7 +143,7 @@ const MAX_KEYS = 1_000;
 const OTHERS = '';
 
 /** Decides which repeated lines to log. Bounds both memory and the number of logged lines, even if no key ever repeats. */
-export class Repeats {
+class Repeats {
   readonly #intervalMs: number;
   readonly #burst: number;
   readonly #maxKeys: number;
@@ -192,7 +192,7 @@ export class Repeats {
   }
 }
 
-export type LineLevel = 'debug' | 'info' | 'warn' | 'error';
+type LineLevel = 'debug' | 'info' | 'warn' | 'error';
 
 /** Logs a line once per key and interval and counts repetitions; the key's next line has the count as `repeated: n`. */
 export class RepeatedLines {

@@ -46,7 +46,7 @@ export interface Store {
   close(): Promise<void>;
 }
 
-export interface StoreOptions {
+interface StoreOptions {
   readonly settings: ConnectedSettings;
   readonly policy: ConnectionPolicy;
   readonly loggers: LoggerFactory;

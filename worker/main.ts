@@ -10,7 +10,7 @@ export type WorkerMessage =
   /** The worker could not start; `code` is the error's, null for an error without one. */
   | { readonly type: 'failed'; readonly code: string | null; readonly message: string };
 
-export interface RunWorkerOptions {
+interface RunWorkerOptions {
   readonly settings: ConnectedSettings;
   readonly loggers: LoggerFactory;
   /**

@@ -9,7 +9,7 @@ import type { AnyDefinition, Retention } from '../shared/task/definition.js';
 import { MAINTENANCE_QUEUE, modelsRefresh, registryReconcile, sessionPoolClean, usagePoolClean } from './builtin/definitions.js';
 
 /** A schedule of one of the fleet's own tasks. */
-export interface FleetSchedule extends Schedule {
+interface FleetSchedule extends Schedule {
   /** Whether the task also runs when a worker starts. */
   readonly atStart: boolean;
 }
@@ -32,7 +32,7 @@ function every(everyMs: number, task: AnyDefinition, { atStart = false } = {}): 
   return { id: task.name, definition, data: '{}', item: '', everyMs, cron: null, timeZone: null, jitterMs: 0, overlap: 'skip', atStart };
 }
 
-export interface SchedulesOptions {
+interface SchedulesOptions {
   readonly store: Store;
   readonly table: readonly FleetSchedule[];
   readonly logger: Logger;

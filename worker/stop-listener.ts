@@ -7,7 +7,7 @@ import type { ConnectedSettings, Store } from '../shared/store.js';
 import type { JobAddress } from '../shared/task/job-options.js';
 import type { ActiveRuns } from './run/run.js';
 
-export interface StopListenerOptions {
+interface StopListenerOptions {
   readonly settings: ConnectedSettings;
   readonly store: Store;
   readonly runs: ActiveRuns;

@@ -11,7 +11,7 @@ import { type ApiConnection, isTransient, notAnApi, unreachable } from './http-c
 
 export type TaskJson = z.output<typeof task>;
 export type ReceiptJson = z.output<typeof receipt>;
-export type EnqueuedJson = z.output<typeof enqueued>;
+type EnqueuedJson = z.output<typeof enqueued>;
 
 /** Converts the API's JSON of a task into a TaskView. Like the other converters here, throws if the JSON has another shape. */
 export function taskOf(json: TaskJson): TaskView {
@@ -61,7 +61,7 @@ function dateOf(text: string | null): Date | null {
 }
 
 /** An event. With the last event, `task` is the ended task, or null if it is no longer stored. */
-export interface Followed {
+interface Followed {
   readonly event: TaskEvent;
   readonly task: TaskView | null;
 }

@@ -18,7 +18,7 @@ Examples:
 Prices in JSON are in minor units: 1200 is 12.00 USD.
 Exit code 1 if a plan is invalid; the others are still listed.`;
 
-export function addBillingPlans(billing: Command): void {
+function addBillingPlans(billing: Command): void {
   billing
     .command('plans')
     .description('list the billing plans in display order')
@@ -56,7 +56,7 @@ Exit codes: 1 the task failed, 4 it was stopped.`;
 /** If no worker takes the task within this time, the user may have none running. */
 const WORKER_EXPECTED_MS = 3_000;
 
-export function addBillingInitPlans(billing: Command): void {
+function addBillingInitPlans(billing: Command): void {
   billing
     .command('init-plans')
     .description('create the missing billing plans')

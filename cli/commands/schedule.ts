@@ -26,7 +26,7 @@ const COLUMNS = [
   { header: 'ITEM', flexible: true },
 ] as const;
 
-export function addScheduleList(schedule: Command): void {
+function addScheduleList(schedule: Command): void {
   schedule
     .command('list')
     .description('list all schedules, including the built-in ones')
@@ -82,7 +82,7 @@ Examples:
 Enqueues one task now; the regular times do not change. If a task of the schedule is still running, the overlap policy applies.
 Exit code 3 if there is no such schedule; with --wait: 0 completed, 1 failed, 4 cancelled.`;
 
-export function addScheduleRun(schedule: Command): void {
+function addScheduleRun(schedule: Command): void {
   schedule
     .command('run')
     .description("enqueue a schedule's task now")
@@ -101,7 +101,7 @@ Examples:
 
 Also removes the schedule's next task; a running task continues. Exit code 3 if there is no such schedule.`;
 
-export function addScheduleRemove(schedule: Command): void {
+function addScheduleRemove(schedule: Command): void {
   schedule
     .command('remove')
     .description('remove a schedule')

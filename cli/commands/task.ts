@@ -31,7 +31,7 @@ document.index reads files below the workers' DOCUMENT_ROOT, and fails if that i
 Over the API, only tasks that the dashboard knows can be enqueued.
 Exit codes with --wait: 0 completed, 1 failed, 4 cancelled.`;
 
-export function addTaskEnqueue(task: Command): void {
+function addTaskEnqueue(task: Command): void {
   task
     .command('enqueue')
     .description('enqueue a task, built-in or from TASK_MODULES')
@@ -87,7 +87,7 @@ Examples:
   taskfleet task list --state failed --limit 20
   taskfleet task list -o json | jq -r '.[].id'`;
 
-export function addTaskList(task: Command): void {
+function addTaskList(task: Command): void {
   task
     .command('list')
     .description('list live tasks, or tasks in one state')
@@ -118,7 +118,7 @@ Examples:
 
 Exit code 3 if there is no such task.`;
 
-export function addTaskShow(task: Command): void {
+function addTaskShow(task: Command): void {
   task
     .command('show')
     .description('show a task, live or ended')
@@ -143,7 +143,7 @@ Examples:
 Each task gets its full number of attempts again, and its stop is cleared. If one task cannot be retried, none is.
 Exit codes: 1 if a task is still live or has completed, 3 if one was not found.`;
 
-export function addTaskRetry(task: Command): void {
+function addTaskRetry(task: Command): void {
   task
     .command('retry')
     .description('run failed or cancelled tasks again')

@@ -20,7 +20,7 @@ Prints the token, which is shown only once and stored nowhere, and the entry for
 Separate several entries by semicolons. Each role includes the ones before it: viewer (read), submitter (enqueue, and stop tasks
 that match its item patterns), operator (stop, retry, schedules, the board), admin (also the audit log).`;
 
-export function addTokenCreate(token: Command): void {
+function addTokenCreate(token: Command): void {
   token
     .command('create')
     .description('create a token for the dashboard')

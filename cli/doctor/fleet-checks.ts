@@ -199,7 +199,7 @@ const NAMED = 5;
  * Checks that each schedule has a next run within one period.
  * @param alive whether workers are alive; the first worker creates the built-in schedules
  */
-export async function checkSchedules({ redis, keys, unreadable }: RecordSource, settings: Settings, alive: boolean): Promise<Check> {
+async function checkSchedules({ redis, keys, unreadable }: RecordSource, settings: Settings, alive: boolean): Promise<Check> {
   const scripted = defineScripts(redis);
   const stored = Object.entries(await unreadable.read(keys.schedules, 'hash', redis.hgetall(keys.schedules), {})).flatMap(
     ([id, text]) => parseSchedule(id, text) ?? [],

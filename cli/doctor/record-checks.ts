@@ -20,7 +20,7 @@ const NEEDED = 'timestamp';
  * @param type the type of the record's key, as TYPE returns it
  * @param isWhole whether the key itself has the wrong type
  */
-export function repairOf({ key, id, problem }: UnreadableRecord, type: string, isWhole: boolean): string {
+function repairOf({ key, id, problem }: UnreadableRecord, type: string, isWhole: boolean): string {
   if (isWhole) return command('RENAME', key, `${key}.moved`);
   if (id !== undefined)
     return type === 'list'

@@ -60,7 +60,7 @@ export function checkVersion(info: Info): Check {
   );
 }
 
-export function checkEviction(info: Info): Check {
+function checkEviction(info: Info): Check {
   const policy = info.get('maxmemory_policy') ?? 'unknown';
   if (policy === 'noeviction') return ok('eviction', 'noeviction');
   return fail(

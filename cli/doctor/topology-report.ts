@@ -78,7 +78,7 @@ export interface ClusterReport {
   readonly masters: readonly { readonly address: string; readonly slots: number; readonly replicas: readonly string[] }[];
 }
 
-export interface StandaloneReport {
+interface StandaloneReport {
   readonly kind: 'standalone';
   readonly role: string;
   readonly replicas: readonly Replica[];

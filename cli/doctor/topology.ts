@@ -126,7 +126,7 @@ async function ask(sentinel: Address, service: string, settings: ConnectedSettin
 const SLOTS = 16_384;
 
 /** @param servers the masters found by the connection */
-export async function checkCluster(servers: readonly Server[]): Promise<TopologyFindings> {
+async function checkCluster(servers: readonly Server[]): Promise<TopologyFindings> {
   const asked = (servers[0] as Server).redis;
   const info = parseInfo(String(await asked.call('CLUSTER', 'INFO')));
   const nodes = String(await asked.call('CLUSTER', 'NODES'));

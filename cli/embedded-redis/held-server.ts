@@ -5,7 +5,7 @@ import type { Logger } from '../../shared/logger.js';
 import { type Announcement, type Unlock, readState, removeState, serverOf, takeLock, urlOf } from './server-state.js';
 import { type ProcessIdentity, isRunning, signalProcess, waitForExit } from './process-identity.js';
 
-export interface HeldServerOptions {
+interface HeldServerOptions {
   /** The data folder: absolute, symbolic links resolved. */
   readonly dir: string;
   readonly port: number;

@@ -32,7 +32,7 @@ const RUN_TIMEOUT_MS = 300_000;
 const MAX_OUTPUT_BYTES = 64 * 1_048_576;
 
 /** The machine that this code runs on. */
-export function thisMachine(): Machine {
+function thisMachine(): Machine {
   return {
     osRelease: () => readFile('/etc/os-release', 'utf8').catch(() => ''),
     uid: currentUid,
@@ -48,7 +48,7 @@ export function thisMachine(): Machine {
 }
 
 /** Returns the distribution's name if it is Debian or derived from it, by ID and ID_LIKE of os-release(5); else null. */
-export function debianName(osRelease: string): 'Debian' | 'Ubuntu' | null {
+function debianName(osRelease: string): 'Debian' | 'Ubuntu' | null {
   const words = [...osRelease.matchAll(/^(?:ID|ID_LIKE)=(?<value>.*)$/gm)].flatMap((match) =>
     (match.groups?.['value'] ?? '').replaceAll(/["']/g, '').split(/\s+/),
   );
@@ -98,7 +98,7 @@ const INSTALL = [
   ...['install', '-y', '--no-install-recommends', 'redis-server'],
 ];
 
-export interface InstallOptions {
+interface InstallOptions {
   readonly say: (line: string) => void;
   readonly machine: Machine;
 }
@@ -107,7 +107,7 @@ export interface InstallOptions {
  * Installs the distribution's redis-server package without starting or enabling its service. Concurrent installations take turns.
  * @returns null, or the problem with the last lines of apt-get's output
  */
-export async function installRedisServer(distribution: string, { say, machine }: InstallOptions): Promise<string | null> {
+async function installRedisServer(distribution: string, { say, machine }: InstallOptions): Promise<string | null> {
   // Continue without the lock after the timeout: apt has its own, and this one only saves a second installation.
   const unlock = await takeLock(join(machine.lockFolder, 'taskfleet-redis-install.lock'), LOCK_TIMEOUT_MS);
   try {
@@ -145,7 +145,7 @@ function lastLines(output: string): string[] {
     .map((line) => `  ${line}`);
 }
 
-export interface EnsureOptions {
+interface EnsureOptions {
   /** A PATH value: folders to look in. */
   readonly path: string;
   /** Prints a line for the user before an installation. */

@@ -8,7 +8,7 @@ import { Redis } from 'ioredis';
 import { FleetError, messageOf } from '../../shared/errors.js';
 
 /** The facts that a server on a loopback port reports. */
-export interface ServerFacts {
+interface ServerFacts {
   readonly pid: number;
   /** The data folder, symbolic links resolved. */
   readonly dir: string;
@@ -53,7 +53,7 @@ export async function waitUntilServing(port: number, dir: string, signal: AbortS
   return null;
 }
 
-export interface SpawnOptions {
+interface SpawnOptions {
   /** The redis-server command. */
   readonly binary: string;
   /** The data folder: absolute, symbolic links resolved. */

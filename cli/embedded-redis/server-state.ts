@@ -86,7 +86,7 @@ export async function takeLock(path: string, timeoutMs: number): Promise<Unlock 
 }
 
 /** The content of `server.json` in a data folder: the folder's redis-server. */
-export interface ServerState {
+interface ServerState {
   /** Null between the choice of the port and the start of the process. */
   readonly pid: number | null;
   readonly port: number;

@@ -4,7 +4,7 @@ import { type EmbeddedRedis, startEmbeddedRedis } from '../embedded-redis/embedd
 import type { Environment, Settings } from '../../shared/settings/settings.js';
 import { type ProcessOutput, SupervisedProcess } from './supervised-process.js';
 
-export interface FleetOptions {
+interface FleetOptions {
   readonly settings: Settings;
   /** The environment that `settings` were read from. The processes inherit it, with REDIS_URL set to the Redis in use. */
   readonly env: Environment;

@@ -12,7 +12,7 @@ import type { ChildMessage } from '../process.js';
 /** `inherit` uses the parent's streams; a function receives each line with the name of its process. */
 export type ProcessOutput = 'inherit' | ((name: string, line: string) => void);
 
-export interface SupervisedProcessOptions {
+interface SupervisedProcessOptions {
   /** Display name: `Worker 1`. */
   readonly name: string;
   /** The subcommand to run; it must accept `--supervised`. */

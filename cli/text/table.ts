@@ -28,7 +28,7 @@ export function formatAgo(ms: number): string {
   return ms < -FUTURE_MS ? formatAge(ms) : `${formatAge(ms)} ago`;
 }
 
-export interface Column {
+interface Column {
   readonly header: string;
   /** Whether cells may be truncated if the table is wider than the terminal. Default false. */
   readonly flexible?: boolean;
@@ -65,7 +65,7 @@ function fit(widths: number[], columns: readonly Column[], width: number): void 
 }
 
 /** Returns the number of terminal columns that a text occupies. */
-export function textWidth(text: string): number {
+function textWidth(text: string): number {
   let width = 0;
   for (const { segment } of segmenter.segment(text)) width += WIDE.test(segment) ? 2 : 1;
   return width;

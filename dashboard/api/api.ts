@@ -18,7 +18,7 @@ import { statsRoutes, usageRoutes, workerRoutes } from './routes/fleet.js';
 import { taskRoutes } from './routes/tasks.js';
 import { EventStreams, type StreamOptions } from './stream/event-streams.js';
 
-export interface ApiOptions extends StreamOptions {
+interface ApiOptions extends StreamOptions {
   readonly producer: Producer;
   readonly logger: Logger;
   /** Definitions that may be enqueued in addition to the built-in tasks. Default: none. */
@@ -29,7 +29,7 @@ export interface ApiOptions extends StreamOptions {
   readonly bodyTimeoutMs?: number | undefined;
 }
 
-export interface Api {
+interface Api {
   /** Serves `/api/v1`, `/openapi.json` and `/docs`; mounted behind `authenticate`. */
   readonly router: Router;
   /** Ends all event streams. */

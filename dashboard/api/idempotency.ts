@@ -10,7 +10,7 @@ const RETENTION_MS = 24 * 3_600_000;
 const BUSY_MS = 15_000;
 
 /** A request with an idempotency key. */
-export interface KeyedRequest {
+interface KeyedRequest {
   readonly key: string;
   /** The caller's key, from `callerKeyOf`: keys of different callers are independent. */
   readonly caller: string;

@@ -19,7 +19,7 @@ type Part = 'path' | 'query' | 'header' | 'body';
  * Parses a part of a request with its schema.
  * @throws FleetError `BAD_REQUEST` or the code given by the schema, with each invalid field
  */
-export function validate<Schema extends z.ZodType>(schema: Schema, value: unknown, part: Part): z.output<Schema> {
+function validate<Schema extends z.ZodType>(schema: Schema, value: unknown, part: Part): z.output<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const errors = fieldErrorsOf(parsed.error).map(({ field, message }) => ({ field: field || part, message: `${message}.` }));
@@ -35,7 +35,7 @@ export function validate<Schema extends z.ZodType>(schema: Schema, value: unknow
  * Parses the query of a URL, independently of the query parser of the app that mounts the router. A repeated name becomes an array.
  * @throws FleetError `BAD_REQUEST`
  */
-export function readQuery(url: string): Record<string, string | string[]> {
+function readQuery(url: string): Record<string, string | string[]> {
   const start = url.indexOf('?');
   const values = new Map<string, string | string[]>();
   if (start === -1) return {};

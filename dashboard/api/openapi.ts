@@ -7,7 +7,7 @@ import { problem } from './schemas/task.js';
 type JsonSchema = Record<string, unknown>;
 
 /** Builds the JSON Schemas of a document. Schemas with an id become components and are referenced. */
-export class JsonSchemas {
+class JsonSchemas {
   readonly components: Record<string, JsonSchema> = {};
 
   /** @param io whether the schema describes requests or responses */

@@ -6,7 +6,7 @@ import type { Principal, Role } from '../auth/principal.js';
 import type { ApiContext } from './context.js';
 
 /** The audit entry of a write without its outcome. */
-export type AuditSubject = Pick<AuditEntry, 'action' | 'target' | 'reason'>;
+type AuditSubject = Pick<AuditEntry, 'action' | 'target' | 'reason'>;
 
 /** Runs a write and records its outcome, or its refusal. `work` resolves with a short description of the outcome. */
 export async function audited<Outcome extends string>(
@@ -24,7 +24,7 @@ export async function audited<Outcome extends string>(
   }
 }
 
-export type Method = 'get' | 'post' | 'put' | 'delete';
+type Method = 'get' | 'post' | 'put' | 'delete';
 
 /** A successful response of a route. */
 export interface Reply {

@@ -3,7 +3,7 @@ import type { Store } from '../../shared/store.js';
 import { CALLER_WAYS, type Principal, ROLES, type Role, callerKeyOf, seesItem } from './principal.js';
 
 /** A recorded write, as shown to admins. */
-export interface AuditRecord {
+interface AuditRecord {
   /** Cursor for the next page. */
   readonly id: string;
   /** In ms since the epoch. */
@@ -25,7 +25,7 @@ export interface AuditRecord {
   readonly result: string;
 }
 
-export interface AuditPage {
+interface AuditPage {
   /** Newest first. */
   readonly records: AuditRecord[];
   /** Cursor to pass as `after`; null on the last page. */
@@ -41,7 +41,7 @@ export function isAuditCursor(text: string): boolean {
 }
 
 /** Options of {@link readAudit}. */
-export interface AuditQuery {
+interface AuditQuery {
   /** The `next` of the previous page. */
   readonly after?: string | null;
   /** At most 1,000. */

@@ -22,7 +22,7 @@ export interface AuditEntry {
 export type AuditName = Pick<Principal, 'name' | 'issuer' | 'via'> & { readonly role: Role | null };
 
 /** The caller of a write. */
-export interface AuditCaller {
+interface AuditCaller {
   readonly requestId: string | null;
   readonly address: string;
   /** Null for an unauthenticated caller. */

@@ -21,7 +21,7 @@ import { signInRoutes } from './sign-in.js';
 export type Auth = { readonly [Name in keyof AuthSettings]?: SettingsInput[Name] } | PrincipalOf | false | 'local';
 
 /** The access-control routers: `guard` protects all routes, `signIn` precedes and `authenticate` protects the private ones. */
-export interface AuthParts {
+interface AuthParts {
   readonly guard: Router;
   readonly signIn: Router;
   readonly authenticate: Router;
@@ -67,7 +67,7 @@ const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-i
  * forwarded by a proxy may come from anywhere.
  * @throws FleetError `FORBIDDEN`
  */
-export function localOnly(): RequestHandler {
+function localOnly(): RequestHandler {
   return (req, _res, next) => {
     const problem = problemOf(req);
     next(

@@ -14,7 +14,7 @@ export type PrincipalOf = (req: IncomingMessage) => Principal | null | Promise<P
 /** The principal of every request where access is restricted by other means: to this machine, or by the surrounding app. */
 export const LOCAL: Principal = Object.freeze({ name: 'local', issuer: 'local', role: 'admin', items: null, via: 'local' });
 
-export interface AuthenticateOptions {
+interface AuthenticateOptions {
   readonly authority: Authority;
   readonly sessions: Sessions;
   readonly limits: Limits;

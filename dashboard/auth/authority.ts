@@ -11,7 +11,7 @@ export type JwtSettings = Pick<
 >;
 
 /** The claims of a verified JWT. */
-export interface JwtClaims {
+interface JwtClaims {
   readonly name: string;
   /** `jwt:` followed by the `iss` claim. */
   readonly issuer: string;

@@ -2,7 +2,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Request } from 'express';
 
-export interface CookieOptions {
+interface CookieOptions {
   readonly path: string;
   readonly secure: boolean;
   readonly maxAgeS: number;

@@ -17,7 +17,7 @@ const LIMIT_MS = 250;
  * Counts requests in Redis over the producer's connection. rate-limit-redis loads its scripts once and never retries a failed load;
  * this class resends a script whenever Redis does not know it.
  */
-export class LimitStore extends RedisStore {
+class LimitStore extends RedisStore {
   constructor(producer: Producer, name: string) {
     const scripts = new Map<string, string>();
     const call = async (command: readonly string[]): Promise<unknown> => {
@@ -64,7 +64,7 @@ export interface Limits {
   readonly signIns: RequestHandler;
 }
 
-export interface LimitSettings {
+interface LimitSettings {
   readonly apiRateLimit: number;
   readonly apiFailureLimit: number;
 }

@@ -17,7 +17,7 @@ const BATCH_SIZE = 500;
  * Watches for the end of sessions: at once if ended by this process, within a second if ended elsewhere or expired. Idle while nothing
  * is watched.
  */
-export class SessionWatch {
+class SessionWatch {
   readonly #producer: Producer;
   readonly #watched = new Map<string, Set<() => void>>();
   #timer: NodeJS.Timeout | null = null;

@@ -8,7 +8,7 @@ import { isCrossSite, isCsrfTokenOf } from './cookies.js';
 import type { Limits } from './limits.js';
 import type { Sessions } from './sessions.js';
 
-export interface SignInPage {
+interface SignInPage {
   /** The dashboard's mount point. */
   readonly basePath: string;
   /** The page to open after the sign-in. */
@@ -18,7 +18,7 @@ export interface SignInPage {
 }
 
 /** Renders the sign-in form, which works without scripts. */
-export function signInPage({ basePath, next, problem }: SignInPage): string {
+function signInPage({ basePath, next, problem }: SignInPage): string {
   const alert = problem === null ? '' : `\n      <p class="problem" id="problem" role="alert">${escape(problem)}</p>`;
   const described = problem === null ? 'aria-describedby="hint"' : 'aria-describedby="problem hint" aria-invalid="true"';
   return `<!doctype html>
@@ -48,7 +48,7 @@ export function signInPage({ basePath, next, problem }: SignInPage): string {
 `;
 }
 
-export const SIGN_IN_STYLE = `:root {
+const SIGN_IN_STYLE = `:root {
   color-scheme: light dark; --text: #1a1d21; --soft: #555c66; --page: #f6f7f9; --card: #fff; --line: #868e99; --accent: #0b57d0;
   --on-accent: #fff; --bad: #b3261e;
 }
@@ -88,7 +88,7 @@ const MAX_FORM_BYTES = 32_768;
 const parse = urlencoded({ extended: false, inflate: false, limit: MAX_FORM_BYTES, parameterLimit: 20 });
 
 /** Reads a form body, unless the surrounding app has parsed it already. @throws FleetError `BODY_TOO_LARGE`, `BAD_REQUEST` */
-export function readForm(): RequestHandler {
+function readForm(): RequestHandler {
   return (req, res, next) => {
     parse(req, res, (error?: unknown) => next(error === undefined ? undefined : explain(error)));
   };
@@ -101,7 +101,7 @@ function explain(error: unknown): FleetError {
 }
 
 /** Returns the text fields of a parsed body. */
-export function formOf({ body }: { readonly body?: unknown }): Readonly<Record<string, string | undefined>> {
+function formOf({ body }: { readonly body?: unknown }): Readonly<Record<string, string | undefined>> {
   const fields = typeof body === 'object' && body !== null ? Object.entries(body) : [];
   return Object.fromEntries(fields.filter((field): field is [string, string] => typeof field[1] === 'string'));
 }
@@ -122,7 +122,7 @@ export function nextPage(requested: unknown, basePath: string): string {
   return `${pathname}${search}${hash}`;
 }
 
-export interface SignInOptions {
+interface SignInOptions {
   readonly authority: Authority;
   readonly sessions: Sessions;
   readonly limits: Limits;

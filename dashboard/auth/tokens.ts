@@ -3,7 +3,7 @@ import { problemOfItem, quote } from '../../shared/keys.js';
 import { ROLES, type Role } from './principal.js';
 
 /** A configured token, stored as its hash. */
-export interface TokenEntry {
+interface TokenEntry {
   readonly name: string;
   readonly role: Role;
   readonly items: readonly string[] | null;

@@ -17,7 +17,7 @@ export interface ApiRoute {
 }
 
 /** Answers a route of Bull Board's API in place of its handler. An error goes on to the error handlers behind the adapter's router. */
-export type Answer = (route: ApiRoute, request: BullBoardRequest, res: Response) => Promise<Answered>;
+type Answer = (route: ApiRoute, request: BullBoardRequest, res: Response) => Promise<Answered>;
 
 export interface Answered {
   readonly status: number;

@@ -21,7 +21,7 @@ import { refusalOf, withShown } from './problems.js';
 import { QueueView } from './queue-view.js';
 import { type Rule, ruleOf } from './rules.js';
 
-export interface BoardOptions {
+interface BoardOptions {
   readonly producer: Producer;
   /** The longest body, in bytes. Default 1 MiB. */
   readonly bodyLimit?: number | undefined;

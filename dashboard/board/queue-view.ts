@@ -7,7 +7,7 @@ import type { TaskView } from '../../shared/task/view.js';
 import { type Principal, hasRole } from '../auth/principal.js';
 import { TolerantQueue } from './tolerant-queue.js';
 
-export interface QueueViewOptions {
+interface QueueViewOptions {
   readonly store: Store;
   readonly principal: Principal;
   /** Where the dashboard is mounted. */

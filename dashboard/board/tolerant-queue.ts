@@ -5,7 +5,7 @@ import { messageOf } from '../../shared/errors.js';
 import { isWrongType } from '../../shared/redis/reply-errors.js';
 import type { RecordReporter } from '../../shared/records/unreadable.js';
 
-export interface TolerantQueueOptions {
+interface TolerantQueueOptions {
   readonly unreadable: RecordReporter;
   /** Prefix of the queue's keys. */
   readonly start: string;

@@ -14,7 +14,7 @@ import { sendJson } from './send-json.js';
  * Wraps `read` so that concurrent calls share one read, and its result is reused for the given ms. A flood of requests then costs Redis
  * one read per interval.
  */
-export function cached<Value>(ms: number, read: () => Promise<Value>): () => Promise<Value> {
+function cached<Value>(ms: number, read: () => Promise<Value>): () => Promise<Value> {
   let readAt = -Infinity;
   let result: Promise<Value> | null = null;
   return () => {

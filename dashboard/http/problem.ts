@@ -6,7 +6,7 @@ import { requestIdOf } from './request.js';
 import { sendJson } from './send-json.js';
 
 /** A problem with entry field of a request. */
-export interface FieldError {
+interface FieldError {
   /** The field's path: `limit`, `input.messages.0.role`. */
   readonly field: string;
   readonly message: string;
@@ -39,7 +39,7 @@ const NAMES: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Returns a problem's additional members: `errors`, with entry entry per invalid field, and the facts of its error code. */
-export function membersOf(error: FleetError): Readonly<Record<string, unknown>> {
+function membersOf(error: FleetError): Readonly<Record<string, unknown>> {
   const errors = fieldErrorsOf(error);
   const facts = FACTS[error.code] ?? [];
   return {

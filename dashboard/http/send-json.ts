@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 
-export interface SendOptions {
+interface SendOptions {
   readonly status?: number;
   readonly type?: string;
   readonly headers?: Readonly<Record<string, string>>;

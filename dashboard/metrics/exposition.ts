@@ -1,7 +1,7 @@
 import { type Metric, Registry } from 'prom-client';
 
 /** A metric as described in `/metrics` and docs/metrics.md. Units are seconds and bytes, as Prometheus recommends. */
-export interface MetricDescription {
+interface MetricDescription {
   readonly type: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
   readonly labels: readonly string[];

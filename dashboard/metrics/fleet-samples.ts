@@ -71,7 +71,7 @@ export async function scheduleSamples({ schedules }: Producer, { redis, keys, cl
   ];
 }
 
-export interface RedisMemory {
+interface RedisMemory {
   readonly usedBytes: number;
   /** 0 for no limit. */
   readonly maxBytes: number;

@@ -3,7 +3,7 @@ import { narrowBucketMs, parseField } from '../../shared/metrics/counters.js';
 import type { Store } from '../../shared/store.js';
 
 /** Finished tasks of one minute in the whole fleet, without maintenance tasks; in the API's JSON format. */
-export interface HistoryMinute {
+interface HistoryMinute {
   /** Start of the minute, ISO 8601. */
   readonly at: string;
   readonly completed: number;

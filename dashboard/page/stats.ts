@@ -4,7 +4,7 @@ import { ROOT, read } from './parts/api.js';
 import { byId, element, refreshEvery, setText, showProblem, startShell } from './parts/shell.js';
 import { count, latency } from './parts/wording.js';
 
-export interface ChartLine {
+interface ChartLine {
   readonly label: string;
   /** The CSS custom property that holds the colour. */
   readonly colour: string;
@@ -12,7 +12,7 @@ export interface ChartLine {
   readonly stroke: 'solid' | 'dashed' | 'dotted';
 }
 
-export interface ChartOptions {
+interface ChartOptions {
   readonly title: string;
   readonly lines: readonly ChartLine[];
   readonly unit: (value: number) => string;
@@ -24,7 +24,7 @@ const HEIGHT = 240;
 const DASHES: Readonly<Record<ChartLine['stroke'], number[]>> = { solid: [], dashed: [8, 4], dotted: [2, 3] };
 
 /** A time-series chart that follows the page's light or dark theme. */
-export class Chart {
+class Chart {
   readonly #container: HTMLElement;
   readonly #options: ChartOptions;
   #plot: uPlot | null = null;

@@ -9,7 +9,7 @@ import { isTerminal } from './parts/task-set.js';
 import { attemptOf, nameOf, progressOf, receiptOf, receiptText } from './parts/wording.js';
 
 /** Returns a task's details as terms and values. Its input is on the board, linked for callers that may see it. */
-export function taskFacts(task: Task, seesInput: boolean): [string, Node | string][] {
+function taskFacts(task: Task, seesInput: boolean): [string, Node | string][] {
   const { id, queue, item, worker, stop, problem } = task;
   const facts: [string, Node | string][] = [
     ['Name', nameOf(task)],
@@ -41,7 +41,7 @@ function itemLink(item: string): HTMLElement {
 const MAX_LENGTH = 400_000;
 
 /** A task's output, written at most once per animation frame. */
-export class Output {
+class Output {
   readonly #place: HTMLElement;
   readonly #text = document.createTextNode('');
   #chunks = new ChunkText();

@@ -26,7 +26,7 @@ export interface EnqueuedTask<Output = unknown> extends ChildTask {
   readonly output?: Output;
 }
 
-export interface EnqueuerOptions {
+interface EnqueuerOptions {
   readonly store: Store;
   readonly settings: ConnectedSettings;
   readonly replicas: EnqueueReplicas;
@@ -35,7 +35,7 @@ export interface EnqueuerOptions {
 }
 
 /** The replica waits before an enqueue is acknowledged: for the task, and for the stops of superseded tasks. */
-export interface EnqueueReplicas {
+interface EnqueueReplicas {
   readonly enqueues: Replicas;
   readonly stops: Replicas;
 }

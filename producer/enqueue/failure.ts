@@ -27,7 +27,7 @@ export function afterAttempt(before: Existence, now: Existence): Existence {
 }
 
 /** Builds the error of an `enqueueMany` call: the first task's error, plus which tasks exist. */
-export function enqueueManyFailure(error: unknown, settled: readonly PromiseSettledResult<{ readonly id: string }>[]): unknown {
+function enqueueManyFailure(error: unknown, settled: readonly PromiseSettledResult<{ readonly id: string }>[]): unknown {
   if (!isFleetError(error, ...CODES)) return error;
   const failures = settled.flatMap((one) => (one.status === 'rejected' && isFleetError(one.reason) ? [one.reason] : []));
   const having = (exists: Existence): string[] => failures.flatMap((failure) => idsHaving(failure, exists));

@@ -26,7 +26,7 @@ export interface StopMet {
 }
 
 /** The result of writing a task. */
-export type WrittenTask =
+type WrittenTask =
   /** The task was added; `stop` arrived meanwhile, or is null. */
   | { readonly stop: StopMet | null }
   /** The task was not added, or a later step failed. */

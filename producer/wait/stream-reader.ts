@@ -47,7 +47,7 @@ export interface StreamEntry {
 }
 
 /** Receives the entries added to a stream since the last call. */
-export type StreamListener = (entries: readonly StreamEntry[]) => void;
+type StreamListener = (entries: readonly StreamEntry[]) => void;
 
 interface Stream {
   lastId: string;
@@ -65,7 +65,7 @@ const LONGEST_RETRY_MS = 5_000;
  * Follows any number of streams of one server over one connection, with one blocking read at a time. Resumes after a lost connection
  * at the last entry, so that no entry still in a stream is missed.
  */
-export class StreamReader {
+class StreamReader {
   readonly #commands: RedisConnection;
   readonly #connect: () => Redis;
   readonly #logger: Logger;

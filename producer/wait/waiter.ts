@@ -29,7 +29,7 @@ interface Heard {
   end: JobEnd | null;
 }
 
-export interface WatchOptions {
+interface WatchOptions {
   readonly clock: Pick<FleetClock, 'now'>;
   readonly redis: ScriptedRedis;
   readonly reader: TaskReader;

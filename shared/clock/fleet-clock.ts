@@ -7,7 +7,7 @@ export function redisTime(redis: RedisConnection, key: string): Promise<number> 
   return time?.then(([seconds, micros]) => Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)) ?? null;
 }
 
-export interface FleetClockOptions {
+interface FleetClockOptions {
   /** Reads Redis' time, in ms since the epoch. Null while Redis is not connected. */
   readonly read: () => Promise<number> | null;
   readonly logger: Logger;

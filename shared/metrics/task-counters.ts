@@ -14,7 +14,7 @@ export interface CountedTask {
 }
 
 /** How a stop was settled. A latency is null if unknown. */
-export interface SettledStop {
+interface SettledStop {
   readonly via: StopWay;
   /** From the stop's record until the worker received it, in ms. */
   readonly deliveredMs: number | null;
@@ -24,7 +24,7 @@ export interface SettledStop {
 
 /** The reconciler's repairs, by their names in its output. */
 export const REPAIRS = ['removed', 'registered', 'settled', 'inherited', 'early', 'restored'] as const;
-export type Repairs = Readonly<Record<(typeof REPAIRS)[number], number>>;
+type Repairs = Readonly<Record<(typeof REPAIRS)[number], number>>;
 
 /** The counters of one task name. */
 interface TaskCounts {

@@ -1,7 +1,7 @@
 import { quote } from '../keys.js';
 
 /** The raw fields of a hash or a stream entry; an absent field is null or missing. */
-export type RawFields = Readonly<Record<string, string | null | undefined>>;
+type RawFields = Readonly<Record<string, string | null | undefined>>;
 
 /** The first ms of the year 10000, which ISO 8601 cannot write with a four-digit year. */
 const TIMES_END = 253_402_300_800_000;

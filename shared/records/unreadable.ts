@@ -27,7 +27,7 @@ export interface RecordSource {
   readonly unreadable: RecordReporter;
 }
 
-export interface UnreadableOptions {
+interface UnreadableOptions {
   readonly logger: Logger;
   readonly taskCounters: Pick<TaskCounters, 'unreadable'>;
   /** The prefix of the fleet's keys. */

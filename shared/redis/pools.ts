@@ -6,7 +6,7 @@ import { placeOfPools } from '../settings/redis.js';
 import { type ScriptedRedis, defineScripts } from '../scripts/define-scripts.js';
 import type { ConnectedSettings } from './topology.js';
 
-export interface PoolsOptions {
+interface PoolsOptions {
   readonly settings: ConnectedSettings;
   /** The fleet's connection and keys, which the pools share unless WEBSOCKET_REDIS_URL says otherwise. */
   readonly redis: ScriptedRedis;

@@ -6,7 +6,7 @@ import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { CONNECTION_CLOSED_TEXT, unavailable } from './connection-errors.js';
 import { isCluster, serverOf } from './connection.js';
 
-export interface ReplicasOptions {
+interface ReplicasOptions {
   /** The connection that writes. */
   readonly redis: ScriptedRedis;
   readonly keys: Keys;
@@ -125,7 +125,7 @@ export function notReplicated(
   return new FleetError('NOT_REPLICATED', message, { details: { ...details, replicas, wanted, timeoutMs } });
 }
 
-export interface ReplicaWaitOptions {
+interface ReplicaWaitOptions {
   /** The connection that writes. */
   readonly redis: ScriptedRedis;
   /** The connection to the server whose replicas are awaited: `redis` itself, or a node of a cluster. */
@@ -152,7 +152,7 @@ const SILENCE_MS = 2_000;
  * connections reach the same server, the writing connection sets a mark and this one deletes it: a server with the mark has
  * every earlier write, and a WAIT after the deletion covers them.
  */
-export class ReplicaWait {
+class ReplicaWait {
   readonly #options: ReplicaWaitOptions;
   #own: Redis | null = null;
   #next: Round | null = null;
@@ -240,6 +240,6 @@ export class ReplicaWait {
 }
 
 /** Returns a key that exists in every used queue or, for null, in the registry. */
-export function probeOf(keys: Keys, queue: string | null): string {
+function probeOf(keys: Keys, queue: string | null): string {
   return queue === null ? keys.queues : `${keys.jobs(queue)}meta`;
 }

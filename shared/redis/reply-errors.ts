@@ -80,7 +80,7 @@ const CODES = [
   'BUSY',
 ] as const;
 
-export type RefusalCode = (typeof CODES)[number];
+type RefusalCode = (typeof CODES)[number];
 
 const REFUSAL = textRefusedWith(...CODES);
 const OUT_OF_MEMORY = textRefusedWith('OOM');

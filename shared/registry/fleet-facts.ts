@@ -6,7 +6,7 @@ import type { RedisConnection } from '../redis/connection.js';
 import type { OpenWebuiMode } from '../settings/settings.js';
 import type { Leases } from './merged-writes.js';
 
-export interface FleetFactsOptions {
+interface FleetFactsOptions {
   readonly redis: RedisConnection;
   readonly keys: Keys;
   readonly mode: OpenWebuiMode;

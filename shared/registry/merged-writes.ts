@@ -30,7 +30,7 @@ type Words = (string | number)[];
  * A pipeline or a connection. A pipeline saves socket writes, but ioredis defines every script of the connection on each new
  * pipeline, BullMQ's too, which costs as much as ten commands.
  */
-export interface RegistryCommands {
+interface RegistryCommands {
   hset(key: string, ...fieldsAndValues: Words): unknown;
   hdel(key: string, ...fields: string[]): unknown;
   zadd(key: string, ...scoresAndMembers: Words): unknown;

@@ -23,7 +23,7 @@ export interface Position {
   readonly id: string;
 }
 
-export interface RegistryOptions {
+interface RegistryOptions {
   readonly redis: ScriptedRedis;
   readonly keys: Keys;
   readonly facts: FleetFacts;

@@ -3,7 +3,7 @@ import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import type { ScheduleMark } from './schedule.js';
 
 /** Whether a scheduled task may start. `other` is the task that blocks it. */
-export type Turn =
+type Turn =
   | { readonly kind: 'start' }
   | { readonly kind: 'wait'; readonly other: string }
   | { readonly kind: 'skip'; readonly other: string };

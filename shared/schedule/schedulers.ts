@@ -73,7 +73,7 @@ interface RevisionMark extends ScheduleMark {
 }
 
 /** A schedule whose scheduler is faulty or outdated. */
-export interface WrongSchedule<Some extends Schedule = Schedule> {
+interface WrongSchedule<Some extends Schedule = Schedule> {
   readonly schedule: Some;
   readonly run: NextRun;
 }

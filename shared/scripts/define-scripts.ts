@@ -10,7 +10,7 @@ export type RecordedStop = [
 ];
 
 /** A result of `restoreJobs`: see the script's header. */
-export type RestoredJob =
+type RestoredJob =
   | 'missing'
   | 'unreadable'
   | 'placed'
@@ -29,9 +29,9 @@ export type CleanedBatch =
   | readonly [what: 'done', cursor: string, entries: number, removed: number, sessions: number, invalid: number, ...names: string[]];
 
 /** The result of `takeLock`: see the script's header. */
-export type TakenLock = readonly [what: 'taken' | 'held', holder: string, leftMs: number];
+type TakenLock = readonly [what: 'taken' | 'held', holder: string, leftMs: number];
 
-export type TouchedUsage = 'added' | 'refreshed' | 'malformed' | 'wrong-type';
+type TouchedUsage = 'added' | 'refreshed' | 'malformed' | 'wrong-type';
 
 type Arguments = (string | number)[];
 

@@ -17,7 +17,7 @@ import { REDIS_SETTINGS, problemsOfRedis } from './redis.js';
 import { type Setting, cappedInteger, choice, httpUrl, integer, list, optionalText, seconds } from './kinds.js';
 
 /** Whether the registry is shared with open-webui: `auto` is on under open-webui's prefix, and once a task of open-webui was seen. */
-export const OPEN_WEBUI_MODES = ['auto', 'on', 'off'] as const;
+const OPEN_WEBUI_MODES = ['auto', 'on', 'off'] as const;
 export type OpenWebuiMode = (typeof OPEN_WEBUI_MODES)[number];
 
 /** Secret because a URL may contain credentials. */

@@ -9,7 +9,7 @@ import { Service } from '../service.js';
 import type { ConnectedSettings, Store } from '../store.js';
 import { type StopCommand, parseCommand } from './commands.js';
 
-export interface CommandListenerOptions {
+interface CommandListenerOptions {
   readonly settings: ConnectedSettings;
   readonly store: Store;
   readonly logger: Logger;
@@ -104,7 +104,7 @@ export class CommandListener extends Service {
   }
 }
 
-export interface OutsideStopsOptions {
+interface OutsideStopsOptions {
   readonly store: Store;
   readonly logger: Logger;
   readonly relists: (id: string) => boolean;
@@ -117,7 +117,7 @@ export interface OutsideStopsOptions {
 const LOOKS_AFTER_MS = [0, 100, 1_000];
 
 /** Records stops that open-webui or a user requested by a command alone. */
-export class OutsideStops {
+class OutsideStops {
   readonly #store: Store;
   readonly #logger: Logger;
   readonly #relists: (id: string) => boolean;

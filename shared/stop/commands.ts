@@ -22,7 +22,7 @@ export interface StopCommand {
   readonly fleet: string | null;
 }
 
-export type ParsedCommand = { readonly kind: 'stop'; readonly command: StopCommand } | { readonly kind: 'bad'; readonly problem: string };
+type ParsedCommand = { readonly kind: 'stop'; readonly command: StopCommand } | { readonly kind: 'bad'; readonly problem: string };
 
 /** Longest accepted message, in characters; a stop of a thousand ids has up to about 130,000. */
 export const MAX_COMMAND_LENGTH = 262_144;
@@ -106,7 +106,7 @@ function textOrNull(value: unknown): string | null {
   return isText(value, MAX_REASON_LENGTH) ? value : null;
 }
 
-export interface CommandPublisherOptions {
+interface CommandPublisherOptions {
   readonly redis: RedisConnection;
   readonly keys: Keys;
   readonly facts: FleetFacts;

@@ -4,7 +4,7 @@ import type { Unreadable } from '../records/unreadable.js';
 import { type StopRecord, parseStop } from './receipt.js';
 
 /** The parts of a store that pending stops need. */
-export interface PendingStopsSource {
+interface PendingStopsSource {
   readonly redis: ScriptedRedis;
   readonly keys: Keys;
   readonly unreadable: Unreadable;

@@ -28,7 +28,7 @@ export interface RecorderOptions {
 }
 
 /** The record to write, and the lock for jobs that no worker runs. */
-export interface Recording {
+interface Recording {
   /** As JSON; `''` to take only tasks whose stop was recorded before. */
   readonly stop: string;
   /** Text of the deferred failure. */
@@ -125,7 +125,7 @@ export function newToken(): string {
   return `stop:${uuidv7()}`;
 }
 
-export interface ChildrenOptions {
+interface ChildrenOptions {
   readonly redis: ScriptedRedis;
   readonly keys: Keys;
   readonly unreadable: Unreadable;

@@ -16,14 +16,14 @@ import { Children, type FoundTask, type RecorderOptions, StopRecorder, groupsOf,
 import { CommandPublisher } from './commands.js';
 import { ForeignStops } from './foreign-stops.js';
 
-export interface StopRequest {
+interface StopRequest {
   readonly reason: string | null;
   readonly by: string | null;
   /** True for a stop received as a command without a record. Default false. */
   readonly fromCommand?: boolean;
 }
 
-export interface StopperOptions extends RecorderOptions {
+interface StopperOptions extends RecorderOptions {
   readonly reader: TaskReader;
   readonly clock: FleetClock;
   readonly facts: FleetFacts;

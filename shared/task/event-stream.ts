@@ -49,7 +49,7 @@ export function writeEvents(pipeline: ChainableCommander, key: string, events: r
 }
 
 /** A pipeline or a connection. */
-export interface StreamCommands {
+interface StreamCommands {
   xadd(key: string, ...words: (string | number)[]): unknown;
   pexpire(key: string, ms: number): unknown;
 }

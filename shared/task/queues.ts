@@ -107,7 +107,7 @@ const TYPES = {
 } as const;
 
 /** A key of a queue with the wrong type. */
-export interface WrongKey {
+interface WrongKey {
   readonly key: string;
   readonly expected: string;
   readonly found: string;

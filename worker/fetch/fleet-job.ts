@@ -13,7 +13,7 @@ const IN_STACK = 256;
  * Returns the error with its message and stack cut to their limits, or the error itself if both fit. BullMQ stores the message twice, with
  * the job and in the queue's events, and the stack beside it.
  */
-export function boundedError(error: Error): Error {
+function boundedError(error: Error): Error {
   const message = cutToBytes(error.message, MAX_ERROR_BYTES);
   const stack = boundedStack(error);
   if (message === error.message && stack === error.stack) return error;

@@ -6,7 +6,7 @@ import { describeWrongKeys, wrongKeysOf } from '../../shared/task/queues.js';
 import type { FleetJob } from './fleet-job.js';
 import type { QueueWorker } from './queue-worker.js';
 
-export interface QueueKeeperOptions {
+interface QueueKeeperOptions {
   readonly queue: string;
   readonly slots: number;
   readonly store: Store;

@@ -17,7 +17,7 @@ import type { RegistryWriter } from '../registry-writer.js';
 import type { TaskRunner } from '../run/task-runner.js';
 import type { StopLatency } from '../stop-listener.js';
 
-export interface QueueWorkerOptions {
+interface QueueWorkerOptions {
   readonly queue: string;
   readonly slots: number;
   readonly workerId: string;

@@ -49,7 +49,7 @@ export function slotsOfOthers(slots: ReadonlyMap<string, number>, names: Iterabl
   );
 }
 
-export interface ShardFinderOptions {
+interface ShardFinderOptions {
   readonly store: Store;
   /** Slots of the BullMQ queues that the worker fetches from. */
   readonly slots: ReadonlyMap<string, number>;

@@ -6,7 +6,7 @@ import type { ChildEnqueuer, EnqueueChild, TaskContext } from '../../shared/task
 import type { TaskOutput } from './output.js';
 import type { Run } from './run.js';
 
-export interface RunContextOptions<Input> {
+interface RunContextOptions<Input> {
   readonly run: Run;
   readonly attempt: number;
   readonly input: Input;
@@ -84,7 +84,7 @@ export function checkProgress(value: unknown): number | object {
   throw new TypeError(`context.progress: expected a number or an object, got ${value === null ? 'null' : typeof value}`);
 }
 
-export type Validated = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly problem: string };
+type Validated = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly problem: string };
 
 /** Parses a value with its schema. Fails if the schema's own check throws or is asynchronous. */
 export function validate(schema: z.ZodType, value: unknown): Validated {

@@ -37,7 +37,7 @@ export const SHUTDOWN_GRACE_MS = 1_000;
 /** The longest delay of a Node timer: a longer one fires at once. */
 const LONGEST_TIMER_MS = 2_147_483_647;
 
-export interface EscalationOptions {
+interface EscalationOptions {
   readonly runs: ActiveRuns;
   readonly threads: Threads;
   readonly stopGraceMs: number;

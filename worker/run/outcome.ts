@@ -111,7 +111,7 @@ export type Outcome =
   | { readonly kind: 'drop' };
 
 /** The rules of a definition for failures. */
-export interface FailureRules {
+interface FailureRules {
   readonly retryOnTimeout: boolean;
   readonly retry: Pick<RetryPolicy, 'except'>;
 }

@@ -192,7 +192,7 @@ function tooLarge(call: string, what: string, bytes: number, limit: number, advi
 }
 
 /** Serializes output. Values that JSON omits (undefined, a function, a symbol) become null. */
-export function toJson(value: unknown): string {
+function toJson(value: unknown): string {
   const json: string | undefined = JSON.stringify(value);
   return json ?? 'null';
 }

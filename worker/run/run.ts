@@ -3,14 +3,14 @@ import { AbortCause, LockLost, StopRequested } from '../../shared/stop/cause.js'
 import type { StopWay } from '../../shared/stop/receipt.js';
 import type { TaskOutput } from './output.js';
 
-export interface RunStop {
+interface RunStop {
   readonly reason: string | null;
   readonly by: string | null;
   /** When the stop was recorded or, until that is known, received; in ms since the epoch. 0 for a record without a time. */
   readonly at: number;
 }
 
-export interface RunOptions {
+interface RunOptions {
   readonly id: string;
   readonly queue: string;
   readonly name: string;

@@ -27,7 +27,7 @@ import { standingStop } from '../stop-listener.js';
 import type { LoadedHandler } from '../task-modules.js';
 import type { Threads } from './threads/threads.js';
 
-export interface TaskRunnerOptions {
+interface TaskRunnerOptions {
   readonly workerId: string;
   /** The input schemas of the handlers. */
   readonly schemas: Schemas;

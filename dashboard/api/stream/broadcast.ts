@@ -1,4 +1,4 @@
-export interface BroadcastLimits {
+interface BroadcastLimits {
   /** Maximum number of buffered entries. */
   readonly entries: number;
   /** Maximum total size of buffered entries. */

@@ -23,13 +23,13 @@ export interface HistoryPage {
 }
 
 /** An event and its wire format. */
-export interface SerializedEvent {
+interface SerializedEvent {
   readonly event: TaskEvent;
   readonly text: string;
 }
 
 /** The position where a new client joins a feed. */
-export interface JoinPosition {
+interface JoinPosition {
   /** The position in the log. */
   readonly from: number;
   /** The id of the last earlier event. */

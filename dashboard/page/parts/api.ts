@@ -30,7 +30,7 @@ export class ApiError extends Error {
   }
 }
 
-export function apiUrl(path: string): URL {
+function apiUrl(path: string): URL {
   return new URL(path, API);
 }
 
@@ -78,7 +78,7 @@ async function send(path: string, init: RequestInit): Promise<unknown> {
 /** `ended`: no more events will follow. */
 export type LinkState = 'connecting' | 'live' | 'lost' | 'ended';
 
-export interface EventStreamOptions {
+interface EventStreamOptions {
   /** Relative to the API's base path. */
   readonly path: string;
   /** Handlers by event name. */

@@ -2,7 +2,7 @@ import { now, read } from './api.js';
 import type { ListChange, Task, TaskPage } from './api-types.js';
 import { type ListQuery, TaskSet, listPath } from './task-set.js';
 
-export interface TaskPagerView {
+interface TaskPagerView {
   /** Renders the tasks; `more` says that older ones exist. */
   readonly show: (tasks: readonly Task[], page: { readonly number: number; readonly more: boolean }) => void;
   readonly fail: (error: unknown) => void;

@@ -3,7 +3,7 @@ import { write } from './api.js';
 import { element, showProblem } from './shell.js';
 import { count, nameOf } from './wording.js';
 
-export interface DialogStep {
+interface DialogStep {
   readonly title: string;
   /** The body, above the buttons. */
   readonly content: readonly Node[];
@@ -19,7 +19,7 @@ export interface DialogStep {
  * Shows a dialog step by step until it is completed or cancelled. The browser traps the focus, closes the dialog on Escape and restores
  * the focus; if the focused element is gone, `fallback` is focused.
  */
-export async function runDialog(first: DialogStep, fallback: HTMLElement): Promise<void> {
+async function runDialog(first: DialogStep, fallback: HTMLElement): Promise<void> {
   const heading = element('h2', { id: 'dialog-title' });
   const content = element('div', { class: 'dialog-content' });
   const problem = element('p', { class: 'problem', role: 'alert', hidden: true });

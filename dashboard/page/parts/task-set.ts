@@ -1,6 +1,6 @@
 import type { ListChange, Task, TaskState } from './api-types.js';
 
-export interface TaskFilter {
+interface TaskFilter {
   readonly item: string | null;
   /** Null for all live tasks. */
   readonly state: TaskState | null;

@@ -5,14 +5,14 @@ import { element, setAttribute, setText } from './shell.js';
 import { isTerminal } from './task-set.js';
 import { attemptOf, duration, nameOf, progressOf } from './wording.js';
 
-export interface RowActions {
+interface RowActions {
   /** Null hides the Stop button, for callers that may not stop tasks. */
   readonly stop: ((task: Task) => void) | null;
   readonly filterItem: (item: string) => void;
 }
 
 /** A task's row in the table. The element is kept while the task is shown; only changed values are written. */
-export class TaskTableRow {
+class TaskTableRow {
   readonly element: HTMLTableRowElement;
   readonly #state = element('span', { class: 'state' });
   readonly #note = element('span', { class: 'note', hidden: true });

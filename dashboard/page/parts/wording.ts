@@ -37,7 +37,7 @@ export function nameOf({ name, queue }: Pick<Task, 'name' | 'queue'>): string {
   return name ?? (queue === null ? 'foreign task' : 'unknown');
 }
 
-export interface Progress {
+interface Progress {
   /** 0 to 1; null without a total. */
   readonly fraction: number | null;
   readonly text: string;
@@ -54,7 +54,7 @@ export function progressOf(value: unknown): Progress | null {
 }
 
 /** Formats a value as text: strings as they are, other values as JSON. */
-export function textOf(value: unknown): string {
+function textOf(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 

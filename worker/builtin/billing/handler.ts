@@ -15,7 +15,7 @@ import type { FleetResources } from '../fleet-resources.js';
 import { planTemplates } from './plan-templates.js';
 
 /** The outcome of a write, and the stored plan. */
-export interface WrittenPlan {
+interface WrittenPlan {
   readonly outcome: BillingPlanLine['outcome'];
   readonly plan: Plan;
 }
@@ -28,12 +28,7 @@ export interface WrittenPlan {
  * someone else created it.
  * @throws FleetError `INVALID_PLAN` if the stored plan is invalid and not replaced
  */
-export async function writePlan(
-  { redis, keys, clock }: Store,
-  template: PlanTemplate,
-  force: boolean,
-  signal: AbortSignal,
-): Promise<WrittenPlan> {
+async function writePlan({ redis, keys, clock }: Store, template: PlanTemplate, force: boolean, signal: AbortSignal): Promise<WrittenPlan> {
   const { id } = template;
   for (;;) {
     signal.throwIfAborted();
@@ -59,7 +54,7 @@ function fieldsOf(text: string): Record<string, unknown> {
   }
 }
 
-export interface BillingInitPlansOptions {
+interface BillingInitPlansOptions {
   /** Default: this package's templates. */
   readonly templatesOf?: typeof planTemplates;
 }

@@ -54,7 +54,7 @@ function namesOf(root: string, path: string): Names {
     .filter((name) => name !== '');
 }
 
-export interface FoundFiles {
+interface FoundFiles {
   /** Paths from the root, in the order of their names' UTF-16 code units. */
   readonly files: readonly Names[];
   /** Number of symbolic links and unreadable folders found. */
@@ -63,7 +63,7 @@ export interface FoundFiles {
   readonly truncated: boolean;
 }
 
-export interface FindOptions {
+interface FindOptions {
   /** In lower case. */
   readonly extensions: readonly string[];
   readonly maxFiles: number;

@@ -35,7 +35,7 @@ function hasTermLength(word: string): boolean {
   return length >= MIN_TERM_LENGTH && length <= MAX_TERM_LENGTH;
 }
 
-export interface ScoredTerm {
+interface ScoredTerm {
   readonly term: string;
   /** Rounded to 4 decimals. */
   readonly score: number;

@@ -9,7 +9,7 @@ import type { ListedModel } from './model-list.js';
 import { ListedRecord, ServerRecord, formerPlaces } from './records.js';
 
 /** The result of an update of `p:models`. */
-export interface ModelsUpdate {
+interface ModelsUpdate {
   /** The models of all servers. */
   readonly models: ReadonlyMap<string, ModelEntry>;
   readonly added: number;
@@ -18,7 +18,7 @@ export interface ModelsUpdate {
 }
 
 /** The records that an update reads and writes. */
-export interface ModelStores {
+interface ModelStores {
   readonly cache: ModelCache;
   readonly record: ServerRecord;
   readonly listings: ListedRecord;
@@ -29,7 +29,7 @@ export interface ModelStores {
  * from other parts of open-webui stay, even against a server's of the same id, and so do the fields they have added to a server's models.
  * @throws the signal's reason
  */
-export async function updateModels(
+async function updateModels(
   { cache, record, listings }: ModelStores,
   answers: readonly ServerAnswer[],
   signal: AbortSignal,

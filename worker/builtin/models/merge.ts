@@ -43,7 +43,7 @@ function withoutNullName(model: ListedModel): ListedModel {
   return rest;
 }
 
-export interface CountedChanges extends ModelChanges {
+interface CountedChanges extends ModelChanges {
   readonly added: number;
   readonly updated: number;
 }

@@ -14,7 +14,7 @@ export function isDeeper(value: unknown, levels: number): boolean {
 /** A model as its server lists it: any fields, usually with `id` and `name`. */
 export type ListedModel = Readonly<Record<string, unknown>>;
 
-export interface ListModelsOptions {
+interface ListModelsOptions {
   /** Time limit for the server's whole answer. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;

@@ -57,7 +57,7 @@ export class ListedRecord {
 }
 
 /** Base URLs, without query, by their place in OPENAI_API_BASE_URLS. */
-export type ServerPlaces = ReadonlyMap<number, string>;
+type ServerPlaces = ReadonlyMap<number, string>;
 
 /**
  * `p:models:servers`: the meaning of `urlIdx` in `p:models`. OPENAI_API_BASE_URLS may change, and the last known models of one server must

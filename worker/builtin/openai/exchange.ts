@@ -4,7 +4,7 @@ import { type ReportedError, findError } from './reported-error.js';
 import type { OpenAiUpstream } from './upstream.js';
 
 /** The longest wait before the next attempt that a server may ask for, in ms; longer ones are cut. */
-export const MAX_RETRY_AFTER_MS = 300_000;
+const MAX_RETRY_AFTER_MS = 300_000;
 
 /** Statuses below 500 that may pass: the same request may get another answer. */
 const PASSING: ReadonlySet<number | null> = new Set([408, 409, 425, 429]);
@@ -22,7 +22,7 @@ const FINAL_TYPES: ReadonlySet<string> = new Set([
   ...['BadRequestError', 'AuthenticationError', 'PermissionDeniedError', 'NotFoundError', 'UnprocessableEntityError'],
 ]);
 
-export interface FailureFacts {
+interface FailureFacts {
   /** The server's words, unchanged. Default: none. */
   readonly words?: string;
   /** Default: null, for an error without a status. */

@@ -109,7 +109,7 @@ export interface Line {
   close(): void;
 }
 
-export interface LineOptions {
+interface LineOptions {
   /** The task's signal. */
   readonly signal: AbortSignal;
   /** Longest silence, in ms. */

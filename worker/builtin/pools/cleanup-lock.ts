@@ -6,7 +6,7 @@ import { quote } from '../../../shared/keys.js';
 import type { Logger } from '../../../shared/logger.js';
 import type { ScriptedRedis } from '../../../shared/scripts/define-scripts.js';
 
-export interface CleanupLockOptions {
+interface CleanupLockOptions {
   readonly redis: ScriptedRedis;
   readonly key: string;
   /** Time to live after each acquisition and renewal, in ms. */

@@ -8,7 +8,7 @@ import type { LostJobs } from './lost-jobs.js';
 /** An entry whose job exists. */
 type Live = Compared & { readonly job: FoundJob };
 
-export interface EntryCounts {
+interface EntryCounts {
   young: number;
   removed: number;
   registered: number;

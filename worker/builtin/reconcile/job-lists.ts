@@ -13,7 +13,7 @@ export interface JobPosition {
   readonly offset: number;
 }
 
-export interface JobPage {
+interface JobPage {
   readonly queue: string;
   readonly list: ListName;
   readonly ids: readonly string[];

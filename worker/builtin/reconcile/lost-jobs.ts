@@ -5,7 +5,7 @@ import type { Store } from '../../../shared/store.js';
 import type { Isolation } from './run-record.js';
 
 /** A job found in none of the lists examined; it may be in the wait list of its queue. */
-export interface Suspect {
+interface Suspect {
   readonly id: string;
   /** When the job was enqueued, in ms. */
   readonly timestamp: number;
@@ -14,7 +14,7 @@ export interface Suspect {
   readonly ended: boolean;
 }
 
-export interface LostJobCounts {
+interface LostJobCounts {
   /** Jobs restored to their lists. */
   restored: number;
   /** Settled stops of lost jobs. */

@@ -11,7 +11,7 @@ import { JobLists } from './job-lists.js';
 import { LostJobs } from './lost-jobs.js';
 import { Strays } from './strays.js';
 
-export interface ReconcilerOptions {
+interface ReconcilerOptions {
   readonly store: Store;
   /** How long an entry of the registry may be without a job, in ms. */
   readonly graceMs: number;

@@ -28,7 +28,7 @@ export type MainMessage =
   | ({ readonly type: 'enqueued'; readonly call: number } & EnqueueResult);
 
 /** A serialized abort cause. */
-export interface CauseParts {
+interface CauseParts {
   readonly kind: 'stop' | 'timeout' | 'shutdown' | 'lock-lost';
   readonly reason: string | null;
   readonly by: string | null;
@@ -51,7 +51,7 @@ export type ThreadMessage =
   | { readonly type: 'log'; readonly level: LogLevel; readonly fields: Readonly<Record<string, unknown>>; readonly message: string };
 
 /** A definition without its schemas, which cannot be cloned; the thread has already validated the input. */
-export type PortableDefinition = Omit<AnyDefinition, 'input' | 'output'>;
+type PortableDefinition = Omit<AnyDefinition, 'input' | 'output'>;
 
 export type EnqueueResult =
   | { readonly ok: true; readonly task: ChildTask }

@@ -13,7 +13,7 @@ import { enqueueForThread } from './enqueue.js';
 const THREAD_MAIN = new URL(`./thread-main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
 
 /** A running isolated handler. */
-export interface ThreadHandle {
+interface ThreadHandle {
   readonly result: Promise<unknown>;
   /** Whether the handler has been called; before that, the run waits for a free thread that has loaded its module. */
   readonly started: boolean;
