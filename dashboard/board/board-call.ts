@@ -6,7 +6,6 @@ import { quote } from '../../shared/keys.js';
 import type { Store } from '../../shared/store.js';
 import type { TaskView } from '../../shared/task/view.js';
 import type { Principal } from '../auth/principal.js';
-import type { Answered } from './adapter.js';
 
 /** A write on the board, and its caller. */
 export interface BoardCall {
@@ -20,7 +19,9 @@ export interface BoardCall {
   readonly proceed: () => Promise<BoardAnswer>;
 }
 
-export interface BoardAnswer extends Answered {
+export interface BoardAnswer {
+  readonly status: number;
+  readonly body: unknown;
   /** For the audit, in a word or two. */
   readonly outcome?: string;
 }

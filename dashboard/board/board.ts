@@ -1,5 +1,5 @@
 import { createBullBoard } from '@bull-board/api';
-import type { BullBoardQueues, BullBoardRequest, UIConfig } from '@bull-board/api/typings/app';
+import type { AppControllerRoute, BullBoardQueues, BullBoardRequest, UIConfig } from '@bull-board/api/typings/app';
 import { type ErrorRequestHandler, type RequestHandler, type Response, Router } from 'express';
 import { contentSecurityPolicy } from 'helmet';
 import type { Producer } from '../../producer/index.js';
@@ -15,7 +15,7 @@ import { type Principal, hasRole, principalOf } from '../auth/principal.js';
 import { problemHandler } from '../http/problem.js';
 import { reachRedis } from '../http/reach-redis.js';
 import { CONTENT_SECURITY_POLICY } from '../http/security-headers.js';
-import { type ApiRoute, BoardAdapter } from './adapter.js';
+import { BoardAdapter } from './adapter.js';
 import type { BoardAnswer, BoardCall } from './board-call.js';
 import { refusalOf, withShown } from './problems.js';
 import { QueueView } from './queue-view.js';
@@ -53,12 +53,7 @@ export function boardProblems(logger: Logger): ErrorRequestHandler {
 }
 
 /** Answers a call of Bull Board's API: reads by its own handler, writes by their rule. */
-async function answer(
-  producer: Producer,
-  { method, pattern, handler }: ApiRoute,
-  given: BullBoardRequest,
-  res: Response,
-): Promise<BoardAnswer> {
+async function answer(producer: Producer, route: AppControllerRoute, given: BullBoardRequest, res: Response): Promise<BoardAnswer> {
   await reachRedis(producer);
   const store = storeOf(producer);
   res.setHeader('Cache-Control', 'no-store');
@@ -67,12 +62,12 @@ async function answer(
     const root = res.req.baseUrl.slice(0, res.req.baseUrl.lastIndexOf('/'));
     const request = { ...given, queues: await viewQueues(store, principal, root) };
     const proceed = async (): Promise<BoardAnswer> => {
-      const { status = 200, body } = await handler(request);
+      const { status = 200, body } = await route.handler(request);
       if (status >= 400) throw refusalOf(status, body);
       return { status, body };
     };
     if (!isWrite(res.req.method)) return await proceed();
-    return await audited(ruleOf(method, pattern), { producer, store, principal, root, request, proceed }, res);
+    return await audited(ruleOf(res.req.method, String(route.route)), { producer, store, principal, root, request, proceed }, res);
   } catch (error) {
     throw asUnavailable(store.redis, error);
   }

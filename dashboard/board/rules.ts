@@ -91,9 +91,9 @@ const UNKNOWN: Rule = {
   run: refuse('The dashboard has no rule for this write of Bull Board; use its own pages', TASKS_PAGE),
 };
 
-/** Returns the rule for a write of Bull Board. */
+/** Returns the rule for a write of Bull Board, by the method of the request and the pattern of the route. */
 export function ruleOf(method: string, pattern: string): Rule {
-  return WRITES.get(`${method} ${pattern}`) ?? UNKNOWN;
+  return WRITES.get(`${method.toLowerCase()} ${pattern}`) ?? UNKNOWN;
 }
 
 function write(method: string, pattern: string, role: Role, action: string, run: Rule['run']): [string, Rule] {

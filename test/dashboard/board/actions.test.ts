@@ -99,7 +99,7 @@ test('a retry of all failed tasks leaves the stopped ones, however many there ar
   await board.producer.stop(stopped);
   assert.equal(await board.registered(), 0);
   const { status, body } = await board.ask('operator', 'PUT', '/queues/note/retry/failed');
-  assert.deepEqual([status, body], [200, { retried: 2, skipped: 120 }]);
+  assert.deepEqual([status, body], [200, { retried: 2, skipped: 0 }]);
   assert.deepEqual(await Promise.all(failed.map((id) => board.stateOf(id))), ['queued', 'queued']);
   assert.equal(await board.stateOf(stopped[0] as string), 'cancelled');
   assert.equal(await board.registered(), 2);

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { after, test } from 'node:test';
-import express from 'express';
-import { type Principal, createDashboard } from '../../../dashboard/index.js';
+import { type TestContext, after, test } from 'node:test';
+import express, { type Express } from 'express';
+import { type Principal, type Role, createDashboard } from '../../../dashboard/index.js';
 import { storeOf } from '../../../producer/store-of.js';
 import { createLoggerFactory } from '../../../shared/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
@@ -28,8 +28,10 @@ interface ShownJob {
 }
 
 const asText = { Accept: 'text/html' };
+const admin: Principal = { name: 'admin', role: 'admin', items: null, via: 'token' };
+const loggers = createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) });
 
-test('the page is served with its assets, from this origin only, and its policy lets all of it in', async () => {
+test('the page and its assets come from this origin only, and the policy of the page admits all of them', async () => {
   const { dashboard } = board;
   const token = dashboard.tokens.viewer;
   const page = await dashboard.send('GET', '/board', { token, headers: asText });
@@ -43,7 +45,7 @@ test('the page is served with its assets, from this origin only, and its policy 
   assert.match(policy, /base-uri 'self'/);
   assert.match(policy, /style-src 'self' 'unsafe-inline'/);
   assert.doesNotMatch(policy, /unsafe-eval|script-src/);
-  // Scripts of the page's own text would not run.
+  // The policy blocks inline scripts.
   const scripts = [...page.text.matchAll(/<script\b([^>]*)>/g)].map(([, attributes]) => attributes ?? '');
   assert.ok(scripts.every((attributes) => attributes.includes(' src=') || attributes.includes('application/json')));
   const assets = [...page.text.matchAll(/(?:href|src)="(static\/[^"]+)"/g)].map(([, path]) => path);
@@ -56,12 +58,12 @@ test('the page is served with its assets, from this origin only, and its policy 
   }
 });
 
-test('elsewhere the policy is as strict as before', async () => {
+test('outside the board the policy allows no inline styles', async () => {
   const { headers } = await board.dashboard.send('GET', '/livez');
   assert.doesNotMatch(String(headers['content-security-policy']), /unsafe-inline/);
 });
 
-test('every page of its own is the same page', async () => {
+test('every address of the board serves the same page', async () => {
   const { dashboard } = board;
   for (const path of ['/board/', '/board/queue/note', '/board/queue/note/some-id', '/board/job-schedulers']) {
     const { status, text } = await dashboard.send('GET', path, { token: dashboard.tokens.viewer, headers: asText });
@@ -69,7 +71,7 @@ test('every page of its own is the same page', async () => {
   }
 });
 
-test('what is nowhere is a problem that its page can show', async () => {
+test('an unknown path is answered with a problem that the page can show', async () => {
   for (const path of ['/nothing', '/queues/none/some-id', '/queues/%zz/some-id']) {
     const { status, body, headers } = await board.ask('viewer', 'GET', path);
     assert.ok([400, 404].includes(status), path);
@@ -78,7 +80,7 @@ test('what is nowhere is a problem that its page can show', async () => {
   }
 });
 
-test('all queues are found, also one that came later, and no connection is opened for them', async () => {
+test('the board finds all queues, also a new one, and opens no connection for them', async () => {
   const clients = async () =>
     String(await fleet.client.client('LIST'))
       .trim()
@@ -103,7 +105,7 @@ test('all queues are found, also one that came later, and no connection is opene
   assert.equal(await clients(), before);
 });
 
-test('input is shown to operators only, and each job links to its task page', async () => {
+test('only operators see the input of a job, and each job links to its task page', async () => {
   const id = await board.add({ id: 'with=odd+id' });
   const jobs = async (who: 'viewer' | 'operator'): Promise<ShownJob> => {
     const { body } = await board.ask(who, 'GET', '/queues?activeQueue=note&status=waiting');
@@ -128,7 +130,7 @@ test("a viewer does not see the input of a schedule's tasks", async () => {
   assert.doesNotMatch(text, /word/);
 });
 
-test('what was stopped is marked', async () => {
+test('a stopped task is marked', async () => {
   const id = await board.add();
   await board.producer.stop(id);
   const { body } = await board.ask('viewer', 'GET', '/queues?activeQueue=note&status=failed');
@@ -136,7 +138,7 @@ test('what was stopped is marked', async () => {
   assert.deepEqual(names, ['■ cancelled · note.take']);
 });
 
-test('whoever may see certain items only gets a sentence, whatever is asked for', async () => {
+test('a caller with item patterns gets 403 and a sentence for every request', async () => {
   for (const [method, path] of [
     ['GET', '/queues'],
     ['GET', '/queues/note/some-id'],
@@ -150,14 +152,14 @@ test('whoever may see certain items only gets a sentence, whatever is asked for'
   assert.equal(status, 403);
 });
 
-test('nobody gets in without a token', async () => {
+test('a caller without a token gets no page, no asset and no data', async () => {
   assert.equal((await board.dashboard.send('GET', '/board/api/queues')).status, 401);
   assert.equal((await board.dashboard.send('GET', '/board/static/images/logo.svg')).status, 401);
   const { status, headers } = await board.dashboard.send('GET', '/board', { headers: asText });
   assert.deepEqual([status, headers.location], [302, '/sign-in?next=%2Fboard']);
 });
 
-test("a browser's write needs the token that its page takes from a cookie", async () => {
+test("a browser's write needs the CSRF token of the cookie", async () => {
   const { dashboard } = board;
   const { cookie, csrf } = await dashboard.signIn(dashboard.tokens.operator);
   const without = await dashboard.send('PUT', '/board/api/queues/note/pause', { headers: { Cookie: cookie } });
@@ -170,15 +172,9 @@ test("a browser's write needs the token that its page takes from a cookie", asyn
   await board.queue.resume();
 });
 
-test('it works at any path that it is mounted at, at two of them at once', async (t) => {
-  const loggers = createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) });
-  const admin: Principal = { name: 'admin', role: 'admin', items: null, via: 'token' };
+test('one board works at two mounts at once', async (t) => {
   const { router } = createDashboard({ producer: board.producer, auth: () => admin, loggers });
-  const app = express().use('/fleet', router).use('/a/:tenant', router);
-  const server = createServer(app).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => server.close().closeAllConnections());
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const url = await serve(t, express().use('/fleet', router).use('/a/:tenant', router));
   const [one, other, queues] = await Promise.all([
     fetch(`${url}/fleet/board`, { headers: asText }).then((answer) => answer.text()),
     fetch(`${url}/a/%3Cb%3E/board/queue/note`, { headers: asText }).then((answer) => answer.text()),
@@ -189,9 +185,40 @@ test('it works at any path that it is mounted at, at two of them at once', async
   const links = queues.queues.flatMap(({ jobs }) => jobs).map(({ externalUrl }) => externalUrl.href);
   assert.deepEqual(new Set(links.map((link) => link.slice(0, '/fleet/tasks/'.length))), new Set(['/fleet/tasks/']));
   assert.equal((await fetch(`${url}/fleet/board/static/images/logo.svg`)).status, 200);
+  const { message } = (await (await fetch(`${url}/fleet/board/api/queues/note/empty`, { method: 'PUT' })).json()) as { message: string };
+  assert.match(message, /on the Tasks page.*: \/fleet\/$/);
 });
 
-test('a Redis that hangs does not keep anybody waiting', async (t) => {
+test('the roles hold below the path of another app', async (t) => {
+  const auth = ({ headers }: { headers: Record<string, unknown> }): Principal => ({ ...admin, name: 'a', role: headers['x-role'] as Role });
+  const { router } = createDashboard({ producer: board.producer, auth, loggers });
+  const url = `${await serve(t, express().use('/ops/fleet', router))}/ops/fleet/board/api/queues/note`;
+  const pause = async (role: Role): Promise<number> => (await fetch(`${url}/pause`, { method: 'PUT', headers: { 'X-Role': role } })).status;
+  assert.equal(await pause('viewer'), 403);
+  assert.equal(await board.queue.isPaused(), false);
+  assert.equal(await pause('operator'), 200);
+  assert.equal(await board.queue.isPaused(), true);
+  await board.queue.resume();
+});
+
+test('the audit has the address that a trusted proxy names', async (t) => {
+  const { router } = createDashboard({ producer: board.producer, auth: () => admin, loggers });
+  const app = express().use('/fleet', router);
+  const url = `${await serve(t, app)}/fleet/board/api/queues`;
+  const addresses: (string | undefined)[] = [];
+  for (const trusted of [1, 0]) {
+    app.set('trust proxy', trusted);
+    for (const path of ['/note/resume', '/no/such/write'])
+      await fetch(url + path, { method: 'PUT', headers: { 'X-Forwarded-For': '203.0.113.9' } });
+    for (const stream of [board.keys.audit, board.keys.auditDenied]) {
+      const fields = (await fleet.client.xrevrange(stream, '+', '-', 'COUNT', 1))[0]?.[1] ?? [];
+      addresses.push(fields[fields.indexOf('address') + 1]);
+    }
+  }
+  assert.deepEqual(addresses, ['203.0.113.9', '203.0.113.9', '127.0.0.1', '127.0.0.1']);
+});
+
+test('the board answers 503 while Redis hangs', async (t) => {
   const proxy = await FaultProxy.start(fleet.redis.port);
   const held = proxy.halfOpenAt('hold-here');
   const producer = fleet.producer({ redisUrl: proxy.url });
@@ -201,12 +228,8 @@ test('a Redis that hangs does not keep anybody waiting', async (t) => {
     .redis.echo('hold-here')
     .catch(() => undefined);
   await held;
-  const loggers = createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) });
-  const { router } = createDashboard({ producer, auth: () => ({ name: 'a', role: 'admin', items: null, via: 'token' }), loggers });
-  const server = createServer(express().use(router)).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => server.close().closeAllConnections());
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/board/api/queues`;
+  const { router } = createDashboard({ producer, auth: () => admin, loggers });
+  const url = `${await serve(t, express().use(router))}/board/api/queues`;
   const answers = await Promise.all([fetch(url), fetch(`${url}/note/pause`, { method: 'PUT' })]);
   assert.deepEqual(
     answers.map(({ status }) => status),
@@ -214,14 +237,10 @@ test('a Redis that hangs does not keep anybody waiting', async (t) => {
   );
 });
 
-test('while Redis is away it says so within two seconds, and not where Redis is', async (t) => {
+test('the board answers 503 within two seconds while Redis is away, and does not name its address', async (t) => {
   const producer = fleet.producer({ redisUrl: 'redis://user:hidden-word@127.0.0.1:1', connectTimeoutMs: 300 });
-  const loggers = createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) });
-  const { router } = createDashboard({ producer, auth: () => ({ name: 'a', role: 'admin', items: null, via: 'token' }), loggers });
-  const server = createServer(express().use(router)).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => server.close().closeAllConnections());
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/board/api/queues`;
+  const { router } = createDashboard({ producer, auth: () => admin, loggers });
+  const url = `${await serve(t, express().use(router))}/board/api/queues`;
   for (const [method, path] of [
     ['GET', ''],
     ['PUT', '/note/pause'],
@@ -234,3 +253,11 @@ test('while Redis is away it says so within two seconds, and not where Redis is'
     assert.match(text, /ERRORS.REDIS_UNAVAILABLE/);
   }
 });
+
+/** Serves an app on loopback until the test ends. */
+async function serve(t: TestContext, app: Express): Promise<string> {
+  const server = createServer(app).listen(0, '127.0.0.1');
+  t.after(() => server.close().closeAllConnections());
+  await once(server, 'listening');
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
