@@ -40,6 +40,7 @@ test('the page and its assets come from this origin only, and the policy of the 
   assert.match(page.text, /<base href="\/board\/" \/>/);
   assert.match(page.text, /<title>taskfleet<\/title>/);
   assert.doesNotMatch(page.text, /<%/);
+  assert.deepEqual([page.headers['x-powered-by'], page.headers.etag, page.headers['cache-control']], [undefined, undefined, 'no-store']);
   const policy = String(page.headers['content-security-policy']);
   assert.match(policy, /default-src 'self'/);
   assert.match(policy, /base-uri 'self'/);
