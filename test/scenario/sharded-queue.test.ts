@@ -33,6 +33,7 @@ describe('A queue with shards on a cluster of three masters', () => {
       task.definition,
       ids.map((id, n) => ({ input: {}, id, item: `chat-${n % 2}` })),
     );
+    assert.equal(added.length, ids.length);
     assert.ok(added.every(({ id, queue, duplicate }) => queue === shardOf(task.definition, id) && !duplicate));
     const queues = shardsOf(task.definition);
     const lists = queues.map((queue) => `${keys.jobs(queue)}wait`);
@@ -79,7 +80,7 @@ describe('A queue with shards on a cluster of three masters', () => {
     const stopped = running.slice(0, 8).map(({ context }) => context.id);
     const receipts = await producer.stop(stopped, { waitMs: 10_000 });
     assert.ok(
-      receipts.every(({ outcome, via }) => outcome === 'cancelled' && via === 'signal'),
+      receipts.length === 8 && receipts.every(({ outcome, via }) => outcome === 'cancelled' && via === 'signal'),
       JSON.stringify(receipts),
     );
     for (const call of running.slice(8)) call.returns();

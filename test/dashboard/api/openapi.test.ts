@@ -77,8 +77,8 @@ test('every part of a path is a parameter, and every response has a description 
     assert.ok(Object.keys(responses).some((status) => status.startsWith('2')));
     for (const [status, { description, content }] of Object.entries(responses)) {
       assert.ok(description, `${method} ${path} ${status}`);
-      if (status !== '204')
-        assert.ok(content && Object.values(content).every(({ schema }) => isSchema(schema)), `${method} ${path} ${status}`);
+      if (status !== '204') assert.ok(Object.keys(content ?? {}).length > 0, `${method} ${path} ${status}`);
+      for (const { schema } of Object.values(content ?? {})) assert.ok(isSchema(schema), `${method} ${path} ${status}`);
     }
     if (requestBody) assert.ok(isSchema(requestBody.content['application/json']?.schema));
   }

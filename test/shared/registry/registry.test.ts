@@ -81,6 +81,7 @@ test('as many registrations as anybody may enqueue at once can be written and re
   await write((writes) => ids.forEach((id) => writes.add({ id, item: 'big', queue: 'q', at: 1 })));
   assert.equal((await fleet.registrySize(prefix)).tasks, ids.length);
   const found = await registry.find(ids);
+  assert.equal(found.length, ids.length);
   assert.ok(found.every((entry) => entry?.queue === 'q'));
   await write((writes) => ids.forEach((id) => writes.remove(id, { item: 'big' })));
   assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);

@@ -110,11 +110,12 @@ describe('A task whose lock is lost', () => {
   });
 
   it('leaves the registry when it was removed behind its back', async () => {
-    const worker = await setUp();
+    // No renewal and no stalled check finds out before the handler returns.
+    const worker = await setUp({ lockMs: 60_000, stalledCheckMs: 60_000 });
     const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
     const call = await task.call();
-    await fleet.client.del(`${prefix}:bull:lock:${id}`, lockOf(id));
-    await fleet.client.lrem(`${prefix}:bull:lock:active`, 1, id);
+    const removal = fleet.client.multi().del(`${prefix}:bull:lock:${id}`, lockOf(id)).lrem(`${prefix}:bull:lock:active`, 1, id);
+    await removal.exec();
     call.returns('for nobody');
     assert.equal((await log.waitFor(/The lock was gone/))['state'], 'removed');
     await worker.stop();
