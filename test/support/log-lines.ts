@@ -5,6 +5,9 @@ import { resolveSettings } from '../../shared/settings/settings.js';
 
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string; readonly level: number };
 
+const LIMIT_MS = 60_000;
+const SHOWN_LINES = 20;
+
 /** What is logged through `loggers`, as objects. */
 export class LogLines {
   readonly lines: LogLine[] = [];
@@ -24,16 +27,28 @@ export class LogLines {
   }
 
   /** Resolves with the next line. */
-  async nextLine(): Promise<void> {
-    await once(this.#events, 'line');
+  async nextLine(signal?: AbortSignal): Promise<void> {
+    await once(this.#events, 'line', { signal });
   }
 
-  /** The first line whose message matches, be it written already or yet to come. */
+  /**
+   * Resolves with the first line whose message matches, written already or later.
+   * @throws an error with the last lines after 60 s
+   */
   async waitFor(pattern: RegExp): Promise<LogLine> {
+    const deadline = AbortSignal.timeout(LIMIT_MS);
     for (;;) {
       const [line] = this.find(pattern);
       if (line) return line;
-      await this.nextLine();
+      if (deadline.aborted) throw new Error(`No line like ${pattern} within ${LIMIT_MS / 1_000} s; the last lines are\n${this.#end()}`);
+      await this.nextLine(deadline).catch(() => undefined);
     }
+  }
+
+  #end(): string {
+    return this.lines
+      .slice(-SHOWN_LINES)
+      .map((line) => JSON.stringify(line))
+      .join('\n');
   }
 }

@@ -15,7 +15,7 @@ export interface SpawnNodeOptions {
 }
 
 export interface WaitForLineOptions {
-  /** Default: 15,000. */
+  /** Default: 60,000. */
   readonly timeoutMs?: number;
   /** Default: both. */
   readonly stream?: 'stdout' | 'stderr';
@@ -27,7 +27,7 @@ export interface ExitStatus {
 }
 
 const INHERITED = ['PATH', 'HOME', 'TMPDIR', 'NODE_V8_COVERAGE'] as const;
-const LINE_TIMEOUT_MS = 15_000;
+const LINE_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 15_000;
 const SHOWN_LINES = 20;
 

@@ -18,7 +18,7 @@ export interface RedisProcessOptions {
   readonly access: RedisAccess;
 }
 
-const START_TIMEOUT_MS = 15_000;
+const START_TIMEOUT_MS = 60_000;
 const ANSWER_TIMEOUT_MS = 2_000;
 const RETRY_MS = 10;
 const SHOWN_LOG_CHARS = 2_048;
@@ -44,7 +44,7 @@ export class RedisProcess {
 
   /**
    * Resolves when the process answers and has read its data; false if somebody else has a port that it needs.
-   * @throws an error with the end of its log if it ends, or does not answer within 15 s
+   * @throws an error with the end of its log if it ends, or does not answer within 60 s
    */
   async launch(): Promise<boolean> {
     const { binary, dir, args } = this.options;

@@ -185,13 +185,12 @@ export class TestCluster {
 
   async #join(): Promise<void> {
     const masters = this.nodes.slice(0, MASTERS);
+    // Different from the start, so that nodes need not settle who is right; a node that knows another one refuses it.
+    await Promise.all(this.nodes.map((node, index) => this.#ask(node).cluster('SET-CONFIG-EPOCH', index + 1)));
     // Each node meets each other one: else they would hear of one another by gossip, which takes seconds.
     await Promise.all(
-      this.nodes.map(async (node, index) => {
-        const client = this.#ask(node);
-        // Different from the start, so that nodes need not settle who is right.
-        await client.cluster('SET-CONFIG-EPOCH', index + 1);
-        for (const other of this.nodes) if (other !== node) await client.cluster('MEET', '127.0.0.1', other.port);
+      this.nodes.map(async (node) => {
+        for (const other of this.nodes) if (other !== node) await this.#ask(node).cluster('MEET', '127.0.0.1', other.port);
       }),
     );
     await Promise.all(
