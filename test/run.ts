@@ -1,11 +1,11 @@
 /**
- * The runner behind `npm test`. `npm test -- stop` runs the files with "stop" in their path, `npm test -- --files` lists
- * the files instead. The last line is `N passed, N failed`; the exit code is 1 if any test failed or none ran, 2 for an
- * argument that it does not know.
+ * The runner behind `npm test` (the fast set: everything but test/slow/), `npm run test:slow` (`--slow`) and `.ci/run`
+ * (`--all`). `npm test -- stop` runs the files with "stop" in their path, `npm test -- --files` lists the files instead.
+ * The last line is `N passed, N failed`; the exit code is 1 if any test failed or none ran, 2 for an unknown option.
  *
- * Why not `node --test`: on Node 20 it takes no patterns, sorts the files itself, and has no time limit for a test.
+ * A few processes share the files, and each runs one file after the other: see runner/run-file.ts. Not `node --test`: on
+ * Node 20 it takes no patterns, starts a process for each file, and has no time limit for a test.
  */
-import { setMaxListeners } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
@@ -13,27 +13,35 @@ import { pipeline } from 'node:stream/promises';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
-import { buildTests } from './support/build-tests.js';
+import { buildProcesses } from './support/build-tests.js';
 import { LeafCount } from './support/leaf-count.js';
+import { stateOf } from './support/runner/run-file.js';
 
-/** Fast ones first, so that a plain mistake shows within seconds. */
-const FOLDERS = ['shared', 'producer', 'worker', 'dashboard', 'cli', 'contract', 'model', 'scenario', 'faults', 'browser', 'package'];
-/** For what the limit of each test does not see: hooks, and a process that does not end. */
-const FILE_LIMIT_MS = 600_000;
-/** Most of what a test does is to wait. */
-const FILES_AT_ONCE = availableParallelism() + 1;
+/** Long files first, so that no process is left alone with one at the end. */
+const FOLDERS = ['slow', 'scenario', 'model', 'worker', 'contract', 'cli', 'producer', 'dashboard', 'corpus', 'shared'];
+const OPTIONS = ['--slow', '--all', '--files'];
+const USAGE = `Usage: npm test -- [${OPTIONS.join('] [')}] [part of a path]...`;
+/** For a process whose event loop is blocked; run-file.ts has the limits of tests and hooks. */
+const PROCESS_LIMIT_MS = 900_000;
+/** Tests mostly wait. */
+const PROCESSES = 2 * availableParallelism();
+const SLOWEST_SHOWN = 5;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const words = process.argv.slice(2);
-const unknown = words.find((word) => word.startsWith('-') && word !== '--files');
+const options = words.filter((word) => word.startsWith('-'));
 const parts = words.filter((word) => !word.startsWith('-'));
-const files = findFiles().filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)));
+const unknown = options.find((option) => !OPTIONS.includes(option));
+const files = findFiles().filter((file) => isInSet(file) && (parts.length === 0 || parts.some((part) => file.includes(part))));
 
 if (unknown !== undefined) {
-  console.error(`Unknown option ${unknown}. Usage: npm test -- [--files] [part of a path]...`);
+  console.error(`Unknown option ${unknown}. ${USAGE}`);
   process.exitCode = 2;
-} else if (words.includes('--files')) {
+} else if (options.includes('--files')) {
   for (const file of files) console.log(file);
+} else if (files.length === 0) {
+  console.error('No test file matches: npm test runs all but test/slow/, npm run test:slow runs that.');
+  process.exitCode = 1;
 } else {
   await runFiles();
 }
@@ -46,24 +54,35 @@ function findFiles(): string[] {
     .toSorted((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }
 
+function isInSet(file: string): boolean {
+  return options.includes('--all') || file.startsWith('test/slow/') === options.includes('--slow');
+}
+
 async function runFiles(): Promise<void> {
-  // The files' processes get this process's own options, but for `--import tsx`: they are plain JavaScript by then.
-  process.execArgv.splice(0, Infinity, '--enable-source-maps', '--import', new URL('./support/time-limit.mjs', import.meta.url).href);
-  // Without this, the files' processes would outlive a runner that is asked to end.
+  // The processes get this process's own options, but for `--import tsx`: they run plain JavaScript.
+  process.execArgv.splice(0, Infinity, '--enable-source-maps');
+  // Without this, the processes would outlive a runner that is asked to end.
   const interrupted = new AbortController();
-  setMaxListeners(0, interrupted.signal); // one for each file
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
 
+  const { modules, claims } = await buildProcesses(files, Math.min(PROCESSES, files.length));
   const count = new LeafCount();
-  const results = run({
-    files: await buildTests(files),
-    concurrency: FILES_AT_ONCE,
-    timeout: FILE_LIMIT_MS,
-    signal: interrupted.signal,
-  });
+  const durations = new Map<string, number>();
+  const results = run({ files: [...modules], concurrency: modules.length, timeout: PROCESS_LIMIT_MS, signal: interrupted.signal });
   results.on('test:pass', (result) => count.add(result, true));
   results.on('test:fail', (result) => count.add(result, false));
+  results.on('test:complete', ({ name, details }) => files.includes(name) && durations.set(name, details.duration_ms));
   await pipeline(results.compose(new spec()), process.stdout, { end: false });
-  console.log(`\n${count.passed} passed, ${count.failed} failed`);
+  if (!interrupted.signal.aborted) count.failed += reportUnfinished(claims);
+  const slowest = [...durations].toSorted(([, a], [, b]) => b - a).slice(0, SLOWEST_SHOWN);
+  console.log(`\nSlowest: ${slowest.map(([file, ms]) => `${file} ${(ms / 1_000).toFixed(1)} s`).join(', ')}`);
+  console.log(`${count.passed} passed, ${count.failed} failed`);
   process.exitCode = count.failed > 0 || count.passed === 0 ? 1 : 0;
+}
+
+/** Names the files whose process ended too early, and those that no process was left to run. Returns how many they are. */
+function reportUnfinished(claims: string): number {
+  const unfinished = files.filter((file) => stateOf(file, claims) !== 'done');
+  for (const file of unfinished) console.log(`✖ ${file} ${stateOf(file, claims) === 'begun' ? 'did not end' : 'did not run'}`);
+  return unfinished.length;
 }

@@ -1,4 +1,5 @@
 import { readFileSync, rmSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type Plugin, build } from 'esbuild';
@@ -37,29 +38,74 @@ const place: Plugin = {
   },
 };
 
+/** A module that runs the test files, each in its turn: they are imported only then. */
+function runnerOf(files: readonly string[], claims: string): Plugin {
+  const runner = JSON.stringify(join(import.meta.dirname, 'runner/run-file.ts'));
+  const loads = files.map((file) => `${JSON.stringify(file)}: () => import(${JSON.stringify(join(root, file))}),`);
+  const contents = [`import { runFiles } from ${runner};`, 'await runFiles({', ...loads, `}, ${JSON.stringify(claims)});`].join('\n');
+  return {
+    name: 'runner',
+    setup: (bundle) => {
+      bundle.onResolve({ filter: /^all-tests$/ }, ({ path }) => ({ path, namespace: 'runner' }));
+      bundle.onLoad({ filter: /^/, namespace: 'runner' }, () => ({ contents, resolveDir: root }));
+    },
+  };
+}
+
 /**
- * Makes one plain JavaScript file of each test, in a copy of the package whose slowest dependencies are one file each:
- * without a loader that compiles while they run, and with less to read, the processes of the tests start in half the
- * time. All of it is gone with this process. (test/package/ runs the package with its dependencies as they are installed.)
- * @param files paths below the root
- * @returns where their JavaScript is, in the same order
+ * Copies the package, with its slowest dependencies as one file each, for as long as this process runs: without a loader
+ * that compiles while they run, and with fewer files to read, the tests' processes start in half the time. (The tests of
+ * the package itself run it with its dependencies as they are installed.)
+ * @returns its folder
  */
-export async function buildTests(files: readonly string[]): Promise<string[]> {
+async function openCopy(): Promise<string> {
   const folder = join(root, '.tests', String(process.pid));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   await copyPackage(root, folder);
   await bundlePackages(folder);
-  return compileInto(folder, files);
+  return folder;
+}
+
+export interface TestProcesses {
+  /** The main module of each process. */
+  readonly modules: readonly string[];
+  /** Folder that tells which process has taken which test file. */
+  readonly claims: string;
 }
 
 /**
- * Makes one plain JavaScript file of each source, in a copy of the package that is there already: for a test that starts
- * a process of another file than its own.
+ * Builds the main modules of processes that share the test files among them, in a copy of the package.
+ * @param files paths below the root
  */
+export async function buildProcesses(files: readonly string[], count: number): Promise<TestProcesses> {
+  const folder = await openCopy();
+  const claims = join(folder, 'claims');
+  await mkdir(claims);
+  await compile(folder, { 'all-tests': 'all-tests' }, runnerOf(files, claims));
+  const modules = Array.from({ length: count }, (_, index) => join(folder, `process-${index + 1}.js`));
+  for (const module of modules) await writeFile(module, "import './all-tests.js';\n");
+  return { modules, claims };
+}
+
+/**
+ * Makes one JavaScript file of each source, in a copy of the package: for a process with a test or a main module of its own.
+ * @param files paths below the root
+ * @returns the paths of the JavaScript files, in the same order
+ */
+export async function buildTests(files: readonly string[]): Promise<string[]> {
+  return compileInto(await openCopy(), files);
+}
+
+/** Makes one JavaScript file of each source, in a copy of the package that exists: for a test that starts another file than its own. */
 export async function compileInto(folder: string, files: readonly string[]): Promise<string[]> {
+  const names = files.map((file) => file.replace(/\.ts$/, ''));
+  await compile(folder, Object.fromEntries(names.map((name) => [name, join(root, `${name}.ts`)])));
+  return names.map((name) => join(folder, `${name}.js`));
+}
+
+async function compile(folder: string, entryPoints: Record<string, string>, ...plugins: Plugin[]): Promise<void> {
   await build({
-    entryPoints: files.map((file) => join(root, file)),
-    outbase: root,
+    entryPoints,
     outdir: folder,
     bundle: true,
     platform: 'node',
@@ -69,7 +115,6 @@ export async function compileInto(folder: string, files: readonly string[]): Pro
     sourcemap: 'inline',
     define: { TESTED_PACKAGE: JSON.stringify(folder) },
     logLevel: 'warning',
-    plugins: [productFrom(folder), place],
+    plugins: [...plugins, productFrom(folder), place],
   });
-  return files.map((file) => join(folder, file.replace(/\.ts$/, '.js')));
 }

@@ -6,6 +6,7 @@ import { ensureRedisServer } from '../../cli/embedded-redis/server-binary.js';
 import { isPortFree } from '../../cli/embedded-redis/server-process.js';
 import { onFreePort } from './ports.js';
 import { removeAtExit } from './reaper.js';
+import { type PooledServer, rememberServer, returnServer, takeServer } from './redis-pool.js';
 import { type RedisAccess, RedisProcess } from './redis-process.js';
 import type { TestTls } from './test-tls.js';
 
@@ -29,7 +30,10 @@ export interface TestRedisOptions {
 /** All of ioredis's but the one that changes the type of the client. */
 export type ClientOptions = Omit<RedisOptions, 'replyMapping'>;
 
-/** A redis-server of a test's own, on 127.0.0.1, with an empty folder. It is killed when the test process ends. */
+/**
+ * A redis-server of a test's own, on 127.0.0.1, with an empty folder. It is killed when the test process ends; with default
+ * options it goes to a later test once it is stopped, empty again.
+ */
 export interface TestRedis {
   /** With the password of `default`, if there is one; `rediss:` for TLS. */
   readonly url: string;
@@ -44,7 +48,7 @@ export interface TestRedis {
   readonly nodes: readonly TestRedis[];
   /** A new connection, which `stop` closes. It reconnects every 20 ms while the server is away. */
   client(options?: ClientOptions): Redis;
-  /** Closes the clients, ends the server and removes its folder. May be called again. */
+  /** Closes the clients, then ends the server and removes its folder, or keeps it for another test. May be called again. */
   stop(): Promise<void>;
   /** Ends the server with SIGKILL and waits until it is gone. Clients stay, and reconnect after a `restart`. */
   kill(): Promise<void>;
@@ -52,8 +56,14 @@ export interface TestRedis {
   restart(): Promise<void>;
 }
 
-/** Starts an empty redis-server; installs one first where the machine has none. */
+/**
+ * Starts an empty redis-server, or takes one of this process that an earlier test has returned; installs one first where
+ * the machine has none.
+ */
 export async function startTestRedis(options: TestRedisOptions = {}): Promise<TestRedis> {
+  const isDefault = Object.keys(options).length === 0;
+  const pooled = isDefault ? takeServer() : null;
+  if (pooled !== null) return new OwnRedis(pooled, options, isDefault);
   const say = (line: string): void => console.error(line);
   const binary = await ensureRedisServer({ path: process.env['PATH'] ?? '', say });
   const dir = await realpath(await mkdtemp(join(tmpdir(), 'taskfleet-redis-')));
@@ -62,13 +72,25 @@ export async function startTestRedis(options: TestRedisOptions = {}): Promise<Te
     return await onFreePort(async (port) => {
       if (!(await isPortFree(port))) return null;
       await writeFile(join(dir, 'redis.conf'), `${configOf(options, dir, port).join('\n')}\n`);
-      const server = new OwnRedis(port, dir, binary, options);
-      return (await server.launch()) ? server : null;
+      const access = accessOf(options, port);
+      const server = { port, dir, access, process: new RedisProcess({ binary, dir, args: options.extraArgs ?? [], access }) };
+      if (!(await server.process.launch())) return null;
+      if (isDefault) await rememberServer(server);
+      return new OwnRedis(server, options, isDefault);
     }, options.portsBelow);
   } catch (error) {
     await rm(dir, { recursive: true, force: true });
     throw error;
   }
+}
+
+function accessOf({ password, tls }: TestRedisOptions, port: number): RedisAccess {
+  return {
+    host: '127.0.0.1',
+    port,
+    ...(password === undefined ? {} : { password }),
+    ...(tls === undefined ? {} : { tls: tls.client }),
+  };
 }
 
 function configOf({ appendonly = 'no', password, users = [], tls, config = [] }: TestRedisOptions, dir: string, port: number): string[] {
@@ -85,42 +107,32 @@ class OwnRedis implements TestRedis {
   readonly topology = 'standalone';
   readonly nodes = [this];
   readonly url: string;
-  readonly #access: RedisAccess;
-  readonly #process: RedisProcess;
+  readonly port: number;
+  readonly dir: string;
   readonly #clients: Redis[] = [];
   #stopping: Promise<void> | null = null;
 
   constructor(
-    readonly port: number,
-    readonly dir: string,
-    binary: string,
-    { password, tls, extraArgs = [] }: TestRedisOptions,
+    private readonly server: PooledServer,
+    { password, tls }: TestRedisOptions,
+    private isReusable: boolean,
   ) {
-    this.url = `${tls === undefined ? 'redis' : 'rediss'}://${password === undefined ? '' : `:${encodeURIComponent(password)}@`}127.0.0.1:${port}`;
-    this.#access = {
-      host: '127.0.0.1',
-      port,
-      ...(password === undefined ? {} : { password }),
-      ...(tls === undefined ? {} : { tls: tls.client }),
-    };
-    this.#process = new RedisProcess({ binary, dir, args: extraArgs, access: this.#access });
+    this.port = server.port;
+    this.dir = server.dir;
+    const credentials = password === undefined ? '' : `:${encodeURIComponent(password)}@`;
+    this.url = `${tls === undefined ? 'redis' : 'rediss'}://${credentials}127.0.0.1:${this.port}`;
   }
 
   get pid(): number {
-    return this.#process.pid;
+    return this.server.process.pid;
   }
 
   get running(): boolean {
-    return this.#process.running;
-  }
-
-  /** False if somebody else has the port. */
-  launch(): Promise<boolean> {
-    return this.#process.launch();
+    return this.server.process.running;
   }
 
   client(options: ClientOptions = {}): Redis {
-    const client = new Redis({ ...this.#access, protocol: 2, retryStrategy: () => 20, maxRetriesPerRequest: null, ...options });
+    const client = new Redis({ ...this.server.access, protocol: 2, retryStrategy: () => 20, maxRetriesPerRequest: null, ...options });
     // A server that a test kills is no error of the test.
     client.on('error', () => undefined);
     this.#clients.push(client);
@@ -134,16 +146,19 @@ class OwnRedis implements TestRedis {
 
   async #stop(): Promise<void> {
     for (const client of this.#clients) client.disconnect();
-    await this.#process.end('SIGKILL');
+    if (this.isReusable && (await returnServer(this.server))) return;
+    await this.server.process.end('SIGKILL');
     await rm(this.dir, { recursive: true, force: true });
   }
 
   kill(): Promise<void> {
-    return this.#process.end('SIGKILL');
+    this.isReusable = false;
+    return this.server.process.end('SIGKILL');
   }
 
   async restart(): Promise<void> {
-    await this.#process.end('SIGTERM');
-    if (!(await this.launch())) throw new Error(`Somebody took port ${this.port} while the redis-server was down`);
+    this.isReusable = false;
+    await this.server.process.end('SIGTERM');
+    if (!(await this.server.process.launch())) throw new Error(`Somebody took port ${this.port} while the redis-server was down`);
   }
 }

@@ -1,0 +1,91 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, before, beforeEach, describe } from 'node:test';
+
+/** For one test: a test's own `timeout` is gentler, because its hooks still run; this limit is for tests without one. */
+const TEST_LIMIT_MS = 120_000;
+/** From the start of a file to its first test: imports and `before` hooks, which may start a cluster or install a package. */
+const START_LIMIT_MS = 180_000;
+/** Between two tests, and after the last one: for hooks, and for the process to end. */
+const IDLE_LIMIT_MS = 30_000;
+
+// Tests mock the timers.
+const { setTimeout, clearTimeout } = globalThis;
+/** In the claim of a file whose last hook has ended. */
+const DONE = 'done';
+const running = new Map<object, NodeJS.Timeout>();
+let idle: NodeJS.Timeout | undefined;
+
+/**
+ * Runs the test files that no other process of this run has taken, one after the other. Resolves when none is left.
+ * @param files each with its import, which declares its tests
+ * @param claims folder that the processes of this run share: a file there for each test file that one of them has taken
+ */
+export async function runFiles(files: Readonly<Record<string, () => Promise<unknown>>>, claims: string): Promise<void> {
+  process.on('exit', leaveAtOnce);
+  for (const [path, load] of Object.entries(files)) {
+    const claim = claimOf(claims, path);
+    try {
+      writeFileSync(claim, '', { flag: 'wx' });
+    } catch {
+      continue;
+    }
+    await runFile(path, load);
+    writeFileSync(claim, DONE);
+  }
+}
+
+/** Returns what became of a test file. */
+export function stateOf(path: string, claims: string): 'done' | 'begun' | 'not begun' {
+  const claim = claimOf(claims, path);
+  if (!existsSync(claim)) return 'not begun';
+  return readFileSync(claim, 'utf8') === DONE ? 'done' : 'begun';
+}
+
+function claimOf(claims: string, path: string): string {
+  return join(claims, path.replaceAll('/', '+'));
+}
+
+/**
+ * Runs one test file as a suite named after it, so that its hooks are its own; resolves when the last of them has ended.
+ * Ends the process, and names the file, if a test or a hook hangs.
+ */
+function runFile(path: string, load: () => Promise<unknown>): Promise<void> {
+  return describe(path, async () => {
+    before(() => expectTest(START_LIMIT_MS, `${path} has started no test`));
+    beforeEach((context) => {
+      clearTimeout(idle);
+      running.set(context, endAfter(TEST_LIMIT_MS, `The test "${context.name}" of ${path} did not end`));
+    });
+    afterEach((context) => {
+      clearTimeout(running.get(context));
+      running.delete(context);
+      if (running.size === 0) expectTest(IDLE_LIMIT_MS, `${path} has started no further test, and its process has not ended,`);
+    });
+    expectTest(START_LIMIT_MS, `${path} has started no test`);
+    await load();
+  });
+}
+
+/**
+ * Skips what node:test does after its own exit handler: Node 20 may wait for ever, and busily, in its own clean-up, for a
+ * socket that was reset (RST) while something was on its way.
+ */
+function leaveAtOnce(code: number): void {
+  (process as unknown as { reallyExit(code: number): never }).reallyExit(code);
+}
+
+function expectTest(limitMs: number, message: string): void {
+  clearTimeout(idle);
+  idle = endAfter(limitMs, message);
+}
+
+/** Unless the timer is cleared. */
+function endAfter(limitMs: number, message: string): NodeJS.Timeout {
+  const timer = setTimeout(() => {
+    console.error(`${message} within ${limitMs / 1_000} s; ending its process.`);
+    // Not a signal: exit handlers end the processes that a test has started, and report the tests that did not end.
+    process.exit(1);
+  }, limitMs);
+  return timer.unref();
+}
