@@ -4,7 +4,7 @@
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { startTestRedis } from '../test/support/redis.js';
+import { startTestRedis } from '../test/support/redis/test-redis.js';
 import { runMix } from './emptiness.js';
 import { type LeaseSide, measureLeases } from './leases.js';
 import { stopInTurn, stopQueued, stopRunning } from './item-stops.js';

@@ -1,5 +1,5 @@
 import { createProducer } from 'taskfleet/producer';
-import { type TestRedis, startTestRedis } from '../test/support/redis.js';
+import { type TestRedis, startTestRedis } from '../test/support/redis/test-redis.js';
 import { until } from '../test/support/until.js';
 import { type Load, keepInFlight, noop, rate } from './throughput.js';
 

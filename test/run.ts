@@ -13,8 +13,8 @@ import { pipeline } from 'node:stream/promises';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
-import { buildProcesses } from './support/build-tests.js';
-import { LeafCount } from './support/leaf-count.js';
+import { buildProcesses } from './support/runner/build-tests.js';
+import { LeafCount } from './support/runner/leaf-count.js';
 import { stateOf } from './support/runner/run-file.js';
 
 /** Long files first, so that no process is left alone with one at the end. */

@@ -4,9 +4,9 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Redis } from 'ioredis';
 import { type Plan, createProducer, planToJson } from '../../producer/index.js';
 import { billingInitPlans } from '../../worker/builtin/definitions.js';
-import { CliFleet } from '../support/cli-fleet.js';
-import { COMMAND, type CommandResult, runCommand, startCommand } from '../support/command.js';
-import type { NodeProcess } from '../support/processes.js';
+import { CliFleet } from '../support/fleet/cli-fleet.js';
+import { COMMAND, type CommandResult, runCommand, startCommand } from '../support/process/command.js';
+import type { NodeProcess } from '../support/process/processes.js';
 
 const PLANS = 'taskfleet:billing:plans';
 const PLAN_FIELDS = [

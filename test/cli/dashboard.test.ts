@@ -3,9 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { built } from '../support/built.js';
-import { runCommand, startCommand } from '../support/command.js';
-import { type TestRedis, startTestRedis } from '../support/redis.js';
+import { built } from '../support/process/built.js';
+import { runCommand, startCommand } from '../support/process/command.js';
+import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 import { until } from '../support/until.js';
 
 let folder: string;

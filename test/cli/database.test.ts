@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { runCommand } from '../support/command.js';
-import { type TestRedis, startTestRedis } from '../support/redis.js';
+import { runCommand } from '../support/process/command.js';
+import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 
 describe('taskfleet with an unusable database', () => {
   let redis: TestRedis;

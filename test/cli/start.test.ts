@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { spawnNode } from '../support/processes.js';
+import { spawnNode } from '../support/process/processes.js';
 
 const ROOT = join(import.meta.dirname, '../..');
 /** Packages that together take half a second to load. */

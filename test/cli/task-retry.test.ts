@@ -3,10 +3,10 @@ import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 import type { EnqueueOptions, Producer } from '../../producer/index.js';
 import { defineTask } from '../../shared/task/definition.js';
-import { CliFleet } from '../support/cli-fleet.js';
-import { type CommandResult, startCommand } from '../support/command.js';
-import { KEEP } from '../support/keep.js';
-import type { TestRedis } from '../support/redis.js';
+import { CliFleet } from '../support/fleet/cli-fleet.js';
+import { type CommandResult, startCommand } from '../support/process/command.js';
+import { KEEP } from '../support/task/keep.js';
+import type { TestRedis } from '../support/redis/test-redis.js';
 
 const HOUR_MS = 3_600_000;
 

@@ -7,10 +7,10 @@ import { z } from 'zod';
 import type { EnqueueOptions, Producer } from '../../producer/index.js';
 import { fleetCanary } from '../../worker/builtin/definitions.js';
 import { defineTask } from '../../shared/task/definition.js';
-import { CliFleet } from '../support/cli-fleet.js';
-import { COMMAND, type CommandResult, runCommand, startCommand } from '../support/command.js';
-import { KEEP } from '../support/keep.js';
-import type { NodeProcess } from '../support/processes.js';
+import { CliFleet } from '../support/fleet/cli-fleet.js';
+import { COMMAND, type CommandResult, runCommand, startCommand } from '../support/process/command.js';
+import { KEEP } from '../support/task/keep.js';
+import type { NodeProcess } from '../support/process/processes.js';
 
 const TASK_FIELDS = [
   ...['id', 'name', 'queue', 'item', 'state', 'attempt', 'attempts', 'progress', 'result', 'error', 'problem', 'stop', 'worker'],

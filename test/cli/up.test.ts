@@ -9,10 +9,10 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { createProducer } from '../../producer/index.js';
 import { identifyProcess } from '../../cli/embedded-redis/process-identity.js';
 import { fleetCanary } from '../../worker/builtin/definitions.js';
-import { COMMAND, runCommand, startCommand } from '../support/command.js';
-import type { NodeProcess } from '../support/processes.js';
-import { forget, reapAtExit } from '../support/reaper.js';
-import { type TestRedis, startTestRedis } from '../support/redis.js';
+import { COMMAND, runCommand, startCommand } from '../support/process/command.js';
+import type { NodeProcess } from '../support/process/processes.js';
+import { forget, reapAtExit } from '../support/process/reaper.js';
+import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 import { until } from '../support/until.js';
 
 let folder: string;

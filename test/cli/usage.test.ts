@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Command } from 'commander';
 import { createProgram } from '../../cli/program.js';
-import { COMMAND, type CommandResult, runCommand } from '../support/command.js';
-import { NodeProcess } from '../support/processes.js';
+import { COMMAND, type CommandResult, runCommand } from '../support/process/command.js';
+import { NodeProcess } from '../support/process/processes.js';
 
 const NOBODY = 'redis://user:secret@127.0.0.1:1';
 

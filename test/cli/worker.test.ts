@@ -9,11 +9,11 @@ import { type Producer, createProducer } from '../../producer/index.js';
 import { findRunningEmbeddedRedis } from '../../cli/embedded-redis/embedded.js';
 import { fleetCanary } from '../../worker/builtin/definitions.js';
 import { defineTask } from '../../shared/task/definition.js';
-import { built } from '../support/built.js';
-import { COMMAND, runCommand, startCommand } from '../support/command.js';
-import { KEEP } from '../support/keep.js';
-import { NodeProcess } from '../support/processes.js';
-import { type TestRedis, startTestRedis } from '../support/redis.js';
+import { built } from '../support/process/built.js';
+import { COMMAND, runCommand, startCommand } from '../support/process/command.js';
+import { KEEP } from '../support/task/keep.js';
+import { NodeProcess } from '../support/process/processes.js';
+import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 
 const HAS_SCRIPT = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux') ?? false;
 

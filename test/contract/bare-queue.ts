@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, beforeEach } from 'node:test';
 import { type Job, Queue, Worker, type WorkerOptions } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { type TestRedis, startTestRedis } from '../support/redis.js';
+import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 
 type Processor = (job: Job, token?: string) => Promise<unknown>;
 

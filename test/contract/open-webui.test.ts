@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
 import { fleetCanary } from '../../worker/builtin/definitions.js';
 import type { FleetWorker } from '../../worker/index.js';
-import { TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 import { until } from '../support/until.js';
 
 const keyPrefix = 'open-webui';

@@ -8,8 +8,8 @@ import { resolveSettings } from '../../shared/settings/settings.js';
 import { Findings } from '../../cli/doctor/check.js';
 import { isFleetError } from '../../shared/errors.js';
 import { TestDashboard } from '../dashboard/test-dashboard.js';
-import { LogLines } from '../support/log-lines.js';
-import { TestFleet } from '../support/test-fleet.js';
+import { LogLines } from '../support/fleet/log-lines.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 import { type Seeded, badKeys } from './corpus.js';
 import { ITEM, seed, whileSpoilt } from './seeded-fleet.js';
 

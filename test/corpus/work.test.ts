@@ -6,9 +6,9 @@ import { resolveSettings } from '../../shared/settings/settings.js';
 import { openStore, type Store } from '../../shared/store.js';
 import type { ConnectedSettings } from '../../shared/redis/topology.js';
 import { Reconciler } from '../../worker/builtin/reconcile/reconciler.js';
-import { LogLines } from '../support/log-lines.js';
-import { ScriptedTask } from '../support/scripted-task.js';
-import { TestFleet } from '../support/test-fleet.js';
+import { LogLines } from '../support/fleet/log-lines.js';
+import { ScriptedTask } from '../support/task/scripted-task.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 import { type Seeded, badKeys } from './corpus.js';
 import { seed, whileSpoilt } from './seeded-fleet.js';
 

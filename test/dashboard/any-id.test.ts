@@ -3,7 +3,7 @@ import { after, test } from 'node:test';
 import { storeOf } from '../../producer/store-of.js';
 import { ApiClient } from '../../cli/client/http.js';
 import { ApiConnection } from '../../cli/client/http-connection.js';
-import { TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 import { TestDashboard } from './test-dashboard.js';
 
 const fleet = await TestFleet.start();

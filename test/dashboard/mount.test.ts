@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test';
 import express, { type RequestHandler } from 'express';
 import { type Dashboard, createDashboard } from '../../dashboard/index.js';
 import { type Producer, createProducer } from '../../producer/index.js';
-import { type TestRedis, startTestRedis } from '../support/redis.js';
+import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 import { type Served, serve, serveDashboard } from './serve-dashboard.js';
 
 let redis: TestRedis;

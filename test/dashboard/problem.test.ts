@@ -4,7 +4,7 @@ import { fleetCanary } from '../../index.js';
 import { type Producer, createProducer } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
 import { createKeys } from '../../shared/keys.js';
-import { type TestRedis, startTestRedis } from '../support/redis.js';
+import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 import { type Answer, type Served, serveDashboard } from './serve-dashboard.js';
 
 const MEGABYTE = 1_048_576;

@@ -5,7 +5,7 @@ import type { Producer } from '../../producer/index.js';
 import { createKeys } from '../../shared/keys.js';
 import { createLoggerFactory } from '../../shared/logger.js';
 import { resolveSettings } from '../../shared/settings/settings.js';
-import { TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 import { until } from '../support/until.js';
 import { serveDashboard } from './serve-dashboard.js';
 

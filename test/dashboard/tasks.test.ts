@@ -7,7 +7,7 @@ import { type EnqueuedTask, type Producer, createProducer } from '../../producer
 import { type Keys, createKeys } from '../../shared/keys.js';
 import { chunks } from '../../shared/limits.js';
 import { type FleetWorker, createWorker } from '../../worker/index.js';
-import { type TestRedis, startTestRedis } from '../support/redis.js';
+import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 import { type Served, serveDashboard } from './serve-dashboard.js';
 
 const FOREIGN = '7d0f6c1e-8f5a-4a36-9a53-0c1d2e3f4a5b';

@@ -6,7 +6,7 @@ import { DashboardServer, type DashboardServerOptions } from '../../dashboard/se
 import { entryOf, newToken } from '../../dashboard/auth/tokens.js';
 import type { Producer } from '../../producer/index.js';
 import { type SettingsInput, resolveSettings } from '../../shared/settings/settings.js';
-import { LogLines } from '../support/log-lines.js';
+import { LogLines } from '../support/fleet/log-lines.js';
 
 export interface Reply {
   readonly status: number;

@@ -10,7 +10,7 @@ import { type TaskDefinition, defineTask } from '../../shared/task/definition.js
 import { type TaskContext, defineHandler } from '../../shared/task/handler.js';
 import { Launcher } from '../../worker/launcher.js';
 import type { LoadedHandler } from '../../worker/task-modules.js';
-import { TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 import { ATTEMPTS, type Manner, type PlayedWorker } from './facts.js';
 
 /** Who plays the handlers, and may hold everybody at a step: the run that is on. */

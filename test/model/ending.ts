@@ -1,5 +1,5 @@
 import { isTerminal } from '../../shared/task/state.js';
-import { EMPTY_REGISTRY } from '../support/test-fleet.js';
+import { EMPTY_REGISTRY } from '../support/fleet/test-fleet.js';
 import { until } from '../support/until.js';
 import { QUEUE } from './arena.js';
 import { lifeOf } from './facts.js';

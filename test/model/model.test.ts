@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { assert, asyncProperty } from 'fast-check';
-import { TestFleet } from '../support/test-fleet.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 import { commands } from './commands.js';
 import { Runs } from './runs.js';
 

@@ -1,5 +1,5 @@
 import { type AsyncCommand, asyncModelRun } from 'fast-check';
-import type { TestFleet } from '../support/test-fleet.js';
+import type { TestFleet } from '../support/fleet/test-fleet.js';
 import { Arena } from './arena.js';
 import { bringToEnd } from './ending.js';
 import type { Model } from './model.js';

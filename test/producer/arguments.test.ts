@@ -6,8 +6,8 @@ import { createDashboard } from '../../dashboard/index.js';
 import { type Producer, createProducer } from '../../producer/index.js';
 import { type ErrorCode, isFleetError } from '../../shared/errors.js';
 import { createWorker } from '../../worker/index.js';
-import { KEEP } from '../support/keep.js';
-import { TestFleet } from '../support/test-fleet.js';
+import { KEEP } from '../support/task/keep.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 
 /** Values that untyped code may pass by mistake. */
 const BAD: readonly unknown[] = [

@@ -9,9 +9,9 @@ import { defineTask } from '../../shared/task/definition.js';
 import { registryReconcile } from '../../worker/builtin/definitions.js';
 import { Schedules, scheduleTable } from '../../worker/schedules.js';
 import { resolveSettings } from '../../shared/settings/settings.js';
-import { KEEP } from '../support/keep.js';
-import { LogLines } from '../support/log-lines.js';
-import { TestFleet } from '../support/test-fleet.js';
+import { KEEP } from '../support/task/keep.js';
+import { LogLines } from '../support/fleet/log-lines.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 
 const HOUR_MS = 3_600_000;
 const report = defineTask({

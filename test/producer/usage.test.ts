@@ -3,8 +3,8 @@ import { after, describe, it } from 'node:test';
 import { type Keys, createKeys } from '../../shared/keys.js';
 import type { Producer } from '../../producer/index.js';
 import { PoolCleaner } from '../../worker/builtin/pools/handlers.js';
-import { LogLines } from '../support/log-lines.js';
-import { TestFleet } from '../support/test-fleet.js';
+import { LogLines } from '../support/fleet/log-lines.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 
 const fleet = await TestFleet.start();
 const { client } = fleet;

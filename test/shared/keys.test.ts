@@ -20,8 +20,8 @@ import {
   quote,
 } from '../../shared/keys.js';
 import { defineTask } from '../../shared/task/definition.js';
-import { KEEP } from '../support/keep.js';
-import { TestFleet } from '../support/test-fleet.js';
+import { KEEP } from '../support/task/keep.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());

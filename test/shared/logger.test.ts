@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { FleetError } from '../../shared/errors.js';
 import { RepeatedLines, createLoggerFactory } from '../../shared/logger.js';
 import { type SettingsInput, resolveSettings } from '../../shared/settings/settings.js';
-import { builtUrl } from '../support/built.js';
-import { spawnNode } from '../support/processes.js';
+import { builtUrl } from '../support/process/built.js';
+import { spawnNode } from '../support/process/processes.js';
 
 function loggersInto(input: SettingsInput) {
   const text: string[] = [];

@@ -8,7 +8,7 @@ import { ERROR_CODES } from '../../shared/errors.js';
 import { createKeys } from '../../shared/keys.js';
 import { repetitionMs } from '../../producer/calls.js';
 import { SETTINGS, resolveSettings } from '../../shared/settings/settings.js';
-import { type TestRedis, startTestRedis } from '../support/redis.js';
+import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 
 const page = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8');
 

@@ -6,8 +6,8 @@ import { resolveSettings } from '../../shared/settings/settings.js';
 import type { Store } from '../../shared/store.js';
 import { Heartbeat, type WorkerStatus } from '../../worker/heartbeat.js';
 import { eventOf } from '../support/event.js';
-import { ScriptedTask } from '../support/scripted-task.js';
-import { TestFleet } from '../support/test-fleet.js';
+import { ScriptedTask } from '../support/task/scripted-task.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 import { until } from '../support/until.js';
 
 const STATUS: WorkerStatus = {

@@ -5,10 +5,10 @@ import { createKeys } from '../../shared/keys.js';
 import { MergedWrites } from '../../shared/registry/merged-writes.js';
 import type { Step } from '../../shared/step-hook.js';
 import type { FleetWorker } from '../../worker/index.js';
-import { LogLines } from '../support/log-lines.js';
-import { type HandlerCall, ScriptedTask } from '../support/scripted-task.js';
-import { StepGate } from '../support/step-gate.js';
-import { TestFleet } from '../support/test-fleet.js';
+import { LogLines } from '../support/fleet/log-lines.js';
+import { type HandlerCall, ScriptedTask } from '../support/task/scripted-task.js';
+import { StepGate } from '../support/task/step-gate.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 import { until } from '../support/until.js';
 
 /**

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { RegistryWriter } from '../../worker/registry-writer.js';
-import { LogLines } from '../support/log-lines.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/test-fleet.js';
+import { LogLines } from '../support/fleet/log-lines.js';
+import { EMPTY_REGISTRY, TestFleet } from '../support/fleet/test-fleet.js';
 import { until } from '../support/until.js';
 
 describe('The registry writer', () => {

@@ -5,9 +5,9 @@ import { StopRequested } from '../../shared/stop/cause.js';
 import { fleetCanary } from '../../worker/builtin/definitions.js';
 import { QueueWorker } from '../../worker/fetch/queue-worker.js';
 import { deferred } from '../support/deferred.js';
-import { LogLines } from '../support/log-lines.js';
-import { ScriptedTask } from '../support/scripted-task.js';
-import { TestFleet } from '../support/test-fleet.js';
+import { LogLines } from '../support/fleet/log-lines.js';
+import { ScriptedTask } from '../support/task/scripted-task.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 import { until } from '../support/until.js';
 
 const WAIT = { waitMs: 10_000 };

@@ -7,8 +7,8 @@ import { isFleetError } from '../../shared/errors.js';
 import { resolveSettings } from '../../shared/settings/settings.js';
 import { createWorker } from '../../worker/index.js';
 import { loadTaskModules } from '../../worker/task-modules.js';
-import { builtUrl } from '../support/built.js';
-import { KEEP } from '../support/keep.js';
+import { builtUrl } from '../support/process/built.js';
+import { KEEP } from '../support/task/keep.js';
 
 const API = builtUrl('dist/worker/index.js');
 const ZOD = import.meta.resolve('zod');

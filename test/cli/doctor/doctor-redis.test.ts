@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { checkMemory, checkReplicas } from '../../../cli/doctor/redis-checks.js';
 import { parseInfo, replicasOf } from '../../../cli/doctor/topology-report.js';
-import { runCommand } from '../../support/command.js';
-import { type TestRedis, startTestRedis } from '../../support/redis.js';
-import { TestCluster } from '../../support/test-cluster.js';
-import { TestSentinels } from '../../support/test-sentinels.js';
+import { runCommand } from '../../support/process/command.js';
+import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
+import { TestCluster } from '../../support/redis/test-cluster.js';
+import { TestSentinels } from '../../support/redis/test-sentinels.js';
 import { until } from '../../support/until.js';
 
 interface Answer {

@@ -8,11 +8,11 @@ import { checkPersistence, checkVersion } from '../../../cli/doctor/redis-checks
 import { createProducer } from '../../../producer/index.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 import { createKeys } from '../../../shared/keys.js';
-import { type CommandResult, runCommand, startCommand } from '../../support/command.js';
-import type { NodeProcess } from '../../support/processes.js';
-import { type TestRedis, startTestRedis } from '../../support/redis.js';
-import { ScriptedTask } from '../../support/scripted-task.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { type CommandResult, runCommand, startCommand } from '../../support/process/command.js';
+import type { NodeProcess } from '../../support/process/processes.js';
+import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 
 interface Answer {
   readonly ok: boolean;

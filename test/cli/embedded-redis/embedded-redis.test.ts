@@ -17,17 +17,17 @@ import {
 import { identifyProcess } from '../../../cli/embedded-redis/process-identity.js';
 import { ensureRedisServer } from '../../../cli/embedded-redis/server-binary.js';
 import { freePort } from '../../../cli/embedded-redis/server-process.js';
-import { built } from '../../support/built.js';
-import { reapAtExit } from '../../support/reaper.js';
-import { spawnNode } from '../../support/processes.js';
-import { startTestRedis } from '../../support/redis.js';
+import { built } from '../../support/process/built.js';
+import { reapAtExit } from '../../support/process/reaper.js';
+import { spawnNode } from '../../support/process/processes.js';
+import { startTestRedis } from '../../support/redis/test-redis.js';
 import { until } from '../../support/until.js';
 
 const PATH = process.env['PATH'] ?? '';
 const NOBODY = { pid: 999_999_999, started: '1' };
 /** Long enough for a server to be started again. */
 const RESTARTED = { timeout: 60_000 };
-const STARTER = built('test/support/start-embedded-redis.mjs');
+const STARTER = built('test/support/redis/start-embedded-redis.mjs');
 
 let root: string;
 let dir: string;

@@ -3,7 +3,7 @@ import { after, test } from 'node:test';
 import { fleetCanary } from '../../../index.js';
 import type { Producer } from '../../../producer/index.js';
 import { createKeys } from '../../../shared/keys.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { freshApi } from './fresh-api.js';
 import { PRINCIPALS, type Sent, type ServedApi, send } from './serve-api.js';
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach } from 'node:test';
 import type { Producer } from '../../../producer/index.js';
-import type { TestFleet } from '../../support/test-fleet.js';
+import type { TestFleet } from '../../support/fleet/test-fleet.js';
 import { type ServedApi, serveApi } from './serve-api.js';
 
 export interface FreshApi {

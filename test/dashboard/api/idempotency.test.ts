@@ -5,7 +5,7 @@ import type { Producer } from '../../../producer/index.js';
 import { callerKeyOf } from '../../../dashboard/auth/principal.js';
 import { createKeys } from '../../../shared/keys.js';
 import { fleetCanary } from '../../../worker/builtin/definitions.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { freshApi } from './fresh-api.js';
 import { type Sent, type SendOptions, type ServedApi } from './serve-api.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { problemOfShape } from '../../../dashboard/api/read-body.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { freshApi } from './fresh-api.js';
 import type { ServedApi } from './serve-api.js';
 

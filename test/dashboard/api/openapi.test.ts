@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test';
 import { ROUTES } from '../../../dashboard/api/api.js';
 import { ERROR_CODES, type ErrorCode } from '../../../shared/errors.js';
 import { STATUS_OF } from '../../../dashboard/http/problem.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { type ServedApi, send, serveApi } from './serve-api.js';
 
 interface Operation {

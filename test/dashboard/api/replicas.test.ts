@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { exitCodeOf } from '../../../cli/errors.js';
 import { errorOf } from '../../../cli/client/http-connection.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { serveApi } from './serve-api.js';
 
 const fleet = await TestFleet.start();

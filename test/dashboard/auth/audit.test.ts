@@ -4,8 +4,8 @@ import { isAuditCursor, readAudit } from '../../../dashboard/auth/audit-log.js';
 import { Auditor } from '../../../dashboard/auth/auditor.js';
 import { entryOf, newToken } from '../../../dashboard/auth/tokens.js';
 import { fleetCanary } from '../../../index.js';
-import { LogLines } from '../../support/log-lines.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { LogLines } from '../../support/fleet/log-lines.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { type SendOptions, TestDashboard } from '../test-dashboard.js';
 import { AUDIENCE, ISSUER, startIssuer } from './jwt-issuer.js';
 

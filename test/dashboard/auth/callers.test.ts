@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { entryOf, newToken } from '../../../dashboard/auth/tokens.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { type Reply, TestDashboard } from '../test-dashboard.js';
 import { AUDIENCE, ISSUER, type Issuer, startIssuer } from './jwt-issuer.js';
 

@@ -3,7 +3,7 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import { after, before, test } from 'node:test';
 import { fleetCanary } from '../../../index.js';
 import type { Producer } from '../../../producer/index.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { type Reply, TestDashboard } from '../test-dashboard.js';
 import { AUDIENCE, ISSUER, type Issuer, startIssuer } from './jwt-issuer.js';
 import { rawRequest, statusOf } from '../raw-request.js';

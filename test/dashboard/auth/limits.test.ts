@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { TestFleet } from '../../support/test-fleet.js';
-import { startTestRedis } from '../../support/redis.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { startTestRedis } from '../../support/redis/test-redis.js';
 import { createProducer } from '../../../producer/index.js';
 import { until } from '../../support/until.js';
 import { type Reply, TestDashboard } from '../test-dashboard.js';

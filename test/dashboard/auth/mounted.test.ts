@@ -7,8 +7,8 @@ import express, { type Express } from 'express';
 import { entryOf, newToken } from '../../../dashboard/auth/tokens.js';
 import { type Auth, type Principal, createDashboard } from '../../../dashboard/index.js';
 import { isFleetError } from '../../../shared/errors.js';
-import { LogLines } from '../../support/log-lines.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { LogLines } from '../../support/fleet/log-lines.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { serve } from '../serve-dashboard.js';
 
 const fleet = await TestFleet.start();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { fleetCanary } from '../../../index.js';
 import type { Producer } from '../../../producer/index.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { type SendOptions, TestDashboard, type Who } from '../test-dashboard.js';
 
 const fleet = await TestFleet.start();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { fleetCanary } from '../../../index.js';
 import type { Producer } from '../../../producer/index.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { EventClient } from '../api/stream/event-client.js';
 import { TestDashboard } from '../test-dashboard.js';
 import { AUDIENCE, ISSUER, type Issuer, startIssuer } from './jwt-issuer.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { RESERVED_IDS } from '../../../shared/keys.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { TestBoard } from './test-board.js';
 
 const fleet = await TestFleet.start();

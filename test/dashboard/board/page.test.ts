@@ -8,8 +8,8 @@ import { type Principal, type Role, createDashboard } from '../../../dashboard/i
 import { storeOf } from '../../../producer/store-of.js';
 import { createLoggerFactory } from '../../../shared/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
-import { FaultProxy } from '../../support/fault-proxy.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { FaultProxy } from '../../support/network/fault-proxy.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { TestBoard } from './test-board.js';
 
 const fleet = await TestFleet.start();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { WRITES } from '../../../dashboard/board/rules.js';
 import { createKeys } from '../../../shared/keys.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import type { Reply, Who } from '../test-dashboard.js';
 import { TestBoard } from './test-board.js';
 

@@ -2,8 +2,8 @@ import { Queue } from 'bullmq';
 import type { Producer } from '../../../producer/index.js';
 import { type Keys, createKeys } from '../../../shared/keys.js';
 import { type Reply, TestDashboard, type Who } from '../test-dashboard.js';
-import { ScriptedTask } from '../../support/scripted-task.js';
-import type { TestFleet } from '../../support/test-fleet.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
+import type { TestFleet } from '../../support/fleet/test-fleet.js';
 
 /** A board over a fleet of its own, whose one task is played by hand; without a worker until `work`. */
 export class TestBoard {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { readHistory } from '../../../dashboard/metrics/history.js';
 import type { Store } from '../../../shared/store.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 
 const MINUTE_MS = 60_000;
 const NOTHING = { completed: 0, failed: 0, cancelled: 0, stop_p50_ms: null, stop_p99_ms: null };

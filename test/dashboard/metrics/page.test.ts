@@ -8,10 +8,10 @@ import { samplesOf as samplesOfCounts } from '../../../dashboard/metrics/count-s
 import { storeOf } from '../../../producer/store-of.js';
 import { createKeys } from '../../../shared/keys.js';
 import { defineTask } from '../../../shared/task/definition.js';
-import { KEEP } from '../../support/keep.js';
-import { metricsOf, samplesOf, valuesOf } from '../../support/metrics-page.js';
-import { ScriptedTask } from '../../support/scripted-task.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
+import { metricsOf, samplesOf, valuesOf } from '../../support/fleet/metrics-page.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 import { type Answer, type Served, serve, serveDashboard } from '../serve-dashboard.js';
 

@@ -11,10 +11,10 @@ import { fleetCanary } from '../../../worker/builtin/definitions.js';
 import { defineTask } from '../../../shared/task/definition.js';
 import { type TaskHandler, defineHandler } from '../../../shared/task/handler.js';
 import type { FleetWorker, WorkerConfig } from '../../../worker/index.js';
-import { KEEP } from '../../support/keep.js';
-import { valuesOf } from '../../support/metrics-page.js';
-import { ScriptedTask } from '../../support/scripted-task.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
+import { valuesOf } from '../../support/fleet/metrics-page.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 const WAIT = { waitMs: 10_000 };

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { type FlowJob, FlowProducer, type JobNode } from 'bullmq';
-import { ReconcileFleet } from '../../support/reconcile-fleet.js';
-import { EMPTY_REGISTRY, TestFleet } from '../../support/test-fleet.js';
+import { ReconcileFleet } from '../../support/fleet/reconcile-fleet.js';
+import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
 
 const WHY = { reason: 'enough', by: 'alice' };
 

@@ -6,9 +6,9 @@ import type { StreamHub } from '../../../producer/wait/stream-reader.js';
 import { Watch } from '../../../producer/wait/waiter.js';
 import type { TaskReader } from '../../../shared/task/task-reader.js';
 import { type Keys, createKeys } from '../../../shared/keys.js';
-import { FaultProxy } from '../../support/fault-proxy.js';
-import { ScriptedTask } from '../../support/scripted-task.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { FaultProxy } from '../../support/network/fault-proxy.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 /** Long enough for another worker to start an attempt and emit events before the first one learns that its own has ended. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, describe, it } from 'node:test';
 import { FleetClock } from '../../../shared/clock/fleet-clock.js';
-import { LogLines } from '../../support/log-lines.js';
+import { LogLines } from '../../support/fleet/log-lines.js';
 
 const HOUR_MS = 3_600_000;
 const NEAR_MS = 200;

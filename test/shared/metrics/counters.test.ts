@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { type Count, Counters, createCount } from '../../../shared/metrics/counters.js';
 import { TaskCounters } from '../../../shared/metrics/task-counters.js';
 import type { Store } from '../../../shared/store.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 describe('Counters', () => {

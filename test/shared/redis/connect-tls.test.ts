@@ -6,8 +6,8 @@ import { createLoggerFactory } from '../../../shared/logger.js';
 import { connect, hangUp, ready } from '../../../shared/redis/connect.js';
 import { type SettingsInput, resolveSettings } from '../../../shared/settings/settings.js';
 import type { ConnectedSettings } from '../../../shared/store.js';
-import { startTestRedis } from '../../support/redis.js';
-import { TestTls } from '../../support/test-tls.js';
+import { startTestRedis } from '../../support/redis/test-redis.js';
+import { TestTls } from '../../support/redis/test-tls.js';
 
 const PASSWORD = 'p@ss:w/o%rd #1';
 const [tls, other] = await Promise.all([TestTls.create({ clientCertificates: true }), TestTls.create()]);

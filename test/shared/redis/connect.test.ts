@@ -9,7 +9,7 @@ import { type ConnectionPolicy, connect, hangUp, ready } from '../../../shared/r
 import { asUnavailable, isConnectionError } from '../../../shared/redis/connection-errors.js';
 import { type SettingsInput, resolveSettings } from '../../../shared/settings/settings.js';
 import { eventOf } from '../../support/event.js';
-import { startTestRedis } from '../../support/redis.js';
+import { startTestRedis } from '../../support/redis/test-redis.js';
 
 const redis = await startTestRedis();
 const admin = redis.client();

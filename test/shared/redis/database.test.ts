@@ -8,8 +8,8 @@ import { type SettingsInput, resolveSettings } from '../../../shared/settings/se
 import { fleetCanary } from '../../../worker/builtin/definitions.js';
 import { createWorker } from '../../../worker/index.js';
 import { eventOf } from '../../support/event.js';
-import { LogLines } from '../../support/log-lines.js';
-import { type TestRedis, startTestRedis } from '../../support/redis.js';
+import { LogLines } from '../../support/fleet/log-lines.js';
+import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
 
 const LIMIT_MS = 60_000;
 

@@ -9,9 +9,9 @@ import { isConnectionError } from '../../../shared/redis/connection-errors.js';
 import { type SettingsInput, resolveSettings } from '../../../shared/settings/settings.js';
 import type { ConnectedSettings } from '../../../shared/store.js';
 import { eventOf } from '../../support/event.js';
-import { FaultProxy } from '../../support/fault-proxy.js';
-import { startTestRedis } from '../../support/redis.js';
-import { TestCluster } from '../../support/test-cluster.js';
+import { FaultProxy } from '../../support/network/fault-proxy.js';
+import { startTestRedis } from '../../support/redis/test-redis.js';
+import { TestCluster } from '../../support/redis/test-cluster.js';
 
 const redis = await startTestRedis();
 const proxy = await FaultProxy.start(redis.port);

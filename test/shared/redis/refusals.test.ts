@@ -10,7 +10,7 @@ import { asUnavailable, isUnavailability } from '../../../shared/redis/connectio
 import { isOutOfMemory, isRefusal } from '../../../shared/redis/reply-errors.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 import type { ConnectedSettings } from '../../../shared/store.js';
-import { type TestRedis, startTestRedis } from '../../support/redis.js';
+import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
 import { until } from '../../support/until.js';
 
 const reply = (message: string): Error => Object.assign(new Error(message), { name: 'ReplyError' });

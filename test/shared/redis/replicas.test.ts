@@ -8,7 +8,7 @@ import { createKeys } from '../../../shared/keys.js';
 import { isConnectionError, isUnavailability } from '../../../shared/redis/connection-errors.js';
 import { Replicas } from '../../../shared/redis/replicas.js';
 import { type ScriptedRedis, defineScripts } from '../../../shared/scripts/define-scripts.js';
-import { type TestRedis, startTestRedis } from '../../support/redis.js';
+import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
 import { until } from '../../support/until.js';
 
 const keys = createKeys('p');

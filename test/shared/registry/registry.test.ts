@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import { MergedWrites, type Registration } from '../../../shared/registry/merged-writes.js';
 import type { Position, Registry } from '../../../shared/registry/registry.js';
 import { TASK_KEY_NAMES } from '../../../shared/keys.js';
-import { EMPTY_REGISTRY, TestFleet } from '../../support/test-fleet.js';
+import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
 
 const fleet = await TestFleet.start();
 const { client } = fleet;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import type { CleanedBatch } from '../../../shared/scripts/define-scripts.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 
 const fleet = await TestFleet.start();
 const { client } = fleet;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { FlowProducer, type Job, type JobsOptions, Queue, Worker } from 'bullmq';
 import type { RecordedStop } from '../../../shared/scripts/define-scripts.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 
 const SCRIPTS = join(import.meta.dirname, '../../../shared/scripts');
 const READ_KEYS = ['completed', 'failed', 'delayed', 'prioritized', 'active', 'waiting-children', 'wait'];

@@ -8,7 +8,7 @@ import { createKeys, isName } from '../../../shared/keys.js';
 import { type TaskOptions, defineTask } from '../../../shared/task/definition.js';
 import { jobOptions } from '../../../shared/task/job-options.js';
 import { MAX_SHARDED_LENGTH, baseQueue, isOnQueue, shardOf, shardsOf } from '../../../shared/task/shards.js';
-import { KEEP } from '../../support/keep.js';
+import { KEEP } from '../../support/task/keep.js';
 
 const SLOTS = 16_384;
 const shards = fc.integer({ min: 1, max: 64 });

@@ -1,19 +1,22 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, before, beforeEach, describe } from 'node:test';
+import { type TestContext, before, beforeEach, describe } from 'node:test';
 
-/** For one test: a test's own `timeout` is gentler, because its hooks still run; this limit is for tests without one. */
-const TEST_LIMIT_MS = 120_000;
-/** From the start of a file to its first test: imports and `before` hooks, which may start a cluster or install a package. */
-const START_LIMIT_MS = 180_000;
-/** Between two tests, and after the last one: for hooks, and for the process to end. */
-const IDLE_LIMIT_MS = 30_000;
+export interface Limits {
+  /** For one test. A test's own `timeout` is gentler, because its hooks still run; this limit is for tests without one. */
+  readonly testMs: number;
+  /** From the start of a file to its first test: imports and `before` hooks, which may start a cluster or install a package. */
+  readonly startMs: number;
+  /** Between two tests, and after the last one: for hooks, and for the process to end. */
+  readonly idleMs: number;
+}
 
+const LIMITS: Limits = { testMs: 120_000, startMs: 180_000, idleMs: 30_000 };
 // Tests mock the timers.
 const { setTimeout, clearTimeout } = globalThis;
 /** In the claim of a file whose last hook has ended. */
 const DONE = 'done';
-const running = new Map<object, NodeJS.Timeout>();
+const running = new Set<NodeJS.Timeout>();
 let idle: NodeJS.Timeout | undefined;
 
 /**
@@ -21,7 +24,11 @@ let idle: NodeJS.Timeout | undefined;
  * @param files each with its import, which declares its tests
  * @param claims folder that the processes of this run share: a file there for each test file that one of them has taken
  */
-export async function runFiles(files: Readonly<Record<string, () => Promise<unknown>>>, claims: string): Promise<void> {
+export async function runFiles(
+  files: Readonly<Record<string, () => Promise<unknown>>>,
+  claims: string,
+  limits: Limits = LIMITS,
+): Promise<void> {
   process.on('exit', leaveAtOnce);
   for (const [path, load] of Object.entries(files)) {
     const claim = claimOf(claims, path);
@@ -30,7 +37,7 @@ export async function runFiles(files: Readonly<Record<string, () => Promise<unkn
     } catch {
       continue;
     }
-    await runFile(path, load);
+    await runFile(path, load, limits);
     writeFileSync(claim, DONE);
   }
 }
@@ -50,19 +57,21 @@ function claimOf(claims: string, path: string): string {
  * Runs one test file as a suite named after it, so that its hooks are its own; resolves when the last of them has ended.
  * Ends the process, and names the file, if a test or a hook hangs.
  */
-function runFile(path: string, load: () => Promise<unknown>): Promise<void> {
+function runFile(path: string, load: () => Promise<unknown>, { testMs, startMs, idleMs }: Limits): Promise<void> {
   return describe(path, async () => {
-    before(() => expectTest(START_LIMIT_MS, `${path} has started no test`));
+    before(() => expectTest(startMs, `${path} has started no test`));
     beforeEach((context) => {
       clearTimeout(idle);
-      running.set(context, endAfter(TEST_LIMIT_MS, `The test "${context.name}" of ${path} did not end`));
+      const timer = endAfter(testMs, `The test "${context.name}" of ${path} did not end`);
+      running.add(timer);
+      // Unlike an afterEach hook, this one runs for a test that skips itself.
+      (context as TestContext).after(() => {
+        clearTimeout(timer);
+        running.delete(timer);
+        if (running.size === 0) expectTest(idleMs, `${path} has started no further test, and its process has not ended,`);
+      });
     });
-    afterEach((context) => {
-      clearTimeout(running.get(context));
-      running.delete(context);
-      if (running.size === 0) expectTest(IDLE_LIMIT_MS, `${path} has started no further test, and its process has not ended,`);
-    });
-    expectTest(START_LIMIT_MS, `${path} has started no test`);
+    expectTest(startMs, `${path} has started no test`);
     await load();
   });
 }

@@ -4,8 +4,8 @@ import { after, before, describe, it } from 'node:test';
 import type { Redis } from 'ioredis';
 import { createKeys } from '../../../shared/keys.js';
 import { MAINTENANCE_QUEUE } from '../../../worker/builtin/definitions.js';
-import { handlerBegins, scenarioTask, startWorker } from '../../support/scenario.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { handlerBegins, scenarioTask, startWorker } from '../../support/fleet/scenario.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 /** The names of all connections of workers, sorted. */

@@ -4,8 +4,8 @@ import type { Producer } from '../../../producer/index.js';
 import type { Step } from '../../../shared/step-hook.js';
 import { LockLost } from '../../../shared/stop/cause.js';
 import { Run } from '../../../worker/run/run.js';
-import { ScriptedTask } from '../../support/scripted-task.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 /** The shortest there are. */

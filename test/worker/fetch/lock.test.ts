@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../../producer/index.js';
 import { LockLost } from '../../../shared/stop/cause.js';
-import { LogLines } from '../../support/log-lines.js';
-import { ScriptedTask } from '../../support/scripted-task.js';
-import { EMPTY_REGISTRY, TestFleet } from '../../support/test-fleet.js';
+import { LogLines } from '../../support/fleet/log-lines.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
+import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 /** The shortest there are: a lock is renewed after a quarter to half of its time. */

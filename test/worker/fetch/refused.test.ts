@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { LogLines } from '../../support/log-lines.js';
-import { ScriptedTask } from '../../support/scripted-task.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { LogLines } from '../../support/fleet/log-lines.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 interface Refusal {

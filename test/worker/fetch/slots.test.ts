@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ScriptedTask } from '../../support/scripted-task.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { slotsByQueue, slotsOfOthers } from '../../../worker/fetch/shards.js';
 
 const handlerOf = (name: string, shards: number, alwaysIsolated = false) => ({

@@ -3,9 +3,9 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Producer } from '../../../producer/index.js';
 import type { Outcome } from '../../../worker/run/outcome.js';
 import { UnknownTasks } from '../../../worker/run/unknown-tasks.js';
-import { LogLines } from '../../support/log-lines.js';
-import { ScriptedTask } from '../../support/scripted-task.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { LogLines } from '../../support/fleet/log-lines.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 const known = new ScriptedTask('mix.known');

@@ -4,10 +4,10 @@ import type { Producer, ScheduleOptions } from '../../../producer/index.js';
 import { createKeys } from '../../../shared/keys.js';
 import { dueTimeOf } from '../../../shared/schedule/schedule.js';
 import type { Store } from '../../../shared/store.js';
-import { KEEP } from '../../support/keep.js';
-import { LogLines } from '../../support/log-lines.js';
-import { ScriptedTask } from '../../support/scripted-task.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
+import { LogLines } from '../../support/fleet/log-lines.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 /** The time of the next task does not come: a test says when it is due. */

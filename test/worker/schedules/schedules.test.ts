@@ -9,9 +9,9 @@ import { resolveSettings } from '../../../shared/settings/settings.js';
 import type { Store } from '../../../shared/store.js';
 import { Queues } from '../../../shared/task/queues.js';
 import { Schedules, scheduleTable } from '../../../worker/schedules.js';
-import { LogLines } from '../../support/log-lines.js';
-import { ScriptedTask } from '../../support/scripted-task.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { LogLines } from '../../support/fleet/log-lines.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 const MINUTE_MS = 60_000;

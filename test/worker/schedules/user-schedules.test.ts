@@ -3,9 +3,9 @@ import { after, before, describe, it } from 'node:test';
 import { Queue } from 'bullmq';
 import { type Schedule, dueTimeOf } from '../../../shared/schedule/schedule.js';
 import { Schedules } from '../../../worker/schedules.js';
-import { LogLines } from '../../support/log-lines.js';
-import { ScriptedTask } from '../../support/scripted-task.js';
-import { TestFleet } from '../../support/test-fleet.js';
+import { LogLines } from '../../support/fleet/log-lines.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 
 describe("Users' schedules", () => {
   let fleet: TestFleet;

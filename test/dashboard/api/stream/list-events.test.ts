@@ -5,7 +5,7 @@ import { fleetCanary } from '../../../../index.js';
 import { Change } from '../../../../dashboard/api/stream/live-list.js';
 import type { Producer } from '../../../../producer/index.js';
 import { createKeys } from '../../../../shared/keys.js';
-import { TestFleet } from '../../../support/test-fleet.js';
+import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { until } from '../../../support/until.js';
 import { EventClient, type EventClientOptions } from './event-client.js';
 import { type ServedApi, serveApi } from '../serve-api.js';

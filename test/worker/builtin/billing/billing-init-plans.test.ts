@@ -8,9 +8,9 @@ import { type BillingInitPlansOutput, billingInitPlans } from '../../../../worke
 import { planTemplates } from '../../../../worker/builtin/billing/plan-templates.js';
 import { billingInitPlansHandler } from '../../../../worker/builtin/billing/handler.js';
 import { type Deferred, deferred } from '../../../support/deferred.js';
-import { LogLines } from '../../../support/log-lines.js';
-import { type FakeContextOptions, createFakeContext, runHandler } from '../../../support/task-context.js';
-import { TestFleet } from '../../../support/test-fleet.js';
+import { LogLines } from '../../../support/fleet/log-lines.js';
+import { type FakeContextOptions, createFakeContext, runHandler } from '../../../support/task/task-context.js';
+import { TestFleet } from '../../../support/fleet/test-fleet.js';
 
 type Input = Parameters<typeof billingInitPlans.input.parse>[0];
 

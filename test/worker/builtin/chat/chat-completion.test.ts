@@ -6,10 +6,10 @@ import { resolveSettings } from '../../../../shared/settings/settings.js';
 import { StopRequested } from '../../../../shared/stop/cause.js';
 import { chatCompletion } from '../../../../worker/builtin/definitions.js';
 import { chatCompletionHandler } from '../../../../worker/builtin/chat/handler.js';
-import { KEY, PROMPT, ask, assertFails } from '../../../support/ask-upstream.js';
+import { KEY, PROMPT, ask, assertFails } from '../../../support/network/ask-upstream.js';
 import { deferred } from '../../../support/deferred.js';
-import { createFakeContext, runHandler } from '../../../support/task-context.js';
-import { DONE, FINISH, delta, upstream } from '../../../support/upstream.js';
+import { createFakeContext, runHandler } from '../../../support/task/task-context.js';
+import { DONE, FINISH, delta, upstream } from '../../../support/network/upstream.js';
 
 describe('chat.completion', () => {
   it('emits each delta as a string and returns the whole', async (t) => {

@@ -6,9 +6,9 @@ import { resolveSettings } from '../../../../shared/settings/settings.js';
 import { chatCompletion } from '../../../../worker/builtin/definitions.js';
 import { UpstreamFailure, isFinalAnswer, retryAfterOf } from '../../../../worker/builtin/openai/exchange.js';
 import { chatCompletionHandler } from '../../../../worker/builtin/chat/handler.js';
-import { KEY, PROMPT, ask, assertFails } from '../../../support/ask-upstream.js';
-import { createFakeContext, runHandler } from '../../../support/task-context.js';
-import { DONE, FINISH, delta, streaming, upstream } from '../../../support/upstream.js';
+import { KEY, PROMPT, ask, assertFails } from '../../../support/network/ask-upstream.js';
+import { createFakeContext, runHandler } from '../../../support/task/task-context.js';
+import { DONE, FINISH, delta, streaming, upstream } from '../../../support/network/upstream.js';
 
 const refusing =
   (status: number, body: string, headers = {}): RequestListener =>

@@ -3,9 +3,9 @@ import type { RequestListener } from 'node:http';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { StopRequested } from '../../../../shared/stop/cause.js';
-import { KEY, ask, assertFails } from '../../../support/ask-upstream.js';
+import { KEY, ask, assertFails } from '../../../support/network/ask-upstream.js';
 import { deferred } from '../../../support/deferred.js';
-import { DONE, FINISH, delta, event, streaming, upstream } from '../../../support/upstream.js';
+import { DONE, FINISH, delta, event, streaming, upstream } from '../../../support/network/upstream.js';
 
 const choice = (fields: object) => event({ choices: [{ index: 0, ...fields }] });
 const finish = (reason: unknown) => choice({ delta: {}, finish_reason: reason });

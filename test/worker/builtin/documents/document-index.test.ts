@@ -9,7 +9,7 @@ import { type DocumentIndexInput, documentIndex } from '../../../../worker/built
 import { documentIndexHandler } from '../../../../worker/builtin/documents/handler.js';
 import { TermIndex, termsOf } from '../../../../worker/builtin/documents/term-index.js';
 import { folderOf } from '../../../support/folder.js';
-import { createFakeContext, type FakeContextOptions, runHandler } from '../../../support/task-context.js';
+import { createFakeContext, type FakeContextOptions, runHandler } from '../../../support/task/task-context.js';
 
 function run(
   documentRoot: string | null,

@@ -7,10 +7,10 @@ import type { ConnectedSettings } from '../../../../shared/store.js';
 import { MAINTENANCE_QUEUE, type ModelsRefreshOutput, modelsRefresh } from '../../../../worker/builtin/definitions.js';
 import type { TaskHandler } from '../../../../shared/task/handler.js';
 import { modelsRefreshHandler } from '../../../../worker/builtin/models/handler.js';
-import { LogLines } from '../../../support/log-lines.js';
-import { ModelServer } from '../../../support/model-server.js';
-import { createFakeContext, runHandler } from '../../../support/task-context.js';
-import { TestFleet } from '../../../support/test-fleet.js';
+import { LogLines } from '../../../support/fleet/log-lines.js';
+import { ModelServer } from '../../../support/network/model-server.js';
+import { createFakeContext, runHandler } from '../../../support/task/task-context.js';
+import { TestFleet } from '../../../support/fleet/test-fleet.js';
 
 interface Setup {
   readonly keys?: readonly string[];

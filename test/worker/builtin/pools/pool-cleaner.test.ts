@@ -4,8 +4,8 @@ import { after, describe, it } from 'node:test';
 import type { Store } from '../../../../shared/store.js';
 import { StopRequested } from '../../../../shared/stop/cause.js';
 import { type Pool, PoolCleaner, type PoolCleanerOptions } from '../../../../worker/builtin/pools/handlers.js';
-import { LogLines } from '../../../support/log-lines.js';
-import { TestFleet } from '../../../support/test-fleet.js';
+import { LogLines } from '../../../support/fleet/log-lines.js';
+import { TestFleet } from '../../../support/fleet/test-fleet.js';
 
 const fleet = await TestFleet.start({ appendonly: 'yes' });
 const { client } = fleet;

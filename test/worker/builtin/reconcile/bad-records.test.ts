@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Redis } from 'ioredis';
-import { LogLines } from '../../../support/log-lines.js';
-import { ReconcileFleet } from '../../../support/reconcile-fleet.js';
-import { TestFleet } from '../../../support/test-fleet.js';
+import { LogLines } from '../../../support/fleet/log-lines.js';
+import { ReconcileFleet } from '../../../support/fleet/reconcile-fleet.js';
+import { TestFleet } from '../../../support/fleet/test-fleet.js';
 
 const STOP = JSON.stringify({ reason: 'enough', by: 'alice', at: 1 });
 const WRITE: Readonly<Record<string, (client: Redis, key: string) => Promise<unknown>>> = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { ReconcileFleet } from '../../../support/reconcile-fleet.js';
-import { TestFleet } from '../../../support/test-fleet.js';
+import { ReconcileFleet } from '../../../support/fleet/reconcile-fleet.js';
+import { TestFleet } from '../../../support/fleet/test-fleet.js';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { GRACE_MS, ReconcileFleet, reconciledTask } from '../../../support/reconcile-fleet.js';
-import { EMPTY_REGISTRY, TestFleet } from '../../../support/test-fleet.js';
+import { GRACE_MS, ReconcileFleet, reconciledTask } from '../../../support/fleet/reconcile-fleet.js';
+import { EMPTY_REGISTRY, TestFleet } from '../../../support/fleet/test-fleet.js';
 
 const NOTHING = [null, null, false, false];
 const WHOLE = ['rec', 'chat-1', true, true];

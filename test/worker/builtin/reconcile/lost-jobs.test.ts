@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { FlowProducer } from 'bullmq';
-import { ReconcileFleet } from '../../../support/reconcile-fleet.js';
-import { EMPTY_REGISTRY, TestFleet } from '../../../support/test-fleet.js';
+import { ReconcileFleet } from '../../../support/fleet/reconcile-fleet.js';
+import { EMPTY_REGISTRY, TestFleet } from '../../../support/fleet/test-fleet.js';
 
 const STOP = JSON.stringify({ reason: 'enough', by: 'alice', at: 1 });
 /** More ids than a script searches for one by one. */

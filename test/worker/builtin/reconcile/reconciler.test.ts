@@ -4,8 +4,8 @@ import { atStartId } from '../../../../shared/schedule/schedule.js';
 import { resolveSettings } from '../../../../shared/settings/settings.js';
 import { MAINTENANCE_QUEUE, type RegistryReconcileOutput } from '../../../../worker/builtin/definitions.js';
 import { scheduleTable } from '../../../../worker/schedules.js';
-import { ReconcileFleet } from '../../../support/reconcile-fleet.js';
-import { EMPTY_REGISTRY, TestFleet } from '../../../support/test-fleet.js';
+import { ReconcileFleet } from '../../../support/fleet/reconcile-fleet.js';
+import { EMPTY_REGISTRY, TestFleet } from '../../../support/fleet/test-fleet.js';
 
 const WHOLE = ['rec', 'chat-1', true, true];
 const STOP = JSON.stringify({ reason: 'enough', by: 'alice', at: 1 });

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { defineTask } from '../../../../shared/task/definition.js';
 import { jobOptions } from '../../../../shared/task/job-options.js';
 import { RetryableError, delayAfter, retryDelay } from '../../../../worker/run/outcome.js';
-import { KEEP } from '../../../support/keep.js';
+import { KEEP } from '../../../support/task/keep.js';
 
 const HOUR_MS = 3_600_000;
 

@@ -1,0 +1,36 @@
+import type { Problem } from './audit.js';
+import type { HandlerLog } from './handler-log.js';
+import type { History } from './history.js';
+
+/** A process that was stopped with SIGSTOP, by the times of `now`. */
+export interface Freeze {
+  readonly pid: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * Whether what the audit tells of is a handler whose process was frozen when the stop of its task was settled: the lock
+ * had run out, the task was back in its queue, and the stop found it there. Nobody can tell a frozen process; when it
+ * wakes it goes on, or begins with what it had fetched, until it notices that its lock is gone. Longer than that, or
+ * without a freeze, it is a problem.
+ * @param noticeMs how long a process that has woken may take to notice
+ */
+export function isOfFrozen(
+  { kind, id }: Problem,
+  { history, log }: { readonly history: History; readonly log: HandlerLog },
+  freezes: readonly Freeze[],
+  noticeMs: number,
+): boolean {
+  if (kind !== 'began after its stop' && kind !== 'ran on after its stop') return false;
+  const settledAt = Math.min(
+    ...history.receiptsOf(id).map(({ receipt, answeredAt }) => (receipt.outcome === 'cancelled' ? answeredAt : Infinity)),
+  );
+  const after = log.of(id).filter(({ lastAt, endedAt }) => Math.max(lastAt, endedAt ?? 0) > settledAt);
+  return after.every((run) =>
+    freezes.some(
+      ({ pid, from, to }) =>
+        pid === run.pid && from <= settledAt && settledAt <= to && Math.max(run.lastAt, run.endedAt ?? 0) <= to + noticeMs,
+    ),
+  );
+}

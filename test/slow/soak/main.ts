@@ -1,0 +1,42 @@
+/** The runner behind `npm run soak`: see USAGE in options.ts. It builds what it runs, so that a build meanwhile changes nothing. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { buildTests } from '../../support/runner/build-tests.js';
+import { USAGE, UsageError, parseOptions } from './options.js';
+
+/** npm passes on what the terminal has sent to the whole group. */
+const SAME_SIGNAL_MS = 1_000;
+
+try {
+  const options = parseOptions(process.argv.slice(2));
+  if (options === null) console.log(USAGE);
+  else if (!existsSync('/proc/self/net/tcp'))
+    throw new Error('The soak reads memory and connections of processes from /proc: it needs Linux');
+  else await run(JSON.stringify(options));
+} catch (error) {
+  if (error instanceof UsageError) {
+    console.error(`${error.message}\n\n${USAGE}`);
+    process.exitCode = 2;
+  } else throw error;
+}
+
+async function run(options: string): Promise<void> {
+  const [file] = (await buildTests(['test/slow/soak/run.ts', 'test/slow/soak/client-process.ts'])) as [string, string];
+  // In a group of its own: Ctrl+C is for this process alone, which asks for the end of the load.
+  const child = spawn(process.execPath, ['--enable-source-maps', file, options], {
+    detached: true,
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  let askedAt: number | null = null;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (askedAt === null) {
+        askedAt = performance.now();
+        child.send('end');
+      } else if (performance.now() - askedAt > SAME_SIGNAL_MS) child.kill('SIGKILL'); // its own processes end with it
+    });
+  }
+  const [code] = (await once(child, 'exit')) as [number | null];
+  process.exitCode = code ?? 1;
+}

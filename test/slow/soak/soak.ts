@@ -1,0 +1,251 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createProducer } from '../../../producer/index.js';
+import { createLoggerFactory } from '../../../shared/logger.js';
+import { resolveSettings } from '../../../shared/settings/settings.js';
+import { type ConnectedSettings, type Store, openStore } from '../../../shared/store.js';
+import { type AuditCounts, audit } from '../faults/audit.js';
+import { now, within } from '../faults/clock.js';
+import { EndLog } from '../faults/end-log.js';
+import { HandlerLog } from '../faults/handler-log.js';
+import { History } from '../faults/history.js';
+import { endedIds, leftovers } from '../faults/leftovers.js';
+import { built } from '../../support/process/built.js';
+import { type NodeProcess, spawnNode } from '../../support/process/processes.js';
+import { Archive } from './archive.js';
+import type { ClientCounts } from './client.js';
+import type { ClientOrder } from './client-process.js';
+import { KEY_PREFIX, type SoakDeployment, deploy } from './deployment.js';
+import { FaultLanes, type Struck } from './faults.js';
+import { isOfFrozen } from '../faults/frozen.js';
+import { readJournal } from './journal.js';
+import type { SoakOptions } from './options.js';
+import { planOf } from './plan.js';
+import { type RedisSample, type Sample, Sampler } from './sampler.js';
+import { LOCK_MS, soakTask } from './soak-task.js';
+import { type Verdict, verdictOf } from './verdict.js';
+import { SoakWorkers } from './workers.js';
+
+export interface SoakResult extends Verdict {
+  readonly options: SoakOptions;
+  /** How long the load lasted, in ms. */
+  readonly lastedMs: number;
+  readonly audit: AuditCounts;
+  readonly enqueued: number;
+  /** How many worker processes there have been. */
+  readonly workers: number;
+  readonly faults: readonly Struck[];
+  readonly samples: readonly Sample[];
+  /** What Redis had when all was over, and its keys by kind. */
+  readonly rest: RedisSample | null;
+  readonly keys: Readonly<Record<string, number>>;
+}
+
+const WORKERS = 3;
+const SLOTS = 10;
+const LOAD = { perSecond: 30, stopsPerSecond: 6, holds: 8 };
+const PROGRESS_EVERY_MS = 10_000;
+const SAMPLE_EVERY_MS = 5_000;
+/** Of a short run: so that the plot has as many points. */
+const SAMPLES = 60;
+/** After a fault: until all have reconnected and a worker that was started has all of its connections. */
+const CALM_AFTER_MS = 5_000;
+const START_LIMIT_MS = 60_000;
+const END_LIMIT_MS = 120_000;
+const REST_LIMIT_MS = 60_000;
+/** A handler that has not ticked for so long has ended with its process. */
+const ALIVE_MS = 1_000;
+const SHOWN_LINES = 200;
+/** Whether a rejected enqueue made a task is open with these. */
+const UNSURE: ReadonlySet<string> = new Set(['REDIS_UNAVAILABLE', 'NOT_REPLICATED']);
+const NO_COUNTS: ClientCounts = { enqueued: 0, stops: 0, rejected: 0 };
+
+/** A fleet under load while a plan of faults is carried out, and what is measured of it. */
+export class Soak {
+  readonly #ending = new AbortController();
+  readonly #problems: string[] = [];
+  #client: NodeProcess | null = null;
+  #lanes: FaultLanes | null = null;
+  #sampler: Sampler | null = null;
+  #lastedMs = 0;
+
+  private constructor(
+    private readonly options: SoakOptions,
+    private readonly say: (line: string) => void,
+    private readonly folder: string,
+    private readonly deployment: SoakDeployment,
+    private readonly store: Store,
+    private readonly ends: EndLog,
+    private readonly archive: Archive,
+    private readonly workers: SoakWorkers,
+  ) {}
+
+  static async open(options: SoakOptions, say: (line: string) => void): Promise<Soak> {
+    const { seed, minutes, topology } = options;
+    say(`Seed ${seed}: npm run soak -- --minutes ${minutes} --seed ${seed} --topology ${topology}${options.faults ? '' : ' --no-faults'}`);
+    const deployment = await deploy(topology);
+    const folder = await mkdtemp(join(tmpdir(), 'taskfleet-soak-'));
+    const settings = resolveSettings({ ...deployment.config, keyPrefix: KEY_PREFIX, logLevel: 'silent' }) as ConnectedSettings;
+    const store = openStore({ settings, policy: 'wait', loggers: createLoggerFactory({ settings }), name: 'audit' });
+    // Events that are kept for the audit would make Redis grow, and this load has no bursts.
+    const ends = new EndLog(store, false);
+    const logFolder = await mkdtemp(join(folder, 'handlers-'));
+    const workers = new SoakWorkers({ count: WORKERS, slots: SLOTS, env: deployment.env, logFolder });
+    return new Soak(options, say, folder, deployment, store, ends, new Archive(store, ends), workers);
+  }
+
+  /** Resolves when the load is over: after its time, or early when `early` is aborted. */
+  async run(early: AbortSignal): Promise<void> {
+    const { minutes, seed, topology, faults } = this.options;
+    const plan = faults ? planOf({ seed, minutes, topology, workers: WORKERS, lockMs: LOCK_MS }) : { workers: [], redis: [] };
+    this.say(
+      `${minutes} min on ${topology}: ${WORKERS} workers, ${LOAD.perSecond} enqueues and ${LOAD.stopsPerSecond} stops a second, ${plan.workers.length} faults of workers and ${plan.redis.length} of Redis`,
+    );
+    await this.workers.start();
+    this.ends.start();
+    this.archive.start();
+    const client = await this.#startClient();
+    const lanes = new FaultLanes({ deployment: this.deployment, workers: this.workers }, AbortSignal.any([early, this.#ending.signal]));
+    this.#lanes = lanes;
+    const pids = (): Map<string, number | null> =>
+      new Map([['producer', client.pid], ...this.workers.pids.map((pid, place): [string, number | null] => [`worker ${place + 1}`, pid])]);
+    const everyMs = Math.min(SAMPLE_EVERY_MS, (minutes * 60_000) / SAMPLES);
+    this.#sampler = new Sampler({ deployment: this.deployment, pids, calm: () => lanes.calmFor(CALM_AFTER_MS), everyMs });
+    this.#sampler.start();
+    const startedAt = now();
+    const progress = setInterval(() => this.#progress(now() - startedAt), PROGRESS_EVERY_MS);
+    const striking = lanes.run(plan).catch((error: unknown) => {
+      this.#problems.push(`a fault could not be brought about: ${String(error)}`);
+      this.#ending.abort();
+    });
+    await delay(minutes * 60_000, undefined, { signal: AbortSignal.any([early, this.#ending.signal]) }).catch(() => undefined);
+    this.#lastedMs = now() - startedAt;
+    await this.#sampler.stop();
+    this.#ending.abort();
+    await striking;
+    clearInterval(progress);
+    this.#progress(this.#lastedMs);
+  }
+
+  /** Ends the load, waits until all is at rest, audits, and compares. */
+  async settle(): Promise<SoakResult> {
+    this.say('The load is over: waiting for rest.');
+    await this.#endClient();
+    const history = new History();
+    const rejected = readJournal(this.#journal, history);
+    const log = new HandlerLog(this.workers.logFolder);
+    await this.#rest(history, log);
+    this.say('Audit.');
+    await this.ends.read();
+    await this.archive.close();
+    await this.archive.read();
+    const { counts, problems } = await audit({ store: this.archive.store(), history, log, ends: this.ends });
+    const frozen = problems.filter((problem) => isOfFrozen(problem, { history, log }, this.workers.freezes, LOCK_MS));
+    const extra = [...this.archive.ids].filter((id) => !history.enqueued.has(id));
+    const sampler = this.#sampler as Sampler;
+    const rest = await sampler.redis();
+    const keys = await sampler.kindsOfKeys();
+    await this.workers.stop();
+    const verdict = verdictOf(sampler.samples, { rest, topology: this.options.topology });
+    return {
+      ...{
+        options: this.options,
+        lastedMs: Math.round(this.#lastedMs),
+        audit: { ...counts, madeThoughRejected: extra.length, zombies: counts.zombies + frozen.length },
+        enqueued: history.enqueued.size,
+        workers: this.workers.started,
+      },
+      ...{ faults: this.#lanes?.struck ?? [], samples: sampler.samples, rest, keys, growths: verdict.growths, untold: verdict.untold },
+      problems: [
+        ...problems.filter((problem) => !frozen.includes(problem)).map(({ kind, id, what }) => `${kind}: ${id} ${what}`),
+        ...extra
+          .filter((id) => !UNSURE.has(rejected.get(id) ?? ''))
+          .map((id) => `made though refused: ${id} was never acknowledged, and ended`),
+        ...extra
+          .filter((id) => this.ends.ends.get(id)?.length !== 1)
+          .map((id) => `two outcomes: ${id} was never acknowledged, and ended more than once`),
+        ...verdict.problems,
+        ...this.workers.problems,
+        ...this.#problems,
+      ],
+    };
+  }
+
+  /** The last lines that each worker wrote. */
+  lastLines(): string {
+    return this.workers.lastLines(SHOWN_LINES);
+  }
+
+  async close(): Promise<void> {
+    await this.#sampler?.stop();
+    this.#client?.kill('SIGKILL');
+    await this.#client?.exit;
+    await this.workers.stop();
+    await Promise.all([this.ends.close(), this.archive.close()]);
+    await this.store.close();
+    await this.deployment.stop();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  get #journal(): string {
+    return join(this.folder, 'journal');
+  }
+
+  async #startClient(): Promise<NodeProcess> {
+    const order: ClientOrder = {
+      config: { ...this.deployment.config, keyPrefix: KEY_PREFIX, logLevel: 'silent' },
+      load: LOAD,
+      journal: this.#journal,
+    };
+    const client = spawnNode(['--enable-source-maps', built('test/slow/soak/client-process.js')], {
+      env: { SOAK_CLIENT: JSON.stringify(order) },
+    });
+    this.#client = client;
+    await client.waitForLine(/^begins$/, { timeoutMs: START_LIMIT_MS });
+    return client;
+  }
+
+  /** The producer's process ends by itself once every call has its answer. */
+  async #endClient(): Promise<void> {
+    const client = this.#client as NodeProcess;
+    client.kill('SIGTERM');
+    const timer = setTimeout(() => client.kill('SIGKILL'), END_LIMIT_MS);
+    const { code, signal } = await client.exit;
+    clearTimeout(timer);
+    if (code !== 0)
+      this.#problems.push(
+        `the producer's process ended with code ${code}, signal ${signal}: ${client.stderr.lines.slice(0, 10).join(' ')}`,
+      );
+  }
+
+  /** Resolves when nothing is left to do. What does not come to rest is the audit's to tell. */
+  async #rest(history: History, log: HandlerLog): Promise<void> {
+    const producer = createProducer({ ...this.deployment.config, keyPrefix: KEY_PREFIX, logLevel: 'silent' });
+    const look = async (): Promise<number> => {
+      // Those that run until they are stopped, and whose enqueue was rejected.
+      const unknown = log
+        .refresh()
+        .at(now())
+        .filter(({ id, lastAt }) => !history.enqueued.has(id) && now() - lastAt < ALIVE_MS)
+        .map(({ id }) => id);
+      for (const id of unknown) history.asked.add(id);
+      if (unknown.length > 0) await producer.stop(unknown, { by: 'soak' });
+      const left = await leftovers(this.store, soakTask.queue, await endedIds(this.store, soakTask.queue));
+      return Object.values(left).reduce((sum, count) => sum + count, 0);
+    };
+    await within('rest', REST_LIMIT_MS, look, (left) => left === 0).catch(() => undefined);
+    await producer.close();
+  }
+
+  #progress(elapsedMs: number): void {
+    const last = this.#client?.stdout.lines.findLast((line) => line.startsWith('{'));
+    const { enqueued, stops, rejected } = last === undefined ? NO_COUNTS : (JSON.parse(last) as ClientCounts);
+    const seconds = Math.round(elapsedMs / 1_000);
+    const time = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
+    this.say(
+      `${time.padStart(6)}  ${enqueued} enqueued, ${this.ends.ends.size} ended, ${stops} stops, ${rejected} calls rejected, ${this.#lanes?.struck.length ?? 0} faults`,
+    );
+  }
+}

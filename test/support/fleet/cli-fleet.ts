@@ -1,0 +1,42 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Producer, createProducer } from '../../../producer/index.js';
+import { built } from '../process/built.js';
+import { type CommandResult, runCommand, startCommand } from '../process/command.js';
+import type { NodeProcess } from '../process/processes.js';
+import { type TestRedis, startTestRedis } from '../redis/test-redis.js';
+
+/** A Redis, a `taskfleet worker` with the task module of the command's tests, and a producer; for the command, by its words. */
+export class CliFleet {
+  private constructor(
+    /** Empty, where commands run. */
+    readonly folder: string,
+    readonly redis: TestRedis,
+    readonly env: Readonly<Record<string, string>>,
+    readonly producer: Producer,
+    readonly worker: NodeProcess,
+  ) {}
+
+  /** Resolves when the worker takes tasks. */
+  static async start(): Promise<CliFleet> {
+    const folder = await mkdtemp(join(tmpdir(), 'taskfleet-cli-'));
+    const redis = await startTestRedis();
+    const env = { REDIS_URL: redis.url, TASK_MODULES: built('test/cli/tasks.mjs') };
+    const worker = startCommand(['worker'], { env, cwd: folder });
+    await worker.waitForLine(/Worker is ready/);
+    return new CliFleet(folder, redis, env, createProducer({ redisUrl: redis.url }), worker);
+  }
+
+  /** `taskfleet task …`, to its end. */
+  task(...args: string[]): Promise<CommandResult> {
+    return runCommand(['task', ...args], { env: this.env, cwd: this.folder });
+  }
+
+  async stop(): Promise<void> {
+    await this.worker.stop();
+    await this.producer.close();
+    await this.redis.stop();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}

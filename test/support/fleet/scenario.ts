@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { defineTask } from '../../../shared/task/definition.js';
+import { built } from '../process/built.js';
+import { startCommand } from '../process/command.js';
+import { KEEP } from '../task/keep.js';
+import type { NodeProcess } from '../process/processes.js';
+import type { TestRedis } from '../redis/test-redis.js';
+
+/** What the workers of the scenarios run beside the built-in tasks; the handlers are in scenario-tasks.mjs. */
+export const scenarioTask = defineTask({
+  name: 'scenario.task',
+  input: z.object({ ms: z.number().default(0), deaf: z.boolean().default(false), fails: z.boolean().default(false) }),
+  retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 20, jitter: 0 } },
+  retention: KEEP,
+});
+
+/** The results of these are the pid of the worker that ran them. */
+export const scenarioHold = defineTask({ name: 'scenario.hold', input: z.object({}), output: z.number(), retention: KEEP });
+export const scenarioTicker = defineTask({
+  name: 'scenario.ticker',
+  input: z.object({ file: z.string() }),
+  output: z.number(),
+  retention: KEEP,
+});
+
+export const scenarioSpin = defineTask({ name: 'scenario.spin', input: z.object({}), retention: KEEP });
+
+export const SCENARIO_MODULE = built('test/support/task/scenario-tasks.mjs');
+
+/** Resolves when the handler of this scenario task is at work, in one of these processes. */
+export async function handlerBegins(workers: readonly NodeProcess[], id: string): Promise<void> {
+  await Promise.any(workers.map((worker) => worker.waitForLine(new RegExp(`"${id}".*begins, attempt`))));
+}
+
+/** How often the handler of this task began, in all of these processes. */
+export function runsOf(workers: readonly NodeProcess[], id: string): number {
+  const begins = new RegExp(`"${id}".*begins, attempt`);
+  return workers.flatMap(({ stdout, stderr }) => [...stdout.lines, ...stderr.lines]).filter((line) => begins.test(line)).length;
+}
+
+/** A real worker process that takes tasks when this resolves. */
+export async function startWorker(redis: TestRedis, keyPrefix: string, env: Readonly<Record<string, string>> = {}): Promise<NodeProcess> {
+  const settings = {
+    REDIS_URL: redis.url,
+    REDIS_CLUSTER: String(redis.topology === 'cluster'),
+    REDIS_KEY_PREFIX: keyPrefix,
+    TASK_MODULES: SCENARIO_MODULE,
+    STOP_GRACE_MS: '200',
+    SHUTDOWN_TIMEOUT_MS: '0',
+    WORKER_LOG_LEVEL: 'debug',
+  };
+  const worker = startCommand(['worker'], { env: { ...settings, ...env } });
+  await worker.waitForLine(/Worker is ready/);
+  return worker;
+}
+
+/** The worker processes of one test, all under one prefix. */
+export class ScenarioWorkers {
+  readonly all: NodeProcess[] = [];
+
+  /** @param env for each of them, beside what `start` is given */
+  constructor(
+    private readonly redis: TestRedis,
+    private readonly keyPrefix: string,
+    private readonly env: Readonly<Record<string, string>> = {},
+  ) {}
+
+  /** One more, which takes tasks when this resolves. */
+  async start(env: Readonly<Record<string, string>> = {}): Promise<NodeProcess> {
+    const worker = await startWorker(this.redis, this.keyPrefix, { ...this.env, ...env });
+    this.all.push(worker);
+    return worker;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.all.map((worker) => worker.stop()));
+  }
+}
+
+/** What is left behind by a worker that dies is taken up within seconds. */
+export const QUICK = { LOCK_DURATION_MS: '1000', STALLED_CHECK_INTERVAL_MS: '500' } as const;

@@ -1,0 +1,149 @@
+import { randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { type Producer, type ProducerConfig, createProducer } from '../../../producer/index.js';
+import { type Keys, createKeys, isShared } from '../../../shared/keys.js';
+import { type LoggerFactory, createLoggerFactory } from '../../../shared/logger.js';
+import { resolveSettings } from '../../../shared/settings/settings.js';
+import { type ConnectedSettings, type Store, openStore } from '../../../shared/store.js';
+import type { TaskHandler } from '../../../shared/task/handler.js';
+import { type FleetWorker, type WorkerConfig, createWorker } from '../../../worker/index.js';
+import { ClusterRedis } from '../redis/cluster-redis.js';
+import { Monitor } from '../redis/monitor.js';
+import { type TestRedis, type TestRedisOptions, startTestRedis } from '../redis/test-redis.js';
+import { until } from '../until.js';
+
+/** A Redis, and what tests open on it. `stop` closes all of it, in the order that lets each end cleanly. */
+export class TestFleet {
+  /** For looking into Redis. */
+  readonly client: Redis;
+  readonly #opened: (() => Promise<unknown>)[] = [];
+  #nodes: Redis[] | null = null;
+
+  private constructor(readonly redis: TestRedis) {
+    this.client = redis.client();
+  }
+
+  /** On one redis-server, or on a cluster of six with `TEST_TOPOLOGY=cluster` in the environment: see `npm run test:cluster`. */
+  static async start(options?: TestRedisOptions): Promise<TestFleet> {
+    return new TestFleet(await (process.env['TEST_TOPOLOGY'] === 'cluster' ? ClusterRedis.start(options) : startTestRedis(options)));
+  }
+
+  /** On one redis-server in any case: for what is about that one server. */
+  static async onOneServer(options?: TestRedisOptions): Promise<TestFleet> {
+    return new TestFleet(await startTestRedis(options));
+  }
+
+  /** Of whatever reaches this Redis. */
+  get settings(): { readonly redisUrl: string; readonly cluster: boolean } {
+    return { redisUrl: this.redis.url, cluster: this.redis.topology === 'cluster' };
+  }
+
+  keys(prefix: string): Keys {
+    return createKeys(prefix, this.settings.cluster);
+  }
+
+  /** Sends a command to every server. */
+  onEach<Reply>(command: (client: Redis) => Promise<Reply>): Promise<Reply[]> {
+    this.#nodes ??= this.redis.nodes.map((node) => node.client());
+    return Promise.all(this.#nodes.map(command));
+  }
+
+  /** A name for one test: its keys meet those of no other test. */
+  newPrefix(): string {
+    return `t${randomUUID().slice(0, 8)}`;
+  }
+
+  /** A producer that logs nothing, under a prefix of its own unless one is given. */
+  producer(config: Partial<ProducerConfig> = {}): Producer {
+    const producer = createProducer({ ...this.settings, logLevel: 'silent', keyPrefix: this.newPrefix(), ...config });
+    this.#opened.push(() => producer.close());
+    return producer;
+  }
+
+  /** What a producer or worker is built on. It logs nothing, unless loggers are given. */
+  store(config: Partial<ProducerConfig> = {}, loggers?: LoggerFactory): Store {
+    const settings = resolveSettings({ ...this.settings, logLevel: 'silent', keyPrefix: this.newPrefix(), ...config }) as ConnectedSettings;
+    const store = openStore({ settings, policy: 'wait', loggers: loggers ?? createLoggerFactory({ settings }), name: 'test' });
+    this.#opened.push(() => store.close());
+    return store;
+  }
+
+  /** A worker with these handlers beside the built-in ones, taking tasks when this resolves. */
+  async worker(keyPrefix: string, handlers: readonly TaskHandler[], config: Partial<WorkerConfig> = {}): Promise<FleetWorker> {
+    const settings = { ...this.settings, logLevel: 'silent', keyPrefix, shutdownTimeoutMs: 0, stopGraceMs: 100, ...config } as const;
+    const worker = await createWorker({ ...settings, handlers });
+    this.#opened.push(() => worker.stop());
+    await worker.start();
+    await worker.ready();
+    return worker;
+  }
+
+  async stop(): Promise<void> {
+    for (const close of this.#opened.toReversed()) await close();
+    await this.redis.stop();
+  }
+
+  /** The keys of a prefix, but for the id of the fleet, which the first process of a fleet writes. */
+  async written(prefix: string): Promise<string[]> {
+    const { fleet } = this.keys(prefix);
+    return (await this.onEach((client) => client.keys(`${prefix}:*`))).flat().filter((key) => key !== fleet);
+  }
+
+  /** How many entries each part of the registry has; all are 0 when nothing is live. */
+  async registrySize(prefix: string): Promise<{ tasks: number; queues: number; live: number; items: number; leases: number }> {
+    const keys = this.keys(prefix);
+    const named = async (pattern: string): Promise<string[]> => (await this.onEach((client) => client.keys(pattern))).flat();
+    const [tasks, queues, live, ours, shared, below] = await Promise.all([
+      this.client.hlen(keys.tasks),
+      this.client.hlen(keys.taskQueues),
+      this.client.zcard(keys.live),
+      named(keys.ownItem('*')),
+      named(keys.item('*')),
+      named(keys.lease('*')),
+    ]);
+    const items = new Set([
+      ...ours.map((key) => key.slice(keys.ownItem('').length)),
+      ...shared.map((key) => key.slice(keys.item('').length)),
+    ]);
+    const leases = new Set(below.map((key) => key.slice(keys.lease('').length)).filter(isShared));
+    return { tasks, queues, live, items: items.size, leases: leases.size };
+  }
+
+  /** Resolves when nothing is live. */
+  async emptied(prefix: string): Promise<void> {
+    await until(
+      () => this.registrySize(prefix),
+      (sizes) => Object.values(sizes).every((size) => size === 0),
+    );
+  }
+
+  /**
+   * Every command that the server runs, from now until `stop` is called: each as its words. `stop` leaves out what comes by
+   * itself: handshakes, counts for the metrics, and what each process reads of its fleet.
+   */
+  async monitor(): Promise<{ readonly commands: string[][]; stop(): Promise<string[][]> }> {
+    const monitor = await Monitor.open(this.redis.port);
+    const { commands } = monitor;
+    const stop = async (): Promise<string[][]> => {
+      const end = `end-${randomUUID()}`;
+      await this.client.echo(end);
+      await monitor.seen('echo', end);
+      monitor.close();
+      return commands.filter(
+        ([name = '', ...words]) => words[0] !== end && !HANDSHAKE.has(name) && !words.some((word) => /:metrics:|:fleet$/.test(word)),
+      );
+    };
+    return { commands, stop };
+  }
+
+  /** How often each command was called since `CONFIG RESETSTAT`. */
+  async commandCounts(): Promise<Record<string, number>> {
+    const lines = (await this.client.info('commandstats')).matchAll(/cmdstat_([^:]+):calls=(\d+)/g);
+    return Object.fromEntries([...lines].map(([, name, calls]) => [name as string, Number(calls)]));
+  }
+}
+
+/** What a connection sends when it is made. */
+const HANDSHAKE: ReadonlySet<string> = new Set(['info', 'client', 'hello', 'auth', 'select', 'time']);
+
+export const EMPTY_REGISTRY = { tasks: 0, queues: 0, live: 0, items: 0, leases: 0 };

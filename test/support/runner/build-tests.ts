@@ -1,0 +1,120 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join, relative, sep } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { type Plugin, build } from 'esbuild';
+import { bundlePackages } from './bundle-packages.js';
+import { copyPackage } from './copy-package.js';
+
+const root = join(import.meta.dirname, '../../..');
+/** Below the root. */
+const PRODUCT = /^(?:index|(?:shared|producer|worker|dashboard|cli)\/.*)\.[jt]s$/;
+
+/** What a test imports of the product is taken from the copy of dist/: the very files that are shipped. */
+function productFrom(folder: string): Plugin {
+  return {
+    name: 'product',
+    setup: (bundle) => {
+      bundle.onResolve({ filter: /^\.\.?\// }, ({ path, resolveDir }) => {
+        const source = relative(root, join(resolveDir, path)).split(sep).join('/');
+        if (!PRODUCT.test(source)) return null;
+        return { path: pathToFileURL(join(folder, 'dist', source.replace(/\.ts$/, '.js'))).href, external: true };
+      });
+    },
+  };
+}
+
+/** `import.meta` is that of the source, not of the file that it ends up in: so paths beside it hold. */
+const place: Plugin = {
+  name: 'place',
+  setup: (bundle) => {
+    bundle.onLoad({ filter: /\.ts$/ }, ({ path }) => {
+      const values = { url: pathToFileURL(path).href, dirname: dirname(path), filename: path };
+      const contents = readFileSync(path, 'utf8').replaceAll(/import\.meta\.(url|dirname|filename)\b/g, (_, name: keyof typeof values) =>
+        JSON.stringify(values[name]),
+      );
+      return { contents, loader: 'ts' };
+    });
+  },
+};
+
+/** A module that runs the test files, each in its turn: they are imported only then. */
+function runnerOf(files: readonly string[], claims: string): Plugin {
+  const runner = JSON.stringify(join(import.meta.dirname, 'run-file.ts'));
+  const loads = files.map((file) => `${JSON.stringify(file)}: () => import(${JSON.stringify(join(root, file))}),`);
+  const contents = [`import { runFiles } from ${runner};`, 'await runFiles({', ...loads, `}, ${JSON.stringify(claims)});`].join('\n');
+  return {
+    name: 'runner',
+    setup: (bundle) => {
+      bundle.onResolve({ filter: /^all-tests$/ }, ({ path }) => ({ path, namespace: 'runner' }));
+      bundle.onLoad({ filter: /^/, namespace: 'runner' }, () => ({ contents, resolveDir: root }));
+    },
+  };
+}
+
+/**
+ * Copies the package, with its slowest dependencies as one file each, for as long as this process runs: without a loader
+ * that compiles while they run, and with fewer files to read, the tests' processes start in half the time. (The tests of
+ * the package itself run it with its dependencies as they are installed.)
+ * @returns its folder
+ */
+async function openCopy(): Promise<string> {
+  const folder = join(root, '.tests', String(process.pid));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  await copyPackage(root, folder);
+  await bundlePackages(folder);
+  return folder;
+}
+
+export interface TestProcesses {
+  /** The main module of each process. */
+  readonly modules: readonly string[];
+  /** Folder that tells which process has taken which test file. */
+  readonly claims: string;
+}
+
+/**
+ * Builds the main modules of processes that share the test files among them, in a copy of the package.
+ * @param files paths below the root
+ */
+export async function buildProcesses(files: readonly string[], count: number): Promise<TestProcesses> {
+  const folder = await openCopy();
+  const claims = join(folder, 'claims');
+  await mkdir(claims);
+  await compile(folder, { 'all-tests': 'all-tests' }, runnerOf(files, claims));
+  const modules = Array.from({ length: count }, (_, index) => join(folder, `process-${index + 1}.js`));
+  for (const module of modules) await writeFile(module, "import './all-tests.js';\n");
+  return { modules, claims };
+}
+
+/**
+ * Makes one JavaScript file of each source, in a copy of the package: for a process with a test or a main module of its own.
+ * @param files paths below the root
+ * @returns the paths of the JavaScript files, in the same order
+ */
+export async function buildTests(files: readonly string[]): Promise<string[]> {
+  return compileInto(await openCopy(), files);
+}
+
+/** Makes one JavaScript file of each source, in a copy of the package that exists: for a test that starts another file than its own. */
+export async function compileInto(folder: string, files: readonly string[]): Promise<string[]> {
+  const names = files.map((file) => file.replace(/\.ts$/, ''));
+  await compile(folder, Object.fromEntries(names.map((name) => [name, join(root, `${name}.ts`)])));
+  return names.map((name) => join(folder, `${name}.js`));
+}
+
+async function compile(folder: string, entryPoints: Record<string, string>, ...plugins: Plugin[]): Promise<void> {
+  await build({
+    entryPoints,
+    outdir: folder,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    packages: 'external',
+    sourcemap: 'inline',
+    define: { TESTED_PACKAGE: JSON.stringify(folder) },
+    logLevel: 'warning',
+    plugins: [...plugins, productFrom(folder), place],
+  });
+}

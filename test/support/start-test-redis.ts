@@ -1,8 +1,0 @@
-/** Run as a process of its own, `node --import tsx`: starts what tests start, says so, and waits to be killed. */
-import { startTestRedis } from './redis.js';
-import { TestTls } from './test-tls.js';
-
-const tls = await TestTls.create();
-const redis = await startTestRedis({ appendonly: 'yes', tls });
-setInterval(() => undefined, 60_000);
-console.log(JSON.stringify({ pid: redis.pid, folders: [redis.dir, tls.caFile] }));

@@ -1,0 +1,49 @@
+import { z } from 'zod';
+import type { AbortCause } from '../../../shared/stop/cause.js';
+import { type TaskDefinition, type TaskOptions, defineTask } from '../../../shared/task/definition.js';
+import { type TaskContext, type TaskHandler, defineHandler } from '../../../shared/task/handler.js';
+import { type Deferred, deferred } from '../deferred.js';
+import { KEEP } from './keep.js';
+
+/** One run of a scripted task's handler: it does nothing until the test says how it ends. */
+export interface HandlerCall {
+  readonly context: TaskContext;
+  /** Resolves with the cause when the handler's signal is aborted. */
+  readonly aborted: Promise<AbortCause>;
+  returns(value?: unknown): void;
+  throws(error: unknown): void;
+}
+
+/** A task whose handler a test plays by hand. */
+export class ScriptedTask {
+  readonly definition: TaskDefinition;
+  readonly handler: TaskHandler;
+  readonly calls: HandlerCall[] = [];
+  readonly #awaited: Deferred<HandlerCall>[] = [];
+
+  /** By default there is one attempt, and any input; what has ended is kept. */
+  constructor(name: string, options: Partial<TaskOptions<unknown, unknown>> = {}) {
+    this.definition = defineTask({ name, input: z.unknown(), retention: KEEP, ...options });
+    this.handler = defineHandler(this.definition, (context) => this.#play(context));
+  }
+
+  /** The handler's call number `index`, be it made already or yet to come. */
+  call(index = 0): Promise<HandlerCall> {
+    return this.#place(index).promise;
+  }
+
+  #play(context: TaskContext): Promise<unknown> {
+    const end = deferred<unknown>();
+    const aborted = deferred<AbortCause>();
+    const { signal } = context;
+    signal.addEventListener('abort', () => aborted.resolve(signal.reason as AbortCause));
+    const call = { context, aborted: aborted.promise, returns: end.resolve, throws: end.reject };
+    this.#place(this.calls.length).resolve(call);
+    this.calls.push(call);
+    return end.promise;
+  }
+
+  #place(index: number): Deferred<HandlerCall> {
+    return (this.#awaited[index] ??= deferred<HandlerCall>());
+  }
+}

@@ -1,0 +1,30 @@
+import type { Step, StepHook } from '../../../shared/step-hook.js';
+import { type Deferred, deferred } from '../deferred.js';
+
+/** Somebody who was held at a step. */
+export interface Held {
+  /** Resolves with the task's id when somebody has come to the step. */
+  readonly reached: Promise<string>;
+  /** Lets them go on. */
+  release(): void;
+}
+
+/** Holds producers and workers at a step, so that a test can do something in the gap. */
+export class StepGate {
+  readonly #held = new Map<Step, { only: string | null; reached: Deferred<string>; goOn: Deferred<void> }>();
+
+  readonly onStep: StepHook = async (step, id) => {
+    const held = this.#held.get(step);
+    if (!held || (held.only !== null && held.only !== id)) return;
+    this.#held.delete(step);
+    held.reached.resolve(id);
+    await held.goOn.promise;
+  };
+
+  /** Holds the next one that comes to this step, with this task if one is given, and nobody after it. */
+  holdNext(step: Step, only: string | null = null): Held {
+    const [reached, goOn] = [deferred<string>(), deferred()];
+    this.#held.set(step, { only, reached, goOn });
+    return { reached: reached.promise, release: () => goOn.resolve() };
+  }
+}
