@@ -2,23 +2,23 @@ import type { FaultRow } from './report.js';
 
 const HEAD = `# Faults
 
-What the fleet does while parts of it die, measured: \`npm run faults\` makes this page. Each line is a run of real worker
-processes on real redis-servers under load, 1,000 to 5,000 tasks and more while it goes on, with default settings unless
-the line says otherwise: short tasks, tasks that run until they are stopped, that do not heed their signal, that are
-retried, that fail, that run in threads; 20 stops a second, of tasks and of items. Each ends in the same audit:
+Measured behaviour of the fleet under faults: \`npm run faults\` writes this page. Each row is a run of real worker processes on real
+redis-servers under load, with 1,000 to 5,000 tasks and more during the fault, and default settings unless the row says otherwise:
+short tasks, tasks that run until they are stopped, that ignore their signal, that are retried, that fail, that run in threads; 20
+stops per second, of tasks and of items. Each run ends with the same audit:
 
-- every task that was acknowledged ended once, as it should: completed, failed or cancelled; a task whose enqueue was
-  rejected does not exist, or ended once too (\`REDIS_UNAVAILABLE\` and \`NOT_REPLICATED\` leave that open);
-- what the queue's events, the receipts and those who waited say of its end is what the task says;
+- every acknowledged task ended once, as expected: completed, failed or cancelled; a task whose enqueue was rejected does not exist,
+  or ended once too (\`REDIS_UNAVAILABLE\` and \`NOT_REPLICATED\` leave that open);
+- queue events, receipts and waiting callers report the same outcome as the task;
 - an acknowledged stop ended in \`cancelled\`, or the task had completed before the abort reached it;
-- no handler began, or went on, after its stop was settled; but for those that nobody can end or tell: given up after
-  their grace, or frozen or cut off while others took over;
-- nothing is left: no entry in the registry, no job that waits or runs, no lock.
+- no handler started or continued after its stop was settled, except handlers out of reach: abandoned after their grace period, or
+  frozen or cut off while another worker took over;
+- nothing is left: no registry entry, no queued or active job, no lock.
 
-Times are in ms from the fault. *Enqueue*, *task* and *stop* are the first of each that was begun after the fault and
-succeeded: acknowledged, ended and settled. *Silence* is the longest time without an acknowledged enqueue. *Tail* is when
-the last of the tasks that ran at the time of the fault had ended, but for those that fail and wait in line again. *Ran again* counts calls of handlers beyond what the
-definition allows for: a task runs at least once. *Lost*, *two ends* and *stops lost* count tasks.
+Times are in ms after the fault. *Enqueue*, *task* and *stop* are the first of each that started after the fault and succeeded:
+acknowledged, ended and settled. *Silence* is the longest time without an acknowledged enqueue. *Tail* is when the last task that
+was running at the time of the fault had ended, except tasks that failed and were queued again. *Ran again* counts handler calls
+beyond the attempts of the definition: a task runs at least once. *Lost*, *two outcomes* and *stops lost* count tasks.
 `;
 
 const COLUMNS: readonly (readonly [title: string, cell: (row: FaultRow) => string | number])[] = [
@@ -41,7 +41,7 @@ const COLUMNS: readonly (readonly [title: string, cell: (row: FaultRow) => strin
   ['rejected stops', ({ audit }) => audit.stopsRejected],
   ['ran again', ({ audit }) => audit.ranAgain],
   ['lost', ({ audit }) => audit.lost],
-  ['two ends', ({ audit }) => audit.twoOutcomes],
+  ['two outcomes', ({ audit }) => audit.twoOutcomes],
   ['stops lost', ({ audit }) => audit.stopsLost],
   ['audit', verdict],
 ];
@@ -53,7 +53,7 @@ const MORE: typeof COLUMNS = [
   ['also seen', also],
 ];
 
-/** The page. Lines that an older page has of other runs stay, in their place. */
+/** Returns the page. Rows of other runs in the older page are kept in place. */
 export function documentOf(rows: readonly FaultRow[], machine: string, older: string): string {
   const [main, more] = [COLUMNS, MORE].map((columns) => [header(columns), ...linesOf(rows, columns, older)].join('\n'));
   return `${HEAD}\n${machine}\n\n${main}\n\n## What to expect\n\n${more}\n`;
@@ -97,10 +97,10 @@ function verdict({ unexpected, tolerated }: FaultRow): string {
 function also({ audit, figures }: FaultRow): string {
   const { madeThoughRejected, overlapping, endedBeforeAbort, zombies } = audit;
   const counts = {
-    'tasks made though rejected': madeThoughRejected,
+    'tasks created though rejected': madeThoughRejected,
     'runs that overlapped': overlapping,
-    'stopped, and completed before the abort': endedBeforeAbort,
-    'handlers that ran on, given up or cut off': zombies,
+    'stopped, but completed before the abort': endedBeforeAbort,
+    'handlers that kept running, abandoned or cut off': zombies,
   };
   const shown = [...Object.entries(figures), ...Object.entries(counts).filter(([, count]) => count > 0)];
   return shown.map(([name, figure]) => `${name}: ${figure}`).join('; ') || '–';

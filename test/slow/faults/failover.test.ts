@@ -37,8 +37,8 @@ describe('Sentinel', () => {
       fault: 'Sentinel failover, the master killed (SIGKILL)',
       setting: `down-after ${DOWN_AFTER_MS / 1_000} s, ${confirmed ? `appendfsync always, ${CONFIRMED_WORDS}` : 'appendfsync everysec'}`,
       about: confirmed
-        ? 'What a replica has is kept: the one that has most becomes the master.'
-        : 'What the master had not yet sent to a replica is lost.',
+        ? 'Writes that a replica has are kept: the replica with the most data becomes the master.'
+        : 'Writes that the master had not yet sent to a replica are lost.',
       open: () => sentinels(confirmed),
       load,
       onlyFull: !confirmed,
@@ -67,8 +67,8 @@ describe('Redis Cluster', () => {
       fault: `Cluster, the master ${what} killed (SIGKILL)`,
       setting: `node-timeout ${DOWN_AFTER_MS / 1_000} s, ${confirmed ? `appendfsync always, ${CONFIRMED_WORDS}` : 'appendfsync everysec'}`,
       about: confirmed
-        ? 'What the replica has is kept. While the dead master, now the only replica, is away, nothing is acknowledged.'
-        : 'What the master had not yet sent to its replica is lost.',
+        ? 'Writes that the replica has are kept. Until the dead master is back as the only replica, nothing is acknowledged.'
+        : 'Writes that the master had not yet sent to its replica are lost.',
       open: () => cluster(confirmed),
       load,
       onlyFull: !confirmed || what === 'of the registry',
@@ -93,8 +93,8 @@ describe('Redis Cluster', () => {
 
   faultTest({
     fault: 'Cluster, slots moved to another master',
-    setting: 'that of the queue and that of the registry, twice each',
-    about: 'What needs a slot that is on its way waits for it; clients are redirected, and nothing is rejected.',
+    setting: 'the slots of the queue and of the registry, twice each',
+    about: 'Commands wait while their slot moves; clients are redirected, and nothing is rejected.',
     open: () => cluster(true),
     load,
     onlyFull: true,

@@ -13,7 +13,7 @@ describe('A Redis without memory', () => {
   faultTest({
     fault: 'maxmemory reached',
     setting: `noeviction, for ${FULL_MS / 1_000} s`,
-    about: 'Enqueues are refused and say what to change; what runs finishes, stops work.',
+    about: 'Enqueues are refused with the setting to change; running tasks finish, stops work.',
     open: () => singleRedis(),
     load: { small: { backlog: 60 } },
     strike: async (fleet) => {

@@ -24,7 +24,7 @@ describe('The network between one of two workers and Redis', () => {
   through({
     fault: 'Network slow',
     setting: `250 ms each way, for ${LASTS_MS / 1_000} s`,
-    about: 'The worker behind it is slower; a stop of what runs there takes the time of its messages.',
+    about: 'The worker behind it is slower; a stop of its tasks takes as long as its messages.',
     onlyFull: true,
     breaks: async (proxy) => {
       proxy.delay(250);
@@ -46,7 +46,7 @@ describe('The network between one of two workers and Redis', () => {
   through({
     fault: 'Network split',
     setting: `nothing passes, nothing is refused, for ${LASTS_MS / 1_000} s`,
-    about: 'The worker gives up its connections and its tasks; these run elsewhere once their locks have run out.',
+    about: 'The worker gives up its connections and tasks; the tasks run elsewhere once their locks have expired.',
     onlyFull: true,
     breaks: async (proxy) => {
       proxy.halfOpen();
@@ -58,7 +58,7 @@ describe('The network between one of two workers and Redis', () => {
   through({
     fault: 'Network split in one direction',
     setting: `Redis hears the worker and not the reverse, for ${LASTS_MS / 1_000} s`,
-    about: 'As a split: what was carried out and not answered is sent again.',
+    about: 'As a split: commands that were executed but not answered are sent again.',
     onlyFull: true,
     breaks: async (proxy) => {
       proxy.split('toClient');
@@ -69,8 +69,8 @@ describe('The network between one of two workers and Redis', () => {
 
   through({
     fault: 'Connections half open',
-    setting: 'forgotten on the way; new ones work',
-    about: 'Noticed by what gets no answer: commands, and a PING on the connection that hears stops.',
+    setting: 'dropped by the network; new ones work',
+    about: 'Noticed by unanswered commands, and by a PING on the connection that receives stops.',
     onlyFull: true,
     breaks: async (proxy, fleet) => {
       const client = (fleet.options.deployment as BrokenWay).redis.client();
@@ -103,7 +103,7 @@ describe('The network between one of two workers and Redis', () => {
     through({
       fault: 'Reply lost after the script ran',
       setting: `${what}, ${LOSSES} times`,
-      about: 'Sent again; what had been carried out is found to be so.',
+      about: 'Sent again; the repetition recognises that it was executed.',
       onlyFull: script === 'moveToActive',
       breaks: async (proxy) => {
         for (let times = LOSSES; times > 0; times -= 1)

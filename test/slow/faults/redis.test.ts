@@ -20,7 +20,7 @@ describe('Faults of Redis', () => {
     faultTest({
       fault: 'Redis killed (SIGKILL) and started again',
       setting: `appendfsync ${fsync}, away for ${AWAY_MS / 1_000} s`,
-      about: 'The machine goes on, so nothing that Redis wrote is lost.',
+      about: 'The machine survives, so no write of Redis is lost.',
       open: () => singleRedis({ appendonly: 'yes', extraArgs: ['--appendfsync', fsync] }),
       onlyFull: fsync === 'always',
       strike: async (fleet) => {
@@ -37,7 +37,7 @@ describe('Faults of Redis', () => {
   faultTest({
     fault: 'The last second of the append-only file lost',
     setting: 'appendfsync everysec; Redis killed, the file cut, Redis started again',
-    about: 'As when the machine loses its power: what Redis acknowledged in the last second is undone.',
+    about: 'As in a power failure: writes that Redis acknowledged in the last second are undone.',
     open: () => singleRedis({ appendonly: 'yes', extraArgs: ['--appendfsync', 'everysec'] }),
     tolerates: ['lost', 'wrong end', 'two outcomes', 'stop lost', 'began after its stop', 'ran on after its stop', 'made though refused'],
     strike: async (fleet) => {
@@ -58,7 +58,7 @@ describe('Faults of Redis', () => {
     faultTest({
       fault: 'CLIENT PAUSE',
       setting: `${mode}, ${PAUSE_MS / 1_000} s`,
-      about: 'Commands wait until it is over.',
+      about: 'Commands wait until the pause is over.',
       open: () => singleRedis(),
       onlyFull: true,
       strike: async (fleet) => {
@@ -78,7 +78,7 @@ describe('Faults of Redis', () => {
     faultTest({
       fault: 'CLIENT KILL in a loop',
       setting: `${kind}, every ${everyMs} ms for ${LOOP_MS / 1_000} s`,
-      about: 'Connections are made anew; commands without an answer are sent again, or rejected.',
+      about: 'Connections are reopened; unanswered commands are sent again, or rejected.',
       open: () => singleRedis(),
       onlyFull: !kind.startsWith('ID'),
       strike: async (fleet) => {
@@ -92,7 +92,7 @@ describe('Faults of Redis', () => {
   faultTest({
     fault: 'Slow disk',
     setting: `appendfsync always, each fsync takes ${FSYNC_MS / 1_000} s, for ${LOOP_MS / 1_000} s`,
-    about: 'All is as slow as the disk, and nothing else.',
+    about: 'Everything is as slow as the disk; nothing fails.',
     onlyFull: true,
     open: () => singleRedis({ appendonly: 'yes', extraArgs: ['--appendfsync', 'always'] }),
     strike: async (fleet) => {
@@ -104,7 +104,8 @@ describe('Faults of Redis', () => {
   faultTest({
     fault: 'Redis frozen (SIGSTOP, SIGCONT)',
     setting: `${PAUSE_MS / 1_000} s`,
-    about: 'Connections that owe an answer for 5 s (producers) or 15 s (workers) are made anew; what Redis had been sent it still does.',
+    about:
+      'Connections without an answer for 5 s (producers) or 15 s (workers) are reopened; Redis still executes the commands that it received.',
     open: () => singleRedis(),
     onlyFull: true,
     strike: async (fleet) => {

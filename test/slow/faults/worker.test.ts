@@ -20,7 +20,7 @@ describe('Faults of workers', () => {
   faultTest({
     fault: 'Worker killed (SIGKILL)',
     setting: FULL ? '2 workers, 50 tasks each' : '2 workers',
-    about: 'Its tasks run again once their locks have run out; the other worker is not held up.',
+    about: 'Its tasks run again once their locks have expired; the other worker is not delayed.',
     open: () => singleRedis(),
     slots: FULL ? 50 : 10,
     strike: async (fleet) => {
@@ -41,7 +41,7 @@ describe('Faults of workers', () => {
   faultTest({
     fault: 'Worker frozen past its locks (SIGSTOP, SIGCONT)',
     setting: `${LONGER_THAN_LOCKS_MS / 1_000} s, 1 of 2 workers`,
-    about: 'Its tasks run again elsewhere; what it still does when it wakes changes nothing.',
+    about: 'Its tasks run again elsewhere; nothing that it does after it wakes has an effect.',
     open: () => singleRedis(),
     strike: async (fleet) => {
       first(fleet).kill('SIGSTOP');
@@ -55,7 +55,7 @@ describe('Faults of workers', () => {
   faultTest({
     fault: "Worker's event loop blocked",
     setting: `${LONGER_THAN_LOCKS_MS / 1_000} s, 1 of 2 workers`,
-    about: 'As if it were frozen.',
+    about: 'The same as a frozen worker.',
     open: () => singleRedis(),
     workers: 1,
     onlyFull: true,
@@ -79,7 +79,7 @@ describe('Faults of workers', () => {
     faultTest({
       fault: "Worker's clock wrong",
       setting: `${words}, 1 of 2 workers`,
-      about: 'Everything that is stored goes by the clock of Redis, and locks by no time of day.',
+      about: 'All stored times come from the clock of Redis, and locks use no time of day.',
       open: () => singleRedis(),
       workers: 1,
       onlyFull: true,
