@@ -18,16 +18,16 @@ const mixed = defineTask({
   retention: { completed: kept, failed: kept },
 });
 
-/** How a mixed load ended, and what the registry still holds: it should hold nothing. */
+/** The result of a mixed load, and the remaining entries of the registry, which should be none. */
 export interface Mix {
   readonly completed: number;
   readonly failed: number;
   readonly cancelled: number;
-  /** Keys of the registry that are left. */
+  /** Remaining keys of the registry. */
   readonly left: readonly string[];
 }
 
-/** Enqueues tasks on 50 items; a third fails, after a retry, and every fifth is stopped wherever it is by then. */
+/** Enqueues tasks on 50 items; a third fails after a retry, and every fifth is stopped in any state. */
 export async function runMix(redisUrl: string, redis: Redis, tasks: number): Promise<Mix> {
   const producer = createProducer({ redisUrl, keyPrefix: PREFIX });
   const handler = defineHandler(mixed, ({ input }) => {

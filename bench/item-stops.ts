@@ -8,14 +8,14 @@ import { waitForStop } from './stop-latency.js';
 export interface ItemStop {
   /** `stopItem` without a wait. */
   readonly call: number;
-  /** From the call until all are settled. */
+  /** From the call until all stops are settled. */
   readonly settled: number;
 }
 
 const ITEM = 'bench-item';
 const PATIENCE_MS = 60_000;
 
-/** Stops an item all of whose tasks run, in another process. */
+/** Stops an item whose tasks all run in another process. */
 export async function stopRunning(redisUrl: string, tasks: number): Promise<ItemStop> {
   const child = fork(new URL('./stop-worker.ts', import.meta.url), [redisUrl, String(tasks)], { execArgv: ['--import', 'tsx'] });
   const producer = createProducer({ redisUrl });
@@ -30,13 +30,13 @@ export async function stopRunning(redisUrl: string, tasks: number): Promise<Item
     const startedAt = performance.now();
     const receipts = await producer.stopItem(ITEM);
     const call = performance.now() - startedAt;
-    if (receipts.length !== tasks) throw new Error(`stopItem answered for ${receipts.length} of ${tasks}`);
+    if (receipts.length !== tasks) throw new Error(`stopItem returned ${receipts.length} of ${tasks} receipts`);
     const ends = await producer.stop(
       receipts.map(({ id }) => id),
       { waitMs: PATIENCE_MS },
     );
     const settled = performance.now() - startedAt;
-    if (!ends.every(({ outcome }) => outcome === 'cancelled')) throw new Error('not all were cancelled');
+    if (!ends.every(({ outcome }) => outcome === 'cancelled')) throw new Error('not all tasks were cancelled');
     return { call, settled };
   } finally {
     await producer.close();
@@ -46,7 +46,7 @@ export async function stopRunning(redisUrl: string, tasks: number): Promise<Item
   }
 }
 
-/** Stops an item all of whose tasks wait. All are settled by the call. */
+/** Stops an item whose tasks are all queued. The call settles all of them. */
 export async function stopQueued(redisUrl: string, tasks: number): Promise<ItemStop> {
   const producer = createProducer({ redisUrl });
   await producer.enqueueMany(
@@ -57,11 +57,12 @@ export async function stopQueued(redisUrl: string, tasks: number): Promise<ItemS
   const receipts = await producer.stopItem(ITEM);
   const call = performance.now() - startedAt;
   await producer.close();
-  if (receipts.length !== tasks || !receipts.every(({ outcome }) => outcome === 'cancelled')) throw new Error('not all were cancelled');
+  if (receipts.length !== tasks || !receipts.every(({ outcome }) => outcome === 'cancelled'))
+    throw new Error('not all tasks were cancelled');
   return { call, settled: call };
 }
 
-/** What open-webui sends for each task of an item, one after the other: its item, the command, its removal from both keys. */
+/** Sends open-webui's commands for each task of an item in sequence: its item, the stop command, its removal from both keys. */
 export async function stopInTurn(redisUrl: string, tasks: number): Promise<number> {
   const redis = new Redis(redisUrl, { protocol: 2 });
   const ids = Array.from({ length: tasks }, (_, index) => `bench-${index}`);
@@ -79,7 +80,7 @@ export async function stopInTurn(redisUrl: string, tasks: number): Promise<numbe
   return took;
 }
 
-/** Resolves when the child has said this so often. */
+/** Resolves when the child has sent this message `times` times. */
 function told(child: ChildProcess, what: string, times: number): Promise<void> {
   return new Promise((resolve) => {
     let left = times;

@@ -2,10 +2,10 @@ import type { Redis } from 'ioredis';
 import { type TaskMemory, weighTasks } from './memory.js';
 import { type Load, type Throughput, measureFleet } from './throughput.js';
 
-/** One side of a comparison: what each round measured. */
+/** One side of a comparison, with a value for each round. */
 export interface LeaseSide {
   readonly throughput: Throughput[];
-  /** CPU of this process and of redis-server, in µs for each task, enqueued and processed. */
+  /** CPU time of this process and of redis-server per task, in µs. */
   readonly cpu: number[];
   memory: TaskMemory;
 }
@@ -13,7 +13,7 @@ export interface LeaseSide {
 const MODES = ['off', 'on'] as const;
 type Sides = Readonly<Record<(typeof MODES)[number], LeaseSide>>;
 
-/** What leases cost: the fleet without and with them, in turns, on items and in one run. */
+/** The cost of leases: alternates the fleet without and with leases, on items, in one run. */
 export async function measureLeases(redisUrl: string, redis: Redis, load: Load, rounds: number): Promise<Sides> {
   const side = (): LeaseSide => ({ throughput: [], cpu: [], memory: { total: 0, registry: 0 } });
   const sides: Sides = { off: side(), on: side() };
@@ -22,7 +22,7 @@ export async function measureLeases(redisUrl: string, redis: Redis, load: Load, 
       await redis.flushall();
       const before = await cpuUs(redis);
       const throughput = await measureFleet(redisUrl, load, { openWebui: mode });
-      // The first round warms both up.
+      // The first round is the warm-up.
       if (round === 0) continue;
       sides[mode].throughput.push(throughput);
       sides[mode].cpu.push(((await cpuUs(redis)) - before) / load.tasks);

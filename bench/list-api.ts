@@ -8,22 +8,22 @@ import { createProducer } from 'taskfleet/producer';
 
 const PREFIX = 'list';
 const BATCH = 1_000;
-/** One in so many belongs to the caller that sees certain items only. */
+/** Every nth task is visible to the restricted caller. */
 const OWN = 1_000;
 const PAGE = 100;
 const FIELDS = ['name', 'opts', 'timestamp', 'progress', 'returnvalue', 'failedReason', 'atm', 'processedOn', 'finishedOn', 'stop'];
 
-/** All in ms. */
+/** Times in ms. */
 export interface ListTimes {
   /** The first page over HTTP. */
   readonly api: readonly number[];
-  /** The reads that it needs, on a bare connection. */
+  /** The same reads on a bare connection. */
   readonly bare: readonly number[];
-  /** All tasks of a caller that sees one in a thousand. */
+  /** All tasks of a caller that may see one in a thousand. */
   readonly own: readonly number[];
 }
 
-/** Times the first page of a long list at the API, in turns with the bare reads that it needs. */
+/** Times the first page of a long list over the API, alternating with the bare reads that it needs. */
 export async function measureList(
   redisUrl: string,
   redis: Redis,
@@ -52,7 +52,7 @@ export async function measureList(
   };
   for (let round = -5; round < rounds; round += 1) {
     const [api, bare, own] = [await time(() => page(false)), await time(() => readBare(redis)), await time(() => page(true))];
-    // The first few warm up.
+    // The first rounds are the warm-up.
     if (round < 0) continue;
     times.api.push(api);
     times.bare.push(bare);

@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- --tasks N --rounds N --only leases]`: what the fleet costs beside bare BullMQ and bare Redis, each pair measured
- * in turns in one run, on a redis-server of its own. These machines are noisy: read the ratios.
+ * `npm run bench [-- --tasks N --rounds N --only leases]`: compares the fleet with bare BullMQ and bare Redis, alternating each pair in
+ * one run, on a separate redis-server. Machines are noisy: read the ratios.
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -52,7 +52,7 @@ async function throughput(): Promise<void> {
     { name: 'fleet', measure: () => measureFleet(redis.url, load), measured: [] as Throughput[] },
   ] as const;
   for (let round = 0; round <= rounds; round += 1) {
-    // Another one begins each time; the first round warms all up and does not count.
+    // Each round starts with another side; the first round is the warm-up and does not count.
     for (let turn = 0; turn < sides.length; turn += 1) {
       const side = sides[(round + turn) % sides.length] as (typeof sides)[number];
       await client.flushall();
@@ -61,7 +61,12 @@ async function throughput(): Promise<void> {
     }
   }
   console.log(
-    `${'median jobs/s'.padEnd(26)}${sides.map(({ name }) => name.padStart(15)).join('')}${'ratio to bare'.padStart(16)}${'to our ids'.padStart(13)}`,
+    [
+      'median jobs/s'.padEnd(26),
+      ...sides.map(({ name }) => name.padStart(15)),
+      'ratio to bare'.padStart(16),
+      'to our ids'.padStart(13),
+    ].join(''),
   );
   for (const [name, phase] of [
     [`enqueue, ${load.inFlight} in flight`, 'enqueue'],
@@ -74,7 +79,7 @@ async function throughput(): Promise<void> {
   }
 }
 
-/** The median over the rounds of what one side did beside the other in the same round. */
+/** Returns the median over the rounds of the ratio between two sides in the same round. */
 function pairedRatio(rates: readonly number[], beside: readonly number[]): string {
   return median(rates.map((rate, round) => rate / (beside[round] as number))).toFixed(2);
 }
@@ -124,7 +129,8 @@ async function items(): Promise<void> {
     console.log(name.padEnd(36) + call.toFixed(0).padStart(10) + settled.toFixed(0).padStart(13));
   }
   console.log(
-    `1,000 in turn, four round trips each${inTurn.toFixed(0).padStart(10)}: ${(inTurn / running.call).toFixed(1)} times the call for 1,000 running`,
+    `1,000 in turn, four round trips each${inTurn.toFixed(0).padStart(10)}: ` +
+      `${(inTurn / running.call).toFixed(1)} times the call for 1,000 running`,
   );
 }
 
@@ -152,7 +158,8 @@ async function mix(): Promise<void> {
   await client.flushall();
   const { completed, failed, cancelled, left } = await runMix(redis.url, client, load.tasks);
   console.log(
-    `\n${load.tasks} tasks mixed: ${completed} completed, ${failed} failed, ${cancelled} cancelled; left in the registry: ${left.join(', ') || 'nothing'}`,
+    `\n${load.tasks} tasks mixed: ${completed} completed, ${failed} failed, ${cancelled} cancelled; ` +
+      `left in the registry: ${left.join(', ') || 'nothing'}`,
   );
   if (left.length > 0 || completed + failed + cancelled !== load.tasks) process.exitCode = 1;
 }
@@ -166,7 +173,8 @@ async function usagePool(): Promise<void> {
   await client.flushall();
   const { refreshed, added } = await weighTouch(redis.url, client, size.sessions);
   console.log(
-    `\n${`usage pool, ${size.models} × ${size.sessions}`.padEnd(44)}${'ms'.padStart(8)}${'script p99'.padStart(12)}${'slowest'.padStart(9)}`,
+    `\n${`usage pool, ${size.models} × ${size.sessions}`.padEnd(44)}` +
+      `${'ms'.padStart(8)}${'script p99'.padStart(12)}${'slowest'.padStart(9)}`,
   );
   for (const { name, did, tookMs, p99Ms, slowestMs } of [...phases, phase]) {
     console.log(
@@ -174,7 +182,8 @@ async function usagePool(): Promise<void> {
     );
   }
   console.log(
-    `lost in the race: ${lost}; a touch of a model with ${size.sessions} sessions: ${refreshed.toFixed(0)} µs in Redis, ${added.toFixed(0)} if the session is new`,
+    `lost in the race: ${lost}; a touch of a model with ${size.sessions} sessions: ` +
+      `${refreshed.toFixed(0)} µs in Redis, ${added.toFixed(0)} if the session is new`,
   );
   if (lost > 0) process.exitCode = 1;
 }

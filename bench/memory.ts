@@ -13,15 +13,15 @@ const kept = defineTask({
 const BATCH = 10_000;
 const ITEMS = 1_000;
 
-/** Bytes of Redis memory for each live task. */
+/** Redis memory per live task in bytes. */
 export interface TaskMemory {
-  /** All of it: BullMQ's job and our registry. */
+  /** The total: BullMQ's job and the registry. */
   readonly total: number;
-  /** What goes when the registry's keys are deleted. */
+  /** The part freed by deleting the keys of the registry. */
   readonly registry: number;
 }
 
-/** Enqueues tasks on a thousand items and weighs them. */
+/** Enqueues tasks on a thousand items and measures their memory. */
 export async function weighTasks(
   redisUrl: string,
   redis: Redis,

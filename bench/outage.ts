@@ -1,8 +1,7 @@
 /**
- * `node --import tsx bench/outage.ts <fault> [seconds]` after a build: what a producer that goes on enqueueing holds and
- * says while Redis is away. Faults: `killed`, `half-open`, `dead-master` (that of the registry, of a cluster, with its
- * replica), `dead-queue` (that of one queue, while another queue's lives), `none`. 1,000 enqueues a second, of which none
- * waits for another one.
+ * `node --import tsx bench/outage.ts <fault> [seconds]` after a build: measures the memory and the answers of a producer that keeps
+ * enqueueing while Redis is down. Faults: `killed`, `half-open`, `dead-master` (a cluster's master of the registry and its replica),
+ * `dead-queue` (the master of one queue, while that of another queue is up), `none`. Load: 1,000 concurrent enqueues per second.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { defineTask, isFleetError } from 'taskfleet';
@@ -20,11 +19,11 @@ const SAMPLES = 12;
 
 const RETENTION = { completed: { ageMs: 60_000, count: 10 }, failed: { ageMs: 60_000, count: 10 } };
 const input = z.object({ text: z.string() });
-/** Of a cluster, each is on a master of its own: two queues, and neither is the registry's. */
+/** Two queues on different masters of the cluster, neither on that of the registry. */
 const notes = ['other', 'notes'].map((queue) => defineTask({ name: `${queue}.note`, queue, input, retention: RETENTION }));
 const [fault = 'none', seconds = '60'] = process.argv.slice(2);
 
-/** What to enqueue to, how to break it, and how to end it. */
+/** A Redis, the fault, and its end. */
 interface Target {
   readonly config: Partial<ProducerConfig> & { readonly redisUrl: string };
   breakIt(): Promise<void>;
@@ -102,9 +101,10 @@ for (let n = 0; n < SAMPLES; n += 1) {
 }
 clearInterval(timer);
 console.log(
-  `${fault}, ${seconds} s: ${counted} enqueued before; RSS ${before} MB before, then ${samples.join(', ')}: +${Math.round((Math.max(...samples) - before) * 10) / 10} MB at the most`,
+  `${fault}, ${seconds} s: ${counted} enqueued before; RSS ${before} MB before, then ${samples.join(', ')}: ` +
+    `up to +${Math.round((Math.max(...samples) - before) * 10) / 10} MB`,
 );
-console.log(`most waiting at once ${mostWaiting}, slowest answer ${Math.round(slowestMs)} ms`);
+console.log(`most pending calls ${mostWaiting}, slowest answer ${Math.round(slowestMs)} ms`);
 for (const [answer, count] of answers) console.log(`${String(count).padStart(8)}  ${answer}`);
 await producer.close();
 await redis.stop();

@@ -3,17 +3,17 @@ import { type TestRedis, startTestRedis } from '../test/support/redis/test-redis
 import { until } from '../test/support/until.js';
 import { type Load, keepInFlight, noop, rate } from './throughput.js';
 
-/** What it costs to wait for a replica: one value a round, the same rounds on both sides. */
+/** The cost of waiting for a replica: one value per round, the same rounds on both sides. */
 export interface ReplicaCost {
-  /** Enqueues a second, with many in flight. */
+  /** Concurrent enqueues per second. */
   readonly rate: number[];
-  /** The median of enqueues one after the other, in ms. */
+  /** The median of sequential enqueues in ms. */
   readonly alone: number[];
 }
 
 const ALONE = 500;
 
-/** Enqueues to a master with a replica, without ENQUEUE_WAIT_REPLICAS and with it, in turns. The first round is not counted. */
+/** Alternates enqueues without and with ENQUEUE_WAIT_REPLICAS to a master with a replica. The first round does not count. */
 export async function measureReplicas(load: Load, rounds: number): Promise<{ off: ReplicaCost; on: ReplicaCost }> {
   const master = await startTestRedis({ config: ['repl-diskless-sync-delay 0'] });
   const replica = await startTestRedis({ config: [`replicaof 127.0.0.1 ${master.port}`] });

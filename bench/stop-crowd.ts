@@ -1,6 +1,6 @@
 /**
- * The other workers of the stop bench: as many as it is told, each subscribed to stop commands, and beside each a bare
- * subscriber, so that both sides publish to as many connections.
+ * The other workers of the stop benchmark: the given number, each subscribed to stop commands, and one bare subscriber for each, so
+ * that both sides publish to the same number of connections.
  */
 import { Redis } from 'ioredis';
 import { createWorker } from 'taskfleet/worker';

@@ -13,26 +13,26 @@ export const waitForStop = defineTask({
   retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 7 * 24 * 3_600_000, count: 10_000 } },
 });
 
-/** What the other process saw, in ms of the monotonic clock. */
+/** An observation of the other process, in ms of the monotonic clock. */
 export interface Seen {
   readonly what: 'ready' | 'started' | 'aborted' | 'heard';
   readonly id: string;
   readonly at: number;
 }
 
-/** Milliseconds, one for each round. */
+/** Milliseconds, one value per round. */
 export interface StopLatency {
-  /** PUBLISH in one process to the message in the other. */
+  /** From PUBLISH in one process to the message in the other. */
   readonly hop: number[];
-  /** `producer.stop` called in one process to the abort in the other. */
+  /** From the call of `producer.stop` in one process to the abort in the other. */
   readonly abort: number[];
-  /** The same to the receipt that says `cancelled`. */
+  /** From the same call to the receipt with `cancelled`. */
   readonly receipt: number[];
 }
 
 /**
- * Stops tasks in another process, one at a time, each beside a bare pub/sub hop to the same process. `workers` are
- * subscribed in all; the others are in a process of their own.
+ * Stops tasks in another process, one at a time, each paired with a bare pub/sub hop to the same process. `workers` are subscribed in
+ * total; the others run in a separate process.
  */
 export async function measureStops(redisUrl: string, { rounds, workers }: { rounds: number; workers: number }): Promise<StopLatency> {
   const child = startChild('./stop-worker.ts', [redisUrl]);
@@ -88,7 +88,7 @@ function now(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 
-/** What the child has reported, for whoever waits for it. */
+/** The reports of the child. */
 class Sightings {
   readonly #seen = new Map<string, number>();
   readonly #waiting = new Map<string, (at: number) => void>();

@@ -1,6 +1,6 @@
 /**
- * The other process of the stop bench: runs tasks that wait for their abort, and hears bare messages. Tells its parent
- * the time of each on the machine's monotonic clock, which both processes share.
+ * The other process of the stop benchmark: runs tasks that wait for their abort, and receives bare messages. Sends the time of each to
+ * its parent, by the machine's monotonic clock, which both processes share.
  */
 import { Redis } from 'ioredis';
 import { createWorker, defineHandler } from 'taskfleet/worker';

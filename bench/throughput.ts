@@ -8,12 +8,12 @@ import { z } from 'zod';
 
 export interface Load {
   readonly tasks: number;
-  /** Enqueues that are under way at once. */
+  /** Concurrent enqueues. */
   readonly inFlight: number;
   readonly concurrency: number;
 }
 
-/** Tasks a second. */
+/** Tasks per second. */
 export interface Throughput {
   readonly enqueue: number;
   readonly process: number;
@@ -24,7 +24,7 @@ export const noop = defineTask({
   input: z.object({ n: z.number() }),
   retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 7 * 24 * 3_600_000, count: 10_000 } },
 });
-/** Both sides keep the same ended jobs and allow the same attempts. */
+/** Both sides have the same retention and attempts. */
 const options: JobsOptions = {
   attempts: 1,
   removeOnComplete: { age: 3_600, count: 10_000 },
@@ -33,8 +33,8 @@ const options: JobsOptions = {
 };
 
 /**
- * Bare BullMQ: its queue and its worker, with nothing around them. By default as it comes, its ids counted up; or with
- * UUIDv7 ids and a named worker, as the fleet has them: longer ids cost at every step.
+ * Bare BullMQ: a queue and a worker. By default with BullMQ's numeric ids; or with UUIDv7 ids and a named worker as in the fleet, since
+ * longer ids cost time at every step.
  */
 export async function measureBullMq(redisUrl: string, load: Load, { uuids }: { uuids: boolean }): Promise<Throughput> {
   const connection = new Redis(redisUrl, { maxRetriesPerRequest: null, protocol: 2 });
@@ -53,7 +53,7 @@ export async function measureBullMq(redisUrl: string, load: Load, { uuids }: { u
   return { enqueue, process };
 }
 
-/** The fleet: producer, registry and worker. Throws if the registry is not empty in the end. */
+/** The fleet: producer, registry and worker. Throws if the registry is not empty at the end. */
 export async function measureFleet(redisUrl: string, load: Load, settings: Pick<ProducerConfig, 'openWebui'> = {}): Promise<Throughput> {
   const producer = createProducer({ redisUrl, keyPrefix: 'fleet', ...settings });
   await producer.ping();
@@ -91,7 +91,7 @@ export async function keepInFlight({ tasks, inFlight }: Load, add: (n: number) =
   await Promise.all(Array.from({ length: inFlight }, lane));
 }
 
-/** From the first handler's call to the last one's: what it takes to connect is not throughput. */
+/** From the first handler call to the last: excludes the time to connect. */
 class Span {
   readonly rate: Promise<number>;
   readonly #tasks: number;

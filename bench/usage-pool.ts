@@ -7,10 +7,10 @@ import { createWorker } from 'taskfleet/worker';
 const PREFIX = 'pool';
 const POOL = `${PREFIX}:usage_pool`;
 const WRITE_AT_ONCE = 200;
-/** Everything is slow enough to be in the log. */
+/** The threshold puts every command into the slow log. */
 const SLOWER_THAN_US = 0;
 
-/** What Redis says of the scripts on the pool, in ms of the clock on the wall: a busy machine makes some slow. */
+/** The times of the pool's scripts in Redis, in ms of wall-clock time: a busy machine slows some down. */
 interface ScriptTimes {
   readonly p99Ms: number;
   readonly slowestMs: number;
@@ -19,12 +19,12 @@ interface ScriptTimes {
 /** One phase of a measurement. */
 export interface Phase extends ScriptTimes {
   readonly name: string;
-  /** What the phase did, in numbers. */
+  /** The counts of the phase. */
   readonly did: string;
   readonly tookMs: number;
 }
 
-/** Cleans a large pool, half expired and then not at all. */
+/** Cleans a large pool, first half expired, then not expired. */
 export async function cleanLargePool(
   redisUrl: string,
   redis: Redis,
@@ -46,7 +46,7 @@ export async function cleanLargePool(
   });
 }
 
-/** How many sessions that were touched are not there after a race with the cleaner; there should be none. */
+/** Returns the number of touched sessions lost in a race with the cleaner, which should be 0. */
 export async function raceTouches(redisUrl: string, redis: Redis, touches: number): Promise<{ phase: Phase; lost: number }> {
   const producer = createProducer({ redisUrl, keyPrefix: PREFIX });
   const stale = redis.duplicate();
@@ -61,7 +61,7 @@ export async function raceTouches(redisUrl: string, redis: Redis, touches: numbe
       })();
       const startedAt = performance.now();
       for (let from = 0; from < touches; from += atOnce) {
-        // Sessions that have expired, so that the cleaner has something to cut out of the very same entries.
+        // Expired sessions, so that the cleaner edits the same entries.
         const expired = Array.from({ length: 5 }, (_, index) =>
           stale.eval(ADD_STALE, 1, POOL, `model-${(from + index) % models}`, `stale-${from}-${index}`),
         );
@@ -99,7 +99,7 @@ const ADD_STALE = `
 local text = redis.call('HGET', KEYS[1], ARGV[1])
 if text then redis.call('HSET', KEYS[1], ARGV[1], '{"' .. ARGV[2] .. '": {"updated_at": 1}, ' .. string.sub(text, 2)) end`;
 
-/** µs of Redis for a touch of a session that is there, and of one that is not, of a model that has so many. */
+/** Returns the time in Redis, in µs, to touch an existing and a new session of a model with many sessions. */
 export async function weighTouch(redisUrl: string, redis: Redis, sessions: number): Promise<{ refreshed: number; added: number }> {
   const producer = createProducer({ redisUrl, keyPrefix: PREFIX });
   const now = Number((await redis.time())[0]);
@@ -123,7 +123,7 @@ function touchOf(n: number, models: number): [model: string, session: string] {
   return [`model-${n % models}`, `session-${n % 10_000}`];
 }
 
-/** As open-webui writes it; every other session has expired. */
+/** Writes an entry in open-webui's format; every other session has expired. */
 function entryOf(sessions: number, now: number): string {
   const members = Array.from(
     { length: sessions },
@@ -132,7 +132,7 @@ function entryOf(sessions: number, now: number): string {
   return `{${members.join(', ')}}`;
 }
 
-/** A script on the pool: BullMQ has scripts of its own. */
+/** Returns whether a command runs a script of the pool, unlike BullMQ's scripts. */
 function isOurs([command = '', , , key]: readonly string[]): boolean {
   return command.toLowerCase().startsWith('eval') && key === POOL;
 }
@@ -142,7 +142,7 @@ interface Cleaned {
   readonly did: string;
 }
 
-/** A worker that cleans up when it is asked to; and the times of the scripts since it was asked for last. */
+/** A worker that cleans up on demand, and the times of the scripts since the last request. */
 async function withFleet<Result>(
   redisUrl: string,
   redis: Redis,
@@ -159,7 +159,7 @@ async function withFleet<Result>(
       const { batches, sessions, took_ms: tookMs } = await producer.result(task);
       return { tookMs, did: `${batches} batches, ${sessions} sessions gone` };
     } catch (error) {
-      // Its end is not kept: a short run may be over before anybody waits for it.
+      // The ended task is not retained: a short run may be over before the wait.
       if (isFleetError(error, 'TASK_NOT_FOUND')) return { tookMs: 0, did: '' };
       throw error;
     }

@@ -1,8 +1,8 @@
-// Builds dist/: compiles, copies what the compiler leaves behind (Lua scripts, pages) and sets the run bit of the
-// command. Does nothing if dist/ was made from exactly these inputs; --force builds anyway.
+// Builds dist/: compiles, copies the other files (Lua scripts, pages) and makes the command executable. Does nothing if dist/ is up to
+// date with its inputs; --force builds anyway.
 //
-// Several builds and test runs may go on at once in one checkout. So the new dist/ grows elsewhere and is swapped in
-// whole, and one build waits for the other. A build whose compilation fails leaves dist/ as it was.
+// Several builds and test runs may use one checkout at once: each build writes to another folder, then replaces dist/ as a whole, and
+// builds wait for each other. A failed compilation leaves dist/ unchanged.
 import { spawnSync } from 'node:child_process';
 import { createHash, randomInt } from 'node:crypto';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ const LONGEST_BUILD_MS = 120_000;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
-// A sibling of dist/, so that it can be renamed to it, and the source maps' relative paths stay right.
+// A sibling of dist/, so that it can be renamed and the relative paths of the source maps stay right.
 const WORKSHOP = /^\.dist-(?<pid>\d+)$/;
 const workshop = join(root, `.dist-${process.pid}`);
 const retired = `${workshop}.old`;
@@ -26,7 +26,7 @@ const forced = process.argv.includes('--force');
 if (forced || !isCurrent()) {
   await openWorkshop();
   try {
-    // Asked again: whoever was waited for has probably built the very same.
+    // Check again: the build waited for probably had the same inputs.
     if (forced || !isCurrent()) process.exitCode = build();
   } finally {
     for (const folder of [workshop, retired]) rmSync(folder, { recursive: true, force: true });
@@ -38,7 +38,7 @@ function isCurrent() {
   return existsSync(stamp) && readFileSync(stamp, 'utf8') === fingerprint();
 }
 
-/** A hash over the names and contents of all that a build reads; so a source that is gone changes it too. */
+/** Returns a hash over the names and contents of all inputs; a removed source changes it too. */
 function fingerprint() {
   const hash = createHash('sha256');
   for (const path of [...FILES.filter((file) => existsSync(join(root, file))), ...sources()].toSorted((a, b) => (a < b ? -1 : 1))) {
@@ -57,7 +57,7 @@ function sources() {
 
 /** Returns the compiler's exit status. */
 function build() {
-  // Taken before the compiler reads: an edit in the meantime makes this build an outdated one, never a wrong one.
+  // Taken before the compiler reads: an edit meanwhile makes this build outdated, never wrong.
   const stamp = fingerprint();
   const status = compile(join(root, 'tsconfig.build.json'), workshop) || compilePage();
   if (status !== 0) return status;
@@ -67,13 +67,13 @@ function build() {
   if (existsSync(command)) chmodSync(command, 0o755);
   writeFileSync(join(workshop, '.stamp'), stamp);
   rmSync(join(workshop, '.gitignore'));
-  // Two renames, since none exchanges two folders: for some microseconds there is no dist/, but never half of one.
+  // Two renames, since Node cannot exchange two folders: dist/ is missing for microseconds, but never incomplete.
   if (existsSync(dist)) renameSync(dist, retired);
   renameSync(workshop, dist);
   return 0;
 }
 
-/** What runs in the browser has a configuration of its own. It takes types of the server; what those bring along is dropped. */
+/** Compiles the browser code with its own configuration. It imports types of the server, whose output is dropped. */
 function compilePage() {
   const page = join('dashboard', 'page');
   const all = join(workshop, '.page');
@@ -89,13 +89,13 @@ function compile(project, outDir, ...options) {
 }
 
 /**
- * Makes this build's folder, which is also its claim to be the only one. Announce, then look: of two that announce at
- * once, at least one sees the other and steps back.
+ * Creates the folder of this build, which is also its lock. Create first, then check: of two concurrent builds, at least one sees the
+ * other and steps back.
  */
 async function openWorkshop() {
   for (;;) {
     mkdirSync(workshop, { recursive: true });
-    // Git must not see it, not even if this process is killed.
+    // Hides the folder from Git, even if this process is killed.
     writeFileSync(join(workshop, '.gitignore'), '*\n');
     if (!readdirSync(root).some(isBusy)) return;
     rmSync(workshop, { recursive: true });
@@ -103,7 +103,7 @@ async function openWorkshop() {
   }
 }
 
-/** True if that name is the folder of another build that is going on; clears it away if its builder must have died. */
+/** Returns whether this is the folder of another running build; removes the folder of a dead one. */
 function isBusy(name) {
   const pid = WORKSHOP.exec(name)?.groups.pid;
   const folder = join(root, name);
@@ -112,7 +112,7 @@ function isBusy(name) {
     process.kill(Number(pid), 0);
     if (Date.now() - statSync(folder).mtimeMs < LONGEST_BUILD_MS) return true;
   } catch (error) {
-    // EPERM: somebody else's, and alive. ENOENT: it has just finished, and is gone.
+    // EPERM: a live process of another user. ENOENT: the build has just finished.
     if (error.code === 'EPERM') return true;
     if (error.code !== 'ESRCH' && error.code !== 'ENOENT') throw error;
   }

@@ -10,6 +10,7 @@ import { startOpenAiServer } from './openai-server.js';
 import { Screen } from './screen.js';
 import { Show } from './show.js';
 
+const START_LIMIT_MS = 60_000;
 const LONGEST_SHOW_MS = 120_000;
 const EXIT = { HELD: 0, DID_NOT_HOLD: 1, USAGE: 2, INTERRUPTED: 130 } as const;
 
@@ -38,7 +39,7 @@ async function main(screen: Screen): Promise<number> {
   fleet = new Fleet(folder, openAi.url, (line) => screen.say(`  ${line}`, 'dim'));
   let code: number = EXIT.INTERRUPTED;
   try {
-    const urls = await Promise.race([fleet.ready, aborted(interrupt.signal)]);
+    const urls = await Promise.race([fleet.ready, aborted(interrupt.signal), aborted(AbortSignal.timeout(START_LIMIT_MS))]);
     code = await perform(urls, screen, openAi.openStreams);
     if (!exit) await aborted(interrupt.signal);
   } catch (error) {

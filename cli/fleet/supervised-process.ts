@@ -27,8 +27,8 @@ interface SupervisedProcessOptions {
   readonly say: (line: string) => void;
 }
 
-/** The command's entry point next to this file, with the same extension: compiled, or (in tests) source. */
-const COMMAND = join(import.meta.dirname, `main${extname(import.meta.filename)}`);
+/** The command's entry point, with the same extension as this file: compiled, or (in tests) source. */
+const COMMAND = join(import.meta.dirname, '..', `main${extname(import.meta.filename)}`);
 const FIRST_RESTART_MS = 500;
 const LONGEST_RESTART_MS = 30_000;
 /** After this uptime, the restart delay resets. */

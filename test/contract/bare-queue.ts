@@ -6,13 +6,13 @@ import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 
 type Processor = (job: Job, token?: string) => Promise<unknown>;
 
-/** A queue of BullMQ as it is, with its workers; none of this fleet's code is in between. */
+/** A plain BullMQ queue with its workers, without code of the fleet. */
 export class BareQueue {
   readonly queue: Queue;
   readonly #port: number;
   readonly #workers: Worker[] = [];
 
-  /** @param port of a Redis on loopback */
+  /** @param port the port of a Redis on loopback */
   constructor(port: number) {
     this.#port = port;
     this.queue = new Queue(`q${randomUUID().slice(0, 8)}`, { connection: { port } });
@@ -30,7 +30,7 @@ export class BareQueue {
   }
 }
 
-/** Gives each test of the suite a queue of its own, all on one Redis. */
+/** Gives each test of the suite its own queue on a common Redis. */
 export function useBareQueue(use: (given: { readonly bare: BareQueue; readonly client: Redis }) => void): void {
   let redis: TestRedis;
   let client: Redis;

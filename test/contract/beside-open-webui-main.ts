@@ -1,6 +1,6 @@
 /**
- * `MINUTES=10 TASKS=200 npm run test:beside`: live tasks of the fleet beside an open-webui that lists them ten times a second. Fails if one of
- * them was missing from a list of either side.
+ * `MINUTES=10 TASKS=200 npm run test:beside`: live tasks of the fleet beside an open-webui that lists them ten times per second. Fails
+ * if a task was missing from a list of either side.
  */
 import { listBeside } from '../support/network/beside-open-webui.js';
 import { OpenWebuiPeer } from '../support/network/open-webui-peer.js';

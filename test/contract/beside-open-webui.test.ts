@@ -1,4 +1,4 @@
-/** The fleet and the newest open-webui on one Redis: each lists and stops the tasks of the other, and neither loses its own. */
+/** The fleet and the newest open-webui on one Redis: each lists and stops the other's tasks, and neither loses its own. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Producer, ProducerConfig, StopReceipt } from '../../producer/index.js';
@@ -12,7 +12,7 @@ import { until } from '../support/until.js';
 
 const WAIT = { waitMs: 20_000 };
 const ON = { openWebui: 'on' } as const;
-/** Nothing is found by looking again, and the reconciler does not come by. */
+/** Without polls and without the reconciler. */
 const ALONE = { ...ON, stopPollMs: 3_600_000, reconcileMs: 3_600_000, stopGraceMs: 60_000 } as const;
 
 describe('Beside an open-webui', () => {
@@ -35,7 +35,7 @@ describe('Beside an open-webui', () => {
     peer = await OpenWebuiPeer.start(() => fleet.redis.client(), prefix, peerOptions);
   }
 
-  /** Tasks of the fleet that wait, and a worker that runs some of them, whose handlers heed their signals. */
+  /** Enqueues tasks, and starts a worker that runs some of them; the handlers heed their signals. */
   async function startTwenty(item: string): Promise<string[]> {
     const task = new ScriptedTask('beside.task');
     const calls = Array.from({ length: 20 }, async (_, index) => {
@@ -61,14 +61,14 @@ describe('Beside an open-webui', () => {
   const commandsFor = (id: string) =>
     peer.heard.map((message) => JSON.parse(message) as Record<string, unknown>).filter(({ task_id: named }) => named === id);
 
-  it('lists, and asks whether a chat is active, as often as it likes: no live task of the fleet is lost', async () => {
+  it('any number of its lists and active-chat checks lose no live task of the fleet', async () => {
     await peer.create('theirs', 'chat-long');
     const report = await listBeside({ fleet, producer, peer, prefix, tasks: 20, forMs: 0, everyMs: 0 });
     assert.deepEqual(report, { rounds: 1, missing: 0, listed: 21 });
     assert.deepEqual([...peer.running.keys()], []);
   });
 
-  it('a stop of an item ends the twenty tasks of either side, and the receipts are true', async () => {
+  it('a stop of an item ends the twenty tasks of either side, with correct receipts', async () => {
     const [ours, theirs] = [await startTwenty('chat-1'), await theirTwenty('chat-1')];
     const receipts = await producer.stopItem('chat-1', WAIT);
     assert.deepEqual(new Set(receipts.map(({ id }) => id)), new Set([...ours, ...theirs]));
@@ -80,7 +80,7 @@ describe('Beside an open-webui', () => {
     assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
   });
 
-  it('stopping the same forty by their ids ends them all too', async () => {
+  it('a stop of the same forty by id ends them all too', async () => {
     const ids = [...(await theirTwenty('chat-1')), ...(await startTwenty('chat-1'))];
     const receipts = await producer.stop(ids, WAIT);
     assert.deepEqual([outcomes(receipts), peer.running.size], [['cancelled'], 0]);
@@ -98,7 +98,7 @@ describe('Beside an open-webui', () => {
     await fleet.emptied(prefix);
   });
 
-  it('lists a task of the fleet again that it has stopped, for as long as the task is ending', async () => {
+  it('lists a task of the fleet that it has stopped until the task has ended', async () => {
     const task = new ScriptedTask('beside.slow');
     await fleet.worker(prefix, [task.handler], ALONE);
     const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
@@ -120,14 +120,14 @@ describe('Beside an open-webui', () => {
     await fleet.emptied(prefix);
   });
 
-  it('never lists a task again that has ended', async () => {
+  it('never lists an ended task again', async () => {
     const store = fleet.store({ keyPrefix: prefix, ...ON });
     const { id } = await producer.enqueue(new ScriptedTask('beside.task').definition, {}, { item: 'chat-1' });
     const items = await store.reader.itemsOf([id]);
     assert.deepEqual(await store.registry.relist(items), [id]);
     const writes = store.registry.writes();
     writes.remove(id, { item: 'chat-1' });
-    // Between any two commands of the removal.
+    // At every point between two commands of the removal.
     for (const command of ['zrem', 'srem', 'del', 'hdel'] as const) {
       const original = store.redis[command].bind(store.redis) as (...words: string[]) => Promise<number>;
       Object.assign(store.redis, {
@@ -142,7 +142,7 @@ describe('Beside an open-webui', () => {
     assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
   });
 
-  it('a stop of its task alone: requested while it runs on, cancelled once it is gone, and not unknown if asked again', async () => {
+  it('a stop of one of its tasks: requested while it runs, cancelled once it is gone, and still known when repeated', async () => {
     await setUp({}, { heeds: false });
     await peer.create('theirs', 'chat-1');
     assert.deepEqual(
@@ -161,7 +161,7 @@ describe('Beside an open-webui', () => {
     assert.equal((await producer.stop('nobodys')).outcome, 'not_found');
   });
 
-  it('with onBusy a task of it counts, and one of the fleet counts whose entries it has deleted', async () => {
+  it('onBusy counts its tasks, and tasks of the fleet whose entries it has deleted', async () => {
     const { definition } = new ScriptedTask('beside.task');
     const claim = (item: string) => producer.enqueue(definition, {}, { item, onBusy: 'reject' });
     await peer.create('theirs', 'chat-1');
@@ -180,7 +180,7 @@ describe('Beside an open-webui', () => {
     );
   });
 
-  it('runs a job of a plain BullMQ queue whose id is a name of the registry, and keeps it from open-webui', async () => {
+  it('runs a job of a plain BullMQ queue with the id of a registry key, hidden from open-webui', async () => {
     const task = new ScriptedTask('beside.task');
     const worker = await fleet.worker(prefix, [task.handler], { ...ALONE, concurrency: 2 });
     const { queues } = fleet.store({ keyPrefix: prefix });
@@ -203,7 +203,7 @@ describe('Beside an open-webui', () => {
     await fleet.emptied(prefix);
   });
 
-  it('leaves the states of its streams alone', async () => {
+  it('does not touch its stream states', async () => {
     await peer.create('theirs', 'chat-1');
     const { id } = await producer.enqueue(new ScriptedTask('beside.task').definition, {}, { item: 'chat-1' });
     await producer.stop(id);
@@ -214,7 +214,7 @@ describe('Beside an open-webui', () => {
     const leases = async () => (await fleet.registrySize(prefix)).leases;
     const { definition } = new ScriptedTask('beside.task');
 
-    it('auto, live tasks get leases once a task of it was met, in every process', async () => {
+    it('auto, live tasks get leases in every process once one of its tasks was seen', async () => {
       await setUp({}, { ttlS: 0 });
       const other = fleet.store({ keyPrefix: prefix });
       await producer.enqueue(definition, {});
@@ -232,7 +232,7 @@ describe('Beside an open-webui', () => {
       assert.equal(other.facts.written, true);
     });
 
-    it('auto, live tasks have leases from the first on under its prefix', async () => {
+    it('auto, live tasks under its prefix have leases from the first one on', async () => {
       for (const [keyPrefix, written] of [
         ['open-webui', true],
         ['{open-webui}', true],
@@ -243,7 +243,7 @@ describe('Beside an open-webui', () => {
       }
     });
 
-    it('off, no lease is written, and one that is there goes with its task', async () => {
+    it('off, no lease is written, and an existing one is removed with its task', async () => {
       await setUp({ openWebui: 'off' });
       await peer.create('theirs', 'chat-1');
       await producer.list();
@@ -259,7 +259,7 @@ describe('Beside an open-webui', () => {
     });
   });
 
-  it('while no worker is up, a stop of it is recorded by a producer that listens', async () => {
+  it('without a worker, its stop is recorded by a listening producer', async () => {
     const log = new LogLines();
     const listening = fleet.producer({ keyPrefix: prefix, listenForStops: true, loggers: log.loggers });
     await log.waitFor(/Listening for stop commands/);

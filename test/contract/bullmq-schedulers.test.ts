@@ -1,4 +1,4 @@
-/** What this fleet's schedules build on, in the version of BullMQ that it pins. */
+/** The behaviour of the pinned BullMQ version that the fleet's schedules rely on. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
@@ -7,7 +7,7 @@ import type { Redis } from 'ioredis';
 import { until } from '../support/until.js';
 import { type BareQueue, useBareQueue } from './bare-queue.js';
 
-/** Without a start its first job is due at once. */
+/** Without a start date, the first job is due at once. */
 const EVERY = { every: 3_600_000, startDate: Date.now() + 3_600_000 };
 const NIGHTLY = { pattern: '0 3 * * *', tz: 'UTC' };
 
@@ -29,7 +29,7 @@ describe("BullMQ's job schedulers", () => {
   };
   const dueOf = (id: string) => Number(id.slice(id.lastIndexOf(':') + 1));
 
-  /** As a worker does it when it has fetched this job. */
+  /** Continues the schedule as a worker does after fetching this job. */
   async function advance(job: Job): Promise<Job | undefined> {
     const scheduler = await queue.jobScheduler;
     const { repeat } = job.opts as { repeat: RepeatOptions };
@@ -49,13 +49,13 @@ describe("BullMQ's job schedulers", () => {
   }
 
   for (const [kind, timing] of Object.entries({ every: EVERY, pattern: NIGHTLY })) {
-    it(`have one next job (${kind}), with an id that tells when it is due, and the score says the same`, async () => {
+    it(`have one next job (${kind}), with its due time in the id and the score`, async () => {
       await queue.upsertJobScheduler('mine', timing);
       const { id } = await onlyPending();
       assert.equal(id, `repeat:mine:${await client.zscore(queue.keys['repeat'] as string, 'mine')}`);
     });
 
-    it(`go on from their next job (${kind}) when anybody says that it was fetched: once, and from no other`, async () => {
+    it(`go on from their next job (${kind}) once its fetch is reported: once, and from no other job`, async () => {
       await queue.upsertJobScheduler('mine', timing, { name: 'task', data: { n: 1 }, opts: { item: 'chat-1' } as JobsOptions });
       const first = await onlyPending();
       const [second] = await Promise.all([advance(first), advance(first), advance(first)]);
@@ -71,7 +71,7 @@ describe("BullMQ's job schedulers", () => {
       );
     });
 
-    it(`keep the time of their next job (${kind}) when they are made again`, async () => {
+    it(`keep the time of their next job (${kind}) when created again`, async () => {
       await queue.upsertJobScheduler('mine', timing, { data: 1 });
       const { id } = await onlyPending();
       await queue.upsertJobScheduler('mine', timing, { data: 2 });
@@ -79,7 +79,7 @@ describe("BullMQ's job schedulers", () => {
       assert.deepEqual([next.id, next.data], [id, 2]);
     });
 
-    it(`that were removed do not go on (${kind})`, async () => {
+    it(`do not go on after their removal (${kind})`, async () => {
       await queue.upsertJobScheduler('mine', timing);
       const first = await onlyPending();
       await queue.removeJobScheduler('mine');
@@ -88,7 +88,7 @@ describe("BullMQ's job schedulers", () => {
     });
   }
 
-  it('refuse, with a pattern, to be made again when their next job has ended; going on from it helps', async () => {
+  it('cannot be created again with a pattern when their next job has ended, unless continued from it', async () => {
     await queue.upsertJobScheduler('mine', NIGHTLY);
     const first = await onlyPending();
     await fail(first);
@@ -97,7 +97,7 @@ describe("BullMQ's job schedulers", () => {
     assert.equal(dueOf(String((await onlyPending()).id)), dueOf(String(first.id)) + 24 * 3_600_000);
   });
 
-  it('write, with a pattern, over an ended job when they are made again after it; a start date keeps them from it', async () => {
+  it('overwrite an ended job when created again with a pattern, but not with a start date', async () => {
     for (const startDate of [undefined, 'after it']) {
       await queue.obliterate({ force: true });
       await queue.upsertJobScheduler('mine', NIGHTLY);
@@ -109,14 +109,14 @@ describe("BullMQ's job schedulers", () => {
     }
   });
 
-  it('leave their next job behind when they are removed and it is due', async () => {
+  it('leave a due next job behind when removed', async () => {
     await queue.upsertJobScheduler('mine', EVERY);
     await (await onlyPending()).promote();
     await queue.removeJobScheduler('mine');
     assert.equal(await queue.getWaitingCount(), 1);
   });
 
-  it('let a job be put off, and fetched again, without counting an attempt', async () => {
+  it('let a job be deferred and fetched again without counting an attempt', async () => {
     const seen: [made: number, started: number][] = [];
     const worker = bare.newWorker(async (job, token) => {
       seen.push([job.attemptsMade, job.attemptsStarted]);
@@ -136,14 +136,14 @@ describe("BullMQ's job schedulers", () => {
     await until(pending, (jobs) => jobs.length === 1);
   });
 
-  it('are due once on each day of a change of clocks, and every hour of it', () => {
+  it('are due once on the day of a clock change, or once in every hour of it', () => {
     const next = (from: string, pattern: string, times: number): string[] => {
       const dates: string[] = [];
       for (let at = Date.parse(from); dates.length < times; dates.push(new Date(at).toISOString()))
         at = getNextMillis(at, { pattern, tz: 'Europe/Berlin' }) as number;
       return dates.map((date) => date.slice(5, 16));
     };
-    // 02:30 is not on the one day, and twice on the other.
+    // 02:30 does not exist on one day and occurs twice on the other.
     assert.deepEqual(next('2027-03-27T12:00:00Z', '30 2 * * *', 2), ['03-28T01:30', '03-29T00:30']);
     assert.deepEqual(next('2026-10-24T12:00:00Z', '30 2 * * *', 2), ['10-25T00:30', '10-26T01:30']);
     assert.deepEqual(next('2026-10-24T23:30:00Z', '0 0 * * * *', 3), ['10-25T00:00', '10-25T01:00', '10-25T02:00']);

@@ -1,4 +1,4 @@
-/** Which time BullMQ's scripts go by, in the version that this fleet pins: Redis', whatever their caller's clock says. */
+/** BullMQ's scripts, in the pinned version, use the time of Redis instead of the caller's clock. */
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -9,7 +9,7 @@ import { useRedisTime } from '../../shared/clock/bullmq-time.js';
 
 const commands = path.join(path.dirname(createRequire(import.meta.url).resolve('bullmq')), 'commands');
 
-/** What BullMQ's own scripts become. */
+/** BullMQ's scripts after the replacement. */
 function rewritten(): Map<string, string> {
   const found = new Map<string, string>();
   const redis = {
@@ -23,19 +23,22 @@ function rewritten(): Map<string, string> {
   return found;
 }
 
-/** A worker tells when a job ended, by the fleet's clock: see `useFleetClock`. Not ours: Bull Board's `retry all` and `clean` name a time themselves, and nothing here uses the Relay or counts by time. */
-const LEFT_AS_THEY_ARE = ['cleanJobsInSet', 'getCounts', 'moveJobsToWait', 'moveToFinished', 'relayPublish'];
+/**
+ * Scripts that keep the time of their argument: a worker passes the end of a job by the fleet's clock, see `useFleetClock`; `retry all`
+ * and `clean` of Bull Board pass their own time; the fleet does not use the Relay or time-based counts.
+ */
+const UNCHANGED = ['cleanJobsInSet', 'getCounts', 'moveJobsToWait', 'moveToFinished', 'relayPublish'];
 
 describe("BullMQ's scripts", () => {
-  it('are told the time by the argument that is replaced, all of them', () => {
+  it('take the time from the replaced argument', () => {
     for (const [script, lua] of rewritten()) {
       const [, told] = /ARGV\[(\d+)\] +timestamp\b/.exec(lua) ?? [];
-      if (told === undefined || LEFT_AS_THEY_ARE.includes(script)) continue;
-      assert.ok(lua.includes(`then ARGV[${told}] = string.format(`), `${script} is told the time by ARGV[${told}]`);
+      if (told === undefined || UNCHANGED.includes(script)) continue;
+      assert.ok(lua.includes(`then ARGV[${told}] = string.format(`), `${script} takes the time from ARGV[${told}]`);
     }
   });
 
-  it('of other programs, without a version in their names, stay as they are', () => {
+  it('of other programs, without a version in the name, stay the same', () => {
     let defined = '';
     const redis = { defineCommand: (_: string, { lua }: { lua: string }) => (defined = lua) } as unknown as Redis;
     useRedisTime(redis);

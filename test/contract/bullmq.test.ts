@@ -1,4 +1,4 @@
-/** What this fleet builds on, in the version of BullMQ that it pins. A new version of BullMQ has to pass this first. */
+/** The behaviour of the pinned BullMQ version that the fleet relies on. A new version must pass these tests first. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -45,7 +45,7 @@ describe('BullMQ', () => {
     },
   };
   for (const [place, put] of Object.entries(places)) {
-    it(`fails a job with a deferred failure that is ${place}, with its text and without calling the processor`, async () => {
+    it(`fails a job that is ${place} by its deferred failure, with its text and without calling the processor`, async () => {
       await put();
       await defer('one');
       let calls = 0;
@@ -56,7 +56,7 @@ describe('BullMQ', () => {
     });
   }
 
-  it('fails a job that got its deferred failure while it ran, instead of retrying it', async () => {
+  it('fails a job instead of retrying it after a deferred failure set while it ran', async () => {
     await queue.add('job', {}, { jobId: 'one', attempts: 5, backoff: { type: 'fixed', delay: 20 } });
     let calls = 0;
     const worker = bare.newWorker(async () => {
@@ -69,14 +69,14 @@ describe('BullMQ', () => {
     assert.deepEqual([calls, error.message, job.attemptsMade, await queue.getJobState('one')], [1, 'Stopped', 2, 'failed']);
   });
 
-  it('completes a job in spite of a deferred failure that came while it ran', async () => {
+  it('completes a job despite a deferred failure set while it ran', async () => {
     await queue.add('job', {}, { jobId: 'one' });
     const worker = bare.newWorker(async () => defer('one'));
     await once(worker, 'completed');
     assert.equal(await queue.getJobState('one'), 'completed');
   });
 
-  it('keeps options and fields that it does not know, over a retry', async () => {
+  it('keeps unknown options and fields over a retry', async () => {
     await queue.add('job', {}, { jobId: 'one', attempts: 2, item: 'chat-1' } as never);
     await client.hset(hash('one'), 'stop', '{"by":"x"}');
     const worker = bare.newWorker((job) =>
@@ -87,7 +87,7 @@ describe('BullMQ', () => {
     assert.equal(await client.hget(hash('one'), 'stop'), '{"by":"x"}');
   });
 
-  it('does not count an attempt that was moved back to wait, and puts the job before the others', async () => {
+  it('does not count an attempt moved back to wait, and puts the job first', async () => {
     await queue.add('job', {}, { jobId: 'one', attempts: 2 });
     const made: number[] = [];
     const order: string[] = [];
@@ -111,7 +111,7 @@ describe('BullMQ', () => {
     assert.equal((await queue.getJob('one'))?.attemptsMade, 1);
   });
 
-  it('puts a job off without counting an attempt, with fields that are given', async () => {
+  it('defers a job without counting an attempt, with the given fields', async () => {
     await queue.add('job', {}, { jobId: 'one', attempts: 2 });
     const worker = bare.newWorker(async (_job, token) => {
       await worker
@@ -126,7 +126,7 @@ describe('BullMQ', () => {
     assert.deepEqual(await client.hmget(hash('one'), 'failedReason', 'atm', 'ats', 'delay'), ['later', null, '1', '60000']);
   });
 
-  /** How long a job waits after an attempt that fails, when so many have failed before. */
+  /** Returns the delay after a failed attempt, given the number of earlier failures. */
   async function delayAfter(failed: number, backoff: BackoffOptions): Promise<number> {
     await queue.add('job', {}, { jobId: `after-${failed}`, attempts: 100, backoff });
     await client.hset(hash(`after-${failed}`), 'atm', String(failed));
@@ -138,7 +138,7 @@ describe('BullMQ', () => {
     return job.delay;
   }
 
-  it('waits after a failed attempt as long as its backoff says: doubled without a limit, with up to the jitter off', async (t) => {
+  it('delays a retry by its backoff: doubled without a limit, reduced by up to the jitter', async (t) => {
     assert.equal(await delayAfter(0, { type: 'fixed', delay: 60_000 }), 60_000);
     assert.equal(await delayAfter(1, { type: 'exponential', delay: 60_000 }), 120_000);
     assert.equal(await delayAfter(40, { type: 'exponential', delay: 1_000 }), 2 ** 40 * 1_000);
@@ -146,7 +146,7 @@ describe('BullMQ', () => {
     assert.equal(await delayAfter(2, { type: 'exponential', delay: 60_000, jitter: 0.2 }), 4 * 48_000);
   });
 
-  it('leaves a job active whose type of backoff it does not know', async () => {
+  it('leaves a job with an unknown backoff type active', async () => {
     await queue.add('job', {}, { jobId: 'one', attempts: 2, backoff: { type: 'theirs', delay: 1 } });
     const worker = bare.newWorker(() => Promise.reject(new Error('no')), { autorun: false });
     const errors = once(worker, 'error') as Promise<[Error]>;
@@ -155,7 +155,7 @@ describe('BullMQ', () => {
     assert.equal(await queue.getJobState('one'), 'active');
   });
 
-  it('looks at what is kept of a whole queue when a job ends, as the options of that one say', async () => {
+  it('applies the retention of an ended job to the whole queue', async () => {
     const worker = bare.newWorker(() => Promise.resolve());
     const complete = async (jobId: string, removeOnComplete: KeepJobs): Promise<void> => {
       const completed = once(worker, 'completed');
@@ -174,7 +174,7 @@ describe('BullMQ', () => {
     assert.deepEqual((await client.keys(`bull:${name}:?`)).toSorted(), [`bull:${name}:d`, `bull:${name}:e`]);
   });
 
-  it('lets whoever has the lock fail an active job, and refuses its former owner', async () => {
+  it('lets the owner of the lock fail an active job, and refuses the former owner', async () => {
     await queue.add('job', {}, { jobId: 'one', attempts: 5 });
     const begun = deferred();
     const goOn = deferred();
@@ -195,7 +195,7 @@ describe('BullMQ', () => {
     assert.deepEqual([await settled.getState(), settled.failedReason, settled.returnvalue], ['failed', 'of the new owner', null]);
   });
 
-  it('writes more fields with the end of a job, in the same script', async () => {
+  it('writes additional fields with the end of a job in the same script', async () => {
     await queue.add('job', {}, { jobId: 'one' });
     const worker = bare.newWorker(async (job, token) => {
       const fields = { failedReason: 'Stopped', stacktrace: '[]', stop_via: 'signal' };
@@ -209,7 +209,7 @@ describe('BullMQ', () => {
     assert.deepEqual(await client.hmget(hash('one'), 'failedReason', 'stop_via'), ['Stopped', 'signal']);
   });
 
-  it('uses what a subclass overrides: createJob, handleFailed, processJob', async () => {
+  it('uses the overrides of a subclass: createJob, handleFailed, processJob', async () => {
     const used: string[] = [];
     class OurJob extends Job {}
     class OurWorker extends Worker {
@@ -238,7 +238,7 @@ describe('BullMQ', () => {
     assert.deepEqual(used, ['createJob', 'processJob', 'handleFailed']);
   });
 
-  it('renews locks by what its lock manager tracks under the id of a job', async () => {
+  it('renews the locks that its lock manager tracks by job id', async () => {
     const tracked: string[] = [];
     const ended = deferred();
     class OurWorker extends Worker {
@@ -259,8 +259,8 @@ describe('BullMQ', () => {
     assert.deepEqual(tracked, ['other']);
   });
 
-  it('keeps beside its jobs no key whose name a task may have', async () => {
-    // Every part of BullMQ that keeps something: all kinds of jobs, a scheduler, a limit, metrics, a deduplication.
+  it('has no key beside its jobs that could be the id of a task', async () => {
+    // Every part of BullMQ that stores keys: all kinds of jobs, a scheduler, a limit, metrics, a deduplication.
     await queue.setGlobalConcurrency(5);
     await queue.add('job', {}, { jobId: 'j-1' });
     await queue.add('job', {}, { jobId: 'j-2', delay: 60_000 });
@@ -281,14 +281,14 @@ describe('BullMQ', () => {
       own.filter((part) => !RESERVED_IDS.has(part)),
       [],
     );
-    // And all that it says it could keep.
+    // And every key that it declares.
     assert.deepEqual(
       Object.keys(queue.keys).filter((key) => key !== '' && !RESERVED_IDS.has(key)),
       [],
     );
   });
 
-  it('counts the job ids that it makes itself from 1, which no task id of ours is', async () => {
+  it('numbers generated job ids from 1, unlike any task id of the fleet', async () => {
     const job = await queue.add('job', {});
     assert.equal(job.id, '1');
     assert.equal(await client.get(`bull:${name}:id`), '1');

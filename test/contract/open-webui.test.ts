@@ -1,6 +1,6 @@
 /**
- * What open-webui's own code may rely on: the keys and the channel of its `backend/open_webui/tasks.py`, which this does
- * with bare Redis commands, as an open-webui process would.
+ * The contract with open-webui: the keys and the channel of its `backend/open_webui/tasks.py`, used with plain Redis commands as by an
+ * open-webui process.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -33,7 +33,7 @@ describe('Under the prefix open-webui', () => {
     return id;
   }
 
-  it('a task of an item is listed, and a stop published by hand cancels it within a second, at its first of five attempts', async () => {
+  it('a task of an item is listed, and a published stop cancels it within a second, in the first of five attempts', async () => {
     const id = await runningCanary('chat-1');
     assert.equal(await fleet.client.hget('open-webui:tasks', id), 'chat-1');
     assert.deepEqual(await fleet.client.smembers('open-webui:tasks:item:chat-1'), [id]);
@@ -53,13 +53,13 @@ describe('Under the prefix open-webui', () => {
     );
   });
 
-  it('a task without an item is listed with an empty one, as open-webui does it', async () => {
+  it('a task without an item is listed with an empty item, as in open-webui', async () => {
     const { id } = await producer.enqueue(fleetCanary, { run_ms: 60_000 });
     assert.equal(await fleet.client.hget('open-webui:tasks', id), '');
     await producer.stop(id, { waitMs: 10_000 });
   });
 
-  it('the tasks of an item are those of its set, and stopping each of them as open-webui does empties it', async () => {
+  it("the set of an item has its tasks, and open-webui's stop of each empties it", async () => {
     const ids = [
       await runningCanary('chat-2'),
       await runningCanary('chat-2'),
@@ -75,8 +75,8 @@ describe('Under the prefix open-webui', () => {
     for (const id of ids) assert.equal((await producer.get(id))?.state, 'cancelled');
   });
 
-  it('a task that open-webui registered is listed, is stopped by its own command, and is left to its owner', async () => {
-    // What tasks.py writes for a task of its own.
+  it('a task registered by open-webui is listed, stopped by its own command, and left to its owner', async () => {
+    // The writes of tasks.py for its own task.
     await fleet.client.multi().hset('open-webui:tasks', 'owui-task', 'chat-3').sadd('open-webui:tasks:item:chat-3', 'owui-task').exec();
     const subscriber = fleet.redis.client();
     const heard: string[] = [];
@@ -93,12 +93,12 @@ describe('Under the prefix open-webui', () => {
       () => heard,
       ({ length }) => length > 1,
     );
-    // It reads `task_id` alone: it is told once, after its task was looked up.
+    // It reads `task_id` only: one message, sent after the look-up of the task.
     const named = heard.map((message) => (JSON.parse(message) as Record<string, unknown>)['task_id'] ?? null);
     assert.deepEqual(named, [null, 'owui-task']);
     assert.equal(await fleet.client.hget('open-webui:tasks', 'owui-task'), 'chat-3');
 
-    // Its owner ends it and takes it off the list.
+    // The owner ends the task and removes its entry.
     const stopped = producer.stop('owui-task', { waitMs: 10_000 });
     await fleet.client.multi().hdel('open-webui:tasks', 'owui-task').srem('open-webui:tasks:item:chat-3', 'owui-task').exec();
     assert.deepEqual([(await stopped).outcome, (await stopped).via], ['cancelled', 'signal']);

@@ -1,11 +1,11 @@
 import type { Redis } from 'ioredis';
 import type { Keys } from '../../shared/keys.js';
 
-/** One way in which one key is not what it should be. */
+/** One way to corrupt one key. */
 export interface BadKey {
   readonly name: string;
   readonly key: string;
-  /** Writes it in the place of what was there. */
+  /** Replaces the key's value. */
   readonly write: (client: Redis) => Promise<unknown>;
 }
 
@@ -21,13 +21,13 @@ const WRITERS: Readonly<Record<Type, (client: Redis, key: string) => Promise<unk
 };
 const TYPES = Object.keys(WRITERS) as Type[];
 
-/** The ids of the tasks that the corpus is about. */
+/** The ids of the corpus's tasks. */
 export interface Seeded {
   readonly queue: string;
   readonly item: string;
-  /** A job that waits, and is not to be touched. */
+  /** An intact waiting job. */
   readonly good: string;
-  /** Jobs that are spoilt, by where they are. */
+  /** Corrupted jobs, by their place. */
   readonly waiting: string;
   readonly completed: string;
   readonly failed: string;
@@ -36,7 +36,7 @@ export interface Seeded {
 
 type Spoil = readonly [name: string, write: (client: Redis, key: string) => Promise<unknown>];
 
-/** A key, the type that it should have, and garbage that has the right type. */
+/** A key, its type, and garbage of that type. */
 type Target = readonly [name: string, key: string, type: Type, ...garbage: Spoil[]];
 
 function targets(keys: Keys, { queue, item, waiting, completed, failed, worker }: Seeded): Target[] {
@@ -171,13 +171,13 @@ function targets(keys: Keys, { queue, item, waiting, completed, failed, worker }
   ];
 }
 
-/** At once: a worker may write the key again as soon as it is gone. */
+/** Atomic: a worker may write the key again once it is deleted. */
 async function replace(client: Redis, key: string, type: Type): Promise<void> {
   await WRITERS[type](client, `${key}:spoilt`);
   await client.rename(`${key}:spoilt`, key);
 }
 
-/** The corpus: each key with another type, and with garbage. All types with `every`; else one for each key, in turn. */
+/** Returns the corpus: each key with a wrong type and with garbage. `every`: all wrong types; default one per key, in rotation. */
 export function badKeys(keys: Keys, seeded: Seeded, every: boolean): BadKey[] {
   return targets(keys, seeded).flatMap(([name, key, type, ...garbage], place) => {
     const others = TYPES.filter((other) => other !== type);

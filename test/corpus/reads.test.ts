@@ -13,10 +13,10 @@ import { TestFleet } from '../support/fleet/test-fleet.js';
 import { type Seeded, badKeys } from './corpus.js';
 import { ITEM, seed, whileSpoilt } from './seeded-fleet.js';
 
-/** Every type for each key, with `CORPUS=all`. */
+/** `CORPUS=all`: every type for each key. */
 const EVERY = process.env['CORPUS'] === 'all';
 
-describe('One bad record is the problem of one record, to what reads', () => {
+describe('A corrupt record affects no other record in reads', () => {
   let fleet: TestFleet;
   let producer: Producer;
   let dashboard: TestDashboard;
@@ -35,7 +35,7 @@ describe('One bad record is the problem of one record, to what reads', () => {
     await fleet.stop();
   });
 
-  /** Calls that look at everything; each is to resolve. */
+  /** Calls that read everything; each must resolve. */
   function reads(): Promise<unknown>[] {
     return [
       producer.list({ limit: 1_000 }),
@@ -50,7 +50,7 @@ describe('One bad record is the problem of one record, to what reads', () => {
     ];
   }
 
-  /** Those that name the one key that they are about. */
+  /** Calls about one key. */
   function readsOfOneKey(): Promise<unknown>[] {
     return [producer.usage.inUse(), producer.billing.plans()];
   }
@@ -82,15 +82,15 @@ describe('One bad record is the problem of one record, to what reads', () => {
     await checkFleet({ redis, keys, unreadable: found }, settings);
     const records = await checkRecords({ redis, keys, unreadable: found });
     for (const { level, advice } of records)
-      if (level !== 'ok' && !advice?.startsWith('redis-cli ')) throw new Error(`doctor gives no command: ${advice}`);
+      if (level !== 'ok' && !advice?.startsWith('redis-cli ')) throw new Error(`doctor prints no command: ${advice}`);
     const page = replies.find(({ path }) => path === '/metrics')?.reply.text ?? '';
     const odd = page.split('\n').filter((line) => /^taskfleet_(?!dashboard_)/.test(line) && /part_ok\{.*\} 0$|nan$|inf$/i.test(line));
     if (odd.length > 0) throw new Error(`/metrics: ${odd.join(', ')}`);
   }
 
-  it('every list, page and look-up goes on past each record of the corpus', async () => {
+  it('every list, page and look-up works with each record of the corpus', async () => {
     const failures: string[] = [];
-    // Whole, all of it can be read.
+    // Without corruption, everything is readable.
     await look();
     assert.deepEqual(log.find(/cannot be read/), []);
     for (const bad of badKeys(storeOf(producer).keys, seeded, EVERY)) {

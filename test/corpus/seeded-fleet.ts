@@ -10,7 +10,7 @@ export const QUEUE = 'corpus';
 export const ITEM = 'item-1';
 export const corpusTask = defineTask({ name: 'corpus.task', queue: QUEUE, input: z.object({}), retention: KEEP });
 
-/** Gives a fleet a bit of everything, as it would be after some work. */
+/** Seeds a fleet with records of every kind, as after some work. */
 export async function seed({ client }: TestFleet, producer: Producer): Promise<Seeded> {
   const { keys } = storeOf(producer);
   for (const id of ['good', 'one-waiting', 'one-completed', 'one-failed']) await producer.enqueue(corpusTask, {}, { id, item: ITEM });
@@ -44,7 +44,7 @@ export async function seed({ client }: TestFleet, producer: Producer): Promise<S
   return { queue: QUEUE, item: ITEM, good: 'good', waiting: 'one-waiting', completed: 'one-completed', failed: 'one-failed', worker: 'w1' };
 }
 
-/** Spoils a key, works, and puts back what was there. What fails names the key. */
+/** Corrupts a key, does the work, and restores the key. Errors name the key. */
 export async function whileSpoilt({ client }: TestFleet, bad: BadKey, work: () => Promise<void>): Promise<void> {
   const kept = await client.dumpBuffer(bad.key);
   try {
@@ -53,7 +53,7 @@ export async function whileSpoilt({ client }: TestFleet, bad: BadKey, work: () =
   } catch (error) {
     throw new Error(`${bad.name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   } finally {
-    // What works may have written it meanwhile.
+    // The work may have written the key.
     if (kept) await client.restore(bad.key, 0, kept, 'REPLACE');
     else await client.del(bad.key);
   }

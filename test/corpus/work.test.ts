@@ -14,7 +14,7 @@ import { seed, whileSpoilt } from './seeded-fleet.js';
 
 const GRACE_MS = 3_600_000;
 
-describe('One bad record is the problem of one record, to what works', () => {
+describe('A corrupt record affects no other task', () => {
   let fleet: TestFleet;
   let producer: Producer;
   let store: Store;
@@ -36,7 +36,7 @@ describe('One bad record is the problem of one record, to what works', () => {
     await fleet.stop();
   });
 
-  it('a run of the reconciler ends, and a worker runs the tasks of other queues, beside each record of the corpus', async () => {
+  it('the reconciler completes and a worker runs the tasks of other queues with each record of the corpus', async () => {
     const queue = storeOf(producer).queues.get('work');
     const failures: string[] = [];
     let calls = 0;
@@ -54,7 +54,7 @@ describe('One bad record is the problem of one record, to what works', () => {
     const records = log.lines
       .filter(({ msg }) => msg.startsWith('Cannot read a record in Redis'))
       .map(({ key, id, component }) => JSON.stringify([component, key, id]));
-    // The store of the test and that of the worker are two processes, as it were.
+    // The stores of test and worker stand for two processes.
     assert.ok(records.length <= 2 * new Set(records).size, 'at most one line for each record and store');
     assert.ok(log.lines.length < 10 * calls, `${log.lines.length} lines for ${calls} records`);
   });

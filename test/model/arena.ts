@@ -13,7 +13,7 @@ import type { LoadedHandler } from '../../worker/task-modules.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
 import { ATTEMPTS, type Manner, type PlayedWorker } from './facts.js';
 
-/** Who plays the handlers, and may hold everybody at a step: the run that is on. */
+/** The current run, which plays the handlers and may hold callers at a step. */
 export interface Director {
   play(context: TaskContext, worker: PlayedWorker): Promise<unknown>;
   step(step: Step, id: string, owner: object): Promise<void>;
@@ -37,15 +37,15 @@ export const definitions = Object.fromEntries(
 ) as Record<Manner['kind'], TaskDefinition>;
 
 /**
- * A fleet that one run after the other uses, as long as each leaves it as it was: no live task, nothing in the registry.
- * A run that does not is the last one on this arena.
+ * A fleet shared by consecutive runs while each leaves it clean: no live task, an empty registry. A run that leaves something is the
+ * last one on its arena.
  */
 export class Arena {
   readonly fleet: TestFleet;
   readonly prefix: string;
   readonly store: Store;
   readonly producer: Producer;
-  /** Its stops are recorded, but their messages are refused. */
+  /** A producer whose stops are recorded while their messages are refused. */
   readonly mute: Producer;
   readonly stalls: Worker;
   readonly workers: PlayedWorker[] = [];
@@ -62,7 +62,7 @@ export class Arena {
     this.store = fleet.store({ keyPrefix });
     this.producer = fleet.producer({ keyPrefix, onStep });
     this.mute = fleet.producer({ keyPrefix, onStep, redisUrl: urlFor(fleet, 'mute') });
-    // Only for its look at stalled jobs, which every worker takes from time to time.
+    // Used only for its check of stalled jobs, a regular duty of every worker.
     this.stalls = new Worker(QUEUE, null, {
       connection: this.store.redis,
       prefix: this.store.keys.bull(QUEUE),
@@ -88,7 +88,7 @@ export class Arena {
     const n = (this.#started += 1);
     const user = `w-${this.prefix}-${n}`;
     await this.readmit(user);
-    // What createWorker makes, without the built-in tasks and their connections.
+    // Like createWorker, without the built-in tasks and their connections.
     const settings = resolveSettings({
       ...{ redisUrl: urlFor(this.fleet, user), keyPrefix: this.prefix, logLevel: 'silent', concurrency: SLOTS, reconnectDelayMs: 20 },
       ...{ stopPollMs: 50, stopGraceMs: 50, shutdownTimeoutMs: 0, reconcileMs: LONG_MS, stalledCheckMs: 60_000, lockMs: 60_000 },
@@ -105,7 +105,7 @@ export class Arena {
     await launcher.ready();
   }
 
-  /** Stops a worker. Resolves when it has ended, which one that reaches no Redis takes its time over. */
+  /** Stops a worker. Resolves when it has ended, which takes longer without Redis. */
   retire(worker: PlayedWorker): Promise<void> {
     this.workers.splice(this.workers.indexOf(worker), 1);
     const ended = worker.launcher

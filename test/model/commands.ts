@@ -5,15 +5,14 @@ import { type CallFact, type TaskFact, lifeOf } from './facts.js';
 import type { Model } from './model.js';
 import type { EnqueueChoice, StopHow, World } from './world.js';
 
-/** Longer than anything here takes. */
+/** Longer than any step of a run. */
 const PATIENCE_MS = 5_000;
 
 type Command = AsyncCommand<Model, World>;
 
 /**
- * Something that is done to the fleet. Whom it is done to, it picks when it is done: the `pick`-th of those to whom it
- * can be. If there is none, it does nothing. What the workers do in consequence is not waited for: the next command may
- * come before, in the middle, or after it.
+ * An action on the fleet. Its target is picked when it runs: the `pick`-th possible one; without any, it does nothing. The run does not
+ * wait for the workers' reaction: the next command may come before, during or after it.
  */
 function command(name: string, detail: string | number | object | undefined, act: (world: World) => Promise<unknown>): Command {
   const text = detail === undefined ? name : `${name}(${typeof detail === 'object' ? JSON.stringify(detail) : detail})`;
@@ -30,7 +29,7 @@ function command(name: string, detail: string | number | object | undefined, act
   };
 }
 
-/** What hangs is told, and left. */
+/** Reports work that hangs, and goes on. */
 async function inTime(work: Promise<unknown>, onLate: () => void): Promise<void> {
   const timer = new AbortController();
   const late = setTimeout(PATIENCE_MS, undefined, { signal: timer.signal }).then(onLate, () => undefined);
@@ -49,7 +48,7 @@ const manner = { kind: constantFrom('once', 'quick', 'slow'), mood: constantFrom
 const isAlive = ({ worker }: CallFact): boolean => !worker.dead;
 const isFresh = (task: TaskFact): boolean => lifeOf(task).end === null;
 
-/** Waits until the workers have taken what they can. */
+/** Waits until the workers have fetched all possible tasks. */
 async function caughtUp(world: World): Promise<void> {
   const deadline = performance.now() + 500;
   const idle = async (): Promise<boolean> => {
@@ -109,7 +108,7 @@ const reconcile = constant(
     const views = await world.observe();
     for (const { id, label } of stopped) {
       if (views.get(id as string)?.state === 'stopping' && (await world.isOrphan(id as string)))
-        world.model.violated(`${label} was stopped and has no owner, and the reconciler left it`);
+        world.model.violated(`${label} has a stop and no owner, but the reconciler did not settle it`);
     }
   }),
 );
@@ -118,7 +117,7 @@ const hold = constantFrom('enqueue:checked', 'enqueue:registered', 'worker:fetch
 );
 const release = pick.map((n) => command('release', n, (world) => Promise.resolve(world.gates.release(n))));
 
-/** The commands of a run, those that matter most more often. */
+/** The commands of a run; important ones are more frequent. */
 export const commands = commandsOf(
   [
     oneof(

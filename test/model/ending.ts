@@ -5,14 +5,14 @@ import { QUEUE } from './arena.js';
 import { lifeOf } from './facts.js';
 import type { World } from './world.js';
 
-/** Longer than anything here takes: after it, something hangs. */
+/** Longer than any step of a run: beyond it, something hangs. */
 const PATIENCE_MS = 5_000;
-/** How long the registry may take to be empty by itself. */
+/** The limit for the registry to become empty without the reconciler. */
 const WITHOUT_RECONCILER_MS = 3_000;
-/** The reconciler leaves entries alone that are younger. */
+/** The reconciler skips younger entries. */
 const OLD_MS = 10_000;
 
-/** Lets everything end that has not, and checks that nothing is left of it. */
+/** Lets all tasks end, and checks that nothing is left. */
 export async function bringToEnd(world: World): Promise<void> {
   const { model, gates } = world;
   gates.open();
@@ -26,12 +26,12 @@ export async function bringToEnd(world: World): Promise<void> {
     if (live.length === 0 && !busy) break;
     if (performance.now() > deadline) {
       for (const { id, state } of live) model.violated(`${model.byId(id)?.label} is still ${state}: ${await world.describe(id)}`);
-      if (busy) model.violated('something that was asked for has no answer');
+      if (busy) model.violated('a call has no answer');
       model.check();
     }
     endCalls(world);
     await world.wake();
-    // Somebody may be waiting for the end of what a dead worker was settling: in time, its lock runs out all the same.
+    // A call may wait for a task that a dead worker was settling: its lock expires in any case.
     await settleTheDead(world, !busy || performance.now() > deadline - PATIENCE_MS / 2);
     await new Promise(setImmediate);
   }
@@ -39,7 +39,7 @@ export async function bringToEnd(world: World): Promise<void> {
   await checkNothingLeft(world);
 }
 
-/** A handler whose task was stopped must hear of it; all others end by themselves. */
+/** The handler of a stopped task must be aborted; all others end normally. */
 function endCalls(world: World): void {
   for (const call of world.open) {
     const { task, life, worker, abortedBy } = call;
@@ -68,8 +68,8 @@ async function checkNothingLeft(world: World): Promise<void> {
   const patience = performance.now() + WITHOUT_RECONCILER_MS;
   if (died.length === 0) await until(size, (now) => isEmpty(now) || performance.now() > patience);
   if (!isEmpty(await size())) {
-    // What died may not have come to it; the reconciler does, once the entries are old enough.
-    if (died.length === 0) console.log(`left to the reconciler, although nothing died: ${await describeLeft()}`);
+    // A dead process may have left entries; the reconciler removes them once they are old enough.
+    if (died.length === 0) console.log(`left to the reconciler without a dead process: ${await describeLeft()}`);
     for (const id of await client.zrange(keys.live, '0', '-1')) await client.zadd(keys.live, 'XX', Date.now() - OLD_MS, id);
     await world.reconcile(0);
   }
@@ -90,7 +90,7 @@ async function checkNothingLeft(world: World): Promise<void> {
     model.violated(`left behind: ${JSON.stringify({ active, waiting, delayed, early, locks })}`);
   for (const worker of died) {
     await client.zrem(keys.workers, worker.id);
-    // It was only cut off, it turns out. What it still has to say is refused, and it ends sooner.
+    // The worker turns out to be only disconnected. Its writes are refused, and it ends sooner.
     Object.assign(worker, { dead: false, retiring: true });
     await arena.readmit(worker.user);
   }

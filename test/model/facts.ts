@@ -2,35 +2,35 @@ import type { TerminalState } from '../../shared/task/state.js';
 import type { TaskContext } from '../../shared/task/handler.js';
 import type { Launcher } from '../../worker/launcher.js';
 
-/** Points of the run's own time: each thing that happens has a later one. */
+/** Logical time of the run: each event has a later value. */
 export type Instant = number;
 
 export interface PlayedWorker {
   readonly name: string;
   readonly id: string;
   readonly launcher: Launcher;
-  /** Its user in Redis: without it, it reaches Redis no more. */
+  /** Its Redis user: deleted, the worker cannot reach Redis. */
   readonly user: string;
-  /** Does nothing any more that anybody could see. */
+  /** Has no visible effect any more. */
   dead: boolean;
-  /** Hands back what it runs, and ends. */
+  /** Requeues its running tasks and ends. */
   retiring: boolean;
 }
 
-/** How a task behaves: when its attempts are repeated, and whether its handler heeds its signal. */
+/** The behaviour of a task: which attempts are retried, and whether its handler heeds its signal. */
 export interface Manner {
   readonly kind: 'once' | 'quick' | 'slow';
   readonly mood: 'heeds' | 'deaf';
 }
 
-/** A stop that somebody asked for, of one task. */
+/** A requested stop of one task. */
 export interface StopFact {
   readonly how: string;
   readonly firedAt: Instant;
   answered: boolean;
-  /** When everybody could know that it was acknowledged. */
+  /** The time of its acknowledgement. */
   ackedAt: Instant | null;
-  /** Whether the answer said that the stop holds. */
+  /** Whether the answer confirmed the stop. */
   holds: boolean;
 }
 
@@ -42,16 +42,16 @@ export interface CallFact {
   readonly worker: PlayedWorker;
   readonly context: TaskContext;
   abortedBy: string | null;
-  /** How the handler ended, and what its signal had been aborted with by then. */
+  /** How the handler ended, and the abort cause of its signal at that time. */
   ended: { readonly how: 'returns' | 'throws'; readonly abortedBy: string | null } | null;
   readonly end: (how: 'returns' | 'throws') => void;
 }
 
-/** A task's time from its enqueue, or from a retry, to its terminal state. */
+/** The life of a task from its enqueue, or from a retry, to its final state. */
 export interface Life {
   readonly bornAt: Instant;
   readonly stops: StopFact[];
-  /** Stops of the life before that were under way when this one began: they may reach it or not. */
+  /** Stops of the previous life in progress when this one began: they may or may not apply to it. */
   readonly stray: readonly StopFact[];
   readonly calls: CallFact[];
   end: { readonly state: TerminalState; readonly at: number } | null;
@@ -63,15 +63,15 @@ export interface TaskFact extends Manner {
   readonly parent: { readonly task: TaskFact; readonly life: Life } | null;
   readonly firedAt: Instant;
   id: string | null;
-  /** When its enqueue was acknowledged. */
+  /** The time at which its enqueue was acknowledged. */
   addedAt: Instant | null;
-  /** `onBusy: 'reject'` refused it. */
+  /** Rejected by `onBusy: 'reject'`. */
   refused: boolean;
   readonly lives: Life[];
   readonly fetches: { readonly at: Instant; readonly worker: PlayedWorker }[];
 }
 
-/** A stop of all that is live on an item, by hand or in favour of another task. */
+/** A stop of all live tasks of an item, requested or in favour of another task. */
 export interface ItemStop {
   readonly item: string;
   readonly firedAt: Instant;
@@ -82,5 +82,5 @@ export function lifeOf(task: TaskFact): Life {
   return task.lives.at(-1) as Life;
 }
 
-/** Attempts that a task of each kind has. */
+/** The attempts of each kind of task. */
 export const ATTEMPTS = { once: 1, quick: 3, slow: 2 } as const;

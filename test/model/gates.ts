@@ -8,19 +8,19 @@ interface Held {
   readonly goOn: () => void;
 }
 
-/** Holds whoever comes to a step between two of the product's own, until the run lets it go. */
+/** Holds callers at a step between two commands of the product, until the run lets them go. */
 export class Gates {
   readonly #armed: Step[] = [];
   #held: Held[] = [];
   #open = false;
   #onHold: (() => void)[] = [];
 
-  /** The next one to come to this step is held. */
+  /** Holds the next caller at this step. */
   arm(step: Step): void {
     this.#armed.push(step);
   }
 
-  /** What a step hook calls. `owner` is who comes by: a worker or a producer. */
+  /** Called by step hooks. `owner` is the calling worker or producer. */
   async at(step: Step, id: string, owner: object): Promise<void> {
     const index = this.#armed.indexOf(step);
     if (this.#open || index < 0) return;
@@ -31,7 +31,7 @@ export class Gates {
     await gate.promise;
   }
 
-  /** Lets one go; says which. */
+  /** Lets one caller go. Returns its description. */
   release(index: number): string | null {
     const held = this.#held[index % Math.max(1, this.#held.length)];
     if (!held) return null;
@@ -43,12 +43,12 @@ export class Gates {
     this.#letGo(this.#held.filter((held) => held.owner === owner));
   }
 
-  /** Those of a worker that has died never go on. */
+  /** Keeps the callers of a dead worker held forever. */
   forget(owner: object): void {
     this.#held = this.#held.filter((held) => held.owner !== owner);
   }
 
-  /** From now on nobody is held. */
+  /** Lets all callers go, and holds none from now on. */
   open(): void {
     this.#open = true;
     this.#letGo(this.#held);
@@ -58,7 +58,7 @@ export class Gates {
     return this.#held.filter((held) => held.owner === owner && held.step === step).length;
   }
 
-  /** Begins the work, and resolves when it is done, or when somebody is held meanwhile: it may be this work. */
+  /** Starts the work. Resolves when it is done, or when a caller is held meanwhile, possibly in this work. */
   async doneOrHeld(work: () => Promise<unknown>): Promise<void> {
     const held = deferred();
     this.#onHold.push(held.resolve);

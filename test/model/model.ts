@@ -16,8 +16,8 @@ import {
 } from './facts.js';
 
 /**
- * What is known of a run, and what must hold of it. It predicts no states: commands overlap what the workers do, so
- * which of two comes first is open. It holds every observation against all that happened before.
+ * The record of a run and its invariants. The model predicts no states, since commands overlap the workers' actions in any order. It
+ * checks every observation against all earlier events.
  */
 export class Model {
   readonly tasks: TaskFact[] = [];
@@ -40,7 +40,7 @@ export class Model {
     this.#violations.push(text);
   }
 
-  /** @throws if anything that must hold did not */
+  /** @throws if an invariant was violated */
   check(): void {
     if (this.#violations.length > 0) throw new Error(`${this.#violations.join('\n')}\n\nWhat happened:\n  ${this.log.join('\n  ')}`);
   }
@@ -80,7 +80,7 @@ export class Model {
     const fetchedAt = task.fetches.findLast((fetch) => fetch.worker === worker)?.at ?? 0;
     this.note(`call ${call.n} of ${task.label} on ${worker.name} (attempt ${context.attempt})`);
     if (life.end) this.violated(`${task.label} was called after it had ended as ${life.end.state}`);
-    // Who had it before the stop was acknowledged may still begin; nobody takes it afterwards.
+    // A worker that had fetched it before the acknowledgement may still start it; no later fetch may.
     const stop = life.stops.find(
       ({ holds, ackedAt, firedAt }) => holds && ackedAt !== null && ackedAt < fetchedAt && task.addedAt !== null && task.addedAt < firedAt,
     );
@@ -95,7 +95,7 @@ export class Model {
     return stop;
   }
 
-  /** `view` was read right after the answer. `life` is that of the task when the stop was asked for. */
+  /** `view` was read right after the answer. `life` is the life of the task at the request. */
   stopAnswered(task: TaskFact, life: Life, stop: StopFact, receipt: StopReceipt, view: TaskView | null): void {
     const { label } = task;
     const { outcome, endedAs } = receipt;
@@ -104,12 +104,12 @@ export class Model {
     this.note(`stop of ${label} (${stop.how}): ${outcome}${receipt.via ? ` via ${receipt.via}` : ''}; it is ${view?.state ?? 'not there'}`);
     if (lifeOf(task) !== life) return;
     if (outcome === 'cancelled' && view?.state !== 'cancelled')
-      this.violated(`the receipt said that ${label} is cancelled, and it was ${view?.state}`);
+      this.violated(`the receipt said that ${label} is cancelled, but it was ${view?.state}`);
     if (outcome === 'finished' && view?.state !== endedAs)
-      this.violated(`the receipt said that ${label} ended as ${endedAs}, and it was ${view?.state}`);
+      this.violated(`the receipt said that ${label} ended as ${endedAs}, but it was ${view?.state}`);
     if (outcome === 'not_found' && task.addedAt !== null && task.addedAt < stop.firedAt)
       this.violated(`the stop of ${label} did not find it`);
-    if (outcome === 'requested' && view?.state === 'failed') this.violated(`the stop of ${label} was recorded, and it failed all the same`);
+    if (outcome === 'requested' && view?.state === 'failed') this.violated(`the stop of ${label} was recorded, but it failed`);
   }
 
   itemStopFired(item: string): ItemStop {
@@ -120,12 +120,12 @@ export class Model {
 
   retryFired(task: TaskFact): void {
     const before = lifeOf(task);
-    // A command without a record is answered by nobody: it may come at any time.
+    // A bare command has no answer: it may take effect at any time.
     const stray = [...before.stray.filter(({ answered }) => !answered), ...before.stops.filter(({ answered }) => !answered)];
     task.lives.push({ bornAt: this.now(), stops: [], stray, calls: [], end: null });
   }
 
-  /** What has been answered by now, everybody could know. */
+  /** Marks all answers so far as known. */
   acknowledge(): void {
     const now = this.now();
     for (const task of this.tasks) for (const stop of lifeOf(task).stops) if (stop.answered) stop.ackedAt ??= now;
@@ -163,7 +163,7 @@ export class Model {
       if (life.stops.some(({ holds, ackedAt }) => holds && ackedAt !== null))
         this.violated(`${label} failed although its stop was acknowledged`);
     } else if (!this.#mayBeStopped(task, life)) {
-      this.violated(`${label} was cancelled, and nobody had stopped it`);
+      this.violated(`${label} was cancelled without a stop`);
     }
   }
 
@@ -171,16 +171,16 @@ export class Model {
     if (life.stops.length > 0 || life.stray.length > 0) return true;
     if (item !== null && this.itemStops.some((stop) => stop.item === item && (stop.answeredAt === null || stop.answeredAt >= life.bornAt)))
       return true;
-    // The stop of a parent holds for its children, whenever they come.
+    // The stop of a parent applies to its children, later ones included.
     return parent !== null && parent.task.lives.some((of) => this.#mayBeStopped(parent.task, of));
   }
 
-  /** Whether the stop of this task was acknowledged, or that of the task whose handler enqueued it. */
+  /** Returns whether the stop of this task or of its parent was acknowledged. */
   isStopped({ lives, parent, addedAt }: TaskFact): boolean {
     const life = lives.at(-1) as Life;
     const own = life.stops.some(({ holds, ackedAt }) => holds && ackedAt !== null);
     if (own || lives.length > 1 || parent === null) return own;
-    // With a retry, a parent forgets its stop.
+    // A retry clears the stop of a parent.
     const forgot = parent.task.lives.find(({ bornAt }) => bornAt > parent.life.bornAt);
     if (forgot && (addedAt === null || addedAt > forgot.bornAt)) return false;
     return parent.life.stops.some(({ holds, ackedAt }) => holds && ackedAt !== null);

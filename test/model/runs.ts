@@ -5,7 +5,7 @@ import { bringToEnd } from './ending.js';
 import type { Model } from './model.js';
 import { World } from './world.js';
 
-/** Makes one run after the other, on the same arena for as long as they leave it clean. */
+/** Performs runs in sequence, on the same arena while they leave it clean. */
 export class Runs {
   readonly #fleet: TestFleet;
   #arena: Arena | null = null;
@@ -15,7 +15,7 @@ export class Runs {
     this.#fleet = fleet;
   }
 
-  /** @throws an error with everything that happened, if something did not hold */
+  /** @throws an error with all events, if an invariant was violated */
   async run(commands: Iterable<AsyncCommand<Model, World>>): Promise<Model> {
     const arena = this.#arena ?? (await Arena.open(this.#fleet));
     this.#arena = null;

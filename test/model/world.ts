@@ -22,7 +22,7 @@ export interface EnqueueChoice extends Manner {
 
 const DELAY_MS = 600_000;
 
-/** One run: does to a real fleet what the commands say, and tells the model what came of it. */
+/** One run: applies the commands to a real fleet and reports the effects to the model. */
 export class World implements Director {
   readonly model = new Model();
   readonly gates = new Gates();
@@ -45,7 +45,7 @@ export class World implements Director {
     if (!this.model.byId(id)) return;
     if (step === 'worker:fetched') this.model.fetched(id, owner as PlayedWorker);
     if (!worker.retiring) await this.gates.at(step, id, owner);
-    // It may have died while it was held.
+    // The worker may have died while held.
     if (worker.dead) await deferred().promise;
   }
 
@@ -70,7 +70,7 @@ export class World implements Director {
     return promise;
   }
 
-  /** Handlers that have not ended, those of dead workers too: the process may only have been frozen. */
+  /** Handlers still running, those of dead workers included: the process may only be frozen. */
   get open(): CallFact[] {
     return this.calls.filter(({ ended }) => ended === null);
   }
@@ -112,8 +112,7 @@ export class World implements Director {
     );
     const views = await this.#read(others);
     const live = others.filter(({ id }) => !['completed', 'failed', 'cancelled'].includes(views.get(id as string)?.state ?? ''));
-    if (live.length > 0)
-      this.model.violated(`${task.label} was added although ${live.map(({ label }) => label).join()} was live on its item`);
+    if (live.length > 0) this.model.violated(`${task.label} was added while ${live.map(({ label }) => label).join()} was live on its item`);
   }
 
   enqueueChild(call: CallFact, { kind, mood, delayed }: Omit<EnqueueChoice, 'item' | 'onBusy'>): Promise<void> {
@@ -144,9 +143,9 @@ export class World implements Director {
       const orphan = await this.isOrphan(id);
       const receipt = await producer.stop(id, options);
       const view = (await this.#read([task])).get(id) ?? null;
-      // Somebody else may have settled it in between.
+      // Another process may have settled it in between.
       if (orphan && receipt.outcome === 'requested' && view?.state !== 'cancelled')
-        model.violated(`${task.label} had no owner, and its stop did not settle it`);
+        model.violated(`${task.label} had no owner, but its stop did not settle it`);
       model.stopAnswered(task, life, stop, receipt, view);
     });
     return options.waitMs ? Promise.resolve() : answer;
@@ -175,7 +174,7 @@ export class World implements Director {
   retry(task: TaskFact): Promise<void> {
     const ended = lifeOf(task).end?.state;
     this.model.retryFired(task);
-    // Nobody holds it at any step: what is seen after it is seen of the new life.
+    // Not held at any step: later observations belong to the new life.
     return new Promise((resolve) => {
       void this.#begin(async () => {
         await this.arena.producer.retry(task.id as string).finally(resolve);
@@ -184,7 +183,7 @@ export class World implements Director {
     });
   }
 
-  /** Its process is gone. `trace`: what tells others of it: its locks or its heartbeats have run out, or both. */
+  /** Kills a worker. `trace`: what other processes see: expired locks, an expired heartbeat, or both. */
   async crash(worker: PlayedWorker, trace: 'lock' | 'beat' | 'both'): Promise<void> {
     const { client } = this.arena.fleet;
     const { keys } = this.arena.store;
@@ -199,7 +198,7 @@ export class World implements Director {
     await this.arena.startWorker();
   }
 
-  /** What a dead worker held runs out: the locks of what it ran and, with `settling`, of what it was settling for others. */
+  /** Expires the locks of a dead worker: those of its running tasks and, with `settling`, of tasks it was settling. */
   async expireLocks(worker: PlayedWorker, { settling = false } = {}): Promise<void> {
     const { client } = this.arena.fleet;
     const jobs = this.arena.store.keys.jobs(QUEUE);
@@ -219,7 +218,7 @@ export class World implements Director {
     worker.dead = true;
   }
 
-  /** Two looks, as BullMQ needs them: what has no lock at the second one goes back. */
+  /** Checks twice, as BullMQ requires: a job without a lock at the second check goes back to the queue. */
   async findStalled(): Promise<void> {
     for (let look = 0; look < 2; look += 1) {
       await this.arena.store.redis.del(`${this.arena.store.keys.jobs(QUEUE)}stalled-check`);
@@ -227,7 +226,7 @@ export class World implements Director {
     }
   }
 
-  /** Reads every task, and holds it against what is known. */
+  /** Reads every task and checks it against the model. */
   async observe(): Promise<Map<string, TaskView>> {
     const tasks = this.known.filter(({ addedAt }) => addedAt !== null);
     const views = await this.#read(tasks);
@@ -242,7 +241,7 @@ export class World implements Director {
     );
   }
 
-  /** How many more tasks the workers could take now. */
+  /** Returns the number of free slots of the workers. */
   get freeSlots(): number {
     const taken = (worker: PlayedWorker): number => worker.launcher.status().running.length + this.gates.heldAt('worker:fetched', worker);
     return this.arena.alive.reduce((sum, worker) => sum + Math.max(0, SLOTS - taken(worker)), 0);
@@ -252,12 +251,12 @@ export class World implements Director {
     this.#busy += 1;
     return this.gates.doneOrHeld(() =>
       work()
-        .catch((error: unknown) => this.model.violated(`something was refused: ${String(error)}`))
+        .catch((error: unknown) => this.model.violated(`a call was rejected: ${String(error)}`))
         .finally(() => (this.#busy -= 1)),
     );
   }
 
-  /** Whether it is active and its lock is gone: nobody owns it. */
+  /** Returns whether a task is active without a lock, so without an owner. */
   async isOrphan(id: string): Promise<boolean> {
     const { client } = this.arena.fleet;
     const jobs = this.arena.store.keys.jobs(QUEUE);
@@ -265,17 +264,17 @@ export class World implements Director {
     return place !== null && lock === 0;
   }
 
-  /** The lock of a task that runs is gone, and its worker does not know. */
+  /** Removes the lock of a running task without its worker knowing. */
   async loseLock({ task }: CallFact): Promise<void> {
     const { client } = this.arena.fleet;
     const lock = `${this.arena.store.keys.jobs(QUEUE)}${task.id}:lock`;
-    // One of a stop is not its own any more.
+    // The lock of a stop does not belong to the worker.
     if ((await client.get(lock))?.startsWith('stop:')) return;
     this.model.note(`${task.label} loses its lock`);
     await client.del(lock);
   }
 
-  /** The workers' subscriptions break; messages are lost until they are back. */
+  /** Disconnects the workers' subscribers; messages are lost until they reconnect. */
   async deafen(): Promise<void> {
     await this.arena.fleet.client.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
   }
@@ -290,7 +289,7 @@ export class World implements Director {
     while (!(await reconciler.run()).complete);
   }
 
-  /** All that Redis has of a task, for the report of a failure. */
+  /** Returns everything in Redis about a task, for a failure report. */
   async describe(id: string): Promise<string> {
     const { client } = this.arena.fleet;
     const jobs = this.arena.store.keys.jobs(QUEUE);
@@ -305,7 +304,7 @@ export class World implements Director {
     return JSON.stringify({ id, job, lock, active: place !== null, workers }, null, 1);
   }
 
-  /** Whether something that was begun has not ended. */
+  /** Returns whether a call is pending. */
   get busy(): boolean {
     return this.#busy > 0;
   }

@@ -25,7 +25,7 @@ describe('A stop from one process', () => {
     await fleet.stop();
   });
 
-  it('reaches tasks in others: heeded, given up or ended with their thread', async () => {
+  it('reaches tasks in other processes: heeded, abandoned or killed with their thread', async () => {
     const item = 'chat-1';
     const cooperative = await producer.enqueue(fleetCanary, { mode: 'cooperative', run_ms: 600_000 }, { item });
     const deaf = await producer.enqueue(fleetCanary, { mode: 'deaf', run_ms: 600_000 }, { item });
@@ -52,7 +52,7 @@ describe('A stop from one process', () => {
     );
   });
 
-  it('holds for a task that fails on its own upon the abort, and leaves its neighbours alone', async () => {
+  it('holds for a task that fails on the abort, and does not affect other tasks', async () => {
     const stopped = await producer.enqueue(scenarioTask, { ms: 600_000 }, { item: 'chat-2' });
     const others = await producer.enqueueMany(
       scenarioTask,
@@ -65,7 +65,7 @@ describe('A stop from one process', () => {
     await fleet.emptied(keyPrefix);
   });
 
-  it('reaches fifty tasks at once, each of which ends once', async () => {
+  it('reaches fifty tasks at once, and each ends once', async () => {
     const added = await producer.enqueueMany(
       scenarioTask,
       Array.from({ length: 50 }, () => ({ input: { ms: 600_000 }, item: 'chat-3' })),

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 
-/** A folder of the given files that is gone after the test. */
+/** Creates a folder with the given files, removed after the test. */
 export async function folderOf(t: TestContext, files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'taskfleet-documents-')));
   t.after(() => rm(folder, { recursive: true, force: true }));

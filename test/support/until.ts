@@ -4,14 +4,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 export interface UntilOptions {
   /** Default: 10,000. */
   readonly timeoutMs?: number;
-  /** The pause between two questions, for what takes seconds. Default: 0. */
+  /** The pause between two reads in ms, for conditions that take seconds. Default: 0. */
   readonly everyMs?: number;
 }
 
 /**
- * Resolves with the first value of `read` that `holds`; asks again as soon as it has answered. For what sends no signal:
- * a key that another connection writes.
- * @throws an error with the last value, when the time is over
+ * Resolves with the first value of `read` that `holds`; reads again at once. For conditions without a signal, such as a key that
+ * another connection writes.
+ * @throws an error with the last value after `timeoutMs`
  */
 export async function until<Value>(
   read: () => Promise<Value> | Value,

@@ -228,7 +228,7 @@ describe('with a worker', () => {
   });
   after(() => api.close());
 
-  test('the stop of a running task is requested, and settled for whoever waits', async () => {
+  test('the stop of a running task is requested, and settled for a caller that waits', async () => {
     const one = await producer.enqueue(task.definition, null, { item: 'chat-1' });
     const call = await task.call(0);
     const requested = await api.send('POST', `/tasks/${one.id}/stop`);

@@ -16,7 +16,7 @@ import { History } from './history.js';
 import { type LoadKind, loadTask } from './load-task.js';
 import { tally } from './report.js';
 
-/** What is audited: a task that completed and one that was stopped while it ran. */
+/** An audited history: a completed task, and one stopped while it ran. */
 interface Scene {
   readonly store: Store;
   readonly producer: Producer;
@@ -24,9 +24,9 @@ interface Scene {
   readonly ends: EndLog;
   readonly completed: string;
   readonly stopped: string;
-  /** Adds a word of a handler. */
+  /** Adds a note of a handler. */
   readonly note: (id: string, run: string, what: string) => void;
-  /** The key of a job, or of one of the queue's own keys. */
+  /** Returns the key of a job, or one of the queue's own keys. */
   readonly job: (id: string) => string;
 }
 
@@ -87,7 +87,7 @@ describe('The audit of a fault', () => {
     return audit({ store, history, log, ends });
   }
 
-  it('is clean where nothing is wrong, and counts what happened', async () => {
+  it('is clean when nothing is wrong, and counts events', async () => {
     const { problems, counts } = await auditOf(() => undefined);
     assert.deepEqual(problems, []);
     const { acknowledged, completed, failed, cancelled, stopsAcknowledged, ranAgain, lost } = counts;
@@ -121,7 +121,7 @@ describe('The audit of a fault', () => {
       ({ store, job, completed }) =>
         Promise.all([store.redis.zrem(job('completed'), completed), store.redis.zadd(job('failed'), 1, completed)]),
     ],
-    ['a task that was cancelled and nobody stopped', ['wrong end'], ({ history }) => history.asked.clear()],
+    ['a task that was cancelled without a stop', ['wrong end'], ({ history }) => history.asked.clear()],
     [
       'a second event of an end',
       ['two outcomes'],
@@ -140,7 +140,7 @@ describe('The audit of a fault', () => {
     ['a handler that goes on after its stop', ['ran on after its stop'], ({ note, stopped }) => note(stopped, `1-0-${stopped}`, 'tick')],
     [
       'a task that exists though it was refused for good',
-      ['made though refused'],
+      ['added though rejected'],
       ({ history, completed }) => {
         history.enqueued.delete(completed);
         history.refused('enqueue', now(), Object.assign(new Error('refused'), { code: 'REDIS_OUT_OF_MEMORY' }));
@@ -152,7 +152,7 @@ describe('The audit of a fault', () => {
     ['a job in no list', ['left behind'], ({ store, job }) => store.redis.hset(job('01a20a5f-3eef-74cc-9ad8-ba2429c2c4f6'), 'stop', '{}')],
   ];
   for (const [what, kinds, tamper] of wrong) {
-    it(`tells of ${what}`, async () => {
+    it(`reports ${what}`, async () => {
       const { problems } = await auditOf(tamper);
       assert.deepEqual(Object.keys(tally(problems)).toSorted(), kinds.toSorted(), JSON.stringify(problems));
     });

@@ -7,7 +7,7 @@ import type { Enqueued, History, Stopped } from './history.js';
 import { endedIds, leftovers } from './leftovers.js';
 import { type LoadKind, endOf, loadTask } from './load-task.js';
 
-/** What may be wrong. A fault that destroys data makes some of these unavoidable; then they are counted, and no more. */
+/** The kinds of problems. A fault that destroys data makes some unavoidable; those are counted without failing. */
 export const PROBLEMS = [
   'lost',
   'unfinished',
@@ -16,7 +16,7 @@ export const PROBLEMS = [
   'stop lost',
   'began after its stop',
   'ran on after its stop',
-  'made though refused',
+  'added though rejected',
   'left behind',
 ] as const;
 export type ProblemKind = (typeof PROBLEMS)[number];
@@ -32,18 +32,18 @@ export interface AuditCounts {
   readonly completed: number;
   readonly failed: number;
   readonly cancelled: number;
-  /** Enqueues that were rejected, and how many of them made a task all the same. */
+  /** Rejected enqueues, and how many of them added a task anyway. */
   readonly rejected: number;
   readonly madeThoughRejected: number;
-  /** Calls of handlers beyond those that the definition allows for: at-least-once. */
+  /** Handler calls beyond the attempts of the definition: execution is at least once. */
   readonly ranAgain: number;
-  /** Of those, calls that began while another one of the same task was at work. */
+  /** Of those, calls that overlapped another call of the same task. */
   readonly overlapping: number;
   readonly stopsAcknowledged: number;
   readonly stopsRejected: number;
-  /** Stops recorded in time whose task ended by itself before the abort reached it. */
+  /** Stops recorded in time whose task ended before the abort reached it. */
   readonly endedBeforeAbort: number;
-  /** Handlers that could not know of their settled stop: given up, or cut off with their lock. */
+  /** Handlers that could not learn of their settled stop: abandoned, or cut off from their lock. */
   readonly zombies: number;
   readonly lost: number;
   readonly twoOutcomes: number;
@@ -64,13 +64,12 @@ export interface Facts {
 }
 
 const READ_AT_ONCE = 500;
-/** Calls of the handler of a task that nobody stops. */
+/** Expected handler calls of a task without a stop. */
 const CALLS: Readonly<Partial<Record<LoadKind, number>>> = { retry: 2, fail: 3 };
 
 /**
- * The one audit that every fault ends in: each task that was acknowledged ended once, as it should; each that was
- * rejected and exists all the same, too; every acknowledged stop holds; no handler ran after it; nothing is left behind.
- * For a fleet that is at rest.
+ * The audit at the end of every fault, for a fleet at rest: each acknowledged task ended once and as expected, as did each rejected
+ * task that exists anyway; every acknowledged stop holds; no handler ran after its stop; nothing is left behind.
  */
 export async function audit({ store, history, log, ends }: Facts): Promise<AuditReport> {
   log.refresh();
@@ -115,7 +114,7 @@ export async function audit({ store, history, log, ends }: Facts): Promise<Audit
   }
   const unsure = history.refusedEnqueues.filter(({ code }) => code === 'REDIS_UNAVAILABLE' || code === 'NOT_REPLICATED').length;
   if (extra.length > unsure)
-    tell('made though refused', extra[0] as string, `${extra.length} tasks that nobody was told of, ${unsure} of unknown outcome`);
+    tell('added though rejected', extra[0] as string, `${extra.length} unacknowledged tasks, ${unsure} of unknown outcome`);
   for (const [name, count] of Object.entries(left)) if (count > 0) tell('left behind', name, String(count));
 
   const count = (kind: ProblemKind): number => new Set(problems.filter((one) => one.kind === kind).map(({ id }) => id)).size;
@@ -144,13 +143,13 @@ async function readAll(store: Store, ids: readonly string[]): Promise<Map<string
   return views;
 }
 
-/** A task ends as its kind says, unless somebody wanted it to be stopped. */
+/** Returns whether a task ended as its kind says, or had a requested stop. */
 function isExpected({ state }: TaskView, { id, kind, item }: Enqueued, history: History): boolean {
   if (state !== 'cancelled') return state === endOf(kind);
   return history.asked.has(id) || (item !== null && history.askedItems.has(item));
 }
 
-/** What was said of a task's end and does not fit with its state, or with what was said before. */
+/** Returns the reports of a task's end that contradict its state or each other. */
 function contradictions(
   id: string,
   state: TerminalState,
@@ -159,12 +158,12 @@ function contradictions(
 ): string[] {
   const found: string[] = [];
   const events = (ends.ends.get(id) ?? []).map(({ event }) => event);
-  if (events.length > 1) found.push(`its queue told of ${events.join(' and ')}`);
-  if (events.length === 0 && !ends.gap) found.push('its queue told of no end');
+  if (events.length > 1) found.push(`its queue reported ${events.join(' and ')}`);
+  if (events.length === 0 && !ends.gap) found.push('its queue reported no end');
   if (events.length === 1 && (events[0] === 'completed') !== (state === 'completed'))
-    found.push(`its queue told of ${events[0]}, it is ${state}`);
+    found.push(`its queue reported ${events[0]}, it is ${state}`);
   for (const heard of history.ends)
-    if (heard.id === id && heard.state !== state) found.push(`one who waited heard ${heard.state}, it is ${state}`);
+    if (heard.id === id && heard.state !== state) found.push(`a waiting client got ${heard.state}, it is ${state}`);
   for (const { receipt } of stops) {
     if (receipt.endedAs !== null && receipt.endedAs !== state) found.push(`a receipt says ${receipt.endedAs}, it is ${state}`);
   }
@@ -177,7 +176,7 @@ interface AfterStop {
   readonly zombies: number;
 }
 
-/** What the handlers of a task did after its stop was acknowledged, and whether the stop held. */
+/** Returns what the handlers of a task did after its stop was acknowledged, and whether the stop held. */
 function checkStops({ state, stop }: TaskView, stops: readonly Stopped[], runs: readonly HandlerRun[]): AfterStop {
   const held = stops.filter(({ receipt: { outcome } }) => outcome === 'cancelled' || outcome === 'requested');
   if (held.length === 0) return { problems: [], endedBeforeAbort: false, zombies: 0 };
@@ -185,14 +184,14 @@ function checkStops({ state, stop }: TaskView, stops: readonly Stopped[], runs: 
   const settledAt = Math.min(...held.map(({ receipt, answeredAt }) => (receipt.outcome === 'cancelled' ? answeredAt : Infinity)));
   for (const { beganAt } of runs)
     if (beganAt > settledAt) problems.push(['began after its stop', `${Math.round(beganAt - settledAt)} ms after it was settled`]);
-  // The handler had returned, or was about to, when the abort came: the stop was recorded, and had nothing left to stop.
+  // The handler had all but returned at the abort: the stop was recorded, but nothing was left to stop.
   const endedBeforeAbort =
     state === 'completed' && settledAt === Infinity && runs.some(({ how, aborted }) => how === 'returned' && aborted === null);
   if (state !== 'cancelled' && !endedBeforeAbort)
     problems.push(['stop lost', `acknowledged as ${held[0]?.receipt.outcome}, and it is ${state}`]);
 
   const ranOn = runs.filter(({ beganAt, lastAt, endedAt }) => beganAt <= settledAt && Math.max(lastAt, endedAt ?? 0) > settledAt);
-  // Nothing can end a handler that is given up, or tell one whose worker was frozen or cut off while others took over.
+  // An abandoned handler cannot be ended, and a frozen or disconnected worker cannot learn that others took over.
   const last = runs.at(-1);
   const isZombie = (run: HandlerRun): boolean => run !== last || stop?.via === 'abandon' || stop?.via === 'fence';
   for (const run of ranOn)

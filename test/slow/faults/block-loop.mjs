@@ -1,4 +1,4 @@
-// Loaded before a worker with `node --import`: SIGUSR2 holds up its event loop for BLOCK_MS.
+// Loaded before a worker with `node --import`: SIGUSR2 blocks the event loop for BLOCK_MS.
 import { isMainThread } from 'node:worker_threads';
 
 if (isMainThread) {

@@ -1,16 +1,17 @@
-/** The machine's monotonic clock in ms: the same in every process, whatever is done to the time of day. */
+/** Returns the machine's monotonic clock in ms, the same in every process and independent of the time of day. */
 export function now(): number {
   return Number(process.hrtime.bigint() / 1_000n) / 1_000;
 }
 
-/** Milliseconds between this clock and the time of day: what Redis says in ids of streams, less this, is a time of `now`. */
+/** Returns the offset between the time of day and this clock in ms: subtracted from the time in a stream id, it gives a time of `now`. */
 export function wallOffset(): number {
   return Date.now() - now();
 }
 
 /**
- * The first value of `read` that `holds`; asks every 50 ms. For what takes longer than `until` of test/support waits.
- * @throws an error that says what was waited for, after `limitMs`
+ * Resolves with the first value of `read` that `holds`; reads every 50 ms. For conditions that take longer than `until` of
+ * test/support waits.
+ * @throws an error that names the condition, after `limitMs`
  */
 export async function within<Value>(
   what: string,

@@ -82,7 +82,7 @@ function cells(text: string): string[] {
   return text.slice(2, -2).split(' | ');
 }
 
-/** Fault and setting. */
+/** The key of a line: fault and setting. */
 function keyOf(text: string): string {
   return cells(text).slice(0, 2).join();
 }

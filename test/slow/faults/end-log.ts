@@ -2,10 +2,10 @@ import type { Store } from '../../../shared/store.js';
 import { wallOffset } from './clock.js';
 import { loadTask } from './load-task.js';
 
-/** An end of a task, as the queue's own events have it. */
+/** The end of a task according to the queue's events. */
 export interface End {
   readonly event: 'completed' | 'failed';
-  /** By Redis's clock, as a time of `now`. */
+  /** The time by Redis's clock, converted to `now`. */
   readonly at: number;
 }
 
@@ -13,11 +13,11 @@ const KEPT = 1_000_000;
 const READ_AT_ONCE = 1_000;
 const POLL_MS = 200;
 
-/** Follows the events of the load's queue: BullMQ writes one with each end, in the script that makes it. */
+/** Follows the events of the load's queue: BullMQ's scripts write one with each end. */
 export class EndLog {
-  /** Of each task, as many as it had. */
+  /** All ends of each task. */
   readonly ends = new Map<string, End[]>();
-  /** Whether events were trimmed, or lost with the server's data, before they were read. */
+  /** Whether events were trimmed, or lost with the server's data, before they could be read. */
   gap = false;
   readonly #store: Store;
   #last = '0-0';
@@ -25,7 +25,7 @@ export class EndLog {
   #reading: Promise<void> = Promise.resolve();
   #running: Promise<void> | null = null;
 
-  /** @param keeps whether it has the queue keep more events than BullMQ does by default; default true */
+  /** @param keeps whether the queue keeps more events than by BullMQ's default; default true */
   constructor(
     store: Store,
     private readonly keeps = true,
@@ -44,12 +44,12 @@ export class EndLog {
 
   async #run(): Promise<void> {
     while (!this.#closed) {
-      await this.read().catch(() => undefined); // Redis is away; it goes on from where it was
+      await this.read().catch(() => undefined); // Redis is down; the next read goes on from the same place
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
 
-  /** Reads what is new. One call after the other: two at once would take the same events. */
+  /** Reads new events. Calls are serialized: two at once would read the same events. */
   read(): Promise<void> {
     const read = this.#reading.then(() => this.#read());
     this.#reading = read.catch(() => undefined);
@@ -59,7 +59,7 @@ export class EndLog {
   async #read(): Promise<void> {
     const { redis, keys } = this.#store;
     const key = `${keys.jobs(loadTask.queue)}events`;
-    // BullMQ keeps 10,000 events, fewer than a burst of the load makes; each new process sets that anew.
+    // BullMQ keeps 10,000 events, fewer than a burst of the load writes; each new process resets the limit.
     if (this.keeps) await redis.hset(`${keys.jobs(loadTask.queue)}meta`, 'opts.maxLenEvents', KEPT).catch(() => 0);
     for (;;) {
       const [entries, [oldest]] = await Promise.all([

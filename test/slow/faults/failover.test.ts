@@ -12,15 +12,15 @@ import { FULL } from './size.js';
 const DOWN_AFTER_MS = FULL ? 5_000 : 1_000;
 const RESUME_LIMIT_MS = 10_000;
 const RECOVERY_LIMIT_MS = 60_000;
-/** What the load has in flight when the fault comes. */
+/** The load in flight at the fault. */
 const load: FaultScenario['load'] = { full: { backlog: 5_000, longestMs: 400 } };
 const ALWAYS = ['appendfsync always'];
 
-/** Enqueues and stops are acknowledged once a replica has them. */
+/** Enqueues and stops are acknowledged by a replica. */
 const CONFIRMED = { enqueueWaitReplicas: 1, stopWaitReplicas: 1 };
 const CONFIRMED_WORDS = 'ENQUEUE_WAIT_REPLICAS and STOP_WAIT_REPLICAS 1';
 
-/** Loses what the old master had not yet sent to a replica. */
+/** Loses writes that the old master had not yet replicated. */
 const UNCONFIRMED = [
   'lost',
   'wrong end',
@@ -28,7 +28,7 @@ const UNCONFIRMED = [
   'stop lost',
   'began after its stop',
   'ran on after its stop',
-  'made though refused',
+  'added though rejected',
 ] as const;
 
 describe('Sentinel', () => {
@@ -80,7 +80,7 @@ describe('Redis Cluster', () => {
         const at = now();
         await redis.promoted(key, old);
         const promotedMs = Math.round(now() - at);
-        // Until then there is no replica left that could confirm anything.
+        // Until then no replica is left to confirm writes.
         await redis.restart(old);
         return { at, figures: { 'promoted after, ms': promotedMs } };
       },
@@ -118,7 +118,7 @@ describe('Redis Cluster', () => {
   });
 });
 
-/** Enqueues, tasks and stops work again in time. */
+/** Asserts that enqueues, tasks and stops work again in time. */
 function resumed({ history }: FaultFleet, { at }: { readonly at: number }): void {
   const enqueueMs = (history.enqueueWorkedAt(at) ?? Infinity) - at;
   assert.ok(enqueueMs <= RESUME_LIMIT_MS, `enqueues work again after ${enqueueMs} ms`);

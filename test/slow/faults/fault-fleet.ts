@@ -17,11 +17,11 @@ import { Load, type LoadOptions } from './load.js';
 import { FULL } from './size.js';
 import { LOAD_MODULE, type LoadKind, loadTask } from './load-task.js';
 
-/** A Redis to test on: one server, or several that belong together. */
+/** A Redis deployment: one server, sentinels or a cluster. */
 export interface Deployment {
-  /** For producers. */
+  /** Settings for producers. */
   readonly config: SettingsInput & { readonly redisUrl: string };
-  /** The same for worker processes. */
+  /** The same as environment, for worker processes. */
   readonly env: Readonly<Record<string, string>>;
   stop(): Promise<void>;
 }
@@ -36,28 +36,28 @@ export interface FleetOptions {
   readonly deployment: Deployment;
   readonly load: LoadOptions;
   readonly workers: number;
-  /** Of each worker. */
+  /** Concurrency of each worker. */
   readonly slots: number;
   /** Settings of all workers. */
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** How long after the fault each of these worked again, in ms; null if it did not in the time that it had. */
+/** Recovery times after the fault in ms; null without recovery in time. */
 export interface Recovery {
   readonly enqueueMs: number;
-  /** Until a task that began after the fault had ended. */
+  /** Until a task begun after the fault had ended. */
   readonly taskMs: number;
-  /** Until a stop that was asked for after the fault was settled. */
+  /** Until a stop requested after the fault was settled. */
   readonly stopMs: number;
 }
 
 const START_LIMIT_MS = 60_000;
-/** Kinds that end with their first attempt. */
+/** Kinds of tasks with one attempt. */
 const AT_ONCE: ReadonlySet<LoadKind> = new Set(['run', 'deaf', 'spin']);
-/** At most an entry waits for ENQUEUE_GRACE_MS, a stop for a lock, and each for the next reconciler. */
+/** An entry waits up to ENQUEUE_GRACE_MS, a stop for a lock, and each for the next reconciler run. */
 const REST_LIMIT_MS = FULL ? 180_000 : 30_000;
 
-/** Worker processes and clients under load, and all that is known of what they did. */
+/** Worker processes and clients under load, with the record of their actions. */
 export class FaultFleet {
   readonly workers: NodeProcess[] = [];
   readonly keyPrefix = 'faults';
@@ -72,7 +72,7 @@ export class FaultFleet {
     readonly load: Load,
   ) {}
 
-  /** Opens clients and workers. The load begins with `begin`. */
+  /** Opens clients and workers. `begin` starts the load. */
   static async start(options: FleetOptions): Promise<FaultFleet> {
     const { deployment, load } = options;
     const log = new HandlerLog(await mkdtemp(join(tmpdir(), 'taskfleet-faults-')));
@@ -87,7 +87,7 @@ export class FaultFleet {
     return fleet;
   }
 
-  /** One more worker; it takes tasks when this resolves. */
+  /** Starts a worker. Resolves when it takes tasks. */
   async startWorker({ env = {}, node = [] }: WorkerOptions = {}): Promise<NodeProcess> {
     const { deployment, slots } = this.options;
     const settings = {
@@ -103,14 +103,14 @@ export class FaultFleet {
     return worker;
   }
 
-  /** Begins the load. Resolves when the workers have as much to do as they can. */
+  /** Starts the load. Resolves when the workers are busy. */
   async begin(): Promise<void> {
     await this.load.start();
     const { workers, slots, load } = this.options;
     if (load.backlog >= workers * slots) await Promise.all(this.workers.map((worker) => this.busy(worker)));
   }
 
-  /** Resolves when a worker runs as many tasks as it can, or nearly. */
+  /** Resolves when a worker has almost no free slot. */
   async busy({ pid }: NodeProcess): Promise<void> {
     const running = (): number =>
       this.log
@@ -120,7 +120,7 @@ export class FaultFleet {
     await within('a busy worker', START_LIMIT_MS, running, (count) => count >= this.options.slots / 2);
   }
 
-  /** Resolves when enqueues, tasks and stops work again after a fault. @throws an error that says what does not */
+  /** Resolves when enqueues, tasks and stops work again after a fault. @throws an error that names what does not */
   async recovered(faultAt: number, limitMs: number): Promise<Recovery> {
     const read = (): { [Name in keyof Recovery]: number | null } => {
       const [enqueued, stopped] = [this.history.enqueueWorkedAt(faultAt), this.history.stopWorkedAt(faultAt)];
@@ -135,8 +135,8 @@ export class FaultFleet {
   }
 
   /**
-   * Of the tasks that ran at the time of the fault and end by themselves with one attempt: how long after it the last one
-   * ended, in ms. What fails comes after all that waits.
+   * Returns the time from the fault to the end of the last task that ran then, in ms. Counts tasks with one attempt only: a retry
+   * runs after all waiting tasks.
    */
   tailOf(faultAt: number): number {
     const ids = new Set(this.log.at(faultAt).map(({ id }) => id));
@@ -147,8 +147,8 @@ export class FaultFleet {
   }
 
   /**
-   * Ends the load, waits until all is at rest, and audits. What does not come to rest is the audit's to tell.
-   * @param lossy whether the fault undoes stops: what runs for ever is stopped once more then, and counts as a lost stop
+   * Ends the load, waits until the fleet is at rest, and audits. The audit reports what does not come to rest.
+   * @param lossy whether the fault may undo stops: endless tasks are stopped once more, and count as lost stops
    */
   async settle(lossy: boolean): Promise<AuditReport> {
     await this.load.end();
@@ -181,7 +181,7 @@ export class FaultFleet {
     return ends.length === 0 ? null : Math.min(...ends);
   }
 
-  /** What is still to be done. */
+  /** Returns the number of unfinished tasks. */
   async #unrest(): Promise<number> {
     const left = await leftovers(this.store, loadTask.queue, await endedIds(this.store, loadTask.queue));
     return Object.values(left).reduce((sum, count) => sum + count, 0);

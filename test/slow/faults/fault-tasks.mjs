@@ -10,7 +10,7 @@ import { defineHandler, defineTask } from '../../../dist/worker/index.js';
 const TICK_MS = 50;
 const kept = { ageMs: 3_600_000, count: 1_000_000 };
 
-/** The same in load-task.ts. */
+/** Same definition as in load-task.ts. */
 const task = defineTask({
   name: 'fault.task',
   input: z.object({ kind: z.enum(['run', 'hold', 'deaf', 'retry', 'fail', 'block', 'spin']), ms: z.number() }),

@@ -12,7 +12,7 @@ import { type Freeze, isOfFrozen } from './frozen.js';
 /** Worker 7 was frozen from 1,000 to 9,000. */
 const FREEZE: Freeze = { pid: 7, from: 1_000, to: 9_000 };
 
-describe('A handler that goes on after its stop', () => {
+describe('A handler running after its stop', () => {
   const folders: string[] = [];
   after(() => folders.forEach((folder) => rmSync(folder, { recursive: true })));
 
@@ -41,19 +41,19 @@ describe('A handler that goes on after its stop', () => {
     return isOfFrozen({ kind, id: 'a', what: '' }, { history, log: new HandlerLog(folder).refresh() }, [FREEZE], 5_000);
   }
 
-  it('is excused by a freeze during which the stop was settled', () => {
+  it('is excused if its process was frozen when the stop was settled', () => {
     assert.equal(isExcused(5_000, [7, 900, 9_050]), true);
     assert.equal(isExcused(5_000, [7, 9_010, 9_050], 'began after its stop'), true);
   });
 
-  it('is not excused if another process was frozen, or at another time, or if it goes on', () => {
+  it('is not excused if another process was frozen, or at another time, or if it keeps running', () => {
     assert.equal(isExcused(5_000, [8, 900, 9_050]), false);
     assert.equal(isExcused(990, [7, 900, 9_050]), false);
     assert.equal(isExcused(9_100, [7, 900, 9_500]), false);
     assert.equal(isExcused(5_000, [7, 900, 14_100]), false);
   });
 
-  it('is the only thing that a freeze excuses', () => {
+  it('is the only problem that a freeze excuses', () => {
     assert.equal(isExcused(5_000, [7, 900, 9_050], 'stop lost'), false);
     assert.equal(isExcused(5_000, [7, 900, 9_050], 'two outcomes'), false);
   });

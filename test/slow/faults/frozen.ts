@@ -2,7 +2,7 @@ import type { Problem } from './audit.js';
 import type { HandlerLog } from './handler-log.js';
 import type { History } from './history.js';
 
-/** A process that was stopped with SIGSTOP, by the times of `now`. */
+/** A process stopped with SIGSTOP, with times of `now`. */
 export interface Freeze {
   readonly pid: number;
   readonly from: number;
@@ -10,11 +10,10 @@ export interface Freeze {
 }
 
 /**
- * Whether what the audit tells of is a handler whose process was frozen when the stop of its task was settled: the lock
- * had run out, the task was back in its queue, and the stop found it there. Nobody can tell a frozen process; when it
- * wakes it goes on, or begins with what it had fetched, until it notices that its lock is gone. Longer than that, or
- * without a freeze, it is a problem.
- * @param noticeMs how long a process that has woken may take to notice
+ * Returns whether a problem of the audit is a handler whose process was frozen when the stop of its task was settled: the lock had
+ * expired, the task was back in its queue, and the stop found it there. A frozen process cannot be told; after it wakes it runs, or
+ * starts a fetched task, until it notices that its lock is gone. Running longer, or without a freeze, is a problem.
+ * @param noticeMs how long a woken process may run before it notices
  */
 export function isOfFrozen(
   { kind, id }: Problem,

@@ -1,22 +1,22 @@
 import { closeSync, fstatSync, openSync, readSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** One call of a handler. Times are those of `now`. */
+/** One call of a handler. Times are values of `now`. */
 export interface HandlerRun {
   readonly id: string;
   readonly pid: number;
   readonly beganAt: number;
-  /** When it last said that it is at work. */
+  /** The last sign of life. */
   lastAt: number;
   endedAt: number | null;
   how: 'returned' | 'threw' | null;
-  /** The name of the cause, once its signal was aborted. */
+  /** The name of the cause, once the signal is aborted. */
   aborted: string | null;
 }
 
-/** What the handlers of the load have noted, in all processes: see fault-tasks.mjs. */
+/** The notes of the load's handlers in all processes: see fault-tasks.mjs. */
 export class HandlerLog {
-  /** In the order in which they were read. */
+  /** In reading order. */
   readonly runs = new Map<string, HandlerRun>();
   readonly #byTask = new Map<string, HandlerRun[]>();
   readonly #read = new Map<string, number>();
@@ -24,13 +24,13 @@ export class HandlerLog {
 
   constructor(readonly folder: string) {}
 
-  /** Reads what was noted since. */
+  /** Reads new notes. */
   refresh(): this {
     for (const name of readdirSync(this.folder)) this.#readFile(name);
     return this;
   }
 
-  /** The calls for a task, in the order of their beginnings. */
+  /** Returns the calls for a task by start time. */
   of(id: string): readonly HandlerRun[] {
     return this.#byTask.get(id)?.toSorted((a, b) => a.beganAt - b.beganAt) ?? [];
   }
@@ -39,7 +39,7 @@ export class HandlerLog {
     return [...this.runs.values()];
   }
 
-  /** Those that were at work at this time. */
+  /** Returns the calls running at this time. */
   at(time: number): HandlerRun[] {
     return this.all().filter(({ beganAt, endedAt }) => beganAt <= time && (endedAt ?? Infinity) > time);
   }

@@ -2,7 +2,7 @@ import type { StopReceipt } from '../../../shared/stop/receipt.js';
 import { now } from './clock.js';
 import type { LoadKind } from './load-task.js';
 
-/** A call of a client, by the times of `now`. */
+/** A call of a client, with times of `now`. */
 interface Call {
   readonly askedAt: number;
   readonly answeredAt: number;
@@ -23,18 +23,18 @@ export interface Rejected extends Call {
   readonly message: string;
 }
 
-/** What the clients of a load were told. */
+/** The answers that the clients of a load received. */
 export class History {
   readonly enqueued = new Map<string, Enqueued>();
   readonly refusedEnqueues: Rejected[] = [];
   readonly stops: Stopped[] = [];
   readonly refusedStops: Rejected[] = [];
-  /** What somebody wanted to stop, whether or not that was acknowledged. */
+  /** Tasks with a requested stop, acknowledged or not. */
   readonly asked = new Set<string>();
   readonly askedItems = new Set<string>();
-  /** Tasks that went on for ever after a stop of theirs was acknowledged, and had to be stopped once more. */
+  /** Tasks that went on after an acknowledged stop and had to be stopped once more. */
   readonly undoneStops = new Set<string>();
-  /** How tasks ended, as those heard it who waited for them. */
+  /** The ends of tasks as received by waiting clients. */
   readonly ends: { readonly id: string; readonly state: 'completed' | 'failed' | 'cancelled' }[] = [];
 
   acknowledged(task: Omit<Enqueued, 'answeredAt'>): void {
@@ -55,24 +55,24 @@ export class History {
     this.ends.push({ id, state });
   }
 
-  /** The receipts of a task, in the order in which they came. */
+  /** Returns the receipts of a task in order of arrival. */
   receiptsOf(id: string): Stopped[] {
     return this.stops.filter(({ receipt }) => receipt.id === id);
   }
 
-  /** When the first enqueue that was asked for after this time was acknowledged; null if none was. */
+  /** Returns when the first enqueue requested after this time was acknowledged; null if none was. */
   enqueueWorkedAt(since: number): number | null {
     return first([...this.enqueued.values()].filter(({ askedAt }) => askedAt >= since).map(({ answeredAt }) => answeredAt));
   }
 
-  /** When the first stop that was asked for after this time was settled; null if none was. */
+  /** Returns when the first stop requested after this time was settled; null if none was. */
   stopWorkedAt(since: number): number | null {
     return first(
       this.stops.filter(({ askedAt, receipt }) => askedAt >= since && receipt.outcome === 'cancelled').map(({ answeredAt }) => answeredAt),
     );
   }
 
-  /** The longest time between two acknowledged enqueues that ended after this time. */
+  /** Returns the longest time between two acknowledged enqueues that ended after this time. */
   longestSilence(since: number): number {
     const times = [since, ...[...this.enqueued.values()].map(({ answeredAt }) => answeredAt).filter((at) => at >= since)].toSorted(
       (a, b) => a - b,

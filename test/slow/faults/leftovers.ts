@@ -1,13 +1,13 @@
 import { Cluster, type Redis } from 'ioredis';
 import type { Store } from '../../../shared/store.js';
 
-/** The ids of what a queue keeps of ended jobs. */
+/** Returns the ids of a queue's retained jobs. */
 export async function endedIds({ redis, keys }: Store, queue: string): Promise<Set<string>> {
   const jobs = keys.jobs(queue);
   return new Set((await Promise.all([redis.zrange(`${jobs}completed`, '0', '-1'), redis.zrange(`${jobs}failed`, '0', '-1')])).flat());
 }
 
-/** Of a queue at rest, what must not be there: entries of the registry, jobs that wait or run, locks, jobs in no list. */
+/** Returns leftovers of a queue at rest: entries of the registry, queued or active jobs, locks, jobs in no list. */
 export async function leftovers({ redis, keys }: Store, queue: string, ended: ReadonlySet<string>): Promise<Record<string, number>> {
   const jobs = keys.jobs(queue);
   const [tasks, queues, live, pendingStops, items, children, own] = await Promise.all([
@@ -44,7 +44,7 @@ export async function leftovers({ redis, keys }: Store, queue: string, ended: Re
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f-]{27}$/;
 
-/** Every key that matches, on all nodes that have some. */
+/** Returns the matching keys of all nodes. */
 async function keysLike(redis: Redis | Cluster, pattern: string): Promise<string[]> {
   const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis];
   return (await Promise.all(nodes.map((node) => node.keys(pattern)))).flat();

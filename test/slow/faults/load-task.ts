@@ -4,10 +4,10 @@ import { built } from '../../support/process/built.js';
 import { KEEP } from '../../support/task/keep.js';
 
 /**
- * How a task of the load behaves.
+ * The behaviour of a task of the load.
  * - `run` works for `ms` and heeds its signal; `hold` does until it is stopped; `deaf` does not heed it
  * - `retry` fails once, `fail` each time, after `ms`
- * - `block` holds up its worker's event loop for `ms`; `spin` a thread's
+ * - `block` blocks its worker's event loop for `ms`, `spin` that of a thread
  */
 export type LoadKind = 'run' | 'hold' | 'deaf' | 'retry' | 'fail' | 'block' | 'spin';
 
@@ -23,7 +23,7 @@ export const loadTask = defineTask({
 /** For `TASK_MODULES` of the workers. */
 export const LOAD_MODULE = built('test/slow/faults/fault-tasks.mjs');
 
-/** How a task of this kind ends if nobody stops it. */
+/** The final state of each kind without a stop. */
 export function endOf(kind: LoadKind): 'completed' | 'failed' | null {
   if (kind === 'hold') return null;
   return kind === 'fail' ? 'failed' : 'completed';

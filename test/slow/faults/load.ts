@@ -7,34 +7,34 @@ import { type LoadKind, loadTask } from './load-task.js';
 import { FULL } from './size.js';
 
 export interface LoadOptions {
-  /** Enqueued before the fault, all at once. */
+  /** Tasks enqueued at once before the fault. */
   readonly backlog: number;
-  /** Enqueues a second from then on. */
+  /** Enqueues per second after that. */
   readonly perSecond: number;
-  /** Stops a second. */
+  /** Stops per second. */
   readonly stopsPerSecond: number;
-  /** How long a `run` works, at most, in ms. */
+  /** The longest run time of a `run` in ms. */
   readonly longestMs: number;
-  /** Tasks that run until they are stopped, alive at once. */
+  /** Concurrent tasks that run until they are stopped. */
   readonly holds: number;
 }
 
 const TURN_MS = 20;
-/** A client that has so many calls without an answer makes no more. */
+/** The limit of unanswered calls per client. */
 const OPEN_AT_ONCE = 500;
 const STOP_WAIT_MS = 60_000;
-/** Longer than a stop takes that is found by polling, and its grace. */
+/** Longer than the latency of a stop found by polling, grace included. */
 const UNDONE_AFTER_MS = FULL ? 8_000 : 2_000;
-/** A handler that has not ticked for so long belongs to a process that has ended. */
+/** A handler silent for longer belongs to an ended process. */
 const ALIVE_MS = 1_000;
 const LAST_STOPS_MS = 120_000;
 const ITEMS = 50;
-/** Of this many tasks: one that does not heed its signal, three that are retried, one that fails, one in a thread. */
+/** The cycle of tasks: one ignores its signal, three are retried, one fails, one runs in a thread. */
 const MIX: readonly LoadKind[] = ['deaf', 'retry', 'retry', 'retry', 'fail', 'spin', ...Array.from({ length: 34 }, () => 'run' as const)];
-/** One of so many tasks has somebody who waits for its end. */
+/** A client waits for the end of every nth task. */
 const WAITED_FOR = 20;
 
-/** Enqueues and stops tasks until it is ended, and keeps what it was told in a history. */
+/** Enqueues and stops tasks until ended, and keeps the answers in a history. */
 export class Load {
   readonly #producer: Producer;
   readonly #history: History;
@@ -54,7 +54,7 @@ export class Load {
     this.#options = options;
   }
 
-  /** Enqueues the backlog, and resolves when all of it is acknowledged; goes on by itself then. */
+  /** Enqueues the backlog, resolves when all of it is acknowledged, then goes on in the background. */
   async start(): Promise<void> {
     const { backlog, perSecond, stopsPerSecond } = this.#options;
     await Promise.all(Array.from({ length: backlog }, () => this.#enqueue()));
@@ -67,12 +67,12 @@ export class Load {
     }, TURN_MS);
   }
 
-  /** Adds one task, now. */
+  /** Adds one task. */
   enqueue(kind: LoadKind, ms: number): Promise<string | null> {
     return this.#add(kind, ms);
   }
 
-  /** Stops one task, now; again and again until that is acknowledged. */
+  /** Stops one task; repeats until the stop is acknowledged. */
   async stopSurely(id: string, limitMs = LAST_STOPS_MS): Promise<void> {
     this.#history.asked.add(id);
     await within(
@@ -83,13 +83,13 @@ export class Load {
     );
   }
 
-  /** Begins nothing more. */
+  /** Makes no further calls. */
   halt(): void {
     this.#ended = true;
     if (this.#timer) clearInterval(this.#timer);
   }
 
-  /** Enqueues no more, stops what would run for ever, and resolves when every call has its answer. */
+  /** Ends the enqueues, stops the endless tasks, and resolves when every call is answered. */
   async end(): Promise<void> {
     this.halt();
     while (this.#open.size > 0) await Promise.all(this.#open);
@@ -97,7 +97,7 @@ export class Load {
     await Promise.all(holds.map(({ id }) => this.stopSurely(id)));
   }
 
-  /** Tasks that run until they are stopped and were never acknowledged: only their ids' handlers tell of them. */
+  /** Returns the unacknowledged endless tasks, known from the notes of their handlers only. */
   async stopUnacknowledged(): Promise<void> {
     const runs = this.#log
       .refresh()
@@ -106,7 +106,7 @@ export class Load {
     await Promise.all(runs.filter(({ beganAt }) => now() - beganAt > UNDONE_AFTER_MS).map(({ id }) => this.stopSurely(id)));
   }
 
-  /** Stops once more what runs for ever although it was stopped. */
+  /** Stops endless tasks that are running despite an earlier stop. */
   async stopAgain(): Promise<void> {
     const undone = this.#log
       .refresh()
@@ -133,7 +133,7 @@ export class Load {
     if (isHold) this.#pendingHolds -= 1;
   }
 
-  /** Null if it was refused. */
+  /** Returns null if the enqueue was rejected. */
   async #add(kind: LoadKind, ms: number): Promise<string | null> {
     const number = this.#count;
     const item = number % 3 === 0 ? null : `chat-${number % ITEMS}`;
@@ -149,7 +149,7 @@ export class Load {
     }
   }
 
-  /** A wait that breaks off says nothing of the task. */
+  /** An interrupted wait says nothing about the task. */
   async #waitFor(id: string): Promise<void> {
     try {
       const { state } = await this.#producer.waitUntilFinished(id);
@@ -165,7 +165,7 @@ export class Load {
     return live;
   }
 
-  /** In turn: one that holds, any other, all of an item. Half of them wait for the end. */
+  /** Stops in turn an endless task, another task, or all tasks of an item. Half of the stops wait for the end. */
   async #stopOne(): Promise<void> {
     const number = (this.#stopCount += 1);
     const waitMs = number % 2 === 0 ? STOP_WAIT_MS : 0;
@@ -179,7 +179,7 @@ export class Load {
     await this.#stop([victim.id], waitMs);
   }
 
-  /** Whether it was answered. */
+  /** Returns whether the call was answered. */
   async #stop(ids: readonly string[], waitMs: number): Promise<boolean> {
     const askedAt = now();
     try {

@@ -1,7 +1,7 @@
 /**
- * The runner behind `npm run faults`: every scenario of this folder at full size with default settings, one after the
- * other, and docs/faults.md from what they report. `npm run faults -- --only Sentinel` runs those with "Sentinel" in
- * their name and replaces their lines. Progress goes to standard error; the exit code is 1 if one failed.
+ * `npm run faults`: runs every scenario of this folder at full size with default settings, and makes docs/faults.md from their
+ * reports. `npm run faults -- --only Sentinel` runs the scenarios with "Sentinel" in their name and replaces their lines. Progress
+ * goes to standard error; the exit code is 1 if one failed.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,7 +13,7 @@ import { buildTests } from '../../support/runner/build-tests.js';
 import { documentOf } from './document.js';
 import type { FaultRow } from './report.js';
 
-/** In the order of the page. */
+/** In page order. */
 const FILES = ['worker', 'redis', 'memory', 'network', 'failover'].map((name) => `test/slow/faults/${name}.test.ts`);
 const PAGE = join(import.meta.dirname, '../../../docs/faults.md');
 

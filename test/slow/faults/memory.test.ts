@@ -6,7 +6,7 @@ import { faultTest } from './scenario.js';
 import { redisOf, singleRedis } from './single-redis.js';
 import { FULL } from './size.js';
 
-/** Longer than locks hold. */
+/** Longer than the lock duration. */
 const FULL_MS = FULL ? 20_000 : 3_000;
 
 describe('A Redis without memory', () => {

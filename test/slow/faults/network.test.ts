@@ -9,7 +9,7 @@ import { type FaultScenario, type Struck, faultTest } from './scenario.js';
 import { type SingleRedis, singleRedis } from './single-redis.js';
 import { FULL } from './size.js';
 
-/** One redis-server, and a way to it that breaks. Clients and the first worker go straight to it. */
+/** One redis-server and a faulty proxy to it. Clients and the first worker connect directly. */
 interface BrokenWay extends SingleRedis {
   readonly proxy: FaultProxy;
 }
@@ -77,7 +77,7 @@ describe('The network between one of two workers and Redis', () => {
       const before = Number(await client.call('CLIENT', 'ID'));
       const at = now();
       proxy.halfOpen({ newConnections: false });
-      // Only the worker behind the proxy connects anew.
+      // Only the worker behind the proxy reconnects.
       const noticed = async (name: string): Promise<number> => {
         await within(
           `a new ${name}`,
@@ -113,20 +113,20 @@ describe('The network between one of two workers and Redis', () => {
   }
 });
 
-/** BullMQ's scripts by their keys, whatever the hash of their text is: the ends of jobs have 14, fetches 11 from `wait` on. */
+/** BullMQ's scripts by their keys instead of their hash: ends of jobs have 14 keys, fetches 11 with `wait` first. */
 const SCRIPTS = {
   moveToFinished: /evalsha\r\n\$40\r\n\w{40}\r\n\$2\r\n14\r\n/i,
   moveToActive: /evalsha\r\n\$40\r\n\w{40}\r\n\$2\r\n11\r\n\$\d+\r\n[^\r]*:wait\r\n/i,
 };
 
-/** Whether a client that came after the one with this id has this name. */
+/** Returns whether a client newer than this id has this name. */
 function isListedAfter(id: number, name: string, list: string): boolean {
   return list.split('\n').some((line) => Number(/^id=(\d+)/.exec(line)?.[1]) > id && line.includes(` name=${name} `));
 }
 
 type Breaks = (proxy: FaultProxy, fleet: FaultFleet) => Promise<Readonly<Record<string, number>> | void>;
 
-/** A fault of the way between a worker and Redis, while tasks that run there are stopped. */
+/** A fault of the network between a worker and Redis, while running tasks of that worker are stopped. */
 function through({ breaks, ...scenario }: Omit<FaultScenario, 'open' | 'strike'> & { readonly breaks: Breaks }): void {
   faultTest({
     ...scenario,
@@ -145,7 +145,7 @@ function through({ breaks, ...scenario }: Omit<FaultScenario, 'open' | 'strike'>
   });
 }
 
-/** Stops some of what runs in a worker and would not end by itself. */
+/** Stops some endless tasks of a worker. */
 async function stopThere(fleet: FaultFleet, { pid }: NodeProcess, at: number): Promise<Struck['figures']> {
   const isOpen = (id: string): boolean => fleet.history.enqueued.get(id)?.kind === 'hold' && !fleet.history.asked.has(id);
   const there = fleet.log

@@ -39,7 +39,7 @@ describe('Faults of Redis', () => {
     setting: 'appendfsync everysec; Redis killed, the file cut, Redis started again',
     about: 'As in a power failure: writes that Redis acknowledged in the last second are undone.',
     open: () => singleRedis({ appendonly: 'yes', extraArgs: ['--appendfsync', 'everysec'] }),
-    tolerates: ['lost', 'wrong end', 'two outcomes', 'stop lost', 'began after its stop', 'ran on after its stop', 'made though refused'],
+    tolerates: ['lost', 'wrong end', 'two outcomes', 'stop lost', 'began after its stop', 'ran on after its stop', 'added though rejected'],
     strike: async (fleet) => {
       const redis = redisOf(fleet);
       const file = await appendOnlyFile(redis);
@@ -119,7 +119,7 @@ describe('Faults of Redis', () => {
   });
 });
 
-/** What Redis appends to now. */
+/** Returns the current append-only file. */
 async function appendOnlyFile({ dir }: TestRedis): Promise<string> {
   const folder = join(dir, 'appendonlydir');
   const name = (await readdir(folder))
@@ -129,7 +129,7 @@ async function appendOnlyFile({ dir }: TestRedis): Promise<string> {
   return join(folder, name as string);
 }
 
-/** Cuts off clients again and again. Returns how many. */
+/** Disconnects clients repeatedly. Returns their number. */
 async function killClients(redis: TestRedis, kind: string, everyMs: number, until: number): Promise<number> {
   const client = redis.client();
   let cut = 0;

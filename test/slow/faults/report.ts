@@ -5,32 +5,32 @@ import type { Recovery } from './fault-fleet.js';
 /** One line of the table in docs/faults.md. */
 export interface FaultRow {
   readonly fault: string;
-  /** With what settings, and what was done. */
+  /** The settings and the action. */
   readonly setting: string;
-  /** What to expect of it. */
+  /** The expected effect. */
   readonly about: string;
   readonly recovery: Recovery;
   /** The longest time without an acknowledged enqueue. */
   readonly silenceMs: number;
   readonly tailMs: number;
-  /** Rejected enqueues by code, or message where there is none. */
+  /** Rejected enqueues by code, or by message without a code. */
   readonly rejected: Readonly<Record<string, number>>;
   readonly audit: AuditCounts;
-  /** What this fault may do to tasks or stops, as many as there were. */
+  /** Counts of the problems that this fault may cause. */
   readonly tolerated: Readonly<Partial<Record<ProblemKind, number>>>;
-  /** What it may not do: empty for a clean audit. */
+  /** Counts of the problems that it must not cause: empty for a clean audit. */
   readonly unexpected: Readonly<Partial<Record<ProblemKind, number>>>;
-  /** More figures, by name. */
+  /** Further measurements by name. */
   readonly figures: Readonly<Record<string, string | number>>;
 }
 
-/** Keeps a line for the table, if somebody makes one: FAULTS_REPORT is the file that it goes to. */
+/** Appends a line for the table to the file FAULTS_REPORT, if set. */
 export function report(row: FaultRow): void {
   const file = process.env['FAULTS_REPORT'];
   if (file) appendFileSync(file, `${JSON.stringify(row)}\n`);
 }
 
-/** How many tasks had a problem of each kind. */
+/** Returns the number of tasks per kind of problem. */
 export function tally(problems: readonly Problem[]): Partial<Record<ProblemKind, number>> {
   const counts: Partial<Record<ProblemKind, number>> = {};
   for (const { kind } of problems) counts[kind] = (counts[kind] ?? 0) + 1;

@@ -7,7 +7,7 @@ import { type Freeze, isOfFrozen } from './frozen.js';
 import { report, tally } from './report.js';
 import { FULL, ONLY } from './size.js';
 
-/** Settings under which a fleet notices within seconds what it notices within half a minute by default. */
+/** Settings that make a fleet react within seconds instead of half a minute. */
 const SHORT = {
   ...{ LOCK_DURATION_MS: '2000', STALLED_CHECK_INTERVAL_MS: '500', HEARTBEAT_INTERVAL_MS: '500', RECONCILE_INTERVAL_MS: '500' },
   ...{ ENQUEUE_GRACE_MS: '2000', STOP_GRACE_MS: '500', STOP_POLL_INTERVAL_MS: '500' },
@@ -18,9 +18,9 @@ const TEST_LIMIT_MS = 540_000;
 /** How long a worker that has woken may take to notice that its locks are gone: longer than a lock holds. */
 const NOTICE_MS = FULL ? 30_000 : 5_000;
 
-/** What a fault did, beside what can be read from the load. */
+/** Facts about a fault that the load does not show. */
 export interface Struck {
-  /** When it began, by `now`. */
+  /** The start by `now`. */
   readonly at: number;
   readonly figures?: Readonly<Record<string, string | number>>;
   /** The worker that the fault froze: its handlers cannot hear of a stop before it wakes. */
@@ -30,30 +30,30 @@ export interface Struck {
 export interface FaultScenario {
   readonly fault: string;
   readonly setting: string;
-  /** For the table: what is to be expected of the fault. */
+  /** For the table: the expected effect of the fault. */
   readonly about: string;
   readonly open: () => Promise<Deployment>;
-  /** Brings the fault about, and resolves when it is over. */
+  /** Causes the fault, and resolves when it is over. */
   readonly strike: (fleet: FaultFleet) => Promise<Struck>;
-  /** Beside the standard load. */
+  /** Changes to the standard load. */
   readonly load?: { readonly small?: Partial<LoadOptions>; readonly full?: Partial<LoadOptions> };
   /** Settings of the workers in both sizes. */
   readonly env?: Readonly<Record<string, string>>;
   /** Default 2. */
   readonly workers?: number;
-  /** Of each worker. Default 25 in full size, 10 in small. */
+  /** Concurrency of each worker. Default 25 at full size, 10 at small size. */
   readonly slots?: number;
-  /** Too long for `npm test`. */
+  /** Whether it takes too long for the tests. */
   readonly onlyFull?: boolean;
-  /** What the fault destroys cannot all be accounted for: these are counted, and do not fail the test. */
+  /** Problems that are unavoidable because the fault destroys data: counted, without failing the test. */
   readonly tolerates?: readonly ProblemKind[];
-  /** In which enqueues, tasks and stops must work again, in ms from the fault. Default 60,000. */
+  /** The limit for the recovery of enqueues, tasks and stops, in ms from the fault. Default 60,000. */
   readonly recoveryLimitMs?: number;
-  /** More to hold it to, once the fleet is at rest. */
+  /** Further assertions, once the fleet is at rest. */
   readonly check?: (fleet: FaultFleet, struck: Struck) => Promise<void> | void;
 }
 
-/** A test of a fault: load, fault, recovery, rest, audit. */
+/** Defines the test of a fault: load, fault, recovery, rest, audit. */
 export function faultTest(scenario: FaultScenario): void {
   const { fault, setting, about, onlyFull = false, tolerates = [], recoveryLimitMs = 60_000 } = scenario;
   const name = `${fault}, ${setting}`;

@@ -1,5 +1,5 @@
-// Loaded before a worker with `node --import`: its time of day is wrong by CLOCK_SHIFT_MS, for CLOCK_SHIFT_FOR_MS or, without
-// it, for good. Its timers are right.
+// Loaded before a worker with `node --import`: shifts the time of day by CLOCK_SHIFT_MS, for CLOCK_SHIFT_FOR_MS if set.
+// Timers are not affected.
 const { CLOCK_SHIFT_MS, CLOCK_SHIFT_FOR_MS } = process.env;
 const RealDate = globalThis.Date;
 const until = CLOCK_SHIFT_FOR_MS === undefined ? Infinity : performance.now() + Number(CLOCK_SHIFT_FOR_MS);

@@ -1,7 +1,7 @@
 import { type TestRedis, type TestRedisOptions, startTestRedis } from '../../support/redis/test-redis.js';
 import type { Deployment } from './fault-fleet.js';
 
-/** One redis-server of the scenario's own. */
+/** Starts one redis-server for the scenario. */
 export interface SingleRedis extends Deployment {
   readonly redis: TestRedis;
 }
@@ -11,7 +11,7 @@ export async function singleRedis(options: TestRedisOptions = {}): Promise<Singl
   return { redis, config: { redisUrl: redis.url }, env: { REDIS_URL: redis.url }, stop: () => redis.stop() };
 }
 
-/** The server that the fleet of a scenario opened with `singleRedis` works on. */
+/** Returns the server of a scenario opened with `singleRedis`. */
 export function redisOf({ options }: { readonly options: { readonly deployment: Deployment } }): TestRedis {
   return (options.deployment as SingleRedis).redis;
 }

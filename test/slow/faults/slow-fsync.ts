@@ -5,8 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { reapAtExit } from '../../support/process/reaper.js';
 
 /**
- * Makes each fsync of a process take so much longer, for a while. Returns how many did.
- * @throws an error where strace is missing, or may not trace
+ * Delays each fsync of a process for a while. Returns the number of delayed calls.
+ * @throws an error without strace or the permission to trace
  */
 export async function slowFsync(pid: number, byMs: number, forMs: number): Promise<number> {
   const inject = `inject=fsync,fdatasync:delay_enter=${byMs * 1_000}`;

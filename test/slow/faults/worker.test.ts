@@ -9,7 +9,7 @@ import { faultTest } from './scenario.js';
 import { singleRedis } from './single-redis.js';
 import { FULL } from './size.js';
 
-/** Locks hold for 15 s by default, for 2 s in short. */
+/** The lock duration is 15 s by default, 2 s in the short form. */
 const LONGER_THAN_LOCKS_MS = FULL ? 20_000 : 3_000;
 const DEATH_LIMIT_MS = 30_000;
 

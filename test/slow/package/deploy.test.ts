@@ -35,10 +35,10 @@ const dashboard = JSON.parse(file('grafana-dashboard.json')) as {
   templating: { list: { name: string; definition?: string }[] };
 };
 
-/** Words of PromQL that stand where a metric could. `up` is Prometheus's own. */
+/** PromQL words in the place of a metric. `up` is a metric of Prometheus itself. */
 const WORDS = new Set(['max', 'min', 'sum', 'by', 'rate', 'increase', 'histogram_quantile', 'time', 'up']);
 
-/** The names in an expression that are neither labels nor words of PromQL. */
+/** Returns the names in an expression other than labels and PromQL words. */
 function namesIn(expr: string): string[] {
   const bare = expr
     .replace(/\{[^}]*\}/g, '')
@@ -47,7 +47,7 @@ function namesIn(expr: string): string[] {
   return [...bare.matchAll(/[a-zA-Z_][\w:]*/g)].map(([name]) => name).filter((name) => !WORDS.has(name));
 }
 
-/** Brackets close in the order in which they were opened. */
+/** Returns whether all brackets match. */
 function isBalanced(expr: string): boolean {
   const open: string[] = [];
   for (const [bracket] of expr.replace(/"[^"]*"/g, '').matchAll(/[()[\]{}]/g)) {
@@ -59,7 +59,7 @@ function isBalanced(expr: string): boolean {
 
 describe('the files of deploy/', () => {
   let fleet: TestFleet;
-  /** Of `/metrics`, the series of its histograms too. */
+  /** The metrics of `/metrics`, including the series of histograms. */
   let exported: ReadonlySet<string>;
 
   before(async () => {
@@ -73,7 +73,7 @@ describe('the files of deploy/', () => {
   function check(what: string, expr: string): void {
     assert.ok(isBalanced(expr), `${what}: ${expr}`);
     for (const name of namesIn(expr)) assert.ok(exported.has(name), `${what}: ${name} is not among the metrics`);
-    // A histogram has no samples under its own name.
+    // A histogram has no samples with its plain name.
     for (const name of namesIn(expr))
       assert.notEqual((METRICS as Record<string, { type: string }>)[name]?.type, 'histogram', `${what}: ${name}`);
     for (const [, labels = ''] of expr.matchAll(/\{([^}]*)\}/g)) {
@@ -82,7 +82,7 @@ describe('the files of deploy/', () => {
     }
   }
 
-  test('every alert is whole and asks for metrics that there are', () => {
+  test('every alert is complete and uses existing metrics', () => {
     assert.equal(new Set(rules.map(({ alert }) => alert)).size, rules.length);
     for (const { alert, expr, for: wait, labels, annotations, ...rest } of rules) {
       assert.deepEqual(rest, {}, alert);
@@ -94,7 +94,7 @@ describe('the files of deploy/', () => {
     }
   });
 
-  test('there is an alert for each thing that an operator must know of', () => {
+  test('there is an alert for each condition that needs an operator', () => {
     const asked = new Set(rules.flatMap(({ expr }) => namesIn(expr)));
     for (const metric of [
       'stop_oldest_open_seconds',
@@ -108,7 +108,7 @@ describe('the files of deploy/', () => {
     }
   });
 
-  test('every panel of the Grafana dashboard asks for metrics that there are, and none covers another', () => {
+  test('every panel of the Grafana dashboard uses existing metrics, and no panels overlap', () => {
     assert.equal(dashboard.uid, 'taskfleet');
     assert.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length);
     const taken = new Set<string>();
@@ -137,7 +137,7 @@ describe('the files of deploy/', () => {
       for (const [, name = ''] of definition.matchAll(/label_values\((\w+)/g)) assert.ok(exported.has(name), name);
   });
 
-  test('Prometheus is told of the rules that are here, and keeps its token in a file', () => {
+  test('Prometheus loads these rules and reads its token from a file', () => {
     const {
       rule_files: ruleFiles,
       scrape_configs: [job],
@@ -147,7 +147,7 @@ describe('the files of deploy/', () => {
     assert.deepEqual(Object.keys(job['authorization'] as object), ['credentials_file']);
   });
 
-  test('no dashboard is missed: a name that is not there is found', () => {
+  test('the check finds mistakes in an expression', () => {
     assert.throws(() => check('a mistake', 'max(taskfleet_workerz)'));
     assert.throws(() => check('a mistake', 'rate(taskfleet_stop_latency_seconds[5m])'));
     assert.throws(() => check('a mistake', 'taskfleet_stops_total{outcom="cancelled"}'));
@@ -155,5 +155,5 @@ describe('the files of deploy/', () => {
   });
 });
 
-/** Ours, and those that Prometheus adds. */
+/** The fleet's labels and those added by Prometheus. */
 const LABELS = new Set([...Object.values(METRICS).flatMap(({ labels }) => [...labels]), 'fleet', 'instance', 'job', 'le']);

@@ -50,12 +50,12 @@ describe('the Redis of docker-compose.yml', () => {
     ['appendonly', 'yes'],
     ['maxmemory-policy', 'noeviction'],
   ] as const) {
-    test(`its command line gives ${parameter} ${expected}`, async () => {
+    test(`its command line sets ${parameter} to ${expected}`, async () => {
       assert.deepEqual(await redis.config('GET', parameter), [parameter, expected]);
     });
   }
 
-  test('its append-only file is written to a named volume', () => {
+  test('its append-only file is on a named volume', () => {
     assert.deepEqual(
       service('redis').volumes?.map((mount) => mount.split(':')[1]),
       ['/data'],
@@ -63,7 +63,7 @@ describe('the Redis of docker-compose.yml', () => {
     for (const mount of service('redis').volumes ?? []) assert.ok((mount.split(':')[0] ?? '') in volumes, mount);
   });
 
-  test('it is published on loopback only, and has a health check', () => {
+  test('it is published on loopback only and has a health check', () => {
     for (const port of service('redis').ports ?? []) assert.match(port, /^127\.0\.0\.1:/);
     assert.match(service('redis').healthcheck?.test.join(' ') ?? '', /redis-cli ping/);
   });
@@ -78,7 +78,7 @@ describe('the worker of docker-compose.yml', () => {
     for (const name of [...given, ...interpolated]) assert.ok(known.has(name ?? ''), `${name} is not a setting`);
   });
 
-  test('its settings are valid, and it finds Redis under the service name', () => {
+  test('its settings are valid, and the host of Redis is the service name', () => {
     const settings = loadSettings(workerEnvironment());
     const { hostname, port } = new URL(settings.redisUrl ?? '');
     assert.ok(service(hostname));
@@ -89,17 +89,17 @@ describe('the worker of docker-compose.yml', () => {
     assert.deepEqual(service('worker').depends_on, { redis: { condition: 'service_healthy' } });
   });
 
-  test('it gets longer to stop than its tasks get to finish', () => {
+  test('its stop timeout is longer than the shutdown timeout', () => {
     const grace = /^(?<seconds>\d+)s$/.exec(service('worker').stop_grace_period ?? '')?.groups?.['seconds'];
     assert.ok(Number(grace) * 1_000 > loadSettings(workerEnvironment()).shutdownTimeoutMs, `stop_grace_period ${grace} s`);
   });
 
-  test('it can be scaled: no name and no port of its own', () => {
+  test('it can be scaled: no fixed name or port', () => {
     assert.equal(service('worker').container_name, undefined);
     assert.equal(service('worker').ports, undefined);
   });
 
-  test("its image is built here, and its command is one of the command's", async () => {
+  test('its image is built here, and it runs a command of the CLI', async () => {
     assert.equal(service('worker').build, '.');
     assert.ok(existsSync(resolve(root, 'Dockerfile')));
     assert.deepEqual(service('worker').command, ['worker']);
@@ -115,12 +115,12 @@ describe('the dashboard of docker-compose.yml', () => {
 
   const required = /^\$\{API_TOKENS:\?(?<message>[^}]+)\}$/;
 
-  test('it does not start without tokens, and says how to get one', () => {
+  test('without tokens it does not start, and says how to make one', () => {
     const { message = '' } = required.exec(service('dashboard').environment?.['API_TOKENS'] ?? '')?.groups ?? {};
     assert.match(message, /taskfleet token create/);
   });
 
-  test('with tokens its settings are valid, and it listens for others', async () => {
+  test('with tokens its settings are valid, and it listens on all addresses', async () => {
     const API_TOKENS = entryOf(newToken(), { name: 'ada', role: 'admin', items: null });
     const settings = loadSettings({ ...environmentOf('dashboard'), API_TOKENS, REDIS_URL: server.url, API_PORT: '0' });
     const producer = createProducer({ redisUrl: server.url, logLevel: 'silent' });
@@ -135,13 +135,13 @@ describe('the dashboard of docker-compose.yml', () => {
     await producer.close();
   });
 
-  test('it is published on loopback only, at the port that it listens on, and is asked for its health there', () => {
+  test('it is published on loopback only, and port and health check match', () => {
     const { apiPort } = loadSettings({ ...environmentOf('dashboard'), API_TOKENS: '' });
     assert.deepEqual(service('dashboard').ports, [`127.0.0.1:${apiPort}:${apiPort}`]);
     assert.match(service('dashboard').healthcheck?.test.join(' ') ?? '', new RegExp(`http://127\\.0\\.0\\.1:${apiPort}/livez`));
   });
 
-  test('it starts when Redis is healthy, and gets longer to stop than its requests get to end', () => {
+  test('it starts when Redis is healthy, and its stop timeout is longer than the shutdown timeout', () => {
     assert.deepEqual(service('dashboard').depends_on, { redis: { condition: 'service_healthy' } });
     const { shutdownTimeoutMs } = loadSettings({ ...environmentOf('dashboard'), API_TOKENS: '' });
     assert.ok(Number.parseInt(service('dashboard').stop_grace_period ?? '', 10) * 1_000 > shutdownTimeoutMs);

@@ -14,7 +14,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 const stages = parseStages(readFileSync(resolve(root, 'Dockerfile'), 'utf8'));
 const runtime = stages.at(-1) ?? [];
 
-/** The instructions of each stage. Continued lines are joined; comments are dropped. */
+/** Returns the instructions of each stage, with continued lines joined and without comments. */
 function parseStages(text: string): Instruction[][] {
   const parsed: Instruction[][] = [];
   for (const line of text
@@ -36,7 +36,7 @@ function last(word: string): string {
   return rest;
 }
 
-/** The list of an instruction in exec form; the shell form is no JSON. */
+/** Returns the words of an instruction in exec form; the shell form is not JSON. */
 function execForm(text: string): string[] {
   const list: unknown = JSON.parse(text);
   assert.ok(Array.isArray(list) && list.every((word) => typeof word === 'string'));
@@ -47,7 +47,7 @@ describe('the Dockerfile', () => {
   const copies = stages.flat().filter(({ word }) => word === 'COPY');
   const fromContext = copies.filter(({ rest }) => !rest.includes('--from=')).flatMap(({ rest }) => rest.split(/\s+/).slice(0, -1));
 
-  test('copies only what exists and .dockerignore does not hold back', () => {
+  test('copies only existing files outside .dockerignore', () => {
     const ignored = readFileSync(resolve(root, '.dockerignore'), 'utf8')
       .split('\n')
       .filter((line) => line !== '' && !line.startsWith('#'));
@@ -58,7 +58,7 @@ describe('the Dockerfile', () => {
     }
   });
 
-  test('copies all that the build reads', () => {
+  test('copies all inputs of the build', () => {
     const { include } = JSON.parse(readFileSync(resolve(root, 'tsconfig.build.json'), 'utf8')) as { include: string[] };
     for (const path of [...include, 'tsconfig.json', 'tsconfig.build.json', 'scripts']) assert.ok(fromContext.includes(path), path);
   });
@@ -71,7 +71,7 @@ describe('the Dockerfile', () => {
     assert.ok(majors[0] !== undefined && majors[0] >= oldest && majors[0] % 2 === 0, `Node ${majors[0]}`);
   });
 
-  test('has production dependencies only in the image', () => {
+  test('has only production dependencies in the image', () => {
     const source = runtime.find(({ word, rest }) => word === 'COPY' && rest.includes('node_modules'))?.rest ?? '';
     const name = /--from=(?<name>\S+)/.exec(source)?.groups?.['name'];
     const stage = stages.find(([from]) => from?.rest.endsWith(` AS ${name}`)) ?? [];
@@ -82,12 +82,12 @@ describe('the Dockerfile', () => {
     assert.equal(last('USER'), 'node');
   });
 
-  test('lets signals reach node: the exec form, and SIGTERM', () => {
+  test('lets signals reach node: exec form and SIGTERM', () => {
     assert.equal(execForm(last('ENTRYPOINT'))[0], 'node');
     assert.equal(last('STOPSIGNAL'), 'SIGTERM');
   });
 
-  test('starts a file of the build, with a command that it knows', () => {
+  test('starts a file of the build with a known command', () => {
     const [, file = ''] = execForm(last('ENTRYPOINT'));
     assertKnown(file, execForm(last('CMD'))[0] ?? '');
   });

@@ -59,7 +59,7 @@ function documents(name: string): unknown[] {
 
 const deployments = (documents('kubernetes.yaml') as Deployment[]).filter(({ kind }) => kind === 'Deployment');
 const [scaled] = documents('keda.yaml') as [ScaledObject];
-/** After the time that running tasks have: what a worker takes to hand back and to close, with room. */
+/** The margin for requeueing and closing after the shutdown timeout. */
 const AFTER_SHUTDOWN_MS = 5_000;
 
 function podOf(name: string): Deployment['spec']['template']['spec'] {
@@ -68,14 +68,14 @@ function podOf(name: string): Deployment['spec']['template']['spec'] {
   return found.spec.template.spec;
 }
 
-/** What a process would read of its container; what comes from a secret, with something in its place. */
+/** Returns the environment of a container, with placeholders for secrets. */
 function settingsOf({ env }: Container): ReturnType<typeof loadSettings> {
   const secrets: Record<string, string> = { REDIS_URL: 'redis://redis', API_TOKENS: `ada:admin:${'0'.repeat(64)}` };
   return loadSettings(Object.fromEntries(env.map(({ name, value }) => [name, value ?? secrets[name]])));
 }
 
 describe('deploy/kubernetes.yaml', () => {
-  test('has settings that there are, with values that they may have', () => {
+  test('has existing settings with valid values', () => {
     const known = new Set<string>(Object.values(SETTINGS).map(({ env }) => env));
     for (const { metadata, spec } of deployments) {
       const [container] = spec.template.spec.containers;
@@ -89,7 +89,7 @@ describe('deploy/kubernetes.yaml', () => {
     }
   });
 
-  test('leaves each process time to end', () => {
+  test('gives each process time to end', () => {
     assert.equal(deployments.length, 2);
     for (const { metadata, spec } of deployments) {
       const {
@@ -100,7 +100,7 @@ describe('deploy/kubernetes.yaml', () => {
     }
   });
 
-  test('asks dashboards how they are where they listen, and waits for the answer', () => {
+  test('probes dashboards at their port, with a sufficient timeout', () => {
     const {
       containers: [{ ports, livenessProbe, readinessProbe, ...container }],
     } = podOf('taskfleet-dashboard');
@@ -117,7 +117,7 @@ describe('deploy/kubernetes.yaml', () => {
 describe('deploy/keda.yaml', () => {
   const [{ type, metadata: trigger }] = scaled.spec.triggers as [ScaledObject['spec']['triggers'][0]];
 
-  test('scales the workers, by as many tasks as one takes', () => {
+  test('scales the workers by their concurrency', () => {
     assert.deepEqual([scaled.kind, scaled.spec.scaleTargetRef.name, type], ['ScaledObject', 'taskfleet-worker', 'prometheus']);
     const {
       containers: [container],
@@ -125,7 +125,7 @@ describe('deploy/keda.yaml', () => {
     assert.equal(Number(trigger.threshold), settingsOf(container).concurrency);
   });
 
-  test('asks for a metric and labels that there are, as docs/operations.md says', () => {
+  test('uses an existing metric with its labels, as in docs/operations.md', () => {
     const [, metric = '', labels = ''] = /^max\(sum by \(instance\) \((\w+)\{([^}]*)\}\)\)$/.exec(trigger.query) ?? [];
     assert.ok(metric in METRICS, trigger.query);
     // `fleet` comes from prometheus.yml.
@@ -137,7 +137,7 @@ describe('deploy/keda.yaml', () => {
     assert.ok(readFileSync(new URL('../../../docs/operations.md', import.meta.url), 'utf8').includes(trigger.query));
   });
 
-  test('takes one worker after the other, each when the one before has ended', () => {
+  test('removes one worker at a time', () => {
     const { terminationGracePeriodSeconds } = podOf('taskfleet-worker');
     const { policies } = scaled.spec.advanced.horizontalPodAutoscalerConfig.behavior.scaleDown;
     for (const { value, periodSeconds } of policies) assert.ok(value === 1 && periodSeconds > terminationGracePeriodSeconds);

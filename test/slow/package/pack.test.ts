@@ -10,10 +10,10 @@ import { fileURLToPath } from 'node:url';
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 const DOORS = ['taskfleet', 'taskfleet/producer', 'taskfleet/worker', 'taskfleet/dashboard'];
 const QUIET = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
-/** Generous for an import; a timer or a connection that an import leaves behind would last for ever. */
+/** Generous for an import; an open timer or connection would keep the process alive forever. */
 const EXIT_LIMIT_MS = 20_000;
 
-describe('the package, as it is published', () => {
+describe('the published package', () => {
   let folder: string;
   let project: string;
   let packed: string[];
@@ -23,7 +23,7 @@ describe('the package, as it is published', () => {
     folder = await mkdtemp(join(tmpdir(), 'taskfleet-pack-'));
     project = join(folder, 'project');
     ({ version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string });
-    // `npm test` has just built dist/; packing must not swap it under the tests that run beside this one.
+    // The runner has just built dist/; packing must not replace it under concurrent tests.
     succeed(run(root, 'npm', 'pack', '--ignore-scripts', '--silent', '--pack-destination', folder));
     const tarball = join(folder, `taskfleet-${version}.tgz`);
     packed = succeed(run(folder, 'tar', 'tzf', tarball))
@@ -36,7 +36,7 @@ describe('the package, as it is published', () => {
   });
   after(() => rm(folder, { recursive: true, force: true }));
 
-  test('the tarball holds what users need', async () => {
+  test('the tarball has all files for users', async () => {
     const scripts = (await readdir(join(root, 'shared/scripts'))).filter((name) => name.endsWith('.lua'));
     assert.ok(scripts.length > 0);
     const needed = [
@@ -57,7 +57,7 @@ describe('the package, as it is published', () => {
     );
   });
 
-  test('the tarball holds nothing else: no tests, no sources', () => {
+  test('the tarball has no tests and no sources', () => {
     const allowed = /^(?:README\.md|LICENSE|CHANGELOG\.md|package\.json|docs\/.+|deploy\/.+|dist\/.+)$/;
     assert.deepEqual(
       packed.filter((path) => !allowed.test(path)),
@@ -76,7 +76,7 @@ describe('the package, as it is published', () => {
     assert.equal(succeed(run(project, 'npx', '--no-install', 'taskfleet', '--version')), `${version}\n`);
   });
 
-  test('every door can be imported, and an import starts nothing', async () => {
+  test('every entry point can be imported, and an import starts nothing', async () => {
     const imports = DOORS.map((door, index) => `import * as door${index} from '${door}';`);
     const sizes = DOORS.map((_, index) => `Object.keys(door${index}).length`);
     await writeFile(join(project, 'doors.mjs'), [...imports, `console.log(JSON.stringify([${sizes.join(', ')}]));`].join('\n'));
@@ -89,10 +89,10 @@ describe('the package, as it is published', () => {
     );
   });
 
-  test('every door has types that compile under strict settings', async () => {
+  test('every entry point has types that compile under strict settings', async () => {
     await useTypesOfNode();
     const imports = DOORS.map((door, index) => `import * as door${index} from '${door}';`);
-    // A door without types would be `any`, of which everything is a key.
+    // An entry point without types would be `any`, which accepts every key.
     const typed = DOORS.map(
       (_, index) => `export const key${index}: 'no such key' extends keyof typeof door${index} ? never : string = '';`,
     );
@@ -105,7 +105,7 @@ describe('the package, as it is published', () => {
     assert.equal(status, 0);
   });
 
-  /** A project in TypeScript brings these itself. */
+  /** The own dependencies of a TypeScript project. */
   async function useTypesOfNode(): Promise<void> {
     const types = join(project, 'node_modules', '@types');
     await mkdir(types, { recursive: true });
@@ -115,7 +115,7 @@ describe('the package, as it is published', () => {
 
 function run(cwd: string, command: string, ...args: string[]): SpawnSyncReturns<string> {
   const timeout = command === 'npm' ? 110_000 : EXIT_LIMIT_MS;
-  // What the test's own process was told must not reach the project's: loaders, and the runner's protocol.
+  // Loaders and the runner's protocol in this environment must not reach the project's processes.
   const { NODE_OPTIONS: _options, NODE_TEST_CONTEXT: _context, ...env } = process.env;
   return spawnSync(command, args, { cwd, env, timeout, encoding: 'utf8' });
 }

@@ -26,7 +26,7 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-test("the README's service and task module run as they stand there", async () => {
+test("the README's service and task module run as printed", async () => {
   const env = { REDIS_URL: redis.url, TASK_MODULES: './tasks.js' };
   const worker = spawnNode([join(root, 'dist/cli/main.js'), 'worker'], { env, cwd: folder });
   try {
@@ -41,7 +41,7 @@ test("the README's service and task module run as they stand there", async () =>
   }
 });
 
-/** The JavaScript blocks that begin with their file's name in a comment. */
+/** Returns the JavaScript blocks that begin with a comment with their file name. */
 function codeBlocks(markdown: string): { name: string; code: string }[] {
   return [...markdown.matchAll(/^```js\n\/\/ (\S+)\n(.*?)^```$/gms)].map(([, name, code]) => ({
     name: name as string,

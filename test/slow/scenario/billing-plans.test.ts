@@ -8,7 +8,7 @@ import { TestFleet } from '../../support/fleet/test-fleet.js';
 const LIMIT_MS = 30_000;
 const QUICK = { LOCK_DURATION_MS: '1000', STALLED_CHECK_INTERVAL_MS: '500' };
 
-describe('billing.init-plans, whose worker dies half way', () => {
+describe('billing.init-plans after the death of its worker half way', () => {
   let fleet: TestFleet;
 
   before(async () => {
@@ -16,7 +16,7 @@ describe('billing.init-plans, whose worker dies half way', () => {
   });
   after(() => fleet.stop());
 
-  it('is finished by another run and by itself on another worker, and no plan is there twice or anew', async () => {
+  it('completes on another worker and in another run, without duplicate or recreated plans', async () => {
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });
     // Just before it writes the fourth plan.

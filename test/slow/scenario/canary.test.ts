@@ -12,13 +12,13 @@ import { until } from '../../support/until.js';
 
 const keyPrefix = 'canary';
 const GRACE_MS = 300;
-/** What it takes beyond grace on a quiet machine is printed; this one may be busy. */
+/** Room beyond the grace period on a busy machine; the measured time is printed. */
 const LIMIT_MS = GRACE_MS + 700;
 const WINDOW_MS = 250;
-/** Of /proc/<pid>/stat: USER_HZ, 100 on every Linux that Node runs on. */
+/** USER_HZ of /proc/<pid>/stat: 100 on every Linux that Node runs on. */
 const MS_PER_TICK = 10;
 
-describe('The canary of a worker with one slot and one thread', () => {
+describe('A canary on a worker with one slot and one thread', () => {
   let fleet: TestFleet;
   let producer: Producer;
   let worker: NodeProcess;
@@ -51,7 +51,7 @@ describe('The canary of a worker with one slot and one thread', () => {
     return fleet.client.hgetall(keys.worker(id ?? ''));
   }
 
-  it('burning its thread is ended with it after grace, and the CPU is idle again', async (t) => {
+  it('that blocks its thread is killed with it after the grace period, and the CPU is idle again', async (t) => {
     const id = await running('spin', 600_000);
     const busy = await until(
       () => cpuShare(worker.pid),
@@ -70,7 +70,7 @@ describe('The canary of a worker with one slot and one thread', () => {
     assert.equal((await producer.result(next)).mode, 'spin');
   });
 
-  it('deaf to its signal is given up after grace: its slot is free, and its return changes nothing', async (t) => {
+  it('that ignores its signal is abandoned after the grace period: its slot is free, and its return changes nothing', async (t) => {
     const id = await running('deaf', 1_500);
     const second = await producer.enqueue(fleetCanary, { mode: 'cooperative', run_ms: 0 }, { item: 'chat-1' });
     const receipt = await producer.stop(id, { waitMs: 10_000 });
@@ -87,14 +87,14 @@ describe('The canary of a worker with one slot and one thread', () => {
     assert.equal(settled.task?.state, 'cancelled');
     await until(heartbeat, ({ zombies }) => zombies === '1');
     await worker.waitForLine(new RegExp(`"${id}".*Abandoned handler returned`));
-    // What its return made the worker write is on the heartbeat's connection, and before the second one.
+    // The worker's writes after that return use the heartbeat's connection, and precede the second heartbeat.
     const first = await until(heartbeat, ({ zombies }) => zombies === '0');
     await until(heartbeat, ({ beat_at: at }) => Number(at) > Number(first['beat_at']));
     assert.deepEqual(await everythingOf(id), settled);
     assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
   });
 
-  /** What Redis knows of a task. */
+  /** Returns everything in Redis about a task. */
   async function everythingOf(id: string) {
     const [task, job, stream] = await Promise.all([
       producer.get(id),
@@ -105,7 +105,7 @@ describe('The canary of a worker with one slot and one thread', () => {
   }
 });
 
-/** The share of one CPU that a process uses, measured for a moment. */
+/** Measures the share of one CPU used by a process. */
 async function cpuShare(pid: number): Promise<number> {
   const [startedAt, usedMs] = [performance.now(), await cpuMs(pid)];
   await delay(WINDOW_MS);
@@ -114,7 +114,7 @@ async function cpuShare(pid: number): Promise<number> {
 
 async function cpuMs(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  // The name, in brackets, may have spaces in it. utime and stime are fields 14 and 15.
+  // The name, in brackets, may contain spaces. utime and stime are fields 14 and 15.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
 }

@@ -12,16 +12,17 @@ import { until } from '../../support/until.js';
 
 const PASSWORD = 'p@ss/w:rd#1';
 
-/** What it takes to reach a Redis, as the environment of every process of the fleet; and a client for a look into it. */
+/** A way to connect to Redis: the environment of every process of the fleet, and a client to inspect it. */
 interface Deployment {
   readonly env: Readonly<Record<string, string>>;
   readonly client: ReturnType<TestRedis['client']>;
 }
 
-/** TLS with certificates on both sides, and a user with what the fleet needs and no more. */
+/** TLS with certificates on both sides, and a user with the minimal permissions. */
 async function overTls(t: TestContext): Promise<Deployment> {
   const tls = await TestTls.create({ clientCertificates: true });
-  const rules = `on >${PASSWORD} ~deployed:* &deployed:* -@all +@read +@write +@connection +@pubsub +@transaction +@scripting +info +time +wait +config|get +acl|whoami -@dangerous +info +config|get +client +role`;
+  const allowed = '+@read +@write +@connection +@pubsub +@transaction +@scripting +info +time +wait +config|get +acl|whoami';
+  const rules = `on >${PASSWORD} ~deployed:* &deployed:* -@all ${allowed} -@dangerous +info +config|get +client +role`;
   const redis = await startTestRedis({ tls, users: [{ name: 'fleet', rules }] });
   t.after(async () => {
     await redis.stop();
@@ -34,7 +35,7 @@ async function overTls(t: TestContext): Promise<Deployment> {
   };
 }
 
-/** As open-webui's settings write it: the host of the URL is the name of the service. */
+/** The form of open-webui's settings: the host of the URL is the name of the service. */
 async function behindSentinels(t: TestContext): Promise<Deployment> {
   const sentinels = await TestSentinels.start({ password: 'secret' });
   t.after(() => sentinels.stop());

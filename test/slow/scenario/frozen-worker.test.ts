@@ -11,7 +11,7 @@ import { until } from '../../support/until.js';
 
 const keyPrefix = 'frozen';
 const SETTINGS = { LOCK_DURATION_MS: '1000', STALLED_CHECK_INTERVAL_MS: '500', HEARTBEAT_INTERVAL_MS: '200' };
-describe('A worker process that is frozen for longer than its locks hold', () => {
+describe('A worker process frozen for longer than the lock duration', () => {
   let fleet: TestFleet;
   let producer: Producer;
   let keys: Keys;
@@ -22,8 +22,8 @@ describe('A worker process that is frozen for longer than its locks hold', () =>
     fleet = await TestFleet.start();
     keys = fleet.keys(keyPrefix);
     producer = fleet.producer({ keyPrefix });
-    // No slot is left free: Redis would give the wake-up for the next task to a connection that fetches for this worker,
-    // and the heir would look for work by itself only after BullMQ's 5 s.
+    // No slot stays free: Redis could otherwise wake a fetch of this worker for the next task, and the other worker would poll only
+    // after BullMQ's 5 s.
     frozen = await startWorker(fleet.redis, keyPrefix, { ...SETTINGS, WORKER_CONCURRENCY: '2' });
   });
   after(async () => {
@@ -32,7 +32,7 @@ describe('A worker process that is frozen for longer than its locks hold', () =>
     await fleet.stop();
   });
 
-  it('changes nothing of what was fenced or taken over meanwhile, tells its handlers so, and goes on with new tasks', async (t) => {
+  it('changes nothing about fenced or taken-over tasks, aborts their handlers, and goes on with new tasks', async (t) => {
     const end = join(fleet.redis.dir, 'end');
     const stopped = await producer.enqueue(scenarioTicker, { file: end }, { item: 'chat-1' });
     const taken = await producer.enqueue(scenarioTicker, { file: end }, { item: 'chat-1' });
@@ -44,7 +44,7 @@ describe('A worker process that is frozen for longer than its locks hold', () =>
       );
     }
     frozen.kill('SIGSTOP');
-    // Nobody else is there yet, so it is the stopper that finds the lock gone.
+    // No other worker runs yet, so the stopper finds the lock gone.
     const receipt = await producer.stop(stopped.id, { reason: 'enough', waitMs: 10_000 });
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'fence']);
     t.diagnostic(`fenced ${receipt.latencyMs} ms after the stop; locks hold ${SETTINGS.LOCK_DURATION_MS} ms`);
@@ -60,7 +60,7 @@ describe('A worker process that is frozen for longer than its locks hold', () =>
     frozen.kill('SIGCONT');
     await frozen.waitForLine(new RegExp(`"${taken.id}".*is aborted with LockLost`));
     await frozen.waitForLine(new RegExp(`"${stopped.id}".*is aborted with (LockLost|StopRequested)`));
-    // The handlers are deaf: they go on, are given up, and return in the end.
+    // The handlers ignore their signal: they go on, are abandoned, and finally return.
     for (const { id } of [stopped, taken]) await frozen.waitForLine(new RegExp(`"${id}".*abandoning it`));
     await until(
       () => pidsAfter(taken.id, `(${takenOver}`),
@@ -83,13 +83,13 @@ describe('A worker process that is frozen for longer than its locks hold', () =>
     assert.equal(runsOf([frozen], next.id), 1);
   });
 
-  /** The workers that wrote to a task's stream after an entry: each chunk and progress has the pid. */
+  /** Returns the workers that wrote to a task's stream after an entry, by the pid in each chunk and progress. */
   async function pidsAfter(id: string, from: string): Promise<number[]> {
     const entries = await fleet.client.xrange(keys.events(id), from, '+');
     return entries.flatMap(([, [, type, , data]]) => (type === 'state' ? [] : [(JSON.parse(data ?? '') as { pid: number }).pid]));
   }
 
-  /** What Redis knows of a task. */
+  /** Returns everything in Redis about a task. */
   async function everythingOf(id: string) {
     const [view, job, stream] = await Promise.all([
       producer.get(id),

@@ -22,7 +22,7 @@ describe('A worker whose outputs are full', { skip: !existsSync('/dev/full') && 
   });
   after(() => fleet.stop());
 
-  it('runs tasks, says in its heartbeat what it lost, and hands back what runs when an exception ends it', async () => {
+  it('runs tasks, reports lost lines in its heartbeat, and requeues running tasks when an exception ends it', async () => {
     const keyPrefix = fleet.newPrefix();
     const keys = fleet.keys(keyPrefix);
     const producer = fleet.producer({ keyPrefix });
@@ -41,7 +41,7 @@ describe('A worker whose outputs are full', { skip: !existsSync('/dev/full') && 
       const { id } = await producer.enqueue(noisy, {});
       assert.equal(await producer.result(id, { timeoutMs: 60_000 }), worker.pid);
       const [workerId = ''] = await fleet.client.zrange(keys.workers, '0', '-1');
-      // It starts, takes tasks, is told something by the task, and meets a rejection.
+      // It logs its start and that it takes tasks, the task logs a line, and a rejection follows.
       await until(
         () => fleet.client.hmget(keys.worker(workerId), 'log_error', 'log_lost'),
         ([error, count]) => error === 'ENOSPC' && Number(count) >= 4,

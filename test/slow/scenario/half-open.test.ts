@@ -6,7 +6,7 @@ import { handlerBegins, scenarioTask, scenarioTicker, startWorker } from '../../
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
-/** What is promised: 12 s for an answer, after at most 5 s without a question, and a reconnect. */
+/** The guarantee: 12 s without an answer, up to 5 s before the next command, and a reconnect. */
 const NOTICED_WITHIN_MS = 20_000;
 const keyPrefix = 'half-open';
 
@@ -22,14 +22,14 @@ after(async () => {
   await fleet.stop();
 });
 
-/** Ids of the connections with this name; the highest is the newest. */
+/** Returns the ids of the connections with this name; the highest is the newest. */
 async function connectionsNamed(name: string): Promise<number[]> {
   const lines = String(await fleet.client.call('CLIENT', 'LIST')).split('\n');
   return lines.filter((line) => line.includes(` name=${name} `)).map((line) => Number(/^id=(\d+)/.exec(line)?.[1]));
 }
 
-it('a worker and a producer whose connections were forgotten on the way take up tasks, hear stops and follow results again', async (t) => {
-  // Stops are not found by polling here: what lands was heard of.
+it('a worker and a producer with half-open connections fetch tasks, receive stops and follow results again', async (t) => {
+  // Without polling: every stop that lands came as a message.
   const worker = await startWorker(fleet.redis, keyPrefix, {
     REDIS_URL: proxy.url,
     REDIS_HEALTH_CHECK_INTERVAL: '0.2',
@@ -53,10 +53,10 @@ it('a worker and a producer whose connections were forgotten on the way take up 
     const at = performance.now();
     const since = (): number => Math.round(performance.now() - at);
     proxy.halfOpen({ newConnections: false });
-    // Of another queue: that of the task which is stopped would be fetched from when that has ended, too.
+    // Another queue: the end of the stopped task makes the worker fetch from its own queue.
     const next = await producer.enqueue(fleetCanary, { run_ms: 1 });
     await producer.stop(later);
-    // The producer ends it in Redis after its grace. The run itself goes on until its worker hears of that, or of the lock that is gone.
+    // The producer ends the task in Redis after the grace period. The run goes on until its worker learns of that or of the lost lock.
     await producer.stop(running);
     const [took, resubscribed, landed, answered] = await Promise.all([
       until(
@@ -84,7 +84,7 @@ it('a worker and a producer whose connections were forgotten on the way take up 
     assert.equal(answered[0], 'TASK_CANCELLED');
     for (const [what, ms] of Object.entries(figures)) assert.ok(ms < NOTICED_WITHIN_MS, `${what} after ${ms} ms`);
 
-    // By its message alone: it is recorded before, and nobody polls.
+    // By message alone: it is recorded before, and the worker does not poll.
     const keys = fleet.keys(keyPrefix);
     const [id = ''] = await fleet.client.zrange(keys.workers, '0', '-1');
     await until(

@@ -42,7 +42,7 @@ describe('Stops of tasks in two worker processes', () => {
     return added.map(({ id }) => id);
   }
 
-  /** A receipt says what the task says. */
+  /** Asserts that a receipt agrees with its task. */
   async function checkTruth(receipts: readonly StopReceipt[]): Promise<void> {
     for (const { id, outcome, via, settledAt } of receipts) {
       const task = await producer.get(id);
@@ -50,7 +50,7 @@ describe('Stops of tasks in two worker processes', () => {
     }
   }
 
-  it(`land within a poll and 500 ms, all ${STOPS}, while every subscriber is cut off again and again`, async (t) => {
+  it(`land within a poll and 500 ms, all ${STOPS}, while every subscriber is disconnected repeatedly`, async (t) => {
     const ids = await running(STOPS);
     let cuts = 0;
     const cutter = setInterval(() => {
@@ -76,7 +76,7 @@ describe('Stops of tasks in two worker processes', () => {
   });
 
   for (const mode of ['ALL', 'WRITE'] as const) {
-    it(`land once Redis goes on after CLIENT PAUSE ${mode}, and their receipts are true`, async (t) => {
+    it(`land once Redis goes on after CLIENT PAUSE ${mode}, with correct receipts`, async (t) => {
       const ids = await running(20);
       const pausedAt = performance.now();
       const early = ids.slice(0, 10).map((id) => producer.stop(id, { waitMs: 10_000 }));
@@ -86,7 +86,7 @@ describe('Stops of tasks in two worker processes', () => {
       const unawaited = producer.stop(ids[19] as string);
       const receipts = await Promise.all([...early, ...amid]);
       const tookMs = performance.now() - pausedAt;
-      // Its announcement may have ended it before it was recorded.
+      // The message may have ended the task before the stop was recorded.
       const receipt = await unawaited;
       if (receipt.outcome === 'cancelled') await checkTruth([receipt]);
       else assert.equal(receipt.outcome, 'requested');

@@ -5,7 +5,7 @@ import type { NodeProcess } from '../../support/process/processes.js';
 import { scenarioTask, startWorker } from '../../support/fleet/scenario.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 
-/** `npm run bench` does it with 20,000. */
+/** `npm run bench` uses 20,000. */
 const TASKS = Number(process.env['MIXED_TASKS'] ?? 2_000);
 const BATCH = 200;
 const keyPrefix = 'mixed';
@@ -25,7 +25,7 @@ describe('A mixed load', () => {
     await fleet.stop();
   });
 
-  it(`of ${TASKS} tasks that complete, fail and are stopped leaves each ended as it should, and an empty registry`, async () => {
+  it(`of ${TASKS} tasks that complete, fail and are stopped ends each task as expected, and leaves an empty registry`, async () => {
     const stops = [];
     const ids: string[] = [];
     for (let from = 0; from < TASKS; from += BATCH) {

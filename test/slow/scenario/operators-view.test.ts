@@ -8,7 +8,7 @@ import { TestFleet } from '../../support/fleet/test-fleet.js';
 const keyPrefix = 'view';
 const CANARY = ['task', 'enqueue', 'fleet.canary', '--input', '{"mode":"cooperative","run_ms":0}', '-o', 'json'];
 
-/** What only the dashboard asks of Redis. */
+/** Commands that only the dashboard sends. */
 describe('A dashboard process beside a worker', () => {
   let fleet: TestFleet;
   let worker: NodeProcess;
@@ -35,7 +35,7 @@ describe('A dashboard process beside a worker', () => {
     return { status: response.status, text: await response.text() };
   };
 
-  it('adds, follows, lists and stops tasks, of an item too', async () => {
+  it('adds, follows, lists and stops tasks and items', async () => {
     const finished = await overApi([...CANARY, '--wait']);
     assert.equal(finished.code, 0, finished.stderr);
     assert.equal((JSON.parse(finished.stdout) as { state: string }).state, 'completed');
@@ -64,7 +64,7 @@ describe('A dashboard process beside a worker', () => {
     assert.equal((await producer.get(ids[0] as string))?.state, 'cancelled');
   });
 
-  it('has its pages, its figures and the board', async () => {
+  it('serves its pages, its metrics and the board', async () => {
     const [ready, metrics, queues, stats] = await Promise.all([
       page('/readyz'),
       page('/metrics'),

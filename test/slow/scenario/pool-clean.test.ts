@@ -11,7 +11,7 @@ import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 const OLD = 1_700_000_000;
-/** Workers that clean up only when they are asked to. */
+/** Workers that clean up on demand only. */
 const BY_HAND = { USAGE_POOL_CLEAN_INTERVAL_MS: '3600000', SESSION_POOL_CLEAN_INTERVAL_MS: '3600000' };
 
 let fleet: TestFleet;
@@ -25,7 +25,7 @@ function names(): { keyPrefix: string; keys: Keys } {
   return { keyPrefix, keys: fleet.keys(keyPrefix) };
 }
 
-describe('Pools in the format of open-webui, in a fleet', () => {
+describe('Pools in the format of open-webui', () => {
   let worker: NodeProcess;
   const keyPrefix = 'pools';
   let keys: Keys;
@@ -42,7 +42,7 @@ describe('Pools in the format of open-webui, in a fleet', () => {
   });
   after(() => worker.stop());
 
-  it('lose exactly what has expired after an interval; the rest is as it was, byte for byte', async () => {
+  it('lose exactly the expired entries after an interval; the rest stays the same, byte for byte', async () => {
     const now = Number((await fleet.client.time())[0]);
     const expired = (model: number, session: number): boolean => model < 3 || (model > 3 && (model + session) % 3 === 0);
     const whole: Record<string, string> = {};
@@ -90,9 +90,9 @@ describe('Pools in the format of open-webui, in a fleet', () => {
     await worker.waitForLine(/Ignoring invalid pool entries: \\"broken\\"/);
   });
 
-  it('are left alone while an open-webui holds the lock, and cleaned when it lets go', async () => {
+  it('are not cleaned while an open-webui holds the lock, and cleaned after its release', async () => {
     const text = `{"a": {"updated_at": ${OLD}}}`;
-    // Its SET NX, as often as it takes between two runs of ours.
+    // Repeats its SET NX until it succeeds between two runs of the fleet.
     await until(
       () => fleet.client.set(keys.usageLock, randomUUID(), 'EX', 60, 'NX'),
       (answer) => answer === 'OK',
@@ -116,7 +116,7 @@ describe('Pools in the format of open-webui, in a fleet', () => {
 });
 
 describe('A clean-up', () => {
-  it('whose worker is killed in the middle is run again by another, under the same lock', async () => {
+  it('runs again on another worker, with the same lock, when its worker is killed in the middle', async () => {
     const { keyPrefix, keys } = names();
     const lives = { LOCK_DURATION_MS: '1000', STALLED_CHECK_INTERVAL_MS: '500', CLEANUP_LOG_LEVEL: 'debug', ...BY_HAND };
     const text = (index: number, old: boolean): string =>
@@ -125,7 +125,7 @@ describe('A clean-up', () => {
       keys.usagePool,
       Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`model-${index}`, text(index, true)])),
     );
-    // The text of the script, if it was not known, and then a batch or two.
+    // The text of the script, if unknown, then a batch or two.
     const proxy = await FleetProxy.start(fleet.redis);
     const held = proxy.halfOpenAt(keys.usageChanges, 4);
     const workers = [await startWorker(fleet.redis, keyPrefix, { ...lives, ...proxy.env })];
@@ -163,7 +163,7 @@ describe('A clean-up', () => {
     }
   });
 
-  it('that waits for the lock can be stopped', async () => {
+  it('can be stopped while it waits for the lock', async () => {
     const { keyPrefix, keys } = names();
     const log = new LogLines();
     await fleet.worker(keyPrefix, [], { loggers: log.loggers, usageCleanMs: 3_600_000, sessionCleanMs: 3_600_000 });

@@ -7,10 +7,10 @@ import { TestFleet } from '../../support/fleet/test-fleet.js';
 
 const keyPrefix = 'mute';
 const POLL_MS = 400;
-/** What a stop may take beyond the poll that finds it. */
+/** The allowed latency of a stop beyond the poll that finds it. */
 const LIMIT_MS = POLL_MS + 500;
 
-describe('Where Redis lets nobody publish or subscribe', () => {
+describe('Without permission to publish or subscribe', () => {
   let fleet: TestFleet;
   let worker: NodeProcess;
   let muteUrl: string;
@@ -30,7 +30,7 @@ describe('Where Redis lets nobody publish or subscribe', () => {
     await fleet.stop();
   });
 
-  /** The longest time from a stop to its end, of a few at different moments between two polls. */
+  /** Returns the longest latency of a few stops at different times between two polls. */
   async function slowestStop(producer: Producer): Promise<number> {
     const latencies: number[] = [];
     for (let round = 0; round < 3; round += 1) {
@@ -43,7 +43,7 @@ describe('Where Redis lets nobody publish or subscribe', () => {
     return Math.max(...latencies);
   }
 
-  it('a worker says that it cannot hear stop commands, in its log and its heartbeat', async () => {
+  it('a worker reports in its log and its heartbeat that it cannot receive stop commands', async () => {
     await worker.waitForLine(/Could not subscribe to stop commands; polling for stops instead/);
     const keys = fleet.keys(keyPrefix);
     const [id] = await fleet.client.zrange(keys.workers, '0', '-1');
@@ -56,7 +56,7 @@ describe('Where Redis lets nobody publish or subscribe', () => {
     assert.ok(slowest <= LIMIT_MS, `${slowest} ms`);
   });
 
-  it('a stop lands with the next poll although its message cannot even be sent, and one without a wait is recorded', async (t) => {
+  it('a stop lands with the next poll even if its message cannot be sent, and one without a wait is recorded', async (t) => {
     const producer = fleet.producer({ keyPrefix, redisUrl: muteUrl });
     const slowest = await slowestStop(producer);
     t.diagnostic(`no message either: slowest of three stops ${slowest} ms`);
@@ -67,7 +67,7 @@ describe('Where Redis lets nobody publish or subscribe', () => {
     await assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
   });
 
-  it('everything else works: results, events, items, stops of what waits, and a registry that is empty in the end', async () => {
+  it('everything else works: results, events, items, stops of queued tasks, and an empty registry at the end', async () => {
     const producer = fleet.producer({ keyPrefix, redisUrl: muteUrl });
     const later = await producer.enqueue(scenarioTask, {}, { item: 'chat-2', delay: 600_000 });
     const talker = await producer.enqueue(scenarioTicker, { file: '/' }, { item: 'chat-2' });

@@ -36,7 +36,7 @@ describe('Five worker processes that start at once', () => {
   });
 
   const lastRun = async (): Promise<number> => Number(await fleet.client.hget(keys.reconcile, 'at'));
-  /** A whole run that has begun after this was called. */
+  /** Resolves after a complete run that began after this call. */
   async function wholeRun(): Promise<void> {
     const first = await until(lastRun, (at) => at > 0);
     const second = await until(lastRun, (at) => at > first);
@@ -45,7 +45,7 @@ describe('Five worker processes that start at once', () => {
 
   const ofReconciling = (id: string): boolean => id.startsWith(`repeat:${registryReconcile.name}:`);
 
-  /** What the schedule of reconciling has, at one moment: its schedulers, and its tasks that are to run. */
+  /** Returns the schedulers of the reconciler and their next tasks, read atomically. */
   async function scheduled(): Promise<{ schedulers: string[]; next: string[] }> {
     const jobs = keys.jobs(MAINTENANCE_QUEUE);
     const [schedulers, delayed, waiting, prioritized] = (
@@ -63,13 +63,13 @@ describe('Five worker processes that start at once', () => {
     };
   }
 
-  it('have one schedule for reconciling, with one next task, at every moment of several runs', async () => {
+  it('have one schedule for the reconciler, with one next task, at every moment of several runs', async () => {
     const started = await until(lastRun, (at) => at > 0);
     let runs = 0;
     for (let seen = started; runs < 4;) {
       const [{ schedulers, next }, at] = await Promise.all([scheduled(), lastRun()]);
       assert.deepEqual(schedulers, [registryReconcile.name]);
-      // None between the pick-up of one and the making of the next.
+      // None between the fetch of a task and the creation of the next.
       assert.ok(next.length <= 1, next.join(', '));
       if (at > seen) {
         runs += 1;
@@ -79,7 +79,7 @@ describe('Five worker processes that start at once', () => {
     await until(scheduled, ({ next }) => next.length === 1);
   });
 
-  it('remove what jobs that are gone left in the registry, keep what is young or foreign, and register again what lost its entry', async () => {
+  it('remove entries of lost jobs, keep young and foreign entries, and register tasks without an entry again', async () => {
     const [foreign, young, gone] = ['of-open-webui', 'on-its-way', 'long-gone'];
     await fleet.client.hset(keys.tasks, { [foreign]: 'chat-1', [young]: 'chat-1', [gone]: 'chat-1' });
     await fleet.client.hset(keys.taskQueues, { [young]: 'scenario', [gone]: 'scenario' });
@@ -107,7 +107,7 @@ describe('Five worker processes that start at once', () => {
     );
   });
 
-  it('go on reconciling when the one that does it is killed in the middle of a run', async (t) => {
+  it('go on when the reconciling worker is killed in the middle of a run', async (t) => {
     const jobs = keys.jobs(MAINTENANCE_QUEUE);
     const active = async (): Promise<string[]> => (await fleet.client.lrange(`${jobs}active`, 0, -1)).filter(ofReconciling);
     const names = Array.from({ length: GONE }, (_, index) => `gone-${index}`);
@@ -119,7 +119,7 @@ describe('Five worker processes that start at once', () => {
         .hset(keys.tasks, ...names.flatMap((name) => [name, '']))
         .zadd(keys.live, ...names.flatMap((name) => [old, name]))
         .exec();
-    /** Freezes the worker that reconciles, in the middle of its run; null if the run was over before. */
+    /** Freezes the reconciling worker in the middle of its run; returns null if the run was over before. */
     const freeze = async (): Promise<{ id: string; worker: NodeProcess } | null> => {
       await addGone();
       const [id = ''] = await until(active, (ids) => ids.length > 0, { everyMs: 1 });
@@ -140,7 +140,7 @@ describe('Five worker processes that start at once', () => {
     );
     await wholeRun();
     t.diagnostic(`all ${GONE} entries gone ${Date.now() - killedAt} ms after the kill, at a lock of ${SETTINGS.LOCK_DURATION_MS} ms`);
-    // The task of the dead worker runs again, and ends.
+    // The task of the dead worker runs again and ends.
     await until(
       () => fleet.client.exists(jobs + id),
       (exists) => exists === 0,

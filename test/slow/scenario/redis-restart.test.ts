@@ -8,7 +8,7 @@ import { until } from '../../support/until.js';
 
 const keyPrefix = 'restart';
 
-describe('When Redis is killed and started again while two workers run tasks', () => {
+describe('After a kill and restart of Redis while two workers run tasks', () => {
   let fleet: TestFleet;
   let producer: Producer;
   let workers: NodeProcess[];
@@ -28,7 +28,7 @@ describe('When Redis is killed and started again while two workers run tasks', (
   });
 
   it('nothing is lost, each task ends once, the registry is empty, and the next stop works', async () => {
-    // Ends before, while and after Redis is away; of those that fail, each is retried once.
+    // Tasks end before, during and after the outage; each failing task is retried once.
     const added = await producer.enqueueMany(
       scenarioTask,
       Array.from({ length: 20 }, (_, index) => ({ input: { ms: 50 * index, fails: index % 5 === 0 }, item: `chat-${index % 3}` })),

@@ -18,12 +18,12 @@ describe('Schedules of workers', () => {
 
   const mine = async (producer: Producer) => (await producer.schedules.list()).find(({ id }) => id === 'mine');
 
-  it('that start at once: four make one scheduler for each, with exactly one next task', async () => {
+  it('started at once: four workers create one scheduler for each schedule, with exactly one next task', async () => {
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });
     const store = fleet.store({ keyPrefix });
     await producer.schedules.upsert('mine', scenarioHold, {}, { every: HOUR_MS });
-    // All that is left of it is its record.
+    // Only its record is left.
     await store.queues.get('scenario').obliterate({ force: true });
     const seldom = { reconcileMs: HOUR_MS, usageCleanMs: HOUR_MS, sessionCleanMs: HOUR_MS, modelsRefreshMs: HOUR_MS };
     await Promise.all(Array.from({ length: 4 }, () => fleet.worker(keyPrefix, [], seldom)));
@@ -44,7 +44,7 @@ describe('Schedules of workers', () => {
     }
   });
 
-  it('go on when the worker is killed in the middle of a run: it runs again, and so do those after it', async (t) => {
+  it('go on when the worker is killed in the middle of a run: the task runs again, and later tasks follow', async (t) => {
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });
     const workers = new ScenarioWorkers(fleet.redis, keyPrefix, QUICK);

@@ -9,7 +9,7 @@ import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { upstream } from '../../support/network/upstream.js';
 import { until } from '../../support/until.js';
 
-/** What must not be found anywhere. Short ones for what an engine might quote a few characters of. */
+/** The secrets. Short ones, since an engine may quote only a few characters. */
 const SECRETS = {
   password: 'pw-hunter2/+',
   'wrong password': 'pw-wrong2/+',
@@ -49,7 +49,7 @@ describe('Secrets', { concurrency: true }, () => {
     }
   }
 
-  /** Adds, past the producer, what a worker can only fail, and resolves with their ids. */
+  /** Adds jobs, bypassing the producer, that a worker must fail. Returns their ids. */
   async function addBadJobs(): Promise<string[]> {
     const { queues } = fleet.store({ keyPrefix });
     const queue = queues.get('leak');
@@ -67,7 +67,7 @@ describe('Secrets', { concurrency: true }, () => {
     return jobs.map(({ id }) => id as string);
   }
 
-  /** The errors of these tasks, when each has one: also one without a handler, which goes on waiting for a worker that has it. */
+  /** Resolves with the errors of these tasks once each has one, tasks without a handler included, which stay queued. */
   async function errorsOf(ids: readonly string[]): Promise<string> {
     const tasks = await Promise.all(
       ids.map((id) =>
@@ -94,7 +94,7 @@ describe('Secrets', { concurrency: true }, () => {
     return worker;
   }
 
-  it('are in no line that a worker writes at any level, and in no error of a task, whatever fails', async (t) => {
+  it('are in no log line of a worker at any level, and in no error of a task, whatever fails', async (t) => {
     const echo = await upstream(
       t,
       (request, response) => void response.writeHead(400).end(`${request.headers.authorization} ${request.url}`),
@@ -113,7 +113,7 @@ describe('Secrets', { concurrency: true }, () => {
     const leaky = await Promise.all(leaks.map((name) => queues.get('leak').add(name, { text: SECRETS.input })));
     const errors = await errorsOf(ids);
     assertNone(errors);
-    // What a handler throws is its own, and the task's error; it is no line of the log.
+    // A handler's own error text belongs to the task's error, not to the log.
     assert.match(
       await errorsOf(leaky.map(({ id }) => id as string)),
       new RegExp(`Cannot work with ${SECRETS.input}\nCannot work with ${SECRETS.input}`),
@@ -129,7 +129,7 @@ describe('Secrets', { concurrency: true }, () => {
     assertNone(worker.stdout.text + worker.stderr.text);
   });
 
-  it('are in nothing that a command says when Redis refuses it, or is not there', async () => {
+  it('are in no output of a command when Redis refuses it or is down', async () => {
     const env = { REDIS_CLUSTER: String(fleet.settings.cluster), GLOBAL_LOG_LEVEL: 'trace', REDIS_SOCKET_CONNECT_TIMEOUT: '0.2' };
     const results = await Promise.all([
       runCommand(['doctor'], { env: { ...env, REDIS_URL: urlWith(SECRETS['wrong password']) } }),

@@ -28,7 +28,7 @@ describe('A queue with shards on a cluster of three masters', () => {
     await cluster.stop();
   });
 
-  it('has tasks on every master, each shard in a slot of its own', async () => {
+  it('has tasks on every master, each shard in a different slot', async () => {
     const added = await producer.enqueueMany(
       task.definition,
       ids.map((id, n) => ({ input: {}, id, item: `chat-${n % 2}` })),
@@ -50,7 +50,7 @@ describe('A queue with shards on a cluster of three masters', () => {
     );
   });
 
-  it('has each task found by its id, its item and its queue, stopped and retried', async () => {
+  it('finds, stops and retries each task by its id, item and queue', async () => {
     const listed = async (queue: string): Promise<string[]> =>
       (await producer.list({ queue, limit: 1_000 })).tasks.map(({ id }) => id).toSorted();
     assert.deepEqual(await listed('load'), ids.toSorted());
@@ -65,7 +65,7 @@ describe('A queue with shards on a cluster of three masters', () => {
     assert.equal((await producer.enqueue(task.definition, {}, { id: one })).duplicate, true);
   });
 
-  it('has a worker take them from all masters, and stops reach what runs there', async () => {
+  it('is fetched from all masters, and stops reach the running tasks', async () => {
     worker = await createWorker({
       redisUrl: cluster.url,
       cluster: true,

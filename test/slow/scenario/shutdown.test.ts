@@ -10,7 +10,7 @@ import { scenarioTask } from '../../support/fleet/scenario.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 
 const SHUTDOWN_TIMEOUT_MS = 500;
-/** What is promised beyond SHUTDOWN_TIMEOUT_MS, and what a process of Node's takes to end on a busy machine. */
+/** The guaranteed margin beyond SHUTDOWN_TIMEOUT_MS, and the exit of a Node process on a busy machine. */
 const MOST_MS = SHUTDOWN_TIMEOUT_MS + 2_000 + 1_500;
 const TASK_MODULE = fileURLToPath(new URL('../../support/task/scenario-tasks.mjs', import.meta.url));
 
@@ -20,7 +20,7 @@ const REDIS = { extraArgs: ['--enable-protected-configs', 'yes'] };
 interface Fault {
   readonly what: string;
   readonly begin: (fleet: TestFleet, proxy: FaultProxy) => Promise<unknown>;
-  /** Where what was run cannot be handed back, or not be known to be. */
+  /** Faults under which running tasks cannot be requeued, or not verifiably. */
   readonly leaves: boolean;
 }
 
@@ -34,13 +34,13 @@ const FAULTS: readonly Fault[] = [
   { what: 'pauses writes', begin: ({ client }) => client.client('PAUSE', 60_000, 'WRITE'), leaves: true },
   { what: 'has become a replica', begin: ({ client }) => client.replicaof('127.0.0.1', 1), leaves: true },
   { what: 'has too few replicas', begin: ({ client }) => client.config('SET', 'min-replicas-to-write', '1'), leaves: true },
-  // Putting a job back takes no memory.
+  // Requeueing a job needs no memory.
   { what: 'has no memory left', begin: ({ client }) => client.config('SET', 'maxmemory', '1'), leaves: false },
   { what: 'cannot write to its disk', begin: failToSave, leaves: true },
   { what: 'refuses its user', begin: refuseUser, leaves: true },
 ];
 
-/** MISCONF: its last snapshot failed. */
+/** Causes MISCONF: the last snapshot failed. */
 async function failToSave({ client }: TestFleet): Promise<void> {
   await client.config('SET', 'dir', '/proc/self');
   await client.config('SET', 'save', '900 1');
@@ -49,7 +49,7 @@ async function failToSave({ client }: TestFleet): Promise<void> {
   assert.match(await client.info('persistence'), /rdb_last_bgsave_status:err/);
 }
 
-/** Those who are connected are thrown out, and nobody gets in. */
+/** Disconnects all clients and refuses new ones. */
 async function refuseUser({ client }: TestFleet): Promise<void> {
   await client.acl('SETUSER', 'default', 'resetpass', '>changed');
   for (const type of ['normal', 'pubsub']) await client.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes');
@@ -83,14 +83,14 @@ async function start(what: 'worker' | 'dashboard', ready: RegExp, then: (started
   }
 }
 
-/** A Redis that hangs, pauses or refuses is of no help. */
+/** Kills Redis first: a hanging, paused or refusing Redis would block the clean-up. */
 async function tearDown(fleet: TestFleet, proxy: FaultProxy): Promise<void> {
   await fleet.redis.kill();
   await proxy.stop();
   await fleet.stop();
 }
 
-/** Ends it with SIGTERM; fails if it takes longer than is promised. */
+/** Ends a process with SIGTERM; fails beyond the guaranteed time. */
 async function endsInTime(child: NodeProcess, mostMs = MOST_MS): Promise<void> {
   const askedAt = performance.now();
   child.kill('SIGTERM');
@@ -102,9 +102,9 @@ async function endsInTime(child: NodeProcess, mostMs = MOST_MS): Promise<void> {
   assert.ok(ms < mostMs, `ended after ${ms} ms\n${child.stderr.text}`);
 }
 
-describe('A worker process ends in time upon SIGTERM', { concurrency: 3 }, () => {
+describe('A worker process ends in time on SIGTERM', { concurrency: 3 }, () => {
   for (const { what, begin, leaves } of FAULTS) {
-    it(`when Redis ${what}, and names the task that it leaves behind`, () =>
+    it(`when Redis ${what}, and names the unfinished task`, () =>
       start('worker', /Worker is ready/, async ({ process: worker, fleet, proxy }) => {
         const { id } = await fleet.producer({ keyPrefix: 'down' }).enqueue(scenarioTask, { ms: 600_000 });
         await worker.waitForLine(new RegExp(`"${id}".*begins, attempt 1`));
@@ -123,7 +123,7 @@ describe('A worker process ends in time upon SIGTERM', { concurrency: 3 }, () =>
       }));
   }
 
-  it('when Redis never was there', async () => {
+  it('when Redis was never up', async () => {
     const worker = startCommand(['worker'], {
       env: { REDIS_URL: 'redis://127.0.0.1:1', SHUTDOWN_TIMEOUT_MS: String(SHUTDOWN_TIMEOUT_MS) },
     });
@@ -132,7 +132,7 @@ describe('A worker process ends in time upon SIGTERM', { concurrency: 3 }, () =>
   });
 });
 
-describe('A dashboard process ends in time upon SIGTERM', { concurrency: 3 }, () => {
+describe('A dashboard process ends in time on SIGTERM', { concurrency: 3 }, () => {
   for (const { what, begin } of FAULTS) {
     it(`when Redis ${what}`, () =>
       start('dashboard', /Dashboard listening/, async ({ process: dashboard, fleet, proxy }) => {
@@ -144,7 +144,7 @@ describe('A dashboard process ends in time upon SIGTERM', { concurrency: 3 }, ()
 
 describe('A producer closes in time', { concurrency: 3 }, () => {
   for (const { what, begin } of FAULTS) {
-    it(`when Redis ${what}, also with somebody who waits for a result`, async () => {
+    it(`when Redis ${what}, even with a pending wait for a result`, async () => {
       const fleet = await TestFleet.onOneServer(REDIS);
       const proxy = await FaultProxy.start(fleet.redis.port);
       const producer = createProducer({ redisUrl: proxy.url, keyPrefix: 'down', logLevel: 'silent' });

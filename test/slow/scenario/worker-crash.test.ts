@@ -5,7 +5,7 @@ import type { TaskView } from '../../../shared/task/view.js';
 import { QUICK, ScenarioWorkers, handlerBegins, runsOf, scenarioHold } from '../../support/fleet/scenario.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 
-/** Holds its tasks until it dies; other workers end them at once. */
+/** Holds its tasks until it dies; other workers complete them at once. */
 const HOLDS = { HOLD: 'yes', WORKER_CONCURRENCY: '50' };
 const TASKS = 50;
 const LIMIT_MS = 30_000;
@@ -18,7 +18,7 @@ describe('SIGKILL of a worker process', () => {
   });
   after(() => fleet.stop());
 
-  it(`with ${TASKS} tasks and default settings: half of them, stopped then, never come back; the rest complete elsewhere`, async (t) => {
+  it(`with ${TASKS} tasks and default settings: the stopped half never comes back; the rest completes elsewhere`, async (t) => {
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });
     const workers = new ScenarioWorkers(fleet.redis, keyPrefix);
@@ -74,7 +74,7 @@ describe('SIGKILL of a worker process', () => {
     }
   });
 
-  it('and of the worker that took over does not fail its tasks', async (t) => {
+  it('and of the next worker does not fail its tasks', async (t) => {
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });
     const workers = new ScenarioWorkers(fleet.redis, keyPrefix, QUICK);
@@ -106,7 +106,7 @@ describe('SIGKILL of a worker process', () => {
   });
 });
 
-/** A task when it is over, however it ended. */
+/** Resolves with a task in its final state. */
 async function ended(producer: Producer, id: string): Promise<TaskView> {
   await producer
     .waitUntilFinished(id, { timeoutMs: LIMIT_MS })

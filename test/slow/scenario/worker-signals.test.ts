@@ -27,7 +27,7 @@ describe('SIGTERM to a worker process', () => {
     return id;
   }
 
-  it('lets tasks end that do so in time, hands the others to another worker, and ends with code 0', async () => {
+  it('lets tasks finish in time, requeues the others for another worker, and exits with code 0', async () => {
     const worker = await setUp({ SHUTDOWN_TIMEOUT_MS: '1500' });
     const [soon, heeding, deaf] = [
       await running(worker, { ms: 700 }),
@@ -45,14 +45,14 @@ describe('SIGTERM to a worker process', () => {
     }
     assert.equal(await producer.hasActiveTasks('chat-1'), true);
     const other = await startWorker(fleet.redis, keyPrefix);
-    // The result is the number of the attempt.
+    // The result is the attempt number.
     for (const id of [heeding, deaf, waiting.id]) assert.equal(await producer.result(id), 1);
     assert.deepEqual(await other.stop(), { code: 0, signal: null });
     assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
     assert.equal(await fleet.client.zcard(fleet.keys(keyPrefix).workers), 0);
   });
 
-  it('twice ends it without waiting', async () => {
+  it('sent twice ends it at once', async () => {
     const worker = await setUp({ SHUTDOWN_TIMEOUT_MS: '600000' });
     await running(worker, { ms: 600_000, deaf: true });
     worker.kill('SIGTERM');
@@ -61,7 +61,7 @@ describe('SIGTERM to a worker process', () => {
     assert.deepEqual(await worker.exit, { code: 143, signal: null });
   });
 
-  it('ends it in time although Redis is away', async () => {
+  it('ends it in time while Redis is down', async () => {
     const own = await TestFleet.start();
     try {
       const worker = await startWorker(own.redis, 'away', { SHUTDOWN_TIMEOUT_MS: '100' });

@@ -13,7 +13,7 @@ describe('The archive of a soak', () => {
   });
   after(() => fleet.stop());
 
-  it('knows how tasks ended that are no longer in Redis, and makes up no others', async () => {
+  it('knows the ends of tasks no longer in Redis, and no other tasks', async () => {
     const keyPrefix = fleet.newPrefix();
     const [store, producer] = [fleet.store({ keyPrefix }), fleet.producer({ keyPrefix })];
     await fleet.worker(keyPrefix, [defineHandler(loadTask, () => 1)]);

@@ -6,7 +6,7 @@ import type { EndLog } from '../faults/end-log.js';
 const POLL_MS = 500;
 const READ_AT_ONCE = 500;
 
-/** Reads each task when the queue tells of its end, before it is removed: what the audit at the end asks for. */
+/** Reads each task at its end, before it is removed, for the final audit. */
 export class Archive {
   readonly #views = new Map<string, TaskView>();
   readonly #store: Store;
@@ -29,12 +29,12 @@ export class Archive {
     await this.#running;
   }
 
-  /** The ids of all that ended. */
+  /** The ids of all ended tasks. */
   get ids(): Iterable<string> {
     return this.#views.keys();
   }
 
-  /** The store, but that its reader knows what has been removed. */
+  /** Returns the store with a reader that also knows removed tasks. */
   store(): Store {
     const read = async (ids: readonly string[]): Promise<Map<string, TaskView>> => {
       const rest = await this.#store.reader.read(ids.filter((id) => !this.#views.has(id)));
@@ -48,7 +48,7 @@ export class Archive {
     return { ...this.#store, reader: { read } as unknown as TaskReader };
   }
 
-  /** Reads those that have ended since. */
+  /** Reads the tasks that have ended since the last call. */
   async read(): Promise<void> {
     const fresh = [...this.#ends.ends.keys()].slice(this.#seen);
     for (let from = 0; from < fresh.length; from += READ_AT_ONCE) {
@@ -60,7 +60,7 @@ export class Archive {
 
   async #run(): Promise<void> {
     while (!this.#closed) {
-      // Redis is away now and then: what was not read is read with the next.
+      // Redis may be down: the next call reads the rest.
       await this.read().catch(() => undefined);
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }

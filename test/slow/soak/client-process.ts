@@ -1,6 +1,6 @@
 /**
- * The process of the producer: a client under the load that SOAK_CLIENT says. It says what it did each second, ends its
- * load at SIGTERM, and itself when every call has its answer.
+ * The process of the producer: a client with the load of SOAK_CLIENT. It prints its counts every second, ends the load on SIGTERM,
+ * and exits when every call is answered.
  */
 import { once } from 'node:events';
 import { type ProducerConfig, createProducer } from '../../../producer/index.js';

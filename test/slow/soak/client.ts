@@ -9,14 +9,14 @@ import type { JournalWriter } from './journal.js';
 import { soakTask } from './soak-task.js';
 
 export interface ClientLoad {
-  /** Enqueues a second. */
+  /** Enqueues per second. */
   readonly perSecond: number;
   readonly stopsPerSecond: number;
-  /** Tasks that run until they are stopped, alive at once. */
+  /** Concurrent tasks that run until they are stopped. */
   readonly holds: number;
 }
 
-/** What a client has done so far. */
+/** The counts of a client so far. */
 export interface ClientCounts {
   readonly enqueued: number;
   readonly stops: number;
@@ -25,35 +25,35 @@ export interface ClientCounts {
 
 interface Hold {
   readonly id: string;
-  /** When it may be stopped, by `now`: once its enqueue has an answer, and later if that left open whether it is there. */
+  /** The earliest stop by `now`: once its enqueue is answered, or later if the answer left its existence open. */
   stopFrom: number;
 }
 
 const TURN_MS = 20;
-/** A client with so many calls without an answer makes no more. */
+/** The limit of unanswered calls. */
 const OPEN_AT_ONCE = 200;
 const STOP_WAIT_MS = 30_000;
 const LAST_STOPS_MS = 60_000;
 const LONGEST_MS = 400;
 const SPIN_MS = 30;
 const ITEMS = 50;
-/** An enqueue that was rejected may still be on its way, at most for as long as Redis is paused. */
+/** A rejected enqueue may still be in transit, at most for the length of a pause of Redis. */
 const UNSURE_MS = 10_000;
-/** One of so many tasks has somebody who waits for its end. */
+/** The client waits for the end of every nth task. */
 const WAITED_FOR = 20;
-/** Of this many tasks: one that does not heed its signal, three that are retried, one that fails, one in a thread. */
+/** The cycle of tasks: one ignores its signal, three are retried, one fails, one runs in a thread. */
 const MIX: readonly LoadKind[] = ['deaf', 'retry', 'retry', 'retry', 'fail', 'spin', ...Array.from({ length: 34 }, () => 'run' as const)];
 
 /**
- * Enqueues and stops tasks until it is ended. Unlike the load of the fault scenarios it remembers nothing but what is
- * live, so that the memory of its process is the producer's: what it is told goes to a journal.
+ * Enqueues and stops tasks until ended. Unlike the load of the fault scenarios it remembers live tasks only and writes answers to a
+ * journal, so that the memory of its process is the producer's.
  */
 export class SoakClient {
   readonly #producer: Producer;
   readonly #journal: JournalWriter;
   readonly #load: ClientLoad;
   readonly #open = new Set<Promise<void>>();
-  /** Those that nobody has stopped yet; also those whose enqueue was rejected, as they may be there all the same. */
+  /** Tasks without a stop yet, including rejected ones, which may exist anyway. */
   readonly #holds = new Map<string, Hold>();
   #latest: string | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -84,7 +84,7 @@ export class SoakClient {
     }, TURN_MS);
   }
 
-  /** Enqueues no more, stops what would run for ever, and resolves when every call has its answer. */
+  /** Ends the enqueues, stops the endless tasks, and resolves when every call is answered. */
   async end(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer);
     while (this.#open.size > 0) await Promise.all(this.#open);
@@ -130,7 +130,7 @@ export class SoakClient {
     }
   }
 
-  /** A wait that breaks off says nothing of the task. */
+  /** An interrupted wait says nothing about the task. */
   async #waitFor(id: string): Promise<void> {
     try {
       const { state } = await this.#producer.waitUntilFinished(id, { timeoutMs: STOP_WAIT_MS });
@@ -140,7 +140,7 @@ export class SoakClient {
     }
   }
 
-  /** In turn: one that holds, any other, all of an item. Half of them wait for the end. */
+  /** Stops in turn an endless task, another task, or all tasks of an item. Half of the stops wait for the end. */
   async #stopOne(): Promise<void> {
     const number = (this.#stopCount += 1);
     const waitMs = number % 2 === 0 ? STOP_WAIT_MS : 0;
@@ -153,7 +153,7 @@ export class SoakClient {
     if (hold) await this.#stopHold(hold, waitMs);
   }
 
-  /** Whether it was answered; if not, it is stopped again later. */
+  /** Returns whether the stop was answered; if not, it is repeated later. */
   async #stopHold(hold: Hold, waitMs: number): Promise<boolean> {
     this.#holds.delete(hold.id);
     const isDone = await this.#stop(hold.id, waitMs);

@@ -7,13 +7,13 @@ import { TestCluster } from '../../support/redis/test-cluster.js';
 import { TestSentinels } from '../../support/redis/test-sentinels.js';
 import type { Topology } from './options.js';
 
-/** A Redis that survives crashes without a loss: what is acknowledged is on disk, and at a replica where there is one. */
+/** A Redis that survives crashes without a loss: acknowledged writes are on disk, and at a replica if there is one. */
 export interface SoakDeployment extends Deployment {
-  /** All servers, without sentinels. */
+  /** All servers without the sentinels. */
   readonly nodes: readonly TestRedis[];
-  /** SIGKILL to the master of a part of the keys; resolves when all is complete again, with the dead one back after at least so many ms. */
+  /** Kills the master of some keys with SIGKILL; resolves when all is complete again, the master back after `awayMs` or more. */
   killMaster(of: 'queue' | 'registry', awayMs: number): Promise<void>;
-  /** Moves the slots of the queue and of the registry to another master each; of a cluster only. */
+  /** Moves the slots of the queue and of the registry to other masters; clusters only. */
   moveSlots(): Promise<void>;
 }
 
@@ -82,7 +82,7 @@ async function cluster(): Promise<SoakDeployment> {
 }
 
 async function moveSlots(): Promise<never> {
-  throw new Error('Only a cluster has slots to move');
+  throw new Error('Expected a cluster: only a cluster has slots to move');
 }
 
 function pause(ms: number): Promise<void> {

@@ -5,13 +5,13 @@ import { KEY_PREFIX, type SoakDeployment } from './deployment.js';
 import type { Fault, FaultKind, Plan, PlannedFault } from './plan.js';
 import type { SoakWorkers } from './workers.js';
 
-/** A fault that was brought about. Times are in ms from the beginning of the load. */
+/** A caused fault. Times are in ms from the start of the load. */
 export interface Struck {
   readonly kind: FaultKind;
-  /** What was hit, and how. */
+  /** A description of the target and the action. */
   readonly about: string;
   readonly atMs: number;
-  /** Null while it goes on. */
+  /** The end; null while the fault lasts. */
   untilMs: number | null;
 }
 
@@ -20,28 +20,28 @@ export interface FaultTargets {
   readonly workers: SoakWorkers;
 }
 
-/** Between two cuts of one fault. */
+/** The pause between two disconnects of one fault. */
 const CUT_EVERY_MS = 100;
 
-/** Carries out a plan: the faults of workers in turn, and beside them those of Redis. */
+/** Carries out a plan: one lane of worker faults, and in parallel one of Redis faults. */
 export class FaultLanes {
   readonly struck: Struck[] = [];
   readonly #targets: FaultTargets;
   readonly #startedAt = now();
   readonly #end: AbortSignal;
 
-  /** @param end after which no other fault begins; those at work end as they should */
+  /** @param end aborted when no further fault may begin; current ones end normally */
   constructor(targets: FaultTargets, end: AbortSignal) {
     this.#targets = targets;
     this.#end = end;
   }
 
-  /** Resolves when both lanes are over, and all that was hit is back. */
+  /** Resolves when both lanes are over and all targets are back. */
   async run({ workers, redis }: Plan): Promise<void> {
     await Promise.all([this.#lane(workers), this.#lane(redis)]);
   }
 
-  /** Whether nothing is hit now, nor was for so long. */
+  /** Returns whether no fault is active, nor was within this time. */
   calmFor(ms: number): boolean {
     return this.struck.every(({ untilMs }) => untilMs !== null && this.#elapsed() - untilMs > ms);
   }
@@ -83,7 +83,7 @@ async function strike(fault: Fault, { deployment, workers }: FaultTargets): Prom
   }
 }
 
-/** What it hits and how, in a few words. */
+/** Returns a short description of a fault. */
 function wordsOf(fault: Fault): string {
   switch (fault.kind) {
     case 'worker-kill':
@@ -117,7 +117,7 @@ async function killClients(nodes: readonly TestRedis[], type: 'normal' | 'pubsub
 type Client = ReturnType<TestRedis['client']>;
 
 async function killOne(client: Client, number: number): Promise<void> {
-  // The fleet names all of its connections; BullMQ names those of a queue after it.
+  // The fleet names all its connections; BullMQ names connections after their queue.
   const fleet = String(await client.call('CLIENT', 'LIST'))
     .split('\n')
     .filter((line) => line.includes(' name=taskfleet') || line.includes(` name=${KEY_PREFIX}`));
@@ -125,7 +125,7 @@ async function killOne(client: Client, number: number): Promise<void> {
   if (victim !== undefined) await client.call('CLIENT', 'KILL', 'ID', victim);
 }
 
-/** Over a connection of its own, that is not there otherwise: a server that is away then is left out. */
+/** Uses a temporary connection. Skips a server that is down. */
 async function ask(node: TestRedis, command: (client: Client) => Promise<unknown>): Promise<void> {
   const client = node.client({ maxRetriesPerRequest: 1, lazyConnect: true, retryStrategy: () => null });
   try {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Series, growthOf, median } from './growth.js';
 
-/** One point a second for 100 s. */
+/** One point per second for 100 s. */
 function series(valueAt: (second: number) => number): Series {
   return { name: 'figure', points: Array.from({ length: 101 }, (_, second) => ({ atMs: second * 1_000, value: valueAt(second) })) };
 }
@@ -28,7 +28,7 @@ describe('The check for growth', () => {
     ['peaks, less than half of the time', (second) => (second % 5 < 2 ? 1_000 : 100), false],
     ['what shrinks', (second) => 200 - second, false],
   ] as const satisfies readonly (readonly [string, (second: number) => number, boolean])[]) {
-    it(`${grew ? 'tells of' : 'passes'} ${what}`, () => {
+    it(`${grew ? 'reports' : 'passes'} ${what}`, () => {
       assert.equal(growthOf(series(valueAt), LIMIT)?.grew, grew);
     });
   }
@@ -40,7 +40,7 @@ describe('The check for growth', () => {
     assert.equal(growthOf(grows, { share: 0.25, least: 0 })?.grew, false);
   });
 
-  it('takes less for as wrong as more, where it is to be the same', () => {
+  it('reports a decrease of a constant series', () => {
     const exact = { share: 0, least: 0, exact: true };
     assert.equal(
       growthOf(
@@ -65,12 +65,12 @@ describe('The check for growth', () => {
     );
   });
 
-  it('says nothing of too few points', () => {
+  it('does not judge too few points', () => {
     assert.equal(growthOf({ name: 'few', points: [0, 1, 2, 3].map((atMs) => ({ atMs, value: atMs })) }, LIMIT), null);
     assert.equal(growthOf({ name: 'none', points: [] }, LIMIT), null);
   });
 
-  it('has a median that was seen', () => {
+  it('uses a median that is one of the values', () => {
     assert.deepEqual([median([3, 1, 2]), median([4, 1, 3, 2]), median([5])], [2, 2, 5]);
   });
 });

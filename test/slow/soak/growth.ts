@@ -1,22 +1,22 @@
-/** A figure over time. */
+/** A value over time. */
 export interface Series {
   readonly name: string;
   readonly points: readonly Point[];
 }
 
 export interface Point {
-  /** From the beginning of the load, in ms. */
+  /** Time from the start of the load, in ms. */
   readonly atMs: number;
   readonly value: number;
 }
 
-/** What a series may grow by, from the median of the second to that of the last fifth of its time: the larger of both. */
+/** The allowed growth of a series from the median of its second fifth to the median of its last fifth: the larger of both limits. */
 export interface GrowthLimit {
-  /** Of the median of the second fifth. */
+  /** A share of the first median. */
   readonly share: number;
-  /** In the unit of the series. */
+  /** An amount in the unit of the series. */
   readonly least: number;
-  /** Whether less than before is as wrong as more. */
+  /** Whether a decrease is a problem too. */
   readonly exact?: boolean;
 }
 
@@ -26,18 +26,17 @@ export interface Growth {
   readonly before: number;
   /** Median of the last fifth. */
   readonly after: number;
-  /** What `after` may be at most. */
+  /** The upper limit of `after`. */
   readonly most: number;
   readonly grew: boolean;
 }
 
-/** Medians of fewer points say nothing. */
+/** Medians of fewer points are meaningless. */
 const LEAST_POINTS = 3;
 
 /**
- * Whether a series grew. The first fifth of its time is left to what settles: caches, compiled code, tasks that are kept
- * for a while. Medians, as what happens in a fault is no growth.
- * @returns null if it has too few points to tell
+ * Returns whether a series grew, null if it has too few points. Skips the first fifth, in which caches, compiled code and retained
+ * tasks settle. Compares medians, since a peak during a fault is not growth.
  */
 export function growthOf({ name, points }: Series, { share, least, exact = false }: GrowthLimit): Growth | null {
   const [from = 0, to = 0] = [points[0]?.atMs, points.at(-1)?.atMs];
@@ -51,7 +50,7 @@ export function growthOf({ name, points }: Series, { share, least, exact = false
   return { name, before, after, most, grew: after > most || (exact && after < before) };
 }
 
-/** The lower one of two in the middle: a value that was seen. */
+/** Returns the median; of two middle values the lower one. */
 export function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 2)] ?? Number.NaN;
 }

@@ -11,7 +11,7 @@ describe('The journal of a soak', () => {
   const folder = mkdtempSync(join(tmpdir(), 'taskfleet-journal-'));
   after(() => rmSync(folder, { recursive: true }));
 
-  it('tells the audit all that the client was told', () => {
+  it('gives the audit all answers that the client received', () => {
     const path = join(folder, 'journal');
     const journal = new JournalWriter(path);
     const task = { id: 'a', kind: 'hold', item: 'chat-1', askedAt: 1, answeredAt: 2 } as const;

@@ -3,18 +3,18 @@ import type { StopReceipt } from '../../../shared/stop/receipt.js';
 import type { TerminalState } from '../../../shared/task/state.js';
 import type { Enqueued, History, Rejected } from '../faults/history.js';
 
-/** What a client was told, one fact a line. Times are those of `now`. */
+/** An answer that a client received, one per line. Times are values of `now`. */
 export type Fact =
   | { readonly fact: 'enqueued'; readonly task: Enqueued }
   | { readonly fact: 'refused'; readonly what: 'enqueue' | 'stop'; readonly id: string; readonly call: Rejected }
-  /** Somebody wanted to stop it, or all of an item: written before the call. */
+  /** A requested stop of a task or an item, written before the call. */
   | { readonly fact: 'asked'; readonly id: string }
   | { readonly fact: 'asked item'; readonly item: string }
   | { readonly fact: 'stopped'; readonly askedAt: number; readonly answeredAt: number; readonly receipts: readonly StopReceipt[] }
-  /** Somebody waited for its end. */
+  /** The end of a task, as received by a waiting client. */
   | { readonly fact: 'ended'; readonly id: string; readonly state: TerminalState };
 
-/** Of the process with the producer: so that its own memory has no more to hold than what is live. */
+/** The journal of the producer's process, which so keeps only live tasks in memory. */
 export class JournalWriter {
   readonly #file: number;
 
@@ -31,7 +31,7 @@ export class JournalWriter {
   }
 }
 
-/** Enters a journal into a history. @returns the ids of the enqueues that were rejected, with the code of each */
+/** Reads a journal into a history. Returns the ids of the rejected enqueues with their codes. */
 export function readJournal(path: string, history: History): Map<string, string> {
   const rejected = new Map<string, string>();
   for (const line of readFileSync(path, 'utf8').split('\n')) if (line !== '') enter(JSON.parse(line) as Fact, history, rejected);

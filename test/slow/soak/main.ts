@@ -1,11 +1,11 @@
-/** The runner behind `npm run soak`: see USAGE in options.ts. It builds what it runs, so that a build meanwhile changes nothing. */
+/** `npm run soak`: see USAGE in options.ts. Runs its own copy of the build, so that a build meanwhile changes nothing. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { buildTests } from '../../support/runner/build-tests.js';
 import { USAGE, UsageError, parseOptions } from './options.js';
 
-/** npm passes on what the terminal has sent to the whole group. */
+/** npm repeats a signal that the terminal has sent to the whole group. */
 const SAME_SIGNAL_MS = 1_000;
 
 try {
@@ -23,7 +23,7 @@ try {
 
 async function run(options: string): Promise<void> {
   const [file] = (await buildTests(['test/slow/soak/run.ts', 'test/slow/soak/client-process.ts'])) as [string, string];
-  // In a group of its own: Ctrl+C is for this process alone, which asks for the end of the load.
+  // In its own group: Ctrl+C reaches this process alone, which then ends the load.
   const child = spawn(process.execPath, ['--enable-source-maps', file, options], {
     detached: true,
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -34,7 +34,7 @@ async function run(options: string): Promise<void> {
       if (askedAt === null) {
         askedAt = performance.now();
         child.send('end');
-      } else if (performance.now() - askedAt > SAME_SIGNAL_MS) child.kill('SIGKILL'); // its own processes end with it
+      } else if (performance.now() - askedAt > SAME_SIGNAL_MS) child.kill('SIGKILL'); // its children end with it
     });
   }
   const [code] = (await once(child, 'exit')) as [number | null];

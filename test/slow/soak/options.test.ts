@@ -3,13 +3,13 @@ import { describe, it } from 'node:test';
 import { UsageError, parseOptions } from './options.js';
 
 describe('The arguments of the soak', () => {
-  it('have defaults, and a seed of their own', () => {
+  it('have defaults and a random seed', () => {
     const { out, ...options } = parseOptions([], () => 7) ?? assert.fail('no options');
     assert.deepEqual(options, { minutes: 20, seed: 7, topology: 'standalone', faults: true });
     assert.match(out, /taskfleet-soak$/);
   });
 
-  it('are taken as they are given', () => {
+  it('are read as given', () => {
     const args = ['--minutes', '0.5', '--seed', '4294967295', '--topology', 'cluster', '--out', 'here', '--no-faults'];
     assert.deepEqual(parseOptions(args), { minutes: 0.5, seed: 4_294_967_295, topology: 'cluster', out: 'here', faults: false });
     assert.equal(parseOptions(['--help']), null);

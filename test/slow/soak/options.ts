@@ -6,17 +6,17 @@ export const TOPOLOGIES = ['standalone', 'sentinel', 'cluster'] as const;
 export type Topology = (typeof TOPOLOGIES)[number];
 
 export interface SoakOptions {
-  /** Of load, without what follows: coming to rest and the audit. */
+  /** The length of the load, without the audit after it. */
   readonly minutes: number;
-  /** 0 to 4,294,967,295. The same seed makes the same plan. */
+  /** 0 to 4,294,967,295. The same seed gives the same plan. */
   readonly seed: number;
   readonly topology: Topology;
-  /** The folder for `soak.svg` and `soak.json`; made if there is none. */
+  /** The folder for `soak.svg` and `soak.json`; created if missing. */
   readonly out: string;
   readonly faults: boolean;
 }
 
-/** Arguments that cannot be followed: exit code 2. */
+/** Invalid arguments: exit code 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
@@ -39,7 +39,7 @@ that memory, connections and keys have not grown.
 Exit code: 0 if the audit is clean and nothing grew, 1 if not, 2 for bad arguments. Ctrl+C ends the load early; what was
 done is audited, and the exit code says the same.`;
 
-/** Null for --help. @throws UsageError that names the argument, what was expected and what came */
+/** Reads the arguments. Returns null for --help. @throws UsageError that names the argument, what was expected and what was given */
 export function parseOptions(args: readonly string[], randomSeed: () => number = newSeed): SoakOptions | null {
   const { help, minutes, seed, topology, out, 'no-faults': calm } = read(args);
   if (help) return null;

@@ -1,7 +1,7 @@
 import type { Point } from './growth.js';
 import type { ProcessSample, RedisSample, Sample } from './sampler.js';
 
-/** A line of a chart. It is interrupted where there was nothing to measure, or another process began. */
+/** A line of a chart, interrupted where a measurement is missing or another process began. */
 export interface Line {
   readonly name: string;
   readonly color: number;
@@ -9,10 +9,10 @@ export interface Line {
   readonly runs: readonly (readonly Point[])[];
 }
 
-/** A chart of what has the same unit. */
+/** A chart of series with the same unit. */
 export interface Panel {
   readonly title: string;
-  /** Empty for counts. */
+  /** The unit; empty for counts. */
   readonly unit: string;
   readonly lines: readonly Line[];
 }
@@ -44,7 +44,7 @@ export function panelsOf(samples: readonly Sample[]): Panel[] {
   ];
 }
 
-/** One line for each place; where another process took it, a new piece of it. */
+/** Returns one line for each place, with a new piece for each process. */
 function processLines(samples: readonly Sample[], read: (sample: ProcessSample) => number): Line[] {
   const places = [...new Set(samples.flatMap(({ processes }) => processes.map(({ place }) => place)))];
   return places.map((name, index) => {

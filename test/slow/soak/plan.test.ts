@@ -7,12 +7,12 @@ const OPTIONS = { minutes: 20, topology: 'cluster' as Topology, workers: 3, lock
 const faultsOf = ({ workers, redis }: Plan): PlannedFault[] => [...workers, ...redis];
 
 describe('The plan of a soak', () => {
-  it('is the same for the same seed, and another one for another', () => {
+  it('is the same for the same seed only', () => {
     assert.deepEqual(planOf({ ...OPTIONS, seed: 42 }), planOf({ ...OPTIONS, seed: 42 }));
     assert.notDeepEqual(planOf({ ...OPTIONS, seed: 42 }), planOf({ ...OPTIONS, seed: 43 }));
   });
 
-  it('begins as a longer one of the same seed does', () => {
+  it('begins like a longer plan of the same seed', () => {
     const [short, long] = [planOf({ ...OPTIONS, seed: 42, minutes: 5 }), planOf({ ...OPTIONS, seed: 42 })];
     for (const lane of ['workers', 'redis'] as const) {
       assert.ok(short[lane].length > 3);
@@ -20,7 +20,7 @@ describe('The plan of a soak', () => {
     }
   });
 
-  it('has every kind of fault, and those of slots on a cluster alone', () => {
+  it('has every kind of fault, and faults of slots on a cluster only', () => {
     const kindsOf = (topology: Topology): string[] =>
       [...new Set(faultsOf(planOf({ ...OPTIONS, topology, seed: 1 })).map(({ kind }) => kind))].toSorted();
     assert.deepEqual(kindsOf('cluster'), FAULT_KINDS.toSorted());
@@ -42,7 +42,7 @@ describe('The plan of a soak', () => {
     }
   });
 
-  it('freezes workers for longer than their locks hold, and never kills the first', () => {
+  it('freezes workers for longer than the lock duration, and never kills the first one', () => {
     for (let seed = 0; seed < 100; seed += 1) {
       for (const fault of faultsOf(planOf({ ...OPTIONS, seed }))) {
         if (fault.kind === 'worker-freeze') assert.ok(fault.forMs > OPTIONS.lockMs && fault.worker >= 0 && fault.worker < 3);
@@ -51,7 +51,7 @@ describe('The plan of a soak', () => {
     }
   });
 
-  it('is empty where there is no time for a fault', () => {
+  it('is empty without time for a fault', () => {
     assert.deepEqual(planOf({ ...OPTIONS, seed: 1, minutes: 0.1 }), { workers: [], redis: [] });
   });
 });

@@ -1,18 +1,18 @@
 import type { Topology } from './options.js';
 
-/** What is done to a worker or to Redis, and for how long. */
+/** An action on a worker or on Redis, with its duration. */
 export type Fault =
-  /** SIGKILL; another process takes its place after `awayMs`. */
+  /** SIGKILL; another process starts after `awayMs`. */
   | { readonly kind: 'worker-kill'; readonly worker: number; readonly awayMs: number }
-  /** SIGTERM; another process takes its place `awayMs` after its end. */
+  /** SIGTERM; another process starts `awayMs` after its end. */
   | { readonly kind: 'worker-term'; readonly worker: number; readonly awayMs: number }
-  /** SIGSTOP, SIGCONT after `forMs`: longer than locks hold. */
+  /** SIGSTOP, and SIGCONT after `forMs`: longer than the lock duration. */
   | { readonly kind: 'worker-freeze'; readonly worker: number; readonly forMs: number }
-  /** SIGKILL, and a restart after `awayMs`: of the server, or with its failover of the master of the queue or of the registry. */
+  /** SIGKILL, and a restart after `awayMs`: of the server, or with a failover of the master of the queue or the registry. */
   | { readonly kind: 'redis-kill'; readonly of: 'queue' | 'registry'; readonly awayMs: number }
   | { readonly kind: 'clients-kill'; readonly type: 'normal' | 'pubsub' | 'one'; readonly times: number }
   | { readonly kind: 'clients-pause'; readonly mode: 'ALL' | 'WRITE'; readonly forMs: number }
-  /** The slots of the queue and of the registry move to another master. */
+  /** Moves the slots of the queue and of the registry to another master. */
   | { readonly kind: 'slots-move' };
 export type FaultKind = Fault['kind'];
 export const FAULT_KINDS: readonly FaultKind[] = [
@@ -26,11 +26,11 @@ export const FAULT_KINDS: readonly FaultKind[] = [
 ];
 
 export type PlannedFault = Fault & {
-  /** From the beginning of the load, in ms. A fault that is not over then holds up the next one of its lane. */
+  /** The start, in ms from the start of the load. An unfinished fault delays the next one of its lane. */
   readonly atMs: number;
 };
 
-/** Faults of workers and faults of Redis come one after the other each, but beside one another: so they also coincide. */
+/** Two lanes of consecutive faults, workers and Redis, run in parallel, so that faults also coincide. */
 export interface Plan {
   readonly workers: readonly PlannedFault[];
   readonly redis: readonly PlannedFault[];
@@ -40,30 +40,30 @@ export interface PlanOptions {
   readonly seed: number;
   readonly minutes: number;
   readonly topology: Topology;
-  /** How many workers there are. The first is never killed: its memory tells what many faults leave in one process. */
+  /** The number of workers. The first is never killed: its memory shows what many faults leave behind in one process. */
   readonly workers: number;
-  /** How long a silent worker keeps its tasks. */
+  /** The lock duration. */
   readonly lockMs: number;
 }
 
 /**
- * Where others take a server that is silent for 1.5 s for dead: a longer pause would have two masters for a while, and what
- * the old one takes when it wakes is lost, acknowledged or not.
+ * With failover, a server silent for 1.5 s counts as dead: a longer pause would give two masters for a while, and writes that the old
+ * one accepts after it wakes are lost, acknowledged or not.
  */
 const SHORT_PAUSE_MS = 800;
 
 type Random = () => number;
 type Draw = (random: Random) => Fault;
 
-/** Before the first fault there is something to do, and after the last one time to recover. */
+/** The time for load before the first fault, and for recovery after the last one. */
 const MARGIN_MS = 5_000;
-/** From the beginning of a fault to the next of its lane, beside what it takes: quiet enough that counts at rest are seen. */
+/** The pause between two faults of a lane: long enough for counts at rest. */
 const GAP_MS = { workers: [10_000, 30_000], redis: [12_000, 35_000] } as const;
 
-/** The faults of a run. The same options make the same plan. */
+/** Returns the faults of a run. The same options give the same plan. */
 export function planOf(options: PlanOptions): Plan {
   const { seed, workers, topology, lockMs } = options;
-  // Each lane has numbers of its own, so that a change of one leaves the other as it was.
+  // Each lane has its own random numbers, so that a change of one does not affect the other.
   const [forWorkers, forRedis] = [randomOf(seed), randomOf(seed ^ 0x9e37_79b9)];
   return {
     workers: lane(options, forWorkers, GAP_MS.workers, workerFaults(workers, lockMs)),
@@ -115,12 +115,12 @@ function pick<Value>(random: Random, values: readonly Value[]): Value {
   return values[Math.floor(random() * values.length)] as Value;
 }
 
-/** A whole number from `least` to `most`. */
+/** Returns an integer from `least` to `most`. */
 function between(random: Random, least: number, most: number): number {
   return Math.round(least + random() * (most - least));
 }
 
-/** mulberry32: 32 bits of state, numbers from 0 to below 1. */
+/** mulberry32: a generator with 32 bits of state and numbers from 0 to below 1. */
 function randomOf(seed: number): Random {
   let state = seed >>> 0;
   return () => {

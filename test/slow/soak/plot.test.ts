@@ -21,7 +21,7 @@ const RESULT: Plotted = {
   problems: [],
 };
 
-/** The elements in the order of their beginnings. @throws an error if it is not well-formed */
+/** Returns the elements in document order. @throws an error if the document is not well-formed */
 function elementsOf(svg: string): { readonly name: string; readonly attributes: Record<string, string> }[] {
   const open: string[] = [];
   const elements: { name: string; attributes: Record<string, string> }[] = [];
@@ -49,14 +49,14 @@ describe('The plot of a soak', () => {
   const svg = plotOf(RESULT);
   const elements = elementsOf(svg);
 
-  it('is well-formed, with numbers only in its paths', () => {
+  it('is well-formed, with only numbers in its paths', () => {
     assert.equal(elements[0]?.name, 'svg');
     assert.doesNotMatch(svg, /NaN|Infinity|undefined|null/);
     for (const { attributes } of elements.filter(({ name }) => name === 'path'))
       assert.match(attributes['d'] as string, /^(?:[MLHVh][\d. -]+)+$/);
   });
 
-  it('has every series, with its name and unit', () => {
+  it('has every series with its name and unit', () => {
     for (const name of [
       'producer',
       'worker 1',
@@ -75,21 +75,21 @@ describe('The plot of a soak', () => {
     assert.equal(drawn.length, 3 + 1 + 3 + 1 + 2 + 2);
   });
 
-  it('begins a line anew where there was nothing to measure, and at another process', () => {
+  it('interrupts a line at missing measurements and between processes', () => {
     const begins = elements
       .filter(({ attributes }) => attributes['class']?.startsWith('line'))
       .map(({ attributes }) => (attributes['d'] ?? '').split('M').length - 1);
     assert.equal(begins.filter((count) => count === 2).length, 1 + 1 + 1 + 1 + 2 + 2);
   });
 
-  it('marks each fault in all charts, and in the row of its kind', () => {
+  it('marks each fault in all charts and in the row of its kind', () => {
     assert.equal(elements.filter(({ attributes }) => attributes['class'] === 'fault').length, 3);
     assert.equal(elements.filter(({ attributes }) => attributes['class'] === 'mark').length, 3);
     assert.ok(svg.includes('worker-kill (1)') && svg.includes('redis-kill (2)') && !svg.includes('clients-kill'));
     assert.ok(svg.includes('&lt;another&gt;'));
   });
 
-  it('is there for a run of seconds without a sample, too', () => {
+  it('works for a short run without a sample', () => {
     const empty = plotOf({ ...RESULT, lastedMs: 5_000, samples: [], faults: [] });
     elementsOf(empty);
     assert.doesNotMatch(empty, /NaN|Infinity/);

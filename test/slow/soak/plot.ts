@@ -2,7 +2,7 @@ import { FAULT_KINDS, type FaultKind } from './plan.js';
 import { type Line, type Panel, panelsOf } from './panels.js';
 import type { SoakResult } from './soak.js';
 
-/** What is drawn of a result. */
+/** The part of a result in the plot. */
 export type Plotted = Pick<SoakResult, 'options' | 'lastedMs' | 'samples' | 'faults' | 'enqueued' | 'audit' | 'growths' | 'problems'>;
 
 const WIDTH = 1_000;
@@ -15,17 +15,19 @@ const TICKS = 4;
 const TIME_STEPS_MS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400].map((seconds) => seconds * 1_000);
 const MOST_TIME_TICKS = 12;
 
-/** Readable on a light and on a dark page: it has a ground of its own, and follows the reader's choice. */
+/** Has its own background, and follows the reader's choice of a light or dark scheme. */
 const STYLE = `
-  svg { --ground: #ffffff; --ink: #1f2328; --faint: #59636e; --grid: #d8dee4; --c0: #0969da; --c1: #bc4c00; --c2: #1a7f37; --c3: #8250df; --bad: #cf222e }
-  @media (prefers-color-scheme: dark) { svg { --ground: #0d1117; --ink: #e6edf3; --faint: #9198a1; --grid: #30363d; --c0: #58a6ff; --c1: #f0883e; --c2: #3fb950; --c3: #bc8cff; --bad: #ff7b72 } }
+  svg { --ground: #ffffff; --ink: #1f2328; --faint: #59636e; --grid: #d8dee4;
+    --c0: #0969da; --c1: #bc4c00; --c2: #1a7f37; --c3: #8250df; --bad: #cf222e }
+  @media (prefers-color-scheme: dark) { svg { --ground: #0d1117; --ink: #e6edf3; --faint: #9198a1; --grid: #30363d;
+    --c0: #58a6ff; --c1: #f0883e; --c2: #3fb950; --c3: #bc8cff; --bad: #ff7b72 } }
   text { font: 12px system-ui, sans-serif; fill: var(--ink) }
   .title { font-size: 15px; font-weight: 600 } .panel { font-weight: 600 } .small, .tick { fill: var(--faint); font-size: 11px }
   .grid { stroke: var(--grid); stroke-width: 1 } .line { fill: none; stroke-width: 1.5; stroke-linejoin: round; stroke-linecap: round }
   .fault { stroke: var(--faint); stroke-opacity: .22; stroke-width: 1 } .mark { fill: var(--bad) }
   .c0 { stroke: var(--c0) } .c1 { stroke: var(--c1) } .c2 { stroke: var(--c2) } .c3 { stroke: var(--c3) }`;
 
-/** All that was sampled over time, one panel for each unit below the other, and when which fault was. An SVG document. */
+/** Draws all samples over time, one panel for each unit, and the faults. Returns an SVG document. */
 export function plotOf(result: Plotted): string {
   const { options, lastedMs, faults, enqueued, audit, growths, problems } = result;
   const panels = panelsOf(result.samples);
@@ -34,9 +36,11 @@ export function plotOf(result: Plotted): string {
   const height = lanesTop + kinds.length * LANE_HEIGHT + FOOT;
   const x = (ms: number): number => LEFT + (PLOT_WIDTH * Math.min(ms, lastedMs)) / lastedMs;
   const title = `Soak: ${trimmed(lastedMs / MINUTE_MS)} min on ${options.topology}, seed ${options.seed}`;
-  const about = `${count(enqueued)} tasks, ${count(audit.stopsAcknowledged)} stops, ${faults.length} faults; ${problems.length > 0 ? `not clean (${problems.length})` : `audit clean${growths.length > 0 ? ', nothing grew' : ''}`}`;
+  const verdict = problems.length > 0 ? `not clean (${problems.length})` : `audit clean${growths.length > 0 ? ', nothing grew' : ''}`;
+  const about = `${count(enqueued)} tasks, ${count(audit.stopsAcknowledged)} stops, ${faults.length} faults; ${verdict}`;
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="${escaped(title)}">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}"`,
+    `role="img" aria-label="${escaped(title)}">`,
     `<style>${STYLE}\n</style>`,
     `<rect width="${WIDTH}" height="${height}" style="fill:var(--ground)"/>`,
     text(LEFT, 22, title, 'title'),
@@ -77,13 +81,14 @@ function legend({ name, color, dashed }: Line, y: number): string[] {
   return [`<path class="line c${color}"${dashed ? ' stroke-dasharray="4 3"' : ''} d="M${from} ${y}h20"/>`, text(from + 26, y + 4, name)];
 }
 
-/** One kind of fault: a mark as long as it lasted. */
+/** Draws the row of one kind of fault, with a mark for each. */
 function laneParts(kind: FaultKind, faults: Plotted['faults'], top: number, x: Scale): string[] {
   const marks = faults
     .filter((fault) => fault.kind === kind)
     .map(({ atMs, untilMs, about }) => {
       const [from, to] = [x(atMs), x(untilMs ?? atMs)];
-      return `<rect class="mark" x="${at(from)}" y="${top + 3}" width="${at(Math.max(2, to - from))}" height="${LANE_HEIGHT - 5}"><title>${escaped(about)}</title></rect>`;
+      const box = `x="${at(from)}" y="${top + 3}" width="${at(Math.max(2, to - from))}" height="${LANE_HEIGHT - 5}"`;
+      return `<rect class="mark" ${box}><title>${escaped(about)}</title></rect>`;
     });
   return [...marks, text(LEFT + PLOT_WIDTH + 14, top + 11, `${kind} (${marks.length})`, 'small')];
 }
@@ -101,25 +106,26 @@ function timeParts(lastedMs: number, y: number, x: Scale): string[] {
 
 function pathOf(run: Line['runs'][number], x: Scale, y: Scale): string {
   const path = run.map(({ atMs, value }, index) => `${index === 0 ? 'M' : 'L'}${at(x(atMs))} ${at(y(value))}`).join('');
-  // A single point shows as a dot, by the round ends of its line.
+  // The round line ends show a single point as a dot.
   return run.length === 1 ? `${path}h0` : path;
 }
 
-/** 1, 2 or 5 times a power of ten, at least as much. */
+/** Rounds up to 1, 2 or 5 times a power of ten. */
 function stepFor(least: number): number {
   const power = 10 ** Math.floor(Math.log10(least));
   return Math.max(1, power * ([1, 2, 5].find((factor) => factor * power >= least) ?? 10));
 }
 
 function text(x: number, y: number, content: string, style?: string, anchor?: 'middle' | 'end'): string {
-  return `<text x="${at(x)}" y="${at(y)}"${style ? ` class="${style}"` : ''}${anchor ? ` text-anchor="${anchor}"` : ''}>${escaped(content)}</text>`;
+  const attributes = `${style ? ` class="${style}"` : ''}${anchor ? ` text-anchor="${anchor}"` : ''}`;
+  return `<text x="${at(x)}" y="${at(y)}"${attributes}>${escaped(content)}</text>`;
 }
 
 function at(pixels: number): string {
   return trimmed(pixels);
 }
 
-/** At most one decimal. */
+/** Formats a number with at most one decimal. */
 function trimmed(value: number): string {
   return String(Math.round(value * 10) / 10);
 }

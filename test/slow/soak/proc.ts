@@ -1,21 +1,21 @@
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 
 const KIB = 1_024;
-/** In the tables of /proc/net. */
+/** The state in the tables of /proc/net. */
 const ESTABLISHED = '01';
 
 export interface ProcessFigures {
   /** Resident memory in bytes. */
   readonly rss: number;
-  /** Established TCP connections to the ports asked for. */
+  /** Established TCP connections to the given ports. */
   readonly connections: number;
 }
 
-/** What the kernel says of a process, or null if it has ended. For Linux. */
+/** Returns the kernel's figures about a process, null if it has ended. Linux only. */
 export function figuresOf(pid: number, ports: ReadonlySet<number>): ProcessFigures | null {
   try {
     const rss = Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
-    // A process that has ended and that nobody has waited for has no memory.
+    // A zombie has no memory.
     return Number.isNaN(rss) ? null : { rss: rss * KIB, connections: connectionsOf(pid, ports) };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
@@ -30,7 +30,7 @@ function connectionsOf(pid: number, ports: ReadonlySet<number>): number {
     const inode = /^socket:\[(\d+)\]$/.exec(linkOf(`/proc/${pid}/fd/${file}`))?.[1];
     if (inode !== undefined) sockets.add(inode);
   }
-  // The table has those of all processes. Its columns: number, local, remote, state, queues, timer, retransmits, uid, timeout, inode.
+  // The table lists all processes. Columns: number, local, remote, state, queues, timer, retransmits, uid, timeout, inode.
   const rows = ['tcp', 'tcp6']
     .flatMap((table) => readFileSync(`/proc/${pid}/net/${table}`, 'utf8').split('\n').slice(1))
     .map((row) => row.trim().split(/\s+/));
@@ -40,7 +40,7 @@ function connectionsOf(pid: number, ports: ReadonlySet<number>): number {
   ).length;
 }
 
-/** Empty for one that was closed meanwhile. */
+/** Returns '' for a descriptor closed meanwhile. */
 function linkOf(path: string): string {
   try {
     return readlinkSync(path);

@@ -1,6 +1,6 @@
 /**
- * One soak, in the process that main.ts starts: argv has the options as JSON. A message, or the end of the one who sends
- * them, ends the load early.
+ * One soak, in the process started by main.ts, with the options as JSON in argv. A message from main.ts, or its end, ends the load
+ * early.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,7 +30,14 @@ try {
   writeFileSync(figures, `${JSON.stringify(result, null, 1)}\n`);
   const { audit, growths, untold, problems } = result;
   say(
-    `\nAudit: ${audit.acknowledged} tasks acknowledged; ${audit.completed} completed, ${audit.failed} failed, ${audit.cancelled} cancelled; lost ${audit.lost}, two outcomes ${audit.twoOutcomes}; ${audit.stopsAcknowledged} stops, lost ${audit.stopsLost}; ran again ${audit.ranAgain}; made though their enqueue was rejected ${audit.madeThoughRejected}`,
+    [
+      `\nAudit: ${audit.acknowledged} tasks acknowledged`,
+      `${audit.completed} completed, ${audit.failed} failed, ${audit.cancelled} cancelled`,
+      `lost ${audit.lost}, two outcomes ${audit.twoOutcomes}`,
+      `${audit.stopsAcknowledged} stops, lost ${audit.stopsLost}`,
+      `ran again ${audit.ranAgain}`,
+      `added despite a rejected enqueue ${audit.madeThoughRejected}`,
+    ].join('; '),
   );
   for (const { name, before, after, unit, grew } of growths)
     say(`${grew ? 'GREW  ' : 'steady'} ${name}: ${shown(before, unit)} → ${shown(after, unit)}`);
@@ -50,6 +57,6 @@ try {
 } finally {
   await soak.close();
 }
-// The channel to main.ts would keep this process.
+// The channel to main.ts would keep this process alive.
 process.off('disconnect', endEarly);
 if (process.connected) process.disconnect();

@@ -2,7 +2,7 @@ import type { Sample } from './sampler.js';
 
 export const MIB = 2 ** 20;
 
-/** What is measured at a time of a run, as tests want it: figures as a function of the time in minutes. */
+/** Measurements of a made-up run, as functions of the time in minutes. */
 export interface SampleRun {
   readonly rss?: (minute: number) => number;
   readonly connections?: (minute: number) => number;
@@ -11,11 +11,11 @@ export interface SampleRun {
   readonly keys?: (minute: number) => number;
   readonly live?: (minute: number) => number;
   readonly calm?: (minute: number) => boolean;
-  /** Of `worker 2`; another one from then on is another process. */
+  /** The pid of `worker 2`; a changed pid means another process. */
   readonly pid?: (minute: number) => number;
 }
 
-/** The samples of a run of 20 minutes, one every 5 s, that is steady where it is not said otherwise. */
+/** Returns the samples of a run of 20 minutes, one every 5 s, constant unless given. */
 export function sampleRun(run: SampleRun = {}): Sample[] {
   const {
     rss = () => 120 * MIB,

@@ -5,40 +5,40 @@ import { now } from '../faults/clock.js';
 import { KEY_PREFIX, type SoakDeployment } from './deployment.js';
 import { type ProcessFigures, figuresOf } from './proc.js';
 
-/** A process at a place: `producer`, `worker 1` … Another process at the same place has another pid. */
+/** The process at a place: `producer`, `worker 1` … A successor at the same place has another pid. */
 export interface ProcessSample extends ProcessFigures {
   readonly place: string;
   readonly pid: number;
 }
 
 export interface RedisSample {
-  /** used_memory in bytes: of all masters. */
+  /** used_memory of all masters in bytes. */
   readonly memory: number;
-  /** connected_clients of all servers, those of the sampler included: always as many. */
+  /** connected_clients of all servers, the sampler's constant number included. */
   readonly clients: number;
   /** DBSIZE of all masters. */
   readonly keys: number;
   /** Tasks in the registry. */
   readonly live: number;
-  /** Items with live tasks, and the other entries of the registry. */
+  /** Items with live tasks and the other entries of the registry. */
   readonly registry: number;
-  /** Ended tasks that are kept. */
+  /** Retained tasks. */
   readonly kept: number;
 }
 
 export interface Sample {
-  /** From the beginning of the load. */
+  /** Time from the start of the load. */
   readonly atMs: number;
-  /** Whether no fault was going on, and all had time to reconnect since the last one. */
+  /** Whether no fault was active, with time to reconnect since the last one. */
   readonly calm: boolean;
   readonly processes: readonly ProcessSample[];
-  /** Null while a server is away. */
+  /** Null while a server is down. */
   readonly redis: RedisSample | null;
 }
 
 export interface SamplerOptions {
   readonly deployment: SoakDeployment;
-  /** The pid at each place, null where there is none. */
+  /** The pid at each place, null without a process. */
   readonly pids: () => ReadonlyMap<string, number | null>;
   readonly calm: () => boolean;
   readonly everyMs: number;
@@ -46,7 +46,7 @@ export interface SamplerOptions {
 
 const ANSWER_LIMIT_MS = 1_000;
 
-/** Measures every few seconds, over a connection of its own to each server. */
+/** Measures every few seconds, over separate connections to the servers. */
 export class Sampler {
   readonly samples: Sample[] = [];
   readonly #options: SamplerOptions;
@@ -79,7 +79,7 @@ export class Sampler {
     await this.#running;
   }
 
-  /** The keys of Redis by their kind: ids and times are left out of the names. For a fleet at rest. */
+  /** Returns the number of keys in Redis by kind: the names without ids and times. For a fleet at rest. */
   async kindsOfKeys(): Promise<Record<string, number>> {
     const kinds: Record<string, number> = {};
     for (const client of this.#clients) {
@@ -98,7 +98,7 @@ export class Sampler {
     return kinds;
   }
 
-  /** What Redis says now. */
+  /** Reads the current values of Redis. */
   async redis(): Promise<RedisSample | null> {
     const parts = await Promise.all(this.#clients.map((client) => partOf(client).catch(() => null)));
     if (parts.includes(null)) return null;
@@ -118,14 +118,14 @@ export class Sampler {
     }
     const calm = this.#options.calm();
     const redis = await this.redis();
-    // A fault may have begun meanwhile.
+    // A fault may begin during the measurement.
     this.samples.push({ atMs: Math.round(atMs), calm: calm && this.#options.calm(), processes, redis });
   }
 }
 
 type Part = RedisSample;
 
-/** Of one server: a replica counts for its connections alone. */
+/** Reads one server: a replica counts only for its connections. */
 async function partOf(client: Redis): Promise<Part> {
   const info = await client.info();
   const clients = Number(/^connected_clients:(\d+)/m.exec(info)?.[1]);
@@ -134,7 +134,7 @@ async function partOf(client: Redis): Promise<Part> {
   const isCluster = info.includes('cluster_enabled:1');
   const keys = createKeys(KEY_PREFIX, isCluster);
   const jobs = keys.jobs(loadTask.queue);
-  // Of a cluster, each key is on one master only; the others refuse to be asked for it.
+  // In a cluster, each key is on one master; the others redirect.
   const here = (read: Promise<number>): Promise<number> => (isCluster ? read.catch((error: Error) => elsewhere(error)) : read);
   const [size, live, queues, ids, early, completed, failed] = await Promise.all([
     client.dbsize(),

@@ -8,7 +8,7 @@ import { plotOf } from './plot.js';
 import { Soak } from './soak.js';
 
 describe('A soak', { skip: !existsSync('/proc/self/net/tcp') && 'needs Linux' }, () => {
-  it('of three seconds accounts for every task, and measures meanwhile', async () => {
+  it('of three seconds accounts for every task and takes measurements', async () => {
     await compileInto(built(''), ['test/slow/soak/client-process.ts']);
     const said: string[] = [];
     const soak = await Soak.open({ minutes: 0.05, seed: 1, topology: 'standalone', out: tmpdir(), faults: false }, (line) =>

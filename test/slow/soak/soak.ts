@@ -30,15 +30,15 @@ import { SoakWorkers } from './workers.js';
 
 export interface SoakResult extends Verdict {
   readonly options: SoakOptions;
-  /** How long the load lasted, in ms. */
+  /** The length of the load in ms. */
   readonly lastedMs: number;
   readonly audit: AuditCounts;
   readonly enqueued: number;
-  /** How many worker processes there have been. */
+  /** The number of worker processes started. */
   readonly workers: number;
   readonly faults: readonly Struck[];
   readonly samples: readonly Sample[];
-  /** What Redis had when all was over, and its keys by kind. */
+  /** The final measurements of Redis, and its keys by kind. */
   readonly rest: RedisSample | null;
   readonly keys: Readonly<Record<string, number>>;
 }
@@ -48,21 +48,21 @@ const SLOTS = 10;
 const LOAD = { perSecond: 30, stopsPerSecond: 6, holds: 8 };
 const PROGRESS_EVERY_MS = 10_000;
 const SAMPLE_EVERY_MS = 5_000;
-/** Of a short run: so that the plot has as many points. */
+/** The number of samples in a short run, for enough points in the plot. */
 const SAMPLES = 60;
-/** After a fault: until all have reconnected and a worker that was started has all of its connections. */
+/** The time after a fault until all clients have reconnected and a new worker has all its connections. */
 const CALM_AFTER_MS = 5_000;
 const START_LIMIT_MS = 60_000;
 const END_LIMIT_MS = 120_000;
 const REST_LIMIT_MS = 60_000;
-/** A handler that has not ticked for so long has ended with its process. */
+/** A handler silent for longer has ended with its process. */
 const ALIVE_MS = 1_000;
 const SHOWN_LINES = 200;
-/** Whether a rejected enqueue made a task is open with these. */
+/** Codes that leave open whether a rejected enqueue added a task. */
 const UNSURE: ReadonlySet<string> = new Set(['REDIS_UNAVAILABLE', 'NOT_REPLICATED']);
 const NO_COUNTS: ClientCounts = { enqueued: 0, stops: 0, rejected: 0 };
 
-/** A fleet under load while a plan of faults is carried out, and what is measured of it. */
+/** A fleet under load during a plan of faults, with its measurements. */
 export class Soak {
   readonly #ending = new AbortController();
   readonly #problems: string[] = [];
@@ -89,19 +89,20 @@ export class Soak {
     const folder = await mkdtemp(join(tmpdir(), 'taskfleet-soak-'));
     const settings = resolveSettings({ ...deployment.config, keyPrefix: KEY_PREFIX, logLevel: 'silent' }) as ConnectedSettings;
     const store = openStore({ settings, policy: 'wait', loggers: createLoggerFactory({ settings }), name: 'audit' });
-    // Events that are kept for the audit would make Redis grow, and this load has no bursts.
+    // Additional events kept for the audit would make Redis grow, and this load has no bursts.
     const ends = new EndLog(store, false);
     const logFolder = await mkdtemp(join(folder, 'handlers-'));
     const workers = new SoakWorkers({ count: WORKERS, slots: SLOTS, env: deployment.env, logFolder });
     return new Soak(options, say, folder, deployment, store, ends, new Archive(store, ends), workers);
   }
 
-  /** Resolves when the load is over: after its time, or early when `early` is aborted. */
+  /** Runs the load until its time is over or `early` is aborted. */
   async run(early: AbortSignal): Promise<void> {
     const { minutes, seed, topology, faults } = this.options;
     const plan = faults ? planOf({ seed, minutes, topology, workers: WORKERS, lockMs: LOCK_MS }) : { workers: [], redis: [] };
     this.say(
-      `${minutes} min on ${topology}: ${WORKERS} workers, ${LOAD.perSecond} enqueues and ${LOAD.stopsPerSecond} stops a second, ${plan.workers.length} faults of workers and ${plan.redis.length} of Redis`,
+      `${minutes} min on ${topology}: ${WORKERS} workers, ${LOAD.perSecond} enqueues and ${LOAD.stopsPerSecond} stops per second, ` +
+        `${plan.workers.length} worker faults and ${plan.redis.length} Redis faults`,
     );
     await this.workers.start();
     this.ends.start();
@@ -117,7 +118,7 @@ export class Soak {
     const startedAt = now();
     const progress = setInterval(() => this.#progress(now() - startedAt), PROGRESS_EVERY_MS);
     const striking = lanes.run(plan).catch((error: unknown) => {
-      this.#problems.push(`a fault could not be brought about: ${String(error)}`);
+      this.#problems.push(`could not cause a fault: ${String(error)}`);
       this.#ending.abort();
     });
     await delay(minutes * 60_000, undefined, { signal: AbortSignal.any([early, this.#ending.signal]) }).catch(() => undefined);
@@ -129,7 +130,7 @@ export class Soak {
     this.#progress(this.#lastedMs);
   }
 
-  /** Ends the load, waits until all is at rest, audits, and compares. */
+  /** Ends the load, waits until the fleet is at rest, audits it and compares the measurements. */
   async settle(): Promise<SoakResult> {
     this.say('The load is over: waiting for rest.');
     await this.#endClient();
@@ -162,7 +163,7 @@ export class Soak {
         ...problems.filter((problem) => !frozen.includes(problem)).map(({ kind, id, what }) => `${kind}: ${id} ${what}`),
         ...extra
           .filter((id) => !UNSURE.has(rejected.get(id) ?? ''))
-          .map((id) => `made though refused: ${id} was never acknowledged, and ended`),
+          .map((id) => `added though rejected: ${id} was never acknowledged, and ended`),
         ...extra
           .filter((id) => this.ends.ends.get(id)?.length !== 1)
           .map((id) => `two outcomes: ${id} was never acknowledged, and ended more than once`),
@@ -173,7 +174,7 @@ export class Soak {
     };
   }
 
-  /** The last lines that each worker wrote. */
+  /** Returns the last output lines of each worker. */
   lastLines(): string {
     return this.workers.lastLines(SHOWN_LINES);
   }
@@ -207,7 +208,7 @@ export class Soak {
     return client;
   }
 
-  /** The producer's process ends by itself once every call has its answer. */
+  /** Ends the load of the producer's process, which exits once every call is answered. */
   async #endClient(): Promise<void> {
     const client = this.#client as NodeProcess;
     client.kill('SIGTERM');
@@ -220,11 +221,11 @@ export class Soak {
       );
   }
 
-  /** Resolves when nothing is left to do. What does not come to rest is the audit's to tell. */
+  /** Resolves when the fleet is at rest. The audit reports what does not come to rest. */
   async #rest(history: History, log: HandlerLog): Promise<void> {
     const producer = createProducer({ ...this.deployment.config, keyPrefix: KEY_PREFIX, logLevel: 'silent' });
     const look = async (): Promise<number> => {
-      // Those that run until they are stopped, and whose enqueue was rejected.
+      // Endless tasks whose enqueue was rejected.
       const unknown = log
         .refresh()
         .at(now())
@@ -244,8 +245,8 @@ export class Soak {
     const { enqueued, stops, rejected } = last === undefined ? NO_COUNTS : (JSON.parse(last) as ClientCounts);
     const seconds = Math.round(elapsedMs / 1_000);
     const time = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
-    this.say(
-      `${time.padStart(6)}  ${enqueued} enqueued, ${this.ends.ends.size} ended, ${stops} stops, ${rejected} calls rejected, ${this.#lanes?.struck.length ?? 0} faults`,
-    );
+    const faults = this.#lanes?.struck.length ?? 0;
+    const counts = `${enqueued} enqueued, ${this.ends.ends.size} ended, ${stops} stops, ${rejected} calls rejected, ${faults} faults`;
+    this.say(`${time.padStart(6)}  ${counts}`);
   }
 }

@@ -8,7 +8,7 @@ const topology = 'standalone';
 const last = (run?: SampleRun) => sampleRun(run).at(-1)?.redis ?? null;
 
 describe('The verdict of a soak', () => {
-  it('has nothing against a steady run, and tells what it compared', () => {
+  it('passes a steady run, and lists the comparisons', () => {
     const { problems, untold, growths } = verdictOf(sampleRun(), { rest: last(), topology });
     assert.deepEqual({ problems, untold }, { problems: [], untold: [] });
     assert.deepEqual(
@@ -34,14 +34,14 @@ describe('The verdict of a soak', () => {
     ['live tasks', { live: (minute) => 10 + 3 * minute }, /^live tasks: 28 → 64/],
   ];
   for (const [what, run, problem] of growing) {
-    it(`tells of ${what}`, () => {
+    it(`reports ${what}`, () => {
       const { problems } = verdictOf(sampleRun(run), { rest: null, topology });
       assert.equal(problems.length, 1, problems.join('\n'));
       assert.match(problems[0] as string, problem);
     });
   }
 
-  it('leaves room for connections that come and go with the masters of a failover, or of slots', () => {
+  it('allows for connections that change with the masters, by failover or moved slots', () => {
     const problems = (run: SampleRun, of: Topology): number => verdictOf(sampleRun(run), { rest: null, topology: of }).problems.length;
     const [clients, connections] = [(minute: number) => (minute < 10 ? 50 : 52), (minute: number) => (minute < 10 ? 7 : 8)];
     assert.deepEqual(
@@ -65,12 +65,12 @@ describe('The verdict of a soak', () => {
     assert.deepEqual(verdictOf(sampleRun(run), { rest: null, topology }).problems, []);
   });
 
-  it('tells of keys that are left at rest', () => {
+  it('reports keys left at rest', () => {
     const rest = last({ keys: () => 1_101 });
     assert.deepEqual(verdictOf(sampleRun(), { rest, topology }).problems, ['keys of Redis at rest: 1101, expected at most 1100']);
   });
 
-  it('leaves out processes that lived for less than half of it', () => {
+  it('skips processes that ran for less than half of the time', () => {
     const { growths } = verdictOf(sampleRun({ pid: (minute) => 100 + Math.floor(minute / 8) }), { rest: null, topology });
     assert.deepEqual(
       growths.map(({ name }) => name).filter((name) => name.endsWith('worker 2')),
@@ -78,7 +78,7 @@ describe('The verdict of a soak', () => {
     );
   });
 
-  it('does not judge a short run, and says so', () => {
+  it('reports that a short run is not judged', () => {
     const { growths, untold, problems } = verdictOf(sampleRun({ keys: (minute) => 1_000 * minute }).slice(0, 36), { rest: null, topology });
     assert.deepEqual({ growths, problems }, { growths: [], problems: [] });
     assert.ok(untold.includes('keys of Redis') && untold.includes('memory of producer'));

@@ -3,46 +3,46 @@ import type { Topology } from './options.js';
 import type { ProcessSample, RedisSample, Sample } from './sampler.js';
 
 const MIB = 2 ** 20;
-/** Processes that lived for a shorter part of the run have not seen enough of it. */
+/** Processes that ran for a smaller share of the run are not judged. */
 const LEAST_LIFE = 0.5;
-/** Of a shorter run the first fifth, which is not judged, is not enough for kept tasks to reach their number. */
+/** In a shorter run, the first fifth, which is not judged, is too short for the number of retained tasks to settle. */
 const LEAST_RUN_MS = 290_000;
 
 /**
- * Node's heap breathes: it grows to twice its live part before a full collection, and what a burst after a fault took is
- * given back late. A task that leaves 1 KiB behind shows all the same: at 30 tasks a second it makes 35 MiB in 20 minutes.
+ * Node's heap grows to twice its live part before a full collection, and returns the memory of a burst late. A leak of 1 KiB per task
+ * is still visible: at 30 tasks per second it makes 35 MiB in 20 minutes.
  */
 const RSS: GrowthLimit = { share: 0.2, least: 30 * MIB };
-/** Kept tasks come and go with the load, and the buffers of the append-only file with the faults. */
+/** The number of retained tasks varies with the load, and the buffers of the append-only file with the faults. */
 const REDIS_MEMORY: GrowthLimit = { share: 0.2, least: 5 * MIB };
-/** A process has a fixed number of connections: at rest one more is a leak, and one less somebody who listens no more. */
+/** A process has a fixed number of connections: at rest, one more is a leak, and one less a lost subscriber. */
 const FIXED: GrowthLimit = { share: 0, least: 0, exact: true };
-/** A client of a cluster connects to a node when it first needs it: which ones that are goes with where the slots are. */
+/** A cluster client connects to a node at its first use, which depends on the slots. */
 const TO_NODES: GrowthLimit = { share: 0.25, least: 4 };
 const CONNECTIONS: Readonly<Record<'process' | 'redis', Readonly<Record<Topology, GrowthLimit>>>> = {
   process: { standalone: FIXED, sentinel: FIXED, cluster: TO_NODES },
-  // Replicas and sentinels connect, too, and otherwise after each failover.
+  // Replicas and sentinels connect too, and reconnect after each failover.
   redis: { standalone: FIXED, sentinel: { share: 0.1, least: 3 }, cluster: TO_NODES },
 };
-/** A key for each task that is kept, which are as many as ended in half a minute; and one for each minute and process. */
+/** One key for each retained task, as many as ended in half a minute, and one for each minute and process. */
 const KEYS: GrowthLimit = { share: 0.1, least: 100 };
-/** As many tasks are live as the load holds and as run or wait now: more would be a backlog, or entries that nobody removes. */
+/** Live tasks are the endless ones of the load and the queued or running ones: more would be a backlog or leaked entries. */
 const LIVE: GrowthLimit = { share: 0.5, least: 20 };
 
 export interface Verdict {
   readonly growths: readonly (Growth & { readonly unit: 'B' | '' })[];
-  /** What there were too few samples of to tell. */
+  /** The series with too few samples. */
   readonly untold: readonly string[];
   readonly problems: readonly string[];
 }
 
 export interface VerdictOptions {
-  /** What Redis had when everything was over, null if that is not known. */
+  /** The final measurements of Redis, null if unknown. */
   readonly rest: RedisSample | null;
   readonly topology: Topology;
 }
 
-/** What grew. */
+/** The problems of the run. */
 export function verdictOf(samples: readonly Sample[], { rest, topology }: VerdictOptions): Verdict {
   const calm = samples.filter((sample) => sample.calm);
   const checks: [series: Series, limit: GrowthLimit, unit: 'B' | ''][] = [
@@ -65,17 +65,17 @@ export function verdictOf(samples: readonly Sample[], { rest, topology }: Verdic
   }
   const problems = growths
     .filter(({ grew }) => grew)
-    .map(
-      ({ name, before, after, most, unit }) =>
-        `${name}: ${shown(before, unit)} → ${shown(after, unit)}, expected ${before === most ? 'the same' : `at most ${shown(most, unit)}`}`,
-    );
+    .map(({ name, before, after, most, unit }) => {
+      const expected = before === most ? 'the same' : `at most ${shown(most, unit)}`;
+      return `${name}: ${shown(before, unit)} → ${shown(after, unit)}, expected ${expected}`;
+    });
   const plateau = growths.find(({ name }) => name === 'keys of Redis');
   if (plateau && rest && rest.keys > plateau.most)
     problems.push(`keys of Redis at rest: ${rest.keys}, expected at most ${Math.round(plateau.most)}`);
   return { growths, untold, problems };
 }
 
-/** `120.5 MiB`, or a number. */
+/** Formats a value: `120.5 MiB`, or a number. */
 export function shown(value: number, unit: 'B' | ''): string {
   return unit === 'B' ? `${(value / MIB).toFixed(1)} MiB` : String(Math.round(value));
 }

@@ -9,21 +9,21 @@ import { SHUTDOWN_TIMEOUT_MS, WORKER_SETTINGS } from './soak-task.js';
 
 export interface SoakWorkersOptions {
   readonly count: number;
-  /** Tasks that each runs at once. */
+  /** The concurrency of each worker. */
   readonly slots: number;
-  /** Where Redis is. */
+  /** Settings for the connection to Redis. */
   readonly env: Readonly<Record<string, string>>;
-  /** Where handlers note what they do. */
+  /** The folder for the notes of handlers. */
   readonly logFolder: string;
 }
 
 const START_LIMIT_MS = 60_000;
-/** What is promised beyond SHUTDOWN_TIMEOUT_MS, and what a process takes to end on a busy machine. */
+/** The guaranteed margin beyond SHUTDOWN_TIMEOUT_MS, and the exit of a process on a busy machine. */
 const MOST_SHUTDOWN_MS = SHUTDOWN_TIMEOUT_MS + 2_000 + 3_000;
 
-/** The worker processes: each place always has one, but for the time after its end. */
+/** The worker processes: one per place, except between an end and the next start. */
 export class SoakWorkers {
-  /** What they did that nobody asked for. */
+  /** Unexpected events. */
   readonly problems: string[] = [];
   readonly freezes: Freeze[] = [];
   readonly #options: SoakWorkersOptions;
@@ -36,33 +36,33 @@ export class SoakWorkers {
     this.#places = Array.from({ length: options.count }, () => null);
   }
 
-  /** Where their handlers note what they do. */
+  /** The folder for the notes of their handlers. */
   get logFolder(): string {
     return this.#options.logFolder;
   }
 
-  /** How many processes there have been. */
+  /** The number of processes started. */
   get started(): number {
     return this.#started.length;
   }
 
-  /** The pid at each place; null where there is none now. */
+  /** The pid at each place; null without a process. */
   get pids(): (number | null)[] {
     return this.#places.map((worker) => worker?.pid ?? null);
   }
 
-  /** Resolves when all take tasks. */
+  /** Starts the workers. Resolves when all take tasks. */
   async start(): Promise<void> {
     await Promise.all(this.#places.map((_, place) => this.#startAt(place)));
   }
 
-  /** Ends the one at this place, and starts another so long after its end. */
+  /** Ends the worker at this place, and starts another one after `awayMs`. */
   async replace(place: number, signal: 'SIGKILL' | 'SIGTERM', awayMs: number): Promise<void> {
     const worker = this.#places[place];
     if (worker) await this.#end(place, worker, signal);
     await delay(awayMs);
     await this.#startAt(place).catch(
-      (error: unknown) => void this.problems.push(`worker ${place + 1} does not start: ${String(error).split('\n')[0]}`),
+      (error: unknown) => void this.problems.push(`worker ${place + 1} did not start: ${String(error).split('\n')[0]}`),
     );
   }
 
@@ -76,12 +76,12 @@ export class SoakWorkers {
     this.freezes.push({ pid: worker.pid, from, to: now() });
   }
 
-  /** SIGTERM to all, whatever they do. */
+  /** Sends SIGTERM to all. */
   async stop(): Promise<void> {
     await Promise.all(this.#places.map(async (worker, place) => worker && this.#end(place, worker, 'SIGTERM')));
   }
 
-  /** The last lines that each process wrote. */
+  /** Returns the last output lines of each process. */
   lastLines(count: number): string {
     return this.#started
       .map(({ pid, stderr, stdout }) => [`--- worker, pid ${pid}`, ...[...stdout.lines, ...stderr.lines].slice(-count)].join('\n'))
@@ -102,7 +102,7 @@ export class SoakWorkers {
     this.#places[place] = worker;
     void worker.exit.then(({ code, signal }) => {
       if (!this.#ending.has(worker))
-        this.problems.push(`worker ${place + 1} (pid ${worker.pid}) ended by itself: code ${code}, signal ${signal}`);
+        this.problems.push(`worker ${place + 1} (pid ${worker.pid}) ended unexpectedly: code ${code}, signal ${signal}`);
     });
     await worker.waitForLine(/Worker is ready/, { timeoutMs: START_LIMIT_MS });
   }

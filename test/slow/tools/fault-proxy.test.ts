@@ -1,4 +1,4 @@
-/** What tests of faults rely on: that the proxy does to a connection what it says, and not more. */
+/** The proxy of the fault tests: it causes exactly the documented faults. */
 import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -35,7 +35,7 @@ describe('FaultProxy', () => {
   });
   after(() => redis.stop());
 
-  /** Connected through the proxy; with ioredis's defaults but that it reconnects at once. */
+  /** Connects through the proxy with ioredis's defaults, except that it reconnects at once. */
   async function open(options: Omit<RedisOptions, 'replyMapping'> = {}): Promise<Redis> {
     const client = new Redis(proxy.url, { retryStrategy: () => 20, ...options });
     client.on('error', () => undefined);
@@ -44,7 +44,7 @@ describe('FaultProxy', () => {
     return client;
   }
 
-  it('listens below the ports of outgoing connections, and passes on what is said, whatever its size and order', async () => {
+  it('listens below the ephemeral ports, and passes on data of any size and order', async () => {
     assert.ok(proxy.port < 32_000);
     const client = await open();
     const large = 'x'.repeat(5_000_000);
@@ -65,7 +65,7 @@ describe('FaultProxy', () => {
     );
   });
 
-  it('delays in each direction, and keeps the order when the delay becomes shorter', async () => {
+  it('delays each direction, and keeps the order when the delay decreases', async () => {
     const client = await open();
     proxy.delay(100);
     const started = performance.now();
@@ -87,7 +87,7 @@ describe('FaultProxy', () => {
     assert.ok(performance.now() - again >= 98, `${performance.now() - again} ms`);
   });
 
-  it('resets every connection of a process, and lets them reconnect', async () => {
+  it('resets every connection of a process, which can reconnect', async () => {
     const all = [await open(), await open()];
     const errors = all.map((client) => eventOf(client, 'error'));
     const back = all.map((client) => eventOf(client, 'ready'));
@@ -97,7 +97,7 @@ describe('FaultProxy', () => {
     assert.deepEqual([proxy.accepted, proxy.connections], [4, 2]);
   });
 
-  it('refuses new connections while the present ones go on, and accepts again on the same port', async () => {
+  it('refuses new connections while present ones go on, then accepts again on the same port', async () => {
     const client = await open();
     proxy.refuse();
     const late = new Redis(proxy.url, { lazyConnect: true, ...ONCE });
@@ -122,7 +122,7 @@ describe('FaultProxy', () => {
     assert.deepEqual([heard, unaware.status, await direct.exists(key)], [[], 'ready', 0]);
   });
 
-  it('half-open: neither end hears that the other has gone, and new connections are not answered', async () => {
+  it('half-open: neither end learns that the other has closed, and new connections are not answered', async () => {
     const [leaving, staying] = [await open({ connectionName: key }), await open()];
     const isConnected = async () => ((await direct.client('LIST')) as string).includes(`name=${key}`);
     const id = await staying.client('ID');
@@ -135,7 +135,7 @@ describe('FaultProxy', () => {
     leaving.disconnect();
     await gone;
     await direct.client('KILL', 'ID', id);
-    // Both ends were closed before these round trips on the same event loop: the proxy has heard of it.
+    // Both ends were closed before these round trips on the same event loop: the proxy knows.
     assert.equal(await direct.ping(), 'PONG');
     assert.deepEqual([await isConnected(), staying.status, late.readyState], [true, 'ready', 'open']);
     const told = eventOf(staying, 'close');
@@ -145,7 +145,7 @@ describe('FaultProxy', () => {
     late.destroy();
   });
 
-  it('healed, a connection that has lost bytes stays silent, and one that has lost none goes on', async () => {
+  it('healed: a connection that has lost bytes stays silent, one that has lost none goes on', async () => {
     const [lossy, idle] = [await open({ socketTimeout: 600, maxRetriesPerRequest: 0 }), await open()];
     const vanished = proxy.halfOpenAt(key);
     const lost = lossy.set(key, 'lost').catch((error: Error) => error);
@@ -157,7 +157,7 @@ describe('FaultProxy', () => {
     assert.equal(await (await open()).ping(), 'PONG');
   });
 
-  it('half-open for the present connections only, new ones get through', async () => {
+  it('half-open for present connections only: new ones work', async () => {
     const old = await open({ socketTimeout: 600, maxRetriesPerRequest: 0 });
     proxy.halfOpen({ newConnections: false });
     const lost = old.set(key, 'lost').catch((error: Error) => error);
@@ -167,7 +167,7 @@ describe('FaultProxy', () => {
     assert.equal(await old.ping(), 'PONG', 'it has reconnected');
   });
 
-  it('split: with the way to the client gone, what is asked runs and nobody hears of it', async () => {
+  it('split to the client: requests run without a reply', async () => {
     const client = await open();
     proxy.split('toClient');
     let answered = false;
@@ -182,7 +182,7 @@ describe('FaultProxy', () => {
     assert.equal(answered, false);
   });
 
-  it('split: with the way to the server gone, nothing runs, and messages still arrive', async () => {
+  it('split to the server: nothing runs, and messages still arrive', async () => {
     const [client, subscriber] = [await open(), await open()];
     await subscriber.subscribe(key);
     proxy.split('toServer');
@@ -193,7 +193,7 @@ describe('FaultProxy', () => {
     assert.equal(await direct.exists(key), 0);
   });
 
-  it('stalled: nothing arrives, and after healing all of it does', async () => {
+  it('stalled: nothing arrives until it is healed, then everything does', async () => {
     const client = await open();
     proxy.stall();
     const sent = client.incr(key);
@@ -204,7 +204,7 @@ describe('FaultProxy', () => {
     });
     await once(late, 'connect');
     late.write('PING\r\n');
-    // Many turns of the event loop that the proxy runs on: more than an answer takes.
+    // Many turns of the proxy's event loop: more than an answer needs.
     for (let turn = 0; turn < 20; turn += 1) await direct.ping();
     assert.deepEqual([await direct.exists(key), answer], [0, '']);
     await proxy.heal();
@@ -216,7 +216,7 @@ describe('FaultProxy', () => {
     late.destroy();
   });
 
-  it('loses the reply to one request, which has run; those before it are answered', async () => {
+  it('loses the reply to one request, which has run; earlier requests are answered', async () => {
     const [client, other] = [await open({ maxRetriesPerRequest: 0 }), await open()];
     const lost = proxy.loseReply(`lose-${key}`);
     const answers = await Promise.allSettled([
@@ -233,7 +233,7 @@ describe('FaultProxy', () => {
     assert.equal(await client.eval(`return redis.call("INCR", KEYS[1]) -- lose-${key}`, 1, key), 3, 'one reply only');
   });
 
-  it('passes on an error to the request whose reply is to be lost, for nothing has run', async () => {
+  it('passes on an error reply instead of losing it, since nothing has run', async () => {
     const client = await open({ maxRetriesPerRequest: 0 });
     const lua = `return redis.call("INCR", KEYS[1]) -- ${randomUUID()}`;
     const lost = proxy.loseReply(key);
@@ -243,7 +243,7 @@ describe('FaultProxy', () => {
     assert.equal(await direct.get(key), '1');
   });
 
-  it('goes half-open at the nth request that matches, which does not arrive', async () => {
+  it('goes half-open at the nth matching request, which does not arrive', async () => {
     const client = await open();
     const held = proxy.halfOpenAt(key, 2);
     assert.equal(await client.rpush(key, 'first'), 1);
@@ -252,7 +252,7 @@ describe('FaultProxy', () => {
     assert.deepEqual(await direct.lrange(key, 0, -1), ['first']);
   });
 
-  it('stopped, it has given the port back and closed all, twice if asked', async () => {
+  it('stop frees the port and closes all connections, and may be called twice', async () => {
     const client = await open(ONCE);
     const ended = eventOf(client, 'end');
     await Promise.all([proxy.stop(), proxy.stop()]);
@@ -264,7 +264,7 @@ describe('FaultProxy', () => {
   });
 });
 
-it('RespFrames finds the same frames however the stream is cut', () => {
+it('RespFrames finds the same frames for any chunking', () => {
   const frames = [
     '+OK\r\n',
     ':1\r\n',

@@ -21,7 +21,7 @@ describe('the count of the test runner', () => {
     assert.deepEqual({ passed: count.passed, failed: count.failed }, { passed, failed });
   }
 
-  test('takes tests, not what contains them', () => {
+  test('counts tests without nested tests', () => {
     pass(0);
     pass(2);
     pass(2);
@@ -31,38 +31,38 @@ describe('the count of the test runner', () => {
     assertCount(4, 0);
   });
 
-  test('does not take a suite without tests', () => {
+  test('does not count a suite without tests', () => {
     pass(0, { details: { type: 'suite' } });
     assertCount(0, 0);
   });
 
-  test('takes a failure once, and not again for each parent', () => {
+  test('counts a failure once, not for each parent', () => {
     fail(1, 'testCodeFailure');
     fail(0, 'subtestsFailed');
     assertCount(0, 1);
   });
 
-  test('takes the failure of a parent itself', () => {
+  test('counts the own failure of a parent', () => {
     pass(1);
     fail(0, 'hookFailed');
     assertCount(1, 1);
   });
 
-  test("takes a file's process only if it failed", () => {
+  test('counts the process of a file only if it failed', () => {
     pass(0, { name: FILE });
     assertCount(0, 0);
     fail(0, 'testTimeoutFailure', { name: FILE });
     assertCount(0, 1);
   });
 
-  test('takes neither skipped tests nor todos', () => {
+  test('counts neither skipped tests nor todos', () => {
     pass(0, { skip: true });
     pass(0, { skip: 'no network' });
     fail(0, 'testCodeFailure', { todo: true });
     assertCount(0, 0);
   });
 
-  test('keeps apart files that report at the same time', () => {
+  test('separates files that report at the same time', () => {
     pass(1);
     pass(0, { file: '/project/test/b.test.ts' });
     pass(0);

@@ -1,4 +1,4 @@
-/** What tests on a Redis Cluster rely on. */
+/** The Redis Cluster of the tests. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
@@ -17,7 +17,7 @@ describe('TestCluster', () => {
   });
   after(() => redis.stop());
 
-  /** Writes a key after the other until it is ended; then says how many were acknowledged. */
+  /** Writes keys one after the other until ended, then returns the number of acknowledged writes. */
   function startWriting(keyOf: (index: number) => string): { readonly end: () => Promise<number> } {
     const ending = new AbortController();
     const done = (async () => {
@@ -25,7 +25,7 @@ describe('TestCluster', () => {
       for (; !ending.signal.aborted; index += 1) assert.equal(await client.set(keyOf(index), index), 'OK');
       return index;
     })();
-    // A failure is told by `end`.
+    // `end` reports a failure.
     done.catch(() => undefined);
     return {
       end: () => {
@@ -35,7 +35,7 @@ describe('TestCluster', () => {
     };
   }
 
-  /** Who has the slots of a hundred keys. */
+  /** Returns the owners of the slots of a hundred keys. */
   async function masters(): Promise<TestRedis[]> {
     const keys = Array.from({ length: 100 }, (_, index) => `key-${index}`);
     return [...new Set(await Promise.all(keys.map((key) => redis.masterOf(key))))];
@@ -46,7 +46,7 @@ describe('TestCluster', () => {
     return keys.filter((_, index) => found[index] === 0);
   }
 
-  it('spreads the slots over three masters, each with a replica, on ports that leave those of outgoing connections alone', async () => {
+  it('spreads the slots over three masters, each with a replica, on ports below the ephemeral ones', async () => {
     assert.deepEqual(
       redis.hosts.map(({ port }) => port + 10_000 < 32_000),
       Array(6).fill(true),
@@ -62,7 +62,7 @@ describe('TestCluster', () => {
     assert.deepEqual(new Set(served), new Set(owners.map(({ port }) => port)));
   });
 
-  it('moves a slot with all of its keys while they are written', async () => {
+  it('moves a slot with all its keys during writes', async () => {
     const [tag, count] = ['{moving}', 300];
     const slot = await redis.slotOf(tag);
     const earlier = Array.from({ length: count }, (_, index) => `${tag}:before:${index}`);
@@ -80,7 +80,7 @@ describe('TestCluster', () => {
     assert.equal(await old.client().cluster('COUNTKEYSINSLOT', slot), 0);
   });
 
-  it('promotes a replica when a master is killed under load: no write fails, and all that the replica had confirmed is there', async () => {
+  it('promotes a replica when a master is killed under load: no write fails, and confirmed writes survive', async () => {
     const key = 'of the master that dies';
     const confirmed = Array.from({ length: 200 }, (_, index) => `{${key}}:${index}`);
     await Promise.all(confirmed.map((one) => client.set(one, 'value')));
@@ -99,7 +99,7 @@ describe('TestCluster', () => {
     assert.deepEqual(((await old.client().call('ROLE')) as unknown[]).slice(0, 3), ['slave', '127.0.0.1', promoted.port]);
   });
 
-  it('stopped, has ended its processes and removed their folders', async () => {
+  it('stop ends its processes and removes their folders', async () => {
     const pids = redis.nodes.map(({ pid }) => pid);
     assert.ok(pids.every(isAlive) && pids.length === 6);
     await redis.stop();

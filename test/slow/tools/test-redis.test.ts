@@ -1,4 +1,4 @@
-/** What all tests rely on: that they leave nothing behind. */
+/** The redis-server of the tests leaves nothing behind. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { it } from 'node:test';
@@ -6,7 +6,7 @@ import { isAlive, spawnNode } from '../../support/process/processes.js';
 import { startTestRedis } from '../../support/redis/test-redis.js';
 import { until } from '../../support/until.js';
 
-it('a redis-server ends with the test process, even if that is killed, and its files are removed', async () => {
+it('a redis-server ends with the test process, even after SIGKILL, and its files are removed', async () => {
   const starter = spawnNode(['--import', 'tsx', 'test/support/redis/start-test-redis.ts']);
   const [line] = await starter.waitForLine(/^\{.*\}$/);
   const { pid, folders } = JSON.parse(line) as { pid: number; folders: string[] };
@@ -20,7 +20,7 @@ it('a redis-server ends with the test process, even if that is killed, and its f
   );
 });
 
-it('a redis-server that cannot start says why, and leaves no folder', async () => {
+it('a redis-server that cannot start gives the reason and leaves no folder', async () => {
   const error: Error = await startTestRedis({ extraArgs: ['--appendfsync', 'sometimes'] }).then(
     () => assert.fail('It has started'),
     (reason: Error) => reason,
@@ -30,7 +30,7 @@ it('a redis-server that cannot start says why, and leaves no folder', async () =
   assert.ok(dir !== undefined && !existsSync(dir));
 });
 
-it('a redis-server is killed and started again on its port, with what its configuration was changed to', async () => {
+it('a killed redis-server starts again on its port with its changed configuration', async () => {
   const redis = await startTestRedis({ appendonly: 'yes', config: ['maxmemory 100mb'] });
   try {
     const client = redis.client();

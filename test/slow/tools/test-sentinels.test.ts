@@ -1,4 +1,4 @@
-/** What tests of failovers rely on. */
+/** The sentinels of the tests. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
@@ -18,7 +18,7 @@ describe('TestSentinels', () => {
   });
   after(() => redis.stop());
 
-  it('tells where the sentinels are, and leads to the master', async () => {
+  it('gives the addresses of the sentinels, which lead to the master', async () => {
     assert.equal(redis.sentinelHosts, redis.sentinels.map(({ port }) => `127.0.0.1:${port}`).join(','));
     for (const sentinel of redis.sentinels)
       assert.match(String(await sentinel.client().call('SENTINEL', 'CKQUORUM', redis.name)), /^OK 3 usable Sentinels/);
@@ -31,7 +31,7 @@ describe('TestSentinels', () => {
     await assert.rejects(guest.set('key', 'value'), /NOPERM/);
   });
 
-  it('promotes a replica when the master is killed, with all that the replicas had confirmed', async () => {
+  it('promotes a replica with all confirmed writes when the master is killed', async () => {
     const client = redis.client();
     await client.set('key', 'value');
     assert.equal(await client.wait(2, 10_000), 2);
@@ -45,7 +45,7 @@ describe('TestSentinels', () => {
     assert.ok(old.running);
   });
 
-  it('stopped, has ended its processes and removed their folders', async () => {
+  it('stop ends its processes and removes their folders', async () => {
     const all = [...redis.nodes, ...redis.sentinels];
     const pids = all.map(({ pid }) => pid);
     assert.ok(pids.every(isAlive) && pids.length === 6);

@@ -1,4 +1,4 @@
-/** What tests of TLS and of Redis users rely on. */
+/** TLS and Redis users in the tests. */
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { Redis } from 'ioredis';
 import { type TestRedis, type TestRedisOptions, startTestRedis } from '../../support/redis/test-redis.js';
 import { TestTls } from '../../support/redis/test-tls.js';
 
-/** The answer to a PING of a client that tries once, or the code or text of its error. */
+/** Returns the answer to one PING, or the code or text of the error. */
 async function ping(url: string, tls?: ConnectionOptions): Promise<string> {
   const client = new Redis(url, {
     lazyConnect: true,
@@ -28,7 +28,7 @@ async function ping(url: string, tls?: ConnectionOptions): Promise<string> {
     await client.connect();
     return await client.ping();
   } catch (error) {
-    // What the connection said says more than the command that it failed.
+    // The error of the connection is more precise than that of the command.
     const reason = (said ?? error) as NodeJS.ErrnoException;
     return reason.code ?? reason.message;
   } finally {
@@ -59,7 +59,7 @@ describe('TestTls', () => {
     );
   });
 
-  it('makes a server that a client with its CA trusts by address and by name, and no other client does', async () => {
+  it('makes a server trusted by address and by name, by clients with its CA only', async () => {
     const tls = free as TestTls;
     const server = await start({ tls });
     assert.equal(server.url, `rediss://127.0.0.1:${server.port}`);
@@ -78,7 +78,7 @@ describe('TestTls', () => {
     assert.match(await ping(server.url.replace('rediss', 'redis')), /ECONNRESET|closed|EPIPE/);
   });
 
-  it('can require a client certificate, of the same CA', async () => {
+  it('can require a client certificate of the same CA', async () => {
     const tls = strict as TestTls;
     const server = await start({ tls });
     assert.equal(await ping(server.url, tls.client), 'PONG');
@@ -87,7 +87,7 @@ describe('TestTls', () => {
     assert.match(await ping(server.url, { ...tls.anonymous, cert, key }), /UNKNOWN_CA|DECRYPT|ECONNRESET|closed/i);
   });
 
-  it('has in its files what it gives to clients', async () => {
+  it('has the same certificates in its files as in its client options', async () => {
     const { client, caFile, certFile, keyFile } = strict as TestTls;
     assert.deepEqual(
       [client.ca, client.cert, client.key],
@@ -97,7 +97,7 @@ describe('TestTls', () => {
     assert.ok(ca.ca && !cert.ca && cert.checkIssued(ca));
   });
 
-  it('a password, and users with rules of their own, hold over TLS as without', async () => {
+  it('a password and users with their own rules work over TLS as without', async () => {
     const users = [{ name: 'reader', rules: 'on >"reader word" ~allowed:* &* +@read +@connection +info' }];
     for (const tls of [undefined, free as TestTls]) {
       const server = await start({ password: 'p@ss:word', users, ...(tls === undefined ? {} : { tls }) });

@@ -7,10 +7,10 @@ import { type CommandResult, runCommand, startCommand } from '../process/command
 import type { NodeProcess } from '../process/processes.js';
 import { type TestRedis, startTestRedis } from '../redis/test-redis.js';
 
-/** A Redis, a `taskfleet worker` with the task module of the command's tests, and a producer; for the command, by its words. */
+/** A Redis, a `taskfleet worker` with the task module of the CLI tests, and a producer. */
 export class CliFleet {
   private constructor(
-    /** Empty, where commands run. */
+    /** An empty folder, the working directory of commands. */
     readonly folder: string,
     readonly redis: TestRedis,
     readonly env: Readonly<Record<string, string>>,
@@ -28,7 +28,7 @@ export class CliFleet {
     return new CliFleet(folder, redis, env, createProducer({ redisUrl: redis.url }), worker);
   }
 
-  /** `taskfleet task …`, to its end. */
+  /** Runs `taskfleet task …` to its end. */
   task(...args: string[]): Promise<CommandResult> {
     return runCommand(['task', ...args], { env: this.env, cwd: this.folder });
   }

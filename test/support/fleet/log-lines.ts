@@ -8,7 +8,7 @@ export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string
 const LIMIT_MS = 60_000;
 const SHOWN_LINES = 20;
 
-/** What is logged through `loggers`, as objects. */
+/** Collects the log lines written through `loggers`, as objects. */
 export class LogLines {
   readonly lines: LogLine[] = [];
   readonly loggers: LoggerFactory;

@@ -2,14 +2,14 @@ import type { Producer, TaskView } from '../../../producer/index.js';
 import type { FleetWorker } from '../../../worker/index.js';
 import type { TestFleet } from './test-fleet.js';
 
-/** A worker of one test's own, with a producer under the same prefix. */
+/** A worker for one test, and a producer with the same prefix. */
 export interface OwnWorker {
   readonly prefix: string;
   readonly producer: Producer;
   readonly worker: FleetWorker;
 }
 
-/** Resolves when it takes tasks. @param handlers and @param config as of `TestFleet.worker` */
+/** Starts a worker that takes tasks. @param handlers, config as of `TestFleet.worker` */
 export async function ownWorker(
   fleet: TestFleet,
   handlers: Parameters<TestFleet['worker']>[1],
@@ -21,7 +21,7 @@ export async function ownWorker(
   return { prefix, producer, worker };
 }
 
-/** A task once it has ended, in whichever way. */
+/** Resolves with a task in its final state. */
 export async function endOf(producer: Producer, id: string): Promise<TaskView> {
   await producer.result(id).catch(() => undefined);
   return (await producer.get(id)) as TaskView;

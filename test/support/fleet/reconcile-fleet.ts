@@ -9,13 +9,13 @@ import { KEEP } from '../task/keep.js';
 import { type LogLine, LogLines } from './log-lines.js';
 import type { TestFleet } from './test-fleet.js';
 
-/** A task that no worker takes. */
+/** A task without a worker. */
 export const reconciledTask = defineTask({ name: 'rec.task', input: z.object({}), retention: KEEP });
 
-/** How long an entry may be without a job. */
+/** How long an entry may lack its job. */
 export const GRACE_MS = 10_000;
 
-/** A fleet without workers: tests put it in the state that a crash would have left, and run the reconciler. */
+/** A fleet without workers: tests write the state left by a crash, and run the reconciler. */
 export class ReconcileFleet {
   readonly log = new LogLines();
   readonly store: Store;
@@ -42,13 +42,13 @@ export class ReconcileFleet {
     });
   }
 
-  /** What one run did: its counts without those that are 0. */
+  /** Runs the reconciler once. Returns its counts other than 0. */
   async run(limit?: number): Promise<Partial<RegistryReconcileOutput>> {
     const { took_ms: _, ...counts } = await this.reconciler(limit).run();
     return Object.fromEntries(Object.entries(counts).filter(([, value]) => value !== 0));
   }
 
-  /** What was logged of a key that cannot be read. */
+  /** Returns the log lines about an unreadable key. */
   reports(key: string): LogLine[] {
     return this.log.find(/cannot be read/).filter((line) => line['key'] === key);
   }
@@ -57,7 +57,7 @@ export class ReconcileFleet {
     return (await this.producer.enqueue(reconciledTask, {}, options)).id;
   }
 
-  /** An entry as a registration leaves it, `ageMs` old; null for one of unknown age. */
+  /** Adds an entry as a registration does, `ageMs` old; null for an unknown age. */
   async register(id: string, { item = '', ageMs = 3_600_000 }: { item?: string; ageMs?: number | null } = {}): Promise<void> {
     const { client } = this.fleet;
     await client.hset(this.keys.taskQueues, id, 'rec');
@@ -78,7 +78,7 @@ export class ReconcileFleet {
       .exec();
   }
 
-  /** All that the registry has of a task. */
+  /** Returns everything in the registry about a task. */
   async entry(id: string, item = ''): Promise<unknown[]> {
     const { client } = this.fleet;
     const [queue, registered, score, member] = await Promise.all([
@@ -90,7 +90,7 @@ export class ReconcileFleet {
     return [queue, registered, score !== null, member === 1];
   }
 
-  /** Moves a waiting job to a worker of this name, as BullMQ does. Without a lock its worker has been silent for long. */
+  /** Moves a waiting job to a worker of this name, as BullMQ does. Without a lock, the worker has been silent for long. */
   async activate(id: string, { worker, locked }: { worker: string; locked: boolean }): Promise<void> {
     const move = this.fleet.client
       .multi()
@@ -101,7 +101,7 @@ export class ReconcileFleet {
     await move.exec();
   }
 
-  /** Lists a worker whose heartbeat is there, or has run out. */
+  /** Lists a worker with a live or an expired heartbeat. */
   async worker(id: string, { alive }: { alive: boolean }): Promise<void> {
     await this.fleet.client.zadd(this.keys.workers, Date.now(), id);
     if (alive) await this.fleet.client.hset(this.keys.worker(id), 'pid', 1);

@@ -6,7 +6,7 @@ import { KEEP } from '../task/keep.js';
 import type { NodeProcess } from '../process/processes.js';
 import type { TestRedis } from '../redis/test-redis.js';
 
-/** What the workers of the scenarios run beside the built-in tasks; the handlers are in scenario-tasks.mjs. */
+/** The scenarios' own tasks; the handlers are in scenario-tasks.mjs. */
 export const scenarioTask = defineTask({
   name: 'scenario.task',
   input: z.object({ ms: z.number().default(0), deaf: z.boolean().default(false), fails: z.boolean().default(false) }),
@@ -14,7 +14,7 @@ export const scenarioTask = defineTask({
   retention: KEEP,
 });
 
-/** The results of these are the pid of the worker that ran them. */
+/** Tasks whose result is the pid of their worker. */
 export const scenarioHold = defineTask({ name: 'scenario.hold', input: z.object({}), output: z.number(), retention: KEEP });
 export const scenarioTicker = defineTask({
   name: 'scenario.ticker',
@@ -27,18 +27,18 @@ export const scenarioSpin = defineTask({ name: 'scenario.spin', input: z.object(
 
 export const SCENARIO_MODULE = built('test/support/task/scenario-tasks.mjs');
 
-/** Resolves when the handler of this scenario task is at work, in one of these processes. */
+/** Resolves when the handler of this task has begun in one of these processes. */
 export async function handlerBegins(workers: readonly NodeProcess[], id: string): Promise<void> {
   await Promise.any(workers.map((worker) => worker.waitForLine(new RegExp(`"${id}".*begins, attempt`))));
 }
 
-/** How often the handler of this task began, in all of these processes. */
+/** Returns the number of handler calls of this task in these processes. */
 export function runsOf(workers: readonly NodeProcess[], id: string): number {
   const begins = new RegExp(`"${id}".*begins, attempt`);
   return workers.flatMap(({ stdout, stderr }) => [...stdout.lines, ...stderr.lines]).filter((line) => begins.test(line)).length;
 }
 
-/** A real worker process that takes tasks when this resolves. */
+/** Starts a worker process. Resolves when it takes tasks. */
 export async function startWorker(redis: TestRedis, keyPrefix: string, env: Readonly<Record<string, string>> = {}): Promise<NodeProcess> {
   const settings = {
     REDIS_URL: redis.url,
@@ -54,18 +54,18 @@ export async function startWorker(redis: TestRedis, keyPrefix: string, env: Read
   return worker;
 }
 
-/** The worker processes of one test, all under one prefix. */
+/** The worker processes of one test, with a common prefix. */
 export class ScenarioWorkers {
   readonly all: NodeProcess[] = [];
 
-  /** @param env for each of them, beside what `start` is given */
+  /** @param env for each worker, beside the environment given to `start` */
   constructor(
     private readonly redis: TestRedis,
     private readonly keyPrefix: string,
     private readonly env: Readonly<Record<string, string>> = {},
   ) {}
 
-  /** One more, which takes tasks when this resolves. */
+  /** Starts a worker. Resolves when it takes tasks. */
   async start(env: Readonly<Record<string, string>> = {}): Promise<NodeProcess> {
     const worker = await startWorker(this.redis, this.keyPrefix, { ...this.env, ...env });
     this.all.push(worker);
@@ -77,5 +77,5 @@ export class ScenarioWorkers {
   }
 }
 
-/** What is left behind by a worker that dies is taken up within seconds. */
+/** Short intervals: the tasks of a dead worker go on within seconds. */
 export const QUICK = { LOCK_DURATION_MS: '1000', STALLED_CHECK_INTERVAL_MS: '500' } as const;

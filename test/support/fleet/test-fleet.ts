@@ -12,9 +12,9 @@ import { Monitor } from '../redis/monitor.js';
 import { type TestRedis, type TestRedisOptions, startTestRedis } from '../redis/test-redis.js';
 import { until } from '../until.js';
 
-/** A Redis, and what tests open on it. `stop` closes all of it, in the order that lets each end cleanly. */
+/** A Redis with the producers and workers of a test. `stop` closes everything in an order in which each part ends cleanly. */
 export class TestFleet {
-  /** For looking into Redis. */
+  /** A client to inspect Redis. */
   readonly client: Redis;
   readonly #opened: (() => Promise<unknown>)[] = [];
   #nodes: Redis[] | null = null;
@@ -23,17 +23,17 @@ export class TestFleet {
     this.client = redis.client();
   }
 
-  /** On one redis-server, or on a cluster of six with `TEST_TOPOLOGY=cluster` in the environment: see `npm run test:cluster`. */
+  /** Starts on one redis-server, or on a cluster of six with `TEST_TOPOLOGY=cluster`: see `npm run test:cluster`. */
   static async start(options?: TestRedisOptions): Promise<TestFleet> {
     return new TestFleet(await (process.env['TEST_TOPOLOGY'] === 'cluster' ? ClusterRedis.start(options) : startTestRedis(options)));
   }
 
-  /** On one redis-server in any case: for what is about that one server. */
+  /** Starts on one redis-server in any case, for tests about a single server. */
   static async onOneServer(options?: TestRedisOptions): Promise<TestFleet> {
     return new TestFleet(await startTestRedis(options));
   }
 
-  /** Of whatever reaches this Redis. */
+  /** Settings for connections to this Redis. */
   get settings(): { readonly redisUrl: string; readonly cluster: boolean } {
     return { redisUrl: this.redis.url, cluster: this.redis.topology === 'cluster' };
   }
@@ -48,19 +48,19 @@ export class TestFleet {
     return Promise.all(this.#nodes.map(command));
   }
 
-  /** A name for one test: its keys meet those of no other test. */
+  /** Returns a unique prefix for one test. */
   newPrefix(): string {
     return `t${randomUUID().slice(0, 8)}`;
   }
 
-  /** A producer that logs nothing, under a prefix of its own unless one is given. */
+  /** Opens a producer that logs nothing. Default prefix: a new one. */
   producer(config: Partial<ProducerConfig> = {}): Producer {
     const producer = createProducer({ ...this.settings, logLevel: 'silent', keyPrefix: this.newPrefix(), ...config });
     this.#opened.push(() => producer.close());
     return producer;
   }
 
-  /** What a producer or worker is built on. It logs nothing, unless loggers are given. */
+  /** Opens a store. Logs nothing unless loggers are given. */
   store(config: Partial<ProducerConfig> = {}, loggers?: LoggerFactory): Store {
     const settings = resolveSettings({ ...this.settings, logLevel: 'silent', keyPrefix: this.newPrefix(), ...config }) as ConnectedSettings;
     const store = openStore({ settings, policy: 'wait', loggers: loggers ?? createLoggerFactory({ settings }), name: 'test' });
@@ -68,7 +68,7 @@ export class TestFleet {
     return store;
   }
 
-  /** A worker with these handlers beside the built-in ones, taking tasks when this resolves. */
+  /** Starts a worker with these handlers and the built-in ones. Resolves when it takes tasks. */
   async worker(keyPrefix: string, handlers: readonly TaskHandler[], config: Partial<WorkerConfig> = {}): Promise<FleetWorker> {
     const settings = { ...this.settings, logLevel: 'silent', keyPrefix, shutdownTimeoutMs: 0, stopGraceMs: 100, ...config } as const;
     const worker = await createWorker({ ...settings, handlers });
@@ -83,13 +83,13 @@ export class TestFleet {
     await this.redis.stop();
   }
 
-  /** The keys of a prefix, but for the id of the fleet, which the first process of a fleet writes. */
+  /** Returns the keys of a prefix without the id of the fleet, which the first process of a fleet writes. */
   async written(prefix: string): Promise<string[]> {
     const { fleet } = this.keys(prefix);
     return (await this.onEach((client) => client.keys(`${prefix}:*`))).flat().filter((key) => key !== fleet);
   }
 
-  /** How many entries each part of the registry has; all are 0 when nothing is live. */
+  /** Returns the sizes of the registry's parts; all are 0 without live tasks. */
   async registrySize(prefix: string): Promise<{ tasks: number; queues: number; live: number; items: number; leases: number }> {
     const keys = this.keys(prefix);
     const named = async (pattern: string): Promise<string[]> => (await this.onEach((client) => client.keys(pattern))).flat();
@@ -109,7 +109,7 @@ export class TestFleet {
     return { tasks, queues, live, items: items.size, leases: leases.size };
   }
 
-  /** Resolves when nothing is live. */
+  /** Resolves when no task is live. */
   async emptied(prefix: string): Promise<void> {
     await until(
       () => this.registrySize(prefix),
@@ -118,8 +118,8 @@ export class TestFleet {
   }
 
   /**
-   * Every command that the server runs, from now until `stop` is called: each as its words. `stop` leaves out what comes by
-   * itself: handshakes, counts for the metrics, and what each process reads of its fleet.
+   * Records every command that the server runs until `stop` is called, as a list of words. `stop` leaves out background commands:
+   * handshakes, counts for the metrics, and each process's reads of its fleet.
    */
   async monitor(): Promise<{ readonly commands: string[][]; stop(): Promise<string[][]> }> {
     const monitor = await Monitor.open(this.redis.port);
@@ -136,14 +136,14 @@ export class TestFleet {
     return { commands, stop };
   }
 
-  /** How often each command was called since `CONFIG RESETSTAT`. */
+  /** Returns the number of calls per command since `CONFIG RESETSTAT`. */
   async commandCounts(): Promise<Record<string, number>> {
     const lines = (await this.client.info('commandstats')).matchAll(/cmdstat_([^:]+):calls=(\d+)/g);
     return Object.fromEntries([...lines].map(([, name, calls]) => [name as string, Number(calls)]));
   }
 }
 
-/** What a connection sends when it is made. */
+/** The commands of a new connection. */
 const HANDSHAKE: ReadonlySet<string> = new Set(['info', 'client', 'hello', 'auth', 'select', 'time']);
 
 export const EMPTY_REGISTRY = { tasks: 0, queues: 0, live: 0, items: 0, leases: 0 };

@@ -13,13 +13,13 @@ interface Asked extends FakeContextOptions, ChatCompletionOptions {
   readonly input?: object;
 }
 
-/** A completion that is under way. */
+/** A completion in progress. */
 interface Asking {
   readonly fake: FakeContext<unknown>;
   readonly output: Promise<ChatCompletionOutput>;
 }
 
-/** Runs `chat.completion` once against the servers, in a handler of its own. */
+/** Runs `chat.completion` once against the servers, with a new handler. */
 export function ask(urls: readonly string[], { keys = [], input = {}, idleTimeoutMs, ...options }: Asked = {}): Asking {
   const settings = resolveSettings({ openaiBaseUrls: urls, openaiKeys: keys });
   const fake = createFakeContext(chatCompletion, { ...PROMPT, ...input }, options);
@@ -27,7 +27,7 @@ export function ask(urls: readonly string[], { keys = [], input = {}, idleTimeou
   return { fake, output: runHandler(chatCompletion, handler, fake) };
 }
 
-/** Rejects with a plain Error, which may be retried, or with one that may not. */
+/** Asserts that the output fails: with a plain Error if it may be retried, else with an UnrecoverableError. */
 export async function assertFails(output: Promise<unknown>, retried: boolean, message: RegExp): Promise<void> {
   await assert.rejects(output, (error: Error) => {
     assert.match(error.message, message);

@@ -12,23 +12,23 @@ export interface BesideOptions {
   readonly prefix: string;
   /** Live tasks of the fleet. */
   readonly tasks: number;
-  /** How long the peer lists them; once in any case. */
+  /** How long the peer lists them, in ms; at least one round. */
   readonly forMs: number;
   readonly everyMs: number;
 }
 
-/** What the peer and the fleet saw. */
+/** The findings of the peer and of the fleet. */
 export interface BesideReport {
   readonly rounds: number;
-  /** Of the peer's lists, how many entries of live tasks were missing, over all rounds. */
+  /** Live tasks missing from the peer's lists, over all rounds. */
   readonly missing: number;
-  /** Of the fleet's own list in the end. */
+  /** Live tasks missing from the fleet's own list at the end. */
   readonly listed: number;
 }
 
 const ITEM = 'chat-long';
 
-/** Keeps tasks of the fleet live while open-webui lists them, by all of its lists, again and again; stops them in the end. */
+/** Keeps tasks of the fleet live while open-webui reads all of its lists repeatedly, then stops the tasks. */
 export async function listBeside({ fleet, producer, peer, prefix, tasks, forMs, everyMs }: BesideOptions): Promise<BesideReport> {
   const added = await producer.enqueueMany(
     fleetCanary,

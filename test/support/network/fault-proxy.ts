@@ -3,24 +3,24 @@ import { type Server, type Socket, createServer } from 'node:net';
 import { onFreePort } from '../process/ports.js';
 import { type Faults, ProxiedConnection, type RequestMatch } from './proxied-connection.js';
 
-/** A text that is in the request, such as a key or the name of a command; or what looks at the whole request, in RESP. */
+/** A text in the request, such as a key or a command name, or a predicate over the whole request in RESP. */
 export type RequestPattern = string | RequestMatch;
 
 export interface HalfOpenOptions {
   /**
-   * True: the network is gone for those that connect later too; they are accepted and never answered. False: only the
-   * present connections are lost, as when a firewall has forgotten them; who connects anew gets through. Default true.
+   * True: later connections are lost too; they are accepted and never answered. False: only the present connections are lost, as when
+   * a firewall drops its state; new connections work. Default true.
    */
   readonly newConnections?: boolean;
 }
 
 /**
- * A way to a server on 127.0.0.1 that breaks as networks do. Faults hold for all connections, add up, and last until
- * `heal`. What depends on single requests does not work over TLS, nor on the connection of a RESP 2 subscriber.
+ * A proxy to a server on 127.0.0.1 with the faults of a network. Faults apply to all connections, add up, and last until `heal`.
+ * Faults at single requests do not work over TLS, nor on the connection of a RESP 2 subscriber.
  */
 export class FaultProxy {
   readonly url: string;
-  /** How many connections were ever accepted. */
+  /** The number of connections accepted so far. */
   accepted = 0;
   readonly #connections = new Set<ProxiedConnection>();
   readonly #watches = new Set<(request: Buffer) => void>();
@@ -52,60 +52,60 @@ export class FaultProxy {
     });
   }
 
-  /** How many connections are open at present, at either of their ends. */
+  /** The number of connections open at either end. */
   get connections(): number {
     for (const connection of this.#connections) if (connection.ended) this.#connections.delete(connection);
     return this.#connections.size;
   }
 
-  /** What is sent from now on arrives so much later, in each direction. */
+  /** Delays all data from now on, in each direction. */
   delay(oneWayMs: number): void {
     this.#faults.delayMs = oneWayMs;
   }
 
-  /** Resets (RST) every connection, at both of its ends. New ones get through. */
+  /** Resets (RST) every connection at both ends. New connections work. */
   reset(): void {
     for (const connection of this.#connections) connection.reset();
     this.#connections.clear();
   }
 
-  /** Refuses new connections; the present ones stay. */
+  /** Refuses new connections; present ones stay open. */
   refuse(): void {
     this.#server.close();
   }
 
   /**
    * Accepts new connections again.
-   * @throws if somebody else has taken the port meanwhile
+   * @throws if another process has taken the port meanwhile
    */
   async accept(): Promise<void> {
     if (this.#server.listening) return;
     const server = await listen(this.port);
-    if (server === null) throw new Error(`Somebody took port ${this.port} while the proxy refused connections`);
+    if (server === null) throw new Error(`Another process took port ${this.port} while the proxy refused connections`);
     this.#server = server;
     this.#serve(server);
   }
 
-  /** Nothing moves, and nothing is lost: what is sent fills the buffers of the system, and arrives after `heal`. */
+  /** Holds all data without loss: it fills the buffers of the system and arrives after `heal`. */
   stall(): void {
     this.#faults.stalled = true;
     for (const connection of this.#connections) connection.pause();
   }
 
-  /** What is sent vanishes, in both directions, and so does the news that an end was closed. All sockets stay open. */
+  /** Drops all data in both directions, the closing of an end included. All sockets stay open. */
   halfOpen({ newConnections = true }: HalfOpenOptions = {}): void {
     if (newConnections) Object.assign(this.#faults.vanish, { toServer: true, toClient: true });
     else for (const connection of this.#connections) connection.forget();
   }
 
-  /** As `halfOpen`, in one direction: with `toClient` the server still runs what it is asked, and nobody hears of it. */
+  /** As `halfOpen`, in one direction: with `toClient` the server still runs requests, but its replies are lost. */
   split(vanishing: 'toServer' | 'toClient'): void {
     this.#faults.vanish[vanishing] = true;
   }
 
   /**
-   * The network works again, and refuses nobody. A connection that has lost bytes stays silent, for a stream has no
-   * holes; one that has lost none goes on. What was armed with `loseReply` and `halfOpenAt` stays armed.
+   * Ends all faults. A connection that has lost bytes stays silent, since a stream has no gaps; one that has lost none goes on. Faults
+   * armed with `loseReply` and `halfOpenAt` stay armed.
    */
   async heal(): Promise<void> {
     Object.assign(this.#faults, { delayMs: 0, stalled: false });
@@ -115,18 +115,17 @@ export class FaultProxy {
   }
 
   /**
-   * The next request that matches is passed on, and runs; its reply is dropped, and the connection reset at that moment.
-   * A reply that is an error (NOSCRIPT, MOVED) is passed on: nothing has run, so the request to come counts.
-   * @returns resolves when a reply was lost. One reply for each call.
+   * Passes the next matching request on, drops its reply and resets the connection. An error reply (NOSCRIPT, MOVED) is passed on:
+   * nothing has run, so the next request counts.
+   * @returns resolves when a reply was lost; one reply for each call
    */
   loseReply(pattern: RequestPattern): Promise<void> {
     return new Promise((done) => this.#faults.losses.add({ match: matchOf(pattern), done }));
   }
 
   /**
-   * `halfOpen` at the request that is the nth to match, which vanishes too: so a client can be held in the middle of what
-   * it does.
-   * @returns resolves at that moment
+   * Calls `halfOpen` at the nth matching request, which is dropped too: this holds a client in the middle of its work.
+   * @returns resolves at that request
    */
   halfOpenAt(pattern: RequestPattern, nth = 1): Promise<void> {
     const match = matchOf(pattern);
@@ -164,7 +163,7 @@ function matchOf(pattern: RequestPattern): RequestMatch {
   return typeof pattern === 'string' ? (request) => request.includes(pattern) : pattern;
 }
 
-/** Null if somebody else has the port. */
+/** Returns null if another process has the port. */
 async function listen(port: number): Promise<Server | null> {
   const server = createServer();
   const listening = once(server.listen({ port, host: '127.0.0.1', exclusive: true }), 'listening');

@@ -1,9 +1,9 @@
 import { FaultProxy } from './fault-proxy.js';
 import type { TestRedis } from '../redis/test-redis.js';
 
-/** The way of single processes to a Redis that breaks: a proxy before each of its servers. */
+/** A faulty network between some processes and a Redis: one proxy in front of each server. */
 export class FleetProxy {
-  /** For the processes that go this way. */
+  /** The environment for processes behind the proxies. */
   readonly env: Readonly<Record<string, string>>;
 
   private constructor(
@@ -19,7 +19,7 @@ export class FleetProxy {
     return new FleetProxy(await Promise.all(redis.nodes.map(({ port }) => FaultProxy.start(port))), redis);
   }
 
-  /** As {@link FaultProxy.halfOpenAt}, at the server that gets the request. */
+  /** Does what {@link FaultProxy.halfOpenAt} does, at the server that gets the request. */
   halfOpenAt(...request: Parameters<FaultProxy['halfOpenAt']>): Promise<void> {
     return Promise.race(this.proxies.map((proxy) => proxy.halfOpenAt(...request)));
   }

@@ -3,14 +3,14 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import type { AddressInfo, Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 
-/** A server that lists models; gone after the test. What it lists, and whether it answers at all, may change. */
+/** A server that lists models, closed after the test. A test may change its list and keep it from answering. */
 export class ModelServer {
   readonly url: string;
-  /** What it lists: ids, or whole models. */
+  /** The list: ids, or whole models. */
   models: readonly (string | object)[] = [];
-  /** True: it takes requests and never answers. */
+  /** True: the server accepts requests and never answers. */
   silent = false;
-  /** `method path authorization`, of each request. */
+  /** `method path authorization` of each request. */
   readonly requests: string[] = [];
   readonly #asking = new Set<Socket>();
   readonly #server: Server;
@@ -31,7 +31,7 @@ export class ModelServer {
     return server;
   }
 
-  /** From now on connections are refused. */
+  /** Refuses connections from now on. */
   async stop(): Promise<void> {
     if (!this.#server.listening) return;
     const closed = once(this.#server, 'close');
@@ -45,7 +45,7 @@ export class ModelServer {
     await once(this.#events, 'asked');
   }
 
-  /** Resolves when every connection that a request came over is closed: fetch opens another after an abort, and leaves it idle. */
+  /** Resolves when every connection with a request is closed: after an abort, fetch opens another one and leaves it idle. */
   async disconnected(): Promise<void> {
     while (this.#asking.size > 0) await once(this.#events, 'closed');
   }
@@ -56,7 +56,7 @@ export class ModelServer {
     this.#events.emit('asked');
     if (this.silent) return;
     const data = this.models.map((model) => (typeof model === 'string' ? { id: model, object: 'model', owned_by: 'somebody' } : model));
-    // So that a server that stops is one that refuses connections, and not one that cuts the one that there is.
+    // A stopping server refuses new connections instead of cutting a kept one.
     response.setHeader('connection', 'close');
     response.end(JSON.stringify({ object: 'list', data }));
   }

@@ -2,20 +2,20 @@ import type { Redis } from 'ioredis';
 import { type Keys, createKeys } from '../../../shared/keys.js';
 
 export interface OpenWebuiPeerOptions {
-  /** REDIS_TASK_TTL, in seconds; 0 for none, as older versions have it. Default 300. */
+  /** REDIS_TASK_TTL in seconds; 0 for none, as in older versions. Default 300. */
   readonly ttlS?: number;
-  /** Whether it ends tasks that it is told to stop. Default true. */
+  /** Whether it obeys stop commands. Default true. */
   readonly heeds?: boolean;
 }
 
 /**
- * A process that speaks the task protocol of the newest open-webui, without any code of it: a hash of tasks, a set for each item, a lease with
- * an expiry for each task; lists that delete what has no lease; a stop that publishes `task_id` and deletes at once.
+ * A process that speaks the task protocol of the newest open-webui, without its code: a hash of tasks, a set for each item, an
+ * expiring lease for each task; lists that delete tasks without a lease; a stop that publishes `task_id` and deletes at once.
  */
 export class OpenWebuiPeer {
-  /** Its own tasks that run: id → item, `''` for none. */
+  /** Its own running tasks: id → item, `''` for none. */
   readonly running = new Map<string, string>();
-  /** Every command that it heard, as it came. */
+  /** Every command received, in order. */
   readonly heard: string[] = [];
   readonly #redis: Redis;
   readonly #keys: Keys;
@@ -27,7 +27,7 @@ export class OpenWebuiPeer {
     this.#ttlS = ttlS;
   }
 
-  /** `open` gives it its connections. */
+  /** @param open opens its connections */
   static async start(open: () => Redis, prefix: string, { ttlS = 300, heeds = true }: OpenWebuiPeerOptions = {}): Promise<OpenWebuiPeer> {
     const keys = createKeys(prefix);
     const peer = new OpenWebuiPeer(open(), keys, ttlS);
@@ -50,14 +50,14 @@ export class OpenWebuiPeer {
     await writes.exec();
   }
 
-  /** Its task has ended, by itself or because it was stopped. */
+  /** Removes a task that has ended or was stopped. */
   async end(id: string): Promise<void> {
     const item = this.running.get(id) ?? '';
     this.running.delete(id);
     await this.#delete(id, item);
   }
 
-  /** What it does in every quarter of REDIS_TASK_TTL. */
+  /** Renews the leases, as it does in every quarter of REDIS_TASK_TTL. */
   async beat(): Promise<void> {
     await Promise.all([...this.running.keys()].map((id) => this.#redis.expire(this.#keys.lease(id), this.#ttlS)));
   }

@@ -1,14 +1,14 @@
 import { type Socket, connect } from 'node:net';
 import { RespFrames } from './resp-frames.js';
 
-/** Says of a whole request, in RESP, whether it is the one. */
+/** Returns whether a whole request, in RESP, matches. */
 export type RequestMatch = (request: Buffer) => boolean;
 
-/** What a `FaultProxy` does to its connections at present. */
+/** The current faults of a `FaultProxy`. */
 export interface Faults {
   delayMs: number;
   stalled: boolean;
-  /** Bytes in this direction vanish. */
+  /** Bytes in this direction are dropped. */
   readonly vanish: { toServer: boolean; toClient: boolean };
   readonly losses: Set<ReplyLoss>;
   /** Called with each request before it is passed on. */
@@ -20,7 +20,7 @@ export interface ReplyLoss {
   readonly done: () => void;
 }
 
-/** The first byte of a TLS connection: what follows cannot be read. */
+/** The first byte of a TLS connection, whose content cannot be read. */
 const TLS_HANDSHAKE = 0x16;
 const [ERROR_REPLY, PUSH] = ['-', '>'].map((type) => type.charCodeAt(0));
 
@@ -62,12 +62,12 @@ export class ProxiedConnection {
     return this.#client.destroyed && this.#server.destroyed;
   }
 
-  /** RST to both ends, whatever is on the way. */
+  /** Sends RST to both ends and drops data in transit. */
   reset(): void {
     for (const socket of [this.#client, this.#server]) socket.resetAndDestroy();
   }
 
-  /** From now on nothing arrives, as when a firewall on the way has forgotten the connection. */
+  /** Drops everything from now on, as a firewall does that has lost the connection's state. */
   forget(): void {
     this.#toServer.forget();
     this.#toClient.forget();
@@ -78,7 +78,7 @@ export class ProxiedConnection {
     this.#server.pause();
   }
 
-  /** Passes on what waits, and tells each end that the other one has gone meanwhile. */
+  /** Passes on held data and the closing of either end. */
   heal(): void {
     this.#client.resume();
     this.#server.resume();
@@ -109,7 +109,7 @@ export class ProxiedConnection {
     const loss = this.#losing.get(this.#answered);
     this.#losing.delete(this.#answered);
     this.#answered += 1;
-    // An error, such as NOSCRIPT or MOVED, says that nothing has run: the client has to hear of it and ask again.
+    // After an error such as NOSCRIPT or MOVED nothing has run: the client must see it and send the request again.
     if (loss === undefined || reply[0] === ERROR_REPLY || !this.#faults.losses.delete(loss)) return false;
     this.#server.destroy();
     this.#toClient.reset(loss.done);
@@ -117,16 +117,16 @@ export class ProxiedConnection {
   }
 }
 
-/** What goes to one end of a connection, in its order and after its delay. */
+/** The data for one end of a connection, in order and delayed. */
 class Direction {
   readonly #to: Socket;
   readonly #faults: Faults;
   readonly #name: 'toServer' | 'toClient';
   readonly #onTheWay: (() => void)[] = [];
-  /** Some of its bytes have vanished: none may follow, for no network makes a hole in a stream. */
+  /** Bytes were dropped: none may follow, since a stream has no gaps. */
   #lossy = false;
   #forgotten = false;
-  /** An end that has not been passed on. */
+  /** A close not passed on yet. */
   #closing: (() => void) | null = null;
 
   constructor(to: Socket, faults: Faults, name: 'toServer' | 'toClient') {
@@ -171,7 +171,7 @@ class Direction {
     const { delayMs } = this.#faults;
     if (delayMs === 0 && this.#onTheWay.length === 0) return arrive();
     this.#onTheWay.push(arrive);
-    // Which timer is first does not matter, should the delay have changed: each takes what is next.
+    // The order of the timers does not matter if the delay has changed: each sends the next chunk.
     setTimeout(() => this.#onTheWay.shift()?.(), delayMs);
   }
 }

@@ -1,19 +1,19 @@
 const LINE_FEED = 0x0a;
 
 /**
- * Cuts what one end of a Redis connection says, in RESP 2 or 3, into whole requests or whole replies. A line that is no
- * RESP, such as `PING`, counts as one.
+ * Splits one direction of a Redis connection, in RESP 2 or 3, into whole requests or replies. A line outside RESP, such as `PING`,
+ * counts as one.
  */
 export class RespFrames {
-  /** Of the frame that is not whole yet. */
+  /** The chunks of the incomplete frame. */
   #parts: Buffer[] = [];
   #line = '';
-  /** Bytes of a string that are yet to come, its line end included. */
+  /** Missing bytes of a string, its line end included. */
   #skip = 0;
-  /** Values that are yet to come until the frame is whole, those within others included. */
+  /** Missing values of the frame, nested ones included. */
   #values = 1;
 
-  /** The frames that end in this chunk, each with all of its bytes. */
+  /** Returns the frames that end in this chunk, each with all of its bytes. */
   split(chunk: Buffer): Buffer[] {
     const frames: Buffer[] = [];
     let [start, at] = [0, 0];
@@ -29,7 +29,7 @@ export class RespFrames {
     return frames;
   }
 
-  /** Returns where it has read to, as `#readLine` does. */
+  /** Returns the position after the bytes read, as `#readLine` does. */
   #readString(chunk: Buffer, at: number): number {
     const end = Math.min(at + this.#skip, chunk.length);
     this.#skip -= end - at;
@@ -56,7 +56,7 @@ export class RespFrames {
         if (length === -1) this.#values -= 1;
         else this.#skip = length + 2;
         return;
-      case '*': // a list; a set; a message out of turn
+      case '*': // a list; a set; a push message
       case '~':
       case '>':
         this.#values += values - 1;
@@ -64,7 +64,7 @@ export class RespFrames {
       case '%': // a map
         this.#values += 2 * values - 1;
         return;
-      case '|': // a map of attributes, and then the value that has them
+      case '|': // a map of attributes, followed by their value
         this.#values += 2 * values;
         return;
       default:

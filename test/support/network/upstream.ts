@@ -3,7 +3,7 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 
-/** A server that answers as it likes, gone after the test. */
+/** Starts an HTTP server, closed after the test. Returns its base URL. */
 export async function upstream(t: TestContext, listener: RequestListener): Promise<string> {
   const server = createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -14,7 +14,7 @@ export async function upstream(t: TestContext, listener: RequestListener): Promi
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
 }
 
-/** A listener that streams the given text in one write, and then ends or (if `cut`) breaks the connection. */
+/** Returns a listener that streams the text in one write, then ends or (if `cut`) breaks the connection. */
 export function streaming(text: string | Uint8Array, { cut = false } = {}): RequestListener {
   return (_, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });

@@ -1,16 +1,16 @@
 import { randomInt } from 'node:crypto';
 
 /**
- * Below the range from which the system takes the ports of outgoing connections (32768 and up on Linux): there, a client
- * that reconnects to a server that is down could get the server's port itself, and be connected to itself.
+ * Below the ephemeral ports (32768 and up on Linux): a client that reconnects to a stopped server could otherwise be given the port
+ * of the server, and connect to itself.
  */
 const PORTS = { min: 20_000, max: 32_000 } as const;
 const MAX_ATTEMPTS = 50;
 
 /**
- * Has a server started on a port of the tests' range, chosen at random.
- * @param start null if somebody else has the port: it is then called again, with another one
- * @param below the first port that may not be chosen; default 32,000
+ * Starts a server on a random port of the tests' range.
+ * @param start returns null if the port is taken: it is then called again with another one
+ * @param below the upper limit, excluded; default 32,000
  */
 export async function onFreePort<Server>(start: (port: number) => Promise<Server | null>, below: number = PORTS.max): Promise<Server> {
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {

@@ -6,11 +6,11 @@ import { forget, reapAtExit } from './reaper.js';
 
 export interface SpawnNodeOptions {
   /**
-   * The child's environment, beside this process's PATH, HOME, TMPDIR and NODE_V8_COVERAGE. Nothing else is inherited, so
-   * that no setting of the machine gets into a test.
+   * The environment of the child, beside PATH, HOME, TMPDIR and NODE_V8_COVERAGE of this process. Nothing else is inherited, so that
+   * no setting of the machine gets into a test.
    */
   readonly env?: Readonly<Record<string, string>>;
-  /** Default: this process's. */
+  /** Default: the working directory of this process. */
   readonly cwd?: string;
   /** Path of the Node to run. Default: this process's. */
   readonly node?: string;
@@ -33,7 +33,7 @@ const LINE_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 15_000;
 const SHOWN_LINES = 20;
 
-/** The lines that a process has written to one of its streams so far. */
+/** The lines written to one stream of a process so far. */
 export class OutputLines {
   readonly lines: string[] = [];
 
@@ -44,8 +44,8 @@ export class OutputLines {
 }
 
 /**
- * Runs `node <args>` in a process group of its own: `spawnNode(['dist/cli/main.js', 'task', 'list'])`. Standard input is
- * empty. When the test process ends, however it ends, the whole group is killed.
+ * Runs `node <args>` in a new process group: `spawnNode(['dist/cli/main.js', 'task', 'list'])`. Standard input is empty. When the
+ * test process ends, even by SIGKILL, the whole group is killed.
  */
 export function spawnNode(args: readonly string[], options: SpawnNodeOptions = {}): NodeProcess {
   const inherited = INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]] as const]));
@@ -63,7 +63,7 @@ export class NodeProcess {
   readonly pid: number;
   readonly stdout = new OutputLines();
   readonly stderr = new OutputLines();
-  /** Resolves when the process has ended and all its output has arrived. What it left behind in its group is killed then. */
+  /** Resolves when the process has ended and all its output has arrived. The rest of its group is killed then. */
   readonly exit: Promise<ExitStatus>;
   readonly #child: ChildProcess;
   readonly #events = new EventEmitter();
@@ -82,8 +82,8 @@ export class NodeProcess {
   }
 
   /**
-   * The first line that matches, be it written already or yet to come; the match has its groups.
-   * @throws an error with the end of the output, if the process ends before or the time is over.
+   * Resolves with the match of the first matching line, past or future.
+   * @throws an error with the end of the output, if the process ends before or after `timeoutMs`
    */
   async waitForLine(pattern: RegExp, { timeoutMs = LINE_TIMEOUT_MS, stream }: WaitForLineOptions = {}): Promise<RegExpMatchArray> {
     const deadline = AbortSignal.timeout(timeoutMs);
@@ -96,7 +96,7 @@ export class NodeProcess {
     }
   }
 
-  /** Sends a signal to the process itself, not to what it has started. Default: SIGTERM. */
+  /** Sends a signal to the process alone, not to its children. Default: SIGTERM. */
   kill(signal: NodeJS.Signals = 'SIGTERM'): void {
     this.#child.kill(signal);
   }
@@ -120,7 +120,7 @@ export class NodeProcess {
 
   async #end(output: readonly Promise<void>[]): Promise<ExitStatus> {
     const [code, signal] = (await once(this.#child, 'exit')) as [number | null, NodeJS.Signals | null];
-    // It would hold the output open, and outlive the test.
+    // A child left behind would hold the output open and outlive the test.
     this.#killGroup();
     forget(-this.pid);
     await Promise.all(output);
@@ -152,7 +152,7 @@ export class NodeProcess {
   }
 }
 
-/** Whether a process with this id exists, one that nobody has waited for yet included. */
+/** Returns whether a process with this id exists, zombies included. */
 export function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);

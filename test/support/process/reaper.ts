@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Writable } from 'node:stream';
 
 /**
- * Kills what a test process has started when that process ends, however it ends: a SIGKILL runs no exit handler. It is a
- * shell in a session of its own that reads `add <id>`, `drop <id>` and `folder <path>` until the pipe closes; an id below
- * 0 is a group. A folder is removed twice if need be: what has just been killed may still make a file in it.
+ * Kills the children of a test process when it ends, even by SIGKILL, which runs no exit handler. The reaper is a shell in a new
+ * session that reads `add <id>`, `drop <id>` and `folder <path>` until the pipe closes; an id below 0 is a group. It removes a folder
+ * twice if necessary: a process just killed may still make a file in it.
  */
 const SCRIPT = `
 live=' '
@@ -25,17 +25,17 @@ done
 
 let reaper: ChildProcess | null = null;
 
-/** Has a process, or with a negative id a process group, killed at the end of this process. */
+/** Kills a process, or with a negative id a process group, at the end of this process. */
 export function reapAtExit(id: number): void {
   tell(`add ${id}`);
 }
 
-/** Takes an id back, once its process has ended: the system may give the id to another. */
+/** Forgets an id once its process has ended: the system may reuse the id. */
 export function forget(id: number): void {
   tell(`drop ${id}`);
 }
 
-/** Has a folder removed at the end of this process, if it is still there. */
+/** Removes a folder at the end of this process. */
 export function removeAtExit(folder: string): void {
   tell(`folder ${folder}`);
 }
@@ -48,7 +48,7 @@ function tell(line: string): void {
 function startReaper(): ChildProcess {
   const child = spawn('sh', ['-c', SCRIPT], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
   child.unref();
-  // The pipe must not keep the test process alive either; that it has an unref() is not in the type of a stream.
+  // The pipe must not keep the test process alive either; the type of a stream lacks unref().
   (child.stdin as unknown as { unref(): void }).unref();
   return child;
 }

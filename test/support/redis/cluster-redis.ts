@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import type { ClientOptions, TestRedis, TestRedisOptions } from './test-redis.js';
 import { TestCluster } from './test-cluster.js';
 
-/** A cluster in the place of one redis-server: for tests that do not depend on what is behind the URL. */
+/** A cluster in place of one redis-server, for tests that do not depend on the topology. */
 export class ClusterRedis implements TestRedis {
   readonly topology = 'cluster';
   readonly url: string;
@@ -21,7 +21,7 @@ export class ClusterRedis implements TestRedis {
   }
 
   static async start({ extraArgs = [], ...options }: TestRedisOptions = {}): Promise<ClusterRedis> {
-    if (extraArgs.length > 0) throw new Error('The nodes of a cluster take lines of configuration, not arguments');
+    if (extraArgs.length > 0) throw new Error('Expected configuration lines for the nodes of a cluster, got arguments');
     return new ClusterRedis(await TestCluster.start(options));
   }
 
@@ -33,12 +33,12 @@ export class ClusterRedis implements TestRedis {
     return this.nodes.every(({ running }) => running);
   }
 
-  /** That of all nodes; it takes the commands that one of a single server takes. */
+  /** A connection to all nodes, with the commands of a connection to a single server. */
   client(options: ClientOptions = {}): Redis {
     return this.cluster.client({ redisOptions: options }) as unknown as Redis;
   }
 
-  /** @throws if anybody ever sent a command with keys of different slots */
+  /** @throws if any client sent a command with keys of different slots */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
@@ -58,12 +58,12 @@ export class ClusterRedis implements TestRedis {
     assert.doesNotMatch(errors.join('\n'), /CROSSSLOT/);
   }
 
-  /** Of all nodes. */
+  /** Summed over all nodes. */
   async kill(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.kill()));
   }
 
-  /** Of all nodes; resolves when the cluster is complete again. */
+  /** Restarts all nodes; resolves when the cluster is complete again. */
   async restart(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.restart()));
     await this.cluster.complete();

@@ -2,14 +2,14 @@ import { once } from 'node:events';
 import { type Socket, connect } from 'node:net';
 import { createInterface } from 'node:readline';
 
-/** A time, the database and client in brackets, then the words of the command, each quoted. */
+/** A time, the database and client in brackets, then the quoted words of the command. */
 const LINE = /^\+\d+\.\d+ \[[^\]]*\] (.*)$/;
 const WORD = /"((?:[^"\\]|\\.)*)"/g;
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', a: '\u0007', b: '\b' };
 
 /**
- * Every command that a server runs, each as its words. Over a socket of its own: ioredis takes a command that follows
- * MONITOR at once for the answer to another one, and gives up the connection.
+ * Collects every command that a server runs, as a list of words. Uses a raw socket: ioredis takes a command right after MONITOR for
+ * the answer to another one, and gives up the connection.
  */
 export class Monitor {
   readonly commands: string[][] = [];
@@ -19,7 +19,7 @@ export class Monitor {
     this.#socket = socket;
   }
 
-  /** Resolves when every command from now on will be seen. */
+  /** Resolves when monitoring has begun. */
   static async open(port: number): Promise<Monitor> {
     const socket = connect(port, '127.0.0.1');
     await once(socket, 'connect');
@@ -37,7 +37,7 @@ export class Monitor {
     return monitor;
   }
 
-  /** Resolves when a command with these words has been seen. */
+  /** Resolves when the server has run a command with these words. */
   async seen(...words: string[]): Promise<void> {
     const isThere = (): boolean => this.commands.some((command) => words.every((word, index) => command[index] === word));
     while (!isThere()) await once(this.#socket, 'command');

@@ -6,14 +6,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Redis, type RedisOptions } from 'ioredis';
 import { forget, reapAtExit } from '../process/reaper.js';
 
-/** How a test's own clients get in: port, credentials, certificates. */
+/** Connection options for the test's clients: port, credentials, certificates. */
 export type RedisAccess = Pick<RedisOptions, 'host' | 'port' | 'username' | 'password' | 'tls'>;
 
 export interface RedisProcessOptions {
   readonly binary: string;
-  /** Holds `redis.conf`; the process logs to `redis.log` there. */
+  /** The folder with `redis.conf`; the process logs to `redis.log` there. */
   readonly dir: string;
-  /** More arguments than the name of the configuration file. */
+  /** Arguments after the name of the configuration file. */
   readonly args: readonly string[];
   readonly access: RedisAccess;
 }
@@ -22,19 +22,19 @@ const START_TIMEOUT_MS = 60_000;
 const ANSWER_TIMEOUT_MS = 2_000;
 const RETRY_MS = 10;
 const SHOWN_LOG_CHARS = 2_048;
-/** EADDRINUSE, in the words of glibc, macOS and musl. */
+/** The text of EADDRINUSE in glibc, macOS and musl. */
 const PORT_TAKEN = /Address (?:already )?in use/;
 
-/** A redis-server, or a sentinel, with a configuration file that it may rewrite; killed when the test process ends. */
+/** A redis-server or sentinel with a configuration file that it may rewrite; killed when the test process ends. */
 export class RedisProcess {
   #child: ChildProcess | null = null;
 
   constructor(private readonly options: RedisProcessOptions) {}
 
-  /** The process now: it changes with each launch. */
+  /** The current process: each launch changes it. */
   get pid(): number {
     const pid = this.#child?.pid;
-    if (pid === undefined) throw new Error('This redis-server does not run');
+    if (pid === undefined) throw new Error('This redis-server is not running');
     return pid;
   }
 
@@ -50,7 +50,7 @@ export class RedisProcess {
     const { binary, dir, args } = this.options;
     const log = join(dir, 'redis.log');
     const logged = (await readFile(log, 'utf8').catch(() => '')).length;
-    // It says what is wrong with its configuration before it has read where to log.
+    // The server prints configuration errors before it knows its log file.
     const output = await open(log, 'a');
     const child = spawn(binary, [join(dir, 'redis.conf'), ...args], { cwd: dir, detached: true, stdio: ['ignore', output.fd, output.fd] });
     await output.close();
@@ -80,12 +80,12 @@ export class RedisProcess {
     child.ref();
     const exit = once(child, 'exit');
     child.kill(signal);
-    // SIGTERM waits for a process that a test has stopped.
+    // A process stopped by the test handles SIGTERM only after SIGCONT.
     child.kill('SIGCONT');
     await exit;
   }
 
-  /** Null when it serves, else why it does not. */
+  /** Returns null when the server is ready, else the reason. */
   async #untilServing(ended: AbortSignal): Promise<string | null> {
     const deadline = performance.now() + START_TIMEOUT_MS;
     for (;;) {
@@ -102,7 +102,7 @@ export class RedisProcess {
       ...{ retryStrategy: () => null, connectTimeout: ANSWER_TIMEOUT_MS, commandTimeout: ANSWER_TIMEOUT_MS },
     });
     let problem = 'no answer';
-    // The error says more than that of connect().
+    // This error is more precise than the one from connect().
     probe.on('error', (error: Error) => {
       problem = error.message;
     });

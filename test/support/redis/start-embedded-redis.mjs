@@ -1,4 +1,4 @@
-/** Run as a process of its own: starts the embedded redis-server in a folder, says so, and stops it on SIGTERM. */
+/** A program: starts the embedded redis-server in a folder, prints its pid, and stops it on SIGTERM. */
 import { once } from 'node:events';
 import { pino } from 'pino';
 import { startEmbeddedRedis } from '../../../dist/cli/embedded-redis/embedded.js';

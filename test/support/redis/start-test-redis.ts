@@ -1,4 +1,4 @@
-/** Run as a process of its own, `node --import tsx`: starts what tests start, says so, and waits to be killed. */
+/** A program for `node --import tsx`: starts a test Redis, prints its pid, and waits to be killed. */
 import { startTestRedis } from './test-redis.js';
 import { TestTls } from './test-tls.js';
 

@@ -3,45 +3,45 @@ import { type ClientOptions, type TestRedis, type TestRedisOptions, startTestRed
 import { until } from '../until.js';
 
 export interface TestClusterOptions extends Pick<TestRedisOptions, 'appendonly' | 'password' | 'users' | 'tls'> {
-  /** How long a master does not answer until the others think that it is down. Default: 2,000. */
+  /** How long a master may be silent before the others consider it down, in ms. Default: 2,000. */
   readonly nodeTimeoutMs?: number;
-  /** More lines for each node, such as `appendfsync always`. Default: none. */
+  /** Additional configuration lines of each node, such as `appendfsync always`. Default: none. */
   readonly config?: readonly string[];
 }
 
 export interface ClusterClientOptions extends Omit<ClusterOptions, 'redisOptions'> {
-  /** Of the connections to the nodes. */
+  /** Options of the connections to the nodes. */
   readonly redisOptions?: ClientOptions;
 }
 
 export interface MigrateSlotOptions {
-  /** The master that gets the slot. Default: the next one after its owner. */
+  /** The new owner of the slot. Default: the master after its owner. */
   readonly to?: TestRedis;
-  /** How many keys move at a time, while no other command runs at their owner. Default: 100. */
+  /** Keys per MIGRATE; the owner runs no other command meanwhile. Default: 100. */
   readonly keysAtOnce?: number;
 }
 
 const MASTERS = 3;
 const SLOTS = 16_384;
 const BUS_OFFSET = 10_000;
-/** So that the port of the nodes' own bus, too, is below those of outgoing connections. */
+/** Keeps the ports of the cluster bus below the ephemeral ports too. */
 const PORTS_BELOW = 32_000 - BUS_OFFSET;
 const START_LIMIT_MS = 30_000;
 const FAILOVER_LIMIT_MS = 60_000;
 const MIGRATE_TIMEOUT_MS = 5_000;
 
-/** What a master says of a master: its id, and the ranges of its slots. */
+/** A master as listed by a node: its id and its slot ranges. */
 interface Owner {
   readonly id: string;
   readonly port: number;
   readonly ranges: readonly (readonly [first: number, last: number])[];
 }
 
-/** A Redis Cluster of three masters with a replica each. */
+/** A Redis Cluster of three masters with one replica each. */
 export class TestCluster {
-  /** The first three are the masters at first, the others their replicas in the same order. */
+  /** At the start, the first three are masters, the others their replicas in the same order. */
   readonly nodes: readonly TestRedis[];
-  /** Of the first node. */
+  /** The URL of the first node. */
   readonly url: string;
   /** Of all nodes. */
   readonly hosts: readonly { readonly host: string; readonly port: number }[];
@@ -55,17 +55,17 @@ export class TestCluster {
     this.nodes = nodes;
     this.url = (nodes[0] as TestRedis).url;
     this.hosts = nodes.map(({ port }) => ({ host: '127.0.0.1', port }));
-    // They fail rather than wait for a node that has died.
+    // These connections fail instead of waiting for a dead node.
     this.#questions = new Map(nodes.map((node) => [node, node.client({ maxRetriesPerRequest: 1 })]));
   }
 
-  /** Resolves when every node says that the cluster is complete, and every replica has synced. */
+  /** Starts a cluster. Resolves when every node reports it complete and every replica has synced. */
   static async start(options: TestClusterOptions = {}): Promise<TestCluster> {
     const { nodeTimeoutMs = 2_000, config = [], ...server } = options;
     const how = {
       ...server,
       portsBelow: PORTS_BELOW,
-      // Replicas sync at once: by default a master waits 5 s for others to sync with.
+      // By default a master waits 5 s for more replicas before a sync.
       config: ['cluster-enabled yes', `cluster-node-timeout ${nodeTimeoutMs}`, 'repl-diskless-sync-delay 0', ...config],
     };
     const starts = await Promise.allSettled(Array.from({ length: 2 * MASTERS }, () => startTestRedis(how)));
@@ -83,7 +83,7 @@ export class TestCluster {
     }
   }
 
-  /** Resolves when every node that runs says `cluster_state:ok` and knows who owns each slot, and every replica among them has its master. */
+  /** Resolves when every running node reports `cluster_state:ok` and an owner for each slot, and every running replica has its master. */
   async complete(): Promise<void> {
     await until(
       () => Promise.all(this.#running().map((node) => this.#problemOf(node))),
@@ -95,24 +95,24 @@ export class TestCluster {
     );
   }
 
-  /** The master that has the slot of a key, by what the nodes that run say of it. */
+  /** Returns the master of a key's slot, according to the running nodes. */
   async masterOf(key: string): Promise<TestRedis> {
     return this.#ownerOf(await this.slotOf(key));
   }
 
-  /** The slot of a key: 0 to 16,383. */
+  /** Returns the slot of a key: 0 to 16,383. */
   async slotOf(key: string): Promise<number> {
     return this.#anyone().cluster('KEYSLOT', key);
   }
 
-  /** SIGKILL. Returns the master that had the key; it does not come back before `restart` is called on it. */
+  /** Kills the master of a key with SIGKILL. Returns the node, which stays down until `restart` is called on it. */
   async killMasterOf(key: string): Promise<TestRedis> {
     const master = await this.masterOf(key);
     await master.kill();
     return master;
   }
 
-  /** Resolves when another node than this one has the slot of the key, and the cluster is complete again. */
+  /** Resolves when another node than this one owns the slot of the key, and the cluster is complete again. */
   async promoted(key: string, instead: TestRedis): Promise<TestRedis> {
     const slot = await this.slotOf(key);
     const isOther = (node: TestRedis | null): boolean => node !== null && node !== instead;
@@ -122,8 +122,7 @@ export class TestCluster {
   }
 
   /**
-   * Moves a slot with its keys to another master, as an operator does, while clients go on.
-   * @returns the new owner
+   * Moves a slot with its keys to another master while clients go on. Returns the new owner.
    */
   async migrateSlot(slot: number, { to, keysAtOnce = 100 }: MigrateSlotOptions = {}): Promise<TestRedis> {
     const owners = await this.#owners();
@@ -141,7 +140,7 @@ export class TestCluster {
       if (keys.length === 0) break;
       await source.call('MIGRATE', '127.0.0.1', target.port, '', 0, MIGRATE_TIMEOUT_MS, ...auth, 'KEYS', ...keys);
     }
-    // The new owner first: else there is a moment in which nobody is.
+    // The new owner first: otherwise the slot has no owner for a moment.
     for (const node of new Set([target, from, ...owners.map(({ port }) => this.#nodeAt(port))]))
       await this.#ask(node).cluster('SETSLOT', slot, 'NODE', targetId);
     return target;
@@ -152,7 +151,7 @@ export class TestCluster {
     return node.restart();
   }
 
-  /** A connection that follows redirections and failovers without losing a command; `stop` closes it. */
+  /** Opens a connection that survives redirections and failovers without losing a command; `stop` closes it. */
   client({ redisOptions, ...options }: ClusterClientOptions = {}): Cluster {
     const { password, tls } = this.options;
     const client = new Cluster([...this.hosts], {
@@ -187,7 +186,7 @@ export class TestCluster {
     const masters = this.nodes.slice(0, MASTERS);
     // Different from the start, so that nodes need not settle who is right; a node that knows another one refuses it.
     await Promise.all(this.nodes.map((node, index) => this.#ask(node).cluster('SET-CONFIG-EPOCH', index + 1)));
-    // Each node meets each other one: else they would hear of one another by gossip, which takes seconds.
+    // Every pair of nodes meets: gossip would take seconds.
     await Promise.all(
       this.nodes.map(async (node) => {
         for (const other of this.nodes) if (other !== node) await this.#ask(node).cluster('MEET', '127.0.0.1', other.port);
@@ -215,7 +214,7 @@ export class TestCluster {
     const client = this.#ask(node);
     const [cluster, replication, owners] = await Promise.all([client.cluster('INFO'), client.info('replication'), ownersBy(client)]);
     if (!cluster.includes('cluster_state:ok')) return `${node.port}: cluster_state is not ok`;
-    if (owners.some(({ port }) => !this.#nodeAt(port).running)) return `${node.port}: does not know of a dead master`;
+    if (owners.some(({ port }) => !this.#nodeAt(port).running)) return `${node.port}: unaware of a dead master`;
     if (replication.includes('role:slave') && !replication.includes('master_link_status:up'))
       return `${node.port}: has no link to its master`;
     const own = owners.find(({ port }) => port === node.port);
@@ -224,7 +223,7 @@ export class TestCluster {
 
   async #ownerOf(slot: number): Promise<TestRedis> {
     const owner = (await this.#owners()).find(({ ranges }) => ranges.some(([first, last]) => slot >= first && slot <= last));
-    if (owner === undefined) throw new Error(`Nobody has slot ${slot}`);
+    if (owner === undefined) throw new Error(`Slot ${slot} has no owner`);
     return this.#nodeAt(owner.port);
   }
 
@@ -253,7 +252,7 @@ export class TestCluster {
 
 type SlotRange = [first: number, last: number, master: [host: string, port: number, id: string], ...replicas: unknown[]];
 
-/** The masters with their slots, by what one node says; in the order of their slots. */
+/** Returns the masters with their slots according to one node, in slot order. */
 async function ownersBy(client: Redis): Promise<Owner[]> {
   const owners = new Map<string, { id: string; port: number; ranges: [number, number][] }>();
   for (const [first, last, [, port, id]] of (await client.call('CLUSTER', 'SLOTS')) as SlotRange[]) {

@@ -13,21 +13,21 @@ import type { TestTls } from './test-tls.js';
 export interface TestRedisOptions {
   /** Default: 'no'. */
   readonly appendonly?: 'yes' | 'no';
-  /** More arguments of redis-server, such as `['--maxmemory', '10mb']`. Default: none. */
+  /** Additional arguments of redis-server, such as `['--maxmemory', '10mb']`. Default: none. */
   readonly extraArgs?: readonly string[];
-  /** More lines of its configuration, such as `min-replicas-to-write 1`; it may rewrite them. Default: none. */
+  /** Additional configuration lines, such as `min-replicas-to-write 1`; the server may rewrite them. Default: none. */
   readonly config?: readonly string[];
-  /** Of the user `default`, and of replicas at their master. Default: none. */
+  /** The password of the user `default`, also used by replicas at their master. Default: none. */
   readonly password?: string;
   /** Users beside `default`, with the rules of ACL SETUSER: `{ name: 'fleet', rules: 'on >secret ~* &* +@all' }`. Default: none. */
   readonly users?: readonly { readonly name: string; readonly rules: string }[];
-  /** Serves TLS alone. Default: none, plain TCP. */
+  /** Serves TLS only. Default: none, plain TCP. */
   readonly tls?: TestTls;
-  /** The first port that may not be chosen. Default 32,000. */
+  /** The upper limit for the port, excluded. Default 32,000. */
   readonly portsBelow?: number;
 }
 
-/** All of ioredis's but the one that changes the type of the client. */
+/** The options of ioredis without the one that changes the type of the client. */
 export type ClientOptions = Omit<RedisOptions, 'replyMapping'>;
 
 /**
@@ -35,24 +35,24 @@ export type ClientOptions = Omit<RedisOptions, 'replyMapping'>;
  * options it goes to a later test once it is stopped, empty again.
  */
 export interface TestRedis {
-  /** With the password of `default`, if there is one; `rediss:` for TLS. */
+  /** Includes the password of `default`, if any; `rediss:` for TLS. */
   readonly url: string;
   readonly port: number;
   readonly dir: string;
-  /** The process now: it changes with a restart. */
+  /** The current process: a restart changes it. */
   readonly pid: number;
   readonly running: boolean;
-  /** What the URL leads to. */
+  /** The topology behind the URL. */
   readonly topology: 'standalone' | 'cluster';
-  /** Its servers: itself, or the nodes of the cluster. */
+  /** The servers: this one, or the nodes of the cluster. */
   readonly nodes: readonly TestRedis[];
-  /** A new connection, which `stop` closes. It reconnects every 20 ms while the server is away. */
+  /** Opens a connection, closed by `stop`. It reconnects every 20 ms while the server is down. */
   client(options?: ClientOptions): Redis;
   /** Closes the clients, then ends the server and removes its folder, or keeps it for another test. May be called again. */
   stop(): Promise<void>;
-  /** Ends the server with SIGKILL and waits until it is gone. Clients stay, and reconnect after a `restart`. */
+  /** Kills the server with SIGKILL. Resolves when it is gone. Clients stay, and reconnect after a `restart`. */
   kill(): Promise<void>;
-  /** Starts the server again on the same port and folder; first ends it, with SIGTERM, if it runs. */
+  /** Starts the server again on the same port and folder; ends a running one first, with SIGTERM. */
   restart(): Promise<void>;
 }
 
@@ -133,7 +133,7 @@ class OwnRedis implements TestRedis {
 
   client(options: ClientOptions = {}): Redis {
     const client = new Redis({ ...this.server.access, protocol: 2, retryStrategy: () => 20, maxRetriesPerRequest: null, ...options });
-    // A server that a test kills is no error of the test.
+    // The loss of a server killed by the test is not an error.
     client.on('error', () => undefined);
     this.#clients.push(client);
     return client;
@@ -159,6 +159,6 @@ class OwnRedis implements TestRedis {
   async restart(): Promise<void> {
     this.isReusable = false;
     await this.server.process.end('SIGTERM');
-    if (!(await this.server.process.launch())) throw new Error(`Somebody took port ${this.port} while the redis-server was down`);
+    if (!(await this.server.process.launch())) throw new Error(`Another process took port ${this.port} while the redis-server was down`);
   }
 }

@@ -3,20 +3,20 @@ import { type ClientOptions, type TestRedis, type TestRedisOptions, startTestRed
 import { until } from '../until.js';
 
 export interface TestSentinelsOptions extends Pick<TestRedisOptions, 'appendonly' | 'password' | 'users' | 'tls'> {
-  /** How long a master does not answer until a sentinel thinks that it is down. Default: 1,000. */
+  /** How long a master may be silent before a sentinel considers it down, in ms. Default: 1,000. */
   readonly downAfterMs?: number;
-  /** After twice this time a failover that did not succeed is tried again. Default: 5,000. */
+  /** A failed failover is tried again after twice this time, in ms. Default: 5,000. */
   readonly failoverTimeoutMs?: number;
-  /** More lines for each of the three servers, such as `appendfsync always` or `min-replicas-to-write 1`. Default: none. */
+  /** Additional lines for each of the three servers, such as `min-replicas-to-write 1`. Default: none. */
   readonly config?: readonly string[];
 }
 
-/** The name under which the sentinels know the master. */
+/** The master's name at the sentinels. */
 const NAME = 'fleet';
 const QUORUM = 2;
-/** A failover takes `downAfterMs` and, when the sentinels do not agree at once, twice `failoverTimeoutMs`. */
+/** A failover lasts `downAfterMs`, plus twice `failoverTimeoutMs` if the sentinels do not agree at once. */
 const FAILOVER_LIMIT_MS = 60_000;
-/** Replicas sync at once: by default a master waits 5 s for others to sync with. */
+/** By default a master waits 5 s for more replicas before a sync. */
 const SERVER_CONFIG = ['repl-diskless-sync-delay 0'];
 
 /** A master, two replicas and three sentinels that watch them. */
@@ -28,7 +28,7 @@ export class TestSentinels {
   readonly #questions = new Map<TestRedis, Redis>();
 
   private constructor(
-    /** The servers; the first one is the master at first. */
+    /** The servers; at the start, the first one is the master. */
     readonly nodes: readonly TestRedis[],
     readonly sentinels: readonly TestRedis[],
     private readonly options: TestSentinelsOptions,
@@ -36,7 +36,7 @@ export class TestSentinels {
     this.sentinelHosts = sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',');
   }
 
-  /** Resolves when the replicas have synced, and each sentinel knows all of the others and of the servers. */
+  /** Starts all of them. Resolves when the replicas have synced and each sentinel knows all other sentinels and servers. */
   static async start(options: TestSentinelsOptions = {}): Promise<TestSentinels> {
     const { downAfterMs = 1_000, failoverTimeoutMs = 5_000, config = [], ...server } = options;
     const { password, tls } = server;
@@ -73,7 +73,7 @@ export class TestSentinels {
     }
   }
 
-  /** The server that most sentinels take for the master. */
+  /** Returns the master according to most sentinels. */
   async master(): Promise<TestRedis> {
     const ports = await Promise.all(this.sentinels.filter(({ running }) => running).map((sentinel) => this.#masterPortOf(sentinel)));
     const port = ports.find((one) => ports.filter((other) => other === one).length > ports.length / 2);
@@ -82,14 +82,14 @@ export class TestSentinels {
     return node;
   }
 
-  /** SIGKILL. Returns the server that was the master; it does not come back before `restart` is called on it. */
+  /** Kills the master with SIGKILL. Returns the server, which stays down until `restart` is called on it. */
   async killMaster(): Promise<TestRedis> {
     const master = await this.master();
     await master.kill();
     return master;
   }
 
-  /** Resolves when another server than this one is the master, says so itself, and every sentinel that runs agrees. */
+  /** Resolves when another server is the master, both by its own account and for every running sentinel. */
   async promoted(instead: TestRedis): Promise<TestRedis> {
     const sentinels = this.sentinels.filter(({ running }) => running);
     const ports = await until(
@@ -111,7 +111,7 @@ export class TestSentinels {
     return node.restart();
   }
 
-  /** A connection to whoever is the master, which `stop` closes. */
+  /** Opens a connection to the current master, closed by `stop`. */
   client(options: ClientOptions = {}): Redis {
     const { password, tls } = this.options;
     const client = new Redis({
@@ -122,7 +122,7 @@ export class TestSentinels {
         maxRetriesPerRequest: null,
       },
       ...{ retryStrategy: () => 20, sentinelRetryStrategy: () => 20, sentinelReconnectStrategy: () => 20 },
-      // The old master, once it is a replica.
+      // The old master has become a replica.
       reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 2 : false),
       ...(password === undefined ? {} : { password }),
       ...(tls === undefined ? {} : { tls: tls.client, sentinelTLS: tls.client, enableTLSForSentinelMode: true }),
@@ -138,7 +138,7 @@ export class TestSentinels {
     await Promise.all([...this.sentinels, ...this.nodes].map((one) => one.stop()));
   }
 
-  /** Resolves when each sentinel knows all of the others and of the servers, and every replica has its link to the master. */
+  /** Resolves when each sentinel knows all other sentinels and servers, and every replica is linked to the master. */
   async settled(): Promise<void> {
     await until(
       () => Promise.all(this.sentinels.map((sentinel) => knownTo(this.#ask(sentinel)))),
@@ -152,7 +152,7 @@ export class TestSentinels {
     return Number(port);
   }
 
-  /** A connection that fails rather than waits for a server that has died. */
+  /** Opens a connection that fails instead of waiting for a dead server. */
   #ask(node: TestRedis): Redis {
     const client = this.#questions.get(node) ?? node.client({ maxRetriesPerRequest: 1 });
     this.#questions.set(node, client);
@@ -160,7 +160,7 @@ export class TestSentinels {
   }
 }
 
-/** 'complete', or what is missing: a sentinel only promotes a replica that it has heard of and whose link is up. */
+/** Returns 'complete' or what is missing: a sentinel only promotes a known replica with a working link. */
 async function knownTo(sentinel: Redis): Promise<string> {
   const master = recordOf((await sentinel.call('SENTINEL', 'MASTER', NAME)) as string[]);
   const replicas = ((await sentinel.call('SENTINEL', 'REPLICAS', NAME)) as string[][]).map(recordOf);
@@ -181,7 +181,7 @@ function recordOf(fields: readonly string[]): Record<string, string> {
   );
 }
 
-/** As `Promise.all`, but that all have settled when it rejects: what was started is known then. */
+/** Does what `Promise.all` does, but rejects only after all have settled: then every started process is known. */
 async function allOf<Value>(promises: readonly Promise<Value>[]): Promise<Value[]> {
   await Promise.allSettled(promises);
   return Promise.all(promises);

@@ -6,7 +6,7 @@ import { generate } from 'selfsigned';
 import { removeAtExit } from '../process/reaper.js';
 
 export interface TestTlsOptions {
-  /** The server refuses clients without a certificate of the same CA. Default: false. */
+  /** Whether the server refuses clients without a certificate of the same CA. Default: false. */
   readonly clientCertificates?: boolean;
 }
 
@@ -25,15 +25,15 @@ const SERVER_NAMES = [
 ] as const;
 
 /**
- * A CA of a test's own, a certificate that it gave to the server 127.0.0.1, also known as localhost, and one for a client.
- * They are valid from an hour ago, for tests with a wrong clock, until tomorrow.
+ * A CA for one test, with a certificate for the server 127.0.0.1 (localhost) and one for a client. Valid from an hour ago, for tests
+ * with a wrong clock, until tomorrow.
  */
 export class TestTls {
-  /** Of the files, in PEM: what settings name. */
+  /** Paths of the PEM files, for settings. */
   readonly caFile: string;
   readonly certFile: string;
   readonly keyFile: string;
-  /** What a client needs, as ioredis and node:tls take it; and the same without a certificate of its own. */
+  /** Client options for ioredis and node:tls, with and without a client certificate. */
   readonly client: Pick<ConnectionOptions, 'ca' | 'cert' | 'key'>;
   readonly anonymous: Pick<ConnectionOptions, 'ca'>;
 
@@ -56,7 +56,7 @@ export class TestTls {
       { name: 'basicConstraints', cA: true, critical: true },
       { name: 'keyUsage', keyCertSign: true, critical: true },
     );
-    // A server is a client as well: of its master, and of the other nodes of a cluster.
+    // A server is also a client, of its master and of other cluster nodes.
     const roles = { name: 'extKeyUsage', serverAuth: true, clientAuth: true } as const;
     const server = await issue('127.0.0.1', { name: 'subjectAltName', altNames: [...SERVER_NAMES] }, roles, ca);
     const client = await issue('Test client', { name: 'basicConstraints', cA: false }, { name: 'extKeyUsage', clientAuth: true }, ca);
@@ -73,7 +73,7 @@ export class TestTls {
     return new TestTls(dir, ca, client, clientCertificates);
   }
 
-  /** The lines of a redis-server that serves TLS on this port and nothing else, as do its replication and cluster bus. */
+  /** Returns the configuration of a redis-server that uses TLS only, on this port, for replication and on the cluster bus. */
   serverConfig(port: number): string[] {
     return [
       ...[
@@ -91,7 +91,7 @@ export class TestTls {
     ];
   }
 
-  /** Removes the files, which its servers need until they have ended. */
+  /** Removes the files. Servers need them until they have ended. */
   remove(): Promise<void> {
     return rm(this.dir, { recursive: true, force: true });
   }
@@ -99,7 +99,7 @@ export class TestTls {
 
 type Extension = NonNullable<NonNullable<Parameters<typeof generate>[1]>['extensions']>[number];
 
-/** A certificate by this CA, or its own. */
+/** Makes a certificate, signed by the CA if one is given. */
 async function issue(commonName: string, first: Extension, second: Extension, ca?: Pair): Promise<Pair> {
   const { cert, private: key } = await generate([{ name: 'commonName', value: commonName }], {
     ...KEY,

@@ -7,10 +7,10 @@ import { bundlePackages } from './bundle-packages.js';
 import { copyPackage } from './copy-package.js';
 
 const root = join(import.meta.dirname, '../../..');
-/** Below the root. */
+/** Relative to the root. */
 const PRODUCT = /^(?:index|(?:shared|producer|worker|dashboard|cli)\/.*)\.[jt]s$/;
 
-/** What a test imports of the product is taken from the copy of dist/: the very files that are shipped. */
+/** Resolves a test's imports of the product to the copy of dist/: the shipped files. */
 function productFrom(folder: string): Plugin {
   return {
     name: 'product',
@@ -24,7 +24,7 @@ function productFrom(folder: string): Plugin {
   };
 }
 
-/** `import.meta` is that of the source, not of the file that it ends up in: so paths beside it hold. */
+/** Keeps the `import.meta` of the source, so that paths relative to it stay right in the bundle. */
 const place: Plugin = {
   name: 'place',
   setup: (bundle) => {

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Plugin, build } from 'esbuild';
 
-/** What takes longest to import, each with the doors that are used: of hundreds of files, reading them is most of the time. */
+/** The packages that take longest to import, with the entry points in use. They have hundreds of files; most of the time is reading. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@bull-board/api': ['.', './bullMQAdapter', './dist/routes.js'],
   '@bull-board/express': ['.'],
@@ -19,7 +19,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 };
 const INDEX = 'index';
 
-/** Exports what a package's door exports, under the same names: esbuild alone cannot know them where the package is CommonJS. */
+/** Re-exports an entry point under the same names, which esbuild cannot know for a CommonJS package. */
 const doors: Plugin = {
   name: 'doors',
   setup: (bundle) => {
@@ -33,8 +33,8 @@ const doors: Plugin = {
 };
 
 /**
- * Puts the packages into `folder`/node_modules with one file for each door, made from what is installed. What two of them
- * use is there once. A process whose modules find them there starts in about two thirds of the time.
+ * Puts the installed packages into `folder`/node_modules as one file per entry point, with shared code once. A process that loads
+ * them from there starts in about two thirds of the time.
  */
 export async function bundlePackages(folder: string): Promise<void> {
   const outdir = join(folder, 'node_modules');
@@ -49,13 +49,13 @@ export async function bundlePackages(folder: string): Promise<void> {
     platform: 'node',
     format: 'esm',
     target: 'node20',
-    // Errors are told by their names.
+    // Errors are recognized by their class names.
     keepNames: true,
-    // An addon, which may be there or not.
+    // An optional addon.
     external: ['msgpackr-extract'],
     banner: { js: `import { createRequire as _createRequire } from 'node:module'; const require = _createRequire(import.meta.url);` },
     logLevel: 'warning',
-    // Of bull-board, which so finds its pages.
+    // Used by bull-board to find its pages.
     logOverride: { 'direct-eval': 'silent' },
     plugins: [doors],
   });

@@ -4,8 +4,8 @@ import { dirname, join, relative } from 'node:path';
 const MAX_ATTEMPTS = 10;
 
 /**
- * Copies what runs of the package, and the modules that the tests have it load (.mjs files below test/). The source maps
- * say where the sources are from there.
+ * Copies the files that the package runs from, and the modules that tests have it load (.mjs files below test/). Adjusts the source
+ * maps to the new place.
  */
 export async function copyPackage(root: string, folder: string): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
@@ -13,12 +13,12 @@ export async function copyPackage(root: string, folder: string): Promise<void> {
     try {
       await copyAll(root, folder);
     } catch (error) {
-      // Between the two renames of another build there is no dist/.
+      // Between the two renames of another build, dist/ does not exist.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }
-    // Else half of it may be from before another build.
+    // A changed stamp means that part of the copy may be from an older build.
     if (stamp !== null && stamp === (await stampOf(root))) return;
-    if (attempt === MAX_ATTEMPTS) throw new Error(`dist/ was built again at each of ${MAX_ATTEMPTS} attempts to copy it`);
+    if (attempt === MAX_ATTEMPTS) throw new Error(`dist/ changed during each of ${MAX_ATTEMPTS} attempts to copy it`);
   }
 }
 

@@ -1,8 +1,8 @@
-/** What the runner reports about a test, a suite, a file's process. */
+/** A report of the runner about a test, a suite or the process of a file. */
 export interface TestResult {
   readonly name: string;
   readonly file?: string | undefined;
-  /** Depth: 0 for what stands directly in a file. Children are reported before the parent. */
+  /** Depth, 0 at the top level of a file. Children are reported before their parent. */
   readonly nesting: number;
   readonly skip?: string | boolean | undefined;
   readonly todo?: string | boolean | undefined;
@@ -10,13 +10,13 @@ export interface TestResult {
 }
 
 /**
- * Counts the tests that have no tests inside. What has some counts only if it failed for a reason of its own, such as a
- * hook; and a file's process only if it failed, such as on import. Skipped tests and todos do not count.
+ * Counts the tests without nested tests. A test with nested tests counts only if it failed for its own reason, such as a hook; the
+ * process of a file counts only if it failed, such as on import. Skipped tests and todos do not count.
  */
 export class LeafCount {
   passed = 0;
   failed = 0;
-  /** For each file: at which depths something was reported since the last parent. */
+  /** For each file, the depths of reports since the last parent. */
   readonly #reported = new Map<string, boolean[]>();
 
   add(result: TestResult, passed: boolean): void {
@@ -36,7 +36,7 @@ export class LeafCount {
   }
 }
 
-/** `{ skip: '' }` would be no reason, but a skip all the same. */
+/** `{ skip: '' }` gives no reason, but is a skip. */
 function isSet(mark: string | boolean | undefined): boolean {
   return mark !== undefined && mark !== false;
 }

@@ -1,4 +1,4 @@
-// The task module of test/slow/scenario/secrets.test.ts: handlers that do what they can to get their input into the log.
+// The task module of test/slow/scenario/secrets.test.ts: handlers that try to get their input into the log.
 import { z } from 'zod';
 import { defineHandler, defineTask } from '../../../dist/worker/index.js';
 

@@ -6,9 +6,9 @@ import { defineHandler, defineTask } from '../../../dist/worker/index.js';
 const kept = { ageMs: 3_600_000, count: 1_000 };
 const retention = { completed: kept, failed: kept };
 
-/** Writes to both outputs and to the log, and leaves a rejection of something strange that nobody handles. */
+/** Writes to both outputs and to the log, and leaves an unhandled rejection whose reason is no Error. */
 const noisy = defineTask({ name: 'noisy.print', input: z.object({}), retention });
-/** Throws something strange where nobody catches it, and works on. */
+/** Throws an uncaught value that is no Error, and goes on. */
 const bursting = defineTask({ name: 'noisy.burst', input: z.object({}), retention });
 
 export default [

@@ -1,4 +1,4 @@
-// The task module of the scenarios: plain JavaScript, as a service would name it in TASK_MODULES.
+// The task module of the scenarios: plain JavaScript, as in the TASK_MODULES of a service.
 import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
@@ -7,17 +7,17 @@ import { defineHandler, defineTask } from '../../../dist/worker/index.js';
 const kept = { ageMs: 3_600_000, count: 1_000_000 };
 const retention = { completed: kept, failed: kept };
 
-/** Waits for `ms`, heeding its signal or not, and then returns or throws. The same in scenario.ts. */
+/** Waits for `ms`, heeding its signal or not, then returns or throws. Same definition as in scenario.ts. */
 const task = defineTask({
   name: 'scenario.task',
   input: z.object({ ms: z.number().default(0), deaf: z.boolean().default(false), fails: z.boolean().default(false) }),
   retention,
 });
-/** Waits for ever in a worker that was started with HOLD=yes, and returns the pid of any other. */
+/** Waits forever in a worker with HOLD=yes; returns the pid of any other worker. */
 const hold = defineTask({ name: 'scenario.hold', input: z.object({}), retention });
-/** Emits and reports progress every 20 ms, each with its pid, until a file exists; its signal it only writes to the log. */
+/** Emits a chunk and progress with its pid every 20 ms until a file exists; only logs its signal. */
 const ticker = defineTask({ name: 'scenario.ticker', input: z.object({ file: z.string() }), retention });
-/** Says one word and burns CPU for ever. */
+/** Emits one word, then blocks its thread forever. */
 const spin = defineTask({ name: 'scenario.spin', input: z.object({}), retention });
 
 export default [

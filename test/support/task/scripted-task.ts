@@ -5,7 +5,7 @@ import { type TaskContext, type TaskHandler, defineHandler } from '../../../shar
 import { type Deferred, deferred } from '../deferred.js';
 import { KEEP } from './keep.js';
 
-/** One run of a scripted task's handler: it does nothing until the test says how it ends. */
+/** One handler call of a scripted task: it waits until the test settles it. */
 export interface HandlerCall {
   readonly context: TaskContext;
   /** Resolves with the cause when the handler's signal is aborted. */
@@ -14,20 +14,20 @@ export interface HandlerCall {
   throws(error: unknown): void;
 }
 
-/** A task whose handler a test plays by hand. */
+/** A task whose handler is controlled by the test. */
 export class ScriptedTask {
   readonly definition: TaskDefinition;
   readonly handler: TaskHandler;
   readonly calls: HandlerCall[] = [];
   readonly #awaited: Deferred<HandlerCall>[] = [];
 
-  /** By default there is one attempt, and any input; what has ended is kept. */
+  /** Defaults: one attempt, any input, ended tasks are kept. */
   constructor(name: string, options: Partial<TaskOptions<unknown, unknown>> = {}) {
     this.definition = defineTask({ name, input: z.unknown(), retention: KEEP, ...options });
     this.handler = defineHandler(this.definition, (context) => this.#play(context));
   }
 
-  /** The handler's call number `index`, be it made already or yet to come. */
+  /** Resolves with the handler's call number `index`, past or future. */
   call(index = 0): Promise<HandlerCall> {
     return this.#place(index).promise;
   }

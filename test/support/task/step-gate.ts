@@ -1,15 +1,15 @@
 import type { Step, StepHook } from '../../../shared/step-hook.js';
 import { type Deferred, deferred } from '../deferred.js';
 
-/** Somebody who was held at a step. */
+/** A caller held at a step. */
 export interface Held {
-  /** Resolves with the task's id when somebody has come to the step. */
+  /** Resolves with the task's id when a caller has reached the step. */
   readonly reached: Promise<string>;
-  /** Lets them go on. */
+  /** Lets the caller go on. */
   release(): void;
 }
 
-/** Holds producers and workers at a step, so that a test can do something in the gap. */
+/** Holds producers and workers at a step, so that a test can act in between. */
 export class StepGate {
   readonly #held = new Map<Step, { only: string | null; reached: Deferred<string>; goOn: Deferred<void> }>();
 
@@ -21,7 +21,7 @@ export class StepGate {
     await held.goOn.promise;
   };
 
-  /** Holds the next one that comes to this step, with this task if one is given, and nobody after it. */
+  /** Holds the next caller that reaches this step, with this task if one is given, and none after it. */
   holdNext(step: Step, only: string | null = null): Held {
     const [reached, goOn] = [deferred<string>(), deferred()];
     this.#held.set(step, { only, reached, goOn });

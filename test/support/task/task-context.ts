@@ -5,13 +5,13 @@ import type { Json, TaskContext, TaskHandler } from '../../../shared/task/handle
 export interface FakeContextOptions {
   /** Default 1. */
   readonly attempt?: number;
-  /** Called after each chunk was collected: the place to stop the task in the middle. */
+  /** Called after each chunk, for example to stop the task in the middle. */
   readonly onEmit?: (chunk: Json) => void;
-  /** Called after each progress was collected. */
+  /** Called after each progress value. */
   readonly onProgress?: (value: number | Readonly<Record<string, Json>>) => void;
 }
 
-/** A task's context without a worker. */
+/** A task context without a worker. */
 export interface FakeContext<Parsed> {
   readonly context: TaskContext<Parsed>;
   readonly emitted: Json[];
@@ -20,7 +20,7 @@ export interface FakeContext<Parsed> {
   abort(reason: unknown): void;
 }
 
-/** A context for a handler under test. The input is parsed as the worker would do it, so defaults are filled in. */
+/** Makes a context for a handler under test. The input is parsed as by the worker, with defaults. */
 export function createFakeContext<Input, Output, Parsed>(
   definition: TaskDefinition<Input, Output, Parsed>,
   input: Input,
@@ -49,14 +49,14 @@ export function createFakeContext<Input, Output, Parsed>(
         emitted.push(chunk);
         onEmit?.(chunk);
       },
-      enqueue: () => Promise.reject(new Error('this context has no worker to enqueue with')),
+      enqueue: () => Promise.reject(new Error('This context has no worker to enqueue with')),
     },
   };
 }
 
 /**
- * Runs a handler as a worker would: its output has been through JSON and the definition's output schema.
- * Always a promise, also when the handler throws at once.
+ * Runs a handler as a worker does: the output passes through JSON and the output schema. Returns a promise even if the handler
+ * throws synchronously.
  */
 export async function runHandler<Input, Output, Parsed>(
   definition: TaskDefinition<Input, Output, Parsed>,

@@ -32,7 +32,7 @@ test('so much is read at once, and at least one', () => {
   assert.deepEqual([log.from(0, 5), log.from(0, 20), log.from(2, 20)], [['a'], ['a', 'b'], ['c']]);
 });
 
-test('whoever waits is woken by an entry, by the end, and by its own signal', async () => {
+test('a waiting reader is woken by an entry, by the end, and by its own signal', async () => {
   const log = open();
   const own = new AbortController();
   const waits = [log.more(0, never), log.more(0, own.signal)];
