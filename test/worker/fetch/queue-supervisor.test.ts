@@ -75,7 +75,13 @@ describe('A worker that is connected and fetches nothing although tasks wait', (
     assert.ok(Number(line?.['silentMs']) >= 600, `silent for ${String(line?.['silentMs'])} ms`);
     assert.equal(worker.status().replaced, 1);
     // Held for longer than its lock: without renewals it would be stalled, and come again.
-    await delay(2_500);
+    const lock = `${fleet.keys(prefix).jobs('stall')}${long.id}:lock`;
+    const held = await fleet.client.pexpiretime(lock);
+    await until(
+      () => fleet.client.pexpiretime(lock),
+      (at) => at > held + 2_000 || at < 0,
+      { everyMs: 10 },
+    );
     running.returns('kept');
     next.returns('done');
     assert.deepEqual([await producer.result(long.id), await producer.result(waiting.id)], ['kept', 'done']);

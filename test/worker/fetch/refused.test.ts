@@ -76,7 +76,13 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
       const { id } = await producer.enqueue(task.definition, {});
       const call = await task.call();
       await REFUSALS['OOM']?.begin(fleet.client);
-      await delay(3_000); // three times its lock
+      const lock = `${fleet.keys(prefix).jobs('refused')}${id}:lock`;
+      const held = await fleet.client.pexpiretime(lock);
+      await until(
+        () => fleet.client.pexpiretime(lock),
+        (at) => at > held + 2_000 || at < 0,
+        { everyMs: 10 },
+      );
       assert.equal(call.context.signal.aborted, false);
       call.returns('without memory');
       await until(
