@@ -50,7 +50,7 @@ export class ReconcileFleet {
 
   /** Returns the log lines about an unreadable key. */
   reports(key: string): LogLine[] {
-    return this.log.find(/cannot be read/).filter((line) => line['key'] === key);
+    return this.log.find(/Cannot read a record/).filter((line) => line['key'] === key);
   }
 
   async enqueue(options: Parameters<Producer['enqueue']>[2] = {}): Promise<string> {
