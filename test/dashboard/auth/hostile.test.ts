@@ -200,7 +200,10 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
     'headers that never end': [{ raw: `${start}X-Slow: `, slow: true }, 408],
     'a form that never comes': [
       {
-        raw: `POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 99\r\n\r\ntoken=`,
+        raw: [
+          'POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\n',
+          'Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 99\r\n\r\ntoken=',
+        ].join(''),
         slow: true,
       },
       408,

@@ -104,8 +104,7 @@ describe('Faults of Redis', () => {
   faultTest({
     fault: 'Redis frozen (SIGSTOP, SIGCONT)',
     setting: `${PAUSE_MS / 1_000} s`,
-    about:
-      'Connections without an answer for 5 s (producers) or 15 s (workers) are reopened; Redis still executes the commands that it received.',
+    about: 'Connections without an answer for 5 s (producers) or 15 s (workers) are reopened; Redis still executes received commands.',
     open: () => singleRedis(),
     onlyFull: true,
     strike: async (fleet) => {
