@@ -1,8 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Request, type Response, Router } from 'express';
-import type { Producer } from '../producer/index.js';
-import { findStore, storeOf } from '../producer/store-of.js';
-import { configOf, definitionOf, describeValue, isObject } from '../shared/arguments.js';
+import { Producer } from '../producer/index.js';
+import { configOf, definitionOf, describeValue } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
 import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
 import { resolveSettings } from '../shared/settings/settings.js';
@@ -74,27 +73,28 @@ export function createDashboard(config: DashboardConfig): Dashboard {
     streams,
     loggers = createLoggerFactory({ settings: resolveSettings({}) }),
   } = checkConfig(config);
+  const { store } = producer;
+  const fleet = { producer, store };
   const router = Router({ caseSensitive: true });
   const logger = loggers('dashboard');
-  const api = createApi({ producer, logger, definitions, bodyLimit, bodyTimeoutMs, ...streams });
-  const { guard, signIn, authenticate } = createAuth(auth, producer, logger);
-  router.use(requestContext(new Auditor(() => storeOf(producer), logger)));
+  const api = createApi({ producer, store, logger, definitions, bodyLimit, bodyTimeoutMs, ...streams });
+  const { guard, signIn, authenticate } = createAuth(auth, fleet, logger);
+  router.use(requestContext(new Auditor(store, logger)));
   router.use(securityHeaders());
   // Pages compute ages from this header, by the clock of Redis, as all times are.
   router.use((_req, res, next) => {
-    const store = findStore(producer);
-    if (store) res.setHeader('Date', new Date(store.clock.now()).toUTCString());
+    res.setHeader('Date', new Date(store.clock.now()).toUTCString());
     next();
   });
   router.use(guard);
-  router.use(healthRoutes(producer, loggers.losses));
+  router.use(healthRoutes(fleet, loggers.losses));
   router.use(signIn);
   router.use(pageAssets());
   router.use(authenticate);
-  router.use(metricsRoutes(producer, logger));
+  router.use(metricsRoutes(fleet, logger));
   router.use(api.router);
   router.use(taskRoutes(producer));
-  router.use(boardRoutes({ producer, bodyLimit, bodyTimeoutMs }));
+  router.use(boardRoutes({ producer, store, bodyLimit, bodyTimeoutMs }));
   router.use('/board', auditRefusals(), boardProblems(logger));
   router.use(pageRoutes());
   router.use(auditRefusals());
@@ -105,11 +105,12 @@ export function createDashboard(config: DashboardConfig): Dashboard {
 /** @throws FleetError `INVALID_SETTINGS`, `INVALID_DEFINITION` */
 function checkConfig(config: DashboardConfig): DashboardConfig {
   const { producer, definitions = [] } = configOf(config, 'createDashboard');
-  if (!isObject(producer))
+  if (!(producer instanceof Producer)) {
     throw new FleetError(
       'INVALID_SETTINGS',
-      `createDashboard: expected a producer made by createProducer, got ${describeValue(producer)}.`,
+      `createDashboard: expected a producer from createProducer of this copy of taskfleet, got ${describeValue(producer)}.`,
     );
+  }
   if (!Array.isArray(definitions))
     throw new FleetError('INVALID_SETTINGS', `createDashboard: expected definitions to be an array, got ${describeValue(definitions)}.`);
   definitions.forEach(definitionOf);

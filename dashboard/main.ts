@@ -2,7 +2,6 @@ import { type LoggerFactory, logUncaught } from '../shared/logger.js';
 import { ready } from '../shared/redis/connect.js';
 import type { ConnectedSettings } from '../shared/store.js';
 import { createProducer } from '../producer/index.js';
-import { storeOf } from '../producer/store-of.js';
 import type { AnyDefinition } from '../shared/task/definition.js';
 import { DashboardServer } from './server.js';
 
@@ -39,7 +38,7 @@ export async function runDashboard({ settings, loggers, definitions, supervised 
     await server.start();
     await onReady?.(server.url);
     // Waits while Redis is unavailable, but fails if Redis refuses the database of REDIS_URL.
-    const refused = ready(storeOf(producer).redis, Infinity).then(() => asked);
+    const refused = ready(producer.store.redis, Infinity).then(() => asked);
     const { reason, code } = await Promise.race([asked, refused]);
     logger.info({ reason }, 'Shutting down the dashboard');
     await server.stop();

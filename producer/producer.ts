@@ -27,7 +27,6 @@ import { TaskRetry } from './retry.js';
 import { Schedules } from './schedules.js';
 import { type StopItemOptions, type StopOptions, TaskStop } from './stop.js';
 import { Settlement, StopReplicas } from './wait/settlement.js';
-import { keepStore } from './store-of.js';
 import { StreamHub } from './wait/stream-reader.js';
 import { Usage } from './usage.js';
 import { type WaitOptions, Watch } from './wait/waiter.js';
@@ -95,7 +94,6 @@ export class Producer implements ChildEnqueuer {
     this.#limits = { maxInputBytes: settings.maxInputBytes, clock: store.clock };
     this.#store = store;
     this.#calls = calls;
-    keepStore(this, store);
     this.#hub = new StreamHub(redis, follow, loggers('producer'));
     this.#enqueuer = new Enqueuer({ store, settings, replicas: this.#replicas, logger: loggers('producer'), onStep });
     const jobEvents = new JobEvents(redis, this.#hub, keys);
@@ -116,6 +114,11 @@ export class Producer implements ChildEnqueuer {
     });
     this.billing = new Billing(store, (work) => calls.once(work));
     this.usage = new Usage(store.pools, (work) => calls.once(work));
+  }
+
+  /** @internal The store that this producer is built on, for a dashboard over the same connection. */
+  get store(): Store {
+    return this.#store;
   }
 
   /**

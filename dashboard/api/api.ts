@@ -1,8 +1,8 @@
 import { type ErrorRequestHandler, Router } from 'express';
 import type { Producer } from '../../producer/index.js';
-import { storeOf } from '../../producer/store-of.js';
 import { FleetError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
+import type { Store } from '../../shared/store.js';
 import type { AnyDefinition } from '../../shared/task/definition.js';
 import { type ApiContext, KnownDefinitions } from './context.js';
 import { docsRoutes } from './docs-page.js';
@@ -20,6 +20,7 @@ import { EventStreams, type StreamOptions } from './stream/event-streams.js';
 
 interface ApiOptions extends StreamOptions {
   readonly producer: Producer;
+  readonly store: Store;
   readonly logger: Logger;
   /** Definitions that may be enqueued in addition to the built-in tasks. Default: none. */
   readonly definitions?: readonly AnyDefinition[];
@@ -52,13 +53,13 @@ export const ROUTES: readonly Route[] = [
 
 export function createApi({
   producer,
+  store,
   logger,
   definitions = [],
   bodyLimit = 1_048_576,
   bodyTimeoutMs = 10_000,
   ...streamOptions
 }: ApiOptions): Api {
-  const store = () => storeOf(producer);
   const streams = new EventStreams(producer, store, logger, streamOptions);
   const api: ApiContext = {
     ...{ producer, store, logger, streams },

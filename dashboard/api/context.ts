@@ -38,8 +38,7 @@ export class KnownDefinitions {
 /** The routes' shared dependencies. */
 export interface ApiContext {
   readonly producer: Producer;
-  /** Returns the producer's store; first called with the first request. */
-  readonly store: () => Store;
+  readonly store: Store;
   readonly definitions: KnownDefinitions;
   readonly body: BodyLimits;
   readonly streams: EventStreams;

@@ -86,7 +86,7 @@ function handlerOf(route: Route, api: ApiContext): RequestHandler {
       const answer = await answerOf(route, call);
       if (answer) send(res, answer);
     } catch (error) {
-      throw asUnavailable(api.store().redis, error);
+      throw asUnavailable(api.store.redis, error);
     }
   };
 }

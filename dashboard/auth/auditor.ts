@@ -39,13 +39,12 @@ const LIMIT_MS = 250;
 
 /** Records every write, in a Redis stream and in the log. */
 export class Auditor {
-  readonly #store: () => Store;
+  readonly #store: Store;
   readonly #logger: Logger;
   #minute = 0;
   #anonymous = 0;
 
-  /** `store` is first called with the first record. */
-  constructor(store: () => Store, logger: Logger) {
+  constructor(store: Store, logger: Logger) {
     this.#store = store;
     this.#logger = logger;
   }
@@ -73,7 +72,7 @@ export class Auditor {
     };
     this.#logger[denied ? 'warn' : 'info'](fields, denied ? 'Write denied' : 'Write allowed');
     try {
-      const { redis, keys, clock } = this.#store();
+      const { redis, keys, clock } = this.#store;
       const pairs = Object.entries({ at: String(clock.now()), ...fields }).flatMap(([name, value]) => [name, value ?? '']);
       const adding = redis.xadd(
         denied ? keys.auditDenied : keys.audit,

@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import { type RequestHandler, Router } from 'express';
-import type { Producer } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
 import { type SettingsInput, resolveSettings } from '../../shared/settings/settings.js';
+import type { FleetAccess } from '../http/reach-redis.js';
 import { isLoopback } from '../http/request.js';
 import { type PrincipalOf, authenticate, authenticateBy, authenticateLocal } from './authenticate.js';
 import { type AuthSettings, Authority } from './authority.js';
@@ -28,18 +28,18 @@ interface AuthParts {
 }
 
 /** @throws FleetError `INVALID_SETTINGS` */
-export function createAuth(auth: Auth, producer: Producer, logger: Logger): AuthParts {
+export function createAuth(auth: Auth, fleet: FleetAccess, logger: Logger): AuthParts {
   const parts = { guard: Router(), signIn: Router(), authenticate: Router() };
   if (auth === false) parts.authenticate.use(authenticateLocal());
   else if (typeof auth === 'function') parts.authenticate.use(authenticateBy(auth));
   else if (auth === 'local') {
     parts.guard.use(localOnly());
     parts.authenticate.use(authenticateLocal());
-  } else useSettings(parts, auth, producer, logger);
+  } else useSettings(parts, auth, fleet, logger);
   return parts;
 }
 
-function useSettings(parts: AuthParts, auth: Exclude<Auth, PrincipalOf | false | 'local'>, producer: Producer, logger: Logger): void {
+function useSettings(parts: AuthParts, auth: Exclude<Auth, PrincipalOf | false | 'local'>, fleet: FleetAccess, logger: Logger): void {
   if (typeof auth !== 'object' || auth === null) {
     throw new FleetError(
       'INVALID_SETTINGS',
@@ -54,7 +54,7 @@ function useSettings(parts: AuthParts, auth: Exclude<Auth, PrincipalOf | false |
       'INVALID_SETTINGS',
       'createDashboard: expected apiTokens or JWT settings in auth. Pass auth: false if the surrounding app protects the dashboard.',
     );
-  const options = { authority, sessions: new Sessions(producer, authority), limits: createLimits(producer, settings, logger) };
+  const options = { authority, sessions: new Sessions(fleet, authority), limits: createLimits(fleet, settings, logger) };
   parts.signIn.use(signInRoutes(options));
   parts.authenticate.use(authenticate(options));
 }

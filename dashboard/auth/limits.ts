@@ -2,11 +2,9 @@ import { createHash } from 'node:crypto';
 import type { RequestHandler, Response } from 'express';
 import { rateLimit } from 'express-rate-limit';
 import { RedisStore } from 'rate-limit-redis';
-import type { Producer } from '../../producer/index.js';
-import { storeOf } from '../../producer/store-of.js';
 import { FleetError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
-import { within } from '../http/reach-redis.js';
+import { type FleetAccess, within } from '../http/reach-redis.js';
 import { addressKey, addressOf } from '../http/request.js';
 import { callerKeyOf, findPrincipal } from './principal.js';
 
@@ -18,12 +16,11 @@ const LIMIT_MS = 250;
  * this class resends a script whenever Redis does not know it.
  */
 class LimitStore extends RedisStore {
-  constructor(producer: Producer, name: string) {
+  constructor({ producer, store: { redis, keys } }: FleetAccess, name: string) {
     const scripts = new Map<string, string>();
     const call = async (command: readonly string[]): Promise<unknown> => {
       const [verb = '', ...args] = command;
       if (verb === 'SCRIPT') return keepScript(scripts, args[1] ?? '');
-      const { redis } = storeOf(producer);
       // Waits for a pending connection, so that requests right after the start are counted too.
       if (redis.status !== 'ready') await producer.ping();
       try {
@@ -35,13 +32,13 @@ class LimitStore extends RedisStore {
       }
     };
     super({ prefix: '', sendCommand: async (...command) => (await within(LIMIT_MS, call(command), late)) as string });
-    this.#prefix = () => storeOf(producer).keys.limits(name);
+    this.#prefix = keys.limits(name);
   }
 
-  readonly #prefix: () => string;
+  readonly #prefix: string;
 
   override prefixKey(key: string): string {
-    return `${this.#prefix()}:${key}`;
+    return `${this.#prefix}:${key}`;
   }
 }
 
@@ -76,7 +73,7 @@ const FAILURES_MS = 5 * MINUTE_MS;
  * Creates the rate limits, shared by all replicas through Redis. While Redis is unavailable every request passes; routes that need
  * Redis answer 503 anyway.
  */
-export function createLimits(producer: Producer, { apiRateLimit, apiFailureLimit }: LimitSettings, logger: Logger): Limits {
+export function createLimits(fleet: FleetAccess, { apiRateLimit, apiFailureLimit }: LimitSettings, logger: Logger): Limits {
   const limiter = (
     name: string,
     windowMs: number,
@@ -90,7 +87,7 @@ export function createLimits(producer: Producer, { apiRateLimit, apiFailureLimit
       skipSuccessfulRequests,
       identifier: name,
       keyGenerator: (_req, res) => keyOf(res),
-      store: new LimitStore(producer, name),
+      store: new LimitStore(fleet, name),
       standardHeaders: 'draft-8',
       legacyHeaders: false,
       passOnStoreError: true,

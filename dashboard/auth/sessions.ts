@@ -1,9 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Producer } from '../../producer/index.js';
-import { storeOf } from '../../producer/store-of.js';
 import { chunks } from '../../shared/limits.js';
-import { reachRedis } from '../http/reach-redis.js';
+import type { Store } from '../../shared/store.js';
+import { type FleetAccess, reachRedis } from '../http/reach-redis.js';
 import { isSecure } from '../http/request.js';
 import type { Authority, Identity } from './authority.js';
 import { csrfTokenOf, readCookie, setCookie } from './cookies.js';
@@ -18,13 +17,10 @@ const BATCH_SIZE = 500;
  * is watched.
  */
 class SessionWatch {
-  readonly #producer: Producer;
   readonly #watched = new Map<string, Set<() => void>>();
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(producer: Producer) {
-    this.#producer = producer;
-  }
+  constructor(private readonly store: Store) {}
 
   /** Calls back once the session with this hash has ended. Returns a function that cancels the callback. */
   whenEnded(hash: string, callback: () => void): () => void {
@@ -56,7 +52,7 @@ class SessionWatch {
   };
 
   async #endExpired(): Promise<void> {
-    const { redis, keys } = storeOf(this.#producer);
+    const { redis, keys } = this.store;
     for (const hashes of chunks([...this.#watched.keys()], BATCH_SIZE)) {
       const found = await redis.mget(hashes.map((hash) => keys.session(hash)));
       for (const [at, hash] of hashes.entries()) if (found[at] === null) this.end(hash);
@@ -92,14 +88,13 @@ const ID = /^[\w-]{43}$/;
  * is removed from API_TOKENS.
  */
 export class Sessions {
-  readonly #producer: Producer;
-  readonly #authority: Authority;
   readonly #watch: SessionWatch;
 
-  constructor(producer: Producer, authority: Authority) {
-    this.#producer = producer;
-    this.#authority = authority;
-    this.#watch = new SessionWatch(producer);
+  constructor(
+    private readonly fleet: FleetAccess,
+    private readonly authority: Authority,
+  ) {
+    this.#watch = new SessionWatch(fleet.store);
   }
 
   /** Signs a browser in, always with a new session id. @throws FleetError `REDIS_UNAVAILABLE` */
@@ -108,7 +103,7 @@ export class Sessions {
     const ms = Math.max(1, Math.min(SESSION_MS, expiresAt === null ? SESSION_MS : expiresAt - Date.now()));
     const record: SessionRecord = { origin, principal: { ...principal, via: 'session' } };
     await this.#forget(req);
-    const { redis, keys } = storeOf(this.#producer);
+    const { redis, keys } = this.fleet.store;
     await redis.set(keys.session(hashOf(id)), JSON.stringify(record), 'PX', ms);
     setCookies(req, res, basePath, { id, csrf: csrfTokenOf(id), maxAgeS: Math.ceil(ms / 1_000) });
     return { id, principal: record.principal };
@@ -118,11 +113,11 @@ export class Sessions {
   async find(req: IncomingMessage): Promise<Session | null> {
     const id = idOf(req);
     if (id === null) return null;
-    await reachRedis(this.#producer);
-    const { redis, keys } = storeOf(this.#producer);
+    await reachRedis(this.fleet.producer);
+    const { redis, keys } = this.fleet.store;
     const json = await redis.get(keys.session(hashOf(id)));
     const record = json === null ? null : parseRecord(json);
-    const now = record && this.#authority.recall(record.origin, record.principal);
+    const now = record && this.authority.recall(record.origin, record.principal);
     return now && { id, principal: now };
   }
 
@@ -142,8 +137,8 @@ export class Sessions {
 
   async #forget(req: IncomingMessage): Promise<void> {
     const id = idOf(req);
-    await reachRedis(this.#producer);
-    const { redis, keys } = storeOf(this.#producer);
+    await reachRedis(this.fleet.producer);
+    const { redis, keys } = this.fleet.store;
     if (id === null) return;
     await redis.del(keys.session(hashOf(id)));
     this.#watch.end(hashOf(id));

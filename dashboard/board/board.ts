@@ -2,8 +2,6 @@ import { createBullBoard } from '@bull-board/api';
 import type { AppControllerRoute, BullBoardQueues, BullBoardRequest, UIConfig } from '@bull-board/api/typings/app';
 import { type ErrorRequestHandler, type RequestHandler, type Response, Router } from 'express';
 import { contentSecurityPolicy } from 'helmet';
-import type { Producer } from '../../producer/index.js';
-import { storeOf } from '../../producer/store-of.js';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import { isName } from '../../shared/keys.js';
 import type { Logger } from '../../shared/logger.js';
@@ -13,7 +11,7 @@ import { type BodyLimits, readBody } from '../api/read-body.js';
 import { audit, isWrite } from '../auth/audit.js';
 import { type Principal, hasRole, principalOf } from '../auth/principal.js';
 import { problemHandler } from '../http/problem.js';
-import { reachRedis } from '../http/reach-redis.js';
+import { type FleetAccess, reachRedis } from '../http/reach-redis.js';
 import { CONTENT_SECURITY_POLICY } from '../http/security-headers.js';
 import { BoardAdapter } from './adapter.js';
 import type { BoardAnswer, BoardCall } from './board-call.js';
@@ -21,8 +19,7 @@ import { refusalOf, withShown } from './problems.js';
 import { QueueView } from './queue-view.js';
 import { type Rule, ruleOf } from './rules.js';
 
-interface BoardOptions {
-  readonly producer: Producer;
+interface BoardOptions extends FleetAccess {
   /** The longest body, in bytes. Default 1 MiB. */
   readonly bodyLimit?: number | undefined;
   /** How long a body may take to arrive, in ms. Default 10,000. */
@@ -38,8 +35,8 @@ const HASHED = /\.[0-9a-f]{10}\.(?:js|css)$/;
  * `/board`: Bull Board over the queues of the fleet, for callers who may see all items. rules.ts has the permissions; docs/http.md
  * describes them for users. The board opens no connection of its own.
  */
-export function boardRoutes({ producer, bodyLimit = 1_048_576, bodyTimeoutMs = 10_000 }: BoardOptions): Router {
-  const adapter = new BoardAdapter((route, request, res) => answer(producer, route, request, res));
+export function boardRoutes({ producer, store, bodyLimit = 1_048_576, bodyTimeoutMs = 10_000 }: BoardOptions): Router {
+  const adapter = new BoardAdapter((route, request, res) => answer({ producer, store }, route, request, res));
   createBullBoard({ queues: [], serverAdapter: adapter, options: { uiConfig: UI } });
   const body = { maxBytes: bodyLimit, timeoutMs: bodyTimeoutMs };
   const router = Router({ caseSensitive: true });
@@ -53,9 +50,13 @@ export function boardProblems(logger: Logger): ErrorRequestHandler {
 }
 
 /** Answers a call of Bull Board's API: reads by its own handler, writes by their rule. */
-async function answer(producer: Producer, route: AppControllerRoute, given: BullBoardRequest, res: Response): Promise<BoardAnswer> {
+async function answer(
+  { producer, store }: FleetAccess,
+  route: AppControllerRoute,
+  given: BullBoardRequest,
+  res: Response,
+): Promise<BoardAnswer> {
   await reachRedis(producer);
-  const store = storeOf(producer);
   res.setHeader('Cache-Control', 'no-store');
   try {
     const principal = principalOf(res);

@@ -1,13 +1,11 @@
 import { Router } from 'express';
-import type { Producer } from '../../producer/index.js';
-import { storeOf } from '../../producer/store-of.js';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import { shortened } from '../../shared/limits.js';
 import { type LogLosses, NO_LOSSES } from '../../shared/log-sink.js';
 import { readReconcile } from '../../shared/records/reconcile.js';
 import type { Store } from '../../shared/store.js';
 import { type Beats, readBeats, readMemory } from '../metrics/fleet-samples.js';
-import { reachRedis, within } from './reach-redis.js';
+import { type FleetAccess, reachRedis, within } from './reach-redis.js';
 import { sendJson } from './send-json.js';
 
 /**
@@ -58,11 +56,11 @@ const LONGEST_REASON = 100;
  * out of service would not help. Never rejects.
  * @param losses log lines that this process lost
  */
-export async function checkReadiness(producer: Producer, losses: LogLosses = NO_LOSSES): Promise<Readiness> {
+export async function checkReadiness(fleet: FleetAccess, losses: LogLosses = NO_LOSSES): Promise<Readiness> {
   try {
     const checks = await within(
       LIMIT_MS,
-      checkFleet(producer, losses),
+      checkFleet(fleet, losses),
       () => new FleetError('REDIS_UNAVAILABLE', 'Redis did not answer in time.'),
     );
     return { status: checks.every(({ ok }) => ok) ? 'ready' : 'degraded', checks };
@@ -73,9 +71,8 @@ export async function checkReadiness(producer: Producer, losses: LogLosses = NO_
   }
 }
 
-async function checkFleet(producer: Producer, losses: LogLosses): Promise<ReadinessCheck[]> {
+async function checkFleet({ producer, store }: FleetAccess, losses: LogLosses): Promise<ReadinessCheck[]> {
   await reachRedis(producer);
-  const store = storeOf(producer);
   const [eviction, beats, reconciled] = await Promise.all([checkEviction(store), readBeats(store), readReconcile(store)]);
   return [
     { name: 'redis', ok: true, detail: 'answers' },
@@ -148,9 +145,9 @@ const READY_MS = 1_000;
  * - `GET /readyz`: `{"status":…,"checks":[{"name","ok","detail"}]}` within two seconds: 200 for `ready` and `degraded`, 503
  *   for `unready`, see {@link checkReadiness}. Responses are cached for a second.
  */
-export function healthRoutes(producer: Producer, losses?: () => LogLosses): Router {
+export function healthRoutes(fleet: FleetAccess, losses?: () => LogLosses): Router {
   const router = Router({ caseSensitive: true });
-  const ready = cached(READY_MS, () => checkReadiness(producer, losses?.()));
+  const ready = cached(READY_MS, () => checkReadiness(fleet, losses?.()));
   router.get('/livez', (_req, res) => sendJson(res, { status: 'live' }));
   router.get('/readyz', async (_req, res) => {
     const readiness = await ready();

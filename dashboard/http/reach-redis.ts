@@ -1,5 +1,12 @@
 import type { Producer } from '../../producer/index.js';
+import type { Store } from '../../shared/store.js';
 import { FleetError } from '../../shared/errors.js';
+
+/** The service's producer, and the store it is built on. */
+export interface FleetAccess {
+  readonly producer: Producer;
+  readonly store: Store;
+}
 
 /** Resolves with the promise, or rejects with `late` after the given time. The promise itself is not cancelled. */
 export async function within<Value>(ms: number, promise: Promise<Value>, late: () => Error): Promise<Value> {

@@ -1,12 +1,11 @@
 import { type RequestHandler, Router } from 'express';
 import type { Producer } from '../../producer/index.js';
-import { storeOf } from '../../producer/store-of.js';
 import { FleetError, messageOf } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
 import type { Store } from '../../shared/store.js';
 import { requireRole } from '../auth/authenticate.js';
 import { principalOf } from '../auth/principal.js';
-import { reachRedis, within } from '../http/reach-redis.js';
+import { type FleetAccess, reachRedis, within } from '../http/reach-redis.js';
 import { countSamples } from './count-samples.js';
 import { CONTENT_TYPE, type Sample, formatSamples, sample } from './exposition.js';
 import { memorySamples, processMetrics, scheduleSamples, workerSamples } from './fleet-samples.js';
@@ -28,14 +27,12 @@ const PARTS: Readonly<Record<string, Part>> = {
 
 /** Produces the response for Prometheus. Concurrent requests share one scrape. */
 export class Scrape {
-  readonly #producer: Producer;
-  readonly #logger: Logger;
   #pending: Promise<string> | null = null;
 
-  constructor(producer: Producer, logger: Logger) {
-    this.#producer = producer;
-    this.#logger = logger;
-  }
+  constructor(
+    private readonly fleet: FleetAccess,
+    private readonly logger: Logger,
+  ) {}
 
   page(): Promise<string> {
     this.#pending ??= this.#scrape().finally(() => {
@@ -61,15 +58,15 @@ export class Scrape {
     try {
       return await within(LIMIT_MS, this.#read(), () => new FleetError('REDIS_UNAVAILABLE', `Redis did not answer within ${LIMIT_MS} ms.`));
     } catch (error) {
-      this.#logger.debug({ error: messageOf(error) }, 'Could not read the metrics of the fleet');
+      this.logger.debug({ error: messageOf(error) }, 'Could not read the metrics of the fleet');
       return null;
     }
   }
 
   async #read(): Promise<Sample[]> {
-    await reachRedis(this.#producer);
-    const store = storeOf(this.#producer);
-    const parts = await Promise.all(Object.entries(PARTS).map(([name, part]) => this.#readPart(name, part(store, this.#producer))));
+    const { producer, store } = this.fleet;
+    await reachRedis(producer);
+    const parts = await Promise.all(Object.entries(PARTS).map(([name, part]) => this.#readPart(name, part(store, producer))));
     return parts.flat();
   }
 
@@ -77,7 +74,7 @@ export class Scrape {
     try {
       return [...(await reading), sample('taskfleet_scrape_part_ok', 1, { part })];
     } catch (error) {
-      this.#logger.warn({ part, error: messageOf(error) }, 'Could not read a part of the metrics');
+      this.logger.warn({ part, error: messageOf(error) }, 'Could not read a part of the metrics');
       return [sample('taskfleet_scrape_part_ok', 0, { part })];
     }
   }
@@ -89,9 +86,9 @@ export class Scrape {
  *
  * Requires a viewer without item patterns, since the totals cover all items. Prometheus sends a bearer token.
  */
-export function metricsRoutes(producer: Producer, logger: Logger): Router {
+export function metricsRoutes(fleet: FleetAccess, logger: Logger): Router {
   const router = Router({ caseSensitive: true });
-  const scrape = new Scrape(producer, logger);
+  const scrape = new Scrape(fleet, logger);
   router.get('/metrics', requireRole('viewer'), requireAllItems, async (_req, res) => {
     const page = await scrape.page();
     res.writeHead(200, { 'Content-Type': CONTENT_TYPE, 'Content-Length': Buffer.byteLength(page), 'Cache-Control': 'no-store' });

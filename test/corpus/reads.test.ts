@@ -3,7 +3,6 @@ import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
 import { checkFleet } from '../../cli/doctor/fleet-checks.js';
 import { checkRecords } from '../../cli/doctor/record-checks.js';
-import { storeOf } from '../../producer/store-of.js';
 import { resolveSettings } from '../../shared/settings/settings.js';
 import { Findings } from '../../cli/doctor/check.js';
 import { isFleetError } from '../../shared/errors.js';
@@ -77,7 +76,7 @@ describe('A corrupt record affects no other record in reads', () => {
       PATHS.map(async (path) => ({ path, reply: await dashboard.send('GET', path, { token: dashboard.tokens.admin }) })),
     );
     for (const { path, reply } of replies) assert.ok(reply.status < 500, `${path}: ${reply.status} ${reply.text.slice(0, 200)}`);
-    const { keys, redis } = storeOf(producer);
+    const { keys, redis } = producer.store;
     const found = new Findings();
     await checkFleet({ redis, keys, unreadable: found }, settings);
     const records = await checkRecords({ redis, keys, unreadable: found });
@@ -93,7 +92,7 @@ describe('A corrupt record affects no other record in reads', () => {
     // Without corruption, everything is readable.
     await look();
     assert.deepEqual(log.find(/cannot be read/), []);
-    for (const bad of badKeys(storeOf(producer).keys, seeded, EVERY)) {
+    for (const bad of badKeys(producer.store.keys, seeded, EVERY)) {
       await whileSpoilt(fleet, bad, look).catch((error: Error) => failures.push(error.message));
     }
     assert.equal(failures.join('\n'), '');

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import type { Producer } from '../../producer/index.js';
-import { storeOf } from '../../producer/store-of.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { KEEP } from '../support/task/keep.js';
 import type { TestFleet } from '../support/fleet/test-fleet.js';
@@ -12,7 +11,7 @@ export const corpusTask = defineTask({ name: 'corpus.task', queue: QUEUE, input:
 
 /** Seeds a fleet with records of every kind, as after some work. */
 export async function seed({ client }: TestFleet, producer: Producer): Promise<Seeded> {
-  const { keys } = storeOf(producer);
+  const { keys } = producer.store;
   for (const id of ['good', 'one-waiting', 'one-completed', 'one-failed']) await producer.enqueue(corpusTask, {}, { id, item: ITEM });
   const jobs = keys.jobs(QUEUE);
   const now = Date.now();

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
-import { storeOf } from '../../producer/store-of.js';
 import { resolveSettings } from '../../shared/settings/settings.js';
 import { openStore, type Store } from '../../shared/store.js';
 import type { ConnectedSettings } from '../../shared/redis/topology.js';
@@ -37,7 +36,7 @@ describe('A corrupt record affects no other task', () => {
   });
 
   it('the reconciler completes and a worker runs the tasks of other queues with each record of the corpus', async () => {
-    const queue = storeOf(producer).queues.get('work');
+    const queue = producer.store.queues.get('work');
     const failures: string[] = [];
     let calls = 0;
     for (const bad of badKeys(store.keys, seeded, process.env['CORPUS'] === 'all')) {

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { storeOf } from '../../producer/store-of.js';
 import { ApiClient } from '../../cli/client/http.js';
 import { ApiConnection } from '../../cli/client/http-connection.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
@@ -16,7 +15,7 @@ test('a job of any id that a plain BullMQ queue added is looked up, shown, follo
   t.after(() => dashboard.stop());
   const token = dashboard.tokens.operator;
   const client = new ApiClient(new ApiConnection({ url: dashboard.url, token }));
-  const { queues, redis, keys } = storeOf(producer);
+  const { queues, redis, keys } = producer.store;
   await redis.sadd(keys.queues, 'plain');
   for (const id of ['report for müller/42', '😀', 'x'.repeat(500), 'a%2Fb?c#d', '<script>']) {
     await queues.get('plain').add('plain.work', {}, { jobId: id });

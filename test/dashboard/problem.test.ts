@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { fleetCanary } from '../../index.js';
 import { type Producer, createProducer } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
@@ -185,9 +185,15 @@ describe('when Redis is gone', () => {
 });
 
 describe('when a call fails', () => {
-  /** A producer of which only the calls that a test gives work. */
+  let producer: Producer;
+  beforeEach(() => {
+    producer = createProducer({ redisUrl: 'redis://127.0.0.1:1', logLevel: 'silent' });
+  });
+  afterEach(() => producer.close());
+
+  /** Serves a producer without a Redis whose PING succeeds, and on which only these calls work. */
   async function serveWith(calls: Partial<Producer>): Promise<Served> {
-    return serveDashboard({ ping: () => Promise.resolve(), ...calls } as Producer);
+    return serveDashboard(Object.assign(producer, { ping: () => Promise.resolve() }, calls));
   }
 
   test('a producer that was closed is 503', async (t) => {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { UnrecoverableError } from 'bullmq';
-import { storeOf } from '../../producer/store-of.js';
 import { ScriptedTask } from '../support/task/scripted-task.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
 import { until } from '../support/until.js';
@@ -17,7 +16,7 @@ test('finds, watches, stops and retries a plain BullMQ job with any id', async (
   const producer = fleet.producer({ keyPrefix });
   const task = new ScriptedTask('plain.work');
   await fleet.worker(keyPrefix, [task.handler]);
-  const queue = storeOf(producer).queues.get(task.definition.queue);
+  const queue = producer.store.queues.get(task.definition.queue);
   for (const [index, given] of IDS.entries()) {
     const { id = '' } = await queue.add('plain.work', {}, given === null ? {} : { jobId: given });
     const call = await task.call(2 * index);
@@ -40,7 +39,7 @@ test('finds, watches, stops and retries a plain BullMQ job with any id', async (
 test('finds and stops a job whose id contains colons', async () => {
   const producer = fleet.producer();
   await producer.ping();
-  const { keys, redis } = storeOf(producer);
+  const { keys, redis } = producer.store;
   await redis.sadd(keys.queues, 'plain');
   await redis.hset(`${keys.jobs('plain')}a:b:c`, { name: 'x', data: '{}', opts: '{}', timestamp: Date.now() });
   await redis.lpush(`${keys.jobs('plain')}wait`, 'a:b:c');

@@ -62,7 +62,7 @@ const readAuditPage = defineRoute({
   handle: async ({ api, principal, query: { after = null, limit = 100 } }) => {
     if (after !== null && !isAuditCursor(after))
       throw new FleetError('INVALID_OPTION', 'Bad after: expected the `next` of a page.', { details: { field: 'after' } });
-    const { records, next } = await readAudit(api.store(), { after, limit, sees: seesRecord(principal) });
+    const { records, next } = await readAudit(api.store, { after, limit, sees: seesRecord(principal) });
     return { status: 200, body: { records: records.map(auditToJson), next } };
   },
 });

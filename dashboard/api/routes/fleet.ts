@@ -48,7 +48,7 @@ const listWorkers = defineRoute({
   operation: 'listWorkers',
   summary: 'List the workers with their last heartbeats',
   replies: { 200: { about: 'All workers, sorted by host.', schema: z.strictObject({ workers: z.array(worker) }).meta({ id: 'Workers' }) } },
-  handle: async ({ api, principal }) => ({ status: 200, body: { workers: await visibleWorkers(api.store(), principal) } }),
+  handle: async ({ api, principal }) => ({ status: 200, body: { workers: await visibleWorkers(api.store, principal) } }),
 });
 
 async function visibleWorkers(store: Store, principal: Principal): Promise<Record<string, unknown>[]> {
@@ -129,7 +129,7 @@ const read = defineRoute({
   handle: async ({ api, principal, query }) => {
     if (principal.items !== null)
       throw new FleetError('FORBIDDEN', 'Statistics cover all tasks, but this caller may see certain items only.');
-    return { status: 200, body: { minutes: await readHistory(api.store(), query.minutes ?? 60) } };
+    return { status: 200, body: { minutes: await readHistory(api.store, query.minutes ?? 60) } };
   },
 });
 

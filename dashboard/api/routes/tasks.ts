@@ -55,7 +55,7 @@ const enqueue = defineRoute({
     const key = headers['idempotency-key'];
     if (key === undefined) return add({ id });
     const request = { key, caller: callerKeyOf(principal), body: canonical(body) };
-    return withKey(api.store(), request, () => add({ id: id ?? idOfKey(request) }));
+    return withKey(api.store, request, () => add({ id: id ?? idOfKey(request) }));
   },
 });
 

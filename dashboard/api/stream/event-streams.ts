@@ -27,7 +27,7 @@ const RETRY_AFTER_S = '5';
 /** The open event streams of this process and their feeds. */
 export class EventStreams {
   readonly #producer: Producer;
-  readonly #store: () => Store;
+  readonly #store: Store;
   readonly #logger: Logger;
   readonly #limits: WriterLimits & { readonly maxStreams: number };
   readonly #writers = new Map<EventWriter, string>();
@@ -38,7 +38,7 @@ export class EventStreams {
 
   constructor(
     producer: Producer,
-    store: () => Store,
+    store: Store,
     logger: Logger,
     { maxStreams = 1_000, keepAliveMs = 15_000, stallMs = 30_000, maxAgeMs = 3_600_000, lookMs = 1_000 }: StreamOptions = {},
   ) {
@@ -103,7 +103,7 @@ export class EventStreams {
     const found = this.#feeds.get(id);
     // The feed of a finished task does not see a later retry.
     if (found && !found.feed.log.ended) return found;
-    const feed = new TaskFeed(id, this.#producer, this.#store(), this.#logger);
+    const feed = new TaskFeed(id, this.#producer, this.#store, this.#logger);
     const shared = { feed, started: feed.start(), followers: 0 };
     this.#feeds.set(id, shared);
     return shared;

@@ -59,7 +59,7 @@ const ID_LENGTH = 40;
 /** Polls the newest live tasks while clients listen, and broadcasts the changes: one reader for any number of clients. */
 export class ListFeed {
   readonly #producer: Producer;
-  readonly #store: () => Store;
+  readonly #store: Store;
   readonly #logger: Logger;
   readonly #intervalMs: number;
   readonly log = new Broadcast<Change>(BUFFER);
@@ -68,7 +68,7 @@ export class ListFeed {
   #polling: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(options: { producer: Producer; store: () => Store; logger: Logger; intervalMs: number }) {
+  constructor(options: { producer: Producer; store: Store; logger: Logger; intervalMs: number }) {
     this.#producer = options.producer;
     this.#store = options.store;
     this.#logger = options.logger;
@@ -134,7 +134,7 @@ export class ListFeed {
     now: ReadonlyMap<string, Listed>,
   ): Promise<{ ended: Listed[]; removed: { id: string; item: string | null }[] }> {
     const missing = [...before].filter(([id]) => !now.has(id));
-    const tasks = missing.length === 0 ? new Map<string, TaskView>() : await this.#store().reader.read(missing.map(([id]) => id));
+    const tasks = missing.length === 0 ? new Map<string, TaskView>() : await this.#store.reader.read(missing.map(([id]) => id));
     const over = missing.filter(([id]) => isTerminal(tasks.get(id)?.state ?? 'completed'));
     return {
       ended: over.flatMap(([id]) => listedIfAny(tasks.get(id))),

@@ -3,7 +3,6 @@ import { type TestContext, test } from 'node:test';
 import { ROUTES } from '../../../dashboard/api/api.js';
 import { fleetCanary } from '../../../index.js';
 import type { ProducerConfig } from '../../../producer/index.js';
-import { storeOf } from '../../../producer/store-of.js';
 import { createKeys } from '../../../shared/keys.js';
 import type { TestRedisOptions } from '../../support/redis/test-redis.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
@@ -98,6 +97,6 @@ test('a stream of events outlives an outage, and goes on where it was', async (c
 
 test('a connection that breaks in the middle of a call is an outage too', async (context) => {
   const { producer, api } = await serve(context);
-  storeOf(producer).redis.zrange = () => Promise.reject(new Error('Connection is closed.'));
+  producer.store.redis.zrange = () => Promise.reject(new Error('Connection is closed.'));
   assert.equal((await api.send('GET', '/workers')).status, 503);
 });

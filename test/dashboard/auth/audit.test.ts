@@ -105,7 +105,7 @@ test('the pages of the audit follow each other, newest first, whatever was allow
 test('a flood of refusals pushes out nothing that was allowed, and what nobody asked for fills neither the log nor Redis', async () => {
   const own = fleet.store();
   const log = new LogLines();
-  const auditor = new Auditor(() => own, log.loggers('dashboard'));
+  const auditor = new Auditor(own, log.loggers('dashboard'));
   const caller = { requestId: null, address: '127.0.0.1' };
   await auditor.record({ ...caller, principal: ADA }, { action: 'task.stop', target: 'one', outcome: { allowed: 'cancelled' } });
   await Promise.all(
@@ -126,9 +126,11 @@ test('a flood of refusals pushes out nothing that was allowed, and what nobody a
 
 test('a record that Redis does not take is in the log, and is no error of the request', async () => {
   const log = new LogLines();
-  const auditor = new Auditor(() => {
-    throw new Error('away');
-  }, log.loggers('dashboard'));
+  const away = {
+    ...store,
+    redis: Object.assign(Object.create(store.redis) as typeof store.redis, { xadd: () => Promise.reject(new Error('away')) }),
+  };
+  const auditor = new Auditor(away, log.loggers('dashboard'));
   await auditor.record(
     { requestId: 'r', address: '::1', principal: ADA },
     { action: 'task.stop', target: 'one', reason: 'x'.repeat(2_000), outcome: { allowed: 'cancelled' } },
@@ -256,13 +258,11 @@ test('an admin with item patterns sees what it did and what was about its items,
 
 test('a write is refused in time although a Redis that hangs records nothing', async () => {
   const log = new LogLines();
-  const auditor = new Auditor(
-    () => ({
-      ...store,
-      redis: Object.assign(Object.create(store.redis) as typeof store.redis, { xadd: () => new Promise(() => undefined) }),
-    }),
-    log.loggers('dashboard'),
-  );
+  const hanging = {
+    ...store,
+    redis: Object.assign(Object.create(store.redis) as typeof store.redis, { xadd: () => new Promise(() => undefined) }),
+  };
+  const auditor = new Auditor(hanging, log.loggers('dashboard'));
   await auditor.record(
     { requestId: 'r', address: '::1', principal: ADA },
     { action: 'task.stop', outcome: { denied: 'REDIS_UNAVAILABLE' } },

@@ -5,7 +5,6 @@ import type { AddressInfo } from 'node:net';
 import { type TestContext, after, test } from 'node:test';
 import express, { type Express } from 'express';
 import { type Principal, type Role, createDashboard } from '../../../dashboard/index.js';
-import { storeOf } from '../../../producer/store-of.js';
 import { createLoggerFactory } from '../../../shared/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 import { FaultProxy } from '../../support/network/fault-proxy.js';
@@ -225,9 +224,7 @@ test('the board answers 503 while Redis hangs', async (t) => {
   const producer = fleet.producer({ redisUrl: proxy.url });
   t.after(() => proxy.stop());
   await producer.ping();
-  void storeOf(producer)
-    .redis.echo('hold-here')
-    .catch(() => undefined);
+  void producer.store.redis.echo('hold-here').catch(() => undefined);
   await held;
   const { router } = createDashboard({ producer, auth: () => admin, loggers });
   const url = `${await serve(t, express().use(router))}/board/api/queues`;

@@ -5,7 +5,6 @@ import { z } from 'zod';
 import { createDashboard } from '../../../dashboard/index.js';
 import { METRICS, formatSamples, sample } from '../../../dashboard/metrics/exposition.js';
 import { samplesOf as samplesOfCounts } from '../../../dashboard/metrics/count-samples.js';
-import { storeOf } from '../../../producer/store-of.js';
 import { createKeys } from '../../../shared/keys.js';
 import { defineTask } from '../../../shared/task/definition.js';
 import { KEEP } from '../../support/task/keep.js';
@@ -150,7 +149,7 @@ describe('/metrics', () => {
 
   it('goes on without a key of another type, and counts it', async (t) => {
     const producer = fleet.producer();
-    const { keys, counters } = storeOf(producer);
+    const { keys, counters } = producer.store;
     await fleet.client.set(keys.workers, 'not a sorted set');
     const served = await serveDashboard(producer);
     t.after(() => served.close());

@@ -51,7 +51,9 @@ describe('The totals of the fleet', () => {
   /** What two dashboards show, once all that counted have ended: they show the same. Without the fleet's own tasks, which come and go. */
   async function pages(keyPrefix: string, ended: readonly (Producer | FleetWorker)[]): Promise<(metric: string) => Record<string, number>> {
     await Promise.all(ended.map((one) => ('close' in one ? one.close() : one.stop())));
-    const dashboards = [fleet.producer({ keyPrefix }), fleet.producer({ keyPrefix })].map((producer) => new Scrape(producer, logger));
+    const dashboards = [fleet.producer({ keyPrefix }), fleet.producer({ keyPrefix })].map(
+      (producer) => new Scrape({ producer, store: producer.store }, logger),
+    );
     const [one = '', other = ''] = await Promise.all(dashboards.map((dashboard) => dashboard.page()));
     return (metric) => {
       const users = (page: string): Record<string, number> =>

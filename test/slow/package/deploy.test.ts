@@ -65,7 +65,8 @@ describe('the files of deploy/', () => {
   before(async () => {
     fleet = await TestFleet.start();
     const logger = createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) })('dashboard');
-    const names = metricsOf(await new Scrape(fleet.producer(), logger).page());
+    const producer = fleet.producer();
+    const names = metricsOf(await new Scrape({ producer, store: producer.store }, logger).page());
     exported = new Set(names.flatMap((name) => [name, `${name}_bucket`, `${name}_sum`, `${name}_count`]));
   });
   after(() => fleet.stop());

@@ -192,7 +192,7 @@ describe('What keeps the schedules', () => {
         (queues) => ['flushed', 'maintenance'].every((queue) => queues.includes(queue)),
       );
       await until(
-        () => checkReadiness(mine),
+        () => checkReadiness({ producer: mine, store: mine.store }),
         ({ checks }) => checks.every(({ name, ok }) => ok || name === 'eviction'),
         { everyMs: 50 },
       );
