@@ -44,7 +44,7 @@ export class TolerantQueue extends BullMQAdapter {
       job.getState = () => getState().catch((error: unknown) => (isWrongType(error) ? 'unknown' : Promise.reject(error as Error)));
       return job;
     } catch (error) {
-      if (!(error instanceof SyntaxError || error instanceof TypeError || isWrongType(error))) throw error;
+      if (!isUnreadable(error)) throw error;
       const problem = isWrongType(error) ? 'expected a hash, found a key of another type' : messageOf(error);
       this.#unreadable.report({ key: this.#start + id, problem });
       return new Job(this.#queue, UNREADABLE, { problem }, {}, id);
@@ -79,8 +79,15 @@ export class TolerantQueue extends BullMQAdapter {
     return this.#read('repeat', super.getJobSchedulersCount(), 0);
   }
 
-  override getJobSchedulers(): Promise<Omit<AppJobScheduler, 'queueName'>[]> {
-    return this.#read('repeat', super.getJobSchedulers(), []);
+  /** Returns no schedules if BullMQ cannot read one of them, or its next job. */
+  override async getJobSchedulers(): Promise<Omit<AppJobScheduler, 'queueName'>[]> {
+    try {
+      return await super.getJobSchedulers();
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      this.#unreadable.report({ key: `${this.#start}repeat`, problem: messageOf(error) });
+      return [];
+    }
   }
 
   #read<T>(name: string, reading: Promise<T>, fallback: T): Promise<T> {
@@ -91,6 +98,11 @@ export class TolerantQueue extends BullMQAdapter {
       fallback,
     );
   }
+}
+
+/** Whether a record, not Redis, is the problem: its text is no JSON, its JSON is of another shape, or its key is of another type. */
+function isUnreadable(error: unknown): boolean {
+  return error instanceof SyntaxError || error instanceof TypeError || isWrongType(error);
 }
 
 const SORTED: ReadonlySet<string> = new Set(['completed', 'failed', 'delayed', 'prioritized', 'waiting-children', 'repeat']);
