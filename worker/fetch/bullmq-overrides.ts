@@ -1,221 +1,179 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { type Job, type Processor, Worker, type WorkerOptions } from 'bullmq';
-import { BackOff } from '../../shared/time.js';
-import { useFleetClock } from '../../shared/clock/bullmq-time.js';
-import { messageOf } from '../../shared/errors.js';
-import type { Logger } from '../../shared/logger.js';
+import type { Job, RedisQueueBackend, Worker } from 'bullmq';
 import { hangUp } from '../../shared/redis/connect.js';
 import type { RedisConnection } from '../../shared/redis/connection.js';
-import { isConnectionError } from '../../shared/redis/connection-errors.js';
-import { isRefusal } from '../../shared/redis/reply-errors.js';
-import type { Store } from '../../shared/store.js';
-import { type FleetJob, refusalDelay } from './fleet-job.js';
 
-/** BullMQ's private members. `test/worker/fetch/queue-supervisor.test.ts` fails if BullMQ changes them. */
-interface Internals {
+/**
+ * Every use of a member that BullMQ keeps to itself, as of this version. `test/contract/bullmq-overrides.test.ts` fails if BullMQ changes
+ * the version or one of the members; the tests named below show the faults without them.
+ *
+ * Elsewhere: FetchingWorker and QueueWorker override protected methods, which the types and `test/contract/bullmq.test.ts` hold to BullMQ.
+ * Producers must not import worker/, so the time arguments of BullMQ's scripts are in `shared/clock/bullmq-time.ts`
+ * (`test/contract/bullmq-time.test.ts`) and the names and types of a queue's keys in `shared/task/queues.ts` (`test/contract/bullmq.test.ts`).
+ */
+export const BULLMQ_VERSION = '6.7.0';
+
+interface WorkerInternals {
   /** Fetched jobs that have not started, and pending fetches; null before the first fetch. */
-  readonly mainLoopQueue: { fetch(): Promise<FleetJob | undefined>; numQueued(): number; add(job: Promise<void>): void } | null;
+  readonly mainLoopQueue: { fetch(): Promise<Job | undefined>; numQueued(): number; add(job: Promise<void>): void } | null;
+  readonly lockManager: LockManagerInternals;
   isRateLimited(): boolean;
 }
 
-/** Backoff after fetches that fail at once: BullMQ would retry immediately, thousands of times a second. */
-const FIRST_FAILURE_MS = 50;
-const LONGEST_FAILURE_MS = 10_000;
-/** Consecutive failures after which a queue counts as broken. */
-const CERTAIN_FAILURES = 3;
-
-/**
- * BullMQ's worker with control over fetching: it reports stalls, can be replaced while its jobs go on, and backs off while Redis refuses
- * commands.
- */
-export abstract class FetchingWorker extends Worker {
-  readonly #redis: Store['redis'];
-  readonly #clock: Store['clock'];
-  readonly #logger: Logger;
-  readonly #internals = this as unknown as Internals;
-  /** Jobs being run or settled, by lock token. */
-  readonly #held = new Map<string, FleetJob>();
-  /** Last sign of life of the fetch loop, by performance.now. */
-  #aliveAt = performance.now();
-  #refusals = 0;
-  /** For fetches and waits that fail at once for another reason than a refusal, such as a key of the wrong type. */
-  readonly #fetches = new BackOff(FIRST_FAILURE_MS, LONGEST_FAILURE_MS);
-  readonly #waits = new BackOff(FIRST_FAILURE_MS, LONGEST_FAILURE_MS);
-  #lastFailure = '';
-  #sleeping = 0;
-  readonly #pausing = new AbortController();
-  #retired = false;
-  #onReleased: (() => void) | null = null;
-
-  constructor(
-    queue: string,
-    processor: Processor,
-    options: WorkerOptions,
-    { store, logger }: { readonly store: Store; readonly logger: Logger },
-  ) {
-    super(queue, processor, options);
-    this.#redis = store.redis;
-    this.#clock = store.clock;
-    this.#logger = logger;
-    useFleetClock(this.getBackend(), store.clock);
-    this.#watchFetching();
-  }
-
-  /** Jobs being run or settled. */
-  get held(): readonly FleetJob[] {
-    return [...this.#held.values()];
-  }
-
-  /** Time since the fetch loop last showed life, in ms; 0 while it has no reason to fetch or no connection. */
-  get silentMs(): number {
-    const isIdle =
-      !this.running || this.paused || this.#sleeping > 0 || this.#internals.isRateLimited() || this.#held.size >= this.concurrency;
-    if (isIdle || this.#redis.status !== 'ready') this.#showLife();
-    return performance.now() - this.#aliveAt;
-  }
-
-  readonly #showLife = (): void => {
-    this.#aliveAt = performance.now();
-  };
-
-  /** Restarts the stall timer, for when this process itself was unable to fetch. */
-  resetStallTimer(): void {
-    this.#showLife();
-  }
-
-  /**
-   * Counts the end of each wait for a job, and each attempt to connect, as a sign of life. While Redis refuses fetches there is no wait:
-   * BullMQ would forget due jobs, and wait up to 10 s after Redis accepts writes again.
-   */
-  #watchFetching(): void {
-    const backend = this.getBackend();
-    const wait = backend.waitForJob.bind(backend);
-    backend.waitForJob = async (timeout) => {
-      try {
-        if (this.#refusals > 0) return null;
-        const marker = await wait(timeout);
-        this.#waits.reset();
-        return marker;
-      } catch (error) {
-        if (isConnectionError(error)) throw error;
-        await this.#pauseAfter(error, this.#waits);
-        if (!isRefusal(error)) this.emit('error', error as Error);
-        return null;
-      } finally {
-        this.#showLife();
-      }
-    };
-    for (const event of ['error', 'close', 'ready']) blockingClient(this)?.on(event, this.#showLife);
-  }
-
-  /**
-   * Fetches a job, for the fetch loop or after a job that moved elsewhere. Backs off after refusals: BullMQ would retry at once and occupy
-   * a whole core.
-   */
-  protected override async moveToActive(...args: Parameters<Worker['moveToActive']>): ReturnType<Worker['moveToActive']> {
-    if (this.#retired) return undefined as unknown as Job;
-    const isFetchLoop = !this.#held.has(args[0]);
-    try {
-      if (!this.#clock.known) await this.#clock.measure();
-      const job = await super.moveToActive(...args);
-      this.#refusals = 0;
-      this.#fetches.reset();
-      if (!this.#retired || !job) return job;
-      // The fetch loop may never process this job.
-      void this.processJob(job, args[0], () => false);
-      return undefined as unknown as Job;
-    } catch (error) {
-      // BullMQ waits for a lost connection itself.
-      if (!isConnectionError(error)) await this.#pauseAfter(error, this.#fetches);
-      throw error;
-    } finally {
-      if (isFetchLoop) this.#showLife();
-    }
-  }
-
-  /** The last failure, if fetching fails consistently; else null. */
-  get failure(): string | null {
-    return Math.max(this.#fetches.failures, this.#waits.failures) < CERTAIN_FAILURES ? null : this.#lastFailure;
-  }
-
-  async #pauseAfter(error: unknown, backOff: BackOff): Promise<void> {
-    if (isRefusal(error)) {
-      this.#refusals += 1;
-      if (this.#refusals === 1)
-        this.#logger.warn({ queue: this.name, error: error.message }, 'Redis refuses fetches; retrying until it accepts them');
-      return this.#sleep(refusalDelay(this.#refusals));
-    }
-    this.#lastFailure = messageOf(error);
-    await this.#sleep(backOff.next());
-  }
-
-  /** Sleeps, or returns at once when the worker pauses or closes. */
-  async #sleep(ms: number): Promise<void> {
-    if (this.closing) return;
-    this.#sleeping += 1;
-    await delay(ms, undefined, { signal: this.#pausing.signal }).catch(() => undefined);
-    this.#sleeping -= 1;
-  }
-
-  override async pause(doNotWaitActive?: boolean): Promise<void> {
-    this.#pausing.abort();
-    await super.pause(doNotWaitActive);
-  }
-
-  override async close(force?: boolean): Promise<void> {
-    this.#pausing.abort();
-    await super.close(force);
-  }
-
-  override async processJob(job: Job, token: string, fetchNext?: () => boolean): ReturnType<Worker['processJob']> {
-    this.#held.set(token, job as FleetJob);
-    try {
-      const next = await super.processJob(job, token, fetchNext);
-      if (!next || !this.#retired) return next;
-      return await this.processJob(next, token, () => false);
-    } finally {
-      // Without a free slot there was no reason to fetch.
-      if (this.#held.size >= this.concurrency) this.#showLife();
-      this.#held.delete(token);
-      if (this.#held.size === 0) this.#onReleased?.();
-    }
-  }
-
-  /** Stops fetching for good. Current jobs are run and settled as before and keep their locks. Resolves when none is left. */
-  async retire(): Promise<void> {
-    this.#retired = true;
-    await this.pause(true);
-    const backend = this.getBackend();
-    backend.reconnectBlocking = () => Promise.resolve();
-    const blocking = blockingClient(this);
-    if (blocking) hangUp(blocking);
-    // Start the jobs that were fetched but not started: the fetch loop may hang.
-    const { mainLoopQueue } = this.#internals;
-    const fetched = mainLoopQueue ? Array.from({ length: mainLoopQueue.numQueued() }, () => mainLoopQueue.fetch()) : [];
-    for (const job of await Promise.all(fetched)) if (job?.token) void this.processJob(job, job.token, () => false);
-    if (this.#held.size > 0) await new Promise<void>((resolve) => (this.#onReleased = resolve));
-    await this.letGo();
-  }
-
-  /** Sets the number of slots. */
-  resize(slots: number): void {
-    if (slots === this.concurrency) return;
-    this.concurrency = slots;
-    // The fetch loop may be waiting for a running job to end: wake it as BullMQ's `resume` does.
-    this.#internals.mainLoopQueue?.add(Promise.resolve());
-  }
-
-  /** Releases everything that would keep the process alive while `close` waits for an unreachable Redis. */
-  async letGo(): Promise<void> {
-    await this.lockManager.close();
-    const blocking = blockingClient(this);
-    if (blocking) hangUp(blocking);
-    await this.getBackend().close(true);
-  }
+interface LockManagerInternals {
+  readonly closed: boolean;
+  readonly trackedJobs: ReadonlyMap<string, unknown>;
+  lockRenewalTimer: NodeJS.Timeout | undefined;
+  close(): Promise<void>;
+  extendLocks(ids: string[]): Promise<void>;
+  startLockExtenderTimer(): void;
+  trackJob(id: string, token: string, at: number): void;
+  untrackJob(id: string): void;
 }
 
-/** Returns the connection that waits for jobs, ready or not. */
-function blockingClient(worker: Worker): RedisConnection | null {
+function internalsOf(worker: Worker): WorkerInternals {
+  return worker as unknown as WorkerInternals;
+}
+
+/** Reads `isRateLimited`: a rate-limited worker is silent, but not stalled. Test: test/worker/fetch/queue-supervisor.test.ts. */
+export function isRateLimited(worker: Worker): boolean {
+  return internalsOf(worker).isRateLimited();
+}
+
+/**
+ * Takes the fetched jobs that have not started out of `mainLoopQueue`: the fetch loop of a stalled worker may hang, and they are active.
+ * Test: test/worker/fetch/queue-supervisor.test.ts.
+ */
+export async function takeFetchedJobs(worker: Worker): Promise<Job[]> {
+  const { mainLoopQueue } = internalsOf(worker);
+  if (!mainLoopQueue) return [];
+  const jobs = await Promise.all(Array.from({ length: mainLoopQueue.numQueued() }, () => mainLoopQueue.fetch()));
+  return jobs.filter((job) => job !== undefined);
+}
+
+/**
+ * Wakes a fetch loop that waits for a running job to end, as BullMQ's `resume` does by `mainLoopQueue`: it looks at a new concurrency only
+ * after that. Test: test/worker/fetch/queue-supervisor.test.ts.
+ */
+export function wakeFetchLoop(worker: Worker): void {
+  internalsOf(worker).mainLoopQueue?.add(Promise.resolve());
+}
+
+/**
+ * Returns the connection that waits for jobs, ready or not: its events are signs of life, and `close` waits for it while Redis is away.
+ * Reads `_client` of `blockingConnection`. Test: test/worker/fetch/queue-supervisor.test.ts.
+ */
+export function blockingClient(worker: Worker): RedisConnection | null {
   const connection = worker.getBackend().blockingConnection as unknown as Readonly<Record<'_client', RedisConnection>> | undefined;
   return connection?.['_client'] ?? null;
+}
+
+/** Closes the connection that waits for jobs; BullMQ would replace it by `reconnectBlocking`. Test: see `blockingClient`. */
+export function hangUpBlocking(worker: Worker): void {
+  worker.getBackend().reconnectBlocking = () => Promise.resolve();
+  closeBlocking(worker);
+}
+
+function closeBlocking(worker: Worker): void {
+  const client = blockingClient(worker);
+  if (client) hangUp(client);
+}
+
+type Wait = RedisQueueBackend['waitForJob'];
+
+/** Replaces `waitForJob`, which has no event for the end of a wait. Test: test/worker/fetch/queue-supervisor.test.ts. */
+export function wrapWait(worker: Worker, wrap: (wait: Wait) => Wait): void {
+  const backend = worker.getBackend();
+  backend.waitForJob = wrap(backend.waitForJob.bind(backend));
+}
+
+/** Tracks a job's lock in `lockManager` again, so that the lock is renewed while the job is settled. Test: test/worker/fetch/refused.test.ts. */
+export function trackLock(worker: Worker, id: string, token: string, at: number): void {
+  internalsOf(worker).lockManager.trackJob(id, token, at);
+}
+
+/** Ends the renewals of a job's lock by `lockManager`. Test: test/worker/fetch/refused.test.ts. */
+export function untrackLock(worker: Worker, id: string): void {
+  internalsOf(worker).lockManager.untrackJob(id);
+}
+
+/** Releases the timer and the blocking connection, which keep the process alive. Test: test/worker/shutdown.test.ts. */
+export async function releaseWorker(worker: Worker): Promise<void> {
+  await internalsOf(worker).lockManager.close();
+  closeBlocking(worker);
+  await worker.getBackend().close(true);
+}
+
+/**
+ * Changes three things about how `lockManager` renews locks.
+ *
+ * 1. `untrackJob`: BullMQ tracks the locks by job id. When a stalled job comes back to this worker, the end of its first run would stop the
+ *    renewals of the second, which would stall again, forever. So a lock stays tracked while `isActive` says that its job has a run here.
+ *    Test: test/worker/fetch/lock.test.ts.
+ * 2. `extendLocks`: a lock holds from the moment its renewal was sent, which `onRenewed` gets: after a freeze of this process, the answer
+ *    may be read much later. Test: test/worker/fetch/lock-clock.test.ts.
+ * 3. `startLockExtenderTimer`: BullMQ decides by wall-clock time which locks to renew: if that clock is set back, locks expire. This renews
+ *    the locks that were tracked at the previous turn. Test: test/worker/schedules/clock.test.ts.
+ */
+export function controlRenewals(
+  worker: Worker,
+  { isActive, onRenewed }: { isActive(id: string): boolean; onRenewed(id: string, sentAt: number): void },
+): void {
+  const { lockManager: manager } = internalsOf(worker);
+  const untrack = manager.untrackJob.bind(manager);
+  manager.untrackJob = (id) => {
+    if (!isActive(id)) untrack(id);
+  };
+  const extend = manager.extendLocks.bind(manager);
+  manager.extendLocks = async (ids) => {
+    const sentAt = performance.now();
+    const renewed = ({ jobIds }: { jobIds: string[] }): void => jobIds.forEach((id) => onRenewed(id, sentAt));
+    worker.once('locksRenewed', renewed);
+    await extend(ids);
+    worker.off('locksRenewed', renewed);
+  };
+  let seen = new Set<string>();
+  manager.startLockExtenderTimer = () => {
+    if (manager.closed) return;
+    clearTimeout(manager.lockRenewalTimer);
+    const renew = async (): Promise<void> => {
+      const tracked = [...manager.trackedJobs.keys()];
+      const due = tracked.filter((id) => seen.has(id));
+      seen = new Set(tracked.filter((id) => !seen.has(id)));
+      if (due.length > 0) await manager.extendLocks(due);
+      manager.startLockExtenderTimer();
+    };
+    manager.lockRenewalTimer = setTimeout(() => void renew(), (worker.opts.lockRenewTime as number) / 2);
+  };
+}
+
+/** Scripts that return the next job. */
+const FETCHING_SCRIPTS: ReadonlySet<string> = new Set(['moveToActive', 'moveToFinished', 'moveToDelayed']);
+
+/**
+ * Shows `onFetched` each fetched job's fields and values, to be changed in place, before BullMQ parses them, by way of `execCommand`: an
+ * error while parsing would leave the job active without an owner. Test: test/worker/fetch/readable-jobs.test.ts.
+ */
+export function inspectFetchedJobs(worker: Worker, onFetched: (fields: string[], id: string) => void): void {
+  const backend = worker.getBackend() as unknown as { execCommand(client: unknown, command: string, args: unknown): Promise<unknown> };
+  const execute = backend.execCommand.bind(backend);
+  backend.execCommand = async (client, command, args) => {
+    const reply = await execute(client, command, args);
+    if (FETCHING_SCRIPTS.has(command) && Array.isArray(reply) && Array.isArray(reply[0]))
+      onFetched(reply[0] as string[], reply[1] as string);
+    return reply;
+  };
+}
+
+/**
+ * Completes a job with a result that is JSON already, by `moveToCompletedArgs`: BullMQ would serialize it again. Returns the reply and the
+ * time of the end, in ms since the epoch. Test: test/worker/run/bounds.test.ts.
+ */
+export async function completeWithJson(
+  job: Job,
+  backend: RedisQueueBackend,
+  { json, token, fetchNext }: { readonly json: string; readonly token: string; readonly fetchNext: boolean },
+): Promise<{ reply: unknown[]; at: number }> {
+  const args = backend.moveToCompletedArgs(job, json, job.opts.removeOnComplete ?? false, token, fetchNext);
+  const reply = await backend.moveToFinished(job.id as string, args);
+  return { reply, at: Number(args[backend.moveToFinishedKeys.length + 1]) };
 }

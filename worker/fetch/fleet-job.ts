@@ -5,6 +5,7 @@ import { isRefusal } from '../../shared/redis/reply-errors.js';
 import { describeStop } from '../../shared/stop/cause.js';
 import { delayAfter } from '../run/outcome.js';
 import type { Run } from '../run/run.js';
+import { completeWithJson } from './bullmq-overrides.js';
 
 /** Length to which the message at the start of a stack is cut, in characters. */
 const IN_STACK = 256;
@@ -82,13 +83,11 @@ export class FleetJob extends Job {
   /** Writes the result JSON that was measured; BullMQ would serialize the result a second time. */
   override async moveToCompleted(value: unknown, token: string, fetchNext = true): ReturnType<Job['moveToCompleted']> {
     if (this.resultJson === null) return super.moveToCompleted(value, token, fetchNext);
-    const backend = this.backend as RedisQueueBackend;
     this.returnvalue = value;
-    const args = backend.moveToCompletedArgs(this, this.resultJson, this.opts.removeOnComplete ?? false, token, fetchNext);
-    const next = await backend.moveToFinished(this.id as string, args);
-    this.finishedOn = Number(args[backend.moveToFinishedKeys.length + 1]);
+    const { reply, at } = await completeWithJson(this, this.backend as RedisQueueBackend, { json: this.resultJson, token, fetchNext });
+    this.finishedOn = at;
     this.attemptsMade += 1;
-    return next;
+    return reply;
   }
 
   /** Delays the job by `ms` without counting the attempt. `reason` becomes the task's error, `starts` its `attemptsStarted`. */

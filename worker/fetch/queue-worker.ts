@@ -9,7 +9,8 @@ import { LockLost } from '../../shared/stop/cause.js';
 import { membershipsOf, taskOptions } from '../../shared/task/job-options.js';
 import { isTerminal } from '../../shared/task/state.js';
 import type { ActiveRuns } from '../run/run.js';
-import { FetchingWorker } from './bullmq-overrides.js';
+import { controlRenewals, trackLock, untrackLock } from './bullmq-overrides.js';
+import { FetchingWorker } from './fetching-worker.js';
 import { FleetJob, untilAccepted } from './fleet-job.js';
 import type { JobCounters } from './job-counters.js';
 import { isUnreadable, makeJobsReadable } from './readable-jobs.js';
@@ -37,15 +38,6 @@ const YIELD_S = 0.1;
 /** Interval between log lines for the same error of BullMQ's worker, in ms, and the most errors told apart. */
 const REPEAT_LOG_MS = 60_000;
 const MAX_ERRORS = 100;
-/** Private members of BullMQ's LockManager. `test/worker/schedules/clock.test.ts` fails if BullMQ changes them. */
-interface LockRenewal {
-  readonly closed: boolean;
-  readonly trackedJobs: ReadonlyMap<string, unknown>;
-  lockRenewalTimer: NodeJS.Timeout | undefined;
-  extendLocks(ids: string[]): Promise<void>;
-  startLockExtenderTimer(): void;
-}
-
 /** Thrown after a job was moved elsewhere: BullMQ does not settle such a job, and only fetches the next one. */
 const MOVED: readonly string[] = ['DelayedError', 'WaitingError', 'WaitingChildrenError'];
 
@@ -82,7 +74,7 @@ export class QueueWorker extends FetchingWorker {
     this.on('completed', (job) => this.#onSettled(job as FleetJob, 'completed'));
     this.on('failed', (job) => job && this.#onFailed(job as FleetJob));
     this.on('lockRenewalFailed', (ids) => ids.forEach((id) => runs.get(queue, id)?.abort(new LockLost())));
-    makeJobsReadable(this.getBackend(), (id, problem) => store.unreadable.report({ key: store.keys.jobs(queue) + id, problem }));
+    makeJobsReadable(this, (id, problem) => store.unreadable.report({ key: store.keys.jobs(queue) + id, problem }));
     const stalls = new RepeatedLines(logger, { intervalMs: REPEAT_LOG_MS });
     this.on('stalled', (id) => stalls.warn(id, { id, queue }, 'Task stalled: its worker is dead or hung; the task will run again'));
     // Connection errors and refusals are logged elsewhere, where they begin; log all other errors here.
@@ -118,44 +110,13 @@ export class QueueWorker extends FetchingWorker {
     return blockUntil > 0 && this.#runner.lacksHandlers(this.name) ? timeout + YIELD_S : timeout;
   }
 
-  /**
-   * BullMQ tracks the locks it renews by job id. When a stalled job comes back to this worker, the end of its first run would stop the
-   * renewals of the second, which would stall again, forever. So a lock is untracked only if its job has no active run here: a run that has
-   * ended is no longer active by then.
-   */
+  /** BullMQ calls this in its constructor, before the fields of this class are set. */
   protected override createLockManager(): void {
     super.createLockManager();
-    const { lockManager } = this;
-    const untrack = lockManager.untrackJob.bind(lockManager);
-    lockManager.untrackJob = (id) => {
-      if (!this.#runs.get(this.name, id)) untrack(id);
-    };
-    // A lock holds from the moment its renewal was sent: after a freeze of this process, the answer may be read much later.
-    const manager = lockManager as unknown as LockRenewal;
-    const extend = manager.extendLocks.bind(manager);
-    manager.extendLocks = async (ids) => {
-      const sentAt = performance.now();
-      const renewed = ({ jobIds }: { jobIds: string[] }): void =>
-        jobIds.forEach((id) => this.#runs.get(this.name, id)?.lockRenewed(sentAt));
-      this.once('locksRenewed', renewed);
-      await extend(ids);
-      this.off('locksRenewed', renewed);
-    };
-    // BullMQ decides by wall-clock time which locks to renew: if that clock is set back, locks expire. This renews the locks that were
-    // tracked at the previous turn.
-    let seen = new Set<string>();
-    manager.startLockExtenderTimer = () => {
-      if (manager.closed) return;
-      clearTimeout(manager.lockRenewalTimer);
-      const renew = async (): Promise<void> => {
-        const tracked = [...manager.trackedJobs.keys()];
-        const due = tracked.filter((id) => seen.has(id));
-        seen = new Set(tracked.filter((id) => !seen.has(id)));
-        if (due.length > 0) await manager.extendLocks(due);
-        manager.startLockExtenderTimer();
-      };
-      manager.lockRenewalTimer = setTimeout(() => void renew(), (this.opts.lockRenewTime as number) / 2);
-    };
+    controlRenewals(this, {
+      isActive: (id) => this.#runs.get(this.name, id) !== undefined,
+      onRenewed: (id, sentAt) => this.#runs.get(this.name, id)?.lockRenewed(sentAt),
+    });
   }
 
   /** Renews locks by a script of ours: BullMQ's needs memory that Redis may not have. */
@@ -173,7 +134,7 @@ export class QueueWorker extends FetchingWorker {
   #settle<Result>(job: Job, token: string, settle: () => Promise<Result>): Promise<Result> {
     const id = job.id as string;
     const attempt = (): Promise<Result> => {
-      this.lockManager.untrackJob(id);
+      untrackLock(this, id);
       return settle();
     };
     return untilAccepted(attempt, (error, refusals) => {
@@ -182,7 +143,7 @@ export class QueueWorker extends FetchingWorker {
           { id, queue: this.name, error: error.message },
           'Redis refuses to record a result; retrying until it accepts the result or the lock is lost',
         );
-      this.lockManager.trackJob(id, token, job.processedOn as number);
+      trackLock(this, id, token, job.processedOn as number);
     });
   }
 

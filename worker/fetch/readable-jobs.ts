@@ -1,17 +1,11 @@
-import type { RedisQueueBackend } from 'bullmq';
+import type { Worker } from 'bullmq';
 import { jsonProblem } from '../../shared/arguments.js';
+import { inspectFetchedJobs } from './bullmq-overrides.js';
 
 /** Start of the deferred failure of a job that BullMQ cannot parse. */
 const UNREADABLE = 'The job cannot be read: ';
 /** Fields that BullMQ parses before its worker sees the job. */
 const PARSED = ['opts', 'progress', 'parent'] as const;
-/** Scripts that return the next job. */
-const FETCHING_SCRIPTS: ReadonlySet<string> = new Set(['moveToActive', 'moveToFinished', 'moveToDelayed']);
-
-/** Private members of BullMQ's backend. `test/worker/fetch/readable-jobs.test.ts` fails if BullMQ changes them. */
-interface Internals {
-  execCommand(client: unknown, command: string, args: unknown): Promise<unknown>;
-}
 
 /**
  * Makes fetched jobs parseable. BullMQ throws if one of these fields is not JSON, and the job would stay active without an owner, again
@@ -20,17 +14,11 @@ interface Internals {
  *
  * @param report called for each such job
  */
-export function makeJobsReadable(backend: RedisQueueBackend, report: (id: string, problem: string) => void): void {
-  const internals = backend as unknown as Internals;
-  const execute = internals.execCommand.bind(backend);
-  internals.execCommand = async (client, command, args) => {
-    const reply = await execute(client, command, args);
-    if (!FETCHING_SCRIPTS.has(command) || !Array.isArray(reply) || !Array.isArray(reply[0])) return reply;
-    const [fields, id, ...rest] = reply as [string[], string, ...unknown[]];
+export function makeJobsReadable(worker: Worker, report: (id: string, problem: string) => void): void {
+  inspectFetchedJobs(worker, (fields, id) => {
     const problem = makeReadable(fields);
     if (problem !== null) report(id, problem);
-    return [fields, id, ...rest];
-  };
+  });
 }
 
 /** Returns whether a job fails because it could not be parsed. */

@@ -1,0 +1,201 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Job, type Processor, Worker, type WorkerOptions } from 'bullmq';
+import { BackOff } from '../../shared/time.js';
+import { useFleetClock } from '../../shared/clock/bullmq-time.js';
+import { messageOf } from '../../shared/errors.js';
+import type { Logger } from '../../shared/logger.js';
+import { isConnectionError } from '../../shared/redis/connection-errors.js';
+import { isRefusal } from '../../shared/redis/reply-errors.js';
+import type { Store } from '../../shared/store.js';
+import {
+  blockingClient,
+  hangUpBlocking,
+  isRateLimited,
+  releaseWorker,
+  takeFetchedJobs,
+  wakeFetchLoop,
+  wrapWait,
+} from './bullmq-overrides.js';
+import { type FleetJob, refusalDelay } from './fleet-job.js';
+
+/** Backoff after fetches that fail at once: BullMQ would retry immediately, thousands of times a second. */
+const FIRST_FAILURE_MS = 50;
+const LONGEST_FAILURE_MS = 10_000;
+/** Consecutive failures after which a queue counts as broken. */
+const CERTAIN_FAILURES = 3;
+
+/**
+ * BullMQ's worker with control over fetching: it reports stalls, can be replaced while its jobs go on, and backs off while Redis refuses
+ * commands.
+ */
+export abstract class FetchingWorker extends Worker {
+  readonly #redis: Store['redis'];
+  readonly #clock: Store['clock'];
+  readonly #logger: Logger;
+  /** Jobs being run or settled, by lock token. */
+  readonly #held = new Map<string, FleetJob>();
+  /** Last sign of life of the fetch loop, by performance.now. */
+  #aliveAt = performance.now();
+  #refusals = 0;
+  /** For fetches and waits that fail at once for another reason than a refusal, such as a key of the wrong type. */
+  readonly #fetches = new BackOff(FIRST_FAILURE_MS, LONGEST_FAILURE_MS);
+  readonly #waits = new BackOff(FIRST_FAILURE_MS, LONGEST_FAILURE_MS);
+  #lastFailure = '';
+  #sleeping = 0;
+  readonly #pausing = new AbortController();
+  #retired = false;
+  #onReleased: (() => void) | null = null;
+
+  constructor(
+    queue: string,
+    processor: Processor,
+    options: WorkerOptions,
+    { store, logger }: { readonly store: Store; readonly logger: Logger },
+  ) {
+    super(queue, processor, options);
+    this.#redis = store.redis;
+    this.#clock = store.clock;
+    this.#logger = logger;
+    useFleetClock(this.getBackend(), store.clock);
+    this.#watchFetching();
+  }
+
+  /** Jobs being run or settled. */
+  get held(): readonly FleetJob[] {
+    return [...this.#held.values()];
+  }
+
+  /** Time since the fetch loop last showed life, in ms; 0 while it has no reason to fetch or no connection. */
+  get silentMs(): number {
+    const isIdle = !this.running || this.paused || this.#sleeping > 0 || isRateLimited(this) || this.#held.size >= this.concurrency;
+    if (isIdle || this.#redis.status !== 'ready') this.#showLife();
+    return performance.now() - this.#aliveAt;
+  }
+
+  readonly #showLife = (): void => {
+    this.#aliveAt = performance.now();
+  };
+
+  /** Restarts the stall timer, for when this process itself was unable to fetch. */
+  resetStallTimer(): void {
+    this.#showLife();
+  }
+
+  /**
+   * Counts the end of each wait for a job, and each attempt to connect, as a sign of life. While Redis refuses fetches there is no wait:
+   * BullMQ would forget due jobs, and wait up to 10 s after Redis accepts writes again.
+   */
+  #watchFetching(): void {
+    wrapWait(this, (wait) => async (timeout) => {
+      try {
+        if (this.#refusals > 0) return null;
+        const marker = await wait(timeout);
+        this.#waits.reset();
+        return marker;
+      } catch (error) {
+        if (isConnectionError(error)) throw error;
+        await this.#pauseAfter(error, this.#waits);
+        if (!isRefusal(error)) this.emit('error', error as Error);
+        return null;
+      } finally {
+        this.#showLife();
+      }
+    });
+    for (const event of ['error', 'close', 'ready']) blockingClient(this)?.on(event, this.#showLife);
+  }
+
+  /**
+   * Fetches a job, for the fetch loop or after a job that moved elsewhere. Backs off after refusals: BullMQ would retry at once and occupy
+   * a whole core.
+   */
+  protected override async moveToActive(...args: Parameters<Worker['moveToActive']>): ReturnType<Worker['moveToActive']> {
+    if (this.#retired) return undefined as unknown as Job;
+    const isFetchLoop = !this.#held.has(args[0]);
+    try {
+      if (!this.#clock.known) await this.#clock.measure();
+      const job = await super.moveToActive(...args);
+      this.#refusals = 0;
+      this.#fetches.reset();
+      if (!this.#retired || !job) return job;
+      // The fetch loop may never process this job.
+      void this.processJob(job, args[0], () => false);
+      return undefined as unknown as Job;
+    } catch (error) {
+      // BullMQ waits for a lost connection itself.
+      if (!isConnectionError(error)) await this.#pauseAfter(error, this.#fetches);
+      throw error;
+    } finally {
+      if (isFetchLoop) this.#showLife();
+    }
+  }
+
+  /** The last failure, if fetching fails consistently; else null. */
+  get failure(): string | null {
+    return Math.max(this.#fetches.failures, this.#waits.failures) < CERTAIN_FAILURES ? null : this.#lastFailure;
+  }
+
+  async #pauseAfter(error: unknown, backOff: BackOff): Promise<void> {
+    if (isRefusal(error)) {
+      this.#refusals += 1;
+      if (this.#refusals === 1)
+        this.#logger.warn({ queue: this.name, error: error.message }, 'Redis refuses fetches; retrying until it accepts them');
+      return this.#sleep(refusalDelay(this.#refusals));
+    }
+    this.#lastFailure = messageOf(error);
+    await this.#sleep(backOff.next());
+  }
+
+  /** Sleeps, or returns at once when the worker pauses or closes. */
+  async #sleep(ms: number): Promise<void> {
+    if (this.closing) return;
+    this.#sleeping += 1;
+    await delay(ms, undefined, { signal: this.#pausing.signal }).catch(() => undefined);
+    this.#sleeping -= 1;
+  }
+
+  override async pause(doNotWaitActive?: boolean): Promise<void> {
+    this.#pausing.abort();
+    await super.pause(doNotWaitActive);
+  }
+
+  override async close(force?: boolean): Promise<void> {
+    this.#pausing.abort();
+    await super.close(force);
+  }
+
+  override async processJob(job: Job, token: string, fetchNext?: () => boolean): ReturnType<Worker['processJob']> {
+    this.#held.set(token, job as FleetJob);
+    try {
+      const next = await super.processJob(job, token, fetchNext);
+      if (!next || !this.#retired) return next;
+      return await this.processJob(next, token, () => false);
+    } finally {
+      // Without a free slot there was no reason to fetch.
+      if (this.#held.size >= this.concurrency) this.#showLife();
+      this.#held.delete(token);
+      if (this.#held.size === 0) this.#onReleased?.();
+    }
+  }
+
+  /** Stops fetching for good. Current jobs are run and settled as before and keep their locks. Resolves when none is left. */
+  async retire(): Promise<void> {
+    this.#retired = true;
+    await this.pause(true);
+    hangUpBlocking(this);
+    for (const job of await takeFetchedJobs(this)) if (job.token) void this.processJob(job, job.token, () => false);
+    if (this.#held.size > 0) await new Promise<void>((resolve) => (this.#onReleased = resolve));
+    await this.letGo();
+  }
+
+  /** Sets the number of slots. */
+  resize(slots: number): void {
+    if (slots === this.concurrency) return;
+    this.concurrency = slots;
+    wakeFetchLoop(this);
+  }
+
+  /** Releases everything that would keep the process alive while `close` waits for an unreachable Redis. */
+  async letGo(): Promise<void> {
+    await releaseWorker(this);
+  }
+}
