@@ -15,11 +15,11 @@ import { Heartbeat, type WorkerStatus } from './heartbeat.js';
 import { JobCounters } from './fetch/job-counters.js';
 import { SHUTDOWN_GRACE_MS } from './run/escalation.js';
 import { withMaintenance } from './builtin/maintenance.js';
-import { QueueKeeper } from './fetch/queue-supervisor.js';
+import { QueueSupervisor } from './fetch/queue-supervisor.js';
 import { QueueWorker } from './fetch/queue-worker.js';
 import { RegistryWriter } from './registry-writer.js';
 import { TaskRunner } from './run/task-runner.js';
-import { Schedules, scheduleTable } from './schedules.js';
+import { SchedulePlanner, scheduleTable } from './schedule-planner.js';
 import { ShardFinder, slotsByQueue } from './fetch/shards.js';
 import { schemasOf } from './run/unknown-tasks.js';
 import { StopLatency, StopListener } from './stop-listener.js';
@@ -63,11 +63,11 @@ export class Launcher extends Service {
   readonly #listener: StopListener;
   readonly #runner: TaskRunner;
   readonly #heartbeat: Heartbeat;
-  readonly #schedules: Schedules;
+  readonly #planner: SchedulePlanner;
   /** Slots by BullMQ queue. */
   readonly #slots: Map<string, number>;
   readonly #shards: ShardFinder;
-  readonly #keepers: QueueKeeper[] = [];
+  readonly #supervisors: QueueSupervisor[] = [];
 
   constructor(options: LauncherOptions) {
     super();
@@ -78,7 +78,7 @@ export class Launcher extends Service {
     this.#logger = logger;
     this.#store = store;
     const handlers = withMaintenance(options.handlers, { store, settings, loggers });
-    this.#schedules = new Schedules({ store, table: scheduleTable(settings), logger: loggers('schedule') });
+    this.#planner = new SchedulePlanner({ store, table: scheduleTable(settings), logger: loggers('schedule') });
     this.#writer = new RegistryWriter(store, logger);
     this.#threads = new Threads(settings, logger);
     this.#taskCounters = new JobCounters(store.taskCounters, handlers, store.clock);
@@ -128,10 +128,10 @@ export class Launcher extends Service {
       zombies: this.#runs.zombies,
       draining: this.stopping,
       subscribed: this.#listener.subscribed,
-      replaced: this.#keepers.reduce((sum, { replaced }) => sum + replaced, 0),
-      broken: this.#keepers.flatMap(({ name: queue, broken: problem }) => (problem === null ? [] : [{ queue, problem }])),
+      replaced: this.#supervisors.reduce((sum, { replaced }) => sum + replaced, 0),
+      broken: this.#supervisors.flatMap(({ name: queue, broken: problem }) => (problem === null ? [] : [{ queue, problem }])),
       // One for stop messages, and one for each queue that waits for jobs.
-      connections: countConnections(this.#store.redis) + this.#store.pools.connections + 1 + this.#keepers.length,
+      connections: countConnections(this.#store.redis) + this.#store.pools.connections + 1 + this.#supervisors.length,
       stopLatency: this.#stopLatency.summary(),
       log: this.#options.loggers.losses?.() ?? NO_LOSSES,
     };
@@ -143,7 +143,7 @@ export class Launcher extends Service {
    */
   async ready(): Promise<void> {
     await ready(this.#store.redis, Infinity);
-    await Promise.all(this.#keepers.map((keeper) => keeper.waitUntilReady()));
+    await Promise.all(this.#supervisors.map((supervisor) => supervisor.waitUntilReady()));
     await this.#heartbeat.beat();
   }
 
@@ -153,7 +153,7 @@ export class Launcher extends Service {
     for (const [queue, slots] of this.#slots) this.#fetchFrom(queue, slots);
     await this.#shards.start();
     await this.#heartbeat.start();
-    await this.#schedules.start();
+    await this.#planner.start();
   }
 
   #fetchFrom(queue: string, slots: number): void {
@@ -170,10 +170,17 @@ export class Launcher extends Service {
       logger: this.#logger,
     };
     const make = (): QueueWorker => new QueueWorker({ ...shared, queue, slots });
-    const keeper = new QueueKeeper({ queue, slots, make, store: this.#store, stallMs: settings.fetchStallMs, logger: this.#logger });
+    const supervisor = new QueueSupervisor({
+      queue,
+      slots,
+      make,
+      store: this.#store,
+      stallMs: settings.fetchStallMs,
+      logger: this.#logger,
+    });
     this.#slots.set(queue, slots);
-    this.#keepers.push(keeper);
-    keeper.run();
+    this.#supervisors.push(supervisor);
+    supervisor.run();
   }
 
   protected override async onStop(): Promise<void> {
@@ -181,7 +188,7 @@ export class Launcher extends Service {
     await this.#shards.stop();
     this.#runner.drain();
     this.#logger.info({ running: this.#runs.size, upToMs: shutdownTimeoutMs }, 'Shutting down: no longer fetching tasks');
-    for (const keeper of this.#keepers) keeper.pause();
+    for (const supervisor of this.#supervisors) supervisor.pause();
     void this.#heartbeat.beat();
     if (!(await this.#runs.idle(shutdownTimeoutMs))) await this.#requeue();
     await this.#close();
@@ -201,13 +208,13 @@ export class Launcher extends Service {
 
   async #close(): Promise<void> {
     const closeBy = performance.now() + CLOSE_MS;
-    const closed = await this.#closeBy(closeBy, 'queue workers', Promise.all(this.#keepers.map((keeper) => keeper.close())));
-    const unsettled = this.#keepers.flatMap(({ held }) => held.map(({ id }) => ({ id: id as string })));
-    if (!closed) await Promise.all(this.#keepers.map((keeper) => keeper.letGo()));
+    const closed = await this.#closeBy(closeBy, 'queue workers', Promise.all(this.#supervisors.map((supervisor) => supervisor.close())));
+    const unsettled = this.#supervisors.flatMap(({ held }) => held.map(({ id }) => ({ id: id as string })));
+    if (!closed) await Promise.all(this.#supervisors.map((supervisor) => supervisor.letGo()));
     // Parts that do not need Redis first: a close that hangs uses up the time of those after it.
     await this.#listener.stop();
     await this.#closeBy(closeBy, 'threads', this.#threads.close());
-    await this.#closeBy(closeBy, 'schedules', this.#schedules.stop());
+    await this.#closeBy(closeBy, 'schedules', this.#planner.stop());
     await this.#closeBy(closeBy, 'registry', this.#writer.flush());
     await this.#closeBy(closeBy, 'heartbeat', this.#heartbeat.stop());
     await this.#closeBy(closeBy, 'stops', this.#store.stopper.idle());

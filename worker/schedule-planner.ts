@@ -32,7 +32,7 @@ function every(everyMs: number, task: AnyDefinition, { atStart = false } = {}): 
   return { id: task.name, definition, data: '{}', item: '', everyMs, cron: null, timeZone: null, jitterMs: 0, overlap: 'skip', atStart };
 }
 
-interface SchedulesOptions {
+interface SchedulePlannerOptions {
   readonly store: Store;
   readonly table: readonly FleetSchedule[];
   readonly logger: Logger;
@@ -54,15 +54,15 @@ const CLAIM_MS = 12_000;
  * Repairs the schedules of the table and of users. A worker checks them at its start and after each reconnect; about every quarter of a
  * minute, one of the workers does. This is not a scheduled task, because its own schedule might be the broken one.
  */
-export class Schedules extends Service {
-  readonly #options: SchedulesOptions;
+export class SchedulePlanner extends Service {
+  readonly #options: SchedulePlannerOptions;
   #timer: NodeJS.Timeout | null = null;
   #applied = false;
   #applying: Promise<void> | null = null;
   #started = false;
   readonly #onReady = (): void => void this.apply();
 
-  constructor(options: SchedulesOptions) {
+  constructor(options: SchedulePlannerOptions) {
     super();
     this.#options = options;
   }

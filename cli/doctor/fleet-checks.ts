@@ -9,7 +9,7 @@ import { defineScripts } from '../../shared/scripts/define-scripts.js';
 import type { Settings } from '../../shared/settings/settings.js';
 import type { BrokenQueue } from '../../shared/task/queues.js';
 import { formatMs } from '../../shared/time.js';
-import { scheduleTable } from '../../worker/schedules.js';
+import { scheduleTable } from '../../worker/schedule-planner.js';
 import type { StopLatencySummary } from '../../worker/stop-listener.js';
 import { formatAge, formatAgo } from '../text/table.js';
 import { type Check, fail, ok, warn } from './check.js';

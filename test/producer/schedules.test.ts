@@ -7,7 +7,7 @@ import { createKeys } from '../../shared/keys.js';
 import type { Store } from '../../shared/store.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { registryReconcile } from '../../worker/builtin/definitions.js';
-import { Schedules, scheduleTable } from '../../worker/schedules.js';
+import { SchedulePlanner, scheduleTable } from '../../worker/schedule-planner.js';
 import { resolveSettings } from '../../shared/settings/settings.js';
 import { KEEP } from '../support/task/keep.js';
 import { LogLines } from '../support/fleet/log-lines.js';
@@ -231,7 +231,7 @@ describe('schedules of a producer', () => {
       assert.deepEqual(await producer.schedules.list(), []);
       await producer.schedules.upsert('zzz', report, INPUT, { every: HOUR_MS });
       await producer.schedules.upsert('aaa', digest, {}, { cron: '0 3 * * *' });
-      await new Schedules({ store, table: scheduleTable(resolveSettings({})), logger: new LogLines().loggers('schedule') }).apply();
+      await new SchedulePlanner({ store, table: scheduleTable(resolveSettings({})), logger: new LogLines().loggers('schedule') }).apply();
       const list = await producer.schedules.list();
       assert.deepEqual(
         list.map(({ id, builtIn }) => [id, builtIn]),
@@ -337,7 +337,7 @@ describe('schedules of a producer', () => {
 
     it('accepts built-in schedules', async () => {
       const { producer, store } = await setUp();
-      await new Schedules({ store, table: scheduleTable(resolveSettings({})), logger: new LogLines().loggers('schedule') }).apply();
+      await new SchedulePlanner({ store, table: scheduleTable(resolveSettings({})), logger: new LogLines().loggers('schedule') }).apply();
       const { name, queue } = await producer.schedules.runNow('registry.reconcile');
       assert.deepEqual([name, queue], ['registry.reconcile', registryReconcile.queue]);
     });

@@ -6,7 +6,7 @@ import { describeWrongKeys, wrongKeysOf } from '../../shared/task/queues.js';
 import type { FleetJob } from './fleet-job.js';
 import type { QueueWorker } from './queue-worker.js';
 
-interface QueueKeeperOptions {
+interface QueueSupervisorOptions {
   readonly queue: string;
   readonly slots: number;
   readonly store: Store;
@@ -32,8 +32,8 @@ const MAX_PROBLEM_LENGTH = 1_000;
  * A worker must be silent for half the stall time before the queue is examined, and leave fetchable tasks alone for the other half. A
  * worker without a free slot or Redis, or under a rate limit, is not silent: see `QueueWorker.silentMs`.
  */
-export class QueueKeeper {
-  readonly #options: QueueKeeperOptions;
+export class QueueSupervisor {
+  readonly #options: QueueSupervisorOptions;
   readonly #everyMs: number;
   #worker: QueueWorker;
   /** Replaced workers that still have jobs. */
@@ -47,7 +47,7 @@ export class QueueKeeper {
   #broken: string | null = null;
   readonly #lines: RepeatedLines;
 
-  constructor(options: QueueKeeperOptions) {
+  constructor(options: QueueSupervisorOptions) {
     this.#options = options;
     this.#everyMs = options.stallMs / CHECKS;
     this.#lines = new RepeatedLines(options.logger);

@@ -8,7 +8,7 @@ import { Schedulers } from '../../../shared/schedule/schedulers.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 import type { Store } from '../../../shared/store.js';
 import { Queues } from '../../../shared/task/queues.js';
-import { Schedules, scheduleTable } from '../../../worker/schedules.js';
+import { SchedulePlanner, scheduleTable } from '../../../worker/schedule-planner.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
 import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
@@ -29,7 +29,7 @@ describe('What keeps the schedules', () => {
   let producer: Producer;
   let store: Store;
   let log: LogLines;
-  let keeper: Schedules;
+  let planner: SchedulePlanner;
   const task = new ScriptedTask('kept.task', { retention: { completed: { ageMs: 1_000, count: 0 }, failed: { ageMs: 1_000, count: 0 } } });
 
   before(async () => {
@@ -41,9 +41,9 @@ describe('What keeps the schedules', () => {
     producer = fleet.producer({ keyPrefix: prefix });
     store = fleet.store({ keyPrefix: prefix });
     log = new LogLines();
-    keeper = new Schedules({ store, table: scheduleTable(resolveSettings({})), logger: log.loggers('schedule') });
+    planner = new SchedulePlanner({ store, table: scheduleTable(resolveSettings({})), logger: log.loggers('schedule') });
     await store.redis.ping();
-    await keeper.apply();
+    await planner.apply();
   });
 
   const key = (name: string): string => store.keys.jobs('kept') + name;
@@ -73,10 +73,10 @@ describe('What keeps the schedules', () => {
         ahead,
       ).ensure(schedule as Schedule);
       assert.ok((await nextAt()) > Date.now() + HOUR_MS - MINUTE_MS);
-      await keeper.apply();
+      await planner.apply();
       await assertOneWithinPeriod();
       assert.equal(log.find(/more than one period away/).length, 1);
-      await keeper.apply();
+      await planner.apply();
       assert.equal(log.find(/more than one period away/).length, 1);
     });
 
@@ -92,10 +92,10 @@ describe('What keeps the schedules', () => {
       it(`gives a schedule (${kind}) one next run again that has lost it with ${what}`, async () => {
         await make(timing);
         await harm();
-        await keeper.apply();
+        await planner.apply();
         const left = await waiting();
         assert.equal(left.includes(`repeat:mine:${await nextAt()}`), true);
-        await keeper.apply();
+        await planner.apply();
         await assertOneWithinPeriod();
       });
     }
@@ -108,7 +108,7 @@ describe('What keeps the schedules', () => {
       await fleet.client.del(key(`repeat:mine:${first}`));
       await fleet.client.zrem(key('failed'), `repeat:mine:${first}`);
       assert.ok(second > first);
-      await keeper.apply();
+      await planner.apply();
       assert.equal(await nextAt(), second);
       assert.deepEqual(await waiting(), [`repeat:mine:${second}`]);
     });
@@ -127,14 +127,14 @@ describe('What keeps the schedules', () => {
     await ghost(`repeat:mine:${due + 1}`, {});
     await ghost(`repeat:mine:${due + 2}`, { ats: 1 });
     await ghost(`repeat:theirs:${due}`, { opts: JSON.stringify({ delay: job?.delay }) });
-    await keeper.apply();
+    await planner.apply();
     assert.deepEqual(sorted(await waiting()), [`repeat:mine:${due}`, `repeat:mine:${due + 2}`, `repeat:theirs:${due}`]);
     assert.equal(log.find(/more than one next run/).length, 1);
   });
 
   it("gives the fleet's own back what they lost with the set of delayed jobs of the maintenance queue", async () => {
     await fleet.client.del(`${store.keys.jobs('maintenance')}delayed`);
-    await keeper.apply();
+    await planner.apply();
     const delayed = await store.queues.get('maintenance').getDelayed();
     assert.deepEqual(sorted(delayed.map(({ repeatJobKey }) => repeatJobKey)), [
       'models.refresh',
@@ -145,9 +145,9 @@ describe('What keeps the schedules', () => {
   });
 
   it('looks once for all workers, and again if the last look is from the future', async () => {
-    const other = new Schedules({ store, table: scheduleTable(resolveSettings({})), logger: log.loggers('schedule') });
+    const other = new SchedulePlanner({ store, table: scheduleTable(resolveSettings({})), logger: log.loggers('schedule') });
     await make(TIMINGS.every);
-    await keeper.look();
+    await planner.look();
     await fleet.client.del(key('delayed'));
     await other.look();
     assert.equal(await fleet.client.exists(key('delayed')), 0, 'one has just looked');
@@ -172,7 +172,7 @@ describe('What keeps the schedules', () => {
       await run(1);
       const ownStore = own.store({ keyPrefix: prefix });
       await ownStore.redis.ping();
-      await new Schedules({
+      await new SchedulePlanner({
         store: ownStore,
         table: scheduleTable(resolveSettings({ reconcileMs: 200 })),
         logger: log.loggers('schedule'),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Queue } from 'bullmq';
 import { type Schedule, dueTimeOf } from '../../../shared/schedule/schedule.js';
-import { Schedules } from '../../../worker/schedules.js';
+import { SchedulePlanner } from '../../../worker/schedule-planner.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
 import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
@@ -22,7 +22,7 @@ describe("Users' schedules", () => {
     const producer = fleet.producer({ keyPrefix });
     await Promise.all([store.redis.ping(), producer.ping()]);
     const log = new LogLines();
-    const schedules = new Schedules({ store, table: [], logger: log.loggers('schedule') });
+    const schedules = new SchedulePlanner({ store, table: [], logger: log.loggers('schedule') });
     return { store, producer, log, queue: store.queues.get('user'), apply: () => schedules.apply() };
   }
 

@@ -3,7 +3,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { atStartId } from '../../../../shared/schedule/schedule.js';
 import { resolveSettings } from '../../../../shared/settings/settings.js';
 import { MAINTENANCE_QUEUE, type RegistryReconcileOutput } from '../../../../worker/builtin/definitions.js';
-import { scheduleTable } from '../../../../worker/schedules.js';
+import { scheduleTable } from '../../../../worker/schedule-planner.js';
 import { ReconcileFleet } from '../../../support/fleet/reconcile-fleet.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../../support/fleet/test-fleet.js';
 
