@@ -3,9 +3,9 @@ import { describe } from 'node:test';
 import { createKeys } from '../../../shared/keys.js';
 import { TestCluster } from '../../support/redis/test-cluster.js';
 import { TestSentinels } from '../../support/redis/test-sentinels.js';
-import { now } from './clock.js';
+import { now } from './load/clock.js';
 import type { Deployment, FaultFleet } from './fault-fleet.js';
-import { loadTask } from './load-task.js';
+import { loadTask } from './load/load-task.js';
 import { type FaultScenario, faultTest } from './scenario.js';
 import { FULL } from './size.js';
 

@@ -7,15 +7,15 @@ import { type SettingsInput, resolveSettings } from '../../../shared/settings/se
 import { type ConnectedSettings, type Store, openStore } from '../../../shared/store.js';
 import { COMMAND } from '../../support/process/command.js';
 import { type NodeProcess, spawnNode } from '../../support/process/processes.js';
-import { type AuditReport, audit } from './audit.js';
-import { now, within } from './clock.js';
-import { EndLog } from './end-log.js';
-import { HandlerLog } from './handler-log.js';
-import { History } from './history.js';
-import { endedIds, leftovers } from './leftovers.js';
-import { Load, type LoadOptions } from './load.js';
+import { type AuditReport, audit } from './audit/audit.js';
+import { now, within } from './load/clock.js';
+import { EndLog } from './audit/end-log.js';
+import { HandlerLog } from './audit/handler-log.js';
+import { History } from './audit/history.js';
+import { endedIds, leftovers } from './audit/leftovers.js';
+import { Load, type LoadOptions } from './load/load.js';
 import { FULL } from './size.js';
-import { LOAD_MODULE, type LoadKind, loadTask } from './load-task.js';
+import { LOAD_MODULE, type LoadKind, loadTask } from './load/load-task.js';
 
 /** A Redis deployment: one server, sentinels or a cluster. */
 export interface Deployment {

@@ -10,8 +10,8 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildTests } from '../../support/runner/build-tests.js';
-import { documentOf } from './document.js';
-import type { FaultRow } from './report.js';
+import { documentOf } from './audit/document.js';
+import type { FaultRow } from './audit/report.js';
 
 /** In page order. */
 const FILES = ['worker', 'redis', 'memory', 'network', 'failover'].map((name) => `test/slow/faults/${name}.test.ts`);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { now } from './clock.js';
+import { now } from './load/clock.js';
 import { faultTest } from './scenario.js';
 import { redisOf, singleRedis } from './single-redis.js';
 import { FULL } from './size.js';

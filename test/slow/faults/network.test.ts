@@ -3,7 +3,7 @@ import { describe } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { FaultProxy } from '../../support/network/fault-proxy.js';
 import type { NodeProcess } from '../../support/process/processes.js';
-import { now, within } from './clock.js';
+import { now, within } from './load/clock.js';
 import type { FaultFleet } from './fault-fleet.js';
 import { type FaultScenario, type Struck, faultTest } from './scenario.js';
 import { type SingleRedis, singleRedis } from './single-redis.js';

@@ -3,7 +3,7 @@ import { describe } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { built } from '../../support/process/built.js';
 import type { NodeProcess } from '../../support/process/processes.js';
-import { now } from './clock.js';
+import { now } from './load/clock.js';
 import type { FaultFleet } from './fault-fleet.js';
 import { faultTest } from './scenario.js';
 import { singleRedis } from './single-redis.js';
@@ -13,7 +13,7 @@ import { FULL } from './size.js';
 const LONGER_THAN_LOCKS_MS = FULL ? 20_000 : 3_000;
 const DEATH_LIMIT_MS = 30_000;
 
-const preload = (name: string): string[] => ['--import', built(`test/slow/faults/${name}.mjs`)];
+const preload = (name: string): string[] => ['--import', built(`test/slow/faults/load/${name}.mjs`)];
 const first = ({ workers }: FaultFleet): NodeProcess => workers[0] as NodeProcess;
 
 describe('Faults of workers', () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { createReceipt } from '../../../shared/stop/receipt.js';
-import { History } from '../faults/history.js';
+import { History } from '../faults/audit/history.js';
 import { JournalWriter, readJournal } from './journal.js';
 
 describe('The journal of a soak', () => {

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import type { StopReceipt } from '../../../shared/stop/receipt.js';
 import type { TerminalState } from '../../../shared/task/state.js';
-import type { Enqueued, History, Rejected } from '../faults/history.js';
+import type { Enqueued, History, Rejected } from '../faults/audit/history.js';
 
 /** An answer that a client received, one per line. Times are values of `now`. */
 export type Fact =

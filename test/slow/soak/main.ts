@@ -22,7 +22,7 @@ try {
 }
 
 async function run(options: string): Promise<void> {
-  const [file] = (await buildTests(['test/slow/soak/run.ts', 'test/slow/soak/client-process.ts'])) as [string, string];
+  const [file] = (await buildTests(['test/slow/soak/run.ts', 'test/slow/soak/load/client-process.ts'])) as [string, string];
   // In its own group: Ctrl+C reaches this process alone, which then ends the load.
   const child = spawn(process.execPath, ['--enable-source-maps', file, options], {
     detached: true,

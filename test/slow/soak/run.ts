@@ -6,8 +6,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Soak } from './soak.js';
 import type { SoakOptions } from './options.js';
-import { plotOf } from './plot.js';
-import { shown } from './verdict.js';
+import { plotOf } from './report/plot.js';
+import { shown } from './report/verdict.js';
 
 const PROBLEMS_SHOWN = 20;
 

@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis';
 import { createKeys } from '../../../shared/keys.js';
-import { loadTask } from '../faults/load-task.js';
-import { now } from '../faults/clock.js';
-import { KEY_PREFIX, type SoakDeployment } from './deployment.js';
+import { loadTask } from '../faults/load/load-task.js';
+import { now } from '../faults/load/clock.js';
+import { KEY_PREFIX, type SoakDeployment } from './load/deployment.js';
 import { type ProcessFigures, figuresOf } from './proc.js';
 
 /** The process at a place: `producer`, `worker 1` … A successor at the same place has another pid. */

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { describe, it } from 'node:test';
 import { compileInto } from '../../support/runner/build-tests.js';
 import { built } from '../../support/process/built.js';
-import { plotOf } from './plot.js';
+import { plotOf } from './report/plot.js';
 import { Soak } from './soak.js';
 
 describe('A soak', { skip: !existsSync('/proc/self/net/tcp') && 'needs Linux' }, () => {
   it('of three seconds accounts for every task and takes measurements', async () => {
-    await compileInto(built(''), ['test/slow/soak/client-process.ts']);
+    await compileInto(built(''), ['test/slow/soak/load/client-process.ts']);
     const said: string[] = [];
     const soak = await Soak.open({ minutes: 0.05, seed: 1, topology: 'standalone', out: tmpdir(), faults: false }, (line) =>
       said.push(line),

@@ -6,27 +6,27 @@ import { createProducer } from '../../../producer/index.js';
 import { createLoggerFactory } from '../../../shared/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 import { type ConnectedSettings, type Store, openStore } from '../../../shared/store.js';
-import { type AuditCounts, audit } from '../faults/audit.js';
-import { now, within } from '../faults/clock.js';
-import { EndLog } from '../faults/end-log.js';
-import { HandlerLog } from '../faults/handler-log.js';
-import { History } from '../faults/history.js';
-import { endedIds, leftovers } from '../faults/leftovers.js';
+import { type AuditCounts, audit } from '../faults/audit/audit.js';
+import { now, within } from '../faults/load/clock.js';
+import { EndLog } from '../faults/audit/end-log.js';
+import { HandlerLog } from '../faults/audit/handler-log.js';
+import { History } from '../faults/audit/history.js';
+import { endedIds, leftovers } from '../faults/audit/leftovers.js';
 import { built } from '../../support/process/built.js';
 import { type NodeProcess, spawnNode } from '../../support/process/processes.js';
-import { Archive } from './archive.js';
-import type { ClientCounts } from './client.js';
-import type { ClientOrder } from './client-process.js';
-import { KEY_PREFIX, type SoakDeployment, deploy } from './deployment.js';
-import { FaultLanes, type Struck } from './faults.js';
-import { isOfFrozen } from '../faults/frozen.js';
+import { Archive } from './report/archive.js';
+import type { ClientCounts } from './load/client.js';
+import type { ClientOrder } from './load/client-process.js';
+import { KEY_PREFIX, type SoakDeployment, deploy } from './load/deployment.js';
+import { FaultLanes, type Struck } from './load/faults.js';
+import { isOfFrozen } from '../faults/audit/frozen.js';
 import { readJournal } from './journal.js';
 import type { SoakOptions } from './options.js';
-import { planOf } from './plan.js';
+import { planOf } from './load/plan.js';
 import { type RedisSample, type Sample, Sampler } from './sampler.js';
-import { LOCK_MS, soakTask } from './soak-task.js';
-import { type Verdict, verdictOf } from './verdict.js';
-import { SoakWorkers } from './workers.js';
+import { LOCK_MS, soakTask } from './load/soak-task.js';
+import { type Verdict, verdictOf } from './report/verdict.js';
+import { SoakWorkers } from './load/workers.js';
 
 export interface SoakResult extends Verdict {
   readonly options: SoakOptions;
@@ -200,7 +200,7 @@ export class Soak {
       load: LOAD,
       journal: this.#journal,
     };
-    const client = spawnNode(['--enable-source-maps', built('test/slow/soak/client-process.js')], {
+    const client = spawnNode(['--enable-source-maps', built('test/slow/soak/load/client-process.js')], {
       env: { SOAK_CLIENT: JSON.stringify(order) },
     });
     this.#client = client;
