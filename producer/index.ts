@@ -7,7 +7,7 @@ export type { ScheduleOptions } from './check-schedule.js';
 export type { Schedules } from './schedules.js';
 export type { StopOptions, StopItemOptions } from './stop.js';
 export type { Usage } from './usage.js';
-export type { WaitOptions } from './wait/waiter.js';
+export type { WaitOptions } from './wait/watch.js';
 export { type Plan, type PlanJson, planToJson } from '../shared/records/billing-plan.js';
 export { type StopReceipt, receiptToJson } from '../shared/stop/receipt.js';
 export { type StopRecord, type StopWay } from '../shared/stop/receipt.js';

@@ -1,4 +1,3 @@
-import { chunks } from '../shared/limits.js';
 import { badArgument, configOf, definitionOf, isObject, optionsOf } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
 import { checkItem } from '../shared/keys.js';
@@ -19,7 +18,8 @@ import { idOf, idsOf, listOptionsOf, signalOptionsOf, tasksOf } from './argument
 import { Billing } from './billing.js';
 import { CallGate } from './calls.js';
 import { type EnqueuedTask, Enqueuer } from './enqueue/enqueuer.js';
-import { allAdded, enqueueFailure } from './enqueue/failure.js';
+import { enqueueMany } from './enqueue/enqueue-many.js';
+import { enqueueFailure } from './enqueue/failure.js';
 import { JobEvents } from './wait/events.js';
 import { type ListOptions, TaskList, type TaskPage } from './list.js';
 import { type EnqueueOptions, type PreparedTask, type TaskLimits, prepareChild, prepareTask } from './enqueue/prepare.js';
@@ -29,7 +29,8 @@ import { type StopItemOptions, type StopOptions, TaskStop } from './stop.js';
 import { Settlement, StopReplicas } from './wait/settlement.js';
 import { StreamHub } from './wait/stream-reader.js';
 import { Usage } from './usage.js';
-import { type WaitOptions, Watch } from './wait/waiter.js';
+import { Waiter } from './wait/waiter.js';
+import { type WaitOptions, Watch } from './wait/watch.js';
 
 /** Settings by name. `redisUrl` is required; docs/settings.md lists the defaults of the others. */
 export interface ProducerConfig extends SettingsInput {
@@ -51,7 +52,6 @@ export interface EventOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const ENQUEUE_AT_ONCE = 1_000;
 /** How long `close` waits for received stop commands to be recorded, in ms. */
 const RECORDING_MS = 1_000;
 
@@ -70,7 +70,7 @@ export class Producer implements ChildEnqueuer {
   readonly #enqueuer: Enqueuer;
   readonly #watch: Watch;
   readonly #list: TaskList;
-  readonly #settlement: Settlement;
+  readonly #waiter: Waiter;
   readonly #stop: TaskStop;
   readonly #retry: TaskRetry;
   readonly #calls: CallGate;
@@ -96,11 +96,10 @@ export class Producer implements ChildEnqueuer {
     this.#calls = calls;
     this.#hub = new StreamHub(redis, follow, loggers('producer'));
     this.#enqueuer = new Enqueuer({ store, settings, replicas: this.#replicas, logger: loggers('producer'), onStep });
-    const jobEvents = new JobEvents(redis, this.#hub, keys);
-    this.#watch = new Watch({ redis, clock: store.clock, reader, hub: this.#hub, jobEvents, keys, reconnected: () => calls.ready() });
+    this.#waiter = new Waiter(new JobEvents(redis, this.#hub, keys), () => calls.ready());
+    this.#watch = new Watch({ redis, keys, reader, clock: store.clock, hub: this.#hub, waiter: this.#waiter });
     this.#list = new TaskList(store);
-    this.#settlement = new Settlement(store, jobEvents, stopReplicas, () => calls.ready());
-    this.#stop = new TaskStop(store, this.#settlement, stopReplicas);
+    this.#stop = new TaskStop(store, new Settlement(store, this.#waiter, stopReplicas), stopReplicas);
     this.#commands = listenForStops
       ? new CommandListener({ settings, store, logger: loggers('stop'), name: 'taskfleet:producer:stop', relists: () => true })
       : null;
@@ -171,25 +170,7 @@ export class Producer implements ChildEnqueuer {
     const checked = definitionOf(definition);
     const all = tasksOf(tasks);
     const prepare = (): PreparedTask[] => all.map(({ input, options }) => prepareTask(checked, input, options, this.#limits));
-    const { known } = this.#store.clock;
-    let prepared = prepare();
-    const added: EnqueuedTask[] = [];
-    try {
-      await this.#calls.once(async () => {
-        // Prepare again, now that Redis' clock is known, because deadlines depend on it.
-        if (!known) prepared = prepare();
-        for (const batch of chunks(prepared, ENQUEUE_AT_ONCE)) {
-          added.push(
-            ...(await allAdded(
-              batch.map((task) => this.#calls.enqueuingOne(task.definition.queue, () => this.#enqueuer.enqueue(task))),
-              added,
-            )),
-          );
-        }
-      });
-    } catch (error) {
-      throw enqueueFailure(this.#store.redis, error, null, prepared.some(({ id }) => id !== null) ? 'unknown' : false);
-    }
+    const added = await enqueueMany({ store: this.#store, calls: this.#calls, enqueuer: this.#enqueuer, prepare });
     return added as EnqueuedTask<Output>[];
   }
 
@@ -295,8 +276,7 @@ export class Producer implements ChildEnqueuer {
   async #close(): Promise<void> {
     this.#calls.close();
     await this.#commands?.stop();
-    this.#watch.close();
-    this.#settlement.close();
+    this.#waiter.close();
     await this.#calls.idle();
     // Received stop commands may still be being recorded.
     if (this.#commands) await atMost(RECORDING_MS, this.#store.stopper.idle());

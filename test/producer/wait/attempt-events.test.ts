@@ -3,7 +3,8 @@ import { after, before, describe, it } from 'node:test';
 import type { Producer, TaskEvent } from '../../../producer/index.js';
 import type { JobEvents } from '../../../producer/wait/events.js';
 import type { StreamHub } from '../../../producer/wait/stream-reader.js';
-import { Watch } from '../../../producer/wait/waiter.js';
+import { Waiter } from '../../../producer/wait/waiter.js';
+import { Watch } from '../../../producer/wait/watch.js';
 import type { TaskReader } from '../../../shared/task/task-reader.js';
 import { type Keys, createKeys } from '../../../shared/keys.js';
 import { FaultProxy } from '../../support/network/fault-proxy.js';
@@ -114,8 +115,7 @@ describe('The events of a retried task', () => {
       reader: counted,
       keys,
       hub: deaf,
-      jobEvents: { listen: silence } as unknown as JobEvents,
-      reconnected: () => Promise.resolve(),
+      waiter: new Waiter({ listen: silence } as unknown as JobEvents, () => Promise.resolve()),
       recheckMs: 20,
     });
     const events = watch.events(id, {});

@@ -5,7 +5,8 @@ import { z } from 'zod';
 import { TaskCancelled, type TaskEvent } from '../../../producer/index.js';
 import { JobEvents } from '../../../producer/wait/events.js';
 import { StreamHub } from '../../../producer/wait/stream-reader.js';
-import { Watch } from '../../../producer/wait/waiter.js';
+import { Waiter } from '../../../producer/wait/waiter.js';
+import { Watch } from '../../../producer/wait/watch.js';
 import { createKeys } from '../../../shared/keys.js';
 import { createLoggerFactory } from '../../../shared/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
@@ -59,7 +60,7 @@ function watchOf({ keyPrefix }: Opened, { forgetful = false } = {}) {
     return end;
   };
   if (forgetful) jobEvents.endOf = () => Promise.resolve(null);
-  const watch = new Watch({ ...store, hub, jobEvents, reconnected: () => Promise.resolve(), recheckMs: NEVER_MS });
+  const watch = new Watch({ ...store, hub, waiter: new Waiter(jobEvents, () => Promise.resolve()), recheckMs: NEVER_MS });
   const listening = async (): Promise<void> => {
     await heard.promise;
     // The read that follows takes two round trips on this connection.

@@ -4,7 +4,8 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { JobEvents } from '../../../producer/wait/events.js';
 import { StreamHub, compareStreamIds } from '../../../producer/wait/stream-reader.js';
-import { Watch } from '../../../producer/wait/waiter.js';
+import { Waiter } from '../../../producer/wait/waiter.js';
+import { Watch } from '../../../producer/wait/watch.js';
 import { createLoggerFactory } from '../../../shared/logger.js';
 import { connect } from '../../../shared/redis/connect.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
@@ -167,7 +168,8 @@ test('the connection stays open for a follower soon after the last', async () =>
 test('a follower of events that leaves early removes its listeners', async () => {
   const store = fleet.store();
   const { hub, connections } = open({ lingerMs: 20 });
-  const watch = new Watch({ ...store, hub, jobEvents: new JobEvents(store.redis, hub, store.keys), reconnected: () => Promise.resolve() });
+  const waiter = new Waiter(new JobEvents(store.redis, hub, store.keys), () => Promise.resolve());
+  const watch = new Watch({ ...store, hub, waiter });
   const producer = fleet.producer({ keyPrefix: store.keys.prefix });
   const { id } = await producer.enqueue(defineTask({ name: 'a', input: z.object({}), retention: KEEP }), {});
   const events = watch.events(id, {});
