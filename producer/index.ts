@@ -5,7 +5,7 @@ export type { EnqueueOptions, OnBusy } from './enqueue/prepare.js';
 export type { ListOptions, TaskPage } from './list.js';
 export type { ScheduleOptions } from './check-schedule.js';
 export type { Schedules } from './schedules.js';
-export type { StopOptions, StopItemOptions } from './stop.js';
+export type { StopOptions, StopTasksOptions, StopItemOptions } from './stop.js';
 export type { Usage } from './usage.js';
 export type { WaitOptions } from './wait/watch.js';
 export { type Plan, type PlanJson, planToJson } from '../shared/records/billing-plan.js';

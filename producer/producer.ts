@@ -25,7 +25,7 @@ import { type ListOptions, TaskList, type TaskPage } from './list.js';
 import { type EnqueueOptions, type PreparedTask, type TaskLimits, prepareChild, prepareTask } from './enqueue/prepare.js';
 import { TaskRetry } from './retry.js';
 import { Schedules } from './schedules.js';
-import { type StopItemOptions, type StopOptions, TaskStop } from './stop.js';
+import { type StopItemOptions, type StopTasksOptions, TaskStop } from './stop.js';
 import { Settlement, StopReplicas } from './wait/settlement.js';
 import { StreamHub } from './wait/stream-reader.js';
 import { Usage } from './usage.js';
@@ -197,9 +197,9 @@ export class Producer implements ChildEnqueuer {
    * then; for running tasks, pass `waitMs`, or the receipt says `requested`.
    * @throws FleetError `NOT_REPLICATED`: the stop is recorded and may be repeated; `details.receipts` has the receipts
    */
-  stop(id: string | EnqueuedTask, options?: StopOptions): Promise<StopReceipt>;
-  stop(ids: readonly (string | EnqueuedTask)[], options?: StopOptions): Promise<StopReceipt[]>;
-  stop(task: string | EnqueuedTask | readonly (string | EnqueuedTask)[], options?: StopOptions): Promise<StopReceipt | StopReceipt[]> {
+  stop(id: string | EnqueuedTask, options?: StopTasksOptions): Promise<StopReceipt>;
+  stop(ids: readonly (string | EnqueuedTask)[], options?: StopTasksOptions): Promise<StopReceipt[]>;
+  stop(task: string | EnqueuedTask | readonly (string | EnqueuedTask)[], options?: StopTasksOptions): Promise<StopReceipt | StopReceipt[]> {
     return this.#calls.repeatable(async () => {
       const receipts = await this.#stop.stop(idsOf(task), optionsOf(options));
       return Array.isArray(task) ? receipts : (receipts[0] as StopReceipt);

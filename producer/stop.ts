@@ -2,7 +2,9 @@ import { FleetError } from '../shared/errors.js';
 import { checkItem } from '../shared/keys.js';
 import { MAX_REASON_LENGTH } from '../shared/limits.js';
 import { type StopAnswer, type StopReceipt, receiptOf, receiptOfAnswer } from '../shared/stop/receipt.js';
+import type { Entry } from '../shared/registry/registry.js';
 import type { Store } from '../shared/store.js';
+import type { TaskView } from '../shared/task/view.js';
 import { checkWhole } from './enqueue/prepare.js';
 import type { OpenStop, Settlement, StopReplicas } from './wait/settlement.js';
 
@@ -13,6 +15,14 @@ export interface StopOptions {
   readonly by?: string | undefined;
   /** How long to wait for running tasks to end, in ms. Default 0: their receipts then say `requested`. At most an hour. */
   readonly waitMs?: number | undefined;
+}
+
+export interface StopTasksOptions extends StopOptions {
+  /**
+   * Called with each task, or null if there is none, before any stop is recorded, for callers with limited access: if it throws,
+   * no task is stopped. Default: none.
+   */
+  readonly authorize?: ((task: TaskView | null) => void) | undefined;
 }
 
 export interface StopItemOptions extends StopOptions {
@@ -35,11 +45,25 @@ export class TaskStop {
   }
 
   /** Returns one receipt for each id, in the same order. */
-  async stop(ids: readonly string[], options: StopOptions): Promise<StopReceipt[]> {
+  async stop(ids: readonly string[], options: StopTasksOptions): Promise<StopReceipt[]> {
     const asked = checkOptions(options, this.#store.clock.now());
-    const answers = await this.#replicas.confirmed(asked, () => this.#store.stopper.request(ids, asked));
+    const { authorize } = options;
+    const entries = authorize ? await this.#authorized(ids, authorize) : null;
+    const answers = await this.#replicas.confirmed(asked, () => this.#store.stopper.request(ids, asked, entries));
     const receipts = await this.#receipts(new Map(ids.map((id) => [id, answers.get(id) as StopAnswer])), asked);
     return ids.map((id) => receipts.get(id) as StopReceipt);
+  }
+
+  /** Reads the tasks and checks each of them. Returns their entries, so that the stop need not look them up again. */
+  async #authorized(ids: readonly string[], authorize: (task: TaskView | null) => void): Promise<Map<string, Entry | null>> {
+    const tasks = await this.#store.reader.read(ids);
+    return new Map(
+      ids.map((id) => {
+        const task = tasks.get(id) ?? null;
+        authorize(task);
+        return [id, task && entryOf(task)];
+      }),
+    );
   }
 
   /** Returns one receipt for each live task of the item and for each of their child tasks. */
@@ -73,6 +97,12 @@ export class TaskStop {
       answer.kind === 'foreign' ? { ...answer, goneAt: answer.goneAt ?? gone.get(id) ?? null } : answer;
     return new Map([...answers].map(([id, answer]) => [id, settled.get(id) ?? receiptOfAnswer(id, now(id, answer), asked)]));
   }
+}
+
+/** Returns the registry entry of a task that was just read: the queue for our own, the item for a foreign one. */
+function entryOf({ id, queue, item, problem }: TaskView): Entry {
+  if (queue !== null) return { id, item: null, queue };
+  return { id, item, queue, ...(problem !== null && { problem }) };
 }
 
 interface Asked {

@@ -81,7 +81,7 @@ export function mountRoutes(routes: readonly Route[], api: ApiContext): Router {
 function handlerOf(route: Route, api: ApiContext): RequestHandler {
   return async (req, res) => {
     const call = await checkCall(route, api, req, res);
-    await reachRedis(api.producer);
+    await reachRedis(api.producer, req);
     try {
       const answer = await answerOf(route, call);
       if (answer) send(res, answer);

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type ErrorRequestHandler, type RequestHandler, type Response, Router } from 'express';
-import type { ListOptions, Producer, StopReceipt, TaskPage } from '../../producer/index.js';
+import type { ListOptions, Producer, StopReceipt, TaskPage, TaskView } from '../../producer/index.js';
 import { type ErrorCode, FleetError, isFleetError } from '../../shared/errors.js';
 import { checkItem, checkKnownId } from '../../shared/keys.js';
 import { checkMayStop } from './access.js';
@@ -43,7 +43,7 @@ export function taskRoutes(producer: Producer): Router {
 function stopTask(producer: Producer): RequestHandler<{ task_id: string }> {
   return async ({ params }, res) => {
     const id = checkKnownId(params.task_id);
-    await reachRedis(producer);
+    await reachRedis(producer, res.req);
     const outcome = await audited(res, { action: 'task.stop', target: id }, () => stop(producer, res, id));
     sendJson(res, { status: true, message: `Task ${id} ${STOPPED_AS[outcome]}.` });
   };
@@ -52,7 +52,7 @@ function stopTask(producer: Producer): RequestHandler<{ task_id: string }> {
 function stopItem(producer: Producer): RequestHandler<{ item: string[] }> {
   return async ({ params }, res) => {
     const item = itemOf(params.item);
-    await reachRedis(producer);
+    await reachRedis(producer, res.req);
     const principal = principalOf(res);
     const outcomes = new Set<StopReceipt['outcome']>();
     await audited(res, { action: 'item.stop', target: item }, async () => {
@@ -77,14 +77,14 @@ type StopOutcome = Exclude<StopReceipt['outcome'], 'not_found'>;
 /** @throws FleetError `TASK_NOT_FOUND`, `FORBIDDEN` */
 async function stop(producer: Producer, res: Response, id: string): Promise<StopOutcome> {
   const principal = principalOf(res);
-  const task = await producer.get(id);
-  if (task && seesItem(principal, task.item)) noteItem(res, task.item);
-  // An operator without item patterns may stop any task, even an unreadable one.
-  if (principal.items !== null || !hasRole(principal, 'operator')) {
+  const authorize = (task: TaskView | null): void => {
+    if (task && seesItem(principal, task.item)) noteItem(res, task.item);
+    // An operator without item patterns may stop any task, even one that another program has not registered yet.
+    if (principal.items === null && hasRole(principal, 'operator')) return;
     if (!task || !seesItem(principal, task.item)) throw noSuchTask(id);
     checkMayStop(principal, task.item);
-  }
-  const { outcome } = await producer.stop(id, { by: principal.name });
+  };
+  const { outcome } = await producer.stop(id, { by: principal.name, authorize });
   if (outcome === 'not_found') throw noSuchTask(id);
   return outcome;
 }
@@ -103,7 +103,7 @@ const STOPPED_AS: Record<StopOutcome, string> = {
 async function sendIds(res: Response, producer: Producer, field: string, filter: ListOptions): Promise<void> {
   const principal = principalOf(res);
   const options = { ...filter, ...(principal.items !== null && { sees: (item: string | null) => seesItem(principal, item) }) };
-  await reachRedis(producer);
+  await reachRedis(producer, res.req);
   // Most errors surface with the first page, before the status is sent.
   const first = await producer.list({ ...options, limit: PAGE });
   res.writeHead(200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' });

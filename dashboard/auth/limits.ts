@@ -4,6 +4,7 @@ import { rateLimit } from 'express-rate-limit';
 import { RedisStore } from 'rate-limit-redis';
 import { FleetError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
+import { ready } from '../../shared/redis/connect.js';
 import { type FleetAccess, within } from '../http/reach-redis.js';
 import { addressKey, addressOf } from '../http/request.js';
 import { callerKeyOf, findPrincipal } from './principal.js';
@@ -16,13 +17,13 @@ const LIMIT_MS = 250;
  * this class resends a script whenever Redis does not know it.
  */
 class LimitStore extends RedisStore {
-  constructor({ producer, store: { redis, keys } }: FleetAccess, name: string) {
+  constructor({ store: { redis, keys } }: FleetAccess, name: string) {
     const scripts = new Map<string, string>();
     const call = async (command: readonly string[]): Promise<unknown> => {
       const [verb = '', ...args] = command;
       if (verb === 'SCRIPT') return keepScript(scripts, args[1] ?? '');
       // Waits for a pending connection, so that requests right after the start are counted too.
-      if (redis.status !== 'ready') await producer.ping();
+      await ready(redis, LIMIT_MS);
       try {
         return await redis.call(verb, ...args);
       } catch (error) {

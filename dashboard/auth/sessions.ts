@@ -113,7 +113,7 @@ export class Sessions {
   async find(req: IncomingMessage): Promise<Session | null> {
     const id = idOf(req);
     if (id === null) return null;
-    await reachRedis(this.fleet.producer);
+    await reachRedis(this.fleet.producer, req);
     const { redis, keys } = this.fleet.store;
     const json = await redis.get(keys.session(hashOf(id)));
     const record = json === null ? null : parseRecord(json);
@@ -137,7 +137,7 @@ export class Sessions {
 
   async #forget(req: IncomingMessage): Promise<void> {
     const id = idOf(req);
-    await reachRedis(this.fleet.producer);
+    await reachRedis(this.fleet.producer, req);
     const { redis, keys } = this.fleet.store;
     if (id === null) return;
     await redis.del(keys.session(hashOf(id)));

@@ -56,7 +56,7 @@ async function answer(
   given: BullBoardRequest,
   res: Response,
 ): Promise<BoardAnswer> {
-  await reachRedis(producer);
+  await reachRedis(producer, res.req);
   res.setHeader('Cache-Control', 'no-store');
   try {
     const principal = principalOf(res);

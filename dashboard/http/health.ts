@@ -5,7 +5,7 @@ import { type LogLosses, NO_LOSSES } from '../../shared/log-sink.js';
 import { readReconcile } from '../../shared/records/reconcile.js';
 import type { Store } from '../../shared/store.js';
 import { type Beats, readBeats, readMemory } from '../metrics/fleet-samples.js';
-import { type FleetAccess, reachRedis, within } from './reach-redis.js';
+import { type FleetAccess, pingRedis, within } from './reach-redis.js';
 import { sendJson } from './send-json.js';
 
 /**
@@ -72,7 +72,7 @@ export async function checkReadiness(fleet: FleetAccess, losses: LogLosses = NO_
 }
 
 async function checkFleet({ producer, store }: FleetAccess, losses: LogLosses): Promise<ReadinessCheck[]> {
-  await reachRedis(producer);
+  await pingRedis(producer);
   const [eviction, beats, reconciled] = await Promise.all([checkEviction(store), readBeats(store), readReconcile(store)]);
   return [
     { name: 'redis', ok: true, detail: 'answers' },

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Producer } from '../../producer/index.js';
 import type { Store } from '../../shared/store.js';
 import { FleetError } from '../../shared/errors.js';
@@ -24,11 +25,21 @@ export async function within<Value>(ms: number, promise: Promise<Value>, late: (
 /** More than the second that a producer waits for a reconnect; leaves time to respond within two seconds. */
 const LIMIT_MS = 1_500;
 
+/** The PING of each request. */
+const pings = new WeakMap<IncomingMessage, Promise<void>>();
+
 /**
- * Waits until Redis has answered a PING. Runs before every call: a producer may wait longer, for its first connection or a hanging
- * Redis, and no single timeout suits all calls, such as the stop of a large item.
+ * Waits until Redis has answered a PING, sent once per request. Runs before every call: a producer may wait longer, for its first
+ * connection or a hanging Redis, and no single timeout suits all calls, such as the stop of a large item.
  * @throws FleetError `REDIS_UNAVAILABLE` after 1.5 s; `CLOSED`
  */
-export function reachRedis(producer: Producer): Promise<void> {
+export function reachRedis(producer: Producer, req: IncomingMessage): Promise<void> {
+  const ping = pings.get(req) ?? pingRedis(producer);
+  pings.set(req, ping);
+  return ping;
+}
+
+/** Waits until Redis has answered a PING of no particular request, for shared readings. @throws as {@link reachRedis} */
+export function pingRedis(producer: Producer): Promise<void> {
   return within(LIMIT_MS, producer.ping(), () => new FleetError('REDIS_UNAVAILABLE', `Redis did not answer within ${LIMIT_MS} ms.`));
 }

@@ -5,7 +5,7 @@ import type { Logger } from '../../shared/logger.js';
 import type { Store } from '../../shared/store.js';
 import { requireRole } from '../auth/authenticate.js';
 import { principalOf } from '../auth/principal.js';
-import { type FleetAccess, reachRedis, within } from '../http/reach-redis.js';
+import { type FleetAccess, pingRedis, reachRedis, within } from '../http/reach-redis.js';
 import { countSamples } from './count-samples.js';
 import { CONTENT_TYPE, type Sample, formatSamples, sample } from './exposition.js';
 import { memorySamples, processMetrics, scheduleSamples, workerSamples } from './fleet-samples.js';
@@ -34,16 +34,17 @@ export class Scrape {
     private readonly logger: Logger,
   ) {}
 
-  page(): Promise<string> {
-    this.#pending ??= this.#scrape().finally(() => {
+  /** @param reach waits until Redis responds */
+  page(reach = () => pingRedis(this.fleet.producer)): Promise<string> {
+    this.#pending ??= this.#scrape(reach).finally(() => {
       this.#pending = null;
     });
     return this.#pending;
   }
 
-  async #scrape(): Promise<string> {
+  async #scrape(reach: () => Promise<void>): Promise<string> {
     const startedAt = performance.now();
-    const read = await this.#readInTime();
+    const read = await this.#readInTime(reach);
     const seconds = (performance.now() - startedAt) / 1_000;
     const samples = [
       ...(read ?? []),
@@ -54,18 +55,22 @@ export class Scrape {
   }
 
   /** Returns null if Redis is unavailable or too slow. */
-  async #readInTime(): Promise<Sample[] | null> {
+  async #readInTime(reach: () => Promise<void>): Promise<Sample[] | null> {
     try {
-      return await within(LIMIT_MS, this.#read(), () => new FleetError('REDIS_UNAVAILABLE', `Redis did not answer within ${LIMIT_MS} ms.`));
+      return await within(
+        LIMIT_MS,
+        this.#read(reach),
+        () => new FleetError('REDIS_UNAVAILABLE', `Redis did not answer within ${LIMIT_MS} ms.`),
+      );
     } catch (error) {
       this.logger.debug({ error: messageOf(error) }, 'Could not read the metrics of the fleet');
       return null;
     }
   }
 
-  async #read(): Promise<Sample[]> {
+  async #read(reach: () => Promise<void>): Promise<Sample[]> {
     const { producer, store } = this.fleet;
-    await reachRedis(producer);
+    await reach();
     const parts = await Promise.all(Object.entries(PARTS).map(([name, part]) => this.#readPart(name, part(store, producer))));
     return parts.flat();
   }
@@ -89,8 +94,8 @@ export class Scrape {
 export function metricsRoutes(fleet: FleetAccess, logger: Logger): Router {
   const router = Router({ caseSensitive: true });
   const scrape = new Scrape(fleet, logger);
-  router.get('/metrics', requireRole('viewer'), requireAllItems, async (_req, res) => {
-    const page = await scrape.page();
+  router.get('/metrics', requireRole('viewer'), requireAllItems, async (req, res) => {
+    const page = await scrape.page(() => reachRedis(fleet.producer, req));
     res.writeHead(200, { 'Content-Type': CONTENT_TYPE, 'Content-Length': Buffer.byteLength(page), 'Cache-Control': 'no-store' });
     res.end(page);
   });

@@ -89,9 +89,14 @@ export class Stopper {
   /**
    * Stops tasks with their children, enqueued by their handlers or in BullMQ flows. Returns answers for all given ids, then for
    * children. The program of a foreign task gets a command, unless the request came from a command, which would loop forever.
+   * @param entries the registry entries of all ids, if the caller has just read them. Default: looks them up
    */
-  async request(ids: readonly string[], request: StopRequest): Promise<Map<string, StopAnswer>> {
-    const answers = await this.#keep(this.#stop(ids, request, ({ kind }) => kind === 'recorded' || kind === 'cancelled', null));
+  async request(
+    ids: readonly string[],
+    request: StopRequest,
+    entries: ReadonlyMap<string, Entry | null> | null = null,
+  ): Promise<Map<string, StopAnswer>> {
+    const answers = await this.#keep(this.#stop(ids, request, ({ kind }) => kind === 'recorded' || kind === 'cancelled', entries));
     // Every worker that receives a command requests its stops, so these are not counted.
     if (!request.fromCommand) for (const { kind } of answers.values()) this.#countMissed(kind);
     return answers;

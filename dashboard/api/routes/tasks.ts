@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type EnqueueOptions, type EnqueuedTask, receiptToJson, taskToJson } from '../../../producer/index.js';
+import { type EnqueueOptions, type EnqueuedTask, type TaskView, receiptToJson, taskToJson } from '../../../producer/index.js';
 import { FleetError } from '../../../shared/errors.js';
 import { noteItem } from '../../auth/audit.js';
 import { type Principal, callerKeyOf, seesItem } from '../../auth/principal.js';
@@ -129,10 +129,12 @@ const stop = defineRoute({
   errors: ['INVALID_ID', 'TASK_NOT_FOUND', 'TASK_FINISHED', 'NOT_REPLICATED'],
   audit: ({ params, body }) => ({ action: 'task.stop', target: params.id, reason: body.reason ?? null }),
   handle: async ({ api, principal, params: { id }, query, body, res }) => {
-    const { item: itemOfTask } = requireVisible(principal, id, await api.producer.get(id));
-    noteItem(res, itemOfTask);
-    checkMayStop(principal, itemOfTask);
-    const stopped = await api.producer.stop(id, { reason: body.reason, by: principal.name, waitMs: query.wait_ms });
+    const authorize = (found: TaskView | null): void => {
+      const { item: itemOfTask } = requireVisible(principal, id, found);
+      noteItem(res, itemOfTask);
+      checkMayStop(principal, itemOfTask);
+    };
+    const stopped = await api.producer.stop(id, { reason: body.reason, by: principal.name, waitMs: query.wait_ms, authorize });
     const { outcome } = stopped;
     if (outcome === 'not_found') throw noTask(id);
     if (outcome === 'finished')
