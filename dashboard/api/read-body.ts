@@ -1,5 +1,130 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { json } from 'express';
 import { FleetError } from '../../shared/errors.js';
+
+export interface BodyLimits {
+  /** Maximum size, in bytes. */
+  readonly maxBytes: number;
+  /** Timeout for receiving the body, in ms. */
+  readonly timeoutMs: number;
+}
+
+/**
+ * Reads the JSON body of a request; `{}` for an empty one. A body already parsed by the surrounding app is checked too.
+ * @throws FleetError `BODY_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE`, `REQUEST_TIMEOUT`, `BAD_REQUEST`
+ */
+export async function readBody(req: IncomingMessage & { body?: unknown }, res: ServerResponse, limits: BodyLimits): Promise<unknown> {
+  if (req.body !== undefined) return checkParsed(req.body, limits);
+  if (isEmpty(req)) return {};
+  if (!isJson(req)) throw notJson();
+  if (Number(req.headers['content-length'] ?? 0) > limits.maxBytes) throw tooLarge(limits);
+  await receive(req, res, limits);
+  return req.body;
+}
+
+function checkParsed(body: unknown, limits: BodyLimits): unknown {
+  const text = Buffer.from(JSON.stringify(body));
+  if (text.length > limits.maxBytes) throw tooLarge(limits);
+  checkText(text);
+  return body;
+}
+
+function isEmpty({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
+}
+
+/** Returns whether the body is JSON in UTF-8, the only charset of JSON; `express.json` would accept UTF-16 too. */
+function isJson({ headers: { 'content-type': given = '' } }: IncomingMessage): boolean {
+  const [type = '', ...parameters] = given.toLowerCase().split(';');
+  const isUtf8 = (parameter: string): boolean => !/^\s*charset=/.test(parameter) || /^\s*charset="?utf-?8"?\s*$/.test(parameter);
+  return /^\s*application\/([a-z0-9.+-]+\+)?json\s*$/.test(type) && parameters.every(isUtf8);
+}
+
+/** Parses the body into `req.body`. A refusal comes at once: `express.json` would first wait for the rest of the body. */
+function receive(req: IncomingMessage, res: ServerResponse, limits: BodyLimits): Promise<void> {
+  // Checked by `isJson`: `express.json` knows the charset under its registered name only.
+  req.headers['content-type'] = 'application/json';
+  const parse = json({ limit: limits.maxBytes, inflate: false, strict: false, verify: (_req, _res, text) => checkText(text) });
+  return new Promise((resolve, reject) => {
+    let bytes = 0;
+    const count = (part: Buffer): void => {
+      if ((bytes += part.length) > limits.maxBytes) finish(tooLarge(limits));
+    };
+    const timer = setTimeout(() => {
+      // A client this slow may not reuse the connection.
+      res.setHeader('Connection', 'close');
+      finish(new FleetError('REQUEST_TIMEOUT', `Bad body: not received within ${limits.timeoutMs} ms.`));
+    }, limits.timeoutMs);
+    const finish = (error?: unknown): void => {
+      clearTimeout(timer);
+      req.off('data', count);
+      if (error === undefined) resolve();
+      else reject(explain(error));
+    };
+    req.on('data', count);
+    parse(req, res, finish);
+  });
+}
+
+/** Translates an error of `express.json`. @see https://www.npmjs.com/package/body-parser#errors */
+function explain(error: unknown): unknown {
+  if (error instanceof FleetError) return error;
+  switch ((error as { type?: unknown }).type) {
+    case 'encoding.unsupported':
+    case 'charset.unsupported':
+      return notJson();
+    case 'entity.parse.failed':
+      return bad('expected JSON', error);
+    case 'request.aborted':
+    case 'request.size.invalid':
+      return bad('it ended early', error);
+    default:
+      return error;
+  }
+}
+
+/** Checks what `express.json` does not, before it parses the text. @throws FleetError `BAD_REQUEST` */
+function checkText(bytes: Buffer): void {
+  const text = decode(bytes);
+  const problem = text === '' ? 'expected JSON' : problemOfShape(text);
+  if (problem !== null) throw bad(problem);
+  // Escapes may spell `__proto__` too. A reviver makes parsing ten times slower, so only suspicious texts are parsed with it.
+  if (!/__proto__|\\u/.test(text)) return;
+  try {
+    JSON.parse(text, refusePrototype);
+  } catch (error) {
+    throw error instanceof FleetError ? error : bad('expected JSON', error);
+  }
+}
+
+function decode(bytes: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw bad('expected UTF-8', error);
+  }
+}
+
+/** Refuses `__proto__`: `JSON.parse` creates an ordinary field, but copying it by assignment would set a prototype. */
+function refusePrototype(key: string, value: unknown): unknown {
+  if (key === '__proto__')
+    throw new FleetError('BAD_REQUEST', 'Bad body: expected no field named __proto__.', { details: { field: '__proto__' } });
+  return value;
+}
+
+function tooLarge({ maxBytes }: BodyLimits): FleetError {
+  return new FleetError('BODY_TOO_LARGE', `Bad body: expected at most ${maxBytes} bytes.`);
+}
+
+function notJson(): FleetError {
+  return new FleetError('UNSUPPORTED_MEDIA_TYPE', 'Bad body: expected Content-Type: application/json, uncompressed, in UTF-8.', {
+    details: { field: 'Content-Type' },
+  });
+}
+
+function bad(problem: string, cause?: unknown): FleetError {
+  return new FleetError('BAD_REQUEST', `Bad body: ${problem}.`, { cause, details: { field: 'body' } });
+}
 
 /** Maximum nesting of objects and arrays. */
 const MAX_DEPTH = 100;
@@ -57,108 +182,4 @@ function endOfString(text: string, from: number): number {
     if (slashes % 2 === 0) return at;
   }
   return text.length;
-}
-
-export interface BodyLimits {
-  /** Maximum size, in bytes. */
-  readonly maxBytes: number;
-  /** Timeout for receiving the body, in ms. */
-  readonly timeoutMs: number;
-}
-
-/**
- * Reads the JSON body of a request; `{}` for an empty one. A body already parsed by the surrounding app is used as it is.
- * @throws FleetError `BODY_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE`, `REQUEST_TIMEOUT`, `BAD_REQUEST`
- */
-export async function readBody(req: IncomingMessage, res: ServerResponse, limits: BodyLimits): Promise<unknown> {
-  const { body: parsed } = req as { body?: unknown };
-  if (parsed !== undefined) return parse(JSON.stringify(parsed), limits.maxBytes);
-  if (isEmpty(req)) return {};
-  checkType(req);
-  if (Number(req.headers['content-length'] ?? 0) > limits.maxBytes) throw tooLarge(req, limits.maxBytes);
-  return parse(await readText(req, res, limits), limits.maxBytes);
-}
-
-function isEmpty({ headers }: IncomingMessage): boolean {
-  return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
-}
-
-function checkType({ headers }: IncomingMessage): void {
-  const [type = '', ...parameters] = (headers['content-type'] ?? '')
-    .toLowerCase()
-    .split(';')
-    .map((part) => part.trim());
-  const encoding = headers['content-encoding'] ?? 'identity';
-  if (/^application\/([a-z0-9.+-]+\+)?json$/.test(type) && parameters.every(isUtf8) && encoding.toLowerCase() === 'identity') return;
-  throw new FleetError('UNSUPPORTED_MEDIA_TYPE', 'Bad body: expected Content-Type: application/json, uncompressed, in UTF-8.', {
-    details: { field: 'Content-Type' },
-  });
-}
-
-function isUtf8(parameter: string): boolean {
-  return !parameter.startsWith('charset=') || /^charset="?utf-?8"?$/.test(parameter);
-}
-
-/** Reads the body as text. After a refusal Node discards the rest; the server's timeouts end a client that keeps sending. */
-function readText(req: IncomingMessage, res: ServerResponse, { maxBytes, timeoutMs }: BodyLimits): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const parts: Buffer[] = [];
-    let bytes = 0;
-    const finish = (settle: () => void): void => {
-      clearTimeout(timer);
-      req.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone);
-      settle();
-    };
-    const onData = (part: Buffer): void => {
-      parts.push(part);
-      if ((bytes += part.length) > maxBytes) finish(() => reject(tooLarge(req, maxBytes)));
-    };
-    const onEnd = (): void =>
-      finish(() => {
-        try {
-          resolve(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(parts)));
-        } catch (error) {
-          reject(bad('expected UTF-8', error));
-        }
-      });
-    const onGone = (): void => finish(() => reject(bad('it ended early')));
-    const timer = setTimeout(() => {
-      // A client this slow may not reuse the connection.
-      res.setHeader('Connection', 'close');
-      finish(() => reject(new FleetError('REQUEST_TIMEOUT', `Bad body: not received within ${timeoutMs} ms.`)));
-    }, timeoutMs);
-    req.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone);
-  });
-}
-
-function parse(text: string, maxBytes: number): unknown {
-  if (text.length * 3 > maxBytes && Buffer.byteLength(text) > maxBytes) throw tooLarge(null, maxBytes);
-  const problem = problemOfShape(text);
-  if (problem !== null) throw bad(problem);
-  try {
-    // A reviver makes parsing ten times slower, so it is used only if the text may contain `__proto__`.
-    return MAY_NAME_PROTOTYPE.test(text) ? JSON.parse(text, refusePrototype) : JSON.parse(text);
-  } catch (error) {
-    if (error instanceof FleetError) throw error;
-    throw bad('expected JSON', error);
-  }
-}
-
-/** Escapes may spell `__proto__` too. */
-const MAY_NAME_PROTOTYPE = /__proto__|\\u/;
-
-/** Refuses `__proto__`: `JSON.parse` creates an ordinary field, but copying it by assignment would set a prototype. */
-function refusePrototype(key: string, value: unknown): unknown {
-  if (key === '__proto__')
-    throw new FleetError('BAD_REQUEST', 'Bad body: expected no field named __proto__.', { details: { field: '__proto__' } });
-  return value;
-}
-
-function tooLarge(req: IncomingMessage | null, maxBytes: number): FleetError {
-  req?.resume();
-  return new FleetError('BODY_TOO_LARGE', `Bad body: expected at most ${maxBytes} bytes.`);
-}
-
-function bad(problem: string, cause?: unknown): FleetError {
-  return new FleetError('BAD_REQUEST', `Bad body: ${problem}.`, { cause, details: { field: 'body' } });
 }

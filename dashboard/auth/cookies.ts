@@ -1,5 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { parse, serialize } from 'cookie';
 import type { Request } from 'express';
 
 interface CookieOptions {
@@ -12,22 +13,20 @@ interface CookieOptions {
 
 /** Returns the value of a cookie, or null if it is missing or, as after cookie injection, ambiguous. */
 export function readCookie(req: IncomingMessage, name: string): string | null {
-  const pairs = (req.headers.cookie ?? '').split(';').map((pair) => pair.trim());
-  const values = pairs.filter((pair) => pair.startsWith(`${name}=`)).map((pair) => pair.slice(name.length + 1));
+  // Each pair by itself: `parse` keeps only the first of two cookies of one name.
+  const values = (req.headers.cookie ?? '').split(';').flatMap((pair) => parse(pair)[name] ?? []);
   return values.length === 1 ? (values[0] as string) : null;
 }
 
-/** Adds a `SameSite=Strict` cookie to the response. The caller encodes the value. */
+/** Adds a `SameSite=Strict` cookie to the response. */
 export function setCookie(
   res: ServerResponse,
   name: string,
   value: string,
   { path, secure, maxAgeS, readable = false }: CookieOptions,
 ): void {
-  const parts = [`${name}=${value}`, `Path=${path}`, `Max-Age=${maxAgeS}`, 'SameSite=Strict'];
-  if (!readable) parts.push('HttpOnly');
-  if (secure) parts.push('Secure');
-  res.appendHeader('Set-Cookie', parts.join('; '));
+  const attributes = { path, maxAge: maxAgeS, sameSite: 'strict', httpOnly: !readable, secure } as const;
+  res.appendHeader('Set-Cookie', serialize(name, value, attributes));
 }
 
 /** Returns whether browser headers mark the request as cross-site. Clients without these headers pass. */

@@ -5,7 +5,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { fleetCanary } from '../../../index.js';
 import type { Producer } from '../../../producer/index.js';
 import { ScriptedTask } from '../../support/task/scripted-task.js';
@@ -123,6 +123,32 @@ const REQUESTS: readonly (readonly [what: string, method: string, path: string, 
   ['text', 'POST', '/tasks', { text: enqueue, headers: { 'content-type': 'text/plain' } }, 415],
   ['no type', 'POST', '/tasks', { text: enqueue }, 415],
   ['another charset', 'POST', '/tasks', { text: enqueue, headers: { 'content-type': 'application/json; charset=utf-7' } }, 415],
+  [
+    'UTF-16',
+    'POST',
+    '/tasks',
+    { text: Buffer.from(enqueue, 'utf16le'), headers: { 'content-type': 'application/json; charset=utf-16' } },
+    415,
+  ],
+  [
+    'another charset in a second parameter',
+    'POST',
+    '/tasks',
+    { text: enqueue, headers: { 'content-type': 'application/json; a=b; charset=latin1' } },
+    415,
+  ],
+  [
+    'a body compressed with brotli',
+    'POST',
+    '/tasks',
+    { text: brotliCompressSync(enqueue), headers: { ...JSON_TYPE, 'content-encoding': 'br' } },
+    415,
+  ],
+  ['an unknown encoding', 'POST', '/tasks', { text: enqueue, headers: { ...JSON_TYPE, 'content-encoding': 'identity, gzip' } }, 415],
+  ['the same field twice', 'POST', '/tasks', { text: '{"name":"fleet.canary","name":"unknown"}', headers: JSON_TYPE }, 400],
+  ['an empty chunked body', 'POST', '/tasks', { text: '', headers: JSON_TYPE, chunked: true }, 400],
+  ['a chunked body that is no JSON', 'POST', '/tasks', { text: '{"name":', headers: JSON_TYPE, chunked: true }, 400],
+  ['a chunked body that is too long', 'POST', '/tasks', { text: 'x'.repeat(BODY_LIMIT + 1), headers: JSON_TYPE, chunked: true }, 413],
   ['a compressed body', 'POST', '/tasks', { text: gzipSync(enqueue), headers: { ...JSON_TYPE, 'content-encoding': 'gzip' } }, 415],
   ['a body that is too long', 'POST', '/tasks', { text: 'x'.repeat(BODY_LIMIT + 1), headers: JSON_TYPE }, 413],
   [

@@ -70,3 +70,17 @@ test('an input with very many problems names the first of them', async () => {
   const { status, body } = await api.send('POST', '/tasks', { json: { name: 'fleet.canary', input } });
   assert.deepEqual([status, (body as { errors: unknown[] }).errors.length], [400, 20]);
 });
+
+test('JSON in UTF-8 is accepted under each of its names, chunked or not', async () => {
+  const text = JSON.stringify({ name: 'fleet.canary' });
+  for (const type of [
+    'application/json',
+    'Application/JSON; charset=UTF-8',
+    'application/json; charset="utf8"',
+    'application/merge-patch+json',
+  ])
+    for (const chunked of [false, true]) {
+      const { status } = await api.send('POST', '/tasks', { text, chunked, headers: { 'content-type': type } });
+      assert.equal(status, 202, type);
+    }
+});

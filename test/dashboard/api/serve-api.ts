@@ -26,6 +26,8 @@ export interface SendOptions {
   /** Sent as JSON; text as it is. */
   readonly json?: unknown;
   readonly text?: string | Buffer;
+  /** Sends the body in chunks, without its length. Default false. */
+  readonly chunked?: boolean;
   readonly headers?: OutgoingHttpHeaders;
 }
 
@@ -82,17 +84,18 @@ export async function send(
   port: number,
   method: string,
   path: string,
-  { as = 'admin', json, text: raw, headers = {} }: SendOptions = {},
+  { as = 'admin', json, text: raw, chunked = false, headers = {} }: SendOptions = {},
 ): Promise<Sent> {
   const body = json === undefined ? raw : JSON.stringify(json);
   const type = json === undefined ? {} : { 'content-type': 'application/json' };
+  const length = chunked ? { 'transfer-encoding': 'chunked' } : body !== undefined && { 'content-length': Buffer.byteLength(body) };
   const outgoing = request({
     host: '127.0.0.1',
     port,
     method,
     path,
     agent: false,
-    headers: { 'x-as': as, ...type, ...(body !== undefined && { 'content-length': Buffer.byteLength(body) }), ...headers },
+    headers: { 'x-as': as, ...type, ...length, ...headers },
   });
   outgoing.end(body);
   const [response] = (await once(outgoing, 'response')) as [IncomingMessage];

@@ -22,8 +22,8 @@ test('a sign-in gives a session that every replica knows, and its sign-out ends 
   const { reply, cookie, csrf } = await first.signIn(one);
   assert.deepEqual([reply.status, reply.headers.location], [303, '/']);
   const [session = '', token = ''] = cookiesOf(reply);
-  assert.match(session, /^taskfleet=[\w-]{43}; Path=\/; Max-Age=43200; SameSite=Strict; HttpOnly$/);
-  assert.match(token, /^XSRF-TOKEN=[\w-]{43}; Path=\/; Max-Age=43200; SameSite=Strict$/);
+  assert.match(session, /^taskfleet=[\w-]{43}; Max-Age=43200; Path=\/; HttpOnly; SameSite=Strict$/);
+  assert.match(token, /^XSRF-TOKEN=[\w-]{43}; Max-Age=43200; Path=\/; SameSite=Strict$/);
   assert.deepEqual((await me(second, cookie)).body, { name: 'ada', role: 'operator', items: ['chat:*'], via: 'session', csrf_token: csrf });
 
   const [key = '', ...others] = await fleet.client.keys(`${keyPrefix}:dashboard:sessions:*`);
@@ -96,7 +96,7 @@ test('over TLS, at a proxy that is trusted, the cookie is one that only this hos
   t.after(() => dashboard.stop());
   const tls = { 'X-Forwarded-Proto': 'https', 'X-Forwarded-Host': 'fleet.example', Origin: 'https://fleet.example' };
   const { reply, cookie, csrf } = await dashboard.signIn(dashboard.tokens.operator, tls);
-  assert.match(cookiesOf(reply)[0] ?? '', /^__Host-taskfleet=[\w-]{43}; Path=\/; Max-Age=\d+; SameSite=Strict; HttpOnly; Secure$/);
+  assert.match(cookiesOf(reply)[0] ?? '', /^__Host-taskfleet=[\w-]{43}; Max-Age=\d+; Path=\/; HttpOnly; Secure; SameSite=Strict$/);
   assert.match(reply.headers['strict-transport-security'] ?? '', /^max-age=\d+$/);
   assert.equal((await me(dashboard, cookie, tls)).status, 200);
   assert.equal((await me(dashboard, cookie.replace('__Host-', ''), tls)).status, 401, 'a plain cookie counts for nothing there');
