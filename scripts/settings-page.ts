@@ -48,8 +48,9 @@ function rowOf(setting: Setting<unknown>): string {
 function defaultOf({ env, expected, fallback }: Setting<unknown>): string {
   const special = SPECIAL[env]?.fallback;
   if (special !== undefined) return special;
-  if (fallback === null || String(fallback) === '') return '–';
-  return `\`${isSeconds(expected) ? Number(fallback) / 1_000 : String(fallback)}\``;
+  if (fallback === null) return '–';
+  const text = isSeconds(expected) ? `${Number(fallback) / 1_000}` : (fallback as { toString(): string }).toString();
+  return text === '' ? '–' : `\`${text}\``;
 }
 
 /** A range with its unit where the schema has one, else what the schema expects in words. */

@@ -40,7 +40,7 @@ async function main(screen: Screen): Promise<number> {
   let code: number = EXIT.INTERRUPTED;
   try {
     const urls = await Promise.race([fleet.ready, aborted(interrupt.signal), aborted(AbortSignal.timeout(START_LIMIT_MS))]);
-    code = await perform(urls, screen, openAi.openStreams);
+    code = await perform(urls, screen, () => openAi.openStreams());
     if (!exit) await aborted(interrupt.signal);
   } catch (error) {
     if (!interrupt.signal.aborted) {

@@ -40,9 +40,9 @@ export class BoardAdapter extends ExpressAdapter {
     this.#current.run({ res, trusts }, () => this.app(req, res, next));
   };
 
-  override setEntryRoute({ method, route, handler }: AppViewRoute): this {
-    this.app[method](route, (req, res, next) => {
-      const { name, params } = handler({ basePath: req.baseUrl, uiConfig: this.uiConfig });
+  override setEntryRoute(view: AppViewRoute): this {
+    this.app[view.method](view.route, (req, res, next) => {
+      const { name, params } = view.handler({ basePath: req.baseUrl, uiConfig: this.uiConfig });
       this.app.render(name, params, (error: Error | null, html) => {
         if (error) next(error);
         else res.set('Cache-Control', 'no-store').send(html.replaceAll(FOREIGN_LINK, ''));

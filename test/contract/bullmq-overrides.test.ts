@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { describe, it } from 'node:test';
-import { Job, type JobJson, type RedisQueueBackend, WaitingError, Worker } from 'bullmq';
+import { Job, type JobJson, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import {
   BULLMQ_VERSION,
@@ -161,7 +161,7 @@ describe('The overrides of BullMQ', () => {
   it('complete a job with a result that is JSON already', async () => {
     const ends: number[] = [];
     const worker = bare.newWorker(async (job, token) => {
-      const backend = worker.getBackend() as RedisQueueBackend;
+      const backend = worker.getBackend();
       const { at } = await completeWithJson(job, backend, { json: '{"n": 1}', token: token as string, fetchNext: false });
       ends.push(at);
       throw new WaitingError();

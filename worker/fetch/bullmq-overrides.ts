@@ -116,7 +116,7 @@ export async function releaseWorker(worker: Worker): Promise<void> {
  */
 export function controlRenewals(
   worker: Worker,
-  { isActive, onRenewed }: { isActive(id: string): boolean; onRenewed(id: string, sentAt: number): void },
+  { isActive, onRenewed }: { isActive: (id: string) => boolean; onRenewed: (id: string, sentAt: number) => void },
 ): void {
   const { lockManager: manager } = internalsOf(worker);
   const untrack = manager.untrackJob.bind(manager);

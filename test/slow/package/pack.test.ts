@@ -37,7 +37,7 @@ describe('the published package', () => {
   after(() => rm(folder, { recursive: true, force: true }));
 
   test('the tarball has all files for users', async () => {
-    const scripts = (await readdir(join(root, 'shared/scripts'))).filter((name) => name.endsWith('.lua'));
+    const scripts = (await readdir(join(root, 'shared/scripts'), { recursive: true })).filter((name) => name.endsWith('.lua'));
     assert.ok(scripts.length > 0);
     const needed = [
       'README.md',
