@@ -154,7 +154,7 @@ describe('A heartbeat', () => {
       (running) => running === JSON.stringify([id]),
     );
     assert.deepEqual(JSON.parse((await fleet.client.hget(key, 'queues')) ?? ''), ['chat', 'documents', 'fleet', 'beat']);
-    // Three per queue, but only as many as threads where all tasks are isolated.
+    // Three per queue; a queue with isolated tasks only has as many as there are threads.
     assert.ok([10, 12].includes(Number(await fleet.client.hget(key, 'slots'))));
     const stopped = worker.stop();
     await until(

@@ -12,26 +12,26 @@ import { TestFleet } from '../support/fleet/test-fleet.js';
 import { until } from '../support/until.js';
 
 /**
- * A stop that meets its task in each gap between two steps, on each way on which it can reach the worker.
+ * A stop that reaches its task in each gap between two steps, on each way to the worker.
  * - `message`: announced, recorded, published; the worker does not poll.
- * - `poll`: recorded, and no message at all.
- * - `bare`: a command of open-webui's, with no record before it.
- * - `return`: as `message`, while the worker's subscription is down; it comes back afterwards, and does not poll.
+ * - `poll`: recorded, without a message.
+ * - `bare`: a command of open-webui, without a record.
+ * - `return`: as `message`, while the worker's subscription is down; the worker resubscribes later and does not poll.
  */
 const WAYS = ['message', 'poll', 'bare', 'return'] as const;
 type Way = (typeof WAYS)[number];
 
-/** What must become of the task. Each is cancelled but the last two. */
+/** The required end of the task. It is cancelled in all cases except the last two. */
 type End =
-  /** No handler is called from the stop on. */
+  /** No handler is called after the stop. */
   | 'not called'
-  /** The handler is called, or was, and its signal is aborted. */
+  /** The handler is called, before or after the stop, and its signal is aborted. */
   | 'aborted'
-  /** One of both: the stop may find the run before its handler or after. */
+  /** Either: the stop may arrive before or after the call of the handler. */
   | 'not called or aborted'
-  /** The handler had returned by then. */
+  /** The handler had returned before the stop. */
   | 'completed'
-  /** There was nothing to stop yet. */
+  /** The task did not exist yet. */
   | 'not found';
 
 interface Scene {
@@ -45,9 +45,9 @@ interface Scene {
 }
 
 type Reach = (scene: Scene) => Promise<{
-  /** Lets everybody go on who is held. */
+  /** Releases the held step. */
   readonly goOn: () => void;
-  /** The call of its handler, if there was one that has not ended. */
+  /** The running call of the handler, if any. */
   readonly call?: HandlerCall;
 }>;
 
@@ -56,7 +56,7 @@ interface Gap {
   readonly name: string;
   readonly reach: Reach;
   readonly end: End | Partial<Record<Way, End>>;
-  /** Attempts, and the delay between two. Default: one. */
+  /** The number of attempts and the delay between them. Default: one attempt. */
   readonly attempts?: { readonly count: number; readonly delayMs: number };
 }
 
@@ -66,14 +66,14 @@ const NEVER_MS = 3_600_000;
 const LATER_MS = 600_000;
 const ONCE = { count: 1, delayMs: 0 };
 const WAIT = { waitMs: 10_000 };
-/** A stop that does not land may leave a test waiting; the others are to run all the same. */
+/** A lost stop may leave its test waiting; the other tests still run. */
 const TIMED = { timeout: 20_000 };
 
 const throws = (call: HandlerCall): void => call.throws(new Error('failed'));
 const GAPS: readonly Gap[] = [
   { name: 'is not registered yet', reach: heldAtEnqueue, end: { message: 'not found', poll: 'not found' } },
   {
-    name: 'is registered and has no job yet',
+    name: 'is registered without a job',
     reach: registered,
     end: { message: 'not called', poll: 'not called or aborted', bare: 'not called', return: 'not called or aborted' },
   },
@@ -81,26 +81,26 @@ const GAPS: readonly Gap[] = [
   { name: 'waits for its delay', reach: delayed, end: 'not called' },
   { name: 'waits for its retry', reach: retrying, end: 'not called', attempts: { count: 2, delayMs: LATER_MS } },
   {
-    name: 'is fetched and not tracked',
+    name: 'is fetched but not tracked',
     reach: heldAt('worker:fetched'),
     end: { message: 'not called', poll: 'aborted', bare: 'not called', return: 'not called or aborted' },
   },
   {
-    name: 'is tracked and not begun',
+    name: 'is tracked but not started',
     reach: heldAt('worker:tracked'),
     end: { message: 'not called', poll: 'not called or aborted', bare: 'not called', return: 'not called or aborted' },
   },
   { name: 'runs', reach: running, end: 'aborted' },
-  { name: 'has returned, which is not written yet', reach: ended((call) => call.returns('result')), end: 'completed' },
-  { name: 'has failed for good, which is not written yet', reach: ended(throws), end: 'not called' },
+  { name: 'has returned but is not recorded', reach: ended((call) => call.returns('result')), end: 'completed' },
+  { name: 'has failed for good but is not recorded', reach: ended(throws), end: 'not called' },
   {
-    name: 'has failed, which is not written yet, and is to be retried at once',
+    name: 'has failed but is not recorded, before an immediate retry',
     reach: ended(throws),
     end: 'not called',
     attempts: { count: 3, delayMs: 0 },
   },
   {
-    name: 'has failed, which is not written yet, and is to be retried later',
+    name: 'has failed but is not recorded, before a delayed retry',
     reach: ended(throws),
     end: 'not called',
     attempts: { count: 3, delayMs: LATER_MS },
@@ -115,7 +115,7 @@ async function heldAtEnqueue({ producer, gate, task }: Scene) {
   return { goOn: () => held.release() };
 }
 
-/** As an enqueue leaves it between two of its writes. */
+/** The state between the two writes of an enqueue. */
 async function registered({ prefix, producer, task }: Scene) {
   const writes = new MergedWrites(createKeys(prefix));
   writes.add({ id: ID, item: OPTIONS.item, queue: task.definition.queue, at: Date.now() });
@@ -169,11 +169,11 @@ function ended(end: (call: HandlerCall) => void): Reach {
   };
 }
 
-/** Resolves when the stop is recorded, and when the worker has heard of it if it can. There is no receipt for a bare command. */
+/** Resolves when the stop is recorded and, if messages reach the worker, received. A bare command has no receipt. */
 const STOP: Record<Way, (scene: Scene) => Promise<StopReceipt | null>> = {
   message: async ({ prefix, producer, log }) => {
     const receipt = await producer.stop(ID);
-    // Messages come in order: when the worker has this one, it has heard the stop.
+    // Messages arrive in order: a worker with this one has received the stop.
     await fleet.client.publish(createKeys(prefix).commands, 'marker');
     await log.waitFor(/Unsupported message/);
     return receipt;
@@ -194,7 +194,7 @@ const STOP: Record<Way, (scene: Scene) => Promise<StopReceipt | null>> = {
   },
   return: async ({ user, producer, log }) => {
     const { client } = fleet;
-    // Redis ends the subscription of one who loses the right to it, and refuses the next.
+    // Redis ends the subscription of a user who loses the permission, and refuses the next.
     await client.acl('SETUSER', user, 'resetchannels');
     await log.waitFor(/Could not subscribe to stop commands/);
     const receipt = await producer.stop(ID);
@@ -259,7 +259,7 @@ describe('A stop of a task that', () => {
     }
   }
 
-  it('runs aborts it by the announcement, while its record is not yet published', TIMED, async () => {
+  it('runs aborts it by the announcement, before the record is published', TIMED, async () => {
     const { producer, gate, task } = await setUp('message', ONCE);
     await producer.enqueue(task.definition, 'task', OPTIONS);
     const call = await task.call();
@@ -273,7 +273,7 @@ describe('A stop of a task that', () => {
   });
 });
 
-test('a worker that closes settles first what it was about to for a bare command', async () => {
+test('a closing worker first settles the task of a bare command', async () => {
   const { prefix, producer, gate, task, worker } = await setUp('bare', ONCE);
   await producer.enqueue(task.definition, 'task', { ...OPTIONS, delay: LATER_MS });
   const held = gate.holdNext('stop:recorded', ID);
@@ -289,7 +289,7 @@ test('a worker that closes settles first what it was about to for a bare command
   assert.equal((await producer.get(ID))?.state, 'cancelled');
 });
 
-test('a message that comes late, after its task was retried, does not stop the new run', async () => {
+test('a late message does not stop the retry of its task', async () => {
   const { prefix, producer, task, log } = await setUp('message', ONCE);
   await producer.enqueue(task.definition, 'task', { ...OPTIONS, delay: LATER_MS });
   const { requestedAt } = await producer.stop(ID);
@@ -327,10 +327,10 @@ async function assertEnd(expected: End, { producer, task }: Scene, { call, befor
     assert.deepEqual([last, endedAs, task.calls.length], ['finished', 'completed', before]);
     return;
   }
-  // A handler that is not aborted never ends, and then there is no receipt that says `cancelled`.
+  // A handler that is not aborted never ends, so no receipt would say `cancelled`.
   void call?.aborted.then((cause) => call.throws(cause));
   void task.call(before).then((late) => late.aborted.then((cause) => late.throws(cause)));
-  // Not by another stop: its message would reach whom the first one did not.
+  // Without another stop, whose message could reach a worker that the first one missed.
   await until(
     () => producer.get(ID),
     (view) => view !== null,

@@ -22,7 +22,7 @@ describe('The registry writer', () => {
     return { keyPrefix, store, log, writer: new RegistryWriter(store, log.loggers('worker')) };
   }
 
-  it('registers and removes, and leaves nothing', async () => {
+  it('registers and removes a task, and leaves nothing', async () => {
     const { keyPrefix, writer } = await setUp();
     writer.add({ id: 'one', item: 'chat-1', queue: 'q', at: 5 });
     writer.add({ id: 'two', item: '', queue: 'q', at: 6 });
@@ -35,7 +35,7 @@ describe('The registry writer', () => {
     assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
   });
 
-  it('writes the ends of many tasks with a few commands', async () => {
+  it('writes the ends of many tasks in a few commands', async () => {
     const { keyPrefix, writer } = await setUp();
     await fleet.client.config('RESETSTAT');
     for (let index = 0; index < 1_000; index += 1) writer.add({ id: `t${index}`, item: `chat-${index % 2}`, queue: 'q', at: index });
@@ -46,22 +46,22 @@ describe('The registry writer', () => {
     assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
   });
 
-  it('writes the end of a stopped task at once, however lately it has written', async () => {
+  it('writes the end of a stopped task at once, even right after another write', async () => {
     const { keyPrefix, store, writer } = await setUp();
     writer.add({ id: 'one', item: '', queue: 'q', at: 5 });
     await writer.flush();
     writer.remove('one', { item: '' }, { atOnce: true });
     await setImmediate();
-    // On the writer's own connection: what it has sent by now comes first.
+    // On the writer's own connection, whose earlier commands come first.
     assert.equal(await store.redis.hexists(`${keyPrefix}:tasks`, 'one'), 0);
   });
 
-  it('writes by itself, soon, and adds a state to a stream that there is', async () => {
+  it('writes soon without a flush, and adds states to existing streams', async () => {
     const { store, keyPrefix, writer } = await setUp();
     await fleet.client.xadd(`${keyPrefix}:tasks:events:one`, '*', 'type', 'chunk', 'data', '1');
     const other = fleet.redis.client();
     const read = other.xread('BLOCK', 10_000, 'STREAMS', `${keyPrefix}:tasks:events:one`, '$');
-    // The blocking read must wait before what it waits for is written.
+    // The blocking read must wait before the event is written.
     await until(
       () => fleet.client.client('LIST') as Promise<string>,
       (clients) => clients.includes('cmd=xread'),
@@ -78,7 +78,7 @@ describe('The registry writer', () => {
     assert.equal(await store.redis.exists(`${keyPrefix}:tasks:events:unheard-of`), 0);
   });
 
-  it('writes that an attempt failed ahead of what the same process sends next', async () => {
+  it('writes a failed attempt before later commands of the process', async () => {
     const { store, keyPrefix, writer } = await setUp();
     const key = `${keyPrefix}:tasks:events:one`;
     await store.redis.xadd(key, '*', 'type', 'chunk', 'data', '1');
@@ -94,7 +94,7 @@ describe('The registry writer', () => {
     );
   });
 
-  it('warns when Redis refuses', async () => {
+  it('warns when Redis refuses a write', async () => {
     const { keyPrefix, log, writer } = await setUp();
     await fleet.client.set(`${keyPrefix}:tasks`, 'not a hash');
     writer.remove('one', { item: '' });

@@ -9,7 +9,7 @@ import { until } from '../support/until.js';
 const HOUR_MS = 3_600_000;
 const NONE = { ageMs: 1_000, count: 0 };
 
-describe('What is kept of ended tasks', () => {
+describe('Retention', () => {
   let fleet: TestFleet;
   let prefix: string;
   let producer: Producer;
@@ -29,7 +29,7 @@ describe('What is kept of ended tasks', () => {
     return task;
   }
 
-  /** Runs one to its end, and waits until the registry has forgotten it. */
+  /** Runs a task to its end, and waits until the registry no longer has it. */
   async function run(task: ScriptedTask, id: string, end: (call: Awaited<ReturnType<ScriptedTask['call']>>) => void): Promise<void> {
     const call = task.call(task.calls.length);
     const result = producer.result(await producer.enqueue(task.definition, {}, { id, item: 'chat-1' })).catch(() => null);
@@ -49,14 +49,14 @@ describe('What is kept of ended tasks', () => {
   ] as const) {
     const other = state === 'completed' ? 'failed' : 'completed';
 
-    it(`is so many that ${state}, and the newest`, async () => {
+    it(`keeps the newest ${state} tasks, up to the count`, async () => {
       const task = await taskOf({ [state]: { ageMs: HOUR_MS, count: 2 }, [other]: NONE } as unknown as RetentionPolicy);
       for (const id of ['a', 'b', 'c', 'd']) await run(task, id, (call) => call[end](new Error('no')));
       assert.deepEqual(await kept(state), ['c', 'd']);
       assert.deepEqual([await producer.get('b'), (await producer.get('c'))?.state], [null, state]);
     });
 
-    it(`is of those that ${state} not what is older than its age, once another ends`, async () => {
+    it(`removes ${state} tasks beyond their age when another task ends`, async () => {
       const task = await taskOf({ [state]: { ageMs: 60_000, count: 100 }, [other]: NONE } as unknown as RetentionPolicy);
       for (const id of ['old', 'young']) await run(task, id, (call) => call[end](new Error('no')));
       await fleet.client.zadd(`${prefix}:bull:keep:${state}`, String(Date.now() - 61_000), 'old');
@@ -67,7 +67,7 @@ describe('What is kept of ended tasks', () => {
     });
   }
 
-  it('may be nothing: then who waits has the result, and who follows has all events to the last', async () => {
+  it('of no completed tasks still delivers results to waiters and all events to followers', async () => {
     const task = await taskOf({ completed: NONE, failed: NONE });
     for (const [id, last] of [
       ['good', 'completed'],
@@ -103,7 +103,7 @@ describe('What is kept of ended tasks', () => {
     assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
   });
 
-  it('may be nothing of cancelled tasks: their stop has its receipt all the same, and a second one finds none', async () => {
+  it('of no cancelled tasks still returns the receipt of a stop; a second stop finds no task', async () => {
     const task = await taskOf({ completed: NONE, failed: NONE });
     const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
     const waiting = await producer.enqueue(task.definition, {}, { delay: HOUR_MS });

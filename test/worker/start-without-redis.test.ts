@@ -16,7 +16,7 @@ describe('A worker that starts while Redis is away', () => {
   });
   after(() => fleet.stop());
 
-  it('is ready, and takes tasks, once Redis is there', async () => {
+  it('becomes ready and fetches tasks once Redis is up', async () => {
     const keyPrefix = fleet.newPrefix();
     await fleet.redis.kill();
     const worker = await createWorker({
@@ -28,7 +28,7 @@ describe('A worker that starts while Redis is away', () => {
     });
     try {
       await worker.start();
-      // Its first attempts to connect fail long before a server has started.
+      // The first attempts to connect fail long before a server has started.
       const ready = worker.ready();
       await fleet.redis.restart();
       await ready;

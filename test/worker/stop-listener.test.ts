@@ -36,7 +36,7 @@ describe('The stop listener', () => {
   const publish = (message: string | Buffer) => fleet.client.publish(channel(), message);
 
   async function runOne(options: Parameters<Producer['enqueue']>[2] = {}) {
-    // Before the task is added: it may be called before its producer hears that it was.
+    // Before the enqueue, whose answer may arrive after the call.
     const called = task.call(task.calls.length);
     const { id } = await producer.enqueue(task.definition, {}, options);
     const call = await called;
@@ -46,7 +46,7 @@ describe('The stop listener', () => {
 
   const cancelled = (id: string) => assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
 
-  it('hears stops with the health check off, and sends no PING then', async () => {
+  it('receives stops with the health check off, and sends no PING', async () => {
     await setUp({ healthCheckMs: 0, threads: 1_000 });
     const { id } = await runOne();
     await producer.stop(id, WAIT);
@@ -59,7 +59,7 @@ describe('The stop listener', () => {
     assert.equal(notices.length, 1, 'what was capped is said once');
   });
 
-  it('takes no time from a command that cannot be true: the receipt has that of the record', async () => {
+  it('ignores an impossible time in a command: the receipt has the time of the record', async () => {
     await setUp();
     for (const at of ['1e308', '-1', '0', '9000000000000']) {
       const { id } = await runOne();
@@ -75,7 +75,7 @@ describe('The stop listener', () => {
     }
   });
 
-  it('survives whatever is published, logs what it cannot use, and stops the next task all the same', async () => {
+  it('survives invalid messages, logs them, and stops the next task', async () => {
     await setUp();
     const bad = {
       'not JSON': ['', '{', 'stop', 'undefined', '{"action":"stop","task_id":"x"} trailing', '\u0000'],
@@ -113,12 +113,12 @@ describe('The stop listener', () => {
     expected.forEach((problem, index) => assert.ok(problems[index]?.startsWith(problem), `${problems[index]} instead of ${problem}`));
     assert.ok(
       problems.every((problem) => problem.length < 300),
-      'a message is not repeated in the log',
+      'the log repeats no message',
     );
     assert.ok(log.find(/Unsupported message/).every(({ level }) => level === 50));
   });
 
-  it('takes no notice of ids that nobody has, and of fields that it does not know', async () => {
+  it('ignores unknown ids and unknown fields', async () => {
     await setUp();
     await publish('{"action":"stop","task_id":"nobody","by":7,"reason":{"a":1},"recorded_at":"yesterday","more":true}');
     await publish(JSON.stringify({ action: 'stop', task_id: '__proto__' }));
@@ -134,10 +134,10 @@ describe('The stop listener', () => {
     );
   });
 
-  it('warns of a command for a task that nobody knows, once for each id', async () => {
+  it('warns of a command for an unknown task, once per id', async () => {
     await setUp();
     for (const id of ['ghost', 'ghost', 'spirit', 'ghost']) await publish(JSON.stringify({ action: 'stop', task_id: id }));
-    // Commands are answered one after the other, so that by then those before it are.
+    // Commands are handled in order: the earlier ones have been handled.
     const { id } = await runOne();
     await publish(JSON.stringify({ action: 'stop', task_id: id }));
     await cancelled(id);
@@ -152,7 +152,7 @@ describe('The stop listener', () => {
     );
   });
 
-  it('takes for a stop one whose message wrongly says that it is recorded', async () => {
+  it('applies a stop whose message wrongly claims a record', async () => {
     await setUp();
     const { id } = await runOne();
     await publish(JSON.stringify({ action: 'stop', task_id: id, reason: 'trust me', by: 'mallory', recorded_at: 1e300 }));
@@ -162,7 +162,7 @@ describe('The stop listener', () => {
     assert.ok(taskToJson((await producer.get(id)) as TaskView));
   });
 
-  it('stops many tasks that one message names', async () => {
+  it('stops all tasks that one message names', async () => {
     await setUp({ concurrency: 3 });
     const tasks = [await runOne(), await runOne(), await runOne()];
     await publish(JSON.stringify({ action: 'stop', task_id: tasks[0]?.id, task_ids: tasks.map(({ id }) => id), reason: 'all of them' }));
@@ -170,7 +170,7 @@ describe('The stop listener', () => {
     assert.equal((await producer.get(tasks[2]?.id ?? ''))?.stop?.reason, 'all of them');
   });
 
-  it('stops by a command as open-webui sends it what runs, what waits and what is delayed, with several workers listening', async () => {
+  it('stops running, queued and delayed tasks by an open-webui command, with several workers', async () => {
     await setUp({ concurrency: 1 });
     await fleet.worker(prefix, [], NO_POLL);
     await fleet.worker(prefix, [], NO_POLL);
@@ -191,7 +191,7 @@ describe('The stop listener', () => {
     );
   });
 
-  it('sends nothing round for a task of another program', async () => {
+  it('does not forward a stop of a task of another program', async () => {
     await setUp();
     await fleet.worker(prefix, [], NO_POLL);
     await fleet.client.hset(`${prefix}:tasks`, 'foreign-1', 'chat-1');
@@ -201,7 +201,7 @@ describe('The stop listener', () => {
     subscriber.on('message', (_channel: string, message: string) => heard.push(message));
     const command = JSON.stringify({ action: 'stop', task_id: 'foreign-1' });
     await publish(command);
-    // A later stop of a task of ours has gone the whole way round, so what the first one led to has as well.
+    // A later stop has gone the whole way, so the effects of the first are over.
     const { id } = await runOne();
     await producer.stop(id, WAIT);
     await publish('marker');
@@ -214,7 +214,7 @@ describe('The stop listener', () => {
     subscriber.disconnect();
   });
 
-  it('stops only the one that is meant of two jobs that plain queues gave the same number', async () => {
+  it('stops only the intended one of two plain jobs with the same id', async () => {
     prefix = fleet.newPrefix();
     const [one, other] = [new ScriptedTask('one.task'), new ScriptedTask('other.task')];
     const worker = await fleet.worker(prefix, [one.handler, other.handler], NO_POLL);
@@ -226,7 +226,7 @@ describe('The stop listener', () => {
     );
     const [call, otherCall] = [await one.call(), await other.call()];
     assert.deepEqual([worker.status().running, call.context.signal.aborted], [['1', '1'], false]);
-    // What a stop of the second one leaves: its record and the message.
+    // The record and the message of a stop of the second job.
     await fleet.client.hset(`${prefix}:bull:other:1`, 'stop', JSON.stringify({ reason: 'this one', by: null, at: 1 }), 'defa', 'Stopped');
     await publish(JSON.stringify({ action: 'stop', task_id: '1', recorded_at: 1 }));
     otherCall.throws(await otherCall.aborted);
@@ -236,7 +236,7 @@ describe('The stop listener', () => {
     assert.deepEqual(await Promise.all(['one', 'other'].map((queue) => store.queues.get(queue).getJobState('1'))), ['completed', 'failed']);
   });
 
-  it('takes no notice of a stop of a fleet in another database with the same prefix, whose task has the same id', async () => {
+  it('ignores the stop of a task with the same id and prefix in another database', async () => {
     prefix = fleet.newPrefix();
     const [here, there] = ['', '/1'].map((database) => ({ redisUrl: fleet.redis.url + database, played: new ScriptedTask('listen.task') }));
     assert.ok(here && there);
@@ -252,14 +252,14 @@ describe('The stop listener', () => {
     const [first, second] = runs as [(typeof runs)[number], (typeof runs)[number]];
     void second.call.aborted.then((cause) => second.call.throws(cause));
     assert.equal((await second.sender.stop('same', WAIT)).outcome, 'cancelled');
-    // Its own stop goes the same way, and comes after.
+    // Its own stop goes the same way, later.
     assert.equal(first.call.context.signal.aborted, false);
     assert.deepEqual([(await first.sender.get('same'))?.state, (await first.sender.get('same'))?.stop], ['running', null]);
     void first.call.aborted.then((cause) => first.call.throws(cause));
     assert.equal((await first.sender.stop('same', WAIT)).outcome, 'cancelled');
   });
 
-  it('reads its records when the sender knows its fleet by a former id, as after FLUSHALL', async () => {
+  it('reads the records when a sender uses a former fleet id, as after FLUSHALL', async () => {
     await setUp();
     const { id } = await runOne();
     await fleet.client.hset(
@@ -274,7 +274,7 @@ describe('The stop listener', () => {
     assert.equal((await producer.get(id))?.stop?.reason, 'recorded');
   });
 
-  it('subscribes again by itself when its connection is cut, however often, and hears what is said then', async () => {
+  it('resubscribes whenever its connection is cut, and receives the next messages', async () => {
     const worker = await setUp();
     for (let round = 1; round <= 5; round += 1) {
       const { id } = await runOne();
@@ -289,7 +289,7 @@ describe('The stop listener', () => {
     }
   });
 
-  it('finds at once, when Redis is back after a restart, what was recorded meanwhile', async () => {
+  it('finds recorded stops at once after a restart of Redis', async () => {
     const own = await TestFleet.start({ appendonly: 'yes' });
     try {
       log = new LogLines();
@@ -315,7 +315,7 @@ describe('The stop listener', () => {
       call.throws(cause);
       await cancelled(id);
       assert.equal(worker.status().subscribed, true);
-      // And what is said from now on is heard.
+      // Later messages are received.
       const { id: next } = await producer.enqueue(task.definition, {});
       const second = await task.call(1);
       void second.aborted.then((reason) => second.throws(reason));

@@ -217,7 +217,7 @@ describe('A stop', () => {
     assert.deepEqual([receipt.outcome, receipt.via, receipt.reason], ['cancelled', 'signal', 'unheard']);
   });
 
-  it('that was recorded while the subscription was down is found when it is back', async () => {
+  it('recorded while the subscription is down is found after it resubscribes', async () => {
     const task = new ScriptedTask('stop.resubscribed');
     const log = new LogLines('debug');
     await setUp(task, { loggers: log.loggers });
@@ -239,7 +239,7 @@ describe('A stop', () => {
     await assert.rejects(producer.result(id), { code: 'TASK_CANCELLED' });
   });
 
-  it('that comes between the fetch of a task and its tracking ends it before the handler is called', async (t) => {
+  it('between the fetch and the tracking of a task ends it before the handler is called', async (t) => {
     const task = new ScriptedTask('stop.gap');
     prefix = fleet.newPrefix();
     producer = fleet.producer({ keyPrefix: prefix });
@@ -261,7 +261,7 @@ describe('A stop', () => {
     const { id } = await producer.enqueue(task.definition, {});
     assert.equal(await fetched.promise, id);
     assert.equal((await producer.stop(id)).outcome, 'requested');
-    // Messages come in order: when the worker has this one, it has heard the stop.
+    // Messages arrive in order: a worker with this one has received the stop.
     await fleet.client.publish(`${prefix}:tasks:commands`, 'marker');
     await log.waitFor(/Unsupported message/);
     goOn.resolve();
@@ -271,7 +271,7 @@ describe('A stop', () => {
     assert.equal((await producer.get(id))?.attempt, 0);
   });
 
-  it('keeps what the task had emitted', async () => {
+  it('keeps the output of the task', async () => {
     const task = new ScriptedTask('stop.partial');
     await setUp(task);
     const { id } = await producer.enqueue(task.definition, {});

@@ -32,11 +32,11 @@ describe('TASK_MODULES', () => {
   }
   const load = (...taskModules: string[]) => loadTaskModules(resolveSettings({ taskModules }), cwd);
 
-  it('gives the built-in tasks when there are none', async () => {
+  it('returns the built-in tasks if it is empty', async () => {
     assert.deepEqual([...(await load()).keys()], ['chat.completion', 'document.index', 'fleet.canary']);
   });
 
-  it('adds the handlers of a module: an array, or what a function makes of the settings', async () => {
+  it('adds the handlers of a module, from an array or a function of the settings', async () => {
     const list = await moduleOf(`${HEAD} export default [${task('a.one')}, ${task('a.two')}];`);
     const made = await moduleOf(`${HEAD} export default (settings) => [${task('b.one')}].slice(settings.concurrency === 10 ? 0 : 1);`);
     const handlers = await load(list, made);
@@ -46,7 +46,7 @@ describe('TASK_MODULES', () => {
     assert.ok(source?.moduleUrl.startsWith('file:///') && source.moduleUrl.endsWith(made));
   });
 
-  it('takes an absolute path and a URL too', async () => {
+  it('accepts an absolute path and a URL', async () => {
     const name = await moduleOf(`${HEAD} export default [${task('c.one')}];`);
     assert.ok((await load(join(cwd, name))).has('c.one'));
     assert.ok((await load(`file://${join(cwd, name)}`)).has('c.one'));
@@ -133,7 +133,7 @@ describe('TASK_MODULES', () => {
     });
   }
 
-  it('takes a handler whose parts are computed, and as what they were when it was loaded', async () => {
+  it('reads computed parts of a handler once, when it is loaded', async () => {
     const name = await moduleOf(
       `${HEAD} const one = ${task('e.one')}; let n = 0;
         export default [new Proxy({ ...one }, { get: (all, part) =>
@@ -143,7 +143,7 @@ describe('TASK_MODULES', () => {
     assert.deepEqual([handler?.definition.timeoutMs, handler?.definition.timeoutMs], [1, 1]);
   });
 
-  it('is read before the worker connects to anything', async () => {
+  it('is read before the worker connects', async () => {
     const config = { redisUrl: 'redis://127.0.0.1:1', logLevel: 'silent', cwd, taskModules: ['no-such-module.mjs'] } as const;
     await assert.rejects(createWorker(config), { code: 'INVALID_TASK_MODULE' });
   });

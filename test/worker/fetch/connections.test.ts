@@ -1,4 +1,4 @@
-/** A worker holds as many connections as docs/architecture.md says, however many tasks it runs. */
+/** A worker holds the connections listed in docs/architecture.md, no matter how many tasks it runs. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Redis } from 'ioredis';
@@ -38,7 +38,7 @@ describe('The connections of a worker', () => {
       const worker = await startWorker(fleet.redis, keyPrefix, { WORKER_CONCURRENCY: String(concurrency), HEARTBEAT_INTERVAL_MS: '100' });
       t.after(() => worker.stop());
       await Promise.all(ids.map((id) => handlerBegins([worker], id)));
-      // That of maintenance is listed with its first schedule, a little later.
+      // The maintenance queue is listed with its first schedule, a little later.
       const queues = await until(
         () => fleet.client.smembers(createKeys(keyPrefix).queues),
         (known) => known.includes(MAINTENANCE_QUEUE),
@@ -48,7 +48,7 @@ describe('The connections of a worker', () => {
         (found) => found.length >= 2 + queues.length,
       );
       const [id = ''] = await fleet.client.zrange(createKeys(keyPrefix).workers, '0', '-1');
-      // BullMQ names those that wait for tasks, and finds its workers by these names.
+      // BullMQ names the connections that wait for tasks, and finds its workers by these names.
       const waiting = queues.map((queue) => `${keyPrefix}:bull:${Buffer.from(queue).toString('base64')}:w:${id}`);
       const expected = ['taskfleet:worker', 'taskfleet:worker:stop', ...waiting].toSorted();
       assert.deepEqual(names, expected);

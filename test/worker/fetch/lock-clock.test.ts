@@ -8,16 +8,16 @@ import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
-/** The shortest there are. */
+/** The shortest allowed locks. */
 const SHORT_LOCKS = { lockMs: 1_000, stalledCheckMs: 500 };
 const LOCK = { id: 'a', queue: 'q', name: 'q.task', item: '', token: 't', lockMs: 1_000, clock: Date };
 
-/** What a CPU-bound handler does: nothing else happens in this process. */
+/** Blocks the event loop, as a CPU-bound handler does. */
 function blockFor(ms: number): void {
   for (const end = performance.now() + ms; performance.now() < end;);
 }
 
-describe('A run whose lock has run out by its own clock', () => {
+describe('A run whose lock has expired by its own clock', () => {
   let fleet: TestFleet;
   let prefix: string;
   let producer: Producer;
@@ -37,26 +37,26 @@ describe('A run whose lock has run out by its own clock', () => {
     return { id, worker, call: await task.call() };
   }
 
-  const spoken = async (id: string) => [
+  const outputOf = async (id: string) => [
     await fleet.client.exists(`${prefix}:tasks:events:${id}`),
     await fleet.client.hget(`${prefix}:bull:lock:${id}`, 'progress'),
   ];
 
-  /** The task comes back, here, for nobody has it. */
+  /** The task stalls and comes back to the same worker. */
   async function assertRunsAgain(id: string): Promise<void> {
-    (await task.call(1)).returns('of the second');
-    assert.equal(await producer.result(id), 'of the second');
-    assert.deepEqual(await spoken(id), [0, null]);
+    (await task.call(1)).returns('second run');
+    assert.equal(await producer.result(id), 'second run');
+    assert.deepEqual(await outputOf(id), [0, null]);
   }
 
-  it('writes nothing of what it says, is aborted with LockLost, and enqueues nothing', async () => {
+  it('is aborted with LockLost, writes no output and enqueues nothing', async () => {
     const { id, worker, call } = await runOne();
     const child = new ScriptedTask('lock.child');
     assert.equal(call.context.signal.aborted, false);
     call.context.emit('before');
     call.context.progress(50);
     blockFor(1_050);
-    // Another worker has it, or may at any moment; nothing from Redis has been read since.
+    // Another worker may have the task; this process has read nothing from Redis since.
     const refused = assert.rejects(
       call.context.enqueue(child.definition, {}, { id: 'nobody' }),
       (error) => error instanceof LockLost && error === call.context.signal.reason,
@@ -64,13 +64,13 @@ describe('A run whose lock has run out by its own clock', () => {
     call.context.emit('after');
     await refused;
     assert.ok((await call.aborted) instanceof LockLost);
-    call.throws(new Error('of the loser'));
+    call.throws(new Error('first run'));
     await assertRunsAgain(id);
     assert.equal(await producer.get('nobody'), null);
     await worker.stop();
   });
 
-  it('does not begin, as in a process that was frozen right after it fetched the task', async () => {
+  it('does not start in a process that was frozen right after the fetch', async () => {
     prefix = fleet.newPrefix();
     producer = fleet.producer({ keyPrefix: prefix });
     task = new ScriptedTask('lock.task');
@@ -84,38 +84,38 @@ describe('A run whose lock has run out by its own clock', () => {
     };
     const worker = await fleet.worker(prefix, [task.handler], { ...SHORT_LOCKS, onStep });
     const { id } = await producer.enqueue(task.definition, {});
-    // The only one: it has come back, for nobody had it.
-    (await task.call()).returns('of the second');
-    assert.equal(await producer.result(id, { timeoutMs: 10_000 }), 'of the second');
+    // The only call: the task came back after its stall.
+    (await task.call()).returns('second run');
+    assert.equal(await producer.result(id, { timeoutMs: 10_000 }), 'second run');
     assert.ok(frozen);
     assert.equal(task.calls.length, 1);
     assert.equal((await producer.get(id))?.state, 'completed');
     await worker.stop();
   });
 
-  it('notices that when its own words are to go out', async () => {
+  it('is aborted when its output is sent', async () => {
     const { id, worker, call } = await runOne();
     assert.equal(call.context.signal.aborted, false);
     call.context.emit('before');
     call.context.progress(50);
     blockFor(1_050);
     assert.ok((await call.aborted) instanceof LockLost);
-    call.returns('of the loser');
+    call.returns('first run');
     await assertRunsAgain(id);
     await worker.stop();
   });
 
-  it('does not write its last words either, if it ends before it could notice', async () => {
+  it('does not write its last output if it ends before the abort', async () => {
     const { id, worker, call } = await runOne();
     call.context.emit('last words');
     call.context.progress(100);
     blockFor(1_050);
-    call.returns('of the loser');
+    call.returns('first run');
     await assertRunsAgain(id);
     await worker.stop();
   });
 
-  it('is none whose lock was renewed: it speaks on', async () => {
+  it('keeps writing output while its lock is renewed', async () => {
     const { id, worker, call } = await runOne();
     const enough = performance.now() + 2 * SHORT_LOCKS.lockMs;
     await until(
@@ -126,19 +126,19 @@ describe('A run whose lock has run out by its own clock', () => {
     call.context.progress(60);
     call.returns('done');
     assert.equal(await producer.result(id), 'done');
-    assert.deepEqual(await spoken(id), [1, '60']);
+    assert.deepEqual(await outputOf(id), [1, '60']);
     assert.equal(call.context.signal.aborted, false);
     await worker.stop();
   });
 
-  it('counts from when the lock was asked for, and from when its renewal was', () => {
+  it('counts from the grant of the lock and from the start of each renewal', () => {
     assert.equal(new Run({ ...LOCK, lockedAt: Date.now() - 1_001 }).checkLock(), false);
     const run = new Run({ ...LOCK, lockedAt: Date.now() });
     assert.equal(run.checkLock(), true);
     run.lockRenewed(performance.now() - 1_001);
     assert.deepEqual([run.cause, run.checkLock(), run.cause?.kind], [null, false, 'lock-lost']);
     run.lockRenewed(performance.now());
-    assert.equal(run.checkLock(), false, 'what is lost stays lost');
+    assert.equal(run.checkLock(), false, 'a lost lock stays lost');
     const ended = new Run({ ...LOCK, lockedAt: Date.now() - 1_001 });
     ended.end();
     assert.deepEqual([ended.checkLock(), ended.cause], [false, null]);

@@ -7,7 +7,7 @@ import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
-/** The shortest there are: a lock is renewed after a quarter to half of its time. */
+/** The shortest allowed locks; a lock is renewed after a quarter to half of its time. */
 const SHORT_LOCKS = { lockMs: 1_000, stalledCheckMs: 500 };
 
 describe('A task whose lock is lost', () => {
@@ -32,7 +32,7 @@ describe('A task whose lock is lost', () => {
 
   const lockOf = (id: string) => `${prefix}:bull:lock:${id}:lock`;
 
-  it('is aborted with LockLost, and what its handler returns is dropped', async () => {
+  it('is aborted with LockLost, and its result is dropped', async () => {
     await setUp({ stalledCheckMs: 1_000, concurrency: 1 });
     const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
     const call = await task.call();
@@ -40,7 +40,7 @@ describe('A task whose lock is lost', () => {
     assert.ok((await call.aborted) instanceof LockLost);
     call.returns('of the loser');
     await log.waitFor(/dropping the result/);
-    // The new owner decides.
+    // The new owner settles the task.
     const view = await producer.get(id);
     assert.deepEqual([view?.state, view?.result], ['running', null]);
     assert.equal(await producer.hasActiveTasks('chat-1'), true);
@@ -50,7 +50,7 @@ describe('A task whose lock is lost', () => {
     assert.equal(await producer.result(id), 'of the owner');
   });
 
-  it('runs again here, and the second run keeps its lock although the first one ends meanwhile', async () => {
+  it('runs again on the same worker, and the second run keeps its lock when the first ends', async () => {
     const worker = await setUp({ stopGraceMs: 60_000 });
     const { id } = await producer.enqueue(task.definition, {});
     const first = await task.call(0);
@@ -59,7 +59,7 @@ describe('A task whose lock is lost', () => {
     assert.ok((await first.aborted) instanceof LockLost);
     first.throws(new Error('of the loser'));
     await log.waitFor(/dropping the result/);
-    // Three times as long as a lock lasts without renewal.
+    // Three times the lock's duration.
     const stalls = log.find(/Task stalled/).length;
     const enough = performance.now() + 3 * SHORT_LOCKS.lockMs;
     const left = await until(
@@ -76,7 +76,7 @@ describe('A task whose lock is lost', () => {
     assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
   });
 
-  it('does not outlive a stop that comes while it has no owner: the next pick-up ends it, without calling the handler', async () => {
+  it('ends at its next fetch, without a call of the handler, if it was stopped without an owner', async () => {
     await setUp({ concurrency: 1 });
     const { id } = await producer.enqueue(task.definition, {});
     const call = await task.call();
@@ -92,13 +92,13 @@ describe('A task whose lock is lost', () => {
     assert.deepEqual([view?.stop?.via, view?.attempt], ['fence', 1]);
   });
 
-  it('leaves the registry when the answer to its end was lost', async () => {
+  it('leaves the registry when the answer to its settlement is lost', async () => {
     const worker = await setUp();
     const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
     const call = await task.call();
     const token = await fleet.client.get(lockOf(id));
     assert.ok(token);
-    // As if the worker's own command had been carried out and its answer never come.
+    // As if the worker's own command had succeeded and its answer been lost.
     const store = fleet.store({ keyPrefix: prefix });
     const job = await store.queues.get('lock').getJob(id);
     await job?.moveToCompleted('carried out', token, false);
@@ -109,8 +109,8 @@ describe('A task whose lock is lost', () => {
     assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
   });
 
-  it('leaves the registry when it was removed behind its back', async () => {
-    // No renewal and no stalled check finds out before the handler returns.
+  it('leaves the registry when another program removes its job', async () => {
+    // No renewal and no stalled check notices before the handler returns.
     const worker = await setUp({ lockMs: 60_000, stalledCheckMs: 60_000 });
     const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1' });
     const call = await task.call();

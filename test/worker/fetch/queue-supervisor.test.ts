@@ -26,7 +26,7 @@ interface Watched {
   readonly log: LogLines;
 }
 
-/** A worker with one task, `stall.task` on the queue `stall`, that is watched closely. */
+/** Starts a worker with one task, `stall.task` on the queue `stall`, and a short stall time. */
 async function watch(fleet: TestFleet, config: Partial<WorkerConfig> = {}): Promise<Watched> {
   const prefix = fleet.newPrefix();
   const task = new ScriptedTask('stall.task');
@@ -35,7 +35,7 @@ async function watch(fleet: TestFleet, config: Partial<WorkerConfig> = {}): Prom
   return { fleet, prefix, task, log, worker, producer: fleet.producer({ keyPrefix: prefix }) };
 }
 
-/** Makes a call of the backends of the queue `stall` hang for ever, once it is told to. */
+/** Makes the next call of a backend method on the queue `stall` hang forever once `next` is set. */
 function hang(t: TestContext, method: 'waitForJob' | 'moveToActive'): { hung: number; next: boolean } {
   const state = { hung: 0, next: false };
   const original = RedisQueueBackend.prototype[method] as (...args: unknown[]) => Promise<unknown>;
@@ -48,7 +48,7 @@ function hang(t: TestContext, method: 'waitForJob' | 'moveToActive'): { hung: nu
   return state;
 }
 
-describe('A worker that is connected and fetches nothing although tasks wait', () => {
+describe('A stalled queue worker', () => {
   let fleet: TestFleet;
 
   before(async () => {
@@ -56,7 +56,7 @@ describe('A worker that is connected and fetches nothing although tasks wait', (
   });
   after(() => fleet.stop());
 
-  it('is replaced, and what it runs goes on, once', async (t) => {
+  it('is replaced, and its running task continues, once', async (t) => {
     const waits = hang(t, 'waitForJob');
     const { prefix, producer, worker, task, log } = await watch(fleet, { concurrency: 3, lockMs: 1_000, stalledCheckMs: 500 });
     const connected = await connections(fleet, prefix);
@@ -74,7 +74,7 @@ describe('A worker that is connected and fetches nothing although tasks wait', (
     assert.deepEqual([line?.['queue'], line?.['waiting'], line?.['running'], more.length], ['stall', 1, 1, 0]);
     assert.ok(Number(line?.['silentMs']) >= 600, `silent for ${String(line?.['silentMs'])} ms`);
     assert.equal(worker.status().replaced, 1);
-    // Held for longer than its lock: without renewals it would be stalled, and come again.
+    // Longer than the lock: without renewals, BullMQ would run the task again as stalled.
     const lock = `${fleet.keys(prefix).jobs('stall')}${long.id}:lock`;
     const held = await fleet.client.pexpiretime(lock);
     await until(
@@ -94,7 +94,7 @@ describe('A worker that is connected and fetches nothing although tasks wait', (
     await fleet.emptied(prefix);
   });
 
-  it('has the job begun that it had fetched and that its loop did not come to', async (t) => {
+  it('starts the job that it fetched but whose start its fetch loop did not reach', async (t) => {
     const fetches = hang(t, 'moveToActive');
     const { producer, task, log } = await watch(fleet, { concurrency: 2 });
     await producer.enqueue(task.definition, {});
@@ -115,7 +115,7 @@ describe('A worker that is connected and fetches nothing although tasks wait', (
     assert.equal(task.calls.length, 3);
   });
 
-  it('is replaced when the connection that waits for tasks is dead and nobody has said so', async (t) => {
+  it('is replaced when the connection that waits for tasks is silently dead', async (t) => {
     const clients: Redis[] = [];
     const original = RedisQueueBackend.prototype['waitForJob'];
     t.mock.method(RedisQueueBackend.prototype, 'waitForJob', function waitForJob(this: RedisQueueBackend, timeout: number) {
@@ -134,7 +134,7 @@ describe('A worker that is connected and fetches nothing although tasks wait', (
     assert.equal(log.find(REPLACED).length, 1);
   });
 
-  it('leaves no slot unused, and has no more of them than before', async (t) => {
+  it('keeps the number of slots', async (t) => {
     const waits = hang(t, 'waitForJob');
     const { producer, task } = await watch(fleet, { concurrency: 2 });
     await producer.enqueue(task.definition, {});
@@ -146,7 +146,7 @@ describe('A worker that is connected and fetches nothing although tasks wait', (
     );
     for (let more = 0; more < 3; more += 1) await producer.enqueue(task.definition, {});
     await task.call(1);
-    await delay(1_000); // of several looks
+    await delay(1_000); // several checks
     assert.equal(task.calls.length, 2);
     first.returns();
     const third = await task.call(2);
@@ -156,9 +156,9 @@ describe('A worker that is connected and fetches nothing although tasks wait', (
   });
 });
 
-describe('A worker that fetches nothing for a reason is left alone', { concurrency: 4 }, () => {
-  /** Three times what it may be silent for; there is no signal for what does not happen. */
-  const QUITE_A_WHILE_MS = 1_800;
+describe('A queue worker is not replaced while', { concurrency: 4 }, () => {
+  /** Three times the stall time: no signal tells that nothing happened. */
+  const QUIET_MS = 1_800;
 
   async function leftAlone(
     prepare: (watched: Watched, queue: Queue) => Promise<unknown>,
@@ -168,9 +168,9 @@ describe('A worker that fetches nothing for a reason is left alone', { concurren
     try {
       const watched = await watch(fleet, config);
       const queue = new Queue('stall', { connection: fleet.redis.client(), prefix: `${watched.prefix}:bull` });
-      queue.on('error', () => undefined); // where Redis goes away
+      queue.on('error', () => undefined); // lost connections
       await prepare(watched, queue);
-      await delay(QUITE_A_WHILE_MS);
+      await delay(QUIET_MS);
       assert.deepEqual(watched.log.find(REPLACED), []);
       assert.equal(watched.worker.status().replaced, 0);
       await queue.close();
@@ -183,9 +183,9 @@ describe('A worker that fetches nothing for a reason is left alone', { concurren
     for (let some = 0; some < count; some += 1) await producer.enqueue(task.definition, {});
   };
 
-  it('nothing waits', () => leftAlone(() => Promise.resolve()));
+  it('no task waits', () => leftAlone(() => Promise.resolve()));
 
-  it('tasks wait for their time', () => leftAlone(({ producer, task }) => producer.enqueue(task.definition, {}, { delay: 600_000 })));
+  it('all tasks are delayed', () => leftAlone(({ producer, task }) => producer.enqueue(task.definition, {}, { delay: 600_000 })));
 
   it('the queue is paused', () =>
     leftAlone(async (watched, queue) => {
@@ -217,13 +217,13 @@ describe('A worker that fetches nothing for a reason is left alone', { concurren
       { concurrency: 2 },
     ));
 
-  it('there is no handler for what waits', () =>
+  it('the waiting tasks have no handler', () =>
     leftAlone((_, queue) => queue.addBulk(Array.from({ length: 5 }, () => ({ name: 'stall.unknown', data: {} })))));
 
   it('Redis pauses writes', () =>
     leftAlone(async ({ fleet, producer, task }) => {
       await producer.enqueue(task.definition, {}, { delay: 300 });
-      await fleet.client.client('PAUSE', QUITE_A_WHILE_MS + 500, 'WRITE');
+      await fleet.client.client('PAUSE', QUIET_MS + 500, 'WRITE');
     }));
 
   it('Redis refuses writes', () =>
@@ -237,10 +237,10 @@ describe('A worker that fetches nothing for a reason is left alone', { concurren
     leftAlone(async ({ fleet, producer, task }) => {
       await producer.enqueue(task.definition, {}, { delay: 300 });
       process.kill(fleet.redis.pid, 'SIGSTOP');
-      setTimeout(() => process.kill(fleet.redis.pid, 'SIGCONT'), QUITE_A_WHILE_MS);
+      setTimeout(() => process.kill(fleet.redis.pid, 'SIGCONT'), QUIET_MS);
     }));
 
-  it('Redis is gone, and back with tasks that wait', () =>
+  it('Redis restarts with waiting tasks', () =>
     leftAlone(async ({ fleet, producer, task }) => {
       await producer.enqueue(task.definition, {}, { delay: 300 });
       await fleet.redis.kill();
@@ -248,7 +248,7 @@ describe('A worker that fetches nothing for a reason is left alone', { concurren
       await fleet.redis.restart();
     }));
 
-  it('this process did not come to it', () =>
+  it('this process is blocked', () =>
     leftAlone(async (watched) => {
       await add(watched, 2);
       const end = performance.now() + 1_500;
@@ -265,7 +265,7 @@ describe('A queue with a key of the wrong type', () => {
   after(() => fleet.stop());
 
   const BREAKS: Readonly<Record<string, (queue: Queue, client: Redis) => Promise<unknown>>> = {
-    'wait, by a job of that id': (queue) => queue.add('stall.task', {}, { jobId: 'wait' }).catch(() => undefined),
+    'wait, overwritten by a job with that id': (queue) => queue.add('stall.task', {}, { jobId: 'wait' }).catch(() => undefined),
     active: (_, client) => client.set(keyOf('active'), 'a string'),
     marker: (_, client) => client.set(keyOf('marker'), 'a string'),
     prioritized: (_, client) => client.set(keyOf('prioritized'), 'a string'),
@@ -273,7 +273,7 @@ describe('A queue with a key of the wrong type', () => {
   let keyOf = (name: string): string => name;
 
   for (const [name, breaks] of Object.entries(BREAKS)) {
-    it(`(${name}) is asked less and less and reported once, the others go on, and it comes back by the command that is told`, async (t) => {
+    it(`(${name}) is fetched from with backoff and reported once; the reported command repairs it, and other queues go on`, async (t) => {
       const other = new ScriptedTask('other.task');
       const stalling = defineTask({ name: 'stall.task', input: z.unknown(), retention: KEEP });
       const log = new LogLines();
@@ -298,7 +298,7 @@ describe('A queue with a key of the wrong type', () => {
       await queue.add('stall.task', {}).catch(() => undefined);
       const line = await log.waitFor(/^A queue is broken/);
       assert.equal(line['queue'], 'stall');
-      assert.ok(fetches < 60, `asked ${fetches} times`);
+      assert.ok(fetches < 60, `${fetches} fetches`);
       const producer = fleet.producer({ keyPrefix: prefix });
       const going = await producer.enqueue(other.definition, {});
       (await other.call(0)).returns('done');
@@ -319,7 +319,7 @@ describe('A queue with a key of the wrong type', () => {
   }
 });
 
-/** Those of BullMQ's own, which wait for tasks. */
+/** Counts BullMQ's connections that wait for tasks. */
 async function connections(fleet: TestFleet, prefix: string): Promise<number> {
   const lines = ((await fleet.client.client('LIST')) as string).trim().split('\n');
   return lines.filter((line) => line.includes(`name=${prefix}:bull:`)).length;

@@ -10,7 +10,7 @@ import { until } from '../../support/until.js';
 
 const LOUD = 40;
 
-describe('A worker and records that it cannot read', () => {
+describe('A worker with unreadable records', () => {
   let fleet: TestFleet;
 
   before(async () => {
@@ -18,8 +18,8 @@ describe('A worker and records that it cannot read', () => {
   });
   after(() => fleet.stop());
 
-  /** Resolves when the worker has said once more that it is alive. */
-  async function beaten(keys: Keys): Promise<void> {
+  /** Resolves after the next heartbeat. */
+  async function nextBeat(keys: Keys): Promise<void> {
     const read = async (): Promise<string | null> => {
       const [key = ''] = await fleet.client.keys(keys.worker('*'));
       return fleet.client.hget(key, 'beat_at');
@@ -28,7 +28,7 @@ describe('A worker and records that it cannot read', () => {
     await until(read, (at) => at !== null && at !== last);
   }
 
-  /** A task on a queue of its own, and what a worker that begins later will do with it: at most one call at once. */
+  /** A task on its own queue, and a worker that starts later and runs one task at a time. */
   function scene(): {
     prefix: string;
     keys: Keys;
@@ -45,7 +45,7 @@ describe('A worker and records that it cannot read', () => {
     const task = new ScriptedTask('readable.task');
     const producer = fleet.producer({ keyPrefix: prefix });
     let calls = 0;
-    /** Begins the worker, and returns the id of the next task whose handler is called. */
+    /** Starts the worker if needed, and returns the id of the next task whose handler is called. */
     const work = async (): Promise<string> => {
       if (calls === 0)
         await fleet.worker(prefix, [task.handler], {
@@ -73,11 +73,11 @@ describe('A worker and records that it cannot read', () => {
   }
 
   const FAILING: Readonly<Record<string, [fields: Record<string, string>, reason: RegExp]>> = {
-    'options that are no JSON': [{ opts: '{' }, /^The job cannot be read: opts: not JSON/],
+    'options that are not JSON': [{ opts: '{' }, /^The job cannot be read: opts: not JSON/],
     'options that are null': [{ opts: 'null' }, /^The job cannot be read: opts: expected a JSON object/],
     'options that are a list': [{ opts: '[]' }, /^The job cannot be read: opts: expected a JSON object/],
-    'progress that is no JSON': [{ progress: '{' }, /^The job cannot be read: progress: not JSON/],
-    'data that is no JSON': [{ data: '{' }, /^The job's data is not JSON/],
+    'progress that is not JSON': [{ progress: '{' }, /^The job cannot be read: progress: not JSON/],
+    'data that is not JSON': [{ data: '{' }, /^The job's data is not JSON/],
   };
   for (const [what, [fields, reason]] of Object.entries(FAILING)) {
     it(`fails a job with ${what}, and runs the next`, async () => {
@@ -93,7 +93,7 @@ describe('A worker and records that it cannot read', () => {
     });
   }
 
-  it('cancels a job with such options that was stopped before', async () => {
+  it('cancels a stopped job with unreadable options', async () => {
     const { jobs, producer, task, work } = scene();
     await producer.enqueue(task.definition, {}, { id: 'bad' });
     await fleet.client.hset(jobs + 'bad', { opts: '{', stop: '{"at":1}', defa: 'Stopped' });
@@ -102,7 +102,7 @@ describe('A worker and records that it cannot read', () => {
     assert.equal((await endOf(producer, 'bad')).state, 'cancelled');
   });
 
-  it('takes an id that is listed without a job out of its queue, and registers nothing for it', async () => {
+  it('drops an id that is listed without a job, and does not register it', async () => {
     const { prefix, jobs, producer, task, work, log } = scene();
     await producer.enqueue(task.definition, {}, { id: 'good' });
     await fleet.client.rpush(`${jobs}wait`, 'without-a-job');
@@ -112,10 +112,10 @@ describe('A worker and records that it cannot read', () => {
       (exists) => exists === 0,
     );
     await fleet.emptied(prefix);
-    assert.equal(log.find(/cannot be read/).filter(({ problem }) => problem === 'it is listed, but has no job').length, 1);
+    assert.equal(log.find(/^Cannot read a record in Redis/).filter(({ problem }) => problem === 'it is listed, but has no job').length, 1);
   });
 
-  it('registers a plain job whose time is none as of now', async () => {
+  it('registers a plain job with an invalid timestamp as of now', async () => {
     const { keys, jobs, producer, task, work } = scene();
     await producer.enqueue(task.definition, {}, { id: 'first' });
     await fleet.client.hset(jobs + 'first', { opts: '{}', timestamp: 'abc' });
@@ -125,7 +125,7 @@ describe('A worker and records that it cannot read', () => {
   });
 
   for (const name of ['workers', 'queues', 'pendingStops', 'tasks', 'taskQueues', 'live', 'reconcile'] as const) {
-    it(`goes on with the key of ${name} of a wrong type, and logs it once`, async () => {
+    it(`goes on when the key of ${name} has a wrong type, and logs it once`, async () => {
       const { keys, jobs, producer, task, work, loud } = scene();
       await fleet.client.rpush(keys[name], 'x');
       const run = async (id: string): Promise<void> => {
@@ -135,13 +135,13 @@ describe('A worker and records that it cannot read', () => {
           () => fleet.client.zscore(`${jobs}completed`, id),
           (ended) => ended !== null,
         );
-        await beaten(keys);
-        await beaten(keys);
+        await nextBeat(keys);
+        await nextBeat(keys);
       };
       await run('one');
-      const said = loud().length;
+      const lines = loud().length;
       for (const id of ['two', 'three', 'four']) await run(id);
-      assert.ok(loud().length <= said + 1, JSON.stringify(loud()));
+      assert.ok(loud().length <= lines + 1, JSON.stringify(loud()));
     });
   }
 });

@@ -21,7 +21,7 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
   },
   OOM: { begin: (client) => client.config('SET', 'maxmemory', '1'), end: (client) => client.config('SET', 'maxmemory', '0') },
 };
-/** Of these workers: with room for a reconnect on a busy machine. */
+/** Locks with room for a reconnect on a busy machine. */
 const LOCK_MS = 4_000;
 /** Duration of the refusal: beyond the lock time the task could be lost. */
 const REFUSED_MS = 1_000;
@@ -32,7 +32,7 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
       ['returns', 'completed'],
       ['throws', 'failed'],
     ] as const) {
-      it(`with ${code}, a task that ${how} meanwhile is settled once, when they are taken again`, async () => {
+      it(`with ${code}, a task that ${how} is settled once, after Redis accepts writes again`, async () => {
         const fleet = await TestFleet.start();
         try {
           const prefix = fleet.newPrefix();

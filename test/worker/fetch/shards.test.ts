@@ -39,7 +39,7 @@ describe('A queue with shards', () => {
   const results = () => Promise.all(inputs.map(({ id }) => producer.result(id)));
   const expected = inputs.map(({ input }) => input.n + 1);
 
-  it('has its tasks run on all of them, each once', async () => {
+  it('runs its tasks on all shards, each once', async () => {
     const worker = await fleet.worker(keyPrefix, [adder(4)], { concurrency: 10 });
     const { queues, slots } = worker.status();
     assert.deepEqual(
@@ -54,12 +54,12 @@ describe('A queue with shards', () => {
       ended.map(({ id, queue }) => `${id} ${queue}`).toSorted(),
       inputs.map(({ id }) => `${id} ${shardOf(sums(4), id)}`).toSorted(),
     );
-    // Of the built-in queues, whose slots are as they were, and three for each shard.
+    // The slots of the built-in queues, and three per shard.
     const builtIn = (await fleet.worker(fleet.newPrefix(), [], { concurrency: 10 })).status();
     assert.equal(slots - builtIn.slots, 12);
   });
 
-  it('has its tasks stopped by their ids, waiting or running, and by their item', async () => {
+  it('stops queued and running tasks, by id and by item', async () => {
     const task = new ScriptedTask('slow.do', { shards: 3 });
     const ids = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
     await producer.enqueueMany(
@@ -68,7 +68,7 @@ describe('A queue with shards', () => {
     );
     assert.deepEqual(new Set(ids.map((id) => shardOf(task.definition, id))).size, 3);
     await fleet.worker(keyPrefix, [task.handler], { concurrency: 3 });
-    // One runs on each shard.
+    // One task runs on each shard.
     const running = await Promise.all([0, 1, 2].map(async (index) => (await task.call(index)).context.id));
     assert.equal(new Set(running.map((id) => shardOf(task.definition, id))).size, 3);
     for (const call of task.calls) void call.aborted.then((cause) => call.throws(cause));
@@ -87,7 +87,7 @@ describe('A queue with shards', () => {
     assert.equal(await producer.hasActiveTasks('chat-1'), false);
   });
 
-  it('has a task retried where it is, its children found, and counts as one queue', async () => {
+  it('retries a task on its shard, finds its children, and counts as one queue', async () => {
     const task = new ScriptedTask('slow.do', { shards: 8, retry: { attempts: 1 } });
     const child = new ScriptedTask('slow.part', { shards: 8 });
     await fleet.worker(keyPrefix, [task.handler, child.handler], { producer });
@@ -112,7 +112,7 @@ describe('A queue with shards', () => {
       'cancelled',
     );
     await emptied();
-    // Each process hands its counts over by itself, once a second.
+    // Each process sends its counts once a second.
     const once = [
       'enqueued|slow|slow.do',
       'enqueued|slow|slow.part',
@@ -131,20 +131,20 @@ describe('A queue with shards', () => {
     );
   });
 
-  it('keeps nothing back when the number is lowered while tasks wait', async () => {
+  it('runs all queued tasks when the number of shards is lowered', async () => {
     await producer.enqueueMany(sums(6), inputs);
     await fleet.worker(keyPrefix, [adder(2)]);
     assert.deepEqual(await results(), expected);
     await emptied();
   });
 
-  it('keeps nothing back when it has shards no more', async () => {
+  it('runs all queued tasks when it no longer has shards', async () => {
     await producer.enqueueMany(sums(3), inputs);
     await fleet.worker(keyPrefix, [adder(1)]);
     assert.deepEqual(await results(), expected);
   });
 
-  it('keeps nothing back when producers have raised the number, and workers not yet', async () => {
+  it('runs all queued tasks when producers raise the number before workers do', async () => {
     const worker = await fleet.worker(keyPrefix, [adder(1)], { heartbeatMs: 100, concurrency: 10 });
     await producer.enqueueMany(sums(1), inputs.slice(0, 20));
     await producer.enqueueMany(sums(4), inputs.slice(20));
@@ -164,7 +164,7 @@ describe('A queue with shards', () => {
     await emptied();
   });
 
-  it('has what waits on its shards looked after by the reconciler', async () => {
+  it('has its queued tasks repaired by the reconciler', async () => {
     const task = defineTask({ name: 'late.do', input: z.unknown(), retention: KEEP, shards: 4 });
     const id = ['a', 'b', 'c', 'd', 'e'].find((one) => shardOf(task, one) !== 'late') as string;
     await producer.enqueue(task, {}, { id, item: 'chat-1' });
@@ -186,7 +186,7 @@ describe('A queue with shards', () => {
   });
 });
 
-describe('What looks for shards', () => {
+describe('ShardFinder', () => {
   let fleet: TestFleet;
 
   before(async () => {
@@ -194,7 +194,7 @@ describe('What looks for shards', () => {
   });
   after(() => fleet.stop());
 
-  it('takes each that its queues have and it does not, once, and none after its stop', async () => {
+  it('takes each unknown shard of its queues once, and none after its stop', async () => {
     const store = fleet.store();
     await store.redis.ping();
     const slots = new Map([['chat', 10]]);

@@ -9,7 +9,7 @@ const handlerOf = (name: string, shards: number, alwaysIsolated = false) => ({
 });
 const plan = (...handlers: ReturnType<typeof handlerOf>[]) => Object.fromEntries(slotsByQueue(handlers, 10, 2));
 
-test('the slots of a queue are divided over its shards, rounded up, at least one for each', () => {
+test('the slots of a queue are divided over its shards, rounded up', () => {
   assert.deepEqual(plan(handlerOf('chat.a', 1)), { chat: 10 });
   assert.deepEqual(plan(handlerOf('chat.a', 4), handlerOf('mail.a', 1)), {
     chat: 3,
@@ -22,19 +22,19 @@ test('the slots of a queue are divided over its shards, rounded up, at least one
   assert.deepEqual([many.size, ...new Set(many.values())], [64, 1]);
 });
 
-test('of two tasks of one queue, the one with more shards decides how many there are', () => {
+test('the task with the most shards decides the shards of its queue', () => {
   const expected = { chat: 5, 'chat.shard-1': 5 };
   assert.deepEqual(plan(handlerOf('chat.a', 2), handlerOf('chat.b', 1)), expected);
   assert.deepEqual(plan(handlerOf('chat.b', 1), handlerOf('chat.a', 2)), expected);
 });
 
-test('where all tasks are isolated, there are no more slots than threads, divided likewise', () => {
+test('a queue with isolated tasks only has no more slots than threads', () => {
   assert.deepEqual(plan(handlerOf('index.a', 1, true)), { index: 2 });
   assert.deepEqual(plan(handlerOf('index.a', 2, true)), { index: 1, 'index.shard-1': 1 });
   assert.deepEqual(plan(handlerOf('index.a', 2, true), handlerOf('index.b', 1)), { index: 5, 'index.shard-1': 5 });
 });
 
-test('shards of other versions get what each would have if all were known; what is no shard of these queues gets nothing', () => {
+test('shards of other versions get the slots of a known shard; other queues get none', () => {
   const others = (slots: Record<string, number>, ...names: string[]) =>
     Object.fromEntries(slotsOfOthers(new Map(Object.entries(slots)), names));
   assert.deepEqual(others({ chat: 10 }, 'chat', 'chat.shard-1', 'chat.shard-2', 'chat.shard-3'), {

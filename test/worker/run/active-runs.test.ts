@@ -7,7 +7,7 @@ const newRun = (id: string, queue = 'q') =>
   new Run({ id, queue, name: 'a.task', item: '', token: 't', lockMs: 15_000, lockedAt: Date.now(), clock: Date });
 
 describe('ActiveRuns', () => {
-  it('finds what it tracks, until it is untracked', () => {
+  it('finds a run until it is untracked', () => {
     const runs = new ActiveRuns();
     const [one, two] = [newRun('one'), newRun('two')];
     runs.track(one);
@@ -23,7 +23,7 @@ describe('ActiveRuns', () => {
     assert.equal(runs.size, 1);
   });
 
-  it('aborts the run that lost its task to a later run here, and forgets only the run that ends', () => {
+  it('aborts a run whose task is tracked again, and untracks only the ended run', () => {
     const runs = new ActiveRuns();
     const [lost, current] = [newRun('one'), newRun('one')];
     runs.track(lost);
@@ -36,7 +36,7 @@ describe('ActiveRuns', () => {
     assert.equal(runs.size, 0);
   });
 
-  it('keeps jobs of the same number on two queues apart', () => {
+  it('distinguishes jobs with the same id on two queues', () => {
     const runs = new ActiveRuns();
     const [here, there] = [newRun('1', 'here'), newRun('1', 'there')];
     runs.track(here);
@@ -46,7 +46,7 @@ describe('ActiveRuns', () => {
     assert.equal(runs.size, 2);
   });
 
-  it('is idle when nothing runs, at once or when the last run ends', async () => {
+  it('is idle at once without runs, or when the last run ends', async () => {
     const runs = new ActiveRuns();
     assert.equal(await runs.idle(0), true);
     const [one, two] = [newRun('one'), newRun('two')];
@@ -58,13 +58,13 @@ describe('ActiveRuns', () => {
     assert.equal(await idle, true);
   });
 
-  it('is not idle if the time is over first', async () => {
+  it('is not idle after the timeout', async () => {
     const runs = new ActiveRuns();
     runs.track(newRun('one'));
     assert.equal(await runs.idle(1), false);
   });
 
-  it('counts a given-up handler until it returns or throws', async () => {
+  it('counts an abandoned handler until it returns or throws', async () => {
     const runs = new ActiveRuns();
     const [first, second] = [deferred(), deferred()];
     const ended: string[] = [];

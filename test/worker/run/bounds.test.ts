@@ -25,7 +25,7 @@ function circle(): unknown {
   return one;
 }
 
-describe('What is kept of a task', () => {
+describe('The limits of a task', () => {
   let fleet: TestFleet;
 
   before(async () => {
@@ -33,7 +33,7 @@ describe('What is kept of a task', () => {
   });
   after(() => fleet.stop());
 
-  /** A task whose handler does this, once it has ended. */
+  /** Runs a task with this handler to its end. */
   async function ended(handle: (context: TaskContext) => unknown) {
     const task = defineTask({ name: 'big.task', input: z.unknown(), retry: RETRY, retention: KEEP });
     let runs = 0;
@@ -48,7 +48,7 @@ describe('What is kept of a task', () => {
     return { ...own, view, runs, keys, job: await fleet.client.hgetall(keys.jobs('big') + id) };
   }
 
-  // A text in JSON has two quotes around it, and an ä takes two bytes.
+  // A string in JSON has two quotes, and an ä takes two bytes.
   const FITS: Readonly<Record<string, unknown>> = {
     'the longest text': 'x'.repeat(LIMIT - 2),
     'the longest in bytes': 'ä'.repeat((LIMIT - 2) / 2),
@@ -57,7 +57,7 @@ describe('What is kept of a task', () => {
     zero: 0,
   };
   for (const [name, value] of Object.entries(FITS)) {
-    it(`is a result within the limit: ${name}`, async () => {
+    it(`allow a result: ${name}`, async () => {
       const { view, job } = await ended(() => value);
       assert.deepEqual([view.state, view.result, job['returnvalue']], ['completed', value ?? null, JSON.stringify(value ?? null)]);
     });
@@ -65,7 +65,7 @@ describe('What is kept of a task', () => {
 
   const BAD: readonly (readonly [name: string, make: () => unknown, problem: RegExp])[] = [
     [
-      'one byte more',
+      'one byte too many',
       () => 'x'.repeat(LIMIT - 1),
       /^The result of big\.task is 1025 bytes of JSON; at most 1024 bytes are allowed\. Store .* or raise MAX_RESULT_BYTES\.$/,
     ],
@@ -75,14 +75,14 @@ describe('What is kept of a task', () => {
     ['a BigInt', () => ({ n: 1n }), /^Bad output of big\.task: not JSON \(Do not know how to serialize a BigInt\)$/],
   ];
   for (const [name, make, problem] of BAD) {
-    it(`is no result beyond the limit, or that JSON cannot hold, and is not tried again: ${name}`, async () => {
+    it(`fail a task without a retry because of its result: ${name}`, async () => {
       const { view, job, runs } = await ended(make);
       assert.deepEqual([view.state, view.result, job['returnvalue'], runs], ['failed', null, undefined, 1]);
       assert.match(view.error ?? '', problem);
     });
   }
 
-  it('is of each error 16 KiB at most, with a mark, wherever BullMQ keeps it', async () => {
+  it('cut each stored error to 16 KiB, with a mark', async () => {
     const { view, job, keys, runs, producer } = await ended(() => {
       throw new Error('ä'.repeat(2_500_000));
     });
@@ -92,15 +92,15 @@ describe('What is kept of a task', () => {
     const stacks = JSON.parse(job['stacktrace'] ?? '[]') as string[];
     assert.ok(
       stacks.length > 0 && stacks.every((stack) => stack.length <= MAX_STACK_LENGTH && /\n +at /.test(stack)),
-      'the stack is kept, without most of the message',
+      'the stack keeps little of the message',
     );
     const events = await fleet.client.xrange(`${keys.jobs('big')}events`, '-', '+');
-    assert.ok(JSON.stringify(events).length < 200_000, 'the events of the queue too');
+    assert.ok(JSON.stringify(events).length < 200_000, "the queue's events are cut too");
     const [listed] = (await producer.list({ state: 'failed' })).tasks;
     assert.equal(listed?.error?.length, LISTED.errorLength);
   });
 
-  it('is no progress and no chunk beyond its limit, and the handler is told', async () => {
+  it('throw in the handler for progress and chunks that are too large', async () => {
     const caught: unknown[] = [];
     const attempt = (work: () => void): void => {
       try {
@@ -121,7 +121,7 @@ describe('What is kept of a task', () => {
     );
   });
 
-  it('is a long text in several chunks, none of which cuts a character', async () => {
+  it('split a long text into chunks between characters', async () => {
     const text = `${'a"\n'.repeat(40_000)}${'😀'.repeat(100_000)}${'\u0000'.repeat(50_000)}`;
     const { view, producer } = await ended(({ emit }) => emit(text));
     assert.equal(view.state, 'completed');
@@ -131,7 +131,7 @@ describe('What is kept of a task', () => {
     assert.ok(parts.length > 1 && parts.every((part) => part.isWellFormed() && Buffer.byteLength(JSON.stringify(part)) <= MAX_CHUNK_BYTES));
   });
 
-  it('shows in a list neither the result nor what is long; a look at the task shows them', async () => {
+  it('leave results and long fields out of lists; a read of the task includes them', async () => {
     const task = defineTask({ name: 'big.task', input: z.unknown(), retention: KEEP });
     const progress = { text: 'x'.repeat(LISTED.progressBytes) };
     const { producer } = await ownWorker(fleet, [
@@ -148,7 +148,7 @@ describe('What is kept of a task', () => {
     assert.deepEqual([whole?.result, whole?.progress], ['the result', progress]);
   });
 
-  it('shows what a plain BullMQ client wrote cut to its limits, and reads none of it for a list', async () => {
+  it('cut the long fields of a plain job, and leave them out of lists', async () => {
     const { producer, prefix } = await ownWorker(fleet, []);
     const store = fleet.store({ keyPrefix: prefix });
     const queue = store.queues.get('plain');
@@ -174,7 +174,7 @@ describe('What is kept of a task', () => {
 });
 
 describe('cutToBytes', () => {
-  it('cuts no character in two, and stays within its bytes', () => {
+  it('cuts between characters, within the limit', () => {
     for (const text of ['a', 'ä', '€', '😀'].flatMap((unit) => [100, 101, 102, 103].map((length) => unit.repeat(length)))) {
       const cut = cutToBytes(text, 100);
       assert.ok(Buffer.byteLength(cut) <= 100 && cut.isWellFormed() && !cut.includes('\uFFFD'), cut);

@@ -35,7 +35,7 @@ describe("A handler's context", () => {
     return events;
   }
 
-  it('has the input with its defaults, the id, the item and the attempt', async () => {
+  it('has the input with defaults, the id, the item and the attempt', async () => {
     prefix = fleet.newPrefix();
     producer = fleet.producer({ keyPrefix: prefix });
     const definition = defineTask({
@@ -57,7 +57,7 @@ describe("A handler's context", () => {
     assert.equal(((await producer.result(other)) as { item: unknown }).item, null);
   });
 
-  it('writes a thousand reports of progress as a few, of which the last wins', async () => {
+  it('merges a thousand progress reports into a few; the last wins', async () => {
     const task = new ScriptedTask('context.progress');
     const { id, call } = await runOne(task);
     for (let done = 1; done <= 1_000; done += 1) call.context.progress({ done, total: 1_000 });
@@ -69,7 +69,7 @@ describe("A handler's context", () => {
     assert.deepEqual((await producer.get(id))?.progress, { done: 1_000, total: 1_000 });
   });
 
-  it('keeps a report of progress as it was when it was made', async () => {
+  it('stores progress as it was at the call', async () => {
     const task = new ScriptedTask('context.snapshot');
     const { id, call } = await runOne(task);
     const report = { done: 1 };
@@ -80,7 +80,7 @@ describe("A handler's context", () => {
     assert.deepEqual((await producer.get(id))?.progress, { done: 1 });
   });
 
-  it('refuses progress that is neither a number nor an object, and what JSON cannot hold', async () => {
+  it('refuses progress that is neither a number nor an object, and values without JSON', async () => {
     const task = new ScriptedTask('context.badprogress');
     const { id, call } = await runOne(task);
     const circle: Record<string, unknown> = {};
@@ -109,12 +109,12 @@ describe("A handler's context", () => {
       chunks,
       Array.from({ length: 3_000 }, (_, index) => index),
     );
-    // Each batch renews the expiry of the stream, once.
+    // Each batch renews the expiry of the stream once.
     const { pexpire = 0 } = await fleet.commandCounts();
     assert.ok(pexpire <= 20, `${pexpire} batches`);
   });
 
-  it('emits anything as JSON would have it', async () => {
+  it('emits any value as JSON', async () => {
     const task = new ScriptedTask('context.json');
     const { id, call } = await runOne(task);
     const date = new Date(0);
@@ -136,7 +136,7 @@ describe("A handler's context", () => {
     assert.deepEqual(chunks, ['text', 5, null, null, null, null, date.toISOString(), { b: [null] }, 'ünï \u0000 \ud83d\ude00']);
   });
 
-  it('has written all that it was told before the task ends', async () => {
+  it('writes all output before the task ends', async () => {
     const task = new ScriptedTask('context.flushed');
     const { id, call } = await runOne(task);
     call.context.emit('last words');
@@ -146,7 +146,7 @@ describe("A handler's context", () => {
     assert.deepEqual(types, ['running', 'chunk', 'progress', 'failed']);
   });
 
-  it('has functions that work on their own', async () => {
+  it('has functions that work without their object', async () => {
     const task = new ScriptedTask('context.destructured');
     const { id, call } = await runOne(task);
     const { emit, progress } = call.context;
@@ -175,7 +175,7 @@ describe("A handler's context", () => {
     assert.equal(log.find(/not shown/).length, 0);
   });
 
-  it('does not cost a task that says nothing a stream', async () => {
+  it('creates no stream for a task without output', async () => {
     const task = new ScriptedTask('context.silent');
     const { id, call } = await runOne(task);
     call.returns();
@@ -183,7 +183,7 @@ describe("A handler's context", () => {
     assert.equal(await fleet.client.exists(`${prefix}:tasks:events:${id}`), 0);
   });
 
-  it('is without effect for work that a handler left behind', async () => {
+  it('ignores calls after the end of the handler', async () => {
     const task = new ScriptedTask('context.leftover');
     const { id, call } = await runOne(task);
     call.context.emit('in time');

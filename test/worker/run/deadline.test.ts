@@ -25,7 +25,7 @@ describe('A deadline', () => {
   async function setUp(options: ConstructorParameters<typeof ScriptedTask>[1] = {}) {
     prefix = fleet.newPrefix();
     producer = fleet.producer({ keyPrefix: prefix });
-    await producer.ping(); // a deadline is not to pass during the connect
+    await producer.ping(); // connects, so that the deadline does not pass meanwhile
     return new ScriptedTask('timely.task', { ...RETRY, ...options });
   }
 
@@ -48,7 +48,7 @@ describe('A deadline', () => {
   }
 
   for (const kind of ['of the call', 'of the definition'] as const) {
-    it(`${kind} fails a task that nobody has come to by then, without calling its handler or another attempt`, async () => {
+    it(`${kind} fails a task not started by then, without a call of its handler or a retry`, async () => {
       const task = await setUp(kind === 'of the definition' ? { deadlineMs: 30 } : {});
       const deadline = new Date(Date.now() + 30);
       const { id } = await producer.enqueue(task.definition, {}, { item: 'chat-1', ...(kind === 'of the call' && { deadline }) });
@@ -61,7 +61,7 @@ describe('A deadline', () => {
     });
   }
 
-  it('that is not over lets the task start, and does not end it once it runs', async () => {
+  it('that has not passed lets the task start, and does not end it later', async () => {
     const task = await setUp({ deadlineMs: 60_000 });
     await fleet.worker(prefix, [task.handler]);
     const deadline = new Date(Date.now() + 1_500); // enough for a busy machine to start the task
@@ -73,7 +73,7 @@ describe('A deadline', () => {
     assert.equal(await producer.result(id), 'in time');
   });
 
-  it('of the definition counts from the enqueue, or from the end of the delay, and one of the call takes its place', async () => {
+  it('of the definition counts from the enqueue or the end of the delay; a deadline of the call replaces it', async () => {
     const task = await setUp({ deadlineMs: 60_000 });
     const [from, delay] = [Date.now(), 600_000];
     const [plain, delayed, own] = [
@@ -88,7 +88,7 @@ describe('A deadline', () => {
     assert.equal(offsets[2], 5_000);
   });
 
-  it('may come with a delay that ends before it', async () => {
+  it('may be later than a delay', async () => {
     const task = await setUp();
     const deadline = Date.now() + 80;
     const { id } = await producer.enqueue(task.definition, {}, { delay: 50, deadline: new Date(deadline) });
@@ -113,7 +113,7 @@ describe('A deadline', () => {
     assert.equal(task.calls.length, 2);
   });
 
-  it('gives way to a stop: the task is cancelled', async () => {
+  it('yields to a stop: the task is cancelled', async () => {
     const task = await setUp();
     const deadline = Date.now() + 30;
     const { id } = await producer.enqueue(task.definition, {}, { deadline: new Date(deadline) });
@@ -121,7 +121,7 @@ describe('A deadline', () => {
     assert.equal((await producer.stop(id)).outcome, 'cancelled');
   });
 
-  it('that has passed already, or is before the end of the delay, or no Date, is refused by name, and nothing is added', async () => {
+  it('that has passed, precedes the end of the delay or is no Date is refused, and nothing is enqueued', async () => {
     const task = await setUp();
     const refused = (options: Parameters<Producer['enqueue']>[2], message: RegExp) =>
       assert.rejects(

@@ -8,7 +8,7 @@ import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
-/** Two versions of one task: the newer one wants a field that the older one does not know. */
+/** Two versions of one task: the newer one requires a field that the older one lacks. */
 const older = new ScriptedTask('note.take', { input: z.strictObject({ text: z.string() }) });
 const newer = new ScriptedTask('note.take', { input: z.strictObject({ text: z.string(), language: z.string() }) });
 const INPUT = { text: 'a', language: 'en' };
@@ -30,7 +30,7 @@ describe("A task whose input matches only another version's schema", () => {
   after(() => fleet.stop());
 
   const startOlder = () => fleet.worker(prefix, [older.handler], { loggers: log.loggers });
-  /** A worker of the newer version, as its heartbeat shows it; it takes nothing. */
+  /** Writes the heartbeat of a worker with the newer version, which fetches nothing. */
   async function announceNewer(fields: Readonly<Record<string, string>> = {}): Promise<void> {
     const keys = fleet.keys(prefix);
     await fleet.client.hset(keys.worker('newer'), { schemas: JSON.stringify(schemasOf([newer.handler])), draining: '0', ...fields });

@@ -15,7 +15,7 @@ describe('TaskOutput', () => {
   });
   after(() => fleet.stop());
 
-  it('says again which attempt speaks after a write that failed, and tells of the first of them', async () => {
+  it('repeats the attempt number after a failed write, and reports the first failure', async () => {
     const key = store.keys.events('one');
     const errors: unknown[] = [];
     const output = new TaskOutput(
@@ -28,7 +28,7 @@ describe('TaskOutput', () => {
     );
     await fleet.client.set(key, 'not a stream');
     for (let write = 0; write < 2; write += 1) {
-      // A full batch goes out at once.
+      // A full batch is sent at once.
       for (let n = 0; n < 256; n += 1) output.emit('lost');
       await output.written();
     }

@@ -31,7 +31,7 @@ describe('Run', () => {
     }
   }
 
-  it('gives the signal the first cause for a reason, and only once', () => {
+  it('aborts the signal once, with the first cause', () => {
     const run = newRun();
     let aborts = 0;
     run.signal.addEventListener('abort', () => (aborts += 1));
@@ -42,7 +42,7 @@ describe('Run', () => {
     assert.equal(aborts, 1);
   });
 
-  it('makes the signal when it is asked for: aborted, if the abort came before', () => {
+  it('creates the signal on first use: aborted if the run is', () => {
     const run = newRun();
     run.requestStop(HEARD);
     const { signal } = run;
@@ -52,7 +52,7 @@ describe('Run', () => {
     assert.equal(run.signal, signal);
   });
 
-  it('keeps the first stop that it hears of', () => {
+  it('keeps the first stop', () => {
     const run = newRun();
     run.requestStop(HEARD);
     run.requestStop({ reason: 'other', by: null, at: 5 });
@@ -60,7 +60,7 @@ describe('Run', () => {
     assert.equal((run.signal.reason as StopRequested).reason, 'why');
   });
 
-  it('tells its listener of every abort, also of one that was before it and one that changes nothing', () => {
+  it('reports every abort to its listener, also an earlier one and one without effect', () => {
     const run = newRun();
     const heard: string[] = [];
     run.abort(new TimedOut(5));
@@ -71,7 +71,7 @@ describe('Run', () => {
     assert.equal(run.cause?.kind, 'stop');
   });
 
-  it('cannot be reached once it has ended', () => {
+  it('ignores aborts after its end', () => {
     const run = newRun();
     const heard: string[] = [];
     run.onAbort(({ kind }) => heard.push(kind));

@@ -21,7 +21,7 @@ describe('A worker', () => {
   });
   after(() => fleet.stop());
 
-  it('tries a failing task as often as its definition says, after its backoff', async () => {
+  it('retries a failing task with its attempts and backoff', async () => {
     const task = new ScriptedTask('try.again', { retry: { attempts: 3, backoff: { type: 'fixed', delayMs: 60, jitter: 0 } } });
     const { prefix, producer, worker } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, {});
@@ -50,7 +50,7 @@ describe('A worker', () => {
     assert.equal((await endOf(producer, id)).state, 'completed');
   });
 
-  it('does not retry what can never succeed: an UnrecoverableError, a bad input', async () => {
+  it('does not retry after an UnrecoverableError or a bad input', async () => {
     const task = new ScriptedTask('try.once', { input: z.object({ n: z.number() }), retry: { attempts: 5, backoff: { delayMs: 0 } } });
     const { prefix, producer } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, { n: 1 });
@@ -66,7 +66,7 @@ describe('A worker', () => {
     assert.equal(task.calls.length, 1);
   });
 
-  it('aborts what runs longer than its definition allows, and fails it for good', async () => {
+  it('aborts a task at its timeout, and fails it for good', async () => {
     const task = new ScriptedTask('time.out', { timeoutMs: 30, retry: { attempts: 5, backoff: { delayMs: 0 } } });
     const { producer } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, {});
@@ -78,7 +78,7 @@ describe('A worker', () => {
     assert.deepEqual([view.state, view.attempt, view.error], ['failed', 1, 'Timed out after 30 ms']);
   });
 
-  it('retries after a timeout if the definition says so, and gives up a deaf handler', async () => {
+  it('retries after a timeout if the definition says so, and abandons a deaf handler', async () => {
     const task = new ScriptedTask('time.retry', { timeoutMs: 30, retryOnTimeout: true, retry: { attempts: 2, backoff: { delayMs: 0 } } });
     const { producer, worker } = await ownWorker(fleet, [task.handler], { stopGraceMs: 10 });
     const { id } = await producer.enqueue(task.definition, {});
@@ -89,7 +89,7 @@ describe('A worker', () => {
     task.calls[0]?.returns();
   });
 
-  it('runs a task of the longest timeout there is', async () => {
+  it('runs a task with the longest timeout', async () => {
     const task = new ScriptedTask('time.long', { timeoutMs: 2_147_483_647 });
     const { producer } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, {});
@@ -132,7 +132,7 @@ describe('A worker', () => {
     await fleet.emptied(prefix);
   });
 
-  it('says that a task returned nothing with null', async () => {
+  it('stores null for a task without a result', async () => {
     const task = new ScriptedTask('out.nothing');
     const { producer } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, {});
@@ -140,7 +140,7 @@ describe('A worker', () => {
     assert.equal(await producer.result(id), null);
   });
 
-  it('runs a job that a plain BullMQ queue added, which is registered meanwhile', async () => {
+  it('runs a plain BullMQ job, and registers it meanwhile', async () => {
     const task = new ScriptedTask('plain.job', { input: z.object({ n: z.number().default(4) }) });
     const { prefix, producer, worker } = await ownWorker(fleet, [task.handler]);
     const store = fleet.store({ keyPrefix: prefix });
@@ -148,7 +148,7 @@ describe('A worker', () => {
     const call = await task.call();
     assert.deepEqual(call.context.input, { n: 4 });
     assert.equal(call.context.item, null);
-    // The registration goes out on the connection that later tells of the end; it is asked for on another.
+    // The registration and the settlement use one connection, this read another.
     const registered = async () => fleet.client.hget(`${prefix}:tasks`, job.id as string);
     assert.equal(await until(registered, (item) => item !== null), '');
     assert.equal(await fleet.client.hget(`${prefix}:tasks:queues`, job.id as string), 'plain');
@@ -162,12 +162,12 @@ describe('A worker', () => {
     await fleet.emptied(prefix);
   });
 
-  it('fails at once, and only once, a job whose data somebody broke', async () => {
+  it('fails a job with corrupt data at once, without a retry', async () => {
     const task = new ScriptedTask('broken.data');
     const { prefix, producer, worker } = await ownWorker(fleet, [task.handler]);
     await worker.stop();
     const { id } = await producer.enqueue(task.definition, {});
-    // As after a first attempt that had something to say.
+    // As after a first attempt with output.
     await fleet.client.hset(`${prefix}:bull:broken:${id}`, 'data', '{"n":', 'ats', '1');
     const events = createKeys(prefix).events(id);
     await fleet.client.xadd(events, '*', 'type', 'chunk', 'data', '"so far"');
@@ -181,7 +181,7 @@ describe('A worker', () => {
     assert.deepEqual(fields, ['type', 'state', 'data', '"failed"']);
   });
 
-  it('is not alone in honouring a stop: a BullMQ worker that knows nothing of it fails the job without running it', async () => {
+  it('of plain BullMQ also honours a stop: it fails the job without running it', async () => {
     const prefix = fleet.newPrefix();
     const store = fleet.store({ keyPrefix: prefix });
     const job = await store.queues.get('plain').add('plain.stop', {}, { attempts: 5, delay: 60_000, jobId: 'stopped' });
@@ -200,7 +200,7 @@ describe('A worker', () => {
     assert.equal((await store.reader.read(['stopped'])).get('stopped')?.state, 'cancelled');
   });
 
-  it('refuses handlers that would need a thread and come without a module', async () => {
+  it('refuses isolated handlers without a module', async () => {
     const definition = defineTask({ name: 'thread.less', input: z.object({ thread: z.boolean() }), retention: KEEP });
     const always = defineHandler(definition, () => 1, { isolate: true });
     await assert.rejects(createWorker({ redisUrl: fleet.redis.url, handlers: [always], logLevel: 'silent' }), {
@@ -216,7 +216,7 @@ describe('A worker', () => {
     assert.equal(await producer.result(await producer.enqueue(definition, { thread: false })), 1);
   });
 
-  it('refuses two handlers of one task, and settings that cannot be', async () => {
+  it('refuses two handlers of one task, and invalid settings', async () => {
     const task = new ScriptedTask('fleet.canary');
     const config = { redisUrl: fleet.redis.url, logLevel: 'silent' } as const;
     await assert.rejects(createWorker({ ...config, handlers: [task.handler] }), { code: 'INVALID_DEFINITION' });

@@ -11,7 +11,7 @@ import { until } from '../../support/until.js';
 const known = new ScriptedTask('mix.known');
 const unknown = new ScriptedTask('mix.unknown', { retry: { attempts: 2, backoff: { delayMs: 0 } } });
 
-describe('A task that a worker has no handler for', () => {
+describe('A task without a handler on a worker', () => {
   let fleet: TestFleet;
   let prefix: string;
   let producer: Producer;
@@ -28,14 +28,14 @@ describe('A task that a worker has no handler for', () => {
   });
   after(() => fleet.stop());
 
-  /** The task once the worker has put it off. */
+  /** Waits until the worker has deferred the task. */
   const defer = (id: string) =>
     until(
       () => producer.get(id),
       (view) => view?.state === 'scheduled' && view.error !== null,
     );
 
-  it('goes back without an attempt, saying why, and runs on a worker that has one', async () => {
+  it('is deferred without an attempt, with the reason, and runs on a worker with a handler', async () => {
     const { id } = await producer.enqueue(unknown.definition, {}, { item: 'chat-1' });
     const view = await defer(id);
     assert.deepEqual([view?.attempt, view?.attempts], [0, 2]);
@@ -49,7 +49,7 @@ describe('A task that a worker has no handler for', () => {
     assert.equal((await producer.get(id))?.error, null);
   });
 
-  it('is stopped at once while it waits for one', async () => {
+  it('is stopped at once while deferred', async () => {
     const { id } = await producer.enqueue(unknown.definition, {}, { item: 'chat-1' });
     await defer(id);
     const receipt = await producer.stop(id, { waitMs: 10_000 });
@@ -57,7 +57,7 @@ describe('A task that a worker has no handler for', () => {
     await fleet.emptied(prefix);
   });
 
-  it('fails after its attempts when nobody has had one for long, and a retry begins anew', async () => {
+  it('fails after its attempts without any handler for long, and a retry starts over', async () => {
     const { id } = await producer.enqueue(unknown.definition, {}, { id: 'late', delay: 3_600_000 });
     await fleet.client.hset(`${prefix}:bull:mix:late`, 'ats', 28);
     await (await fleet.store({ keyPrefix: prefix }).queues.get('mix').getJob(id))?.promote();
@@ -68,7 +68,7 @@ describe('A task that a worker has no handler for', () => {
     assert.equal((await defer(id))?.attempt, 0);
   });
 
-  it('is warned of once, however often it comes', () => {
+  it('is logged once, no matter how often it is fetched', () => {
     const lines = new LogLines();
     const tasks = new UnknownTasks(['a.known'], lines.loggers('worker'));
     const outcome = (attemptsStarted: number, attemptsMade = 0): Outcome =>
@@ -80,7 +80,7 @@ describe('A task that a worker has no handler for', () => {
     );
   });
 
-  it('goes back a little longer each time, for ten minutes in all', () => {
+  it('is deferred with growing delays, for ten minutes in all', () => {
     const tasks = new UnknownTasks(['a.known'], new LogLines().loggers('worker'));
     const waits: number[] = [];
     for (let starts = 1; ; starts += 1) {

@@ -9,17 +9,17 @@ import { until } from '../../support/until.js';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
-/** What a busy machine may take for a step of a test. */
+/** Time for a step of a test on a busy machine. */
 const SLACK_MS = 20_000;
 const LOCK_MS = 2_000;
 const IN_TIME = { timeoutMs: SLACK_MS };
 
-/** Clocks of one process: wrong from its start, for good; or right at its start, and set while it works. */
+/** A process's clock: wrong from its start, or right at its start and changed later. */
 const FAULTS = [
   { name: 'an hour ahead', shiftMs: HOUR_MS, set: 'before' },
   { name: 'ten minutes behind', shiftMs: -10 * MINUTE_MS, set: 'before' },
-  { name: 'set an hour ahead while it works', shiftMs: HOUR_MS, set: 'later' },
-  { name: 'set an hour back while it works', shiftMs: -HOUR_MS, set: 'later' },
+  { name: 'set an hour ahead while it runs', shiftMs: HOUR_MS, set: 'later' },
+  { name: 'set an hour back while it runs', shiftMs: -HOUR_MS, set: 'later' },
 ] as const;
 
 let fleet: TestFleet;
@@ -68,9 +68,9 @@ for (const { name, shiftMs, set } of FAULTS) {
       return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
     };
     const jobs = (): string => fleet.keys(prefix).jobs('clock');
-    async function assertNow(what: string, at: unknown): Promise<void> {
+    async function assertNow(name: string, at: unknown): Promise<void> {
       const now = await redisNow();
-      assert.ok(at !== null && Math.abs(Number(at) - now) < SLACK_MS, `${what} is ${(Number(at) - now) / 1_000} s from Redis' time`);
+      assert.ok(at !== null && Math.abs(Number(at) - now) < SLACK_MS, `${name} is ${(Number(at) - now) / 1_000} s from Redis' time`);
     }
     const dueOf = async (id: string): Promise<number | null> => {
       const score = await fleet.client.zscore(`${jobs()}delayed`, id);
@@ -96,7 +96,7 @@ for (const { name, shiftMs, set } of FAULTS) {
       );
     });
 
-    it('runs what is delayed at its time, and not before', async () => {
+    it('runs a delayed task at its time, and not before', async () => {
       const soon = await producer.enqueue(task.definition, {}, { delay: 300 });
       const late = await producer.enqueue(task.definition, {}, { delay: 5 * MINUTE_MS });
       await assertNow('the due time', Number(await dueOf(late.id)) - 5 * MINUTE_MS);
@@ -107,7 +107,7 @@ for (const { name, shiftMs, set } of FAULTS) {
       assert.equal((await producer.get(late.id))?.state, 'scheduled');
     });
 
-    it('tries again after the backoff, by Redis', async () => {
+    it("retries after the backoff, by Redis' clock", async () => {
       const { id } = await producer.enqueue(task.definition, {});
       (await task.call()).throws(new Error('first'));
       const due = await until(
@@ -118,7 +118,7 @@ for (const { name, shiftMs, set } of FAULTS) {
       assert.equal(task.calls.length, 1);
     });
 
-    it('goes on with each schedule within one period', async () => {
+    it('runs each schedule within one period', async () => {
       const schedules = { every: { every: 10 * MINUTE_MS }, cron: { cron: '*/10 * * * *' } };
       for (const [id, timing] of Object.entries(schedules)) {
         await producer.schedules.upsert(id, task.definition, {}, timing);
@@ -135,7 +135,7 @@ for (const { name, shiftMs, set } of FAULTS) {
       }
     });
 
-    it('starts nothing after its deadline, and everything before it', async () => {
+    it('starts tasks before their deadline only', async () => {
       const { id } = await producer.enqueue(task.definition, {});
       (await task.call()).returns('in time');
       assert.equal(await producer.result(id, IN_TIME), 'in time');
@@ -149,7 +149,7 @@ for (const { name, shiftMs, set } of FAULTS) {
       assert.equal(task.calls.length, 1);
     });
 
-    it('keeps what has ended for as long as it is to be kept', async () => {
+    it('keeps finished tasks for their retention', async () => {
       const short = new ScriptedTask('short.task', {
         retention: { completed: { ageMs: MINUTE_MS, count: 100 }, failed: { ageMs: MINUTE_MS, count: 100 } },
       });
@@ -173,9 +173,9 @@ for (const { name, shiftMs, set } of FAULTS) {
       await other.stop();
     });
 
-    // What a clock that is ahead would do is to renew them more often.
+    // A clock that is ahead would only renew locks more often.
     if (shiftMs < 0)
-      it('renews the locks of what runs', async () => {
+      it('renews the locks of running tasks', async () => {
         const { id } = await producer.enqueue(task.definition, {});
         const call = await task.call();
         const enough = performance.now() + 1.2 * LOCK_MS;
@@ -190,7 +190,7 @@ for (const { name, shiftMs, set } of FAULTS) {
         assert.equal(task.calls.length, 1);
       });
 
-    it('does not ask Redis without a pause while something is delayed', async () => {
+    it('does not poll Redis while a task is delayed', async () => {
       await producer.enqueue(task.definition, {}, { delay: 30 * MINUTE_MS });
       await until(
         () => fleet.client.zcard(`${jobs()}delayed`),
@@ -216,14 +216,14 @@ for (const { name, shiftMs, set } of FAULTS) {
 }
 
 describe("After Redis' clock was set back", () => {
-  it('a worker looks for stalled tasks again, though the last look bars the next one for longer than that', async () => {
+  it('a worker checks for stalled tasks again, although the last check blocks the next one for longer', async () => {
     const prefix = fleet.newPrefix();
     const task = new ScriptedTask('clock.task');
     const worker = await fleet.worker(prefix, [task.handler], { stalledCheckMs: 500 });
-    const bar = `${fleet.keys(prefix).jobs('clock')}stalled-check`;
-    await fleet.client.set(bar, 'the last look', 'PX', HOUR_MS);
+    const blockingKey = `${fleet.keys(prefix).jobs('clock')}stalled-check`;
+    await fleet.client.set(blockingKey, 'the last check', 'PX', HOUR_MS);
     await until(
-      () => fleet.client.pttl(bar),
+      () => fleet.client.pttl(blockingKey),
       (ms) => ms < MINUTE_MS,
     );
     await worker.stop();

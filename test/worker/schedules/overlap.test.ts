@@ -10,7 +10,7 @@ import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
-/** The time of the next task does not come: a test says when it is due. */
+/** The next task is never due on its own: each test makes it due. */
 const EVERY = { every: 3_600_000 };
 
 describe('Runs of a schedule', () => {
@@ -55,7 +55,7 @@ describe('Runs of a schedule', () => {
     );
   const mine = async (producer: Producer) => (await producer.schedules.list()).find(({ id }) => id === 'mine');
 
-  it('that is due while one is going is skipped, and the one after it is not', async () => {
+  it('are skipped while another runs; the next one is not', async () => {
     const fixture = await setUp();
     const { producer, task, startWorker, keyPrefix } = fixture;
     await startWorker();
@@ -74,7 +74,7 @@ describe('Runs of a schedule', () => {
     assert.equal(task.calls.length, 2);
   });
 
-  it('of the policy "queue" waits for the one before it, alone, and is attempt 1 then', async () => {
+  it('with the policy "queue" wait for the previous run, one at a time, and start as attempt 1', async () => {
     const fixture = await setUp({}, { overlap: 'queue' });
     const { producer, task, startWorker, keyPrefix } = fixture;
     await startWorker();
@@ -97,7 +97,7 @@ describe('Runs of a schedule', () => {
     assert.equal(task.calls.length, 2);
   });
 
-  it('that has asked for its turn ever so often then waits for a worker that has a handler, as any other', async () => {
+  it('that were deferred many times for overlap still wait for a worker with a handler', async () => {
     const fixture = await setUp({}, { overlap: 'queue' });
     const { producer, task, store, startWorker, keyPrefix } = fixture;
     const knowing = await startWorker();
@@ -127,7 +127,7 @@ describe('Runs of a schedule', () => {
     await fleet.emptied(keyPrefix);
   });
 
-  it('that waits for its turn is stopped at once, and the next one waits in its place', async () => {
+  it('that wait for another run are stopped at once, and the next one waits instead', async () => {
     const fixture = await setUp({}, { overlap: 'queue' });
     const { producer, task, startWorker, keyPrefix } = fixture;
     await startWorker();
@@ -142,7 +142,7 @@ describe('Runs of a schedule', () => {
       () => producer.stopItem('chat-1', { dryRun: true }),
       (receipts) => receipts.length === 2,
     );
-    // It may be asking for its turn at this moment.
+    // It may be checking for overlap right now.
     const { outcome } = await producer.stop(second, { waitMs: 10_000 });
     assert.equal(outcome, 'cancelled');
     const third = await makeDue(fixture);
@@ -157,7 +157,7 @@ describe('Runs of a schedule', () => {
     await fleet.emptied(keyPrefix);
   });
 
-  it('and one that is asked for now, due at the same moment on several workers: one of them runs', async () => {
+  it('due at the same moment as a manual run on several workers: one of them runs', async () => {
     const fixture = await setUp();
     const { producer, task, store, startWorker, keyPrefix } = fixture;
     await store.queues.get('turn').pause();
@@ -177,7 +177,7 @@ describe('Runs of a schedule', () => {
     assert.equal(task.calls.length, 1);
   });
 
-  it('is going while it waits for another attempt', async () => {
+  it('overlap while they wait for a retry', async () => {
     const fixture = await setUp({ retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 3_600_000, jitter: 0 } } });
     const { producer, task, store, startWorker, keyPrefix } = fixture;
     await startWorker();
@@ -196,7 +196,7 @@ describe('Runs of a schedule', () => {
     await fleet.emptied(keyPrefix);
   });
 
-  it('is cancelled by a stop, and its schedule goes on', async () => {
+  it('are cancelled by a stop, and the schedule continues', async () => {
     const fixture = await setUp();
     const { producer, task, startWorker, keyPrefix } = fixture;
     await startWorker();
@@ -217,8 +217,8 @@ describe('Runs of a schedule', () => {
     await fleet.emptied(keyPrefix);
   });
 
-  it('with jitter start once later, within it, and meanwhile are listed', async (t) => {
-    // Not yet: at the end of its delay BullMQ would take it, and the test could not see it wait.
+  it('with jitter start once, within the jitter, and are listed meanwhile', async (t) => {
+    // Not run yet: after its delay BullMQ would fetch it, and the test could not see it wait.
     const jitter = 3_000_000;
     const fixture = await setUp({}, { jitter });
     const { producer, task, store, startWorker, keyPrefix } = fixture;
@@ -241,7 +241,7 @@ describe('Runs of a schedule', () => {
     assert.deepEqual([call.context.id, call.context.attempt], [first, 1]);
     call.returns();
     await ended(producer, first);
-    // Who asks for one now does not wait.
+    // A manual run does not wait.
     const asked = await producer.schedules.runNow('mine');
     const now = await task.call(1);
     assert.equal(now.context.id, asked.id);
@@ -249,7 +249,7 @@ describe('Runs of a schedule', () => {
     await fleet.emptied(keyPrefix);
   });
 
-  it('fail when their deadline, counted from when they were due, is over; a retry does not mind', async () => {
+  it('fail after their deadline, counted from the due time; a retry has none', async () => {
     const fixture = await setUp({ deadlineMs: 1 }, { every: 100 });
     const { producer, task, store, startWorker, keyPrefix } = fixture;
     const [next] = await store.queues.get('turn').getDelayed();
@@ -258,7 +258,7 @@ describe('Runs of a schedule', () => {
       () => Date.now(),
       (now) => now > dueTimeOf(id) + 1,
     );
-    // It is to be the last one.
+    // The last run.
     await store.redis
       .multi()
       .hdel(store.keys.schedules, 'mine')
@@ -276,7 +276,7 @@ describe('Runs of a schedule', () => {
     await fleet.emptied(keyPrefix);
   });
 
-  it('that is handed back at a shutdown goes on elsewhere as the same task, and is still the only one', async () => {
+  it('that are requeued at a shutdown continue on another worker, still without overlap', async () => {
     const fixture = await setUp();
     const { producer, task, startWorker, keyPrefix } = fixture;
     const leaving = await startWorker({ shutdownTimeoutMs: 0 });
@@ -294,7 +294,7 @@ describe('Runs of a schedule', () => {
     assert.equal(task.calls.length, 2);
   });
 
-  it('goes on when its schedule is removed, and one of the same name does not overlap with it', async () => {
+  it('continue when their schedule is removed, and do not overlap with a new schedule of the same name', async () => {
     const fixture = await setUp();
     const { producer, task, store, startWorker, keyPrefix } = fixture;
     await startWorker();
@@ -315,7 +315,7 @@ describe('Runs of a schedule', () => {
   });
 });
 
-/** Whether a job has not been fetched yet: one that was, waits for its turn or another attempt. */
+/** Returns whether a job was never fetched: a fetched one waits for another run or for a retry. */
 function isNext({ attemptsStarted, id }: { attemptsStarted: number; id?: string | undefined }): boolean {
   return attemptsStarted === 0 && String(id).startsWith('repeat:mine:');
 }

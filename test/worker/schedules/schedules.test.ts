@@ -23,7 +23,7 @@ function sorted(words: readonly (string | undefined)[]): string[] {
 
 const TIMINGS = { every: { every: 10 * MINUTE_MS }, cron: { cron: '*/10 * * * *' } } as const;
 
-describe('What keeps the schedules', () => {
+describe('SchedulePlanner', () => {
   let fleet: TestFleet;
   let prefix: string;
   let producer: Producer;
@@ -60,9 +60,9 @@ describe('What keeps the schedules', () => {
   }
 
   for (const [kind, timing] of Object.entries(TIMINGS)) {
-    it(`corrects a next run that is further off than one period (${kind}), and says so once`, async () => {
+    it(`replaces a next run more than one period away (${kind}), and logs it once`, async () => {
       await make(timing);
-      // As a worker of an older version makes it, or Redis whose clock is set back afterwards.
+      // Left by an older worker, or after Redis' clock was set back.
       const schedule = parseSchedule('mine', (await fleet.client.hget(store.keys.schedules, 'mine')) ?? '');
       await store.schedulers.remove('kept', 'mine');
       const ahead = { now: () => Date.now() + HOUR_MS };
@@ -89,7 +89,7 @@ describe('What keeps the schedules', () => {
       ['all keys of its queue', async () => fleet.client.del(...(await fleet.client.keys(key('*'))))],
     ];
     for (const [what, harm] of losses) {
-      it(`gives a schedule (${kind}) one next run again that has lost it with ${what}`, async () => {
+      it(`restores the next run of a schedule (${kind}) that lost it with ${what}`, async () => {
         await make(timing);
         await harm();
         await planner.apply();
@@ -100,7 +100,7 @@ describe('What keeps the schedules', () => {
       });
     }
 
-    it(`does not bring back a run that was stopped before its time (${kind}), though nothing is kept of it`, async () => {
+    it(`does not restore a next run that was stopped (${kind}), even without a record of it`, async () => {
       await make(timing);
       const first = await nextAt();
       await producer.stop(`repeat:mine:${first}`);
@@ -114,7 +114,7 @@ describe('What keeps the schedules', () => {
     });
   }
 
-  it('removes a second next run, and leaves runs alone that were fetched or are not ours', async () => {
+  it('removes a second next run, but no fetched or foreign runs', async () => {
     await make(TIMINGS.every);
     const due = await nextAt();
     const queue = store.queues.get('kept');
@@ -132,7 +132,7 @@ describe('What keeps the schedules', () => {
     assert.equal(log.find(/more than one next run/).length, 1);
   });
 
-  it("gives the fleet's own back what they lost with the set of delayed jobs of the maintenance queue", async () => {
+  it("restores the fleet's own next runs after the loss of the maintenance queue's delayed jobs", async () => {
     await fleet.client.del(`${store.keys.jobs('maintenance')}delayed`);
     await planner.apply();
     const delayed = await store.queues.get('maintenance').getDelayed();
@@ -144,7 +144,7 @@ describe('What keeps the schedules', () => {
     ]);
   });
 
-  it('looks once for all workers, and again if the last look is from the future', async () => {
+  it('checks once for all workers, and again if the last check is in the future', async () => {
     const other = new SchedulePlanner({ store, table: scheduleTable(resolveSettings({})), logger: log.loggers('schedule') });
     await make(TIMINGS.every);
     await planner.look();
@@ -156,7 +156,7 @@ describe('What keeps the schedules', () => {
     await assertOneWithinPeriod();
   });
 
-  it('makes the fleet whole again after FLUSHALL', async () => {
+  it('restores all schedules after FLUSHALL', async () => {
     const own = await TestFleet.start();
     try {
       const task2 = new ScriptedTask('flushed.task');

@@ -31,7 +31,7 @@ describe("Users' schedules", () => {
 
   for (const [kind, timing] of Object.entries(timings)) {
     describe(`with ${kind}`, () => {
-      it('are left as they are by workers that find nothing wrong', async () => {
+      it('are unchanged by workers if nothing is wrong', async () => {
         const { producer, queue, apply } = await setUp();
         await producer.schedules.upsert('mine', task.definition, { n: 1 }, timing);
         const ids = await nextIds({ queue });
@@ -40,7 +40,7 @@ describe("Users' schedules", () => {
         assert.deepEqual(await nextIds({ queue }), ids);
       });
 
-      it('are made by the workers if their producer did not get to it', async () => {
+      it('are created by workers if the producer died before', async () => {
         const { store, producer, queue, apply } = await setUp();
         await producer.schedules.upsert('mine', task.definition, { n: 1 }, timing);
         await queue.obliterate({ force: true });
@@ -51,7 +51,7 @@ describe("Users' schedules", () => {
         assert.deepEqual(await store.schedulers.ids('user'), ['mine']);
       });
 
-      it('are made by several workers at once, with the one next task that is due first', async () => {
+      it('are created by several workers at once, with one next task', async () => {
         const keyPrefix = fleet.newPrefix();
         const workers = await Promise.all(Array.from({ length: 4 }, () => setUp(keyPrefix)));
         const { producer, queue } = workers[0] as (typeof workers)[0];
@@ -65,7 +65,7 @@ describe("Users' schedules", () => {
         }
       });
 
-      it('get a new next task if theirs was removed', async () => {
+      it('get a new next task if it was removed', async () => {
         const { producer, queue, apply } = await setUp();
         await producer.schedules.upsert('mine', task.definition, {}, timing);
         await queue.clean(0, 100, 'delayed');
@@ -75,7 +75,7 @@ describe("Users' schedules", () => {
         assert.equal(await queue.count(), 1);
       });
 
-      it('go on after a stop of their next task, at the time that comes after it', async () => {
+      it('continue after a stop of their next task, at the following time', async () => {
         const { producer, queue } = await setUp();
         const { nextAt } = await producer.schedules.upsert('mine', task.definition, {}, timing);
         const [id = ''] = await nextIds({ queue });
@@ -96,7 +96,7 @@ describe("Users' schedules", () => {
         assert.deepEqual(more, []);
       });
 
-      it('do not bring a stopped task back when they are changed', async () => {
+      it('do not restore a stopped task when they are changed', async () => {
         const { producer, queue, apply } = await setUp();
         await producer.schedules.upsert('mine', task.definition, { n: 1 }, timing);
         const [id = ''] = await nextIds({ queue });
@@ -108,7 +108,7 @@ describe("Users' schedules", () => {
         assert.deepEqual([more, (await queue.getJob(next))?.data, (await producer.get(id))?.state], [[], { n: 2 }, 'cancelled']);
       });
 
-      it('do not do so either where nothing is kept of stopped tasks', async () => {
+      it('do not restore a stopped task without retention', async () => {
         const { producer, queue, apply } = await setUp();
         const none = { ageMs: 1_000, count: 0 };
         const { definition } = new ScriptedTask('user.task', { retention: { completed: none, failed: none } });
@@ -124,13 +124,13 @@ describe("Users' schedules", () => {
     });
   }
 
-  it('with cron that another worker makes at the same moment leave no time out', async (t) => {
+  it('with cron skip no time when another worker creates them at the same moment', async (t) => {
     const keyPrefix = fleet.newPrefix();
     const [one, other] = [await setUp(keyPrefix), await setUp(keyPrefix)];
     const { nextAt } = await one.producer.schedules.upsert('mine', task.definition, {}, timings.cron);
     await one.queue.obliterate({ force: true });
     const { redis } = one.store;
-    // When it looks for a free time, it has seen that there is no scheduler.
+    // By its search for a free time, it has found no scheduler.
     const looks = t.mock.method(redis, 'hmget', async (...args: Parameters<typeof redis.hmget>) => {
       looks.mock.restore();
       await other.apply();
@@ -154,7 +154,7 @@ describe("Users' schedules", () => {
     assert.deepEqual([await store.schedulers.ids('user'), await queue.count()], [[], 0]);
   });
 
-  it('that are moved while a worker applies them are on their new queue only', async (t) => {
+  it('that are moved while a worker applies them exist on the new queue only', async (t) => {
     const { store, producer, queue, apply } = await setUp();
     await producer.schedules.upsert('mine', task.definition, {}, timings.every);
     await queue.obliterate({ force: true });
@@ -168,7 +168,7 @@ describe("Users' schedules", () => {
     assert.deepEqual([await store.schedulers.ids('user'), await queue.count(), await store.schedulers.ids('moved')], [[], 0, ['mine']]);
   });
 
-  it('whose producer died before it could remove their scheduler are removed', async () => {
+  it('are removed if their producer died before it removed the scheduler', async () => {
     const { store, producer, queue, apply } = await setUp();
     await producer.schedules.upsert('mine', task.definition, {}, timings.every);
     await store.redis.hdel(store.keys.schedules, 'mine');
@@ -176,7 +176,7 @@ describe("Users' schedules", () => {
     assert.deepEqual([await store.schedulers.ids('user'), await queue.count()], [[], 0]);
   });
 
-  it('with an invalid record are reported once each time, and left unchanged', async () => {
+  it('with an invalid record are logged at each check, and left unchanged', async () => {
     const { store, producer, queue, log, apply } = await setUp();
     await producer.schedules.upsert('mine', task.definition, {}, timings.every);
     const good = (await store.redis.hget(store.keys.schedules, 'mine')) as string;
@@ -204,7 +204,7 @@ describe("Users' schedules", () => {
     assert.deepEqual(log.find(/Could not apply/), []);
   });
 
-  it("leave other programs' schedules on their queue alone", async () => {
+  it("do not affect other programs' schedules on their queue", async () => {
     const { store, producer, queue, apply } = await setUp();
     await producer.schedules.upsert('mine', task.definition, {}, timings.every);
     await queue.upsertJobScheduler('theirs', { every: 60_000 });
@@ -215,7 +215,7 @@ describe("Users' schedules", () => {
     );
   });
 
-  it('of others may have times that only they know: a stop of their next task is carried out all the same', async (t) => {
+  it('of other programs may have unknown timings: a stop of their next task still applies', async (t) => {
     const { store, producer } = await setUp();
     const theirs = new Queue('user', {
       connection: store.redis,
@@ -245,7 +245,7 @@ describe("Users' schedules", () => {
   });
 });
 
-/** A job that is gone, as a clean-up by hand leaves it. */
+/** Removes a job, as a manual clean-up does. */
 async function loseJob({ client }: TestFleet, { keys, toKey }: Queue, id: string): Promise<void> {
   await client
     .multi()
@@ -254,7 +254,7 @@ async function loseJob({ client }: TestFleet, { keys, toKey }: Queue, id: string
     .exec();
 }
 
-/** A job that was failed without its scheduler having been told. */
+/** Fails a job without advancing its scheduler. */
 async function endJob({ client }: TestFleet, { keys, toKey }: Queue, id: string): Promise<void> {
   await client
     .multi()

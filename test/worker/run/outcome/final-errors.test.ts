@@ -10,7 +10,7 @@ class Refused extends UnrecoverableError {}
 class HttpError extends Error {}
 class NotFound extends HttpError {}
 
-/** What is thrown by a task module's own copy of BullMQ: a class of the same name. */
+/** The error of a task module's own copy of BullMQ: another class of the same name. */
 function ofAnotherCopy(): Error {
   const Copy = { UnrecoverableError: class extends Error {} }.UnrecoverableError;
   Object.defineProperty(Copy, 'name', { value: 'UnrecoverableError' });
@@ -18,7 +18,7 @@ function ofAnotherCopy(): Error {
   return new Subclass('no use');
 }
 
-test('an UnrecoverableError is final: by its class, by a class that extends it, of any copy of BullMQ', () => {
+test('an UnrecoverableError of any copy of BullMQ is final, and so are its subclasses', () => {
   for (const error of [
     new UnrecoverableError('no use'),
     new Refused('no use'),
@@ -29,7 +29,7 @@ test('an UnrecoverableError is final: by its class, by a class that extends it, 
   }
 });
 
-test("a schema's refusal is final, as any of zod's own", () => {
+test('validation errors of zod are final', () => {
   const schema = z.object({ n: z.number() });
   assert.throws(
     () => schema.parse({ n: 'one' }),
@@ -41,14 +41,14 @@ test("a schema's refusal is final, as any of zod's own", () => {
   );
 });
 
-test('errors of ours are final if they say that what a call was given is wrong', () => {
+test('a FleetError is final if it refuses arguments', () => {
   const codes = (Object.keys(ERROR_CODES) as ErrorCode[]).filter((code) => isFinal(new FleetError(code, 'no'), []));
   const inputs = ['INVALID_DEFINITION', 'INVALID_INPUT', 'INPUT_TOO_LARGE'];
   const outputs = ['INVALID_OUTPUT', 'RESULT_TOO_LARGE', 'OUTPUT_TOO_LARGE'];
   assert.deepEqual(codes, [...inputs, ...outputs, 'INVALID_ID', 'INVALID_ITEM', 'INVALID_OPTION', 'INVALID_PLAN']);
 });
 
-test('nothing else is, unless its definition excepts it: by name, by code, by a class that it extends', () => {
+test('other errors are final only if the definition excludes them from retries, by name, code or superclass', () => {
   const missing = Object.assign(new Error('no such file'), { code: 'ENOENT' });
   for (const error of [new NotFound('gone'), missing, new TypeError('not a function'), 'text', null, undefined])
     assert.equal(isFinal(error, ['RangeError', 'EACCES']), false);
@@ -60,7 +60,7 @@ test('nothing else is, unless its definition excepts it: by name, by code, by a 
   assert.equal(isFinal(new Error('any'), ['Error']), true);
 });
 
-test('what is not retried keeps its message, its stack and what it was', () => {
+test('a final error keeps its message, stack and cause', () => {
   const error = new NotFound('gone');
   const final = unrecoverable(error);
   assert.deepEqual([final.message, final.stack, final.cause], ['gone', error.stack, error]);

@@ -29,7 +29,7 @@ describe('decideOutcome', () => {
     }
   }
 
-  it('keeps the value of one that completes and the error of one that fails', () => {
+  it('keeps the result or the error of the handler', () => {
     assert.deepEqual(decideOutcome(null, ENDS.returned, RULES), { kind: 'complete', value: 7 });
     const failed = decideOutcome(null, ENDS.threw, RULES);
     assert.ok(failed.kind === 'fail' && failed.error === OWN_ERROR);
@@ -44,7 +44,7 @@ describe('decideOutcome', () => {
     assert.ok(again.kind === 'fail' && again.error === cause);
   });
 
-  it('makes an error of whatever a handler throws', () => {
+  it('turns any thrown value into an error', () => {
     const circle: Record<string, unknown> = {};
     circle['self'] = circle;
     const thrown = [
@@ -62,14 +62,14 @@ describe('decideOutcome', () => {
     }
   });
 
-  it('fails for good after an error that its definition excepts, with its message and its stack', () => {
+  it('fails for good after an error excluded from retries, with its message and stack', () => {
     const error = new RangeError('too far');
     const outcome = decideOutcome(null, { kind: 'threw', error }, { ...RULES, retry: { except: ['RangeError'] } });
     assert.ok(outcome.kind === 'fail' && outcome.error instanceof UnrecoverableError);
     assert.deepEqual([outcome.error.message, outcome.error.stack], ['too far', error.stack]);
   });
 
-  it('hides from BullMQ what it would take as word that the job was moved', () => {
+  it('wraps errors that BullMQ would misread as a moved job', () => {
     for (const error of [new WaitingError(), new DelayedError(), new WaitingChildrenError(), new RateLimitError()]) {
       const outcome = decideOutcome(null, { kind: 'threw', error }, RULES);
       assert.ok(outcome.kind === 'fail');

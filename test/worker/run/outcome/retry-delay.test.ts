@@ -9,7 +9,7 @@ import { KEEP } from '../../../support/task/keep.js';
 
 const HOUR_MS = 3_600_000;
 
-/** What a job of a definition waits after each of these attempts. */
+/** Returns the backoff of a definition after each of these attempts. */
 function delays(
   backoff: NonNullable<Parameters<typeof defineTask>[0]['retry']>['backoff'],
   attempts: readonly number[],
@@ -21,18 +21,18 @@ function delays(
   return attempts.map((attempt) => retryDelay(options.backoff, attempt, random));
 }
 
-test('a fixed delay is the same after each attempt', () => {
+test('a fixed backoff is the same after each attempt', () => {
   assert.deepEqual(delays({ type: 'fixed', delayMs: 70, jitter: 0 }, [1, 2, 99]), [70, 70, 70]);
 });
 
-test('an exponential delay doubles after each attempt, and stops at an hour or what the definition says', () => {
+test('an exponential backoff doubles up to one hour or the maximum of the definition', () => {
   assert.deepEqual(delays({ jitter: 0 }, [1, 2, 3, 12, 13, 99]), [1_000, 2_000, 4_000, 2_048_000, HOUR_MS, HOUR_MS]);
   assert.deepEqual(delays({ delayMs: 10, maxDelayMs: 25, jitter: 0 }, [1, 2, 3, 99]), [10, 20, 25, 25]);
   assert.deepEqual(delays({ delayMs: 2 * HOUR_MS, jitter: 0 }, [1, 2]), [2 * HOUR_MS, 2 * HOUR_MS]);
   assert.deepEqual(delays({ delayMs: 0 }, [1, 99]), [0, 0]);
 });
 
-test('jitter takes up to its share off the delay, also where doubling has stopped', () => {
+test('jitter subtracts up to its share, also at the maximum', () => {
   for (const type of ['fixed', 'exponential'] as const) {
     assert.deepEqual(delays({ type, delayMs: 100, maxDelayMs: 100, jitter: 0.2 }, [1, 50], 0), [80, 80]);
     assert.deepEqual(delays({ type, delayMs: 100, maxDelayMs: 100, jitter: 0.2 }, [1, 50], 0.5), [90, 90]);
@@ -45,7 +45,7 @@ test('jitter takes up to its share off the delay, also where doubling has stoppe
   assert.notEqual(first, second, 'it is random');
 });
 
-test('below where doubling stops it is what BullMQ computes', (t) => {
+test('below the maximum, the backoff equals that of BullMQ', (t) => {
   for (const random of [0, 0.25, 0.75]) {
     t.mock.method(Math, 'random', () => random);
     for (const type of ['fixed', 'exponential']) {
@@ -63,7 +63,7 @@ test('below where doubling stops it is what BullMQ computes', (t) => {
   }
 });
 
-test('a job of others may ask for no backoff, for a number, or for a type of its own, which doubles', () => {
+test('a foreign job may have no backoff, a number, or an unknown type, which doubles', () => {
   assert.equal(retryDelay(undefined, 3), 0);
   assert.equal(retryDelay(40, 3), 40);
   assert.equal(retryDelay({ type: 'theirs', delay: 10 }, 3), 40);
@@ -71,7 +71,7 @@ test('a job of others may ask for no backoff, for a number, or for a type of its
   assert.equal(retryDelay({ type: 'exponential', delay: 10 }, 5), 160);
 });
 
-test('an error that asks for a wait is waited for at least as long as that', () => {
+test('the wait is at least the wait that the error asks for', () => {
   const backoff = { type: 'fixed', delay: 50 };
   assert.equal(delayAfter(new RetryableError('later', 700), backoff, 1), 700);
   assert.equal(delayAfter(new RetryableError('soon', 10), backoff, 1), 50);

@@ -26,7 +26,7 @@ describe('After a failed attempt', () => {
     ['an error that the definition excepts', () => Object.assign(new Error('no such file'), { code: 'ENOENT' }), /^no such file$/],
   ];
   for (const [what, thrown, error] of never) {
-    it(`there is no other if it ended with ${what}, and the task says that there could have been`, async () => {
+    it(`there is no retry after ${what}, although attempts are left`, async () => {
       const task = new ScriptedTask('retry.never', { retry: { ...AGAIN, except: ['ENOENT'] } });
       const { producer } = await ownWorker(fleet, [task.handler]);
       const { id } = await producer.enqueue(task.definition, {});
@@ -38,7 +38,7 @@ describe('After a failed attempt', () => {
     });
   }
 
-  it('there is none after an output that does not fit, which another attempt would do once more', async () => {
+  it('there is no retry after an invalid output', async () => {
     const circle: Record<string, unknown> = {};
     circle['self'] = circle;
     const outputs: readonly [name: string, value: unknown, output: z.ZodType | undefined, error: RegExp][] = [
@@ -63,7 +63,7 @@ describe('After a failed attempt', () => {
     }
   });
 
-  it('there is none after an input that its schema cannot even check', async () => {
+  it('there is no retry after an input whose schema throws', async () => {
     const definition = defineTask({
       name: 'input.later',
       input: z.unknown().refine(() => Promise.resolve(true)),
@@ -81,7 +81,7 @@ describe('After a failed attempt', () => {
     assert.match(view?.error ?? '', /^Bad input for input\.later: its schema failed/);
   });
 
-  it('there is none if a child was refused for what it was given, unless the handler minds it', async () => {
+  it('there is no retry if a child was refused for its arguments, unless the handler catches the error', async () => {
     const child = defineTask({ name: 'retry.child', input: z.object({ n: z.number() }), retention: KEEP });
     const parent = defineTask({ name: 'retry.parent', input: z.unknown(), retry: AGAIN, retention: KEEP });
     const prefix = fleet.newPrefix();
@@ -93,7 +93,7 @@ describe('After a failed attempt', () => {
     assert.match(view.error ?? '', /^Bad input for retry\.child: n: /);
   });
 
-  it('the next one waits as the definition says, and no longer than it allows', async () => {
+  it('the retry waits for the backoff of the definition, up to its maximum', async () => {
     const task = new ScriptedTask('retry.waits', {
       retry: { attempts: 100, backoff: { delayMs: 10_000, maxDelayMs: 60_000, jitter: 0.5 } },
     });
@@ -119,7 +119,7 @@ describe('After a failed attempt', () => {
     assert.ok(last >= 30_000 && last <= 60_000, `${last} ms`);
   });
 
-  it('the next one waits for as long as the error asks for', async () => {
+  it('the retry waits for as long as the error asks', async () => {
     const task = new ScriptedTask('retry.asked', { retry: { attempts: 2, backoff: { delayMs: 1 } } });
     const { prefix, producer } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, {});
@@ -131,7 +131,7 @@ describe('After a failed attempt', () => {
     assert.equal(await fleet.client.hget(`${prefix}:bull:retry:${id}`, 'delay'), '40000');
   });
 
-  it('a job of another program with a backoff of its own is retried too', async () => {
+  it('a foreign job with its own backoff is retried', async () => {
     const task = new ScriptedTask('retry.plain');
     const { prefix, producer } = await ownWorker(fleet, [task.handler]);
     await fleet
@@ -147,7 +147,7 @@ describe('After a failed attempt', () => {
     assert.deepEqual([view?.attempt, view?.attempts, view?.result], [2, 2, 'second time']);
   });
 
-  it("a task fails that its handler claims to have moved by BullMQ's own errors, instead of staying active", async () => {
+  it("a task whose handler throws BullMQ's own errors fails instead of staying active", async () => {
     const task = new ScriptedTask('retry.moved');
     const { producer, worker } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, {});

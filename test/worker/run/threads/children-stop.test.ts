@@ -13,7 +13,7 @@ import { until } from '../../../support/until.js';
 const NO_POLL = { stopPollMs: 3_600_000, stopGraceMs: 60_000 };
 const WHY = { reason: 'enough', by: 'alice' };
 const LONG = { delay: 3_600_000 };
-/** More ids than a stop announces before it is recorded. */
+/** More ids than a stop announces before its record. */
 const NOBODIES = Array.from({ length: 16 }, (_, n) => `nobody-${n}`);
 
 describe('A stop of a task whose handler enqueues others', () => {
@@ -21,7 +21,7 @@ describe('A stop of a task whose handler enqueues others', () => {
   let prefix: string;
   /** The user's producer. */
   let producer: Producer;
-  /** At the steps of the user's producer, and of the one that handlers enqueue with. */
+  /** Gates of the user's producer and of the handlers' producer. */
   let stopping: StepGate;
   let enqueuing: StepGate;
   let parent: ScriptedTask;
@@ -59,7 +59,7 @@ describe('A stop of a task whose handler enqueues others', () => {
   };
   const isStop = (error: unknown): boolean => error instanceof StopRequested && error.reason === 'enough' && error.by === 'alice';
 
-  /** A parent at work, and below it a child and grandchildren in every state. */
+  /** A running parent, with a child and grandchildren in every state. */
   async function family(options: Parameters<Producer['enqueue']>[2] = {}) {
     const root = await producer.enqueue(parent.definition, {}, options);
     const call = await parent.call();
@@ -71,7 +71,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     return { root, call, childCall, running, waiting: [queued.id, delayed.id, grandchild.id] };
   }
 
-  it('stops them too, queued, delayed and running ones, and what these have enqueued', async () => {
+  it('also stops its children and their children: queued, delayed and running ones', async () => {
     const { root, call, childCall, running, waiting } = await family();
     void call.aborted.then((cause) => call.throws(cause));
     void childCall.aborted.then((cause) => childCall.throws(cause));
@@ -84,7 +84,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     await emptied();
   });
 
-  it('of its item does the same, with a receipt for each, and leaves alone what is enqueued for the item afterwards', async () => {
+  it('of an item also does, with a receipt for each, and leaves later tasks of the item alone', async () => {
     const { root, call, childCall, running, waiting } = await family({ item: 'chat-1' });
     void call.aborted.then((cause) => call.throws(cause));
     void childCall.aborted.then((cause) => childCall.throws(cause));
@@ -101,7 +101,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     await emptied();
   });
 
-  it('stops them also while it waits for its retry and is settled on the spot', async () => {
+  it('also stops the children of a task that waits for its retry', async () => {
     const { root, call, childCall, running, waiting } = await family();
     call.throws(new Error('first attempt'));
     await until(
@@ -118,7 +118,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     await emptied();
   });
 
-  it('stops also what was enqueued by a child that ended in the meantime', async () => {
+  it('also stops the children of a child that has ended', async () => {
     const root = await producer.enqueue(parent.definition, {});
     const call = await parent.call();
     const middle = await call.context.enqueue(child.definition, {});
@@ -129,7 +129,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     const grandchild = await childCall.context.enqueue(idle.definition, {});
     childCall.returns();
     await producer.result(middle.id);
-    // As if its worker had not come to that yet: an entry leaves the registry up to some ms after its end.
+    // An entry leaves the registry some ms after the end of its task.
     await until(
       () => fleet.client.scard(keys().children(root.id)),
       (count) => count === 0,
@@ -141,7 +141,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     call.throws(await call.aborted);
   });
 
-  it('of an item stops also what was enqueued by a task that ended while the item was read', async () => {
+  it('of an item also stops the children of a task that ends while the item is read', async () => {
     const root = await producer.enqueue(parent.definition, {}, { item: 'chat-1' });
     const call = await parent.call();
     const made = await call.context.enqueue(idle.definition, {});
@@ -151,7 +151,7 @@ describe('A stop of a task whose handler enqueues others', () => {
       () => fleet.client.sismember(keys().ownItem('chat-1'), root.id),
       (listed) => listed === 0,
     );
-    // As the item was read: the one had not ended, and the other was not there.
+    // The state at the read of the item: the parent had not ended, and the child did not exist.
     await fleet.client.sadd(keys().ownItem('chat-1'), root.id);
     for (const key of [keys().ownItem('chat-1'), keys().item('chat-1')]) await fleet.client.srem(key, made.id);
     const receipts = await producer.stopItem('chat-1', WHY);
@@ -184,7 +184,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     });
   }
 
-  it('catches such a child also of a parent that is not kept after its end', async () => {
+  it('also catches such a child of a parent without retention', async () => {
     const brief = new ScriptedTask('brief.parent', { retention: { ...KEEP, failed: { ageMs: 1_000, count: 0 } } });
     await fleet.worker(prefix, [brief.handler], { producer: fleet.producer({ keyPrefix: prefix, onStep: enqueuing.onStep }), ...NO_POLL });
     const root = await producer.enqueue(brief.definition, {});
@@ -201,7 +201,7 @@ describe('A stop of a task whose handler enqueues others', () => {
   });
 
   for (const what of ['the parent', 'the item'] as const) {
-    it(`of ${what} catches a child that is enqueued while the stop is recorded and not yet published`, async () => {
+    it(`of ${what} catches a child that is enqueued between the record and the message`, async () => {
       const root = await producer.enqueue(parent.definition, {}, { item: 'chat-1' });
       const call = await parent.call();
       const checked = enqueuing.holdNext('enqueue:checked');
@@ -223,7 +223,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     });
   }
 
-  it('catches a child that is enqueued by a parent that has not heard of the stop', async () => {
+  it('catches a child enqueued by a parent that has not received the stop', async () => {
     const root = await producer.enqueue(parent.definition, {});
     const call = await parent.call();
     const held = stopping.holdNext('stop:recorded');
@@ -237,10 +237,10 @@ describe('A stop of a task whose handler enqueues others', () => {
     call.throws(await call.aborted);
   });
 
-  it('of the child alone, while that is on its way, is no stop of the parent', async () => {
+  it('of a child that is being enqueued does not stop its parent', async () => {
     const root = await producer.enqueue(parent.definition, {});
     const call = await parent.call();
-    // Registered, and without a job: as a child is in the middle of its enqueue.
+    // Registered without a job: the state in the middle of an enqueue.
     await fleet.client.hset(keys().taskQueues, 'only-child', 'idle');
     await fleet.client.hset(keys().tasks, 'only-child', '');
     assert.equal((await producer.stop('only-child', { ...WHY })).outcome, 'requested');

@@ -12,7 +12,7 @@ import { KEEP } from '../../../support/task/keep.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../../support/fleet/test-fleet.js';
 import { until } from '../../../support/until.js';
 
-/** Threads load modules without the loader of these tests, so the worker is the compiled one. */
+/** The worker is compiled: threads load modules without the loader of the tests. */
 const COMPILED = builtUrl('dist/worker/index.js');
 const { createWorker } = (await import(COMPILED)) as typeof import('../../../../worker/index.js');
 
@@ -99,7 +99,7 @@ describe('An isolated handler', () => {
     for await (const event of producer.events(id)) if (event.type === 'chunk') return;
   }
 
-  it('enqueues a task that has its item and belongs to it, with the defaults of its schema', async (t) => {
+  it('enqueues a child task with its item and the defaults of the schema', async (t) => {
     await start(t);
     const parent = await producer.enqueue(
       task('thread.parent'),
@@ -118,7 +118,7 @@ describe('An isolated handler', () => {
     assert.deepEqual(await producer.result(other.id), { item: 'doc-2', input: { text: 'b', times: 2 } });
   });
 
-  it('gets the errors of that with their code and details', async (t) => {
+  it('gets enqueue errors with their code and details', async (t) => {
     await start(t);
     const errorOf = async (given: unknown, options: unknown = {}) => ((await result('thread.parent', { given, options })) as Parts).error;
     const input = await errorOf({ text: 5 });
@@ -142,13 +142,13 @@ describe('An isolated handler', () => {
     assert.match(deadline.message, /2001-01-01T00:00:00\.000Z is before now/);
   });
 
-  it('is refused without a producer', async (t) => {
+  it('cannot enqueue without a producer', async (t) => {
     await start(t, { producer: undefined });
     const { error } = (await result('thread.parent', { given: { text: 'a' }, options: {} })) as Parts;
     assert.deepEqual([error.name, error.code], ['FleetError', 'NO_PRODUCER']);
   });
 
-  it('enqueues one task under an id that it gives twice, and also what it does not wait for', async (t) => {
+  it('enqueues one task for an id given twice, and tasks that it does not await', async (t) => {
     await start(t);
     const [one, other] = (await result('thread.twice', {})) as { duplicate: boolean }[];
     assert.deepEqual([one?.duplicate, other?.duplicate].filter(Boolean), [true]);
@@ -160,7 +160,7 @@ describe('An isolated handler', () => {
     assert.deepEqual(view?.result, { item: null, input: { text: 'left behind', times: 2 } });
   });
 
-  it('is refused with who and why once it was stopped, and what it had enqueued is stopped too', async (t) => {
+  it('cannot enqueue after a stop, gets its sender and reason, and its children are stopped too', async (t) => {
     await start(t);
     const { id } = await producer.enqueue(task('thread.aborted'), {});
     await begun(id);
@@ -178,7 +178,7 @@ describe('An isolated handler', () => {
     assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
   });
 
-  it('that waits for a free thread when its deadline passes is not begun any more, nor retried', async (t) => {
+  it('that waits for a free thread past its deadline is neither started nor retried', async (t) => {
     const worker = await start(t, { stopGraceMs: 50 });
     const spinning = await producer.enqueue(task('thread.spins'), {});
     await begun(spinning.id);

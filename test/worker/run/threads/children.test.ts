@@ -34,7 +34,7 @@ describe('A task that a handler enqueues', () => {
   const keys = () => createKeys(prefix);
   const childrenOf = (id: string) => fleet.client.smembers(keys().children(id));
 
-  it('has the item of its parent, is listed below both, and leaves both lists when it ends', async () => {
+  it("has its parent's item, and is listed below the parent and the item until it ends", async () => {
     await start();
     const { id: parentId } = await producer.enqueue(parent.definition, {}, { item: 'chat-1' });
     const call = await parent.call();
@@ -69,11 +69,11 @@ describe('A task that a handler enqueues', () => {
     await fleet.emptied(prefix);
   });
 
-  it('has no item if its parent has none, and the delay and priority that it is given', async () => {
+  it('has no item if its parent has none, and has the given delay and priority', async () => {
     await start();
     await producer.enqueue(parent.definition, {});
     const call = await parent.call();
-    const { enqueue } = call.context; // works on its own
+    const { enqueue } = call.context; // works without its object
     const made = await enqueue(child.definition, {}, { delay: 3_600_000, priority: 3 });
     assert.equal(made.item, null);
     assert.equal((await producer.get(made.id))?.state, 'scheduled');
@@ -97,7 +97,7 @@ describe('A task that a handler enqueues', () => {
     assert.equal(await producer.result(made.id), 'alone');
   });
 
-  it('is one if its id is given twice, also by another attempt of its parent', async () => {
+  it('is one task if its id is given twice, also by a retry of its parent', async () => {
     await start();
     await producer.enqueue(parent.definition, {}, { item: 'chat-1' });
     const first = await parent.call(0);
@@ -112,7 +112,7 @@ describe('A task that a handler enqueues', () => {
     assert.equal(child.calls.length, 1);
   });
 
-  it('is refused without a producer, and with an input, an id or an option that is wrong, which the error names', async () => {
+  it('is refused without a producer, or with an invalid input, id or option', async () => {
     const strict = defineTask({ name: 'family.strict', input: z.object({ text: z.string() }), retention: KEEP });
     const other = new ScriptedTask('lonely.parent');
     await start();
@@ -154,7 +154,7 @@ describe('A task that a handler enqueues', () => {
     assert.equal(child.calls.length, 0);
   });
 
-  it('is refused with the cause of the abort once its parent was aborted, also after the parent was given up', async () => {
+  it('is refused with the cause of the abort after its parent was aborted or abandoned', async () => {
     const slow = new ScriptedTask('slow.parent', { timeoutMs: 20 });
     await fleet.worker(prefix, [slow.handler], { producer, stopGraceMs: 60_000 });
     await start({ stopGraceMs: 20 });
@@ -176,7 +176,7 @@ describe('A task that a handler enqueues', () => {
     assert.equal(child.calls.length, 0);
   });
 
-  it('is refused while its worker shuts down, and once its parent has ended', async () => {
+  it('is refused while its worker shuts down, and after the end of its parent', async () => {
     const worker = await start({ shutdownTimeoutMs: 0 });
     const ended = await producer.enqueue(parent.definition, {});
     const first = await parent.call(0);
@@ -193,7 +193,7 @@ describe('A task that a handler enqueues', () => {
     assert.equal(child.calls.length, 0);
   });
 
-  it('belongs to the one parent that made it, if two of an item enqueue it under one id at once', async () => {
+  it('belongs to one parent if two parents of an item enqueue the same id at once', async () => {
     const gate = new StepGate();
     await start({ producer: fleet.producer({ keyPrefix: prefix, onStep: gate.onStep }) });
     const other = await producer.enqueue(parent.definition, {}, { item: 'chat-1' });
@@ -214,7 +214,7 @@ describe('A task that a handler enqueues', () => {
     call.returns();
   });
 
-  it('costs its parent one mark and one expiry, however many are enqueued at once', async () => {
+  it('costs its parent one mark and one expiry per batch', async () => {
     await start();
     const { id } = await producer.enqueue(parent.definition, {});
     const call = await parent.call();

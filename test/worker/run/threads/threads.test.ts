@@ -16,7 +16,7 @@ import { spawnNode } from '../../../support/process/processes.js';
 import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { until } from '../../../support/until.js';
 
-/** Threads load modules without the loader of these tests, so the worker is the compiled one. */
+/** The worker is compiled: threads load modules without the loader of the tests. */
 const COMPILED = builtUrl('dist/worker/index.js');
 const { createWorker } = (await import(COMPILED)) as typeof import('../../../../worker/index.js');
 
@@ -120,7 +120,7 @@ describe('An isolated handler', () => {
     await producer.result(id).catch(() => undefined);
     return producer.get(id);
   };
-  /** Resolves with the first chunk that the task emits: then its handler is at work. */
+  /** Resolves with the task's first chunk: its handler is running. */
   async function firstChunk(id: string): Promise<unknown> {
     for await (const event of producer.events(id)) if (event.type === 'chunk') return event.chunk;
     return null;
@@ -131,13 +131,13 @@ describe('An isolated handler', () => {
     return events.flatMap((event) => (event.type === 'chunk' ? [event.chunk] : []));
   }
 
-  it('gets the same context as any other', async (t) => {
+  it('gets the same context as other handlers', async (t) => {
     await start(t);
     const id = await enqueue('thread.context', { n: [1, null] }, { item: 'doc-1' });
     assert.deepEqual(await producer.result(id), { id, name: 'thread.context', item: 'doc-1', attempt: 1, input: { n: [1, null] } });
   });
 
-  it('is heard as any other: chunks in order, progress, log lines, a result as JSON', async (t) => {
+  it('has the same output as other handlers: chunks in order, progress, log lines, a JSON result', async (t) => {
     await start(t);
     const id = await enqueue('thread.speaks');
     assert.equal(await producer.result(id), new Date(0).toISOString());
@@ -150,7 +150,7 @@ describe('An isolated handler', () => {
     );
   });
 
-  it('hears a stop with who and why, and is cancelled whatever it throws then', async (t) => {
+  it('gets a stop with its sender and reason, and is cancelled no matter what it throws', async (t) => {
     await start(t, { stopGraceMs: 60_000 });
     const id = await enqueue('thread.waits');
     await firstChunk(id);
@@ -160,13 +160,13 @@ describe('An isolated handler', () => {
     assert.equal((await producer.get(id))?.attempt, 1);
   });
 
-  it('hears that its time is over', async (t) => {
+  it('gets the abort at its timeout', async (t) => {
     await start(t);
     const view = await ended(await enqueue('thread.late'));
     assert.deepEqual([view?.state, view?.error], ['failed', 'Timed out after 30 ms']);
   });
 
-  it('that listens to nothing is ended with its thread, which burns no more', async (t) => {
+  it('that ignores a stop is terminated with its thread, which uses no more CPU', async (t) => {
     await start(t);
     const id = await enqueue('thread.spins');
     await firstChunk(id);
@@ -175,20 +175,20 @@ describe('An isolated handler', () => {
     assert.ok((receipt.latencyMs ?? 0) < 1_000, `${receipt.latencyMs} ms`);
     assert.equal(worker.status().zombies, 0);
     const cpu = process.cpuUsage();
-    await setTimeout(300); // the time over which it is measured; a spinning thread would burn all of it
+    await setTimeout(300); // the measured time; a spinning thread would use all of it
     const { user, system } = process.cpuUsage(cpu);
     assert.ok(user + system < 150_000, `${(user + system) / 1_000} ms of CPU`);
-    // The only thread is free for the next one.
+    // The only thread is free for the next task.
     assert.equal((await producer.result<{ input: unknown }>(await enqueue('thread.context', 1))).input, 1);
   });
 
-  it('that overruns its time is ended with its thread', async (t) => {
+  it('that exceeds its timeout is terminated with its thread', async (t) => {
     await start(t);
     const view = await ended(await enqueue('thread.overruns'));
     assert.deepEqual([view?.state, view?.error], ['failed', 'Timed out after 30 ms']);
   });
 
-  it('that waits for a free thread is stopped at once, and its time runs only from when it has one', async (t) => {
+  it('that waits for a free thread is stopped at once, and its timeout starts with the thread', async (t) => {
     await start(t);
     const spinning = await enqueue('thread.spins');
     await firstChunk(spinning);
@@ -197,7 +197,7 @@ describe('An isolated handler', () => {
       () => worker.status().running,
       (ids) => ids.includes(stopped) && ids.includes(patient),
     );
-    await setTimeout(60); // twice the time that it may run
+    await setTimeout(60); // twice its timeout
     const receipt = await producer.stop(stopped, { waitMs: 10_000 });
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'queue']);
     assert.deepEqual([(await producer.get(stopped))?.attempt, (await producer.get(patient))?.state], [0, 'running']);
@@ -207,7 +207,7 @@ describe('An isolated handler', () => {
     assert.deepEqual([await chunks(stopped), await chunks(patient)], [[], ['begun']]);
   });
 
-  it('fails with the error that it throws, and is retried unless that forbids it', async (t) => {
+  it('fails with its error, and is retried unless the error is final', async (t) => {
     await start(t, { maxResultBytes: 1_024 });
     const view = await ended(await enqueue('thread.throws', { error: 'passing' }));
     assert.deepEqual([view?.state, view?.attempt, view?.error], ['failed', 2, 'again']);
@@ -237,7 +237,7 @@ describe('An isolated handler', () => {
     assert.match((await ended(await enqueue('thread.breaks')))?.error ?? '', /expected a number or an object/);
   });
 
-  it('is handed back at a shutdown, with its thread ended', async (t) => {
+  it('is requeued at a shutdown, and its thread terminated', async (t) => {
     await start(t);
     const id = await enqueue('thread.spins', {}, { item: 'chat-1' });
     await firstChunk(id);
@@ -248,7 +248,7 @@ describe('An isolated handler', () => {
     await fleet.emptied(prefix);
   });
 
-  it('fails when no thread can be started, instead of waiting for ever', async () => {
+  it('fails if no thread can be started', async () => {
     const preload = join(folder, 'preload.mjs');
     await writeFile(preload, `import { isMainThread } from 'node:worker_threads'; if (!isMainThread) throw new Error('no room');`);
     const env = { REDIS_URL: fleet.redis.url, REDIS_KEY_PREFIX: prefix, TASK_MODULES: join(folder, 'tasks.mjs'), THREAD_POOL_SIZE: '1' };
@@ -260,7 +260,7 @@ describe('An isolated handler', () => {
     await child.stop();
   });
 
-  it('is the canary that spins', async (t) => {
+  it('runs the spinning canary', async (t) => {
     await start(t);
     const { id } = await producer.enqueue(fleetCanary, { mode: 'spin', run_ms: 60_000 });
     await until(
@@ -273,8 +273,8 @@ describe('An isolated handler', () => {
     assert.ok(ranMs >= 5);
   });
 
-  it('keeps its lock however busy the threads are: it runs once, and is not taken for stalled', async (t) => {
-    // More threads than cores, for longer than a lock holds and than several stalled checks take.
+  it('keeps its lock while the threads are busy: it runs once and does not stall', async (t) => {
+    // More threads than cores, for longer than a lock and several stalled checks.
     await start(t, { threads: 4, lockMs: 1_000, stalledCheckMs: 500 });
     const tasks = await Promise.all([1, 2, 3, 4].map(() => producer.enqueue(fleetCanary, { mode: 'spin', run_ms: 2_000 })));
     for (const { id, queue } of tasks) {
