@@ -25,7 +25,7 @@ describe('billing.init-plans', () => {
   });
   after(() => fleet.stop());
 
-  /** A fleet's plans, and its handler without a worker. */
+  /** Opens a fleet's plans, and the handler without a worker. */
   function open(change: (store: Store) => Store = (store) => store) {
     const keyPrefix = fleet.newPrefix();
     const store = change(fleet.store({ keyPrefix }));
@@ -45,7 +45,7 @@ describe('billing.init-plans', () => {
     };
   }
 
-  it('creates what is absent and skips the rest, with a line for each and progress', async () => {
+  it('creates missing plans and skips the others, with a line for each and progress', async () => {
     const { run, begin, billing, log } = open();
     assert.deepEqual(await run(), { created: 4, updated: 0, skipped: 0, total: 4 });
     log.lines.splice(0);
@@ -92,7 +92,7 @@ describe('billing.init-plans', () => {
     );
   });
 
-  it('with force updates what is there, and keeps created_at and what others have added', async () => {
+  it('with force updates existing plans, and keeps created_at and fields added by others', async () => {
     const { run, key, billing, stored } = open();
     await run(ALL);
     for (const [id, text] of Object.entries(await stored())) {
@@ -123,7 +123,7 @@ describe('billing.init-plans', () => {
     ['half a plan', `{"id":"pro","created_at":"${LONG_AGO}"}`],
     ['not even text', Buffer.from([0xff, 0xfe])],
   ] as const) {
-    it(`ends at a stored plan that is ${what}, by its name; force replaces it`, async () => {
+    it(`fails at a stored plan that is ${what}, and names it; force replaces it`, async () => {
       const { run, begin, key, stored, billing } = open();
       await fleet.client.hset(key, 'pro', text);
       const { fake, output } = begin();
@@ -147,7 +147,7 @@ describe('billing.init-plans', () => {
     });
   }
 
-  it('says so, and lists nothing, if the key of the plans is of another type', async () => {
+  it('fails, and lists nothing, if the key of the plans has another type', async () => {
     const { run, key, billing } = open();
     await fleet.client.set(key, 'something else');
     await assert.rejects(
@@ -161,7 +161,7 @@ describe('billing.init-plans', () => {
     assert.equal(await fleet.client.get(key), 'something else');
   });
 
-  it('fails in the middle with the plan and the cause, may be tried again, and then finishes', async () => {
+  it('fails halfway with the plan and the cause, and finishes on a retry', async () => {
     const refusal = new Error("OOM command not allowed when used memory > 'maxmemory'.");
     let refused = false;
     const { run, stored } = open((store) => {
@@ -183,7 +183,7 @@ describe('billing.init-plans', () => {
     assert.ok(billingInitPlans.retry.attempts > 1);
   });
 
-  it('writes nothing if a template is bad, and names it with the field', async () => {
+  it('writes nothing if a template is invalid, and names the template and the field', async () => {
     const store = fleet.store();
     const templatesOf: typeof planTemplates = (...args) =>
       planTemplates(...args).map((one) => (one.id === 'team' ? { ...one, price: 0.5 } : one));
@@ -199,7 +199,7 @@ describe('billing.init-plans', () => {
     assert.equal(await fleet.client.exists(store.keys.plans), 0);
   });
 
-  it('ends between two plans when it is stopped, with the reason', async () => {
+  it('throws the reason of an abort between two plans', async () => {
     const { begin, stored } = open();
     const reason = new StopRequested('enough', 'a test');
     const { fake, output } = begin({}, { onEmit: () => fake.abort(reason) });
@@ -207,7 +207,7 @@ describe('billing.init-plans', () => {
     assert.deepEqual(Object.keys(await stored()), ['free']);
   });
 
-  it('lists what can be read although something else cannot, by order and then by id', async () => {
+  it('lists the readable plans by order and id, and the unreadable ones apart', async () => {
     const { run, key, billing, stored } = open();
     await run();
     const free = JSON.parse((await stored())['free'] ?? '') as object;
@@ -249,7 +249,7 @@ describe('billing.init-plans', () => {
     });
   }
 
-  it('twice at once on a fleet of two workers, the summaries add up', async () => {
+  it('runs twice at once on two workers, with summaries that add up', async () => {
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });
     await fleet.worker(keyPrefix, []);

@@ -11,7 +11,7 @@ describe('the templates of the billing plans', () => {
   const all = planTemplates(ALL, EARLY);
   const plan = (id: string) => all.find((one) => one.id === id);
 
-  it('are valid, each with an id and a place of its own, in that order', () => {
+  it('are valid and sorted, each with a unique id and order', () => {
     for (const template of all) assert.deepEqual(checkPlanTemplate(template), template);
     assert.equal(new Set(all.map(({ id }) => id)).size, all.length);
     const places = all.map(({ order }) => order);
@@ -22,7 +22,7 @@ describe('the templates of the billing plans', () => {
     assert.ok(all.length > 0 && all.every(({ active }) => active));
   });
 
-  it('are the default ones unless more is asked for', () => {
+  it('are the default ones unless the input selects more', () => {
     const ids = (options: typeof NONE) => planTemplates(options, EARLY).map(({ id }) => id);
     const annual = ['starter-annual', 'pro-annual', 'team-annual'];
     const promotional = ['starter-welcome', 'pro-launch'];
@@ -38,7 +38,7 @@ describe('the templates of the billing plans', () => {
     assert.equal(ids(ALL).length, 9);
   });
 
-  it('of annual plans cost twelve months less 20 %, and are otherwise as what they come from', () => {
+  it('of annual plans cost twelve months less 20 %, and otherwise equal the monthly ones', () => {
     for (const annual of all.filter(({ interval }) => interval === 'year')) {
       const from = plan(annual.discount?.from ?? '');
       assert.ok(from);
@@ -50,14 +50,14 @@ describe('the templates of the billing plans', () => {
     }
   });
 
-  it('of promotions have a code and an end, and are cheaper', () => {
+  it('of promotions have a code, an end and a lower price', () => {
     for (const { promo, price, discount } of all.filter((one) => one.promo !== null)) {
       assert.ok(promo && new Date(promo.ends_at) > EARLY);
       assert.ok(price < (plan(discount?.from ?? '')?.price ?? 0));
     }
   });
 
-  it('of a promotion that has ended are there and not active', () => {
+  it('of a promotion that has ended are inactive', () => {
     const ends = new Date(plan('starter-welcome')?.promo?.ends_at ?? '');
     const activeAt = (ms: number) =>
       planTemplates(ALL, new Date(ms))
@@ -68,7 +68,7 @@ describe('the templates of the billing plans', () => {
     assert.deepEqual(activeAt(new Date('2100-01-01').getTime()), ['starter-welcome', 'pro-launch']);
   });
 
-  it('have prices in whole minor units, half a unit up', () => {
+  it('have prices in whole minor units, with halves rounded up', () => {
     assert.deepEqual(
       [discounted(999, 1, 50), discounted(1_001, 1, 50), discounted(333, 1, 33), discounted(0, 12, 20), discounted(1, 12, 20)],
       [500, 501, 223, 0, 10],

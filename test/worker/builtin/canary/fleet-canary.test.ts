@@ -8,14 +8,14 @@ import { createFakeContext, runHandler } from '../../../support/task/task-contex
 const isolated = (input: object) => fleetCanaryHandler.isolated(fleetCanary.input.parse(input));
 
 describe('fleet.canary', () => {
-  it('runs a second and cooperates unless told otherwise', () => {
+  it('runs for a second and cooperates by default', () => {
     assert.deepEqual(fleetCanary.input.parse({}), { run_ms: 1_000, mode: 'cooperative' });
     for (const bad of [{ run_ms: -1 }, { run_ms: 3_600_001 }, { run_ms: 0.5 }, { mode: 'asleep' }, { run_for: 1 }]) {
       assert.equal(fleetCanary.input.safeParse(bad).success, false, JSON.stringify(bad));
     }
   });
 
-  it('waits for its time and tells how far it is', async () => {
+  it('waits for run_ms and reports progress', async () => {
     const fake = createFakeContext(fleetCanary, { run_ms: 600 });
     const output = await runHandler(fleetCanary, fleetCanaryHandler, fake);
     assert.equal(output.mode, 'cooperative');
@@ -30,7 +30,7 @@ describe('fleet.canary', () => {
     );
   });
 
-  it('has nothing to wait for when run_ms is 0', async () => {
+  it('returns at once if run_ms is 0', async () => {
     const fake = createFakeContext(fleetCanary, { run_ms: 0 });
     await runHandler(fleetCanary, fleetCanaryHandler, fake);
     assert.deepEqual(fake.progress, [100]);
@@ -42,7 +42,7 @@ describe('fleet.canary', () => {
     await assert.rejects(runHandler(fleetCanary, fleetCanaryHandler, fake), (error) => error === reason);
   });
 
-  it('when cooperative, does not begin after an abort', async () => {
+  it('when cooperative, does not start after an abort', async () => {
     const reason = new StopRequested();
     const fake = createFakeContext(fleetCanary, { run_ms: 0 });
     fake.abort(reason);
@@ -51,7 +51,7 @@ describe('fleet.canary', () => {
   });
 
   for (const mode of ['deaf', 'spin'] as const) {
-    it(`when ${mode}, does not care about an abort`, async () => {
+    it(`when ${mode}, ignores an abort`, async () => {
       const fake = createFakeContext(fleetCanary, { run_ms: 30, mode });
       fake.abort(new StopRequested());
       const output = await runHandler(fleetCanary, fleetCanaryHandler, fake);
@@ -60,7 +60,7 @@ describe('fleet.canary', () => {
     });
   }
 
-  it('gets a thread of its own only to spin', () => {
+  it('is isolated only to spin', () => {
     assert.equal(isolated({ mode: 'spin' }), true);
     assert.equal(isolated({ mode: 'deaf' }), false);
     assert.equal(isolated({}), false);

@@ -12,7 +12,7 @@ import { createFakeContext, runHandler } from '../../../support/task/task-contex
 import { DONE, FINISH, delta, upstream } from '../../../support/network/upstream.js';
 
 describe('chat.completion', () => {
-  it('emits each delta as a string and returns the whole', async (t) => {
+  it('emits each delta as a string and returns the whole completion', async (t) => {
     const server = await startOpenAiServer(1_000);
     t.after(() => server.stop());
     const { fake, output } = ask([server.url], { input: { max_tokens: 30 } });
@@ -31,7 +31,7 @@ describe('chat.completion', () => {
     assert.equal(server.openStreams(), 0);
   });
 
-  it('sends the input, and the key of the chosen server only', async (t) => {
+  it('sends the input, and only the key of the chosen server', async (t) => {
     const asked: unknown[] = [];
     const listener =
       (name: string): RequestListener =>
@@ -50,7 +50,7 @@ describe('chat.completion', () => {
     ]);
   });
 
-  it('on an abort closes the connection to the server and throws the reason', async (t) => {
+  it('closes the connection to the server on an abort, and throws the reason', async (t) => {
     const closed = deferred();
     const url = await upstream(t, (_, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' }).write(delta('a').repeat(3));
@@ -63,7 +63,7 @@ describe('chat.completion', () => {
     assert.equal(fake.emitted.length, 3);
   });
 
-  it('throws the reason of an abort that comes before the answer, or before the request', async (t) => {
+  it('throws the reason of an abort before the answer or before the request', async (t) => {
     const reason = new StopRequested();
     const asked = deferred();
     const gone = deferred();
@@ -86,7 +86,7 @@ describe('chat.completion', () => {
   });
 
   for (const status of [408, 409, 425, 429, 500, 503]) {
-    it(`may be retried after ${status}`, async (t) => {
+    it(`is retried after ${status}`, async (t) => {
       const url = await upstream(t, (_, response) => response.writeHead(status).end('try later'));
       await assertFails(ask([url]).output, true, new RegExp(`^${url} answered ${status}: try later$`));
     });
@@ -99,14 +99,14 @@ describe('chat.completion', () => {
     });
   }
 
-  it('quotes at most 500 characters of a refusal, and never the key', async (t) => {
+  it('quotes at most 500 characters of a refusal, never the key', async (t) => {
     const url = await upstream(t, (_, response) => response.writeHead(401).end(`bad key ${KEY}: ${'x'.repeat(100_000)}`));
     const { output } = ask([url], { keys: [KEY] });
     await assertFails(output, false, /answered 401: bad key \*\*\*: x+$/);
     await output.catch((error: Error) => assert.equal(error.message.split('401: ')[1]?.length, 500));
   });
 
-  it('closes the connection of a refusal that does not end', async (t) => {
+  it('closes the connection of an endless refusal', async (t) => {
     const closed = deferred();
     const url = await upstream(t, (_, response) => {
       response.writeHead(500).write('y'.repeat(50_000));
@@ -116,13 +116,13 @@ describe('chat.completion', () => {
     await closed.promise;
   });
 
-  it('may be retried when the server cannot be reached', async () => {
+  it('is retried if the server is unreachable', async () => {
     const server = await startOpenAiServer();
     await server.stop();
     await assertFails(ask([server.url], { keys: [KEY] }).output, true, /^Cannot reach http:\/\/127\.0\.0\.1:\d+\/v1: .*ECONNREFUSED/);
   });
 
-  it('gives up on a server that has gone silent', async (t) => {
+  it('fails after a silence of the server', async (t) => {
     const closed = deferred();
     const url = await upstream(t, (_, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' }).write(delta('a'));
@@ -134,7 +134,7 @@ describe('chat.completion', () => {
     await assertFails(ask([mute], { idleTimeoutMs: 30 }).output, true, /sent nothing for 30 ms$/);
   });
 
-  it('has patience with a server that is slow but not silent', async (t) => {
+  it('waits for a slow server that is not silent', async (t) => {
     const url = await upstream(t, (_, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       let left = 5;
@@ -148,7 +148,7 @@ describe('chat.completion', () => {
     assert.equal((await ask([url], { idleTimeoutMs: 1_000 }).output).content, 'a');
   });
 
-  it('keeps the query of a base URL and shows it to nobody', async (t) => {
+  it('keeps the query of a base URL, and out of errors', async (t) => {
     const asked: string[] = [];
     const url = await upstream(t, (request, response) => {
       asked.push(request.url ?? '');
@@ -158,7 +158,7 @@ describe('chat.completion', () => {
     assert.deepEqual(asked, [`/v1/chat/completions?api-version=${KEY}`]);
   });
 
-  it('says for good that there is no such server, or no way to use it', async () => {
+  it('fails for good for an unknown or unusable server', async () => {
     await assertFails(ask([]).output, false, /^No server to ask: OPENAI_API_BASE_URLS is not set$/);
     await assertFails(
       ask(['http://127.0.0.1:1/v1'], { input: { base_url_index: 1 } }).output,
@@ -173,7 +173,7 @@ describe('chat.completion', () => {
     );
   });
 
-  it('refuses an input that wants to choose the server or the key', () => {
+  it('refuses an input with a server URL or a key', () => {
     for (const field of ['base_url', 'api_key', 'stream', 'n']) {
       assert.equal(chatCompletion.input.safeParse({ ...PROMPT, [field]: 'x' }).success, false, field);
     }

@@ -15,7 +15,7 @@ const refusing =
   (_, response) =>
     void response.writeHead(status, headers).end(body);
 
-/** A server that answers what asks for `stream_options` in its own way, and the rest with a completion; and whether each request asked. */
+/** Starts a server that refuses `stream_options` and otherwise completes; records whether each request has them. */
 async function olderServer(t: TestContext, refuse: RequestListener): Promise<{ url: string; asked: boolean[] }> {
   const asked: boolean[] = [];
   const answer = async (request: IncomingMessage, response: Parameters<RequestListener>[1]): Promise<void> => {
@@ -34,7 +34,7 @@ describe('A server that refuses stream_options', () => {
     ['an error in the stream', streaming('data: {"object":"error","message":"stream_options?","code":400}\n\n')],
   ];
   for (const [what, refuse] of refusals) {
-    it(`with ${what} is asked again without them, and from then on never with them`, async (t) => {
+    it(`with ${what} gets the request again without them, and none with them later`, async (t) => {
       const [older, other] = [await olderServer(t, refuse), await olderServer(t, streaming(delta('b') + FINISH))];
       const handler = chatCompletionHandler(resolveSettings({ openaiBaseUrls: [older.url, other.url] }));
       const complete = (server: number) =>
@@ -46,7 +46,7 @@ describe('A server that refuses stream_options', () => {
     });
   }
 
-  it('is not asked again after another refusal, a limit, or once it has said something', async (t) => {
+  it('gets no second request after another refusal, a limit, or its first output', async (t) => {
     const others = [
       refusing(400, '{"error":"no such model"}'),
       refusing(429, 'slow down: {"stream_options":{}}'),
@@ -61,7 +61,7 @@ describe('A server that refuses stream_options', () => {
 });
 
 describe('A refusal', () => {
-  it('is final without credit or for the prompt, also with a status that may pass', async (t) => {
+  it('is final for missing credit or a bad prompt, also with a temporary status', async (t) => {
     for (const code of ['insufficient_quota', 'context_length_exceeded']) {
       const url = await upstream(
         t,
@@ -73,7 +73,7 @@ describe('A refusal', () => {
     assert.ok(!isFinalAnswer({ status: 500, codes: ['invalid_request_error'] }), 'the status decides where there is one');
   });
 
-  it('quotes the words of a page', async (t) => {
+  it('quotes the text of an HTML page', async (t) => {
     const url = await upstream(
       t,
       refusing(502, `<html><head><title>502 Bad Gateway</title></head>\r\n<body><hr>nginx ${KEY}</body></html>`),
@@ -81,12 +81,12 @@ describe('A refusal', () => {
     await assertFails(ask([url], { keys: [KEY] }).output, true, /answered 502: 502 Bad Gateway nginx \*\*\*$/);
   });
 
-  it('is cut, however long it is', async (t) => {
+  it('is cut to its limit', async (t) => {
     const url = await upstream(t, refusing(500, 'y'.repeat(5 * 1_048_576)));
     await assertFails(ask([url]).output, true, /answered 500: y{500}$/);
   });
 
-  it('says how long to wait before the next attempt', async (t) => {
+  it('sets the wait before the next attempt', async (t) => {
     const url = await upstream(t, refusing(429, 'later', { 'retry-after': '7' }));
     await assert.rejects(ask([url]).output, (error) => error instanceof UpstreamFailure && error.retryAfterMs === 7_000);
   });

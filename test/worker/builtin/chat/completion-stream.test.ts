@@ -13,13 +13,13 @@ const whole =
   (body: string | Uint8Array, headers: Record<string, string> = {}, status = 200): RequestListener =>
   (_, response) =>
     void response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(body);
-/** What is not text in a chunk, as it is emitted. */
+/** An emitted reasoning chunk. */
 const thought = (text: string) => ({ type: 'reasoning', text });
 
 const incomplete = /ended the stream before the completion was complete$/;
 const undone = /sent \[DONE\] before the completion was complete$/;
 
-/** What was sent after `delta('a')`, what the task's error says, and whether the task may be retried. */
+/** The stream after `delta('a')`, the task's error, and whether the task may be retried. */
 const broken: [string, string, RegExp, retried?: boolean][] = [
   ['the stream ends', '', incomplete],
   ['the stream ends, and the finish_reason was ""', finish(''), incomplete],
@@ -62,7 +62,7 @@ const broken: [string, string, RegExp, retried?: boolean][] = [
 
 const parts = [{ type: 'text', text: 'b' }, { type: 'image_url', image_url: {} }, null, 'c'];
 
-/** A whole stream, and the text that it is. */
+/** A whole stream, and its text. */
 const accepted: [string, string, string][] = [
   ['without [DONE]', delta('a') + FINISH, 'a'],
   ['without a last blank line', (delta('a') + FINISH).trimEnd(), 'a'],
@@ -85,7 +85,7 @@ const accepted: [string, string, string][] = [
   ['with a content that is one part', choice({ delta: { content: parts[0] } }) + FINISH, 'b'],
   ['with a usage that is a list', event({ choices: [{ delta: { content: 'a' } }], usage: [] }) + FINISH, 'a'],
   [
-    'with an error that is none',
+    'with an empty error',
     ['null', 'false', '{}', '""', '[]', '{"message":null}'].map((error) => `data: {"error":${error},"choices":[]}\n\n`).join('') +
       delta('a') +
       FINISH,
@@ -123,7 +123,7 @@ const accepted: [string, string, string][] = [
 
 describe('The stream of a completion', () => {
   for (const [what, text, message, retried = true] of broken) {
-    it(`${retried ? 'may be retried' : 'fails for good'} when ${what}`, async (t) => {
+    it(`fails ${retried ? 'with a retry' : 'for good'} when ${what}`, async (t) => {
       const { fake, output } = ask([await upstream(t, streaming(delta('a') + text))], { keys: [KEY] });
       await assertFails(output, retried, message);
       assert.equal(fake.emitted[0], 'a');
@@ -138,13 +138,13 @@ describe('The stream of a completion', () => {
     });
   }
 
-  it('fails when it has [DONE] alone, and when it has nothing at all', async (t) => {
+  it('fails if it is empty or has only [DONE]', async (t) => {
     await assertFails(ask([await upstream(t, streaming(DONE))]).output, true, undone);
     await assertFails(ask([await upstream(t, streaming(': ping\n\n'))]).output, true, /answered 200 with nothing$/);
     await assertFails(ask([await upstream(t, whole('', {}, 204))]).output, true, /answered 204 with nothing$/);
   });
 
-  it('may be retried when the connection breaks before the end, and is complete when it breaks after it', async (t) => {
+  it('fails with a retry when the connection breaks before the end, and is complete when it breaks after', async (t) => {
     const { fake, output } = ask([await upstream(t, streaming(delta('a'), { cut: true }))]);
     await assertFails(output, true, /^The stream from .* broke off: /);
     assert.deepEqual(fake.emitted, ['a']);
@@ -152,14 +152,14 @@ describe('The stream of a completion', () => {
     assert.deepEqual([content, finish_reason], ['a', 'stop']);
   });
 
-  it('has model, usage and finish_reason as the server gave them', async (t) => {
+  it('has the model, usage and finish_reason of the server', async (t) => {
     const usage = event({ choices: [], model: 7, usage: { total_tokens: 2 } });
     const output = await ask([await upstream(t, streaming(`${delta('a')}${finish('length')}${usage}`))]).output;
     const nothing = { reasoning_content: null, tool_calls: null };
     assert.deepEqual(output, { content: 'a', ...nothing, model: '7', finish_reason: 'length', chunks: 1, usage: { total_tokens: 2 } });
   });
 
-  it('keeps reasoning, under each of its names, apart from the text', async (t) => {
+  it('separates reasoning, under each of its names, from the text', async (t) => {
     const thinking = { content: [{ type: 'thinking', thinking: [{ type: 'text', text: 'Well' }] }] };
     const deltas = [
       { reasoning_content: 'Hm' },
@@ -174,7 +174,7 @@ describe('The stream of a completion', () => {
     assert.deepEqual(fake.emitted, [thought('Hm'), thought(', '), thought('so'), thought('Well'), 'Yes']);
   });
 
-  it('keeps calls of tools, and joins their arguments', async (t) => {
+  it('collects tool calls, and joins their arguments', async (t) => {
     const call = (fields: object) => choice({ delta: { tool_calls: [fields] } });
     const text =
       call({ index: 0, id: 'x', function: { name: 'weather', arguments: '' } }) +
@@ -195,7 +195,7 @@ describe('The stream of a completion', () => {
     ]);
   });
 
-  it('tells calls apart that all have the number 0 or none, and takes arguments that are JSON, and the older function_call', async (t) => {
+  it('distinguishes calls without distinct indexes, and reads JSON arguments and the older function_call', async (t) => {
     const calls = [
       { index: 0, id: 'x', function: { name: 'a', arguments: { n: 1 } } },
       { index: 0, id: 'y', function: { name: 'b' } },
@@ -229,13 +229,13 @@ describe('The stream of a completion', () => {
     await closed.promise;
   });
 
-  it('does not lose a completion to a server that goes silent after the finish_reason', async (t) => {
+  it('is complete if the server goes silent after the finish_reason', async (t) => {
     const url = await upstream(t, (_, response) => void response.writeHead(200).write(`${delta('a')}${FINISH}`));
     const { content, finish_reason } = await ask([url], { idleTimeoutMs: 300 }).output;
     assert.deepEqual([content, finish_reason], ['a', 'stop']);
   });
 
-  it('throws the reason of an abort that comes after the finish_reason', async (t) => {
+  it('throws the reason of an abort after the finish_reason', async (t) => {
     const reason = new StopRequested();
     const url = await upstream(t, (_, response) => void response.writeHead(200).write(`${FINISH}${delta('a')}`));
     const { fake, output } = ask([url], { onEmit: () => fake.abort(reason) });
@@ -248,7 +248,7 @@ describe('The stream of a completion', () => {
     const first = deferred();
     const url = await upstream(t, (_, response) => {
       response.writeHead(200, { 'content-type': 'text/plain' }).write(text.subarray(0, half));
-      // The rest comes once the first part has surely been read.
+      // The rest follows once the first part has been read.
       void first.promise.then(() => response.end(text.subarray(half)));
     });
     const { fake, output } = ask([url], { onEmit: () => first.resolve() });
@@ -260,7 +260,7 @@ describe('The stream of a completion', () => {
     assert.equal((await ask([await upstream(t, streaming(invalid))]).output).content, 'a\uFFFDb');
   });
 
-  it('understands a stream that comes byte by byte', async (t) => {
+  it('understands a stream sent byte by byte', async (t) => {
     const text = Buffer.from(`${delta('naïve ')}${delta('東京')}${FINISH}${DONE}`.replaceAll('\n', '\r\n'));
     const url = await upstream(t, (_, response) => {
       response.socket?.setNoDelay(true);
@@ -274,7 +274,7 @@ describe('The stream of a completion', () => {
   });
 });
 
-describe('An answer that is no stream', () => {
+describe('An answer that is not a stream', () => {
   const message = {
     role: 'assistant',
     content: 'a',
@@ -283,7 +283,7 @@ describe('An answer that is no stream', () => {
   };
   const answer = { model: 'm', choices: [{ index: 0, message, finish_reason: 'stop' }], usage: { total_tokens: 2 } };
 
-  it('is taken if it is a completion, whatever its content type', async (t) => {
+  it('is accepted if it is a completion, with any content type', async (t) => {
     for (const [body, type] of [
       [JSON.stringify(answer, null, 2), 'application/json'],
       [`\uFEFF ${JSON.stringify([answer])}`, 'text/event-stream'],
@@ -305,7 +305,7 @@ describe('An answer that is no stream', () => {
     assert.deepEqual([bare.content, bare.finish_reason], ['a', null]);
   });
 
-  it('fails with the words of its error, or with its own first words', async (t) => {
+  it('fails with its error message, or with its beginning', async (t) => {
     const head = '<head><title>Sign in</title><style>p { x }</style></head>';
     const page = `<!DOCTYPE html><html>${head}\n<body><p>to <b>Acme</b></p><script>let ${KEY}</script></body></html>`;
     const cases: [string, RegExp, retried?: boolean][] = [

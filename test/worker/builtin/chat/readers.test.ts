@@ -12,7 +12,7 @@ import { completionChunks } from '../../../../worker/builtin/chat/handler.js';
 const server = upstreamAt(resolveSettings({ openaiBaseUrls: ['http://127.0.0.1:1/v1'] }), 0);
 const unwatched = { heard: () => undefined, limit: () => undefined };
 
-/** JSON that often has the fields of an answer, with values of any type. */
+/** Random JSON that often has the fields of an answer, with values of any type. */
 const answerLike = fc.letrec((tie) => {
   const fields = ['error', 'message', 'detail', 'code', 'status', 'error_code', 'object', 'choices', 'delta', 'content', 'text', 'type'];
   const more = ['finish_reason', 'index', 'usage', 'model', 'tool_calls', 'function', 'arguments', 'reasoning', 'thinking'];
@@ -20,7 +20,7 @@ const answerLike = fc.letrec((tie) => {
   return { object: fc.dictionary(fc.constantFrom(...fields, ...more), value, { maxKeys: 6 }) };
 }).object;
 
-test('whatever JSON a server sends, it is read without throwing, and as strings where strings are promised', () => {
+test('any JSON of a server is read without throwing, with strings where the types promise strings', () => {
   fc.assert(
     fc.property(fc.oneof(answerLike, fc.jsonValue()), (json) => {
       for (const error of [findError(json), describeError(json)]) {
@@ -67,7 +67,7 @@ const lines = fc.array(
   { maxLength: 12 },
 );
 
-test('an answer is the same however its bytes are cut', async () => {
+test('an answer does not depend on how its bytes are split', async () => {
   await fc.assert(
     fc.asyncProperty(lines, fc.constantFrom('\n', '\r\n'), fc.array(fc.nat(), { maxLength: 6 }), async (each, newline, cuts) => {
       const bytes = new TextEncoder().encode(each.join(newline));
@@ -77,7 +77,7 @@ test('an answer is the same however its bytes are cut', async () => {
   );
 });
 
-test('a completion that is cut anywhere before its finish_reason fails, and one that is cut after it is whole', async () => {
+test('a completion cut before its finish_reason fails, and one cut after it is whole', async () => {
   const body = ['Hel', 'lo'].map((content) => `data: ${JSON.stringify({ choices: [{ delta: { content } }] })}\n\n`).join('');
   const finish = 'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}';
   const text = `${body}${finish}\n\ndata: {"choices":[],"usage":{"total_tokens":2}}\n\ndata: [DONE]\n\n`;

@@ -21,7 +21,7 @@ function run(
   return { fake, output: runHandler(documentIndex, documentIndexHandler({ documentRoot, documentExtensions }), fake) };
 }
 
-/** Rejects for good, with exactly this message. */
+/** Asserts a rejection without a retry, with exactly this message. */
 async function assertRefused(output: Promise<unknown>, message: string): Promise<void> {
   await assert.rejects(output, (error: Error) => {
     assert.ok(error instanceof UnrecoverableError, error.name);
@@ -36,7 +36,7 @@ describe('document.index', () => {
   it('counts documents, tokens and terms, and scores terms as computed by hand', async (t) => {
     const root = await folderOf(t, { 'a.md': 'Apple, apple and BANANA!', 'b.txt': 'the apple: cherry', 'c.html': 'ignored' });
     const { fake, output } = run(root);
-    // N = 2. apple is in both: ln(3/3) + 1 = 1. banana and cherry are in one: ln(3/2) + 1 = 1.405465.
+    // N = 2. apple is in both documents: ln(3/3) + 1 = 1. banana and cherry are in one: ln(3/2) + 1 = 1.405465.
     assert.deepEqual(await output, {
       root: '.',
       documents: 2,
@@ -70,7 +70,7 @@ describe('document.index', () => {
     ]);
   });
 
-  it('works where there is nothing to index', async (t) => {
+  it('works without documents', async (t) => {
     const root = await folderOf(t, { 'empty/picture.png': 'x', 'blank.md': '' });
     const nothing = { documents: 0, terms: 0, tokens: 0, skipped: 0, truncated: false, results: [] };
     assert.deepEqual(await run(root, { path: 'empty' }).output, { root: 'empty', ...nothing });
@@ -85,7 +85,7 @@ describe('document.index', () => {
     assert.deepEqual(pathsOf(output), ['B.md', 'a/deep/er.TXT', 'b.md', 'b/z.md']);
   });
 
-  it('takes the extensions that the server allows, in any case, or fewer of them', async (t) => {
+  it('reads the extensions that the server allows, in any letter case, or a subset', async (t) => {
     const root = await folderOf(t, { 'a.RST': 'x', 'b.d.ts': 'x', 'c.ts': 'x', 'd.md': 'x', 'prod.env': 'SECRET=1' });
     const allowed = ['.rst', '.ts'];
     assert.deepEqual(pathsOf(await run(root, {}, {}, allowed).output), ['a.RST', 'b.d.ts', 'c.ts']);
@@ -98,7 +98,7 @@ describe('document.index', () => {
     }
   });
 
-  it('reads nothing without a DOCUMENT_ROOT of its own', async (t) => {
+  it('reads nothing without a separate DOCUMENT_ROOT', async (t) => {
     await assertRefused(
       run(null).output,
       'DOCUMENT_ROOT is not set, so document.index reads nothing: set it for the workers, to the folder with the documents',
@@ -113,7 +113,7 @@ describe('document.index', () => {
     }
   });
 
-  it('leaves out whatever begins with a dot, and does not count it', async (t) => {
+  it('ignores names that begin with a dot', async (t) => {
     const root = await folderOf(t, {
       '.env.md': 'secret',
       '.md': 'secret',
@@ -132,7 +132,7 @@ describe('document.index', () => {
     assert.equal((await run(join(root, '.git')).output).documents, 1, "the root itself is the operator's choice");
   });
 
-  it('leaks nothing through a folder or a file that is replaced by a link while it reads', async (t) => {
+  it('leaks nothing if a folder or file is replaced by a link during the read', async (t) => {
     const outside = await folderOf(t, { '2.md': 'secret', '3.md': 'secret', '4.md': 'secret' });
     const root = await folderOf(t, { 'a/1.md': 'one', 'a/2.md': 'two', 'b/3.md': 'three', 'c/4.md': 'four' });
     const swap = (): void => {
@@ -150,7 +150,7 @@ describe('document.index', () => {
     assert.equal(documents + skipped, 4);
   });
 
-  it('stops at max_files and says so', async (t) => {
+  it('stops at max_files and reports it', async (t) => {
     const root = await folderOf(t, { '1.md': 'x', '2.md': 'x', '3/3.md': 'x' });
     const cut = await run(root, { max_files: 2 }).output;
     assert.deepEqual([cut.documents, cut.truncated], [2, true]);
@@ -158,7 +158,7 @@ describe('document.index', () => {
     assert.deepEqual([all.documents, all.truncated], [3, false]);
   });
 
-  it('leaves out and counts what is binary, too long, or a link', async (t) => {
+  it('skips and counts binary files, files that are too long, and links', async (t) => {
     const outside = await folderOf(t, { 'secret.md': 'secret' });
     const root = await folderOf(t, {
       'exact.md': 'x'.repeat(64),
@@ -174,7 +174,7 @@ describe('document.index', () => {
     assert.equal(output.skipped, 5);
   });
 
-  it('leaves out and counts what it may not read', async (t) => {
+  it('skips and counts files without read permission', async (t) => {
     if (process.getuid?.() === 0) return t.skip('root may read everything');
     const root = await folderOf(t, { 'closed.md': 'x', 'closed/in.md': 'x', 'open.md': 'x' });
     await chmod(join(root, 'closed.md'), 0);
@@ -184,7 +184,7 @@ describe('document.index', () => {
     assert.deepEqual([pathsOf(output), output.skipped], [['open.md'], 2]);
   });
 
-  it('refuses every way out of DOCUMENT_ROOT, for good and by name', async (t) => {
+  it('refuses every path out of DOCUMENT_ROOT for good, by name', async (t) => {
     const outside = await folderOf(t, { 'secret.md': 'secret' });
     const root = await folderOf(t, { 'inside/a.md': 'x', 'file.md': 'x' });
     await symlink(outside, join(root, 'out'));
@@ -205,7 +205,7 @@ describe('document.index', () => {
     assert.deepEqual(fake.progress.at(-1), { done: 1, total: 3 });
   });
 
-  it('always has a thread of its own', () => {
+  it('is always isolated', () => {
     assert.equal(documentIndexHandler({ documentRoot: '.', documentExtensions: [] }).alwaysIsolated, true);
   });
 });
@@ -227,7 +227,7 @@ describe('termsOf', () => {
 });
 
 describe('TermIndex', () => {
-  it('puts equal scores in the order of the terms, and ranks before it rounds', () => {
+  it('sorts equal scores by term, and ranks before rounding', () => {
     const index = new TermIndex();
     index.add('zebra mango zebra mango kiwi');
     assert.deepEqual(
@@ -243,7 +243,7 @@ describe('TermIndex', () => {
     ]);
   });
 
-  it('is not confused by names that objects have', () => {
+  it("counts terms that are names of Object's properties", () => {
     const index = new TermIndex();
     assert.equal(index.add('constructor __proto__ toString'), 3);
     assert.deepEqual(

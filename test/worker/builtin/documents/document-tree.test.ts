@@ -9,7 +9,7 @@ import { folderOf } from '../../../support/folder.js';
 const BY_DESCRIPTOR = process.platform === 'linux';
 
 for (const byDescriptor of BY_DESCRIPTOR ? [true, false] : [false]) {
-  describe(`A tree of documents whose steps are taken ${byDescriptor ? 'from descriptors' : 'by path'}`, () => {
+  describe(`A document tree read ${byDescriptor ? 'by descriptors' : 'by paths'}`, () => {
     function openTree(t: TestContext, root: string): DocumentTree {
       const tree = new DocumentTree(root, byDescriptor);
       t.after(() => tree.close());
@@ -24,7 +24,7 @@ for (const byDescriptor of BY_DESCRIPTOR ? [true, false] : [false]) {
       return text;
     }
 
-    it('has folders and files, and says what else is there without entering it', async (t) => {
+    it('lists folders and files, and other entries without entering them', async (t) => {
       const root = await folderOf(t, { 'a/b/c.md': 'deep', 'd.md': 'flat' });
       symlinkSync(join(root, 'a'), join(root, 'link'));
       execFileSync('mkfifo', [join(root, 'pipe.md')]);
@@ -39,7 +39,7 @@ for (const byDescriptor of BY_DESCRIPTOR ? [true, false] : [false]) {
       for (const names of [['link'], ['d.md'], ['pipe.md'], ['none']]) assert.equal(tree.list(names), null, names.join('/'));
     });
 
-    it('is not led out of it by a folder that is replaced by a link, at whatever moment', async (t) => {
+    it('is not left if a folder is replaced by a link, at any moment', async (t) => {
       const outside = await folderOf(t, { 'b/c.md': 'secret', 'c.md': 'secret' });
       const files = { 'a/b/c.md': 'ours', 'd/e.md': 'x' };
       const moments: ((tree: DocumentTree) => void)[] = [
@@ -66,7 +66,7 @@ for (const byDescriptor of BY_DESCRIPTOR ? [true, false] : [false]) {
       }
     });
 
-    it('is not led out of it by a file that is replaced, and reads a hard link as the file that it is', async (t) => {
+    it('is not left if a file is replaced by a link; a hard link is read as a file', async (t) => {
       const outside = await folderOf(t, { 'secret.md': 'secret' });
       const root = await folderOf(t, { 'a.md': 'ours', 'b.md': 'ours' });
       const tree = openTree(t, root);

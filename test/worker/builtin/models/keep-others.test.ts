@@ -5,7 +5,7 @@ import { entryOf, keepOthers } from '../../../../worker/builtin/models/merge.js'
 
 type Fields = Record<string, unknown>;
 
-/** The entry of a model that a server lists, after another listing of it was stored and `edit` was made to that. */
+/** Returns the entry of a listed model, merged with an earlier stored listing after `edit`. */
 function refreshed(listing: Fields, before: Fields, edit: Fields, recorded: Fields | null = before): Fields {
   return keepOthers(entryOf('m', listing, 0), { ...entryOf('m', before, 0), ...edit }, recorded);
 }
@@ -30,7 +30,7 @@ test('each field has one owner', () => {
   }
 });
 
-test('what one refresh made, the next leaves as it is; nothing of others is lost, and everything of the server is there', () => {
+test("a refresh keeps others' fields, has all of the server's, and changes nothing the second time", () => {
   const value = fc.oneof(fc.integer({ max: 3, min: 0 }), fc.constant('x'), fc.constant({ n: 1 }));
   const listing = fc.dictionary(fc.constantFrom('a', 'b', 'tags', 'name', '__proto__'), value).map((fields) => ({ ...fields, id: 'm' }));
   const edit = fc.dictionary(fc.constantFrom('info', 'actions', 'filters'), value);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { entriesOf } from '../../../../worker/builtin/models/merge.js';
 import { formerPlaces } from '../../../../worker/builtin/models/records.js';
 
-test('of api.openai.com, and of it alone, models that do not chat are left out', () => {
+test('models that cannot chat are left out for api.openai.com only', () => {
   const models = ['gpt-5', 'gpt-4o-mini-tts', 'text-embedding-3-small', 'dall-e-3', 'whisper-1', 'davinci-002', 'babbage-002'].map(
     (id) => ({ id }),
   );
@@ -11,7 +11,7 @@ test('of api.openai.com, and of it alone, models that do not chat are left out',
   assert.equal(entriesOf(models, 'https://api.openai.com.example.org/v1', 0).size, models.length);
 });
 
-test('a base URL is found at the place that it had, and each place is of one server only', () => {
+test('a base URL is found at its former index, and each index belongs to one server', () => {
   const places = (labels: string, former: string) =>
     formerPlaces(labels.split(''), new Map(former.split('').map((label, urlIdx) => [urlIdx, label])));
   assert.deepEqual(formerPlaces(['a', 'b'], new Map()), [0, 1]);
@@ -19,11 +19,11 @@ test('a base URL is found at the place that it had, and each place is of one ser
   assert.deepEqual(places('cab', 'abc'), [2, 0, 1]);
   assert.deepEqual(places('xbc', 'abc'), [null, 1, 2]);
   assert.deepEqual(places('a', 'abc'), [0]);
-  // The same URL several times: as many places as there were.
+  // The same URL several times: as many indexes as before.
   assert.deepEqual(places('aaa', 'aa'), [0, 1, null]);
   assert.deepEqual(places('xyaa', 'aa'), [null, null, 0, 1]);
   assert.deepEqual(places('baa', 'aab'), [2, 1, 0]);
-  // A place that is being rewritten is nobody's.
+  // An index that is being rewritten belongs to no server.
   assert.deepEqual(
     formerPlaces(
       ['a', 'b'],

@@ -18,7 +18,7 @@ function list(url: string, { timeoutMs = 10_000, signal = new AbortController().
   return listModels(upstreamAt(resolveSettings({ openaiBaseUrls: [base], openaiKeys: [KEY] }), 0), { timeoutMs, signal });
 }
 
-/** Rejects with one short sentence that names the server, and has neither its key nor its query. */
+/** Asserts a rejection with one short sentence that names the server without its key and query. */
 async function assertFails(url: string, message: RegExp, options?: Parameters<typeof list>[1]): Promise<void> {
   await assert.rejects(list(url, options), (error: Error) => {
     assert.match(error.message, message);
@@ -35,7 +35,7 @@ const answering =
     void response.writeHead(status).end(body);
 
 describe('A list of models', () => {
-  it('is an array, bare or under data; what is no model in it is left out', async (t) => {
+  it('is an array, bare or under data; entries that are not models are left out', async (t) => {
     for (const [body, models] of [
       ['{"object":"list","data":[{"id":"a"},5,null,[],{"id":"b"}]}', [{ id: 'a' }, { id: 'b' }]],
       ['[{"id":"a"}]', [{ id: 'a' }]],
@@ -46,7 +46,7 @@ describe('A list of models', () => {
     }
   });
 
-  it('fails for whatever else a server may answer, in a sentence without its secrets', async (t) => {
+  it('fails for any other answer, in a sentence without secrets', async (t) => {
     const echo: RequestListener = (request, response) =>
       void response.writeHead(401).end(`Bad ${request.headers.authorization} for ${request.url}`);
     await assertFails(await upstream(t, echo), /answered 401: Bad Bearer \*\*\* for \/v1\/models\?\*\*\*$/);
@@ -71,7 +71,7 @@ describe('A list of models', () => {
     await assertFails(await upstream(t, cut), /broke off: /);
   });
 
-  it('is given up when it is too long, and its connection is closed', async (t) => {
+  it('fails if it is too long, and its connection is closed', async (t) => {
     const closed = deferred();
     const piece = Buffer.alloc(1_048_576, ' ');
     const url = await upstream(t, (_, response) => {
@@ -83,7 +83,7 @@ describe('A list of models', () => {
     await closed.promise;
   });
 
-  it('is given up when the server is too slow, also in the middle of it, and its connection is closed', async (t) => {
+  it('fails if the server is too slow, also halfway, and its connection is closed', async (t) => {
     for (const listener of [() => undefined, (_: unknown, response: Parameters<RequestListener>[1]) => void response.write('[')]) {
       const open = new Set<Socket>();
       const url = await upstream(t, (request, response) => {
@@ -98,7 +98,7 @@ describe('A list of models', () => {
     }
   });
 
-  it("throws an abort's own reason, before, and in the middle of an answer", async (t) => {
+  it('throws the reason of an abort before and during an answer', async (t) => {
     const reason = new StopRequested();
     await assert.rejects(list('http://127.0.0.1:1', { signal: AbortSignal.abort(reason) }), (error) => error === reason);
     const controller = new AbortController();

@@ -62,7 +62,7 @@ describe('models.refresh', () => {
     return Object.fromEntries(Object.entries(all).map(([id, json]) => [id, JSON.parse(json) as unknown]));
   }
 
-  /** Which server each cached model is of. */
+  /** Returns the server of each cached model. */
   async function places(): Promise<Record<string, unknown>> {
     return Object.fromEntries(Object.entries(await cached()).map(([id, model]) => [id, (model as { urlIdx?: number }).urlIdx]));
   }
@@ -154,7 +154,7 @@ describe('models.refresh', () => {
     );
   });
 
-  it('writes nothing when nothing has changed, not even the signature', async (t) => {
+  it('writes nothing without a change, not even the signature', async (t) => {
     const servers = await threeServers(t);
     servers[0].models = many(700, 'a');
     await refresh(servers);
@@ -168,7 +168,7 @@ describe('models.refresh', () => {
     assert.equal(log.find(/Models updated/).length, 1);
   });
 
-  it('writes only what is new or has changed, under a new signature', async (t) => {
+  it('writes only new and changed models, under a new signature', async (t) => {
     const server = await ModelServer.start(t, ['a', 'b', 'c']);
     const handler = handlerFor([server]);
     await run(handler);
@@ -223,7 +223,7 @@ describe('models.refresh', () => {
     assert.equal((await refresh([server])).removed, 2, 'what a server lists is its own, whatever fields it has');
   });
 
-  /** Changes an entry as open-webui does: it reads all of it and writes all of it. */
+  /** Changes an entry as open-webui does: by reading and writing the whole entry. */
   async function edit(id: string, change: (entry: Record<string, unknown>) => void): Promise<void> {
     const changed = JSON.parse((await fleet.client.hget(models, id)) ?? '') as Record<string, unknown>;
     change(changed);
@@ -288,7 +288,7 @@ describe('models.refresh', () => {
     assert.equal(log.find(/Could not list the models/).length, 3);
   });
 
-  it('does not touch the models when it has no servers to ask', async () => {
+  it('does not touch the models without servers', async () => {
     await fleet.client.hset(models, 'somebody', '{"id": "somebody"}');
     const handler = handlerFor([]);
     const monitor = await fleet.monitor();

@@ -12,7 +12,7 @@ const { client } = fleet;
 after(() => fleet.stop());
 
 const [OLD, NEW] = [1_700_000_000, 4_000_000_000];
-/** As open-webui has it. */
+/** In the format of open-webui. */
 const FOREIGN = randomUUID();
 const never = new AbortController().signal;
 
@@ -35,7 +35,7 @@ async function fill(key: string, models = 100): Promise<void> {
   await client.hset(key, Object.fromEntries(Array.from({ length: models }, (_, index) => [`model-${index}`, half(index)])));
 }
 
-/** How many models are cleaned. @throws if an entry is neither as it was nor as it should be */
+/** Counts the cleaned models. @throws if an entry is neither unchanged nor cleaned */
 function cleaned(pool: Readonly<Record<string, string>>): number {
   const entries = Object.entries(pool);
   for (const [model, text] of entries) {

@@ -11,7 +11,7 @@ import { until } from '../../../support/until.js';
 const KEY_PREFIX = 'elsewhere';
 const OLD = 1_700_000_000;
 
-describe('Pools in another Redis than the tasks', () => {
+describe('Pools in a separate Redis', () => {
   let fleet: TestFleet;
   let other: TestRedis;
   let there: Redis;
@@ -21,7 +21,7 @@ describe('Pools in another Redis than the tasks', () => {
   before(async () => {
     fleet = await TestFleet.onOneServer();
     other = await startTestRedis();
-    // Another database of it, too.
+    // In another database as well.
     there = other.client({ db: 1 });
     producer = fleet.producer(settings());
   });
@@ -32,7 +32,7 @@ describe('Pools in another Redis than the tasks', () => {
 
   const settings = () => ({ keyPrefix: KEY_PREFIX, poolRedisUrl: `${other.url}/1`, reconnectDelayMs: 20 });
 
-  it('are cleaned, used and filled there, under locks that are there, and nothing of them is where the tasks are', async (t) => {
+  it('are cleaned, used and filled there, with their locks, and leave nothing in the Redis of the tasks', async (t) => {
     const server = await ModelServer.start(t, ['model-a']);
     await fleet.worker(KEY_PREFIX, [task.handler], {
       ...settings(),
@@ -65,7 +65,7 @@ describe('Pools in another Redis than the tasks', () => {
     );
   });
 
-  it('are away without holding up a task, and are cleaned again when they are back', async () => {
+  it('delay no task while unreachable, and are cleaned again afterwards', async () => {
     await other.kill();
     const [called, { id }] = await Promise.all([task.call(task.calls.length), producer.enqueue(task.definition, {})]);
     called.returns(null);

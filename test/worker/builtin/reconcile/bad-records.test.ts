@@ -12,7 +12,7 @@ const WRITE: Readonly<Record<string, (client: Redis, key: string) => Promise<unk
   hash: (client, key) => client.hset(key, 'x', 'y'),
   set: (client, key) => client.sadd(key, 'x'),
 };
-/** Keys of a fleet that a run reads. */
+/** The fleet's keys that a run reads. */
 const KEYS = ['tasks', 'taskQueues', 'live', 'pendingStops', 'queues', 'workers', 'reconcile'] as const;
 const LISTS = [
   'wait',
@@ -46,7 +46,7 @@ const BAD_JOBS: Readonly<Record<string, Record<string, string>>> = {
   'a stop that is a number, of a worker that is none': { stop: '5', pb: 'x', processedOn: 'y' },
 };
 
-describe('The reconciler and records that it cannot read', () => {
+describe('The reconciler and unreadable records', () => {
   let fleet: TestFleet;
   let rec: ReconcileFleet;
   let log: LogLines;
@@ -60,7 +60,7 @@ describe('The reconciler and records that it cannot read', () => {
   });
   after(() => fleet.stop());
 
-  /** A good task of each kind that a run repairs. Returns what says whether it did, by what it needs. */
+  /** Creates one task for each kind of repair. Returns a function that tells which were repaired. */
   async function work() {
     const { client } = fleet;
     const [orphan, unlisted, lost, stopped] = [
@@ -85,7 +85,7 @@ describe('The reconciler and records that it cannot read', () => {
   }
   const ALL = { completed: true, registered: true, removed: true, restored: true, settled: true };
 
-  /** What one run leaves undone, with the tasks that nothing is wrong with. */
+  /** The repairs that are not possible while a key has the wrong type. */
   const UNDONE: Readonly<Record<(typeof KEYS)[number], Partial<typeof ALL>>> = {
     tasks: { completed: false },
     taskQueues: { completed: false, registered: false, removed: false, restored: false },
@@ -95,7 +95,7 @@ describe('The reconciler and records that it cannot read', () => {
 
   for (const name of KEYS) {
     for (const kind of ['string', 'list']) {
-      it(`finishes its run with the key of ${name} a ${kind}, says so once, and does what it can`, async () => {
+      it(`finishes its run if the key of ${name} is a ${kind}, reports it once, and makes the other repairs`, async () => {
         const done = await work();
         const key = rec.keys[name];
         await fleet.client.del(key);
@@ -109,15 +109,14 @@ describe('The reconciler and records that it cannot read', () => {
   }
 
   for (const list of LISTS) {
-    it(`finishes its run beside a queue whose ${list} has a wrong type`, async () => {
+    it(`finishes its run if the ${list} of a queue has a wrong type`, async () => {
       const done = await work();
-      const strangers = rec.keys.jobs('of-a-stranger');
-      await fleet.client.sadd(rec.keys.queues, 'of-a-stranger');
-      for (const other of ['wait', 'delayed', 'active'])
-        await rec.store.queues.get('of-a-stranger').add(other, {}, { jobId: `in-${other}` });
-      await fleet.client.hset(`${strangers}in-wait`, 'stop', STOP);
-      await fleet.client.del(strangers + list);
-      await WRITE[list === 'meta' || list === 'repeat' ? 'list' : 'string']?.(fleet.client, strangers + list);
+      const foreign = rec.keys.jobs('foreign');
+      await fleet.client.sadd(rec.keys.queues, 'foreign');
+      for (const other of ['wait', 'delayed', 'active']) await rec.store.queues.get('foreign').add(other, {}, { jobId: `in-${other}` });
+      await fleet.client.hset(`${foreign}in-wait`, 'stop', STOP);
+      await fleet.client.del(foreign + list);
+      await WRITE[list === 'meta' || list === 'repeat' ? 'list' : 'string']?.(fleet.client, foreign + list);
       const reconciler = rec.reconciler();
       for (let times = 0; times < 3; times += 1) assert.equal((await reconciler.run()).complete, true);
       assert.deepEqual(await done(), ALL);
@@ -126,7 +125,7 @@ describe('The reconciler and records that it cannot read', () => {
   }
 
   for (const [what, fields] of Object.entries(BAD_JOBS)) {
-    it(`finishes its run past a job with ${what}, registered, unregistered and lost`, async () => {
+    it(`finishes its run despite a job with ${what}, registered, unregistered or lost`, async () => {
       const done = await work();
       const ids = await Promise.all([{}, {}, { delay: 600_000 }].map((options) => rec.enqueue(options)));
       for (const id of ids) await fleet.client.hset(rec.jobs + id, fields);
@@ -140,7 +139,7 @@ describe('The reconciler and records that it cannot read', () => {
   }
 
   for (const kind of Object.keys(WRITE)) {
-    it(`finishes its run past jobs, items, children, workers and parents that are a ${kind}`, async () => {
+    it(`finishes its run if jobs, items, children, workers and parents are a ${kind}`, async () => {
       const done = await work();
       const write = async (key: string): Promise<void> => {
         await fleet.client.del(key);
@@ -175,7 +174,7 @@ describe('The reconciler and records that it cannot read', () => {
     });
   }
 
-  it('finishes its run past garbage in the registry, and past what is no cursor', async () => {
+  it('finishes its run despite garbage in the registry and an invalid cursor', async () => {
     const done = await work();
     const { keys } = rec;
     const id = await rec.enqueue();
@@ -201,7 +200,7 @@ describe('The reconciler and records that it cannot read', () => {
     assert.equal((await rec.producer.get(id))?.state, 'cancelled');
   });
 
-  it('gets through thousands of names of queues and tasks of other programs, and costs little', async () => {
+  it('handles thousands of foreign queue and task names at little cost', async () => {
     const done = await work();
     const { client } = fleet;
     await client.sadd(
@@ -217,7 +216,7 @@ describe('The reconciler and records that it cannot read', () => {
     assert.ok(first < 100_000, `${first} commands, those of scripts among them`);
     assert.deepEqual(await done(), ALL);
     assert.equal(await client.hlen(rec.keys.tasks), 100_003, 'nothing of theirs is removed');
-    // One line for each name, of which the logger writes no more than 100 in a minute.
+    // One line for each name; the logger writes at most 100 in a minute.
     assert.ok(rec.reports(rec.keys.queues).length <= 100);
   });
 });

@@ -5,11 +5,11 @@ import { TestFleet } from '../../../support/fleet/test-fleet.js';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
-/** What BullMQ multiplies a due time by. */
+/** BullMQ's factor for due times in scores. */
 const UNIT = 4_096;
 const SLACK_MS = 20_000;
 
-describe('What the reconciler does after a clock was ahead', () => {
+describe('The reconciler after a clock was ahead', () => {
   let fleet: TestFleet;
   let rec: ReconcileFleet;
 
@@ -24,7 +24,7 @@ describe('What the reconciler does after a clock was ahead', () => {
   const dueIn = async (id: string): Promise<number> =>
     Math.floor(Number(await fleet.client.zscore(`${rec.jobs}delayed`, id)) / UNIT) - Date.now();
 
-  it('lets what was delayed by it start after its delay from now, and leaves all other delays', async () => {
+  it('restarts delays that are too long from now, and keeps all others', async () => {
     const kept = await rec.enqueue({ delay: 30 * 24 * HOUR_MS });
     const wrong = await rec.enqueue({ delay: 5 * MINUTE_MS });
     const near = await rec.enqueue({ delay: 5 * MINUTE_MS });
@@ -39,7 +39,7 @@ describe('What the reconciler does after a clock was ahead', () => {
     assert.equal(rec.log.find(/Shortened delays/).length, 1);
   });
 
-  it('leaves a job alone that has no delay of its own, or an unreadable one', async () => {
+  it('does not change a job without a readable delay', async () => {
     const ids = await Promise.all([rec.enqueue({ delay: HOUR_MS }), rec.enqueue({ delay: HOUR_MS }), rec.enqueue({ delay: HOUR_MS })]);
     for (const id of ids) await fleet.client.zincrby(`${rec.jobs}delayed`, HOUR_MS * UNIT, id);
     await fleet.client.hset(rec.jobs + ids[0], 'delay', 0);
@@ -49,7 +49,7 @@ describe('What the reconciler does after a clock was ahead', () => {
     for (const id of ids) assert.ok((await dueIn(id)) > HOUR_MS + MINUTE_MS);
   });
 
-  it('has an entry without a job age from now on that was registered by it', async () => {
+  it('restarts the age of an entry registered in the future', async () => {
     await rec.register('ahead', { ageMs: -HOUR_MS });
     await rec.run();
     const score = Number(await fleet.client.zscore(rec.keys.live, 'ahead'));

@@ -77,7 +77,7 @@ describe('The reconciler and the entries of the registry', () => {
     assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
   });
 
-  it('keeps an entry that was registered again since it was read', async () => {
+  it('keeps an entry registered again after the read', async () => {
     await rec.register('again', { item: 'chat-1' });
     const { redis } = rec.store;
     const drop = redis.dropEntries.bind(redis);
@@ -89,7 +89,7 @@ describe('The reconciler and the entries of the registry', () => {
     assert.deepEqual(await rec.entry('again', 'chat-1'), WHOLE);
   });
 
-  it("leaves other programs' entries alone", async () => {
+  it("does not change other programs' entries", async () => {
     await fleet.client.hset(rec.keys.tasks, 'foreign', 'chat-1');
     await fleet.client.sadd(rec.keys.item('chat-1'), 'foreign');
     assert.deepEqual(await rec.run(), { complete: true });
@@ -175,7 +175,7 @@ describe('The reconciler and the entries of the registry', () => {
     await fleet.client.srem(rec.keys.item('chat-1'), id);
     const { redis } = rec.store;
     const hset = redis.hset.bind(redis) as (...words: unknown[]) => Promise<number>;
-    // Its worker settles it and removes it from the registry just before the reconciler writes.
+    // Its worker settles and unregisters the task just before the reconciler writes.
     const late = async (key: string, ...words: unknown[]): Promise<number> => {
       if (key === rec.keys.taskQueues) {
         await end(id, 'completed');

@@ -5,10 +5,10 @@ import { ReconcileFleet } from '../../../support/fleet/reconcile-fleet.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../../support/fleet/test-fleet.js';
 
 const STOP = JSON.stringify({ reason: 'enough', by: 'alice', at: 1 });
-/** More ids than a script searches for one by one. */
+/** More ids than a script searches for individually. */
 const MANY = 30;
 
-describe('The reconciler and jobs that have lost their place', () => {
+describe('The reconciler and jobs in no list of their queue', () => {
   let fleet: TestFleet;
   let rec: ReconcileFleet;
 
@@ -27,7 +27,7 @@ describe('The reconciler and jobs that have lost their place', () => {
   const wait = (): Promise<string[]> => fleet.client.lrange(`${rec.jobs}wait`, 0, -1);
 
   for (const many of [3, MANY]) {
-    it(`puts ${many} that waited back in their order, wakes the workers, and touches no other`, async () => {
+    it(`restores ${many} waiting jobs in their order, wakes the workers, and changes no other`, async () => {
       const ids: string[] = [];
       for (let index = 0; index < many; index += 1) ids.push(await rec.enqueue({ item: 'chat-1' }));
       for (const [index, id] of ids.entries()) await fleet.client.hset(rec.jobs + id, 'timestamp', 1_000 + index);
@@ -42,7 +42,7 @@ describe('The reconciler and jobs that have lost their place', () => {
     });
   }
 
-  it('honours priority and delay, and wakes no worker of a paused queue', async () => {
+  it('respects priority and delay, and wakes no worker of a paused queue', async () => {
     const [plain, urgent, later, due] = [
       await rec.enqueue(),
       await rec.enqueue({ priority: 2 }),
@@ -67,7 +67,7 @@ describe('The reconciler and jobs that have lost their place', () => {
     assert.equal((await rec.producer.get(later))?.state, 'scheduled');
   });
 
-  it('runs again what was active without a lock, and gives back to its worker what that still runs', async () => {
+  it('requeues jobs that were active without a lock, and returns locked jobs to the active list', async () => {
     const [dead, alive] = [await rec.enqueue(), await rec.enqueue()];
     await rec.activate(dead, { worker: 'dead', locked: false });
     await rec.activate(alive, { worker: 'alive', locked: true });
@@ -77,7 +77,7 @@ describe('The reconciler and jobs that have lost their place', () => {
     assert.equal((await rec.producer.get(alive))?.state, 'running');
   });
 
-  it('settles what is stopped, with a receipt that says so', async () => {
+  it('settles stopped jobs, with a receipt', async () => {
     const [waited, ran] = [await rec.enqueue({ item: 'chat-1' }), await rec.enqueue({ item: 'chat-1' })];
     await rec.activate(ran, { worker: 'dead', locked: false });
     await lose('wait', 'active');
@@ -98,14 +98,14 @@ describe('The reconciler and jobs that have lost their place', () => {
     );
   });
 
-  it('stops at once what has lost its place, before any run', async () => {
+  it('lets a stop settle a lost job at once, before any run', async () => {
     const id = await rec.enqueue();
     await lose('wait');
     assert.equal((await rec.producer.stop(id)).outcome, 'cancelled');
     assert.deepEqual(await counts(), { ...NONE, failed: 1 });
   });
 
-  it('takes what has ended for what it ended as, and puts it back among those', async () => {
+  it('restores finished jobs to the list of their state', async () => {
     const [completed, failed] = [await rec.enqueue(), await rec.enqueue()];
     await lose('wait');
     await fleet.client.hset(rec.jobs + completed, { finishedOn: 5_000, returnvalue: '"done"' });
@@ -120,7 +120,7 @@ describe('The reconciler and jobs that have lost their place', () => {
     assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
   });
 
-  it('lets a parent wait for its children again', async () => {
+  it('makes a parent wait for its children again', async () => {
     await fleet.client.sadd(rec.keys.queues, 'rec');
     const flow = new FlowProducer({ connection: fleet.redis.client(), prefix: rec.keys.bull('rec') });
     const { job } = await flow.add({ name: 'parent', queueName: 'rec', children: [{ name: 'child', queueName: 'rec' }] });
@@ -132,7 +132,7 @@ describe('The reconciler and jobs that have lost their place', () => {
     assert.equal((await rec.producer.get(job.id as string))?.state, 'waiting');
   });
 
-  it('puts nothing back into a queue of which a key has a wrong type, and reports that', async () => {
+  it('restores nothing to a queue with a key of the wrong type, and reports the key', async () => {
     const id = await rec.enqueue();
     await lose('wait');
     await fleet.client.set(`${rec.jobs}delayed`, 'x');
@@ -142,7 +142,7 @@ describe('The reconciler and jobs that have lost their place', () => {
     assert.deepEqual(await rec.run(), { entries: 1, restored: 1, complete: true });
   });
 
-  it('goes on past a queue that Redis does not let it restore', async () => {
+  it('continues after a queue that Redis refuses to restore', async () => {
     const id = await rec.enqueue();
     await lose('wait');
     const { redis } = rec.store;
@@ -154,7 +154,7 @@ describe('The reconciler and jobs that have lost their place', () => {
     assert.equal((await rec.producer.get(id))?.state, 'queued');
   });
 
-  it('looks for twenty in a wait list that is too long to be read, what is stopped first', async () => {
+  it('searches for twenty jobs in a wait list too long to read, stopped ones first', async () => {
     const ids = await Promise.all(Array.from({ length: 25 }, () => rec.enqueue()));
     const [stopped] = ids as [string, ...string[]];
     await lose('wait');

@@ -9,7 +9,7 @@ import { EMPTY_REGISTRY, TestFleet } from '../../../support/fleet/test-fleet.js'
 
 const WHOLE = ['rec', 'chat-1', true, true];
 const STOP = JSON.stringify({ reason: 'enough', by: 'alice', at: 1 });
-/** Entries that HSCAN does not return all at once: Redis keeps up to 128 of them in one piece. */
+/** More entries than HSCAN returns at once: Redis returns a small hash of up to 128 whole. */
 const MANY = 1_200;
 
 describe('The reconciler', () => {
@@ -31,7 +31,7 @@ describe('The reconciler', () => {
   }
 
   describe('and jobs', () => {
-    it('registers again what is live and not registered: active, waiting, prioritized or delayed', async () => {
+    it('registers unregistered live jobs: active, waiting, prioritized and delayed', async () => {
       const ids = await Promise.all(
         [{}, {}, { priority: 3 }, { delay: 600_000 }].map((options) => rec.enqueue({ ...options, item: 'chat-1' })),
       );
@@ -46,7 +46,7 @@ describe('The reconciler', () => {
       assert.deepEqual(await rec.run(), { entries: 4, jobs: 4, complete: true });
     });
 
-    it('registers what a plain BullMQ queue added, in every list, and leaves what a schedule added to its worker', async () => {
+    it('registers plain jobs in every list, and leaves scheduled ones to their worker', async () => {
       const queue = rec.store.queues.get('rec');
       await fleet.client.sadd(rec.keys.queues, 'rec');
       const added = await Promise.all(
@@ -66,7 +66,7 @@ describe('The reconciler', () => {
       assert.equal((await rec.run()).removed, 4);
     });
 
-    it('removes what is in the list of live tasks alone, and from its item', async () => {
+    it('removes tasks that are only in the list of live tasks, also from their item', async () => {
       const [ended, live] = [await rec.enqueue({ item: 'chat-1' }), await rec.enqueue({ item: 'chat-1' })];
       await rec.producer.stop(ended);
       await fleet.client.zadd(rec.keys.live, 1, ended, 2, 'unheard-of');
@@ -78,7 +78,7 @@ describe('The reconciler', () => {
       assert.deepEqual(await rec.run(), { entries: 1, jobs: 1, complete: true });
     });
 
-    it('removes what looks like a foreign task and has ended on a queue of ours; and no other', async () => {
+    it('removes a seemingly foreign task only if it has ended on a queue of ours', async () => {
       const id = await rec.enqueue({ item: 'chat-1' });
       await rec.producer.stop(id);
       await fleet.client.hset(rec.keys.tasks, id, 'chat-1', 'of-another-program', 'chat-1');
@@ -88,7 +88,7 @@ describe('The reconciler', () => {
       assert.deepEqual(await rec.entry('of-another-program', 'chat-1'), [null, 'chat-1', false, true]);
     });
 
-    it("leaves what the fleet does when it starts: it is nobody's task", async () => {
+    it("ignores the fleet's own tasks at the start", async () => {
       const [schedule] = scheduleTable(resolveSettings({})).filter(({ atStart }) => atStart);
       assert.ok(schedule);
       await fleet.client.sadd(rec.keys.queues, MAINTENANCE_QUEUE);
@@ -124,7 +124,7 @@ describe('The reconciler', () => {
       assert.equal((await rec.producer.get(id))?.state, 'stopping');
     });
 
-    it('settles the stops of more tasks than are in a page, in one run', async () => {
+    it('settles more stops than a page holds, in one run', async () => {
       const added = await Promise.all(Array.from({ length: MANY }, () => rec.enqueue()));
       for (const id of added) {
         void rec.activate(id, { worker: 'owner', locked: false });
@@ -136,8 +136,8 @@ describe('The reconciler', () => {
     });
   });
 
-  describe('and stops that came before their job', () => {
-    it('carries one out whose job has arrived, and forgets it', async () => {
+  describe('and stops that preceded their job', () => {
+    it('applies a stop whose job has arrived, and forgets it', async () => {
       const id = await rec.enqueue({ item: 'chat-1' });
       await fleet.client.hset(rec.keys.pendingStops, id, STOP);
       assert.deepEqual(await rec.run(), { early: 1, complete: true });
@@ -146,7 +146,7 @@ describe('The reconciler', () => {
       assert.equal(await fleet.client.exists(rec.keys.pendingStops), 0);
     });
 
-    it('keeps one whose task is registered and may be on its way, and forgets it with the entry', async () => {
+    it('keeps a stop whose registered task may still arrive, and forgets it with the entry', async () => {
       await rec.register('coming', { ageMs: 0 });
       await fleet.client.hset(rec.keys.pendingStops, 'coming', STOP);
       assert.deepEqual(await rec.run(), { entries: 1, young: 1, complete: true });
@@ -158,7 +158,7 @@ describe('The reconciler', () => {
   });
 
   describe('in several runs', () => {
-    it('gets through all entries, each run going on where the one before left off, none doing much more than its limit', async () => {
+    it('covers all entries, each run from where the previous one ended, within its limit', async () => {
       await registerMany(MANY);
       const runs: Partial<RegistryReconcileOutput>[] = [];
       do runs.push(await rec.run(100));
@@ -171,7 +171,7 @@ describe('The reconciler', () => {
       assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
     });
 
-    it('gets through all jobs of all lists in the same way', async () => {
+    it('covers all jobs of all lists in the same way', async () => {
       const ids = await Promise.all(
         Array.from({ length: MANY }, (_, index) => rec.enqueue({ item: 'chat-1', delay: index % 2 === 0 ? 600_000 : 0 })),
       );
@@ -197,11 +197,11 @@ describe('The reconciler', () => {
       });
     });
 
-    it('keeps what was done when one is aborted in the middle, and the next goes on from there', async () => {
+    it('keeps the progress of an aborted run, and the next one continues', async () => {
       await registerMany(MANY);
       const reason = new Error('enough');
       let looks = 0;
-      // Asked before each page: the first is of the jobs.
+      // Checked before each page: the first page is of jobs.
       const signal = { throwIfAborted: () => assert.ok((looks += 1) <= 2, reason) } as unknown as AbortSignal;
       await assert.rejects(rec.reconciler().run(signal), reason);
       const { queues: left } = await fleet.registrySize(rec.keys.prefix);
@@ -212,7 +212,7 @@ describe('The reconciler', () => {
       assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
     });
 
-    it('does what it should, and counts a removal once, in two runs at once', async () => {
+    it('counts each removal once in two concurrent runs', async () => {
       await registerMany(300);
       const ids = await Promise.all(Array.from({ length: 50 }, () => rec.enqueue({ item: 'chat-1' })));
       for (const id of ids.slice(0, 25)) await rec.unregister(id, 'chat-1');
@@ -226,7 +226,7 @@ describe('The reconciler', () => {
     });
   });
 
-  it('begins anew where its cursors make no sense', async () => {
+  it('starts over if its cursors are invalid', async () => {
     for (const jobs of ['["rec","nowhere",0]', '["rec","wait","x"]', 'nonsense']) {
       await registerMany(3);
       await fleet.client.hset(rec.keys.reconcile, { entries_cursor: 'nonsense', jobs_cursor: jobs });
@@ -234,7 +234,7 @@ describe('The reconciler', () => {
     }
   });
 
-  it('says when it ran and what it did, in Redis, and in the log only if it did something', async () => {
+  it('records each run in Redis, and logs it only if it changed something', async () => {
     await rec.register('old');
     const startedAt = Date.now();
     await rec.run();
