@@ -94,7 +94,7 @@ describe('Retention', () => {
       assert.ok(end?.type === 'state' && end.state === last);
       assert.equal(await producer.get(id), null);
       const chunks = (await fleet.client.xrange(`${prefix}:tasks:events:${id}`, '-', '+')).filter(([, fields]) => fields.includes('chunk'));
-      assert.equal(chunks.length, 1, 'what it said stays for its hour');
+      assert.equal(chunks.length, 1, 'the output stays for an hour');
     }
     await until(
       () => fleet.registrySize(prefix),

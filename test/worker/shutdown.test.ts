@@ -116,7 +116,7 @@ describe('A worker that shuts down', () => {
     await fleet.emptied(prefix);
   });
 
-  it('shuts down once, however often and early it is stopped', async () => {
+  it('shuts down once, no matter how often and how early it is stopped', async () => {
     const worker = await setUp();
     const first = worker.stop();
     assert.equal(worker.stop(), first);

@@ -56,7 +56,7 @@ describe('The stop listener', () => {
       .filter((line) => line.includes('name=taskfleet:worker:stop ') && line.includes('sub=1'));
     assert.match(clients.at(-1) ?? '', / cmd=subscribe /);
     const notices = log.find(/^THREAD_POOL_SIZE: 1000 exceeds the limit/);
-    assert.equal(notices.length, 1, 'what was capped is said once');
+    assert.equal(notices.length, 1, 'a capped time is logged once');
   });
 
   it('ignores an impossible time in a command: the receipt has the time of the record', async () => {
@@ -195,10 +195,10 @@ describe('The stop listener', () => {
     await setUp();
     await fleet.worker(prefix, [], NO_POLL);
     await fleet.client.hset(`${prefix}:tasks`, 'foreign-1', 'chat-1');
-    const heard: string[] = [];
+    const received: string[] = [];
     const subscriber = fleet.redis.client();
     await subscriber.subscribe(channel());
-    subscriber.on('message', (_channel: string, message: string) => heard.push(message));
+    subscriber.on('message', (_channel: string, message: string) => received.push(message));
     const command = JSON.stringify({ action: 'stop', task_id: 'foreign-1' });
     await publish(command);
     // A later stop has gone the whole way, so the effects of the first are over.
@@ -207,7 +207,7 @@ describe('The stop listener', () => {
     await publish('marker');
     await log.waitFor(/Unsupported message/);
     assert.deepEqual(
-      heard.filter((message) => message.includes('foreign-1')),
+      received.filter((message) => message.includes('foreign-1')),
       [command],
     );
     assert.equal(await fleet.client.hexists(`${prefix}:tasks`, 'foreign-1'), 1);

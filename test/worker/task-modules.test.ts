@@ -56,9 +56,9 @@ describe('TASK_MODULES', () => {
     'that is not there': [null, /Cannot find|ERR_MODULE_NOT_FOUND|no such file/i],
     'with a syntax error': ['export default [', /Unexpected|Expected|Syntax/i],
     'that throws': [`throw new Error('no database');`, /no database/],
-    'that throws what is no error': [`throw 'a text';`, /a text/],
+    'that throws a string': [`throw 'a text';`, /a text/],
     'whose function throws': [`export default () => { throw new Error('no key'); };`, /its default export threw: no key/],
-    'that imports what is not there': [`import 'no-such-package-anywhere';`, /no-such-package-anywhere/],
+    'that imports a missing package': [`import 'no-such-package-anywhere';`, /no-such-package-anywhere/],
     'without a default export': [`export const handlers = [];`, /expected as its default export an array/],
     'that exports nothing to run': [`export default [];`, /it exports no handlers/],
     'that exports something else': [`export default 5;`, /expected as its default export an array/],
@@ -73,7 +73,7 @@ describe('TASK_MODULES', () => {
       `${HEAD} export default [{ definition: { name: 'x', input: {} }, handle: () => 1 }];`,
       /expected as its default export an array/,
     ],
-    'that defines a task of ours again': [
+    'that redefines a built-in task': [
       `${HEAD} export default [${task('fleet.canary')}];`,
       /the task fleet\.canary is defined in .* already/,
     ],

@@ -116,7 +116,7 @@ describe('A task whose lock is lost', () => {
     const call = await task.call();
     const removal = fleet.client.multi().del(`${prefix}:bull:lock:${id}`, lockOf(id)).lrem(`${prefix}:bull:lock:active`, 1, id);
     await removal.exec();
-    call.returns('for nobody');
+    call.returns('dropped');
     assert.equal((await log.waitFor(/The lock was gone/))['state'], 'removed');
     await worker.stop();
     assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);

@@ -8,18 +8,18 @@ import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 interface Refusal {
-  readonly begin: (client: Redis) => Promise<unknown>;
+  readonly start: (client: Redis) => Promise<unknown>;
   readonly end: (client: Redis) => Promise<unknown>;
 }
 
 /** Ways to make Redis refuse writes, and accept them again. */
 const REFUSALS: Readonly<Record<string, Refusal>> = {
-  READONLY: { begin: (client) => client.replicaof('127.0.0.1', 1), end: (client) => client.replicaof('NO', 'ONE') },
+  READONLY: { start: (client) => client.replicaof('127.0.0.1', 1), end: (client) => client.replicaof('NO', 'ONE') },
   NOREPLICAS: {
-    begin: (client) => client.config('SET', 'min-replicas-to-write', '1'),
+    start: (client) => client.config('SET', 'min-replicas-to-write', '1'),
     end: (client) => client.config('SET', 'min-replicas-to-write', '0'),
   },
-  OOM: { begin: (client) => client.config('SET', 'maxmemory', '1'), end: (client) => client.config('SET', 'maxmemory', '0') },
+  OOM: { start: (client) => client.config('SET', 'maxmemory', '1'), end: (client) => client.config('SET', 'maxmemory', '0') },
 };
 /** Locks with room for a reconnect on a busy machine. */
 const LOCK_MS = 4_000;
@@ -27,7 +27,7 @@ const LOCK_MS = 4_000;
 const REFUSED_MS = 1_000;
 
 describe('While Redis refuses writes', { concurrency: 3 }, () => {
-  for (const [code, { begin, end }] of Object.entries(REFUSALS)) {
+  for (const [code, { start, end }] of Object.entries(REFUSALS)) {
     for (const [how, finish] of [
       ['returns', 'completed'],
       ['throws', 'failed'],
@@ -42,7 +42,7 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
           const producer = fleet.producer({ keyPrefix: prefix });
           const { id } = await producer.enqueue(task.definition, {}, { item: 'a' });
           const call = await task.call();
-          await begin(fleet.client);
+          await start(fleet.client);
           if (how === 'returns') call.returns('once');
           else call.throws(Object.assign(new Error('no'), { name: 'UnrecoverableError' }));
           if (code === 'NOREPLICAS') await log.waitFor(/Redis refuses to record a result/);
@@ -75,7 +75,7 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
       const producer = fleet.producer({ keyPrefix: prefix });
       const { id } = await producer.enqueue(task.definition, {});
       const call = await task.call();
-      await REFUSALS['OOM']?.begin(fleet.client);
+      await REFUSALS['OOM']?.start(fleet.client);
       const lock = `${fleet.keys(prefix).jobs('refused')}${id}:lock`;
       const held = await fleet.client.pexpiretime(lock);
       await until(
@@ -106,7 +106,7 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
       await fleet.worker(prefix, [task.handler], { loggers: log.loggers });
       const producer = fleet.producer({ keyPrefix: prefix });
       await producer.enqueue(task.definition, {}, { delay: 300 });
-      await REFUSALS['NOREPLICAS']?.begin(fleet.client);
+      await REFUSALS['NOREPLICAS']?.start(fleet.client);
       await until(
         () => log.find(/Redis refuses fetches/),
         (lines) => lines.some(({ queue }) => queue === 'refused'),

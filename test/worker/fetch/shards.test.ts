@@ -75,8 +75,8 @@ describe('A queue with shards', () => {
     const waiting = ids.filter((id) => !running.includes(id));
     const one = await producer.stop(waiting[0] as string, { waitMs: 5_000 });
     assert.deepEqual([one.outcome, one.via], ['cancelled', 'queue']);
-    const heard = await producer.stop(running[0] as string, { waitMs: 5_000 });
-    assert.deepEqual([heard.outcome, heard.via], ['cancelled', 'signal']);
+    const receipt = await producer.stop(running[0] as string, { waitMs: 5_000 });
+    assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'signal']);
     const receipts = await producer.stopItem('chat-1', { waitMs: 5_000 });
     assert.equal(receipts.length, ids.length - 2);
     assert.ok(

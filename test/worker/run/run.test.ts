@@ -62,22 +62,22 @@ describe('Run', () => {
 
   it('reports every abort to its listener, also an earlier one and one without effect', () => {
     const run = newRun();
-    const heard: string[] = [];
+    const causes: string[] = [];
     run.abort(new TimedOut(5));
-    run.onAbort(({ kind }) => heard.push(kind));
+    run.onAbort(({ kind }) => causes.push(kind));
     run.requestStop(HEARD);
     run.abort(new ShuttingDown());
-    assert.deepEqual(heard, ['timeout', 'stop', 'shutdown']);
+    assert.deepEqual(causes, ['timeout', 'stop', 'shutdown']);
     assert.equal(run.cause?.kind, 'stop');
   });
 
   it('ignores aborts after its end', () => {
     const run = newRun();
-    const heard: string[] = [];
-    run.onAbort(({ kind }) => heard.push(kind));
+    const causes: string[] = [];
+    run.onAbort(({ kind }) => causes.push(kind));
     run.end();
     run.requestStop(HEARD);
     run.abort(new LockLost());
-    assert.deepEqual([run.cause, run.stop, run.signal.aborted, heard], [null, null, false, []]);
+    assert.deepEqual([run.cause, run.stop, run.signal.aborted, causes], [null, null, false, []]);
   });
 });

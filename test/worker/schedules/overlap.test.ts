@@ -234,7 +234,7 @@ describe('Runs of a schedule', () => {
       (one) => one !== undefined,
     );
     const delay = job?.delay ?? -1;
-    t.diagnostic(`put off for ${delay} of ${jitter} ms`);
+    t.diagnostic(`delayed by ${delay} of ${jitter} ms`);
     assert.ok(delay >= 0 && delay <= jitter);
     await job?.promote();
     const call = await task.call();

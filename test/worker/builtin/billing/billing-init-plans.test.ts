@@ -31,25 +31,25 @@ describe('billing.init-plans', () => {
     const store = change(fleet.store({ keyPrefix }));
     const log = new LogLines();
     const handler = billingInitPlansHandler({ store, settings: resolveSettings({}) as ConnectedSettings, loggers: log.loggers });
-    const begin = (input: Input = {}, options: FakeContextOptions = {}) => {
+    const start = (input: Input = {}, options: FakeContextOptions = {}) => {
       const fake = createFakeContext(billingInitPlans, input as object, options);
       return { fake, output: runHandler(billingInitPlans, handler, fake) };
     };
     return {
       log,
-      begin,
+      start,
       key: store.keys.plans,
-      run: (input?: Input): Promise<BillingInitPlansOutput> => begin(input).output,
+      run: (input?: Input): Promise<BillingInitPlansOutput> => start(input).output,
       billing: fleet.producer({ keyPrefix }).billing,
       stored: (): Promise<Record<string, string>> => fleet.client.hgetall(store.keys.plans),
     };
   }
 
   it('creates missing plans and skips the others, with a line for each and progress', async () => {
-    const { run, begin, billing, log } = open();
+    const { run, start, billing, log } = open();
     assert.deepEqual(await run(), { created: 4, updated: 0, skipped: 0, total: 4 });
     log.lines.splice(0);
-    const { fake, output } = begin({ include_annual: true });
+    const { fake, output } = start({ include_annual: true });
     assert.deepEqual(await output, { created: 3, updated: 0, skipped: 4, total: 7 });
     const lines = fake.emitted as { plan: string; outcome: string }[];
     const expected = [
@@ -124,9 +124,9 @@ describe('billing.init-plans', () => {
     ['not even text', Buffer.from([0xff, 0xfe])],
   ] as const) {
     it(`fails at a stored plan that is ${what}, and names it; force replaces it`, async () => {
-      const { run, begin, key, stored, billing } = open();
+      const { run, start, key, stored, billing } = open();
       await fleet.client.hset(key, 'pro', text);
-      const { fake, output } = begin();
+      const { fake, output } = start();
       const error = await output.then(
         () => assert.fail(),
         (thrown: unknown) => thrown as Error,
@@ -200,9 +200,9 @@ describe('billing.init-plans', () => {
   });
 
   it('throws the reason of an abort between two plans', async () => {
-    const { begin, stored } = open();
+    const { start, stored } = open();
     const reason = new StopRequested('enough', 'a test');
-    const { fake, output } = begin({}, { onEmit: () => fake.abort(reason) });
+    const { fake, output } = start({}, { onEmit: () => fake.abort(reason) });
     await assert.rejects(output, (error) => error === reason);
     assert.deepEqual(Object.keys(await stored()), ['free']);
   });

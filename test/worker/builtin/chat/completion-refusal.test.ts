@@ -70,7 +70,7 @@ describe('A refusal', () => {
       await assertFails(ask([url]).output, false, /answered 429: /);
     }
     assert.ok(isFinalAnswer({ status: 429, codes: ['42902'] }));
-    assert.ok(!isFinalAnswer({ status: 500, codes: ['invalid_request_error'] }), 'the status decides where there is one');
+    assert.ok(!isFinalAnswer({ status: 500, codes: ['invalid_request_error'] }), 'a status takes precedence');
   });
 
   it('quotes the text of an HTML page', async (t) => {

@@ -218,7 +218,7 @@ describe('termsOf', () => {
     ['knows other scripts', 'Привет мир, γειά σου 東京', ['привет', 'мир', 'γειά', 'σου', '東京']],
     ['keeps vowel signs in their word', 'हिन्दी भाषा', ['हिन्दी', 'भाषा']],
     ['counts characters, not UTF-16 units', `𐐀 𐐀𐐀 ${'𐐨'.repeat(40)}`, ['𐐨𐐨', '𐐨'.repeat(40)]],
-    ['drops what is too short or too long', `x ${'y'.repeat(40)} ${'z'.repeat(41)}`, ['y'.repeat(40)]],
+    ['drops words that are too short or too long', `x ${'y'.repeat(40)} ${'z'.repeat(41)}`, ['y'.repeat(40)]],
     ['finds nothing in nothing', ' … ', []],
   ];
   for (const [what, text, terms] of cases) {

@@ -220,7 +220,7 @@ describe('models.refresh', () => {
     assert.deepEqual(rest, { ...foreign, equal: python('equal'), changed: JSON.stringify(entry('changed', 0)) });
     assert.equal((JSON.parse(relayed ?? '') as { urlIdx: number }).urlIdx, 0);
     server.models = ['equal'];
-    assert.equal((await refresh([server])).removed, 2, 'what a server lists is its own, whatever fields it has');
+    assert.equal((await refresh([server])).removed, 2, 'a listed model belongs to its server, with any fields');
   });
 
   /** Changes an entry as open-webui does: by reading and writing the whole entry. */

@@ -196,7 +196,7 @@ describe('The reconciler and unreadable records', () => {
     assert.equal((await rec.run()).complete, true);
     assert.deepEqual(await done(), ALL);
     const age = Date.now() - Number(await fleet.client.zscore(keys.live, 'gone-too'));
-    assert.ok(age >= 0 && age < 60_000, `an entry of no age begins to age: ${age} ms`);
+    assert.ok(age >= 0 && age < 60_000, `an undated entry starts to age: ${age} ms`);
     assert.equal((await rec.producer.get(id))?.state, 'cancelled');
   });
 

@@ -50,7 +50,7 @@ describe('The reconciler', () => {
       const queue = rec.store.queues.get('rec');
       await fleet.client.sadd(rec.keys.queues, 'rec');
       const added = await Promise.all(
-        [{}, { delay: 600_000 }, { priority: 3 }, { jobId: 'report for müller/42' }].map((options) => queue.add('of-nobody', {}, options)),
+        [{}, { delay: 600_000 }, { priority: 3 }, { jobId: 'report for müller/42' }].map((options) => queue.add('plain', {}, options)),
       );
       await queue.upsertJobScheduler('schedule', { every: 600_000 }, { name: 'rec.task', data: {} });
       assert.deepEqual(await rec.run(), { entries: 4, jobs: 5, registered: 4, complete: true });
@@ -58,7 +58,7 @@ describe('The reconciler', () => {
       const { tasks } = await rec.producer.list({ state: 'scheduled' });
       assert.deepEqual(
         tasks.map(({ id, name, item }) => [id, name, item]),
-        [[added[1]?.id, 'of-nobody', null]],
+        [[added[1]?.id, 'plain', null]],
       );
       assert.deepEqual(await rec.run(), { entries: 4, jobs: 5, complete: true });
       for (const { id } of added) await queue.remove(id as string);
@@ -78,7 +78,7 @@ describe('The reconciler', () => {
       assert.deepEqual(await rec.run(), { entries: 1, jobs: 1, complete: true });
     });
 
-    it('removes a seemingly foreign task only if it has ended on a queue of ours', async () => {
+    it('removes a seemingly foreign task only if it has ended on a queue of the fleet', async () => {
       const id = await rec.enqueue({ item: 'chat-1' });
       await rec.producer.stop(id);
       await fleet.client.hset(rec.keys.tasks, id, 'chat-1', 'of-another-program', 'chat-1');

@@ -14,7 +14,7 @@ const NO_POLL = { stopPollMs: 3_600_000, stopGraceMs: 60_000 };
 const WHY = { reason: 'enough', by: 'alice' };
 const LONG = { delay: 3_600_000 };
 /** More ids than a stop announces before its record. */
-const NOBODIES = Array.from({ length: 16 }, (_, n) => `nobody-${n}`);
+const UNKNOWN_IDS = Array.from({ length: 16 }, (_, n) => `unknown-${n}`);
 
 describe('A stop of a task whose handler enqueues others', () => {
   let fleet: TestFleet;
@@ -124,7 +124,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     const middle = await call.context.enqueue(child.definition, {});
     const childCall = await child.call();
     const held = stopping.holdNext('stop:recorded');
-    const stopped = producer.stop([root.id, ...NOBODIES], { ...WHY });
+    const stopped = producer.stop([root.id, ...UNKNOWN_IDS], { ...WHY });
     assert.equal(await held.reached, root.id);
     const grandchild = await childCall.context.enqueue(idle.definition, {});
     childCall.returns();
@@ -227,7 +227,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     const root = await producer.enqueue(parent.definition, {});
     const call = await parent.call();
     const held = stopping.holdNext('stop:recorded');
-    const stopped = producer.stop([root.id, ...NOBODIES], { ...WHY });
+    const stopped = producer.stop([root.id, ...UNKNOWN_IDS], { ...WHY });
     await held.reached;
     assert.equal(call.context.signal.aborted, false);
     await assert.rejects(call.context.enqueue(idle.definition, {}, { id: 'unaware' }), isStop);
