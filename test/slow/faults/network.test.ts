@@ -45,7 +45,7 @@ describe('The network between one of two workers and Redis', () => {
 
   through({
     fault: 'Network split',
-    setting: `nothing passes, nothing is refused, for ${LASTS_MS / 1_000} s`,
+    setting: `packets are dropped silently, for ${LASTS_MS / 1_000} s`,
     about: 'The worker gives up its connections and tasks; the tasks run elsewhere once their locks have expired.',
     onlyFull: true,
     breaks: async (proxy) => {
@@ -57,7 +57,7 @@ describe('The network between one of two workers and Redis', () => {
 
   through({
     fault: 'Network split in one direction',
-    setting: `Redis hears the worker and not the reverse, for ${LASTS_MS / 1_000} s`,
+    setting: `the worker reaches Redis but not vice versa, for ${LASTS_MS / 1_000} s`,
     about: 'As a split: commands that were executed but not answered are sent again.',
     onlyFull: true,
     breaks: async (proxy) => {
