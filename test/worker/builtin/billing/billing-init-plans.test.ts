@@ -152,7 +152,8 @@ describe('billing.init-plans', () => {
     await fleet.client.set(key, 'something else');
     await assert.rejects(
       run({ force: true }),
-      (error) => error instanceof UnrecoverableError && error.message.startsWith(`Plan "free": ${key} holds something else`),
+      (error) =>
+        error instanceof UnrecoverableError && error.message.startsWith(`Plan "free": Expected ${key} to be a hash of billing plans`),
     );
     await assert.rejects(billing.plans(), {
       code: 'INVALID_PLAN',
