@@ -38,7 +38,7 @@ const place: Plugin = {
   },
 };
 
-/** A module that runs the test files, each in its turn: they are imported only then. */
+/** The module that imports and runs the test files one after the other. */
 function runnerOf(files: readonly string[], claims: string): Plugin {
   const runner = JSON.stringify(join(import.meta.dirname, 'run-file.ts'));
   const loads = files.map((file) => `${JSON.stringify(file)}: () => import(${JSON.stringify(join(root, file))}),`);
@@ -53,10 +53,10 @@ function runnerOf(files: readonly string[], claims: string): Plugin {
 }
 
 /**
- * Copies the package, with its slowest dependencies as one file each, for as long as this process runs: without a loader
- * that compiles while they run, and with fewer files to read, the tests' processes start in half the time. (The tests of
- * the package itself run it with its dependencies as they are installed.)
- * @returns its folder
+ * Copies the package for as long as this process runs, with its slowest dependencies as one file each. Without a loader
+ * that compiles at run time, and with fewer files to read, the tests' processes start in half the time. (The tests of the
+ * package itself use the dependencies as installed.)
+ * @returns the folder of the copy
  */
 async function openCopy(): Promise<string> {
   const folder = join(root, '.tests', String(process.pid));
@@ -69,12 +69,12 @@ async function openCopy(): Promise<string> {
 export interface TestProcesses {
   /** The main module of each process. */
   readonly modules: readonly string[];
-  /** Folder that tells which process has taken which test file. */
+  /** Folder with a file for each test file that a process has taken. */
   readonly claims: string;
 }
 
 /**
- * Builds the main modules of processes that share the test files among them, in a copy of the package.
+ * Builds the main modules of processes that share the test files, in a copy of the package.
  * @param files paths below the root
  */
 export async function buildProcesses(files: readonly string[], count: number): Promise<TestProcesses> {
@@ -96,7 +96,7 @@ export async function buildTests(files: readonly string[]): Promise<string[]> {
   return compileInto(await openCopy(), files);
 }
 
-/** Makes one JavaScript file of each source, in a copy of the package that exists: for a test that starts another file than its own. */
+/** Makes one JavaScript file of each source, in an existing copy of the package: for a test that starts another file than its own. */
 export async function compileInto(folder: string, files: readonly string[]): Promise<string[]> {
   const names = files.map((file) => file.replace(/\.ts$/, ''));
   await compile(folder, Object.fromEntries(names.map((name) => [name, join(root, `${name}.ts`)])));

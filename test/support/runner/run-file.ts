@@ -29,7 +29,6 @@ export async function runFiles(
   claims: string,
   limits: Limits = LIMITS,
 ): Promise<void> {
-  process.on('exit', leaveAtOnce);
   for (const [path, load] of Object.entries(files)) {
     const claim = claimOf(claims, path);
     try {
@@ -61,6 +60,8 @@ function runFile(path: string, load: () => Promise<unknown>, { testMs, startMs, 
   return describe(path, async () => {
     before(() => expectTest(startMs, `${path} has started no test`));
     beforeEach((context) => {
+      // Not before the first test: it must come after node:test's own handlers.
+      if (!process.listeners('exit').includes(leaveAtOnce)) process.on('exit', leaveAtOnce);
       clearTimeout(idle);
       const timer = endAfter(testMs, `The test "${context.name}" of ${path} did not end`);
       running.add(timer);
@@ -77,8 +78,8 @@ function runFile(path: string, load: () => Promise<unknown>, { testMs, startMs, 
 }
 
 /**
- * Skips what node:test does after its own exit handler: Node 20 may wait for ever, and busily, in its own clean-up, for a
- * socket that was reset (RST) while something was on its way.
+ * Skips Node's own clean-up after the exit handlers: Node 20 may wait there for ever, and busily, for a socket that was
+ * reset (RST) while data was in flight.
  */
 function leaveAtOnce(code: number): void {
   (process as unknown as { reallyExit(code: number): never }).reallyExit(code);
