@@ -78,6 +78,6 @@ describe('decideOutcome', () => {
   });
 
   it('refuses to decide on a handler that was abandoned without a cause', () => {
-    assert.throws(() => decideOutcome(null, ENDS.abandoned, RULES), /without a cause/);
+    assert.throws(() => decideOutcome(null, ENDS.abandoned, RULES), /without an abort cause/);
   });
 });
