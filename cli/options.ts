@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { jsonProblem } from '../shared/arguments.js';
@@ -7,6 +8,7 @@ import { quote } from '../shared/keys.js';
 import type { Setting } from '../shared/settings/kinds.js';
 import { type Environment, SETTINGS } from '../shared/settings/settings.js';
 import { usageError } from './errors.js';
+import type { Io } from './io.js';
 import { say } from './text/output.js';
 
 /** Returns a parser for a whole-number option. The option's help states the unit. */
@@ -40,8 +42,8 @@ export function addGlobalOptions(program: Command): void {
  * Returns the environment with options overriding their variables.
  * @throws CliError `USAGE` for an option that is not a valid setting
  */
-export function environmentOf({ redis, prefix }: GlobalOptions): Environment {
-  const env: Record<string, string | undefined> = { ...process.env };
+export function environmentOf(io: Io, { redis, prefix }: GlobalOptions): Environment {
+  const env: Record<string, string | undefined> = { ...io.env };
   if (redis !== undefined) env[SETTINGS.redisUrl.env] = check('--redis', SETTINGS.redisUrl, redis);
   if (prefix !== undefined) env[SETTINGS.keyPrefix.env] = check('--prefix', SETTINGS.keyPrefix, prefix);
   return env;
@@ -51,8 +53,8 @@ export function environmentOf({ redis, prefix }: GlobalOptions): Environment {
  * Returns the environment for short-lived commands. These print their own errors, so their log is off unless configured.
  * @throws CliError `USAGE`
  */
-export function clientEnvironmentOf(globals: GlobalOptions): Environment {
-  const env = environmentOf(globals);
+export function clientEnvironmentOf(io: Io, globals: GlobalOptions): Environment {
+  const env = environmentOf(io, globals);
   return env[SETTINGS.logLevel.env] ? env : { ...env, [SETTINGS.logLevel.env]: 'error' };
 }
 
@@ -68,25 +70,25 @@ const TYPED = '--input';
  * Reads a task's input: JSON itself, `@file`, or `-` for standard input.
  * @throws CliError `USAGE`, naming the source and the problem
  */
-export async function readInput(source: string): Promise<unknown> {
-  if (source === '-') return parse(await readStandardInput(), 'standard input');
+export async function readInput(io: Io, source: string): Promise<unknown> {
+  if (source === '-') return parse(await readStandardInput(io), 'standard input');
   if (!source.startsWith('@')) return parse(source, TYPED);
   const file = source.slice(1);
-  return parse(await readInputFile(file), file);
+  return parse(await readInputFile(io, file), file);
 }
 
-async function readInputFile(file: string): Promise<string> {
+async function readInputFile({ cwd }: Io, file: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8');
+    return await readFile(resolve(cwd, file), 'utf8');
   } catch (error) {
     const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : messageOf(error);
     throw usageError(`Cannot read the input from ${quote(file)}: ${why}.`);
   }
 }
 
-function readStandardInput(): Promise<string> {
-  if (process.stdin.isTTY) say('Reading JSON from the terminal; press Ctrl+D to finish.');
-  return text(process.stdin);
+function readStandardInput(io: Io): Promise<string> {
+  if (io.stdin.isTTY) say(io, 'Reading JSON from the terminal; press Ctrl+D to finish.');
+  return text(io.stdin);
 }
 
 function parse(json: string, origin: string): unknown {

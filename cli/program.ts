@@ -1,14 +1,61 @@
 import { createRequire } from 'node:module';
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { addBilling } from './commands/billing.js';
-import { addDashboard, addUp, addWorker } from './commands/fleet.js';
 import { addDoctor } from './commands/doctor.js';
+import { addDashboard, addUp, addWorker } from './commands/fleet.js';
 import { addSchedule } from './commands/schedule.js';
 import { addTask } from './commands/task.js';
 import { addToken } from './commands/token.js';
-import { addGlobalOptions } from './options.js';
+import { EXIT, describeError, usageError } from './errors.js';
+import type { Io } from './io.js';
+import { type GlobalOptions, addGlobalOptions } from './options.js';
+import { endWithoutOutput, say } from './text/output.js';
 
-const EXAMPLES = `
+/** Runs `taskfleet <args>` and returns its exit code. Never throws: errors are printed to `io.stderr`. */
+export async function runCommand(args: readonly string[], io: Io): Promise<number> {
+  endWithoutOutput(io);
+  const program = createProgram(io);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return io.exitCode;
+  } catch (error) {
+    const shown = error instanceof CommanderError ? fromCommander(error) : error;
+    if (typeof shown === 'number') return shown;
+    const debug = /^(?:debug|trace)$/i.test(io.env['GLOBAL_LOG_LEVEL'] ?? '');
+    const { exitCode, text } = describeError(shown, { json: program.opts<GlobalOptions>().output === 'json', debug });
+    say(io, text);
+    return exitCode;
+  }
+}
+
+/** Help and version are not errors and have been printed already, so they need no report. */
+function fromCommander({ code, exitCode, message }: CommanderError): Error | number {
+  if (exitCode === 0) return EXIT.DONE;
+  return code === 'commander.help' ? EXIT.USAGE : usageError(message.replace(/^error: /, ''));
+}
+
+/** Creates the command with all subcommands. Parsing throws a CommanderError instead of exiting. */
+export function createProgram(io: Io): Command {
+  const { stdout, stderr } = io;
+  const program = new Command('taskfleet');
+  program
+    .description('Run BullMQ workers whose tasks can always be stopped.')
+    .version(version(), '--version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand(false)
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => stdout.write(text),
+      writeErr: (text) => stderr.write(text),
+      // runCommand reports all errors.
+      outputError: () => undefined,
+      getOutHelpWidth: () => (stdout.isTTY ? stdout.columns : undefined) as number,
+      getErrHelpWidth: () => (stderr.isTTY ? stderr.columns : undefined) as number,
+    })
+    .exitOverride()
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet up                                 a fleet on this machine, with an embedded Redis
   taskfleet task enqueue fleet.canary --input '{"run_ms":5000}' --wait
@@ -18,23 +65,10 @@ Examples:
 
 Exit codes: 0 done, 1 the task failed, 2 usage error, 3 not found, 4 cancelled, 69 Redis or API unreachable, 77 not permitted,
 78 bad configuration.
-Data goes to standard output; logs, notices and errors to standard error.`;
-
-/** Creates the command with all subcommands. Parsing throws a CommanderError instead of exiting. */
-export function createProgram(): Command {
-  const program = new Command('taskfleet');
-  program
-    .description('Run BullMQ workers whose tasks can always be stopped.')
-    .version(version(), '--version', 'print the version')
-    .helpOption('-h, --help', 'print help')
-    .helpCommand(false)
-    .configureHelp({ showGlobalOptions: true })
-    // main.ts reports all errors.
-    .configureOutput({ outputError: () => undefined })
-    .exitOverride()
-    .addHelpText('after', EXAMPLES);
+Data goes to standard output; logs, notices and errors to standard error.`,
+    );
   addGlobalOptions(program);
-  for (const add of [addUp, addWorker, addDashboard, addTask, addSchedule, addBilling, addToken, addDoctor]) add(program);
+  for (const add of [addUp, addWorker, addDashboard, addTask, addSchedule, addBilling, addToken, addDoctor]) add(program, io);
   return program;
 }
 

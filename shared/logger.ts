@@ -35,7 +35,7 @@ function withoutArguments(text: string): string {
 
 export type { Logger } from 'pino';
 
-interface LoggerOptions {
+export interface LoggerOptions {
   readonly settings: Pick<Settings, 'logLevel' | 'logLevels'>;
   /** Pretty lines for people instead of JSON lines. Default: false. */
   readonly pretty?: boolean;
@@ -88,15 +88,6 @@ export function createLoggerFactory({ settings, pretty = false, destination }: L
   );
   const loggerOf = (component: Component): Logger => root.child({ component }, { level: settings.logLevels[component] });
   return Object.assign(loggerOf, { losses: () => sink.losses });
-}
-
-/** Logs an uncaught value, of which only errors are logged as objects: it may be a task's input. Never throws. */
-export function logUncaught(logger: Logger, level: 'error' | 'fatal', thrown: unknown, message: string): void {
-  try {
-    logger[level]({ error: thrown instanceof Error ? thrown : messageOf(thrown) }, message);
-  } catch {
-    logger[level](`${message}; the thrown value cannot be logged`);
-  }
 }
 
 function noticeOf({ lost, error }: LogLosses): string {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Problem } from '../../dashboard/http/problem.js';
 import { ERROR_CODES, type ErrorCode, FleetError } from '../../shared/errors.js';
 import { CliError, EXIT, usageError } from '../errors.js';
+import type { Io } from '../io.js';
 import type { GlobalOptions } from '../options.js';
 import { oneLine } from '../text/output.js';
 
@@ -25,10 +26,7 @@ const TOKEN_EXPECTED = 'expected 1 to 8,192 letters, digits or . _ ~ + / = -';
  * overrides REDIS_URL.
  * @throws CliError `USAGE`
  */
-export function apiOf(
-  { api, token, redis, prefix }: GlobalOptions,
-  env: Readonly<Record<string, string | undefined>> = process.env,
-): ApiAddress | null {
+export function apiOf({ env }: Pick<Io, 'env'>, { api, token, redis, prefix }: GlobalOptions): ApiAddress | null {
   if (api !== undefined && redis !== undefined) throw usageError('Pass either --api or --redis, not both.');
   const url = api ?? (redis === undefined ? env[API_ENV] || undefined : undefined);
   if (url === undefined) {

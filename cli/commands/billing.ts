@@ -5,35 +5,34 @@ import { type BillingInitPlansOutput, billingInitPlans } from '../../worker/buil
 import type { FleetClient } from '../client/client.js';
 import { withClient } from '../client/open.js';
 import { EXIT } from '../errors.js';
+import type { Io } from '../io.js';
 import type { GlobalOptions } from '../options.js';
 import { interruptible } from '../process.js';
 import { oneLine, outputWidth, printData, printJson, say } from '../text/output.js';
 import { PlanOutput, invalidPlanText, planTable, summaryText } from '../text/plan-text.js';
 
-const PLANS_EXAMPLES = `
+function addBillingPlans(billing: Command, io: Io): void {
+  billing
+    .command('plans')
+    .description('list the billing plans in display order')
+    .addHelpText('after', `
 Examples:
   taskfleet billing plans
   taskfleet billing plans -o json | jq -r '.[] | select(.active) | .id'
 
 Prices in JSON are in minor units: 1200 is 12.00 USD.
-Exit code 1 if a plan is invalid; the others are still listed.`;
-
-function addBillingPlans(billing: Command): void {
-  billing
-    .command('plans')
-    .description('list the billing plans in display order')
-    .addHelpText('after', PLANS_EXAMPLES)
+Exit code 1 if a plan is invalid; the others are still listed.`)
     .action(async (_flags: unknown, command: Command) => {
-      process.exitCode = await listPlans(command.optsWithGlobals<GlobalOptions>());
+      io.exitCode = await listPlans(io, command.optsWithGlobals<GlobalOptions>());
     });
 }
 
-async function listPlans(globals: GlobalOptions): Promise<number> {
-  const { plans, invalid } = await withClient(globals, (client) => client.plans());
-  if (globals.output === 'json') printJson(plans.map(planToJson));
-  else if (plans.length > 0) for (const line of planTable(plans, new Date(), outputWidth())) printData(line);
-  else if (invalid.length === 0) say('No billing plans yet. To create them: taskfleet billing init-plans');
-  for (const plan of invalid) say(invalidPlanText(plan));
+async function listPlans(io: Io, globals: GlobalOptions): Promise<number> {
+  const { plans, invalid } = await withClient(io, globals, (client) => client.plans());
+  if (globals.output === 'json') printJson(io, plans.map(planToJson));
+  else if (plans.length > 0) for (const line of planTable(plans, new Date(), outputWidth(io))) printData(io, line);
+  else if (invalid.length === 0) say(io, 'No billing plans yet. To create them: taskfleet billing init-plans');
+  for (const plan of invalid) say(io, invalidPlanText(plan));
   return invalid.length > 0 ? EXIT.TASK_FAILED : EXIT.DONE;
 }
 
@@ -43,7 +42,17 @@ interface InitPlansFlags extends GlobalOptions {
   readonly force?: true;
 }
 
-const INIT_PLANS_EXAMPLES = `
+/** If no worker takes the task within this time, the user may have none running. */
+const WORKER_EXPECTED_MS = 3_000;
+
+function addBillingInitPlans(billing: Command, io: Io): void {
+  billing
+    .command('init-plans')
+    .description('create the missing billing plans')
+    .option('--include-annual', 'include the annual plans, at a discount')
+    .option('--include-promo', 'include the promotional plans, each with a code and an end date')
+    .option('--force', 'also update existing plans to their templates; created_at stays')
+    .addHelpText('after', `
 Examples:
   taskfleet billing init-plans
   taskfleet billing init-plans --include-annual --include-promo
@@ -51,33 +60,21 @@ Examples:
 
 Existing plans are skipped, so running the command again completes a partial run.
 Ctrl+C stops watching; the task keeps running.
-Exit codes: 1 the task failed, 4 it was stopped.`;
-
-/** If no worker takes the task within this time, the user may have none running. */
-const WORKER_EXPECTED_MS = 3_000;
-
-function addBillingInitPlans(billing: Command): void {
-  billing
-    .command('init-plans')
-    .description('create the missing billing plans')
-    .option('--include-annual', 'include the annual plans, at a discount')
-    .option('--include-promo', 'include the promotional plans, each with a code and an end date')
-    .option('--force', 'also update existing plans to their templates; created_at stays')
-    .addHelpText('after', INIT_PLANS_EXAMPLES)
-    .action((_flags: unknown, command: Command) => initPlans(command.optsWithGlobals<InitPlansFlags>()));
+Exit codes: 1 the task failed, 4 it was stopped.`)
+    .action((_flags: unknown, command: Command) => initPlans(io, command.optsWithGlobals<InitPlansFlags>()));
 }
 
-async function initPlans(flags: InitPlansFlags): Promise<void> {
+async function initPlans(io: Io, flags: InitPlansFlags): Promise<void> {
   const { includeAnnual = false, includePromo = false, force = false } = flags;
   const json = flags.output === 'json';
-  const summary = await withClient(flags, async (client) => {
+  const summary = await withClient(io, flags, async (client) => {
     const task = await client.enqueue(billingInitPlans, { include_annual: includeAnnual, include_promo: includePromo, force });
     const goesOn = (): string => `Stopped watching; task ${task.id} keeps running. To stop it: taskfleet task stop ${task.id}`;
-    const output = new PlanOutput({ lines: !json, bar: process.stderr.isTTY });
-    return interruptible(goesOn, (signal) => follow(client, task, output, signal));
+    const output = new PlanOutput(io, { lines: !json, bar: io.stderr.isTTY === true });
+    return interruptible(io, goesOn, (signal) => follow(client, task, output, signal));
   });
-  if (json) printJson(summary);
-  else printData(summaryText(summary));
+  if (json) printJson(io, summary);
+  else printData(io, summaryText(summary));
 }
 
 /** @throws FleetError `TASK_FAILED`, naming the plan that failed; TaskCancelled */
@@ -104,12 +101,10 @@ async function follow(
   return client.result(task, { signal });
 }
 
-const EXAMPLES = `
+export function addBilling(program: Command, io: Io): void {
+  const billing = program.command('billing').helpCommand(false).description('create and list billing plans').addHelpText('after', `
 Examples:
   taskfleet billing init-plans --include-annual
-  taskfleet billing plans`;
-
-export function addBilling(program: Command): void {
-  const billing = program.command('billing').helpCommand(false).description('create and list billing plans').addHelpText('after', EXAMPLES);
-  for (const add of [addBillingInitPlans, addBillingPlans]) add(billing);
+  taskfleet billing plans`);
+  for (const add of [addBillingInitPlans, addBillingPlans]) add(billing, io);
 }

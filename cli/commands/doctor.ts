@@ -6,6 +6,7 @@ import type { Check } from '../doctor/check.js';
 import type { DoctorReport } from '../doctor/look.js';
 import { topologyToJson } from '../doctor/topology-report.js';
 import type { WorkerInfo } from '../doctor/fleet-checks.js';
+import type { Io } from '../io.js';
 import type { GlobalOptions } from '../options.js';
 import { printData, printJson } from '../text/output.js';
 import type { ReconcileRecord } from '../../shared/records/reconcile.js';
@@ -15,42 +16,40 @@ interface DoctorFlags extends GlobalOptions {
   readonly canary?: true;
 }
 
-const EXAMPLES = `
+const UNHEALTHY = 1;
+
+export function addDoctor(program: Command, io: Io): void {
+  program
+    .command('doctor')
+    .description('check Redis and the fleet, and suggest fixes')
+    .option('--canary', 'also enqueue and stop a test task, and time both')
+    .addHelpText('after', `
 Examples:
   taskfleet doctor
   taskfleet doctor --canary
   taskfleet doctor -o json | jq '.checks[] | select(.level != "ok")'
 
 Exit codes: 0 no failures (warnings are possible), 1 a check failed, 69 Redis or the API is unreachable.
-Over the API some checks are not possible, and the output lists them; --canary needs the operator role.`;
-
-const UNHEALTHY = 1;
-
-export function addDoctor(program: Command): void {
-  program
-    .command('doctor')
-    .description('check Redis and the fleet, and suggest fixes')
-    .option('--canary', 'also enqueue and stop a test task, and time both')
-    .addHelpText('after', EXAMPLES)
+Over the API some checks are not possible, and the output lists them; --canary needs the operator role.`)
     .action(async (_flags: unknown, command: Command) => {
-      process.exitCode = await examine(command.optsWithGlobals<DoctorFlags>());
+      io.exitCode = await examine(io, command.optsWithGlobals<DoctorFlags>());
     });
 }
 
-async function examine(flags: DoctorFlags): Promise<number> {
+async function examine(io: Io, flags: DoctorFlags): Promise<number> {
   const json = flags.output === 'json';
-  const api = apiOf(flags);
-  if (api && !json) printData(`API at ${api.url}`);
-  const { checks, workers, reconcile, topology } = await (api ? lookOver(api) : look(flags));
-  if (!json) checks.forEach(print);
+  const api = apiOf(io, flags);
+  if (api && !json) printData(io, `API at ${api.url}`);
+  const { checks, workers, reconcile, topology } = await (api ? lookOver(api) : look(io, flags));
+  if (!json) for (const check of checks) print(io, check);
   const canary = flags.canary
-    ? await withClient(flags, (client) => interruptible(canaryGone, (signal) => checkCanary(client, signal)))
+    ? await withClient(io, flags, (client) => interruptible(io, canaryGone, (signal) => checkCanary(client, signal)))
     : [];
-  if (!json) canary.forEach(print);
+  if (!json) for (const check of canary) print(io, check);
   const all = [...checks, ...canary];
   const failed = all.some(({ level }) => level === 'fail');
   if (json)
-    printJson({
+    printJson(io, {
       ok: !failed,
       topology: topology && topologyToJson(topology),
       checks: all,
@@ -61,9 +60,9 @@ async function examine(flags: DoctorFlags): Promise<number> {
 }
 
 /** Imported lazily: the checks would dominate the start-up of other commands. */
-async function look(flags: DoctorFlags): Promise<DoctorReport> {
+async function look(io: Io, flags: DoctorFlags): Promise<DoctorReport> {
   const { lookAtRedis } = await import('../doctor/look.js');
-  return lookAtRedis(flags, (line) => flags.output !== 'json' && printData(line));
+  return lookAtRedis(io, flags, (line) => flags.output !== 'json' && printData(io, line));
 }
 
 async function lookOver(api: ApiAddress): Promise<DoctorReport> {
@@ -75,8 +74,8 @@ function canaryGone(): string {
   return 'Interrupted; the canary was stopped.';
 }
 
-function print({ name, level, message, advice }: Check): void {
-  printData(`${level.padEnd(5)} ${name.padEnd(13)} ${message}${advice === null ? '' : `\n${' '.repeat(6)}→ ${advice}`}`);
+function print(io: Io, { name, level, message, advice }: Check): void {
+  printData(io, `${level.padEnd(5)} ${name.padEnd(13)} ${message}${advice === null ? '' : `\n${' '.repeat(6)}→ ${advice}`}`);
 }
 
 function workerToJson({ stops, upMs: _, beatAgeMs, clockMs, ...worker }: WorkerInfo): Record<string, unknown> {

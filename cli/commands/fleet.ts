@@ -3,9 +3,16 @@ import { REDIS_DIR } from '../client/open.js';
 import type { DashboardFlags } from '../fleet/dashboard-process.js';
 import type { UpFlags } from '../fleet/up.js';
 import type { WorkerFlags } from '../fleet/worker-process.js';
+import type { Io } from '../io.js';
 import { wholeNumber } from '../options.js';
 
-const UP_EXAMPLES = `
+export function addUp(program: Command, io: Io): void {
+  program
+    .command('up')
+    .description('run a fleet on this machine: workers, a dashboard and, without REDIS_URL, a Redis')
+    .option('--workers <n>', 'number of worker processes', wholeNumber(1, 64), 2)
+    .option('--no-dashboard', 'do not run a dashboard')
+    .addHelpText('after', `
 Examples:
   taskfleet up
   taskfleet up --workers 4 --no-dashboard
@@ -13,53 +20,33 @@ Examples:
 
 Without REDIS_URL, starts a redis-server with its data in ${REDIS_DIR}, so that queued tasks survive a restart.
 The dashboard listens on API_HOST and API_PORT, or the next free port.
-On Ctrl+C, running tasks have SHUTDOWN_TIMEOUT_MS to finish; a second Ctrl+C exits at once.`;
-
-export function addUp(program: Command): void {
-  program
-    .command('up')
-    .description('run a fleet on this machine: workers, a dashboard and, without REDIS_URL, a Redis')
-    .option('--workers <n>', 'number of worker processes', wholeNumber(1, 64), 2)
-    .option('--no-dashboard', 'do not run a dashboard')
-    .addHelpText('after', UP_EXAMPLES)
+On Ctrl+C, running tasks have SHUTDOWN_TIMEOUT_MS to finish; a second Ctrl+C exits at once.`)
     .action(async (_flags: unknown, command: Command) => {
       const { up } = await import('../fleet/up.js');
-      process.exitCode = await up(command.optsWithGlobals<UpFlags>());
+      io.exitCode = await up(io, command.optsWithGlobals<UpFlags>());
     });
 }
 
-const WORKER_EXAMPLES = `
-Examples:
-  REDIS_URL=redis://host:6379 taskfleet worker
-  TASK_MODULES=./tasks.js WORKER_CONCURRENCY=20 taskfleet worker
-
-On SIGTERM or Ctrl+C, running tasks have SHUTDOWN_TIMEOUT_MS to finish, then go back to their queues; a second signal exits at
-once. Without REDIS_URL, uses the embedded Redis of this folder (${REDIS_DIR}) and starts it if it is not running.`;
-
-export function addWorker(program: Command): void {
+export function addWorker(program: Command, io: Io): void {
   program
     .command('worker')
     .description('run one worker process')
     // `taskfleet up` passes it to the workers that it starts.
     .addOption(new Option('--supervised').hideHelp())
-    .addHelpText('after', WORKER_EXAMPLES)
+    .addHelpText('after', `
+Examples:
+  REDIS_URL=redis://host:6379 taskfleet worker
+  TASK_MODULES=./tasks.js WORKER_CONCURRENCY=20 taskfleet worker
+
+On SIGTERM or Ctrl+C, running tasks have SHUTDOWN_TIMEOUT_MS to finish, then go back to their queues; a second signal exits at
+once. Without REDIS_URL, uses the embedded Redis of this folder (${REDIS_DIR}) and starts it if it is not running.`)
     .action(async (_flags: unknown, command: Command) => {
       const { work } = await import('../fleet/worker-process.js');
-      return work(command.optsWithGlobals<WorkerFlags>());
+      io.exitCode = await work(io, command.optsWithGlobals<WorkerFlags>());
     });
 }
 
-const DASHBOARD_EXAMPLES = `
-Examples:
-  taskfleet dashboard
-  REDIS_URL=redis://host:6379 API_TOKENS='…' taskfleet dashboard --host 0.0.0.0
-  taskfleet token create --name ada --role operator     prints an entry for API_TOKENS
-
-Without API_TOKENS or JWTs (API_JWT_ISSUER …) the dashboard listens on loopback only and gives every user of this machine full
-access. TASK_MODULES lists the modules whose tasks may be enqueued over HTTP, besides the built-in ones. On SIGTERM or Ctrl+C,
-open requests have SHUTDOWN_TIMEOUT_MS to finish; a second signal exits at once.`;
-
-export function addDashboard(program: Command): void {
+export function addDashboard(program: Command, io: Io): void {
   program
     .command('dashboard')
     .description('run the dashboard (HTTP API and web pages)')
@@ -67,9 +54,17 @@ export function addDashboard(program: Command): void {
     .option('--port <port>', 'port to listen on, 0 for any free port (overrides API_PORT)', wholeNumber(0, 65_535))
     // `taskfleet up` passes it to the dashboard that it starts.
     .addOption(new Option('--supervised').hideHelp())
-    .addHelpText('after', DASHBOARD_EXAMPLES)
+    .addHelpText('after', `
+Examples:
+  taskfleet dashboard
+  REDIS_URL=redis://host:6379 API_TOKENS='…' taskfleet dashboard --host 0.0.0.0
+  taskfleet token create --name ada --role operator     prints an entry for API_TOKENS
+
+Without API_TOKENS or JWTs (API_JWT_ISSUER …) the dashboard listens on loopback only and gives every user of this machine full
+access. TASK_MODULES lists the modules whose tasks may be enqueued over HTTP, besides the built-in ones. On SIGTERM or Ctrl+C,
+open requests have SHUTDOWN_TIMEOUT_MS to finish; a second signal exits at once.`)
     .action(async (_flags: unknown, command: Command) => {
       const { serve } = await import('../fleet/dashboard-process.js');
-      return serve(command.optsWithGlobals<DashboardFlags>());
+      io.exitCode = await serve(io, command.optsWithGlobals<DashboardFlags>());
     });
 }

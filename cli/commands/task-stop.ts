@@ -5,6 +5,7 @@ import { apiOf } from '../client/http-connection.js';
 import { EXIT, usageError } from '../errors.js';
 import type { FleetClient } from '../client/client.js';
 import { withClient } from '../client/open.js';
+import type { Io } from '../io.js';
 import { type GlobalOptions, wholeNumber } from '../options.js';
 import { printData, printJson, say } from '../text/output.js';
 import { interruptible, orAborted } from '../process.js';
@@ -17,19 +18,10 @@ interface StopFlags extends GlobalOptions {
   readonly dryRun?: true;
 }
 
-const EXAMPLES = `
-Examples:
-  taskfleet task stop 01981f6e-8f6b-7a41-b1c5-1d1f0a3c9f10
-  taskfleet task stop --item chat-7 --reason 'user closed the chat'
-  taskfleet task stop --item chat-7 --dry-run
-  taskfleet task stop task-1 task-2 --wait 0 -o json
-
-A recorded stop is durable and takes effect even if --wait was too short. Exit code 3 if a task was not found.`;
-
 /** Longer than the default grace period, so that the output shows the end even of a handler that ignores the signal. */
 const DEFAULT_WAIT_MS = 10_000;
 
-export function addTaskStop(task: Command): void {
+export function addTaskStop(task: Command, io: Io): void {
   task
     .command('stop')
     .description('stop tasks, whether queued, delayed or running')
@@ -39,22 +31,29 @@ export function addTaskStop(task: Command): void {
     .option('--by <who>', "who; stored with the task (default: your user name; over the API always the token's name)")
     .option('--wait <ms>', 'how long to wait for running tasks to end, in ms', wholeNumber(0, 3_600_000), DEFAULT_WAIT_MS)
     .option('--dry-run', 'show what would be stopped without stopping it')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', `
+Examples:
+  taskfleet task stop 01981f6e-8f6b-7a41-b1c5-1d1f0a3c9f10
+  taskfleet task stop --item chat-7 --reason 'user closed the chat'
+  taskfleet task stop --item chat-7 --dry-run
+  taskfleet task stop task-1 task-2 --wait 0 -o json
+
+A recorded stop is durable and takes effect even if --wait was too short. Exit code 3 if a task was not found.`)
     .action(async (ids: string[], _flags: unknown, command: Command) => {
-      process.exitCode = await stopTasks(ids, command.optsWithGlobals<StopFlags>());
+      io.exitCode = await stopTasks(io, ids, command.optsWithGlobals<StopFlags>());
     });
 }
 
-async function stopTasks(ids: readonly string[], flags: StopFlags): Promise<number> {
+async function stopTasks(io: Io, ids: readonly string[], flags: StopFlags): Promise<number> {
   if (ids.length > 0 === (flags.item !== undefined)) throw usageError('Pass either task ids or --item.');
-  if (flags.by !== undefined && apiOf(flags))
+  if (flags.by !== undefined && apiOf(io, flags))
     throw usageError("--by needs --redis: over the API, a stop is recorded under the token's name.");
   const goesOn = (): string => 'Stopped waiting. The stop is recorded and will take effect; see: taskfleet task list --state stopping';
-  const receipts = await withClient(flags, (client) =>
-    interruptible(goesOn, (signal) => orAborted(stopOrLook(client, ids, flags), signal)),
+  const receipts = await withClient(io, flags, (client) =>
+    interruptible(io, goesOn, (signal) => orAborted(stopOrLook(client, ids, flags), signal)),
   );
-  if (flags.output === 'json') printJson(receipts.map(receiptToJson));
-  else printReceipts(receipts, flags);
+  if (flags.output === 'json') printJson(io, receipts.map(receiptToJson));
+  else printReceipts(io, receipts, flags);
   return receipts.some(({ outcome }) => outcome === 'not_found') ? EXIT.NOT_FOUND : EXIT.DONE;
 }
 
@@ -69,11 +68,11 @@ async function stopOrLook(
   return Promise.all(ids.map(async (id) => receiptOf(id, await client.get(id))));
 }
 
-function printReceipts(receipts: readonly StopReceipt[], { item, wait, dryRun }: StopFlags): void {
-  for (const receipt of receipts) printData(`${receipt.id}  ${dryRun ? dryText(receipt) : receiptText(receipt)}`);
-  if (receipts.length === 0) say(`Item ${item} has no live tasks.`);
+function printReceipts(io: Io, receipts: readonly StopReceipt[], { item, wait, dryRun }: StopFlags): void {
+  for (const receipt of receipts) printData(io, `${receipt.id}  ${dryRun ? dryText(receipt) : receiptText(receipt)}`);
+  if (receipts.length === 0) say(io, `Item ${item} has no live tasks.`);
   const open = dryRun || wait === 0 ? 0 : receipts.filter(({ outcome }) => outcome === 'requested').length;
-  if (open > 0) say(`${open} not settled within ${formatMs(wait)}. The stop is recorded and takes effect as soon as a worker sees it.`);
+  if (open > 0) say(io, `${open} not settled within ${formatMs(wait)}. The stop is recorded and takes effect as soon as a worker sees it.`);
 }
 
 function dryText({ outcome, endedAs }: StopReceipt): string {

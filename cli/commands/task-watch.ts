@@ -3,6 +3,7 @@ import { isTerminal } from '../../shared/task/state.js';
 import type { FleetClient } from '../client/client.js';
 import { withClient } from '../client/open.js';
 import { EXIT, exitCodeOfState } from '../errors.js';
+import type { Io } from '../io.js';
 import type { GlobalOptions } from '../options.js';
 import { say } from '../text/output.js';
 import { interruptible } from '../process.js';
@@ -12,7 +13,13 @@ interface WatchFlags extends GlobalOptions {
   readonly after?: string;
 }
 
-const EXAMPLES = `
+export function addTaskWatch(task: Command, io: Io): void {
+  task
+    .command('watch')
+    .description('follow a task: progress, output, final state')
+    .argument('<id>', 'task id')
+    .option('--after <event>', 'skip events up to and including this event id', eventId)
+    .addHelpText('after', `
 Examples:
   taskfleet task watch 01981f6e-8f6b-7a41-b1c5-1d1f0a3c9f10
   taskfleet task watch my-task | tee output.txt
@@ -20,17 +27,9 @@ Examples:
 
 Prints a task's stored events, then new ones until the task ends. With -o json each event is a line with an id, and --after
 resumes after it. Ctrl+C stops watching; the task keeps running.
-Exit codes: 0 completed, 1 failed, 3 not found, 4 cancelled.`;
-
-export function addTaskWatch(task: Command): void {
-  task
-    .command('watch')
-    .description('follow a task: progress, output, final state')
-    .argument('<id>', 'task id')
-    .option('--after <event>', 'skip events up to and including this event id', eventId)
-    .addHelpText('after', EXAMPLES)
+Exit codes: 0 completed, 1 failed, 3 not found, 4 cancelled.`)
     .action(async (id: string, _flags: unknown, command: Command) => {
-      process.exitCode = await watchTask(id, command.optsWithGlobals<WatchFlags>());
+      io.exitCode = await watchTask(io, id, command.optsWithGlobals<WatchFlags>());
     });
 }
 
@@ -39,24 +38,24 @@ function eventId(text: string): string {
   throw new InvalidArgumentError('Expected an event id such as 1753000000000-0.');
 }
 
-async function watchTask(id: string, flags: WatchFlags): Promise<number> {
-  const output = outputFor(flags);
+async function watchTask(io: Io, id: string, flags: WatchFlags): Promise<number> {
+  const output = outputFor(io, flags);
   const goesOn = (): string => `Stopped watching; task ${id} keeps running. To stop it: taskfleet task stop ${id}`;
   try {
-    return await withClient(flags, (client) =>
-      interruptible(goesOn, (signal) => follow(client, id, output, { after: flags.after, signal })),
+    return await withClient(io, flags, (client) =>
+      interruptible(io, goesOn, (signal) => follow(io, client, id, output, { after: flags.after, signal })),
     );
   } finally {
     output.close();
   }
 }
 
-function outputFor({ output }: GlobalOptions): WatchOutput {
-  if (output === 'json') return new JsonOutput();
-  return process.stdout.isTTY && process.stderr.isTTY ? new TerminalOutput() : new PlainOutput();
+function outputFor(io: Io, { output }: GlobalOptions): WatchOutput {
+  if (output === 'json') return new JsonOutput(io);
+  return io.stdout.isTTY && io.stderr.isTTY ? new TerminalOutput(io) : new PlainOutput(io);
 }
 
-async function follow(
+async function follow(io: Io, 
   client: FleetClient,
   id: string,
   output: WatchOutput,
@@ -69,6 +68,6 @@ async function follow(
     return exitCodeOfState(event.state);
   }
   output.end(null, null);
-  say(`Task ${id} has ended. Its final state is unknown, because it is no longer stored.`);
+  say(io, `Task ${id} has ended. Its final state is unknown, because it is no longer stored.`);
   return EXIT.DONE;
 }

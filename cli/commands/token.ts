@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { ROLES, type Role } from '../../dashboard/auth/principal.js';
 import { entryOf, newToken, problemsOfEntry } from '../../dashboard/auth/tokens.js';
 import { usageError } from '../errors.js';
+import type { Io } from '../io.js';
 import type { GlobalOptions } from '../options.js';
 import { printData, printJson, say } from '../text/output.js';
 
@@ -11,16 +12,7 @@ interface CreateFlags extends GlobalOptions {
   readonly item?: readonly string[];
 }
 
-const CREATE_EXAMPLES = `
-Examples:
-  taskfleet token create --name ada --role operator
-  taskfleet token create --name chats --role submitter --item 'chat:*' --item 'draft:*'
-
-Prints the token, which is shown only once and stored nowhere, and the entry for API_TOKENS, which contains only its SHA-256.
-Separate several entries by semicolons. Each role includes the ones before it: viewer (read), submitter (enqueue, and stop tasks
-that match its item patterns), operator (stop, retry, schedules, the board), admin (also the audit log).`;
-
-function addTokenCreate(token: Command): void {
+function addTokenCreate(token: Command, io: Io): void {
   token
     .command('create')
     .description('create a token for the dashboard')
@@ -31,29 +23,34 @@ function addTokenCreate(token: Command): void {
         (pattern: string, before?: readonly string[]) => [...(before ?? []), pattern],
       ),
     )
-    .addHelpText('after', CREATE_EXAMPLES)
-    .action((_flags: unknown, command: Command) => create(command.optsWithGlobals<CreateFlags>()));
+    .addHelpText('after', `
+Examples:
+  taskfleet token create --name ada --role operator
+  taskfleet token create --name chats --role submitter --item 'chat:*' --item 'draft:*'
+
+Prints the token, which is shown only once and stored nowhere, and the entry for API_TOKENS, which contains only its SHA-256.
+Separate several entries by semicolons. Each role includes the ones before it: viewer (read), submitter (enqueue, and stop tasks
+that match its item patterns), operator (stop, retry, schedules, the board), admin (also the audit log).`)
+    .action((_flags: unknown, command: Command) => create(io, command.optsWithGlobals<CreateFlags>()));
 }
 
-function create({ name, role, item, output }: CreateFlags): void {
+function create(io: Io, { name, role, item, output }: CreateFlags): void {
   const owner = { name, role, items: item ?? null };
   const [problem] = problemsOfEntry(owner);
   if (problem !== undefined) throw usageError(`Bad token: ${problem}.`);
   const token = newToken();
   const entry = entryOf(token, owner);
-  if (output === 'json') return printJson({ token, entry });
-  say('The token, shown only once; it grants the permissions of its role to anyone who has it:');
-  printData(token);
-  say('The entry for API_TOKENS:');
-  printData(entry);
+  if (output === 'json') return printJson(io, { token, entry });
+  say(io, 'The token, shown only once; it grants the permissions of its role to anyone who has it:');
+  printData(io, token);
+  say(io, 'The entry for API_TOKENS:');
+  printData(io, entry);
 }
 
-const EXAMPLES = `
+export function addToken(program: Command, io: Io): void {
+  const token = program.command('token').helpCommand(false).description('create tokens for the dashboard').addHelpText('after', `
 Examples:
   taskfleet token create --name ada --role operator
-  taskfleet token create --name chats --role submitter --item 'chat:*'`;
-
-export function addToken(program: Command): void {
-  const token = program.command('token').helpCommand(false).description('create tokens for the dashboard').addHelpText('after', EXAMPLES);
-  addTokenCreate(token);
+  taskfleet token create --name chats --role submitter --item 'chat:*'`);
+  addTokenCreate(token, io);
 }

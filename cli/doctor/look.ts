@@ -9,6 +9,7 @@ import { databaseRefusal } from '../../shared/redis/reply-errors.js';
 import { type Address, type ConnectedSettings, topologyOf } from '../../shared/redis/topology.js';
 import { redactUrl } from '../../shared/settings/settings.js';
 import { clientSettings } from '../client/open.js';
+import type { Io } from '../io.js';
 import type { GlobalOptions } from '../options.js';
 import { type Check, Findings, fail } from './check.js';
 import { type FleetReport, checkFleet } from './fleet-checks.js';
@@ -93,8 +94,8 @@ const NO_FLEET = { workers: [], reconcile: null } as const;
  * @param say receives the Redis URL and key prefix before the checks start
  * @throws FleetError `REDIS_UNAVAILABLE`, `INVALID_SETTINGS`
  */
-export async function lookAtRedis(flags: GlobalOptions, say: (line: string) => unknown): Promise<DoctorReport> {
-  const settings = await clientSettings(flags);
+export async function lookAtRedis(io: Io, flags: GlobalOptions, say: (line: string) => unknown): Promise<DoctorReport> {
+  const settings = await clientSettings(io, flags);
   say(`Redis at ${redactUrl(settings.redisUrl)}, keys ${settings.keyPrefix}:*`);
   // Log lines are dropped: the checks report connection problems.
   const logger = createLoggerFactory({ settings, destination: { write: () => undefined } })('cli');

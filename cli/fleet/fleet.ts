@@ -8,6 +8,8 @@ interface FleetOptions {
   readonly settings: Settings;
   /** The environment that `settings` were read from. The processes inherit it, with REDIS_URL set to the Redis in use. */
   readonly env: Environment;
+  /** The working directory of the processes. */
+  readonly cwd: string;
   /** Number of worker processes. */
   readonly workers: number;
   /** Whether to run a dashboard, in its own process. */
@@ -100,13 +102,13 @@ class LocalFleet implements Fleet {
   #stopping: Promise<void> | null = null;
   #killing: Promise<void> | null = null;
 
-  constructor({ settings, env, workers, dashboard, say, output = 'inherit' }: FleetOptions, redis: FleetRedis) {
+  constructor({ settings, env, cwd, workers, dashboard, say, output = 'inherit' }: FleetOptions, redis: FleetRedis) {
     this.redisUrl = redis.url;
     this.redisSharedWith = redis.sharedWith;
     this.redisLost = redis.lost;
     this.#redis = redis;
     this.#stopTimeoutMs = settings.shutdownTimeoutMs + SHUTDOWN_MARGIN_MS;
-    const shared = { env: { ...env, REDIS_URL: redis.url }, output, say, beatMs: settings.heartbeatMs };
+    const shared = { env: { ...env, REDIS_URL: redis.url }, cwd, output, say, beatMs: settings.heartbeatMs };
     this.#workers = Array.from(
       { length: workers },
       (_, place) => new SupervisedProcess({ ...shared, name: `Worker ${place + 1}`, command: 'worker', does: 'takes tasks' }),

@@ -4,10 +4,10 @@ import { extname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { ERROR_CODES, type ErrorCode, FleetError, messageOf } from '../../shared/errors.js';
+import type { ChildMessage } from '../../shared/process-life.js';
 import { formatMs } from '../../shared/time.js';
 import type { Environment } from '../../shared/settings/settings.js';
 import { EXIT } from '../errors.js';
-import type { ChildMessage } from '../process.js';
 
 /** `inherit` uses the parent's streams; a function receives each line with the name of its process. */
 export type ProcessOutput = 'inherit' | ((name: string, line: string) => void);
@@ -20,6 +20,7 @@ interface SupervisedProcessOptions {
   /** What the process does once it is ready, for the notice after a restart: `takes tasks`. */
   readonly does: string;
   readonly env: Environment;
+  readonly cwd: string;
   readonly output: ProcessOutput;
   /** Interval in ms (HEARTBEAT_INTERVAL_MS): after three of them without a beat, the process is killed and restarted. */
   readonly beatMs: number;
@@ -122,9 +123,9 @@ export class SupervisedProcess {
   }
 
   #launch(): ChildProcess {
-    const { command, env, output } = this.#options;
+    const { command, env, cwd, output } = this.#options;
     const stream = output === 'inherit' ? 'inherit' : 'pipe';
-    const child = fork(COMMAND, [command, '--supervised'], { env: { ...env }, stdio: ['ignore', stream, stream, 'ipc'] });
+    const child = fork(COMMAND, [command, '--supervised'], { env: { ...env }, cwd, stdio: ['ignore', stream, stream, 'ipc'] });
     this.#child = child;
     this.#startedAt = performance.now();
     if (output !== 'inherit') for (const lines of [child.stdout, child.stderr]) this.#read(lines, output);

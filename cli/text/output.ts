@@ -1,41 +1,43 @@
 import { messageOf } from '../../shared/errors.js';
 import { EXIT } from '../errors.js';
+import type { Io } from '../io.js';
 
 /**
  * For short-lived commands: exits when standard output cannot be written, silently if the reader closed the pipe
  * (`| head`). Failed writes to standard error are ignored.
  */
-export function endWithoutOutput(): void {
-  process.stderr.on('error', () => undefined);
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(EXIT.DONE);
-    say(`taskfleet: Cannot write to standard output: ${messageOf(error)}`);
-    process.exit(EXIT.INTERNAL);
+export function endWithoutOutput(io: Io): void {
+  const { stdout, stderr, host } = io;
+  stderr.on('error', () => undefined);
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') host.exit(EXIT.DONE);
+    say(io, `taskfleet: Cannot write to standard output: ${messageOf(error)}`);
+    host.exit(EXIT.INTERNAL);
   });
 }
 
 /** For long-lived processes: keeps running when output, its own or a handler's, cannot be written. */
-export function goOnWithoutOutput(): void {
-  process.stdout.removeAllListeners('error').on('error', () => undefined);
+export function goOnWithoutOutput({ stdout }: Io): void {
+  stdout.removeAllListeners('error').on('error', () => undefined);
 }
 
 /** Prints data to standard output; notices, logs and errors go to standard error. */
-export function printData(text: string): void {
-  process.stdout.write(`${printable(text)}\n`);
+export function printData({ stdout }: Io, text: string): void {
+  stdout.write(`${printable(text)}\n`);
 }
 
-export function printJson(value: unknown): void {
-  printData(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined));
+export function printJson(io: Io, value: unknown): void {
+  printData(io, JSON.stringify(value, null, io.stdout.isTTY ? 2 : undefined));
 }
 
 /** Prints a notice for the user. */
-export function say(line: string): void {
-  process.stderr.write(`${printable(line)}\n`);
+export function say({ stderr }: Io, line: string): void {
+  stderr.write(`${printable(line)}\n`);
 }
 
 /** Returns the terminal's width, or no limit if the output is not a terminal. */
-export function outputWidth(): number {
-  return process.stdout.isTTY ? process.stdout.columns || 80 : Infinity;
+export function outputWidth({ stdout }: Io): number {
+  return stdout.isTTY ? stdout.columns || 80 : Infinity;
 }
 
 // eslint-disable-next-line no-control-regex -- matches control characters on purpose

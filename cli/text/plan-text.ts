@@ -1,6 +1,7 @@
 import type { InvalidPlan, Plan, TaskEvent } from '../../producer/index.js';
 import { quote } from '../../shared/keys.js';
 import { type BillingInitPlansOutput, type BillingPlanLine, billingPlanLine } from '../../worker/builtin/definitions.js';
+import type { Io } from '../io.js';
 import { oneLine, printData, say } from './output.js';
 import { ProgressBar } from './progress.js';
 import { renderTable } from './table.js';
@@ -60,24 +61,25 @@ export function summaryText({ created, updated, skipped, total }: BillingInitPla
 
 /** Prints a line for each plan of a `billing.init-plans` run, with a progress bar below on a terminal. */
 export class PlanOutput {
-  readonly #lines: boolean;
   readonly #bar: ProgressBar | null;
 
-  constructor({ lines, bar }: { readonly lines: boolean; readonly bar: boolean }) {
-    this.#lines = lines;
-    this.#bar = bar ? new ProgressBar(process.stderr) : null;
+  constructor(
+    private readonly io: Io,
+    private readonly show: { readonly lines: boolean; readonly bar: boolean },
+  ) {
+    this.#bar = show.bar ? new ProgressBar(io.stderr) : null;
   }
 
   event(event: TaskEvent): void {
     if (event.type === 'progress') this.#bar?.update(event.progress);
-    if (event.type !== 'chunk' || !this.#lines) return;
+    if (event.type !== 'chunk' || !this.show.lines) return;
     const line = billingPlanLine.safeParse(event.chunk);
-    if (line.success) this.#above(() => printData(planLine(line.data)));
+    if (line.success) this.#above(() => printData(this.io, planLine(line.data)));
   }
 
   /** Prints a notice for the user. */
   notice(text: string): void {
-    this.#above(() => say(text));
+    this.#above(() => say(this.io, text));
   }
 
   #above(print: () => void): void {

@@ -6,6 +6,7 @@ import { taskToJson } from '../../shared/task/view.js';
 import { formatMs } from '../../shared/time.js';
 import type { FleetClient } from '../client/client.js';
 import { EXIT, exitCodeOfState } from '../errors.js';
+import type { Io } from '../io.js';
 import type { GlobalOptions } from '../options.js';
 import { interruptible } from '../process.js';
 import { oneLine, printData, printJson, say } from './output.js';
@@ -112,23 +113,24 @@ function lasted(words: string, from: Date | null, to: Date | null): string {
 
 /** Prints a task that was just added; with `wait`, waits for the task to end first. Returns the exit code. */
 export async function printAdded(
+  io: Io,
   client: FleetClient,
   added: EnqueuedTask,
   flags: GlobalOptions & { readonly wait?: true },
 ): Promise<number> {
   const task = (await client.get(added.id)) ?? viewOf(added);
-  if (added.duplicate) say(`Task ${added.id} already exists (${task.state}); nothing was added.`);
-  if (added.superseded.length > 0) say(`Superseded and stopped: ${added.superseded.join(', ')}`);
-  if (flags.wait) return printEnd(await untilEnded(client, task, flags), flags);
-  if (flags.output === 'json') printJson(taskToJson(task));
-  else printData(taskLine(task));
+  if (added.duplicate) say(io, `Task ${added.id} already exists (${task.state}); nothing was added.`);
+  if (added.superseded.length > 0) say(io, `Superseded and stopped: ${added.superseded.join(', ')}`);
+  if (flags.wait) return printEnd(io, await untilEnded(io, client, task, flags), flags);
+  if (flags.output === 'json') printJson(io, taskToJson(task));
+  else printData(io, taskLine(task));
   return EXIT.DONE;
 }
 
-function untilEnded(client: FleetClient, task: TaskView, { output }: GlobalOptions): Promise<TaskView> {
+function untilEnded(io: Io, client: FleetClient, task: TaskView, { output }: GlobalOptions): Promise<TaskView> {
   const goesOn = (): string => `Stopped waiting; task ${task.id} keeps running. To stop it: taskfleet task stop ${task.id}`;
-  return interruptible(goesOn, async (signal) => {
-    if (output === 'text') say(`Task ${task.id} is ${task.state}. Waiting for it to finish…`);
+  return interruptible(io, goesOn, async (signal) => {
+    if (output === 'text') say(io, `Task ${task.id} is ${task.state}. Waiting for it to finish…`);
     try {
       const result = await client.result(task.id, { signal });
       // A task without retention is gone by now; only its result is known.
@@ -141,9 +143,9 @@ function untilEnded(client: FleetClient, task: TaskView, { output }: GlobalOptio
   });
 }
 
-function printEnd(task: TaskView, { output }: GlobalOptions): number {
-  if (output === 'json') printJson(taskToJson(task));
-  else for (const line of taskDetails(task, Date.now())) printData(line);
+function printEnd(io: Io, task: TaskView, { output }: GlobalOptions): number {
+  if (output === 'json') printJson(io, taskToJson(task));
+  else for (const line of taskDetails(task, Date.now())) printData(io, line);
   return isTerminal(task.state) ? exitCodeOfState(task.state) : EXIT.INTERNAL;
 }
 

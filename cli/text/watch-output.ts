@@ -1,6 +1,7 @@
 import type { TaskEvent, TaskStateEvent, TaskView } from '../../producer/index.js';
 import { type StopReceipt, receiptToJson } from '../../shared/stop/receipt.js';
 import { ChunkText } from '../../dashboard/page/parts/chunk-text.js';
+import type { Io } from '../io.js';
 import { oneLine, printData, printable, say } from './output.js';
 import { ProgressBar, progressText } from './progress.js';
 import { cancelledText, endText } from './task-text.js';
@@ -16,9 +17,11 @@ export interface WatchOutput {
 
 /** Prints each event as a JSON line. */
 export class JsonOutput implements WatchOutput {
+  constructor(private readonly io: Io) {}
+
   event(event: TaskEvent): void {
     const { receipt = null } = event.type === 'state' ? event : {};
-    printData(JSON.stringify(receipt === null ? event : { ...event, receipt: receiptToJson(receipt) }));
+    printData(this.io, JSON.stringify(receipt === null ? event : { ...event, receipt: receiptToJson(receipt) }));
   }
 
   end(): void {}
@@ -59,7 +62,12 @@ function printableChunk(text: string): string {
  * if standard output is a terminal and only standard error is redirected.
  */
 export class PlainOutput implements WatchOutput {
-  readonly #text = new TextStream((text) => process.stdout.write(process.stdout.isTTY ? printableChunk(text) : text));
+  readonly #text: TextStream;
+
+  constructor(private readonly io: Io) {
+    const { stdout } = io;
+    this.#text = new TextStream((text) => stdout.write(stdout.isTTY ? printableChunk(text) : text));
+  }
 
   event(event: TaskEvent): void {
     switch (event.type) {
@@ -74,8 +82,8 @@ export class PlainOutput implements WatchOutput {
 
   end(task: TaskView | null, receipt: StopReceipt | null): void {
     this.#text.endLine();
-    if (receipt) say(cancelledText(receipt));
-    else if (task?.error) say(endText(task));
+    if (receipt) say(this.io, cancelledText(receipt));
+    else if (task?.error) say(this.io, endText(task));
   }
 
   close(): void {
@@ -85,10 +93,15 @@ export class PlainOutput implements WatchOutput {
 
 /** Output for a terminal: the task's text, a progress bar below it while no line is open, and the final state. */
 export class TerminalOutput implements WatchOutput {
-  readonly #text = new TextStream((text) => process.stdout.write(printableChunk(text)));
-  readonly #bar = new ProgressBar(process.stderr);
+  readonly #text: TextStream;
+  readonly #bar: ProgressBar;
   /** The last attempt seen to start; null before the first, undefined if its number is unknown. */
   #attempt: number | null | undefined = null;
+
+  constructor(private readonly io: Io) {
+    this.#text = new TextStream((text) => io.stdout.write(printableChunk(text)));
+    this.#bar = new ProgressBar(io.stderr);
+  }
 
   event(event: TaskEvent): void {
     switch (event.type) {
@@ -123,13 +136,13 @@ export class TerminalOutput implements WatchOutput {
 
   #notice(line: string): void {
     this.close();
-    say(line);
+    say(this.io, line);
   }
 
   end(task: TaskView | null, receipt: StopReceipt | null): void {
     this.close();
-    if (receipt) say(cancelledText(receipt));
-    else if (task) say(endText(task));
+    if (receipt) say(this.io, cancelledText(receipt));
+    else if (task) say(this.io, endText(task));
   }
 
   close(): void {

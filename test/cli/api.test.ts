@@ -279,10 +279,10 @@ describe('the command over the API', () => {
   it('chooses API or Redis from options and environment', async () => {
     const json = { output: 'json' } as const;
     const all = { TASKFLEET_API: 'http://a.test/fleet/api/v1/', TASKFLEET_TOKEN: 'abc', REDIS_URL: 'redis://b.test' };
-    assert.deepEqual(apiOf(json, all), { url: 'http://a.test/fleet', token: 'abc' });
-    assert.deepEqual(apiOf({ ...json, api: 'https://c.test', token: 'def' }, all), { url: 'https://c.test', token: 'def' });
-    assert.equal(apiOf({ ...json, redis: 'redis://d.test' }, all), null);
-    assert.equal(apiOf(json, { TASKFLEET_API: '', TASKFLEET_TOKEN: 'abc' }), null);
+    assert.deepEqual(apiOf({ env: all }, json), { url: 'http://a.test/fleet', token: 'abc' });
+    assert.deepEqual(apiOf({ env: all }, { ...json, api: 'https://c.test', token: 'def' }), { url: 'https://c.test', token: 'def' });
+    assert.equal(apiOf({ env: all }, { ...json, redis: 'redis://d.test' }), null);
+    assert.equal(apiOf({ env: { TASKFLEET_API: '', TASKFLEET_TOKEN: 'abc' } }, json), null);
     const api = 'http://c.test';
     for (const bad of [
       { api, redis: 'redis://d.test' },
@@ -292,7 +292,7 @@ describe('the command over the API', () => {
       { api: 'http://u:hunter2@c.test' },
       { api: 'hunter2' },
     ]) {
-      const { exitCode, message } = await failure((async () => apiOf({ ...json, ...bad }, {}))());
+      const { exitCode, message } = await failure((async () => apiOf({ env: {} }, { ...json, ...bad }))());
       assert.equal(exitCode, 2);
       assert.doesNotMatch(message, /hunter/);
     }

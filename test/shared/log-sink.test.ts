@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { LogSink, type LogLosses, writerTo } from '../../shared/log-sink.js';
-import { createLoggerFactory, logUncaught } from '../../shared/logger.js';
+import { createLoggerFactory } from '../../shared/logger.js';
+import { logUncaught } from '../../shared/process-life.js';
 import { resolveSettings } from '../../shared/settings/settings.js';
 
 const noSpace = (): Error => Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });

@@ -31,7 +31,7 @@ function commandsOf(text: string): string[] {
 }
 
 function isAccepted(line: string): Promise<boolean> {
-  const program = createProgram();
+  const program = createProgram(new CliRun([]).io);
   const leaves = (command: Command): Command[] => (command.commands.length === 0 ? [command] : command.commands.flatMap(leaves));
   for (const leaf of leaves(program)) leaf.action(() => undefined);
   return program.parseAsync(wordsOf(line), { from: 'user' }).then(
