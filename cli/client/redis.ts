@@ -26,7 +26,11 @@ import type { Io } from '../io.js';
 import type { FleetClient, ScheduleClient } from './client.js';
 
 /** Runs `work` with a client that owns its producer, then closes both. */
-export async function withRedisClient<Value>({ log, cwd }: Io, settings: ConnectedSettings, work: (client: FleetClient) => Promise<Value>): Promise<Value> {
+export async function withRedisClient<Value>(
+  { log, cwd }: Io,
+  settings: ConnectedSettings,
+  work: (client: FleetClient) => Promise<Value>,
+): Promise<Value> {
   const loggers = createLoggerFactory({ settings, ...log });
   const producer = createProducer({ ...settings, loggers });
   try {
@@ -56,8 +60,7 @@ class RedisClient implements FleetClient {
     input: Input,
     options?: EnqueueOptions,
   ): Promise<EnqueuedTask<Output>> {
-    const definition =
-      typeof task === 'string' ? ((await this.#definitionOf(task)) as TaskDefinition<Input, Output, unknown>) : task;
+    const definition = typeof task === 'string' ? ((await this.#definitionOf(task)) as TaskDefinition<Input, Output, unknown>) : task;
     return this.producer.enqueue(definition, input, options);
   }
 

@@ -15,13 +15,16 @@ function addBillingPlans(billing: Command, io: Io): void {
   billing
     .command('plans')
     .description('list the billing plans in display order')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet billing plans
   taskfleet billing plans -o json | jq -r '.[] | select(.active) | .id'
 
 Prices in JSON are in minor units: 1200 is 12.00 USD.
-Exit code 1 if a plan is invalid; the others are still listed.`)
+Exit code 1 if a plan is invalid; the others are still listed.`,
+    )
     .action(async (_flags: unknown, command: Command) => {
       io.exitCode = await listPlans(io, command.optsWithGlobals<GlobalOptions>());
     });
@@ -52,7 +55,9 @@ function addBillingInitPlans(billing: Command, io: Io): void {
     .option('--include-annual', 'include the annual plans, at a discount')
     .option('--include-promo', 'include the promotional plans, each with a code and an end date')
     .option('--force', 'also update existing plans to their templates; created_at stays')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet billing init-plans
   taskfleet billing init-plans --include-annual --include-promo
@@ -60,7 +65,8 @@ Examples:
 
 Existing plans are skipped, so running the command again completes a partial run.
 Ctrl+C stops watching; the task keeps running.
-Exit codes: 1 the task failed, 4 it was stopped.`)
+Exit codes: 1 the task failed, 4 it was stopped.`,
+    )
     .action((_flags: unknown, command: Command) => initPlans(io, command.optsWithGlobals<InitPlansFlags>()));
 }
 
@@ -102,9 +108,16 @@ async function follow(
 }
 
 export function addBilling(program: Command, io: Io): void {
-  const billing = program.command('billing').helpCommand(false).description('create and list billing plans').addHelpText('after', `
+  const billing = program
+    .command('billing')
+    .helpCommand(false)
+    .description('create and list billing plans')
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet billing init-plans --include-annual
-  taskfleet billing plans`);
+  taskfleet billing plans`,
+    );
   for (const add of [addBillingInitPlans, addBillingPlans]) add(billing, io);
 }

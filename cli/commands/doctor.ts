@@ -23,14 +23,17 @@ export function addDoctor(program: Command, io: Io): void {
     .command('doctor')
     .description('check Redis and the fleet, and suggest fixes')
     .option('--canary', 'also enqueue and stop a test task, and time both')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet doctor
   taskfleet doctor --canary
   taskfleet doctor -o json | jq '.checks[] | select(.level != "ok")'
 
 Exit codes: 0 no failures (warnings are possible), 1 a check failed, 69 Redis or the API is unreachable.
-Over the API some checks are not possible, and the output lists them; --canary needs the operator role.`)
+Over the API some checks are not possible, and the output lists them; --canary needs the operator role.`,
+    )
     .action(async (_flags: unknown, command: Command) => {
       io.exitCode = await examine(io, command.optsWithGlobals<DoctorFlags>());
     });

@@ -12,7 +12,9 @@ export function addUp(program: Command, io: Io): void {
     .description('run a fleet on this machine: workers, a dashboard and, without REDIS_URL, a Redis')
     .option('--workers <n>', 'number of worker processes', wholeNumber(1, 64), 2)
     .option('--no-dashboard', 'do not run a dashboard')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet up
   taskfleet up --workers 4 --no-dashboard
@@ -20,7 +22,8 @@ Examples:
 
 Without REDIS_URL, starts a redis-server with its data in ${REDIS_DIR}, so that queued tasks survive a restart.
 The dashboard listens on API_HOST and API_PORT, or the next free port.
-On Ctrl+C, running tasks have SHUTDOWN_TIMEOUT_MS to finish; a second Ctrl+C exits at once.`)
+On Ctrl+C, running tasks have SHUTDOWN_TIMEOUT_MS to finish; a second Ctrl+C exits at once.`,
+    )
     .action(async (_flags: unknown, command: Command) => {
       const { up } = await import('../fleet/up.js');
       io.exitCode = await up(io, command.optsWithGlobals<UpFlags>());
@@ -33,13 +36,16 @@ export function addWorker(program: Command, io: Io): void {
     .description('run one worker process')
     // `taskfleet up` passes it to the workers that it starts.
     .addOption(new Option('--supervised').hideHelp())
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   REDIS_URL=redis://host:6379 taskfleet worker
   TASK_MODULES=./tasks.js WORKER_CONCURRENCY=20 taskfleet worker
 
 On SIGTERM or Ctrl+C, running tasks have SHUTDOWN_TIMEOUT_MS to finish, then go back to their queues; a second signal exits at
-once. Without REDIS_URL, uses the embedded Redis of this folder (${REDIS_DIR}) and starts it if it is not running.`)
+once. Without REDIS_URL, uses the embedded Redis of this folder (${REDIS_DIR}) and starts it if it is not running.`,
+    )
     .action(async (_flags: unknown, command: Command) => {
       const { work } = await import('../fleet/worker-process.js');
       io.exitCode = await work(io, command.optsWithGlobals<WorkerFlags>());
@@ -54,7 +60,9 @@ export function addDashboard(program: Command, io: Io): void {
     .option('--port <port>', 'port to listen on, 0 for any free port (overrides API_PORT)', wholeNumber(0, 65_535))
     // `taskfleet up` passes it to the dashboard that it starts.
     .addOption(new Option('--supervised').hideHelp())
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet dashboard
   REDIS_URL=redis://host:6379 API_TOKENS='…' taskfleet dashboard --host 0.0.0.0
@@ -62,7 +70,8 @@ Examples:
 
 Without API_TOKENS or JWTs (API_JWT_ISSUER …) the dashboard listens on loopback only and gives every user of this machine full
 access. TASK_MODULES lists the modules whose tasks may be enqueued over HTTP, besides the built-in ones. On SIGTERM or Ctrl+C,
-open requests have SHUTDOWN_TIMEOUT_MS to finish; a second signal exits at once.`)
+open requests have SHUTDOWN_TIMEOUT_MS to finish; a second signal exits at once.`,
+    )
     .action(async (_flags: unknown, command: Command) => {
       const { serve } = await import('../fleet/dashboard-process.js');
       io.exitCode = await serve(io, command.optsWithGlobals<DashboardFlags>());

@@ -23,13 +23,16 @@ function addScheduleList(schedule: Command, io: Io): void {
   schedule
     .command('list')
     .description('list all schedules, including the built-in ones')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet schedule list
   taskfleet schedule list -o json | jq -r '.[] | select(.next_at == null).id'
 
 DUE is the interval or cron expression, NEXT the time until the next task. If a task is due while the previous one is still
-running, it is dropped (OVERLAP skip) or waits for it (queue).`)
+running, it is dropped (OVERLAP skip) or waits for it (queue).`,
+    )
     .action((_flags: unknown, command: Command) => listSchedules(io, command.optsWithGlobals<GlobalOptions>()));
 }
 
@@ -79,13 +82,16 @@ function addScheduleRun(schedule: Command, io: Io): void {
     .description("enqueue a schedule's task now")
     .argument('<id>', 'schedule id')
     .option('--wait', 'wait until the task ends, then print it')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet schedule run models.refresh --wait
   taskfleet schedule run nightly-report
 
 Enqueues one task now; the regular times do not change. If a task of the schedule is still running, the overlap policy applies.
-Exit code 3 if there is no such schedule; with --wait: 0 completed, 1 failed, 4 cancelled.`)
+Exit code 3 if there is no such schedule; with --wait: 0 completed, 1 failed, 4 cancelled.`,
+    )
     .action(async (id: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<RunFlags>();
       io.exitCode = await withClient(io, flags, async (client) => printAdded(io, client, await client.schedules.runNow(id), flags));
@@ -97,11 +103,14 @@ function addScheduleRemove(schedule: Command, io: Io): void {
     .command('remove')
     .description('remove a schedule')
     .argument('<id>', 'schedule id')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet schedule remove nightly-report
 
-Also removes the schedule's next task; a running task continues. Exit code 3 if there is no such schedule.`)
+Also removes the schedule's next task; a running task continues. Exit code 3 if there is no such schedule.`,
+    )
     .action((id: string, _flags: unknown, command: Command) => removeSchedule(io, id, command.optsWithGlobals<GlobalOptions>()));
 }
 
@@ -117,11 +126,14 @@ export function addSchedule(program: Command, io: Io): void {
     .command('schedule')
     .helpCommand(false)
     .description('list, run and remove schedules')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet schedule list
   taskfleet schedule run models.refresh --wait
 
-Create schedules in code, with producer.schedules.upsert. Settings control the built-in ones.`);
+Create schedules in code, with producer.schedules.upsert. Settings control the built-in ones.`,
+    );
   for (const add of [addScheduleList, addScheduleRun, addScheduleRemove]) add(schedule, io);
 }

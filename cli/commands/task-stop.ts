@@ -31,14 +31,17 @@ export function addTaskStop(task: Command, io: Io): void {
     .option('--by <who>', "who; stored with the task (default: your user name; over the API always the token's name)")
     .option('--wait <ms>', 'how long to wait for running tasks to end, in ms', wholeNumber(0, 3_600_000), DEFAULT_WAIT_MS)
     .option('--dry-run', 'show what would be stopped without stopping it')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet task stop 01981f6e-8f6b-7a41-b1c5-1d1f0a3c9f10
   taskfleet task stop --item chat-7 --reason 'user closed the chat'
   taskfleet task stop --item chat-7 --dry-run
   taskfleet task stop task-1 task-2 --wait 0 -o json
 
-A recorded stop is durable and takes effect even if --wait was too short. Exit code 3 if a task was not found.`)
+A recorded stop is durable and takes effect even if --wait was too short. Exit code 3 if a task was not found.`,
+    )
     .action(async (ids: string[], _flags: unknown, command: Command) => {
       io.exitCode = await stopTasks(io, ids, command.optsWithGlobals<StopFlags>());
     });

@@ -19,7 +19,9 @@ export function addTaskWatch(task: Command, io: Io): void {
     .description('follow a task: progress, output, final state')
     .argument('<id>', 'task id')
     .option('--after <event>', 'skip events up to and including this event id', eventId)
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet task watch 01981f6e-8f6b-7a41-b1c5-1d1f0a3c9f10
   taskfleet task watch my-task | tee output.txt
@@ -27,7 +29,8 @@ Examples:
 
 Prints a task's stored events, then new ones until the task ends. With -o json each event is a line with an id, and --after
 resumes after it. Ctrl+C stops watching; the task keeps running.
-Exit codes: 0 completed, 1 failed, 3 not found, 4 cancelled.`)
+Exit codes: 0 completed, 1 failed, 3 not found, 4 cancelled.`,
+    )
     .action(async (id: string, _flags: unknown, command: Command) => {
       io.exitCode = await watchTask(io, id, command.optsWithGlobals<WatchFlags>());
     });
@@ -55,7 +58,8 @@ function outputFor(io: Io, { output }: GlobalOptions): WatchOutput {
   return io.stdout.isTTY && io.stderr.isTTY ? new TerminalOutput(io) : new PlainOutput(io);
 }
 
-async function follow(io: Io, 
+async function follow(
+  io: Io,
   client: FleetClient,
   id: string,
   output: WatchOutput,

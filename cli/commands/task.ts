@@ -40,7 +40,9 @@ function addTaskEnqueue(task: Command, io: Io): void {
       ]),
     )
     .option('--wait', 'wait until the task ends, then print it')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet task enqueue fleet.canary --input '{"run_ms":3000}' --wait
   taskfleet task enqueue chat.completion --item chat-7 --input @question.json --on-busy stop-previous
@@ -48,7 +50,8 @@ Examples:
 
 document.index reads files below the workers' DOCUMENT_ROOT, and fails if that is not set.
 Over the API, only tasks that the dashboard knows can be enqueued.
-Exit codes with --wait: 0 completed, 1 failed, 4 cancelled.`)
+Exit codes with --wait: 0 completed, 1 failed, 4 cancelled.`,
+    )
     .action(async (name: string, _flags: unknown, command: Command) => {
       io.exitCode = await enqueueTask(io, name, command.optsWithGlobals<EnqueueFlags>());
     });
@@ -88,13 +91,16 @@ function addTaskList(task: Command, io: Io): void {
     .option('--queue <queue>', 'only tasks of this queue and its shards, or of one shard')
     .option('--limit <n>', 'maximum number of tasks', wholeNumber(1, 1_000), 100)
     .option('--after <cursor>', 'continue after a page, with the cursor that it printed')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet task list                        all live tasks, newest first
   taskfleet task list --item chat-7
   taskfleet task list --queue documents
   taskfleet task list --state failed --limit 20
-  taskfleet task list -o json | jq -r '.[].id'`)
+  taskfleet task list -o json | jq -r '.[].id'`,
+    )
     .action((_flags: unknown, command: Command) => listTasks(io, command.optsWithGlobals<ListFlags>()));
 }
 
@@ -113,12 +119,15 @@ function addTaskShow(task: Command, io: Io): void {
     .command('show')
     .description('show a task, live or ended')
     .argument('<id>', 'task id')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet task show 01981f6e-8f6b-7a41-b1c5-1d1f0a3c9f10
   taskfleet task show my-task -o json | jq .result
 
-Exit code 3 if there is no such task.`)
+Exit code 3 if there is no such task.`,
+    )
     .action((id: string, _flags: unknown, command: Command) => showTask(io, id, command.optsWithGlobals<GlobalOptions>()));
 }
 
@@ -134,14 +143,17 @@ function addTaskRetry(task: Command, io: Io): void {
     .command('retry')
     .description('run failed or cancelled tasks again')
     .argument('<ids...>', 'task ids')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet task retry 01981f6e-8f6b-7a41-b1c5-1d1f0a3c9f10
   taskfleet task retry task-1 task-2 -o json
   taskfleet task list --state failed -o json | jq -r '.[].id' | xargs taskfleet task retry
 
 Each task gets its full number of attempts again, and its stop is cleared. If one task cannot be retried, none is.
-Exit codes: 1 if a task is still live or has completed, 3 if one was not found.`)
+Exit codes: 1 if a task is still live or has completed, 3 if one was not found.`,
+    )
     .action((ids: string[], _flags: unknown, command: Command) => retryTasks(io, ids, command.optsWithGlobals<GlobalOptions>()));
 }
 
@@ -156,10 +168,13 @@ export function addTask(program: Command, io: Io): void {
     .command('task')
     .helpCommand(false)
     .description('enqueue, list, show, stop, retry and watch tasks')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet task enqueue fleet.canary --input '{"run_ms":30000}' --item demo
   taskfleet task list
-  taskfleet task stop --item demo`);
+  taskfleet task stop --item demo`,
+    );
   for (const add of [addTaskEnqueue, addTaskList, addTaskShow, addTaskStop, addTaskRetry, addTaskWatch]) add(task, io);
 }

@@ -23,14 +23,17 @@ function addTokenCreate(token: Command, io: Io): void {
         (pattern: string, before?: readonly string[]) => [...(before ?? []), pattern],
       ),
     )
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet token create --name ada --role operator
   taskfleet token create --name chats --role submitter --item 'chat:*' --item 'draft:*'
 
 Prints the token, which is shown only once and stored nowhere, and the entry for API_TOKENS, which contains only its SHA-256.
 Separate several entries by semicolons. Each role includes the ones before it: viewer (read), submitter (enqueue, and stop tasks
-that match its item patterns), operator (stop, retry, schedules, the board), admin (also the audit log).`)
+that match its item patterns), operator (stop, retry, schedules, the board), admin (also the audit log).`,
+    )
     .action((_flags: unknown, command: Command) => create(io, command.optsWithGlobals<CreateFlags>()));
 }
 
@@ -48,9 +51,16 @@ function create(io: Io, { name, role, item, output }: CreateFlags): void {
 }
 
 export function addToken(program: Command, io: Io): void {
-  const token = program.command('token').helpCommand(false).description('create tokens for the dashboard').addHelpText('after', `
+  const token = program
+    .command('token')
+    .helpCommand(false)
+    .description('create tokens for the dashboard')
+    .addHelpText(
+      'after',
+      `
 Examples:
   taskfleet token create --name ada --role operator
-  taskfleet token create --name chats --role submitter --item 'chat:*'`);
+  taskfleet token create --name chats --role submitter --item 'chat:*'`,
+    );
   addTokenCreate(token, io);
 }

@@ -2,51 +2,13 @@ import { messageOf } from '../../shared/errors.js';
 import { isName, quote } from '../../shared/keys.js';
 import { chunks } from '../../shared/limits.js';
 import { parsePlan } from '../../shared/records/billing-plan.js';
-import { type KeyType, type RecordSource, type UnreadableRecord, wrongType } from '../../shared/records/unreadable.js';
+import { type KeyType, RecordReporter, type RecordSource, type UnreadableRecord, wrongType } from '../../shared/records/unreadable.js';
 import { readQueueNames } from '../../shared/registry/reads.js';
 import { parseSchedule } from '../../shared/schedule/schedule.js';
 import { defineScripts } from '../../shared/scripts/define-scripts.js';
 import { READ_PLACES } from '../../shared/task/queues.js';
 import { readTasks } from '../../shared/task/view.js';
-import { type Check, Findings, ok, warn } from './check.js';
-
-/** Commands that remove a member, by type of the key. */
-const REMOVALS: Readonly<Record<string, string>> = { hash: 'HDEL', set: 'SREM', zset: 'ZREM', stream: 'XDEL' };
-/** The field that every job must have. */
-const NEEDED = 'timestamp';
-
-/**
- * Returns the command that repairs or removes an unreadable record.
- * @param type the type of the record's key, as TYPE returns it
- * @param isWhole whether the key itself has the wrong type
- */
-function repairOf({ key, id, problem }: UnreadableRecord, type: string, isWhole: boolean): string {
-  if (isWhole) return command('RENAME', key, `${key}.moved`);
-  if (id !== undefined)
-    return type === 'list'
-      ? command('LREM', key, '0', id)
-      : command(REMOVALS[type] ?? 'DEL', key, ...(REMOVALS[type] === undefined ? [] : [id]));
-  const fields = [...problem.matchAll(/(?:^|; )(\w+)(?:\.\w+)?: expected/g)].map(([, field]) => field as string);
-  const removed = [...new Set(fields)].filter((field) => field !== NEEDED);
-  if (type !== 'hash' || fields.length === 0) return command('DEL', key);
-  return [
-    ...(fields.includes(NEEDED) ? [command('HSET', key, NEEDED, String(Date.now()))] : []),
-    ...(removed.length > 0 ? [command('HDEL', key, ...removed)] : []),
-  ].join(' && ');
-}
-
-function command(...words: readonly string[]): string {
-  return ['redis-cli', ...words.map(quoted)].join(' ');
-}
-
-/** Quotes a word for the shell, with escapes for control characters. */
-function quoted(word: string): string {
-  if (/^[\w.:@%+=/-]+$/.test(word)) return word;
-  // eslint-disable-next-line no-control-regex -- matches control characters on purpose
-  if (!/[\u0000-\u001f\u007f-\u009f]/.test(word)) return `'${word.replaceAll("'", "'\\''")}'`;
-  const escaped = (character: string): string => Buffer.from(character).toString('hex').replaceAll(/../g, '\\x$&');
-  return `$'${word.replaceAll(/[^\w .:@%+=/-]/gu, escaped)}'`;
-}
+import { type Check, ok, warn } from './check.js';
 
 const NAME = 'records';
 /** Maximum ids checked in each list, so that the doctor does not slow down a fleet with a million tasks. */
@@ -54,6 +16,33 @@ const MAX_IDS = 500;
 const MAX_QUEUES = 200;
 /** Maximum number of records listed individually. */
 const MAX_LINES = 50;
+/** Unreadable records kept; further ones are only counted. */
+const MAX_RECORDS = 1_000;
+/** Commands that remove a member, by type of the key. */
+const REMOVALS: Readonly<Record<string, string>> = { hash: 'HDEL', set: 'SREM', zset: 'ZREM', stream: 'XDEL' };
+/** The field that every job must have. */
+const NEEDED = 'timestamp';
+
+/** Collects unreadable records, each once. */
+export class Findings extends RecordReporter {
+  readonly #records = new Map<string, UnreadableRecord>();
+  #beyond = 0;
+
+  get records(): readonly UnreadableRecord[] {
+    return [...this.#records.values()];
+  }
+
+  /** Number of reports beyond the limit. */
+  get beyond(): number {
+    return this.#beyond;
+  }
+
+  override report(record: UnreadableRecord): void {
+    const name = JSON.stringify([record.key, record.id]);
+    if (this.#records.size < MAX_RECORDS || this.#records.has(name)) this.#records.set(name, record);
+    else this.#beyond += 1;
+  }
+}
 
 interface Source extends RecordSource {
   readonly unreadable: Findings;
@@ -173,4 +162,37 @@ async function checkQueue(source: Source, queue: string): Promise<void> {
 async function read({ redis, keys, unreadable }: Source, queue: string, ids: readonly string[]): Promise<void> {
   const queues = { readKeys: (name: string): string[] => READ_PLACES.map((place) => keys.jobs(name) + place) };
   for (const batch of chunks(ids, MAX_IDS)) await readTasks({ redis: defineScripts(redis), queues, keys, unreadable }, queue, batch);
+}
+
+/**
+ * Returns the command that repairs or removes an unreadable record.
+ * @param type the type of the record's key, as TYPE returns it
+ * @param isWhole whether the key itself has the wrong type
+ */
+function repairOf({ key, id, problem }: UnreadableRecord, type: string, isWhole: boolean): string {
+  if (isWhole) return command('RENAME', key, `${key}.moved`);
+  if (id !== undefined)
+    return type === 'list'
+      ? command('LREM', key, '0', id)
+      : command(REMOVALS[type] ?? 'DEL', key, ...(REMOVALS[type] === undefined ? [] : [id]));
+  const fields = [...problem.matchAll(/(?:^|; )(\w+)(?:\.\w+)?: expected/g)].map(([, field]) => field as string);
+  const removed = [...new Set(fields)].filter((field) => field !== NEEDED);
+  if (type !== 'hash' || fields.length === 0) return command('DEL', key);
+  return [
+    ...(fields.includes(NEEDED) ? [command('HSET', key, NEEDED, String(Date.now()))] : []),
+    ...(removed.length > 0 ? [command('HDEL', key, ...removed)] : []),
+  ].join(' && ');
+}
+
+function command(...words: readonly string[]): string {
+  return ['redis-cli', ...words.map(quoted)].join(' ');
+}
+
+/** Quotes a word for the shell, with escapes for control characters. */
+function quoted(word: string): string {
+  if (/^[\w.:@%+=/-]+$/.test(word)) return word;
+  // eslint-disable-next-line no-control-regex -- matches control characters on purpose
+  if (!/[\u0000-\u001f\u007f-\u009f]/.test(word)) return `'${word.replaceAll("'", "'\\''")}'`;
+  const escaped = (character: string): string => Buffer.from(character).toString('hex').replaceAll(/../g, '\\x$&');
+  return `$'${word.replaceAll(/[^\w .:@%+=/-]/gu, escaped)}'`;
 }

@@ -10,7 +10,8 @@ import { type Producer, type ScheduleView, receiptToJson, scheduleToJson, taskTo
 import { fleetCanary } from '../../worker/builtin/definitions.js';
 import { serve } from '../dashboard/serve-dashboard.js';
 import { TestDashboard, type Who } from '../dashboard/test-dashboard.js';
-import { type CommandResult, runCommand, startCommand } from '../support/process/command.js';
+import type { CommandResult } from '../support/process/command.js';
+import { runCli, startCli } from '../support/process/run-cli.js';
 import { ScriptedTask } from '../support/task/scripted-task.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
 
@@ -50,7 +51,7 @@ describe('the command over the API', () => {
   const client = (who: Who, url = dashboard.url): ApiClient => new ApiClient(new ApiConnection({ url, token: dashboard.tokens[who] }));
 
   async function over(given: Readonly<Record<string, string>>, args: readonly string[]): Promise<CommandResult> {
-    const result = await runCommand(args, { env: given });
+    const result = await runCli(args, { env: given });
     printed.push(result.stdout, result.stderr);
     return result;
   }
@@ -122,7 +123,7 @@ describe('the command over the API', () => {
     const call = await talk.call();
     const { context } = call;
     void call.aborted.then((cause) => call.throws(cause));
-    const watch = startCommand(['task', 'watch', 'watched'], { env: env('viewer') });
+    const watch = startCli(['task', 'watch', 'watched'], { env: env('viewer') });
     context.emit('one\n');
     await watch.waitForLine(/^one$/);
     const { port, tokens } = dashboard;

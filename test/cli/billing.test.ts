@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Redis } from 'ioredis';
 import { type Plan, createProducer, planToJson } from '../../producer/index.js';
 import { billingInitPlans } from '../../worker/builtin/definitions.js';
 import { CliFleet } from '../support/fleet/cli-fleet.js';
-import { COMMAND, type CommandResult, runCommand, startCommand } from '../support/process/command.js';
-import type { NodeProcess } from '../support/process/processes.js';
+import type { CommandResult } from '../support/process/command.js';
+import { type CliRun, runCli, startCli } from '../support/process/run-cli.js';
 
 const PLANS = 'taskfleet:billing:plans';
 const PLAN_FIELDS = [
@@ -20,17 +19,17 @@ describe('taskfleet billing', () => {
   let fleet: CliFleet;
   let redis: Redis;
   /** Commands for fleets without a worker. Their notice takes a while, so they are checked last. */
-  let alone: NodeProcess[];
+  let alone: CliRun[];
 
   before(async () => {
     fleet = await CliFleet.start();
     redis = fleet.redis.client();
-    alone = ALONE.map((prefix) => startCommand(['billing', 'init-plans', '--prefix', prefix], { env: fleet.env, cwd: fleet.folder }));
+    alone = ALONE.map((prefix) => startCli(['billing', 'init-plans', '--prefix', prefix], { env: fleet.env, cwd: fleet.folder }));
   });
   beforeEach(() => redis.del(PLANS));
   after(() => fleet.stop());
 
-  const billing = (...args: string[]): Promise<CommandResult> => runCommand(['billing', ...args], { env: fleet.env, cwd: fleet.folder });
+  const billing = (...args: string[]): Promise<CommandResult> => runCli(['billing', ...args], { env: fleet.env, cwd: fleet.folder });
   const stored = async (): Promise<Plan[]> => (await fleet.producer.billing.plans()).plans;
 
   it('creates plans, prints a line for each and a summary, and lists them', async () => {
@@ -70,20 +69,14 @@ describe('taskfleet billing', () => {
     assert.equal(await redis.hlen(PLANS), 9);
   });
 
-  it('with --force updates the plans and keeps created_at; on a terminal shows a progress bar', async (t) => {
-    if (spawnSync('script', ['--version']).status !== 0) return t.skip('no script(1) to make a terminal');
+  it('with --force updates the plans and keeps created_at; on a terminal shows a progress bar', async () => {
     await fleet.producer.result(await fleet.producer.enqueue(billingInitPlans, {}));
     const first = await stored();
-    const terminal = spawnSync(
-      'script',
-      ['-qec', `"${process.execPath}" "${COMMAND}" billing init-plans --include-annual --force`, '/dev/null'],
-      {
-        ...{ env: { ...process.env, ...fleet.env }, encoding: 'utf8', input: '' },
-      },
-    );
-    assert.equal(terminal.status, 0);
-    assert.match(terminal.stdout, /█ 100% {2}7\/7/);
-    assert.match(terminal.stdout, /updated {2}free .*\r\n[^]*created 3, updated 4, skipped 0, total 7\r\n$/);
+    const args = ['billing', 'init-plans', '--include-annual', '--force'];
+    const { code, stdout, stderr } = await runCli(args, { env: fleet.env, cwd: fleet.folder, terminal: true });
+    assert.equal(code, 0);
+    assert.match(stderr, /█ 100% {2}7\/7/);
+    assert.match(stdout, /^updated {2}free .*\n[^]*created 3, updated 4, skipped 0, total 7$/);
     const second = await stored();
     for (const { id, createdAt, updatedAt } of first) {
       const plan = second.find((one) => one.id === id);
@@ -110,7 +103,7 @@ describe('taskfleet billing', () => {
   it('reports a failed attempt and follows the retry', async () => {
     const allButPlans = ['~taskfleet:[^b]*', '~taskfleet:bull*', ...ALONE.map((prefix) => `~${prefix}:*`)];
     await redis.acl('SETUSER', 'default', 'resetkeys', ...allButPlans);
-    const command = startCommand(['billing', 'init-plans'], { env: fleet.env, cwd: fleet.folder });
+    const command = startCli(['billing', 'init-plans'], { env: fleet.env, cwd: fleet.folder });
     try {
       await command.waitForLine(/^Plan "free": NOPERM .*; retrying\.$/);
     } finally {
@@ -121,7 +114,7 @@ describe('taskfleet billing', () => {
   });
 
   it('reports a missing worker; exits with code 4 on a stop; Ctrl+C only stops watching', async () => {
-    const [stopped, left] = alone as [NodeProcess, NodeProcess];
+    const [stopped, left] = alone as [CliRun, CliRun];
     const ids = await Promise.all(
       alone.map(async (command) => (await command.waitForLine(/^Task (\S+) is waiting for a worker\. /))[1] as string),
     );

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { built } from '../support/process/built.js';
-import { runCommand, startCommand } from '../support/process/command.js';
+import { startCommand } from '../support/process/command.js';
+import { runCli } from '../support/process/run-cli.js';
 import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 import { until } from '../support/until.js';
 
@@ -20,7 +21,7 @@ after(async () => {
 });
 
 test('accepts a created token, knows the tasks of TASK_MODULES, and records a stop by open-webui without a worker', async (t) => {
-  const made = await runCommand(['token', 'create', '--name', 'ada', '--role', 'submitter', '--item', 'chat:*', '--item', 'draft:1'], {
+  const made = await runCli(['token', 'create', '--name', 'ada', '--role', 'submitter', '--item', 'chat:*', '--item', 'draft:1'], {
     cwd: folder,
   });
   assert.equal(made.code, 0);
@@ -69,9 +70,9 @@ test('accepts a created token, knows the tasks of TASK_MODULES, and records a st
 test('exits with code 78 on unusable settings, with a message that contains no secret', async () => {
   const env = { REDIS_URL: redis.url };
   const [elsewhere, bad, odd] = await Promise.all([
-    runCommand(['dashboard', '--host', '0.0.0.0', '--port', '0'], { cwd: folder, env }),
-    runCommand(['dashboard', '--port', '0'], { cwd: folder, env: { ...env, API_TOKENS: 'ada:admin:hunter2' } }),
-    runCommand(['dashboard', '--host', 'a b'], { cwd: folder, env }),
+    runCli(['dashboard', '--host', '0.0.0.0', '--port', '0'], { cwd: folder, env }),
+    runCli(['dashboard', '--port', '0'], { cwd: folder, env: { ...env, API_TOKENS: 'ada:admin:hunter2' } }),
+    runCli(['dashboard', '--host', 'a b'], { cwd: folder, env }),
   ]);
   assert.equal(elsewhere.code, 78);
   assert.match(elsewhere.stderr, /^taskfleet: API_HOST: expected a loopback address .* Set API_TOKENS/m);
@@ -82,7 +83,7 @@ test('exits with code 78 on unusable settings, with a message that contains no s
 });
 
 test('token create requires a valid name and role, and prints JSON with -o json', async () => {
-  const create = (...args: string[]): ReturnType<typeof runCommand> => runCommand(['token', 'create', ...args], { cwd: folder });
+  const create = (...args: string[]): ReturnType<typeof runCli> => runCli(['token', 'create', ...args], { cwd: folder });
   const [badName, badRole, noName, badItem, json] = await Promise.all([
     create('--name', 'a:b', '--role', 'viewer'),
     create('--name', 'ada', '--role', 'root'),

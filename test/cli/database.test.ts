@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { runCommand } from '../support/process/command.js';
+import { runCli } from '../support/process/run-cli.js';
 import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 
 describe('taskfleet with an unusable database', () => {
@@ -19,9 +19,9 @@ describe('taskfleet with an unusable database', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  const run = (args: string, redisUrl: string) => runCommand(args.split(' '), { cwd: folder, env: { REDIS_URL: redisUrl, API_PORT: '0' } });
+  const run = (args: string, redisUrl: string) => runCli(args.split(' '), { cwd: folder, env: { REDIS_URL: redisUrl, API_PORT: '0' } });
 
-  it('exits every process with code 78 if the database does not exist, 69 if the user may not select it, and writes nothing', async () => {
+  it('every command exits with code 78 if the database does not exist, 69 if the user may not select it, and writes nothing', async () => {
     const forbidden = `redis://fleet:pw@127.0.0.1:${redis.port}/1`;
     const ends = await Promise.all([
       ...['worker', 'dashboard', 'up --workers 1', 'task list', 'doctor'].map(async (args) => ({

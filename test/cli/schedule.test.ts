@@ -3,7 +3,8 @@ import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 import { defineTask } from '../../shared/task/definition.js';
 import { CliFleet } from '../support/fleet/cli-fleet.js';
-import { type CommandResult, runCommand } from '../support/process/command.js';
+import type { CommandResult } from '../support/process/command.js';
+import { runCli } from '../support/process/run-cli.js';
 import { KEEP } from '../support/task/keep.js';
 
 const fail = defineTask({ name: 'test.fail', input: z.strictObject({}), retention: KEEP });
@@ -25,7 +26,7 @@ describe('taskfleet schedule', () => {
   });
   after(() => fleet.stop());
 
-  const schedule = (...args: string[]): Promise<CommandResult> => runCommand(['schedule', ...args], { env: fleet.env, cwd: fleet.folder });
+  const schedule = (...args: string[]): Promise<CommandResult> => runCli(['schedule', ...args], { env: fleet.env, cwd: fleet.folder });
 
   describe('list', () => {
     it('prints a table of all schedules, including the built-in ones', async () => {

@@ -4,7 +4,8 @@ import { z } from 'zod';
 import type { EnqueueOptions, Producer } from '../../producer/index.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { CliFleet } from '../support/fleet/cli-fleet.js';
-import { type CommandResult, startCommand } from '../support/process/command.js';
+import type { CommandResult } from '../support/process/command.js';
+import { startCli } from '../support/process/run-cli.js';
 import { KEEP } from '../support/task/keep.js';
 import type { TestRedis } from '../support/redis/test-redis.js';
 
@@ -143,7 +144,7 @@ describe('taskfleet task: final states and retries', () => {
 
     it('reports a removed task and exits with code 4', async () => {
       await add('test.talk', 'watch-2', { delay: HOUR_MS });
-      const watch = startCommand(['task', 'watch', 'watch-2'], { env, cwd: folder });
+      const watch = startCli(['task', 'watch', 'watch-2'], { env, cwd: folder });
       await watch.waitForLine(/^state scheduled$/);
       const client = redis.client();
       await client.multi().del('taskfleet:bull:test:watch-2').zrem('taskfleet:bull:test:delayed', 'watch-2').exec();

@@ -8,9 +8,9 @@ import type { EnqueueOptions, Producer } from '../../producer/index.js';
 import { fleetCanary } from '../../worker/builtin/definitions.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { CliFleet } from '../support/fleet/cli-fleet.js';
-import { COMMAND, type CommandResult, runCommand, startCommand } from '../support/process/command.js';
+import { COMMAND, type CommandResult, startCommand } from '../support/process/command.js';
 import { KEEP } from '../support/task/keep.js';
-import type { NodeProcess } from '../support/process/processes.js';
+import { type CliRun, runCli, startCli } from '../support/process/run-cli.js';
 
 const TASK_FIELDS = [
   ...['id', 'name', 'queue', 'item', 'state', 'attempt', 'attempts', 'progress', 'result', 'error', 'problem', 'stop', 'worker'],
@@ -34,8 +34,8 @@ describe('taskfleet task', () => {
 
   const task = (...args: string[]): Promise<CommandResult> => fleet.task(...args);
 
-  function start(...args: string[]): NodeProcess {
-    return startCommand(['task', ...args], { env, cwd: folder });
+  function start(...args: string[]): CliRun {
+    return startCli(['task', ...args], { env, cwd: folder });
   }
 
   /** Enqueues a task of tasks.mjs without the command. */
@@ -63,7 +63,7 @@ describe('taskfleet task', () => {
 
     it('prints the task as JSON, with -o before or after the command', async () => {
       const runs = await Promise.all([
-        runCommand(['-o', 'json', 'task', 'enqueue', 'fleet.canary', '--delay', '3600000'], { env }),
+        runCli(['-o', 'json', 'task', 'enqueue', 'fleet.canary', '--delay', '3600000'], { env }),
         task('enqueue', 'fleet.canary', '--delay', '3600000', '--output=json'),
       ]);
       for (const { code, stdout } of runs) {
@@ -106,11 +106,10 @@ describe('taskfleet task', () => {
       const file = join(folder, 'input.json');
       await writeFile(file, '\uFEFF{"run_ms":2}');
       assert.equal((await task('enqueue', 'fleet.canary', '--input', `@${file}`)).code, 0);
-      const args = [COMMAND, 'task', 'enqueue', 'fleet.canary', '--input', '-'];
-      const options = { env: { ...process.env, ...env }, cwd: folder, encoding: 'utf8' } as const;
-      assert.equal(spawnSync(process.execPath, args, { ...options, input: '{"run_ms":3}' }).status, 0);
-      const bad = spawnSync(process.execPath, args, { ...options, input: '{"secret":hunter2}' });
-      assert.equal(bad.status, 2);
+      const args = ['task', 'enqueue', 'fleet.canary', '--input', '-'];
+      assert.equal((await runCli(args, { env, stdin: '{"run_ms":3}' })).code, 0);
+      const bad = await runCli(args, { env, stdin: '{"secret":hunter2}' });
+      assert.equal(bad.code, 2);
       assert.match(bad.stderr, /standard input is not JSON: Unexpected token 'h'\. .*, got 18 characters\./);
     });
 
@@ -277,7 +276,7 @@ describe('taskfleet task', () => {
 
     it('on Ctrl+C stops watching and reports that the task keeps running', async () => {
       await add('test.talk', 'still');
-      const watch = start('watch', 'still');
+      const watch = startCommand(['task', 'watch', 'still'], { env, cwd: folder });
       await watch.waitForLine(/^waiting$/);
       watch.kill('SIGINT');
       assert.equal((await watch.exit).code, 130);

@@ -9,9 +9,10 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { createProducer } from '../../producer/index.js';
 import { identifyProcess } from '../../cli/embedded-redis/process-identity.js';
 import { fleetCanary } from '../../worker/builtin/definitions.js';
-import { COMMAND, runCommand, startCommand } from '../support/process/command.js';
+import { COMMAND, startCommand } from '../support/process/command.js';
 import type { NodeProcess } from '../support/process/processes.js';
 import { forget, reapAtExit } from '../support/process/reaper.js';
+import { runCli, startCli } from '../support/process/run-cli.js';
 import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 import { until } from '../support/until.js';
 
@@ -61,8 +62,8 @@ describe('taskfleet up with an embedded Redis', () => {
     );
     assert.equal((await fetch(`${groups?.['url']}/livez`)).status, 200);
     const [canary, survivor] = await Promise.all([
-      runCommand(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'], { cwd: folder }),
-      runCommand(['task', 'enqueue', 'fleet.canary', '--id', 'survivor', '--delay', '3600000'], { cwd: folder }),
+      runCli(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'], { cwd: folder }),
+      runCli(['task', 'enqueue', 'fleet.canary', '--id', 'survivor', '--delay', '3600000'], { cwd: folder }),
     ]);
     assert.deepEqual([canary.code, survivor.code], [0, 0]);
     first.up.kill('SIGTERM');
@@ -72,7 +73,7 @@ describe('taskfleet up with an embedded Redis', () => {
     assert.equal(first.up.stdout.text, '');
 
     const second = await startUp();
-    const { code, stdout } = await runCommand(['task', 'show', 'survivor'], { cwd: folder });
+    const { code, stdout } = await runCli(['task', 'show', 'survivor'], { cwd: folder });
     assert.deepEqual([code, /^state {5}scheduled$/m.test(stdout)], [0, true]);
     await second.up.stop();
     assert.deepEqual(await alive([second.redis, second.worker]), []);
@@ -87,9 +88,9 @@ describe('taskfleet up with an embedded Redis', () => {
     const successor = Number(line.groups?.['pid']);
     started.push(successor);
 
-    const watch = startCommand(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":60000}', '--wait'], { cwd: folder });
+    const watch = startCli(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":60000}', '--wait'], { cwd: folder });
     await until(
-      () => runCommand(['task', 'list', '--state', 'running'], { cwd: folder }),
+      () => runCli(['task', 'list', '--state', 'running'], { cwd: folder }),
       ({ stdout }) => stdout.includes('fleet.canary'),
     );
     up.kill('SIGINT');
@@ -99,7 +100,7 @@ describe('taskfleet up with an embedded Redis', () => {
     assert.deepEqual(await up.exit, { code: 130, signal: null });
     assert.deepEqual(await alive([redis, successor]), []);
     forget(redis);
-    watch.kill('SIGKILL');
+    watch.kill('SIGINT');
     await watch.exit;
   });
 });
@@ -121,16 +122,16 @@ describe('taskfleet up as a supervisor', () => {
   it('restarts its Redis, and a worker that hangs', async () => {
     const { up, worker } = await startUp({ HEARTBEAT_INTERVAL_MS: '1000' });
     const redis = await redisPid();
-    await runCommand(['task', 'enqueue', 'fleet.canary', '--id', 'kept', '--delay', '3600000'], { cwd: folder });
+    await runCli(['task', 'enqueue', 'fleet.canary', '--id', 'kept', '--delay', '3600000'], { cwd: folder });
     process.kill(redis, 'SIGKILL');
     const line = await up.waitForLine(/^Redis restarted: pid (?<pid>\d+)\.$/);
     children.push(Number(line.groups?.['pid']));
-    assert.equal((await runCommand(['task', 'show', 'kept'], { cwd: folder })).code, 0);
+    assert.equal((await runCli(['task', 'show', 'kept'], { cwd: folder })).code, 0);
 
     process.kill(worker, 'SIGSTOP');
     await up.waitForLine(new RegExp(`^Worker 1 \\(pid ${worker}\\) has not responded for 3\\.0 s; killing it\\.$`));
     await up.waitForLine(/^Worker 1 takes tasks again: pid \d+\.$/);
-    const { code } = await runCommand(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'], { cwd: folder });
+    const { code } = await runCli(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'], { cwd: folder });
     assert.equal(code, 0);
     assert.deepEqual(await up.stop(), { code: 0, signal: null });
     assert.deepEqual(await alive(children), []);
@@ -144,7 +145,7 @@ describe('taskfleet up as a supervisor', () => {
     await second.up.waitForLine(new RegExp(`Also used by pid ${first.up.pid}, started in this folder`));
     assert.deepEqual(await first.up.stop(), { code: 0, signal: null });
     assert.deepEqual(await alive([redis, first.worker]), [redis]);
-    const { code } = await runCommand(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'], { cwd: folder });
+    const { code } = await runCli(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'], { cwd: folder });
     assert.equal(code, 0);
 
     for (let n = 0; n < 20; n += 1) second.up.kill('SIGTERM');

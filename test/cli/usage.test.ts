@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Command } from 'commander';
 import { createProgram } from '../../cli/program.js';
-import { COMMAND, type CommandResult, runCommand } from '../support/process/command.js';
+import { COMMAND, type CommandResult } from '../support/process/command.js';
 import { NodeProcess } from '../support/process/processes.js';
+import { runCli, testIo } from '../support/process/run-cli.js';
 
 const NOBODY = 'redis://user:secret@127.0.0.1:1';
 
@@ -21,14 +22,14 @@ describe('taskfleet without a Redis', () => {
   after(() => rm(folder, { recursive: true, force: true }));
 
   function taskfleet(args: string, env: Record<string, string> = {}): Promise<CommandResult> {
-    return runCommand(
+    return runCli(
       args.split(' ').filter((arg) => arg !== ''),
       { cwd: folder, env },
     );
   }
 
   it('has help with examples for every command', () => {
-    const commands = leavesOf(createProgram());
+    const commands = leavesOf(createProgram(testIo()));
     assert.deepEqual(
       commands.map((command) => command.name()),
       [

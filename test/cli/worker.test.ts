@@ -13,6 +13,7 @@ import { built } from '../support/process/built.js';
 import { COMMAND, runCommand, startCommand } from '../support/process/command.js';
 import { KEEP } from '../support/task/keep.js';
 import { NodeProcess } from '../support/process/processes.js';
+import { runCli } from '../support/process/run-cli.js';
 import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 
 const HAS_SCRIPT = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux') ?? false;
@@ -91,7 +92,7 @@ describe('taskfleet worker', () => {
     const worker = await startWorker({});
     const dir = join(folder, '.taskfleet/redis');
     assert.notEqual(await findRunningEmbeddedRedis(dir), null);
-    const { code, stdout } = await runCommand(['task', 'list', '-o', 'json'], { cwd: folder });
+    const { code, stdout } = await runCli(['task', 'list', '-o', 'json'], { cwd: folder });
     assert.deepEqual([code, stdout], [0, '[]']);
     assert.deepEqual(await worker.stop(), { code: 0, signal: null });
     assert.equal(await findRunningEmbeddedRedis(dir), null);

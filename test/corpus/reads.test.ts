@@ -4,7 +4,7 @@ import type { Producer } from '../../producer/index.js';
 import { checkFleet } from '../../cli/doctor/fleet-checks.js';
 import { checkRecords } from '../../cli/doctor/record-checks.js';
 import { resolveSettings } from '../../shared/settings/settings.js';
-import { Findings } from '../../cli/doctor/check.js';
+import { Findings } from '../../cli/doctor/record-checks.js';
 import { isFleetError } from '../../shared/errors.js';
 import { TestDashboard } from '../dashboard/test-dashboard.js';
 import { LogLines } from '../support/fleet/log-lines.js';

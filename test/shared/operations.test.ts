@@ -8,6 +8,7 @@ import { ERROR_CODES } from '../../shared/errors.js';
 import { createKeys } from '../../shared/keys.js';
 import { repetitionMs } from '../../producer/calls.js';
 import { SETTINGS, resolveSettings } from '../../shared/settings/settings.js';
+import { testIo } from '../support/process/run-cli.js';
 import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 
 const page = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8');
@@ -31,7 +32,7 @@ function commandsOf(text: string): string[] {
 }
 
 function isAccepted(line: string): Promise<boolean> {
-  const program = createProgram(new CliRun([]).io);
+  const program = createProgram(testIo());
   const leaves = (command: Command): Command[] => (command.commands.length === 0 ? [command] : command.commands.flatMap(leaves));
   for (const leaf of leaves(program)) leaf.action(() => undefined);
   return program.parseAsync(wordsOf(line), { from: 'user' }).then(

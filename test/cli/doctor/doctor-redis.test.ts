@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { checkMemory, checkReplicas } from '../../../cli/doctor/redis-checks.js';
 import { parseInfo, replicasOf } from '../../../cli/doctor/topology-report.js';
-import { runCommand } from '../../support/process/command.js';
+import { runCli } from '../../support/process/run-cli.js';
 import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
 import { TestCluster } from '../../support/redis/test-cluster.js';
 import { TestSentinels } from '../../support/redis/test-sentinels.js';
@@ -18,7 +18,7 @@ interface Answer {
 }
 
 async function doctor(env: Readonly<Record<string, string>>): Promise<Answer> {
-  const { code, stdout, stderr } = await runCommand(['doctor', '-o', 'json'], { env });
+  const { code, stdout, stderr } = await runCli(['doctor', '-o', 'json'], { env });
   assert.ok(stdout.startsWith('{'), `exit ${code}: ${stdout}${stderr}`);
   const { checks, topology } = JSON.parse(stdout) as {
     checks: { name: string; level: string; message: string; advice: string | null }[];

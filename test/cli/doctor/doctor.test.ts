@@ -3,13 +3,13 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Redis } from 'ioredis';
 import { checkCanary } from '../../../cli/doctor/canary.js';
 import { checkFleet, checkReconciler } from '../../../cli/doctor/fleet-checks.js';
-import { Findings } from '../../../cli/doctor/check.js';
+import { Findings } from '../../../cli/doctor/record-checks.js';
 import { checkPersistence, checkVersion } from '../../../cli/doctor/redis-checks.js';
 import { createProducer } from '../../../producer/index.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 import { createKeys } from '../../../shared/keys.js';
-import { type CommandResult, runCommand, startCommand } from '../../support/process/command.js';
-import type { NodeProcess } from '../../support/process/processes.js';
+import type { CommandResult } from '../../support/process/command.js';
+import { type CliRun, runCli, startCli } from '../../support/process/run-cli.js';
 import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
 import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
@@ -37,11 +37,11 @@ async function writeWorker(
 
 describe('taskfleet doctor', () => {
   let redis: TestRedis;
-  let worker: NodeProcess;
+  let worker: CliRun;
 
   before(async () => {
     redis = await startTestRedis({ appendonly: 'yes' });
-    worker = startCommand(['worker'], { env: { REDIS_URL: redis.url } });
+    worker = startCli(['worker'], { env: { REDIS_URL: redis.url } });
     await worker.waitForLine(/Worker is ready/);
   });
   after(async () => {
@@ -50,7 +50,7 @@ describe('taskfleet doctor', () => {
   });
 
   function doctor(...args: string[]): Promise<CommandResult> {
-    return runCommand(['doctor', '--redis', redis.url, ...args]);
+    return runCli(['doctor', '--redis', redis.url, ...args]);
   }
 
   it('reports a healthy fleet, and runs a canary', async () => {
@@ -87,7 +87,7 @@ describe('taskfleet doctor', () => {
     );
     const [only] = workers;
     assert.equal(workers.length, 1);
-    assert.deepEqual([only?.['pid'], only?.['running'], only?.['subscribed']], [worker.pid, 0, true]);
+    assert.deepEqual([only?.['pid'], only?.['running'], only?.['subscribed']], [process.pid, 0, true]);
     assert.deepEqual(only?.['stops'], { count: 0, p50_ms: null, p99_ms: null, max_ms: null });
   });
 

@@ -3,19 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Producer, createProducer } from '../../../producer/index.js';
 import { built } from '../process/built.js';
-import { type CommandResult, runCommand, startCommand } from '../process/command.js';
-import type { NodeProcess } from '../process/processes.js';
+import type { CommandResult } from '../process/command.js';
+import { type CliRun, runCli, startCli } from '../process/run-cli.js';
 import { type TestRedis, startTestRedis } from '../redis/test-redis.js';
 
-/** A Redis, a `taskfleet worker` with the task module of the CLI tests, and a producer. */
+/** A Redis, a `taskfleet worker` in this process with the task module of the CLI tests, and a producer. */
 export class CliFleet {
   private constructor(
-    /** An empty folder, the working directory of commands. */
+    /** An empty folder, the commands' working directory. */
     readonly folder: string,
     readonly redis: TestRedis,
     readonly env: Readonly<Record<string, string>>,
     readonly producer: Producer,
-    readonly worker: NodeProcess,
+    readonly worker: CliRun,
   ) {}
 
   /** Resolves when the worker takes tasks. */
@@ -23,14 +23,14 @@ export class CliFleet {
     const folder = await mkdtemp(join(tmpdir(), 'taskfleet-cli-'));
     const redis = await startTestRedis();
     const env = { REDIS_URL: redis.url, TASK_MODULES: built('test/cli/tasks.mjs') };
-    const worker = startCommand(['worker'], { env, cwd: folder });
+    const worker = startCli(['worker'], { env, cwd: folder });
     await worker.waitForLine(/Worker is ready/);
     return new CliFleet(folder, redis, env, createProducer({ redisUrl: redis.url }), worker);
   }
 
-  /** Runs `taskfleet task …` to its end. */
+  /** Runs `taskfleet task …` to its end, in this process. */
   task(...args: string[]): Promise<CommandResult> {
-    return runCommand(['task', ...args], { env: this.env, cwd: this.folder });
+    return runCli(['task', ...args], { env: this.env, cwd: this.folder });
   }
 
   async stop(): Promise<void> {
