@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -10,6 +10,7 @@ import { defineTask } from '../../shared/task/definition.js';
 import { CliFleet } from '../support/fleet/cli-fleet.js';
 import { COMMAND, type CommandResult, startCommand } from '../support/process/command.js';
 import { KEEP } from '../support/task/keep.js';
+import { NodeProcess } from '../support/process/processes.js';
 import { type CliRun, runCli, startCli } from '../support/process/run-cli.js';
 
 const TASK_FIELDS = [
@@ -36,6 +37,16 @@ describe('taskfleet task', () => {
 
   function start(...args: string[]): CliRun {
     return startCli(['task', ...args], { env, cwd: folder });
+  }
+
+  /** Runs a program around the real command, without blocking the worker in this process. */
+  async function shell(program: string, args: readonly string[]): Promise<CommandResult> {
+    const child = new NodeProcess(
+      spawn(program, args, { env: { ...process.env, ...env }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] }),
+      program,
+    );
+    const { code } = await child.exit;
+    return { code, stdout: child.stdout.text, stderr: child.stderr.text };
   }
 
   /** Enqueues a task of tasks.mjs without the command. */
@@ -287,21 +298,16 @@ describe('taskfleet task', () => {
     it('exits silently when the reader of its output is gone', async () => {
       await add('test.chatter', 'chatter');
       const script = `"$0" "$1" task watch chatter | head -n 2; echo "\${PIPESTATUS[0]}"`;
-      const { stdout, stderr } = spawnSync('bash', ['-c', script, process.execPath, COMMAND], {
-        env: { ...process.env, ...env },
-        encoding: 'utf8',
-      });
-      assert.deepEqual([stdout, stderr], ['state running\nblah\n0\n', '']);
+      const { code, stdout, stderr } = await shell('bash', ['-c', script, process.execPath, COMMAND]);
+      assert.deepEqual([code, stdout, stderr], [0, 'state running\nblah\n0', '']);
       await producer.stop('chatter');
     });
 
     it('on a terminal shows a progress bar, then the final state', async (t) => {
       if (spawnSync('script', ['--version']).status !== 0) return t.skip('no script(1) to make a terminal');
       await producer.enqueue(fleetCanary, { run_ms: 1_500 }, { id: 'bar' });
-      const terminal = spawnSync('script', ['-qec', `"${process.execPath}" "${COMMAND}" task watch bar`, '/dev/null'], {
-        ...{ env: { ...process.env, ...env }, encoding: 'utf8', input: '' },
-      });
-      assert.equal(terminal.status, 0);
+      const terminal = await shell('script', ['-qec', `"${process.execPath}" "${COMMAND}" task watch bar`, '/dev/null']);
+      assert.equal(terminal.code, 0);
       assert.match(terminal.stdout, /░/);
       assert.match(terminal.stdout, /✓ completed after 1\.\d s/);
     });
