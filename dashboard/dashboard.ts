@@ -8,13 +8,12 @@ import { resolveSettings } from '../shared/settings/settings.js';
 import type { AnyDefinition } from '../shared/task/definition.js';
 import { createApi } from './api/api.js';
 import type { StreamOptions } from './api/stream/event-streams.js';
-import { auditRefusals } from './auth/audit.js';
+import { Auditor, auditRefusals, auditWith } from './auth/audit.js';
 import { type Auth, createAuth } from './auth/auth.js';
-import { Auditor } from './auth/auditor.js';
 import { boardProblems, boardRoutes } from './board/board.js';
 import { pageAssets, pageRoutes } from './http/pages.js';
 import { problemHandler } from './http/problem.js';
-import { requestContext } from './http/request.js';
+import { assignRequestId } from './http/request.js';
 import { healthRoutes } from './http/health.js';
 import { metricsRoutes } from './metrics/scrape.js';
 import { taskRoutes } from './api/open-webui.js';
@@ -79,7 +78,8 @@ export function createDashboard(config: DashboardConfig): Dashboard {
   const logger = loggers('dashboard');
   const api = createApi({ producer, store, logger, definitions, bodyLimit, bodyTimeoutMs, ...streams });
   const { guard, signIn, authenticate } = createAuth(auth, fleet, logger);
-  router.use(requestContext(new Auditor(store, logger)));
+  router.use(assignRequestId());
+  router.use(auditWith(new Auditor(store, logger)));
   router.use(securityHeaders());
   // Pages compute ages from this header, by the clock of Redis, as all times are.
   router.use((_req, res, next) => {

@@ -13,37 +13,6 @@ import { type Dashboard, type DashboardConfig, createDashboard } from './dashboa
 import { problemHandler } from './http/problem.js';
 import { addressKey } from './http/request.js';
 
-interface ConnectionLimit {
-  /** Maximum open connections per address. */
-  readonly perAddress: number;
-  /** Whether the address is a trusted proxy, which carries many clients and is exempt. */
-  readonly isProxy: (address: string) => boolean;
-  readonly logger: Logger;
-}
-
-/** Limits open connections per address, so that no client can use up the server's. */
-function limitConnections(server: Server, { perAddress, isProxy, logger }: ConnectionLimit): void {
-  const open = new Map<string, number>();
-  const lines = new RepeatedLines(logger);
-  server.on('connection', (socket: Socket) => {
-    const { remoteAddress: address } = socket;
-    if (address === undefined || isProxy(address)) return;
-    const key = addressKey(address);
-    const count = (open.get(key) ?? 0) + 1;
-    if (count > perAddress) {
-      socket.destroy();
-      lines.warn(key, { address, limit: perAddress }, 'Too many connections from one address; closing the new one');
-      return;
-    }
-    open.set(key, count);
-    socket.once('close', () => {
-      const left = (open.get(key) ?? 1) - 1;
-      if (left === 0) open.delete(key);
-      else open.set(key, left);
-    });
-  });
-}
-
 export interface DashboardServerOptions extends Pick<DashboardConfig, 'definitions'> {
   /** Includes `apiHost`, `apiPort` and the authentication settings. */
   readonly settings: Settings;
@@ -79,14 +48,12 @@ const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/;
  * other requests finish, up to SHUTDOWN_TIMEOUT_MS.
  */
 export class DashboardServer extends Service {
-  readonly #options: DashboardServerOptions;
   #dashboard: Dashboard | null = null;
   #server: Server | null = null;
   #url: string | null = null;
 
-  constructor(options: DashboardServerOptions) {
+  constructor(private readonly options: DashboardServerOptions) {
     super();
-    this.#options = options;
   }
 
   /** The server's URL, such as `http://127.0.0.1:8420`. @throws before the start */
@@ -97,7 +64,7 @@ export class DashboardServer extends Service {
 
   /** @throws FleetError `INVALID_SETTINGS` for bad tokens or JWT settings, a public address without either, or a port in use */
   protected async onStart(): Promise<void> {
-    const { settings, producer, loggers, definitions } = this.#options;
+    const { settings, producer, loggers, definitions } = this.options;
     const open = Authority.of(settings) === null;
     if (open) checkLoopback(settings.apiHost);
     const dashboard = createDashboard({
@@ -126,7 +93,7 @@ export class DashboardServer extends Service {
       await this.#dashboard?.close();
       // Connections become idle as their requests finish, and would be kept alive.
       const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS);
-      const timer = setTimeout(() => server.closeAllConnections(), this.#options.settings.shutdownTimeoutMs);
+      const timer = setTimeout(() => server.closeAllConnections(), this.options.settings.shutdownTimeoutMs);
       await closed;
       clearInterval(sweep);
       clearTimeout(timer);
@@ -134,7 +101,7 @@ export class DashboardServer extends Service {
   }
 
   #createServer({ router }: Dashboard): Server {
-    const { settings, loggers, timeouts } = this.#options;
+    const { settings, loggers, timeouts } = this.options;
     const { headersMs, requestMs, checkMs } = { ...TIMEOUTS, ...timeouts };
     const app = express().disable('x-powered-by').disable('etag');
     app.set('trust proxy', trustedProxies(settings.apiTrustProxy));
@@ -161,7 +128,7 @@ export class DashboardServer extends Service {
   }
 
   async #listen(server: Server): Promise<void> {
-    const { settings, nextFreePort = false } = this.#options;
+    const { settings, nextFreePort = false } = this.options;
     const { apiHost: host, apiPort } = settings;
     const ports = Array.from({ length: nextFreePort && apiPort !== 0 ? PORTS_TO_TRY : 1 }, (_, offset) => apiPort + offset).filter(
       (port) => port <= 65_535,
@@ -176,6 +143,37 @@ export class DashboardServer extends Service {
       if (error.code !== 'EADDRINUSE' || port === ports.at(-1)) throw cannotListen(error, host, port);
     }
   }
+}
+
+interface ConnectionLimit {
+  /** Maximum open connections per address. */
+  readonly perAddress: number;
+  /** Whether the address is a trusted proxy, which carries many clients and is exempt. */
+  readonly isProxy: (address: string) => boolean;
+  readonly logger: Logger;
+}
+
+/** Limits open connections per address, so that no client can use up the server's. */
+function limitConnections(server: Server, { perAddress, isProxy, logger }: ConnectionLimit): void {
+  const open = new Map<string, number>();
+  const lines = new RepeatedLines(logger);
+  server.on('connection', (socket: Socket) => {
+    const { remoteAddress: address } = socket;
+    if (address === undefined || isProxy(address)) return;
+    const key = addressKey(address);
+    const count = (open.get(key) ?? 0) + 1;
+    if (count > perAddress) {
+      socket.destroy();
+      lines.warn(key, { address, limit: perAddress }, 'Too many connections from one address; closing the new one');
+      return;
+    }
+    open.set(key, count);
+    socket.once('close', () => {
+      const left = (open.get(key) ?? 1) - 1;
+      if (left === 0) open.delete(key);
+      else open.set(key, left);
+    });
+  });
 }
 
 function checkLoopback(host: string): void {

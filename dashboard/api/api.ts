@@ -9,12 +9,12 @@ import { docsRoutes } from './docs-page.js';
 import { mountRoutes } from './mount-routes.js';
 import { API_PATH, describeRoutes } from './openapi.js';
 import type { Route } from './route.js';
-import { auditRoutes, meRoutes } from './routes/account.js';
+import { accountRoutes } from './routes/account.js';
 import { definitionRoutes } from './routes/definitions.js';
 import { eventRoutes } from './routes/events.js';
 import { itemRoutes } from './routes/items.js';
 import { scheduleRoutes } from './routes/schedules.js';
-import { statsRoutes, usageRoutes, workerRoutes } from './routes/fleet.js';
+import { fleetRoutes } from './routes/fleet.js';
 import { taskRoutes } from './routes/tasks.js';
 import { EventStreams, type StreamOptions } from './stream/event-streams.js';
 
@@ -42,13 +42,10 @@ export const ROUTES: readonly Route[] = [
   ...taskRoutes,
   ...itemRoutes,
   ...eventRoutes,
-  ...workerRoutes,
+  ...fleetRoutes,
   ...scheduleRoutes,
   ...definitionRoutes,
-  ...usageRoutes,
-  ...statsRoutes,
-  ...auditRoutes,
-  ...meRoutes,
+  ...accountRoutes,
 ];
 
 export function createApi({

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import { type ErrorCode, FleetError } from '../../shared/errors.js';
 import { asUnavailable } from '../../shared/redis/connection-errors.js';
 import { fieldErrorsOf } from '../../shared/task/definition.js';
+import { audited } from '../auth/audit.js';
 import { requireRole } from '../auth/authenticate.js';
 import { principalOf } from '../auth/principal.js';
 import { shorten } from '../http/problem.js';
@@ -10,7 +11,7 @@ import { reachRedis } from '../http/reach-redis.js';
 import { sendJson } from '../http/send-json.js';
 import type { ApiContext } from './context.js';
 import { readBody } from './read-body.js';
-import { type Answer, type Call, type Route, audited } from './route.js';
+import type { Answer, Call, Route } from './route.js';
 
 /** A part of a request. */
 type Part = 'path' | 'query' | 'header' | 'body';

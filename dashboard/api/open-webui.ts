@@ -4,10 +4,8 @@ import { type ErrorRequestHandler, type RequestHandler, type Response, Router } 
 import type { ListOptions, Producer, StopReceipt, TaskPage, TaskView } from '../../producer/index.js';
 import { type ErrorCode, FleetError, isFleetError } from '../../shared/errors.js';
 import { checkItem, checkKnownId } from '../../shared/keys.js';
-import { checkMayStop } from './access.js';
-import { audited } from './route.js';
-import { noteItem } from '../auth/audit.js';
-import { hasRole, principalOf, seesItem } from '../auth/principal.js';
+import { audited, noteItem } from '../auth/audit.js';
+import { checkMayStop, hasRole, principalOf, seesItem } from '../auth/principal.js';
 import { requireRole } from '../auth/authenticate.js';
 import { reachRedis } from '../http/reach-redis.js';
 import { sendJson } from '../http/send-json.js';

@@ -47,7 +47,7 @@ function receive(req: IncomingMessage, res: ServerResponse, limits: BodyLimits):
   const parse = json({ limit: limits.maxBytes, inflate: false, strict: false, verify: (_req, _res, text) => checkText(text) });
   return new Promise((resolve, reject) => {
     let bytes = 0;
-    const count = (part: Buffer): void => {
+    const countBytes = (part: Buffer): void => {
       if ((bytes += part.length) > limits.maxBytes) finish(tooLarge(limits));
     };
     const timer = setTimeout(() => {
@@ -57,11 +57,11 @@ function receive(req: IncomingMessage, res: ServerResponse, limits: BodyLimits):
     }, limits.timeoutMs);
     const finish = (error?: unknown): void => {
       clearTimeout(timer);
-      req.off('data', count);
+      req.off('data', countBytes);
       if (error === undefined) resolve();
       else reject(explain(error));
     };
-    req.on('data', count);
+    req.on('data', countBytes);
     parse(req, res, finish);
   });
 }

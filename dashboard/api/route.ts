@@ -1,28 +1,9 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
-import { type ErrorCode, isFleetError } from '../../shared/errors.js';
-import { type AuditEntry, audit } from '../auth/audit.js';
+import type { ErrorCode } from '../../shared/errors.js';
+import type { AuditSubject } from '../auth/audit.js';
 import type { Principal, Role } from '../auth/principal.js';
 import type { ApiContext } from './context.js';
-
-/** The audit entry of a write without its outcome. */
-type AuditSubject = Pick<AuditEntry, 'action' | 'target' | 'reason'>;
-
-/** Runs a write and records its outcome, or its refusal. `work` resolves with a short description of the outcome. */
-export async function audited<Outcome extends string>(
-  res: Response,
-  subject: AuditSubject,
-  work: () => Promise<Outcome>,
-): Promise<Outcome> {
-  try {
-    const outcome = await work();
-    await audit(res, { ...subject, outcome: { allowed: outcome } });
-    return outcome;
-  } catch (error) {
-    await audit(res, { ...subject, outcome: { denied: isFleetError(error) ? error.code : 'INTERNAL_ERROR' } });
-    throw error;
-  }
-}
 
 type Method = 'get' | 'post' | 'put' | 'delete';
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Response } from 'express';
+import { FleetError } from '../../shared/errors.js';
 
 /** Each role includes the permissions of those before it. */
 export const ROLES = ['viewer', 'submitter', 'operator', 'admin'] as const;
@@ -52,6 +53,35 @@ export function hasRole({ role }: Principal, least: Role): boolean {
 export function seesItem({ items }: Principal, item: string | null): boolean {
   if (items === null) return true;
   return item !== null && items.some((pattern) => matches(pattern, item));
+}
+
+/** Returns the task if the caller may see it. @throws FleetError `TASK_NOT_FOUND`, the same as for a task that does not exist */
+export function requireVisible<Task extends { readonly item: string | null }>(principal: Principal, id: string, task: Task | null): Task {
+  if (task && seesItem(principal, task.item)) return task;
+  throw noTask(id);
+}
+
+export function noTask(id: string): FleetError {
+  return new FleetError('TASK_NOT_FOUND', `Task ${id} not found: it never existed or its retention has expired.`, { details: { id } });
+}
+
+/**
+ * Checks that the caller may stop tasks of this item: operators may stop all visible tasks, submitters those that match
+ * @throws FleetError `FORBIDDEN`
+ */
+export function checkMayStop(principal: Principal, item: string | null): void {
+  if (hasRole(principal, 'operator') || (principal.items !== null && seesItem(principal, item))) return;
+  throw new FleetError(
+    'FORBIDDEN',
+    `Requires the role operator, or submitter with matching item patterns; ${principal.name} has the role ${principal.role}.`,
+  );
+}
+
+/** @throws FleetError `FORBIDDEN` */
+export function checkMayUseItem(principal: Principal, item: string | null): void {
+  if (seesItem(principal, item)) return;
+  const problem = item === null ? 'the task has no item' : 'this item is not one of them';
+  throw new FleetError('FORBIDDEN', `${principal.name} may use certain items only: ${problem}.`, { details: { field: 'item' } });
 }
 
 function matches(pattern: string, item: string): boolean {

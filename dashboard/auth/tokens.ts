@@ -53,27 +53,23 @@ export function problemsOfEntry({
 
 /** The tokens of API_TOKENS. */
 export class TokenTable {
-  readonly #entries: readonly TokenEntry[];
-
-  constructor(entries: readonly TokenEntry[]) {
-    this.#entries = entries;
-  }
+  constructor(private readonly entries: readonly TokenEntry[]) {}
 
   get size(): number {
-    return this.#entries.length;
+    return this.entries.length;
   }
 
   /** Returns the entry of a token, or null, in constant time. */
   find(token: string): TokenEntry | null {
     const hash = hashOf(token);
     let found: TokenEntry | null = null;
-    for (const entry of this.#entries) if (timingSafeEqual(entry.hash, hash)) found = entry;
+    for (const entry of this.entries) if (timingSafeEqual(entry.hash, hash)) found = entry;
     return found;
   }
 
   /** Returns the entry with this fingerprint, or null if it is no longer configured. */
   recall(fingerprint: string): TokenEntry | null {
-    return this.#entries.find((entry) => fingerprintOf(entry) === fingerprint) ?? null;
+    return this.entries.find((entry) => fingerprintOf(entry) === fingerprint) ?? null;
   }
 }
 

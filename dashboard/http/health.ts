@@ -8,6 +8,42 @@ import { type Beats, readBeats, readMemory } from '../metrics/fleet-samples.js';
 import { type FleetAccess, pingRedis, within } from './reach-redis.js';
 import { sendJson } from './send-json.js';
 
+export interface ReadinessCheck {
+  readonly name: 'redis' | 'eviction' | 'workers' | 'listeners' | 'queues' | 'reconciler' | 'log';
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+/**
+ * - `ready`: all checks pass.
+ * - `degraded`: this process works, but the fleet has a problem.
+ * - `unready`: this process cannot work.
+ */
+export interface Readiness {
+  readonly status: 'ready' | 'degraded' | 'unready';
+  readonly checks: readonly ReadinessCheck[];
+}
+
+/** How long a response of `/readyz` is cached, in ms. */
+const READY_MS = 1_000;
+
+/**
+ * The routes for health probes.
+ * - `GET /livez`: 200 `{"status":"live"}` while the process responds. Independent of Redis: a restart would not fix Redis.
+ * - `GET /readyz`: `{"status":…,"checks":[{"name","ok","detail"}]}` within two seconds: 200 for `ready` and `degraded`, 503
+ *   for `unready`, see {@link checkReadiness}. Responses are cached for a second.
+ */
+export function healthRoutes(fleet: FleetAccess, losses?: () => LogLosses): Router {
+  const router = Router({ caseSensitive: true });
+  const ready = cached(READY_MS, () => checkReadiness(fleet, losses?.()));
+  router.get('/livez', (_req, res) => sendJson(res, { status: 'live' }));
+  router.get('/readyz', async (_req, res) => {
+    const readiness = await ready();
+    sendJson(res, readiness, readiness.status === 'unready' ? { status: 503, headers: { 'Retry-After': '2' } } : {});
+  });
+  return router;
+}
+
 /**
  * Wraps `read` so that concurrent calls share one read, and its result is reused for the given ms. A flood of requests then costs Redis
  * one read per interval.
@@ -24,22 +60,6 @@ function cached<Value>(ms: number, read: () => Promise<Value>): () => Promise<Va
     });
     return result;
   };
-}
-
-export interface ReadinessCheck {
-  readonly name: 'redis' | 'eviction' | 'workers' | 'listeners' | 'queues' | 'reconciler' | 'log';
-  readonly ok: boolean;
-  readonly detail: string;
-}
-
-/**
- * - `ready`: all checks pass.
- * - `degraded`: this process works, but the fleet has a problem.
- * - `unready`: this process cannot work.
- */
-export interface Readiness {
-  readonly status: 'ready' | 'degraded' | 'unready';
-  readonly checks: readonly ReadinessCheck[];
 }
 
 /** Leaves time to respond within two seconds. */
@@ -134,24 +154,4 @@ function checkReconciler({ alive }: Beats, last: number | null, now: number): Re
   // Freshly started workers may not have run the reconciler yet.
   const expected = alive.some(({ startedAt }) => now - (startedAt ?? now) > OVERDUE_MS);
   return { name, ok: !expected || (last !== null && now - last <= OVERDUE_MS), detail };
-}
-
-/** How long a response of `/readyz` is cached, in ms. */
-const READY_MS = 1_000;
-
-/**
- * The routes for health probes.
- * - `GET /livez`: 200 `{"status":"live"}` while the process responds. Independent of Redis: a restart would not fix Redis.
- * - `GET /readyz`: `{"status":…,"checks":[{"name","ok","detail"}]}` within two seconds: 200 for `ready` and `degraded`, 503
- *   for `unready`, see {@link checkReadiness}. Responses are cached for a second.
- */
-export function healthRoutes(fleet: FleetAccess, losses?: () => LogLosses): Router {
-  const router = Router({ caseSensitive: true });
-  const ready = cached(READY_MS, () => checkReadiness(fleet, losses?.()));
-  router.get('/livez', (_req, res) => sendJson(res, { status: 'live' }));
-  router.get('/readyz', async (_req, res) => {
-    const readiness = await ready();
-    sendJson(res, readiness, readiness.status === 'unready' ? { status: 503, headers: { 'Retry-After': '2' } } : {});
-  });
-  return router;
 }

@@ -32,8 +32,6 @@ const readMe = defineRoute({
   },
 });
 
-export const meRoutes: readonly Route[] = [readMe];
-
 const text = z.string().nullable();
 
 const record = z
@@ -67,4 +65,4 @@ const readAuditPage = defineRoute({
   },
 });
 
-export const auditRoutes: readonly Route[] = [readAuditPage];
+export const accountRoutes: readonly Route[] = [readMe, readAuditPage];

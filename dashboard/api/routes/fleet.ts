@@ -8,7 +8,9 @@ import { readHistory } from '../../metrics/history.js';
 import { type Route, defineRoute } from '../route.js';
 import { text, time, wholeText } from '../schemas/fields.js';
 
+/** Null if unreadable. */
 const count = z.int().min(0).nullable();
+/** Null if unknown. */
 const ms = z.number().min(0).nullable();
 
 const worker = z
@@ -90,21 +92,18 @@ function sortKeyOf({ host, id }: WorkerRecord): string {
   return `${host ?? '\uffff'}\0${id}`;
 }
 
-export const workerRoutes: readonly Route[] = [listWorkers];
-
-const statsCount = z.int().min(0);
-const statsMs = z.number().min(0).nullable();
+const tasks = z.int().min(0);
 
 const stats = z
   .strictObject({
     minutes: z.array(
       z.strictObject({
         at: time,
-        completed: statsCount,
-        failed: statsCount,
-        cancelled: statsCount,
-        stop_p50_ms: statsMs,
-        stop_p99_ms: statsMs,
+        completed: tasks,
+        failed: tasks,
+        cancelled: tasks,
+        stop_p50_ms: ms,
+        stop_p99_ms: ms,
       }),
     ),
   })
@@ -117,7 +116,7 @@ const stats = z
 
 export type Stats = z.output<typeof stats>;
 
-const read = defineRoute({
+const readStats = defineRoute({
   method: 'get',
   path: '/stats',
   role: 'viewer',
@@ -133,9 +132,8 @@ const read = defineRoute({
   },
 });
 
-export const statsRoutes: readonly Route[] = [read];
-
-const part = (description: string) => text(problemOfItem, 'INVALID_INPUT').meta({ description, minLength: 1, maxLength: MAX_ITEM_LENGTH });
+const usagePart = (description: string) =>
+  text(problemOfItem, 'INVALID_INPUT').meta({ description, minLength: 1, maxLength: MAX_ITEM_LENGTH });
 
 const listUsage = defineRoute({
   method: 'get',
@@ -149,14 +147,14 @@ const listUsage = defineRoute({
 });
 
 /** Not audited: sessions send it about every second, and it changes nothing of interest to an audit. */
-const touch = defineRoute({
+const touchUsage = defineRoute({
   method: 'put',
   path: '/usage/{model}/{session}',
   role: 'submitter',
   operation: 'touchUsage',
   summary: 'Report that a session is using a model',
   description: 'Repeat before `USAGE_POOL_TIMEOUT` expires. Encode slashes as `%2F`.',
-  params: z.strictObject({ model: part('The id of the model.'), session: part('The id of the session.') }),
+  params: z.strictObject({ model: usagePart('The id of the model.'), session: usagePart('The id of the session.') }),
   replies: { 204: { about: 'Recorded.', schema: null } },
   errors: ['INVALID_INPUT', 'MALFORMED_DATA'],
   handle: async ({ api, params: { model, session } }) => {
@@ -165,4 +163,5 @@ const touch = defineRoute({
   },
 });
 
-export const usageRoutes: readonly Route[] = [listUsage, touch];
+/** The state of the fleet: workers, statistics, models in use. */
+export const fleetRoutes: readonly Route[] = [listWorkers, readStats, listUsage, touchUsage];

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { receiptToJson } from '../../../producer/index.js';
 import { noteItem } from '../../auth/audit.js';
-import { type Principal, seesItem } from '../../auth/principal.js';
-import { checkMayStop, pageOf } from '../access.js';
+import { type Principal, checkMayStop, seesItem } from '../../auth/principal.js';
 import { type Route, defineRoute } from '../route.js';
 import { item, reason, wholeText } from '../schemas/fields.js';
 import { receipt, taskPage } from '../schemas/task.js';
+import { pageOf } from './tasks.js';
 
 const byItem = z.strictObject({ item });
 

@@ -1,9 +1,16 @@
 import { z } from 'zod';
-import { type EnqueueOptions, type EnqueuedTask, type TaskView, receiptToJson, taskToJson } from '../../../producer/index.js';
+import {
+  type EnqueueOptions,
+  type EnqueuedTask,
+  type ListOptions,
+  type Producer,
+  type TaskView,
+  receiptToJson,
+  taskToJson,
+} from '../../../producer/index.js';
 import { FleetError } from '../../../shared/errors.js';
 import { noteItem } from '../../auth/audit.js';
-import { type Principal, callerKeyOf, seesItem } from '../../auth/principal.js';
-import { checkMayStop, checkMayUseItem, noTask, pageOf, requireVisible } from '../access.js';
+import { type Principal, callerKeyOf, checkMayStop, checkMayUseItem, noTask, requireVisible, seesItem } from '../../auth/principal.js';
 import { canonical, idOfKey, withKey } from '../idempotency.js';
 import { type Answer, type Route, defineRoute } from '../route.js';
 import { enqueueBody, enqueued, idempotencyHeaders, receipt, task, taskPage, taskState } from '../schemas/task.js';
@@ -94,6 +101,17 @@ const list = defineRoute({
   errors: ['INVALID_ITEM', 'INVALID_OPTION'],
   handle: async ({ api, principal, query }) => ({ status: 200, body: await pageOf(api.producer, principal, query) }),
 });
+
+/** Reads a page of the tasks visible to the caller, as JSON. */
+export async function pageOf(
+  producer: Producer,
+  principal: Principal,
+  options: ListOptions,
+): Promise<{ tasks: unknown[]; next: string | null }> {
+  const sees = principal.items === null ? undefined : (of: string | null): boolean => seesItem(principal, of);
+  const { tasks, next } = await producer.list({ ...options, sees });
+  return { tasks: tasks.map(taskToJson), next };
+}
 
 const get = defineRoute({
   method: 'get',

@@ -15,7 +15,6 @@ interface Buffered<Entry> {
  * behind learns that it missed entries, and costs nothing.
  */
 export class Broadcast<Entry> {
-  readonly #limits: BroadcastLimits;
   readonly #buffer: Buffered<Entry>[] = [];
   readonly #waiting = new Set<() => void>();
   /** Number of the oldest buffered entry. */
@@ -23,9 +22,7 @@ export class Broadcast<Entry> {
   #size = 0;
   #ended = false;
 
-  constructor(limits: BroadcastLimits) {
-    this.#limits = limits;
-  }
+  constructor(private readonly limits: BroadcastLimits) {}
 
   /** The number of the next entry. */
   get next(): number {
@@ -39,7 +36,7 @@ export class Broadcast<Entry> {
   push(entry: Entry, size = 1): void {
     this.#buffer.push({ entry, size });
     this.#size += size;
-    while (this.#buffer.length > 1 && (this.#buffer.length > this.#limits.entries || this.#size > this.#limits.size)) {
+    while (this.#buffer.length > 1 && (this.#buffer.length > this.limits.entries || this.#size > this.limits.size)) {
       this.#size -= this.#buffer.shift()?.size ?? 0;
       this.#first += 1;
     }

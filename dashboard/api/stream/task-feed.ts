@@ -47,10 +47,6 @@ const RETRY_MS = 1_000;
  * shared.
  */
 export class TaskFeed {
-  readonly #id: string;
-  readonly #producer: Producer;
-  readonly #store: Store;
-  readonly #logger: Logger;
   readonly #abort = new AbortController();
   readonly #reads = new SingleFlight();
   readonly log = new Broadcast<string>(BUFFER);
@@ -58,17 +54,17 @@ export class TaskFeed {
   #lastId = '0-0';
   #state: SerializedEvent | null = null;
 
-  constructor(id: string, producer: Producer, store: Store, logger: Logger) {
-    this.#id = id;
-    this.#producer = producer;
-    this.#store = store;
-    this.#logger = logger;
-  }
+  constructor(
+    private readonly id: string,
+    private readonly producer: Producer,
+    private readonly store: Store,
+    private readonly logger: Logger,
+  ) {}
 
   /** Starts the feed; resolves once no event can be missed. @throws FleetError `TASK_NOT_FOUND`, `REDIS_UNAVAILABLE` */
   async start(): Promise<void> {
-    const { redis, keys } = this.#store;
-    const [newest] = await redis.xrevrange(keys.events(this.#id), '+', '-', 'COUNT', 1);
+    const { redis, keys } = this.store;
+    const [newest] = await redis.xrevrange(keys.events(this.id), '+', '-', 'COUNT', 1);
     this.#lastId = newest?.[0] ?? '0-0';
     const events = this.#events();
     const first = await events.next();
@@ -88,13 +84,13 @@ export class TaskFeed {
 
   /** Reads the task; null if it no longer exists. */
   read(): Promise<TaskView | null> {
-    return this.#reads.ask('task', () => this.#producer.get(this.#id));
+    return this.#reads.ask('task', () => this.producer.get(this.id));
   }
 
   /** Reads the events after one id, up to another. */
   history(after: string, upTo: string): Promise<HistoryPage> {
     return this.#reads.ask(`${after} ${upTo}`, async () => {
-      const entries = await this.#store.redis.xrange(this.#store.keys.events(this.#id), `(${after}`, upTo, 'COUNT', HISTORY_PAGE_SIZE);
+      const entries = await this.store.redis.xrange(this.store.keys.events(this.id), `(${after}`, upTo, 'COUNT', HISTORY_PAGE_SIZE);
       const events = entries.map(([id, fields]) => parseEvent(id, fields));
       // The end of an earlier run does not end this one.
       const all = events.flatMap((event) => (event === null || isEnd(event) ? [] : [serialized(event)]));
@@ -103,7 +99,7 @@ export class TaskFeed {
   }
 
   #events(): AsyncGenerator<TaskEvent, void, undefined> {
-    return this.#producer.events(this.#id, { after: this.#lastId, signal: this.#abort.signal });
+    return this.producer.events(this.id, { after: this.#lastId, signal: this.#abort.signal });
   }
 
   async #run(first: AsyncGenerator<TaskEvent, void, undefined>): Promise<void> {
@@ -126,7 +122,7 @@ export class TaskFeed {
       return !signal.aborted;
     }
     if (!isFleetError(error, 'TASK_NOT_FOUND', 'CLOSED'))
-      this.#logger.error({ error, task: this.#id }, "Could not follow a task's events; ending its streams");
+      this.logger.error({ error, task: this.id }, "Could not follow a task's events; ending its streams");
     return false;
   }
 
@@ -141,7 +137,7 @@ export class TaskFeed {
 
   /** Formats the last event, with the finished task if retained. Its id tells a reconnecting client that nothing follows. */
   async #endText(event: TaskStateEvent): Promise<string> {
-    const task = await this.#producer.get(this.#id).catch(() => null);
+    const task = await this.producer.get(this.id).catch(() => null);
     return eventText('state', stateData(event, task && isTerminal(task.state) ? task : null), `${this.#lastId}-end`);
   }
 }

@@ -93,26 +93,23 @@ const RETRY_MS = 3_000;
  * gives up on an error response; this class then reconnects with that id.
  */
 export class EventStream {
-  readonly #options: EventStreamOptions;
   #source: EventSource | null = null;
   #timer: number | null = null;
   #lastId = '';
 
-  constructor(options: EventStreamOptions) {
-    this.#options = options;
-  }
+  constructor(private readonly options: EventStreamOptions) {}
 
   open(): void {
     this.#stop();
-    const url = apiUrl(this.#options.path);
+    const url = apiUrl(this.options.path);
     // Strips the end marker: a retried task may have finished again in the meantime.
     if (this.#lastId !== '') url.searchParams.set('after', this.#lastId.replace(/-end$/, ''));
     const source = new EventSource(url);
     this.#source = source;
-    this.#options.onLink('connecting');
-    source.addEventListener('open', () => this.#options.onLink('live'));
+    this.options.onLink('connecting');
+    source.addEventListener('open', () => this.options.onLink('live'));
     source.addEventListener('error', () => this.#onError(source));
-    for (const [name, handle] of Object.entries(this.#options.on)) {
+    for (const [name, handle] of Object.entries(this.options.on)) {
       source.addEventListener(name, (event: MessageEvent<string>) => {
         this.#lastId = event.lastEventId || this.#lastId;
         handle(JSON.parse(event.data) as never, event.lastEventId);
@@ -122,7 +119,7 @@ export class EventStream {
 
   close(): void {
     this.#stop();
-    this.#options.onLink('ended');
+    this.options.onLink('ended');
   }
 
   #stop(): void {
@@ -134,7 +131,7 @@ export class EventStream {
 
   #onError(source: EventSource): void {
     if (source !== this.#source) return;
-    this.#options.onLink('lost');
+    this.options.onLink('lost');
     if (source.readyState === EventSource.CLOSED) this.#retry();
   }
 

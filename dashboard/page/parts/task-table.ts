@@ -111,25 +111,23 @@ function cell(label: string, ...children: Node[]): HTMLTableCellElement {
 
 /** The table body, with one row per task id. Rows that stay are not removed and reinserted. */
 export class TaskTable {
-  readonly #body: HTMLTableSectionElement;
-  readonly #actions: RowActions;
   readonly #rows = new Map<string, TaskTableRow>();
 
-  constructor(body: HTMLTableSectionElement, actions: RowActions) {
-    this.#body = body;
-    this.#actions = actions;
-  }
+  constructor(
+    private readonly body: HTMLTableSectionElement,
+    private readonly actions: RowActions,
+  ) {}
 
   /** Renders the tasks in this order. */
   show(tasks: readonly Task[], now: number): void {
     const shown = new Set(tasks.map(({ id }) => id));
     for (const [id, row] of this.#rows) if (!shown.has(id)) this.#remove(id, row);
-    let next = this.#body.firstElementChild;
+    let next = this.body.firstElementChild;
     for (const task of tasks) {
       const row = this.#rowOf(task);
       row.show(task, now);
       if (row.element === next) next = next.nextElementSibling;
-      else this.#body.insertBefore(row.element, next);
+      else this.body.insertBefore(row.element, next);
     }
   }
 
@@ -161,7 +159,7 @@ export class TaskTable {
 
   /** Moves the focus to the next or previous row; to the first row from elsewhere. */
   step(by: 1 | -1): void {
-    const rows = [...this.#body.rows].filter((row) => row.checkVisibility());
+    const rows = [...this.body.rows].filter((row) => row.checkVisibility());
     const at = rows.findIndex((row) => row.contains(document.activeElement));
     const row = at === -1 ? rows[0] : rows[at + by];
     row?.querySelector('a')?.focus();
@@ -170,7 +168,7 @@ export class TaskTable {
   #rowOf(task: Task): TaskTableRow {
     const known = this.#rows.get(task.id);
     if (known) return known;
-    const row = new TaskTableRow(task, this.#actions);
+    const row = new TaskTableRow(task, this.actions);
     this.#rows.set(task.id, row);
     return row;
   }

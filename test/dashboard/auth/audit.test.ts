@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { isAuditCursor, readAudit } from '../../../dashboard/auth/audit-log.js';
-import { Auditor } from '../../../dashboard/auth/auditor.js';
+import { Auditor } from '../../../dashboard/auth/audit.js';
 import { entryOf, newToken } from '../../../dashboard/auth/tokens.js';
 import { fleetCanary } from '../../../index.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
