@@ -21,12 +21,10 @@ export interface DashboardServerOptions extends Pick<DashboardConfig, 'definitio
   readonly loggers: LoggerFactory;
   /** Tries the next twenty ports if the configured one is taken. Default false. */
   readonly nextFreePort?: boolean;
-  /** For tests. */
-  readonly timeouts?: Partial<Timeouts>;
 }
 
 /** In ms. */
-interface Timeouts {
+export interface Timeouts {
   /** Limit for receiving the headers, from the start of the connection. */
   readonly headersMs: number;
   /** Limit for receiving the whole request. */
@@ -52,7 +50,10 @@ export class DashboardServer extends Service {
   #server: Server | null = null;
   #url: string | null = null;
 
-  constructor(private readonly options: DashboardServerOptions) {
+  constructor(
+    private readonly options: DashboardServerOptions,
+    private readonly timeouts: Timeouts = TIMEOUTS,
+  ) {
     super();
   }
 
@@ -101,8 +102,8 @@ export class DashboardServer extends Service {
   }
 
   #createServer({ router }: Dashboard): Server {
-    const { settings, loggers, timeouts } = this.options;
-    const { headersMs, requestMs, checkMs } = { ...TIMEOUTS, ...timeouts };
+    const { settings, loggers } = this.options;
+    const { headersMs, requestMs, checkMs } = this.timeouts;
     const app = express().disable('x-powered-by').disable('etag');
     app.set('trust proxy', trustedProxies(settings.apiTrustProxy));
     app.use(router, (_req, _res, next) => next(new FleetError('NOT_FOUND', 'There is nothing at this path.')));

@@ -8,9 +8,8 @@ import { connectToServer } from '../shared/redis/server-connection.js';
 import { type Settings, type SettingsInput, resolveSettings } from '../shared/settings/settings.js';
 import { CommandListener } from '../shared/stop/command-listener.js';
 import type { StopReceipt } from '../shared/stop/receipt.js';
-import { type ConnectedSettings, type Store, openStore } from '../shared/store.js';
+import { type ConnectedSettings, type StepHook, type Store, openStore } from '../shared/store.js';
 import type { AnyDefinition, TaskDefinition } from '../shared/task/definition.js';
-import type { StepHook } from '../shared/step-hook.js';
 import type { ChildEnqueuer, ChildOptions, ChildTask, ParentTask } from '../shared/task/handler.js';
 import type { TaskEvent } from '../shared/task/event-stream.js';
 import type { TaskView } from '../shared/task/view.js';
@@ -42,8 +41,6 @@ export interface ProducerConfig extends SettingsInput {
   readonly listenForStops?: boolean;
   /** Default: JSON lines on standard error. */
   readonly loggers?: LoggerFactory;
-  /** For tests: called between steps. */
-  readonly onStep?: StepHook | undefined;
 }
 
 export interface EventOptions {
@@ -78,10 +75,13 @@ export class Producer implements ChildEnqueuer {
   readonly #commands: CommandListener | null;
   #closing: Promise<void> | null = null;
 
-  constructor({ loggers: given, onStep, listenForStops = false, ...input }: ProducerConfig) {
+  constructor(config: ProducerConfig);
+  /** @internal Tests pass a hook. */
+  constructor(config: ProducerConfig, onStep: StepHook | undefined);
+  constructor({ loggers: given, listenForStops = false, ...input }: ProducerConfig, onStep?: StepHook) {
     const settings = withUrl(resolveSettings(input));
     const loggers = given ?? createLoggerFactory({ settings });
-    const store = openStore({ settings, policy: 'fail-fast', loggers, name: 'taskfleet:producer', onStep });
+    const store = openStore({ settings, policy: 'fail-fast', loggers, name: 'taskfleet:producer' }, onStep);
     const { redis, keys, reader } = store;
     // No resend: the hub resumes its reads itself.
     const follow = (key: string) =>
@@ -95,7 +95,7 @@ export class Producer implements ChildEnqueuer {
     this.#store = store;
     this.#calls = calls;
     this.#hub = new StreamHub(redis, follow, loggers('producer'));
-    this.#enqueuer = new Enqueuer({ store, settings, replicas: this.#replicas, logger: loggers('producer'), onStep });
+    this.#enqueuer = new Enqueuer({ store, settings, replicas: this.#replicas, logger: loggers('producer') });
     this.#waiter = new Waiter(new JobEvents(redis, this.#hub, keys), () => calls.ready());
     this.#watch = new Watch({ redis, keys, reader, clock: store.clock, hub: this.#hub, waiter: this.#waiter });
     this.#list = new TaskList(store);

@@ -12,7 +12,6 @@ import { Schedulers } from './schedule/schedulers.js';
 import { OverlapGuard } from './schedule/overlap-guard.js';
 import { type ScriptedRedis, defineScripts } from './scripts/define-scripts.js';
 import type { ConnectedSettings } from './redis/topology.js';
-import type { StepHook } from './step-hook.js';
 import { PendingStops } from './stop/pending-stops.js';
 import { Stopper } from './stop/stopper.js';
 import { Queues } from './task/queues.js';
@@ -20,6 +19,20 @@ import { TaskReader } from './task/task-reader.js';
 import { Unreadable } from './records/unreadable.js';
 
 export type { ConnectedSettings };
+
+/**
+ * Points between two steps where a test may pause the caller to act in between.
+ * - `enqueue:checked`: a task has passed its checks and is not yet registered.
+ * - `enqueue:registered`: a task that requires its item to be free is registered, and its job is not yet added.
+ * - `worker:fetched`: BullMQ has fetched a job, and the worker does not track it yet.
+ * - `worker:tracked`: stops now reach the run, and its handler has not been called.
+ * - `worker:ended`: the handler has ended, and its outcome is not yet written.
+ * - `stop:recorded`: a stop is recorded and not yet published.
+ */
+export type Step = 'enqueue:checked' | 'enqueue:registered' | 'worker:fetched' | 'worker:tracked' | 'worker:ended' | 'stop:recorded';
+
+/** Called and awaited at each step, with the task's id. Tests pass one; no public configuration has it. */
+export type StepHook = (step: Step, id: string) => Promise<void>;
 
 /** The parts that producers and workers share, over one command connection. */
 export interface Store {
@@ -42,6 +55,8 @@ export interface Store {
   readonly counters: Counters;
   /** Reports records that cannot be read. */
   readonly unreadable: Unreadable;
+  /** Null outside tests. */
+  readonly onStep: StepHook | null;
   /** Flushes the counters, and closes the queues and the connection. Waits up to a second for Redis. */
   close(): Promise<void>;
 }
@@ -52,7 +67,6 @@ interface StoreOptions {
   readonly loggers: LoggerFactory;
   /** Shown by CLIENT LIST. */
   readonly name: string;
-  readonly onStep?: StepHook | undefined;
   /** Whether the caller connects. Default false: the connection opens at once, in the background. */
   readonly lazy?: boolean;
 }
@@ -61,7 +75,7 @@ interface StoreOptions {
 const CLOSE_MS = 1_000;
 
 /** Opens the connection and builds the store on it. */
-export function openStore({ settings, policy, loggers, name, onStep, lazy = false }: StoreOptions): Store {
+export function openStore({ settings, policy, loggers, name, lazy = false }: StoreOptions, onStep: StepHook | null = null): Store {
   const logger = loggers('redis');
   const redis = defineScripts(connect({ settings, policy, logger, name, lazy }));
   const keys = createKeys(settings.keyPrefix, settings.cluster);
@@ -122,6 +136,7 @@ export function openStore({ settings, policy, loggers, name, onStep, lazy = fals
     taskCounters,
     counters,
     unreadable,
+    onStep,
     close,
   };
 }

@@ -6,8 +6,7 @@ import { ready } from '../shared/redis/connect.js';
 import { countConnections } from '../shared/redis/connection.js';
 import { Service } from '../shared/service.js';
 import { ShuttingDown } from '../shared/stop/cause.js';
-import type { StepHook } from '../shared/step-hook.js';
-import { type ConnectedSettings, type Store, openStore } from '../shared/store.js';
+import { type ConnectedSettings, type StepHook, type Store, openStore } from '../shared/store.js';
 import { MAINTENANCE_QUEUE } from './builtin/definitions.js';
 import type { ChildEnqueuer } from '../shared/task/handler.js';
 import { ActiveRuns } from './run/run.js';
@@ -33,7 +32,6 @@ export interface LauncherOptions {
   readonly handlers: ReadonlyMap<string, LoadedHandler>;
   readonly loggers: LoggerFactory;
   readonly producer: ChildEnqueuer | null;
-  readonly onStep?: StepHook | undefined;
 }
 
 /** Time for requeueing tasks after the handlers' own grace, in ms. */
@@ -69,11 +67,11 @@ export class Launcher extends Service {
   readonly #shards: ShardFinder;
   readonly #supervisors: QueueSupervisor[] = [];
 
-  constructor(options: LauncherOptions) {
+  constructor(options: LauncherOptions, onStep?: StepHook) {
     super();
-    const { settings, loggers, workerId, producer, onStep } = options;
+    const { settings, loggers, workerId, producer } = options;
     const logger = loggers('worker');
-    const store = openStore({ settings, policy: 'wait', loggers, name: 'taskfleet:worker', lazy: true, onStep });
+    const store = openStore({ settings, policy: 'wait', loggers, name: 'taskfleet:worker', lazy: true }, onStep);
     this.#options = options;
     this.#logger = logger;
     this.#store = store;
@@ -104,7 +102,6 @@ export class Launcher extends Service {
       loggers,
       recentlyStopped,
       producer,
-      onStep,
     });
     this.#heartbeat = new Heartbeat({ workerId, store, intervalMs: settings.heartbeatMs, status: () => this.status(), schemas, logger });
     this.#slots = slotsByQueue(handlers.values(), settings.concurrency, settings.threads);

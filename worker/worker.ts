@@ -4,7 +4,7 @@ import { configOf, describeValue } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
 import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
 import { type Settings, type SettingsInput, resolveSettings } from '../shared/settings/settings.js';
-import type { StepHook } from '../shared/step-hook.js';
+import type { StepHook } from '../shared/store.js';
 import type { ChildEnqueuer, TaskHandler } from '../shared/task/handler.js';
 import type { WorkerStatus } from './heartbeat.js';
 import { type LoadedHandler, checkHandler, checkQueue, loadTaskModules } from './task-modules.js';
@@ -23,8 +23,6 @@ export interface WorkerConfig extends SettingsInput {
   readonly pid?: number;
   /** The producer behind `context.enqueue`, from `createProducer`. Default: none, and `context.enqueue` rejects. */
   readonly producer?: ChildEnqueuer | undefined;
-  /** For tests: pauses between two steps. */
-  readonly onStep?: StepHook | undefined;
   /** Default: JSON lines on standard error. */
   readonly loggers?: LoggerFactory;
 }
@@ -48,8 +46,13 @@ export interface FleetWorker {
  * Creates a worker with the built-in tasks, those of `taskModules` and the given ones.
  * @throws FleetError `INVALID_SETTINGS`, `INVALID_TASK_MODULE`, `INVALID_DEFINITION`
  */
-export async function createWorker(config: WorkerConfig): Promise<FleetWorker> {
-  const { loggers: givenLoggers, handlers: given = [], cwd = '.', pid = 0, producer, onStep, ...input } = configOf(config, 'createWorker');
+export function createWorker(config: WorkerConfig): Promise<FleetWorker> {
+  return openWorker(config);
+}
+
+/** Creates a worker as {@link createWorker} does; tests pass a hook. */
+export async function openWorker(config: WorkerConfig, onStep?: StepHook): Promise<FleetWorker> {
+  const { loggers: givenLoggers, handlers: given = [], cwd = '.', pid = 0, producer, ...input } = configOf(config, 'createWorker');
   if (!Array.isArray(given))
     throw new FleetError('INVALID_SETTINGS', `createWorker: expected an array as handlers, got ${describeValue(given)}.`);
   if (producer !== undefined && typeof producer?.enqueueChild !== 'function')
@@ -63,15 +66,10 @@ export async function createWorker(config: WorkerConfig): Promise<FleetWorker> {
   // Imported late: task modules import this module too, and would load all of BullMQ in every thread.
   const { Launcher } = await import('./launcher.js');
   const workerId = `${hostname()}-${pid}-${uuidv7().slice(-8)}`;
-  const launcher = new Launcher({
-    workerId,
-    pid,
-    settings: { ...settings, redisUrl: settings.redisUrl },
-    handlers,
-    loggers,
-    producer: producer ?? null,
+  const launcher = new Launcher(
+    { workerId, pid, settings: { ...settings, redisUrl: settings.redisUrl }, handlers, loggers, producer: producer ?? null },
     onStep,
-  });
+  );
   return {
     id: workerId,
     start: () => launcher.start(),

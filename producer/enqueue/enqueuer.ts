@@ -6,7 +6,6 @@ import { repeated } from '../calls.js';
 import { isWrongType } from '../../shared/redis/reply-errors.js';
 import type { Replicas } from '../../shared/redis/replicas.js';
 import type { ConnectedSettings } from '../../shared/redis/topology.js';
-import type { StepHook } from '../../shared/step-hook.js';
 import { queuesOf } from '../../shared/stop/receipt.js';
 import { StopRequested } from '../../shared/stop/cause.js';
 import type { Store } from '../../shared/store.js';
@@ -31,7 +30,6 @@ interface EnqueuerOptions {
   readonly settings: ConnectedSettings;
   readonly replicas: EnqueueReplicas;
   readonly logger: Logger;
-  readonly onStep?: StepHook | undefined;
 }
 
 /** The replica waits before an enqueue is acknowledged: for the task, and for the stops of superseded tasks. */
@@ -50,13 +48,11 @@ export class Enqueuer {
   readonly #claims: ItemClaims;
   readonly #settings: ConnectedSettings;
   readonly #replicas: EnqueueReplicas;
-  readonly #onStep: StepHook | undefined;
 
-  constructor({ store, settings, replicas, logger, onStep }: EnqueuerOptions) {
+  constructor({ store, settings, replicas, logger }: EnqueuerOptions) {
     this.#store = store;
     this.#settings = settings;
     this.#replicas = replicas;
-    this.#onStep = onStep;
     this.#registration = new Registration(store, logger);
     this.#writer = new JobWriter(store, this.#registration);
     this.#claims = new ItemClaims(store, settings.enqueueGraceMs);
@@ -100,7 +96,7 @@ export class Enqueuer {
   async #enqueue(task: PreparedTask): Promise<EnqueuedTask> {
     const { existing, at } = task.id === null ? { existing: null, at: placeOf(task, uuidv7()) } : await this.#look(task, task.id);
     if (existing) return existing;
-    if (this.#onStep) await this.#onStep('enqueue:checked', at.id);
+    await this.#store.onStep?.('enqueue:checked', at.id);
     if (task.onBusy === null) return this.#add(task, at, false);
 
     if (task.onBusy === 'stop-previous') return this.#addInPlace(task, at);
@@ -150,7 +146,7 @@ export class Enqueuer {
   }
 
   async #add(task: PreparedTask, at: JobAddress, registered: boolean): Promise<EnqueuedTask> {
-    if (registered && this.#onStep) await this.#onStep('enqueue:registered', at.id);
+    if (registered) await this.#store.onStep?.('enqueue:registered', at.id);
     if (task.id !== null) return this.#addOnce(task, at, registered);
     await this.#write(task, at, { registered });
     return enqueued(task, at, task.item, false);

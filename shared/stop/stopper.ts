@@ -6,7 +6,6 @@ import type { FleetFacts } from '../registry/fleet-facts.js';
 import { deadWorkers } from '../records/heartbeats.js';
 import { keepsOrder } from '../redis/connection.js';
 import type { Entry } from '../registry/registry.js';
-import type { StepHook } from '../step-hook.js';
 import { writeState } from '../task/event-stream.js';
 import type { Located, TaskReader } from '../task/task-reader.js';
 import type { JobAddress } from '../task/job-options.js';
@@ -27,7 +26,8 @@ interface StopperOptions extends RecorderOptions {
   readonly reader: TaskReader;
   readonly clock: FleetClock;
   readonly facts: FleetFacts;
-  readonly onStep?: StepHook | undefined;
+  /** Null outside tests; see StepHook of the store. */
+  readonly onStep: ((step: 'stop:recorded', id: string) => Promise<void>) | null;
 }
 
 interface PlainStop {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { Role } from '../../dashboard/index.js';
-import { DashboardServer, type DashboardServerOptions } from '../../dashboard/server.js';
+import { DashboardServer, type DashboardServerOptions, type Timeouts } from '../../dashboard/server.js';
 import { entryOf, newToken } from '../../dashboard/auth/tokens.js';
 import type { Producer } from '../../producer/index.js';
 import { type SettingsInput, resolveSettings } from '../../shared/settings/settings.js';
@@ -50,6 +50,7 @@ export class TestDashboard {
     producer: Producer,
     settings: SettingsInput = {},
     options: Partial<DashboardServerOptions> = {},
+    timeouts?: Timeouts,
   ): Promise<TestDashboard> {
     const tokens = Object.fromEntries(Object.keys(WHO).map((name) => [name, newToken()])) as Record<Who, string>;
     const apiTokens = Object.entries(WHO).map(([name, { role, items }]) => entryOf(tokens[name as Who], { name, role, items }));
@@ -62,7 +63,7 @@ export class TestDashboard {
       shutdownTimeoutMs: 2_000,
       ...settings,
     });
-    const server = new DashboardServer({ settings: all, producer, loggers: log.loggers, ...options });
+    const server = new DashboardServer({ settings: all, producer, loggers: log.loggers, ...options }, timeouts);
     await server.start();
     return new TestDashboard(server, tokens, log);
   }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { Producer } from '../../producer/index.js';
 import { createLoggerFactory } from '../../shared/logger.js';
 import { resolveSettings } from '../../shared/settings/settings.js';
-import type { Step } from '../../shared/step-hook.js';
+import type { Step } from '../../shared/store.js';
 import type { ConnectedSettings, Store } from '../../shared/store.js';
 import { type TaskDefinition, defineTask } from '../../shared/task/definition.js';
 import { type TaskContext, defineHandler } from '../../shared/task/handler.js';
@@ -95,11 +95,13 @@ export class Arena {
     }) as ConnectedSettings;
     const played: Omit<PlayedWorker, 'launcher'> = { name: `w${n}`, id: `worker-${randomUUID()}`, user, dead: false, retiring: false };
     const worker = played as PlayedWorker;
-    const launcher = new Launcher({
-      ...{ workerId: worker.id, pid: n, settings, loggers: createLoggerFactory({ settings }), producer: this.producer },
-      handlers: new Map(Object.values(definitions).map((definition) => [definition.name, this.#handlerFor(definition, worker)])),
-      onStep: (step, id) => this.#step(step, id, worker),
-    });
+    const launcher = new Launcher(
+      {
+        ...{ workerId: worker.id, pid: n, settings, loggers: createLoggerFactory({ settings }), producer: this.producer },
+        handlers: new Map(Object.values(definitions).map((definition) => [definition.name, this.#handlerFor(definition, worker)])),
+      },
+      (step, id) => this.#step(step, id, worker),
+    );
     this.workers.push(Object.assign(worker, { launcher }));
     await launcher.start();
     await launcher.ready();

@@ -1,4 +1,4 @@
-import type { Step } from '../../shared/step-hook.js';
+import type { Step } from '../../shared/store.js';
 import { deferred } from '../support/deferred.js';
 
 interface Held {

@@ -1,7 +1,7 @@
 import type { StopOptions } from '../../producer/stop.js';
 import type { OnBusy } from '../../producer/enqueue/prepare.js';
 import { isFleetError } from '../../shared/errors.js';
-import type { Step } from '../../shared/step-hook.js';
+import type { Step } from '../../shared/store.js';
 import { AbortCause, StopRequested } from '../../shared/stop/cause.js';
 import type { TaskContext } from '../../shared/task/handler.js';
 import type { TaskView } from '../../shared/task/view.js';

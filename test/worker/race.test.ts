@@ -3,7 +3,7 @@ import { after, describe, it, test } from 'node:test';
 import type { Producer, StopReceipt } from '../../producer/index.js';
 import { createKeys } from '../../shared/keys.js';
 import { MergedWrites } from '../../shared/registry/merged-writes.js';
-import type { Step } from '../../shared/step-hook.js';
+import type { Step } from '../../shared/store.js';
 import type { FleetWorker } from '../../worker/index.js';
 import { LogLines } from '../support/fleet/log-lines.js';
 import { type HandlerCall, ScriptedTask } from '../support/task/scripted-task.js';

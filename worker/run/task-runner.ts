@@ -5,7 +5,6 @@ import { isTime } from '../../shared/records/hash-reader.js';
 import { keepsOrder } from '../../shared/redis/connection.js';
 import { dueTimeOf, isScheduledRun } from '../../shared/schedule/schedule.js';
 import type { Settings } from '../../shared/settings/settings.js';
-import type { StepHook } from '../../shared/step-hook.js';
 import { ShuttingDown, describeStop } from '../../shared/stop/cause.js';
 import { formatStop, parseStop } from '../../shared/stop/receipt.js';
 import type { Store } from '../../shared/store.js';
@@ -43,7 +42,6 @@ interface TaskRunnerOptions {
   readonly recentlyStopped: (id: string) => boolean;
   /** The producer behind `context.enqueue`; null if the worker has none. */
   readonly producer: ChildEnqueuer | null;
-  readonly onStep?: StepHook | undefined;
 }
 
 /** Tolerated lead of Redis' clock over the fleet clock, in ms. */
@@ -58,7 +56,6 @@ export class TaskRunner {
   readonly #scheduled: ScheduledStart;
   readonly #unknown: UnknownTasks;
   readonly #versions: OtherVersions;
-  readonly #onStep: StepHook | undefined;
   #draining = false;
 
   constructor(options: TaskRunnerOptions) {
@@ -74,7 +71,6 @@ export class TaskRunner {
     this.#scheduled = new ScheduledStart(options.store, options.loggers('schedule'));
     this.#unknown = new UnknownTasks(options.handlers.keys(), this.#logger);
     this.#versions = new OtherVersions(options.store, options.workerId, options.schemas);
-    this.#onStep = options.onStep;
   }
 
   /** Makes tasks that are still fetched go back to the queue unrun. */
@@ -89,16 +85,17 @@ export class TaskRunner {
 
   /** BullMQ's processor. Resolves with the result, or throws the error that makes BullMQ apply the outcome. */
   async run(job: FleetJob, token: string): Promise<unknown> {
-    if (this.#onStep) await this.#onStep('worker:fetched', job.id as string);
+    const { onStep } = this.#options.store;
+    await onStep?.('worker:fetched', job.id as string);
     await this.#checkClock(job);
     const run = this.#begin(job, token);
     try {
-      if (this.#onStep) await this.#onStep('worker:tracked', run.id);
+      await onStep?.('worker:tracked', run.id);
       const outcome = await this.#attempt(run, job);
       run.end();
       // A single connection keeps the order; a cluster client does not.
       if (!keepsOrder(this.#options.store.redis)) await run.output?.written();
-      if (this.#onStep) await this.#onStep('worker:ended', run.id);
+      await onStep?.('worker:ended', run.id);
       return outcome.kind === 'complete' ? outcome.value : await this.#conclude(run, job, token, outcome);
     } finally {
       run.end();

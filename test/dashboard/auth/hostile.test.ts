@@ -41,7 +41,7 @@ before(async () => {
   producer = fleet.producer({ keyPrefix: prefix });
   const jwt = { jwtIssuer: ISSUER, jwtAudience: AUDIENCE, jwtJwksUrl: issuer.url };
   dashboard = await TestDashboard.start(producer, jwt);
-  hasty = await TestDashboard.start(producer, jwt, { timeouts: { headersMs: 200, requestMs: 300, checkMs: 50 } });
+  hasty = await TestDashboard.start(producer, jwt, {}, { headersMs: 200, requestMs: 300, checkMs: 50 });
   await producer.enqueue(fleetCanary, { run_ms: 60_000 }, { id: 'bystander', item: 'bob:1' });
   ({ cookie, csrf } = await dashboard.signIn(dashboard.tokens.operator));
 });

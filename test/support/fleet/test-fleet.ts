@@ -1,16 +1,21 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { type Producer, type ProducerConfig, createProducer } from '../../../producer/index.js';
+import { Producer, type ProducerConfig } from '../../../producer/index.js';
 import { type Keys, createKeys, isShared } from '../../../shared/keys.js';
 import { type LoggerFactory, createLoggerFactory } from '../../../shared/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
-import { type ConnectedSettings, type Store, openStore } from '../../../shared/store.js';
+import { type ConnectedSettings, type StepHook, type Store, openStore } from '../../../shared/store.js';
 import type { TaskHandler } from '../../../shared/task/handler.js';
-import { type FleetWorker, type WorkerConfig, createWorker } from '../../../worker/index.js';
+import { type FleetWorker, type WorkerConfig, openWorker } from '../../../worker/worker.js';
 import { ClusterRedis } from '../redis/cluster-redis.js';
 import { Monitor } from '../redis/monitor.js';
 import { type TestRedis, type TestRedisOptions, startTestRedis } from '../redis/test-redis.js';
 import { until } from '../until.js';
+
+/** A hook between the steps of a producer or worker. */
+interface Hooked {
+  readonly onStep?: StepHook;
+}
 
 /** A Redis with the producers and workers of a test. `stop` closes everything in an order in which each part ends cleanly. */
 export class TestFleet {
@@ -54,8 +59,8 @@ export class TestFleet {
   }
 
   /** Opens a producer that logs nothing. Default prefix: a new one. */
-  producer(config: Partial<ProducerConfig> = {}): Producer {
-    const producer = createProducer({ ...this.settings, logLevel: 'silent', keyPrefix: this.newPrefix(), ...config });
+  producer({ onStep, ...config }: Partial<ProducerConfig> & Hooked = {}): Producer {
+    const producer = new Producer({ ...this.settings, logLevel: 'silent', keyPrefix: this.newPrefix(), ...config }, onStep);
     this.#opened.push(() => producer.close());
     return producer;
   }
@@ -69,9 +74,13 @@ export class TestFleet {
   }
 
   /** Starts a worker with these handlers and the built-in ones. Resolves when it takes tasks. */
-  async worker(keyPrefix: string, handlers: readonly TaskHandler[], config: Partial<WorkerConfig> = {}): Promise<FleetWorker> {
+  async worker(
+    keyPrefix: string,
+    handlers: readonly TaskHandler[],
+    { onStep, ...config }: Partial<WorkerConfig> & Hooked = {},
+  ): Promise<FleetWorker> {
     const settings = { ...this.settings, logLevel: 'silent', keyPrefix, shutdownTimeoutMs: 0, stopGraceMs: 100, ...config } as const;
-    const worker = await createWorker({ ...settings, handlers });
+    const worker = await openWorker({ ...settings, handlers }, onStep);
     this.#opened.push(() => worker.stop());
     await worker.start();
     await worker.ready();

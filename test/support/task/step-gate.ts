@@ -1,4 +1,4 @@
-import type { Step, StepHook } from '../../../shared/step-hook.js';
+import type { Step, StepHook } from '../../../shared/store.js';
 import { type Deferred, deferred } from '../deferred.js';
 
 /** A caller held at a step. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../../producer/index.js';
-import type { Step } from '../../../shared/step-hook.js';
+import type { Step } from '../../../shared/store.js';
 import { LockLost } from '../../../shared/stop/cause.js';
 import { Run } from '../../../worker/run/run.js';
 import { ScriptedTask } from '../../support/task/scripted-task.js';

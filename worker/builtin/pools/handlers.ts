@@ -18,14 +18,12 @@ export interface Pool {
   readonly timeoutMs: number;
 }
 
-export interface PoolCleanerOptions {
+interface PoolCleanerOptions {
   /** Connects to the Redis of the pool. */
   readonly connection: () => Promise<ScriptedRedis>;
   readonly pool: Pool;
   readonly lockMs: number;
   readonly logger: Logger;
-  /** Called after each batch; what it returns is awaited. For tests. */
-  readonly onBatch?: (() => Promise<void>) | undefined;
 }
 
 type Counts = { -readonly [Name in keyof PoolCleanOutput]: PoolCleanOutput[Name] };
@@ -43,7 +41,11 @@ export class PoolCleaner {
   /** The last warning about invalid entries: repeated only when they change. */
   #reported = '';
 
-  constructor(options: PoolCleanerOptions) {
+  /** @param afterBatch called and awaited after each batch; tests pass one */
+  constructor(
+    options: PoolCleanerOptions,
+    private readonly afterBatch: (() => Promise<void>) | null = null,
+  ) {
     this.#options = options;
   }
 
@@ -74,7 +76,7 @@ export class PoolCleaner {
   }
 
   async #clean(redis: ScriptedRedis, owner: string, counts: Counts, signal: AbortSignal): Promise<void> {
-    const { pool, lockMs, logger, onBatch } = this.#options;
+    const { pool, lockMs, logger } = this.#options;
     const { key, lock, channel, shape, timeoutMs } = pool;
     const invalid: string[] = [];
     let cursor = '0';
@@ -96,7 +98,7 @@ export class PoolCleaner {
       counts.invalid += wrong;
       invalid.push(...names.slice(0, MAX_LOGGED_NAMES - invalid.length));
       cursor = next;
-      if (onBatch) await onBatch();
+      await this.afterBatch?.();
     } while (cursor !== '0');
     this.#report(invalid, counts.invalid);
   }

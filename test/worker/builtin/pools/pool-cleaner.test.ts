@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import type { Store } from '../../../../shared/store.js';
 import { StopRequested } from '../../../../shared/stop/cause.js';
-import { type Pool, PoolCleaner, type PoolCleanerOptions } from '../../../../worker/builtin/pools/handlers.js';
+import { type Pool, PoolCleaner } from '../../../../worker/builtin/pools/handlers.js';
 import { LogLines } from '../../../support/fleet/log-lines.js';
 import { TestFleet } from '../../../support/fleet/test-fleet.js';
 
@@ -16,12 +16,12 @@ const [OLD, NEW] = [1_700_000_000, 4_000_000_000];
 const FOREIGN = randomUUID();
 const never = new AbortController().signal;
 
-function setUp({ lockMs = 60_000, onBatch }: Partial<PoolCleanerOptions> = {}) {
+function setUp({ lockMs = 60_000, onBatch }: { lockMs?: number; onBatch?: () => Promise<void> } = {}) {
   const store: Store = fleet.store();
   const { redis, keys } = store;
   const log = new LogLines();
   const pool: Pool = { key: keys.usagePool, lock: keys.usageLock, channel: keys.usageChanges, shape: 'usage', timeoutMs: 3_000 };
-  const cleaner = new PoolCleaner({ connection: () => Promise.resolve(redis), pool, lockMs, logger: log.loggers('cleanup'), onBatch });
+  const cleaner = new PoolCleaner({ connection: () => Promise.resolve(redis), pool, lockMs, logger: log.loggers('cleanup') }, onBatch);
   const read = (): Promise<Record<string, string>> => client.hgetall(pool.key);
   return { pool, log, read, run: (task = 'task-1', signal = never) => cleaner.run(task, signal) };
 }
