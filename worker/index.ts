@@ -1,5 +1,5 @@
 export { type FleetWorker, type WorkerConfig, createWorker } from './worker.js';
-export type { WorkerStatus } from './heartbeat.js';
+export type { WorkerStatus } from '../shared/records/heartbeats.js';
 export {
   type Handle,
   type HandlerOptions,

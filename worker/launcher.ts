@@ -10,7 +10,8 @@ import { type ConnectedSettings, type StepHook, type Store, openStore } from '..
 import { MAINTENANCE_QUEUE } from './builtin/definitions.js';
 import type { ChildEnqueuer } from '../shared/task/handler.js';
 import { ActiveRuns } from './run/run.js';
-import { Heartbeat, type WorkerStatus } from './heartbeat.js';
+import type { WorkerStatus } from '../shared/records/heartbeats.js';
+import { Heartbeat } from './heartbeat.js';
 import { JobCounters } from './fetch/job-counters.js';
 import { SHUTDOWN_GRACE_MS } from './run/escalation.js';
 import { withMaintenance } from './builtin/maintenance.js';

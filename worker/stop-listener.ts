@@ -1,4 +1,5 @@
 import type { Logger } from '../shared/logger.js';
+import type { StopLatencySummary } from '../shared/records/heartbeats.js';
 import { Service } from '../shared/service.js';
 import { CommandListener } from '../shared/stop/command-listener.js';
 import type { StopCommand } from '../shared/stop/commands.js';
@@ -144,15 +145,6 @@ export async function standingStop(store: Store, job: JobAddress, parent: JobAdd
     parseStop(await redis.hget(keys.jobs(queue) + id, 'stop'), null);
   const [own, early, inherited] = await Promise.all([readStop(job), pendingStops.find([job.id]), parent ? readStop(parent) : null]);
   return own ?? early.get(job.id) ?? inherited;
-}
-
-/** How fast a worker settles stops, in ms, over the last 1,000 stops; null before the first. */
-export interface StopLatencySummary {
-  /** All stops since the worker's start. */
-  readonly count: number;
-  readonly p50Ms: number | null;
-  readonly p99Ms: number | null;
-  readonly maxMs: number | null;
 }
 
 /** Number of latencies kept. */

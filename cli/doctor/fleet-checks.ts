@@ -1,16 +1,14 @@
 import { WRONG_CLOCK_MS, redisTime } from '../../shared/clock/fleet-clock.js';
 import { isTime } from '../../shared/records/hash-reader.js';
-import { type WorkerRecord, readWorkers } from '../../shared/records/heartbeats.js';
+import { type BrokenQueue, type StopLatencySummary, type WorkerRecord, readBeats } from '../../shared/records/heartbeats.js';
 import { type ReconcileRecord, readReconcile } from '../../shared/records/reconcile.js';
 import type { RecordSource } from '../../shared/records/unreadable.js';
 import { parseSchedule } from '../../shared/schedule/schedule.js';
 import { type NextRunFault, readNextRuns } from '../../shared/schedule/schedulers.js';
 import { defineScripts } from '../../shared/scripts/define-scripts.js';
 import type { Settings } from '../../shared/settings/settings.js';
-import type { BrokenQueue } from '../../shared/task/queues.js';
 import { formatMs } from '../../shared/time.js';
 import { scheduleTable } from '../../worker/schedule-planner.js';
-import type { StopLatencySummary } from '../../worker/stop-listener.js';
 import { formatAge, formatAgo } from '../text/table.js';
 import { type Check, fail, ok, warn } from './check.js';
 
@@ -43,15 +41,14 @@ export interface FleetReport {
 /** Checks workers, reconciler, schedules and live tasks. */
 export async function checkFleet(source: RecordSource, settings: Settings): Promise<FleetReport> {
   const { redis, keys, unreadable } = source;
-  const records = await readWorkers(source);
+  const { alive, silent } = await readBeats(source);
   const now = (await redisTime(redis, keys.tasks)) ?? Date.now();
-  const workers = records.filter(({ alive }) => alive).map((record) => workerOf(record, now));
+  const workers = alive.map((record) => workerOf(record, now));
   const live = await unreadable.read(keys.tasks, 'hash', redis.hlen(keys.tasks), 0);
   const [, oldest] = await unreadable.read(keys.live, 'sorted set', redis.zrange(keys.live, '0', '0', 'WITHSCORES'), []);
   const oldestAt = Number(oldest ?? Number.NaN);
   const reconcile = await readReconcile(source);
   const oldestWorkerMs = workers.length === 0 ? null : Math.max(...workers.map(({ upMs }) => upMs));
-  const silent = records.filter(({ alive, problem }) => !alive && problem === null).length;
   const checks = [
     ...checkQueues(workers),
     ...checkWorkers(workers, { silent, live, channel: keys.commands }),

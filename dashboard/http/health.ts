@@ -2,9 +2,10 @@ import { Router } from 'express';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import { shortened } from '../../shared/limits.js';
 import { type LogLosses, NO_LOSSES } from '../../shared/log-sink.js';
+import { type Beats, readBeats } from '../../shared/records/heartbeats.js';
 import { readReconcile } from '../../shared/records/reconcile.js';
 import type { Store } from '../../shared/store.js';
-import { type Beats, readBeats, readMemory } from '../metrics/fleet-samples.js';
+import { readMemory } from '../metrics/fleet-samples.js';
 import { type FleetAccess, pingRedis, within } from './reach-redis.js';
 import { sendJson } from './send-json.js';
 

@@ -1,23 +1,9 @@
 import { Registry, collectDefaultMetrics } from 'prom-client';
 import type { Producer } from '../../producer/index.js';
-import { type WorkerRecord, readWorkers } from '../../shared/records/heartbeats.js';
+import { type WorkerRecord, readBeats } from '../../shared/records/heartbeats.js';
 import { readReconcile } from '../../shared/records/reconcile.js';
-import type { RecordSource } from '../../shared/records/unreadable.js';
 import type { Store } from '../../shared/store.js';
 import { type Sample, sample } from './exposition.js';
-
-export interface Beats {
-  readonly alive: readonly WorkerRecord[];
-  /** Workers lost within the last hour: their heartbeats stopped without a shutdown. */
-  readonly silent: number;
-}
-
-/** Reads all workers by their last heartbeats. Unreadable heartbeats are reported and not counted. */
-export async function readBeats(source: RecordSource): Promise<Beats> {
-  const workers = await readWorkers(source);
-  const alive = workers.filter((worker) => worker.alive);
-  return { alive, silent: workers.filter((worker) => !worker.alive && worker.problem === null).length };
-}
 
 /** Returns worker metrics from the last heartbeats, and the reconciler's last run. */
 export async function workerSamples(store: Store): Promise<Sample[]> {

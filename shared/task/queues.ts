@@ -131,24 +131,3 @@ export async function wrongKeysOf(redis: RedisConnection, keys: Keys, queue: str
 export function describeWrongKeys(wrong: readonly WrongKey[]): string {
   return wrong.map(({ key, expected, found, repair }) => `${key} holds a ${found} instead of a ${expected}: ${repair}`).join('; ');
 }
-
-/** A queue that a worker cannot fetch from, by its heartbeat, with the problem and the repair. */
-export interface BrokenQueue {
-  readonly queue: string;
-  readonly problem: string;
-}
-
-/** Parses the field `broken` of a heartbeat; an invalid list is empty. */
-export function parseBrokenQueues(json: string | null | undefined): BrokenQueue[] {
-  try {
-    const list: unknown = JSON.parse(json ?? '[]');
-    return Array.isArray(list) ? list.filter(isBrokenQueue) : [];
-  } catch {
-    return [];
-  }
-}
-
-function isBrokenQueue(value: unknown): value is BrokenQueue {
-  const { queue, problem } = (value ?? {}) as Partial<BrokenQueue>;
-  return typeof queue === 'string' && typeof problem === 'string';
-}

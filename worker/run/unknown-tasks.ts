@@ -2,18 +2,12 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { FleetError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
-import { isWrongType } from '../../shared/redis/reply-errors.js';
+import { type Schemas, readSchemas } from '../../shared/records/heartbeats.js';
 import type { Store } from '../../shared/store.js';
 import type { AnyDefinition } from '../../shared/task/definition.js';
 import type { TaskHandler } from '../../shared/task/handler.js';
 import type { FleetJob } from '../fetch/fleet-job.js';
 import { type Outcome, failWith } from './outcome.js';
-
-/** Hashes of input schemas, by task name. */
-export type Schemas = Readonly<Record<string, string>>;
-
-/** Most workers whose heartbeats are read for one answer. */
-const MAX_WORKERS = 1_000;
 
 /** Hashes the input schema of each handler, except schemas that JSON Schema cannot represent. */
 export function schemasOf(handlers: Iterable<TaskHandler>): Schemas {
@@ -53,30 +47,8 @@ export class OtherVersions {
   async have(name: string): Promise<boolean> {
     const own = this.#own[name];
     if (own === undefined) return false;
-    const { redis, keys } = this.#store;
-    // If the key has a wrong type, no worker is known.
-    const ids = await redis.zrevrange(keys.workers, 0, MAX_WORKERS - 1).catch((error: unknown) => {
-      if (isWrongType(error)) return [];
-      throw error;
-    });
-    const pipeline = redis.pipeline();
-    // The hash of a dead worker expires soon after its last heartbeat.
-    for (const id of ids) if (id !== this.#workerId) pipeline.hmget(keys.worker(id), 'schemas', 'draining');
-    const beats = (await pipeline.exec()) ?? [];
-    return beats.some(([error, beat]) => {
-      const [schemas, draining] = (error === null ? beat : []) as (string | null)[];
-      const other: unknown = parseSchemas(schemas)[name];
-      return draining !== '1' && typeof other === 'string' && other !== own;
-    });
-  }
-}
-
-function parseSchemas(text: string | null | undefined): Schemas {
-  try {
-    const schemas: unknown = JSON.parse(text ?? '{}');
-    return typeof schemas === 'object' && schemas !== null ? (schemas as Schemas) : {};
-  } catch {
-    return {};
+    const others = await readSchemas(this.#store, this.#workerId);
+    return others.some(({ [name]: other }) => typeof other === 'string' && other !== own);
   }
 }
 
