@@ -8,7 +8,7 @@ import { TestDashboard } from './test-dashboard.js';
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
-test('a job of any id that a plain BullMQ queue added is looked up, shown, followed, stopped and retried over HTTP', async (t) => {
+test('a job of a plain BullMQ queue with any id is read, shown, followed, stopped and retried over HTTP', async (t) => {
   const producer = fleet.producer();
   await producer.ping();
   const dashboard = await TestDashboard.start(producer);

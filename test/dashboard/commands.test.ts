@@ -38,12 +38,12 @@ function pingsOf(commands: string[][]): number {
   return commands.filter(([name]) => name?.toLowerCase() === 'ping').length;
 }
 
-/** Scripts that look up where a task is; MONITOR shows the commands that each of them runs. */
+/** Counts the scripts that locate a task, by the commands that MONITOR shows for them. */
 function lookUpsOf(commands: string[][]): number {
   return commands.filter(([name, key]) => name === 'HMGET' && key === tasks).length;
 }
 
-/** Scripts that read a task's job, before one records the stop. */
+/** Counts the scripts that read a task's job; the script that records the stop does not read its progress. */
 function readsOf(commands: string[][], id: string): number {
   const reads = commands.filter(([name, key]) => name === 'HMGET' && key === jobs('fleet') + id);
   return reads.filter((words) => words.includes('progress')).length;

@@ -20,7 +20,7 @@ after(async () => {
   await redis.stop();
 });
 
-test('the router is what Express takes, and its type needs no types of Express', async (t) => {
+test("Express accepts the router, and its type does not depend on Express's types", async (t) => {
   const handler: RequestHandler = dashboard.router;
   const app = express()
     .use('/fleet', dashboard.router)
@@ -31,7 +31,7 @@ test('the router is what Express takes, and its type needs no types of Express',
   assert.equal((await served.send('GET', '/behind/readyz')).status, 200);
 });
 
-test('it needs nothing of Express around it', async (t) => {
+test('the router works without an Express app', async (t) => {
   const served = await serve((req, res) => dashboard.router(req, res, () => res.writeHead(404).end()));
   t.after(() => served.close());
   assert.deepEqual((await served.send('GET', '/api/tasks')).body, { tasks: [] });
@@ -40,7 +40,7 @@ test('it needs nothing of Express around it', async (t) => {
   assert.equal((await served.send('GET', '/elsewhere')).status, 404);
 });
 
-test('what it has no route for is left to the app', async (t) => {
+test('requests without a route are passed to the app', async (t) => {
   const served: Served = await serveDashboard(producer);
   t.after(() => served.close());
   for (const [method, path] of [
@@ -61,7 +61,7 @@ test('what it has no route for is left to the app', async (t) => {
   }
 });
 
-test("an error of the app's own is left to the app", async (t) => {
+test('errors of the app are passed to the app', async (t) => {
   const app = express();
   app.use((_req, _res, next) => next(new Error('of the app')));
   app.use('/fleet', dashboard.router);
@@ -71,14 +71,14 @@ test("an error of the app's own is left to the app", async (t) => {
   assert.equal((await served.send('GET', '/fleet/livez')).status, 418);
 });
 
-test("the producer stays open, for it is not the dashboard's", async (t) => {
+test('closing the dashboard leaves the producer open', async (t) => {
   const served = await serveDashboard(producer);
   t.after(() => served.close());
   await served.send('GET', '/fleet/api/tasks');
   await producer.ping();
 });
 
-test('/livez does not ask Redis', async (t) => {
+test('/livez does not use Redis', async (t) => {
   const untouchable = new Proxy(producer, {
     get: (real, name) => (name === 'store' ? real.store : assert.fail(`asked for ${String(name)}`)),
   });

@@ -7,7 +7,7 @@ let producer: Producer;
 let served: Served;
 
 before(async () => {
-  // The pages hold no data: nobody listens there.
+  // The pages contain no data, so Redis is not needed.
   producer = createProducer({ redisUrl: 'redis://127.0.0.1:1', logLevel: 'silent' });
   served = await serveDashboard(producer);
 });
@@ -16,7 +16,7 @@ after(async () => {
   await producer.close();
 });
 
-test('each page is there, and all that it takes is relative to where the dashboard is', async () => {
+test('each page is served, and its resources are relative to the mount point', async () => {
   for (const path of ['/', '/?item=a', '/tasks/chat-1', '/tasks/%zz', '/workers', '/schedules', '/stats']) {
     const { status, type, text, headers } = await served.send('GET', `/fleet${path}`);
     assert.deepEqual([status, type, headers['cache-control']], [200, 'text/html; charset=utf-8', 'no-store'], path);
@@ -31,12 +31,12 @@ test('each page is there, and all that it takes is relative to where the dashboa
   }
 });
 
-test('without its slash the first page is sent to where relative addresses are right', async () => {
+test('the first page without its slash is redirected', async () => {
   const { status, headers } = await served.send('GET', '/fleet?item=a%20b');
   assert.deepEqual([status, headers['location']], [302, '/fleet/?item=a%20b']);
 });
 
-test('the assets are the scripts and styles of the pages, and nothing beside them', async () => {
+test("only the pages' scripts and styles are served as assets", async () => {
   for (const path of ['page/page.css', 'uplot/uPlot.esm.js', 'uplot/uPlot.min.css']) {
     const { status, headers } = await served.send('GET', `/fleet/assets/${path}`);
     assert.deepEqual([status, headers['cache-control'], headers['x-content-type-options']], [200, 'no-cache', 'nosniff'], path);

@@ -31,9 +31,9 @@ describe('hostile ids and items', () => {
   before(async () => {
     redis = await startTestRedis();
     producer = createProducer({ redisUrl: redis.url, logLevel: 'silent' });
-    // Node's own limit would answer 431 to the longest of them; a service may have raised it.
+    // By default, Node answers 431 to the longest; a service may have raised its limit.
     served = await serveDashboard(producer, { maxHeaderSize: 4 * MEGABYTE });
-    // The queue exists, with all the keys that an id could hit.
+    // Creates every key of the queue that an id could hit.
     await producer.enqueue(fleetCanary, { run_ms: 60_000 }, { id: 'bystander', item: 'chat-1' });
   });
   after(async () => {
@@ -45,23 +45,23 @@ describe('hostile ids and items', () => {
   const IDS: Record<string, string> = {
     'a NUL': '%00',
     'a NUL at the end': 'task%00',
-    'half a character': '%c3',
-    'half of a surrogate pair': '%ed%a0%80',
-    'no encoding at all': '%zz',
+    'a truncated character': '%c3',
+    'a lone surrogate': '%ed%a0%80',
+    'invalid percent-encoding': '%zz',
     'too long by one': 'a'.repeat(1_001),
     'a megabyte': 'a'.repeat(MEGABYTE),
   };
   for (const [name, id] of Object.entries(IDS)) {
-    test(`an id with ${name} is refused in few words`, async () => {
+    test(`an id with ${name} is refused with a short problem`, async () => {
       const detail = detailOf(await served.send('POST', `/fleet/api/tasks/stop/${id}`), badId);
       assert.match(detail, /^Bad task id: expected /);
       assert.ok(detail.length < 300, `${detail.length} characters`);
     });
   }
 
-  // A plain BullMQ queue may have given any of these.
+  // A plain BullMQ queue may use any of these.
   const STRANGE: Record<string, string> = {
-    'a way up': '..%2f',
+    'a parent path': '..%2f',
     'a line break': 'a%0d%0aSet-Cookie:%20x=1',
     "a queue's own key": 'active',
     "another of a queue's own keys": 'meta',
@@ -73,7 +73,7 @@ describe('hostile ids and items', () => {
     'a thousand characters': 'a'.repeat(1_000),
   };
   for (const [name, id] of Object.entries(STRANGE)) {
-    test(`an id with ${name} is looked for, and not found`, async () => {
+    test(`an id with ${name} is looked up and not found`, async () => {
       const { status } = await served.send('POST', `/fleet/api/tasks/stop/${id}`);
       assert.equal(status, 404);
     });
@@ -83,15 +83,15 @@ describe('hostile ids and items', () => {
     'a NUL': '%00',
     'a line break': 'a%0d%0ab',
     'an escape': '%1b%5b2J',
-    'half a character': '%c3',
-    'half of a surrogate pair': '%ed%a0%80',
-    'no encoding at all': '%zz',
+    'a truncated character': '%c3',
+    'a lone surrogate': '%ed%a0%80',
+    'invalid percent-encoding': '%zz',
     'too long by one': 'a'.repeat(257),
     'a megabyte': 'a'.repeat(MEGABYTE),
     'a megabyte of slashes': '/'.repeat(MEGABYTE),
   };
   for (const [name, item] of Object.entries(ITEMS)) {
-    test(`an item with ${name} is refused in few words`, async () => {
+    test(`an item with ${name} is refused with a short problem`, async () => {
       for (const [method, path] of [
         ['GET', `/fleet/api/tasks/chat/${item}`],
         ['POST', `/fleet/api/tasks/chat/${item}/stop`],
@@ -103,7 +103,7 @@ describe('hostile ids and items', () => {
     });
   }
 
-  test('none of them did anything', async () => {
+  test('refused requests change nothing', async () => {
     assert.equal((await producer.get('bystander'))?.state, 'queued');
     const keys = createKeys('taskfleet');
     const fleet = redis.client();
@@ -112,7 +112,7 @@ describe('hostile ids and items', () => {
       [],
     );
     assert.deepEqual(await fleet.hkeys(keys.tasks), ['bystander']);
-    // Writes that were refused are in the audit, and so in the log; nothing else is.
+    // The log has refused writes only.
     assert.deepEqual(
       served.logged.filter((line) => !line.includes('"msg":"Write denied"')),
       [],
@@ -120,7 +120,7 @@ describe('hostile ids and items', () => {
   });
 });
 
-describe('when Redis is gone', () => {
+describe('while Redis is unavailable', () => {
   const ROUTES = [
     ['GET', '/api/tasks'],
     ['POST', '/api/tasks/stop/some-task'],
@@ -142,7 +142,7 @@ describe('when Redis is gone', () => {
     );
   }
 
-  test('every route that needs it answers 503 in time, and works again once it is back', async (t) => {
+  test('every route that needs Redis answers 503 in time, and recovers with Redis', async (t) => {
     const redis = await startTestRedis();
     t.after(() => redis.stop());
     const producer = createProducer({ redisUrl: redis.url, logLevel: 'silent' });
@@ -159,7 +159,7 @@ describe('when Redis is gone', () => {
     assert.deepEqual((await served.send('GET', '/fleet/api/tasks')).body, { tasks: [] });
   });
 
-  test('it was never there', async (t) => {
+  test('Redis was never reachable', async (t) => {
     const redis = await startTestRedis();
     t.after(() => redis.stop());
     await redis.kill();
@@ -170,7 +170,7 @@ describe('when Redis is gone', () => {
     await all(served);
   });
 
-  test('it hangs', async (t) => {
+  test('Redis hangs', async (t) => {
     const redis = await startTestRedis();
     t.after(() => redis.stop());
     const producer = createProducer({ redisUrl: redis.url, logLevel: 'silent' });
@@ -196,13 +196,13 @@ describe('when a call fails', () => {
     return serveDashboard(Object.assign(producer, { ping: () => Promise.resolve() }, calls));
   }
 
-  test('a producer that was closed is 503', async (t) => {
+  test('a closed producer yields 503', async (t) => {
     const served = await serveWith({ ping: () => Promise.reject(new FleetError('CLOSED', 'This producer is closed.')) });
     t.after(() => served.close());
     detailOf(await served.send('GET', '/fleet/api/tasks'), { ...away, code: 'CLOSED' });
   });
 
-  test('an unexpected error is 500, says nothing and is logged', async (t) => {
+  test('an unexpected error yields 500 without details, and is logged', async (t) => {
     const served = await serveWith({ list: () => Promise.reject(new Error('secret of line 7')) });
     t.after(() => served.close());
     const answer = await served.send('GET', '/fleet/api/tasks');
@@ -212,7 +212,7 @@ describe('when a call fails', () => {
     assert.match(served.logged[0] ?? '', /secret of line 7/);
   });
 
-  test('an error of ours that no client can have caused is 500 and keeps its text to itself', async (t) => {
+  test('a FleetError that no client can cause yields 500 without its message', async (t) => {
     const served = await serveWith({ stopItem: () => Promise.reject(new FleetError('INVALID_SETTINGS', 'secret')) });
     t.after(() => served.close());
     const answer = await served.send('POST', '/fleet/api/tasks/chat/a/stop');
@@ -220,7 +220,7 @@ describe('when a call fails', () => {
     assert.doesNotMatch(answer.text, /secret/);
   });
 
-  test('a list that fails half-way breaks off', async (t) => {
+  test('a list that fails midway closes the connection', async (t) => {
     let pages = 0;
     const list = async (): ReturnType<Producer['list']> => {
       if ((pages += 1) > 1) throw new Error('Redis has had enough');

@@ -25,7 +25,7 @@ describe('/readyz', () => {
   async function serve(t: TestContext, producer: Producer) {
     const served = await serveDashboard(producer);
     t.after(() => served.close());
-    /** The status over HTTP, the status in the body, and what is not as it should be. */
+    /** Returns the HTTP status, the status in the body and the failed checks. */
     return async (): Promise<{ http: number; status: string; wrong: string[]; body: Readiness }> => {
       const { status: http, body } = await served.send('GET', '/fleet/readyz');
       const readiness = body as Readiness;
@@ -33,7 +33,7 @@ describe('/readyz', () => {
     };
   }
 
-  it('is degraded and 200 without workers, ready with one, and names what is wrong', async (t) => {
+  it('is degraded with status 200 without workers, ready with one, and names each problem', async (t) => {
     const keyPrefix = fleet.newPrefix();
     const keys = createKeys(keyPrefix);
     const ask = await serve(t, fleet.producer({ keyPrefix }));
@@ -75,7 +75,7 @@ describe('/readyz', () => {
     assert.match(worse.body.checks.find(({ name }) => name === 'reconciler')?.detail ?? '', /^last run 12\d s ago$/);
   });
 
-  it('is degraded while the log of the process cannot be written, and says how many lines were lost', async (t) => {
+  it('is degraded while the log cannot be written, and counts the lost lines', async (t) => {
     const lines: string[] = [];
     let full = true;
     const write = (line: string): void => {
@@ -103,7 +103,7 @@ describe('/readyz', () => {
     assert.match(lines.join(''), /"lost":1.*\n.*"written"/);
   });
 
-  it('is degraded with a Redis that would drop tasks, and 503 with one that is away', async (t) => {
+  it('is degraded if Redis may evict tasks, and answers 503 without Redis', async (t) => {
     const own = await TestFleet.start({ extraArgs: ['--maxmemory-policy', 'allkeys-lru'] });
     t.after(() => own.stop());
     const producer = own.producer();
@@ -127,7 +127,7 @@ describe('/readyz', () => {
     });
   });
 
-  it('asks Redis once for all who ask within a second', async (t) => {
+  it('reads Redis once for all requests within a second', async (t) => {
     const producer = fleet.producer();
     let asked = 0;
     const ping = producer.ping.bind(producer);

@@ -13,20 +13,20 @@ export interface Answer {
   readonly type: string | undefined;
   readonly headers: IncomingHttpHeaders;
   readonly text: string;
-  /** The text as JSON; undefined if it is none. */
+  /** The parsed body; undefined if it is not JSON. */
   readonly body: unknown;
 }
 
 export interface Served {
   readonly port: number;
-  /** What the dashboard has logged, one line each. */
+  /** The dashboard's log lines. */
   readonly logged: readonly string[];
-  /** Sends a request with exactly this path: `fetch` would tidy it up first. */
+  /** Sends a request with exactly this path; `fetch` would normalize it. */
   send(method: string, path: string): Promise<Answer>;
   close(): Promise<void>;
 }
 
-/** A service's Express app on loopback, with a dashboard at `/fleet`. */
+/** Serves an Express app on loopback with a dashboard at `/fleet`. */
 export function serveDashboard(producer: Producer, options: ServerOptions & { readonly loggers?: LoggerFactory } = {}): Promise<Served> {
   const logged: string[] = [];
   const settings = resolveSettings({ logLevel: 'info' });

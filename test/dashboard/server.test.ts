@@ -22,7 +22,7 @@ const serverWith = (settings: Parameters<typeof resolveSettings>[0], nextFreePor
   new DashboardServer({ settings: resolveSettings(settings), producer: fleet.producer(), loggers: new LogLines().loggers, nextFreePort });
 const refused = (pattern: RegExp) => (error: unknown) => isFleetError(error, 'INVALID_SETTINGS') && pattern.test(error.message);
 
-test('without tokens it is open to this machine, and says so', async (t) => {
+test('without tokens the server admits local requests and logs a warning', async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer(), OPEN);
   t.after(() => dashboard.stop());
   const { name, role, items, via } = LOCAL;
@@ -31,7 +31,7 @@ test('without tokens it is open to this machine, and says so', async (t) => {
   assert.equal((await dashboard.send('GET', '/sign-in')).status, 404);
 });
 
-test('without tokens it does not listen for others', async () => {
+test('without tokens the server refuses a public address', async () => {
   for (const apiHost of ['0.0.0.0', '::', '10.0.0.1', 'fleet.example', '127.0.0.1.example', 'localhost.example']) {
     const server = serverWith({ ...OPEN, apiHost, apiPort: 0 });
     await assert.rejects(server.start(), refused(/^API_HOST: expected a loopback address without tokens or JWTs.*Set API_TOKENS/), apiHost);
@@ -39,7 +39,7 @@ test('without tokens it does not listen for others', async () => {
   }
 });
 
-test('without tokens it answers nobody who is not this machine itself', async (t) => {
+test('without tokens the server refuses remote and forwarded requests', async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer(), OPEN);
   t.after(() => dashboard.stop());
   const { port } = dashboard;
@@ -47,7 +47,7 @@ test('without tokens it answers nobody who is not this machine itself', async (t
     (await dashboard.send(method, '/api/v1/tasks/nobody/stop', { headers })).status;
   for (const Host of ['127.0.0.1', `localhost:${port}`, `[::1]:${port}`, `127.0.0.1:${port}`])
     assert.equal(await status({ Host }), 404, Host);
-  // A name that was made to point here, a proxy, and pages of other sites.
+  // DNS rebinding, a proxy, and cross-site pages.
   for (const Host of [
     'evil.example',
     `evil.example:${port}`,
@@ -67,7 +67,7 @@ test('without tokens it answers nobody who is not this machine itself', async (t
   assert.equal((await dashboard.send('GET', '/api/v1/tasks', { headers: { Host: 'evil.example' } })).status, 403, 'reads too');
 });
 
-test('with tokens it listens for others', async (t) => {
+test('with tokens the server may listen on a public address', async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer(), { apiHost: '0.0.0.0' });
   t.after(() => dashboard.stop());
   assert.match(dashboard.url, /^http:\/\/0\.0\.0\.0:\d+$/);
@@ -77,12 +77,12 @@ test('with tokens it listens for others', async (t) => {
   );
 });
 
-test('bad tokens keep it from starting, each named', async () => {
+test('bad tokens prevent the start, and the error lists each of them', async () => {
   const server = serverWith({ apiPort: 0, apiTokens: ['ada:boss:00', 'eve:viewer:zz'], jwtIssuer: 'i' });
   await assert.rejects(server.start(), refused(/entry ada[^]*entry eve[^]*API_JWT_AUDIENCE/));
 });
 
-test('a port that is taken is an error, or the next free one is taken', async (t) => {
+test('a port in use is an error, or the next free port is used', async (t) => {
   const other = createServer().listen(0, '127.0.0.1');
   await once(other, 'listening');
   t.after(() => other.close());
@@ -98,7 +98,7 @@ test('a port that is taken is an error, or the next free one is taken', async (t
   assert.ok(taken > port && taken <= port + 20);
 });
 
-test('it starts once and stops once, however often and in whichever order it is asked to', async () => {
+test('repeated starts and stops have no further effect', async () => {
   const server = serverWith({ ...OPEN, apiPort: 0 });
   await Promise.all([server.start(), server.start()]);
   const { url } = server;
@@ -107,11 +107,11 @@ test('it starts once and stops once, however often and in whichever order it is 
   await assert.rejects(server.start(), (error) => isFleetError(error, 'CLOSED'));
 });
 
-test('a request that is under way when it stops is answered, and the connection is not kept', async () => {
+test('a request in progress during the stop is answered, and its connection closed', async () => {
   const producer = fleet.producer();
   const [asked, answer] = [deferred(), deferred()];
   const ping = producer.ping.bind(producer);
-  // Long enough for this test to fail, should it be waited for.
+  // Long enough for the test to fail if the stop waited for it.
   const dashboard = await TestDashboard.start(producer, { ...OPEN, shutdownTimeoutMs: 3_600_000 });
   producer.ping = async () => {
     asked.resolve();
@@ -130,7 +130,7 @@ test('a request that is under way when it stops is answered, and the connection 
   await Promise.all([stopped, idleClosed]);
 });
 
-test('a request that never ends is cut off when the shutdown has lasted long enough', async () => {
+test('a request that never ends is cut off after SHUTDOWN_TIMEOUT_MS', async () => {
   const dashboard = await TestDashboard.start(fleet.producer(), { shutdownTimeoutMs: 50 });
   const answer = rawRequest(
     dashboard.port,
@@ -141,7 +141,7 @@ test('a request that never ends is cut off when the shutdown has lasted long eno
   assert.equal(statusOf(await answer), 0);
 });
 
-test('an id of a request is taken on if it is sane, and made up if not', async (t) => {
+test('a well-formed X-Request-Id is kept, a malformed one replaced', async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer(), OPEN);
   t.after(() => dashboard.stop());
   const idFor = async (id: string): Promise<unknown> =>
@@ -153,7 +153,7 @@ test('an id of a request is taken on if it is sane, and made up if not', async (
   assert.equal((body as { request_id: string }).request_id, headers['x-request-id']);
 });
 
-test('pages may load from here only, be shown in no frame, and run nothing that is written into them', async (t) => {
+test('the content security policy forbids other origins, frames and inline scripts', async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer());
   t.after(() => dashboard.stop());
   const { headers } = await dashboard.send('GET', '/sign-in');
@@ -168,7 +168,7 @@ test('pages may load from here only, be shown in no frame, and run nothing that 
   assert.equal(headers['strict-transport-security'], undefined);
 });
 
-test('one address cannot hold all connections: what is too many is closed, others are answered', async (t) => {
+test('connections over the limit of an address are closed; other connections are answered', async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer(), { apiConnectionLimit: 3, apiHost: '0.0.0.0' });
   t.after(() => dashboard.stop());
   const open = async (localAddress: string): Promise<Socket> => {
@@ -179,7 +179,7 @@ test('one address cannot hold all connections: what is too many is closed, other
     return socket;
   };
   const held = await Promise.all([1, 2, 3].map(() => open('127.0.0.1')));
-  // None of the three is answered before the server has them all; what comes now is one too many.
+  // The three requests are answered only once all have arrived; the next connection is over the limit.
   for (let n = 0; n < 20; n += 1) {
     const oneTooMany = await open('127.0.0.1');
     await once(oneTooMany.resume(), 'close');
@@ -196,7 +196,7 @@ test('one address cannot hold all connections: what is too many is closed, other
   );
 });
 
-test('a proxy that is trusted has as many connections as it wants', async (t) => {
+test('a trusted proxy has no connection limit', async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer(), { apiConnectionLimit: 1, apiTrustProxy: ['loopback'] });
   t.after(() => dashboard.stop());
   for (let n = 0; n < 5; n += 1) {

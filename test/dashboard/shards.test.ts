@@ -17,7 +17,7 @@ const note = defineTask({ name: 'note.take', input: z.unknown(), retention: KEEP
 const tasks = Array.from({ length: 30 }, (_, n) => ({ input: {}, id: `id-${n}` }));
 const SHARDS = shardsOf(note);
 
-test('the API filters by the whole queue or by a shard, shows where a task is, and says how many shards there are', async (t) => {
+test("the API filters by queue or shard, and shows a task's shard and the number of shards", async (t) => {
   const producer = fleet.producer();
   const api = await serveApi({ producer, definitions: [note] });
   t.after(() => api.close());
@@ -45,7 +45,7 @@ test('the API filters by the whole queue or by a shard, shows where a task is, a
   );
 });
 
-test('the metrics have one figure for the queue: the sum of its shards, and the longest wait', async (t) => {
+test('the metrics sum the shards of a queue and show the longest wait', async (t) => {
   const keyPrefix = fleet.newPrefix();
   const keys = fleet.keys(keyPrefix);
   const producer = fleet.producer({ keyPrefix });
@@ -70,7 +70,7 @@ test('the metrics have one figure for the queue: the sum of its shards, and the 
   assert.doesNotMatch(text, /\.shard-/);
 });
 
-test('the board lists each shard, and pauses one without the others', async (t) => {
+test('the board lists each shard and pauses shards independently', async (t) => {
   const producer = fleet.producer();
   const dashboard = await TestDashboard.start(producer, {}, { definitions: [note] });
   t.after(() => dashboard.stop());

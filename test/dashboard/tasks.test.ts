@@ -24,7 +24,7 @@ before(async () => {
   redis = await startTestRedis();
   client = redis.client();
 });
-// A fleet of its own for each test.
+// A separate fleet for each test.
 beforeEach(async () => {
   keys = createKeys(`fleet-${(fleets += 1)}`);
   producer = createProducer({ redisUrl: redis.url, keyPrefix: keys.prefix, ...quiet });
@@ -175,7 +175,7 @@ describe('POST /api/tasks/stop/{task_id}', () => {
     const listener = redis.client();
     const heard = new Promise<unknown>((resolve) =>
       listener.on('message', (_channel, message: string) => {
-        // What is for the fleet alone has no task_id, which is all that the other program reads.
+        // Commands for the fleet alone lack a task_id, the only field that open-webui reads.
         const command = JSON.parse(message) as Record<string, unknown>;
         if ('task_id' in command) resolve(command);
       }),
@@ -197,7 +197,7 @@ describe('with a worker', () => {
   });
   afterEach(() => worker.stop());
 
-  /** Resolves when the task's handler has spoken. */
+  /** Waits for the first output of the task's handler. */
   async function untilRunning(id: string): Promise<void> {
     for await (const event of producer.events(id)) if (event.type === 'progress') return;
     assert.fail('the task ended');
@@ -233,7 +233,7 @@ describe('with a worker', () => {
     plain.on('error', () => undefined);
     const job = await plain.add(fleetCanary.name, { run_ms: 60_000 });
     assert.equal(job.id, '1');
-    // Its worker registers it before it runs; its first progress says that it does.
+    // The worker registers a task before it runs; its first progress shows that it runs.
     const events = redis.client();
     for (let seen: unknown = null; seen === null;) seen = await events.xread('BLOCK', 1_000, 'STREAMS', keys.events('1'), '0');
     assert.deepEqual(await get('/api/tasks'), { tasks: ['1'] });

@@ -12,7 +12,7 @@ export interface Reply {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly text: string;
-  /** The text as JSON; undefined if it is none. */
+  /** The parsed body; undefined if it is not JSON. */
   readonly body: unknown;
 }
 
@@ -24,7 +24,7 @@ export interface SendOptions {
   readonly body?: string | Readonly<Record<string, unknown>> | undefined;
 }
 
-/** A token of each role that sees everything, and three that see the items of alice only. */
+/** One token per role that sees everything, and three that see only the items of alice. */
 const WHO: Readonly<Record<string, { role: Role; items: readonly string[] | null }>> = {
   viewer: { role: 'viewer', items: null },
   submitter: { role: 'submitter', items: null },
@@ -37,7 +37,7 @@ const WHO: Readonly<Record<string, { role: Role; items: readonly string[] | null
 
 export type Who = 'viewer' | 'submitter' | 'operator' | 'admin' | 'alice-viewer' | 'alice-submitter' | 'alice-operator';
 
-/** A dashboard of its own process's kind, on loopback, and tokens for it. */
+/** A DashboardServer on loopback, with tokens. */
 export class TestDashboard {
   private constructor(
     readonly server: DashboardServer,
@@ -45,7 +45,7 @@ export class TestDashboard {
     readonly log: LogLines,
   ) {}
 
-  /** With tokens unless the settings say `apiTokens: []`. Its limits are out of the way unless they are given. */
+  /** Starts with tokens, unless the settings have `apiTokens: []`, and with high limits by default. */
   static async start(
     producer: Producer,
     settings: SettingsInput = {},
@@ -76,7 +76,7 @@ export class TestDashboard {
     return Number(new URL(this.url).port);
   }
 
-  /** Sends a request with exactly this path and these headers: `fetch` would tidy both up first. */
+  /** Sends a request with exactly this path and these headers; `fetch` would normalize both. */
   async send(method: string, path: string, { headers = {}, token, body }: SendOptions = {}): Promise<Reply> {
     const content = typeof body === 'object' ? JSON.stringify(body) : body;
     const own: OutgoingHttpHeaders = {
@@ -91,7 +91,7 @@ export class TestDashboard {
     return { status: response.statusCode ?? 0, headers: response.headers, text: got, body: parse(got) };
   }
 
-  /** Signs in as a browser does; what it gets back, with the cookies in one header and the token for writes. */
+  /** Signs in as a browser does; returns the reply, the Cookie header and the CSRF token. */
   async signIn(
     token: string,
     headers: OutgoingHttpHeaders = {},

@@ -19,7 +19,7 @@ const idsOf = ({ body }: Sent): string[] => (body as { tasks: { id: string }[] }
 const add = (id: string, item?: string): Promise<unknown> => producer.enqueue(fleetCanary, {}, { id, item });
 const stateOf = async (id: string): Promise<string | undefined> => (await producer.get(id))?.state;
 
-test('tasks of others are like tasks that never were', async () => {
+test('hidden tasks look like tasks that do not exist', async () => {
   await add('hidden', 'other-1');
   await add('bare');
   for (const id of ['hidden', 'bare']) {
@@ -37,7 +37,7 @@ test('tasks of others are like tasks that never were', async () => {
   }
 });
 
-test('lists leave the tasks of others out, and their pages end', async () => {
+test('lists omit hidden tasks, and paging ends', async () => {
   for (let n = 0; n < 12; n += 1) await add(`m${n}`, `mine-${n}`);
   await producer.enqueueMany(
     fleetCanary,
@@ -53,7 +53,7 @@ test('lists leave the tasks of others out, and their pages end', async () => {
       });
       seen.push(...idsOf(sent));
       cursor = (sent.body as { next: string | null }).next;
-      // A cursor names a task: it must be one that the caller has seen.
+      // A cursor names a task, so the caller must have seen that task.
       if (cursor !== null) assert.equal(cursor.replace(/^\d+-/, ''), seen.at(-1));
     }
     assert.equal(seen.length, 13);
@@ -64,7 +64,7 @@ test('lists leave the tasks of others out, and their pages end', async () => {
   assert.deepEqual(idsOf(await api.send('GET', '/items/mine-x/tasks', { as: 'guest' })), ['last']);
 });
 
-test('ended tasks and those of other programs are left out too', async () => {
+test('hidden finished and foreign tasks are omitted too', async () => {
   const keys = createKeys(keyPrefix);
   await fleet.client.hset(keys.tasks, { 'foreign-mine': 'mine-f', 'foreign-other': 'other-f', 'foreign-bare': '' });
   for (const [id, item] of [
@@ -79,7 +79,7 @@ test('ended tasks and those of other programs are left out too', async () => {
   assert.deepEqual(idsOf(await api.send('GET', '/tasks', { as: 'guest' })), ['foreign-mine']);
 });
 
-test('the stop of an item of others finds nothing, with a dry run too', async () => {
+test('stopping a hidden item finds nothing, also as a dry run', async () => {
   await add('hidden', 'other-1');
   for (const json of [{}, { dry_run: true }]) {
     const sent = await api.send('POST', '/items/other-1/stop', { as: 'owner', json });
@@ -113,7 +113,7 @@ for (const [method, path, json, allowed] of MAY) {
       const { status } = await api.send(method, path, { as, json });
       const isAllowed = allowed.includes(as);
       if (isAllowed) assert.ok(status < 300, `${as}: ${status}`);
-      // A steward may run schedules, and sees none.
+      // A steward may run schedules but sees none.
       else assert.ok(status === 403 || (as === 'steward' && status === 404), `${as}: ${status}`);
       const task = await producer.get('its');
       if (!isAllowed && path.includes('stop')) assert.equal(task?.state, 'queued');
@@ -122,14 +122,14 @@ for (const [method, path, json, allowed] of MAY) {
   });
 }
 
-test("the id of somebody else's task cannot be taken, and says nothing of it", async () => {
+test('an enqueue under the id of a hidden task is refused without disclosing it', async () => {
   await add('taken', 'other-1');
   const sent = await api.send('POST', '/tasks', { as: 'owner', json: { name: 'fleet.canary', id: 'taken', item: 'mine-1' } });
   assert.equal(sent.status, 403);
   assert.doesNotMatch(sent.text, /other-1/);
 });
 
-test('what a worker runs for others is not told', async () => {
+test('the running tasks of a worker omit hidden ones', async () => {
   const keys = createKeys(keyPrefix);
   await add('seen', 'mine-1');
   await add('hidden', 'other-1');
@@ -154,7 +154,7 @@ test('what a worker runs for others is not told', async () => {
   assert.deepEqual(await running('viewer'), [['seen', 'hidden'], []]);
 });
 
-test("open-webui's four keep to the same rules", async () => {
+test("open-webui's four routes have the same permissions", async () => {
   await add('seen', 'mine-1');
   await add('hidden', 'other-1');
   const ask = (method: string, path: string, as: Caller): Promise<Sent> => send(api.port, method, path, { as });
@@ -164,7 +164,7 @@ test("open-webui's four keep to the same rules", async () => {
     404,
     { detail: 'Task with ID hidden not found.' },
   ]);
-  // As its newest version answers for the chat of somebody else; and the same for one that never was.
+  // As open-webui answers for another user's chat, whether or not it exists.
   for (const item of ['other-1', 'other-never']) {
     assert.deepEqual(await ask('POST', `/api/tasks/chat/${item}/stop`, 'owner').then(({ status, body }) => [status, body]), [
       404,
@@ -184,7 +184,7 @@ test("open-webui's four keep to the same rules", async () => {
   assert.equal((await producer.get('seen'))?.stop?.by, 'owner');
 });
 
-test('every write is recorded, done or refused', async () => {
+test('every write is recorded, allowed or denied', async () => {
   await add('its', 'mine-1');
   await api.send('POST', '/tasks', { as: 'owner', json: { name: 'fleet.canary', id: 'new', item: 'mine-2' } });
   await api.send('POST', '/tasks/its/stop', { as: 'owner', json: { reason: 'enough' } });

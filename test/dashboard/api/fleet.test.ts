@@ -25,7 +25,7 @@ after(async () => {
 });
 const codeOf = ({ body }: Sent): string => (body as { code: string }).code;
 
-test('the workers are those that beat, with what they run', async () => {
+test('workers are listed by their heartbeats, with their running tasks', async () => {
   const { id } = await producer.enqueue(task.definition, null);
   const call = await task.call();
   const read = async (): Promise<Record<string, unknown>[]> =>
@@ -37,7 +37,7 @@ test('the workers are those that beat, with what they run', async () => {
   call.returns();
 });
 
-test('what a worker left that fell silent, or that somebody wrote by hand, is no error', async () => {
+test('a stale or hand-written heartbeat is not an error', async () => {
   await fleet.client.zadd(keys.workers, Date.now(), 'silent', Date.now(), 'odd');
   await fleet.client.hset(keys.worker('odd'), { host: 'h', running: '{not json', queues: '7' });
   const { workers } = (await api.send('GET', '/workers')).body as {
@@ -66,7 +66,7 @@ test('schedules are listed, run and removed', async () => {
   assert.equal(codeOf(await api.send('POST', '/schedules/nightly/run')), 'SCHEDULE_NOT_FOUND');
 });
 
-test('what can be enqueued is listed with the schema of its input', async () => {
+test('definitions are listed with their input schemas', async () => {
   const { definitions } = (await api.send('GET', '/definitions')).body as {
     definitions: { name: string; input: { properties?: object } }[];
   };
@@ -77,7 +77,7 @@ test('what can be enqueued is listed with the schema of its input', async () => 
   assert.deepEqual(Object.keys(definitions.find(({ name }) => name === 'fleet.canary')?.input.properties ?? {}), ['run_ms', 'mode']);
 });
 
-test('a model is in use once a session says so', async () => {
+test('a model is in use once a session reports it', async () => {
   assert.equal((await api.send('PUT', '/usage/org%2Fllama%203/session-1')).status, 204);
   assert.deepEqual((await api.send('GET', '/usage')).body, { models: ['org/llama 3'] });
   await fleet.client.hset(keys.usagePool, 'broken', 'no JSON');
@@ -86,13 +86,13 @@ test('a model is in use once a session says so', async () => {
   assert.equal(await fleet.client.hget(keys.usagePool, 'broken'), 'no JSON');
 });
 
-test('what ended is told minute by minute', async () => {
+test('statistics count finished tasks by minute', async () => {
   const { minutes } = (await api.send('GET', '/stats?minutes=3')).body as { minutes: { at: string }[] };
   assert.equal(minutes.length, 3);
   assert.equal(((await api.send('GET', '/stats')).body as { minutes: unknown[] }).minutes.length, 60);
 });
 
-test('everybody may ask who they are', async () => {
+test('every caller may read its principal', async () => {
   assert.deepEqual((await api.send('GET', '/me', { as: 'guest' })).body, {
     name: 'guest',
     role: 'viewer',

@@ -9,7 +9,7 @@ export interface FreshApi {
   readonly api: ServedApi;
 }
 
-/** Gives each test of the file an API over a prefix of its own, and closes it after the test. */
+/** Gives each test of the file an API with its own key prefix, closed after the test. */
 export function freshApi(fleet: TestFleet, use: (fresh: FreshApi) => void): void {
   let api: ServedApi;
   beforeEach(async () => {

@@ -19,7 +19,7 @@ let producer: Producer;
 let api: ServedApi;
 let untouched: string[];
 
-/** All that is in Redis, by key; without the record of what was refused, and what is counted. */
+/** Returns a digest of every key in Redis, except audit and metrics. */
 async function everything(): Promise<string[]> {
   const keys = (await fleet.client.keys(`${keyPrefix}:*`)).filter((key) => !/:dashboard:audit|:metrics:/.test(key)).toSorted();
   return Promise.all(
@@ -32,7 +32,7 @@ async function everything(): Promise<string[]> {
   );
 }
 
-/** A read of a hash may change the order of its fields, in which it is dumped. */
+/** DUMP depends on the order of a hash's fields, which a read may change. */
 async function contentOf(key: string): Promise<Buffer | string> {
   if ((await fleet.client.type(key)) !== 'hash') return (await fleet.client.dumpBuffer(key)) ?? '';
   return JSON.stringify(Object.entries(await fleet.client.hgetall(key)).toSorted(([a], [b]) => (a < b ? -1 : 1)));
@@ -45,7 +45,7 @@ before(async () => {
   api = await serveApi({ producer, definitions: [definition], bodyLimit: BODY_LIMIT, bodyTimeoutMs: 50, streams: { maxStreams: 6 } });
   await producer.enqueue(fleetCanary, {}, { id: 'bystander', item: 'mine-1' });
   await producer.schedules.upsert('nightly', fleetCanary, {}, { every: 3_600_000 });
-  // BullMQ notes about a queue what it knows of it, when it is looked at for the first time.
+  // BullMQ writes a queue's metadata on first use.
   await producer.schedules.list();
   untouched = await everything();
 });
@@ -62,18 +62,18 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 const enqueue = JSON.stringify({ name: 'fleet.canary' });
 
 const REQUESTS: readonly (readonly [what: string, method: string, path: string, options: SendOptions, status: number])[] = [
-  ['a way up', 'GET', '/tasks/..%2f..%2fapi%2ftasks', {}, 404],
-  ['a bare way up', 'GET', '/tasks/../../livez', {}, 404],
-  ['a way up with a backslash', 'GET', '/tasks/..%5cbystander', {}, 404],
+  ['a parent path', 'GET', '/tasks/..%2f..%2fapi%2ftasks', {}, 404],
+  ['an unencoded parent path', 'GET', '/tasks/../../livez', {}, 404],
+  ['a parent path with a backslash', 'GET', '/tasks/..%5cbystander', {}, 404],
   ['a NUL', 'GET', '/tasks/bystander%00', {}, 400],
   ['a line break', 'POST', '/tasks/a%0d%0aSet-Cookie:%20x=1/stop', {}, 404],
   ["a queue's own key", 'POST', '/tasks/active/stop', {}, 404],
   ["a scheduler's key", 'POST', '/tasks/repeat:nightly/stop', {}, 404],
-  ['a key of another kind', 'POST', '/tasks/bystander:lock/stop', {}, 404],
+  ['a key of another type', 'POST', '/tasks/bystander:lock/stop', {}, 404],
   ['a glob', 'POST', '/tasks/*/stop', {}, 404],
-  ['half a character', 'GET', '/tasks/%c3', {}, 400],
-  ['no encoding at all', 'GET', '/tasks/%zz', {}, 400],
-  ['half of a surrogate pair', 'GET', '/items/%ed%a0%80/tasks', {}, 400],
+  ['a truncated character', 'GET', '/tasks/%c3', {}, 400],
+  ['invalid percent-encoding', 'GET', '/tasks/%zz', {}, 400],
+  ['a lone surrogate', 'GET', '/items/%ed%a0%80/tasks', {}, 400],
   ['a long id', 'GET', `/tasks/${'a'.repeat(8_000)}`, {}, 400],
   ['an item with an escape', 'POST', '/items/%1b%5b2J/stop', {}, 400],
   ['a long item', 'POST', `/items/${'a'.repeat(257)}/stop`, {}, 400],
@@ -105,13 +105,13 @@ const REQUESTS: readonly (readonly [what: string, method: string, path: string, 
   ['JSON twice', 'POST', '/tasks', { text: `${enqueue}${enqueue}`, headers: JSON_TYPE }, 400],
   ['a list', 'POST', '/tasks', { json: [{ name: 'fleet.canary' }] }, 400],
   ['null', 'POST', '/tasks/bystander/stop', { text: 'null', headers: JSON_TYPE }, 400],
-  ['bytes that are no UTF-8', 'POST', '/tasks', { text: Buffer.from([0x22, 0xff, 0xfe, 0x22]), headers: JSON_TYPE }, 400],
+  ['bytes that are not UTF-8', 'POST', '/tasks', { text: Buffer.from([0x22, 0xff, 0xfe, 0x22]), headers: JSON_TYPE }, 400],
   ['a reason that is an object', 'POST', '/tasks/bystander/stop', { json: { reason: { $ne: null } } }, 400],
   ['a long reason', 'POST', '/tasks/bystander/stop', { json: { reason: 'x'.repeat(501) } }, 400],
   ['a dry run as text', 'POST', '/items/mine-1/stop', { json: { dry_run: 'false' } }, 400],
   ['an unknown field of a stop', 'POST', '/items/mine-1/stop', { json: { dryRun: true } }, 400],
-  ['a body where there is none', 'POST', '/schedules/nightly/run', { json: { input: {} } }, 400],
-  ['numbers beyond all measure', 'POST', '/tasks', { text: '{"name":"fleet.canary","delay":1e999}', headers: JSON_TYPE }, 400],
+  ['a body for a route without fields', 'POST', '/schedules/nightly/run', { json: { input: {} } }, 400],
+  ['an infinite number', 'POST', '/tasks', { text: '{"name":"fleet.canary","delay":1e999}', headers: JSON_TYPE }, 400],
   [
     'deep nesting',
     'POST',
@@ -147,12 +147,12 @@ const REQUESTS: readonly (readonly [what: string, method: string, path: string, 
   ['an unknown encoding', 'POST', '/tasks', { text: enqueue, headers: { ...JSON_TYPE, 'content-encoding': 'identity, gzip' } }, 415],
   ['the same field twice', 'POST', '/tasks', { text: '{"name":"fleet.canary","name":"unknown"}', headers: JSON_TYPE }, 400],
   ['an empty chunked body', 'POST', '/tasks', { text: '', headers: JSON_TYPE, chunked: true }, 400],
-  ['a chunked body that is no JSON', 'POST', '/tasks', { text: '{"name":', headers: JSON_TYPE, chunked: true }, 400],
-  ['a chunked body that is too long', 'POST', '/tasks', { text: 'x'.repeat(BODY_LIMIT + 1), headers: JSON_TYPE, chunked: true }, 413],
+  ['a chunked body that is not JSON', 'POST', '/tasks', { text: '{"name":', headers: JSON_TYPE, chunked: true }, 400],
+  ['an oversized chunked body', 'POST', '/tasks', { text: 'x'.repeat(BODY_LIMIT + 1), headers: JSON_TYPE, chunked: true }, 413],
   ['a compressed body', 'POST', '/tasks', { text: gzipSync(enqueue), headers: { ...JSON_TYPE, 'content-encoding': 'gzip' } }, 415],
-  ['a body that is too long', 'POST', '/tasks', { text: 'x'.repeat(BODY_LIMIT + 1), headers: JSON_TYPE }, 413],
+  ['an oversized body', 'POST', '/tasks', { text: 'x'.repeat(BODY_LIMIT + 1), headers: JSON_TYPE }, 413],
   [
-    'a body that says it is too long',
+    'an oversized Content-Length',
     'POST',
     '/tasks',
     { text: enqueue, headers: { ...JSON_TYPE, 'content-length': BODY_LIMIT * 1_000 } },
@@ -160,7 +160,7 @@ const REQUESTS: readonly (readonly [what: string, method: string, path: string, 
   ],
   ['an unknown path', 'GET', '/admin', {}, 404],
   ['a path in capitals', 'GET', '/TASKS', {}, 404],
-  ['a slash too many', 'GET', '/tasks/', {}, 404],
+  ['a trailing slash', 'GET', '/tasks/', {}, 404],
   ['no item', 'POST', '/items//stop', {}, 404],
   ['another method', 'DELETE', '/tasks/bystander', {}, 405],
   ['another method with a body', 'PATCH', '/tasks', { json: {} }, 405],
@@ -172,15 +172,15 @@ const REQUESTS: readonly (readonly [what: string, method: string, path: string, 
     403,
   ],
   ['a method in the query', 'GET', '/tasks/bystander/stop?_method=POST', {}, 405],
-  ['the id of an event that is none', 'GET', '/tasks/bystander/events', { headers: { 'last-event-id': '1-1\\n' } }, 400],
+  ['a malformed event id', 'GET', '/tasks/bystander/events', { headers: { 'last-event-id': '1-1\\n' } }, 400],
   ['the end of a range as an event', 'GET', '/tasks/bystander/events?after=%2B', {}, 400],
   ['a model with a line break', 'PUT', '/usage/a%0ab/s', {}, 400],
-  ['a history without end', 'GET', '/stats?minutes=1000000', {}, 400],
+  ['an excessive number of minutes', 'GET', '/stats?minutes=1000000', {}, 400],
   ['a cursor with a script', 'GET', '/tasks?after=1-%27%5d%5d%20redis.call()&limit=1', {}, 200],
 ];
 
 for (const [what, method, path, options, status] of REQUESTS) {
-  test(`${what}: ${status}, and nothing is changed`, async () => {
+  test(`${what}: ${status}, without changes`, async () => {
     const sent = await api.send(method, path, options);
     assert.equal(sent.status, status, sent.text);
     assert.ok(sent.text.length < 2_000, `${sent.text.length} characters`);
@@ -190,7 +190,7 @@ for (const [what, method, path, options, status] of REQUESTS) {
   });
 }
 
-test('a body without end is refused as soon as it is too long', async () => {
+test('an endless body is refused as soon as it exceeds the limit', async () => {
   const outgoing = request({ port: api.port, host: '127.0.0.1', method: 'POST', path: '/api/v1/tasks', headers: JSON_TYPE, agent: false });
   outgoing.on('error', () => undefined);
   outgoing.write('x'.repeat(BODY_LIMIT));
@@ -200,7 +200,7 @@ test('a body without end is refused as soon as it is too long', async () => {
   outgoing.destroy();
 });
 
-test('a body that does not arrive is given up', async () => {
+test('a body that does not arrive times out', async () => {
   const outgoing = request({
     port: api.port,
     host: '127.0.0.1',
@@ -217,7 +217,7 @@ test('a body that does not arrive is given up', async () => {
   assert.deepEqual([response.statusCode, response.headers.connection], [408, 'close']);
 });
 
-test('a body that breaks off does no harm', async () => {
+test('a body that ends early changes nothing', async () => {
   const socket = connect(api.port, '127.0.0.1');
   await once(socket, 'connect');
   socket.write('POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"name"');
@@ -227,7 +227,7 @@ test('a body that breaks off does no harm', async () => {
   assert.deepEqual(await everything(), untouched);
 });
 
-test('a flood of streams gets 429, and those that are open go on', async () => {
+test('streams over the limit get 429, and open streams continue', async () => {
   const path = '/api/v1/events';
   const open = async (as: string): Promise<IncomingMessage> => {
     const outgoing = request({ port: api.port, host: '127.0.0.1', path, headers: { 'x-as': as }, agent: false }).end();
@@ -242,7 +242,7 @@ test('a flood of streams gets 429, and those that are open go on', async () => {
   assert.equal(others.filter(({ statusCode }) => statusCode === 200).length, 3);
   assert.equal((await send(api.port, 'GET', path, { as: 'admin' })).status, 429);
   for (const response of [...first, ...others]) response.destroy();
-  // Their places are free again.
+  // Closed streams free their slots.
   for (let status: number | undefined = 429; status === 429;) {
     const again = await open('viewer');
     status = again.statusCode;

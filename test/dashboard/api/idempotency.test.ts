@@ -22,29 +22,29 @@ const add = (json: object, { key = KEY, ...options }: SendOptions & { key?: stri
 const codeOf = ({ body }: Sent): string => (body as { code: string }).code;
 const live = async (): Promise<number> => (await producer.list()).tasks.length;
 
-test('the same key and body give the same answer, and one task', async () => {
+test('the same key and body yield the same answer and one task', async () => {
   const first = await add({ item: 'a', input: { run_ms: 5, mode: 'deaf' } });
-  // The order of the fields does not count, nor the quotes around the key.
+  // Neither the order of the fields nor quotes around the key matter.
   const second = await add({ input: { mode: 'deaf', run_ms: 5 }, item: 'a' }, { key: KEY.replaceAll('"', '') });
   assert.equal(first.status, 202);
   assert.deepEqual([second.status, second.text, second.headers.location], [202, first.text, first.headers.location]);
   assert.equal(await live(), 1);
 });
 
-test('another body is a conflict, and adds nothing', async () => {
+test('another body is a conflict and enqueues nothing', async () => {
   await add({ item: 'a' });
   const sent = await add({ item: 'b' });
   assert.deepEqual([sent.status, codeOf(sent)], [422, 'IDEMPOTENCY_CONFLICT']);
   assert.equal(await live(), 1);
 });
 
-test('the key of another caller is another key', async () => {
+test('keys of different callers are independent', async () => {
   await add({ item: 'mine' }, { as: 'owner' });
   assert.equal((await add({ item: 'other' }, { as: 'operator' })).status, 202);
   assert.equal(await live(), 2);
 });
 
-test('of many requests at once one adds the task, and the others are told so or to wait', async () => {
+test('of concurrent requests one enqueues the task; the others get its answer or a conflict', async () => {
   const sent = await Promise.all(Array.from({ length: 20 }, () => add({})));
   const added = sent.filter(({ status }) => status === 202);
   assert.ok(added.length >= 1);
@@ -53,17 +53,17 @@ test('of many requests at once one adds the task, and the others are told so or 
   assert.equal(await live(), 1);
 });
 
-test('a request that was refused leaves its key unused', async () => {
+test('a refused request leaves its key unused', async () => {
   assert.equal((await add({ input: { run_ms: 'x' } })).status, 400);
   await producer.enqueue(fleetCanary, {}, { item: 'busy', id: 'there' });
   assert.equal((await add({ item: 'busy', on_busy: 'reject' })).status, 409);
   assert.equal((await add({})).status, 202);
 });
 
-test('a repeat after the process died in the middle adds no second task, before and after the add', async () => {
+test('a repeat after a crash enqueues no second task', async () => {
   const keys = createKeys(keyPrefix);
   const body = { name: 'fleet.canary', item: 'a' };
-  // It had claimed the key and added the task, and left no answer.
+  // The crashed process had claimed the key and enqueued the task, without storing an answer.
   await add({ item: 'a' });
   const [record = ''] = await fleet.client.keys(keys.idempotency('*'));
   await fleet.client.hdel(record, 'answer');
@@ -79,7 +79,7 @@ test('a repeat after the process died in the middle adds no second task, before 
   assert.equal(await live(), 1);
 });
 
-test('the key is kept for a day, and what is kept of it names nobody', async () => {
+test('the record of a key lasts a day and does not name its caller', async () => {
   await add({ item: 'secret-item', input: { run_ms: 4_242 } });
   const [record = ''] = await fleet.client.keys(`${keyPrefix}:dashboard:idempotency:*`);
   assert.match(record, /:[0-9a-f]{64}$/);
@@ -112,7 +112,7 @@ test('a body that is nested too deeply is refused', async () => {
   }
 });
 
-test('a task that cannot be registered, or whose answer cannot be kept, is answered as added', async () => {
+test('a task whose registration or stored answer fails is answered as enqueued', async () => {
   const keys = createKeys(keyPrefix);
   await fleet.client.set(keys.tasks, 'a string');
   const sent = await add({ item: 'a' });
@@ -120,7 +120,7 @@ test('a task that cannot be registered, or whose answer cannot be kept, is answe
   assert.equal(await fleet.client.exists(keys.jobs('fleet') + (sent.body as { id: string }).id), 1);
 });
 
-test('where the queue takes no task, the answer says that there is none', async () => {
+test('if the queue rejects the task, the answer says that it does not exist', async () => {
   await fleet.client.set(`${createKeys(keyPrefix).jobs('fleet')}meta`, 'a string');
   const sent = await api.send('POST', '/tasks', { json: { name: 'fleet.canary' } });
   const { code, exists, detail } = sent.body as Readonly<Record<string, unknown>>;

@@ -14,7 +14,7 @@ const list = (length: number): string => `[${Array.from({ length }, () => '1').j
 const fields = (length: number): string => `{${Array.from({ length }, (_, n) => `"k${n}":1`).join(',')}}`;
 const deep = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
 
-test('a body that is short and holds much is refused before it is parsed, whatever it is for', async () => {
+test('a short body with too many values is refused before parsing', async () => {
   for (const [input, problem] of [
     [list(500_000), 'expected at most 100000 values'],
     [`[${Array.from({ length: 60_000 }, () => '{}').join(',')}]`, 'expected at most 100000 values'],
@@ -28,7 +28,7 @@ test('a body that is short and holds much is refused before it is parsed, whatev
   }
 });
 
-test('what is in strings counts as one value, whatever escapes they have', () => {
+test('a string counts as one value, whatever its escapes', () => {
   for (const text of [
     '{"a":"[[[[{{{{,,,,::::"}',
     String.raw`{"a":"\"","b":"\\","c":"\\\"[[["}`,
@@ -55,7 +55,7 @@ test('the limits themselves are allowed', () => {
   );
 });
 
-test('no field is called __proto__, also in other letters', async () => {
+test('a field named __proto__ is refused, escaped or not', async () => {
   for (const name of ['__proto__', String.raw`\u005f_proto__`, String.raw`__pro\u0074o__`]) {
     const { status, body } = await api.send('POST', '/tasks', {
       text: `{"name":"fleet.canary","input":{"${name}":{}}}`,
@@ -65,7 +65,7 @@ test('no field is called __proto__, also in other letters', async () => {
   }
 });
 
-test('an input with very many problems names the first of them', async () => {
+test('an input with many problems lists the first of them', async () => {
   const input = Object.fromEntries(Array.from({ length: 9_000 }, (_, n) => [`k${n}`, n]));
   const { status, body } = await api.send('POST', '/tasks', { json: { name: 'fleet.canary', input } });
   assert.deepEqual([status, (body as { errors: unknown[] }).errors.length], [400, 20]);

@@ -38,13 +38,13 @@ const operations = (): (readonly [path: string, method: string, operation: Opera
     Object.entries(methods).map(([method, operation]) => [path, method, operation] as const),
   );
 
-test('it says what it is', () => {
+test('the document has a title and a version', () => {
   assert.match(document.openapi, /^3\.1\.\d$/);
   assert.ok(document.info.title && document.info.version);
   assert.deepEqual(document.servers, [{ url: '/' }]);
 });
 
-test('every route is in it, and nothing else', () => {
+test('the document has exactly the routes of the API', () => {
   const described = operations().map(([path, method]) => `${method} ${path}`);
   assert.deepEqual(described.toSorted(), ROUTES.map(({ method, path }) => `${method} /api/v1${path}`).toSorted());
   const ids = operations().map(([, , { operationId }]) => operationId);
@@ -91,7 +91,7 @@ test('every error that a route may answer is one of the catalogue, with a status
   for (const code of Object.keys(STATUS_OF) as ErrorCode[]) assert.ok(codes.includes(code));
 });
 
-test('the page to read it takes everything from here, and has no script of its own', async () => {
+test('the docs page loads from its own origin and has no inline script', async () => {
   const { status, text, headers } = await send(api.port, 'GET', '/docs');
   assert.equal(status, 200);
   assert.match(String(headers['content-security-policy']), /default-src 'self'/);
@@ -107,7 +107,7 @@ test('the page to read it takes everything from here, and has no script of its o
     assert.equal((await send(api.port, 'GET', `/docs/${file}`)).status, 404, file);
 });
 
-/** Whether something could be a JSON Schema, with schemas in all the places where there should be some. */
+/** Returns whether a value could be a JSON Schema, checking its subschemas. */
 function isSchema(schema: unknown): boolean {
   if (typeof schema !== 'object' || schema === null) return false;
   const { $ref: reference, type, properties = {}, items, enum: values, required = [] } = schema as Record<string, unknown>;

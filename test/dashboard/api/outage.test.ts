@@ -10,7 +10,7 @@ import { until } from '../../support/until.js';
 import { EventClient } from './stream/event-client.js';
 import { type ServedApi, serveApi } from './serve-api.js';
 
-/** An API with a Redis of its own, until the test ends. */
+/** Serves an API with its own Redis until the test ends. */
 async function serve(context: TestContext, options: TestRedisOptions = {}, config: Partial<ProducerConfig> = {}) {
   const fleet = await TestFleet.start(options);
   const keyPrefix = fleet.newPrefix();
@@ -23,7 +23,7 @@ async function serve(context: TestContext, options: TestRedisOptions = {}, confi
   return { fleet, keyPrefix, producer, api };
 }
 
-/** Asks every route, and expects to be told in time that Redis is away. */
+/** Calls every route and expects 503 in time. */
 async function askAll(api: ServedApi): Promise<void> {
   await Promise.all(
     ROUTES.map(async ({ method, path, body }) => {
@@ -40,13 +40,13 @@ async function askAll(api: ServedApi): Promise<void> {
         `${method} ${path}`,
       );
       assert.doesNotMatch(sent.text, /127\.0\.0\.1|ECONNREFUSED/);
-      // Two seconds, and one for a machine that does much else.
+      // Two seconds, and one more for a busy machine.
       assert.ok(ms < 3_000, `${method} ${path} took ${Math.round(ms)} ms`);
     }),
   );
 }
 
-test('while Redis is away every route says so, and works again once it is back', async (context) => {
+test('while Redis is unavailable, every route answers 503, and recovers with Redis', async (context) => {
   const { fleet, producer, api } = await serve(context);
   assert.equal((await api.send('GET', '/tasks')).status, 200);
   await fleet.redis.kill();
@@ -56,7 +56,7 @@ test('while Redis is away every route says so, and works again once it is back',
   assert.equal((await api.send('POST', '/tasks', { json: { name: 'fleet.canary' }, headers: { 'idempotency-key': 'k' } })).status, 202);
 });
 
-test('a Redis that hangs is away', async (context) => {
+test('a hanging Redis counts as unavailable', async (context) => {
   const { fleet, producer, api } = await serve(context);
   await producer.ping();
   process.kill(fleet.redis.pid, 'SIGSTOP');
@@ -67,7 +67,7 @@ test('a Redis that hangs is away', async (context) => {
   }
 });
 
-test('a stream of events outlives an outage, and goes on where it was', async (context) => {
+test('an event stream survives an outage without gaps', async (context) => {
   const { fleet, keyPrefix, producer, api } = await serve(
     context,
     { appendonly: 'yes', extraArgs: ['--appendfsync', 'always'] },
@@ -80,7 +80,7 @@ test('a stream of events outlives an outage, and goes on where it was', async (c
   await say(1);
   await client.until(() => client.chunks.length === 1);
   await fleet.redis.kill();
-  // Each waits for about as long as the stream's own reads do, and gives up.
+  // Each call gives up after about the timeout of the stream's own reads.
   for (let n = 0; n < 2; n += 1) await assert.rejects(producer.get(id), { code: 'REDIS_UNAVAILABLE' });
   await fleet.redis.restart();
   await say(2);
@@ -95,7 +95,7 @@ test('a stream of events outlives an outage, and goes on where it was', async (c
   list.leave();
 });
 
-test('a connection that breaks in the middle of a call is an outage too', async (context) => {
+test('a connection lost during a call yields 503 too', async (context) => {
   const { producer, api } = await serve(context);
   producer.store.redis.zrange = () => Promise.reject(new Error('Connection is closed.'));
   assert.equal((await api.send('GET', '/workers')).status, 503);

@@ -8,7 +8,7 @@ import { serveApi } from './serve-api.js';
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
 
-test('what no replica has is answered with 503 and what was written, and a repeat with the same key makes no second task', async () => {
+test('an unreplicated write yields 503 with its details, and a repeat with the same key enqueues no second task', async () => {
   const producer = fleet.producer({ enqueueWaitReplicas: 1, stopWaitReplicas: 1, waitReplicasTimeoutMs: 20 });
   const api = await serveApi({ producer });
   try {

@@ -16,14 +16,14 @@ export interface Sent {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly text: string;
-  /** The text as JSON; undefined if it is none. */
+  /** The parsed body; undefined if it is not JSON. */
   readonly body: unknown;
 }
 
 export interface SendOptions {
-  /** Who asks: one of `PRINCIPALS`. Default `admin`. */
+  /** The caller, one of `PRINCIPALS`. Default `admin`. */
   readonly as?: keyof typeof PRINCIPALS;
-  /** Sent as JSON; text as it is. */
+  /** Sent as JSON; `text` is sent unchanged. */
   readonly json?: unknown;
   readonly text?: string | Buffer;
   /** Sends the body in chunks, without its length. Default false. */
@@ -34,16 +34,16 @@ export interface SendOptions {
 export interface ServedApi {
   readonly port: number;
   readonly dashboard: Dashboard;
-  /** What the dashboard has logged, one line each. */
+  /** The dashboard's log lines. */
   readonly logged: readonly string[];
-  /** Sends a request below `/api/v1`, and holds the answer to the route's own description. */
+  /** Sends a request below `/api/v1` and checks the answer against the route's definition. */
   send(method: string, path: string, options?: SendOptions): Promise<Sent>;
   close(): Promise<void>;
 }
 
 const via = 'token';
 
-/** Everybody whom the tests know. `guest` and `owner` see items that begin with `mine`. */
+/** The callers of the tests. `guest`, `owner` and `steward` see items that begin with `mine`. */
 export const PRINCIPALS = {
   admin: { name: 'admin', role: 'admin', items: null, via },
   operator: { name: 'operator', role: 'operator', items: null, via },
@@ -54,7 +54,7 @@ export const PRINCIPALS = {
   steward: { name: 'steward', role: 'operator', items: ['mine*'], via },
 } as const satisfies Record<string, Principal>;
 
-/** A dashboard on loopback, alone. */
+/** Serves a dashboard on loopback, without an app. */
 export async function serveApi(config: Omit<DashboardConfig, 'auth'>): Promise<ServedApi> {
   const logged: string[] = [];
   const loggers = createLoggerFactory({
@@ -79,7 +79,7 @@ export async function serveApi(config: Omit<DashboardConfig, 'auth'>): Promise<S
   };
 }
 
-/** Sends a request with exactly this path, and reads the answer to its end. */
+/** Sends a request with exactly this path and reads the whole answer. */
 export async function send(
   port: number,
   method: string,
@@ -105,7 +105,7 @@ export async function send(
   return sent;
 }
 
-/** An answer is one that the route's description has: its status, and the shape of its body; an error's code too. */
+/** Asserts that the route's definition has the answer's status, body schema and error code. */
 export function checkAnswer(method: string, path: string, { status, headers, body, text: got }: Sent): void {
   assert.ok(status < 500 || status === 503, `${method} ${path}: ${status} ${got}`);
   assert.equal(typeof headers['x-request-id'], 'string');

@@ -32,7 +32,7 @@ describe('without a worker', () => {
   beforeEach(start);
   afterEach(() => api.close());
 
-  test('a task is added, and is where Location says', async () => {
+  test('an enqueued task is found at its Location', async () => {
     const { status, headers, body } = await api.send('POST', '/tasks', {
       json: { name: 'fleet.canary', input: { run_ms: 5 }, item: 'chat-1', delay: 60_000, priority: 3 },
     });
@@ -45,12 +45,12 @@ describe('without a worker', () => {
     assert.deepEqual([found.id, found.item, found.state], [id, 'chat-1', 'scheduled']);
   });
 
-  test("a service's own task is added too, and without an input it gets {}", async () => {
+  test('a task of the service is enqueued; its input defaults to {}', async () => {
     assert.equal((await api.send('POST', '/tasks', { json: { name: 'report.write' } })).status, 202);
     assert.equal((await api.send('POST', '/tasks', { json: { name: 'fleet.canary' } })).status, 202);
   });
 
-  test('the same id twice is one task', async () => {
+  test('a repeated id yields one task', async () => {
     const json = { name: 'fleet.canary', id: 'once' };
     const [first, second] = [await api.send('POST', '/tasks', { json }), await api.send('POST', '/tasks', { json })];
     assert.deepEqual(
@@ -60,7 +60,7 @@ describe('without a worker', () => {
     assert.deepEqual(idsOf(await api.send('GET', '/tasks')), ['once']);
   });
 
-  test('of an item that is busy a newer task takes the place, or is refused', async () => {
+  test('on a busy item, on_busy replaces the previous task or refuses the new one', async () => {
     await api.send('POST', '/tasks', { json: { name: 'fleet.canary', item: 'chat-1', id: 'old' } });
     const refused = await api.send('POST', '/tasks', { json: { name: 'fleet.canary', item: 'chat-1', on_busy: 'reject' } });
     assert.deepEqual([refused.status, codeOf(refused), (refused.body as { ids: string[] }).ids], [409, 'ITEM_BUSY', ['old']]);
@@ -81,7 +81,7 @@ describe('without a worker', () => {
     ['a long id', { name: 'fleet.canary', id: 'a'.repeat(129) }, 'INVALID_ID', ['id']],
     ['a bad item', { name: 'fleet.canary', item: 'a\u0000b' }, 'INVALID_ITEM', ['item']],
     ['a long item', { name: 'fleet.canary', item: 'a'.repeat(257) }, 'INVALID_ITEM', ['item']],
-    ['half a character', { name: 'fleet.canary', item: '\ud800' }, 'INVALID_ITEM', ['item']],
+    ['a truncated character', { name: 'fleet.canary', item: '\ud800' }, 'INVALID_ITEM', ['item']],
     ['an unknown field', { name: 'fleet.canary', colour: 'red' }, 'BAD_REQUEST', ['colour']],
     ['a delay as text', { name: 'fleet.canary', delay: '5' }, 'BAD_REQUEST', ['delay']],
     ['a priority that is too high', { name: 'fleet.canary', priority: 2_097_152 }, 'BAD_REQUEST', ['priority']],
@@ -90,21 +90,21 @@ describe('without a worker', () => {
     ['on_busy without an item', { name: 'fleet.canary', on_busy: 'reject' }, 'INVALID_OPTION', ['on_busy']],
   ];
   for (const [what, json, code, fields] of BAD) {
-    test(`${what} is refused, and the field is named`, async () => {
+    test(`${what} is refused, naming the field`, async () => {
       const sent = await api.send('POST', '/tasks', { json });
       assert.deepEqual([sent.status, codeOf(sent), fieldsOf(sent)], [400, code, fields]);
       assert.deepEqual(await fleet.client.hkeys(`${keyPrefix}:tasks`), []);
     });
   }
 
-  test('an input that is too long is refused', async () => {
+  test('an oversized input is refused', async () => {
     const small = await serveApi({ producer: fleet.producer({ maxInputBytes: 1_024 }), definitions: [task.definition] });
     const sent = await small.send('POST', '/tasks', { json: { name: 'report.write', input: 'x'.repeat(2_000) } });
     await small.close();
     assert.deepEqual([sent.status, codeOf(sent)], [413, 'INPUT_TOO_LARGE']);
   });
 
-  test('pages of the list follow each other, each task once', async () => {
+  test('pages of the list have each task once', async () => {
     const added = await producer.enqueueMany(
       fleetCanary,
       Array.from({ length: 25 }, () => ({ input: {}, item: 'chat-1' })),
@@ -160,13 +160,13 @@ describe('without a worker', () => {
     ['item=%zz', 'query'],
     ['name=', 'name'],
   ] as const) {
-    test(`the query ${query} is refused, and the field is named`, async () => {
+    test(`the query ${query} is refused, naming the field`, async () => {
       const sent = await api.send('GET', `/tasks?${query}`);
       assert.deepEqual([sent.status, fieldsOf(sent)], [400, [field]]);
     });
   }
 
-  test('a task that waits is stopped at once, once', async () => {
+  test('a queued task is stopped at once; a second stop changes nothing', async () => {
     await producer.enqueue(fleetCanary, {}, { id: 'waits' });
     const { status, body } = await api.send('POST', '/tasks/waits/stop', { json: { reason: 'not needed' }, as: 'operator' });
     const { outcome, via, reason, by } = body as Record<string, unknown>;
@@ -175,7 +175,7 @@ describe('without a worker', () => {
     assert.equal(again.status, 200);
   });
 
-  test('a task that is unknown cannot be read, stopped or brought back', async () => {
+  test('an unknown task cannot be read, stopped or retried', async () => {
     for (const [method, path] of [
       ['GET', '/tasks/nobody'],
       ['POST', '/tasks/nobody/stop'],
@@ -187,7 +187,7 @@ describe('without a worker', () => {
     }
   });
 
-  test('a cancelled task is brought back, a queued one is not', async () => {
+  test('a cancelled task can be retried, a queued one cannot', async () => {
     await producer.enqueue(fleetCanary, {}, { id: 'again' });
     const early = await api.send('POST', '/tasks/again/retry');
     assert.deepEqual([early.status, codeOf(early), (early.body as TaskJson).state], [409, 'TASK_NOT_RETRYABLE', 'queued']);
@@ -196,7 +196,7 @@ describe('without a worker', () => {
     assert.deepEqual([status, (body as TaskJson).state], [200, 'queued']);
   });
 
-  test('an item is counted with a dry run, and stopped', async () => {
+  test('a dry run lists the tasks of an item, and the stop cancels them', async () => {
     await producer.enqueueMany(
       fleetCanary,
       Array.from({ length: 3 }, () => ({ input: {}, item: 'a/b' })),
@@ -223,12 +223,12 @@ describe('without a worker', () => {
 describe('with a worker', () => {
   before(async () => {
     await start();
-    // Two requests come within the grace.
+    // Both requests arrive within the grace period.
     await fleet.worker(keyPrefix, [task.handler], { stopGraceMs: 10_000 });
   });
   after(() => api.close());
 
-  test('the stop of a running task is requested, and settled for a caller that waits', async () => {
+  test('the stop of a running task is requested, and settles within wait_ms', async () => {
     const one = await producer.enqueue(task.definition, null, { item: 'chat-1' });
     const call = await task.call(0);
     const requested = await api.send('POST', `/tasks/${one.id}/stop`);
@@ -239,7 +239,7 @@ describe('with a worker', () => {
     assert.deepEqual([(await settled).status, ((await settled).body as { outcome: string }).outcome], [200, 'cancelled']);
   });
 
-  test('the stop of a task that has completed is a conflict, with the receipt', async () => {
+  test('the stop of a completed task is a conflict with its receipt', async () => {
     const one = await producer.enqueue(task.definition, null);
     (await task.call(1)).returns({ pages: 3 });
     await producer.result(one);

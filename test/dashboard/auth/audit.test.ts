@@ -16,7 +16,7 @@ const store = fleet.store();
 const ROOT = newToken();
 const ADA = { name: 'ada', role: 'operator', items: null, via: 'token' } as const;
 
-test('a write is recorded with who, what, which task, why and what came of it', async (t) => {
+test('a write is recorded with caller, action, target, reason and outcome', async (t) => {
   const producer = fleet.producer();
   const dashboard = await TestDashboard.start(producer);
   t.after(() => dashboard.stop());
@@ -69,7 +69,7 @@ test('a write is recorded with who, what, which task, why and what came of it', 
   assert.equal(dashboard.log.find(/^Write denied$/).length, 3);
 });
 
-test('the pages of the audit follow each other, newest first, whatever was allowed and what denied', async () => {
+test('audit pages are newest first, across allowed and denied writes', async () => {
   const { redis, keys } = store;
   const entries = Array.from({ length: 50 }, (_, at) => ({ ms: 1_000 + Math.floor(at / 3), denied: at % 3 === 1 || at % 7 === 0 }));
   const last = new Map<string, number>();
@@ -102,7 +102,7 @@ test('the pages of the audit follow each other, newest first, whatever was allow
   for (const bad of ['', 'x', '1-1', '1-1x', '(1-1a', '+', '1-1a\n', '-1-1a']) assert.equal(isAuditCursor(bad), false, bad);
 });
 
-test('a flood of refusals pushes out nothing that was allowed, and what nobody asked for fills neither the log nor Redis', async () => {
+test('a flood of refusals evicts no allowed entries, and anonymous refusals are capped in log and Redis', async () => {
   const own = fleet.store();
   const log = new LogLines();
   const auditor = new Auditor(own, log.loggers('dashboard'));
@@ -124,7 +124,7 @@ test('a flood of refusals pushes out nothing that was allowed, and what nobody a
   assert.ok(log.lines.length - lines <= 122, `${log.lines.length - lines} lines`);
 });
 
-test('a record that Redis does not take is in the log, and is no error of the request', async () => {
+test('a record that Redis rejects is in the log and does not fail the request', async () => {
   const log = new LogLines();
   const away = {
     ...store,
@@ -140,7 +140,7 @@ test('a record that Redis does not take is in the log, and is no error of the re
   assert.equal(log.find(/^Could not add a write to the audit stream/).length, 1);
 });
 
-test('a write that no route has come to is recorded too, whatever it was refused for', async (t) => {
+test('a write refused before its route is recorded too, for every reason', async (t) => {
   const issuer = await startIssuer();
   t.after(() => issuer.stop());
   const dashboard = await TestDashboard.start(fleet.producer(), {
@@ -177,7 +177,7 @@ test('a write that no route has come to is recorded too, whatever it was refused
   ];
   for (const [status, method, path, options] of cases)
     assert.equal((await dashboard.send(method, path, options)).status, status, `${method} ${path}`);
-  // What reads is no write, also with a token or a role that is refused.
+  // Refused reads are not recorded.
   assert.equal((await dashboard.send('GET', '/api/v1/me', { token: jwt })).status, 403);
   assert.equal((await dashboard.send('GET', '/api/v1/tasks?limit=x', { token })).status, 400);
   const { body } = await dashboard.send('GET', '/api/v1/audit', { token: dashboard.tokens.admin });
@@ -207,7 +207,7 @@ test('a write that no route has come to is recorded too, whatever it was refused
   ]);
 });
 
-test('an admin with item patterns sees what it did and what was about its items, on full pages', async (t) => {
+test('an admin with item patterns sees full pages of its own writes and those about its items', async (t) => {
   const [producer, token] = [fleet.producer(), newToken()];
   const apiTokens = [
     entryOf(token, { name: 'alice', role: 'admin', items: ['alice:*'] }),
@@ -256,7 +256,7 @@ test('an admin with item patterns sees what it did and what was about its items,
   assert.deepEqual(pages.flat().toReversed(), mine);
 });
 
-test('a write is refused in time although a Redis that hangs records nothing', async () => {
+test('a write is refused in time while Redis hangs', async () => {
   const log = new LogLines();
   const hanging = {
     ...store,

@@ -18,7 +18,7 @@ after(async () => {
   await fleet.stop();
 });
 
-/** Two dashboards of one fleet, which trust an issuer each; both know the token of ada. */
+/** Two dashboards of one fleet with different JWT issuers and the same token of ada. */
 async function twoDashboards(settings: { readonly apiRateLimit?: number } = {}): Promise<readonly [TestDashboard, TestDashboard]> {
   const keyPrefix = fleet.newPrefix();
   const apiTokens = [entryOf(ada, { name: 'ada', role: 'operator', items: null })];
@@ -43,7 +43,7 @@ test('callers of one name are one caller only if one issuer vouches for them: id
       body: { name: 'fleet.canary', input: { run_ms } },
     });
   const [jwt, otherJwt] = [await issuer.sign(), await issuer.sign({ iss: OTHER_ISSUER })];
-  // With one caller for all, the second body would be a conflict.
+  // If both were one caller, the second body would be a conflict.
   const answers = [await add(one, ada, 1), await add(one, jwt, 2), await add(other, otherJwt, 3)];
   assert.deepEqual(
     answers.map(({ status }) => status),

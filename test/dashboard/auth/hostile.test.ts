@@ -8,7 +8,7 @@ import { type Reply, TestDashboard } from '../test-dashboard.js';
 import { AUDIENCE, ISSUER, type Issuer, startIssuer } from './jwt-issuer.js';
 import { rawRequest, statusOf } from '../raw-request.js';
 
-/** What it asks for unless it says something else: a stop of a task that waits. */
+/** A request; by default the stop of a queued task. */
 interface Attack {
   readonly method?: string;
   readonly path?: string;
@@ -17,9 +17,9 @@ interface Attack {
   readonly body?: string;
   /** A browser's cookies, from its sign-in as an operator. */
   readonly signedIn?: boolean;
-  /** Bytes instead of all that. */
+  /** Raw bytes instead of the other fields. */
   readonly raw?: string;
-  /** Sent to the dashboard that does not wait. */
+  /** Sent to the dashboard with short timeouts. */
   readonly slow?: boolean;
 }
 
@@ -31,7 +31,7 @@ const prefix = fleet.newPrefix();
 let producer: Producer;
 let issuer: Issuer;
 let dashboard: TestDashboard;
-/** One that waits for nothing long: on a busy machine it would time out what is no attack, too. */
+/** Has short timeouts, which would hit ordinary requests on a busy machine. */
 let hasty: TestDashboard;
 let cookie: string;
 let csrf: string;
@@ -82,8 +82,8 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
     'a token without its scheme': [bearer(token), 401],
     'another scheme': [bearer(`Basic ${Buffer.from(`operator:${token}`).toString('base64')}`), 401],
     'a wrong token': [{ token: 'tf_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' }, 401],
-    'a token cut short': [{ token: token.slice(0, -1) }, 401],
-    'a token in other letters': [{ token: token.toUpperCase() }, 401],
+    'a truncated token': [{ token: token.slice(0, -1) }, 401],
+    'a token in capitals': [{ token: token.toUpperCase() }, 401],
     'two tokens in one header': [bearer(`Bearer x, Bearer ${token}`), 401],
     'a token that is 8 kB long': [{ token: 'a'.repeat(8_192) }, 401],
     'a token with a NUL, encoded': [{ token: `${token}%00` }, 401],
@@ -106,8 +106,8 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
       403,
     ],
     "a viewer's token": [{ token: viewer }, 403],
-    'the token of somebody with other items': [{ token: dashboard.tokens['alice-operator'] }, 404],
-    'a stop dressed up as a read': [
+    'the token of a caller with other items': [{ token: dashboard.tokens['alice-operator'] }, 404],
+    'a stop disguised as a read': [
       { token: viewer, method: 'GET', headers: { 'X-HTTP-Method-Override': 'POST', 'X-Method-Override': 'POST', 'X-HTTP-Method': 'POST' } },
       405,
     ],
@@ -118,7 +118,7 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
     'alg None, with a signature': [{ token: `${part({ alg: 'None' })}.${claims}.${signature}` }, 401],
     'HS256 signed with the public key': [await jwt({}, { alg: 'HS256' }, bytes(issuer.publicPem)), 401],
     'HS256 signed with nothing': [await jwt({}, { alg: 'HS256' }, bytes(' ')), 401],
-    'claims that were changed': [
+    'tampered claims': [
       { token: `${head}.${part({ iss: ISSUER, aud: AUDIENCE, sub: 'ada', role: 'admin', exp: now + 300 })}.${signature}` },
       401,
     ],
@@ -129,24 +129,21 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
     'a JWT that has expired': [await jwt({ exp: now - 60 }), 401],
     'a JWT that never expires': [await jwt({ exp: undefined }), 401],
     'a JWT that is not yet valid': [await jwt({ nbf: now + 600 }), 401],
-    'a JWT of nobody': [await jwt({ sub: undefined }), 401],
+    'a JWT without a subject': [await jwt({ sub: undefined }), 401],
     'a JWT whose name has line breaks': [await jwt({ sub: 'ada\r\nrole: admin' }), 401],
     'an unknown key id': [await jwt({}, { kid: 'two' }), 401],
     'a key id that is a path': [await jwt({}, { kid: '../../../../dev/null' }), 401],
     'a key id that is SQL': [await jwt({}, { kid: "one' OR '1'='1" }), 401],
     'a key in the header': [await jwt({}, { kid: 'mine', jwk: { kty: 'EC', crv: 'P-256', x: 'AA', y: 'AA' } }, issuer.foreignKey), 401],
     'a URL of keys in the header': [await jwt({}, { kid: 'mine', jku: `${EVIL}/jwks.json`, x5u: EVIL }, issuer.foreignKey), 401],
-    'a critical header that nobody knows': [
-      { token: `${part({ alg: 'ES256', kid: 'one', crit: ['exp'], exp: 1 })}.${claims}.${signature}` },
-      401,
-    ],
+    'an unknown critical header': [{ token: `${part({ alg: 'ES256', kid: 'one', crit: ['exp'], exp: 1 })}.${claims}.${signature}` }, 401],
     'a JWT of junk': [{ token: 'eyJ.eyJ.eyJ' }, 401],
     'a JWT with the role root': [await jwt({ role: 'root' }), 403],
     'a JWT with a list of roles': [await jwt({ role: ['viewer', 'admin'] }), 403],
     'a JWT with a role from its prototype': [await jwt({ role: undefined, ...JSON.parse('{"__proto__":{"role":"admin"}}') }), 403],
-    "a JWT of a viewer's": [await jwt({ role: 'viewer' }), 403],
+    'a JWT of a viewer': [await jwt({ role: 'viewer' }), 403],
 
-    'a cookie that was never given': [{ headers: { Cookie: `taskfleet=${'A'.repeat(43)}` } }, 401],
+    'an invented cookie': [{ headers: { Cookie: `taskfleet=${'A'.repeat(43)}` } }, 401],
     'a cookie that is a pattern': [{ headers: { Cookie: 'taskfleet=*' } }, 401],
     'a cookie that is the hash of another': [{ headers: { Cookie: `taskfleet=${'0'.repeat(64)}` } }, 401],
     'a cookie of the name for TLS, without TLS': [
@@ -154,7 +151,10 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
       401,
     ],
     'two cookies of one name': [{ headers: { Cookie: `taskfleet=${'A'.repeat(43)}; ${cookie}`, 'X-CSRF-Token': csrf } }, 401],
-    'the same the other way round': [{ headers: { Cookie: `${cookie}; taskfleet=${'A'.repeat(43)}`, 'X-CSRF-Token': csrf } }, 401],
+    'two cookies of one name, in reverse order': [
+      { headers: { Cookie: `${cookie}; taskfleet=${'A'.repeat(43)}`, 'X-CSRF-Token': csrf } },
+      401,
+    ],
     'a write without a CSRF token': [{ signedIn: true }, 403],
     'a write with a wrong CSRF token': [{ signedIn: true, headers: { 'X-CSRF-Token': `${csrf.slice(0, -1)}_` } }, 403],
     'a write with the CSRF token as a cookie only': [{ headers: { Cookie: cookie, 'X-CSRF-Token': '' } }, 403],
@@ -166,7 +166,7 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
     ],
     "a neighbour's page": [{ signedIn: true, headers: { 'X-CSRF-Token': csrf, 'Sec-Fetch-Site': 'same-site' } }, 403],
     'a page without an origin': [{ signedIn: true, headers: { 'X-CSRF-Token': csrf, Origin: 'null' } }, 403],
-    'a page whose host begins like ours': [
+    'a page whose host starts with ours': [
       { signedIn: true, headers: { 'X-CSRF-Token': csrf, Origin: `http://127.0.0.1:${dashboard.port}.evil.example` } },
       403,
     ],
@@ -182,13 +182,10 @@ async function attacks(): Promise<Record<string, readonly [Attack, number]>> {
       401,
     ],
     'a sign-in with a form of 40 kB': [signIn({ token: 'a'.repeat(40_000) }), 413],
-    'a sign-in with fields without end': [{ method: 'POST', path: '/sign-in', headers: FORM, body: 'a=1&'.repeat(1_000) }, 413],
-    'a sign-in in a character set that nobody has': [
-      signIn({ token }, { 'Content-Type': 'application/x-www-form-urlencoded; charset=x-evil' }),
-      400,
-    ],
-    'a sign-in that is packed': [signIn({ token }, { 'Content-Encoding': 'gzip' }), 400],
-    'a page for somebody unknown': [{ method: 'GET', path: '//evil.example/', headers: { Accept: 'text/html' } }, 302],
+    'a sign-in with too many fields': [{ method: 'POST', path: '/sign-in', headers: FORM, body: 'a=1&'.repeat(1_000) }, 413],
+    'a sign-in in an unknown charset': [signIn({ token }, { 'Content-Type': 'application/x-www-form-urlencoded; charset=x-evil' }), 400],
+    'a compressed sign-in': [signIn({ token }, { 'Content-Encoding': 'gzip' }), 400],
+    'a page for an unauthenticated browser': [{ method: 'GET', path: '//evil.example/', headers: { Accept: 'text/html' } }, 302],
     'another host': [{ headers: { Host: 'evil.example' } }, 401],
     'an odd method': [{ method: 'PROPFIND', path: '/', signedIn: true }, 403],
 
@@ -231,7 +228,7 @@ async function answerTo({
   return { status: reply.status, reply };
 }
 
-test('hostile requests are answered as the table says, and change nothing', async (t) => {
+test('hostile requests get the expected status and change nothing', async (t) => {
   const state = await everything();
   const table = Object.entries(await attacks());
   assert.ok(table.length >= 60, `${table.length} requests`);
@@ -246,7 +243,7 @@ test('hostile requests are answered as the table says, and change nothing', asyn
   assert.deepEqual(await everything(), state);
   assert.equal((await producer.get('bystander'))?.state, 'queued');
   const sessions = await fleet.client.keys(`${prefix}:dashboard:sessions:*`);
-  assert.equal(sessions.length, 1, 'nobody was signed in, and nobody out');
+  assert.equal(sessions.length, 1, 'no session was created or ended');
   for (const { name, reply } of got) {
     assert.equal(reply?.headers['set-cookie'], undefined, name);
     assert.doesNotMatch(`${reply?.text} ${reply?.headers.location}`, /tf_[\w-]{43}|hunter2|\.ts:\d|node_modules/, name);
@@ -260,7 +257,7 @@ test('hostile requests are answered as the table says, and change nothing', asyn
   );
 });
 
-test('the same requests with what they lack do what they say', async () => {
+test('the same requests with valid credentials succeed', async () => {
   const { operator: token } = dashboard.tokens;
   await producer.enqueue(fleetCanary, { run_ms: 60_000 }, { id: 'one', item: 'bob:1' });
   await producer.enqueue(fleetCanary, { run_ms: 60_000 }, { id: 'two', item: 'bob:1' });

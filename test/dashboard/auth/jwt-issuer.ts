@@ -6,16 +6,16 @@ import { type CryptoKey, type JWTHeaderParameters, SignJWT, exportJWK, exportSPK
 export const ISSUER = 'https://issuer.example';
 export const AUDIENCE = 'taskfleet';
 
-/** An issuer of JWTs on loopback, which publishes one key. */
+/** A JWT issuer on loopback that publishes one key. */
 export interface Issuer {
   readonly url: string;
-  /** The public key as text, as an attacker has it. */
+  /** The public key as PEM, known to attackers. */
   readonly publicPem: string;
-  /** How often its keys were asked for. */
+  /** Number of key requests. */
   readonly asked: () => number;
-  /** A good JWT but for what is given: `undefined` leaves a claim out. */
+  /** Signs a valid JWT with the given overrides; `undefined` omits a claim. */
   sign(claims?: Readonly<Record<string, unknown>>, header?: Partial<JWTHeaderParameters>, key?: CryptoKey | Uint8Array): Promise<string>;
-  /** The same with a key that it does not publish. */
+  /** An unpublished key. */
   readonly foreignKey: CryptoKey;
   stop(): Promise<void>;
 }

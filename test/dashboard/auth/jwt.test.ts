@@ -18,7 +18,7 @@ const problemsOf = (given: Parameters<typeof resolveSettings>[0]): string[] => {
   return problems;
 };
 
-test('a good JWT says who, which role, which items and until when', async () => {
+test('a valid JWT yields name, role, items and expiry', async () => {
   const exp = Math.floor(Date.now() / 1_000) + 60;
   assert.deepEqual(await byUrl.verify(await issuer.sign({ exp, items: ['chat:*', 'a'] })), {
     name: 'ada',
@@ -33,14 +33,14 @@ test('a good JWT says who, which role, which items and until when', async () => 
   assert.equal((await bySecret.verify(await issuer.sign({}, { alg: 'HS256' }, new TextEncoder().encode(SECRET))))?.name, 'ada');
 });
 
-test('the claims may have other names', async () => {
+test('the names of the claims are configurable', async () => {
   const verifier = new JwtVerifier(settings({ jwtJwksUrl: issuer.url, jwtRoleClaim: 'https://example/role', jwtItemsClaim: 'chats' }));
   const { role, items } =
     (await verifier.verify(await issuer.sign({ 'https://example/role': 'viewer', role: 'admin', chats: ['a'], items: ['b'] }))) ?? {};
   assert.deepEqual([role, items], ['viewer', ['a']]);
 });
 
-test('a role or items that mean nothing here are refused, not guessed', async () => {
+test('an unknown role and malformed items are refused', async () => {
   for (const claims of [
     { role: undefined },
     { role: 'root' },
@@ -59,13 +59,13 @@ test('a role or items that mean nothing here are refused, not guessed', async ()
   }
 });
 
-test('the clock may be wrong by a few seconds', async () => {
+test('expiry tolerates a few seconds of clock skew', async () => {
   const now = Math.floor(Date.now() / 1_000);
   assert.notEqual(await byUrl.verify(await issuer.sign({ exp: now - 2 })), null);
   assert.equal(await byUrl.verify(await issuer.sign({ exp: now - 30 })), null);
 });
 
-test("the issuer's keys are asked for once", async () => {
+test("the issuer's keys are fetched once", async () => {
   const before = issuer.asked();
   const verifier = new JwtVerifier(settings({ jwtJwksUrl: issuer.url }));
   const good = await issuer.sign();
@@ -76,7 +76,7 @@ test("the issuer's keys are asked for once", async () => {
   assert.equal(issuer.asked() - before, 1);
 });
 
-test('without the keys nothing is decided, and the issuer is not asked each time', async () => {
+test('without keys verification fails as unavailable, and failed fetches are cached', async () => {
   const gone = await startIssuer();
   const jwt = await gone.sign();
   await gone.stop();
@@ -84,7 +84,7 @@ test('without the keys nothing is decided, and the issuer is not asked each time
   for (let n = 0; n < 3; n += 1) await assert.rejects(verifier.verify(jwt), (error) => isFleetError(error, 'KEYS_UNAVAILABLE'));
 });
 
-test('settings that do not fit together are refused, by name', () => {
+test('inconsistent settings are refused by name', () => {
   const whole = { jwtIssuer: ISSUER, jwtAudience: AUDIENCE };
   assert.deepEqual(problemsOf({}), []);
   assert.match(problemsOf({ jwtIssuer: ISSUER, jwtSecret: SECRET }).join(), /^API_JWT_AUDIENCE: expected an audience/);

@@ -13,7 +13,7 @@ function codeOf({ body }: Reply): unknown {
   return (body as { code?: unknown } | undefined)?.code;
 }
 
-test('a caller over the limit gets 429 and is told when to come back; another caller does not', async (t) => {
+test('a caller over the limit gets 429 with Retry-After; other callers do not', async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer(), { apiRateLimit: 3 });
   t.after(() => dashboard.stop());
   const ask = (who: 'viewer' | 'admin'): Promise<Reply> => dashboard.send('GET', '/api/v1/me', { token: dashboard.tokens[who] });
@@ -29,7 +29,7 @@ test('a caller over the limit gets 429 and is told when to come back; another ca
   assert.equal((await ask('admin')).status, 200);
 });
 
-test('replicas count together', async (t) => {
+test('replicas share the counters', async (t) => {
   const keyPrefix = fleet.newPrefix();
   const first = await TestDashboard.start(fleet.producer({ keyPrefix }), { apiRateLimit: 2 });
   const second = await TestDashboard.start(fleet.producer({ keyPrefix }), {
@@ -47,12 +47,12 @@ test('replicas count together', async (t) => {
   assert.equal((await first.send('GET', '/api/v1/me', { token: first.tokens.viewer })).status, 429);
 });
 
-test('who fails too often at the sign-in is not listened to any more, even with the right token; sessions and tokens go on', async (t) => {
+test('after too many failed sign-ins the right token is refused too; sessions and bearer tokens still work', async (t) => {
   const keyPrefix = fleet.newPrefix();
   const dashboard = await TestDashboard.start(fleet.producer({ keyPrefix }), { apiFailureLimit: 4 });
   t.after(() => dashboard.stop());
   const { cookie } = await dashboard.signIn(dashboard.tokens.viewer);
-  // The count of a sign-in that went well is taken back after its answer.
+  // A successful sign-in is uncounted after its answer.
   const [counter = ''] = await fleet.client.keys(`${keyPrefix}:dashboard:limits:sign-ins:*`);
   await until(
     () => fleet.client.get(counter),
@@ -71,14 +71,14 @@ test('who fails too often at the sign-in is not listened to any more, even with 
   assert.equal((await dashboard.send('GET', '/api/v1/me', { token: dashboard.tokens.viewer })).status, 200);
 });
 
-test('sign-ins that go well do not count', async (t) => {
+test('successful sign-ins are not counted', async (t) => {
   const keyPrefix = fleet.newPrefix();
   const dashboard = await TestDashboard.start(fleet.producer({ keyPrefix }), { apiFailureLimit: 2 });
   t.after(() => dashboard.stop());
   for (let n = 0; n < 5; n += 1) assert.equal((await dashboard.signIn(dashboard.tokens.viewer)).reply.status, 303);
 });
 
-test('wrong bearer tokens are counted by address, the right one is not kept out', async (t) => {
+test('wrong bearer tokens are counted by address and do not lock out the right one', async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer(), { apiFailureLimit: 2 });
   t.after(() => dashboard.stop());
   const answers: number[] = [];
@@ -87,7 +87,7 @@ test('wrong bearer tokens are counted by address, the right one is not kept out'
   assert.equal((await dashboard.send('GET', '/api/v1/me', { token: dashboard.tokens.viewer })).status, 200);
 });
 
-test('the address is that of the connection, unless a proxy is trusted', async (t) => {
+test("the address is the peer's, unless a proxy is trusted", async (t) => {
   const keyPrefix = fleet.newPrefix();
   const plain = await TestDashboard.start(fleet.producer({ keyPrefix }));
   const behind = await TestDashboard.start(fleet.producer({ keyPrefix }), { apiTrustProxy: ['1'] });
@@ -101,7 +101,7 @@ test('the address is that of the connection, unless a proxy is trusted', async (
   assert.deepEqual(await counted(), ['127.0.0.1', '198.51.100.7']);
 });
 
-test('a Redis that forgot its scripts counts on', async (t) => {
+test('counting survives a script flush in Redis', async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer(), { apiRateLimit: 2 });
   t.after(() => dashboard.stop());
   const ask = async (): Promise<number> => (await dashboard.send('GET', '/api/v1/me', { token: dashboard.tokens.viewer })).status;
@@ -110,7 +110,7 @@ test('a Redis that forgot its scripts counts on', async (t) => {
   assert.deepEqual([await ask(), await ask()], [200, 429]);
 });
 
-test('while Redis is away or hangs, limits hold nobody up and fail nothing; they count again afterwards', async (t) => {
+test('without Redis, limits delay and refuse no request; counting resumes afterwards', async (t) => {
   const redis = await startTestRedis();
   const producer = createProducer({ redisUrl: redis.url, logLevel: 'silent' });
   const dashboard = await TestDashboard.start(producer, { apiRateLimit: 2 });
@@ -124,7 +124,7 @@ test('while Redis is away or hangs, limits hold nobody up and fail nothing; they
   const cases = async (): Promise<unknown[]> => {
     const since = performance.now();
     const [nothing, wrong, session, signIn] = await Promise.all([
-      // Behind the limit, and without a need of Redis.
+      // Behind the limit, without Redis.
       dashboard.send('GET', '/api/v1/nothing', { token: viewer }),
       dashboard.send('GET', '/api/v1/me', { token: 'wrong' }),
       dashboard.send('GET', '/api/v1/me', { headers: { Cookie: `taskfleet=${'A'.repeat(43)}` } }),

@@ -20,7 +20,7 @@ interface Reply {
   readonly text: string;
 }
 
-/** An app with a dashboard at `/fleet`. */
+/** Serves an app with a dashboard at `/fleet`. */
 async function mount(
   t: TestContext,
   auth: Auth,
@@ -46,7 +46,7 @@ async function mount(
 const STOP = '/api/v1/tasks/nobody/stop';
 const FORM = { 'Content-Type': 'application/x-www-form-urlencoded' };
 
-test('with settings it has its sign-in below its path, also where the app has read the bodies', async (t) => {
+test('with settings, the sign-in works below the mount path, even if the app has parsed the bodies', async (t) => {
   const token = newToken();
   const auth = { apiTokens: [entryOf(token, { name: 'ada', role: 'operator', items: null })] };
   for (const app of [express(), express().use(express.json(), express.urlencoded({ extended: true }))]) {
@@ -73,7 +73,7 @@ test('with settings it has its sign-in below its path, also where the app has re
   }
 });
 
-test("with a function the app's users are who it says, and pages of other sites write nothing", async (t) => {
+test("with a function, the app's users are authenticated, and cross-site writes refused", async (t) => {
   const users: Readonly<Record<string, Principal | null>> = {
     ada: { name: 'ada', role: 'operator', items: null, via: 'session' },
     vera: { name: 'vera', role: 'viewer', items: null, via: 'session' },
@@ -92,7 +92,7 @@ test("with a function the app's users are who it says, and pages of other sites 
   assert.equal((await send('GET', '/sign-in')).status, 401, "the sign-in is the app's");
 });
 
-test('with false everybody who gets there may do everything, but for pages of other sites', async (t) => {
+test('with false, every caller is an admin, but cross-site writes are refused', async (t) => {
   const send = await mount(t, false);
   assert.equal((await send('POST', STOP)).status, 404);
   assert.equal((await send('POST', STOP, { Host: 'fleet.example' })).status, 404);
@@ -100,7 +100,7 @@ test('with false everybody who gets there may do everything, but for pages of ot
   assert.equal((await send('POST', STOP, { 'Sec-Fetch-Site': 'cross-site' })).status, 403);
 });
 
-test('it has to be said who may use it', () => {
+test('auth is required', () => {
   const producer = fleet.producer();
   for (const auth of [undefined, null, true, {}, { apiTokens: [] }, 'everyone'] as unknown[]) {
     assert.throws(

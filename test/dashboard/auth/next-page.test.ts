@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { nextPage } from '../../../dashboard/auth/sign-in.js';
 
-test('a page of ours is where it goes on', () => {
+test('the requested page of the dashboard is opened after the sign-in', () => {
   for (const page of ['/', '/tasks/a-1', '/?item=a%20b&state=running', '/board/queue/x#top']) assert.equal(nextPage(page, ''), page);
   assert.equal(nextPage('/fleet/tasks', '/fleet'), '/fleet/tasks');
 });
@@ -33,7 +33,7 @@ const ELSEWHERE = [
   ...['http:/evil.example', 'http:evil.example', '/http://[', '//[', undefined, null, 7, ['/x'], { toString: () => '//evil.example' }],
 ];
 
-test('what leads elsewhere, however it is written, leads to the first page', () => {
+test('any other target, however it is written, opens the first page', () => {
   for (const asked of ELSEWHERE) {
     const next = nextPage(asked, '');
     assert.equal(new URL(next, 'http://us.example').host, 'us.example', String(asked));

@@ -29,10 +29,10 @@ const CALLERS = [
   'alice-submitter',
   'alice-operator',
 ] as const satisfies readonly (Who | 'nobody')[];
-/** The status for each of them, in that order. */
+/** The statuses in the order of the callers. */
 type Statuses = readonly [number, number, number, number, number, number, number, number];
 
-/** A call for a task of its own, which waits; or which was cancelled. */
+/** A call for its own task, queued or cancelled. */
 interface Action {
   readonly item?: string;
   readonly cancelled?: true;
@@ -87,7 +87,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
 };
 
 for (const [name, { item, cancelled, call, answers }] of Object.entries(ACTIONS)) {
-  test(`each role may ${name}, or not`, async () => {
+  test(`the permissions of each role to ${name}`, async () => {
     const got: number[] = [];
     for (const [at, who] of CALLERS.entries()) {
       const { id } = await producer.enqueue(fleetCanary, { run_ms: 60_000 }, { item });
@@ -109,7 +109,7 @@ for (const [name, { item, cancelled, call, answers }] of Object.entries(ACTIONS)
   });
 }
 
-test('what a caller may not know of is not in its lists, and its absence reads the same as that of what never was', async () => {
+test('hidden tasks are missing from lists and look like tasks that do not exist', async () => {
   const [mine, other, none] = await Promise.all(
     [ALICE, BOB, undefined].map((item) => producer.enqueue(fleetCanary, { run_ms: 60_000 }, { item })),
   );

@@ -12,7 +12,7 @@ const me = (dashboard: TestDashboard, cookie: string, headers: Record<string, st
   dashboard.send('GET', '/api/v1/me', { headers: { Cookie: cookie, ...headers } });
 const cookiesOf = ({ headers }: Reply): string[] => headers['set-cookie'] ?? [];
 
-test('a sign-in gives a session that every replica knows, and its sign-out ends it everywhere', async (t) => {
+test('a sign-in starts a session on every replica, and the sign-out ends it on all', async (t) => {
   const [one, keyPrefix] = [newToken(), fleet.newPrefix()];
   const apiTokens = [entryOf(one, { name: 'ada', role: 'operator', items: ['chat:*'] })];
   const replicas = await Promise.all([1, 2].map(() => TestDashboard.start(fleet.producer({ keyPrefix }), { apiTokens })));
@@ -42,7 +42,7 @@ test('a sign-in gives a session that every replica knows, and its sign-out ends 
   for (const replica of replicas) assert.equal((await me(replica, cookie)).status, 401);
 });
 
-test('a session ends with its token, and has the rights that its token has by now', async (t) => {
+test("a session ends with its token and has the token's current rights", async (t) => {
   const [token, keyPrefix] = [newToken(), fleet.newPrefix()];
   const start = async (...apiTokens: string[]): Promise<TestDashboard> => {
     const dashboard = await TestDashboard.start(fleet.producer({ keyPrefix }), { apiTokens });
@@ -58,7 +58,7 @@ test('a session ends with its token, and has the rights that its token has by no
   assert.equal((await me(renewed, cookie)).status, 401);
 });
 
-test('a sign-in always begins a new session, and ends the one that the browser had', async (t) => {
+test("a sign-in starts a new session and ends the browser's previous one", async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer());
   t.after(() => dashboard.stop());
   const planted = `taskfleet=${'A'.repeat(43)}`;
@@ -91,7 +91,7 @@ test('a session from a JWT lasts no longer than the JWT', async (t) => {
   assert.equal((await me(withoutJwt, cookie)).status, 401);
 });
 
-test('over TLS, at a proxy that is trusted, the cookie is one that only this host over TLS can set', async (t) => {
+test('over TLS behind a trusted proxy, the cookie has the __Host- prefix', async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer(), { apiTrustProxy: ['loopback'] });
   t.after(() => dashboard.stop());
   const tls = { 'X-Forwarded-Proto': 'https', 'X-Forwarded-Host': 'fleet.example', Origin: 'https://fleet.example' };
@@ -111,7 +111,7 @@ test('over TLS, at a proxy that is trusted, the cookie is one that only this hos
   assert.equal(plain.reply.headers['strict-transport-security'], undefined);
 });
 
-test('a browser without a session is sent to the sign-in, and from there to where it wanted to go', async (t) => {
+test('a browser without a session is redirected to the sign-in and then to the requested page', async (t) => {
   const dashboard = await TestDashboard.start(fleet.producer());
   t.after(() => dashboard.stop());
   const html = { Accept: 'text/html,application/xhtml+xml,*/*;q=0.8' };

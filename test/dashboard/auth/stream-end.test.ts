@@ -32,7 +32,7 @@ beforeEach(async () => {
   ({ id } = await producer.enqueue(fleetCanary, { run_ms: 60_000 }));
 });
 
-/** The streams of the list and of the task, each once it has said something. */
+/** Opens the streams of the list and of the task, and waits for the first event of each. */
 async function follow({ port }: TestDashboard, headers: Record<string, string>): Promise<EventClient[]> {
   const clients = await Promise.all(['/events', `/tasks/${id}/events`].map((path) => EventClient.open(port, path, { headers })));
   for (const client of clients) {
@@ -70,7 +70,7 @@ test('so do the expiry of a session, its removal by hand, and a new sign-in of t
 
 test('the streams of a JWT end when it expires, and a bearer with time left goes on', async () => {
   const now = Math.floor(Date.now() / 1_000);
-  // Its time is up, and the tolerance of clocks lets it in.
+  // The JWT has expired within the clock tolerance.
   const [short, long] = [await issuer.sign({ exp: now - 1 }), await issuer.sign({ exp: now + 300 })];
   const open = await follow(first, { Authorization: `Bearer ${long}` });
   const refused = await EventClient.open(first.port, '/events', { headers: { Authorization: `Bearer ${short}` } }).catch(() => null);

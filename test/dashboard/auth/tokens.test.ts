@@ -30,7 +30,7 @@ test('an entry made for a token is found by that token, with its role and item p
   assert.deepEqual(shown(chats), ['chats', 'submitter', ['chat:*', 'draft:1']]);
 });
 
-test('what is not exactly a token is not found: its hash, a part of it, nothing', () => {
+test('only the exact token is found: not its hash, a part of it or an empty text', () => {
   const token = newToken();
   const table = readTokens([entryOf(token, { name: 'ada', role: 'admin', items: null })], []);
   const hash = createHash('sha256').update(token).digest('hex');
@@ -38,7 +38,7 @@ test('what is not exactly a token is not found: its hash, a part of it, nothing'
     assert.equal(table.find(other), null);
 });
 
-test('a hash that differs in one bit is that of another token', () => {
+test('a hash that differs in one bit does not match', () => {
   const token = newToken();
   const hash = createHash('sha256').update(token).digest();
   const others = Array.from({ length: 256 }, (_, bit) => {
@@ -51,13 +51,13 @@ test('a hash that differs in one bit is that of another token', () => {
   assert.deepEqual(problems, []);
 });
 
-test('tokens are long and never the same', () => {
+test('tokens are long and unique', () => {
   const tokens = Array.from({ length: 100 }, newToken);
   assert.equal(new Set(tokens).size, 100);
   for (const token of tokens) assert.match(token, /^tf_[\w-]{43}$/);
 });
 
-test('a bad entry is named, with what is wrong', () => {
+test('the error names each bad entry and its problem', () => {
   assert.deepEqual(problemsOf(`ada:boss:${HASH}`), [
     'API_TOKENS: entry ada: expected one of the roles viewer, submitter, operator, admin, got "boss"',
   ]);
@@ -76,7 +76,7 @@ test('a bad entry is named, with what is wrong', () => {
   ]);
 });
 
-test('neither a hash nor a token that was put into the wrong place is repeated', () => {
+test('errors never repeat a hash or a misplaced token', () => {
   const token = newToken();
   for (const entry of [
     token,

@@ -28,7 +28,7 @@ async function fail(index: number): Promise<string> {
   return id;
 }
 
-test('a queued job that is removed leaves the registry, and its waiter hears of the end', async () => {
+test('removing a queued job removes it from the registry and ends its wait', async () => {
   for (const options of [{}, { delay: HOUR_MS }, { priority: 3 }]) {
     const id = await board.add(options);
     const end = board.producer.result(id).then(
@@ -43,7 +43,7 @@ test('a queued job that is removed leaves the registry, and its waiter hears of 
   assert.equal(await board.registered(), 0);
 });
 
-test('a running job that is removed is asked to stop', async () => {
+test('removing a running job stops it', async () => {
   // Long enough to read the task while it stops.
   await board.work({ stopGraceMs: 30_000 });
   const id = await board.run();
@@ -62,7 +62,7 @@ test('a running job that is removed is asked to stop', async () => {
   assert.equal(await board.stateOf(id), null);
 });
 
-test('a schedule goes on after its next task is removed', async () => {
+test('a schedule continues after its next task is removed', async () => {
   await board.producer.schedules.upsert('nightly', board.task.definition, {}, { every: HOUR_MS });
   const [first = ''] = await board.queue.getRanges(['delayed'], 0, -1);
   assert.equal(await put(`${encodeURIComponent(first)}/clean`), 204);
@@ -73,7 +73,7 @@ test('a schedule goes on after its next task is removed', async () => {
   assert.equal(delayed[0], `repeat:nightly:${view?.nextAt?.getTime()}`);
 });
 
-test('a failed job that is retried is registered before it runs', async () => {
+test('a retried job is registered before it runs', async () => {
   const worker = await board.work();
   const id = await fail(0);
   await worker.stop();
@@ -86,7 +86,7 @@ test('a failed job that is retried is registered before it runs', async () => {
   );
 });
 
-test('a retry of all failed tasks leaves the stopped ones, however many there are', async () => {
+test('retrying all failed tasks skips the stopped ones', async () => {
   const worker = await board.work();
   const failed = [await fail(0), await fail(1)];
   await worker.stop();
@@ -105,7 +105,7 @@ test('a retry of all failed tasks leaves the stopped ones, however many there ar
   assert.equal(await board.registered(), 2);
 });
 
-test('a clean of the failed removes them, and leaves the rest of the queue', async () => {
+test('cleaning failed jobs removes only those', async () => {
   const worker = await board.work();
   const failed = await fail(0);
   await worker.stop();

@@ -41,7 +41,7 @@ test('one board works at two mounts at once', async (t) => {
   assert.match(message, /on the Tasks page.*: \/fleet\/$/);
 });
 
-test('the roles hold below the path of another app', async (t) => {
+test('roles are enforced below the path of another app', async (t) => {
   const auth = ({ headers }: { headers: Record<string, unknown> }): Principal => ({ ...admin, name: 'a', role: headers['x-role'] as Role });
   const { router } = createDashboard({ producer: board.producer, auth, loggers });
   const url = `${await serve(t, express().use('/ops/fleet', router))}/ops/fleet/board/api/queues/note`;
@@ -53,7 +53,7 @@ test('the roles hold below the path of another app', async (t) => {
   await board.queue.resume();
 });
 
-test('the audit has the address that a trusted proxy names', async (t) => {
+test('the audit has the client address given by a trusted proxy', async (t) => {
   const { router } = createDashboard({ producer: board.producer, auth: () => admin, loggers });
   const app = express().use('/fleet', router);
   const url = `${await serve(t, app)}/fleet/board/api/queues`;
@@ -87,7 +87,7 @@ test('the board answers 503 while Redis hangs', async (t) => {
   );
 });
 
-test('the board answers 503 within two seconds while Redis is away, and does not name its address', async (t) => {
+test('the board answers 503 within two seconds without Redis and does not disclose its address', async (t) => {
   const producer = fleet.producer({ redisUrl: 'redis://user:hidden-word@127.0.0.1:1', connectTimeoutMs: 300 });
   const { router } = createDashboard({ producer, auth: () => admin, loggers });
   const url = `${await serve(t, express().use(router))}/board/api/queues`;

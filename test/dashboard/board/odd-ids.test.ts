@@ -49,7 +49,7 @@ test("an id that is one of the queue's own keys, or no id of a job, is 404 for e
   for (const id of [...RESERVED_IDS, ...odd]) {
     const path = `/queues/note/${encodeURIComponent(id)}`;
     for (const suffix of READS) {
-      // A route of its own.
+      // This job has a separate route.
       if (id === 'metrics' && suffix === '') continue;
       const { status, text } = await board.ask('admin', 'GET', path + suffix);
       assert.equal(status, 404, `GET ${id}${suffix}: ${text}`);

@@ -20,7 +20,7 @@ interface ShownJob {
 
 const asText = { Accept: 'text/html' };
 
-test('the page and its assets come from this origin only, and the policy of the page admits all of them', async () => {
+test('the page loads from its own origin only, as its policy allows', async () => {
   const { dashboard } = board;
   const token = dashboard.tokens.viewer;
   const page = await dashboard.send('GET', '/board', { token, headers: asText });
@@ -53,7 +53,7 @@ test('outside the board the policy allows no inline styles', async () => {
   assert.doesNotMatch(String(headers['content-security-policy']), /unsafe-inline/);
 });
 
-test('every address of the board serves the same page', async () => {
+test('every path of the board serves the same page', async () => {
   const { dashboard } = board;
   for (const path of ['/board/', '/board/queue/note', '/board/queue/note/some-id', '/board/job-schedulers']) {
     const { status, text } = await dashboard.send('GET', path, { token: dashboard.tokens.viewer, headers: asText });
@@ -61,7 +61,7 @@ test('every address of the board serves the same page', async () => {
   }
 });
 
-test('an unknown path is answered with a problem that the page can show', async () => {
+test('an unknown path yields a problem that the page can show', async () => {
   for (const path of ['/nothing', '/queues/none/some-id', '/queues/%zz/some-id']) {
     const { status, body, headers } = await board.ask('viewer', 'GET', path);
     assert.ok([400, 404].includes(status), path);

@@ -5,7 +5,7 @@ import { type Reply, TestDashboard, type Who } from '../test-dashboard.js';
 import { ScriptedTask } from '../../support/task/scripted-task.js';
 import type { TestFleet } from '../../support/fleet/test-fleet.js';
 
-/** A board over a fleet of its own, whose one task is played by hand; without a worker until `work`. */
+/** A board with its own fleet and one scripted task; without a worker until `work`. */
 export class TestBoard {
   readonly task = new ScriptedTask('note.take');
   readonly keyPrefix: string;
@@ -35,7 +35,7 @@ export class TestBoard {
     return this.#dashboard;
   }
 
-  /** Asks the API of the board, below `/board/api`. */
+  /** Calls the board's API below `/board/api`. */
   ask(who: Who, method: string, path: string, body?: Readonly<Record<string, unknown>>): Promise<Reply> {
     return this.dashboard.send(method, `/board/api${path}`, { token: this.dashboard.tokens[who], body });
   }
@@ -59,7 +59,7 @@ export class TestBoard {
     return (await this.producer.get(id))?.state ?? null;
   }
 
-  /** What is kept of the queue, its schedules and its tasks in the registry: to see that nothing has changed. */
+  /** Returns the stored state of the queue, its schedules and the registry, to detect changes. */
   async dump(): Promise<Readonly<Record<string, string>>> {
     const { client } = this.#fleet;
     const names = (await client.keys(`${this.keys.jobs('note')}*`))

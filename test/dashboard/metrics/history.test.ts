@@ -16,7 +16,7 @@ describe('The history of the last hour', () => {
   });
   after(() => fleet.stop());
 
-  /** Counts, and returns when the minute began into which that was counted. */
+  /** Counts, and returns the start of the minute of the counts. */
   async function count(store: Store, counting: () => void): Promise<string> {
     await store.redis.ping();
     counting();

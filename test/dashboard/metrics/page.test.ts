@@ -168,7 +168,7 @@ describe('/metrics', () => {
     const commands = async (): Promise<number> => {
       const watch = await fleet.monitor();
       await scrape(served);
-      // What was counted comes once a second, and by itself.
+      // Counters are flushed once a second.
       return (await watch.stop()).filter(
         (words) => words.some((word) => word.startsWith(`${keyPrefix}:`)) && !words.some((word) => word.includes(':metrics:')),
       ).length;

@@ -82,7 +82,7 @@ describe('The totals of the fleet', () => {
     await Promise.allSettled([...tasks, both].map((task) => producer.result(task)));
     const [, , , failed] = tasks;
     assert.ok(failed);
-    // It waits since its retry, and not since it was enqueued.
+    // Its wait began with the retry, not with the enqueue.
     await fleet.client.hset(keys.jobs('note') + failed.id, 'timestamp', Date.now() - 3_600_000);
     await producer.retry(failed);
     await producer.result(failed).catch(() => undefined);
@@ -100,7 +100,7 @@ describe('The totals of the fleet', () => {
     assert.deepEqual(show('taskfleet_stops_total'), {});
   });
 
-  it('are right for stops, however they reach their task', async () => {
+  it('count stops by every route', async () => {
     const { keyPrefix, keys, producer, worker, bull } = setUp();
     const heeds = new ScriptedTask('stop.heeds');
     const deaf = new ScriptedTask('stop.deaf');
@@ -149,7 +149,7 @@ describe('The totals of the fleet', () => {
     assert.equal(delivered, [...receipts, last].filter(({ via }) => via === 'signal' || via === 'abandon' || via === 'kill').length);
   });
 
-  it('have a stop once that was settled for a worker that still runs its task', async () => {
+  it('count a stop once if it settled while its worker still runs the task', async () => {
     const { keyPrefix, keys, producer, worker } = setUp();
     const task = new ScriptedTask('lost.lock');
     const running = await worker([task.handler]);
@@ -168,7 +168,7 @@ describe('The totals of the fleet', () => {
     assert.deepEqual(show('taskfleet_stops_total'), { 'outcome=cancelled,via=fence': 1 });
   });
 
-  it('go on with a worker that is started again', async () => {
+  it('continue across a worker restart', async () => {
     const { keyPrefix, producer, worker } = setUp();
     const first = await worker([noteHandler]);
     await producer.result(await producer.enqueue(note, {}));
@@ -179,7 +179,7 @@ describe('The totals of the fleet', () => {
     assert.deepEqual(show('taskfleet_tasks_finished_total'), { 'queue=note,name=note.write,outcome=completed': 2 });
   });
 
-  it("have what schedules and plain queues add, and no name that is nobody's", async () => {
+  it('include scheduled tasks and plain queues, without empty names', async () => {
     const { keyPrefix, producer, worker, bull } = setUp();
     const queue = new Queue('note', bull);
     await producer.schedules.upsert('nightly', note, {}, { every: 3_600_000 });

@@ -8,7 +8,7 @@ import { until } from '../../../support/until.js';
 import { EventClient, type Heard } from './event-client.js';
 import { type ServedApi, serveApi } from '../serve-api.js';
 
-describe('The stream of a task that is tried again', () => {
+describe('the event stream of a retried task', () => {
   const task = new ScriptedTask('report.write', { retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 0, jitter: 0 } } });
   let fleet: TestFleet;
   let producer: Producer;
@@ -34,7 +34,7 @@ describe('The stream of a task that is tried again', () => {
 
   const entries = async (id: string): Promise<[id: string, fields: string[]][]> => fleet.client.xrange(keys.events(id), '-', '+');
 
-  it('has each attempt begin before it speaks, whenever one joins, and drops what comes too late', async () => {
+  it('starts each attempt before its output, for late clients too, and drops late output', async () => {
     const { id } = await producer.enqueue(task.definition, null);
     const path = `/tasks/${id}/events`;
     const first = await task.call(0);
@@ -47,7 +47,7 @@ describe('The stream of a task that is tried again', () => {
     );
     first.throws(new Error('once more'));
     const second = await task.call(1);
-    // The second attempt has said nothing yet: that it runs is not in the task's stream.
+    // The second attempt has no output yet, so its start is not in the task's stream.
     await early.until(() => textOf(early.heard).endsWith('running:2'));
     const joined = await EventClient.open(api.port, path);
     const lastEventId = (await entries(id))[1]?.[0];
@@ -56,12 +56,12 @@ describe('The stream of a task that is tried again', () => {
     second.context.emit('two');
     for (const client of [early, joined, resumed]) await client.until(() => client.chunks.includes('two'));
     await fleet.client.xadd(keys.events(id), '*', 'type', 'state', 'data', '"retrying"', 'attempt', 1);
-    // Where nobody has followed the task, all of it is read from its stream.
+    // Without earlier clients, everything is read from the task's stream.
     const late = await EventClient.open(other.port, path);
     await late.until(() => late.chunks.includes('two'));
     second.returns();
     for (const client of [early, joined, resumed, late]) await client.end();
-    // `retrying` is there unless it came when the second attempt was seen already.
+    // `retrying` is missing if it arrived after the second attempt was seen.
     assert.match(textOf(early.heard), /^\(running:1\) one (retrying:1 )?running:2 two completed$/);
     assert.match(textOf(resumed.heard), /^\(running:2\) (retrying:1 )?running:2 two completed$/);
     for (const { heard } of [joined, late])

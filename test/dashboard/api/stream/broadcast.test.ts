@@ -5,19 +5,19 @@ import { Broadcast } from '../../../../dashboard/api/stream/broadcast.js';
 const open = (limits = {}): Broadcast<string> => new Broadcast<string>({ entries: 3, size: 100, ...limits });
 const never = new AbortController().signal;
 
-test('entries are read by number, each as often as anybody likes', () => {
+test('entries can be read by number repeatedly', () => {
   const log = open();
   for (const entry of ['a', 'b', 'c']) log.push(entry);
   assert.deepEqual([log.from(0, 10), log.from(1, 10), log.from(3, 10), log.next], [['a', 'b', 'c'], ['b', 'c'], [], 3]);
 });
 
-test('who falls behind what is kept is told so', () => {
+test('a reader that falls behind the buffer gets null', () => {
   const log = open();
   for (const entry of ['a', 'b', 'c', 'd']) log.push(entry);
   assert.deepEqual([log.from(0, 10), log.from(1, 10)], [null, ['b', 'c', 'd']]);
 });
 
-test('no more than its size is kept, and a single entry of any size', () => {
+test('the buffer keeps at most its size, but always one entry', () => {
   const log = open();
   log.push('a', 60);
   log.push('b', 60);
@@ -26,7 +26,7 @@ test('no more than its size is kept, and a single entry of any size', () => {
   assert.deepEqual(log.from(2, 10), ['c']);
 });
 
-test('so much is read at once, and at least one', () => {
+test('a read returns at most the given size, and at least one entry', () => {
   const log = open();
   for (const entry of ['a', 'b', 'c']) log.push(entry, 10);
   assert.deepEqual([log.from(0, 5), log.from(0, 20), log.from(2, 20)], [['a'], ['a', 'b'], ['c']]);

@@ -15,13 +15,13 @@ export interface EventClientOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Listens to a stream of events as a browser would, but comes back only when it is told to. */
+/** Follows an event stream as a browser does, but reconnects only on request. */
 export class EventClient {
   readonly heard: Heard[] = [];
-  /** What was in the events of that name. */
+  /** Returns the data of the events of that name. */
   readonly chunks: unknown[] = [];
   readonly status: number;
-  /** What was sent beside events. */
+  /** Comments of the stream. */
   readonly comments: string[] = [];
   retry: number | null = null;
   readonly #response: IncomingMessage;
@@ -62,7 +62,7 @@ export class EventClient {
     return new EventClient(response);
   }
 
-  /** Resolves with what was heard, when that is so. @throws if the stream ends before */
+  /** Resolves with the events once the condition holds. @throws if the stream ends before */
   async until(holds: (heard: readonly Heard[]) => boolean): Promise<readonly Heard[]> {
     while (!holds(this.heard)) {
       if (this.#response.closed || this.#response.destroyed) throw new Error(`The stream ended after ${JSON.stringify(this.heard.at(-1))}`);
@@ -71,13 +71,13 @@ export class EventClient {
     return this.heard;
   }
 
-  /** Resolves when the server has ended the stream. */
+  /** Waits until the server has ended the stream. */
   async end(): Promise<readonly Heard[]> {
     await this.#ended;
     return this.heard;
   }
 
-  /** Takes nothing more from the connection. */
+  /** Stops reading from the connection. */
   pause(): void {
     this.#response.pause();
   }

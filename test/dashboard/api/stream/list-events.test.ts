@@ -26,7 +26,7 @@ after(async () => {
   await fleet.stop();
 });
 
-/** A client that has been told that changes will be heard. */
+/** Opens a client and waits for its `ready` event. */
 async function listen(options: EventClientOptions = {}): Promise<EventClient> {
   const client = await EventClient.open(api.port, '/events', options);
   clients.push(client);
@@ -41,7 +41,7 @@ const changedOf = ({ heard }: EventClient, id: string): unknown[] =>
 const removedOf = ({ heard }: EventClient): string[] => heard.flatMap(({ data }) => (data['removed'] as string[] | undefined) ?? []);
 const add = (id: string, item?: string): Promise<unknown> => producer.enqueue(fleetCanary, {}, { id, item });
 
-test('a task that comes is told, and one that ends is told as it ended', async () => {
+test('new tasks and finished tasks are reported', async () => {
   await add('before');
   const client = await listen();
   await add('one');
@@ -50,11 +50,11 @@ test('a task that comes is told, and one that ends is told as it ended', async (
   await client.until(() => removedOf(client).includes('one'));
   const states = changedOf(client, 'one');
   assert.deepEqual([states[0], states.at(-1)], ['queued', 'cancelled']);
-  // What was there before, and did not change, is no news.
+  // Unchanged tasks are not reported.
   assert.deepEqual(changedOf(client, 'before'), []);
 });
 
-test('only what the caller may see is told', async () => {
+test('only visible tasks are reported', async () => {
   const [guest, all] = [await listen({ as: 'guest' }), await listen()];
   await add('hidden', 'other-1');
   await all.until(() => changedOf(all, 'hidden').length > 0);
@@ -65,7 +65,7 @@ test('only what the caller may see is told', async () => {
   assert.doesNotMatch(JSON.stringify(guest.heard), /hidden|other/);
 });
 
-test('tasks of other programs come and go too', async () => {
+test('foreign tasks are reported too', async () => {
   const keys = createKeys(keyPrefix);
   const client = await listen();
   await fleet.client.hset(keys.tasks, 'foreign', 'chat-1');
@@ -74,7 +74,7 @@ test('tasks of other programs come and go too', async () => {
   await client.until(() => removedOf(client).includes('foreign'));
 });
 
-test('what is told of a task is short, whatever its handler reports, and the same bytes go to all who see everything', async () => {
+test('changes are short, whatever the handler reports, and unrestricted callers share the same bytes', async () => {
   const client = await listen();
   await add('talks');
   await fleet.client.hset(createKeys(keyPrefix).jobs('fleet') + 'talks', {
@@ -104,16 +104,16 @@ test('what is told of a task is short, whatever its handler reports, and the sam
   );
 });
 
-test('all listeners cost one look each time, and none when nobody listens', async () => {
+test('all listeners share one poll; without listeners there is none', async () => {
   const many = await Promise.all(Array.from({ length: 50 }, () => listen()));
   await fleet.client.config('RESETSTAT');
   await add('news');
   await Promise.all(many.map((client) => client.until(() => changedOf(client, 'news').length > 0)));
-  // At most as many as there were looks in that time, of a few commands each; and not one for each listener.
+  // At most a few commands per poll, independent of the number of listeners.
   const { zrange = 0 } = await fleet.commandCounts();
   assert.ok(zrange >= 1 && zrange < 50, `${zrange}`);
   for (const client of many) client.leave();
-  // Nobody looks at the list any more, once the last has gone.
+  // Polling stops with the last listener.
   const looks = async (): Promise<number> => (await fleet.commandCounts())['zrange'] ?? 0;
   const quiet = async (): Promise<boolean> => {
     const count = await looks();
@@ -123,7 +123,7 @@ test('all listeners cost one look each time, and none when nobody listens', asyn
   await until(quiet, (is) => is);
 });
 
-test('a task that newer ones push out of what is watched is not told as gone', async () => {
+test('a task displaced by newer ones is not reported as removed', async () => {
   await add('old');
   const client = await listen();
   await producer.enqueueMany(
@@ -136,7 +136,7 @@ test('a task that newer ones push out of what is watched is not told as gone', a
   assert.ok(!removedOf(client).includes('old'));
 });
 
-test('a dashboard that closes ends the streams, and says when to come back', async () => {
+test('a closing dashboard ends the streams with a retry delay', async () => {
   const own = await serveApi({ producer });
   const client = await EventClient.open(own.port, '/events');
   await client.until(([first]) => first?.event === 'ready');

@@ -56,7 +56,7 @@ describe('one dashboard', () => {
     return client;
   };
 
-  test('a stream has a snapshot, what was said before, what is said then, and the end', async () => {
+  test('a stream has a snapshot, earlier output, new output and the end', async () => {
     const { id, path, say, returns } = await run('mine-1');
     say(0, 3);
     await until(
@@ -89,7 +89,7 @@ describe('one dashboard', () => {
     assert.deepEqual([last.data['state'], outcome, reason, by], ['cancelled', 'cancelled', 'enough', 'ada']);
   });
 
-  test('who comes back hears what it missed and no more, by header or by query', async () => {
+  test('a reconnecting client gets exactly the missed events, by header or query', async () => {
     const { path, say, returns } = await run();
     say(0, 6);
     const first = await open(path);
@@ -105,7 +105,7 @@ describe('one dashboard', () => {
     }
   });
 
-  test('of a task that has ended everything is repeated, and who had the last event is told that there is no more', async () => {
+  test('a finished task is replayed; a client that had the last event gets 204', async () => {
     const { id, path, say, returns } = await run();
     say(0, 1_200);
     returns();
@@ -131,7 +131,7 @@ describe('one dashboard', () => {
     await client.end();
   });
 
-  test('a stream ends after its time, and who comes back goes on', async () => {
+  test('a stream ends at its maximum age, and a reconnect resumes it', async () => {
     const own = await serveApi({ producer, streams: { maxAgeMs: 100 } });
     const { path, say, returns } = await run();
     say(0, 3);
@@ -149,7 +149,7 @@ describe('one dashboard', () => {
     await own.close();
   });
 
-  test('a client that is gone is noticed: nothing follows the task any more', async () => {
+  test('after the client disconnects, the task is no longer followed', async () => {
     const { path, returns } = await run();
     const client = await open(path);
     await client.until((heard) => heard.length > 0);
@@ -159,7 +159,7 @@ describe('one dashboard', () => {
         .some((line) => line.includes('producer:follow') && line.includes(' flags=b'));
     await until(reads, (some) => some);
     client.leave();
-    // The read that waits ends by itself after five seconds; a new one is not begun.
+    // The blocking read ends after five seconds, and no new one starts.
     await fleet.client.xadd(createKeys(keyPrefix).jobs('report') + 'events', '*', 'event', 'nothing');
     const quiet = async (): Promise<boolean> => {
       for (let look = 0; look < 20; look += 1) if (await reads()) return false;
@@ -169,8 +169,8 @@ describe('one dashboard', () => {
     returns();
   });
 
-  test('a client that takes nothing is dropped, takes no memory meanwhile, and loses nothing', async () => {
-    // One place for each caller.
+  test('a stalled client is dropped, uses no memory and loses no events', async () => {
+    // One slot per caller.
     const own = await serveApi({ producer, streams: { stallMs: 50, maxStreams: 2 } });
     const { path, context, returns } = await run();
     const slow = await EventClient.open(own.port, path);
@@ -182,13 +182,13 @@ describe('one dashboard', () => {
       context.emit(piece);
       if (n % 10 === 9) await other.until(() => other.chunks.length === n + 1);
     }
-    // Its place is free again, though it has neither taken anything nor left.
+    // The stalled client's slot is free, though it is still connected.
     const next = await until(
       () => EventClient.open(own.port, path),
       ({ status }) => status === 200,
     );
     next.leave();
-    // What the kernel holds for it is delivered, then the connection ends.
+    // The kernel's buffer is delivered, then the connection closes.
     slow.resume();
     await slow.end();
     assert.ok(slow.chunks.length < 100);
@@ -200,7 +200,7 @@ describe('one dashboard', () => {
   });
 });
 
-test('200 clients of one task hear each chunk once and in order, across a restart, over one connection', async () => {
+test('200 clients of one task get each chunk once and in order, across a restart, over one connection', async () => {
   const { path, say, returns } = await run();
   const restart = async (): Promise<{ producer: Producer; served: ServedApi }> => {
     const own = fleet.producer({ keyPrefix });
@@ -238,7 +238,7 @@ test('200 clients of one task hear each chunk once and in order, across a restar
     assert.deepEqual([...client.chunks, ...(back[index] as EventClient).chunks], numbers(0, 400));
     assert.equal(stateOf((back[index] as EventClient).heard.at(-1) as Heard), 'completed');
   }
-  // A PING for each client. The rest is read for all, however many they are.
+  // One PING per client; all other reads are shared.
   const { ping = 0, xread = 0, xrange = 0 } = asked;
   assert.ok(ping <= 210 && xread <= 100 && xrange <= 50, JSON.stringify(asked));
   await two.served.close();

@@ -7,7 +7,7 @@ import { createKeys } from '../../../../shared/keys.js';
 import type { Logger } from '../../../../shared/logger.js';
 import type { Store } from '../../../../shared/store.js';
 
-test('while Redis is away a feed stays, and goes on after the last event that it had', async () => {
+test('a feed survives an outage of Redis and resumes after its last event', async () => {
   const asked: (string | undefined)[] = [];
   async function* events(_id: string, { after }: EventOptions): AsyncGenerator<TaskEvent, void, undefined> {
     asked.push(after);
