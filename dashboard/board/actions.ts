@@ -118,7 +118,7 @@ export async function removeJob(call: BoardCall): Promise<BoardAnswer> {
 async function delayedJobOf(call: BoardCall): Promise<Job> {
   const { id } = await taskOf(call);
   const job = (await queueOf(call).getJob(id)) as Job | undefined;
-  if (!job) throw new FleetError('TASK_NOT_FOUND', `No task ${quote(id)}: it never was, or it is no longer kept.`);
+  if (!job) throw new FleetError('TASK_NOT_FOUND', `Task ${quote(id)} not found: it never existed or its retention has expired.`);
   if (isScheduledRun(id))
     throw new FleetError(
       'FORBIDDEN',

@@ -46,7 +46,7 @@ export async function taskOf(call: BoardCall): Promise<TaskView> {
   await call.store.reader.readOn(queue, [id], found);
   const task = found.get(id);
   if (task) return task;
-  throw new FleetError('TASK_NOT_FOUND', `No task ${quote(id)} on queue ${queue}: it never was, or it is no longer kept.`);
+  throw new FleetError('TASK_NOT_FOUND', `Task ${quote(id)} not found on queue ${queue}: it never existed or its retention has expired.`);
 }
 
 /**

@@ -87,7 +87,7 @@ async function audited({ role, action, run }: Rule, call: BoardCall, res: Respon
   const target = [queueName, jobId ?? schedulerId].filter((part) => part !== undefined).join(' ') || null;
   try {
     if (!hasRole(principal, role))
-      throw new FleetError('FORBIDDEN', `This needs the role ${role}; ${principal.name} is ${principal.role}.`);
+      throw new FleetError('FORBIDDEN', `Requires the role ${role}; ${principal.name} has the role ${principal.role}.`);
     const done = await run(call);
     await audit(res, { action, target, outcome: { allowed: done.outcome ?? 'done' } });
     return done;

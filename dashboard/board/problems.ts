@@ -28,7 +28,8 @@ export function withShown(problem: Problem): Problem & Shown {
 export function refusalOf(status: number, body: ControllerHandlerReturnType['body']): Error {
   const { error } = body as { error?: string | { key?: string } };
   const key = String(typeof error === 'string' ? error : error?.key);
-  if (key === HEADLINES.TASK_NOT_FOUND) return new FleetError('TASK_NOT_FOUND', 'No such task: it never was, or it is no longer kept.');
+  if (key === HEADLINES.TASK_NOT_FOUND)
+    return new FleetError('TASK_NOT_FOUND', 'Task not found: it never existed or its retention has expired.');
   const message = `Bull Board refused the request: ${key.replace('ERRORS.', '').toLowerCase().replaceAll('_', ' ')}.`;
   return status < 500 ? new FleetError(CODES[status] ?? 'BAD_REQUEST', message) : new Error(message);
 }

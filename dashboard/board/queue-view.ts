@@ -38,7 +38,7 @@ export class QueueView extends TolerantQueue {
       readOnlyMode: !isOperator,
       allowCompletedRetries: false,
       externalJobUrl: ({ id, finishedOn }) => ({
-        displayText: finishedOn || !isOperator ? 'Open its task page' : 'Stop it on its task page',
+        displayText: finishedOn || !isOperator ? 'Open the task page' : 'Stop on the task page',
         href: `${root}/tasks/${encodeURIComponent(String(id))}`,
       }),
     };

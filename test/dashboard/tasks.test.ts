@@ -57,7 +57,7 @@ describe('GET /api/tasks', () => {
     assert.deepEqual(await get('/api/tasks'), { tasks: [] });
   });
 
-  test('looks through a hundred thousand tasks of other programs once, however many pages they make', async () => {
+  test('reads 100,000 foreign tasks once, across all pages', async () => {
     const [own] = await queue(1, 'mine');
     const entries = Array.from({ length: 100_000 }, (_, n) => [`foreign-${n}`, n % 1_000 === 0 ? 'theirs' : ''] as const);
     for (const some of chunks(entries, 10_000)) await client.hset(keys.tasks, ...some.flat());
@@ -72,7 +72,7 @@ describe('GET /api/tasks', () => {
     assert.ok(!(await client.info('commandstats')).includes('hscan'), 'tasks of an item are found without a look at all');
   });
 
-  test('lists the ids of all live tasks, those of other programs last', async () => {
+  test('lists the ids of all live tasks, foreign ones last', async () => {
     const [first, second] = await queue(2);
     await client.hset(keys.tasks, FOREIGN, 'chat-of-another');
     const { tasks } = (await get('/api/tasks')) as { tasks: string[] };
@@ -81,13 +81,13 @@ describe('GET /api/tasks', () => {
     assert.equal(tasks.at(-1), FOREIGN);
   });
 
-  test('a task that has ended is not listed', async () => {
+  test('finished tasks are not listed', async () => {
     const [task] = await queue(1);
     await producer.stop(task as EnqueuedTask);
     assert.deepEqual(await get('/api/tasks'), { tasks: [] });
   });
 
-  test('lists more tasks than one page holds, each once', async () => {
+  test('lists more tasks than fit on one page, each once', async () => {
     const added = await queue(2_500);
     const { tasks } = (await get('/api/tasks')) as { tasks: string[] };
     assert.equal(tasks.length, 2_500);
@@ -101,7 +101,7 @@ describe('GET /api/tasks', () => {
 });
 
 describe('GET /api/tasks/chat/{item}', () => {
-  test("lists the item's tasks only, those of other programs too", async () => {
+  test("lists only the item's tasks, including foreign ones", async () => {
     const [mine] = await queue(1, 'chat-1');
     await queue(1, 'chat-2');
     await queue(1);
@@ -135,7 +135,7 @@ describe('GET /api/tasks/chat/{item}', () => {
 });
 
 describe('POST /api/tasks/chat/{item}/stop', () => {
-  test("stops the item's tasks and no others", async () => {
+  test("stops only the item's tasks", async () => {
     const mine = await queue(3, 'chat-1');
     const [other] = await queue(1, 'chat-2');
     const { status, body } = await post('/api/tasks/chat/chat-1/stop');
@@ -144,14 +144,14 @@ describe('POST /api/tasks/chat/{item}/stop', () => {
     assert.equal((await producer.get(other as EnqueuedTask))?.state, 'queued');
   });
 
-  test('an item without tasks is no error', async () => {
+  test('stopping an item without tasks succeeds', async () => {
     const message = 'No tasks found for item chat-1.';
     assert.deepEqual(await post('/api/tasks/chat/chat-1/stop'), { status: 200, body: { status: true, message } });
   });
 });
 
 describe('POST /api/tasks/stop/{task_id}', () => {
-  test('a waiting task is cancelled, and knows by whom', async () => {
+  test('a queued task is cancelled, and records its requester', async () => {
     const [task] = (await queue(1)) as [EnqueuedTask];
     const message = `Task ${task.id} stopped.`;
     assert.deepEqual(await post(`/api/tasks/stop/${task.id}`), { status: 200, body: { status: true, message } });
@@ -159,18 +159,18 @@ describe('POST /api/tasks/stop/{task_id}', () => {
     assert.deepEqual([state, stop?.by], ['cancelled', 'local']);
   });
 
-  test('stopping again says the same', async () => {
+  test('a second stop gets the same answer', async () => {
     const [task] = (await queue(1)) as [EnqueuedTask];
     const first = await post(`/api/tasks/stop/${task.id}`);
     assert.deepEqual(await post(`/api/tasks/stop/${task.id}`), first);
   });
 
-  test('an unknown task is a 404 as FastAPI has it', async () => {
+  test("an unknown task yields a 404 in FastAPI's format", async () => {
     const { status, body } = await post('/api/tasks/stop/no-such-task');
     assert.deepEqual({ status, body }, { status: 404, body: { detail: 'Task with ID no-such-task not found.' } });
   });
 
-  test("another program's task gets its command", async () => {
+  test('the program of a foreign task gets a stop command', async () => {
     await client.hset(keys.tasks, FOREIGN, '');
     const listener = redis.client();
     const heard = new Promise<unknown>((resolve) =>
@@ -203,7 +203,7 @@ describe('with a worker', () => {
     assert.fail('the task ended');
   }
 
-  test('a running task is listed, is stopped, and is then gone from the list', async () => {
+  test('a running task is listed, stopped and then no longer listed', async () => {
     const [task] = (await queue(1, 'chat-1')) as [EnqueuedTask];
     await untilRunning(task.id);
     assert.deepEqual(await get('/api/tasks'), { tasks: [task.id] });
@@ -214,21 +214,21 @@ describe('with a worker', () => {
     assert.deepEqual(await get('/api/tasks/chat/chat-1'), { task_ids: [] });
   });
 
-  test('a running task of an item is stopped by its item', async () => {
+  test('stopping an item stops its running task', async () => {
     const [task] = (await queue(1, 'chat-1')) as [EnqueuedTask];
     await untilRunning(task.id);
     assert.equal(((await post('/api/tasks/chat/chat-1/stop')).body as { status: boolean }).status, true);
     await assert.rejects(producer.result(task), { code: 'TASK_CANCELLED' });
   });
 
-  test('a task that has completed is not stopped, and that is no error', async () => {
+  test('stopping a completed task succeeds without effect', async () => {
     const task = await producer.enqueue(fleetCanary, { run_ms: 0 });
     await producer.result(task);
     const message = `Task ${task.id} had already ended.`;
     assert.deepEqual(await post(`/api/tasks/stop/${task.id}`), { status: 200, body: { status: true, message } });
   });
 
-  test('a job that a plain BullMQ queue added, with a number for an id, is listed and stopped', async () => {
+  test('a job of a plain BullMQ queue with a numeric id is listed and stopped', async () => {
     const plain = new Queue(fleetCanary.queue, { connection: redis.client(), prefix: keys.bull(fleetCanary.queue) });
     plain.on('error', () => undefined);
     const job = await plain.add(fleetCanary.name, { run_ms: 60_000 });

@@ -67,7 +67,7 @@ test('a repeat after a crash enqueues no second task', async () => {
   await add({ item: 'a' });
   const [record = ''] = await fleet.client.keys(keys.idempotency('*'));
   await fleet.client.hdel(record, 'answer');
-  await fleet.client.hset(record, 'owner', 'the one that died', 'until', Date.now() + 60_000);
+  await fleet.client.hset(record, 'owner', 'crashed', 'until', Date.now() + 60_000);
   assert.equal(codeOf(await add({ item: 'a' })), 'IDEMPOTENCY_IN_PROGRESS');
   assert.equal(codeOf(await add({ item: 'b' })), 'IDEMPOTENCY_CONFLICT');
   await fleet.client.hset(record, 'until', Date.now() - 1);

@@ -33,7 +33,7 @@ async function twoDashboards(settings: { readonly apiRateLimit?: number } = {}):
   return [await start(ISSUER), await start(OTHER_ISSUER)];
 }
 
-test('callers of one name are one caller only if one issuer vouches for them: idempotency keys', async (t) => {
+test('callers of one name but different issuers have separate idempotency keys', async (t) => {
   const [one, other] = await twoDashboards();
   t.after(() => Promise.all([one.stop(), other.stop()]));
   const add = (dashboard: TestDashboard, token: string, run_ms: number): Promise<Reply> =>
@@ -59,7 +59,7 @@ test('callers of one name are one caller only if one issuer vouches for them: id
   assert.equal((bySession.body as { id: string }).id, ids[0], 'the session of a token is the caller of the token');
 });
 
-test('and limits', async (t) => {
+test('callers of one name but different issuers have separate limits', async (t) => {
   const [one, other] = await twoDashboards({ apiRateLimit: 2 });
   t.after(() => Promise.all([one.stop(), other.stop()]));
   const ask = async (dashboard: TestDashboard, token: string): Promise<number[]> => {
@@ -74,7 +74,7 @@ test('and limits', async (t) => {
   assert.equal((await other.send('GET', '/api/v1/me', { token: ada })).status, 429, 'of one caller, at any dashboard');
 });
 
-test('and the audit', async (t) => {
+test('the audit tells callers of one name by their issuer', async (t) => {
   const [one, other] = await twoDashboards();
   t.after(() => Promise.all([one.stop(), other.stop()]));
   const stop = (dashboard: TestDashboard, token: string): Promise<Reply> =>

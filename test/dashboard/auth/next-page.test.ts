@@ -43,7 +43,7 @@ test('any other target, however it is written, opens the first page', () => {
     assert.equal(nextPage(asked, '/fleet'), '/fleet/', asked);
 });
 
-test('whatever was asked for, a browser stays here', () => {
+test("a browser never leaves the dashboard's origin", () => {
   const text = fc.string({
     unit: fc.constantFrom(
       '/',

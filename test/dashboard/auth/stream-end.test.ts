@@ -44,7 +44,7 @@ async function follow({ port }: TestDashboard, headers: Record<string, string>):
 const signIn = async (dashboard: TestDashboard): Promise<{ cookie: string; csrf: string }> => dashboard.signIn(await issuer.sign());
 const ended = (clients: readonly EventClient[]): Promise<unknown> => Promise.all(clients.map((client) => client.end()));
 
-test('a sign-out ends the streams of its session, at this dashboard and at others, and those of no other session', async () => {
+test('a sign-out ends the streams of its session on every replica, and no others', async () => {
   const [mine, others] = [await signIn(first), await signIn(first)];
   const streams = [...(await follow(first, { Cookie: mine.cookie })), ...(await follow(second, { Cookie: mine.cookie }))];
   const kept = await follow(first, { Cookie: others.cookie });
@@ -56,7 +56,7 @@ test('a sign-out ends the streams of its session, at this dashboard and at other
   await ended(kept);
 });
 
-test('so do the expiry of a session, its removal by hand, and a new sign-in of the same browser', async () => {
+test('expiry, deletion and a new sign-in of the browser end the streams of a session', async () => {
   const expiring = await signIn(first);
   const streams = await follow(first, { Cookie: expiring.cookie });
   const [session = ''] = await fleet.client.keys(keys.session('*'));
@@ -68,7 +68,7 @@ test('so do the expiry of a session, its removal by hand, and a new sign-in of t
   await ended(replaced);
 });
 
-test('the streams of a JWT end when it expires, and a bearer with time left goes on', async () => {
+test('the streams of a JWT end at its expiry; those of a valid one continue', async () => {
   const now = Math.floor(Date.now() / 1_000);
   // The JWT has expired within the clock tolerance.
   const [short, long] = [await issuer.sign({ exp: now - 1 }), await issuer.sign({ exp: now + 300 })];

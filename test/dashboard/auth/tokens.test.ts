@@ -11,7 +11,7 @@ function problemsOf(...entries: string[]): string[] {
   return problems;
 }
 
-test('an entry made for a token is found by that token, with its role and item patterns', () => {
+test('a token finds its entry with role and item patterns', () => {
   const [ada, chats] = [newToken(), newToken()];
   const problems: string[] = [];
   const table = readTokens(

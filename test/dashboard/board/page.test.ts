@@ -102,8 +102,8 @@ test('only operators see the input of a job, and each job links to its task page
     return (body as Queues).queues.flatMap((queue) => queue.jobs).find((job) => job.id === id) as ShownJob;
   };
   assert.deepEqual((await jobs('operator')).data, { secret: 'word' });
-  assert.deepEqual((await jobs('operator')).externalUrl, { href: '/tasks/with%3Dodd%2Bid', displayText: 'Stop it on its task page' });
-  assert.equal((await jobs('viewer')).externalUrl.displayText, 'Open its task page');
+  assert.deepEqual((await jobs('operator')).externalUrl, { href: '/tasks/with%3Dodd%2Bid', displayText: 'Stop on the task page' });
+  assert.equal((await jobs('viewer')).externalUrl.displayText, 'Open the task page');
   assert.equal((await jobs('viewer')).data, 'Shown to operators only');
   const single = await board.ask('submitter', 'GET', `/queues/note/${encodeURIComponent(id)}`);
   assert.equal(single.status, 200);

@@ -79,7 +79,7 @@ test('a caller whose role is too low for a write gets 403 and the reason, and no
     for (const who of lower) {
       const reply = await board.ask(who, method.toUpperCase(), pathOf(route), BODIES[action.slice('board.'.length)] ?? {});
       assert.deepEqual([key, who, reply.status], [key, who, 403]);
-      assert.equal(messageOf(reply), `This needs the role ${role}; ${who} is ${who}.`);
+      assert.equal(messageOf(reply), `Requires the role ${role}; ${who} has the role ${who}.`);
     }
   }
   assert.deepEqual(await board.dump(), dump);

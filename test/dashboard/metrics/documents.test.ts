@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { METRICS } from '../../../dashboard/metrics/exposition.js';
 
-test('docs/metrics.md lists exactly the metrics, each with its type, its labels and what it is', async () => {
+test('docs/metrics.md lists exactly the metrics with type, labels and description', async () => {
   const text = await readFile(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
   const rows = new Map(
     text
@@ -20,7 +20,7 @@ test('docs/metrics.md lists exactly the metrics, each with its type, its labels 
   }
 });
 
-test('metrics are named as Prometheus wants them', () => {
+test("metric names follow Prometheus' conventions", () => {
   for (const [name, { type, help, labels }] of Object.entries(METRICS)) {
     assert.match(name, /^taskfleet_[a-z_]+$/);
     assert.equal(name.endsWith('_total'), type === 'counter', name);

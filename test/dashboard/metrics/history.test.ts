@@ -8,7 +8,7 @@ const MINUTE_MS = 60_000;
 const NOTHING = { completed: 0, failed: 0, cancelled: 0, stop_p50_ms: null, stop_p99_ms: null };
 const task = { queue: 'q', name: 'n' };
 
-describe('The history of the last hour', () => {
+describe('the history', () => {
   let fleet: TestFleet;
 
   before(async () => {
@@ -25,7 +25,7 @@ describe('The history of the last hour', () => {
     return new Date(Number(key.split(':').at(-1)) * MINUTE_MS).toISOString();
   }
 
-  it('has what ended in each minute, and how long stops took', async () => {
+  it('has the finished tasks and the stop latency of each minute', async () => {
     const store = fleet.store();
     const at = await count(store, () => {
       for (let n = 0; n < 5; n += 1) store.taskCounters.finished(task, 'completed');
@@ -42,7 +42,7 @@ describe('The history of the last hour', () => {
     assert.ok(p99 >= 99 && p99 <= 99 * 1.06, `${p99} ms`);
   });
 
-  it('is as long as it is asked for, oldest first, and at most two hours', async () => {
+  it('has the requested length, oldest minute first, and at most two hours', async () => {
     const store = fleet.store();
     const hour = await readHistory(store, 60);
     assert.equal(hour.length, 60);
@@ -63,7 +63,7 @@ describe('The history of the last hour', () => {
       assert.equal((await readHistory(store, asked)).length, given, String(asked));
   });
 
-  it('gives the shortest stop its place too', async () => {
+  it('includes the shortest stop in the percentiles', async () => {
     const store = fleet.store();
     const at = await count(store, () => store.taskCounters.cancelled(task, { via: 'signal', deliveredMs: 0, settledMs: -5 }));
     const minute = (await readHistory(store, 2)).find((one) => one.at === at);

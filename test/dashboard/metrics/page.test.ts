@@ -26,7 +26,7 @@ describe('/metrics', () => {
 
   const scrape = (served: Served): Promise<Answer> => served.send('GET', '/fleet/metrics');
 
-  it('has every metric of the catalogue, and this process', async (t) => {
+  it('has every metric of the catalogue and of this process', async (t) => {
     const served = await serveDashboard(fleet.producer());
     t.after(() => served.close());
     const { status, type, text } = await scrape(served);
@@ -41,7 +41,7 @@ describe('/metrics', () => {
     assert.equal(samplesOf(text).get('taskfleet_redis_up'), 1);
   });
 
-  it('has what is live: queues, stops that are open, workers and schedules', async (t) => {
+  it('has queues, open stops, workers and schedules', async (t) => {
     const keyPrefix = fleet.newPrefix();
     const keys = createKeys(keyPrefix);
     const producer = fleet.producer({ keyPrefix });
@@ -102,7 +102,7 @@ describe('/metrics', () => {
     call.returns();
   });
 
-  it('says that Redis is away within two seconds, and is whole again once it is back', async (t) => {
+  it('reports an unavailable Redis within two seconds, and recovers with Redis', async (t) => {
     const own = await TestFleet.start();
     t.after(() => own.stop());
     const producer = own.producer();
@@ -131,7 +131,7 @@ describe('/metrics', () => {
     );
   });
 
-  it('loses only the part that cannot be read', async (t) => {
+  it('omits only the unreadable part', async (t) => {
     const producer = fleet.producer();
     producer.schedules.list = () => Promise.reject(new Error('no reason'));
     const served = await serveDashboard(producer);
@@ -147,7 +147,7 @@ describe('/metrics', () => {
     );
   });
 
-  it('goes on without a key of another type, and counts it', async (t) => {
+  it('skips a key of the wrong type and counts it', async (t) => {
     const producer = fleet.producer();
     const { keys, counters } = producer.store;
     await fleet.client.set(keys.workers, 'not a sorted set');
@@ -160,7 +160,7 @@ describe('/metrics', () => {
     assert.equal(gauges.get('taskfleet_unreadable_records_total{kind="worker"}'), 1);
   });
 
-  it('asks Redis for the same, however many tasks wait', async (t) => {
+  it('sends the same commands for any queue depth', async (t) => {
     const keyPrefix = fleet.newPrefix();
     const producer = fleet.producer({ keyPrefix });
     const served = await serveDashboard(producer);
@@ -183,7 +183,7 @@ describe('/metrics', () => {
     assert.equal(await commands(), few);
   });
 
-  it('counts into buckets as Prometheus has them, with what another version had counted', async () => {
+  it('has cumulative buckets, including counts of another version', async () => {
     const page = await formatSamples(
       samplesOfCounts({
         'wait|q|5': '2',
@@ -212,7 +212,7 @@ describe('/metrics', () => {
     assert.ok(page.includes('taskfleet_stops_open{queue="a\\"b\\\\c\\nd"} 1'), page.slice(-200));
   });
 
-  it('starts with 0 where something may be counted', () => {
+  it('starts counters at 0', () => {
     const zeros = samplesOfCounts({ 'enqueued|q|n': '3' }).filter(({ value }) => value === 0);
     const names = new Set(zeros.map(({ metric, labels }) => `${metric} ${Object.values(labels).join(' ')}`));
     for (const one of [
@@ -223,7 +223,7 @@ describe('/metrics', () => {
       assert.ok(names.has(one), one);
   });
 
-  it('is not for who sees some items only', async () => {
+  it('is refused to callers with item patterns', async () => {
     const producer = fleet.producer();
     for (const [items, status] of [
       [null, 200],

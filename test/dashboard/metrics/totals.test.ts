@@ -26,7 +26,7 @@ const noteHandler = defineHandler(note, ({ input }) => {
   return null;
 });
 
-describe('The totals of the fleet', () => {
+describe('the totals of the fleet', () => {
   let fleet: TestFleet;
 
   before(async () => {
@@ -63,7 +63,7 @@ describe('The totals of the fleet', () => {
     };
   }
 
-  it('are right for tasks that complete, fail and are tried again', async () => {
+  it('count completed, failed and retried tasks', async () => {
     const { keyPrefix, keys, producer, worker } = setUp();
     const twice = new ScriptedTask('twice.do', { retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 0, jitter: 0 } } });
     const running = await worker([noteHandler, twice.handler]);

@@ -109,7 +109,7 @@ describe('the board in a browser', { skip: noChromium }, () => {
     for (const write of [`${id}/retry`, 'pause']) {
       const answer = await context.request.put(`${dashboard.url}board/api/queues/notes/${write}`, { headers: { 'X-XSRF-TOKEN': csrf } });
       assert.equal(answer.status(), 403);
-      assert.match(await answer.text(), /This needs the role operator; vera is viewer/);
+      assert.match(await answer.text(), /Requires the role operator; vera has the role viewer/);
     }
     assert.equal((await producer.get(id))?.state, 'failed');
     assert.equal(await fleet.client.hget(metaKey, 'paused'), null);

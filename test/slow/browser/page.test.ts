@@ -207,7 +207,7 @@ describe('the pages in a browser', { skip: noChromium }, () => {
     await producer.enqueue(slow.definition, {}, { id: 'on-the-board', item: 'doc:8' });
     const page = await Promise.all([
       olga.waitForEvent('page'),
-      board.getByRole('link', { name: 'Stop it on its task page' }).first().click(),
+      board.getByRole('link', { name: 'Stop on the task page' }).first().click(),
     ]).then(([opened]) => opened);
     await page.waitForURL('**/fleet/tasks/on-the-board');
     await page.getByRole('button', { name: 'Stop' }).click();
