@@ -82,14 +82,14 @@ export function exitCodeOfState(state: TerminalState): number {
 
 /** An error of the command itself, with its exit code and the `code` that `-o json` prints. */
 export class CliError extends Error {
-  readonly code: string;
-  readonly exitCode: number;
+  override readonly name = 'CliError';
 
-  constructor(code: string, exitCode: number, message: string) {
+  constructor(
+    readonly code: string,
+    readonly exitCode: number,
+    message: string,
+  ) {
     super(message);
-    this.name = 'CliError';
-    this.code = code;
-    this.exitCode = exitCode;
   }
 }
 

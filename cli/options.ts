@@ -11,14 +11,7 @@ import { usageError } from './errors.js';
 import type { Io } from './io.js';
 import { say } from './text/output.js';
 
-/** Returns a parser for a whole-number option. The option's help states the unit. */
-export function wholeNumber(min: number, max: number): (text: string) => number {
-  return (argument) => {
-    const value = /^\d+$/.test(argument) ? Number(argument) : Number.NaN;
-    if (value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`Expected a whole number from ${min} to ${max}.`);
-  };
-}
+const TYPED = '--input';
 
 /** The options of every command, accepted before or after its name. */
 export interface GlobalOptions {
@@ -64,7 +57,14 @@ function check(flag: string, { schema, expected, explain }: Setting<unknown>, va
   throw usageError(`Bad ${flag}: ${explain?.(value) ?? `expected ${expected}`}.`);
 }
 
-const TYPED = '--input';
+/** Returns a parser for a whole-number option. The option's help states the unit. */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (argument) => {
+    const value = /^\d+$/.test(argument) ? Number(argument) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`Expected a whole number from ${min} to ${max}.`);
+  };
+}
 
 /**
  * Reads a task's input: JSON itself, `@file`, or `-` for standard input.

@@ -2,21 +2,21 @@ import { isFleetError, messageOf } from '../shared/errors.js';
 import { beatToParent, exitCodeOfSignal, tellParent } from '../shared/process-life.js';
 import { CliError, exitCodeOf } from './errors.js';
 import type { Io } from './io.js';
-import { goOnWithoutOutput } from './text/output.js';
+import { ignoreOutputErrors } from './text/output.js';
 
 /**
  * Runs `work` with an AbortSignal that Ctrl+C or SIGTERM aborts; `work` should then end soon. A second signal exits at once.
- * @param goesOn returns the notice for the user: that the task keeps running, and how to stop it
+ * @param notice returns the notice for the user: that the task keeps running, and how to stop it
  * @throws CliError `INTERRUPTED` if interrupted, whatever `work` threw
  */
 export async function interruptible<Value>(
   { host }: Io,
-  goesOn: () => string,
+  notice: () => string,
   work: (signal: AbortSignal) => Promise<Value>,
 ): Promise<Value> {
   const controller = new AbortController();
   const unlisten = (['SIGINT', 'SIGTERM'] as const).map((signal) => {
-    const handler = (): void => controller.abort(new CliError('INTERRUPTED', exitCodeOfSignal(signal), goesOn()));
+    const handler = (): void => controller.abort(new CliError('INTERRUPTED', exitCodeOfSignal(signal), notice()));
     host.once(signal, handler);
     return () => host.off(signal, handler);
   });
@@ -45,7 +45,7 @@ export async function orAborted<Value>(work: Promise<Value>, signal: AbortSignal
  */
 export async function runAsChild(io: Io, supervised: boolean, run: () => Promise<number>): Promise<number> {
   if (supervised) beatToParent(io.host);
-  goOnWithoutOutput(io);
+  ignoreOutputErrors(io);
   try {
     return await run();
   } catch (error) {

@@ -9,11 +9,11 @@ import { addToken } from './commands/token.js';
 import { EXIT, describeError, usageError } from './errors.js';
 import type { Io } from './io.js';
 import { type GlobalOptions, addGlobalOptions } from './options.js';
-import { endWithoutOutput, say } from './text/output.js';
+import { exitOnOutputError, say } from './text/output.js';
 
 /** Runs `taskfleet <args>` and returns its exit code. Never throws: errors are printed to `io.stderr`. */
 export async function runCommand(args: readonly string[], io: Io): Promise<number> {
-  endWithoutOutput(io);
+  exitOnOutputError(io);
   const program = createProgram(io);
   try {
     await program.parseAsync(args, { from: 'user' });

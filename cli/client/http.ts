@@ -27,18 +27,17 @@ import { type ReceiptJson, type TaskJson, enqueuedOf, follow, receiptOfJson, sch
 /** The API's longest wait for one stop, in ms. */
 const MAX_API_WAIT_MS = 60_000;
 /** Maximum concurrent requests. */
-const AT_ONCE = 50;
+const MAX_CONCURRENT = 50;
 
 /** A fleet client over the HTTP API. The dashboard knows which tasks may be enqueued. */
 export class ApiClient implements FleetClient {
   readonly schedules: ScheduleClient;
-  readonly #connection: ApiConnection;
-  readonly #maxApiWaitMs: number;
 
   /** @param maxApiWaitMs for tests: longest wait requested from the API */
-  constructor(connection: ApiConnection, maxApiWaitMs = MAX_API_WAIT_MS) {
-    this.#connection = connection;
-    this.#maxApiWaitMs = maxApiWaitMs;
+  constructor(
+    private readonly connection: ApiConnection,
+    private readonly maxApiWaitMs = MAX_API_WAIT_MS,
+  ) {
     this.schedules = {
       list: () => connection.ask('/schedules', ({ schedules }: { schedules: Schedule[] }) => schedules.map(scheduleOf)),
       runNow: (id) => connection.ask(`/schedules/${encodeURIComponent(id)}/run`, enqueuedOf, { method: 'POST', body: {} }),
@@ -59,32 +58,33 @@ export class ApiClient implements FleetClient {
     const { item, id, delay, priority, deadline, onBusy } = options;
     const name = typeof task === 'string' ? task : task.name;
     const body = { name, input, item, id, delay, priority, deadline: deadline?.toISOString(), on_busy: onBusy };
-    return this.#connection.ask('/tasks', enqueuedOf, { method: 'POST', body }) as Promise<EnqueuedTask<Output>>;
+    return this.connection.ask('/tasks', enqueuedOf, { method: 'POST', body }) as Promise<EnqueuedTask<Output>>;
   }
 
   async get(id: string): Promise<TaskView | null> {
-    return orFallback('TASK_NOT_FOUND', null, this.#connection.ask(pathOf(id), taskOf));
+    return orFallback('TASK_NOT_FOUND', null, this.connection.ask(pathOf(id), taskOf));
   }
 
   list({ item, state, name, queue, after, limit }: ListOptions): Promise<TaskPage> {
     const read = ({ tasks, next }: { tasks: TaskJson[]; next: string | null }): TaskPage => ({ tasks: tasks.map(taskOf), next });
-    return this.#connection.ask('/tasks', read, { query: { item, state, name, queue, after, limit } });
+    return this.connection.ask('/tasks', read, { query: { item, state, name, queue, after, limit } });
   }
 
   async stop(ids: readonly string[], { reason, waitMs = 0 }: StopOptions): Promise<StopReceipt[]> {
     ids.forEach(checkKnownId);
     const deadline = performance.now() + waitMs;
     const receipts: StopReceipt[] = [];
-    for (const batch of chunks(ids, AT_ONCE)) receipts.push(...(await Promise.all(batch.map((id) => this.#stopOne(id, reason, deadline)))));
+    for (const batch of chunks(ids, MAX_CONCURRENT))
+      receipts.push(...(await Promise.all(batch.map((id) => this.#stopOne(id, reason, deadline)))));
     return receipts;
   }
 
   async stopItem(item: string, { reason, waitMs = 0, dryRun }: StopItemOptions): Promise<StopReceipt[]> {
     const path = `/items/${encodeURIComponent(checkItem(item))}/stop`;
     const deadline = performance.now() + waitMs;
-    const wait = Math.min(waitMs, this.#maxApiWaitMs);
+    const wait = Math.min(waitMs, this.maxApiWaitMs);
     const read = ({ receipts }: { receipts: ReceiptJson[] }): StopReceipt[] => receipts.map(receiptOfJson);
-    const receipts = await this.#connection.ask(path, read, {
+    const receipts = await this.connection.ask(path, read, {
       method: 'POST',
       query: { wait_ms: wait },
       body: { reason, dry_run: dryRun },
@@ -96,11 +96,12 @@ export class ApiClient implements FleetClient {
   /** Retries sequentially, tasks that the API will refuse first, so that, as with a producer, none is retried if one cannot be. */
   async retry(ids: readonly string[]): Promise<TaskView[]> {
     const found = new Map<string, TaskView | null>();
-    for (const batch of chunks([...new Set(ids)], AT_ONCE)) await Promise.all(batch.map(async (id) => found.set(id, await this.get(id))));
+    for (const batch of chunks([...new Set(ids)], MAX_CONCURRENT))
+      await Promise.all(batch.map(async (id) => found.set(id, await this.get(id))));
     const isRetryable = (id: string): boolean => ['failed', 'cancelled'].includes(found.get(id)?.state ?? '');
     const retried = new Map<string, TaskView>();
     for (const id of [...found.keys()].sort((a, b) => Number(isRetryable(a)) - Number(isRetryable(b)))) {
-      retried.set(id, await this.#connection.ask(`${pathOf(id)}/retry`, taskOf, { method: 'POST', body: {} }));
+      retried.set(id, await this.connection.ask(`${pathOf(id)}/retry`, taskOf, { method: 'POST', body: {} }));
     }
     return ids.map((id) => retried.get(id) as TaskView);
   }
@@ -108,7 +109,7 @@ export class ApiClient implements FleetClient {
   /** Resolves with null for a task whose result is not retained. */
   async result<Output = unknown>(task: string | EnqueuedTask<Output>, { signal }: Pick<WaitOptions, 'signal'> = {}): Promise<Output> {
     const id = checkKnownId(typeof task === 'string' ? task : task.id);
-    for await (const { event, task: end } of follow(this.#connection, id, { signal })) {
+    for await (const { event, task: end } of follow(this.connection, id, { signal })) {
       if (event.type !== 'state' || !isTerminal(event.state)) continue;
       if (event.state === 'completed') return (end?.result ?? null) as Output;
       if (event.state === 'cancelled') throw new TaskCancelled(event.receipt ?? receiptOf(id, end));
@@ -118,7 +119,7 @@ export class ApiClient implements FleetClient {
   }
 
   async *events(id: string, options: EventOptions = {}): AsyncGenerator<TaskEvent, void, undefined> {
-    for await (const { event } of follow(this.#connection, checkKnownId(id), options)) yield event;
+    for await (const { event } of follow(this.connection, checkKnownId(id), options)) yield event;
   }
 
   plans(): Promise<PlanList> {
@@ -126,9 +127,9 @@ export class ApiClient implements FleetClient {
   }
 
   async #stopOne(id: string, reason: string | undefined, deadline: number): Promise<StopReceipt> {
-    const wait = Math.min(Math.max(0, Math.round(deadline - performance.now())), this.#maxApiWaitMs);
+    const wait = Math.min(Math.max(0, Math.round(deadline - performance.now())), this.maxApiWaitMs);
     try {
-      const receipt = await this.#connection.ask(`${pathOf(id)}/stop`, receiptOfJson, {
+      const receipt = await this.connection.ask(`${pathOf(id)}/stop`, receiptOfJson, {
         method: 'POST',
         query: { wait_ms: wait },
         body: { reason },
@@ -148,7 +149,7 @@ export class ApiClient implements FleetClient {
     if (receipt.outcome !== 'requested' || left <= 0) return receipt;
     const signal = AbortSignal.timeout(left);
     try {
-      for await (const { event, task } of follow(this.#connection, receipt.id, { signal })) {
+      for await (const { event, task } of follow(this.connection, receipt.id, { signal })) {
         if (event.type === 'state' && isTerminal(event.state))
           return (
             event.receipt ??

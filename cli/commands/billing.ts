@@ -75,9 +75,9 @@ async function initPlans(io: Io, flags: InitPlansFlags): Promise<void> {
   const json = flags.output === 'json';
   const summary = await withClient(io, flags, async (client) => {
     const task = await client.enqueue(billingInitPlans, { include_annual: includeAnnual, include_promo: includePromo, force });
-    const goesOn = (): string => `Stopped watching; task ${task.id} keeps running. To stop it: taskfleet task stop ${task.id}`;
+    const notice = (): string => `Stopped watching; task ${task.id} keeps running. To stop it: taskfleet task stop ${task.id}`;
     const output = new PlanOutput(io, { lines: !json, bar: io.stderr.isTTY === true });
-    return interruptible(io, goesOn, (signal) => follow(client, task, output, signal));
+    return interruptible(io, notice, (signal) => follow(client, task, output, signal));
   });
   if (json) printJson(io, summary);
   else printData(io, summaryText(summary));

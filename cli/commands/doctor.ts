@@ -3,7 +3,7 @@ import { type ApiAddress, apiOf } from '../client/http-connection.js';
 import { withClient } from '../client/open.js';
 import { checkCanary } from '../doctor/canary.js';
 import type { Check } from '../doctor/check.js';
-import type { DoctorReport } from '../doctor/look.js';
+import type { DoctorReport } from '../doctor/examine.js';
 import { topologyToJson } from '../doctor/topology-report.js';
 import type { WorkerInfo } from '../doctor/fleet-checks.js';
 import type { Io } from '../io.js';
@@ -43,10 +43,10 @@ async function examine(io: Io, flags: DoctorFlags): Promise<number> {
   const json = flags.output === 'json';
   const api = apiOf(io, flags);
   if (api && !json) printData(io, `API at ${api.url}`);
-  const { checks, workers, reconcile, topology } = await (api ? lookOver(api) : look(io, flags));
+  const { checks, workers, reconcile, topology } = await (api ? overApi(api) : overRedis(io, flags));
   if (!json) for (const check of checks) print(io, check);
   const canary = flags.canary
-    ? await withClient(io, flags, (client) => interruptible(io, canaryGone, (signal) => checkCanary(client, signal)))
+    ? await withClient(io, flags, (client) => interruptible(io, canaryStopped, (signal) => checkCanary(client, signal)))
     : [];
   if (!json) for (const check of canary) print(io, check);
   const all = [...checks, ...canary];
@@ -63,17 +63,17 @@ async function examine(io: Io, flags: DoctorFlags): Promise<number> {
 }
 
 /** Imported lazily: the checks would dominate the start-up of other commands. */
-async function look(io: Io, flags: DoctorFlags): Promise<DoctorReport> {
-  const { lookAtRedis } = await import('../doctor/look.js');
-  return lookAtRedis(io, flags, (line) => flags.output !== 'json' && printData(io, line));
+async function overRedis(io: Io, flags: DoctorFlags): Promise<DoctorReport> {
+  const { examineRedis } = await import('../doctor/examine.js');
+  return examineRedis(io, flags, (line) => flags.output !== 'json' && printData(io, line));
 }
 
-async function lookOver(api: ApiAddress): Promise<DoctorReport> {
+async function overApi(api: ApiAddress): Promise<DoctorReport> {
   const [{ checkApi }, { ApiConnection }] = await Promise.all([import('../doctor/api-checks.js'), import('../client/http-connection.js')]);
   return { ...(await checkApi(new ApiConnection(api))), topology: null };
 }
 
-function canaryGone(): string {
+function canaryStopped(): string {
   return 'Interrupted; the canary was stopped.';
 }
 

@@ -7,7 +7,7 @@ import type { Io } from '../io.js';
 import type { GlobalOptions } from '../options.js';
 import { oneLine, outputWidth, printData, printJson, say } from '../text/output.js';
 import { formatAge, renderTable, wholeUnits } from '../text/table.js';
-import { printAdded } from '../text/task-text.js';
+import { printAdded } from './added-task.js';
 
 const COLUMNS = [
   { header: 'ID', flexible: true },

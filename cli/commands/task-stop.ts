@@ -51,16 +51,16 @@ async function stopTasks(io: Io, ids: readonly string[], flags: StopFlags): Prom
   if (ids.length > 0 === (flags.item !== undefined)) throw usageError('Pass either task ids or --item.');
   if (flags.by !== undefined && apiOf(io, flags))
     throw usageError("--by needs --redis: over the API, a stop is recorded under the token's name.");
-  const goesOn = (): string => 'Stopped waiting. The stop is recorded and will take effect; see: taskfleet task list --state stopping';
+  const notice = (): string => 'Stopped waiting. The stop is recorded and will take effect; see: taskfleet task list --state stopping';
   const receipts = await withClient(io, flags, (client) =>
-    interruptible(io, goesOn, (signal) => orAborted(stopOrLook(client, ids, flags), signal)),
+    interruptible(io, notice, (signal) => orAborted(stopOrPreview(client, ids, flags), signal)),
   );
   if (flags.output === 'json') printJson(io, receipts.map(receiptToJson));
   else printReceipts(io, receipts, flags);
   return receipts.some(({ outcome }) => outcome === 'not_found') ? EXIT.NOT_FOUND : EXIT.DONE;
 }
 
-async function stopOrLook(
+async function stopOrPreview(
   client: FleetClient,
   ids: readonly string[],
   { item, reason, by, wait, dryRun }: StopFlags,

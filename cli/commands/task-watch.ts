@@ -43,10 +43,10 @@ function eventId(text: string): string {
 
 async function watchTask(io: Io, id: string, flags: WatchFlags): Promise<number> {
   const output = outputFor(io, flags);
-  const goesOn = (): string => `Stopped watching; task ${id} keeps running. To stop it: taskfleet task stop ${id}`;
+  const notice = (): string => `Stopped watching; task ${id} keeps running. To stop it: taskfleet task stop ${id}`;
   try {
     return await withClient(io, flags, (client) =>
-      interruptible(io, goesOn, (signal) => follow(io, client, id, output, { after: flags.after, signal })),
+      interruptible(io, notice, (signal) => follow(io, client, id, output, { after: flags.after, signal })),
     );
   } finally {
     output.close();

@@ -7,7 +7,8 @@ import { withClient } from '../client/open.js';
 import type { Io } from '../io.js';
 import { type GlobalOptions, readInput, wholeNumber } from '../options.js';
 import { outputWidth, printData, printJson, say } from '../text/output.js';
-import { printAdded, taskDetails, taskLine, taskTable } from '../text/task-text.js';
+import { taskDetails, taskLine, taskTable } from '../text/task-text.js';
+import { printAdded } from './added-task.js';
 import { addTaskStop } from './task-stop.js';
 import { addTaskWatch } from './task-watch.js';
 

@@ -9,7 +9,7 @@ import { REDIS_DIR } from '../client/open.js';
 import { type Fleet, startFleet } from './fleet.js';
 import type { Io } from '../io.js';
 import { type GlobalOptions, clientEnvironmentOf, environmentOf } from '../options.js';
-import { goOnWithoutOutput, say } from '../text/output.js';
+import { ignoreOutputErrors, say } from '../text/output.js';
 
 export interface UpFlags extends GlobalOptions {
   readonly workers: number;
@@ -19,7 +19,7 @@ export interface UpFlags extends GlobalOptions {
 /** Runs a fleet until it is stopped, and returns the exit code. @throws CliError `USAGE`; FleetError */
 export async function up(io: Io, flags: UpFlags): Promise<number> {
   refuseApi(flags, 'up');
-  goOnWithoutOutput(io);
+  ignoreOutputErrors(io);
   const env = environmentOf(io, flags);
   const settings = loadSettings(env);
   // The workers log as configured; this process prints notices and by default logs errors only.

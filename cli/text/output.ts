@@ -6,7 +6,7 @@ import type { Io } from '../io.js';
  * For short-lived commands: exits when standard output cannot be written, silently if the reader closed the pipe
  * (`| head`). Failed writes to standard error are ignored.
  */
-export function endWithoutOutput(io: Io): void {
+export function exitOnOutputError(io: Io): void {
   const { stdout, stderr, host } = io;
   stderr.on('error', () => undefined);
   stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -17,7 +17,7 @@ export function endWithoutOutput(io: Io): void {
 }
 
 /** For long-lived processes: keeps running when output, its own or a handler's, cannot be written. */
-export function goOnWithoutOutput({ stdout }: Io): void {
+export function ignoreOutputErrors({ stdout }: Io): void {
   stdout.removeAllListeners('error').on('error', () => undefined);
 }
 

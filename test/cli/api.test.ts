@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { after, before, describe, it } from 'node:test';
-import { ApiConnection, apiOf } from '../../cli/client/http-connection.js';
+import { ApiConnection } from '../../cli/client/http-connection.js';
 import { ApiClient } from '../../cli/client/http.js';
 import { describeError } from '../../cli/errors.js';
 import { entryOf } from '../../dashboard/auth/tokens.js';
@@ -276,30 +276,6 @@ describe('the command over the API', () => {
   });
 
   const overApiAt = (url: string): ReturnType<typeof failure> => failure(client('viewer', url).list({}));
-
-  it('chooses API or Redis from options and environment', async () => {
-    const json = { output: 'json' } as const;
-    const all = { TASKFLEET_API: 'http://a.test/fleet/api/v1/', TASKFLEET_TOKEN: 'abc', REDIS_URL: 'redis://b.test' };
-    assert.deepEqual(apiOf({ env: all }, json), { url: 'http://a.test/fleet', token: 'abc' });
-    assert.deepEqual(apiOf({ env: all }, { ...json, api: 'https://c.test', token: 'def' }), { url: 'https://c.test', token: 'def' });
-    assert.equal(apiOf({ env: all }, { ...json, redis: 'redis://d.test' }), null);
-    assert.equal(apiOf({ env: { TASKFLEET_API: '', TASKFLEET_TOKEN: 'abc' } }, json), null);
-    const api = 'http://c.test';
-    for (const bad of [
-      { api, redis: 'redis://d.test' },
-      { token: 'x' },
-      { api, prefix: 'p' },
-      { api, token: 'hunter 2' },
-      { api: 'http://u:hunter2@c.test' },
-      { api: 'hunter2' },
-    ]) {
-      const { exitCode, message } = await failure((async () => apiOf({ env: {} }, { ...json, ...bad }))());
-      assert.equal(exitCode, 2);
-      assert.doesNotMatch(message, /hunter/);
-    }
-    const { code, stderr } = await over({}, ['up', '--api', api]);
-    assert.deepEqual([code, stderr], [2, 'taskfleet: taskfleet up needs Redis and does not accept --api or --token.']);
-  });
 
   it('printed no token in any of these tests', () => {
     assert.ok(printed.length > 30);
