@@ -28,54 +28,9 @@ export interface CommandResult {
   readonly output: string;
 }
 
+const COMMANDS = ['redis-server', 'valkey-server'] as const;
 const RUN_TIMEOUT_MS = 300_000;
 const MAX_OUTPUT_BYTES = 64 * 1_048_576;
-
-/** The machine that this code runs on. */
-function thisMachine(): Machine {
-  return {
-    osRelease: () => readFile('/etc/os-release', 'utf8').catch(() => ''),
-    uid: currentUid,
-    run: runCommand,
-    exists: (file) =>
-      access(file).then(
-        () => true,
-        () => false,
-      ),
-    systemPath: '/usr/bin:/usr/local/bin',
-    lockFolder: '/run',
-  };
-}
-
-/** Returns the distribution's name if it is Debian or derived from it, by ID and ID_LIKE of os-release(5); else null. */
-function debianName(osRelease: string): 'Debian' | 'Ubuntu' | null {
-  const words = [...osRelease.matchAll(/^(?:ID|ID_LIKE)=(?<value>.*)$/gm)].flatMap((match) =>
-    (match.groups?.['value'] ?? '').replaceAll(/["']/g, '').split(/\s+/),
-  );
-  if (words.includes('ubuntu')) return 'Ubuntu';
-  return words.includes('debian') ? 'Debian' : null;
-}
-
-/** A container may run under an id without a name: `userInfo` then throws, and the user is not root. */
-function currentUid(): number {
-  try {
-    return userInfo().uid;
-  } catch {
-    return -1;
-  }
-}
-
-function runCommand(command: string, args: readonly string[]): Promise<CommandResult> {
-  return new Promise((resolve) => {
-    const child = execFile(command, args, { timeout: RUN_TIMEOUT_MS, maxBuffer: MAX_OUTPUT_BYTES }, (error, stdout, stderr) => {
-      const output = stdout + stderr;
-      if (error === null) resolve({ code: 0, output });
-      else resolve({ code: typeof error.code === 'number' ? error.code : null, output: output || error.message });
-    });
-    child.stdin?.end();
-  });
-}
-
 const LOCK_TIMEOUT_MS = 600_000;
 const SHOWN_LINES = 15;
 const INIT_SCRIPT = '/etc/init.d/redis-server';
@@ -97,6 +52,64 @@ const INSTALL = [
   ...['-o', `DPkg::Pre-Invoke::=${FORBID_START}`, '-o', `DPkg::Post-Invoke::=${ALLOW_START}`],
   ...['install', '-y', '--no-install-recommends', 'redis-server'],
 ];
+
+interface EnsureOptions {
+  /** A PATH value: folders to look in. */
+  readonly path: string;
+  /** Prints a line for the user before an installation. */
+  readonly say: (line: string) => void;
+  /** Default: this machine. */
+  readonly machine?: Machine;
+}
+
+/**
+ * Finds a redis-server, or, as root on Debian and Ubuntu, installs the system's package.
+ * @returns the path of the command
+ * @throws FleetError `REDIS_SERVER_MISSING`, with the ways to get one, and the end of apt-get's output if that failed
+ */
+export async function ensureRedisServer({ path, say, machine = thisMachine() }: EnsureOptions): Promise<string> {
+  const found = await findRedisServer(path);
+  if (found !== null) return found;
+  const distribution = machine.uid() === 0 ? debianName(await machine.osRelease()) : null;
+  if (distribution === null) throw missing('No redis-server was found on this machine.');
+  const problem = await installRedisServer(distribution, { say, machine });
+  if (problem !== null) throw missing(problem);
+  const installed = await findRedisServer(`${path}${delimiter}${machine.systemPath}`);
+  if (installed === null) throw missing(`apt-get installed redis-server, but there is none in ${machine.systemPath}.`);
+  return installed;
+}
+
+/** Returns the first `redis-server`, else the first `valkey-server`, in the folders of a PATH value; null if there is none. */
+export async function findRedisServer(path: string): Promise<string | null> {
+  const folders = path.split(delimiter).filter((folder) => folder !== '');
+  for (const command of COMMANDS) {
+    for (const folder of folders) {
+      const file = join(folder, command);
+      if (await isExecutable(file)) return file;
+    }
+  }
+  return null;
+}
+
+async function isExecutable(file: string): Promise<boolean> {
+  try {
+    await access(file, constants.X_OK);
+    return (await stat(file)).isFile();
+  } catch {
+    return false;
+  }
+}
+
+function missing(why: string): FleetError {
+  const ways = [
+    'Get a redis-server in one of these ways:',
+    '  1. Install it: apt-get install redis-server · dnf install redis · apk add redis · brew install redis',
+    '  2. Run it in Docker: docker run -p 6379:6379 redis:7 redis-server --appendonly yes --maxmemory-policy noeviction',
+    '     and set REDIS_URL=redis://127.0.0.1:6379',
+    '  3. Use an existing Redis: set REDIS_URL, for example redis://user:password@host:6379/0',
+  ];
+  return new FleetError('REDIS_SERVER_MISSING', [why, ...ways].join('\n'));
+}
 
 interface InstallOptions {
   readonly say: (line: string) => void;
@@ -145,62 +158,47 @@ function lastLines(output: string): string[] {
     .map((line) => `  ${line}`);
 }
 
-interface EnsureOptions {
-  /** A PATH value: folders to look in. */
-  readonly path: string;
-  /** Prints a line for the user before an installation. */
-  readonly say: (line: string) => void;
-  /** Default: this machine. */
-  readonly machine?: Machine;
+/** The machine that this code runs on. */
+function thisMachine(): Machine {
+  return {
+    osRelease: () => readFile('/etc/os-release', 'utf8').catch(() => ''),
+    uid: currentUid,
+    run: runCommand,
+    exists: (file) =>
+      access(file).then(
+        () => true,
+        () => false,
+      ),
+    systemPath: '/usr/bin:/usr/local/bin',
+    lockFolder: '/run',
+  };
 }
 
-const COMMANDS = ['redis-server', 'valkey-server'] as const;
-
-/** Returns the first `redis-server`, else the first `valkey-server`, in the folders of a PATH value; null if there is none. */
-export async function findRedisServer(path: string): Promise<string | null> {
-  const folders = path.split(delimiter).filter((folder) => folder !== '');
-  for (const command of COMMANDS) {
-    for (const folder of folders) {
-      const file = join(folder, command);
-      if (await isExecutable(file)) return file;
-    }
-  }
-  return null;
+/** Returns the distribution's name if it is Debian or derived from it, by ID and ID_LIKE of os-release(5); else null. */
+function debianName(osRelease: string): 'Debian' | 'Ubuntu' | null {
+  const words = [...osRelease.matchAll(/^(?:ID|ID_LIKE)=(?<value>.*)$/gm)].flatMap((match) =>
+    (match.groups?.['value'] ?? '').replaceAll(/["']/g, '').split(/\s+/),
+  );
+  if (words.includes('ubuntu')) return 'Ubuntu';
+  return words.includes('debian') ? 'Debian' : null;
 }
 
-/**
- * Finds a redis-server, or, as root on Debian and Ubuntu, installs the system's package.
- * @returns the path of the command
- * @throws FleetError `REDIS_SERVER_MISSING`, with the ways to get one, and the end of apt-get's output if that failed
- */
-export async function ensureRedisServer({ path, say, machine = thisMachine() }: EnsureOptions): Promise<string> {
-  const found = await findRedisServer(path);
-  if (found !== null) return found;
-  const distribution = machine.uid() === 0 ? debianName(await machine.osRelease()) : null;
-  if (distribution === null) throw missing('No redis-server was found on this machine.');
-  const problem = await installRedisServer(distribution, { say, machine });
-  if (problem !== null) throw missing(problem);
-  const installed = await findRedisServer(`${path}${delimiter}${machine.systemPath}`);
-  if (installed === null) throw missing(`apt-get installed redis-server, but there is none in ${machine.systemPath}.`);
-  return installed;
-}
-
-function missing(why: string): FleetError {
-  const ways = [
-    'Get a redis-server in one of these ways:',
-    '  1. Install it: apt-get install redis-server · dnf install redis · apk add redis · brew install redis',
-    '  2. Run it in Docker: docker run -p 6379:6379 redis:7 redis-server --appendonly yes --maxmemory-policy noeviction',
-    '     and set REDIS_URL=redis://127.0.0.1:6379',
-    '  3. Use an existing Redis: set REDIS_URL, for example redis://user:password@host:6379/0',
-  ];
-  return new FleetError('REDIS_SERVER_MISSING', [why, ...ways].join('\n'));
-}
-
-async function isExecutable(file: string): Promise<boolean> {
+/** A container may run under an id without a name: `userInfo` then throws, and the user is not root. */
+function currentUid(): number {
   try {
-    await access(file, constants.X_OK);
-    return (await stat(file)).isFile();
+    return userInfo().uid;
   } catch {
-    return false;
+    return -1;
   }
+}
+
+function runCommand(command: string, args: readonly string[]): Promise<CommandResult> {
+  return new Promise((resolve) => {
+    const child = execFile(command, args, { timeout: RUN_TIMEOUT_MS, maxBuffer: MAX_OUTPUT_BYTES }, (error, stdout, stderr) => {
+      const output = stdout + stderr;
+      if (error === null) resolve({ code: 0, output });
+      else resolve({ code: typeof error.code === 'number' ? error.code : null, output: output || error.message });
+    });
+    child.stdin?.end();
+  });
 }
