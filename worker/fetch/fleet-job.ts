@@ -7,66 +7,6 @@ import { delayAfter } from '../run/outcome.js';
 import type { Run } from '../run/run.js';
 import { completeWithJson } from './bullmq-overrides.js';
 
-/** Length to which the message at the start of a stack is cut, in characters. */
-const IN_STACK = 256;
-
-/**
- * Returns the error with its message and stack cut to their limits, or the error itself if both fit. BullMQ stores the message twice, with
- * the job and in the queue's events, and the stack beside it.
- */
-function boundedError(error: Error): Error {
-  const message = cutToBytes(error.message, MAX_ERROR_BYTES);
-  const stack = boundedStack(error);
-  if (message === error.message && stack === error.stack) return error;
-  return Object.create(error, { message: { value: message }, stack: { value: stack } }) as Error;
-}
-
-/** Cuts the message inside the stack as well: V8 repeats it there in full. */
-function boundedStack({ message, stack }: Error): string | undefined {
-  if (stack === undefined || stack.length <= MAX_STACK_LENGTH) return stack;
-  const at = stack.indexOf(message);
-  const short = at < 0 ? stack : stack.slice(0, at) + shortened(message, IN_STACK) + stack.slice(at + message.length);
-  return shortened(short, MAX_STACK_LENGTH);
-}
-
-const FIRST_DELAY_MS = 50;
-const LONGEST_DELAY_MS = 1_000;
-
-/** Returns the backoff after a number of consecutive refusals, in ms. */
-export function refusalDelay(refusals: number): number {
-  return Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(refusals - 1, 16));
-}
-
-/**
- * Retries `attempt` while Redis refuses it. Settles with the first attempt that is not refused: at the latest with the error of a closed
- * connection.
- * @param onRefused called before each wait, with Redis' error and the number of refusals
- */
-export async function untilAccepted<Result>(
-  attempt: () => Promise<Result>,
-  onRefused?: (error: Error, refusals: number) => void,
-): Promise<Result> {
-  for (let refusals = 1; ; refusals += 1) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (!isRefusal(error)) throw error;
-      onRefused?.(error, refusals);
-      await delay(refusalDelay(refusals));
-    }
-  }
-}
-
-/** Thrown by the processor to settle its job as cancelled. */
-export class Stopped extends UnrecoverableError {
-  readonly run: Run;
-
-  constructor(run: Run) {
-    super(describeStop(run.stop?.reason ?? null, run.stop?.by ?? null));
-    this.run = run;
-  }
-}
-
 /** A BullMQ job that can be settled as cancelled and knows its run in this process. */
 export class FleetJob extends Job {
   run: Run | null = null;
@@ -132,4 +72,64 @@ export class FleetJob extends Job {
     // The task was running when it was stopped; its worker died, and the stalled check found it before a stopper fenced it.
     return this.stoppedBefore && this.stalledCounter > 0 ? { stop_via: 'fence' } : null;
   }
+}
+
+/** Thrown by the processor to settle its job as cancelled. */
+export class Stopped extends UnrecoverableError {
+  readonly run: Run;
+
+  constructor(run: Run) {
+    super(describeStop(run.stop?.reason ?? null, run.stop?.by ?? null));
+    this.run = run;
+  }
+}
+
+/** Length to which the message at the start of a stack is cut, in characters. */
+const IN_STACK = 256;
+
+/**
+ * Returns the error with its message and stack cut to their limits, or the error itself if both fit. BullMQ stores the message twice, with
+ * the job and in the queue's events, and the stack beside it.
+ */
+function boundedError(error: Error): Error {
+  const message = cutToBytes(error.message, MAX_ERROR_BYTES);
+  const stack = boundedStack(error);
+  if (message === error.message && stack === error.stack) return error;
+  return Object.create(error, { message: { value: message }, stack: { value: stack } }) as Error;
+}
+
+/** Cuts the message inside the stack as well: V8 repeats it there in full. */
+function boundedStack({ message, stack }: Error): string | undefined {
+  if (stack === undefined || stack.length <= MAX_STACK_LENGTH) return stack;
+  const at = stack.indexOf(message);
+  const short = at < 0 ? stack : stack.slice(0, at) + shortened(message, IN_STACK) + stack.slice(at + message.length);
+  return shortened(short, MAX_STACK_LENGTH);
+}
+
+const FIRST_DELAY_MS = 50;
+const LONGEST_DELAY_MS = 1_000;
+
+/**
+ * Retries `attempt` while Redis refuses it. Settles with the first attempt that is not refused: at the latest with the error of a closed
+ * connection.
+ * @param onRefused called before each wait, with Redis' error and the number of refusals
+ */
+export async function untilAccepted<Result>(
+  attempt: () => Promise<Result>,
+  onRefused?: (error: Error, refusals: number) => void,
+): Promise<Result> {
+  for (let refusals = 1; ; refusals += 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      onRefused?.(error, refusals);
+      await delay(refusalDelay(refusals));
+    }
+  }
+}
+
+/** Returns the backoff after a number of consecutive refusals, in ms. */
+export function refusalDelay(refusals: number): number {
+  return Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(refusals - 1, 16));
 }

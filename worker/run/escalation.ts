@@ -8,30 +8,6 @@ import type { HandlerEnd } from './outcome.js';
 import type { ActiveRuns, Run } from './run.js';
 import type { Threads } from './threads/threads.js';
 
-/** The time that an aborted handler has left. The shortest of several limits applies; `onOver` is called once, at its end. */
-export class Grace {
-  readonly #onOver: () => void;
-  #endsAt = Infinity;
-  #timer: NodeJS.Timeout | null = null;
-
-  constructor(onOver: () => void) {
-    this.#onOver = onOver;
-  }
-
-  limit(ms: number): void {
-    const endsAt = performance.now() + ms;
-    if (endsAt >= this.#endsAt) return;
-    this.#endsAt = endsAt;
-    if (this.#timer) clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#onOver, ms);
-  }
-
-  /** Stops the timer, for a handler that has ended. */
-  cancel(): void {
-    if (this.#timer) clearTimeout(this.#timer);
-  }
-}
-
 /** Grace for handlers aborted by a shutdown, in ms. */
 export const SHUTDOWN_GRACE_MS = 1_000;
 /** The longest delay of a Node timer: a longer one fires at once. */
@@ -140,6 +116,30 @@ export class Escalation {
   #graceMs(cause: AbortCause): number {
     const { stopGraceMs } = this.#options;
     return cause.kind === 'shutdown' ? Math.min(SHUTDOWN_GRACE_MS, stopGraceMs) : stopGraceMs;
+  }
+}
+
+/** The time that an aborted handler has left. The shortest of several limits applies; `onOver` is called once, at its end. */
+export class Grace {
+  readonly #onOver: () => void;
+  #endsAt = Infinity;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(onOver: () => void) {
+    this.#onOver = onOver;
+  }
+
+  limit(ms: number): void {
+    const endsAt = performance.now() + ms;
+    if (endsAt >= this.#endsAt) return;
+    this.#endsAt = endsAt;
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#onOver, ms);
+  }
+
+  /** Stops the timer, for a handler that has ended. */
+  cancel(): void {
+    if (this.#timer) clearTimeout(this.#timer);
   }
 }
 

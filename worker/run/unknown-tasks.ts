@@ -9,49 +9,6 @@ import type { TaskHandler } from '../../shared/task/handler.js';
 import type { FleetJob } from '../fetch/fleet-job.js';
 import { type Outcome, failWith } from './outcome.js';
 
-/** Hashes the input schema of each handler, except schemas that JSON Schema cannot represent. */
-export function schemasOf(handlers: Iterable<TaskHandler>): Schemas {
-  return Object.fromEntries(
-    [...handlers].flatMap(({ definition }) => {
-      const hash = hashOf(definition);
-      return hash === null ? [] : [[definition.name, hash]];
-    }),
-  );
-}
-
-/** Hashes the JSON Schema of the input; custom checks of the schema do not affect it. */
-function hashOf({ input }: AnyDefinition): string | null {
-  try {
-    return createHash('sha256')
-      .update(JSON.stringify(z.toJSONSchema(input, { io: 'input', unrepresentable: 'any' })))
-      .digest('hex')
-      .slice(0, 12);
-  } catch {
-    return null;
-  }
-}
-
-/** The versions of tasks on other workers, which differ while a fleet is being upgraded. */
-export class OtherVersions {
-  readonly #store: Store;
-  readonly #workerId: string;
-  readonly #own: Schemas;
-
-  constructor(store: Store, workerId: string, own: Schemas) {
-    this.#store = store;
-    this.#workerId = workerId;
-    this.#own = own;
-  }
-
-  /** Returns whether a live worker that is not draining has another input schema for a task. */
-  async have(name: string): Promise<boolean> {
-    const own = this.#own[name];
-    if (own === undefined) return false;
-    const others = await readSchemas(this.#store, this.#workerId);
-    return others.some(({ [name]: other }) => typeof other === 'string' && other !== own);
-  }
-}
-
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 30_000;
 /** How long a queue counts as having unknown tasks, in ms: twice the longest delay, by which such a task would have come again. */
@@ -112,4 +69,47 @@ export class UnknownTasks {
 /** @param starts how often the task was fetched without an attempt that counted, including now */
 function deferMs(starts: number): number | null {
   return starts > MAX_STARTS ? null : Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (starts - 1));
+}
+
+/** The versions of tasks on other workers, which differ while a fleet is being upgraded. */
+export class OtherVersions {
+  readonly #store: Store;
+  readonly #workerId: string;
+  readonly #own: Schemas;
+
+  constructor(store: Store, workerId: string, own: Schemas) {
+    this.#store = store;
+    this.#workerId = workerId;
+    this.#own = own;
+  }
+
+  /** Returns whether a live worker that is not draining has another input schema for a task. */
+  async have(name: string): Promise<boolean> {
+    const own = this.#own[name];
+    if (own === undefined) return false;
+    const others = await readSchemas(this.#store, this.#workerId);
+    return others.some(({ [name]: other }) => typeof other === 'string' && other !== own);
+  }
+}
+
+/** Hashes the input schema of each handler, except schemas that JSON Schema cannot represent. */
+export function schemasOf(handlers: Iterable<TaskHandler>): Schemas {
+  return Object.fromEntries(
+    [...handlers].flatMap(({ definition }) => {
+      const hash = hashOf(definition);
+      return hash === null ? [] : [[definition.name, hash]];
+    }),
+  );
+}
+
+/** Hashes the JSON Schema of the input; custom checks of the schema do not affect it. */
+function hashOf({ input }: AnyDefinition): string | null {
+  try {
+    return createHash('sha256')
+      .update(JSON.stringify(z.toJSONSchema(input, { io: 'input', unrepresentable: 'any' })))
+      .digest('hex')
+      .slice(0, 12);
+  } catch {
+    return null;
+  }
 }

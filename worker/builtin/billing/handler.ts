@@ -14,6 +14,44 @@ import { type BillingPlanLine, billingInitPlans } from '../definitions.js';
 import type { FleetResources } from '../fleet-resources.js';
 import { planTemplates } from './plan-templates.js';
 
+interface BillingInitPlansOptions {
+  /** Default: this package's templates. */
+  readonly templatesOf?: typeof planTemplates;
+}
+
+/**
+ * Creates the handler of `billing.init-plans`. It writes plan by plan and stops at the first one that fails, which the error names. Earlier
+ * plans stay stored; another run continues from there.
+ *
+ * Errors that another attempt would repeat (an invalid template or stored plan, a key of another type) are `UnrecoverableError`s; other
+ * Redis errors are retried.
+ */
+export function billingInitPlansHandler(
+  { store, loggers }: FleetResources,
+  { templatesOf = planTemplates }: BillingInitPlansOptions = {},
+): TaskHandler {
+  const logger = loggers('billing');
+  return defineHandler(billingInitPlans, async ({ input, signal, emit, progress }) => {
+    const templates = checked(templatesOf(input, new Date(store.clock.now())));
+    const total = templates.length;
+    const counts = { created: 0, updated: 0, skipped: 0 };
+    progress({ done: 0, total });
+    for (const [index, template] of templates.entries()) {
+      const written = await writePlan(store, template, input.force, signal).catch((error: unknown) => {
+        signal.throwIfAborted();
+        throw failureOf(template.id, store.keys.plans, error);
+      });
+      counts[written.outcome] += 1;
+      const line = lineOf(written);
+      logger[written.outcome === 'skipped' ? 'debug' : 'info'](line, `Billing plan ${written.outcome}`);
+      emit(line);
+      progress({ done: index + 1, total });
+    }
+    logger.info({ ...counts, total }, 'Billing plans initialized');
+    return { ...counts, total };
+  });
+}
+
 /** The outcome of a write, and the stored plan. */
 interface WrittenPlan {
   readonly outcome: BillingPlanLine['outcome'];
@@ -52,44 +90,6 @@ function fieldsOf(text: string): Record<string, unknown> {
   } catch {
     return {};
   }
-}
-
-interface BillingInitPlansOptions {
-  /** Default: this package's templates. */
-  readonly templatesOf?: typeof planTemplates;
-}
-
-/**
- * Creates the handler of `billing.init-plans`. It writes plan by plan and stops at the first one that fails, which the error names. Earlier
- * plans stay stored; another run continues from there.
- *
- * Errors that another attempt would repeat (an invalid template or stored plan, a key of another type) are `UnrecoverableError`s; other
- * Redis errors are retried.
- */
-export function billingInitPlansHandler(
-  { store, loggers }: FleetResources,
-  { templatesOf = planTemplates }: BillingInitPlansOptions = {},
-): TaskHandler {
-  const logger = loggers('billing');
-  return defineHandler(billingInitPlans, async ({ input, signal, emit, progress }) => {
-    const templates = checked(templatesOf(input, new Date(store.clock.now())));
-    const total = templates.length;
-    const counts = { created: 0, updated: 0, skipped: 0 };
-    progress({ done: 0, total });
-    for (const [index, template] of templates.entries()) {
-      const written = await writePlan(store, template, input.force, signal).catch((error: unknown) => {
-        signal.throwIfAborted();
-        throw failureOf(template.id, store.keys.plans, error);
-      });
-      counts[written.outcome] += 1;
-      const line = lineOf(written);
-      logger[written.outcome === 'skipped' ? 'debug' : 'info'](line, `Billing plan ${written.outcome}`);
-      emit(line);
-      progress({ done: index + 1, total });
-    }
-    logger.info({ ...counts, total }, 'Billing plans initialized');
-    return { ...counts, total };
-  });
 }
 
 function lineOf({ outcome, plan: { id, name, price, currency, interval, active } }: WrittenPlan): BillingPlanLine {

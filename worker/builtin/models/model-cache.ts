@@ -6,26 +6,10 @@ import { isDeeper } from './model-list.js';
 export const BATCH_FIELDS = 500;
 const BATCH_LENGTH = 1_048_576;
 
-/** Yields the arguments of consecutive HSETs: alternating fields and values. */
-export function* batchesOf(set: ReadonlyMap<string, string>): Generator<string[], void, void> {
-  let batch: string[] = [];
-  let length = 0;
-  for (const [id, json] of set) {
-    if (batch.length === 2 * BATCH_FIELDS || (batch.length > 0 && length + json.length > BATCH_LENGTH)) {
-      yield batch;
-      batch = [];
-      length = 0;
-    }
-    batch.push(id, json);
-    length += json.length;
-  }
-  if (batch.length > 0) yield batch;
-}
-
-export type Fields = Readonly<Record<string, unknown>>;
-
 /** Deepest nesting of a valid entry. An entry holds the server's fields twice, the second time one level deeper. */
 const MAX_DEPTH = 200;
+
+export type Fields = Readonly<Record<string, unknown>>;
 
 /** A stored entry of `p:models`. */
 export interface StoredModel {
@@ -88,6 +72,22 @@ export class ModelCache {
     const answers = await write(this.#redis.multi().del(this.#signature)).exec();
     for (const [error] of answers ?? []) if (error) throw error;
   }
+}
+
+/** Yields the arguments of consecutive HSETs: alternating fields and values. */
+export function* batchesOf(set: ReadonlyMap<string, string>): Generator<string[], void, void> {
+  let batch: string[] = [];
+  let length = 0;
+  for (const [id, json] of set) {
+    if (batch.length === 2 * BATCH_FIELDS || (batch.length > 0 && length + json.length > BATCH_LENGTH)) {
+      yield batch;
+      batch = [];
+      length = 0;
+    }
+    batch.push(id, json);
+    length += json.length;
+  }
+  if (batch.length > 0) yield batch;
 }
 
 /** Parses an entry; null if it is not a JSON object, or nested deeper than {@link MAX_DEPTH}. */

@@ -2,15 +2,6 @@ import { formatMs } from '../../../shared/time.js';
 import { bytesOf, refusalOf, request } from '../openai/exchange.js';
 import { type OpenAiUpstream, openLine } from '../openai/upstream.js';
 
-/**
- * Returns whether a value nests objects or lists deeper than `levels`. JSON parses at any depth, but serializes only as deep as the stack
- * allows.
- */
-export function isDeeper(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return levels === 0 || Object.values(value).some((part) => isDeeper(part, levels - 1));
-}
-
 /** A model as its server lists it: any fields, usually with `id` and `name`. */
 export type ListedModel = Readonly<Record<string, unknown>>;
 
@@ -74,6 +65,15 @@ function parseList(text: string, upstream: OpenAiUpstream): readonly ListedModel
   }
   if (isDeeper(models, MAX_DEPTH)) throw new Error(`${upstream.label} sent a list that is nested deeper than ${MAX_DEPTH} levels`);
   return models;
+}
+
+/**
+ * Returns whether a value nests objects or lists deeper than `levels`. JSON parses at any depth, but serializes only as deep as the stack
+ * allows.
+ */
+export function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((part) => isDeeper(part, levels - 1));
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -7,6 +7,36 @@ import { type PoolCleanOutput, sessionPoolClean, usagePoolClean } from '../defin
 import type { FleetResources } from '../fleet-resources.js';
 import { CleanupLock } from './cleanup-lock.js';
 
+/** The handler of `session-pool.clean`. */
+export function sessionPoolCleanHandler({ store: { pools }, settings, loggers }: FleetResources): TaskHandler {
+  const { keys } = pools;
+  const cleaner = new PoolCleaner({
+    connection: () => pools.connection(),
+    pool: {
+      key: keys.sessionPool,
+      lock: keys.sessionLock,
+      channel: keys.sessionChanges,
+      shape: 'session',
+      timeoutMs: settings.sessionTimeoutMs,
+    },
+    lockMs: settings.cleanupLockMs,
+    logger: loggers('cleanup'),
+  });
+  return defineHandler(sessionPoolClean, ({ id, signal }) => cleaner.run(id, signal));
+}
+
+/** The handler of `usage-pool.clean`. */
+export function usagePoolCleanHandler({ store: { pools }, settings, loggers }: FleetResources): TaskHandler {
+  const { keys } = pools;
+  const cleaner = new PoolCleaner({
+    connection: () => pools.connection(),
+    pool: { key: keys.usagePool, lock: keys.usageLock, channel: keys.usageChanges, shape: 'usage', timeoutMs: settings.usageTimeoutMs },
+    lockMs: settings.cleanupLockMs,
+    logger: loggers('cleanup'),
+  });
+  return defineHandler(usagePoolClean, ({ id, signal }) => cleaner.run(id, signal));
+}
+
 /** A pool shared with open-webui, and its expiry rules. */
 export interface Pool {
   readonly key: string;
@@ -110,34 +140,4 @@ export class PoolCleaner {
       logger.warn({ pool: pool.key, invalid: count }, `Ignoring invalid pool entries: ${entries}`);
     this.#reported = entries;
   }
-}
-
-/** The handler of `session-pool.clean`. */
-export function sessionPoolCleanHandler({ store: { pools }, settings, loggers }: FleetResources): TaskHandler {
-  const { keys } = pools;
-  const cleaner = new PoolCleaner({
-    connection: () => pools.connection(),
-    pool: {
-      key: keys.sessionPool,
-      lock: keys.sessionLock,
-      channel: keys.sessionChanges,
-      shape: 'session',
-      timeoutMs: settings.sessionTimeoutMs,
-    },
-    lockMs: settings.cleanupLockMs,
-    logger: loggers('cleanup'),
-  });
-  return defineHandler(sessionPoolClean, ({ id, signal }) => cleaner.run(id, signal));
-}
-
-/** The handler of `usage-pool.clean`. */
-export function usagePoolCleanHandler({ store: { pools }, settings, loggers }: FleetResources): TaskHandler {
-  const { keys } = pools;
-  const cleaner = new PoolCleaner({
-    connection: () => pools.connection(),
-    pool: { key: keys.usagePool, lock: keys.usageLock, channel: keys.usageChanges, shape: 'usage', timeoutMs: settings.usageTimeoutMs },
-    lockMs: settings.cleanupLockMs,
-    logger: loggers('cleanup'),
-  });
-  return defineHandler(usagePoolClean, ({ id, signal }) => cleaner.run(id, signal));
 }
