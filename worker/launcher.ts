@@ -51,7 +51,6 @@ const MIN_CLOSE_MS = 20;
  * stop fetching, let running tasks finish, requeue the rest.
  */
 export class Launcher extends Service {
-  readonly #options: LauncherOptions;
   readonly #logger: Logger;
   readonly #store: Store;
   readonly #runs = new ActiveRuns();
@@ -68,12 +67,14 @@ export class Launcher extends Service {
   readonly #shards: ShardFinder;
   readonly #supervisors: QueueSupervisor[] = [];
 
-  constructor(options: LauncherOptions, onStep?: StepHook) {
+  constructor(
+    private readonly options: LauncherOptions,
+    onStep?: StepHook,
+  ) {
     super();
     const { settings, loggers, workerId, producer } = options;
     const logger = loggers('worker');
     const store = openStore({ settings, policy: 'wait', loggers, name: 'taskfleet:worker', lazy: true }, onStep);
-    this.#options = options;
     this.#logger = logger;
     this.#store = store;
     const handlers = withMaintenance(options.handlers, { store, settings, loggers });
@@ -119,7 +120,7 @@ export class Launcher extends Service {
   status(): WorkerStatus {
     const slots = [...this.#slots].filter(([queue]) => queue !== MAINTENANCE_QUEUE);
     return {
-      pid: this.#options.pid,
+      pid: this.options.pid,
       queues: slots.map(([queue]) => queue),
       slots: slots.reduce((sum, [, some]) => sum + some, 0),
       running: this.#runs.all().flatMap(({ id, queue }) => (queue === MAINTENANCE_QUEUE ? [] : [id])),
@@ -131,7 +132,7 @@ export class Launcher extends Service {
       // One for stop messages, and one for each queue that waits for jobs.
       connections: countConnections(this.#store.redis) + this.#store.pools.connections + 1 + this.#supervisors.length,
       stopLatency: this.#stopLatency.summary(),
-      log: this.#options.loggers.losses?.() ?? NO_LOSSES,
+      log: this.options.loggers.losses?.() ?? NO_LOSSES,
     };
   }
 
@@ -155,7 +156,7 @@ export class Launcher extends Service {
   }
 
   #fetchFrom(queue: string, slots: number): void {
-    const { settings, workerId } = this.#options;
+    const { settings, workerId } = this.options;
     const shared = {
       settings,
       workerId,
@@ -182,7 +183,7 @@ export class Launcher extends Service {
   }
 
   protected override async onStop(): Promise<void> {
-    const { shutdownTimeoutMs } = this.#options.settings;
+    const { shutdownTimeoutMs } = this.options.settings;
     await this.#shards.stop();
     this.#runner.drain();
     this.#logger.info({ running: this.#runs.size, upToMs: shutdownTimeoutMs }, 'Shutting down: no longer fetching tasks');

@@ -10,7 +10,6 @@ const INTERVAL_MS = 10;
 
 /** Batches a worker's writes to the registry, so that many finished tasks cost a few commands. */
 export class RegistryWriter {
-  readonly #store: Store;
   readonly #lines: RepeatedLines;
   readonly #writes: MergedWrites;
   #states: [id: string, state: TaskState][] = [];
@@ -18,8 +17,10 @@ export class RegistryWriter {
   #sentAt = -Infinity;
   #sending: Promise<unknown> = Promise.resolve();
 
-  constructor(store: Store, logger: Logger) {
-    this.#store = store;
+  constructor(
+    private readonly store: Store,
+    logger: Logger,
+  ) {
     this.#lines = new RepeatedLines(logger);
     this.#writes = store.registry.writes();
   }
@@ -48,7 +49,7 @@ export class RegistryWriter {
    * the first ones of the next attempt on another worker; readers tell them apart by the attempt number.
    */
   retrying(id: string, attempt: number): void {
-    const { redis, keys } = this.#store;
+    const { redis, keys } = this.store;
     this.#track(writeState(redis, keys.events(id), 'retrying', attempt));
   }
 
@@ -68,7 +69,7 @@ export class RegistryWriter {
   readonly #send = (): void => {
     this.#scheduled = false;
     this.#sentAt = performance.now();
-    const { redis, keys } = this.#store;
+    const { redis, keys } = this.store;
     const sent = this.#writes.flushInto(redis);
     for (const [id, state] of this.#states) sent.push(...writeState(redis, keys.events(id), state));
     this.#states = [];

@@ -55,20 +55,18 @@ const CLAIM_MS = 12_000;
  * minute, one of the workers does. This is not a scheduled task, because its own schedule might be the broken one.
  */
 export class SchedulePlanner extends Service {
-  readonly #options: SchedulePlannerOptions;
   #timer: NodeJS.Timeout | null = null;
   #applied = false;
   #applying: Promise<void> | null = null;
   #started = false;
   readonly #onReady = (): void => void this.apply();
 
-  constructor(options: SchedulePlannerOptions) {
+  constructor(private readonly options: SchedulePlannerOptions) {
     super();
-    this.#options = options;
   }
 
   protected override onStart(): Promise<void> {
-    const { redis } = this.#options.store;
+    const { redis } = this.options.store;
     this.#checkLater();
     redis.on('ready', this.#onReady);
     if (redis.status === 'ready') this.#onReady();
@@ -77,13 +75,13 @@ export class SchedulePlanner extends Service {
 
   protected override async onStop(): Promise<void> {
     if (this.#timer) clearTimeout(this.#timer);
-    this.#options.store.redis.off('ready', this.#onReady);
+    this.options.store.redis.off('ready', this.#onReady);
     await this.#applying;
   }
 
   /** Applies the schedules unless another worker has in the last seconds. Never rejects. */
   async look(): Promise<void> {
-    const { store, logger } = this.#options;
+    const { store, logger } = this.options;
     if (store.redis.status !== 'ready' || this.stopping) return;
     try {
       if (!(await store.redis.claimLook(store.keys.scheduleLook, CLAIM_MS))) return;
@@ -106,7 +104,7 @@ export class SchedulePlanner extends Service {
   }
 
   async #apply(): Promise<void> {
-    const { store, table, logger } = this.#options;
+    const { store, table, logger } = this.options;
     if (store.redis.status !== 'ready' || this.stopping) return;
     try {
       // List the schedulers before the records: a new schedule's record precedes its scheduler, so it is never taken for an orphan.
@@ -129,7 +127,7 @@ export class SchedulePlanner extends Service {
 
   /** Repairs the table's schedules. Returns those that had no scheduler. */
   async #ensureTable(): Promise<FleetSchedule[]> {
-    const { store, table } = this.#options;
+    const { store, table } = this.options;
     const wrong = await store.schedulers.findWrong(table);
     for (const { schedule, run } of wrong) this.#logFault(schedule, run);
     await Promise.all(wrong.map(({ schedule }) => store.schedulers.ensure(schedule)));
@@ -139,14 +137,11 @@ export class SchedulePlanner extends Service {
   /** Logs a fault, except at the first run: then schedulers may be missing or changed legitimately. */
   #logFault({ id }: Schedule, { fault, due }: NextRun): void {
     if (fault === null || !this.#applied) return;
-    this.#options.logger.warn(
-      { id, fault, due: due === null ? null : new Date(due).toISOString() },
-      `${FAULTS[fault]}; creating a new one`,
-    );
+    this.options.logger.warn({ id, fault, due: due === null ? null : new Date(due).toISOString() }, `${FAULTS[fault]}; creating a new one`);
   }
 
   async #removeStrays(schedules: readonly Schedule[]): Promise<void> {
-    const { store, logger } = this.#options;
+    const { store, logger } = this.options;
     for (const queue of new Set(schedules.map(({ definition }) => definition.queue))) {
       const removed = await store.schedulers.removeStrays(queue);
       if (removed > 0) logger.warn({ queue, removed }, 'Schedules had more than one next run; removed the surplus');
@@ -155,7 +150,7 @@ export class SchedulePlanner extends Service {
 
   /** Returns the schedulers on all known queues. */
   async #schedulerIds(): Promise<{ queue: string; id: string }[]> {
-    const { redis, keys, schedulers } = this.#options.store;
+    const { redis, keys, schedulers } = this.options.store;
     const queues = new Set([...(await redis.smembers(keys.queues)), MAINTENANCE_QUEUE]);
     const made = await Promise.all([...queues].map(async (queue) => (await schedulers.ids(queue)).map((id) => ({ queue, id }))));
     return made.flat();
@@ -163,7 +158,7 @@ export class SchedulePlanner extends Service {
 
   /** Returns users' schedules by id; null for an invalid record. */
   async #userSchedules(): Promise<Map<string, Schedule | null>> {
-    const { store, logger } = this.#options;
+    const { store, logger } = this.options;
     const stored = Object.entries(await store.redis.hgetall(store.keys.schedules));
     return new Map(
       stored.map(([id, text]) => {
@@ -179,7 +174,7 @@ export class SchedulePlanner extends Service {
    * on users' queues stay.
    */
   async #removeOrphans(made: readonly { queue: string; id: string }[], users: ReadonlyMap<string, Schedule | null>): Promise<void> {
-    const { store, table } = this.#options;
+    const { store, table } = this.options;
     const fleets = new Set(table.map(({ id }) => id));
     for (const { queue, id } of made) {
       const user = users.get(id);
@@ -193,7 +188,7 @@ export class SchedulePlanner extends Service {
 
   /** Repairs one schedule. Never rejects, so that a bad schedule does not block the others. */
   async #ensureUserSchedule(read: Schedule): Promise<void> {
-    const { store, logger } = this.#options;
+    const { store, logger } = this.options;
     const { id } = read;
     try {
       for (let schedule = read; await store.schedulers.ensure(schedule);) {
@@ -214,7 +209,7 @@ export class SchedulePlanner extends Service {
    * the same for a few seconds.
    */
   async #runAtStart(absent: readonly FleetSchedule[]): Promise<void> {
-    const { store, table } = this.#options;
+    const { store, table } = this.options;
     const due = this.#started ? absent : table;
     for (const schedule of due.filter(({ atStart }) => atStart))
       await store.schedulers.addNow(schedule, atStartId(schedule.id, store.clock.now()));

@@ -26,7 +26,6 @@ const MAX_REMEMBERED = 100_000;
  * read for all runs at every (re)subscription and every STOP_POLL_INTERVAL_MS.
  */
 export class StopListener extends Service {
-  readonly #options: StopListenerOptions;
   /** Expiry by task id, by performance.now. */
   readonly #recent = new Map<string, number>();
   readonly #commands: CommandListener;
@@ -34,9 +33,8 @@ export class StopListener extends Service {
   #reading = false;
   #readAgain = false;
 
-  constructor(options: StopListenerOptions) {
+  constructor(private readonly options: StopListenerOptions) {
     super();
-    this.#options = options;
     const { runs, onSubscribed } = options;
     this.#commands = new CommandListener({
       ...options,
@@ -59,7 +57,7 @@ export class StopListener extends Service {
 
   protected override async onStart(): Promise<void> {
     await this.#commands.start();
-    this.#poll = setInterval(() => void this.readStops(), this.#options.settings.stopPollMs);
+    this.#poll = setInterval(() => void this.readStops(), this.options.settings.stopPollMs);
   }
 
   protected override async onStop(): Promise<void> {
@@ -81,10 +79,10 @@ export class StopListener extends Service {
 
   async #readOnce(): Promise<void> {
     this.#forget();
-    const runs = this.#options.runs.all();
+    const runs = this.options.runs.all();
     if (runs.length === 0) return;
     try {
-      const { redis, keys, pendingStops, unreadable } = this.#options.store;
+      const { redis, keys, pendingStops, unreadable } = this.options.store;
       const readStop = (job: string): Promise<string | null> => unreadable.read(job, 'hash', redis.hget(job, 'stop'), null);
       const recorded = Promise.all(runs.map((run) => readStop(keys.jobs(run.queue) + run.id)));
       const [stops, early] = await Promise.all([recorded, pendingStops.find(runs.map(({ id }) => id))]);
@@ -93,12 +91,12 @@ export class StopListener extends Service {
         if (stop) run.requestStop({ reason: stop.reason, by: stop.by, at: stop.at?.getTime() ?? 0 });
       });
     } catch (error) {
-      this.#options.logger.warn({ error }, 'Could not read the recorded stops of running tasks');
+      this.options.logger.warn({ error }, 'Could not read the recorded stops of running tasks');
     }
   }
 
   #handle(command: StopCommand, ours: boolean): void {
-    const { runs, store } = this.#options;
+    const { runs, store } = this.options;
     const { ids, reason, by, recordedAt } = command;
     const now = store.clock.now();
     for (const id of ids) {

@@ -76,11 +76,8 @@ export class FleetJob extends Job {
 
 /** Thrown by the processor to settle its job as cancelled. */
 export class Stopped extends UnrecoverableError {
-  readonly run: Run;
-
-  constructor(run: Run) {
+  constructor(readonly run: Run) {
     super(describeStop(run.stop?.reason ?? null, run.stop?.by ?? null));
-    this.run = run;
   }
 }
 

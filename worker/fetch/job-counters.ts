@@ -8,16 +8,12 @@ import type { FleetJob } from './fleet-job.js';
 
 /** Counts the tasks that a worker fetches and finishes. Tasks settled by a stopper under its own lock are counted there. */
 export class JobCounters {
-  readonly #taskCounters: TaskCounters;
-  readonly #known: ReadonlyMap<string, unknown>;
-  readonly #clock: Pick<FleetClock, 'now'>;
-
   /** @param known keyed by the names of tasks with a handler */
-  constructor(taskCounters: TaskCounters, known: ReadonlyMap<string, unknown>, clock: Pick<FleetClock, 'now'>) {
-    this.#taskCounters = taskCounters;
-    this.#known = known;
-    this.#clock = clock;
-  }
+  constructor(
+    private readonly taskCounters: TaskCounters,
+    private readonly known: ReadonlyMap<string, unknown>,
+    private readonly clock: Pick<FleetClock, 'now'>,
+  ) {}
 
   /** Counts a task at its first fetch: later attempts do not count as waiting. */
   fetched(job: FleetJob): void {
@@ -25,21 +21,21 @@ export class JobCounters {
     const { item, schedule, retriedAt } = taskOptions(job.opts);
     const task = this.#taskOf(job);
     // No producer has counted scheduled tasks or jobs of plain BullMQ queues.
-    if ((item === undefined || schedule) && retriedAt === undefined) this.#taskCounters.enqueued(task);
-    this.#taskCounters.started(task, (job.processedOn ?? this.#clock.now()) - (retriedAt ?? dueAt(job)));
+    if ((item === undefined || schedule) && retriedAt === undefined) this.taskCounters.enqueued(task);
+    this.taskCounters.started(task, (job.processedOn ?? this.clock.now()) - (retriedAt ?? dueAt(job)));
   }
 
   /** Counts a failed attempt that will be retried. */
   attempted(job: FleetJob): void {
     const { run } = job;
     // A stop before the call of the handler leaves nothing to time.
-    if (run && run.via !== 'queue') this.#taskCounters.ran(this.#taskOf(job), this.#clock.now() - run.startedAt);
+    if (run && run.via !== 'queue') this.taskCounters.ran(this.#taskOf(job), this.clock.now() - run.startedAt);
   }
 
   ended(job: FleetJob, state: TerminalState): void {
     this.attempted(job);
     if (state === 'cancelled') this.#cancelled(job);
-    else this.#taskCounters.finished(this.#taskOf(job), state);
+    else this.taskCounters.finished(this.#taskOf(job), state);
   }
 
   #cancelled(job: FleetJob): void {
@@ -48,15 +44,15 @@ export class JobCounters {
     const task = this.#taskOf(job);
     // BullMQ failed the job without running it: stopped in the queue or, if it had stalled, after its owner died.
     if (!run || !stop)
-      return this.#taskCounters.cancelled(task, { via: job.stalledCounter > 0 ? 'fence' : 'queue', deliveredMs: null, settledMs: null });
+      return this.taskCounters.cancelled(task, { via: job.stalledCounter > 0 ? 'fence' : 'queue', deliveredMs: null, settledMs: null });
     // 0 marks a hand-written record without a time.
     const since = (at: number | null | undefined): number | null => (stop.at > 0 && at ? at - stop.at : null);
     const deliveredMs = run.via === 'queue' ? null : since(run.stopHeardAt);
-    this.#taskCounters.cancelled(task, { via: run.via, deliveredMs, settledMs: since(finishedOn) });
+    this.taskCounters.cancelled(task, { via: run.via, deliveredMs, settledMs: since(finishedOn) });
   }
 
   #taskOf({ queueName, name }: FleetJob): CountedTask {
-    return { queue: queueName, name: this.#known.has(name) ? name : UNKNOWN };
+    return { queue: queueName, name: this.known.has(name) ? name : UNKNOWN };
   }
 }
 

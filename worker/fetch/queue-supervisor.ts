@@ -33,7 +33,6 @@ const MAX_PROBLEM_LENGTH = 1_000;
  * worker without a free slot or Redis, or under a rate limit, is not silent: see `QueueWorker.silentMs`.
  */
 export class QueueSupervisor {
-  readonly #options: QueueSupervisorOptions;
   readonly #everyMs: number;
   #worker: QueueWorker;
   /** Replaced workers that still have jobs. */
@@ -47,15 +46,14 @@ export class QueueSupervisor {
   #broken: string | null = null;
   readonly #lines: RepeatedLines;
 
-  constructor(options: QueueSupervisorOptions) {
-    this.#options = options;
+  constructor(private readonly options: QueueSupervisorOptions) {
     this.#everyMs = options.stallMs / CHECKS;
     this.#lines = new RepeatedLines(options.logger);
     this.#worker = options.make();
   }
 
   get name(): string {
-    return this.#options.queue;
+    return this.options.queue;
   }
 
   /** The number of replaced workers. */
@@ -104,7 +102,7 @@ export class QueueSupervisor {
   }
 
   #run(worker: QueueWorker): void {
-    const { queue, logger } = this.#options;
+    const { queue, logger } = this.options;
     worker.run().catch((error: unknown) => logger.error({ queue, error: messageOf(error) }, 'Queue worker exited'));
   }
 
@@ -121,7 +119,7 @@ export class QueueSupervisor {
       await this.#replaceIfStalled();
     } catch (error) {
       // Redis refuses the command or is away: no worker could fetch.
-      this.#options.logger.debug({ queue: this.name, error }, 'Could not count fetchable tasks');
+      this.options.logger.debug({ queue: this.name, error }, 'Could not count fetchable tasks');
       this.#worker.resetStallTimer();
     } finally {
       this.#checking = false;
@@ -130,7 +128,7 @@ export class QueueSupervisor {
 
   /** Looks for keys of a wrong type: BullMQ's scripts fail on them, but only this queue is affected. */
   async #findProblem(): Promise<void> {
-    const { store, queue } = this.#options;
+    const { store, queue } = this.options;
     const { failure } = this.#worker;
     if (failure === null) {
       this.#broken = null;
@@ -142,7 +140,7 @@ export class QueueSupervisor {
   }
 
   async #replaceIfStalled(): Promise<void> {
-    const { stallMs, logger } = this.#options;
+    const { stallMs, logger } = this.options;
     const worker = this.#worker;
     if (worker.silentMs < stallMs / 2) return this.#clearFetchable();
     const askedAt = performance.now();
@@ -165,7 +163,7 @@ export class QueueSupervisor {
   }
 
   #countFetchable(): Promise<number> {
-    const { store, queue } = this.#options;
+    const { store, queue } = this.options;
     return store.redis.countFetchable(
       ...store.queues.scriptKeys(queue, 'wait', 'prioritized', 'delayed', 'meta', 'active', 'limiter'),
       store.clock.now(),
@@ -173,7 +171,7 @@ export class QueueSupervisor {
   }
 
   #replace(): void {
-    const { make, logger } = this.#options;
+    const { make, logger } = this.options;
     const old = this.#worker;
     this.#clearFetchable();
     this.#replaced += 1;
@@ -193,6 +191,6 @@ export class QueueSupervisor {
   /** Subtracts the jobs of the replaced workers from the slots of the new one. */
   #shareSlots(): void {
     const taken = [...this.#retired].reduce((sum, { held }) => sum + held.length, 0);
-    this.#worker.resize(Math.max(1, this.#options.slots - taken));
+    this.#worker.resize(Math.max(1, this.options.slots - taken));
   }
 }

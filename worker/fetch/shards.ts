@@ -65,31 +65,29 @@ interface ShardFinderOptions {
  * add tasks to them.
  */
 export class ShardFinder extends Service {
-  readonly #options: ShardFinderOptions;
   #timer: NodeJS.Timeout | null = null;
   readonly #onTick = (): void => void this.look();
 
-  constructor(options: ShardFinderOptions) {
+  constructor(private readonly options: ShardFinderOptions) {
     super();
-    this.#options = options;
   }
 
   protected override onStart(): Promise<void> {
-    this.#timer = setInterval(this.#onTick, this.#options.intervalMs);
-    this.#options.store.redis.on('ready', this.#onTick);
+    this.#timer = setInterval(this.#onTick, this.options.intervalMs);
+    this.options.store.redis.on('ready', this.#onTick);
     this.#onTick();
     return Promise.resolve();
   }
 
   protected override onStop(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer);
-    this.#options.store.redis.off('ready', this.#onTick);
+    this.options.store.redis.off('ready', this.#onTick);
     return Promise.resolve();
   }
 
   /** Never rejects. */
   async look(): Promise<void> {
-    const { store, slots, take, logger } = this.#options;
+    const { store, slots, take, logger } = this.options;
     if (store.redis.status !== 'ready') return;
     try {
       const names = await store.registry.queueNames();

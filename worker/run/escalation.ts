@@ -23,11 +23,7 @@ interface EscalationOptions {
 
 /** Calls handlers, and escalates when one is aborted: signal, then grace, then the handler is abandoned or its thread terminated. */
 export class Escalation {
-  readonly #options: EscalationOptions;
-
-  constructor(options: EscalationOptions) {
-    this.#options = options;
-  }
+  constructor(private readonly options: EscalationOptions) {}
 
   /**
    * Runs the handler in the main thread. A handler that outlives the grace after an abort is abandoned: its slot is freed while it keeps
@@ -64,14 +60,14 @@ export class Escalation {
    * @param deadline in ms since the epoch; a handler that no thread has started by then is not started
    */
   async inThread(run: Run, handler: LoadedHandler, context: TaskContext, deadline: number | null): Promise<HandlerEnd> {
-    const { clock } = this.#options;
+    const { clock } = this.options;
     let timeout: NodeJS.Timeout | null = null;
-    const thread = this.#options.threads.run(handler.source, context, () => {
+    const thread = this.options.threads.run(handler.source, context, () => {
       if (!run.ended) timeout = startTimeout(run, handler);
     });
     const grace = new Grace(() => {
       if (run.stop) run.via = 'kill';
-      this.#options.logger.warn(
+      this.options.logger.warn(
         { id: run.id, name: run.name, cause: run.cause?.kind },
         'Isolated handler ignored its abort signal; terminating its thread',
       );
@@ -102,7 +98,7 @@ export class Escalation {
   }
 
   #abandon(run: Run, handled: Promise<unknown>): void {
-    const { runs, clock, logger } = this.#options;
+    const { runs, clock, logger } = this.options;
     const { id, name } = run;
     logger.warn(
       { id, name, cause: run.cause?.kind },
@@ -114,27 +110,24 @@ export class Escalation {
   }
 
   #graceMs(cause: AbortCause): number {
-    const { stopGraceMs } = this.#options;
+    const { stopGraceMs } = this.options;
     return cause.kind === 'shutdown' ? Math.min(SHUTDOWN_GRACE_MS, stopGraceMs) : stopGraceMs;
   }
 }
 
 /** The time that an aborted handler has left. The shortest of several limits applies; `onOver` is called once, at its end. */
 export class Grace {
-  readonly #onOver: () => void;
   #endsAt = Infinity;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(onOver: () => void) {
-    this.#onOver = onOver;
-  }
+  constructor(private readonly onOver: () => void) {}
 
   limit(ms: number): void {
     const endsAt = performance.now() + ms;
     if (endsAt >= this.#endsAt) return;
     this.#endsAt = endsAt;
     if (this.#timer) clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#onOver, ms);
+    this.#timer = setTimeout(this.onOver, ms);
   }
 
   /** Stops the timer, for a handler that has ended. */

@@ -16,12 +16,6 @@ const CHUNK_PART = Math.floor(MAX_CHUNK_BYTES / 6) - 1;
 
 /** The output of one run: chunks and progress, batched into the task's event stream. Ignores output after it is closed. */
 export class TaskOutput {
-  readonly #redis: ScriptedRedis;
-  readonly #key: string;
-  readonly #attempt: number;
-  readonly #saveProgress: (progress: object | number) => Promise<unknown>;
-  readonly #mayWrite: () => boolean;
-  readonly #onError: (error: unknown) => void;
   #chunks: StreamWrite[] = [];
   /** Characters in the current batch. */
   #batchLength = 0;
@@ -45,20 +39,13 @@ export class TaskOutput {
    * @param mayWrite asked before each write; refused output is dropped
    */
   constructor(
-    redis: ScriptedRedis,
-    key: string,
-    attempt: number,
-    saveProgress: (progress: object | number) => Promise<unknown>,
-    mayWrite: () => boolean,
-    onError: (error: unknown) => void,
-  ) {
-    this.#redis = redis;
-    this.#key = key;
-    this.#attempt = attempt;
-    this.#saveProgress = saveProgress;
-    this.#mayWrite = mayWrite;
-    this.#onError = onError;
-  }
+    private readonly redis: ScriptedRedis,
+    private readonly key: string,
+    private readonly attempt: number,
+    private readonly saveProgress: (progress: object | number) => Promise<unknown>,
+    private readonly mayWrite: () => boolean,
+    private readonly onError: (error: unknown) => void,
+  ) {}
 
   /** Whether this run has written to the event stream. */
   get used(): boolean {
@@ -108,7 +95,7 @@ export class TaskOutput {
     const chunks = this.#chunks;
     this.#chunks = [];
     this.#batchLength = 0;
-    if (chunks.length > 0 && this.#mayWrite()) this.#send(chunks);
+    if (chunks.length > 0 && this.mayWrite()) this.#send(chunks);
   }
 
   #sendProgress(): void {
@@ -117,19 +104,19 @@ export class TaskOutput {
     if (this.#progress === null) return;
     const data = this.#progress;
     this.#progress = null;
-    if (!this.#mayWrite()) return;
+    if (!this.mayWrite()) return;
     this.#progressAt = performance.now();
-    this.#saveProgress(JSON.parse(data) as object | number).catch(this.#onError);
+    this.saveProgress(JSON.parse(data) as object | number).catch(this.onError);
     this.#send([{ type: 'progress', data }]);
   }
 
   #send(events: StreamWrite[]): void {
     // In the same write, so that readers know the attempt of these events even if the end of the previous attempt is written later.
-    if (!this.#announced) events.unshift({ type: 'state', data: '"running"', attempt: this.#attempt });
+    if (!this.#announced) events.unshift({ type: 'state', data: '"running"', attempt: this.attempt });
     this.#used = true;
     this.#announced = true;
-    const pipeline = this.#redis.pipeline();
-    writeEvents(pipeline, this.#key, events, this.#chunkLength / Math.max(1, this.#chunkCount));
+    const pipeline = this.redis.pipeline();
+    writeEvents(pipeline, this.key, events, this.#chunkLength / Math.max(1, this.#chunkCount));
     const writing = pipeline.exec().then(
       (replies) => this.#check(replies?.find(([error]) => error)?.[0]),
       (error: unknown) => this.#check(error),
@@ -141,7 +128,7 @@ export class TaskOutput {
   #check(error: unknown): void {
     if (!error) return;
     this.#announced = false;
-    if (!this.#errorReported) this.#onError(error);
+    if (!this.#errorReported) this.onError(error);
     this.#errorReported = true;
   }
 }

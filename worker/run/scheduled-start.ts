@@ -11,13 +11,10 @@ const ASK_AGAIN_MS = { first: 100, longest: 1_000 } as const;
 
 /** Decides whether a scheduled task may start: null if it may, else its outcome. */
 export class ScheduledStart {
-  readonly #store: Pick<Store, 'overlapGuard' | 'clock'>;
-  readonly #logger: Logger;
-
-  constructor(store: Pick<Store, 'overlapGuard' | 'clock'>, logger: Logger) {
-    this.#store = store;
-    this.#logger = logger;
-  }
+  constructor(
+    private readonly store: Pick<Store, 'overlapGuard' | 'clock'>,
+    private readonly logger: Logger,
+  ) {}
 
   async check(job: FleetJob): Promise<Outcome | null> {
     const { schedule } = taskOptions(job.opts);
@@ -26,10 +23,10 @@ export class ScheduledStart {
     // Jitter applies once: the second fetch is the delayed one.
     if (schedule.jitterMs > 0 && !schedule.retried && isScheduledRun(id) && job.attemptsStarted <= 1)
       return { kind: 'defer', ms: randomInt(schedule.jitterMs + 1) };
-    const turn = await this.#store.overlapGuard.take(schedule, job.queueName, id);
+    const turn = await this.store.overlapGuard.take(schedule, job.queueName, id);
     if (turn.kind === 'start') return null;
     const { other } = turn;
-    this.#logger.debug(
+    this.logger.debug(
       { id, schedule: schedule.id, other },
       turn.kind === 'skip' ? 'Skipped: overlaps another run of its schedule' : 'Deferred: waiting for another run of its schedule',
     );
@@ -37,7 +34,7 @@ export class ScheduledStart {
     // Asking again must not use up the fetches after which UnknownTasks gives up.
     return {
       kind: 'defer',
-      ms: askAgainMs(this.#store.clock.now() - (isScheduledRun(id) ? dueTimeOf(id) : job.timestamp)),
+      ms: askAgainMs(this.store.clock.now() - (isScheduledRun(id) ? dueTimeOf(id) : job.timestamp)),
       starts: Math.max(1, job.attemptsStarted - 1),
     };
   }

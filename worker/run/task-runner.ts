@@ -48,9 +48,14 @@ interface TaskRunnerOptions {
 /** Tolerated lead of Redis' clock over the fleet clock, in ms. */
 const AHEAD_MS = 500;
 
-/** Runs one attempt: validates, calls the handler, escalates after an abort, and decides the outcome. */
+/**
+ * Runs one attempt, in the order of this file:
+ * 1. tracks and registers the run,
+ * 2. checks whether the handler may be called: a stop, a shutdown, the deadline, an overlap or a missing handler prevent it,
+ * 3. validates the input and calls the handler, with escalation after an abort, and validates the output,
+ * 4. returns the result, or makes BullMQ fail, requeue, defer or drop the job.
+ */
 export class TaskRunner {
-  readonly #options: TaskRunnerOptions;
   readonly #logger: Logger;
   readonly #taskLogger: Logger;
   readonly #escalation: Escalation;
@@ -59,8 +64,7 @@ export class TaskRunner {
   readonly #versions: OtherVersions;
   #draining = false;
 
-  constructor(options: TaskRunnerOptions) {
-    this.#options = options;
+  constructor(private readonly options: TaskRunnerOptions) {
     this.#logger = options.loggers('worker');
     this.#taskLogger = options.loggers('task');
     this.#escalation = new Escalation({
@@ -86,7 +90,7 @@ export class TaskRunner {
 
   /** BullMQ's processor. Resolves with the result, or throws the error that makes BullMQ apply the outcome. */
   async run(job: FleetJob, token: string): Promise<unknown> {
-    const { onStep } = this.#options.store;
+    const { onStep } = this.options.store;
     await onStep?.('worker:fetched', job.id as string);
     await this.#checkClock(job);
     const run = this.#begin(job, token);
@@ -95,18 +99,18 @@ export class TaskRunner {
       const outcome = await this.#attempt(run, job);
       run.end();
       // A single connection keeps the order; a cluster client does not.
-      if (!keepsOrder(this.#options.store.redis)) await run.output?.written();
+      if (!keepsOrder(this.options.store.redis)) await run.output?.written();
       await onStep?.('worker:ended', run.id);
       return outcome.kind === 'complete' ? outcome.value : await this.#conclude(run, job, token, outcome);
     } finally {
       run.end();
-      this.#options.runs.untrack(run);
+      this.options.runs.untrack(run);
     }
   }
 
   /** Measures the clock again if the lock seems expired or in the future: this process was frozen, or Redis' clock was set. */
   async #checkClock({ processedOn }: FleetJob): Promise<void> {
-    const { store, settings } = this.#options;
+    const { store, settings } = this.options;
     if (processedOn === undefined || !store.clock.known) return;
     const ageMs = store.clock.now() - processedOn;
     if (ageMs > settings.lockMs || ageMs < -AHEAD_MS) await store.clock.measure();
@@ -114,7 +118,7 @@ export class TaskRunner {
 
   #begin(job: FleetJob, token: string): Run {
     const { item } = taskOptions(job.opts);
-    const { clock } = this.#options.store;
+    const { clock } = this.options.store;
     const id = job.id as string;
     const run = new Run({
       id,
@@ -122,56 +126,66 @@ export class TaskRunner {
       name: job.name,
       item: item ?? '',
       token,
-      lockMs: this.#options.settings.lockMs,
+      lockMs: this.options.settings.lockMs,
       lockedAt: (clock.known && job.processedOn) || clock.now(),
       clock,
     });
     job.run = run;
     // Producers register their tasks; a job without our options comes from a plain BullMQ queue.
     if (item === undefined)
-      this.#options.writer.add({ id, item: '', queue: run.queue, at: isTime(job.timestamp) ? job.timestamp : clock.now() });
+      this.options.writer.add({ id, item: '', queue: run.queue, at: isTime(job.timestamp) ? job.timestamp : clock.now() });
     // Scheduled tasks are registered once due, except the fleet's own, which users do not see.
     else if (isScheduledRun(id) && run.queue !== MAINTENANCE_QUEUE)
-      this.#options.writer.add({ id, item, queue: run.queue, at: dueTimeOf(id) });
-    this.#options.runs.track(run);
-    this.#options.taskCounters.fetched(job);
+      this.options.writer.add({ id, item, queue: run.queue, at: dueTimeOf(id) });
+    this.options.runs.track(run);
+    this.options.taskCounters.fetched(job);
     return run;
   }
 
   async #attempt(run: Run, job: FleetJob): Promise<Outcome> {
-    const options = taskOptions(job.opts);
-    const { childOf } = options;
-    if (this.#draining) run.abort(new ShuttingDown());
-    else if (childOf || this.#options.recentlyStopped(run.id)) await this.#applyStandingStop(run, childOf);
-    if (run.cause) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
-
-    const handler = this.#options.handlers.get(run.name);
-    const deadline = deadlineOf(run.id, options, handler?.definition);
-    if (deadline !== null && this.#options.store.clock.now() > deadline) return { kind: 'fail', error: deadlineMissed(deadline) };
-    const scheduled = await this.#scheduled.check(job);
-    if (scheduled !== null) return scheduled;
-    // From here on, a stop of its item includes this task.
-    if (isScheduledRun(run.id)) await this.#options.writer.flush();
-    if (run.cause) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
+    const handler = this.options.handlers.get(run.name);
+    const deadline = deadlineOf(run.id, taskOptions(job.opts), handler?.definition);
+    const prevented = await this.#checkStart(run, job, deadline);
+    if (prevented !== null) return prevented;
     if (!handler) return this.#unknown.outcomeOf(job);
     const input = validate(handler.definition.input, job.data);
     if (!input.ok) return this.#badInput(run, job, new FleetError('INVALID_INPUT', `Bad input for ${run.name}: ${input.problem}`));
-    const { producer } = this.#options;
     const context = new RunContext({
       run,
       attempt: job.attemptsMade + 1,
       input: input.value,
       output: () => this.#outputOf(run, job),
-      producer,
+      producer: this.options.producer,
       logger: this.#taskLogger,
     });
     // After a freeze since the fetch, another worker may have finished the task.
     if (!run.checkLock()) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
-    const isolated = handler.isolated(input.value);
-    const end = await (isolated
+    const end = await (handler.isolated(input.value)
       ? this.#escalation.inThread(run, handler, context, deadline)
       : this.#escalation.inProcess(run, handler, context));
     return this.#checkOutput(job, handler, decideOutcome(run.cause, end, handler.definition));
+  }
+
+  /** Returns the outcome of a task that must not start: stopped, requeued at a shutdown, late, or overlapping. Null if it may start. */
+  async #checkStart(run: Run, job: FleetJob, deadline: number | null): Promise<Outcome | null> {
+    const { childOf } = taskOptions(job.opts);
+    if (this.#draining) run.abort(new ShuttingDown());
+    else if (childOf || this.options.recentlyStopped(run.id)) await this.#applyStandingStop(run, childOf);
+    if (run.cause) return decideOutcome(run.cause, { kind: 'abandoned' }, null);
+    if (deadline !== null && this.options.store.clock.now() > deadline) return { kind: 'fail', error: deadlineMissed(deadline) };
+    const scheduled = await this.#scheduled.check(job);
+    if (scheduled !== null) return scheduled;
+    // From here on, a stop of its item includes this task.
+    if (isScheduledRun(run.id)) await this.options.writer.flush();
+    return run.cause ? decideOutcome(run.cause, { kind: 'abandoned' }, null) : null;
+  }
+
+  /** Applies a stop that arrived before this run was tracked. */
+  async #applyStandingStop(run: Run, parent: JobAddress | undefined): Promise<void> {
+    const stop = await standingStop(this.options.store, run, parent);
+    if (stop === null) return;
+    run.via = 'queue';
+    run.requestStop({ reason: stop.reason, by: stop.by, at: stop.at?.getTime() ?? 0 });
   }
 
   /** Fails the attempt, unless another live worker may accept the input: then defers the task to it. */
@@ -181,12 +195,17 @@ export class TaskRunner {
     return elsewhere ? this.#unknown.ofOtherVersion(job, error) : failWith(error);
   }
 
-  /** Applies a stop that arrived before this run was tracked. */
-  async #applyStandingStop(run: Run, parent: JobAddress | undefined): Promise<void> {
-    const stop = await standingStop(this.#options.store, run, parent);
-    if (stop === null) return;
-    run.via = 'queue';
-    run.requestStop({ reason: stop.reason, by: stop.by, at: stop.at?.getTime() ?? 0 });
+  #outputOf(run: Run, job: FleetJob): TaskOutput {
+    const { redis, keys } = this.options.store;
+    run.output ??= new TaskOutput(
+      redis,
+      keys.events(run.id),
+      job.attemptsMade + 1,
+      (progress) => job.updateProgress(progress),
+      () => run.checkLock(),
+      (error) => this.#logger.warn({ id: run.id, error: messageOf(error) }, 'Could not write task output'),
+    );
+    return run.output;
   }
 
   #checkOutput(job: FleetJob, { definition }: LoadedHandler, outcome: Outcome): Outcome {
@@ -194,7 +213,7 @@ export class TaskRunner {
     const checked = definition.output === null ? null : validate(definition.output, outcome.value);
     if (checked && !checked.ok) return failWith(new FleetError('INVALID_OUTPUT', `Bad output of ${definition.name}: ${checked.problem}`));
     try {
-      job.resultJson = resultJson(definition.name, outcome.value, this.#options.settings.maxResultBytes);
+      job.resultJson = resultJson(definition.name, outcome.value, this.options.settings.maxResultBytes);
       return outcome;
     } catch (error) {
       return failWith(error);
@@ -220,7 +239,7 @@ export class TaskRunner {
 
   /** Records the stop, or adopts an earlier record: the stop message may differ from the record, or arrive before it. */
   async #recordStop(run: Run): Promise<void> {
-    const { redis, keys, clock } = this.#options.store;
+    const { redis, keys, clock } = this.options.store;
     const { reason, by, at } = run.stop ?? { reason: null, by: null, at: clock.now() };
     const received = formatStop({ reason, by, at });
     const job = keys.jobs(run.queue) + run.id;
@@ -244,21 +263,8 @@ export class TaskRunner {
 
   /** Settles a stop that arrived just before the task went back: no worker may fetch the task for a long time. */
   async #settleLateStop(queue: string, id: string): Promise<void> {
-    const settling = this.#options.store.stopper.settleIfStopped(queue, id);
+    const settling = this.options.store.stopper.settleIfStopped(queue, id);
     await settling.catch((error: unknown) => this.#logger.warn({ id, error }, 'Could not check for a stop after requeueing'));
-  }
-
-  #outputOf(run: Run, job: FleetJob): TaskOutput {
-    const { redis, keys } = this.#options.store;
-    run.output ??= new TaskOutput(
-      redis,
-      keys.events(run.id),
-      job.attemptsMade + 1,
-      (progress) => job.updateProgress(progress),
-      () => run.checkLock(),
-      (error) => this.#logger.warn({ id: run.id, error: messageOf(error) }, 'Could not write task output'),
-    );
-    return run.output;
   }
 }
 

@@ -25,15 +25,16 @@ type UnknownJob = Pick<FleetJob, 'id' | 'name' | 'queueName' | 'attemptsStarted'
  */
 export class UnknownTasks {
   readonly #known: string;
-  readonly #logger: Logger;
   readonly #warned = new Set<string>();
   /** When such a task was last fetched, by queue; by performance.now. */
   readonly #cameAt = new Map<string, number>();
 
   /** @param known names of the tasks with a handler */
-  constructor(known: Iterable<string>, logger: Logger) {
+  constructor(
+    known: Iterable<string>,
+    private readonly logger: Logger,
+  ) {
     this.#known = [...known].join(', ');
-    this.#logger = logger;
   }
 
   /** Returns whether such tasks were fetched from a queue lately. */
@@ -60,7 +61,7 @@ export class UnknownTasks {
     const ms = deferMs(attemptsStarted - attemptsMade);
     if (ms === null) return last;
     // Warn once per name: there may be thousands of such tasks.
-    this.#logger[this.#warned.has(name) ? 'debug' : 'warn']({ id, name }, line);
+    this.logger[this.#warned.has(name) ? 'debug' : 'warn']({ id, name }, line);
     this.#warned.add(name);
     return { kind: 'defer', ms, reason: last.error.message };
   }
@@ -73,21 +74,17 @@ function deferMs(starts: number): number | null {
 
 /** The versions of tasks on other workers, which differ while a fleet is being upgraded. */
 export class OtherVersions {
-  readonly #store: Store;
-  readonly #workerId: string;
-  readonly #own: Schemas;
-
-  constructor(store: Store, workerId: string, own: Schemas) {
-    this.#store = store;
-    this.#workerId = workerId;
-    this.#own = own;
-  }
+  constructor(
+    private readonly store: Store,
+    private readonly workerId: string,
+    private readonly own: Schemas,
+  ) {}
 
   /** Returns whether a live worker that is not draining has another input schema for a task. */
   async have(name: string): Promise<boolean> {
-    const own = this.#own[name];
+    const own = this.own[name];
     if (own === undefined) return false;
-    const others = await readSchemas(this.#store, this.#workerId);
+    const others = await readSchemas(this.store, this.workerId);
     return others.some(({ [name]: other }) => typeof other === 'string' && other !== own);
   }
 }

@@ -36,7 +36,6 @@ const DESCRIPTORS = '/proc/self/fd';
  * not read the worker's files.
  */
 export class DocumentTree {
-  readonly #byDescriptor: boolean;
   /** The root, and the folders down to the current one. */
   readonly #steps: Step[] = [];
 
@@ -44,8 +43,10 @@ export class DocumentTree {
    * @param root without links
    * @throws the system's error if the root is not a readable folder
    */
-  constructor(root: string, byDescriptor: boolean = existsSync(DESCRIPTORS)) {
-    this.#byDescriptor = byDescriptor;
+  constructor(
+    root: string,
+    private readonly byDescriptor: boolean = existsSync(DESCRIPTORS),
+  ) {
     const step = this.#step(root, root);
     if (step === null) throw new Error(`${root} is not a folder`);
     this.#steps.push(step);
@@ -69,7 +70,7 @@ export class DocumentTree {
     const name = names.at(-1);
     if (folder === null || name === undefined) return null;
     const path = join(placeOf(folder), name);
-    return attempt(() => (this.#byDescriptor ? openNamed(path) : openChecked(path)));
+    return attempt(() => (this.byDescriptor ? openNamed(path) : openChecked(path)));
   }
 
   close(): void {
@@ -90,7 +91,7 @@ export class DocumentTree {
   }
 
   #step(path: string, name: string): Step | null {
-    if (this.#byDescriptor) {
+    if (this.byDescriptor) {
       const fd = attempt(() => openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK));
       return fd === null ? null : { name, path, fd };
     }

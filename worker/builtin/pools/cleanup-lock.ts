@@ -24,11 +24,9 @@ const MAX_ATTEMPTS = 3;
  */
 export class CleanupLock {
   readonly owner: string;
-  readonly #options: CleanupLockOptions;
   readonly #task: string;
 
-  constructor(options: CleanupLockOptions) {
-    this.#options = options;
+  constructor(private readonly options: CleanupLockOptions) {
     // Ids have no slash, so this prefix is unique to the task.
     this.#task = `${options.task}/`;
     this.owner = this.#task + randomUUID();
@@ -40,7 +38,7 @@ export class CleanupLock {
    * @throws the signal's reason
    */
   async take(signal: AbortSignal): Promise<boolean> {
-    const { redis, key, ttlMs, logger } = this.#options;
+    const { redis, key, ttlMs, logger } = this.options;
     for (let attempt = 1; ; attempt += 1) {
       signal.throwIfAborted();
       const [what, holder, leftMs] = await redis.takeLock(key, this.owner, ttlMs, this.#task);
@@ -61,7 +59,7 @@ export class CleanupLock {
 
   /** Releases the lock if this owner still holds it. Never rejects: the lock expires anyway. */
   async release(): Promise<void> {
-    const { redis, key, logger } = this.#options;
+    const { redis, key, logger } = this.options;
     await redis
       .dropLock(key, this.owner)
       .catch((error: unknown) => logger.debug({ key, error: messageOf(error) }, 'Could not release the lock; it will expire'));

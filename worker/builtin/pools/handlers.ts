@@ -67,17 +67,14 @@ const MAX_LOGGED_NAMES = 5;
  * without it, so a run may end anywhere: the pool stays consistent, and the next run starts over.
  */
 export class PoolCleaner {
-  readonly #options: PoolCleanerOptions;
   /** The last warning about invalid entries: repeated only when they change. */
   #reported = '';
 
   /** @param afterBatch called and awaited after each batch; tests pass one */
   constructor(
-    options: PoolCleanerOptions,
+    private readonly options: PoolCleanerOptions,
     private readonly afterBatch: (() => Promise<void>) | null = null,
-  ) {
-    this.#options = options;
-  }
+  ) {}
 
   /**
    * Runs one clean-up for the task with this id.
@@ -86,7 +83,7 @@ export class PoolCleaner {
    */
   async run(task: string, signal: AbortSignal): Promise<PoolCleanOutput> {
     const startedAt = performance.now();
-    const { connection, pool, lockMs, logger } = this.#options;
+    const { connection, pool, lockMs, logger } = this.options;
     const redis = await connection();
     const counts: Counts = { skipped: false, lost: false, entries: 0, removed: 0, sessions: 0, invalid: 0, batches: 0, took_ms: 0 };
     const lock = new CleanupLock({ redis, key: pool.lock, ttlMs: Math.round(lockMs), task, logger });
@@ -106,7 +103,7 @@ export class PoolCleaner {
   }
 
   async #clean(redis: ScriptedRedis, owner: string, counts: Counts, signal: AbortSignal): Promise<void> {
-    const { pool, lockMs, logger } = this.#options;
+    const { pool, lockMs, logger } = this.options;
     const { key, lock, channel, shape, timeoutMs } = pool;
     const invalid: string[] = [];
     let cursor = '0';
@@ -134,7 +131,7 @@ export class PoolCleaner {
   }
 
   #report(names: readonly string[], count: number): void {
-    const { pool, logger } = this.#options;
+    const { pool, logger } = this.options;
     const entries = names.map(quote).join(', ');
     if (count > 0 && entries !== this.#reported)
       logger.warn({ pool: pool.key, invalid: count }, `Ignoring invalid pool entries: ${entries}`);

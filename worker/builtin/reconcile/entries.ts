@@ -22,21 +22,20 @@ const AHEAD_MS = 60_000;
 
 /** Compares entries of the registry with their jobs. */
 export class EntryCheck {
-  readonly #store: Store;
-  readonly #graceMs: number;
   readonly #reader: EntryReader;
 
   /** @param graceMs how long an entry may be without a job */
-  constructor(store: Store, graceMs: number) {
-    this.#store = store;
-    this.#graceMs = graceMs;
+  constructor(
+    private readonly store: Store,
+    private readonly graceMs: number,
+  ) {
     this.#reader = new EntryReader(store);
   }
 
   /** Repairs the entries in `listed`, queues by id. Jobs that may have lost their place are passed to `lost`. */
   async check(listed: ReadonlyMap<string, string>, lost: LostJobs): Promise<EntryCounts> {
     const { entries, areDated } = await this.#reader.read(listed);
-    const now = this.#store.clock.now();
+    const now = this.store.clock.now();
     const gone = entries.filter(({ job }) => job === null);
     const over = entries.filter((entry): entry is Live => entry.job !== null && isOver(entry.job));
     // Entries of unreadable jobs stay listed.
@@ -45,7 +44,7 @@ export class EntryCheck {
       lost.suspect(queue, { id, timestamp: job.timestamp ?? 0, stopped: job.stopped, ended: isOver(job) });
     }
     if (!areDated) return { young: 0, removed: 0, registered: 0, inherited: await this.#inheritStops(live) };
-    const old = gone.filter(({ registeredAt }) => registeredAt !== null && now - registeredAt >= this.#graceMs);
+    const old = gone.filter(({ registeredAt }) => registeredAt !== null && now - registeredAt >= this.graceMs);
     const left = over.filter(({ registeredAt }) => registeredAt !== null && now - registeredAt >= FINISHED_GRACE_MS);
     // An entry of unknown age, or from a clock that was ahead, ages from now on: its registration may be in progress.
     await this.#age(
@@ -69,7 +68,7 @@ export class EntryCheck {
 
   async #age(entries: readonly Compared[], now: number): Promise<void> {
     if (entries.length === 0) return;
-    const { redis, keys } = this.#store;
+    const { redis, keys } = this.store;
     const ids = entries.map(({ id }) => id);
     const missing = entries.filter(({ score }) => score === null);
     const wrong = entries.filter(({ score }) => score !== null);
@@ -83,7 +82,7 @@ export class EntryCheck {
 
   async #drop(entries: readonly Compared[]): Promise<number> {
     if (entries.length === 0) return 0;
-    const { redis, keys, unreadable } = this.#store;
+    const { redis, keys, unreadable } = this.store;
     const words = entries.flatMap(({ id, item, job, score }) => [
       id,
       job?.options.item || item || '',
@@ -100,7 +99,7 @@ export class EntryCheck {
 
   /** Repairs entries that are incomplete or listed under the wrong item. */
   async #complete(live: readonly Live[]): Promise<number> {
-    const { redis, keys } = this.#store;
+    const { redis, keys } = this.store;
     const [unlisted, unleased] = await Promise.all([this.#missingInItem(live), this.#withoutLease(live)]);
     const isWrong = ({ id, item, registeredAt, job: { options } }: Live): boolean =>
       (isShared(id) && item !== (options.item ?? '')) || registeredAt === null || unlisted.has(id) || unleased.has(id);
@@ -117,7 +116,7 @@ export class EntryCheck {
    * it.
    */
   async #missingInItem(live: readonly Live[]): Promise<Set<string>> {
-    const { redis, keys, unreadable } = this.#store;
+    const { redis, keys, unreadable } = this.store;
     const byItem = new Map<string, string[]>();
     for (const {
       id,
@@ -138,7 +137,7 @@ export class EntryCheck {
 
   /** Returns the tasks without a lease. Once open-webui was seen, tasks registered before get theirs here. */
   async #withoutLease(live: readonly Live[]): Promise<Set<string>> {
-    const { redis, keys, facts } = this.#store;
+    const { redis, keys, facts } = this.store;
     const ids = facts.written ? live.map(({ id }) => id).filter(isShared) : [];
     if (ids.length === 0) return new Set();
     const leases = await redis.mget(...ids.map((id) => keys.lease(id)));
@@ -147,10 +146,10 @@ export class EntryCheck {
 
   async #add(live: readonly Live[]): Promise<number> {
     if (live.length === 0) return 0;
-    const { redis, registry } = this.#store;
+    const { redis, registry } = this.store;
     const writes = registry.writes();
     for (const { id, queue, registeredAt, job } of live)
-      writes.add({ id, queue, ...membershipsOf(job.options), at: registeredAt ?? job.timestamp ?? this.#store.clock.now() });
+      writes.add({ id, queue, ...membershipsOf(job.options), at: registeredAt ?? job.timestamp ?? this.store.clock.now() });
     await Promise.all(writes.flushInto(redis));
     // Some may have finished meanwhile, and their workers have already removed them from the registry.
     const again = await this.#reader.read(new Map(live.map(({ id, queue }) => [id, queue])));
@@ -159,7 +158,7 @@ export class EntryCheck {
 
   /** Stops the children of stopped parents, for enqueuers and stoppers that died before doing so. */
   async #inheritStops(live: readonly Live[]): Promise<number> {
-    const { redis, keys, stopper, unreadable } = this.#store;
+    const { redis, keys, stopper, unreadable } = this.store;
     const children = live.flatMap(({ id, job: { stopped, flowParent, options } }) => {
       const parent = options.childOf ?? flowParent;
       return parent && !stopped ? [{ id, parentKey: keys.jobs(parent.queue) + parent.id, since: options.retriedAt ?? 0 }] : [];

@@ -32,11 +32,7 @@ const MOST_AHEAD_MS = 24 * 3_600_000;
 
 /** Reads entries of the registry with their jobs, and reports unreadable ones. */
 export class EntryReader {
-  readonly #store: Store;
-
-  constructor(store: Store) {
-    this.#store = store;
-  }
+  constructor(private readonly store: Store) {}
 
   /**
    * Reads entries and their jobs. `areDated` is false if the list of live tasks has a wrong type, so that ages are unknown. If the hash of
@@ -44,14 +40,14 @@ export class EntryReader {
    * @param listed queues by id
    */
   async read(listed: ReadonlyMap<string, string>): Promise<{ readonly entries: readonly Compared[]; readonly areDated: boolean }> {
-    const { redis, keys, unreadable } = this.#store;
+    const { redis, keys, unreadable } = this.store;
     const ids = [...listed.keys()];
     const [jobs, items, scores] = await Promise.all([
       this.jobs(listed),
       unreadable.read(keys.tasks, 'hash', redis.hmget(keys.tasks, ...ids), null),
       unreadable.read(keys.live, 'sorted set', redis.zmscore(keys.live, ...ids), null),
     ]);
-    const now = this.#store.clock.now();
+    const now = this.store.clock.now();
     const entries = ids.map((id, index) => {
       const score = scores?.[index] ?? null;
       const registeredAt = readScore(score, now);
@@ -66,7 +62,7 @@ export class EntryReader {
 
   /** Returns the existing jobs by id. */
   async jobs(listed: ReadonlyMap<string, string>): Promise<Map<string, FoundJob>> {
-    const { redis, queues, keys, unreadable } = this.#store;
+    const { redis, queues, keys, unreadable } = this.store;
     const jobs = new Map<string, FoundJob>();
     const calls = [...groupByQueue(listed)].map(async ([queue, ids]) => {
       const rows = await redis.readTasks(...queues.readKeys(queue), keys.jobs(queue), 'opts timestamp stop parentKey', ...ids);

@@ -28,15 +28,11 @@ const CHECKED_AT_ONCE = 500;
 
 /** Walks over the waiting jobs of all queues. The lists change meanwhile: a job that slips between pages is found in the next walk. */
 export class JobLists {
-  readonly #store: Store;
-
-  constructor(store: Store) {
-    this.#store = store;
-  }
+  constructor(private readonly store: Store) {}
 
   /** Returns the queues with jobs, in order. Names without jobs cost one EXISTS each. */
   async queues(): Promise<string[]> {
-    const { redis, keys, registry, unreadable } = this.#store;
+    const { redis, keys, registry, unreadable } = this.store;
     const all = await unreadable.read(keys.queues, 'set', registry.queueNames(), []);
     const names: string[] = [];
     const others: string[] = [];
@@ -73,7 +69,7 @@ export class JobLists {
   }
 
   async #read(queue: string, list: ListName | 'active', offset: number, size: number): Promise<[ids: string[], stopped: string[]]> {
-    const { redis, keys, unreadable: reporter } = this.#store;
+    const { redis, keys, unreadable: reporter } = this.store;
     const jobs = keys.jobs(queue);
     const [ids, stopped, unreadable, type] = await redis.readPage(jobs + list, jobs, offset, size === Infinity ? -1 : offset + size - 1);
     if (type !== undefined)

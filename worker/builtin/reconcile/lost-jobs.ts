@@ -36,16 +36,16 @@ const RESTORED_AT_ONCE = 500;
  * leaving the list are missed. The script that restores the remaining suspects checks once more.
  */
 export class LostJobs {
-  readonly #store: Store;
-  readonly #logger: Logger;
   readonly #isolation: (key: string) => Isolation;
   readonly #suspects = new Map<string, Map<string, Suspect>>();
   #unread = MAX_READ;
 
   /** @param isolation keeps errors of one queue from affecting others */
-  constructor(store: Store, logger: Logger, isolation: (key: string) => Isolation) {
-    this.#store = store;
-    this.#logger = logger;
+  constructor(
+    private readonly store: Store,
+    private readonly logger: Logger,
+    isolation: (key: string) => Isolation,
+  ) {
     this.#isolation = isolation;
   }
 
@@ -62,7 +62,7 @@ export class LostJobs {
     const counts: LostJobCounts = { restored: 0, settled: 0 };
     for (const [queue, suspects] of this.#suspects) {
       signal?.throwIfAborted();
-      await this.#isolation(this.#store.keys.jobs(queue)).step(async () => {
+      await this.#isolation(this.store.keys.jobs(queue)).step(async () => {
         const missing = await this.#notWaiting(queue, suspects);
         for (const some of chunks(missing, RESTORED_AT_ONCE)) await this.#restoreOn(queue, some, counts);
       });
@@ -72,7 +72,7 @@ export class LostJobs {
 
   /** Returns the suspects that are not waiting, in the order of restoring: the last one runs first. */
   async #notWaiting(queue: string, suspects: ReadonlyMap<string, Suspect>): Promise<string[]> {
-    const { redis, keys, unreadable } = this.#store;
+    const { redis, keys, unreadable } = this.store;
     const wait = `${keys.jobs(queue)}wait`;
     const all = [...suspects.values()].toSorted((a, b) => b.timestamp - a.timestamp);
     const waiting = new Set(all.flatMap(({ id, ended }) => (ended ? [] : [id])));
@@ -94,15 +94,15 @@ export class LostJobs {
   }
 
   async #restoreOn(queue: string, ids: readonly string[], counts: LostJobCounts): Promise<void> {
-    const { redis, queues, keys, stopper } = this.#store;
+    const { redis, queues, keys, stopper } = this.store;
     // Restores nothing if a key of the queue has a wrong type, which the walk has already reported.
     const found = await redis.restoreJobs(...queues.restoreKeys(queue), keys.jobs(queue), ...ids);
     const restored = found.filter((what) => what !== 'missing' && what !== 'unreadable' && what !== 'placed' && what !== 'stopped');
     counts.restored += restored.length;
-    if (restored.length > 0) this.#logger.warn({ queue, jobs: restored.length }, 'Restored jobs that were in no list of their queue');
+    if (restored.length > 0) this.logger.warn({ queue, jobs: restored.length }, 'Restored jobs that were in no list of their queue');
     const stopped = ids.filter((_, index) => found[index] === 'stopped');
     if (stopped.length === 0) return;
-    const answers = await stopper.settleStopped(new Map([[queue, stopped]]), await deadWorkers(this.#store));
+    const answers = await stopper.settleStopped(new Map([[queue, stopped]]), await deadWorkers(this.store));
     counts.settled += [...answers.values()].filter(({ kind }) => kind === 'cancelled').length;
   }
 }

@@ -33,14 +33,12 @@ const MAX_PENDING_STOPS = 1_000;
  * idempotent, so concurrent or interrupted runs do no harm.
  */
 export class Reconciler {
-  readonly #options: ReconcilerOptions;
   readonly #check: EntryCheck;
   readonly #lists: JobLists;
   readonly #record: RunRecord;
   readonly #limit: number;
 
-  constructor(options: ReconcilerOptions) {
-    this.#options = options;
+  constructor(private readonly options: ReconcilerOptions) {
     this.#check = new EntryCheck(options.store, options.graceMs);
     this.#lists = new JobLists(options.store);
     this.#record = new RunRecord(options.store);
@@ -53,7 +51,7 @@ export class Reconciler {
    */
   async run(signal?: AbortSignal): Promise<RegistryReconcileOutput> {
     const startedAt = performance.now();
-    const { store, logger } = this.#options;
+    const { store, logger } = this.options;
     const counts: Counts = {
       entries: 0,
       young: 0,
@@ -96,7 +94,7 @@ export class Reconciler {
 
   /** Removes entries of missing or finished jobs, and completes partial ones. */
   async #walkEntries(cursors: Cursors, lost: LostJobs, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
-    const { redis, keys, unreadable } = this.#options.store;
+    const { redis, keys, unreadable } = this.options.store;
     const isolation = this.#isolation(keys.taskQueues);
     do {
       signal?.throwIfAborted();
@@ -122,7 +120,7 @@ export class Reconciler {
 
   /** Parses the reply of HSCAN into queues by id. */
   #readEntries(flat: readonly string[]): Map<string, string> {
-    const { keys, unreadable } = this.#options.store;
+    const { keys, unreadable } = this.options.store;
     const listed = new Map<string, string>();
     for (let index = 0; index + 1 < flat.length; index += 2) {
       const [id, queue] = [flat[index] as string, flat[index + 1] as string];
@@ -144,7 +142,7 @@ export class Reconciler {
   }
 
   async #walkWaiting(queues: readonly string[], cursors: Cursors, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
-    const { store } = this.#options;
+    const { store } = this.options;
     const limit = counts.jobs + this.#limit;
     do {
       signal?.throwIfAborted();
@@ -162,7 +160,7 @@ export class Reconciler {
    * time in their id and are repaired with their schedules.
    */
   async #shortenDelays(queue: string, ids: readonly string[]): Promise<void> {
-    const { store, logger } = this.#options;
+    const { store, logger } = this.options;
     const { redis, queues, keys } = store;
     const delayed = ids.filter((id) => !isScheduledRun(id));
     if (delayed.length === 0) return;
@@ -180,7 +178,7 @@ export class Reconciler {
     counts: Counts,
   ): Promise<number> {
     if (ids.length === 0) return 0;
-    const isolation = this.#isolation(this.#options.store.keys.jobs(queue));
+    const isolation = this.#isolation(this.options.store.keys.jobs(queue));
     const before = counts.settled;
     counts.jobs += ids.length;
     await isolation.each(stopped, async (some) => void (counts.settled += await this.#settle(queue, some)));
@@ -189,13 +187,13 @@ export class Reconciler {
   }
 
   async #settle(queue: string, stopped: readonly string[]): Promise<number> {
-    const { store } = this.#options;
+    const { store } = this.options;
     const answers = await store.stopper.settleStopped(new Map([[queue, [...stopped]]]), await deadWorkers(store));
     return [...answers.values()].filter(({ kind }) => kind === 'cancelled').length;
   }
 
   async #registerMissing(queue: string, ids: readonly string[]): Promise<number> {
-    const { redis, keys, unreadable } = this.#options.store;
+    const { redis, keys, unreadable } = this.options.store;
     const listed = await unreadable.read(keys.taskQueues, 'hash', redis.hmget(keys.taskQueues, ...ids), []);
     // Scheduled tasks are registered by their worker while they run, if users may see them.
     const missing = ids.filter((id, index) => listed[index] === null && !isScheduledRun(id) && !isAtStart(queue, id));
@@ -204,7 +202,7 @@ export class Reconciler {
 
   /** Carries out stops that were recorded before their job existed, if both sides died before doing so. */
   async #carryOutPendingStops(counts: Counts): Promise<void> {
-    const { pendingStops, registry, reader, stopper, redis, keys } = this.#options.store;
+    const { pendingStops, registry, reader, stopper, redis, keys } = this.options.store;
     const ids = await pendingStops.ids(MAX_PENDING_STOPS);
     if (ids.length === 0) return;
     const [entries, tasks, stops] = await Promise.all([registry.find(ids), reader.read(ids), redis.hmget(keys.pendingStops, ...ids)]);
@@ -224,7 +222,7 @@ export class Reconciler {
 
   /** Reports records that Redis rejects. If the key is a prefix of job keys, the record is a job; else it is an id in the key. */
   #isolation(key: string): Isolation {
-    const { unreadable } = this.#options.store;
+    const { unreadable } = this.options.store;
     return new Isolation((ids, { message }) => {
       const [first] = ids;
       const of = key.endsWith(':') ? { key: `${key}${first ?? ''}` } : { key, id: first };

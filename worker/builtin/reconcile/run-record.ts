@@ -70,15 +70,12 @@ const LAST_CURSOR = 2n ** 64n - 1n;
  * starting over each time would never finish a large fleet.
  */
 export class RunRecord {
-  readonly #store: Store;
   #last: Cursors | null = null;
 
-  constructor(store: Store) {
-    this.#store = store;
-  }
+  constructor(private readonly store: Store) {}
 
   async load(): Promise<Cursors> {
-    const { redis, keys, unreadable } = this.#store;
+    const { redis, keys, unreadable } = this.store;
     const stored = await unreadable.read(
       keys.reconcile,
       'hash',
@@ -96,11 +93,11 @@ export class RunRecord {
   }
 
   async saveCounts({ complete, ...numbers }: RegistryReconcileOutput): Promise<void> {
-    await this.#write({ at: this.#store.clock.now(), ...numbers, complete: Number(complete) });
+    await this.#write({ at: this.store.clock.now(), ...numbers, complete: Number(complete) });
   }
 
   async #write(fields: Readonly<Record<string, string | number>>): Promise<void> {
-    const { redis, keys, unreadable } = this.#store;
+    const { redis, keys, unreadable } = this.store;
     await unreadable.read(keys.reconcile, 'hash', redis.hset(keys.reconcile, fields), 0);
   }
 }

@@ -31,21 +31,18 @@ interface Walk {
  * Tasks in the list of live tasks are always ours.
  */
 export class Strays {
-  readonly #store: Store;
-  readonly #queues: readonly string[];
-
   /** @param queues the queues with jobs */
-  constructor(store: Store, queues: readonly string[]) {
-    this.#store = store;
-    this.#queues = queues;
-  }
+  constructor(
+    private readonly store: Store,
+    private readonly queues: readonly string[],
+  ) {}
 
   /**
    * Continues at the cursors, and moves them. Returns how many entries were removed.
    * @throws the signal's reason
    */
   async drop(cursors: StrayCursors, signal: AbortSignal | undefined): Promise<number> {
-    const { redis, keys, unreadable } = this.#store;
+    const { redis, keys, unreadable } = this.store;
     const [live, tasks, queues] = await Promise.all([
       unreadable.read(keys.live, 'sorted set', redis.zcard(keys.live), 0),
       unreadable.read(keys.tasks, 'hash', redis.hlen(keys.tasks), 0),
@@ -66,7 +63,7 @@ export class Strays {
 
   /** Drops tasks without a queue, page by page. */
   async #walk({ part, scan, drop }: Walk, cursors: StrayCursors, signal: AbortSignal | undefined): Promise<number> {
-    const { redis, keys } = this.#store;
+    const { redis, keys } = this.store;
     let [dropped, seen, sought] = [0, 0, 0];
     do {
       signal?.throwIfAborted();
@@ -76,14 +73,14 @@ export class Strays {
       const strays = ids.filter((_, index) => queues[index] === null);
       if (strays.length > 0) dropped += await drop(strays);
       seen += ids.length;
-      sought += strays.length * this.#queues.length;
+      sought += strays.length * this.queues.length;
       cursors[part] = next;
     } while (cursors[part] !== '0' && seen < MAX_IDS && sought < MAX_LOOKUPS);
     return dropped;
   }
 
   async #dropLive(ids: readonly string[]): Promise<number> {
-    const { redis, keys } = this.#store;
+    const { redis, keys } = this.store;
     const leased = ids.filter(isShared);
     await Promise.all([this.#dropEnded(ids), ...(leased.length > 0 ? [redis.del(...leased.map((id) => keys.lease(id)))] : [])]);
     return redis.zrem(keys.live, ...ids);
@@ -91,14 +88,14 @@ export class Strays {
 
   async #dropUnqueued(ids: readonly string[]): Promise<number> {
     const dropped = await this.#dropEnded(ids);
-    if (dropped < ids.length) this.#store.facts.sawForeign();
+    if (dropped < ids.length) this.store.facts.sawForeign();
     return dropped;
   }
 
   /** Removes tasks that have finished on one of our queues; tasks on no queue may be another program's. */
   async #dropEnded(ids: readonly string[]): Promise<number> {
-    const { redis, keys, registry } = this.#store;
-    const found = (await Promise.all(this.#queues.map((queue) => readTasks(this.#store, queue, ids)))).flat();
+    const { redis, keys, registry } = this.store;
+    const found = (await Promise.all(this.queues.map((queue) => readTasks(this.store, queue, ids)))).flat();
     const ended = found.filter((task) => task !== null && isTerminal(task.state));
     if (ended.length === 0) return 0;
     await Promise.all(ended.flatMap((task) => (task?.item ? [registry.leaveItem(task.item, [task.id])] : [])));

@@ -8,23 +8,21 @@ import { type EnqueueResult, type MainMessage, type ThreadMessage, causeOf, part
 
 /** `context.enqueue` inside a thread: the input is validated here, where its schema is; the main thread has the producer. */
 export class ThreadEnqueuer {
-  readonly #port: MessagePort;
-  readonly #maxInputBytes: number;
   readonly #pending = new Map<number, { resolve(task: ChildTask): void; reject(error: unknown): void }>();
   #calls = 0;
 
-  constructor(port: MessagePort, maxInputBytes: number) {
-    this.#port = port;
-    this.#maxInputBytes = maxInputBytes;
-  }
+  constructor(
+    private readonly port: MessagePort,
+    private readonly maxInputBytes: number,
+  ) {}
 
   readonly enqueue: EnqueueChild = async (definition, given, options = {}) => {
     const { input: _input, output: _output, ...portable } = definition as AnyDefinition;
-    const input = JSON.parse(checkInput(definition as AnyDefinition, given, this.#maxInputBytes)) as unknown;
+    const input = JSON.parse(checkInput(definition as AnyDefinition, given, this.maxInputBytes)) as unknown;
     const call = (this.#calls += 1);
     return new Promise<ChildTask>((resolve, reject) => {
       this.#pending.set(call, { resolve, reject });
-      this.#port.postMessage({ type: 'enqueue', call, definition: portable, input, options } satisfies ThreadMessage);
+      this.port.postMessage({ type: 'enqueue', call, definition: portable, input, options } satisfies ThreadMessage);
     });
   };
 

@@ -30,8 +30,6 @@ interface ThreadHandle {
  * arrives, which may be never (5.3).
  */
 export class Threads {
-  readonly #settings: Settings;
-  readonly #logger: Logger;
   #pool: Piscina<ThreadRun, ThreadResult> | null = null;
   #busy = 0;
   /** Callbacks that fail runs given to the pool whose handler has not been called yet. */
@@ -39,10 +37,10 @@ export class Threads {
   /** Callbacks that start runs waiting for a free thread, in order of arrival. */
   readonly #waiting = new Set<() => void>();
 
-  constructor(settings: Settings, logger: Logger) {
-    this.#settings = settings;
-    this.#logger = logger;
-  }
+  constructor(
+    private readonly settings: Settings,
+    private readonly logger: Logger,
+  ) {}
 
   /** Runs a handler in a thread. Calls `onStarted` when the thread calls the handler. */
   run(source: HandlerSource, context: TaskContext, onStarted: () => void): ThreadHandle {
@@ -65,7 +63,7 @@ export class Threads {
     });
     const closed = once(near, 'close');
     const { id, item, attempt, input } = context;
-    const run: ThreadRun = { ...source, settings: this.#settings, id, item, attempt, input, port: far };
+    const run: ThreadRun = { ...source, settings: this.settings, id, item, attempt, input, port: far };
     // The thread closes its port after its last message; the result may arrive before these messages.
     const begin = (): Promise<ThreadResult> => {
       this.#starting.add(failStart);
@@ -98,7 +96,7 @@ export class Threads {
 
   /** Calls `begin` when a thread is free. Rejects if aborted before. */
   async #withThread<Value>(signal: AbortSignal, begin: () => Promise<Value>): Promise<Value> {
-    if (this.#busy < this.#settings.threads) this.#busy += 1;
+    if (this.#busy < this.settings.threads) this.#busy += 1;
     else await this.#reserveThread(signal);
     try {
       return await begin();
@@ -128,14 +126,14 @@ export class Threads {
     const pool = new Piscina<ThreadRun, ThreadResult>({
       filename: THREAD_MAIN.href,
       minThreads: 0,
-      maxThreads: this.#settings.threads,
+      maxThreads: this.settings.threads,
       idleTimeout: 30_000,
       // By default piscina puts an idle thread to sleep before its port is closed and its messages are sent.
       atomics: 'disabled',
     });
     // Without a listener, a thread that fails outside a run would end the process; a run whose thread cannot start would wait forever.
     pool.on('error', (error) => {
-      this.#logger.error({ error }, 'Thread failed outside of a task');
+      this.logger.error({ error }, 'Thread failed outside of a task');
       for (const failStart of this.#starting) failStart(new Error(`Could not start a thread: ${messageOf(error)}`));
     });
     return pool;
@@ -148,7 +146,7 @@ export class Threads {
       else if (message.level !== 'silent') context.log[message.level](message.fields, message.message);
     } catch (error) {
       // A throw in an event handler would end the process.
-      this.#logger.error({ task: context.id, error }, 'Bad message from a thread; ignoring it');
+      this.logger.error({ task: context.id, error }, 'Bad message from a thread; ignoring it');
     }
   }
 }
