@@ -33,8 +33,8 @@ for (const entry of ['index.ts', 'producer/index.ts', 'dashboard/index.ts']) {
   });
 }
 
-test('the search for imports finds the handlers behind a worker', () => {
-  const files = loadedBy('worker/index.ts');
+test('the search for imports finds the handlers behind a launcher', () => {
+  const files = loadedBy('worker/launcher.ts');
   for (const file of ['worker/run/task-runner.ts', 'worker/builtin/pools/handlers.ts']) {
     assert.ok(existsSync(file), file);
     assert.ok(files.has(file), file);

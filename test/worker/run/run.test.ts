@@ -62,22 +62,22 @@ describe('Run', () => {
 
   it('reports every abort to its listener, also an earlier one and one without effect', () => {
     const run = newRun();
-    const causes: string[] = [];
+    const received: string[] = [];
     run.abort(new TimedOut(5));
-    run.onAbort(({ kind }) => causes.push(kind));
+    run.onAbort(({ kind }) => received.push(kind));
     run.requestStop(HEARD);
     run.abort(new ShuttingDown());
-    assert.deepEqual(causes, ['timeout', 'stop', 'shutdown']);
+    assert.deepEqual(received, ['timeout', 'stop', 'shutdown']);
     assert.equal(run.cause?.kind, 'stop');
   });
 
   it('ignores aborts after its end', () => {
     const run = newRun();
-    const causes: string[] = [];
-    run.onAbort(({ kind }) => causes.push(kind));
+    const received: string[] = [];
+    run.onAbort(({ kind }) => received.push(kind));
     run.end();
     run.requestStop(HEARD);
     run.abort(new LockLost());
-    assert.deepEqual([run.cause, run.stop, run.signal.aborted, causes], [null, null, false, []]);
+    assert.deepEqual([run.cause, run.stop, run.signal.aborted, received], [null, null, false, []]);
   });
 });

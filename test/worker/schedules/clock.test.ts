@@ -68,9 +68,9 @@ for (const { name, shiftMs, set } of FAULTS) {
       return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
     };
     const jobs = (): string => fleet.keys(prefix).jobs('clock');
-    async function assertNow(name: string, at: unknown): Promise<void> {
+    async function assertNow(time: string, at: unknown): Promise<void> {
       const now = await redisNow();
-      assert.ok(at !== null && Math.abs(Number(at) - now) < SLACK_MS, `${name} is ${(Number(at) - now) / 1_000} s from Redis' time`);
+      assert.ok(at !== null && Math.abs(Number(at) - now) < SLACK_MS, `${time} is ${(Number(at) - now) / 1_000} s from Redis' time`);
     }
     const dueOf = async (id: string): Promise<number | null> => {
       const score = await fleet.client.zscore(`${jobs()}delayed`, id);
