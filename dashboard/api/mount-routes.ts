@@ -13,54 +13,6 @@ import type { ApiContext } from './context.js';
 import { readBody } from './read-body.js';
 import type { Answer, Call, Route } from './route.js';
 
-/** A part of a request. */
-type Part = 'path' | 'query' | 'header' | 'body';
-
-/**
- * Parses a part of a request with its schema.
- * @throws FleetError `BAD_REQUEST` or the code given by the schema, with each invalid field
- */
-function validate<Schema extends z.ZodType>(schema: Schema, value: unknown, part: Part): z.output<Schema> {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const errors = fieldErrorsOf(parsed.error).map(({ field, message }) => ({ field: field || part, message: `${message}.` }));
-  const [issue] = parsed.error.issues;
-  const code = issue?.code === 'custom' ? (issue.params?.['code'] as ErrorCode | undefined) : undefined;
-  const [first] = errors;
-  throw new FleetError(code ?? 'BAD_REQUEST', `Bad ${shorten(first?.field ?? part)}: ${first?.message ?? 'invalid value.'}`, {
-    details: { errors },
-  });
-}
-
-/**
- * Parses the query of a URL, independently of the query parser of the app that mounts the router. A repeated name becomes an array.
- * @throws FleetError `BAD_REQUEST`
- */
-function readQuery(url: string): Record<string, string | string[]> {
-  const start = url.indexOf('?');
-  const values = new Map<string, string | string[]>();
-  if (start === -1) return {};
-  for (const pair of url
-    .slice(start + 1)
-    .split('&')
-    .filter((part) => part !== '')) {
-    const equals = pair.indexOf('=');
-    const name = decode(equals === -1 ? pair : pair.slice(0, equals));
-    const value = equals === -1 ? '' : decode(pair.slice(equals + 1));
-    const before = values.get(name);
-    values.set(name, before === undefined ? value : [before, value].flat());
-  }
-  return Object.fromEntries(values);
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text.replaceAll('+', ' '));
-  } catch (error) {
-    throw new FleetError('BAD_REQUEST', 'Bad query: expected percent-encoded UTF-8.', { cause: error, details: { field: 'query' } });
-  }
-}
-
 /**
  * Builds a router for these routes. Each checks the caller's role, then path, query, headers and body, then that Redis responds. HEAD
  * is answered as GET; other methods get 405 with `Allow`, other paths 404.
@@ -128,4 +80,52 @@ function refuseMethod(routes: readonly Route[]): RequestHandler {
 function send(res: Response, { status, body, headers = {} }: Answer): void {
   if (body === undefined) res.writeHead(status, { 'Cache-Control': 'no-store', ...headers }).end();
   else sendJson(res, body, { status, headers });
+}
+
+/** A part of a request. */
+type Part = 'path' | 'query' | 'header' | 'body';
+
+/**
+ * Parses a part of a request with its schema.
+ * @throws FleetError `BAD_REQUEST` or the code given by the schema, with each invalid field
+ */
+function validate<Schema extends z.ZodType>(schema: Schema, value: unknown, part: Part): z.output<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const errors = fieldErrorsOf(parsed.error).map(({ field, message }) => ({ field: field || part, message: `${message}.` }));
+  const [issue] = parsed.error.issues;
+  const code = issue?.code === 'custom' ? (issue.params?.['code'] as ErrorCode | undefined) : undefined;
+  const [first] = errors;
+  throw new FleetError(code ?? 'BAD_REQUEST', `Bad ${shorten(first?.field ?? part)}: ${first?.message ?? 'invalid value.'}`, {
+    details: { errors },
+  });
+}
+
+/**
+ * Parses the query of a URL, independently of the query parser of the app that mounts the router. A repeated name becomes an array.
+ * @throws FleetError `BAD_REQUEST`
+ */
+function readQuery(url: string): Record<string, string | string[]> {
+  const start = url.indexOf('?');
+  const values = new Map<string, string | string[]>();
+  if (start === -1) return {};
+  for (const pair of url
+    .slice(start + 1)
+    .split('&')
+    .filter((part) => part !== '')) {
+    const equals = pair.indexOf('=');
+    const name = decode(equals === -1 ? pair : pair.slice(0, equals));
+    const value = equals === -1 ? '' : decode(pair.slice(equals + 1));
+    const before = values.get(name);
+    values.set(name, before === undefined ? value : [before, value].flat());
+  }
+  return Object.fromEntries(values);
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch (error) {
+    throw new FleetError('BAD_REQUEST', 'Bad query: expected percent-encoded UTF-8.', { cause: error, details: { field: 'query' } });
+  }
 }

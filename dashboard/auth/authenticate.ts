@@ -95,6 +95,16 @@ export function authenticateBy(identifyCaller: PrincipalOf): RequestHandler {
   };
 }
 
+/** Requires this role or a higher one. Refused writes are audited. @throws FleetError `FORBIDDEN` */
+export function requireRole(least: Role): RequestHandler {
+  return async (req, res, next) => {
+    const principal = principalOf(res);
+    if (hasRole(principal, least)) return next();
+    if (isWrite(req.method)) await audit(res, { action: requestLine(req), outcome: { denied: 'FORBIDDEN' } });
+    throw new FleetError('FORBIDDEN', `Requires the role ${least}; ${principal.name} has the role ${principal.role}.`);
+  };
+}
+
 /** Returns the session of this request, or null. */
 export function sessionOf({ locals }: Response): Session | null {
   return (locals as { session?: Session }).session ?? null;
@@ -164,21 +174,11 @@ function keepWhenGone(res: Response, asked: WhenGone): void {
   Object.assign(res.locals, { whenGone: asked });
 }
 
-function after(ms: number, callback: () => void): () => void {
-  const timer = setTimeout(callback, Math.min(Math.max(ms, 0), LONGEST_TIMER_MS));
-  return () => clearTimeout(timer);
-}
-
 function keepSession(res: Response, session: Session): void {
   Object.assign(res.locals, { session });
 }
 
-/** Requires this role or a higher one. Refused writes are audited. @throws FleetError `FORBIDDEN` */
-export function requireRole(least: Role): RequestHandler {
-  return async (req, res, next) => {
-    const principal = principalOf(res);
-    if (hasRole(principal, least)) return next();
-    if (isWrite(req.method)) await audit(res, { action: requestLine(req), outcome: { denied: 'FORBIDDEN' } });
-    throw new FleetError('FORBIDDEN', `Requires the role ${least}; ${principal.name} has the role ${principal.role}.`);
-  };
+function after(ms: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, Math.min(Math.max(ms, 0), LONGEST_TIMER_MS));
+  return () => clearTimeout(timer);
 }
