@@ -1,5 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 /** Formats a duration for people: `8.5 ms`, `850 ms`, `12.3 s`, `4 min 05 s`. */
 export function formatMs(ms: number): string {
   // At each threshold, rounding would reach the next unit.
@@ -10,11 +8,31 @@ export function formatMs(ms: number): string {
   return `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, '0')} s`;
 }
 
-/** Waits until the work settles or the timeout expires, in ms. Never rejects, and does not cancel the work. */
-export async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
-  const settled = new AbortController();
-  await Promise.race([work.catch(() => undefined), delay(ms, undefined, { signal: settled.signal }).catch(() => undefined)]);
-  settled.abort();
+/**
+ * Resolves with the result of the work, or after the timeout, in ms, with that of `onLate`, which may throw. Does not cancel the work.
+ */
+export async function within<Value, Late>(ms: number, work: Promise<Value>, onLate: () => Late): Promise<Value | Late> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<Late>((resolve) => {
+    timer = setTimeout(() => resolve(new Promise((settle) => settle(onLate()))), ms);
+  });
+  try {
+    return await Promise.race([work, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Waits until the work settles or the timeout expires, in ms. Never rejects. */
+export function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  return within(
+    ms,
+    work.then(
+      () => undefined,
+      () => undefined,
+    ),
+    () => undefined,
+  );
 }
 
 /** Exponential backoff with jitter, so that many processes do not reconnect at the same moment. */

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { NO_LOSSES } from '../shared/log-sink.js';
 import type { Logger, LoggerFactory } from '../shared/logger.js';
 import { messageOf } from '../shared/errors.js';
@@ -7,6 +6,7 @@ import { countConnections } from '../shared/redis/connection.js';
 import { Service } from '../shared/service.js';
 import { ShuttingDown } from '../shared/stop/cause.js';
 import { type ConnectedSettings, type StepHook, type Store, openStore } from '../shared/store.js';
+import { within } from '../shared/time.js';
 import { MAINTENANCE_QUEUE } from './builtin/definitions.js';
 import type { ChildEnqueuer } from '../shared/task/handler.js';
 import { ActiveRuns } from './run/run.js';
@@ -228,16 +228,11 @@ export class Launcher extends Service {
   /** Resolves with whether closing finished in time. */
   async #closeBy(deadline: number, what: string, closing: Promise<unknown>): Promise<boolean> {
     const ms = Math.max(MIN_CLOSE_MS, deadline - performance.now());
-    const timer = new AbortController();
-    const timeout = delay(ms, 'timeout' as const, { signal: timer.signal, ref: false }).catch(() => 'done' as const);
-    const outcome = await Promise.race([
-      closing.then(
-        () => 'done' as const,
-        (error: unknown) => error,
-      ),
-      timeout,
-    ]);
-    timer.abort();
+    const closed = closing.then(
+      () => 'done' as const,
+      (error: unknown) => error,
+    );
+    const outcome = await within(ms, closed, () => 'timeout' as const);
     if (outcome === 'timeout') this.#logger.warn({ what }, 'Close timed out; continuing the shutdown');
     else if (outcome !== 'done') this.#logger.warn({ what, error: messageOf(outcome) }, 'Close failed; continuing the shutdown');
     return outcome === 'done';

@@ -2,7 +2,7 @@ import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'exp
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
 import type { Store } from '../../shared/store.js';
-import { within } from '../http/reach-redis.js';
+import { answered } from '../http/reach-redis.js';
 import { addressOf, requestIdOf } from '../http/request.js';
 import { type Principal, type Role, findPrincipal } from './principal.js';
 
@@ -82,7 +82,7 @@ export class Auditor {
         '*',
         ...pairs,
       );
-      await within(LIMIT_MS, adding, () => new FleetError('REDIS_UNAVAILABLE', `Redis did not answer within ${LIMIT_MS} ms.`));
+      await answered(LIMIT_MS, adding);
     } catch (error) {
       this.logger.error({ error, request_id: requestId }, 'Could not add a write to the audit stream; only the log has it');
     }

@@ -5,7 +5,7 @@ import { RedisStore } from 'rate-limit-redis';
 import { FleetError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
 import { ready } from '../../shared/redis/connect.js';
-import { type FleetAccess, within } from '../http/reach-redis.js';
+import { type FleetAccess, answered } from '../http/reach-redis.js';
 import { addressKey, addressOf } from '../http/request.js';
 import { callerKeyOf, findPrincipal } from './principal.js';
 
@@ -32,7 +32,7 @@ class LimitStore extends RedisStore {
         return redis.call('EVAL', scripts.get(sha) ?? '', ...rest);
       }
     };
-    super({ prefix: '', sendCommand: async (...command) => (await within(LIMIT_MS, call(command), late)) as string });
+    super({ prefix: '', sendCommand: async (...command) => (await answered(LIMIT_MS, call(command))) as string });
     this.#prefix = keys.limits(name);
   }
 
@@ -47,10 +47,6 @@ function keepScript(scripts: Map<string, string>, script: string): string {
   const sha = createHash('sha1').update(script).digest('hex');
   scripts.set(sha, script);
   return sha;
-}
-
-function late(): FleetError {
-  return new FleetError('REDIS_UNAVAILABLE', `Redis did not answer within ${LIMIT_MS} ms.`);
 }
 
 export interface Limits {

@@ -1,12 +1,12 @@
 import { Router } from 'express';
-import { FleetError, isFleetError } from '../../shared/errors.js';
+import { isFleetError } from '../../shared/errors.js';
 import { shortened } from '../../shared/limits.js';
 import { type LogLosses, NO_LOSSES } from '../../shared/log-sink.js';
 import { type Beats, readBeats } from '../../shared/records/heartbeats.js';
 import { readReconcile } from '../../shared/records/reconcile.js';
 import type { Store } from '../../shared/store.js';
 import { readMemory } from '../metrics/fleet-samples.js';
-import { type FleetAccess, pingRedis, within } from './reach-redis.js';
+import { type FleetAccess, answered, pingRedis } from './reach-redis.js';
 import { sendJson } from './send-json.js';
 
 export interface ReadinessCheck {
@@ -79,11 +79,7 @@ const LONGEST_REASON = 100;
  */
 export async function checkReadiness(fleet: FleetAccess, losses: LogLosses = NO_LOSSES): Promise<Readiness> {
   try {
-    const checks = await within(
-      LIMIT_MS,
-      checkFleet(fleet, losses),
-      () => new FleetError('REDIS_UNAVAILABLE', 'Redis did not answer in time.'),
-    );
+    const checks = await answered(LIMIT_MS, checkFleet(fleet, losses));
     return { status: checks.every(({ ok }) => ok) ? 'ready' : 'degraded', checks };
   } catch (error) {
     // The error's message would disclose the address of Redis.

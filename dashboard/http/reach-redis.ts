@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Producer } from '../../producer/index.js';
 import type { Store } from '../../shared/store.js';
 import { FleetError } from '../../shared/errors.js';
+import { within } from '../../shared/time.js';
 
 /** The service's producer, and the store it is built on. */
 export interface FleetAccess {
@@ -9,17 +10,11 @@ export interface FleetAccess {
   readonly store: Store;
 }
 
-/** Resolves with the promise, or rejects with `late` after the given time. The promise itself is not cancelled. */
-export async function within<Value>(ms: number, promise: Promise<Value>, late: () => Error): Promise<Value> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(late()), ms);
+/** Waits for a reply of Redis. @throws FleetError `REDIS_UNAVAILABLE` after the timeout, in ms */
+export function answered<Value>(ms: number, reply: Promise<Value>): Promise<Value> {
+  return within(ms, reply, () => {
+    throw new FleetError('REDIS_UNAVAILABLE', `Redis did not answer within ${ms} ms.`);
   });
-  try {
-    return await Promise.race([promise, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** More than the second that a producer waits for a reconnect; leaves time to respond within two seconds. */
@@ -41,5 +36,5 @@ export function reachRedis(producer: Producer, req: IncomingMessage): Promise<vo
 
 /** Waits until Redis has answered a PING of no particular request, for shared readings. @throws as {@link reachRedis} */
 export function pingRedis(producer: Producer): Promise<void> {
-  return within(LIMIT_MS, producer.ping(), () => new FleetError('REDIS_UNAVAILABLE', `Redis did not answer within ${LIMIT_MS} ms.`));
+  return answered(LIMIT_MS, producer.ping());
 }

@@ -5,7 +5,7 @@ import type { Logger } from '../../shared/logger.js';
 import type { Store } from '../../shared/store.js';
 import { requireRole } from '../auth/authenticate.js';
 import { principalOf } from '../auth/principal.js';
-import { type FleetAccess, pingRedis, reachRedis, within } from '../http/reach-redis.js';
+import { type FleetAccess, pingRedis, reachRedis, answered } from '../http/reach-redis.js';
 import { countSamples } from './count-samples.js';
 import { CONTENT_TYPE, type Sample, formatSamples, sample } from './exposition.js';
 import { memorySamples, processMetrics, scheduleSamples, workerSamples } from './fleet-samples.js';
@@ -57,11 +57,7 @@ export class Scrape {
   /** Returns null if Redis is unavailable or too slow. */
   async #readInTime(reach: () => Promise<void>): Promise<Sample[] | null> {
     try {
-      return await within(
-        LIMIT_MS,
-        this.#read(reach),
-        () => new FleetError('REDIS_UNAVAILABLE', `Redis did not answer within ${LIMIT_MS} ms.`),
-      );
+      return await answered(LIMIT_MS, this.#read(reach));
     } catch (error) {
       this.logger.debug({ error: messageOf(error) }, 'Could not read the metrics of the fleet');
       return null;

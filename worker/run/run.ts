@@ -1,6 +1,7 @@
 import type { FleetClock } from '../../shared/clock/fleet-clock.js';
 import { AbortCause, LockLost, StopRequested } from '../../shared/stop/cause.js';
 import type { StopWay } from '../../shared/stop/receipt.js';
+import { within } from '../../shared/time.js';
 import type { TaskOutput } from './output.js';
 
 interface RunStop {
@@ -222,14 +223,7 @@ export class ActiveRuns {
   /** Resolves with true when no task is running, or with false after `timeoutMs`. Supports one waiting caller. */
   idle(timeoutMs: number): Promise<boolean> {
     if (this.#size === 0) return Promise.resolve(true);
-    return new Promise((resolve) => {
-      const finish = (idle: boolean): void => {
-        clearTimeout(timer);
-        this.#onIdle = null;
-        resolve(idle);
-      };
-      const timer = setTimeout(() => finish(false), timeoutMs);
-      this.#onIdle = () => finish(true);
-    });
+    const idle = new Promise<true>((resolve) => (this.#onIdle = () => resolve(true)));
+    return within(timeoutMs, idle, () => false);
   }
 }
