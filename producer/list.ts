@@ -1,3 +1,4 @@
+import { MAX_PAGE_SIZE } from '../shared/limits.js';
 import { describeValue } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
 import { type Keys, checkItem, quote } from '../shared/keys.js';
@@ -41,7 +42,6 @@ export interface TaskPage {
 type Source = (after: Position | null, limit: number) => Promise<(Position & { queue?: string })[]>;
 
 const DEFAULT_LIMIT = 100;
-const MAX_LIMIT = 1_000;
 /** Maximum ids read for one page, so that a rare state in a large fleet yields a short page with a `next`, not a long wait. */
 const MAX_SCANNED = 20_000;
 /** Ids read per batch when few may pass the filter. */
@@ -222,8 +222,8 @@ function parseCursor(cursor: string): Position {
 
 function checkLimit(limit: number | undefined): number {
   if (limit === undefined) return DEFAULT_LIMIT;
-  if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_LIMIT) return limit;
-  throw new FleetError('INVALID_OPTION', `Bad limit: expected a whole number from 1 to ${MAX_LIMIT}, got ${describeValue(limit)}.`, {
+  if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_PAGE_SIZE) return limit;
+  throw new FleetError('INVALID_OPTION', `Bad limit: expected a whole number from 1 to ${MAX_PAGE_SIZE}, got ${describeValue(limit)}.`, {
     details: { field: 'limit' },
   });
 }

@@ -1,6 +1,6 @@
 import { FleetError } from '../shared/errors.js';
 import { checkItem } from '../shared/keys.js';
-import { MAX_REASON_LENGTH } from '../shared/limits.js';
+import { MAX_REASON_LENGTH, MAX_STOP_WAIT_MS } from '../shared/limits.js';
 import { type StopAnswer, type StopReceipt, receiptOf, receiptOfAnswer } from '../shared/stop/receipt.js';
 import type { Entry } from '../shared/registry/registry.js';
 import type { Store } from '../shared/store.js';
@@ -29,8 +29,6 @@ export interface StopItemOptions extends StopOptions {
   /** Return the tasks that would be stopped, without stopping them. Default false. */
   readonly dryRun?: boolean | undefined;
 }
-
-const MAX_WAIT_MS = 3_600_000;
 
 /** Stops tasks and waits until they end. */
 export class TaskStop {
@@ -115,7 +113,7 @@ interface Asked {
 }
 
 function checkOptions({ reason, by, waitMs: wait }: StopOptions, now: number): Asked {
-  const waitMs = checkWhole('waitMs', wait, MAX_WAIT_MS);
+  const waitMs = checkWhole('waitMs', wait, MAX_STOP_WAIT_MS);
   return { reason: checkText('reason', reason), by: checkText('by', by), at: new Date(now), waitMs, deadline: performance.now() + waitMs };
 }
 

@@ -1,3 +1,4 @@
+import { MAX_ID_LENGTH, MAX_ITEM_LENGTH, MAX_KNOWN_ID_LENGTH } from './limits.js';
 import { FleetError } from './errors.js';
 
 /**
@@ -196,10 +197,6 @@ export function isShared(id: string): boolean {
   return !TASK_KEY_NAMES.has(colon === -1 ? id : id.slice(0, colon));
 }
 
-export const MAX_ID_LENGTH = 128;
-/** Longest id of a job that a plain BullMQ client added. */
-export const MAX_KNOWN_ID_LENGTH = 1_000;
-export const MAX_ITEM_LENGTH = 256;
 const ID = /^[A-Za-z0-9][A-Za-z0-9._~@=+-]*$/;
 const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/i;
 // eslint-disable-next-line no-control-regex -- control characters are what it looks for

@@ -1,8 +1,28 @@
 /**
- * Limits on the data kept of a task or sent about it. The limits of inputs and results are settings: `MAX_INPUT_BYTES` and
- * `MAX_RESULT_BYTES`. docs/operations.md has the table for operators.
+ * Limits on a task's names and options, on the data kept of it, and on pages and commands. Schemas, errors and commands use them. The limits
+ * of inputs and results are settings: `MAX_INPUT_BYTES` and `MAX_RESULT_BYTES`. docs/operations.md has the table for operators.
  */
 
+/** Characters of a task's id. */
+export const MAX_ID_LENGTH = 128;
+/** Characters of the id of a job that a plain BullMQ client added. */
+export const MAX_KNOWN_ID_LENGTH = 1_000;
+/** Characters of an item. */
+export const MAX_ITEM_LENGTH = 256;
+/** BullMQ queues that share the tasks of one logical queue. */
+export const MAX_SHARDS = 64;
+/** Delay of a task, in ms: ten years. */
+export const MAX_DELAY_MS = 10 * 365 * 24 * 3_600_000;
+/** The last of BullMQ's priorities. */
+export const MAX_PRIORITY = 2_097_151;
+/** Rows of a page: of tasks, schedules or audit records. */
+export const MAX_PAGE_SIZE = 1_000;
+/** How long a stop waits for tasks to end, in ms. */
+export const MAX_STOP_WAIT_MS = 3_600_000;
+/** Task ids in a stop command. */
+export const MAX_COMMAND_IDS = 1_000;
+/** Characters of a stop command; a stop of a thousand ids has up to about 130,000. */
+export const MAX_COMMAND_LENGTH = 262_144;
 /** Bytes kept of an attempt's error message. */
 export const MAX_ERROR_BYTES = 16_384;
 /** Characters kept of an attempt's stack trace. */

@@ -1,3 +1,4 @@
+import { MAX_PAGE_SIZE } from '../../shared/limits.js';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { OnBusy } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
@@ -90,7 +91,7 @@ function addTaskList(task: Command, io: Io): void {
     .addOption(new Option('--state <state>', 'only tasks in this state; ended tasks are listed only with this option').choices(TASK_STATES))
     .option('--name <name>', 'only tasks with this name')
     .option('--queue <queue>', 'only tasks of this queue and its shards, or of one shard')
-    .option('--limit <n>', 'maximum number of tasks', wholeNumber(1, 1_000), 100)
+    .option('--limit <n>', 'maximum number of tasks', wholeNumber(1, MAX_PAGE_SIZE), 100)
     .option('--after <cursor>', 'continue after a page, with the cursor that it printed')
     .addHelpText(
       'after',

@@ -1,3 +1,4 @@
+import { MAX_PAGE_SIZE } from '../../shared/limits.js';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type ErrorRequestHandler, type RequestHandler, type Response, Router } from 'express';
@@ -11,7 +12,6 @@ import { reachRedis } from '../http/reach-redis.js';
 import { sendJson } from '../http/send-json.js';
 
 /** The producer's maximum page size. */
-const PAGE = 1_000;
 /**
  * The four open-webui routes, with its paths and bodies (`backend/open_webui/main.py`, `tasks.py`). For a caller, tasks of
  * items outside its patterns do not exist. docs/open-webui.md compares each response with open-webui's.
@@ -103,7 +103,7 @@ async function sendIds(res: Response, producer: Producer, field: string, filter:
   const options = { ...filter, ...(principal.items !== null && { sees: (item: string | null) => seesItem(principal, item) }) };
   await reachRedis(producer, res.req);
   // Most errors surface with the first page, before the status is sent.
-  const first = await producer.list({ ...options, limit: PAGE });
+  const first = await producer.list({ ...options, limit: MAX_PAGE_SIZE });
   res.writeHead(200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' });
   await pipeline(Readable.from(idsAsJson(producer, field, options, first)), res);
 }
@@ -116,7 +116,7 @@ async function* idsAsJson(
 ): AsyncGenerator<string, void, undefined> {
   yield `{${JSON.stringify(field)}:[`;
   let comma = '';
-  for (let page = first; ; page = await producer.list({ ...options, limit: PAGE, after: page.next })) {
+  for (let page = first; ; page = await producer.list({ ...options, limit: MAX_PAGE_SIZE, after: page.next })) {
     if (page.tasks.length > 0) {
       yield comma + JSON.stringify(page.tasks.map(({ id }) => id)).slice(1, -1);
       comma = ',';

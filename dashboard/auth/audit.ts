@@ -1,5 +1,5 @@
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
-import { FleetError, isFleetError } from '../../shared/errors.js';
+import { isFleetError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
 import type { Store } from '../../shared/store.js';
 import { answered } from '../http/reach-redis.js';

@@ -1,3 +1,4 @@
+import { MAX_DELAY_MS, MAX_PRIORITY } from '../../shared/limits.js';
 import type { FleetClock } from '../../shared/clock/fleet-clock.js';
 import { FleetError } from '../../shared/errors.js';
 import { checkId, checkItem, quote } from '../../shared/keys.js';
@@ -49,9 +50,6 @@ export interface PreparedTask {
   readonly parent: ParentTask | null;
   readonly schedule: ScheduleMark | null;
 }
-
-const MAX_DELAY_MS = 10 * 365 * 24 * 3_600_000;
-const MAX_PRIORITY = 2_097_151;
 
 /**
  * Validates a task before anything is written.

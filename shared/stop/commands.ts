@@ -1,7 +1,7 @@
 import { jsonProblem } from '../arguments.js';
 import { messageOf } from '../errors.js';
-import { type Keys, MAX_KNOWN_ID_LENGTH, quote } from '../keys.js';
-import { MAX_REASON_LENGTH } from '../limits.js';
+import { type Keys, quote } from '../keys.js';
+import { MAX_COMMAND_IDS, MAX_COMMAND_LENGTH, MAX_KNOWN_ID_LENGTH, MAX_REASON_LENGTH } from '../limits.js';
 import type { Logger } from '../logger.js';
 import type { RedisConnection } from '../redis/connection.js';
 import type { FleetFacts } from '../registry/fleet-facts.js';
@@ -24,10 +24,6 @@ export interface StopCommand {
 
 type ParsedCommand = { readonly kind: 'stop'; readonly command: StopCommand } | { readonly kind: 'bad'; readonly problem: string };
 
-/** Longest accepted message, in characters; a stop of a thousand ids has up to about 130,000. */
-export const MAX_COMMAND_LENGTH = 262_144;
-/** Ids per message. */
-export const MAX_COMMAND_IDS = 1_000;
 /** Length of all ids in a message that we send; the rest is for the repeated first id, the reason and the name. */
 const MAX_IDS_LENGTH = MAX_COMMAND_LENGTH / 2;
 

@@ -1,7 +1,8 @@
+import { MAX_SHARDS } from '../limits.js';
 import { z } from 'zod';
 import { FleetError, messageOf } from '../errors.js';
 import { isName, quote } from '../keys.js';
-import { MAX_SHARDS, problemOfQueue } from './shards.js';
+import { problemOfQueue } from './shards.js';
 
 /** When a failed attempt is retried. */
 export interface RetryPolicy {

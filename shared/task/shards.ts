@@ -1,3 +1,4 @@
+import { MAX_SHARDS } from '../limits.js';
 /** The part of a definition that determines the queues of its tasks. Older copies of this package have no `shards`. */
 export interface Sharded {
   /** The logical queue, as named by the definition. */
@@ -5,7 +6,6 @@ export interface Sharded {
   readonly shards?: number;
 }
 
-export const MAX_SHARDS = 64;
 /** Longest name of a queue with shards, so that the names of its shards are valid too. */
 export const MAX_SHARDED_LENGTH = 64 - `.shard-${MAX_SHARDS - 1}`.length;
 

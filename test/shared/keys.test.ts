@@ -1,3 +1,4 @@
+import { MAX_ID_LENGTH, MAX_ITEM_LENGTH } from '../../shared/limits.js';
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { Queue } from 'bullmq';
@@ -5,8 +6,6 @@ import * as fc from 'fast-check';
 import { z } from 'zod';
 import { isFleetError } from '../../shared/errors.js';
 import {
-  MAX_ID_LENGTH,
-  MAX_ITEM_LENGTH,
   RESERVED_IDS,
   TASK_KEY_NAMES,
   checkId,

@@ -1,3 +1,4 @@
+import { MAX_PAGE_SIZE } from '../../../shared/limits.js';
 import { z } from 'zod';
 import { FleetError } from '../../../shared/errors.js';
 import { auditToJson, isAuditCursor, readAudit, seesRecord } from '../../auth/audit-log.js';
@@ -51,7 +52,7 @@ const readAuditPage = defineRoute({
   description: 'A caller with item patterns sees its own writes and those about visible items.',
   query: z.strictObject({
     after: z.string().min(1).max(64).optional().meta({ description: 'The `next` of the previous page.' }),
-    limit: wholeText(1, 1_000, 'Maximum number of records. Default 100.').optional(),
+    limit: wholeText(1, MAX_PAGE_SIZE, 'Maximum number of records. Default 100.').optional(),
   }),
   replies: {
     200: { about: 'A page, newest first.', schema: z.strictObject({ records: z.array(record), next: text }).meta({ id: 'AuditPage' }) },

@@ -1,3 +1,4 @@
+import { MAX_PAGE_SIZE } from '../../../shared/limits.js';
 import { z } from 'zod';
 import {
   type EnqueueOptions,
@@ -95,7 +96,7 @@ const list = defineRoute({
     name: name.optional(),
     queue: name.optional().meta({ description: 'A queue including its shards, or a single shard.' }),
     after: z.string().min(1).max(200).optional().meta({ description: 'The `next` of the previous page.' }),
-    limit: wholeText(1, 1_000, 'Maximum number of tasks. Default 100.').optional(),
+    limit: wholeText(1, MAX_PAGE_SIZE, 'Maximum number of tasks. Default 100.').optional(),
   }),
   replies: { 200: { about: 'A page of tasks.', schema: taskPage } },
   errors: ['INVALID_ITEM', 'INVALID_OPTION'],

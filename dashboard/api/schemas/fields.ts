@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../../../shared/errors.js';
-import { MAX_ID_LENGTH, MAX_ITEM_LENGTH, MAX_KNOWN_ID_LENGTH, problemOfId, problemOfItem, problemOfKnownId } from '../../../shared/keys.js';
-import { MAX_REASON_LENGTH } from '../../../shared/limits.js';
+import { problemOfId, problemOfItem, problemOfKnownId } from '../../../shared/keys.js';
+import { MAX_ID_LENGTH, MAX_ITEM_LENGTH, MAX_KNOWN_ID_LENGTH, MAX_REASON_LENGTH } from '../../../shared/limits.js';
 
 /** The id of an existing task, one of ours or any from a plain BullMQ queue. */
 export const knownId = text(problemOfKnownId, 'INVALID_ID').meta({

@@ -1,3 +1,4 @@
+import { MAX_PAGE_SIZE } from '../../../shared/limits.js';
 import { type Producer, type TaskView, isTerminal, taskToJson } from '../../../producer/index.js';
 import { isFleetError } from '../../../shared/errors.js';
 import type { Logger } from '../../../shared/logger.js';
@@ -50,7 +51,7 @@ export class Change {
 }
 
 /** How many of the newest live tasks are polled; pages with older ones reload. */
-const MAX_POLLED = 1_000;
+const MAX_POLLED = MAX_PAGE_SIZE;
 /** A client that falls behind this buffer starts over. */
 const BUFFER = { entries: 60, size: 16 * 1_048_576 } as const;
 /** The approximate length of a task id. */

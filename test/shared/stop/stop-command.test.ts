@@ -1,7 +1,8 @@
+import { MAX_COMMAND_IDS, MAX_COMMAND_LENGTH } from '../../../shared/limits.js';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { MAX_COMMAND_IDS, MAX_COMMAND_LENGTH, formatCommands, parseCommand } from '../../../shared/stop/commands.js';
+import { formatCommands, parseCommand } from '../../../shared/stop/commands.js';
 import { createReceipt, formatStop, parseStop } from '../../../shared/stop/receipt.js';
 
 const BAD_TIMES = ['1e308', '-1', '0', '-1e17', '8.64e15', '253402300799999', 'null', 'true', '[1]', '"1795971461980"'];
