@@ -1,6 +1,6 @@
 /**
- * Limits on a task's names and options, on the data kept of it, and on pages and commands. Schemas, errors and commands use them. The limits
- * of inputs and results are settings: `MAX_INPUT_BYTES` and `MAX_RESULT_BYTES`. docs/operations.md has the table for operators.
+ * Limits on a task's names and options, on the data kept of it, and on pages and commands. The limits of inputs and results are
+ * settings: `MAX_INPUT_BYTES` and `MAX_RESULT_BYTES`. docs/operations.md has the table for operators.
  */
 
 /** Characters of a task's id. */

@@ -55,7 +55,10 @@ export class Wait {
     this.#notice.raise();
   }
 
-  /** Resolves with true once woken, or if woken since the last call; false after `timeoutMs`. @throws FleetError `CLOSED`; the signal's reason */
+  /**
+   * Resolves with true once woken, or if woken since the last call; false after `timeoutMs`.
+   * @throws FleetError `CLOSED`; the signal's reason
+   */
   async next(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     const woken = this.#cancelled || (await this.#notice.wait(timeoutMs, signal));
     if (this.#cancelled) throw closed();
