@@ -93,7 +93,7 @@ test('a write that no role may make is refused to an admin, with the reason, and
     ['PUT', `/queues/note/${running}/retry`, {}, 409, /cannot be retried/],
     ['PUT', '/queues/note/retry/completed', {}, 409, /Only failed tasks/],
     ['PUT', `/queues/note/${waiting}/promote`, {}, 403, /is not delayed/],
-    ['PUT', '/queues/note/no-such-task/clean', {}, 404, /No task "no-such-task"/],
+    ['PUT', '/queues/note/no-such-task/clean', {}, 404, /Task "no-such-task" not found/],
     ['PUT', '/queues/none/pause', {}, 404, /No queue "none"/],
     ['PUT', '/queues/none/concurrency', { concurrency: 1 }, 404, /queue not found/],
     ['POST', '/queues/note/no-such-write', {}, 404, /nothing at/],
