@@ -15,7 +15,8 @@ import {
   Worker,
 } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { RESERVED_IDS } from '../../shared/keys.js';
+import { type Keys, RESERVED_IDS } from '../../shared/keys.js';
+import { wrongKeysOf } from '../../shared/task/queues.js';
 import { deferred } from '../support/deferred.js';
 import { until } from '../support/until.js';
 import { type BareQueue, useBareQueue } from './bare-queue.js';
@@ -274,6 +275,7 @@ describe('BullMQ', () => {
     await once(worker, 'drained');
     await queue.pause();
     const prefix = `bull:${name}:`;
+    assert.deepEqual(await wrongKeysOf(client, { jobs: () => prefix } as unknown as Keys, name), [], 'the types of the keys');
     const parts = new Set((await client.keys(`${prefix}*`)).map((key) => key.slice(prefix.length).split(':')[0] as string));
     const own = [...parts].filter((part) => !part.startsWith('j-'));
     assert.ok(own.length >= 8, own.join(' '));

@@ -6,9 +6,10 @@ import type { RedisConnection } from '../../shared/redis/connection.js';
  * Every use of a member that BullMQ keeps to itself, as of this version. `test/contract/bullmq-overrides.test.ts` fails if BullMQ changes
  * the version or one of the members; the tests named below show the faults without them.
  *
- * Elsewhere: FetchingWorker and QueueWorker override protected methods, which the types and `test/contract/bullmq.test.ts` hold to BullMQ.
- * Producers must not import worker/, so the time arguments of BullMQ's scripts are in `shared/clock/bullmq-time.ts`
- * (`test/contract/bullmq-time.test.ts`) and the names and types of a queue's keys in `shared/task/queues.ts` (`test/contract/bullmq.test.ts`).
+ * FetchingWorker and QueueWorker override protected methods, which TypeScript and the same test hold to BullMQ. Producers must not import
+ * worker/, so three uses are elsewhere: the time arguments of BullMQ's scripts in `shared/clock/bullmq-time.ts`
+ * (`test/contract/bullmq-time.test.ts`), the names of a queue's keys in `shared/task/queues.ts` (`test/contract/bullmq.test.ts`), and
+ * BullMQ's script `reprocessJob`, run inside a transaction, in `producer/retry.ts` (`test/producer/retry/`).
  */
 export const BULLMQ_VERSION = '6.7.0';
 
@@ -86,7 +87,7 @@ export function wrapWait(worker: Worker, wrap: (wait: Wait) => Wait): void {
   backend.waitForJob = wrap(backend.waitForJob.bind(backend));
 }
 
-/** Tracks a job's lock in `lockManager` again, so that the lock is renewed while the job is settled. Test: test/worker/fetch/refused.test.ts. */
+/** Makes `lockManager` renew a job's lock again, while the job is being settled. Test: test/worker/fetch/refused.test.ts. */
 export function trackLock(worker: Worker, id: string, token: string, at: number): void {
   internalsOf(worker).lockManager.trackJob(id, token, at);
 }
