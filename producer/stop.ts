@@ -32,29 +32,25 @@ export interface StopItemOptions extends StopOptions {
 
 /** Stops tasks and waits until they end. */
 export class TaskStop {
-  readonly #store: Store;
-  readonly #settlement: Settlement;
-  readonly #replicas: StopReplicas;
-
-  constructor(store: Store, settlement: Settlement, replicas: StopReplicas) {
-    this.#store = store;
-    this.#settlement = settlement;
-    this.#replicas = replicas;
-  }
+  constructor(
+    private readonly store: Store,
+    private readonly settlement: Settlement,
+    private readonly replicas: StopReplicas,
+  ) {}
 
   /** Returns one receipt for each id, in the same order. */
   async stop(ids: readonly string[], options: StopTasksOptions): Promise<StopReceipt[]> {
-    const asked = checkOptions(options, this.#store.clock.now());
+    const asked = checkOptions(options, this.store.clock.now());
     const { authorize } = options;
     const entries = authorize ? await this.#authorized(ids, authorize) : null;
-    const answers = await this.#replicas.confirmed(asked, () => this.#store.stopper.request(ids, asked, entries));
+    const answers = await this.replicas.confirmed(asked, () => this.store.stopper.request(ids, asked, entries));
     const receipts = await this.#receipts(new Map(ids.map((id) => [id, answers.get(id) as StopAnswer])), asked);
     return ids.map((id) => receipts.get(id) as StopReceipt);
   }
 
   /** Reads the tasks and checks each of them. Returns their entries, so that the stop need not look them up again. */
   async #authorized(ids: readonly string[], authorize: (task: TaskView | null) => void): Promise<Map<string, Entry | null>> {
-    const tasks = await this.#store.reader.read(ids);
+    const tasks = await this.store.reader.read(ids);
     return new Map(
       ids.map((id) => {
         const task = tasks.get(id) ?? null;
@@ -66,15 +62,15 @@ export class TaskStop {
 
   /** Returns one receipt for each live task of the item and for each of their child tasks. */
   async stopItem(item: string, options: StopItemOptions): Promise<StopReceipt[]> {
-    const asked = checkOptions(options, this.#store.clock.now());
+    const asked = checkOptions(options, this.store.clock.now());
     if (options.dryRun) return this.#dryRun(checkItem(item));
-    const answers = await this.#replicas.confirmed(asked, () => this.#store.stopper.requestItem(checkItem(item), asked));
+    const answers = await this.replicas.confirmed(asked, () => this.store.stopper.requestItem(checkItem(item), asked));
     return [...(await this.#receipts(answers, asked)).values()];
   }
 
   async #dryRun(item: string): Promise<StopReceipt[]> {
-    const ids = [...(await this.#store.registry.findItem(item)).keys()];
-    const tasks = await this.#store.reader.read(ids);
+    const ids = [...(await this.store.registry.findItem(item)).keys()];
+    const tasks = await this.store.reader.read(ids);
     return ids.flatMap((id) => (tasks.has(id) ? [receiptOf(id, tasks.get(id) ?? null)] : []));
   }
 
@@ -88,8 +84,8 @@ export class TaskStop {
     const { waitMs, deadline } = asked;
     const waits = waitMs > 0;
     const [settled, gone] = await Promise.all([
-      waits ? this.#settlement.untilSettled(open, deadline) : new Map<string, StopReceipt>(),
-      waits && foreign.length > 0 ? this.#store.stopper.untilGone(foreign, deadline) : new Map<string, Date>(),
+      waits ? this.settlement.untilSettled(open, deadline) : new Map<string, StopReceipt>(),
+      waits && foreign.length > 0 ? this.store.stopper.untilGone(foreign, deadline) : new Map<string, Date>(),
     ]);
     const now = (id: string, answer: StopAnswer): StopAnswer =>
       answer.kind === 'foreign' ? { ...answer, goneAt: answer.goneAt ?? gone.get(id) ?? null } : answer;

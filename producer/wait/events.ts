@@ -42,16 +42,13 @@ interface Feed {
 
 /** Dispatches the events of single jobs. Each queue with listeners has one reader. */
 export class JobEvents {
-  readonly #redis: RedisConnection;
-  readonly #hub: StreamHub;
-  readonly #keys: Keys;
   readonly #feeds = new Map<string, Feed>();
 
-  constructor(redis: RedisConnection, hub: StreamHub, keys: Keys) {
-    this.#redis = redis;
-    this.#hub = hub;
-    this.#keys = keys;
-  }
+  constructor(
+    private readonly redis: RedisConnection,
+    private readonly hub: StreamHub,
+    private readonly keys: Keys,
+  ) {}
 
   /** Subscribes to a job's new events. Resolves, once subscribed, with a function that unsubscribes. */
   async listen(queue: string, id: string, listener: JobListener): Promise<() => void> {
@@ -76,7 +73,7 @@ export class JobEvents {
    * Finds the end of a removed job in the queue's events; null if its last run did not end, or the event is no longer stored.
    */
   async endOf(queue: string, id: string): Promise<JobEnd | null> {
-    for (const [, fields] of await this.#redis.xrevrange(`${this.#keys.jobs(queue)}events`, '+', '-', 'COUNT', SEARCHED)) {
+    for (const [, fields] of await this.redis.xrevrange(`${this.keys.jobs(queue)}events`, '+', '-', 'COUNT', SEARCHED)) {
       const entry = toRecord(fields);
       const end = entry['jobId'] === id ? endSaidBy(entry['event'] ?? '', entry) : undefined;
       if (end !== undefined) return end;
@@ -86,7 +83,7 @@ export class JobEvents {
 
   #open(queue: string): Feed {
     const listeners = new Map<string, Set<JobListener>>();
-    const followed = this.#hub.follow(`${this.#keys.jobs(queue)}events`, (entries) => {
+    const followed = this.hub.follow(`${this.keys.jobs(queue)}events`, (entries) => {
       for (const { fields } of entries) {
         const entry = toRecord(fields);
         const event = entry['event'] ?? '';
