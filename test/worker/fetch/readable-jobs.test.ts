@@ -127,6 +127,8 @@ describe('A worker with unreadable records', () => {
   for (const name of ['workers', 'queues', 'pendingStops', 'tasks', 'taskQueues', 'live', 'reconcile'] as const) {
     it(`goes on when the key of ${name} has a wrong type, and logs it once`, async () => {
       const { keys, jobs, producer, task, work, loud } = scene();
+      // Other warnings, such as of a stalled task, depend on the machine's load.
+      const reports = () => loud().filter((line) => /another type|WRONGTYPE/.test(JSON.stringify(line)));
       await fleet.client.rpush(keys[name], 'x');
       const run = async (id: string): Promise<void> => {
         await producer.enqueue(task.definition, {}, { id });
@@ -139,9 +141,9 @@ describe('A worker with unreadable records', () => {
         await nextBeat(keys);
       };
       await run('one');
-      const lines = loud().length;
+      const before = reports().length;
       for (const id of ['two', 'three', 'four']) await run(id);
-      assert.ok(loud().length <= lines + 1, JSON.stringify(loud()));
+      assert.ok(reports().length <= before + 1, JSON.stringify(loud()));
     });
   }
 });
