@@ -7,11 +7,11 @@ import { parseArgs } from 'node:util';
 import { startTestRedis } from '../test/support/redis/test-redis.js';
 import { runMix } from './emptiness.js';
 import { type LeaseSide, measureLeases } from './leases.js';
-import { stopInTurn, stopQueued, stopRunning } from './item-stops.js';
+import { stopInTurn, stopQueued, stopRunning } from './stops/item-stops.js';
 import { measureList } from './list-api.js';
 import { weighTasks } from './memory.js';
 import { measureReplicas } from './replicas.js';
-import { measureStops } from './stop-latency.js';
+import { measureStops } from './stops/stop-latency.js';
 import { type Throughput, measureBullMq, measureFleet } from './throughput.js';
 import { type Phase, cleanLargePool, raceTouches, weighTouch } from './usage-pool.js';
 

@@ -28,7 +28,7 @@ test('accepts a created token, knows the tasks of TASK_MODULES, and records a st
   const [token = '', entry = '', ...others] = made.stdout.trim().split('\n');
   assert.deepEqual(others, []);
   assert.match(entry, /^ada:submitter:[0-9a-f]{64}:chat:\*,draft:1$/);
-  const env = { REDIS_URL: redis.url, API_TOKENS: ` ${entry} ; `, TASK_MODULES: built('test/cli/tasks.mjs') };
+  const env = { REDIS_URL: redis.url, API_TOKENS: ` ${entry} ; `, TASK_MODULES: built('test/cli/commands/tasks.mjs') };
   const dashboard = startCommand(['dashboard', '--port', '0'], { cwd: folder, env });
   t.after(() => dashboard.stop());
   const { groups } = await dashboard.waitForLine(/"url":"(?<url>http:\/\/127\.0\.0\.1:\d+)".*Dashboard listening/);

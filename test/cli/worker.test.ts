@@ -75,7 +75,7 @@ describe('taskfleet worker', () => {
   });
 
   it('exits with code 70 after an uncaught exception', async () => {
-    const worker = await startWorker({ REDIS_URL: redis.url, TASK_MODULES: built('test/cli/tasks.mjs') });
+    const worker = await startWorker({ REDIS_URL: redis.url, TASK_MODULES: built('test/cli/commands/tasks.mjs') });
     await producer.enqueue(defineTask({ name: 'test.crash', input: z.strictObject({}), retention: KEEP }), {}, { id: 'crash' });
     assert.deepEqual(await worker.exit, { code: 70, signal: null });
     assert.match(worker.stderr.text, /thrown into the void/);

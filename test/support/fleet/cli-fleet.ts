@@ -22,7 +22,7 @@ export class CliFleet {
   static async start(): Promise<CliFleet> {
     const folder = await mkdtemp(join(tmpdir(), 'taskfleet-cli-'));
     const redis = await startTestRedis();
-    const env = { REDIS_URL: redis.url, TASK_MODULES: built('test/cli/tasks.mjs') };
+    const env = { REDIS_URL: redis.url, TASK_MODULES: built('test/cli/commands/tasks.mjs') };
     const worker = startCli(['worker'], { env, cwd: folder });
     await worker.waitForLine(/Worker is ready/);
     return new CliFleet(folder, redis, env, createProducer({ redisUrl: redis.url }), worker);

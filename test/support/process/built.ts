@@ -6,7 +6,7 @@ declare const TESTED_PACKAGE: string | undefined;
 const folder = typeof TESTED_PACKAGE === 'undefined' ? join(import.meta.dirname, '../../..') : TESTED_PACKAGE;
 
 /**
- * Returns the path of a file of the tested package, `dist/cli/main.js`, or of a module that imports it, `test/cli/tasks.mjs`, in a
+ * Returns the path of a file of the tested package, `dist/cli/main.js`, or of a module that imports it, `test/cli/commands/tasks.mjs`, in a
  * copy that does not change when dist/ is built again.
  */
 export function built(path: string): string {

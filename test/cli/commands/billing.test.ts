@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Redis } from 'ioredis';
-import { type Plan, createProducer, planToJson } from '../../producer/index.js';
-import { billingInitPlans } from '../../worker/builtin/definitions.js';
-import { CliFleet } from '../support/fleet/cli-fleet.js';
-import type { CommandResult } from '../support/process/command.js';
-import { type CliRun, runCli, startCli } from '../support/process/run-cli.js';
+import { type Plan, createProducer, planToJson } from '../../../producer/index.js';
+import { billingInitPlans } from '../../../worker/builtin/definitions.js';
+import { CliFleet } from '../../support/fleet/cli-fleet.js';
+import type { CommandResult } from '../../support/process/command.js';
+import { type CliRun, runCli, startCli } from '../../support/process/run-cli.js';
 
 const PLANS = 'taskfleet:billing:plans';
 const PLAN_FIELDS = [

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
-import type { EnqueueOptions, Producer } from '../../producer/index.js';
-import { defineTask } from '../../shared/task/definition.js';
-import { CliFleet } from '../support/fleet/cli-fleet.js';
-import type { CommandResult } from '../support/process/command.js';
-import { startCli } from '../support/process/run-cli.js';
-import { KEEP } from '../support/task/keep.js';
-import type { TestRedis } from '../support/redis/test-redis.js';
+import type { EnqueueOptions, Producer } from '../../../producer/index.js';
+import { defineTask } from '../../../shared/task/definition.js';
+import { CliFleet } from '../../support/fleet/cli-fleet.js';
+import type { CommandResult } from '../../support/process/command.js';
+import { startCli } from '../../support/process/run-cli.js';
+import { KEEP } from '../../support/task/keep.js';
+import type { TestRedis } from '../../support/redis/test-redis.js';
 
 const HOUR_MS = 3_600_000;
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
-import { defineTask } from '../../shared/task/definition.js';
-import { CliFleet } from '../support/fleet/cli-fleet.js';
-import type { CommandResult } from '../support/process/command.js';
-import { runCli } from '../support/process/run-cli.js';
-import { KEEP } from '../support/task/keep.js';
+import { defineTask } from '../../../shared/task/definition.js';
+import { CliFleet } from '../../support/fleet/cli-fleet.js';
+import type { CommandResult } from '../../support/process/command.js';
+import { runCli } from '../../support/process/run-cli.js';
+import { KEEP } from '../../support/task/keep.js';
 
 const fail = defineTask({ name: 'test.fail', input: z.strictObject({}), retention: KEEP });
 const BUILT_IN = ['models.refresh', 'registry.reconcile', 'session-pool.clean', 'usage-pool.clean'];

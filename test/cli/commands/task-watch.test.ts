@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
-import type { Producer } from '../../producer/index.js';
-import { defineTask } from '../../shared/task/definition.js';
-import { fleetCanary } from '../../worker/builtin/definitions.js';
-import { CliFleet } from '../support/fleet/cli-fleet.js';
-import { COMMAND, type CommandResult, startCommand } from '../support/process/command.js';
-import { NodeProcess } from '../support/process/processes.js';
-import { startCli } from '../support/process/run-cli.js';
-import { KEEP } from '../support/task/keep.js';
+import type { Producer } from '../../../producer/index.js';
+import { defineTask } from '../../../shared/task/definition.js';
+import { fleetCanary } from '../../../worker/builtin/definitions.js';
+import { CliFleet } from '../../support/fleet/cli-fleet.js';
+import { COMMAND, type CommandResult, startCommand } from '../../support/process/command.js';
+import { NodeProcess } from '../../support/process/processes.js';
+import { startCli } from '../../support/process/run-cli.js';
+import { KEEP } from '../../support/task/keep.js';
 
 describe('taskfleet task watch', () => {
   let fleet: CliFleet;
