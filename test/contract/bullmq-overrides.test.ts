@@ -136,9 +136,13 @@ describe('The overrides of BullMQ', () => {
     assert.deepEqual(tracked.getTrackedJobIds(), []);
     trackLock(worker, 'one', 'token', Date.now());
     assert.deepEqual(tracked.getTrackedJobIds(), ['one']);
+    const completed = once(worker, 'completed');
+    goOn.resolve();
+    await completed;
+    const closed = worker.close();
     await releaseWorker(worker);
     assert.deepEqual(tracked.getTrackedJobIds(), []);
-    goOn.resolve();
+    await closed;
   });
 
   it('show the fields of each fetched job before BullMQ parses them', async () => {
