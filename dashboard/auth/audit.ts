@@ -7,7 +7,7 @@ import { addressOf, requestIdOf } from '../http/request.js';
 import { type Principal, type Role, findPrincipal } from './principal.js';
 
 /** A write and its outcome. */
-export interface AuditEntry {
+interface AuditEntry {
   /** The operation: `task.stop`, `schedule.run`, `sign-in` … */
   readonly action: string;
   /** The task, item or schedule; null for none. */

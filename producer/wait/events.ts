@@ -6,7 +6,7 @@ import type { StreamHub } from './stream-reader.js';
  * Receives BullMQ's events of one job (`active`, `completed`, `failed`, `delayed`, `removed` …) with their fields, and the queue-wide
  * `cleaned`, which follows bulk removals without events for each job.
  */
-export type JobListener = (event: string, fields: Readonly<Record<string, string>>) => void;
+type JobListener = (event: string, fields: Readonly<Record<string, string>>) => void;
 
 export interface JobEnd {
   readonly event: 'completed' | 'failed';

@@ -44,7 +44,7 @@ export interface BrokenQueue {
 export type Schemas = Readonly<Record<string, string>>;
 
 /** The constant part of a worker's heartbeats. */
-export interface HeartbeatSource {
+interface HeartbeatSource {
   readonly workerId: string;
   readonly intervalMs: number;
   readonly schemas: Schemas;

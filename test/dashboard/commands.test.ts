@@ -8,7 +8,7 @@ import { type Reply, type SendOptions, TestDashboard } from './test-dashboard.js
 
 const fleet = await TestFleet.start();
 const keyPrefix = fleet.newPrefix();
-const { tasks, jobs } = createKeys(keyPrefix);
+const keys = createKeys(keyPrefix);
 const producer: Producer = fleet.producer({ keyPrefix });
 await producer.ping();
 const dashboard = await TestDashboard.start(producer);
@@ -40,12 +40,12 @@ function pingsOf(commands: string[][]): number {
 
 /** Counts the scripts that locate a task, by the commands that MONITOR shows for them. */
 function lookUpsOf(commands: string[][]): number {
-  return commands.filter(([name, key]) => name === 'HMGET' && key === tasks).length;
+  return commands.filter(([name, key]) => name === 'HMGET' && key === keys.tasks).length;
 }
 
 /** Counts the scripts that read a task's job; the script that records the stop does not read its progress. */
 function readsOf(commands: string[][], id: string): number {
-  const reads = commands.filter(([name, key]) => name === 'HMGET' && key === jobs('fleet') + id);
+  const reads = commands.filter(([name, key]) => name === 'HMGET' && key === keys.jobs('fleet') + id);
   return reads.filter((words) => words.includes('progress')).length;
 }
 
