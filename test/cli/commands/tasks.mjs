@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { defineHandler, defineTask } from '../../dist/worker/index.js';
+import { defineHandler, defineTask } from '../../../dist/worker/index.js';
 
 const input = z.strictObject({});
 const kept = { ageMs: 3_600_000, count: 10_000 };
