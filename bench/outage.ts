@@ -7,10 +7,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { defineTask, isFleetError } from 'taskfleet';
 import { type ProducerConfig, createProducer } from 'taskfleet/producer';
 import { z } from 'zod';
-import { FaultProxy } from '../test/support/network/fault-proxy.js';
 import { createKeys } from '../shared/keys.js';
-import { type TestRedis, startTestRedis } from '../test/support/redis/test-redis.js';
+import { FaultProxy } from '../test/support/network/fault-proxy.js';
 import { TestCluster } from '../test/support/redis/test-cluster.js';
+import { type TestRedis, startTestRedis } from '../test/support/redis/test-redis.js';
 
 const TICK_MS = 10;
 const ENQUEUES_A_TICK = 10;

@@ -7,17 +7,17 @@ import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
 import { resolveSettings } from '../shared/settings/settings.js';
 import type { AnyDefinition } from '../shared/task/definition.js';
 import { createApi } from './api/api.js';
+import { taskRoutes } from './api/open-webui.js';
 import type { StreamOptions } from './api/stream/event-streams.js';
 import { Auditor, auditRefusals, auditWith } from './auth/audit.js';
 import { type Auth, createAuth } from './auth/auth.js';
 import { boardProblems, boardRoutes } from './board/board.js';
+import { healthRoutes } from './http/health.js';
 import { pageAssets, pageRoutes } from './http/pages.js';
 import { problemHandler } from './http/problem.js';
 import { assignRequestId } from './http/request.js';
-import { healthRoutes } from './http/health.js';
-import { metricsRoutes } from './metrics/scrape.js';
-import { taskRoutes } from './api/open-webui.js';
 import { securityHeaders } from './http/security-headers.js';
+import { metricsRoutes } from './metrics/scrape.js';
 
 export interface DashboardConfig {
   /** The service's producer. The dashboard never closes it. */

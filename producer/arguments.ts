@@ -1,8 +1,8 @@
 import { badArgument, isObject, optionsOf } from '../shared/arguments.js';
 import { checkKnownId } from '../shared/keys.js';
 import type { EnqueuedTask } from './enqueue/enqueuer.js';
-import type { ListOptions } from './list.js';
 import type { EnqueueOptions } from './enqueue/prepare.js';
+import type { ListOptions } from './list.js';
 
 /** Returns the id of a call's task. @throws FleetError `INVALID_ID` */
 export function idOf(task: string | EnqueuedTask): string {

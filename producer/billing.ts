@@ -1,5 +1,5 @@
-import { type Plan, asInvalidPlans, parsePlan } from '../shared/records/billing-plan.js';
 import { isFleetError } from '../shared/errors.js';
+import { type Plan, asInvalidPlans, parsePlan } from '../shared/records/billing-plan.js';
 import type { Store } from '../shared/store.js';
 import type { Caller } from './calls.js';
 

@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { FleetError, messageOf } from '../shared/errors.js';
 import { checkItem, isName, quote } from '../shared/keys.js';
 import { OVERLAP_POLICIES, type OverlapPolicy, type Schedule, type ScheduleTiming } from '../shared/schedule/schedule.js';
-import { BUILTIN_DEFINITIONS, MAINTENANCE_QUEUE } from '../worker/builtin/definitions.js';
 import { type AnyDefinition, checkInput, issuesOf } from '../shared/task/definition.js';
+import { BUILTIN_DEFINITIONS, MAINTENANCE_QUEUE } from '../worker/builtin/definitions.js';
 
 /** Options of a schedule. Exactly one of `every` and `cron` is required. */
 export interface ScheduleOptions {

@@ -1,7 +1,8 @@
-import { MAX_PAGE_SIZE } from '../shared/limits.js';
 import { describeValue } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
 import { type Keys, checkItem, quote } from '../shared/keys.js';
+import { MAX_PAGE_SIZE } from '../shared/limits.js';
+import type { RecordReporter } from '../shared/records/unreadable.js';
 import { type Entry, type Position, type Registry, positionOf } from '../shared/registry/registry.js';
 import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
 import type { Store } from '../shared/store.js';
@@ -9,7 +10,6 @@ import { isOnQueue } from '../shared/task/shards.js';
 import { TASK_STATES, type TaskState, isTerminal } from '../shared/task/state.js';
 import { type TaskReader, foreignTask } from '../shared/task/task-reader.js';
 import type { TaskView } from '../shared/task/view.js';
-import type { RecordReporter } from '../shared/records/unreadable.js';
 import { ForeignPages, type ForeignTask } from './foreign-pages.js';
 
 export interface ListOptions {

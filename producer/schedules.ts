@@ -1,12 +1,12 @@
 import { definitionOf, describeValue } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
-import { isTime } from '../shared/records/hash-reader.js';
 import { isName } from '../shared/keys.js';
+import { isTime } from '../shared/records/hash-reader.js';
 import { type Schedule, formatSchedule, parseSchedule } from '../shared/schedule/schedule.js';
 import { type ScheduleView, unreadableSchedule } from '../shared/schedule/view.js';
 import type { Store } from '../shared/store.js';
-import { BUILTIN_DEFINITIONS, MAINTENANCE_QUEUE } from '../worker/builtin/definitions.js';
 import type { TaskDefinition } from '../shared/task/definition.js';
+import { BUILTIN_DEFINITIONS, MAINTENANCE_QUEUE } from '../worker/builtin/definitions.js';
 import type { Caller } from './calls.js';
 import { type ScheduleOptions, checkSchedule, checkScheduleId } from './check-schedule.js';
 import type { EnqueuedTask, Enqueuer } from './enqueue/enqueuer.js';

@@ -1,8 +1,8 @@
 import { FleetError } from '../shared/errors.js';
 import { checkItem } from '../shared/keys.js';
 import { MAX_REASON_LENGTH, MAX_STOP_WAIT_MS } from '../shared/limits.js';
-import { type StopAnswer, type StopReceipt, receiptOf, receiptOfAnswer } from '../shared/stop/receipt.js';
 import type { Entry } from '../shared/registry/registry.js';
+import { type StopAnswer, type StopReceipt, receiptOf, receiptOfAnswer } from '../shared/stop/receipt.js';
 import type { Store } from '../shared/store.js';
 import type { TaskView } from '../shared/task/view.js';
 import { checkWhole } from './enqueue/prepare.js';

@@ -1,7 +1,7 @@
 import { FleetError } from '../shared/errors.js';
 import { problemOfItem, quote } from '../shared/keys.js';
-import type { Pools } from '../shared/redis/pools.js';
 import { asUnavailable } from '../shared/redis/connection-errors.js';
+import type { Pools } from '../shared/redis/pools.js';
 import type { ScriptedRedis } from '../shared/scripts/define-scripts.js';
 import type { Caller } from './calls.js';
 

@@ -1,5 +1,5 @@
-import { COMPONENTS, levelVariable } from '../shared/settings/log-levels.js';
 import type { Setting } from '../shared/settings/kinds.js';
+import { COMPONENTS, levelVariable } from '../shared/settings/log-levels.js';
 import { SETTINGS } from '../shared/settings/settings.js';
 
 /** The sections of the page. Each variable matches exactly one pattern; the test of the page holds that. */

@@ -1,5 +1,5 @@
-import { MAX_ID_LENGTH, MAX_ITEM_LENGTH, MAX_KNOWN_ID_LENGTH } from './limits.js';
 import { FleetError } from './errors.js';
+import { MAX_ID_LENGTH, MAX_ITEM_LENGTH, MAX_KNOWN_ID_LENGTH } from './limits.js';
 
 /**
  * All Redis keys and channels; `p` is REDIS_KEY_PREFIX. open-webui reads, writes and deletes some keys under `p:tasks`, so that

@@ -1,22 +1,22 @@
+import { FleetClock, redisTime } from './clock/fleet-clock.js';
 import { type Keys, createKeys } from './keys.js';
 import type { LoggerFactory } from './logger.js';
-import { FleetClock, redisTime } from './clock/fleet-clock.js';
-import { atMost } from './time.js';
-import { Pools } from './redis/pools.js';
-import { type ConnectionPolicy, connect, hangUp } from './redis/connect.js';
 import { Counters } from './metrics/counters.js';
 import { TaskCounters } from './metrics/task-counters.js';
+import { Unreadable } from './records/unreadable.js';
+import { type ConnectionPolicy, connect, hangUp } from './redis/connect.js';
+import { Pools } from './redis/pools.js';
+import type { ConnectedSettings } from './redis/topology.js';
 import { FleetFacts } from './registry/fleet-facts.js';
 import { Registry } from './registry/registry.js';
-import { Schedulers } from './schedule/schedulers.js';
 import { OverlapGuard } from './schedule/overlap-guard.js';
+import { Schedulers } from './schedule/schedulers.js';
 import { type ScriptedRedis, defineScripts } from './scripts/define-scripts.js';
-import type { ConnectedSettings } from './redis/topology.js';
 import { PendingStops } from './stop/pending-stops.js';
 import { Stopper } from './stop/stopper.js';
 import { Queues } from './task/queues.js';
 import { TaskReader } from './task/task-reader.js';
-import { Unreadable } from './records/unreadable.js';
+import { atMost } from './time.js';
 
 export type { ConnectedSettings };
 

@@ -3,10 +3,10 @@ import { uuidv7 } from 'uuidv7';
 import { configOf, describeValue } from '../shared/arguments.js';
 import { FleetError } from '../shared/errors.js';
 import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
+import type { WorkerStatus } from '../shared/records/heartbeats.js';
 import { type Settings, type SettingsInput, resolveSettings } from '../shared/settings/settings.js';
 import type { StepHook } from '../shared/store.js';
 import type { ChildEnqueuer, TaskHandler } from '../shared/task/handler.js';
-import type { WorkerStatus } from '../shared/records/heartbeats.js';
 import { type LoadedHandler, checkHandler, checkQueue, loadTaskModules } from './task-modules.js';
 
 /** Settings by name; `redisUrl` is required. docs/settings.md lists the defaults of the rest. */

@@ -13,16 +13,16 @@ import type {
   TaskView,
   WaitOptions,
 } from '../../producer/index.js';
-import { chunks } from '../../shared/limits.js';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import { checkItem, checkKnownId } from '../../shared/keys.js';
+import { chunks } from '../../shared/limits.js';
 import { TaskCancelled, createReceipt, receiptOf } from '../../shared/stop/receipt.js';
 import type { TaskDefinition } from '../../shared/task/definition.js';
 import { isTerminal } from '../../shared/task/state.js';
 import { usageError } from '../errors.js';
 import type { FleetClient, ScheduleClient } from './client.js';
-import type { ApiConnection } from './http-connection.js';
 import { type ReceiptJson, type TaskJson, enqueuedOf, follow, receiptOfJson, scheduleOf, taskOf } from './follow.js';
+import type { ApiConnection } from './http-connection.js';
 
 /** The API's longest wait for one stop, in ms. */
 const MAX_API_WAIT_MS = 60_000;

@@ -2,11 +2,11 @@ import { resolve } from 'node:path';
 import { FleetError } from '../../shared/errors.js';
 import { type Settings, loadSettings } from '../../shared/settings/settings.js';
 import type { ConnectedSettings } from '../../shared/store.js';
-import { ApiConnection, apiOf } from './http-connection.js';
-import { ApiClient } from './http.js';
-import type { FleetClient } from './client.js';
 import type { Io } from '../io.js';
 import { type GlobalOptions, clientEnvironmentOf } from '../options.js';
+import type { FleetClient } from './client.js';
+import { ApiConnection, apiOf } from './http-connection.js';
+import { ApiClient } from './http.js';
 
 /** The embedded Redis's data folder, relative to the working directory. */
 export const REDIS_DIR = '.taskfleet/redis';

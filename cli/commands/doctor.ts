@@ -1,16 +1,16 @@
 import type { Command } from 'commander';
+import type { ReconcileRecord } from '../../shared/records/reconcile.js';
 import { type ApiAddress, apiOf } from '../client/http-connection.js';
 import { withClient } from '../client/open.js';
 import { checkCanary } from '../doctor/canary.js';
 import type { Check } from '../doctor/check.js';
 import type { DoctorReport } from '../doctor/examine.js';
-import { topologyToJson } from '../doctor/topology-report.js';
 import type { WorkerInfo } from '../doctor/fleet-checks.js';
+import { topologyToJson } from '../doctor/topology-report.js';
 import type { Io } from '../io.js';
 import type { GlobalOptions } from '../options.js';
-import { printData, printJson } from '../text/output.js';
-import type { ReconcileRecord } from '../../shared/records/reconcile.js';
 import { interruptible } from '../process.js';
+import { printData, printJson } from '../text/output.js';
 
 interface DoctorFlags extends GlobalOptions {
   readonly canary?: true;

@@ -1,14 +1,14 @@
 import type { Command } from 'commander';
-import { formatMs } from '../../shared/time.js';
 import { type StopReceipt, receiptOf, receiptToJson } from '../../shared/stop/receipt.js';
-import { apiOf } from '../client/http-connection.js';
-import { EXIT, usageError } from '../errors.js';
+import { formatMs } from '../../shared/time.js';
 import type { FleetClient } from '../client/client.js';
+import { apiOf } from '../client/http-connection.js';
 import { withClient } from '../client/open.js';
+import { EXIT, usageError } from '../errors.js';
 import type { Io } from '../io.js';
 import { type GlobalOptions, wholeNumber } from '../options.js';
-import { printData, printJson, say } from '../text/output.js';
 import { interruptible, orAborted } from '../process.js';
+import { printData, printJson, say } from '../text/output.js';
 
 interface StopFlags extends GlobalOptions {
   readonly item?: string;

@@ -5,8 +5,8 @@ import { withClient } from '../client/open.js';
 import { EXIT, exitCodeOfState } from '../errors.js';
 import type { Io } from '../io.js';
 import type { GlobalOptions } from '../options.js';
-import { say } from '../text/output.js';
 import { interruptible } from '../process.js';
+import { say } from '../text/output.js';
 import { JsonOutput, PlainOutput, TerminalOutput, type WatchOutput } from '../text/watch-output.js';
 
 interface WatchFlags extends GlobalOptions {

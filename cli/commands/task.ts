@@ -1,7 +1,7 @@
-import { MAX_PAGE_SIZE } from '../../shared/limits.js';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { OnBusy } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
+import { MAX_PAGE_SIZE } from '../../shared/limits.js';
 import { TASK_STATES, type TaskState } from '../../shared/task/state.js';
 import { taskToJson } from '../../shared/task/view.js';
 import { withClient } from '../client/open.js';

@@ -2,11 +2,11 @@ import { mkdir, realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { FleetError, messageOf } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
-import { type Machine, ensureRedisServer } from './server-binary.js';
-import { Announcement, readState, serverOf, urlOf, writeState } from './server-state.js';
 import { HeldServer, lockServer } from './held-server.js';
 import { type ProcessIdentity, identifyProcess, isRunning } from './process-identity.js';
+import { type Machine, ensureRedisServer } from './server-binary.js';
 import { freePort, isPortFree, probeServer, spawnServer, waitUntilServing } from './server-process.js';
+import { Announcement, readState, serverOf, urlOf, writeState } from './server-state.js';
 
 export interface EmbeddedRedisOptions {
   /** The data folder, for example `.taskfleet/redis`; created with mode 0700 if it does not exist. */

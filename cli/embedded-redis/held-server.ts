@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
-import { type Announcement, type Unlock, readState, removeState, serverOf, takeLock, urlOf } from './server-state.js';
 import { type ProcessIdentity, isRunning, signalProcess, waitForExit } from './process-identity.js';
+import { type Announcement, type Unlock, readState, removeState, serverOf, takeLock, urlOf } from './server-state.js';
 
 interface HeldServerOptions {
   /** The data folder: absolute, symbolic links resolved. */

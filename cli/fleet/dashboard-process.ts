@@ -4,8 +4,8 @@ import { SETTINGS, loadSettings, redactUrl } from '../../shared/settings/setting
 import type { AnyDefinition } from '../../shared/task/definition.js';
 import { BUILTIN_MODULE, loadTaskModules } from '../../worker/task-modules.js';
 import { refuseApi } from '../client/http-connection.js';
-import { usageError } from '../errors.js';
 import { locateRedis } from '../client/open.js';
+import { usageError } from '../errors.js';
 import type { Io } from '../io.js';
 import { type GlobalOptions, environmentOf } from '../options.js';
 import { runAsChild } from '../process.js';

@@ -5,8 +5,8 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { ERROR_CODES, type ErrorCode, FleetError, messageOf } from '../../shared/errors.js';
 import type { ChildMessage } from '../../shared/process-life.js';
-import { formatMs } from '../../shared/time.js';
 import type { Environment } from '../../shared/settings/settings.js';
+import { formatMs } from '../../shared/time.js';
 import { EXIT } from '../errors.js';
 
 /** `inherit` uses the parent's streams; a function receives each line with the name of its process. */

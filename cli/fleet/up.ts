@@ -4,12 +4,12 @@ import { type EndSignal, ProcessLife, exitCodeOfSignal } from '../../shared/proc
 import { type Settings, loadSettings, redactUrl } from '../../shared/settings/settings.js';
 import { formatMs } from '../../shared/time.js';
 import { refuseApi } from '../client/http-connection.js';
-import { CliError } from '../errors.js';
 import { REDIS_DIR } from '../client/open.js';
-import { type Fleet, startFleet } from './fleet.js';
+import { CliError } from '../errors.js';
 import type { Io } from '../io.js';
 import { type GlobalOptions, clientEnvironmentOf, environmentOf } from '../options.js';
 import { ignoreOutputErrors, say } from '../text/output.js';
+import { type Fleet, startFleet } from './fleet.js';
 
 export interface UpFlags extends GlobalOptions {
   readonly workers: number;

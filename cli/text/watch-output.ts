@@ -1,6 +1,6 @@
+import { ChunkText } from '../../dashboard/page/parts/chunk-text.js';
 import type { TaskEvent, TaskStateEvent, TaskView } from '../../producer/index.js';
 import { type StopReceipt, receiptToJson } from '../../shared/stop/receipt.js';
-import { ChunkText } from '../../dashboard/page/parts/chunk-text.js';
 import type { Io } from '../io.js';
 import { oneLine, printData, printable, say } from './output.js';
 import { ProgressBar, progressText } from './progress.js';

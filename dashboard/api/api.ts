@@ -12,9 +12,9 @@ import type { Route } from './route.js';
 import { accountRoutes } from './routes/account.js';
 import { definitionRoutes } from './routes/definitions.js';
 import { eventRoutes } from './routes/events.js';
+import { fleetRoutes } from './routes/fleet.js';
 import { itemRoutes } from './routes/items.js';
 import { scheduleRoutes } from './routes/schedules.js';
-import { fleetRoutes } from './routes/fleet.js';
 import { taskRoutes } from './routes/tasks.js';
 import { EventStreams, type StreamOptions } from './stream/event-streams.js';
 

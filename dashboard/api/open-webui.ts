@@ -1,13 +1,13 @@
-import { MAX_PAGE_SIZE } from '../../shared/limits.js';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type ErrorRequestHandler, type RequestHandler, type Response, Router } from 'express';
 import type { ListOptions, Producer, StopReceipt, TaskPage, TaskView } from '../../producer/index.js';
 import { type ErrorCode, FleetError, isFleetError } from '../../shared/errors.js';
 import { checkItem, checkKnownId } from '../../shared/keys.js';
+import { MAX_PAGE_SIZE } from '../../shared/limits.js';
 import { audited, noteItem } from '../auth/audit.js';
-import { checkMayStop, hasRole, principalOf, seesItem } from '../auth/principal.js';
 import { requireRole } from '../auth/authenticate.js';
+import { checkMayStop, hasRole, principalOf, seesItem } from '../auth/principal.js';
 import { reachRedis } from '../http/reach-redis.js';
 import { sendJson } from '../http/send-json.js';
 

@@ -1,12 +1,12 @@
 import type { Job } from 'bullmq';
-import { chunks } from '../../shared/limits.js';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import { quote } from '../../shared/keys.js';
+import { chunks } from '../../shared/limits.js';
 import { isScheduledRun } from '../../shared/schedule/schedule.js';
-import { MAINTENANCE_QUEUE } from '../../worker/builtin/definitions.js';
 import { writeRemoval } from '../../shared/task/event-stream.js';
 import { isTerminal } from '../../shared/task/state.js';
 import type { TaskView } from '../../shared/task/view.js';
+import { MAINTENANCE_QUEUE } from '../../worker/builtin/definitions.js';
 import { type BoardAnswer, type BoardCall, idsOn, queueNameOf, queueOf, requireOwnId, taskOf } from './board-call.js';
 
 const AT_ONCE = 100;

@@ -2,8 +2,8 @@ import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import type { AppJobScheduler, JobCounts, JobStatus, QueueAdapterOptions } from '@bull-board/api/typings/app';
 import { Job, type JobState, type Queue } from 'bullmq';
 import { messageOf } from '../../shared/errors.js';
-import { isWrongType } from '../../shared/redis/reply-errors.js';
 import type { RecordReporter } from '../../shared/records/unreadable.js';
+import { isWrongType } from '../../shared/redis/reply-errors.js';
 
 interface TolerantQueueOptions {
   readonly unreadable: RecordReporter;

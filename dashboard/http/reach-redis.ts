@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Producer } from '../../producer/index.js';
-import type { Store } from '../../shared/store.js';
 import { FleetError } from '../../shared/errors.js';
+import type { Store } from '../../shared/store.js';
 import { within } from '../../shared/time.js';
 
 /** The service's producer, and the store it is built on. */

@@ -1,9 +1,9 @@
 import { quote } from '../../shared/keys.js';
 import { BOUNDS_MS, type Counted, type HistogramName, INF, SUM, parseField } from '../../shared/metrics/counters.js';
 import { REPAIRS } from '../../shared/metrics/task-counters.js';
-import { STOP_WAYS } from '../../shared/stop/receipt.js';
-import type { RecordSource } from '../../shared/records/unreadable.js';
 import { UNREADABLE_KINDS } from '../../shared/records/unreadable-kinds.js';
+import type { RecordSource } from '../../shared/records/unreadable.js';
+import { STOP_WAYS } from '../../shared/stop/receipt.js';
 import { type MetricName, type Sample, sample } from './exposition.js';
 
 /** Counters with their metric and labels, in the order of the counter's fields. */

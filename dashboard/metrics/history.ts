@@ -1,5 +1,5 @@
-import { HashReader } from '../../shared/records/hash-reader.js';
 import { narrowBucketMs, parseField } from '../../shared/metrics/counters.js';
+import { HashReader } from '../../shared/records/hash-reader.js';
 import type { Store } from '../../shared/store.js';
 
 /** Finished tasks of one minute in the whole fleet, without maintenance tasks; in the API's JSON format. */

@@ -2,8 +2,8 @@ import { HashReader } from '../../shared/records/hash-reader.js';
 import { dueTimeOf, isScheduledRun } from '../../shared/schedule/schedule.js';
 import { parseStop } from '../../shared/stop/receipt.js';
 import type { Store } from '../../shared/store.js';
-import { baseQueue } from '../../shared/task/shards.js';
 import { readOptions } from '../../shared/task/job-options.js';
+import { baseQueue } from '../../shared/task/shards.js';
 import { type Sample, sample } from './exposition.js';
 
 /** BullMQ's job states and the Redis types of their keys. */

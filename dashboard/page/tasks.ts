@@ -1,14 +1,14 @@
 import { type ListChange, type Task, type Worker, mayStop } from './parts/api-types.js';
 import { EventStream, now, read } from './parts/api.js';
-import { byId, onKeys, setText, showLink, showProblem, startShell } from './parts/shell.js';
+import { isSilent } from './parts/attention.js';
 import { FilterForm } from './parts/filter-form.js';
-import { readListQuery } from './parts/task-set.js';
 import { TaskPager } from './parts/live-list.js';
+import { byId, onKeys, setText, showLink, showProblem, startShell } from './parts/shell.js';
 import { askToStop, askToStopItem } from './parts/stop-dialogs.js';
 import { Stops } from './parts/stops.js';
+import { readListQuery } from './parts/task-set.js';
 import { TaskTable } from './parts/task-table.js';
 import { count } from './parts/wording.js';
-import { isSilent } from './parts/attention.js';
 
 const TICK_MS = 1_000;
 const WORKERS_EVERY_MS = 15_000;

@@ -1,7 +1,7 @@
-import { ROOT, now, read, taskPath } from './parts/api.js';
 import type { Worker } from './parts/api-types.js';
-import { byId, element, refreshEvery, setAttribute, setText, startShell } from './parts/shell.js';
+import { ROOT, now, read, taskPath } from './parts/api.js';
 import { type Health, healthOf, listenerOf } from './parts/attention.js';
+import { byId, element, refreshEvery, setAttribute, setText, startShell } from './parts/shell.js';
 import { ago, count, duration, latency } from './parts/wording.js';
 
 const EVERY_MS = 3_000;

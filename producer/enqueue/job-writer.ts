@@ -6,9 +6,9 @@ import { isReplyError } from '../../shared/redis/reply-errors.js';
 import { parseStop } from '../../shared/stop/receipt.js';
 import type { Store } from '../../shared/store.js';
 import { type JobAddress, type TaskJobOptions, jobOptions, membershipsOf } from '../../shared/task/job-options.js';
+import type { Registration } from './claims.js';
 import type { Existence } from './failure.js';
 import type { PreparedTask } from './prepare.js';
-import type { Registration } from './claims.js';
 
 export interface WriteOptions {
   /** Distinguishes two enqueues of the same id. */

@@ -1,7 +1,7 @@
-import { MAX_DELAY_MS, MAX_PRIORITY } from '../../shared/limits.js';
 import type { FleetClock } from '../../shared/clock/fleet-clock.js';
 import { FleetError } from '../../shared/errors.js';
 import { checkId, checkItem, quote } from '../../shared/keys.js';
+import { MAX_DELAY_MS, MAX_PRIORITY } from '../../shared/limits.js';
 import type { Schedule, ScheduleMark, ScheduledDefinition } from '../../shared/schedule/schedule.js';
 import { type AnyDefinition, checkInput } from '../../shared/task/definition.js';
 import type { ChildOptions, ParentTask } from '../../shared/task/handler.js';

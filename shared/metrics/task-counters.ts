@@ -1,9 +1,9 @@
 import { isName } from '../keys.js';
-import { STOP_WAYS, type StopWay } from '../stop/receipt.js';
+import { UNREADABLE_KINDS, type UnreadableKind } from '../records/unreadable-kinds.js';
 import { MAINTENANCE_QUEUE } from '../schedule/schedule.js';
+import { STOP_WAYS, type StopWay } from '../stop/receipt.js';
 import { baseQueue } from '../task/shards.js';
 import type { TerminalState } from '../task/state.js';
-import { UNREADABLE_KINDS, type UnreadableKind } from '../records/unreadable-kinds.js';
 import { type Count, type Counters, Histogram, UNKNOWN, createCount, fieldOf, narrowBucketOf } from './counters.js';
 
 /** The labels of a task. */

@@ -1,11 +1,11 @@
 import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
 import { FleetError } from '../errors.js';
 import type { Logger } from '../logger.js';
-import { type RedisConnection, isCluster, nameConnection } from './connection.js';
 import { CONNECTION_CLOSED_TEXT, unavailable } from './connection-errors.js';
 import { endOnce, failSent, failUnanswered, logConnection } from './connection-watch.js';
-import { databaseRefusal, requireDatabase, textRefusedWith } from './reply-errors.js';
+import { type RedisConnection, isCluster, nameConnection } from './connection.js';
 import { parseRedisUrl } from './redis-url.js';
+import { databaseRefusal, requireDatabase, textRefusedWith } from './reply-errors.js';
 import { type Address, type ConnectedSettings, type Topology, describeTopology, parseAddress, tlsOf, topologyOf } from './topology.js';
 
 /**

@@ -1,9 +1,9 @@
 import { type Keys, createKeys } from '../keys.js';
 import type { Logger } from '../logger.js';
+import { type ScriptedRedis, defineScripts } from '../scripts/define-scripts.js';
+import { placeOfPools } from '../settings/redis.js';
 import { connect, hangUp, ready } from './connect.js';
 import { countConnections } from './connection.js';
-import { placeOfPools } from '../settings/redis.js';
-import { type ScriptedRedis, defineScripts } from '../scripts/define-scripts.js';
 import type { ConnectedSettings } from './topology.js';
 
 interface PoolsOptions {

@@ -2,10 +2,10 @@ import { createConnection } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { AbstractConnector, type Cluster, Redis } from 'ioredis';
-import { type RedisConnection, describeConnection, isCluster, nameConnection, ownerOf } from './connection.js';
 import { type ConnectOptions, connect, reconnecting, serverOptions } from './connect.js';
 import { CONNECTION_CLOSED_TEXT } from './connection-errors.js';
 import { endOnce, failUnanswered, logConnection } from './connection-watch.js';
+import { type RedisConnection, describeConnection, isCluster, nameConnection, ownerOf } from './connection.js';
 import { textRefusedWith } from './reply-errors.js';
 import type { Address } from './topology.js';
 

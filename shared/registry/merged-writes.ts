@@ -1,5 +1,5 @@
-import { chunks } from '../limits.js';
 import { type Keys, isShared } from '../keys.js';
+import { chunks } from '../limits.js';
 
 /** The lists of a task besides the registry itself. */
 export interface Memberships {

@@ -1,7 +1,7 @@
-import { chunks } from '../limits.js';
 import { type Keys, isName, isShared, quote } from '../keys.js';
-import type { ScriptedRedis } from '../scripts/define-scripts.js';
+import { chunks } from '../limits.js';
 import type { KeyType, RecordReporter, RecordSource } from '../records/unreadable.js';
+import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import type { FleetFacts } from './fleet-facts.js';
 import { MergedWrites, type Registration } from './merged-writes.js';
 import { type ReadPast, readPast, readQueueNames } from './reads.js';

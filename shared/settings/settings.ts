@@ -1,8 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
-import { API_SETTINGS } from './api.js';
 import { describeValue } from '../arguments.js';
 import { FleetError } from '../errors.js';
+import { API_SETTINGS } from './api.js';
+import { type Setting, cappedInteger, choice, httpUrl, integer, list, optionalText, seconds } from './kinds.js';
 import {
   COMPONENTS,
   type Component,
@@ -14,7 +15,6 @@ import {
   levelVariables,
 } from './log-levels.js';
 import { REDIS_SETTINGS, problemsOfRedis } from './redis.js';
-import { type Setting, cappedInteger, choice, httpUrl, integer, list, optionalText, seconds } from './kinds.js';
 
 /** Whether the registry is shared with open-webui: `auto` is on under open-webui's prefix, and once a task of open-webui was seen. */
 const OPEN_WEBUI_MODES = ['auto', 'on', 'off'] as const;

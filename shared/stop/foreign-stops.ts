@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FleetClock } from '../clock/fleet-clock.js';
 import type { Registry } from '../registry/registry.js';
-import type { StopAnswer } from './receipt.js';
 import type { Asker, CommandPublisher } from './commands.js';
+import type { StopAnswer } from './receipt.js';
 
 /** How long told tasks are remembered, in ms: longer than a stop is repeated. */
 const REMEMBER_MS = 60_000;

@@ -1,6 +1,6 @@
 import type { Keys } from '../keys.js';
-import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import type { Unreadable } from '../records/unreadable.js';
+import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { type StopRecord, parseStop } from './receipt.js';
 
 /** The parts of a store that pending stops need. */

@@ -1,7 +1,7 @@
 import { Job, type JobsOptions, UnrecoverableError } from 'bullmq';
-import { chunks } from '../limits.js';
 import { messageOf } from '../errors.js';
 import type { Keys } from '../keys.js';
+import { chunks } from '../limits.js';
 import type { Logger } from '../logger.js';
 import { UNKNOWN } from '../metrics/counters.js';
 import type { TaskCounters } from '../metrics/task-counters.js';

@@ -1,19 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { chunks } from '../limits.js';
 import type { FleetClock } from '../clock/fleet-clock.js';
 import { messageOf } from '../errors.js';
-import type { FleetFacts } from '../registry/fleet-facts.js';
+import { chunks } from '../limits.js';
 import { deadWorkers } from '../records/heartbeats.js';
 import { keepsOrder } from '../redis/connection.js';
+import type { FleetFacts } from '../registry/fleet-facts.js';
 import type { Entry } from '../registry/registry.js';
 import { writeState } from '../task/event-stream.js';
-import type { Located, TaskReader } from '../task/task-reader.js';
 import type { JobAddress } from '../task/job-options.js';
-import { type StopAnswer, formatStop } from './receipt.js';
+import type { Located, TaskReader } from '../task/task-reader.js';
 import { describeStop } from './cause.js';
-import { Children, type FoundTask, type RecorderOptions, StopRecorder, groupsOf, newToken } from './recorder.js';
 import { CommandPublisher } from './commands.js';
 import { ForeignStops } from './foreign-stops.js';
+import { type StopAnswer, formatStop } from './receipt.js';
+import { Children, type FoundTask, type RecorderOptions, StopRecorder, groupsOf, newToken } from './recorder.js';
 
 interface StopRequest {
   readonly reason: string | null;

@@ -1,7 +1,7 @@
-import { MAX_SHARDS } from '../limits.js';
 import { z } from 'zod';
 import { FleetError, messageOf } from '../errors.js';
 import { isName, quote } from '../keys.js';
+import { MAX_SHARDS } from '../limits.js';
 import { problemOfQueue } from './shards.js';
 
 /** When a failed attempt is retried. */

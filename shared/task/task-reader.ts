@@ -1,7 +1,7 @@
 import { isQueueKey } from '../keys.js';
+import { isWrongType } from '../records/unreadable.js';
 import { isUnavailability } from '../redis/connection-errors.js';
 import type { Entry, Registry } from '../registry/registry.js';
-import { isWrongType } from '../records/unreadable.js';
 import { readOptions } from './job-options.js';
 import { type Detail, type TaskSource, type TaskView, readTasks } from './view.js';
 

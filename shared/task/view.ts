@@ -1,9 +1,9 @@
+import type { Keys } from '../keys.js';
 import { LISTED, MAX_ERROR_BYTES, MAX_NAME_LENGTH, chunks, cutToBytes, shortened } from '../limits.js';
 import { HashReader } from '../records/hash-reader.js';
-import type { Keys } from '../keys.js';
+import type { RecordReporter } from '../records/unreadable.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { type StopRecord, parseStop } from '../stop/receipt.js';
-import type { RecordReporter } from '../records/unreadable.js';
 import { readOptions } from './job-options.js';
 import type { Queues } from './queues.js';
 import { type JobPlace, type TaskState, isTerminal, taskState } from './state.js';

@@ -10,10 +10,10 @@ import { type Producer, type ScheduleView, receiptToJson, scheduleToJson, taskTo
 import { fleetCanary } from '../../worker/builtin/definitions.js';
 import { serve } from '../dashboard/serve-dashboard.js';
 import { TestDashboard, type Who } from '../dashboard/test-dashboard.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 import type { CommandResult } from '../support/process/command.js';
 import { runCli, startCli } from '../support/process/run-cli.js';
 import { ScriptedTask } from '../support/task/scripted-task.js';
-import { TestFleet } from '../support/fleet/test-fleet.js';
 
 const HOUR_MS = 3_600_000;
 

@@ -1,10 +1,10 @@
+import { TestFleet } from '../support/fleet/test-fleet.js';
 /**
  * `MINUTES=10 TASKS=200 npm run test:beside`: live tasks of the fleet beside an open-webui that lists them ten times per second. Fails
  * if a task was missing from a list of either side.
  */
 import { listBeside } from '../support/network/beside-open-webui.js';
 import { OpenWebuiPeer } from '../support/network/open-webui-peer.js';
-import { TestFleet } from '../support/fleet/test-fleet.js';
 
 const minutes = Number(process.env['MINUTES'] ?? 1);
 const tasks = Number(process.env['TASKS'] ?? 200);

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Producer, ProducerConfig, StopReceipt } from '../../producer/index.js';
 import type { Keys } from '../../shared/keys.js';
-import { listBeside } from '../support/network/beside-open-webui.js';
 import { LogLines } from '../support/fleet/log-lines.js';
+import { EMPTY_REGISTRY, TestFleet } from '../support/fleet/test-fleet.js';
+import { listBeside } from '../support/network/beside-open-webui.js';
 import { OpenWebuiPeer } from '../support/network/open-webui-peer.js';
 import { ScriptedTask } from '../support/task/scripted-task.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/fleet/test-fleet.js';
 import { until } from '../support/until.js';
 
 const WAIT = { waitMs: 20_000 };

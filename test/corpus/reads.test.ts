@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { Producer } from '../../producer/index.js';
 import { checkFleet } from '../../cli/doctor/fleet-checks.js';
 import { checkRecords } from '../../cli/doctor/record-checks.js';
-import { resolveSettings } from '../../shared/settings/settings.js';
 import { Findings } from '../../cli/doctor/record-checks.js';
+import type { Producer } from '../../producer/index.js';
 import { isFleetError } from '../../shared/errors.js';
+import { resolveSettings } from '../../shared/settings/settings.js';
 import { TestDashboard } from '../dashboard/test-dashboard.js';
 import { LogLines } from '../support/fleet/log-lines.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { Producer } from '../../producer/index.js';
 import { defineTask } from '../../shared/task/definition.js';
-import { KEEP } from '../support/task/keep.js';
 import type { TestFleet } from '../support/fleet/test-fleet.js';
+import { KEEP } from '../support/task/keep.js';
 import type { BadKey, Seeded } from './corpus.js';
 
 export const QUEUE = 'corpus';

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
+import type { ConnectedSettings } from '../../shared/redis/topology.js';
 import { resolveSettings } from '../../shared/settings/settings.js';
 import { openStore, type Store } from '../../shared/store.js';
-import type { ConnectedSettings } from '../../shared/redis/topology.js';
 import { Reconciler } from '../../worker/builtin/reconcile/reconciler.js';
 import { LogLines } from '../support/fleet/log-lines.js';
-import { ScriptedTask } from '../support/task/scripted-task.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../support/task/scripted-task.js';
 import { type Seeded, badKeys } from './corpus.js';
 import { seed, whileSpoilt } from './seeded-fleet.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { ApiClient } from '../../cli/client/http.js';
 import { ApiConnection } from '../../cli/client/http-connection.js';
+import { ApiClient } from '../../cli/client/http.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
 import { TestDashboard } from './test-dashboard.js';
 

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders, request } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { entryOf, newToken } from '../../dashboard/auth/tokens.js';
 import type { Role } from '../../dashboard/index.js';
 import { DashboardServer, type DashboardServerOptions, type Timeouts } from '../../dashboard/server.js';
-import { entryOf, newToken } from '../../dashboard/auth/tokens.js';
 import type { Producer } from '../../producer/index.js';
 import { type SettingsInput, resolveSettings } from '../../shared/settings/settings.js';
 import { LogLines } from '../support/fleet/log-lines.js';

@@ -1,5 +1,5 @@
-import type { TerminalState } from '../../shared/task/state.js';
 import type { TaskContext } from '../../shared/task/handler.js';
+import type { TerminalState } from '../../shared/task/state.js';
 import type { Launcher } from '../../worker/launcher.js';
 
 /** Logical time of the run: each event has a later value. */

@@ -1,14 +1,14 @@
-import type { StopOptions } from '../../producer/stop.js';
 import type { OnBusy } from '../../producer/enqueue/prepare.js';
+import type { StopOptions } from '../../producer/stop.js';
 import { isFleetError } from '../../shared/errors.js';
-import type { Step } from '../../shared/store.js';
 import { AbortCause, StopRequested } from '../../shared/stop/cause.js';
+import type { Step } from '../../shared/store.js';
 import type { TaskContext } from '../../shared/task/handler.js';
 import type { TaskView } from '../../shared/task/view.js';
+import { Reconciler } from '../../worker/builtin/reconcile/reconciler.js';
 import { deferred } from '../support/deferred.js';
 import { type Arena, type Director, QUEUE, SLOTS, definitions } from './arena.js';
 import { type CallFact, type Manner, type PlayedWorker, type TaskFact, lifeOf } from './facts.js';
-import { Reconciler } from '../../worker/builtin/reconcile/reconciler.js';
 import { Gates } from './gates.js';
 import { Model } from './model.js';
 

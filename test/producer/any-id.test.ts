@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { UnrecoverableError } from 'bullmq';
-import { ScriptedTask } from '../support/task/scripted-task.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../support/task/scripted-task.js';
 import { until } from '../support/until.js';
 
 const fleet = await TestFleet.start();

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { z } from 'zod';
-import { defineHandler, defineTask, fleetCanary } from '../../index.js';
 import { createDashboard } from '../../dashboard/index.js';
+import { defineHandler, defineTask, fleetCanary } from '../../index.js';
 import { type Producer, createProducer } from '../../producer/index.js';
 import { type ErrorCode, isFleetError } from '../../shared/errors.js';
 import { createWorker } from '../../worker/index.js';
-import { KEEP } from '../support/task/keep.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
+import { KEEP } from '../support/task/keep.js';
 
 /** Values that untyped code may pass by mistake. */
 const BAD: readonly unknown[] = [

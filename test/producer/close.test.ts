@@ -4,10 +4,10 @@ import { z } from 'zod';
 import { createProducer } from '../../producer/index.js';
 import { isFleetError } from '../../shared/errors.js';
 import { defineTask } from '../../shared/task/definition.js';
-import { builtUrl } from '../support/process/built.js';
-import { KEEP } from '../support/task/keep.js';
-import { spawnNode } from '../support/process/processes.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
+import { builtUrl } from '../support/process/built.js';
+import { spawnNode } from '../support/process/processes.js';
+import { KEEP } from '../support/task/keep.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());

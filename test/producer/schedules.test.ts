@@ -4,14 +4,14 @@ import type { Job } from 'bullmq';
 import { z } from 'zod';
 import { type Producer, type ScheduleOptions, scheduleToJson } from '../../producer/index.js';
 import { createKeys } from '../../shared/keys.js';
+import { resolveSettings } from '../../shared/settings/settings.js';
 import type { Store } from '../../shared/store.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { registryReconcile } from '../../worker/builtin/definitions.js';
 import { SchedulePlanner, scheduleTable } from '../../worker/schedule-planner.js';
-import { resolveSettings } from '../../shared/settings/settings.js';
-import { KEEP } from '../support/task/keep.js';
 import { LogLines } from '../support/fleet/log-lines.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
+import { KEEP } from '../support/task/keep.js';
 
 const HOUR_MS = 3_600_000;
 const report = defineTask({

@@ -6,9 +6,9 @@ import type { TaskView } from '../../producer/index.js';
 import { isFleetError } from '../../shared/errors.js';
 import { type TaskDefinition, defineTask } from '../../shared/task/definition.js';
 import { shardOf, shardsOf } from '../../shared/task/shards.js';
+import { EMPTY_REGISTRY, TestFleet } from '../support/fleet/test-fleet.js';
 import { KEEP } from '../support/task/keep.js';
 import { StepGate } from '../support/task/step-gate.js';
-import { EMPTY_REGISTRY, TestFleet } from '../support/fleet/test-fleet.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());

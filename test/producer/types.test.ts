@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { z } from 'zod';
-import { type FleetCanaryOutput, fleetCanary } from '../../worker/builtin/definitions.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { defineHandler } from '../../shared/task/handler.js';
-import { KEEP } from '../support/task/keep.js';
+import { type FleetCanaryOutput, fleetCanary } from '../../worker/builtin/definitions.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
+import { KEEP } from '../support/task/keep.js';
 
 /** Most of this file is checked by the compiler: `npm run typecheck`. */
 const fleet = await TestFleet.start();

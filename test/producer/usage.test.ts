@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { type Keys, createKeys } from '../../shared/keys.js';
 import type { Producer } from '../../producer/index.js';
+import { type Keys, createKeys } from '../../shared/keys.js';
 import { PoolCleaner } from '../../worker/builtin/pools/handlers.js';
 import { LogLines } from '../support/fleet/log-lines.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';

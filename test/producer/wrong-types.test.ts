@@ -7,9 +7,9 @@ import type { Keys } from '../../shared/keys.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { defineHandler } from '../../shared/task/handler.js';
 import { deferred } from '../support/deferred.js';
-import { KEEP } from '../support/task/keep.js';
 import { LogLines } from '../support/fleet/log-lines.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/fleet/test-fleet.js';
+import { KEEP } from '../support/task/keep.js';
 
 const fleet = await TestFleet.start();
 const { client } = fleet;

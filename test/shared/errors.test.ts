@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatMs } from '../../shared/time.js';
 import { FleetError, isFleetError, messageOf } from '../../shared/errors.js';
 import { TaskCancelled, receiptOf, receiptToJson } from '../../shared/stop/receipt.js';
+import { formatMs } from '../../shared/time.js';
 
 test('an error of ours is known by its code, also one of another copy of this package', () => {
   const error = new FleetError('CLOSED', 'gone', { cause: new Error('why'), details: { id: 'a' } });

@@ -1,4 +1,3 @@
-import { MAX_ID_LENGTH, MAX_ITEM_LENGTH } from '../../shared/limits.js';
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { Queue } from 'bullmq';
@@ -18,9 +17,10 @@ import {
   problemOfItem,
   quote,
 } from '../../shared/keys.js';
+import { MAX_ID_LENGTH, MAX_ITEM_LENGTH } from '../../shared/limits.js';
 import { defineTask } from '../../shared/task/definition.js';
-import { KEEP } from '../support/task/keep.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
+import { KEEP } from '../support/task/keep.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());

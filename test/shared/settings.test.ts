@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { FleetError, isFleetError } from '../../shared/errors.js';
+import { type RedisUrl, parseRedisUrl } from '../../shared/redis/redis-url.js';
 import { COMPONENTS, EXPECTED_LEVEL, OPEN_WEBUI_LEVELS } from '../../shared/settings/log-levels.js';
 import { placeOfPools } from '../../shared/settings/redis.js';
-import { type RedisUrl, parseRedisUrl } from '../../shared/redis/redis-url.js';
 import { SETTINGS, loadSettings, redactUrl, resolveSettings, settingVariables } from '../../shared/settings/settings.js';
 
 function problemsOf(load: () => unknown): string[] {

@@ -1,5 +1,5 @@
-import { inspect } from 'node:util';
 import { setTimeout as delay } from 'node:timers/promises';
+import { inspect } from 'node:util';
 
 export interface UntilOptions {
   /** Default: 10,000. */

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { after, before, describe, it } from 'node:test';
 import { createLoggerFactory } from '../../shared/logger.js';
+import type { WorkerStatus } from '../../shared/records/heartbeats.js';
 import { resolveSettings } from '../../shared/settings/settings.js';
 import type { Store } from '../../shared/store.js';
-import type { WorkerStatus } from '../../shared/records/heartbeats.js';
 import { Heartbeat } from '../../worker/heartbeat.js';
 import { eventOf } from '../support/event.js';
-import { ScriptedTask } from '../support/task/scripted-task.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../support/task/scripted-task.js';
 import { until } from '../support/until.js';
 
 const STATUS: WorkerStatus = {

@@ -6,9 +6,9 @@ import { MergedWrites } from '../../shared/registry/merged-writes.js';
 import type { Step } from '../../shared/store.js';
 import type { FleetWorker } from '../../worker/index.js';
 import { LogLines } from '../support/fleet/log-lines.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
 import { type HandlerCall, ScriptedTask } from '../support/task/scripted-task.js';
 import { StepGate } from '../support/task/step-gate.js';
-import { TestFleet } from '../support/fleet/test-fleet.js';
 import { until } from '../support/until.js';
 
 /**

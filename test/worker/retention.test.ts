@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Producer, TaskEvent } from '../../producer/index.js';
 import type { RetentionPolicy } from '../../shared/task/definition.js';
-import { ScriptedTask } from '../support/task/scripted-task.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../support/task/scripted-task.js';
 import { until } from '../support/until.js';
 
 const HOUR_MS = 3_600_000;

@@ -3,11 +3,11 @@ import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../producer/index.js';
 import { ShuttingDown } from '../../shared/stop/cause.js';
 import { type FleetWorker, createWorker } from '../../worker/index.js';
-import { KEEP } from '../support/task/keep.js';
 import { LogLines } from '../support/fleet/log-lines.js';
-import { spawnNode } from '../support/process/processes.js';
-import { ScriptedTask } from '../support/task/scripted-task.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
+import { spawnNode } from '../support/process/processes.js';
+import { KEEP } from '../support/task/keep.js';
+import { ScriptedTask } from '../support/task/scripted-task.js';
 import { until } from '../support/until.js';
 
 describe('A worker that shuts down', () => {

@@ -3,9 +3,9 @@ import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 import { defineTask } from '../../shared/task/definition.js';
 import { defineHandler } from '../../shared/task/handler.js';
-import { KEEP } from '../support/task/keep.js';
-import { TestFleet } from '../support/fleet/test-fleet.js';
 import { createWorker } from '../../worker/index.js';
+import { TestFleet } from '../support/fleet/test-fleet.js';
+import { KEEP } from '../support/task/keep.js';
 
 const task = defineTask({ name: 'late.task', input: z.object({}), output: z.string(), retention: KEEP });
 

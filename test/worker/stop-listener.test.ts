@@ -4,8 +4,8 @@ import { after, before, describe, it } from 'node:test';
 import { type Producer, type TaskCancelled, type TaskView, taskToJson } from '../../producer/index.js';
 import { StopRequested } from '../../shared/stop/cause.js';
 import { LogLines } from '../support/fleet/log-lines.js';
-import { ScriptedTask } from '../support/task/scripted-task.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../support/task/scripted-task.js';
 
 const WAIT = { waitMs: 10_000 };
 const NO_POLL = { stopPollMs: 3_600_000 };

@@ -6,8 +6,8 @@ import { fleetCanary } from '../../worker/builtin/definitions.js';
 import { QueueWorker } from '../../worker/fetch/queue-worker.js';
 import { deferred } from '../support/deferred.js';
 import { LogLines } from '../support/fleet/log-lines.js';
-import { ScriptedTask } from '../support/task/scripted-task.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../support/task/scripted-task.js';
 import { until } from '../support/until.js';
 
 const WAIT = { waitMs: 10_000 };

@@ -1,8 +1,8 @@
 import type { AnyDefinition } from '../../shared/task/definition.js';
 import { billingInitPlans } from './billing/definition.js';
+import { fleetCanary } from './canary/definition.js';
 import { chatCompletion } from './chat/definition.js';
 import { documentIndex } from './documents/definition.js';
-import { fleetCanary } from './canary/definition.js';
 import { modelsRefresh } from './models/definition.js';
 import { sessionPoolClean, usagePoolClean } from './pools/definition.js';
 import { registryReconcile } from './reconcile/definition.js';

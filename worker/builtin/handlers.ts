@@ -1,8 +1,8 @@
 import type { Settings } from '../../shared/settings/settings.js';
 import type { TaskHandler, TaskModule } from '../../shared/task/handler.js';
+import { fleetCanaryHandler } from './canary/handler.js';
 import { chatCompletionHandler } from './chat/handler.js';
 import { documentIndexHandler } from './documents/handler.js';
-import { fleetCanaryHandler } from './canary/handler.js';
 
 /** The handlers of all built-in tasks: a task module like any other. */
 function builtinHandlers(settings: Settings): readonly TaskHandler[] {

@@ -1,11 +1,11 @@
 import { FleetError } from '../../shared/errors.js';
 import type { TaskHandler } from '../../shared/task/handler.js';
-import type { FleetResources } from './fleet-resources.js';
 import type { LoadedHandler } from '../task-modules.js';
 import { billingInitPlansHandler } from './billing/handler.js';
+import type { FleetResources } from './fleet-resources.js';
 import { modelsRefreshHandler } from './models/handler.js';
-import { registryReconcileHandler } from './reconcile/handler.js';
 import { sessionPoolCleanHandler, usagePoolCleanHandler } from './pools/handlers.js';
+import { registryReconcileHandler } from './reconcile/handler.js';
 
 /**
  * Adds the handlers of the fleet's own tasks. Unlike task modules, they use the fleet's own Redis over the worker's connection.

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Job, type Processor, Worker, type WorkerOptions } from 'bullmq';
-import { BackOff } from '../../shared/time.js';
 import { useFleetClock } from '../../shared/clock/bullmq-time.js';
 import { messageOf } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
 import { isConnectionError } from '../../shared/redis/connection-errors.js';
 import { isRefusal } from '../../shared/redis/reply-errors.js';
 import type { Store } from '../../shared/store.js';
+import { BackOff } from '../../shared/time.js';
 import {
   blockingClient,
   hangUpBlocking,

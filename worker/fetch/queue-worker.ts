@@ -1,22 +1,22 @@
 import type { Job, JobJson, Worker } from 'bullmq';
-import { messageOf } from '../../shared/errors.js';
 import { jsonProblem } from '../../shared/arguments.js';
+import { messageOf } from '../../shared/errors.js';
 import { type Logger, RepeatedLines } from '../../shared/logger.js';
 import { adviceFor, isConnectionError } from '../../shared/redis/connection-errors.js';
 import { isRefusal } from '../../shared/redis/reply-errors.js';
-import type { ConnectedSettings, Store } from '../../shared/store.js';
 import { LockLost } from '../../shared/stop/cause.js';
+import type { ConnectedSettings, Store } from '../../shared/store.js';
 import { membershipsOf, taskOptions } from '../../shared/task/job-options.js';
 import { isTerminal } from '../../shared/task/state.js';
+import type { RegistryWriter } from '../registry-writer.js';
 import type { ActiveRuns } from '../run/run.js';
+import type { TaskRunner } from '../run/task-runner.js';
+import type { StopLatency } from '../stop-listener.js';
 import { controlRenewals, trackLock, untrackLock } from './bullmq-overrides.js';
 import { FetchingWorker } from './fetching-worker.js';
 import { FleetJob, untilAccepted } from './fleet-job.js';
 import type { JobCounters } from './job-counters.js';
 import { isUnreadable, makeJobsReadable } from './readable-jobs.js';
-import type { RegistryWriter } from '../registry-writer.js';
-import type { TaskRunner } from '../run/task-runner.js';
-import type { StopLatency } from '../stop-listener.js';
 
 interface QueueWorkerOptions {
   readonly queue: string;

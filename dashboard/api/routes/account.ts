@@ -1,6 +1,6 @@
-import { MAX_PAGE_SIZE } from '../../../shared/limits.js';
 import { z } from 'zod';
 import { FleetError } from '../../../shared/errors.js';
+import { MAX_PAGE_SIZE } from '../../../shared/limits.js';
 import { auditToJson, isAuditCursor, readAudit, seesRecord } from '../../auth/audit-log.js';
 import { sessionOf } from '../../auth/authenticate.js';
 import { csrfTokenOf } from '../../auth/cookies.js';

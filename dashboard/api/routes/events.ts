@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { type TaskView, isTerminal, taskToJson } from '../../../producer/index.js';
+import { compareStreamIds } from '../../../producer/wait/stream-reader.js';
 import { StateChanges } from '../../../shared/task/event-stream.js';
 import { callerKeyOf, requireVisible, seesItem } from '../../auth/principal.js';
-import { compareStreamIds } from '../../../producer/wait/stream-reader.js';
 import { type Route, defineRoute } from '../route.js';
 import { knownId } from '../schemas/fields.js';
 import { type EventWriter, PIECE, eventText } from '../stream/event-writer.js';

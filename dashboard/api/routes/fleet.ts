@@ -1,7 +1,7 @@
-import { MAX_ITEM_LENGTH } from '../../../shared/limits.js';
 import { z } from 'zod';
 import { FleetError } from '../../../shared/errors.js';
 import { problemOfItem } from '../../../shared/keys.js';
+import { MAX_ITEM_LENGTH } from '../../../shared/limits.js';
 import { type WorkerRecord, readWorkers } from '../../../shared/records/heartbeats.js';
 import type { Store } from '../../../shared/store.js';
 import { type Principal, seesItem } from '../../auth/principal.js';

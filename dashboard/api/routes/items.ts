@@ -1,6 +1,6 @@
-import { MAX_PAGE_SIZE } from '../../../shared/limits.js';
 import { z } from 'zod';
 import { receiptToJson } from '../../../producer/index.js';
+import { MAX_PAGE_SIZE } from '../../../shared/limits.js';
 import { noteItem } from '../../auth/audit.js';
 import { type Principal, checkMayStop, seesItem } from '../../auth/principal.js';
 import { type Route, defineRoute } from '../route.js';

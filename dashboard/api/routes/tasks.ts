@@ -1,4 +1,3 @@
-import { MAX_PAGE_SIZE } from '../../../shared/limits.js';
 import { z } from 'zod';
 import {
   type EnqueueOptions,
@@ -10,12 +9,13 @@ import {
   taskToJson,
 } from '../../../producer/index.js';
 import { FleetError } from '../../../shared/errors.js';
+import { MAX_PAGE_SIZE } from '../../../shared/limits.js';
 import { noteItem } from '../../auth/audit.js';
 import { type Principal, callerKeyOf, checkMayStop, checkMayUseItem, noTask, requireVisible, seesItem } from '../../auth/principal.js';
 import { canonical, idOfKey, withKey } from '../idempotency.js';
 import { type Answer, type Route, defineRoute } from '../route.js';
-import { enqueueBody, enqueued, idempotencyHeaders, receipt, task, taskPage, taskState } from '../schemas/task.js';
 import { item, knownId, name, reason, wholeText } from '../schemas/fields.js';
+import { enqueueBody, enqueued, idempotencyHeaders, receipt, task, taskPage, taskState } from '../schemas/task.js';
 
 const byId = z.strictObject({ id: knownId });
 

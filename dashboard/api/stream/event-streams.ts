@@ -4,10 +4,10 @@ import { FleetError } from '../../../shared/errors.js';
 import type { Logger } from '../../../shared/logger.js';
 import type { Store } from '../../../shared/store.js';
 import { whenGone } from '../../auth/authenticate.js';
+import { SingleFlight } from './broadcast.js';
 import { EventWriter, type WriterLimits } from './event-writer.js';
 import { ListFeed } from './live-list.js';
 import { TaskFeed } from './task-feed.js';
-import { SingleFlight } from './broadcast.js';
 
 export interface StreamOptions extends Partial<WriterLimits> {
   /** Maximum open streams of this process. Default 1,000; a single caller gets at most half. */

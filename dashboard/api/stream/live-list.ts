@@ -1,6 +1,6 @@
-import { MAX_PAGE_SIZE } from '../../../shared/limits.js';
 import { type Producer, type TaskView, isTerminal, taskToJson } from '../../../producer/index.js';
 import { isFleetError } from '../../../shared/errors.js';
+import { MAX_PAGE_SIZE } from '../../../shared/limits.js';
 import type { Logger } from '../../../shared/logger.js';
 import type { Store } from '../../../shared/store.js';
 import { Broadcast } from './broadcast.js';

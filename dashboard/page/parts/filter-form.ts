@@ -1,5 +1,5 @@
-import { ApiError, ROOT, read, taskPath } from './api.js';
 import type { Task, TaskState } from './api-types.js';
+import { ApiError, ROOT, read, taskPath } from './api.js';
 import { byId, element, showProblem } from './shell.js';
 import { LIMITS, type ListQuery, STATES, listSearch } from './task-set.js';
 

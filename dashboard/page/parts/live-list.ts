@@ -1,5 +1,5 @@
-import { now, read } from './api.js';
 import type { ListChange, Task, TaskPage } from './api-types.js';
+import { now, read } from './api.js';
 import { type ListQuery, TaskSet, listPath } from './task-set.js';
 
 interface TaskPagerView {

@@ -1,5 +1,5 @@
-import { ApiError, read, taskPath, write } from './api.js';
 import type { Receipt, Task } from './api-types.js';
+import { ApiError, read, taskPath, write } from './api.js';
 import { element, setText } from './shell.js';
 import { type ItemAnswer, itemPath } from './stop-dialogs.js';
 import { isTerminal } from './task-set.js';

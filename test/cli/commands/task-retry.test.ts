@@ -6,8 +6,8 @@ import { defineTask } from '../../../shared/task/definition.js';
 import { CliFleet } from '../../support/fleet/cli-fleet.js';
 import type { CommandResult } from '../../support/process/command.js';
 import { startCli } from '../../support/process/run-cli.js';
-import { KEEP } from '../../support/task/keep.js';
 import type { TestRedis } from '../../support/redis/test-redis.js';
+import { KEEP } from '../../support/task/keep.js';
 
 const HOUR_MS = 3_600_000;
 

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 import type { EnqueueOptions, Producer } from '../../../producer/index.js';
-import { fleetCanary } from '../../../worker/builtin/definitions.js';
 import { defineTask } from '../../../shared/task/definition.js';
+import { fleetCanary } from '../../../worker/builtin/definitions.js';
 import { CliFleet } from '../../support/fleet/cli-fleet.js';
 import type { CommandResult } from '../../support/process/command.js';
-import { KEEP } from '../../support/task/keep.js';
 import { type CliRun, runCli, startCli } from '../../support/process/run-cli.js';
+import { KEEP } from '../../support/task/keep.js';
 
 const TASK_FIELDS = [
   ...['id', 'name', 'queue', 'item', 'state', 'attempt', 'attempts', 'progress', 'result', 'error', 'problem', 'stop', 'worker'],

@@ -4,8 +4,8 @@ import { after, before, describe, it } from 'node:test';
 import { checkMemory, checkReplicas } from '../../../cli/doctor/redis-checks.js';
 import { parseInfo, replicasOf } from '../../../cli/doctor/topology-report.js';
 import { runCli } from '../../support/process/run-cli.js';
-import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
 import { TestCluster } from '../../support/redis/test-cluster.js';
+import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
 import { TestSentinels } from '../../support/redis/test-sentinels.js';
 import { until } from '../../support/until.js';
 

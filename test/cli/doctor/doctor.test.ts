@@ -5,13 +5,13 @@ import { checkCanary } from '../../../cli/doctor/canary.js';
 import { checkFleet, checkReconciler } from '../../../cli/doctor/fleet-checks.js';
 import { Findings } from '../../../cli/doctor/record-checks.js';
 import { createProducer } from '../../../producer/index.js';
-import { resolveSettings } from '../../../shared/settings/settings.js';
 import { createKeys } from '../../../shared/keys.js';
+import { resolveSettings } from '../../../shared/settings/settings.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import type { CommandResult } from '../../support/process/command.js';
 import { type CliRun, runCli, startCli } from '../../support/process/run-cli.js';
 import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
 import { ScriptedTask } from '../../support/task/scripted-task.js';
-import { TestFleet } from '../../support/fleet/test-fleet.js';
 
 interface Answer {
   readonly ok: boolean;

@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
-import { isFleetError } from '../../../shared/errors.js';
 import {
   type EmbeddedRedis,
   type EmbeddedRedisOptions,
@@ -17,9 +16,10 @@ import {
 import { identifyProcess } from '../../../cli/embedded-redis/process-identity.js';
 import { ensureRedisServer } from '../../../cli/embedded-redis/server-binary.js';
 import { freePort } from '../../../cli/embedded-redis/server-process.js';
+import { isFleetError } from '../../../shared/errors.js';
 import { built } from '../../support/process/built.js';
-import { reapAtExit } from '../../support/process/reaper.js';
 import { spawnNode } from '../../support/process/processes.js';
+import { reapAtExit } from '../../support/process/reaper.js';
 import { startTestRedis } from '../../support/redis/test-redis.js';
 import { until } from '../../support/until.js';
 

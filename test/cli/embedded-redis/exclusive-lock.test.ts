@@ -3,8 +3,8 @@ import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { takeLock } from '../../../cli/embedded-redis/server-state.js';
 import { identifyThisProcess, isRunning } from '../../../cli/embedded-redis/process-identity.js';
+import { takeLock } from '../../../cli/embedded-redis/server-state.js';
 
 let root: string;
 

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { pino } from 'pino';
-import { isFleetError } from '../../../shared/errors.js';
 import { startEmbeddedRedis } from '../../../cli/embedded-redis/embedded.js';
 import { type CommandResult, type Machine, ensureRedisServer, findRedisServer } from '../../../cli/embedded-redis/server-binary.js';
+import { isFleetError } from '../../../shared/errors.js';
 
 let root: string;
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { cut, formatAge, renderTable } from '../../../cli/text/table.js';
 import { printable } from '../../../cli/text/output.js';
 import { progressText } from '../../../cli/text/progress.js';
+import { cut, formatAge, renderTable } from '../../../cli/text/table.js';
 
 const COLUMNS = [{ header: 'ID' }, { header: 'ITEM', flexible: true }, { header: 'N' }] as const;
 

@@ -3,8 +3,8 @@ import { after, before, test } from 'node:test';
 import { fleetCanary } from '../../../index.js';
 import type { Producer } from '../../../producer/index.js';
 import { createKeys } from '../../../shared/keys.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 import { type Sent, type ServedApi, serveApi } from './serve-api.js';
 

@@ -8,8 +8,8 @@ import { after, before, test } from 'node:test';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { fleetCanary } from '../../../index.js';
 import type { Producer } from '../../../producer/index.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { type SendOptions, type ServedApi, checkAnswer, send, serveApi } from './serve-api.js';
 
 const BODY_LIMIT = 65_536;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { canonical, idOfKey } from '../../../dashboard/api/idempotency.js';
-import type { Producer } from '../../../producer/index.js';
 import { callerKeyOf } from '../../../dashboard/auth/principal.js';
+import type { Producer } from '../../../producer/index.js';
 import { createKeys } from '../../../shared/keys.js';
 import { fleetCanary } from '../../../worker/builtin/definitions.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';

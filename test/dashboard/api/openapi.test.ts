@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { ROUTES } from '../../../dashboard/api/api.js';
-import { ERROR_CODES, type ErrorCode } from '../../../shared/errors.js';
 import { STATUS_OF } from '../../../dashboard/http/problem.js';
+import { ERROR_CODES, type ErrorCode } from '../../../shared/errors.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { type ServedApi, send, serveApi } from './serve-api.js';
 

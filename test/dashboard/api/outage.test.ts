@@ -4,11 +4,11 @@ import { ROUTES } from '../../../dashboard/api/api.js';
 import { fleetCanary } from '../../../index.js';
 import type { ProducerConfig } from '../../../producer/index.js';
 import { createKeys } from '../../../shared/keys.js';
-import type { TestRedisOptions } from '../../support/redis/test-redis.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import type { TestRedisOptions } from '../../support/redis/test-redis.js';
 import { until } from '../../support/until.js';
-import { EventClient } from './stream/event-client.js';
 import { type ServedApi, serveApi } from './serve-api.js';
+import { EventClient } from './stream/event-client.js';
 
 /** Serves an API with its own Redis until the test ends. */
 async function serve(context: TestContext, options: TestRedisOptions = {}, config: Partial<ProducerConfig> = {}) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { exitCodeOf } from '../../../cli/errors.js';
 import { errorOf } from '../../../cli/client/http-connection.js';
+import { exitCodeOf } from '../../../cli/errors.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { serveApi } from './serve-api.js';
 

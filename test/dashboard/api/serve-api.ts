@@ -8,8 +8,8 @@ import { problem } from '../../../dashboard/api/schemas/task.js';
 import type { Principal } from '../../../dashboard/auth/principal.js';
 import { type Dashboard, type DashboardConfig, createDashboard } from '../../../dashboard/dashboard.js';
 import { STATUS_OF } from '../../../dashboard/http/problem.js';
-import { createLoggerFactory } from '../../../shared/logger.js';
 import type { ErrorCode } from '../../../shared/errors.js';
+import { createLoggerFactory } from '../../../shared/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 
 export interface Sent {

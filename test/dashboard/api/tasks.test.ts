@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { fleetCanary } from '../../../index.js';
 import type { Producer } from '../../../producer/index.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { type Sent, type ServedApi, serveApi } from './serve-api.js';
 
 const task = new ScriptedTask('report.write');

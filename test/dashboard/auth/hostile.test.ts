@@ -4,9 +4,9 @@ import { after, before, test } from 'node:test';
 import { fleetCanary } from '../../../index.js';
 import type { Producer } from '../../../producer/index.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { rawRequest, statusOf } from '../raw-request.js';
 import { type Reply, TestDashboard } from '../test-dashboard.js';
 import { AUDIENCE, ISSUER, type Issuer, startIssuer } from './jwt-issuer.js';
-import { rawRequest, statusOf } from '../raw-request.js';
 
 /** A request; by default the stop of a queued task. */
 interface Attack {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { JwtVerifier, type JwtSettings, readJwt } from '../../../dashboard/auth/authority.js';
-import { resolveSettings } from '../../../shared/settings/settings.js';
 import { isFleetError } from '../../../shared/errors.js';
+import { resolveSettings } from '../../../shared/settings/settings.js';
 import { AUDIENCE, ISSUER, startIssuer } from './jwt-issuer.js';
 
 const issuer = await startIssuer();

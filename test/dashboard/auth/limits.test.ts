@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { createProducer } from '../../../producer/index.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { startTestRedis } from '../../support/redis/test-redis.js';
-import { createProducer } from '../../../producer/index.js';
 import { until } from '../../support/until.js';
 import { type Reply, TestDashboard } from '../test-dashboard.js';
 

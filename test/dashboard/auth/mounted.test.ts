@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { type IncomingMessage, type OutgoingHttpHeaders, request } from 'node:http';
 import { once } from 'node:events';
+import { type IncomingMessage, type OutgoingHttpHeaders, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { after, test, type TestContext } from 'node:test';
 import express, { type Express } from 'express';

@@ -7,8 +7,8 @@ import express, { type Express } from 'express';
 import { type Principal, type Role, createDashboard } from '../../../dashboard/index.js';
 import { createLoggerFactory } from '../../../shared/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
-import { FaultProxy } from '../../support/network/fault-proxy.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { FaultProxy } from '../../support/network/fault-proxy.js';
 import { TestBoard } from './test-board.js';
 
 const fleet = await TestFleet.start();

@@ -1,9 +1,9 @@
 import { Queue } from 'bullmq';
 import type { Producer } from '../../../producer/index.js';
 import { type Keys, createKeys } from '../../../shared/keys.js';
-import { type Reply, TestDashboard, type Who } from '../test-dashboard.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import type { TestFleet } from '../../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
+import { type Reply, TestDashboard, type Who } from '../test-dashboard.js';
 
 /** A board with its own fleet and one scripted task; without a worker until `work`. */
 export class TestBoard {

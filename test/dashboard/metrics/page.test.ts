@@ -3,14 +3,14 @@ import { after, before, describe, it } from 'node:test';
 import express from 'express';
 import { z } from 'zod';
 import { createDashboard } from '../../../dashboard/index.js';
-import { METRICS, formatSamples, sample } from '../../../dashboard/metrics/exposition.js';
 import { samplesOf as samplesOfCounts } from '../../../dashboard/metrics/count-samples.js';
+import { METRICS, formatSamples, sample } from '../../../dashboard/metrics/exposition.js';
 import { createKeys } from '../../../shared/keys.js';
 import { defineTask } from '../../../shared/task/definition.js';
-import { KEEP } from '../../support/task/keep.js';
 import { metricsOf, samplesOf, valuesOf } from '../../support/fleet/metrics-page.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 import { type Answer, type Served, serve, serveDashboard } from '../serve-dashboard.js';
 

@@ -7,14 +7,14 @@ import type { Producer } from '../../../producer/index.js';
 import { createKeys } from '../../../shared/keys.js';
 import { createLoggerFactory } from '../../../shared/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
-import { fleetCanary } from '../../../worker/builtin/definitions.js';
 import { defineTask } from '../../../shared/task/definition.js';
 import { type TaskHandler, defineHandler } from '../../../shared/task/handler.js';
+import { fleetCanary } from '../../../worker/builtin/definitions.js';
 import type { FleetWorker, WorkerConfig } from '../../../worker/index.js';
-import { KEEP } from '../../support/task/keep.js';
 import { valuesOf } from '../../support/fleet/metrics-page.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 
 const WAIT = { waitMs: 10_000 };

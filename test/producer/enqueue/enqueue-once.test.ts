@@ -4,8 +4,8 @@ import { z } from 'zod';
 import { createKeys } from '../../../shared/keys.js';
 import { defineTask } from '../../../shared/task/definition.js';
 import { defineHandler } from '../../../shared/task/handler.js';
-import { KEEP } from '../../support/task/keep.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());

@@ -6,9 +6,9 @@ import { type FleetError, isFleetError } from '../../../shared/errors.js';
 import { createKeys } from '../../../shared/keys.js';
 import { MergedWrites } from '../../../shared/registry/merged-writes.js';
 import { defineTask } from '../../../shared/task/definition.js';
+import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
 import { KEEP } from '../../support/task/keep.js';
 import { ScriptedTask } from '../../support/task/scripted-task.js';
-import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 const fleet = await TestFleet.start();

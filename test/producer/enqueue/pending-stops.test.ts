@@ -6,9 +6,9 @@ import { MergedWrites } from '../../../shared/registry/merged-writes.js';
 import { formatStop } from '../../../shared/stop/receipt.js';
 import { deferred } from '../../support/deferred.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
+import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
 import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { StepGate } from '../../support/task/step-gate.js';
-import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 const fleet = await TestFleet.start();

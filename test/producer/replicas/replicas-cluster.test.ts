@@ -6,9 +6,9 @@ import { createProducer } from '../../../producer/index.js';
 import { isFleetError } from '../../../shared/errors.js';
 import { createKeys } from '../../../shared/keys.js';
 import { defineTask } from '../../../shared/task/definition.js';
-import { KEEP } from '../../support/task/keep.js';
-import type { TestRedis } from '../../support/redis/test-redis.js';
 import { TestCluster } from '../../support/redis/test-cluster.js';
+import type { TestRedis } from '../../support/redis/test-redis.js';
+import { KEEP } from '../../support/task/keep.js';
 
 const definitions = Array.from({ length: 6 }, (_, n) =>
   defineTask({ name: `note.${n}`, queue: `notes-${n}`, input: z.object({}), retention: KEEP }),

@@ -8,9 +8,9 @@ import { createKeys } from '../../../shared/keys.js';
 import { defineTask } from '../../../shared/task/definition.js';
 import { defineHandler } from '../../../shared/task/handler.js';
 import { deferred } from '../../support/deferred.js';
-import { KEEP } from '../../support/task/keep.js';
-import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
+import { KEEP } from '../../support/task/keep.js';
 import { until } from '../../support/until.js';
 
 const note = defineTask({ name: 'note.take', input: z.object({}), retention: KEEP });

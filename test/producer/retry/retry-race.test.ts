@@ -8,9 +8,9 @@ import { createKeys } from '../../../shared/keys.js';
 import { MergedWrites } from '../../../shared/registry/merged-writes.js';
 import type { Store } from '../../../shared/store.js';
 import { defineTask } from '../../../shared/task/definition.js';
-import { KEEP } from '../../support/task/keep.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());

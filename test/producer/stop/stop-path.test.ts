@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { createKeys } from '../../../shared/keys.js';
+import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
 import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { StepGate } from '../../support/task/step-gate.js';
-import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 const fleet = await TestFleet.start();

@@ -9,9 +9,9 @@ import { createKeys } from '../../../shared/keys.js';
 import { defineTask } from '../../../shared/task/definition.js';
 import { defineHandler } from '../../../shared/task/handler.js';
 import { deferred } from '../../support/deferred.js';
+import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
 import { FaultProxy } from '../../support/network/fault-proxy.js';
 import { KEEP } from '../../support/task/keep.js';
-import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 const fleet = await TestFleet.start();

@@ -5,11 +5,11 @@ import type { JobEvents } from '../../../producer/wait/events.js';
 import type { StreamHub } from '../../../producer/wait/stream-reader.js';
 import { Waiter } from '../../../producer/wait/waiter.js';
 import { Watch } from '../../../producer/wait/watch.js';
-import type { TaskReader } from '../../../shared/task/task-reader.js';
 import { type Keys, createKeys } from '../../../shared/keys.js';
+import type { TaskReader } from '../../../shared/task/task-reader.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { FaultProxy } from '../../support/network/fault-proxy.js';
 import { ScriptedTask } from '../../support/task/scripted-task.js';
-import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 /** Long enough for another worker to start an attempt and emit events before the first one learns that its own has ended. */

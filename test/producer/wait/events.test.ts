@@ -6,8 +6,8 @@ import { isFleetError } from '../../../shared/errors.js';
 import { defineTask } from '../../../shared/task/definition.js';
 import { type TaskContext, defineHandler } from '../../../shared/task/handler.js';
 import { deferred } from '../../support/deferred.js';
-import { KEEP } from '../../support/task/keep.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());

@@ -12,8 +12,8 @@ import { createLoggerFactory } from '../../../shared/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 import { defineTask } from '../../../shared/task/definition.js';
 import { deferred } from '../../support/deferred.js';
-import { KEEP } from '../../support/task/keep.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
 
 const fleet = await TestFleet.start();
 const closing: (() => Promise<unknown>)[] = [];

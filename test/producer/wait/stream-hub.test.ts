@@ -12,8 +12,8 @@ import { resolveSettings } from '../../../shared/settings/settings.js';
 import { defineTask } from '../../../shared/task/definition.js';
 import { type Deferred, deferred } from '../../support/deferred.js';
 import { eventOf } from '../../support/event.js';
-import { KEEP } from '../../support/task/keep.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
 
 const fleet = await TestFleet.start();
 const { client } = fleet;

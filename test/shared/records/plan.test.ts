@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type PlanJson, type PlanTemplate, checkPlanTemplate, parsePlan, planToJson } from '../../../shared/records/billing-plan.js';
 import { isFleetError } from '../../../shared/errors.js';
+import { type PlanJson, type PlanTemplate, checkPlanTemplate, parsePlan, planToJson } from '../../../shared/records/billing-plan.js';
 
 const TEMPLATE: PlanTemplate = {
   ...{ id: 'pro', name: 'Pro', price: 2_000, currency: 'USD', interval: 'month', quotas: { seats: 1, documents: null } },

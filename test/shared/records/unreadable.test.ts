@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Unreadable, isWrongType } from '../../../shared/records/unreadable.js';
 import { kindOfKey } from '../../../shared/records/unreadable-kinds.js';
+import { Unreadable, isWrongType } from '../../../shared/records/unreadable.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
 
 const HOUR_MS = 3_600_000;

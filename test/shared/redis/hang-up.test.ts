@@ -4,14 +4,14 @@ import { after, test } from 'node:test';
 import type { Redis } from 'ioredis';
 import { createLoggerFactory } from '../../../shared/logger.js';
 import { type ConnectionPolicy, connect, hangUp, ready } from '../../../shared/redis/connect.js';
-import type { RedisConnection } from '../../../shared/redis/connection.js';
 import { isConnectionError } from '../../../shared/redis/connection-errors.js';
+import type { RedisConnection } from '../../../shared/redis/connection.js';
 import { type SettingsInput, resolveSettings } from '../../../shared/settings/settings.js';
 import type { ConnectedSettings } from '../../../shared/store.js';
 import { eventOf } from '../../support/event.js';
 import { FaultProxy } from '../../support/network/fault-proxy.js';
-import { startTestRedis } from '../../support/redis/test-redis.js';
 import { TestCluster } from '../../support/redis/test-cluster.js';
+import { startTestRedis } from '../../support/redis/test-redis.js';
 
 const redis = await startTestRedis();
 const proxy = await FaultProxy.start(redis.port);

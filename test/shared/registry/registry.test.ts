@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import * as fc from 'fast-check';
+import { TASK_KEY_NAMES } from '../../../shared/keys.js';
 import { MergedWrites, type Registration } from '../../../shared/registry/merged-writes.js';
 import type { Position, Registry } from '../../../shared/registry/registry.js';
-import { TASK_KEY_NAMES } from '../../../shared/keys.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
 
 const fleet = await TestFleet.start();

@@ -1,7 +1,7 @@
-import { MAX_COMMAND_IDS, MAX_COMMAND_LENGTH } from '../../../shared/limits.js';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
+import { MAX_COMMAND_IDS, MAX_COMMAND_LENGTH } from '../../../shared/limits.js';
 import { formatCommands, parseCommand } from '../../../shared/stop/commands.js';
 import { createReceipt, formatStop, parseStop } from '../../../shared/stop/receipt.js';
 

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { z } from 'zod';
 import { isFleetError, messageOf } from '../../../shared/errors.js';
-import { BUILTIN_DEFINITIONS } from '../../../worker/builtin/definitions.js';
 import { type TaskOptions, defineTask } from '../../../shared/task/definition.js';
 import { defineHandler } from '../../../shared/task/handler.js';
 import { jobOptions } from '../../../shared/task/job-options.js';
 import { TASK_STATES, isTerminal, taskState } from '../../../shared/task/state.js';
+import { BUILTIN_DEFINITIONS } from '../../../worker/builtin/definitions.js';
 
 const input = z.object({ n: z.number() });
 const retention = { completed: { ageMs: 3_600_000, count: 10 }, failed: { ageMs: 604_800_000, count: 5 } };

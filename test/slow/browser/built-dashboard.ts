@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express from 'express';
-import type { Dashboard } from '../../../dashboard/index.js';
 import { entryOf, newToken } from '../../../dashboard/auth/tokens.js';
-import { builtUrl } from '../../support/process/built.js';
-import { LogLines } from '../../support/fleet/log-lines.js';
+import type { Dashboard } from '../../../dashboard/index.js';
 import type { Producer } from '../../../producer/index.js';
+import { LogLines } from '../../support/fleet/log-lines.js';
+import { builtUrl } from '../../support/process/built.js';
 
 export interface BuiltDashboard {
   readonly origin: string;

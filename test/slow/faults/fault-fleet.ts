@@ -8,14 +8,14 @@ import { type ConnectedSettings, type Store, openStore } from '../../../shared/s
 import { COMMAND } from '../../support/process/command.js';
 import { type NodeProcess, spawnNode } from '../../support/process/processes.js';
 import { type AuditReport, audit } from './audit/audit.js';
-import { now, within } from './load/clock.js';
 import { EndLog } from './audit/end-log.js';
 import { HandlerLog } from './audit/handler-log.js';
 import { History } from './audit/history.js';
 import { endedIds, leftovers } from './audit/leftovers.js';
+import { now, within } from './load/clock.js';
+import { LOAD_MODULE, type LoadKind, loadTask } from './load/load-task.js';
 import { Load, type LoadOptions } from './load/load.js';
 import { FULL } from './size.js';
-import { LOAD_MODULE, type LoadKind, loadTask } from './load/load-task.js';
 
 /** A Redis deployment: one server, sentinels or a cluster. */
 export interface Deployment {

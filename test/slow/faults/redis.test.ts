@@ -4,10 +4,10 @@ import { describe } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TestRedis } from '../../support/redis/test-redis.js';
 import { now } from './load/clock.js';
+import { slowFsync } from './load/slow-fsync.js';
 import { faultTest } from './scenario.js';
 import { redisOf, singleRedis } from './single-redis.js';
 import { FULL } from './size.js';
-import { slowFsync } from './load/slow-fsync.js';
 
 const AWAY_MS = FULL ? 5_000 : 500;
 const PAUSE_MS = 8_000;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type { ProblemKind } from './audit/audit.js';
-import { type Deployment, FaultFleet } from './fault-fleet.js';
-import type { LoadOptions } from './load/load.js';
 import { type Freeze, isOfFrozen } from './audit/frozen.js';
 import { report, tally } from './audit/report.js';
+import { type Deployment, FaultFleet } from './fault-fleet.js';
+import type { LoadOptions } from './load/load.js';
 import { FULL, ONLY } from './size.js';
 
 /** Settings that make a fleet react within seconds instead of half a minute. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { billingInitPlans } from '../../../worker/builtin/definitions.js';
-import { FleetProxy } from '../../support/network/fleet-proxy.js';
 import { startWorker } from '../../support/fleet/scenario.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { FleetProxy } from '../../support/network/fleet-proxy.js';
 
 const LIMIT_MS = 30_000;
 const QUICK = { LOCK_DURATION_MS: '1000', STALLED_CHECK_INTERVAL_MS: '500' };

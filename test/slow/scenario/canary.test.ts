@@ -5,9 +5,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Producer } from '../../../producer/index.js';
 import type { Keys } from '../../../shared/keys.js';
 import { fleetCanary } from '../../../worker/builtin/definitions.js';
-import type { NodeProcess } from '../../support/process/processes.js';
 import { startWorker } from '../../support/fleet/scenario.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
+import type { NodeProcess } from '../../support/process/processes.js';
 import { until } from '../../support/until.js';
 
 const keyPrefix = 'canary';

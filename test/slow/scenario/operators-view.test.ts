@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { type CommandResult, runCommand, startCommand } from '../../support/process/command.js';
-import type { NodeProcess } from '../../support/process/processes.js';
 import { SCENARIO_MODULE, handlerBegins, startWorker } from '../../support/fleet/scenario.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { type CommandResult, runCommand, startCommand } from '../../support/process/command.js';
+import type { NodeProcess } from '../../support/process/processes.js';
 
 const keyPrefix = 'view';
 const CANARY = ['task', 'enqueue', 'fleet.canary', '--input', '{"mode":"cooperative","run_ms":0}', '-o', 'json'];

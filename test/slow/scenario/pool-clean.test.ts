@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { sessionPoolClean, usagePoolClean } from '../../../worker/builtin/definitions.js';
 import type { Keys } from '../../../shared/keys.js';
-import { FleetProxy } from '../../support/network/fleet-proxy.js';
+import { sessionPoolClean, usagePoolClean } from '../../../worker/builtin/definitions.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
-import type { NodeProcess } from '../../support/process/processes.js';
 import { startWorker } from '../../support/fleet/scenario.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { FleetProxy } from '../../support/network/fleet-proxy.js';
+import type { NodeProcess } from '../../support/process/processes.js';
 import { until } from '../../support/until.js';
 
 const OLD = 1_700_000_000;

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { type TestContext, after, before, describe, it } from 'node:test';
 import type { Producer } from '../../../producer/index.js';
 import { chatCompletion, modelsRefresh } from '../../../worker/builtin/definitions.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { upstream } from '../../support/network/upstream.js';
 import { built } from '../../support/process/built.js';
 import { runCommand, startCommand } from '../../support/process/command.js';
 import type { NodeProcess } from '../../support/process/processes.js';
-import { TestFleet } from '../../support/fleet/test-fleet.js';
-import { upstream } from '../../support/network/upstream.js';
 import { until } from '../../support/until.js';
 
 /** The secrets. Short ones, since an engine may quote only a few characters. */

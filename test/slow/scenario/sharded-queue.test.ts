@@ -4,8 +4,8 @@ import { type Producer, createProducer } from '../../../producer/index.js';
 import { createKeys } from '../../../shared/keys.js';
 import { shardOf, shardsOf } from '../../../shared/task/shards.js';
 import { type FleetWorker, createWorker } from '../../../worker/index.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestCluster } from '../../support/redis/test-cluster.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 
 const SHARDS = 8;

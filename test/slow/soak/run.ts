@@ -4,10 +4,10 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Soak } from './soak.js';
 import type { SoakOptions } from './options.js';
 import { plotOf } from './report/plot.js';
 import { shown } from './report/verdict.js';
+import { Soak } from './soak.js';
 
 const PROBLEMS_SHOWN = 20;
 

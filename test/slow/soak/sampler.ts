@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { createKeys } from '../../../shared/keys.js';
-import { loadTask } from '../faults/load/load-task.js';
 import { now } from '../faults/load/clock.js';
+import { loadTask } from '../faults/load/load-task.js';
 import { KEY_PREFIX, type SoakDeployment } from './load/deployment.js';
 import { type ProcessFigures, figuresOf } from './proc.js';
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { describe, it } from 'node:test';
-import { compileInto } from '../../support/runner/build-tests.js';
 import { built } from '../../support/process/built.js';
+import { compileInto } from '../../support/runner/build-tests.js';
 import { plotOf } from './report/plot.js';
 import { Soak } from './soak.js';
 

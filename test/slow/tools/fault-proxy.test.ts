@@ -7,8 +7,8 @@ import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { Redis, type RedisOptions } from 'ioredis';
 import { eventOf } from '../../support/event.js';
 import { FaultProxy } from '../../support/network/fault-proxy.js';
-import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
 import { RespFrames } from '../../support/network/resp-frames.js';
+import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
 import { until } from '../../support/until.js';
 
 const ONCE = { maxRetriesPerRequest: 0, retryStrategy: () => null };

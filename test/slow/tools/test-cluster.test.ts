@@ -4,8 +4,8 @@ import { existsSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import type { Cluster } from 'ioredis';
 import { isAlive } from '../../support/process/processes.js';
-import type { TestRedis } from '../../support/redis/test-redis.js';
 import { TestCluster } from '../../support/redis/test-cluster.js';
+import type { TestRedis } from '../../support/redis/test-redis.js';
 
 describe('TestCluster', () => {
   let redis: TestCluster;

@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { defineTask } from '../../../shared/task/definition.js';
 import { built } from '../process/built.js';
 import { startCommand } from '../process/command.js';
-import { KEEP } from '../task/keep.js';
 import type { NodeProcess } from '../process/processes.js';
 import type { TestRedis } from '../redis/test-redis.js';
+import { KEEP } from '../task/keep.js';
 
 /** The scenarios' own tasks; the handlers are in scenario-tasks.mjs. */
 export const scenarioTask = defineTask({

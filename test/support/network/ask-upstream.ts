@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { UnrecoverableError } from 'bullmq';
 import { resolveSettings } from '../../../shared/settings/settings.js';
-import { type ChatCompletionOutput, chatCompletion } from '../../../worker/builtin/definitions.js';
 import { type ChatCompletionOptions, chatCompletionHandler } from '../../../worker/builtin/chat/handler.js';
+import { type ChatCompletionOutput, chatCompletion } from '../../../worker/builtin/definitions.js';
 import { type FakeContext, type FakeContextOptions, createFakeContext, runHandler } from '../task/task-context.js';
 
 export const KEY = 'sk-test-not-a-real-key';

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Producer } from '../../../producer/index.js';
 import { fleetCanary } from '../../../worker/builtin/definitions.js';
-import type { OpenWebuiPeer } from './open-webui-peer.js';
 import type { TestFleet } from '../fleet/test-fleet.js';
 import { until } from '../until.js';
+import type { OpenWebuiPeer } from './open-webui-peer.js';
 
 export interface BesideOptions {
   readonly fleet: TestFleet;

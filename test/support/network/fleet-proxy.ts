@@ -1,5 +1,5 @@
-import { FaultProxy } from './fault-proxy.js';
 import type { TestRedis } from '../redis/test-redis.js';
+import { FaultProxy } from './fault-proxy.js';
 
 /** A faulty network between some processes and a Redis: one proxy in front of each server. */
 export class FleetProxy {

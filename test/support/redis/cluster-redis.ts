@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Redis } from 'ioredis';
-import type { ClientOptions, TestRedis, TestRedisOptions } from './test-redis.js';
 import { TestCluster } from './test-cluster.js';
+import type { ClientOptions, TestRedis, TestRedisOptions } from './test-redis.js';
 
 /** A cluster in place of one redis-server, for tests that do not depend on the topology. */
 export class ClusterRedis implements TestRedis {

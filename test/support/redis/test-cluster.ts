@@ -1,6 +1,6 @@
 import { Cluster, type ClusterOptions, type Redis } from 'ioredis';
-import { type ClientOptions, type TestRedis, type TestRedisOptions, startTestRedis } from './test-redis.js';
 import { until } from '../until.js';
+import { type ClientOptions, type TestRedis, type TestRedisOptions, startTestRedis } from './test-redis.js';
 
 export interface TestClusterOptions extends Pick<TestRedisOptions, 'appendonly' | 'password' | 'users' | 'tls'> {
   /** How long a master may be silent before the others consider it down, in ms. Default: 2,000. */

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
-import { type ClientOptions, type TestRedis, type TestRedisOptions, startTestRedis } from './test-redis.js';
 import { until } from '../until.js';
+import { type ClientOptions, type TestRedis, type TestRedisOptions, startTestRedis } from './test-redis.js';
 
 export interface TestSentinelsOptions extends Pick<TestRedisOptions, 'appendonly' | 'password' | 'users' | 'tls'> {
   /** How long a master may be silent before a sentinel considers it down, in ms. Default: 1,000. */

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../../producer/index.js';
-import type { Step } from '../../../shared/store.js';
 import { LockLost } from '../../../shared/stop/cause.js';
+import type { Step } from '../../../shared/store.js';
 import { Run } from '../../../worker/run/run.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 
 /** The shortest allowed locks. */

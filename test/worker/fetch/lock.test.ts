@@ -3,8 +3,8 @@ import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../../producer/index.js';
 import { LockLost } from '../../../shared/stop/cause.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 
 /** The shortest allowed locks; a lock is renewed after a quarter to half of its time. */

@@ -8,10 +8,10 @@ import type { Producer } from '../../../producer/index.js';
 import { defineTask } from '../../../shared/task/definition.js';
 import { defineHandler } from '../../../shared/task/handler.js';
 import type { FleetWorker, WorkerConfig } from '../../../worker/index.js';
-import { KEEP } from '../../support/task/keep.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 
 const REPLACED = /Queue worker fetches nothing/;

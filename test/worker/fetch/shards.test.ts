@@ -7,10 +7,10 @@ import { type TaskDefinition, defineTask } from '../../../shared/task/definition
 import { type TaskHandler, defineHandler } from '../../../shared/task/handler.js';
 import { shardOf, shardsOf } from '../../../shared/task/shards.js';
 import { ShardFinder } from '../../../worker/fetch/shards.js';
-import { KEEP } from '../../support/task/keep.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 
 const sums = (shards: number): TaskDefinition<{ n: number }, number> =>

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { slotsByQueue, slotsOfOthers } from '../../../worker/fetch/shards.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 
 const handlerOf = (name: string, shards: number, alwaysIsolated = false) => ({
   definition: new ScriptedTask(name, { shards }).definition,

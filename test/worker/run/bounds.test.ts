@@ -12,9 +12,9 @@ import {
   cutToBytes,
 } from '../../../shared/limits.js';
 import { type TaskContext, defineHandler, defineTask } from '../../../worker/index.js';
-import { KEEP } from '../../support/task/keep.js';
 import { endOf, ownWorker } from '../../support/fleet/own-worker.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
 
 const LIMIT = 1_024;
 const RETRY = { attempts: 3, backoff: { delayMs: 0 } } as const;

@@ -4,10 +4,10 @@ import { inspect } from 'node:util';
 import { z } from 'zod';
 import type { Producer, TaskEvent } from '../../../producer/index.js';
 import { defineHandler, defineTask } from '../../../worker/index.js';
-import { KEEP } from '../../support/task/keep.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
-import { type HandlerCall, ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
+import { type HandlerCall, ScriptedTask } from '../../support/task/scripted-task.js';
 
 describe("A handler's context", () => {
   let fleet: TestFleet;

@@ -5,9 +5,9 @@ import type { Producer } from '../../../producer/index.js';
 import { isFleetError } from '../../../shared/errors.js';
 import { createKeys } from '../../../shared/keys.js';
 import { defineTask } from '../../../shared/task/definition.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { KEEP } from '../../support/task/keep.js';
 import { ScriptedTask } from '../../support/task/scripted-task.js';
-import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
 const RETRY = { retry: { attempts: 3, backoff: { type: 'fixed', delayMs: 0, jitter: 0 } } } as const;

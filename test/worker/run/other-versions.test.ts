@@ -4,8 +4,8 @@ import { z } from 'zod';
 import type { Producer } from '../../../producer/index.js';
 import { schemasOf } from '../../../worker/run/unknown-tasks.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 
 /** Two versions of one task: the newer one requires a field that the older one lacks. */

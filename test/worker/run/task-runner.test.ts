@@ -7,10 +7,10 @@ import { createKeys } from '../../../shared/keys.js';
 import { TimedOut } from '../../../shared/stop/cause.js';
 import { fleetCanary } from '../../../worker/builtin/definitions.js';
 import { createWorker, defineHandler, defineTask } from '../../../worker/index.js';
-import { KEEP } from '../../support/task/keep.js';
 import { endOf, ownWorker } from '../../support/fleet/own-worker.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 
 describe('A worker', () => {

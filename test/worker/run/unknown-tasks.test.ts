@@ -4,8 +4,8 @@ import type { Producer } from '../../../producer/index.js';
 import type { Outcome } from '../../../worker/run/outcome.js';
 import { UnknownTasks } from '../../../worker/run/unknown-tasks.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 
 const known = new ScriptedTask('mix.known');

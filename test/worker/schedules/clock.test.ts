@@ -3,8 +3,8 @@ import { after, afterEach, before, beforeEach, describe, it, mock } from 'node:t
 import type { Producer } from '../../../producer/index.js';
 import type { FleetWorker } from '../../../worker/index.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 
 const MINUTE_MS = 60_000;

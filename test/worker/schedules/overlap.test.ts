@@ -4,10 +4,10 @@ import type { Producer, ScheduleOptions } from '../../../producer/index.js';
 import { createKeys } from '../../../shared/keys.js';
 import { dueTimeOf } from '../../../shared/schedule/schedule.js';
 import type { Store } from '../../../shared/store.js';
-import { KEEP } from '../../support/task/keep.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 
 /** The next task is never due on its own: each test makes it due. */

@@ -10,8 +10,8 @@ import type { Store } from '../../../shared/store.js';
 import { Queues } from '../../../shared/task/queues.js';
 import { SchedulePlanner, scheduleTable } from '../../../worker/schedule-planner.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 
 const MINUTE_MS = 60_000;

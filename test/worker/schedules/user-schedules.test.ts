@@ -4,8 +4,8 @@ import { Queue } from 'bullmq';
 import { type Schedule, dueTimeOf } from '../../../shared/schedule/schedule.js';
 import { SchedulePlanner } from '../../../worker/schedule-planner.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
 
 describe("Users' schedules", () => {
   let fleet: TestFleet;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { defineTask } from '../../../shared/task/definition.js';
 import { MAINTENANCE_QUEUE, MAINTENANCE_RETENTION } from '../../../shared/schedule/schedule.js';
+import { defineTask } from '../../../shared/task/definition.js';
 
 const count = z.int().min(0);
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type FleetCanaryInput, fleetCanary } from '../definitions.js';
 import { defineHandler, type TaskContext } from '../../../shared/task/handler.js';
+import { type FleetCanaryInput, fleetCanary } from '../definitions.js';
 
 /** Longest time between two progress reports, in ms. */
 const PROGRESS_MS = 200;

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { formatMs } from '../../../shared/time.js';
 import { messageOf } from '../../../shared/errors.js';
 import { quote } from '../../../shared/keys.js';
 import type { Logger } from '../../../shared/logger.js';
 import type { ScriptedRedis } from '../../../shared/scripts/define-scripts.js';
+import { formatMs } from '../../../shared/time.js';
 
 interface CleanupLockOptions {
   readonly redis: ScriptedRedis;

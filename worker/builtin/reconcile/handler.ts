@@ -1,5 +1,5 @@
-import { registryReconcile } from '../definitions.js';
 import { type TaskHandler, defineHandler } from '../../../shared/task/handler.js';
+import { registryReconcile } from '../definitions.js';
 import type { FleetResources } from '../fleet-resources.js';
 import { Reconciler } from './reconciler.js';
 

@@ -1,5 +1,5 @@
-import { chunks } from '../../../shared/limits.js';
 import { isName, quote } from '../../../shared/keys.js';
+import { chunks } from '../../../shared/limits.js';
 import type { Store } from '../../../shared/store.js';
 
 /** The lists of waiting jobs. */

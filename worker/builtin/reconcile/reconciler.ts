@@ -6,9 +6,9 @@ import { parseStop } from '../../../shared/stop/receipt.js';
 import type { Store } from '../../../shared/store.js';
 import type { RegistryReconcileOutput } from '../definitions.js';
 import { EntryCheck } from './entries.js';
-import { type Cursors, Isolation, RunRecord } from './run-record.js';
 import { JobLists } from './job-lists.js';
 import { LostJobs } from './lost-jobs.js';
+import { type Cursors, Isolation, RunRecord } from './run-record.js';
 import { Strays } from './strays.js';
 
 interface ReconcilerOptions {

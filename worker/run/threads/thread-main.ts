@@ -1,15 +1,15 @@
 import type { MessagePort } from 'node:worker_threads';
 import { pino } from 'pino';
-import { ERROR_SERIALIZERS } from '../../../shared/logger.js';
 import { messageOf } from '../../../shared/errors.js';
+import { ERROR_SERIALIZERS } from '../../../shared/logger.js';
 import type { LogLevel } from '../../../shared/settings/log-levels.js';
 import type { TaskContext } from '../../../shared/task/handler.js';
-import { type MainMessage, type ThreadMessage, type ThreadResult, type ThreadRun, causeOf } from './messages.js';
+import { loadTaskModule } from '../../task-modules.js';
 import { checkProgress } from '../context.js';
 import { isFinal } from '../outcome.js';
 import { chunkJsons, progressJson, resultJson } from '../output.js';
-import { loadTaskModule } from '../../task-modules.js';
 import { ThreadEnqueuer } from './enqueue.js';
+import { type MainMessage, type ThreadMessage, type ThreadResult, type ThreadRun, causeOf } from './messages.js';
 
 /** Runs one isolated handler, called by piscina in the thread. The context works as in the main thread. */
 export default async function runInThread(run: ThreadRun): Promise<ThreadResult> {

@@ -6,8 +6,8 @@ import type { Logger } from '../../../shared/logger.js';
 import type { Settings } from '../../../shared/settings/settings.js';
 import type { AbortCause } from '../../../shared/stop/cause.js';
 import type { TaskContext } from '../../../shared/task/handler.js';
-import { type HandlerSource, type MainMessage, type ThreadMessage, type ThreadResult, type ThreadRun, partsOf } from './messages.js';
 import { enqueueForThread } from './enqueue.js';
+import { type HandlerSource, type MainMessage, type ThreadMessage, type ThreadResult, type ThreadRun, partsOf } from './messages.js';
 
 /** The entry module of threads, with this file's extension: compiled, or source under a loader. */
 const THREAD_MAIN = new URL(`./thread-main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);

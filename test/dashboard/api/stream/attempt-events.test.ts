@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../../../producer/index.js';
 import { type Keys, createKeys } from '../../../../shared/keys.js';
-import { ScriptedTask } from '../../../support/task/scripted-task.js';
 import { TestFleet } from '../../../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../../../support/task/scripted-task.js';
 import { until } from '../../../support/until.js';
-import { EventClient, type Heard } from './event-client.js';
 import { type ServedApi, serveApi } from '../serve-api.js';
+import { EventClient, type Heard } from './event-client.js';
 
 describe('the event stream of a retried task', () => {
   const task = new ScriptedTask('report.write', { retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 0, jitter: 0 } } });

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fleetCanary } from '../../../../index.js';
 import { Change } from '../../../../dashboard/api/stream/live-list.js';
+import { fleetCanary } from '../../../../index.js';
 import type { Producer } from '../../../../producer/index.js';
 import { createKeys } from '../../../../shared/keys.js';
 import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { until } from '../../../support/until.js';
-import { EventClient, type EventClientOptions } from './event-client.js';
 import { type ServedApi, serveApi } from '../serve-api.js';
+import { EventClient, type EventClientOptions } from './event-client.js';
 
 const LOOK_MS = 20;
 const fleet = await TestFleet.start();

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import type { Producer } from '../../../../producer/index.js';
 import { createKeys } from '../../../../shared/keys.js';
-import { ScriptedTask } from '../../../support/task/scripted-task.js';
 import { TestFleet } from '../../../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../../../support/task/scripted-task.js';
 import { until } from '../../../support/until.js';
-import { EventClient, type Heard } from './event-client.js';
 import { type ServedApi, serveApi } from '../serve-api.js';
+import { EventClient, type Heard } from './event-client.js';
 
 const task = new ScriptedTask('report.write');
 const fleet = await TestFleet.start();

@@ -8,12 +8,12 @@ import type { Store } from '../../../../shared/store.js';
 import { defineHandler } from '../../../../shared/task/handler.js';
 import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { until } from '../../../support/until.js';
-import { type AuditReport, type ProblemKind, audit } from './audit.js';
 import { now } from '../load/clock.js';
+import { type LoadKind, loadTask } from '../load/load-task.js';
+import { type AuditReport, type ProblemKind, audit } from './audit.js';
 import { EndLog } from './end-log.js';
 import { HandlerLog } from './handler-log.js';
 import { History } from './history.js';
-import { type LoadKind, loadTask } from '../load/load-task.js';
 import { tally } from './report.js';
 
 /** An audited history: a completed task, and one stopped while it ran. */

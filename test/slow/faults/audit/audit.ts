@@ -1,11 +1,11 @@
 import type { Store } from '../../../../shared/store.js';
 import { type TerminalState, isTerminal } from '../../../../shared/task/state.js';
 import type { TaskView } from '../../../../shared/task/view.js';
+import { type LoadKind, endOf, loadTask } from '../load/load-task.js';
 import type { EndLog } from './end-log.js';
 import type { HandlerLog, HandlerRun } from './handler-log.js';
 import type { Enqueued, History, Stopped } from './history.js';
 import { endedIds, leftovers } from './leftovers.js';
-import { type LoadKind, endOf, loadTask } from '../load/load-task.js';
 
 /** The kinds of problems. A fault that destroys data makes some unavoidable; those are counted without failing. */
 export const PROBLEMS = [

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { createReceipt } from '../../../../shared/stop/receipt.js';
 import type { ProblemKind } from './audit.js';
+import { type Freeze, isOfFrozen } from './frozen.js';
 import { HandlerLog } from './handler-log.js';
 import { History } from './history.js';
-import { type Freeze, isOfFrozen } from './frozen.js';
 
 /** Worker 7 was frozen from 1,000 to 9,000. */
 const FREEZE: Freeze = { pid: 7, from: 1_000, to: 9_000 };

@@ -1,6 +1,6 @@
 import { appendFileSync } from 'node:fs';
-import type { AuditCounts, Problem, ProblemKind } from './audit.js';
 import type { Recovery } from '../fault-fleet.js';
+import type { AuditCounts, Problem, ProblemKind } from './audit.js';
 
 /** One line of the table in docs/faults.md. */
 export interface FaultRow {

@@ -1,10 +1,10 @@
 import type { Producer } from '../../../../producer/index.js';
 import { isFleetError } from '../../../../shared/errors.js';
-import { now, within } from './clock.js';
 import type { HandlerLog } from '../audit/handler-log.js';
 import type { History } from '../audit/history.js';
-import { type LoadKind, loadTask } from './load-task.js';
 import { FULL } from '../size.js';
+import { now, within } from './clock.js';
+import { type LoadKind, loadTask } from './load-task.js';
 
 export interface LoadOptions {
   /** Tasks enqueued at once before the fault. */

@@ -4,11 +4,11 @@ import { existsSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 import { defineTask } from '../../../../shared/task/definition.js';
+import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { built } from '../../../support/process/built.js';
 import { COMMAND } from '../../../support/process/command.js';
-import { KEEP } from '../../../support/task/keep.js';
 import { NodeProcess } from '../../../support/process/processes.js';
-import { TestFleet } from '../../../support/fleet/test-fleet.js';
+import { KEEP } from '../../../support/task/keep.js';
 import { until } from '../../../support/until.js';
 
 const noisy = defineTask({ name: 'noisy.print', input: z.object({}), output: z.number(), retention: KEEP });

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { fleetCanary } from '../../../../worker/builtin/canary/definition.js';
-import { FaultProxy } from '../../../support/network/fault-proxy.js';
 import { handlerBegins, scenarioTask, scenarioTicker, startWorker } from '../../../support/fleet/scenario.js';
 import { TestFleet } from '../../../support/fleet/test-fleet.js';
+import { FaultProxy } from '../../../support/network/fault-proxy.js';
 import { until } from '../../../support/until.js';
 
 /** The guarantee: 12 s without an answer, up to 5 s before the next command, and a reconnect. */

@@ -3,9 +3,9 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Producer } from '../../../../producer/index.js';
 import type { StopReceipt } from '../../../../shared/stop/receipt.js';
-import type { NodeProcess } from '../../../support/process/processes.js';
 import { handlerBegins, scenarioTask, startWorker } from '../../../support/fleet/scenario.js';
 import { TestFleet } from '../../../support/fleet/test-fleet.js';
+import type { NodeProcess } from '../../../support/process/processes.js';
 
 const keyPrefix = 'lost';
 const POLL_MS = 500;

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../../../producer/index.js';
-import type { NodeProcess } from '../../../support/process/processes.js';
 import { handlerBegins, scenarioTask, startWorker } from '../../../support/fleet/scenario.js';
 import { TestFleet } from '../../../support/fleet/test-fleet.js';
+import type { NodeProcess } from '../../../support/process/processes.js';
 import { until } from '../../../support/until.js';
 
 const keyPrefix = 'restart';

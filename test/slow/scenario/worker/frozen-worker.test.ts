@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../../../producer/index.js';
 import type { Keys } from '../../../../shared/keys.js';
-import type { NodeProcess } from '../../../support/process/processes.js';
 import { handlerBegins, runsOf, scenarioTask, scenarioTicker, startWorker } from '../../../support/fleet/scenario.js';
 import { TestFleet } from '../../../support/fleet/test-fleet.js';
+import type { NodeProcess } from '../../../support/process/processes.js';
 import { until } from '../../../support/until.js';
 
 const keyPrefix = 'frozen';

@@ -3,11 +3,11 @@ import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createProducer } from '../../../../producer/index.js';
-import { startCommand } from '../../../support/process/command.js';
-import { FaultProxy } from '../../../support/network/fault-proxy.js';
-import type { NodeProcess } from '../../../support/process/processes.js';
 import { scenarioTask } from '../../../support/fleet/scenario.js';
 import { TestFleet } from '../../../support/fleet/test-fleet.js';
+import { FaultProxy } from '../../../support/network/fault-proxy.js';
+import { startCommand } from '../../../support/process/command.js';
+import type { NodeProcess } from '../../../support/process/processes.js';
 
 const SHUTDOWN_TIMEOUT_MS = 500;
 /** The guaranteed margin beyond SHUTDOWN_TIMEOUT_MS, and the exit of a Node process on a busy machine. */

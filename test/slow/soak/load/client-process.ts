@@ -4,8 +4,8 @@
  */
 import { once } from 'node:events';
 import { type ProducerConfig, createProducer } from '../../../../producer/index.js';
-import { type ClientLoad, SoakClient } from './client.js';
 import { JournalWriter } from '../journal.js';
+import { type ClientLoad, SoakClient } from './client.js';
 
 export interface ClientOrder {
   readonly config: ProducerConfig;

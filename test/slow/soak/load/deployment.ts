@@ -1,10 +1,10 @@
 import { createKeys } from '../../../../shared/keys.js';
+import { TestCluster } from '../../../support/redis/test-cluster.js';
+import type { TestRedis } from '../../../support/redis/test-redis.js';
+import { TestSentinels } from '../../../support/redis/test-sentinels.js';
 import type { Deployment } from '../../faults/fault-fleet.js';
 import { loadTask } from '../../faults/load/load-task.js';
 import { singleRedis } from '../../faults/single-redis.js';
-import type { TestRedis } from '../../../support/redis/test-redis.js';
-import { TestCluster } from '../../../support/redis/test-cluster.js';
-import { TestSentinels } from '../../../support/redis/test-sentinels.js';
 import type { Topology } from '../options.js';
 
 /** A Redis that survives crashes without a loss: acknowledged writes are on disk, and at a replica if there is one. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { now } from '../../faults/load/clock.js';
 import type { TestRedis } from '../../../support/redis/test-redis.js';
+import { now } from '../../faults/load/clock.js';
 import { KEY_PREFIX, type SoakDeployment } from './deployment.js';
 import type { Fault, FaultKind, Plan, PlannedFault } from './plan.js';
 import type { SoakWorkers } from './workers.js';

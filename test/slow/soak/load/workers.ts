@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { now } from '../../faults/load/clock.js';
-import { LOAD_MODULE } from '../../faults/load/load-task.js';
 import { COMMAND } from '../../../support/process/command.js';
 import { type NodeProcess, spawnNode } from '../../../support/process/processes.js';
-import { KEY_PREFIX } from './deployment.js';
 import type { Freeze } from '../../faults/audit/frozen.js';
+import { now } from '../../faults/load/clock.js';
+import { LOAD_MODULE } from '../../faults/load/load-task.js';
+import { KEY_PREFIX } from './deployment.js';
 import { SHUTDOWN_TIMEOUT_MS, WORKER_SETTINGS } from './soak-task.js';
 
 export interface SoakWorkersOptions {

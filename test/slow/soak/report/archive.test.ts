@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { defineHandler } from '../../../../shared/task/handler.js';
+import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { EndLog } from '../../faults/audit/end-log.js';
 import { loadTask } from '../../faults/load/load-task.js';
-import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { Archive } from './archive.js';
 
 describe('The archive of a soak', () => {

@@ -1,5 +1,5 @@
-import type { Point } from './growth.js';
 import type { ProcessSample, RedisSample, Sample } from '../sampler.js';
+import type { Point } from './growth.js';
 
 /** A line of a chart, interrupted where a measurement is missing or another process began. */
 export interface Line {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { AuditCounts } from '../../faults/audit/audit.js';
 import { type Plotted, plotOf } from './plot.js';
 import { sampleRun } from './sample-run.js';
-import type { AuditCounts } from '../../faults/audit/audit.js';
 
 const RESULT: Plotted = {
   options: { minutes: 20, seed: 42, topology: 'standalone', out: '', faults: true },

@@ -1,6 +1,6 @@
 import { FAULT_KINDS, type FaultKind } from '../load/plan.js';
-import { type Line, type Panel, panelsOf } from './panels.js';
 import type { SoakResult } from '../soak.js';
+import { type Line, type Panel, panelsOf } from './panels.js';
 
 /** The part of a result in the plot. */
 export type Plotted = Pick<SoakResult, 'options' | 'lastedMs' | 'samples' | 'faults' | 'enqueued' | 'audit' | 'growths' | 'problems'>;

@@ -1,6 +1,6 @@
-import { type Growth, type GrowthLimit, type Point, type Series, growthOf } from './growth.js';
 import type { Topology } from '../options.js';
 import type { ProcessSample, RedisSample, Sample } from '../sampler.js';
+import { type Growth, type GrowthLimit, type Point, type Series, growthOf } from './growth.js';
 
 const MIB = 2 ** 20;
 /** Processes that ran for a smaller share of the run are not judged. */

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { UnrecoverableError } from 'bullmq';
+import { resolveSettings } from '../../../../shared/settings/settings.js';
 import { StopRequested } from '../../../../shared/stop/cause.js';
 import type { ConnectedSettings, Store } from '../../../../shared/store.js';
-import { resolveSettings } from '../../../../shared/settings/settings.js';
-import { type BillingInitPlansOutput, billingInitPlans } from '../../../../worker/builtin/definitions.js';
-import { planTemplates } from '../../../../worker/builtin/billing/plan-templates.js';
 import { billingInitPlansHandler } from '../../../../worker/builtin/billing/handler.js';
+import { planTemplates } from '../../../../worker/builtin/billing/plan-templates.js';
+import { type BillingInitPlansOutput, billingInitPlans } from '../../../../worker/builtin/definitions.js';
 import { type Deferred, deferred } from '../../../support/deferred.js';
 import { LogLines } from '../../../support/fleet/log-lines.js';
-import { type FakeContextOptions, createFakeContext, runHandler } from '../../../support/task/task-context.js';
 import { TestFleet } from '../../../support/fleet/test-fleet.js';
+import { type FakeContextOptions, createFakeContext, runHandler } from '../../../support/task/task-context.js';
 
 type Input = Parameters<typeof billingInitPlans.input.parse>[0];
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { StopRequested } from '../../../../shared/stop/cause.js';
-import { fleetCanary } from '../../../../worker/builtin/definitions.js';
 import { fleetCanaryHandler } from '../../../../worker/builtin/canary/handler.js';
+import { fleetCanary } from '../../../../worker/builtin/definitions.js';
 import { createFakeContext, runHandler } from '../../../support/task/task-context.js';
 
 const isolated = (input: object) => fleetCanaryHandler.isolated(fleetCanary.input.parse(input));

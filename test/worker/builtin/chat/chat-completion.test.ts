@@ -4,12 +4,12 @@ import { describe, it } from 'node:test';
 import { startOpenAiServer } from '../../../../cli/demo/openai-server.js';
 import { resolveSettings } from '../../../../shared/settings/settings.js';
 import { StopRequested } from '../../../../shared/stop/cause.js';
-import { chatCompletion } from '../../../../worker/builtin/definitions.js';
 import { chatCompletionHandler } from '../../../../worker/builtin/chat/handler.js';
-import { KEY, PROMPT, ask, assertFails } from '../../../support/network/ask-upstream.js';
+import { chatCompletion } from '../../../../worker/builtin/definitions.js';
 import { deferred } from '../../../support/deferred.js';
-import { createFakeContext, runHandler } from '../../../support/task/task-context.js';
+import { KEY, PROMPT, ask, assertFails } from '../../../support/network/ask-upstream.js';
 import { DONE, FINISH, delta, upstream } from '../../../support/network/upstream.js';
+import { createFakeContext, runHandler } from '../../../support/task/task-context.js';
 
 describe('chat.completion', () => {
   it('emits each delta as a string and returns the whole completion', async (t) => {

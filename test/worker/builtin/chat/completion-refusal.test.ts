@@ -3,12 +3,12 @@ import type { IncomingMessage, RequestListener } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { type TestContext, describe, it } from 'node:test';
 import { resolveSettings } from '../../../../shared/settings/settings.js';
+import { chatCompletionHandler } from '../../../../worker/builtin/chat/handler.js';
 import { chatCompletion } from '../../../../worker/builtin/definitions.js';
 import { UpstreamFailure, isFinalAnswer, retryAfterOf } from '../../../../worker/builtin/openai/exchange.js';
-import { chatCompletionHandler } from '../../../../worker/builtin/chat/handler.js';
 import { KEY, PROMPT, ask, assertFails } from '../../../support/network/ask-upstream.js';
-import { createFakeContext, runHandler } from '../../../support/task/task-context.js';
 import { DONE, FINISH, delta, streaming, upstream } from '../../../support/network/upstream.js';
+import { createFakeContext, runHandler } from '../../../support/task/task-context.js';
 
 const refusing =
   (status: number, body: string, headers = {}): RequestListener =>

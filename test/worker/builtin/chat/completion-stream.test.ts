@@ -3,8 +3,8 @@ import type { RequestListener } from 'node:http';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { StopRequested } from '../../../../shared/stop/cause.js';
-import { KEY, ask, assertFails } from '../../../support/network/ask-upstream.js';
 import { deferred } from '../../../support/deferred.js';
+import { KEY, ask, assertFails } from '../../../support/network/ask-upstream.js';
 import { DONE, FINISH, delta, event, streaming, upstream } from '../../../support/network/upstream.js';
 
 const choice = (fields: object) => event({ choices: [{ index: 0, ...fields }] });

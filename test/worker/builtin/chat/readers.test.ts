@@ -4,10 +4,10 @@ import * as fc from 'fast-check';
 import { resolveSettings } from '../../../../shared/settings/settings.js';
 import { type AnswerPart, readAnswer } from '../../../../worker/builtin/chat/answer.js';
 import { readChunk } from '../../../../worker/builtin/chat/completion-chunk.js';
-import { describeError, findError } from '../../../../worker/builtin/openai/reported-error.js';
-import { upstreamAt } from '../../../../worker/builtin/openai/upstream.js';
 import { Completion } from '../../../../worker/builtin/chat/completion.js';
 import { completionChunks } from '../../../../worker/builtin/chat/handler.js';
+import { describeError, findError } from '../../../../worker/builtin/openai/reported-error.js';
+import { upstreamAt } from '../../../../worker/builtin/openai/upstream.js';
 
 const server = upstreamAt(resolveSettings({ openaiBaseUrls: ['http://127.0.0.1:1/v1'] }), 0);
 const unwatched = { heard: () => undefined, limit: () => undefined };

@@ -7,8 +7,8 @@ import { StopRequested } from '../../../../shared/stop/cause.js';
 import { MAX_LIST_BYTES, listModels } from '../../../../worker/builtin/models/model-list.js';
 import { upstreamAt } from '../../../../worker/builtin/openai/upstream.js';
 import { deferred } from '../../../support/deferred.js';
-import { until } from '../../../support/until.js';
 import { upstream } from '../../../support/network/upstream.js';
+import { until } from '../../../support/until.js';
 
 const KEY = 'sk-test-not-a-real-key';
 const QUERY = 'q-test-not-a-real-key/+';

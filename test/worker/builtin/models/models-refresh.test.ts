@@ -4,13 +4,13 @@ import { createKeys } from '../../../../shared/keys.js';
 import { resolveSettings } from '../../../../shared/settings/settings.js';
 import { StopRequested } from '../../../../shared/stop/cause.js';
 import type { ConnectedSettings } from '../../../../shared/store.js';
-import { MAINTENANCE_QUEUE, type ModelsRefreshOutput, modelsRefresh } from '../../../../worker/builtin/definitions.js';
 import type { TaskHandler } from '../../../../shared/task/handler.js';
+import { MAINTENANCE_QUEUE, type ModelsRefreshOutput, modelsRefresh } from '../../../../worker/builtin/definitions.js';
 import { modelsRefreshHandler } from '../../../../worker/builtin/models/handler.js';
 import { LogLines } from '../../../support/fleet/log-lines.js';
+import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { ModelServer } from '../../../support/network/model-server.js';
 import { createFakeContext, runHandler } from '../../../support/task/task-context.js';
-import { TestFleet } from '../../../support/fleet/test-fleet.js';
 
 interface Setup {
   readonly keys?: readonly string[];

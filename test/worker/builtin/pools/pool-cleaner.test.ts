@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, describe, it } from 'node:test';
-import type { Store } from '../../../../shared/store.js';
 import { StopRequested } from '../../../../shared/stop/cause.js';
+import type { Store } from '../../../../shared/store.js';
 import { type Pool, PoolCleaner } from '../../../../worker/builtin/pools/handlers.js';
 import { LogLines } from '../../../support/fleet/log-lines.js';
 import { TestFleet } from '../../../support/fleet/test-fleet.js';

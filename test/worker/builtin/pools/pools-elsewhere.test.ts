@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Redis } from 'ioredis';
 import type { Producer } from '../../../../producer/index.js';
+import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { ModelServer } from '../../../support/network/model-server.js';
 import { type TestRedis, startTestRedis } from '../../../support/redis/test-redis.js';
 import { ScriptedTask } from '../../../support/task/scripted-task.js';
-import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { until } from '../../../support/until.js';
 
 const KEY_PREFIX = 'elsewhere';

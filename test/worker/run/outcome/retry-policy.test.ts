@@ -4,10 +4,10 @@ import { UnrecoverableError } from 'bullmq';
 import { z } from 'zod';
 import { defineHandler, defineTask } from '../../../../worker/index.js';
 import { RetryableError } from '../../../../worker/run/outcome.js';
-import { KEEP } from '../../../support/task/keep.js';
 import { endOf, ownWorker } from '../../../support/fleet/own-worker.js';
-import { ScriptedTask } from '../../../support/task/scripted-task.js';
 import { TestFleet } from '../../../support/fleet/test-fleet.js';
+import { KEEP } from '../../../support/task/keep.js';
+import { ScriptedTask } from '../../../support/task/scripted-task.js';
 import { until } from '../../../support/until.js';
 
 const AGAIN = { attempts: 3, backoff: { delayMs: 0 } } as const;

@@ -3,11 +3,11 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Producer } from '../../../../producer/index.js';
 import { createKeys } from '../../../../shared/keys.js';
 import { StopRequested } from '../../../../shared/stop/cause.js';
-import { KEEP } from '../../../support/task/keep.js';
 import { LogLines } from '../../../support/fleet/log-lines.js';
+import { TestFleet } from '../../../support/fleet/test-fleet.js';
+import { KEEP } from '../../../support/task/keep.js';
 import { ScriptedTask } from '../../../support/task/scripted-task.js';
 import { StepGate } from '../../../support/task/step-gate.js';
-import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { until } from '../../../support/until.js';
 
 const NO_POLL = { stopPollMs: 3_600_000, stopGraceMs: 60_000 };

@@ -7,9 +7,9 @@ import { z } from 'zod';
 import type { Producer } from '../../../../producer/index.js';
 import { createKeys } from '../../../../shared/keys.js';
 import { type WorkerConfig, defineTask } from '../../../../worker/index.js';
+import { EMPTY_REGISTRY, TestFleet } from '../../../support/fleet/test-fleet.js';
 import { builtUrl } from '../../../support/process/built.js';
 import { KEEP } from '../../../support/task/keep.js';
-import { EMPTY_REGISTRY, TestFleet } from '../../../support/fleet/test-fleet.js';
 import { until } from '../../../support/until.js';
 
 /** The worker is compiled: threads load modules without the loader of the tests. */

@@ -5,10 +5,10 @@ import type { Producer } from '../../../../producer/index.js';
 import { createKeys } from '../../../../shared/keys.js';
 import { ShuttingDown, StopRequested, TimedOut } from '../../../../shared/stop/cause.js';
 import { defineTask } from '../../../../shared/task/definition.js';
+import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { KEEP } from '../../../support/task/keep.js';
 import { ScriptedTask } from '../../../support/task/scripted-task.js';
 import { StepGate } from '../../../support/task/step-gate.js';
-import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { until } from '../../../support/until.js';
 
 describe('A task that a handler enqueues', () => {

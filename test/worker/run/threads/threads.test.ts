@@ -8,12 +8,12 @@ import { z } from 'zod';
 import type { Producer, TaskEvent } from '../../../../producer/index.js';
 import { fleetCanary } from '../../../../worker/builtin/definitions.js';
 import { type FleetWorker, type WorkerConfig, defineTask } from '../../../../worker/index.js';
+import { LogLines } from '../../../support/fleet/log-lines.js';
+import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { builtUrl } from '../../../support/process/built.js';
 import { COMMAND } from '../../../support/process/command.js';
-import { KEEP } from '../../../support/task/keep.js';
-import { LogLines } from '../../../support/fleet/log-lines.js';
 import { spawnNode } from '../../../support/process/processes.js';
-import { TestFleet } from '../../../support/fleet/test-fleet.js';
+import { KEEP } from '../../../support/task/keep.js';
 import { until } from '../../../support/until.js';
 
 /** The worker is compiled: threads load modules without the loader of the tests. */
