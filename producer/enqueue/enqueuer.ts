@@ -96,7 +96,8 @@ export class Enqueuer {
   async #enqueue(task: PreparedTask): Promise<EnqueuedTask> {
     const { existing, at } = task.id === null ? { existing: null, at: placeOf(task, uuidv7()) } : await this.#look(task, task.id);
     if (existing) return existing;
-    await this.#store.onStep?.('enqueue:checked', at.id);
+    const { onStep } = this.#store;
+    if (onStep) await onStep('enqueue:checked', at.id);
     if (task.onBusy === null) return this.#add(task, at, false);
 
     if (task.onBusy === 'stop-previous') return this.#addInPlace(task, at);
@@ -146,7 +147,8 @@ export class Enqueuer {
   }
 
   async #add(task: PreparedTask, at: JobAddress, registered: boolean): Promise<EnqueuedTask> {
-    if (registered) await this.#store.onStep?.('enqueue:registered', at.id);
+    const { onStep } = this.#store;
+    if (registered && onStep) await onStep('enqueue:registered', at.id);
     if (task.id !== null) return this.#addOnce(task, at, registered);
     await this.#write(task, at, { registered });
     return enqueued(task, at, task.item, false);

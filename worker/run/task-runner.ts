@@ -91,16 +91,16 @@ export class TaskRunner {
   /** BullMQ's processor. Resolves with the result, or throws the error that makes BullMQ apply the outcome. */
   async run(job: FleetJob, token: string): Promise<unknown> {
     const { onStep } = this.options.store;
-    await onStep?.('worker:fetched', job.id as string);
+    if (onStep) await onStep('worker:fetched', job.id as string);
     await this.#checkClock(job);
     const run = this.#begin(job, token);
     try {
-      await onStep?.('worker:tracked', run.id);
+      if (onStep) await onStep('worker:tracked', run.id);
       const outcome = await this.#attempt(run, job);
       run.end();
       // A single connection keeps the order; a cluster client does not.
       if (!keepsOrder(this.options.store.redis)) await run.output?.written();
-      await onStep?.('worker:ended', run.id);
+      if (onStep) await onStep('worker:ended', run.id);
       return outcome.kind === 'complete' ? outcome.value : await this.#conclude(run, job, token, outcome);
     } finally {
       run.end();
