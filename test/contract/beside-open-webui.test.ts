@@ -76,7 +76,7 @@ describe('Beside an open-webui', () => {
     const ofTheirs = receipts.filter(({ id }) => theirs.includes(id));
     assert.ok(ofTheirs.length === 20 && ofTheirs.every(({ via, settledAt }) => via === 'signal' && settledAt !== null));
     assert.equal(peer.running.size, 0);
-    for (const id of theirs) assert.equal(commandsFor(id).length, 1, 'each one is told once, by its own task_id');
+    for (const id of theirs) assert.equal(commandsFor(id).length, 1, 'one command for each task_id');
     assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
   });
 
@@ -152,7 +152,7 @@ describe('Beside an open-webui', () => {
     const waiting = producer.stop('theirs', { ...WAIT, reason: 'enough', by: 'alice' });
     await until(
       () => commandsFor('theirs').length,
-      (told) => told === 3,
+      (count) => count === 3,
     );
     await peer.end('theirs');
     const { outcome, via, reason, by, settledAt } = await waiting;

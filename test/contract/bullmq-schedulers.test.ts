@@ -67,7 +67,7 @@ describe("BullMQ's job schedulers", () => {
       assert.deepEqual(
         [next.name, next.data, (next.opts as { item?: string }).item],
         ['task', { n: 1 }, 'chat-1'],
-        'options of ours travel on',
+        "the fleet's options are passed on",
       );
     });
 

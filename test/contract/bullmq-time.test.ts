@@ -32,9 +32,9 @@ const UNCHANGED = ['cleanJobsInSet', 'getCounts', 'moveJobsToWait', 'moveToFinis
 describe("BullMQ's scripts", () => {
   it('take the time from the replaced argument', () => {
     for (const [script, lua] of rewritten()) {
-      const [, told] = /ARGV\[(\d+)\] +timestamp\b/.exec(lua) ?? [];
-      if (told === undefined || UNCHANGED.includes(script)) continue;
-      assert.ok(lua.includes(`then ARGV[${told}] = string.format(`), `${script} takes the time from ARGV[${told}]`);
+      const [, index] = /ARGV\[(\d+)\] +timestamp\b/.exec(lua) ?? [];
+      if (index === undefined || UNCHANGED.includes(script)) continue;
+      assert.ok(lua.includes(`then ARGV[${index}] = string.format(`), `${script} takes the time from ARGV[${index}]`);
     }
   });
 

@@ -167,7 +167,7 @@ describe('BullMQ', () => {
     for (const id of ['a', 'b', 'c']) await complete(id, { age: 60, count: 10 });
     await client.zadd(`bull:${name}:completed`, String(Date.now() - 120_000), 'a');
     await complete('none', { age: 60, count: 0 });
-    assert.deepEqual(await kept(), ['a', 'b', 'c'], 'one that is not kept itself clears nothing away');
+    assert.deepEqual(await kept(), ['a', 'b', 'c'], 'a job that is not kept itself removes no others');
     await complete('d', { age: 60, count: 10 });
     assert.deepEqual(await kept(), ['b', 'c', 'd'], 'by age');
     await complete('e', { age: 60, count: 2 });

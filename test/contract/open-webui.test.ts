@@ -79,9 +79,9 @@ describe('Under the prefix open-webui', () => {
     // The writes of tasks.py for its own task.
     await fleet.client.multi().hset('open-webui:tasks', 'owui-task', 'chat-3').sadd('open-webui:tasks:item:chat-3', 'owui-task').exec();
     const subscriber = fleet.redis.client();
-    const heard: string[] = [];
+    const messages: string[] = [];
     await subscriber.subscribe('open-webui:tasks:commands');
-    subscriber.on('message', (_channel: string, message: string) => heard.push(message));
+    subscriber.on('message', (_channel: string, message: string) => messages.push(message));
 
     assert.deepEqual(
       (await producer.list()).tasks.map(({ id, item, queue }) => [id, item, queue]),
@@ -90,11 +90,11 @@ describe('Under the prefix open-webui', () => {
     const [receipt] = await producer.stopItem('chat-3');
     assert.equal(receipt?.outcome, 'requested');
     await until(
-      () => heard,
+      () => messages,
       ({ length }) => length > 1,
     );
     // It reads `task_id` only: one message, sent after the look-up of the task.
-    const named = heard.map((message) => (JSON.parse(message) as Record<string, unknown>)['task_id'] ?? null);
+    const named = messages.map((message) => (JSON.parse(message) as Record<string, unknown>)['task_id'] ?? null);
     assert.deepEqual(named, [null, 'owui-task']);
     assert.equal(await fleet.client.hget('open-webui:tasks', 'owui-task'), 'chat-3');
 

@@ -135,7 +135,7 @@ function targets(keys: Keys, { queue, item, waiting, completed, failed, worker }
     ['p:schedules', keys.schedules, 'hash', ['garbage', fields({ x: '{', y: '[]', 'a:b': '{}', z: '{"every_ms":"x"}' })]],
     ['p:schedules:runs', keys.scheduleRuns, 'hash', ['garbage', fields({ nightly: 'nobody', '': '' })]],
     ['audit', keys.audit, 'stream', ['garbage', async (client, key) => client.xadd(key, '*', 'role', 'king', 'at', '1e308', 'via', 'air')]],
-    ['denied audit', keys.auditDenied, 'stream', ['no fields of ours', async (client, key) => client.xadd(key, '*', 'x', 'y')]],
+    ['denied audit', keys.auditDenied, 'stream', ['unknown fields', async (client, key) => client.xadd(key, '*', 'x', 'y')]],
     [
       'counters',
       keys.counters,

@@ -77,13 +77,13 @@ const child = record({ pick, ...manner, delayed: boolean() }).map((choice) =>
 );
 const finish = pick.map((n) => command('finish', n, (world) => onOne(n, world.open, (call) => Promise.resolve(call.end('returns')))));
 const fail = pick.map((n) => command('fail', n, (world) => onOne(n, world.open, (call) => Promise.resolve(call.end('throws')))));
-const stop = record({ pick, how: constantFrom<StopHow[]>('told', 'mute', 'bare'), wait: boolean() }).map(({ pick: n, how, wait }) =>
+const stop = record({ pick, how: constantFrom<StopHow[]>('announced', 'mute', 'bare'), wait: boolean() }).map(({ pick: n, how, wait }) =>
   command('stop', { n, how, wait }, (world) => onOne(n, world.known, (task) => world.stop(task, how, wait ? { waitMs: 60_000 } : {}))),
 );
-const stopLive = record({ pick, how: constantFrom<StopHow[]>('told', 'mute') }).map(({ pick: n, how }) =>
+const stopLive = record({ pick, how: constantFrom<StopHow[]>('announced', 'mute') }).map(({ pick: n, how }) =>
   command('stopLive', { n, how }, (world) => onOne(n, world.known.filter(isFresh), (task) => world.stop(task, how))),
 );
-const stopItem = constantFrom('a', 'b').map((one) => command('stopItem', one, (world) => world.stopItem(one)));
+const stopItem = constantFrom('a', 'b').map((name) => command('stopItem', name, (world) => world.stopItem(name)));
 const retry = pick.map((n) =>
   command('retry', n, (world) =>
     onOne(

@@ -12,7 +12,7 @@ import { type CallFact, type Manner, type PlayedWorker, type TaskFact, lifeOf } 
 import { Gates } from './gates.js';
 import { Model } from './model.js';
 
-export type StopHow = 'told' | 'mute' | 'bare';
+export type StopHow = 'announced' | 'mute' | 'bare';
 
 export interface EnqueueChoice extends Manner {
   readonly item: string | null;

@@ -52,7 +52,7 @@ test('get accepts an id or an enqueued task, and returns null for an unknown one
     ...{ error: null, problem: null, stop: null, startedAt: null, finishedAt: null, worker: null },
   });
   assert.equal(await producer.get('nobody'), null);
-  assert.equal(await fleet.producer().get(task.id), null, 'nor under another prefix');
+  assert.equal(await fleet.producer().get(task.id), null, 'not found under another prefix');
   await assert.rejects(producer.get('a\0b'), (error) => isFleetError(error, 'INVALID_ID'));
 });
 
@@ -143,7 +143,7 @@ test('ended tasks are listed by state across queues, latest end first', async ()
       .map(({ id }) => id)
       .toSorted(),
   );
-  assert.deepEqual((await producer.list()).tasks, [], 'and are not among the live ones');
+  assert.deepEqual((await producer.list()).tasks, [], 'ended tasks are not listed as live');
 });
 
 test('running and retrying tasks are listed by state', async () => {

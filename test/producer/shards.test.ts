@@ -109,12 +109,12 @@ test('a queue filter covers all its shards, a shard filter only that shard', asy
     pages.push(...page.tasks.map(({ id }) => id));
     next = page.next;
   }
-  assert.deepEqual(pages.toSorted(), ids(40).toSorted(), 'page by page too');
+  assert.deepEqual(pages.toSorted(), ids(40).toSorted(), 'the same tasks over several pages');
   assert.deepEqual((await producer.list({ queue: 'not' })).tasks, []);
 });
 
 test(
-  'what is enqueued in one turn of the loop costs the registry no more than on one queue',
+  'enqueues in one event loop turn use no more registry commands than on one queue',
   { skip: fleet.settings.cluster && 'it watches one server' },
   async () => {
     const keyPrefix = fleet.newPrefix();

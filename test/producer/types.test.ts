@@ -50,10 +50,10 @@ test('a definition without retention does not compile', () => {
   const input = z.object({});
   // @ts-expect-error -- no retention
   assert.throws(() => defineTask({ name: 'kept.not', input }), /retention: state what is kept/);
-  // @ts-expect-error -- none of failed tasks
+  // @ts-expect-error -- no retention of failed tasks
   assert.throws(() => defineTask({ name: 'kept.half', input, retention: { completed: KEEP.completed } }), /retention\.failed: state/);
   const countAlone = { ...KEEP, completed: { count: 5 } };
-  // @ts-expect-error -- a count alone
+  // @ts-expect-error -- a count without an age
   assert.throws(() => defineTask({ name: 'kept.count', input, retention: countAlone }), /retention\.completed\.ageMs: state/);
 });
 
@@ -65,7 +65,7 @@ test('a call that does not match its definition does not compile, and is refused
   await assert.rejects(producer.enqueue(greet, { name: 7 }), /name: /);
   // @ts-expect-error -- an unknown mode
   await assert.rejects(producer.enqueue(fleetCanary, { mode: 'sleepy' }), /mode: /);
-  // @ts-expect-error -- one of many
+  // @ts-expect-error -- one invalid task of two
   await assert.rejects(producer.enqueueMany(greet, [{ input: { name: 'ada' } }, { input: { nom: 'bob' } }]), /name: /);
   const task = await producer.enqueue(greet, { name: 'ada' });
   // @ts-expect-error -- the result has no such field

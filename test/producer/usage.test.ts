@@ -48,13 +48,13 @@ describe('usage.touch', () => {
       '{"s": {"n": [], "updated_at":NOW , "big": 12345678901234567890}, "t": {"s": {"updated_at": 1}}}',
     ],
     [
-      'takes the last of two with one name',
+      'uses the last of two sessions with the same name',
       's',
       `{"s": {"updated_at": 1}, "s": {"updated_at": 2}}`,
       `{"s": {"updated_at": 1}, "s": ${NEW}}`,
     ],
     [
-      'takes the last of two with one name, one escaped',
+      'uses the last of two sessions with the same name, one escaped',
       's',
       `{"s": {"updated_at": 1}, "\\u0073": {"updated_at": 2}}`,
       `{"s": {"updated_at": 1}, "\\u0073": ${NEW}}`,
@@ -70,7 +70,7 @@ describe('usage.touch', () => {
       `{"a\\"s": {"updated_at": 1}, "t": {"x": ", \\"s\\": {\\"updated_at\\": 1}"}, "s": ${NEW}}`,
     ],
     [
-      'is not misled by a session of such a name',
+      'is not misled by a session with a misleading name',
       ': {',
       `{"a": {"updated_at": 1}, "": {"updated_at": 1}}`,
       `{"a": {"updated_at": 1}, "": {"updated_at": 1}, ": {": ${NEW}}`,
@@ -87,10 +87,10 @@ describe('usage.touch', () => {
 
   it("publishes the number of a model's sessions when it changes", async () => {
     const { producer, keys } = setUp();
-    const heard: unknown[] = [];
+    const messages: unknown[] = [];
     const subscriber = fleet.redis.client();
     await subscriber.subscribe(keys.usageChanges);
-    subscriber.on('message', (_, message) => heard.push(JSON.parse(message)));
+    subscriber.on('message', (_, message) => messages.push(JSON.parse(message)));
     await client.hset(keys.usagePool, 'odd', '{"\\u0061": {}, "b": 1}');
     for (const [model, session] of [
       ['m', 'a'],
@@ -103,7 +103,7 @@ describe('usage.touch', () => {
     ] as const)
       await producer.usage.touch(model, session);
     await subscriber.ping();
-    assert.deepEqual(heard, [
+    assert.deepEqual(messages, [
       { models: { m: 1 } },
       { models: { m: 2 } },
       { models: { m: 3 } },

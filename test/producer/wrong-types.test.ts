@@ -50,9 +50,9 @@ for (const [name, keyOf] of Object.entries(REGISTRY)) {
     const added = await Promise.all(Array.from({ length: 10 }, () => producer.enqueue(note, {}, { item: 'chat-1' })));
     const many = await producer.enqueueMany(note, [{ input: {} }, { input: {}, item: 'chat-1' }]);
     assert.deepEqual(new Set(await waiting(keys)), new Set([...added, ...many].map(({ id }) => id)));
-    const told = log.lines.filter(({ key }) => key === keyOf(keys));
-    assert.ok(told.length <= 1, JSON.stringify(told));
-    if (name !== 'early stops') assert.equal(told.length, 1);
+    const lines = log.lines.filter(({ key }) => key === keyOf(keys));
+    assert.ok(lines.length <= 1, JSON.stringify(lines));
+    if (name !== 'early stops') assert.equal(lines.length, 1);
   });
 }
 

@@ -13,7 +13,7 @@ function firstColumn(text: string): string[] {
   return [...text.matchAll(/^\| `([^`]+)` \|/gm)].map((match) => match[1] as string);
 }
 
-test('docs/errors.md lists exactly the codes of the catalogue, each with what it means', async () => {
+test('docs/errors.md lists exactly the codes of the catalogue, each with its meaning', async () => {
   const text = await page('docs/errors.md');
   assert.deepEqual(firstColumn(text), Object.keys(ERROR_CODES));
   for (const [code, meaning] of Object.entries(ERROR_CODES)) {
@@ -23,7 +23,7 @@ test('docs/errors.md lists exactly the codes of the catalogue, each with what it
   }
 });
 
-test('docs/redis-keys.md lists exactly the names that are built in one place', async () => {
+test('docs/redis-keys.md lists exactly the names that createKeys builds', async () => {
   const keys = createKeys('p');
   const built = Object.entries(keys)
     .filter(([name]) => name !== 'prefix' && name !== 'jobAt')
@@ -36,7 +36,7 @@ test('docs/redis-keys.md lists exactly the names that are built in one place', a
   assert.deepEqual(new Set(documented), new Set(built));
 });
 
-test('docs/settings.md is what the schema says; else run `npm run docs:settings`', async () => {
+test('docs/settings.md matches the schema; otherwise run `npm run docs:settings`', async () => {
   const text = await page('docs/settings.md');
   assert.equal(text, settingsPage());
   const variables = firstColumn(text);

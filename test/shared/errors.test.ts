@@ -4,7 +4,7 @@ import { FleetError, isFleetError, messageOf } from '../../shared/errors.js';
 import { TaskCancelled, receiptOf, receiptToJson } from '../../shared/stop/receipt.js';
 import { formatMs } from '../../shared/time.js';
 
-test('an error of ours is known by its code, also one of another copy of this package', () => {
+test('a FleetError is recognised by its code, even from another copy of this package', () => {
   const error = new FleetError('CLOSED', 'gone', { cause: new Error('why'), details: { id: 'a' } });
   assert.deepEqual(
     [error.name, error.code, error.message, (error.cause as Error).message, error.details],
@@ -24,7 +24,7 @@ test('an error of ours is known by its code, also one of another copy of this pa
   }
 });
 
-test('anything that was thrown has a message', () => {
+test('any thrown value has a message', () => {
   assert.equal(messageOf(new Error('x')), 'x');
   assert.equal(messageOf('x'), 'x');
   assert.equal(messageOf(undefined), 'undefined');
@@ -32,14 +32,14 @@ test('anything that was thrown has a message', () => {
   assert.equal(messageOf(new AggregateError([], 'both')), 'both');
 });
 
-test('a cancelled task says who stopped it and why, where that is known', () => {
+test('the error of a cancelled task says who stopped it and why, if known', () => {
   const receipt = receiptOf('a', null);
   assert.equal(new TaskCancelled(receipt).message, 'Task a was stopped');
   assert.equal(new TaskCancelled({ ...receipt, by: 'alice', reason: 'slow' }).message, 'Task a was stopped by alice: slow');
   assert.deepEqual(Object.values(receiptToJson(receipt)), ['a', 'not_found', null, null, null, null, null, null, null]);
 });
 
-test('a duration is shown in the unit that people would take', () => {
+test('a duration is shown in a readable unit', () => {
   const shown = {
     0: '0.0 ms',
     8.54: '8.5 ms',

@@ -38,7 +38,7 @@ test('every name in Redis begins with the prefix', () => {
   assert.equal(prefix, 'pre');
 });
 
-test('a job is known by its key, on one server and on a cluster', () => {
+test('a job is recognised by its key, on a single server and on a cluster', () => {
   for (const keys of [createKeys('pre'), createKeys('pre', true)]) {
     for (const job of [
       { queue: 'chat', id: 'a' },
@@ -50,7 +50,7 @@ test('a job is known by its key, on one server and on a cluster', () => {
   }
 });
 
-test('the names that open-webui knows are as it has them', () => {
+test('the names shared with open-webui match its own', () => {
   const keys = createKeys('open-webui');
   assert.equal(keys.tasks, 'open-webui:tasks');
   assert.equal(keys.commands, 'open-webui:tasks:commands');
@@ -65,7 +65,7 @@ test("the name of each of a queue's own keys is refused as an id", () => {
   for (const name of RESERVED_IDS) assert.notEqual(problemOfId(name), null, name);
 });
 
-test('every name under p:tasks: is refused as an id, for the lease of such a task would be that key', () => {
+test('every name under p:tasks: is refused as an id, because the lease of such a task would overwrite that key', () => {
   const keys = Object.entries(createKeys('pre')).filter(([name]) => name !== 'lease' && name !== 'jobAt') as [
     string,
     string | ((part: string) => string),
@@ -79,7 +79,7 @@ test('every name under p:tasks: is refused as an id, for the lease of such a tas
   }
 });
 
-test('an id is up to 128 letters, digits and a few signs, and begins with a letter or digit', () => {
+test('an id has up to 128 letters, digits and a few symbols, and begins with a letter or digit', () => {
   for (const good of ['a', 'A-1', 'user@example.org', 'a=b+c~d', 'a'.repeat(MAX_ID_LENGTH), '1e5', '0x10', '1.5', 'Active', 'activex']) {
     assert.equal(problemOfId(good), null, good);
   }
@@ -104,11 +104,11 @@ test('an id is up to 128 letters, digits and a few signs, and begins with a lett
   for (const id of bad) assert.notEqual(problemOfId(id), null, JSON.stringify(id));
 });
 
-test('a whole number is no id of ours, for BullMQ hands those out itself', () => {
+test('a whole number is refused as a task id, because BullMQ generates such ids', () => {
   for (const id of ['0', '1', '007', '9'.repeat(40)]) assert.match(problemOfId(id) ?? '', /not a whole number/, id);
 });
 
-test('a whole number may be looked for, as a job of a plain BullMQ queue has one', () => {
+test('a whole number can be looked up, because jobs of plain BullMQ queues have such ids', () => {
   assert.equal(checkKnownId('42'), '42');
   assert.equal(checkKnownId('a-1'), 'a-1');
   for (const id of ['report for müller/42', 'a:b:c', '😀', 'x'.repeat(500), 'active', '..']) assert.equal(checkKnownId(id), id);
@@ -119,7 +119,7 @@ test('a whole number may be looked for, as a job of a plain BullMQ queue has one
     );
 });
 
-test('something that is not text is neither an id nor an item', () => {
+test('a value that is not a string is neither an id nor an item', () => {
   for (const value of [undefined, null, 1, {}, ['a'], Symbol('a'), new String('a')]) {
     assert.match(problemOfId(value) ?? '', /^expected a string, got /);
     assert.match(problemOfItem(value) ?? '', /^expected a string, got /);
@@ -133,7 +133,7 @@ test('an item is any well-formed text without control characters, up to 256 char
   }
 });
 
-test('an error about an id or item is short, whatever came, and has a code', () => {
+test('an error about an id or item is short for any value, and has a code', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 2_000 }), (text) => {
       for (const [check, code] of [
@@ -153,12 +153,12 @@ test('an error about an id or item is short, whatever came, and has a code', () 
   assert.equal(quote('a'.repeat(100)), `"${'a'.repeat(60)}…"`);
 });
 
-test('a name is up to 64 letters, digits and . _ -', () => {
+test('a name has up to 64 letters, digits and . _ -', () => {
   for (const good of ['a', 'chat.completion', 'A_b-9', 'a'.repeat(64)]) assert.ok(isName(good), good);
   for (const bad of ['', 'a:b', '.a', 'a b', 'ü', 'a'.repeat(65), 1, null]) assert.ok(!isName(bad), String(bad));
 });
 
-test('a task of any accepted id can be enqueued, read, listed and stopped, and the queue still works', async () => {
+test('a task with any accepted id can be enqueued, read, listed and stopped, and the queue still works', async () => {
   await fc.assert(
     fc.asyncProperty(fc.uniqueArray(ids, { minLength: 1, maxLength: 20 }), async (some) => {
       const producer = fleet.producer();
@@ -180,7 +180,7 @@ test('a task of any accepted id can be enqueued, read, listed and stopped, and t
   );
 });
 
-test('an item of any accepted text finds its task', async () => {
+test('a task is found by any accepted item', async () => {
   const producer = fleet.producer();
   const items = fc.string({ unit: 'binary', minLength: 1, maxLength: 40 }).filter((item) => problemOfItem(item) === null);
   await fc.assert(

@@ -11,7 +11,7 @@ import { resolveSettings } from '../../shared/settings/settings.js';
 
 const noSpace = (): Error => Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
 
-/** Where lines go that have room, or have not. */
+/** A destination that accepts or refuses lines. */
 class Disk {
   hasRoom = true;
   readonly lines: string[] = [];
@@ -28,8 +28,8 @@ class Disk {
   }
 }
 
-describe('A log whose lines cannot be written', () => {
-  it('ends nothing, and says how many were lost before the first line that is written again', () => {
+describe('A log with an unwritable destination', () => {
+  it('ends no process, and reports the number of lost lines before the next written line', () => {
     const disk = new Disk();
     const loggers = createLoggerFactory({ settings: resolveSettings({}), destination: disk });
     const logger = loggers('worker');
@@ -50,7 +50,7 @@ describe('A log whose lines cannot be written', () => {
     assert.deepEqual(loggers.losses?.(), { lost: 4, error: null });
   });
 
-  it('says it soon also if nothing else is logged', async () => {
+  it('reports lost lines soon, even if nothing else is logged', async () => {
     const disk = new Disk();
     const sink = new LogSink({ write: disk.write, notice: ({ lost }) => `${lost} lost\n` });
     disk.hasRoom = false;
@@ -62,7 +62,7 @@ describe('A log whose lines cannot be written', () => {
     assert.deepEqual(sink.losses, { lost: 1, error: null } satisfies LogLosses);
   });
 
-  it('is written for people in the same way', () => {
+  it('does the same in the human-readable format', () => {
     const disk = new Disk();
     const logger = createLoggerFactory({ settings: resolveSettings({}), pretty: true, destination: disk })('worker');
     disk.hasRoom = false;
@@ -72,7 +72,7 @@ describe('A log whose lines cannot be written', () => {
     assert.match(disk.lines.join(''), /WARN.*Lost 1 log line:[^\n]*\n.*INFO.*again[^\n]*\n$/s);
   });
 
-  it('takes whatever was thrown', () => {
+  it('accepts any thrown value', () => {
     const disk = new Disk();
     const logger = createLoggerFactory({ settings: resolveSettings({}), destination: disk })('worker');
     const hostile = Object.defineProperty(new Error('x'), 'message', { get: () => assert.fail('a getter') });
@@ -100,13 +100,13 @@ describe('A writer to a file descriptor', () => {
   const folder = mkdtempSync(join(tmpdir(), 'taskfleet-log-'));
   after(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('throws what the system says', { skip: !existsSync('/dev/full') && 'this machine has no /dev/full' }, () => {
+  it('throws the error of the system', { skip: !existsSync('/dev/full') && 'this machine has no /dev/full' }, () => {
     const full = openSync('/dev/full', 'w');
     assert.throws(() => writerTo(full)('line\n'), { code: 'ENOSPC' });
     closeSync(full);
   });
 
-  it('gives up on a pipe that nobody reads, and begins on a new line after one that was cut off', () => {
+  it('gives up on a pipe without a reader, and starts a new line after a truncated one', () => {
     const path = join(folder, 'pipe');
     execFileSync('mkfifo', [path]);
     const pipe = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
@@ -114,8 +114,8 @@ describe('A writer to a file descriptor', () => {
     const long = `${'x'.repeat(200_000)}\n`;
     assert.throws(() => write(long), { code: 'EAGAIN' });
     assert.throws(() => write('lost\n'), { code: 'EAGAIN' });
-    const taken = readSync(pipe, Buffer.alloc(1_000_000));
-    assert.ok(taken > 0 && taken < long.length, `${taken} bytes were written`);
+    const size = readSync(pipe, Buffer.alloc(1_000_000));
+    assert.ok(size > 0 && size < long.length, `${size} bytes were written`);
     write('whole\n');
     const rest = Buffer.alloc(100);
     assert.equal(rest.toString('utf8', 0, readSync(pipe, rest)), '\nwhole\n');

@@ -12,7 +12,7 @@ function loggersInto(input: SettingsInput) {
   return { loggers, text, lines: () => text.map((line) => JSON.parse(line) as Record<string, unknown>) };
 }
 
-test('each component logs from its own level on', () => {
+test('each component logs at its own level', () => {
   const { loggers, lines } = loggersInto({ logLevel: 'warn', logLevels: { stop: 'debug', task: 'silent' } });
   loggers('worker').info('too quiet');
   loggers('worker').warn('heard');
@@ -39,7 +39,7 @@ test('inputs, passwords and keys are not logged', () => {
   assert.doesNotMatch(text.join(''), /hunter2/);
 });
 
-test('a logged error has its message, code and stack, and nothing else that hangs on it', () => {
+test('a logged error has its message, code and stack, and no other properties', () => {
   const { loggers, lines, text } = loggersInto({});
   const refused = Object.assign(new Error('NOAUTH'), { command: { name: 'auth', args: ['hunter2'] } });
   loggers('stop').error({ error: new FleetError('REDIS_UNAVAILABLE', 'Redis is away', { cause: refused }) }, 'Failed');
@@ -60,7 +60,7 @@ test('a logged error has its message, code and stack, and nothing else that hang
   assert.doesNotMatch(text.join(''), /hunter2/);
 });
 
-test('lines go to standard error, and standard output stays for data', async () => {
+test('lines go to standard error, and standard output is reserved for data', async () => {
   const program = `
     import { createLoggerFactory } from ${JSON.stringify(builtUrl('dist/shared/logger.js'))};
     import { resolveSettings } from ${JSON.stringify(builtUrl('dist/shared/settings/settings.js'))};
@@ -75,16 +75,16 @@ test('lines go to standard error, and standard output stays for data', async () 
   assert.match(child.stderr.lines[1] ?? '', /INFO.*hello true/);
 });
 
-test('a repeated line is written once for each key and interval, and the next one has the count', () => {
+test('a repeated line is written once per key and interval, and the next one has the count', () => {
   const { loggers, lines } = loggersInto({ logLevel: 'debug' });
   let now = 0;
   const repeated = new RepeatedLines(loggers('worker'), { intervalMs: 1_000, now: () => now });
-  const tell = (key: string): boolean => repeated.warn(key, { key }, 'It failed');
-  assert.deepEqual([tell('a'), tell('a'), tell('b'), tell('a')], [true, false, true, false]);
+  const warn = (key: string): boolean => repeated.warn(key, { key }, 'It failed');
+  assert.deepEqual([warn('a'), warn('a'), warn('b'), warn('a')], [true, false, true, false]);
   now = 999;
-  assert.equal(tell('a'), false);
+  assert.equal(warn('a'), false);
   now = 1_000;
-  assert.deepEqual([tell('a'), tell('b'), tell('a')], [true, true, false]);
+  assert.deepEqual([warn('a'), warn('b'), warn('a')], [true, true, false]);
   assert.deepEqual(
     lines().map(({ key, repeated: count }) => [key, count]),
     [
@@ -95,10 +95,10 @@ test('a repeated line is written once for each key and interval, and the next on
     ],
   );
   assert.equal(repeated.forget('a'), 1);
-  assert.equal(tell('a'), true, 'what was over and comes again is told at once');
+  assert.equal(warn('a'), true, 'a forgotten line is written at once');
 });
 
-test('lines whose keys never repeat are bounded too: those beyond the room are counted together', () => {
+test('lines with many distinct keys are limited too: those beyond the capacity share one count', () => {
   const { loggers, lines } = loggersInto({ logLevel: 'debug' });
   let now = 0;
   const repeated = new RepeatedLines(loggers('worker'), { intervalMs: 1_000, maxKeys: 3, now: () => now });
@@ -110,10 +110,10 @@ test('lines whose keys never repeat are bounded too: those beyond the room are c
   now = 1_000;
   repeated.warn('new', {}, 'It failed');
   repeated.warn('newer', {}, 'It failed');
-  assert.equal(lines().length, 6, 'keys that are silent for an interval make room');
+  assert.equal(lines().length, 6, 'keys unused for an interval are evicted');
 });
 
-test('the same warning of a component is logged 100 times a minute; information and lines of handlers are not limited', () => {
+test('a component logs the same warning at most 100 times a minute; info lines and lines of handlers are not limited', () => {
   const { loggers, lines } = loggersInto({ logLevel: 'info' });
   for (let index = 0; index < 5_000; index += 1) {
     loggers('worker').warn({ index }, 'It failed');

@@ -13,10 +13,10 @@ import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 
 const page = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8');
 
-/** Node's own. */
+/** Variables of Node.js. */
 const OTHERS = new Set(['NODE_OPTIONS']);
 
-/** Words as a shell has them, without what stands before the command (`NAME=value`) and after it (`# …`). */
+/** Splits a line like a shell, without assignments before the command (`NAME=value`) and the comment after it (`# …`). */
 function wordsOf(line: string): string[] {
   const words = [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, single, double, bare]) => single ?? double ?? bare ?? '');
   const from = words.indexOf('taskfleet');
@@ -24,7 +24,7 @@ function wordsOf(line: string): string[] {
   return words.slice(from + 1, until === -1 ? undefined : until);
 }
 
-/** What the page has of the command, in text and in blocks. `<id>` and its like stand for something that there is. */
+/** Returns the command lines of the page, from text and code blocks. `<id>` and the like are placeholders. */
 function commandsOf(text: string): string[] {
   return [...text.matchAll(/(?:^|`)((?:[A-Z_]+=\S+ )*taskfleet (?!-)[^`\n]*)/gm)]
     .map(([, line = '']) => line)
@@ -42,7 +42,7 @@ function isAccepted(line: string): Promise<boolean> {
 }
 
 describe('docs/operations.md', () => {
-  test('every setting and error in capitals is one that there is', () => {
+  test('every setting and error in capitals exists', () => {
     const known = new Set([...Object.values(SETTINGS).map(({ env }) => env), ...Object.keys(ERROR_CODES), ...OTHERS]);
     const named = new Set([...page.matchAll(/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g)].map(([name]) => name));
     assert.ok(named.size > 20, `${named.size}`);
@@ -52,7 +52,7 @@ describe('docs/operations.md', () => {
     );
   });
 
-  test('every command line is one that the command takes', async () => {
+  test('every command line is accepted by the CLI', async () => {
     const lines = commandsOf(page);
     assert.ok(lines.length > 10, `${lines.length}`);
     for (const line of lines) assert.ok(await isAccepted(line), line);
@@ -60,7 +60,7 @@ describe('docs/operations.md', () => {
       assert.ok(!(await isAccepted(mistake)), mistake);
   });
 
-  test('the table of retries is what a producer waits', () => {
+  test('the table of retries matches the waits of a producer', () => {
     const rows = [...page.matchAll(/^\| (\d+) \| ([\d.]+) s \| (\w+)/gm)];
     assert.ok(rows.length >= 5, `${rows.length}`);
     for (const [row, count, seconds, rides] of rows) {
@@ -70,7 +70,7 @@ describe('docs/operations.md', () => {
     }
   });
 
-  describe('the rules of its users', () => {
+  describe('the ACL rules', () => {
     let redis: TestRedis;
 
     before(async () => {
@@ -92,7 +92,7 @@ describe('docs/operations.md', () => {
       return `${level} ${message}`;
     }
 
-    test('let the fleet do all that it needs, and no more than its own keys', async () => {
+    test('permit all commands of the fleet, on its own keys only', async () => {
       assert.match(await check(single, false), /^ok/);
       const elsewhere = redis.client({ username: 'fleet', password: 'secret' });
       assert.equal(await elsewhere.select(1), 'OK', 'also in another database');
@@ -104,7 +104,7 @@ describe('docs/operations.md', () => {
       }
     });
 
-    test('those of sentinels let it ask for the master, and no more', async () => {
+    test('for sentinels permit only the look-up of the master', async () => {
       assert.equal(rules.length, 3);
       const sentinel = await startTestRedis({ extraArgs: ['--sentinel'] });
       try {
@@ -121,7 +121,7 @@ describe('docs/operations.md', () => {
       }
     });
 
-    test('what is missing would be seen', async () => {
+    test('a missing rule is reported', async () => {
       assert.match(
         await check(
           single.filter((rule) => rule !== '+wait'),

@@ -40,7 +40,7 @@ describe('ProcessLife', () => {
     assert.deepEqual([exitCodeOfSignal('SIGHUP'), exitCodeOfSignal('SIGINT'), exitCodeOfSignal('SIGTERM')], [129, 130, 143]);
   });
 
-  it('takes repeated SIGHUPs of a closing terminal for one', async () => {
+  it('treats repeated SIGHUPs of a closing terminal as one', async () => {
     const { shutdown, forced } = start();
     for (let n = 0; n < 3; n += 1) host.emit('SIGHUP', 'SIGHUP');
     assert.deepEqual([await shutdown, await now(forced)], [{ why: 'SIGHUP', code: 0 }, PENDING]);
@@ -56,7 +56,7 @@ describe('ProcessLife', () => {
     await log.waitFor(/Uncaught exception; shutting down/);
   });
 
-  it('when supervised, leaves Ctrl+C to its parent, tells it when ready, and shuts down when the parent is gone', async () => {
+  it('when supervised, leaves Ctrl+C to its parent, reports readiness to it, and shuts down when the parent is gone', async () => {
     const life = start(true);
     host.emit('SIGINT', 'SIGINT');
     host.emit('SIGHUP', 'SIGHUP');
@@ -67,7 +67,7 @@ describe('ProcessLife', () => {
     assert.deepEqual(await life.shutdown, { why: 'the parent process is gone', code: 0 });
   });
 
-  it('tells nobody without a supervisor', async () => {
+  it('reports nothing without a supervisor', async () => {
     await start().announceReady('w1');
     assert.deepEqual(sent, []);
   });

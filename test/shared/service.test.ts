@@ -4,7 +4,7 @@ import { isFleetError } from '../../shared/errors.js';
 import { Service } from '../../shared/service.js';
 import { type Deferred, deferred } from '../support/deferred.js';
 
-/** Writes down what is done to it, and starts and stops when it is told to. */
+/** Records its calls, and starts and stops on demand. */
 class Recorder extends Service {
   readonly done: string[] = [];
   readonly started: Deferred<void> = deferred();
@@ -30,14 +30,14 @@ function ready(): Recorder {
   return service;
 }
 
-test('it starts once, however often it is asked', async () => {
+test('it starts once, however often start is called', async () => {
   const service = ready();
   await Promise.all([service.start(), service.start()]);
   await service.start();
   assert.deepEqual(service.done, ['start', 'started']);
 });
 
-test('it stops once, however often it is asked', async () => {
+test('it stops once, however often stop is called', async () => {
   const service = ready();
   await service.start();
   await Promise.all([service.stop(), service.stop()]);
@@ -45,7 +45,7 @@ test('it stops once, however often it is asked', async () => {
   assert.deepEqual(service.done, ['start', 'started', 'stop', 'stopped']);
 });
 
-test('a stop before the start does nothing, and the service cannot start any more', async () => {
+test('a stop before the start does nothing, and the service can no longer start', async () => {
   const service = ready();
   await service.stop();
   await assert.rejects(service.start(), (error) => isFleetError(error, 'CLOSED') && /Recorder/.test(error.message));
@@ -60,7 +60,7 @@ test('a stopped service does not start again', async () => {
   assert.equal(service.stopping, true);
 });
 
-test('a stop during the start waits for its end', async () => {
+test('a stop during the start waits for the start to end', async () => {
   const service = ready();
   const slow = new Recorder();
   slow.stopped.resolve();
@@ -73,7 +73,7 @@ test('a stop during the start waits for its end', async () => {
   assert.equal(service.stopping, false);
 });
 
-test('a start that fails is undone before its error is thrown', async () => {
+test('a failed start is undone before its error is thrown', async () => {
   const service = new Recorder();
   const broken = new Error('no port');
   const starting = service.start();
@@ -82,10 +82,10 @@ test('a start that fails is undone before its error is thrown', async () => {
   await assert.rejects(starting, broken);
   assert.deepEqual(service.done, ['start', 'stop', 'stopped']);
   await service.stop();
-  assert.deepEqual(service.done, ['start', 'stop', 'stopped'], 'and is not undone twice');
+  assert.deepEqual(service.done, ['start', 'stop', 'stopped'], 'the start is not undone twice');
 });
 
-test('a stop during a start that then fails ends too', { timeout: 2_000 }, async () => {
+test('a stop during a failing start resolves', { timeout: 2_000 }, async () => {
   const service = new Recorder();
   const broken = new Error('no port');
   const starting = assert.rejects(service.start(), broken);
@@ -96,7 +96,7 @@ test('a stop during a start that then fails ends too', { timeout: 2_000 }, async
   assert.deepEqual(service.done, ['start', 'stop', 'stopped']);
 });
 
-test('a start that throws at once is undone as well', async () => {
+test('a start that throws synchronously is undone too', async () => {
   const done: string[] = [];
   class Hasty extends Service {
     protected override onStart(): Promise<void> {
@@ -111,7 +111,7 @@ test('a start that throws at once is undone as well', async () => {
   assert.deepEqual(done, ['stop']);
 });
 
-test('the error of a start is thrown even if undoing it fails', async () => {
+test('the error of a start is thrown even if its undo fails', async () => {
   const service = new Recorder();
   const starting = service.start();
   service.started.reject(new Error('no port'));

@@ -25,12 +25,12 @@ test('every setting has a default that passes its own check', () => {
   for (const [name, { fallback }] of Object.entries(SETTINGS)) assert.deepEqual(settings[name as keyof typeof SETTINGS], fallback);
 });
 
-test('an empty variable counts as absent', () => {
+test('an empty variable counts as unset', () => {
   const empty = Object.fromEntries(Object.values(SETTINGS).map(({ env }) => [env, '']));
   assert.deepEqual(loadSettings({ ...empty, WORKER_LOG_LEVEL: '', REDIS_CLUSTER: '' }), loadSettings({}));
 });
 
-test('all problems are reported in one message, each with the variable, what was expected and what came', () => {
+test('all problems are reported in one message, each with the variable, the expected and the given value', () => {
   const problems = problemsOf(() =>
     loadSettings({
       REDIS_KEY_PREFIX: 'a b',
@@ -64,7 +64,7 @@ test('a secret is not shown when it is wrong', () => {
   assert.doesNotMatch(keys[0] ?? '', /hunter2/);
 });
 
-test('no value of any variable makes it throw anything but INVALID_SETTINGS, and no secret gets into the message', () => {
+test('any value of any variable is accepted or refused with INVALID_SETTINGS, and the message contains no secret', () => {
   const names = [...settingVariables()];
   const environments = fc.dictionary(fc.constantFrom(...names), fc.string({ unit: 'binary' }), { noNullPrototype: true });
   fc.assert(
@@ -88,7 +88,7 @@ test('settings are frozen, and so are their lists and levels', () => {
   assert.ok(Object.isFrozen(loadSettings({}).taskModules), 'an empty list too');
 });
 
-test("a list that the caller gave stays the caller's", () => {
+test("a caller's list is copied, not frozen", () => {
   const mine = ['./a.js'];
   resolveSettings({ taskModules: mine });
   mine.push('./b.js');
@@ -102,13 +102,13 @@ test('seconds in the environment are milliseconds in the settings', () => {
   assert.equal(resolveSettings({ connectTimeoutMs: 1_500 }).connectTimeoutMs, 1_500);
 });
 
-test('a wrong duration in code is reported in the unit that code uses', () => {
+test('a wrong duration in code is reported in milliseconds', () => {
   const [problem] = problemsOf(() => resolveSettings({ connectTimeoutMs: 10 }));
   assert.match(problem ?? '', /50 to 600000/);
   assert.match(problem ?? '', /got 10$/);
 });
 
-test('a key of OPENAI_API_KEYS keeps its place, also behind an empty one', () => {
+test('a key of OPENAI_API_KEYS keeps its position, also after an empty one', () => {
   const env = { OPENAI_API_BASE_URLS: 'http://a.example;http://b.example;http://c.example' };
   assert.deepEqual(loadSettings({ ...env, OPENAI_API_KEYS: ';k2' }).openaiKeys, ['', 'k2']);
   assert.deepEqual(loadSettings({ ...env, OPENAI_API_KEYS: 'k1; ;k3' }).openaiKeys, ['k1', '', 'k3']);
@@ -120,7 +120,7 @@ test('more keys than base URLs are refused', () => {
   assert.equal(problem, 'OPENAI_API_KEYS: expected at most one key for each of OPENAI_API_BASE_URLS (1), got 2');
 });
 
-test('lists are split, trimmed and rid of empty parts', () => {
+test('lists are split and trimmed, without empty parts', () => {
   assert.deepEqual(loadSettings({ TASK_MODULES: ' ./a.js, ./b.js ;,./c.js ' }).taskModules, ['./a.js', './b.js', './c.js']);
   assert.deepEqual(loadSettings({ OPENAI_API_BASE_URLS: 'http://a.example/v1; http://b.example/v1;' }).openaiBaseUrls, [
     'http://a.example/v1',
@@ -128,14 +128,14 @@ test('lists are split, trimmed and rid of empty parts', () => {
   ]);
 });
 
-test('each component has the global log level unless it has one of its own', () => {
+test('each component has the global log level unless it has its own', () => {
   const { logLevel, logLevels } = loadSettings({ GLOBAL_LOG_LEVEL: 'WARN', STOP_LOG_LEVEL: 'debug' });
   assert.equal(logLevel, 'warn');
   assert.deepEqual(logLevels, { ...Object.fromEntries(COMPONENTS.map((component) => [component, 'warn'])), stop: 'debug' });
   assert.equal(resolveSettings({ logLevels: { task: 'trace' } }).logLevels.task, 'trace');
 });
 
-test('levels may have the names of Python, in any case', () => {
+test('levels may have Python names, in any letter case', () => {
   const levels = {
     WARNING: 'warn',
     Critical: 'fatal',
@@ -153,7 +153,7 @@ test('levels may have the names of Python, in any case', () => {
     assert.equal(problemsOf(() => loadSettings({ GLOBAL_LOG_LEVEL: given })).length, 1, given);
 });
 
-test("a level of open-webui's SRC_LOG_LEVELS is that of the components that do the same work, unless they have one of their own", () => {
+test("a level of open-webui's SRC_LOG_LEVELS applies to the corresponding components, unless they have their own", () => {
   const { logLevels } = loadSettings({
     MAIN_LOG_LEVEL: 'WARNING',
     STOP_LOG_LEVEL: 'debug',
@@ -167,7 +167,7 @@ test("a level of open-webui's SRC_LOG_LEVELS is that of the components that do t
   assert.deepEqual(logLevels, { ...Object.fromEntries(COMPONENTS.map((component) => [component, 'info'])), ...expected });
 });
 
-test('a level of open-webui that is none is refused, also where it has no effect', () => {
+test('an invalid open-webui level is refused, even if it has no effect', () => {
   for (const variable of Object.keys(OPEN_WEBUI_LEVELS)) {
     assert.deepEqual(
       problemsOf(() => loadSettings({ [variable]: 'loud' })),
@@ -176,24 +176,24 @@ test('a level of open-webui that is none is refused, also where it has no effect
   }
 });
 
-test('a thread pool of 0 has the default size, and one beyond 256 has 256 and says so', () => {
+test('a thread pool of 0 has the default size, and one above 256 is reduced to 256 with a warning', () => {
   assert.equal(loadSettings({ THREAD_POOL_SIZE: '0' }).threads, SETTINGS.threads.fallback);
   assert.deepEqual(loadSettings({ THREAD_POOL_SIZE: '256' }).notices, []);
   const { threads, notices } = loadSettings({ THREAD_POOL_SIZE: '2000' });
   assert.equal(threads, 256);
   assert.deepEqual(notices, ['THREAD_POOL_SIZE: 2000 exceeds the limit; using 256 threads']);
-  assert.deepEqual(resolveSettings({ threads, notices }).notices, notices, 'it is still said where the settings are passed on');
+  assert.deepEqual(resolveSettings({ threads, notices }).notices, notices, 'the notice is kept when settings are passed on');
   for (const given of ['-1', '1.5', 'many']) assert.equal(problemsOf(() => loadSettings({ THREAD_POOL_SIZE: given })).length, 1, given);
 });
 
-test('keys without any base URL have no effect, and that is said', () => {
+test('keys without a base URL have no effect, with a warning', () => {
   const { notices } = loadSettings({ OPENAI_API_KEYS: 'sk-hunter2' });
   assert.equal(notices.length, 1);
   assert.match(notices[0] ?? '', /^OPENAI_API_KEYS: /);
   assert.doesNotMatch(notices[0] ?? '', /hunter2/);
 });
 
-test('the health check can be off, and the delay of a reconnect may be a fraction or nothing', () => {
+test('the health check can be off, and the reconnect delay may be fractional or zero', () => {
   assert.equal(loadSettings({ REDIS_HEALTH_CHECK_INTERVAL: '0' }).healthCheckMs, 0);
   assert.equal(resolveSettings({ healthCheckMs: 0 }).healthCheckMs, 0);
   assert.equal(loadSettings({ REDIS_HEALTH_CHECK_INTERVAL: '3600' }).healthCheckMs, 3_600_000);
@@ -206,7 +206,7 @@ test('the health check can be off, and the delay of a reconnect may be a fractio
   assert.equal(loadSettings({ REDIS_RECONNECT_DELAY: '0' }).reconnectDelayMs, 0);
 });
 
-test('flags are words of open-webui and of people', () => {
+test('flags accept the words of open-webui and common ones', () => {
   for (const word of ['true', 'True', '1', 'yes', 'ON']) assert.equal(loadSettings({ REDIS_SOCKET_KEEPALIVE: word }).keepAlive, true, word);
   for (const word of ['false', 'False', '0', 'no', 'off'])
     assert.equal(loadSettings({ REDIS_SOCKET_KEEPALIVE: word }).keepAlive, false, word);
@@ -216,7 +216,7 @@ test('flags are words of open-webui and of people', () => {
 
 const URL_OF_NODE = 'redis://127.0.0.1:7000';
 
-test('what does not go together is named: cluster, sentinels, database, prefix and TLS files', () => {
+test('conflicting settings are named: cluster, sentinels, database, prefix and TLS files', () => {
   const cases: [Record<string, string>, string][] = [
     [{ REDIS_URL: URL_OF_NODE, REDIS_CLUSTER: 'true', REDIS_SENTINEL_HOSTS: 'a,b' }, 'REDIS_CLUSTER'],
     [{ REDIS_CLUSTER: 'true' }, 'REDIS_CLUSTER'],
@@ -236,7 +236,7 @@ test('what does not go together is named: cluster, sentinels, database, prefix a
     );
 });
 
-test('sentinels have their own ports or the one that is set, as open-webui writes them', () => {
+test("sentinels have their own ports or the configured one, in open-webui's format", () => {
   const { sentinelHosts, sentinelPort } = loadSettings({
     REDIS_URL: 'redis://mymaster/0',
     REDIS_SENTINEL_HOSTS: 'a, b:26380',
@@ -245,7 +245,7 @@ test('sentinels have their own ports or the one that is set, as open-webui write
   assert.deepEqual([sentinelHosts, sentinelPort], [['a', 'b:26380'], 26_000]);
 });
 
-test('a cluster that is switched off as open-webui writes it is no problem', () => {
+test("a cluster switched off in open-webui's format is accepted", () => {
   for (const off of ['false', 'False', '0', 'no', ''])
     assert.deepEqual(
       problemsOf(() => loadSettings({ REDIS_CLUSTER: off })),
@@ -265,14 +265,14 @@ test('a URL is shown without its password', () => {
   assert.equal(redactUrl('redis://host:6379/0?password=hunter2&sentinelPassword=hunter2'), 'redis://host:6379/0?***');
 });
 
-test('a base URL that cannot be used is not shown: it may have a key in its query', () => {
+test('an unusable base URL is not shown: its query may contain a key', () => {
   assert.deepEqual(
     problemsOf(() => loadSettings({ OPENAI_API_BASE_URLS: 'ftp://host/?key=hunter2' })),
     ['OPENAI_API_BASE_URLS: expected http(s) URLs separated by semicolons, got something else (not shown)'],
   );
 });
 
-test('a Redis URL whose password would be taken for something else is refused, and not shown', () => {
+test('a Redis URL with an ambiguous password is refused, and not shown', () => {
   for (const url of ['redis://user:12#hunter2@host', 'redis://user:12/hunter2@host:6379', 'redis://user:hunter2#@host', 'http://hunter2']) {
     const [problem = ''] = problemsOf(() => loadSettings({ REDIS_URL: url }));
     assert.match(problem, /^REDIS_URL: expected a URL such as /, url);
@@ -282,7 +282,7 @@ test('a Redis URL whose password would be taken for something else is refused, a
     assert.equal(loadSettings({ REDIS_URL: url }).redisUrl, url);
 });
 
-test('what a Redis URL must not have is named, and no part that may be a secret is shown', () => {
+test('invalid parts of a Redis URL are named, and no part that may be secret is shown', () => {
   const cases: [string, RegExp][] = [
     ['redis://host/hunter2', /a database number/],
     ['redis://host/0/1', /a database number/],
@@ -314,7 +314,7 @@ test('what a Redis URL must not have is named, and no part that may be a secret 
   }
 });
 
-test('a Redis URL is taken as others take it: its scheme in any case, escapes, IPv6, no host, slashes', () => {
+test('a Redis URL is parsed like elsewhere: scheme in any letter case, escapes, IPv6, no host, slashes', () => {
   const cases: [string, Partial<RedisUrl>][] = [
     ['REDISS://host:6380/2', { tls: true, host: 'host', port: 6380, database: 2 }],
     ['  redis://host/3/ ', { tls: false, host: 'host', port: null, database: 3 }],
@@ -334,7 +334,7 @@ test('a Redis URL is taken as others take it: its scheme in any case, escapes, I
   }
 });
 
-test('the pools are where the rest is, unless WEBSOCKET_ variables name another place', () => {
+test('the pools use the same Redis, unless WEBSOCKET_ variables name another', () => {
   const main = { REDIS_URL: 'redis://host/0' };
   const sentinels = { REDIS_URL: 'redis://mymaster/0', REDIS_SENTINEL_HOSTS: 'a,b' };
   const place = (env: Record<string, string>) => placeOfPools(loadSettings(env));
@@ -375,7 +375,7 @@ test('the pools are where the rest is, unless WEBSOCKET_ variables name another 
     );
 });
 
-test('extensions of documents may be given with or without a dot, in any case', () => {
+test('extensions of documents may have a dot or not, in any letter case', () => {
   assert.deepEqual(loadSettings({ DOCUMENT_EXTENSIONS: 'MD, .txt;.d.ts,' }).documentExtensions, ['.md', '.txt', '.d.ts']);
   assert.equal(loadSettings({}).documentRoot, null);
   for (const bad of [',', 'a/b', '.']) {

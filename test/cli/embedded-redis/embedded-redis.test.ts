@@ -25,7 +25,7 @@ import { until } from '../../support/until.js';
 
 const PATH = process.env['PATH'] ?? '';
 const NOBODY = { pid: 999_999_999, started: '1' };
-/** Long enough for a server to be started again. */
+/** Long enough for a restart of the server. */
 const RESTARTED = { timeout: 60_000 };
 const STARTER = built('test/support/redis/start-embedded-redis.mjs');
 
@@ -34,7 +34,7 @@ let dir: string;
 let started: EmbeddedRedis[];
 
 beforeEach(async () => {
-  // The installer of a bare machine, once, outside the measured tests.
+  // Installs redis-server if missing, outside the tests' time limits.
   await ensureRedisServer({ path: PATH, say: (line) => console.error(line) });
   root = await realpath(await mkdtemp(join(tmpdir(), 'taskfleet-embedded-')));
   dir = join(root, 'state', 'redis');
@@ -49,7 +49,14 @@ afterEach(async () => {
 async function start(options: Partial<EmbeddedRedisOptions> = {}): Promise<EmbeddedRedis> {
   const preferredPort = options.preferredPort ?? (await freePort());
   const logger = pino({ level: 'silent' });
-  const redis = await startEmbeddedRedis({ dir, preferredPort, path: PATH, say: () => assert.fail('installs'), logger, ...options });
+  const redis = await startEmbeddedRedis({
+    dir,
+    preferredPort,
+    path: PATH,
+    say: () => assert.fail('unexpected installation'),
+    logger,
+    ...options,
+  });
   reapAtExit(redis.pid);
   started.push(redis);
   return redis;
@@ -72,13 +79,13 @@ async function stateOf(folder: string): Promise<Record<string, unknown>> {
   return JSON.parse(await readFile(join(folder, 'server.json'), 'utf8')) as Record<string, unknown>;
 }
 
-/** A process that starts the embedded server, says so in a line, and then waits. */
+/** Spawns a process that starts the embedded server, prints a line, and waits. */
 function spawnStarter(args: readonly string[] = []) {
   return spawnNode([STARTER, dir, ...args], { env: { PATH } });
 }
 
 describe('the embedded redis-server', () => {
-  it('serves the preferred port, on loopback, keeping every write', async () => {
+  it('listens on the preferred port, on loopback, and persists every write', async () => {
     const preferredPort = await freePort();
     const redis = await start({ preferredPort });
     assert.deepEqual(redis.sharedWith, []);
@@ -94,7 +101,7 @@ describe('the embedded redis-server', () => {
     assert.deepEqual({ pid, port, url }, { pid: redis.pid, port: redis.port, url: redis.url });
   });
 
-  it('takes another port when the preferred one is taken', async () => {
+  it('uses another port when the preferred one is in use', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const address = server.address();
@@ -105,7 +112,7 @@ describe('the embedded redis-server', () => {
     server.close();
   });
 
-  it('keeps its data over a stop and a start', async () => {
+  it('keeps its data over a restart', async () => {
     const first = await start();
     await ask(first.url, (redis) => redis.set('kept', 'yes'));
     await first.stop();
@@ -114,7 +121,7 @@ describe('the embedded redis-server', () => {
     assert.equal(await ask(second.url, (redis) => redis.get('kept')), 'yes');
   });
 
-  it('ends, and is forgotten, with stop(), which may be called again', async () => {
+  it('ends with stop(), which may be called again, and leaves no state', async () => {
     const redis = await start();
     assert.equal((await findRunningEmbeddedRedis(dir))?.pid, redis.pid);
     await Promise.all([redis.stop(), redis.stop()]);
@@ -124,14 +131,14 @@ describe('the embedded redis-server', () => {
     assert.equal(await identifyProcess(redis.pid), null);
   });
 
-  it('is killed when it does not end by itself', async () => {
+  it('is killed when it does not end in time', async () => {
     const redis = await start({ stopTimeoutMs: 100 });
     process.kill(redis.pid, 'SIGSTOP');
     await redis.stop();
     assert.equal(await identifyProcess(redis.pid), null);
   });
 
-  it('works in a folder with spaces and quotes in its name, reached by a symbolic link', async () => {
+  it('works in a folder with spaces and quotes in its name, reached through a symbolic link', async () => {
     const odd = join(root, `it's a "folder"`);
     await mkdir(odd);
     await symlink(odd, join(root, 'link'));
@@ -140,7 +147,7 @@ describe('the embedded redis-server', () => {
     for (const way of [odd, join(root, 'link')]) assert.equal((await findRunningEmbeddedRedis(way))?.pid, redis.pid);
   });
 
-  it('says why it did not start, with the end of its log', async () => {
+  it('reports why it did not start, with the end of its log', async () => {
     await mkdir(join(dir, 'appendonlydir'), { recursive: true });
     await writeFile(join(dir, 'appendonlydir', 'appendonly.aof.manifest'), 'this is no manifest\n');
     await assert.rejects(start(), (error) => {
@@ -154,7 +161,7 @@ describe('the embedded redis-server', () => {
 });
 
 describe('a second start in the same folder', () => {
-  it('attaches to the server that runs; the last to stop ends it, whichever started it', async () => {
+  it('attaches to the running server; the last user to stop ends it', async () => {
     for (const order of ['first out', 'second out'] as const) {
       const first = await start();
       const second = await start();
@@ -167,13 +174,13 @@ describe('a second start in the same folder', () => {
     }
   });
 
-  it('gives one server when several come at the same moment', async () => {
+  it('starts one server for several concurrent starts', async () => {
     const all = await Promise.all(Array.from({ length: 6 }, () => start()));
     assert.equal(new Set(all.map(({ pid }) => pid)).size, 1);
     assert.equal(all.filter(({ sharedWith }) => sharedWith.length === 0).length, 1);
   });
 
-  it('gives one server when several processes come at the same moment, after a crash in the midst of a start', async () => {
+  it('starts one server for several processes at once, after a crash during a start', async () => {
     await mkdir(dir, { recursive: true });
     await writeFile(join(dir, `server.lock.${NOBODY.pid}.${NOBODY.started}.00000000-0000-0000-0000-000000000000`), '');
     const starters = Array.from({ length: 4 }, () => spawnStarter());
@@ -184,7 +191,7 @@ describe('a second start in the same folder', () => {
     assert.equal(await findRunningEmbeddedRedis(dir), null);
   });
 
-  it('ignores a state file that speaks of a dead server, or of one with another folder', async () => {
+  it('ignores the state file of a dead server, and of a server of another folder', async () => {
     const other = await startTestRedis();
     await mkdir(dir, { recursive: true });
     for (const [pid, port] of [
@@ -205,11 +212,11 @@ describe('a second start in the same folder', () => {
 });
 
 describe('a server whose starter has died', () => {
-  it('goes on, and is ended by the next that starts and stops it', async () => {
+  it('keeps running until the next user starts and stops it', async () => {
     const starter = spawnStarter();
     const pid = Number((await starter.waitForLine(/^pid (\d+) alone true$/))[1]);
     reapAtExit(pid);
-    // As a terminal's Ctrl+C: to the whole process group, here of an owner that does not handle it.
+    // Like Ctrl+C of a terminal: sent to the whole process group, whose leader does not handle it.
     process.kill(-starter.pid, 'SIGINT');
     await starter.exit;
 
@@ -220,7 +227,7 @@ describe('a server whose starter has died', () => {
     assert.equal(await findRunningEmbeddedRedis(dir), null);
   });
 
-  it('is found again when the starter was killed before it could write down the pid', async () => {
+  it('is found again if its starter was killed before it recorded the pid', async () => {
     const first = await start();
     const state = await stateOf(dir);
     await writeFile(join(dir, 'server.json'), JSON.stringify({ ...state, pid: null, started: null }));
@@ -229,7 +236,7 @@ describe('a server whose starter has died', () => {
     assert.equal((await stateOf(dir))['pid'], first.pid);
   });
 
-  it('is not doubled when it lives but does not answer', { timeout: 30_000 }, async () => {
+  it('is not started twice while it is alive but does not answer', { timeout: 30_000 }, async () => {
     const first = await start();
     process.kill(first.pid, 'SIGSTOP');
     try {
@@ -241,8 +248,8 @@ describe('a server whose starter has died', () => {
   });
 });
 
-describe('a server that ends by itself', () => {
-  it('is started again with its data, on the same port, once for all who use it', RESTARTED, async () => {
+describe('a server that ends unexpectedly', () => {
+  it('is restarted once for all users, with its data and on the same port', RESTARTED, async () => {
     const lines: string[] = [];
     const all = [await start({ say: (line) => lines.push(line) }), await start({ say: () => undefined })];
     const [{ pid, port, url }] = all as [EmbeddedRedis, EmbeddedRedis];
@@ -262,7 +269,7 @@ describe('a server that ends by itself', () => {
     ]);
   });
 
-  it('is lost, with the reason, when another program has its port by then', RESTARTED, async () => {
+  it('is reported as lost, with the reason, if another program has taken its port', RESTARTED, async () => {
     const redis = await start({ say: () => undefined });
     const squatter = createServer((socket) => socket.destroy());
     process.kill(redis.pid, 'SIGKILL');
@@ -277,7 +284,7 @@ describe('a server that ends by itself', () => {
     squatter.close();
   });
 
-  it('is not started again by a stop that comes meanwhile', RESTARTED, async () => {
+  it('is not restarted after a concurrent stop', RESTARTED, async () => {
     const redis = await start({ say: () => undefined });
     process.kill(redis.pid, 'SIGKILL');
     await redis.stop();
@@ -285,8 +292,8 @@ describe('a server that ends by itself', () => {
   });
 });
 
-describe('a folder that cannot be written', () => {
-  it('is named, with what to do', async () => {
+describe('an unwritable folder', () => {
+  it('is named, with advice', async () => {
     await writeFile(join(root, 'file'), '');
     await assert.rejects(start({ dir: join(root, 'file', 'redis') }), (error) => {
       assert.ok(isFleetError(error, 'REDIS_SERVER_FAILED'));
@@ -296,7 +303,7 @@ describe('a folder that cannot be written', () => {
   });
 });
 
-describe('a start that is called off', () => {
+describe('an aborted start', () => {
   it('leaves no server behind', async () => {
     const controller = new AbortController();
     const starting = start({ signal: controller.signal });
@@ -304,10 +311,10 @@ describe('a start that is called off', () => {
       () => stateOf(dir).catch((): Record<string, unknown> => ({})),
       (state) => typeof state['pid'] === 'number',
     );
-    controller.abort(new Error('called off'));
+    controller.abort(new Error('test abort'));
     await starting.then(
-      (redis) => redis.stop(), // it was faster
-      (error: unknown) => assert.match(String(error), /called off/),
+      (redis) => redis.stop(), // it started before the abort
+      (error: unknown) => assert.match(String(error), /test abort/),
     );
     assert.equal(await findRunningEmbeddedRedis(dir), null);
   });

@@ -15,7 +15,7 @@ beforeEach(async () => {
 afterEach(() => rm(root, { recursive: true, force: true }));
 
 describe('the lock', () => {
-  it('is held by one at a time', async () => {
+  it('has one holder at a time', async () => {
     const path = join(root, 'lock');
     let inside = 0;
     await Promise.all(
@@ -31,7 +31,7 @@ describe('the lock', () => {
     );
   });
 
-  it('is not given while its holder lives, and is given when the holder has died', async () => {
+  it('is refused while its holder is alive, and granted once the holder is dead', async () => {
     const path = join(root, 'lock');
     const unlock = await takeLock(path, 0);
     assert.ok(unlock);
@@ -39,7 +39,7 @@ describe('the lock', () => {
     await unlock();
     const self = await identifyThisProcess();
     assert.equal(await isRunning(self), true);
-    // The pid lives, but it is another process than the one that took the lock.
+    // The pid is in use, but by another process than the holder.
     await writeFile(`${path}.${self.pid}.1.00000000-0000-0000-0000-000000000000`, '');
     const again = await takeLock(path, 0);
     assert.ok(again);

@@ -16,7 +16,7 @@ beforeEach(async () => {
 
 afterEach(() => rm(root, { recursive: true, force: true }));
 
-/** A machine that records what is run on it; its apt-get puts a redis-server into `systemPath` if `code` is 0. */
+/** A machine that records its commands; a successful apt-get puts a redis-server into `systemPath`. */
 function fakeMachine(facts: { osRelease: string; uid: number; install?: CommandResult }): { machine: Machine; ran: string[] } {
   const ran: string[] = [];
   const systemPath = join(root, 'system');
@@ -49,7 +49,7 @@ function hasThreeWays(error: unknown): true {
 }
 
 describe('finding redis-server', () => {
-  it('takes redis-server before valkey-server, whatever the order of the folders', async () => {
+  it('prefers redis-server to valkey-server, in any order of the folders', async () => {
     for (const [folder, command] of [
       ['a', 'valkey-server'],
       ['b', 'redis-server'],
@@ -63,13 +63,13 @@ describe('finding redis-server', () => {
     assert.equal(await findRedisServer(''), null);
   });
 
-  it('passes over a file that cannot be run, and a folder of that name', async () => {
+  it('skips a file that is not executable, and a folder of that name', async () => {
     await mkdir(join(root, 'redis-server'));
     await writeFile(join(root, 'valkey-server'), '', { mode: 0o644 });
     assert.equal(await findRedisServer(root), null);
   });
 
-  it('names three ways to get one where it may not or cannot install one', async () => {
+  it('names three ways to get Redis if it may not or cannot install it', async () => {
     for (const facts of [
       { osRelease: DEBIAN, uid: 1_000 },
       { osRelease: ALPINE, uid: 0 },
@@ -93,16 +93,16 @@ describe('finding redis-server', () => {
 });
 
 describe('installing redis-server', () => {
-  it("says so first, then takes the distribution's package without letting its service start", async () => {
-    const said: string[] = [];
+  it("announces the installation, then installs the distribution's package without starting its service", async () => {
+    const printed: string[] = [];
     const { machine, ran } = fakeMachine({ osRelease: DEBIAN, uid: 0 });
     const say = (line: string): void => {
       assert.deepEqual(ran, []);
-      said.push(line);
+      printed.push(line);
     };
     const binary = await ensureRedisServer({ path: '', say, machine });
     assert.equal(binary, join(machine.systemPath, 'redis-server'));
-    assert.deepEqual(said, ["No redis-server found: installing Debian's redis-server package (apt-get) …"]);
+    assert.deepEqual(printed, ["No redis-server found: installing Debian's redis-server package (apt-get) …"]);
     assert.match(ran[0] ?? '', /apt-get .*update$/);
     assert.match(
       ran[1] ?? '',
@@ -112,13 +112,13 @@ describe('installing redis-server', () => {
     assert.equal(ran.at(-1), 'update-rc.d redis-server disable');
   });
 
-  it('knows what is made from Ubuntu', async () => {
-    const said: string[] = [];
-    await ensureRedisServer({ path: '', say: (line) => said.push(line), machine: fakeMachine({ osRelease: MINT, uid: 0 }).machine });
-    assert.match(said.join('\n'), /Ubuntu's redis-server package/);
+  it('recognises derivatives of Ubuntu', async () => {
+    const printed: string[] = [];
+    await ensureRedisServer({ path: '', say: (line) => printed.push(line), machine: fakeMachine({ osRelease: MINT, uid: 0 }).machine });
+    assert.match(printed.join('\n'), /Ubuntu's redis-server package/);
   });
 
-  it('installs once when two need it at the same moment', async () => {
+  it('installs once for two concurrent callers', async () => {
     const { machine, ran } = fakeMachine({ osRelease: DEBIAN, uid: 0 });
     const shared: Machine = { ...machine, exists: () => findRedisServer(machine.systemPath).then((file) => file !== null) };
     const found = await Promise.all([1, 2].map(() => ensureRedisServer({ path: '', say: () => undefined, machine: shared })));
@@ -126,7 +126,7 @@ describe('installing redis-server', () => {
     assert.equal(ran.filter((command) => command.includes(' install ')).length, 1);
   });
 
-  it('shows the last lines of apt-get when it fails, and the three ways', async () => {
+  it('shows the last lines of a failed apt-get, and the three ways', async () => {
     const output = [...Array.from({ length: 40 }, (_, line) => `line ${line}`), 'E: Unable to locate package redis-server'].join('\n');
     const { machine } = fakeMachine({ osRelease: DEBIAN, uid: 0, install: { code: 100, output } });
     await assert.rejects(ensureRedisServer({ path: '', say: () => undefined, machine }), (error) => {

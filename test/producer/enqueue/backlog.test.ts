@@ -50,12 +50,12 @@ test(
     const backlog = new Backlog();
     const few = hold(backlog, 'a', MOST - 1);
     tick(1_000);
-    assert.equal(backlog.isFull('a'), false, 'there is room for one more');
+    assert.equal(backlog.isFull('a'), false, 'one more enqueue is accepted');
     const last = hold(backlog, 'a', 1);
     assert.equal(backlog.isFull('a'), true);
     await few.answer();
     await last.answer();
-    assert.equal(backlog.isFull('a'), false, 'and again once they were answered');
+    assert.equal(backlog.isFull('a'), false, 'accepts again after the replies');
   }),
 );
 

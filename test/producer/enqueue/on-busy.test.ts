@@ -152,7 +152,7 @@ test("a foreign task keeps the item busy, and 'stop-previous' asks it to stop", 
   await assert.rejects(producer.enqueue(note, {}, REJECT), busyWith(['theirs']));
   const subscriber = fleet.redis.client();
   await subscriber.subscribe(keys.commands);
-  const told = new Promise<Record<string, unknown>>((resolve) => {
+  const forwarded = new Promise<Record<string, unknown>>((resolve) => {
     subscriber.on('message', (_channel, message) => {
       const command = JSON.parse(message) as Record<string, unknown>;
       if (command['task_id'] !== undefined) resolve(command);
@@ -160,7 +160,7 @@ test("a foreign task keeps the item busy, and 'stop-previous' asks it to stop", 
   });
   const next = await producer.enqueue(note, {}, REPLACE);
   assert.deepEqual(next.superseded, ['theirs']);
-  const command = await told;
+  const command = await forwarded;
   assert.deepEqual([command['action'], command['task_id'], command['reason']], ['stop', 'theirs', `Superseded by task ${next.id}`]);
   assert.equal((await producer.get(next))?.state, 'queued');
 });

@@ -75,7 +75,7 @@ test('every call fails within two seconds of losing Redis, and works again once 
   assert.deepEqual(
     (await producer.list()).tasks.map(({ id }) => id),
     [task.id],
-    'and nothing was added by what failed',
+    'the failed calls added nothing',
   );
   const added = await producer.enqueueMany(note, [{ input: {} }, { input: {}, id: 'mine' }]);
   const receipts = await producer.stop([task, ...added]);

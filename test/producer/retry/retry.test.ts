@@ -23,7 +23,7 @@ const note = defineTask({
   retention: KEEP,
 });
 const HOUR_MS = 3_600_000;
-/** The expiry that tells the stream of a live task from that of an ended one. */
+/** Streams of live tasks have a longer expiry, streams of ended tasks a shorter one. */
 const LIVE_MS = 2 * HOUR_MS;
 
 /** A producer, BullMQ's queue of its `note.take` tasks, and a function that runs them. */

@@ -25,16 +25,16 @@ function setUp(config: Parameters<TestFleet['producer']>[0] = {}) {
 async function listen(channel: string) {
   const subscriber = fleet.redis.client();
   await subscriber.subscribe(channel);
-  const heard: Record<string, unknown>[] = [];
-  subscriber.on('message', (_channel: string, message: string) => heard.push(JSON.parse(message) as Record<string, unknown>));
+  const messages: Record<string, unknown>[] = [];
+  subscriber.on('message', (_channel: string, message: string) => messages.push(JSON.parse(message) as Record<string, unknown>));
   return {
-    heard,
+    messages,
     /** Messages arrive in order, so all earlier ones have been received. */
     flush: async () => {
       await fleet.client.publish(channel, '{"end":true}');
-      await until(() => heard.at(-1)?.['end'], Boolean);
-      heard.pop();
-      return heard;
+      await until(() => messages.at(-1)?.['end'], Boolean);
+      messages.pop();
+      return messages;
     },
   };
 }
@@ -51,16 +51,16 @@ test('a stop of up to 16 tasks is announced before it is recorded, a larger one 
     );
     const { flush } = await listen(keys.commands);
     await producer.stop(tasks, { reason: 'enough', by: 'alice' });
-    const heard = await flush();
+    const messages = await flush();
     assert.deepEqual(
-      heard.map((message) => message['announced']),
+      messages.map((message) => message['announced']),
       announced,
     );
     assert.deepEqual(
-      heard.map((message) => typeof message['recorded_at']),
+      messages.map((message) => typeof message['recorded_at']),
       announced.map((early) => (early ? 'undefined' : 'number')),
     );
-    for (const message of heard)
+    for (const message of messages)
       assert.deepEqual([(message['task_ids'] as string[]).length, message['reason'], message['by']], [count, 'enough', 'alice']);
   }
 });
@@ -76,7 +76,7 @@ test('an announced stop aborts the run before it is recorded, and holds even if 
   );
   const cause = await call.aborted;
   assert.equal(cause.message, 'Stopped by alice: enough');
-  assert.equal(await fleet.client.hget(keys.jobs('stop') + id, 'stop'), null, 'who announces a stop records it');
+  assert.equal(await fleet.client.hget(keys.jobs('stop') + id, 'stop'), null, 'the announcer of a stop records it');
   call.throws(cause);
   await assert.rejects(producer.result(id), { code: 'TASK_CANCELLED' });
   const view = await producer.get(id);
@@ -170,13 +170,13 @@ test('a stop that no worker received is rechecked, and settled if the owner has 
 
 test('a stop that no worker received is published again', async () => {
   const { keys, producer, id, call } = await unheard();
-  const { heard } = await listen(keys.commands);
+  const { messages } = await listen(keys.commands);
   await until(
-    () => heard.length,
+    () => messages.length,
     (count) => count > 0,
   );
   assert.deepEqual(
-    heard.map(({ action, task_id: taskId, recorded_at: at }) => [action, taskId, typeof at]),
+    messages.map(({ action, task_id: taskId, recorded_at: at }) => [action, taskId, typeof at]),
     [['stop', id, 'number']],
   );
   assert.equal((await producer.get(id))?.state, 'stopping');

@@ -258,15 +258,15 @@ test("the stop of a foreign task is forwarded in open-webui's format once the ta
   await fleet.client.multi().hset(keys.tasks, 'theirs', 'chat-1').sadd(keys.item('chat-1'), 'theirs').exec();
   const subscriber = fleet.redis.client();
   await subscriber.subscribe(keys.commands);
-  const heard: Record<string, unknown>[] = [];
-  subscriber.on('message', (_channel, message) => heard.push(JSON.parse(message) as Record<string, unknown>));
+  const messages: Record<string, unknown>[] = [];
+  subscriber.on('message', (_channel, message) => messages.push(JSON.parse(message) as Record<string, unknown>));
   const [receipt] = await producer.stopItem('chat-1');
   await until(
-    () => heard.length,
-    (messages) => messages === 2,
+    () => messages.length,
+    (count) => count === 2,
   );
   const fleetId = await fleet.client.get(keys.fleet);
-  assert.deepEqual(heard, [
+  assert.deepEqual(messages, [
     { action: 'stop', task_ids: ['theirs'], announced: true, fleet: fleetId },
     { action: 'stop', task_id: 'theirs', fleet: fleetId },
   ]);

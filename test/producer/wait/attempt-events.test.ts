@@ -52,7 +52,7 @@ describe('The events of a retried task', () => {
     first.context.emit('one');
     await until(
       () => inStream(id),
-      (said) => said.endsWith('one'),
+      (text) => text.endsWith('one'),
     );
     await fleet.worker(keyPrefix, [task.handler]);
     proxy.delay(SLOW_MS);
@@ -61,7 +61,7 @@ describe('The events of a retried task', () => {
     second.context.emit('two');
     await until(
       () => inStream(id),
-      (said) => said.includes('two') && said.includes('retrying'),
+      (text) => text.includes('two') && text.includes('retrying'),
     );
     const lateEvents = producer.events(id);
     const now = await lateEvents.next();
@@ -87,7 +87,7 @@ describe('The events of a retried task', () => {
     first.context.emit('one');
     await until(
       () => inStream(id),
-      (said) => said.endsWith('one'),
+      (text) => text.endsWith('one'),
     );
     const [began] = (await fleet.client.xrange(keys.events(id), '-', '+')).map(([entry]) => entry);
     first.throws(new Error('once more'));
@@ -129,12 +129,12 @@ describe('The events of a retried task', () => {
     first.context.emit('one');
     first.throws(new Error('once more'));
     await task.call(1);
-    const said = [began.value, (await next).value].flatMap((event) => event ?? []);
+    const received = [began.value, (await next).value].flatMap((event) => event ?? []);
     for await (const event of events) {
-      said.push(event);
+      received.push(event);
       if (event.type === 'state' && event.state === 'running') break;
     }
-    assert.match(textOf(said), /^running:1 one (retrying:1 )?running:2$/);
+    assert.match(textOf(received), /^running:1 one (retrying:1 )?running:2$/);
   });
 
   it('distinguish a run from the previous one, even if its attempt did not count', async () => {
@@ -145,7 +145,7 @@ describe('The events of a retried task', () => {
     first.context.emit('half');
     await until(
       () => inStream(id),
-      (said) => said.endsWith('half'),
+      (text) => text.endsWith('half'),
     );
     const stopped = gone.stop();
     first.throws(await first.aborted);

@@ -6,7 +6,7 @@ import { LogLines } from '../../support/fleet/log-lines.js';
 const HOUR_MS = 3_600_000;
 const NEAR_MS = 200;
 
-/** A clock of a Redis that is `aheadMs` ahead of this machine, until that is changed. */
+/** A Redis clock that is `aheadMs` ahead of this machine; the offset can be changed. */
 function clockOf(redis: { aheadMs: number }): { clock: FleetClock; log: LogLines; asked: () => number } {
   const log = new LogLines();
   let asked = 0;
@@ -28,7 +28,7 @@ const near = (actual: number, expected: number): void =>
 
 describe("The fleet's clock", () => {
   for (const aheadMs of [HOUR_MS, -HOUR_MS, 0]) {
-    it(`is that of Redis, which is ${aheadMs} ms ahead of this machine`, async () => {
+    it(`follows a Redis clock that is ${aheadMs} ms ahead of this machine`, async () => {
       const { clock } = clockOf({ aheadMs });
       assert.equal(clock.known, false);
       near(clock.now(), Date.now());
@@ -39,7 +39,7 @@ describe("The fleet's clock", () => {
     });
   }
 
-  it("goes on when this machine's clock is set, and asks Redis at once", async (t) => {
+  it("continues when this machine's clock is set, and asks Redis at once", async (t) => {
     const { clock, asked } = clockOf({ aheadMs: 0 });
     await clock.measure();
     const before = clock.now();
@@ -50,7 +50,7 @@ describe("The fleet's clock", () => {
     near(clock.skewMs, HOUR_MS);
   });
 
-  it("follows Redis when that one's clock is set", async () => {
+  it('follows Redis when its clock is set', async () => {
     const redis = { aheadMs: 0 };
     const { clock } = clockOf(redis);
     await clock.measure();
@@ -61,7 +61,7 @@ describe("The fleet's clock", () => {
     }
   });
 
-  it('does not jitter with answers that agree with it', async () => {
+  it('does not jitter when answers agree with it', async () => {
     const { clock } = clockOf({ aheadMs: 0 });
     await clock.measure();
     const { skewMs } = clock;
@@ -69,7 +69,7 @@ describe("The fleet's clock", () => {
     near(clock.skewMs, skewMs);
   });
 
-  it("says once that this machine's clock is wrong, and once that it is right again", async () => {
+  it("logs once that this machine's clock is wrong, and once that it is right again", async () => {
     const redis = { aheadMs: -HOUR_MS };
     const { clock, log } = clockOf(redis);
     await clock.measure();
@@ -81,7 +81,7 @@ describe("The fleet's clock", () => {
     assert.deepEqual([log.find(/differs from Redis'/).length, log.find(/agrees with Redis' again/).length], [1, 1]);
   });
 
-  it('counts on where Redis does not answer, and is as good as known where it refuses', async () => {
+  it('keeps counting if Redis does not answer, and counts as known if Redis refuses the command', async () => {
     let answer = (): Promise<number> | null => null;
     const clock = new FleetClock({ read: () => answer(), logger: new LogLines().loggers('redis') });
     await clock.measure();

@@ -23,7 +23,7 @@ describe('Counters', () => {
   const counted: Count = createCount('a');
   const totals = ({ keys }: Store): Promise<Record<string, string>> => fleet.client.hgetall(keys.counters);
 
-  it('are added up over processes, in one command each', async () => {
+  it('are summed over processes, with one command per process', async () => {
     const { redis, keys, ...store } = await setUp();
     const [one, other] = [new Counters(redis, keys, Date), new Counters(redis, keys, Date)];
     for (let n = 0; n < 100; n += 1) one.increase(counted);
@@ -39,7 +39,7 @@ describe('Counters', () => {
     assert.deepEqual(await totals({ redis, keys, ...store }), { a: '101', b: '5' });
   });
 
-  it('arrive by themselves within a second or so', async () => {
+  it('are flushed within about a second', async () => {
     const store = await setUp();
     store.counters.increase(counted);
     await until(
@@ -48,14 +48,14 @@ describe('Counters', () => {
     );
   });
 
-  it('arrive when their process closes', async () => {
+  it('are flushed when their process closes', async () => {
     const store = await setUp();
     store.counters.increase(counted, 3);
     await store.close();
     assert.deepEqual(await totals(store), { a: '3' });
   });
 
-  it('count a batch once whose answer was lost, and lose nothing that was counted meanwhile', async () => {
+  it('count a batch once even if its answer was lost, and lose no counts made meanwhile', async () => {
     const store = await setUp();
     const { redis, keys } = store;
     let lost = 0;
@@ -80,7 +80,7 @@ describe('Counters', () => {
     assert.equal(lost, 4);
   });
 
-  it('wait for a Redis that is away, and hold up nobody', async () => {
+  it('wait for an unreachable Redis without delaying callers', async () => {
     const own = await TestFleet.start();
     try {
       const store = own.store();
@@ -103,7 +103,7 @@ describe('Counters', () => {
     }
   });
 
-  it('keep what ended within a minute for two hours', async () => {
+  it('keep the counts of each minute for two hours', async () => {
     const store = await setUp();
     store.taskCounters.finished({ queue: 'q', name: 'n' }, 'completed');
     store.taskCounters.finished({ queue: 'maintenance', name: 'registry.reconcile' }, 'completed');
@@ -116,7 +116,7 @@ describe('Counters', () => {
     assert.ok((await fleet.client.ttl(source)) > 3_500);
   });
 
-  it('know no more than 500 names apart from each other, and none that no definition could have', async () => {
+  it('distinguish at most 500 names, and only names that a definition may have', async () => {
     const store = await setUp();
     const taskCounters = new TaskCounters(store.counters);
     for (const name of ['', 'a|b', 'a\nb', 'x'.repeat(65)]) taskCounters.enqueued({ queue: 'q', name });

@@ -29,14 +29,14 @@ const BAD: readonly [field: string, value: unknown][] = [
 ];
 
 describe('a billing plan', () => {
-  it('is read from JSON, and written as the same JSON', () => {
+  it('is parsed from JSON and serialised to the same JSON', () => {
     const plan = parsePlan('pro', JSON.stringify(STORED));
     assert.deepEqual([plan.createdAt, plan.promo?.endsAt], [new Date(STORED.created_at), new Date('2030-01-31T12:00:00Z')]);
     assert.equal(JSON.stringify(planToJson(plan)), JSON.stringify(STORED));
   });
 
   for (const [field, value] of BAD) {
-    it(`with ${field} from ${JSON.stringify(value)} is refused, by its id and that field`, () => {
+    it(`with ${field} from ${JSON.stringify(value)} is refused, with an error that names its id and the field`, () => {
       const bad = { ...STORED, [field.split('.')[0] as string]: value };
       const { created_at: _, updated_at: __, ...template } = bad;
       const named = (what: string, id: string) => (error: unknown) =>
@@ -46,26 +46,26 @@ describe('a billing plan', () => {
     });
   }
 
-  it('has all of its fields', () => {
+  it('requires all of its fields', () => {
     for (const field of Object.keys(STORED)) {
       const { [field as keyof PlanJson]: _, ...rest } = STORED;
       assert.throws(() => parsePlan('pro', JSON.stringify(rest)), new RegExp(`^FleetError: Bad plan "pro": ${field}: `));
     }
   });
 
-  it('may have fields of others where it is stored, but not in a template', () => {
+  it('may have unknown fields when stored, but not in a template', () => {
     assert.equal(parsePlan('pro', JSON.stringify({ ...STORED, tax_id: 'x' })).id, 'pro');
     assert.throws(() => checkPlanTemplate({ ...TEMPLATE, tax_id: 'x' } as PlanTemplate), /Bad plan template "pro": .*tax_id/);
   });
 
-  it('is what its key says', () => {
+  it('has the id of its key', () => {
     assert.throws(
       () => parsePlan('team', JSON.stringify(STORED)),
       /Bad plan "team": id: expected "team", under which the plan is stored, got "pro"/,
     );
   });
 
-  it('that is not JSON is refused without repeating it', () => {
+  it('that is not JSON is refused, and its text is not repeated in the error', () => {
     assert.throws(() => parsePlan('pro', 'a secret'), { message: 'Bad plan "pro": expected JSON.' });
   });
 });

@@ -37,7 +37,7 @@ test('a record that cannot be read is logged and counted once an hour', () => {
   assert.equal(log.lines.length, 3);
 });
 
-test('what comes beyond the remembered records shares one line an hour', () => {
+test('records beyond the remembered ones share one line an hour', () => {
   const { unreadable, log, kinds, pass } = createReporter();
   for (let i = 0; i < 5_000; i += 1) unreadable.report({ key: 'p:tasks', id: `one-${i}`, problem: 'bad' });
   assert.ok(log.lines.length <= 2_001, `${log.lines.length} lines`);
@@ -47,13 +47,13 @@ test('what comes beyond the remembered records shares one line an hour', () => {
   assert.equal(kinds.length, 2_002);
 });
 
-test('names and problems of any length are cut', () => {
+test('long names and problems are truncated', () => {
   const { unreadable, log } = createReporter();
   unreadable.report({ key: `p:tasks:item:${'k'.repeat(1_000_000)}`, id: 'i'.repeat(1_000_000), problem: 'w'.repeat(1_000_000) });
   assert.ok(JSON.stringify(log.lines).length < 1_500);
 });
 
-test('a report never throws, whatever the log or the counter does', () => {
+test('a report never throws, even if the log or the counter does', () => {
   const fail = (): never => {
     throw new Error('no space left on device');
   };
@@ -65,7 +65,7 @@ test('a report never throws, whatever the log or the counter does', () => {
   );
 });
 
-test('a read of a key of another type gives the fallback and a report; other errors are thrown', async () => {
+test('reading a key of another type returns the fallback and reports it; other errors are thrown', async () => {
   const { unreadable, log } = createReporter();
   const wrong = new Error('WRONGTYPE Operation against a key holding the wrong kind of value');
   assert.deepEqual(await unreadable.read('p:queues', 'set', Promise.reject(wrong), ['none']), ['none']);
@@ -74,7 +74,7 @@ test('a read of a key of another type gives the fallback and a report; other err
   await assert.rejects(unreadable.read('p:queues', 'set', Promise.reject(new Error('ERR')), []), /^Error: ERR$/);
 });
 
-test('kinds are told by the key, on one server and on a cluster', () => {
+test('the kind of a record follows from its key, on a single server and on a cluster', () => {
   const kinds = (prefix: string, ...keys: string[]): string[] => keys.map((key) => kindOfKey(prefix, key));
   assert.deepEqual(
     kinds(

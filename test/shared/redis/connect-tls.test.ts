@@ -1,4 +1,4 @@
-/** What TLS, and users with passwords, need to connect, and what is said where that is missing. */
+/** Connections with TLS and with user names and passwords, and their errors. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { isFleetError } from '../../../shared/errors.js';
@@ -17,7 +17,7 @@ after(async () => {
   await Promise.all([tls.remove(), other.remove()]);
 });
 
-/** What is said instead of connecting; null when it is connected. */
+/** Returns the error message of a connection attempt; null if it succeeds. */
 async function refusal(input: SettingsInput): Promise<{ readonly message: string; readonly logged: readonly string[] } | null> {
   const settings = resolveSettings({ redisUrl: redis.url, reconnectDelayMs: 20, ...input }) as ConnectedSettings;
   const logged: string[] = [];
@@ -37,26 +37,26 @@ async function refusal(input: SettingsInput): Promise<{ readonly message: string
 
 const FILES = { tlsCaFile: tls.caFile, tlsCertFile: tls.certFile, tlsKeyFile: tls.keyFile };
 
-test('a CA, a certificate of the client and a password with special characters connect', async () => {
+test('connects with a CA, a client certificate and a password with special characters', async () => {
   assert.equal(await refusal(FILES), null);
 });
 
-test('a CA that has not signed the certificate of Redis is named as the reason, once, with the setting to change', async () => {
+test('a CA that did not sign the certificate of Redis is reported once, with the setting to change', async () => {
   const refused = await refusal({ ...FILES, tlsCaFile: other.caFile });
   assert.match(refused?.message ?? '', /(unable to verify|self-signed|signature).*set REDIS_TLS_CA_FILE/);
-  const told = refused?.logged.filter((line) => line.includes('Cannot use Redis with these settings')) ?? [];
-  assert.equal(told.length, 1, refused?.logged.join(''));
+  const warnings = refused?.logged.filter((line) => line.includes('Cannot use Redis with these settings')) ?? [];
+  assert.equal(warnings.length, 1, refused?.logged.join(''));
 });
 
-test('without the certificate of a client that Redis wants, it is refused', async () => {
-  // The alert that says why may be overtaken by the end of the connection.
+test('a connection without the required client certificate is refused', async () => {
+  // The connection may close before the TLS alert with the reason arrives.
   assert.match(
     (await refusal({ tlsCaFile: tls.caFile }))?.message ?? '',
     /set REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE|ECONNRESET|EPIPE|Connection is closed|ended by the other party/,
   );
 });
 
-test('a password that is not the one is named as the reason, and is not shown', async () => {
+test('a wrong password is reported as the reason, and is not shown', async () => {
   const refused = await refusal({ ...FILES, redisUrl: redis.url.replace(encodeURIComponent(PASSWORD), 'hunter2') });
   assert.match(refused?.message ?? '', /WRONGPASS.*Correct the user name and password in REDIS_URL/);
   assert.doesNotMatch(`${refused?.message}${refused?.logged.join('')}`, /hunter2/);

@@ -36,7 +36,7 @@ async function errorOf(promise: Promise<unknown>): Promise<Error> {
   throw new assert.AssertionError({ message: 'expected a rejection' });
 }
 
-/** A port of this machine where nobody listens. */
+/** Returns a local port without a listener. */
 async function closedPort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -46,7 +46,7 @@ async function closedPort(): Promise<number> {
   return port;
 }
 
-/** Takes connections and never says a word. */
+/** Accepts connections and never answers. */
 async function silentServer(): Promise<{ url: string; close(): void }> {
   const server = createServer((socket) => socket.on('error', () => undefined)).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -54,7 +54,7 @@ async function silentServer(): Promise<{ url: string; close(): void }> {
   return { url: `redis://127.0.0.1:${(server.address() as { port: number }).port}`, close: () => server.close() };
 }
 
-test('a connection that is not ready in time is REDIS_UNAVAILABLE, with host, port and the reason', async () => {
+test('a connection that is not ready in time fails with REDIS_UNAVAILABLE, host, port and the reason', async () => {
   const port = await closedPort();
   for (const host of ['127.0.0.1', 'localhost']) {
     const error = await errorOf(ready(open('fail-fast', { redisUrl: `redis://:hunter2@${host}:${port}` }), 200));
@@ -64,14 +64,14 @@ test('a connection that is not ready in time is REDIS_UNAVAILABLE, with host, po
   }
 });
 
-test('a server that takes the connection and says nothing is REDIS_UNAVAILABLE too', async () => {
+test('a server that accepts the connection and never answers causes REDIS_UNAVAILABLE too', async () => {
   const silent = await silentServer();
   const error = await errorOf(ready(open('fail-fast', { redisUrl: silent.url }), 200));
   assert.ok(isFleetError(error, 'REDIS_UNAVAILABLE'), String(error));
   silent.close();
 });
 
-test('a wrong password is named as the reason', async () => {
+test('a wrong password is reported as the reason', async () => {
   const user = `u${redis.port}`;
   await admin.call('ACL', 'SETUSER', user, 'on', '>right', '~*', '+@all');
   const connection = open('fail-fast', { redisUrl: `redis://${user}:wrong@127.0.0.1:${redis.port}` });
@@ -81,14 +81,14 @@ test('a wrong password is named as the reason', async () => {
   assert.doesNotMatch(error.message, /wrong\b/);
 });
 
-test('it is ready at once when it is connected, and waits for a connection that is not yet there', async () => {
+test('ready resolves at once if connected, and otherwise waits for the connection', async () => {
   const connection = open('fail-fast');
   await Promise.all([ready(connection, 2_000), ready(connection, 2_000)]);
   await ready(connection, 0);
   assert.equal(connection.listenerCount('ready'), 1, 'no listener is left behind');
 });
 
-test('a closed connection is refused at once, not after the timeout', async () => {
+test('ready rejects at once for a closed connection, not after the timeout', async () => {
   const connection = open('fail-fast');
   await ready(connection, 2_000);
   connection.disconnect();
@@ -99,7 +99,7 @@ test('a closed connection is refused at once, not after the timeout', async () =
   assert.ok(performance.now() - started < 1_000);
 });
 
-test('while it is not connected, a fail-fast connection refuses a command, a pipeline and a transaction', async () => {
+test('while disconnected, a fail-fast connection refuses a command, a pipeline and a transaction', async () => {
   const connection = open('fail-fast', { redisUrl: `redis://127.0.0.1:${await closedPort()}` });
   assert.ok(isConnectionError(await errorOf(connection.get('a'))));
   assert.ok(isConnectionError(await errorOf(connection.multi().get('a').exec())));
@@ -107,14 +107,14 @@ test('while it is not connected, a fail-fast connection refuses a command, a pip
   assert.ok(isConnectionError(replies?.[0]?.[0]));
 });
 
-test('a command on a closed connection is a connection error', async () => {
+test('a command on a closed connection fails with a connection error', async () => {
   const connection = open('fail-fast');
   await ready(connection, 2_000);
   await connection.quit();
   assert.ok(isConnectionError(await errorOf(connection.get('a'))));
 });
 
-test('a command in flight fails after one vain attempt to reconnect, if the connection is to fail fast', async () => {
+test('a command in flight on a fail-fast connection fails after one failed attempt to reconnect', async () => {
   const connection = open('fail-fast');
   await ready(connection, 2_000);
   const blocked = errorOf(connection.blpop('nothing', 0));
@@ -125,7 +125,7 @@ test('a command in flight fails after one vain attempt to reconnect, if the conn
   await redis.restart();
 });
 
-test('a command in flight is sent again when the connection comes back', async () => {
+test('a command in flight is sent again after a reconnect', async () => {
   const connection = open('fail-fast');
   await ready(connection, 2_000);
   const id = await connection.client('ID');
@@ -136,7 +136,7 @@ test('a command in flight is sent again when the connection comes back', async (
   assert.deepEqual(await popped, ['later', 'x']);
 });
 
-test('the rest of a pipeline of which a part was answered is not sent again, and is a connection error', async () => {
+test('the unanswered part of a partly answered pipeline is not sent again, and fails with a connection error', async () => {
   const connection = open('fail-fast');
   await ready(connection, 2_000);
   const id = await connection.client('ID');
@@ -150,7 +150,7 @@ test('the rest of a pipeline of which a part was answered is not sent again, and
   assert.ok(isConnectionError(cut?.[0]));
 });
 
-test('a command that is left unfinished by a disconnect is a connection error', async () => {
+test('a command interrupted by a disconnect fails with a connection error', async () => {
   const connection = open('wait');
   await ready(connection, 2_000);
   const blocked = errorOf(connection.blpop('nothing', 0));
@@ -158,7 +158,7 @@ test('a command that is left unfinished by a disconnect is a connection error', 
   assert.ok(isConnectionError(await blocked));
 });
 
-test('a connection that is closed between two attempts to reconnect fails what was in flight too', async () => {
+test('closing a connection between two attempts to reconnect fails its commands in flight', async () => {
   const connection = open('wait', { reconnectDelayMs: 60_000 });
   await ready(connection, 2_000);
   const blocked = errorOf(connection.blpop('nothing', 0));
@@ -170,7 +170,7 @@ test('a connection that is closed between two attempts to reconnect fails what w
   await redis.restart();
 });
 
-test('a command whose time is over is a connection error', async () => {
+test('a command that times out fails with a connection error', async () => {
   const silent = await silentServer();
   const slow = new Redis(silent.url, { commandTimeout: 50, enableReadyCheck: false, protocol: 2, disableClientInfo: true });
   slow.on('error', () => undefined);
@@ -179,7 +179,7 @@ test('a command whose time is over is a connection error', async () => {
   silent.close();
 });
 
-test('a server that stops answering in the middle is a connection error', async () => {
+test('a command fails with a connection error when the server stops answering', async () => {
   const paused = new Redis(redis.url, { protocol: 2, socketTimeout: 100, maxRetriesPerRequest: 0, retryStrategy: () => 20 });
   const errors: Error[] = [];
   paused.on('error', (error: Error) => errors.push(error));
@@ -195,11 +195,11 @@ test('a server that stops answering in the middle is a connection error', async 
   await redis.restart();
 });
 
-test('a connection that is not made in time is a connection error', async (context) => {
+test('a connection that is not established in time is a connection error', async (context) => {
   const full = await startTestRedis({ extraArgs: ['--tcp-backlog', '1'] });
   context.after(() => full.stop());
   process.kill(full.pid, 'SIGSTOP');
-  // It accepts none of these: once the queue of those that wait is full, the next one gets no answer.
+  // The server accepts none of these: once its backlog is full, the next connection gets no answer.
   const attempts = Array.from({ length: 6 }, () => new Redis(full.url, { connectTimeout: 100, retryStrategy: () => null }));
   const errors = (await Promise.race(attempts.map((attempt) => once(attempt, 'error')))) as [Error];
   assert.equal(errors[0].message, 'connect ETIMEDOUT');
@@ -207,7 +207,7 @@ test('a connection that is not made in time is a connection error', async (conte
   for (const attempt of attempts) attempt.on('error', () => undefined).disconnect();
 });
 
-test('what Redis answered for good is an error of ours: a wrong type with its key, and any other', async () => {
+test('a permanent error reply becomes a FleetError: a wrong type, with its key, and any other', async () => {
   const connection = open('fail-fast');
   await ready(connection, 2_000);
   await connection.set('text', 'x');
@@ -220,7 +220,7 @@ test('what Redis answered for good is an error of ours: a wrong type with its ke
   assert.ok(isFleetError(asUnavailable(connection, syntax), 'REDIS_ERROR'));
 });
 
-test('an error of ours and one of anybody else pass as they are', () => {
+test('FleetErrors and errors from other code pass unchanged', () => {
   const connection = open('fail-fast');
   for (const error of [
     new FleetError('CLOSED', 'Connection is closed.'),
@@ -233,7 +233,7 @@ test('an error of ours and one of anybody else pass as they are', () => {
   }
 });
 
-test('a waiting connection carries out after a restart what was asked for while Redis was away', async () => {
+test('after a restart, a waiting connection sends the commands issued during the outage', async () => {
   const connection = open('wait');
   await ready(connection, 2_000);
   const closed = eventOf(connection, 'close');

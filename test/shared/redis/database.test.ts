@@ -49,7 +49,7 @@ describe('The database of REDIS_URL', () => {
   const written = async (): Promise<unknown> => /^db\d.*/m.exec(await admin.info('keyspace'))?.[0];
 
   for (const policy of ['fail-fast', 'wait'] as const) {
-    it(`ends a wait for a connection that cannot have it, policy ${policy}, and none is ready`, async () => {
+    it(`if unavailable, rejects the wait for a connection with policy ${policy}, which is never ready`, async () => {
       const outOfRange = open(missing, policy);
       const error = await errorOf(ready(outOfRange, LIMIT_MS));
       assert.ok(isFleetError(error, 'INVALID_SETTINGS'), String(error));
@@ -62,7 +62,7 @@ describe('The database of REDIS_URL', () => {
     });
   }
 
-  it('is that of a copy too, as BullMQ makes them, and of a copy of a copy', async () => {
+  it('applies to a copy too, as BullMQ makes them, and to a copy of a copy', async () => {
     const first = open(missing, 'wait').duplicate();
     const copy = first.duplicate({ enableReadyCheck: false });
     for (const connection of [first, copy]) opened.push(connection.on('error', () => undefined));
@@ -76,7 +76,7 @@ describe('The database of REDIS_URL', () => {
     assert.equal(await pushed, 'failed');
   });
 
-  it('fails the calls of a producer and the start of a worker, and nothing is written', async () => {
+  it('if unavailable, fails the calls of a producer and the start of a worker, and nothing is written', async () => {
     for (const [redisUrl, code] of [
       [missing, 'INVALID_SETTINGS'],
       [forbidden, 'REDIS_UNAVAILABLE'],
@@ -93,7 +93,7 @@ describe('The database of REDIS_URL', () => {
     assert.equal(await written(), undefined);
   });
 
-  it('is waited for by a connection that had it and is refused it later, and has what was asked meanwhile', async () => {
+  it('if refused after a reconnect, delays the commands of a waiting connection until access is granted again', async () => {
     await admin.call('ACL', 'SETUSER', 'fleet', '+select');
     const connection = open(forbidden, 'wait');
     await ready(connection, LIMIT_MS);

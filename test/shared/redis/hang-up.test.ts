@@ -1,4 +1,4 @@
-/** No command waits for ever, whatever state its connection is in when it is closed, or is lost. */
+/** No command waits forever when its connection is closed or lost, in any state of the connection. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { Redis } from 'ioredis';
@@ -15,7 +15,7 @@ import { startTestRedis } from '../../support/redis/test-redis.js';
 
 const redis = await startTestRedis();
 const proxy = await FaultProxy.start(redis.port);
-/** Nobody listens there. */
+/** A server that no longer runs. */
 const dead = await startTestRedis();
 await dead.kill();
 const opened: RedisConnection[] = [];
@@ -40,7 +40,7 @@ async function assertLost(command: Promise<unknown>): Promise<void> {
   });
 }
 
-/** A connection with a command on its way, whose reconnect is accepted and not answered. */
+/** Opens a connection with a command in flight, whose reconnect is accepted but not answered. */
 async function halfOpen(policy: ConnectionPolicy): Promise<{ readonly connection: Redis; readonly lost: Promise<void> }> {
   const connection = open(policy, { redisUrl: proxy.url, maxRetries: 1 }) as Redis;
   await ready(connection, 5_000);
@@ -52,21 +52,21 @@ async function halfOpen(policy: ConnectionPolicy): Promise<{ readonly connection
   return { connection, lost };
 }
 
-test('what was on its way fails after so many reconnects, also if they are accepted and never answered', async (t) => {
+test('a command in flight fails after `maxRetries` reconnects, even if they are accepted and never answered', async (t) => {
   t.after(() => proxy.heal());
   const { lost } = await halfOpen('fail-fast');
   proxy.reset();
   await lost;
 });
 
-test('what was on its way fails when its connection is closed while the next one is not answered', async (t) => {
+test('a command in flight fails when its connection is closed during an unanswered reconnect', async (t) => {
   t.after(() => proxy.heal());
   const { connection, lost } = await halfOpen('wait');
   hangUp(connection);
   await lost;
 });
 
-test('a cluster that is closed while it looks for its nodes fails what it was asked, and has ended', async () => {
+test('closing a cluster client during the discovery of its nodes fails its commands and ends it', async () => {
   const cluster = open('wait', { redisUrl: dead.url, cluster: true });
   const lost = assertLost(cluster.get('key'));
   assert.equal(cluster.status, 'connecting');
@@ -75,7 +75,7 @@ test('a cluster that is closed while it looks for its nodes fails what it was as
   await untilEnded(cluster);
 });
 
-test('a cluster that is closed between two attempts fails what it was asked, and has ended', async () => {
+test('closing a cluster client between two connection attempts fails its commands and ends it', async () => {
   const cluster = open('wait', { redisUrl: dead.url, cluster: true, reconnectDelayMs: 60_000 });
   const lost = assertLost(cluster.get('key'));
   await eventOf(cluster, 'reconnecting');
@@ -84,7 +84,7 @@ test('a cluster that is closed between two attempts fails what it was asked, and
   await untilEnded(cluster);
 });
 
-test('a cluster that is closed while it waits for a new master fails what it was to send again', async (t) => {
+test('closing a cluster client while it waits for a new master fails the commands to be sent again', async (t) => {
   const nodes = await TestCluster.start();
   t.after(() => nodes.stop());
   const cluster = open('wait', { redisUrl: nodes.hosts.map(({ port }) => `redis://127.0.0.1:${port}`)[0] as string, cluster: true });

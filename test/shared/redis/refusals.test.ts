@@ -14,7 +14,7 @@ import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.j
 import { until } from '../../support/until.js';
 
 const reply = (message: string): Error => Object.assign(new Error(message), { name: 'ReplyError' });
-/** As Redis 6.2 says it of a command in a script. */
+/** The error of Redis 6.2 for a command in a script. */
 const inScript = (message: string): Error =>
   reply(`ERR Error running script (call to f_c0ffee): @user_script:7: @user_script: 7: -${message}`);
 
@@ -30,12 +30,12 @@ const NOT_NOW = [
 const OOM = "OOM command not allowed when used memory > 'maxmemory'.";
 
 describe('A refusal', () => {
-  it('is known by what Redis says first, and last where Redis 6.2 says it of a script', () => {
+  it('is recognised by the prefix of the reply, or by its suffix for a script on Redis 6.2', () => {
     for (const message of [...NOT_NOW, OOM])
       for (const error of [reply(message), inScript(message)]) assert.equal(isRefusal(error), true, error.message);
   });
 
-  it('is nothing else that Redis answers, and nothing that it did not', () => {
+  it('is not any other reply, nor an error that is not a reply', () => {
     const others = [
       reply('ERR no such key OOM'),
       reply('WRONGTYPE OOM'),
@@ -50,7 +50,7 @@ describe('A refusal', () => {
     for (const error of others) assert.equal(isRefusal(error), false, String(error));
   });
 
-  it('passes by itself, but for one for want of memory', () => {
+  it('is temporary, except for one because of memory', () => {
     for (const message of NOT_NOW)
       for (const error of [reply(message), inScript(message)])
         assert.deepEqual([isUnavailability(error), isOutOfMemory(error)], [true, false], error.message);
@@ -58,7 +58,7 @@ describe('A refusal', () => {
       assert.deepEqual([isUnavailability(error), isOutOfMemory(error)], [false, true], error.message);
   });
 
-  it('by a replica, also of a script, asks for a new connection; no other one does', () => {
+  it('by a replica, also for a script, requires a new connection; no other refusal does', () => {
     const { reconnectOnError } = reconnecting(resolveSettings({}) as ConnectedSettings);
     assert.deepEqual([reply(READONLY), inScript(READONLY), ...NOT_NOW.slice(1).map(reply), reply(OOM)].map(reconnectOnError), [
       2,
@@ -69,7 +69,7 @@ describe('A refusal', () => {
   });
 });
 
-describe('A Redis that refuses', () => {
+describe('A Redis that refuses commands', () => {
   let redis: TestRedis;
   let admin: Redis;
   const opened: RedisConnection[] = [];
@@ -89,17 +89,17 @@ describe('A Redis that refuses', () => {
     return connection;
   }
 
-  /** What a producer's caller is told. */
-  async function told(connection: Redis, attempt: Promise<unknown>): Promise<unknown> {
+  /** Returns the error as a caller of the producer receives it. */
+  async function refusalOf(connection: Redis, attempt: Promise<unknown>): Promise<unknown> {
     return attempt.then(
-      () => assert.fail('it was taken'),
+      () => assert.fail('expected a refusal'),
       (error: unknown) => asUnavailable(connection, error),
     );
   }
 
-  it('because it cannot save cannot run commands now', async () => {
+  it('because it cannot save is unavailable', async () => {
     const connection = await open('fail-fast');
-    await mkdir(join(redis.dir, 'dump.rdb')); // where it would save to
+    await mkdir(join(redis.dir, 'dump.rdb')); // the path of the snapshot
     await admin.config('SET', 'save', '3600 1');
     await admin.bgsave();
     await until(
@@ -107,7 +107,7 @@ describe('A Redis that refuses', () => {
       (info) => info.includes('rdb_last_bgsave_status:err'),
     );
     for (const attempt of [connection.set('a', 1), connection.eval("redis.call('SET', KEYS[1], 1)", 1, 'a')]) {
-      const error = (await told(connection, attempt)) as Error;
+      const error = (await refusalOf(connection, attempt)) as Error;
       assert.deepEqual(
         [(error as Error & { code: string }).code, /cannot run commands now: .*MISCONF/.test(error.message)],
         ['REDIS_UNAVAILABLE', true],
@@ -118,34 +118,34 @@ describe('A Redis that refuses', () => {
     assert.equal(await connection.set('a', 1), 'OK');
   });
 
-  it('because it is in a script cannot run commands now', async () => {
+  it('because it is running a script is unavailable', async () => {
     const connection = await open('fail-fast');
-    const asker = redis.client();
-    await asker.config('SET', 'lua-time-limit', 1);
+    const other = redis.client();
+    await other.config('SET', 'lua-time-limit', 1);
     const script = admin.eval('while true do end', 0).catch((error: Error) => error);
-    // Until the limit is over it does not answer at all.
+    // Redis does not answer at all before the time limit of the script.
     await until(
       () =>
-        asker.get('a').then(
+        other.get('a').then(
           () => '',
           ({ message }: Error) => message,
         ),
       (message) => message.startsWith('BUSY'),
     );
-    const error = (await told(connection, connection.set('a', 1))) as Error & { code: string };
-    await asker.script('KILL');
+    const error = (await refusalOf(connection, connection.set('a', 1))) as Error & { code: string };
+    await other.script('KILL');
     await script;
     assert.deepEqual([error.code, /cannot run commands now: BUSY/.test(error.message)], ['REDIS_UNAVAILABLE', true], error.message);
   });
 
-  it('many commands at once as a replica ends the connection of these once, and has them in the end', async () => {
+  it('as a replica causes one reconnect for many concurrent commands, and all of them succeed in the end', async () => {
     const connection = await open('wait');
     const { stream } = connection;
     await admin.replicaof('127.0.0.1', 1);
-    let most = 0;
+    let maxListeners = 0;
     const ended = new Promise<void>((resolve) => {
       stream.prependOnceListener('close', () => {
-        most = stream.listenerCount('close');
+        maxListeners = stream.listenerCount('close');
         resolve();
       });
     });
@@ -154,6 +154,6 @@ describe('A Redis that refuses', () => {
     await ended;
     await admin.replicaof('NO', 'ONE');
     assert.equal((await commands).length, 100);
-    assert.ok(most <= atFirst + 1, `${most} listeners, ${atFirst} at first`);
+    assert.ok(maxListeners <= atFirst + 1, `${maxListeners} listeners, ${atFirst} at first`);
   });
 });

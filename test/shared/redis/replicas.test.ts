@@ -31,7 +31,7 @@ after(() => Promise.all([replica.stop(), master.stop(), stranger.stop()]));
 
 const isUnavailable = (error: unknown): boolean => isFleetError(error, 'REDIS_UNAVAILABLE');
 
-/** An address behind which the first connection finds one server, and every later one another. */
+/** Starts a proxy that leads the first connection to one server and every later one to another. */
 async function startMovedName(first: number, later: number): Promise<{ server: Server; port: number }> {
   let accepted = 0;
   const server = createServer((socket) => {
@@ -50,24 +50,24 @@ async function startMovedName(first: number, later: number): Promise<{ server: S
   return { server, port: (server.address() as AddressInfo).port };
 }
 
-test('a WAIT speaks for what its own connection has sent: on an idle one it says nothing of what others write', async () => {
+test('a WAIT covers the writes of its own connection: on an idle one it says nothing about writes of others', async () => {
   const [writes, idle] = [master.client(), master.client()];
   await Promise.all([writes.ping(), idle.ping()]);
   assert.equal(await idle.wait(1, 10_000), 1);
   process.kill(replica.pid, 'SIGSTOP');
   try {
     await writes.set('a', '1');
-    assert.equal(await idle.wait(1, 50), 1, 'so a mark is needed');
+    assert.equal(await idle.wait(1, 50), 1, 'a mark is needed');
     assert.equal(await writes.wait(1, 50), 0);
     await writes.set('mark', '');
     await idle.del('mark');
-    assert.equal(await idle.wait(1, 50), 0, 'it covers what was written before what it wrote itself');
+    assert.equal(await idle.wait(1, 50), 0, 'its own write covers all earlier writes');
   } finally {
     process.kill(replica.pid, 'SIGCONT');
   }
 });
 
-test('what was written is confirmed, and leaves no mark', async () => {
+test('writes are confirmed, and no mark is left behind', async () => {
   const redis = defineScripts(master.client()) as Redis & ScriptedRedis;
   const replicas = new Replicas({ redis, keys, count: 1, timeoutMs: 10_000 });
   const written = replicas.begin();
@@ -78,12 +78,12 @@ test('what was written is confirmed, and leaves no mark', async () => {
   replicas.close();
 });
 
-test('a WAIT through a name that leads elsewhere by now confirms nothing', async () => {
+test('a WAIT through a host name that now leads to another server confirms nothing', async () => {
   const { server, port } = await startMovedName(stranger.port, master.port);
   const redis = defineScripts(new Redis(port, { protocol: 2 }));
   const replicas = new Replicas({ redis, keys, count: 1, timeoutMs: 10_000 });
   try {
-    // The stranger has no replica: it stands for a master that was replaced and does not know it.
+    // The stranger has no replica: it acts as a replaced master that does not know it yet.
     const written = replicas.begin();
     await redis.set('c', '1');
     await assert.rejects(written.confirm([null]), isUnavailable);
@@ -94,7 +94,7 @@ test('a WAIT through a name that leads elsewhere by now confirms nothing', async
   }
 });
 
-test('what was written before the connection was lost is not confirmed over the next one', async () => {
+test('writes before a lost connection are not confirmed by the next connection', async () => {
   const redis = defineScripts(master.client()) as Redis & ScriptedRedis;
   const replicas = new Replicas({ redis, keys, count: 1, timeoutMs: 10_000 });
   const written = replicas.begin();
@@ -107,20 +107,20 @@ test('what was written before the connection was lost is not confirmed over the 
   replicas.close();
 });
 
-test('the connection that waits is replaced when it was lost', async () => {
+test('a lost WAIT connection is replaced', async () => {
   const redis = defineScripts(master.client({ connectionName: 'writer' })) as Redis & ScriptedRedis;
   const replicas = new Replicas({ redis, keys, count: 1, timeoutMs: 10_000 });
   assert.equal(await replicas.begin().confirm([null]), null);
   const [, id] = /^id=(\d+) .* name=writer:replicas /m.exec((await redis.client('LIST')) as string) ?? [];
   await redis.client('KILL', 'ID', Number(id));
-  // It may not have heard of its end yet: then this call does.
+  // The connection may not have noticed its end yet: then this call notices it.
   const [first] = await Promise.allSettled([replicas.begin().confirm([null])]);
   assert.ok(first.status === 'fulfilled' || !isFleetError(first.reason, 'NOT_REPLICATED'));
   assert.equal(await replicas.begin().confirm([null]), null);
   replicas.close();
 });
 
-test('a master that becomes a replica while it is asked confirms nothing', async () => {
+test('a master that becomes a replica during the WAIT confirms nothing', async () => {
   const demoted = await startTestRedis();
   const redis = defineScripts(demoted.client({ maxRetriesPerRequest: 0 }));
   const replicas = new Replicas({ redis, keys, count: 1, timeoutMs: 30_000 });
@@ -134,7 +134,7 @@ test('a master that becomes a replica while it is asked confirms nothing', async
   await demoted.stop();
 });
 
-test('who waits when it is closed is told so', async () => {
+test('a pending confirmation rejects on close', async () => {
   const redis = defineScripts(stranger.client());
   const replicas = new Replicas({ redis, keys, count: 1, timeoutMs: 30_000 });
   const confirming = assert.rejects(replicas.begin().confirm([null]), isConnectionError);

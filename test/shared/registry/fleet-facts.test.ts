@@ -9,7 +9,7 @@ before(async () => {
 });
 after(() => fleet.stop());
 
-test('all processes of a fleet know it by one id, which is another one in another database', async () => {
+test('all processes of a fleet share one id, and another database has another id', async () => {
   const keyPrefix = fleet.newPrefix();
   const stores = Array.from({ length: 5 }, () => fleet.store({ keyPrefix }));
   const ids = new Set(await Promise.all(stores.map(({ facts }) => facts.readId())));
@@ -19,7 +19,7 @@ test('all processes of a fleet know it by one id, which is another one in anothe
   assert.ok(elsewhere !== null && !ids.has(elsewhere));
 });
 
-test('what Redis has lost it is told again, unless a new process came first', async () => {
+test('facts that Redis lost are written again, unless a new process was first', async () => {
   const keyPrefix = fleet.newPrefix();
   const keys = fleet.keys(keyPrefix);
   const { facts } = fleet.store({ keyPrefix, openWebui: 'on' });
@@ -32,7 +32,7 @@ test('what Redis has lost it is told again, unless a new process came first', as
   assert.equal(facts.id, 'of a new process');
 });
 
-test('a fleet whose id cannot be had enqueues and stops all the same', async () => {
+test('a fleet without a readable id still enqueues and stops', async () => {
   const keyPrefix = fleet.newPrefix();
   await fleet.client.lpush(fleet.keys(keyPrefix).fleet, 'a list');
   const task = new ScriptedTask('facts.task');

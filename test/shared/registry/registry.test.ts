@@ -24,7 +24,7 @@ function open() {
   return { prefix, keys, registry, write, add };
 }
 
-/** All pages, one after the other. */
+/** Returns the ids of all pages in order. */
 async function pages(registry: Registry, limit: number): Promise<string[]> {
   const ids: string[] = [];
   for (let seen: Position | null = null; ;) {
@@ -35,7 +35,7 @@ async function pages(registry: Registry, limit: number): Promise<string[]> {
   }
 }
 
-test('many registrations are one command for each key, whatever their number', async () => {
+test('any number of registrations is one command per key', async () => {
   const { prefix: p, keys } = open();
   const writes = new MergedWrites(keys);
   writes.add({ id: 'a', item: 'chat-1', queue: 'chat', at: 1 });
@@ -54,7 +54,7 @@ test('many registrations are one command for each key, whatever their number', a
   ]);
 });
 
-test('many removals are one command for each key too, after the registrations', async () => {
+test('any number of removals is one command per key too, after the registrations', async () => {
   const { prefix: p, keys } = open();
   const writes = new MergedWrites(keys);
   writes.remove('a', { item: 'chat-1' });
@@ -75,7 +75,7 @@ test('many removals are one command for each key too, after the registrations', 
   assert.deepEqual(await fleet.registrySize(p), EMPTY_REGISTRY);
 });
 
-test('as many registrations as anybody may enqueue at once can be written and removed', async () => {
+test('150,000 registrations can be written and removed at once', async () => {
   const { prefix, write, registry } = open();
   const ids = Array.from({ length: 150_000 }, (_, n) => `t${n}`);
   await write((writes) => ids.forEach((id) => writes.add({ id, item: 'big', queue: 'q', at: 1 })));
@@ -87,7 +87,7 @@ test('as many registrations as anybody may enqueue at once can be written and re
   assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
 });
 
-test('writing twice what was written changes nothing', async () => {
+test('repeating a write changes nothing', async () => {
   const { prefix, add, write, registry } = open();
   const task = { id: 'a', item: 'chat-1', queue: 'chat', at: 5 };
   await add(task);
@@ -98,7 +98,7 @@ test('writing twice what was written changes nothing', async () => {
   assert.deepEqual(await fleet.registrySize(prefix), EMPTY_REGISTRY);
 });
 
-test('an id is found with its queue, a foreign one with its item and without a queue, any other not at all', async () => {
+test('a task id is found with its queue, a foreign one with its item and without a queue, an unknown one not at all', async () => {
   const { keys, add, registry } = open();
   await add({ id: 'ours', item: 'chat-1', queue: 'chat', at: 1 }, { id: 'loose', item: '', queue: 'chat', at: 1 });
   await client.hset(keys.tasks, 'theirs', 'chat-1', 'theirs-loose', '');
@@ -124,7 +124,7 @@ test('only the entries of other programs are foreign', async () => {
   ]);
 });
 
-test("an item's ids are those that are live", async () => {
+test('an item has the ids of its live tasks', async () => {
   const { add, write, registry } = open();
   await add(
     { id: 'a', item: 'x', queue: 'q', at: 1 },
@@ -137,7 +137,7 @@ test("an item's ids are those that are live", async () => {
   assert.deepEqual([await registry.hasActive('x'), await registry.hasActive('z')], [true, false]);
 });
 
-test('the pages of any tasks, many of one millisecond, are all of them, newest first, each once', async () => {
+test('pages contain all tasks once, newest first, even with many tasks in one millisecond', async () => {
   const tasks = fc.uniqueArray(
     fc.record({ id: fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9._~@=+-]{0,5}$/), at: fc.integer({ min: 1, max: 4 }) }),
     { selector: ({ id }) => id, maxLength: 60 },
@@ -153,11 +153,11 @@ test('the pages of any tasks, many of one millisecond, are all of them, newest f
   );
 });
 
-test('tasks that come and go between two pages make nobody else appear twice or get lost', async () => {
+test('tasks that come and go between two pages do not duplicate or hide others', async () => {
   const tasks = Array.from({ length: 30 }, (_, n) => ({ id: `t${String(n).padStart(2, '0')}`, item: '', queue: 'q', at: 1 + (n % 3) }));
-  const gone = fc.subarray(tasks.map(({ id }) => id));
+  const removed = fc.subarray(tasks.map(({ id }) => id));
   await fc.assert(
-    fc.asyncProperty(gone, fc.nat(20), async (ended, seen) => {
+    fc.asyncProperty(removed, fc.nat(20), async (ended, seen) => {
       const { add, write, registry } = open();
       await add(...tasks);
       const first = await registry.page(null, seen + 1);
@@ -165,23 +165,23 @@ test('tasks that come and go between two pages make nobody else appear twice or 
       await add({ id: 'new', item: '', queue: 'q', at: 9 });
       const rest = await registry.page(first.at(-1) as Position, 1_000);
       const all = [...first, ...rest].map(({ id }) => id);
-      assert.equal(new Set(all).size, all.length, 'nobody twice');
+      assert.equal(new Set(all).size, all.length, 'no duplicates');
       const missing = tasks.map(({ id }) => id).filter((id) => !all.includes(id));
       assert.ok(
         missing.every((id) => ended.includes(id)),
-        'nobody lost',
+        'no task missing',
       );
     }),
     { numRuns: 30 },
   );
 });
 
-/** What open-webui does to a task that it stops. */
+/** Deletes the entries that open-webui deletes when it stops a task. */
 async function deleted({ keys }: ReturnType<typeof open>, id: string, item: string): Promise<void> {
   await client.multi().hdel(keys.tasks, id).srem(keys.item(item), id).del(keys.lease(id)).exec();
 }
 
-test('what open-webui has deleted of a live task changes nothing of what the fleet knows', async () => {
+test("entries that open-webui deletes do not change the fleet's own registry", async () => {
   const opened = open();
   const { keys, add, registry } = opened;
   await add({ id: 'ours', item: 'x', queue: 'q', at: 1 });
@@ -199,7 +199,7 @@ test('what open-webui has deleted of a live task changes nothing of what the fle
   assert.equal(await registry.count(), 1);
 });
 
-test("what an older version registered, in the shared set of an item alone, is the fleet's all the same", async () => {
+test('a task registered by an older version, in the shared set of an item only, is a task of the fleet', async () => {
   const { keys, add, registry } = open();
   await add({ id: 'old', item: 'x', queue: 'q', at: 1 });
   await client.del(keys.ownItem('x'));
@@ -208,7 +208,7 @@ test("what an older version registered, in the shared set of an item alone, is t
   assert.deepEqual(await registry.claimItem({ id: 'new', item: 'x', queue: 'q', at: 2 }, 'join'), ['old']);
 });
 
-test('a member of an item that is no task, ours or not, keeps no item busy, and a claim removes it', async () => {
+test('a set member that is not a task does not keep its item busy, and a claim removes it', async () => {
   const { prefix, keys, registry } = open();
   await client.multi().sadd(keys.ownItem('x'), 'left').sadd(keys.item('x'), 'left', 'left-too').exec();
   assert.equal(await registry.hasActive('x'), false);
@@ -217,7 +217,7 @@ test('a member of an item that is no task, ours or not, keeps no item busy, and 
   assert.deepEqual(await fleet.registrySize(prefix), { tasks: 1, queues: 1, live: 1, items: 1, leases: 0 });
 });
 
-test('leases are written with many entries at once, before the list of live tasks, and removed with them', async () => {
+test('leases are written together with many entries, before the list of live tasks, and removed with them', async () => {
   const { prefix: p, keys } = open();
   const writes = new MergedWrites(keys, { written: true, removed: true });
   writes.add({ id: 'a', item: '', queue: 'chat', at: 1 });
@@ -239,7 +239,7 @@ test('leases are written with many entries at once, before the list of live task
   assert.deepEqual(await fleet.registrySize(p), EMPTY_REGISTRY);
 });
 
-test('a job whose id is a name of the registry, as a plain BullMQ queue may add it, is kept from open-webui', async () => {
+test('a job of a plain BullMQ queue with the id of a registry key is hidden from open-webui', async () => {
   const { keys, registry } = open();
   const names = [...TASK_KEY_NAMES, 'item:chat-1', 'events:1'];
   const writes = new MergedWrites(keys, { written: true, removed: true });

@@ -18,7 +18,7 @@ function batch(shape: 'usage' | 'session', cursor = '0', bytes = 1_000_000_000):
   return redis.cleanPool(pool, lock, 'me', LOCK_MS, cursor, bytes, 3, shape, channel);
 }
 
-/** What is left of these entries, and what the script says, without its cursor. */
+/** Cleans these entries. Returns the remaining ones and the counts of the script. */
 async function clean(
   shape: 'usage' | 'session',
   entries: Readonly<Record<string, string>>,
@@ -30,7 +30,7 @@ async function clean(
   return { left: await client.hgetall(pool), counts };
 }
 
-/** The entry of one model, after a clean-up; null if it is gone. */
+/** Returns the entry of one model after a clean-up; null if it was removed. */
 async function cleaned(text: string): Promise<string | null> {
   return (await clean('usage', { m: text })).left['m'] ?? null;
 }
@@ -38,7 +38,7 @@ async function cleaned(text: string): Promise<string | null> {
 const at = (seconds: number): string => `{"updated_at": ${seconds}}`;
 
 describe('A clean-up of the usage pool', () => {
-  it('cuts out what is expired, and leaves the commas right', async () => {
+  it('removes expired sessions with their commas', async () => {
     const sessions = ['a', 'b', 'c', 'd'];
     for (let kept = 0; kept < 16; kept += 1) {
       const isKept = (_: string, index: number): boolean => (kept & (1 << index)) !== 0;
@@ -51,11 +51,11 @@ describe('A clean-up of the usage pool', () => {
               .map((name) => `"${name}": ${at(NEW)}`)
               .join(', ')}}`;
       assert.equal(await cleaned(text), expected);
-      assert.equal(await cleaned(text.replaceAll(' ', '')), expected && expected.replaceAll(' ', ''), 'as JSON.stringify writes it');
+      assert.equal(await cleaned(text.replaceAll(' ', '')), expected && expected.replaceAll(' ', ''), 'in the format of JSON.stringify');
     }
   });
 
-  it('leaves what is not expired as it was, byte for byte', async () => {
+  it('leaves live sessions unchanged, byte for byte', async () => {
     const texts = [
       `{"a": ${at(NEW)}}`,
       ` {\n "a" :\t{ "updated_at":${NEW} } , "b":{"updated_at": ${NEW}.5e0}}\r\n`,
@@ -65,7 +65,7 @@ describe('A clean-up of the usage pool', () => {
     for (const text of texts) assert.equal(await cleaned(text), text);
   });
 
-  it('cuts only what is expired out of text that nobody here would write', async () => {
+  it('removes only expired sessions from JSON in any format', async () => {
     const cases: [text: string, left: string | null][] = [
       [
         `{"a": ${at(OLD)}, "b": {"updated_at": ${NEW}, "more": [], "big": 12345678901234567890}}`,
@@ -82,14 +82,14 @@ describe('A clean-up of the usage pool', () => {
     for (const [text, left] of cases) assert.equal(await cleaned(text), left, text);
   });
 
-  it('takes the last of two sessions with one name, as every JSON parser does', async () => {
+  it('uses the last of two sessions with the same name, like every JSON parser', async () => {
     const [oldNew, newOld] = [`{"a": ${at(OLD)}, "a": ${at(NEW)}, "b": ${at(OLD)}}`, `{"a": ${at(NEW)}, "a": ${at(OLD)}, "b": ${at(NEW)}}`];
     assert.equal(await cleaned(oldNew), `{"a": ${at(OLD)}, "a": ${at(NEW)}}`);
     assert.equal(await cleaned(newOld), `{"b": ${at(NEW)}}`);
     assert.equal(await cleaned(`{"a": ${at(OLD)}, "\\u0061": ${at(NEW)}, "b": ${at(OLD)}}`), `{"a": ${at(OLD)}, "\\u0061": ${at(NEW)}}`);
   });
 
-  it('leaves alone what it cannot understand, and says which entries those are', async () => {
+  it('leaves unreadable entries unchanged, and returns their names', async () => {
     const bad = [
       '',
       'no JSON',
@@ -131,16 +131,16 @@ describe('A clean-up of the usage pool', () => {
     );
   });
 
-  it('counts seconds as open-webui does: more than the timeout ago', async () => {
+  it('compares seconds like open-webui: a session expires when it is older than the timeout', async () => {
     const [seconds] = await client.time();
     const now = Number(seconds);
-    // Should the second change meanwhile, what is kept now is expired then.
+    // No age equals the timeout: the second may change meanwhile.
     const text = (ago: number): string => `{"a": ${at(now - ago)}}`;
     const { left } = await clean('usage', { young: text(2), old: text(4), future: text(-100) });
     assert.deepEqual(Object.keys(left).toSorted(), ['future', 'young']);
   });
 
-  it('does the same to any object, however it is written', async () => {
+  it('gives the same result for an object in any JSON format', async () => {
     const blank = fc.constantFrom('', '', ' ', '\n  ', '\t ');
     const string = fc.oneof(
       fc.string({ maxLength: 6 }),
@@ -195,7 +195,7 @@ describe('A clean-up of the usage pool', () => {
 });
 
 describe('A clean-up of the session pool', () => {
-  it('removes entries that were not seen for long, or never, and leaves the rest as it was', async () => {
+  it('removes entries last seen long ago or never, and leaves the rest unchanged', async () => {
     const kept = {
       seen: `{"id": "u", "last_seen_at": ${NEW}, "info": [], "big": 12345678901234567890}`,
       'empty, as open-webui keeps it': '{}',
@@ -224,7 +224,7 @@ describe('A batch', () => {
     assert.equal(await client.hget(keys.usagePool, 'mine'), `{"a": ${at(OLD)}}`);
   });
 
-  it('renews the lock, and takes no longer than its share of a large pool', async () => {
+  it('renews the lock, and handles a bounded share of a large pool', async () => {
     const text = `{${Array.from({ length: 100 }, (_, index) => `"session-${index}": ${at(index % 2 ? OLD : NEW)}`).join(', ')}}`;
     await client
       .multi()
@@ -232,26 +232,26 @@ describe('A batch', () => {
       .hset(keys.usagePool, Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`model-${index}`, text])))
       .set(keys.usageLock, 'me', 'PX', 1_000)
       .exec();
-    let [cursor, batches, sessions, most] = ['0', 0, 0, 0];
+    let [cursor, batches, sessions, maxEntries] = ['0', 0, 0, 0];
     do {
       const found = await batch('usage', cursor, 65_536);
       assert.equal(found[0], 'done');
       if (found[0] !== 'done') return;
       cursor = found[1];
-      most = Math.max(most, found[2]);
+      maxEntries = Math.max(maxEntries, found[2]);
       sessions += found[4];
       batches += 1;
     } while (cursor !== '0');
     assert.equal(sessions, 10_000);
-    assert.ok(most * text.length < 65_536 * 2.5 && batches >= 8, `${batches} batches, at most ${most} entries`);
+    assert.ok(maxEntries * text.length < 65_536 * 2.5 && batches >= 8, `${batches} batches, at most ${maxEntries} entries`);
     assert.ok((await client.pttl(keys.usageLock)) > 1_000);
   });
 
-  it('publishes what changed, in one message, and nothing if nothing did', async () => {
-    const heard: string[] = [];
+  it('publishes all changes in one message, and nothing without a change', async () => {
+    const messages: string[] = [];
     const subscriber = fleet.redis.client();
     await subscriber.subscribe(keys.usageChanges, keys.sessionChanges);
-    subscriber.on('message', (_, message) => heard.push(message));
+    subscriber.on('message', (_, message) => messages.push(message));
     await clean('usage', {
       'gpt-4': `{"a": ${at(NEW)}, "b": ${at(OLD)}}`,
       'a "b" é': `{"a": ${at(OLD)}}`,
@@ -263,12 +263,12 @@ describe('A batch', () => {
     await clean('session', { young: `{"last_seen_at": ${NEW}}` });
     await subscriber.ping();
     assert.deepEqual(
-      heard.map((message) => JSON.parse(message) as unknown),
+      messages.map((message) => JSON.parse(message) as unknown),
       [{ models: { 'gpt-4': 1, 'a "b" é': 0, none: 0 } }, { gone: ['a "b" é'] }],
     );
   });
 
-  it('finds an absent pool empty, and says what a pool is that is no hash', async () => {
+  it('treats a missing pool as empty, and returns the type of a pool that is not a hash', async () => {
     await client.multi().del(keys.usagePool).set(keys.usageLock, 'me').exec();
     assert.deepEqual(await batch('usage'), ['done', '0', 0, 0, 0, 0]);
     await client.set(keys.usagePool, 'text');

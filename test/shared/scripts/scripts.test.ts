@@ -18,7 +18,7 @@ after(async () => {
   await fleet.stop();
 });
 
-/** A queue of its own, with a job in every place that a job can be in. */
+/** Opens a new queue. */
 async function open() {
   const store = fleet.store();
   const { redis, keys } = store;
@@ -47,7 +47,7 @@ async function open() {
       JSON.stringify(dead),
       ...ids,
     );
-  /** What each is and its stop, without the rest. */
+  /** Returns the outcome and the stop of each job only. */
   const record = async (...args: Parameters<typeof recordAll>): Promise<string[][]> =>
     (await recordAll(...args)).map(([what, stop]) => [what, stop]);
   const read = (ids: string[], fields = 'name'): Promise<((string | number | null)[] | null)[]> =>
@@ -55,6 +55,7 @@ async function open() {
   return { keys, bull, queue, add, pick, job, record, recordAll, read };
 }
 
+/** Opens a queue with a job in every place. */
 async function everyPlace() {
   const opened = await open();
   const { add, pick, bull } = opened;
@@ -79,7 +80,7 @@ async function everyPlace() {
   return opened;
 }
 
-test('every script has a header, and as many keys as its name says', () => {
+test('every script has a header, and the number of keys in its name', () => {
   const files = readdirSync(SCRIPTS, { recursive: true, encoding: 'utf8' }).filter((file) => /-\d+\.lua$/.test(file));
   assert.ok(files.length >= 30);
   for (const file of files) {
@@ -103,7 +104,7 @@ test('every script has a header, and as many keys as its name says', () => {
   }
 });
 
-test('recordStop says where each job was, and takes those that nobody runs', async () => {
+test('recordStop returns the place of each job, and takes the jobs without an owner', async () => {
   const { record } = await everyPlace();
   const stop = '{"at":1}';
   const ids = [
@@ -132,7 +133,7 @@ test('recordStop says where each job was, and takes those that nobody runs', asy
   ]);
 });
 
-test('a job that recordStop took is active under the lock of the caller, and nowhere else', async () => {
+test('a job taken by recordStop is active with the lock of the caller, and in no other list', async () => {
   const { record, queue, keys, job } = await everyPlace();
   const ids = ['retry-delayed', 'retry-waiting', 'is-waiting', 'is-prioritized', 'is-delayed', 'parent'];
   await record(ids);
@@ -149,10 +150,10 @@ test('a job that recordStop took is active under the lock of the caller, and now
     assert.ok((await client.pttl(`${keys.jobs('q')}${id}:lock`)) > 0);
     assert.equal((await job(id))['defa'], 'Stopped');
   }
-  assert.equal(await client.get(`${keys.jobs('q')}is-active:lock`), TOKEN, 'the lock of a job that runs stays its own');
+  assert.equal(await client.get(`${keys.jobs('q')}is-active:lock`), TOKEN, 'a running job keeps its lock');
 });
 
-test('recordStop changes nothing about a job that has ended, and makes none that is not there', async () => {
+test('recordStop does not change an ended job, and does not create a missing one', async () => {
   const { record, job } = await everyPlace();
   const before = [await job('is-completed'), await job('is-failed')];
   await record(['is-completed', 'is-failed', 'nobody']);
@@ -160,7 +161,7 @@ test('recordStop changes nothing about a job that has ended, and makes none that
   assert.deepEqual(await job('nobody'), {});
 });
 
-test('a failed job with a stop is one that was cancelled, and recordStop says so', async () => {
+test('recordStop returns the stop of a failed job, which means that it was cancelled', async () => {
   const { add, pick, record } = await open();
   await add('a');
   const job = await pick();
@@ -169,7 +170,7 @@ test('a failed job with a stop is one that was cancelled, and recordStop says so
   assert.deepEqual(await record(['a']), [['failed', '{"at":7}']]);
 });
 
-test('the first stop stays: a later one does not replace its reason', async () => {
+test('a later stop does not replace the reason of the first', async () => {
   const { add, pick, record, job } = await open();
   await add('a');
   await pick();
@@ -178,7 +179,7 @@ test('the first stop stays: a later one does not replace its reason', async () =
   assert.equal((await job('a'))['stop'], '{"reason":"first","at":1}');
 });
 
-test('without a stop of its own, recordStop takes only what was stopped before', async () => {
+test('without a new stop, recordStop takes only jobs stopped before', async () => {
   const { add, pick, record, job, queue } = await open();
   await add('stopped', { attempts: 2 });
   await add('not-stopped');
@@ -194,7 +195,7 @@ test('without a stop of its own, recordStop takes only what was stopped before',
   assert.equal((await job('not-stopped'))['defa'], undefined);
 });
 
-test('of many that wait, recordStop takes each, and the others keep their order', async () => {
+test('recordStop takes the given jobs from a long wait list, and the others keep their order', async () => {
   const { keys, add, record } = await open();
   const ids = Array.from({ length: 40 }, (_, index) => `w${index}`);
   for (const id of ids) await add(id);
@@ -208,7 +209,7 @@ test('of many that wait, recordStop takes each, and the others keep their order'
   assert.deepEqual((await client.lrange(`${keys.jobs('q')}active`, 0, -1)).toSorted(), stopped.toSorted());
 });
 
-test('in a very long wait list recordStop searches for 200, and leaves the rest with its stop recorded', async () => {
+test('in a very long wait list, recordStop searches for 200 jobs, and only records the stop of the rest', async () => {
   const { keys, add, record, job } = await open();
   const others = Array.from({ length: 50_000 }, (_, index) => `o${index}`);
   for (let times = 0; times < 2; times += 1) await client.rpush(`${keys.jobs('q')}wait`, ...others);
@@ -222,7 +223,7 @@ test('in a very long wait list recordStop searches for 200, and leaves the rest 
 });
 
 for (const others of [0, 20]) {
-  test(`an active job whose lock is gone is fenced off, looked for with ${others} others`, async () => {
+  test(`an active job without a lock is fenced off, looked up with ${others} others`, async () => {
     const { keys, add, pick, recordAll } = await open();
     await add('a', { attempts: 3 });
     const job = await pick();
@@ -237,7 +238,7 @@ for (const others of [0, 20]) {
   });
 }
 
-test('an active job of a dead worker is fenced off although its lock still holds', async () => {
+test('an active job of a dead worker is fenced off even if its lock is still held', async () => {
   const { keys, add, pick, record } = await open();
   await add('a');
   await pick();
@@ -246,7 +247,7 @@ test('an active job of a dead worker is fenced off although its lock still holds
   assert.deepEqual(await record(['a'], { dead: ['host-2', 'host-1'] }), [['fenced', '{"at":1}']]);
 });
 
-test('what a stop took, whose caller died, is taken again once that lock has run out', async () => {
+test('a job taken by a stopper that died is taken again once its lock has expired', async () => {
   const { keys, add, record } = await open();
   await add('a');
   assert.deepEqual(await record(['a']), [['taken', '{"at":1}']]);
@@ -264,14 +265,14 @@ test('a task without a stop is not fenced off', async () => {
   assert.equal(await client.exists(`${keys.jobs('q')}a:lock`), 0);
 });
 
-test('recordStop says when a job ended, how its stop was settled, and whether it has children', async () => {
+test('recordStop returns the end of a job, how its stop was settled, and whether it has children', async () => {
   const { keys, job, recordAll } = await everyPlace();
   await client.hset(`${keys.jobs('q')}is-failed`, { stop: '{"at":3}', stop_via: 'kill', kids: '1' });
   const { finishedOn } = await job('is-failed');
   assert.deepEqual(await recordAll(['is-failed']), [['failed', '{"at":3}', '1', finishedOn, 'kill']]);
 });
 
-test('recordStop says that a job has children in a flow', async () => {
+test('recordStop reports the children of a job in a flow', async () => {
   const { recordAll } = await everyPlace();
   const found = await recordAll(['parent', 'is-waiting']);
   assert.deepEqual(
@@ -283,7 +284,7 @@ test('recordStop says that a job has children in a flow', async () => {
   );
 });
 
-test('a job that has lost its place is taken by a stop, unless its owner is at work on it or it has ended', async () => {
+test('a stop takes a job that is missing from its list, unless its owner is running it or it has ended', async () => {
   const { keys, record } = await everyPlace();
   const jobs = keys.jobs('q');
   const ids = ['is-waiting', 'is-prioritized', 'is-delayed', 'retry-waiting', 'parent', 'is-active', 'is-completed', 'is-failed'];
@@ -303,7 +304,7 @@ for (const [list, kind] of [
   ['active', 'string'],
   ['failed', 'list'],
 ] as const) {
-  test(`a queue whose ${list} is a ${kind} keeps no stop from its other jobs, and none from being recorded`, async () => {
+  test(`a queue whose ${list} key is a ${kind} still records all stops, and takes jobs where possible`, async () => {
     const { keys, record, job } = await everyPlace();
     const key = keys.jobs('q') + list;
     await client.del(key);
@@ -324,7 +325,7 @@ for (const [list, kind] of [
   });
 }
 
-test('a job whose key is no hash cannot be read, and keeps no other from its stop', async () => {
+test('a job whose key is not a hash is unreadable, and does not prevent the stops of other jobs', async () => {
   const { keys, add, record } = await open();
   await add('a');
   await client.rpush(`${keys.jobs('q')}b`, 'x');
@@ -334,7 +335,7 @@ test('a job whose key is no hash cannot be read, and keeps no other from its sto
   ]);
 });
 
-test('a job that waits in a paused queue is taken as well', async () => {
+test('a queued job of a paused queue is taken too', async () => {
   const { add, record, queue } = await open();
   await add('before');
   await queue.pause();
@@ -345,7 +346,7 @@ test('a job that waits in a paused queue is taken as well', async () => {
   );
 });
 
-test('keepStop records a stop with a job only for the holder of its lock', async () => {
+test('keepStop records the stop of a job only for the holder of its lock', async () => {
   const { keys, add, pick, job } = await open();
   const { redis } = fleet.store();
   await add('a');
@@ -355,28 +356,28 @@ test('keepStop records a stop with a job only for the holder of its lock', async
   assert.equal(await keep('of-another-worker', '{"at":1}'), null);
   assert.deepEqual([(await job('a'))['stop'], (await job('a'))['defa']], [undefined, undefined]);
   assert.equal(await keep(TOKEN, '{"at":2}'), '{"at":2}');
-  assert.equal(await keep(TOKEN, '{"at":3}'), '{"at":2}', 'the first stays');
+  assert.equal(await keep(TOKEN, '{"at":3}'), '{"at":2}', 'the first stop is kept');
   assert.equal((await job('a'))['defa'], 'Stopped');
 });
 
-test("a scheduler's own record is no job", async () => {
+test("a scheduler's own record is not a job", async () => {
   const { queue, record, read, keys } = await open();
   await queue.upsertJobScheduler('nightly', { every: 3_600_000 }, { name: 'n' });
   const before = await client.hgetall(`${keys.jobs('q')}repeat:nightly`);
-  assert.ok(before['name'], 'it looks like one');
+  assert.ok(before['name'], 'the record looks like a job');
   assert.deepEqual(await record(['repeat:nightly']), [['missing', '']]);
   assert.deepEqual(await client.hgetall(`${keys.jobs('q')}repeat:nightly`), before);
   assert.deepEqual(await read(['repeat:nightly']), [null]);
 });
 
-test('what a late write left of a removed job is no job', async () => {
+test('the remains of a removed job after a late write are not a job', async () => {
   const { keys, record, read } = await open();
   await client.hset(`${keys.jobs('q')}ghost`, 'progress', '5');
   assert.deepEqual(await record(['ghost']), [['missing', '']]);
   assert.deepEqual(await read(['ghost']), [null]);
 });
 
-test('readTasks says where each job is', async () => {
+test('readTasks returns the place of each job', async () => {
   const { read } = await everyPlace();
   const places = {
     ...{
@@ -392,7 +393,7 @@ test('readTasks says where each job is', async () => {
   assert.deepEqual(rows, [...Object.values(places).map((place) => [place, 'n']), null]);
 });
 
-test('a job that has ended is what it ended as, also when it has left the list of those', async () => {
+test('an ended job keeps its final state even when it is missing from the list of that state', async () => {
   const { read, keys } = await everyPlace();
   await client.del(`${keys.jobs('q')}completed`, `${keys.jobs('q')}failed`);
   assert.deepEqual(
@@ -405,10 +406,10 @@ test('a job that has ended is what it ended as, also when it has left the list o
     ],
   );
   await client.hset(`${keys.jobs('q')}is-waiting`, 'finishedOn', 5);
-  assert.deepEqual(await read(['is-waiting']), [['waiting', 'n']], 'whatever somebody wrote into it');
+  assert.deepEqual(await read(['is-waiting']), [['waiting', 'n']], 'even with a foreign end time');
 });
 
-test('readTasks returns the fields that were asked for, in their order, null for what is not there', async () => {
+test('readTasks returns the requested fields in order, with null for missing ones', async () => {
   const { add, pick, read } = await open();
   await add('a');
   await pick();

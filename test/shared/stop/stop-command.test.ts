@@ -14,7 +14,7 @@ function problemOf(message: string): string {
   return parsed.kind === 'bad' ? parsed.problem : '';
 }
 
-test("open-webui's form is a stop of one task", () => {
+test("a message in open-webui's format is a stop of one task", () => {
   assert.deepEqual(parseCommand('{"action":"stop","task_id":"a-1"}'), { kind: 'stop', command: { ids: ['a-1'], ...NOTHING } });
   assert.deepEqual(parseCommand('{"action": "stop", "task_id": "a-1", "sent_by": 7}'), {
     kind: 'stop',
@@ -22,11 +22,11 @@ test("open-webui's form is a stop of one task", () => {
   });
 });
 
-test("a stop of one task without more to say is formatted in open-webui's form", () => {
+test("a stop of one task without details is written in open-webui's format", () => {
   assert.deepEqual(formatCommands(['a-1'], NOTHING), ['{"action":"stop","task_id":"a-1"}']);
 });
 
-test('what is formatted is read back as it was', () => {
+test('a written command is read back unchanged', () => {
   const texts = fc.option(fc.string({ minLength: 1, maxLength: 500 }), { nil: null });
   const stops = fc.record({
     reason: texts,
@@ -44,7 +44,7 @@ test('what is formatted is read back as it was', () => {
   );
 });
 
-test('many ids make several messages, each short enough to be read, that name every id once', () => {
+test('many ids are split into messages of a readable length that name every id once', () => {
   const ids = Array.from({ length: 2 * MAX_COMMAND_IDS + 1 }, (_, n) => String(n).padStart(128, 'a'));
   const messages = formatCommands(ids, {
     reason: '\u0001'.repeat(500),
@@ -59,14 +59,14 @@ test('many ids make several messages, each short enough to be read, that name ev
   assert.deepEqual(read, ids);
 });
 
-test('ids of any length make messages that can be read', () => {
+test('ids of any length fit into readable messages', () => {
   const ids = Array.from({ length: MAX_COMMAND_IDS }, (_, n) => String(n).padStart(500, 'a'));
   const messages = formatCommands(ids, NOTHING);
   const read = messages.map(parseCommand).flatMap((parsed) => (parsed.kind === 'stop' ? parsed.command.ids : []));
   assert.deepEqual(read, ids);
 });
 
-test('a message that is no stop command says what was expected', () => {
+test('the error for a message that is not a stop command says what was expected', () => {
   assert.match(problemOf(''), /^not JSON/);
   assert.equal(problemOf('{"reason":hunter2}'), "not JSON: Unexpected token 'h'");
   assert.match(problemOf('{"action":"stop","task_id":'), /^not JSON/);
@@ -78,7 +78,7 @@ test('a message that is no stop command says what was expected', () => {
   assert.match(problemOf(JSON.stringify({ action: 'x'.repeat(1_000) })), /^unsupported action "x{60}…"$/);
 });
 
-test('an id that is missing or of another type makes the whole command bad', () => {
+test('an id that is missing or of another type makes the whole command invalid', () => {
   const fields: object[] = [
     {},
     { task_id: null },
@@ -99,7 +99,7 @@ test('an id that is missing or of another type makes the whole command bad', () 
     assert.match(problemOf(JSON.stringify({ action: 'stop', ...field })), /^expected task_id, a string, or task_ids/);
 });
 
-test('a reason, a name or a time of another type is left out, and the stop stands', () => {
+test('a reason, name or time of another type is ignored, and the stop is valid', () => {
   for (const wrong of [7, {}, [], true, 'x'.repeat(501), '']) {
     const message = JSON.stringify({ action: 'stop', task_id: 'a', reason: wrong, by: wrong, recorded_at: 'yesterday' });
     assert.deepEqual(parseCommand(message), { kind: 'stop', command: { ids: ['a'], ...NOTHING } });
@@ -116,13 +116,13 @@ test('an implausible time is dropped, so that the receiver of the command record
   }
 });
 
-test('a message of 1 MiB is not looked at', () => {
+test('a message of 1 MiB is not parsed', () => {
   const long = JSON.stringify({ action: 'stop', task_id: 'a', padding: 'x'.repeat(1_048_576) });
   assert.match(problemOf(long), new RegExp(`^longer than ${MAX_COMMAND_LENGTH} characters \\(\\d+\\)$`));
   assert.match(problemOf('['.repeat(MAX_COMMAND_LENGTH)), /^not JSON/);
 });
 
-test('reading never throws, and a problem is short, whatever the message', () => {
+test('reading never throws and returns a short problem for any message', () => {
   const anything = fc.oneof(
     fc.string({ unit: 'binary' }),
     fc.json(),
@@ -138,7 +138,7 @@ test('reading never throws, and a problem is short, whatever the message', () =>
   );
 });
 
-test('a stop that is kept with a job is read back as it was', () => {
+test('a stop stored with a job is read back unchanged', () => {
   const at = Date.now();
   assert.deepEqual(parseStop(formatStop({ reason: 'slow', by: null, at }), null), {
     reason: 'slow',
@@ -151,7 +151,7 @@ test('a stop that is kept with a job is read back as it was', () => {
   assert.equal(parseStop('', null), null);
 });
 
-test('a stop that somebody wrote by hand is a stop, and a time that cannot be true is none', () => {
+test('a stop written by hand is valid, and an implausible time is dropped', () => {
   for (const text of ['1', 'yes', 'null', '[]', '"x"', ...BAD_TIMES.map((at) => `{"at":${at}}`), '{"at":"now","reason":7}']) {
     const stop = parseStop(text, 'telepathy');
     assert.ok(stop, text);

@@ -21,7 +21,7 @@ function problemOf(options: unknown): string {
   throw new assert.AssertionError({ message: 'the definition was accepted' });
 }
 
-test('a definition needs a name, an input and what is kept; the rest has defaults', () => {
+test('a definition requires a name, an input and a retention; the rest has defaults', () => {
   const { input: _input, ...rest } = defineTask({ name: 'report.build', input, retention });
   assert.deepEqual(rest, {
     name: 'report.build',
@@ -36,7 +36,7 @@ test('a definition needs a name, an input and what is kept; the rest has default
   });
 });
 
-test('a part that is given leaves the defaults of the others', () => {
+test('setting one part keeps the defaults of the others', () => {
   const task = defineTask({ name: 'a', queue: 'other', input, retry: { attempts: 4, backoff: { jitter: 0 } }, retention });
   assert.equal(task.queue, 'other');
   assert.deepEqual(task.retry, {
@@ -48,7 +48,7 @@ test('a part that is given leaves the defaults of the others', () => {
   assert.equal(slow.retry.backoff.maxDelayMs, 7_200_000, 'never below the first delay');
 });
 
-test('a definition keeps the very schemas that it was given, and is frozen', () => {
+test('a definition keeps the given schema objects, and is frozen', () => {
   const output = z.string();
   const task = defineTask({ name: 'a', input, output, retention });
   assert.equal(task.input, input);
@@ -56,7 +56,7 @@ test('a definition keeps the very schemas that it was given, and is frozen', () 
   assert.ok(Object.isFrozen(task));
 });
 
-test('the wrong field is named, all of them in one message', () => {
+test('all invalid fields are named in one message', () => {
   assert.match(problemOf({ name: 'a:b', input }), /^Bad task definition "a:b": name: expected letters, digits/);
   assert.match(problemOf({ name: 'a' }), /input: expected a zod schema/);
   assert.match(problemOf({ name: 'a', input: 'string' }), /input: expected a zod schema/);
@@ -74,7 +74,7 @@ test('the wrong field is named, all of them in one message', () => {
   for (const nothing of [undefined, null, 'a', []]) assert.match(problemOf(nothing), /^Bad task definition: /);
 });
 
-test('a definition that does not state what is kept is refused, and told what to write', () => {
+test('a definition without a retention is refused, with an example', () => {
   const { completed, failed } = retention;
   assert.match(
     problemOf({ name: 'a', input }),
@@ -102,7 +102,7 @@ test('a definition that does not state what is kept is refused, and told what to
   );
 });
 
-test('a handler needs a definition and a function', () => {
+test('a handler requires a definition and a function', () => {
   const task = defineTask({ name: 'a.b', input, retention });
   assert.throws(
     () => defineHandler({} as typeof task, () => null),
@@ -115,7 +115,7 @@ test('a handler needs a definition and a function', () => {
   assert.throws(() => defineHandler(task, 'run' as unknown as () => null), /defineHandler\("a\.b"\): expected a function/);
 });
 
-test('a handler is isolated never, always or as its input says', () => {
+test('a handler is isolated never, always or depending on its input', () => {
   const task = defineTask({ name: 'a', input, retention });
   assert.deepEqual([defineHandler(task, () => null).isolated({}), defineHandler(task, () => null).alwaysIsolated], [false, false]);
   assert.deepEqual(
@@ -157,7 +157,7 @@ test('the built-in tasks have names and queues of their own', () => {
   ]);
 });
 
-test('the state follows from the place of the job, a recorded stop and the attempts that failed', () => {
+test('the state follows from the place of the job, its stop and its failed attempts', () => {
   const table = [
     ['completed', false, 0, 'completed'],
     ['completed', true, 0, 'completed'],

@@ -25,14 +25,14 @@ function problemOf(options: Partial<TaskOptions<unknown, unknown>>): string {
   throw new assert.AssertionError({ message: 'the definition was accepted' });
 }
 
-test('the first shard is the queue itself, the others have numbers', () => {
+test('the first shard is the queue itself, the others are numbered', () => {
   assert.deepEqual(shardsOf({ queue: 'chat', shards: 3 }), ['chat', 'chat.shard-1', 'chat.shard-2']);
   assert.deepEqual(shardsOf({ queue: 'chat', shards: 1 }), ['chat']);
-  assert.deepEqual(shardsOf({ queue: 'chat' }), ['chat'], 'a definition of a version without shards');
+  assert.deepEqual(shardsOf({ queue: 'chat' }), ['chat'], 'a definition by a version without shards');
   assert.equal(shardOf({ queue: 'chat' }, 'any'), 'chat');
 });
 
-test('every id lies on exactly one of the shards, always the same, whose name leads back to the queue', () => {
+test('every id always maps to the same shard, whose name leads back to the queue', () => {
   fc.assert(
     fc.property(queue, shards, id, (name, count, one) => {
       const all = shardsOf({ queue: name, shards: count });
@@ -43,20 +43,20 @@ test('every id lies on exactly one of the shards, always the same, whose name le
       assert.equal(shardOf({ queue: name, shards: count }, one), shard);
       assert.ok(
         all.every((other) => isOnQueue(shard, other) === (other === shard || other === name)),
-        'the name of a shard means that one, the name of the queue all',
+        'a shard name selects that shard, a queue name all shards',
       );
     }),
   );
 });
 
-test('where an id lies is the same in every version: what is enqueued is looked for there', () => {
+test('the shard of an id is the same in every version, so that enqueued tasks are found', () => {
   const placed = ['chat-1', 'chat-2', 'order-7', 'a', '0190d3f0-0000-7000-8000-000000000001', '0190d3f0-0000-7000-8000-000000000002'].map(
     (one) => shardOf({ queue: 'q', shards: 8 }, one),
   );
   assert.deepEqual(placed, ['q.shard-5', 'q.shard-4', 'q.shard-4', 'q.shard-3', 'q.shard-3', 'q.shard-2']);
 });
 
-test('ids that are made in a row, by us or counted up, are spread evenly', () => {
+test('generated and consecutive ids are spread evenly', () => {
   const rows = [Array.from({ length: 16_000 }, () => uuidv7()), Array.from({ length: 16_000 }, (_, n) => `order-${n}`)];
   for (const ids of rows) {
     for (const count of [2, 3, 7, 16, 64]) {
@@ -66,13 +66,13 @@ test('ids that are made in a row, by us or counted up, are spread evenly', () =>
         const shard = shardOf({ queue: 'q', shards: count }, one);
         sizes.set(shard, (sizes.get(shard) as number) + 1);
       }
-      // Six standard deviations of a fair spread: once in 500 million shards.
+      // Six standard deviations of an even spread: exceeded once in 500 million shards.
       for (const size of sizes.values()) assert.ok(Math.abs(size - mean) < 6 * Math.sqrt(mean), `${size} of ${mean} on one of ${count}`);
     }
   }
 });
 
-test('a definition has one shard unless it states more, at most 64', () => {
+test('a definition has one shard by default and 64 at most', () => {
   const options = { name: 'chat.write', input: z.unknown(), retention: KEEP };
   assert.equal(defineTask(options).shards, 1);
   assert.equal(defineTask({ ...options, shards: 64 }).shards, 64);
@@ -90,17 +90,21 @@ test('the name of a shard is not the name of a queue', () => {
     assert.equal(defineTask({ name: 'a.b', queue: name, input: z.unknown(), retention: KEEP }).queue, name);
     assert.equal(baseQueue(name), name);
   }
-  for (const nobodys of ['chat.shard-0', 'chat.shard-64', 'chat.shard-01', '.shard-1']) assert.equal(baseQueue(nobodys), nobodys);
+  for (const name of ['chat.shard-0', 'chat.shard-64', 'chat.shard-01', '.shard-1']) assert.equal(baseQueue(name), name);
 });
 
 test('a queue with shards leaves room for the names of its shards', () => {
   const [fits, long] = ['q'.repeat(MAX_SHARDED_LENGTH), 'q'.repeat(MAX_SHARDED_LENGTH + 1)];
   assert.ok(shardsOf(defineTask({ name: 'a', queue: fits, shards: 64, input: z.unknown(), retention: KEEP })).every(isName));
   assert.match(problemOf({ queue: long, shards: 2 }), /queue: expected at most 55 characters for a queue with shards, got 56/);
-  assert.equal(defineTask({ name: 'a', queue: long, input: z.unknown(), retention: KEEP }).queue, long, 'without shards it is as before');
+  assert.equal(
+    defineTask({ name: 'a', queue: long, input: z.unknown(), retention: KEEP }).queue,
+    long,
+    'a queue without shards may have a longer name',
+  );
 });
 
-test('what is kept by count is divided over the shards, rounded up; nothing stays nothing', () => {
+test('a retention count is divided among the shards, rounded up; zero stays zero', () => {
   const limits = (count: number) => ({ completed: { ageMs: 1_000, count }, failed: { ageMs: 1_000, count: 0 } });
   const kept = (count: number, n: number) => jobOptions(defineTask({ name: 'a', input: z.unknown(), shards: n, retention: limits(count) }));
   assert.deepEqual(kept(1_000, 3).removeOnComplete, { age: 1, count: 334 });
@@ -109,7 +113,7 @@ test('what is kept by count is divided over the shards, rounded up; nothing stay
   assert.deepEqual(kept(1_000, 3).removeOnFail, { age: 1, count: 0 });
 });
 
-test('in a cluster of three equal nodes, eight shards or more are on all of them, each in a slot of its own', () => {
+test('in a cluster of three equal nodes, eight shards or more use all nodes, each shard in its own slot', () => {
   const keys = createKeys('taskfleet', true);
   for (const name of ['chat', 'documents', 'fleet', 'report', 'mail', 'a', 'index', 'video']) {
     for (const count of [8, 16, 32, 64]) {
@@ -124,7 +128,7 @@ test('in a cluster of three equal nodes, eight shards or more are on all of them
   }
 });
 
-/** The cluster slot of a key: CRC-16 (XMODEM) of its hash tag, if it has one. See the Redis Cluster specification. */
+/** Returns the cluster slot of a key: CRC-16 (XMODEM) of its hash tag, if present. See the Redis Cluster specification. */
 function slotOf(key: string): number {
   const [, tag = key] = /\{([^}]+)\}/.exec(key) ?? [];
   let crc = 0;

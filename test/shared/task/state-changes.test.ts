@@ -14,52 +14,52 @@ const stream = (state: TaskState, attempt?: number): TaskEvent => ({
 const seen = (state: TaskState, attempt = 0): TaskView => ({ ...foreignTask('one', null), state, attempt });
 const chunk: TaskEvent = { type: 'chunk', id: '1-1', chunk: 'a word' };
 
-/** Which of these are news, in this order: events as they come, and the task as it is read in between. */
-function newsOf(...said: readonly (TaskEvent | TaskView)[]): string[] {
+/** Returns the reported changes of this sequence of events and reads of the task. */
+function changesIn(...sequence: readonly (TaskEvent | TaskView)[]): string[] {
   const changes = new StateChanges();
-  return said.flatMap((one) => {
-    const event = 'type' in one ? changes.isNews(one) && one : changes.ofTask(one);
+  return sequence.flatMap((entry) => {
+    const event = 'type' in entry ? changes.isNews(entry) && entry : changes.ofTask(entry);
     if (!event) return [];
     return event.type === 'state' ? [`${event.state} ${event.attempt ?? ''}`.trim()] : [event.type];
   });
 }
 
 describe('StateChanges', () => {
-  it('tells the attempts apart, with and without a retry between them', () => {
-    assert.deepEqual(newsOf(stream('running', 1), chunk, stream('retrying', 1), stream('running', 2), chunk), [
+  it('distinguishes attempts, with and without a retry between them', () => {
+    assert.deepEqual(changesIn(stream('running', 1), chunk, stream('retrying', 1), stream('running', 2), chunk), [
       'running 1',
       'chunk',
       'retrying 1',
       'running 2',
       'chunk',
     ]);
-    assert.deepEqual(newsOf(stream('running', 1), chunk, stream('running', 2), chunk), ['running 1', 'chunk', 'running 2', 'chunk']);
+    assert.deepEqual(changesIn(stream('running', 1), chunk, stream('running', 2), chunk), ['running 1', 'chunk', 'running 2', 'chunk']);
   });
 
-  it('has heard enough of an attempt when the next one runs', () => {
-    assert.deepEqual(newsOf(stream('running', 1), chunk, stream('running', 2), stream('retrying', 1), chunk), [
+  it('ignores late events of an attempt once the next one runs', () => {
+    assert.deepEqual(changesIn(stream('running', 1), chunk, stream('running', 2), stream('retrying', 1), chunk), [
       'running 1',
       'chunk',
       'running 2',
       'chunk',
     ]);
-    assert.deepEqual(newsOf(seen('running', 1), seen('running', 2), stream('retrying', 1)), ['running 1', 'running 2']);
+    assert.deepEqual(changesIn(seen('running', 1), seen('running', 2), stream('retrying', 1)), ['running 1', 'running 2']);
   });
 
-  it('says once what it hears from both sides', () => {
+  it('reports a change once, from the stream or a read', () => {
     assert.deepEqual(
-      newsOf(seen('running', 1), stream('running', 1), chunk, seen('running', 1), seen('retrying', 1), stream('retrying', 1)),
+      changesIn(seen('running', 1), stream('running', 1), chunk, seen('running', 1), seen('retrying', 1), stream('retrying', 1)),
       ['running 1', 'chunk', 'retrying 1'],
     );
-    assert.deepEqual(newsOf(stream('stopping'), seen('stopping'), stream('stopping')), ['stopping']);
+    assert.deepEqual(changesIn(stream('stopping'), seen('stopping'), stream('stopping')), ['stopping']);
   });
 
-  it('takes an attempt that speaks anew for a new run', () => {
-    assert.deepEqual(newsOf(stream('running', 1), chunk, stream('running', 1), chunk), ['running 1', 'chunk', 'running 1', 'chunk']);
+  it('treats a repeated attempt as a new run', () => {
+    assert.deepEqual(changesIn(stream('running', 1), chunk, stream('running', 1), chunk), ['running 1', 'chunk', 'running 1', 'chunk']);
   });
 
-  it('goes through the attempts again for one who comes during the second', () => {
-    assert.deepEqual(newsOf(seen('running', 2), stream('running', 1), chunk, stream('retrying', 1), stream('running', 2)), [
+  it('replays the attempts for a follower who joins during the second', () => {
+    assert.deepEqual(changesIn(seen('running', 2), stream('running', 1), chunk, stream('retrying', 1), stream('running', 2)), [
       'running 2',
       'running 1',
       'chunk',
@@ -68,12 +68,12 @@ describe('StateChanges', () => {
     ]);
   });
 
-  it('counts the attempts of a task that was brought back anew, and takes no end for its end', () => {
+  it('restarts the attempt count of a retried task, and does not report its earlier end', () => {
     assert.deepEqual(
-      newsOf(stream('running', 2), chunk, stream('failed'), stream('queued'), stream('running', 1), chunk, stream('retrying', 1)),
+      changesIn(stream('running', 2), chunk, stream('failed'), stream('queued'), stream('running', 1), chunk, stream('retrying', 1)),
       ['running 2', 'chunk', 'queued', 'running 1', 'chunk', 'retrying 1'],
     );
-    assert.deepEqual(newsOf(stream('running', 2), chunk, stream('queued'), stream('retrying', 1)), [
+    assert.deepEqual(changesIn(stream('running', 2), chunk, stream('queued'), stream('retrying', 1)), [
       'running 2',
       'chunk',
       'queued',
@@ -81,8 +81,8 @@ describe('StateChanges', () => {
     ]);
   });
 
-  it('understands states without a number', () => {
-    assert.deepEqual(newsOf(seen('running', 1), stream('running'), chunk, stream('retrying'), stream('running'), chunk), [
+  it('handles states without an attempt number', () => {
+    assert.deepEqual(changesIn(seen('running', 1), stream('running'), chunk, stream('retrying'), stream('running'), chunk), [
       'running 1',
       'chunk',
       'retrying',
