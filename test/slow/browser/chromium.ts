@@ -21,6 +21,9 @@ export function startChromium(): Promise<Browser> {
   return chromium.launch({ executablePath: PATH, headless: true, args: QUIET, timeout: 30_000 });
 }
 
+/** Bull Board's page preloads scripts; a busy machine uses them later than Chromium expects. */
+const LATE_PRELOAD = /was preloaded using link preload but not used within a few seconds/;
+
 /** Records forbidden requests and errors of pages. */
 export class Watched {
   readonly problems: string[] = [];
@@ -38,6 +41,7 @@ export class Watched {
         this.problems.push(`request to ${request.url()}`);
     });
     page.on('console', (message) => {
+      if (LATE_PRELOAD.test(message.text())) return;
       if (message.type() === 'error' || message.type() === 'warning')
         this.problems.push(`console: ${message.text()} (${message.location().url})`);
     });
