@@ -16,6 +16,10 @@ COPY producer producer
 COPY worker worker
 COPY dashboard dashboard
 COPY cli cli
+COPY client client
+COPY testing testing
+COPY ai ai
+COPY telemetry telemetry
 RUN npm run build
 
 FROM node:24-bookworm-slim

@@ -1,5 +1,5 @@
 import { isFleetError, messageOf } from '../shared/errors.js';
-import { beatToParent, exitCodeOfSignal, tellParent } from '../shared/process-life.js';
+import { beatToParent, exitCodeOfSignal, tellParent } from '../shared/process/process-life.js';
 import { CliError, exitCodeOf } from './errors.js';
 import type { Io } from './io.js';
 import { ignoreOutputErrors } from './text/output.js';

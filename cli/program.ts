@@ -1,11 +1,6 @@
-import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
-import { addBilling } from './commands/billing.js';
-import { addDoctor } from './commands/doctor.js';
-import { addDashboard, addUp, addWorker } from './commands/fleet.js';
-import { addSchedule } from './commands/schedule.js';
-import { addTask } from './commands/task.js';
-import { addToken } from './commands/token.js';
+import { packageVersion } from '../shared/package/version.js';
+import { COMMANDS } from './command-list.js';
 import { EXIT, describeError, usageError } from './errors.js';
 import type { Io } from './io.js';
 import { type GlobalOptions, addGlobalOptions } from './options.js';
@@ -14,7 +9,7 @@ import { exitOnOutputError, say } from './text/output.js';
 /** Runs `taskfleet <args>` and returns its exit code. Never throws: errors are printed to `io.stderr`. */
 export async function runCommand(args: readonly string[], io: Io): Promise<number> {
   exitOnOutputError(io);
-  const program = createProgram(io);
+  const program = await createProgram(io, args);
   try {
     await program.parseAsync(args, { from: 'user' });
     return io.exitCode;
@@ -34,13 +29,16 @@ function fromCommander({ code, exitCode, message }: CommanderError): Error | num
   return code === 'commander.help' ? EXIT.USAGE : usageError(message.replace(/^error: /, ''));
 }
 
-/** Creates the command with all subcommands. Parsing throws a CommanderError instead of exiting. */
-export function createProgram(io: Io): Command {
+/**
+ * Creates the command. Defines the subcommands whose names occur in `args`, and of the others only the names: loading every command
+ * would dominate the start-up. Without `args`, defines all. Parsing throws a CommanderError instead of exiting.
+ */
+export async function createProgram(io: Io, args: readonly string[] | null = null): Promise<Command> {
   const { stdout, stderr } = io;
   const program = new Command('taskfleet');
   program
     .description('Run BullMQ workers whose tasks can always be stopped.')
-    .version(version(), '--version', 'print the version')
+    .version(packageVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)
     .configureHelp({ showGlobalOptions: true })
@@ -68,11 +66,9 @@ Exit codes: 0 done, 1 the task failed, 2 usage error, 3 not found, 4 cancelled, 
 Data goes to standard output; logs, notices and errors to standard error.`,
     );
   addGlobalOptions(program);
-  for (const add of [addUp, addWorker, addDashboard, addTask, addSchedule, addBilling, addToken, addDoctor]) add(program, io);
+  for (const { name, description, load, hidden = false } of COMMANDS) {
+    const command = program.command(name, { hidden }).description(description).helpCommand(false);
+    if (args === null || args.includes(name)) (await load())(command, io);
+  }
   return program;
-}
-
-function version(): string {
-  const manifest = createRequire(import.meta.url)('taskfleet/package.json') as { readonly version: string };
-  return manifest.version;
 }

@@ -1,16 +1,15 @@
 import { once } from 'node:events';
 import { type Server, createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import express from 'express';
 import type { Producer } from '../producer/index.js';
 import { FleetError } from '../shared/errors.js';
-import { type Logger, type LoggerFactory, RepeatedLines } from '../shared/logger.js';
-import { Service } from '../shared/service.js';
+import { type Logger, type LoggerFactory, RepeatedLines } from '../shared/log/logger.js';
+import { byHolderOf } from '../shared/process/port-holder.js';
+import { Service } from '../shared/process/service.js';
 import type { Settings } from '../shared/settings/settings.js';
-import { auditRefusals } from './auth/audit.js';
 import { Authority } from './auth/authority.js';
 import { type Dashboard, type DashboardConfig, createDashboard } from './dashboard.js';
-import { problemHandler } from './http/problem.js';
+import { appOf } from './handler.js';
 import { addressKey } from './http/request.js';
 
 export interface DashboardServerOptions extends Pick<DashboardConfig, 'definitions'> {
@@ -73,6 +72,8 @@ export class DashboardServer extends Service {
       auth: open ? 'local' : settings,
       loggers,
       bodyLimit: settings.apiBodyLimit,
+      basePath: settings.apiBasePath,
+      corsOrigins: settings.apiCorsOrigins,
       ...(definitions && { definitions }),
     });
     this.#dashboard = dashboard;
@@ -104,10 +105,7 @@ export class DashboardServer extends Service {
   #createServer({ router }: Dashboard): Server {
     const { settings, loggers } = this.options;
     const { headersMs, requestMs, checkMs } = this.timeouts;
-    const app = express().disable('x-powered-by').disable('etag');
-    app.set('trust proxy', trustedProxies(settings.apiTrustProxy));
-    app.use(router, (_req, _res, next) => next(new FleetError('NOT_FOUND', 'There is nothing at this path.')));
-    app.use(auditRefusals(), problemHandler(loggers('dashboard')));
+    const app = appOf(router, '', loggers('dashboard'), { trustProxy: settings.apiTrustProxy });
     const server = createServer(
       {
         headersTimeout: headersMs,
@@ -141,7 +139,7 @@ export class DashboardServer extends Service {
         (reason: unknown) => reason as NodeJS.ErrnoException,
       );
       if (error === null) return;
-      if (error.code !== 'EADDRINUSE' || port === ports.at(-1)) throw cannotListen(error, host, port);
+      if (error.code !== 'EADDRINUSE' || port === ports.at(-1)) throw await cannotListen(error, host, apiPort, port);
     }
   }
 }
@@ -187,15 +185,9 @@ function checkLoopback(host: string): void {
   );
 }
 
-function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): FleetError {
-  const inUse = `API_PORT: expected a free port, but ${port} is in use`;
+async function cannotListen(error: NodeJS.ErrnoException, host: string, first: number, port: number): Promise<FleetError> {
+  const ports = first === port ? `${port} is` : `${first} to ${port} are`;
+  const inUse = `API_PORT: expected a free port, but ${ports} in use${await byHolderOf(first)}`;
   const other = `API_HOST, API_PORT: cannot listen on ${host}, port ${port}: ${error.message}`;
   return new FleetError('INVALID_SETTINGS', `${error.code === 'EADDRINUSE' ? inUse : other}.`, { cause: error });
-}
-
-/** Converts the setting to Express's `trust proxy`: a hop count, a list of addresses, or false. */
-function trustedProxies(setting: readonly string[]): number | string[] | false {
-  if (setting.length === 0) return false;
-  const [first = ''] = setting;
-  return setting.length === 1 && /^\d+$/.test(first) ? Number(first) : [...setting];
 }

@@ -1,27 +1,46 @@
-import { badArgument, isObject, optionsOf } from '../shared/arguments.js';
-import { checkKnownId } from '../shared/keys.js';
-import type { EnqueuedTask } from './enqueue/enqueuer.js';
+import { badArgument, definitionOf, isObject, optionsOf } from '../shared/arguments.js';
+import { FleetError } from '../shared/errors.js';
+import { checkKnownId, quote } from '../shared/keys.js';
+import type { AnyDefinition } from '../shared/task/definition.js';
+import type { TaskView } from '../shared/task/view.js';
+import type { EnqueuedTask } from './enqueue/enqueued-task.js';
 import type { EnqueueOptions } from './enqueue/prepare.js';
-import type { ListOptions } from './list.js';
 
 /** Returns the id of a call's task. @throws FleetError `INVALID_ID` */
 export function idOf(task: string | EnqueuedTask): string {
   return checkKnownId(isObject(task) ? task.id : task);
 }
 
+/** The arguments of a call about one task, which may begin with the task's definition. */
+interface TaskCall<Options> {
+  readonly id: string;
+  readonly definition: AnyDefinition | null;
+  readonly options: Options | undefined;
+}
+
+/** @throws FleetError `INVALID_ID`, `INVALID_DEFINITION` */
+export function taskCallOf<Options>([first, second, third]: readonly unknown[]): TaskCall<Options> {
+  const typed = isObject(first) && 'input' in first;
+  const [task, options] = typed ? [second, third] : [first, second];
+  return {
+    id: idOf(task as string | EnqueuedTask),
+    definition: typed ? definitionOf(first) : null,
+    options: options as Options | undefined,
+  };
+}
+
+/** @throws FleetError `INVALID_DEFINITION` if the task was enqueued with another definition */
+export function checkName({ name }: AnyDefinition, task: Pick<TaskView, 'id' | 'name'>): void {
+  if (task.name === name) return;
+  const found = task.name === null ? 'has no name' : `is ${quote(task.name)}`;
+  throw new FleetError('INVALID_DEFINITION', `Bad definition: task ${task.id} ${found}, not ${quote(name)}.`, {
+    details: { field: 'definition', id: task.id, name: task.name },
+  });
+}
+
 /** Returns the ids of a call's task or tasks. @throws FleetError `INVALID_ID` */
 export function idsOf(tasks: string | EnqueuedTask | readonly (string | EnqueuedTask)[]): string[] {
   return (Array.isArray(tasks) ? tasks : [tasks]).map((task: string | EnqueuedTask) => idOf(task));
-}
-
-/** Checks the options of `list`. @throws FleetError `INVALID_OPTION` */
-export function listOptionsOf(options: ListOptions | undefined): ListOptions {
-  const { name, queue, after, sees, ...rest } = optionsOf(options);
-  for (const [field, value] of Object.entries({ name, queue, after })) {
-    if (value !== undefined && typeof value !== 'string') throw badArgument('INVALID_OPTION', field, 'a string', value);
-  }
-  if (sees !== undefined && typeof sees !== 'function') throw badArgument('INVALID_OPTION', 'sees', 'a function', sees);
-  return { ...rest, name, queue, after, sees };
 }
 
 /** Checks options with an AbortSignal, which may come from another realm. @throws FleetError `INVALID_OPTION` */

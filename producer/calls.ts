@@ -3,7 +3,7 @@ import type { FleetClock } from '../shared/clock/fleet-clock.js';
 import { FleetError, isFleetError } from '../shared/errors.js';
 import { ready, reconnectDelay } from '../shared/redis/connect.js';
 import { asUnavailable, isConnectionError, isUnavailability, unavailable } from '../shared/redis/connection-errors.js';
-import type { RedisConnection } from '../shared/redis/connection.js';
+import { type RedisConnection, isCluster } from '../shared/redis/connection.js';
 import type { ConnectedSettings } from '../shared/redis/topology.js';
 import { atMost } from '../shared/time.js';
 
@@ -41,37 +41,39 @@ export class Backlog {
     return this.#waiting >= MOST_WAITING && (this.#queues.get(queue)?.silentTicks ?? 0) >= SILENT_TICKS;
   }
 
-  /** Counts `work` as pending until it settles. */
-  async hold<Value>(queue: string, work: () => Promise<Value>): Promise<Value> {
-    const waiting = this.#enter(queue);
+  /** Counts `work`, of `count` enqueues, as pending until it settles. */
+  async hold<Value>(queue: string, work: () => Promise<Value>, count = 1): Promise<Value> {
+    const waiting = this.#enter(queue, count);
     try {
       const value = await work();
       waiting.silentTicks = 0;
       return value;
     } finally {
-      this.#leave(queue, waiting);
+      this.#leave(queue, waiting, count);
     }
   }
 
-  #enter(queue: string): Waiting {
+  #enter(queue: string, count: number): Waiting {
     let waiting = this.#queues.get(queue);
     if (!waiting) this.#queues.set(queue, (waiting = { count: 0, silentTicks: 0 }));
-    waiting.count += 1;
-    this.#waiting += 1;
+    waiting.count += count;
+    this.#waiting += count;
     this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
     return waiting;
   }
 
-  #leave(queue: string, waiting: Waiting): void {
-    waiting.count -= 1;
-    this.#waiting -= 1;
+  #leave(queue: string, waiting: Waiting, count: number): void {
+    waiting.count -= count;
+    this.#waiting -= count;
     if (waiting.count === 0) this.#queues.delete(queue);
-    if (this.#waiting > 0 || this.#timer === null) return;
-    clearInterval(this.#timer);
-    this.#timer = null;
   }
 
   #tick(): void {
+    // Not ended with the last enqueue: a timer for each of many lone ones would cost more.
+    if (this.#waiting === 0 && this.#timer !== null) {
+      clearInterval(this.#timer);
+      this.#timer = null;
+    }
     for (const waiting of this.#queues.values()) waiting.silentTicks += 1;
   }
 }
@@ -98,8 +100,9 @@ export function repetitionMs(settings: ConnectedSettings): number {
 
 /** Minimum wait for a lost connection to come back, in ms. */
 const RECONNECT_WAIT_MS = 1_000;
-/** How long `idle` waits for pending calls, in ms. */
+/** How long `idle` waits for the next answer to pending calls, and for all of them, in ms. */
 const IDLE_MS = 1_000;
+const MOST_IDLE_MS = 10_000;
 
 /**
  * Admits the calls of one producer: each waits briefly for a missing connection, fails with `REDIS_UNAVAILABLE` if it does not
@@ -139,18 +142,18 @@ export class CallGate {
 
   /** Runs a call that enqueues one task. */
   enqueuing<Value>(queue: string, work: () => Promise<Value>): Promise<Value> {
-    return this.enqueuingOne(queue, () => this.once(work));
+    return this.enqueuingSome(queue, 1, () => this.once(work));
   }
 
   /**
-   * Runs one enqueue within a call. Rejects at once if too many are pending on an unresponsive Redis.
+   * Runs `count` enqueues within a call. Rejects at once if too many are pending on an unresponsive Redis.
    * @throws FleetError `REDIS_UNAVAILABLE`
    */
-  async enqueuingOne<Value>(queue: string, work: () => Promise<Value>): Promise<Value> {
+  async enqueuingSome<Value>(queue: string, count: number, work: () => Promise<Value>): Promise<Value> {
     const backlog = this.#backlog;
     if (backlog.isFull(queue))
       throw unavailable(this.redis, new Error(`no reply for a second, and ${backlog.waiting} enqueues are pending`));
-    return backlog.hold(queue, work);
+    return backlog.hold(queue, work, count);
   }
 
   /** Runs an idempotent call, and repeats it after a failover. */
@@ -184,8 +187,26 @@ export class CallGate {
     this.#closing = true;
   }
 
-  /** Resolves when all pending calls have settled, but at once without a connection, and after a second at the latest. */
+  /**
+   * Resolves when all pending calls have settled, but at once without a connection, after a second without an answer, and after ten
+   * seconds at the latest.
+   */
   async idle(): Promise<void> {
-    if (this.redis.status === 'ready' && this.#open > 0) await atMost(IDLE_MS, new Promise<void>((resolve) => (this.#onIdle = resolve)));
+    const deadline = performance.now() + MOST_IDLE_MS;
+    const idle = new Promise<void>((resolve) => (this.#onIdle = resolve));
+    let seen = -1;
+    while (this.redis.status === 'ready' && this.#open > 0 && performance.now() < deadline) {
+      const read = bytesRead(this.redis);
+      if (read === seen) return;
+      seen = read;
+      await atMost(IDLE_MS, idle);
+      // Timers run before reads: answers may have arrived while this process was busy.
+      await new Promise(setImmediate);
+    }
   }
+}
+
+function bytesRead(redis: RedisConnection): number {
+  const servers = isCluster(redis) ? redis.nodes('all') : [redis];
+  return servers.reduce((sum, { stream }) => sum + ((stream as { readonly bytesRead?: number } | undefined)?.bytesRead ?? 0), 0);
 }

@@ -1,56 +1,35 @@
-import { badArgument, configOf, definitionOf, isObject, optionsOf } from '../shared/arguments.js';
-import { FleetError } from '../shared/errors.js';
+import { configOf, optionsOf } from '../shared/arguments.js';
+import type { TaskEvent } from '../shared/events/event.js';
 import { checkItem } from '../shared/keys.js';
-import { type LoggerFactory, createLoggerFactory } from '../shared/logger.js';
-import { Replicas } from '../shared/redis/replicas.js';
-import { connectToServer } from '../shared/redis/server-connection.js';
-import { type Settings, type SettingsInput, resolveSettings } from '../shared/settings/settings.js';
-import { CommandListener } from '../shared/stop/command-listener.js';
+import type { LogLine, LogPage } from '../shared/log/task-log.js';
+import type { RetryReceipt } from '../shared/retry/task-retry.js';
+import type { TaskCount } from '../shared/search/search.js';
 import type { StopReceipt } from '../shared/stop/receipt.js';
-import { type ConnectedSettings, type StepHook, type Store, openStore } from '../shared/store.js';
+import type { StepHook, Store } from '../shared/store.js';
 import type { AnyDefinition, TaskDefinition } from '../shared/task/definition.js';
-import type { TaskEvent } from '../shared/task/event-stream.js';
+import type { TaskFilter } from '../shared/task/filter/filter.js';
 import type { ChildEnqueuer, ChildOptions, ChildTask, ParentTask } from '../shared/task/handler.js';
+import type { TaskState } from '../shared/task/state.js';
 import type { TaskView } from '../shared/task/view.js';
-import { atMost } from '../shared/time.js';
-import { idOf, idsOf, listOptionsOf, signalOptionsOf, tasksOf } from './arguments.js';
-import { Billing } from './billing.js';
-import { CallGate } from './calls.js';
-import { enqueueMany } from './enqueue/enqueue-many.js';
-import { type EnqueuedTask, Enqueuer } from './enqueue/enqueuer.js';
-import { enqueueFailure } from './enqueue/failure.js';
-import { type EnqueueOptions, type PreparedTask, type TaskLimits, prepareChild, prepareTask } from './enqueue/prepare.js';
-import { type ListOptions, TaskList, type TaskPage } from './list.js';
-import { TaskRetry } from './retry.js';
-import { Schedules } from './schedules.js';
-import { type StopItemOptions, type StopTasksOptions, TaskStop } from './stop.js';
-import { Usage } from './usage.js';
-import { JobEvents } from './wait/events.js';
-import { Settlement, StopReplicas } from './wait/settlement.js';
-import { StreamHub } from './wait/stream-reader.js';
-import { Waiter } from './wait/waiter.js';
-import { type WaitOptions, Watch } from './wait/watch.js';
-
-/** Settings by name. `redisUrl` is required; docs/settings.md lists the defaults of the others. */
-export interface ProducerConfig extends SettingsInput {
-  readonly redisUrl: string;
-  /**
-   * Listen for stop commands of other programs and record them, as workers and dashboards do, so that a stop by open-webui
-   * holds even while none of them is running. Uses one more connection. Default false.
-   */
-  readonly listenForStops?: boolean;
-  /** Default: JSON lines on standard error. */
-  readonly loggers?: LoggerFactory;
-}
-
-export interface EventOptions {
-  /** Id of the last event seen. Default: replay all stored events. */
-  readonly after?: string | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** How long `close` waits for received stop commands to be recorded, in ms. */
-const RECORDING_MS = 1_000;
+import type { Telemetry } from '../shared/tracing/telemetry.js';
+import { idOf, idsOf, signalOptionsOf } from './arguments.js';
+import type { Billing } from './billing.js';
+import type { BulkResult, RetryWhereOptions, StopWhereOptions } from './bulk/task-bulk.js';
+import { Components } from './components.js';
+import type { ProducerConfig } from './config.js';
+import type { EnqueuedTask } from './enqueue/enqueued-task.js';
+import type { EnqueueOptions } from './enqueue/prepare.js';
+import type { ItemTokens } from './item-tokens.js';
+import type { Limits } from './limits/limits.js';
+import type { CountOptions, ListOptions, TaskPage } from './list.js';
+import type { QueueControl } from './queues/queues.js';
+import type { Schedules } from './schedule/schedules.js';
+import type { StopItemOptions, StopTasksOptions } from './stop.js';
+import type { Usage } from './usage.js';
+import type { LogOptions, LogPageOptions } from './wait/task-logs.js';
+import type { EventOptions } from './wait/wait-calls.js';
+import type { WaitOptions } from './wait/watch.js';
+import type { Workers } from './workers/workers.js';
 
 /**
  * The client that a service embeds to enqueue, stop, list, await and follow tasks. Uses one connection for commands, a second one
@@ -58,66 +37,52 @@ const RECORDING_MS = 1_000;
  * every call fails within about a second with `REDIS_UNAVAILABLE`.
  */
 export class Producer implements ChildEnqueuer {
-  readonly billing: Billing;
-  readonly schedules: Schedules;
-  readonly usage: Usage;
-  readonly #store: Store;
-  readonly #hub: StreamHub;
-  readonly #limits: TaskLimits;
-  readonly #enqueuer: Enqueuer;
-  readonly #watch: Watch;
-  readonly #list: TaskList;
-  readonly #waiter: Waiter;
-  readonly #stop: TaskStop;
-  readonly #retry: TaskRetry;
-  readonly #calls: CallGate;
-  readonly #replicas: Readonly<Record<'enqueues' | 'stops', Replicas>>;
-  readonly #commands: CommandListener | null;
+  readonly #components: Components;
   #closing: Promise<void> | null = null;
 
   constructor(config: ProducerConfig);
-  /** @internal Tests pass a hook. */
-  constructor(config: ProducerConfig, onStep: StepHook | undefined);
-  constructor({ loggers: given, listenForStops = false, ...input }: ProducerConfig, onStep?: StepHook) {
-    const settings = withUrl(resolveSettings(input));
-    const loggers = given ?? createLoggerFactory({ settings });
-    const store = openStore({ settings, policy: 'fail-fast', loggers, name: 'taskfleet:producer' }, onStep);
-    const { redis, keys, reader } = store;
-    // No resend: the hub resumes its reads itself.
-    const follow = (key: string) =>
-      connectToServer(redis, key, { settings, policy: 'wait', logger: loggers('redis'), name: 'taskfleet:producer:follow', resend: false });
-    const calls = new CallGate(redis, store.clock, settings);
-    const replicas = (count: number): Replicas => new Replicas({ redis, keys, count, timeoutMs: settings.waitReplicasTimeoutMs });
-    // Separate connections: a stop that waits for missing replicas must not block an enqueue that needs fewer.
-    this.#replicas = { enqueues: replicas(settings.enqueueWaitReplicas), stops: replicas(settings.stopWaitReplicas) };
-    const stopReplicas = new StopReplicas(this.#replicas.stops);
-    this.#limits = { maxInputBytes: settings.maxInputBytes, clock: store.clock };
-    this.#store = store;
-    this.#calls = calls;
-    this.#hub = new StreamHub(redis, follow, loggers('producer'));
-    this.#enqueuer = new Enqueuer({ store, settings, replicas: this.#replicas, logger: loggers('producer') });
-    this.#waiter = new Waiter(new JobEvents(redis, this.#hub, keys), () => calls.ready());
-    this.#watch = new Watch({ redis, keys, reader, clock: store.clock, hub: this.#hub, waiter: this.#waiter });
-    this.#list = new TaskList(store);
-    this.#stop = new TaskStop(store, new Settlement(store, this.#waiter, stopReplicas), stopReplicas);
-    this.#commands = listenForStops
-      ? new CommandListener({ settings, store, logger: loggers('stop'), name: 'taskfleet:producer:stop', relists: () => true })
-      : null;
-    void this.#commands?.start();
-    this.#retry = new TaskRetry(store, loggers('producer'));
-    this.schedules = new Schedules({
-      store,
-      call: (work) => calls.once(work),
-      enqueuer: this.#enqueuer,
-      maxInputBytes: settings.maxInputBytes,
-    });
-    this.billing = new Billing(store, (work) => calls.once(work));
-    this.usage = new Usage(store.pools, (work) => calls.once(work));
+  /** @internal Tests pass a hook, and the test kit its own parts. */
+  constructor(config: ProducerConfig, onStep: StepHook | undefined, components?: Components);
+  constructor(config: ProducerConfig, onStep?: StepHook, components: Components = new Components(config, onStep)) {
+    this.#components = components;
+  }
+
+  get billing(): Billing {
+    return this.#components.billing;
+  }
+
+  get itemTokens(): ItemTokens {
+    return this.#components.itemTokens;
+  }
+
+  get limits(): Limits {
+    return this.#components.limitSettings;
+  }
+
+  get queues(): QueueControl {
+    return this.#components.queues;
+  }
+
+  get schedules(): Schedules {
+    return this.#components.schedules;
+  }
+
+  get usage(): Usage {
+    return this.#components.usage;
+  }
+
+  get workers(): Workers {
+    return this.#components.workers;
   }
 
   /** @internal The store that this producer is built on, for a dashboard over the same connection. */
   get store(): Store {
-    return this.#store;
+    return this.#components.store;
+  }
+
+  /** @internal The telemetry of this producer; null for none. */
+  get telemetry(): Telemetry | null {
+    return this.#components.telemetry;
   }
 
   /**
@@ -132,12 +97,7 @@ export class Producer implements ChildEnqueuer {
     input: Input,
     options?: EnqueueOptions,
   ): Promise<EnqueuedTask<Output>> {
-    const [checked, asked] = [definitionOf(definition), optionsOf(options)];
-    return this.#adding(
-      checked.queue,
-      asked.id,
-      () => this.#enqueuer.enqueue(prepareTask(checked, input, asked, this.#limits)) as Promise<EnqueuedTask<Output>>,
-    );
+    return (await this.#components.adding.enqueue(definition, input, options)) as EnqueuedTask<Output>;
   }
 
   /**
@@ -145,18 +105,7 @@ export class Producer implements ChildEnqueuer {
    * @throws as `enqueue`; StopRequested if the parent was stopped
    */
   async enqueueChild(parent: ParentTask, definition: AnyDefinition, input: unknown, options?: ChildOptions): Promise<ChildTask> {
-    const [checked, asked] = [definitionOf(definition), optionsOf(options)];
-    if (!isObject(parent)) throw badArgument('INVALID_OPTION', 'parent', 'a task', parent);
-    return this.#adding(checked.queue, asked.id, () => this.#enqueuer.enqueue(prepareChild(parent, checked, input, asked, this.#limits)));
-  }
-
-  async #adding<Value>(queue: string, id: string | undefined, work: () => Promise<Value>): Promise<Value> {
-    try {
-      return await this.#calls.enqueuing(queue, work);
-    } catch (error) {
-      // An error without `details.exists` was thrown before the first write.
-      throw enqueueFailure(this.#store.redis, error, id ?? null, id === undefined ? false : 'unknown');
-    }
+    return this.#components.adding.enqueueChild(parent, definition, input, options);
   }
 
   /**
@@ -167,29 +116,35 @@ export class Producer implements ChildEnqueuer {
     definition: TaskDefinition<Input, Output, unknown>,
     tasks: Iterable<{ readonly input: Input } & EnqueueOptions>,
   ): Promise<EnqueuedTask<Output>[]> {
-    const checked = definitionOf(definition);
-    const all = tasksOf(tasks);
-    const prepare = (): PreparedTask[] => all.map(({ input, options }) => prepareTask(checked, input, options, this.#limits));
-    const added = await enqueueMany({ store: this.#store, calls: this.#calls, enqueuer: this.#enqueuer, prepare });
-    return added as EnqueuedTask<Output>[];
+    return (await this.#components.adding.enqueueMany(definition, tasks)) as EnqueuedTask<Output>[];
   }
 
   /** Returns a live or retained task; null if there is none. */
   get<Output = unknown>(task: string | EnqueuedTask<Output>): Promise<TaskView<Output> | null> {
-    return this.#calls.repeatable(async () => {
-      const id = idOf(task);
-      return ((await this.#store.reader.read([id], 'whole')).get(id) as TaskView<Output> | undefined) ?? null;
-    });
+    return this.#components.waiting.get(task) as Promise<TaskView<Output> | null>;
   }
 
   /** Returns a page of tasks, by default live tasks, newest first. @throws FleetError `INVALID_OPTION`, `INVALID_ITEM` */
   list(options?: ListOptions): Promise<TaskPage> {
-    return this.#calls.repeatable(async () => this.#list.page(listOptionsOf(options)));
+    return this.#components.calls.repeatable(async () => this.#components.list.page(optionsOf(options)));
+  }
+
+  /** Counts the tasks that {@link list} finds with the same filter. @throws FleetError `INVALID_OPTION`, `INVALID_ITEM` */
+  count(filter?: TaskFilter, options?: CountOptions): Promise<TaskCount> {
+    return this.#components.calls.repeatable(async () => this.#components.list.count(filter, optionsOf(options)));
+  }
+
+  /**
+   * Counts the tasks in each state that a filter selects. A task that changes its state meanwhile may count twice, or not at all.
+   * @throws FleetError `INVALID_OPTION`, `INVALID_ITEM`
+   */
+  countByState(filter?: TaskFilter, options?: CountOptions): Promise<Map<TaskState, TaskCount>> {
+    return this.#components.calls.repeatable(async () => this.#components.list.countByState(filter, optionsOf(options)));
   }
 
   /** Returns whether an item has live tasks. @throws FleetError `INVALID_ITEM` */
   hasActiveTasks(item: string): Promise<boolean> {
-    return this.#calls.repeatable(async () => this.#store.registry.hasActive(checkItem(item)));
+    return this.#components.calls.repeatable(async () => this.#components.store.registry.hasActive(checkItem(item)));
   }
 
   /**
@@ -200,100 +155,124 @@ export class Producer implements ChildEnqueuer {
   stop(id: string | EnqueuedTask, options?: StopTasksOptions): Promise<StopReceipt>;
   stop(ids: readonly (string | EnqueuedTask)[], options?: StopTasksOptions): Promise<StopReceipt[]>;
   stop(task: string | EnqueuedTask | readonly (string | EnqueuedTask)[], options?: StopTasksOptions): Promise<StopReceipt | StopReceipt[]> {
-    return this.#calls.repeatable(async () => {
-      const receipts = await this.#stop.stop(idsOf(task), optionsOf(options));
+    return this.#components.calls.repeatable(async () => {
+      const receipts = await this.#components.stop.stop(idsOf(task), optionsOf(options));
       return Array.isArray(task) ? receipts : (receipts[0] as StopReceipt);
     });
   }
 
   /** Stops every live task of an item; with `dryRun`, only returns what would be stopped. @throws as `stop`; FleetError `INVALID_ITEM` */
   stopItem(item: string, options?: StopItemOptions): Promise<StopReceipt[]> {
-    return this.#calls.repeatable(async () => this.#stop.stopItem(item, optionsOf(options)));
+    return this.#components.calls.repeatable(async () => this.#components.stop.stopItem(item, optionsOf(options)));
   }
 
   /**
-   * Retries one or several failed or cancelled tasks: each gets its full number of attempts again, and its stop is cleared. If one
+   * Retries one or several failed, cancelled or skipped tasks: each gets its full number of attempts again, and its stop is cleared. If one
    * cannot be retried, none is. Returns the updated tasks.
    * @throws FleetError `TASK_NOT_FOUND`, `TASK_NOT_RETRYABLE`
    */
   retry(id: string | EnqueuedTask): Promise<TaskView>;
   retry(ids: readonly (string | EnqueuedTask)[]): Promise<TaskView[]>;
   retry(task: string | EnqueuedTask | readonly (string | EnqueuedTask)[]): Promise<TaskView | TaskView[]> {
-    return this.#calls.once(async () => {
-      const tasks = await this.#retry.retry(idsOf(task));
+    return this.#components.calls.once(async () => {
+      const tasks = await this.#components.retry.retry(idsOf(task));
       return Array.isArray(task) ? tasks : (tasks[0] as TaskView);
     });
   }
 
   /**
-   * Waits until a task completes, and returns its result.
-   * @throws TaskCancelled with the receipt, if it was stopped or removed before it ended; FleetError `TASK_FAILED`,
-   *   `TASK_NOT_FOUND`, `WAIT_TIMEOUT`; the signal's reason
+   * Stops every live task that a filter selects, page by page; with `dryRun`, counts them and returns the first ten. Leaves out tasks
+   * enqueued after its start. It may be interrupted and repeated: a repetition stops the rest.
+   * @throws as `stop`; FleetError `INVALID_OPTION` for a filter without a condition and without `all`; the signal's reason
    */
-  result<Output = unknown>(task: string | EnqueuedTask<Output>, options?: WaitOptions): Promise<Output> {
-    return this.#calls.repeatable(async () => {
-      const id = idOf(task);
-      const end = await this.#watch.untilFinished(id, signalOptionsOf(options));
-      if (end.state === 'completed') return end.result as Output;
-      throw new FleetError('TASK_FAILED', `Task ${id} failed: ${end.error ?? 'no reason recorded'}`, {
-        details: { id, attempt: end.attempt },
-      });
-    });
+  async stopWhere(filter: TaskFilter, options?: StopWhereOptions): Promise<BulkResult<StopReceipt>> {
+    return this.#components.bulk.stopWhere(filter, options);
+  }
+
+  /** Retries every failed task that a filter selects, or cancelled and skipped ones by its `state`, as `stopWhere` stops tasks. */
+  async retryWhere(filter: TaskFilter, options?: RetryWhereOptions): Promise<BulkResult<RetryReceipt>> {
+    return this.#components.bulk.retryWhere(filter, options);
   }
 
   /**
-   * Waits until a task has completed or failed, and returns it.
+   * Waits until a task completes, and returns its result: typed by the task that `enqueue` returned, or by its definition, whose codecs
+   * decode it. Of a task given by its id alone, the result is the stored JSON.
+   * @throws TaskCancelled with the receipt, if it was stopped or removed before it ended; FleetError `TASK_FAILED`, whose
+   *   `cause` is the error of the last attempt, `TASK_SKIPPED`, `TASK_NOT_FOUND`, `WAIT_TIMEOUT`, `INVALID_DEFINITION` if the task has
+   *   another one, `INVALID_OUTPUT` if the result does not match it; the signal's reason
+   */
+  result<Output = unknown>(task: string | EnqueuedTask<Output>, options?: WaitOptions): Promise<Output>;
+  result<Input, Output>(
+    definition: TaskDefinition<Input, Output, unknown>,
+    task: string | EnqueuedTask,
+    options?: WaitOptions,
+  ): Promise<Output>;
+  result(...given: readonly unknown[]): Promise<unknown> {
+    return this.#components.waiting.result(given);
+  }
+
+  /**
+   * Waits until a task has completed, failed or been skipped, and returns it.
    * @throws TaskCancelled with the receipt, if it was stopped or removed before it ended; FleetError `TASK_NOT_FOUND`,
    *   `WAIT_TIMEOUT`; the signal's reason
    */
   waitUntilFinished<Output = unknown>(task: string | EnqueuedTask<Output>, options?: WaitOptions): Promise<TaskView<Output>> {
-    return this.#calls.repeatable(async () => this.#watch.untilFinished(idOf(task), signalOptionsOf(options)) as Promise<TaskView<Output>>);
+    return this.#components.waiting.untilFinished(task, options) as Promise<TaskView<Output>>;
   }
 
-  /** Follows a task until it ends: see {@link Watch.events}. @throws FleetError `TASK_NOT_FOUND`; the signal's reason */
-  async *events(task: string | EnqueuedTask, options?: EventOptions): AsyncGenerator<TaskEvent, void, undefined> {
+  /**
+   * Follows a task until it ends: see {@link Watch.events}. With its definition, chunks have the type of the definition's `chunk`.
+   * @throws FleetError `TASK_NOT_FOUND`, `INVALID_DEFINITION` if the task has another one; the signal's reason
+   */
+  events(task: string | EnqueuedTask, options?: EventOptions): AsyncGenerator<TaskEvent, void, undefined>;
+  events<Input, Chunk>(
+    definition: TaskDefinition<Input, unknown, unknown, Chunk>,
+    task: string | EnqueuedTask,
+    options?: EventOptions,
+  ): AsyncGenerator<TaskEvent<Chunk>, void, undefined>;
+  events(...given: readonly unknown[]): AsyncGenerator<TaskEvent, void, undefined> {
+    return this.#components.waiting.events(given);
+  }
+
+  /**
+   * Yields the kept lines of a task's log, of all its attempts, oldest first: what its handlers wrote to `context.log`, from
+   * TASK_LOG_LEVEL_KEPT on. The last 1,000 lines or 256 KiB are kept. With `follow`, new lines follow until the task ends.
+   * @throws FleetError `TASK_NOT_FOUND`, `INVALID_OPTION`; the signal's reason
+   */
+  async *logs(task: string | EnqueuedTask, options?: LogOptions): AsyncGenerator<LogLine, void, undefined> {
+    for await (const lines of this.logBatches(task, options)) yield* lines;
+  }
+
+  /** @internal Yields what `logs` yields, in groups of lines that were read together. */
+  async *logBatches(task: string | EnqueuedTask, options?: LogOptions): AsyncGenerator<readonly LogLine[], void, undefined> {
     const id = idOf(task);
-    const { after, signal } = signalOptionsOf(options);
+    const { calls, logs } = this.#components;
     try {
-      await this.#calls.ready();
-      yield* this.#watch.events(id, { after: after ?? null, ...(signal && { signal }) });
+      await calls.ready();
+      yield* logs.pages(id, signalOptionsOf(options));
     } catch (error) {
-      throw this.#calls.explain(error);
+      throw calls.explain(error);
     }
+  }
+
+  /** Returns a page of a task's log. @throws FleetError `TASK_NOT_FOUND`, `INVALID_OPTION` */
+  logPage(task: string | EnqueuedTask, options?: LogPageOptions): Promise<LogPage> {
+    return this.#components.calls.repeatable(async () => this.#components.logs.page(idOf(task), optionsOf(options)));
   }
 
   /** Resolves when Redis replies. @throws FleetError `REDIS_UNAVAILABLE` */
   async ping(): Promise<void> {
-    await this.#calls.repeatable(() => this.#store.redis.ping());
+    await this.#components.calls.repeatable(() => this.#components.store.redis.ping());
   }
 
   /** Sends pending enqueues, rejects waits with `CLOSED`, then closes the connections. Tasks keep running. Idempotent. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= this.#components.close();
     return this.#closing;
-  }
-
-  async #close(): Promise<void> {
-    this.#calls.close();
-    await this.#commands?.stop();
-    this.#waiter.close();
-    await this.#calls.idle();
-    // Received stop commands may still be being recorded.
-    if (this.#commands) await atMost(RECORDING_MS, this.#store.stopper.idle());
-    this.#replicas.enqueues.close();
-    this.#replicas.stops.close();
-    await this.#hub.close();
-    await this.#store.close();
   }
 }
 
 /** @throws FleetError `INVALID_SETTINGS` */
 export function createProducer(config: ProducerConfig): Producer {
   return new Producer(configOf(config, 'createProducer'));
-}
-
-function withUrl(settings: Settings): ConnectedSettings {
-  const { redisUrl } = settings;
-  if (redisUrl) return { ...settings, redisUrl };
-  throw new FleetError('INVALID_SETTINGS', 'createProducer: expected redisUrl, for example redis://127.0.0.1:6379.');
 }

@@ -5,7 +5,10 @@ import type { Entry } from '../shared/registry/registry.js';
 import { type StopAnswer, type StopReceipt, receiptOf, receiptOfAnswer } from '../shared/stop/receipt.js';
 import type { Store } from '../shared/store.js';
 import type { TaskView } from '../shared/task/view.js';
+import type { Carrier } from '../shared/tracing/carrier.js';
+import type { StopStart, Telemetry } from '../shared/tracing/telemetry.js';
 import { checkWhole } from './enqueue/prepare.js';
+import type { EarlyWait } from './wait/early-wait.js';
 import type { OpenStop, Settlement, StopReplicas } from './wait/settlement.js';
 
 export interface StopOptions {
@@ -30,22 +33,35 @@ export interface StopItemOptions extends StopOptions {
   readonly dryRun?: boolean | undefined;
 }
 
+/** A wait for up to this many tasks starts before their stops are recorded: most are running. */
+const FEW = 16;
+
 /** Stops tasks and waits until they end. */
 export class TaskStop {
   constructor(
     private readonly store: Store,
     private readonly settlement: Settlement,
     private readonly replicas: StopReplicas,
+    /** Null for none. */
+    private readonly telemetry: Telemetry | null,
   ) {}
 
   /** Returns one receipt for each id, in the same order. */
-  async stop(ids: readonly string[], options: StopTasksOptions): Promise<StopReceipt[]> {
-    const asked = checkOptions(options, this.store.clock.now());
-    const { authorize } = options;
+  stop(ids: readonly string[], options: StopTasksOptions): Promise<StopReceipt[]> {
+    return this.#traced({ ids, item: null }, checkOptions(options, this.store.clock.now()), (asked) => this.#stop(ids, asked, options));
+  }
+
+  async #stop(ids: readonly string[], asked: Asked, { authorize }: StopTasksOptions): Promise<StopReceipt[]> {
     const entries = authorize ? await this.#authorized(ids, authorize) : null;
-    const answers = await this.replicas.confirmed(asked, () => this.store.stopper.request(ids, asked, entries));
-    const receipts = await this.#receipts(new Map(ids.map((id) => [id, answers.get(id) as StopAnswer])), asked);
-    return ids.map((id) => receipts.get(id) as StopReceipt);
+    const early = asked.waitMs > 0 && ids.length <= FEW ? this.settlement.early() : null;
+    try {
+      const request = { ...asked, ...(early && { onLocated: early.start }) };
+      const answers = await this.replicas.confirmed(asked, () => this.store.stopper.request(ids, request, entries));
+      const receipts = await this.#receipts(new Map(ids.map((id) => [id, answers.get(id) as StopAnswer])), asked, early);
+      return ids.map((id) => receipts.get(id) as StopReceipt);
+    } finally {
+      early?.close();
+    }
   }
 
   /** Reads the tasks and checks each of them. Returns their entries, so that the stop need not look them up again. */
@@ -61,11 +77,21 @@ export class TaskStop {
   }
 
   /** Returns one receipt for each live task of the item and for each of their child tasks. */
-  async stopItem(item: string, options: StopItemOptions): Promise<StopReceipt[]> {
-    const asked = checkOptions(options, this.store.clock.now());
-    if (options.dryRun) return this.#dryRun(checkItem(item));
-    const answers = await this.replicas.confirmed(asked, () => this.store.stopper.requestItem(checkItem(item), asked));
-    return [...(await this.#receipts(answers, asked)).values()];
+  async stopItem(given: string, options: StopItemOptions): Promise<StopReceipt[]> {
+    const checked = checkOptions(options, this.store.clock.now());
+    const item = checkItem(given);
+    if (options.dryRun) return this.#dryRun(item);
+    return this.#traced({ ids: null, item }, checked, async (asked) => {
+      const answers = await this.replicas.confirmed(asked, () => this.store.stopper.requestItem(item, asked));
+      return [...(await this.#receipts(answers, asked)).values()];
+    });
+  }
+
+  /** Runs a stop in its span, if there is telemetry. */
+  #traced(tasks: Pick<StopStart, 'ids' | 'item'>, asked: Asked, work: (asked: Asked) => Promise<StopReceipt[]>): Promise<StopReceipt[]> {
+    const { reason, by } = asked;
+    if (this.telemetry === null) return work(asked);
+    return this.telemetry.stop({ ...tasks, reason, by }, (carrier) => work({ ...asked, carrier }));
   }
 
   async #dryRun(item: string): Promise<StopReceipt[]> {
@@ -74,22 +100,33 @@ export class TaskStop {
     return ids.flatMap((id) => (tasks.has(id) ? [receiptOf(id, tasks.get(id) ?? null)] : []));
   }
 
-  async #receipts(answers: ReadonlyMap<string, StopAnswer>, asked: Asked): Promise<Map<string, StopReceipt>> {
+  async #receipts(
+    answers: ReadonlyMap<string, StopAnswer>,
+    asked: Asked,
+    early: EarlyWait | null = null,
+  ): Promise<Map<string, StopReceipt>> {
     const open: OpenStop[] = [];
     const foreign: string[] = [];
     for (const [id, answer] of answers) {
       if (answer.kind === 'recorded') open.push({ id, queue: answer.queue, stop: answer.stop });
       else if (answer.kind === 'foreign' && answer.goneAt === null) foreign.push(id);
     }
-    const { waitMs, deadline } = asked;
-    const waits = waitMs > 0;
+    const waits = asked.waitMs > 0;
     const [settled, gone] = await Promise.all([
-      waits ? this.settlement.untilSettled(open, deadline) : new Map<string, StopReceipt>(),
-      waits && foreign.length > 0 ? this.store.stopper.untilGone(foreign, deadline) : new Map<string, Date>(),
+      waits ? this.settlement.untilSettled(open, asked.deadline, early) : new Map<string, StopReceipt>(),
+      waits && foreign.length > 0 ? this.#untilGone(foreign, asked) : new Map<string, StopReceipt>(),
     ]);
-    const now = (id: string, answer: StopAnswer): StopAnswer =>
-      answer.kind === 'foreign' ? { ...answer, goneAt: answer.goneAt ?? gone.get(id) ?? null } : answer;
-    return new Map([...answers].map(([id, answer]) => [id, settled.get(id) ?? receiptOfAnswer(id, now(id, answer), asked)]));
+    return new Map([...answers].map(([id, answer]) => [id, settled.get(id) ?? gone.get(id) ?? receiptOfAnswer(id, answer, asked)]));
+  }
+
+  /** Waits for tasks of other programs. Returns the receipts of those that are gone, and of those that turned out to be ours. */
+  async #untilGone(ids: readonly string[], asked: Asked): Promise<Map<string, StopReceipt>> {
+    const { gone, ours } = await this.store.stopper.untilGone(ids, asked.deadline);
+    const receipts = new Map([...gone].map(([id, goneAt]) => [id, receiptOfAnswer(id, { kind: 'foreign', goneAt }, asked)]));
+    if (ours.length === 0) return receipts;
+    const answers = await this.replicas.confirmed(asked, () => this.store.stopper.request(ours, asked));
+    for (const [id, receipt] of await this.#receipts(answers, asked)) receipts.set(id, receipt);
+    return receipts;
   }
 }
 
@@ -106,6 +143,8 @@ interface Asked {
   readonly waitMs: number;
   /** A time of performance.now. */
   readonly deadline: number;
+  /** The context of the request's span. */
+  readonly carrier?: Carrier | undefined;
 }
 
 function checkOptions({ reason, by, waitMs: wait }: StopOptions, now: number): Asked {

@@ -1,5 +1,5 @@
-// Builds dist/: compiles, copies the other files (Lua scripts, pages) and makes the command executable. Does nothing if dist/ is up to
-// date with its inputs; --force builds anyway.
+// Builds dist/: compiles, puts the Lua scripts into a module, copies the files of the pages and makes the command executable. Does
+// nothing if dist/ is up to date with its inputs; --force builds anyway.
 //
 // Several builds and test runs may use one checkout at once: each build writes to another folder, then replaces dist/ as a whole, and
 // builds wait for each other. A failed compilation leaves dist/ unchanged.
@@ -10,9 +10,23 @@ import { createRequire } from 'node:module';
 import { basename, dirname, extname, join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { buildSync } from 'esbuild';
+import { inlineFiles } from './inline-files.mjs';
+import { writeRequireDoors } from './require-doors.mjs';
 
-const FOLDERS = ['shared', 'producer', 'worker', 'dashboard', 'cli'];
-const FILES = ['index.ts', 'package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs'];
+const FOLDERS = ['shared', 'producer', 'worker', 'dashboard', 'cli', 'client', 'testing', 'ai', 'telemetry'];
+const FILES = [
+  'index.ts',
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'scripts/build.mjs',
+  'scripts/inline-files.mjs',
+  'scripts/require-doors.mjs',
+];
+/** Extensions of the sources whose text is in compiled modules. */
+const COMPILED = new Set(['.ts', '.lua']);
 const LONGEST_BUILD_MS = 120_000;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -62,7 +76,9 @@ function build() {
   const status = compile(join(root, 'tsconfig.build.json'), workshop) || compilePage();
   if (status !== 0) return status;
   for (const path of sources())
-    if (extname(path) !== '.ts' && basename(path) !== 'tsconfig.json') cpSync(join(root, path), join(workshop, path));
+    if (!COMPILED.has(extname(path)) && basename(path) !== 'tsconfig.json') cpSync(join(root, path), join(workshop, path));
+  inlineFiles(root, workshop);
+  writeRequireDoors(root, workshop);
   const command = join(workshop, 'cli', 'main.js');
   if (existsSync(command)) chmodSync(command, 0o755);
   writeFileSync(join(workshop, '.stamp'), stamp);
@@ -80,7 +96,16 @@ function compilePage() {
   const status = compile(join(root, page, 'tsconfig.json'), all, '--noEmit', 'false', '--declaration', 'false', '--sourceMap', 'false');
   if (status === 0) cpSync(join(all, page), join(workshop, page), { recursive: true });
   rmSync(all, { recursive: true, force: true });
-  return status;
+  return status || bundleClient(page);
+}
+
+/** Bundles the client of the API, which is outside the folder that is served, into one module of the pages. */
+function bundleClient(page) {
+  buildSync({
+    ...{ entryPoints: [join(root, page, 'client.ts')], outfile: join(workshop, page, 'client.js'), allowOverwrite: true },
+    ...{ bundle: true, minify: true, format: 'esm', platform: 'browser', target: 'es2023', logLevel: 'warning' },
+  });
+  return 0;
 }
 
 function compile(project, outDir, ...options) {

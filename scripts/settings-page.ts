@@ -7,16 +7,31 @@ const SECTIONS: readonly (readonly [heading: string, pattern: RegExp])[] = [
   ['Redis', /^(?:REDIS|EMBEDDED_REDIS)_|_REPLICAS/],
   [
     'Tasks and workers',
-    /^(?:WORKER|THREAD|TASK|STOP_(?!WAIT)|SHUTDOWN|LOCK|STALLED|FETCH|HEARTBEAT|RECONCILE|ENQUEUE_GRACE|MAX)_?.*(?<!LOG_LEVEL)$/,
+    /^(?:WORKER|THREAD|TASK|STOP_(?!WAIT)|SHUTDOWN|LOCK|STALLED|FETCH|HEARTBEAT|RECONCILE|ENQUEUE_GRACE|MAX|EVENT_LOOP)_?.*(?<!LOG_LEVEL)$/,
   ],
-  ['Built-in tasks', /^(?:OPENAI|DOCUMENT|MODELS|AIOHTTP|USAGE|SESSION)_|^WEBSOCKET_REDIS_LOCK/],
+  ['Built-in tasks', /^(?:BUILTIN|OPENAI|CHAT|DOCUMENT|MODELS|AIOHTTP|USAGE|SESSION)_|^WEBSOCKET_REDIS_LOCK/],
   ['Dashboard', /^API_/],
   ['open-webui', /^OPEN_WEBUI$|^WEBSOCKET_(?:REDIS_URL|REDIS_CLUSTER|SENTINEL)/],
+  ['OpenTelemetry', /^TELEMETRY_/],
   ['Logs', /_LOG_LEVEL$/],
 ];
 
+/** Text below the table of a section. */
+const NOTES: Readonly<Record<string, string>> = {
+  OpenTelemetry:
+    'The variables of OpenTelemetry itself turn it on and choose its exporters: [Tracing](../guides/tracing.md#the-command).\n',
+};
+
 /** Cells that the schema cannot tell: a default of the machine, a range whose excess is capped. */
 const SPECIAL: Readonly<Record<string, { readonly fallback: string; readonly values: string }>> = {
+  WORKER_QUEUES: {
+    fallback: 'all queues',
+    values: 'queue names separated by commas; `*` for any text, `!` for exclusions: `chat,report-*,!maintenance`',
+  },
+  BUILTIN_TASKS: {
+    fallback: '`on`',
+    values: '`on`, `off`, or task names as for `WORKER_QUEUES`: `chat.*,fleet.canary`',
+  },
   THREAD_POOL_SIZE: { fallback: 'number of cores', values: '0–256; more count as 256' },
 };
 
@@ -29,12 +44,13 @@ code 78. In code, the same settings are options of \`createProducer\` and \`crea
 This page is generated from the schema: run \`npm run docs:settings\` after a change.
 `;
 
-/** Returns docs/settings.md as the schema in shared/ describes it. */
+/** Returns docs/reference/settings.md as the schema in shared/ describes it. */
 export function settingsPage(): string {
   const settings = Object.values<Setting<unknown>>(SETTINGS);
   const sections = SECTIONS.map(([heading, pattern]) => {
     const rows = settings.filter(({ env }) => pattern.test(env)).map(rowOf);
-    return [`## ${heading}`, '', '| variable | default | values | meaning |', '|---|---|---|---|', ...rows, ''].join('\n');
+    const note = NOTES[heading] === undefined ? [] : [NOTES[heading]];
+    return [`## ${heading}`, '', '| variable | default | values | meaning |', '|---|---|---|---|', ...rows, '', ...note].join('\n');
   });
   return [INTRO, ...sections, logLevels()].join('\n');
 }
@@ -76,7 +92,8 @@ function grouped(digits: string): string {
 function logLevels(): string {
   const variables = COMPONENTS.map((component) => `\`${levelVariable(component)}\``);
   const rows = Array.from({ length: Math.ceil(variables.length / 4) }, (_, row) => variables.slice(row * 4, row * 4 + 4).join(', '));
-  return `Each component has its own variable, and the log levels of open-webui work too ([open-webui.md](open-webui.md#log-levels)):
+  return `Each component has its own variable, and the log levels of open-webui work too
+([Beside open-webui](../guides/beside-open-webui.md#log-levels)):
 ${rows.join(',\n')}.
 `;
 }

@@ -30,12 +30,7 @@ export function optionsOf<Options extends object>(options: Options | undefined, 
 
 /** Returns the config given to a factory function. @throws FleetError `INVALID_SETTINGS` for anything but an object */
 export function configOf<Config extends object>(config: Config | undefined, maker: string): Config {
-  if (isObject(config)) {
-    const { loggers } = config as { readonly loggers?: unknown };
-    if (loggers !== undefined && typeof loggers !== 'function')
-      throw new FleetError('INVALID_SETTINGS', `${maker}: expected loggers to be a function, got ${describeValue(loggers)}.`);
-    return config;
-  }
+  if (isObject(config)) return config;
   throw new FleetError('INVALID_SETTINGS', `${maker}: expected an object of settings, got ${describeValue(config)}.`);
 }
 
@@ -47,7 +42,8 @@ export function definitionOf(definition: unknown): AnyDefinition {
   });
 }
 
-function isDefinition(value: unknown): value is AnyDefinition {
+/** Returns whether this looks like a definition from any copy of this package. */
+export function isDefinition(value: unknown): value is AnyDefinition {
   if (!isObject(value)) return false;
   const { name, queue, input, retry, retention } = value as Partial<AnyDefinition>;
   return isName(name) && isName(queue) && typeof input?.safeParse === 'function' && isObject(retry) && isObject(retention);

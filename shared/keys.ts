@@ -1,9 +1,10 @@
 import { FleetError } from './errors.js';
 import { MAX_ID_LENGTH, MAX_ITEM_LENGTH, MAX_KNOWN_ID_LENGTH } from './limits.js';
+import { RESERVED_IDS, isShared } from './reserved-ids.js';
 
 /**
  * All Redis keys and channels; `p` is REDIS_KEY_PREFIX. open-webui reads, writes and deletes some keys under `p:tasks`, so that
- * each program can list and stop the other's tasks. docs/redis-keys.md describes each key.
+ * each program can list and stop the other's tasks. docs/reference/redis-keys.md describes each key.
  */
 export interface Keys {
   readonly prefix: string;
@@ -19,14 +20,42 @@ export interface Keys {
   readonly taskQueues: string;
   /** Sorted set: live task id, scored by enqueue time in ms. */
   readonly live: string;
+  /** Set: `<queue>:<name>` of live tasks. */
+  readonly findNames: string;
+  /** Sorted set, all scores 0: the items of live tasks, whose ids are in {@link ownItem}. */
+  readonly findItems: string;
+  /** Sorted set, all scores 0: `t<tag>` of live tasks, each followed by NUL and the task id; of tasks of an older version also `i<item>`. */
+  readonly findTexts: string;
+  /** String: exists once every live task is in the indexes of live tasks. */
+  readonly findComplete: string;
+  /** String: the same for processes of an older version, which do not know {@link findItems}. */
+  readonly findCompleteBefore: string;
+  /** Sorted set: ids of the live tasks with this name, scored by enqueue time in ms. */
+  findName(name: string): string;
+  /** Sorted set: ids of the live tasks with this tag, scored by enqueue time in ms. */
+  findTag(tag: string): string;
   /** Hash: task id → stop as JSON; for tasks stopped after their registration and before their job was added. */
   readonly pendingStops: string;
   /** Channel: stop commands. */
   readonly commands: string;
   /** Set: every queue that ever had a task or a worker. */
   readonly queues: string;
+  /** Hash: logical queue → who paused it, when and why, as JSON. BullMQ's own flag of each shard says whether it is paused. */
+  readonly pausedQueues: string;
   /** Sorted set: worker id, scored by its last heartbeat in ms. */
   readonly workers: string;
+  /** Hash: worker id → JSON of a request to stop fetching tasks, or of its end. */
+  readonly workerDrains: string;
+  /** Channel: id of a worker whose entry in `workerDrains` changed. */
+  readonly workerChanges: string;
+  /** Channel of one worker: stop commands for it, or its id if it was drained or resumed. */
+  workerChannel(id: string): string;
+  /** Sorted set: worker id, scored by its last heartbeat in ms; for a week after it. */
+  readonly lastWorkers: string;
+  /** Sorted set: `<task name>:<digest>` of each definition that producers enqueue with, scored by the last time in ms. */
+  readonly definitions: string;
+  /** List: the latest losses of workers as JSON, newest first. */
+  readonly losses: string;
   /** Hash: the reconciler's last run: its cursor, time and counts. */
   readonly reconcile: string;
   /** Hash: model id → JSON `{ session id: { updated_at: seconds } }`, in open-webui's format. */
@@ -57,20 +86,30 @@ export interface Keys {
   readonly scheduleLook: string;
   /** Hash: schedule id → its last started task; `<schedule id>:next` → the task waiting for that one. */
   readonly scheduleRuns: string;
+  /** Sorted set with an expiry: tasks that people asked this schedule to run and that wait for their turn, in their order. */
+  scheduleLine(schedule: string): string;
+  /** With an expiry: the journal of a bulk, a hash; `<id>:receipts`: its receipts as JSON, a list. */
+  bulk(id: string): string;
   /** Stream: writes that the dashboard allowed, with their callers. */
   readonly audit: string;
   /** Stream: requests that the dashboard refused. Separate, so that a flood of refusals does not push out the audit log. */
   readonly auditDenied: string;
+  /** One of the limiter's keys, by its name after `p:limits:`; see `shared/limiter/`. */
+  limiter(name: string): string;
   /** Prefix of the dashboard's rate limit counters. */
   limits(name: string): string;
   /** Hash: the state and response of a request with an idempotency key, by the hash of caller and key. */
   idempotency(hash: string): string;
   /** String: a browser session, by the hash of its id. */
   session(hash: string): string;
-  /** Hash: counter → total of the whole fleet; shared/metrics/counters.ts lists the counters. */
+  /** String with an expiry: the rights of an item token as JSON, by the start of its hash. */
+  itemToken(id: string): string;
+  /** Hash: counter → total of the whole fleet; shared/metrics/fields.ts lists the counters. */
   readonly counters: string;
   /** Hash: counters of tasks that ended within one minute, given in whole minutes since the epoch. */
   minute(minute: string): string;
+  /** Hash: counters by task name of one slot of a time series; see `shared/metrics/fields.ts`. */
+  series(step: string, slot: string): string;
   /** String: number of the last batch of counts that a process added. */
   countSource(id: string): string;
   /** Set: the item's live tasks of this fleet; only the fleet writes it. */
@@ -85,12 +124,22 @@ export interface Keys {
   events(id: string): string;
   /** Hash: a worker's last heartbeat. */
   worker(id: string): string;
+  /** Hash: what is kept of a worker that died. */
+  lastWorker(id: string): string;
+  /** String with an expiry: a definition as JSON, by its digest. */
+  definition(digest: string): string;
   /** String: written and removed by a wait for replicas, in the slot of a queue or, for null, of the registry. */
   replicaMark(id: string, queue?: string | null): string;
   /** BullMQ's prefix for a queue. Never `p` itself: when BullMQ cleans up a queue, it deletes unknown keys under the prefix. */
   bull(queue: string): string;
   /** Prefix of the keys of a queue's jobs; a job's hash is this plus its id. */
   jobs(queue: string): string;
+  /** Sorted set: the ended tasks of one queue, kind and name, scored by their end in ms. */
+  kept(queue: string, kind: string, name: string): string;
+  /** Sorted set, all scores 0: `i<item>` and `t<tag>` of a queue's ended tasks, each followed by NUL and the task id. */
+  keptTexts(queue: string): string;
+  /** Hash: `<kind>:<name>` of each index of ended tasks → its last limits. No job can have this key: BullMQ refuses such an id. */
+  keptLimits(queue: string): string;
   /** Parses the key of a job's hash; null for any other key, and for another prefix. */
   readonly jobAt: (key: string) => { readonly queue: string; readonly id: string } | null;
 }
@@ -114,10 +163,24 @@ export function createKeys(given: string, cluster = false): Keys {
     tasks: `${prefix}:tasks`,
     taskQueues: `${prefix}:tasks:queues`,
     live: `${prefix}:tasks:live`,
+    findNames: `${prefix}:find:names`,
+    findItems: `${prefix}:find:items`,
+    findTexts: `${prefix}:find:texts`,
+    findComplete: `${prefix}:find:indexed`,
+    findCompleteBefore: `${prefix}:find:complete`,
+    findName: (name) => `${prefix}:find:name:${name}`,
+    findTag: (tag) => `${prefix}:find:tag:${tag}`,
     pendingStops: `${prefix}:tasks:stops`,
     commands: `${prefix}:tasks:commands`,
     queues: `${prefix}:queues`,
+    pausedQueues: `${prefix}:queues:paused`,
     workers: `${prefix}:workers`,
+    workerDrains: `${prefix}:workers:drained`,
+    workerChanges: `${prefix}:workers:changes`,
+    workerChannel: (id) => `${prefix}:workers:changes:${id}`,
+    lastWorkers: `${prefix}:workers:last`,
+    definitions: `${prefix}:definitions`,
+    losses: `${prefix}:lost_workers`,
     reconcile: `${prefix}:reconcile`,
     usagePool: `${prefix}:usage_pool`,
     usageChanges: `${prefix}:usage_pool:changes`,
@@ -133,13 +196,18 @@ export function createKeys(given: string, cluster = false): Keys {
     schedules: `${prefix}:schedules`,
     scheduleLook: `${prefix}:schedules:look`,
     scheduleRuns: `${prefix}:schedules:runs`,
+    scheduleLine: (schedule) => `${prefix}:schedules:line:${schedule}`,
+    bulk: (id) => `${prefix}:bulk:${id}`,
     audit: `${prefix}:dashboard:audit`,
     auditDenied: `${prefix}:dashboard:audit:denied`,
+    limiter: (name) => `${prefix}:limits:${name}`,
     limits: (name) => `${prefix}:dashboard:limits:${name}`,
     idempotency: (hash) => `${prefix}:dashboard:idempotency:${hash}`,
     session: (hash) => `${prefix}:dashboard:sessions:${hash}`,
+    itemToken: (id) => `${prefix}:dashboard:item-tokens:${id}`,
     counters: `${prefix}:metrics:counters`,
     minute: (minute) => `${prefix}:metrics:minutes:${minute}`,
+    series: (step, slot) => `${prefix}:metrics:names:${step}:${slot}`,
     countSource: (id) => `${prefix}:metrics:sources:${id}`,
     children: (id) => `${prefix}:tasks:children:${id}`,
     ownItem: (item) => `${prefix}:items:${item}`,
@@ -147,8 +215,13 @@ export function createKeys(given: string, cluster = false): Keys {
     lease: (id) => `${prefix}:tasks:${id}`,
     events: (id) => `${prefix}:tasks:events:${id}`,
     worker: (id) => `${prefix}:workers:${id}`,
+    lastWorker: (id) => `${prefix}:workers:last:${id}`,
+    definition: (digest) => `${prefix}:definitions:${digest}`,
     replicaMark: (id, queue = null) => `${cluster && queue !== null ? bull(queue) : prefix}:replicas:${id}`,
     jobs,
+    kept: (queue, kind, name) => `${jobs(queue)}kept:${kind}:${name}`,
+    keptTexts: (queue) => `${jobs(queue)}kept:texts`,
+    keptLimits: (queue) => `${jobs(queue)}kept:limits`,
     jobAt: (key) => {
       const start = cluster ? `{${bare}:bull:` : `${given}:bull:`;
       // A queue name contains neither a colon nor a brace.
@@ -157,44 +230,6 @@ export function createKeys(given: string, cluster = false): Keys {
       return id === '' ? null : { queue, id };
     },
   };
-}
-
-/** Names of a BullMQ queue's own keys: a job with such an id would overwrite one and break the queue. */
-export const RESERVED_IDS: ReadonlySet<string> = new Set([
-  ...['active', 'wait', 'waiting', 'waiting-children', 'paused', 'id', 'delayed', 'prioritized', 'priority'],
-  ...['stalled-check', 'completed', 'failed', 'stalled', 'repeat', 'limiter', 'meta', 'events', 'pc', 'marker', 'de', 'metrics'],
-]);
-
-/** Suffixes of the keys that BullMQ keeps for a job beside its hash. */
-const JOB_KEY_SUFFIX = /:(lock|logs|dependencies|processed|failed|unsuccessful|data)$/;
-
-/** True if the part of a key after the queue's name is not a job's id: `wait`, `meta`, `metrics:completed`, `<job id>:lock`. */
-export function isQueueKey(id: string): boolean {
-  return RESERVED_IDS.has(id) || JOB_KEY_SUFFIX.test(id) || id.startsWith('de:') || id.startsWith('metrics:');
-}
-
-/**
- * Names of keys under `p:tasks:`, ours and open-webui's, alone or followed by a colon. The lease of a task with such an id would
- * be that key, and open-webui deletes the lease of a task that it stops.
- */
-export const TASK_KEY_NAMES: ReadonlySet<string> = new Set([
-  'children',
-  'commands',
-  'events',
-  'item',
-  'live',
-  'queues',
-  'response_streams',
-  'stops',
-]);
-
-/**
- * True if a task can be shared with open-webui: its lease must not collide with another key. Plain BullMQ clients may add a job
- * with any id; a job that cannot be shared is only in the fleet's own part of the registry.
- */
-export function isShared(id: string): boolean {
-  const colon = id.indexOf(':');
-  return !TASK_KEY_NAMES.has(colon === -1 ? id : id.slice(0, colon));
 }
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9._~@=+-]*$/;

@@ -1,38 +1,59 @@
+import type { TimeShift } from '../shared/clock/time-shift.js';
 import { messageOf } from '../shared/errors.js';
-import { NO_LOSSES } from '../shared/log-sink.js';
-import type { Logger, LoggerFactory } from '../shared/logger.js';
-import type { WorkerStatus } from '../shared/records/heartbeats.js';
+import { limitsIn } from '../shared/limiter/marks.js';
+import { NO_LOSSES } from '../shared/log/log-sink.js';
+import type { Logger, LoggerFactory } from '../shared/log/logger.js';
+import { packageVersion } from '../shared/package/version.js';
+import { Service } from '../shared/process/service.js';
 import { ready } from '../shared/redis/connect.js';
 import { countConnections } from '../shared/redis/connection.js';
-import { Service } from '../shared/service.js';
 import { ShuttingDown } from '../shared/stop/cause.js';
+import { reportSettled } from '../shared/stop/settled-stop.js';
 import { type ConnectedSettings, type StepHook, type Store, openStore } from '../shared/store.js';
 import type { ChildEnqueuer } from '../shared/task/handler.js';
 import { within } from '../shared/time.js';
+import type { Telemetry } from '../shared/tracing/telemetry.js';
+import type { WorkerStatus } from '../shared/workers/status.js';
 import { MAINTENANCE_QUEUE } from './builtin/definitions.js';
 import { withMaintenance } from './builtin/maintenance.js';
+import { Drain } from './drain.js';
 import { JobCounters } from './fetch/job-counters.js';
-import { QueueSupervisor } from './fetch/queue-supervisor.js';
 import { QueueWorker } from './fetch/queue-worker.js';
-import { ShardFinder, slotsByQueue } from './fetch/shards.js';
-import { Heartbeat } from './heartbeat.js';
+import { Fetchers } from './fetchers.js';
+import { Heartbeat } from './heartbeat/heartbeat.js';
+import { VitalSigns, type WorkerHost } from './heartbeat/vitals.js';
+import type { Extensions } from './hooks/extensions.js';
+import { HookCaller } from './hooks/hook-caller.js';
+import { composeMiddleware } from './hooks/middleware.js';
+import { observeWorker } from './hooks/worker-gauges.js';
+import { LineKeeper } from './line-keeper.js';
+import { handlersOfQueues } from './queue-choice.js';
 import { RegistryWriter } from './registry-writer.js';
 import { SHUTDOWN_GRACE_MS } from './run/escalation.js';
+import { Releases } from './run/releases.js';
 import { ActiveRuns } from './run/run.js';
+import { limitsOfHandler } from './run/start/steps.js';
+import { schemasOf } from './run/start/unknown-tasks.js';
 import { TaskRunner } from './run/task-runner.js';
+import { Quarantine } from './run/threads/quarantine.js';
 import { Threads } from './run/threads/threads.js';
-import { schemasOf } from './run/unknown-tasks.js';
 import { SchedulePlanner, scheduleTable } from './schedule-planner.js';
 import { StopLatency, StopListener } from './stop-listener.js';
 import type { LoadedHandler } from './task-modules.js';
 
-export interface LauncherOptions {
+export interface LauncherOptions extends Extensions {
   readonly workerId: string;
   readonly pid: number;
+  /** For heartbeats. Default: unknown. */
+  readonly host?: WorkerHost | undefined;
   readonly settings: ConnectedSettings;
   readonly handlers: ReadonlyMap<string, LoadedHandler>;
   readonly loggers: LoggerFactory;
   readonly producer: ChildEnqueuer | null;
+  /** Moves the fleet's time, in tests. Default: none. */
+  readonly shift?: TimeShift | undefined;
+  /** Null for none. */
+  readonly telemetry: Telemetry | null;
 }
 
 /** Time for requeueing tasks after the handlers' own grace, in ms. */
@@ -45,7 +66,7 @@ const LOGGED_IDS = 20;
 const MIN_CLOSE_MS = 20;
 
 /**
- * One worker: creates and owns its parts. docs/architecture.md shows who creates whom.
+ * One worker: creates and owns its parts. docs/explanation/architecture.md shows who creates whom.
  *
  * Starting does not wait for Redis: connections are made, and made again, in the background. Stopping has one deadline and three steps:
  * stop fetching, let running tasks finish, requeue the rest.
@@ -56,81 +77,112 @@ export class Launcher extends Service {
   readonly #runs = new ActiveRuns();
   readonly #stopLatency = new StopLatency();
   readonly #writer: RegistryWriter;
+  readonly #releases: Releases;
+  readonly #lineKeeper: LineKeeper;
   readonly #threads: Threads;
+  readonly #quarantine: Quarantine;
   readonly #taskCounters: JobCounters;
   readonly #listener: StopListener;
+  readonly #hooks: HookCaller | null;
   readonly #runner: TaskRunner;
   readonly #heartbeat: Heartbeat;
   readonly #planner: SchedulePlanner;
-  /** Slots by BullMQ queue. */
-  readonly #slots: Map<string, number>;
-  readonly #shards: ShardFinder;
-  readonly #supervisors: QueueSupervisor[] = [];
+  readonly #fetchers: Fetchers;
+  readonly #drain: Drain;
+  readonly #vitals: VitalSigns;
+  readonly #endGauges: (() => void) | null;
 
   constructor(
     private readonly options: LauncherOptions,
     onStep?: StepHook,
   ) {
     super();
-    const { settings, loggers, workerId, producer } = options;
+    const { settings, loggers, workerId, producer, host, telemetry } = options;
     const logger = loggers('worker');
-    const store = openStore({ settings, policy: 'wait', loggers, name: 'taskfleet:worker', lazy: true }, onStep);
+    const store = openStore(
+      {
+        settings,
+        policy: 'wait',
+        loggers,
+        name: 'taskfleet:worker',
+        lazy: true,
+        shift: options.shift,
+        onSettled: (job, at) => {
+          this.#hooks?.stopSettled(job, at);
+          if (telemetry) reportSettled(telemetry, job, at);
+        },
+      },
+      onStep,
+    );
     this.#logger = logger;
     this.#store = store;
-    const handlers = withMaintenance(options.handlers, { store, settings, loggers });
+    const all = withMaintenance(options.handlers, { store, settings, loggers });
+    const handlers = handlersOfQueues(all, settings.workerQueues, logger);
     this.#planner = new SchedulePlanner({ store, table: scheduleTable(settings), logger: loggers('schedule') });
     this.#writer = new RegistryWriter(store, logger);
+    this.#releases = new Releases(store.limiter, logger);
+    const limits = [...handlers.values()].flatMap((handler) => [...limitsIn(handler.definition), ...limitsIn(limitsOfHandler(handler))]);
+    this.#lineKeeper = new LineKeeper({ store, limits, graceMs: settings.enqueueGraceMs, logger });
     this.#threads = new Threads(settings, logger);
+    this.#quarantine = new Quarantine(settings, logger);
     this.#taskCounters = new JobCounters(store.taskCounters, handlers, store.clock);
     this.#listener = new StopListener({
+      workerId,
       settings,
       store,
       runs: this.#runs,
       logger: loggers('stop'),
       onSubscribed: () => void this.#heartbeat.beat(),
+      onWorkerChange: () => void this.#heartbeat.beat(),
     });
+    this.#hooks = HookCaller.of({ hooks: options.hooks, workerId, clock: store.clock, logger });
     const { recentlyStopped } = this.#listener;
     const schemas = schemasOf(handlers.values());
     this.#runner = new TaskRunner({
-      workerId,
-      schemas,
-      handlers,
-      settings,
-      store,
+      ...{ workerId, schemas, handlers, settings, store, loggers },
       runs: this.#runs,
       writer: this.#writer,
+      releases: this.#releases,
       threads: this.#threads,
+      quarantine: this.#quarantine,
       taskCounters: this.#taskCounters,
-      loggers,
-      recentlyStopped,
-      producer,
+      ...{ recentlyStopped, producer, telemetry },
+      hooks: this.#hooks,
+      middleware: composeMiddleware(options.use),
     });
-    this.#heartbeat = new Heartbeat({ workerId, store, intervalMs: settings.heartbeatMs, status: () => this.status(), schemas, logger });
-    this.#slots = slotsByQueue(handlers.values(), settings.concurrency, settings.threads);
-    this.#shards = new ShardFinder({
-      store,
-      slots: this.#slots,
-      intervalMs: settings.heartbeatMs,
-      take: (queue, slots) => this.#fetchFrom(queue, slots),
-      logger,
+    this.#fetchers = new Fetchers({
+      ...{ store, settings, workerId, logger },
+      handlers: handlers.values(),
+      make: (queue, slots) => this.#makeQueueWorker(queue, slots),
+    });
+    this.#drain = new Drain({ store, workerId, onChange: (drained) => this.#onDrain(drained), logger });
+    this.#endGauges = telemetry && observeWorker(telemetry, () => this.status());
+    this.#vitals = new VitalSigns(host ? () => host.memoryUsage.rss() : null, () => this.#threads.count + this.#quarantine.threads.count);
+    this.#heartbeat = new Heartbeat({
+      ...{ workerId, store, intervalMs: settings.heartbeatMs, schemas, logger, version: packageVersion(), node: host?.version ?? null },
+      definitions: [...handlers.values()].map(({ definition }) => definition),
+      beat: () => ({ status: this.status(), vitals: this.#vitals.take(), lastLine: loggers.lastError?.() ?? null }),
+      onDrain: (record) => this.#drain.apply(record),
     });
   }
 
   /** Reports on users' tasks; the maintenance queue is left out. */
   status(): WorkerStatus {
-    const slots = [...this.#slots].filter(([queue]) => queue !== MAINTENANCE_QUEUE);
+    const fetchers = this.#fetchers;
     return {
       pid: this.options.pid,
-      queues: slots.map(([queue]) => queue),
-      slots: slots.reduce((sum, [, some]) => sum + some, 0),
+      queues: fetchers.queues,
+      maintenance: fetchers.takesMaintenance,
+      slots: fetchers.slots,
       running: this.#runs.all().flatMap(({ id, queue }) => (queue === MAINTENANCE_QUEUE ? [] : [id])),
       zombies: this.#runs.zombies,
       draining: this.stopping,
+      fetching: !this.stopping && !fetchers.suspended,
       subscribed: this.#listener.subscribed,
-      replaced: this.#supervisors.reduce((sum, { replaced }) => sum + replaced, 0),
-      broken: this.#supervisors.flatMap(({ name: queue, broken: problem }) => (problem === null ? [] : [{ queue, problem }])),
+      replaced: fetchers.replaced,
+      broken: fetchers.broken,
       // One for stop messages, and one for each queue that waits for jobs.
-      connections: countConnections(this.#store.redis) + this.#store.pools.connections + 1 + this.#supervisors.length,
+      connections: countConnections(this.#store.redis) + this.#store.pools.connections + 1 + fetchers.connections,
       stopLatency: this.#stopLatency.summary(),
       log: this.options.loggers.losses?.() ?? NO_LOSSES,
     };
@@ -142,55 +194,53 @@ export class Launcher extends Service {
    */
   async ready(): Promise<void> {
     await ready(this.#store.redis, Infinity);
-    await Promise.all(this.#supervisors.map((supervisor) => supervisor.waitUntilReady()));
+    await this.#fetchers.waitUntilReady();
     await this.#heartbeat.beat();
+  }
+
+  /** Keeps the record of this worker when it stops, as that of a dead one. */
+  keepRecord(): void {
+    this.#heartbeat.keepRecord();
   }
 
   protected override async onStart(): Promise<void> {
     this.#store.redis.connect().catch(() => undefined); // keeps retrying, and reports by its events
     await this.#listener.start();
-    for (const [queue, slots] of this.#slots) this.#fetchFrom(queue, slots);
-    await this.#shards.start();
+    await this.#fetchers.start();
+    this.#vitals.start();
     await this.#heartbeat.start();
     await this.#planner.start();
+    await this.#lineKeeper.start();
   }
 
-  #fetchFrom(queue: string, slots: number): void {
-    const { settings, workerId } = this.options;
-    const shared = {
-      settings,
-      workerId,
-      store: this.#store,
-      runner: this.#runner,
-      runs: this.#runs,
-      writer: this.#writer,
+  #makeQueueWorker(queue: string, slots: number): QueueWorker {
+    const { settings, workerId, telemetry, loggers } = this.options;
+    return new QueueWorker({
+      ...{ queue, slots, settings, workerId, telemetry, logger: this.#logger, taskLogger: loggers('task'), store: this.#store },
+      ...{ runner: this.#runner, runs: this.#runs, writer: this.#writer, releases: this.#releases, hooks: this.#hooks },
       stopLatency: this.#stopLatency,
       taskCounters: this.#taskCounters,
-      logger: this.#logger,
-    };
-    const make = (): QueueWorker => new QueueWorker({ ...shared, queue, slots });
-    const supervisor = new QueueSupervisor({
-      queue,
-      slots,
-      make,
-      store: this.#store,
-      stallMs: settings.fetchStallMs,
-      logger: this.#logger,
     });
-    this.#slots.set(queue, slots);
-    this.#supervisors.push(supervisor);
-    supervisor.run();
   }
 
   protected override async onStop(): Promise<void> {
     const { shutdownTimeoutMs } = this.options.settings;
-    await this.#shards.stop();
     this.#runner.drain();
     this.#logger.info({ running: this.#runs.size, upToMs: shutdownTimeoutMs }, 'Shutting down: no longer fetching tasks');
-    for (const supervisor of this.#supervisors) supervisor.pause();
+    await this.#fetchers.pause();
     void this.#heartbeat.beat();
     if (!(await this.#runs.idle(shutdownTimeoutMs))) await this.#requeue();
+    this.#endGauges?.();
     await this.#close();
+  }
+
+  #onDrain(drained: boolean): void {
+    if (this.stopping) return;
+    if (drained) this.#fetchers.suspend();
+    else this.#fetchers.resume();
+    void this.#heartbeat.beat();
+    // Somebody may wait for the end of its tasks.
+    if (drained) void this.#runs.whenIdle().then(() => this.#heartbeat.beat());
   }
 
   /** Aborts the tasks that still run at the deadline and returns them to the queue. */
@@ -207,20 +257,24 @@ export class Launcher extends Service {
 
   async #close(): Promise<void> {
     const closeBy = performance.now() + CLOSE_MS;
-    const closed = await this.#closeBy(closeBy, 'queue workers', Promise.all(this.#supervisors.map((supervisor) => supervisor.close())));
-    const unsettled = this.#supervisors.flatMap(({ held }) => held.map(({ id }) => ({ id: id as string })));
-    if (!closed) await Promise.all(this.#supervisors.map((supervisor) => supervisor.letGo()));
+    const closed = await this.#closeBy(closeBy, 'queue workers', this.#fetchers.close());
+    const { unsettled } = this.#fetchers;
+    if (!closed) await this.#fetchers.letGo();
+    if (this.#hooks) await this.#closeBy(closeBy, 'hooks', this.#hooks.idle());
     // Parts that do not need Redis first: a close that hangs uses up the time of those after it.
     await this.#listener.stop();
-    await this.#closeBy(closeBy, 'threads', this.#threads.close());
+    await this.#fetchers.stop();
+    this.#vitals.stop();
+    await this.#closeBy(closeBy, 'threads', Promise.all([this.#threads.close(), this.#quarantine.threads.close()]));
     await this.#closeBy(closeBy, 'schedules', this.#planner.stop());
+    await this.#closeBy(closeBy, 'limits', Promise.all([this.#releases.idle(), this.#lineKeeper.stop()]));
     await this.#closeBy(closeBy, 'registry', this.#writer.flush());
     await this.#closeBy(closeBy, 'heartbeat', this.#heartbeat.stop());
     await this.#closeBy(closeBy, 'stops', this.#store.stopper.idle());
     await this.#closeBy(closeBy, 'connection', this.#store.close());
     if (unsettled.length > 0)
       this.#logger.error(
-        { unsettled: unsettled.length, tasks: someIds(unsettled) },
+        { unsettled: unsettled.length, tasks: unsettled.slice(0, LOGGED_IDS) },
         'Could not record these results; the tasks will run again when their locks expire',
       );
   }

@@ -1,8 +1,10 @@
 import { isFleetError } from '../shared/errors.js';
-import type { Logger, LoggerFactory } from '../shared/logger.js';
-import { type HostProcess, ProcessLife, exitCodeOfSignal } from '../shared/process-life.js';
+import type { Logger, LoggerFactory } from '../shared/log/logger.js';
+import { type HostProcess, ProcessLife, exitCodeOfSignal } from '../shared/process/process-life.js';
 import type { ConnectedSettings } from '../shared/store.js';
 import type { ChildEnqueuer } from '../shared/task/handler.js';
+import type { Telemetry } from '../shared/tracing/telemetry.js';
+import { timeToFlush } from '../shared/tracing/time-to-flush.js';
 import { type FleetWorker, createWorker } from './worker.js';
 
 interface RunWorkerOptions {
@@ -15,6 +17,10 @@ interface RunWorkerOptions {
   readonly supervised?: boolean;
   /** The producer behind `context.enqueue`. Default: none. */
   readonly producer?: ChildEnqueuer;
+  /** Default: none. */
+  readonly telemetry?: Telemetry | undefined;
+  /** Exports the telemetry that is left, for at most this time in ms, once the worker has stopped. */
+  readonly flush?: (limitMs: number) => Promise<void>;
   /** Resolves with the reason when something that the worker needs is lost for good, such as an embedded Redis. */
   readonly lost?: Promise<Error> | undefined;
   /** Called last, also after a second signal: releases the worker's own resources, such as an embedded Redis. */
@@ -45,9 +51,9 @@ export async function runWorker(options: RunWorkerOptions): Promise<number> {
   }
 }
 
-async function work({ host, cwd, settings, loggers, producer }: RunWorkerOptions, life: ProcessLife): Promise<number> {
+async function work({ host, cwd, settings, loggers, producer, telemetry, flush }: RunWorkerOptions, life: ProcessLife): Promise<number> {
   const logger = loggers('worker');
-  const worker = await createWorker({ ...settings, pid: host.pid, cwd, producer, loggers });
+  const worker = await createWorker({ ...settings, host, cwd, producer, loggers, telemetry, watchdog: true });
   await worker.start();
   const announced = announce(worker, logger, life).catch((error: unknown) => {
     if (isFleetError(error, 'INVALID_SETTINGS', 'REDIS_UNAVAILABLE')) throw error;
@@ -58,7 +64,9 @@ async function work({ host, cwd, settings, loggers, producer }: RunWorkerOptions
     throw error;
   });
   logger.info({ id: worker.id, why }, 'Shutdown requested');
-  await worker.stop();
+  const since = performance.now();
+  await worker.stop({ failed: code !== 0 });
+  await flush?.(timeToFlush(settings, performance.now() - since));
   logger.info({ id: worker.id }, 'Worker stopped');
   return code;
 }

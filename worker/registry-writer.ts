@@ -1,6 +1,8 @@
 import { messageOf } from '../shared/errors.js';
-import { type Logger, RepeatedLines } from '../shared/logger.js';
+import { type Logger, RepeatedLines } from '../shared/log/logger.js';
+import { LateRemovals, type Removal } from '../shared/registry/late-removals.js';
 import type { Memberships, MergedWrites, Registration } from '../shared/registry/merged-writes.js';
+import type { EndedTask } from '../shared/retention/ended-tasks.js';
 import type { Store } from '../shared/store.js';
 import { writeState } from '../shared/task/event-stream.js';
 import type { TaskState } from '../shared/task/state.js';
@@ -8,11 +10,16 @@ import type { TaskState } from '../shared/task/state.js';
 /** Minimum interval between writes, in ms. A busy worker's writes are batched meanwhile; the first after a pause is sent at once. */
 const INTERVAL_MS = 10;
 
-/** Batches a worker's writes to the registry, so that many finished tasks cost a few commands. */
+/** Batches a worker's writes to the registry and to the indexes of ended tasks, so that many finished tasks cost a few commands. */
 export class RegistryWriter {
   readonly #lines: RepeatedLines;
   readonly #writes: MergedWrites;
+  readonly #lateRemovals: LateRemovals;
+  #removals: Removal[] = [];
+  /** Checks of late removals. */
+  #checks: Promise<unknown> = Promise.resolve();
   #states: [id: string, state: TaskState][] = [];
+  #ended: EndedTask[] = [];
   #scheduled = false;
   #sentAt = -Infinity;
   #sending: Promise<unknown> = Promise.resolve();
@@ -23,6 +30,7 @@ export class RegistryWriter {
   ) {
     this.#lines = new RepeatedLines(logger);
     this.#writes = store.registry.writes();
+    this.#lateRemovals = new LateRemovals(store);
   }
 
   /** Registers a task that no producer has registered. */
@@ -32,10 +40,17 @@ export class RegistryWriter {
   }
 
   /** Removes a finished task. With `atOnce`, because someone waits for its end, the batch is sent right away. */
-  remove(id: string, memberships: Memberships, { atOnce = false } = {}): void {
-    this.#writes.remove(id, memberships);
+  remove(removal: Removal, memberships: Memberships, { atOnce = false } = {}): void {
+    this.#writes.remove(removal.id, memberships);
+    this.#removals.push(removal);
     if (atOnce) setImmediate(this.#send);
     else this.#schedule();
+  }
+
+  /** Applies the retention of a finished task, once its end is written. */
+  keep(task: EndedTask): void {
+    this.#ended.push(task);
+    this.#schedule();
   }
 
   /** Adds a change of state to the task's event stream. */
@@ -57,6 +72,7 @@ export class RegistryWriter {
   async flush(): Promise<void> {
     this.#send();
     await this.#sending;
+    await this.#checks;
   }
 
   #schedule(): void {
@@ -70,15 +86,23 @@ export class RegistryWriter {
     this.#scheduled = false;
     this.#sentAt = performance.now();
     const { redis, keys } = this.store;
-    const sent = this.#writes.flushInto(redis);
+    const sent: unknown[] = this.#writes.flushInto(redis);
     for (const [id, state] of this.#states) sent.push(...writeState(redis, keys.events(id), state));
     this.#states = [];
-    if (sent.length > 0) this.#track(sent);
+    if (this.#ended.length > 0) sent.push(this.store.endedTasks.keep(this.#ended));
+    this.#ended = [];
+    const removals = this.#removals;
+    this.#removals = [];
+    if (sent.length > 0) this.#track(sent, removals);
   };
 
   /** A single connection keeps the order: the last write is answered last. */
-  #track(sent: readonly unknown[]): void {
-    this.#sending = Promise.all(sent).catch((error: unknown) => this.#warn(error));
+  #track(sent: readonly unknown[], removals: readonly Removal[] = []): void {
+    const sending = Promise.all(sent).then(() => {
+      const check = this.#lateRemovals.check(removals).catch((error: unknown) => this.#warn(error));
+      this.#checks = Promise.all([this.#checks, check]);
+    });
+    this.#sending = sending.catch((error: unknown) => this.#warn(error));
   }
 
   #warn(error: unknown): void {

@@ -1,12 +1,21 @@
 import { messageOf } from '../shared/errors.js';
-import type { Logger } from '../shared/logger.js';
+import type { Logger } from '../shared/log/logger.js';
+import { Service } from '../shared/process/service.js';
 import { type Schedule, atStartId, formatSchedule, parseSchedule } from '../shared/schedule/schedule.js';
 import type { NextRun, NextRunFault } from '../shared/schedule/schedulers.js';
-import { Service } from '../shared/service.js';
 import type { Settings } from '../shared/settings/settings.js';
 import type { Store } from '../shared/store.js';
-import type { AnyDefinition, Retention } from '../shared/task/definition.js';
-import { MAINTENANCE_QUEUE, modelsRefresh, registryReconcile, sessionPoolClean, usagePoolClean } from './builtin/definitions.js';
+import type { AnyDefinition } from '../shared/task/definition.js';
+import type { Retention } from '../shared/task/policies.js';
+import { readBeats } from '../shared/workers/heartbeats.js';
+import {
+  MAINTENANCE_QUEUE,
+  hasMaintenanceTask,
+  modelsRefresh,
+  registryReconcile,
+  sessionPoolClean,
+  usagePoolClean,
+} from './builtin/definitions.js';
 
 /** A schedule of one of the fleet's own tasks. */
 interface FleetSchedule extends Schedule {
@@ -14,14 +23,15 @@ interface FleetSchedule extends Schedule {
   readonly atStart: boolean;
 }
 
-/** Returns the schedules of the fleet's own tasks. None of these tasks has an input. */
-export function scheduleTable({ reconcileMs, usageCleanMs, sessionCleanMs, modelsRefreshMs }: Settings): readonly FleetSchedule[] {
+/** Returns the schedules of the fleet's own tasks that a worker with these settings has. None of these tasks has an input. */
+export function scheduleTable(settings: Settings): readonly FleetSchedule[] {
+  const { reconcileMs, usageCleanMs, sessionCleanMs, modelsRefreshMs } = settings;
   return [
     every(reconcileMs, registryReconcile),
     every(usageCleanMs, usagePoolClean),
     every(sessionCleanMs, sessionPoolClean),
     every(modelsRefreshMs, modelsRefresh, { atStart: true }),
-  ];
+  ].filter(({ id }) => hasMaintenanceTask(settings, id));
 }
 
 /** The list of finished tasks is for users' tasks; results of the fleet's own are in the log. */
@@ -29,7 +39,20 @@ const NOT_KEPT: Retention = { ageMs: 60_000, count: 0 };
 
 function every(everyMs: number, task: AnyDefinition, { atStart = false } = {}): FleetSchedule {
   const definition = { ...task, retention: { ...task.retention, completed: NOT_KEPT } };
-  return { id: task.name, definition, data: '{}', item: '', everyMs, cron: null, timeZone: null, jitterMs: 0, overlap: 'skip', atStart };
+  return {
+    id: task.name,
+    definition,
+    data: '{}',
+    item: '',
+    tags: [],
+    everyMs,
+    cron: null,
+    timeZone: null,
+    jitterMs: 0,
+    overlap: 'skip',
+    limits: null,
+    atStart,
+  };
 }
 
 interface SchedulePlannerOptions {
@@ -181,9 +204,14 @@ export class SchedulePlanner extends Service {
       if (user === null || user?.definition.queue === queue) continue;
       if (queue === MAINTENANCE_QUEUE) {
         // At the start only: workers with different versions of the table would undo each other's work every minute.
-        if (!fleets.has(id) && !this.#started) await store.schedulers.remove(queue, id);
+        if (!fleets.has(id) && !this.#started && !(await this.#isOfOthers(id))) await store.schedulers.remove(queue, id);
       } else if (await store.schedulers.isOurs(queue, id)) await store.schedulers.remove(queue, id);
     }
+  }
+
+  /** Returns whether another live worker has this task of the fleet: BUILTIN_TASKS may differ between workers. */
+  async #isOfOthers(task: string): Promise<boolean> {
+    return (await readBeats(this.options.store)).alive.some(({ definitions }) => Object.hasOwn(definitions ?? {}, task));
   }
 
   /** Repairs one schedule. Never rejects, so that a bad schedule does not block the others. */

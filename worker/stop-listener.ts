@@ -1,20 +1,23 @@
-import type { Logger } from '../shared/logger.js';
-import type { StopLatencySummary } from '../shared/records/heartbeats.js';
-import { Service } from '../shared/service.js';
+import type { Logger } from '../shared/log/logger.js';
+import { Service } from '../shared/process/service.js';
 import { CommandListener } from '../shared/stop/command-listener.js';
 import type { StopCommand } from '../shared/stop/commands.js';
 import { type StopRecord, parseStop } from '../shared/stop/receipt.js';
 import type { ConnectedSettings, Store } from '../shared/store.js';
 import type { JobAddress } from '../shared/task/job-options.js';
-import type { ActiveRuns } from './run/run.js';
+import type { StopLatencySummary } from '../shared/workers/heartbeats.js';
+import { type ActiveRuns, runStopOf } from './run/run.js';
 
 interface StopListenerOptions {
+  readonly workerId: string;
   readonly settings: ConnectedSettings;
   readonly store: Store;
   readonly runs: ActiveRuns;
   readonly logger: Logger;
   /** Called at every (re)subscription. */
   readonly onSubscribed: () => void;
+  /** Called when this worker was drained or resumed. */
+  readonly onWorkerChange: () => void;
 }
 
 /** How long a stop of a task that is not running here is remembered: the task may be fetched but not tracked yet. */
@@ -41,6 +44,14 @@ export class StopListener extends Service {
       name: 'taskfleet:worker:stop',
       relists: (id) => runs.find(id).length > 0,
       onCommand: (command, ours) => this.#handle(command, ours),
+      own: {
+        channel: options.store.keys.workerChannel(options.workerId),
+        onMessage: (message) => {
+          if (message !== options.workerId) return false;
+          options.onWorkerChange();
+          return true;
+        },
+      },
       onSubscribed: () => {
         onSubscribed();
         return this.readStops();
@@ -88,7 +99,7 @@ export class StopListener extends Service {
       const [stops, early] = await Promise.all([recorded, pendingStops.find(runs.map(({ id }) => id))]);
       runs.forEach((run, index) => {
         const stop = parseStop(stops[index], null) ?? early.get(run.id);
-        if (stop) run.requestStop({ reason: stop.reason, by: stop.by, at: stop.at?.getTime() ?? 0 });
+        if (stop) run.requestStop(runStopOf(stop));
       });
     } catch (error) {
       this.options.logger.warn({ error }, 'Could not read the recorded stops of running tasks');
@@ -97,7 +108,7 @@ export class StopListener extends Service {
 
   #handle(command: StopCommand, ours: boolean): void {
     const { runs, store } = this.options;
-    const { ids, reason, by, recordedAt } = command;
+    const { ids, reason, by, recordedAt, carrier } = command;
     const now = store.clock.now();
     for (const id of ids) {
       const [run, ...others] = runs.find(id);
@@ -108,7 +119,7 @@ export class StopListener extends Service {
         void this.readStops();
       } else if (others.length === 0 && (recordedAt ?? now) >= run.startedAt) {
         // A stop older than this run may be a late message that already ended an earlier attempt.
-        run.requestStop({ reason, by, at: recordedAt ?? now });
+        run.requestStop({ reason, by, carrier, at: recordedAt ?? now });
       } else if (recordedAt !== null) {
         // Only the record, once written, tells which run is meant.
         void this.readStops();

@@ -1,12 +1,13 @@
-import { isAbsolute, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { describeValue, isObject } from '../shared/arguments.js';
-import { FleetError, isFleetError, messageOf } from '../shared/errors.js';
-import { isName } from '../shared/keys.js';
+import { isDefinition } from '../shared/arguments.js';
+import { type FleetError, isFleetError, messageOf } from '../shared/errors.js';
+import { matchesNames } from '../shared/settings/name-patterns.js';
 import type { Settings } from '../shared/settings/settings.js';
-import { type AnyDefinition, defineTask } from '../shared/task/definition.js';
 import type { TaskHandler } from '../shared/task/handler.js';
-import { MAINTENANCE_QUEUE } from './builtin/definitions.js';
+import { type Extensions, readHooks, readMiddleware } from './hooks/extensions.js';
+import type { WorkerHooks } from './hooks/hooks.js';
+import type { Middleware } from './hooks/middleware.js';
+import { checkHandler, checkQueue } from './modules/check-handler.js';
+import { BUILTIN_MODULE, type ModuleExports, importModule, invalidModule, moduleUrl } from './modules/import-module.js';
 import type { HandlerSource } from './run/threads/messages.js';
 
 /** A handler, and where a thread can load it from. */
@@ -14,27 +15,37 @@ export interface LoadedHandler extends TaskHandler {
   readonly source: HandlerSource;
 }
 
-/** The module of the built-in tasks, loaded like any task module. */
-export const BUILTIN_MODULE = new URL('./builtin/handlers.js', import.meta.url).href;
-
 const MAX_HANDLERS = 1_000;
 
+/** The task modules of a worker. */
+export interface LoadedModules extends Extensions {
+  readonly handlers: ReadonlyMap<string, LoadedHandler>;
+}
+
 /**
- * Loads the built-in tasks and those of TASK_MODULES; relative paths start at `cwd`.
+ * Loads the built-in tasks that BUILTIN_TASKS names, and the tasks, hooks and middleware of TASK_MODULES; relative paths start at `cwd`.
  * @throws FleetError `INVALID_TASK_MODULE`, with the module and the problem
  */
-export async function loadTaskModules(settings: Settings, cwd: string): Promise<ReadonlyMap<string, LoadedHandler>> {
+export async function loadTaskModules(settings: Settings, cwd: string): Promise<LoadedModules> {
   const handlers = new Map<string, LoadedHandler>();
+  const hooks: WorkerHooks[] = [];
+  const use: Middleware[] = [];
   const urls = [BUILTIN_MODULE, ...settings.taskModules.map((path) => moduleUrl(path, cwd))];
   for (const url of urls) {
-    for (const handler of await loadTaskModule(url, settings)) {
+    const exported = await importModule(url);
+    if (exported.hooks !== undefined) hooks.push(readExport(url, () => readHooks(exported.hooks)));
+    if (exported.use !== undefined) use.push(...readExport(url, () => readMiddleware(exported.use)));
+    // A module may have hooks or middleware only.
+    if (exported.default === undefined && (exported.hooks ?? exported.use) !== undefined) continue;
+    for (const handler of handlersOf(url, exported, settings)) {
       const { name } = handler.definition;
+      if (url === BUILTIN_MODULE && !matchesNames(settings.builtinTasks, name)) continue;
       const other = handlers.get(name);
-      if (other) throw invalid(url, `the task ${name} is defined in ${other.source.moduleUrl} already`);
+      if (other) throw invalidModule(url, `the task ${name} is defined in ${other.source.moduleUrl} already`);
       handlers.set(name, { ...handler, source: { moduleUrl: url, name } });
     }
   }
-  return handlers;
+  return { handlers, hooks, use };
 }
 
 /**
@@ -42,104 +53,50 @@ export async function loadTaskModules(settings: Settings, cwd: string): Promise<
  * @throws FleetError `INVALID_TASK_MODULE`, no matter how loading fails
  */
 export async function loadTaskModule(url: string, settings: Settings): Promise<readonly TaskHandler[]> {
-  const { default: exported } = await importModule(url);
+  return handlersOf(url, await importModule(url), settings);
+}
+
+function readExport<Value>(url: string, read: () => Value): Value {
+  try {
+    return read();
+  } catch (error) {
+    throw invalidModule(url, messageOf(error), error);
+  }
+}
+
+function handlersOf(url: string, { default: exported, names }: ModuleExports, settings: Settings): readonly TaskHandler[] {
   let given: unknown;
   try {
     given = typeof exported === 'function' ? (exported as (settings: Settings) => unknown)(settings) : exported;
   } catch (error) {
-    throw invalid(url, `its default export threw: ${messageOf(error)}`, error);
+    throw invalidModule(url, `its default export threw: ${messageOf(error)}`, error);
   }
   try {
+    if (given instanceof Promise) throw wrongExport(url, 'Got a promise: await it in the module, as in export default await …');
+    if (exported === undefined) throw wrongExport(url, `It exports ${names.join(', ') || 'nothing'}`);
     const list: readonly unknown[] = Array.isArray(given) ? given : [given];
-    if (list.length === 0) throw invalid(url, 'it exports no handlers');
-    if (list.length > MAX_HANDLERS) throw invalid(url, `expected at most ${MAX_HANDLERS} handlers, got ${list.length}`);
+    if (list.length === 0) throw invalidModule(url, 'it exports no handlers');
+    if (list.length > MAX_HANDLERS) throw invalidModule(url, `expected at most ${MAX_HANDLERS} handlers, got ${list.length}`);
     return list.map((one) => checkOwn(url, one));
   } catch (error) {
     if (isFleetError(error, 'INVALID_TASK_MODULE')) throw error;
-    throw invalid(url, `its default export cannot be read: ${messageOf(error)}`, error);
-  }
-}
-
-/** Returns the module rather than its default export: awaiting an export with a `then` would call it. */
-async function importModule(url: string): Promise<{ readonly default?: unknown }> {
-  try {
-    return (await import(url)) as { readonly default?: unknown };
-  } catch (error) {
-    throw invalid(url, messageOf(error), error);
+    throw invalidModule(url, `its default export cannot be read: ${messageOf(error)}`, error);
   }
 }
 
 function checkOwn(url: string, given: unknown): TaskHandler {
+  if (isDefinition(given)) throw wrongExport(url, `Got the definition of ${given.name}, without a handler`);
   try {
     const handler = checkHandler(given);
     if (url !== BUILTIN_MODULE) checkQueue(handler);
     return handler;
   } catch (error) {
-    throw invalid(
-      url,
-      'expected as its default export an array of handlers made with defineHandler(definition, handle), ' +
-        `or a function that returns one. ${messageOf(error).replace(/\\.$/, '')}`,
-      error,
-    );
+    throw wrongExport(url, messageOf(error), error);
   }
 }
 
-function moduleUrl(path: string, cwd: string): string {
-  if (/^(file|data|node):/.test(path)) return path;
-  return pathToFileURL(isAbsolute(path) ? path : resolve(cwd, path)).href;
-}
-
-function invalid(url: string, problem: string, cause?: unknown): FleetError {
-  return new FleetError('INVALID_TASK_MODULE', `Task module ${url}: ${problem}.`, { cause, details: { module: url } });
-}
-
-/**
- * Returns a validated, frozen copy of a handler. Each property is read once, so a getter that throws or changes its value fails at startup
- * and not in the first task.
- * @throws FleetError `INVALID_DEFINITION`
- */
-export function checkHandler(given: unknown): TaskHandler {
-  try {
-    return readHandler(given);
-  } catch (error) {
-    if (error instanceof FleetError) throw error;
-    throw new FleetError('INVALID_DEFINITION', `A handler cannot be read: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-/**
- * Refuses the maintenance queue, which is reserved for the fleet's own tasks.
- * @throws FleetError `INVALID_DEFINITION`
- */
-export function checkQueue({ definition: { name, queue } }: TaskHandler): void {
-  if (queue === MAINTENANCE_QUEUE)
-    throw new FleetError(
-      'INVALID_DEFINITION',
-      `The queue ${queue} of task ${name} is reserved for the fleet's own tasks: choose another queue.`,
-    );
-}
-
-function readHandler(given: unknown): TaskHandler {
-  if (!isObject(given)) throw notAHandler(describeValue(given));
-  const { definition, handle, isolated, alwaysIsolated } = given as Partial<TaskHandler>;
-  if (!isObject(definition) || typeof handle !== 'function' || typeof isolated !== 'function')
-    throw notAHandler('an object without definition, handle and isolated');
-  return Object.freeze({ definition: readDefinition(definition), handle, isolated, alwaysIsolated: alwaysIsolated === true });
-}
-
-/** A definition made by an older copy of this package may lack `shards`. */
-function readDefinition(given: Omit<AnyDefinition, 'shards'> & Partial<Pick<AnyDefinition, 'shards'>>): AnyDefinition {
-  const { name, queue, shards = 1, input, output, retry, timeoutMs, retryOnTimeout, deadlineMs, retention } = given;
-  if (!isName(name) || typeof input?.safeParse !== 'function') throw notAHandler('a handler whose definition was not made with defineTask');
-  return defineTask({
-    ...{ name, queue, shards, input, retry, retention },
-    ...(output && { output }),
-    ...(retryOnTimeout !== undefined && { retryOnTimeout }),
-    ...(typeof timeoutMs === 'number' && { timeoutMs }),
-    ...(typeof deadlineMs === 'number' && { deadlineMs }),
-  });
-}
-
-function notAHandler(got: string): FleetError {
-  return new FleetError('INVALID_DEFINITION', `Expected a handler made with defineHandler(definition, handle), got ${got}.`);
+function wrongExport(url: string, problem: string, cause?: unknown): FleetError {
+  const expected =
+    'expected as its default export an array of handlers made with defineHandler(definition, handle), or a function that returns one';
+  return invalidModule(url, `${expected}. ${problem}`, cause);
 }

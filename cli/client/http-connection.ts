@@ -1,60 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import type { Problem } from '../../dashboard/http/problem.js';
+import { type StreamOptions, TaskfleetClient, TaskfleetError, UnexpectedResponseError } from '../../client/index.js';
 import { ERROR_CODES, type ErrorCode, FleetError } from '../../shared/errors.js';
-import { CliError, EXIT, usageError } from '../errors.js';
-import type { Io } from '../io.js';
-import type { GlobalOptions } from '../options.js';
+import { CliError, EXIT } from '../errors.js';
 import { oneLine } from '../text/output.js';
-
-/** The URL of an API and the token for it. */
-export interface ApiAddress {
-  /** The base URL, without a trailing slash. */
-  readonly url: string;
-  /** Null for a dashboard without authentication. */
-  readonly token: string | null;
-}
-
-/** The environment variables. Prefer TASKFLEET_TOKEN to `--token`, which every user of the machine can see in the process list. */
-const API_ENV = 'TASKFLEET_API';
-export const TOKEN_ENV = 'TASKFLEET_TOKEN';
-
-const URL_EXPECTED = 'expected an http:// or https:// URL without user, query or fragment, such as https://fleet.example.org';
-const TOKEN_EXPECTED = 'expected 1 to 8,192 letters, digits or . _ ~ + / = -';
-
-/**
- * Returns the API that a command should use, or null for Redis. Options override the environment, where TASKFLEET_API
- * overrides REDIS_URL.
- * @throws CliError `USAGE`
- */
-export function apiOf({ env }: Pick<Io, 'env'>, { api, token, redis, prefix }: GlobalOptions): ApiAddress | null {
-  if (api !== undefined && redis !== undefined) throw usageError('Pass either --api or --redis, not both.');
-  const url = api ?? (redis === undefined ? env[API_ENV] || undefined : undefined);
-  if (url === undefined) {
-    if (token !== undefined) throw usageError(`--token needs --api or ${API_ENV}.`);
-    return null;
-  }
-  if (prefix !== undefined) throw usageError('--prefix cannot be used with the API, whose prefix is set by the dashboard.');
-  const from = api === undefined ? API_ENV : '--api';
-  return { url: checkUrl(url, from), token: checkToken(token ?? (env[TOKEN_ENV] || null), token === undefined ? TOKEN_ENV : '--token') };
-}
-
-/** Rejects API options for commands that need Redis itself. @throws CliError `USAGE` */
-export function refuseApi({ api, token }: GlobalOptions, command: string): void {
-  if (api !== undefined || token !== undefined) throw usageError(`taskfleet ${command} needs Redis and does not accept --api or --token.`);
-}
-
-/** The value is not repeated in the error: a URL may contain a password. */
-function checkUrl(text: string, from: string): string {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash)
-    throw usageError(`Bad ${from}: ${URL_EXPECTED}.`);
-  return (url.origin + url.pathname).replace(/\/+$/, '').replace(/\/api\/v1$/, '');
-}
-
-function checkToken(token: string | null, from: string): string | null {
-  if (token === null || /^[\w.~+/=-]{1,8192}$/.test(token)) return token;
-  throw usageError(`Bad ${from}: ${TOKEN_EXPECTED}.`);
-}
+import { type ApiAddress, TOKEN_ENV } from './api-address.js';
 
 /** The error for a response that is not from a taskfleet API. */
 export function notAnApi(url: string, what: string): CliError {
@@ -66,14 +15,17 @@ export function notAnApi(url: string, what: string): CliError {
 }
 
 /** The error for a request without a response. `limitMs` is the timeout that a TimeoutError reports. */
-export function unreachable(url: string, error: unknown, limitMs: number): CliError {
+function unreachable(url: string, error: unknown, limitMs: number): CliError {
   return new CliError('API_UNREACHABLE', EXIT.API_UNREACHABLE, `Cannot reach the API at ${url}: ${reasonOf(error, limitMs)}`);
 }
 
-/** Converts an error response into the error that the API threw, with the same code, message and details. */
-export function errorOf(url: string, status: number, body: unknown): FleetError | CliError {
-  if (isProblem(body)) {
-    const { type: _, title: _title, status: _status, detail, code, request_id: requestId, ...details } = body;
+/** Returns the error of the command for an error of the API's client. @param odd describes an answer of status 200 that is not the API's */
+function commandError(url: string, error: unknown, limitMs: number, odd: string): unknown {
+  if (!(error instanceof TaskfleetError)) return error;
+  const { code, status, detail, problem, requestId } = error;
+  if (code === 'UNREACHABLE') return unreachable(url, error.cause, limitMs);
+  if (problem) {
+    const { type: _, title: _title, status: _status, detail: _detail, code: _code, request_id: _id, ...details } = problem;
     if (Object.hasOwn(ERROR_CODES, code))
       return new FleetError(code as ErrorCode, oneLine(messageFor(code as ErrorCode, detail)), { details });
     return new CliError('API_FAILED', EXIT.INTERNAL, oneLine(`The API at ${url} failed: ${detail} (request ${requestId ?? 'without id'})`));
@@ -85,8 +37,8 @@ export function errorOf(url: string, status: number, body: unknown): FleetError 
       EXIT.API_UNREACHABLE,
       `Cannot reach the API at ${url}: a proxy in front of it answered ${status}.`,
     );
-  if (status >= 300 && status < 400) return notAnApi(url, `it redirects (${status})`);
-  return notAnApi(url, `it answers ${status}`);
+  if (status >= 200 && status < 300) return notAnApi(url, odd);
+  return notAnApi(url, status >= 300 && status < 400 ? `it redirects (${status})` : `it answers ${status}`);
 }
 
 /** Returns whether the same request may succeed a moment later. */
@@ -96,11 +48,6 @@ export function isTransient(error: unknown): boolean {
     'code' in error &&
     ['API_UNREACHABLE', 'REDIS_UNAVAILABLE', 'KEYS_UNAVAILABLE', 'CLOSED', 'TOO_MANY_REQUESTS'].includes(String(error.code))
   );
-}
-
-function isProblem(body: unknown): body is Problem {
-  const { code, detail } = (body ?? {}) as Partial<Problem>;
-  return typeof code === 'string' && typeof detail === 'string';
 }
 
 function messageFor(code: ErrorCode, detail: string): string {
@@ -121,110 +68,98 @@ function reasonOf(error: unknown, limitMs: number): string {
 }
 
 export interface ApiRequest {
-  readonly method?: 'GET' | 'POST' | 'DELETE';
-  readonly query?: Readonly<Record<string, string | number | undefined>>;
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly query?: Readonly<Record<string, string | number | readonly string[] | undefined>>;
   readonly body?: Readonly<Record<string, unknown>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;
-  /** Extra time for the response, in ms. Default 0. */
-  readonly extraMs?: number;
 }
 
 /** Response timeout in ms, longer than the API's own wait for Redis. */
 const LIMIT_MS = 20_000;
+/** A stream that is silent for this long, in ms, is broken: the API sends something every 15 s. */
+const SILENT_MS = 45_000;
+/** How long to retry a lost stream, in ms: long enough for a dashboard to restart. */
+const GIVE_UP_MS = 60_000;
 
-/** Sends requests to an API and parses its responses. The token appears in request headers only. */
+/** The client of an API, with the errors of the command. The token appears in request headers only. */
 export class ApiConnection {
   readonly url: string;
-  readonly #headers: Readonly<Record<string, string>>;
+  readonly #client: TaskfleetClient;
 
   constructor({ url, token }: ApiAddress) {
     this.url = url;
-    this.#headers = token === null ? {} : { Authorization: `Bearer ${token}` };
+    this.#client = new TaskfleetClient({
+      ...{ baseUrl: url, timeoutMs: LIMIT_MS, silenceMs: SILENT_MS },
+      headers: () => ({ 'X-Request-Id': randomUUID() }),
+      ...(token !== null && { token }),
+    });
   }
 
   /**
    * Sends a request below `/api/v1` and returns its JSON through `convert`.
    * @throws the API's FleetError; CliError `API_UNREACHABLE`, `NOT_AN_API`, `API_FAILED`
    */
-  ask<Value>(path: string, convert: (body: never) => Value, request: ApiRequest = {}): Promise<Value> {
-    return this.#read(`/api/v1${path}`, convert, request, false);
+  async ask<Value>(path: string, convert: (body: never) => Value, { method = 'GET', ...options }: ApiRequest = {}): Promise<Value> {
+    return this.#converted(await this.call((client) => client.request(method, path, options)), convert);
   }
 
-  /** Returns the answer of `/readyz`, also if it is 503 (not ready). */
-  askReadiness<Value>(convert: (body: never) => Value): Promise<Value> {
-    return this.#read('/readyz', convert, {}, true);
-  }
-
-  /** Opens an event stream; null if there are no more events. `leave` closes it. */
-  async open(path: string, request: ApiRequest, leave: AbortSignal): Promise<ReadableStream<Uint8Array> | null> {
-    const response = await this.#send(
-      `/api/v1${path}`,
-      { ...request, headers: { ...request.headers, Accept: 'text/event-stream' } },
-      leave,
-    );
-    if (response.status === 204) return null;
-    if (response.ok && response.body && isOf(response, 'text/event-stream')) return response.body;
-    throw await this.#errorOf(response);
-  }
-
-  async #read<Value>(path: string, convert: (body: never) => Value, request: ApiRequest, evenIfUnready: boolean): Promise<Value> {
-    const limitMs = LIMIT_MS + (request.extraMs ?? 0);
-    const limit = AbortSignal.timeout(limitMs);
-    const response = await this.#send(path, request, limit, limitMs);
-    if (!response.ok && !(evenIfUnready && response.status === 503 && isOf(response, 'application/json')))
-      throw await this.#errorOf(response);
-    if (response.status !== 204 && !isOf(response, 'application/json')) throw notAnApi(this.url, 'it does not answer with JSON');
-    const text = await response.text().catch((error: unknown) => {
-      throw unreachable(this.url, error, limitMs);
-    });
+  /** Makes a call of the client. @param waitMs the wait that it asks the API for */
+  async call<Value>(call: (client: TaskfleetClient) => Promise<Value>, waitMs = 0): Promise<Value> {
     try {
-      return convert((text === '' ? null : JSON.parse(text)) as never);
+      return await call(this.#client);
+    } catch (error) {
+      throw commandError(this.url, error, LIMIT_MS + waitMs, 'it does not answer with JSON');
+    }
+  }
+
+  /**
+   * Yields the values of a stream through `convert`. A lost stream is resumed, for a minute; one that never was open is not.
+   * @throws as `ask`
+   */
+  async *follow<Json, Value>(
+    open: (client: TaskfleetClient, options: Pick<StreamOptions, 'onConnection'>) => AsyncIterable<Json>,
+    convert: (json: Json) => Value,
+  ): AsyncGenerator<Value, void, undefined> {
+    try {
+      for await (const json of open(this.#client, { onConnection: patience() })) yield convert(json);
+    } catch (error) {
+      throw error instanceof TypeError ? notAnApi(this.url, ODD_EVENTS) : commandError(this.url, error, SILENT_MS, ODD_EVENTS);
+    }
+  }
+
+  /** Returns the answer of `/readyz`, which is beside the API, also if it is 503 (not ready). */
+  async askReadiness<Value>(convert: (body: never) => Value): Promise<Value> {
+    const response = await fetch(`${this.url}/readyz`, { redirect: 'manual', signal: AbortSignal.timeout(LIMIT_MS) }).catch(
+      (error: unknown) => {
+        throw unreachable(this.url, error, LIMIT_MS);
+      },
+    );
+    const body: unknown = await response.json().catch(() => null);
+    const { status } = response;
+    if (body !== null && (response.ok || status === 503)) return this.#converted(body, convert);
+    const error = new UnexpectedResponseError('UNEXPECTED_RESPONSE', 'No readiness', { status });
+    throw commandError(this.url, error, LIMIT_MS, 'it does not answer with JSON');
+  }
+
+  #converted<Value>(body: unknown, convert: (body: never) => Value): Value {
+    try {
+      return convert(body as never);
     } catch {
       throw notAnApi(this.url, 'its JSON has an unexpected shape');
     }
   }
-
-  async #send(
-    path: string,
-    { method = 'GET', query = {}, body, headers, signal }: ApiRequest,
-    limit: AbortSignal,
-    limitMs = LIMIT_MS,
-  ): Promise<Response> {
-    const url = new URL(`${this.url}${path}`);
-    for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, String(value));
-    try {
-      return await fetch(url, {
-        ...{ method, redirect: 'manual', signal: signal ? AbortSignal.any([signal, limit]) : limit },
-        headers: {
-          Accept: 'application/json',
-          'X-Request-Id': randomUUID(),
-          ...this.#headers,
-          ...(body && { 'Content-Type': 'application/json' }),
-          ...headers,
-        },
-        ...(body && { body: JSON.stringify(body) }),
-      });
-    } catch (error) {
-      signal?.throwIfAborted();
-      throw unreachable(this.url, error, limitMs);
-    }
-  }
-
-  async #errorOf(response: Response): Promise<Error> {
-    const text = await response.text().catch(() => '');
-    return errorOf(this.url, response.status, parse(text));
-  }
 }
 
-function isOf({ headers }: Response, type: string): boolean {
-  return (headers.get('content-type') ?? '').startsWith(type);
-}
+const ODD_EVENTS = 'its events have an unexpected format';
 
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
+/** Returns a listener that ends a stream whose connection cannot be opened, or stays lost for too long. */
+function patience(): NonNullable<StreamOptions['onConnection']> {
+  let lostAt = 0;
+  return (change) => {
+    if (change.state === 'open') lostAt = 0;
+    if (change.state !== 'lost' || change.error === null) return;
+    lostAt ||= performance.now();
+    if (!change.wasOpen || performance.now() - lostAt > GIVE_UP_MS) throw change.error;
+  };
 }

@@ -1,29 +1,33 @@
 import { userInfo } from 'node:os';
 import {
+  type BulkResult,
   type EnqueueOptions,
   type EnqueuedTask,
   type EventOptions,
   type ListOptions,
+  type LogLine,
+  type LogOptions,
   type PlanList,
   type Producer,
   type StopItemOptions,
   type StopOptions,
   type StopReceipt,
+  type TaskCount,
   type TaskEvent,
+  type TaskFilter,
   type TaskPage,
   type TaskView,
   type WaitOptions,
   createProducer,
 } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
-import { createLoggerFactory } from '../../shared/logger.js';
+import { createLoggerFactory } from '../../shared/log/logger.js';
 import type { Settings } from '../../shared/settings/settings.js';
+import { didYouMean } from '../../shared/similar.js';
 import type { ConnectedSettings } from '../../shared/store.js';
 import type { AnyDefinition, TaskDefinition } from '../../shared/task/definition.js';
-import { BUILTIN_DEFINITIONS } from '../../worker/builtin/definitions.js';
-import { loadTaskModules } from '../../worker/task-modules.js';
 import type { Io } from '../io.js';
-import type { FleetClient, ScheduleClient } from './client.js';
+import type { BulkCall, FleetClient, LimitClient, QueueClient, ScheduleClient, WorkerClient } from './client.js';
 
 /** Runs `work` with a client that owns its producer, then closes both. */
 export async function withRedisClient<Value>(
@@ -54,6 +58,28 @@ class RedisClient implements FleetClient {
     return this.producer.schedules;
   }
 
+  get limits(): LimitClient {
+    return this.producer.limits;
+  }
+
+  get queues(): QueueClient {
+    const { queues } = this.producer;
+    return {
+      list: () => queues.list(),
+      pause: (name, options) => queues.pause(name, { ...options, by: options.by ?? userName() }),
+      resume: (name) => queues.resume(name),
+    };
+  }
+
+  get workers(): WorkerClient {
+    const { workers } = this.producer;
+    return {
+      list: () => workers.list(),
+      drain: (id, options) => workers.drain(id, { ...options, by: options.by ?? userName() }),
+      resume: (id) => workers.resume(id),
+    };
+  }
+
   /** @throws also FleetError `INVALID_TASK_MODULE` */
   async enqueue<Input, Output>(
     task: string | TaskDefinition<Input, Output, unknown>,
@@ -72,6 +98,10 @@ class RedisClient implements FleetClient {
     return this.producer.list(options);
   }
 
+  count(filter: TaskFilter): Promise<TaskCount> {
+    return this.producer.count(filter);
+  }
+
   stop(ids: readonly string[], options: StopOptions): Promise<StopReceipt[]> {
     return this.producer.stop(ids, { ...options, by: options.by ?? userName() });
   }
@@ -84,6 +114,14 @@ class RedisClient implements FleetClient {
     return this.producer.retry(ids);
   }
 
+  stopWhere(filter: TaskFilter, call: BulkCall & Pick<StopOptions, 'reason' | 'by'>): Promise<BulkResult> {
+    return this.producer.stopWhere(filter, { ...call, by: call.by ?? userName() });
+  }
+
+  retryWhere(filter: TaskFilter, call: BulkCall): Promise<BulkResult> {
+    return this.producer.retryWhere(filter, call);
+  }
+
   result<Output = unknown>(task: string | EnqueuedTask<Output>, options?: Pick<WaitOptions, 'signal'>): Promise<Output> {
     return this.producer.result(task, options);
   }
@@ -92,20 +130,30 @@ class RedisClient implements FleetClient {
     return this.producer.events(id, options);
   }
 
+  logs(id: string, options?: LogOptions): AsyncGenerator<LogLine, void, undefined> {
+    return this.producer.logs(id, options);
+  }
+
   plans(): Promise<PlanList> {
     return this.producer.billing.plans();
   }
 
   /** @throws FleetError `UNKNOWN_TASK`, listing the known names; `INVALID_TASK_MODULE` */
   async #definitionOf(name: string): Promise<AnyDefinition> {
-    const handlers = await loadTaskModules(this.settings, this.cwd);
+    // Loaded only to enqueue: loading dominates the start-up of a command.
+    const [{ BUILTIN_DEFINITIONS }, { loadTaskModules }] = await Promise.all([
+      import('../../worker/builtin/definitions.js'),
+      import('../../worker/task-modules.js'),
+    ]);
+    const { handlers } = await loadTaskModules(this.settings, this.cwd);
     const definitions = new Map(
       [...BUILTIN_DEFINITIONS, ...[...handlers.values()].map(({ definition }) => definition)].map((one) => [one.name, one]),
     );
     const definition = definitions.get(name);
     if (definition) return definition;
     const known = [...definitions.keys()].sort();
-    const message = `Unknown task ${JSON.stringify(name)}. Known: ${known.join(', ')}. Set TASK_MODULES to the modules that define others.`;
+    const hint = 'Set TASK_MODULES to the modules that define others.';
+    const message = `Unknown task ${JSON.stringify(name)}.${didYouMean(name, known)} Known: ${known.join(', ')}. ${hint}`;
     throw new FleetError('UNKNOWN_TASK', message, { details: { name, known } });
   }
 }

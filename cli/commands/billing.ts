@@ -5,6 +5,7 @@ import { type BillingInitPlansOutput, billingInitPlans } from '../../worker/buil
 import type { FleetClient } from '../client/client.js';
 import { withClient } from '../client/open.js';
 import { EXIT } from '../errors.js';
+import { invocationOf } from '../invocation.js';
 import type { Io } from '../io.js';
 import type { GlobalOptions } from '../options.js';
 import { interruptible } from '../process.js';
@@ -34,7 +35,7 @@ async function listPlans(io: Io, globals: GlobalOptions): Promise<number> {
   const { plans, invalid } = await withClient(io, globals, (client) => client.plans());
   if (globals.output === 'json') printJson(io, plans.map(planToJson));
   else if (plans.length > 0) for (const line of planTable(plans, new Date(), outputWidth(io))) printData(io, line);
-  else if (invalid.length === 0) say(io, 'No billing plans yet. To create them: taskfleet billing init-plans');
+  else if (invalid.length === 0) say(io, `No billing plans yet. To create them: ${invocationOf(io)} billing init-plans`);
   for (const plan of invalid) say(io, invalidPlanText(plan));
   return invalid.length > 0 ? EXIT.TASK_FAILED : EXIT.DONE;
 }
@@ -75,7 +76,7 @@ async function initPlans(io: Io, flags: InitPlansFlags): Promise<void> {
   const json = flags.output === 'json';
   const summary = await withClient(io, flags, async (client) => {
     const task = await client.enqueue(billingInitPlans, { include_annual: includeAnnual, include_promo: includePromo, force });
-    const notice = (): string => `Stopped watching; task ${task.id} keeps running. To stop it: taskfleet task stop ${task.id}`;
+    const notice = (): string => `Stopped watching; task ${task.id} keeps running. To stop it: ${invocationOf(io)} task stop ${task.id}`;
     const output = new PlanOutput(io, { lines: !json, bar: io.stderr.isTTY === true });
     return interruptible(io, notice, (signal) => follow(client, task, output, signal));
   });
@@ -107,17 +108,13 @@ async function follow(
   return client.result(task, { signal });
 }
 
-export function addBilling(program: Command, io: Io): void {
-  const billing = program
-    .command('billing')
-    .helpCommand(false)
-    .description('create and list billing plans')
-    .addHelpText(
-      'after',
-      `
+export function defineBilling(billing: Command, io: Io): void {
+  billing.addHelpText(
+    'after',
+    `
 Examples:
   taskfleet billing init-plans --include-annual
   taskfleet billing plans`,
-    );
+  );
   for (const add of [addBillingInitPlans, addBillingPlans]) add(billing, io);
 }

@@ -1,16 +1,17 @@
 import type { Command } from 'commander';
 import type { ReconcileRecord } from '../../shared/records/reconcile.js';
-import { type ApiAddress, apiOf } from '../client/http-connection.js';
+import { type ApiAddress, apiOf } from '../client/api-address.js';
 import { withClient } from '../client/open.js';
 import { checkCanary } from '../doctor/canary.js';
 import type { Check } from '../doctor/check.js';
 import type { DoctorReport } from '../doctor/examine.js';
-import type { WorkerInfo } from '../doctor/fleet-checks.js';
 import { topologyToJson } from '../doctor/topology-report.js';
+import type { WorkerInfo } from '../doctor/worker-checks.js';
 import type { Io } from '../io.js';
 import type { GlobalOptions } from '../options.js';
 import { interruptible } from '../process.js';
-import { printData, printJson } from '../text/output.js';
+import { paintOf } from '../text/colour.js';
+import { printData, printJson, printLine, printable } from '../text/output.js';
 
 interface DoctorFlags extends GlobalOptions {
   readonly canary?: true;
@@ -18,10 +19,8 @@ interface DoctorFlags extends GlobalOptions {
 
 const UNHEALTHY = 1;
 
-export function addDoctor(program: Command, io: Io): void {
-  program
-    .command('doctor')
-    .description('check Redis and the fleet, and suggest fixes')
+export function defineDoctor(doctor: Command, io: Io): void {
+  doctor
     .option('--canary', 'also enqueue and stop a test task, and time both')
     .addHelpText(
       'after',
@@ -77,8 +76,11 @@ function canaryStopped(): string {
   return 'Interrupted; the canary was stopped.';
 }
 
+const TONES = { ok: 'good', warn: 'warning', fail: 'bad' } as const;
+
 function print(io: Io, { name, level, message, advice }: Check): void {
-  printData(io, `${level.padEnd(5)} ${name.padEnd(13)} ${message}${advice === null ? '' : `\n${' '.repeat(6)}→ ${advice}`}`);
+  const text = printable(`${name.padEnd(13)} ${message}${advice === null ? '' : `\n${' '.repeat(6)}→ ${advice}`}`);
+  printLine(io, `${paintOf(io, io.stdout)(TONES[level], level.padEnd(5))} ${text}`);
 }
 
 function workerToJson({ stops, upMs: _, beatAgeMs, clockMs, ...worker }: WorkerInfo): Record<string, unknown> {

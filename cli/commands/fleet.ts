@@ -2,15 +2,11 @@ import { type Command, Option } from 'commander';
 import { REDIS_DIR } from '../client/open.js';
 import type { DashboardFlags } from '../fleet/dashboard-process.js';
 import type { UpFlags } from '../fleet/up.js';
-import type { WorkerFlags } from '../fleet/worker-process.js';
 import type { Io } from '../io.js';
 import { wholeNumber } from '../options.js';
 
-export function addUp(program: Command, io: Io): void {
-  program
-    .command('up')
-    .description('run a fleet on this machine: workers, a dashboard and, without REDIS_URL, a Redis')
-    .option('--workers <n>', 'number of worker processes', wholeNumber(1, 64), 2)
+export function defineUp(up: Command, io: Io): void {
+  up.option('--workers <n>', 'number of worker processes', wholeNumber(1, 64), 2)
     .option('--no-dashboard', 'do not run a dashboard')
     .addHelpText(
       'after',
@@ -25,37 +21,13 @@ The dashboard listens on API_HOST and API_PORT, or the next free port.
 On Ctrl+C, running tasks have SHUTDOWN_TIMEOUT_MS to finish; a second Ctrl+C exits at once.`,
     )
     .action(async (_flags: unknown, command: Command) => {
-      const { up } = await import('../fleet/up.js');
-      io.exitCode = await up(io, command.optsWithGlobals<UpFlags>());
+      const { up: run } = await import('../fleet/up.js');
+      io.exitCode = await run(io, command.optsWithGlobals<UpFlags>());
     });
 }
 
-export function addWorker(program: Command, io: Io): void {
-  program
-    .command('worker')
-    .description('run one worker process')
-    // `taskfleet up` passes it to the workers that it starts.
-    .addOption(new Option('--supervised').hideHelp())
-    .addHelpText(
-      'after',
-      `
-Examples:
-  REDIS_URL=redis://host:6379 taskfleet worker
-  TASK_MODULES=./tasks.js WORKER_CONCURRENCY=20 taskfleet worker
-
-On SIGTERM or Ctrl+C, running tasks have SHUTDOWN_TIMEOUT_MS to finish, then go back to their queues; a second signal exits at
-once. Without REDIS_URL, uses the embedded Redis of this folder (${REDIS_DIR}) and starts it if it is not running.`,
-    )
-    .action(async (_flags: unknown, command: Command) => {
-      const { work } = await import('../fleet/worker-process.js');
-      io.exitCode = await work(io, command.optsWithGlobals<WorkerFlags>());
-    });
-}
-
-export function addDashboard(program: Command, io: Io): void {
-  program
-    .command('dashboard')
-    .description('run the dashboard (HTTP API and web pages)')
+export function defineDashboard(dashboard: Command, io: Io): void {
+  dashboard
     .option('--host <host>', 'address to listen on (overrides API_HOST)')
     .option('--port <port>', 'port to listen on, 0 for any free port (overrides API_PORT)', wholeNumber(0, 65_535))
     // `taskfleet up` passes it to the dashboard that it starts.

@@ -5,24 +5,34 @@ import { formatMs } from '../../shared/time.js';
 import { withClient } from '../client/open.js';
 import type { Io } from '../io.js';
 import type { GlobalOptions } from '../options.js';
-import { oneLine, outputWidth, printData, printJson, say } from '../text/output.js';
-import { formatAge, renderTable, wholeUnits } from '../text/table.js';
-import { printAdded } from './added-task.js';
+import { type ColumnFlags, type ListColumn, checkColumns, columnsOption, printList } from '../text/columns.js';
+import { oneLine, printJson, say } from '../text/output.js';
+import { formatAge, wholeUnits } from '../text/table.js';
+import { printAdded } from './task/added-task.js';
 
-const COLUMNS = [
-  { header: 'ID', flexible: true },
-  { header: 'TASK', flexible: true },
-  { header: 'DUE', flexible: true },
-  { header: 'NEXT' },
-  { header: 'OVERLAP' },
-  { header: 'RUNNING' },
-  { header: 'ITEM', flexible: true },
-] as const;
+const COLUMNS: readonly ListColumn<ScheduleView>[] = [
+  { name: 'id', flexible: true, text: ({ id }) => oneLine(id) },
+  { name: 'task', flexible: true, text: ({ name, builtIn }) => (builtIn ? '(built-in)' : name === null ? '(unreadable)' : oneLine(name)) },
+  { name: 'due', flexible: true, text: dueText, tone: ({ problem }) => (problem === null ? null : 'bad') },
+  { name: 'next', text: ({ nextAt }, now) => nextAt && (nextAt.getTime() <= now ? 'now' : formatAge(nextAt.getTime() - now)) },
+  { name: 'overlap', text: ({ overlap }) => overlap },
+  { name: 'running', text: ({ running }) => (running ? 'yes' : null), tone: () => 'active' },
+  {
+    name: 'paused',
+    flexible: true,
+    shown: 'filled',
+    text: ({ paused }) => paused && (paused.by === null ? 'yes' : `by ${paused.by}`),
+    tone: () => 'warning',
+  },
+  { name: 'item', flexible: true, text: ({ item }) => item && oneLine(item) },
+  { name: 'queue', shown: 'chosen', text: ({ queue }) => queue },
+];
 
 function addScheduleList(schedule: Command, io: Io): void {
   schedule
     .command('list')
     .description('list all schedules, including the built-in ones')
+    .addOption(columnsOption(COLUMNS))
     .addHelpText(
       'after',
       `
@@ -31,35 +41,17 @@ Examples:
   taskfleet schedule list -o json | jq -r '.[] | select(.next_at == null).id'
 
 DUE is the interval or cron expression, NEXT the time until the next task. If a task is due while the previous one is still
-running, it is dropped (OVERLAP skip) or waits for it (queue).`,
+running, it is dropped (OVERLAP skip) or waits for it (queue). PAUSED: its queue is paused, so no task of it starts.`,
     )
-    .action((_flags: unknown, command: Command) => listSchedules(io, command.optsWithGlobals<GlobalOptions>()));
+    .action((_flags: unknown, command: Command) => listSchedules(io, command.optsWithGlobals<ColumnFlags>()));
 }
 
-async function listSchedules(io: Io, globals: GlobalOptions): Promise<void> {
-  const schedules = await withClient(io, globals, (client) => client.schedules.list());
-  if (globals.output === 'json') printJson(io, schedules.map(scheduleToJson));
+async function listSchedules(io: Io, flags: ColumnFlags): Promise<void> {
+  checkColumns(flags);
+  const schedules = await withClient(io, flags, (client) => client.schedules.list());
+  if (flags.output === 'json') printJson(io, schedules.map(scheduleToJson));
   else if (schedules.length === 0) say(io, 'No schedules. (The first worker creates the built-in ones.)');
-  else
-    for (const line of renderTable(
-      COLUMNS,
-      schedules.map((schedule) => cells(schedule, Date.now())),
-      outputWidth(io),
-    ))
-      printData(io, line);
-}
-
-function cells(schedule: ScheduleView, now: number): string[] {
-  const { id, name, builtIn, nextAt, overlap, running, item } = schedule;
-  return [
-    oneLine(id),
-    builtIn ? '(built-in)' : name === null ? '(unreadable)' : oneLine(name),
-    dueText(schedule),
-    nextAt === null ? '-' : nextAt.getTime() <= now ? 'now' : formatAge(nextAt.getTime() - now),
-    overlap,
-    running ? 'yes' : '-',
-    item === null ? '-' : oneLine(item),
-  ];
+  else printList(io, COLUMNS, schedules, flags);
 }
 
 function dueText({ everyMs, cron, timeZone, jitterMs, problem }: ScheduleView): string {
@@ -89,7 +81,8 @@ Examples:
   taskfleet schedule run models.refresh --wait
   taskfleet schedule run nightly-report
 
-Enqueues one task now; the regular times do not change. If a task of the schedule is still running, the overlap policy applies.
+Enqueues one task now; the regular times do not change. While another task of the schedule is
+live, it waits, whatever the overlap policy; several run in the order in which they were asked for.
 Exit code 3 if there is no such schedule; with --wait: 0 completed, 1 failed, 4 cancelled.`,
     )
     .action(async (id: string, _flags: unknown, command: Command) => {
@@ -121,19 +114,15 @@ async function removeSchedule(io: Io, id: string, globals: GlobalOptions): Promi
   else say(io, `Removed schedule ${id}.`);
 }
 
-export function addSchedule(program: Command, io: Io): void {
-  const schedule = program
-    .command('schedule')
-    .helpCommand(false)
-    .description('list, run and remove schedules')
-    .addHelpText(
-      'after',
-      `
+export function defineSchedule(schedule: Command, io: Io): void {
+  schedule.addHelpText(
+    'after',
+    `
 Examples:
   taskfleet schedule list
   taskfleet schedule run models.refresh --wait
 
 Create schedules in code, with producer.schedules.upsert. Settings control the built-in ones.`,
-    );
+  );
   for (const add of [addScheduleList, addScheduleRun, addScheduleRemove]) add(schedule, io);
 }

@@ -50,17 +50,13 @@ function create(io: Io, { name, role, item, output }: CreateFlags): void {
   printData(io, entry);
 }
 
-export function addToken(program: Command, io: Io): void {
-  const token = program
-    .command('token')
-    .helpCommand(false)
-    .description('create tokens for the dashboard')
-    .addHelpText(
-      'after',
-      `
+export function defineToken(token: Command, io: Io): void {
+  token.addHelpText(
+    'after',
+    `
 Examples:
   taskfleet token create --name ada --role operator
   taskfleet token create --name chats --role submitter --item 'chat:*'`,
-    );
+  );
   addTokenCreate(token, io);
 }

@@ -8,7 +8,8 @@ import type { Screen } from './screen.js';
 const CHAT_WORDS = 160;
 const NOVEL_WORDS = 2_000;
 const HOUR_MS = 3_600_000;
-const STOPPED = { by: 'demo', waitMs: 10_000 };
+const LONGEST_CLEANUP_MS = 30_000;
+const STOPPED = { by: 'demo', waitMs: 60_000 };
 
 /** The two workers have room for six canaries: one of the six ignores its signal, one blocks its thread. */
 const RUNNING = ['page-1', 'page-2', 'page-3', 'page-4', 'deaf', 'spin'];
@@ -39,12 +40,20 @@ export class Show {
     await this.#stopItem();
     await this.#killWorker();
     await others;
-    await this.#checkRegistry();
+    await this.checkNone('live tasks left', async () => (await this.producer.list()).tasks.filter(({ item }) => item !== null).length);
     this.screen.endBars();
   }
 
   check(holds: boolean, text: string): void {
     this.checks.push({ holds, text });
+  }
+
+  /** Waits a moment: entries leave the registry, and streams close, right after their tasks have ended. */
+  async checkNone(what: string, count: () => number | Promise<number>): Promise<void> {
+    const deadline = performance.now() + LONGEST_CLEANUP_MS;
+    let left = await count();
+    for (; left > 0 && performance.now() < deadline; left = await count()) await delay(100);
+    this.check(left === 0, `${what}: ${left}`);
   }
 
   async #completeChat(id: string, question: string): Promise<void> {
@@ -103,7 +112,7 @@ export class Show {
   async #killWorker(): Promise<void> {
     const crew = ['crew-1', 'crew-2', 'crew-3', 'crew-4'];
     for (const id of crew) await this.#enqueueChat(id, 'How does a lighthouse keeper spend the night?', CHAT_WORDS);
-    await this.#follow('crew-1', CHAT_WORDS, 30);
+    await this.#follow('crew-1', CHAT_WORDS, 10);
     const killed = (await this.producer.get('crew-1'))?.worker ?? '';
     const { tasks } = await this.producer.list({ state: 'running' });
     const orphans = tasks.filter(({ worker, item }) => worker === killed && item !== null).map(({ id }) => id);
@@ -117,15 +126,6 @@ export class Show {
     const moved = ended.filter(({ worker }) => worker !== killed).map(({ id }) => id);
     const allCompleted = ended.every(({ state }) => state === 'completed');
     this.check(allCompleted && moved.includes('crew-1'), `${moved.length} tasks of the killed worker completed on another worker`);
-  }
-
-  /** Waits a moment: an entry leaves the registry right after its task has ended. */
-  async #checkRegistry(): Promise<void> {
-    const live = async () => (await this.producer.list()).tasks.filter(({ item }) => item !== null).length;
-    const deadline = Date.now() + 3_000;
-    let left = await live();
-    for (; left > 0 && Date.now() < deadline; left = await live()) await delay(100);
-    this.check(left === 0, `live tasks left: ${left}`);
   }
 
   async #enqueueChat(id: string, content: string, words: number): Promise<void> {

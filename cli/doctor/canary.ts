@@ -33,7 +33,7 @@ export async function checkCanary(client: CanaryClient, signal: AbortSignal, sta
       fail(
         'canary start',
         message,
-        'Check that workers with the same --redis and --prefix are alive and have a free slot for the queue "fleet".',
+        'Check that workers with the same --redis and --prefix are alive and have a free slot for the queue "fleet" (see WORKER_QUEUES and BUILTIN_TASKS).',
       ),
     ];
   }

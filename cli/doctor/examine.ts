@@ -1,14 +1,14 @@
 import { Redis } from 'ioredis';
 import { isFleetError, messageOf } from '../../shared/errors.js';
 import { createKeys } from '../../shared/keys.js';
-import { createLoggerFactory } from '../../shared/logger.js';
+import { createLoggerFactory } from '../../shared/log/logger.js';
 import { connect, hangUp, ready, serverOptions } from '../../shared/redis/connect.js';
 import { adviceFor, reasonOf } from '../../shared/redis/connection-errors.js';
 import { type RedisConnection, describeConnection } from '../../shared/redis/connection.js';
 import { databaseRefusal } from '../../shared/redis/reply-errors.js';
 import { type Address, type ConnectedSettings, topologyOf } from '../../shared/redis/topology.js';
 import { redactUrl } from '../../shared/settings/settings.js';
-import { clientSettings } from '../client/open.js';
+import { clientSettings } from '../client/settings.js';
 import type { Io } from '../io.js';
 import type { GlobalOptions } from '../options.js';
 import { type Check, fail } from './check.js';

@@ -1,35 +1,25 @@
-import { WRONG_CLOCK_MS, redisTime } from '../../shared/clock/fleet-clock.js';
+import { pauseText } from '../../dashboard/page/parts/waiting-text.js';
+import { redisTime } from '../../shared/clock/fleet-clock.js';
+import type { Pause } from '../../shared/queue/pause.js';
+import { readPausedQueues } from '../../shared/queue/paused-queues.js';
 import { isTime } from '../../shared/records/hash-reader.js';
-import { type BrokenQueue, type StopLatencySummary, type WorkerRecord, readBeats } from '../../shared/records/heartbeats.js';
+import { type Suspect, describeSuspects, readLosses, suspectsOf } from '../../shared/records/losses.js';
 import { type ReconcileRecord, readReconcile } from '../../shared/records/reconcile.js';
 import type { RecordSource } from '../../shared/records/unreadable.js';
-import { parseSchedule } from '../../shared/schedule/schedule.js';
+import { MAINTENANCE_QUEUE, parseSchedule } from '../../shared/schedule/schedule.js';
 import { type NextRunFault, readNextRuns } from '../../shared/schedule/schedulers.js';
 import { defineScripts } from '../../shared/scripts/define-scripts.js';
 import type { Settings } from '../../shared/settings/settings.js';
-import { formatMs } from '../../shared/time.js';
+import { readDrains } from '../../shared/workers/drains.js';
+import { type WorkerRecord, readBeats } from '../../shared/workers/heartbeats.js';
+import { readDifferences } from '../../shared/workers/published-definitions.js';
+import { readUnserved } from '../../shared/workers/unserved.js';
 import { scheduleTable } from '../../worker/schedule-planner.js';
+import { oneLine } from '../text/output.js';
 import { formatAge, formatAgo } from '../text/table.js';
-import { type Check, fail, ok, warn } from './check.js';
-
-/** A worker, from its last heartbeat. */
-export interface WorkerInfo {
-  readonly id: string;
-  readonly host: string;
-  readonly pid: number;
-  readonly slots: number;
-  readonly running: number;
-  readonly zombies: number;
-  readonly draining: boolean;
-  readonly subscribed: boolean;
-  readonly broken: readonly BrokenQueue[];
-  readonly stops: StopLatencySummary;
-  /** Uptime in ms. */
-  readonly upMs: number;
-  readonly beatAgeMs: number;
-  /** How far the machine's clock is ahead of Redis', in ms; null if unknown. */
-  readonly clockMs: number | null;
-}
+import { type Check, ok, warn } from './check.js';
+import { checkLimits } from './limit-checks.js';
+import { type WorkerInfo, checkDefinitions, checkQueues, checkUnserved, checkWorkers, workerInfoOf } from './worker-checks.js';
 
 export interface FleetReport {
   readonly checks: readonly Check[];
@@ -43,7 +33,8 @@ export async function checkFleet(source: RecordSource, settings: Settings): Prom
   const { redis, keys, unreadable } = source;
   const { alive, silent } = await readBeats(source);
   const now = (await redisTime(redis, keys.tasks)) ?? Date.now();
-  const workers = alive.map((record) => workerOf(record, now));
+  const drains = await readDrains(source);
+  const workers = alive.map((record) => workerInfoOf(record, drains.get(record.id) ?? null, now));
   const live = await unreadable.read(keys.tasks, 'hash', redis.hlen(keys.tasks), 0);
   const [, oldest] = await unreadable.read(keys.live, 'sorted set', redis.zrange(keys.live, '0', '0', 'WITHSCORES'), []);
   const oldestAt = Number(oldest ?? Number.NaN);
@@ -51,114 +42,43 @@ export async function checkFleet(source: RecordSource, settings: Settings): Prom
   const oldestWorkerMs = workers.length === 0 ? null : Math.max(...workers.map(({ upMs }) => upMs));
   const checks = [
     ...checkQueues(workers),
+    ...checkPauses(await readPausedQueues(source), now),
     ...checkWorkers(workers, { silent, live, channel: keys.commands }),
+    ...(alive.length === 0
+      ? []
+      : checkUnserved(await readUnserved({ ...source, redis: defineScripts(redis), clock: { now: () => now } }, alive))),
+    ...checkDefinitions(
+      await readDifferences(
+        source,
+        alive.filter(({ draining }) => draining !== true),
+      ),
+    ),
+    ...checkLosses(suspectsOf(await readLosses(source), now)),
     checkReconciler(reconcile, oldestWorkerMs, now),
-    await checkSchedules(source, settings, workers.length > 0),
+    await checkSchedules(source, settings, alive),
+    ...(await checkLimits(source, now)),
     ok('tasks', live === 0 ? 'none live' : `${live} live${isTime(oldestAt) ? `, the oldest for ${formatAge(now - oldestAt)}` : ''}`),
   ];
   return { checks, workers, reconcile };
 }
 
-/**
- * Checks the live workers by their heartbeats.
- * @param silent number of workers whose heartbeats stopped without a shutdown
- * @param live number of live tasks
- * @param channel the channel of stop messages
- */
-export function checkWorkers(
-  workers: readonly WorkerInfo[],
-  { silent, live, channel }: { silent: number; live: number; channel: string },
-): Check[] {
-  return [...workers.map(checkWorker), ...checkCount(workers.length, silent, live), ...checkStopPath(workers, channel)];
+/** Reports paused queues. */
+export function checkPauses(pauses: ReadonlyMap<string, Pause>, now: number): Check[] {
+  return [...pauses].map(([queue, { by, at, reason }]) => {
+    const text = pauseText({ queue, by, reason });
+    const about = at === null ? ' (by another client of BullMQ)' : ` (${formatAgo(now - at.getTime())})`;
+    const own = queue === MAINTENANCE_QUEUE ? 'Until then nothing is repaired after a crash. ' : '';
+    return warn('paused', oneLine(`${text}${about}`), `${own}Its tasks wait. To let them start: taskfleet queue resume ${queue}`);
+  });
 }
 
-/** Reports queues whose keys make BullMQ's scripts fail. */
-function checkQueues(workers: readonly WorkerInfo[]): Check[] {
-  const broken = new Map(workers.flatMap((worker) => worker.broken.map(({ queue, problem }) => [queue, problem])));
-  return [...broken].map(([queue, problem]) => fail('queue', `nothing is fetched from ${queue}`, problem));
-}
-
-function workerOf(
-  { id, host, pid, slots, running, zombies, draining, subscribed, broken, stops, startedAt, beatAt, clockMs }: WorkerRecord,
-  now: number,
-): WorkerInfo {
-  return {
-    ...{ id, host: host ?? '', pid: pid ?? 0, slots: slots ?? 0, running: running.length, zombies: zombies ?? 0 },
-    ...{ draining: draining ?? false, subscribed: subscribed ?? false, broken, stops: { ...stops, count: stops.count ?? 0 } },
-    ...{ upMs: Math.max(0, now - (startedAt ?? now)), beatAgeMs: now - (beatAt ?? now), clockMs },
-  };
-}
-
-function checkWorker(worker: WorkerInfo): Check {
-  const { host, pid, running, slots, zombies, draining, subscribed, stops, beatAgeMs, clockMs } = worker;
-  const notes = [
-    ...(draining ? ['draining'] : []),
-    ...(subscribed ? [] : ['not subscribed to stop messages']),
-    ...(zombies > 0 ? [`${zombies} abandoned`] : []),
-  ];
-  const state = notes.map((note) => `, ${note}`).join('');
-  const heartbeat = `heartbeat ${formatAgo(beatAgeMs)}${describeClock(clockMs)}`;
-  const message = `${host} pid ${pid}: ${running} of ${slots} slots busy${state}${describeStops(stops)}, ${heartbeat}`;
-  if (!subscribed && !draining) return warn('worker', message, 'Its tasks are stopped only when it polls. Check its connection to Redis.');
-  if (zombies > 0)
-    return warn(
-      'worker',
-      message,
-      'Handlers that ignored their abort signal still run in that process. Pass the signal on, or isolate them.',
-    );
-  if (isWrong(clockMs))
-    return warn('worker', message, 'Synchronise the clock of that machine (NTP). The fleet itself uses the clock of Redis.');
-  return ok('worker', message);
-}
-
-function isWrong(clockMs: number | null): clockMs is number {
-  return clockMs !== null && Math.abs(clockMs) > WRONG_CLOCK_MS;
-}
-
-function describeClock(clockMs: number | null): string {
-  return isWrong(clockMs) ? `, clock ${formatMs(Math.abs(clockMs))} ${clockMs > 0 ? 'ahead' : 'behind'}` : '';
-}
-
-function describeStops({ count, p50Ms, p99Ms }: StopLatencySummary): string {
-  return p50Ms === null || p99Ms === null ? '' : `, stops p50 ${formatWholeMs(p50Ms)}, p99 ${formatWholeMs(p99Ms)} of ${count}`;
-}
-
-/** Formats a latency measured in whole milliseconds, without decimals. */
-function formatWholeMs(ms: number): string {
-  return ms < 10 ? `${ms} ms` : formatMs(ms);
-}
-
-/** Checks subscriptions and stop latencies. An unsubscribed worker that is draining is no problem, here and in its own line. */
-function checkStopPath(workers: readonly WorkerInfo[], channel: string): Check[] {
-  if (workers.length === 0) return [];
-  const slowest = Math.max(...workers.map(({ stops }) => stops.p99Ms ?? -1));
-  const subscribed = workers.filter((worker) => worker.subscribed).length;
-  const message = `${subscribed} of ${workers.length} workers subscribed${slowest < 0 ? '' : `, slowest p99 ${formatWholeMs(slowest)}`}`;
-  if (workers.every((worker) => worker.subscribed || worker.draining)) return [ok('stop path', message)];
-  return [
-    warn(
-      'stop path',
-      message,
-      `The others see stops only when they poll (STOP_POLL_INTERVAL_MS). Check that they can connect and subscribe to ${channel}.`,
-    ),
-  ];
-}
-
-function checkCount(alive: number, silent: number, live: number): Check[] {
-  const checks: Check[] = [];
-  if (alive === 0)
-    checks.push(
-      warn('workers', live > 0 ? `none alive, ${live} tasks waiting` : 'none alive', 'Start workers: taskfleet up, or taskfleet worker'),
-    );
-  if (silent > 0)
-    checks.push(
-      warn(
-        'workers',
-        `${silent} disappeared within the last hour without shutting down`,
-        'They were killed or lost their connection. Other workers take over their tasks.',
-      ),
-    );
-  return checks;
+/** Reports tasks that take workers down. */
+export function checkLosses(suspects: readonly Suspect[]): Check[] {
+  if (suspects.length === 0) return [];
+  const advice =
+    'They may end their process, use up its memory or block its event loop: see the log of the workers named by `taskfleet task show`. ' +
+    'Isolate their handlers, or stop them.';
+  return [warn('losses', describeSuspects(suspects), advice)];
 }
 
 /** Six times the default RECONCILE_INTERVAL_MS, because the workers' value may differ from the doctor's. */
@@ -194,14 +114,19 @@ const NAMED = 5;
 
 /**
  * Checks that each schedule has a next run within one period.
- * @param alive whether workers are alive; the first worker creates the built-in schedules
+ * @param workers the live workers, which create the built-in schedules of their tasks
  */
-async function checkSchedules({ redis, keys, unreadable }: RecordSource, settings: Settings, alive: boolean): Promise<Check> {
+async function checkSchedules(
+  { redis, keys, unreadable }: RecordSource,
+  settings: Settings,
+  workers: readonly WorkerRecord[],
+): Promise<Check> {
   const scripted = defineScripts(redis);
   const stored = Object.entries(await unreadable.read(keys.schedules, 'hash', redis.hgetall(keys.schedules), {})).flatMap(
     ([id, text]) => parseSchedule(id, text) ?? [],
   );
-  const schedules = [...(alive ? scheduleTable(settings) : []), ...stored].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const isHeld = (task: string): boolean => workers.some(({ definitions }) => definitions === null || Object.hasOwn(definitions, task));
+  const schedules = [...scheduleTable(settings).filter(({ id }) => isHeld(id)), ...stored].sort((a, b) => (a.id < b.id ? -1 : 1));
   const now = (await redisTime(redis, keys.tasks)) ?? Date.now();
   const runs = await Promise.all(
     schedules.map(async ({ id, definition }) => ({
@@ -219,8 +144,9 @@ async function checkSchedules({ redis, keys, unreadable }: RecordSource, setting
   const wrong = runs.flatMap(({ id, run }) => (run?.fault ? [`${id} has ${WORDS[run.fault]}`] : []));
   if (wrong.length === 0) return ok(SCHEDULES, schedules.length === 0 ? 'none' : `${schedules.length}, each with a next run`);
   const more = wrong.length > NAMED ? `, and ${wrong.length - NAMED} more` : '';
-  const advice = alive
-    ? "A worker repairs this within half a minute. If it persists, check the workers' logs (component schedule)."
-    : 'Start workers, which repair this.';
+  const advice =
+    workers.length > 0
+      ? "A worker repairs this within half a minute. If it persists, check the workers' logs (component schedule)."
+      : 'Start workers, which repair this.';
   return warn(SCHEDULES, `${wrong.slice(0, NAMED).join('; ')}${more}`, advice);
 }

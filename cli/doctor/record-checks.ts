@@ -4,6 +4,7 @@ import { chunks } from '../../shared/limits.js';
 import { parsePlan } from '../../shared/records/billing-plan.js';
 import { type KeyType, RecordReporter, type RecordSource, type UnreadableRecord, wrongType } from '../../shared/records/unreadable.js';
 import { readQueueNames } from '../../shared/registry/reads.js';
+import { readIndexes } from '../../shared/retention/indexes.js';
 import { parseSchedule } from '../../shared/schedule/schedule.js';
 import { defineScripts } from '../../shared/scripts/define-scripts.js';
 import { READ_PLACES } from '../../shared/task/queues.js';
@@ -82,11 +83,17 @@ async function checkTypes({ redis, keys, unreadable }: Source): Promise<Readonly
       (key) => [key, 'hash'] as const,
     ),
     ...[keys.counters, keys.plans, keys.models, keys.modelServers, keys.usagePool, keys.sessionPool].map((key) => [key, 'hash'] as const),
+    ...['tasks', 'waiting', 'defined', 'set'].map((name) => [keys.limiter(name), 'hash'] as const),
+    ...['lines', 'due', 'deadlines', 'admitted'].map((name) => [keys.limiter(name), 'sorted set'] as const),
     ...[keys.fleet, keys.openWebui].map((key) => [key, 'string'] as const),
     ...([
       [keys.live, 'sorted set'],
       [keys.workers, 'sorted set'],
+      [keys.workerDrains, 'hash'],
+      [keys.lastWorkers, 'sorted set'],
+      [keys.definitions, 'sorted set'],
       [keys.queues, 'set'],
+      [keys.losses, 'list'],
       [keys.audit, 'stream'],
       [keys.auditDenied, 'stream'],
     ] as const),
@@ -145,6 +152,10 @@ async function checkQueue(source: Source, queue: string): Promise<void> {
     ...[...sorted, 'repeat'].map((name) => [start + name, 'sorted set'] as const),
     [`${start}meta`, 'hash'],
   ]);
+  await wrongTypes(
+    source,
+    (await readIndexes(source, queue)).map(({ key }) => [key, 'sorted set'] as const),
+  );
   for (const name of ['wait', 'active', ...sorted]) {
     const key = start + name;
     if (wrong.has(key)) continue;
@@ -161,7 +172,8 @@ async function checkQueue(source: Source, queue: string): Promise<void> {
 
 async function read({ redis, keys, unreadable }: Source, queue: string, ids: readonly string[]): Promise<void> {
   const queues = { readKeys: (name: string): string[] => READ_PLACES.map((place) => keys.jobs(name) + place) };
-  for (const batch of chunks(ids, MAX_IDS)) await readTasks({ redis: defineScripts(redis), queues, keys, unreadable }, queue, batch);
+  for (const batch of chunks(ids, MAX_IDS))
+    await readTasks({ redis: defineScripts(redis), queues, keys, unreadable, limiter: null }, queue, batch);
 }
 
 /**

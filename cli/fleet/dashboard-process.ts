@@ -1,14 +1,17 @@
 import { runDashboard } from '../../dashboard/main.js';
-import { createLoggerFactory } from '../../shared/logger.js';
+import { createLoggerFactory } from '../../shared/log/logger.js';
 import { SETTINGS, loadSettings, redactUrl } from '../../shared/settings/settings.js';
 import type { AnyDefinition } from '../../shared/task/definition.js';
-import { BUILTIN_MODULE, loadTaskModules } from '../../worker/task-modules.js';
-import { refuseApi } from '../client/http-connection.js';
-import { locateRedis } from '../client/open.js';
+import { BUILTIN_MODULE } from '../../worker/modules/import-module.js';
+import { type LoadedModules, loadTaskModules } from '../../worker/task-modules.js';
+import { refuseApi } from '../client/api-address.js';
+import { locateRedis } from '../client/settings.js';
+import { environmentOf } from '../environment.js';
 import { usageError } from '../errors.js';
 import type { Io } from '../io.js';
-import { type GlobalOptions, environmentOf } from '../options.js';
+import type { GlobalOptions } from '../options.js';
 import { runAsChild } from '../process.js';
+import { startTelemetry } from './telemetry.js';
 
 export interface DashboardFlags extends GlobalOptions {
   readonly host?: string;
@@ -32,12 +35,16 @@ async function run(io: Io, { host, port, supervised = false, ...globals }: Dashb
   };
   const settings = await locateRedis(io, loadSettings(env));
   const loggers = createLoggerFactory({ settings, ...io.log });
-  const handlers = await loadTaskModules(settings, io.cwd);
+  const { handlers } = await loadTaskModules(settings, io.cwd);
   loggers('dashboard').info({ pid: io.host.pid, redis: redactUrl(settings.redisUrl) }, 'Dashboard starting');
-  return runDashboard({ host: io.host, settings, loggers, definitions: ownDefinitions(handlers), supervised });
+  const { telemetry, flush } = await startTelemetry({
+    ...{ env: io.env, cwd: io.cwd, settings, logger: loggers('dashboard') },
+    service: 'taskfleet-dashboard',
+  });
+  return runDashboard({ host: io.host, settings, loggers, definitions: ownDefinitions(handlers), supervised, telemetry, flush });
 }
 
 /** Returns the definitions from TASK_MODULES; the dashboard decides which built-in ones may be enqueued. */
-function ownDefinitions(handlers: Awaited<ReturnType<typeof loadTaskModules>>): AnyDefinition[] {
+function ownDefinitions(handlers: LoadedModules['handlers']): AnyDefinition[] {
   return [...handlers.values()].filter(({ source }) => source.moduleUrl !== BUILTIN_MODULE).map(({ definition }) => definition);
 }

@@ -1,7 +1,7 @@
-import type { LoggerFactory } from '../../shared/logger.js';
+import { type EmbeddedRedis, startEmbeddedRedis } from '../../shared/embedded-redis/embedded.js';
+import type { LoggerFactory } from '../../shared/log/logger.js';
 import { connect, ready } from '../../shared/redis/connect.js';
 import type { Environment, Settings } from '../../shared/settings/settings.js';
-import { type EmbeddedRedis, startEmbeddedRedis } from '../embedded-redis/embedded.js';
 import { type ProcessOutput, SupervisedProcess } from './supervised-process.js';
 
 interface FleetOptions {

@@ -4,7 +4,7 @@ import { extname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { ERROR_CODES, type ErrorCode, FleetError, messageOf } from '../../shared/errors.js';
-import type { ChildMessage } from '../../shared/process-life.js';
+import type { ChildMessage } from '../../shared/process/process-life.js';
 import type { Environment } from '../../shared/settings/settings.js';
 import { formatMs } from '../../shared/time.js';
 import { EXIT } from '../errors.js';

@@ -1,14 +1,18 @@
 import { resolve } from 'node:path';
-import { createLoggerFactory } from '../../shared/logger.js';
-import { type EndSignal, ProcessLife, exitCodeOfSignal } from '../../shared/process-life.js';
+import { createLoggerFactory } from '../../shared/log/logger.js';
+import { byHolderOf } from '../../shared/process/port-holder.js';
+import { type EndSignal, ProcessLife, exitCodeOfSignal } from '../../shared/process/process-life.js';
 import { type Settings, loadSettings, redactUrl } from '../../shared/settings/settings.js';
 import { formatMs } from '../../shared/time.js';
-import { refuseApi } from '../client/http-connection.js';
+import { refuseApi } from '../client/api-address.js';
 import { REDIS_DIR } from '../client/open.js';
+import { clientEnvironmentOf, environmentOf } from '../environment.js';
 import { CliError } from '../errors.js';
+import { invocationOf } from '../invocation.js';
 import type { Io } from '../io.js';
-import { type GlobalOptions, clientEnvironmentOf, environmentOf } from '../options.js';
+import type { GlobalOptions } from '../options.js';
 import { ignoreOutputErrors, say } from '../text/output.js';
+import { FleetRecord, type RunningFleet } from './fleet-record.js';
 import { type Fleet, startFleet } from './fleet.js';
 
 export interface UpFlags extends GlobalOptions {
@@ -42,15 +46,34 @@ export async function up(io: Io, flags: UpFlags): Promise<number> {
     loggers,
     signal: starting.signal,
   });
-  introduce(io, fleet, settings.redisUrl === null ? redisDir : null);
+  const record = settings.redisUrl === null ? await FleetRecord.prepare(redisDir) : null;
   const lost = endOnLoss(io, fleet);
+  const settled = async (): Promise<void> => {
+    await fleet.ready();
+    await record?.publish(factsOf(fleet));
+    await welcome(io, fleet, settings, performance.now() - startedAt);
+  };
   try {
-    await Promise.race([life.shutdown, lost, fleet.ready().then(() => welcome(io, fleet, settings, performance.now() - startedAt))]);
+    introduce(io, fleet, { redisDir, others: record && (await announce(record, fleet)), flags });
+    await Promise.race([life.shutdown, lost, settled()]);
+    return await Promise.race([end(io, fleet, life), lost]);
   } catch (error) {
     await fleet.stop();
     throw error;
+  } finally {
+    await record?.withdraw();
   }
-  return Promise.race([end(io, fleet, life), lost]);
+}
+
+/** Publishes the fleet, and returns the others of its folder. */
+async function announce(record: FleetRecord, fleet: Fleet): Promise<RunningFleet[]> {
+  const others = await record.others();
+  await record.publish(factsOf(fleet));
+  return others;
+}
+
+function factsOf(fleet: Fleet): Omit<RunningFleet, 'pid'> {
+  return { dashboard: fleet.dashboard()?.url ?? null, redis: fleet.redisUrl, workers: fleet.workers().length };
 }
 
 /** Kills the fleet when its Redis is lost, since no process can record results or requeue tasks. Rejects once all have exited. */
@@ -64,22 +87,45 @@ function endOnLoss(io: Io, fleet: Fleet): Promise<never> {
   return lost;
 }
 
-function introduce(io: Io, fleet: Fleet, redisDir: string | null): void {
-  say(io, `Redis     ${redactUrl(fleet.redisUrl)}${redisDir === null ? '' : ` (data in ${redisDir})`}`);
+interface Introduction {
+  readonly redisDir: string;
+  /** The other fleets of the folder; null without an embedded Redis. */
+  readonly others: readonly RunningFleet[] | null;
+  readonly flags: UpFlags;
+}
+
+function introduce(io: Io, fleet: Fleet, { redisDir, others, flags }: Introduction): void {
+  say(io, `Redis     ${redactUrl(fleet.redisUrl)}${others === null ? '' : ` (data in ${redisDir})`}`);
+  for (const { pid, dashboard, redis, workers } of others ?? []) {
+    const parts = [`pid ${pid}`, ...(workers === null ? [] : [counted(workers, 'worker')]), `dashboard ${dashboard ?? 'none yet'}`];
+    say(io, `A fleet runs in this folder already: ${[...parts, `Redis ${redis ?? fleet.redisUrl}`].join(', ')}.`);
+  }
+  const fleets = new Set(others?.map(({ pid }) => pid));
+  const processes = fleet.redisSharedWith.filter((pid) => !fleets.has(pid));
+  if (processes.length > 0) say(io, `Started in this folder too, with the same Redis: ${processes.map((pid) => `pid ${pid}`).join(', ')}.`);
   if (fleet.redisSharedWith.length > 0) {
-    const others = fleet.redisSharedWith.map((pid) => `pid ${pid}`).join(', ');
-    say(io, `          Also used by ${others}, started in this folder, for the same tasks. The last process to exit stops it.`);
+    const added = counted(flags.workers, 'worker') + (flags.dashboard ? ' and a dashboard' : '');
+    say(io, `This one adds ${added}, for the same tasks. The last process to exit stops Redis.`);
   }
   for (const { index, pid } of fleet.workers()) say(io, `Worker ${index}  pid ${pid}`);
 }
 
-function welcome(io: Io, fleet: Fleet, { apiTokens, jwtIssuer }: Settings, ms: number): void {
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+async function welcome(io: Io, fleet: Fleet, { apiTokens, jwtIssuer, apiPort }: Settings, ms: number): Promise<void> {
   const url = fleet.dashboard()?.url;
-  if (url)
+  if (url) {
+    const { port } = new URL(url);
+    if (apiPort !== 0 && Number(port) !== apiPort)
+      say(io, `Port ${apiPort} is in use${await byHolderOf(apiPort)}; the dashboard uses ${port}. To choose one: API_PORT.`);
     say(io, `Dashboard ${url}${apiTokens.length === 0 && jwtIssuer === null ? ' (this machine only, because API_TOKENS is not set)' : ''}`);
+  }
+  const command = invocationOf(io);
   say(io, `Ready after ${formatMs(ms)}. Ctrl+C stops the fleet. To try it, run in another terminal:`);
-  say(io, `  taskfleet task enqueue fleet.canary --input '{"run_ms":10000}' --item demo`);
-  say(io, '  taskfleet task stop --item demo');
+  say(io, `  ${command} task enqueue fleet.canary --input '{"run_ms":10000}' --item demo`);
+  say(io, `  ${command} task stop --item demo`);
 }
 
 async function end(io: Io, fleet: Fleet, life: ProcessLife): Promise<number> {

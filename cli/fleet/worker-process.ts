@@ -1,16 +1,18 @@
 import { resolve } from 'node:path';
 import { type Producer, type ProducerConfig, createProducer } from '../../producer/index.js';
-import { type LoggerFactory, createLoggerFactory } from '../../shared/logger.js';
+import { type EmbeddedRedis, startEmbeddedRedis } from '../../shared/embedded-redis/embedded.js';
+import { type LoggerFactory, createLoggerFactory } from '../../shared/log/logger.js';
 import { type Settings, loadSettings, redactUrl } from '../../shared/settings/settings.js';
 import type { ChildEnqueuer } from '../../shared/task/handler.js';
 import { runWorker } from '../../worker/main.js';
-import { refuseApi } from '../client/http-connection.js';
+import { refuseApi } from '../client/api-address.js';
 import { REDIS_DIR } from '../client/open.js';
-import { type EmbeddedRedis, startEmbeddedRedis } from '../embedded-redis/embedded.js';
+import { environmentOf } from '../environment.js';
 import type { Io } from '../io.js';
-import { type GlobalOptions, environmentOf } from '../options.js';
+import type { GlobalOptions } from '../options.js';
 import { runAsChild } from '../process.js';
 import { say } from '../text/output.js';
+import { startTelemetry } from './telemetry.js';
 
 /** The producer that a worker's handlers share. Connects on the first enqueue, because most handlers never enqueue. */
 export class ChildProducer implements ChildEnqueuer {
@@ -43,7 +45,11 @@ async function run(io: Io, flags: WorkerFlags): Promise<number> {
   const loggers = createLoggerFactory({ settings, ...io.log });
   const embedded = settings.redisUrl === null ? await startRedis(settings, io, loggers) : null;
   const redisUrl = embedded?.url ?? (settings.redisUrl as string);
-  const producer = new ChildProducer({ ...settings, redisUrl, loggers });
+  const { telemetry, flush } = await startTelemetry({
+    ...{ env: io.env, cwd: io.cwd, settings, logger: loggers('worker') },
+    service: 'taskfleet-worker',
+  });
+  const producer = new ChildProducer({ ...settings, redisUrl, loggers, telemetry });
   loggers('worker').info({ pid: io.host.pid, redis: redactUrl(redisUrl) }, 'Worker starting');
   return runWorker({
     host: io.host,
@@ -52,6 +58,8 @@ async function run(io: Io, flags: WorkerFlags): Promise<number> {
     loggers,
     supervised: flags.supervised === true,
     producer,
+    telemetry,
+    flush,
     lost: embedded?.lost,
     release: async () => {
       await producer.close();

@@ -26,6 +26,11 @@ export function printData({ stdout }: Io, text: string): void {
   stdout.write(`${printable(text)}\n`);
 }
 
+/** Prints a line of data that is terminal-safe already, and may have colours. */
+export function printLine({ stdout }: Io, line: string): void {
+  stdout.write(`${line}\n`);
+}
+
 export function printJson(io: Io, value: unknown): void {
   printData(io, JSON.stringify(value, null, io.stdout.isTTY ? 2 : undefined));
 }

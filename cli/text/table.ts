@@ -1,3 +1,4 @@
+import { PLAIN, type Paint, type Tone } from './colour.js';
 import { printable } from './output.js';
 
 const UNITS = [
@@ -28,11 +29,21 @@ export function formatAgo(ms: number): string {
   return ms < -FUTURE_MS ? formatAge(ms) : `${formatAge(ms)} ago`;
 }
 
+/** Formats the time until something is due: `in 8s`, or `now`. */
+export function formatUntil(ms: number): string {
+  return ms <= 0 ? 'now' : `in ${formatAge(ms)}`;
+}
+
 interface Column {
   readonly header: string;
   /** Whether cells may be truncated if the table is wider than the terminal. Default false. */
   readonly flexible?: boolean;
+  /** Whether cells are aligned to the right. Default false. */
+  readonly numeric?: boolean;
 }
+
+/** The text of a cell, which need not be terminal-safe, with its colour. */
+export type Cell = string | { readonly text: string; readonly tone: Tone | null };
 
 const GAP = '  ';
 const NARROWEST = 8;
@@ -44,14 +55,48 @@ const segmenter = new Intl.Segmenter();
  * Renders aligned columns, header first, and makes every cell a terminal-safe line. Flexible columns, widest first, shrink until a line
  * fits into `width`.
  */
-export function renderTable(columns: readonly Column[], given: readonly (readonly string[])[], width: number): string[] {
-  const rows = given.map((cells) => cells.map((cell) => printable(cell.replaceAll(BREAKS, ' '))));
-  const widths = columns.map(({ header }, place) => Math.max(...[header, ...rows.map((row) => row[place] ?? '')].map(textWidth)));
+export function renderTable(columns: readonly Column[], given: readonly (readonly Cell[])[], width: number, paint = PLAIN): string[] {
+  const rows = given.map((cells) => cells.map(safeCell));
+  const head = columns.map(({ header }) => ({ text: header, tone: 'strong' as const }));
+  const widths = columns.map(({ header }, place) => Math.max(...[header, ...rows.map((row) => row[place]?.text ?? '')].map(textWidth)));
   fit(widths, columns, width);
-  return [columns.map(({ header }) => header), ...rows].map((cells) => {
-    const line = cells.map((cell, place) => pad(cut(cell, widths[place] as number), widths[place] as number)).join(GAP);
-    return cut(line.trimEnd(), width);
-  });
+  return [head, ...rows].map((cells) =>
+    lineOf(
+      cells.map((cell, place) => padded(cell, widths[place] as number, columns[place])),
+      width,
+      paint,
+    ),
+  );
+}
+
+interface SafeCell {
+  readonly text: string;
+  readonly tone: Tone | null;
+}
+
+function safeCell(cell: Cell): SafeCell {
+  const { text, tone } = typeof cell === 'string' ? { text: cell, tone: null } : cell;
+  return { text: printable(text.replaceAll(BREAKS, ' ')), tone };
+}
+
+function padded({ text, tone }: SafeCell, width: number, column?: Column): SafeCell {
+  const shown = cut(text, width);
+  const space = ' '.repeat(Math.max(0, width - textWidth(shown)));
+  return { text: column?.numeric ? space + shown : shown + space, tone };
+}
+
+/** Joins cells to a line that fits into `width`, and colours what is left of each. */
+function lineOf(cells: readonly SafeCell[], width: number, paint: Paint): string {
+  const whole = cells.map(({ text }) => text).join(GAP);
+  const shown = cut(whole.trimEnd(), width);
+  let line = '';
+  let end = 0;
+  for (const { text, tone } of cells) {
+    const start = end === 0 ? 0 : end + GAP.length;
+    line += shown.slice(end, start) + paint(tone, shown.slice(start, start + text.length));
+    end = start + text.length;
+  }
+  return line;
 }
 
 function fit(widths: number[], columns: readonly Column[], width: number): void {
@@ -69,10 +114,6 @@ function textWidth(text: string): number {
   let width = 0;
   for (const { segment } of segmenter.segment(text)) width += WIDE.test(segment) ? 2 : 1;
   return width;
-}
-
-function pad(text: string, width: number): string {
-  return text + ' '.repeat(Math.max(0, width - textWidth(text)));
 }
 
 /** Truncates a text to `width`, ending in `…`. */

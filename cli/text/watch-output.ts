@@ -1,9 +1,13 @@
 import { ChunkText } from '../../dashboard/page/parts/chunk-text.js';
+import { waitText } from '../../dashboard/page/parts/waiting-text.js';
 import type { TaskEvent, TaskStateEvent, TaskView } from '../../producer/index.js';
-import { type StopReceipt, receiptToJson } from '../../shared/stop/receipt.js';
+import { eventToJson } from '../../shared/events/event.js';
+import type { StopReceipt } from '../../shared/stop/receipt.js';
+import { isTerminal } from '../../shared/task/state.js';
 import type { Io } from '../io.js';
 import { oneLine, printData, printable, say } from './output.js';
-import { ProgressBar, progressText } from './progress.js';
+import { progressText } from './progress-text.js';
+import { ProgressBar } from './progress.js';
 import { cancelledText, endText } from './task-text.js';
 
 /** Displays the events of one task. */
@@ -20,8 +24,7 @@ export class JsonOutput implements WatchOutput {
   constructor(private readonly io: Io) {}
 
   event(event: TaskEvent): void {
-    const { receipt = null } = event.type === 'state' ? event : {};
-    printData(this.io, JSON.stringify(receipt === null ? event : { ...event, receipt: receiptToJson(receipt) }));
+    printData(this.io, JSON.stringify(eventToJson(event)));
   }
 
   end(): void {}
@@ -58,6 +61,17 @@ function printableChunk(text: string): string {
 }
 
 /**
+ * `: attempt 1 failed: no answer; next at 2026-11-29T22:00:00.000Z` for an attempt that ended and is retried, `: third in line for chat:1`
+ * for a task that waits for a limit, likewise for a paused queue, else empty.
+ */
+function reasonText({ state, attempt, error, nextAttemptAt, waitingFor }: TaskStateEvent): string {
+  if (waitingFor) return oneLine(`: ${waitText(waitingFor)}`);
+  if (state !== 'retrying' || !error) return '';
+  const next = nextAttemptAt ? `; next at ${nextAttemptAt.toISOString()}` : '';
+  return oneLine(`: attempt ${attempt ?? '?'} failed: ${error.message}${next}`);
+}
+
+/**
  * Output for pipes and files: `state running`, `progress 40`, with the task's raw output in between. The output is made terminal-safe
  * if standard output is a terminal and only standard error is redirected.
  */
@@ -72,7 +86,7 @@ export class PlainOutput implements WatchOutput {
   event(event: TaskEvent): void {
     switch (event.type) {
       case 'state':
-        return this.#text.line(`state ${event.state}`);
+        return this.#text.line(`state ${event.state}${reasonText(event)}`);
       case 'progress':
         return this.#text.line(`progress ${JSON.stringify(event.progress)}`);
       case 'chunk':
@@ -83,7 +97,7 @@ export class PlainOutput implements WatchOutput {
   end(task: TaskView | null, receipt: StopReceipt | null): void {
     this.#text.endLine();
     if (receipt) say(this.io, cancelledText(receipt));
-    else if (task?.error) say(this.io, endText(task));
+    else if (task?.error || task?.state === 'skipped') say(this.io, endText(task));
   }
 
   close(): void {
@@ -118,9 +132,11 @@ export class TerminalOutput implements WatchOutput {
   }
 
   /** Skips final states, which `end` prints. */
-  #state({ state, attempt }: TaskStateEvent): void {
-    if (state === 'completed' || state === 'failed' || state === 'cancelled') return;
-    if (state !== 'running') return this.#notice(`· ${state}`);
+  #state(event: TaskStateEvent): void {
+    const { state } = event;
+    const attempt = event.attempt ?? undefined;
+    if (isTerminal(state)) return;
+    if (state !== 'running') return this.#notice(`· ${state}${reasonText(event)}`);
     if (this.#attempt === null) this.#notice('· running');
     else this.#notice(attempt === undefined || attempt === this.#attempt ? '· running again' : `· attempt ${attempt}`);
     this.#attempt = attempt;

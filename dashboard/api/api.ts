@@ -1,20 +1,31 @@
 import { type ErrorRequestHandler, Router } from 'express';
 import type { Producer } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
-import type { Logger } from '../../shared/logger.js';
+import type { Logger } from '../../shared/log/logger.js';
 import type { Store } from '../../shared/store.js';
 import type { AnyDefinition } from '../../shared/task/definition.js';
+import { Overview } from '../overview/overview.js';
 import { type ApiContext, KnownDefinitions } from './context.js';
 import { docsRoutes } from './docs-page.js';
 import { mountRoutes } from './mount-routes.js';
 import { API_PATH, describeRoutes } from './openapi.js';
 import type { Route } from './route.js';
 import { accountRoutes } from './routes/account.js';
+import { auditRoutes } from './routes/audit.js';
+import { bulkRoutes } from './routes/bulk/bulk.js';
 import { definitionRoutes } from './routes/definitions.js';
 import { eventRoutes } from './routes/events.js';
-import { fleetRoutes } from './routes/fleet.js';
+import { fleetRoutes } from './routes/fleet/fleet.js';
+import { workerRoutes } from './routes/fleet/workers.js';
 import { itemRoutes } from './routes/items.js';
+import { limitRoutes } from './routes/limits.js';
+import { logRoutes } from './routes/logs.js';
+import { overviewRoutes } from './routes/overview.js';
+import { queueRoutes } from './routes/queues.js';
 import { scheduleRoutes } from './routes/schedules.js';
+import { statusRoutes } from './routes/status.js';
+import { inputRoutes } from './routes/task-details/input.js';
+import { relatedRoutes } from './routes/task-details/related.js';
 import { taskRoutes } from './routes/tasks.js';
 import { EventStreams, type StreamOptions } from './stream/event-streams.js';
 
@@ -39,13 +50,23 @@ interface Api {
 
 /** All routes of `/api/v1`. */
 export const ROUTES: readonly Route[] = [
+  ...bulkRoutes,
   ...taskRoutes,
+  ...inputRoutes,
+  ...relatedRoutes,
   ...itemRoutes,
   ...eventRoutes,
+  ...logRoutes,
   ...fleetRoutes,
+  ...workerRoutes,
+  ...overviewRoutes,
   ...scheduleRoutes,
+  ...limitRoutes,
+  ...queueRoutes,
   ...definitionRoutes,
   ...accountRoutes,
+  ...auditRoutes,
+  ...statusRoutes,
 ];
 
 export function createApi({
@@ -58,9 +79,11 @@ export function createApi({
   ...streamOptions
 }: ApiOptions): Api {
   const streams = new EventStreams(producer, store, logger, streamOptions);
+  const known = new KnownDefinitions(definitions);
   const api: ApiContext = {
     ...{ producer, store, logger, streams },
-    definitions: new KnownDefinitions(definitions),
+    definitions: known,
+    overview: new Overview({ store, producer, timeoutOf: (name) => known.timeoutOf(name) }),
     body: { maxBytes: bodyLimit, timeoutMs: bodyTimeoutMs },
   };
   const router = Router({ caseSensitive: true });

@@ -1,10 +1,12 @@
 import type { Producer } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
 import { quote } from '../../shared/keys.js';
-import type { Logger } from '../../shared/logger.js';
+import type { Logger } from '../../shared/log/logger.js';
+import { didYouMean } from '../../shared/similar.js';
 import type { Store } from '../../shared/store.js';
 import type { AnyDefinition } from '../../shared/task/definition.js';
 import { billingInitPlans, chatCompletion, documentIndex, fleetCanary, modelsRefresh } from '../../worker/builtin/definitions.js';
+import type { Overview } from '../overview/overview.js';
 import type { BodyLimits } from './read-body.js';
 import type { EventStreams } from './stream/event-streams.js';
 
@@ -24,13 +26,21 @@ export class KnownDefinitions {
     return [...this.#byName.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  /** Finds a definition by name. @throws FleetError `UNKNOWN_TASK`, with the known names */
-  find(name: string): AnyDefinition {
+  /** Returns the time limit of a task in ms; null for none, or for an unknown name. */
+  timeoutOf(name: string): number | null {
+    return this.#byName.get(name)?.timeoutMs ?? null;
+  }
+
+  /**
+   * Finds a definition by name. @throws FleetError `UNKNOWN_TASK`, with the known names
+   * @param field the field of the request with the name
+   */
+  find(name: string, field = 'name'): AnyDefinition {
     const definition = this.#byName.get(name);
     if (definition) return definition;
     const known = this.list().map((one) => one.name);
-    throw new FleetError('UNKNOWN_TASK', `Unknown task ${quote(name)}. Known here: ${known.join(', ')}.`, {
-      details: { field: 'name', known },
+    throw new FleetError('UNKNOWN_TASK', `Unknown task ${quote(name)}.${didYouMean(name, known)} Known here: ${known.join(', ')}.`, {
+      details: { field, known },
     });
   }
 }
@@ -42,5 +52,6 @@ export interface ApiContext {
   readonly definitions: KnownDefinitions;
   readonly body: BodyLimits;
   readonly streams: EventStreams;
+  readonly overview: Overview;
   readonly logger: Logger;
 }

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type RequestHandler, Router } from 'express';
+import { packageFile } from '../../shared/package/package-file.js';
 import { sendJson } from '../http/send-json.js';
 import type { OpenApiDocument } from './openapi.js';
 
@@ -46,7 +47,7 @@ export function docsRoutes(describe: () => OpenApiDocument): Router {
     );
   router.get(
     '/docs/start.js',
-    sendFile(() => fileURLToPath(new URL('./docs/start.js', import.meta.url))),
+    sendFile(() => fileURLToPath(packageFile('dashboard/api/docs/start.js'))),
   );
   return router;
 }

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { FleetError, isFleetError } from '../../shared/errors.js';
+import { statusOf } from '../../shared/http-status.js';
 import type { Store } from '../../shared/store.js';
-import { STATUS_OF } from '../http/problem.js';
 import type { Answer } from './route.js';
 
 /** Retention of a key. */
@@ -56,7 +56,7 @@ export async function withKey(
     answered = await work();
   } catch (error) {
     // A refusal leaves the key unused. Otherwise the outcome is unknown: a repeat with this body finds the task by its id.
-    const refused = isFleetError(error) && (STATUS_OF[error.code] ?? 500) < 500;
+    const refused = isFleetError(error) && statusOf(error.code) < 500;
     await (refused ? redis.settleKey(record, owner, '') : redis.hdel(record, 'until')).catch(() => undefined);
     throw error;
   }

@@ -5,10 +5,12 @@ import { asUnavailable } from '../../shared/redis/connection-errors.js';
 import { fieldErrorsOf } from '../../shared/task/definition.js';
 import { audited } from '../auth/audit.js';
 import { requireRole } from '../auth/authenticate.js';
+import { refuseItemTokens } from '../auth/item-tokens.js';
 import { principalOf } from '../auth/principal.js';
 import { shorten } from '../http/problem.js';
 import { reachRedis } from '../http/reach-redis.js';
 import { sendJson } from '../http/send-json.js';
+import { traced } from '../http/traced.js';
 import type { ApiContext } from './context.js';
 import { readBody } from './read-body.js';
 import type { Answer, Call, Route } from './route.js';
@@ -22,8 +24,8 @@ export function mountRoutes(routes: readonly Route[], api: ApiContext): Router {
   for (const path of new Set(routes.map((route) => route.path))) {
     const sharing = routes.filter((route) => route.path === path);
     const place = router.route(path.replaceAll(/\{(\w+)\}/g, ':$1'));
-    for (const route of sharing) place[route.method](requireRole(route.role), handlerOf(route, api));
-    place.all(refuseMethod(sharing));
+    for (const route of sharing) place[route.method](...guardsOf(route), handlerOf(route, api));
+    place.all(refuseMethod(sharing, widerMethods(path, routes)));
   }
   router.use(() => {
     throw new FleetError('NOT_FOUND', 'There is nothing at this path.');
@@ -31,8 +33,12 @@ export function mountRoutes(routes: readonly Route[], api: ApiContext): Router {
   return router;
 }
 
+function guardsOf({ role, itemTokens }: Route): RequestHandler[] {
+  return [...(itemTokens ? [] : [refuseItemTokens]), requireRole(role)];
+}
+
 function handlerOf(route: Route, api: ApiContext): RequestHandler {
-  return async (req, res) => {
+  const handle = async (req: Request, res: Response): Promise<void> => {
     const call = await checkCall(route, api, req, res);
     await reachRedis(api.producer, req);
     try {
@@ -42,6 +48,7 @@ function handlerOf(route: Route, api: ApiContext): RequestHandler {
       throw asUnavailable(api.store.redis, error);
     }
   };
+  return (req, res) => traced(api.producer.telemetry, { req, res, route: route.path }, () => handle(req, res));
 }
 
 async function checkCall(route: Route, api: ApiContext, req: Request, res: Response): Promise<Call<unknown, unknown, unknown, unknown>> {
@@ -67,10 +74,22 @@ async function answerOf(route: Route, call: Parameters<Route['handle']>[0]): Pro
   return answer;
 }
 
-function refuseMethod(routes: readonly Route[]): RequestHandler {
-  const methods = routes.flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]));
+/** Returns the methods of routes with parameters that match this path too: a task may have the id `stop`. */
+function widerMethods(path: string, routes: readonly Route[]): ReadonlySet<string> {
+  const matches = (wider: string): boolean => new RegExp(`^${wider.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path);
+  const wider = routes.filter((route) => route.path !== path && matches(route.path));
+  return new Set(wider.flatMap(methodsOf));
+}
+
+function methodsOf({ method }: Route): string[] {
+  return method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()];
+}
+
+function refuseMethod(routes: readonly Route[], passedOn: ReadonlySet<string>): RequestHandler {
+  const methods = [...routes.flatMap(methodsOf), ...passedOn];
   const allow = [...methods, 'OPTIONS'].join(', ');
-  return (req, res) => {
+  return (req, res, next) => {
+    if (passedOn.has(req.method)) return next();
     res.setHeader('Allow', allow);
     if (req.method !== 'OPTIONS') throw new FleetError('METHOD_NOT_ALLOWED', `Expected one of the methods ${allow}.`);
     res.writeHead(204).end();

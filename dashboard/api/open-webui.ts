@@ -1,20 +1,22 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type ErrorRequestHandler, type RequestHandler, type Response, Router } from 'express';
+import { type ErrorRequestHandler, type Request, type RequestHandler, type Response, Router } from 'express';
 import type { ListOptions, Producer, StopReceipt, TaskPage, TaskView } from '../../producer/index.js';
 import { type ErrorCode, FleetError, isFleetError } from '../../shared/errors.js';
 import { checkItem, checkKnownId } from '../../shared/keys.js';
 import { MAX_PAGE_SIZE } from '../../shared/limits.js';
+import { exactly } from '../../shared/task/filter/filter.js';
 import { audited, noteItem } from '../auth/audit.js';
 import { requireRole } from '../auth/authenticate.js';
 import { checkMayStop, hasRole, principalOf, seesItem } from '../auth/principal.js';
 import { reachRedis } from '../http/reach-redis.js';
 import { sendJson } from '../http/send-json.js';
+import { traced } from '../http/traced.js';
 
 /** The producer's maximum page size. */
 /**
  * The four open-webui routes, with its paths and bodies (`backend/open_webui/main.py`, `tasks.py`). For a caller, tasks of
- * items outside its patterns do not exist. docs/open-webui.md compares each response with open-webui's.
+ * items outside its patterns do not exist. docs/guides/beside-open-webui.md compares each response with open-webui's.
  * - `GET /api/tasks` → `{"tasks":[ids]}`: all live tasks, foreign tasks last.
  * - `POST /api/tasks/stop/{task_id}` → `{"status":true,"message":…}` once the stop is recorded, or if the task has finished;
  *   404 `{"detail":…}`, FastAPI's format, if there is no such task.
@@ -29,7 +31,7 @@ export function taskRoutes(producer: Producer): Router {
   router.get('/api/tasks', requireRole('viewer'), (_req, res) => sendIds(res, producer, 'tasks', {}));
   router.post('/api/tasks/stop/:task_id', requireRole('submitter'), stopTask(producer));
   router.get<{ item: string[] }>('/api/tasks/chat/*item', requireRole('viewer'), (req, res) =>
-    sendIds(res, producer, 'task_ids', { item: itemOf(req.params.item) }),
+    sendIds(res, producer, 'task_ids', { item: exactly(itemOf(req.params.item)) }),
   );
   router.post('/api/tasks/chat/*item/stop', requireRole('submitter'), stopItem(producer));
   router.use('/api/tasks', onNotFound());
@@ -39,16 +41,17 @@ export function taskRoutes(producer: Producer): Router {
 }
 
 function stopTask(producer: Producer): RequestHandler<{ task_id: string }> {
-  return async ({ params }, res) => {
+  const handle = async ({ params }: Request<{ task_id: string }>, res: Response): Promise<void> => {
     const id = checkKnownId(params.task_id);
     await reachRedis(producer, res.req);
     const outcome = await audited(res, { action: 'task.stop', target: id }, () => stop(producer, res, id));
     sendJson(res, { status: true, message: `Task ${id} ${STOPPED_AS[outcome]}.` });
   };
+  return (req, res) => traced(producer.telemetry, { req, res, route: '/api/tasks/stop/{task_id}' }, () => handle(req, res));
 }
 
 function stopItem(producer: Producer): RequestHandler<{ item: string[] }> {
-  return async ({ params }, res) => {
+  const handle = async ({ params }: Request<{ item: string[] }>, res: Response): Promise<void> => {
     const item = itemOf(params.item);
     await reachRedis(producer, res.req);
     const principal = principalOf(res);
@@ -68,6 +71,7 @@ function stopItem(producer: Producer): RequestHandler<{ item: string[] }> {
       message: outcomes.size === 0 ? `No tasks found for item ${item}.` : `All tasks for item ${item} ${how}.`,
     });
   };
+  return (req, res) => traced(producer.telemetry, { req, res, route: '/api/tasks/chat/{item}/stop' }, () => handle(req, res));
 }
 
 type StopOutcome = Exclude<StopReceipt['outcome'], 'not_found'>;
@@ -100,7 +104,7 @@ const STOPPED_AS: Record<StopOutcome, string> = {
 /** Streams ids page by page, to bound the memory for a fleet of any size. */
 async function sendIds(res: Response, producer: Producer, field: string, filter: ListOptions): Promise<void> {
   const principal = principalOf(res);
-  const options = { ...filter, ...(principal.items !== null && { sees: (item: string | null) => seesItem(principal, item) }) };
+  const options: ListOptions = { ...filter, visibleItems: principal.items };
   await reachRedis(producer, res.req);
   // Most errors surface with the first page, before the status is sent.
   const first = await producer.list({ ...options, limit: MAX_PAGE_SIZE });

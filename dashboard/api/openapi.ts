@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { ERROR_CODES, type ErrorCode } from '../../shared/errors.js';
-import { STATUS_OF } from '../http/problem.js';
+import { statusOf } from '../../shared/http-status.js';
 import type { Reply, Route } from './route.js';
-import { problem } from './schemas/task.js';
+import { problem } from './schemas/problem.js';
 
 type JsonSchema = Record<string, unknown>;
 
@@ -92,19 +92,21 @@ export function describeRoutes(routes: readonly Route[]): OpenApiDocument {
     security: [{ token: [] }],
     paths,
     components: {
-      securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'One of `API_TOKENS`, or a JWT.' } },
+      securitySchemes: {
+        token: { type: 'http', scheme: 'bearer', description: 'One of `API_TOKENS`, a JWT, or an item token of `POST /tokens`.' },
+      },
       schemas: schemas.components,
     },
   };
 }
 
 function operationOf(route: Route, schemas: JsonSchemas): Record<string, unknown> {
-  const { path, operation, summary, description, role, body } = route;
+  const { path, operation, summary, description, role, itemTokens, body } = route;
   const [, noun = ''] = path.split('/');
   const parameters = parametersOf(route, schemas);
   return {
     ...{ operationId: operation, summary, tags: [noun] },
-    description: `${description ?? ''}\n\nRole: ${role}.`.trim(),
+    description: `${description ?? ''}\n\nRole: ${role}.${itemTokens ? ' Accepts item tokens.' : ''}`.trim(),
     ...(parameters.length > 0 && { parameters }),
     ...(body && { requestBody: { content: { 'application/json': { schema: schemas.of(body, 'input') } } } }),
     responses: {
@@ -130,10 +132,17 @@ function parametersOf({ params, query, headers }: Route, schemas: JsonSchemas): 
   );
 }
 
-function responseOf({ about, schema, type = 'application/json', headers = {} }: Reply, schemas: JsonSchemas): Response {
+function responseOf({ about, schema, type = 'application/json', events, streams, headers = {} }: Reply, schemas: JsonSchemas): Response {
+  const ofEvents = Object.entries(events ?? {}).map(([name, data]) => [name, schemas.of(data, 'output')]);
   return {
     description: about,
-    ...(schema && { content: { [type]: { schema: schemas.of(schema, 'output') } } }),
+    ...(schema && {
+      content: {
+        // OpenAPI 3.1 has no word for the events of a stream.
+        [type]: { schema: schemas.of(schema, 'output'), ...(events && { 'x-events': Object.fromEntries(ofEvents) as JsonSchema }) },
+        ...(streams && { [streams]: { schema: { type: 'string' } } }),
+      },
+    }),
     headers: Object.fromEntries(Object.entries(headers).map(([name, description]) => [name, { description, schema: { type: 'string' } }])),
   };
 }
@@ -141,7 +150,7 @@ function responseOf({ about, schema, type = 'application/json', headers = {} }: 
 function errorsOf({ errors, body }: Route, schemas: JsonSchemas): Record<string, Response> {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of new Set([...COMMON_ERRORS, ...(body ? BODY_ERRORS : []), ...errors])) {
-    const status = STATUS_OF[code] ?? 500;
+    const status = statusOf(code);
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
   return Object.fromEntries(

@@ -11,11 +11,13 @@ export interface BodyLimits {
 
 /**
  * Reads the JSON body of a request; `{}` for an empty one. A body already parsed by the surrounding app is checked too.
+ * @throws TypeError if the surrounding app has read the body and kept it elsewhere
  * @throws FleetError `BODY_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE`, `REQUEST_TIMEOUT`, `BAD_REQUEST`
  */
 export async function readBody(req: IncomingMessage & { body?: unknown }, res: ServerResponse, limits: BodyLimits): Promise<unknown> {
   if (req.body !== undefined) return checkParsed(req.body, limits);
   if (isEmpty(req)) return {};
+  if (req.readableEnded) throw new TypeError('The surrounding app has read the request body: mount the dashboard before its body parser.');
   if (!isJson(req)) throw notJson();
   if (Number(req.headers['content-length'] ?? 0) > limits.maxBytes) throw tooLarge(limits);
   await receive(req, res, limits);

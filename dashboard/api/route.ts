@@ -14,6 +14,10 @@ export interface Reply {
   readonly schema: z.ZodType | null;
   /** Default: `application/json`. */
   readonly type?: string;
+  /** The schemas of the `data` of its events, by their name. */
+  readonly events?: Readonly<Record<string, z.ZodType>>;
+  /** A second type, of a stream of text, for callers that accept it. */
+  readonly streams?: string;
   /** Descriptions of additional headers, by name. */
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -25,6 +29,8 @@ export interface Route {
   readonly path: string;
   /** The minimum role. */
   readonly role: Role;
+  /** Whether the bearer of an item token may use the route. Default false. */
+  readonly itemTokens?: true;
   /** The `operationId` in the OpenAPI document. */
   readonly operation: string;
   readonly summary: string;

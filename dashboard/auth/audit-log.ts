@@ -3,7 +3,7 @@ import type { Store } from '../../shared/store.js';
 import { CALLER_WAYS, type Principal, ROLES, type Role, callerKeyOf, seesItem } from './principal.js';
 
 /** A recorded write, as shown to admins. */
-interface AuditRecord {
+export interface AuditRecord {
   /** Cursor for the next page. */
   readonly id: string;
   /** In ms since the epoch. */
@@ -46,6 +46,9 @@ interface AuditQuery {
   readonly after?: string | null;
   /** At most 1,000. */
   readonly limit: number;
+  /** Bounds of the time at which Redis recorded the write, in ms, both included. Default: none. */
+  readonly since?: number | null;
+  readonly until?: number | null;
   /** Filters records; reading continues until the page is full. Default: all. */
   readonly sees?: ((record: AuditRecord) => boolean) | undefined;
 }
@@ -53,11 +56,11 @@ interface AuditQuery {
 const MAX_RECORDS = 1_000;
 
 /** Reads a page of allowed and denied writes, newest first. */
-export async function readAudit(store: Store, { after = null, limit, sees }: AuditQuery): Promise<AuditPage> {
+export async function readAudit(store: Store, { after = null, limit, since = null, until = null, sees }: AuditQuery): Promise<AuditPage> {
   const wanted = Math.min(Math.max(limit, 1), MAX_RECORDS);
   const records: AuditRecord[] = [];
   for (let from = after; ;) {
-    const page = await readPage(store, from, sees ? MAX_RECORDS : wanted);
+    const page = await readPage(store, { from, since, until, limit: sees ? MAX_RECORDS : wanted });
     const seen = sees ? page.records.filter(sees) : page.records;
     const room = wanted - records.length;
     records.push(...seen.slice(0, room));
@@ -68,15 +71,25 @@ export async function readAudit(store: Store, { after = null, limit, sees }: Aud
   }
 }
 
-async function readPage(store: Store, after: string | null, limit: number): Promise<AuditPage> {
+interface Range {
+  /** The cursor of the last record before the range. */
+  readonly from: string | null;
+  readonly since: number | null;
+  readonly until: number | null;
+  readonly limit: number;
+}
+
+async function readPage(store: Store, { from: after, since, until, limit }: Range): Promise<AuditPage> {
   const count = limit + 1;
   const [, id, letter] = (after === null ? null : CURSOR.exec(after)) ?? [];
+  // A time as an id of a stream is, as a bound, its whole millisecond.
+  const [newest, oldest] = [until === null ? '+' : String(Math.max(0, until)), since === null ? '-' : String(Math.max(0, since))];
   // If both streams have the same id, the allowed entry comes first.
-  const from = (own: 'a' | 'd'): string => (id === undefined ? '+' : own === 'd' && letter === 'a' ? id : `(${id}`);
+  const from = (own: 'a' | 'd'): string => (id === undefined ? newest : own === 'd' && letter === 'a' ? id : `(${id}`);
   const { audit, auditDenied } = store.keys;
   const [allowed, denied] = await Promise.all([
-    readStream(store, audit, from('a'), count, 'a'),
-    readStream(store, auditDenied, from('d'), count, 'd'),
+    readStream(store, audit, { from: from('a'), to: oldest, count }, 'a'),
+    readStream(store, auditDenied, { from: from('d'), to: oldest, count }, 'd'),
   ]);
   const found = [...allowed, ...denied].sort(newestFirst);
   const records = found.slice(0, limit);
@@ -115,11 +128,10 @@ export function auditToJson({ requestId, at, ...record }: AuditRecord): Record<s
 async function readStream(
   { redis, unreadable }: Store,
   key: string,
-  from: string,
-  count: number,
+  { from, to, count }: { readonly from: string; readonly to: string; readonly count: number },
   letter: 'a' | 'd',
 ): Promise<AuditRecord[]> {
-  const entries = await unreadable.read(key, 'stream', redis.xrevrange(key, from, '-', 'COUNT', count), []);
+  const entries = await unreadable.read(key, 'stream', redis.xrevrange(key, from, to, 'COUNT', count), []);
   return entries.map(([id, pairs]) => {
     const fields = new HashReader(Object.fromEntries(pairs.flatMap((name, index) => (index % 2 === 0 ? [[name, pairs[index + 1]]] : []))));
     const record = recordOf(`${id}${letter}`, fields, letter);

@@ -1,6 +1,7 @@
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import { isFleetError } from '../../shared/errors.js';
-import type { Logger } from '../../shared/logger.js';
+import type { Logger } from '../../shared/log/logger.js';
+import { MAX_AUDIT_ENTRIES, auditText, auditWords } from '../../shared/records/audit-entry.js';
 import type { Store } from '../../shared/store.js';
 import { answered } from '../http/reach-redis.js';
 import { addressOf, requestIdOf } from '../http/request.js';
@@ -31,11 +32,9 @@ interface AuditCaller {
   readonly principal: AuditName | null;
 }
 
-const MAX_ENTRIES = 10_000;
 const MAX_DENIED_ENTRIES = 2_000;
 /** Maximum entries of unauthenticated callers per minute, so that they cannot flood the log. */
 const ANONYMOUS_PER_MINUTE = 60;
-const MAX_TEXT_LENGTH = 500;
 /** Keeps responses within two seconds even if Redis hangs. */
 const LIMIT_MS = 250;
 
@@ -63,24 +62,23 @@ export class Auditor {
       role: principal?.role ?? null,
       via: principal?.via ?? null,
       address,
-      action: truncate(action),
-      target: truncate(target),
+      action: auditText(action),
+      target: auditText(target),
       item,
-      reason: truncate(reason),
+      reason: auditText(reason),
       outcome: denied ? 'denied' : 'allowed',
-      result: truncate(denied ? outcome.denied : outcome.allowed),
+      result: auditText(denied ? outcome.denied : outcome.allowed),
     };
     this.logger[denied ? 'warn' : 'info'](fields, denied ? 'Write denied' : 'Write allowed');
     try {
       const { redis, keys, clock } = this.store;
-      const pairs = Object.entries({ at: String(clock.now()), ...fields }).flatMap(([name, value]) => [name, value ?? '']);
       const adding = redis.xadd(
         denied ? keys.auditDenied : keys.audit,
         'MAXLEN',
         '~',
-        denied ? MAX_DENIED_ENTRIES : MAX_ENTRIES,
+        denied ? MAX_DENIED_ENTRIES : MAX_AUDIT_ENTRIES,
         '*',
-        ...pairs,
+        ...auditWords(clock.now(), fields),
       );
       await answered(LIMIT_MS, adding);
     } catch (error) {
@@ -102,10 +100,6 @@ export class Auditor {
     this.#anonymous += 1;
     return this.#anonymous <= ANONYMOUS_PER_MINUTE;
   }
-}
-
-function truncate<Text extends string | null>(text: Text): Text {
-  return (text !== null && text.length > MAX_TEXT_LENGTH ? `${text.slice(0, MAX_TEXT_LENGTH)}…` : text) as Text;
 }
 
 /** Request data for the audit entry. */

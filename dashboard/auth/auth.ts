@@ -1,15 +1,16 @@
 import type { IncomingMessage } from 'node:http';
 import { type RequestHandler, Router } from 'express';
 import { FleetError } from '../../shared/errors.js';
-import type { Logger } from '../../shared/logger.js';
+import type { Logger } from '../../shared/log/logger.js';
 import { type SettingsInput, resolveSettings } from '../../shared/settings/settings.js';
 import type { FleetAccess } from '../http/reach-redis.js';
 import { isLoopback } from '../http/request.js';
 import { type PrincipalOf, authenticate, authenticateBy, authenticateLocal } from './authenticate.js';
 import { type AuthSettings, Authority } from './authority.js';
+import { authenticateItemTokens } from './item-tokens.js';
 import { createLimits } from './limits.js';
-import { Sessions } from './sessions.js';
-import { signInRoutes } from './sign-in.js';
+import { Sessions } from './session/sessions.js';
+import { signInRoutes } from './session/sign-in.js';
 
 /**
  * Who may use a dashboard:
@@ -30,11 +31,11 @@ interface AuthParts {
 /** @throws FleetError `INVALID_SETTINGS` */
 export function createAuth(auth: Auth, fleet: FleetAccess, logger: Logger): AuthParts {
   const parts = { guard: Router(), signIn: Router(), authenticate: Router() };
-  if (auth === false) parts.authenticate.use(authenticateLocal());
-  else if (typeof auth === 'function') parts.authenticate.use(authenticateBy(auth));
-  else if (auth === 'local') {
-    parts.guard.use(localOnly());
-    parts.authenticate.use(authenticateLocal());
+  if (auth === 'local') parts.guard.use(localOnly());
+  if (auth === false || auth === 'local' || typeof auth === 'function') {
+    const limits = createLimits(fleet, resolveSettings({}), logger);
+    const others = typeof auth === 'function' ? authenticateBy(auth) : authenticateLocal();
+    parts.authenticate.use(authenticateItemTokens({ fleet, authority: null, limits }, others));
   } else useSettings(parts, auth, fleet, logger);
   return parts;
 }
@@ -56,11 +57,11 @@ function useSettings(parts: AuthParts, auth: Exclude<Auth, PrincipalOf | false |
     );
   const options = { authority, sessions: new Sessions(fleet, authority), limits: createLimits(fleet, settings, logger) };
   parts.signIn.use(signInRoutes(options));
-  parts.authenticate.use(authenticate(options));
+  parts.authenticate.use(authenticateItemTokens({ ...options, fleet }, authenticate(options)));
 }
 
 const LOCAL_HOST = /^(?:localhost|[a-z0-9-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i;
-const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via'];
+const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-prefix', 'x-real-ip', 'via'];
 
 /**
  * Passes only requests from this machine, for a dashboard without tokens. The Host header guards against DNS rebinding; requests

@@ -1,12 +1,15 @@
 import type { IncomingMessage } from 'node:http';
 import type { Request, RequestHandler, Response } from 'express';
 import { FleetError, isFleetError } from '../../shared/errors.js';
+import { basePathOf, publicUrlOf } from '../http/base-path.js';
+import { isAllowedOrigin } from '../http/headers/cors.js';
+import { wantsPage } from '../http/problem-page.js';
 import { audit, isWrite, noteClaimant, requestLine } from './audit.js';
 import type { Authority, Identity } from './authority.js';
-import { isCrossSite, isCsrfTokenOf } from './cookies.js';
 import type { Limits } from './limits.js';
 import { type Principal, ROLES, type Role, hasRole, principalOf } from './principal.js';
-import type { Session, Sessions } from './sessions.js';
+import { isCrossSite, isCsrfTokenOf } from './session/cookies.js';
+import type { Session, Sessions } from './session/sessions.js';
 
 /** Returns the principal of a request, or null to refuse it. */
 export type PrincipalOf = (req: IncomingMessage) => Principal | null | Promise<Principal | null>;
@@ -37,24 +40,20 @@ export function authenticate({ authority, sessions, limits }: AuthenticateOption
     const given = bearerOf(req);
     if (given !== null) {
       const identity = await identify(authority, given.token, res);
-      if (identity === null) {
-        await count(limits.failures, req, res);
-        await refuse(req, res, 'invalid_token');
-        throw unauthenticated('Invalid or expired token.');
-      }
-      keepPrincipal(res, identity.principal);
+      if (identity === null) return refuseToken(req, res, limits);
+      keepCaller(res, identity);
       const { expiresAt } = identity;
       if (expiresAt !== null) keepWhenGone(res, (callback) => after(expiresAt - Date.now(), callback));
       return limits.requests(req, res, next);
     }
     const session = await sessions.find(req);
     if (session === null) {
-      if (wantsPage(req))
-        return void res.writeHead(302, { Location: signInUrl(req), 'Content-Length': 0, 'Cache-Control': 'no-store' }).end();
+      if (wantsPage(req, res))
+        return void res.writeHead(302, { Location: signInUrl(req, res), 'Content-Length': 0, 'Cache-Control': 'no-store' }).end();
       await refuse(req, res, null);
       throw unauthenticated('Expected an Authorization: Bearer <token> header or a session cookie.');
     }
-    keepPrincipal(res, session.principal);
+    keepCaller(res, session);
     keepSession(res, session);
     keepWhenGone(res, (callback) => sessions.whenEnded(session, callback));
     if (isWrite(req.method)) await checkOwnPage(req, res, session);
@@ -76,7 +75,7 @@ export async function identify(authority: Authority, token: string, res: Respons
 /** Authenticates every request as {@link LOCAL}. Browsers can be tricked into cross-site writes, so those are refused. */
 export function authenticateLocal(): RequestHandler {
   return async (req, res, next) => {
-    keepPrincipal(res, LOCAL);
+    keepCaller(res, { principal: LOCAL, origin: 'local' });
     if (isWrite(req.method)) await checkOwnPage(req, res, null);
     next();
   };
@@ -88,7 +87,7 @@ export function authenticateBy(identifyCaller: PrincipalOf): RequestHandler {
     const principal = await identifyCaller(req);
     if (principal === null) throw unauthenticated('The surrounding app did not authenticate this request.');
     if (!ROLES.includes(principal.role)) throw new TypeError('auth: expected a principal with a known role, or null');
-    keepPrincipal(res, principal);
+    keepCaller(res, { principal, origin: 'app' });
     // Browsers attach session cookies, the app's too, to requests from any site.
     if (isWrite(req.method) && (principal.via === 'session' || principal.via === 'local')) await checkOwnPage(req, res, null);
     next();
@@ -105,13 +104,18 @@ export function requireRole(least: Role): RequestHandler {
   };
 }
 
+/** Returns how the caller authenticated, see {@link Identity}. */
+export function originOf({ locals }: Response): string {
+  return (locals as { origin?: string }).origin ?? '';
+}
+
 /** Returns the session of this request, or null. */
 export function sessionOf({ locals }: Response): Session | null {
   return (locals as { session?: Session }).session ?? null;
 }
 
 /**
- * Calls back once the caller loses access: its session has ended or its JWT has expired. Never for tokens of API_TOKENS, whose removal
+ * Calls back once the caller loses access: its session or item token has ended, or its JWT has expired. Never for tokens of API_TOKENS, whose removal
  * takes a restart, or for callers authenticated by the surrounding app. Returns a function that cancels the callback.
  */
 export function whenGone({ locals }: Pick<Response, 'locals'>, callback: () => void): () => void {
@@ -119,13 +123,14 @@ export function whenGone({ locals }: Pick<Response, 'locals'>, callback: () => v
   return asked?.(callback) ?? (() => undefined);
 }
 
-/** Refuses and audits a write that another site's page may have caused. @throws FleetError `FORBIDDEN` */
+/** Refuses and audits a write that another site's page may have caused, unless the API allows its origin. @throws FleetError `FORBIDDEN` */
 async function checkOwnPage(req: Request, res: Response, session: Session | null): Promise<void> {
-  const problem = isCrossSite(req)
-    ? 'it comes from another site'
-    : session && !hasCsrfToken(req, session)
-      ? 'its X-CSRF-Token header is missing or wrong'
-      : null;
+  const problem =
+    isCrossSite(req) && !isAllowedOrigin(res)
+      ? 'it comes from another site'
+      : session && !hasCsrfToken(req, session)
+        ? 'its X-CSRF-Token header is missing or wrong'
+        : null;
   if (problem === null) return;
   await audit(res, { action: requestLine(req), outcome: { denied: 'FORBIDDEN' } });
   throw new FleetError('FORBIDDEN', `Write refused: ${problem}.`);
@@ -137,9 +142,16 @@ function hasCsrfToken({ headers }: Request, { id }: Session): boolean {
 }
 
 /** Returns the bearer token, or null. Other schemes, such as a proxy's, are ignored, and the cookie counts. */
-function bearerOf({ headers: { authorization = '' } }: IncomingMessage): { readonly token: string } | null {
+export function bearerOf({ headers: { authorization = '' } }: IncomingMessage): { readonly token: string } | null {
   if (!/^bearer\b/i.test(authorization)) return null;
   return { token: BEARER.exec(authorization)?.[1] ?? '' };
+}
+
+/** Counts, audits and refuses a bad bearer token. @throws FleetError `UNAUTHENTICATED`, `TOO_MANY_REQUESTS` */
+export async function refuseToken(req: Request, res: Response, limits: Limits): Promise<never> {
+  await count(limits.failures, req, res);
+  await refuse(req, res, 'invalid_token');
+  throw unauthenticated('Invalid or expired token.');
 }
 
 /** @throws FleetError `TOO_MANY_REQUESTS` */
@@ -156,21 +168,17 @@ function unauthenticated(message: string): FleetError {
   return new FleetError('UNAUTHENTICATED', message);
 }
 
-function wantsPage({ method, headers, path }: Request): boolean {
-  return (
-    (method === 'GET' || method === 'HEAD') && (headers.accept ?? '').includes('text/html') && !/^\/(?:board\/)?api(?:\/|$)/.test(path)
-  );
+function signInUrl(req: Request, res: Response): string {
+  return `${basePathOf(res)}/sign-in?next=${encodeURIComponent(publicUrlOf(req, res))}`;
 }
 
-function signInUrl({ baseUrl, originalUrl }: Request): string {
-  return `${baseUrl}/sign-in?next=${encodeURIComponent(originalUrl)}`;
+/** Sets the caller of the request. */
+export function keepCaller({ locals }: Response, { principal, origin }: Pick<Identity, 'principal' | 'origin'>): void {
+  Object.assign(locals, { principal, origin });
 }
 
-function keepPrincipal(res: Response, principal: Principal): void {
-  Object.assign(res.locals, { principal });
-}
-
-function keepWhenGone(res: Response, asked: WhenGone): void {
+/** Sets how the request learns that its caller has lost access, see {@link whenGone}. */
+export function keepWhenGone(res: Response, asked: WhenGone): void {
   Object.assign(res.locals, { whenGone: asked });
 }
 
@@ -178,7 +186,8 @@ function keepSession(res: Response, session: Session): void {
   Object.assign(res.locals, { session });
 }
 
-function after(ms: number, callback: () => void): () => void {
+/** Calls back after a time, in ms. Returns a function that cancels the callback. */
+export function after(ms: number, callback: () => void): () => void {
   const timer = setTimeout(callback, Math.min(Math.max(ms, 0), LONGEST_TIMER_MS));
   return () => clearTimeout(timer);
 }

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
 import type { RequestHandler, Response } from 'express';
 import { rateLimit } from 'express-rate-limit';
 import { RedisStore } from 'rate-limit-redis';
 import { FleetError } from '../../shared/errors.js';
-import type { Logger } from '../../shared/logger.js';
+import type { Logger } from '../../shared/log/logger.js';
 import { ready } from '../../shared/redis/connect.js';
 import { type FleetAccess, answered } from '../http/reach-redis.js';
 import { addressKey, addressOf } from '../http/request.js';
@@ -78,27 +79,30 @@ export function createLimits(fleet: FleetAccess, { apiRateLimit, apiFailureLimit
     keyOf: (res: Response) => string,
     skipSuccessfulRequests = false,
   ): RequestHandler =>
-    rateLimit({
-      windowMs,
-      limit,
-      skipSuccessfulRequests,
-      identifier: name,
-      keyGenerator: (_req, res) => keyOf(res),
-      store: new LimitStore(fleet, name),
-      standardHeaders: 'draft-8',
-      legacyHeaders: false,
-      passOnStoreError: true,
-      // The validations expect the settings of an Express app, which may be absent.
-      validate: false,
-      logger: {
-        error: (...args) => logger.debug({ error: args.find((arg) => arg instanceof Error) }, 'Could not count a request; letting it pass'),
-        warn: () => undefined,
-      },
-      handler: (_req, res, next) => {
-        if (!res.hasHeader('Retry-After')) res.setHeader('Retry-After', Math.ceil(windowMs / 1_000));
-        next(new FleetError('TOO_MANY_REQUESTS', `More than ${limit} requests in ${windowMs / MINUTE_MS} min.`));
-      },
-    });
+    withAppend(
+      rateLimit({
+        windowMs,
+        limit,
+        skipSuccessfulRequests,
+        identifier: name,
+        keyGenerator: (_req, res) => keyOf(res),
+        store: new LimitStore(fleet, name),
+        standardHeaders: 'draft-8',
+        legacyHeaders: false,
+        passOnStoreError: true,
+        // The validations expect the settings of an Express app, which may be absent.
+        validate: false,
+        logger: {
+          error: (...args) =>
+            logger.debug({ error: args.find((arg) => arg instanceof Error) }, 'Could not count a request; letting it pass'),
+          warn: () => undefined,
+        },
+        handler: (_req, res, next) => {
+          if (!res.hasHeader('Retry-After')) res.setHeader('Retry-After', Math.ceil(windowMs / 1_000));
+          next(new FleetError('TOO_MANY_REQUESTS', `More than ${limit} requests in ${windowMs / MINUTE_MS} min.`));
+        },
+      }),
+    );
   const byCaller = (res: Response): string => {
     const principal = findPrincipal(res);
     return principal ? `caller:${callerKeyOf(principal)}` : byAddress(res);
@@ -108,5 +112,14 @@ export function createLimits(fleet: FleetAccess, { apiRateLimit, apiFailureLimit
     requests: limiter('requests', MINUTE_MS, apiRateLimit, byCaller),
     failures: limiter('failures', FAILURES_MS, apiFailureLimit, byAddress),
     signIns: limiter('sign-ins', FAILURES_MS, apiFailureLimit, byAddress, true),
+  };
+}
+
+/** Adds the method of Express's responses that express-rate-limit calls: without an Express app, the responses are Node's. */
+function withAppend(limiter: RequestHandler): RequestHandler {
+  return (req, res, next) => {
+    const append = (name: string, value: string): ServerResponse => res.appendHeader(name, value);
+    if ((res as Partial<Response>).append === undefined) Object.assign(res, { append });
+    return limiter(req, res, next);
   };
 }

@@ -6,8 +6,11 @@ import { isScheduledRun } from '../../shared/schedule/schedule.js';
 import { writeRemoval } from '../../shared/task/event-stream.js';
 import { isTerminal } from '../../shared/task/state.js';
 import type { TaskView } from '../../shared/task/view.js';
+import { limitIn } from '../../shared/task/wait/waiting.js';
 import { MAINTENANCE_QUEUE } from '../../worker/builtin/definitions.js';
+import { limitText } from '../page/parts/waiting-text.js';
 import { type BoardAnswer, type BoardCall, idsOn, queueNameOf, queueOf, requireOwnId, taskOf } from './board-call.js';
+import { QueueLines } from './lines.js';
 
 const AT_ONCE = 100;
 
@@ -58,10 +61,11 @@ export async function promoteJob(call: BoardCall): Promise<BoardAnswer> {
   return { status: 204, body: {} };
 }
 
-/** Promotes all delayed tasks of a queue, except the next tasks of schedules. */
+/** Promotes all delayed tasks of a queue, except the next tasks of schedules and those that wait for a limit. */
 export async function promoteAll(call: BoardCall): Promise<BoardAnswer> {
   const queue = queueOf(call);
-  const ids = (await queue.getRanges(['delayed'], 0, -1)).filter((id) => !isScheduledRun(id));
+  const delayed = await new QueueLines(call.store, queueNameOf(call)).delayed(0, Number.MAX_SAFE_INTEGER - 1);
+  const ids = delayed.filter((id) => !isScheduledRun(id));
   let promoted = 0;
   for (const some of chunks(ids, AT_ONCE)) {
     const moved = await Promise.all(some.map(async (id) => promote(await queue.getJob(id))));
@@ -81,6 +85,13 @@ export async function pauseQueue(call: BoardCall): Promise<BoardAnswer> {
   if (queueNameOf(call) === MAINTENANCE_QUEUE)
     throw new FleetError('FORBIDDEN', "This is the fleet's own queue: while it is paused, nothing is repaired after a crash.");
   return call.proceed();
+}
+
+/** Resumes queues, and removes the records of pauses that this ends. */
+export async function resumeQueues(call: BoardCall): Promise<BoardAnswer> {
+  const answer = await call.proceed();
+  await call.store.pauses.tend();
+  return answer;
 }
 
 /** Pauses all queues except the fleet's own. */
@@ -103,7 +114,7 @@ export async function removeJob(call: BoardCall): Promise<BoardAnswer> {
     const { outcome } = await producer.stop(id, { by: principal.name, reason: 'Removed on the board' });
     if (outcome === 'requested') return { status: 202, body: {}, outcome: 'stop requested' };
     // A waiter may look only after the job is gone.
-    await Promise.all(writeRemoval(store.redis, store.keys.events(id)));
+    await Promise.all(writeRemoval(store.redis, store.keys.events(id), 'cancelled'));
   }
   const removed = await queueOf(call).remove(id);
   if (removed === 0) throw new FleetError('FORBIDDEN', `Task ${id} has started in the meantime: stop it first.`);
@@ -112,11 +123,12 @@ export async function removeJob(call: BoardCall): Promise<BoardAnswer> {
 
 /**
  * Returns the delayed job in the path. Not the next job of a schedule: BullMQ tells these by their times, and a run before its time
- * would leave the schedule without a next job, or with two.
+ * would leave the schedule without a next job, or with two. Not a task that waits for a limit: its start would put it in line again.
  * @throws FleetError `TASK_NOT_FOUND`, `FORBIDDEN`
  */
 async function delayedJobOf(call: BoardCall): Promise<Job> {
-  const { id } = await taskOf(call);
+  const { id, waitingFor } = await taskOf(call);
+  const limit = limitIn(waitingFor);
   const job = (await queueOf(call).getJob(id)) as Job | undefined;
   if (!job) throw new FleetError('TASK_NOT_FOUND', `Task ${quote(id)} not found: it never existed or its retention has expired.`);
   if (isScheduledRun(id))
@@ -124,6 +136,8 @@ async function delayedJobOf(call: BoardCall): Promise<Job> {
       'FORBIDDEN',
       `Task ${id} belongs to a schedule and runs at its time. Run the schedule now: ${call.root}/schedules`,
     );
+  if (limit !== null)
+    throw new FleetError('FORBIDDEN', `Task ${id} waits for ${limitText(limit)}. Raise the limit instead: ${call.root}/limits`);
   if (await job.isDelayed()) return job;
   throw notDelayed(id);
 }

@@ -4,15 +4,16 @@ import { type ErrorRequestHandler, type RequestHandler, type Response, Router } 
 import { contentSecurityPolicy } from 'helmet';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import { isName } from '../../shared/keys.js';
-import type { Logger } from '../../shared/logger.js';
+import type { Logger } from '../../shared/log/logger.js';
 import { asUnavailable } from '../../shared/redis/connection-errors.js';
 import type { Store } from '../../shared/store.js';
 import { type BodyLimits, readBody } from '../api/read-body.js';
 import { audit, isWrite } from '../auth/audit.js';
 import { type Principal, hasRole, principalOf } from '../auth/principal.js';
+import { CONTENT_SECURITY_POLICY } from '../http/headers/security-headers.js';
 import { problemHandler } from '../http/problem.js';
 import { type FleetAccess, reachRedis } from '../http/reach-redis.js';
-import { CONTENT_SECURITY_POLICY } from '../http/security-headers.js';
+import { pathOf } from '../http/request.js';
 import { BoardAdapter } from './adapter.js';
 import type { BoardAnswer, BoardCall } from './board-call.js';
 import { refusalOf, withShown } from './problems.js';
@@ -32,8 +33,8 @@ const YEAR_S = 365 * 24 * 3_600;
 const HASHED = /\.[0-9a-f]{10}\.(?:js|css)$/;
 
 /**
- * `/board`: Bull Board over the queues of the fleet, for callers who may see all items. rules.ts has the permissions; docs/http.md
- * describes them for users. The board opens no connection of its own.
+ * `/board`: Bull Board over the queues of the fleet, for callers who may see all items. rules.ts has the permissions;
+ * docs/reference/http.md describes them for users. The board opens no connection of its own.
  */
 export function boardRoutes({ producer, store, bodyLimit = 1_048_576, bodyTimeoutMs = 10_000 }: BoardOptions): Router {
   const adapter = new BoardAdapter((route, request, res) => answer({ producer, store }, route, request, res));
@@ -101,7 +102,7 @@ async function audited({ role, action, run }: Rule, call: BoardCall, res: Respon
 const requireAllItems: RequestHandler = async (req, res, next) => {
   const { name, items } = principalOf(res);
   if (items === null) return next();
-  if (isWrite(req.method)) await audit(res, { action: 'board.write', target: req.path, outcome: { denied: 'FORBIDDEN' } });
+  if (isWrite(req.method)) await audit(res, { action: 'board.write', target: pathOf(req), outcome: { denied: 'FORBIDDEN' } });
   throw new FleetError('FORBIDDEN', `The board shows the tasks of all items, and ${name} may see certain items only.`);
 };
 
@@ -112,7 +113,7 @@ function boardPolicy(): RequestHandler {
 }
 
 const keepAssets: RequestHandler = (req, res, next) => {
-  if (HASHED.test(req.path)) res.setHeader('Cache-Control', `private, max-age=${YEAR_S}, immutable`);
+  if (HASHED.test(pathOf(req))) res.setHeader('Cache-Control', `private, max-age=${YEAR_S}, immutable`);
   next();
 };
 
@@ -125,7 +126,7 @@ function readBodyOfWrite(limits: BodyLimits): RequestHandler {
 }
 
 const refusePath: RequestHandler = (req) => {
-  throw new FleetError('NOT_FOUND', `There is nothing at ${req.baseUrl}${req.path}.`);
+  throw new FleetError('NOT_FOUND', `There is nothing at ${req.baseUrl}${pathOf(req)}.`);
 };
 
 /** Express cannot decode the path: `%zz`, or half a character. */

@@ -1,6 +1,7 @@
 import type { ControllerHandlerReturnType, ErrorTranslationKey, TranslatableMessage } from '@bull-board/api/typings/app';
 import { FleetError, type ErrorCode } from '../../shared/errors.js';
-import type { Problem, ProblemCode } from '../http/problem.js';
+import type { ApiErrorCode } from '../../shared/http-status.js';
+import type { Problem } from '../http/problem.js';
 
 /** The members of an answer that Bull Board's page shows: a headline, and a sentence below it. */
 interface Shown {
@@ -8,7 +9,7 @@ interface Shown {
   readonly message: string;
 }
 
-const HEADLINES: Partial<Record<ProblemCode, ErrorTranslationKey>> = {
+const HEADLINES: Partial<Record<ApiErrorCode, ErrorTranslationKey>> = {
   INTERNAL_ERROR: 'ERRORS.INTERNAL_SERVER_ERROR',
   REDIS_UNAVAILABLE: 'ERRORS.REDIS_UNAVAILABLE',
   TASK_NOT_FOUND: 'ERRORS.JOB_NOT_FOUND',

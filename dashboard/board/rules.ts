@@ -1,6 +1,6 @@
 import { FleetError } from '../../shared/errors.js';
 import type { Role } from '../auth/principal.js';
-import { changeDelay, pauseAll, pauseQueue, promoteAll, promoteJob, removeJob, retryAll, retryJob } from './actions.js';
+import { changeDelay, pauseAll, pauseQueue, promoteAll, promoteJob, removeJob, resumeQueues, retryAll, retryJob } from './actions.js';
 import type { BoardAnswer, BoardCall } from './board-call.js';
 
 /** Who may use a write of Bull Board, and what the fleet does for it. */
@@ -31,9 +31,9 @@ const cleanEnded: Rule['run'] = (call) => (ENDED.includes(String(call.request.pa
 /** The writes, by method and pattern. A write that is not here is refused: a newer Bull Board may bring more of them. */
 export const WRITES: ReadonlyMap<string, Rule> = new Map([
   write('put', '/api/queues/pause', 'operator', 'pause-all', pauseAll),
-  write('put', '/api/queues/resume', 'operator', 'resume-all', byBullBoard),
+  write('put', '/api/queues/resume', 'operator', 'resume-all', resumeQueues),
   write('put', `${QUEUE}/pause`, 'operator', 'pause', pauseQueue),
-  write('put', `${QUEUE}/resume`, 'operator', 'resume', byBullBoard),
+  write('put', `${QUEUE}/resume`, 'operator', 'resume', resumeQueues),
   write('put', `${QUEUE}/retry/:queueStatus`, 'operator', 'retry-all', retryAll),
   write('put', `${QUEUE}/promote`, 'operator', 'promote-all', promoteAll),
   write('put', `${QUEUE}/clean/:queueStatus`, 'operator', 'clean', cleanEnded),

@@ -55,7 +55,11 @@ export class TolerantQueue extends BullMQAdapter {
     const ids = await Promise.all(
       statuses.map((status) => this.#read(status, this.#queue.getRanges([status as JobState], start, end), [])),
     );
-    const jobs = await Promise.all([...new Set(ids.flat())].map((id) => this.#readJob(id)));
+    return this.readJobs(ids.flat());
+  }
+
+  protected async readJobs(ids: readonly string[]): Promise<Job[]> {
+    const jobs = await Promise.all([...new Set(ids)].map((id) => this.#readJob(id)));
     return jobs.filter((job) => job !== undefined);
   }
 

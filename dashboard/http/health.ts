@@ -1,16 +1,19 @@
 import { Router } from 'express';
 import { isFleetError } from '../../shared/errors.js';
 import { shortened } from '../../shared/limits.js';
-import { type LogLosses, NO_LOSSES } from '../../shared/log-sink.js';
-import { type Beats, readBeats } from '../../shared/records/heartbeats.js';
-import { readReconcile } from '../../shared/records/reconcile.js';
+import { type LogLosses, NO_LOSSES } from '../../shared/log/log-sink.js';
+import { type Suspect, describeSuspects, readLosses, suspectsOf } from '../../shared/records/losses.js';
+import { RECONCILE_OVERDUE_MS, readReconcile } from '../../shared/records/reconcile.js';
 import type { Store } from '../../shared/store.js';
+import { type Beats, readBeats } from '../../shared/workers/heartbeats.js';
+import { type Unserved, describeUnserved, readUnserved } from '../../shared/workers/unserved.js';
 import { readMemory } from '../metrics/fleet-samples.js';
+import { cached } from './cached.js';
 import { type FleetAccess, answered, pingRedis } from './reach-redis.js';
 import { sendJson } from './send-json.js';
 
 export interface ReadinessCheck {
-  readonly name: 'redis' | 'eviction' | 'workers' | 'listeners' | 'queues' | 'reconciler' | 'log';
+  readonly name: 'redis' | 'eviction' | 'workers' | 'losses' | 'listeners' | 'queues' | 'takers' | 'reconciler' | 'log';
   readonly ok: boolean;
   readonly detail: string;
 }
@@ -45,28 +48,8 @@ export function healthRoutes(fleet: FleetAccess, losses?: () => LogLosses): Rout
   return router;
 }
 
-/**
- * Wraps `read` so that concurrent calls share one read, and its result is reused for the given ms. A flood of requests then costs Redis
- * one read per interval.
- */
-function cached<Value>(ms: number, read: () => Promise<Value>): () => Promise<Value> {
-  let readAt = -Infinity;
-  let result: Promise<Value> | null = null;
-  return () => {
-    if (result !== null && performance.now() - readAt < ms) return result;
-    // Callers share the pending read.
-    readAt = Infinity;
-    result = read().finally(() => {
-      readAt = performance.now();
-    });
-    return result;
-  };
-}
-
 /** Leaves time to respond within two seconds. */
 const LIMIT_MS = 1_700;
-/** Six times the default RECONCILE_INTERVAL_MS: workers may have another setting than this process. */
-const OVERDUE_MS = 60_000;
 /** Maximum length of the detail about broken queues. */
 const LONGEST_DETAIL = 2_000;
 /** Maximum length of a worker's log error. */
@@ -90,13 +73,20 @@ export async function checkReadiness(fleet: FleetAccess, losses: LogLosses = NO_
 
 async function checkFleet({ producer, store }: FleetAccess, losses: LogLosses): Promise<ReadinessCheck[]> {
   await pingRedis(producer);
-  const [eviction, beats, reconciled] = await Promise.all([checkEviction(store), readBeats(store), readReconcile(store)]);
+  const [eviction, beats, reconciled, lost] = await Promise.all([
+    checkEviction(store),
+    readBeats(store),
+    readReconcile(store),
+    readLosses(store),
+  ]);
   return [
     { name: 'redis', ok: true, detail: 'answers' },
     eviction,
     checkWorkers(beats),
+    checkLosses(suspectsOf(lost, store.clock.now())),
     checkListeners(beats),
     checkQueues(beats),
+    checkTakers(beats, await readUnserved(store, beats.alive)),
     checkReconciler(beats, reconciled?.at ?? null, store.clock.now()),
     checkLog(losses, beats),
   ];
@@ -111,6 +101,10 @@ async function checkEviction(store: Store): Promise<ReadinessCheck> {
 function checkWorkers({ alive, silent }: Beats): ReadinessCheck {
   const lost = silent === 0 ? '' : `, ${silent} lost within the last hour`;
   return { name: 'workers', ok: alive.length > 0, detail: `${alive.length} alive${lost}` };
+}
+
+function checkLosses(suspects: readonly Suspect[]): ReadinessCheck {
+  return { name: 'losses', ok: suspects.length === 0, detail: describeSuspects(suspects) || 'no task lost several workers' };
 }
 
 function checkListeners({ alive }: Beats): ReadinessCheck {
@@ -145,10 +139,16 @@ function checkQueues({ alive }: Beats): ReadinessCheck {
   };
 }
 
+/** Without workers, the check of the workers says so. */
+function checkTakers({ alive }: Beats, unserved: Unserved): ReadinessCheck {
+  const detail = alive.length === 0 ? '' : describeUnserved(unserved);
+  return { name: 'takers', ok: detail === '', detail: detail === '' ? 'every queue with tasks has a worker' : `no worker takes ${detail}` };
+}
+
 function checkReconciler({ alive }: Beats, last: number | null, now: number): ReadinessCheck {
   const name = 'reconciler';
   const detail = last === null ? 'has not run yet' : `last run ${Math.round((now - last) / 1_000)} s ago`;
   // Freshly started workers may not have run the reconciler yet.
-  const expected = alive.some(({ startedAt }) => now - (startedAt ?? now) > OVERDUE_MS);
-  return { name, ok: !expected || (last !== null && now - last <= OVERDUE_MS), detail };
+  const expected = alive.some(({ startedAt }) => now - (startedAt ?? now) > RECONCILE_OVERDUE_MS);
+  return { name, ok: !expected || (last !== null && now - last <= RECONCILE_OVERDUE_MS), detail };
 }

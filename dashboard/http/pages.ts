@@ -1,32 +1,45 @@
-import { readFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import express, { type Request, Router } from 'express';
 import { FleetError } from '../../shared/errors.js';
+import { requireRole } from '../auth/authenticate.js';
+import { type Role, principalOf } from '../auth/principal.js';
+import { linkRootOf } from './base-path.js';
+import { fillIn, pageFolder, readHtml, sendHtml } from './html.js';
+import { pathOf } from './request.js';
 
-/** A page. Its HTML fragment and script share its name. */
+/** A page. Its HTML fragment, script and style share its name. */
 interface Page {
   readonly name: string;
   readonly title: string;
   /** Relative to the mount point. A regular expression, so that Express does not decode the path. */
   readonly path: string | RegExp;
-  /** The relative path from the page to the mount point; all URLs in the page are relative. */
+  /** The relative path from the page to the mount point, see {@link linkRootOf}. */
   readonly root: './' | '../';
+  /** The role that the page requires. Default: any. */
+  readonly role?: Role;
 }
 
 const PAGES: readonly Page[] = [
-  { name: 'tasks', title: 'Tasks', path: '/', root: './' },
+  { name: 'overview', title: 'Overview', path: '/', root: './' },
+  { name: 'tasks', title: 'Tasks', path: '/tasks', root: './' },
   { name: 'task', title: 'Task', path: /^\/tasks\/[^/]+$/, root: '../' },
+  { name: 'queues', title: 'Queues', path: '/queues', root: './' },
   { name: 'workers', title: 'Workers', path: '/workers', root: './' },
   { name: 'schedules', title: 'Schedules', path: '/schedules', root: './' },
-  { name: 'stats', title: 'Statistics', path: '/stats', root: './' },
+  { name: 'limits', title: 'Limits', path: '/limits', root: './' },
+  { name: 'audit', title: 'Audit', path: '/audit', root: './', role: 'admin' },
 ];
+/** The style sheets of all pages, in this order; each page has one of its own beside them. */
+const STYLES = ['uplot/uPlot.min', 'page/css/tokens', 'page/css/base', 'page/css/form', 'page/css/table'];
+/** The filters of the task list in the query of `/`, where the list used to be. */
+const LIST_FILTERS = ['item', 'state', 'name', 'limit'];
 
-/** Compiled by scripts/build.mjs from dashboard/page. */
-const folder = fileURLToPath(new URL('../page/', import.meta.url));
-
-/** Serves the pages' scripts and styles without authentication: they are public. */
+/**
+ * Serves the pages' scripts, styles and icon without authentication: they are public.
+ * @throws FleetError `PACKAGE_FILE_MISSING` in a bundle
+ */
 export function pageAssets(): Router {
   const router = Router({ caseSensitive: true });
   // Always revalidated (usually a 304), so that a page never mixes assets of two versions.
@@ -36,7 +49,7 @@ export function pageAssets(): Router {
     dotfiles: 'ignore',
     setHeaders: (res: { setHeader(name: string, value: string): unknown }) => res.setHeader('Cache-Control', 'no-cache'),
   } as const;
-  router.use('/assets/page', onlyAssets(), express.static(folder, options));
+  router.use('/assets/page', onlyAssets(), express.static(pageFolder(), options));
   router.use(
     '/assets/uplot',
     onlyAssets(),
@@ -51,35 +64,38 @@ export function pageAssets(): Router {
 /** Serves the pages. They contain no data; the API returns it to authorized callers. */
 export function pageRoutes(): Router {
   const router = Router({ caseSensitive: true, strict: true });
+  router.get('/stats', (req, res) => redirect(res, `${req.baseUrl}/`));
+  router.get('/', (req, res, next) => {
+    if (!hasSlash(req)) return redirect(res, `${req.baseUrl}/${searchOf(req)}`);
+    // The overview covers all tasks, and the task list was here once.
+    const filtered = LIST_FILTERS.some((name) => new URLSearchParams(searchOf(req)).has(name));
+    if (filtered || principalOf(res).items !== null) return redirect(res, `${req.baseUrl}/tasks${searchOf(req)}`);
+    next();
+  });
   for (const page of PAGES) {
     let html: Promise<string> | null = null;
-    router.get(page.path, async (req, res) => {
-      if (page.path === '/' && !hasSlash(req))
-        return void res
-          .writeHead(302, { Location: `${req.baseUrl}/${searchOf(req)}`, 'Content-Length': 0, 'Cache-Control': 'no-store' })
-          .end();
-      html ??= render(page);
-      const text = await html;
-      res
-        .writeHead(200, {
-          'Content-Type': 'text/html; charset=utf-8',
-          'Content-Length': Buffer.byteLength(text),
-          'Cache-Control': 'no-store',
-        })
-        .end(text);
+    const role = page.role ? [requireRole(page.role)] : [];
+    router.get(page.path, ...role, async (_req, res) => {
+      html ??= renderPage(page);
+      sendHtml(res, 200, fillIn(await html, { root: linkRootOf(res, page.root) }));
     });
   }
   return router;
 }
 
-async function render({ name, title, root }: Page): Promise<string> {
-  const [layout, main] = await Promise.all(['layout', name].map((file) => readFile(join(folder, 'html', `${file}.html`), 'utf8')));
-  const values: Readonly<Record<string, string>> = { title, root, script: name, main: (main as string).trimEnd() };
-  return (layout as string).replaceAll(/\{\{(\w+)\}\}/g, (_place, key: string) => values[key] ?? '');
+function redirect(res: ServerResponse, location: string): void {
+  res.writeHead(302, { Location: location, 'Content-Length': 0, 'Cache-Control': 'no-store' }).end();
+}
+
+/** Renders a page, whose links to the dashboard begin with `{{root}}`. */
+async function renderPage({ name, title }: Page): Promise<string> {
+  const styles = [...STYLES, `page/css/pages/${name}`].map((style) => `  <link rel="stylesheet" href="{{root}}assets/${style}.css">`);
+  const [layout, main] = await Promise.all([readHtml('layout'), readHtml(name)]);
+  return fillIn(layout, { title, root: '{{root}}', script: name, main, styles: styles.join('\n') });
 }
 
 function onlyAssets(): express.RequestHandler {
-  return (req, _res, next) => next(/\.(?:js|css)$/.test(req.path) ? undefined : 'router');
+  return (req, _res, next) => next(/\.(?:js|css|svg)$/.test(pathOf(req)) ? undefined : 'router');
 }
 
 /** Whether the path ends with a slash: mounted at `/fleet`, relative URLs resolve from `/fleet/` only. */

@@ -1,12 +1,12 @@
 import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { ErrorRequestHandler } from 'express';
 import { ERROR_CODES, type ErrorCode, type FleetError, isFleetError, messageOf } from '../../shared/errors.js';
-import { type Logger, RepeatedLines } from '../../shared/logger.js';
-import { requestIdOf } from './request.js';
+import { type ApiErrorCode, STATUS_OF, isApiCode } from '../../shared/http-status.js';
+import { type Logger, RepeatedLines } from '../../shared/log/logger.js';
+import { sendProblemPage, wantsPage } from './problem-page.js';
+import { pathOf, requestIdOf } from './request.js';
 import { sendJson } from './send-json.js';
-
-/** `INTERNAL_ERROR` stands for an unexpected error, which is logged and not disclosed. The other codes are the fleet's. */
-export type ProblemCode = ErrorCode | 'INTERNAL_ERROR';
+import { traceOf } from './traced.js';
 
 /** An RFC 9457 problem, sent as `application/problem+json`. */
 export interface Problem {
@@ -17,44 +17,10 @@ export interface Problem {
   readonly status: number;
   /** For humans. Programs decide by `code`. */
   readonly detail: string;
-  readonly code: ProblemCode;
+  readonly code: ApiErrorCode;
   /** The `X-Request-Id`, which identifies the request in the log. */
   readonly request_id: string | null;
 }
-
-/** HTTP status by error code. Any other error is a bug: 500. */
-export const STATUS_OF: Partial<Record<ErrorCode, number>> = {
-  BAD_REQUEST: 400,
-  INVALID_ID: 400,
-  INVALID_INPUT: 400,
-  INVALID_ITEM: 400,
-  INVALID_OPTION: 400,
-  UNKNOWN_TASK: 400,
-  UNAUTHENTICATED: 401,
-  FORBIDDEN: 403,
-  NOT_FOUND: 404,
-  SCHEDULE_NOT_FOUND: 404,
-  TASK_NOT_FOUND: 404,
-  METHOD_NOT_ALLOWED: 405,
-  REQUEST_TIMEOUT: 408,
-  IDEMPOTENCY_IN_PROGRESS: 409,
-  ITEM_BUSY: 409,
-  MALFORMED_DATA: 409,
-  TASK_FINISHED: 409,
-  TASK_NOT_RETRYABLE: 409,
-  BODY_TOO_LARGE: 413,
-  INPUT_TOO_LARGE: 413,
-  UNSUPPORTED_MEDIA_TYPE: 415,
-  IDEMPOTENCY_CONFLICT: 422,
-  TOO_MANY_REQUESTS: 429,
-  NOT_REPLICATED: 503,
-  REDIS_UNAVAILABLE: 503,
-  REDIS_OUT_OF_MEMORY: 503,
-  REDIS_WRONG_TYPE: 503,
-  REDIS_ERROR: 503,
-  KEYS_UNAVAILABLE: 503,
-  CLOSED: 503,
-};
 
 /** In seconds: the producer retries its connection at least every two seconds. */
 const RETRY_AFTER = '2';
@@ -63,29 +29,31 @@ const LOG_EVERY_MS = 60_000;
 
 /**
  * Answers every error of the routes with a {@link Problem}; the last middleware. A 4xx names the mistake. A 503 has `Retry-After` and
- * says only that Redis is unavailable or unusable, not where it is. A 500 says nothing. Errors that an operator must fix are logged.
+ * says only that Redis is unavailable or unusable, not where it is. A 500 says nothing. Errors that an operator must fix are logged. A
+ * browser that asks for a page gets a page, which tries again: see {@link sendProblemPage}.
  * @param shape adapts the problem for certain clients
  */
 export function problemHandler(logger: Logger, shape: (problem: Problem) => Problem = (problem) => problem): ErrorRequestHandler {
   const lines = new RepeatedLines(logger, { intervalMs: LOG_EVERY_MS });
   return (error: unknown, req, res, _next) => {
     const problem: Problem = { ...problemOf(error), request_id: requestIdOf(res) };
-    const path = req.baseUrl + req.path;
+    const path = req.baseUrl + pathOf(req);
     if (mustBeLogged(problem, error))
-      lines.error(`${req.method} ${path} ${messageOf(error)}`, { error, method: req.method, path }, 'Request failed');
+      lines.error(`${req.method} ${path} ${messageOf(error)}`, { error, method: req.method, path, ...traceOf(res) }, 'Request failed');
     // A partial response must be cut off, or the client could take it for a complete one.
     if (res.headersSent) res.destroy();
+    else if (wantsPage(req, res)) void sendProblemPage(req, res, problem).catch(() => sendProblem(res, shape(problem)));
     else sendProblem(res, shape(problem));
   };
 }
 
 function problemOf(error: unknown): Omit<Problem, 'request_id'> {
-  const status = isFleetError(error) ? STATUS_OF[error.code] : undefined;
-  if (!isFleetError(error) || status === undefined) return createProblem(500, 'INTERNAL_ERROR', 'Internal error; see the log.');
+  if (!isFleetError(error) || !isApiCode(error.code)) return createProblem(500, 'INTERNAL_ERROR', 'Internal error; see the log.');
+  const status = STATUS_OF[error.code];
   return { ...createProblem(status, error.code, status < 500 ? shorten(error.message) : ERROR_CODES[error.code]), ...membersOf(error) };
 }
 
-function createProblem(status: number, code: ProblemCode, detail: string): Omit<Problem, 'request_id'> {
+function createProblem(status: number, code: ApiErrorCode, detail: string): Omit<Problem, 'request_id'> {
   return { type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, detail, code };
 }
 
@@ -120,7 +88,7 @@ const EXISTENCE = ['id', 'exists'] as const;
 /** The fields of `details` that a problem includes, by error code. */
 const FACTS: Partial<Record<ErrorCode, readonly string[]>> = {
   CLOSED: EXISTENCE,
-  ITEM_BUSY: ['ids'],
+  ITEM_BUSY: ['key', 'ids'],
   NOT_REPLICATED: ['ids', 'receipts', 'replicas', 'wanted'],
   REDIS_ERROR: EXISTENCE,
   REDIS_OUT_OF_MEMORY: EXISTENCE,
@@ -133,7 +101,9 @@ const FACTS: Partial<Record<ErrorCode, readonly string[]>> = {
 
 /** HTTP names of fields whose internal names differ. */
 const NAMES: ReadonlyMap<string, string> = new Map([
+  ['expiresIn', 'expires_in'],
   ['onBusy', 'on_busy'],
+  ['whenBusy', 'when_busy'],
   ['waitMs', 'wait_ms'],
 ]);
 

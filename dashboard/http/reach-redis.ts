@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Producer } from '../../producer/index.js';
 import { FleetError } from '../../shared/errors.js';
 import type { Store } from '../../shared/store.js';
@@ -12,7 +13,9 @@ export interface FleetAccess {
 
 /** Waits for a reply of Redis. @throws FleetError `REDIS_UNAVAILABLE` after the timeout, in ms */
 export function answered<Value>(ms: number, reply: Promise<Value>): Promise<Value> {
-  return within(ms, reply, () => {
+  return within(ms, reply, async () => {
+    // A process that was busy until now has not read the replies that arrived meanwhile.
+    await nextTurn();
     throw new FleetError('REDIS_UNAVAILABLE', `Redis did not answer within ${ms} ms.`);
   });
 }

@@ -6,14 +6,15 @@ import { ipKeyGenerator } from 'express-rate-limit';
 /** Request ids accepted from clients and proxies; others could be long or corrupt the log. */
 const SANE_ID = /^[A-Za-z0-9._~+=-]{8,64}$/;
 
-/** Assigns the request id for the response and the log, taken from `X-Request-Id` if well-formed; the first middleware. */
+/**
+ * Assigns the request id for the response and the log, taken from `X-Request-Id` if well-formed, and notes the base path; the first
+ * middleware.
+ */
 export function assignRequestId(): RequestHandler {
   return (req, res, next) => {
     const given = req.headers['x-request-id'];
     const requestId = typeof given === 'string' && SANE_ID.test(given) ? given : randomUUID();
-    // Only an Express app sets `locals`.
-    res.locals ??= {};
-    Object.assign(res.locals, { requestId });
+    Object.assign(res.locals, { requestId, mount: req.baseUrl });
     res.setHeader('X-Request-Id', requestId);
     next();
   };
@@ -21,6 +22,11 @@ export function assignRequestId(): RequestHandler {
 
 export function requestIdOf(res: Pick<Response, 'locals'>): string | null {
   return (res.locals as { requestId?: string } | undefined)?.requestId ?? null;
+}
+
+/** Returns the path of a request below its router, without the query; Express's `req.path` needs an app. */
+export function pathOf({ url = '/' }: IncomingMessage): string {
+  return url.replace(/\?.*$/s, '');
 }
 
 /** Returns the client address: behind trusted proxies as Express derives it from `X-Forwarded-For`, else the socket's. */

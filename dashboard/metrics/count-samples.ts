@@ -1,9 +1,10 @@
 import { quote } from '../../shared/keys.js';
-import { BOUNDS_MS, type Counted, type HistogramName, INF, SUM, parseField } from '../../shared/metrics/counters.js';
+import { BOUNDS_MS, type Counted, type HistogramName, INF, SUM, parseField } from '../../shared/metrics/fields.js';
 import { REPAIRS } from '../../shared/metrics/task-counters.js';
 import { UNREADABLE_KINDS } from '../../shared/records/unreadable-kinds.js';
 import type { RecordSource } from '../../shared/records/unreadable.js';
 import { STOP_WAYS } from '../../shared/stop/receipt.js';
+import { TERMINAL_STATES } from '../../shared/task/state.js';
 import { type MetricName, type Sample, sample } from './exposition.js';
 
 /** Counters with their metric and labels, in the order of the counter's fields. */
@@ -21,8 +22,6 @@ const HISTOGRAMS = {
   run: ['taskfleet_task_run_seconds', 'queue', 'name'],
   stop: ['taskfleet_stop_latency_seconds', 'phase'],
 } as const satisfies Record<HistogramName, readonly [MetricName, ...string[]]>;
-
-const OUTCOMES = ['completed', 'failed', 'cancelled'] as const;
 
 /** A histogram's values for one set of labels: counts by bucket bound in ms, and the sum in ms. */
 interface Values {
@@ -67,7 +66,7 @@ function zeroSamples(fields: readonly string[]): Map<string, Sample> {
   for (const field of fields) {
     const { counted = null, labels = [] } = parseField(field) ?? {};
     const [queue = '', name = ''] = labels;
-    if (counted === 'enqueued' || counted === 'finished') for (const outcome of OUTCOMES) add('finished', queue, name, outcome);
+    if (counted === 'enqueued' || counted === 'finished') for (const outcome of TERMINAL_STATES) add('finished', queue, name, outcome);
   }
   return zeros;
 }

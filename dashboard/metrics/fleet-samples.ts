@@ -1,13 +1,24 @@
 import { Registry, collectDefaultMetrics } from 'prom-client';
 import type { Producer } from '../../producer/index.js';
-import { type WorkerRecord, readBeats } from '../../shared/records/heartbeats.js';
 import { readReconcile } from '../../shared/records/reconcile.js';
 import type { Store } from '../../shared/store.js';
+import { readDrains } from '../../shared/workers/drains.js';
+import { type WorkerRecord, readBeats } from '../../shared/workers/heartbeats.js';
+import { readDifferences } from '../../shared/workers/published-definitions.js';
+import { readUnserved } from '../../shared/workers/unserved.js';
 import { type Sample, sample } from './exposition.js';
 
-/** Returns worker metrics from the last heartbeats, and the reconciler's last run. */
+/** Returns worker metrics from the last heartbeats, what no worker takes, and the reconciler's last run. */
 export async function workerSamples(store: Store): Promise<Sample[]> {
   const [{ alive, silent }, reconciled] = await Promise.all([readBeats(store), readReconcile(store)]);
+  const [drains, unserved, differences] = await Promise.all([
+    readDrains(store),
+    readUnserved(store, alive),
+    readDifferences(
+      store,
+      alive.filter(({ draining }) => draining !== true),
+    ),
+  ]);
   const sum = (count: (beat: WorkerRecord) => number): number => alive.reduce((total, beat) => total + count(beat), 0);
   return [
     sample('taskfleet_workers', alive.length),
@@ -19,7 +30,10 @@ export async function workerSamples(store: Store): Promise<Sample[]> {
       'taskfleet_workers_draining',
       sum(({ draining }) => Number(draining)),
     ),
+    sample('taskfleet_workers_drained', alive.filter(({ id }) => drains.has(id)).length),
     sample('taskfleet_workers_silent', silent),
+    sample('taskfleet_queues_unserved', alive.length === 0 ? 0 : unserved.queues.length),
+    sample('taskfleet_definitions_differing', differences.length),
     sample(
       'taskfleet_slots',
       sum(({ slots }) => slots ?? 0),
@@ -44,8 +58,10 @@ const LATE_MS = 30_000;
 export async function scheduleSamples({ schedules }: Producer, { redis, keys, clock }: Store): Promise<Sample[]> {
   const list = (await schedules.list()).filter(({ problem }) => problem === null);
   const now = clock.now();
-  const dues = list.flatMap(({ id, queue, nextAt }) =>
-    nextAt === null || queue === null ? [] : [{ key: `${keys.jobs(queue)}repeat:${id}:${nextAt.getTime()}`, due: nextAt.getTime() }],
+  const dues = list.flatMap(({ id, queue, nextAt, paused }) =>
+    nextAt === null || queue === null
+      ? []
+      : [{ key: `${keys.jobs(queue)}repeat:${id}:${nextAt.getTime()}`, due: nextAt.getTime(), held: paused !== null }],
   );
   // A scheduler keeps its next due time even if the task itself was removed.
   const exists = await Promise.all(dues.map(({ key }) => redis.exists(key)));
@@ -53,11 +69,11 @@ export async function scheduleSamples({ schedules }: Producer, { redis, keys, cl
   return [
     sample('taskfleet_schedules', list.length),
     sample('taskfleet_schedules_without_next', list.length - withNext.length),
-    sample('taskfleet_schedules_late', withNext.filter(({ due }) => now - due > LATE_MS).length),
+    sample('taskfleet_schedules_late', withNext.filter(({ due, held }) => !held && now - due > LATE_MS).length),
   ];
 }
 
-interface RedisMemory {
+export interface RedisMemory {
   readonly usedBytes: number;
   /** 0 for no limit. */
   readonly maxBytes: number;
@@ -66,7 +82,11 @@ interface RedisMemory {
 }
 
 export async function readMemory({ redis }: Store): Promise<RedisMemory> {
-  const info = await redis.info('memory');
+  return memoryOf(await redis.info('memory'));
+}
+
+/** @param info the section `memory` of INFO */
+export function memoryOf(info: string): RedisMemory {
   const field = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
   return {
     usedBytes: Number(field('used_memory') ?? 0),

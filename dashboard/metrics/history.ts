@@ -1,4 +1,4 @@
-import { narrowBucketMs, parseField } from '../../shared/metrics/counters.js';
+import { narrowBucketMs, parseField } from '../../shared/metrics/fields.js';
 import { HashReader } from '../../shared/records/hash-reader.js';
 import type { Store } from '../../shared/store.js';
 
@@ -9,6 +9,8 @@ interface HistoryMinute {
   readonly completed: number;
   readonly failed: number;
   readonly cancelled: number;
+  /** Scheduled tasks that did not run because of an overlap. */
+  readonly skipped: number;
   /** Stop latency, accurate to six percent; null for a minute without stops. */
   readonly stop_p50_ms: number | null;
   readonly stop_p99_ms: number | null;
@@ -48,7 +50,7 @@ function minuteOf(minute: number, fields: readonly string[], count: (field: stri
     .toSorted((a, b) => a.ms - b.ms);
   return {
     at: new Date(minute * MINUTE_MS).toISOString(),
-    ...{ completed: count('completed'), failed: count('failed'), cancelled: count('cancelled') },
+    ...{ completed: count('completed'), failed: count('failed'), cancelled: count('cancelled'), skipped: count('skipped') },
     ...{ stop_p50_ms: percentile(stops, 50), stop_p99_ms: percentile(stops, 99) },
   };
 }

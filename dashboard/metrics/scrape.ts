@@ -1,7 +1,7 @@
 import { type RequestHandler, Router } from 'express';
 import type { Producer } from '../../producer/index.js';
 import { FleetError, messageOf } from '../../shared/errors.js';
-import type { Logger } from '../../shared/logger.js';
+import type { Logger } from '../../shared/log/logger.js';
 import type { Store } from '../../shared/store.js';
 import { requireRole } from '../auth/authenticate.js';
 import { principalOf } from '../auth/principal.js';
@@ -9,6 +9,7 @@ import { type FleetAccess, pingRedis, reachRedis, answered } from '../http/reach
 import { countSamples } from './count-samples.js';
 import { CONTENT_TYPE, type Sample, formatSamples, sample } from './exposition.js';
 import { memorySamples, processMetrics, scheduleSamples, workerSamples } from './fleet-samples.js';
+import { limitSamples } from './limit-samples.js';
 import { queueSamples } from './queue-samples.js';
 
 /** Leaves time to authenticate and respond within two seconds. */
@@ -20,6 +21,7 @@ type Part = (store: Store, producer: Producer) => Promise<Sample[]>;
 const PARTS: Readonly<Record<string, Part>> = {
   counts: countSamples,
   queues: queueSamples,
+  limits: limitSamples,
   workers: workerSamples,
   schedules: (store, producer) => scheduleSamples(producer, store),
   memory: memorySamples,
@@ -82,8 +84,8 @@ export class Scrape {
 }
 
 /**
- * `GET /metrics`: metrics of the fleet and of this process for Prometheus, described in docs/metrics.md. Responds within two seconds,
- * with 200 even while Redis is unavailable (`taskfleet_redis_up 0`), so that alerts keep working.
+ * `GET /metrics`: metrics of the fleet and of this process for Prometheus, described in docs/reference/metrics.md. Responds within two
+ * seconds, with 200 even while Redis is unavailable (`taskfleet_redis_up 0`), so that alerts keep working.
  *
  * Requires a viewer without item patterns, since the totals cover all items. Prometheus sends a bearer token.
  */

@@ -1,128 +1,76 @@
-import { type StateChange, type Task, mayOperate, mayStop } from './parts/api-types.js';
-import { ApiError, EventStream, ROOT, now, read, taskPath, write } from './parts/api.js';
-import { attentionOf } from './parts/attention.js';
-import { ChunkText } from './parts/chunk-text.js';
-import { byId, element, moment, setAttribute, setText, showLink, showProblem, startShell } from './parts/shell.js';
-import { askToStop } from './parts/stop-dialogs.js';
-import { Stops } from './parts/stops.js';
-import { isTerminal } from './parts/task-set.js';
-import { attemptOf, nameOf, progressOf, receiptOf, receiptText } from './parts/wording.js';
-
-/** Returns a task's details as terms and values. Its input is on the board, linked for callers that may see it. */
-function taskFacts(task: Task, seesInput: boolean): [string, Node | string][] {
-  const { id, queue, item, worker, stop, problem } = task;
-  const facts: [string, Node | string][] = [
-    ['Name', nameOf(task)],
-    ['Item', item === null ? '–' : itemLink(item)],
-    ['Queue', queue ?? '–'],
-    ['Attempt', attemptOf(task)],
-    ['Worker', worker ?? '–'],
-    ['Enqueued', moment(task.enqueued_at)],
-    ['Started', moment(task.started_at)],
-    ['Finished', moment(task.finished_at)],
-  ];
-  if (seesInput && queue !== null)
-    facts.push([
-      'Input',
-      element('a', { href: new URL(`board/queue/${encodeURIComponent(queue)}/${encodeURIComponent(id)}`, ROOT).href }, 'view on the board'),
-    ]);
-  if (problem !== null) facts.push(['Unreadable', problem]);
-  if (stop) facts.push(['Stop requested', moment(stop.at)], ['Stopped by', stop.by ?? '–'], ['Reason', stop.reason ?? '–']);
-  return facts;
-}
-
-function itemLink(item: string): HTMLElement {
-  const url = new URL(ROOT);
-  url.searchParams.set('item', item);
-  return element('a', { href: url.href }, item);
-}
-
-/** Characters of output to keep; older text is dropped. */
-const MAX_LENGTH = 400_000;
-
-/** A task's output, written at most once per animation frame. */
-class Output {
-  readonly #place: HTMLElement;
-  readonly #text = document.createTextNode('');
-  #chunks = new ChunkText();
-  #waiting: string[] = [];
-  #cut = false;
-
-  constructor(place: HTMLElement) {
-    this.#place = place;
-    place.append(this.#text);
-  }
-
-  get cut(): boolean {
-    return this.#cut;
-  }
-
-  add(chunk: unknown): void {
-    if (this.#waiting.length === 0) requestAnimationFrame(() => this.#write());
-    this.#waiting.push(this.#chunks.add(chunk));
-  }
-
-  clear(): void {
-    this.#chunks = new ChunkText();
-    this.#waiting = [];
-    this.#text.data = '';
-  }
-
-  #write(): void {
-    // Keeps the scroll position of a user who has scrolled up.
-    const { scrollTop, clientHeight, scrollHeight } = this.#place;
-    const atEnd = scrollTop + clientHeight > scrollHeight - 40;
-    this.#text.appendData(this.#waiting.join(''));
-    this.#waiting = [];
-    if (this.#text.length > MAX_LENGTH) {
-      this.#text.deleteData(0, this.#text.length - MAX_LENGTH);
-      this.#cut = true;
-    }
-    if (atEnd) this.#place.scrollTop = this.#place.scrollHeight;
-  }
-}
+import { TaskfleetError } from './client.js';
+import { type StateChange, type Task, isTerminal, mayOperate } from './parts/api-types.js';
+import { now, read, taskPath } from './parts/api.js';
+import { byId, setAttribute, setText } from './parts/dom.js';
+import { followEvents } from './parts/shell/connection.js';
+import { startShell } from './parts/shell/shell.js';
+import { showProblem } from './parts/ui/feedback.js';
+import { Tabs } from './parts/ui/tabs.js';
+import { progressOf, receiptOf, receiptText } from './parts/wording.js';
+import { failureTitle } from './task/attempts/attempt-text.js';
+import { AttemptList } from './task/attempts/attempts.js';
+import { History } from './task/attempts/history.js';
+import { taskFacts } from './task/facts.js';
+import { Header } from './task/header.js';
+import { InputPanel } from './task/input-panel.js';
+import { LogView } from './task/log/log-view.js';
+import { Output } from './task/output.js';
+import { RelatedPanel } from './task/related-panel.js';
+import { ResultPanel } from './task/result-panel.js';
 
 const TICK_MS = 1_000;
-const SHOWN_EVENTS = 200;
+/** How often the position in line and the children are read, in ms: they change without an event of the task. */
+const QUIET_MS = 3_000;
 
 /** The page `/tasks/<id>`. */
 const id = decodeURIComponent(location.pathname.slice(location.pathname.lastIndexOf('/') + 1));
-document.title = `${id} · taskfleet`;
-setText(byId('title', HTMLElement), id);
 const principal = await startShell();
-const seesInput = mayOperate(principal) && principal.items === null;
-const stops = new Stops(byId('stops', HTMLElement), byId('spoken', HTMLElement));
-const output = new Output(byId('output', HTMLElement));
 const problem = byId('problem', HTMLElement);
-const stopButton = byId('stop', HTMLButtonElement);
-const retryButton = byId('retry', HTMLButtonElement);
+const output = new Output(byId('output', HTMLElement));
+const attempts = new AttemptList(byId('attempts', HTMLElement));
+const changes = new History(byId('events', HTMLElement), byId('history-empty', HTMLElement));
+const result = new ResultPanel(byId('result', HTMLElement), byId('result-empty', HTMLElement));
+const input = mayOperate(principal) ? new InputPanel(id, byId('input', HTMLElement), byId('input-problem', HTMLElement)) : null;
+const related = new RelatedPanel(id, {
+  table: byId('children', HTMLTableElement),
+  parent: byId('parent', HTMLElement),
+  count: byId('children-count', HTMLElement),
+  note: byId('children-note', HTMLElement),
+});
+const log = new LogView(id, {
+  lines: byId('log', HTMLElement),
+  level: byId('log-level', HTMLSelectElement),
+  follow: byId('log-follow', HTMLInputElement),
+  note: byId('log-note', HTMLElement),
+  empty: byId('log-empty', HTMLElement),
+});
+byId('input-tab', HTMLElement).hidden = input === null;
+const tabs = new Tabs(byId('tabs', HTMLElement), onTab);
+const header = new Header({ id, principal, input, retried });
 let task: Task | null = null;
 /** Counts renders, to discard responses to older requests. */
 let renders = 0;
 
-const events = new EventStream({
+const events = followEvents({
   path: `${taskPath(id)}/events`,
   on: {
     snapshot: (seen: Task) => show(seen),
     chunk: ({ chunk }: { chunk: unknown }) => {
-      byId('output-section', HTMLElement).hidden = false;
+      byId('output', HTMLElement).hidden = false;
+      byId('output-empty', HTMLElement).hidden = true;
+      if (task && !hasFailures(task)) tabs.suggest('output');
       output.add(chunk);
     },
-    progress: ({ progress }: { progress: unknown }, eventId) => {
-      if (task) show({ ...task, progress });
-      addEvent(eventId, `progress ${progressOf(progress)?.text ?? ''}`);
+    progress: ({ progress }: { progress: unknown }) => {
+      if (task) task = { ...task, progress };
+      showProgress(progress);
     },
-    state: (change: StateChange, eventId) => void onState(change, eventId),
+    state: (change: StateChange) => void onState(change),
   },
-  onLink: showLink,
 });
 
-stopButton.addEventListener(
-  'click',
-  () => task && void askToStop(task, byId('title', HTMLElement), (reason) => task && stops.stopTask(task, reason)),
-);
-retryButton.addEventListener('click', () => void retry());
-window.setInterval(() => task && showNote(task), TICK_MS);
+window.setInterval(tick, TICK_MS);
+window.setInterval(() => void readQuietChanges(), QUIET_MS);
 await start();
 
 async function start(): Promise<void> {
@@ -130,9 +78,10 @@ async function start(): Promise<void> {
     // Fetched first: an EventSource does not expose the error response.
     show(await read<Task>(taskPath(id)));
     events.open();
+    await related.refresh();
   } catch (error) {
     showProblem(problem, error);
-    if (!(error instanceof ApiError && error.status === 404)) window.setTimeout(() => void start(), 3_000);
+    if (!(error instanceof TaskfleetError && error.status === 404)) window.setTimeout(() => void start(), 3_000);
   }
 }
 
@@ -141,28 +90,52 @@ function show(seen: Task): void {
   renders += 1;
   showProblem(problem, null);
   byId('content', HTMLElement).hidden = false;
-  const finished = isTerminal(seen.state);
-  setText(byId('state', HTMLElement), seen.state);
-  setAttribute(byId('state', HTMLElement), 'data-state', seen.state);
-  byId('facts', HTMLElement).replaceChildren(
-    ...taskFacts(seen, seesInput).map(([term, value]) => element('div', {}, element('dt', {}, term), element('dd', {}, value))),
-  );
+  header.show(seen);
+  byId('facts', HTMLElement).replaceChildren(...taskFacts(seen));
   showProgress(seen.progress);
-  showBlock('error', seen.error);
-  showBlock('result', seen.result === null ? null : typeof seen.result === 'string' ? seen.result : JSON.stringify(seen.result, null, 2));
+  attempts.show(seen, now());
+  byId('attempts-empty', HTMLElement).hidden = (seen.attempts?.length ?? 0) > 0;
+  setText(byId('attempts-empty', HTMLElement), seen.attempt === 0 ? 'No attempt has begun.' : 'The attempts were not recorded.');
+  result.show(seen);
+  if (seen.state === 'completed' && seen.result !== null) tabs.suggest('result');
+  else if (!tabs.selected || hasFailures(seen)) tabs.suggest('attempts');
+  const error = errorLine(seen);
+  byId('error-section', HTMLElement).hidden = error === null;
+  setText(byId('error', HTMLElement), error ?? '');
   byId('receipt', HTMLElement).hidden = seen.stop === null;
   if (seen.stop) setText(byId('receipt-text', HTMLElement), receiptText(receiptOf(seen)));
-  stopButton.hidden = finished || !mayStop(principal);
-  stopButton.disabled = seen.state === 'stopping';
-  retryButton.hidden = !mayOperate(principal) || !(seen.state === 'failed' || seen.state === 'cancelled');
-  showNote(seen);
+  tick();
 }
 
-function showNote(seen: Task): void {
-  const attention = attentionOf(seen, { now: now(), typical: new Map(), silent: new Set() });
-  const note = byId('note', HTMLElement);
-  note.hidden = attention === null;
-  setText(note, attention === null ? '' : `⚠ ${attention.text}`);
+function hasFailures({ attempts: all }: Task): boolean {
+  return all?.some(({ error }) => error !== null) ?? false;
+}
+
+/** Returns the error of a task that has failed or will be retried; the list of attempts has its stack and causes. */
+function errorLine({ attempts: all, error }: Task): string | null {
+  const failure = all?.at(-1)?.error;
+  return error !== null && failure ? failureTitle(failure) : error;
+}
+
+function onTab(name: string): void {
+  if (name === 'logs') log.open();
+  if (name === 'input') void input?.open();
+  if (name === 'children') void related.refresh().catch(() => undefined);
+}
+
+async function readQuietChanges(): Promise<void> {
+  if (document.hidden || task === null) return;
+  if (!isTerminal(task.state) && !byId('children-panel', HTMLElement).hidden) await related.refresh().catch(() => undefined);
+  // A pause of its queue, or a move in a line, is no event of the task.
+  if (!['queued', 'scheduled', 'retrying'].includes(task.state)) return;
+  const before = renders;
+  const seen = await read<Task>(taskPath(id)).catch(() => null);
+  if (seen && renders === before) show(seen);
+}
+
+function tick(): void {
+  attempts.tick(now());
+  header.tick();
 }
 
 function showProgress(value: unknown): void {
@@ -170,43 +143,25 @@ function showProgress(value: unknown): void {
   const bar = byId('bar', HTMLProgressElement);
   byId('progress', HTMLElement).hidden = progress === null;
   bar.hidden = progress?.fraction == null;
-  bar.value = progress?.fraction ?? 0;
+  setAttribute(bar, 'value', String(progress?.fraction ?? 0));
   setText(byId('progress-text', HTMLElement), progress?.text ?? '');
 }
 
-function showBlock(name: 'error' | 'result', text: string | null): void {
-  byId(`${name}-section`, HTMLElement).hidden = text === null;
-  setText(byId(name, HTMLElement), text ?? '');
-}
-
-async function onState({ state, receipt, task: ended }: StateChange, eventId: string): Promise<void> {
-  addEvent(eventId, receipt ? `${state}: ${receiptText(receipt)}` : state);
+async function onState(change: StateChange): Promise<void> {
+  const { state, task: ended } = change;
+  changes.add(change);
   if (isTerminal(state)) events.close();
   const before = renders;
-  const seen = ended ?? (await read<Task>(taskPath(id)).catch(() => task && { ...task, state }));
-  if (!seen || (!ended && renders !== before && !isTerminal(state))) return;
+  // The task in the event has no stacks: it is sent to callers of every role.
+  const known = mayOperate(principal) ? null : ended;
+  const seen = known ?? (await read<Task>(taskPath(id)).catch(() => ended ?? (task && { ...task, state })));
+  if (!seen || (renders !== before && !isTerminal(state))) return;
   show(seen);
-  stops.note(seen);
+  if (isTerminal(state)) await related.refresh().catch(() => undefined);
 }
 
-/** Adds an event to the log. Its id starts with its time in ms. */
-function addEvent(eventId: string, text: string): void {
-  const ms = Number.parseInt(eventId, 10);
-  const list = byId('events', HTMLOListElement);
-  byId('events-section', HTMLElement).hidden = false;
-  list.append(element('li', {}, Number.isNaN(ms) ? '' : moment(new Date(ms).toISOString()), ` ${text}`));
-  if (list.childElementCount > SHOWN_EVENTS) list.firstElementChild?.remove();
-}
-
-async function retry(): Promise<void> {
-  retryButton.disabled = true;
-  try {
-    show(await write<Task>(`${taskPath(id)}/retry`));
-    events.open();
-    (stopButton.hidden ? byId('title', HTMLElement) : stopButton).focus();
-  } catch (error) {
-    showProblem(problem, error);
-  } finally {
-    retryButton.disabled = false;
-  }
+function retried(seen: Task): void {
+  show(seen);
+  events.open();
+  log.reopen();
 }

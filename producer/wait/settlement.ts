@@ -1,3 +1,4 @@
+import { groupBy } from '../../shared/groups.js';
 import { type Replicas, notReplicated } from '../../shared/redis/replicas.js';
 import {
   type StopAnswer,
@@ -10,7 +11,10 @@ import {
   receiptToJson,
 } from '../../shared/stop/receipt.js';
 import type { Store } from '../../shared/store.js';
+import { readLastState } from '../../shared/task/event-stream.js';
 import { isTerminal } from '../../shared/task/state.js';
+import type { TaskView } from '../../shared/task/view.js';
+import { EarlyWait } from './early-wait.js';
 import type { Wait, Waiter } from './waiter.js';
 
 /** Makes stops wait for replicas (STOP_WAIT_REPLICAS). */
@@ -85,12 +89,21 @@ export class Settlement {
     private readonly replicas: StopReplicas,
   ) {}
 
-  /** Returns the receipts of tasks that ended before `deadline` (performance.now), by id. */
-  async untilSettled(open: readonly OpenStop[], deadline: number): Promise<Map<string, StopReceipt>> {
+  /** Makes a wait that starts with the records of the stops. */
+  early(): EarlyWait {
+    return new EarlyWait(this.waiter, this.store.redis);
+  }
+
+  /**
+   * Returns the receipts of tasks that ended before `deadline` (performance.now), by id.
+   * @param early a wait that started with the records of the stops; null for none
+   */
+  async untilSettled(open: readonly OpenStop[], deadline: number, early: EarlyWait | null): Promise<Map<string, StopReceipt>> {
     const pending = new Map(open.map((one) => [one.id, one]));
     const settled = new Map<string, StopReceipt>();
     if (pending.size === 0) return settled;
-    const wait = await this.waiter.start(open);
+    const wait = (await early?.take(open)) ?? (await this.waiter.start(open));
+    // Tasks may have ended by now: one read is faster than a look at their events.
     for (const id of pending.keys()) wait.touched.add(id);
     try {
       for (;;) {
@@ -119,7 +132,7 @@ export class Settlement {
   }
 
   async #read(ids: readonly string[], pending: ReadonlyMap<string, OpenStop>, wait: Wait): Promise<Map<string, StopReceipt>> {
-    const tasks = await this.store.reader.read(ids);
+    const tasks = await this.#tasksOf(ids, pending);
     const settled = new Map<string, StopReceipt>();
     for (const id of ids) {
       const task = tasks.get(id);
@@ -131,11 +144,24 @@ export class Settlement {
     return settled;
   }
 
+  /** Reads tasks on their queues, and looks up those that are not there. */
+  async #tasksOf(ids: readonly string[], pending: ReadonlyMap<string, OpenStop>): Promise<Map<string, TaskView>> {
+    const { reader } = this.store;
+    const byQueue = groupBy(ids, (id) => (pending.get(id) as OpenStop).queue);
+    const tasks = await reader.readLocated({ byQueue, foreign: new Map(), unreadable: new Map() });
+    const missing = ids.filter((id) => !tasks.has(id));
+    if (missing.length === 0) return tasks;
+    return new Map([...tasks, ...(await reader.read(missing))]);
+  }
+
   /** Returns the receipt of a task that is no longer stored; null if its job does not exist yet. */
   async #gone({ id, queue, stop }: OpenStop, wait: Wait): Promise<StopReceipt | null> {
     const how = await wait.departureOf(queue, id);
     if (how === null) return null;
-    if (how !== 'removed' && how.event === 'completed') return createReceipt({ id, outcome: 'finished', endedAs: 'completed', stop });
+    if (how !== 'removed' && how.event === 'completed') {
+      const last = await readLastState(this.store.redis, this.store.keys.events(id));
+      return createReceipt({ id, outcome: 'finished', endedAs: last === 'skipped' ? 'skipped' : 'completed', stop });
+    }
     return createReceipt({ id, outcome: 'cancelled', endedAs: 'cancelled', stop, settledAt: new Date(this.store.clock.now()) });
   }
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import type { Logger } from '../../shared/logger.js';
+import type { Logger } from '../../shared/log/logger.js';
 import { hangUp } from '../../shared/redis/connect.js';
 import { isConnectionError } from '../../shared/redis/connection-errors.js';
 import { type RedisConnection, isCluster, serverOf, slotOf } from '../../shared/redis/connection.js';
@@ -72,7 +72,8 @@ class StreamReader {
   readonly #lingerMs: number;
   readonly #streams = new Map<string, Stream>();
   readonly #followed = new Notice();
-  #reading: ReadonlySet<string> = new Set();
+  /** The streams of the read in progress; null if there is none. */
+  #reading: ReadonlySet<string> | null = null;
   #blocking: Redis | null = null;
   #clientId: number | null = null;
   #loop: Promise<void> | null = null;
@@ -117,9 +118,9 @@ class StreamReader {
     await this.#loop;
   }
 
-  /** Unblocks the current read so that the next one includes this stream. Repeats, because a read may be sent but not blocked yet. */
+  /** Unblocks a read without this stream, so that the next one includes it. Repeats, because a read may be sent but not blocked yet. */
   async #include(key: string): Promise<void> {
-    while (!this.#closed && this.#streams.has(key) && !this.#reading.has(key)) {
+    while (!this.#closed && this.#streams.has(key) && this.#reading?.has(key) === false) {
       if (this.#clientId !== null)
         await serverOf(this.#commands, key)
           ?.client('UNBLOCK', this.#clientId)
@@ -165,20 +166,20 @@ class StreamReader {
 
   /** Returns whether there is a stream to follow, after waiting up to `lingerMs` for one. */
   async #wanted(): Promise<boolean> {
-    while (!this.#closed && this.#streams.size === 0) {
-      this.#reading = new Set();
-      if (!(await this.#followed.wait(this.#lingerMs))) return this.#streams.size > 0;
-    }
+    while (!this.#closed && this.#streams.size === 0) if (!(await this.#followed.wait(this.#lingerMs))) return this.#streams.size > 0;
     return !this.#closed;
   }
 
   async #read(redis: Redis): Promise<void> {
     this.#clientId ??= await redis.client('ID');
     const keys = [...this.#streams.keys()];
-    this.#reading = new Set(keys);
     const ids = keys.map((key) => this.#streams.get(key)?.lastId ?? '0-0');
     if (keys.length === 0) return;
-    const read = await redis.xread('COUNT', READ_AT_ONCE, 'BLOCK', BLOCK_MS, 'STREAMS', ...keys, ...ids);
+    this.#reading = new Set(keys);
+    const reading = redis.xread('COUNT', READ_AT_ONCE, 'BLOCK', BLOCK_MS, 'STREAMS', ...keys, ...ids);
+    const read = await reading.finally(() => {
+      this.#reading = null;
+    });
     for (const [key, entries] of read ?? []) this.#deliver(key, entries);
   }
 

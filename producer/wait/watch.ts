@@ -1,10 +1,14 @@
 import { describeValue } from '../../shared/arguments.js';
+import { endRunning } from '../../shared/attempt/history.js';
 import type { FleetClock } from '../../shared/clock/fleet-clock.js';
 import { FleetError } from '../../shared/errors.js';
+import type { TaskEvent, TaskStateEvent } from '../../shared/events/event.js';
+import { EventHistory } from '../../shared/events/history.js';
+import { stateEventOf } from '../../shared/events/state-event.js';
 import type { Keys } from '../../shared/keys.js';
 import type { ScriptedRedis } from '../../shared/scripts/define-scripts.js';
 import { type StopReceipt, TaskCancelled, receiptOf } from '../../shared/stop/receipt.js';
-import { StateChanges, type TaskEvent, parseEvent } from '../../shared/task/event-stream.js';
+import { parseEvent, readLastState } from '../../shared/task/event-stream.js';
 import { isTerminal } from '../../shared/task/state.js';
 import type { TaskReader } from '../../shared/task/task-reader.js';
 import type { TaskView } from '../../shared/task/view.js';
@@ -45,7 +49,7 @@ export class Watch {
   }
 
   /**
-   * Waits until the task has completed or failed, and returns it.
+   * Waits until the task has completed, failed or been skipped, and returns it.
    * @throws TaskCancelled with the receipt, if it was stopped, or removed before it ended; FleetError `TASK_NOT_FOUND`,
    *   `WAIT_TIMEOUT`, `INVALID_OPTION`, `CLOSED`; the signal's reason
    */
@@ -83,9 +87,9 @@ export class Watch {
   }
 
   /**
-   * Yields the task's current state, then progress, chunks and state changes as they arrive, last the terminal state, with the
-   * receipt if the task was cancelled. An attempt that emits events starts with `running`. With `after`, the id of the last event
-   * seen, the missed events come first, then the current state; without it, all stored events are replayed.
+   * Yields the task's events so far: the beginning and end of each recorded attempt and the stored output between them. Then progress,
+   * chunks and state changes as they arrive, last the terminal state, with the receipt if the task was cancelled. Each attempt starts
+   * with `running`. With `after`, the id of the last event seen, the missed output comes first, then the current state.
    */
   async *events(
     id: string,
@@ -103,10 +107,9 @@ export class Watch {
           wait.wake();
         }),
       );
-      const changes = new StateChanges();
-      const now = after !== null || isTerminal(first.state) ? null : changes.ofTask(first);
-      if (now) yield now;
-      yield* this.#follow(first, after ?? '0-0', changes, { arrived, wait }, signal);
+      const history = new EventHistory();
+      if (after !== null) history.skip(first);
+      yield* this.#follow(first, after ?? '0-0', history, { arrived, wait }, signal);
     } finally {
       wait.close();
     }
@@ -115,44 +118,39 @@ export class Watch {
   async *#follow(
     task: TaskView,
     after: string,
-    changes: StateChanges,
+    history: EventHistory,
     { arrived, wait }: { arrived: StreamEntry[]; wait: Wait },
     signal?: AbortSignal,
   ): AsyncGenerator<TaskEvent, void, undefined> {
     const { id } = task;
     let seen = after;
     let current = task;
-    arrived.unshift(...(await this.#history(id, after)));
+    arrived.unshift(...(await this.#stored(id, after)));
     for (;;) {
+      // Taken before the task is read, so that its record has the attempts of these entries.
+      const entries = arrived.splice(0);
       current = (await this.#read(id)) ?? (await this.#gone(current, wait));
-      const over = isTerminal(current.state);
+      history.learn(current);
       // Events up to this state are in the stream by now, but may not have arrived here.
-      if (!changes.knows(current)) arrived.push(...(await this.#history(id, seen)));
-      let changed = false;
-      for (const entry of arrived.splice(0)) {
-        if (compareStreamIds(entry.id, seen) <= 0) continue;
+      if (!history.changes.knows(current)) entries.push(...(await this.#stored(id, seen)));
+      const events = entries.flatMap((entry) => {
+        if (compareStreamIds(entry.id, seen) <= 0) return [];
         seen = entry.id;
-        const event = parseEvent(entry.id, entry.fields);
-        if (event === null || !changes.isNews(event)) continue;
-        changed ||= event.type === 'state';
-        yield event;
-      }
-      if (over)
-        return yield {
-          type: 'state',
-          id: null,
-          state: current.state,
-          ...(current.state === 'cancelled' && { receipt: receiptOfEnd(current) }),
-        };
+        return parseEvent(entry.id, entry.fields) ?? [];
+      });
+      const news = history.merge(events);
+      yield* news;
+      yield* history.rest();
+      const now = new Date(this.options.clock.now());
+      if (isTerminal(current.state)) return yield endOf(current, now);
       // The stream may be ahead of the task that was read before it.
-      if (changed) continue;
-      const now = changes.ofTask(current);
-      if (now) yield now;
+      if (news.some(({ type, id: entry }) => type === 'state' && entry !== null)) continue;
+      if (history.changes.isChange(current)) yield stateEventOf(current, now);
       await wait.next(this.#recheckMs, signal);
     }
   }
 
-  async #history(id: string, after: string): Promise<StreamEntry[]> {
+  async #stored(id: string, after: string): Promise<StreamEntry[]> {
     const entries = await this.options.waiter.retried(() => this.options.redis.xrange(this.options.keys.events(id), `(${after}`, '+'));
     return entries.map(([entryId, fields]) => ({ id: entryId, fields }));
   }
@@ -170,24 +168,23 @@ export class Watch {
     const end = await this.options.waiter.retried(() => wait.departureOf(queue, id));
     if (end === null || end === 'removed') return { ...task, state: 'cancelled', error: REMOVED, finishedAt };
     const { event, fields } = end;
-    if (event === 'completed')
-      return { ...task, state: 'completed', result: JSON.parse(fields['returnvalue'] ?? 'null'), error: null, finishedAt };
-    const stopped = task.stop !== null || (await this.#wasCancelled(id));
-    return { ...task, state: stopped ? 'cancelled' : 'failed', error: fields['failedReason'] ?? null, finishedAt };
-  }
-
-  /** Returns whether the last event in a task's stream is its cancellation, for a task that is no longer stored. */
-  async #wasCancelled(id: string): Promise<boolean> {
-    const [last] = await this.options.waiter.retried(() =>
-      this.options.redis.xrevrange(this.options.keys.events(id), '+', '-', 'COUNT', 1),
-    );
-    const event = last ? parseEvent(...last) : null;
-    return event?.type === 'state' && event.state === 'cancelled';
+    const last = await this.options.waiter.retried(() => readLastState(this.options.redis, this.options.keys.events(id)));
+    if (event === 'completed' && last === 'skipped') return { ...task, state: 'skipped', error: null, finishedAt };
+    const endIn = (state: 'completed' | 'failed' | 'cancelled', error: string | null): TaskView => {
+      const attempts = endRunning(task.attempts, state, finishedAt, error);
+      return { ...task, state, attempts, nextAttemptAt: null, error, finishedAt };
+    };
+    if (event === 'completed') return { ...endIn('completed', null), result: JSON.parse(fields['returnvalue'] ?? 'null') };
+    return endIn(task.stop !== null || last === 'cancelled' ? 'cancelled' : 'failed', fields['failedReason'] ?? null);
   }
 
   get #recheckMs(): number {
     return this.options.recheckMs ?? RECHECK_MS;
   }
+}
+
+function endOf(task: TaskView, now: Date): TaskStateEvent {
+  return { ...stateEventOf(task, now), ...(task.state === 'cancelled' && { receipt: receiptOfEnd(task) }) };
 }
 
 /** Returns the receipt of a cancelled task; for a task removed without a stop, the reason is its removal. */

@@ -52,19 +52,21 @@ const PRELUDES: Readonly<Record<string, string>> = { moveStalledJobsToWait: CHEC
 /**
  * Makes BullMQ's scripts on a connection use Redis' clock instead of the caller's: a process with a wrong clock would run
  * delayed jobs early or late, stop schedules, and remove jobs before their retention is over. Call it before BullMQ gets the
- * connection. See docs/adr/0018-one-clock.md; `test/contract/bullmq-time.test.ts` fails if BullMQ's scripts change.
+ * connection. See docs/explanation/adr/0018-one-clock.md; `test/contract/bullmq-time.test.ts` fails if BullMQ's scripts change.
+ *
+ * @param parts more Lua to run before BullMQ's, by the name of the script; it may use Redis' time too
  */
-export function useRedisTime(redis: RedisConnection): void {
+export function useRedisTime(redis: RedisConnection, parts: Readonly<Record<string, string>> = {}): void {
   const define = redis.defineCommand.bind(redis);
-  redis.defineCommand = (name, definition) => define(name, { ...definition, lua: withRedisTime(name, definition.lua) });
+  redis.defineCommand = (name, definition) => define(name, { ...definition, lua: withRedisTime(name, definition.lua, parts) });
 }
 
-function withRedisTime(name: string, lua: string): string {
+function withRedisTime(name: string, lua: string, parts: Readonly<Record<string, string>>): string {
   const [script = '', version] = name.split(':');
   // Only the names of BullMQ's scripts contain a version.
   if (version === undefined) return lua;
   const argument = TIME_ARGUMENTS[script];
-  return argument === undefined ? lua : takeRedisTime(argument) + (PRELUDES[script] ?? '') + lua;
+  return argument === undefined ? lua : takeRedisTime(argument) + (PRELUDES[script] ?? '') + (parts[script] ?? '') + lua;
 }
 
 /** A protected method of the backend. */

@@ -1,5 +1,6 @@
-import type { Logger } from '../logger.js';
+import type { Logger } from '../log/logger.js';
 import { type RedisConnection, serverOf } from '../redis/connection.js';
+import { isReplyError } from '../redis/reply-errors.js';
 
 /** Reads the time of the server that holds a key, in ms since the epoch: each cluster node has its own clock. Null while it is unknown. */
 export function redisTime(redis: RedisConnection, key: string): Promise<number> | null {
@@ -11,6 +12,8 @@ interface FleetClockOptions {
   /** Reads Redis' time, in ms since the epoch. Null while Redis is not connected. */
   readonly read: () => Promise<number> | null;
   readonly logger: Logger;
+  /** How far the fleet's time is ahead of Redis' clock, in tests. Default: not at all. */
+  readonly shift?: { readonly ms: number } | undefined;
 }
 
 /** How often Redis' time is read. */
@@ -36,6 +39,7 @@ export const WRONG_CLOCK_MS = 2_000;
 export class FleetClock {
   readonly #read: FleetClockOptions['read'];
   readonly #logger: Logger;
+  readonly #shift: { readonly ms: number };
   /** Redis' time minus performance.now; null while the machine's clock agrees with it. */
   #base: number | null = null;
   /** Date.now minus performance.now when Redis was asked last. */
@@ -48,9 +52,10 @@ export class FleetClock {
   #wrong = false;
   #answered = false;
 
-  constructor({ read, logger }: FleetClockOptions) {
+  constructor({ read, logger, shift = { ms: 0 } }: FleetClockOptions) {
     this.#read = read;
     this.#logger = logger;
+    this.#shift = shift;
   }
 
   /** Whether Redis has returned its time, or refused to. */
@@ -65,7 +70,12 @@ export class FleetClock {
 
   /** Returns whole ms since the epoch. */
   now(): number {
-    const [machine, monotonic] = [Date.now(), performance.now()];
+    return this.#redisNow() + this.#shift.ms;
+  }
+
+  #redisNow(): number {
+    const machine = Date.now();
+    const monotonic = performance.now();
     // The clock was set, or the machine slept and stopped its timers.
     const jumped = Math.abs(machine - monotonic - this.#machine) > JUMP_MS;
     if (jumped) void this.measure();
@@ -100,7 +110,7 @@ export class FleetClock {
       this.#answered = true;
       this.#update(time, machine, sentAt, performance.now());
     } catch (error) {
-      this.#answered ||= error instanceof Error && error.name === 'ReplyError';
+      this.#answered ||= isReplyError(error);
       this.#logger.debug({ error }, 'Could not read the time of Redis');
     }
   }
@@ -122,7 +132,7 @@ export class FleetClock {
   }
 
   #reportSkew(): void {
-    const { skewMs } = this;
+    const skewMs = Date.now() - this.#redisNow();
     const wrong = Math.abs(skewMs) > WRONG_CLOCK_MS;
     if (wrong === this.#wrong) return;
     this.#wrong = wrong;

@@ -2,60 +2,7 @@ import { uuidv7 } from 'uuidv7';
 import type { FleetClock } from '../clock/fleet-clock.js';
 import type { Keys } from '../keys.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
-
-/**
- * The fields of `p:metrics:counters`: counter and labels, joined by `|`, which names of tasks and queues cannot contain.
- *
- * - `enqueued|<queue>|<name>`, `retried|<queue>|<name>`, `finished|<queue>|<name>|<outcome>`
- * - `wait|<queue>|<bucket>`, `run|<queue>|<name>|<bucket>`, `stop|<phase>|<bucket>`: the bucket is its upper bound in ms, `inf`,
- *   or `sum` for the sum of all values in whole ms; each value counts in one bucket
- * - `stops|<outcome>|<via>`, `repairs|<kind>`, `unreadable|<kind>`
- *
- * The fields of `p:metrics:minutes:<minute>`: `completed`, `failed`, `cancelled`, and `stop|<narrow bucket>`.
- */
-const COUNTED = ['enqueued', 'retried', 'finished', 'wait', 'run', 'stop', 'stops', 'repairs', 'unreadable'] as const;
-export type Counted = (typeof COUNTED)[number];
-
-const SEPARATOR = '|';
-/** Label of the sum of all values, in place of a bucket. */
-export const SUM = 'sum';
-/** Label of the last bucket. */
-export const INF = 'inf';
-/** Label of task names without a definition. */
-export const UNKNOWN = 'unknown';
-
-export function fieldOf(counted: Counted, ...labels: readonly (string | number)[]): string {
-  return [counted, ...labels].join(SEPARATOR);
-}
-
-/** Parses a field into counter and labels; null for a field that this version does not know. */
-export function parseField(field: string): { readonly counted: Counted; readonly labels: readonly string[] } | null {
-  const [first, ...labels] = field.split(SEPARATOR);
-  const counted = COUNTED.find((name) => name === first);
-  return counted ? { counted, labels } : null;
-}
-
-/** Upper bounds of each histogram's buckets, in ms. Longer durations count as `inf`. */
-export const BOUNDS_MS = {
-  wait: [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000],
-  run: [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000],
-  stop: [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000],
-} as const satisfies Record<string, readonly number[]>;
-
-export type HistogramName = keyof typeof BOUNDS_MS;
-
-/** Narrow buckets per doubling: each bucket is six percent wide. */
-const STEPS = 12;
-
-/** Returns the narrow bucket of a duration, for percentiles within a minute: few of these buckets are ever used. */
-export function narrowBucketOf(ms: number): number {
-  return ms <= 1 ? 0 : Math.ceil(STEPS * Math.log2(ms));
-}
-
-/** Returns the upper bound of a narrow bucket, in ms. */
-export function narrowBucketMs(bucket: number): number {
-  return 2 ** (bucket / STEPS);
-}
+import { BOUNDS_MS, type HistogramName, INF, SERIES, SERIES_STEPS, SUM, fieldOf } from './fields.js';
 
 /** A histogram of durations with one set of labels. */
 export class Histogram {
@@ -82,13 +29,25 @@ export class Histogram {
   }
 }
 
+/**
+ * Where a count is added.
+ * - `total`: the fleet's totals.
+ * - `minute`: the fleet's current minute.
+ * - `name`: the time series by task name.
+ * - `duration`: as `name`, in two batches a minute, because durations have many fields.
+ */
+export type Scope = 'total' | 'minute' | 'name' | 'duration';
+
 /** A counter of this process. Frequent callers keep it, so that counting is one addition. */
 export interface Count {
   readonly field: string;
-  /** Whether it is counted per minute instead of in the totals. */
-  readonly byMinute: boolean;
+  readonly scope: Scope;
   /** Increments not yet sent. */
   pending: number;
+}
+
+export function createCount(field: string, scope: Scope = 'total'): Count {
+  return { field, scope, pending: 0 };
 }
 
 /** The counts of one command. */
@@ -96,30 +55,63 @@ interface Batch {
   readonly number: number;
   /** The minute of its first count, in whole minutes since the epoch. */
   readonly minute: number;
+  /** The totals first, then the counts of the minute, then those by name. */
   readonly counts: readonly Omit<Count, 'pending'>[];
   readonly increments: readonly number[];
 }
 
 const INTERVAL_MS = 1_000;
-const MINUTE_MS = 60_000;
-/** The dashboard's tasks page shows the last hour. */
+/** The interval of durations. */
+const DURATIONS_MS = 30_000;
+export const MINUTE_MS = 60_000;
 const MINUTE_KEPT_S = 2 * 3_600;
 /** Longer than any wait for an answer. */
 const SOURCE_KEPT_S = 3_600;
+/** Limit on the fields of a slot of the series: a hundred names have about half as many. */
+const MOST_FIELDS = 5_000;
+const ORDER: Readonly<Record<Scope, number>> = { total: 0, minute: 1, name: 2, duration: 2 };
+
+/** Counts with pending increments, sent together. */
+class Tally {
+  #touched: Count[] = [];
+  #firstAt = 0;
+
+  get isEmpty(): boolean {
+    return this.#touched.length === 0;
+  }
+
+  touch(count: Count, now: () => number): void {
+    if (this.#touched.push(count) === 1) this.#firstAt = now();
+  }
+
+  /** Whether its first count was that long ago, or in an earlier minute. */
+  isDue(intervalMs: number, now: number): boolean {
+    return now - this.#firstAt >= intervalMs || minuteOf(now) !== minuteOf(this.#firstAt);
+  }
+
+  /** Takes the increments out. */
+  seal(number: number): Batch {
+    const counts = this.#touched.toSorted((a, b) => ORDER[a.scope] - ORDER[b.scope]);
+    const increments = counts.map(({ pending }) => pending);
+    for (const count of counts) count.pending = 0;
+    this.#touched = [];
+    return { number, minute: minuteOf(this.#firstAt), counts, increments };
+  }
+}
 
 /**
  * Counters of the whole fleet. Each process batches its increments and adds them to the totals in Redis once a second and when
- * it closes. Counting never waits or fails. A crash loses the last second; increments made while Redis is unavailable are added
- * once it is back.
+ * it closes. Counting never waits or fails. A crash loses the last second, and of the durations by name the last half minute;
+ * increments made while Redis is unavailable are added once it is back.
  */
 export class Counters {
   readonly #redis: ScriptedRedis;
   readonly #keys: Keys;
   readonly #clock: Pick<FleetClock, 'now'>;
   readonly #source = uuidv7();
-  /** Counts with pending increments. */
-  #touched: Count[] = [];
-  #firstCountAt = 0;
+  readonly #tally = new Tally();
+  readonly #durations = new Tally();
+  readonly #now = (): number => this.#clock.now();
   #batches = 0;
   /** Sent, but not acknowledged. */
   #sealed: Batch | null = null;
@@ -139,13 +131,8 @@ export class Counters {
   }
 
   /** Sends all pending increments, if Redis is connected. Never rejects. */
-  async flush(): Promise<void> {
-    // A send in progress lacks the latest increments.
-    await this.#sending;
-    this.#sending ??= this.#send().finally(() => {
-      this.#sending = null;
-    });
-    await this.#sending;
+  flush(): Promise<void> {
+    return this.#flush(true);
   }
 
   /** Flushes for the last time. */
@@ -154,13 +141,10 @@ export class Counters {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
     await this.flush();
-    // The first flush may have sent only a batch that had failed before.
-    if (this.#touched.length > 0 && !this.#sealed) await this.flush();
   }
 
   #touch(count: Count): void {
-    if (this.#touched.push(count) > 1) return;
-    this.#firstCountAt = this.#clock.now();
+    (count.scope === 'duration' ? this.#durations : this.#tally).touch(count, this.#now);
     this.#schedule();
   }
 
@@ -171,45 +155,54 @@ export class Counters {
 
   readonly #onTime = (): void => {
     this.#timer = null;
-    void this.flush().then(() => {
-      if (this.#sealed || this.#touched.length > 0) this.#schedule();
+    void this.#flush(false).then(() => {
+      if (this.#sealed || !this.#tally.isEmpty || !this.#durations.isEmpty) this.#schedule();
     });
   };
 
-  #seal(): Batch | null {
-    if (this.#touched.length === 0) return null;
-    // The script expects the totals first, then the counts per minute.
-    const counts = this.#touched.toSorted((a, b) => Number(a.byMinute) - Number(b.byMinute));
-    const increments = counts.map(({ pending }) => pending);
-    for (const count of counts) count.pending = 0;
-    this.#touched = [];
-    return { number: (this.#batches += 1), minute: Math.floor(this.#firstCountAt / MINUTE_MS), counts, increments };
+  /** @param all whether to send durations before they are due */
+  async #flush(all: boolean): Promise<void> {
+    // A send in progress lacks the latest increments.
+    await this.#sending;
+    this.#sending ??= this.#send(all).finally(() => {
+      this.#sending = null;
+    });
+    await this.#sending;
   }
 
-  async #send(): Promise<void> {
+  async #send(all: boolean): Promise<void> {
     // While disconnected, a worker's connection would queue the commands, and a producer's would refuse them.
     if (this.#redis.status !== 'ready') return;
-    this.#sealed ??= this.#seal();
-    if (!this.#sealed) return;
-    const { number, minute, counts, increments } = this.#sealed;
+    if (this.#sealed && !(await this.#deliver(this.#sealed))) return;
+    const due = all || this.#durations.isDue(DURATIONS_MS, this.#now());
+    for (const tally of due ? [this.#tally, this.#durations] : [this.#tally]) {
+      if (tally.isEmpty) continue;
+      this.#sealed = tally.seal((this.#batches += 1));
+      if (!(await this.#deliver(this.#sealed))) return;
+    }
+  }
+
+  /** Returns whether the batch has arrived. */
+  async #deliver({ number, minute, counts, increments }: Batch): Promise<boolean> {
+    const keys = this.#keys;
+    const slots = SERIES_STEPS.map((step) => keys.series(step, String(Math.floor((minute * MINUTE_MS) / SERIES[step].ms))));
+    const inScope = (scope: Scope): number => counts.filter((count) => count.scope === scope).length;
     try {
-      const keys = [this.#keys.counters, this.#keys.minute(String(minute)), this.#keys.countSource(this.#source)];
-      const totals = counts.filter(({ byMinute }) => !byMinute).length;
       await this.#redis.addCounts(
-        ...keys,
-        number,
-        MINUTE_KEPT_S,
-        SOURCE_KEPT_S,
-        totals,
+        ...[keys.counters, keys.minute(String(minute)), keys.countSource(this.#source), ...slots],
+        ...[number, SOURCE_KEPT_S, MINUTE_KEPT_S, ...SERIES_STEPS.map((step) => SERIES[step].keptS), MOST_FIELDS],
+        ...[inScope('total'), inScope('minute')],
         ...counts.flatMap(({ field }, index) => [field, increments[index] as number]),
       );
       this.#sealed = null;
+      return true;
     } catch {
       // The batch may have arrived: it is sent again under the same number, which the script adds only once.
+      return false;
     }
   }
 }
 
-export function createCount(field: string, { byMinute = false } = {}): Count {
-  return { field, byMinute, pending: 0 };
+function minuteOf(ms: number): number {
+  return Math.floor(ms / MINUTE_MS);
 }

@@ -3,8 +3,10 @@ import { UNREADABLE_KINDS, type UnreadableKind } from '../records/unreadable-kin
 import { MAINTENANCE_QUEUE } from '../schedule/schedule.js';
 import { STOP_WAYS, type StopWay } from '../stop/receipt.js';
 import { baseQueue } from '../task/shards.js';
-import type { TerminalState } from '../task/state.js';
-import { type Count, type Counters, Histogram, UNKNOWN, createCount, fieldOf, narrowBucketOf } from './counters.js';
+import { type TerminalState, byTerminalState } from '../task/state.js';
+import { type Count, type Counters, Histogram, createCount } from './counters.js';
+import { UNKNOWN, fieldOf, narrowBucketOf } from './fields.js';
+import { NameSeries } from './name-series.js';
 
 /** The labels of a task. */
 export interface CountedTask {
@@ -23,15 +25,23 @@ interface SettledStop {
 }
 
 /** The reconciler's repairs, by their names in its output. */
-export const REPAIRS = ['removed', 'registered', 'settled', 'inherited', 'early', 'restored'] as const;
+export const REPAIRS = ['removed', 'registered', 'settled', 'inherited', 'early', 'restored', 'indexed', 'findable', 'stale'] as const;
 type Repairs = Readonly<Record<(typeof REPAIRS)[number], number>>;
 
 /** The counters of one task name. */
 interface TaskCounts {
+  /** Of all names of its queue, by minute. */
+  readonly flow: QueueFlow;
   readonly enqueued: Count;
   readonly retried: Count;
   readonly finished: Readonly<Record<TerminalState, Count>>;
   readonly run: Histogram;
+}
+
+/** Tasks that enter and leave a queue. */
+interface QueueFlow {
+  readonly in: Count;
+  readonly out: Count;
 }
 
 /** Limit on names with counters of their own in a process: a program may define tasks without end. */
@@ -42,6 +52,7 @@ export class TaskCounters {
   readonly #counters: Counters;
   /** By queue, then by name. */
   readonly #tasks = new Map<string, Map<string, TaskCounts>>();
+  readonly #flows = new Map<string, QueueFlow>();
   readonly #waits = new Map<string, Histogram>();
   readonly #minute: Readonly<Record<TerminalState, Count>>;
   /** By narrow bucket. */
@@ -52,12 +63,13 @@ export class TaskCounters {
   readonly #repairs: ReadonlyMap<string, Count>;
   readonly #unreadable: ReadonlyMap<UnreadableKind, Count>;
   readonly #others: TaskCounts;
+  /** Without maintenance tasks. */
+  readonly #series: NameSeries;
   #names = 0;
 
   constructor(counters: Counters) {
     this.#counters = counters;
-    const byMinute = (field: TerminalState): Count => createCount(field, { byMinute: true });
-    this.#minute = { completed: byMinute('completed'), failed: byMinute('failed'), cancelled: byMinute('cancelled') };
+    this.#minute = byTerminalState((field) => createCount(field, 'minute'));
     this.#stops = new Map([
       ...STOP_WAYS.map((via) => [via, createCount(fieldOf('stops', 'cancelled', via))] as const),
       ...(['finished', 'not_found'] as const).map((outcome) => [outcome, createCount(fieldOf('stops', outcome, ''))] as const),
@@ -67,30 +79,41 @@ export class TaskCounters {
     this.#repairs = new Map(REPAIRS.map((kind) => [kind, createCount(fieldOf('repairs', kind))]));
     this.#unreadable = new Map(UNREADABLE_KINDS.map((kind) => [kind, createCount(fieldOf('unreadable', kind))]));
     this.#others = this.#countsOf(UNKNOWN, UNKNOWN);
+    this.#series = new NameSeries(counters);
   }
 
   enqueued(task: CountedTask): void {
-    this.#counters.increase(this.#of(task).enqueued);
+    const { enqueued, flow } = this.#of(task);
+    this.#counters.increase(enqueued);
+    this.#counters.increase(flow.in);
   }
 
   /** A failed or cancelled task runs again. */
   retried(task: CountedTask): void {
-    this.#counters.increase(this.#of(task).retried);
+    const { retried, flow } = this.#of(task);
+    this.#counters.increase(retried);
+    this.#counters.increase(flow.in);
   }
 
   /** A worker has fetched the task for the first time. */
-  started({ queue }: CountedTask, waitMs: number): void {
+  started({ queue, name }: CountedTask, waitMs: number): void {
     (this.#waits.get(queue) ?? this.#learnWaits(queue)).observe(waitMs);
+    if (queue !== MAINTENANCE_QUEUE) this.#series.observe(name, 'wait', waitMs);
   }
 
   /** An attempt has ended. */
   ran(task: CountedTask, ms: number): void {
     this.#of(task).run.observe(ms);
+    if (task.queue !== MAINTENANCE_QUEUE) this.#series.observe(task.name, 'run', ms);
   }
 
   finished(task: CountedTask, outcome: TerminalState): void {
-    this.#counters.increase(this.#of(task).finished[outcome]);
-    if (task.queue !== MAINTENANCE_QUEUE) this.#counters.increase(this.#minute[outcome]);
+    const { finished, flow } = this.#of(task);
+    this.#counters.increase(finished[outcome]);
+    this.#counters.increase(flow.out);
+    if (task.queue === MAINTENANCE_QUEUE) return;
+    this.#counters.increase(this.#minute[outcome]);
+    this.#series.finished(task.name, outcome);
   }
 
   /** A stopped task has ended. */
@@ -101,6 +124,7 @@ export class TaskCounters {
     if (settledMs === null) return;
     this.#settled.observe(settledMs);
     this.#counters.increase(this.#minuteStop(narrowBucketOf(settledMs)));
+    if (task.queue !== MAINTENANCE_QUEUE) this.#series.observe(task.name, 'stop', settledMs);
   }
 
   /** A stop had no effect: the task had finished, or does not exist. */
@@ -143,18 +167,27 @@ export class TaskCounters {
   }
 
   #countsOf(queue: string, name: string): TaskCounts {
-    const finished = (outcome: TerminalState): Count => createCount(fieldOf('finished', queue, name, outcome));
     return {
+      flow: this.#flowOf(queue),
       enqueued: createCount(fieldOf('enqueued', queue, name)),
       retried: createCount(fieldOf('retried', queue, name)),
-      finished: { completed: finished('completed'), failed: finished('failed'), cancelled: finished('cancelled') },
+      finished: byTerminalState((outcome) => createCount(fieldOf('finished', queue, name, outcome))),
       run: new Histogram(this.#counters, 'run', queue, name),
     };
   }
 
+  #flowOf(queue: string): QueueFlow {
+    let flow = this.#flows.get(queue);
+    if (!flow) {
+      const countOf = (field: string): Count => createCount(`${field}|${queue}`, 'minute');
+      this.#flows.set(queue, (flow = { in: countOf('in'), out: countOf('out') }));
+    }
+    return flow;
+  }
+
   #minuteStop(bucket: number): Count {
     let count = this.#minuteStops.get(bucket);
-    if (!count) this.#minuteStops.set(bucket, (count = createCount(fieldOf('stop', bucket), { byMinute: true })));
+    if (!count) this.#minuteStops.set(bucket, (count = createCount(fieldOf('stop', bucket), 'minute')));
     return count;
   }
 }

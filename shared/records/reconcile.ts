@@ -11,6 +11,9 @@ export interface ReconcileRecord {
   readonly settled: number | null;
 }
 
+/** Six times the default RECONCILE_INTERVAL_MS: the workers' setting is unknown to other processes. */
+export const RECONCILE_OVERDUE_MS = 60_000;
+
 /** Reads the reconciler's last run; null if none has finished yet, or if its time is unreadable. */
 export async function readReconcile({ redis, keys, unreadable }: RecordSource): Promise<ReconcileRecord | null> {
   const key = keys.reconcile;

@@ -1,4 +1,4 @@
-import { RESERVED_IDS } from '../keys.js';
+import { RESERVED_IDS } from '../reserved-ids.js';
 
 /** Kinds of unreadable records: the label `kind` of their metric. */
 export const UNREADABLE_KINDS = [
@@ -15,6 +15,7 @@ export const UNREADABLE_KINDS = [
   'model',
   'plan',
   'dashboard',
+  'limit',
   'other',
 ] as const;
 export type UnreadableKind = (typeof UNREADABLE_KINDS)[number];
@@ -22,6 +23,7 @@ export type UnreadableKind = (typeof UNREADABLE_KINDS)[number];
 /** Kinds by the start of the key after the fleet's prefix; the first match counts. */
 const KINDS: readonly (readonly [string, UnreadableKind])[] = [
   ['bull:', 'task'],
+  ['bulk:', 'task'],
   ['tasks:stops', 'stop'],
   ['tasks:events:', 'events'],
   ['tasks', 'registry'],
@@ -30,6 +32,8 @@ const KINDS: readonly (readonly [string, UnreadableKind])[] = [
   ['open_webui', 'registry'],
   ['queues', 'queue'],
   ['workers', 'worker'],
+  ['lost_workers', 'worker'],
+  ['definitions', 'worker'],
   ['reconcile', 'reconciler'],
   ['schedules', 'schedule'],
   ['metrics:', 'metrics'],
@@ -38,7 +42,11 @@ const KINDS: readonly (readonly [string, UnreadableKind])[] = [
   ['models', 'model'],
   ['billing:plans', 'plan'],
   ['dashboard:', 'dashboard'],
+  ['limits:', 'limit'],
 ];
+
+/** An index of ended tasks, or the limits of the indexes. */
+const KEPT = /:kept:(limits|completed|failed|cancelled)/;
 
 /** Returns the kind of the data under a key. */
 export function kindOfKey(prefix: string, key: string): UnreadableKind {
@@ -49,5 +57,6 @@ export function kindOfKey(prefix: string, key: string): UnreadableKind {
   if (!name.startsWith(start)) return 'other';
   const rest = name.slice(start.length);
   const kind = KINDS.find(([beginning]) => rest.startsWith(beginning))?.[1] ?? 'other';
-  return kind === 'task' && RESERVED_IDS.has(rest.slice(rest.lastIndexOf(':') + 1)) ? 'queue' : kind;
+  const isOfQueue = RESERVED_IDS.has(rest.slice(rest.lastIndexOf(':') + 1)) || KEPT.test(rest);
+  return kind === 'task' && isOfQueue ? 'queue' : kind;
 }

@@ -1,5 +1,5 @@
 import type { Keys } from '../keys.js';
-import { type Logger, RepeatedLines } from '../logger.js';
+import { type Logger, RepeatedLines } from '../log/logger.js';
 import type { TaskCounters } from '../metrics/task-counters.js';
 import type { RedisConnection } from '../redis/connection.js';
 import { isWrongType } from '../redis/reply-errors.js';

@@ -1,11 +1,14 @@
 import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
 import { FleetError } from '../errors.js';
-import type { Logger } from '../logger.js';
+import type { Logger } from '../log/logger.js';
+import { afterTurning } from '../time.js';
+import { batchWrites } from './batched-writes.js';
 import { CONNECTION_CLOSED_TEXT, unavailable } from './connection-errors.js';
-import { endOnce, failSent, failUnanswered, logConnection } from './connection-watch.js';
+import { endOnce, failSent, failUnanswered, logConnection, readBeforeTimeout } from './connection-watch.js';
 import { type RedisConnection, isCluster, nameConnection } from './connection.js';
 import { parseRedisUrl } from './redis-url.js';
 import { databaseRefusal, requireDatabase, textRefusedWith } from './reply-errors.js';
+import { encodeScriptsAtOnce } from './script-encoding.js';
 import { type Address, type ConnectedSettings, type Topology, describeTopology, parseAddress, tlsOf, topologyOf } from './topology.js';
 
 /**
@@ -59,8 +62,11 @@ export function connect(options: ConnectOptions): RedisConnection {
   if (!isCluster(redis)) {
     failUnanswered(redis);
     endOnce(redis);
+    readBeforeTimeout(redis);
     requireDatabase(redis);
   }
+  batchWrites(redis);
+  encodeScriptsAtOnce(redis);
   nameConnection(redis, describeTopology(topology));
   logConnection(redis, logger, describeTopology(topology));
   return redis;
@@ -172,7 +178,7 @@ export async function ready(redis: RedisConnection, timeoutMs: number): Promise<
   await new Promise<void>((resolve, reject) => {
     let last: Error | undefined;
     const finish = (error?: FleetError): void => {
-      clearTimeout(timer);
+      cancel();
       redis.off('ready', onReady).off('error', onError).off('node error', onError).off('end', onEnd);
       if (error) reject(error);
       else resolve();
@@ -184,7 +190,8 @@ export async function ready(redis: RedisConnection, timeoutMs: number): Promise<
     };
     const onEnd = (): void => finish(unavailable(redis, last ?? new Error('the connection was closed')));
     const onTimeout = (): void => finish(unavailable(redis, last ?? new Error(`no connection within ${timeoutMs} ms`)));
-    const timer = timeoutMs === Infinity ? undefined : setTimeout(onTimeout, timeoutMs);
+    // A caller may block the process while it connects, for example by many enqueues at once.
+    const cancel = timeoutMs === Infinity ? () => undefined : afterTurning(timeoutMs, onTimeout);
     redis.on('ready', onReady).on('error', onError).on('node error', onError).on('end', onEnd);
   });
 }

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { FleetError } from '../errors.js';
+import { FleetError, isError } from '../errors.js';
 import { type RedisConnection, describeConnection, isCluster } from './connection.js';
 import { asReplyError, databaseRefusal, isForbidden, isOutOfMemory, isRefusal, isReplyError, textRefusedWith } from './reply-errors.js';
 
@@ -12,6 +12,7 @@ const CONNECTION_ERROR_TEXTS = [
   "Stream isn't writeable and enableOfflineQueue options is false",
   'Command timed out',
   'Command aborted due to connection close',
+  'Reached the max retries per request limit',
   'Socket timeout',
   'connect ETIMEDOUT',
   'All sentinels are unreachable',
@@ -27,10 +28,9 @@ const NOT_CONNECTED = /^(Stream isn't writeable|Cluster isn't ready) and enableO
 
 /** True for the error of a command that got no answer. */
 export function isConnectionError(error: unknown): error is Error {
-  if (!(error instanceof Error) || error instanceof FleetError || error.name === 'ReplyError') return false;
-  if (error.name === 'MaxRetriesPerRequestError') return true;
-  if ('syscall' in error) return true;
-  return CONNECTION_ERROR_TEXTS.some((text) => error.message.startsWith(text));
+  if (!(error instanceof Error) || error instanceof FleetError || isReplyError(error)) return false;
+  const { message } = error as Error;
+  return 'syscall' in error || CONNECTION_ERROR_TEXTS.some((text) => message.startsWith(text));
 }
 
 /** True for an error that may resolve itself: no answer, or a server that cannot run commands now. */
@@ -72,7 +72,7 @@ export function asUnavailable(redis: RedisConnection, error: unknown): unknown {
 
 /** True if Redis certainly did not run the command: it was never sent, or was refused. */
 export function wasNotDone(redis: RedisConnection, error: unknown): boolean {
-  return isRefusal(error) || isClusterReply(redis, error) || (error instanceof Error && NOT_CONNECTED.test(error.message));
+  return isRefusal(error) || isClusterReply(redis, error) || (isError(error) && NOT_CONNECTED.test(error.message));
 }
 
 function outOfMemory(redis: RedisConnection, cause: Error): FleetError {
@@ -82,7 +82,7 @@ function outOfMemory(redis: RedisConnection, cause: Error): FleetError {
 
 /** True for the reply of a cluster node to a connection that is not a cluster client. */
 function isClusterReply(redis: RedisConnection, error: unknown): boolean {
-  return !isCluster(redis) && error instanceof Error && /^(MOVED|CROSSSLOT|ASK) /.test(error.message);
+  return !isCluster(redis) && isError(error) && /^(MOVED|CROSSSLOT|ASK) /.test(error.message);
 }
 
 function isTemporary(error: unknown): error is Error {
@@ -91,7 +91,7 @@ function isTemporary(error: unknown): error is Error {
 
 /** Describes an error. If the slots of a cluster could not be read, adds the error of its last node. */
 export function reasonOf(cause: unknown): string {
-  if (!(cause instanceof Error)) return String(cause);
+  if (!isError(cause)) return String(cause);
   if (NOT_CONNECTED.test(cause.message)) return 'the connection is lost';
   const text = cause.message || (cause as NodeJS.ErrnoException).code || cause.name;
   const { lastNodeError } = cause as { lastNodeError?: Error | null };

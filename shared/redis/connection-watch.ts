@@ -1,5 +1,5 @@
 import type { Cluster, Redis } from 'ioredis';
-import type { Logger } from '../logger.js';
+import type { Logger } from '../log/logger.js';
 import { CONNECTION_CLOSED_TEXT, adviceFor, reasonOf, watchSentinels } from './connection-errors.js';
 import { type RedisConnection, isCluster } from './connection.js';
 import { formatAddress } from './topology.js';
@@ -72,6 +72,9 @@ interface Internals {
   readonly prevCommandQueue?: CommandQueue | null;
   readonly commandQueue: CommandQueue;
   readonly retryAttempts: number;
+  socketTimeoutTimer: NodeJS.Timeout | undefined;
+  /** Called when a command is sent and `socketTimeoutTimer` is not set. */
+  setSocketTimeout(): void;
 }
 
 interface CommandQueue {
@@ -99,6 +102,34 @@ export function failUnanswered(redis: Redis): void {
 export function failSent(redis: Redis, text: string): void {
   const { prevCommandQueue } = redis as unknown as Internals;
   for (let sent = prevCommandQueue?.shift(); sent; sent = prevCommandQueue?.shift()) sent.command.reject(new Error(text));
+}
+
+/** How long a connection reads once more before it is given up, in ms. */
+const LAST_READ_MS = 100;
+
+/**
+ * Reads once more before a connection without an answer for `socketTimeout` is given up. Timers run before reads, so a process that was
+ * busy for that long would otherwise lose a connection whose answers have arrived.
+ */
+export function readBeforeTimeout(redis: Redis): void {
+  const internals = redis as unknown as Internals;
+  const { socketTimeout } = redis.options;
+  if (socketTimeout === undefined) return;
+  internals.setSocketTimeout = () => {
+    const { stream } = redis;
+    const giveUp = (): void => {
+      internals.socketTimeoutTimer = undefined;
+      stream.destroy(new Error(`Socket timeout: no data within ${socketTimeout} ms`));
+    };
+    internals.socketTimeoutTimer = setTimeout(() => {
+      internals.socketTimeoutTimer = setTimeout(giveUp, LAST_READ_MS);
+    }, socketTimeout - LAST_READ_MS);
+    stream.once('data', () => {
+      clearTimeout(internals.socketTimeoutTimer);
+      internals.socketTimeoutTimer = undefined;
+      if (internals.commandQueue.length > 0) internals.setSocketTimeout();
+    });
+  };
 }
 
 /**

@@ -1,5 +1,5 @@
 import { type Keys, createKeys } from '../keys.js';
-import type { Logger } from '../logger.js';
+import type { Logger } from '../log/logger.js';
 import { type ScriptedRedis, defineScripts } from '../scripts/define-scripts.js';
 import { placeOfPools } from '../settings/redis.js';
 import { connect, hangUp, ready } from './connect.js';

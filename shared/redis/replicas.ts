@@ -38,7 +38,7 @@ export interface Written {
 const NOT_WAITED: Written = { confirm: () => Promise.resolve(null) };
 
 /**
- * Waits until replicas have a connection's writes, so that a failover does not lose them. docs/adr/0015-replicas.md has the
+ * Waits until replicas have a connection's writes, so that a failover does not lose them. docs/explanation/adr/0015-replicas.md has the
  * reasons.
  */
 export class Replicas {

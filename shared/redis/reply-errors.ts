@@ -1,16 +1,18 @@
-import type { Redis } from 'ioredis';
+import { type Redis, ReplyError } from 'ioredis';
 import { FleetError, messageOf } from '../errors.js';
 import { quote } from '../keys.js';
 import { type RedisConnection, describeConnection } from './connection.js';
+
+const REPLY_ERROR = ReplyError as new () => Error & { readonly command?: object };
 
 /** Commands that take a number of keys instead of one as the first argument. */
 const SCRIPT = /^(eval|evalsha|fcall)(_ro)?$/i;
 /** Keys listed in a message; BullMQ's scripts take up to fourteen. */
 const MOST_NAMED = 6;
 
-/** True for an error reply of Redis. */
+/** True for an error reply of Redis, from any copy of ioredis. The name is that of the class, which a bundler may shorten. */
 export function isReplyError(error: unknown): error is Error {
-  return error instanceof Error && error.name === 'ReplyError';
+  return error instanceof Error && (error instanceof REPLY_ERROR || error.name === 'ReplyError');
 }
 
 /** True for Redis' error about a key of the wrong type, also within a script. */
@@ -87,21 +89,17 @@ const OUT_OF_MEMORY = textRefusedWith('OOM');
 
 /** True if Redis refused the command without any effect. A script is refused at its first write. */
 export function isRefusal(error: unknown): error is Error {
-  return isReply(error) && REFUSAL.test(error.message);
+  return isReplyError(error) && REFUSAL.test(error.message);
 }
 
 /** True if Redis is out of memory: unlike other refusals, a failover does not end it. */
 export function isOutOfMemory(error: unknown): error is Error {
-  return isReply(error) && OUT_OF_MEMORY.test(error.message);
+  return isReplyError(error) && OUT_OF_MEMORY.test(error.message);
 }
 
 /** Matches refusals with one of these codes. Up to Redis 6.2, a script's error has its command's refusal at the end. */
 export function textRefusedWith(...codes: readonly RefusalCode[]): RegExp {
   return new RegExp(`^(?:ERR (?:Error running script .*: -)?)?(?:${codes.join('|')})\\b`);
-}
-
-function isReply(error: unknown): error is Error {
-  return error instanceof Error && error.name === 'ReplyError';
 }
 
 /** Connections whose database was refused, with the server's error. */

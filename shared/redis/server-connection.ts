@@ -4,7 +4,7 @@ import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { AbstractConnector, type Cluster, Redis } from 'ioredis';
 import { type ConnectOptions, connect, reconnecting, serverOptions } from './connect.js';
 import { CONNECTION_CLOSED_TEXT } from './connection-errors.js';
-import { endOnce, failUnanswered, logConnection } from './connection-watch.js';
+import { endOnce, failUnanswered, logConnection, readBeforeTimeout } from './connection-watch.js';
 import { type RedisConnection, describeConnection, isCluster, nameConnection, ownerOf } from './connection.js';
 import { textRefusedWith } from './reply-errors.js';
 import type { Address } from './topology.js';
@@ -32,6 +32,7 @@ export function connectToServer(commands: RedisConnection, key: string, options:
   });
   failUnanswered(redis);
   endOnce(redis);
+  readBeforeTimeout(redis);
   nameConnection(redis, describeConnection(commands));
   logConnection(redis, logger, `${describeConnection(commands)}, the master of ${key}`);
   return redis;

@@ -1,7 +1,7 @@
 import { uuidv7 } from 'uuidv7';
 import { messageOf } from '../errors.js';
 import type { Keys } from '../keys.js';
-import type { Logger } from '../logger.js';
+import type { Logger } from '../log/logger.js';
 import type { RedisConnection } from '../redis/connection.js';
 import type { OpenWebuiMode } from '../settings/settings.js';
 import type { Leases } from './merged-writes.js';
@@ -96,8 +96,10 @@ export class FleetFacts implements Leases {
   };
 
   async #ask(): Promise<void> {
-    const { fleet, openWebui } = this.#keys;
-    const [id = null, seen = null] = await this.#redis.mget(fleet, openWebui);
+    const { fleet, openWebui, findComplete, findCompleteBefore } = this.#keys;
+    const [id = null, seen = null, complete = null] = await this.#redis.mget(fleet, openWebui, findCompleteBefore);
+    // Without the mark, processes of an older version, which would not find our tasks by their items, read the list of all live tasks.
+    if (complete !== null) await this.#redis.rename(findCompleteBefore, findComplete).catch(() => null);
     if (seen !== null && !this.#seen)
       this.#logger.info({ prefix: this.#keys.prefix, leases: this.#mode !== 'off' }, 'Detected open-webui beside this fleet');
     this.#seen ||= seen !== null;

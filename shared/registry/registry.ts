@@ -1,9 +1,12 @@
-import { type Keys, isName, isShared, quote } from '../keys.js';
+import { type Keys, isName, quote } from '../keys.js';
 import { chunks } from '../limits.js';
 import type { KeyType, RecordReporter, RecordSource } from '../records/unreadable.js';
+import { isShared } from '../reserved-ids.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
+import type { JobAddress } from '../task/job-options.js';
+import { FindIndex } from './find-index.js';
 import type { FleetFacts } from './fleet-facts.js';
-import { MergedWrites, type Registration } from './merged-writes.js';
+import { type Memberships, MergedWrites, type Registration, leaveItemsKeys } from './merged-writes.js';
 import { type ReadPast, readPast, readQueueNames } from './reads.js';
 
 /** A live task in the registry. */
@@ -17,10 +20,11 @@ export interface Entry {
   readonly problem?: string;
 }
 
-/** A position in the list of live tasks: newer tasks were already listed. */
-export interface Position {
-  readonly at: number;
+/** An entry of an ended task, as it was read. */
+export interface ReadEntry extends Memberships {
   readonly id: string;
+  /** Its score in the list of live tasks; `''` for none. */
+  readonly score: string;
 }
 
 interface RegistryOptions {
@@ -32,6 +36,8 @@ interface RegistryOptions {
 
 /** Ids per script, because a script blocks Redis. */
 const IDS_AT_ONCE = 1_000;
+/** Tasks of an item that one script finds. */
+const FOUND_AT_ONCE = 2_000;
 /** The highest position that fits into the `next` of a page. */
 const MAX_POSITION = 9_999_999_999_999;
 
@@ -69,13 +75,30 @@ export class Registry {
     return this.#entriesOf(ids, ...value, without);
   }
 
-  /** Finds the live tasks of an item in one round trip. An entry is null if the hash of queues has the wrong type. */
+  /**
+   * Finds the live tasks of an item, in one round trip unless it has thousands. An entry is null if the hash of queues has the wrong type.
+   */
   async findItem(item: string): Promise<Map<string, Entry | null>> {
-    const {
-      value: [ids, ...entries],
-      without,
-    } = await this.#readPast(this.#itemKeys(item), (...keys) => this.#redis.findItem(...keys));
+    const { value, without } = await this.#readPast(this.#itemKeys(item), (...keys) => this.#redis.findItem(...keys, FOUND_AT_ONCE));
+    if (value === null) return this.#findMany(item);
+    const [ids, ...entries] = value;
     return new Map(this.#entriesOf(ids, ...entries, without).map((entry, index) => [ids[index] as string, entry]));
+  }
+
+  /** Finds the tasks of an item in pages: one script for all of them would block Redis. */
+  async #findMany(item: string): Promise<Map<string, Entry | null>> {
+    const ids = new Set<string>();
+    for (const key of [this.#keys.ownItem(item), this.#keys.item(item)]) {
+      let cursor = '0';
+      do {
+        const scanning = this.#redis.sscan(key, cursor, 'COUNT', IDS_AT_ONCE);
+        const [next, page] = await this.#unreadable.read(key, 'set', scanning, ['0', []]);
+        for (const id of page) ids.add(id);
+        cursor = next;
+      } while (cursor !== '0');
+    }
+    const found = [...ids];
+    return new Map((await this.find(found)).map((entry, index) => [found[index] as string, entry]));
   }
 
   /** Whether an item has a live task, ours or foreign. */
@@ -113,34 +136,56 @@ export class Registry {
     return words.length === 0 ? [] : this.#redis.relist(tasks, taskQueues, live, this.#keys.item(''), ...words);
   }
 
+  /** Returns the score of a task's entry, by which {@link removeUnchanged} recognises it; `''` for none. */
+  async scoreOf(id: string): Promise<string> {
+    return (await this.#redis.zscore(this.#keys.live, id)) ?? '';
+  }
+
+  /** Removes the entries of ended tasks, unless they were registered again since they were read. Returns the removed ids. */
+  async removeUnchanged(entries: readonly ReadEntry[]): Promise<Set<string>> {
+    if (entries.length === 0) return new Set();
+    const { tasks, taskQueues, live } = this.#keys;
+    const words = entries.flatMap(({ id, item, score }) => [id, item, score, isShared(id) ? this.#keys.lease(id) : '']);
+    const removed = new Set(await this.#redis.dropEntries(tasks, taskQueues, live, this.#keys.item(''), this.#keys.ownItem(''), ...words));
+    const children = entries.filter(({ id, parent }) => parent && removed.has(id));
+    await Promise.all(
+      children.map(({ id, parent = '' }) => {
+        const key = this.#keys.children(parent);
+        return this.#unreadable.read(key, 'set', this.#redis.srem(key, id), 0);
+      }),
+    );
+    return removed;
+  }
+
+  /** Moves a live task to another item and other tags. A crash in between is repaired by the reconciler. */
+  async changeMemberships({ id, queue }: JobAddress, from: Memberships, to: Memberships): Promise<void> {
+    // The set of an item comes before its index.
+    if (from.item !== to.item && to.item !== '') await this.#redis.sadd(this.#keys.ownItem(to.item), id);
+    await this.#changeIndex({ id, queue }, from, to);
+    if (from.item === to.item) return;
+    await this.relist(new Map([[id, to.item]]));
+    if (from.item !== '') await this.leaveItem(from.item, [id]);
+  }
+
+  async #changeIndex({ id, queue }: JobAddress, from: Memberships, to: Memberships): Promise<void> {
+    const stays = [to.item, ...(to.tags ?? [])];
+    const isSame = [from.item, ...(from.tags ?? [])].every((text, index) => text === stays[index]);
+    if (isSame && stays.length === 1 + (from.tags ?? []).length) return;
+    const [removed, added] = [new FindIndex(this.#keys), new FindIndex(this.#keys)];
+    removed.remove(id, from);
+    added.add(id, queue, positionOf(await this.scoreOf(id)), to);
+    await Promise.all(removed.takeRemoved().map(([key, members]) => this.#redis.zrem(key, ...members)));
+    await Promise.all(added.takeAdded().members.map(([key, words]) => this.#redis.zadd(key, ...words)));
+  }
+
   /** Removes tasks that are not live from their item. */
   async leaveItem(item: string, ids: readonly string[]): Promise<void> {
-    const sets = [this.#keys.ownItem(item), this.#keys.item(item)];
-    await Promise.all(sets.map((key) => this.#unreadable.read(key, 'set', this.#redis.srem(key, ...ids), 0)));
+    await this.#redis.leaveItems(...leaveItemsKeys(this.#keys), item, ids.length, ...ids);
   }
 
   /** Counts live tasks, foreign ones included; approximate while open-webui deletes our entries. */
   async count(): Promise<number> {
     return Math.max(...(await this.#lengths()));
-  }
-
-  /** Returns up to `limit` of our live tasks after a position, newest first. */
-  async page(after: Position | null, limit: number): Promise<Position[]> {
-    // Tasks of the same millisecond share a score: skip those already listed.
-    const skip = after === null ? 0 : await this.#countSeen(after);
-    const from = after === null ? '+inf' : String(after.at);
-    const flat = await this.#readLive(
-      this.#redis.zrange(this.#keys.live, from, '-inf', 'BYSCORE', 'REV', 'LIMIT', skip, limit, 'WITHSCORES'),
-    );
-    const page: Position[] = [];
-    for (let i = 0; i < flat.length; i += 2) page.push({ id: flat[i] as string, at: positionOf(flat[i + 1] as string) });
-    return page;
-  }
-
-  /** Counts the tasks of the position's millisecond that were already listed. */
-  async #countSeen({ at, id }: Position): Promise<number> {
-    const same = await this.#readLive(this.#redis.zrangebyscore(this.#keys.live, at, at));
-    return same.filter((other) => other >= id).length;
   }
 
   /** Returns live tasks of other programs. Scans the whole registry, but only if there may be any. */
@@ -188,10 +233,6 @@ export class Registry {
 
   #readPast<T>(expected: Expected, read: (...keys: string[]) => Promise<T>): Promise<ReadPast<T>> {
     return readPast(this.#source, expected, read);
-  }
-
-  #readLive(reading: Promise<string[]>): Promise<string[]> {
-    return this.#unreadable.read(this.#keys.live, 'sorted set', reading, []);
   }
 
   #lengths(): Promise<[all: number, ours: number]> {

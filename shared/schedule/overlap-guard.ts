@@ -1,39 +1,72 @@
 import type { Keys } from '../keys.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
-import type { ScheduleMark } from './schedule.js';
+import type { LiveRun, ScheduleLine } from './line.js';
+import { type ScheduleMark, isAskedFor } from './schedule.js';
 
-/** Whether a scheduled task may start. `other` is the task that blocks it. */
+/** Whether a task of a schedule may start. `other` is the task that blocks it. */
 type Turn =
   | { readonly kind: 'start' }
-  | { readonly kind: 'wait'; readonly other: string }
+  /** `since` is when `other` was last fetched, in ms since the epoch; `ahead`: tasks in line before this one. */
+  | { readonly kind: 'wait'; readonly other: string; readonly since: number | null; readonly ahead: number }
   | { readonly kind: 'skip'; readonly other: string };
 
 /**
- * Lets one task of a schedule run at a time, and with the policy `queue` one more wait. A turn ends with its task and is never
- * released explicitly, so a crash leaves nothing behind. A requeued task keeps its turn.
+ * Lets one task of a schedule run at a time. Of the scheduled tasks, one more waits with the policy `queue`; the others are skipped.
+ * Tasks that people asked for all run, in their order. A turn ends with its task and is never released explicitly, so a crash leaves
+ * nothing behind. A requeued task keeps its turn.
  */
 export class OverlapGuard {
   readonly #redis: ScriptedRedis;
   readonly #keys: Keys;
+  readonly #line: ScheduleLine;
 
-  constructor(redis: ScriptedRedis, keys: Keys) {
+  constructor(redis: ScriptedRedis, keys: Keys, line: ScheduleLine) {
     this.#redis = redis;
     this.#keys = keys;
+    this.#line = line;
   }
 
   /** Takes the turn for a task that is about to start, or says why it cannot. May be called again. */
-  async take({ id: schedule, overlap }: ScheduleMark, queue: string, task: string): Promise<Turn> {
+  take(mark: ScheduleMark, queue: string, task: string): Promise<Turn> {
+    return isAskedFor(mark, queue, task) ? this.#takeAsked(mark, queue, task) : this.#takeScheduled(mark, queue, task);
+  }
+
+  /** A task that a person asked for waits for the running task and for those asked for earlier, never for a scheduled one. */
+  async #takeAsked({ id: schedule }: ScheduleMark, queue: string, task: string): Promise<Turn> {
+    const ahead = await this.#line.join(schedule, task);
+    for (;;) {
+      const current = await this.#redis.hget(this.#keys.scheduleRuns, schedule);
+      if (current !== task) {
+        const other = (await this.#line.ifLive(queue, current)) ?? (await this.#line.first(schedule, queue, task));
+        if (other !== null) return { kind: 'wait', other: other.task, since: other.fetchedAt, ahead };
+      }
+      // If another worker wrote first, look again.
+      if (!(await this.#write(schedule, current, task))) continue;
+      await this.#line.leave(schedule, [task]);
+      return { kind: 'start' };
+    }
+  }
+
+  async #takeScheduled({ id: schedule, overlap }: ScheduleMark, queue: string, task: string): Promise<Turn> {
     const next = nextField(schedule);
     for (;;) {
       const [current = null, waiting = null] = await this.#redis.hmget(this.#keys.scheduleRuns, schedule, next);
-      const ahead = waiting === task || waiting === current ? null : await this.#ifGoing(queue, waiting);
-      if (ahead !== null) return { kind: 'skip', other: ahead };
-      const other = current === task ? null : await this.#ifGoing(queue, current);
-      if (other !== null && overlap === 'skip') return { kind: 'skip', other };
+      const ahead = waiting === task || waiting === current ? null : await this.#line.ifLive(queue, waiting);
+      if (ahead !== null) return { kind: 'skip', other: ahead.task };
+      const other = current === task ? null : await this.#line.ifLive(queue, current);
+      const blocking = overlap === 'skip' && current !== task ? (other ?? (await this.#waitingInLine(schedule, queue))) : null;
+      if (blocking !== null) return { kind: 'skip', other: blocking.task };
       // If another worker wrote first, look again.
       if (other === null && (await this.#write(schedule, current, task))) return { kind: 'start' };
-      if (other !== null && (await this.#write(next, waiting, task))) return { kind: 'wait', other };
+      if (other !== null && (await this.#write(next, waiting, task)))
+        return { kind: 'wait', other: other.task, since: other.fetchedAt, ahead: 0 };
     }
+  }
+
+  /** Returns a task that a person asked for and that waits for its turn. One that no worker has fetched may have come after this run. */
+  async #waitingInLine(schedule: string, queue: string): Promise<LiveRun | null> {
+    const first = await this.#line.first(schedule, queue);
+    return first?.fetchedAt == null ? null : first;
   }
 
   /** Returns each schedule's last started task and whether it is still live; null if none ever ran. */
@@ -43,7 +76,7 @@ export class OverlapGuard {
     return Promise.all(
       schedules.map(async ({ queue }, index) => {
         const task = tasks[index] ?? null;
-        return task === null ? null : { task, going: (await this.#ifGoing(queue, task)) !== null };
+        return task === null ? null : { task, going: (await this.#line.ifLive(queue, task)) !== null };
       }),
     );
   }
@@ -52,15 +85,8 @@ export class OverlapGuard {
   async forget(schedule: string, queue: string): Promise<void> {
     const fields = [schedule, nextField(schedule)];
     const tasks = await this.#redis.hmget(this.#keys.scheduleRuns, ...fields);
-    const going = await Promise.all(tasks.map((task) => this.#ifGoing(queue, task)));
+    const going = await Promise.all(tasks.map((task) => this.#line.ifLive(queue, task)));
     if (going.every((task) => task === null)) await this.#redis.hdel(this.#keys.scheduleRuns, ...fields);
-  }
-
-  /** Returns the task if it has not ended, else null. */
-  async #ifGoing(queue: string, task: string | null): Promise<string | null> {
-    if (task === null) return null;
-    const [added, ended] = await this.#redis.hmget(this.#keys.jobs(queue) + task, 'timestamp', 'finishedOn');
-    return added && !ended ? task : null;
   }
 
   async #write(field: string, read: string | null, task: string): Promise<boolean> {

@@ -1,17 +1,17 @@
 import { z } from 'zod';
 import { isName } from '../keys.js';
-import type { RetentionPolicy, RetryPolicy, TaskDefinition } from '../task/definition.js';
+import { type LimitMark, readMarks } from '../limiter/marks.js';
+import type { TaskDefinition } from '../task/definition.js';
+import { DEFAULT_RETENTION, type RetentionOptions, type RetryPolicy } from '../task/policies.js';
+import { problemOfTags } from '../task/tags.js';
 
 /** The queue of the fleet's own tasks. */
 export const MAINTENANCE_QUEUE = 'maintenance';
 
-/**
- * The retention of tasks on demand, the same for all tasks of the queue: BullMQ applies each task's retention to the whole queue.
- * Scheduled tasks that complete are not kept: see worker/schedule-planner.ts.
- */
-export const MAINTENANCE_RETENTION: RetentionPolicy = {
+/** The retention of the fleet's own tasks on demand. Scheduled ones that complete are not kept: see worker/schedule-planner.ts. */
+export const MAINTENANCE_RETENTION: RetentionOptions = {
   completed: { ageMs: 7 * 24 * 3_600_000, count: 1_000 },
-  failed: { ageMs: 7 * 24 * 3_600_000, count: 1_000 },
+  failed: { count: 1_000 },
 };
 
 /** What to do with a run that is due while the previous one is still live. */
@@ -44,7 +44,11 @@ export interface Schedule extends ScheduleTiming {
   readonly data: string;
   /** `''` for none. */
   readonly item: string;
+  /** Empty for none. */
+  readonly tags: readonly string[];
   readonly overlap: OverlapPolicy;
+  /** The limits of its tasks; null for none. */
+  readonly limits: readonly LimitMark[] | null;
 }
 
 /** Our mark in the options of scheduled jobs. */
@@ -74,6 +78,11 @@ export function isAtStart(queue: string, id: string): boolean {
   return queue === MAINTENANCE_QUEUE && id.startsWith(AT_START);
 }
 
+/** Whether a person asked for a task of a schedule, by a retry or a run now: such a task is never skipped. */
+export function isAskedFor({ retried }: ScheduleMark, queue: string, id: string): boolean {
+  return retried === true || !(isScheduledRun(id) || isAtStart(queue, id));
+}
+
 /** Returns the due time of a scheduled task, in ms since the epoch. */
 export function dueTimeOf(id: string): number {
   return Number(id.slice(id.lastIndexOf(':') + 1));
@@ -88,19 +97,26 @@ const storedSchedule = z.object({
   jitter_ms: whole,
   overlap: z.enum(OVERLAP_POLICIES),
   item: z.string(),
+  tags: z
+    .unknown()
+    .optional()
+    .transform((tags) => (problemOfTags(tags) === null ? (tags as readonly string[]) : [])),
   data: z.string().refine((data) => JSON.parse(data) !== undefined),
+  // A schedule stored by an older version has none. Its tasks must run even if they cannot be read.
+  limits: z.unknown().optional().transform(readMarks),
   definition: z.object({
     name: z.string(),
     queue: z.string().refine(isName),
     // Checked when it was defined; a newer version may have more fields.
     retry: z.custom<RetryPolicy>((value) => typeof value === 'object' && value !== null),
-    retention: z.object({ completed: retention, failed: retention }),
+    // A schedule stored by an older version has no limits for cancelled tasks.
+    retention: z.object({ completed: retention, failed: retention, cancelled: retention.default(DEFAULT_RETENTION.cancelled) }),
     deadlineMs: whole.nullable(),
   }),
 });
 
 /** Formats a schedule for its field in `p:schedules`. */
-export function formatSchedule({ everyMs, cron, timeZone, jitterMs, overlap, item, data, definition }: Schedule): string {
+export function formatSchedule({ everyMs, cron, timeZone, jitterMs, overlap, item, tags, data, limits, definition }: Schedule): string {
   const { name, queue, retry, retention: kept, deadlineMs } = definition;
   const stored: z.input<typeof storedSchedule> = {
     every_ms: everyMs,
@@ -109,7 +125,9 @@ export function formatSchedule({ everyMs, cron, timeZone, jitterMs, overlap, ite
     jitter_ms: jitterMs,
     overlap,
     item,
+    ...(tags.length > 0 && { tags }),
     data,
+    ...(limits && { limits }),
     definition: { name, queue, retry, retention: kept, deadlineMs },
   };
   return JSON.stringify(stored);

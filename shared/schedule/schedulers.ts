@@ -247,9 +247,9 @@ export class Schedulers {
 
 /** The options of a schedule's jobs. */
 function optionsOf(schedule: Schedule): JobsOptions & TaskJobOptions {
-  const { id, definition, item, overlap, jitterMs } = schedule;
+  const { id, definition, item, tags, overlap, jitterMs, limits } = schedule;
   const mark: RevisionMark = { id, overlap, jitterMs, rev: revisionOf(schedule) };
-  return { ...jobOptions(definition), item, schedule: mark };
+  return { ...jobOptions(definition), item, ...(tags.length > 0 && { tags }), schedule: mark, ...(limits && { limits }) };
 }
 
 function revisionOf(schedule: Schedule): string {

@@ -1,3 +1,5 @@
+import type { Pause } from '../queue/pause.js';
+import { pauseToJson } from '../queue/queue-view.js';
 import type { OverlapPolicy, ScheduleTiming } from './schedule.js';
 
 /** The public view of a schedule, without its input. */
@@ -16,6 +18,8 @@ export interface ScheduleView extends ScheduleTiming {
   readonly lastTask: string | null;
   /** Whether that task is still live. */
   readonly running: boolean;
+  /** The pause of its queue, during which its tasks do not start; null for a queue that runs. */
+  readonly paused: Pause | null;
   /** Why the record is unreadable; null if it is readable. */
   readonly problem: string | null;
 }
@@ -24,7 +28,7 @@ export interface ScheduleView extends ScheduleTiming {
 export function unreadableSchedule(id: string, problem: string): ScheduleView {
   return {
     ...{ id, name: null, queue: null, item: null, everyMs: null, cron: null, timeZone: null, jitterMs: 0, overlap: 'skip' },
-    ...{ builtIn: false, nextAt: null, lastTask: null, running: false, problem },
+    ...{ builtIn: false, nextAt: null, lastTask: null, running: false, paused: null, problem },
   };
 }
 
@@ -44,6 +48,7 @@ export function scheduleToJson(schedule: ScheduleView): Record<string, unknown> 
     next_at: schedule.nextAt?.toISOString() ?? null,
     last_task: schedule.lastTask,
     running: schedule.running,
+    paused: schedule.paused && pauseToJson(schedule.paused),
     problem: schedule.problem,
   };
 }

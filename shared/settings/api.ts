@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type Setting, httpUrl, integer, list, optionalText, matchingText } from './kinds.js';
+import { basePath, origins } from './web-address.js';
 
 /** Only the dashboard checks the tokens: a worker that shares its environment starts even if they are bad. */
 const apiTokens: Setting<readonly string[]> = {
@@ -65,6 +66,14 @@ export const API_SETTINGS = {
     'a number of proxies, or addresses and networks separated by commas',
     'Proxies whose `X-Forwarded-*` headers are trusted: their number, or their addresses.',
     proxy,
+  ),
+  apiBasePath: basePath(
+    'API_BASE_PATH',
+    'Path at which a proxy that strips it serves the dashboard, such as `/fleet`. Default: the `X-Forwarded-Prefix` of a trusted proxy.',
+  ),
+  apiCorsOrigins: origins(
+    'API_CORS_ORIGINS',
+    'Web origins, separated by commas, whose pages may use `/api/v1`, such as `https://app.example`. Default: none but its own.',
   ),
   apiBodyLimit: integer('API_BODY_LIMIT', 1_048_576, 1_024, 67_108_864, 'Longest request body that the dashboard accepts.'),
   apiRateLimit: integer('API_RATE_LIMIT', 1_200, 1, 10_000_000, 'Requests per minute that the dashboard accepts from each caller.'),

@@ -1,9 +1,8 @@
-import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { describeValue } from '../arguments.js';
 import { FleetError } from '../errors.js';
 import { API_SETTINGS } from './api.js';
-import { type Setting, cappedInteger, choice, httpUrl, integer, list, optionalText, seconds } from './kinds.js';
+import { type Setting, choice, httpUrl, integer, list, optionalText, seconds } from './kinds.js';
 import {
   COMPONENTS,
   type Component,
@@ -15,6 +14,7 @@ import {
   levelVariables,
 } from './log-levels.js';
 import { REDIS_SETTINGS, problemsOfRedis } from './redis.js';
+import { WORKER_SETTINGS, problemsOfWorker } from './worker.js';
 
 /** Whether the registry is shared with open-webui: `auto` is on under open-webui's prefix, and once a task of open-webui was seen. */
 const OPEN_WEBUI_MODES = ['auto', 'on', 'off'] as const;
@@ -44,6 +44,14 @@ const openaiKeys: Setting<readonly string[]> = {
     .transform((keys) => keys.slice(0, keys.findLastIndex((key) => key !== '') + 1)),
   secret: true,
 };
+
+const UNLIMITED = 'for each of OPENAI_API_BASE_URLS, over all workers; 0 for any number.';
+
+/** The rates of `chat.completion`. */
+const CHAT_SETTINGS = {
+  chatRequestsPerMinute: integer('CHAT_REQUESTS_PER_MINUTE', 0, 0, 1_000_000, `Requests of \`chat.completion\` per minute ${UNLIMITED}`),
+  chatTokensPerMinute: integer('CHAT_TOKENS_PER_MINUTE', 0, 0, 1_000_000_000, `Tokens of \`chat.completion\` per minute ${UNLIMITED}`),
+} as const;
 
 /** In lower case, with the dot. */
 const documentExtensions: Setting<readonly string[]> = {
@@ -78,40 +86,7 @@ export const SETTINGS = {
       'and once a task of open-webui was seen.',
   ),
   redisPort: integer('EMBEDDED_REDIS_PORT', 6399, 1, 65_535, "The embedded redis-server's port on loopback; if it is taken, a free port."),
-  concurrency: integer('WORKER_CONCURRENCY', 10, 1, 1_000, 'Tasks that a worker process runs concurrently, per queue.'),
-  threads: cappedInteger(
-    'THREAD_POOL_SIZE',
-    availableParallelism(),
-    256,
-    'threads',
-    'Threads per worker process for isolated handlers; 0 for the default.',
-  ),
-  taskModules: list(
-    'TASK_MODULES',
-    /[,;]/,
-    'module paths separated by commas',
-    "Modules that export a service's own task handlers.",
-    z.string(),
-  ),
-  stopGraceMs: integer('STOP_GRACE_MS', 5_000, 0, 3_600_000, 'Time between the abort of a handler and the next step of the escalation.'),
-  stopPollMs: integer('STOP_POLL_INTERVAL_MS', 2_000, 50, 3_600_000, 'How often a worker polls for stops of its running tasks.'),
-  shutdownTimeoutMs: integer('SHUTDOWN_TIMEOUT_MS', 30_000, 0, 3_600_000, 'How long a worker waits for running tasks after SIGTERM.'),
-  lockMs: integer('LOCK_DURATION_MS', 15_000, 1_000, 3_600_000, "How long a task's lock lasts without renewal."),
-  stalledCheckMs: integer(
-    'STALLED_CHECK_INTERVAL_MS',
-    5_000,
-    500,
-    3_600_000,
-    'How often workers look for stalled tasks, whose lock has expired.',
-  ),
-  fetchStallMs: integer(
-    'FETCH_STALL_MS',
-    15_000,
-    500,
-    3_600_000,
-    'How long a worker with free slots may fetch nothing while tasks are queued before its connection is replaced.',
-  ),
-  heartbeatMs: integer('HEARTBEAT_INTERVAL_MS', 5_000, 100, 600_000, 'How often a worker writes its heartbeat.'),
+  ...WORKER_SETTINGS,
   reconcileMs: integer('RECONCILE_INTERVAL_MS', 10_000, 200, 3_600_000, 'How often the fleet reconciles its registry with its queues.'),
   enqueueGraceMs: integer(
     'ENQUEUE_GRACE_MS',
@@ -155,6 +130,7 @@ export const SETTINGS = {
   ),
   openaiBaseUrls,
   openaiKeys,
+  ...CHAT_SETTINGS,
   documentRoot: optionalText(
     'DOCUMENT_ROOT',
     'a path',
@@ -162,6 +138,12 @@ export const SETTINGS = {
   ),
   documentExtensions,
   ...API_SETTINGS,
+  telemetryPropagation: choice(
+    'TELEMETRY_PROPAGATION',
+    'link',
+    ['link', 'parent'],
+    'With OpenTelemetry: whether an attempt begins a trace with a link to its enqueue, or is a child of the enqueue: `link` or `parent`.',
+  ),
   logLevel,
 } as const;
 
@@ -249,7 +231,7 @@ function check(given: Partial<Record<keyof Table, unknown>>, { levels, unused, n
   const settings = values as unknown as Settings;
   // Conflicts are checked only between settings that are valid themselves.
   if (problems.size === 0) for (const problem of problemsOfRedis(settings)) problems.add(problem);
-  for (const problem of problemsOfPairs(settings)) problems.add(problem);
+  for (const problem of [...problemsOfWorker(settings), ...problemsOfOpenai(settings)]) problems.add(problem);
   if (problems.size > 0) {
     const all = [...problems];
     throw new FleetError('INVALID_SETTINGS', `Bad settings:\n${all.map((problem) => `  ${problem}`).join('\n')}`, {
@@ -261,14 +243,10 @@ function check(given: Partial<Record<keyof Table, unknown>>, { levels, unused, n
   return Object.freeze(settings);
 }
 
-function problemsOfPairs({ openaiKeys: { length: keys }, openaiBaseUrls: { length: urls }, stalledCheckMs, lockMs }: Settings): string[] {
-  const problems: string[] = [];
+function problemsOfOpenai({ openaiKeys: { length: keys }, openaiBaseUrls: { length: urls } }: Settings): string[] {
   // More keys than URLs means that they no longer correspond. Without URLs the keys are unused.
-  if (urls > 0 && keys > urls)
-    problems.push(`OPENAI_API_KEYS: expected at most one key for each of OPENAI_API_BASE_URLS (${urls}), got ${keys}`);
-  if (stalledCheckMs > lockMs)
-    problems.push(`STALLED_CHECK_INTERVAL_MS: expected at most LOCK_DURATION_MS (${lockMs}), got ${stalledCheckMs}`);
-  return problems;
+  const tooMany = urls > 0 && keys > urls;
+  return tooMany ? [`OPENAI_API_KEYS: expected at most one key for each of OPENAI_API_BASE_URLS (${urls}), got ${keys}`] : [];
 }
 
 /** Returns the names of all environment variables that are read. */

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../errors.js';
-import { type Logger, RepeatedLines } from '../logger.js';
+import { type Logger, RepeatedLines } from '../log/logger.js';
+import { Service } from '../process/service.js';
 import { hangUp } from '../redis/connect.js';
 import { checkHealth } from '../redis/connection-watch.js';
 import { connectToServer } from '../redis/server-connection.js';
-import { Service } from '../service.js';
 import type { ConnectedSettings, Store } from '../store.js';
 import { type StopCommand, parseCommand } from './commands.js';
 
@@ -21,6 +21,11 @@ interface CommandListenerOptions {
   readonly onCommand?: (command: StopCommand, ours: boolean) => void;
   /** Called at every (re)subscription. */
   readonly onSubscribed?: () => Promise<void>;
+  /**
+   * The channel of this worker on the same connection. Its messages only save time: without it, stops come by the common one.
+   * `onMessage` returns whether the message is no stop command.
+   */
+  readonly own?: { readonly channel: string; readonly onMessage: (message: string) => boolean };
 }
 
 /**
@@ -49,7 +54,10 @@ export class CommandListener extends Service {
     const { redis, keys } = this.#options.store;
     const subscriber = connectToServer(redis, keys.commands, { settings, policy: 'wait', logger, name, lazy: true });
     this.#subscriber = subscriber;
-    subscriber.on('message', (_channel: string, message: string) => this.#receive(message));
+    subscriber.on('message', (channel: string, message: string) => {
+      const isOther = channel !== keys.commands && this.#options.own?.onMessage(message);
+      if (!isOther) this.#receive(message);
+    });
     subscriber.on('ready', () => void this.#subscribe(subscriber));
     subscriber.on('close', () => {
       this.#subscribed = false;
@@ -68,9 +76,10 @@ export class CommandListener extends Service {
   }
 
   async #subscribe(subscriber: Redis): Promise<void> {
-    const { store, logger, onSubscribed } = this.#options;
+    const { store, logger, own, onSubscribed } = this.#options;
     try {
       await subscriber.subscribe(store.keys.commands);
+      if (own) await subscriber.subscribe(own.channel).catch((error: unknown) => logger.debug({ error }, 'Could not subscribe'));
       this.#subscribed = true;
       logger.debug('Listening for stop commands');
       await onSubscribed?.();
@@ -143,15 +152,18 @@ class OutsideStops {
     this.#closing.abort();
   }
 
-  async #record({ ids, reason, by }: StopCommand): Promise<void> {
+  async #record({ ids, reason, by, carrier }: StopCommand): Promise<void> {
     const { stopper, facts } = this.#store;
-    const answers = await stopper.request(ids, { reason, by, fromCommand: true });
-    // open-webui deletes its own tasks right after their command, so beside it an unknown id is normal.
-    const level = facts.removed ? 'debug' : 'warn';
-    for (const [id, { kind }] of answers)
-      if (kind === 'not_found') this.#lines.write(level, id, { id }, 'Ignored a stop command for a task that does not exist');
+    const answers = await stopper.request(ids, { reason, by, carrier, fromCommand: true });
     const ending = [...answers].flatMap(([id, { kind }]) => (kind === 'recorded' && this.#relists(id) ? [id] : []));
     if (ending.length > 0) void this.#keepListed(ending);
+    const unknown = [...answers].flatMap(([id, { kind }]) => (kind === 'not_found' ? [id] : []));
+    if (unknown.length === 0) return;
+    // Another process may have seen open-webui since the last read.
+    if (!facts.removed) await facts.refresh();
+    // open-webui deletes its own tasks right after their command, so beside it an unknown id is normal.
+    const level = facts.removed ? 'debug' : 'warn';
+    for (const id of unknown) this.#lines.write(level, id, { id }, 'Ignored a stop command for a task that does not exist');
   }
 
   /** Keeps ending tasks listed. Never rejects: the reconciler relists any that are missed here. */

@@ -2,9 +2,10 @@ import { jsonProblem } from '../arguments.js';
 import { messageOf } from '../errors.js';
 import { type Keys, quote } from '../keys.js';
 import { MAX_COMMAND_IDS, MAX_COMMAND_LENGTH, MAX_KNOWN_ID_LENGTH, MAX_REASON_LENGTH } from '../limits.js';
-import type { Logger } from '../logger.js';
-import type { RedisConnection } from '../redis/connection.js';
+import type { Logger } from '../log/logger.js';
+import { type RedisConnection, keepsOrder } from '../redis/connection.js';
 import type { FleetFacts } from '../registry/fleet-facts.js';
+import { type Carrier, isCarrier } from '../tracing/carrier.js';
 import { stopTime } from './receipt.js';
 
 /**
@@ -20,6 +21,8 @@ export interface StopCommand {
   readonly announced: boolean;
   /** Id of the sending fleet; null for another program. The databases of a Redis share their channels. */
   readonly fleet: string | null;
+  /** The context of the request's span, in the field `tm`; absent if it was not traced. */
+  readonly carrier?: Carrier | undefined;
 }
 
 type ParsedCommand = { readonly kind: 'stop'; readonly command: StopCommand } | { readonly kind: 'bad'; readonly problem: string };
@@ -29,17 +32,27 @@ const MAX_IDS_LENGTH = MAX_COMMAND_LENGTH / 2;
 
 /** Formats commands. An announced one has no `task_id`: another program would end its task before the stop was looked up. */
 export function formatCommands(ids: readonly string[], stop: Omit<StopCommand, 'ids'>): string[] {
-  const rest = {
+  const rest = detailsOf(stop);
+  return groupIds(ids).map((some) => {
+    const named = stop.announced ? { task_ids: some } : { task_id: some[0], ...(some.length > 1 ? { task_ids: some } : {}) };
+    return JSON.stringify({ action: 'stop', ...named, ...rest });
+  });
+}
+
+function detailsOf(stop: Omit<StopCommand, 'ids'>): Record<string, unknown> {
+  return {
     ...(stop.reason === null ? {} : { reason: stop.reason }),
     ...(stop.by === null ? {} : { by: stop.by }),
     ...(stop.recordedAt === null ? {} : { recorded_at: stop.recordedAt }),
     ...(stop.announced ? { announced: true } : {}),
     ...(stop.fleet === null ? {} : { fleet: stop.fleet }),
+    ...(stop.carrier === undefined ? {} : { tm: stop.carrier }),
   };
-  return groupIds(ids).map((some) => {
-    const named = stop.announced ? { task_ids: some } : { task_id: some[0], ...(some.length > 1 ? { task_ids: some } : {}) };
-    return JSON.stringify({ action: 'stop', ...named, ...rest });
-  });
+}
+
+/** Formats a recorded command up to its ids, which the script that records it adds: see `recordStop`. */
+export function formatCommandStart(stop: Omit<StopCommand, 'ids'>): string {
+  return JSON.stringify({ action: 'stop', ...detailsOf(stop) }).slice(0, -1);
 }
 
 /** Groups ids for one message each, by number and length: ids of other programs may be long. */
@@ -70,7 +83,17 @@ export function parseCommand(message: string): ParsedCommand {
     return bad(`not JSON: ${jsonProblem(error)}`);
   }
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return bad('expected a JSON object');
-  const { action, task_id: one, task_ids: many, reason, by, recorded_at: recordedAt, announced, fleet } = body as Record<string, unknown>;
+  const {
+    action,
+    task_id: one,
+    task_ids: many,
+    reason,
+    by,
+    recorded_at: recordedAt,
+    announced,
+    fleet,
+    tm,
+  } = body as Record<string, unknown>;
   if (action === undefined) return bad('no action');
   if (action !== 'stop') return bad(`unsupported action ${typeof action === 'string' ? quote(action) : typeof action}`);
   const ids = many ?? (one === undefined ? undefined : [one]);
@@ -86,6 +109,7 @@ export function parseCommand(message: string): ParsedCommand {
       recordedAt: stopTime(recordedAt),
       announced: announced === true,
       fleet: textOrNull(fleet),
+      ...(isCarrier(tm) && { carrier: tm }),
     },
   };
 }
@@ -102,6 +126,10 @@ function textOrNull(value: unknown): string | null {
   return isText(value, MAX_REASON_LENGTH) ? value : null;
 }
 
+/** An announcement to more receivers costs more than the time that it saves. */
+const MOST_ANNOUNCED = 16;
+const RECOUNT_MS = 10_000;
+
 interface CommandPublisherOptions {
   readonly redis: RedisConnection;
   readonly keys: Keys;
@@ -110,7 +138,7 @@ interface CommandPublisherOptions {
 }
 
 /** The requester of a stop, and the reason. */
-export type Asker = Pick<StopCommand, 'reason' | 'by'>;
+export type Asker = Pick<StopCommand, 'reason' | 'by' | 'carrier'>;
 
 /** Publishes stop commands. */
 export class CommandPublisher {
@@ -118,12 +146,20 @@ export class CommandPublisher {
   readonly #keys: Keys;
   readonly #facts: FleetFacts;
   readonly #logger: Logger;
+  /** Of the last command on the common channel. */
+  #receivers = 0;
+  #countedAt = -Infinity;
 
   constructor({ redis, keys, facts, logger }: CommandPublisherOptions) {
     this.#redis = redis;
     this.#keys = keys;
     this.#facts = facts;
     this.#logger = logger;
+  }
+
+  /** Whether few enough processes listen to the common channel: each announcement costs all of them. Looked at again after a while. */
+  get mayAnnounce(): boolean {
+    return this.#receivers <= MOST_ANNOUNCED || performance.now() - this.#countedAt > RECOUNT_MS;
   }
 
   /** Announces that stops are about to be recorded. Nothing depends on it, and other programs ignore it. */
@@ -139,9 +175,19 @@ export class CommandPublisher {
     return this.#try(ids, { ...asker, recordedAt, announced: false });
   }
 
+  /**
+   * Makes the arguments with which `recordStop` tells the workers of running tasks, each on its own channel; none if they must be told on the
+   * common one: on a cluster, the number of receivers is unknown, and before the first connection, so is the fleet's id.
+   */
+  toWorkers(asker: Asker, recordedAt: number): string[] {
+    const fleet = this.#facts.id;
+    if (fleet === null || !keepsOrder(this.#redis)) return [];
+    return ['', this.#keys.workerChannel(''), formatCommandStart({ ...asker, recordedAt, announced: false, fleet })];
+  }
+
   /** Asks other programs to stop their tasks, with one message each, of which open-webui reads `task_id`. Throws: there is no record. */
   async foreign(ids: readonly string[], asker: Asker): Promise<void> {
-    const stop = { ...asker, recordedAt: null, announced: false };
+    const stop = { reason: asker.reason, by: asker.by, recordedAt: null, announced: false };
     await Promise.all(ids.map((id) => this.#publish([id], stop)));
   }
 
@@ -160,6 +206,8 @@ export class CommandPublisher {
     const receivers = await Promise.all(
       formatCommands(ids, { ...stop, fleet }).map((message) => this.#redis.publish(this.#keys.commands, message)),
     );
+    this.#receivers = Math.max(...receivers);
+    this.#countedAt = performance.now();
     return receivers.reduce((sum, count) => sum + count, 0);
   }
 }

@@ -3,6 +3,7 @@ import { MAX_REASON_LENGTH, shortened } from '../limits.js';
 import { isTime } from '../records/hash-reader.js';
 import type { RecordedStop } from '../scripts/define-scripts.js';
 import { type TaskState, type TerminalState, isTerminal } from '../task/state.js';
+import { type Carrier, isCarrier } from '../tracing/carrier.js';
 
 /** How a stop was settled: never ran, handler obeyed the signal, thread ended, handler abandoned, or dead owner fenced off. */
 export const STOP_WAYS = ['queue', 'signal', 'kill', 'abandon', 'fence'] as const;
@@ -16,11 +17,13 @@ export interface StopRecord {
   readonly at: Date | null;
   /** Null until the stop is settled. */
   readonly via: StopWay | null;
+  /** The context of the request's span; absent if it was not traced. */
+  readonly carrier?: Carrier | undefined;
 }
 
 /** Formats the job's field `stop`. */
-export function formatStop(stop: { reason: string | null; by: string | null; at: number }): string {
-  return JSON.stringify({ reason: stop.reason, by: stop.by, at: stop.at });
+export function formatStop(stop: { reason: string | null; by: string | null; at: number; carrier?: Carrier | undefined }): string {
+  return JSON.stringify({ reason: stop.reason, by: stop.by, at: stop.at, tm: stop.carrier });
 }
 
 /** Parses the job's fields `stop` and `stop_via`. A stop whose details are unreadable still counts. */
@@ -38,6 +41,7 @@ export function parseStop(stop: string | null | undefined, via: string | null | 
     by: typeof body['by'] === 'string' ? shortened(body['by'], MAX_REASON_LENGTH) : null,
     at: at === null ? null : new Date(at),
     via: STOP_WAYS.find((way) => way === via) ?? null,
+    ...(isCarrier(body['tm']) && { carrier: body['tm'] }),
   };
 }
 
@@ -55,7 +59,7 @@ export type StopAnswer =
   | { readonly kind: 'cancelled'; readonly stop: StopRecord; readonly settledAt: Date; readonly queue: string }
   /** The stop is recorded; the task's owner will settle it. */
   | { readonly kind: 'recorded'; readonly stop: StopRecord; readonly queue: string }
-  | { readonly kind: 'ended'; readonly as: 'completed' | 'failed' }
+  | { readonly kind: 'ended'; readonly as: Exclude<TerminalState, 'cancelled'> }
   /** Another program's task, and that program was told; `goneAt`: when its entry was first missing from the registry. */
   | { readonly kind: 'foreign'; readonly goneAt: Date | null }
   | { readonly kind: 'not_found' };
@@ -66,16 +70,16 @@ export function queuesOf(answers: ReadonlyMap<string, StopAnswer>): (string | nu
 }
 
 /** Turns the script's result into an answer; for jobs that it took, the answer before they are settled. */
-export function answerOf(queue: string, [what, stop, , finishedOn, via]: RecordedStop): StopAnswer {
+export function answerOf(queue: string, [what, stop, , finishedOn, last]: RecordedStop): StopAnswer {
   switch (what) {
     case 'missing':
     case 'unreadable':
     case 'ignored':
       return { kind: 'not_found' };
     case 'completed':
-      return { kind: 'ended', as: 'completed' };
+      return { kind: 'ended', as: last ? 'skipped' : 'completed' };
     case 'failed': {
-      const record = parseStop(stop, via);
+      const record = parseStop(stop, last);
       if (record === null) return { kind: 'ended', as: 'failed' };
       // Without `via`, a plain BullMQ worker applied the deferred failure, so the task never ran.
       return {
@@ -85,6 +89,13 @@ export function answerOf(queue: string, [what, stop, , finishedOn, via]: Recorde
         queue,
       };
     }
+    case 'ended':
+      return {
+        kind: 'cancelled',
+        stop: { ...(parseStop(stop, null) as StopRecord), via: 'queue' },
+        settledAt: new Date(Number(finishedOn)),
+        queue,
+      };
     case 'active':
     case 'left':
     case 'taken':

@@ -1,34 +1,45 @@
 import { uuidv7 } from 'uuidv7';
+import { lostAttempt } from '../attempt/history.js';
+import type { FleetClock } from '../clock/fleet-clock.js';
 import type { Keys } from '../keys.js';
+import type { Limiter } from '../limiter/limiter.js';
+import { isParked } from '../limiter/parked-jobs.js';
 import { chunks } from '../limits.js';
-import type { Logger } from '../logger.js';
+import type { Logger } from '../log/logger.js';
 import type { TaskCounters } from '../metrics/task-counters.js';
 import type { Unreadable } from '../records/unreadable.js';
 import type { Registry } from '../registry/registry.js';
+import type { EndedTasks } from '../retention/ended-tasks.js';
 import type { Schedulers } from '../schedule/schedulers.js';
 import type { RecordedStop, ScriptedRedis } from '../scripts/define-scripts.js';
+import { writeStates } from '../task/event-stream.js';
 import type { JobAddress } from '../task/job-options.js';
 import type { Queues } from '../task/queues.js';
 import type { PendingStops } from './pending-stops.js';
 import { type StopAnswer, answerOf } from './receipt.js';
-import { type HeldJob, Settler } from './settler.js';
+import { type SettleListener, Settler, type StoppedJob } from './settler.js';
 
 export interface RecorderOptions {
   readonly redis: ScriptedRedis;
   readonly queues: Queues;
   readonly registry: Registry;
   readonly pendingStops: PendingStops;
+  readonly endedTasks: EndedTasks;
+  readonly limiter: Limiter;
   readonly schedulers: Schedulers;
   readonly taskCounters: TaskCounters;
   readonly unreadable: Unreadable;
   readonly keys: Keys;
+  readonly clock: Pick<FleetClock, 'now'>;
   /** How long the caller of a stop holds the jobs that it must settle, in ms. */
   readonly lockMs: number;
   readonly logger: Logger;
+  /** Null if nobody listens. */
+  readonly onSettled: SettleListener | null;
 }
 
 /** The record to write, and the lock for jobs that no worker runs. */
-interface Recording {
+export interface Recording {
   /** As JSON; `''` to take only tasks whose stop was recorded before. */
   readonly stop: string;
   /** Text of the deferred failure. */
@@ -36,6 +47,8 @@ interface Recording {
   readonly token: string;
   /** Ids of dead workers. */
   readonly dead: readonly string[];
+  /** Further arguments of the script: see `CommandPublisher.toWorkers`. Default: none. */
+  readonly told?: readonly string[];
 }
 
 /** A result of the script. */
@@ -45,8 +58,8 @@ export interface FoundTask {
   readonly recorded: RecordedStop;
 }
 
-/** Tasks per script, because a script blocks Redis. */
-const RECORD_AT_ONCE = 1_000;
+/** Tasks per script at most, because a script blocks Redis. */
+const RECORD_AT_ONCE = 150;
 
 /** Records stops with their tasks, and settles those that no worker runs. */
 export class StopRecorder {
@@ -59,18 +72,12 @@ export class StopRecorder {
   }
 
   /** Returns the tasks in the order of the ids. */
-  async record(queue: string, ids: readonly string[], { stop, text, token, dead }: Recording): Promise<FoundTask[]> {
-    const { redis, queues, keys, lockMs, unreadable } = this.#options;
-    const recorded = await redis.recordStop(
-      ...queues.stopKeys(queue),
-      keys.jobs(queue),
-      stop,
-      text,
-      token,
-      lockMs,
-      JSON.stringify(dead),
-      ...ids,
-    );
+  async record(queue: string, ids: readonly string[], { stop, text, token, dead, told = [] }: Recording): Promise<FoundTask[]> {
+    const { redis, queues, keys, lockMs, unreadable, clock } = this.#options;
+    const fixed = [...queues.stopKeys(queue), keys.jobs(queue), stop, text, token, lockMs, JSON.stringify(dead), clock.now()];
+    const recorded: RecordedStop[] = [];
+    // The script may leave some for another call.
+    while (recorded.length < ids.length) recorded.push(...(await redis.recordStop(...fixed, ...ids.slice(recorded.length), ...told)));
     return ids.map((id, index) => {
       const [what, problem] = recorded[index] as RecordedStop;
       if (what !== 'unreadable') return { id, queue, recorded: recorded[index] as RecordedStop };
@@ -98,16 +105,38 @@ export class StopRecorder {
     });
   }
 
-  /** Settles the held jobs, and returns the answer for each task. */
+  /** Writes `stopping` to the event streams of the tasks that their workers settle, where these exist. */
+  writeStopping(found: readonly FoundTask[]): void {
+    const { redis, keys, logger } = this.#options;
+    const ids = found.flatMap(({ id, recorded: [what] }) => (what === 'active' || what === 'left' ? [id] : []));
+    if (ids.length === 0) return;
+    writeStates(redis, keys.events(''), 'stopping', ids).catch((error: unknown) =>
+      logger.debug({ tasks: ids.length, error }, "Could not write stops to the tasks' events"),
+    );
+  }
+
+  /** Settles the jobs that the record took or ended, and returns the answer for each task. */
   async settle(found: readonly FoundTask[], token: string): Promise<Map<string, StopAnswer>> {
-    const answers = new Map(found.map(({ id, queue, recorded }) => [id, answerOf(queue, recorded)]));
-    const held = found.flatMap(({ id, queue, recorded: [what, , , , options, name] }): HeldJob[] => {
-      const answer = answers.get(id);
-      if ((what !== 'taken' && what !== 'fenced') || answer?.kind !== 'recorded') return [];
-      return [{ id, queue, name: name ?? '', stop: answer.stop, via: what === 'taken' ? 'queue' : 'fence', options: options ?? '{}' }];
-    });
-    const settled = await this.#settler.settle(held, token);
-    for (const { id, queue, stop, via } of held) {
+    const { clock } = this.#options;
+    const answers = new Map<string, StopAnswer>();
+    const now = clock.now();
+    const stopped: StoppedJob[] = [];
+    // By index: there may be thousands, and destructuring an array costs more than the rest.
+    for (const { id, queue, recorded } of found) {
+      const answer = answerOf(queue, recorded);
+      answers.set(id, answer);
+      const what = recorded[0];
+      if (!('stop' in answer) || (what !== 'fenced' && what !== 'taken' && what !== 'ended')) continue;
+      const job = { id, queue, name: recorded[5] ?? '', stop: answer.stop, options: recorded[4] ?? '{}' };
+      if (what === 'fenced')
+        stopped.push({ ...job, via: 'fence', lost: lostAttempt(recorded.slice(6), now), parked: false, endedAt: null });
+      else {
+        const endedAt = what === 'ended' && answer.kind === 'cancelled' ? answer.settledAt : null;
+        stopped.push({ ...job, via: 'queue', lost: null, parked: isParked(now + Number(recorded[6])), endedAt });
+      }
+    }
+    const settled = await this.#settler.settle(stopped, token);
+    for (const { id, queue, stop, via } of stopped) {
       const settledAt = settled.get(id);
       if (settledAt) answers.set(id, { kind: 'cancelled', stop: { ...stop, via }, settledAt, queue });
     }
@@ -115,9 +144,9 @@ export class StopRecorder {
   }
 }
 
-/** Splits tasks by queue into groups for one script each. */
+/** Splits tasks by queue into groups for one script each, by id: generated ids have the order of the wait list, where the script looks. */
 export function groupsOf(byQueue: ReadonlyMap<string, string[]>): { queue: string; some: string[] }[] {
-  return [...byQueue].flatMap(([queue, all]) => chunks(all, RECORD_AT_ONCE).map((some) => ({ queue, some })));
+  return [...byQueue].flatMap(([queue, all]) => chunks(all.toSorted(), RECORD_AT_ONCE).map((some) => ({ queue, some })));
 }
 
 /** Makes the token of a lock that a stop takes. */

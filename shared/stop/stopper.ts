@@ -1,25 +1,26 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { FleetClock } from '../clock/fleet-clock.js';
-import { messageOf } from '../errors.js';
 import { chunks } from '../limits.js';
-import { deadWorkers } from '../records/heartbeats.js';
+import { written } from '../redis/batched-writes.js';
 import { keepsOrder } from '../redis/connection.js';
 import type { FleetFacts } from '../registry/fleet-facts.js';
 import type { Entry } from '../registry/registry.js';
-import { writeState } from '../task/event-stream.js';
 import type { JobAddress } from '../task/job-options.js';
 import type { Located, TaskReader } from '../task/task-reader.js';
+import { allEnded } from '../time.js';
+import { deadWorkers } from '../workers/heartbeats.js';
 import { describeStop } from './cause.js';
-import { CommandPublisher } from './commands.js';
+import { type Asker, CommandPublisher } from './commands.js';
 import { ForeignStops } from './foreign-stops.js';
+import { EarlyRecords, LikelyQueues } from './likely-queues.js';
 import { type StopAnswer, formatStop } from './receipt.js';
-import { Children, type FoundTask, type RecorderOptions, StopRecorder, groupsOf, newToken } from './recorder.js';
+import { Children, type FoundTask, type RecorderOptions, type Recording, StopRecorder, groupsOf, newToken } from './recorder.js';
+import { StopMessages } from './stop-messages.js';
 
-interface StopRequest {
-  readonly reason: string | null;
-  readonly by: string | null;
+interface StopRequest extends Asker {
   /** True for a stop received as a command without a record. Default false. */
   readonly fromCommand?: boolean;
+  /** Called with the tasks of each queue right before their stops are recorded there: of likely queues, then of others. Default: not called. */
+  readonly onLocated?: (byQueue: ReadonlyMap<string, readonly string[]>) => void;
 }
 
 interface StopperOptions extends RecorderOptions {
@@ -30,11 +31,10 @@ interface StopperOptions extends RecorderOptions {
   readonly onStep: ((step: 'stop:recorded', id: string) => Promise<void>) | null;
 }
 
-interface PlainStop {
-  readonly reason: string | null;
-  readonly by: string | null;
+interface PlainStop extends Asker, Pick<StopRequest, 'onLocated'> {
   /** In ms since the epoch. */
   readonly at: number;
+  readonly recording: Recording;
 }
 
 /** A task to stop. */
@@ -57,20 +57,20 @@ interface RoundResult {
 const ROUND = 10_000;
 /** A stop of up to this many tasks is announced before it is recorded. */
 const ANNOUNCED = 16;
-/** Delay before a recheck of tasks whose stop command had no receiver. */
-const RECHECK_MS = 250;
 
 /**
  * Steps 1 to 3 and 7 of the stop protocol: look up, record, publish; settle tasks that no worker runs. Used by producers, by
  * workers that receive a command without a record, and by the reconciler. The number of round trips does not depend on the number of
- * tasks, up to 10,000. docs/stop-protocol.md describes the protocol.
+ * tasks, up to 10,000. docs/explanation/stop-protocol.md describes the protocol.
  */
 export class Stopper {
   readonly #options: StopperOptions;
   readonly #recorder: StopRecorder;
   readonly #children: Children;
   readonly #publisher: CommandPublisher;
+  readonly #messages: StopMessages;
   readonly #foreign: ForeignStops;
+  readonly #likely = new LikelyQueues();
   readonly #open = new Set<Promise<unknown>>();
 
   constructor(options: StopperOptions) {
@@ -78,7 +78,8 @@ export class Stopper {
     this.#recorder = new StopRecorder(options);
     this.#children = new Children(options);
     this.#publisher = new CommandPublisher(options);
-    this.#foreign = new ForeignStops(options.registry, this.#publisher, options.clock);
+    this.#messages = new StopMessages({ ...options, publisher: this.#publisher, recheck: (ids) => this.recheck(ids) });
+    this.#foreign = new ForeignStops(options.registry, options.reader, this.#publisher, options.clock);
   }
 
   /** Waits until no stop is in progress. Closing the connection earlier would leave tasks under a stale lock. */
@@ -117,14 +118,15 @@ export class Stopper {
     return answers;
   }
 
-  /** Waits until these foreign tasks are gone, or until `deadline` (of performance.now). Returns when each was first missing. */
-  untilGone(ids: readonly string[], deadline: number): Promise<Map<string, Date>> {
+  /**
+   * Waits until these foreign tasks are gone, or until `deadline` (of performance.now). Returns when each was first missing, and the tasks
+   * that are ours after all: request their stop again.
+   */
+  untilGone(ids: readonly string[], deadline: number): ReturnType<ForeignStops['untilGone']> {
     return this.#foreign.untilGone(ids, deadline);
   }
 
-  /**
-   * Settles recorded stops whose task was requeued, or whose owner has died. Ignores tasks without a stop.
-   */
+  /** Settles recorded stops whose task was requeued, or whose owner has died. Ignores tasks without a stop. */
   async recheck(ids: readonly string[]): Promise<Map<string, StopAnswer>> {
     const { reader } = this.#options;
     const [{ byQueue }, dead] = await Promise.all([reader.locate(ids), deadWorkers(this.#options)]);
@@ -144,8 +146,11 @@ export class Stopper {
 
   async #settleStopped(byQueue: ReadonlyMap<string, string[]>, dead: readonly string[]): Promise<Map<string, StopAnswer>> {
     const recording = { stop: '', text: describeStop(null, null), token: newToken(), dead };
-    const found = await Promise.all(groupsOf(byQueue).map(({ queue, some }) => this.#recorder.record(queue, some, recording)));
-    return this.#recorder.settle(found.flat(), recording.token);
+    // Each group is settled even if another one cannot be recorded: a taken job would wait for its lock to expire.
+    const settling = groupsOf(byQueue).map(async ({ queue, some }) =>
+      this.#recorder.settle(await this.#recorder.record(queue, some, recording), recording.token),
+    );
+    return new Map((await allEnded(settling)).flatMap((answers) => [...answers]));
   }
 
   #countMissed(kind: StopAnswer['kind']): void {
@@ -169,10 +174,20 @@ export class Stopper {
     follows: (answer: StopAnswer) => boolean,
     entries: ReadonlyMap<string, Entry | null> | null,
   ): Promise<Map<string, StopAnswer>> {
-    const { reason, by, fromCommand = false } = request;
-    const stop = { reason, by, at: this.#options.clock.now() };
+    const { reason, by, carrier, onLocated, fromCommand = false } = request;
+    const at = this.#options.clock.now();
     const asked = [...new Set(ids)];
-    if (!fromCommand && asked.length <= ANNOUNCED) void this.#publisher.announce(asked, request);
+    const isFew = !fromCommand && asked.length <= ANNOUNCED;
+    // Written at once: the records and look-ups of this turn, which Redis runs before it sends the messages of a write, would delay the abort.
+    if (isFew && this.#publisher.mayAnnounce) {
+      void this.#publisher.announce(asked, request);
+      await written();
+    }
+    const asker = { reason, by, carrier };
+    const told = this.#options.onStep === null ? this.#publisher.toWorkers(asker, at) : [];
+    const recording = { stop: formatStop({ ...asker, at }), text: describeStop(reason, by), token: newToken(), dead: [], told };
+    const stop = { ...asker, at, recording, ...(onLocated && { onLocated }) };
+    let early = isFew && entries === null && told.length > 0 ? this.#recordEarly(asked, stop) : EarlyRecords.NONE;
     const answers = new Map<string, StopAnswer>();
     const given = new Set(asked);
     const { reader } = this.#options;
@@ -196,7 +211,8 @@ export class Stopper {
       const parents: string[] = [];
       const inFlows: JobAddress[] = [];
       for (const some of chunks(open, ROUND)) {
-        const results = await this.#stopRound(some, locate(some), stop, fromCommand);
+        const results = await this.#stopRound(some, locate(some), stop, { fromCommand, early });
+        early = EarlyRecords.NONE;
         const known = new Set(some.flatMap(({ id, queue }) => (queue === undefined ? [] : [id])));
         for (const { id, answer, children, inFlow } of results) {
           // Children in a flow that had already ended were not stopped.
@@ -215,69 +231,66 @@ export class Stopper {
     return answers;
   }
 
-  async #stopRound(targets: readonly Target[], located: Promise<Located>, stop: PlainStop, fromCommand: boolean): Promise<RoundResult[]> {
-    const { byQueue, foreign } = await located;
-    const [ours, theirs] = await Promise.all([this.#stopOurs(byQueue, stop), this.#stopForeign([...foreign.keys()], stop, fromCommand)]);
+  /** Records stops on the queues where the tasks probably are, in one write with their look-up. */
+  #recordEarly(ids: readonly string[], stop: PlainStop): EarlyRecords {
+    const queues = this.#likely.of(ids);
+    if (queues.length === 0) return EarlyRecords.NONE;
+    stop.onLocated?.(new Map(queues.map((queue) => [queue, ids])));
+    return new EarlyRecords(new Map(queues.map((queue) => [queue, this.#recorder.record(queue, ids, stop.recording)])));
+  }
+
+  async #stopRound(
+    targets: readonly Target[],
+    locating: Promise<Located>,
+    stop: PlainStop,
+    { fromCommand, early }: { fromCommand: boolean; early: EarlyRecords },
+  ): Promise<RoundResult[]> {
+    const { byQueue, foreign } = await locating;
+    await early.addTo(byQueue);
+    if (byQueue.size > 0) this.#likely.note(byQueue.keys());
+    const looked = [...foreign.keys()];
+    const [ours, theirs] = await allEnded([this.#stopOurs(byQueue, stop, early), this.#stopForeign(looked, stop, fromCommand)]);
     const byId = new Map([...ours, ...theirs].map((result) => [result.id, result]));
+    const lateIds = looked.filter((id) => !byId.has(id));
+    if (lateIds.length > 0) {
+      const { byQueue: late } = await this.#options.reader.locate(lateIds);
+      for (const result of await this.#stopOurs(late, stop, EarlyRecords.NONE)) byId.set(result.id, result);
+    }
     return targets.map(({ id }) => byId.get(id) ?? withoutChildren(id, this.#foreign.endedByUs(id) ?? { kind: 'not_found' }));
   }
 
   async #stopForeign(ids: readonly string[], stop: PlainStop, fromCommand: boolean): Promise<RoundResult[]> {
     if (ids.length === 0 || fromCommand) return ids.map((id) => withoutChildren(id, { kind: 'foreign', goneAt: null }));
+    // One of them may be ours: see ForeignStops. Its enqueue, or the reconciler, finds the stop.
+    if (!keepsOrder(this.#options.redis)) await this.#options.pendingStops.leave(ids, formatStop(stop));
     return [...(await this.#foreign.stop(ids, stop))].map(([id, answer]) => withoutChildren(id, answer));
   }
 
-  async #stopOurs(byQueue: ReadonlyMap<string, string[]>, stop: PlainStop): Promise<RoundResult[]> {
-    const { reason, by } = stop;
-    const recording = { stop: formatStop(stop), text: describeStop(reason, by), token: newToken(), dead: [] };
-    const groups = groupsOf(byQueue);
-    // Pipelined, the records first: a receiver of the message finds the record.
-    const recorded = groups.map(({ queue, some }) => this.#recorder.record(queue, some, recording));
-    const ours = groups.flatMap(({ some }) => some);
-    const { onStep, redis } = this.#options;
-    if (!keepsOrder(redis)) await Promise.all(recorded);
-    if (onStep) await Promise.all(recorded).then(() => Promise.all(ours.map((id) => onStep('stop:recorded', id))));
-    const publishing = this.#publisher.recorded(ours, stop, stop.at);
-    const found = await this.#recorder.recordEarly((await Promise.all(recorded)).flat(), recording);
+  async #stopOurs(byQueue: ReadonlyMap<string, string[]>, stop: PlainStop, early: EarlyRecords): Promise<RoundResult[]> {
+    const { recording } = stop;
+    stop.onLocated?.(byQueue);
+    const recorded = groupsOf(byQueue).map(({ queue, some }) => early.of(queue, some) ?? this.#recorder.record(queue, some, recording));
+    const { onStep } = this.#options;
+    if (onStep) await Promise.all((await Promise.all(recorded)).flat().map(({ id }) => onStep('stop:recorded', id)));
+    const telling = Promise.all(recorded).then((all) => this.#messages.send(all.flat(), stop));
+    // Each group is settled while Redis records the next ones.
+    const settling = recorded.map((some) => this.#settleRecorded(some, recording));
+    return (await allEnded([allEnded(settling), telling]))[0].flat();
+  }
+
+  async #settleRecorded(recorded: Promise<FoundTask[]>, recording: Recording): Promise<RoundResult[]> {
+    const tasks = await this.#recorder.recordEarly(await recorded, recording);
     // For many tasks, do not make the caller wait for these writes.
-    if (found.length <= ANNOUNCED) this.#announceState(found);
-    else setImmediate(() => this.#announceState(found));
-    const inFlows = await this.#children.inFlows(found);
-    const answers = await this.#recorder.settle(found, recording.token);
-    const hadNoReceiver = (await publishing) === 0;
-    const running = found.flatMap(({ id, recorded: [what] }) => (what === 'active' ? [id] : []));
-    if (hadNoReceiver && running.length > 0) void this.#recheckLater(running);
-    return found.map(({ id, recorded: [, , children] }) => ({
+    if (tasks.length <= ANNOUNCED) this.#recorder.writeStopping(tasks);
+    else setImmediate(() => this.#recorder.writeStopping(tasks));
+    const inFlows = await this.#children.inFlows(tasks);
+    const answers = await this.#recorder.settle(tasks, recording.token);
+    return tasks.map(({ id, recorded: [, , children] }) => ({
       id,
       answer: answers.get(id) as StopAnswer,
       children: Boolean(children),
       inFlow: inFlows.get(id) ?? [],
     }));
-  }
-
-  /** Writes `stopping` to the tasks' event streams, where they exist. */
-  #announceState(found: readonly FoundTask[]): void {
-    const { redis, keys, logger } = this.#options;
-    for (const {
-      id,
-      recorded: [what],
-    } of found) {
-      if (what !== 'active' && what !== 'left') continue;
-      Promise.all(writeState(redis, keys.events(id), 'stopping')).catch((error: unknown) =>
-        logger.debug({ id, error }, "Could not write a stop to the task's events"),
-      );
-    }
-  }
-
-  /** Rechecks tasks whose stop had no receiver: no worker is subscribed, or none is alive. Does not keep the process alive. */
-  async #recheckLater(ids: readonly string[]): Promise<void> {
-    try {
-      await sleep(RECHECK_MS, undefined, { ref: false });
-      const open = [...(await this.recheck(ids))].filter(([, { kind }]) => kind === 'recorded').map(([id]) => id);
-      if (open.length > 0) await this.#publisher.recorded(open, { reason: null, by: null }, this.#options.clock.now());
-    } catch (error) {
-      this.#options.logger.debug({ error: messageOf(error) }, 'Could not recheck a stop that no worker received');
-    }
   }
 }
 

@@ -1,60 +1,53 @@
 import { z } from 'zod';
-import { FleetError, messageOf } from '../errors.js';
+import { FleetError } from '../errors.js';
 import { isName, quote } from '../keys.js';
+import {
+  type ConcurrencyLimit,
+  type ConcurrencyOptions,
+  type FairOptions,
+  type FairPolicy,
+  type RateLimit,
+  type RateOptions,
+  type WhenBusy,
+  concurrencySchema,
+  fairSchema,
+  problemOfWhenBusy,
+  rateSchema,
+  whenBusySchema,
+} from '../limiter/policy.js';
 import { MAX_SHARDS } from '../limits.js';
+import { type DedupePolicy, type DedupePolicyOptions, dedupeSchema } from './dedupe.js';
+import { problemOfInput, problemOfOutput } from './payload/payload-schema.js';
+import {
+  type RetentionOptions,
+  type RetentionPolicy,
+  type RetryPolicy,
+  type WorkerLossPolicy,
+  retentionSchema,
+  retrySchema,
+  workerLossSchema,
+} from './policies.js';
 import { problemOfQueue } from './shards.js';
-
-/** When a failed attempt is retried. */
-export interface RetryPolicy {
-  /** Total attempts, including the first. Default 1 (no retry), 1 to 100. */
-  readonly attempts: number;
-  readonly backoff: {
-    /** `fixed` waits `delayMs` each time, `exponential` doubles it after each attempt. Default `exponential`. */
-    readonly type: 'fixed' | 'exponential';
-    /** Default 1,000 ms, up to a day. */
-    readonly delayMs: number;
-    /** Upper limit of the doubled delay. Default an hour, or `delayMs` if that is longer; up to a week. */
-    readonly maxDelayMs: number;
-    /** Random share of the delay, 0 to 1: 0.2 waits between 80 % and 100 % of it. Default 0.2. */
-    readonly jitter: number;
-  };
-  /**
-   * Errors that are never retried: each given by its `name`, the name of its class or of a base class, or its `code`. Up to 100,
-   * as text, so that they can be passed to threads. Default none. An `UnrecoverableError` and failed validation are never retried.
-   */
-  readonly except: readonly string[];
-}
-
-/** How long ended tasks are kept, until the first limit is reached. */
-export interface Retention {
-  /** At least 1,000 ms; rounded up to whole seconds. */
-  readonly ageMs: number;
-  /** 0 keeps none. Each shard of a queue keeps its share, rounded up. */
-  readonly count: number;
-}
-
-/** The retention of ended tasks. BullMQ applies it to the whole queue whenever a task of the queue ends. */
-export interface RetentionPolicy {
-  readonly completed: Retention;
-  /** For failed and cancelled tasks. */
-  readonly failed: Retention;
-}
+import { type TagPolicy, tagsSchema } from './tags.js';
 
 /**
  * The contract between producers and workers: name, queue, schemas of input and output, and retries. Producers need only this;
  * the worker adds a handler.
  */
-export interface TaskDefinition<Input = unknown, Output = unknown, Parsed = Input> {
+export interface TaskDefinition<Input = unknown, Output = unknown, Parsed = Input, Chunk = unknown> {
   readonly name: string;
   /** The logical queue: see `shards`. */
   readonly queue: string;
   /** Number of BullMQ queues that share the tasks: `shardsOf` returns their names. */
   readonly shards: number;
-  /** Parses the enqueued value (`Input`, stored as given) into the handler's (`Parsed`, with defaults filled in). */
+  /** Parses the enqueued value (`Input`, stored as given) into the handler's (`Parsed`, with defaults filled in and codecs decoded). */
   readonly input: z.ZodType<Parsed, Input>;
-  /** Null if the output, which is always JSON, is not checked. */
+  /** Checks and encodes the handler's result, and decodes it for readers; null if the output, which is always JSON, is not checked. */
   readonly output: z.ZodType<Output> | null;
+  /** Checks each chunk that the handler emits; null if chunks, which are always JSON, are not checked. */
+  readonly chunk: z.ZodType<Chunk> | null;
   readonly retry: RetryPolicy;
+  readonly onWorkerLost: WorkerLossPolicy;
   /** Longest run of one attempt in ms, null for no limit. */
   readonly timeoutMs: number | null;
   /** Whether a timed-out attempt may be retried. Default false. */
@@ -62,13 +55,25 @@ export interface TaskDefinition<Input = unknown, Output = unknown, Parsed = Inpu
   /** Latest start of an attempt, in ms from when the task may first start; null for no limit. */
   readonly deadlineMs: number | null;
   readonly retention: RetentionPolicy;
+  /** Limits on the tasks that run at once; empty for none. */
+  readonly concurrency: readonly ConcurrencyLimit[];
+  /** Limits on the starts in a period; empty for none. */
+  readonly rate: readonly RateLimit[];
+  /** The deduplication of enqueues without one of their own; null for none. */
+  readonly dedupe: DedupePolicy | null;
+  /** Null if the tasks start in the order of the queue. */
+  readonly fair: FairPolicy | null;
+  /** Null for the default: tasks of a busy key wait. */
+  readonly whenBusy: WhenBusy | null;
+  /** Null for none. */
+  readonly tags: TagPolicy | null;
 }
 
-/** A definition with any input and output, for lists and maps. */
+/** A definition with any input, output and chunks, for lists and maps. */
 // oxlint-disable-next-line typescript/no-explicit-any -- the only type to which every definition can be assigned
-export type AnyDefinition = TaskDefinition<any, any, any>;
+export type AnyDefinition = TaskDefinition<any, any, any, any>;
 
-export interface TaskOptions<Input, Output, Parsed = Input> {
+export interface TaskOptions<Input, Output, Parsed = Input, Chunk = unknown> {
   /** Unique in the fleet: up to 64 letters, digits and `. _ -`. By convention `noun.verb`. */
   readonly name: string;
   /** Default: the name up to its first dot, so that tasks of one noun share workers and order. */
@@ -79,9 +84,18 @@ export interface TaskOptions<Input, Output, Parsed = Input> {
    * characters.
    */
   readonly shards?: number;
+  /** What it accepts must be JSON: `z.iso.datetime()` or a `z.codec` instead of `z.date()`. */
   readonly input: z.ZodType<Parsed, Input>;
+  /**
+   * The schema of the handler's result. A `z.codec` is encoded by the worker and decoded by `result`: from a date to its text and back. Like
+   * the input, what it is stored as must be JSON.
+   */
   readonly output?: z.ZodType<Output>;
+  /** The schema of the chunks that the handler emits, which `events(definition, id)` then returns typed. Default: any JSON. */
+  readonly chunk?: z.ZodType<Chunk>;
   readonly retry?: { readonly attempts?: number; readonly backoff?: Partial<RetryPolicy['backoff']>; readonly except?: readonly string[] };
+  /** How often the task runs again after its worker died or was lost. Default `{ retries: 3 }`; 0 runs it at most once. */
+  readonly onWorkerLost?: Partial<WorkerLossPolicy>;
   /** Longest run of one attempt in ms, 1 to 2,147,483,647 (24 days). Default: no limit. */
   readonly timeoutMs?: number;
   readonly retryOnTimeout?: boolean;
@@ -90,40 +104,37 @@ export interface TaskOptions<Input, Output, Parsed = Input> {
    * years. Default: no limit.
    */
   readonly deadlineMs?: number;
-  /** Retention of ended tasks, by age and count. There is no default. */
-  readonly retention: RetentionPolicy;
+  /**
+   * Retention of ended tasks, by age and count for each kind. Default: completed tasks for an hour, at most 1,000; failed ones for a
+   * week, at most 5,000; cancelled ones for a day, at most 1,000.
+   */
+  readonly retention?: RetentionOptions;
+  /**
+   * Limits on the tasks that run at once, in the whole fleet: one, or a list of up to 8, which all hold. With `by`, the limit is for each
+   * key. A task that may not start yet waits without taking a slot. Default: no limit.
+   */
+  readonly concurrency?: ConcurrencyOptions<NoInfer<Parsed>> | readonly ConcurrencyOptions<NoInfer<Parsed>>[];
+  /** Limits on the starts, or their cost, in a period: one, or a list of up to 8, which all hold. Default: no limit. */
+  readonly rate?: RateOptions<NoInfer<Parsed>> | readonly RateOptions<NoInfer<Parsed>>[];
+  /** Shares the slots of the queue among keys, so that a key with many tasks does not delay the others. Default: the queue's order. */
+  readonly fair?: FairOptions<NoInfer<Parsed>>;
+  /**
+   * Default policy of an enqueue whose key, or without `concurrency` whose item, is busy: see `whenBusy` of the enqueue's options.
+   * Default: the task waits, or, without `concurrency`, runs beside the others.
+   */
+  readonly whenBusy?: WhenBusy;
+  /** Deduplicates enqueues without a `dedupe` of their own. Scheduled tasks take no part. Default: none. */
+  readonly dedupe?: DedupePolicyOptions<NoInfer<Parsed>>;
+  /**
+   * Tags of every task, or a function that returns a task's tags, beside those of the enqueue and of the parent task: labels for filters,
+   * such as `tenant:7`. Default: none.
+   */
+  readonly tags?: TagPolicy<NoInfer<Parsed>>;
 }
 
-const HOUR_MS = 3_600_000;
 /** Node fires a longer timer at once. */
 const LONGEST_TIMER_MS = 2_147_483_647;
-const DAY_MS = 24 * HOUR_MS;
-const RETENTION_EXAMPLE = '{ completed: { ageMs: 3_600_000, count: 1_000 }, failed: { ageMs: 604_800_000, count: 1_000 } }';
-
-/** Adds a hint to the error of a missing field. */
-const stated = (field: string) => ({ error: ({ input }: { input?: unknown }) => (input === undefined ? `state ${field}` : undefined) });
-const limitsSchema = (state: string) =>
-  z.strictObject(
-    {
-      ageMs: z.int(stated('for how many ms, whatever the count')).min(1_000),
-      count: z.int(stated('how many, whatever their age; 0 for none')).min(0),
-    },
-    stated(`what is kept of ${state} tasks, for example { ageMs: 3_600_000, count: 1_000 }`),
-  );
-
-const backoffSchema = z
-  .strictObject({
-    type: z.enum(['fixed', 'exponential']).default('exponential'),
-    delayMs: z.int().min(0).max(DAY_MS).default(1_000),
-    maxDelayMs: z
-      .int()
-      .min(0)
-      .max(7 * DAY_MS)
-      .optional(),
-    jitter: z.number().min(0).max(1).default(0.2),
-  })
-  .refine(({ delayMs, maxDelayMs = delayMs }) => maxDelayMs >= delayMs, { path: ['maxDelayMs'], error: 'expected delayMs or more' })
-  .transform((backoff) => ({ ...backoff, maxDelayMs: backoff.maxDelayMs ?? Math.max(HOUR_MS, backoff.delayMs) }));
+const DAY_MS = 86_400_000;
 
 const optionsSchema = z.strictObject({
   name: z.string().refine(isName, 'expected letters, digits and . _ - (at most 64)'),
@@ -131,13 +142,9 @@ const optionsSchema = z.strictObject({
   shards: z.int().min(1).max(MAX_SHARDS).default(1),
   input: z.custom<z.ZodType>(isSchema, 'expected a zod schema'),
   output: z.custom<z.ZodType>(isSchema, 'expected a zod schema').optional(),
-  retry: z
-    .strictObject({
-      attempts: z.int().min(1).max(100).default(1),
-      backoff: backoffSchema.prefault({}),
-      except: z.array(z.string('expected the name of an error, of its class, or its code').min(1).max(128)).max(100).default([]),
-    })
-    .prefault({}),
+  chunk: z.custom<z.ZodType>(isSchema, 'expected a zod schema').optional(),
+  retry: retrySchema,
+  onWorkerLost: workerLossSchema,
   timeoutMs: z.int().min(1).max(LONGEST_TIMER_MS).optional(),
   retryOnTimeout: z.boolean().default(false),
   deadlineMs: z
@@ -145,10 +152,13 @@ const optionsSchema = z.strictObject({
     .min(1)
     .max(10 * 365 * DAY_MS)
     .optional(),
-  retention: z.strictObject(
-    { completed: limitsSchema('completed'), failed: limitsSchema('failed and cancelled') },
-    stated(`what is kept of ended tasks, for example ${RETENTION_EXAMPLE}`),
-  ),
+  retention: retentionSchema,
+  concurrency: concurrencySchema,
+  rate: rateSchema,
+  fair: fairSchema,
+  whenBusy: whenBusySchema,
+  dedupe: dedupeSchema,
+  tags: tagsSchema,
 });
 
 function isSchema(value: unknown): boolean {
@@ -159,26 +169,38 @@ function isSchema(value: unknown): boolean {
  * Defines a task.
  * @throws FleetError `INVALID_DEFINITION`, naming each wrong field
  */
-export function defineTask<Input, Output = unknown, Parsed = Input>(
-  options: TaskOptions<Input, Output, Parsed>,
-): TaskDefinition<Input, Output, Parsed> {
+export function defineTask<Input, Output = unknown, Parsed = Input, Chunk = unknown>(
+  options: TaskOptions<Input, Output, Parsed, Chunk>,
+): TaskDefinition<Input, Output, Parsed, Chunk> {
   const parsed = optionsSchema.safeParse(options);
   if (!parsed.success) {
     const name = typeof options?.name === 'string' ? ` "${options.name.slice(0, 64)}"` : '';
     throw new FleetError('INVALID_DEFINITION', `Bad task definition${name}: ${issuesOf(parsed.error)}.`);
   }
-  const { queue: given, output, timeoutMs, deadlineMs, ...rest } = parsed.data;
+  const { queue: given, output: _output, chunk: _chunk, timeoutMs, deadlineMs, fair, whenBusy, dedupe, tags, ...rest } = parsed.data;
   const queue = given ?? rest.name.split('.')[0] ?? rest.name;
-  const problem = problemOfQueue({ queue, shards: rest.shards });
-  if (problem !== null) throw new FleetError('INVALID_DEFINITION', `Bad task definition ${quote(rest.name)}: queue: ${problem}.`);
+  refuse(rest.name, 'queue', problemOfQueue({ queue, shards: rest.shards }));
+  if (whenBusy) refuse(rest.name, 'whenBusy', problemOfWhenBusy(whenBusy, rest.concurrency));
+  refuse(rest.name, 'input', problemOfInput(options.input));
+  if (options.output) refuse(rest.name, 'output', problemOfOutput(options.output));
+  if (options.chunk) refuse(rest.name, 'chunk', problemOfOutput(options.chunk));
   return Object.freeze({
     ...rest,
     queue,
     input: options.input,
     output: options.output ?? null,
+    chunk: options.chunk ?? null,
     timeoutMs: timeoutMs ?? null,
     deadlineMs: deadlineMs ?? null,
+    fair: fair ?? null,
+    whenBusy: whenBusy ?? null,
+    dedupe: dedupe ?? null,
+    tags: tags ?? null,
   });
+}
+
+function refuse(name: string, field: string, problem: string | null): void {
+  if (problem !== null) throw new FleetError('INVALID_DEFINITION', `Bad task definition ${quote(name)}: ${field}: ${problem}.`);
 }
 
 /** Formats the issues of a failed parse in one line: `messages.0.role: Invalid option: …; model: Required`. */
@@ -200,49 +222,4 @@ export function fieldErrorsOf(error: z.ZodError, root?: string): { readonly fiel
     const message = issue.code === 'unrecognized_keys' ? 'Unrecognized key' : issue.message;
     return paths.map((path) => ({ field: [...start, ...path].join('.'), message }));
   });
-}
-
-/**
- * Checks an input and returns it as JSON, without defaults, which the worker fills in.
- * @throws FleetError `INVALID_INPUT`, naming the fields; `INPUT_TOO_LARGE`
- */
-export function checkInput(definition: AnyDefinition, input: unknown, maxBytes: number): string {
-  const parsed = parse(definition, input);
-  if (!parsed.success) {
-    throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: ${issuesOf(parsed.error)}.`, {
-      details: {
-        task: definition.name,
-        fields: parsed.error.issues.slice(0, 100).map((issue) => issue.path.join('.')),
-        errors: fieldErrorsOf(parsed.error, 'input'),
-      },
-    });
-  }
-  const data = toJson(definition, input);
-  // A UTF-16 unit takes at most three bytes, so most inputs need not be measured.
-  if (data.length * 3 > maxBytes && Buffer.byteLength(data) > maxBytes) {
-    const bytes = Buffer.byteLength(data);
-    throw new FleetError('INPUT_TOO_LARGE', `Input for ${definition.name} is ${bytes} bytes of JSON; the limit is ${maxBytes}.`, {
-      details: { task: definition.name, bytes, limit: maxBytes },
-    });
-  }
-  return data;
-}
-
-function parse(definition: AnyDefinition, input: unknown): ReturnType<AnyDefinition['input']['safeParse']> {
-  try {
-    return definition.input.safeParse(input);
-  } catch (error) {
-    // A custom check of the schema threw, or is asynchronous.
-    throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: its schema failed (${messageOf(error)}).`, { cause: error });
-  }
-}
-
-function toJson(definition: AnyDefinition, input: unknown): string {
-  try {
-    const data: string | undefined = JSON.stringify(input);
-    if (data !== undefined) return data;
-  } catch (error) {
-    throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: not JSON (${messageOf(error)}).`, { cause: error });
-  }
-  throw new FleetError('INVALID_INPUT', `Bad input for ${definition.name}: expected a JSON value, got ${typeof input}.`);
 }

@@ -1,30 +1,8 @@
-import type { ChainableCommander } from 'ioredis';
+import type { ChainableCommander, Redis } from 'ioredis';
+import { type TaskEvent, timeOfEntry } from '../events/event.js';
 import { MAX_STREAM_BYTES } from '../limits.js';
-import type { StopReceipt } from '../stop/receipt.js';
+import type { ScriptedRedis } from '../scripts/define-scripts.js';
 import { TASK_STATES, type TaskState, isTerminal } from './state.js';
-import type { TaskView } from './view.js';
-
-/**
- * An event of a task's stream, `p:tasks:events:<id>`. The first progress or chunk creates the stream, so that tasks without output
- * cost nothing; later state changes are added to it. An entry has `type` (state, progress, chunk), `data` as JSON, and for `running`
- * and `retrying` the number of the `attempt`. The first output of each run is written together with a preceding `running`; all other
- * state changes may be late.
- */
-export type TaskEvent =
-  | TaskStateEvent
-  | { readonly type: 'progress'; readonly id: string; readonly progress: unknown }
-  | { readonly type: 'chunk'; readonly id: string; readonly chunk: unknown };
-
-export interface TaskStateEvent {
-  readonly type: 'state';
-  /** Null for a state that was read from the task instead of the stream. */
-  readonly id: string | null;
-  readonly state: TaskState;
-  /** For `running` the attempt that began, from 1; for `retrying` the failed one. Absent if unknown. */
-  readonly attempt?: number;
-  /** How the stop was settled; only for `cancelled`, which is the last event. */
-  readonly receipt?: StopReceipt;
-}
 
 /** Approximate number of entries kept per task. */
 const KEPT_ENTRIES = 10_000;
@@ -33,6 +11,12 @@ const KEPT_AFTER_END_MS = 3_600_000;
 /** How long the stream of a live task is kept without new entries. */
 const KEPT_WHILE_LIVE_MS = 7 * 24 * 3_600_000;
 
+/**
+ * An entry of a task's stream, `p:tasks:events:<id>`. The first progress or chunk creates the stream, so that tasks without output
+ * cost nothing; later state changes are added to it. An entry has `type` (state, progress, chunk), `data` as JSON, and for `running`
+ * and `retrying` the number of the `attempt`. The first output of each run is written together with a preceding `running`; all other
+ * state changes may be late.
+ */
 export interface StreamWrite {
   readonly type: 'state' | 'progress' | 'chunk';
   /** JSON text. */
@@ -72,15 +56,24 @@ export function writeState(commands: StreamCommands, key: string, state: TaskSta
   return isTerminal(state) ? [added, expireEnded(commands, key)] : [added];
 }
 
+/** Adds a state of tasks to their streams, where these exist, in one command. */
+export function writeStates(redis: ScriptedRedis, start: string, state: TaskState, ids: readonly string[]): Promise<number> {
+  return redis.writeStates(start, JSON.stringify(state), KEPT_ENTRIES, isTerminal(state) ? KEPT_AFTER_END_MS : '', ...ids);
+}
+
 /**
- * Adds `cancelled` for a job that is about to be removed, creating the stream if necessary: the queue's events alone do not tell a stop
- * from a failure once the job is gone. Returns the results of the commands.
+ * Adds the final state of a job that is about to be removed, creating the stream if necessary: once the job is gone, the queue's events
+ * alone do not tell a stop from a failure, nor a skipped task from a completed one. Returns the results of the commands.
  */
-export function writeRemoval(commands: StreamCommands, key: string): unknown[] {
-  return [
-    commands.xadd(key, 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', 'state', 'data', JSON.stringify('cancelled')),
-    expireEnded(commands, key),
-  ];
+export function writeRemoval(commands: StreamCommands, key: string, state: 'cancelled' | 'skipped'): unknown[] {
+  return [commands.xadd(key, 'MAXLEN', '~', KEPT_ENTRIES, '*', 'type', 'state', 'data', JSON.stringify(state)), expireEnded(commands, key)];
+}
+
+/** Returns the last state in the stream of a task that is no longer stored; null if the stream is missing or ends with output. */
+export async function readLastState(redis: Pick<Redis, 'xrevrange'>, key: string): Promise<TaskState | null> {
+  const [last] = await redis.xrevrange(key, '+', '-', 'COUNT', 1);
+  const event = last ? parseEvent(...last) : null;
+  return event?.type === 'state' ? event.state : null;
 }
 
 /** Adds `queued` to the stream of a retried task, if that exists, and keeps it as for a live task. */
@@ -107,76 +100,18 @@ export function parseEvent(id: string, fields: readonly string[]): TaskEvent | n
   } catch {
     return null;
   }
+  const at = timeOfEntry(id);
   switch (entry['type']) {
     case 'chunk':
-      return { type: 'chunk', id, chunk: data };
+      return { type: 'chunk', id, at, chunk: data };
     case 'progress':
-      return { type: 'progress', id, progress: data };
+      return { type: 'progress', id, at, progress: data };
     case 'state': {
       const state = TASK_STATES.find((known) => known === data);
       const attempt = Number(entry['attempt']);
-      return state === undefined ? null : { type: 'state', id, state, ...(Number.isSafeInteger(attempt) && { attempt }) };
+      return state === undefined ? null : { type: 'state', id, at, state, attempt: Number.isSafeInteger(attempt) ? attempt : null };
     }
     default:
       return null;
   }
-}
-
-/**
- * Filters the state changes shown to a follower of a task, from two sources: the task's stream, and reads of the task, for changes
- * without output. Some events are late: the worker of a failed attempt writes `retrying` when the next attempt may already run
- * elsewhere. An attempt's `running` is never late, since it is written with the attempt's first output. So each attempt is seen to
- * begin before its output, and late events of earlier attempts are dropped.
- */
-export class StateChanges {
-  #state: TaskState | null = null;
-  /** Number of the last attempt seen to begin; null if unknown. */
-  #attempt: number | null = null;
-  /** Whether there was output since the last state change. */
-  #hadOutput = false;
-
-  /** Takes the next event and returns whether to show it. A final state never is: it may be that of an earlier run. */
-  isNews(event: TaskEvent): boolean {
-    if (event.type !== 'state') {
-      this.#hadOutput = true;
-      return true;
-    }
-    const attempt = attemptOf(event);
-    if (isTerminal(event.state)) return false;
-    if (event.state === 'retrying' && this.#compare(attempt) < 0) return false;
-    // In the stream, `running` after output is a new run, even of the same attempt: the worker died, or requeued the task.
-    const isNewRun = event.id !== null && event.state === 'running' && this.#hadOutput;
-    if (this.knows(event) && !isNewRun) return false;
-    this.#note(event.state, attempt);
-    return true;
-  }
-
-  /** Whether this state was already shown. */
-  knows(now: TaskView | TaskStateEvent): boolean {
-    return now.state === this.#state && this.#compare(attemptOf(now)) === 0;
-  }
-
-  /** Returns the event for the state of a task that was read; null if it was already shown. */
-  ofTask(task: TaskView): TaskStateEvent | null {
-    if (this.knows(task)) return null;
-    const attempt = attemptOf(task);
-    this.#note(task.state, attempt);
-    return { type: 'state', id: null, state: task.state, ...(attempt !== null && { attempt }) };
-  }
-
-  /** Negative for an attempt before the known one; 0 for the same, or if either is unknown. */
-  #compare(attempt: number | null): number {
-    return attempt === null || this.#attempt === null ? 0 : attempt - this.#attempt;
-  }
-
-  #note(state: TaskState, attempt: number | null): void {
-    this.#state = state;
-    // The attempts of a retried task count from 1 again.
-    if (attempt !== null || state === 'queued' || state === 'running') this.#attempt = attempt;
-    this.#hadOutput = false;
-  }
-}
-
-function attemptOf({ state, attempt = null }: { readonly state: TaskState; readonly attempt?: number | null }): number | null {
-  return state === 'running' || state === 'retrying' ? attempt : null;
 }

@@ -2,13 +2,13 @@ import { Queue, type RedisQueueBackend } from 'bullmq';
 import { useFleetClock } from '../clock/bullmq-time.js';
 import type { FleetClock } from '../clock/fleet-clock.js';
 import type { Keys } from '../keys.js';
-import type { Logger } from '../logger.js';
+import type { Logger } from '../log/logger.js';
 import type { RedisConnection } from '../redis/connection.js';
 import { moveAwayCommand } from '../redis/reply-errors.js';
 import type { ScriptedRedis } from '../scripts/define-scripts.js';
 
 /** The keys of a queue that `readTasks` reads, in the order of its header. */
-export const READ_PLACES = ['completed', 'failed', 'delayed', 'prioritized', 'active', 'waiting-children', 'wait'] as const;
+export const READ_PLACES = ['completed', 'failed', 'delayed', 'prioritized', 'active', 'waiting-children', 'wait', 'meta'] as const;
 
 /** The BullMQ queues of the fleet over one connection, each created on first use. */
 export class Queues {
@@ -57,14 +57,24 @@ export class Queues {
     return this.scriptKeys(name, ...READ_PLACES);
   }
 
+  /** The keys of every place of a job. */
+  private placeKeys(name: string): string[] {
+    return this.scriptKeys(name, 'completed', 'failed', 'delayed', 'prioritized', 'wait', 'active', 'waiting-children', 'paused');
+  }
+
   /** The keys of `recordStop`. */
   stopKeys(name: string): string[] {
-    return this.scriptKeys(name, 'completed', 'failed', 'delayed', 'prioritized', 'wait', 'active', 'waiting-children', 'paused');
+    return [...this.placeKeys(name), ...this.scriptKeys(name, 'meta', 'events')];
   }
 
   /** The keys of `restoreJobs`. */
   restoreKeys(name: string): string[] {
-    return [...this.stopKeys(name), ...this.scriptKeys(name, 'meta', 'marker', 'events')];
+    return [...this.placeKeys(name), ...this.scriptKeys(name, 'meta', 'marker', 'events')];
+  }
+
+  /** The keys of `unparkJobs`. */
+  unparkKeys(name: string): string[] {
+    return this.scriptKeys(name, 'delayed', 'wait', 'prioritized', 'meta', 'active', 'pc', 'marker', 'events');
   }
 
   /**

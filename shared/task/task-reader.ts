@@ -1,7 +1,8 @@
-import { isQueueKey } from '../keys.js';
+import { append } from '../groups.js';
 import { isWrongType } from '../records/unreadable.js';
 import { isUnavailability } from '../redis/connection-errors.js';
 import type { Entry, Registry } from '../registry/registry.js';
+import { isQueueKey } from '../reserved-ids.js';
 import { readOptions } from './job-options.js';
 import { type Detail, type TaskSource, type TaskView, readTasks } from './view.js';
 
@@ -35,7 +36,7 @@ export class TaskReader {
     const located: Located = { byQueue: new Map(), foreign: new Map(), unreadable: new Map() };
     const rest: string[] = [];
     for (const [id, entry] of entries) {
-      if (entry?.queue) push(located.byQueue, entry.queue, id);
+      if (entry?.queue) append(located.byQueue, entry.queue, id);
       else if (entry && entry.problem === undefined) located.foreign.set(id, entry.item);
       else rest.push(id);
     }
@@ -56,7 +57,7 @@ export class TaskReader {
     ids.forEach((id, place) => {
       const queue = names.find((_, index) => kept[index]?.[place]);
       if (queue === undefined) return;
-      push(byQueue, queue, id);
+      append(byQueue, queue, id);
       found.add(id);
     });
     return found;
@@ -92,7 +93,7 @@ export class TaskReader {
     const items = new Map<string, string | null>();
     const byQueue = new Map<string, string[]>();
     for (const entry of await this.#registry.find(ids)) {
-      if (entry?.queue) push(byQueue, entry.queue, entry.id);
+      if (entry?.queue) append(byQueue, entry.queue, entry.id);
       else if (entry) items.set(entry.id, entry.item);
     }
     await Promise.all([...byQueue].map(([queue, some]) => this.#itemsOn(queue, some, items)));
@@ -130,16 +131,25 @@ export function foreignTask(id: string, item: string | null): TaskView {
     ...{
       id,
       item,
+      tags: [],
       name: null,
       queue: null,
       state: 'running',
+      waitingFor: null,
       attempt: 1,
+      maxAttempts: null,
       attempts: null,
+      nextAttemptAt: null,
       progress: null,
       result: null,
       error: null,
       problem: null,
       stop: null,
+      skippedFor: null,
+      dedupeKey: null,
+      priority: 0,
+      deadline: null,
+      limits: null,
     },
     ...{ enqueuedAt: null, startedAt: null, finishedAt: null, worker: null },
   };
@@ -150,10 +160,4 @@ function answered(replies: [error: Error | null, reply: unknown][] | null): [err
   const unanswered = replies?.find(([error]) => isUnavailability(error));
   if (unanswered) throw unanswered[0] as Error;
   return replies ?? [];
-}
-
-function push(map: Map<string, string[]>, key: string, id: string): void {
-  const ids = map.get(key);
-  if (ids) ids.push(id);
-  else map.set(key, [id]);
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { apiOf } from '../../cli/client/http-connection.js';
+import { apiOf } from '../../cli/client/api-address.js';
 import { CliError } from '../../cli/errors.js';
 import { runCli } from '../support/process/run-cli.js';
 

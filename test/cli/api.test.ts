@@ -7,11 +7,13 @@ import { ApiClient } from '../../cli/client/http.js';
 import { describeError } from '../../cli/errors.js';
 import { entryOf } from '../../dashboard/auth/tokens.js';
 import { type Producer, type ScheduleView, receiptToJson, scheduleToJson, taskToJson } from '../../producer/index.js';
+import { isFleetError } from '../../shared/errors.js';
 import { fleetCanary } from '../../worker/builtin/definitions.js';
 import { serve } from '../dashboard/serve-dashboard.js';
 import { TestDashboard, type Who } from '../dashboard/test-dashboard.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
 import type { CommandResult } from '../support/process/command.js';
+import { ownPort } from '../support/process/ports.js';
 import { runCli, startCli } from '../support/process/run-cli.js';
 import { ScriptedTask } from '../support/task/scripted-task.js';
 
@@ -31,7 +33,8 @@ describe('the command over the API', () => {
     prefix = fleet.newPrefix();
     producer = fleet.producer({ keyPrefix: prefix });
     await fleet.worker(prefix, [talk.handler, broken.handler]);
-    dashboard = await startDashboard();
+    // A test starts it again, at the same port.
+    dashboard = await startDashboard({ apiPort: await ownPort() });
     void broken.call().then((call) => call.throws(new Error('this never works')));
   });
   after(async () => {
@@ -107,6 +110,21 @@ describe('the command over the API', () => {
     assert.equal(nightly(await viewer.schedules.list()), nightly(await producer.schedules.list()));
   });
 
+  it('enqueues one task for a deduplication key', async () => {
+    const dedupe = ['--dedupe-key', 'k', '--dedupe-mode', 'throttle', '--dedupe-within', '60000'];
+    const add = (...args: string[]) =>
+      overApi('submitter', 'task', 'enqueue', 'fleet.canary', '--delay', `${HOUR_MS}`, '--tag', 'a', '--tag', 'b', ...args);
+    const [first, second] = [await add(...dedupe, '-o', 'json'), await add(...dedupe)];
+    const { id, dedupe_key: key } = JSON.parse(first.stdout) as Record<'id' | 'dedupe_key', string>;
+    assert.deepEqual([first.code, second.code, key], [0, 0, 'k']);
+    assert.ok(second.stderr.includes(`Task ${id} already exists (scheduled); nothing was added.`), second.stderr);
+    const shown = (await overApi('viewer', 'task', 'show', id)).stdout;
+    assert.deepEqual([/^dedupe {4}k$/m.test(shown), /^tags {6}a, b$/m.test(shown)], [true, true]);
+    const keyless = await add('--dedupe-mode', 'while-live');
+    assert.deepEqual([keyless.code, /need --dedupe-key/.test(keyless.stderr)], [2, true]);
+    await producer.stop(id);
+  });
+
   it('enqueues tasks that the dashboard knows, and with --wait exits with the code of the final state', async () => {
     const [done, failed] = await Promise.all([
       overApi('submitter', 'task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait', '-o', 'json'),
@@ -116,6 +134,13 @@ describe('the command over the API', () => {
     assert.deepEqual([done.code, state, failed.code], [0, 'completed', 1]);
     assert.equal(JSON.stringify(taskToJson((await client('viewer').get(id)) ?? assert.fail())), done.stdout);
     assert.match(failed.stdout, /^error {5}this never works$/m);
+    assert.match(failed.stdout, /^attempts\n#1 failed after .*\n {5}Error: this never works\s*$/m, 'without a stack trace for a submitter');
+    const failedId = /^id {8}(\S+)$/m.exec(failed.stdout)?.[1] ?? '';
+    const error: unknown = await client('viewer')
+      .result(failedId)
+      .catch((reason: unknown) => reason);
+    assert.ok(isFleetError(error, 'TASK_FAILED') && error.cause instanceof Error);
+    assert.deepEqual([error.cause.message, error.details['attempts']], ['this never works', 1]);
   });
 
   it('resumes watching after a restart of the dashboard: each event once, then the end', async () => {
@@ -138,13 +163,13 @@ describe('the command over the API', () => {
     await watch.waitForLine(/^two$/);
     context.emit('three\n');
     await watch.waitForLine(/^three$/);
-    const [receipt] = await client('operator').stop(['watched'], { reason: 'enough', waitMs: 10_000 });
+    const [receipt] = await client('operator').stop(['watched'], { reason: 'enough', waitMs: 60_000 });
     assert.deepEqual([receipt?.outcome, receipt?.by, receipt?.reason], ['cancelled', 'operator', 'enough']);
     assert.equal((await watch.exit).code, 4);
     printed.push(watch.stdout.text, watch.stderr.text);
     assert.deepEqual(
       watch.stdout.lines.filter((line) => line !== 'state stopping'),
-      ['state running', 'one', 'two', 'three', 'state cancelled'],
+      ['state queued', 'state running', 'one', 'two', 'three', 'state cancelled'],
     );
     assert.match(watch.stderr.text, /■ cancelled by operator: enough \(via signal, /);
   });
@@ -152,7 +177,7 @@ describe('the command over the API', () => {
   it("yields the producer's events, from any of them on", async () => {
     const all = await collect(client('viewer').events('watched'));
     assert.deepEqual(all, await collect(producer.events('watched')));
-    const from = { after: all[0]?.id ?? assert.fail() };
+    const from = { after: all.find(({ type }) => type === 'chunk')?.id ?? assert.fail() };
     assert.deepEqual(await collect(client('viewer').events('watched', from)), await collect(producer.events('watched', from)));
     assert.deepEqual(await failure(client('viewer').result('watched')), {
       exitCode: 4,
@@ -165,7 +190,7 @@ describe('the command over the API', () => {
     await producer.enqueue(talk.definition, {}, { id: 'slow' });
     const call = await talk.call(1);
     const impatient = new ApiClient(new ApiConnection({ url: dashboard.url, token: dashboard.tokens.operator }), 0);
-    const settled = impatient.stop(['slow'], { waitMs: 30_000 });
+    const settled = impatient.stop(['slow'], { waitMs: 60_000 });
     call.throws(await call.aborted);
     assert.deepEqual(
       (await settled).map(({ outcome, by }) => [outcome, by]),
@@ -188,7 +213,7 @@ describe('the command over the API', () => {
 
   it('stops an item, runs and removes schedules', async () => {
     const operator = client('operator');
-    const receipts = await operator.stopItem('room', { reason: 'closed', waitMs: 10_000 });
+    const receipts = await operator.stopItem('room', { reason: 'closed', waitMs: 60_000 });
     assert.deepEqual(
       receipts.map(({ id, outcome, by }) => `${id} ${outcome} by ${by}`).toSorted((a, b) => (a < b ? -1 : 1)),
       ['list-1 cancelled by operator', 'list-2 cancelled by operator'],

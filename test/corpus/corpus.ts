@@ -5,6 +5,8 @@ import type { Keys } from '../../shared/keys.js';
 export interface BadKey {
   readonly name: string;
   readonly key: string;
+  /** Whether nothing of the key is left, so that what it lists is not read. */
+  readonly hides: boolean;
   /** Replaces the key's value. */
   readonly write: (client: Redis) => Promise<unknown>;
 }
@@ -148,6 +150,12 @@ function targets(keys: Keys, { queue, item, waiting, completed, failed, worker }
       'hash',
       ['garbage', fields({ completed: 'x', 'stop|x': '1', 'stop|99999': '2', failed: '-1' })],
     ],
+    [
+      'a slot of the series',
+      keys.series('1h', String(Math.floor(Date.now() / 3_600_000))),
+      'hash',
+      ['garbage', fields({ 'finished|a|failed': 'x', 'run|a|1': '-1', 'run|a|1e9': '1', 'run||': '2', '|||': '', 'wait|a|2': '1e400' })],
+    ],
     ['plans', keys.plans, 'hash', ['garbage', fields({ x: '{', y: '[]', '': 'null' })]],
     ['models', keys.models, 'hash', ['garbage', fields({ x: '{' })]],
     ['usage pool', keys.usagePool, 'hash', ['garbage', fields({ x: '{', y: '[]' })]],
@@ -155,6 +163,18 @@ function targets(keys: Keys, { queue, item, waiting, completed, failed, worker }
     ['a waiting job', jobs + waiting, 'hash', ...job],
     ['a completed job', jobs + completed, 'hash'],
     ['a failed job', jobs + failed, 'hash', ...job.filter((_, index) => index % 3 === 0)],
+    [
+      'an index of ended tasks',
+      keys.kept(queue, 'failed', 'corpus.task'),
+      'zset',
+      ['strangers', scores(0, 'stranger', 'inf', failed, 1, '')],
+    ],
+    [
+      'limits of ended tasks',
+      keys.keptLimits(queue),
+      'hash',
+      ['garbage', fields({ x: '1:1', 'failed:': ':::', 'failed:corpus.task': 'x', 'cancelled:a b': '1:0' })],
+    ],
     ['wait', `${jobs}wait`, 'list', ['ids without a job', async (client, key) => client.lpush(key, 'nobody', '', ' ', 'wait', 'meta')]],
     ['active', `${jobs}active`, 'list', ['ids without a job', async (client, key) => client.lpush(key, 'nobody-active', 'events')]],
     ...(['delayed', 'completed', 'failed', 'prioritized', 'waiting-children'] as const).map((place): Target => [
@@ -183,8 +203,8 @@ export function badKeys(keys: Keys, seeded: Seeded, every: boolean): BadKey[] {
     const others = TYPES.filter((other) => other !== type);
     const wrong = every ? others : [others[place % others.length] as Type];
     return [
-      ...wrong.map((other) => ({ name: `${name} is a ${other}`, key, write: (client: Redis) => replace(client, key, other) })),
-      ...garbage.map(([what, write]) => ({ name: `${name}: ${what}`, key, write: (client: Redis) => write(client, key) })),
+      ...wrong.map((other) => ({ name: `${name} is a ${other}`, key, hides: true, write: (client: Redis) => replace(client, key, other) })),
+      ...garbage.map(([what, write]) => ({ name: `${name}: ${what}`, key, hides: false, write: (client: Redis) => write(client, key) })),
     ];
   });
 }

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import express from 'express';
 import { createDashboard } from '../../dashboard/index.js';
 import type { Producer } from '../../producer/index.js';
-import { type LoggerFactory, createLoggerFactory } from '../../shared/logger.js';
+import { type LoggerFactory, createLoggerFactory } from '../../shared/log/logger.js';
 import { resolveSettings } from '../../shared/settings/settings.js';
 
 export interface Answer {

@@ -11,7 +11,7 @@ import { deferred } from '../support/deferred.js';
 import { LogLines } from '../support/fleet/log-lines.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
 import { until } from '../support/until.js';
-import { rawRequest, statusOf } from './raw-request.js';
+import { rawRequest, statusOf } from './http/raw-request.js';
 import { TestDashboard } from './test-dashboard.js';
 
 const fleet = await TestFleet.start();
@@ -89,7 +89,7 @@ test('a port in use is an error, or the next free port is used', async (t) => {
   const { port } = other.address() as AddressInfo;
   await assert.rejects(
     serverWith({ ...OPEN, apiPort: port }).start(),
-    refused(new RegExp(`^API_PORT: expected a free port, but ${port} is in use\\.$`)),
+    refused(new RegExp(`^API_PORT: expected a free port, but ${port} is in use by .+ \\(pid ${process.pid}\\)\\.$`)),
   );
   const next = serverWith({ ...OPEN, apiPort: port }, true);
   await next.start();

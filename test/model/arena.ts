@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Worker } from 'bullmq';
 import { z } from 'zod';
 import type { Producer } from '../../producer/index.js';
-import { createLoggerFactory } from '../../shared/logger.js';
+import { createLoggerFactory } from '../../shared/log/logger.js';
 import { resolveSettings } from '../../shared/settings/settings.js';
 import type { Step } from '../../shared/store.js';
 import type { ConnectedSettings, Store } from '../../shared/store.js';
@@ -98,6 +98,9 @@ export class Arena {
     const launcher = new Launcher(
       {
         ...{ workerId: worker.id, pid: n, settings, loggers: createLoggerFactory({ settings }), producer: this.producer },
+        hooks: [],
+        telemetry: null,
+        use: [],
         handlers: new Map(Object.values(definitions).map((definition) => [definition.name, this.#handlerFor(definition, worker)])),
       },
       (step, id) => this.#step(step, id, worker),

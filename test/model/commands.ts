@@ -5,8 +5,8 @@ import { type CallFact, type TaskFact, lifeOf } from './facts.js';
 import type { Model } from './model.js';
 import type { EnqueueChoice, StopHow, World } from './world.js';
 
-/** Longer than any step of a run. */
-const PATIENCE_MS = 5_000;
+/** Longer than any step of a run, on a busy machine. */
+const PATIENCE_MS = 30_000;
 
 type Command = AsyncCommand<Model, World>;
 

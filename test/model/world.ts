@@ -1,4 +1,4 @@
-import type { OnBusy } from '../../producer/enqueue/prepare.js';
+import type { OnBusy } from '../../producer/enqueue/when-busy.js';
 import type { StopOptions } from '../../producer/stop.js';
 import { isFleetError } from '../../shared/errors.js';
 import { AbortCause, StopRequested } from '../../shared/stop/cause.js';

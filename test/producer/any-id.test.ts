@@ -30,7 +30,7 @@ test('finds, watches, stops and retries a plain BullMQ job with any id', async (
     assert.equal((await end).state, 'failed', id);
     assert.equal((await producer.retry(id)).id, id);
     await task.call(2 * index + 1);
-    const receipt = await producer.stop(id, { waitMs: 10_000 });
+    const receipt = await producer.stop(id, { waitMs: 60_000 });
     assert.deepEqual([receipt.id, receipt.outcome], [id, 'cancelled']);
     assert.equal((await producer.get(id))?.state, 'cancelled', id);
   }

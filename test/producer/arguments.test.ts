@@ -65,11 +65,22 @@ const CALLS: Readonly<Record<string, (producer: Producer) => readonly Call[]>> =
   get: (producer) => [(bad) => producer.get(bad)],
   list: (producer) => [
     (bad) => producer.list(bad),
-    ...['item', 'state', 'name', 'queue', 'sees', 'after', 'limit'].map(
+    ...['item', 'state', 'name', 'queue', 'tag', 'worker', 'error', 'enqueuedAfter', 'finishedBefore', 'olderThanMs', 'search'].map(
       (name): Call =>
         (bad) =>
           producer.list({ [name]: bad }),
     ),
+    ...['order', 'visibleItems', 'after', 'limit'].map(
+      (name): Call =>
+        (bad) =>
+          producer.list({ [name]: bad }),
+    ),
+  ],
+  count: (producer) => [
+    (bad) => producer.count(bad),
+    (bad) => producer.count({ name: bad }),
+    (bad) => producer.count({}, bad),
+    (bad) => producer.count({}, { atMost: bad }),
   ],
   hasActiveTasks: (producer) => [(bad) => producer.hasActiveTasks(bad)],
   stop: (producer) => [
@@ -99,6 +110,18 @@ const CALLS: Readonly<Record<string, (producer: Producer) => readonly Call[]>> =
     (bad) => producer.events(bad).next(),
     (bad) => producer.events('nobody', bad).next(),
     (bad) => producer.events('nobody', { after: bad }).next(),
+  ],
+  logs: (producer) => [
+    (bad) => producer.logs(bad).next(),
+    (bad) => producer.logs('nobody', bad).next(),
+    (bad) => producer.logs('nobody', { after: bad }).next(),
+    (bad) => producer.logs('nobody', { limit: bad }).next(),
+    (bad) => producer.logs('nobody', { signal: bad }).next(),
+  ],
+  logPage: (producer) => [
+    (bad) => producer.logPage(bad),
+    (bad) => producer.logPage('nobody', bad),
+    (bad) => producer.logPage('nobody', { after: bad, limit: bad }),
   ],
   'schedules.upsert': ({ schedules }) => [
     (bad) => schedules.upsert(bad, fleetCanary, {}, { every: 60_000 }),
@@ -173,6 +196,7 @@ test('factories of producers, workers, dashboards, tasks and handlers refuse inv
         (bad) => createWorker(bad),
         (bad) => createWorker({ redisUrl: bad }),
         (bad) => createWorker({ redisUrl, handlers: bad }),
+        (bad) => createWorker({ redisUrl, loggers: bad }),
         (bad) => createWorker({ redisUrl, handlers: [bad] }),
         (bad) => createWorker({ redisUrl, producer: bad }),
         (bad) => createWorker({ redisUrl, taskModules: bad }),
@@ -184,6 +208,7 @@ test('factories of producers, workers, dashboards, tasks and handlers refuse inv
         (bad) => createDashboard(bad),
         (bad) => createDashboard({ producer: bad, auth: false }),
         (bad) => createDashboard({ producer: { ping: () => 1 } as never, auth: bad }),
+        (bad) => createDashboard({ producer: { ping: () => 1 } as never, auth: false, loggers: bad }),
       ],
     ],
     defineTask: [['INVALID_DEFINITION'], [(bad) => defineTask(bad)]],

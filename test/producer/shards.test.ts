@@ -114,7 +114,7 @@ test('a queue filter covers all its shards, a shard filter only that shard', asy
 });
 
 test(
-  'enqueues in one event loop turn use no more registry commands than on one queue',
+  'enqueues in one event loop turn are one command for each queue',
   { skip: fleet.settings.cluster && 'it watches one server' },
   async () => {
     const keyPrefix = fleet.newPrefix();
@@ -130,11 +130,12 @@ test(
     );
     const commands = await watch.stop();
     assert.equal(new Set(added.map(({ queue }) => queue)).size, 4);
-    const inRegistry = commands
-      .filter(([name, key]) => name !== 'hlen' && key?.startsWith(`${keyPrefix}:tasks`))
-      .map(([name, key]) => `${name} ${key?.slice(keyPrefix.length + 1)}`);
-    assert.deepEqual(inRegistry, ['hset tasks:queues', 'hset tasks', 'sadd tasks:item:a', 'zadd tasks:live']);
-    assert.equal(commands.filter(([name = '']) => name.startsWith('eval')).length, 50, 'one for each job');
+    // Scripts write the names of commands in capitals.
+    const sent = commands.filter(([name = '', ...words]) => name === name.toLowerCase() && words.join(' ').includes(keyPrefix));
+    assert.deepEqual(
+      sent.map(([name]) => name),
+      Array.from({ length: 4 }, () => 'evalsha'),
+    );
   },
 );
 

@@ -46,15 +46,50 @@ test('the types of a definition hold from the input through the handler to the r
   assert.equal(anything, 7);
 });
 
-test('a definition without retention does not compile', () => {
+const count = defineTask({ name: 'count.up', input: z.object({}), output: z.number(), chunk: z.object({ n: z.int() }), retention: KEEP });
+
+test('chunks have the type of their definition, and the result that of the definition given with an id', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const producer = fleet.producer({ keyPrefix });
+  const wrong = defineTask({ name: 'count.wrong', input: z.object({}), chunk: z.object({ n: z.int() }), retention: KEEP });
+  const handlers = [
+    defineHandler(count, ({ emit }) => {
+      emit({ n: 1 });
+      emit({ n: 2 });
+      return 2;
+    }),
+    defineHandler(wrong, ({ emit }) => {
+      emit({ n: 1 });
+      // @ts-expect-error -- a chunk of another type
+      emit({ n: 'two' });
+    }),
+  ];
+  await fleet.worker(keyPrefix, handlers);
+
+  const { id } = await producer.enqueue(count, {});
+  const total: number = await producer.result(count, id);
+  assert.equal(total, 2);
+  let sum = 0;
+  for await (const event of producer.events(count, id)) if (event.type === 'chunk') sum += event.chunk.n;
+  assert.equal(sum, 3);
+  const other = { code: 'INVALID_DEFINITION', details: { field: 'definition', id, name: 'count.up' } };
+  await assert.rejects(producer.result(greet, id), other);
+  await assert.rejects(producer.events(wrong, id).next(), other);
+
+  const failed = await producer.waitUntilFinished(await producer.enqueue(wrong, {}));
+  assert.deepEqual([failed.state, failed.attempt], ['failed', 1]);
+  assert.match(failed.error ?? '', /^Bad chunk of count\.wrong: n: /);
+  const seen: number[] = [];
+  for await (const event of producer.events(wrong, failed.id)) if (event.type === 'chunk') seen.push(event.chunk.n);
+  assert.deepEqual(seen, [1]);
+});
+
+test('a retention of another shape does not compile, and is refused', () => {
   const input = z.object({});
-  // @ts-expect-error -- no retention
-  assert.throws(() => defineTask({ name: 'kept.not', input }), /retention: state what is kept/);
-  // @ts-expect-error -- no retention of failed tasks
-  assert.throws(() => defineTask({ name: 'kept.half', input, retention: { completed: KEEP.completed } }), /retention\.failed: state/);
-  const countAlone = { ...KEEP, completed: { count: 5 } };
-  // @ts-expect-error -- a count without an age
-  assert.throws(() => defineTask({ name: 'kept.count', input, retention: countAlone }), /retention\.completed\.ageMs: state/);
+  // @ts-expect-error -- no such kind
+  assert.throws(() => defineTask({ name: 'kept.not', input, retention: { skipped: { count: 5 } } }), /retention: .*skipped/);
+  // @ts-expect-error -- a count of another type
+  assert.throws(() => defineTask({ name: 'kept.all', input, retention: { failed: { count: 'all' } } }), /retention\.failed\.count: /);
 });
 
 test('a call that does not match its definition does not compile, and is refused at runtime', async () => {

@@ -13,8 +13,8 @@ function firstColumn(text: string): string[] {
   return [...text.matchAll(/^\| `([^`]+)` \|/gm)].map((match) => match[1] as string);
 }
 
-test('docs/errors.md lists exactly the codes of the catalogue, each with its meaning', async () => {
-  const text = await page('docs/errors.md');
+test('docs/reference/errors.md lists exactly the codes of the catalogue, each with its meaning', async () => {
+  const text = await page('docs/reference/errors.md');
   assert.deepEqual(firstColumn(text), Object.keys(ERROR_CODES));
   for (const [code, meaning] of Object.entries(ERROR_CODES)) {
     const row = text.split('\n').find((line) => line.startsWith(`| \`${code}\``)) ?? '';
@@ -23,21 +23,23 @@ test('docs/errors.md lists exactly the codes of the catalogue, each with its mea
   }
 });
 
-test('docs/redis-keys.md lists exactly the names that createKeys builds', async () => {
+test('docs/reference/redis-keys.md lists exactly the names that createKeys builds', async () => {
   const keys = createKeys('p');
   const built = Object.entries(keys)
     .filter(([name]) => name !== 'prefix' && name !== 'jobAt')
-    .map(([name, key]: [string, string | ((part: string) => string)]) => {
+    .map(([name, key]: [string, string | ((...parts: string[]) => string)]) => {
       if (name === 'bull') return 'p:bull:<queue>:…';
+      if (name === 'series') return keys.series('<step>', '<id>');
+      if (name.startsWith('kept')) return typeof key === 'string' ? key : key('<queue>', '<kind>', '<name>');
       return typeof key === 'string' ? key : key(name === 'item' || name === 'ownItem' ? '<item>' : '<id>');
     })
     .filter((key) => key !== 'p:bull:<id>:');
-  const documented = firstColumn(await page('docs/redis-keys.md'));
+  const documented = firstColumn(await page('docs/reference/redis-keys.md'));
   assert.deepEqual(new Set(documented), new Set(built));
 });
 
-test('docs/settings.md matches the schema; otherwise run `npm run docs:settings`', async () => {
-  const text = await page('docs/settings.md');
+test('docs/reference/settings.md matches the schema; otherwise run `npm run docs:settings`', async () => {
+  const text = await page('docs/reference/settings.md');
   assert.equal(text, settingsPage());
   const variables = firstColumn(text);
   assert.deepEqual(new Set(variables), new Set(Object.values(SETTINGS).map(({ env }) => env)));

@@ -4,20 +4,9 @@ import { Queue } from 'bullmq';
 import * as fc from 'fast-check';
 import { z } from 'zod';
 import { isFleetError } from '../../shared/errors.js';
-import {
-  RESERVED_IDS,
-  TASK_KEY_NAMES,
-  checkId,
-  checkItem,
-  checkKnownId,
-  createKeys,
-  isName,
-  isShared,
-  problemOfId,
-  problemOfItem,
-  quote,
-} from '../../shared/keys.js';
+import { checkId, checkItem, checkKnownId, createKeys, isName, problemOfId, problemOfItem, quote } from '../../shared/keys.js';
 import { MAX_ID_LENGTH, MAX_ITEM_LENGTH } from '../../shared/limits.js';
+import { RESERVED_IDS, TASK_KEY_NAMES, isShared } from '../../shared/reserved-ids.js';
 import { defineTask } from '../../shared/task/definition.js';
 import { TestFleet } from '../support/fleet/test-fleet.js';
 import { KEEP } from '../support/task/keep.js';
@@ -34,7 +23,7 @@ const ids = fc
 
 test('every name in Redis begins with the prefix', () => {
   const { prefix, jobAt: _, ...names } = createKeys('pre');
-  for (const name of Object.values(names)) assert.match(typeof name === 'string' ? name : name('x'), /^pre:/);
+  for (const name of Object.values(names)) assert.match(typeof name === 'string' ? name : name('x', 'completed', 'y'), /^pre:/);
   assert.equal(prefix, 'pre');
 });
 

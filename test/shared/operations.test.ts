@@ -11,7 +11,7 @@ import { SETTINGS, resolveSettings } from '../../shared/settings/settings.js';
 import { testIo } from '../support/process/run-cli.js';
 import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
 
-const page = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+const page = await readFile(new URL('../../docs/guides/operations.md', import.meta.url), 'utf8');
 
 /** Variables of Node.js. */
 const OTHERS = new Set(['NODE_OPTIONS']);
@@ -27,21 +27,26 @@ function wordsOf(line: string): string[] {
 /** Returns the command lines of the page, from text and code blocks. `<id>` and the like are placeholders. */
 function commandsOf(text: string): string[] {
   return [...text.matchAll(/(?:^|`)((?:[A-Z_]+=\S+ )*taskfleet (?!-)[^`\n]*)/gm)]
-    .map(([, line = '']) => line)
+    .map(([, line = '']) => line.replace(/ *>\/dev\/null$/, ''))
     .filter((line) => /^(?:[A-Z_]+=\S+ )*taskfleet [a-z]/.test(line));
 }
 
-function isAccepted(line: string): Promise<boolean> {
-  const program = createProgram(testIo());
-  const leaves = (command: Command): Command[] => (command.commands.length === 0 ? [command] : command.commands.flatMap(leaves));
-  for (const leaf of leaves(program)) leaf.action(() => undefined);
+async function isAccepted(line: string): Promise<boolean> {
+  const program = await createProgram(testIo());
+  const withActions = ({ commands }: Command): Command[] =>
+    commands.flatMap((command) => [
+      // `taskfleet worker` has subcommands, and runs a worker without one.
+      ...(command.commands.length === 0 || command.name() === 'worker' ? [command] : []),
+      ...withActions(command),
+    ]);
+  for (const command of withActions(program)) command.action(() => undefined);
   return program.parseAsync(wordsOf(line), { from: 'user' }).then(
     () => true,
     () => false,
   );
 }
 
-describe('docs/operations.md', () => {
+describe('docs/guides/operations.md', () => {
   test('every setting and error in capitals exists', () => {
     const known = new Set([...Object.values(SETTINGS).map(({ env }) => env), ...Object.keys(ERROR_CODES), ...OTHERS]);
     const named = new Set([...page.matchAll(/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g)].map(([name]) => name));

@@ -65,9 +65,9 @@ const OPTIONS = { id: ID, item: 'chat-1' };
 const NEVER_MS = 3_600_000;
 const LATER_MS = 600_000;
 const ONCE = { count: 1, delayMs: 0 };
-const WAIT = { waitMs: 10_000 };
+const WAIT = { waitMs: 60_000 };
 /** A lost stop may leave its test waiting; the other tests still run. */
-const TIMED = { timeout: 20_000 };
+const TIMED = { timeout: 120_000 };
 
 const throws = (call: HandlerCall): void => call.throws(new Error('failed'));
 const GAPS: readonly Gap[] = [
@@ -119,7 +119,7 @@ async function heldAtEnqueue({ producer, gate, task }: Scene) {
 async function registered({ prefix, producer, task }: Scene) {
   const writes = new MergedWrites(createKeys(prefix));
   writes.add({ id: ID, item: OPTIONS.item, queue: task.definition.queue, at: Date.now() });
-  await Promise.all(writes.flushInto(fleet.client));
+  await Promise.all(writes.flushInto(fleet.scripted));
   return { goOn: () => void producer.enqueue(task.definition, 'task', OPTIONS).catch((error: unknown) => assert.fail(String(error))) };
 }
 
@@ -335,7 +335,7 @@ async function assertEnd(expected: End, { producer, task }: Scene, { call, befor
     () => producer.get(ID),
     (view) => view !== null,
   );
-  await assert.rejects(producer.result(ID, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
+  await assert.rejects(producer.result(ID, { timeoutMs: 60_000 }), { code: 'TASK_CANCELLED' });
   const last = await producer.stop(ID);
   assert.deepEqual([last.outcome, last.endedAs, (await producer.get(ID))?.state], ['cancelled', 'cancelled', 'cancelled']);
   assert.ok(outcome === null || outcome === 'requested' || outcome === 'cancelled', `the first receipt said ${outcome}`);

@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { z } from 'zod';
+import { defineTask } from '../../shared/task/definition.js';
 import { RegistryWriter } from '../../worker/registry-writer.js';
 import { LogLines } from '../support/fleet/log-lines.js';
 import { EMPTY_REGISTRY, TestFleet } from '../support/fleet/test-fleet.js';
+import { KEEP } from '../support/task/keep.js';
 import { until } from '../support/until.js';
+
+const removal = (id: string) => ({ id, queue: 'q', since: performance.now() });
 
 describe('The registry writer', () => {
   let fleet: TestFleet;
@@ -28,9 +33,9 @@ describe('The registry writer', () => {
     writer.add({ id: 'two', item: '', queue: 'q', at: 6 });
     await writer.flush();
     assert.deepEqual(await fleet.registrySize(keyPrefix), { tasks: 2, queues: 2, live: 2, items: 1, leases: 0 });
-    writer.remove('one', { item: 'chat-1' });
-    writer.remove('two', { item: '' });
-    writer.remove('one', { item: 'chat-1' });
+    writer.remove(removal('one'), { item: 'chat-1' });
+    writer.remove(removal('two'), { item: '' });
+    writer.remove(removal('one'), { item: 'chat-1' });
     await writer.flush();
     assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
   });
@@ -39,10 +44,10 @@ describe('The registry writer', () => {
     const { keyPrefix, writer } = await setUp();
     await fleet.client.config('RESETSTAT');
     for (let index = 0; index < 1_000; index += 1) writer.add({ id: `t${index}`, item: `chat-${index % 2}`, queue: 'q', at: index });
-    for (let index = 0; index < 1_000; index += 1) writer.remove(`t${index}`, { item: `chat-${index % 2}` });
+    for (let index = 0; index < 1_000; index += 1) writer.remove(removal(`t${index}`), { item: `chat-${index % 2}` });
     await writer.flush();
     const { hset, zadd, sadd, hdel, zrem, srem } = await fleet.commandCounts();
-    assert.deepEqual({ hset, zadd, sadd, hdel, zrem, srem }, { hset: 2, zadd: 1, sadd: 4, hdel: 2, zrem: 1, srem: 4 });
+    assert.deepEqual({ hset, zadd, sadd, hdel, zrem, srem }, { hset: 4, zadd: 3, sadd: 4, hdel: 2, zrem: 3, srem: 4 });
     assert.deepEqual(await fleet.registrySize(keyPrefix), EMPTY_REGISTRY);
   });
 
@@ -50,7 +55,7 @@ describe('The registry writer', () => {
     const { keyPrefix, store, writer } = await setUp();
     writer.add({ id: 'one', item: '', queue: 'q', at: 5 });
     await writer.flush();
-    writer.remove('one', { item: '' }, { atOnce: true });
+    writer.remove(removal('one'), { item: '' }, { atOnce: true });
     await setImmediate();
     // On the writer's own connection, whose earlier commands come first.
     assert.equal(await store.redis.hexists(`${keyPrefix}:tasks`, 'one'), 0);
@@ -94,10 +99,24 @@ describe('The registry writer', () => {
     );
   });
 
+  it('restores the entry of a task that was retried before a late removal', async () => {
+    const { keyPrefix, store, writer } = await setUp();
+    const producer = fleet.producer({ keyPrefix });
+    const task = defineTask({ name: 'q.task', queue: 'q', input: z.object({}), retention: KEEP });
+    const ids = await Promise.all([1, 2].map(async () => (await producer.enqueue(task, {}, { item: 'chat-1' })).id));
+    await producer.stop(ids);
+    const [retried = '', ended = ''] = ids;
+    await producer.retry(retried);
+    for (const id of [retried, ended]) writer.remove({ id, queue: 'q', since: performance.now() - 10_000 }, { item: 'chat-1' });
+    await writer.flush();
+    assert.deepEqual(await fleet.registrySize(keyPrefix), { tasks: 1, queues: 1, live: 1, items: 1, leases: 0 });
+    assert.deepEqual(await store.registry.find(ids), [{ id: retried, item: null, queue: 'q' }, null]);
+  });
+
   it('warns when Redis refuses a write', async () => {
     const { keyPrefix, log, writer } = await setUp();
     await fleet.client.set(`${keyPrefix}:tasks`, 'not a hash');
-    writer.remove('one', { item: '' });
+    writer.remove(removal('one'), { item: '' });
     await writer.flush();
     assert.match(JSON.stringify(log.find(/Could not update the registry/)[0]), /WRONGTYPE/);
   });

@@ -1,3 +1,5 @@
+import { matchesNames } from '../../shared/settings/name-patterns.js';
+import type { Settings } from '../../shared/settings/settings.js';
 import type { AnyDefinition } from '../../shared/task/definition.js';
 import { billingInitPlans } from './billing/definition.js';
 import { fleetCanary } from './canary/definition.js';
@@ -14,6 +16,7 @@ export {
   billingInitPlans,
   billingPlanLine,
 } from './billing/definition.js';
+export { BULK_DEFINITIONS, type BulkInput, type BulkOutput, bulkInput } from './bulk/definition.js';
 export { type ChatCompletionChunk, type ChatCompletionInput, type ChatCompletionOutput, chatCompletion } from './chat/definition.js';
 export { type DocumentIndexInput, type DocumentIndexOutput, documentIndex } from './documents/definition.js';
 export { type FleetCanaryInput, type FleetCanaryOutput, fleetCanary } from './canary/definition.js';
@@ -33,3 +36,11 @@ export const BUILTIN_DEFINITIONS: readonly AnyDefinition[] = Object.freeze([
   sessionPoolClean,
   usagePoolClean,
 ]);
+
+/** Tasks that BUILTIN_TASKS does not turn off: repairs, and the bulk acts of the dashboard. */
+const ESSENTIAL: ReadonlySet<string> = new Set([registryReconcile.name, 'fleet.stop-tasks', 'fleet.retry-tasks']);
+
+/** Returns whether a worker with these settings has one of the fleet's own tasks. The fleet cannot do without its reconciler. */
+export function hasMaintenanceTask({ builtinTasks }: Pick<Settings, 'builtinTasks'>, name: string): boolean {
+  return ESSENTIAL.has(name) || matchesNames(builtinTasks, name);
+}

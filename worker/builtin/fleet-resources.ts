@@ -1,4 +1,4 @@
-import type { LoggerFactory } from '../../shared/logger.js';
+import type { LoggerFactory } from '../../shared/log/logger.js';
 import type { ConnectedSettings, Store } from '../../shared/store.js';
 
 /** The resources of the built-in handlers. */

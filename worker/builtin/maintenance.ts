@@ -2,6 +2,8 @@ import { FleetError } from '../../shared/errors.js';
 import type { TaskHandler } from '../../shared/task/handler.js';
 import type { LoadedHandler } from '../task-modules.js';
 import { billingInitPlansHandler } from './billing/handler.js';
+import { bulkHandlers } from './bulk/handler.js';
+import { hasMaintenanceTask } from './definitions.js';
 import type { FleetResources } from './fleet-resources.js';
 import { modelsRefreshHandler } from './models/handler.js';
 import { sessionPoolCleanHandler, usagePoolCleanHandler } from './pools/handlers.js';
@@ -19,13 +21,14 @@ export function withMaintenance(handlers: ReadonlyMap<string, LoadedHandler>, fl
       throw new FleetError('INVALID_DEFINITION', `The task name ${name} is reserved for the fleet's own tasks: rename the task.`, {
         details: { task: name },
       });
-    all.set(name, { ...handler, source: { moduleUrl: '', name } });
+    if (hasMaintenanceTask(fleet.settings, name)) all.set(name, { ...handler, source: { moduleUrl: '', name } });
   }
   return all;
 }
 
 function maintenanceHandlers(fleet: FleetResources): readonly TaskHandler[] {
   return [
+    ...bulkHandlers(fleet),
     billingInitPlansHandler(fleet),
     modelsRefreshHandler(fleet),
     registryReconcileHandler(fleet),

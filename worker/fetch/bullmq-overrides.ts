@@ -6,14 +6,22 @@ import type { RedisConnection } from '../../shared/redis/connection.js';
  * Every use of a member that BullMQ keeps to itself, as of this version. `test/contract/bullmq-overrides.test.ts` fails if BullMQ changes
  * the version or one of the members; the tests named below show the faults without them.
  *
- * FetchingWorker and QueueWorker override protected methods, which TypeScript and the same test hold to BullMQ. Producers must not import
- * worker/, so three uses are elsewhere: the time arguments of BullMQ's scripts in `shared/clock/bullmq-time.ts`
- * (`test/contract/bullmq-time.test.ts`), the names of a queue's keys in `shared/task/queues.ts` (`test/contract/bullmq.test.ts`), and
- * BullMQ's script `reprocessJob`, run inside a transaction, in `producer/retry.ts` (`test/producer/retry/`).
+ * FetchingWorker and QueueWorker override methods, which TypeScript and the same test hold to BullMQ. `settle/completion.ts` makes the
+ * arguments of a completion. Producers must not import worker/, so three uses are elsewhere: the time arguments of BullMQ's scripts in
+ * `shared/clock/bullmq-time.ts` (`test/contract/bullmq-time.test.ts`), the names of a queue's keys in `shared/task/queues.ts`
+ * (`test/contract/bullmq.test.ts`), and BullMQ's script `reprocessJob`, run inside a transaction, in `shared/retry/task-retry.ts`
+ * (`test/producer/retry/`).
  */
 export const BULLMQ_VERSION = '6.7.0';
 
 interface WorkerInternals {
+  /** Whether the queue was empty at the last fetch. */
+  drained: boolean;
+  /** Retries after connection errors. Throws other errors, or emits them only. */
+  retryIfFailed<Result>(
+    attempt: () => Promise<Result>,
+    options: { readonly delayInMs: number; readonly onlyEmitError: boolean },
+  ): Promise<Result>;
   /** Fetched jobs that have not started, and pending fetches; null before the first fetch. */
   readonly mainLoopQueue: { fetch(): Promise<Job | undefined>; numQueued(): number; add(job: Promise<void>): void } | null;
   readonly lockManager: LockManagerInternals;
@@ -79,12 +87,34 @@ function closeBlocking(worker: Worker): void {
   if (client) hangUp(client);
 }
 
+/**
+ * Settles a job by `retryIfFailed`: after connection errors, again. Other errors are thrown, or emitted only.
+ * Test: test/contract/bullmq-overrides.test.ts.
+ */
+export function retryIfFailed<Result>(worker: Worker, settle: () => Promise<Result>, { onlyEmitError = false } = {}): Promise<Result> {
+  return internalsOf(worker).retryIfFailed(settle, { delayInMs: worker.opts.runRetryDelay as number, onlyEmitError });
+}
+
+/** Does what BullMQ does once it has made a fetched job: clears `drained` and emits `active`. Test: test/contract/bullmq-overrides.test.ts. */
+export function noteFetched(worker: Worker, job: Job): void {
+  internalsOf(worker).drained = false;
+  worker.emit('active', job, 'waiting');
+}
+
 type Wait = RedisQueueBackend['waitForJob'];
 
 /** Replaces `waitForJob`, which has no event for the end of a wait. Test: test/worker/fetch/queue-supervisor.test.ts. */
 export function wrapWait(worker: Worker, wrap: (wait: Wait) => Wait): void {
   const backend = worker.getBackend();
   backend.waitForJob = wrap(backend.waitForJob.bind(backend));
+}
+
+type StalledCheck = RedisQueueBackend['moveStalledJobsToWait'];
+
+/** Replaces `moveStalledJobsToWait`, the check for stalled jobs. Test: test/worker/fetch/worker-loss.test.ts. */
+export function wrapStalledCheck(worker: Worker, wrap: (check: StalledCheck) => StalledCheck): void {
+  const backend = worker.getBackend();
+  backend.moveStalledJobsToWait = wrap(backend.moveStalledJobsToWait.bind(backend));
 }
 
 /** Makes `lockManager` renew a job's lock again, while the job is being settled. Test: test/worker/fetch/refused.test.ts. */
@@ -109,9 +139,9 @@ export async function releaseWorker(worker: Worker): Promise<void> {
  *
  * 1. `untrackJob`: BullMQ tracks the locks by job id. When a stalled job comes back to this worker, the end of its first run would stop the
  *    renewals of the second, which would stall again, forever. So a lock stays tracked while `isActive` says that its job has a run here.
- *    Test: test/worker/fetch/lock.test.ts.
+ *    Test: test/worker/fetch/lock/lock.test.ts.
  * 2. `extendLocks`: a lock holds from the moment its renewal was sent, which `onRenewed` gets: after a freeze of this process, the answer
- *    may be read much later. Test: test/worker/fetch/lock-clock.test.ts.
+ *    may be read much later. Test: test/worker/fetch/lock/lock-clock.test.ts.
  * 3. `startLockExtenderTimer`: BullMQ decides by wall-clock time which locks to renew: if that clock is set back, locks expire. This renews
  *    the locks that were tracked at the previous turn. Test: test/worker/schedules/clock.test.ts.
  */
@@ -147,6 +177,9 @@ export function controlRenewals(
   };
 }
 
+/** Our command around BullMQ's script `moveToFinished`: see `defineFinishes`. */
+export const END_STOPPED = 'endStopped';
+
 /** Scripts that return the next job. */
 const FETCHING_SCRIPTS: ReadonlySet<string> = new Set(['moveToActive', 'moveToFinished', 'moveToDelayed']);
 
@@ -155,26 +188,66 @@ const FETCHING_SCRIPTS: ReadonlySet<string> = new Set(['moveToActive', 'moveToFi
  * error while parsing would leave the job active without an owner. Test: test/worker/fetch/readable-jobs.test.ts.
  */
 export function inspectFetchedJobs(worker: Worker, onFetched: (fields: string[], id: string) => void): void {
-  const backend = worker.getBackend() as unknown as { execCommand(client: unknown, command: string, args: unknown): Promise<unknown> };
-  const execute = backend.execCommand.bind(backend);
-  backend.execCommand = async (client, command, args) => {
-    const reply = await execute(client, command, args);
-    if (FETCHING_SCRIPTS.has(command) && Array.isArray(reply) && Array.isArray(reply[0]))
-      onFetched(reply[0] as string[], reply[1] as string);
+  const inspect = (reply: unknown): unknown => {
+    if (Array.isArray(reply) && Array.isArray(reply[0])) onFetched(reply[0] as string[], reply[1] as string);
     return reply;
   };
+  wrapScripts(worker, (execute) => (client, script, args) => {
+    const executed = execute(client, script, args);
+    if (script === END_STOPPED) return executed.then((reply) => (inspect((reply as EndedStop)[2]), reply));
+    return FETCHING_SCRIPTS.has(script) ? executed.then(inspect) : executed;
+  });
+}
+
+/** Calls a script of BullMQ by its name. */
+export type ExecuteScript = (client: unknown, script: string, args: readonly unknown[]) => Promise<unknown>;
+
+/** A protected method of the backend. */
+interface CommandInternals {
+  execCommand: ExecuteScript;
+}
+
+/** Replaces `execCommand`, by which BullMQ calls its scripts. Test: test/contract/scripts/complete-jobs.test.ts. */
+export function wrapScripts(worker: Worker, wrap: (execute: ExecuteScript) => ExecuteScript): void {
+  const backend = worker.getBackend() as unknown as CommandInternals;
+  backend.execCommand = wrap(backend.execCommand.bind(backend));
+}
+
+/** The result of `endStopped`: see its text. */
+type EndedStop = readonly [what: 'done' | 'other', stop: string | null, result?: unknown];
+
+/** The end of a stopped run. */
+interface StoppedEnd {
+  /** The stop as JSON, and its text. */
+  readonly stop: string;
+  readonly text: string;
+  readonly token: string;
+  /** The keys and arguments of BullMQ's script `moveToFinished`. */
+  readonly args: readonly unknown[];
 }
 
 /**
- * Completes a job with a result that is JSON already, by `moveToCompletedArgs`: BullMQ would serialize it again. Returns the reply and the
- * time of the end, in ms since the epoch. Test: test/worker/run/bounds.test.ts.
+ * Records the stop of a run and fails its job by our command `endStopped`, through BullMQ's `moveToFinished`, which calls `execCommand` and
+ * reads the next job. Returns the job's stop, null if the worker has lost the lock; and the reply, null if the job has another stop and was
+ * not failed. Test: test/contract/scripts/fail-jobs.test.ts.
  */
-export async function completeWithJson(
-  job: Job,
+export async function failStopped(
+  id: string,
   backend: RedisQueueBackend,
-  { json, token, fetchNext }: { readonly json: string; readonly token: string; readonly fetchNext: boolean },
-): Promise<{ reply: unknown[]; at: number }> {
-  const args = backend.moveToCompletedArgs(job, json, job.opts.removeOnComplete ?? false, token, fetchNext);
-  const reply = await backend.moveToFinished(job.id as string, args);
-  return { reply, at: Number(args[backend.moveToFinishedKeys.length + 1]) };
+  { stop, text, token, args }: StoppedEnd,
+): Promise<{ stop: string | null; reply: unknown[] | null }> {
+  const ended: { reply: EndedStop } = { reply: ['done', null] };
+  const execCommand: CommandInternals['execCommand'] = async (client, _command, given) => {
+    ended.reply = (await (backend as unknown as CommandInternals).execCommand(client, END_STOPPED, [
+      ...given,
+      stop,
+      text,
+      token,
+    ])) as EndedStop;
+    return ended.reply[2];
+  };
+  const calling = Object.create(backend, { execCommand: { value: execCommand } }) as RedisQueueBackend;
+  const reply = await calling.moveToFinished(id, [...args] as Parameters<RedisQueueBackend['moveToFinished']>[1]);
+  const [what, kept] = ended.reply;
+  return { stop: kept, reply: what === 'other' ? null : (reply ?? []) };
 }

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Job, type Processor, Worker, type WorkerOptions } from 'bullmq';
+import { type Job, type JobJson, type Processor, Worker, type WorkerOptions } from 'bullmq';
 import { useFleetClock } from '../../shared/clock/bullmq-time.js';
 import { messageOf } from '../../shared/errors.js';
-import type { Logger } from '../../shared/logger.js';
+import type { Logger } from '../../shared/log/logger.js';
 import { isConnectionError } from '../../shared/redis/connection-errors.js';
 import { isRefusal } from '../../shared/redis/reply-errors.js';
 import type { Store } from '../../shared/store.js';
@@ -11,8 +11,12 @@ import {
   blockingClient,
   hangUpBlocking,
   isRateLimited,
+  noteFetched,
   releaseWorker,
+  retryIfFailed,
   takeFetchedJobs,
+  trackLock,
+  untrackLock,
   wakeFetchLoop,
   wrapWait,
 } from './bullmq-overrides.js';
@@ -21,8 +25,16 @@ import { type FleetJob, refusalDelay } from './fleet-job.js';
 /** Backoff after fetches that fail at once: BullMQ would retry immediately, thousands of times a second. */
 const FIRST_FAILURE_MS = 50;
 const LONGEST_FAILURE_MS = 10_000;
+/** The member of a queue's marker that says that a task may be fetched. */
+const BASE_MARKER = '0';
 /** Consecutive failures after which a queue counts as broken. */
 const CERTAIN_FAILURES = 3;
+
+/** What wakes one of the workers that wait for a job of a queue. */
+interface Marker {
+  readonly member: string;
+  readonly score: number;
+}
 
 /**
  * BullMQ's worker with control over fetching: it reports stalls, can be replaced while its jobs go on, and backs off while Redis refuses
@@ -32,6 +44,7 @@ export abstract class FetchingWorker extends Worker {
   readonly #redis: Store['redis'];
   readonly #clock: Store['clock'];
   readonly #logger: Logger;
+  readonly #markerKey: string;
   /** Jobs being run or settled, by lock token. */
   readonly #held = new Map<string, FleetJob>();
   /** Last sign of life of the fetch loop, by performance.now. */
@@ -42,7 +55,7 @@ export abstract class FetchingWorker extends Worker {
   readonly #waits = new BackOff(FIRST_FAILURE_MS, LONGEST_FAILURE_MS);
   #lastFailure = '';
   #sleeping = 0;
-  readonly #pausing = new AbortController();
+  #pausing = new AbortController();
   #retired = false;
   #onReleased: (() => void) | null = null;
 
@@ -56,6 +69,7 @@ export abstract class FetchingWorker extends Worker {
     this.#redis = store.redis;
     this.#clock = store.clock;
     this.#logger = logger;
+    [this.#markerKey = ''] = store.queues.scriptKeys(queue, 'marker');
     useFleetClock(this.getBackend(), store.clock);
     this.#watchFetching();
   }
@@ -91,7 +105,10 @@ export abstract class FetchingWorker extends Worker {
         if (this.#refusals > 0) return null;
         const marker = await wait(timeout);
         this.#waits.reset();
-        return marker;
+        if (!marker || !this.paused) return marker;
+        // A paused worker does not fetch the task that woke it: another one shall.
+        await this.#wakeWorkers(marker);
+        return null;
       } catch (error) {
         if (isConnectionError(error)) throw error;
         await this.#pauseAfter(error, this.#waits);
@@ -109,7 +126,7 @@ export abstract class FetchingWorker extends Worker {
    * a whole core.
    */
   protected override async moveToActive(...args: Parameters<Worker['moveToActive']>): ReturnType<Worker['moveToActive']> {
-    if (this.#retired) return undefined as unknown as Job;
+    if (this.#retired || this.paused) return undefined as unknown as Job;
     const isFetchLoop = !this.#held.has(args[0]);
     try {
       if (!this.#clock.known) await this.#clock.measure();
@@ -153,9 +170,39 @@ export abstract class FetchingWorker extends Worker {
     this.#sleeping -= 1;
   }
 
+  /** Fetches until paused. Never rejects. */
+  override async run(): Promise<void> {
+    try {
+      await super.run();
+    } catch (error) {
+      this.#logger.error({ queue: this.name, error: messageOf(error) }, 'Queue worker exited');
+    }
+  }
+
   override async pause(doNotWaitActive?: boolean): Promise<void> {
     this.#pausing.abort();
     await super.pause(doNotWaitActive);
+  }
+
+  /** Fetches again. Wakes the wait for a job: the tasks that were added meanwhile may have woken others only. */
+  override async resume(): Promise<void> {
+    if (this.closing || !this.paused) return;
+    this.#pausing = new AbortController();
+    this.#showLife();
+    await super.resume();
+    await this.#wakeWorkers({ member: BASE_MARKER, score: 0 });
+  }
+
+  /** Adds the marker for which the workers of this queue wait. */
+  async #wakeWorkers({ member, score }: Marker): Promise<void> {
+    try {
+      await this.#redis.zadd(this.#markerKey, score, member);
+    } catch (error) {
+      this.#logger.debug(
+        { queue: this.name, error: messageOf(error) },
+        'Could not wake the workers of a queue; they look again within 10 s',
+      );
+    }
   }
 
   override async close(force?: boolean): Promise<void> {
@@ -163,10 +210,40 @@ export abstract class FetchingWorker extends Worker {
     await super.close(force);
   }
 
+  /** BullMQ's `processJob` for a job that is to be run, without the promises of its telemetry. */
+  async #runAndSettle(job: Job, token: string, fetchNext?: () => boolean): ReturnType<Worker['processJob']> {
+    const id = job.id as string;
+    trackLock(this, id, token, job.processedOn as number);
+    try {
+      const result: unknown = await this.callProcessJob(job, token);
+      return await retryIfFailed(this, () => {
+        untrackLock(this, id);
+        return this.handleCompleted(result, job, token, fetchNext);
+      });
+    } catch (error) {
+      const settle = (): ReturnType<Worker['handleFailed']> => {
+        untrackLock(this, id);
+        return this.handleFailed(error as Error, job, token, fetchNext);
+      };
+      return await retryIfFailed(this, settle, { onlyEmitError: true });
+    } finally {
+      untrackLock(this, id);
+    }
+  }
+
+  /** Without the promises of BullMQ for the next run of a schedule, which most jobs do not have. */
+  protected override nextJobFromJobData(data?: JobJson, id?: string, token?: string): ReturnType<Worker['nextJobFromJobData']> {
+    if (!data || data.repeatJobKey || data.opts.repeatJobKey) return super.nextJobFromJobData(data, id, token);
+    const job = this.createJob(data, id as string);
+    job.token = token as string;
+    noteFetched(this, job);
+    return Promise.resolve(job);
+  }
+
   override async processJob(job: Job, token: string, fetchNext?: () => boolean): ReturnType<Worker['processJob']> {
     this.#held.set(token, job as FleetJob);
     try {
-      const next = await super.processJob(job, token, fetchNext);
+      const next = job.deferredFailure ? await super.processJob(job, token, fetchNext) : await this.#runAndSettle(job, token, fetchNext);
       if (!next || !this.#retired) return next;
       return await this.processJob(next, token, () => false);
     } finally {

@@ -1,8 +1,8 @@
 import type { FleetClock } from '../../shared/clock/fleet-clock.js';
-import { UNKNOWN } from '../../shared/metrics/counters.js';
+import { waitsFrom } from '../../shared/limiter/parked-jobs.js';
+import { UNKNOWN } from '../../shared/metrics/fields.js';
 import type { CountedTask, TaskCounters } from '../../shared/metrics/task-counters.js';
 import { dueTimeOf, isScheduledRun } from '../../shared/schedule/schedule.js';
-import { taskOptions } from '../../shared/task/job-options.js';
 import type { TerminalState } from '../../shared/task/state.js';
 import type { FleetJob } from './fleet-job.js';
 
@@ -18,7 +18,7 @@ export class JobCounters {
   /** Counts a task at its first fetch: later attempts do not count as waiting. */
   fetched(job: FleetJob): void {
     if (job.attemptsStarted > 1) return;
-    const { item, schedule, retriedAt } = taskOptions(job.opts);
+    const { item, schedule, retriedAt } = job.taskOptions;
     const task = this.#taskOf(job);
     // No producer has counted scheduled tasks or jobs of plain BullMQ queues.
     if ((item === undefined || schedule) && retriedAt === undefined) this.taskCounters.enqueued(task);
@@ -27,21 +27,25 @@ export class JobCounters {
 
   /** Counts a failed attempt that will be retried. */
   attempted(job: FleetJob): void {
-    const { run } = job;
-    // A stop before the call of the handler leaves nothing to time.
-    if (run && run.via !== 'queue') this.taskCounters.ran(this.#taskOf(job), this.clock.now() - run.startedAt);
+    this.#attempted(job, this.#taskOf(job));
   }
 
   ended(job: FleetJob, state: TerminalState): void {
-    this.attempted(job);
-    if (state === 'cancelled') this.#cancelled(job);
-    else this.taskCounters.finished(this.#taskOf(job), state);
+    const task = this.#taskOf(job);
+    // A skipped task has no attempt to time.
+    if (state !== 'skipped') this.#attempted(job, task);
+    if (state === 'cancelled') this.#cancelled(job, task);
+    else this.taskCounters.finished(task, state);
   }
 
-  #cancelled(job: FleetJob): void {
+  #attempted({ run }: FleetJob, task: CountedTask): void {
+    // A stop before the call of the handler leaves nothing to time.
+    if (run && run.via !== 'queue') this.taskCounters.ran(task, this.clock.now() - run.startedAt);
+  }
+
+  #cancelled(job: FleetJob, task: CountedTask): void {
     const { run, finishedOn } = job;
     const stop = run?.stop;
-    const task = this.#taskOf(job);
     // BullMQ failed the job without running it: stopped in the queue or, if it had stalled, after its owner died.
     if (!run || !stop)
       return this.taskCounters.cancelled(task, { via: job.stalledCounter > 0 ? 'fence' : 'queue', deliveredMs: null, settledMs: null });
@@ -58,5 +62,5 @@ export class JobCounters {
 
 /** The earliest time at which the job could have been fetched, in ms since the epoch. */
 function dueAt({ id, timestamp, opts }: FleetJob): number {
-  return isScheduledRun(id as string) ? dueTimeOf(id as string) : timestamp + (opts.delay ?? 0);
+  return isScheduledRun(id as string) ? dueTimeOf(id as string) : waitsFrom(timestamp, opts.delay ?? 0);
 }

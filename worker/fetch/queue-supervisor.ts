@@ -1,6 +1,6 @@
 import { messageOf } from '../../shared/errors.js';
 import { shortened } from '../../shared/limits.js';
-import { type Logger, RepeatedLines } from '../../shared/logger.js';
+import { type Logger, RepeatedLines } from '../../shared/log/logger.js';
 import type { Store } from '../../shared/store.js';
 import { describeWrongKeys, wrongKeysOf } from '../../shared/task/queues.js';
 import type { FleetJob } from './fleet-job.js';
@@ -44,6 +44,7 @@ export class QueueSupervisor {
   #fetchableSince: number | null = null;
   #replaced = 0;
   #broken: string | null = null;
+  #suspended = false;
   readonly #lines: RepeatedLines;
 
   constructor(private readonly options: QueueSupervisorOptions) {
@@ -71,16 +72,32 @@ export class QueueSupervisor {
     return this.#all().flatMap((worker) => worker.held);
   }
 
+  /** Ids of the tasks that are run or settled, and of those that could not be settled. */
+  get unsettled(): string[] {
+    return this.#all().flatMap((worker) => worker.unsettled);
+  }
+
   run(): void {
-    this.#run(this.#worker);
+    if (!this.#suspended) void this.#worker.run();
     this.#timer = setInterval(() => void this.#check(), this.#everyMs);
+  }
+
+  /** Stops fetching until `resume`. */
+  suspend(): void {
+    this.#suspended = true;
+    void this.#worker.pause(true);
+  }
+
+  resume(): void {
+    this.#suspended = false;
+    void this.#worker.resume();
   }
 
   async waitUntilReady(): Promise<void> {
     await this.#worker.waitUntilReady();
   }
 
-  /** Stops fetching. */
+  /** Stops fetching for good. */
   pause(): void {
     if (this.#timer) clearInterval(this.#timer);
     this.#timer = null;
@@ -99,11 +116,6 @@ export class QueueSupervisor {
 
   #all(): QueueWorker[] {
     return [...this.#retired, this.#worker];
-  }
-
-  #run(worker: QueueWorker): void {
-    const { queue, logger } = this.options;
-    worker.run().catch((error: unknown) => logger.error({ queue, error: messageOf(error) }, 'Queue worker exited'));
   }
 
   async #check(): Promise<void> {
@@ -185,7 +197,7 @@ export class QueueSupervisor {
         this.#retired.delete(old);
         this.#shareSlots();
       });
-    this.#run(this.#worker);
+    void this.#worker.run();
   }
 
   /** Subtracts the jobs of the replaced workers from the slots of the new one. */

@@ -1,14 +1,21 @@
 import type { Job, JobJson, Worker } from 'bullmq';
 import { jsonProblem } from '../../shared/arguments.js';
 import { messageOf } from '../../shared/errors.js';
-import { type Logger, RepeatedLines } from '../../shared/logger.js';
+import { type Logger, RepeatedLines } from '../../shared/log/logger.js';
 import { adviceFor, isConnectionError } from '../../shared/redis/connection-errors.js';
 import { isRefusal } from '../../shared/redis/reply-errors.js';
+import { keepsNone } from '../../shared/retention/limits.js';
 import { LockLost } from '../../shared/stop/cause.js';
 import type { ConnectedSettings, Store } from '../../shared/store.js';
-import { membershipsOf, taskOptions } from '../../shared/task/job-options.js';
-import { isTerminal } from '../../shared/task/state.js';
+import { membershipsOf } from '../../shared/task/job-options.js';
+import { type TerminalState, isTerminal } from '../../shared/task/state.js';
+import type { Telemetry } from '../../shared/tracing/telemetry.js';
+import { reportStopped } from '../hooks/attempt-span.js';
+import type { HookCaller } from '../hooks/hook-caller.js';
 import type { RegistryWriter } from '../registry-writer.js';
+import { AttemptNotes } from '../run/attempt-notes.js';
+import { logFailure } from '../run/log/failure-log.js';
+import type { Releases } from '../run/releases.js';
 import type { ActiveRuns } from '../run/run.js';
 import type { TaskRunner } from '../run/task-runner.js';
 import type { StopLatency } from '../stop-listener.js';
@@ -16,7 +23,11 @@ import { controlRenewals, trackLock, untrackLock } from './bullmq-overrides.js';
 import { FetchingWorker } from './fetching-worker.js';
 import { FleetJob, untilAccepted } from './fleet-job.js';
 import type { JobCounters } from './job-counters.js';
-import { isUnreadable, makeJobsReadable } from './readable-jobs.js';
+import type { JobHistory } from './job-history.js';
+import { makeJobsReadable } from './readable-jobs.js';
+import { batchCompletions } from './settle/completion-batch.js';
+import { batchStops } from './settle/stop-batch.js';
+import { controlStalledCheck } from './stalled-check.js';
 
 interface QueueWorkerOptions {
   readonly queue: string;
@@ -27,12 +38,19 @@ interface QueueWorkerOptions {
   readonly runner: TaskRunner;
   readonly runs: ActiveRuns;
   readonly writer: RegistryWriter;
+  readonly releases: Releases;
   readonly stopLatency: StopLatency;
   readonly taskCounters: JobCounters;
+  /** Null for none. */
+  readonly hooks: HookCaller | null;
+  /** Null for none. */
+  readonly telemetry: Telemetry | null;
   readonly logger: Logger;
+  /** Writes the lines about failed attempts. */
+  readonly taskLogger: Logger;
 }
 
-/** Stalled tasks never fail for having stalled: the worker was at fault, not the task. */
+/** BullMQ never fails a stalled job: how often a task may lose its worker is in its definition, see `checkLosses`. */
 const MAX_STALLED_COUNT = 1_000_000;
 const YIELD_S = 0.1;
 /** Interval between log lines for the same error of BullMQ's worker, in ms, and the most errors told apart. */
@@ -46,12 +64,38 @@ export class QueueWorker extends FetchingWorker {
   readonly #store: Store;
   readonly #runs: ActiveRuns;
   readonly #writer: RegistryWriter;
+  readonly #releases: Releases;
   readonly #stopLatency: StopLatency;
   readonly #runner: TaskRunner;
   readonly #taskCounters: JobCounters;
+  readonly #hooks: HookCaller | null;
+  readonly #telemetry: Telemetry | null;
   readonly #logger: Logger;
+  readonly #taskLogger: Logger;
+  readonly #notes: AttemptNotes;
+  /** Of fetched jobs, until BullMQ makes them. */
+  readonly #histories = new Map<string, JobHistory>();
+  /** Ids of tasks that could not be settled, until it is known what became of them. */
+  readonly #unsettled = new Set<string>();
 
-  constructor({ queue, slots, workerId, settings, store, runner, runs, writer, stopLatency, taskCounters, logger }: QueueWorkerOptions) {
+  constructor(given: QueueWorkerOptions) {
+    const {
+      queue,
+      slots,
+      workerId,
+      settings,
+      store,
+      runner,
+      runs,
+      writer,
+      releases,
+      stopLatency,
+      taskCounters,
+      hooks,
+      telemetry,
+      logger,
+      taskLogger,
+    } = given;
     const options = {
       connection: store.redis,
       prefix: store.keys.bull(queue),
@@ -67,16 +111,25 @@ export class QueueWorker extends FetchingWorker {
     this.#store = store;
     this.#runs = runs;
     this.#writer = writer;
+    this.#releases = releases;
     this.#stopLatency = stopLatency;
     this.#runner = runner;
     this.#taskCounters = taskCounters;
+    this.#hooks = hooks;
+    this.#telemetry = telemetry;
     this.#logger = logger;
-    this.on('completed', (job) => this.#onSettled(job as FleetJob, 'completed'));
-    this.on('failed', (job) => job && this.#onFailed(job as FleetJob));
+    this.#taskLogger = taskLogger;
+    this.#notes = new AttemptNotes(store, logger);
+    this.on('completed', (job) => this.#onSettled(job as FleetJob, (job as FleetJob).skippedFor === null ? 'completed' : 'skipped'));
+    this.on('failed', (job, error) => job && this.#onFailed(job as FleetJob, error));
     this.on('lockRenewalFailed', (ids) => ids.forEach((id) => runs.get(queue, id)?.abort(new LockLost())));
-    makeJobsReadable(this, (id, problem) => store.unreadable.report({ key: store.keys.jobs(queue) + id, problem }));
-    const stalls = new RepeatedLines(logger, { intervalMs: REPEAT_LOG_MS });
-    this.on('stalled', (id) => stalls.warn(id, { id, queue }, 'Task stalled: its worker is dead or hung; the task will run again'));
+    batchCompletions(this);
+    batchStops(this);
+    makeJobsReadable(this, {
+      onHistory: (id, history) => this.#histories.set(id, history),
+      onUnreadable: (id, problem) => store.unreadable.report({ key: store.keys.jobs(queue) + id, problem }),
+    });
+    controlStalledCheck(this, { store, queue, lockMs: settings.lockMs, logger });
     // Connection errors and refusals are logged elsewhere, where they begin; log all other errors here.
     const isKnown = (error: unknown): boolean =>
       isConnectionError(error) || isRefusal(error) || adviceFor(store.redis, messageOf(error)) !== null;
@@ -86,17 +139,26 @@ export class QueueWorker extends FetchingWorker {
     );
   }
 
+  /** Ids of the tasks that are run or settled, and of those that could not be settled. */
+  get unsettled(): string[] {
+    return [...new Set([...this.held.map(({ id }) => id as string), ...this.#unsettled])];
+  }
+
   protected override createJob(data: JobJson, id: string): Job {
+    const job = this.#parseJob(data, id);
+    job.clock = this.#store.clock;
+    job.history = this.#histories.get(id) ?? job.history;
+    this.#histories.delete(id);
+    return job;
+  }
+
+  #parseJob(data: JobJson, id: string): FleetJob {
     try {
-      const job = FleetJob.fromJSON(this, data, id) as FleetJob;
-      job.unreadable = isUnreadable(data.deferredFailure);
-      return job;
+      return FleetJob.fromJSON(this, data, id) as FleetJob;
     } catch (error) {
       // If this threw, the job would stay active without an owner, again after every stalled check.
       const { deferredFailure = `The job's data is not JSON: ${jsonProblem(error)}` } = data;
-      const job = FleetJob.fromJSON(this, { ...data, data: 'null', deferredFailure }, id) as FleetJob;
-      job.unreadable = data.deferredFailure === undefined;
-      return job;
+      return FleetJob.fromJSON(this, { ...data, data: 'null', deferredFailure }, id) as FleetJob;
     }
   }
 
@@ -133,6 +195,7 @@ export class QueueWorker extends FetchingWorker {
   /** Settles a job, and keeps its lock while Redis refuses: without the lock, another worker would run the job again. */
   #settle<Result>(job: Job, token: string, settle: () => Promise<Result>): Promise<Result> {
     const id = job.id as string;
+    (job as FleetJob).settlingSince = performance.now();
     const attempt = (): Promise<Result> => {
       untrackLock(this, id);
       return settle();
@@ -153,21 +216,37 @@ export class QueueWorker extends FetchingWorker {
       return await (MOVED.includes(args[0].name) ? settle() : this.#settle(args[1], args[2], settle));
     } catch (error) {
       // Settling failed for good. If Redis answered, the lock is gone: an earlier try may have succeeded and only its answer been lost.
-      if (!isConnectionError(error)) void this.#resolveUnknown(args[1]);
+      if (!isConnectionError(error)) void this.#resolveUnknown(args[1] as FleetJob);
       throw error;
     }
   }
 
-  #onSettled(job: FleetJob, state: 'completed' | 'failed' | 'cancelled'): void {
+  #onSettled(job: FleetJob, state: TerminalState, failure: Error | null = null): void {
     const id = job.id as string;
+    this.#releases.release(job);
     this.#taskCounters.ended(job, state);
-    this.#writer.remove(id, membershipsOf(taskOptions(job.opts)), { atOnce: state === 'cancelled' });
-    if (mayHaveStream(job)) this.#writer.state(id, state);
+    const removal = { id, queue: this.name, since: job.settlingSince };
+    this.#writer.remove(removal, membershipsOf(job.taskOptions, job.name), { atOnce: state === 'cancelled' });
+    this.#keep(job, state);
+    if (job.mayHaveStream) this.#writer.state(id, state);
+    this.#hooks?.jobFinished(job, state, failure);
     if (state !== 'cancelled') return;
     this.#measureStop(job);
+    if (this.#telemetry) reportStopped(this.#telemetry, job);
+    if (job.retriesBlocked) return;
     this.#store.queues
       .blockRetry(this.name, [id])
       .catch((error: unknown) => this.#logger.warn({ id, error: messageOf(error) }, 'Could not block foreign retries of a cancelled task'));
+  }
+
+  #keep({ id, name, retention, taskOptions }: FleetJob, state: TerminalState): void {
+    // A skipped task is in BullMQ's set of completed jobs.
+    const kind = state === 'skipped' ? 'completed' : state;
+    // BullMQ has removed a task of which none are kept.
+    if (retention === null || keepsNone(retention[kind])) return;
+    const { item = '', tags } = taskOptions;
+    const place = kind === 'completed' ? kind : 'failed';
+    this.#writer.keep({ id: id as string, queue: this.name, name, item, tags, place, retention });
   }
 
   /** Measures stops of runs in this process only: settling for others says nothing about this worker's speed. */
@@ -177,30 +256,39 @@ export class QueueWorker extends FetchingWorker {
     if (at > 0 && finishedOn !== undefined) this.#stopLatency.record(finishedOn - at);
   }
 
-  #onFailed(job: FleetJob): void {
-    if (job.finishedOn !== undefined) return this.#onSettled(job, job.run?.stop || job.stoppedBefore ? 'cancelled' : 'failed');
+  #onFailed(job: FleetJob, failure: Error): void {
+    logFailure(this.#taskLogger, job);
+    if (job.finishedOn !== undefined) return this.#onSettled(job, job.run?.stop || job.stoppedBefore ? 'cancelled' : 'failed', failure);
     const id = job.id as string;
+    this.#releases.release(job);
     this.#taskCounters.attempted(job);
-    if (mayHaveStream(job)) this.#writer.retrying(id, job.attemptsMade);
+    if (job.mayHaveStream) this.#writer.retrying(id, job.attempt);
     // A stop may have arrived between the handler's failure and the job's return to the queue: no run is left to receive it.
     this.#store.stopper
       .settleIfStopped(this.name, id)
       .catch((error: unknown) => this.#logger.warn({ id, error }, 'Could not check for a stop after a failed attempt'));
   }
 
-  async #resolveUnknown(job: Job): Promise<void> {
+  async #resolveUnknown(job: FleetJob): Promise<void> {
     const id = job.id as string;
+    this.#unsettled.add(id);
     try {
-      const task = (await this.#store.reader.read([id])).get(id);
-      if (!task || isTerminal(task.state)) this.#writer.remove(id, membershipsOf(taskOptions(job.opts)));
+      await this.#notes.lockLost(job);
+      const { registry, reader } = this.#store;
+      // Read before the task: a retry registers the task anew, and that entry must stay.
+      const score = await registry.scoreOf(id);
+      const task = (await reader.read([id])).get(id);
+      this.#unsettled.delete(id);
+      if (!task || isTerminal(task.state)) {
+        this.#releases.release(job);
+        await registry.removeUnchanged([{ id, ...membershipsOf(job.taskOptions, job.name), score }]);
+      }
+      if (task && isTerminal(task.state)) this.#keep(job, task.state);
       this.#logger.warn({ id, state: task?.state ?? 'removed' }, 'The lock was gone when the task finished');
     } catch (error) {
+      // While the worker shuts down, it names the task at the end.
+      if (!this.paused) this.#unsettled.delete(id);
       this.#logger.warn({ id, error }, 'Could not determine the outcome of a task');
     }
   }
-}
-
-/** Returns whether the task may have an event stream, made by this run or by an earlier one, perhaps on another worker. */
-function mayHaveStream({ run, attemptsStarted }: FleetJob): boolean {
-  return (run?.hasStream ?? false) || attemptsStarted > 1;
 }

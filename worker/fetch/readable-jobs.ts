@@ -1,6 +1,7 @@
 import type { Worker } from 'bullmq';
 import { jsonProblem } from '../../shared/arguments.js';
 import { inspectFetchedJobs } from './bullmq-overrides.js';
+import { JobHistory } from './job-history.js';
 
 /** Start of the deferred failure of a job that BullMQ cannot parse. */
 const UNREADABLE = 'The job cannot be read: ';
@@ -12,22 +13,40 @@ const PARSED = ['opts', 'progress', 'parent'] as const;
  * after every stalled check. Instead, such a job gets a blank field and a deferred failure: it fails with the reason, and its handler is
  * not called. A listed id without a job is dropped.
  *
- * @param report called for each such job
+ * @param onUnreadable called for each such job
+ * @param onHistory called for each job with fields of ours, which BullMQ does not parse
  */
-export function makeJobsReadable(worker: Worker, report: (id: string, problem: string) => void): void {
+export function makeJobsReadable(
+  worker: Worker,
+  {
+    onUnreadable,
+    onHistory,
+  }: { onUnreadable: (id: string, problem: string) => void; onHistory: (id: string, history: JobHistory) => void },
+): void {
   inspectFetchedJobs(worker, (fields, id) => {
     const problem = makeReadable(fields);
-    if (problem !== null) report(id, problem);
+    if (problem !== null) onUnreadable(id, problem);
+    const history = JobHistory.of(fields);
+    if (history !== null) onHistory(id, history);
   });
 }
 
-/** Returns whether a job fails because it could not be parsed. */
-export function isUnreadable(deferredFailure: string | undefined): boolean {
-  return deferredFailure?.startsWith(UNREADABLE) ?? false;
+/** Returns whether BullMQ can parse the fields and values of a job's hash, as of almost all jobs. */
+function isReadable(fields: readonly string[]): boolean {
+  let exists = false;
+  for (let index = 0; index + 1 < fields.length; index += 2) {
+    const name = fields[index] as string;
+    if (name === 'timestamp' || name === 'name') exists = true;
+    else if (name === 'opts' || name === 'progress' || name === 'parent') {
+      if (problemOf(name, fields[index + 1] as string) !== null) return false;
+    }
+  }
+  return exists;
 }
 
 /** Repairs the fields and values of a job's hash in place. Returns the problem, or null if there was none. */
 function makeReadable(fields: string[]): string | null {
+  if (isReadable(fields)) return null;
   const places = new Map<string, number>();
   for (let index = 0; index + 1 < fields.length; index += 2) places.set(fields[index] as string, index + 1);
   if (!places.has('timestamp') && !places.has('name')) return fail(fields, places, 'it is listed, but has no job', '{"removeOnFail":true}');

@@ -1,6 +1,6 @@
 import { messageOf } from '../../shared/errors.js';
-import type { Logger } from '../../shared/logger.js';
-import { Service } from '../../shared/service.js';
+import type { Logger } from '../../shared/log/logger.js';
+import { Service } from '../../shared/process/service.js';
 import type { Store } from '../../shared/store.js';
 import { baseQueue, shardsOf } from '../../shared/task/shards.js';
 import { MAINTENANCE_QUEUE } from '../builtin/definitions.js';
@@ -91,6 +91,8 @@ export class ShardFinder extends Service {
     if (store.redis.status !== 'ready') return;
     try {
       const names = await store.registry.queueNames();
+      // A new shard of a paused queue is paused before the first fetch from it.
+      if (slotsOfOthers(slots, names).size > 0) await store.pauses.tend(names);
       // No await from here on: of two concurrent looks, the second must see the shards that the first took.
       if (this.stopping) return;
       for (const [queue, some] of slotsOfOthers(slots, names)) {

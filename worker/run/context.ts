@@ -1,19 +1,28 @@
 import type { z } from 'zod';
-import { FleetError, messageOf } from '../../shared/errors.js';
-import type { Logger } from '../../shared/logger.js';
-import { type AnyDefinition, issuesOf } from '../../shared/task/definition.js';
+import { describeValue } from '../../shared/arguments.js';
+import { FleetError } from '../../shared/errors.js';
+import type { Logger } from '../../shared/log/logger.js';
+import type { AnyDefinition } from '../../shared/task/definition.js';
 import type { ChildEnqueuer, EnqueueChild, TaskContext } from '../../shared/task/handler.js';
+import { hasCodec } from '../../shared/task/payload/payload-schema.js';
+import { encodeOutput } from '../../shared/task/payload/payload.js';
 import type { TaskOutput } from './output.js';
 import type { Run } from './run.js';
+import type { Spending } from './spending.js';
 
 interface RunContextOptions<Input> {
   readonly run: Run;
   readonly attempt: number;
   readonly input: Input;
+  /** The schema of the chunks; null if they are not checked, or were in the handler's thread. */
+  readonly chunk: z.ZodType | null;
   /** Creates the output on first use. */
-  readonly output: () => TaskOutput;
+  readonly output: () => Pick<TaskOutput, 'emit' | 'progress'>;
+  /** Creates the attempt's spending on first use; null without a rate that has a cost. */
+  readonly spending: () => Pick<Spending, 'spend'> | null;
   readonly producer: ChildEnqueuer | null;
-  readonly logger: Logger;
+  /** Creates the logger on first use. */
+  readonly log: () => Logger;
 }
 
 /** The context of a handler in the main thread. Logger, signal and output are created on first use. */
@@ -24,21 +33,25 @@ export class RunContext<Input> implements TaskContext<Input> {
   readonly attempt: number;
   readonly input: Input;
   readonly #run: Run;
-  readonly #output: () => TaskOutput;
+  readonly #chunk: z.ZodType | null;
+  readonly #output: () => Pick<TaskOutput, 'emit' | 'progress'>;
+  readonly #spending: () => Pick<Spending, 'spend'> | null;
   readonly #producer: ChildEnqueuer | null;
-  readonly #logger: Logger;
+  readonly #newLog: () => Logger;
   #log: Logger | null = null;
 
-  constructor({ run, attempt, input, output, producer, logger }: RunContextOptions<Input>) {
+  constructor({ run, attempt, input, chunk, output, spending, producer, log }: RunContextOptions<Input>) {
     this.id = run.id;
     this.name = run.name;
     this.item = run.item || null;
     this.attempt = attempt;
     this.input = input;
     this.#run = run;
+    this.#chunk = chunk;
     this.#output = output;
+    this.#spending = spending;
     this.#producer = producer;
-    this.#logger = logger;
+    this.#newLog = log;
   }
 
   get signal(): AbortSignal {
@@ -46,7 +59,7 @@ export class RunContext<Input> implements TaskContext<Input> {
   }
 
   get log(): Logger {
-    this.#log ??= this.#logger.child({ task: this.id, name: this.name, attempt: this.attempt });
+    this.#log ??= this.#newLog();
     return this.#log;
   }
 
@@ -60,7 +73,18 @@ export class RunContext<Input> implements TaskContext<Input> {
 
   get emit(): TaskContext['emit'] {
     return (chunk) => {
-      if (!this.#run.ended) this.#output().emit(chunk);
+      if (this.#run.ended) return;
+      const schema = this.#chunk;
+      if (schema === null) this.#output().emit(chunk);
+      else this.#output().emit(encodeOutput('chunk', this.name, schema, chunk), hasCodec(schema));
+    };
+  }
+
+  get spend(): TaskContext['spend'] {
+    return (cost) => {
+      if (this.#run.ended) return;
+      const checked = checkCost(cost);
+      this.#spending()?.spend(checked);
     };
   }
 
@@ -84,14 +108,8 @@ export function checkProgress(value: unknown): number | object {
   throw new TypeError(`context.progress: expected a number or an object, got ${value === null ? 'null' : typeof value}`);
 }
 
-type Validated = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly problem: string };
-
-/** Parses a value with its schema. Fails if the schema's own check throws or is asynchronous. */
-export function validate(schema: z.ZodType, value: unknown): Validated {
-  try {
-    const parsed = schema.safeParse(value);
-    return parsed.success ? { ok: true, value: parsed.data } : { ok: false, problem: issuesOf(parsed.error) };
-  } catch (error) {
-    return { ok: false, problem: `its schema failed (${messageOf(error)})` };
-  }
+/** @throws TypeError if the cost is not a finite number from 0 */
+export function checkCost(cost: unknown): number {
+  if (typeof cost === 'number' && Number.isFinite(cost) && cost >= 0) return cost;
+  throw new TypeError(`context.spend: expected a number from 0, got ${describeValue(cost)}`);
 }

@@ -1,24 +1,27 @@
-import { UnrecoverableError } from 'bullmq';
 import type { FleetClock } from '../../shared/clock/fleet-clock.js';
-import type { Logger } from '../../shared/logger.js';
-import { type AbortCause, TimedOut } from '../../shared/stop/cause.js';
+import type { Logger } from '../../shared/log/logger.js';
+import type { AbortCause } from '../../shared/stop/cause.js';
 import type { TaskContext } from '../../shared/task/handler.js';
+import { MAINTENANCE_QUEUE } from '../builtin/definitions.js';
+import type { MiddlewareChain } from '../hooks/middleware.js';
 import type { LoadedHandler } from '../task-modules.js';
 import type { HandlerEnd } from './outcome.js';
 import type { ActiveRuns, Run } from './run.js';
-import type { Threads } from './threads/threads.js';
+import { ThreadCall, type ThreadCallOptions } from './threads/thread-call.js';
+import { Grace, startTimeout } from './time-limits.js';
 
 /** Grace for handlers aborted by a shutdown, in ms. */
 export const SHUTDOWN_GRACE_MS = 1_000;
-/** The longest delay of a Node timer: a longer one fires at once. */
-const LONGEST_TIMER_MS = 2_147_483_647;
+/** Least time for middleware to end after the thread of its aborted handler, in ms. */
+const AFTER_THREAD_MS = 100;
 
 interface EscalationOptions {
   readonly runs: ActiveRuns;
-  readonly threads: Threads;
   readonly stopGraceMs: number;
   readonly clock: Pick<FleetClock, 'now'>;
   readonly logger: Logger;
+  /** Runs around every call; null for none. */
+  readonly middleware: MiddlewareChain | null;
 }
 
 /** Calls handlers, and escalates when one is aborted: signal, then grace, then the handler is abandoned or its thread terminated. */
@@ -30,28 +33,20 @@ export class Escalation {
    * running.
    */
   inProcess(run: Run, handler: LoadedHandler, context: TaskContext): Promise<HandlerEnd> {
-    return new Promise((resolve) => {
-      let grace: Grace | null = null;
-      const timeout = startTimeout(run, handler);
-      const finish = (end: HandlerEnd): void => {
+    const middleware = this.#middlewareFor(run);
+    const timeout = startTimeout(run, handler);
+    run.called = true;
+    const handled = middleware
+      ? middleware(context, async () => {
+          refuseAborted(run);
+          return handler.handle(context);
+        })
+      : callHandler(handler, context);
+    return this.#untilAbandoned(run, handled, {
+      onAbort: (cause, grace) => grace.limit(this.#graceMs(cause)),
+      onEnd: () => {
         if (timeout) clearTimeout(timeout);
-        grace?.cancel();
-        resolve(end);
-      };
-      const abandon = (): void => {
-        if (run.stop) run.via = 'abandon';
-        this.#abandon(run, handled);
-        finish({ kind: 'abandoned' });
-      };
-      const handled = callHandler(handler, context);
-      handled.then(
-        (value) => finish({ kind: 'returned', value }),
-        (error: unknown) => finish({ kind: 'threw', error }),
-      );
-      run.onAbort((cause) => {
-        grace ??= new Grace(abandon);
-        grace.limit(this.#graceMs(cause));
-      });
+      },
     });
   }
 
@@ -59,42 +54,88 @@ export class Escalation {
    * Runs the handler in a thread. A handler that outlives the grace after an abort is terminated with its thread.
    * @param deadline in ms since the epoch; a handler that no thread has started by then is not started
    */
-  async inThread(run: Run, handler: LoadedHandler, context: TaskContext, deadline: number | null): Promise<HandlerEnd> {
-    const { clock } = this.options;
-    let timeout: NodeJS.Timeout | null = null;
-    const thread = this.options.threads.run(handler.source, context, () => {
-      if (!run.ended) timeout = startTimeout(run, handler);
-    });
-    const grace = new Grace(() => {
-      if (run.stop) run.via = 'kill';
-      this.options.logger.warn(
-        { id: run.id, name: run.name, cause: run.cause?.kind },
-        'Isolated handler ignored its abort signal; terminating its thread',
-      );
-      thread.kill();
-    });
-    const failIfLate = (): void => {
-      if (!thread.started && deadline !== null && clock.now() >= deadline) thread.kill(deadlineMissed(deadline));
-    };
-    const deadlineTimer = deadline === null ? null : setTimeout(failIfLate, Math.min(LONGEST_TIMER_MS, deadline - clock.now()));
-    run.onAbort((cause) => {
-      if (thread.started) {
-        thread.abort(cause);
-        return grace.limit(this.#graceMs(cause));
-      }
-      // Still waiting for a free thread: no handler needs grace.
-      if (run.stop) run.via = 'queue';
-      thread.kill();
-    });
+  inThread(
+    run: Run,
+    handler: LoadedHandler,
+    context: TaskContext,
+    { threads, data, deadline }: Pick<ThreadCallOptions, 'threads' | 'data' | 'deadline'>,
+  ): Promise<HandlerEnd> {
+    const middleware = this.#middlewareFor(run);
+    const call = (): ThreadCall => new ThreadCall({ ...this.options, threads, run, handler, context, data, deadline });
+    return middleware ? this.#aroundThread(run, handler, { context, middleware, call }) : this.#untilThreadEnds(run, call());
+  }
+
+  async #untilThreadEnds(run: Run, call: ThreadCall): Promise<HandlerEnd> {
+    run.onAbort((cause) => void call.abort(cause, this.#graceMs(cause)));
     try {
-      return { kind: 'returned', value: await thread.result };
+      return { kind: 'returned', value: await call.result };
     } catch (error) {
       return { kind: 'threw', error };
     } finally {
-      if (timeout) clearTimeout(timeout);
-      if (deadlineTimer) clearTimeout(deadlineTimer);
-      grace.cancel();
+      call.clearTimers();
     }
+  }
+
+  /** Runs middleware in the main thread, and the handler in a thread. Its timeout counts from the start of the thread, as without middleware. */
+  #aroundThread(
+    run: Run,
+    handler: LoadedHandler,
+    { context, middleware, call }: { readonly context: TaskContext; readonly middleware: MiddlewareChain; readonly call: () => ThreadCall },
+  ): Promise<HandlerEnd> {
+    let thread: ThreadCall | null = null;
+    const timeoutBefore = startTimeout(run, handler);
+    const handled = middleware(context, async () => {
+      if (timeoutBefore) clearTimeout(timeoutBefore);
+      refuseAborted(run);
+      thread = call();
+      return thread.result;
+    });
+    const threadCall = (): ThreadCall | null => thread;
+    return this.#untilAbandoned(run, handled, {
+      onAbort: (cause, grace) => {
+        const graceMs = this.#graceMs(cause);
+        const aborted = threadCall()?.abort(cause, graceMs) ?? null;
+        if (aborted === null) return grace.limit(graceMs);
+        const endsAt = performance.now() + graceMs;
+        void aborted.then(() => grace.limit(Math.max(AFTER_THREAD_MS, endsAt - performance.now())));
+      },
+      onEnd: () => {
+        if (timeoutBefore) clearTimeout(timeoutBefore);
+        threadCall()?.clearTimers();
+      },
+    });
+  }
+
+  /**
+   * Resolves with the end of a call in the main thread, or abandons the call once its grace is over.
+   * @param onAbort limits the grace, at each abort
+   */
+  #untilAbandoned(
+    run: Run,
+    handled: Promise<unknown>,
+    { onAbort, onEnd }: { readonly onAbort: (cause: AbortCause, grace: Grace) => void; readonly onEnd: () => void },
+  ): Promise<HandlerEnd> {
+    return new Promise((resolve) => {
+      let grace: Grace | null = null;
+      const finish = (end: HandlerEnd): void => {
+        onEnd();
+        grace?.cancel();
+        resolve(end);
+      };
+      const abandon = (): void => {
+        if (run.stop && run.via !== 'kill') run.via = 'abandon';
+        this.#abandon(run, handled);
+        finish({ kind: 'abandoned' });
+      };
+      handled.then(
+        (value) => finish({ kind: 'returned', value }),
+        (error: unknown) => finish({ kind: 'threw', error }),
+      );
+      run.onAbort((cause) => {
+        grace ??= new Grace(abandon);
+        onAbort(cause, grace);
+      });
+    });
   }
 
   #abandon(run: Run, handled: Promise<unknown>): void {
@@ -109,44 +150,28 @@ export class Escalation {
     });
   }
 
+  /** The fleet's own tasks have no middleware. */
+  #middlewareFor(run: Run): MiddlewareChain | null {
+    return run.queue === MAINTENANCE_QUEUE ? null : this.options.middleware;
+  }
+
   #graceMs(cause: AbortCause): number {
     const { stopGraceMs } = this.options;
     return cause.kind === 'shutdown' ? Math.min(SHUTDOWN_GRACE_MS, stopGraceMs) : stopGraceMs;
   }
 }
 
-/** The time that an aborted handler has left. The shortest of several limits applies; `onOver` is called once, at its end. */
-export class Grace {
-  #endsAt = Infinity;
-  #timer: NodeJS.Timeout | null = null;
+/** Refuses to call a handler after an abort, or a lost lock, while its middleware was running. @throws AbortCause */
+function refuseAborted(run: Run): void {
+  run.checkLock();
+  if (run.cause) throw run.cause;
+}
 
-  constructor(private readonly onOver: () => void) {}
-
-  limit(ms: number): void {
-    const endsAt = performance.now() + ms;
-    if (endsAt >= this.#endsAt) return;
-    this.#endsAt = endsAt;
-    if (this.#timer) clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.onOver, ms);
+/** Calls a handler; a synchronous throw becomes a rejection, and any other value a promise. */
+function callHandler(handler: LoadedHandler, context: TaskContext): Promise<unknown> {
+  try {
+    return Promise.resolve(handler.handle(context));
+  } catch (error) {
+    return Promise.reject(error);
   }
-
-  /** Stops the timer, for a handler that has ended. */
-  cancel(): void {
-    if (this.#timer) clearTimeout(this.#timer);
-  }
-}
-
-/** The error of a task whose deadline has passed. Final: a retry would be even later. */
-export function deadlineMissed(deadline: number): UnrecoverableError {
-  return new UnrecoverableError(`Not started before its deadline, ${new Date(deadline).toISOString()}`);
-}
-
-/** Starts the timeout of an attempt, which counts from the call of the handler. */
-function startTimeout(run: Run, { definition: { timeoutMs } }: LoadedHandler): NodeJS.Timeout | null {
-  return timeoutMs === null ? null : setTimeout(() => run.abort(new TimedOut(timeoutMs)), timeoutMs);
-}
-
-/** Calls a handler; a synchronous throw becomes a rejection. */
-async function callHandler(handler: LoadedHandler, context: TaskContext): Promise<unknown> {
-  return handler.handle(context);
 }

@@ -1,9 +1,10 @@
 import { inspect } from 'node:util';
 import { type JobsOptions, RATE_LIMIT_ERROR, UnrecoverableError } from 'bullmq';
-import { type ErrorCode, isFleetError } from '../../shared/errors.js';
+import { type AskedRetry, askedRetry, delayOf } from '../../shared/attempt/retry-after.js';
+import { type ErrorCode, isError, isFleetError } from '../../shared/errors.js';
 import type { AbortCause } from '../../shared/stop/cause.js';
-import type { RetryPolicy } from '../../shared/task/definition.js';
 import type { TaskBackoff } from '../../shared/task/job-options.js';
+import type { RetryPolicy } from '../../shared/task/policies.js';
 
 /** How a handler ended: it returned, threw, or was abandoned after its grace. */
 export type HandlerEnd =
@@ -14,14 +15,26 @@ export type HandlerEnd =
 /** What happens to the task next. */
 export type Outcome =
   | { readonly kind: 'complete'; readonly value: unknown }
+  /** Completed as skipped, without a result: it overlaps the task `other` of its schedule. */
+  | { readonly kind: 'skip'; readonly other: string }
   /** Retried if attempts are left, unless the error is an `UnrecoverableError`. */
   | { readonly kind: 'fail'; readonly error: Error }
+  /** Retried when the handler asked, by a {@link RetryAfter} that does not count the attempt. */
+  | { readonly kind: 'put-off'; readonly error: Error; readonly asked: AskedRetry }
   /** Settled as cancelled, no matter what the handler threw or returned. */
   | { readonly kind: 'cancel' }
   /** Returned to the queue; the attempt does not count. */
   | { readonly kind: 'requeue' }
-  /** Fetched again after `ms`; the attempt does not count. `reason` becomes the task's error meanwhile, `starts` its number of fetches. */
-  | { readonly kind: 'defer'; readonly ms: number; readonly reason?: string; readonly starts?: number }
+  /**
+   * Fetched again after `ms`; the attempt does not count. `reason` becomes the task's error meanwhile, `starts` its number of fetches. The task
+   * gives up its places, unless it `keepsPlaces`.
+   */
+  | { readonly kind: 'defer'; readonly ms: number; readonly reason?: string; readonly starts?: number; readonly keepsPlaces?: boolean }
+  /**
+   * Delayed until its limits let it start, in ms since the epoch; parked if that depends on other tasks. It keeps its places in lines, and the
+   * attempt does not count.
+   */
+  | { readonly kind: 'line-up'; readonly until: number }
   /** The lock is lost: nothing is written. */
   | { readonly kind: 'drop' };
 
@@ -49,9 +62,14 @@ export function decideOutcome(cause: AbortCause | null, end: HandlerEnd, rules: 
       return end.kind === 'returned' ? { kind: 'complete', value: end.value } : { kind: 'requeue' };
     case undefined:
       if (end.kind === 'returned') return { kind: 'complete', value: end.value };
-      if (end.kind === 'threw') return failWith(end.error, rules?.retry.except);
+      if (end.kind === 'threw') return putOff(end.error, rules?.retry.except) ?? failWith(end.error, rules?.retry.except);
       throw new Error('a handler was abandoned without an abort cause');
   }
+}
+
+function putOff(error: unknown, except: readonly string[] = []): Outcome | null {
+  const asked = askedRetry(error);
+  return asked === null || asked.countAttempt || isFinal(error, except) ? null : { kind: 'put-off', error: error as Error, asked };
 }
 
 /** @param except further errors that are not retried */
@@ -64,16 +82,27 @@ export function failWith(thrown: unknown, except: readonly string[] = []): Outco
 const PLACE_ERRORS: readonly string[] = ['DelayedError', 'WaitingError', 'WaitingChildrenError'];
 
 function asError(thrown: unknown): Error {
-  if (thrown instanceof Error) {
+  if (isError(thrown)) {
     const misread = PLACE_ERRORS.includes(thrown.name) || thrown.message === RATE_LIMIT_ERROR;
-    return misread ? new Error(`the handler threw ${thrown.name}: ${thrown.message}`, { cause: thrown }) : thrown;
+    return misread ? new Substitute(`the handler threw ${thrown.name}: ${thrown.message}`, thrown) : thrown;
   }
-  return new Error(typeof thrown === 'string' ? thrown : `the handler threw ${inspect(thrown, { breakLength: Infinity })}`);
+  return new Substitute(typeof thrown === 'string' ? thrown : `the handler threw ${inspect(thrown, { breakLength: Infinity })}`, thrown);
 }
 
-/** Errors caused by invalid arguments: another attempt would fail in the same way. */
+/** Stands for a thrown value that BullMQ cannot take. */
+class Substitute extends Error {
+  constructor(
+    message: string,
+    readonly thrown: unknown,
+  ) {
+    super(message);
+  }
+}
+
+/** Errors caused by invalid arguments or code: another attempt would fail in the same way. */
 const VALIDATION_CODES: readonly ErrorCode[] = [
   'INVALID_DEFINITION',
+  'INVALID_MIDDLEWARE',
   'INVALID_INPUT',
   'INPUT_TOO_LARGE',
   'INVALID_OUTPUT',
@@ -98,40 +127,56 @@ export function isFinal(error: unknown, except: readonly string[]): boolean {
 
 /** Returns the names of an error: its name, its code, and those of its class and superclasses. */
 function namesOf(error: unknown): string[] {
-  if (!(error instanceof Error)) return [];
+  if (!isError(error)) return [];
   const names = [error.name];
   if ('code' in error && typeof error.code === 'string') names.push(error.code);
-  for (let proto: unknown = Object.getPrototypeOf(error); proto instanceof Error; proto = Object.getPrototypeOf(proto))
-    names.push(proto.constructor.name);
+  for (let at = above(error); at !== null; at = above(at)) {
+    const up = above(at);
+    // The last two prototypes are Error's and Object's, perhaps of another realm.
+    if (up === null || above(up) === null) break;
+    names.push(at.constructor.name);
+  }
   return names;
+}
+
+function above(object: object): object | null {
+  return Object.getPrototypeOf(object) as object | null;
 }
 
 /** Wraps an error so that BullMQ does not retry it. */
 export function unrecoverable(error: Error): UnrecoverableError {
-  if (error instanceof UnrecoverableError) return error;
-  const final = new UnrecoverableError(error.message);
-  if (error.stack !== undefined) final.stack = error.stack;
-  final.cause = error;
-  return final;
+  return error instanceof UnrecoverableError ? error : new FinalError(error);
 }
 
-/** An error that permits a retry, but only after a wait. */
-export class RetryableError extends Error {
-  /** Minimum wait before the next attempt, in ms; null for none. */
-  readonly retryAfterMs: number | null;
-
-  constructor(message: string, retryAfterMs: number | null) {
-    super(message);
-    this.retryAfterMs = retryAfterMs;
+/** Stands for an error that is not retried. */
+export class FinalError extends UnrecoverableError {
+  constructor(readonly thrown: Error) {
+    super(thrown.message);
+    if (thrown.stack !== undefined) this.stack = thrown.stack;
+    this.cause = thrown;
   }
 }
 
+/** Returns what a handler threw, from the error that stands for it. */
+export function thrownBy(error: unknown): unknown {
+  if (error instanceof FinalError) return thrownBy(error.thrown);
+  return error instanceof Substitute ? error.thrown : error;
+}
+
 /**
- * Returns the wait after an attempt that failed with `error`, in ms: the backoff of {@link retryDelay}, or longer if the error asks for it.
+ * Returns whether a failed attempt is followed by another one.
+ * @param made attempts that count, with this one
+ * @param attempts attempts allowed; undefined for a foreign job that does not specify them
  */
-export function delayAfter(error: Error, backoff: JobsOptions['backoff'], attempt: number): number {
-  const asked = error instanceof RetryableError ? error.retryAfterMs : null;
-  return Math.max(asked ?? 0, retryDelay(backoff, attempt));
+export function mayRetry(error: Error, made: number, attempts: number | undefined): boolean {
+  const isUnrecoverable = error instanceof UnrecoverableError || error.name === 'UnrecoverableError';
+  return !isUnrecoverable && made < (attempts ?? 0);
+}
+
+/** Returns the wait after an attempt that failed with `error`, in ms: the one that the handler asked for, or the backoff. */
+export function delayAfter(error: Error, backoff: JobsOptions['backoff'], attempt: number, now: number): number {
+  const asked = askedRetry(error);
+  return asked ? delayOf(asked, now) : retryDelay(backoff, attempt);
 }
 
 /** Backoff delay for foreign jobs that do not specify one. */

@@ -52,10 +52,13 @@ export class TaskOutput {
     return this.#used;
   }
 
-  /** @throws FleetError `OUTPUT_TOO_LARGE`; TypeError if JSON cannot represent the chunk (a cycle, a BigInt) */
-  emit(chunk: unknown): void {
+  /**
+   * @param whole whether a long text must stay in one chunk, because a codec decodes it
+   * @throws FleetError `OUTPUT_TOO_LARGE`; TypeError if JSON cannot represent the chunk (a cycle, a BigInt)
+   */
+  emit(chunk: unknown, whole = false): void {
     if (this.#closed) return;
-    for (const data of chunkJsons(chunk)) {
+    for (const data of chunkJsons(chunk, whole)) {
       this.#chunks.push({ type: 'chunk', data });
       this.#batchLength += data.length;
       this.#chunkCount += 1;
@@ -145,14 +148,14 @@ export function progressJson(value: object | number): string {
 }
 
 /**
- * Returns a chunk as JSON, a long text as several.
+ * Returns a chunk as JSON; a long text as several, unless it must stay whole.
  * @throws FleetError `OUTPUT_TOO_LARGE`; TypeError if JSON cannot represent the chunk
  */
-export function chunkJsons(chunk: unknown): string[] {
+export function chunkJsons(chunk: unknown, whole: boolean): string[] {
   const json = toJson(chunk);
   const bytes = bytesBeyond(json, MAX_CHUNK_BYTES);
   if (bytes === null) return [json];
-  if (typeof chunk === 'string') return partsOf(chunk).map(toJson);
+  if (typeof chunk === 'string' && !whole) return partsOf(chunk).map(toJson);
   throw tooLarge('emit', 'The chunk', bytes, MAX_CHUNK_BYTES, 'Emit several smaller ones.');
 }
 

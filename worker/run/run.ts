@@ -1,14 +1,26 @@
 import type { FleetClock } from '../../shared/clock/fleet-clock.js';
+import type { LimitStep } from '../../shared/limiter/marks.js';
 import { AbortCause, LockLost, StopRequested } from '../../shared/stop/cause.js';
-import type { StopWay } from '../../shared/stop/receipt.js';
+import type { StopRecord, StopWay } from '../../shared/stop/receipt.js';
 import { within } from '../../shared/time.js';
+import type { Carrier } from '../../shared/tracing/carrier.js';
+import type { AttemptSpan } from '../../shared/tracing/telemetry.js';
+import type { LogWriter } from './log/log-writer.js';
 import type { TaskOutput } from './output.js';
+import type { Spending } from './spending.js';
 
-interface RunStop {
+export interface RunStop {
   readonly reason: string | null;
   readonly by: string | null;
   /** When the stop was recorded or, until that is known, received; in ms since the epoch. 0 for a record without a time. */
   readonly at: number;
+  /** The context of the request's span; absent if it was not traced. */
+  readonly carrier?: Carrier | undefined;
+}
+
+/** Returns the stop of a run from its record. */
+export function runStopOf({ reason, by, at, carrier }: StopRecord): RunStop {
+  return { reason, by, at: at?.getTime() ?? 0, ...(carrier !== undefined && { carrier }) };
 }
 
 interface RunOptions {
@@ -17,6 +29,9 @@ interface RunOptions {
   readonly name: string;
   /** `''` if the task has no item. */
   readonly item: string;
+  readonly tags?: readonly string[] | undefined;
+  /** The limited tasks above its children: see `ancestorsOf`. */
+  readonly ancestors?: readonly string[];
   /** What its lock holds. */
   readonly token: string;
   /** How long the lock holds from `lockedAt` and from each renewal, in ms. */
@@ -37,6 +52,8 @@ export class Run {
   readonly queue: string;
   readonly name: string;
   readonly item: string;
+  readonly tags: readonly string[];
+  readonly ancestors: readonly string[];
   /** What its lock holds. */
   readonly token: string;
   /** In ms since the epoch. */
@@ -45,10 +62,22 @@ export class Run {
   readonly #lockMs: number;
   /** By performance.now. */
   #lockedUntil: number;
+  /** Whether the handler was called: only then is the run an attempt. */
+  called = false;
+  /** The span of the attempt, once the handler is about to be called; null without telemetry. */
+  span: AttemptSpan | null = null;
+  /** The limits of the task under this worker's handler; empty until the run has asked whether it may start. */
+  steps: readonly LimitStep[] = [];
+  /** The name under which its limits let the run start, and it holds their places until it ends; null before. */
+  admittedAs: string | null = null;
   /** How a stop took effect on this run, if one did. */
   via: StopWay = 'signal';
   /** Created by the handler's first progress or chunk. */
   output: TaskOutput | null = null;
+  /** Created by the first cost that the handler reports, if its task has a rate with a cost. */
+  spending: Spending | null = null;
+  /** Created by the handler's first log line that is kept. */
+  log: LogWriter | null = null;
   #cause: AbortCause | null = null;
   #stop: RunStop | null = null;
   #stopHeardAt: number | null = null;
@@ -56,11 +85,13 @@ export class Run {
   #onAbort: ((cause: AbortCause) => void) | null = null;
   #ended = false;
 
-  constructor({ id, queue, name, item, token, lockMs, lockedAt, clock }: RunOptions) {
+  constructor({ id, queue, name, item, tags = [], ancestors = [], token, lockMs, lockedAt, clock }: RunOptions) {
     this.id = id;
     this.queue = queue;
     this.name = name;
     this.item = item;
+    this.tags = tags;
+    this.ancestors = ancestors;
     this.token = token;
     this.#clock = clock;
     this.startedAt = clock.now();
@@ -81,6 +112,11 @@ export class Run {
     const held = performance.now() <= this.#lockedUntil;
     if (!held) this.abort(new LockLost()); // ignored once the handler has ended, when its last output is sent
     return held && this.#cause?.kind !== 'lock-lost';
+  }
+
+  /** Returns whether the lock was held at a time, by performance.now, and has expired since by this process's clock. */
+  expiredSince(then: number): boolean {
+    return then < this.#lockedUntil && performance.now() > this.#lockedUntil;
   }
 
   /** Whether this run has created the task's event stream. */
@@ -138,16 +174,19 @@ export class Run {
     if (this.#ended) return;
     if (replaces(cause, this.#cause)) {
       this.#cause = cause;
+      this.span?.aborted(cause.kind);
       this.#controller?.abort(cause);
     }
     this.#onAbort?.(cause);
   }
 
-  /** Ends the run: its pending output is sent, and later output and aborts are ignored. */
+  /** Ends the run: its pending output, cost and log lines are sent, and later ones are ignored, as are aborts. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
     this.output?.close();
+    this.spending?.close();
+    this.log?.close();
   }
 }
 
@@ -163,7 +202,8 @@ export class ActiveRuns {
   readonly #runs = new Map<string, Map<string, Run>>();
   readonly #zombies = new Set<Run>();
   #size = 0;
-  #onIdle: (() => void) | null = null;
+  /** Callers that wait until no task is running. */
+  readonly #idle = new Set<() => void>();
 
   /** Adds a run. A stalled task may come back to the same worker: the run that lost its lock is aborted. */
   track(run: Run): void {
@@ -180,7 +220,9 @@ export class ActiveRuns {
     if (ofQueue?.get(run.id) !== run) return;
     ofQueue.delete(run.id);
     this.#size -= 1;
-    if (this.#size === 0) this.#onIdle?.();
+    if (this.#size > 0) return;
+    for (const resolve of this.#idle) resolve();
+    this.#idle.clear();
   }
 
   get(queue: string, id: string): Run | undefined {
@@ -220,10 +262,17 @@ export class ActiveRuns {
     handler.then(end, end);
   }
 
-  /** Resolves with true when no task is running, or with false after `timeoutMs`. Supports one waiting caller. */
+  /** Resolves when no task is running. */
+  whenIdle(): Promise<void> {
+    return this.#size === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.add(resolve));
+  }
+
+  /** Resolves with true when no task is running, or with false after `timeoutMs`. */
   idle(timeoutMs: number): Promise<boolean> {
-    if (this.#size === 0) return Promise.resolve(true);
-    const idle = new Promise<true>((resolve) => (this.#onIdle = () => resolve(true)));
-    return within(timeoutMs, idle, () => false);
+    return within(
+      timeoutMs,
+      this.whenIdle().then(() => true),
+      () => false,
+    );
   }
 }

@@ -1,39 +1,32 @@
 import { z } from 'zod';
 import { receiptToJson } from '../../../producer/index.js';
-import { MAX_PAGE_SIZE } from '../../../shared/limits.js';
+import { exactly } from '../../../shared/task/filter/filter.js';
 import { noteItem } from '../../auth/audit.js';
 import { type Principal, checkMayStop, seesItem } from '../../auth/principal.js';
 import { type Route, defineRoute } from '../route.js';
 import { item, reason, wholeText } from '../schemas/fields.js';
-import { receipt, taskPage } from '../schemas/task.js';
+import { pageFields } from '../schemas/filter.js';
+import { receipts, taskPage } from '../schemas/task.js';
 import { pageOf } from './tasks.js';
 
 const byItem = z.strictObject({ item });
-
-/** The receipts of an item's stop; empty for an item outside the caller's patterns. */
-const receipts = z.strictObject({ dry_run: z.boolean(), receipts: z.array(receipt) }).meta({
-  id: 'Receipts',
-  description: 'One receipt per live task of the item, including tasks enqueued by their handlers.',
-});
 
 const list = defineRoute({
   method: 'get',
   path: '/items/{item}/tasks',
   role: 'viewer',
+  itemTokens: true,
   operation: 'listTasksOfItem',
   summary: "List an item's live tasks, newest first",
   description: 'Encode slashes in the item as `%2F`.',
   params: byItem,
-  query: z.strictObject({
-    after: z.string().min(1).max(200).optional().meta({ description: 'The `next` of the previous page.' }),
-    limit: wholeText(1, MAX_PAGE_SIZE, 'Maximum number of tasks. Default 100.').optional(),
-  }),
+  query: z.strictObject(pageFields),
   replies: { 200: { about: 'A page of tasks.', schema: taskPage } },
   errors: ['INVALID_ITEM', 'INVALID_OPTION'],
   handle: async ({ api, principal, params, query }) => {
     const body = seesItem(principal, params.item)
-      ? await pageOf(api.producer, principal, { ...query, item: params.item })
-      : { tasks: [], next: null };
+      ? await pageOf(api.producer, principal, { ...query, item: exactly(params.item) })
+      : { tasks: [], next: null, searched: 0, reached: null };
     return { status: 200, body };
   },
 });
@@ -42,6 +35,7 @@ const stop = defineRoute({
   method: 'post',
   path: '/items/{item}/stop',
   role: 'submitter',
+  itemTokens: true,
   operation: 'stopItem',
   summary: 'Stop every live task of an item, or list them as a dry run',
   params: byItem,

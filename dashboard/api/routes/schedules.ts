@@ -2,10 +2,12 @@ import { z } from 'zod';
 import { OVERLAP_POLICIES, type Producer, type ScheduleView, scheduleToJson } from '../../../producer/index.js';
 import { FleetError } from '../../../shared/errors.js';
 import { quote } from '../../../shared/keys.js';
+import { shortened } from '../../../shared/limits.js';
+import type { Store } from '../../../shared/store.js';
 import { type Principal, seesItem } from '../../auth/principal.js';
 import { type Route, defineRoute } from '../route.js';
 import { time } from '../schemas/fields.js';
-import { enqueued } from '../schemas/task.js';
+import { enqueued, taskState } from '../schemas/task.js';
 
 const schedule = z
   .strictObject({
@@ -22,11 +24,27 @@ const schedule = z
     next_at: time.nullable(),
     last_task: z.string().nullable(),
     running: z.boolean(),
+    paused: z
+      .strictObject({ by: z.string().nullable(), at: time.nullable(), reason: z.string().nullable() })
+      .nullable()
+      .meta({ description: 'The pause of its queue, during which its tasks do not start; nulls if another client of BullMQ paused it.' }),
+    last: z
+      .strictObject({
+        state: taskState,
+        started_at: time.nullable(),
+        finished_at: time.nullable(),
+        error: z.string().nullable(),
+      })
+      .nullable()
+      .meta({ description: 'How the last task stands, or ended; null if there is none, or if its retention has passed.' }),
     problem: z.string().nullable().meta({ description: 'Why the record is unreadable; null if readable.' }),
   })
   .meta({ id: 'Schedule' });
 
 export type Schedule = z.output<typeof schedule>;
+
+/** The rest of a long error is on the page of the task. */
+const LONGEST_ERROR = 300;
 
 const byId = z.strictObject({ id: z.string().min(1).max(64) });
 
@@ -41,7 +59,7 @@ const list = defineRoute({
   },
   handle: async ({ api, principal }) => ({
     status: 200,
-    body: { schedules: (await visible(api.producer, principal)).map(scheduleToJson) },
+    body: { schedules: await withLastTasks(api.store, await visible(api.producer, principal)) },
   }),
 });
 
@@ -51,7 +69,7 @@ const run = defineRoute({
   role: 'operator',
   operation: 'runSchedule',
   summary: 'Enqueue a task of a schedule now',
-  description: 'In addition to its scheduled times. The overlap policy applies.',
+  description: 'In addition to its scheduled times. Never skipped: it waits while another task of the schedule is live.',
   params: byId,
   body: z.strictObject({}),
   replies: { 202: { about: 'Enqueued.', schema: enqueued, headers: { Location: 'URL of the task.' } } },
@@ -86,6 +104,20 @@ const remove = defineRoute({
     return { status: 204, outcome: 'removed' };
   },
 });
+
+async function withLastTasks({ reader }: Store, schedules: readonly ScheduleView[]): Promise<Record<string, unknown>[]> {
+  const tasks = await reader.read(schedules.flatMap(({ lastTask }) => lastTask ?? []));
+  return schedules.map((one) => {
+    const task = tasks.get(one.lastTask ?? '');
+    const last = task && {
+      state: task.state,
+      started_at: task.startedAt?.toISOString() ?? null,
+      finished_at: task.finishedAt?.toISOString() ?? null,
+      error: task.error === null ? null : shortened(task.error, LONGEST_ERROR),
+    };
+    return { ...scheduleToJson(one), last: last ?? null };
+  });
+}
 
 async function visible(producer: Producer, principal: Principal): Promise<ScheduleView[]> {
   return (await producer.schedules.list()).filter(({ item }) => seesItem(principal, item));

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  type CountOptions,
   type EnqueueOptions,
   type EnqueuedTask,
   type ListOptions,
@@ -9,13 +10,28 @@ import {
   taskToJson,
 } from '../../../producer/index.js';
 import { FleetError } from '../../../shared/errors.js';
-import { MAX_PAGE_SIZE } from '../../../shared/limits.js';
+import { MAX_COUNTED } from '../../../shared/limits.js';
+import type { Store } from '../../../shared/store.js';
+import { filterOfJson } from '../../../shared/task/filter/filter-json.js';
+import type { TaskFilter } from '../../../shared/task/filter/filter.js';
 import { noteItem } from '../../auth/audit.js';
-import { type Principal, callerKeyOf, checkMayStop, checkMayUseItem, noTask, requireVisible, seesItem } from '../../auth/principal.js';
+import {
+  type Principal,
+  checkMayStop,
+  checkMayUseItem,
+  idempotencyScopeOf,
+  noTask,
+  requireVisible,
+  seesItem,
+} from '../../auth/principal.js';
+import { checkItemToken, checkMayStopOthers } from '../enqueue-rights.js';
 import { canonical, idOfKey, withKey } from '../idempotency.js';
 import { type Answer, type Route, defineRoute } from '../route.js';
-import { item, knownId, name, reason, wholeText } from '../schemas/fields.js';
-import { enqueueBody, enqueued, idempotencyHeaders, receipt, task, taskPage, taskState } from '../schemas/task.js';
+import { knownId, reason, wholeText } from '../schemas/fields.js';
+import { filterFields, listQuery } from '../schemas/filter.js';
+import { enqueueBody, enqueued, idempotencyHeaders, receipt, task, taskCount, taskPage } from '../schemas/task.js';
+import { SharedCounts } from '../shared-counts.js';
+import { visibleFailure, visibleIds, visibleTask } from '../visible-task.js';
 
 const byId = z.strictObject({ id: knownId });
 
@@ -23,6 +39,7 @@ const enqueue = defineRoute({
   method: 'post',
   path: '/tasks',
   role: 'submitter',
+  itemTokens: true,
   operation: 'enqueueTask',
   summary: 'Enqueue a task',
   description:
@@ -44,25 +61,46 @@ const enqueue = defineRoute({
   ],
   audit: ({ body }) => ({ action: 'task.enqueue', target: body.id ?? body.item ?? body.name }),
   handle: async ({ api, principal, headers, body, req, res }) => {
-    const { name: taskName, input = {}, item: itemOfTask, id, delay, priority, deadline, on_busy: onBusy } = body;
+    const {
+      name: taskName,
+      input = {},
+      item: itemOfTask,
+      tags,
+      id,
+      delay,
+      priority,
+      deadline,
+      when_busy: whenBusy,
+      on_busy: onBusy,
+      dedupe,
+    } = body;
+    checkItemToken(principal, body);
     const definition = api.definitions.find(taskName);
     checkMayUseItem(principal, itemOfTask ?? null);
     noteItem(res, itemOfTask ?? null);
-    if (onBusy === 'stop-previous') checkMayStop(principal, itemOfTask ?? null);
+    checkMayStopOthers(principal, definition, body);
     const add = async (options: EnqueueOptions): Promise<Answer> => {
-      const added = await api.producer.enqueue(definition, input, {
+      const adding = api.producer.enqueue(definition, input, {
         ...options,
         item: itemOfTask,
+        tags,
         delay,
         priority,
         deadline: deadline === undefined ? undefined : new Date(deadline),
+        whenBusy,
         onBusy,
+        dedupe: dedupe && { key: dedupe.key, mode: dedupe.mode, withinMs: dedupe.within_ms },
+        sees: (of) => seesItem(principal, of),
       });
-      return answerTo(principal, added, req.baseUrl);
+      const added = await adding.catch(async (error: unknown) => {
+        throw await visibleFailure(api.store.reader, principal, error);
+      });
+      const superseded = await visibleIds(api.store.reader, principal, added.superseded);
+      return answerTo(principal, { ...added, superseded }, req.baseUrl);
     };
     const key = headers['idempotency-key'];
     if (key === undefined) return add({ id });
-    const request = { key, caller: callerKeyOf(principal), body: canonical(body) };
+    const request = { key, caller: idempotencyScopeOf(principal), body: canonical(body) };
     return withKey(api.store, request, () => add({ id: id ?? idOfKey(request) }));
   },
 });
@@ -72,9 +110,9 @@ function answerTo(
   { id, name: taskName, queue, item: itemOfTask, duplicate, superseded }: EnqueuedTask,
   baseUrl: string,
 ): Answer {
-  // The id belongs to another caller's task, whose details must not be disclosed.
+  // The id or the deduplication key belongs to another caller's task, whose details must not be disclosed.
   if (!seesItem(principal, itemOfTask))
-    throw new FleetError('FORBIDDEN', `${principal.name} may not use this id.`, { details: { field: 'id' } });
+    throw new FleetError('FORBIDDEN', `${principal.name} may not use this id or deduplication key.`, { details: { field: 'id' } });
   return {
     status: 202,
     headers: { Location: `${baseUrl}/tasks/${encodeURIComponent(id)}` },
@@ -87,45 +125,89 @@ const list = defineRoute({
   method: 'get',
   path: '/tasks',
   role: 'viewer',
+  itemTokens: true,
   operation: 'listTasks',
   summary: 'List tasks, newest first',
-  description: 'Live tasks, or tasks in one `state`. Finished tasks are listed only by state, while retained.',
-  query: z.strictObject({
-    item: item.optional(),
-    state: taskState.optional(),
-    name: name.optional(),
-    queue: name.optional().meta({ description: 'A queue including its shards, or a single shard.' }),
-    after: z.string().min(1).max(200).optional().meta({ description: 'The `next` of the previous page.' }),
-    limit: wholeText(1, MAX_PAGE_SIZE, 'Maximum number of tasks. Default 100.').optional(),
-  }),
+  description:
+    'Live tasks, or those that the filter selects: all conditions apply. Finished tasks are found while retained. Lists have no inputs or results.',
+  query: listQuery,
   replies: { 200: { about: 'A page of tasks.', schema: taskPage } },
   errors: ['INVALID_ITEM', 'INVALID_OPTION'],
-  handle: async ({ api, principal, query }) => ({ status: 200, body: await pageOf(api.producer, principal, query) }),
+  handle: async ({ api, principal, query: { after, limit, ...filter } }) => ({
+    status: 200,
+    body: await pageOf(api.producer, principal, { ...filterOfJson(filter, api.store.clock.now()), after, limit }),
+  }),
 });
 
 /** Reads a page of the tasks visible to the caller, as JSON. */
-export async function pageOf(
-  producer: Producer,
-  principal: Principal,
-  options: ListOptions,
-): Promise<{ tasks: unknown[]; next: string | null }> {
-  const sees = principal.items === null ? undefined : (of: string | null): boolean => seesItem(principal, of);
-  const { tasks, next } = await producer.list({ ...options, sees });
-  return { tasks: tasks.map(taskToJson), next };
+export async function pageOf(producer: Producer, principal: Principal, options: ListOptions): Promise<z.output<typeof taskPage>> {
+  const { tasks, next, searched, reached } = await producer.list({ ...options, visibleItems: principal.items });
+  return {
+    tasks: tasks.map(taskToJson) as z.output<typeof taskPage>['tasks'],
+    next,
+    // The number of tasks examined would tell the bearer of an item token how many tasks another item has.
+    searched: principal.itemToken ? tasks.length : searched,
+    reached: reached?.toISOString() ?? null,
+  };
+}
+
+const count = defineRoute({
+  method: 'get',
+  path: '/tasks/count',
+  role: 'viewer',
+  itemTokens: true,
+  operation: 'countTasks',
+  summary: 'Count tasks',
+  description:
+    'Counts the tasks that `GET /tasks` lists with the same filter, up to `at_most`; with `by=state`, for each of its states, which may be a few seconds old.',
+  query: z.strictObject({
+    ...filterFields,
+    at_most: wholeText(1, MAX_COUNTED, `Stop counting here. Default ${MAX_COUNTED.toLocaleString('en')}.`).optional(),
+    by: z.literal('state').optional().meta({ description: 'Counts each state by itself. `at_most` is then per state.' }),
+  }),
+  replies: { 200: { about: 'The number of tasks.', schema: taskCount } },
+  errors: ['INVALID_ITEM', 'INVALID_OPTION'],
+  handle: async ({ api, principal, query: { at_most: atMost, by, ...json } }) => {
+    const filter = filterOfJson(json, api.store.clock.now());
+    const options = { atMost, visibleItems: principal.items };
+    if (by === undefined) return { status: 200, body: await api.producer.count(filter, options) };
+    const key = canonical({ ...json, atMost, items: principal.items });
+    return { status: 200, body: await countsOf(api.store).read(key, () => countByState(api.producer, filter, options)) };
+  },
+});
+
+const shared = new WeakMap<Store, SharedCounts<z.output<typeof taskCount>>>();
+
+function countsOf(store: Store): SharedCounts<z.output<typeof taskCount>> {
+  const known = shared.get(store) ?? new SharedCounts();
+  shared.set(store, known);
+  return known;
+}
+
+async function countByState(producer: Producer, filter: TaskFilter, options: CountOptions): Promise<z.output<typeof taskCount>> {
+  const counts = await producer.countByState(filter, options);
+  const all = [...counts.values()];
+  return {
+    count: all.reduce((sum, { count: number }) => sum + number, 0),
+    complete: all.every(({ complete }) => complete),
+    states: Object.fromEntries(counts),
+  };
 }
 
 const get = defineRoute({
   method: 'get',
   path: '/tasks/{id}',
   role: 'viewer',
+  itemTokens: true,
   operation: 'getTask',
   summary: 'Read a live or retained task',
+  description: 'Callers below the role operator get the errors of its attempts without stack traces.',
   params: byId,
   replies: { 200: { about: 'The task.', schema: task } },
   errors: ['INVALID_ID', 'TASK_NOT_FOUND'],
   handle: async ({ api, principal, params: { id } }) => ({
     status: 200,
-    body: taskToJson(requireVisible(principal, id, await api.producer.get(id))),
+    body: taskToJson(await visibleTask(api.store.reader, principal, requireVisible(principal, id, await api.producer.get(id)))),
   }),
 });
 
@@ -133,6 +215,7 @@ const stop = defineRoute({
   method: 'post',
   path: '/tasks/{id}/stop',
   role: 'submitter',
+  itemTokens: true,
   operation: 'stopTask',
   summary: 'Stop a task, queued or running',
   description:
@@ -168,6 +251,7 @@ const retry = defineRoute({
   method: 'post',
   path: '/tasks/{id}/retry',
   role: 'operator',
+  itemTokens: true,
   operation: 'retryTask',
   summary: 'Retry a failed or cancelled task',
   params: byId,
@@ -178,8 +262,8 @@ const retry = defineRoute({
   handle: async ({ api, principal, params: { id }, res }) => {
     noteItem(res, requireVisible(principal, id, await api.producer.get(id)).item);
     const retried = await api.producer.retry(id);
-    return { status: 200, body: taskToJson(retried), outcome: retried.state };
+    return { status: 200, body: taskToJson(await visibleTask(api.store.reader, principal, retried)), outcome: retried.state };
   },
 });
 
-export const taskRoutes: readonly Route[] = [enqueue, list, get, stop, retry];
+export const taskRoutes: readonly Route[] = [enqueue, list, count, get, stop, retry];

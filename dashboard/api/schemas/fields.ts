@@ -25,6 +25,13 @@ export const item = text(problemOfItem, 'INVALID_ITEM').meta({
   example: 'chat-7',
 });
 
+export const tag = text(problemOfItem, 'INVALID_OPTION').meta({
+  description: 'A label for filters. Well-formed Unicode without control characters.',
+  minLength: 1,
+  maxLength: MAX_ITEM_LENGTH,
+  example: 'tenant:7',
+});
+
 /** The name of an existing task or queue. */
 export const name = z.string().min(1).max(64);
 

@@ -1,9 +1,10 @@
 import type { Response } from 'express';
 import type { Producer, TaskView } from '../../../producer/index.js';
 import { FleetError } from '../../../shared/errors.js';
-import type { Logger } from '../../../shared/logger.js';
+import type { Logger } from '../../../shared/log/logger.js';
 import type { Store } from '../../../shared/store.js';
 import { whenGone } from '../../auth/authenticate.js';
+import { type Principal, callerKeyOf } from '../../auth/principal.js';
 import { SingleFlight } from './broadcast.js';
 import { EventWriter, type WriterLimits } from './event-writer.js';
 import { ListFeed } from './live-list.js';
@@ -23,6 +24,8 @@ interface SharedFeed {
 }
 
 const RETRY_AFTER_S = '5';
+/** Streams of one item token, which a page has for a handful of tasks. */
+const MAX_ITEM_TOKEN_STREAMS = 32;
 
 /** The open event streams of this process and their feeds. */
 export class EventStreams {
@@ -50,13 +53,15 @@ export class EventStreams {
   }
 
   /**
-   * Opens a stream until `res` closes. The stream ends with its caller's session or JWT.
+   * Opens a stream until `res` closes. The stream ends with its caller's session, JWT or item token.
    * @throws FleetError `TOO_MANY_REQUESTS` if too many are open, in total or for this caller; `CLOSED`
    */
-  open(res: Response, caller: string): EventWriter {
+  open(res: Response, principal: Principal): EventWriter {
     if (this.#closed) throw new FleetError('CLOSED', 'The dashboard is shutting down.');
+    const caller = callerKeyOf(principal);
+    const most = principal.itemToken ? MAX_ITEM_TOKEN_STREAMS : Math.ceil(this.#limits.maxStreams / 2);
     const own = [...this.#writers.values()].filter((one) => one === caller).length;
-    if (this.#writers.size >= this.#limits.maxStreams || own >= Math.ceil(this.#limits.maxStreams / 2)) {
+    if (this.#writers.size >= this.#limits.maxStreams || own >= most) {
       res.setHeader('Retry-After', RETRY_AFTER_S);
       throw new FleetError('TOO_MANY_REQUESTS', `Too many open event streams: ${own} for this caller, ${this.#writers.size} in total.`);
     }

@@ -18,6 +18,14 @@ export function eventText(event: string, data: string, id?: string): string {
 export const PIECE = 65_536;
 /** The browser's reconnect delay, in ms. */
 const RETRY_MS = 2_000;
+const HEADERS = {
+  'Content-Type': 'text/event-stream',
+  // Compression by the surrounding app or a proxy would hold events back, and so would nginx's buffers.
+  'Cache-Control': 'no-store, no-transform',
+  'X-Accel-Buffering': 'no',
+  // A kept connection would hold up a server that closes, long after this stream has ended.
+  Connection: 'close',
+};
 
 /** Writes an event stream. `send` waits for the client, so at most one piece is buffered. */
 export class EventWriter {
@@ -45,7 +53,7 @@ export class EventWriter {
   start(): void {
     // The client left while its first event was read: nothing would clear the timers.
     if (this.signal.aborted) return;
-    this.#res.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
+    this.#res.writeHead(200, HEADERS);
     this.#res.write(`retry: ${RETRY_MS}\n\n`);
     this.#timer = setInterval(() => {
       if (!this.#res.writableNeedDrain) this.#res.write(': keep-alive\n\n');

@@ -1,8 +1,9 @@
-import { type Producer, type TaskView, isTerminal, taskToJson } from '../../../producer/index.js';
+import { type Producer, type TaskView, type TaskWaiting, isTerminal, taskToJson } from '../../../producer/index.js';
 import { isFleetError } from '../../../shared/errors.js';
 import { MAX_PAGE_SIZE } from '../../../shared/limits.js';
-import type { Logger } from '../../../shared/logger.js';
+import type { Logger } from '../../../shared/log/logger.js';
 import type { Store } from '../../../shared/store.js';
+import { limitIn, withLimitIn } from '../../../shared/task/wait/waiting.js';
 import { Broadcast } from './broadcast.js';
 import { eventText } from './event-writer.js';
 
@@ -10,6 +11,8 @@ import { eventText } from './event-writer.js';
 interface Listed {
   readonly item: string | null;
   readonly text: string;
+  /** Tells whether the task has changed. */
+  readonly state: string;
 }
 
 /** The changes since the previous poll. */
@@ -54,6 +57,8 @@ export class Change {
 const MAX_POLLED = MAX_PAGE_SIZE;
 /** A client that falls behind this buffer starts over. */
 const BUFFER = { entries: 60, size: 16 * 1_048_576 } as const;
+/** Changes of position beyond this one are not sent. The page names no position beyond it. */
+const TOLD_POSITIONS = 10;
 /** The approximate length of a task id. */
 const ID_LENGTH = 40;
 
@@ -118,7 +123,7 @@ export class ListFeed {
     const now = new Map(tasks.map((task) => [task.id, listed(task)]));
     const before = this.#known;
     if (before !== null) {
-      const changed = [...now].filter(([id, { text }]) => before.get(id)?.text !== text).map(([, one]) => one);
+      const changed = [...now].filter(([id, { state }]) => before.get(id)?.state !== state).map(([, one]) => one);
       const { ended, removed } = await this.#findRemoved(before, now);
       if (changed.length + removed.length > 0) this.#broadcast(new Change([...changed, ...ended], removed));
     }
@@ -145,7 +150,22 @@ export class ListFeed {
 }
 
 function listed(task: TaskView): Listed {
-  return { item: task.item, text: JSON.stringify(taskToJson(task)) };
+  const text = JSON.stringify(taskToJson(task));
+  return {
+    item: task.item,
+    text,
+    state: task.waitingFor === null ? text : JSON.stringify(taskToJson({ ...task, waitingFor: steady(task.waitingFor) })),
+  };
+}
+
+/**
+ * Leaves out what changes for a whole line when its first task starts, for tasks far behind: otherwise a long line would be sent each time.
+ */
+function steady(waitingFor: TaskWaiting): TaskWaiting {
+  const limit = limitIn(waitingFor);
+  if (limit === null) return waitingFor;
+  const position = limit.position <= TOLD_POSITIONS ? limit.position : TOLD_POSITIONS + 1;
+  return withLimitIn(waitingFor, { ...limit, position, length: 0, running: 0, nextAt: null });
 }
 
 function listedIfAny(task: TaskView | undefined): Listed[] {

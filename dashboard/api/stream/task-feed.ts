@@ -4,12 +4,13 @@ import {
   type TaskEvent,
   type TaskStateEvent,
   type TaskView,
+  eventToJson,
+  hideStacks,
   isTerminal,
-  receiptToJson,
   taskToJson,
 } from '../../../producer/index.js';
 import { isFleetError } from '../../../shared/errors.js';
-import type { Logger } from '../../../shared/logger.js';
+import type { Logger } from '../../../shared/log/logger.js';
 import type { Store } from '../../../shared/store.js';
 import { parseEvent } from '../../../shared/task/event-stream.js';
 import { Broadcast, SingleFlight } from './broadcast.js';
@@ -23,7 +24,7 @@ export interface HistoryPage {
 }
 
 /** An event and its wire format. */
-interface SerializedEvent {
+export interface SerializedEvent {
   readonly event: TaskEvent;
   readonly text: string;
 }
@@ -150,23 +151,21 @@ function isEnd(event: TaskEvent): event is TaskStateEvent {
   return event.type === 'state' && isTerminal(event.state);
 }
 
-function textOf(event: TaskEvent): string {
+/** Formats an event; an end without its task. */
+export function textOf(event: TaskEvent): string {
   const id = event.id ?? undefined;
   switch (event.type) {
     case 'chunk':
-      return eventText('chunk', JSON.stringify({ chunk: event.chunk }), id);
+      return eventText('chunk', JSON.stringify({ at: event.at, chunk: event.chunk }), id);
     case 'progress':
-      return eventText('progress', JSON.stringify({ progress: event.progress }), id);
+      return eventText('progress', JSON.stringify({ at: event.at, progress: event.progress }), id);
     case 'state':
       return eventText('state', stateData(event, null), id);
   }
 }
 
-function stateData({ state, attempt, receipt }: TaskStateEvent, task: TaskView | null): string {
-  return JSON.stringify({
-    state,
-    attempt: attempt ?? null,
-    receipt: receipt ? receiptToJson(receipt) : null,
-    task: task && taskToJson(task),
-  });
+/** The text is sent to callers of every role, so it has no stacks. */
+function stateData(event: TaskStateEvent, task: TaskView | null): string {
+  const { type: _, id: __, ...data } = eventToJson(event, { stacks: false });
+  return JSON.stringify({ ...data, task: task && taskToJson(hideStacks(task)) });
 }

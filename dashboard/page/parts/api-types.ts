@@ -1,17 +1,26 @@
 import type { z } from 'zod';
 import type { Me } from '../../api/routes/account.js';
-import type { Stats, Worker } from '../../api/routes/fleet.js';
+import type { AuditPageJson, AuditRecordJson } from '../../api/routes/audit.js';
+import type { Difference, Worker } from '../../api/routes/fleet/workers.js';
+import type { Limit } from '../../api/routes/limits.js';
 import type { Schedule } from '../../api/routes/schedules.js';
-import type { enqueued, problem, receipt, task, taskPage, taskState } from '../../api/schemas/task.js';
+import type { FleetStatus } from '../../api/routes/status.js';
+import type { TaskInput } from '../../api/routes/task-details/input.js';
+import type { RelatedTasks } from '../../api/routes/task-details/related.js';
+import type { Bulk, bulkReceipts } from '../../api/schemas/bulk.js';
+import type { HistoryBody, OverviewBody } from '../../api/schemas/overview.js';
+import type { StateEvent, Task, TaskState } from '../client.js';
 
 /** The API's response types, derived from its schemas. Type-only imports: no server code reaches the browser. */
-export type Task = z.output<typeof task>;
-export type TaskState = z.output<typeof taskState>;
-export type TaskPage = z.output<typeof taskPage>;
-export type Receipt = z.output<typeof receipt>;
-export type Enqueued = z.output<typeof enqueued>;
-export type Problem = z.output<typeof problem>;
-export type { Me, Schedule, Stats, Worker };
+export type BulkReceipts = z.output<typeof bulkReceipts>;
+/** The body of `GET /limits`. */
+export interface LimitPage {
+  readonly limits: readonly Limit[];
+  readonly next: string | null;
+}
+export type { Attempt, Enqueued, Failure, LogLine, Receipt, Task, TaskPage, TaskState } from '../client.js';
+export type { AuditPageJson, AuditRecordJson, Bulk, Difference, FleetStatus, Limit, Me, RelatedTasks, Schedule, TaskInput, Worker };
+export type { HistoryBody as History, OverviewBody as Overview };
 
 /** The data of a `change` event of the live list. */
 export interface ListChange {
@@ -20,11 +29,7 @@ export interface ListChange {
 }
 
 /** The data of a task's `state` event. */
-export interface StateChange {
-  readonly state: TaskState;
-  readonly receipt: Receipt | null;
-  readonly task: Task | null;
-}
+export type StateChange = Omit<StateEvent, 'type' | 'id'>;
 
 /** Decides which buttons the page shows. The API enforces the same rules; hiding a button protects nothing. */
 export function mayStop({ role, items }: Me): boolean {
@@ -34,4 +39,13 @@ export function mayStop({ role, items }: Me): boolean {
 /** Returns whether the caller may retry tasks and run schedules. */
 export function mayOperate({ role }: Pick<Me, 'role'>): boolean {
   return role === 'operator' || role === 'admin';
+}
+
+export function isTerminal(state: TaskState): boolean {
+  return state === 'completed' || state === 'failed' || state === 'cancelled' || state === 'skipped';
+}
+
+/** Returns whether a task in this state can be retried. */
+export function isRetryable(state: TaskState): boolean {
+  return isTerminal(state) && state !== 'completed';
 }

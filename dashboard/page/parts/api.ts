@@ -1,8 +1,8 @@
-import type { Me, Problem, Receipt } from './api-types.js';
+import { type StreamState, TaskfleetClient, TaskfleetError } from '../client.js';
+import type { Me } from './api-types.js';
 
 /** The dashboard's mount point; this file is served from `assets/page/` below it. */
 export const ROOT = new URL('../../../', import.meta.url);
-const API = new URL('api/v1/', ROOT);
 /** A smaller clock difference is attributed to network latency. */
 const MIN_SKEW_MS = 2_000;
 
@@ -13,48 +13,51 @@ export function now(): number {
   return Date.now() + skewMs;
 }
 
-/** An error response of the API, or no response. The message is shown to the user. */
-export class ApiError extends Error {
-  override readonly name = 'ApiError';
-  /** 0 for no response. */
-  readonly status: number;
-  readonly code: Problem['code'] | null;
-  /** The receipt, for a task that had finished before its stop. */
-  readonly receipt: Receipt | null;
+const client = new TaskfleetClient({
+  baseUrl: ROOT.href,
+  fetch: ask,
+  // A write of a browser session must show that it comes from a page of the dashboard.
+  headers: async (method) => {
+    const csrf = method === 'GET' ? null : (await me()).csrf_token;
+    return csrf === null ? {} : { 'X-CSRF-Token': csrf };
+  },
+});
 
-  constructor(message: string, status: number, problem: Partial<Problem> = {}) {
-    super(message);
-    this.status = status;
-    this.code = problem.code ?? null;
-    this.receipt = problem.receipt ?? null;
-  }
-}
-
-function apiUrl(path: string): URL {
-  return new URL(path, API);
+/** Notes the server's clock. A session that has ended leads to the sign-in page. */
+async function ask(url: string, init: RequestInit): Promise<Response> {
+  const answer = await fetch(url, init);
+  const date = Date.parse(answer.headers.get('Date') ?? '');
+  if (!Number.isNaN(date)) skewMs = Math.abs(date - Date.now()) > MIN_SKEW_MS ? date - Date.now() : 0;
+  if (answer.status === 401) location.reload();
+  return answer;
 }
 
 export function taskPath(id: string): string {
   return `tasks/${encodeURIComponent(id)}`;
 }
 
-/** @throws ApiError */
-export async function read<Body>(path: string): Promise<Body> {
-  return (await send(path, {})) as Body;
+/** Reads from the API. @param path relative to the API's base path. @throws TaskfleetError, whose message is for the user */
+export function read<Body>(path: string): Promise<Body> {
+  return client.request<Body>('GET', `/${path}`).catch(explain);
 }
 
-/** @throws ApiError */
-export async function write<Body>(path: string, body: Readonly<Record<string, unknown>> = {}): Promise<Body> {
-  const { csrf_token: csrf } = await me();
-  const headers = { 'Content-Type': 'application/json', ...(csrf !== null && { 'X-CSRF-Token': csrf }) };
-  return (await send(path, { method: 'POST', headers, body: JSON.stringify(body) })) as Body;
+/** @throws TaskfleetError, whose message is for the user */
+export function write<Body>(path: string, body: Readonly<Record<string, unknown>> = {}): Promise<Body> {
+  return client.request<Body>('POST', `/${path}`, { body }).catch(explain);
+}
+
+/** Words the errors that are not the API's own. */
+function explain(error: unknown): never {
+  if (!(error instanceof TaskfleetError) || error.problem) throw error;
+  const { code, status } = error;
+  const text = code === 'UNREACHABLE' ? 'The dashboard cannot be reached.' : `The dashboard answered with ${status}.`;
+  throw new TaskfleetError(code, text, { status, cause: error });
 }
 
 let principal: Promise<Me> | null = null;
 
-/** Returns the signed-in user; cached unless `again` is set. @throws ApiError */
-export function me(again = false): Promise<Me> {
-  if (again) principal = null;
+/** Returns the signed-in user; cached. @throws TaskfleetError */
+export function me(): Promise<Me> {
   principal ??= read<Me>('me').catch((error: unknown) => {
     principal = null;
     throw error;
@@ -62,59 +65,32 @@ export function me(again = false): Promise<Me> {
   return principal;
 }
 
-async function send(path: string, init: RequestInit): Promise<unknown> {
-  const answer = await fetch(apiUrl(path), init).catch(() => {
-    throw new ApiError('The dashboard cannot be reached.', 0);
-  });
-  const date = Date.parse(answer.headers.get('Date') ?? '');
-  if (!Number.isNaN(date)) skewMs = Math.abs(date - Date.now()) > MIN_SKEW_MS ? date - Date.now() : 0;
-  // The session has ended: a reload leads to the sign-in page.
-  if (answer.status === 401) location.reload();
-  const body = (await answer.json().catch(() => ({}))) as Partial<Problem>;
-  if (!answer.ok) throw new ApiError(body.detail ?? `The dashboard answered with ${answer.status}.`, answer.status, body);
-  return body;
-}
-
 /** `ended`: no more events will follow. */
 export type LinkState = 'connecting' | 'live' | 'lost' | 'ended';
 
-interface EventStreamOptions {
+export interface EventStreamOptions {
   /** Relative to the API's base path. */
   readonly path: string;
   /** Handlers by event name. */
-  readonly on: Readonly<Record<string, (data: never, id: string) => void>>;
+  readonly on: Readonly<Record<string, (data: never) => void>>;
   readonly onLink: (state: LinkState) => void;
 }
 
 const RETRY_MS = 3_000;
 
-/**
- * A stream of API events that stays open with the page. The browser reconnects after a network error and sends the last event id. It
- * gives up on an error response; this class then reconnects with that id.
- */
+/** A stream of API events that stays open with the page, also after an error response. */
 export class EventStream {
-  #source: EventSource | null = null;
-  #timer: number | null = null;
-  #lastId = '';
+  #leave: AbortController | null = null;
+  #timer = 0;
+  #lastId: string | null = null;
 
   constructor(private readonly options: EventStreamOptions) {}
 
   open(): void {
     this.#stop();
-    const url = apiUrl(this.options.path);
-    // Strips the end marker: a retried task may have finished again in the meantime.
-    if (this.#lastId !== '') url.searchParams.set('after', this.#lastId.replace(/-end$/, ''));
-    const source = new EventSource(url);
-    this.#source = source;
+    this.#leave = new AbortController();
     this.options.onLink('connecting');
-    source.addEventListener('open', () => this.options.onLink('live'));
-    source.addEventListener('error', () => this.#onError(source));
-    for (const [name, handle] of Object.entries(this.options.on)) {
-      source.addEventListener(name, (event: MessageEvent<string>) => {
-        this.#lastId = event.lastEventId || this.#lastId;
-        handle(JSON.parse(event.data) as never, event.lastEventId);
-      });
-    }
+    void this.#follow(this.#leave.signal);
   }
 
   close(): void {
@@ -123,25 +99,27 @@ export class EventStream {
   }
 
   #stop(): void {
-    if (this.#timer !== null) window.clearTimeout(this.#timer);
-    this.#timer = null;
-    this.#source?.close();
-    this.#source = null;
+    window.clearTimeout(this.#timer);
+    this.#leave?.abort();
   }
 
-  #onError(source: EventSource): void {
-    if (source !== this.#source) return;
-    this.options.onLink('lost');
-    if (source.readyState === EventSource.CLOSED) this.#retry();
-  }
-
-  #retry(): void {
-    this.#timer = window.setTimeout(() => {
-      // A 401 means that the session has ended (and reloads the page); other errors mean that the server is down.
-      me(true).then(
-        () => this.open(),
-        () => this.#retry(),
-      );
-    }, RETRY_MS);
+  async #follow(signal: AbortSignal): Promise<void> {
+    const { path, on, onLink } = this.options;
+    const onConnection = ({ state }: StreamState): void => {
+      if (state !== 'connecting') onLink(state === 'open' ? 'live' : 'lost');
+    };
+    try {
+      for await (const { event, id, data } of client.stream(`/${path}`, { after: this.#lastId, signal, onConnection })) {
+        // Strips the end marker: a retried task may have finished again in the meantime.
+        this.#lastId = id?.replace(/-end$/, '') ?? this.#lastId;
+        on[event]?.(JSON.parse(data) as never);
+      }
+      onLink('ended');
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof TaskfleetError)) reportError(error);
+      onLink('lost');
+      this.#timer = window.setTimeout(() => this.open(), RETRY_MS);
+    }
   }
 }

@@ -27,9 +27,26 @@ export function ago(ms: number): string {
   return ms < -FUTURE ? duration(ms) : `${duration(ms)} ago`;
 }
 
+/** Formats when something is due: `in 42 s`, or `now`. */
+export function dueIn(ms: number): string {
+  return ms < SECOND ? 'now' : `in ${duration(ms)}`;
+}
+
+/** Says when a delayed task starts: `retries in 42 s`, `starts in 3 min`. Null for a task that is not delayed. */
+export function nextAttemptText({ state, next_attempt_at: nextAt }: Pick<Task, 'state' | 'next_attempt_at'>, now: number): string | null {
+  if (nextAt === null || (state !== 'retrying' && state !== 'scheduled')) return null;
+  return `${state === 'retrying' ? 'retries' : 'starts'} ${dueIn(Date.parse(nextAt) - now)}`;
+}
+
 /** Formats a latency, to the millisecond below ten seconds. */
 export function latency(ms: number): string {
   return ms < 10 * SECOND ? `${ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms)} ms` : duration(ms);
+}
+
+/** Formats the length of an attempt or of a delay: `840 ms`, `8.4 s`, `4 min`. */
+export function span(ms: number): string {
+  if (ms < SECOND) return `${Math.round(ms)} ms`;
+  return ms < 10 * SECOND ? `${Math.floor(ms / 100) / 10} s` : duration(ms);
 }
 
 /** Returns the task's name, or a placeholder. */
@@ -58,8 +75,8 @@ function textOf(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-export function attemptOf({ attempt, attempts }: Task): string {
-  return attempts === null ? String(attempt) : `${attempt} of ${attempts}`;
+export function attemptOf({ attempt, max_attempts: maxAttempts }: Task): string {
+  return maxAttempts === null ? String(attempt) : `${attempt} of ${maxAttempts}`;
 }
 
 export function count(number: number, one: string, many = `${one}s`): string {
@@ -91,7 +108,7 @@ const WAYS: Readonly<Record<NonNullable<Receipt['via']>, string>> = {
 /** Derives the stop receipt from the task. */
 export function receiptOf(task: Task): Receipt {
   const { id, state, stop, finished_at: finishedAt } = task;
-  const ended = state === 'cancelled' || state === 'completed' || state === 'failed' ? state : null;
+  const ended = state === 'cancelled' || state === 'completed' || state === 'failed' || state === 'skipped' ? state : null;
   return {
     id,
     outcome: ended === null ? 'requested' : ended === 'cancelled' ? 'cancelled' : 'finished',

@@ -5,6 +5,9 @@
   A job with an end time goes to completed or failed, a locked one to active, one with open children to waiting-children, one that is
   not yet due to delayed, and any other to the front of the queue, or of its priority. A job with a stop is left to the stop.
 
+  A job that goes back to the queue although a run of it began and has no record counts as lost with its worker, as in BullMQ's check
+  for stalled jobs: which worker, if any, still runs it is unknown.
+
   KEYS[1] completed  KEYS[2] failed  KEYS[3] delayed  KEYS[4] prioritized  KEYS[5] wait  KEYS[6] active
   KEYS[7] waiting-children  KEYS[8] paused, where BullMQ up to version 4 kept the waiting jobs of a paused queue
   KEYS[9] meta  KEYS[10] marker  KEYS[11] events
@@ -94,7 +97,7 @@ end
 
 local function restore(id)
   local job = ARGV[1] .. id
-  local known = redis.pcall('HMGET', job, 'timestamp', 'finishedOn', 'returnvalue', 'stop', 'delay', 'processedOn', 'priority')
+  local known = redis.pcall('HMGET', job, 'timestamp', 'finishedOn', 'returnvalue', 'stop', 'delay', 'processedOn', 'priority', 'ats', 'atm', 'stc')
   if known.err then return 'unreadable' end
   if not known[1] then return 'missing' end
   if isPlaced(id) then return 'placed' end
@@ -119,6 +122,9 @@ local function restore(id)
   local due = since + number(known[5], LAST_MS)
   if number(known[5], LAST_MS) > 0 and due > now and due <= LAST_MS then return delay(id, due) end
   redis.call('HSET', job, 'delay', 0)
+  -- Ended attempts, and earlier losses, are started ones too. A delayed job was not running.
+  local mayHaveRun = number(known[5], LAST_MS) == 0 and wholeNumber(known[8]) > wholeNumber(known[9]) + wholeNumber(known[10])
+  if mayHaveRun and noteLoss(job, now) == 'noted' then redis.call('HINCRBY', job, 'stc', 1) end
   return wait(id, math.floor(number(known[7], LOWEST_PRIORITY)))
 end
 

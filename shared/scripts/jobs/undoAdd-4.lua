@@ -1,7 +1,7 @@
 --[[
   Cleans up after BullMQ's script to add a job failed half way, for example at a key of the wrong type. The job may be listed and
   will run; or only its hash was written, which no worker ever finds and which would count as a duplicate when its id is enqueued
-  again. Such a hash is removed.
+  again. Such a hash is removed, and its deduplication key freed.
 
   KEYS[1] job  KEYS[2] wait  KEYS[3] delayed  KEYS[4] prioritized
   ARGV[1] job id
@@ -18,10 +18,14 @@ local function found(...)
   return reply and not (type(reply) == 'table' and reply.err)
 end
 
-local job = redis.pcall('HMGET', KEYS[1], 'timestamp', 'opts', 'ats', 'finishedOn')
+local job = redis.pcall('HMGET', KEYS[1], 'timestamp', 'opts', 'ats', 'finishedOn', 'deid')
 if job.err or not job[1] then return 0 end
 if job[3] or job[4] or not string.find(job[2] or '', ARGV[2], 1, true) then return 1 end
 if found('LPOS', KEYS[2], ARGV[1], 'MAXLEN', FAR) then return 1 end
 if found('ZSCORE', KEYS[3], ARGV[1]) or found('ZSCORE', KEYS[4], ARGV[1]) then return 1 end
 redis.call('DEL', KEYS[1])
+if job[5] then
+  local key = string.sub(KEYS[1], 1, -#ARGV[1] - 1) .. 'de:' .. job[5]
+  if redis.pcall('GET', key) == ARGV[1] then redis.call('DEL', key) end
+end
 return 0

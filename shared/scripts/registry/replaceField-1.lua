@@ -4,10 +4,14 @@
   KEYS[1] hash
   ARGV[1] field
   ARGV[2] the value that the caller read, '' for none
-  ARGV[3] the new value
+  ARGV[3] the new value, '' to remove the field
 
   Returns 1, or 0 if the field has changed, without writing.
 ]]
 if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+if ARGV[3] == '' then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+else
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+end
 return 1

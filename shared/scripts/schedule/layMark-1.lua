@@ -1,5 +1,5 @@
 --[[
-  Sets the mark of a wait for replicas: see docs/adr/0015-replicas.md.
+  Sets the mark of a wait for replicas: see docs/explanation/adr/0015-replicas.md.
 
   KEYS[1] the mark
   ARGV[1] expiry in ms

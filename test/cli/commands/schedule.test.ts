@@ -61,7 +61,7 @@ describe('taskfleet schedule', () => {
             time_zone: 'Europe/Berlin',
             jitter_ms: 60_000,
           },
-          ...{ overlap: 'queue', built_in: false, next_at: null, last_task: null, running: false, problem: null },
+          ...{ overlap: 'queue', built_in: false, next_at: null, last_task: null, running: false, paused: null, problem: null },
         },
       );
       assert.deepEqual(

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { TASK_COLUMNS } from '../../../cli/columns/task-columns.js';
 import { describeError } from '../../../cli/errors.js';
+import { PLAIN } from '../../../cli/text/colour.js';
+import { listLines } from '../../../cli/text/columns.js';
 import { printable } from '../../../cli/text/output.js';
 import { invalidPlanText, planTable } from '../../../cli/text/plan-text.js';
-import { endText, taskDetails, taskLine, taskTable } from '../../../cli/text/task-text.js';
+import { endText, taskDetails, taskLine } from '../../../cli/text/task-text.js';
 import type { TaskView } from '../../../producer/index.js';
 import { foreignTask } from '../../../shared/task/task-reader.js';
 
@@ -20,7 +23,7 @@ const task: TaskView = {
 
 test('no text of a task reaches a terminal as more than text', () => {
   const texts = [
-    ...taskTable([task], 0, Infinity),
+    ...listLines(TASK_COLUMNS, [task], { now: 0, width: Infinity, paint: PLAIN }),
     taskLine(task),
     ...taskDetails(task, 0),
     endText({ ...task, state: 'failed' }),

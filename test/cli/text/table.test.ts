@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { printable } from '../../../cli/text/output.js';
-import { progressText } from '../../../cli/text/progress.js';
+import { progressText } from '../../../cli/text/progress-text.js';
 import { cut, formatAge, renderTable } from '../../../cli/text/table.js';
 
 const COLUMNS = [{ header: 'ID' }, { header: 'ITEM', flexible: true }, { header: 'N' }] as const;

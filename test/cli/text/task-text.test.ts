@@ -20,9 +20,16 @@ test('a time that is yet to come is said to be so, not to be now', () => {
 });
 
 test('the details of a task say which attempt of how many it is, and why a failed one has no other', () => {
-  assert.equal(attemptLine({ state: 'retrying', attempt: 1, attempts: 3 }), 'attempt   1 of 3');
-  assert.equal(attemptLine({ state: 'failed', attempt: 3, attempts: 3 }), 'attempt   3 of 3');
-  assert.equal(attemptLine({ state: 'failed', attempt: 1, attempts: 3 }), 'attempt   1 of 3 (this error is not retried)');
-  assert.equal(attemptLine({ state: 'cancelled', attempt: 1, attempts: 3 }), 'attempt   1 of 3');
+  assert.equal(attemptLine({ state: 'retrying', attempt: 1, maxAttempts: 3 }), 'attempt   1 of 3');
+  assert.equal(attemptLine({ state: 'failed', attempt: 3, maxAttempts: 3 }), 'attempt   3 of 3');
+  assert.equal(attemptLine({ state: 'failed', attempt: 1, maxAttempts: 3 }), 'attempt   1 of 3 (this error is not retried)');
+  assert.equal(attemptLine({ state: 'cancelled', attempt: 1, maxAttempts: 3 }), 'attempt   1 of 3');
   assert.equal(attemptLine({ queue: null }), undefined, 'nothing is known of a foreign task');
+});
+
+test('a long result is cut, with its size', () => {
+  const details = taskDetails({ ...foreignTask('one', null), state: 'completed', result: 'x'.repeat(10_000) }, 0);
+  const line = details.find((one) => one.startsWith('result')) ?? '';
+  assert.match(line, /^result +"x+ … \(cut: 10002 bytes\)$/);
+  assert.ok(line.length < 4_200);
 });

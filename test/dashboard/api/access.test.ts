@@ -102,6 +102,9 @@ const MAY: readonly (readonly [method: string, path: string, json: object | unde
   ['DELETE', '/schedules/nightly', undefined, ['operator', 'admin']],
   ['PUT', '/usage/m/s', undefined, ['submitter', 'owner', 'operator', 'steward', 'admin']],
   ['GET', '/stats', undefined, ['viewer', 'submitter', 'operator', 'admin']],
+  ['GET', '/overview', undefined, ['viewer', 'submitter', 'operator', 'admin']],
+  ['GET', '/history', undefined, ['viewer', 'submitter', 'operator', 'admin']],
+  ['GET', '/status', undefined, ['viewer', 'submitter', 'owner', 'guest', 'operator', 'steward', 'admin']],
   ['GET', '/audit', undefined, ['admin']],
 ];
 for (const [method, path, json, allowed] of MAY) {

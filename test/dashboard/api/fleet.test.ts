@@ -17,7 +17,7 @@ let api: ServedApi;
 before(async () => {
   producer = fleet.producer({ keyPrefix });
   api = await serveApi({ producer, definitions: [task.definition] });
-  await fleet.worker(keyPrefix, [task.handler], { heartbeatMs: 100 });
+  await fleet.worker(keyPrefix, [task.handler], { heartbeatMs: 2_000 });
 });
 after(async () => {
   await api.close();
@@ -46,6 +46,25 @@ test('a stale or hand-written heartbeat is not an error', async () => {
   const one = (id: string): unknown =>
     workers.filter((worker) => worker.id === id).map(({ alive, running, queues }) => [alive, running, queues]);
   assert.deepEqual([one('silent'), one('odd')], [[[false, [], []]], [[true, [], []]]]);
+});
+
+test('a schedule says how its last task stands, or ended, as long as the task is kept', async () => {
+  await producer.schedules.upsert('report', task.definition, {}, { every: 3_600_000 });
+  const last = async (): Promise<{ state: string; error: string | null } | null> => {
+    const { schedules } = (await api.send('GET', '/schedules')).body as {
+      schedules: { id: string; last: { state: string; error: string | null } | null }[];
+    };
+    return schedules.find(({ id }) => id === 'report')?.last ?? null;
+  };
+  assert.equal(await last(), null);
+  const { length } = task.calls;
+  await api.send('POST', '/schedules/report/run');
+  const call = await task.call(length);
+  assert.equal((await until(last, (one) => one?.state === 'running'))?.error, null);
+  call.throws(new Error('no paper'));
+  const ended = await until(last, (one) => one !== null && one.state !== 'running');
+  assert.match(ended?.error ?? '', /no paper/);
+  await producer.schedules.remove('report');
 });
 
 test('schedules are listed, run and removed', async () => {

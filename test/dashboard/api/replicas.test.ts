@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { errorOf } from '../../../cli/client/http-connection.js';
 import { exitCodeOf } from '../../../cli/errors.js';
+import { FleetError } from '../../../shared/errors.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { serveApi } from './serve-api.js';
 
@@ -25,13 +25,12 @@ test('an unreplicated write yields 503 with its details, and a repeat with the s
       problem.ids,
     );
     const stopped = await api.send('POST', `/tasks/${problem.ids[0]}/stop`, { json: { reason: 'enough' } });
-    const { code, receipts } = stopped.body as { code: string; receipts: { outcome: string; reason: string }[] };
+    const { code, receipts } = stopped.body as { code: 'NOT_REPLICATED'; receipts: { outcome: string; reason: string }[] };
     assert.deepEqual(
       [stopped.status, code, receipts.map(({ outcome, reason }) => [outcome, reason])],
       [503, 'NOT_REPLICATED', [['cancelled', 'enough']]],
     );
-    const error = errorOf('http://fleet', stopped.status, stopped.body);
-    assert.deepEqual([error.code, exitCodeOf(error)], ['NOT_REPLICATED', 69]);
+    assert.equal(exitCodeOf(new FleetError(code, 'one replica of two')), 69);
     assert.equal((await api.send('POST', '/items/chat/stop', { json: {} })).status, 200, 'nothing is live there any more');
   } finally {
     await api.close();

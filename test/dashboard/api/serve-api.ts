@@ -4,12 +4,12 @@ import { type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeader
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { type ROUTES as Routes, ROUTES } from '../../../dashboard/api/api.js';
-import { problem } from '../../../dashboard/api/schemas/task.js';
+import { problem } from '../../../dashboard/api/schemas/problem.js';
 import type { Principal } from '../../../dashboard/auth/principal.js';
 import { type Dashboard, type DashboardConfig, createDashboard } from '../../../dashboard/dashboard.js';
-import { STATUS_OF } from '../../../dashboard/http/problem.js';
 import type { ErrorCode } from '../../../shared/errors.js';
-import { createLoggerFactory } from '../../../shared/logger.js';
+import { statusOf } from '../../../shared/http-status.js';
+import { createLoggerFactory } from '../../../shared/log/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 
 export interface Sent {
@@ -124,7 +124,7 @@ export function checkAnswer(method: string, path: string, { status, headers, bod
   assert.equal(headers['content-type'], 'application/problem+json');
   const parsed = problem.parse(body);
   assert.equal(parsed.status, status);
-  assert.equal(parsed.code === 'INTERNAL_ERROR' ? 500 : STATUS_OF[parsed.code], status);
+  assert.equal(parsed.code === 'INTERNAL_ERROR' ? 500 : statusOf(parsed.code), status);
   if (route) assert.ok(described(route).has(parsed.code as ErrorCode), `${method} ${path}: ${parsed.code} is not described`);
 }
 

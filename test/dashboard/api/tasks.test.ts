@@ -50,6 +50,16 @@ describe('without a worker', () => {
     assert.equal((await api.send('POST', '/tasks', { json: { name: 'fleet.canary' } })).status, 202);
   });
 
+  test('tags are stored with the task, and bad ones are refused', async () => {
+    const { body } = await api.send('POST', '/tasks', { json: { name: 'fleet.canary', tags: ['tenant:7', 'model:x'] } });
+    const found = (await api.send('GET', `/tasks/${(body as TaskJson).id}`)).body;
+    assert.deepEqual((found as { tags: string[] }).tags, ['tenant:7', 'model:x']);
+    for (const tags of [[''], 'tenant:7', Array.from({ length: 11 }, (_, index) => `${index}`), ['a\u0000']]) {
+      const refused = await api.send('POST', '/tasks', { json: { name: 'fleet.canary', tags } });
+      assert.deepEqual([refused.status, fieldsOf(refused)[0]?.split('.')[0]], [400, 'tags'], JSON.stringify(tags));
+    }
+  });
+
   test('a repeated id yields one task', async () => {
     const json = { name: 'fleet.canary', id: 'once' };
     const [first, second] = [await api.send('POST', '/tasks', { json }), await api.send('POST', '/tasks', { json })];
@@ -247,6 +257,46 @@ describe('with a worker', () => {
     const { outcome, ended_as } = (sent.body as { receipt: Record<string, unknown> }).receipt;
     assert.deepEqual([sent.status, codeOf(sent), outcome, ended_as], [409, 'TASK_FINISHED', 'finished', 'completed']);
     assert.deepEqual(((await api.send('GET', `/tasks/${one.id}`)).body as { result: unknown }).result, { pages: 3 });
+  });
+
+  test('the attempts of a failed task have stack traces only for operators and above', async () => {
+    const one = await producer.enqueue(task.definition, null);
+    (await task.call(2)).throws(new Error('no', { cause: new TypeError('why') }));
+    await producer.result(one).catch(() => undefined);
+    for (const [as, sees] of [
+      ['viewer', false],
+      ['submitter', false],
+      ['operator', true],
+      ['admin', true],
+    ] as const) {
+      const { body, text } = await api.send('GET', `/tasks/${one.id}`, { as });
+      const { attempts, max_attempts: most } = body as {
+        attempts: { error: { message: string; cause: { name: string } } }[];
+        max_attempts: number;
+      };
+      assert.deepEqual([attempts.length, most, attempts[0]?.error.message, attempts[0]?.error.cause.name], [1, 1, 'no', 'TypeError']);
+      assert.equal(text.includes('tasks.test'), sees, as);
+      const events = await api.send('GET', `/tasks/${one.id}/events`, { as });
+      assert.equal(events.text.includes('tasks.test'), sees, `${as}: events`);
+    }
+    const { tasks } = (await api.send('GET', '/tasks?state=failed')).body as {
+      tasks: { attempts: null; error: string; finished_at: string }[];
+    };
+    assert.deepEqual(
+      tasks.map(({ attempts, error, finished_at: at }) => [attempts, error, at.slice(0, 2)]),
+      [[null, 'no', '20']],
+    );
+  });
+
+  test("a duration in a filter ends at the fleet's present, whatever the clock of the dashboard says", async (t) => {
+    const one = await producer.enqueue(task.definition, null, { item: 'recent' });
+    (await task.call(3)).returns(null);
+    await producer.result(one);
+    const real = Date.now.bind(Date);
+    t.mock.method(Date, 'now', () => real() + 600_000);
+    const filter = 'state=ended&item=recent&finished_after=5m';
+    assert.deepEqual(idsOf(await api.send('GET', `/tasks?${filter}`)), [one.id]);
+    assert.equal(((await api.send('GET', `/tasks/count?${filter}`)).body as { count: number }).count, 1);
   });
 
   for (const query of ['wait_ms=60001', 'wait_ms=-1', 'wait_ms=1.5', 'wait=1']) {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { isAuditCursor, readAudit } from '../../../dashboard/auth/audit-log.js';
 import { Auditor } from '../../../dashboard/auth/audit.js';
 import { entryOf, newToken } from '../../../dashboard/auth/tokens.js';
@@ -15,6 +16,51 @@ after(() => fleet.stop());
 const store = fleet.store();
 const ROOT = newToken();
 const ADA = { name: 'ada', role: 'operator', items: null, via: 'token' } as const;
+
+test('the audit is filtered by caller, action, outcome, target and time, in pages', async (t) => {
+  const keyPrefix = fleet.newPrefix();
+  const own = fleet.store({ keyPrefix });
+  const auditor = new Auditor(own, new LogLines().loggers('dashboard'));
+  const write = (name: string, action: string, target: string, outcome: { allowed: string } | { denied: string }): Promise<void> =>
+    auditor.record(
+      { principal: { ...ADA, name }, requestId: null, address: '127.0.0.1' },
+      { action, target, item: `item-of-${target}`, outcome },
+    );
+  for (const number of [1, 2, 3]) await write('ada', 'task.stop', `task-${number}`, { allowed: 'cancelled' });
+  // Records of the same millisecond have no order across the two streams.
+  await setTimeout(5);
+  await write('adam', 'task.retry', 'task-2', { denied: 'FORBIDDEN' });
+  const middle = await own.redis.time();
+  await setTimeout(5);
+  await write('Olga', 'schedule.run', 'nightly', { allowed: 'enqueued' });
+  const producer = fleet.producer({ keyPrefix });
+  const dashboard = await TestDashboard.start(producer);
+  t.after(() => dashboard.stop());
+  const read = async (query: string): Promise<{ records: { action: string; target: string }[]; next: string | null }> => {
+    const { status, body, text } = await dashboard.send('GET', `/api/v1/audit?${query}`, { token: dashboard.tokens.admin });
+    assert.equal(status, 200, text);
+    return body as { records: { action: string; target: string }[]; next: string | null };
+  };
+  const targets = async (query: string): Promise<string[]> => (await read(query)).records.map(({ target }) => target);
+  assert.deepEqual(await targets('name=ada'), ['task-3', 'task-2', 'task-1']);
+  assert.deepEqual(await targets('name=ADA*'), ['task-2', 'task-3', 'task-2', 'task-1']);
+  assert.deepEqual(await targets('action=task.*&outcome=denied'), ['task-2']);
+  assert.deepEqual(await targets('action=schedule.run'), ['nightly']);
+  assert.deepEqual(await targets('target=task-2'), ['task-2', 'task-2']);
+  assert.deepEqual(await targets('target=item-of-n*'), ['nightly']);
+  const at = new Date(Number(middle[0]) * 1_000 + Math.ceil(Number(middle[1]) / 1_000)).toISOString();
+  assert.deepEqual(await targets(`since=${at}`), ['nightly']);
+  assert.deepEqual(await targets(`until=${at}`), ['task-2', 'task-3', 'task-2', 'task-1']);
+  assert.equal((await targets('since=1h')).length, 5);
+  assert.deepEqual(await targets('name=nobody'), []);
+  const first = await read('name=ada&limit=2');
+  assert.deepEqual(
+    first.records.map(({ target }) => target),
+    ['task-3', 'task-2'],
+  );
+  assert.deepEqual(await targets(`name=ada&limit=2&after=${first.next}`), ['task-1']);
+  assert.equal((await dashboard.send('GET', '/api/v1/audit?since=yesterday', { token: dashboard.tokens.admin })).status, 400);
+});
 
 test('a write is recorded with caller, action, target, reason and outcome', async (t) => {
   const producer = fleet.producer();

@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { fleetCanary } from '../../../index.js';
 import type { Producer } from '../../../producer/index.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
-import { rawRequest, statusOf } from '../raw-request.js';
+import { rawRequest, statusOf } from '../http/raw-request.js';
 import { type Reply, TestDashboard } from '../test-dashboard.js';
 import { AUDIENCE, ISSUER, type Issuer, startIssuer } from './jwt-issuer.js';
 

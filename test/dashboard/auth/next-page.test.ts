@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { nextPage } from '../../../dashboard/auth/sign-in.js';
+import { nextPage } from '../../../dashboard/auth/session/sign-in.js';
 
 test('the requested page of the dashboard is opened after the sign-in', () => {
   for (const page of ['/', '/tasks/a-1', '/?item=a%20b&state=running', '/board/queue/x#top']) assert.equal(nextPage(page, ''), page);

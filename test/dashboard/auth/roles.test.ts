@@ -50,6 +50,8 @@ const retry = (id: string) => ['POST', `/api/v1/tasks/${id}/retry`] as const;
 const enqueue = (item?: string) => () =>
   ['POST', '/api/v1/tasks', { name: 'fleet.canary', input: { run_ms: 1 }, ...(item && { item }) }] as const;
 
+const bulk = (action: string, body: Readonly<Record<string, unknown>>) => () => ['POST', `/api/v1/tasks/${action}`, body] as const;
+
 const ACTIONS: Readonly<Record<string, Action>> = {
   'read who one is': { call: () => ['GET', '/api/v1/me'], answers: READS_ALL },
   'list tasks': { call: () => ['GET', '/api/v1/tasks'], answers: READS_ALL },
@@ -74,8 +76,29 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   },
   "retry bob's task": { item: BOB, cancelled: true, call: retry, answers: [401, 403, 403, 200, 200, 403, 403, 404] },
   "retry alice's task": { item: ALICE, cancelled: true, call: retry, answers: [401, 403, 403, 200, 200, 403, 403, 200] },
+  'stop all of a filter': { call: bulk('stop', { filter: { name: 'no.such' } }), answers: [401, 403, 403, 202, 202, 403, 202, 202] },
+  'stop tasks by id': { item: BOB, call: (id) => bulk('stop', { ids: [id] })(), answers: [401, 403, 403, 202, 202, 403, 202, 202] },
+  'retry all of a filter': { call: bulk('retry', { filter: { name: 'no.such' } }), answers: [401, 403, 403, 202, 202, 403, 403, 202] },
+  'count a bulk': { call: bulk('stop', { all: true, dry_run: true }), answers: [401, 403, 403, 200, 200, 403, 200, 200] },
+  'read a bulk that is not there': { call: () => ['GET', '/api/v1/bulk/bulk.x'], answers: [401, 403, 404, 404, 404, 403, 404, 404] },
+  'stop a bulk that is not there': { call: () => ['POST', '/api/v1/bulk/bulk.x/stop'], answers: [401, 403, 404, 404, 404, 403, 404, 404] },
   'run a schedule': { call: () => ['POST', '/api/v1/schedules/nightly/run'], answers: [401, 403, 403, 404, 404, 403, 403, 404] },
   'remove a schedule': { call: () => ['DELETE', '/api/v1/schedules/nightly'], answers: [401, 403, 403, 404, 404, 403, 403, 404] },
+  'list limits': { call: () => ['GET', '/api/v1/limits'], answers: [401, 200, 200, 200, 200, 403, 403, 403] },
+  'set a limit': {
+    call: () => ['PUT', '/api/v1/limits/nightly/alice:1', { limit: 3 }],
+    answers: [401, 403, 403, 404, 404, 403, 403, 403],
+  },
+  'clear a limit': { call: () => ['DELETE', '/api/v1/limits/nightly'], answers: [401, 403, 403, 404, 404, 403, 403, 403] },
+  'list queues': { call: () => ['GET', '/api/v1/queues'], answers: [401, 200, 200, 200, 200, 403, 403, 403] },
+  'pause a queue': {
+    call: () => ['POST', `/api/v1/queues/${fleetCanary.queue}/pause`],
+    answers: [401, 403, 403, 200, 200, 403, 403, 403],
+  },
+  'resume a queue': {
+    call: () => ['POST', `/api/v1/queues/${fleetCanary.queue}/resume`],
+    answers: [401, 403, 403, 200, 200, 403, 403, 403],
+  },
   'say that a model is used': { call: () => ['PUT', '/api/v1/usage/model/session'], answers: [401, 403, 204, 204, 204, 403, 204, 204] },
   'read the audit': { call: () => ['GET', '/api/v1/audit'], answers: [401, 403, 403, 403, 200, 403, 403, 403] },
   'read metrics': { call: () => ['GET', '/metrics'], answers: [401, 200, 200, 200, 200, 403, 403, 403] },

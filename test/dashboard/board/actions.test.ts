@@ -143,6 +143,13 @@ test("all queues are paused and resumed, except the fleet's own", async () => {
   assert.equal(await board.queue.isPaused(), false);
 });
 
+test('a resume on the board ends the recorded pause of the fleet', async () => {
+  await board.add();
+  await board.producer.queues.pause('note', { by: 'alice' });
+  assert.equal((await board.ask('operator', 'PUT', '/queues/note/resume')).status, 200);
+  assert.equal(await fleet.client.exists(board.keys.pausedQueues), 0);
+});
+
 test('an id that two queues have means the task on the named queue, or the call is refused', async () => {
   const other = fleet.store({ keyPrefix: board.keyPrefix }).queues.get('other');
   await fleet.client.sadd(board.keys.queues, 'note', 'other');

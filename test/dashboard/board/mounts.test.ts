@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { type TestContext, after, test } from 'node:test';
 import express, { type Express } from 'express';
 import { type Principal, type Role, createDashboard } from '../../../dashboard/index.js';
-import { createLoggerFactory } from '../../../shared/logger.js';
+import { createLoggerFactory } from '../../../shared/log/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { FaultProxy } from '../../support/network/fault-proxy.js';

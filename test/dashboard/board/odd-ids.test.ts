@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { RESERVED_IDS } from '../../../shared/keys.js';
+import { RESERVED_IDS } from '../../../shared/reserved-ids.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { TestBoard } from './test-board.js';
 

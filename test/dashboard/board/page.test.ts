@@ -9,7 +9,12 @@ const board = await TestBoard.open(fleet);
 after(() => board.close());
 
 interface Queues {
-  readonly queues: readonly { readonly name: string; readonly readOnlyMode: boolean; readonly jobs: readonly ShownJob[] }[];
+  readonly queues: readonly {
+    readonly name: string;
+    readonly readOnlyMode: boolean;
+    readonly counts: Readonly<Record<string, number>>;
+    readonly jobs: readonly ShownJob[];
+  }[];
 }
 interface ShownJob {
   readonly id: string;
@@ -120,12 +125,31 @@ test("a viewer does not see the input of a schedule's tasks", async () => {
   assert.doesNotMatch(text, /word/);
 });
 
-test('a stopped task is marked', async () => {
-  const id = await board.add();
-  await board.producer.stop(id);
-  const { body } = await board.ask('viewer', 'GET', '/queues?activeQueue=note&status=failed');
-  const names = (body as Queues).queues.flatMap(({ jobs }) => jobs).map(({ name }) => name);
-  assert.deepEqual(names, ['■ cancelled · note.take']);
+test('a cancelled task is marked among the latest, and is no failure', async (t) => {
+  const stopBoard = await TestBoard.open(fleet);
+  t.after(() => stopBoard.close());
+  const ids = Array.from({ length: 600 }, (_, n) => `stopped-${n}`);
+  await stopBoard.producer.enqueueMany(
+    stopBoard.task.definition,
+    [...ids, 'broken'].map((id) => ({ input: {}, id, delay: 3_600_000 })),
+  );
+  const { keys } = stopBoard;
+  await fleet.client
+    .multi()
+    .zrem(`${keys.jobs('note')}delayed`, 'broken')
+    .zadd(`${keys.jobs('note')}failed`, 1, 'broken')
+    .exec();
+  await stopBoard.producer.stop(ids);
+  const read = async (status: string) => {
+    const { body } = await stopBoard.ask('viewer', 'GET', `/queues?activeQueue=note&status=${status}`);
+    const [shown] = (body as Queues).queues;
+    return [shown?.counts['failed'], [...new Set(shown?.jobs.map(({ name }) => name))]];
+  };
+  assert.deepEqual(await read('failed'), [1, ['note.take']]);
+  assert.deepEqual(await read('latest'), [1, ['■ cancelled · note.take']]);
+  await fleet.client.set(keys.kept('note', 'cancelled', 'note.other'), 'x');
+  await fleet.client.hset(keys.keptLimits('note'), 'cancelled:note.other', ':1');
+  assert.deepEqual(await read('failed'), [1, ['note.take']], 'despite an index of another type');
 });
 
 test('a queue with unreadable jobs and schedules leaves the other pages of the board readable', async (t) => {

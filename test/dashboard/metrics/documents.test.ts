@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { METRICS } from '../../../dashboard/metrics/exposition.js';
 
-test('docs/metrics.md lists exactly the metrics with type, labels and description', async () => {
-  const text = await readFile(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
+test('docs/reference/metrics.md lists exactly the metrics with type, labels and description', async () => {
+  const text = await readFile(new URL('../../../docs/reference/metrics.md', import.meta.url), 'utf8');
   const rows = new Map(
     text
       .split('\n')

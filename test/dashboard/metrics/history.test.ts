@@ -5,7 +5,7 @@ import type { Store } from '../../../shared/store.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 
 const MINUTE_MS = 60_000;
-const NOTHING = { completed: 0, failed: 0, cancelled: 0, stop_p50_ms: null, stop_p99_ms: null };
+const NOTHING = { completed: 0, failed: 0, cancelled: 0, skipped: 0, stop_p50_ms: null, stop_p99_ms: null };
 const task = { queue: 'q', name: 'n' };
 
 describe('the history', () => {
@@ -30,13 +30,14 @@ describe('the history', () => {
     const at = await count(store, () => {
       for (let n = 0; n < 5; n += 1) store.taskCounters.finished(task, 'completed');
       store.taskCounters.finished(task, 'failed');
+      for (let n = 0; n < 3; n += 1) store.taskCounters.finished(task, 'skipped');
       for (let ms = 1; ms <= 100; ms += 1) store.taskCounters.cancelled(task, { via: 'signal', deliveredMs: 0, settledMs: ms });
       store.taskCounters.cancelled(task, { via: 'queue', deliveredMs: null, settledMs: null });
     });
     const minutes = await readHistory(store, 5);
     const minute = minutes.find((one) => one.at === at);
     for (const { at: _, ...other } of minutes.filter((one) => one !== minute)) assert.deepEqual(other, NOTHING);
-    assert.deepEqual([minute?.completed, minute?.failed, minute?.cancelled], [5, 1, 101]);
+    assert.deepEqual([minute?.completed, minute?.failed, minute?.cancelled, minute?.skipped], [5, 1, 101, 3]);
     const [p50, p99] = [minute?.stop_p50_ms ?? 0, minute?.stop_p99_ms ?? 0];
     assert.ok(p50 >= 50 && p50 <= 50 * 1.06, `${p50} ms`);
     assert.ok(p99 >= 99 && p99 <= 99 * 1.06, `${p99} ms`);

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { Scrape } from '../../../dashboard/metrics/scrape.js';
 import type { Producer } from '../../../producer/index.js';
 import { createKeys } from '../../../shared/keys.js';
-import { createLoggerFactory } from '../../../shared/logger.js';
+import { createLoggerFactory } from '../../../shared/log/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 import { defineTask } from '../../../shared/task/definition.js';
 import { type TaskHandler, defineHandler } from '../../../shared/task/handler.js';
@@ -17,7 +17,7 @@ import { KEEP } from '../../support/task/keep.js';
 import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 
-const WAIT = { waitMs: 10_000 };
+const WAIT = { waitMs: 60_000 };
 const logger = createLoggerFactory({ settings: resolveSettings({ logLevel: 'silent' }) })('dashboard');
 
 const note = defineTask({ name: 'note.write', input: z.object({ fails: z.boolean().default(false) }), retention: KEEP });

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { listPath, listSearch, readListQuery } from '../../../dashboard/page/parts/task-set.js';
-import { ago, duration, latency, progressOf, receiptOf, receiptText } from '../../../dashboard/page/parts/wording.js';
+import {
+  ago,
+  duration,
+  latency,
+  nextAttemptText,
+  progressOf,
+  receiptOf,
+  receiptText,
+  span,
+} from '../../../dashboard/page/parts/wording.js';
 import { aTask, at } from './a-task.js';
 
 test('a duration is shown in its largest units', () => {
@@ -19,6 +27,15 @@ test('a duration is shown in its largest units', () => {
     ['in 2 s (clock?)', 'in 59 min (clock?)', 'in 59 min (clock?)', '1 min ago'],
   );
   assert.deepEqual([0.26, 14.4, 9_999, 12_000].map(latency), ['0.3 ms', '14 ms', '9999 ms', '12 s']);
+  assert.deepEqual([0, 840.4, 8_449, 9_999, 12_000, 61_000].map(span), ['0 ms', '840 ms', '8.4 s', '9.9 s', '12 s', '1 min']);
+});
+
+test('a delayed task says when it starts or retries', () => {
+  const delayed = { next_attempt_at: at(50) };
+  const texts = (['retrying', 'scheduled', 'running'] as const).map((state) => nextAttemptText(aTask({ ...delayed, state }), 8_000));
+  assert.deepEqual(texts, ['retries in 42 s', 'starts in 42 s', null]);
+  assert.equal(nextAttemptText(aTask({ ...delayed, state: 'retrying' }), 60_000), 'retries now');
+  assert.equal(nextAttemptText(aTask({ state: 'retrying' }), 0), null);
 });
 
 test('progress is a percentage, a count of a total, or a custom value', () => {
@@ -35,13 +52,4 @@ test('a task yields its stop receipt', () => {
   assert.equal(receiptText(receiptOf(aTask({ state: 'stopping', stop }))), 'stop recorded, not settled yet');
   assert.equal(receiptText(receiptOf(aTask({ state: 'cancelled', stop, finished_at: at(1.014) }))), 'cancelled by signal after 14 ms');
   assert.equal(receiptText(receiptOf(aTask({ state: 'completed', stop, finished_at: at(2) }))), 'already completed');
-});
-
-test('the URL holds the list query; bad values are ignored', () => {
-  const query = readListQuery('?item=a%26b&state=running&name=chat&limit=500');
-  assert.deepEqual(query, { item: 'a&b', state: 'running', name: 'chat', limit: 500 });
-  assert.equal(listSearch(query), '?item=a%26b&state=running&name=chat&limit=500');
-  assert.deepEqual(readListQuery('?state=odd&limit=7'), { item: null, state: null, name: null, limit: 100 });
-  assert.equal(listSearch(readListQuery('')), '');
-  assert.equal(listPath(readListQuery(''), '5-x'), 'tasks?limit=100&after=5-x');
 });

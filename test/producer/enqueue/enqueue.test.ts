@@ -38,28 +38,43 @@ test("an enqueued task is a job on the definition's queue, with its input unchan
 test('a task is registered before a worker can see it', async () => {
   const producer = fleet.producer();
   await producer.ping();
-  const watch = await fleet.monitor();
-  await producer.enqueue(note, {}, { item: 'chat-1' });
-  const names = (await watch.stop()).map(([name = '']) => name);
-  const added = names.findIndex((name) => name.startsWith('eval'));
-  for (const registered of ['hset', 'zadd', 'sadd']) {
-    assert.ok(names.indexOf(registered) >= 0 && names.indexOf(registered) < added, names.join(' '));
+  for (const options of [{}, { priority: 1 }]) {
+    const watch = await fleet.monitor();
+    await producer.enqueue(note, {}, { item: 'chat-1', ...options });
+    const names = (await watch.stop()).map(([name = '']) => name.toLowerCase());
+    const added = names.indexOf('hmset');
+    for (const registered of ['hset', 'zadd', 'sadd'])
+      assert.ok(names.indexOf(registered) >= 0 && names.indexOf(registered) < added, names.join(' '));
   }
 });
 
-test('tasks enqueued in one event loop turn are registered by one command per key', async () => {
+test('an enqueue is one command', async () => {
   const keyPrefix = fleet.newPrefix();
   const producer = fleet.producer({ keyPrefix });
   await producer.enqueue(note, {});
   const watch = await fleet.monitor();
-  await Promise.all(Array.from({ length: 500 }, (_, n) => producer.enqueue(note, { n }, { item: `chat-${n % 2}` })));
+  await producer.enqueue(note, {}, { item: 'chat-1', tags: ['a', 'b'] });
+  // Scripts write the names of commands in capitals.
+  const sent = (await watch.stop()).filter(([name = '', ...words]) => name === name.toLowerCase() && words.join(' ').includes(keyPrefix));
+  assert.deepEqual(
+    sent.map(([name]) => name),
+    ['evalsha'],
+  );
+});
+
+test('tasks enqueued in one event loop turn are registered by one command per key and script', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const producer = fleet.producer({ keyPrefix });
+  await producer.enqueue(note, {});
+  const watch = await fleet.monitor();
+  await Promise.all(Array.from({ length: 128 }, (_, n) => producer.enqueue(note, { n }, { item: `chat-${n % 2}` })));
   const commands = (await watch.stop())
-    .filter(([name, key]) => name !== 'hlen' && key?.startsWith(`${keyPrefix}:tasks`))
+    .filter(([name, key]) => name !== 'HLEN' && key?.startsWith(`${keyPrefix}:tasks`))
     .map(([name, key]) => `${name} ${key}`);
-  const expected = ['hset tasks:queues', 'hset tasks', 'sadd tasks:item:chat-0', 'sadd tasks:item:chat-1', 'zadd tasks:live'];
+  const expected = ['HSET tasks:queues', 'HSET tasks', 'SADD tasks:item:chat-0', 'SADD tasks:item:chat-1', 'ZADD tasks:live'];
   assert.deepEqual(
     commands,
-    expected.map((command) => command.replace(' ', ` ${keyPrefix}:`)),
+    [...expected, ...expected].map((command) => command.replace(' ', ` ${keyPrefix}:`)),
   );
 });
 
@@ -103,7 +118,12 @@ test('an input that JSON cannot hold is refused', async () => {
   const producer = fleet.producer();
   const cyclic: Record<string, unknown> = {};
   cyclic['self'] = cyclic;
-  for (const input of [cyclic, { n: 1n }, undefined, () => 1, Symbol('s')]) {
+  const unreadable = {
+    get secret() {
+      throw new Error('not now');
+    },
+  };
+  for (const input of [cyclic, { n: 1n }, undefined, () => 1, Symbol('s'), unreadable]) {
     await assert.rejects(
       producer.enqueue(loose, input),
       (error) => isFleetError(error, 'INVALID_INPUT') && error.message.startsWith('Bad input for note.any: '),

@@ -34,7 +34,7 @@ const busyWith = (ids: string[]) => (error: unknown) => {
 async function register(keyPrefix: string, id: string, at: number): Promise<void> {
   const writes = new MergedWrites(createKeys(keyPrefix));
   writes.add({ id, item: 'chat-1', queue: 'note', at });
-  await Promise.all(writes.flushInto(fleet.client));
+  await Promise.all(writes.flushInto(fleet.scripted));
 }
 
 test("'reject' adds nothing to an item with live tasks, names them, and adds once they have ended", async () => {

@@ -33,11 +33,11 @@ describe('A stop of a registered task without a job', () => {
   async function register(id: string, item = ''): Promise<void> {
     const writes = new MergedWrites(keys);
     writes.add({ id, item, queue: 'note', at: Date.now() });
-    await Promise.all(writes.flushInto(fleet.client));
+    await Promise.all(writes.flushInto(fleet.scripted));
   }
 
   async function assertNeverRan(id: string): Promise<void> {
-    await assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
+    await assert.rejects(producer.result(id, { timeoutMs: 60_000 }), { code: 'TASK_CANCELLED' });
     const view = await producer.get(id);
     assert.deepEqual(
       [view?.state, view?.attempt, view?.stop?.reason, view?.stop?.by, view?.stop?.via],
@@ -75,7 +75,7 @@ describe('A stop of a registered task without a job', () => {
 
   it('waits for the job if it has waitMs', async () => {
     await register('early');
-    const stopped = producer.stop('early', { ...WHY, waitMs: 10_000 });
+    const stopped = producer.stop('early', { ...WHY, waitMs: 60_000 });
     await until(
       () => fleet.client.hlen(keys.pendingStops),
       (count) => count === 1,
@@ -139,7 +139,7 @@ describe('A stop of a registered task without a job', () => {
     await log.waitFor(/Unsupported message/);
     const { queues } = fleet.store({ keyPrefix: prefix });
     await queues.get('note').add('note.take', {}, { jobId: 'early', item: '' } as object);
-    await assert.rejects(producer.result('early', { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
+    await assert.rejects(producer.result('early', { timeoutMs: 60_000 }), { code: 'TASK_CANCELLED' });
     const view = await producer.get('early');
     assert.deepEqual([view?.attempt, view?.stop?.reason, view?.stop?.via, task.calls.length], [0, 'too soon', 'queue', 0]);
   });

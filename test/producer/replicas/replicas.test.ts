@@ -194,6 +194,21 @@ test('the error names all tasks that the replica lacks', async () => {
   assert.match(error.message, /^3 tasks were added, a and others, but only 0 of 1 replicas /);
 });
 
+test('tasks that the replica lacks do not keep back the rest of a long enqueueMany', async () => {
+  const { keyPrefix, producer } = setUp({ ...HASTY, waitReplicasTimeoutMs: 20 });
+  const count = 1_100;
+  const error = await withoutReplica(() =>
+    refusal(
+      producer.enqueueMany(
+        note,
+        Array.from({ length: count }, () => ({ input: {} })),
+      ),
+    ),
+  );
+  assert.equal((error.details['ids'] as string[]).length, count);
+  assert.equal(await fleet.client.llen(`${createKeys(keyPrefix).jobs(note.queue)}wait`), count);
+});
+
 test('a connection lost during the wait is no error: the task is looked up', async () => {
   const { producer, job } = setUp(PATIENT);
   await producer.ping();

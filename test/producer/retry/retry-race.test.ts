@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, afterEach, test } from 'node:test';
 import { Queue, UnrecoverableError, Worker } from 'bullmq';
 import { z } from 'zod';
-import { TaskRetry } from '../../../producer/retry.js';
 import { isFleetError } from '../../../shared/errors.js';
 import { createKeys } from '../../../shared/keys.js';
 import { MergedWrites } from '../../../shared/registry/merged-writes.js';
+import { TaskRetry } from '../../../shared/retry/task-retry.js';
 import type { Store } from '../../../shared/store.js';
 import { defineTask } from '../../../shared/task/definition.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
@@ -45,6 +45,26 @@ function retryWith(store: Store, meanwhile: () => Promise<unknown>): TaskRetry {
       return store.registry.find(ids);
     },
   } as Store['registry'];
+  return new TaskRetry({ ...store, registry }, new LogLines().loggers('producer'));
+}
+
+/** A retry whose registration is removed before the move, as by a slow process that ended the last run. */
+function retryOvertaken(store: Store, id: string): TaskRetry {
+  let isFirst = true;
+  const writes = (): MergedWrites => {
+    const made = store.registry.writes();
+    const flushInto = made.flushInto.bind(made);
+    if (isFirst)
+      made.flushInto = (commands) => {
+        const sent = flushInto(commands);
+        const late = new MergedWrites(store.keys);
+        late.remove(id, { item: 'chat-1' });
+        return [...sent, ...late.flushInto(commands)];
+      };
+    isFirst = false;
+    return made;
+  };
+  const registry = { writes, find: (ids: readonly string[]) => store.registry.find(ids) } as Store['registry'];
   return new TaskRetry({ ...store, registry }, new LogLines().loggers('producer'));
 }
 
@@ -89,6 +109,35 @@ test('one of two concurrent retries starts the run, and the task stays registere
   assert.deepEqual(await fleet.registrySize(opened.keyPrefix), EMPTY_REGISTRY);
 });
 
+test('a removal between the registration and the move is undone', async () => {
+  const opened = open();
+  const id = await cancelled(opened);
+  const store = fleet.store({ keyPrefix: opened.keyPrefix });
+  assert.equal((await retryOvertaken(store, id).retry([id]))[0]?.state, 'queued');
+  assert.deepEqual(await fleet.registrySize(opened.keyPrefix), { tasks: 1, queues: 1, live: 1, items: 1, leases: 0 });
+});
+
+test('a removal decided before the move, and executed after it, finds another entry', async () => {
+  const opened = open();
+  const id = await cancelled(opened);
+  const store = fleet.store({ keyPrefix: opened.keyPrefix });
+  const { queues: all, registry } = store;
+  const reading: Promise<string>[] = [];
+  const seen = {
+    // Called between the registration and the move, which go out on the connection of this read.
+    backend: (queue: string) => {
+      if (reading.length === 0) reading.push(registry.scoreOf(id));
+      return all.backend(queue);
+    },
+    scriptKeys: (...args: Parameters<Store['queues']['scriptKeys']>) => all.scriptKeys(...args),
+  } as Store['queues'];
+  await new TaskRetry({ ...store, queues: seen }, new LogLines().loggers('producer')).retry([id]);
+  const [score = ''] = await Promise.all(reading);
+  assert.notEqual(score, '');
+  assert.deepEqual(await registry.removeUnchanged([{ id, item: 'chat-1', score }]), new Set());
+  assert.deepEqual(await fleet.registrySize(opened.keyPrefix), { tasks: 1, queues: 1, live: 1, items: 1, leases: 0 });
+});
+
 test('a late removal by the last run does not remove the new entry', async () => {
   const { producer, keys, keyPrefix } = open();
   const task = await producer.enqueue(note, {}, { item: 'chat-1' });
@@ -101,7 +150,7 @@ test('a late removal by the last run does not remove the new entry', async () =>
   for (let trip = 0; trip < 12; trip += 1) await producer.ping();
   const writes = new MergedWrites(keys);
   writes.remove(task.id, { item: 'chat-1' });
-  await Promise.all(writes.flushInto(fleet.client));
+  await Promise.all(writes.flushInto(fleet.scripted));
   assert.equal((await retried).state, 'queued');
   assert.deepEqual(await fleet.registrySize(keyPrefix), { tasks: 1, queues: 1, live: 1, items: 1, leases: 0 });
 });

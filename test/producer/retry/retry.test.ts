@@ -63,7 +63,7 @@ const cancelledHow = {
     });
     const { id } = await producer.enqueue(note, {}, { item: 'chat-1' });
     await started.promise;
-    assert.equal((await producer.stop(id, { reason: 'enough', waitMs: 5_000 })).via, 'signal');
+    assert.equal((await producer.stop(id, { reason: 'enough', waitMs: 60_000 })).via, 'signal');
     await worker.stop();
     return id;
   },

@@ -99,7 +99,7 @@ test('an earlier record overrides an announcement', async () => {
   const receipt = await producer.stop(id, { reason: 'recorded', by: 'alice' });
   assert.deepEqual([receipt.outcome, receipt.reason], ['requested', 'recorded']);
   ended.release();
-  const settled = await producer.stop(id, { reason: 'third', waitMs: 10_000 });
+  const settled = await producer.stop(id, { reason: 'third', waitMs: 60_000 });
   assert.deepEqual(
     [settled.outcome, settled.reason, settled.by, settled.requestedAt],
     ['cancelled', 'recorded', 'alice', receipt.requestedAt],

@@ -124,10 +124,10 @@ test('the events of an ended task are the stored events, then its state', async 
   const task = await producer.enqueue(talk, {});
   await producer.result(task);
   const texts = (await collect(producer.events(task))).map(textOf);
-  assert.deepEqual(texts, ['<running>', 'hello', '<completed>']);
+  assert.deepEqual(texts, ['<queued>', '<running>', 'hello', '<completed>']);
   const silent = await quiet.enqueue(talk, {});
   await quiet.result(silent);
-  assert.deepEqual((await collect(quiet.events(silent))).map(textOf), ['<completed>']);
+  assert.deepEqual((await collect(quiet.events(silent))).map(textOf), ['<queued>', '<running>', '<completed>']);
 });
 
 test('output emitted before a stop stays readable', async () => {
@@ -140,8 +140,9 @@ test('output emitted before a stop stays readable', async () => {
   const task = await producer.enqueue(talk, {});
   const live = collect(producer.events(task));
   await spoke.promise;
-  const receipt = await producer.stop(task, { waitMs: 5_000 });
-  assert.deepEqual((await live).at(-1), { type: 'state', id: null, state: 'cancelled', receipt });
+  const receipt = await producer.stop(task, { waitMs: 60_000 });
+  const at = receipt.settledAt as Date;
+  assert.deepEqual((await live).at(-1), { type: 'state', id: null, at, state: 'cancelled', attempt: 1, receipt });
   assert.equal(receipt.via, 'signal');
   const seen = (await live).map(textOf).filter((text) => text !== '<queued>');
   assert.deepEqual(
@@ -160,7 +161,7 @@ test('a stop of a queued task ends its events', async () => {
   const receipt = await producer.stop(task, { reason: 'enough', by: 'alice' });
   assert.deepEqual(
     [(await rest).at(-1), receipt.via, receipt.by],
-    [{ type: 'state', id: null, state: 'cancelled', receipt }, 'queue', 'alice'],
+    [{ type: 'state', id: null, at: receipt.settledAt, state: 'cancelled', attempt: null, receipt }, 'queue', 'alice'],
   );
   assert.deepEqual(
     (await rest).map(textOf).filter((text) => text !== '<stopping>'),
@@ -171,7 +172,9 @@ test('a stop of a queued task ends its events', async () => {
 test('other final states have no receipt', async () => {
   const producer = await open(() => 'ok');
   const events = await collect(producer.events(await producer.enqueue(talk, {})));
-  assert.deepEqual(events.at(-1), { type: 'state', id: null, state: 'completed' });
+  const { at, ...last } = events.at(-1) as TaskEvent;
+  assert.deepEqual(last, { type: 'state', id: null, state: 'completed', attempt: 1 });
+  assert.ok(at.getTime() > 0);
   assert.ok(events.every((event) => !('receipt' in event)));
 });
 
@@ -184,14 +187,11 @@ test('the events of a retried task continue with its new run', async () => {
   await producer.waitUntilFinished(task);
   await producer.retry(task);
   await producer.waitUntilFinished(task);
-  assert.deepEqual((await collect(producer.events(task))).map(textOf), [
-    '<running>',
-    'run 1',
-    '<queued>',
-    '<running>',
-    'run 1',
-    '<failed>',
-  ]);
+  const texts = (await collect(producer.events(task))).map(textOf);
+  assert.deepEqual(
+    texts.filter((text) => text !== '<retrying>'),
+    ['<queued>', '<running>', 'run 1', '<queued>', '<running>', 'run 1', '<failed>'],
+  );
 });
 
 test('a signal ends the events with its reason, also while idle', async () => {

@@ -8,9 +8,10 @@ import { StreamHub } from '../../../producer/wait/stream-reader.js';
 import { Waiter } from '../../../producer/wait/waiter.js';
 import { Watch } from '../../../producer/wait/watch.js';
 import { createKeys } from '../../../shared/keys.js';
-import { createLoggerFactory } from '../../../shared/logger.js';
+import { createLoggerFactory } from '../../../shared/log/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 import { defineTask } from '../../../shared/task/definition.js';
+import { defineHandler } from '../../../shared/task/handler.js';
 import { deferred } from '../../support/deferred.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { KEEP } from '../../support/task/keep.js';
@@ -69,6 +70,26 @@ function watchOf({ keyPrefix }: Opened, { forgetful = false } = {}) {
   return { watch, listening };
 }
 
+test('no end is missed before, between or after reading and listening', async () => {
+  const opened = open();
+  const { watch } = watchOf(opened);
+  await fleet.worker(opened.keyPrefix, [defineHandler(note, ({ id }) => id)]);
+  for (let round = 0; round < 15; round += 1) {
+    // Without rechecks, each wait ends by a notification or by its first read.
+    const ends = await Promise.all(
+      Array.from({ length: 10 }, async () => {
+        const { id } = await opened.producer.enqueue(note, {});
+        const { state, result } = await watch.untilFinished(id, { timeoutMs: 60_000 });
+        return [state, result === id];
+      }),
+    );
+    assert.deepEqual(
+      ends,
+      ends.map(() => ['completed', true]),
+    );
+  }
+});
+
 async function cancelledBy(end: Promise<unknown>): Promise<TaskCancelled> {
   const error = await end.then(
     () => assert.fail('it ended'),
@@ -92,7 +113,7 @@ const removals = {
 } as const;
 
 for (const [how, [options, remove]] of Object.entries(removals)) {
-  test(`${how} settles waits at once`, { timeout: 20_000 }, async () => {
+  test(`${how} settles waits at once`, { timeout: 120_000 }, async () => {
     const opened = open();
     const { id } = await opened.producer.enqueue(note, {}, options);
     const [waiting, following] = [watchOf(opened), watchOf(opened)];
@@ -131,7 +152,7 @@ test('a forced obliterate, which sends no events, settles waits for queued and r
   assert.ok(event?.type === 'state' && event.state === 'cancelled');
 });
 
-test('the receipt of a stopped task that is removed before its end names who stopped it', { timeout: 20_000 }, async () => {
+test('the receipt of a stopped task that is removed before its end names who stopped it', { timeout: 120_000 }, async () => {
   const opened = open();
   const { producer, worker, queue } = opened;
   const { id } = await producer.enqueue(note, {});
@@ -149,7 +170,7 @@ test('the receipt of a stopped task that is removed before its end names who sto
   );
 });
 
-test('removing an ended task does not change its final state', { timeout: 20_000 }, async () => {
+test('removing an ended task does not change its final state', { timeout: 120_000 }, async () => {
   const opened = open();
   const { producer, worker, queue } = opened;
   const { id } = await producer.enqueue(note, {});
@@ -163,7 +184,7 @@ test('removing an ended task does not change its final state', { timeout: 20_000
   assert.deepEqual([(await end).state, (await end).result], ['completed', { n: 7 }]);
 });
 
-test('a task removed after a retry does not report the end of its first run', { timeout: 20_000 }, async () => {
+test('a task removed after a retry does not report the end of its first run', { timeout: 120_000 }, async () => {
   const opened = open();
   const { producer, worker, queue } = opened;
   const { id } = await producer.enqueue(note, {});
@@ -177,7 +198,7 @@ test('a task removed after a retry does not report the end of its first run', { 
   assert.equal((await end).receipt.reason, REMOVED);
 });
 
-test("the end of a task without retention is the one heard, if the queue's events are trimmed", { timeout: 20_000 }, async () => {
+test("the end of a task without retention is the one heard, if the queue's events are trimmed", { timeout: 120_000 }, async () => {
   const opened = open();
   const { producer, worker } = opened;
   const brief = defineTask({ name: 'note.brief', input: z.object({}), retention: { ...KEEP, completed: { ageMs: 1_000, count: 0 } } });

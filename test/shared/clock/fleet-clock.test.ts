@@ -4,7 +4,8 @@ import { FleetClock } from '../../../shared/clock/fleet-clock.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
 
 const HOUR_MS = 3_600_000;
-const NEAR_MS = 200;
+/** For a pause of this process between two readings. */
+const NEAR_MS = 5_000;
 
 /** A Redis clock that is `aheadMs` ahead of this machine; the offset can be changed. */
 function clockOf(redis: { aheadMs: number }): { clock: FleetClock; log: LogLines; asked: () => number } {
@@ -66,7 +67,7 @@ describe("The fleet's clock", () => {
     await clock.measure();
     const { skewMs } = clock;
     for (let times = 0; times < 20; times += 1) await clock.measure();
-    near(clock.skewMs, skewMs);
+    assert.ok(Math.abs(clock.skewMs - skewMs) < 200, `${clock.skewMs} is not ${skewMs}`);
   });
 
   it("logs once that this machine's clock is wrong, and once that it is right again", async () => {

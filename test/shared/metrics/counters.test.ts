@@ -109,7 +109,7 @@ describe('Counters', () => {
     store.taskCounters.finished({ queue: 'maintenance', name: 'registry.reconcile' }, 'completed');
     await store.counters.flush();
     const [minute = ''] = await fleet.client.keys(store.keys.minute('*'));
-    assert.deepEqual(await fleet.client.hgetall(minute), { completed: '1' });
+    assert.deepEqual(await fleet.client.hgetall(minute), { completed: '1', 'out|q': '1', 'out|maintenance': '1' });
     const ttl = await fleet.client.ttl(minute);
     assert.ok(ttl > 7_000 && ttl <= 7_200, `${ttl} s`);
     const [source = ''] = await fleet.client.keys(store.keys.countSource('*'));
@@ -132,5 +132,115 @@ describe('Counters', () => {
       fields.filter(([field]) => /[^\w.|-]/.test(field)),
       [],
     );
+  });
+
+  const series = async ({ keys }: Store): Promise<Record<string, Record<string, string>>> => {
+    const slots = await fleet.client.keys(keys.series('*', '*'));
+    const read = await Promise.all(slots.map((key) => fleet.client.hgetall(key)));
+    return Object.fromEntries(slots.map((key, index) => [key.split(':').at(-2) as string, read[index] as Record<string, string>]));
+  };
+
+  it('keep time series by task name, without maintenance tasks', async () => {
+    const store = await setUp();
+    const { taskCounters, counters, keys } = store;
+    const task = { queue: 'q', name: 'n' };
+    for (let n = 0; n < 3; n += 1) taskCounters.ran(task, 100);
+    taskCounters.started(task, -5);
+    taskCounters.finished(task, 'failed');
+    taskCounters.cancelled(task, { via: 'signal', deliveredMs: 1, settledMs: 3 });
+    taskCounters.finished({ queue: 'maintenance', name: 'registry.reconcile' }, 'failed');
+    taskCounters.ran({ queue: 'maintenance', name: 'registry.reconcile' }, 5);
+    await counters.flush();
+    const counts = {
+      'run|n|40': '3',
+      'wait|n|0': '1',
+      'stop|n|10': '1',
+      'finished|n|failed': '1',
+      'finished|n|cancelled': '1',
+    };
+    assert.deepEqual(await series(store), { '1m': counts, '10m': counts, '1h': counts });
+    for (const [step, seconds] of [
+      ['1m', 7_200],
+      ['10m', 90_000],
+      ['1h', 691_200],
+    ] as const) {
+      const [key = ''] = await fleet.client.keys(keys.series(step, '*'));
+      const ttl = await fleet.client.ttl(key);
+      assert.ok(ttl > seconds - 60 && ttl <= seconds, `${step}: ${ttl} s`);
+    }
+  });
+
+  it('send durations by name twice a minute, and at the end of the minute', async () => {
+    const { redis, keys } = await setUp();
+    let now = Date.UTC(2026, 0, 1);
+    const counters = new Counters(redis, keys, { now: () => now });
+    const duration = createCount('run|n|1', 'duration');
+    const outcome = createCount('finished|n|failed', 'name');
+    const sent = (step: string): Promise<Record<string, string>> =>
+      fleet.client.hgetall(keys.series(step, String(Math.floor(Date.UTC(2026, 0, 1) / (step === '1m' ? 60_000 : 3_600_000)))));
+    const countBoth = async (): Promise<void> => {
+      counters.increase(duration);
+      counters.increase(outcome);
+      const last = (await sent('1m'))['finished|n|failed'];
+      await until(
+        () => sent('1m'),
+        (fields) => fields['finished|n|failed'] !== last,
+      );
+    };
+    await countBoth();
+    assert.equal((await sent('1m'))['run|n|1'], undefined);
+    now += 29_000;
+    await countBoth();
+    assert.equal((await sent('1m'))['run|n|1'], undefined);
+    now += 1_000;
+    await countBoth();
+    await until(
+      () => sent('1m'),
+      (fields) => fields['run|n|1'] === '3',
+    );
+    counters.increase(duration);
+    now += 30_000;
+    await until(
+      () => sent('1m'),
+      (fields) => fields['run|n|1'] === '4',
+    );
+    counters.increase(duration);
+    await counters.close();
+    assert.deepEqual([(await sent('1m'))['run|n|1'], (await sent('1h'))['run|n|1']], ['4', '5']);
+  });
+
+  it('bound the names of the series in a process and in Redis', async () => {
+    const store = await setUp();
+    const { redis, keys } = store;
+    // All counts are of one minute.
+    const counters = new Counters(redis, keys, { now: () => Date.UTC(2026, 0, 1, 12) });
+    const names = new TaskCounters(counters);
+    for (let n = 0; n < 200; n += 1) names.finished({ queue: 'q', name: `n${n}` }, 'completed');
+    await counters.flush();
+    const own = (await series(store))['1m'] ?? {};
+    assert.deepEqual([Object.keys(own).length, own['finished|unknown|completed']], [101, '100']);
+    // A slot that other processes have filled.
+    const [slot = ''] = await fleet.client.keys(keys.series('1m', '*'));
+    await fleet.client.hset(slot, Object.fromEntries(Array.from({ length: 4_900 }, (_, n) => [`run|m${n}|1`, '1'])));
+    const other = new TaskCounters(counters);
+    for (const name of ['n1', 'late', 'later']) other.finished({ queue: 'q', name }, 'completed');
+    await counters.flush();
+    const full = await fleet.client.hgetall(slot);
+    assert.deepEqual(
+      ['n1', 'late', 'later', 'unknown'].map((name) => full[`finished|${name}|completed`]),
+      ['2', undefined, undefined, '102'],
+    );
+  });
+
+  it('count in the other slots if one has the wrong type', async () => {
+    const store = await setUp();
+    store.taskCounters.finished({ queue: 'q', name: 'n' }, 'completed');
+    await store.counters.flush();
+    const [slot = ''] = await fleet.client.keys(store.keys.series('1m', '*'));
+    await fleet.client.set(slot, 'no hash');
+    store.taskCounters.finished({ queue: 'q', name: 'n' }, 'completed');
+    await store.counters.flush();
+    const [hour = ''] = await fleet.client.keys(store.keys.series('1h', '*'));
+    assert.deepEqual(await fleet.client.hgetall(hour), { 'finished|n|completed': '2' });
   });
 });

@@ -81,6 +81,7 @@ test('the kind of a record follows from its key, on a single server and on a clu
       'p',
       'p:bull:chat:wait',
       'p:bull:chat:a:b',
+      'p:bull:chat:kept:failed:chat.completion',
       'p:tasks:live',
       'p:tasks:stops',
       'p:tasks:item:x',
@@ -88,7 +89,7 @@ test('the kind of a record follows from its key, on a single server and on a clu
       'p:else',
       'q:tasks',
     ),
-    ['queue', 'task', 'registry', 'stop', 'registry', 'worker', 'other', 'other'],
+    ['queue', 'task', 'queue', 'registry', 'stop', 'registry', 'worker', 'other', 'other'],
   );
   assert.deepEqual(kinds('{p}', '{p:bull:chat}:chat:wait', '{p:bull:chat}:chat:1', '{p}:schedules'), ['queue', 'task', 'schedule']);
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { isFleetError } from '../../../shared/errors.js';
-import { createLoggerFactory } from '../../../shared/logger.js';
+import { createLoggerFactory } from '../../../shared/log/logger.js';
 import { connect, hangUp, ready } from '../../../shared/redis/connect.js';
 import { type SettingsInput, resolveSettings } from '../../../shared/settings/settings.js';
 import type { ConnectedSettings } from '../../../shared/store.js';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { Redis } from 'ioredis';
-import { createLoggerFactory } from '../../../shared/logger.js';
+import { createLoggerFactory } from '../../../shared/log/logger.js';
 import { type ConnectionPolicy, connect, hangUp, ready } from '../../../shared/redis/connect.js';
 import { isConnectionError } from '../../../shared/redis/connection-errors.js';
 import type { RedisConnection } from '../../../shared/redis/connection.js';

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
-import type { Redis } from 'ioredis';
-import { createLoggerFactory } from '../../../shared/logger.js';
+import { type Redis, ReplyError } from 'ioredis';
+import { createLoggerFactory } from '../../../shared/log/logger.js';
 import { connect, hangUp, ready, reconnecting } from '../../../shared/redis/connect.js';
 import { asUnavailable, isUnavailability } from '../../../shared/redis/connection-errors.js';
 import type { RedisConnection } from '../../../shared/redis/connection.js';
@@ -33,6 +33,13 @@ describe('A refusal', () => {
   it('is recognised by the prefix of the reply, or by its suffix for a script on Redis 6.2', () => {
     for (const message of [...NOT_NOW, OOM])
       for (const error of [reply(message), inScript(message)]) assert.equal(isRefusal(error), true, error.message);
+  });
+
+  it('is recognised when a bundler has shortened the names of classes', () => {
+    const shortened = Object.defineProperty(new (ReplyError as new (text: string) => Error)(READONLY), 'name', { value: 'a' });
+    assert.deepEqual([isRefusal(shortened), isUnavailability(shortened)], [true, true]);
+    const retries = 'Reached the max retries per request limit (which is 0). Refer to "maxRetriesPerRequest" option for details.';
+    assert.equal(isUnavailability(Object.assign(new Error(retries), { name: 'b' })), true);
   });
 
   it('is not any other reply, nor an error that is not a reply', () => {

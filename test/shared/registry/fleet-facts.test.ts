@@ -32,6 +32,14 @@ test('facts that Redis lost are written again, unless a new process was first', 
   assert.equal(facts.id, 'of a new process');
 });
 
+test('a process takes the mark of complete indexes from an older version, which finds no tasks by their items', async () => {
+  const keyPrefix = fleet.newPrefix();
+  const { findComplete, findCompleteBefore } = fleet.keys(keyPrefix);
+  await fleet.client.set(findCompleteBefore, '1');
+  await fleet.store({ keyPrefix }).facts.readId();
+  assert.deepEqual(await fleet.client.mget(findComplete, findCompleteBefore), ['1', null]);
+});
+
 test('a fleet without a readable id still enqueues and stops', async () => {
   const keyPrefix = fleet.newPrefix();
   await fleet.client.lpush(fleet.keys(keyPrefix).fleet, 'a list');
@@ -41,5 +49,5 @@ test('a fleet without a readable id still enqueues and stops', async () => {
   const { id } = await producer.enqueue(task.definition, {});
   const call = await task.call();
   void call.aborted.then((cause) => call.throws(cause));
-  assert.deepEqual([(await producer.stop(id, { waitMs: 10_000 })).outcome, worker.status().running], ['cancelled', []]);
+  assert.deepEqual([(await producer.stop(id, { waitMs: 60_000 })).outcome, worker.status().running], ['cancelled', []]);
 });

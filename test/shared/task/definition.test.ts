@@ -9,7 +9,11 @@ import { TASK_STATES, isTerminal, taskState } from '../../../shared/task/state.j
 import { BUILTIN_DEFINITIONS } from '../../../worker/builtin/definitions.js';
 
 const input = z.object({ n: z.number() });
-const retention = { completed: { ageMs: 3_600_000, count: 10 }, failed: { ageMs: 604_800_000, count: 5 } };
+const retention = {
+  completed: { ageMs: 3_600_000, count: 10 },
+  failed: { ageMs: 604_800_000, count: 5 },
+  cancelled: { ageMs: 86_400_000, count: 1_000 },
+};
 
 function problemOf(options: unknown): string {
   try {
@@ -21,18 +25,26 @@ function problemOf(options: unknown): string {
   throw new assert.AssertionError({ message: 'the definition was accepted' });
 }
 
-test('a definition requires a name, an input and a retention; the rest has defaults', () => {
+test('a definition requires a name and an input; the rest has defaults', () => {
   const { input: _input, ...rest } = defineTask({ name: 'report.build', input, retention });
   assert.deepEqual(rest, {
     name: 'report.build',
     queue: 'report',
     shards: 1,
     output: null,
+    chunk: null,
     retry: { attempts: 1, backoff: { type: 'exponential', delayMs: 1_000, maxDelayMs: 3_600_000, jitter: 0.2 }, except: [] },
+    onWorkerLost: { retries: 3 },
     timeoutMs: null,
     deadlineMs: null,
     retryOnTimeout: false,
     retention,
+    concurrency: [],
+    rate: [],
+    fair: null,
+    whenBusy: null,
+    dedupe: null,
+    tags: null,
   });
 });
 
@@ -74,32 +86,29 @@ test('all invalid fields are named in one message', () => {
   for (const nothing of [undefined, null, 'a', []]) assert.match(problemOf(nothing), /^Bad task definition: /);
 });
 
-test('a definition without a retention is refused, with an example', () => {
-  const { completed, failed } = retention;
+test('each limit of a retention has a default', () => {
+  const kept = (stated?: object) => defineTask({ name: 'a', input, ...(stated && { retention: stated }) }).retention;
+  const all = {
+    completed: { ageMs: 3_600_000, count: 1_000 },
+    failed: { ageMs: 7 * 86_400_000, count: 5_000 },
+    cancelled: { ageMs: 86_400_000, count: 1_000 },
+  };
+  assert.deepEqual(kept(), all);
+  assert.deepEqual(kept({}), all);
+  assert.deepEqual(kept({ failed: { count: 20 } }), { ...all, failed: { ...all.failed, count: 20 } });
+  assert.deepEqual(kept({ cancelled: { ageMs: 1_000 } }), { ...all, cancelled: { ageMs: 1_000, count: 1_000 } });
   assert.match(
-    problemOf({ name: 'a', input }),
-    /: retention: state what is kept of ended tasks, for example \{ completed: \{ ageMs: 3_600_000, count: 1_000 \}, failed: /,
+    problemOf({ name: 'a', input, retention: { completed: { ageMs: 1, count: -1 }, canceled: {} } }),
+    /retention\.completed\.ageMs: Too small.*retention\.completed\.count: Too small.*"canceled"/,
   );
-  assert.match(
-    problemOf({ name: 'a', input, retention: { completed } }),
-    /: retention\.failed: state what is kept of failed and cancelled tasks, for example \{ ageMs: /,
-  );
-  assert.match(
-    problemOf({ name: 'a', input, retention: { failed } }),
-    /: retention\.completed: state what is kept of completed tasks, for example \{ ageMs: /,
-  );
-  assert.match(
-    problemOf({ name: 'a', input, retention: { completed: { count: 1 }, failed } }),
-    /: retention\.completed\.ageMs: state for how many ms/,
-  );
-  assert.match(
-    problemOf({ name: 'a', input, retention: { completed, failed: { ageMs: 1_000 } } }),
-    /: retention\.failed\.count: state how many/,
-  );
-  assert.match(
-    problemOf({ name: 'a', input, retention: { completed: { ageMs: 1, count: -1 }, failed } }),
-    /retention\.completed\.ageMs: Too small.*retention\.completed\.count: Too small/,
-  );
+});
+
+test('lost workers are bounded: three by default, none for a task that runs at most once', () => {
+  const bound = (onWorkerLost?: object) => defineTask({ name: 'a', input, ...(onWorkerLost && { onWorkerLost }) }).onWorkerLost;
+  assert.deepEqual([bound(), bound({}), bound({ retries: 0 })], [{ retries: 3 }, { retries: 3 }, { retries: 0 }]);
+  for (const onWorkerLost of [{ retries: -1 }, { retries: 101 }, { retries: 1.5 }])
+    assert.match(problemOf({ name: 'a', input, onWorkerLost }), /onWorkerLost\.retries: /);
+  assert.match(problemOf({ name: 'a', input, onWorkerLost: { attempts: 1 } }), /onWorkerLost: Unrecognized key/);
 });
 
 test('a handler requires a definition and a function', () => {
@@ -139,6 +148,14 @@ test("every job of a definition has the same options object, in BullMQ's units",
   assert.deepEqual(options.backoff, { type: 'fixed', delay: 50, jitter: 0 });
   assert.deepEqual(options.removeOnComplete, { age: 2, count: 0 });
   assert.deepEqual(options.removeOnFail, { age: 604_800, count: 5 });
+  assert.equal(options.keepCancelled, undefined, 'the default is not stored with each job');
+  assert.deepEqual(jobOptions(defineTask({ name: 'd', input, retention: { cancelled: { count: 7 } } })).keepCancelled, {
+    age: 86_400,
+    count: 7,
+  });
+  const { completed, failed } = retention;
+  const older = { retry: task.retry, retention: { completed, failed } };
+  assert.equal(jobOptions(older).keepCancelled, undefined, 'a definition of an older copy has the default');
   assert.equal(jobOptions(defineTask({ name: 'b', input, retention })).backoff, undefined);
   const doubling = defineTask({ name: 'c', input, retry: { attempts: 3, backoff: { maxDelayMs: 5_000 } }, retention });
   assert.deepEqual(jobOptions(doubling).backoff, { type: 'exponential', delay: 1_000, jitter: 0.2, maxDelay: 5_000 });
@@ -178,6 +195,16 @@ test('the state follows from the place of the job, its stop and its failed attem
     ['waiting', true, 1, 'stopping'],
   ] as const;
   for (const [place, stopped, attempts, state] of table)
-    assert.equal(taskState(place, stopped, attempts), state, `${place} ${stopped} ${attempts}`);
-  assert.deepEqual(TASK_STATES.filter(isTerminal), ['completed', 'failed', 'cancelled']);
+    assert.equal(
+      taskState(place, { stopRequested: stopped, parked: false, skipped: false, attemptsMade: attempts }),
+      state,
+      `${place} ${stopped} ${attempts}`,
+    );
+  assert.equal(taskState('completed', { stopRequested: false, parked: false, skipped: true, attemptsMade: 1 }), 'skipped');
+  for (const attemptsMade of [0, 1]) {
+    const parked = { parked: true, skipped: false, attemptsMade };
+    assert.equal(taskState('delayed', { ...parked, stopRequested: false }), 'queued', 'a job in line is queued, not scheduled or retrying');
+    assert.equal(taskState('delayed', { ...parked, stopRequested: true }), 'stopping');
+  }
+  assert.deepEqual(TASK_STATES.filter(isTerminal), ['completed', 'failed', 'cancelled', 'skipped']);
 });

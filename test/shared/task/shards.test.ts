@@ -111,6 +111,7 @@ test('a retention count is divided among the shards, rounded up; zero stays zero
   assert.deepEqual(kept(1, 64).removeOnComplete, { age: 1, count: 1 });
   assert.deepEqual(kept(1_000, 1).removeOnComplete, { age: 1, count: 1_000 });
   assert.deepEqual(kept(1_000, 3).removeOnFail, { age: 1, count: 0 });
+  assert.deepEqual(kept(1_000, 3).keepCancelled, { age: 86_400, count: 334 }, 'the default is divided too');
 });
 
 test('in a cluster of three equal nodes, eight shards or more use all nodes, each shard in its own slot', () => {

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
@@ -9,11 +8,10 @@ import { createKeys } from '../../../shared/keys.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
-import { type BuiltDashboard, serveBuilt } from './built-dashboard.js';
-import { Watched, noChromium, startChromium } from './chromium.js';
+import { type BuiltDashboard, serveBuilt } from './support/built-dashboard.js';
+import { SCREENSHOTS } from './support/check-page.js';
+import { Watched, noChromium, startChromium } from './support/chromium.js';
 
-/** For people to look at: no test reads them. */
-const SCREENSHOTS = join(tmpdir(), 'taskfleet-pages');
 const MOUNTS = ['/', '/ops/fleet'] as const;
 
 describe('the board in a browser', { skip: noChromium }, () => {
@@ -101,8 +99,11 @@ describe('the board in a browser', { skip: noChromium }, () => {
 
   /** A viewer has no button for a write, and gets 403. */
   async function seeAsViewer(dashboard: BuiltDashboard, watched: Watched, id: string, name: string): Promise<void> {
-    const [page, context] = await signIn(dashboard, watched, 'viewer', 'board/queue/notes?status=failed');
+    const [page, context] = await signIn(dashboard, watched, 'viewer', 'board/queue/notes?status=latest');
     await page.getByText('■ cancelled · note.take').waitFor();
+    await page.goto(`${dashboard.url}board/queue/notes?status=failed`);
+    await page.getByText('no such note').first().waitFor();
+    assert.equal(await page.getByText('■ cancelled · note.take').count(), 0);
     await page.screenshot({ path: join(SCREENSHOTS, `board-viewer${name}.png`) });
     assert.equal(await page.getByRole('button', { name: /retry|clean/i }).count(), 0);
     const csrf = (await context.cookies()).find((cookie) => cookie.name === 'XSRF-TOKEN')?.value ?? '';

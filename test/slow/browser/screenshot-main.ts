@@ -1,66 +1,48 @@
-/** Takes the screenshot of the Tasks page for the README: `npm run docs:screenshot`. */
+/** `npm run docs:screenshot`: takes the screenshots of the README (overview) and of docs/reference/http.md (task list, task). */
 import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { TestFleet } from '../../support/fleet/test-fleet.js';
-import { ScriptedTask } from '../../support/task/scripted-task.js';
-import { serveBuilt } from './built-dashboard.js';
-import { startChromium } from './chromium.js';
+import type { Page } from 'playwright-core';
+import { openAs } from './gallery/open-as.js';
+import { startSampleFleet } from './gallery/sample-fleet.js';
+import { startChromium } from './support/chromium.js';
 
 const FOLDER = join(import.meta.dirname, '../../../docs/images');
-const CHAT = { name: 'chat.reply', queue: 'chat' };
-const INDEX = { name: 'document.embed', queue: 'documents' };
-const REPORT = { name: 'report.render', queue: 'reports' };
-
-/** Tasks that run until the picture is taken, oldest first, with their progress. */
-const RUNNING: readonly (readonly [task: typeof CHAT, id: string, item: string, progress: unknown])[] = [
-  [REPORT, 'report-2026-q3', 'team:finance', 62],
-  [INDEX, 'index-handbook', 'doc:handbook', { done: 184, total: 240 }],
-  [INDEX, 'index-contracts', 'doc:contracts', { done: 31, total: 512 }],
-  [CHAT, 'reply-7f31', 'chat:onboarding', null],
-  [CHAT, 'reply-7f32', 'chat:onboarding', null],
-  [CHAT, 'reply-80aa', 'chat:release-notes', 40],
-];
+const SIZE = { width: 1_200, height: 780 };
 
 const browser = await startChromium();
-const fleet = await TestFleet.onOneServer();
-const prefix = fleet.newPrefix();
-const tasks = new Map([CHAT, INDEX, REPORT].map(({ name, queue }) => [name, new ScriptedTask(name, { queue })] as const));
-await fleet.worker(
-  prefix,
-  [...tasks.values()].map(({ handler }) => handler),
-  { concurrency: 4, stopGraceMs: 60_000 },
-);
-const producer = fleet.producer({ keyPrefix: prefix });
-const dashboard = await serveBuilt(fleet.redis.url, prefix);
+const sample = await startSampleFleet();
 try {
-  for (const [{ name }, id, item, progress] of RUNNING) {
-    const task = tasks.get(name) as ScriptedTask;
-    const next = task.call(task.calls.length);
-    await producer.enqueue(task.definition, {}, { id, item });
-    const call = await next;
-    if (progress !== null) call.context.progress(progress as number);
-  }
-  const chat = (tasks.get(CHAT.name) as ScriptedTask).definition;
-  await producer.enqueue(chat, {}, { id: 'reply-80ab', item: 'chat:release-notes', delay: 90_000 });
-  // Its handler ignores the signal for now, so the page shows a stop in progress.
-  await producer.stop('reply-7f32', { reason: 'changed my mind', by: 'olga' });
-
-  const page = await browser.newPage({ viewport: { width: 1_200, height: 620 }, colorScheme: 'light', reducedMotion: 'reduce' });
-  await page.goto(dashboard.url);
-  await page.getByLabel('Token').fill(dashboard.tokens.operator);
-  await page.getByRole('button', { name: 'Sign in' }).click();
-  for (const [, id] of RUNNING) await page.locator(`tr[data-id="${id}"]`).waitFor();
-  await page.locator('tr[data-id="index-handbook"]').getByText('184 of 240').waitFor();
+  const { page } = await openAs(browser, sample.dashboard, 'operator');
+  await page.setViewportSize(SIZE);
+  await page.emulateMedia({ colorScheme: 'light' });
   await mkdir(FOLDER, { recursive: true });
-  // Worker ids begin with the host name, which says nothing to readers.
-  const host = JSON.stringify(hostname());
-  await page.evaluate(`for (const element of document.querySelectorAll('td *, td'))
-    if (element.childElementCount === 0) element.textContent = element.textContent.replace(${host}, 'node-1')`);
-  await page.screenshot({ path: join(FOLDER, 'tasks.png'), fullPage: true });
+  await page.locator('.uplot').nth(3).waitFor();
+  await takeScreenshot(page, 'overview');
+  await page.goto(`${sample.dashboard.url}tasks`);
+  await page.locator('tr[data-id="index-handbook"]').waitFor();
+  await takeScreenshot(page, 'tasks');
+  await page.goto(`${sample.dashboard.url}tasks/invoice-1042`);
+  await page.locator('#attempts > li').nth(2).waitFor();
+  await page.locator('#attempts').getByText('Stack').first().click();
+  await takeScreenshot(page, 'task');
 } finally {
-  for (const { calls } of tasks.values()) for (const call of calls) call.returns();
   await browser.close();
-  await dashboard.close();
-  await fleet.stop();
+  await sample.stop();
+}
+
+async function takeScreenshot(page: Page, name: string): Promise<void> {
+  await page.locator('#link[data-state="live"]').waitFor();
+  await page.waitForLoadState('networkidle').catch(() => undefined);
+  // Host names and paths of this machine say nothing to readers.
+  await page.evaluate(`{
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const { data } = texts.currentNode;
+      const named = data.replaceAll(${JSON.stringify(hostname())}, 'node-1');
+      const plain = named.replaceAll(/(?:file:\\/\\/)?\\/[\\w./-]*\\/(test|shared|worker|node_modules)\\//g, '/app/$1/');
+      if (plain !== data) texts.currentNode.data = plain;
+    }
+  }`);
+  await page.screenshot({ path: join(FOLDER, `${name}.png`) });
 }

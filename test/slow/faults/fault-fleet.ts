@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Producer, createProducer } from '../../../producer/index.js';
-import { createLoggerFactory } from '../../../shared/logger.js';
+import { createLoggerFactory } from '../../../shared/log/logger.js';
 import { type SettingsInput, resolveSettings } from '../../../shared/settings/settings.js';
 import { type ConnectedSettings, type Store, openStore } from '../../../shared/store.js';
 import { COMMAND } from '../../support/process/command.js';
@@ -12,7 +12,7 @@ import { EndLog } from './audit/end-log.js';
 import { HandlerLog } from './audit/handler-log.js';
 import { History } from './audit/history.js';
 import { endedIds, leftovers } from './audit/leftovers.js';
-import { now, within } from './load/clock.js';
+import { whileMoving, within } from './load/clock.js';
 import { LOAD_MODULE, type LoadKind, loadTask } from './load/load-task.js';
 import { Load, type LoadOptions } from './load/load.js';
 import { FULL } from './size.js';
@@ -55,7 +55,7 @@ const START_LIMIT_MS = 60_000;
 /** Kinds of tasks with one attempt. */
 const AT_ONCE: ReadonlySet<LoadKind> = new Set(['run', 'deaf', 'spin']);
 /** An entry waits up to ENQUEUE_GRACE_MS, a stop for a lock, and each for the next reconciler run. */
-const REST_LIMIT_MS = FULL ? 180_000 : 30_000;
+const REST_IDLE_MS = FULL ? 180_000 : 30_000;
 
 /** Worker processes and clients under load, with the record of their actions. */
 export class FaultFleet {
@@ -81,7 +81,8 @@ export class FaultFleet {
     const settings = resolveSettings(config) as ConnectedSettings;
     const store = openStore({ settings, policy: 'wait', loggers: createLoggerFactory({ settings }), name: 'audit' });
     const history = new History();
-    const fleet = new FaultFleet(options, history, log, producer, store, new EndLog(store), new Load(producer, history, log, load));
+    const ends = new EndLog(store);
+    const fleet = new FaultFleet(options, history, log, producer, store, ends, new Load(producer, history, log, ends, load));
     fleet.ends.start();
     await Promise.all(Array.from({ length: options.workers }, () => fleet.startWorker()));
     return fleet;
@@ -110,14 +111,21 @@ export class FaultFleet {
     if (load.backlog >= workers * slots) await Promise.all(this.workers.map((worker) => this.busy(worker)));
   }
 
-  /** Resolves when a worker has almost no free slot. */
+  /** Resolves when a worker has filled half of its slots. On a slow machine the first of their tasks may have ended by then. */
   async busy({ pid }: NodeProcess): Promise<void> {
-    const running = (): number =>
-      this.log
+    const read = (): { readonly begun: number; readonly running: number } => {
+      const runs = this.log
         .refresh()
-        .at(now())
-        .filter((run) => run.pid === pid).length;
-    await within('a busy worker', START_LIMIT_MS, running, (count) => count >= this.options.slots / 2);
+        .all()
+        .filter((run) => run.pid === pid);
+      return { begun: runs.length, running: runs.filter(({ endedAt }) => endedAt === null).length };
+    };
+    await whileMoving(
+      'a busy worker',
+      { idleMs: START_LIMIT_MS },
+      read,
+      ({ begun, running }) => begun >= this.options.slots / 2 && running > 0,
+    );
   }
 
   /** Resolves when enqueues, tasks and stops work again after a fault. @throws an error that names what does not */
@@ -152,12 +160,12 @@ export class FaultFleet {
    */
   async settle(lossy: boolean): Promise<AuditReport> {
     await this.load.end();
-    const look = async (): Promise<number> => {
+    const look = async (): Promise<{ readonly left: number; readonly runs: number; readonly ends: number }> => {
       await this.load.stopUnacknowledged();
       if (lossy) await this.load.stopAgain();
-      return this.#unrest();
+      return { left: await this.#unrest(), runs: this.log.runs.size, ends: this.ends.ends.size };
     };
-    await within('rest', REST_LIMIT_MS, look, (left) => left === 0).catch(() => undefined);
+    await whileMoving('rest', { idleMs: REST_IDLE_MS }, look, ({ left }) => left === 0).catch(() => undefined);
     return audit({ store: this.store, history: this.history, log: this.log, ends: this.ends });
   }
 

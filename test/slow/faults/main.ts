@@ -1,5 +1,5 @@
 /**
- * `npm run faults`: runs every scenario of this folder at full size with default settings, and makes docs/faults.md from their
+ * `npm run faults`: runs every scenario of this folder at full size with default settings, and makes docs/explanation/faults.md from their
  * reports. `npm run faults -- --only Sentinel` runs the scenarios with "Sentinel" in their name and replaces their lines. Progress
  * goes to standard error; the exit code is 1 if one failed.
  */
@@ -15,7 +15,7 @@ import type { FaultRow } from './audit/report.js';
 
 /** In page order. */
 const FILES = ['worker', 'redis', 'memory', 'network', 'failover'].map((name) => `test/slow/faults/${name}.test.ts`);
-const PAGE = join(import.meta.dirname, '../../../docs/faults.md');
+const PAGE = join(import.meta.dirname, '../../../docs/explanation/faults.md');
 
 const { values } = parseArgs({ options: { only: { type: 'string', default: '' } } });
 const folder = mkdtempSync(join(tmpdir(), 'taskfleet-faults-'));

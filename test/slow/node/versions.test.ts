@@ -1,27 +1,38 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { mkdtemp, realpath, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { describe, test } from 'node:test';
+import { installNode } from '../../support/process/node-version.js';
+import { ownPort } from '../../support/process/ports.js';
 import { type NodeProcess, spawnNode } from '../../support/process/processes.js';
 
 /** The versions after the oldest supported one, on which all other tests run. */
 const VERSIONS = [22, 24];
-const COMMAND = resolve(import.meta.dirname, '../../../dist/cli/main.js');
-const INSTALL_LIMIT_MS = 110_000;
-
-/** Returns the path of this version of Node from the npm package `node`; null if npm cannot install it. */
-function installNode(version: number): string | null {
-  // The test's own process has options that npm's processes must not get.
-  const { NODE_OPTIONS: _options, NODE_TEST_CONTEXT: _context, ...env } = process.env;
-  const args = ['exec', '--yes', '--prefer-offline', `--package=node@${version}`, '--', 'node', '-p', 'process.execPath'];
-  const { status, stdout } = spawnSync('npm', args, { cwd: tmpdir(), env, encoding: 'utf8', timeout: INSTALL_LIMIT_MS });
-  return status === 0 ? stdout.trim() : null;
-}
+const ROOT = resolve(import.meta.dirname, '../../..');
+const COMMAND = join(ROOT, 'dist/cli/main.js');
+/** In TypeScript, which these versions run as it is. */
+const SOURCES = {
+  'text.ts': `export const textOf = (who: string): string => \`Hello \${who}\`;\n`,
+  'typed.ts': `import { type TaskContext, defineHandler, defineTask } from 'taskfleet';
+import { z } from 'zod';
+import { textOf } from './text.ts';
+const hello = defineTask({ name: 'typed.hello', input: z.object({ who: z.string() }) });
+export default [defineHandler(hello, ({ input }: TaskContext<{ who: string }>): string => textOf(input.who), { isolate: true })];
+`,
+  'common.cts': `const { defineHandler, defineTask }: typeof import('taskfleet') = require('taskfleet');
+const { z }: typeof import('zod') = require('zod');
+module.exports = [defineHandler(defineTask({ name: 'common.hello', input: z.unknown() }), (): string => 'Hello from cts')];
+`,
+  'compiled.ts': `import { defineHandler, defineTask } from 'taskfleet';
+import { z } from 'zod';
+export const hooks = { onTaskFinished: (): void => undefined };
+export default [defineHandler(defineTask({ name: 'compiled.hello', input: z.unknown() }), (): string => 'Hello from tsc')];
+`,
+} as const;
 
 for (const version of VERSIONS) {
-  const node = installNode(version);
+  const node = await installNode(version);
   const skip = node === null && process.env['CI'] === undefined && 'npm could not install this version of Node';
 
   describe(`On Node ${version}`, { skip }, () => {
@@ -29,7 +40,9 @@ for (const version of VERSIONS) {
       assert.ok(node !== null, 'npm could not install this version of Node');
       assert.equal(await majorOf(node), version);
       const folder = await realpath(await mkdtemp(join(tmpdir(), 'taskfleet-node-')));
-      const start = (...args: string[]): NodeProcess => spawnNode([COMMAND, ...args], { node, cwd: folder });
+      await writeModules(folder);
+      const env = { TASK_MODULES: './typed.ts,./common.cts,./compiled.js', EMBEDDED_REDIS_PORT: String(await ownPort()), API_PORT: '0' };
+      const start = (...args: string[]): NodeProcess => spawnNode([COMMAND, ...args], { node, env, cwd: folder });
       const run = async (...args: string[]): Promise<string> => {
         const command = start(...args);
         const { code } = await command.exit;
@@ -41,6 +54,10 @@ for (const version of VERSIONS) {
         const { groups } = await fleet.waitForLine(/^Dashboard (?<url>http:\/\/127\.0\.0\.1:\d+)/);
         await fleet.waitForLine(/^Ready after /);
         assert.match(await run('task', 'enqueue', 'fleet.canary', '--input', '{"run_ms":1}', '--wait'), /completed/);
+        const enqueue = (name: string, ...input: string[]): Promise<string> => run('task', 'enqueue', name, '--wait', ...input);
+        assert.match(await enqueue('typed.hello', '--input', '{"who":"Ada"}'), /Hello Ada/);
+        assert.match(await enqueue('common.hello'), /Hello from cts/);
+        assert.match(await enqueue('compiled.hello'), /Hello from tsc/);
         await run('task', 'enqueue', 'fleet.canary', '--id', 'long', '--input', '{"run_ms":600000}');
         await run('task', 'stop', 'long');
         assert.match(await run('task', 'show', 'long'), /^state +cancelled$/m);
@@ -55,6 +72,19 @@ for (const version of VERSIONS) {
       }
     });
   });
+}
+
+/** Writes the task modules, one of them compiled to CommonJS, for a project without "type": "module". */
+async function writeModules(folder: string): Promise<void> {
+  await mkdir(join(folder, 'node_modules'));
+  await symlink(ROOT, join(folder, 'node_modules/taskfleet'), 'dir');
+  await symlink(join(ROOT, 'node_modules/zod'), join(folder, 'node_modules/zod'), 'dir');
+  await writeFile(join(folder, 'package.json'), '{}');
+  for (const [name, text] of Object.entries(SOURCES)) await writeFile(join(folder, name), text);
+  const options = ['--ignoreConfig', '--noCheck', '--module', 'commonjs', '--moduleResolution', 'bundler', '--target', 'es2022'];
+  const compiler = spawnNode([join(ROOT, 'node_modules/typescript/bin/tsc'), ...options, 'compiled.ts'], { cwd: folder });
+  await compiler.exit;
+  assert.match(await readFile(join(folder, 'compiled.js'), 'utf8'), /exports\.default = /);
 }
 
 async function majorOf(node: string): Promise<number> {

@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { METRICS } from '../../../dashboard/metrics/exposition.js';
 import { Scrape } from '../../../dashboard/metrics/scrape.js';
-import { createLoggerFactory } from '../../../shared/logger.js';
+import { createLoggerFactory } from '../../../shared/log/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 import { metricsOf } from '../../support/fleet/metrics-page.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
@@ -36,14 +36,14 @@ const dashboard = JSON.parse(file('grafana-dashboard.json')) as {
 };
 
 /** PromQL words in the place of a metric. `up` is a metric of Prometheus itself. */
-const WORDS = new Set(['max', 'min', 'sum', 'by', 'rate', 'increase', 'histogram_quantile', 'time', 'up']);
+const WORDS = new Set(['max', 'min', 'sum', 'by', 'rate', 'increase', 'histogram_quantile', 'time', 'up', 'unless', 'on']);
 
 /** Returns the names in an expression other than labels and PromQL words. */
 function namesIn(expr: string): string[] {
   const bare = expr
     .replace(/\{[^}]*\}/g, '')
     .replace(/\[[^\]]*\]/g, '')
-    .replace(/\bby\s*\([^)]*\)/g, '');
+    .replace(/\b(?:by|on)\s*\([^)]*\)/g, '');
   return [...bare.matchAll(/[a-zA-Z_][\w:]*/g)].map(([name]) => name).filter((name) => !WORDS.has(name));
 }
 
@@ -101,6 +101,9 @@ describe('the files of deploy/', () => {
       'stop_oldest_open_seconds',
       'workers_subscribed',
       'queue_oldest_wait_seconds',
+      'queue_paused',
+      'queues_unserved',
+      'definitions_differing',
       'workers',
       'redis_up',
       'reconciler_repairs_total',

@@ -8,7 +8,7 @@ import { parse } from 'yaml';
 import { entryOf, newToken } from '../../../dashboard/auth/tokens.js';
 import { DashboardServer } from '../../../dashboard/server.js';
 import { createProducer } from '../../../producer/index.js';
-import { createLoggerFactory } from '../../../shared/logger.js';
+import { createLoggerFactory } from '../../../shared/log/logger.js';
 import { loadSettings, settingVariables } from '../../../shared/settings/settings.js';
 import { startTestRedis, type TestRedis } from '../../support/redis/test-redis.js';
 

@@ -58,6 +58,14 @@ describe('the Dockerfile', () => {
     }
   });
 
+  test('copies all sources of the build', () => {
+    const { include } = JSON.parse(readFileSync(resolve(root, 'tsconfig.build.json'), 'utf8')) as { include: string[] };
+    assert.deepEqual(
+      [...include, 'scripts'].filter((path) => !fromContext.includes(path)),
+      [],
+    );
+  });
+
   test('copies all inputs of the build', () => {
     const { include } = JSON.parse(readFileSync(resolve(root, 'tsconfig.build.json'), 'utf8')) as { include: string[] };
     for (const path of [...include, 'tsconfig.json', 'tsconfig.build.json', 'scripts']) assert.ok(fromContext.includes(path), path);

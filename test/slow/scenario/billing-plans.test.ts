@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { billingInitPlans } from '../../../worker/builtin/definitions.js';
-import { startWorker } from '../../support/fleet/scenario.js';
+import { QUICK, startWorker } from '../../support/fleet/scenario.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { FleetProxy } from '../../support/network/fleet-proxy.js';
 
-const LIMIT_MS = 30_000;
-const QUICK = { LOCK_DURATION_MS: '1000', STALLED_CHECK_INTERVAL_MS: '500' };
+const LIMIT_MS = 120_000;
 
 describe('billing.init-plans after the death of its worker half way', () => {
   let fleet: TestFleet;

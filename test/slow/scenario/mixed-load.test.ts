@@ -41,10 +41,10 @@ describe('A mixed load', () => {
       stops.push(
         producer.stop(
           added.filter((_, index) => index % 5 === 0),
-          { by: 'a test', waitMs: 30_000 },
+          { by: 'a test', waitMs: 60_000 },
         ),
       );
-      stops.push(producer.stopItem('chat-7', { by: 'a test', waitMs: 30_000 }));
+      stops.push(producer.stopItem('chat-7', { by: 'a test', waitMs: 60_000 }));
     }
     const receipts = (await Promise.all(stops)).flat();
     await fleet.emptied(keyPrefix);

@@ -53,7 +53,7 @@ describe('A dashboard process beside a worker', () => {
     const [listed, watched, stopped] = await Promise.all([
       overApi(['task', 'list', '--item', 'chat-1', '-o', 'json']),
       overApi(['task', 'watch', ids[0] as string, '-o', 'json']),
-      handlerBegins([worker], ids[0] as string).then(() => overApi(['task', 'stop', '--item', 'chat-1', '--wait', '10000', '-o', 'json'])),
+      handlerBegins([worker], ids[0] as string).then(() => overApi(['task', 'stop', '--item', 'chat-1', '--wait', '60000', '-o', 'json'])),
     ]);
     assert.equal(listed.code, 0, listed.stderr);
     assert.equal(watched.code, 4, watched.stderr);

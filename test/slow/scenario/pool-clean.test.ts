@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import type { Keys } from '../../../shared/keys.js';
 import { sessionPoolClean, usagePoolClean } from '../../../worker/builtin/definitions.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
-import { startWorker } from '../../support/fleet/scenario.js';
+import { QUICK, startWorker } from '../../support/fleet/scenario.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { FleetProxy } from '../../support/network/fleet-proxy.js';
 import type { NodeProcess } from '../../support/process/processes.js';
@@ -118,7 +118,7 @@ describe('Pools in the format of open-webui', () => {
 describe('A clean-up', () => {
   it('runs again on another worker, with the same lock, when its worker is killed in the middle', async () => {
     const { keyPrefix, keys } = names();
-    const lives = { LOCK_DURATION_MS: '1000', STALLED_CHECK_INTERVAL_MS: '500', CLEANUP_LOG_LEVEL: 'debug', ...BY_HAND };
+    const lives = { ...QUICK, CLEANUP_LOG_LEVEL: 'debug', ...BY_HAND };
     const text = (index: number, old: boolean): string =>
       `{${old ? `"old": {"updated_at": ${OLD}}, ` : ''}"new-${index}": {"updated_at": 4000000000, "more": "${'x'.repeat(3_000)}"}}`;
     await fleet.client.hset(
@@ -171,7 +171,7 @@ describe('A clean-up', () => {
     await fleet.client.set(keys.sessionLock, randomUUID());
     const task = await producer.enqueue(sessionPoolClean, {});
     await log.waitFor(/Another owner holds the lock, which never expires/);
-    const { outcome, via } = await producer.stop(task, { waitMs: 5_000 });
+    const { outcome, via } = await producer.stop(task, { waitMs: 60_000 });
     assert.deepEqual([outcome, via], ['cancelled', 'signal']);
   });
 });

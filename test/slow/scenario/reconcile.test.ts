@@ -10,9 +10,9 @@ import { until } from '../../support/until.js';
 
 const keyPrefix = 'five';
 const SETTINGS = {
-  LOCK_DURATION_MS: '1000',
+  LOCK_DURATION_MS: '4000',
   STALLED_CHECK_INTERVAL_MS: '500',
-  HEARTBEAT_INTERVAL_MS: '200',
+  HEARTBEAT_INTERVAL_MS: '1000',
   RECONCILE_INTERVAL_MS: '300',
   ENQUEUE_GRACE_MS: '60000',
 };
@@ -100,7 +100,7 @@ describe('Five worker processes that start at once', () => {
     assert.deepEqual((await fleet.client.hkeys(keys.taskQueues)).toSorted(), [young, running.id].toSorted());
     assert.equal(await fleet.client.zscore(keys.live, gone), null);
     assert.equal(Number(await fleet.client.zscore(keys.live, running.id)), (await producer.get(running))?.enqueuedAt?.getTime());
-    assert.equal((await producer.stop(running, { waitMs: 10_000 })).outcome, 'cancelled');
+    assert.equal((await producer.stop(running, { waitMs: 60_000 })).outcome, 'cancelled');
     await until(
       () => fleet.client.hget(keys.tasks, running.id),
       (item) => item === null,

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../../producer/index.js';
-import { QUICK, ScenarioWorkers, handlerBegins, runsOf, scenarioHold } from '../../support/fleet/scenario.js';
+import { QUICK, ScenarioWorkers, handlerBegins, outcomesOf, runsOf, scenarioHold } from '../../support/fleet/scenario.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 import { until } from '../../support/until.js';
 
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 120_000;
 const HOUR_MS = 3_600_000;
 
 describe('Schedules of workers', () => {
@@ -61,8 +61,8 @@ describe('Schedules of workers', () => {
       const killedAt = Date.now();
       const last = await workers.start();
       const again = await producer.waitUntilFinished(killed, { timeoutMs: LIMIT_MS });
-      assert.deepEqual([again.state, again.result, again.attempt], ['completed', last.pid, 1]);
-      assert.equal(runsOf(workers.all, killed), 2);
+      assert.deepEqual([again.state, again.result, outcomesOf(again)], ['completed', last.pid, ['worker_lost', 'completed']]);
+      for (const worker of workers.all) assert.ok(runsOf([worker], killed) >= 1, 'it ran on both workers');
       t.diagnostic(`run again ${(again.finishedAt?.getTime() ?? Infinity) - killedAt} ms after the kill`);
       const { lastTask: next } = (await until(
         () => mine(producer),

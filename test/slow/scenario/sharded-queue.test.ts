@@ -78,7 +78,7 @@ describe('A queue with shards on a cluster of three masters', () => {
     const running = await Promise.all(Array.from({ length: 16 }, (_, index) => task.call(index)));
     for (const [index, call] of running.entries()) if (index < 8) void call.aborted.then((cause) => call.throws(cause));
     const stopped = running.slice(0, 8).map(({ context }) => context.id);
-    const receipts = await producer.stop(stopped, { waitMs: 10_000 });
+    const receipts = await producer.stop(stopped, { waitMs: 60_000 });
     assert.ok(
       receipts.length === 8 && receipts.every(({ outcome, via }) => outcome === 'cancelled' && via === 'signal'),
       JSON.stringify(receipts),

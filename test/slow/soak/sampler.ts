@@ -44,7 +44,7 @@ export interface SamplerOptions {
   readonly everyMs: number;
 }
 
-const ANSWER_LIMIT_MS = 1_000;
+const ANSWER_LIMIT_MS = 5_000;
 
 /** Measures every few seconds, over separate connections to the servers. */
 export class Sampler {

@@ -8,10 +8,10 @@ import { plotOf } from './report/plot.js';
 import { Soak } from './soak.js';
 
 describe('A soak', { skip: !existsSync('/proc/self/net/tcp') && 'needs Linux' }, () => {
-  it('of three seconds accounts for every task and takes measurements', async () => {
+  it('of six seconds accounts for every task and takes measurements', async () => {
     await compileInto(built(''), ['test/slow/soak/load/client-process.ts']);
     const said: string[] = [];
-    const soak = await Soak.open({ minutes: 0.05, seed: 1, topology: 'standalone', out: tmpdir(), faults: false }, (line) =>
+    const soak = await Soak.open({ minutes: 0.1, seed: 1, topology: 'standalone', out: tmpdir(), faults: false }, (line) =>
       said.push(line),
     );
     try {

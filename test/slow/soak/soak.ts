@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createProducer } from '../../../producer/index.js';
-import { createLoggerFactory } from '../../../shared/logger.js';
+import { createLoggerFactory } from '../../../shared/log/logger.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 import { type ConnectedSettings, type Store, openStore } from '../../../shared/store.js';
 import { built } from '../../support/process/built.js';
@@ -14,7 +14,7 @@ import { isOfFrozen } from '../faults/audit/frozen.js';
 import { HandlerLog } from '../faults/audit/handler-log.js';
 import { History } from '../faults/audit/history.js';
 import { endedIds, leftovers } from '../faults/audit/leftovers.js';
-import { now, within } from '../faults/load/clock.js';
+import { now, whileMoving } from '../faults/load/clock.js';
 import { readJournal } from './journal.js';
 import type { ClientOrder } from './load/client-process.js';
 import type { ClientCounts } from './load/client.js';
@@ -54,7 +54,7 @@ const SAMPLES = 60;
 const CALM_AFTER_MS = 5_000;
 const START_LIMIT_MS = 60_000;
 const END_LIMIT_MS = 120_000;
-const REST_LIMIT_MS = 60_000;
+const REST_IDLE_MS = 60_000;
 /** A handler silent for longer has ended with its process. */
 const ALIVE_MS = 1_000;
 const SHOWN_LINES = 200;
@@ -224,7 +224,7 @@ export class Soak {
   /** Resolves when the fleet is at rest. The audit reports what does not come to rest. */
   async #rest(history: History, log: HandlerLog): Promise<void> {
     const producer = createProducer({ ...this.deployment.config, keyPrefix: KEY_PREFIX, logLevel: 'silent' });
-    const look = async (): Promise<number> => {
+    const look = async (): Promise<{ readonly left: number; readonly runs: number }> => {
       // Endless tasks whose enqueue was rejected.
       const unknown = log
         .refresh()
@@ -234,9 +234,9 @@ export class Soak {
       for (const id of unknown) history.asked.add(id);
       if (unknown.length > 0) await producer.stop(unknown, { by: 'soak' });
       const left = await leftovers(this.store, soakTask.queue, await endedIds(this.store, soakTask.queue));
-      return Object.values(left).reduce((sum, count) => sum + count, 0);
+      return { left: Object.values(left).reduce((sum, count) => sum + count, 0), runs: log.runs.size };
     };
-    await within('rest', REST_LIMIT_MS, look, (left) => left === 0).catch(() => undefined);
+    await whileMoving('rest', { idleMs: REST_IDLE_MS }, look, ({ left }) => left === 0).catch(() => undefined);
     await producer.close();
   }
 

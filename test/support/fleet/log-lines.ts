@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events';
-import { type LoggerFactory, createLoggerFactory } from '../../../shared/logger.js';
+import { type LoggerFactory, createLoggerFactory } from '../../../shared/log/logger.js';
 import type { LogLevel } from '../../../shared/settings/log-levels.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 

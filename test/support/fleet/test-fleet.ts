@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { Producer, type ProducerConfig } from '../../../producer/index.js';
-import { type Keys, createKeys, isShared } from '../../../shared/keys.js';
-import { type LoggerFactory, createLoggerFactory } from '../../../shared/logger.js';
+import { type Keys, createKeys } from '../../../shared/keys.js';
+import { type LoggerFactory, createLoggerFactory } from '../../../shared/log/logger.js';
+import { isShared } from '../../../shared/reserved-ids.js';
+import { type ScriptedRedis, defineScripts } from '../../../shared/scripts/define-scripts.js';
 import { resolveSettings } from '../../../shared/settings/settings.js';
 import { type ConnectedSettings, type StepHook, type Store, openStore } from '../../../shared/store.js';
 import type { TaskHandler } from '../../../shared/task/handler.js';
@@ -23,6 +25,7 @@ export class TestFleet {
   readonly client: Redis;
   readonly #opened: (() => Promise<unknown>)[] = [];
   #nodes: Redis[] | null = null;
+  #scripted: ScriptedRedis | null = null;
 
   private constructor(readonly redis: TestRedis) {
     this.client = redis.client();
@@ -36,6 +39,12 @@ export class TestFleet {
   /** Starts on one redis-server in any case, for tests about a single server. */
   static async onOneServer(options?: TestRedisOptions): Promise<TestFleet> {
     return new TestFleet(await startTestRedis(options));
+  }
+
+  /** A client with our scripts. */
+  get scripted(): ScriptedRedis {
+    this.#scripted ??= defineScripts(this.redis.client());
+    return this.#scripted;
   }
 
   /** Settings for connections to this Redis. */
@@ -128,7 +137,7 @@ export class TestFleet {
 
   /**
    * Records every command that the server runs until `stop` is called, as a list of words. `stop` leaves out background commands:
-   * handshakes, counts for the metrics, and each process's reads of its fleet.
+   * handshakes, counts for the metrics, published definitions, and each process's reads of its fleet.
    */
   async monitor(): Promise<{ readonly commands: string[][]; stop(): Promise<string[][]> }> {
     const monitor = await Monitor.open(this.redis.port);
@@ -139,7 +148,8 @@ export class TestFleet {
       await monitor.seen('echo', end);
       monitor.close();
       return commands.filter(
-        ([name = '', ...words]) => words[0] !== end && !HANDSHAKE.has(name) && !words.some((word) => /:metrics:|:fleet$/.test(word)),
+        ([name = '', ...words]) =>
+          words[0] !== end && !HANDSHAKE.has(name) && !words.some((word) => /:metrics:|:fleet$|:definitions/.test(word)),
       );
     };
     return { commands, stop };

@@ -16,7 +16,7 @@ export interface SpawnNodeOptions {
 }
 
 const INHERITED = ['PATH', 'HOME', 'TMPDIR', 'NODE_V8_COVERAGE'] as const;
-const STOP_TIMEOUT_MS = 15_000;
+const STOP_TIMEOUT_MS = 60_000;
 
 /**
  * Runs `node <args>` in a new process group: `spawnNode(['dist/cli/main.js', 'task', 'list'])`. Standard input is empty. When the
@@ -56,7 +56,7 @@ export class NodeProcess extends ProgramOutput {
     this.#child.kill(signal);
   }
 
-  /** SIGTERM, and SIGKILL to the whole group after 15 s. Resolves when the process has ended; may be called again. */
+  /** SIGTERM, and SIGKILL to the whole group after a minute. Resolves when the process has ended; may be called again. */
   async stop(): Promise<ExitStatus> {
     const timer = setTimeout(() => this.#killGroup(), STOP_TIMEOUT_MS);
     this.kill('SIGTERM');

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 
 export interface WaitForLineOptions {
-  /** Default: 60,000. */
+  /** Default: 120,000. */
   readonly timeoutMs?: number;
   /** Default: both. */
   readonly stream?: 'stdout' | 'stderr';
@@ -14,7 +14,7 @@ export interface ExitStatus {
   readonly signal: NodeJS.Signals | null;
 }
 
-const LINE_TIMEOUT_MS = 60_000;
+const LINE_TIMEOUT_MS = 120_000;
 const SHOWN_LINES = 20;
 
 /** The lines that a program has written to one of its streams so far. */

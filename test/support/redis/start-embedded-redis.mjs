@@ -1,8 +1,8 @@
 /** A program: starts the embedded redis-server in a folder, prints its pid, and stops it on SIGTERM. */
 import { once } from 'node:events';
 import { pino } from 'pino';
-import { startEmbeddedRedis } from '../../../dist/cli/embedded-redis/embedded.js';
-import { freePort } from '../../../dist/cli/embedded-redis/server-process.js';
+import { startEmbeddedRedis } from '../../../dist/shared/embedded-redis/embedded.js';
+import { freePort } from '../../../dist/shared/embedded-redis/server-process.js';
 
 const dir = process.argv[2];
 if (dir === undefined) throw new Error('Expected a folder');

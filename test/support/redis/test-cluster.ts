@@ -26,7 +26,7 @@ const SLOTS = 16_384;
 const BUS_OFFSET = 10_000;
 /** Keeps the ports of the cluster bus below the ephemeral ports too. */
 const PORTS_BELOW = 32_000 - BUS_OFFSET;
-const START_LIMIT_MS = 30_000;
+const START_LIMIT_MS = 60_000;
 const FAILOVER_LIMIT_MS = 60_000;
 const MIGRATE_TIMEOUT_MS = 5_000;
 

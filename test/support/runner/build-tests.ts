@@ -8,7 +8,7 @@ import { copyPackage } from './copy-package.js';
 
 const root = join(import.meta.dirname, '../../..');
 /** Relative to the root. */
-const PRODUCT = /^(?:index|(?:shared|producer|worker|dashboard|cli)\/.*)\.[jt]s$/;
+const PRODUCT = /^(?:index|(?:shared|producer|worker|dashboard|cli|client|testing|ai|telemetry)\/.*)\.[jt]s$/;
 
 /** Resolves a test's imports of the product to the copy of dist/: the shipped files. */
 function productFrom(folder: string): Plugin {
@@ -38,11 +38,15 @@ const place: Plugin = {
   },
 };
 
-/** The module that imports and runs the test files one after the other. */
+/** The module whose `runAll` imports and runs the test files one after the other. */
 function runnerOf(files: readonly string[], claims: string): Plugin {
   const runner = JSON.stringify(join(import.meta.dirname, 'run-file.ts'));
   const loads = files.map((file) => `${JSON.stringify(file)}: () => import(${JSON.stringify(join(root, file))}),`);
-  const contents = [`import { runFiles } from ${runner};`, 'await runFiles({', ...loads, `}, ${JSON.stringify(claims)});`].join('\n');
+  const contents = [
+    `import { runFiles } from ${runner};`,
+    ...['const files = {', ...loads, '};'],
+    `export const runAll = (order) => runFiles(files, ${JSON.stringify(claims)}, { order });`,
+  ].join('\n');
   return {
     name: 'runner',
     setup: (bundle) => {
@@ -74,7 +78,8 @@ export interface TestProcesses {
 }
 
 /**
- * Builds the main modules of processes that share the test files, in a copy of the package.
+ * Builds the main modules of processes that share the test files, in a copy of the package. Every second process begins at the
+ * other end of the list, so that the tests with many processes, which come first, run beside lighter ones.
  * @param files paths below the root
  */
 export async function buildProcesses(files: readonly string[], count: number): Promise<TestProcesses> {
@@ -83,7 +88,8 @@ export async function buildProcesses(files: readonly string[], count: number): P
   await mkdir(claims);
   await compile(folder, { 'all-tests': 'all-tests' }, runnerOf(files, claims));
   const modules = Array.from({ length: count }, (_, index) => join(folder, `process-${index + 1}.js`));
-  for (const module of modules) await writeFile(module, "import './all-tests.js';\n");
+  for (const [index, module] of modules.entries())
+    await writeFile(module, `import { runAll } from './all-tests.js';\nawait runAll('${index % 2 === 0 ? 'forwards' : 'backwards'}');\n`);
   return { modules, claims };
 }
 

@@ -1,9 +1,10 @@
+import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, before, beforeEach, describe } from 'node:test';
+import { type TestContext, after, before, beforeEach, describe } from 'node:test';
 
 export interface Limits {
-  /** For one test. A test's own `timeout` is gentler, because its hooks still run; this limit is for tests without one. */
+  /** For one test. A test's own `timeout` is gentler, because its hooks still run; this limit ends a hang of tests without one. */
   readonly testMs: number;
   /** From the start of a file to its first test: imports and `before` hooks, which may start a cluster or install a package. */
   readonly startMs: number;
@@ -11,9 +12,10 @@ export interface Limits {
   readonly idleMs: number;
 }
 
-const LIMITS: Limits = { testMs: 120_000, startMs: 180_000, idleMs: 30_000 };
+const LIMITS: Limits = { testMs: 900_000, startMs: 600_000, idleMs: 240_000 };
 // Tests mock the timers.
-const { setTimeout, clearTimeout } = globalThis;
+const { Date, setTimeout, setInterval, setImmediate, clearTimeout } = globalThis;
+const { now } = Date;
 /** In the claim of a file whose last hook has ended. */
 const DONE = 'done';
 const running = new Set<NodeJS.Timeout>();
@@ -27,9 +29,10 @@ let idle: NodeJS.Timeout | undefined;
 export async function runFiles(
   files: Readonly<Record<string, () => Promise<unknown>>>,
   claims: string,
-  limits: Limits = LIMITS,
+  { limits = LIMITS, order = 'forwards' }: { limits?: Limits; order?: 'forwards' | 'backwards' } = {},
 ): Promise<void> {
-  for (const [path, load] of Object.entries(files)) {
+  const entries = Object.entries(files);
+  for (const [path, load] of order === 'forwards' ? entries : entries.toReversed()) {
     const claim = claimOf(claims, path);
     try {
       writeFileSync(claim, '', { flag: 'wx' });
@@ -74,7 +77,16 @@ function runFile(path: string, load: () => Promise<unknown>, { testMs, startMs, 
     });
     expectTest(startMs, `${path} has started no test`);
     await load();
+    // Declared last, and so run after the hooks of the file, which may restore the clock.
+    after(() => assert.deepEqual(mocked(), [], `${path} has left mocks to the files that its process runs next`));
   });
+}
+
+/** Names the parts of the clock that a test has replaced. */
+function mocked(): string[] {
+  const clock = { Date, setTimeout, setInterval, setImmediate };
+  const names = Object.entries(clock).flatMap(([name, real]) => (Reflect.get(globalThis, name) === real ? [] : [name]));
+  return Date.now === now ? names : [...names, 'Date.now'];
 }
 
 /**

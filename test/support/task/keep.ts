@@ -1,4 +1,6 @@
-import type { RetentionPolicy } from '../../../shared/task/definition.js';
+import type { Retention, RetentionPolicy } from '../../../shared/task/policies.js';
+
+const ALL: Retention = { ageMs: 3_600_000, count: 1_000_000 };
 
 /** Retention for tasks of tests about something else: everything is kept while a test runs. */
-export const KEEP: RetentionPolicy = { completed: { ageMs: 3_600_000, count: 1_000_000 }, failed: { ageMs: 3_600_000, count: 1_000_000 } };
+export const KEEP: RetentionPolicy = { completed: ALL, failed: ALL, cancelled: ALL };

@@ -10,8 +10,8 @@ export interface HandlerCall {
   readonly context: TaskContext;
   /** Resolves with the cause when the handler's signal is aborted. */
   readonly aborted: Promise<AbortCause>;
-  returns(value?: unknown): void;
-  throws(error: unknown): void;
+  readonly returns: (value?: unknown) => void;
+  readonly throws: (error: unknown) => void;
 }
 
 /** A task whose handler is controlled by the test. */

@@ -16,6 +16,8 @@ export interface FakeContext<Parsed> {
   readonly context: TaskContext<Parsed>;
   readonly emitted: Json[];
   readonly progress: (number | Readonly<Record<string, Json>>)[];
+  /** The costs given to `spend`. */
+  readonly spent: number[];
   /** Aborts the context's signal. */
   abort(reason: unknown): void;
 }
@@ -29,9 +31,11 @@ export function createFakeContext<Input, Output, Parsed>(
   const controller = new AbortController();
   const emitted: FakeContext<Parsed>['emitted'] = [];
   const progress: FakeContext<Parsed>['progress'] = [];
+  const spent: number[] = [];
   return {
     emitted,
     progress,
+    spent,
     abort: (reason) => controller.abort(reason),
     context: {
       id: 'test-task',
@@ -49,6 +53,7 @@ export function createFakeContext<Input, Output, Parsed>(
         emitted.push(chunk);
         onEmit?.(chunk);
       },
+      spend: (cost) => void spent.push(cost),
       enqueue: () => Promise.reject(new Error('This context has no worker to enqueue with')),
     },
   };

@@ -1,4 +1,4 @@
-/** A worker holds the connections listed in docs/architecture.md, no matter how many tasks it runs. */
+/** A worker holds the connections listed in docs/explanation/architecture.md, no matter how many tasks it runs. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Redis } from 'ioredis';

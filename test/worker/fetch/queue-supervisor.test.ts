@@ -15,6 +15,8 @@ import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { until } from '../../support/until.js';
 
 const REPLACED = /Queue worker fetches nothing/;
+/** A busy machine answers fetches sooner. */
+const STALL_MS = 1_500;
 const NEVER = (): Promise<never> => new Promise(() => undefined);
 
 interface Watched {
@@ -31,7 +33,7 @@ async function watch(fleet: TestFleet, config: Partial<WorkerConfig> = {}): Prom
   const prefix = fleet.newPrefix();
   const task = new ScriptedTask('stall.task');
   const log = new LogLines();
-  const worker = await fleet.worker(prefix, [task.handler], { fetchStallMs: 600, loggers: log.loggers, ...config });
+  const worker = await fleet.worker(prefix, [task.handler], { fetchStallMs: STALL_MS, loggers: log.loggers, ...config });
   return { fleet, prefix, task, log, worker, producer: fleet.producer({ keyPrefix: prefix }) };
 }
 
@@ -49,6 +51,7 @@ function hang(t: TestContext, method: 'waitForJob' | 'moveToActive'): { hung: nu
 }
 
 describe('A stalled queue worker', () => {
+  const LOCK_MS = 4_000;
   let fleet: TestFleet;
 
   before(async () => {
@@ -58,7 +61,7 @@ describe('A stalled queue worker', () => {
 
   it('is replaced, and its running task continues, once', async (t) => {
     const waits = hang(t, 'waitForJob');
-    const { prefix, producer, worker, task, log } = await watch(fleet, { concurrency: 3, lockMs: 1_000, stalledCheckMs: 500 });
+    const { prefix, producer, worker, task, log } = await watch(fleet, { concurrency: 3, lockMs: LOCK_MS, stalledCheckMs: 500 });
     const connected = await connections(fleet, prefix);
     const long = await producer.enqueue(task.definition, {}, { item: 'a' });
     const running = await task.call(0);
@@ -72,14 +75,14 @@ describe('A stalled queue worker', () => {
     assert.equal(next.context.id, waiting.id);
     const [line, ...more] = log.find(REPLACED);
     assert.deepEqual([line?.['queue'], line?.['waiting'], line?.['running'], more.length], ['stall', 1, 1, 0]);
-    assert.ok(Number(line?.['silentMs']) >= 600, `silent for ${String(line?.['silentMs'])} ms`);
+    assert.ok(Number(line?.['silentMs']) >= STALL_MS, `silent for ${String(line?.['silentMs'])} ms`);
     assert.equal(worker.status().replaced, 1);
     // Longer than the lock: without renewals, BullMQ would run the task again as stalled.
     const lock = `${fleet.keys(prefix).jobs('stall')}${long.id}:lock`;
     const held = await fleet.client.pexpiretime(lock);
     await until(
       () => fleet.client.pexpiretime(lock),
-      (at) => at > held + 2_000 || at < 0,
+      (at) => at > held + LOCK_MS || at < 0,
       { everyMs: 10 },
     );
     running.returns('kept');
@@ -146,7 +149,7 @@ describe('A stalled queue worker', () => {
     );
     for (let more = 0; more < 3; more += 1) await producer.enqueue(task.definition, {});
     await task.call(1);
-    await delay(1_000); // several checks
+    await delay(2 * STALL_MS); // several checks
     assert.equal(task.calls.length, 2);
     first.returns();
     const third = await task.call(2);
@@ -158,7 +161,7 @@ describe('A stalled queue worker', () => {
 
 describe('A queue worker is not replaced while', { concurrency: 4 }, () => {
   /** Three times the stall time: no signal tells that nothing happened. */
-  const QUIET_MS = 1_800;
+  const QUIET_MS = 3 * STALL_MS;
 
   async function leftAlone(
     prepare: (watched: Watched, queue: Queue) => Promise<unknown>,
@@ -244,14 +247,14 @@ describe('A queue worker is not replaced while', { concurrency: 4 }, () => {
     leftAlone(async ({ fleet, producer, task }) => {
       await producer.enqueue(task.definition, {}, { delay: 300 });
       await fleet.redis.kill();
-      await delay(1_200);
+      await delay(2 * STALL_MS);
       await fleet.redis.restart();
     }));
 
   it('this process is blocked', () =>
     leftAlone(async (watched) => {
       await add(watched, 2);
-      const end = performance.now() + 1_500;
+      const end = performance.now() + 2 * STALL_MS;
       while (performance.now() < end);
     }));
 });
@@ -292,7 +295,7 @@ describe('A queue with a key of the wrong type', () => {
       await fleet.client.del(keyOf('marker'));
       await breaks(queue, fleet.client);
       const worker = await fleet.worker(prefix, [defineHandler(stalling, () => 'back'), other.handler], {
-        fetchStallMs: 600,
+        fetchStallMs: STALL_MS,
         loggers: log.loggers,
       });
       await queue.add('stall.task', {}).catch(() => undefined);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { hostname } from 'node:os';
 import { after, before, describe, it } from 'node:test';
 import type { Producer } from '../../../producer/index.js';
 import type { Keys } from '../../../shared/keys.js';
@@ -21,7 +22,7 @@ describe('A worker with unreadable records', () => {
   /** Resolves after the next heartbeat. */
   async function nextBeat(keys: Keys): Promise<void> {
     const read = async (): Promise<string | null> => {
-      const [key = ''] = await fleet.client.keys(keys.worker('*'));
+      const [key = ''] = await fleet.client.keys(keys.worker(`${hostname()}-*`));
       return fleet.client.hget(key, 'beat_at');
     };
     const last = await read();
@@ -52,8 +53,9 @@ describe('A worker with unreadable records', () => {
           loggers: log.loggers,
           stopPollMs: 100,
           heartbeatMs: 200,
-          lockMs: 2_000,
-          stalledCheckMs: 500,
+          // Nothing stalls, however slow the machine.
+          lockMs: 600_000,
+          stalledCheckMs: 600_000,
         });
       const call = await task.call(calls);
       calls += 1;

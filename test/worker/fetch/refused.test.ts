@@ -22,7 +22,7 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
   OOM: { start: (client) => client.config('SET', 'maxmemory', '1'), end: (client) => client.config('SET', 'maxmemory', '0') },
 };
 /** Locks with room for a reconnect on a busy machine. */
-const LOCK_MS = 4_000;
+const LOCK_MS = 30_000;
 /** Duration of the refusal: beyond the lock time the task could be lost. */
 const REFUSED_MS = 1_000;
 
@@ -71,7 +71,7 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
     try {
       const prefix = fleet.newPrefix();
       const task = new ScriptedTask('refused.task');
-      await fleet.worker(prefix, [task.handler], { lockMs: 1_000, stalledCheckMs: 500 });
+      await fleet.worker(prefix, [task.handler], { lockMs: 4_000, stalledCheckMs: 500 });
       const producer = fleet.producer({ keyPrefix: prefix });
       const { id } = await producer.enqueue(task.definition, {});
       const call = await task.call();
@@ -80,7 +80,7 @@ describe('While Redis refuses writes', { concurrency: 3 }, () => {
       const held = await fleet.client.pexpiretime(lock);
       await until(
         () => fleet.client.pexpiretime(lock),
-        (at) => at > held + 2_000 || at < 0,
+        (at) => at > held + 4_000 || at < 0,
         { everyMs: 10 },
       );
       assert.equal(call.context.signal.aborted, false);

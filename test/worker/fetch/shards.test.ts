@@ -73,12 +73,13 @@ describe('A queue with shards', () => {
     assert.equal(new Set(running.map((id) => shardOf(task.definition, id))).size, 3);
     for (const call of task.calls) void call.aborted.then((cause) => call.throws(cause));
     const waiting = ids.filter((id) => !running.includes(id));
-    const one = await producer.stop(waiting[0] as string, { waitMs: 5_000 });
+    const one = await producer.stop(waiting[0] as string, { waitMs: 60_000 });
     assert.deepEqual([one.outcome, one.via], ['cancelled', 'queue']);
-    const receipt = await producer.stop(running[0] as string, { waitMs: 5_000 });
+    const receipt = await producer.stop(running[0] as string, { waitMs: 60_000 });
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'signal']);
-    const receipts = await producer.stopItem('chat-1', { waitMs: 5_000 });
-    assert.equal(receipts.length, ids.length - 2);
+    const receipts = await producer.stopItem('chat-1', { waitMs: 60_000 });
+    // Its worker may not have removed the stopped task from the item yet.
+    assert.equal(receipts.filter(({ id }) => id !== running[0]).length, ids.length - 2);
     assert.ok(
       receipts.every(({ outcome }) => outcome === 'cancelled'),
       JSON.stringify(receipts),
@@ -103,7 +104,7 @@ describe('A queue with shards', () => {
     assert.equal(part.queue, shardOf(child.definition, part.id));
     const playing = await child.call();
     void playing.aborted.then((cause) => playing.throws(cause));
-    assert.equal((await producer.stop(id, { waitMs: 5_000 })).outcome, 'cancelled');
+    assert.equal((await producer.stop(id, { waitMs: 60_000 })).outcome, 'cancelled');
     assert.equal(
       await until(
         async () => (await producer.get(part.id))?.state,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Grace } from '../../../worker/run/escalation.js';
+import { Grace } from '../../../worker/run/time-limits.js';
 
 describe('Grace', () => {
   it('is over after its limit, once', (t) => {

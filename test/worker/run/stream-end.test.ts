@@ -25,7 +25,7 @@ describe('The event stream of a task without output in its last run', () => {
     producer = fleet.producer({ keyPrefix });
     task = new ScriptedTask('end.task', { retry: { attempts: 2, backoff: { type: 'fixed', delayMs: 1, jitter: 0 } } });
     // Stalled tasks are left to the stalled check: the reconciler first runs after an hour.
-    await fleet.worker(keyPrefix, [task.handler], { lockMs: 1_000, stalledCheckMs: 500, reconcileMs: HOUR_MS });
+    await fleet.worker(keyPrefix, [task.handler], { lockMs: 600_000, stalledCheckMs: 500, reconcileMs: HOUR_MS });
     const { id } = await producer.enqueue(task.definition, {});
     const first = await task.call(0);
     first.context.emit('a word');
@@ -66,7 +66,7 @@ describe('The event stream of a task without output in its last run', () => {
     // Its worker hangs: the stop is recorded but not applied, and the stalled check requeues the task.
     await fleet.client.hset(keys.jobs('end') + id, { stop: JSON.stringify({ reason: null, by: null, at: Date.now() }), defa: 'Stopped' });
     await fleet.client.del(`${keys.jobs('end')}${id}:lock`);
-    await assert.rejects(producer.result(id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
+    await assert.rejects(producer.result(id, { timeoutMs: 60_000 }), { code: 'TASK_CANCELLED' });
     assert.equal(
       (
         await until(

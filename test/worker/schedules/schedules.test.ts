@@ -165,7 +165,7 @@ describe('SchedulePlanner', () => {
       const run = async (index: number): Promise<void> => {
         const { id } = await mine.enqueue(task2.definition, {}, { item: 'chat-1' });
         (await task2.call(index)).returns(index);
-        assert.equal(await mine.result(id, { timeoutMs: 20_000 }), index);
+        assert.equal(await mine.result(id, { timeoutMs: 60_000 }), index);
       };
       await run(0);
       await own.onEach((client) => client.flushall());

@@ -23,5 +23,5 @@ export const fleetCanary = defineTask({
   input: fleetCanaryInput,
   output: fleetCanaryOutput,
   retry: { attempts: 5, backoff: { type: 'fixed', delayMs: 100, jitter: 0 } },
-  retention: { completed: { ageMs: 3_600_000, count: 1_000 }, failed: { ageMs: 24 * 3_600_000, count: 1_000 } },
+  retention: { failed: { ageMs: 24 * 3_600_000, count: 1_000 } },
 });

@@ -58,7 +58,7 @@ export type ChatCompletionChunk =
  * (null only if the server answered with a single JSON object without one), `chunks`, the number of pieces of text, and `usage` as
  * counted by the server, or null.
  *
- * Three attempts, unless a retry would get the same answer. A retry restarts the completion: the chunks of failed attempts stay in the
+ * Five attempts, unless a retry would get the same answer. A retry restarts the completion: the chunks of failed attempts stay in the
  * task's events, and the output is that of the last attempt.
  */
 export const chatCompletion = defineTask({
@@ -66,6 +66,6 @@ export const chatCompletion = defineTask({
   queue: 'chat',
   input: chatCompletionInput,
   output: chatCompletionOutput,
-  retry: { attempts: 3, backoff: { type: 'exponential', delayMs: 1_000, jitter: 0.5 } },
-  retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 7 * 24 * 3_600_000, count: 10_000 } },
+  retry: { attempts: 5, backoff: { type: 'exponential', delayMs: 1_000, jitter: 0.5 } },
+  retention: { completed: { count: 10_000 }, failed: { count: 10_000 } },
 });

@@ -1,6 +1,5 @@
 import type { Settings } from '../../../shared/settings/settings.js';
 import { type TaskContext, type TaskHandler, defineHandler } from '../../../shared/task/handler.js';
-import { unrecoverable } from '../../run/outcome.js';
 import { type ChatCompletionChunk, type ChatCompletionInput, type ChatCompletionOutput, chatCompletion } from '../definitions.js';
 import { ConnectionBroken, UpstreamFailure, isFinalAnswer, refusalOf, request } from '../openai/exchange.js';
 import { type ReportedError, describeError, findError } from '../openai/reported-error.js';
@@ -8,6 +7,8 @@ import { type Line, type OpenAiUpstream, openLine, upstreamAt } from '../openai/
 import { readAnswer } from './answer.js';
 import { type CompletionChunk, hasChoices, readChunk } from './completion-chunk.js';
 import { Completion, MAX_COMPLETION_LENGTH } from './completion.js';
+import { chatRates } from './rates.js';
+import { tokensOf } from './tokens.js';
 
 export interface ChatCompletionOptions {
   /** Longest silence of the server before the attempt fails, in ms. Default 120,000. */
@@ -19,14 +20,14 @@ export interface ChatCompletionOptions {
  * reason.
  *
  * Throws an `UnrecoverableError` if the server would answer the same again: after 3xx, after 4xx except 408, 409, 425 and 429, without
- * credit, and after too long an answer. Other errors may be retried, after the wait that the server asks for. A retry starts from the
- * beginning, and its text follows that of the failed attempt.
+ * credit, and after too long an answer. Other errors may be retried, after 429 and 503 at the time that `Retry-After` gives. A retry
+ * starts from the beginning, and its text follows that of the failed attempt.
  *
  * If a server refuses `stream_options`, the handler repeats the request without them, and omits them from then on.
  */
 export function chatCompletionHandler(settings: Settings, { idleTimeoutMs = 120_000 }: ChatCompletionOptions = {}): TaskHandler {
   const withoutOptions = new Set<number>();
-  return defineHandler(chatCompletion, async (context) => {
+  const completeTask = async (context: TaskContext<ChatCompletionInput>): Promise<ChatCompletionOutput> => {
     context.signal.throwIfAborted();
     const { base_url_index: server } = context.input;
     const upstream = upstreamAt(settings, server);
@@ -51,11 +52,12 @@ export function chatCompletionHandler(settings: Settings, { idleTimeoutMs = 120_
     } catch (error) {
       // After an abort, fetch or the stream may throw any error; the abort's reason decides the outcome.
       line.signal.throwIfAborted();
-      throw error instanceof UpstreamFailure && error.final ? unrecoverable(error) : error;
+      throw error instanceof UpstreamFailure ? error.toThrow(chatCompletion.retry.backoff.maxDelayMs) : error;
     } finally {
       line.close();
     }
-  });
+  };
+  return defineHandler(chatCompletion, completeTask, { rate: chatRates(settings) });
 }
 
 /** The state of one attempt. */
@@ -75,6 +77,8 @@ async function complete({ context, upstream, line, emit }: Attempt, options: obj
   const completion = new Completion(context.input.model);
   for await (const chunk of completionChunks(response, upstream, line)) {
     for (const piece of completion.add(chunk)) emit(piece);
+    const tokens = tokensOf(chunk.usage);
+    if (tokens !== null) context.spend(tokens);
     if (completion.tooLong)
       throw new UpstreamFailure(`${upstream.label} sent a completion of more than ${MAX_COMPLETION_LENGTH} characters`, { final: true });
   }

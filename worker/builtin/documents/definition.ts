@@ -63,5 +63,5 @@ export const documentIndex = defineTask({
   queue: 'documents',
   input: documentIndexInput,
   output: documentIndexOutput,
-  retention: { completed: { ageMs: 3_600_000, count: 10_000 }, failed: { ageMs: 7 * 24 * 3_600_000, count: 10_000 } },
+  retention: { completed: { count: 10_000 }, failed: { count: 10_000 } },
 });

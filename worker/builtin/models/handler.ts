@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { messageOf } from '../../../shared/errors.js';
-import type { Logger } from '../../../shared/logger.js';
+import type { Logger } from '../../../shared/log/logger.js';
 import type { Settings } from '../../../shared/settings/settings.js';
 import { type TaskHandler, defineHandler } from '../../../shared/task/handler.js';
 import { type ModelsRefreshOutput, modelsRefresh } from '../definitions.js';

@@ -1,5 +1,6 @@
+import { RetryAfter } from '../../../shared/attempt/retry-after.js';
 import { messageOf } from '../../../shared/errors.js';
-import { RetryableError } from '../../run/outcome.js';
+import { unrecoverable } from '../../run/outcome.js';
 import { type ReportedError, findError } from './reported-error.js';
 import type { OpenAiUpstream } from './upstream.js';
 
@@ -93,19 +94,33 @@ interface FailureFacts {
 }
 
 /** A server refused a request, reported an error, or sent an invalid answer. */
-export class UpstreamFailure extends RetryableError {
+export class UpstreamFailure extends Error {
   override readonly name = 'UpstreamFailure';
   /** Whether another attempt would get the same answer. */
   readonly final: boolean;
+  /** The wait that the server asks for, in ms; null without one. */
+  readonly retryAfterMs: number | null;
   readonly #words: string;
   readonly #status: number | null;
 
   constructor(message: string, { words = '', status = null, final = false, retryAfterMs = null }: FailureFacts = {}) {
-    super(message, final ? null : retryAfterMs);
+    super(message);
     this.final = final;
+    this.retryAfterMs = retryAfterMs;
     // Private, so that no log shows them: they may contain secrets.
     this.#words = words;
     this.#status = status;
+  }
+
+  /**
+   * Returns the error to throw: an `UnrecoverableError` if another attempt would get the same answer, a `RetryAfter` for 429 and 503 with
+   * `Retry-After`, or this one.
+   * @param maxDelayMs the longest wait that a server may ask for
+   */
+  toThrow(maxDelayMs: number): Error {
+    if (this.final) return unrecoverable(this);
+    if (this.retryAfterMs === null || !BUSY.has(this.#status)) return this;
+    return new RetryAfter(Math.min(this.retryAfterMs, maxDelayMs), this.message, { cause: this });
   }
 
   /** Returns whether the server refused the request as invalid and mentions one of these words. */
@@ -113,6 +128,9 @@ export class UpstreamFailure extends RetryableError {
     return !PASSING.has(this.#status) && names.test(this.#words);
   }
 }
+
+/** Statuses whose `Retry-After` counts: too many requests, and overloaded or down for maintenance. */
+const BUSY: ReadonlySet<number | null> = new Set([429, 503]);
 
 /** Statuses below 500 that may pass: the same request may get another answer. */
 const PASSING: ReadonlySet<number | null> = new Set([408, 409, 425, 429]);
@@ -137,15 +155,10 @@ export function isFinalAnswer({ status, codes }: Pick<ReportedError, 'status' | 
   return status >= 300 && status < 500 && !PASSING.has(status);
 }
 
-/** The longest wait before the next attempt that a server may ask for, in ms; longer ones are cut. */
-const MAX_RETRY_AFTER_MS = 300_000;
-
-/**
- * Returns the wait that a response asks for in `Retry-After` (seconds or a date) or `retry-after-ms`, at most {@link MAX_RETRY_AFTER_MS}.
- */
+/** Returns the wait that a response asks for in `Retry-After` (seconds or a date) or `retry-after-ms`, in ms; null without one. */
 export function retryAfterOf(headers: Headers, now: number = Date.now()): number | null {
   const inMs = Number(headers.get('retry-after-ms') ?? Number.NaN);
   const after = headers.get('retry-after') ?? '';
   const ms = inMs > 0 ? inMs : /^\s*\d+(\.\d+)?\s*$/.test(after) ? Number(after) * 1_000 : Date.parse(after) - now;
-  return ms > 0 ? Math.min(Math.ceil(ms), MAX_RETRY_AFTER_MS) : null;
+  return ms > 0 ? Math.ceil(ms) : null;
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../../../shared/errors.js';
 import { quote } from '../../../shared/keys.js';
-import type { Logger } from '../../../shared/logger.js';
+import type { Logger } from '../../../shared/log/logger.js';
 import type { ScriptedRedis } from '../../../shared/scripts/define-scripts.js';
 import { formatMs } from '../../../shared/time.js';
 
@@ -19,8 +19,8 @@ interface CleanupLockOptions {
 const MAX_ATTEMPTS = 3;
 
 /**
- * The lock of one clean-up run, shared with open-webui's instances: docs/adr/0009-the-cleanup-lock.md. The script that does the work gets
- * `owner` and checks that the lock still has that value.
+ * The lock of one clean-up run, shared with open-webui's instances: docs/explanation/adr/0009-the-cleanup-lock.md. The script
+ * that does the work gets `owner` and checks that the lock still has that value.
  */
 export class CleanupLock {
   readonly owner: string;

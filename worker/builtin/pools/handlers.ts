@@ -1,6 +1,6 @@
 import { FleetError } from '../../../shared/errors.js';
 import { quote } from '../../../shared/keys.js';
-import type { Logger } from '../../../shared/logger.js';
+import type { Logger } from '../../../shared/log/logger.js';
 import type { ScriptedRedis } from '../../../shared/scripts/define-scripts.js';
 import { type TaskHandler, defineHandler } from '../../../shared/task/handler.js';
 import { type PoolCleanOutput, sessionPoolClean, usagePoolClean } from '../definitions.js';

@@ -14,6 +14,10 @@ const registryReconcileOutput = z.strictObject({
   inherited: count,
   early: count,
   restored: count,
+  indexed: count,
+  findable: count,
+  stale: count,
+  expired: count,
   complete: z.boolean(),
   took_ms: z.number().min(0),
 });
@@ -26,7 +30,9 @@ export type RegistryReconcileOutput = z.output<typeof registryReconcileOutput>;
  * Output, per run: the numbers of registry `entries` read, of these `young` ones whose job may not be added yet, and `removed` ones of
  * ended or missing jobs; `jobs` read, of these `registered` ones that were missing or listed wrongly; stops `settled` for dead owners;
  * tasks stopped because of their parent (`inherited`) or of a stop before their job was added (`early`); jobs in no list of their queue
- * that were `restored`; and `complete`, whether everything was covered: a large fleet takes several runs, each continuing the previous.
+ * that were `restored`; live tasks made `findable` because they were missing in the indexes of searches, and `stale` entries removed from
+ * these; ended tasks `indexed` because they were missing where their retention counts them or searches find them; ended ones whose retention has
+ * `expired`; and `complete`, whether everything was covered: a large fleet takes several runs, each continuing the previous.
  */
 export const registryReconcile = defineTask({
   name: 'registry.reconcile',

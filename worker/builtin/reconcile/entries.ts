@@ -1,4 +1,6 @@
-import { isShared } from '../../../shared/keys.js';
+import { append } from '../../../shared/groups.js';
+import { missingInIndexes } from '../../../shared/registry/index-repair.js';
+import { isShared } from '../../../shared/reserved-ids.js';
 import { type StopRecord, parseStop } from '../../../shared/stop/receipt.js';
 import type { Store } from '../../../shared/store.js';
 import { membershipsOf } from '../../../shared/task/job-options.js';
@@ -13,6 +15,7 @@ interface EntryCounts {
   removed: number;
   registered: number;
   inherited: number;
+  findable: number;
 }
 
 /** How old the entry of a finished task must be to count as left over: a retry registers its task first. */
@@ -43,7 +46,8 @@ export class EntryCheck {
     for (const { id, queue, job } of [...over, ...live.filter(({ job: { place } }) => place === 'waiting')]) {
       lost.suspect(queue, { id, timestamp: job.timestamp ?? 0, stopped: job.stopped, ended: isOver(job) });
     }
-    if (!areDated) return { young: 0, removed: 0, registered: 0, inherited: await this.#inheritStops(live) };
+    await this.#holdKeys(live);
+    if (!areDated) return { young: 0, removed: 0, registered: 0, findable: 0, inherited: await this.#inheritStops(live) };
     const old = gone.filter(({ registeredAt }) => registeredAt !== null && now - registeredAt >= this.graceMs);
     const left = over.filter(({ registeredAt }) => registeredAt !== null && now - registeredAt >= FINISHED_GRACE_MS);
     // An entry of unknown age, or from a clock that was ahead, ages from now on: its registration may be in progress.
@@ -53,8 +57,9 @@ export class EntryCheck {
     );
     const removed = await this.#drop([...old, ...left]);
     const registered = await this.#complete(live);
+    const findable = await this.#index(live);
     const inherited = await this.#inheritStops(live);
-    return { young: gone.length - old.length, removed, registered, inherited };
+    return { young: gone.length - old.length, removed, registered, inherited, findable };
   }
 
   /** Registers live tasks that are missing in the registry, no matter who added them. Returns their number. */
@@ -64,6 +69,19 @@ export class EntryCheck {
       isLive(job) ? [{ id, queue: missing.get(id) as string, item: null, score: null, registeredAt: null, job }] : [],
     );
     return this.#add(live);
+  }
+
+  /** Gives live tasks their deduplication keys back, if these were deleted or evicted. A throttled task's key expires before it ends. */
+  async #holdKeys(live: readonly Live[]): Promise<void> {
+    const { redis, keys } = this.store;
+    const holders = live.filter(
+      ({ job: { options, stopped } }) => options.de && options.dedupe && options.dedupe !== 'throttle' && !stopped,
+    );
+    await Promise.all(
+      holders.map(({ id, queue, job: { options } }) =>
+        redis.holdKey(`${keys.jobs(queue)}de:${options.de?.id ?? ''}`, keys.jobs(queue) + id, id),
+      ),
+    );
   }
 
   async #age(entries: readonly Compared[], now: number): Promise<void> {
@@ -81,19 +99,14 @@ export class EntryCheck {
   }
 
   async #drop(entries: readonly Compared[]): Promise<number> {
-    if (entries.length === 0) return 0;
-    const { redis, keys, unreadable } = this.store;
-    const words = entries.flatMap(({ id, item, job, score }) => [
+    const found = entries.map(({ id, item, job, score }) => ({
       id,
-      job?.options.item || item || '',
-      score ?? '',
-      isShared(id) ? keys.lease(id) : '',
-    ]);
-    const dropped = new Set(await redis.dropEntries(keys.tasks, keys.taskQueues, keys.live, keys.item(''), keys.ownItem(''), ...words));
-    const children = entries.flatMap(({ id, job }) =>
-      job?.options.childOf && dropped.has(id) ? [{ id, key: keys.children(job.options.childOf.id) }] : [],
-    );
-    await Promise.all(children.map(({ id, key }) => unreadable.read(key, 'set', redis.srem(key, id), 0)));
+      item: job?.options.item || item || '',
+      parent: job?.options.childOf?.id,
+      score: score ?? '',
+    }));
+    const dropped = await this.store.registry.removeUnchanged(found);
+    if (dropped.size > 0) await this.store.limiter.release([...dropped]);
     return dropped.size;
   }
 
@@ -111,6 +124,19 @@ export class EntryCheck {
     return this.#add(wrong);
   }
 
+  /** Adds live tasks to the indexes of searches where they are missing. Returns their number. */
+  async #index(live: readonly Live[]): Promise<number> {
+    const { redis, registry } = this.store;
+    const listed = live.filter(({ registeredAt }) => registeredAt !== null);
+    const tasks = listed.map(({ id, score, job }) => ({ id, score, ...membershipsOf(job.options, job.name) }));
+    const missing = await missingInIndexes(this.store, tasks);
+    const writes = registry.writes();
+    for (const { id, queue, registeredAt, job } of listed)
+      if (missing.has(id)) writes.index({ id, queue, ...membershipsOf(job.options, job.name), at: registeredAt as number });
+    await Promise.all(writes.flushInto(redis));
+    return missing.size;
+  }
+
   /**
    * Returns the tasks that are missing in a set of their item. A key of a wrong type counts as complete, because nothing can be added to
    * it.
@@ -124,7 +150,7 @@ export class EntryCheck {
         options: { item },
       },
     } of live)
-      if (item) push(byItem, item, id);
+      if (item) append(byItem, item, id);
     const missing = await Promise.all(
       [...byItem].map(async ([item, ids]) => {
         const read = (key: string): Promise<number[]> => unreadable.read(key, 'set', redis.smismember(key, ...ids), []);
@@ -149,7 +175,7 @@ export class EntryCheck {
     const { redis, registry } = this.store;
     const writes = registry.writes();
     for (const { id, queue, registeredAt, job } of live)
-      writes.add({ id, queue, ...membershipsOf(job.options), at: registeredAt ?? job.timestamp ?? this.store.clock.now() });
+      writes.add({ id, queue, ...membershipsOf(job.options, job.name), at: registeredAt ?? job.timestamp ?? this.store.clock.now() });
     await Promise.all(writes.flushInto(redis));
     // Some may have finished meanwhile, and their workers have already removed them from the registry.
     const again = await this.#reader.read(new Map(live.map(({ id, queue }) => [id, queue])));
@@ -182,10 +208,4 @@ function isOver({ place }: FoundJob): boolean {
 
 function isLive(job: FoundJob): boolean {
   return job.place !== 'unreadable' && !isOver(job);
-}
-
-function push(groups: Map<string, string[]>, name: string, id: string): void {
-  const ids = groups.get(name);
-  if (ids) ids.push(id);
-  else groups.set(name, [id]);
 }

@@ -1,3 +1,4 @@
+import { groupBy } from '../../../shared/groups.js';
 import { isTime } from '../../../shared/records/hash-reader.js';
 import type { Store } from '../../../shared/store.js';
 import { type JobAddress, type TaskJobOptions, readOptions } from '../../../shared/task/job-options.js';
@@ -19,6 +20,7 @@ export interface Compared {
 
 export interface FoundJob {
   readonly place: JobPlace | 'unreadable';
+  readonly name: string | null;
   readonly options: TaskJobOptions;
   /** When the job was enqueued, in ms; null for an invalid time. */
   readonly timestamp: number | null;
@@ -64,16 +66,18 @@ export class EntryReader {
   async jobs(listed: ReadonlyMap<string, string>): Promise<Map<string, FoundJob>> {
     const { redis, queues, keys, unreadable } = this.store;
     const jobs = new Map<string, FoundJob>();
-    const calls = [...groupByQueue(listed)].map(async ([queue, ids]) => {
-      const rows = await redis.readTasks(...queues.readKeys(queue), keys.jobs(queue), 'opts timestamp stop parentKey', ...ids);
+    const calls = [...groupBy(listed, ([, queue]) => queue)].map(async ([queue, some]) => {
+      const ids = some.map(([id]) => id);
+      const rows = await redis.readTasks(...queues.readKeys(queue), keys.jobs(queue), 'opts timestamp stop parentKey name', ...ids);
       rows.forEach((row, index) => {
         if (!row) return;
         const id = ids[index] as string;
         const fields = row as readonly (string | null)[]; // without length limits
-        const [place, options = null, timestamp, stop, parentKey = null, problem] = fields;
+        const [place, options = null, timestamp, stop, parentKey = null, name = null, problem] = fields;
         if (problem) unreadable.report({ key: keys.jobs(queue) + id, problem });
         jobs.set(id, {
           place: place as FoundJob['place'],
+          name,
           options: readOptions(options),
           timestamp: isTime(Number(timestamp)) ? Number(timestamp) : null,
           stopped: Boolean(stop),
@@ -89,14 +93,4 @@ export class EntryReader {
 function readScore(score: string | null, now: number): number | null {
   const at = score === null ? Number.NaN : Number(score);
   return isTime(at) && at <= now + MOST_AHEAD_MS ? at : null;
-}
-
-function groupByQueue(listed: ReadonlyMap<string, string>): Map<string, string[]> {
-  const groups = new Map<string, string[]>();
-  for (const [id, queue] of listed) {
-    const others = groups.get(queue);
-    if (others) others.push(id);
-    else groups.set(queue, [id]);
-  }
-  return groups;
 }

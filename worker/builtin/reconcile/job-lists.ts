@@ -45,7 +45,9 @@ export class JobLists {
     const used: string[] = [];
     for (const some of chunks(names, CHECKED_AT_ONCE)) {
       const lists = await Promise.all(
-        some.map((queue) => redis.exists(...[...LISTS, 'active', 'completed', 'failed'].map((list) => keys.jobs(queue) + list))),
+        some.map((queue) =>
+          redis.exists(keys.keptLimits(queue), ...[...LISTS, 'active', 'completed', 'failed'].map((list) => keys.jobs(queue) + list)),
+        ),
       );
       used.push(...some.filter((_, index) => lists[index] !== 0));
     }

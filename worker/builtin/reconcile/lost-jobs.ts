@@ -1,7 +1,7 @@
 import { chunks } from '../../../shared/limits.js';
-import type { Logger } from '../../../shared/logger.js';
-import { deadWorkers } from '../../../shared/records/heartbeats.js';
+import type { Logger } from '../../../shared/log/logger.js';
 import type { Store } from '../../../shared/store.js';
+import { deadWorkers } from '../../../shared/workers/heartbeats.js';
 import type { Isolation } from './run-record.js';
 
 /** A job found in none of the lists examined; it may be in the wait list of its queue. */

@@ -1,12 +1,15 @@
 import { isName, quote } from '../../../shared/keys.js';
-import type { Logger } from '../../../shared/logger.js';
-import { deadWorkers } from '../../../shared/records/heartbeats.js';
+import type { Logger } from '../../../shared/log/logger.js';
+import { IndexSweep } from '../../../shared/registry/index-repair.js';
 import { isAtStart, isScheduledRun } from '../../../shared/schedule/schedule.js';
 import { parseStop } from '../../../shared/stop/receipt.js';
 import type { Store } from '../../../shared/store.js';
+import { deadWorkers } from '../../../shared/workers/heartbeats.js';
 import type { RegistryReconcileOutput } from '../definitions.js';
+import { EndedWalk } from './ended-walk.js';
 import { EntryCheck } from './entries.js';
 import { JobLists } from './job-lists.js';
+import { LineCheck } from './line-check.js';
 import { LostJobs } from './lost-jobs.js';
 import { type Cursors, Isolation, RunRecord } from './run-record.js';
 import { Strays } from './strays.js';
@@ -16,7 +19,7 @@ interface ReconcilerOptions {
   /** How long an entry of the registry may be without a job, in ms. */
   readonly graceMs: number;
   readonly logger: Logger;
-  /** Most entries, and most waiting jobs, examined in one run. Default 10,000 each. */
+  /** Most entries, waiting jobs and ended jobs examined in one run. Default 10,000 each. */
   readonly limit?: number;
 }
 
@@ -25,22 +28,26 @@ type Counts = { -readonly [Name in keyof RegistryReconcileOutput]: RegistryRecon
 const DEFAULT_LIMIT = 10_000;
 /** Tolerated difference between clocks, in ms. */
 const CLOCK_MS = 5_000;
-const PAGE = 500;
+const PAGE = 100;
 const MAX_PENDING_STOPS = 1_000;
 
 /**
- * Compares the registry with the queues, page by page, and repairs the effects of crashes: see docs/stop-protocol.md. All repairs are
- * idempotent, so concurrent or interrupted runs do no harm.
+ * Compares the registry with the queues, page by page, and repairs the effects of crashes: see docs/explanation/stop-protocol.md. All
+ * repairs are idempotent, so concurrent or interrupted runs do no harm.
  */
 export class Reconciler {
   readonly #check: EntryCheck;
   readonly #lists: JobLists;
+  readonly #lineCheck: LineCheck;
+  readonly #ended: EndedWalk;
   readonly #record: RunRecord;
   readonly #limit: number;
 
   constructor(private readonly options: ReconcilerOptions) {
     this.#check = new EntryCheck(options.store, options.graceMs);
     this.#lists = new JobLists(options.store);
+    this.#lineCheck = new LineCheck(options.store);
+    this.#ended = new EndedWalk(options.store, (key) => this.#isolation(key));
     this.#record = new RunRecord(options.store);
     this.#limit = options.limit ?? DEFAULT_LIMIT;
   }
@@ -62,6 +69,10 @@ export class Reconciler {
       inherited: 0,
       early: 0,
       restored: 0,
+      indexed: 0,
+      findable: 0,
+      stale: 0,
+      expired: 0,
       complete: false,
       took_ms: 0,
     };
@@ -70,12 +81,15 @@ export class Reconciler {
       const queues = await this.#lists.queues();
       const { keys } = store;
       const rest = this.#isolation(keys.tasks);
+      await this.#isolation(keys.pausedQueues).step(() => store.pauses.tend());
       await this.#isolation(keys.pendingStops).step(() => this.#carryOutPendingStops(counts));
       await this.#checkActive(queues, counts);
       await this.#walkWaiting(queues, cursors, counts, signal);
       const lost = new LostJobs(store, logger, (key) => this.#isolation(key));
       await this.#isolation(keys.taskQueues).step(() => this.#walkEntries(cursors, lost, counts, signal));
       await this.#restore(lost, counts, signal);
+      await this.#walkEnded(queues, cursors, counts, signal);
+      await this.#isolation(keys.findTexts).step(() => this.#sweepIndexes(cursors, counts, signal));
       await rest.step(async () => void (counts.removed += await new Strays(store, queues).drop(cursors.strays, signal)));
     } catch (error) {
       // Includes the page that failed. If saving fails, pages are only examined twice.
@@ -84,11 +98,12 @@ export class Reconciler {
     } finally {
       store.taskCounters.repaired(counts);
     }
-    counts.complete = cursors.entries === '0' && cursors.jobs === null;
+    counts.complete = cursors.entries === '0' && cursors.jobs === null && cursors.ended === null;
     counts.took_ms = Math.round(performance.now() - startedAt);
     await Promise.all([this.#record.save(cursors), this.#record.saveCounts(counts)]);
-    const { removed, registered, settled, inherited, early, restored } = counts;
-    if (removed + registered + settled + inherited + early + restored > 0) logger.info(counts, 'Repaired the registry');
+    const { removed, registered, settled, inherited, early, restored, indexed, findable, stale } = counts;
+    if (removed + registered + settled + inherited + early + restored + indexed + findable + stale > 0)
+      logger.info(counts, 'Repaired the registry');
     return counts;
   }
 
@@ -96,6 +111,7 @@ export class Reconciler {
   async #walkEntries(cursors: Cursors, lost: LostJobs, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
     const { redis, keys, unreadable } = this.options.store;
     const isolation = this.#isolation(keys.taskQueues);
+    if (cursors.entries === '0') cursors.findsLive = true;
     do {
       signal?.throwIfAborted();
       const [next, flat] = await unreadable.read(keys.taskQueues, 'hash', redis.hscan(keys.taskQueues, cursors.entries, 'COUNT', PAGE), [
@@ -105,7 +121,7 @@ export class Reconciler {
       const listed = this.#readEntries(flat);
       counts.entries += flat.length / 2;
       await isolation.each([...listed.keys()], async (ids) => {
-        const { young, removed, registered, inherited } = await this.#check.check(
+        const { young, removed, registered, inherited, findable } = await this.#check.check(
           new Map(ids.map((id) => [id, listed.get(id) as string])),
           lost,
         );
@@ -113,9 +129,25 @@ export class Reconciler {
         counts.removed += removed;
         counts.registered += registered;
         counts.inherited += inherited;
+        counts.findable += findable;
       });
       cursors.entries = next;
     } while (cursors.entries !== '0' && counts.entries < this.#limit);
+    if (cursors.entries === '0' && cursors.findsLive) await redis.set(keys.findComplete, 1);
+  }
+
+  /** Indexes and expires ended tasks; see {@link EndedWalk}. */
+  async #walkEnded(queues: readonly string[], cursors: Cursors, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
+    if (cursors.ended === null) cursors.findsEnded = true;
+    cursors.ended = await this.#ended.run(queues, cursors.ended, this.#limit, { counts, signal });
+    if (cursors.ended === null && cursors.findsEnded) await this.#ended.markComplete(queues);
+  }
+
+  /** Removes stale entries from the indexes of live tasks. */
+  async #sweepIndexes(cursors: Cursors, counts: Counts, signal: AbortSignal | undefined): Promise<void> {
+    const { next, removed } = await new IndexSweep(this.options.store).run(cursors.sweep, this.#limit, signal);
+    cursors.sweep = next;
+    counts.stale += removed;
   }
 
   /** Parses the reply of HSCAN into queues by id. */
@@ -147,11 +179,14 @@ export class Reconciler {
     do {
       signal?.throwIfAborted();
       const page = await this.#lists.page(queues, cursors.jobs, PAGE);
-      const settled = await this.#checkJobs(page.queue, page, counts);
-      if (page.list === 'delayed')
-        await this.#isolation(store.keys.jobs(page.queue)).each(page.ids, (ids) => this.#shortenDelays(page.queue, ids));
-      // Settled jobs have left their list, and later ones moved up.
-      cursors.jobs = page.next && { ...page.next, offset: Math.max(0, page.next.offset - settled) };
+      let left = await this.#checkJobs(page.queue, page, counts);
+      if (page.list === 'delayed') {
+        const isolation = this.#isolation(store.keys.jobs(page.queue));
+        await isolation.each(page.ids, (ids) => this.#shortenDelays(page.queue, ids));
+        await isolation.each(page.ids, async (ids) => void (left += await this.#lineCheck.check(page.queue, ids)));
+      }
+      // Some jobs have left their list, and later ones moved up.
+      cursors.jobs = page.next && { ...page.next, offset: Math.max(0, page.next.offset - left) };
     } while (cursors.jobs !== null && counts.jobs < limit);
   }
 

@@ -1,13 +1,14 @@
 import { isUnavailability } from '../../../shared/redis/connection-errors.js';
-import { isRefusal } from '../../../shared/redis/reply-errors.js';
+import { isRefusal, isReplyError } from '../../../shared/redis/reply-errors.js';
 import type { Store } from '../../../shared/store.js';
 import type { RegistryReconcileOutput } from '../definitions.js';
+import { type EndedPosition, formatEndedPosition, parseEndedPosition } from './ended-position.js';
 import { type JobPosition, formatPosition, parsePosition } from './job-lists.js';
 import type { StrayCursors } from './strays.js';
 
 /** Returns whether Redis rejected a record for good: its type or content does not suit the command. */
 function isBadRecord(error: unknown): error is Error {
-  return error instanceof Error && error.name === 'ReplyError' && !isUnavailability(error) && !isRefusal(error);
+  return isReplyError(error) && !isUnavailability(error) && !isRefusal(error);
 }
 
 /** Most halvings in one run: if every record is bad, most of a page is skipped as a whole. */
@@ -59,8 +60,19 @@ export interface Cursors {
   /** Cursors over tasks registered in only one part of the registry. */
   strays: StrayCursors;
   jobs: JobPosition | null;
+  ended: EndedPosition | null;
+  /** Where the sweep of the indexes of live tasks continues; `''` for the start. */
+  sweep: string;
+  /** Whether the current pass over the entries, and over the ended tasks, was begun by a version that indexes them for searches. */
+  findsLive: boolean;
+  findsEnded: boolean;
 }
 
+/** The fields of the cursors, in the order in which they are read. */
+const FIELDS = [
+  ...['entries_cursor', 'jobs_cursor', 'live_cursor', 'tasks_cursor', 'ended_cursor', 'sweep_cursor'],
+  ...['finds_live', 'finds_ended'],
+] as const;
 /** A cursor of Redis: 64 bits. */
 const CURSOR = /^\d{1,20}$/;
 const LAST_CURSOR = 2n ** 64n - 1n;
@@ -76,20 +88,33 @@ export class RunRecord {
 
   async load(): Promise<Cursors> {
     const { redis, keys, unreadable } = this.store;
-    const stored = await unreadable.read(
-      keys.reconcile,
-      'hash',
-      redis.hmget(keys.reconcile, 'entries_cursor', 'jobs_cursor', 'live_cursor', 'tasks_cursor'),
-      null,
-    );
-    const [entries = null, jobs = null, live = null, tasks = null] = stored ?? [];
+    const stored = await unreadable.read(keys.reconcile, 'hash', redis.hmget(keys.reconcile, ...FIELDS), null);
+    const [entries = null, jobs = null, live = null, tasks = null, ended = null, sweep, findsLive, findsEnded] = stored ?? [];
     if (stored === null && this.#last !== null) return structuredClone(this.#last);
-    return { entries: parseCursor(entries), jobs: parsePosition(jobs), strays: { live: parseCursor(live), tasks: parseCursor(tasks) } };
+    return {
+      entries: parseCursor(entries),
+      jobs: parsePosition(jobs),
+      ended: parseEndedPosition(ended),
+      strays: { live: parseCursor(live), tasks: parseCursor(tasks) },
+      sweep: sweep ?? '',
+      findsLive: findsLive === '1',
+      findsEnded: findsEnded === '1',
+    };
   }
 
-  async save({ entries, jobs, strays }: Cursors): Promise<void> {
-    this.#last = structuredClone({ entries, jobs, strays });
-    await this.#write({ entries_cursor: entries, jobs_cursor: formatPosition(jobs), live_cursor: strays.live, tasks_cursor: strays.tasks });
+  async save(cursors: Cursors): Promise<void> {
+    this.#last = structuredClone(cursors);
+    const { entries, jobs, ended, strays, sweep, findsLive, findsEnded } = cursors;
+    await this.#write({
+      entries_cursor: entries,
+      jobs_cursor: formatPosition(jobs),
+      ended_cursor: formatEndedPosition(ended),
+      live_cursor: strays.live,
+      tasks_cursor: strays.tasks,
+      sweep_cursor: sweep,
+      finds_live: Number(findsLive),
+      finds_ended: Number(findsEnded),
+    });
   }
 
   async saveCounts({ complete, ...numbers }: RegistryReconcileOutput): Promise<void> {

@@ -1,4 +1,4 @@
-import { isShared } from '../../../shared/keys.js';
+import { isShared } from '../../../shared/reserved-ids.js';
 import type { Store } from '../../../shared/store.js';
 import { isTerminal } from '../../../shared/task/state.js';
 import { readTasks } from '../../../shared/task/view.js';

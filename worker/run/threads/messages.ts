@@ -1,10 +1,18 @@
 import type { MessagePort } from 'node:worker_threads';
+import type { Failure } from '../../../shared/attempt/failure.js';
+import type { AskedRetry } from '../../../shared/attempt/retry-after.js';
 import type { ErrorCode } from '../../../shared/errors.js';
+import type { LimitStep } from '../../../shared/limiter/marks.js';
 import type { LogLevel } from '../../../shared/settings/log-levels.js';
 import type { Settings } from '../../../shared/settings/settings.js';
 import { type AbortCause, LockLost, ShuttingDown, StopRequested, TimedOut } from '../../../shared/stop/cause.js';
 import type { AnyDefinition } from '../../../shared/task/definition.js';
 import type { ChildOptions, ChildTask } from '../../../shared/task/handler.js';
+import type { Carrier } from '../../../shared/tracing/carrier.js';
+import type { ThreadTrace } from '../../../shared/tracing/telemetry.js';
+
+/** The entry module of threads, for packageFile. */
+export const THREAD_MAIN = 'worker/run/threads/thread-main';
 
 /** Where a thread loads a handler from: a task module, and the name of a task in it. */
 export interface HandlerSource {
@@ -12,18 +20,28 @@ export interface HandlerSource {
   readonly name: string;
 }
 
+/** The handler of a run, and the stored input, which the thread parses. */
+export interface ThreadTask extends HandlerSource {
+  readonly data: unknown;
+  /** The span of the attempt; absent without telemetry. */
+  readonly trace?: ThreadTrace | undefined;
+}
+
 /** The input of a thread for one run. */
-export interface ThreadRun extends HandlerSource {
+export interface ThreadRun extends ThreadTask {
   readonly settings: Settings;
   readonly id: string;
   readonly item: string | null;
   readonly attempt: number;
-  readonly input: unknown;
   readonly port: MessagePort;
+  /** Lowest level of lines that the main thread uses, and the memory of the `LogFlow`. */
+  readonly log: { readonly level: string; readonly shared: SharedArrayBuffer };
 }
 
 /** From the main thread to the thread, while the handler runs. */
 export type MainMessage =
+  /** The thread answers `pong` as soon as its event loop turns. */
+  | { readonly type: 'ping' }
   | { readonly type: 'abort'; readonly cause: CauseParts }
   | ({ readonly type: 'enqueued'; readonly call: number } & EnqueueResult);
 
@@ -39,19 +57,32 @@ interface CauseParts {
 export type ThreadMessage =
   /** Sent first: until then the run waited for a free thread, or for its module to load there. */
   | { readonly type: 'started' }
+  | { readonly type: 'pong' }
   | { readonly type: 'progress'; readonly value: number | object }
   | { readonly type: 'emit'; readonly chunk: unknown }
+  | { readonly type: 'spend'; readonly cost: number }
   | {
       readonly type: 'enqueue';
       readonly call: number;
       readonly definition: PortableDefinition;
+      /** The limits of the task, computed in the thread; null for none. */
+      readonly limits: readonly LimitStep[] | null;
       readonly input: unknown;
       readonly options: ChildOptions;
+      /** The context of the call, if the attempt is traced. */
+      readonly carrier?: Carrier | undefined;
     }
-  | { readonly type: 'log'; readonly level: LogLevel; readonly fields: Readonly<Record<string, unknown>>; readonly message: string };
+  | {
+      readonly type: 'log';
+      readonly level: LogLevel;
+      readonly fields: Readonly<Record<string, unknown>>;
+      readonly message: string;
+      /** Characters of the line. */
+      readonly size: number;
+    };
 
-/** A definition without its schemas, which cannot be cloned; the thread has already validated the input. */
-type PortableDefinition = Omit<AnyDefinition, 'input' | 'output'>;
+/** A definition without its schemas and functions, which cannot be cloned; the thread has already validated the input. */
+type PortableDefinition = Omit<AnyDefinition, 'input' | 'output' | 'chunk' | 'concurrency' | 'rate' | 'fair' | 'dedupe' | 'tags'>;
 
 export type EnqueueResult =
   | { readonly ok: true; readonly task: ChildTask }
@@ -65,12 +96,15 @@ export type EnqueueResult =
       };
     };
 
-/** How the handler ended. Errors are serialized, because a clone loses its class; the thread determines `final`. */
+/** How the handler ended. Errors are serialized, because a clone loses name, code and class; the thread determines `final`. */
 export type ThreadResult =
   | { readonly ok: true; readonly value: unknown }
   | {
       readonly ok: false;
-      readonly error: { readonly name: string; readonly message: string; readonly stack: string | undefined; readonly final: boolean };
+      readonly failure: Failure;
+      /** Whether the error is not retried. */
+      readonly final: boolean;
+      readonly asked: AskedRetry | null;
     };
 
 /** Serializes an abort cause for a thread: a structured clone of an Error loses its class. */

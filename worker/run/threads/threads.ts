@@ -1,19 +1,35 @@
 import { once } from 'node:events';
-import { UnrecoverableError } from 'bullmq';
+import type { MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
+import { errorOf } from '../../../shared/attempt/failure.js';
 import { messageOf } from '../../../shared/errors.js';
-import type { Logger } from '../../../shared/logger.js';
+import type { Logger } from '../../../shared/log/logger.js';
+import { packageFile } from '../../../shared/package/package-file.js';
 import type { Settings } from '../../../shared/settings/settings.js';
 import type { AbortCause } from '../../../shared/stop/cause.js';
 import type { TaskContext } from '../../../shared/task/handler.js';
+import { within } from '../../../shared/time.js';
+import type { AttemptSpan } from '../../../shared/tracing/telemetry.js';
+import { unrecoverable } from '../outcome.js';
 import { enqueueForThread } from './enqueue.js';
-import { type HandlerSource, type MainMessage, type ThreadMessage, type ThreadResult, type ThreadRun, partsOf } from './messages.js';
+import {
+  THREAD_MAIN,
+  type MainMessage,
+  type ThreadMessage,
+  type ThreadResult,
+  type ThreadRun,
+  type ThreadTask,
+  partsOf,
+} from './messages.js';
+import { Pulse } from './pulse.js';
+import { threadBlocked, threadFailure } from './thread-failure.js';
+import { LogFlow } from './thread-log.js';
 
-/** The entry module of threads, with this file's extension: compiled, or source under a loader. */
-const THREAD_MAIN = new URL(`./thread-main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+/** How long the last messages of a failed or terminated thread may take to arrive, in ms. */
+const LAST_MESSAGES_MS = 10_000;
 
 /** A running isolated handler. */
-interface ThreadHandle {
+export interface ThreadHandle {
   readonly result: Promise<unknown>;
   /** Whether the handler has been called; before that, the run waits for a free thread that has loaded its module. */
   readonly started: boolean;
@@ -23,8 +39,15 @@ interface ThreadHandle {
   kill(reason?: Error): void;
 }
 
+interface ThreadsOptions {
+  /** Most threads at once. */
+  readonly size: number;
+  /** How long a handler may block the event loop of its thread before the thread is terminated, in ms; 0 for any time. */
+  readonly blockedMs: number;
+}
+
 /**
- * The threads of this process, created for the first isolated task.
+ * A pool of threads, created for its first task.
  *
  * Piscina never gets more runs than it has threads: when a thread is terminated, runs in piscina's own queue stay there until the next run
  * arrives, which may be never (5.3).
@@ -40,30 +63,50 @@ export class Threads {
   constructor(
     private readonly settings: Settings,
     private readonly logger: Logger,
+    private readonly options: ThreadsOptions = { size: settings.threads, blockedMs: 0 },
   ) {}
 
-  /** Runs a handler in a thread. Calls `onStarted` when the thread calls the handler. */
-  run(source: HandlerSource, context: TaskContext, onStarted: () => void): ThreadHandle {
+  /** Whether a run would start at once. */
+  get hasFree(): boolean {
+    return this.#busy < this.options.size;
+  }
+
+  /** Number of live threads. */
+  get count(): number {
+    return this.#pool?.threads.length ?? 0;
+  }
+
+  /**
+   * Runs a handler in a thread. Calls `onStarted` when the thread calls the handler.
+   * @param span of the attempt; null without telemetry
+   */
+  run(source: ThreadTask, context: TaskContext, onStarted: () => void, span: AttemptSpan | null = null): ThreadHandle {
     const pool = (this.#pool ??= this.#createPool());
     const { port1: near, port2: far } = new MessageChannel();
     const killer = new AbortController();
     const failStart = (error: Error): void => killer.abort(error);
     let started = false;
+    let pulse: Pulse | null = null;
+    const flow = new LogFlow();
     near.on('message', (message: ThreadMessage) => {
       if (message.type === 'enqueue') {
-        void enqueueForThread(context, message).then((result) =>
+        void enqueueForThread(context, message, span).then((result) =>
           near.postMessage({ type: 'enqueued', call: message.call, ...result } satisfies MainMessage),
         );
         return;
       }
+      if (message.type === 'pong') return pulse?.answered();
+      if (message.type === 'log') flow.receive(message.size);
       if (message.type !== 'started') return this.#receive(message, context);
       started = true;
+      pulse = this.#watch(source.name, near, killer);
       this.#starting.delete(failStart);
       onStarted();
     });
     const closed = once(near, 'close');
-    const { id, item, attempt, input } = context;
-    const run: ThreadRun = { ...source, settings: this.settings, id, item, attempt, input, port: far };
+    const { id, item, attempt } = context;
+    const log = { level: context.log.level, shared: flow.shared };
+    const run: ThreadRun = { ...source, settings: this.settings, ...{ id, item, attempt, log }, port: far };
     // The thread closes its port after its last message; the result may arrive before these messages.
     const begin = (): Promise<ThreadResult> => {
       this.#starting.add(failStart);
@@ -71,10 +114,14 @@ export class Threads {
     };
     const result = this.#withThread(killer.signal, begin)
       .then((ended) => closed.then(() => valueOf(ended)))
-      .catch((error: unknown) => {
-        throw killer.signal.aborted ? killer.signal.reason : error;
+      .catch(async (error: unknown) => {
+        // Before a thread called its handler, its port may never close.
+        if (started) await within(LAST_MESSAGES_MS, closed, () => undefined);
+        if (killer.signal.aborted) throw killer.signal.reason;
+        throw threadFailure(error, source.name, this.settings.threadMemoryMb);
       })
       .finally(() => {
+        pulse?.stop();
         this.#starting.delete(failStart);
         near.close();
       });
@@ -88,6 +135,16 @@ export class Threads {
     };
   }
 
+  #watch(name: string, port: MessagePort, killer: AbortController): Pulse | null {
+    const { blockedMs } = this.options;
+    if (blockedMs === 0) return null;
+    return new Pulse({
+      limitMs: blockedMs,
+      ping: () => port.postMessage({ type: 'ping' } satisfies MainMessage),
+      onBlocked: () => killer.abort(threadBlocked(name, blockedMs)),
+    });
+  }
+
   /** Terminates all threads at once. */
   async close(): Promise<void> {
     this.#waiting.clear();
@@ -96,7 +153,7 @@ export class Threads {
 
   /** Calls `begin` when a thread is free. Rejects if aborted before. */
   async #withThread<Value>(signal: AbortSignal, begin: () => Promise<Value>): Promise<Value> {
-    if (this.#busy < this.settings.threads) this.#busy += 1;
+    if (this.hasFree) this.#busy += 1;
     else await this.#reserveThread(signal);
     try {
       return await begin();
@@ -123,11 +180,13 @@ export class Threads {
   }
 
   #createPool(): Piscina<ThreadRun, ThreadResult> {
+    const { threadMemoryMb: memoryMb } = this.settings;
     const pool = new Piscina<ThreadRun, ThreadResult>({
-      filename: THREAD_MAIN.href,
+      filename: packageFile(THREAD_MAIN).href,
       minThreads: 0,
-      maxThreads: this.settings.threads,
+      maxThreads: this.options.size,
       idleTimeout: 30_000,
+      resourceLimits: memoryMb === 0 ? {} : { maxOldGenerationSizeMb: memoryMb },
       // By default piscina puts an idle thread to sleep before its port is closed and its messages are sent.
       atomics: 'disabled',
     });
@@ -139,10 +198,11 @@ export class Threads {
     return pool;
   }
 
-  #receive(message: Exclude<ThreadMessage, { type: 'started' | 'enqueue' }>, context: TaskContext): void {
+  #receive(message: Exclude<ThreadMessage, { type: 'started' | 'pong' | 'enqueue' }>, context: TaskContext): void {
     try {
       if (message.type === 'progress') context.progress(message.value as number);
       else if (message.type === 'emit') context.emit(message.chunk);
+      else if (message.type === 'spend') context.spend(message.cost);
       else if (message.level !== 'silent') context.log[message.level](message.fields, message.message);
     } catch (error) {
       // A throw in an event handler would end the process.
@@ -153,9 +213,6 @@ export class Threads {
 
 function valueOf(result: ThreadResult): unknown {
   if (result.ok) return result.value;
-  const { name, message, stack, final } = result.error;
-  const error = final ? new UnrecoverableError(message) : new Error(message);
-  error.name = name;
-  if (stack !== undefined) error.stack = stack;
-  throw error;
+  const error = Object.assign(errorOf(result.failure), result.asked);
+  throw result.final ? unrecoverable(error) : error;
 }

@@ -62,10 +62,10 @@ describe('the event stream of a retried task', () => {
     second.returns();
     for (const client of [early, joined, resumed, late]) await client.end();
     // `retrying` is missing if it arrived after the second attempt was seen.
-    assert.match(textOf(early.heard), /^\(running:1\) one (retrying:1 )?running:2 two completed$/);
+    assert.match(textOf(early.heard), /^\(running:1\) queued running:1 one (retrying:1 )?running:2 two completed$/);
     assert.match(textOf(resumed.heard), /^\(running:2\) (retrying:1 )?running:2 two completed$/);
     for (const { heard } of [joined, late])
-      assert.match(textOf(heard), /^\(running:2\) running:1 one (retrying:1 )?running:2 two completed$/);
+      assert.match(textOf(heard), /^\(running:2\) queued running:1 one (retrying:1 )?running:2 two completed$/);
   });
 });
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { type EventSourceMessage, createParser } from 'eventsource-parser';
+import { taskEvents } from '../../../../dashboard/api/schemas/event.js';
 import type { PRINCIPALS } from '../serve-api.js';
 
 export interface Heard {
@@ -33,6 +34,8 @@ export class EventClient {
     this.status = response.statusCode ?? 0;
     const onEvent = ({ event = 'message', id, data }: EventSourceMessage): void => {
       const heard = { event, id, data: JSON.parse(data) as Record<string, unknown> };
+      // Throws if the API sends something other than its document says.
+      if (event === 'state' || event === 'chunk' || event === 'progress') taskEvents[event].parse(heard.data);
       this.heard.push(heard);
       if (event === 'chunk') this.chunks.push(heard.data['chunk']);
       this.#notice?.();

@@ -88,8 +88,8 @@ test('changes are short, whatever the handler reports, and unrestricted callers 
   assert.ok(told.length > 0 && told.every((task) => JSON.stringify(task).length < 3_000), `${JSON.stringify(told).length} characters`);
   const change = new Change(
     [
-      { item: 'a', text: '{"id":"x"}' },
-      { item: 'b', text: '{"id":"y"}' },
+      { item: 'a', text: '{"id":"x"}', state: 'x' },
+      { item: 'b', text: '{"id":"y"}', state: 'y' },
     ],
     [],
   );
@@ -107,11 +107,13 @@ test('changes are short, whatever the handler reports, and unrestricted callers 
 test('all listeners share one poll; without listeners there is none', async () => {
   const many = await Promise.all(Array.from({ length: 50 }, () => listen()));
   await fleet.client.config('RESETSTAT');
+  const since = performance.now();
   await add('news');
   await Promise.all(many.map((client) => client.until(() => changedOf(client, 'news').length > 0)));
-  // At most a few commands per poll, independent of the number of listeners.
   const { zrange = 0 } = await fleet.commandCounts();
-  assert.ok(zrange >= 1 && zrange < 50, `${zrange}`);
+  const polls = 1 + (performance.now() - since) / LOOK_MS;
+  // At most a few commands per poll, independent of the number of listeners.
+  assert.ok(zrange >= 1 && zrange < 5 * polls, `${zrange} in ${polls} polls`);
   for (const client of many) client.leave();
   // Polling stops with the last listener.
   const looks = async (): Promise<number> => (await fleet.commandCounts())['zrange'] ?? 0;

@@ -75,7 +75,7 @@ describe('The audit of a fault', () => {
       (runs) => runs.length === 1,
     );
     history.asked.add(stopped);
-    history.stopped(now(), [await producer.stop(stopped, { waitMs: 10_000 })]);
+    history.stopped(now(), [await producer.stop(stopped, { waitMs: 60_000 })]);
     await until(
       () => fleet.registrySize(keyPrefix),
       ({ tasks, queues }) => tasks + queues === 0,

@@ -32,6 +32,7 @@ export interface AuditCounts {
   readonly completed: number;
   readonly failed: number;
   readonly cancelled: number;
+  readonly skipped: number;
   /** Rejected enqueues, and how many of them added a task anyway. */
   readonly rejected: number;
   readonly madeThoughRejected: number;
@@ -83,7 +84,7 @@ export async function audit({ store, history, log, ends }: Facts): Promise<Audit
 
   const problems: Problem[] = [];
   const tell = (kind: ProblemKind, id: string, what: string): void => void problems.push({ kind, id, what });
-  const states = { completed: 0, failed: 0, cancelled: 0 };
+  const states = { completed: 0, failed: 0, cancelled: 0, skipped: 0 };
   let [ranAgain, overlapping, endedBeforeAbort, zombies] = [0, 0, 0, 0];
   for (const [id, view] of views) {
     const task = history.enqueued.get(id);

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { createReceipt } from '../../../../shared/stop/receipt.js';
+import { type StopReceipt, createReceipt } from '../../../../shared/stop/receipt.js';
 import type { ProblemKind } from './audit.js';
 import { type Freeze, isOfFrozen } from './frozen.js';
 import { HandlerLog } from './handler-log.js';
@@ -20,6 +20,7 @@ describe('A handler running after its stop', () => {
     settledAt: number,
     [pid, beganAt, endedAt]: readonly [pid: number, beganAt: number, endedAt: number],
     kind: ProblemKind = 'ran on after its stop',
+    via: StopReceipt['via'] = 'signal',
   ): boolean {
     const folder = mkdtempSync(join(tmpdir(), 'taskfleet-frozen-'));
     folders.push(folder);
@@ -36,7 +37,7 @@ describe('A handler running after its stop', () => {
     history.stops.push({
       askedAt: settledAt - 10,
       answeredAt: settledAt,
-      receipt: createReceipt({ id: 'a', outcome: 'cancelled', endedAs: 'cancelled' }),
+      receipt: { ...createReceipt({ id: 'a', outcome: 'cancelled', endedAs: 'cancelled' }), via },
     });
     return isOfFrozen({ kind, id: 'a', what: '' }, { history, log: new HandlerLog(folder).refresh() }, [FREEZE], 5_000);
   }
@@ -44,6 +45,12 @@ describe('A handler running after its stop', () => {
   it('is excused if its process was frozen when the stop was settled', () => {
     assert.equal(isExcused(5_000, [7, 900, 9_050]), true);
     assert.equal(isExcused(5_000, [7, 9_010, 9_050], 'began after its stop'), true);
+  });
+
+  it('is excused if the stop found its task in the queue before the woken process noticed that', () => {
+    assert.equal(isExcused(9_100, [7, 900, 9_150], 'ran on after its stop', 'queue'), true);
+    assert.equal(isExcused(9_100, [7, 900, 14_100], 'ran on after its stop', 'queue'), false);
+    assert.equal(isExcused(9_100, [7, 9_050, 9_150], 'ran on after its stop', 'queue'), false);
   });
 
   it('is not excused if another process was frozen, or at another time, or if it keeps running', () => {

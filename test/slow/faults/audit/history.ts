@@ -1,4 +1,5 @@
 import type { StopReceipt } from '../../../../shared/stop/receipt.js';
+import type { TerminalState } from '../../../../shared/task/state.js';
 import { now } from '../load/clock.js';
 import type { LoadKind } from '../load/load-task.js';
 
@@ -35,7 +36,7 @@ export class History {
   /** Tasks that went on after an acknowledged stop and had to be stopped once more. */
   readonly undoneStops = new Set<string>();
   /** The ends of tasks as received by waiting clients. */
-  readonly ends: { readonly id: string; readonly state: 'completed' | 'failed' | 'cancelled' }[] = [];
+  readonly ends: { readonly id: string; readonly state: TerminalState }[] = [];
 
   acknowledged(task: Omit<Enqueued, 'answeredAt'>): void {
     this.enqueued.set(task.id, { ...task, answeredAt: now() });
@@ -51,7 +52,7 @@ export class History {
     list.push({ askedAt, answeredAt: now(), code, message });
   }
 
-  ended(id: string, state: 'completed' | 'failed' | 'cancelled'): void {
+  ended(id: string, state: TerminalState): void {
     this.ends.push({ id, state });
   }
 

@@ -2,7 +2,7 @@ import { appendFileSync } from 'node:fs';
 import type { Recovery } from '../fault-fleet.js';
 import type { AuditCounts, Problem, ProblemKind } from './audit.js';
 
-/** One line of the table in docs/faults.md. */
+/** One line of the table in docs/explanation/faults.md. */
 export interface FaultRow {
   readonly fault: string;
   /** The settings and the action. */

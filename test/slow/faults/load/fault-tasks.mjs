@@ -15,6 +15,8 @@ const task = defineTask({
   name: 'fault.task',
   input: z.object({ kind: z.enum(['run', 'hold', 'deaf', 'retry', 'fail', 'block', 'spin']), ms: z.number() }),
   retention: { completed: kept, failed: kept },
+  // Locks of two seconds expire several times in one failover, and the faults kill on purpose.
+  onWorkerLost: { retries: 100 },
 });
 
 let file = null;

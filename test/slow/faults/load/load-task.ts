@@ -18,6 +18,7 @@ export const loadTask = defineTask({
   output: z.number(),
   retry: { attempts: 3, backoff: { type: 'fixed', delayMs: 100, jitter: 0 } },
   retention: KEEP,
+  onWorkerLost: { retries: 100 },
 });
 
 /** For `TASK_MODULES` of the workers. */

@@ -1,5 +1,6 @@
 import type { Producer } from '../../../../producer/index.js';
 import { isFleetError } from '../../../../shared/errors.js';
+import type { EndLog } from '../audit/end-log.js';
 import type { HandlerLog } from '../audit/handler-log.js';
 import type { History } from '../audit/history.js';
 import { FULL } from '../size.js';
@@ -17,6 +18,8 @@ export interface LoadOptions {
   readonly longestMs: number;
   /** Concurrent tasks that run until they are stopped. */
   readonly holds: number;
+  /** The load enqueues nothing while more tasks are unfinished, so that it does not outrun a slow machine. */
+  readonly mostUnfinished: number;
 }
 
 const TURN_MS = 20;
@@ -39,6 +42,7 @@ export class Load {
   readonly #producer: Producer;
   readonly #history: History;
   readonly #log: HandlerLog;
+  readonly #ends: EndLog;
   readonly #options: LoadOptions;
   readonly #open = new Set<Promise<void>>();
   #timer: NodeJS.Timeout | null = null;
@@ -47,10 +51,11 @@ export class Load {
   #pendingHolds = 0;
   #ended = false;
 
-  constructor(producer: Producer, history: History, log: HandlerLog, options: LoadOptions) {
+  constructor(producer: Producer, history: History, log: HandlerLog, ends: EndLog, options: LoadOptions) {
     this.#producer = producer;
     this.#history = history;
     this.#log = log;
+    this.#ends = ends;
     this.#options = options;
   }
 
@@ -62,7 +67,7 @@ export class Load {
     let [enqueued, stopped] = [0, 0];
     this.#timer = setInterval(() => {
       const seconds = (now() - startedAt) / 1_000;
-      for (; enqueued < seconds * perSecond; enqueued += 1) if (this.#open.size < OPEN_AT_ONCE) this.#keep(this.#enqueue());
+      for (; enqueued < seconds * perSecond; enqueued += 1) if (this.#hasRoom()) this.#keep(this.#enqueue());
       for (; stopped < seconds * stopsPerSecond; stopped += 1) if (this.#open.size < OPEN_AT_ONCE) this.#keep(this.#stopOne());
     }, TURN_MS);
   }
@@ -116,6 +121,11 @@ export class Load {
       );
     for (const { id } of undone) this.#history.undoneStops.add(id);
     await Promise.all(undone.map(({ id }) => this.#stop([id], STOP_WAIT_MS)));
+  }
+
+  #hasRoom(): boolean {
+    const unfinished = this.#history.enqueued.size - this.#ends.ends.size;
+    return this.#open.size < OPEN_AT_ONCE && unfinished < this.#options.mostUnfinished;
   }
 
   #keep(work: Promise<unknown>): void {

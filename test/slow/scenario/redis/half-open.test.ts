@@ -6,8 +6,11 @@ import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { FaultProxy } from '../../../support/network/fault-proxy.js';
 import { until } from '../../../support/until.js';
 
-/** The guarantee: 12 s without an answer, up to 5 s before the next command, and a reconnect. */
-const NOTICED_WITHIN_MS = 20_000;
+/**
+ * The guarantee is 12 s without an answer, up to 5 s before the next command, and a reconnect; the rest is for a busy machine. Without
+ * the check, the system would notice after a quarter of an hour.
+ */
+const NOTICED_WITHIN_MS = 45_000;
 const keyPrefix = 'half-open';
 
 let fleet: TestFleet;
@@ -93,7 +96,7 @@ it('a worker and a producer with half-open connections fetch tasks, receive stop
     );
     const last = await producer.enqueue(scenarioTask, { ms: 600_000 });
     await handlerBegins([worker], last.id);
-    const { outcome, via } = await producer.stop(last, { waitMs: 10_000 });
+    const { outcome, via } = await producer.stop(last, { waitMs: 60_000 });
     assert.deepEqual([outcome, via], ['cancelled', 'signal']);
   } finally {
     await worker.stop();

@@ -66,7 +66,7 @@ describe('A fleet of processes', () => {
       await worker.waitForLine(/Worker is ready/);
 
       const short = await producer.enqueue(scenarioTask, { ms: 0 });
-      await producer.result(short, { timeoutMs: 10_000 });
+      await producer.result(short, { timeoutMs: 60_000 });
       const long = await producer.enqueue(scenarioTask, { ms: 600_000 }, { item: 'chat-1' });
       await handlerBegins([worker], long.id);
       const listed = await runCommand(['task', 'list', '--item', 'chat-1', '-o', 'json'], { env });
@@ -83,7 +83,7 @@ describe('A fleet of processes', () => {
         () => Promise.resolve(states.length),
         (count) => count > 0,
       );
-      const receipt = await producer.stop(long, { waitMs: 10_000 });
+      const receipt = await producer.stop(long, { waitMs: 60_000 });
       assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'signal']);
       await following;
       assert.equal(states.at(-1), 'cancelled');

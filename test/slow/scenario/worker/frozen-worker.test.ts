@@ -10,7 +10,7 @@ import type { NodeProcess } from '../../../support/process/processes.js';
 import { until } from '../../../support/until.js';
 
 const keyPrefix = 'frozen';
-const SETTINGS = { LOCK_DURATION_MS: '1000', STALLED_CHECK_INTERVAL_MS: '500', HEARTBEAT_INTERVAL_MS: '200' };
+const SETTINGS = { LOCK_DURATION_MS: '4000', STALLED_CHECK_INTERVAL_MS: '500', HEARTBEAT_INTERVAL_MS: '1000' };
 describe('A worker process frozen for longer than the lock duration', () => {
   let fleet: TestFleet;
   let producer: Producer;
@@ -45,7 +45,7 @@ describe('A worker process frozen for longer than the lock duration', () => {
     }
     frozen.kill('SIGSTOP');
     // No other worker runs yet, so the stopper finds the lock gone.
-    const receipt = await producer.stop(stopped.id, { reason: 'enough', waitMs: 10_000 });
+    const receipt = await producer.stop(stopped.id, { reason: 'enough', waitMs: 60_000 });
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'fence']);
     t.diagnostic(`fenced ${receipt.latencyMs} ms after the stop; locks hold ${SETTINGS.LOCK_DURATION_MS} ms`);
     const fenced = await everythingOf(stopped.id);
@@ -70,7 +70,15 @@ describe('A worker process frozen for longer than the lock duration', () => {
     for (const { id } of [stopped, taken]) await frozen.waitForLine(new RegExp(`"${id}".*Abandoned handler returned`));
     assert.equal(await producer.result(taken), heir.pid);
     const task = await producer.get(taken);
-    assert.deepEqual([task?.state, task?.attempt, task?.stop, task?.progress === null], ['completed', 1, null, false]);
+    assert.deepEqual([task?.state, task?.attempt, task?.stop, task?.progress === null], ['completed', 2, null, false]);
+    // The frozen worker lived on, and tells so once it wakes.
+    assert.deepEqual(
+      task?.attempts?.map(({ number, outcome }) => [number, outcome]),
+      [
+        [1, 'lock_lost'],
+        [2, 'completed'],
+      ],
+    );
     const since = await pidsAfter(taken.id, `(${takenOver}`);
     assert.deepEqual([...new Set(since)], [heir.pid]);
     assert.deepEqual(await everythingOf(stopped.id), fenced);
@@ -91,7 +99,8 @@ describe('A worker process frozen for longer than the lock duration', () => {
 
   /** Returns everything in Redis about a task. */
   async function everythingOf(id: string) {
-    const [view, job, stream] = await Promise.all([
+    // The handler's log may go on: it tells what the frozen worker did after it woke.
+    const [view, { logs: _, ...job }, stream] = await Promise.all([
       producer.get(id),
       fleet.client.hgetall(keys.jobs('scenario') + id),
       fleet.client.xrange(keys.events(id), '-', '+'),

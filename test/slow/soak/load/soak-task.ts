@@ -5,7 +5,7 @@ import { loadTask } from '../../faults/load/load-task.js';
  * read before its removal.
  */
 const KEPT = { ageMs: 30_000, count: 100_000 };
-export const soakTask = { ...loadTask, retention: { completed: KEPT, failed: KEPT } };
+export const soakTask = { ...loadTask, retention: { completed: KEPT, failed: KEPT, cancelled: KEPT } };
 
 export const LOCK_MS = 5_000;
 export const SHUTDOWN_TIMEOUT_MS = 2_000;

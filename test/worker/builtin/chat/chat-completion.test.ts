@@ -128,7 +128,7 @@ describe('chat.completion', () => {
       response.writeHead(200, { 'content-type': 'text/event-stream' }).write(delta('a'));
       response.once('close', () => closed.resolve());
     });
-    await assertFails(ask([url], { idleTimeoutMs: 400 }).output, true, /sent nothing for 400 ms$/);
+    await assertFails(ask([url], { idleTimeoutMs: 2_000 }).output, true, /sent nothing for 2000 ms$/);
     await closed.promise;
     const mute = await upstream(t, () => undefined);
     await assertFails(ask([mute], { idleTimeoutMs: 30 }).output, true, /sent nothing for 30 ms$/);
@@ -137,15 +137,15 @@ describe('chat.completion', () => {
   it('waits for a slow server that is not silent', async (t) => {
     const url = await upstream(t, (_, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
-      let left = 5;
+      let left = 12;
       const timer = setInterval(() => {
         left -= 1;
         if (left > 0) return response.write(': thinking\n\n');
         clearInterval(timer);
         return response.end(`${delta('a')}${FINISH}${DONE}`);
-      }, 250);
+      }, 500);
     });
-    assert.equal((await ask([url], { idleTimeoutMs: 1_000 }).output).content, 'a');
+    assert.equal((await ask([url], { idleTimeoutMs: 5_000 }).output).content, 'a');
   });
 
   it('keeps the query of a base URL, and out of errors', async (t) => {

@@ -231,7 +231,7 @@ describe('The stream of a completion', () => {
 
   it('is complete if the server goes silent after the finish_reason', async (t) => {
     const url = await upstream(t, (_, response) => void response.writeHead(200).write(`${delta('a')}${FINISH}`));
-    const { content, finish_reason } = await ask([url], { idleTimeoutMs: 300 }).output;
+    const { content, finish_reason } = await ask([url], { idleTimeoutMs: 2_000 }).output;
     assert.deepEqual([content, finish_reason], ['a', 'stop']);
   });
 

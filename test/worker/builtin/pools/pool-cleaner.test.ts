@@ -153,7 +153,7 @@ describe('The lock of a clean-up', () => {
   });
 
   it('is taken at a later attempt if it is free by then', async () => {
-    const { pool, log, read, run } = setUp({ lockMs: 100 });
+    const { pool, log, read, run } = setUp({ lockMs: 4_000 });
     await fill(pool.key, 3);
     await client.set(pool.lock, FOREIGN);
     const running = run();

@@ -19,7 +19,9 @@ describe('The reconciler and the entries of the registry', () => {
   after(() => fleet.stop());
 
   const end = async (id: string, place: 'completed' | 'failed'): Promise<void> => {
-    await fleet.client.multi().lrem(`${rec.jobs}wait`, 1, id).zadd(`${rec.jobs}${place}`, Date.now(), id).exec();
+    const at = Date.now();
+    const index = rec.keys.kept('rec', place, 'rec.task');
+    await fleet.client.multi().lrem(`${rec.jobs}wait`, 1, id).zadd(`${rec.jobs}${place}`, at, id).zadd(index, at, id).exec();
   };
   const age = (id: string, ms: number) => fleet.client.zadd(rec.keys.live, Date.now() - ms, id);
 
@@ -36,7 +38,7 @@ describe('The reconciler and the entries of the registry', () => {
     await end(failed, 'failed');
     await age(completed, 6_000);
     await age(failed, 6_000);
-    assert.deepEqual(await rec.run(), { entries: 2, removed: 2, complete: true });
+    assert.deepEqual(await rec.run(), { entries: 2, removed: 2, indexed: 2, stale: 3, complete: true });
     assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
   });
 
@@ -44,7 +46,7 @@ describe('The reconciler and the entries of the registry', () => {
     const id = await rec.enqueue({ item: 'chat-1' });
     await end(id, 'failed');
     await age(id, 100);
-    assert.deepEqual(await rec.run(), { entries: 1, complete: true });
+    assert.deepEqual(await rec.run(), { entries: 1, indexed: 1, complete: true });
     assert.deepEqual(await rec.entry(id, 'chat-1'), WHOLE);
   });
 
@@ -53,7 +55,7 @@ describe('The reconciler and the entries of the registry', () => {
     const over = await rec.enqueue();
     await end(over, 'failed');
     await fleet.client.zrem(rec.keys.live, over);
-    assert.deepEqual(await rec.run(), { entries: 2, young: 1, complete: true });
+    assert.deepEqual(await rec.run(), { entries: 2, young: 1, indexed: 1, complete: true });
     const ages = (await fleet.client.zmscore(rec.keys.live, 'gone', over)).map((at) => Date.now() - Number(at));
     assert.ok(
       ages.every((ms) => ms >= 0 && ms < 5_000),
@@ -61,7 +63,7 @@ describe('The reconciler and the entries of the registry', () => {
     );
     await age('gone', GRACE_MS + 1_000);
     await age(over, 6_000);
-    assert.deepEqual(await rec.run(), { entries: 2, removed: 2, complete: true });
+    assert.deepEqual(await rec.run(), { entries: 2, removed: 2, stale: 1, complete: true });
   });
 
   it('leaves nothing of a task that finishes while its entry is dated', async () => {
@@ -184,7 +186,7 @@ describe('The reconciler and the entries of the registry', () => {
       return hset(key, ...words);
     };
     redis.hset = late;
-    assert.deepEqual(await rec.run(), { entries: 1, jobs: 1, complete: true });
+    assert.deepEqual(await rec.run(), { entries: 1, jobs: 1, indexed: 1, stale: 2, complete: true });
     assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);
   });
 

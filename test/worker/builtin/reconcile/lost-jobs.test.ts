@@ -114,7 +114,7 @@ describe('The reconciler and jobs in no list of their queue', () => {
     const waiting = rec.producer.result(completed);
     assert.deepEqual([(await rec.producer.get(completed))?.state, (await rec.producer.get(failed))?.state], ['completed', 'failed']);
     assert.equal(await waiting, 'done');
-    assert.deepEqual(await rec.run(), { entries: 2, removed: 2, restored: 2, complete: true });
+    assert.deepEqual(await rec.run(), { entries: 2, removed: 2, restored: 2, stale: 2, complete: true });
     assert.deepEqual(await counts(), { ...NONE, completed: 1, failed: 1 });
     assert.equal(await fleet.client.zscore(`${rec.jobs}failed`, failed), '6000');
     assert.deepEqual(await fleet.registrySize(rec.keys.prefix), EMPTY_REGISTRY);

@@ -161,7 +161,7 @@ describe('The reconciler', () => {
     it('covers all entries, each run from where the previous one ended, within its limit', async () => {
       await registerMany(MANY);
       const runs: Partial<RegistryReconcileOutput>[] = [];
-      do runs.push(await rec.run(100));
+      do runs.push(await rec.run(500));
       while (!runs.at(-1)?.complete && runs.length < 10);
       assert.ok(runs.length > 1 && runs.length < 10, `${runs.length} runs`);
       assert.ok(
@@ -245,6 +245,8 @@ describe('The reconciler', () => {
       jobs_cursor: __,
       live_cursor: ___,
       tasks_cursor: ____,
+      ended_cursor: _____,
+      sweep_cursor: ______,
       ...counts
     } = await fleet.client.hgetall(rec.keys.reconcile);
     assert.ok(Number(at) >= startedAt && Number(at) <= Date.now() && Number(tookMs) >= 0);
@@ -258,6 +260,12 @@ describe('The reconciler', () => {
       inherited: '0',
       early: '0',
       restored: '0',
+      indexed: '0',
+      findable: '0',
+      finds_ended: '1',
+      finds_live: '1',
+      stale: '0',
+      expired: '0',
       complete: '1',
     });
     assert.equal(rec.log.find(/Repaired the registry/).length, 1);

@@ -41,9 +41,9 @@ test('validation errors of zod are final', () => {
   );
 });
 
-test('a FleetError is final if it refuses arguments', () => {
+test('a FleetError is final if it refuses arguments or code', () => {
   const codes = (Object.keys(ERROR_CODES) as ErrorCode[]).filter((code) => isFinal(new FleetError(code, 'no'), []));
-  const inputs = ['INVALID_DEFINITION', 'INVALID_INPUT', 'INPUT_TOO_LARGE'];
+  const inputs = ['INVALID_DEFINITION', 'INVALID_MIDDLEWARE', 'INVALID_INPUT', 'INPUT_TOO_LARGE'];
   const outputs = ['INVALID_OUTPUT', 'RESULT_TOO_LARGE', 'OUTPUT_TOO_LARGE'];
   assert.deepEqual(codes, [...inputs, ...outputs, 'INVALID_ID', 'INVALID_ITEM', 'INVALID_OPTION', 'INVALID_PLAN']);
 });

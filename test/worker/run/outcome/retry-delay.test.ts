@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Backoffs } from 'bullmq';
 import { z } from 'zod';
+import { RetryAfter } from '../../../../shared/attempt/retry-after.js';
 import { defineTask } from '../../../../shared/task/definition.js';
 import { jobOptions } from '../../../../shared/task/job-options.js';
-import { RetryableError, delayAfter, retryDelay } from '../../../../worker/run/outcome.js';
+import { delayAfter, retryDelay } from '../../../../worker/run/outcome.js';
 import { KEEP } from '../../../support/task/keep.js';
 
 const HOUR_MS = 3_600_000;
@@ -71,11 +72,21 @@ test('a foreign job may have no backoff, a number, or an unknown type, which dou
   assert.equal(retryDelay({ type: 'exponential', delay: 10 }, 5), 160);
 });
 
-test('the wait is at least the wait that the error asks for', () => {
+test('a RetryAfter replaces the backoff, with its exact delay or time', () => {
   const backoff = { type: 'fixed', delay: 50 };
-  assert.equal(delayAfter(new RetryableError('later', 700), backoff, 1), 700);
-  assert.equal(delayAfter(new RetryableError('soon', 10), backoff, 1), 50);
-  assert.equal(delayAfter(new RetryableError('whenever', null), backoff, 1), 50);
-  assert.equal(delayAfter(new RetryableError('later', 700), undefined, 1), 700);
-  assert.equal(delayAfter(Object.assign(new Error('of others'), { retryAfterMs: 700 }), backoff, 1), 50);
+  const now = 1_000_000;
+  assert.equal(delayAfter(new RetryAfter(700), backoff, 1, now), 700);
+  assert.equal(delayAfter(new RetryAfter(10.2), backoff, 1, now), 11);
+  assert.equal(delayAfter(new RetryAfter(0), backoff, 1, now), 0);
+  assert.equal(delayAfter(new RetryAfter(new Date(now + 9_000)), undefined, 1, now), 9_000);
+  assert.equal(delayAfter(new RetryAfter(new Date(now - 1)), backoff, 1, now), 0, 'a time that has passed');
+  const copy = Object.assign(new Error('of another copy'), { name: 'RetryAfter', wait: { ms: 700 }, countAttempt: true });
+  assert.equal(delayAfter(copy, backoff, 1, now), 700);
+  const lookalike = Object.assign(new Error('of others'), { name: 'RetryAfter', wait: 700 });
+  assert.equal(delayAfter(lookalike, backoff, 1, now), 50);
+});
+
+test('a RetryAfter refuses anything but a Date or ms up to ten years', () => {
+  for (const when of [-1, Number.NaN, Infinity, 1e15, new Date(Number.NaN), '8' as never])
+    assert.throws(() => new RetryAfter(when), { code: 'INVALID_OPTION' });
 });

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { UnrecoverableError } from 'bullmq';
 import { z } from 'zod';
+import { RetryAfter } from '../../../../shared/attempt/retry-after.js';
 import { defineHandler, defineTask } from '../../../../worker/index.js';
-import { RetryableError } from '../../../../worker/run/outcome.js';
 import { endOf, ownWorker } from '../../../support/fleet/own-worker.js';
 import { TestFleet } from '../../../support/fleet/test-fleet.js';
 import { KEEP } from '../../../support/task/keep.js';
@@ -32,7 +32,7 @@ describe('After a failed attempt', () => {
       const { id } = await producer.enqueue(task.definition, {});
       (await task.call()).throws(thrown());
       const view = await endOf(producer, id);
-      assert.deepEqual([view.state, view.attempt, view.attempts], ['failed', 1, 3]);
+      assert.deepEqual([view.state, view.attempt, view.maxAttempts], ['failed', 1, 3]);
       assert.match(view.error ?? '', error);
       assert.equal(task.calls.length, 1);
     });
@@ -123,7 +123,7 @@ describe('After a failed attempt', () => {
     const task = new ScriptedTask('retry.asked', { retry: { attempts: 2, backoff: { delayMs: 1 } } });
     const { prefix, producer } = await ownWorker(fleet, [task.handler]);
     const { id } = await producer.enqueue(task.definition, {});
-    (await task.call()).throws(new RetryableError('busy', 40_000));
+    (await task.call()).throws(new RetryAfter(40_000, 'busy'));
     await until(
       () => producer.get(id),
       (view) => view?.state === 'retrying',
@@ -144,7 +144,7 @@ describe('After a failed attempt', () => {
       () => producer.get('plain'),
       (found) => found?.state === 'completed',
     );
-    assert.deepEqual([view?.attempt, view?.attempts, view?.result], [2, 2, 'second time']);
+    assert.deepEqual([view?.attempt, view?.maxAttempts, view?.result], [2, 2, 'second time']);
   });
 
   it("a task whose handler throws BullMQ's own errors fails instead of staying active", async () => {

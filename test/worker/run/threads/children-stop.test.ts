@@ -75,7 +75,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     const { root, call, childCall, running, waiting } = await family();
     void call.aborted.then((cause) => call.throws(cause));
     void childCall.aborted.then((cause) => childCall.throws(cause));
-    const receipt = await producer.stop(root, { ...WHY, waitMs: 10_000 });
+    const receipt = await producer.stop(root, { ...WHY, waitMs: 60_000 });
     assert.deepEqual([receipt.id, receipt.outcome, receipt.via], [root.id, 'cancelled', 'signal']);
     // The stop waits for all of them; receipts are only for the requested ids.
     for (const id of waiting) assert.equal((await producer.get(id))?.state, 'cancelled');
@@ -88,7 +88,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     const { root, call, childCall, running, waiting } = await family({ item: 'chat-1' });
     void call.aborted.then((cause) => call.throws(cause));
     void childCall.aborted.then((cause) => childCall.throws(cause));
-    const receipts = await producer.stopItem('chat-1', { ...WHY, waitMs: 10_000 });
+    const receipts = await producer.stopItem('chat-1', { ...WHY, waitMs: 60_000 });
     assert.deepEqual(receipts.map(({ id }) => id).toSorted(), [root.id, running.id, ...waiting].toSorted());
     assert.ok(receipts.every(({ outcome, reason }) => outcome === 'cancelled' && reason === 'enough'));
     const next = await producer.enqueue(child.definition, 'next', { item: 'chat-1' });
@@ -109,7 +109,7 @@ describe('A stop of a task whose handler enqueues others', () => {
       (task) => task?.state === 'retrying',
     );
     void childCall.aborted.then((cause) => childCall.throws(cause));
-    const receipt = await producer.stop(root, { ...WHY, waitMs: 10_000 });
+    const receipt = await producer.stop(root, { ...WHY, waitMs: 60_000 });
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'queue']);
     for (const id of [...waiting, running.id])
       assert.equal((await producer.get(id))?.state, 'cancelled', 'by the stop, not by the reconciler');
@@ -185,7 +185,9 @@ describe('A stop of a task whose handler enqueues others', () => {
   }
 
   it('also catches such a child of a parent without retention', async () => {
-    const brief = new ScriptedTask('brief.parent', { retention: { ...KEEP, failed: { ageMs: 1_000, count: 0 } } });
+    const brief = new ScriptedTask('brief.parent', {
+      retention: { ...KEEP, failed: { ageMs: 1_000, count: 0 }, cancelled: { ageMs: 1_000, count: 0 } },
+    });
     await fleet.worker(prefix, [brief.handler], { producer: fleet.producer({ keyPrefix: prefix, onStep: enqueuing.onStep }), ...NO_POLL });
     const root = await producer.enqueue(brief.definition, {});
     const call = await brief.call();
@@ -193,7 +195,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     const refused = assert.rejects(call.context.enqueue(idle.definition, {}, { id: 'orphan' }), isStop);
     await held.reached;
     void call.aborted.then((cause) => call.throws(cause));
-    assert.equal((await producer.stop(root, { ...WHY, waitMs: 10_000 })).outcome, 'cancelled');
+    assert.equal((await producer.stop(root, { ...WHY, waitMs: 60_000 })).outcome, 'cancelled');
     assert.equal(await producer.get(root), null);
     held.release();
     await refused;
@@ -259,7 +261,7 @@ describe('A stop of a task whose handler enqueues others', () => {
     await fleet.client.hset(keys().jobs('family') + root.id, 'stop', JSON.stringify({ ...WHY, at: Date.now() }));
     const log = new LogLines();
     await fleet.worker(prefix, [idle.handler], { ...NO_POLL, loggers: log.loggers });
-    await assert.rejects(producer.result(made.id, { timeoutMs: 10_000 }), { code: 'TASK_CANCELLED' });
+    await assert.rejects(producer.result(made.id, { timeoutMs: 60_000 }), { code: 'TASK_CANCELLED' });
     assert.deepEqual(await stopOf(made.id), ['enough', 'alice', 'queue']);
     assert.deepEqual([(await producer.get(made.id))?.attempt, idle.calls.length], [0, 0]);
     call.throws(new Error('over'));

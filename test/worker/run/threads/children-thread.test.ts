@@ -23,6 +23,7 @@ import { defineHandler, defineTask } from '${COMPILED}';
 const KEEP = ${JSON.stringify(KEEP)};
 const child = defineTask({
   name: 'thread.child', input: z.object({ text: z.string(), times: z.number().default(2) }),
+  tags: ({ input, item }) => ['times:' + input.times, ...(item ? ['of:' + item] : [])],
   retention: { ...KEEP, completed: { ageMs: 3_600_000, count: 5 } } });
 const isolated = (name, handle, options = {}) =>
   defineHandler(defineTask({ name, input: z.any(), retention: KEEP, ...options }), handle, { isolate: () => true });
@@ -103,12 +104,13 @@ describe('An isolated handler', () => {
     await start(t);
     const parent = await producer.enqueue(
       task('thread.parent'),
-      { given: { text: 'a' }, options: { delay: 3_600_000 } },
-      { item: 'doc-1' },
+      { given: { text: 'a' }, options: { delay: 3_600_000, tags: ['own'] } },
+      { item: 'doc-1', tags: ['inherited'] },
     );
     const made = (await producer.result(parent)) as { id: string };
     assert.deepEqual({ ...made }, { id: made.id, name: 'thread.child', queue: 'thread', item: 'doc-1', duplicate: false, superseded: [] });
     assert.deepEqual(await fleet.client.smembers(createKeys(prefix).children(parent.id)), [made.id]);
+    assert.deepEqual((await producer.get(made.id))?.tags, ['inherited', 'times:2', 'of:doc-1', 'own']);
     const { removeOnComplete } = JSON.parse((await fleet.client.hget(createKeys(prefix).jobs('thread') + made.id, 'opts')) ?? '{}') as {
       removeOnComplete?: { count: number };
     };
@@ -137,6 +139,8 @@ describe('An isolated handler', () => {
     assert.match(input.message, /Bad input for thread\.child: text: /);
     const id = await errorOf({ text: 'a' }, { id: 'a:b' });
     assert.deepEqual([id.name, id.code, id.details], ['FleetError', 'INVALID_ID', { field: 'id' }]);
+    const tags = await errorOf({ text: 'a' }, { tags: [''] });
+    assert.deepEqual([tags.code, tags.details], ['INVALID_OPTION', { field: 'tags' }]);
     const deadline = await errorOf({ text: 'a' }, { deadline: '2001-01-01T00:00:00.000Z' });
     assert.deepEqual([deadline.code, deadline.details], ['INVALID_OPTION', { field: 'deadline' }]);
     assert.match(deadline.message, /2001-01-01T00:00:00\.000Z is before now/);
@@ -164,7 +168,7 @@ describe('An isolated handler', () => {
     await start(t);
     const { id } = await producer.enqueue(task('thread.aborted'), {});
     await begun(id);
-    const receipt = await producer.stop(id, { reason: 'enough', by: 'bob', waitMs: 10_000 });
+    const receipt = await producer.stop(id, { reason: 'enough', by: 'bob', waitMs: 60_000 });
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'signal']);
     assert.deepEqual(await chunks(id), [
       'waiting',
@@ -182,7 +186,7 @@ describe('An isolated handler', () => {
     const worker = await start(t, { stopGraceMs: 50 });
     const spinning = await producer.enqueue(task('thread.spins'), {});
     await begun(spinning.id);
-    const deadline = new Date(Date.now() + 1_000);
+    const deadline = new Date(Date.now() + 5_000);
     const late = await producer.enqueue(task('thread.timely'), {}, { deadline });
     const patient = await producer.enqueue(task('thread.timely'), {}, { deadline: new Date(Date.now() + 60_000) });
     await until(
@@ -190,14 +194,14 @@ describe('An isolated handler', () => {
       (ids) => ids.includes(late.id) && ids.includes(patient.id),
     );
     assert.ok(Date.now() < deadline.getTime(), 'it was picked up in time');
-    await assert.rejects(producer.result(late, { timeoutMs: 10_000 }), { code: 'TASK_FAILED' });
+    await assert.rejects(producer.result(late, { timeoutMs: 60_000 }), { code: 'TASK_FAILED' });
     const view = await producer.get(late);
     assert.deepEqual(
       [view?.state, view?.attempt, view?.error],
       ['failed', 1, `Not started before its deadline, ${deadline.toISOString()}`],
     );
     assert.equal((await producer.get(spinning))?.state, 'running');
-    await producer.stop(spinning, { waitMs: 10_000 });
+    await producer.stop(spinning, { waitMs: 60_000 });
     await producer.result(patient);
     assert.deepEqual([await chunks(late.id), await chunks(patient.id)], [[], ['begun']]);
   });

