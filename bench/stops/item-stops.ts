@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { createProducer } from 'taskfleet/producer';
 import { waitForStop } from './stop-latency.js';
@@ -8,12 +9,14 @@ import { waitForStop } from './stop-latency.js';
 export interface ItemStop {
   /** `stopItem` without a wait. */
   readonly call: number;
-  /** From the call until all stops are settled. */
+  /** `stopItem` with a wait for all tasks, of the same number of other tasks. */
   readonly settled: number;
 }
 
 const ITEM = 'bench-item';
 const PATIENCE_MS = 60_000;
+/** Before a stop: the worker has finished its fetches. */
+const PAUSE_MS = 200;
 
 /** Stops an item whose tasks all run in another process. */
 export async function stopRunning(redisUrl: string, tasks: number): Promise<ItemStop> {
@@ -21,23 +24,25 @@ export async function stopRunning(redisUrl: string, tasks: number): Promise<Item
   const producer = createProducer({ redisUrl });
   try {
     await told(child, 'ready', 1);
-    const started = told(child, 'started', tasks);
-    await producer.enqueueMany(
-      waitForStop,
-      Array.from({ length: tasks }, () => ({ input: {}, item: ITEM })),
-    );
-    await started;
-    const startedAt = performance.now();
-    const receipts = await producer.stopItem(ITEM);
-    const call = performance.now() - startedAt;
-    if (receipts.length !== tasks) throw new Error(`stopItem returned ${receipts.length} of ${tasks} receipts`);
-    const ends = await producer.stop(
-      receipts.map(({ id }) => id),
-      { waitMs: PATIENCE_MS },
-    );
-    const settled = performance.now() - startedAt;
-    if (!ends.every(({ outcome }) => outcome === 'cancelled')) throw new Error('not all tasks were cancelled');
-    return { call, settled };
+    const stop = async (waitMs: number): Promise<number> => {
+      const started = told(child, 'started', tasks);
+      await producer.enqueueMany(
+        waitForStop,
+        Array.from({ length: tasks }, () => ({ input: {}, item: ITEM })),
+      );
+      await started;
+      await sleep(PAUSE_MS);
+      const startedAt = performance.now();
+      const receipts = await producer.stopItem(ITEM, { waitMs });
+      const took = performance.now() - startedAt;
+      const ends = await producer.stop(
+        receipts.map(({ id }) => id),
+        { waitMs: PATIENCE_MS },
+      );
+      if (ends.length !== tasks || !ends.every(({ outcome }) => outcome === 'cancelled')) throw new Error('not all tasks were cancelled');
+      return took;
+    };
+    return { call: await stop(0), settled: await stop(PATIENCE_MS) };
   } finally {
     await producer.close();
     const gone = once(child, 'exit');
@@ -60,6 +65,40 @@ export async function stopQueued(redisUrl: string, tasks: number): Promise<ItemS
   if (receipts.length !== tasks || !receipts.every(({ outcome }) => outcome === 'cancelled'))
     throw new Error('not all tasks were cancelled');
   return { call, settled: call };
+}
+
+/** What any stop of a queued job must write: its stop, its end, its place. */
+const BARE_STOP = `
+for i = 4, #ARGV do
+  local id = ARGV[i]
+  redis.call('HSET', ARGV[1] .. id, 'stop', ARGV[2], 'failedReason', 'Stopped', 'finishedOn', ARGV[3])
+  redis.call('LREM', KEYS[1], -1, id)
+  redis.call('ZADD', KEYS[2], ARGV[3], id)
+  redis.call('XADD', KEYS[3], '*', 'event', 'failed', 'jobId', id, 'failedReason', 'Stopped', 'prev', 'waiting')
+end`;
+const BARE_AT_ONCE = 250;
+
+/** Ends as many queued tasks as {@link stopQueued} by a bare script, pipelined, without registry, answers or retention. Returns ms. */
+export async function stopBare(redisUrl: string, tasks: number): Promise<number> {
+  const producer = createProducer({ redisUrl });
+  const added = await producer.enqueueMany(
+    waitForStop,
+    Array.from({ length: tasks }, () => ({ input: {}, item: ITEM })),
+  );
+  await producer.close();
+  const redis = new Redis(redisUrl, { protocol: 2 });
+  const jobs = `taskfleet:bull:${waitForStop.queue}:`;
+  const keys = ['wait', 'failed', 'events'].map((name) => jobs + name);
+  const ids = added.map(({ id }) => id);
+  const startedAt = performance.now();
+  const scripts: Promise<unknown>[] = [];
+  for (let from = 0; from < ids.length; from += BARE_AT_ONCE)
+    scripts.push(redis.eval(BARE_STOP, keys.length, ...keys, jobs, '{"at":1}', Date.now(), ...ids.slice(from, from + BARE_AT_ONCE)));
+  await Promise.all(scripts);
+  const took = performance.now() - startedAt;
+  if ((await redis.zcard(`${jobs}failed`)) !== tasks) throw new Error('not all tasks were ended');
+  redis.disconnect();
+  return took;
 }
 
 /** Sends open-webui's commands for each task of an item in sequence: its item, the stop command, its removal from both keys. */

@@ -1,10 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 /**
  * The other process of the stop benchmark: runs tasks that wait for their abort, and receives bare messages. Sends the time of each to
  * its parent, by the machine's monotonic clock, which both processes share.
  */
 import { Redis } from 'ioredis';
 import { createWorker, defineHandler } from 'taskfleet/worker';
-import { HOP_CHANNEL, type Seen, waitForStop } from './stop-latency.js';
+import { BUSY_MS, BUSY_SLOTS, HOP_CHANNEL, type Seen, busyTask, waitForStop } from './stop-latency.js';
 
 const redisUrl = process.argv[2] as string;
 const tell = (seen: Seen): void => void process.send?.(seen);
@@ -24,6 +25,7 @@ const concurrency = Number(process.argv[3] ?? 100);
 const worker = await createWorker({ redisUrl, concurrency, handlers: [handler], logLevel: 'warn', pid: process.pid });
 await worker.start();
 await worker.ready();
+const busy = process.argv[4] === 'busy' ? await startBusy() : null;
 
 const subscriber = new Redis(redisUrl, { protocol: 2 });
 subscriber.on('message', (_channel, id) => tell({ what: 'heard', id, at: now() }));
@@ -33,4 +35,13 @@ tell({ what: 'ready', id: '', at: now() });
 process.on('disconnect', () => {
   subscriber.disconnect();
   void worker.stop();
+  void busy?.stop();
 });
+
+async function startBusy() {
+  const holding = defineHandler(busyTask, () => sleep(BUSY_MS));
+  const other = await createWorker({ redisUrl, concurrency: BUSY_SLOTS, handlers: [holding], logLevel: 'warn', pid: process.pid });
+  await other.start();
+  await other.ready();
+  return other;
+}
