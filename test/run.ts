@@ -13,8 +13,8 @@ import { pipeline } from 'node:stream/promises';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
-import { buildProcesses } from './support/runner/build-tests.js';
-import { LeafCount } from './support/runner/leaf-count.js';
+import { buildProcesses, openCopy } from './support/runner/build-tests.js';
+import { FileCounts } from './support/runner/file-counts.js';
 import { stateOf } from './support/runner/run-file.js';
 
 /** Long files first, so that no process is left alone with one at the end. */
@@ -22,13 +22,15 @@ const FOLDERS = [
   ...['slow', 'scenario', 'model', 'worker', 'contract', 'cli', 'producer', 'dashboard', 'corpus', 'shared'],
   ...['client', 'testing', 'ai', 'telemetry', 'bench', 'docs'],
 ];
-const OPTIONS = ['--slow', '--all', '--files'];
+const OPTIONS = ['--slow', '--all', '--files', '--rerun'];
 const USAGE = `Usage: npm test -- [${OPTIONS.join('] [')}] [part of a path]...`;
 /** For a process whose event loop is blocked; run-file.ts has the limits of tests and hooks. */
 const PROCESS_LIMIT_MS = 4_500_000;
 /** Tests mostly wait. */
 const PROCESSES = 2 * availableParallelism();
 const SLOWEST_SHOWN = 5;
+/** More files than that do not fail by chance. */
+const RERUN_LIMIT = 6;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const words = process.argv.slice(2);
@@ -68,24 +70,54 @@ async function runFiles(): Promise<void> {
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
 
-  const { modules, claims } = await buildProcesses(files, Math.min(PROCESSES, files.length));
-  const count = new LeafCount();
+  const copy = await openCopy();
   const durations = new Map<string, number>();
-  const results = run({ files: [...modules], concurrency: modules.length, timeout: PROCESS_LIMIT_MS, signal: interrupted.signal });
-  results.on('test:pass', (result) => count.add(result, true));
-  results.on('test:fail', (result) => count.add(result, false));
-  results.on('test:complete', ({ name, details }) => files.includes(name) && durations.set(name, details.duration_ms));
-  await pipeline(results.compose(new spec()), process.stdout, { end: false });
-  if (!interrupted.signal.aborted) count.failed += reportUnfinished(claims);
+  const report = await runOnce(files, PROCESSES);
+  const flaky = options.includes('--rerun') ? await rerun(report) : [];
   const slowest = [...durations].toSorted(([, a], [, b]) => b - a).slice(0, SLOWEST_SHOWN);
   console.log(`\nSlowest: ${slowest.map(([file, ms]) => `${file} ${(ms / 1_000).toFixed(1)} s`).join(', ')}`);
-  console.log(`${count.passed} passed, ${count.failed} failed`);
-  process.exitCode = count.failed > 0 || count.passed === 0 ? 1 : 0;
+  for (const line of flaky) console.log(line);
+  const failed = report.counts.failed + report.unfinished.length;
+  console.log(`${report.counts.passed} passed, ${failed} failed`);
+  process.exitCode = failed > 0 || report.counts.passed === 0 ? 1 : 0;
+
+  async function runOnce(some: readonly string[], processes: number): Promise<Report> {
+    const { modules, claims } = await buildProcesses(copy, some, Math.min(processes, some.length));
+    const counts = new FileCounts(some);
+    const results = run({ files: [...modules], concurrency: modules.length, timeout: PROCESS_LIMIT_MS, signal: interrupted.signal });
+    results.on('test:pass', (result) => counts.add(result, true));
+    results.on('test:fail', (result) => counts.add(result, false));
+    results.on('test:complete', ({ name, details }) => some.includes(name) && durations.set(name, details.duration_ms));
+    await pipeline(results.compose(new spec()), process.stdout, { end: false });
+    return { counts, unfinished: interrupted.signal.aborted ? [] : unfinishedOf(some, claims) };
+  }
+
+  /** Puts the second result of each file that failed into the report. Returns a line for each file whose tests passed then. */
+  async function rerun(first: Report): Promise<string[]> {
+    const { counts, unfinished } = first;
+    const failures = new Map([...counts.failures, ...unfinished.map((file) => [file, ['its process ended']] as const)]);
+    // The failure of a process without an unfinished file belongs to no file.
+    const canPass = unfinished.length > 0 || counts.failedOutsideFiles === 0;
+    if (interrupted.signal.aborted || failures.size === 0 || failures.size > RERUN_LIMIT || !canPass) return [];
+    console.log(`\nRunning again, alone: ${[...failures.keys()].join(', ')}\n`);
+    const second = await runOnce([...failures.keys()], 1);
+    counts.replaceBy(second.counts);
+    first.unfinished = second.unfinished;
+    const failedAgain = [...second.counts.failures.keys(), ...second.unfinished];
+    const passed = [...failures].filter(([file]) => !failedAgain.includes(file));
+    return passed.map(([file, names]) => `Flaky: ${file} passed when run again, alone. It failed first: ${names.join('; ')}`);
+  }
 }
 
-/** Names the files whose process ended too early, and those that no process was left to run. Returns how many they are. */
-function reportUnfinished(claims: string): number {
-  const unfinished = files.filter((file) => stateOf(file, claims) !== 'done');
+interface Report {
+  readonly counts: FileCounts;
+  /** The files whose process ended too early, and those that no process was left to run. */
+  unfinished: readonly string[];
+}
+
+/** Finds the files that did not end, and names them. */
+function unfinishedOf(some: readonly string[], claims: string): string[] {
+  const unfinished = some.filter((file) => stateOf(file, claims) !== 'done');
   for (const file of unfinished) console.log(`✖ ${file} ${stateOf(file, claims) === 'begun' ? 'did not end' : 'did not run'}`);
-  return unfinished.length;
+  return unfinished;
 }

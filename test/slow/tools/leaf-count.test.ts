@@ -61,11 +61,4 @@ describe('the count of the test runner', () => {
     fail(0, 'testCodeFailure', { todo: true });
     assertCount(0, 0);
   });
-
-  test('separates files that report at the same time', () => {
-    pass(1);
-    pass(0, { file: '/project/test/b.test.ts' });
-    pass(0);
-    assertCount(2, 0);
-  });
 });

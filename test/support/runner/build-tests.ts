@@ -1,5 +1,5 @@
 import { readFileSync, rmSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Plugin, build } from 'esbuild';
@@ -62,7 +62,7 @@ function runnerOf(files: readonly string[], claims: string): Plugin {
  * package itself use the dependencies as installed.)
  * @returns the folder of the copy
  */
-async function openCopy(): Promise<string> {
+export async function openCopy(): Promise<string> {
   const folder = join(root, '.tests', String(process.pid));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   await copyPackage(root, folder);
@@ -80,13 +80,14 @@ export interface TestProcesses {
 /**
  * Builds the main modules of processes that share the test files, in a copy of the package. Every second process begins at the
  * other end of the list, so that the tests with many processes, which come first, run beside lighter ones.
+ * @param copy the folder of {@link openCopy}
  * @param files paths below the root
  */
-export async function buildProcesses(files: readonly string[], count: number): Promise<TestProcesses> {
-  const folder = await openCopy();
+export async function buildProcesses(copy: string, files: readonly string[], count: number): Promise<TestProcesses> {
+  const folder = await mkdtemp(join(copy, 'run-'));
   const claims = join(folder, 'claims');
   await mkdir(claims);
-  await compile(folder, { 'all-tests': 'all-tests' }, runnerOf(files, claims));
+  await compile(copy, folder, { 'all-tests': 'all-tests' }, runnerOf(files, claims));
   const modules = Array.from({ length: count }, (_, index) => join(folder, `process-${index + 1}.js`));
   for (const [index, module] of modules.entries())
     await writeFile(module, `import { runAll } from './all-tests.js';\nawait runAll('${index % 2 === 0 ? 'forwards' : 'backwards'}');\n`);
@@ -105,22 +106,22 @@ export async function buildTests(files: readonly string[]): Promise<string[]> {
 /** Makes one JavaScript file of each source, in an existing copy of the package: for a test that starts another file than its own. */
 export async function compileInto(folder: string, files: readonly string[]): Promise<string[]> {
   const names = files.map((file) => file.replace(/\.ts$/, ''));
-  await compile(folder, Object.fromEntries(names.map((name) => [name, join(root, `${name}.ts`)])));
+  await compile(folder, folder, Object.fromEntries(names.map((name) => [name, join(root, `${name}.ts`)])));
   return names.map((name) => join(folder, `${name}.js`));
 }
 
-async function compile(folder: string, entryPoints: Record<string, string>, ...plugins: Plugin[]): Promise<void> {
+async function compile(copy: string, outdir: string, entryPoints: Record<string, string>, ...plugins: Plugin[]): Promise<void> {
   await build({
     entryPoints,
-    outdir: folder,
+    outdir,
     bundle: true,
     platform: 'node',
     format: 'esm',
     target: 'node20',
     packages: 'external',
     sourcemap: 'inline',
-    define: { TESTED_PACKAGE: JSON.stringify(folder) },
+    define: { TESTED_PACKAGE: JSON.stringify(copy) },
     logLevel: 'warning',
-    plugins: [...plugins, productFrom(folder), place],
+    plugins: [...plugins, productFrom(copy), place],
   });
 }

@@ -15,23 +15,26 @@ export interface TestResult {
  */
 export class LeafCount {
   passed = 0;
-  failed = 0;
-  /** For each file, the depths of reports since the last parent. */
-  readonly #reported = new Map<string, boolean[]>();
+  /** The names of the failed tests. */
+  readonly failures: string[] = [];
+  /** The depths of reports since the last parent. */
+  readonly #depths: boolean[] = [];
+
+  get failed(): number {
+    return this.failures.length;
+  }
 
   add(result: TestResult, passed: boolean): void {
     const isParent = this.#hasChildren(result) || result.details.type === 'suite' || result.name === result.file;
     if (isSet(result.skip) || isSet(result.todo)) return;
-    if (!passed && !isOnlyAboutChildren(result.details.error)) this.failed += 1;
+    if (!passed && !isOnlyAboutChildren(result.details.error)) this.failures.push(result.name);
     else if (passed && !isParent) this.passed += 1;
   }
 
-  #hasChildren({ file = '', nesting }: TestResult): boolean {
-    const depths = this.#reported.get(file) ?? [];
-    this.#reported.set(file, depths);
-    const has = depths[nesting + 1] ?? false;
-    depths[nesting] = true;
-    depths[nesting + 1] = false;
+  #hasChildren({ nesting }: TestResult): boolean {
+    const has = this.#depths[nesting + 1] ?? false;
+    this.#depths[nesting] = true;
+    this.#depths[nesting + 1] = false;
     return has;
   }
 }
