@@ -26,8 +26,8 @@ const OPTIONS = ['--slow', '--all', '--files', '--rerun'];
 const USAGE = `Usage: npm test -- [${OPTIONS.join('] [')}] [part of a path]...`;
 /** For a process whose event loop is blocked; run-file.ts has the limits of tests and hooks. */
 const PROCESS_LIMIT_MS = 4_500_000;
-/** Tests mostly wait. */
-const PROCESSES = 2 * availableParallelism();
+/** Fast tests mostly wait. Many of the slow ones start processes or browsers of their own. */
+const PROCESSES = { fast: 2 * availableParallelism(), slow: availableParallelism() + 1 };
 const SLOWEST_SHOWN = 5;
 /** More files than that do not fail by chance. */
 const RERUN_LIMIT = 6;
@@ -60,7 +60,11 @@ function findFiles(): string[] {
 }
 
 function isInSet(file: string): boolean {
-  return options.includes('--all') || file.startsWith('test/slow/') === options.includes('--slow');
+  return options.includes('--all') || isSlow(file) === options.includes('--slow');
+}
+
+function isSlow(file: string): boolean {
+  return file.startsWith('test/slow/');
 }
 
 async function runFiles(): Promise<void> {
@@ -72,7 +76,7 @@ async function runFiles(): Promise<void> {
 
   const copy = await openCopy();
   const durations = new Map<string, number>();
-  const report = await runOnce(files, PROCESSES);
+  const report = await runOnce(files, files.some(isSlow) ? PROCESSES.slow : PROCESSES.fast);
   const flaky = options.includes('--rerun') ? await rerun(report) : [];
   const slowest = [...durations].toSorted(([, a], [, b]) => b - a).slice(0, SLOWEST_SHOWN);
   console.log(`\nSlowest: ${slowest.map(([file, ms]) => `${file} ${(ms / 1_000).toFixed(1)} s`).join(', ')}`);

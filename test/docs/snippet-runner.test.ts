@@ -1,4 +1,4 @@
-/** The tools of snippets.test.ts and links.test.ts find what is wrong with a page. */
+/** The tools of test/slow/docs/snippets.test.ts and links.test.ts find what is wrong with a page. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { isExcerpt } from '../support/docs/excerpt.js';

@@ -43,14 +43,14 @@ function internalsOf(worker: Worker): WorkerInternals {
   return worker as unknown as WorkerInternals;
 }
 
-/** Reads `isRateLimited`: a rate-limited worker is silent, but not stalled. Test: test/worker/fetch/queue-supervisor.test.ts. */
+/** Reads `isRateLimited`: a rate-limited worker is silent, but not stalled. Test: test/slow/worker/queue-supervisor.test.ts. */
 export function isRateLimited(worker: Worker): boolean {
   return internalsOf(worker).isRateLimited();
 }
 
 /**
  * Takes the fetched jobs that have not started out of `mainLoopQueue`: the fetch loop of a stalled worker may hang, and they are active.
- * Test: test/worker/fetch/queue-supervisor.test.ts.
+ * Test: test/slow/worker/queue-supervisor.test.ts.
  */
 export async function takeFetchedJobs(worker: Worker): Promise<Job[]> {
   const { mainLoopQueue } = internalsOf(worker);
@@ -61,7 +61,7 @@ export async function takeFetchedJobs(worker: Worker): Promise<Job[]> {
 
 /**
  * Wakes a fetch loop that waits for a running job to end, as BullMQ's `resume` does by `mainLoopQueue`: it looks at a new concurrency only
- * after that. Test: test/worker/fetch/queue-supervisor.test.ts.
+ * after that. Test: test/slow/worker/queue-supervisor.test.ts.
  */
 export function wakeFetchLoop(worker: Worker): void {
   internalsOf(worker).mainLoopQueue?.add(Promise.resolve());
@@ -69,7 +69,7 @@ export function wakeFetchLoop(worker: Worker): void {
 
 /**
  * Returns the connection that waits for jobs, ready or not: its events are signs of life, and `close` waits for it while Redis is away.
- * Reads `_client` of `blockingConnection`. Test: test/worker/fetch/queue-supervisor.test.ts.
+ * Reads `_client` of `blockingConnection`. Test: test/slow/worker/queue-supervisor.test.ts.
  */
 export function blockingClient(worker: Worker): RedisConnection | null {
   const connection = worker.getBackend().blockingConnection as unknown as Readonly<Record<'_client', RedisConnection>> | undefined;
@@ -103,7 +103,7 @@ export function noteFetched(worker: Worker, job: Job): void {
 
 type Wait = RedisQueueBackend['waitForJob'];
 
-/** Replaces `waitForJob`, which has no event for the end of a wait. Test: test/worker/fetch/queue-supervisor.test.ts. */
+/** Replaces `waitForJob`, which has no event for the end of a wait. Test: test/slow/worker/queue-supervisor.test.ts. */
 export function wrapWait(worker: Worker, wrap: (wait: Wait) => Wait): void {
   const backend = worker.getBackend();
   backend.waitForJob = wrap(backend.waitForJob.bind(backend));
@@ -127,7 +127,7 @@ export function untrackLock(worker: Worker, id: string): void {
   internalsOf(worker).lockManager.untrackJob(id);
 }
 
-/** Releases the timer and the blocking connection, which keep the process alive. Test: test/worker/shutdown.test.ts. */
+/** Releases the timer and the blocking connection, which keep the process alive. Test: test/slow/worker/shutdown.test.ts. */
 export async function releaseWorker(worker: Worker): Promise<void> {
   await internalsOf(worker).lockManager.close();
   closeBlocking(worker);
@@ -141,9 +141,9 @@ export async function releaseWorker(worker: Worker): Promise<void> {
  *    renewals of the second, which would stall again, forever. So a lock stays tracked while `isActive` says that its job has a run here.
  *    Test: test/worker/fetch/lock/lock.test.ts.
  * 2. `extendLocks`: a lock holds from the moment its renewal was sent, which `onRenewed` gets: after a freeze of this process, the answer
- *    may be read much later. Test: test/worker/fetch/lock/lock-clock.test.ts.
+ *    may be read much later. Test: test/slow/worker/lock-clock.test.ts.
  * 3. `startLockExtenderTimer`: BullMQ decides by wall-clock time which locks to renew: if that clock is set back, locks expire. This renews
- *    the locks that were tracked at the previous turn. Test: test/worker/schedules/clock.test.ts.
+ *    the locks that were tracked at the previous turn. Test: test/slow/worker/schedule-clock.test.ts.
  */
 export function controlRenewals(
   worker: Worker,

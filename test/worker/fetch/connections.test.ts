@@ -35,7 +35,7 @@ describe('The connections of a worker', () => {
         )
       ).map(({ id }) => id);
       await producer.close();
-      const worker = await startWorker(fleet.redis, keyPrefix, { WORKER_CONCURRENCY: String(concurrency), HEARTBEAT_INTERVAL_MS: '100' });
+      const worker = await startWorker(fleet.redis, keyPrefix, { WORKER_CONCURRENCY: String(concurrency), HEARTBEAT_INTERVAL_MS: '1000' });
       t.after(() => worker.stop());
       await Promise.all(ids.map((id) => handlerBegins([worker], id)));
       // The maintenance queue is listed with its first schedule, a little later.
@@ -52,7 +52,10 @@ describe('The connections of a worker', () => {
       const waiting = queues.map((queue) => `${keyPrefix}:bull:${Buffer.from(queue).toString('base64')}:w:${id}`);
       const expected = ['taskfleet:worker', 'taskfleet:worker:stop', ...waiting].toSorted();
       assert.deepEqual(names, expected);
-      assert.equal(await fleet.client.hget(createKeys(keyPrefix).worker(id), 'connections'), String(expected.length));
+      await until(
+        () => fleet.client.hget(createKeys(keyPrefix).worker(id), 'connections'),
+        (count) => count === String(expected.length),
+      );
     });
   }
 });

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { spawnNode } from '../support/process/processes.js';
+import { spawnNode } from '../../support/process/processes.js';
 
-const ROOT = join(import.meta.dirname, '../..');
+const ROOT = join(import.meta.dirname, '../../..');
 /** Packages that together take most of a second to load. */
 const SLOW = ['bullmq', 'ioredis', 'express', 'pino', 'piscina', 'zod'] as const;
 /** The commands' folders whose modules count as loaded commands. */

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { Producer } from '../../../../producer/index.js';
-import { LockLost } from '../../../../shared/stop/cause.js';
-import type { Step } from '../../../../shared/store.js';
-import { Run } from '../../../../worker/run/run.js';
-import { TestFleet } from '../../../support/fleet/test-fleet.js';
-import { ScriptedTask } from '../../../support/task/scripted-task.js';
-import { until } from '../../../support/until.js';
+import type { Producer } from '../../../producer/index.js';
+import { LockLost } from '../../../shared/stop/cause.js';
+import type { Step } from '../../../shared/store.js';
+import { Run } from '../../../worker/run/run.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
+import { until } from '../../support/until.js';
 
 /** A busy machine renews them in time, unless the test blocks it for longer. */
 const SHORT_LOCKS = { lockMs: 3_000, stalledCheckMs: 500 };

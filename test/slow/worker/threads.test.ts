@@ -5,20 +5,20 @@ import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { z } from 'zod';
-import type { Producer, TaskEvent } from '../../../../producer/index.js';
-import { fleetCanary } from '../../../../worker/builtin/definitions.js';
-import { type FleetWorker, type WorkerConfig, defineTask } from '../../../../worker/index.js';
-import { LogLines } from '../../../support/fleet/log-lines.js';
-import { TestFleet } from '../../../support/fleet/test-fleet.js';
-import { builtUrl } from '../../../support/process/built.js';
-import { COMMAND } from '../../../support/process/command.js';
-import { spawnNode } from '../../../support/process/processes.js';
-import { KEEP } from '../../../support/task/keep.js';
-import { until } from '../../../support/until.js';
+import type { Producer, TaskEvent } from '../../../producer/index.js';
+import { fleetCanary } from '../../../worker/builtin/definitions.js';
+import { type FleetWorker, type WorkerConfig, defineTask } from '../../../worker/index.js';
+import { LogLines } from '../../support/fleet/log-lines.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { builtUrl } from '../../support/process/built.js';
+import { COMMAND } from '../../support/process/command.js';
+import { spawnNode } from '../../support/process/processes.js';
+import { KEEP } from '../../support/task/keep.js';
+import { until } from '../../support/until.js';
 
 /** The worker is compiled: threads load modules without the loader of the tests. */
 const COMPILED = builtUrl('dist/worker/index.js');
-const { createWorker } = (await import(COMPILED)) as typeof import('../../../../worker/index.js');
+const { createWorker } = (await import(COMPILED)) as typeof import('../../../worker/index.js');
 
 const MODULE = `
 import { UnrecoverableError } from '${import.meta.resolve('bullmq')}';

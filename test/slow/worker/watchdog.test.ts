@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { Findings } from '../../cli/doctor/record-checks.js';
-import { createKeys } from '../../shared/keys.js';
-import { readLastRecords } from '../../shared/workers/last-records.js';
-import { builtUrl } from '../support/process/built.js';
-import { spawnNode } from '../support/process/processes.js';
-import { startTestRedis } from '../support/redis/test-redis.js';
+import { Findings } from '../../../cli/doctor/record-checks.js';
+import { createKeys } from '../../../shared/keys.js';
+import { readLastRecords } from '../../../shared/workers/last-records.js';
+import { builtUrl } from '../../support/process/built.js';
+import { spawnNode } from '../../support/process/processes.js';
+import { startTestRedis } from '../../support/redis/test-redis.js';
 
 const WATCHDOG = builtUrl('dist/worker/watchdog/watchdog.js');
 const SETTINGS = builtUrl('dist/shared/settings/settings.js');

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { Producer } from '../../producer/index.js';
-import { ShuttingDown } from '../../shared/stop/cause.js';
-import { type FleetWorker, createWorker } from '../../worker/index.js';
-import { LogLines } from '../support/fleet/log-lines.js';
-import { TestFleet } from '../support/fleet/test-fleet.js';
-import { spawnNode } from '../support/process/processes.js';
-import { KEEP } from '../support/task/keep.js';
-import { ScriptedTask } from '../support/task/scripted-task.js';
-import { until } from '../support/until.js';
+import type { Producer } from '../../../producer/index.js';
+import { ShuttingDown } from '../../../shared/stop/cause.js';
+import { type FleetWorker, createWorker } from '../../../worker/index.js';
+import { LogLines } from '../../support/fleet/log-lines.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { spawnNode } from '../../support/process/processes.js';
+import { KEEP } from '../../support/task/keep.js';
+import { ScriptedTask } from '../../support/task/scripted-task.js';
+import { until } from '../../support/until.js';
 
 /** An end that is not held up, on a busy machine. A faulty one hangs. */
 const BUSY_MS = 30_000;

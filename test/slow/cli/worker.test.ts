@@ -5,17 +5,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
-import { type Producer, createProducer } from '../../producer/index.js';
-import { findRunningEmbeddedRedis } from '../../shared/embedded-redis/embedded.js';
-import { defineTask } from '../../shared/task/definition.js';
-import { fleetCanary } from '../../worker/builtin/definitions.js';
-import { built } from '../support/process/built.js';
-import { COMMAND, runCommand, startCommand } from '../support/process/command.js';
-import { ownPort } from '../support/process/ports.js';
-import { NodeProcess } from '../support/process/processes.js';
-import { runCli } from '../support/process/run-cli.js';
-import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
-import { KEEP } from '../support/task/keep.js';
+import { type Producer, createProducer } from '../../../producer/index.js';
+import { findRunningEmbeddedRedis } from '../../../shared/embedded-redis/embedded.js';
+import { defineTask } from '../../../shared/task/definition.js';
+import { fleetCanary } from '../../../worker/builtin/definitions.js';
+import { built } from '../../support/process/built.js';
+import { COMMAND, runCommand, startCommand } from '../../support/process/command.js';
+import { ownPort } from '../../support/process/ports.js';
+import { NodeProcess } from '../../support/process/processes.js';
+import { runCli } from '../../support/process/run-cli.js';
+import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
+import { KEEP } from '../../support/task/keep.js';
 
 const HAS_SCRIPT = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux') ?? false;
 

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { loadSettings } from '../../shared/settings/settings.js';
-import { isExcerpt } from '../support/docs/excerpt.js';
-import { markdownFiles, root } from '../support/docs/markdown.js';
-import { PageFolders } from '../support/docs/page-folders.js';
-import { runPage } from '../support/docs/run-page.js';
-import { type Page, readPage } from '../support/docs/snippets.js';
-import { startTestRedis } from '../support/redis/test-redis.js';
+import { loadSettings } from '../../../shared/settings/settings.js';
+import { isExcerpt } from '../../support/docs/excerpt.js';
+import { markdownFiles, root } from '../../support/docs/markdown.js';
+import { PageFolders } from '../../support/docs/page-folders.js';
+import { runPage } from '../../support/docs/run-page.js';
+import { type Page, readPage } from '../../support/docs/snippets.js';
+import { startTestRedis } from '../../support/redis/test-redis.js';
 
 /** Every fence of these pages is run. */
 const RUN = /^(?:README|docs\/embedding|docs\/guides\/.+)\.md$/;

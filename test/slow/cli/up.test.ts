@@ -6,16 +6,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { createProducer } from '../../producer/index.js';
-import { identifyProcess } from '../../shared/embedded-redis/process-identity.js';
-import { fleetCanary } from '../../worker/builtin/definitions.js';
-import { COMMAND, startCommand } from '../support/process/command.js';
-import { ownPort } from '../support/process/ports.js';
-import type { NodeProcess } from '../support/process/processes.js';
-import { forget, reapAtExit } from '../support/process/reaper.js';
-import { runCli, startCli } from '../support/process/run-cli.js';
-import { type TestRedis, startTestRedis } from '../support/redis/test-redis.js';
-import { until } from '../support/until.js';
+import { createProducer } from '../../../producer/index.js';
+import { identifyProcess } from '../../../shared/embedded-redis/process-identity.js';
+import { fleetCanary } from '../../../worker/builtin/definitions.js';
+import { COMMAND, startCommand } from '../../support/process/command.js';
+import { ownPort } from '../../support/process/ports.js';
+import type { NodeProcess } from '../../support/process/processes.js';
+import { forget, reapAtExit } from '../../support/process/reaper.js';
+import { runCli, startCli } from '../../support/process/run-cli.js';
+import { type TestRedis, startTestRedis } from '../../support/redis/test-redis.js';
+import { until } from '../../support/until.js';
 
 let folder: string;
 /** Ports of the test's own: the Redis of another fleet could otherwise take that of a killed one. */

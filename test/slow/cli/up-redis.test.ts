@@ -5,13 +5,13 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { identifyProcess } from '../../shared/embedded-redis/process-identity.js';
-import { startCommand } from '../support/process/command.js';
-import { onFreePort, ownPort } from '../support/process/ports.js';
-import type { NodeProcess } from '../support/process/processes.js';
-import { forget, reapAtExit } from '../support/process/reaper.js';
-import { runCli } from '../support/process/run-cli.js';
-import { until } from '../support/until.js';
+import { identifyProcess } from '../../../shared/embedded-redis/process-identity.js';
+import { startCommand } from '../../support/process/command.js';
+import { onFreePort, ownPort } from '../../support/process/ports.js';
+import type { NodeProcess } from '../../support/process/processes.js';
+import { forget, reapAtExit } from '../../support/process/reaper.js';
+import { runCli } from '../../support/process/run-cli.js';
+import { until } from '../../support/until.js';
 
 describe('the Redis of taskfleet up', () => {
   let folder: string;

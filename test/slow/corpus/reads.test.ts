@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { checkFleet } from '../../cli/doctor/fleet-checks.js';
-import { checkRecords } from '../../cli/doctor/record-checks.js';
-import { Findings } from '../../cli/doctor/record-checks.js';
-import { Overview } from '../../dashboard/overview/overview.js';
-import type { Producer } from '../../producer/index.js';
-import { isFleetError } from '../../shared/errors.js';
-import { resolveSettings } from '../../shared/settings/settings.js';
-import { TestDashboard } from '../dashboard/test-dashboard.js';
-import { LogLines } from '../support/fleet/log-lines.js';
-import { TestFleet } from '../support/fleet/test-fleet.js';
-import { until } from '../support/until.js';
-import { type BadKey, type Seeded, badKeys } from './corpus.js';
-import { ITEM, seed, whileSpoilt } from './seeded-fleet.js';
+import { checkFleet } from '../../../cli/doctor/fleet-checks.js';
+import { checkRecords } from '../../../cli/doctor/record-checks.js';
+import { Findings } from '../../../cli/doctor/record-checks.js';
+import { Overview } from '../../../dashboard/overview/overview.js';
+import type { Producer } from '../../../producer/index.js';
+import { isFleetError } from '../../../shared/errors.js';
+import { resolveSettings } from '../../../shared/settings/settings.js';
+import { type BadKey, type Seeded, badKeys } from '../../corpus/corpus.js';
+import { ITEM, seed, whileSpoilt } from '../../corpus/seeded-fleet.js';
+import { TestDashboard } from '../../dashboard/test-dashboard.js';
+import { LogLines } from '../../support/fleet/log-lines.js';
+import { TestFleet } from '../../support/fleet/test-fleet.js';
+import { until } from '../../support/until.js';
 
 /** `CORPUS=all`: every type for each key, and one corrupt key at a time. */
 const EVERY = process.env['CORPUS'] === 'all';
