@@ -8,7 +8,7 @@ import { readIndexes } from '../../shared/retention/indexes.js';
 import { parseSchedule } from '../../shared/schedule/schedule.js';
 import { defineScripts } from '../../shared/scripts/define-scripts.js';
 import { READ_PLACES } from '../../shared/task/queues.js';
-import { readTasks } from '../../shared/task/view.js';
+import { readTasks } from '../../shared/task/read-tasks.js';
 import { type Check, ok, warn } from './check.js';
 
 const NAME = 'records';

@@ -13,11 +13,12 @@ export function isTime(ms: unknown): boolean {
 
 /** Reads a record that any program may have written. An unreadable field becomes null and is noted in `problem`. Never throws. */
 export class HashReader {
-  readonly #fields: RawFields;
+  readonly #read: (name: string) => string | null | undefined;
   readonly #problems: string[] = [];
 
-  constructor(fields: RawFields) {
-    this.#fields = fields;
+  /** @param fields the raw fields, or a function that returns the one of a name */
+  constructor(fields: RawFields | ((name: string) => string | null)) {
+    this.#read = typeof fields === 'function' ? fields : (name) => fields[name];
   }
 
   /** The problems of the fields read so far; null if there are none. */
@@ -27,7 +28,7 @@ export class HashReader {
 
   /** Null for an absent or empty field. */
   text(name: string): string | null {
-    return this.#fields[name] || null;
+    return this.#read(name) || null;
   }
 
   /** A finite number; null for an absent or empty field. */
@@ -68,7 +69,7 @@ export class HashReader {
 
   /** `1` or `0`; null for an absent field. */
   flag(name: string): boolean | null {
-    const text = this.#fields[name] ?? null;
+    const text = this.#read(name) ?? null;
     if (text === null) return null;
     return text === '1' || text === '0' ? text === '1' : this.#bad(name, '1 or 0', text);
   }

@@ -4,7 +4,8 @@ import { isUnavailability } from '../redis/connection-errors.js';
 import type { Entry, Registry } from '../registry/registry.js';
 import { isQueueKey } from '../reserved-ids.js';
 import { readOptions } from './job-options.js';
-import { type Detail, type TaskSource, type TaskView, readTasks } from './view.js';
+import { type Detail, type TaskSource, readTasks } from './read-tasks.js';
+import type { TaskView } from './view.js';
 
 /** The locations of tasks: on a queue, or registered by another program. Unknown ids are in neither. */
 export interface Located {

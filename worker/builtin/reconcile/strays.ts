@@ -1,7 +1,7 @@
 import { isShared } from '../../../shared/reserved-ids.js';
 import type { Store } from '../../../shared/store.js';
+import { readTasks } from '../../../shared/task/read-tasks.js';
 import { isTerminal } from '../../../shared/task/state.js';
-import { readTasks } from '../../../shared/task/view.js';
 
 /** Ids per page. */
 const PAGE = 500;
