@@ -3,6 +3,7 @@ import { checkItem } from '../shared/keys.js';
 import { MAX_REASON_LENGTH, MAX_STOP_WAIT_MS } from '../shared/limits.js';
 import type { Entry } from '../shared/registry/registry.js';
 import { type StopAnswer, type StopReceipt, receiptOf, receiptOfAnswer } from '../shared/stop/receipt.js';
+import type { StopRequest } from '../shared/stop/stopper.js';
 import type { Store } from '../shared/store.js';
 import type { TaskView } from '../shared/task/view.js';
 import type { Carrier } from '../shared/tracing/carrier.js';
@@ -33,9 +34,6 @@ export interface StopItemOptions extends StopOptions {
   readonly dryRun?: boolean | undefined;
 }
 
-/** A wait for up to this many tasks starts before their stops are recorded: most are running. */
-const FEW = 16;
-
 /** Stops tasks and waits until they end. */
 export class TaskStop {
   constructor(
@@ -53,15 +51,11 @@ export class TaskStop {
 
   async #stop(ids: readonly string[], asked: Asked, { authorize }: StopTasksOptions): Promise<StopReceipt[]> {
     const entries = authorize ? await this.#authorized(ids, authorize) : null;
-    const early = asked.waitMs > 0 && ids.length <= FEW ? this.settlement.early() : null;
-    try {
-      const request = { ...asked, ...(early && { onLocated: early.start }) };
-      const answers = await this.replicas.confirmed(asked, () => this.store.stopper.request(ids, request, entries));
-      const receipts = await this.#receipts(new Map(ids.map((id) => [id, answers.get(id) as StopAnswer])), asked, early);
-      return ids.map((id) => receipts.get(id) as StopReceipt);
-    } finally {
-      early?.close();
-    }
+    const receipts = await this.#waited(asked, async (request) => {
+      const answers = await this.store.stopper.request(ids, request, entries);
+      return new Map(ids.map((id) => [id, answers.get(id) as StopAnswer]));
+    });
+    return ids.map((id) => receipts.get(id) as StopReceipt);
   }
 
   /** Reads the tasks and checks each of them. Returns their entries, so that the stop need not look them up again. */
@@ -82,9 +76,20 @@ export class TaskStop {
     const item = checkItem(given);
     if (options.dryRun) return this.#dryRun(item);
     return this.#traced({ ids: null, item }, checked, async (asked) => {
-      const answers = await this.replicas.confirmed(asked, () => this.store.stopper.requestItem(item, asked));
-      return [...(await this.#receipts(answers, asked)).values()];
+      const receipts = await this.#waited(asked, (request) => this.store.stopper.requestItem(item, request));
+      return [...receipts.values()];
     });
+  }
+
+  /** Requests stops, and waits for their ends if asked to: the wait begins before the stops are recorded. */
+  async #waited(asked: Asked, request: (request: StopRequest) => Promise<Map<string, StopAnswer>>): Promise<Map<string, StopReceipt>> {
+    const early = asked.waitMs > 0 ? this.settlement.early() : null;
+    try {
+      const answers = await this.replicas.confirmed(asked, () => request({ ...asked, ...(early && { onLocated: early.start }) }));
+      return await this.#receipts(answers, asked, early);
+    } finally {
+      early?.close();
+    }
   }
 
   /** Runs a stop in its span, if there is telemetry. */

@@ -1,9 +1,9 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { createProducer } from 'taskfleet/producer';
-import { waitForStop } from './stop-latency.js';
+import { startChild, waitForStop } from './stop-latency.js';
 
 /** Milliseconds. */
 export interface ItemStop {
@@ -20,7 +20,8 @@ const PAUSE_MS = 200;
 
 /** Stops an item whose tasks all run in another process. */
 export async function stopRunning(redisUrl: string, tasks: number): Promise<ItemStop> {
-  const child = fork(new URL('./stop-worker.ts', import.meta.url), [redisUrl, String(tasks)], { execArgv: ['--import', 'tsx'] });
+  // Quiet: a thousand messages about aborts would count as part of the stop.
+  const child = startChild('./stop-worker.ts', [redisUrl, String(tasks), 'quiet']);
   const producer = createProducer({ redisUrl });
   try {
     await told(child, 'ready', 1);

@@ -15,7 +15,7 @@ const handler = defineHandler(waitForStop, ({ id, signal }) => {
   tell({ what: 'started', id, at: now() });
   return new Promise<never>((_, reject) => {
     signal.addEventListener('abort', () => {
-      tell({ what: 'aborted', id, at: now() });
+      if (process.argv[4] !== 'quiet') tell({ what: 'aborted', id, at: now() });
       reject(signal.reason as Error);
     });
   });

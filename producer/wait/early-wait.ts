@@ -2,6 +2,9 @@ import { type RedisConnection, keepsOrder } from '../../shared/redis/connection.
 import type { JobAddress } from '../../shared/task/job-options.js';
 import type { Wait, Waiter } from './waiter.js';
 
+/** Tasks of a wait: of more, most are queued, and end when their stops are recorded. */
+const MOST = 2_000;
+
 /**
  * A wait for the ends of tasks that starts in the same write as the records of their stops, and before them, so that no end comes between.
  * On a cluster, commands keep no order, and there is no early wait.
@@ -23,7 +26,7 @@ export class EarlyWait {
   readonly start = (byQueue: ReadonlyMap<string, readonly string[]>): void => {
     if (!keepsOrder(this.redis)) return;
     const jobs = [...byQueue].flatMap(([queue, ids]) => ids.map((id) => ({ id, queue })));
-    if (jobs.length === 0) return;
+    if (jobs.length === 0 || jobs.length > MOST) return;
     this.#ids ??= new Set(jobs.map(({ id }) => id));
     if (this.#includes(jobs) || !jobs.every(({ id }) => this.#ids?.has(id))) return;
     this.close();

@@ -1,10 +1,12 @@
 import type { Keys } from '../../shared/keys.js';
+import { HashReader } from '../../shared/records/hash-reader.js';
 import type { RedisConnection } from '../../shared/redis/connection.js';
+import { STOP_WAYS, type StopWay } from '../../shared/stop/receipt.js';
 import type { StreamHub } from './stream-reader.js';
 
 /**
- * Receives BullMQ's events of one job (`active`, `completed`, `failed`, `delayed`, `removed` …) with their fields, and the queue-wide
- * `cleaned`, which follows bulk removals without events for each job.
+ * Receives the events of one job, BullMQ's (`active`, `completed`, `failed`, `delayed`, `removed` …) and {@link CANCELLED}, with their
+ * fields, and the queue-wide `cleaned`, which follows bulk removals without events for each job.
  */
 type JobListener = (event: string, fields: Readonly<Record<string, string>>) => void;
 
@@ -30,6 +32,23 @@ export function endSaidBy(event: string, fields: Readonly<Record<string, string>
     default:
       return undefined;
   }
+}
+
+/** How a worker settled the stop of a run. */
+export interface SettledRun {
+  readonly via: StopWay;
+  readonly settledAt: Date;
+}
+
+/** The event that `endStopped` adds behind BullMQ's `failed`, which does not say how a stopped run ended. */
+const CANCELLED = 'taskfleet:cancelled';
+
+/** Returns what an event says of the end of a stopped run; null for other events, and for one that is unreadable. */
+export function settledSaidBy(event: string, fields: Readonly<Record<string, string>>): SettledRun | null {
+  if (event !== CANCELLED) return null;
+  const via = STOP_WAYS.find((way) => way === fields['via']);
+  const settledAt = new HashReader(fields).time('finishedOn');
+  return via !== undefined && settledAt !== null ? { via, settledAt } : null;
 }
 
 /** About as many events as BullMQ keeps for a queue. */

@@ -102,9 +102,10 @@ export class Settlement {
     const pending = new Map(open.map((one) => [one.id, one]));
     const settled = new Map<string, StopReceipt>();
     if (pending.size === 0) return settled;
-    const wait = (await early?.take(open)) ?? (await this.waiter.start(open));
-    // Tasks may have ended by now: one read is faster than a look at their events.
-    for (const id of pending.keys()) wait.touched.add(id);
+    const begun = (await early?.take(open)) ?? null;
+    const wait = begun ?? (await this.waiter.start(open));
+    // Tasks may have ended before the wait began.
+    if (begun === null) for (const id of pending.keys()) wait.touched.add(id);
     try {
       for (;;) {
         const read = [...wait.touched].filter((id) => pending.has(id));
@@ -132,9 +133,18 @@ export class Settlement {
   }
 
   async #read(ids: readonly string[], pending: ReadonlyMap<string, OpenStop>, wait: Wait): Promise<Map<string, StopReceipt>> {
-    const tasks = await this.#tasksOf(ids, pending);
     const settled = new Map<string, StopReceipt>();
     for (const id of ids) {
+      const run = wait.settledRun(id);
+      if (run === null) continue;
+      const { via, settledAt } = run;
+      const stop = { ...(pending.get(id) as OpenStop).stop, via };
+      settled.set(id, createReceipt({ id, outcome: 'cancelled', endedAs: 'cancelled', stop, settledAt }));
+    }
+    const untold = ids.filter((id) => !settled.has(id));
+    if (untold.length === 0) return settled;
+    const tasks = await this.#tasksOf(untold, pending);
+    for (const id of untold) {
       const task = tasks.get(id);
       if (task && isTerminal(task.state)) settled.set(id, receiptOf(id, task));
       if (task) continue;

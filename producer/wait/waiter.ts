@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { FleetError, isFleetError } from '../../shared/errors.js';
 import { isUnavailability } from '../../shared/redis/connection-errors.js';
-import { type JobEnd, type JobEvents, endSaidBy } from './events.js';
+import { type JobEnd, type JobEvents, type SettledRun, endSaidBy, settledSaidBy } from './events.js';
 import { Notice } from './stream-reader.js';
 
 /** A job to wait for. A foreign task has no queue and sends no events. */
@@ -24,6 +24,7 @@ export class Wait {
   readonly #notice = new Notice();
   /** The end of each job as reported so far; null if the job was retried since. */
   readonly #ends = new Map<string, JobEnd | null>();
+  readonly #settled = new Map<string, SettledRun>();
   readonly #removed = new Set<string>();
   readonly #onClose: (() => void)[] = [];
   #cancelled = false;
@@ -39,6 +40,9 @@ export class Wait {
       await this.#jobEvents.listen(queue, id, (event, fields) => {
         const end = endSaidBy(event, fields);
         if (end !== undefined) this.#ends.set(id, end);
+        if (end === null) this.#settled.delete(id);
+        const settled = settledSaidBy(event, fields);
+        if (settled) this.#settled.set(id, settled);
         if (event === 'removed') this.#removed.add(id);
         if (!everyEvent && !OVER.has(event)) return;
         this.touched.add(id);
@@ -63,6 +67,11 @@ export class Wait {
     const woken = this.#cancelled || (await this.#notice.wait(timeoutMs, signal));
     if (this.#cancelled) throw closed();
     return woken;
+  }
+
+  /** Returns how the job's stopped run ended; null if no event told, or if the job was retried since. */
+  settledRun(id: string): SettledRun | null {
+    return this.#settled.get(id) ?? null;
   }
 
   /** Returns how a job that is no longer stored has gone; null if its events do not tell. */

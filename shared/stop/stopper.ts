@@ -16,7 +16,7 @@ import { type StopAnswer, formatStop } from './receipt.js';
 import { Children, type FoundTask, type RecorderOptions, type Recording, StopRecorder, groupsOf, newToken } from './recorder.js';
 import { StopMessages } from './stop-messages.js';
 
-interface StopRequest extends Asker {
+export interface StopRequest extends Asker {
   /** True for a stop received as a command without a record. Default false. */
   readonly fromCommand?: boolean;
   /** Called with the tasks of each queue right before their stops are recorded there: of likely queues, then of others. Default: not called. */

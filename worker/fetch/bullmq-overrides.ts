@@ -1,6 +1,7 @@
 import type { Job, RedisQueueBackend, Worker } from 'bullmq';
 import { hangUp } from '../../shared/redis/connect.js';
 import type { RedisConnection } from '../../shared/redis/connection.js';
+import type { StopWay } from '../../shared/stop/receipt.js';
 
 /**
  * Every use of a member that BullMQ keeps to itself, as of this version. `test/contract/bullmq-overrides.test.ts` fails if BullMQ changes
@@ -222,6 +223,7 @@ interface StoppedEnd {
   readonly stop: string;
   readonly text: string;
   readonly token: string;
+  readonly via: StopWay;
   /** The keys and arguments of BullMQ's script `moveToFinished`. */
   readonly args: readonly unknown[];
 }
@@ -234,7 +236,7 @@ interface StoppedEnd {
 export async function failStopped(
   id: string,
   backend: RedisQueueBackend,
-  { stop, text, token, args }: StoppedEnd,
+  { stop, text, token, via, args }: StoppedEnd,
 ): Promise<{ stop: string | null; reply: unknown[] | null }> {
   const ended: { reply: EndedStop } = { reply: ['done', null] };
   const execCommand: CommandInternals['execCommand'] = async (client, _command, given) => {
@@ -243,6 +245,7 @@ export async function failStopped(
       stop,
       text,
       token,
+      via,
     ])) as EndedStop;
     return ended.reply[2];
   };

@@ -150,7 +150,7 @@ export class FleetJob extends Job {
       const text = error.message;
       const failed = { ...fields, failedReason: text };
       const args = backend.moveToFailedArgs(this, text, this.opts.removeOnFail ?? false, token, fetchNext, failed);
-      const ended = await failStopped(this.id as string, backend, { stop, text, token, args });
+      const ended = await failStopped(this.id as string, backend, { stop, text, token, via: error.run.via, args });
       if (ended.stop !== null) error.adopt(ended.stop);
       if (ended.reply !== null) {
         this.failedReason = text;

@@ -3,9 +3,9 @@
 -- Returns for each job the result of `endStopped`, or the text of an error. An error of the first job fails the command, before it has ended
 -- another: Redis may refuse all of them.
 local keys, results = { unpack(KEYS) }, {}
-for i = 1, #ARGV, 12 do
+for i = 1, #ARGV, 13 do
   keys[12] = ARGV[i + 6] .. ARGV[i]
-  local given = { unpack(ARGV, i, i + 11) }
+  local given = { unpack(ARGV, i, i + 12) }
   local done, result = true, nil
   if i == 1 then result = endStopped(keys, given) else done, result = pcall(endStopped, keys, given) end
   if not done and type(result) == 'table' then result = result.err end

@@ -2,6 +2,7 @@
 -- the job of a stopped run. Records the stop first, unless the job has one: the first stop of a task stays. Frees the task's deduplication
 -- key, as the record of a stop does, and restores the deferred failure, which BullMQ deletes when a job ends.
 -- ARGV[1…9] BullMQ's  ARGV[10] the stop as JSON  ARGV[11] the text of the deferred failure  ARGV[12] the worker's lock token
+-- ARGV[13] how the run ended, for the fleet's own event in the queue's stream, which tells whoever waits for the stop all that it needs
 -- Returns { 'done', the job's stop or false, the result of BullMQ's script }, or { 'other', the job's stop } and does nothing, if that is
 -- another stop, which the failure must name. A worker without the lock writes nothing: BullMQ's result says so.
 redis.call('PERSIST', KEYS[12]) -- out of memory, Redis refuses a script whose first write may allocate
@@ -19,5 +20,8 @@ end
 
 local result = finish(KEYS, ARGV)
 local hasEnded = type(result) == 'table' or result == 0
-if hasEnded and redis.call('HEXISTS', job, 'stop') == 1 then redis.call('HSETNX', job, 'defa', ARGV[4]) end
+if hasEnded then
+  if redis.call('HEXISTS', job, 'stop') == 1 then redis.call('HSETNX', job, 'defa', ARGV[4]) end
+  redis.call('XADD', KEYS[4], '*', 'event', 'taskfleet:cancelled', 'jobId', ARGV[1], 'via', ARGV[13], 'finishedOn', ARGV[2])
+end
 return { 'done', kept, result }

@@ -9,6 +9,7 @@ import { batchStops } from '../../../worker/fetch/settle/stop-batch.js';
 import { TestFleet } from '../../support/fleet/test-fleet.js';
 
 const TOKEN = 'token';
+const CANCELLED = 'taskfleet:cancelled';
 const FIELDS = { failedReason: 'Stopped', stacktrace: '[]', stop: '{"at":1}' };
 
 describe('failJobs', () => {
@@ -40,7 +41,11 @@ describe('failJobs', () => {
     return { store, queue, backend, jobs, callOf, prefix: store.keys.jobs(name) };
   }
 
-  /** Everything in the queue's keys but times and locks. */
+  async function eventsOf(prefix: string): Promise<Record<string, string>[]> {
+    return (await fleet.client.xrange(`${prefix}events`, '-', '+')).map(([, fields]) => toRecord(fields));
+  }
+
+  /** Everything in the queue's keys but times, locks and the fleet's own events. */
   async function contentOf(prefix: string): Promise<Record<string, unknown>> {
     const content: Record<string, unknown> = {};
     for (const key of (await fleet.client.keys(`${prefix}*`)).toSorted()) {
@@ -59,7 +64,7 @@ describe('failJobs', () => {
         // BullMQ deletes the deferred failure, which our command restores.
         content[name] = { ...fields, ended: finishedOn !== undefined, ...(fields['stop'] === undefined && { defa }) };
       } else if (type === 'zset') content[name] = (await fleet.client.zrange(key, '0', '-1')).toSorted();
-      else if (type === 'stream') content[name] = (await fleet.client.xrange(key, '-', '+')).map(([, fields]) => fields);
+      else if (type === 'stream') content[name] = (await eventsOf(prefix)).filter(({ event }) => event !== CANCELLED);
       else content[name] = type;
     }
     return JSON.parse(JSON.stringify(content).replaceAll(prefix.slice(0, -1), 'queue')) as Record<string, unknown>;
@@ -96,14 +101,29 @@ describe('failJobs', () => {
     const stopped = await activeJobs('stopped');
     for (const job of stopped.jobs) {
       const args = stopped.callOf(job);
-      const end = { stop: FIELDS.stop, text: 'Stopped', token: TOKEN, args };
+      const end = { stop: FIELDS.stop, text: 'Stopped', token: TOKEN, via: 'signal' as const, args };
       assert.deepEqual(await failStopped(job.id as string, stopped.backend, end), { stop: FIELDS.stop, reply: [] });
     }
     const content = await contentOf(stopped.prefix);
     assert.deepEqual(content, await contentOf(bare.prefix));
     assert.equal(await fleet.client.hget(`${stopped.prefix}c`, 'defa'), 'Stopped');
+    await assertTold(stopped);
     await Promise.all([bare.queue.close(), stopped.queue.close()]);
   });
+
+  /** Checks that the queue's events say how each run ended, behind BullMQ's event of its end. */
+  async function assertTold({ jobs, prefix }: Awaited<ReturnType<typeof activeJobs>>): Promise<void> {
+    const events = await eventsOf(prefix);
+    for (const { id = '' } of jobs) {
+      const ends = events.filter(({ event, jobId }) => jobId === id && (event === 'failed' || event === CANCELLED));
+      const finishedOn = await fleet.client.hget(prefix + id, 'finishedOn');
+      assert.deepEqual(
+        ends.map(({ event }) => event),
+        ['failed', CANCELLED],
+      );
+      assert.deepEqual(ends[1], { event: CANCELLED, jobId: id, via: 'signal', finishedOn });
+    }
+  }
 
   /** Ends stopped jobs as a worker does in one turn. Returns the scripts that it calls. */
   function batched({ backend, callOf }: Awaited<ReturnType<typeof activeJobs>>) {
@@ -112,7 +132,13 @@ describe('failJobs', () => {
     wrapScripts(worker, (execute) => (client, script, args) => (scripts.push(script), execute(client, script, args)));
     batchStops(worker);
     const end = (job: Job) =>
-      failStopped(job.id as string, backend, { stop: FIELDS.stop, text: 'Stopped', token: TOKEN, args: callOf(job) });
+      failStopped(job.id as string, backend, {
+        stop: FIELDS.stop,
+        text: 'Stopped',
+        token: TOKEN,
+        via: 'signal' as const,
+        args: callOf(job),
+      });
     return { scripts, end };
   }
 
@@ -121,7 +147,13 @@ describe('failJobs', () => {
     const all = await activeJobs('together');
     for (const { prefix, jobs } of [one, all]) for (const { id } of jobs) await fleet.client.hdel(prefix + id, 'stop');
     for (const job of one.jobs)
-      await failStopped(job.id as string, one.backend, { stop: FIELDS.stop, text: 'Stopped', token: TOKEN, args: one.callOf(job) });
+      await failStopped(job.id as string, one.backend, {
+        stop: FIELDS.stop,
+        text: 'Stopped',
+        token: TOKEN,
+        via: 'signal' as const,
+        args: one.callOf(job),
+      });
     const { scripts, end } = batched(all);
     assert.deepEqual(
       await Promise.all(all.jobs.map((job) => end(job))),
@@ -129,6 +161,7 @@ describe('failJobs', () => {
     );
     assert.deepEqual(scripts, ['endManyStopped']);
     assert.deepEqual(await contentOf(all.prefix), await contentOf(one.prefix));
+    for (const ended of [one, all]) await assertTold(ended);
     for (const { id } of all.jobs) assert.equal(await fleet.client.hget(all.prefix + id, 'defa'), 'Stopped');
     await Promise.all([one.queue.close(), all.queue.close()]);
   });
@@ -166,7 +199,7 @@ describe('failJobs', () => {
     const job = jobs.find(({ id }) => id === 'c') as Job;
     const end = (text: string, stop: string, token: string) => {
       const args = backend.moveToFailedArgs(job, text, false, token, true, { ...FIELDS, failedReason: text, stop });
-      return failStopped('c', backend, { stop, text, token, args });
+      return failStopped('c', backend, { stop, text, token, via: 'signal', args });
     };
     // As a worker, which fetches the next job.
     Object.assign((backend as unknown as { queue: { opts: object } }).queue.opts, { name: 'worker', lockDuration: 30_000 });
@@ -188,3 +221,7 @@ describe('failJobs', () => {
     assert.equal(moveToFinished.content.split('local jobIdKey = KEYS[12]').length, 2);
   });
 });
+
+function toRecord(fields: readonly string[]): Record<string, string> {
+  return Object.fromEntries(fields.flatMap((field, index) => (index % 2 === 0 ? [[field, fields[index + 1] as string]] : [])));
+}
