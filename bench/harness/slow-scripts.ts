@@ -5,6 +5,10 @@ import type { ScriptedRedis } from '../../shared/scripts/define-scripts.js';
 export interface SlowestScript {
   readonly name: string;
   readonly ms: number;
+  /** Of the scripts in the slow log. */
+  readonly medianMs: number;
+  /** The slowest single command in the slow log: it shows how much of the time was another process's turn on the core. */
+  readonly commandMs: number;
   /** Scripts that took longer than {@link LONG_MS}. */
   readonly long: number;
 }
@@ -30,11 +34,16 @@ export class SlowScripts {
   async slowest(): Promise<SlowestScript> {
     const log = (await this.redis.slowlog('GET', -1)) as [id: number, at: number, us: number, words: string[]][];
     await this.redis.slowlog('RESET');
-    const scripts = log.filter(([, , , [command = '']]) => command.toLowerCase().startsWith('eval')).toSorted(([, , a], [, , b]) => b - a);
+    const sorted = log.toSorted(([, , a], [, , b]) => b - a);
+    const isScript = ([, , , [command = '']]: (typeof log)[number]): boolean => command.toLowerCase().startsWith('eval');
+    const scripts = sorted.filter(isScript);
     const [, , us = FROM_US, words = []] = scripts[0] ?? [];
+    const msOf = (entry: (typeof log)[number] | undefined): number => (entry?.[2] ?? FROM_US) / 1_000;
     return {
       name: scripts.length === 0 ? 'none' : this.#nameOf(words),
       ms: us / 1_000,
+      medianMs: msOf(scripts[Math.floor(scripts.length / 2)]),
+      commandMs: msOf(sorted.find((entry) => !isScript(entry))),
       long: scripts.filter(([, , took]) => took > LONG_MS * 1_000).length,
     };
   }

@@ -5,7 +5,7 @@ import { createProducer } from 'taskfleet/producer';
 import { uuidv7 } from 'uuidv7';
 import { z } from 'zod';
 import { interleave, ratiosTo, rowOf } from '../harness/rounds.js';
-import { SlowScripts } from '../harness/slow-scripts.js';
+import { type SlowestScript, SlowScripts } from '../harness/slow-scripts.js';
 import { defineSuite } from '../harness/suite.js';
 import { type Load, type Phase, measureEnqueue } from './load.js';
 
@@ -27,11 +27,11 @@ export const bulk = defineSuite({
   async run(env) {
     const load = { tasks: env.sizes.tasks, inFlight: env.sizes.call, concurrency: 1 };
     const scripts = await SlowScripts.open(env.client);
-    const longest: number[] = [];
+    const slowest: SlowestScript[] = [];
     const rounds = await interleave(env, Object.keys(SIDES) as SideName[], async (side) => {
       const measured = await SIDES[side](env.redis.url, load);
-      const { ms } = await scripts.slowest();
-      if (side === 'enqueueMany') longest.push(ms);
+      const slow = await scripts.slowest();
+      if (side === 'enqueueMany') slowest.push(slow);
       return measured;
     });
     await scripts.close();
@@ -42,10 +42,16 @@ export const bulk = defineSuite({
         rowOf(rounds, { name: 'enqueue in bulk, CPU in Node', unit: 'µs/job', ratios: ratios('lower') }, ({ cpu }) => cpu.node),
         rowOf(rounds, { name: 'enqueue in bulk, CPU in Redis', unit: 'µs/job', ratios: ratios('lower') }, ({ cpu }) => cpu.redis),
       ],
-      notes: [`longest script of enqueueMany: ${Math.max(...longest).toFixed(1)} ms`],
+      notes: [scriptsNote(slowest)],
     };
   },
 });
+
+function scriptsNote(rounds: readonly SlowestScript[]): string {
+  const highest = (key: 'ms' | 'medianMs' | 'commandMs'): string => `${Math.max(...rounds.map((round) => round[key])).toFixed(1)} ms`;
+  const scripts = `scripts of enqueueMany: ${highest('medianMs')} at the median of the slowest round, ${highest('ms')} at most`;
+  return `${scripts}, where a single command took up to ${highest('commandMs')}: both had to wait for a core`;
+}
 
 async function measureAddBulk(redisUrl: string, load: Load, uuids: boolean): Promise<Phase> {
   const connection = new Redis(redisUrl, { maxRetriesPerRequest: null, protocol: 2 });
