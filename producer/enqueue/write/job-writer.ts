@@ -1,5 +1,3 @@
-// oxlint-disable-next-line no-restricted-imports -- a queue of the event loop; no configuration
-import { nextTick } from 'node:process';
 import type { Refused } from '../../../shared/limiter/standing.js';
 import { chunks } from '../../../shared/limits.js';
 import { wasNotDone } from '../../../shared/redis/connection-errors.js';
@@ -15,6 +13,7 @@ import { type Admitted, type Unwritten, admit, needsAdmission } from './admissio
 import { BatchRegistration } from './batch-registration.js';
 import { type Addition, JobAdder } from './job-adder.js';
 import { optionsOf } from './task-options.js';
+import { TurnEnd } from './turn-end.js';
 
 export interface WriteOptions {
   /** Distinguishes two enqueues of the same id. */
@@ -62,6 +61,7 @@ export class JobWriter {
   readonly #registration: BatchRegistration;
   readonly #adder: JobAdder;
   #pending: Pending[] = [];
+  readonly #end = new TurnEnd(() => this.#flush());
 
   constructor(store: Store, registrar: Registrar) {
     this.#store = store;
@@ -81,7 +81,8 @@ export class JobWriter {
     const deduplicationId = dedupe?.id;
     const timestamp = this.#store.clock.now();
     const job = { id, name: definition.name, data, opts: optionsOf(task, nonce), timestamp, deduplicationId } as unknown as Pending['job'];
-    if (this.#pending.push({ task, queue, job, registered, standing: null, resolve }) === 1) nextTick(() => this.#flush());
+    this.#pending.push({ task, queue, job, registered, standing: null, resolve });
+    this.#end.request();
   }
 
   #flush(): void {

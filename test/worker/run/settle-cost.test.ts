@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { defineHandler, defineTask } from '../../../worker/index.js';
 import { deferred } from '../../support/deferred.js';
@@ -51,7 +52,15 @@ describe('Tasks that end in one turn', () => {
   });
   after(() => fleet.stop());
 
-  it('are settled by a few commands, in fewer socket writes, and leave the registry together', async () => {
+  for (const [how, rest] of [
+    ['by one promise', () => Promise.resolve()],
+    ['by timers of their own', () => sleep(20)],
+  ] as const) {
+    it(`${how} are settled by a few commands, in fewer socket writes, and leave the registry together`, () => assertFew(rest));
+  }
+
+  /** Lets tasks end together; each of them waits for `rest` of its own first. */
+  async function assertFew(rest: () => Promise<void>): Promise<void> {
     const task = defineTask({ name: 'cheap.task', input: z.object({}), retention: KEEP });
     const goOn = deferred();
     const allRun = deferred();
@@ -60,6 +69,7 @@ describe('Tasks that end in one turn', () => {
       running += 1;
       if (running === TASKS) allRun.resolve();
       await goOn.promise;
+      await rest();
     });
     // No background command repeats meanwhile.
     const { prefix, producer } = await ownWorker(fleet, [handler], { concurrency: TASKS, heartbeatMs: 60_000, lockMs: 600_000 });
@@ -78,5 +88,5 @@ describe('Tasks that end in one turn', () => {
     // Settle, fetch nothing, index the ended tasks: the rest is background.
     assert.ok((calls['evalsha'] ?? 0) <= TASKS / 6 + 20, `${calls['evalsha']} scripts`);
     assert.ok((calls['hdel'] ?? 0) <= 10, `${calls['hdel']} HDEL`);
-  });
+  }
 });

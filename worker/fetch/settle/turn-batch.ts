@@ -1,5 +1,3 @@
-// oxlint-disable-next-line no-restricted-imports -- a queue of the event loop; no configuration
-import { nextTick } from 'node:process';
 import { ReplyError } from 'ioredis';
 import { isRefusal, isReplyError } from '../../../shared/redis/reply-errors.js';
 import type { ExecuteScript } from '../bullmq-overrides.js';
@@ -44,8 +42,8 @@ export class TurnBatch {
 
   add(client: unknown, args: ScriptArguments): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      // As the writes of the turn, see batchWrites: after its promises, before any I/O.
-      if (this.#calls.length === 0) nextTick(this.#send);
+      // After the timers and sockets of this turn, each of which may end a task: Node empties its other queues between them.
+      if (this.#calls.length === 0) setImmediate(this.#send);
       this.#calls.push({ client, args, resolve, reject });
       this.#text += this.script.lengthOf(args);
       if (this.#calls.length === MOST_JOBS || this.#text >= MOST_TEXT) this.#send();
