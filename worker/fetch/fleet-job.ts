@@ -146,11 +146,13 @@ export class FleetJob extends Job {
   /** Records the stop and fails the job. The stop that was heard may differ from the record, which the failure must name. */
   async #endStopped(error: Stopped, fields: FailedFields, token: string, fetchNext: boolean): ReturnType<Job['moveToFailed']> {
     const backend = this.backend as RedisQueueBackend;
+    // As in the fields: an escalation may change it meanwhile.
+    const { via } = error.run;
     for (let stop = formatStop(error.stop); ;) {
       const text = error.message;
       const failed = { ...fields, failedReason: text };
       const args = backend.moveToFailedArgs(this, text, this.opts.removeOnFail ?? false, token, fetchNext, failed);
-      const ended = await failStopped(this.id as string, backend, { stop, text, token, via: error.run.via, args });
+      const ended = await failStopped(this.id as string, backend, { stop, text, token, via, args });
       if (ended.stop !== null) error.adopt(ended.stop);
       if (ended.reply !== null) {
         this.failedReason = text;
