@@ -16,7 +16,8 @@ let api: ServedApi;
 let calls = 0;
 before(async () => {
   producer = fleet.producer({ keyPrefix });
-  await fleet.worker(keyPrefix, [task.handler], { concurrency: 50 });
+  // A lost lock would start an attempt that no test ends.
+  await fleet.worker(keyPrefix, [task.handler], { concurrency: 50, lockMs: 600_000 });
 });
 after(() => fleet.stop());
 
@@ -200,7 +201,7 @@ describe('one dashboard', () => {
   });
 });
 
-test('200 clients of one task get each chunk once and in order, across a restart, over one connection', async () => {
+test('200 clients of one task get each chunk once and in order, across a restart, over one connection', { timeout: 240_000 }, async () => {
   const { path, say, returns } = await run();
   const restart = async (): Promise<{ producer: Producer; served: ServedApi }> => {
     const own = fleet.producer({ keyPrefix });
