@@ -2,7 +2,7 @@
 -- the job of a stopped run. Records the stop first, unless the job has one: the first stop of a task stays. Frees the task's deduplication
 -- key, as the record of a stop does, and restores the deferred failure, which BullMQ deletes when a job ends.
 -- ARGV[1…9] BullMQ's  ARGV[10] the stop as JSON  ARGV[11] the text of the deferred failure  ARGV[12] the worker's lock token
--- ARGV[13] how the run ended, for the fleet's own event in the queue's stream, which tells whoever waits for the stop all that it needs
+-- ARGV[13] how the run ended. The fleet's own event tells it to the callers that wait for the stop, who need not read the job
 -- Returns { 'done', the job's stop or false, the result of BullMQ's script }, or { 'other', the job's stop } and does nothing, if that is
 -- another stop, which the failure must name. A worker without the lock writes nothing: BullMQ's result says so.
 redis.call('PERSIST', KEYS[12]) -- out of memory, Redis refuses a script whose first write may allocate
