@@ -7,8 +7,11 @@ import type { Store } from '../shared/store.js';
 import { writeState } from '../shared/task/event-stream.js';
 import type { TaskState } from '../shared/task/state.js';
 
-/** Minimum interval between writes, in ms. A busy worker's writes are batched meanwhile; the first after a pause is sent at once. */
-const INTERVAL_MS = 10;
+/**
+ * Minimum interval between writes, in ms. A busy worker's writes are batched meanwhile; the first after a pause is sent at once. After a
+ * longer interval, Redis would be busy with the batch for so long that all slots wait for it together.
+ */
+const INTERVAL_MS = 4;
 
 /** Batches a worker's writes to the registry and to the indexes of ended tasks, so that many finished tasks cost a few commands. */
 export class RegistryWriter {

@@ -33,7 +33,7 @@ interface EndedTasksOptions {
 }
 
 /** Tasks per script, because a script blocks Redis. */
-const KEPT_AT_ONCE = 100;
+const KEPT_AT_ONCE = 150;
 /** Most tasks that a script removes from one index: more than it adds, so that a lowered limit takes effect step by step. */
 export const REMOVED_AT_ONCE = 200;
 

@@ -4,6 +4,8 @@ import type { ExecuteScript } from '../bullmq-overrides.js';
 
 /** Most jobs of a call. Redis runs nothing else meanwhile, and starts while the process prepares the next call. */
 const MOST_JOBS = 16;
+/** Most jobs of a call while none is on its way: Redis, which may be idle, gets the first ones of a turn early. */
+const FIRST_JOBS = 4;
 /** Length of the jobs' texts at which a batch is sent before the turn ends, in characters. */
 const MOST_TEXT = 16_384;
 
@@ -34,6 +36,8 @@ interface Call {
 export class TurnBatch {
   #calls: Call[] = [];
   #text = 0;
+  /** Calls of `many` without a reply. */
+  #onTheirWay = 0;
 
   constructor(
     private readonly script: BatchedScript,
@@ -46,7 +50,8 @@ export class TurnBatch {
       if (this.#calls.length === 0) setImmediate(this.#send);
       this.#calls.push({ client, args, resolve, reject });
       this.#text += this.script.lengthOf(args);
-      if (this.#calls.length === MOST_JOBS || this.#text >= MOST_TEXT) this.#send();
+      const most = this.#onTheirWay === 0 ? FIRST_JOBS : MOST_JOBS;
+      if (this.#calls.length >= most || this.#text >= MOST_TEXT) this.#send();
     });
   }
 
@@ -64,11 +69,14 @@ export class TurnBatch {
       this.execute(first.client, one, first.args).then(first.resolve, first.reject);
       return;
     }
+    this.#onTheirWay += 1;
     this.execute(first.client, many, argumentsOf(calls.map(({ args }) => args))).then(
       (replies) => {
+        this.#onTheirWay -= 1;
         for (const [index, call] of calls.entries()) settle(call, (replies as readonly unknown[])[index]);
       },
       (error: unknown) => {
+        this.#onTheirWay -= 1;
         // An error of the first job by itself: the script has not ended the others.
         const isOfFirst = isReplyError(error) && !isRefusal(error);
         for (const call of isOfFirst ? [first] : calls) call.reject(error);

@@ -11,9 +11,12 @@ const KEYS = Array.from({ length: FINISH_KEYS }, (_, index) => `key-${index + 1}
 /** A worker whose calls of scripts get an answer, and BullMQ's call for the end of a job. */
 function newWorker(answer: (script: string, args: readonly unknown[]) => unknown) {
   const scripts: string[] = [];
+  /** How many jobs each call ends. */
+  const sizes: number[] = [];
   const backend: { execCommand: ExecuteScript } = {
     execCommand: async (_client, script, args) => {
       scripts.push(script);
+      sizes.push(script === 'completeJobs' ? (args.length - FINISH_KEYS - 3) / 5 : 1);
       return answer(script, args);
     },
   };
@@ -22,7 +25,7 @@ function newWorker(answer: (script: string, args: readonly unknown[]) => unknown
     id: string,
     { result = 'null', target = 'completed', fields }: { result?: string; target?: string; fields?: Buffer } = {},
   ) => backend.execCommand('client', 'moveToFinished', [...KEYS, id, 1, 'returnvalue', result, target, 1, 'bull:', 'options', fields]);
-  return { scripts, finish };
+  return { scripts, sizes, finish };
 }
 
 /** Answers with the ids of the jobs. */
@@ -37,15 +40,23 @@ function replyError(message: string): Error {
 
 describe('The completions of a turn', () => {
   it('share calls of at most 16 jobs and a limited length, and get their own replies', async () => {
-    const { scripts, finish } = newWorker(idsOf);
-    const ids = Array.from({ length: 33 }, (_, index) => `job-${index}`);
+    const { scripts, sizes, finish } = newWorker(idsOf);
+    const ids = Array.from({ length: 37 }, (_, index) => `job-${index}`);
     assert.deepEqual(
       await Promise.all(ids.map((id) => finish(id))),
       ids.map((id) => [[], id]),
     );
-    assert.deepEqual(scripts, ['completeJobs', 'completeJobs', 'moveToFinished']);
+    // Redis has nothing to do before the first call, which is small.
+    assert.deepEqual(sizes, [4, 16, 16, 1]);
+    assert.deepEqual(scripts, ['completeJobs', 'completeJobs', 'completeJobs', 'moveToFinished']);
     await Promise.all([finish('long', { result: 'x'.repeat(20_000) }), finish('a'), finish('b')]);
-    assert.deepEqual(scripts.slice(3), ['moveToFinished', 'completeJobs']);
+    assert.deepEqual(scripts.slice(4), ['moveToFinished', 'completeJobs']);
+  });
+
+  it('are sent in small calls at first again once all calls have got replies, failed ones too', async () => {
+    const { sizes, finish } = newWorker(() => Promise.reject(new Error('Connection is closed.')));
+    for (let turn = 0; turn < 2; turn += 1) await Promise.allSettled(Array.from({ length: 20 }, (_, index) => finish(`job-${index}`)));
+    assert.deepEqual(sizes, [4, 16, 4, 16]);
   });
 
   it("leave all other ends to BullMQ's command", async () => {
