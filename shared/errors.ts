@@ -116,3 +116,18 @@ const ARGUMENTS = /, with args beginning with: .*/g;
 export function withoutArguments(text: string): string {
   return text.replaceAll(ARGUMENTS, '');
 }
+
+/**
+ * Makes an error without the calls in its stack, which would only show code of this package: to capture them costs more than all else of a
+ * stop.
+ */
+export function withoutCalls<Made extends Error>(make: () => Made): Made {
+  const { stackTraceLimit } = Error;
+  // Where errors are frozen, this has no effect, and an assignment would throw.
+  Reflect.set(Error, 'stackTraceLimit', 0);
+  try {
+    return make();
+  } finally {
+    Reflect.set(Error, 'stackTraceLimit', stackTraceLimit);
+  }
+}

@@ -9,14 +9,18 @@ import { BUSY_MS, BUSY_SLOTS, HOP_CHANNEL, type Seen, busyTask, waitForStop } fr
 
 const redisUrl = process.argv[2] as string;
 const tell = (seen: Seen): void => void process.send?.(seen);
+/** More than a stop takes. */
+const TELL_MS = 5;
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 const handler = defineHandler(waitForStop, ({ id, signal }) => {
   tell({ what: 'started', id, at: now() });
   return new Promise<never>((_, reject) => {
     signal.addEventListener('abort', () => {
-      if (process.argv[4] !== 'quiet') tell({ what: 'aborted', id, at: now() });
+      const at = now();
       reject(signal.reason as Error);
+      // Told later: the message would delay the receipt.
+      if (process.argv[4] !== 'quiet') setTimeout(() => tell({ what: 'aborted', id, at }), TELL_MS);
     });
   });
 });

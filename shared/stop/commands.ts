@@ -32,31 +32,39 @@ const MAX_IDS_LENGTH = MAX_COMMAND_LENGTH / 2;
 
 /** Formats commands. An announced one has no `task_id`: another program would end its task before the stop was looked up. */
 export function formatCommands(ids: readonly string[], stop: Omit<StopCommand, 'ids'>): string[] {
-  const rest = detailsOf(stop);
   return groupIds(ids).map((some) => {
-    const named = stop.announced ? { task_ids: some } : { task_id: some[0], ...(some.length > 1 ? { task_ids: some } : {}) };
-    return JSON.stringify({ action: 'stop', ...named, ...rest });
+    const [first] = stop.announced ? [] : some;
+    return format(first, some.length > 1 || stop.announced ? some : undefined, stop);
   });
 }
 
-function detailsOf(stop: Omit<StopCommand, 'ids'>): Record<string, unknown> {
-  return {
-    ...(stop.reason === null ? {} : { reason: stop.reason }),
-    ...(stop.by === null ? {} : { by: stop.by }),
-    ...(stop.recordedAt === null ? {} : { recorded_at: stop.recordedAt }),
-    ...(stop.announced ? { announced: true } : {}),
-    ...(stop.fleet === null ? {} : { fleet: stop.fleet }),
-    ...(stop.carrier === undefined ? {} : { tm: stop.carrier }),
-  };
+/** JSON has no fields for undefined values. */
+function format(
+  id: string | undefined,
+  ids: readonly string[] | undefined,
+  { reason, by, recordedAt, announced, fleet, carrier }: Omit<StopCommand, 'ids'>,
+): string {
+  return JSON.stringify({
+    action: 'stop',
+    task_id: id,
+    task_ids: ids,
+    reason: reason ?? undefined,
+    by: by ?? undefined,
+    recorded_at: recordedAt ?? undefined,
+    announced: announced || undefined,
+    fleet: fleet ?? undefined,
+    tm: carrier,
+  });
 }
 
 /** Formats a recorded command up to its ids, which the script that records it adds: see `recordStop`. */
 export function formatCommandStart(stop: Omit<StopCommand, 'ids'>): string {
-  return JSON.stringify({ action: 'stop', ...detailsOf(stop) }).slice(0, -1);
+  return format(undefined, undefined, stop).slice(0, -1);
 }
 
 /** Groups ids for one message each, by number and length: ids of other programs may be long. */
-function groupIds(ids: readonly string[]): string[][] {
+function groupIds(ids: readonly string[]): (readonly string[])[] {
+  if (ids.length === 1) return [ids];
   const groups: string[][] = [];
   let length = Infinity;
   for (const id of ids) {
@@ -163,8 +171,8 @@ export class CommandPublisher {
   }
 
   /** Announces that stops are about to be recorded. Nothing depends on it, and other programs ignore it. */
-  async announce(ids: readonly string[], asker: Asker): Promise<void> {
-    await this.#try(ids, { ...asker, recordedAt: null, announced: true });
+  announce(ids: readonly string[], { reason, by, carrier }: Asker): void {
+    void this.#try(ids, { reason, by, carrier, recordedAt: null, announced: true });
   }
 
   /**
@@ -191,21 +199,18 @@ export class CommandPublisher {
     await Promise.all(ids.map((id) => this.#publish([id], stop)));
   }
 
-  async #try(ids: readonly string[], stop: Omit<StopCommand, 'ids' | 'fleet'>): Promise<number | null> {
-    try {
-      return await this.#publish(ids, stop);
-    } catch (error) {
+  #try(ids: readonly string[], stop: Omit<StopCommand, 'ids' | 'fleet'>): Promise<number | null> {
+    return this.#publish(ids, stop).catch((error: unknown) => {
       this.#logger.warn({ error: messageOf(error) }, 'Could not publish a stop; the worker will find its record by polling');
       return null;
-    }
+    });
   }
 
   async #publish(ids: readonly string[], stop: Omit<StopCommand, 'ids' | 'fleet'>): Promise<number> {
     // Known once connected: only a stop that is the very first command waits for it.
     const fleet = this.#facts.id ?? (await this.#facts.readId());
-    const receivers = await Promise.all(
-      formatCommands(ids, { ...stop, fleet }).map((message) => this.#redis.publish(this.#keys.commands, message)),
-    );
+    const messages = formatCommands(ids, { ...stop, fleet });
+    const receivers = await Promise.all(messages.map((message) => this.#redis.publish(this.#keys.commands, message)));
     this.#receivers = Math.max(...receivers);
     this.#countedAt = performance.now();
     return receivers.reduce((sum, count) => sum + count, 0);

@@ -180,7 +180,7 @@ export class Stopper {
     const isFew = !fromCommand && asked.length <= ANNOUNCED;
     // Written at once: the records and look-ups of this turn, which Redis runs before it sends the messages of a write, would delay the abort.
     if (isFew && this.#publisher.mayAnnounce) {
-      void this.#publisher.announce(asked, request);
+      this.#publisher.announce(asked, request);
       await written();
     }
     const asker = { reason, by, carrier };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FleetError, isFleetError, messageOf } from '../../shared/errors.js';
+import { FleetError, isFleetError, messageOf, withoutCalls } from '../../shared/errors.js';
 import { TaskCancelled, receiptOf, receiptToJson } from '../../shared/stop/receipt.js';
 import { formatMs } from '../../shared/time.js';
 
@@ -22,6 +22,17 @@ test('a FleetError is recognised by its code, even from another copy of this pac
   ]) {
     assert.ok(!isFleetError(other));
   }
+});
+
+test('an error made without calls has its message as its stack, and others keep their calls', () => {
+  const made = withoutCalls(() => new FleetError('CLOSED', 'gone'));
+  assert.match(made.stack ?? '', /^\w*Error: gone$/);
+  assert.throws(() =>
+    withoutCalls(() => {
+      throw new Error('not made');
+    }),
+  );
+  assert.match(new Error('later').stack ?? '', /errors\.test/);
 });
 
 test('any thrown value has a message', () => {

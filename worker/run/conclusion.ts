@@ -1,6 +1,6 @@
 import { DelayedError, WaitingError } from 'bullmq';
 import { delayOf } from '../../shared/attempt/retry-after.js';
-import { messageOf } from '../../shared/errors.js';
+import { messageOf, withoutCalls } from '../../shared/errors.js';
 import { isParked } from '../../shared/limiter/parked-jobs.js';
 import type { Logger } from '../../shared/log/logger.js';
 import type { Store } from '../../shared/store.js';
@@ -42,7 +42,7 @@ export class Conclusion {
       case 'fail':
         throw outcome.error;
       case 'cancel':
-        throw new Stopped(run, run.stop ?? { reason: null, by: null, at: this.options.store.clock.now() });
+        throw withoutCalls(() => new Stopped(run, run.stop ?? { reason: null, by: null, at: this.options.store.clock.now() }));
       case 'requeue':
         return this.#requeue(run, job);
       case 'defer':

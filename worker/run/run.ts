@@ -1,4 +1,5 @@
 import type { FleetClock } from '../../shared/clock/fleet-clock.js';
+import { withoutCalls } from '../../shared/errors.js';
 import type { LimitStep } from '../../shared/limiter/marks.js';
 import { AbortCause, LockLost, StopRequested } from '../../shared/stop/cause.js';
 import type { StopRecord, StopWay } from '../../shared/stop/receipt.js';
@@ -167,7 +168,8 @@ export class Run {
     if (this.#ended) return;
     this.#stop ??= stop;
     this.#stopHeardAt ??= this.#clock.now();
-    this.abort(new StopRequested(this.#stop.reason, this.#stop.by));
+    const { reason, by } = this.#stop;
+    this.abort(withoutCalls(() => new StopRequested(reason, by)));
   }
 
   abort(cause: AbortCause): void {
