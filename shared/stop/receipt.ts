@@ -36,13 +36,13 @@ export function parseStop(stop: string | null | undefined, via: string | null | 
     // The field was written by hand: requester and reason are unknown, but the stop stands.
   }
   const at = stopTime(body['at']);
-  return {
+  const record = {
     reason: typeof body['reason'] === 'string' ? shortened(body['reason'], MAX_REASON_LENGTH) : null,
     by: typeof body['by'] === 'string' ? shortened(body['by'], MAX_REASON_LENGTH) : null,
     at: at === null ? null : new Date(at),
     via: STOP_WAYS.find((way) => way === via) ?? null,
-    ...(isCarrier(body['tm']) && { carrier: body['tm'] }),
   };
+  return isCarrier(body['tm']) ? { ...record, carrier: body['tm'] } : record;
 }
 
 /** Largest plausible difference between clocks, in ms. */
@@ -92,7 +92,7 @@ export function answerOf(queue: string, [what, stop, , finishedOn, last]: Record
     case 'ended':
       return {
         kind: 'cancelled',
-        stop: { ...(parseStop(stop, null) as StopRecord), via: 'queue' },
+        stop: parseStop(stop, 'queue') as StopRecord,
         settledAt: new Date(Number(finishedOn)),
         queue,
       };
@@ -147,15 +147,18 @@ type Facts = Pick<StopReceipt, 'id' | 'outcome'> & {
   settledAt?: Date | null;
 };
 
-/** Makes a receipt from the known facts; the rest is null. */
+/** Makes a receipt from the known facts; the rest is null. In one literal: there may be thousands, and a spread costs as much as the rest. */
 export function createReceipt({ id, outcome, endedAs = null, stop = null, settledAt = null }: Facts): StopReceipt {
   const at = stop?.at ?? null;
   return {
-    ...{ id, outcome, endedAs, settledAt },
+    id,
+    outcome,
+    endedAs,
     via: outcome === 'cancelled' ? (stop?.via ?? null) : null,
     reason: stop?.reason ?? null,
     by: stop?.by ?? null,
     requestedAt: at,
+    settledAt,
     latencyMs: settledAt && at ? Math.max(0, settledAt.getTime() - at.getTime()) : null,
   };
 }

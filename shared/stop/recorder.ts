@@ -121,24 +121,30 @@ export class StopRecorder {
     const answers = new Map<string, StopAnswer>();
     const now = clock.now();
     const stopped: StoppedJob[] = [];
-    // By index: there may be thousands, and destructuring an array costs more than the rest.
+    // By index and in one literal: there may be thousands, and destructuring an array or a spread costs more than the rest.
     for (const { id, queue, recorded } of found) {
       const answer = answerOf(queue, recorded);
       answers.set(id, answer);
       const what = recorded[0];
       if (!('stop' in answer) || (what !== 'fenced' && what !== 'taken' && what !== 'ended')) continue;
-      const job = { id, queue, name: recorded[5] ?? '', stop: answer.stop, options: recorded[4] ?? '{}' };
-      if (what === 'fenced')
-        stopped.push({ ...job, via: 'fence', lost: lostAttempt(recorded.slice(6), now), parked: false, endedAt: null });
-      else {
-        const endedAt = what === 'ended' && answer.kind === 'cancelled' ? answer.settledAt : null;
-        stopped.push({ ...job, via: 'queue', lost: null, parked: isParked(now + Number(recorded[6])), endedAt });
-      }
+      const isFenced = what === 'fenced';
+      stopped.push({
+        id,
+        queue,
+        name: recorded[5] ?? '',
+        stop: answer.stop,
+        via: isFenced ? 'fence' : 'queue',
+        lost: isFenced ? lostAttempt(recorded.slice(6), now) : null,
+        parked: !isFenced && isParked(now + Number(recorded[6])),
+        options: recorded[4] ?? '{}',
+        endedAt: what === 'ended' && answer.kind === 'cancelled' ? answer.settledAt : null,
+      });
     }
     const settled = await this.#settler.settle(stopped, token);
     for (const { id, queue, stop, via } of stopped) {
       const settledAt = settled.get(id);
-      if (settledAt) answers.set(id, { kind: 'cancelled', stop: { ...stop, via }, settledAt, queue });
+      if (settledAt && answers.get(id)?.kind !== 'cancelled')
+        answers.set(id, { kind: 'cancelled', stop: { ...stop, via }, settledAt, queue });
     }
     return answers;
   }

@@ -117,13 +117,15 @@ export class Settler {
       ),
     ].map(([queue, jobs]) => this.#fail(queue, jobs, token));
     const parse = newOptionsParser();
-    const ended = stopped.flatMap((job): JobEnd[] => (job.endedAt === null ? [] : [{ job, ...parse(job), end: job.endedAt }]));
-    const ends = [...ended, ...(await Promise.all(failing)).flat()];
+    const ends: JobEnd[] = [];
+    for (const job of stopped) if (job.endedAt !== null) ends.push({ job, parsed: parse(job), end: job.endedAt });
+    ends.push(...(await Promise.all(failing)).flat());
     const sent: unknown[] = [];
     const kept: EndedTask[] = [];
     const limited: string[] = [];
-    for (const { job, options, retention, end } of ends) {
+    for (const { job, parsed, end } of ends) {
       const { id, queue, name } = job;
+      const { options, retention } = parsed;
       if (!(end instanceof Date)) {
         // The record stays: once our lock has expired, the next worker or the reconciler settles the task.
         this.#logger.warn({ id, error: end }, 'Could not settle a recorded stop at once; it will be settled later');
@@ -217,7 +219,7 @@ export class Settler {
     const failed = { id, opts: { attempts: 0, ...bullmq } } as Job;
     const removed = retention ? keepsNone(retention.cancelled) : (bullmq.removeOnFail ?? false);
     const args = this.#queues.backend(queue).moveToFailedArgs(failed, message, removed, token, false, fields);
-    return { job, ...parsed, args };
+    return { job, parsed, args };
   }
 }
 
@@ -230,8 +232,9 @@ interface ParsedOptions {
 }
 
 /** A stopped job and how it ended: when, or why not. */
-interface JobEnd extends ParsedOptions {
+interface JobEnd {
   readonly job: StoppedJob;
+  readonly parsed: ParsedOptions;
   readonly end: Date | string;
 }
 
