@@ -7,6 +7,7 @@ import { publishRun } from './command/publish.js';
 import { type StoredRun, readRun, requireWritable, writeRun } from './command/stored-run.js';
 import { UsageError } from './command/usage-error.js';
 import { describeMachine, differences, machineLines } from './harness/machine.js';
+import { untilQuiet } from './harness/quiet.js';
 import { type Output, runSuites, suiteText } from './harness/run.js';
 import { SUITES } from './suites.js';
 
@@ -52,6 +53,7 @@ async function bench(options: BenchOptions): Promise<boolean> {
   const planned = planRun(options, SUITES, base);
   const redis = await startTestRedis();
   try {
+    if (options.docs || options.json !== null) await untilQuiet(output.progress);
     const machine = await describeMachine(redis.client());
     for (const line of machineLines(machine)) output.print(line);
     const at = new Date().toISOString();

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { cpus, loadavg, release, totalmem, type } from 'node:os';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import { BUSY } from './quiet.js';
 
 /** The conditions of a run. */
 export const machineSchema = z.object({
@@ -17,8 +18,6 @@ export const machineSchema = z.object({
 });
 export type Machine = z.infer<typeof machineSchema>;
 
-/** Above this load, something else uses the cores. */
-const BUSY = 1;
 const PACKAGE = new URL('../../package.json', import.meta.url);
 
 export async function describeMachine(redis: Redis): Promise<Machine> {
@@ -40,7 +39,7 @@ export async function describeMachine(redis: Redis): Promise<Machine> {
 export function machineLines({ taskfleet, cpu, cores, memoryGb, os, node, redis, load }: Machine): string[] {
   const words = `taskfleet ${taskfleet}, ${cores} × ${cpu}, ${memoryGb} GB, ${os}, Node ${node}, Redis ${redis} on loopback, load ${load.toFixed(2)}`;
   const warning = `Warning: the load was ${load.toFixed(2)} at the start, so other processes share the cores. Repeat the run on a quiet machine.`;
-  return load > BUSY ? [words, warning] : [words];
+  return load >= BUSY ? [words, warning] : [words];
 }
 
 /** Returns what differs between two machines, as far as it can change ratios. */

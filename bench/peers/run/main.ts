@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startTestRedis } from '../../../test/support/redis/test-redis.js';
+import { untilQuiet } from '../../harness/quiet.js';
 import { loadPeer } from '../compared/catalog.js';
 import { parseOptions } from '../options.js';
 import { writeReport } from '../report/write.js';
@@ -38,6 +39,7 @@ try {
   postgres = needs('PostgreSQL') ? await Postgres.start() : null;
   const admin = redis?.client();
   const redisVersion = /redis_version:(\S+)/.exec((await admin?.info('server')) ?? '')?.[1];
+  if (options.write) await untilQuiet(say);
   const machine = describeMachine(
     [...(redis ? [`Redis ${redisVersion}`] : []), ...(postgres ? [`PostgreSQL ${postgres.version}`] : [])],
     modules.flatMap(({ info }) => info.packages),
