@@ -53,7 +53,7 @@ async function bench(options: BenchOptions): Promise<boolean> {
   const planned = planRun(options, SUITES, base);
   const redis = await startTestRedis();
   try {
-    if (options.docs || options.json !== null) await untilQuiet(output.progress);
+    if (options.docs || options.json !== null) await untilQuiet((line) => output.progress(line));
     const machine = await describeMachine(redis.client());
     for (const line of machineLines(machine)) output.print(line);
     const at = new Date().toISOString();
