@@ -4,8 +4,10 @@ import type { ExecuteScript } from '../bullmq-overrides.js';
 
 /** Most jobs of a call. Redis runs nothing else meanwhile, and starts while the process prepares the next call. */
 const MOST_JOBS = 16;
-/** Most jobs of a call while none is on its way: Redis, which may be idle, gets the first ones of a turn early. */
-const FIRST_JOBS = 4;
+/** Most jobs of a call while Redis has little to do, since it answers all jobs of a call together. */
+const FEW_JOBS = 4;
+/** Number of calls without a reply at which Redis has enough to do. */
+const ENOUGH_CALLS = 3;
 /** Length of the jobs' texts at which a batch is sent before the turn ends, in characters. */
 const MOST_TEXT = 16_384;
 
@@ -50,7 +52,7 @@ export class TurnBatch {
       if (this.#calls.length === 0) setImmediate(this.#send);
       this.#calls.push({ client, args, resolve, reject });
       this.#text += this.script.lengthOf(args);
-      const most = this.#onTheirWay === 0 ? FIRST_JOBS : MOST_JOBS;
+      const most = this.#onTheirWay < ENOUGH_CALLS ? FEW_JOBS : MOST_JOBS;
       if (this.#calls.length >= most || this.#text >= MOST_TEXT) this.#send();
     });
   }
