@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { Redis } from 'ioredis';
 import { identifyProcess } from '../../../shared/embedded-redis/process-identity.js';
 import { startCommand } from '../../support/process/command.js';
 import { onFreePort, ownPort } from '../../support/process/ports.js';
@@ -37,12 +38,24 @@ describe('the Redis of taskfleet up', () => {
     return up.waitForLine(pattern, { stream: 'stderr' }).then(({ groups }) => groups?.['value'] ?? '');
   }
 
+  /** Waits until Redis has written its append-only file: while it syncs the file, it puts off writes for up to two seconds. */
+  async function untilInFile(port: number): Promise<void> {
+    const client = new Redis(port);
+    await until(
+      () => client.info('persistence'),
+      (text) => /^aof_buffer_length:0\r?$/m.test(text),
+    );
+    client.disconnect();
+  }
+
   it('is restarted on its port with its data when it dies; workers and dashboard go on', async () => {
     up = startCommand(['up', '--workers', '1'], { cwd: folder, env });
     await up.waitForLine(/^Ready after /);
     const dashboard = await lineOf(/^Dashboard (?<value>\S+)/);
     const before = await redis();
-    await runCli(['task', 'enqueue', 'fleet.canary', '--id', 'kept', '--delay', '3600000'], { cwd: folder });
+    const kept = await runCli(['task', 'enqueue', 'fleet.canary', '--id', 'kept', '--delay', '3600000'], { cwd: folder });
+    assert.equal(kept.code, 0, kept.stderr);
+    await untilInFile(before.port);
     process.kill(before.pid, 'SIGKILL');
     await up.waitForLine(
       new RegExp(`^Redis \\(pid ${before.pid}\\) exited unexpectedly; restarting it\\. Log: ${folder}/\\.taskfleet/redis/redis\\.log$`),
