@@ -103,7 +103,7 @@ Measures the fleet beside bare BullMQ and bare Redis on a redis-server of its ow
   --only a,b          run these suites only
   --list              list the suites
   --quick             small sizes, for trials
-  --json FILE         store the run
+  --json FILE         store the run; waits up to three minutes for a quiet machine first, as does --docs
   --check FILE        run the suites of a stored run at its sizes, and fail if a ratio is more than 10 % worse
   --docs              write the tables and plots into the pages of docs/ that have markers for them
   --from FILE         print a stored run instead of measuring; with --docs, write it into the pages

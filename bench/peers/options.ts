@@ -20,7 +20,7 @@ export const HELP = `npm run bench:peers [-- options]
 
 Compares taskfleet with other job queues and writes docs/benchmarks.md, docs/benchmarks/peers.csv and docs/benchmarks/peers.svg.
 It installs the packages of bench/peers/package-lock.json, and starts a redis-server and a PostgreSQL cluster of its own on loopback.
-A whole run takes at most 8 minutes; leave the machine alone meanwhile.
+A whole run takes at most 8 minutes; leave the machine alone meanwhile. It waits up to three minutes for a quiet machine first.
 
   --quick            a trial with few jobs and one round, under 90 seconds; writes nothing
   --only PEER,...    of ${PEERS.join(', ')}; writes nothing

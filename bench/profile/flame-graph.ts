@@ -2,6 +2,7 @@ import type { Frame } from './frames.js';
 
 const WIDTH = 1_200;
 const ROW = 16;
+const FONT = 'font-family="ui-monospace,Menlo,Consolas,monospace" font-size="10"';
 const TOP = 44;
 /** Narrower frames are left out. */
 const LEAST_WIDTH = 1;
@@ -42,7 +43,7 @@ export function flameGraph(root: Frame, title: string, scale: number): string {
   }
   const height = TOP + (deepest + 1) * ROW + 8;
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="ui-monospace,Menlo,Consolas,monospace" font-size="10">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" ${FONT}>`,
     `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,
     `<text x="4" y="16" font-size="13" font-weight="bold">${escaped(title)}</text>`,
     ...legend(),

@@ -58,7 +58,7 @@ function panelParts(rows: readonly Row[], { title, column }: (typeof PANELS)[num
       text(x(processes), top + PANEL_HEIGHT + 16, String(processes), 'tick', 'middle'),
     ),
     ...curves.flatMap((points, index) => [
-      `<path class="line c${index}" d="${points.map(({ processes, value }, point) => `${point === 0 ? 'M' : 'L'}${at(x(processes))} ${at(y(value))}`).join('')}"/>`,
+      `<path class="line c${index}" d="M${points.map(({ processes, value }) => `${at(x(processes))} ${at(y(value))}`).join('L')}"/>`,
       ...points.map(({ processes, value }) => `<circle class="dot${index}" cx="${at(x(processes))}" cy="${at(y(value))}" r="3"/>`),
       `<path class="line c${index}" d="M${LEFT + PLOT_WIDTH + 12} ${top + 12 + index * 18}h18"/>`,
       text(LEFT + PLOT_WIDTH + 36, top + 16 + index * 18, CURVES[index]?.name ?? ''),

@@ -146,7 +146,6 @@ export function readBeforeTimeout(redis: Redis): void {
     timer = undefined;
     stream = watched;
     watched.on('data', () => {
-      if (watched !== stream) return;
       since = performance.now();
       if (internals.commandQueue.length === 0) internals.socketTimeoutTimer = undefined;
     });

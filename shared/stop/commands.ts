@@ -33,8 +33,8 @@ const MAX_IDS_LENGTH = MAX_COMMAND_LENGTH / 2;
 /** Formats commands. An announced one has no `task_id`: another program would end its task before the stop was looked up. */
 export function formatCommands(ids: readonly string[], stop: Omit<StopCommand, 'ids'>): string[] {
   return groupIds(ids).map((some) => {
-    const [first] = stop.announced ? [] : some;
-    return format(first, some.length > 1 || stop.announced ? some : undefined, stop);
+    const one = stop.announced ? undefined : some[0];
+    return format(one, some.length > 1 || stop.announced ? some : undefined, stop);
   });
 }
 

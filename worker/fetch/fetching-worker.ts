@@ -20,7 +20,8 @@ import {
   wakeFetchLoop,
   wrapWait,
 } from './bullmq-overrides.js';
-import { type FleetJob, refusalDelay } from './fleet-job.js';
+import type { FleetJob } from './fleet-job.js';
+import { refusalBackOff } from './settle/refusals.js';
 
 /** Backoff after fetches that fail at once: BullMQ would retry immediately, thousands of times a second. */
 const FIRST_FAILURE_MS = 50;
@@ -49,7 +50,7 @@ export abstract class FetchingWorker extends Worker {
   readonly #held = new Map<string, FleetJob>();
   /** Last sign of life of the fetch loop, by performance.now. */
   #aliveAt = performance.now();
-  #refusals = 0;
+  readonly #refusals = refusalBackOff();
   /** For fetches and waits that fail at once for another reason than a refusal, such as a key of the wrong type. */
   readonly #fetches = new BackOff(FIRST_FAILURE_MS, LONGEST_FAILURE_MS);
   readonly #waits = new BackOff(FIRST_FAILURE_MS, LONGEST_FAILURE_MS);
@@ -102,7 +103,7 @@ export abstract class FetchingWorker extends Worker {
   #watchFetching(): void {
     wrapWait(this, (wait) => async (timeout) => {
       try {
-        if (this.#refusals > 0) return null;
+        if (this.#refusals.failures > 0) return null;
         const marker = await wait(timeout);
         this.#waits.reset();
         if (!marker || !this.paused) return marker;
@@ -131,7 +132,7 @@ export abstract class FetchingWorker extends Worker {
     try {
       if (!this.#clock.known) await this.#clock.measure();
       const job = await super.moveToActive(...args);
-      this.#refusals = 0;
+      this.#refusals.reset();
       this.#fetches.reset();
       if (!this.#retired || !job) return job;
       // The fetch loop may never process this job.
@@ -153,10 +154,10 @@ export abstract class FetchingWorker extends Worker {
 
   async #pauseAfter(error: unknown, backOff: BackOff): Promise<void> {
     if (isRefusal(error)) {
-      this.#refusals += 1;
-      if (this.#refusals === 1)
+      const waitMs = this.#refusals.next();
+      if (this.#refusals.failures === 1)
         this.#logger.warn({ queue: this.name, error: error.message }, 'Redis refuses fetches; retrying until it accepts them');
-      return this.#sleep(refusalDelay(this.#refusals));
+      return this.#sleep(waitMs);
     }
     this.#lastFailure = messageOf(error);
     await this.#sleep(backOff.next());

@@ -1,9 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Job, type RedisQueueBackend, UnrecoverableError } from 'bullmq';
 import { type AttemptOutcome, attemptField } from '../../shared/attempt/attempt.js';
 import { type Failure, failureOf } from '../../shared/attempt/failure.js';
 import type { FleetClock } from '../../shared/clock/fleet-clock.js';
-import { isRefusal } from '../../shared/redis/reply-errors.js';
 import { type EndedKind, type JobRetention, keepsNone, retentionOf } from '../../shared/retention/limits.js';
 import { TimedOut, describeStop } from '../../shared/stop/cause.js';
 import { formatStop, parseStop } from '../../shared/stop/receipt.js';
@@ -271,32 +269,4 @@ export class NotRunAgain extends FinalError {
   ) {
     super(cause);
   }
-}
-
-const FIRST_DELAY_MS = 50;
-const LONGEST_DELAY_MS = 1_000;
-
-/**
- * Retries `attempt` while Redis refuses it. Settles with the first attempt that is not refused: at the latest with the error of a closed
- * connection.
- * @param onRefused called before each wait, with Redis' error and the number of refusals
- */
-export async function untilAccepted<Result>(
-  attempt: () => Promise<Result>,
-  onRefused?: (error: Error, refusals: number) => void,
-): Promise<Result> {
-  for (let refusals = 1; ; refusals += 1) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (!isRefusal(error)) throw error;
-      onRefused?.(error, refusals);
-      await delay(refusalDelay(refusals));
-    }
-  }
-}
-
-/** Returns the backoff after a number of consecutive refusals, in ms. */
-export function refusalDelay(refusals: number): number {
-  return Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(refusals - 1, 16));
 }

@@ -21,11 +21,12 @@ import type { TaskRunner } from '../run/task-runner.js';
 import type { StopLatency } from '../stop-listener.js';
 import { controlRenewals, trackLock, untrackLock } from './bullmq-overrides.js';
 import { FetchingWorker } from './fetching-worker.js';
-import { FleetJob, untilAccepted } from './fleet-job.js';
+import { FleetJob } from './fleet-job.js';
 import type { JobCounters } from './job-counters.js';
 import type { JobHistory } from './job-history.js';
 import { makeJobsReadable } from './readable-jobs.js';
 import { batchCompletions } from './settle/completion-batch.js';
+import { untilAccepted } from './settle/refusals.js';
 import { batchStops } from './settle/stop-batch.js';
 import { controlStalledCheck } from './stalled-check.js';
 

@@ -1,7 +1,8 @@
 import { messageOf } from '../../shared/errors.js';
 import type { Limiter } from '../../shared/limiter/limiter.js';
 import { type Logger, RepeatedLines } from '../../shared/log/logger.js';
-import { type FleetJob, untilAccepted } from '../fetch/fleet-job.js';
+import type { FleetJob } from '../fetch/fleet-job.js';
+import { untilAccepted } from '../fetch/settle/refusals.js';
 
 /**
  * Frees the places of tasks whose run has ended, so that the next in line starts. Not awaited by the end of a task. A task that is requeued,

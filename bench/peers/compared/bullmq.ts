@@ -12,7 +12,8 @@ export const info: PeerInfo = {
   packages: ['bullmq'],
   server: 'Redis',
   settings:
-    'defaults; the worker keeps the last 1,000 completed and 5,000 failed jobs; append-only file and `noeviction` in Redis; the CPU-bound job in a sandboxed processor',
+    'defaults; the worker keeps the last 1,000 completed and 5,000 failed jobs; append-only file and `noeviction` in Redis; ' +
+    'the CPU-bound job in a sandboxed processor',
   source: `${DOCS}/going-to-production`,
   shares: { calls: 1, jobs: 1 },
   capabilities: {

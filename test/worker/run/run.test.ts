@@ -49,6 +49,7 @@ describe('Run', () => {
     assert.ok(signal.aborted);
     assert.ok(signal.reason instanceof StopRequested);
     assert.deepEqual([signal.reason.reason, signal.reason.by], ['why', 'who']);
+    assert.doesNotMatch(signal.reason.stack ?? '', /^ +at /m, 'calls of the worker');
     assert.equal(run.signal, signal);
   });
 

@@ -2,7 +2,8 @@ import { randomInt } from 'node:crypto';
 import type { Logger } from '../../../shared/log/logger.js';
 import { isScheduledRun } from '../../../shared/schedule/schedule.js';
 import type { Store } from '../../../shared/store.js';
-import { type FleetJob, untilAccepted } from '../../fetch/fleet-job.js';
+import type { FleetJob } from '../../fetch/fleet-job.js';
+import { untilAccepted } from '../../fetch/settle/refusals.js';
 import type { Outcome } from '../outcome.js';
 
 /** Delay before a waiting run asks again, in ms: it grows with the time that the active run has taken, which may be short or long. */
