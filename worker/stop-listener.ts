@@ -119,7 +119,7 @@ export class StopListener extends Service {
         void this.readStops();
       } else if (others.length === 0 && (recordedAt ?? now) >= run.startedAt) {
         // A stop older than this run may be a late message that already ended an earlier attempt.
-        run.requestStop({ reason, by, carrier, at: recordedAt ?? now });
+        run.requestStop({ reason, by, carrier, at: recordedAt ?? now }, recordedAt !== null);
       } else if (recordedAt !== null) {
         // Only the record, once written, tells which run is meant.
         void this.readStops();

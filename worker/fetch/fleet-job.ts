@@ -1,4 +1,4 @@
-import { Job, type RedisQueueBackend, UnrecoverableError } from 'bullmq';
+import { Job, type JobsOptions, type RedisQueueBackend, UnrecoverableError } from 'bullmq';
 import { type AttemptOutcome, attemptField } from '../../shared/attempt/attempt.js';
 import { type Failure, failureOf } from '../../shared/attempt/failure.js';
 import type { FleetClock } from '../../shared/clock/fleet-clock.js';
@@ -79,8 +79,12 @@ export class FleetJob extends Job {
 
   /** Whether the job is stored after it has completed. */
   get keepsCompleted(): boolean {
-    const { removeOnComplete: removed = false } = this.opts;
-    return typeof removed === 'object' ? removed.count !== 0 : removed !== true && removed !== 0;
+    return keeps(this.opts.removeOnComplete);
+  }
+
+  /** Whether the job is stored after it was cancelled. */
+  get keepsCancelled(): boolean {
+    return this.retention === null ? keeps(this.opts.removeOnFail) : !keepsNone(this.retention.cancelled);
   }
 
   /** Writes the result JSON that was measured; BullMQ would serialize the result a second time. */
@@ -227,6 +231,10 @@ export class FleetJob extends Job {
     // The task was running when it was stopped; its worker died, and the stalled check found it before a stopper fenced it.
     return this.stoppedBefore && this.stalledCounter > 0 ? { ...fields, stop_via: 'fence', unrun: '1' } : null;
   }
+}
+
+function keeps(removed: JobsOptions['removeOnFail'] = false): boolean {
+  return typeof removed === 'object' ? removed.count !== 0 : removed !== true && removed !== 0;
 }
 
 /** Fields of a job whose attempt failed or was cancelled. */

@@ -5,6 +5,7 @@ import { isParked } from '../../shared/limiter/parked-jobs.js';
 import type { Logger } from '../../shared/log/logger.js';
 import type { Store } from '../../shared/store.js';
 import { writeRemoval } from '../../shared/task/event-stream.js';
+import { within } from '../../shared/time.js';
 import { type FleetJob, Stopped } from '../fetch/fleet-job.js';
 import type { JobCounters } from '../fetch/job-counters.js';
 import { untilAccepted } from '../fetch/settle/refusals.js';
@@ -25,6 +26,9 @@ interface ConclusionOptions {
   readonly taskLogger: Logger;
 }
 
+/** How long a task that is not kept waits for the record of its announced stop, in ms: the announcer may have died. */
+const RECORD_PATIENCE_MS = 2_000;
+
 /** Concludes an attempt that did not complete: makes BullMQ fail, requeue, defer, skip or drop the job. */
 export class Conclusion {
   readonly #notes: AttemptNotes;
@@ -43,6 +47,8 @@ export class Conclusion {
       case 'fail':
         throw outcome.error;
       case 'cancel':
+        // Whoever announced the stop would not find the task any more, nor its children.
+        if (!job.keepsCancelled) await within(RECORD_PATIENCE_MS, run.stopRecorded(), () => undefined);
         throw withoutCalls(() => new Stopped(run, run.stop ?? { reason: null, by: null, at: this.options.store.clock.now() }));
       case 'requeue':
         return this.#requeue(run, job);

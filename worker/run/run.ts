@@ -82,6 +82,8 @@ export class Run {
   #cause: AbortCause | null = null;
   #stop: RunStop | null = null;
   #stopHeardAt: number | null = null;
+  #stopRecorded = false;
+  #onStopRecorded: (() => void) | null = null;
   #controller: AbortController | null = null;
   #onAbort: ((cause: AbortCause) => void) | null = null;
   #ended = false;
@@ -164,12 +166,22 @@ export class Run {
     if (this.#cause) listener(this.#cause);
   }
 
-  requestStop(stop: RunStop): void {
+  /** @param isRecorded whether the stop is stored with the job; false for an announcement. Default true. */
+  requestStop(stop: RunStop, isRecorded = true): void {
+    if (isRecorded) {
+      this.#stopRecorded = true;
+      this.#onStopRecorded?.();
+    }
     if (this.#ended) return;
     this.#stop ??= stop;
     this.#stopHeardAt ??= this.#clock.now();
     const { reason, by } = this.#stop;
     this.abort(withoutCalls(() => new StopRequested(reason, by)));
+  }
+
+  /** Resolves once the stop is known to be recorded, also after the end of the handler. Supports one caller. */
+  stopRecorded(): Promise<void> {
+    return this.#stopRecorded ? Promise.resolve() : new Promise((resolve) => (this.#onStopRecorded = resolve));
   }
 
   abort(cause: AbortCause): void {

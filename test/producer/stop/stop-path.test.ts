@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { createKeys } from '../../../shared/keys.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
+import { KEEP } from '../../support/task/keep.js';
 import { ScriptedTask } from '../../support/task/scripted-task.js';
 import { StepGate } from '../../support/task/step-gate.js';
 import { until } from '../../support/until.js';
@@ -81,6 +82,32 @@ test('an announced stop aborts the run before it is recorded, and holds even if 
   await assert.rejects(producer.result(id), { code: 'TASK_CANCELLED' });
   const view = await producer.get(id);
   assert.deepEqual([view?.stop?.reason, view?.stop?.by, view?.stop?.via], ['enough', 'alice', 'signal']);
+});
+
+test('a task that is not kept ends once its announced stop is recorded, or without a record after a while', async () => {
+  const gate = new StepGate();
+  const { keyPrefix, keys, producer } = setUp();
+  const brief = new ScriptedTask('brief.task', { retention: { ...KEEP, cancelled: { ageMs: 1_000, count: 0 } } });
+  await fleet.worker(keyPrefix, [brief.handler], { ...NO_POLL, onStep: gate.onStep });
+  const announced = async (index: number): Promise<string> => {
+    const { id } = await producer.enqueue(brief.definition, {});
+    const call = await brief.call(index);
+    const ended = gate.holdNext('worker:ended', id);
+    await fleet.client.publish(keys.commands, JSON.stringify({ action: 'stop', task_ids: [id], announced: true }));
+    call.throws(await call.aborted);
+    await ended.reached;
+    ended.release();
+    // The worker could have settled it meanwhile.
+    for (let look = 0; look < 10; look += 1) assert.equal((await producer.get(id))?.state, 'running');
+    return id;
+  };
+  const receipt = await producer.stop(await announced(0), { reason: 'enough', waitMs: 60_000 });
+  assert.deepEqual([receipt.outcome, receipt.via, receipt.reason], ['cancelled', 'signal', 'enough']);
+  const orphan = await announced(1);
+  await until(
+    () => producer.get(orphan),
+    (view) => view === null,
+  );
 });
 
 test('an earlier record overrides an announcement', async () => {
