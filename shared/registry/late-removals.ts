@@ -31,19 +31,24 @@ interface LateRemovalsOptions {
 export class LateRemovals {
   constructor(private readonly options: LateRemovalsOptions) {}
 
+  /** Returns the tasks that were retried since their end, before a late removal is sent. Costs nothing for prompt ones. */
+  async retried(removals: readonly Removal[]): Promise<ReadonlySet<string>> {
+    const late = lateOnes(removals);
+    const live = await Promise.all(late.map((removal) => this.#read(removal).then(({ isLive }) => isLive)));
+    return new Set(late.flatMap(({ id }, index) => (live[index] ? [id] : [])));
+  }
+
   /** Checks removals that Redis has just answered. Costs nothing for prompt ones. */
   async check(removals: readonly Removal[]): Promise<void> {
-    const answeredAt = performance.now();
-    const late = removals.filter(({ since }) => answeredAt - since >= PROMPT_MS);
-    await Promise.all(late.map((removal) => this.#restore(removal)));
+    await Promise.all(lateOnes(removals).map((removal) => this.#restore(removal)));
   }
 
   /** Registers the task if it is live. It may end, and leave the registry, between a read and a write: looks again after each write. */
-  async #restore({ id, queue }: Removal): Promise<void> {
-    const { redis, keys, registry, clock } = this.options;
+  async #restore(removal: Removal): Promise<void> {
+    const { id, queue } = removal;
+    const { redis, registry, clock } = this.options;
     for (let registered = false; ; registered = !registered) {
-      const [options = null, name, finishedOn = null] = await redis.hmget(keys.jobs(queue) + id, 'opts', 'name', 'finishedOn');
-      const isLive = options !== null && finishedOn === null;
+      const { options, name, isLive } = await this.#read(removal);
       if (isLive === registered) return;
       const writes = registry.writes();
       const memberships = membershipsOf(readOptions(options), name);
@@ -52,4 +57,16 @@ export class LateRemovals {
       await Promise.all(writes.flushInto(redis));
     }
   }
+
+  async #read({ id, queue }: Removal): Promise<{ options: string | null; name: string | null | undefined; isLive: boolean }> {
+    const { redis, keys } = this.options;
+    const [options = null, name, finishedOn = null] = await redis.hmget(keys.jobs(queue) + id, 'opts', 'name', 'finishedOn');
+    return { options, name, isLive: options !== null && finishedOn === null };
+  }
+}
+
+/** Returns the removals that come so late that the task may have been retried meanwhile. */
+function lateOnes<Some extends Removal>(removals: readonly Some[]): Some[] {
+  const now = performance.now();
+  return removals.filter(({ since }) => now - since >= PROMPT_MS);
 }

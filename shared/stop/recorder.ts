@@ -56,6 +56,8 @@ export interface FoundTask {
   readonly id: string;
   readonly queue: string;
   readonly recorded: RecordedStop;
+  /** Before the script was called, by performance.now. */
+  readonly since: number;
 }
 
 /** Tasks per script at most, because a script blocks Redis. */
@@ -75,14 +77,15 @@ export class StopRecorder {
   async record(queue: string, ids: readonly string[], { stop, text, token, dead, told = [] }: Recording): Promise<FoundTask[]> {
     const { redis, queues, keys, lockMs, unreadable, clock } = this.#options;
     const fixed = [...queues.stopKeys(queue), keys.jobs(queue), stop, text, token, lockMs, JSON.stringify(dead), clock.now()];
+    const since = performance.now();
     const recorded: RecordedStop[] = [];
     // The script may leave some for another call.
     while (recorded.length < ids.length) recorded.push(...(await redis.recordStop(...fixed, ...ids.slice(recorded.length), ...told)));
     return ids.map((id, index) => {
       const [what, problem] = recorded[index] as RecordedStop;
-      if (what !== 'unreadable') return { id, queue, recorded: recorded[index] as RecordedStop };
+      if (what !== 'unreadable') return { id, queue, recorded: recorded[index] as RecordedStop, since };
       unreadable.report({ key: keys.jobs(queue) + id, problem });
-      return { id, queue, recorded: ['missing', ''] };
+      return { id, queue, recorded: ['missing', ''], since };
     });
   }
 
@@ -122,7 +125,7 @@ export class StopRecorder {
     const now = clock.now();
     const stopped: StoppedJob[] = [];
     // By index and in one literal: there may be thousands, and destructuring an array or a spread costs more than the rest.
-    for (const { id, queue, recorded } of found) {
+    for (const { id, queue, recorded, since } of found) {
       const answer = answerOf(queue, recorded);
       answers.set(id, answer);
       const what = recorded[0];
@@ -138,6 +141,7 @@ export class StopRecorder {
         parked: !isFenced && isParked(now + Number(recorded[6])),
         options: recorded[4] ?? '{}',
         endedAt: what === 'ended' && answer.kind === 'cancelled' ? answer.settledAt : null,
+        since,
       });
     }
     const settled = await this.#settler.settle(stopped, token);

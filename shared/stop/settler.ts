@@ -39,6 +39,8 @@ export interface StoppedJob {
   readonly options: string;
   /** Null while the job is under our lock. */
   readonly endedAt: Date | null;
+  /** A time before the end, by performance.now. */
+  readonly since: number;
 }
 
 /** Called with each job that was settled, and its end time. */
@@ -109,7 +111,6 @@ export class Settler {
     const settled = new Map<string, Date>();
     if (stopped.length === 0) return settled;
     const writes = this.#registry.writes();
-    const since = performance.now();
     const failing = [
       ...groupBy(
         stopped.filter(({ endedAt }) => endedAt === null),
@@ -120,6 +121,8 @@ export class Settler {
     const ends: JobEnd[] = [];
     for (const job of stopped) if (job.endedAt !== null) ends.push({ job, parsed: parse(job), end: job.endedAt });
     ends.push(...(await Promise.all(failing)).flat());
+    const retried = await this.#lateRemovals.retried(ends.map(({ job }) => job));
+    const over: StoppedJob[] = [];
     const sent: unknown[] = [];
     const kept: EndedTask[] = [];
     const limited: string[] = [];
@@ -134,18 +137,21 @@ export class Settler {
       settled.set(id, end);
       // The stop affects this run only: the schedule continues.
       if (isScheduledRun(id)) sent.push(this.#advance(queue, id, job.options));
-      // A task of a dead worker may hold what only its worker knew of.
-      if (options.limits || job.parked || job.via === 'fence') limited.push(id);
       this.#count(job, options, end);
       this.#onSettled?.(job, end);
+      // What follows would take entries, places and events from the next run.
+      if (retried.has(id)) continue;
+      over.push(job);
+      // A task of a dead worker may hold what only its worker knew of.
+      if (options.limits || job.parked || job.via === 'fence') limited.push(id);
       writes.remove(id, membershipsOf(options, name));
       if (retention && !keepsNone(retention.cancelled))
         kept.push({ id, queue, name, item: options.item ?? '', tags: options.tags, place: 'failed', retention });
     }
     if (limited.length > 0) sent.push(this.#release(limited));
-    for (const ids of chunks([...settled.keys()], STREAMS_AT_ONCE)) sent.push(this.#endStreams(ids));
+    for (const some of chunks(over, STREAMS_AT_ONCE)) sent.push(this.#endStreams(some.map(({ id }) => id)));
     await Promise.all([...sent, ...writes.flushInto(this.#redis), this.#endedTasks.keep(kept)]);
-    await this.#lateRemovals.check(stopped.filter(({ id }) => settled.has(id)).map(({ id, queue }) => ({ id, queue, since })));
+    await this.#lateRemovals.check(over);
     return settled;
   }
 

@@ -11,6 +11,7 @@ import { defineTask } from '../../../shared/task/definition.js';
 import { LogLines } from '../../support/fleet/log-lines.js';
 import { EMPTY_REGISTRY, TestFleet } from '../../support/fleet/test-fleet.js';
 import { KEEP } from '../../support/task/keep.js';
+import { StepGate } from '../../support/task/step-gate.js';
 
 const fleet = await TestFleet.start();
 after(() => fleet.stop());
@@ -67,6 +68,28 @@ function retryOvertaken(store: Store, id: string): TaskRetry {
   const registry = { writes, find: (ids: readonly string[]) => store.registry.find(ids) } as Store['registry'];
   return new TaskRetry({ ...store, registry }, new LogLines().loggers('producer'));
 }
+
+test('a stop that goes on only after its task was retried takes nothing from the next run', async () => {
+  const { keyPrefix, keys, producer } = open();
+  const gate = new StepGate();
+  const slow = fleet.producer({ keyPrefix, onStep: gate.onStep });
+  const { id } = await producer.enqueue(note, {}, { item: 'chat-1' });
+  await fleet.client.xadd(keys.events(id), '*', 'type', 'state', 'data', '"running"');
+  const held = gate.holdNext('stop:recorded', id);
+  const stopping = slow.stop(id);
+  await held.reached;
+  await producer.retry(id);
+  held.release();
+  assert.equal((await stopping).outcome, 'cancelled');
+  assert.equal((await producer.get(id))?.state, 'queued');
+  assert.deepEqual(
+    (await producer.list({ item: 'chat-1' })).tasks.map((task) => task.id),
+    [id],
+  );
+  await assert.rejects(producer.enqueue(note, {}, { item: 'chat-1', onBusy: 'reject' }), (error) => isFleetError(error, 'ITEM_BUSY'));
+  const events = (await fleet.client.xrange(keys.events(id), '-', '+')).flatMap(([, fields]) => fields);
+  assert.ok(!events.some((word) => word.includes('cancelled')), events.join(' '));
+});
 
 test('retrying a task that is removed concurrently rejects with not found and leaves no keys behind', async () => {
   const opened = open();
