@@ -55,6 +55,8 @@ interface RoundResult {
 
 /** Tasks per round: jobs that a script takes must be settled before its lock expires. */
 const ROUND = 10_000;
+/** Groups of tasks whose records are on their way: the first ones are settled while Redis records the next. */
+const GROUPS_AT_ONCE = 8;
 /** A stop of up to this many tasks is announced before it is recorded. */
 const ANNOUNCED = 16;
 
@@ -269,7 +271,11 @@ export class Stopper {
   async #stopOurs(byQueue: ReadonlyMap<string, string[]>, stop: PlainStop, early: EarlyRecords): Promise<RoundResult[]> {
     const { recording } = stop;
     stop.onLocated?.(byQueue);
-    const recorded = groupsOf(byQueue).map(({ queue, some }) => early.of(queue, some) ?? this.#recorder.record(queue, some, recording));
+    const recorded: Promise<FoundTask[]>[] = [];
+    for (const [index, { queue, some }] of groupsOf(byQueue).entries()) {
+      const record = (): Promise<FoundTask[]> => early.of(queue, some) ?? this.#recorder.record(queue, some, recording);
+      recorded.push(recorded[index - GROUPS_AT_ONCE]?.then(record, record) ?? record());
+    }
     const { onStep } = this.#options;
     if (onStep) await Promise.all((await Promise.all(recorded)).flat().map(({ id }) => onStep('stop:recorded', id)));
     const telling = Promise.all(recorded).then((all) => this.#messages.send(all.flat(), stop));
