@@ -69,6 +69,9 @@ local function sweepTasks()
         record.line = nil
         record.step = 1
         advance(id, record, nil)
+      elseif key and record.step > 1 then
+        -- It may have waited under another limit, with which it was in nobody's way.
+        settleConflicts(id, record)
       end
     elseif record.state == 'running' then
       for _, step in ipairs(record.steps) do
